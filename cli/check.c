@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep check`: what skepd would say about config files and tenants, by the same code, without
+ * starting anything. Fields of --json: ok, configs, tenants (how many are good), errors (file,
+ * line or null, text).
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/cli.h"
+#include "common/cleanup.h"
+#include "config/manifest.h"
+
+struct tally {
+    struct config_errors errors;
+    unsigned configs, tenants; /* good ones */
+};
+
+static void tally_cleanup(struct tally *tally)
+{
+    config_errors_done(&tally->errors);
+}
+
+static void json_cleanup(json_t **json)
+{
+    json_decref(*json);
+}
+
+DEFINE_CLEANUP(struct config *, config_free, config_cleanup)
+DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
+
+static int check_folder_of_tenants(struct tally *tally, const char *dir,
+                                   const struct config *config)
+{
+    _cleanup_(manifest_set_done) struct manifest_set set = { 0 };
+    unsigned before = tally->errors.count;
+
+    int r = manifest_read_all(dir, config, &set, &tally->errors);
+    tally->tenants += set.count;
+    if (r == 0 && set.count == 0 && tally->errors.count == before)
+        config_errors_add(&tally->errors, dir, 0,
+                          "no tenants: expected folders with a skep.yaml in it");
+    return r == -ENOMEM ? r : 0;
+}
+
+static int check_config(struct tally *tally, const char *path)
+{
+    _cleanup_(config_cleanup) struct config *config = NULL;
+
+    int r = config_read(path, &config, &tally->errors);
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
+    tally->configs++;
+    return config->tenants ? check_folder_of_tenants(tally, config->tenants, config) : 0;
+}
+
+static int check_tenant(struct tally *tally, const char *dir)
+{
+    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
+
+    int r = manifest_read(dir, &manifest, &tally->errors);
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
+    tally->tenants++;
+    return 0;
+}
+
+static bool has_file(const char *dir, const char *name)
+{
+    _cleanup_free_ char *path = NULL;
+    struct stat st;
+
+    return asprintf(&path, "%s/%s", dir, name) >= 0 && lstat(path, &st) == 0;
+}
+
+/* The folder of a file, malloc'ed. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
+}
+
+static int check_path(struct tally *tally, const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0) {
+        config_errors_add(&tally->errors, path, 0, "cannot be read: %s", strerrordesc_np(errno));
+        return 0;
+    }
+    if (S_ISDIR(st.st_mode))
+        return has_file(path, "skep.yaml") ? check_tenant(tally, path)
+                                           : check_folder_of_tenants(tally, path, NULL);
+    const char *slash = strrchr(path, '/');
+    if (strcmp(slash ? slash + 1 : path, "skep.yaml") != 0)
+        return check_config(tally, path);
+    _cleanup_free_ char *folder = folder_of(path);
+    return folder ? check_tenant(tally, folder) : -ENOMEM;
+}
+
+static int print_json(const struct tally *tally)
+{
+    _cleanup_(json_cleanup) json_t *errors = json_array();
+
+    for (unsigned i = 0; i < tally->errors.n_items; i++) {
+        const struct config_error *error = &tally->errors.items[i];
+        json_t *line = error->line > 0 ? json_integer(error->line) : json_null();
+        if (json_array_append_new(errors, json_pack("{s:s+, s:o, s:s+}", "file", error->file, "",
+                                                    "line", line, "text", error->text, "")) < 0)
+            return -ENOMEM;
+    }
+    _cleanup_(json_cleanup) json_t *document =
+        json_pack("{s:b, s:i, s:i, s:O}", "ok", tally->errors.count == 0, "configs",
+                  (int) tally->configs, "tenants", (int) tally->tenants, "errors", errors);
+    if (!document || json_dumpf(document, stdout, JSON_INDENT(2)) < 0)
+        return -ENOMEM;
+    (void) printf("\n");
+    return 0;
+}
+
+static void print_text(const struct tally *tally)
+{
+    const struct config_errors *errors = &tally->errors;
+
+    if (errors->text)
+        (void) fputs(errors->text, stdout);
+    if (errors->count > errors->n_items)
+        (void) printf("and %u more errors\n", errors->count - errors->n_items);
+    if (errors->count > 0)
+        return;
+    (void) printf("ok:");
+    if (tally->configs > 0)
+        (void) printf(" %u config file%s%s", tally->configs, tally->configs == 1 ? "" : "s",
+                      tally->tenants > 0 ? "," : "");
+    if (tally->tenants > 0)
+        (void) printf(" %u tenant%s", tally->tenants, tally->tenants == 1 ? "" : "s");
+    (void) printf("\n");
+}
+
+int verb_check(struct cli *cli, int argc, char **argv)
+{
+    _cleanup_(tally_cleanup) struct tally tally = { 0 };
+    enum cli_exit status = CLI_DONE;
+    int r = 0;
+
+    int first = cli_options(cli, NULL, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (first >= argc)
+        return (int) cli_usage_error(cli, "expected a PATH");
+    for (int i = first; i < argc && r == 0; i++)
+        r = check_path(&tally, argv[i]);
+    if (r == 0 && cli->json)
+        r = print_json(&tally);
+    else if (r == 0)
+        print_text(&tally);
+    if (r < 0) {
+        (void) fprintf(stderr, "skep check: %s\n", strerrordesc_np(-r));
+        return CLI_FAILED;
+    }
+    return tally.errors.count > 0 ? CLI_FAILED : CLI_DONE;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the verbs of `skep` share. A verb is a file VERB.c with one function, named below, and a
+ * row in the table of main.c; it parses its own options with cli_options, so that every verb has
+ * --help, --json and --socket.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+enum cli_exit { /* what verbs return, and skep exits with */
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+};
+
+struct cli {
+    const char *socket; /* --socket; never NULL */
+    bool json;          /* --json */
+    const struct verb *verb;
+};
+
+struct cli_option { /* ends with a row without name */
+    const char *name;     /* "port", for --port N */
+    const char *argument; /* "N"; NULL for a switch */
+    const char *help;
+    const char **value; /* set to the argument; may be NULL */
+    bool *given;        /* set to true; may be NULL */
+};
+
+struct verb {
+    const char *name;
+    const char *arguments; /* "PATH…", for usage */
+    const char *summary;   /* one line, no dot */
+    const char *help;      /* paragraphs for `skep VERB --help`, with newlines; may be NULL */
+    const struct cli_option *options; /* for --help; may be NULL */
+    int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb */
+};
+
+/* Parses options, given to the verb or before it. options may be NULL. Returns the index of the
+ * first argument that is none in argv (reordered), or -1: leave with *ret_exit, all is said. */
+int cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
+                enum cli_exit *ret_exit);
+
+/* "skep VERB: text; try …" on standard error. Returns CLI_USAGE. */
+enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+int verb_check(struct cli *cli, int argc, char **argv);
+int verb_version(struct cli *cli, int argc, char **argv);

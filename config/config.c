@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Turns skepd.yaml into a struct config: defaults, ranges, and all checks that need more than one
+ * value. skepd at start, as whoever starts it; `skep check`.
+ */
+#include "config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "config/config_schema.h"
+#include "config/names.h"
+
+#define WORKERS_PRESET 2
+#define WORKERS_MOST 64
+
+/* All that the steps below read and write. */
+struct reading {
+    const struct yaml_document *document;
+    const struct raw_config *raw;
+    const char *folder; /* of the file, absolute */
+    struct config *config;
+    struct config_errors *errors;
+};
+
+typedef int (*reading_fn)(const struct reading *reading);
+
+DEFINE_CLEANUP(struct config *, config_free, config_cleanup)
+DEFINE_CLEANUP(struct yaml_document *, yaml_document_free, document_cleanup)
+
+static void raw_cleanup(struct raw_config **raw)
+{
+    yaml_data_free(&config_schema, *raw);
+}
+
+/* --- listen, paths, admin ----------------------------------------------------------------------- */
+
+static int take_listen_one(const struct reading *reading, uint32_t i)
+{
+    static const char unix_prefix[] = "unix:";
+    const struct yaml_node *node = yaml_find(reading->document, "listen[%u]", i);
+    const char *text = reading->raw->listen[i];
+    const char *expected = listen_address_check(text);
+    char **ret = &reading->config->listen[i];
+
+    if (expected) {
+        yaml_error(reading->document, node, reading->errors, "\"%s\" is not an address: %s", text,
+                   expected);
+        return 0;
+    }
+    for (uint32_t j = 0; j < i; j++)
+        if (strcmp(reading->raw->listen[j], text) == 0)
+            yaml_error(reading->document, node, reading->errors,
+                       "duplicate address \"%s\": it is in line %u already", text,
+                       yaml_line(reading->document, "listen[%u]", j));
+    if (strncmp(text, unix_prefix, strlen(unix_prefix)) != 0) {
+        *ret = strdup(text);
+        return *ret ? 0 : -ENOMEM;
+    }
+    _cleanup_free_ char *path = path_absolute(reading->folder, text + strlen(unix_prefix));
+    if (!path)
+        return -ENOMEM;
+    if (!path_fits_socket(path))
+        yaml_error(reading->document, node, reading->errors,
+                   "socket path is too long: expected at most 107 bytes with the folder");
+    return asprintf(ret, "%s%s", unix_prefix, path) < 0 ? -ENOMEM : 0;
+}
+
+static int take_listen(const struct reading *reading)
+{
+    struct config *config = reading->config;
+    int r = 0;
+
+    config->listen = calloc(reading->raw->n_listen, sizeof *config->listen);
+    if (!config->listen)
+        return -ENOMEM;
+    config->n_listen = reading->raw->n_listen;
+    for (uint32_t i = 0; i < config->n_listen && r == 0; i++)
+        r = take_listen_one(reading, i);
+    return r;
+}
+
+static int take_paths(const struct reading *reading)
+{
+    const struct raw_config *raw = reading->raw;
+    struct config *config = reading->config;
+
+    config->admin_socket = path_absolute(
+        reading->folder, raw->admin_socket ? raw->admin_socket : "/run/skep/admin.sock");
+    if (!config->admin_socket)
+        return -ENOMEM;
+    if (!path_fits_socket(config->admin_socket)) {
+        const struct yaml_node *node = yaml_find(reading->document, "admin_socket");
+        yaml_error(reading->document, node ? node : reading->document->root, reading->errors,
+                   "socket path is too long: expected at most 107 bytes with the folder");
+    }
+    if (raw->tenants && !(config->tenants = path_absolute(reading->folder, raw->tenants)))
+        return -ENOMEM;
+    return 0;
+}
+
+static int take_admin(const struct reading *reading)
+{
+    const struct raw_admin *raw = &reading->raw->admin;
+    struct config *config = reading->config;
+
+    if (raw->n_uids == 0)
+        return 0;
+    config->admin_uids = calloc(raw->n_uids, sizeof *config->admin_uids);
+    if (!config->admin_uids)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < raw->n_uids; i++) {
+        if (raw->uids[i] == UINT32_MAX) /* (uid_t) -1: no user */
+            yaml_error(reading->document, yaml_find(reading->document, "admin.uids[%u]", i),
+                       reading->errors, "%u is not a user id: expected 0 to %u", raw->uids[i],
+                       UINT32_MAX - 1);
+        config->admin_uids[i] = raw->uids[i];
+    }
+    config->n_admin_uids = raw->n_uids;
+    return 0;
+}
+
+static int take_log_level(const struct reading *reading)
+{
+    const struct yaml_node *node = yaml_find(reading->document, "log_level");
+
+    reading->config->log_level = strdup(node ? node->value : "info");
+    return reading->config->log_level ? 0 : -ENOMEM;
+}
+
+/* --- http --------------------------------------------------------------------------------------- */
+
+#define HTTP(field) .name = #field, .offset = offsetof(struct http_config, field)
+
+static const struct http_info {
+    const char *name;
+    size_t offset; /* in struct http_config */
+    uint32_t preset, least, most;
+} http_table[] = {
+    { HTTP(header_bytes), .preset = 16384, .least = 1024, .most = 262144 },
+    { HTTP(header_count), .preset = 100, .least = 8, .most = 1000 },
+    { HTTP(connections), .preset = 10000, .least = 1, .most = 1000000 },
+    { HTTP(connections_per_ip), .preset = 1000, .least = 1, .most = 1000000 },
+    { HTTP(header_timeout_ms), .preset = 10000, .least = 100, .most = 600000 },
+    { HTTP(body_idle_ms), .preset = 30000, .least = 100, .most = 3600000 },
+    { HTTP(keepalive_ms), .preset = 60000, .least = 100, .most = 3600000 },
+    { HTTP(write_idle_ms), .preset = 30000, .least = 100, .most = 3600000 },
+};
+
+static int take_http(const struct reading *reading)
+{
+    reading->config->http = reading->raw->http;
+    for (size_t i = 0; i < ARRAY_LEN(http_table); i++) {
+        const struct http_info *info = &http_table[i];
+        char *place = (char *) &reading->config->http + info->offset;
+        uint32_t *value = (uint32_t *) (void *) place;
+        const struct yaml_node *node = yaml_find(reading->document, "http.%s", info->name);
+        if (!node)
+            *value = info->preset;
+        else if (*value < info->least || *value > info->most)
+            yaml_error(reading->document, node, reading->errors,
+                       "%s is out of range: expected %u to %u", node->value, info->least,
+                       info->most);
+    }
+    return 0;
+}
+
+/* --- limits and cordons ------------------------------------------------------------------------- */
+
+static void take_limits_pair(const struct reading *reading, const char *path,
+                             const struct raw_limits_pair *raw, const char *refusal,
+                             struct limits *ret_defaults, struct limits *ret_maximum)
+{
+    char inner[YAML_PATH_MAX];
+
+    (void) snprintf(inner, sizeof inner, "%s.default", path);
+    yaml_limits_parse(reading->document, inner, &raw->defaults, refusal, ret_defaults,
+                      reading->errors);
+    (void) snprintf(inner, sizeof inner, "%s.maximum", path);
+    yaml_limits_parse(reading->document, inner, &raw->maximum, refusal, ret_maximum,
+                      reading->errors);
+    yaml_limits_compare(reading->document, path, ret_defaults, ret_maximum, reading->errors);
+}
+
+static int take_limits(const struct reading *reading)
+{
+    take_limits_pair(reading, "limits", &reading->raw->limits,
+                     "expected a number, for only a cordon with allow_unlimited: on may have it",
+                     &reading->config->defaults, &reading->config->maximum);
+    return 0;
+}
+
+static void check_cordon_name(const struct reading *reading, uint32_t i)
+{
+    const char *name = reading->raw->cordons[i].name;
+    const struct yaml_node *node = yaml_find(reading->document, "cordons[%u].name", i);
+
+    if (!name_is_valid(name))
+        yaml_error(reading->document, node, reading->errors, "\"%s\" is not a name: %s", name,
+                   name_expected);
+    for (uint32_t j = 0; j < i; j++)
+        if (strcmp(reading->raw->cordons[j].name, name) == 0) {
+            yaml_error(reading->document, node, reading->errors,
+                       "duplicate cordon \"%s\": it is in line %u already", name,
+                       yaml_line(reading->document, "cordons[%u].name", j));
+            return;
+        }
+}
+
+static int take_cordon(const struct reading *reading, uint32_t i)
+{
+    const struct raw_cordon *raw = &reading->raw->cordons[i];
+    struct cordon_config *cordon = &reading->config->cordons[i];
+    const struct yaml_node *workers = yaml_find(reading->document, "cordons[%u].workers", i);
+    char path[YAML_PATH_MAX];
+
+    check_cordon_name(reading, i);
+    cordon->name = strdup(raw->name);
+    if (!cordon->name)
+        return -ENOMEM;
+    cordon->workers = workers ? raw->workers : WORKERS_PRESET;
+    if (workers && (raw->workers < 1 || raw->workers > WORKERS_MOST))
+        yaml_error(reading->document, workers, reading->errors,
+                   "%s is out of range: expected 1 to %u", workers->value, WORKERS_MOST);
+    cordon->jit = !yaml_find(reading->document, "cordons[%u].jit", i) || raw->jit;
+    cordon->allow_unlimited = raw->allow_unlimited;
+    (void) snprintf(path, sizeof path, "cordons[%u].limits", i);
+    take_limits_pair(reading, path, &raw->limits,
+                     raw->allow_unlimited
+                         ? NULL
+                         : "expected a number, or allow_unlimited: on in this cordon",
+                     &cordon->defaults, &cordon->maximum);
+    return 0;
+}
+
+static int take_cordons(const struct reading *reading)
+{
+    struct config *config = reading->config;
+    unsigned count = reading->raw->n_cordons > 0 ? reading->raw->n_cordons : 1;
+    int r = 0;
+
+    config->cordons = calloc(count, sizeof *config->cordons);
+    if (!config->cordons)
+        return -ENOMEM;
+    config->n_cordons = count;
+    for (uint32_t i = 0; i < reading->raw->n_cordons && r == 0; i++)
+        r = take_cordon(reading, i);
+    if (reading->raw->n_cordons == 0) {
+        config->cordons[0] = (struct cordon_config){
+            .name = strdup("default"),
+            .workers = WORKERS_PRESET,
+            .jit = true,
+        };
+        r = config->cordons[0].name ? 0 : -ENOMEM;
+    }
+    return r;
+}
+
+/* --- the whole ---------------------------------------------------------------------------------- */
+
+static const reading_fn steps[] = {
+    take_listen, take_paths, take_admin, take_log_level, take_http, take_limits, take_cordons,
+};
+
+int config_parse(const char *file, const char *text, size_t size, struct config **ret_config,
+                 struct config_errors *errors)
+{
+    _cleanup_(document_cleanup) struct yaml_document *document = NULL;
+    _cleanup_(raw_cleanup) struct raw_config *raw = NULL;
+    _cleanup_(config_cleanup) struct config *config = calloc(1, sizeof *config);
+    _cleanup_free_ char *folder = NULL;
+    void *data = NULL;
+
+    if (!config || !(config->path = strdup(file)))
+        return -ENOMEM;
+    int r = path_folder_of(file, &folder);
+    if (r < 0) {
+        config_errors_add(errors, file, 0, "cannot find its folder: %s", strerrordesc_np(-r));
+        return r;
+    }
+    if (size > CONFIG_FILE_MAX_BYTES) {
+        config_errors_add(errors, file, 0, "too large: expected at most 256 KiB");
+        return -EINVAL;
+    }
+    r = yaml_document_parse(file, text, size, &document, errors);
+    if (r == 0)
+        r = yaml_document_load(document, &config_schema, &data, errors);
+    if (r < 0)
+        return r;
+    raw = data;
+
+    const struct reading reading = { document, raw, folder, config, errors };
+    unsigned before = errors->count;
+    for (size_t i = 0; i < ARRAY_LEN(steps) && r == 0; i++)
+        r = steps[i](&reading);
+    if (r == 0 && errors->count > before)
+        r = -EINVAL;
+    if (r < 0)
+        return r;
+    *ret_config = TAKE_PTR(config);
+    return 0;
+}
+
+int config_read(const char *path, struct config **ret_config, struct config_errors *errors)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+
+    int r = io_read_file(AT_FDCWD, path, CONFIG_FILE_MAX_BYTES, &text, &size);
+    if (r == -EFBIG)
+        config_errors_add(errors, path, 0, "too large: expected at most 256 KiB");
+    else if (r < 0)
+        config_errors_add(errors, path, 0, "cannot be read: %s", strerrordesc_np(-r));
+    if (r < 0)
+        return r;
+    return config_parse(path, text, size, ret_config, errors);
+}
+
+struct config *config_free(struct config *config)
+{
+    if (!config)
+        return NULL;
+    for (unsigned i = 0; config->listen && i < config->n_listen; i++)
+        free(config->listen[i]);
+    for (unsigned i = 0; config->cordons && i < config->n_cordons; i++)
+        free(config->cordons[i].name);
+    free(config->path);
+    free(config->listen);
+    free(config->admin_socket);
+    free(config->tenants);
+    free(config->admin_uids);
+    free(config->log_level);
+    free(config->cordons);
+    free(config);
+    return NULL;
+}
+
+const struct cordon_config *config_find_cordon(const struct config *config, const char *name)
+{
+    for (unsigned i = 0; i < config->n_cordons; i++)
+        if (strcmp(config->cordons[i].name, name) == 0)
+            return &config->cordons[i];
+    return NULL;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * skepd.yaml: what the operator decides. Read by skepd at start and by `skep check`.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/errors.h"
+#include "config/limits.h"
+
+struct cordon_config {
+    char *name;       /* [a-z0-9-], at most 63 */
+    uint32_t workers; /* 1 to 64 */
+    bool jit;
+    bool allow_unlimited;
+    struct limits defaults, maximum; /* LIMIT_UNSET where not given */
+};
+
+struct http_config { /* see struct http_limits in supervisor/http.h */
+    uint32_t header_bytes, header_count, connections, connections_per_ip;
+    uint32_t header_timeout_ms, body_idle_ms, keepalive_ms, write_idle_ms;
+};
+
+struct config {
+    char *path;           /* of the file, for messages */
+    char **listen;        /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; checked, absolute */
+    unsigned n_listen;    /* at least one */
+    char *admin_socket;   /* absolute; fits in a sockaddr_un; /run/skep/admin.sock if not given */
+    char *tenants;        /* folder of tenant folders; absolute; NULL if not given */
+    uint32_t *admin_uids; /* may use the admin socket, besides root and our own uid; may be NULL */
+    unsigned n_admin_uids;
+    char *log_level; /* error, warning, info, debug */
+    struct http_config http;
+    struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */
+    struct cordon_config *cordons; /* at least one; "default" is added if none is given */
+    unsigned n_cordons;
+};
+
+#define CONFIG_FILE_MAX_BYTES (UINT32_C(256) << 10)
+
+/* Reads and checks path. 0, or -EINVAL with errors filled, or -errno of reading (in errors too). */
+int config_read(const char *path, struct config **ret_config, struct config_errors *errors);
+/* The same from memory; file: name for messages, relative paths count from its folder. text need
+ * not end with NUL. -ENOMEM is not in errors. */
+int config_parse(const char *file, const char *text, size_t size, struct config **ret_config,
+                 struct config_errors *errors);
+struct config *config_free(struct config *config);
+/* NULL if there is none of that name. */
+const struct cordon_config *config_find_cordon(const struct config *config, const char *name);

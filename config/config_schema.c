@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shape of skepd.yaml: keys and types. Ranges and everything that needs two values at once
+ * are in config.c. Const data.
+ */
+#include "config/config_schema.h"
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define TEXT CYAML_FLAG_POINTER
+
+static const cyaml_schema_value_t path_text = {
+    CYAML_VALUE_STRING(TEXT, char *, 1, PATH_TEXT_MAX),
+};
+static const cyaml_schema_value_t uid_value = {
+    CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint32_t),
+};
+
+static const cyaml_schema_field_t admin_fields[] = {
+    CYAML_FIELD_SEQUENCE_COUNT("uids", TEXT | OPTIONAL, struct raw_admin, uids, n_uids, &uid_value,
+                               0, ADMIN_UIDS_MAX),
+    CYAML_FIELD_END,
+};
+
+#define HTTP_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct http_config, name)
+
+static const cyaml_schema_field_t http_fields[] = {
+    HTTP_FIELD(header_bytes),
+    HTTP_FIELD(header_count),
+    HTTP_FIELD(connections),
+    HTTP_FIELD(connections_per_ip),
+    HTTP_FIELD(header_timeout_ms),
+    HTTP_FIELD(body_idle_ms),
+    HTTP_FIELD(keepalive_ms),
+    HTTP_FIELD(write_idle_ms),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t limits_fields[] = {
+    YAML_FIELD_LIMITS("default", struct raw_limits_pair, defaults),
+    YAML_FIELD_LIMITS("maximum", struct raw_limits_pair, maximum),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t cordon_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", TEXT, struct raw_cordon, name, 1, YAML_VALUE_MAX),
+    CYAML_FIELD_UINT("workers", OPTIONAL, struct raw_cordon, workers),
+    CYAML_FIELD_BOOL("jit", OPTIONAL, struct raw_cordon, jit),
+    CYAML_FIELD_BOOL("allow_unlimited", OPTIONAL, struct raw_cordon, allow_unlimited),
+    CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw_cordon, limits, limits_fields),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t cordon_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_cordon, cordon_fields),
+};
+
+static const cyaml_strval_t log_levels[] = {
+    { "error", LOG_LEVEL_ERROR },
+    { "warning", LOG_LEVEL_WARNING },
+    { "info", LOG_LEVEL_INFO },
+    { "debug", LOG_LEVEL_DEBUG },
+};
+
+static const cyaml_schema_field_t config_fields[] = {
+    CYAML_FIELD_SEQUENCE_COUNT("listen", TEXT, struct raw_config, listen, n_listen, &path_text, 1,
+                               LISTEN_MAX),
+    CYAML_FIELD_STRING_PTR("admin_socket", TEXT | OPTIONAL, struct raw_config, admin_socket, 1,
+                           PATH_TEXT_MAX),
+    CYAML_FIELD_STRING_PTR("tenants", TEXT | OPTIONAL, struct raw_config, tenants, 1,
+                           PATH_TEXT_MAX),
+    CYAML_FIELD_ENUM("log_level", CYAML_FLAG_STRICT | OPTIONAL, struct raw_config, log_level,
+                     log_levels, CYAML_ARRAY_LEN(log_levels)),
+    CYAML_FIELD_MAPPING("admin", OPTIONAL, struct raw_config, admin, admin_fields),
+    CYAML_FIELD_MAPPING("http", OPTIONAL, struct raw_config, http, http_fields),
+    CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw_config, limits, limits_fields),
+    CYAML_FIELD_SEQUENCE_COUNT("cordons", TEXT | OPTIONAL, struct raw_config, cordons, n_cordons,
+                               &cordon_value, 1, CORDONS_MAX),
+    CYAML_FIELD_END,
+};
+
+const cyaml_schema_value_t config_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_config, config_fields),
+};

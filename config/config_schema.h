@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * skepd.yaml as libcyaml loads it: what is written there, before defaults and checks. Private to
+ * config.c.
+ */
+#pragma once
+
+#include "common/log.h"
+#include "config/config.h"
+#include "config/yaml_limits.h"
+
+#define LISTEN_MAX 64
+#define CORDONS_MAX 64
+#define ADMIN_UIDS_MAX 64
+#define PATH_TEXT_MAX 4000
+
+struct raw_limits_pair {
+    struct raw_limits defaults, maximum;
+};
+
+struct raw_cordon {
+    char *name;
+    uint32_t workers;
+    bool jit, allow_unlimited;
+    struct raw_limits_pair limits;
+};
+
+struct raw_admin {
+    uint32_t *uids;
+    uint32_t n_uids;
+};
+
+struct raw_config {
+    char **listen;
+    uint32_t n_listen;
+    char *admin_socket, *tenants;
+    enum log_level log_level;
+    struct raw_admin admin;
+    struct http_config http;
+    struct raw_limits_pair limits;
+    struct raw_cordon *cordons;
+    uint32_t n_cordons;
+};
+
+extern const cyaml_schema_value_t config_schema;

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The list of what is wrong in a file. What goes into it may be a tenant's own text, so it is
+ * escaped and bounded here, once. Any process; no state.
+ */
+#include "config/errors.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+
+#define ERROR_LINE_MAX 1024
+
+/* U+0080 to U+009F are control characters for a terminal too, and log_escape knows only bytes.
+ * Written over with '?', in place. */
+static void blunt_c1_controls(char *text)
+{
+    for (unsigned char *p = (unsigned char *) text; *p; p++)
+        if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+            p[0] = p[1] = '?';
+}
+
+static char *printable(const char *text)
+{
+    char copy[ERROR_LINE_MAX / 2];
+    char escaped[ERROR_LINE_MAX];
+
+    (void) snprintf(copy, sizeof copy, "%s", text);
+    blunt_c1_controls(copy);
+    (void) log_escape(copy, strlen(copy), escaped, sizeof escaped);
+    return strdup(escaped);
+}
+
+static int append_line(struct config_errors *errors, const struct config_error *error)
+{
+    char place[16] = "";
+    char line[2 * ERROR_LINE_MAX + 32];
+
+    if (error->line > 0)
+        (void) snprintf(place, sizeof place, ":%u", error->line);
+    int n = snprintf(line, sizeof line, "%s%s: %s\n", error->file, place, error->text);
+    if (n < 0)
+        return -1;
+    char *text = realloc(errors->text, errors->size + (size_t) n + 1);
+    if (!text)
+        return -1;
+    memcpy(text + errors->size, line, (size_t) n + 1);
+    errors->text = text;
+    errors->size += (size_t) n;
+    return 0;
+}
+
+void config_errors_add(struct config_errors *errors, const char *file, unsigned line,
+                       const char *format, ...)
+{
+    char text[ERROR_LINE_MAX];
+    va_list args;
+
+    errors->count++;
+    if (errors->n_items >= CONFIG_ERRORS_MAX)
+        return;
+    va_start(args, format);
+    (void) vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+
+    struct config_error *items =
+        realloc(errors->items, (errors->n_items + 1) * sizeof *errors->items);
+    if (!items)
+        return; /* count says that there was an error */
+    errors->items = items;
+    _cleanup_free_ char *safe_file = printable(file);
+    _cleanup_free_ char *safe_text = printable(text);
+    struct config_error error = { .file = safe_file, .line = line, .text = safe_text };
+    if (!safe_file || !safe_text || append_line(errors, &error) < 0)
+        return;
+    items[errors->n_items++] = error;
+    TAKE_PTR(safe_file);
+    TAKE_PTR(safe_text);
+}
+
+void config_errors_done(struct config_errors *errors)
+{
+    for (unsigned i = 0; i < errors->n_items; i++) {
+        free(errors->items[i].file);
+        free(errors->items[i].text);
+    }
+    free(errors->items);
+    free(errors->text);
+    *errors = (struct config_errors){ 0 };
+}

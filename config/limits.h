@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The limits that a tenant can have, as one table: name, unit, default, bounds. Read by the
+ * config code, the supervisor and `skep check`. No state.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In a struct limits: no limit. Must be written out as `unlimited` and be allowed by the cordon. */
+#define LIMIT_UNLIMITED UINT32_MAX
+/* In a struct limits that is not complete: not given. */
+#define LIMIT_UNSET 0
+
+struct limits {
+    uint32_t cpu_ms;         /* thread CPU time of one request, waitUntil and timers too */
+    uint32_t cpu_startup_ms; /* thread CPU time of module load */
+    uint32_t grace_ms;       /* from the soft stop to SIGKILL */
+    uint32_t wall_ms;        /* from dispatch to the end; a stream that moves is bound by idle_ms */
+    uint32_t idle_ms;        /* a stream in which no byte moves */
+    uint32_t heap_mib;
+    uint32_t external_mib;
+    uint32_t concurrency; /* requests of a tenant in workers */
+    uint32_t queue;       /* requests of a tenant waiting */
+    uint32_t timers;      /* of one request */
+    uint32_t log_kib;     /* of one request */
+    uint32_t request_mib;
+    uint32_t response_mib;
+};
+
+struct limit_info {
+    const char *name; /* as in YAML */
+    const char *unit; /* "ms", "MiB", "KiB", "" */
+    size_t offset;    /* in struct limits */
+    uint32_t preset;  /* where nobody says anything */
+    uint32_t least, most;
+    bool may_be_unlimited; /* false: what enforces it needs a number, whatever the cordon allows */
+    const char *help;      /* one line */
+};
+
+#define LIMITS_COUNT 13
+extern const struct limit_info limit_table[LIMITS_COUNT]; /* in the order of struct limits */
+
+static inline uint32_t *limit_at(struct limits *limits, const struct limit_info *info)
+{
+    return (uint32_t *) (void *) ((char *) limits + info->offset);
+}
+
+static inline uint32_t limit_get(const struct limits *limits, const struct limit_info *info)
+{
+    return *(const uint32_t *) (const void *) ((const char *) limits + info->offset);
+}
+
+/* Fills ret with the lowest of platform, cordon and tenant for each limit. Where the tenant says
+ * nothing: the default of the cordon, else of the platform, else the preset, cut by the maxima.
+ * A layer may be NULL: it says nothing. ret has no LIMIT_UNSET; it has LIMIT_UNLIMITED only where
+ * the tenant or a default says so and no maximum is set. */
+struct limits_layers {
+    const struct limits *platform_default, *platform_maximum;
+    const struct limits *cordon_default, *cordon_maximum;
+    const struct limits *tenant;
+};
+void limits_resolve(const struct limits_layers *layers, struct limits *ret);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tenant as it stands on disk: skep.yaml and the files of its folder. Read by skepd, by
+ * `skep check` and by `skep dev`. What is in it is the tenant's: hostile, bounded, checked.
+ */
+#pragma once
+
+#include "config/config.h"
+
+#define TENANT_FILES_MAX 1000
+#define TENANT_BYTES_MAX (UINT32_C(16) << 20) /* all files together */
+#define TENANT_PATH_MAX 255                   /* of a file, relative */
+#define TENANT_DEPTH_MAX 16                   /* folders in folders */
+#define TENANT_ENV_MAX 128
+#define TENANT_ENV_VALUE_MAX 32768
+#define TENANT_ROUTES_MAX 64
+
+struct route_pattern { // "hello.example.com/api/*", "*.example.com/*", "*"
+    char *host;        /* lower case; "" for any host; without "*." for suffixes */
+    char *path;        /* prefix, starts with '/', without the trailing '*' */
+    bool is_suffix;    /* *.host */
+    bool is_exact;     /* the pattern had no trailing '*': the path must be equal */
+    unsigned line;     /* in skep.yaml, for messages */
+};
+
+struct env_entry {
+    char *name;  /* [A-Za-z_][A-Za-z0-9_]*, not __proto__ */
+    char *value; /* as written: 8080 and "8080" are the same */
+};
+
+struct tenant_file {
+    char *path; /* relative, normalised */
+    char *data; /* followed by a NUL that size does not count */
+    size_t size;
+};
+
+struct manifest_lines { /* in skep.yaml, for messages; 1 where the key is not given */
+    unsigned name, main, cordon;
+    unsigned limits[LIMITS_COUNT]; /* in the order of limit_table */
+};
+
+struct manifest {
+    char *file;   /* path of skep.yaml (or of the script), for messages */
+    char *name;   /* [a-z0-9-], at most 63 */
+    char *main;   /* relative, normalised, .js or .mjs; one of files (if they were read) */
+    char *cordon; /* "default" if not given */
+    struct route_pattern *routes; /* at least one: all of NAME.localhost if not given */
+    unsigned n_routes;
+    struct env_entry *env;
+    unsigned n_env;
+    struct limits limits; /* LIMIT_UNSET where not given */
+    struct manifest_lines lines;
+    struct tenant_file *files; /* sorted by path */
+    unsigned n_files;
+};
+
+/* Reads DIR/skep.yaml and the files below DIR (.js .mjs .json .wasm .txt .html; hidden files and
+ * node_modules are left out; symbolic links are not followed, dir itself may be one). 0, or
+ * -EINVAL or another -errno with errors filled; -ENOMEM is not in errors. */
+int manifest_read(const char *dir, struct manifest **ret_manifest, struct config_errors *errors);
+/* One script without a manifest, for `skep dev`: name from the file's name, route "*", no other
+ * files. */
+int manifest_from_script(const char *path, struct manifest **ret_manifest,
+                         struct config_errors *errors);
+/* skep.yaml from memory, without files; for tests and fuzzing. */
+int manifest_parse(const char *file, const char *text, size_t size, struct manifest **ret_manifest,
+                   struct config_errors *errors);
+struct manifest *manifest_free(struct manifest *manifest);
+
+/* Checks one tenant against the config: its cordon exists, and allows what is `unlimited`. 0 or
+ * -EINVAL with errors filled. Done by manifest_read_all for each. */
+int manifest_check(const struct manifest *manifest, const struct config *config,
+                   struct config_errors *errors);
+
+/* Parses one route: HOST[/PATH]. HOST is a name, "*.NAME" or "*". A '*' at the end of PATH makes it
+ * a prefix; no PATH is the same as "/" with '*'. Not decoded: what is percent-encoded in a request
+ * must be so in the pattern. 0, -ENOMEM, or -EINVAL with *ret_reason a static string that says
+ * what was expected. Fields are malloc'ed: route_pattern_done. */
+int route_pattern_parse(const char *text, struct route_pattern *ret_pattern,
+                        const char **ret_reason);
+void route_pattern_done(struct route_pattern *pattern);
+/* An order; 0: the same requests. line does not count. */
+int route_pattern_compare(const struct route_pattern *a, const struct route_pattern *b);
+
+/* Reads all tenants below dir (each folder with a skep.yaml, hidden ones left out, in the order of
+ * their names), and checks them against each other and the config: duplicate names, duplicate
+ * routes, manifest_check. config may be NULL: only against each other. Good ones are returned even
+ * if others are bad; of two with the same name or route the first is good. 0, -EINVAL if there
+ * were errors, -ENOMEM; ret_set is written except for -ENOMEM. */
+struct manifest_set {
+    struct manifest **items; /* owned */
+    unsigned count;
+};
+int manifest_read_all(const char *dir, const struct config *config, struct manifest_set *ret_set,
+                      struct config_errors *errors);
+void manifest_set_done(struct manifest_set *set);

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All tenants of a folder, checked against each other and against the config. skepd at start and
+ * on reload; `skep check`.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "config/manifest.h"
+#include "config/names.h"
+
+/* A route and whose it is; borrowed from the set. */
+struct claim {
+    const struct route_pattern *pattern;
+    const struct manifest *manifest;
+};
+
+struct index {
+    void *names;  /* tsearch(3) trees of borrowed manifests */
+    void *routes; /* and of owned claims */
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct manifest *left = a;
+    const struct manifest *right = b;
+
+    return strcmp(left->name, right->name);
+}
+
+static int compare_claims(const void *a, const void *b)
+{
+    const struct claim *left = a;
+    const struct claim *right = b;
+
+    return route_pattern_compare(left->pattern, right->pattern);
+}
+
+static void keep(void *borrowed)
+{
+    (void) borrowed;
+}
+
+static void index_done(struct index *index)
+{
+    tdestroy(index->names, keep);
+    tdestroy(index->routes, free);
+}
+
+DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
+
+static void set_cleanup(struct manifest_set *set)
+{
+    manifest_set_done(set);
+}
+
+int manifest_check(const struct manifest *manifest, const struct config *config,
+                   struct config_errors *errors)
+{
+    const struct cordon_config *cordon = config_find_cordon(config, manifest->cordon);
+    unsigned before = errors->count;
+
+    if (!cordon) {
+        char names[256] = "";
+        for (unsigned i = 0; i < config->n_cordons; i++) {
+            size_t have = strlen(names);
+            (void) snprintf(names + have, sizeof names - have, "%s%s", i > 0 ? ", " : "",
+                            config->cordons[i].name);
+        }
+        config_errors_add(errors, manifest->file, manifest->lines.cordon,
+                          "cordon: unknown cordon \"%s\": expected one of %s", manifest->cordon,
+                          names);
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < LIMITS_COUNT && !cordon->allow_unlimited; i++)
+        if (limit_get(&manifest->limits, &limit_table[i]) == LIMIT_UNLIMITED)
+            config_errors_add(errors, manifest->file, manifest->lines.limits[i],
+                              "limits.%s: \"unlimited\" is not allowed: expected a number, or "
+                              "allow_unlimited: on in cordon \"%s\"", limit_table[i].name,
+                              cordon->name);
+    return errors->count > before ? -EINVAL : 0;
+}
+
+static int check_name(const struct index *index, const struct manifest *manifest,
+                      struct config_errors *errors)
+{
+    struct manifest *const *first = tfind(manifest, &index->names, compare_names);
+
+    if (!first)
+        return 0;
+    config_errors_add(errors, manifest->file, manifest->lines.name,
+                      "duplicate name \"%s\": %s:%u has it already", manifest->name,
+                      (*first)->file, (*first)->lines.name);
+    return -EINVAL;
+}
+
+static int check_routes(const struct index *index, const struct manifest *manifest,
+                        struct config_errors *errors)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < manifest->n_routes; i++) {
+        const struct route_pattern *pattern = &manifest->routes[i];
+        const struct claim claim = { pattern, manifest };
+        struct claim *const *first = tfind(&claim, &index->routes, compare_claims);
+        if (!first)
+            continue;
+        config_errors_add(errors, manifest->file, pattern->line,
+                          "duplicate route \"%s%s%s%s\": %s:%u has it already",
+                          pattern->is_suffix ? "*." : "", pattern->host[0] ? pattern->host : "*",
+                          pattern->path, pattern->is_exact ? "" : "*",
+                          (*first)->manifest->file, (*first)->pattern->line);
+        r = -EINVAL;
+    }
+    return r;
+}
+
+/* The manifest must outlive the index. */
+static int index_add(struct index *index, const struct manifest *manifest)
+{
+    if (!tsearch(manifest, &index->names, compare_names))
+        return -ENOMEM;
+    for (unsigned i = 0; i < manifest->n_routes; i++) {
+        _cleanup_free_ struct claim *claim = malloc(sizeof *claim);
+        if (!claim)
+            return -ENOMEM;
+        *claim = (struct claim){ &manifest->routes[i], manifest };
+        if (!tsearch(claim, &index->routes, compare_claims))
+            return -ENOMEM;
+        TAKE_PTR(claim);
+    }
+    return 0;
+}
+
+static int set_add(struct manifest_set *set, struct index *index, struct manifest *manifest)
+{
+    struct manifest **items = reallocarray(set->items, set->count + 1, sizeof *set->items);
+
+    if (!items) {
+        (void) manifest_free(manifest);
+        return -ENOMEM;
+    }
+    set->items = items;
+    items[set->count++] = manifest;
+    return index_add(index, manifest);
+}
+
+static int read_one(const char *dir, const struct config *config, struct manifest_set *set,
+                    struct index *index, struct config_errors *errors)
+{
+    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
+
+    int r = manifest_read(dir, &manifest, errors);
+    if (r == 0 && config)
+        r = manifest_check(manifest, config, errors);
+    if (r == 0)
+        r = check_name(index, manifest, errors);
+    if (r == 0)
+        r = check_routes(index, manifest, errors);
+    if (r < 0)
+        return r;
+    return set_add(set, index, TAKE_PTR(manifest));
+}
+
+static int is_visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+static int compare_entries(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name); /* alphasort(3) depends on the locale */
+}
+
+/* A folder below dir that has a skep.yaml, be it a broken one. */
+static bool has_manifest(const char *dir)
+{
+    _cleanup_free_ char *file = path_absolute(dir, "skep.yaml");
+    _cleanup_fd_ int fd = file ? open(file, O_PATH | O_CLOEXEC | O_NOFOLLOW) : -1;
+
+    return fd >= 0;
+}
+
+int manifest_read_all(const char *dir, const struct config *config, struct manifest_set *ret_set,
+                      struct config_errors *errors)
+{
+    _cleanup_(set_cleanup) struct manifest_set set = { 0 };
+    _cleanup_(index_done) struct index index = { 0 };
+    struct dirent **entries = NULL;
+    unsigned before = errors->count;
+    int r = 0;
+
+    int count = scandir(dir, &entries, is_visible, compare_entries);
+    if (count < 0)
+        config_errors_add(errors, dir, 0, "cannot be read: %s", strerrordesc_np(errno));
+    for (int i = 0; i < count; i++) {
+        _cleanup_free_ struct dirent *entry = entries[i];
+        _cleanup_free_ char *path = path_absolute(dir, entry->d_name);
+        if (!path)
+            r = -ENOMEM;
+        else if (r != -ENOMEM && has_manifest(path))
+            r = read_one(path, config, &set, &index, errors);
+    }
+    free(entries);
+    if (r == -ENOMEM)
+        return r;
+    *ret_set = set;
+    set = (struct manifest_set){ 0 };
+    return errors->count > before ? -EINVAL : 0;
+}
+
+void manifest_set_done(struct manifest_set *set)
+{
+    for (unsigned i = 0; i < set->count; i++)
+        (void) manifest_free(set->items[i]);
+    free(set->items);
+    *set = (struct manifest_set){ 0 };
+}

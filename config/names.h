@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks of names, paths and addresses that both YAML files share. Private to config/. No state.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#define NAME_MAX_BYTES 63
+
+/* [a-z0-9-], 1 to 63, no hyphen first or last: a label of a host name. */
+bool name_is_valid(const char *name);
+extern const char name_expected[]; /* for messages: "expected …" */
+
+/* The folder of a file as an absolute path; malloc'ed. 0 or -errno. */
+int path_folder_of(const char *file, char **ret_folder);
+/* path itself if it is absolute, else below folder; malloc'ed, NULL if out of memory. */
+char *path_absolute(const char *folder, const char *path);
+bool path_fits_socket(const char *path);
+
+/* "127.0.0.1:8080", "[::1]:8080", "unix:path"; port 0 is any free one. NULL if it is right, else
+ * a static string that says what was expected. */
+const char *listen_address_check(const char *text);
+/* What is wrong with the kind of a file as `main`, a static string; NULL if nothing. */
+const char *main_kind_check(const char *path);

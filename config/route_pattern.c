@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parses and compares routes, "hello.example.com/api/" with a '*' behind it. The text is a
+ * tenant's. Any process; no state.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "config/manifest.h"
+
+#define HOST_MAX 253
+#define ROUTE_PATH_MAX 512
+
+static const char *check_host_name(const char *host, size_t size)
+{
+    size_t label = 0;
+
+    if (size > HOST_MAX)
+        return "expected a host of at most 253 characters";
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char) host[i];
+        if (c == '*')
+            return "expected \"*\" only as the whole host, as \"*.\" before it, or at the end of "
+                   "the path";
+        if (c == ':')
+            return "expected a host without scheme and port";
+        if (c >= 0x80)
+            return "expected the host in ASCII (xn--…)";
+        if (!isalnum(c) && c != '-' && c != '_' && c != '.')
+            return "expected letters, digits, \"-\", \"_\" and \".\" in the host";
+        label = c == '.' ? 0 : label + 1;
+        if (label > 63)
+            return "expected at most 63 characters between dots";
+        if (label == 0 && (i == 0 || i + 1 == size || host[i - 1] == '.'))
+            return "expected no empty part between dots";
+    }
+    return NULL;
+}
+
+static const char *check_path(const char *path, size_t size)
+{
+    if (size > ROUTE_PATH_MAX)
+        return "expected a path of at most 512 characters";
+    for (size_t i = 0; i < size; i++) {
+        if (path[i] == '*')
+            return "expected \"*\" in the path only at its end";
+        if (path[i] == '?' || path[i] == '#')
+            return "expected a path without query and fragment";
+        if (path[i] <= 0x20 || path[i] >= 0x7f)
+            return "expected a path in ASCII, with %XX for all else";
+    }
+    return NULL;
+}
+
+static char *lower_dup(const char *text, size_t size)
+{
+    char *copy = strndup(text, size);
+
+    for (char *p = copy; p && *p; p++)
+        *p = (char) tolower((unsigned char) *p);
+    return copy;
+}
+
+int route_pattern_parse(const char *text, struct route_pattern *ret_pattern,
+                        const char **ret_reason)
+{
+    const char *path = strchrnul(text, '/');
+    const char *host = text;
+    size_t host_size = (size_t) (path - text);
+    size_t path_size = strlen(path);
+    struct route_pattern pattern = { 0 };
+    const char *reason = NULL;
+
+    if (host_size == 0)
+        reason = "expected HOST or HOST/PATH, such as \"hello.example.com/*\"";
+    if (host_size == 1 && host[0] == '*') {
+        host_size = 0;
+    } else if (host_size >= 2 && host[0] == '*' && host[1] == '.') {
+        pattern.is_suffix = true;
+        host += 2;
+        host_size -= 2;
+        if (host_size == 0)
+            reason = "expected a name after \"*.\"";
+    }
+    pattern.is_exact = path_size > 0 && path[path_size - 1] != '*';
+    if (path_size > 0 && !pattern.is_exact)
+        path_size--;
+    if (!reason)
+        reason = check_host_name(host, host_size);
+    if (!reason)
+        reason = check_path(path, path_size);
+    if (reason) {
+        *ret_reason = reason;
+        return -EINVAL;
+    }
+    pattern.host = lower_dup(host, host_size);
+    pattern.path = path_size > 0 ? strndup(path, path_size) : strdup("/");
+    if (!pattern.host || !pattern.path) {
+        route_pattern_done(&pattern);
+        return -ENOMEM;
+    }
+    *ret_pattern = pattern;
+    return 0;
+}
+
+void route_pattern_done(struct route_pattern *pattern)
+{
+    free(pattern->host);
+    free(pattern->path);
+    *pattern = (struct route_pattern){ 0 };
+}
+
+int route_pattern_compare(const struct route_pattern *a, const struct route_pattern *b)
+{
+    if (a->is_suffix != b->is_suffix)
+        return a->is_suffix ? 1 : -1;
+    if (a->is_exact != b->is_exact)
+        return a->is_exact ? 1 : -1;
+    int r = strcmp(a->host, b->host);
+    return r != 0 ? r : strcmp(a->path, b->path);
+}

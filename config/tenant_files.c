@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads a tenant's folder into memory: only plain files of known kinds, bounded in number, size
+ * and depth, opened from folder to folder so that no link leads out. skepd and skep, as the
+ * service user.
+ */
+#include "config/tenant_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+
+struct walk {
+    const char *dir; /* for messages */
+    struct manifest *manifest;
+    struct config_errors *errors;
+    size_t bytes;     /* read so far */
+    unsigned entries; /* seen so far, also those that are left out */
+};
+
+#define ENTRIES_MAX 20000
+
+int tenant_file_read(int dir_fd, const char *name, size_t max_bytes, char **ret_data,
+                     size_t *ret_size)
+{
+    /* O_NONBLOCK: opening a pipe would wait for its writer. */
+    _cleanup_fd_ int fd =
+        openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    if (st.st_size < 0 || (uint64_t) st.st_size > max_bytes)
+        return -EFBIG;
+    size_t size = (size_t) st.st_size;
+    size_t have = 0;
+    _cleanup_free_ char *data = malloc(size + 1);
+    if (!data)
+        return -ENOMEM;
+    while (have < size) {
+        ssize_t n = read(fd, data + have, size - have);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            break; /* cut off since fstat */
+        have += n > 0 ? (size_t) n : 0;
+    }
+    data[have] = '\0';
+    *ret_data = TAKE_PTR(data);
+    *ret_size = have;
+    return 0;
+}
+
+static bool has_known_kind(const char *name)
+{
+    static const char *const kinds[] = { ".js", ".mjs", ".json", ".wasm", ".txt", ".html" };
+    const char *dot = strrchr(name, '.');
+
+    for (size_t i = 0; dot && i < ARRAY_LEN(kinds); i++)
+        if (strcmp(dot, kinds[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool has_control_character(const char *name)
+{
+    for (const unsigned char *p = (const unsigned char *) name; *p; p++)
+        if (*p < 0x20 || *p == 0x7f)
+            return true;
+    return false;
+}
+
+static int add_file(struct walk *walk, int dir_fd, const char *name, const char *path)
+{
+    struct manifest *manifest = walk->manifest;
+    struct tenant_file file = { 0 };
+
+    if (manifest->n_files >= TENANT_FILES_MAX) {
+        config_errors_add(walk->errors, walk->dir, 0, "too many files: expected at most %u",
+                          TENANT_FILES_MAX);
+        return -EINVAL;
+    }
+    struct tenant_file *files =
+        reallocarray(manifest->files, manifest->n_files + 1, sizeof *manifest->files);
+    if (!files)
+        return -ENOMEM;
+    manifest->files = files;
+
+    int r = tenant_file_read(dir_fd, name, TENANT_BYTES_MAX - walk->bytes, &file.data, &file.size);
+    if (r == -EFBIG)
+        config_errors_add(walk->errors, walk->dir, 0,
+                          "%s: too large: expected at most %u MiB in all files together", path,
+                          TENANT_BYTES_MAX >> 20);
+    else if (r < 0 && r != -ENOMEM)
+        config_errors_add(walk->errors, walk->dir, 0, "%s: cannot be read: %s", path,
+                          strerrordesc_np(-r));
+    if (r < 0)
+        return r == -ENOMEM ? r : -EINVAL;
+    file.path = strdup(path);
+    if (!file.path) {
+        free(file.data);
+        return -ENOMEM;
+    }
+    walk->bytes += file.size;
+    files[manifest->n_files++] = file;
+    return 0;
+}
+
+static int walk_folder(struct walk *walk, int fd, const char *prefix, unsigned depth);
+
+static int walk_subfolder(struct walk *walk, int parent_fd, const char *name, const char *path,
+                          unsigned depth)
+{
+    if (depth >= TENANT_DEPTH_MAX) {
+        config_errors_add(walk->errors, walk->dir, 0, "%s: nested too deeply: expected at most %u "
+                          "folders", path, TENANT_DEPTH_MAX);
+        return -EINVAL;
+    }
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        config_errors_add(walk->errors, walk->dir, 0, "%s: cannot be read: %s", path,
+                          strerrordesc_np(errno));
+        return -EINVAL;
+    }
+    return walk_folder(walk, fd, path, depth);
+}
+
+static int walk_entry(struct walk *walk, int fd, const char *prefix, const char *name,
+                      unsigned depth)
+{
+    char path[TENANT_PATH_MAX + 1];
+    struct stat st;
+
+    if (name[0] == '.' || strcmp(name, "node_modules") == 0)
+        return 0;
+    if (++walk->entries > ENTRIES_MAX) {
+        config_errors_add(walk->errors, walk->dir, 0,
+                          "too many files: expected at most %u of any kind", ENTRIES_MAX);
+        return -EINVAL;
+    }
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    bool is_folder = S_ISDIR(st.st_mode);
+    if (!is_folder && (!S_ISREG(st.st_mode) || !has_known_kind(name)))
+        return 0;
+    int n = snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "/" : "", name);
+    if (n < 0 || (size_t) n >= sizeof path || has_control_character(name)) {
+        config_errors_add(walk->errors, walk->dir, 0,
+                          "\"%.200s\": expected a path of at most %d bytes, without control "
+                          "characters", name, TENANT_PATH_MAX);
+        return -EINVAL;
+    }
+    return is_folder ? walk_subfolder(walk, fd, name, path, depth + 1)
+                     : add_file(walk, fd, name, path);
+}
+
+/* Takes over fd. */
+static int walk_folder(struct walk *walk, int fd, const char *prefix, unsigned depth)
+{
+    _cleanup_fd_ int owned = fd;
+    _cleanup_dir_ DIR *dir = fdopendir(owned);
+    int r = 0;
+
+    if (!dir)
+        return -errno;
+    owned = -1;
+    for (const struct dirent *entry; r == 0 && (entry = readdir(dir));)
+        r = walk_entry(walk, dirfd(dir), prefix, entry->d_name, depth);
+    return r;
+}
+
+static int compare_files(const void *a, const void *b)
+{
+    const struct tenant_file *left = a;
+    const struct tenant_file *right = b;
+
+    return strcmp(left->path, right->path);
+}
+
+int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
+                      struct config_errors *errors)
+{
+    struct walk walk = { .dir = dir, .manifest = manifest, .errors = errors };
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    int r = fd < 0 ? -errno : walk_folder(&walk, fd, "", 0);
+    if (r < 0 && r != -EINVAL && r != -ENOMEM) {
+        config_errors_add(errors, dir, 0, "cannot be read: %s", strerrordesc_np(-r));
+        r = -EINVAL;
+    }
+    if (r == 0 && manifest->n_files > 0)
+        qsort(manifest->files, manifest->n_files, sizeof *manifest->files, compare_files);
+    return r;
+}
+
+const struct tenant_file *tenant_files_find(const struct manifest *manifest, const char *path)
+{
+    for (unsigned i = 0; i < manifest->n_files; i++)
+        if (strcmp(manifest->files[i].path, path) == 0)
+            return &manifest->files[i];
+    return NULL;
+}

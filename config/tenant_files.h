@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The files of a tenant's folder, which the tenant may have filled with links, pipes and
+ * devices. Private to config/.
+ */
+#pragma once
+
+#include "config/manifest.h"
+
+/* Reads a regular file below dir_fd; never follows a link, never waits for a pipe. *ret_data is
+ * malloc'ed and followed by a NUL. 0, -EFBIG over max_bytes, -ELOOP if it is a link, -EINVAL if
+ * it is not a regular file, or another -errno. */
+int tenant_file_read(int dir_fd, const char *name, size_t max_bytes, char **ret_data,
+                     size_t *ret_size);
+
+/* Reads all files that belong to the tenant below dir_fd into manifest, sorted by path. dir: for
+ * messages. 0, -EINVAL with errors filled, or -ENOMEM. */
+int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
+                      struct config_errors *errors);
+/* NULL if there is none of that path. */
+const struct tenant_file *tenant_files_find(const struct manifest *manifest, const char *path);

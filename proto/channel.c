@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/channel.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "proto/frame.h"
+
+#define INPUT_FIRST_BYTES (64U << 10)
+#define INPUT_MAX_BYTES (FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
+#define ARENA_BYTES (4U << 20)
+#define READS_PER_TURN 4 /* so that one peer cannot keep the loop to itself */
+
+struct channel {
+    struct channel_options options;
+    uint32_t phase;
+    struct event *read_event;
+    struct event *write_event; /* waits until the socket takes more */
+    struct event *flush_event; /* made active by the first send of a turn */
+    struct evbuffer *output;
+    struct arena arena;
+    uint8_t *input;
+    size_t input_size; /* allocated */
+    size_t input_have;
+    uint64_t received;
+    int error;
+    bool is_flush_due;
+    bool is_closed;
+    bool is_reading;
+    bool wants_drained;
+    unsigned depth; /* callbacks of the owner now on the stack */
+    bool is_freed;  /* by a callback; the memory goes when depth is 0 */
+};
+
+static void destroy(struct channel *ch)
+{
+    if (ch->read_event)
+        event_free(ch->read_event);
+    if (ch->write_event)
+        event_free(ch->write_event);
+    if (ch->flush_event)
+        event_free(ch->flush_event);
+    if (ch->output)
+        evbuffer_free(ch->output);
+    arena_done(&ch->arena);
+    free(ch->input);
+    free(ch);
+}
+
+/* Leaves a stretch in which callbacks ran. Returns false if the channel is gone. */
+static bool leave(struct channel *ch)
+{
+    if (--ch->depth > 0 || !ch->is_freed)
+        return !ch->is_freed;
+    destroy(ch);
+    return false;
+}
+
+/* The one place where a peer is given up. */
+static void fail(struct channel *ch, int error)
+{
+    if (ch->is_closed)
+        return;
+    ch->is_closed = true;
+    ch->error = error;
+    (void) event_del(ch->read_event);
+    (void) event_del(ch->write_event);
+    (void) event_del(ch->flush_event);
+    ch->depth++;
+    ch->options.on_closed(ch->options.owner, error);
+    (void) leave(ch);
+}
+
+static int dispatch(struct channel *ch, const uint8_t *frame, size_t size)
+{
+    const struct channel_table *table = ch->options.receive;
+    ProtobufCMessage *envelope = frame_unpack(table->envelope, frame, size, &ch->arena);
+
+    if (!envelope)
+        return -EPROTO;
+    unsigned number;
+    memcpy(&number, (const char *) envelope + table->case_offset, sizeof number);
+    if (number >= table->n_rules)
+        return -EPROTO;
+    const struct channel_rule *rule = &table->rules[number];
+    if (!rule->handle || !(rule->phases & ch->phase))
+        return -EPROTO;
+    const ProtobufCMessage *message;
+    memcpy(&message, (const char *) envelope + table->value_offset, sizeof message);
+    if (!message)
+        return -EPROTO;
+    ch->received++;
+    return rule->handle(ch->options.owner, message);
+}
+
+/* Handles all whole frames in the input buffer. Returns 0 or -errno. */
+static int consume(struct channel *ch)
+{
+    size_t at = 0;
+    int r = 0;
+
+    while (!ch->is_freed && !ch->is_closed && ch->is_reading) {
+        int64_t size = frame_measure(ch->input + at, ch->input_have - at);
+        if (size <= 0) {
+            r = (int) size;
+            break;
+        }
+        r = dispatch(ch, ch->input + at, (size_t) size);
+        at += (size_t) size;
+        if (r < 0)
+            break;
+    }
+    ch->input_have -= at;
+    if (at > 0 && ch->input_have > 0)
+        memmove(ch->input, ch->input + at, ch->input_have);
+    return r;
+}
+
+/* Makes room for the frame that the input starts with; only a length that frame_measure has
+ * accepted lets the buffer grow. */
+static int reserve_input(struct channel *ch)
+{
+    if (ch->input_have < ch->input_size)
+        return 0;
+    size_t size = ch->input_size * 2 < INPUT_MAX_BYTES ? ch->input_size * 2 : INPUT_MAX_BYTES;
+    if (size <= ch->input_have)
+        return -EMSGSIZE;
+    uint8_t *input = realloc(ch->input, size);
+    if (!input)
+        return -ENOMEM;
+    ch->input = input;
+    ch->input_size = size;
+    return 0;
+}
+
+/* One read and its frames. Returns 1 if there may be more, 0 if not, -errno; *ret_eof. */
+static int read_once(struct channel *ch, bool *ret_eof)
+{
+    int r = reserve_input(ch);
+
+    if (r < 0)
+        return r;
+    size_t room = ch->input_size - ch->input_have;
+    ssize_t n = read(ch->options.fd, ch->input + ch->input_have, room);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    if (n == 0) {
+        *ret_eof = true;
+        return 0;
+    }
+    ch->input_have += (size_t) n;
+    r = consume(ch);
+    return r < 0 ? r : (size_t) n == room;
+}
+
+static void read_in(struct channel *ch, unsigned n_reads)
+{
+    bool is_eof = false;
+    int r = 1;
+
+    ch->depth++;
+    if (ch->input_have > 0 && !ch->is_closed && consume(ch) < 0)
+        r = -EPROTO; /* frames that were left when reading was stopped */
+    for (unsigned i = 0; i < n_reads && r > 0; i++)
+        if (ch->is_freed || ch->is_closed || !ch->is_reading)
+            r = 0;
+        else
+            r = read_once(ch, &is_eof);
+    if (!ch->is_freed && (r < 0 || is_eof))
+        fail(ch, r < 0 ? r : ch->input_have > 0 ? -EPROTO : 0);
+    (void) leave(ch);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    read_in(arg, READS_PER_TURN);
+}
+
+static void write_out(struct channel *ch)
+{
+    while (evbuffer_get_length(ch->output) > 0) {
+        int n = evbuffer_write(ch->output, ch->options.fd);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            (void) event_add(ch->write_event, NULL);
+            return;
+        }
+        if (n <= 0) {
+            fail(ch, n < 0 ? -errno : -EPIPE);
+            return;
+        }
+    }
+    if (ch->wants_drained && ch->options.on_drained) {
+        ch->wants_drained = false;
+        ch->options.on_drained(ch->options.owner);
+    }
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+    struct channel *ch = arg;
+
+    (void) fd;
+    (void) what;
+    ch->is_flush_due = false;
+    if (ch->is_closed)
+        return;
+    ch->depth++;
+    write_out(ch);
+    (void) leave(ch);
+}
+
+int channel_new(const struct channel_options *options, struct channel **ret_channel)
+{
+    struct channel *ch = calloc(1, sizeof *ch);
+
+    if (!ch)
+        return -ENOMEM;
+    ch->options = *options;
+    ch->phase = options->phase;
+    ch->is_reading = true;
+    ch->input_size = INPUT_FIRST_BYTES;
+    ch->input = malloc(ch->input_size);
+    ch->output = evbuffer_new();
+    ch->read_event =
+        event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_readable, ch);
+    ch->write_event = event_new(options->base, options->fd, EV_WRITE, on_flush, ch);
+    ch->flush_event = event_new(options->base, -1, 0, on_flush, ch);
+    int r = arena_init(&ch->arena, ARENA_BYTES);
+    if (r < 0 || !ch->input || !ch->output || !ch->read_event || !ch->write_event ||
+        !ch->flush_event || event_add(ch->read_event, NULL) < 0) {
+        destroy(ch);
+        return -ENOMEM;
+    }
+    *ret_channel = ch;
+    return 0;
+}
+
+struct channel *channel_free(struct channel *ch)
+{
+    if (!ch || ch->is_freed)
+        return NULL;
+    ch->is_freed = true;
+    ch->is_closed = true;
+    (void) event_del(ch->read_event);
+    (void) event_del(ch->write_event);
+    (void) event_del(ch->flush_event);
+    (void) close(ch->options.fd);
+    if (ch->depth == 0)
+        destroy(ch);
+    return NULL;
+}
+
+void channel_set_phase(struct channel *ch, uint32_t phase)
+{
+    ch->phase = phase;
+}
+
+int channel_send(struct channel *ch, const ProtobufCMessage *envelope)
+{
+    size_t size = frame_packed_size(envelope);
+    struct evbuffer_iovec space;
+
+    if (ch->is_closed)
+        return -EPIPE;
+    if (size == 0)
+        return -EMSGSIZE;
+    if (ch->options.output_max_bytes > 0 &&
+        evbuffer_get_length(ch->output) + size > ch->options.output_max_bytes) {
+        ch->wants_drained = true;
+        return -ENOBUFS;
+    }
+    if (evbuffer_reserve_space(ch->output, (ev_ssize_t) size, &space, 1) < 1)
+        return -ENOMEM;
+    frame_pack(envelope, space.iov_base, size);
+    space.iov_len = size;
+    if (evbuffer_commit_space(ch->output, &space, 1) < 0)
+        return -ENOMEM;
+    if (channel_is_congested(ch))
+        ch->wants_drained = true;
+    if (!ch->is_flush_due && !event_pending(ch->write_event, EV_WRITE, NULL)) {
+        ch->is_flush_due = true;
+        event_active(ch->flush_event, EV_WRITE, 0);
+    }
+    return 0;
+}
+
+void channel_flush(struct channel *ch)
+{
+    if (ch->is_closed || evbuffer_get_length(ch->output) == 0)
+        return;
+    ch->depth++;
+    write_out(ch);
+    (void) leave(ch);
+}
+
+void channel_drain_input(struct channel *ch)
+{
+    channel_set_reading(ch, true);
+    read_in(ch, UINT_MAX);
+}
+
+size_t channel_queued_bytes(const struct channel *ch)
+{
+    return evbuffer_get_length(ch->output);
+}
+
+bool channel_is_congested(const struct channel *ch)
+{
+    return evbuffer_get_length(ch->output) > ch->options.output_high_bytes;
+}
+
+void channel_set_reading(struct channel *ch, bool reading)
+{
+    if (ch->is_closed || ch->is_reading == reading)
+        return;
+    ch->is_reading = reading;
+    if (!reading) {
+        (void) event_del(ch->read_event);
+        return;
+    }
+    (void) event_add(ch->read_event, NULL);
+    if (ch->input_have > 0)
+        event_active(ch->read_event, EV_READ, 0);
+}
+
+uint64_t channel_received_frames(const struct channel *ch)
+{
+    return ch->received;
+}

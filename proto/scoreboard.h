@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The page that one worker shares with the supervisor: a sealed memfd, written by the
+ * worker without system calls, read by the supervisor for stats and for blame after a
+ * death. Everything in it is a claim of the worker: the supervisor bounds each value and
+ * never enforces a limit by it.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define SCOREBOARD_SLOTS 1024
+#define SCOREBOARD_TENANTS 256
+
+/* Why a worker says that it is about to die, written by V8's fatal error handlers. */
+enum last_words_cause {
+    LAST_WORDS_NONE,
+    LAST_WORDS_HEAP_OOM,  /* V8 could not go on within the isolate's heap limit */
+    LAST_WORDS_V8_FATAL,  /* any other fatal error of V8 */
+    LAST_WORDS_CAUSES,
+};
+
+struct scoreboard_tenant {
+    _Atomic uint32_t tenant; /* 0: free */
+    _Atomic uint32_t heap_kib;
+    _Atomic uint32_t external_kib;
+};
+
+struct scoreboard {
+    _Atomic uint64_t heartbeat;       /* turns of the worker's loop */
+    _Atomic uint64_t running_request; /* request whose JavaScript runs now, or 0 */
+    _Atomic uint32_t running_tenant;  /* tenant whose JavaScript runs now, or 0 */
+    _Atomic uint32_t last_words;      /* enum last_words_cause */
+    _Atomic uint64_t running_since_ns; /* CLOCK_MONOTONIC */
+    struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
+    _Atomic uint64_t entered[SCOREBOARD_SLOTS]; /* id of the slot's last request to enter JS */
+};
+
+#define SCOREBOARD_BYTES sizeof(struct scoreboard)

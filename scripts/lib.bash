@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Sourced by the scripts beside it: messages, and building a preset.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+if [[ -t 2 && -z ${NO_COLOR:-} ]]; then
+    bold=$'\e[1m' red=$'\e[31m' plain=$'\e[0m'
+else
+    bold='' red='' plain=''
+fi
+
+say() { printf '%s==>%s %s\n' "$bold" "$plain" "$*" >&2; }
+
+# die "what failed" ["what to do" ...]
+die() {
+    printf '%serror:%s %s\n' "$red" "$plain" "$1" >&2
+    shift
+    (($# == 0)) || printf '       %s\n' "$@" >&2
+    exit 1
+}
+
+# The comment at the top of a script is its help: from behind the licence to the first line
+# that is not a comment.
+print_help() { sed -n '4,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
+
+# build_preset NAME [TARGET...]: configures (a second or two when nothing changed) and builds.
+build_preset() {
+    local preset=$1 target
+    shift
+    local targets=()
+    for target; do targets+=(--target "$target"); done
+    say "Building ($preset)"
+    (cd "$top" && cmake --preset "$preset" --log-level=WARNING >/dev/null) ||
+        die "cannot configure the $preset build" \
+            "try again from nothing: rm -rf build/$preset"
+    cmake --build "$top/build/$preset" "${targets[@]}" >&2 ||
+        die "the $preset build failed: the compiler's messages are above"
+}

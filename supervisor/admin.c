@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients of the admin socket: who may come, how many, for how long, and how much may be queued
+ * for each. What they ask is in admin_commands.c. Supervisor, loop thread.
+ */
+#include "supervisor/admin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/admin_internal.h"
+
+#define CLIENTS_MAX 32
+#define IDLE_TIMEOUT_S 60
+#define OUTPUT_HIGH_BYTES (256U << 10) /* above, no log lines and no more commands */
+#define OUTPUT_MAX_BYTES (4U << 20)    /* more than high and the largest answer */
+#define ACCEPTS_PER_TURN 8
+#define ACCEPT_PAUSE_S 1
+#define REFUSAL_LOG_INTERVAL_NS NSEC_PER_SEC
+
+struct admin {
+    struct server *server; /* borrowed */
+    struct admin_socket socket;
+    struct event *accept_event;
+    struct event *resume_event; /* accepts again after a shortage of descriptors */
+    struct admin_client_list clients;
+    unsigned n_clients;
+    uint64_t refusal_logged_ns;
+};
+
+/* ---- one client */
+
+static void client_free(struct admin_client *client)
+{
+    LIST_REMOVE(client, entry);
+    client->admin->n_clients--;
+    (void) channel_free(client->channel);
+    if (client->idle)
+        event_free(client->idle);
+    free(client->tenant);
+    free(client);
+}
+
+static void on_client_closed(void *owner, int error)
+{
+    struct admin_client *client = owner;
+
+    if (error < 0 && error != -EPIPE && error != -ECONNRESET)
+        (void) log_warning_errno(error, "admin client (uid %u, pid %d) is closed",
+                                 (unsigned) client->uid, (int) client->pid);
+    client_free(client);
+}
+
+static void on_client_idle(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    client_free(arg);
+}
+
+static void send_lost_mark(struct admin_client *client)
+{
+    Skep__Admin__LogLine line = SKEP__ADMIN__LOG_LINE__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+
+    line.level = admin_bytes("warn", 4);
+    line.lost = client->lost;
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG;
+    answer.log = &line;
+    if (channel_send(client->channel, &answer.base) == 0)
+        client->lost = 0;
+}
+
+static void on_client_drained(void *owner)
+{
+    struct admin_client *client = owner;
+
+    if (client->lost > 0)
+        send_lost_mark(client);
+    channel_set_reading(client->channel, true);
+}
+
+struct server *admin_client_server(const struct admin_client *client)
+{
+    return client->admin->server;
+}
+
+int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer)
+{
+    static const struct timeval timeout = { .tv_sec = IDLE_TIMEOUT_S };
+    int r = channel_send(client->channel, &answer->base);
+
+    if (channel_is_congested(client->channel))
+        channel_set_reading(client->channel, false);
+    if (!client->is_subscribed)
+        (void) event_add(client->idle, &timeout);
+    return r;
+}
+
+int admin_client_subscribe(struct admin_client *client, const char *tenant)
+{
+    char *copy = tenant ? strdup(tenant) : NULL;
+
+    if (tenant && !copy)
+        return -ENOMEM;
+    free(client->tenant);
+    client->tenant = copy;
+    client->is_subscribed = true;
+    (void) event_del(client->idle);
+    return 0;
+}
+
+/* fd is owned from success on. */
+static int client_new(struct admin *admin, int fd, const struct ucred *peer)
+{
+    static const struct timeval timeout = { .tv_sec = IDLE_TIMEOUT_S };
+    struct admin_client *client = calloc(1, sizeof *client);
+
+    if (!client)
+        return -ENOMEM;
+    client->admin = admin;
+    client->uid = peer->uid;
+    client->pid = peer->pid;
+    struct channel_options options = {
+        .base = admin->server->base,
+        .fd = fd,
+        .receive = &admin_commands,
+        .phase = ADMIN_PHASE_OPEN,
+        .owner = client,
+        .on_closed = on_client_closed,
+        .on_drained = on_client_drained,
+        .output_high_bytes = OUTPUT_HIGH_BYTES,
+        .output_max_bytes = OUTPUT_MAX_BYTES,
+    };
+    client->idle = evtimer_new(admin->server->base, on_client_idle, client);
+    if (!client->idle || event_add(client->idle, &timeout) < 0 ||
+        channel_new(&options, &client->channel) < 0) {
+        if (client->idle)
+            event_free(client->idle);
+        free(client);
+        return -ENOMEM;
+    }
+    LIST_INSERT_HEAD(&admin->clients, client, entry);
+    admin->n_clients++;
+    return 0;
+}
+
+/* ---- the door */
+
+static bool may_come(const struct config *config, uid_t uid)
+{
+    if (uid == 0 || uid == geteuid())
+        return true;
+    for (unsigned i = 0; i < config->n_admin_uids; i++)
+        if (uid == config->admin_uids[i])
+            return true;
+    return false;
+}
+
+/* Says why, without waiting: a new socket has room for it. */
+static void refuse(struct admin *admin, int fd, const struct ucred *peer, const char *reason)
+{
+    Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    uint8_t frame[256];
+
+    failure.message = admin_bytes(reason, strlen(reason));
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
+    answer.failure = &failure;
+    size_t size = frame_packed_size(&answer.base);
+    if (size > 0 && size <= sizeof frame) {
+        frame_pack(&answer.base, frame, size);
+        (void) !send(fd, frame, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    /* A peer that keeps coming must not fill the log. */
+    uint64_t now = io_now_ns();
+    if (admin->refusal_logged_ns > 0 && now - admin->refusal_logged_ns < REFUSAL_LOG_INTERVAL_NS)
+        return;
+    admin->refusal_logged_ns = now;
+    log_warning("admin client (uid %u, pid %d) is refused: %s", (unsigned) peer->uid,
+                (int) peer->pid, reason);
+}
+
+static void admit(struct admin *admin, int accepted)
+{
+    _cleanup_fd_ int fd = accepted;
+    struct ucred peer = { .pid = 0, .uid = (uid_t) -1, .gid = (gid_t) -1 };
+    socklen_t size = sizeof peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
+        !may_come(admin->server->config, peer.uid)) {
+        refuse(admin, fd, &peer, "this uid may not use the admin socket: add it to admin.uids");
+        return;
+    }
+    if (admin->n_clients >= CLIENTS_MAX) {
+        refuse(admin, fd, &peer, "too many admin clients: close one and try again");
+        return;
+    }
+    int r = client_new(admin, fd, &peer);
+    if (r < 0)
+        (void) log_warning_errno(r, "cannot serve an admin client");
+    else
+        (void) TAKE_FD(fd);
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+    static const struct timeval pause = { .tv_sec = ACCEPT_PAUSE_S };
+    struct admin *admin = arg;
+
+    (void) what;
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accepted >= 0) {
+            admit(admin, accepted);
+            continue;
+        }
+        if (errno == ECONNABORTED || errno == EINTR)
+            continue;
+        if (errno == EAGAIN)
+            return;
+        /* Out of descriptors or memory: the event would fire again at once. */
+        (void) log_warning_errno(-errno, "cannot accept an admin client");
+        (void) event_del(admin->accept_event);
+        (void) event_add(admin->resume_event, &pause);
+        return;
+    }
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin *admin = arg;
+
+    (void) fd;
+    (void) what;
+    (void) event_add(admin->accept_event, NULL);
+}
+
+/* ---- all of it */
+
+int admin_new(struct server *server, const char *socket_path, struct admin **ret_admin)
+{
+    struct admin *admin = calloc(1, sizeof *admin);
+
+    if (!admin)
+        return log_error_errno(-ENOMEM, "cannot make the admin socket");
+    admin->server = server;
+    LIST_INIT(&admin->clients);
+    int r = admin_socket_open(socket_path, &admin->socket);
+    if (r < 0) {
+        admin_free(admin);
+        return r;
+    }
+    admin->accept_event = event_new(server->base, admin->socket.fd, EV_READ | EV_PERSIST,
+                                    on_acceptable, admin);
+    admin->resume_event = evtimer_new(server->base, on_resume, admin);
+    if (!admin->accept_event || !admin->resume_event || event_add(admin->accept_event, NULL) < 0) {
+        admin_free(admin);
+        return log_error_errno(-ENOMEM, "cannot make the admin socket");
+    }
+    *ret_admin = admin;
+    return 0;
+}
+
+struct admin *admin_free(struct admin *admin)
+{
+    if (!admin)
+        return NULL;
+    if (admin->accept_event)
+        event_free(admin->accept_event);
+    if (admin->resume_event)
+        event_free(admin->resume_event);
+    while (!LIST_EMPTY(&admin->clients)) {
+        struct admin_client *client = LIST_FIRST(&admin->clients);
+        unsigned n_clients = admin->n_clients;
+        channel_flush(client->channel);
+        if (admin->n_clients == n_clients) /* else the flush failed, and it is gone */
+            client_free(client);
+    }
+    admin_socket_done(&admin->socket);
+    free(admin);
+    return NULL;
+}
+
+static void forward_line(struct admin_client *client, const Skep__Admin__Answer *answer)
+{
+    answer->log->lost = client->lost;
+    if (channel_is_congested(client->channel) ||
+        channel_send(client->channel, &answer->base) < 0)
+        client->lost++;
+    else
+        client->lost = 0;
+}
+
+void admin_log(struct admin *admin, const struct tenant *tenant, enum tenant_log_level level,
+               const char *text, size_t size)
+{
+    static const char *const names[] = {
+        [TENANT_DEBUG] = "debug",
+        [TENANT_INFO] = "info",
+        [TENANT_WARN] = "warn",
+        [TENANT_ERROR] = "error",
+    };
+    Skep__Admin__LogLine line = SKEP__ADMIN__LOG_LINE__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client;
+
+    if (!admin || LIST_EMPTY(&admin->clients))
+        return;
+    const char *name = (unsigned) level < ARRAY_LEN(names) ? names[level] : "info";
+    line.tenant = admin_bytes(tenant->name, strlen(tenant->name));
+    line.level = admin_bytes(name, strlen(name));
+    line.text = admin_bytes(text, size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES);
+    line.time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC;
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG;
+    answer.log = &line;
+    LIST_FOREACH(client, &admin->clients, entry)
+        if (client->is_subscribed &&
+            (!client->tenant || strcmp(client->tenant, tenant->name) == 0))
+            forward_line(client, &answer);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The admin socket: answers skep's commands and forwards tenants' log lines to it. Peers are
+ * checked by their uid; what they send is hostile all the same. Supervisor, loop thread.
+ * proto/PROTOCOL.md has the frames.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "supervisor/server.h"
+#include "supervisor/tenant.h"
+
+struct admin;
+
+/* Listens on socket_path (copied; mode 0660; its folder must exist; a socket that nobody answers
+ * on is replaced). Call when all else is up: that the socket answers is the sign that skepd
+ * serves. server->config says which uids may come; the rest of server is read with each command.
+ * 0, or -errno, which is logged with what to do about it (-EADDRINUSE: another skepd answers). */
+int admin_new(struct server *server, const char *socket_path, struct admin **ret_admin);
+
+/* Sends what is queued as far as the sockets take it, closes all, removes the socket file. NULL
+ * is allowed. Returns NULL. */
+struct admin *admin_free(struct admin *admin);
+
+/* Forwards one line (text may hold anything) to the clients that asked for this tenant's. Never
+ * waits and never fails: a client that does not keep up loses lines, and is told how many.
+ * admin: NULL is allowed, for lines before admin_new. */
+void admin_log(struct admin *admin, const struct tenant *tenant, enum tenant_log_level level,
+               const char *text, size_t size);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a client of the admin socket may ask: one handler for each command, and the table that
+ * names them. Each command has exactly one answer; log lines may come between. Supervisor, loop
+ * thread.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/admin_internal.h"
+
+#define REPORT_ARENA_BYTES (4U << 20)
+#define ERRORS_MAX_BYTES (128U << 10)
+
+#define _cleanup_arena_ _cleanup_(arena_done)
+#define _cleanup_errors_ _cleanup_(config_errors_done)
+
+static int send_failure(struct admin_client *client, const char *reason)
+{
+    Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+
+    failure.message = admin_bytes(reason, strlen(reason));
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
+    answer.failure = &failure;
+    return admin_client_send(client, &answer);
+}
+
+/* ---- reports */
+
+static int on_stats(void *owner, const ProtobufCMessage *message)
+{
+    Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_arena_ struct arena arena = { 0 };
+    struct admin_client *client = owner;
+
+    (void) message;
+    int r = arena_init(&arena, REPORT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_stats(admin_client_server(client), &arena, &stats);
+    if (r < 0)
+        return send_failure(client, "skepd is out of memory");
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATS;
+    answer.stats = &stats;
+    return admin_client_send(client, &answer);
+}
+
+static int on_workers(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__WorkersRequest *request = (const Skep__Admin__WorkersRequest *) message;
+    Skep__Admin__Workers workers = SKEP__ADMIN__WORKERS__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_arena_ struct arena arena = { 0 };
+    struct admin_client *client = owner;
+
+    int r = arena_init(&arena, REPORT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_workers(admin_client_server(client), request->skip, &arena, &workers);
+    if (r < 0)
+        return send_failure(client, "skepd is out of memory");
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKERS;
+    answer.workers = &workers;
+    return admin_client_send(client, &answer);
+}
+
+static int on_tenants(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__TenantsRequest *request = (const Skep__Admin__TenantsRequest *) message;
+    Skep__Admin__Tenants tenants = SKEP__ADMIN__TENANTS__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_arena_ struct arena arena = { 0 };
+    struct admin_client *client = owner;
+
+    int r = arena_init(&arena, REPORT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_tenants(admin_client_server(client), request->skip, &arena, &tenants);
+    if (r < 0)
+        return send_failure(client, "skepd is out of memory");
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TENANTS;
+    answer.tenants = &tenants;
+    return admin_client_send(client, &answer);
+}
+
+/* ---- reload and load */
+
+struct reload {
+    bool read, load; /* what is asked for */
+    struct config_errors errors;
+    unsigned n_read;
+    bool has_load_failed;
+};
+
+static void reload_one(struct reload *reload, struct tenant *tenant)
+{
+    unsigned n_errors = reload->errors.count;
+
+    if (reload->read) {
+        int r = tenant_reload(tenant, &reload->errors);
+        if (r < 0) {
+            if (reload->errors.count == n_errors) /* the reader could not say more */
+                config_errors_add(&reload->errors, tenant->dir ? tenant->dir : tenant->name, 0,
+                                  "cannot be read again: %s", strerrordesc_np(-r));
+            return;
+        }
+        reload->n_read++;
+    }
+    if (reload->load && tenant_preload(tenant) < 0)
+        reload->has_load_failed = true;
+}
+
+static int send_reloaded(struct admin_client *client, const struct reload *reload)
+{
+    Skep__Admin__Reloaded reloaded = SKEP__ADMIN__RELOADED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    size_t size = reload->errors.size;
+
+    reloaded.tenants = reload->n_read;
+    reloaded.loading = reload->load && !reload->has_load_failed;
+    reloaded.errors =
+        admin_bytes(reload->errors.text, size < ERRORS_MAX_BYTES ? size : ERRORS_MAX_BYTES);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELOADED;
+    answer.reloaded = &reloaded;
+    return admin_client_send(client, &answer);
+}
+
+/* The tenants of that name, or all of them. */
+static int do_reload(struct admin_client *client, ProtobufCBinaryData name, struct reload *reload)
+{
+    struct tenants *tenants = admin_client_server(client)->tenants;
+    struct tenant *tenant;
+    int r;
+
+    if (name.len > 0) {
+        tenant = tenant_find(tenants, (const char *) name.data, name.len);
+        if (!tenant)
+            return send_failure(client, "no such tenant: `skep tenants` lists them");
+        reload_one(reload, tenant);
+    } else {
+        TAILQ_FOREACH(tenant, &tenants->list, entry)
+            reload_one(reload, tenant);
+    }
+    r = send_reloaded(client, reload);
+    config_errors_done(&reload->errors);
+    return r;
+}
+
+static int on_reload(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__ReloadRequest *request = (const Skep__Admin__ReloadRequest *) message;
+    struct reload reload = { .read = true, .load = request->load };
+
+    return do_reload(owner, request->name, &reload);
+}
+
+static int on_load(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__LoadRequest *request = (const Skep__Admin__LoadRequest *) message;
+    struct reload reload = { .load = true };
+
+    return do_reload(owner, request->name, &reload);
+}
+
+/* ---- logs */
+
+static int on_logs(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__LogsRequest *request = (const Skep__Admin__LogsRequest *) message;
+    Skep__Admin__Subscribed subscribed = SKEP__ADMIN__SUBSCRIBED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client = owner;
+    const struct tenant *tenant = NULL;
+
+    if (request->name.len > 0) {
+        tenant = tenant_find(admin_client_server(client)->tenants,
+                             (const char *) request->name.data, request->name.len);
+        if (!tenant)
+            return send_failure(client, "no such tenant: `skep tenants` lists them");
+    }
+    int r = admin_client_subscribe(client, tenant ? tenant->name : NULL);
+    if (r < 0)
+        return r;
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_SUBSCRIBED;
+    answer.subscribed = &subscribed;
+    return admin_client_send(client, &answer);
+}
+
+/* ---- the table */
+
+static const struct channel_rule rules[] = {
+    [SKEP__ADMIN__COMMAND__MESSAGE_STATS] = { ADMIN_PHASE_OPEN, on_stats },
+    [SKEP__ADMIN__COMMAND__MESSAGE_WORKERS] = { ADMIN_PHASE_OPEN, on_workers },
+    [SKEP__ADMIN__COMMAND__MESSAGE_TENANTS] = { ADMIN_PHASE_OPEN, on_tenants },
+    [SKEP__ADMIN__COMMAND__MESSAGE_RELOAD] = { ADMIN_PHASE_OPEN, on_reload },
+    [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = { ADMIN_PHASE_OPEN, on_logs },
+    [SKEP__ADMIN__COMMAND__MESSAGE_LOAD] = { ADMIN_PHASE_OPEN, on_load },
+};
+
+const struct channel_table admin_commands = {
+    .envelope = &skep__admin__command__descriptor,
+    .case_offset = offsetof(Skep__Admin__Command, message_case),
+    .value_offset = offsetof(Skep__Admin__Command, stats),
+    .rules = rules,
+    .n_rules = ARRAY_LEN(rules),
+};

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the admin socket share: admin.c (clients), admin_socket.c (the socket file),
+ * admin_commands.c (what a client may ask), admin_report.c (what it is told). No other includes
+ * this.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "admin.pb-c.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "supervisor/admin.h"
+
+struct admin_client {
+    LIST_ENTRY(admin_client) entry;
+    struct admin *admin; /* borrowed */
+    struct channel *channel;
+    struct event *idle; /* closes a client that neither asks nor listens */
+    uid_t uid;
+    pid_t pid;
+    bool is_subscribed;
+    char *tenant;  /* whose lines; NULL: of all */
+    uint64_t lost; /* lines since the last one that was sent */
+};
+LIST_HEAD(admin_client_list, admin_client);
+
+/* ---- admin_socket.c */
+
+struct admin_socket {
+    int fd;
+    char *path;
+    dev_t device; /* of the file, to remove no other */
+    ino_t inode;
+};
+
+/* As admin_new. */
+int admin_socket_open(const char *path, struct admin_socket *ret_socket);
+/* Closes, and removes the file if it is still ours. */
+void admin_socket_done(struct admin_socket *socket);
+
+/* ---- admin.c */
+
+struct server *admin_client_server(const struct admin_client *client);
+/* Queues an answer; after it the client is not read from until it has taken what is queued. 0 or
+ * -errno of channel_send. */
+int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
+/* From now on it gets log lines. tenant: NULL for all. 0 or -ENOMEM. */
+int admin_client_subscribe(struct admin_client *client, const char *tenant);
+
+/* ---- admin_commands.c */
+
+enum { ADMIN_PHASE_OPEN = 1 };
+extern const struct channel_table admin_commands; /* owner: struct admin_client */
+static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
+{
+    return (ProtobufCBinaryData) { .data = (uint8_t *) (uintptr_t) data, .len = size };
+}
+
+/* ---- admin_report.c: fill an answer from server. Its memory comes from the arena; texts are
+ * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
+ * many of the list; the page ends where a frame would become too large. */
+
+int admin_report_stats(const struct server *server, struct arena *arena, Skep__Admin__Stats *ret);
+int admin_report_workers(const struct server *server, uint32_t skip, struct arena *arena,
+                         Skep__Admin__Workers *ret);
+int admin_report_tenants(const struct server *server, uint32_t skip, struct arena *arena,
+                         Skep__Admin__Tenants *ret);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workers as a table of states and events. One struct child is one slot of a cordon: a worker
+ * process comes and goes in it. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "proto/scoreboard.h"
+#include "supervisor/blame.h"
+#include "supervisor/tenant.h"
+
+struct channel;
+
+enum child_state {
+    CHILD_DOWN,    /* no process; a timer may be set to start one */
+    CHILD_BOOTING, /* asked of the spawner; hello and attestation to come */
+    CHILD_READY,
+    CHILD_KILLED,  /* SIGKILL sent; its exit to come */
+    CHILD_STATES,
+};
+
+enum child_event {
+    EVENT_START,
+    EVENT_SPAWNED,
+    EVENT_SPAWN_FAILED,
+    EVENT_HELLO,
+    EVENT_CLOSED, /* the channel failed or was closed */
+    EVENT_STUCK,  /* a limit asks for SIGKILL; reason is set */
+    EVENT_TIMEOUT,
+    EVENT_EXIT,
+    CHILD_EVENTS,
+};
+
+struct child {
+    struct server *server;              /* borrowed */
+    const struct cordon_config *cordon; /* borrowed: lives as long as the config */
+    unsigned number;                    /* in the whole pool */
+    unsigned slot;                      /* in the cordon */
+    enum child_state state;
+    pid_t pid;
+    int pidfd;
+    clockid_t cpu_clock;
+    struct channel *channel;
+    struct scoreboard *board; /* mapped; the worker writes it */
+    struct event *timer;
+    struct placement_list placements;
+    unsigned n_placements;
+    struct request *requests[SCOREBOARD_SLOTS];
+    uint16_t free_slots[SCOREBOARD_SLOTS];
+    unsigned n_free_slots;
+    unsigned in_flight;
+    /* Liveness, see child_check. */
+    uint64_t frames_seen;
+    uint64_t cpu_at_frame_ns;
+    uint64_t ping_sent_ns; /* 0: none is waited for */
+    bool is_watched;       /* the two above are of this stretch of work */
+    bool has_hello;
+    /* Death in progress. */
+    enum kill_reason kill_reason;
+    uint64_t blamed_request;
+    int wait_status;
+    /* Restarts. */
+    uint64_t started_ns, ready_ns;
+    uint64_t restarts;
+    uint64_t failures_since_ns;
+    unsigned failures;
+    const char *last_death; /* static text; NULL if none */
+    uint64_t requests_total;
+    uint64_t cpu_before_ns; /* of processes that were in this slot before */
+};
+
+struct pool {
+    struct server *server;
+    struct child *children;
+    unsigned n_children;
+    struct event *watch; /* ticks while any child has work */
+};
+
+/* The table itself, for tests: what an event does in a state; NULL: ignored. Returns by name
+ * what the action is called. */
+const char *child_action_name(enum child_state state, enum child_event event);
+const char *child_state_name(enum child_state state);
+/* Milliseconds to wait before the next start after so many failures within the window. */
+uint64_t child_backoff_ms(unsigned failures, uint32_t random);
+
+/* Makes the slots of all cordons and starts their workers. 0 or -errno. */
+int pool_new(struct server *server, struct pool **ret_pool);
+/* Kills what runs. */
+struct pool *pool_free(struct pool *pool);
+/* Something was sent to a worker: have it watched. */
+void pool_watch(struct pool *pool);
+
+/* For spawner_attach; owner: struct server. */
+extern const struct spawner_ops pool_spawner_ops;
+
+/* The worker in which the version should be: by rendezvous hash in its cordon. A slot that is about to
+ * come back keeps its tenants; one that keeps failing gives them up. NULL if there is none. */
+struct child *pool_place(struct pool *pool, const struct version *version);
+
+void child_on_event(struct child *child, enum child_event event);
+/* Kills the worker for a reason; request: whom to blame, 0 if not known. */
+void child_kill(struct child *child, enum kill_reason reason, uint64_t request);
+
+/* Slots for requests in flight. -EAGAIN if all are taken. */
+int child_take_slot(struct child *child, struct request *request, unsigned *ret_slot);
+void child_give_slot(struct child *child, const struct request *request);
+struct request *child_find_request(const struct child *child, uint64_t id); /* may be NULL */
+/* CPU time of the process that runs now; 0 if none. */
+uint64_t child_cpu_ns(const struct child *child);
+/* Looks whether a worker with work in it still answers; kills it when it is stuck. */
+void child_check(struct child *child, uint64_t now_ns);
+void child_init(struct child *child, struct server *server, const struct cordon_config *cordon,
+                unsigned number, unsigned slot);
+void child_done(struct child *child);
+/* May requests be kept for this slot: it runs, or is expected back at once. */
+bool child_is_usable(const struct child *child);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/1.1 front: listening sockets, connections, parsing by llhttp, limits, responses.
+ * Knows nothing of tenants or workers: a parsed request goes to the handler (the ledger) as
+ * a struct http_exchange, and the handler answers on it. Supervisor, loop thread.
+ *
+ * Everything a client sends is hostile. Strict: no bare LF, no CL+TE, no obs-fold, one Host.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "supervisor/errors.h"
+
+/* Output above this many queued bytes is "full": on_writable follows once it is below again. */
+#define HTTP_OUTPUT_LOW_BYTES 65536
+/* A response head may not be larger than this. */
+#define HTTP_RESPONSE_HEAD_MAX_BYTES 131072
+
+struct http_front;
+struct http_exchange; /* one request and its response; owned by the front */
+
+struct http_text {
+    const char *data; /* not NUL-ended; borrowed */
+    size_t size;
+};
+
+struct http_field {
+    struct http_text name; /* lower case in requests */
+    struct http_text value;
+};
+
+/* A request head. Valid during on_request only. */
+struct http_request {
+    struct http_text method;
+    struct http_text host; /* lower case, without port; from Host or an absolute target */
+    struct http_text authority; /* as sent, with port */
+    struct http_text target;    /* origin form: path and query */
+    struct http_text client;    /* the peer's address in text; "unix" */
+    const struct http_field *fields; /* hop-by-hop fields and Expect taken out */
+    size_t n_fields;
+    bool has_body;          /* content-length > 0 or chunked */
+    int64_t content_length; /* -1: unknown (chunked) */
+    bool is_idempotent;     /* RFC 9110 section 9.2.2 */
+};
+
+struct http_response {
+    unsigned status;
+    const struct http_field *fields; /* any case; checked before they go out */
+    size_t n_fields;
+};
+
+struct http_limits {
+    uint32_t header_bytes;      /* request line and headers together: 431 */
+    uint32_t header_count;
+    uint32_t connections;       /* in all; above, accept stops */
+    uint32_t connections_per_ip; /* above, closed at once */
+    uint32_t header_timeout_ms; /* first byte to end of headers: 408 */
+    uint32_t body_idle_ms;      /* no byte of a body for that long: 408 */
+    uint32_t keepalive_ms;      /* idle connection */
+    uint32_t write_idle_ms;     /* client takes no byte of the response for that long: closed */
+};
+
+/* What the front calls. handler: as given to http_front_new. */
+struct http_handler {
+    /* A request head. Returns what on_* below get as request, or NULL if it was answered at
+     * once (http_fail). */
+    void *(*on_request)(void *handler, struct http_exchange *exchange,
+                        const struct http_request *request);
+    /* Request body, decoded; only as much as http_grant allowed (plus at most 64 KiB). end: the
+     * last call, size may be 0. Not called for requests without body. */
+    void (*on_body)(void *request, const uint8_t *data, size_t size, bool end);
+    /* Response output has drained below the low mark: more may be sent. */
+    void (*on_writable)(void *request);
+    /* The client left or the connection failed: exchange is gone, never answer on it. */
+    void (*on_gone)(void *request);
+};
+
+struct http_front_options {
+    struct event_base *base;
+    const struct http_handler *ops;
+    void *handler;
+    struct http_limits limits;
+};
+
+int http_front_new(const struct http_front_options *options, struct http_front **ret_front);
+/* Listens on an address ("127.0.0.1:8080", "[::1]:80", "unix:/path"). 0 or -errno. */
+int http_front_listen(struct http_front *front, const char *address);
+/* Takes over a listening socket (socket activation, tests). Owned from success on. */
+int http_front_adopt(struct http_front *front, int fd);
+/* Stops accepting; open connections get Connection: close with their next response; idle ones
+ * are closed. */
+void http_front_drain(struct http_front *front);
+size_t http_front_connections(const struct http_front *front);
+/* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
+struct http_front *http_front_free(struct http_front *front);
+
+/* Allows the client to send that many more bytes of the request body. Nothing is read beyond. */
+void http_grant(struct http_exchange *exchange, size_t bytes);
+
+/* Response head with the first body part; end: the body is complete (Content-Length is set from
+ * it). Otherwise the length comes from fields or the body is chunked. HEAD, 204, 304 send no body.
+ * Returns 0, -EBADMSG if a field or the status cannot be sent (nothing was sent: call
+ * http_fail), -EALREADY after a head. After end the exchange is gone. */
+int http_respond(struct http_exchange *exchange, const struct http_response *response,
+                 const uint8_t *body, size_t size, bool end);
+/* More of the body. 0, -EBADMSG if it does not fit the announced length (connection is closed,
+ * exchange gone), -EINVAL before a head. After end the exchange is gone. */
+int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t size, bool end);
+/* The request failed: problem+json with the code, Skep-Error, Retry-After if retry_after_s > 0; or,
+ * after a head, the connection is cut off so that the client sees an incomplete body. The
+ * exchange is gone. */
+void http_fail(struct http_exchange *exchange, enum error_code code, unsigned retry_after_s);
+bool http_head_sent(const struct http_exchange *exchange);
+/* Response bytes queued for the client and not yet taken by its socket. */
+size_t http_queued_bytes(const struct http_exchange *exchange);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Request bodies: counted by Content-Length or decoded from chunks by llhttp. Not a byte more than
+ * granted goes to the handler. llhttp is given framing and data apart, and the framing is also
+ * scanned, because some versions of it let a bare LF or CR end a line. Supervisor, loop thread.
+ */
+#include <errno.h>
+
+#include "supervisor/http_internal.h"
+
+static void deliver(struct http_connection *connection, const uint8_t *data, size_t size, bool end)
+{
+    struct http_exchange *exchange = &connection->exchange;
+
+    exchange->expects_continue = false;
+    if (connection->state != CONNECTION_EXCHANGE) /* is being drained */
+        return;
+    exchange->grant -= size;
+    connection->front->ops->on_body(exchange->request, data, size, end);
+}
+
+/* How much of size is within the body or chunk and the grant. */
+static size_t allowed(const struct http_connection *connection, size_t size)
+{
+    const struct http_exchange *exchange = &connection->exchange;
+
+    if (size > exchange->body_left)
+        size = (size_t) exchange->body_left;
+    if (connection->state == CONNECTION_EXCHANGE && size > exchange->grant)
+        size = (size_t) exchange->grant;
+    return size;
+}
+
+static size_t take_data(struct http_connection *connection, const uint8_t *data, size_t size)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    size_t used = allowed(connection, size);
+
+    if (used == 0)
+        return 0;
+    exchange->body_left -= used;
+    if (exchange->body_mode == HTTP_BODY_CHUNKED) {
+        /* Keeps llhttp's own count. */
+        if (llhttp_execute(&connection->parser, (const char *) data, used) != HPE_OK)
+            return SIZE_MAX;
+        deliver(connection, data, used, false);
+    } else {
+        exchange->body_open = exchange->body_left > 0;
+        deliver(connection, data, used, !exchange->body_open);
+    }
+    return used;
+}
+
+/* Size lines and trailers, up to the next chunk's data or the end of the body. llhttp pauses
+ * (http_parse.c) behind a size line and at the end of the message. */
+static size_t take_framing(struct http_connection *connection, const uint8_t *data, size_t size)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    llhttp_t *parser = &connection->parser;
+    llhttp_errno_t result = llhttp_execute(parser, (const char *) data, size);
+    size_t used = size;
+    ssize_t scanned;
+
+    if (result == HPE_PAUSED) {
+        used = (size_t) (llhttp_get_error_pos(parser) - (const char *) data);
+        llhttp_resume(parser);
+    } else if (result != HPE_OK) {
+        return SIZE_MAX;
+    }
+    scanned = http_scan_bytes(&connection->scan, data, used);
+    if (scanned < 0 || (size_t) scanned != used ||
+        connection->scan.bytes > connection->front->limits.header_bytes)
+        return SIZE_MAX;
+    if (result != HPE_PAUSED)
+        return used;
+    if (connection->scan.state == HTTP_SCAN_DONE) {
+        exchange->body_open = false;
+        deliver(connection, data, 0, true);
+    } else if (connection->scan.state == HTTP_SCAN_NEXT) {
+        exchange->body_left = parser->content_length;
+        if (exchange->body_left > 0)
+            connection->scan = (struct http_scan) { .state = HTTP_SCAN_DATA_END };
+    } else {
+        return SIZE_MAX;
+    }
+    return used;
+}
+
+size_t http_body_take(struct http_connection *connection, const uint8_t *data, size_t size)
+{
+    const struct http_exchange *exchange = &connection->exchange;
+    bool is_framing = exchange->body_mode == HTTP_BODY_CHUNKED && exchange->body_left == 0;
+    size_t used = is_framing ? take_framing(connection, data, size)
+                             : take_data(connection, data, size);
+
+    if (used == SIZE_MAX) {
+        if (connection->state == CONNECTION_DRAIN)
+            http_connection_finish(connection);
+        else
+            http_reject(connection, 400);
+        return 0;
+    }
+    if (used > 0 && (connection->state == CONNECTION_EXCHANGE ||
+                     connection->state == CONNECTION_DRAIN))
+        http_connection_time_body(connection);
+    return used;
+}
+
+void http_grant(struct http_exchange *exchange, size_t bytes)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct http_connection *connection = http_exchange_connection(exchange);
+
+    if (!exchange->is_active || !exchange->body_open || bytes == 0)
+        return;
+    if (bytes > UINT64_MAX - exchange->grant)
+        exchange->grant = UINT64_MAX;
+    else
+        exchange->grant += bytes;
+    if (exchange->expects_continue && !exchange->head_sent) {
+        struct evbuffer *out = http_connection_output(connection);
+
+        exchange->expects_continue = false;
+        if (out)
+            (void) evbuffer_add(out, go_on, sizeof(go_on) - 1);
+    }
+    if (connection->read_timer.kind == HTTP_TIMER_NONE)
+        http_connection_time_body(connection);
+    http_front_queue(connection, HTTP_QUEUE_WORK);
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the http*.c files share: the front, its connections, and who owns which part of them.
+ * Not for others. Supervisor, loop thread.
+ *
+ * One epoll registration for each connection (edge-triggered, for reading, writing and the peer's
+ * FIN) that never changes: can_read and can_write remember what it said. Connections are only
+ * freed by the front's work event, so a pointer stays good through any callback.
+ */
+#pragma once
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <llhttp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "supervisor/http.h"
+
+#define HTTP_INPUT_BYTES ((size_t) 64 * 1024)
+#define HTTP_DRAIN_MAX_BYTES 65536     /* unread request body that is read and thrown away */
+#define HTTP_LINGER_MAX_BYTES 1048576  /* the same after our last response */
+#define HTTP_LINGER_MS 2000
+#define HTTP_SPARE_BUFFERS 64
+#define HTTP_HOST_MAX_BYTES 255
+#define HTTP_CLIENT_MAX_BYTES 46 /* INET6_ADDRSTRLEN */
+
+enum connection_state {
+    CONNECTION_IDLE,     /* no byte of a request yet */
+    CONNECTION_HEAD,     /* part of a request head is there */
+    CONNECTION_EXCHANGE, /* the handler has a request */
+    CONNECTION_DRAIN,    /* answered; the rest of the request body is thrown away */
+    CONNECTION_FLUSH,    /* the last output goes out, then linger or close */
+    CONNECTION_LINGER,   /* output is shut down; input is thrown away until the client closes */
+    CONNECTION_CLOSED,   /* fd closed; freed by the work event */
+    CONNECTION_STATES,
+};
+
+enum http_timer_kind {
+    HTTP_TIMER_NONE,
+    HTTP_TIMER_KEEPALIVE,
+    HTTP_TIMER_HEAD,
+    HTTP_TIMER_BODY,
+    HTTP_TIMER_WRITE,
+    HTTP_TIMER_LINGER,
+    HTTP_TIMER_KINDS,
+};
+
+enum http_body_mode {
+    HTTP_BODY_NONE,
+    HTTP_BODY_LENGTH,
+    HTTP_BODY_CHUNKED,
+    HTTP_BODY_CLOSE, /* responses to HTTP/1.0: ends with the connection */
+};
+
+/* Where the check of raw head, chunk and trailer lines stands (http_scan.c). */
+enum http_scan_state {
+    HTTP_SCAN_BAD,
+    HTTP_SCAN_START,    /* before the request line: empty lines are skipped */
+    HTTP_SCAN_START_CR, /* in such an empty line */
+    HTTP_SCAN_LINE,
+    HTTP_SCAN_LINE_CR,
+    HTTP_SCAN_NEXT,   /* at the start of a field line */
+    HTTP_SCAN_END_CR, /* in the empty line that ends the section */
+    HTTP_SCAN_DONE,
+    HTTP_SCAN_DATA_END, /* after chunk data: CR LF must follow */
+    HTTP_SCAN_DATA_END_CR,
+    HTTP_SCAN_SIZE, /* in a chunk size */
+    HTTP_SCAN_STATES,
+};
+
+struct http_scan {
+    enum http_scan_state state;
+    uint32_t lines; /* complete, not empty */
+    uint32_t bytes;
+};
+
+struct http_timer {
+    TAILQ_ENTRY(http_timer) link;
+    struct http_connection *connection;
+    uint64_t due_ms;
+    enum http_timer_kind kind;
+};
+TAILQ_HEAD(http_timer_list, http_timer);
+
+/* Bytes that were read but not used: start..end of data. */
+struct http_input {
+    uint8_t *data;
+    size_t start;
+    size_t end;
+    size_t capacity;
+};
+
+struct http_exchange {
+    void *request;         /* borrowed: the handler's; NULL until on_request has returned */
+    uint64_t grant;        /* body bytes that the handler still takes */
+    uint64_t body_left;    /* of the request body, or of its current chunk */
+    uint64_t response_left; /* HTTP_BODY_LENGTH: bytes that the handler still owes */
+    enum http_body_mode body_mode;
+    enum http_body_mode response_mode;
+    bool is_active; /* the handler may answer */
+    bool body_open; /* the request body has not ended */
+    bool head_sent;
+    bool is_head;   /* method HEAD: the response has no body */
+    bool is_http10;
+    bool keep_alive;
+    bool expects_continue; /* 100 Continue is still due */
+    bool has_been_full;    /* on_writable is due when output has drained */
+};
+
+enum http_queue {
+    HTTP_QUEUE_NONE,
+    HTTP_QUEUE_WORK,  /* at the end of this loop turn */
+    HTTP_QUEUE_LATER, /* in the next loop turn */
+};
+
+struct http_connection {
+    LIST_ENTRY(http_connection) link;
+    TAILQ_ENTRY(http_connection) queue_link;
+    struct http_front *front; /* borrowed: owner */
+    struct http_peer *peer;   /* counted reference; NULL for unix sockets */
+    struct evbuffer *out;     /* NULL while nothing is queued */
+    struct http_input input;
+    struct http_scan scan;
+    llhttp_t parser; /* one message at a time */
+    struct http_exchange exchange;
+    struct http_timer read_timer;
+    struct http_timer write_timer;
+    struct event event;
+    int fd;
+    enum connection_state state;
+    enum http_queue queue;
+    bool can_read;
+    bool can_write;
+    bool peer_closed;    /* FIN seen; bytes may still be unread */
+    bool reset_on_close; /* the client must not take the end for a complete body */
+    bool no_linger;
+    uint32_t lingered_bytes;
+    char client[HTTP_CLIENT_MAX_BYTES];
+};
+LIST_HEAD(http_connection_list, http_connection);
+TAILQ_HEAD(http_connection_queue, http_connection);
+
+struct http_listener {
+    LIST_ENTRY(http_listener) link;
+    struct http_front *front; /* borrowed: owner */
+    struct event event;
+    int fd;
+    char *unix_path; /* to be unlinked; NULL for others */
+};
+LIST_HEAD(http_listener_list, http_listener);
+
+struct http_peers; /* connections for each client address (http_peers.c) */
+
+struct http_front {
+    struct event_base *base;        /* borrowed: the loop's */
+    const struct http_handler *ops; /* borrowed: const */
+    void *handler;                  /* borrowed: the ledger */
+    struct http_limits limits;
+    struct http_listener_list listeners;
+    struct http_connection_list connections;
+    size_t n_connections;
+    struct http_peers *peers;
+    struct http_connection_queue work;
+    struct http_connection_queue later;
+    struct http_timer_list timers[HTTP_TIMER_KINDS];
+    uint32_t timer_ms[HTTP_TIMER_KINDS];
+    uint64_t timer_due_ms; /* what timer_event is set to; UINT64_MAX: off */
+    struct event work_event;
+    struct event later_event;
+    struct event timer_event;
+    struct event accept_event; /* accepting again after a shortage of descriptors */
+    struct evbuffer *spare[HTTP_SPARE_BUFFERS];
+    size_t n_spare;
+    struct http_field *fields; /* limits.header_count + 1, of the head that is being parsed */
+    bool is_accepting;
+    bool is_draining;
+    int64_t date_second;
+    char date[32];
+    char host[HTTP_HOST_MAX_BYTES + 1]; /* of the head that is being parsed */
+    uint8_t input[HTTP_INPUT_BYTES];
+};
+
+/* --- http_front.c: queues and timers ------------------------------------------------------- */
+
+void http_front_queue(struct http_connection *connection, enum http_queue queue);
+/* Moves a timer to kind's list, due in kind's time from now; NONE stops it. */
+void http_timer_set(struct http_timer *timer, enum http_timer_kind kind);
+
+/* --- http_listener.c ----------------------------------------------------------------------- */
+
+/* Accepts again if a limit or shortage had stopped it. */
+void http_listeners_resume(struct http_front *front);
+/* Takes what the kernel has already accepted, then closes all listeners. */
+void http_listeners_close(struct http_front *front, bool accept_rest);
+void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front);
+
+/* --- http_peers.c -------------------------------------------------------------------------- */
+
+int http_peers_new(uint32_t max_per_peer, struct http_peers **ret_peers);
+struct http_peers *http_peers_free(struct http_peers *peers);
+/* Counts one connection from address (IPv4 /32, IPv6 /64). 0 with *ret_peer NULL for other
+ * families; -EDQUOT over the limit, -ENOMEM. */
+int http_peer_enter(struct http_peers *peers, const struct sockaddr *address,
+                    struct http_peer **ret_peer);
+/* NULL is allowed. */
+void http_peer_leave(struct http_peers *peers, struct http_peer *peer);
+
+/* --- http_connection.c --------------------------------------------------------------------- */
+
+/* Takes over fd on success. */
+int http_connection_new(struct http_front *front, int fd, const struct sockaddr *address);
+void http_connection_on_timeout(struct http_connection *connection, enum http_timer_kind kind);
+/* Closes the fd and leaves all lists; calls no handler. Freed by the work event. */
+void http_connection_close(struct http_connection *connection);
+/* Frees a closed connection. */
+void http_connection_free(struct http_connection *connection);
+/* Tells the handler, if it has a request here, that it is gone. */
+void http_connection_forget_exchange(struct http_connection *connection);
+/* The response is complete (or cut off): goes to what comes next. */
+void http_connection_end_exchange(struct http_connection *connection);
+/* Sends what is queued, then closes. */
+void http_connection_finish(struct http_connection *connection);
+/* All output is in the kernel: FIN, then LINGER; or closes. */
+void http_connection_linger(struct http_connection *connection);
+/* The connection is broken: on_gone if there is a request, then closes. */
+void http_connection_fail(struct http_connection *connection);
+/* The client has ended its side. */
+void http_connection_on_end(struct http_connection *connection);
+/* Gives bytes to the state; returns how many of them were used. */
+size_t http_connection_take(struct http_connection *connection, uint8_t *data, size_t size);
+bool http_connection_may_read(const struct http_connection *connection);
+/* The response queue; NULL without memory. */
+struct evbuffer *http_connection_output(struct http_connection *connection);
+void http_connection_release_output(struct http_connection *connection);
+size_t http_connection_queued(const struct http_connection *connection);
+/* Whether the rest of the request body is known and small enough to read and throw away. */
+bool http_connection_can_drain_body(const struct http_connection *connection);
+struct http_connection *http_exchange_connection(const struct http_exchange *exchange);
+/* Starts or stops the timer for the request body, after a change of state or grant. */
+void http_connection_time_body(struct http_connection *connection);
+
+/* --- http_io.c ----------------------------------------------------------------------------- */
+
+void http_connection_on_event(evutil_socket_t fd, short what, void *connection);
+/* Does what is due at the end of a loop turn. Returns when it wants to be called again: LATER or
+ * NONE. Called with connection->queue still WORK, so that what it does queues nothing; the caller
+ * frees a connection that is closed after it. */
+enum http_queue http_connection_work(struct http_connection *connection);
+
+/* --- http_scan.c --------------------------------------------------------------------------- */
+
+/* Checks bytes up to the end of the section (state DONE). Returns how many were looked at, or
+ * -EBADMSG. */
+ssize_t http_scan_bytes(struct http_scan *scan, const uint8_t *data, size_t size);
+/* --- http_parse.c -------------------------------------------------------------------------- */
+
+/* Parses a complete, scanned head, changing its bytes in place. Fills the connection's exchange
+ * and *ret_request, which points into head and front. Returns 0 or the HTTP status to answer. */
+unsigned http_parse_head(struct http_connection *connection, uint8_t *head, size_t size,
+                         struct http_request *ret_request);
+
+/* --- http_target.c ------------------------------------------------------------------------- */
+
+/* Checks authority (as sent), sets request->authority and ->host (lower case, in front->host).
+ * 0 or -EBADMSG. */
+int http_parse_authority(struct http_front *front, struct http_text authority,
+                         struct http_request *request);
+/* Splits an absolute-form target in place; origin-form and "*" (for OPTIONS) stay as they are.
+ * *ret_authority: that of an absolute target, else empty. 0 or -EBADMSG. */
+int http_parse_target(struct http_text *target, bool is_options, struct http_text *ret_authority);
+
+/* --- http_body.c --------------------------------------------------------------------------- */
+
+/* Takes body bytes: to the handler as far as it granted, or thrown away in state DRAIN. Returns
+ * how many were used; 0: no more now. On malformed chunks the request fails. */
+size_t http_body_take(struct http_connection *connection, const uint8_t *data, size_t size);
+
+/* --- http_response.c ----------------------------------------------------------------------- */
+
+/* problem+json with another status than the code's own (0: the code's own); the connection goes
+ * on to what comes next. No head may have been sent. */
+void http_send_problem(struct http_connection *connection, enum error_code code, unsigned status,
+                       unsigned retry_after_s);
+/* A front error while a request may be with the handler: on_gone, then the answer, then close. */
+void http_reject(struct http_connection *connection, unsigned status);
+
+/* --- http_fields.c ------------------------------------------------------------------------- */
+
+enum http_field_kind {
+    HTTP_FIELD_PLAIN,
+    HTTP_FIELD_HOP, /* of one connection only: never passed on */
+    HTTP_FIELD_CONNECTION,
+    HTTP_FIELD_CONTENT_LENGTH,
+    HTTP_FIELD_DATE,
+    HTTP_FIELD_EXPECT,
+    HTTP_FIELD_HOST,
+    HTTP_FIELD_SKEP_ERROR,
+    HTTP_FIELD_TRANSFER_ENCODING,
+};
+
+/* By name, any case. */
+enum http_field_kind http_field_kind(struct http_text name);
+/* Lower-cases in place. False: not a token. */
+bool http_token_to_lower(char *data, size_t size);
+bool http_is_token(struct http_text text);
+/* No control characters but TAB; 0x80 to 0xff pass. */
+bool http_is_field_value(struct http_text text);
+bool http_text_is(struct http_text text, const char *lower_case); /* any case */
+struct http_text http_text_trim(struct http_text text);           /* spaces and tabs */
+/* Decimal digits only, at most 18 of them. 0 or -EBADMSG. */
+int http_parse_length(struct http_text text, uint64_t *ret_length);
+/* NULL-safe: "" for a status without a name. */
+const char *http_status_text(unsigned status);
+/* The Date field's value, made once for each second. */
+const char *http_date(struct http_front *front);

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A complete request head to a struct http_request: llhttp splits it, and everything that decides
+ * where the message ends and whom it is for is checked here again and more strictly, whatever
+ * version of llhttp is linked. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/cleanup.h"
+#include "supervisor/http_internal.h"
+
+#define MAX_CONNECTION_OPTIONS 32
+
+/* One head on its way. */
+struct head {
+    struct http_connection *connection;
+    struct http_field *fields; /* the front's */
+    size_t n_fields;
+    size_t max_fields;
+    struct http_text method;
+    struct http_text target;
+    const struct http_field *host;
+    const struct http_field *content_length;
+    const struct http_field *transfer_encoding;
+    const struct http_field *expect;
+    bool has_close;
+    bool has_keep_alive;
+    struct http_text options[MAX_CONNECTION_OPTIONS]; /* other fields that Connection names */
+    size_t n_options;
+};
+
+/* --- llhttp --- */
+
+static int on_header_field(llhttp_t *parser, const char *at, size_t size)
+{
+    struct head *head = parser->data;
+    struct http_field *field = &head->fields[head->n_fields];
+
+    if (head->n_fields >= head->max_fields)
+        return HPE_USER;
+    if (!field->name.data)
+        field->name.data = at;
+    field->name.size = (size_t) (at - field->name.data) + size;
+    return 0;
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t size)
+{
+    struct head *head = parser->data;
+    struct http_field *field = &head->fields[head->n_fields];
+
+    if (!field->value.data)
+        field->value.data = at;
+    field->value.size = (size_t) (at - field->value.data) + size;
+    return 0;
+}
+
+static int on_header_value_complete(llhttp_t *parser)
+{
+    struct head *head = parser->data;
+    struct http_field *field = &head->fields[head->n_fields];
+
+    if (!field->value.data)
+        field->value.data = "";
+    head->n_fields++;
+    head->fields[head->n_fields] = (struct http_field) { 0 }; /* there is one more */
+    return 0;
+}
+
+/* So that llhttp does not take the rest for another protocol. */
+static int on_headers_complete(llhttp_t *parser)
+{
+    parser->upgrade = 0;
+    return 0;
+}
+
+static int pause_here(llhttp_t *parser)
+{
+    (void) parser;
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t head_settings = {
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
+    .on_header_value_complete = on_header_value_complete,
+    .on_headers_complete = on_headers_complete,
+    .on_message_complete = pause_here,
+};
+
+/* After the head there is no struct head any more, so trailers go nowhere. */
+static const llhttp_settings_t body_settings = {
+    .on_chunk_header = pause_here,
+    .on_message_complete = pause_here,
+};
+
+/* --- request line --- */
+
+/* The version must be the last 8 bytes of the line: "HTTP/1.1". */
+static unsigned parse_version(struct http_text version, bool *ret_is_http10)
+{
+    if (version.size != 8 || memcmp(version.data, "HTTP/", 5) != 0 || version.data[6] != '.' ||
+        version.data[5] < '0' || version.data[5] > '9' || version.data[7] < '0' ||
+        version.data[7] > '9')
+        return 400;
+    if (version.data[5] != '1' || version.data[7] > '1')
+        return 505;
+    *ret_is_http10 = version.data[7] == '0';
+    return 0;
+}
+
+/* Exactly: method SP target SP version. */
+static unsigned parse_request_line(struct head *head, const char *line, size_t size)
+{
+    const char *method_end = memchr(line, ' ', size);
+    const char *target_end;
+    struct http_text version;
+    unsigned status;
+
+    if (!method_end)
+        return 400;
+    head->method = (struct http_text) { line, (size_t) (method_end - line) };
+    line = method_end + 1;
+    size -= head->method.size + 1;
+    target_end = memchr(line, ' ', size);
+    if (!target_end)
+        return 400;
+    head->target = (struct http_text) { line, (size_t) (target_end - line) };
+    version = (struct http_text) { target_end + 1, size - head->target.size - 1 };
+    if (!http_is_token(head->method) || head->target.size == 0)
+        return 400;
+    if (http_text_is(head->method, "pri") || http_text_is(head->method, "connect"))
+        return 400; /* the HTTP/2 preface; a request for a tunnel */
+    status = parse_version(version, &head->connection->exchange.is_http10);
+    if (status != 0)
+        return status;
+    return http_text_is(head->method, "trace") ? 501 : 0;
+}
+
+/* --- fields --- */
+
+/* Keeps the field if it is the only one with that name. */
+static unsigned keep_only(const struct http_field **slot, const struct http_field *field)
+{
+    if (*slot)
+        return 400;
+    *slot = field;
+    return 0;
+}
+
+static unsigned add_connection_options(struct head *head, struct http_text value)
+{
+    while (value.size > 0) {
+        const char *comma = memchr(value.data, ',', value.size);
+        size_t size = comma ? (size_t) (comma - value.data) : value.size;
+        struct http_text option = http_text_trim((struct http_text) { value.data, size });
+
+        size += comma != NULL;
+        value.data += size;
+        value.size -= size;
+        if (option.size == 0)
+            continue;
+        if (!http_is_token(option) || head->n_options == MAX_CONNECTION_OPTIONS)
+            return 400;
+        if (http_text_is(option, "close"))
+            head->has_close = true;
+        else if (http_text_is(option, "keep-alive"))
+            head->has_keep_alive = true;
+        else
+            head->options[head->n_options++] = option;
+    }
+    return 0;
+}
+
+static unsigned check_field(struct head *head, struct http_field *field)
+{
+    char *name = (char *) (uintptr_t) field->name.data; /* within the head, which is ours */
+
+    if (!http_token_to_lower(name, field->name.size))
+        return 400;
+    field->value = http_text_trim(field->value);
+    switch (http_field_kind(field->name)) {
+    case HTTP_FIELD_HOST:
+        return keep_only(&head->host, field);
+    case HTTP_FIELD_CONTENT_LENGTH:
+        return keep_only(&head->content_length, field);
+    case HTTP_FIELD_TRANSFER_ENCODING:
+        return keep_only(&head->transfer_encoding, field);
+    case HTTP_FIELD_EXPECT:
+        return keep_only(&head->expect, field);
+    case HTTP_FIELD_CONNECTION:
+        return add_connection_options(head, field->value);
+    default:
+        return 0;
+    }
+}
+
+static bool is_passed_on(const struct head *head, const struct http_field *field)
+{
+    switch (http_field_kind(field->name)) {
+    case HTTP_FIELD_HOP:
+    case HTTP_FIELD_CONNECTION:
+    case HTTP_FIELD_TRANSFER_ENCODING:
+    case HTTP_FIELD_EXPECT:
+        return false;
+    case HTTP_FIELD_HOST:
+    case HTTP_FIELD_CONTENT_LENGTH:
+        return true;
+    default:
+        break;
+    }
+    for (size_t i = 0; i < head->n_options; i++) {
+        if (head->options[i].size == field->name.size &&
+            strncasecmp(head->options[i].data, field->name.data, field->name.size) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* --- the message --- */
+
+static unsigned parse_framing(struct head *head, struct http_request *request)
+{
+    struct http_exchange *exchange = &head->connection->exchange;
+    uint64_t length = 0;
+
+    request->content_length = 0;
+    if (head->transfer_encoding) {
+        if (head->content_length || exchange->is_http10)
+            return 400;
+        if (!http_text_is(head->transfer_encoding->value, "chunked"))
+            return 501;
+        exchange->body_mode = HTTP_BODY_CHUNKED;
+        request->content_length = -1;
+    } else if (head->content_length) {
+        if (http_parse_length(head->content_length->value, &length) < 0)
+            return 400;
+        request->content_length = (int64_t) length;
+        exchange->body_mode = length > 0 ? HTTP_BODY_LENGTH : HTTP_BODY_NONE;
+    }
+    exchange->body_left = length;
+    exchange->body_open = exchange->body_mode != HTTP_BODY_NONE;
+    request->has_body = exchange->body_open;
+    if (head->expect && !exchange->is_http10) {
+        if (!http_text_is(head->expect->value, "100-continue"))
+            return 417;
+        exchange->expects_continue = exchange->body_open;
+    }
+    return 0;
+}
+
+static unsigned parse_destination(struct head *head, struct http_request *request)
+{
+    struct http_front *front = head->connection->front;
+    struct http_text authority;
+
+    if (http_parse_target(&head->target, http_text_is(head->method, "options"), &authority) < 0)
+        return 400;
+    if (!head->host && !head->connection->exchange.is_http10)
+        return 400;
+    if (head->host && http_parse_authority(front, head->host->value, request) < 0)
+        return 400;
+    if (authority.size > 0 && http_parse_authority(front, authority, request) < 0)
+        return 400;
+    request->method = head->method;
+    request->target = head->target;
+    return 0;
+}
+
+static void collect_fields(struct head *head, struct http_request *request)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < head->n_fields; i++) {
+        struct http_field field = head->fields[i];
+
+        if (!is_passed_on(head, &field))
+            continue;
+        if (&head->fields[i] == head->host)
+            field.value = request->authority;
+        head->fields[kept++] = field;
+    }
+    request->fields = head->fields;
+    request->n_fields = kept;
+}
+
+/* Runs llhttp over the head, which ends where it must, or llhttp sees another message than we do. */
+static unsigned split(struct head *head, const char *data, size_t size)
+{
+    llhttp_t *parser = &head->connection->parser;
+    llhttp_errno_t result;
+
+    llhttp_init(parser, HTTP_REQUEST, &head_settings);
+    parser->data = head;
+    result = llhttp_execute(parser, data, size);
+    parser->data = NULL;
+    parser->settings = (void *) (uintptr_t) &body_settings; /* llhttp only reads it */
+    if (result == HPE_PAUSED && llhttp_get_error_pos(parser) == data + size)
+        return 0;
+    if (result == HPE_OK)
+        return 0;
+    if (result == HPE_INVALID_METHOD)
+        return 501;
+    return result == HPE_USER ? 431 : 400;
+}
+
+static bool is_idempotent(struct http_text method)
+{
+    static const char *const methods[] = { "get", "head", "put", "delete", "options" };
+
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        if (http_text_is(method, methods[i]))
+            return true;
+    }
+    return false;
+}
+
+unsigned http_parse_head(struct http_connection *connection, uint8_t *data, size_t size,
+                         struct http_request *ret_request)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    struct http_front *front = connection->front;
+    const char *line = (const char *) data;
+    const char *end;
+    struct head head = {
+        .connection = connection,
+        .fields = front->fields,
+        .max_fields = front->limits.header_count,
+    };
+    unsigned status;
+
+    while (size > 2 && *line == '\r') { /* empty lines before the request */
+        line += 2;
+        size -= 2;
+    }
+    end = memchr(line, '\r', size);
+    status = end ? parse_request_line(&head, line, (size_t) (end - line)) : 400;
+    if (status != 0)
+        return status;
+    front->fields[0] = (struct http_field) { 0 };
+    status = split(&head, line, size);
+    for (size_t i = 0; i < head.n_fields && status == 0; i++)
+        status = check_field(&head, &head.fields[i]);
+    if (status == 0)
+        status = parse_framing(&head, ret_request);
+    if (status == 0)
+        status = parse_destination(&head, ret_request);
+    if (status != 0)
+        return status;
+    collect_fields(&head, ret_request);
+    ret_request->client = (struct http_text) { connection->client, strlen(connection->client) };
+    ret_request->is_idempotent = is_idempotent(head.method);
+    exchange->is_head = http_text_is(head.method, "head");
+    exchange->keep_alive = !head.has_close && (!exchange->is_http10 || head.has_keep_alive);
+    if (exchange->body_mode == HTTP_BODY_CHUNKED)
+        connection->scan = (struct http_scan) { .state = HTTP_SCAN_SIZE };
+    return 0;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Counts connections for each client address, so that one client cannot take all of them: IPv4 by
+ * address, IPv6 by /64, which is what one customer gets. Supervisor, loop thread.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "supervisor/http_internal.h"
+
+#define BUCKETS 4096 /* a power of two */
+
+struct http_peer {
+    struct http_peer *next; /* owned by the bucket */
+    uint64_t key;
+    sa_family_t family;
+    uint32_t connections;
+};
+
+struct http_peers {
+    uint64_t seed; /* so that nobody can aim at one bucket */
+    uint32_t max_per_peer;
+    struct http_peer *buckets[BUCKETS];
+};
+
+static struct http_peer **bucket(struct http_peers *peers, uint64_t key, sa_family_t family)
+{
+    uint64_t hash = (key ^ peers->seed) + family;
+
+    /* The finalizer of splitmix64. */
+    hash = (hash ^ (hash >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    hash = (hash ^ (hash >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return &peers->buckets[(hash ^ (hash >> 31)) & (BUCKETS - 1)];
+}
+
+/* False for families that have no limit. */
+static bool make_key(const struct sockaddr *address, uint64_t *ret_key, sa_family_t *ret_family)
+{
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in in;
+
+        memcpy(&in, address, sizeof(in));
+        *ret_key = ntohl(in.sin_addr.s_addr);
+        *ret_family = AF_INET;
+        return true;
+    }
+    if (address->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        uint64_t prefix;
+        uint32_t last;
+
+        memcpy(&in6, address, sizeof(in6));
+        memcpy(&prefix, &in6.sin6_addr, sizeof(prefix));
+        memcpy(&last, &in6.sin6_addr.s6_addr[12], sizeof(last));
+        if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
+            *ret_key = ntohl(last);
+            *ret_family = AF_INET;
+        } else {
+            *ret_key = be64toh(prefix);
+            *ret_family = AF_INET6;
+        }
+        return true;
+    }
+    return false;
+}
+
+int http_peers_new(uint32_t max_per_peer, struct http_peers **ret_peers)
+{
+    struct http_peers *peers = calloc(1, sizeof(*peers));
+
+    if (!peers)
+        return -ENOMEM;
+    peers->max_per_peer = max_per_peer;
+    if (getrandom(&peers->seed, sizeof(peers->seed), 0) != (ssize_t) sizeof(peers->seed)) {
+        free(peers);
+        return -EIO;
+    }
+    *ret_peers = peers;
+    return 0;
+}
+
+struct http_peers *http_peers_free(struct http_peers *peers)
+{
+    if (!peers)
+        return NULL;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct http_peer *next;
+
+        for (struct http_peer *peer = peers->buckets[i]; peer; peer = next) {
+            next = peer->next;
+            free(peer);
+        }
+    }
+    free(peers);
+    return NULL;
+}
+
+int http_peer_enter(struct http_peers *peers, const struct sockaddr *address,
+                    struct http_peer **ret_peer)
+{
+    struct http_peer **first;
+    struct http_peer *peer;
+    sa_family_t family;
+    uint64_t key;
+
+    if (!make_key(address, &key, &family)) {
+        *ret_peer = NULL;
+        return 0;
+    }
+    first = bucket(peers, key, family);
+    for (peer = *first; peer; peer = peer->next) {
+        if (peer->key == key && peer->family == family)
+            break;
+    }
+    if (peer && peer->connections >= peers->max_per_peer)
+        return -EDQUOT;
+    if (!peer) {
+        peer = calloc(1, sizeof(*peer));
+        if (!peer)
+            return -ENOMEM;
+        peer->key = key;
+        peer->family = family;
+        peer->next = *first;
+        *first = peer;
+    }
+    peer->connections++;
+    *ret_peer = peer;
+    return 0;
+}
+
+void http_peer_leave(struct http_peers *peers, struct http_peer *peer)
+{
+    struct http_peer **link;
+
+    if (!peer || --peer->connections > 0)
+        return;
+    for (link = bucket(peers, peer->key, peer->family); *link != peer; link = &(*link)->next)
+        ;
+    *link = peer->next;
+    free(peer);
+}

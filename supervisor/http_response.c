@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Responses. What a worker says is not trusted: status, names, values and length are checked before
+ * a byte goes out, and what only the front may say is dropped. Supervisor, loop thread.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "supervisor/http_internal.h"
+
+#define HEAD_OWN_MAX_BYTES 320 /* status line and the fields that the front adds */
+#define COPY_MAX_BYTES 16384   /* a first body part up to this goes into the head's memory */
+#define CHUNK_FRAME_MAX_BYTES 24
+
+/* A response head that was found good. */
+struct plan {
+    const struct http_response *response;
+    enum http_body_mode mode;
+    size_t head_bytes; /* at most */
+    uint64_t length;
+    bool has_length;
+    bool has_date;
+    bool is_ours; /* made by http_send_problem: may have Skep-Error */
+};
+
+static bool may_have_body(const struct http_exchange *exchange, unsigned status)
+{
+    return !exchange->is_head && status != 204 && status != 304;
+}
+
+static int check_field(struct plan *plan, const struct http_field *field)
+{
+    uint64_t length;
+
+    if (!http_is_token(field->name) || !http_is_field_value(field->value))
+        return -EBADMSG;
+    plan->head_bytes += field->name.size + field->value.size + 4;
+    switch (http_field_kind(field->name)) {
+    case HTTP_FIELD_CONTENT_LENGTH:
+        if (plan->has_length || http_parse_length(http_text_trim(field->value), &length) < 0)
+            return -EBADMSG;
+        plan->has_length = true;
+        plan->length = length;
+        return 0;
+    case HTTP_FIELD_DATE:
+        if (plan->has_date)
+            return -EBADMSG;
+        plan->has_date = true;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static bool is_sent(const struct plan *plan, const struct http_field *field)
+{
+    switch (http_field_kind(field->name)) {
+    case HTTP_FIELD_PLAIN:
+    case HTTP_FIELD_DATE:
+    case HTTP_FIELD_HOST:
+    case HTTP_FIELD_EXPECT:
+        return true;
+    case HTTP_FIELD_SKEP_ERROR:
+        return plan->is_ours;
+    case HTTP_FIELD_HOP:
+    case HTTP_FIELD_CONNECTION:
+    case HTTP_FIELD_CONTENT_LENGTH: /* written from the plan */
+    case HTTP_FIELD_TRANSFER_ENCODING:
+        break;
+    }
+    return false;
+}
+
+/* How the client finds the end of the body, RFC 9112 section 6.3. */
+static int plan_body(struct plan *plan, const struct http_exchange *exchange, size_t size, bool end)
+{
+    if (!may_have_body(exchange, plan->response->status)) {
+        plan->mode = HTTP_BODY_NONE;
+        if (plan->response->status == 204)
+            plan->has_length = false;
+        else if (exchange->is_head && end && size > 0 && !plan->has_length) {
+            plan->has_length = true;
+            plan->length = size;
+        }
+        return 0;
+    }
+    if (end && !plan->has_length) {
+        plan->has_length = true;
+        plan->length = size;
+    }
+    if (plan->has_length) {
+        plan->mode = HTTP_BODY_LENGTH;
+        return size > plan->length || (end && size != plan->length) ? -EBADMSG : 0;
+    }
+    plan->mode = exchange->is_http10 ? HTTP_BODY_CLOSE : HTTP_BODY_CHUNKED;
+    return 0;
+}
+
+static int make_plan(struct plan *plan, const struct http_exchange *exchange, size_t size, bool end)
+{
+    const struct http_response *response = plan->response;
+
+    if (response->status < 200 || response->status > 599)
+        return -EBADMSG;
+    plan->head_bytes = HEAD_OWN_MAX_BYTES;
+    for (size_t i = 0; i < response->n_fields; i++) {
+        int r = check_field(plan, &response->fields[i]);
+
+        if (r < 0)
+            return r;
+    }
+    if (plan->head_bytes > HTTP_RESPONSE_HEAD_MAX_BYTES)
+        return -EBADMSG;
+    return plan_body(plan, exchange, size, end);
+}
+
+/* --- writing --- */
+
+static char *put(char *p, const void *data, size_t size)
+{
+    if (size > 0)
+        memcpy(p, data, size);
+    return p + size;
+}
+
+#define PUT_LITERAL(p, text) put((p), "" text, sizeof(text) - 1)
+
+static char *put_number(char *p, uint64_t number)
+{
+    char digits[20];
+    size_t i = sizeof(digits);
+
+    do {
+        digits[--i] = (char) ('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return put(p, digits + i, sizeof(digits) - i);
+}
+
+static char *put_chunk_size(char *p, size_t size)
+{
+    static const char hex[] = "0123456789abcdef";
+    char digits[2 * sizeof(size)];
+    size_t i = sizeof(digits);
+
+    do {
+        digits[--i] = hex[size & 15];
+        size >>= 4;
+    } while (size > 0);
+    p = put(p, digits + i, sizeof(digits) - i);
+    return PUT_LITERAL(p, "\r\n");
+}
+
+static char *put_head(char *p, const struct plan *plan, struct http_connection *connection)
+{
+    const struct http_response *response = plan->response;
+    const struct http_exchange *exchange = &connection->exchange;
+    const char *text = http_status_text(response->status);
+
+    p = PUT_LITERAL(p, "HTTP/1.1 ");
+    p = put_number(p, response->status);
+    *p++ = ' ';
+    p = put(p, text, strlen(text));
+    p = PUT_LITERAL(p, "\r\n");
+    for (size_t i = 0; i < response->n_fields; i++) {
+        const struct http_field *field = &response->fields[i];
+
+        if (!is_sent(plan, field))
+            continue;
+        p = put(p, field->name.data, field->name.size);
+        p = PUT_LITERAL(p, ": ");
+        p = put(p, field->value.data, field->value.size);
+        p = PUT_LITERAL(p, "\r\n");
+    }
+    if (!plan->has_date) {
+        const char *date = http_date(connection->front);
+
+        p = PUT_LITERAL(p, "Date: ");
+        p = put(p, date, strlen(date));
+        p = PUT_LITERAL(p, "\r\n");
+    }
+    if (plan->has_length) {
+        p = PUT_LITERAL(p, "Content-Length: ");
+        p = put_number(p, plan->length);
+        p = PUT_LITERAL(p, "\r\n");
+    }
+    if (plan->mode == HTTP_BODY_CHUNKED)
+        p = PUT_LITERAL(p, "Transfer-Encoding: chunked\r\n");
+    if (!exchange->keep_alive)
+        p = PUT_LITERAL(p, "Connection: close\r\n");
+    else if (exchange->is_http10)
+        p = PUT_LITERAL(p, "Connection: keep-alive\r\n");
+    return PUT_LITERAL(p, "\r\n");
+}
+
+/* One part of the body, framed. */
+static int add_body(struct http_connection *connection, const uint8_t *data, size_t size, bool end)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    struct evbuffer *out = http_connection_output(connection);
+    char frame[CHUNK_FRAME_MAX_BYTES];
+    char *p = frame;
+
+    if (!out)
+        return -ENOMEM;
+    if (exchange->response_mode == HTTP_BODY_NONE)
+        return 0;
+    if (exchange->response_mode != HTTP_BODY_CHUNKED)
+        return size > 0 && evbuffer_add(out, data, size) < 0 ? -ENOMEM : 0;
+    if (size > 0) {
+        p = put_chunk_size(frame, size);
+        if (evbuffer_add(out, frame, (size_t) (p - frame)) < 0 ||
+            evbuffer_add(out, data, size) < 0)
+            return -ENOMEM;
+        p = PUT_LITERAL(frame, "\r\n");
+    }
+    if (end)
+        p = PUT_LITERAL(p, "0\r\n\r\n");
+    return p > frame && evbuffer_add(out, frame, (size_t) (p - frame)) < 0 ? -ENOMEM : 0;
+}
+
+static int write_head(struct http_connection *connection, const struct plan *plan,
+                      const uint8_t *body, size_t size, bool end)
+{
+    struct evbuffer *out = http_connection_output(connection);
+    /* A complete small body, the usual case, is copied behind its head: one piece of memory. */
+    bool is_together = plan->mode == HTTP_BODY_LENGTH && size <= COPY_MAX_BYTES;
+    size_t reserve = plan->head_bytes + (is_together ? size : 0);
+    struct evbuffer_iovec space;
+    char *p;
+
+    if (!out || evbuffer_reserve_space(out, (ssize_t) reserve, &space, 1) < 1)
+        return -ENOMEM;
+    p = put_head(space.iov_base, plan, connection);
+    if (is_together)
+        p = put(p, body, size);
+    space.iov_len = (size_t) (p - (char *) space.iov_base);
+    if (evbuffer_commit_space(out, &space, 1) < 0)
+        return -ENOMEM;
+    return is_together ? 0 : add_body(connection, body, size, end);
+}
+
+static void note_queued(struct http_connection *connection)
+{
+    if (http_connection_queued(connection) > HTTP_OUTPUT_LOW_BYTES)
+        connection->exchange.has_been_full = true;
+    http_front_queue(connection, HTTP_QUEUE_WORK);
+}
+
+static int respond(struct http_connection *connection, struct plan *plan, const uint8_t *body,
+                   size_t size, bool end)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    int r = make_plan(plan, exchange, size, end);
+
+    if (r < 0)
+        return r;
+    /* Known now or never: whether the rest of the request can be skipped. */
+    if (plan->mode == HTTP_BODY_CLOSE || connection->front->is_draining ||
+        (exchange->body_open &&
+         (exchange->expects_continue || (end && !http_connection_can_drain_body(connection)))))
+        exchange->keep_alive = false;
+    exchange->response_mode = plan->mode;
+    exchange->response_left = plan->mode == HTTP_BODY_LENGTH ? plan->length - size : 0;
+    exchange->head_sent = true;
+    r = write_head(connection, plan, body, size, end);
+    if (r < 0) { /* some of it may be queued: nothing can follow */
+        http_connection_close(connection);
+        return r;
+    }
+    if (end)
+        http_connection_end_exchange(connection);
+    else
+        note_queued(connection);
+    return 0;
+}
+
+int http_respond(struct http_exchange *exchange, const struct http_response *response,
+                 const uint8_t *body, size_t size, bool end)
+{
+    struct plan plan = { .response = response };
+
+    assert(exchange->is_active);
+    if (exchange->head_sent)
+        return -EALREADY;
+    return respond(http_exchange_connection(exchange), &plan, body, size, end);
+}
+
+/* --- failures --- */
+
+/* After a head: the client has to see that the body is incomplete. */
+static void cut_off(struct http_connection *connection)
+{
+    struct http_exchange *exchange = &connection->exchange;
+
+    connection->reset_on_close = exchange->response_mode == HTTP_BODY_CLOSE;
+    connection->no_linger = true;
+    exchange->is_active = false;
+    exchange->request = NULL;
+    http_connection_finish(connection);
+}
+
+int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t size, bool end)
+{
+    struct http_connection *connection = http_exchange_connection(exchange);
+    int r;
+
+    assert(exchange->is_active);
+    if (!exchange->head_sent)
+        return -EINVAL;
+    if (exchange->response_mode == HTTP_BODY_LENGTH) {
+        if (size > exchange->response_left || (end && size != exchange->response_left)) {
+            cut_off(connection);
+            return -EBADMSG;
+        }
+        exchange->response_left -= size;
+    }
+    r = add_body(connection, data, size, end);
+    if (r < 0) {
+        cut_off(connection);
+        return r;
+    }
+    if (end)
+        http_connection_end_exchange(connection);
+    else
+        note_queued(connection);
+    return 0;
+}
+
+void http_send_problem(struct http_connection *connection, enum error_code code, unsigned status,
+                       unsigned retry_after_s)
+{
+    const struct error_info *info = error_info(code);
+    char retry_after[16];
+    char body[320];
+    struct http_field fields[3] = {
+        { { "Content-Type", 12 }, { "application/problem+json", 24 } },
+        { { "Skep-Error", 10 }, { info->code, strlen(info->code) } },
+        { { "Retry-After", 11 }, { retry_after, 0 } },
+    };
+    struct http_response response = {
+        .status = status != 0 ? status : info->status,
+        .fields = fields,
+        .n_fields = retry_after_s > 0 ? 3 : 2,
+    };
+    struct plan plan = { .response = &response, .is_ours = true };
+    int size;
+
+    fields[2].value.size =
+        (size_t) snprintf(retry_after, sizeof(retry_after), "%u", retry_after_s);
+    size = snprintf(body, sizeof(body),
+                    "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\"}\n",
+                    info->title, response.status, info->code);
+    assert(size > 0 && (size_t) size < sizeof(body));
+    if (respond(connection, &plan, (const uint8_t *) body, (size_t) size, true) < 0)
+        http_connection_close(connection);
+}
+
+void http_fail(struct http_exchange *exchange, enum error_code code, unsigned retry_after_s)
+{
+    struct http_connection *connection = http_exchange_connection(exchange);
+
+    assert(exchange->is_active);
+    if (exchange->head_sent) {
+        cut_off(connection);
+        return;
+    }
+    if (code == ERROR_BAD_REQUEST || code == ERROR_REQUEST_TIMEOUT ||
+        code == ERROR_HEADER_TOO_LARGE || code == ERROR_BODY_TOO_LARGE)
+        exchange->keep_alive = false;
+    http_send_problem(connection, code, 0, retry_after_s);
+}
+
+void http_reject(struct http_connection *connection, unsigned status)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    enum error_code code = ERROR_BAD_REQUEST;
+
+    if (status == 408)
+        code = ERROR_REQUEST_TIMEOUT;
+    else if (status == 431)
+        code = ERROR_HEADER_TOO_LARGE;
+    if (connection->state != CONNECTION_EXCHANGE)
+        *exchange = (struct http_exchange) { 0 }; /* the head was never understood */
+    http_connection_forget_exchange(connection);
+    if (exchange->head_sent) {
+        cut_off(connection);
+        return;
+    }
+    exchange->keep_alive = false;
+    http_send_problem(connection, code, status, 0);
+}
+
+bool http_head_sent(const struct http_exchange *exchange)
+{
+    return exchange->head_sent;
+}
+
+size_t http_queued_bytes(const struct http_exchange *exchange)
+{
+    return http_connection_queued(http_exchange_connection(exchange));
+}

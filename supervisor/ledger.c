@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's side of the ledger: from the parsed head to the worker, and everything that the
+ * front says later. ledger_worker.c has what workers say.
+ */
+#include "supervisor/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "proto/frame.h"
+#include "supervisor/child.h"
+#include "supervisor/ledger_internal.h"
+#include "supervisor/link.h"
+#include "supervisor/router.h"
+
+/* What a client may send of a body before its request is in a worker. */
+#define FIRST_GRANT_BYTES (BODY_WINDOW_BYTES / 4)
+#define TICK_MS 20
+/* A worker that was told to cancel and answers other requests has this long. */
+#define CANCEL_PATIENCE_MS 5000
+
+/* ---- life of a request */
+
+static struct http_text copy_text(char **at, struct http_text text)
+{
+    struct http_text copy = { .data = *at, .size = text.size };
+
+    memcpy(*at, text.data, text.size);
+    *at += text.size;
+    return copy;
+}
+
+static int copy_head(struct request *request, const struct http_request *head)
+{
+    static const char scheme[] = "http://";
+    struct http_text authority = head->authority.size > 0 ? head->authority : head->host;
+    size_t fields_size = head->n_fields * sizeof *request->fields;
+    size_t url_size = sizeof scheme - 1 + authority.size + head->target.size;
+    size_t size = fields_size + head->method.size + url_size;
+
+    for (size_t i = 0; i < head->n_fields; i++)
+        size += head->fields[i].name.size + head->fields[i].value.size;
+    request->head_memory = malloc(size + 1);
+    if (!request->head_memory)
+        return -ENOMEM;
+    request->fields = (struct http_field *) (void *) request->head_memory;
+    request->n_fields = head->n_fields;
+    char *at = request->head_memory + fields_size;
+    request->method = copy_text(&at, head->method);
+    request->url = (struct http_text) { .data = at, .size = url_size };
+    (void) copy_text(&at, (struct http_text) { scheme, sizeof scheme - 1 });
+    (void) copy_text(&at, authority);
+    (void) copy_text(&at, head->target);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        request->fields[i].name = copy_text(&at, head->fields[i].name);
+        request->fields[i].value = copy_text(&at, head->fields[i].value);
+    }
+    return 0;
+}
+
+static void request_free(struct request *request)
+{
+    if (request->body)
+        evbuffer_free(request->body);
+    free(request->head_memory);
+    free(request);
+}
+
+static int request_new(struct server *server, struct tenant *tenant,
+                       struct http_exchange *exchange, const struct http_request *head,
+                       struct request **ret_request)
+{
+    struct request *request = calloc(1, sizeof *request);
+
+    if (!request)
+        return -ENOMEM;
+    request->server = server;
+    request->tenant = tenant;
+    request->exchange = exchange;
+    request->is_idempotent = head->is_idempotent;
+    request->body_ended = !head->has_body;
+    request->received_ns = io_now_ns();
+    int r = copy_head(request, head);
+    if (r == 0 && head->has_body && !(request->body = evbuffer_new()))
+        r = -ENOMEM;
+    if (r < 0) {
+        request_free(request);
+        return r;
+    }
+    *ret_request = request;
+    return 0;
+}
+
+static void enqueue(struct request *request, bool at_head)
+{
+    struct tenant *tenant = request->tenant;
+
+    request->state = REQUEST_QUEUED;
+    if (at_head)
+        TAILQ_INSERT_HEAD(&tenant->queue, request, entry);
+    else
+        TAILQ_INSERT_TAIL(&tenant->queue, request, entry);
+    tenant->n_queued++;
+    request->server->ledger->queued++;
+}
+
+static void dequeue(struct request *request)
+{
+    TAILQ_REMOVE(&request->tenant->queue, request, entry);
+    request->tenant->n_queued--;
+    request->server->ledger->queued--;
+}
+
+void ledger_count(struct request *request, enum error_code code)
+{
+    struct counters *all = &request->server->counters, *own = &request->tenant->counters;
+
+    if (request->is_counted)
+        return;
+    request->is_counted = true;
+    all->requests++;
+    own->requests++;
+    all->errors[code]++;
+    own->errors[code]++;
+}
+
+void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s)
+{
+    struct http_exchange *exchange = request->exchange;
+
+    ledger_count(request, code);
+    if (!exchange)
+        return;
+    request->exchange = NULL;
+    http_fail(exchange, code, retry_after_s);
+}
+
+/* ---- to the worker */
+
+void ledger_leave_worker(struct request *request)
+{
+    struct ledger *ledger = request->server->ledger;
+    struct placement *placement = request->placement;
+
+    TAILQ_REMOVE(&ledger->active, request, entry);
+    ledger->in_workers--;
+    request->tenant->n_in_flight--;
+    child_give_slot(placement->child, request);
+    placement->in_flight--;
+    request->placement = NULL;
+    request->version = version_unref(request->version);
+}
+
+void ledger_end(struct request *request)
+{
+    struct server *server = request->server;
+
+    request_free(request);
+    if (server->is_draining && server->ledger->in_workers == 0 && server->ledger->queued == 0)
+        server_on_idle(server);
+}
+
+void ledger_send_again(struct request *request)
+{
+    request->body_sent = 0;
+    request->body_window = 0;
+    request->body_end_sent = false;
+    request->server->counters.replayed++;
+    enqueue(request, true);
+}
+
+void ledger_push_body(struct request *request)
+{
+    struct child *child = request->placement->child;
+
+    while (request->body && !request->body_end_sent && !request->is_cancelled) {
+        size_t left = evbuffer_get_length(request->body) - request->body_sent;
+        size_t part = left < BODY_CHUNK_MAX_BYTES ? left : BODY_CHUNK_MAX_BYTES;
+        struct evbuffer_ptr at;
+        struct evbuffer_iovec span = { 0 };
+
+        part = part < request->body_window ? part : request->body_window;
+        if (part > 0) {
+            if (evbuffer_ptr_set(request->body, &at, request->body_sent, EVBUFFER_PTR_SET) < 0 ||
+                evbuffer_peek(request->body, (ev_ssize_t) part, &at, &span, 1) < 1)
+                return;
+            part = span.iov_len < part ? span.iov_len : part;
+        }
+        bool is_end = request->body_ended && part == left;
+        if ((part == 0 && !is_end) ||
+            link_send_body(child, request->id, span.iov_base, part, is_end) < 0)
+            return;
+        request->body_window -= part;
+        request->body_end_sent = is_end;
+        if (request->is_body_lost)
+            (void) evbuffer_drain(request->body, part);
+        else
+            request->body_sent += part;
+    }
+}
+
+static int send_request(struct request *request, struct placement *placement)
+{
+    struct ledger *ledger = request->server->ledger;
+    struct child *child = placement->child;
+    unsigned slot;
+    int r = child_take_slot(child, request, &slot);
+
+    if (r < 0)
+        return r;
+    request->id = ++ledger->last_id * SCOREBOARD_SLOTS + slot;
+    request->placement = placement;
+    r = link_send_request(child, request);
+    if (r < 0) {
+        child_give_slot(child, request);
+        request->placement = NULL;
+        return r;
+    }
+    dequeue(request);
+    request->state = REQUEST_SENT;
+    request->version = version_ref(placement->version);
+    request->sent_ns = request->progress_ns = io_now_ns();
+    request->body_window = BODY_WINDOW_BYTES;
+    request->response_window = BODY_WINDOW_BYTES;
+    placement->in_flight++;
+    request->tenant->n_in_flight++;
+    child->requests_total++;
+    ledger->in_workers++;
+    TAILQ_INSERT_TAIL(&ledger->active, request, entry);
+    if (request->sendings++ == 0 && !request->body_ended)
+        http_grant(request->exchange, BODY_WINDOW_BYTES - FIRST_GRANT_BYTES);
+    ledger_push_body(request);
+    pool_watch(request->server->pool);
+    return 0;
+}
+
+void ledger_pump(struct tenant *tenant)
+{
+    struct pool *pool = tenant->server->pool;
+    struct version *version = tenant->version;
+    struct request *request;
+
+    while (pool && (request = TAILQ_FIRST(&tenant->queue)) &&
+           tenant->n_in_flight < version->limits.concurrency) {
+        struct child *child = pool_place(pool, version);
+        if (!child || child->state != CHILD_READY)
+            return;
+        struct placement *placement = placement_find(version, child);
+        if (!placement)
+            (void) tenant_load(version, child); /* its answer pumps again */
+        if (!placement || placement->state != PLACEMENT_READY ||
+            send_request(request, placement) < 0)
+            return;
+    }
+}
+
+void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s)
+{
+    struct request *request;
+
+    /* Only those that wait now: an answer may let the front bring the next ones. */
+    for (unsigned n = tenant->n_queued; n > 0 && (request = TAILQ_FIRST(&tenant->queue)); n--) {
+        dequeue(request);
+        ledger_answer_failure(request, code, retry_after_s);
+        ledger_end(request);
+    }
+}
+
+void ledger_cancel(struct request *request, enum link_cancel reason)
+{
+    request->state = REQUEST_DETACHED;
+    if (request->is_cancelled)
+        return;
+    request->is_cancelled = true;
+    request->detached_ns = io_now_ns();
+    (void) link_send_cancel(request->placement->child, request->id, reason);
+}
+
+/* ---- from the front */
+
+static enum error_code refuse(struct server *server, struct tenant *tenant,
+                              const struct http_request *head, unsigned *ret_retry_s)
+{
+    const struct limits *limits = &tenant->version->limits;
+
+    if (head->has_body && limits->request_mib != LIMIT_UNLIMITED && head->content_length > 0 &&
+        (uint64_t) head->content_length > (uint64_t) limits->request_mib << 20)
+        return ERROR_BODY_TOO_LARGE;
+    *ret_retry_s = tenant_retry_after_s(tenant);
+    if (*ret_retry_s > 0)
+        return tenant->load_error;
+    *ret_retry_s = 1;
+    if (tenant->n_in_flight >= limits->concurrency && tenant->n_queued >= limits->queue)
+        return ERROR_TENANT_BUSY;
+    if (!pool_place(server->pool, tenant->version))
+        return ERROR_OVERLOADED;
+    *ret_retry_s = 0;
+    return ERROR_NONE;
+}
+
+static void *on_request(void *handler, struct http_exchange *exchange,
+                        const struct http_request *head)
+{
+    struct server *server = handler;
+    struct tenant *tenant = router_find(server->tenants->router, head->host.data, head->host.size,
+                                        head->target.data, head->target.size);
+    struct request *request;
+    unsigned retry_s = 0;
+
+    enum error_code code = server->is_draining ? ERROR_DRAINING
+                           : !tenant           ? ERROR_NO_ROUTE
+                                               : refuse(server, tenant, head, &retry_s);
+    if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
+        code = ERROR_OVERLOADED;
+    if (code != ERROR_NONE) {
+        server->counters.requests++;
+        server->counters.errors[code]++;
+        if (tenant) {
+            tenant->counters.requests++;
+            tenant->counters.errors[code]++;
+        }
+        http_fail(exchange, code, retry_s);
+        return NULL;
+    }
+    enqueue(request, false);
+    if (head->has_body)
+        http_grant(exchange, FIRST_GRANT_BYTES);
+    ledger_pump(tenant);
+    ledger_start_tick(server->ledger);
+    return request;
+}
+
+static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
+{
+    struct request *request = arg;
+    uint32_t most = request->tenant->version->limits.request_mib;
+
+    request->body_total += size;
+    request->progress_ns = io_now_ns();
+    if ((most != LIMIT_UNLIMITED && request->body_total > (uint64_t) most << 20) ||
+        evbuffer_add(request->body, data, size) < 0) {
+        ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
+        if (request->state == REQUEST_QUEUED) {
+            dequeue(request);
+            ledger_end(request);
+        } else {
+            ledger_cancel(request, LINK_CANCEL_FAILED);
+        }
+        return;
+    }
+    request->body_ended = end;
+    if (request->state != REQUEST_QUEUED)
+        ledger_push_body(request);
+}
+
+static void on_writable(void *arg)
+{
+    ledger_give_credit(arg);
+}
+
+static void on_gone(void *arg)
+{
+    struct request *request = arg;
+
+    request->exchange = NULL;
+    if (request->state == REQUEST_QUEUED) {
+        dequeue(request);
+        ledger_end(request);
+        return;
+    }
+    ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
+}
+
+const struct http_handler ledger_http = {
+    .on_request = on_request,
+    .on_body = on_body,
+    .on_writable = on_writable,
+    .on_gone = on_gone,
+};
+
+/* ---- time */
+
+static bool is_over_time(const struct request *request, uint64_t now)
+{
+    const struct limits *limits = &request->version->limits;
+    bool is_stream = request->exchange &&
+                     (request->state == REQUEST_RESPONDING || !request->body_ended);
+    uint64_t since = is_stream ? request->progress_ns : request->sent_ns;
+    uint32_t limit = is_stream ? limits->idle_ms : limits->wall_ms;
+
+    return limit != LIMIT_UNLIMITED && now - since > limit * NSEC_PER_MSEC;
+}
+
+static void check_active(struct request *request, uint64_t now)
+{
+    uint32_t grace_ms = request->version->limits.grace_ms;
+
+    if (!request->is_cancelled) {
+        if (!is_over_time(request, now))
+            return;
+        ledger_answer_failure(request, ERROR_WALL_REQUEST, 0);
+        ledger_cancel(request, LINK_CANCEL_WALL);
+    } else if (grace_ms != LIMIT_UNLIMITED &&
+               now - request->detached_ns > (grace_ms + CANCEL_PATIENCE_MS) * NSEC_PER_MSEC) {
+        child_kill(request->placement->child, KILL_WALL, request->id);
+    }
+}
+
+static void check_queue(struct tenant *tenant, uint64_t now)
+{
+    struct request *request = TAILQ_FIRST(&tenant->queue);
+    uint32_t wall_ms = tenant->version->limits.wall_ms;
+
+    if (!request || wall_ms == LIMIT_UNLIMITED ||
+        now - request->received_ns <= wall_ms * NSEC_PER_MSEC)
+        return;
+    dequeue(request);
+    ledger_answer_failure(request, ERROR_OVERLOADED, 1);
+    ledger_end(request);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct ledger *ledger = arg;
+    struct request *request, *next;
+    struct tenant *tenant;
+    uint64_t now = io_now_ns();
+
+    (void) fd;
+    (void) what;
+    for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
+        next = TAILQ_NEXT(request, entry);
+        check_active(request, now);
+    }
+    if (ledger->queued > 0)
+        TAILQ_FOREACH(tenant, &ledger->server->tenants->list, entry)
+            check_queue(tenant, now);
+    if (ledger->in_workers == 0 && ledger->queued == 0)
+        (void) event_del(ledger->tick);
+}
+
+void ledger_start_tick(struct ledger *ledger)
+{
+    static const struct timeval period = { .tv_usec = TICK_MS * 1000 };
+
+    if (!event_pending(ledger->tick, EV_TIMEOUT, NULL))
+        (void) event_add(ledger->tick, &period);
+}
+
+int ledger_new(struct server *server, struct ledger **ret_ledger)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+
+    if (!ledger)
+        return -ENOMEM;
+    ledger->server = server;
+    TAILQ_INIT(&ledger->active);
+    ledger->tick = event_new(server->base, -1, EV_PERSIST, on_tick, ledger);
+    if (!ledger->tick) {
+        free(ledger);
+        return -ENOMEM;
+    }
+    *ret_ledger = ledger;
+    return 0;
+}
+
+struct ledger *ledger_free(struct ledger *ledger)
+{
+    struct request *request;
+    struct tenant *tenant;
+
+    if (!ledger)
+        return NULL;
+    /* The front is gone: no exchange is left to answer on. */
+    while ((request = TAILQ_FIRST(&ledger->active))) {
+        ledger_leave_worker(request);
+        request_free(request);
+    }
+    TAILQ_FOREACH(tenant, &ledger->server->tenants->list, entry)
+        while ((request = TAILQ_FIRST(&tenant->queue))) {
+            dequeue(request);
+            request_free(request);
+        }
+    event_free(ledger->tick);
+    free(ledger);
+    return NULL;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger: the supervisor's own record of each request, from the parsed head to the last
+ * byte and the worker's done. It alone decides what a client is told when a worker dies.
+ * Supervisor, loop thread.
+ */
+#pragma once
+
+#include <event2/buffer.h>
+
+#include "supervisor/blame.h"
+#include "supervisor/http.h"
+#include "supervisor/tenant.h"
+
+enum request_state {
+    REQUEST_QUEUED,     /* in its tenant's queue */
+    REQUEST_SENT,       /* in a worker; nothing answered */
+    REQUEST_RESPONDING, /* head has gone to the client */
+    REQUEST_DETACHED,   /* the client has its answer or is gone; the worker is not through */
+};
+
+struct request {
+    TAILQ_ENTRY(request) entry; /* in the tenant's queue or the child's list */
+    struct server *server;      /* borrowed */
+    struct tenant *tenant;      /* borrowed: outlives its requests */
+    struct version *version;    /* counted; set when sent */
+    struct placement *placement; /* borrowed; set when sent */
+    struct http_exchange *exchange; /* borrowed; NULL when detached */
+    enum request_state state;
+    uint64_t id; /* on the wire: counter << 10 | slot; another one for each sending */
+    /* Head, kept for sending it again. Texts point into head_memory. */
+    struct http_text method, url;
+    struct http_field *fields;
+    size_t n_fields;
+    char *head_memory;
+    bool is_idempotent;
+    bool body_ended;
+    bool body_end_sent;
+    bool is_body_lost; /* parts have been dropped: cannot be sent again */
+    bool is_cancelled; /* the worker has been told */
+    bool is_counted;   /* its answer is in the counters */
+    struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
+    size_t body_sent;      /* bytes of it that the worker has */
+    size_t body_window;    /* bytes that the worker allows beyond those */
+    uint64_t body_total;
+    uint64_t response_total;
+    uint64_t response_owed; /* response bytes taken from the worker, credit not yet given back */
+    uint64_t response_window; /* bytes that the worker may still send */
+    bool response_ended;
+    unsigned deaths;   /* of workers while this was in JavaScript there */
+    unsigned sendings;
+    uint64_t received_ns, sent_ns, progress_ns, detached_ns;
+};
+
+struct ledger {
+    struct server *server;
+    uint64_t last_id;
+    struct request_list active; /* in workers, by the time of their sending */
+    struct event *tick; /* wall and idle limits; runs while requests are in workers */
+    unsigned in_workers, queued;
+};
+
+extern const struct http_handler ledger_http; /* handler: struct server */
+
+int ledger_new(struct server *server, struct ledger **ret_ledger);
+struct ledger *ledger_free(struct ledger *ledger);
+
+/* Sends what the tenant's queue holds, as far as limits and workers allow. Call when a worker or a
+ * place became free. */
+void ledger_pump(struct tenant *tenant);
+/* Fails all that wait in the queue. */
+void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s);
+
+/* ---- from a worker (link.c); each returns 0 or -EPROTO */
+int ledger_on_head(struct request *request, const struct http_response *response,
+                   const uint8_t *body, size_t size, bool end);
+int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bool end);
+int ledger_on_credit(struct request *request, uint32_t bytes);
+/* code: ERROR_NONE if all went well. The request is gone afterwards. */
+void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us);
+/* The worker does not have the isolate any more; nothing was run. */
+void ledger_on_not_loaded(struct request *request);
+
+/* A worker died with these in it: each is answered or queued again, by the verdict. */
+void ledger_on_death(struct child *child, const struct verdict *verdict);
+/* Every request is out and the slot is empty: tenants may go elsewhere. */
+void ledger_on_place_lost(struct child *child);
+/* A worker is ready: sends what waited for it. */
+void ledger_on_ready(struct child *child);

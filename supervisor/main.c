@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * skepd: reads its config, forks the spawner, then opens sockets and runs one loop until it is
+ * told to stop. Never runs JavaScript.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "config/config.h"
+#include "config/manifest.h"
+#include "supervisor/admin.h"
+#include "supervisor/child.h"
+#include "supervisor/http.h"
+#include "supervisor/ledger.h"
+#include "supervisor/server.h"
+#include "supervisor/spawner.h"
+#include "supervisor/tenant.h"
+
+#define STOP_TIMEOUT_S 10
+#define FILES_WANTED 65536
+
+struct arguments {
+    const char *config;
+    const char *worker; /* NULL: found beside skepd */
+    const char *dev;    /* one tenant, for every host; NULL: those of the config */
+    bool check_only;
+};
+
+static const char usage_text[] =
+    "Usage: skepd --config FILE [--worker PATH] [--dev PATH] [--check]\n"
+    "Serves untrusted tenants: HTTP in front, jailed V8 workers behind.\n"
+    "\n"
+    "  --config FILE  the service's skepd.yaml\n"
+    "  --worker PATH  the skep-worker program (default: beside skepd, or in libexec/skep)\n"
+    "  --dev PATH     serve only this script or tenant folder, for every host\n"
+    "  --check        read config and tenants, say what is wrong, and exit\n"
+    "  --version      print the version\n"
+    "  --help         print this\n";
+
+/* Returns -1 to go on, else the exit status. */
+static int parse_arguments(int argc, char **argv, struct arguments *ret)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' }, { "worker", required_argument, NULL, 'w' },
+        { "dev", required_argument, NULL, 'd' },    { "check", no_argument, NULL, 'k' },
+        { "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+        switch (option) {
+        case 'c':
+            ret->config = optarg;
+            break;
+        case 'w':
+            ret->worker = optarg;
+            break;
+        case 'd':
+            ret->dev = optarg;
+            break;
+        case 'k':
+            ret->check_only = true;
+            break;
+        case 'v':
+            (void) printf("skepd %s\n", SKEP_VERSION);
+            return 0;
+        case 'h':
+            (void) fputs(usage_text, stdout);
+            return 0;
+        default:
+            (void) fputs("Try skepd --help.\n", stderr);
+            return 2;
+        }
+    if (!ret->config || optind < argc) {
+        (void) fputs(usage_text, stderr);
+        return 2;
+    }
+    return -1;
+}
+
+static int find_worker(const char *given, char *path, size_t size)
+{
+    static const char *const places[] = { "%.*s/skep-worker", "%.*s/../libexec/skep/skep-worker" };
+    char self[PATH_MAX];
+
+    if (given)
+        return snprintf(path, size, "%s", given) < (int) size ? 0 : -ENAMETOOLONG;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n < 0)
+        return -errno;
+    self[n] = '\0';
+    int folder = (int) (strrchr(self, '/') - self);
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        (void) snprintf(path, size, places[i], folder, self);
+#pragma GCC diagnostic pop
+        if (access(path, X_OK) == 0)
+            return 0;
+    }
+    return -ENOENT;
+}
+
+static void print_errors(struct config_errors *errors)
+{
+    if (errors->text)
+        (void) fputs(errors->text, stderr);
+    config_errors_done(errors);
+}
+
+/* ---- tenants */
+
+static int install_one(struct server *server, struct manifest *manifest, const char *dir)
+{
+    int r = tenant_install(server, manifest, dir);
+
+    if (r < 0) {
+        log_error_errno(r, "cannot install tenant %s", manifest->name);
+        (void) manifest_free(manifest);
+    }
+    return r;
+}
+
+static int install_dev(struct server *server, const char *path)
+{
+    struct config_errors errors = { 0 };
+    struct manifest *manifest;
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return log_error_errno(-errno, "cannot read %s", path);
+    int r = S_ISDIR(st.st_mode) ? manifest_read(path, &manifest, &errors)
+                                : manifest_from_script(path, &manifest, &errors);
+    print_errors(&errors);
+    return r < 0 ? r : install_one(server, manifest, path);
+}
+
+/* Bad tenants are named and left out; the good ones are served. */
+static int install_all(struct server *server)
+{
+    struct config_errors errors = { 0 };
+    struct manifest_set set = { 0 };
+
+    if (!server->config->tenants)
+        return 0;
+    int r = manifest_read_all(server->config->tenants, server->config, &set, &errors);
+    print_errors(&errors);
+    for (unsigned i = 0; i < set.count; i++) {
+        struct manifest *manifest = TAKE_PTR(set.items[i]);
+        _cleanup_free_ char *dir = strdup(manifest->file);
+        if (!dir)
+            return -ENOMEM;
+        char *slash = strrchr(dir, '/');
+        if (slash)
+            *slash = '\0';
+        (void) install_one(server, manifest, dir);
+    }
+    manifest_set_done(&set);
+    return r == -EINVAL ? 0 : r;
+}
+
+/* ---- stopping */
+
+static void on_stop_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *server = arg;
+
+    (void) fd;
+    (void) what;
+    log_warning("requests are still in flight after %d s: cut off", STOP_TIMEOUT_S);
+    (void) event_base_loopbreak(server->base);
+}
+
+void server_on_idle(struct server *server)
+{
+    /* The answers are queued: one more turn of the loop lets them out. */
+    static const struct timeval soon = { .tv_usec = 10000 };
+
+    (void) event_base_loopexit(server->base, &soon);
+}
+
+void server_stop(struct server *server)
+{
+    static const struct timeval patience = { .tv_sec = STOP_TIMEOUT_S };
+
+    if (server->is_draining) {
+        (void) event_base_loopbreak(server->base);
+        return;
+    }
+    server->is_draining = true;
+    log_info("stopping");
+    http_front_drain(server->front);
+    if (server->ledger->in_workers == 0 && server->ledger->queued == 0)
+        server_on_idle(server);
+    else
+        (void) event_base_once(server->base, -1, EV_TIMEOUT, on_stop_timeout, server, &patience);
+}
+
+static void on_signal(evutil_socket_t signal, short what, void *arg)
+{
+    (void) signal;
+    (void) what;
+    server_stop(arg);
+}
+
+/* ---- running */
+
+static int listen_all(struct server *server)
+{
+    for (unsigned i = 0; i < server->config->n_listen; i++) {
+        int r = http_front_listen(server->front, server->config->listen[i]);
+        if (r < 0)
+            return log_error_errno(r, "cannot listen on %s", server->config->listen[i]);
+        log_info("listening on %s", server->config->listen[i]);
+    }
+    return 0;
+}
+
+static int make_front(struct server *server)
+{
+    const struct http_config *http = &server->config->http;
+    struct http_front_options options = {
+        .base = server->base,
+        .ops = &ledger_http,
+        .handler = server,
+        .limits = {
+            .header_bytes = http->header_bytes,
+            .header_count = http->header_count,
+            .connections = http->connections,
+            .connections_per_ip = http->connections_per_ip,
+            .header_timeout_ms = http->header_timeout_ms,
+            .body_idle_ms = http->body_idle_ms,
+            .keepalive_ms = http->keepalive_ms,
+            .write_idle_ms = http->write_idle_ms,
+        },
+    };
+
+    return http_front_new(&options, &server->front);
+}
+
+static int set_up(struct server *server, const struct arguments *arguments)
+{
+    int r = tenants_new(server, &server->tenants);
+
+    if (r == 0)
+        r = ledger_new(server, &server->ledger);
+    if (r == 0)
+        r = make_front(server);
+    if (r < 0)
+        return log_error_errno(r, "cannot start");
+    r = arguments->dev ? install_dev(server, arguments->dev) : install_all(server);
+    if (r < 0)
+        return r;
+    r = spawner_attach(server->spawner, server->base, &pool_spawner_ops, server);
+    if (r < 0)
+        return log_error_errno(r, "cannot reach the spawner");
+    r = listen_all(server);
+    if (r < 0)
+        return r;
+    r = pool_new(server, &server->pool);
+    if (r < 0)
+        return log_error_errno(r, "cannot start the workers");
+    return admin_new(server, server->config->admin_socket, &server->admin);
+}
+
+static void tear_down(struct server *server)
+{
+    server->admin = admin_free(server->admin);
+    server->front = http_front_free(server->front);
+    server->ledger = ledger_free(server->ledger);
+    server->pool = pool_free(server->pool);
+    server->tenants = tenants_free(server->tenants);
+    server->spawner = spawner_free(server->spawner);
+}
+
+static struct event *on_signal_event(struct server *server, int signal)
+{
+    struct event *event = evsignal_new(server->base, signal, on_signal, server);
+
+    if (event)
+        (void) event_add(event, NULL);
+    return event;
+}
+
+static int serve(struct server *server, const struct arguments *arguments)
+{
+    struct event_config *config = event_config_new();
+
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
+        server->base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    if (!server->base)
+        return log_error_errno(-ENOMEM, "cannot make the event loop");
+    server->started_ns = io_now_ns();
+    struct event *term = on_signal_event(server, SIGTERM);
+    struct event *interrupt = on_signal_event(server, SIGINT);
+    int r = set_up(server, arguments);
+    if (r == 0 && event_base_dispatch(server->base) < 0)
+        r = log_error_errno(-EIO, "the event loop failed");
+    tear_down(server);
+    if (term)
+        event_free(term);
+    if (interrupt)
+        event_free(interrupt);
+    event_base_free(server->base);
+    libevent_global_shutdown();
+    return r;
+}
+
+static int check(const struct config *config)
+{
+    struct config_errors errors = { 0 };
+    struct manifest_set set = { 0 };
+    int r = config->tenants ? manifest_read_all(config->tenants, config, &set, &errors) : 0;
+
+    print_errors(&errors);
+    manifest_set_done(&set);
+    return r;
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int run(const struct arguments *arguments, struct config *config)
+{
+    struct server server = { .config = config };
+    enum log_level level = LOG_LEVEL_INFO;
+    char worker[PATH_MAX];
+
+    (void) log_level_parse(config->log_level, &level);
+    log_init("skepd", level);
+    if (arguments->check_only)
+        return check(config);
+    int r = find_worker(arguments->worker, worker, sizeof worker);
+    if (r < 0)
+        return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
+    raise_file_limit();
+    (void) signal(SIGPIPE, SIG_IGN);
+    struct spawner_options spawner = { .worker_path = worker };
+    r = spawner_start(&spawner, &server.spawner);
+    if (r < 0)
+        return log_error_errno(r, "cannot start the spawner with %s", worker);
+    return serve(&server, arguments);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = { 0 };
+    struct config_errors errors = { 0 };
+    struct config *config = NULL;
+
+    int status = parse_arguments(argc, argv, &arguments);
+    if (status >= 0)
+        return status;
+    log_init("skepd", LOG_LEVEL_INFO);
+    int r = config_read(arguments.config, &config, &errors);
+    print_errors(&errors);
+    if (r == 0)
+        r = run(&arguments, config);
+    (void) config_free(config);
+    return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All that a request touches in the supervisor hangs off one struct server, without globals.
+ * main.c makes it; every module reaches its neighbours through it. Loop thread only.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "config/config.h"
+#include "supervisor/errors.h"
+
+struct admin;
+struct http_front;
+struct router;
+struct spawner;
+struct pool;
+struct ledger;
+struct tenants;
+
+struct counters {
+    uint64_t requests; /* answered, with whatever code */
+    uint64_t errors[ERROR_CODES];
+    uint64_t replayed; /* sent again after a worker's death */
+    uint64_t worker_restarts;
+};
+
+struct server {
+    struct event_base *base;
+    struct config *config;
+    struct spawner *spawner;
+    struct http_front *front;
+    struct tenants *tenants;
+    struct pool *pool;
+    struct ledger *ledger;
+    struct admin *admin;
+    struct counters counters;
+    char v8_version[32]; /* as the last worker said it, checked */
+    uint64_t started_ns;
+    bool is_draining;
+};
+
+/* Starts to stop: no new connections, requests in flight end or are cut off after a while, then the
+ * loop ends. A second call ends it at once. */
+void server_stop(struct server *server);
+/* Called by the ledger when the last request in flight has ended. */
+void server_on_idle(struct server *server);

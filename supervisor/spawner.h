@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spawner: the only process that may fork, exec and make namespaces. It is forked
+ * before the supervisor opens a socket or a thread, speaks fixed-size messages over a
+ * SOCK_SEQPACKET pair, and dies with the supervisor (PDEATHSIG). Its children, the
+ * workers, die with it. It is not in the supervisor's loop but its answers are.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct spawner;
+
+struct spawner_options {
+    const char *worker_path; /* opened before the fork, by this path; borrowed for the call */
+};
+
+/* One worker to be started. It gets argv "skep-worker --jit=on" or "--jit=off", no environment,
+ * /dev/null as 0 and 1, the supervisor's standard error as 2 (jail_seal replaces it). */
+struct spawner_job {
+    unsigned slot;     /* names the worker in the answers, picks its uid when root; < 65536 */
+    bool jit;
+    int channel_fd;    /* worker's end; becomes its fd 3. Duplicated, stays the caller's */
+    int scoreboard_fd; /* becomes its fd 4. Duplicated, stays the caller's */
+};
+
+/* All are called on the supervisor's loop, and may call spawner_spawn. */
+struct spawner_ops {
+    /* Answer to a job, one for each, in order. error: 0, and the worker's program runs; or
+     * -errno, and there is no worker: step says what failed (static string), spawner_hint what
+     * to do. pid: in the supervisor's PID namespace. pidfd: owned by the callee, -1 on error. */
+    void (*on_result)(void *owner, unsigned slot, int error, const char *step, pid_t pid,
+                      int pidfd);
+    /* A worker has ended, for whatever reason, and is reaped. Always after its on_result. The
+     * slot may have been given to another worker meanwhile: compare the pid. wait_status: as
+     * from waitpid. */
+    void (*on_exited)(void *owner, unsigned slot, pid_t pid, int wait_status);
+    /* Once, if the spawner died: all workers die with it, no worker can be started any more,
+     * and the service should end. */
+    void (*on_gone)(void *owner);
+};
+
+/* Forks the spawner. Call in a single-threaded process, before any socket is opened and before
+ * event_base_new. The thread that calls must live as long as the workers shall. 0 or -errno
+ * (-ENOENT, -EACCES: worker_path). */
+int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
+
+/* Attaches the answers to the loop. ops is borrowed and must outlive the spawner. 0 or -errno. */
+int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
+                   void *owner);
+
+/* Asks for one worker; the answer comes later by on_result. 0 or -errno (-EAGAIN: socket full,
+ * -EPIPE: the spawner is gone). */
+int spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
+
+/* What the operator can do about a failed job, or NULL. Static string. */
+const char *spawner_hint(int error, const char *step);
+
+/* The spawner's own pid; for stats and attestation. */
+pid_t spawner_pid(const struct spawner *spawner);
+
+/* Ends the spawner, and by that all workers; returns once it is reaped. No callback is called
+ * any more. NULL is allowed. Returns NULL. */
+struct spawner *spawner_free(struct spawner *spawner);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tenants, their versions, and where each version has a live isolate (placement). A tenant
+ * stays; a version is one state of its files and goes when nothing refers to it.
+ * Supervisor, loop thread.
+ */
+#pragma once
+
+#include <sys/queue.h>
+
+#include "config/manifest.h"
+#include "supervisor/server.h"
+
+struct child;
+struct request;
+TAILQ_HEAD(request_list, request);
+
+enum placement_state { PLACEMENT_LOADING, PLACEMENT_READY, PLACEMENT_UNLOADING };
+
+/* A version in a worker. Owned by the version; goes with the worker. */
+struct placement {
+    LIST_ENTRY(placement) in_version;
+    LIST_ENTRY(placement) in_child;
+    struct version *version; /* borrowed */
+    struct child *child;     /* borrowed */
+    enum placement_state state;
+    unsigned in_flight;
+    bool is_retiring; /* unloaded when the last request is through */
+    uint64_t since_ns;
+};
+LIST_HEAD(placement_list, placement);
+
+struct version {
+    uint32_t id; /* never used twice; not 0 */
+    struct tenant *tenant; /* borrowed */
+    struct manifest *manifest;
+    struct limits limits; /* resolved */
+    struct placement_list placements;
+    unsigned refs; /* the tenant's, each placement's, each request's */
+};
+
+struct tenant {
+    TAILQ_ENTRY(tenant) entry;
+    struct server *server; /* borrowed */
+    char *name;
+    char *dir; /* where it was read from */
+    struct version *version; /* serving */
+    struct request_list queue;
+    unsigned n_queued;
+    unsigned n_in_flight;
+    struct counters counters;
+    uint64_t cpu_us;
+    uint64_t kills; /* deaths of workers that it was blamed for */
+    /* After a failed load no other is tried for a while. */
+    enum error_code load_error;
+    unsigned load_failures;
+    uint64_t load_again_ns;
+    uint64_t log_second, log_bytes; /* what it has logged in this second */
+    char *last_error; /* owned; text of the last failed load */
+};
+TAILQ_HEAD(tenant_list, tenant);
+
+struct tenants {
+    struct tenant_list list;
+    struct router *router;
+    uint32_t last_version;
+};
+
+int tenants_new(struct server *server, struct tenants **ret_tenants);
+struct tenants *tenants_free(struct tenants *tenants);
+
+/* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
+ * name. dir: where its files are, copied. 0 or -errno. */
+int tenant_install(struct server *server, struct manifest *manifest, const char *dir);
+struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
+/* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
+ * serves goes on. */
+int tenant_reload(struct tenant *tenant, struct config_errors *errors);
+void tenant_remove(struct tenant *tenant);
+
+struct version *version_ref(struct version *version);
+struct version *version_unref(struct version *version); /* returns NULL */
+
+enum tenant_log_level { TENANT_DEBUG, TENANT_INFO, TENANT_WARN, TENANT_ERROR };
+/* One line of the tenant's: to our log, tagged and escaped, and to subscribed admin clients. */
+void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size);
+
+/* Loads the serving version into its worker without a request. 0 or -errno. */
+int tenant_preload(struct tenant *tenant);
+
+/* Seconds until a load is tried again after a failed one; 0: now. */
+unsigned tenant_retry_after_s(const struct tenant *tenant);
+
+/* The answer to a load; code ERROR_NONE: it is ready. The placement may be gone afterwards. */
+void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
+                      size_t size, uint64_t cpu_us);
+/* The worker has disposed of the isolate by itself. The placement is gone afterwards. */
+void tenant_on_unloaded(struct placement *placement);
+/* The worker died while it was loading this, and this is to blame. */
+void tenant_on_load_death(struct version *version, enum error_code code, const char *cause);
+/* Requests wait and this worker is the place for them: has the version loaded there. 0 or -errno. */
+int tenant_load(struct version *version, struct child *child);
+/* A request has left the placement: unloads it if it is not wanted any more. */
+void tenant_on_idle(struct placement *placement);
+
+/* NULL if the version is not in that worker. */
+struct placement *placement_find(const struct version *version, const struct child *child);
+int placement_new(struct version *version, struct child *child, struct placement **ret_placement);
+void placement_free(struct placement *placement);

@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The built programs, started and asked as an operator and a client would: Skepd is a running
+supervisor with its own folder, ports and tenants; Connection is one HTTP/1.1 connection on which
+a test may also say what no client should."""
+
+import http.client
+import io
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(
+    os.environ.get("SKEP_BIN") or os.environ.get("SKEP_BUILD_DIR") or TOP / "build" / "release"
+)
+# Another skepd (say, one with AddressSanitizer) with the worker and the CLI from BIN.
+SKEPD = pathlib.Path(os.environ.get("SKEPD_BIN") or BIN / "skepd")
+IS_SANITIZED = bool(os.environ.get("SKEPD_BIN"))
+EXAMPLES = TOP / "examples"
+
+BROKEN = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed")
+
+
+def wait_for(condition, what, timeout=10.0):
+    """The first true value that condition() gives."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"waited {timeout} s in vain for {what}"
+        time.sleep(0.005)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def script(body):
+    """A module with that as the body of its handler."""
+    return f"export default {{ async fetch(request, env, ctx) {{ {body} }} }};\n"
+
+
+# ---- processes
+
+
+def status_of(pid):
+    """Fields of /proc/PID/status, or None once it is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def is_alive(pid):
+    status = status_of(pid)
+    return status is not None and not status["State"].startswith("Z")
+
+
+def rss_kib(pid):
+    return int(status_of(pid)["VmRSS"].split()[0])
+
+
+def fd_count(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def descendants(pid):
+    """pids of all processes below pid."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (status := status_of(name)):
+            parents.setdefault(int(status["PPid"]), []).append(int(name))
+    found, todo = [], [pid]
+    while todo:
+        below = parents.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+# ---- HTTP
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def header(self, name):
+        return self.headers.get(name)
+
+    @property
+    def code(self):
+        """What skep says went wrong; None if nothing did."""
+        return self.header("Skep-Error")
+
+    @property
+    def text(self):
+        return self.body.decode()
+
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.status} {self.code or ''} {self.body[:200]!r}>"
+
+
+class _Reader(io.RawIOBase):
+    """The connection's one buffered reader, handed to each HTTPResponse; closing is not for it."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        return self.file.read(size)
+
+    def read1(self, size=-1):
+        return self.file.read1(size)
+
+    def readinto(self, buffer):
+        return self.file.readinto(buffer)
+
+    def readline(self, size=-1):
+        return self.file.readline(size)
+
+    def peek(self, size=0):
+        return self.file.peek(size)
+
+
+class Connection:
+    def __init__(self, address, timeout=30, receive_buffer=None):
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(timeout)
+        self.socket.connect(address)
+        self.file = self.socket.makefile("rb", buffering=256 * 1024)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+    def reset(self):
+        """Leaves with RST, as a client that crashed."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def send_head(self, method, host, path="/", headers=()):
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        self.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+
+    def send_chunk(self, data):
+        self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def start_response(self, method="GET"):
+        """The head; the body is read from what it returns."""
+        response = http.client.HTTPResponse(self, method=method)
+        response.begin()
+        return response
+
+    def makefile(self, *_args, **_kwargs):
+        return _Reader(self.file)
+
+    def read_response(self, method="GET"):
+        response = self.start_response(method)
+        return Answer(response.status, response.headers, response.read())
+
+    def is_closed_by_peer(self):
+        """Reads to the end; true unless the peer keeps the connection open."""
+        try:
+            while self.file.read1(65536):
+                pass
+            return True
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+    def request(self, method, host, path="/", headers=(), body=None):
+        headers = list(headers)
+        if body is not None:
+            headers.append(("Content-Length", len(body)))
+        self.send_head(method, host, path, headers)
+        if body:
+            self.send(body)
+        return self.read_response(method)
+
+
+# ---- skepd
+
+
+class Skepd:
+    """tenants: {name: source of worker.js} or {name: {manifest keys, files: {path: content}}}.
+    A tenant without routes has NAME.test/*. config: keys of skepd.yaml, over the defaults here;
+    more_listen: addresses besides the one on self.port."""
+
+    def __init__(self, folder, tenants=None, config=None, tenants_folder=None):
+        self.folder = pathlib.Path(folder)
+        self.tenants_folder = pathlib.Path(tenants_folder or self.folder / "tenants")
+        self.port = free_port()
+        self.admin_socket = self.folder / "admin.sock"
+        self.log_path = self.folder / "log"
+        self.process = None
+        self.tenants_folder.mkdir(parents=True, exist_ok=True)
+        for name, tenant in (tenants or {}).items():
+            self.write_tenant(name, tenant)
+        config = dict(config or {})
+        self.config = {
+            "listen": [f"127.0.0.1:{self.port}", *config.pop("more_listen", [])],
+            "admin_socket": str(self.admin_socket),
+            "tenants": str(self.tenants_folder),
+            "cordons": [{"name": "default", "workers": 1}],
+            **config,
+        }
+        # JSON is YAML.
+        (self.folder / "skepd.yaml").write_text(json.dumps(self.config, indent=1) + "\n")
+
+    def write_tenant(self, name, tenant):
+        tenant = {"files": {"worker.js": tenant}} if isinstance(tenant, str) else dict(tenant)
+        files = tenant.pop("files")
+        manifest = {"name": name, "main": "worker.js", "routes": [f"{name}.test/*"], **tenant}
+        files = {"skep.yaml": json.dumps(manifest) + "\n", **files}
+        for path, content in files.items():
+            file = self.tenants_folder / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    def start(self):
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [SKEPD, "--config", self.folder / "skepd.yaml"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={"PATH": os.environ["PATH"], **self._environment()},
+            )
+        wait_for(self._answers, "skepd to listen", timeout=20)
+        wait_for(self._has_ready_workers, "workers to be ready", timeout=20)
+        return self
+
+    @staticmethod
+    def _environment():
+        names = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "SKEP_WORKER")
+        return {name: os.environ[name] for name in names if name in os.environ}
+
+    def _answers(self):
+        assert self.process.poll() is None, f"skepd has ended:\n{self.log()}"
+        try:
+            Connection(self.address, timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    def _has_ready_workers(self):
+        workers = self.workers()
+        return workers and all(worker["state"] == "ready" for worker in workers)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def address(self):
+        return ("127.0.0.1", self.port)
+
+    def stop(self):
+        """Ends it by SIGTERM; whatever it leaves behind is a failure."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        below = descendants(process.pid)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            code = process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            code = "none: it had to be killed"
+        print(f"--- log of skepd {process.pid}\n{self.log()[-20000:]}")
+        wait_for(lambda: not any(map(is_alive, below)), "skepd's processes to end")
+        assert code == 0, f"skepd's exit code is {code}"
+        assert not BROKEN.search(self.log())
+        assert not self.admin_socket.exists(), "the admin socket is left behind"
+
+    # -- as a client
+
+    def connect(self, **options):
+        return Connection(self.address, **options)
+
+    def request(self, method, tenant, path="/", headers=(), body=None):
+        """tenant: a tenant's name, or a host."""
+        host = tenant if "." in tenant else f"{tenant}.test"
+        with self.connect() as connection:
+            return connection.request(method, host, path, headers, body)
+
+    def get(self, tenant, path="/", headers=()):
+        return self.request("GET", tenant, path, headers)
+
+    def post(self, tenant, body, path="/", headers=()):
+        return self.request("POST", tenant, path, headers, body)
+
+    # -- as an operator
+
+    def skep(self, *arguments):
+        return subprocess.run(
+            [BIN / "skep", "--socket", self.admin_socket, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    def admin(self, verb):
+        run = self.skep(verb, "--json")
+        if run.returncode != 0:
+            raise OSError(run.stderr)
+        return json.loads(run.stdout)
+
+    def workers(self):
+        try:
+            return self.admin("workers")["workers"]
+        except OSError:
+            if self.process.poll() is None:
+                return []
+            raise
+
+    def worker(self, cordon="default", slot=0):
+        for worker in self.workers():
+            if worker["cordon"] == cordon and worker["slot"] == slot:
+                return worker
+        raise KeyError(cordon)
+
+    def tenant(self, name):
+        return next(t for t in self.admin("tenants")["tenants"] if t["name"] == name)
+
+    def stats(self):
+        return self.admin("stats")
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def wait_log(self, pattern, timeout=10.0):
+        return wait_for(
+            lambda: re.search(pattern, self.log()), f"{pattern!r} in the log", timeout=timeout
+        )
+
+    def wait_idle(self):
+        """Until no request is left in any process."""
+        wait_for(lambda: self.stats()["in_flight"] == 0, "requests in flight to end")
+        wait_for(lambda: all(w["in_flight"] == 0 for w in self.workers()), "workers to be idle")
+
+
+class Loader:
+    """Threads that ask for the same again and again on keep-alive connections."""
+
+    def __init__(self, skepd, tenant, path="/", connections=2):
+        self.skepd, self.tenant, self.path = skepd, tenant, path
+        self.answers, self.wrong, self.seconds = 0, [], []
+        self._end = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run) for _ in range(connections)]
+
+    def _ask(self, connection):
+        start = time.monotonic()
+        host = self.tenant if "." in self.tenant else f"{self.tenant}.test"
+        answer = connection.request("GET", host, self.path)
+        with self._lock:
+            self.seconds.append(time.monotonic() - start)
+            self.answers += 1
+            if answer.status != 200:
+                self.wrong.append(answer)
+
+    def _run(self):
+        connection = self.skepd.connect()
+        try:
+            while not self._end.is_set():
+                self._ask(connection)
+        except Exception as error:  # a broken connection is an answer that is missing
+            self.wrong.append(error)
+        finally:
+            connection.close()
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        wait_for(lambda: self.answers or self.wrong, "the first answer under load")
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def more(self, count):
+        """Waits until so many more were answered."""
+        goal = self.answers + count
+        wait_for(lambda: self.answers >= goal or self.wrong, "answers under load", timeout=30)

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs real workers from a test: see hive.h.
+ */
+#include "tests/jail/hive.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+
+#define PATIENCE_MS 20000
+
+void await_readable(int fd)
+{
+    struct pollfd wait = { .fd = fd, .events = POLLIN };
+    int r;
+
+    do
+        r = poll(&wait, 1, PATIENCE_MS);
+    while (r < 0 && errno == EINTR);
+    assert_int_equal(r, 1);
+}
+
+static void on_result(void *owner, unsigned slot, int error, const char *step, pid_t pid,
+                      int pidfd)
+{
+    struct hive *hive = owner;
+    struct cell *cell = &hive->cells[slot];
+
+    cell->answered = true;
+    cell->error = error;
+    cell->step = step;
+    cell->pid = pid;
+    cell->pidfd = pidfd;
+}
+
+static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
+{
+    struct hive *hive = owner;
+    struct cell *cell = &hive->cells[slot];
+
+    assert_int_equal(pid, cell->pid);
+    cell->exited = true;
+    cell->wait_status = wait_status;
+}
+
+static void on_gone(void *owner)
+{
+    struct hive *hive = owner;
+
+    hive->gone = true;
+}
+
+static const struct spawner_ops ops = {
+    .on_result = on_result,
+    .on_exited = on_exited,
+    .on_gone = on_gone,
+};
+
+void hive_init(struct hive *hive, const char *worker_path)
+{
+    const struct spawner_options options = {
+        .worker_path = worker_path ? worker_path : "/proc/self/exe",
+    };
+
+    memset(hive, 0, sizeof *hive);
+    assert_int_equal(spawner_start(&options, &hive->spawner), 0);
+    hive->base = event_base_new();
+    assert_non_null(hive->base);
+    assert_int_equal(spawner_attach(hive->spawner, hive->base, &ops, hive), 0);
+}
+
+static void cell_done(struct cell *cell)
+{
+    fd_cleanup(&cell->pidfd);
+    fd_cleanup(&cell->channel_fd);
+    memset(cell, 0, sizeof *cell);
+}
+
+void hive_done(struct hive *hive)
+{
+    hive->spawner = spawner_free(hive->spawner);
+    event_base_free(hive->base);
+    for (size_t i = 0; i < HIVE_CELLS; i++)
+        if (hive->cells[i].used)
+            cell_done(&hive->cells[i]);
+}
+
+static int make_plan_fd(const struct probe_plan *plan)
+{
+    int fd = memfd_create("plan", MFD_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 4096), 0);
+    assert_int_equal(pwrite(fd, plan, sizeof *plan, 0), sizeof *plan);
+    return fd;
+}
+
+struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool jit)
+{
+    unsigned slot = 0;
+    int pair[2];
+
+    while (slot < HIVE_CELLS && hive->cells[slot].used)
+        slot++;
+    assert_true(slot < HIVE_CELLS);
+    struct cell *cell = &hive->cells[slot];
+    *cell = (struct cell){ .slot = slot, .used = true, .pidfd = -1 };
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    cell->channel_fd = pair[0];
+    _cleanup_fd_ int theirs = pair[1];
+    _cleanup_fd_ int plan_fd = make_plan_fd(plan);
+    const struct spawner_job job = {
+        .slot = slot,
+        .jit = jit,
+        .channel_fd = theirs,
+        .scoreboard_fd = plan_fd,
+    };
+    assert_int_equal(spawner_spawn(hive->spawner, &job), 0);
+    while (!cell->answered && !hive->gone)
+        assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
+    return cell;
+}
+
+void cell_read_reply(struct cell *cell, struct probe_reply *ret_reply)
+{
+    await_readable(cell->channel_fd);
+    assert_int_equal(read(cell->channel_fd, ret_reply, sizeof *ret_reply), sizeof *ret_reply);
+}
+
+struct cell *cell_start(struct hive *hive, const struct probe_plan *plan, bool jit)
+{
+    struct cell *cell = cell_spawn(hive, plan, jit);
+    struct probe_reply reply = { 0 };
+
+    if (cell->error < 0)
+        fail_msg("spawner: %s: %s", cell->step, strerror(-cell->error));
+    cell_read_reply(cell, &reply);
+    if (reply.result != 0)
+        fail_msg("probe: %s", reply.text);
+    return cell;
+}
+
+bool cell_ask(struct cell *cell, const struct probe_ask *ask, struct probe_reply *ret_reply)
+{
+    assert_int_equal(send(cell->channel_fd, ask, sizeof *ask, MSG_NOSIGNAL), sizeof *ask);
+    await_readable(cell->channel_fd);
+    ssize_t n = recv(cell->channel_fd, ret_reply, sizeof *ret_reply, 0);
+    if (n == (ssize_t) sizeof *ret_reply)
+        return true;
+    assert_true(n <= 0);
+    return false;
+}
+
+int cell_wait(struct hive *hive, struct cell *cell)
+{
+    while (!cell->exited)
+        assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
+    int wait_status = cell->wait_status;
+    cell_done(cell);
+    return wait_status;
+}
+
+int cell_end(struct hive *hive, struct cell *cell)
+{
+    (void) shutdown(cell->channel_fd, SHUT_RDWR);
+    return cell_wait(hive, cell);
+}

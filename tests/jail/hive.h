@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's side for jail tests: a real spawner, and cells, which are probes that it
+ * started. Everything here fails the running cmocka test instead of returning errors.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "supervisor/spawner.h"
+#include "tests/jail/probe.h"
+
+#define HIVE_CELLS 64
+
+struct cell {
+    unsigned slot;
+    bool used, answered, exited;
+    int error; /* of the spawner */
+    const char *step;
+    pid_t pid;
+    int pidfd;
+    int channel_fd;
+    int wait_status;
+};
+
+struct hive {
+    struct event_base *base;
+    struct spawner *spawner;
+    struct cell cells[HIVE_CELLS];
+    bool gone;
+};
+
+/* worker_path: NULL for this test program itself, as a probe. */
+void hive_init(struct hive *hive, const char *worker_path);
+void hive_done(struct hive *hive);
+
+/* Asks for a worker, and waits for the answer: cell->error. Takes a free slot. */
+struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool jit);
+
+/* A probe that is locked in as the plan says and found nothing wrong. */
+struct cell *cell_start(struct hive *hive, const struct probe_plan *plan, bool jit);
+
+/* The first thing that the probe says. */
+void cell_read_reply(struct cell *cell, struct probe_reply *ret_reply);
+
+/* Asks; false if the cell died instead of answering. */
+bool cell_ask(struct cell *cell, const struct probe_ask *ask, struct probe_reply *ret_reply);
+
+/* Waits until the spawner reports the end; the wait status. The cell is free again then. */
+int cell_wait(struct hive *hive, struct cell *cell);
+
+/* Closes the channel, so that the probe ends by itself, and waits. */
+int cell_end(struct hive *hive, struct cell *cell);
+
+/* Fails unless the descriptor becomes readable (a pidfd: the process ended). */
+void await_readable(int fd);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The probe's life: what it was born with, the jail, then asks until the channel closes. It
+ * checks itself on the way and says the first thing that is wrong in its first reply.
+ */
+#include "tests/jail/probe.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "sandbox-policy/policy.h"
+#include "worker/jail.h"
+
+static int epoll_fd = -1;
+static pthread_t thread;
+static atomic_bool thread_runs, thread_shall_end;
+
+int probe_epoll_fd(void)
+{
+    return epoll_fd;
+}
+
+static void *sleep_in_thread(void *arg)
+{
+    const struct timespec nap = { .tv_nsec = 1000000 };
+
+    atomic_store(&thread_runs, true);
+    while (!atomic_load(&thread_shall_end))
+        (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+    return arg;
+}
+
+static void start_thread(void)
+{
+    if (pthread_create(&thread, NULL, sleep_in_thread, NULL) != 0)
+        abort();
+    while (!atomic_load(&thread_runs))
+        (void) sched_yield();
+}
+
+int probe_join_thread(void)
+{
+    static bool joined;
+
+    atomic_store(&thread_shall_end, true);
+    if (!joined && pthread_join(thread, NULL) != 0)
+        return -EIO;
+    joined = true;
+    return 0;
+}
+
+/* ---- self-checks: NULL, or what is wrong */
+
+static const char *check_birth(int argc, char **argv)
+{
+    sigset_t mask;
+    struct sigaction action;
+
+    if (argc != 2 || (strcmp(argv[1], "--jit=on") != 0 && strcmp(argv[1], "--jit=off") != 0))
+        return "arguments";
+    if (environ && environ[0])
+        return "environment is not empty";
+    for (int fd = 0; fd < 64; fd++)
+        if ((fcntl(fd, F_GETFD) >= 0) != (fd <= POLICY_SCOREBOARD_FD))
+            return "file descriptors at birth";
+    if (getpid() != 1 || getuid() != 0 || getgid() != 0)
+        return "pid, uid or gid";
+    if (getsid(0) != 1)
+        return "session";
+    if (sigprocmask(SIG_SETMASK, NULL, &mask) < 0 || !sigisemptyset(&mask))
+        return "signal mask";
+    if (sigaction(SIGPIPE, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
+        return "signal dispositions";
+    return NULL;
+}
+
+static const char *check_entered(void)
+{
+    char list[8];
+
+    if (open("/", O_RDONLY | O_DIRECTORY) >= 0 || errno != EACCES)
+        return "Landlock lets the root be read";
+    if (access("/proc", F_OK) == 0 || access("/etc", F_OK) == 0)
+        return "the root is not empty";
+    if (mkdir("/x", 0700) == 0 || open("/x", O_CREAT | O_RDWR, 0600) >= 0)
+        return "the root can be written";
+    if (mount("x", "/", "tmpfs", 0, NULL) == 0 || umount2("/", MNT_DETACH) == 0 ||
+        chroot("/") == 0)
+        return "mounts can be changed";
+    if (sethostname("x", 1) == 0 || setuid(1) == 0)
+        return "capabilities are left";
+    int fd = socket(AF_INET, SOCK_RAW, 1);
+    if (fd >= 0)
+        return "raw sockets";
+    if (syscall(SYS_listxattr, "/", list, sizeof list) > 0)
+        return "extended attributes";
+    return NULL;
+}
+
+/* ---- the channel */
+
+static void reply(int64_t result, const char *text)
+{
+    struct probe_reply answer = { .result = result, .error = result == -1 ? errno : 0 };
+
+    (void) snprintf(answer.text, sizeof answer.text, "%s", text ? text : "");
+    if (write(POLICY_CHANNEL_FD, &answer, sizeof answer) != (ssize_t) sizeof answer)
+        _exit(3);
+}
+
+static long int80_getpid(void)
+{
+#if defined(__x86_64__)
+    long result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(20) : "memory", "r8", "r9", "r10", "r11");
+    return result;
+#else
+    return -1;
+#endif
+}
+
+static void serve(const struct probe_ask *ask)
+{
+    const int64_t *a = ask->args;
+
+    switch ((enum probe_ask_kind) ask->kind) {
+    case PROBE_SYSTEM_CALL:
+        reply(syscall(ask->number, a[0], a[1], a[2], a[3], a[4], a[5]), NULL);
+        break;
+    case PROBE_TRY:
+        reply(probe_tries[ask->number].run(), NULL);
+        break;
+    case PROBE_INT80:
+        reply(int80_getpid(), NULL);
+        break;
+    case PROBE_EXIT:
+        exit((int) ask->number);
+    }
+}
+
+static const char *lock_in(const struct probe_plan *plan, bool jit)
+{
+    const struct jail_options options = { .jit = jit, .channel_fd = POLICY_CHANNEL_FD };
+    const char *step = NULL, *wrong = NULL;
+    int r;
+
+    if (plan->second_thread)
+        start_thread();
+    if (plan->lock == PROBE_FREE)
+        return NULL;
+    r = jail_enter(&options, &step);
+    if (r < 0) {
+        (void) log_error_errno(r, "jail_enter: %s", step);
+        return "jail_enter";
+    }
+    wrong = check_entered();
+    if (plan->lock == PROBE_ENTERED)
+        return wrong;
+    start_thread();
+    r = jail_seal(&options, &step);
+    if (r < 0) {
+        (void) log_error_errno(r, "jail_seal: %s", step);
+        return "jail_seal";
+    }
+    return wrong;
+}
+
+int probe_main(int argc, char **argv)
+{
+    const char *wrong = check_birth(argc, argv);
+    const struct probe_plan *plan =
+        mmap(NULL, sizeof *plan, PROT_READ, MAP_SHARED, POLICY_SCOREBOARD_FD, 0);
+    struct probe_ask ask;
+
+    log_init("probe", LOG_LEVEL_INFO);
+    if (plan == MAP_FAILED)
+        return 2;
+    if (!plan->keep_scoreboard)
+        (void) close(POLICY_SCOREBOARD_FD);
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    int pipe_fds[2]; /* libevent has one */
+    if (epoll_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return 2;
+    const char *jail_wrong = lock_in(plan, argc == 2 && strcmp(argv[1], "--jit=on") == 0);
+    if (!wrong)
+        wrong = jail_wrong;
+    reply(wrong ? -1 : 0, wrong);
+    while (read(POLICY_CHANNEL_FD, &ask, sizeof ask) == (ssize_t) sizeof ask)
+        serve(&ask);
+    return 0;
+}

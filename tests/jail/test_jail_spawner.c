@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spawner and the attestation, with real workers: what a worker is born with, what is
+ * said when it cannot be born, how ends are reported, and that nothing outlives its parent.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "supervisor/attest.h"
+#include "tests/jail/hive.h"
+
+static const struct probe_plan sealed = { .lock = PROBE_SEALED };
+
+static void test_sealed_worker_is_attested(void **state)
+{
+    struct hive hive;
+    char text[128];
+
+    (void) state;
+    hive_init(&hive, NULL);
+    for (int jit = 0; jit <= 1; jit++) {
+        struct cell *cell = cell_start(&hive, &sealed, jit);
+        int r = attest_worker(cell->pid, cell->pidfd, text, sizeof text);
+        if (r < 0)
+            fail_msg("%s: %s", strerror(-r), text);
+        assert_string_equal(text, "");
+    }
+    hive_done(&hive);
+}
+
+static void test_worker_without_its_jail_is_not_attested(void **state)
+{
+    static const struct {
+        struct probe_plan plan;
+        const char *text;
+    } cases[] = {
+        { { .lock = PROBE_FREE }, "Seccomp: 0" },
+        { { .lock = PROBE_ENTERED }, "Seccomp: 0" },
+        { { .lock = PROBE_SEALED, .keep_scoreboard = true }, "file descriptor 4" },
+    };
+    struct hive hive;
+    char text[128];
+
+    (void) state;
+    hive_init(&hive, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct cell *cell = cell_start(&hive, &cases[i].plan, true);
+        assert_int_equal(attest_worker(cell->pid, cell->pidfd, text, sizeof text), -EPERM);
+        assert_non_null(strstr(text, cases[i].text));
+    }
+    hive_done(&hive);
+}
+
+static void test_worker_that_is_gone_is_not_attested(void **state)
+{
+    struct hive hive;
+    char text[128];
+
+    (void) state;
+    hive_init(&hive, NULL);
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    assert_int_equal(pidfd_send_signal(cell->pidfd, SIGKILL, NULL, 0), 0);
+    await_readable(cell->pidfd);
+    assert_int_equal(attest_worker(cell->pid, cell->pidfd, text, sizeof text), -ESRCH);
+    hive_done(&hive);
+}
+
+static void test_second_thread_keeps_the_jail_shut(void **state)
+{
+    const struct probe_plan plan = { .lock = PROBE_SEALED, .second_thread = true };
+    struct hive hive;
+    struct probe_reply reply = { 0 };
+
+    (void) state;
+    hive_init(&hive, NULL);
+    struct cell *cell = cell_spawn(&hive, &plan, true);
+    assert_int_equal(cell->error, 0);
+    cell_read_reply(cell, &reply);
+    assert_string_equal(reply.text, "jail_enter");
+    hive_done(&hive);
+}
+
+static void test_ends_of_workers_are_reported(void **state)
+{
+    const struct probe_ask leave = { .kind = PROBE_EXIT, .number = 7 };
+    struct hive hive;
+    struct probe_reply reply;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    assert_false(cell_ask(cell, &leave, &reply));
+    int status = cell_wait(&hive, cell);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+
+    cell = cell_start(&hive, &sealed, true);
+    assert_int_equal(pidfd_send_signal(cell->pidfd, SIGKILL, NULL, 0), 0);
+    status = cell_wait(&hive, cell);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+    hive_done(&hive);
+}
+
+static void test_many_workers_live_side_by_side(void **state)
+{
+    struct cell *cells[40];
+    struct hive hive;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+        cells[i] = cell_start(&hive, &sealed, true);
+    for (size_t i = 0; i < ARRAY_LEN(cells); i += 3)
+        assert_int_equal(cell_end(&hive, cells[i]), 0);
+    for (size_t i = 0; i < ARRAY_LEN(cells); i++)
+        if (i % 3 != 0)
+            assert_int_equal(cell_end(&hive, cells[i]), 0);
+    hive_done(&hive);
+}
+
+static unsigned uid_of(pid_t pid)
+{
+    char path[32];
+    struct stat st;
+
+    (void) snprintf(path, sizeof path, "/proc/%d", (int) pid);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_uid;
+}
+
+/* /proc/PID of a process that is not dumpable belongs to root of its namespace: the worker. */
+static void test_worker_of_root_has_a_uid_of_its_own(void **state)
+{
+    struct hive hive;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    struct cell *first = cell_start(&hive, &sealed, true);
+    struct cell *second = cell_start(&hive, &sealed, true);
+    if (geteuid() == 0) {
+        assert_int_equal(uid_of(first->pid), 0x7A000000U + first->slot);
+        assert_int_equal(uid_of(second->pid), 0x7A000000U + second->slot);
+    } else {
+        assert_int_equal(uid_of(first->pid), geteuid());
+    }
+    hive_done(&hive);
+}
+
+static void test_missing_worker_program_is_told_at_start(void **state)
+{
+    const struct spawner_options missing = { .worker_path = "/nonexistent/skep-worker" };
+    const struct spawner_options plain = { .worker_path = "/etc/passwd" };
+    struct spawner *spawner = NULL;
+
+    (void) state;
+    assert_int_equal(spawner_start(&missing, &spawner), -ENOENT);
+    assert_int_equal(spawner_start(&plain, &spawner), -EACCES);
+    assert_null(spawner);
+}
+
+static void make_program(char *path, const char *content, mode_t mode)
+{
+    _cleanup_fd_ int fd = mkostemp(path, O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(io_write_all(fd, content, strlen(content)), 0);
+    assert_int_equal(fchmod(fd, mode), 0);
+}
+
+static void assert_exec_fails(mode_t mode, int error)
+{
+    char path[] = "/tmp/skep-test-XXXXXX";
+    struct hive hive;
+
+    make_program(path, "not a program", mode);
+    hive_init(&hive, path);
+    assert_int_equal(unlink(path), 0);
+    struct cell *cell = cell_spawn(&hive, &sealed, true);
+    assert_int_equal(cell->error, error);
+    assert_string_equal(cell->step, "exec of the worker program");
+    assert_int_equal(cell->pidfd, -1);
+    if (error == -EACCES)
+        assert_non_null(strstr(spawner_hint(cell->error, cell->step), "for every user"));
+    hive_done(&hive);
+}
+
+static void test_failed_exec_says_why(void **state)
+{
+    (void) state;
+    assert_exec_fails(0755, -ENOEXEC);
+    if (geteuid() == 0) /* the worker is not root outside: root's private file is not its own */
+        assert_exec_fails(0700, -EACCES);
+}
+
+static void test_worker_dies_with_its_spawner(void **state)
+{
+    struct hive hive;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    assert_int_equal(kill(spawner_pid(hive.spawner), SIGKILL), 0);
+    await_readable(cell->pidfd);
+    while (!hive.gone)
+        assert_int_equal(event_base_loop(hive.base, EVLOOP_ONCE), 0);
+    const struct spawner_job job = { .channel_fd = 0, .scoreboard_fd = 0 };
+    assert_int_equal(spawner_spawn(hive.spawner, &job), -EPIPE);
+    hive_done(&hive);
+}
+
+static void test_worker_dies_when_the_spawner_is_freed(void **state)
+{
+    struct hive hive;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    _cleanup_fd_ int pidfd = TAKE_FD(cell->pidfd);
+    hive_done(&hive);
+    await_readable(pidfd);
+}
+
+static void test_spawner_ignores_the_terminal(void **state)
+{
+    struct hive hive;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    (void) cell_start(&hive, &sealed, true); /* by now its signals are set */
+    assert_int_equal(kill(spawner_pid(hive.spawner), SIGINT), 0);
+    assert_int_equal(kill(spawner_pid(hive.spawner), SIGTERM), 0);
+    (void) cell_start(&hive, &sealed, true);
+    hive_done(&hive);
+}
+
+/* A process that plays the supervisor: starts a worker, tells both pids, and waits for its end. */
+static _Noreturn void play_supervisor(int out)
+{
+    struct hive hive;
+
+    hive_init(&hive, NULL);
+    const struct cell *cell = cell_start(&hive, &sealed, true);
+    const pid_t pids[2] = { spawner_pid(hive.spawner), cell->pid };
+    (void) io_write_all(out, pids, sizeof pids);
+    for (;;)
+        (void) pause();
+}
+
+static void test_nothing_outlives_the_supervisor(void **state)
+{
+    int fds[2];
+    pid_t pids[2];
+
+    (void) state;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    pid_t supervisor = fork();
+    assert_true(supervisor >= 0);
+    if (supervisor == 0)
+        play_supervisor(fds[1]);
+    assert_int_equal(read(fds[0], pids, sizeof pids), sizeof pids);
+    _cleanup_fd_ int spawner = pidfd_open(pids[0], 0);
+    _cleanup_fd_ int worker = pidfd_open(pids[1], 0);
+    assert_true(spawner >= 0 && worker >= 0);
+    assert_int_equal(kill(supervisor, SIGKILL), 0);
+    assert_int_equal(waitpid(supervisor, NULL, 0), supervisor);
+    await_readable(spawner);
+    await_readable(worker);
+    (void) close(fds[0]);
+    (void) close(fds[1]);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sealed_worker_is_attested),
+        cmocka_unit_test(test_worker_without_its_jail_is_not_attested),
+        cmocka_unit_test(test_worker_that_is_gone_is_not_attested),
+        cmocka_unit_test(test_second_thread_keeps_the_jail_shut),
+        cmocka_unit_test(test_ends_of_workers_are_reported),
+        cmocka_unit_test(test_many_workers_live_side_by_side),
+        cmocka_unit_test(test_worker_of_root_has_a_uid_of_its_own),
+        cmocka_unit_test(test_missing_worker_program_is_told_at_start),
+        cmocka_unit_test(test_failed_exec_says_why),
+        cmocka_unit_test(test_worker_dies_with_its_spawner),
+        cmocka_unit_test(test_worker_dies_when_the_spawner_is_freed),
+        cmocka_unit_test(test_spawner_ignores_the_terminal),
+        cmocka_unit_test(test_nothing_outlives_the_supervisor),
+    };
+
+    if (strcmp(argv[0], "skep-worker") == 0)
+        return probe_main(argc, argv);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The other side of the contract in worker/js/README.md, in JavaScript: evaluates the bundle in a
+// context of its own and stands in for worker/v8 and the worker. SKEP_JS_BUNDLE names the bundle;
+// without it, it is built from worker/js.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import v8 from "node:v8";
+import vm from "node:vm";
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+
+function bundlePath() {
+    if (process.env.SKEP_JS_BUNDLE) {
+        return process.env.SKEP_JS_BUNDLE;
+    }
+    const layer = path.join(root, "worker/js");
+    if (!existsSync(path.join(layer, "node_modules"))) {
+        throw new Error("set SKEP_JS_BUNDLE, or run npm ci --ignore-scripts in worker/js");
+    }
+    const out = path.join(mkdtempSync(path.join(os.tmpdir(), "skep-js-")), "bundle.js");
+    execFileSync(process.execPath, [path.join(layer, "build.mjs"), out], { stdio: "inherit" });
+    return out;
+}
+
+const bundle = new vm.Script(readFileSync(bundlePath(), "utf8"), { filename: "skep:bundle.js" });
+const WINDOW = 256 * 1024;
+
+// One tenant's isolate with its host.
+export class Host {
+    logs = []; // {level, text}
+    sent = new Map(); // request id to {status, headers, chunks, ended, outcome, message}
+    consumed = new Map(); // request id to bytes
+    timers = new Map(); // timer id to {request, delay, repeat}
+    credit = WINDOW;
+    maxTimers = 1000;
+    time = 1_700_000_000_000;
+    #nextRequest = 1;
+    #nextTimer = 1;
+    #running = 0;
+    #pending = new Map(); // rejected promises without handler, in this entry
+
+    constructor() {
+        const sandbox = vm.createContext({}, { microtaskMode: "afterEvaluate" });
+        this.context = sandbox;
+        // What V8 alone does not have, node:vm adds.
+        vm.runInContext("delete globalThis.console; delete globalThis.SharedArrayBuffer", sandbox);
+        sandbox.__skep = this.#natives();
+        bundle.runInContext(sandbox);
+        this.global = vm.runInContext("globalThis", sandbox);
+    }
+
+    #natives() {
+        const TypeErrorThere = vm.runInContext("TypeError", this.context);
+        const gone = (request) => {
+            const record = this.sent.get(request);
+            if (record === undefined || record.outcome !== undefined || record.cancelled) {
+                throw new TypeErrorThere("the request is gone");
+            }
+            return record;
+        };
+        const utf8 = vm.runInContext(`(bytes) => new Uint8Array(bytes)`, this.context);
+        const toBytes = (data) => data === undefined ? Buffer.alloc(0) :
+            typeof data === "string" ? Buffer.from(data, "utf8") : Buffer.from(data);
+        const clone = vm.runInContext(`(transfer, clone) => clone(transfer)`, this.context);
+        return {
+            log: (level, text) => {
+                this.#expect(typeof text === "string" && level >= 0 && level <= 3, "log");
+                this.logs.push({ level, text });
+            },
+            respond: (request, status, headers, body, end) => {
+                const record = gone(request);
+                this.#expect(record.status === undefined, "respond twice");
+                this.#expect(Array.isArray(headers) && headers.length % 2 === 0, "flat headers");
+                for (let i = 0; i < headers.length; i++) {
+                    this.#expect(typeof headers[i] === "string", "header strings");
+                }
+                record.status = status;
+                record.headers = Array.prototype.slice.call(headers);
+                record.chunks.push(toBytes(body));
+                record.ended = end;
+                record.wholeString = typeof body === "string" && end;
+            },
+            sendBody: (request, data, end) => {
+                const record = gone(request);
+                this.#expect(record.status !== undefined && !record.ended, "body after head");
+                const bytes = toBytes(data);
+                this.#expect(bytes.length <= record.credit, "more than the credit");
+                record.credit -= bytes.length;
+                record.chunks.push(bytes);
+                record.ended = end;
+                return record.credit;
+            },
+            consumeBody: (request, bytes) => {
+                gone(request);
+                this.consumed.set(request, (this.consumed.get(request) ?? 0) + bytes);
+            },
+            done: (request, outcome, message) => {
+                const record = gone(request);
+                record.outcome = outcome;
+                record.message = message;
+            },
+            setTimer: (delay, repeat) => {
+                if (this.timers.size >= this.maxTimers) {
+                    throw new (vm.runInContext("RangeError", this.context))("too many timers");
+                }
+                const id = this.#nextTimer++;
+                this.timers.set(id, { request: this.#running, delay, repeat });
+                return id;
+            },
+            clearTimer: (id) => void this.timers.delete(id),
+            now: () => this.time,
+            utf8Encode: (string) => utf8(new TextEncoder().encode(string)),
+            utf8EncodeInto: (string, u8) => {
+                const { read, written } = new TextEncoder().encodeInto(string, u8);
+                return read * 2 ** 32 + written;
+            },
+            utf8Decode: (u8, fatal) => {
+                try {
+                    return new TextDecoder("utf-8", { fatal, ignoreBOM: true }).decode(u8);
+                } catch {
+                    throw new TypeErrorThere("The encoded data was not valid for encoding utf-8");
+                }
+            },
+            structuredClone: (value, transfer) => this.#clone(value, transfer),
+            isLatin1: (string) => !/[^\x00-\xff]/.test(string),
+            register: (entries) => {
+                this.entries = entries;
+            },
+        };
+    }
+
+    // V8's serialiser, with the result made in the context of the tenant.
+    #clone(value, transfer) {
+        let bytes;
+        try {
+            bytes = v8.serialize(value);
+        } catch (error) {
+            throw new (vm.runInContext("Error", this.context))(error.message);
+        }
+        for (const buffer of transfer ?? []) {
+            structuredClone(buffer, { transfer: [buffer] });
+        }
+        return v8.deserialize(bytes);
+    }
+
+    #expect(condition, what) {
+        if (!condition) {
+            throw new Error(`contract broken: ${what}`);
+        }
+    }
+
+    // Calls an entry; its microtasks have run when this returns.
+    #enter(request, name, ...args) {
+        this.#running = request;
+        this.context.__call = () => this.entries[name](...args);
+        try {
+            return vm.runInContext("__call()", this.context);
+        } finally {
+            delete this.context.__call;
+        }
+    }
+
+    // code: the text of the default export, an expression
+    boot(code, env = {}) {
+        this.#running = 0;
+        const exported = vm.runInContext(`(${code})`, this.context);
+        this.#enter(0, "boot", exported, env);
+        return this;
+    }
+
+    run(code) {
+        return vm.runInContext(code, this.context);
+    }
+
+    bytes(content) {
+        this.context.__bytes = Array.from(Buffer.from(content));
+        return vm.runInContext("new Uint8Array(__bytes)", this.context);
+    }
+
+    // Starts a request. body: string or Buffer, with end if it is whole.
+    start({ method = "GET", url = "http://hello.test/", headers = [], body, end = true,
+        credit = WINDOW } = {}) {
+        const id = this.#nextRequest++;
+        this.sent.set(id, { id, chunks: [], ended: false, credit });
+        this.context.__headers = headers;
+        this.#enter(id, "dispatch", id, method, url,
+            vm.runInContext("Array.from(__headers)", this.context),
+            body === undefined ? undefined : this.bytes(body), end, body !== undefined);
+        return id;
+    }
+
+    // Runs a request to its end and gives what the client would see.
+    fetch(options) {
+        return this.result(this.start(options));
+    }
+
+    result(id) {
+        const record = this.sent.get(id);
+        return { ...record, body: Buffer.concat(record.chunks).toString("utf8") };
+    }
+
+    header(id, name) {
+        const { headers } = this.sent.get(id);
+        for (let i = 0; i < headers.length; i += 2) {
+            if (headers[i] === name) {
+                return headers[i + 1];
+            }
+        }
+        return undefined;
+    }
+
+    onBody(id, data, end) {
+        this.#enter(id, "onBody", id, data === undefined ? undefined : this.bytes(data), end);
+    }
+
+    onCredit(id, credit) {
+        this.sent.get(id).credit = credit;
+        this.#enter(id, "onCredit", id, credit);
+    }
+
+    onCancel(id, reason) {
+        this.sent.get(id).cancelled = true;
+        this.#enter(id, "onCancel", id, reason);
+    }
+
+    forget(id) {
+        this.sent.get(id).cancelled = true;
+        this.#enter(id, "forget", id);
+    }
+
+    // Fires the timers of all requests in the order of their delay, until none is left.
+    runTimers(limit = 1000) {
+        for (let n = 0; n < limit && this.timers.size > 0; n++) {
+            const [id, timer] = [...this.timers].sort((a, b) => a[1].delay - b[1].delay ||
+                a[0] - b[0])[0];
+            this.time += timer.delay;
+            if (!timer.repeat) {
+                this.timers.delete(id);
+            }
+            this.#enter(timer.request, "onTimer", timer.request, id);
+        }
+    }
+
+    onRejection(promise, reason, handled) {
+        this.#enter(this.#running, "onRejection", promise, reason, handled);
+    }
+}
+
+// Evaluates body of an async function in a tenant and gives what it returned, through JSON.
+export function evaluate(body, host = new Host()) {
+    host.boot(`{ async fetch(request, env, ctx) {
+        const value = await (async () => { ${body} })();
+        return new Response(JSON.stringify({ value }));
+    } }`);
+    const id = host.start();
+    host.runTimers();
+    const result = host.result(id);
+    if (result.outcome !== 0) {
+        throw new Error(`outcome ${result.outcome}: ${result.message}`);
+    }
+    return JSON.parse(result.body).value;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One version of a tenant in the worker: its files as they arrive, its isolate, the load of
+ * its main module, its end. Worker, main thread, jailed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "worker/host_internal.h"
+
+#define FILE_MAX_BYTES (UINT32_C(16) << 20)
+/* A load that waits (top-level await) has this many times cpu_startup_ms of wall time. */
+#define BOOT_WALL_FACTOR 10
+
+static struct isolate_bytes view(ProtobufCBinaryData data)
+{
+    return (struct isolate_bytes) { .data = data.data, .size = data.len };
+}
+
+static char *copy_text(ProtobufCBinaryData data)
+{
+    return strndup((const char *) data.data, data.len);
+}
+
+struct app *app_find(struct host *host, uint32_t id)
+{
+    for (size_t i = 0; i < APPS_MAX; i++)
+        if (host->apps[i] && host->apps[i]->id == id)
+            return host->apps[i];
+    return NULL;
+}
+
+static void on_boot_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct app *app = arg;
+
+    (void) fd;
+    (void) what;
+    app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP,
+                  "top-level await took too long: 10 times cpu_startup_ms have passed");
+}
+
+static int set_env(struct app *app, const Skep__Worker__LoadBegin *load)
+{
+    _cleanup_free_ struct isolate_env *env = calloc(load->n_env + 1, sizeof *env);
+
+    if (!env)
+        return -ENOMEM;
+    for (size_t i = 0; i < load->n_env; i++) {
+        env[i].name = view(load->env[i]->name);
+        env[i].value = view(load->env[i]->value);
+    }
+    return isolate_set_env(app->isolate, env, load->n_env);
+}
+
+static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
+{
+    const Skep__Worker__Limits *limits = load->limits;
+    struct isolate_options options = {
+        .ops = &job_ops,
+        .host = app,
+        .heap_mib = limits->heap_mib,
+        .external_mib = limits->external_mib,
+        .tenant = app->name,
+    };
+
+    app->cpu_ms = limits->cpu_ms;
+    app->cpu_startup_ms = limits->cpu_startup_ms;
+    app->timers_max = limits->timers;
+    app->log_kib = limits->log_kib;
+    int r = isolate_new(&options, &app->isolate);
+    return r < 0 ? r : set_env(app, load);
+}
+
+int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app)
+{
+    uint32_t place = 0;
+
+    if (load->tenant == 0 || !load->limits || app_find(host, load->tenant))
+        return -EPROTO;
+    while (place < APPS_MAX && host->apps[place])
+        place++;
+    if (place == APPS_MAX)
+        return -ENOSPC;
+
+    struct app *app = calloc(1, sizeof *app);
+    if (!app)
+        return -ENOMEM;
+    app->host = host;
+    app->id = load->tenant;
+    app->place = place;
+    app->name = copy_text(load->name);
+    app->main = copy_text(load->main);
+    app->boot_deadline = event_new(host->options.base, -1, 0, on_boot_deadline, app);
+    job_init(&app->boot, app, 0);
+    TAILQ_INIT(&app->jobs);
+    int r = app->name && app->main && app->boot_deadline ? make_isolate(app, load) : -ENOMEM;
+    host->apps[place] = app;
+    atomic_store(&host->board->tenants[place].tenant, app->id);
+    if (r < 0) {
+        app_free(app);
+        return r;
+    }
+    *ret_app = app;
+    return 0;
+}
+
+int app_finish_files(struct app *app)
+{
+    if (!app->file_path)
+        return 0;
+    size_t size = evbuffer_get_length(app->file);
+    struct isolate_bytes path = { (const uint8_t *) app->file_path, strlen(app->file_path) };
+    struct isolate_bytes source = { size ? evbuffer_pullup(app->file, -1) : NULL, size };
+    int r = isolate_add_file(app->isolate, path, source);
+
+    free(app->file_path);
+    app->file_path = NULL;
+    evbuffer_free(app->file);
+    app->file = NULL;
+    return r;
+}
+
+int app_add_file(struct app *app, const Skep__Worker__LoadFile *file)
+{
+    size_t length = app->file_path ? strlen(app->file_path) : 0;
+
+    if (app->is_running_load || app->is_ready)
+        return -EPROTO;
+    if (!app->file_path || length != file->path.len ||
+        memcmp(app->file_path, file->path.data, length) != 0) {
+        int r = app_finish_files(app);
+        if (r < 0)
+            return r;
+        app->file_path = copy_text(file->path);
+        app->file = evbuffer_new();
+        if (!app->file_path || !app->file)
+            return -ENOMEM;
+    }
+    if (evbuffer_get_length(app->file) + file->data.len > FILE_MAX_BYTES)
+        return -EFBIG;
+    return evbuffer_add(app->file, file->data.data, file->data.len) < 0 ? -ENOMEM : 0;
+}
+
+static void send_loaded(struct app *app, Skep__Worker__LoadResult result, const char *message)
+{
+    Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
+    size_t size = strlen(message);
+
+    loaded.tenant = app->id;
+    loaded.result = result;
+    loaded.message.data = (uint8_t *) (uintptr_t) message;
+    loaded.message.len = size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES;
+    loaded.cpu_us = app->boot.cpu_ns / 1000;
+    host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
+}
+
+void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char *message)
+{
+    send_loaded(app, result, message);
+    app_free(app);
+}
+
+void app_check_load(struct app *app)
+{
+    struct timeval wall = { .tv_sec = (time_t) app->cpu_startup_ms * BOOT_WALL_FACTOR / 1000 };
+
+    if (app->is_ready) /* an interval that module code has started */
+        return;
+    wall.tv_usec = (suseconds_t) ((uint64_t) app->cpu_startup_ms * BOOT_WALL_FACTOR % 1000 * 1000);
+    switch (isolate_load_state(app->isolate)) {
+    case ISOLATE_LOADED:
+        app->is_ready = true;
+        (void) event_del(app->boot_deadline);
+        send_loaded(app, SKEP__WORKER__LOAD_RESULT__LOAD_OK, "");
+        return;
+    case ISOLATE_LOAD_FAILED:
+        app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED,
+                      isolate_error(app->isolate));
+        return;
+    case ISOLATE_LOADING:
+        if (TAILQ_EMPTY(&app->boot.timers))
+            app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED,
+                          "top-level await never ends: nothing is left that could end it");
+        else if (app->cpu_startup_ms != UINT32_MAX &&
+                 !event_pending(app->boot_deadline, EV_TIMEOUT, NULL))
+            (void) event_add(app->boot_deadline, &wall);
+        return;
+    }
+}
+
+void app_load(struct app *app)
+{
+    struct isolate_bytes main_path = { (const uint8_t *) app->main, strlen(app->main) };
+
+    app->is_running_load = true;
+    if (entry_begin(app, &app->boot))
+        entry_end(app, &app->boot, isolate_load(app->isolate, main_path));
+}
+
+void app_dispose(struct app *app, Skep__Worker__Outcome outcome)
+{
+    struct host *host = app->host;
+    Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
+    struct job *job;
+
+    while ((job = TAILQ_FIRST(&app->jobs)))
+        job_finish(job, outcome, NULL, 0);
+    unloaded.tenant = app->id;
+    host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
+    app_free(app);
+}
+
+void app_free(struct app *app)
+{
+    struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
+
+    job_release(&app->boot);
+    app->isolate = isolate_free(app->isolate);
+    if (app->boot_deadline)
+        event_free(app->boot_deadline);
+    if (app->file)
+        evbuffer_free(app->file);
+    free(app->file_path);
+    app->host->apps[app->place] = NULL;
+    atomic_store(&place->tenant, 0);
+    atomic_store(&place->heap_kib, 0);
+    atomic_store(&place->external_kib, 0);
+    free(app->name);
+    free(app->main);
+    free(app);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one way into JavaScript: scoreboard, clock and sentry before, CPU account and
+ * consequences after. Worker, main thread, jailed.
+ */
+#include <stdio.h>
+
+#include "common/io.h"
+#include "worker/host_internal.h"
+
+/* A slice this long lets what is queued go out before anything else runs, so that a worker
+ * that gets stuck later has not kept its neighbours' answers. */
+#define LONG_SLICE_NS NSEC_PER_MSEC
+#define MEASURE_EVERY_NS (100 * NSEC_PER_MSEC)
+
+static uint64_t budget_ns(const struct app *app, const struct job *job)
+{
+    uint64_t limit = job == &app->boot ? app->cpu_startup_ms : app->cpu_ms;
+
+    if (limit == UINT32_MAX) /* unlimited */
+        return UINT64_MAX;
+    limit *= NSEC_PER_MSEC;
+    return limit > job->cpu_ns ? limit - job->cpu_ns : 0;
+}
+
+static void measure(struct app *app)
+{
+    struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
+    struct isolate_memory memory;
+    uint64_t now = io_now_ns();
+
+    if (now - app->measured_ns < MEASURE_EVERY_NS)
+        return;
+    app->measured_ns = now;
+    isolate_get_memory(app->isolate, &memory);
+    atomic_store_explicit(&place->heap_kib, (uint32_t) (memory.heap_used >> 10),
+                          memory_order_relaxed);
+    atomic_store_explicit(&place->external_kib, (uint32_t) (memory.external >> 10),
+                          memory_order_relaxed);
+}
+
+/* The budget is used up: the request ends, the isolate goes on. */
+static void stop_for_cpu(struct app *app, struct job *job)
+{
+    char text[96];
+    bool is_boot = job == &app->boot;
+
+    int n = snprintf(text, sizeof text, "stopped after %.1f ms of CPU time; %s is %u",
+                     (double) job->cpu_ns / 1e6, is_boot ? "cpu_startup_ms" : "cpu_ms",
+                     is_boot ? app->cpu_startup_ms : app->cpu_ms);
+    if (is_boot) {
+        app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP, text);
+        return;
+    }
+    isolate_forget(app->isolate, job->id);
+    job_finish(job, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST, text, (size_t) n);
+}
+
+static void stop_for_memory(struct app *app, struct job *job, enum isolate_result result)
+{
+    const char *text = result == ISOLATE_HEAP_LIMIT
+                           ? "stopped: the isolate's heap is over heap_mib"
+                           : "stopped: the isolate's buffers are over external_mib";
+
+    if (job == &app->boot) {
+        app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_MEM_ISOLATE, text);
+        return;
+    }
+    job_log(app, job, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, __builtin_strlen(text));
+    app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE);
+}
+
+bool entry_begin(struct app *app, struct job *job)
+{
+    struct host *host = app->host;
+    struct scoreboard *board = host->board;
+    uint64_t budget = budget_ns(app, job);
+
+    if (budget == 0) {
+        stop_for_cpu(app, job);
+        return false;
+    }
+    if (host->unflushed_tenant != app->id) {
+        channel_flush(host->channel);
+        host->unflushed_tenant = app->id;
+    }
+    host->running_app = app;
+    host->running_job = job;
+    atomic_store_explicit(&board->running_since_ns, io_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&board->running_tenant, app->id, memory_order_relaxed);
+    atomic_store_explicit(&board->running_request, job->id, memory_order_release);
+    isolate_freeze_clock();
+    sentry_enter(host->sentry, app->isolate, budget);
+    return true;
+}
+
+void entry_end(struct app *app, struct job *job, enum isolate_result result)
+{
+    struct host *host = app->host;
+    struct scoreboard *board = host->board;
+    uint64_t cpu_ns;
+
+    if (sentry_leave(host->sentry, &cpu_ns))
+        isolate_cancel_terminate(app->isolate);
+    job->cpu_ns += cpu_ns;
+    host->running_app = NULL;
+    host->running_job = NULL;
+    atomic_store_explicit(&board->running_request, 0, memory_order_relaxed);
+    atomic_store_explicit(&board->running_tenant, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&board->heartbeat, 1, memory_order_relaxed);
+
+    switch (result) {
+    case ISOLATE_HEAP_LIMIT:
+    case ISOLATE_EXTERNAL_LIMIT:
+        stop_for_memory(app, job, result);
+        break;
+    case ISOLATE_TERMINATED:
+        stop_for_cpu(app, job);
+        break;
+    case ISOLATE_EXCEPTION:
+    case ISOLATE_OK:
+        measure(app);
+        if (job == &app->boot)
+            app_check_load(app);
+        else
+            job_settle(job);
+        break;
+    }
+    if (cpu_ns > LONG_SLICE_NS)
+        channel_flush(host->channel);
+}

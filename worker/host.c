@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's side of the channel: one handler for each frame of the supervisor. The
+ * supervisor is trusted, but a frame that makes no sense ends the worker rather than being
+ * guessed at. Worker, main thread, jailed.
+ */
+#include "worker/host.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "worker/host_internal.h"
+
+enum { PHASE_SERVING = 1 };
+
+static const char *const cancel_reasons[] = {
+    [SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE] = "client_gone",
+    [SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST] = "wall_request",
+    [SKEP__WORKER__CANCEL_REASON__CANCEL_FAILED] = "failed",
+};
+
+void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, void *message)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+
+    envelope.message_case = which;
+    envelope.hello = message; /* any member: all are pointers */
+    int r = channel_send(host->channel, &envelope.base);
+    if (r < 0 && r != -EPIPE) {
+        /* A frame that is lost would leave a client waiting: better a new worker. */
+        log_error_errno(r, "cannot send to the supervisor");
+        (void) event_base_loopbreak(host->options.base);
+    }
+}
+
+static int on_load_begin(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__LoadBegin *load = (const Skep__Worker__LoadBegin *) message;
+    struct app *app;
+
+    return app_new(owner, load, &app);
+}
+
+static int on_load_file(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__LoadFile *file = (const Skep__Worker__LoadFile *) message;
+    struct app *app = app_find(owner, file->tenant);
+
+    return app ? app_add_file(app, file) : -EPROTO;
+}
+
+static int on_load_end(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__LoadEnd *end = (const Skep__Worker__LoadEnd *) message;
+    struct app *app = app_find(owner, end->tenant);
+
+    if (!app || app->is_running_load)
+        return -EPROTO;
+    int r = app_finish_files(app);
+    if (r < 0)
+        return r;
+    app_load(app);
+    return 0;
+}
+
+static int on_unload(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Unload *unload = (const Skep__Worker__Unload *) message;
+    struct app *app = app_find(owner, unload->tenant);
+
+    if (app) /* it may have gone by itself while this was on its way */
+        app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+    return 0;
+}
+
+static struct isolate_bytes view(ProtobufCBinaryData data)
+{
+    return (struct isolate_bytes) { .data = data.data, .size = data.len };
+}
+
+static void refuse(struct host *host, uint64_t id)
+{
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+
+    done.id = id;
+    done.outcome = SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED;
+    host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
+}
+
+static int on_request(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Request *request = (const Skep__Worker__Request *) message;
+    struct host *host = owner;
+    struct app *app = app_find(host, request->tenant);
+    struct job *job;
+
+    if (!app || !app->is_ready) {
+        refuse(host, request->id);
+        return 0;
+    }
+    int r = job_new(app, request, &job);
+    if (r < 0)
+        return r;
+    _cleanup_free_ struct isolate_header *headers = calloc(request->n_headers + 1, sizeof *headers);
+    if (!headers)
+        return -ENOMEM;
+    for (size_t i = 0; i < request->n_headers; i++) {
+        headers[i].name = view(request->headers[i]->name);
+        headers[i].value = view(request->headers[i]->value);
+    }
+    struct isolate_request call = {
+        .id = request->id,
+        .method = view(request->method),
+        .url = view(request->url),
+        .headers = headers,
+        .n_headers = request->n_headers,
+        .body = view(request->body),
+        .end = request->end,
+        .has_body = !request->end || request->body.len > 0,
+    };
+    if (entry_begin(app, job)) {
+        atomic_store_explicit(&host->board->entered[job->slot], request->id,
+                              memory_order_release);
+        entry_end(app, job, isolate_dispatch(app->isolate, &call));
+    }
+    return 0;
+}
+
+static int on_body(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Body *body = (const Skep__Worker__Body *) message;
+    struct job *job = job_find(owner, body->id);
+
+    if (!job || job->is_done)
+        return 0;
+    struct app *app = job->app;
+    if (entry_begin(app, job))
+        entry_end(app, job, isolate_on_body(app->isolate, job->id, view(body->data), body->end));
+    return 0;
+}
+
+static int on_credit(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Credit *credit = (const Skep__Worker__Credit *) message;
+    struct job *job = job_find(owner, credit->id);
+
+    if (job)
+        job_add_credit(job, credit->bytes);
+    return 0;
+}
+
+static int on_cancel(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Cancel *cancel = (const Skep__Worker__Cancel *) message;
+    struct host *host = owner;
+    uint64_t id = cancel->id;
+    struct job *job = job_find(host, id);
+
+    if (!job)
+        return 0;
+    struct app *app = job->app;
+    if (!job->is_done && (unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) &&
+        entry_begin(app, job))
+        entry_end(app, job, isolate_on_cancel(app->isolate, id, cancel_reasons[cancel->reason]));
+    job = job_find(host, id); /* the entry may have ended it */
+    if (job)
+        job_finish(job, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED, NULL, 0);
+    return 0;
+}
+
+static int on_ping(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Ping *ping = (const Skep__Worker__Ping *) message;
+    Skep__Worker__Pong pong = SKEP__WORKER__PONG__INIT;
+
+    pong.token = ping->token;
+    host_send(owner, SKEP__WORKER__FROM_WORKER__MESSAGE_PONG, &pong);
+    return 0;
+}
+
+static const struct channel_rule rules[] = {
+    [SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN] = { PHASE_SERVING, on_load_begin },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE] = { PHASE_SERVING, on_load_file },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END] = { PHASE_SERVING, on_load_end },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD] = { PHASE_SERVING, on_unload },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST] = { PHASE_SERVING, on_request },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_BODY] = { PHASE_SERVING, on_body },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_CREDIT] = { PHASE_SERVING, on_credit },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL] = { PHASE_SERVING, on_cancel },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_PING] = { PHASE_SERVING, on_ping },
+};
+
+static const struct channel_table table = {
+    .envelope = &skep__worker__to_worker__descriptor,
+    .case_offset = offsetof(Skep__Worker__ToWorker, message_case),
+    .value_offset = offsetof(Skep__Worker__ToWorker, ping),
+    .rules = rules,
+    .n_rules = ARRAY_LEN(rules),
+};
+
+static void on_closed(void *owner, int error)
+{
+    struct host *host = owner;
+
+    if (error < 0)
+        log_error_errno(error, "the supervisor's channel has failed");
+    (void) event_base_loopbreak(host->options.base);
+}
+
+int host_new(const struct host_options *options, struct host **ret_host)
+{
+    _cleanup_free_ struct host *host = calloc(1, sizeof *host);
+    struct channel_options channel = {
+        .base = options->base,
+        .fd = options->channel_fd,
+        .receive = &table,
+        .phase = PHASE_SERVING,
+        .on_closed = on_closed,
+        .output_high_bytes = SIZE_MAX,
+    };
+
+    if (!host)
+        return -ENOMEM;
+    host->options = *options;
+    host->board = options->scoreboard;
+    channel.owner = host;
+    int r = channel_new(&channel, &host->channel);
+    if (r < 0)
+        return r;
+    *ret_host = TAKE_PTR(host);
+    return 0;
+}
+
+int host_start(struct host *host, struct sentry *sentry)
+{
+    Skep__Worker__Hello hello = SKEP__WORKER__HELLO__INIT;
+    const char *version = isolate_v8_version();
+
+    host->sentry = sentry;
+    hello.protocol = PROTOCOL_VERSION;
+    hello.v8_version.data = (uint8_t *) (uintptr_t) version;
+    hello.v8_version.len = strlen(version);
+    host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO, &hello);
+    return 0;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the host's files share: host.c (frames), app.c (tenants), job.c (requests), timer.c,
+ * entry.c (the one way into JavaScript). Nobody else includes this.
+ */
+#pragma once
+
+#include <event2/buffer.h>
+#include <sys/queue.h>
+
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "worker.pb-c.h"
+#include "worker/host.h"
+#include "worker/isolate.h"
+
+#define APPS_MAX SCOREBOARD_TENANTS
+#define JOBS_MAX SCOREBOARD_SLOTS
+
+TAILQ_HEAD(job_list, job);
+TAILQ_HEAD(timer_list, timer);
+
+struct host {
+    struct host_options options;
+    struct channel *channel;
+    struct sentry *sentry;
+    struct scoreboard *board;
+    struct app *apps[APPS_MAX]; /* index: place on the scoreboard */
+    struct job *jobs[JOBS_MAX]; /* index: slot */
+    struct app *running_app;    /* borrowed; set while JavaScript runs */
+    struct job *running_job;
+    uint32_t unflushed_tenant; /* whose frames wait in the channel */
+    int64_t last_timer;
+};
+
+/* One request, or (id 0) the load of an app. */
+struct job {
+    TAILQ_ENTRY(job) entry;
+    uint64_t id;
+    struct app *app; /* borrowed: the app outlives its jobs */
+    uint32_t slot;
+    uint64_t cpu_ns;
+    struct evbuffer *output; /* response body that has no credit yet; NULL if none */
+    uint64_t credit;         /* bytes of response body that may be sent */
+    uint64_t consumed;       /* request body read by JavaScript, not yet granted again */
+    struct timer_list timers;
+    unsigned n_timers;
+    uint64_t log_bytes;
+    bool is_head_sent;
+    bool is_output_ended; /* JavaScript has given the last part */
+    bool is_end_sent;
+    bool wants_credit;   /* JavaScript waits for isolate_on_credit */
+    bool is_done;        /* JavaScript is through with it; goes when the output is out */
+    bool is_log_cut;
+    Skep__Worker__Outcome outcome;
+    char *message; /* of done; owned */
+    size_t message_size;
+};
+
+/* One version of a tenant. */
+struct app {
+    struct host *host; /* borrowed */
+    uint32_t id;
+    uint32_t place; /* on the scoreboard */
+    char *name;
+    char *main;
+    uint32_t cpu_ms, cpu_startup_ms, timers_max, log_kib;
+    struct isolate *isolate;
+    struct job boot;
+    struct job_list jobs;
+    char *file_path; /* file now being received */
+    struct evbuffer *file;
+    struct event *boot_deadline;
+    uint64_t measured_ns;
+    bool is_running_load;
+    bool is_ready;
+};
+
+/* ---- host.c */
+void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, void *message);
+
+/* ---- app.c */
+struct app *app_find(struct host *host, uint32_t id); /* may be NULL */
+int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app);
+int app_add_file(struct app *app, const Skep__Worker__LoadFile *file);
+int app_finish_files(struct app *app);
+void app_load(struct app *app);
+/* Looks whether a load that waited has come to an end. After each entry of the boot job. */
+void app_check_load(struct app *app);
+void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char *message);
+/* All its requests end with outcome, the isolate goes, the supervisor is told. */
+void app_dispose(struct app *app, Skep__Worker__Outcome outcome);
+void app_free(struct app *app);
+
+/* ---- job.c */
+extern const struct isolate_host job_ops;
+void job_init(struct job *job, struct app *app, uint64_t id);
+int job_new(struct app *app, const Skep__Worker__Request *request, struct job **ret_job);
+struct job *job_find(struct host *host, uint64_t id); /* may be NULL */
+void job_add_credit(struct job *job, uint64_t bytes);
+/* Sends done and frees it. Not while its JavaScript runs. */
+void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *message, size_t size);
+void job_release(struct job *job); /* what it holds, not the struct */
+/* Ends it if JavaScript is through and the output is out. */
+void job_settle(struct job *job);
+void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
+             size_t size);
+
+/* ---- timer.c */
+int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat);
+void timer_stop(struct job *job, int64_t id);
+void timer_stop_all(struct job *job);
+
+/* ---- entry.c */
+/* An entry into JavaScript on behalf of job: entry_begin, one isolate_* call, entry_end with its
+ * result. entry_begin returns false if the job has no CPU budget left; then the job has been
+ * finished, and neither the call nor entry_end may follow. After entry_end job and app may be
+ * gone. */
+bool entry_begin(struct app *app, struct job *job);
+void entry_end(struct app *app, struct job *job, enum isolate_result result);

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * V8 behind a C interface: one struct isolate is one tenant's V8 isolate and context.
+ * worker/v8/ implements it and is the only code that sees V8. Compiles as C17 and C++20.
+ *
+ * Worker process, main thread only, unless said otherwise. Every isolate_* function that
+ * runs JavaScript ("entry") enters the isolate, runs the call and then all microtasks, and
+ * leaves; the caller arms the sentry around it. Native callbacks (struct isolate_host) are
+ * called from inside an entry and must not enter JavaScript again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct isolate;
+
+struct isolate_bytes {
+    const uint8_t *data; /* borrowed for the call; may be NULL if size is 0 */
+    size_t size;
+};
+
+struct isolate_header {
+    struct isolate_bytes name;
+    struct isolate_bytes value; /* latin-1 bytes, as in HTTP */
+};
+
+enum isolate_log_level { ISOLATE_LOG_DEBUG, ISOLATE_LOG_INFO, ISOLATE_LOG_WARN, ISOLATE_LOG_ERROR };
+
+/* How an entry ended. */
+enum isolate_result {
+    ISOLATE_OK,           /* returned; promises may be pending */
+    ISOLATE_EXCEPTION,    /* an exception left the JS layer itself or the module; see isolate_error */
+    ISOLATE_TERMINATED,   /* isolate_terminate stopped it; the isolate may be used again */
+    ISOLATE_HEAP_LIMIT,   /* near the heap limit, terminated; dispose of the isolate */
+    ISOLATE_EXTERNAL_LIMIT, /* holds more external memory than allowed; dispose of it */
+};
+
+/* How a request ended, as the JS layer reports it. */
+enum isolate_outcome {
+    ISOLATE_REQUEST_OK,
+    ISOLATE_REQUEST_EXCEPTION,    /* threw or rejected; message has the stack */
+    ISOLATE_REQUEST_BAD_RESPONSE, /* not a Response, or a body that was used already */
+};
+
+/* What JavaScript asks of the worker. host is struct isolate_options.host. request is the
+ * id given to isolate_dispatch; 0 means no request (module load). Pointers are borrowed
+ * for the call. None of these may call back into isolate_*. */
+struct isolate_host {
+    void (*log)(void *host, enum isolate_log_level level, struct isolate_bytes text);
+    /* Response head and first body part; end: there is no more. 0 or -errno (thrown as
+     * TypeError: -ENOENT request unknown or cancelled, -EALREADY head sent before). */
+    int (*respond)(void *host, uint64_t request, uint32_t status,
+                   const struct isolate_header *headers, size_t n_headers,
+                   struct isolate_bytes body, bool end);
+    /* More of the response body, any size up to the credit left. Returns credit left in
+     * bytes (>= 0; at 0 the JS layer waits for isolate_on_credit) or -errno. */
+    int64_t (*send_body)(void *host, uint64_t request, struct isolate_bytes data, bool end);
+    /* The JS layer has consumed size bytes of the request body: more may come. */
+    void (*consume_body)(void *host, uint64_t request, size_t size);
+    /* Response sent and all waitUntil promises settled, or failed. message: for the tenant's
+     * log. After this the id is unknown. */
+    void (*done)(void *host, uint64_t request, enum isolate_outcome outcome,
+                 struct isolate_bytes message);
+    /* Starts a timer for the request that runs now. Returns its id (> 0), or -EDQUOT over
+     * the request's number of timers (thrown as RangeError). repeat: setInterval. */
+    int64_t (*set_timer)(void *host, uint64_t delay_ms, bool repeat);
+    void (*clear_timer)(void *host, int64_t timer);
+};
+
+struct isolate_env {
+    struct isolate_bytes name;
+    struct isolate_bytes value; /* UTF-8 */
+};
+
+struct isolate_options {
+    const struct isolate_host *ops; /* static */
+    void *host;                     /* borrowed: outlives the isolate */
+    uint32_t heap_mib;
+    uint32_t external_mib; /* ArrayBuffers (own allocator) and WebAssembly memory */
+    const char *tenant;    /* for messages; copied */
+};
+
+struct isolate_platform_options {
+    const char *argv0;
+    bool jit;                    /* false: V8 --jitless, no WebAssembly */
+    uint32_t wasm_max_mem_pages; /* the most that one WebAssembly memory may have, 64 KiB each */
+    struct isolate_bytes snapshot; /* static: the blob of skep-mksnapshot */
+    /* Called on V8's fatal errors, on the thread that met it, in a process that cannot go
+     * on: must only store a few words and return; V8 then kills the process. is_oom: heap. */
+    void (*on_fatal)(bool is_oom, const char *location);
+};
+
+/* Once for the process, before the jail. 0 or -errno. */
+int isolate_platform_init(const struct isolate_platform_options *options);
+const char *isolate_v8_version(void);
+
+/* Freezes what Date.now() and performance.now() say until the next call. Called by the host
+ * at each entry (coarse clocks, section 8 of the design). */
+void isolate_freeze_clock(void);
+
+int isolate_new(const struct isolate_options *options, struct isolate **ret_isolate);
+/* Disposes of isolate and context. NULL is allowed. Never inside an entry. Returns NULL. */
+struct isolate *isolate_free(struct isolate *isolate);
+
+/* ---- module load: add all files, then load once. */
+
+/* A file of the tenant; both are copied. path is normalised and relative ("lib/a.js").
+ * .js and .mjs are modules, .json gives a default export, .wasm gives a WebAssembly.Module as
+ * default export (compiled at load), .txt and .html a string. 0 or -errno. */
+int isolate_add_file(struct isolate *isolate, struct isolate_bytes path, struct isolate_bytes source);
+int isolate_set_env(struct isolate *isolate, const struct isolate_env *env, size_t n_env);
+
+enum isolate_load { ISOLATE_LOADING, ISOLATE_LOADED, ISOLATE_LOAD_FAILED };
+
+/* Compiles and evaluates the entry module. Top-level await may leave it ISOLATE_LOADING: ask
+ * isolate_load_state again after each later entry (timers). On ISOLATE_LOAD_FAILED isolate_error says why: syntax
+ * error, unresolved import, exception, no default export with fetch. */
+enum isolate_result isolate_load(struct isolate *isolate, struct isolate_bytes main_path);
+enum isolate_load isolate_load_state(const struct isolate *isolate);
+
+/* The last error as text for the tenant: message, "file:line:column", the source line with a
+ * caret under the column, stack. Valid until the next entry. Never NULL. */
+const char *isolate_error(const struct isolate *isolate);
+
+/* ---- requests (entries) */
+
+struct isolate_request {
+    uint64_t id;
+    struct isolate_bytes method;
+    struct isolate_bytes url;
+    const struct isolate_header *headers;
+    size_t n_headers;
+    struct isolate_bytes body; /* first part */
+    bool end;                  /* the body is complete */
+    bool has_body;             /* false: request.body is null */
+};
+
+enum isolate_result isolate_dispatch(struct isolate *isolate, const struct isolate_request *request);
+enum isolate_result isolate_on_body(struct isolate *isolate, uint64_t request,
+                                    struct isolate_bytes data, bool end);
+enum isolate_result isolate_on_credit(struct isolate *isolate, uint64_t request, uint64_t credit);
+enum isolate_result isolate_on_timer(struct isolate *isolate, uint64_t request, int64_t timer);
+/* Aborts request.signal with the reason, errors the streams, and lets the request go: the JS
+ * layer forgets it; no done() follows. */
+enum isolate_result isolate_on_cancel(struct isolate *isolate, uint64_t request, const char *reason);
+/* Forgets a request without running JavaScript that belongs to the tenant's handler. */
+void isolate_forget(struct isolate *isolate, uint64_t request);
+
+/* ---- any thread */
+
+/* Stops the JavaScript that runs in the isolate. The sentry calls it, and makes sure by its
+ * own lock that the entry it means is still running. */
+void isolate_terminate(struct isolate *isolate);
+/* Main thread, after an entry for which isolate_terminate may have been called. */
+void isolate_cancel_terminate(struct isolate *isolate);
+
+/* ---- memory, bytes; main thread, outside an entry */
+struct isolate_memory {
+    uint64_t heap_used;
+    uint64_t heap_limit;
+    uint64_t external; /* ArrayBuffers and WebAssembly */
+};
+void isolate_get_memory(struct isolate *isolate, struct isolate_memory *ret_memory);
+
+/* Isolates alive in this process; for tests and stats. */
+size_t isolate_count(void);
+
+#ifdef __cplusplus
+}
+#endif

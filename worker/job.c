@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request in the worker: what its JavaScript asks of the host (job_ops), response
+ * output against credit, its end. Worker, main thread, jailed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "worker/host_internal.h"
+
+#define GRANT_STEP_BYTES (BODY_WINDOW_BYTES / 4) /* credit is given back in steps of this */
+#define RESPONSE_HEADERS_MAX 256
+#define MESSAGE_MAX_BYTES LOG_LINE_MAX_BYTES
+
+static ProtobufCBinaryData bytes(const void *data, size_t size)
+{
+    return (ProtobufCBinaryData) { .data = (uint8_t *) (uintptr_t) data, .len = size };
+}
+
+void job_init(struct job *job, struct app *app, uint64_t id)
+{
+    *job = (struct job) { .id = id, .app = app, .credit = BODY_WINDOW_BYTES };
+    TAILQ_INIT(&job->timers);
+}
+
+int job_new(struct app *app, const Skep__Worker__Request *request, struct job **ret_job)
+{
+    struct host *host = app->host;
+
+    if (request->slot >= JOBS_MAX || host->jobs[request->slot] || request->id == 0)
+        return -EPROTO;
+    struct job *job = malloc(sizeof *job);
+    if (!job)
+        return -ENOMEM;
+    job_init(job, app, request->id);
+    job->slot = request->slot;
+    host->jobs[job->slot] = job;
+    TAILQ_INSERT_TAIL(&app->jobs, job, entry);
+    *ret_job = job;
+    return 0;
+}
+
+struct job *job_find(struct host *host, uint64_t id)
+{
+    /* The supervisor packs the slot into the low bits of the id; check all of it. */
+    struct job *job = host->jobs[id % JOBS_MAX];
+
+    return job && job->id == id ? job : NULL;
+}
+
+void job_release(struct job *job)
+{
+    timer_stop_all(job);
+    if (job->output)
+        evbuffer_free(job->output);
+    job->output = NULL;
+    free(job->message);
+    job->message = NULL;
+}
+
+void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *message, size_t size)
+{
+    struct host *host = job->app->host;
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+
+    done.id = job->id;
+    done.outcome = outcome;
+    done.message = bytes(message, size < MESSAGE_MAX_BYTES ? size : MESSAGE_MAX_BYTES);
+    done.cpu_us = job->cpu_ns / 1000;
+    host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
+    host->jobs[job->slot] = NULL;
+    TAILQ_REMOVE(&job->app->jobs, job, entry);
+    job_release(job);
+    free(job);
+}
+
+/* Sends of the waiting output what credit allows. */
+static void pump(struct job *job)
+{
+    struct host *host = job->app->host;
+
+    while (job->output && !job->is_end_sent) {
+        size_t size = evbuffer_get_length(job->output);
+        size_t part = size < BODY_CHUNK_MAX_BYTES ? size : BODY_CHUNK_MAX_BYTES;
+        if (part > job->credit)
+            part = (size_t) job->credit;
+        bool is_end = job->is_output_ended && part == size;
+        if (part == 0 && !is_end)
+            return;
+        Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+        body.id = job->id;
+        body.data = bytes(evbuffer_pullup(job->output, (ev_ssize_t) part), part);
+        body.end = is_end;
+        host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
+        (void) evbuffer_drain(job->output, part);
+        job->credit -= part;
+        job->is_end_sent = is_end;
+    }
+}
+
+void job_settle(struct job *job)
+{
+    if (!job->is_done)
+        return;
+    bool is_cut = job->outcome != SKEP__WORKER__OUTCOME__OUTCOME_OK;
+    if (!is_cut && job->is_head_sent && !job->is_end_sent)
+        return;
+    _cleanup_free_ char *message = TAKE_PTR(job->message);
+    job_finish(job, job->outcome, message, job->message_size);
+}
+
+void job_add_credit(struct job *job, uint64_t credit)
+{
+    struct app *app = job->app;
+
+    job->credit = credit > UINT32_MAX ? job->credit : job->credit + credit;
+    pump(job);
+    bool is_waiting = job->output && evbuffer_get_length(job->output) > 0;
+    if (job->is_done) {
+        job_settle(job);
+        return;
+    }
+    if (!job->wants_credit || is_waiting || job->credit == 0)
+        return;
+    job->wants_credit = false;
+    if (entry_begin(app, job))
+        entry_end(app, job, isolate_on_credit(app->isolate, job->id, job->credit));
+}
+
+void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
+             size_t size)
+{
+    static const char cut[] = "log cut off: this request is over its log_kib";
+    Skep__Worker__Log line = SKEP__WORKER__LOG__INIT;
+
+    if (job->is_log_cut)
+        return;
+    size = size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES;
+    line.tenant = app->id;
+    line.request = job->id;
+    line.level = level;
+    line.text = bytes(text, size);
+    job->log_bytes += size + 1;
+    if (app->log_kib != UINT32_MAX && job->log_bytes > (uint64_t) app->log_kib << 10) {
+        job->is_log_cut = true;
+        line.level = SKEP__WORKER__LOG_LEVEL__LOG_WARN;
+        line.text = bytes(cut, sizeof cut - 1);
+    }
+    host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
+}
+
+/* ---- what JavaScript asks for; host is the app */
+
+static void on_log(void *host, enum isolate_log_level level, struct isolate_bytes text)
+{
+    static const Skep__Worker__LogLevel levels[] = {
+        [ISOLATE_LOG_DEBUG] = SKEP__WORKER__LOG_LEVEL__LOG_DEBUG,
+        [ISOLATE_LOG_INFO] = SKEP__WORKER__LOG_LEVEL__LOG_INFO,
+        [ISOLATE_LOG_WARN] = SKEP__WORKER__LOG_LEVEL__LOG_WARN,
+        [ISOLATE_LOG_ERROR] = SKEP__WORKER__LOG_LEVEL__LOG_ERROR,
+    };
+    struct app *app = host;
+    struct job *job = app->host->running_job ? app->host->running_job : &app->boot;
+
+    job_log(app, job, levels[level & 3], text.data, text.size);
+}
+
+static struct job *find_job(struct app *app, uint64_t id)
+{
+    struct job *job = id == 0 ? NULL : job_find(app->host, id);
+
+    return job && job->app == app && !job->is_done ? job : NULL;
+}
+
+/* Keeps what could not be sent yet. */
+static int queue_output(struct job *job, const uint8_t *data, size_t size)
+{
+    if (!job->output)
+        job->output = evbuffer_new();
+    if (!job->output || evbuffer_add(job->output, data, size) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static int on_respond(void *host, uint64_t id, uint32_t status,
+                      const struct isolate_header *headers, size_t n_headers,
+                      struct isolate_bytes body, bool end)
+{
+    struct job *job = find_job(host, id);
+    Skep__Worker__Header fields[RESPONSE_HEADERS_MAX];
+    Skep__Worker__Header *pointers[RESPONSE_HEADERS_MAX];
+
+    if (!job)
+        return -ENOENT;
+    if (job->is_head_sent)
+        return -EALREADY;
+    if (n_headers > RESPONSE_HEADERS_MAX)
+        return -E2BIG;
+    size_t total = 0;
+    for (size_t i = 0; i < n_headers; i++) {
+        skep__worker__header__init(&fields[i]);
+        fields[i].name = bytes(headers[i].name.data, headers[i].name.size);
+        fields[i].value = bytes(headers[i].value.data, headers[i].value.size);
+        pointers[i] = &fields[i];
+        total += headers[i].name.size + headers[i].value.size;
+    }
+    if (total > FRAME_MAX_BYTES / 4)
+        return -E2BIG;
+
+    size_t part = body.size < BODY_CHUNK_MAX_BYTES ? body.size : BODY_CHUNK_MAX_BYTES;
+    if (part < body.size) {
+        int r = queue_output(job, body.data + part, body.size - part);
+        if (r < 0)
+            return r;
+    }
+    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
+    head.id = id;
+    head.status = status;
+    head.n_headers = n_headers;
+    head.headers = pointers;
+    head.body = bytes(body.data, part);
+    head.end = end && part == body.size;
+    host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
+    job->credit -= part;
+    job->is_head_sent = true;
+    job->is_output_ended = end;
+    job->is_end_sent = head.end;
+    pump(job);
+    return 0;
+}
+
+static int64_t on_send_body(void *host, uint64_t id, struct isolate_bytes data, bool end)
+{
+    struct job *job = find_job(host, id);
+
+    if (!job)
+        return -ENOENT;
+    if (!job->is_head_sent || job->is_output_ended)
+        return -EINVAL;
+    int r = queue_output(job, data.data, data.size);
+    if (r < 0)
+        return r;
+    job->is_output_ended = end;
+    pump(job);
+    size_t waiting = evbuffer_get_length(job->output);
+    int64_t left = waiting > 0 ? 0 : (int64_t) job->credit;
+    job->wants_credit = !end && left == 0;
+    return left;
+}
+
+static void on_consume_body(void *host, uint64_t id, size_t size)
+{
+    struct job *job = find_job(host, id);
+
+    if (!job)
+        return;
+    job->consumed += size;
+    if (job->consumed < GRANT_STEP_BYTES)
+        return;
+    Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
+    credit.id = id;
+    credit.bytes = job->consumed > UINT32_MAX ? UINT32_MAX : (uint32_t) job->consumed;
+    job->consumed = 0;
+    host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
+}
+
+static void on_done(void *host, uint64_t id, enum isolate_outcome outcome,
+                    struct isolate_bytes message)
+{
+    static const Skep__Worker__Outcome outcomes[] = {
+        [ISOLATE_REQUEST_OK] = SKEP__WORKER__OUTCOME__OUTCOME_OK,
+        [ISOLATE_REQUEST_EXCEPTION] = SKEP__WORKER__OUTCOME__OUTCOME_EXCEPTION,
+        [ISOLATE_REQUEST_BAD_RESPONSE] = SKEP__WORKER__OUTCOME__OUTCOME_BAD_RESPONSE,
+    };
+    struct job *job = find_job(host, id);
+
+    if (!job)
+        return;
+    size_t size = message.size < MESSAGE_MAX_BYTES ? message.size : MESSAGE_MAX_BYTES;
+    job->is_done = true;
+    job->outcome = outcomes[outcome];
+    if (size > 0 && (job->message = malloc(size))) {
+        memcpy(job->message, message.data, size);
+        job->message_size = size;
+    }
+    timer_stop_all(job);
+    /* A job of another entry (a promise shared between requests) has no entry_end to come. */
+    if (job != job->app->host->running_job)
+        job_settle(job);
+}
+
+static int64_t on_set_timer(void *host, uint64_t delay_ms, bool repeat)
+{
+    struct app *app = host;
+    struct job *job = app->host->running_job;
+
+    return job ? timer_start(job, delay_ms, repeat) : -EDQUOT;
+}
+
+static void on_clear_timer(void *host, int64_t timer)
+{
+    struct app *app = host;
+    struct job *job;
+
+    timer_stop(&app->boot, timer);
+    TAILQ_FOREACH(job, &app->jobs, entry)
+        timer_stop(job, timer);
+}
+
+const struct isolate_host job_ops = {
+    .log = on_log,
+    .respond = on_respond,
+    .send_body = on_send_body,
+    .consume_body = on_consume_body,
+    .done = on_done,
+    .set_timer = on_set_timer,
+    .clear_timer = on_clear_timer,
+};

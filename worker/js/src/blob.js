@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Blob and File (File API). The bytes lie in memory and never change, so slices share them.
+import { now, utf8Encode } from "./native.js";
+import {
+    MathMax, MathMin, MathTrunc, NumberIsFinite, StringPrototypeCharCodeAt,
+    StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject, newList, uncurryThis,
+} from "./primordials.js";
+import { decodeUtf8 } from "./encoding.js";
+import { ReadableStream, closeBytes, enqueueBytes } from "./streams.js";
+import {
+    defineInterface, forEachOf, isBufferSource, iteratorMethod, requireArguments, toDOMString,
+    toDictionary, toUSVString,
+} from "./webidl.js";
+
+const subarray = uncurryThis(Uint8Array.prototype.subarray);
+const CHUNK_BYTES = 65536;
+const internal = Symbol("internal");
+
+export let isBlob;
+export let blobBytes; // not to be changed, and not to be shown to a tenant
+export let blobType;
+export let isFile;
+export let fileName;
+export let fileLastModified;
+// A File over bytes that nobody else may change.
+export let createFile;
+
+function toType(type) {
+    for (let i = 0; i < type.length; i++) {
+        const code = StringPrototypeCharCodeAt(type, i);
+        if (code < 0x20 || code > 0x7e) {
+            return "";
+        }
+    }
+    return StringPrototypeToLowerCase(type);
+}
+
+function nativeNewlines(text) {
+    let out = "";
+    for (let i = 0; i < text.length; i++) {
+        if (text[i] === "\r") {
+            out += "\n";
+            i += text[i + 1] === "\n" ? 1 : 0;
+        } else {
+            out += text[i];
+        }
+    }
+    return out;
+}
+
+function toParts(value, name) {
+    if (value === undefined) {
+        return newList();
+    }
+    const method = isObject(value) ? iteratorMethod(value) : undefined;
+    if (method === undefined) {
+        throw new TypeError(`${name}: parameter 1 is not a sequence.`);
+    }
+    const parts = newList();
+    forEachOf(value, method, (part) => {
+        if (!isObject(part) || !isBlob(part) && !isBufferSource(part)) {
+            part = toUSVString(part);
+        }
+        parts[parts.length] = part;
+    });
+    return parts;
+}
+
+function joinParts(parts, isNative) {
+    let size = 0;
+    for (let i = 0; i < parts.length; i++) {
+        const part = parts[i];
+        parts[i] = typeof part === "string" ? utf8Encode(isNative ? nativeNewlines(part) : part) :
+            isBlob(part) ? blobBytes(part) : copyBytes(part);
+        size += parts[i].length;
+    }
+    if (parts.length === 1) {
+        return parts[0];
+    }
+    const all = new Uint8Array(size);
+    for (let i = 0, at = 0; i < parts.length; i++) {
+        TypedArrayPrototypeSet(all, parts[i], at);
+        at += parts[i].length;
+    }
+    return all;
+}
+
+function endingsOf(options) {
+    if (options === undefined || options.endings === undefined) {
+        return false;
+    }
+    const endings = toDOMString(options.endings);
+    if (endings !== "transparent" && endings !== "native") {
+        throw new TypeError(`Blob: '${endings}' is not a valid value for endings.`);
+    }
+    return endings === "native";
+}
+
+// long long, clamped, as slice() wants it
+function toClamped(value) {
+    const number = +value;
+    return number !== number ? 0 : MathTrunc(MathMin(MathMax(number, -(2 ** 53 - 1)), 2 ** 53 - 1));
+}
+
+let setBlob;
+
+export class Blob {
+    #bytes;
+    #type = "";
+
+    constructor(blobParts = undefined, options = undefined) {
+        if (blobParts === internal) {
+            this.#bytes = options;
+            this.#type = arguments[2];
+            return;
+        }
+        const parts = toParts(blobParts, "Blob");
+        options = toDictionary(options, "Blob");
+        const isNative = endingsOf(options);
+        const type = options === undefined ? undefined : options.type;
+        if (type !== undefined) {
+            this.#type = toType(toDOMString(type));
+        }
+        this.#bytes = joinParts(parts, isNative);
+    }
+
+    get size() {
+        return this.#bytes.length;
+    }
+
+    get type() {
+        return this.#type;
+    }
+
+    slice(start = 0, end = undefined, contentType = undefined) {
+        const size = this.#bytes.length;
+        start = toClamped(start);
+        end = end === undefined ? size : toClamped(end);
+        const type = contentType === undefined ? "" : toType(toDOMString(contentType));
+        const from = start < 0 ? MathMax(size + start, 0) : MathMin(start, size);
+        const to = end < 0 ? MathMax(size + end, 0) : MathMin(end, size);
+        return new Blob(internal, subarray(this.#bytes, from, MathMax(from, to)), type);
+    }
+
+    stream() {
+        const bytes = this.#bytes;
+        let at = 0;
+        return new ReadableStream({
+            __proto__: null,
+            type: "bytes",
+            pull(controller) {
+                if (at < bytes.length) {
+                    const chunk = copyBytes(subarray(bytes, at, at + CHUNK_BYTES));
+                    at += chunk.length;
+                    enqueueBytes(controller, chunk);
+                }
+                if (at >= bytes.length) {
+                    closeBytes(controller);
+                }
+            },
+        }, { __proto__: null, highWaterMark: 0 });
+    }
+
+    async text() {
+        return decodeUtf8(this.#bytes);
+    }
+
+    async arrayBuffer() {
+        return TypedArrayPrototypeGetBuffer(copyBytes(this.#bytes));
+    }
+
+    async bytes() {
+        return copyBytes(this.#bytes);
+    }
+
+    static {
+        isBlob = (value) => isObject(value) && #bytes in value;
+        blobBytes = (blob) => blob.#bytes;
+        blobType = (blob) => blob.#type;
+        setBlob = (blob, bytes, type) => {
+            blob.#bytes = bytes;
+            blob.#type = type;
+        };
+    }
+}
+defineInterface(Blob, "Blob");
+
+// A Blob over bytes, which nobody else may change.
+export function blobOf(bytes, type) {
+    return new Blob(internal, bytes, toType(type));
+}
+
+export class File extends Blob {
+    #name;
+    #lastModified;
+
+    constructor(fileBits, name, options = undefined) {
+        if (fileBits === internal) {
+            super();
+            return;
+        }
+        requireArguments(arguments.length, 2, "File");
+        if (fileBits === undefined) {
+            throw new TypeError("File: parameter 1 is not a sequence.");
+        }
+        fileBits = toParts(fileBits, "File");
+        name = toUSVString(name);
+        super(iterable(fileBits), options);
+        this.#name = name;
+        const lastModified = toDictionary(options, "File")?.lastModified;
+        this.#lastModified = lastModified === undefined ? MathTrunc(now()) : toLongLong(lastModified);
+    }
+
+    get name() {
+        return this.#name;
+    }
+
+    get lastModified() {
+        return this.#lastModified;
+    }
+
+    static {
+        isFile = (value) => isObject(value) && #name in value;
+        fileName = (file) => file.#name;
+        fileLastModified = (file) => file.#lastModified;
+        createFile = (bytes, type, name, lastModified) => {
+            const file = new File(internal);
+            setBlob(file, bytes, toType(type));
+            file.#name = name;
+            file.#lastModified = lastModified ?? MathTrunc(now());
+            return file;
+        };
+    }
+}
+defineInterface(File, "File");
+
+function toLongLong(value) {
+    const number = MathTrunc(+value);
+    return NumberIsFinite(number) ? number + 0 : 0;
+}
+
+// The same list once more, with an iterator that no tenant has touched.
+function iterable(list) {
+    let at = 0;
+    const iterator = {
+        __proto__: null,
+        next: () => (at < list.length ? { __proto__: null, done: false, value: list[at++] } :
+            { __proto__: null, done: true, value: undefined }),
+    };
+    return { __proto__: null, [SymbolIterator]: () => iterator };
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The body of a Request or Response (Fetch standard). A body whose bytes are known stays what it
+// was given as, and becomes a stream only if the tenant asks for one.
+import { utf8Encode } from "./native.js";
+import {
+    JSONParse, ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, StringPrototypeSlice,
+    TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject,
+    isUint8Array, newList,
+} from "./primordials.js";
+import { decodeUtf8 } from "./encoding.js";
+import {
+    ReadableStream, TransformStream, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
+    isReadableStream, pipeThrough, read, tee,
+} from "./streams.js";
+import { searchParamsText } from "./url.js";
+import { isBufferSource, toUSVString } from "./webidl.js";
+
+export class Body {
+    source; // string or Uint8Array if the whole body is known
+    incoming; // IncomingBody: it comes from the client
+    stream; // ReadableStream, once there is one
+    used = false; // consumed without a stream
+
+    constructor(source, incoming, stream) {
+        this.source = source;
+        this.incoming = incoming;
+        this.stream = stream;
+    }
+}
+
+export function isUsed(body) {
+    return body.stream === undefined ? body.used : isDisturbed(body.stream);
+}
+
+export function isUnusable(body) {
+    return body.stream === undefined ? body.used :
+        isDisturbed(body.stream) || isLocked(body.stream);
+}
+
+// A stream that gives what source gives and takes it over: source is locked from now on.
+export function proxyStream(source) {
+    const identity = new TransformStream();
+    return pipeThrough(source, identity);
+}
+
+export const alreadyUsed = () => new TypeError("Body is unusable: it was read or locked before.");
+
+// Gives the Body; sets extractedType, the content type that goes with it or undefined.
+export let extractedType;
+
+export function extractBody(object) {
+    extractedType = undefined;
+    if (typeof object !== "string" && isObject(object)) {
+        if (isReadableStream(object)) {
+            if (isDisturbed(object) || isLocked(object)) {
+                throw new TypeError("The stream given as body is locked or was read before.");
+            }
+            return new Body(undefined, undefined, object);
+        }
+        if (isBufferSource(object)) {
+            return new Body(copyBytes(object), undefined, undefined);
+        }
+        const form = searchParamsText(object);
+        if (form !== undefined) {
+            extractedType = "application/x-www-form-urlencoded;charset=UTF-8";
+            return new Body(form, undefined, undefined);
+        }
+    }
+    const text = toUSVString(object);
+    extractedType = "text/plain;charset=UTF-8";
+    return new Body(text, undefined, undefined);
+}
+
+// The stream that the tenant sees as .body.
+export function streamOf(body) {
+    if (body.stream === undefined) {
+        if (body.incoming !== undefined && !body.used) {
+            body.stream = body.incoming.toStream();
+        } else {
+            body.stream = sourceStream(body.used ? undefined : bytesOfSource(body.source));
+            if (body.used) {
+                const reader = getReader(body.stream);
+                read(reader);
+            }
+        }
+    }
+    return body.stream;
+}
+
+function bytesOfSource(source) {
+    return typeof source === "string" ? utf8Encode(source) : copyBytes(source);
+}
+
+function sourceStream(bytes) {
+    return new ReadableStream({
+        __proto__: null,
+        type: "bytes",
+        pull(controller) {
+            if (bytes !== undefined && bytes.length > 0) {
+                const chunk = bytes;
+                bytes = undefined;
+                enqueueBytes(controller, chunk);
+            }
+            closeBytes(controller);
+        },
+    }, { __proto__: null, highWaterMark: 0 });
+}
+
+// A second body with the same content, for clone().
+export function cloneBody(body) {
+    if (body.stream === undefined && body.incoming === undefined) {
+        return new Body(body.source, undefined, undefined);
+    }
+    const branches = tee(streamOf(body));
+    body.stream = branches[0];
+    return new Body(undefined, undefined, branches[1]);
+}
+
+// The whole body, a string or Uint8Array of the caller's own. Marks it as used.
+async function consume(body) {
+    if (body === null) {
+        return "";
+    }
+    if (isUnusable(body)) {
+        throw alreadyUsed();
+    }
+    if (body.stream !== undefined) {
+        return readAll(getReader(body.stream));
+    }
+    body.used = true;
+    if (body.incoming !== undefined) {
+        return body.incoming.collect();
+    }
+    return typeof body.source === "string" ? body.source : copyBytes(body.source);
+}
+
+async function readAll(reader) {
+    const chunks = newList();
+    let size = 0;
+    for (;;) {
+        const { done, value } = await read(reader);
+        if (done) {
+            return concat(chunks, size);
+        }
+        if (!isUint8Array(value)) {
+            throw new TypeError("A chunk of the body is not a Uint8Array.");
+        }
+        chunks[chunks.length] = value;
+        size += value.length;
+    }
+}
+
+export function concat(chunks, size) {
+    const all = new Uint8Array(size);
+    for (let i = 0, at = 0; i < chunks.length; i++) {
+        TypedArrayPrototypeSet(all, chunks[i], at);
+        at += chunks[i].length;
+    }
+    return all;
+}
+
+const toBytes = (content) => (typeof content === "string" ? utf8Encode(content) : content);
+
+function toText(content) {
+    if (typeof content === "string") {
+        return content[0] === "\ufeff" ? StringPrototypeSlice(content, 1) : content;
+    }
+    return decodeUtf8(content);
+}
+
+// Adds body, bodyUsed, text() and so on. bodyOf(object) is a brand check that gives the Body or
+// null.
+export function mixInBody(constructor, bodyOf) {
+    const members = {
+        get body() {
+            const body = bodyOf(this);
+            return body === null ? null : streamOf(body);
+        },
+        get bodyUsed() {
+            const body = bodyOf(this);
+            return body !== null && isUsed(body);
+        },
+        async arrayBuffer() {
+            return TypedArrayPrototypeGetBuffer(toBytes(await consume(bodyOf(this))));
+        },
+        async bytes() {
+            return toBytes(await consume(bodyOf(this)));
+        },
+        async json() {
+            return JSONParse(toText(await consume(bodyOf(this))));
+        },
+        async text() {
+            return toText(await consume(bodyOf(this)));
+        },
+    };
+    const descriptors = ObjectGetOwnPropertyDescriptors(members);
+    for (const name in descriptors) {
+        ObjectDefineProperty(constructor.prototype, name, descriptors[name]);
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The life of a request: dispatch, the handler, the response on its way out, waitUntil, the end.
+// Entry points for worker/v8; see the contract in ../README.md.
+import { done, respond, sendBody } from "./native.js";
+import {
+    FunctionPrototypeCall, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
+    Promise, PromisePrototypeThen, PromiseResolve, TypeError, Uint8Array, isObject, isUint8Array,
+    uncurryThis,
+} from "./primordials.js";
+import { Body, isUnusable, streamOf } from "./body.js";
+import { setTimeOrigin } from "./clock.js";
+import { current, setCurrent } from "./current.js";
+import { DOMException } from "./dom_exception.js";
+import { IncomingBody } from "./incoming_body.js";
+import { describeError } from "./inspect.js";
+import { logException } from "./report.js";
+import { abortRequest, createIncoming } from "./request.js";
+import {
+    isNullBodyStatus, isResponse, responseBody, responseList, responseStatus,
+} from "./response.js";
+import { cancelReader, getReader, read } from "./streams.js";
+import { forgetTimers, runTimer } from "./timers.js";
+
+const OK = 0;
+const EXCEPTION = 1;
+const BAD_RESPONSE = 2;
+
+const subarray = uncurryThis(Uint8Array.prototype.subarray);
+
+let handler; // the default export
+let handlerFetch;
+let env;
+
+// All that is kept of one request. timers: set by timers.js
+class Call {
+    id;
+    request;
+    incoming;
+    timers;
+    gone = false; // done, cancelled or forgotten: the id means nothing any more
+    pending = 1; // the response, and each promise given to waitUntil
+    reader; // of the response body, while it is sent
+    credit = 0;
+    rest; // the part of a chunk for which there was no credit
+    wake; // resolves when there is credit again
+
+    constructor(id) {
+        this.id = id;
+    }
+}
+
+const calls = new Map(); // id to Call
+
+function drop(call) {
+    call.gone = true;
+    call.rest = undefined;
+    MapPrototypeDelete(calls, call.id);
+    forgetTimers(call);
+}
+
+function finish(call, outcome, message) {
+    if (!call.gone) {
+        drop(call);
+        done(call.id, outcome, message);
+    }
+}
+
+function settle(call) {
+    if (--call.pending === 0) {
+        finish(call, OK, undefined);
+    }
+}
+
+class ExecutionContext {
+    #call;
+
+    constructor(call) {
+        this.#call = call;
+    }
+
+    waitUntil(promise) {
+        const call = this.#call;
+        if (call.gone) {
+            return;
+        }
+        call.pending++;
+        PromisePrototypeThen(PromiseResolve(promise), () => settle(call), (error) => {
+            logException(error, "Uncaught (in waitUntil) ");
+            settle(call);
+        });
+    }
+}
+
+export function boot(defaultExport, environment) {
+    setTimeOrigin();
+    const fetch = isObject(defaultExport) && typeof defaultExport === "object" ?
+        defaultExport.fetch : undefined;
+    if (typeof fetch !== "function") {
+        throw new TypeError("the default export of the main module has no fetch function");
+    }
+    handler = defaultExport;
+    handlerFetch = fetch;
+    env = environment;
+}
+
+export function dispatch(id, method, url, headers, bytes, end, hasBody) {
+    const call = new Call(id);
+    MapPrototypeSet(calls, id, call);
+    setCurrent(call);
+    let body = null;
+    if (hasBody) {
+        call.incoming = new IncomingBody(call, bytes, end);
+        body = new Body(undefined, call.incoming, undefined);
+    }
+    call.request = createIncoming(method, url, headers, body);
+    run(call);
+}
+
+async function run(call) {
+    let response;
+    try {
+        response = FunctionPrototypeCall(handlerFetch, handler, call.request, env,
+            new ExecutionContext(call));
+        if (!isResponse(response)) {
+            response = await response;
+        }
+    } catch (error) {
+        finish(call, EXCEPTION, describeError(error));
+        return;
+    }
+    if (!call.gone) {
+        answer(call, response);
+    }
+}
+
+function answer(call, response) {
+    if (!isResponse(response)) {
+        finish(call, BAD_RESPONSE, "the handler's fetch function did not return a Response");
+        return;
+    }
+    const status = responseStatus(response);
+    if (status === 0) {
+        finish(call, BAD_RESPONSE, "the handler's fetch function returned Response.error()");
+        return;
+    }
+    const body = responseBody(response);
+    if (body !== null && isUnusable(body)) {
+        finish(call, BAD_RESPONSE, "the body of the Response was used already, or is locked");
+        return;
+    }
+    try {
+        const list = responseList(response);
+        if (body === null || isNullBodyStatus(status)) {
+            respond(call.id, status, list, undefined, true);
+        } else if (body.stream === undefined && body.incoming === undefined) {
+            body.used = true;
+            respond(call.id, status, list, body.source, true);
+        } else {
+            respond(call.id, status, list, undefined, false);
+            stream(call, body);
+            return;
+        }
+    } catch (error) {
+        finish(call, BAD_RESPONSE, describeError(error));
+        return;
+    }
+    settle(call);
+}
+
+async function stream(call, body) {
+    try {
+        call.reader = getReader(streamOf(body));
+        // Sends nothing, and tells how much may be sent.
+        call.credit = sendBody(call.id, undefined, false);
+        for (;;) {
+            if (call.credit <= 0) {
+                await new Promise((resolve) => {
+                    call.wake = resolve;
+                });
+            }
+            if (call.gone) {
+                return;
+            }
+            if (!await sendNext(call)) {
+                break;
+            }
+        }
+    } catch (error) {
+        if (!call.gone) {
+            cancelQuietly(call, error);
+            finish(call, EXCEPTION, describeError(error));
+        }
+        return;
+    }
+    settle(call);
+}
+
+// Gives false after the end.
+async function sendNext(call) {
+    let chunk = call.rest;
+    if (chunk === undefined) {
+        const { done: isDone, value } = await read(call.reader);
+        if (call.gone) {
+            return false;
+        }
+        if (isDone) {
+            sendBody(call.id, undefined, true);
+            return false;
+        }
+        if (!isUint8Array(value)) {
+            throw new TypeError("a chunk of the response body is not a Uint8Array");
+        }
+        chunk = value;
+    }
+    if (chunk.length > call.credit) {
+        call.rest = subarray(chunk, call.credit);
+        chunk = subarray(chunk, 0, call.credit);
+    } else {
+        call.rest = undefined;
+    }
+    if (chunk.length > 0) {
+        call.credit = sendBody(call.id, chunk, false);
+    }
+    return true;
+}
+
+function cancelQuietly(call, reason) {
+    if (call.reader !== undefined) {
+        PromisePrototypeThen(cancelReader(call.reader, reason), undefined, () => {});
+        call.reader = undefined;
+    }
+}
+
+export function onBody(id, data, end) {
+    const call = MapPrototypeGet(calls, id);
+    if (call !== undefined && call.incoming !== undefined) {
+        setCurrent(call);
+        call.incoming.push(data, end);
+    }
+}
+
+export function onCredit(id, credit) {
+    const call = MapPrototypeGet(calls, id);
+    if (call !== undefined) {
+        setCurrent(call);
+        call.credit = credit;
+        if (credit > 0 && call.wake !== undefined) {
+            const { wake } = call;
+            call.wake = undefined;
+            wake();
+        }
+    }
+}
+
+export function onTimer(id, timer) {
+    const call = MapPrototypeGet(calls, id);
+    setCurrent(call);
+    runTimer(timer);
+}
+
+export function onCancel(id, reason) {
+    const call = MapPrototypeGet(calls, id);
+    if (call === undefined) {
+        return;
+    }
+    setCurrent(call);
+    drop(call);
+    const error = reason === "wall_request" ?
+        new DOMException("The request took longer than it may", "TimeoutError") :
+        new DOMException(`The request was cancelled: ${reason}`, "AbortError");
+    try {
+        call.incoming?.fail(error);
+        cancelQuietly(call, error);
+    } finally {
+        abortRequest(call.request, error);
+    }
+}
+
+export function forget(id) {
+    const call = MapPrototypeGet(calls, id);
+    if (call !== undefined) {
+        drop(call);
+    }
+    if (current === call) {
+        setCurrent(undefined);
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// EventTarget (DOM): listener lists, dispatch, and event handler attributes (onabort, onerror).
+import {
+    FunctionPrototypeCall, ObjectDefineProperty, TypeError, isObject, newList,
+} from "./primordials.js";
+import { DOMException } from "./dom_exception.js";
+import { eventState, isEvent } from "./event.js";
+import { defineInterface, requireArguments, toDOMString } from "./webidl.js";
+
+export let targetListeners;
+export let isEventTarget;
+
+let hooks = { reportException() {}, isAbortSignal: () => false };
+// From abort.js and report.js, which import this file: reportException(error), isAbortSignal(value),
+// isAborted(signal), onAbort(signal, algorithm).
+export function setEventTargetHooks(given) {
+    hooks = given;
+}
+
+class Listener {
+    constructor(type, callback, capture, once, passive) {
+        this.type = type;
+        this.callback = callback;
+        this.capture = capture;
+        this.once = once;
+        this.passive = passive;
+        this.removed = false;
+        this.isHandler = false;
+    }
+}
+
+let setHandlerOf;
+
+export class EventTarget {
+    // undefined until the first listener comes; null-prototype list, replaced on each change
+    #listeners;
+
+    addEventListener(type, callback, options = undefined) {
+        this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
+        requireArguments(arguments.length, 2, "EventTarget.addEventListener");
+        type = toDOMString(type);
+        callback = toCallback(callback);
+        let capture = false;
+        let once = false;
+        let passive = false;
+        let signal;
+        if (isObject(options)) {
+            capture = !!options.capture;
+            once = !!options.once;
+            passive = options.passive === undefined ? false : !!options.passive;
+            signal = options.signal;
+            if (signal !== undefined && !hooks.isAbortSignal(signal)) {
+                throw new TypeError("EventTarget.addEventListener: signal is no AbortSignal.");
+            }
+        } else {
+            capture = !!options;
+        }
+        if (signal !== undefined && hooks.isAborted(signal) || callback === null) {
+            return;
+        }
+        const listeners = this.#listeners ??= newList();
+        if (find(listeners, type, callback, capture) !== -1) {
+            return;
+        }
+        const listener = new Listener(type, callback, capture, once, passive);
+        listeners[listeners.length] = listener;
+        if (signal !== undefined) {
+            hooks.onAbort(signal, () => remove(this.#listeners, listener));
+        }
+    }
+
+    removeEventListener(type, callback, options = undefined) {
+        this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
+        requireArguments(arguments.length, 2, "EventTarget.removeEventListener");
+        type = toDOMString(type);
+        callback = toCallback(callback);
+        const capture = isObject(options) ? !!options.capture : !!options;
+        if (this.#listeners === undefined) {
+            return;
+        }
+        const index = find(this.#listeners, type, callback, capture);
+        if (index !== -1) {
+            remove(this.#listeners, this.#listeners[index]);
+        }
+    }
+
+    dispatchEvent(event) {
+        this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
+        requireArguments(arguments.length, 1, "EventTarget.dispatchEvent");
+        if (!isEvent(event)) {
+            throw new TypeError("EventTarget.dispatchEvent: parameter 1 is not of type 'Event'.");
+        }
+        const state = eventState(event);
+        if (state.dispatching || !state.initialized) {
+            throw new DOMException("The event is already being dispatched.", "InvalidStateError");
+        }
+        state.trusted = false;
+        return dispatch(this, event);
+    }
+
+    static {
+        targetListeners = (target) => target.#listeners;
+        isEventTarget = (value) => isObject(value) && #listeners in value;
+        setHandlerOf = (target, type, callback) => {
+            const listeners = target.#listeners ??= newList();
+            for (let i = 0; i < listeners.length; i++) {
+                if (listeners[i].isHandler && listeners[i].type === type) {
+                    if (callback === null) {
+                        remove(listeners, listeners[i]);
+                    } else {
+                        listeners[i].callback = callback;
+                    }
+                    return;
+                }
+            }
+            if (callback !== null) {
+                const listener = new Listener(type, callback, false, false, false);
+                listener.isHandler = true;
+                listeners[listeners.length] = listener;
+            }
+        };
+    }
+}
+defineInterface(EventTarget, "EventTarget");
+
+function toCallback(value) {
+    if (value === null || value === undefined) {
+        return null;
+    }
+    if (!isObject(value)) {
+        throw new TypeError("The event listener is not an object or a function.");
+    }
+    return value;
+}
+
+function find(listeners, type, callback, capture) {
+    for (let i = 0; i < listeners.length; i++) {
+        const listener = listeners[i];
+        if (listener.type === type && listener.callback === callback &&
+            listener.capture === capture && !listener.isHandler) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+function remove(listeners, listener) {
+    listener.removed = true;
+    let kept = 0;
+    for (let i = 0; i < listeners.length; i++) {
+        if (listeners[i] !== listener) {
+            listeners[kept++] = listeners[i];
+        }
+    }
+    listeners.length = kept;
+}
+
+// Gives false if the event was cancelled. What listeners throw is reported, not thrown.
+export function dispatch(target, event) {
+    const state = eventState(event);
+    state.dispatching = true;
+    state.target = target;
+    const listeners = targetListeners(target);
+    if (listeners !== undefined && !state.stopped) {
+        state.currentTarget = target;
+        state.phase = 2;
+        const copy = newList();
+        for (let i = 0; i < listeners.length; i++) {
+            if (listeners[i].type === state.type) {
+                copy[copy.length] = listeners[i];
+            }
+        }
+        // Capturing listeners come first, also at the target.
+        callAll(copy, target, event, state, true);
+        if (!state.stopped) {
+            callAll(copy, target, event, state, false);
+        }
+    }
+    state.phase = 0;
+    state.currentTarget = null;
+    state.dispatching = false;
+    state.stopped = false;
+    state.stoppedImmediately = false;
+    return !state.canceled;
+}
+
+function callAll(listeners, target, event, state, capture) {
+    for (let i = 0; i < listeners.length; i++) {
+        const listener = listeners[i];
+        if (listener.removed || listener.capture !== capture) {
+            continue;
+        }
+        if (listener.once) {
+            remove(targetListeners(target), listener);
+        }
+        state.passive = listener.passive;
+        try {
+            invoke(listener, target, event, state);
+        } catch (error) {
+            hooks.reportException(error);
+        }
+        state.passive = false;
+        if (state.stoppedImmediately) {
+            return;
+        }
+    }
+}
+
+function invoke(listener, target, event, state) {
+    const { callback } = listener;
+    if (listener.isHandler) {
+        if (FunctionPrototypeCall(callback, target, event) === false) {
+            state.canceled = state.cancelable || state.canceled;
+        }
+    } else if (typeof callback === "function") {
+        FunctionPrototypeCall(callback, target, event);
+    } else {
+        const { handleEvent } = callback;
+        if (typeof handleEvent !== "function") {
+            throw new TypeError("The event listener's handleEvent is not a function.");
+        }
+        FunctionPrototypeCall(handleEvent, callback, event);
+    }
+}
+
+// Defines an event handler attribute, such as onabort for "abort".
+export function defineHandler(prototype, type, check) {
+    const accessor = {
+        get [`on${type}`]() {
+            const listeners = check(this);
+            for (let i = 0; listeners !== undefined && i < listeners.length; i++) {
+                if (listeners[i].isHandler && listeners[i].type === type) {
+                    return listeners[i].callback;
+                }
+            }
+            return null;
+        },
+        set [`on${type}`](value) {
+            check(this);
+            setHandlerOf(this, type, typeof value === "function" ? value : null);
+        },
+    };
+    const descriptor = Object.getOwnPropertyDescriptor(accessor, `on${type}`);
+    descriptor.enumerable = true;
+    ObjectDefineProperty(prototype, `on${type}`, descriptor);
+}

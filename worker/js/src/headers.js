@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Headers (Fetch standard). A header list is flat, [name, value, …], names in lower case. The
+// guards "request" and "request-no-cors" forbid nothing here: a server has no origin to protect.
+import {
+    ArrayPrototypeSort, ObjectDefineProperty,
+    StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError,
+    Uint8Array, isObject, newList,
+} from "./primordials.js";
+import {
+    defineInterface, defineIterable, forEachOf, forEachOwn, iteratorMethod, requireArguments,
+    toByteString,
+} from "./webidl.js";
+
+const internal = Symbol("internal");
+
+// 0: no token character, 1: token character, 2: upper case letter
+const tokens = new Uint8Array(256);
+for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
+    tokens[StringPrototypeCharCodeAt(char, 0)] = 1;
+}
+for (let i = 65; i <= 90; i++) {
+    tokens[i] = 2;
+}
+
+export function isToken(string) {
+    for (let i = 0; i < string.length; i++) {
+        const code = StringPrototypeCharCodeAt(string, i);
+        if (code > 255 || tokens[code] === 0) {
+            return false;
+        }
+    }
+    return string.length > 0;
+}
+
+// In lower case. Throws TypeError if it is not a header name.
+function normalizeName(name) {
+    let isUpper = false;
+    for (let i = 0; i < name.length; i++) {
+        const kind = tokens[StringPrototypeCharCodeAt(name, i)];
+        if (kind === 0) {
+            throw new TypeError(`Headers: '${name}' is not a valid header name.`);
+        }
+        isUpper ||= kind === 2;
+    }
+    if (name.length === 0) {
+        throw new TypeError("Headers: the header name is empty.");
+    }
+    return isUpper ? StringPrototypeToLowerCase(name) : name;
+}
+
+const isSpace = (code) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
+
+function normalizeValue(value) {
+    let start = 0;
+    let end = value.length;
+    while (start < end && isSpace(StringPrototypeCharCodeAt(value, start))) {
+        start++;
+    }
+    while (end > start && isSpace(StringPrototypeCharCodeAt(value, end - 1))) {
+        end--;
+    }
+    for (let i = start; i < end; i++) {
+        const code = StringPrototypeCharCodeAt(value, i);
+        if (code === 0 || code === 0x0a || code === 0x0d) {
+            throw new TypeError("Headers: the header value has a NUL, CR or LF in it.");
+        }
+    }
+    return end - start === value.length ? value : StringPrototypeSlice(value, start, end);
+}
+
+// Appends without a look at any guard.
+export function listAppend(list, name, value) {
+    list[list.length] = name;
+    list[list.length] = value;
+}
+
+export function listHas(list, name) {
+    for (let i = 0; i < list.length; i += 2) {
+        if (list[i] === name) {
+            return true;
+        }
+    }
+    return false;
+}
+
+export function listGet(list, name) {
+    let found = null;
+    for (let i = 0; i < list.length; i += 2) {
+        if (list[i] === name) {
+            found = found === null ? list[i + 1] : `${found}, ${list[i + 1]}`;
+        }
+    }
+    return found;
+}
+
+function listSet(list, name, value) {
+    let isSet = false;
+    let kept = 0;
+    for (let i = 0; i < list.length; i += 2) {
+        if (list[i] !== name) {
+            list[kept] = list[i];
+            list[kept + 1] = list[i + 1];
+            kept += 2;
+        } else if (!isSet) {
+            isSet = true;
+            list[kept] = name;
+            list[kept + 1] = value;
+            kept += 2;
+        }
+    }
+    list.length = kept;
+    if (!isSet) {
+        listAppend(list, name, value);
+    }
+}
+
+function listDelete(list, name) {
+    let kept = 0;
+    for (let i = 0; i < list.length; i += 2) {
+        if (list[i] !== name) {
+            list[kept] = list[i];
+            list[kept + 1] = list[i + 1];
+            kept += 2;
+        }
+    }
+    list.length = kept;
+}
+
+export function copyList(list) {
+    const copy = newList();
+    for (let i = 0; i < list.length; i++) {
+        copy[i] = list[i];
+    }
+    return copy;
+}
+
+// From the wire: names may be in any case.
+export function listFromWire(flat) {
+    const list = newList();
+    for (let i = 0; i < flat.length; i += 2) {
+        list[i] = StringPrototypeToLowerCase(flat[i]);
+        list[i + 1] = flat[i + 1];
+    }
+    return list;
+}
+
+function appendChecked(list, name, value) {
+    name = toByteString(name, "Headers");
+    value = toByteString(value, "Headers");
+    value = normalizeValue(value);
+    listAppend(list, normalizeName(name), value);
+}
+
+// HeadersInit to the end of list.
+export function fillList(list, init) {
+    if (!isObject(init)) {
+        throw new TypeError("Headers: the init value is not an object or a sequence of pairs.");
+    }
+    const method = iteratorMethod(init);
+    if (method === undefined) {
+        // Web IDL converts all of a record before any of it is used.
+        const pairs = newList();
+        forEachOwn(init, (name, value) => {
+            listAppend(pairs, toByteString(name, "Headers"), toByteString(value, "Headers"));
+        });
+        for (let i = 0; i < pairs.length; i += 2) {
+            appendChecked(list, pairs[i], pairs[i + 1]);
+        }
+        return;
+    }
+    if (method === entries && isHeaders(init)) {
+        const source = headersList(init);
+        for (let i = 0; i < source.length; i++) {
+            list[list.length] = source[i];
+        }
+        return;
+    }
+    const pairs = newList();
+    forEachOf(init, method, (pair) => {
+        if (!isObject(pair) || iteratorMethod(pair) === undefined) {
+            throw new TypeError("Headers: an item of the init sequence is not a sequence.");
+        }
+        const items = newList();
+        forEachOf(pair, iteratorMethod(pair), (item) => {
+            items[items.length] = toByteString(item, "Headers");
+        });
+        pairs[pairs.length] = items;
+    });
+    for (let i = 0; i < pairs.length; i++) {
+        if (pairs[i].length !== 2) {
+            throw new TypeError("Headers: an item of the init sequence has not two parts.");
+        }
+        appendChecked(list, pairs[i][0], pairs[i][1]);
+    }
+}
+
+export let isHeaders;
+export let headersList;
+let sortedPairs;
+
+export class Headers {
+    #list;
+    #immutable = false;
+    #sorted; // what iteration gives; undefined after each change
+
+    constructor(init = undefined) {
+        if (init === internal) {
+            this.#list = arguments[1];
+            this.#immutable = arguments[2];
+            return;
+        }
+        this.#list = newList();
+        if (init !== undefined) {
+            fillList(this.#list, init);
+        }
+    }
+
+    append(name, value) {
+        const list = this.#list;
+        requireArguments(arguments.length, 2, "Headers.append");
+        name = toByteString(name, "Headers.append");
+        value = normalizeValue(toByteString(value, "Headers.append"));
+        name = normalizeName(name);
+        this.#change();
+        listAppend(list, name, value);
+    }
+
+    delete(name) {
+        const list = this.#list;
+        requireArguments(arguments.length, 1, "Headers.delete");
+        name = normalizeName(toByteString(name, "Headers.delete"));
+        this.#change();
+        listDelete(list, name);
+    }
+
+    get(name) {
+        const list = this.#list;
+        requireArguments(arguments.length, 1, "Headers.get");
+        return listGet(list, normalizeName(toByteString(name, "Headers.get")));
+    }
+
+    getSetCookie() {
+        const list = this.#list;
+        const cookies = [];
+        for (let i = 0; i < list.length; i += 2) {
+            if (list[i] === "set-cookie") {
+                ObjectDefineProperty(cookies, cookies.length, {
+                    __proto__: null, value: list[i + 1],
+                    writable: true, enumerable: true, configurable: true,
+                });
+            }
+        }
+        return cookies;
+    }
+
+    has(name) {
+        const list = this.#list;
+        requireArguments(arguments.length, 1, "Headers.has");
+        return listHas(list, normalizeName(toByteString(name, "Headers.has")));
+    }
+
+    set(name, value) {
+        const list = this.#list;
+        requireArguments(arguments.length, 2, "Headers.set");
+        name = toByteString(name, "Headers.set");
+        value = normalizeValue(toByteString(value, "Headers.set"));
+        name = normalizeName(name);
+        this.#change();
+        listSet(list, name, value);
+    }
+
+    #change() {
+        if (this.#immutable) {
+            throw new TypeError("Headers: these headers are immutable.");
+        }
+        this.#sorted = undefined;
+    }
+
+    static {
+        isHeaders = (value) => isObject(value) && #list in value;
+        headersList = (headers) => headers.#list;
+        sortedPairs = (headers) => headers.#sorted ??= sortAndCombine(headers.#list);
+    }
+}
+
+function sortAndCombine(list) {
+    const names = newList();
+    for (let i = 0; i < list.length; i += 2) {
+        let isNew = true;
+        for (let j = 0; j < names.length && isNew; j++) {
+            isNew = names[j] !== list[i];
+        }
+        if (isNew) {
+            names[names.length] = list[i];
+        }
+    }
+    ArrayPrototypeSort(names, (a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    const pairs = newList();
+    for (let i = 0; i < names.length; i++) {
+        if (names[i] === "set-cookie") {
+            for (let j = 0; j < list.length; j += 2) {
+                if (list[j] === "set-cookie") {
+                    pairs[pairs.length] = ["set-cookie", list[j + 1]];
+                }
+            }
+        } else {
+            pairs[pairs.length] = [names[i], listGet(list, names[i])];
+        }
+    }
+    return pairs;
+}
+
+defineIterable(Headers, "Headers", (headers) => sortedPairs(headers));
+defineInterface(Headers, "Headers");
+const { entries } = Headers.prototype;
+
+// A Headers over list itself, which the caller must not change any more.
+export function wrapList(list, immutable) {
+    return new Headers(internal, list, immutable);
+}

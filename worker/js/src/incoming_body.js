@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The request body on its way in. At most the credit window (256 KiB) lies here: the supervisor
+// sends more only as consumeBody tells of what was read.
+import { consumeBody } from "./native.js";
+import { Promise, newList } from "./primordials.js";
+import { concat } from "./body.js";
+import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
+
+export class IncomingBody {
+    #call;
+    #chunks = newList();
+    #size = 0; // bytes in #chunks
+    #ended;
+    #failed = false;
+    #error;
+    #discarding = false;
+    #controller; // of the stream, if there is one
+    #pulling = false; // the stream waits for a chunk
+    #collector; // {resolve, reject}: collect() waits for the end
+
+    constructor(call, first, ended) {
+        this.#call = call;
+        this.#ended = ended;
+        if (first !== undefined && first.length > 0) {
+            this.#chunks[0] = first;
+            this.#size = first.length;
+        }
+    }
+
+    push(data, end) {
+        if (this.#failed || this.#ended) {
+            return;
+        }
+        this.#ended = end;
+        if (data !== undefined && data.length > 0) {
+            if (this.#discarding) {
+                this.#consumed(data.length);
+            } else {
+                this.#chunks[this.#chunks.length] = data;
+                this.#size += data.length;
+                if (this.#collector !== undefined) {
+                    this.#consumed(data.length);
+                }
+            }
+        }
+        if (this.#collector !== undefined && end) {
+            this.#collector.resolve(this.#take());
+        } else if (this.#pulling) {
+            this.#pull();
+        }
+    }
+
+    fail(error) {
+        if (this.#failed || this.#ended && this.#controller === undefined) {
+            return;
+        }
+        this.#failed = true;
+        this.#error = error;
+        this.#chunks = newList();
+        if (this.#collector !== undefined) {
+            this.#collector.reject(error);
+        } else if (this.#controller !== undefined) {
+            errorBytes(this.#controller, error);
+        }
+    }
+
+    // The whole body, at once or a promise of it.
+    collect() {
+        if (this.#failed) {
+            throw this.#error;
+        }
+        if (this.#ended) {
+            return this.#take();
+        }
+        this.#consumed(this.#size);
+        return new Promise((resolve, reject) => {
+            this.#collector = { __proto__: null, resolve, reject };
+        });
+    }
+
+    toStream() {
+        return new ReadableStream({
+            __proto__: null,
+            type: "bytes",
+            start: (controller) => {
+                this.#controller = controller;
+                if (this.#failed) {
+                    errorBytes(controller, this.#error);
+                }
+            },
+            pull: () => {
+                this.#pulling = true;
+                this.#pull();
+            },
+            cancel: () => {
+                this.#discarding = true;
+                this.#consumed(this.#size);
+                this.#chunks = newList();
+                this.#size = 0;
+            },
+        }, { __proto__: null, highWaterMark: 0 });
+    }
+
+    #pull() {
+        if (this.#discarding || this.#failed) {
+            return;
+        }
+        if (this.#size > 0) {
+            const chunk = this.#chunks.length === 1 ? this.#chunks[0] : concat(this.#chunks, this.#size);
+            this.#chunks = newList();
+            this.#size = 0;
+            this.#pulling = false;
+            const { length } = chunk;
+            enqueueBytes(this.#controller, chunk);
+            this.#consumed(length);
+        } else if (this.#ended) {
+            this.#pulling = false;
+            closeBytes(this.#controller);
+        }
+    }
+
+    #take() {
+        const chunks = this.#chunks;
+        const whole = chunks.length === 1 ? chunks[0] : concat(chunks, this.#size);
+        this.#chunks = newList();
+        this.#size = 0;
+        return whole;
+    }
+
+    // After the end there is no more to ask for.
+    #consumed(size) {
+        if (size > 0 && !this.#ended && !this.#call.gone) {
+            consumeBody(this.#call.id, size);
+        }
+    }
+}

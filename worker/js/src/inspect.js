@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Values as text for logs, as Node's util.inspect shows them. Nothing here throws, whatever a
+// tenant's getters, proxies and toString functions do.
+import {
+    ArrayIsArray, StringPrototypeSlice, SymbolPrototypeToString, isObject,
+} from "./primordials.js";
+
+export const MAX_TEXT = 8192;
+
+let library;
+
+// Loaded at first use: its code stays out of the snapshot's heap until a tenant logs an object.
+export function inspectLibrary() {
+    return library ??= require("node-inspect-extracted");
+}
+
+export function cut(text) {
+    return text.length > MAX_TEXT ? StringPrototypeSlice(text, 0, MAX_TEXT) + "…" : text;
+}
+
+export function inspect(value, options) {
+    switch (typeof value) {
+    case "string":
+        if (options === undefined) {
+            return value;
+        }
+        break;
+    case "symbol":
+        return SymbolPrototypeToString(value);
+    case "number":
+        return value === 0 && 1 / value < 0 ? "-0" : `${value}`;
+    case "bigint":
+        return `${value}n`;
+    case "boolean":
+    case "undefined":
+        return `${value}`;
+    }
+    if (value === null) {
+        return "null";
+    }
+    try {
+        return `${inspectLibrary().inspect(value, options)}`;
+    } catch {
+        return typeof value === "function" ? "[Function]" : "[object that cannot be shown]";
+    }
+}
+
+// An exception: its stack with causes, or the value itself.
+export function describeError(error) {
+    if (isObject(error)) {
+        try {
+            const { cause, errors, stack } = error;
+            if (typeof stack === "string" && stack !== "" && cause === undefined &&
+                !ArrayIsArray(errors)) {
+                return cut(stack);
+            }
+        } catch {
+            // A getter or proxy of the tenant: inspect copes with it.
+        }
+    }
+    return cut(inspect(error));
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Puts the Web APIs on the global object and hands the entry points to worker/v8. Evaluated once,
+// while the snapshot is made: no native may be called here but register.
+import { ObjectDefineProperty, ObjectKeys } from "./primordials.js";
+import { register } from "./native.js";
+import { AbortController, AbortSignal, isAborted, isAbortSignal, onAbort } from "./abort.js";
+import { base64Functions } from "./base64.js";
+import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
+import { console } from "./console.js";
+import { DOMException } from "./dom_exception.js";
+import { TextDecoder, TextEncoder } from "./encoding.js";
+import { CustomEvent, ErrorEvent, Event, PromiseRejectionEvent } from "./event.js";
+import { EventTarget, setEventTargetHooks } from "./event_target.js";
+import {
+    Navigator, Performance, globalFunctions, navigator, performance,
+} from "./globals.js";
+import { Headers } from "./headers.js";
+import { onRejection, reportException } from "./report.js";
+import { Request } from "./request.js";
+import { Response } from "./response.js";
+import { streamInterfaces } from "./streams.js";
+import { timerFunctions } from "./timers.js";
+import { URL, URLSearchParams } from "./url.js";
+
+function define(values, enumerable) {
+    const names = ObjectKeys(values);
+    for (let i = 0; i < names.length; i++) {
+        ObjectDefineProperty(globalThis, names[i], {
+            __proto__: null, value: values[names[i]],
+            writable: true, enumerable, configurable: true,
+        });
+    }
+}
+
+setEventTargetHooks({ __proto__: null, reportException, isAbortSignal, isAborted, onAbort });
+
+define({
+    AbortController, AbortSignal, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,
+    Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response, TextDecoder,
+    TextEncoder, URL, URLSearchParams, console,
+}, false);
+define(streamInterfaces, false);
+define({ navigator, performance, self: globalThis }, true);
+define(base64Functions, true);
+define(globalFunctions, true);
+define(timerFunctions, true);
+
+register({
+    boot, dispatch, forget, onBody, onCancel, onCredit, onRejection, onTimer,
+});

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes the natives of worker/v8 and removes them from the global object. They must not be called
+// while the snapshot is made, only from an entry.
+
+const native = globalThis.__skep;
+delete globalThis.__skep;
+
+export const {
+    clearTimer, consumeBody, done, isLatin1, log, now, register, respond, sendBody, setTimer,
+    structuredClone: nativeStructuredClone, utf8Decode, utf8Encode, utf8EncodeInto,
+} = native;

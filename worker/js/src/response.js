@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Response (Fetch standard). Its header list becomes a Headers object only if somebody looks.
+import {
+    JSONStringify, RangeError, StringPrototypeCharCodeAt, TypeError, isObject, newList,
+} from "./primordials.js";
+import {
+    alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody,
+} from "./body.js";
+import { copyList, fillList, listAppend, listHas, wrapList } from "./headers.js";
+import { parse, serialize } from "./url.js";
+import {
+    defineInterface, requireArguments, toByteString, toDictionary, toUSVString, toUnsignedShort,
+} from "./webidl.js";
+
+const internal = Symbol("internal");
+
+export const isNullBodyStatus = (status) =>
+    status === 101 || status === 103 || status === 204 || status === 205 || status === 304;
+
+export let isResponse;
+export let responseStatus;
+export let responseBody;
+// The header list to send: flat, not to be changed.
+export let responseList;
+
+const noHeaders = newList();
+const plainText = newList();
+listAppend(plainText, "content-type", "text/plain;charset=UTF-8");
+
+function isReasonPhrase(text) {
+    for (let i = 0; i < text.length; i++) {
+        const code = StringPrototypeCharCodeAt(text, i);
+        if (code < 0x20 && code !== 9 || code === 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+export class Response {
+    #status = 200;
+    #statusText = "";
+    #list = noHeaders; // shared until #headers wraps a copy of it
+    #headers;
+    #immutable = false;
+    #type = "default";
+    #url = "";
+    #redirected = false;
+    #body = null;
+
+    constructor(body = null, init = undefined) {
+        if (body === internal) {
+            return;
+        }
+        let extracted = null;
+        let type;
+        if (body !== null) {
+            extracted = extractBody(body);
+            type = extractedType;
+        }
+        this.#initialize(init, extracted, type);
+    }
+
+    #initialize(init, body, type) {
+        init = toDictionary(init, "Response");
+        if (init !== undefined) {
+            const { headers, status, statusText } = init;
+            let list;
+            if (headers !== undefined) {
+                list = newList();
+                fillList(list, headers);
+            }
+            const code = status === undefined ? 200 : toUnsignedShort(status);
+            const text = statusText === undefined ? "" :
+                toByteString(statusText, "Response: statusText");
+            if (code < 200 || code > 599) {
+                throw new RangeError(`Response: status ${code} is not in the range 200 to 599.`);
+            }
+            if (!isReasonPhrase(text)) {
+                throw new TypeError("Response: statusText has a character that may not be sent.");
+            }
+            this.#status = code;
+            this.#statusText = text;
+            if (list !== undefined && list.length > 0) {
+                this.#list = list;
+            }
+        }
+        if (body !== null) {
+            if (isNullBodyStatus(this.#status)) {
+                throw new TypeError(`Response: status ${this.#status} cannot have a body.`);
+            }
+            this.#body = body;
+            if (type !== undefined) {
+                if (this.#list === noHeaders) {
+                    if (type === plainText[1]) {
+                        this.#list = plainText;
+                    } else {
+                        this.#list = newList();
+                        listAppend(this.#list, "content-type", type);
+                    }
+                } else if (!listHas(this.#list, "content-type")) {
+                    listAppend(this.#list, "content-type", type);
+                }
+            }
+        }
+    }
+
+    static error() {
+        const response = new Response(internal);
+        response.#type = "error";
+        response.#status = 0;
+        response.#immutable = true;
+        return response;
+    }
+
+    static redirect(url, status = 302) {
+        requireArguments(arguments.length, 1, "Response.redirect");
+        url = toUSVString(url);
+        status = toUnsignedShort(status);
+        const record = parse(url);
+        if (record === null) {
+            throw new TypeError(`Response.redirect: '${url}' is not a valid URL.`);
+        }
+        if (status !== 301 && status !== 302 && status !== 303 && status !== 307 && status !== 308) {
+            throw new RangeError(`Response.redirect: ${status} is not a redirect status.`);
+        }
+        const response = new Response(internal);
+        response.#status = status;
+        response.#list = newList();
+        listAppend(response.#list, "location", serialize(record, false));
+        response.#immutable = true;
+        return response;
+    }
+
+    static json(data, init = undefined) {
+        requireArguments(arguments.length, 1, "Response.json");
+        const text = JSONStringify(data);
+        if (text === undefined) {
+            throw new TypeError("Response.json: the value cannot be written as JSON.");
+        }
+        const response = new Response(internal);
+        response.#initialize(init, extractBody(text), "application/json");
+        return response;
+    }
+
+    get type() {
+        return this.#type;
+    }
+    get url() {
+        return this.#url;
+    }
+    get redirected() {
+        return this.#redirected;
+    }
+    get status() {
+        return this.#status;
+    }
+    get ok() {
+        return this.#status >= 200 && this.#status <= 299;
+    }
+    get statusText() {
+        return this.#statusText;
+    }
+    get headers() {
+        return this.#headers ??= wrapList(this.#list = copyList(this.#list), this.#immutable);
+    }
+
+    clone() {
+        const body = this.#body;
+        if (body !== null && isUnusable(body)) {
+            throw alreadyUsed();
+        }
+        const copy = new Response(internal);
+        copy.#status = this.#status;
+        copy.#statusText = this.#statusText;
+        copy.#list = copyList(this.#list);
+        copy.#immutable = this.#immutable;
+        copy.#type = this.#type;
+        copy.#url = this.#url;
+        copy.#redirected = this.#redirected;
+        copy.#body = body === null ? null : cloneBody(body);
+        return copy;
+    }
+
+    static {
+        isResponse = (value) => isObject(value) && #status in value;
+        responseStatus = (response) => response.#status;
+        responseBody = (response) => response.#body;
+        responseList = (response) => response.#list;
+    }
+}
+mixInBody(Response, (response) => responseBody(response));
+defineInterface(Response, "Response");

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// setTimeout, setInterval and what clears them (HTML). A timer belongs to the request that started
+// it, and goes with it; the worker counts them and keeps the time.
+import { clearTimer, setTimer } from "./native.js";
+import {
+    ArrayPrototypeSlice, FunctionPrototypeApply, Map, MapPrototypeDelete, MapPrototypeForEach,
+    MapPrototypeGet, MapPrototypeSet, TypeError,
+} from "./primordials.js";
+import { current } from "./current.js";
+import { reportException } from "./report.js";
+import { requireArguments } from "./webidl.js";
+
+class Timer {
+    constructor(call, callback, args, repeat) {
+        this.call = call;
+        this.callback = callback;
+        this.args = args;
+        this.repeat = repeat;
+    }
+}
+
+let timers; // id to Timer, of all requests
+
+// Returns the id. args: undefined or a list of arguments for callback.
+export function startTimer(delay, repeat, callback, args) {
+    const id = setTimer(delay, repeat);
+    const timer = new Timer(current, callback, args, repeat);
+    MapPrototypeSet(timers ??= new Map(), id, timer);
+    if (current !== undefined) {
+        MapPrototypeSet(current.timers ??= new Map(), id, timer);
+    }
+    return id;
+}
+
+export function stopTimer(id) {
+    const timer = timers === undefined ? undefined : MapPrototypeGet(timers, id);
+    if (timer !== undefined) {
+        drop(id, timer);
+        clearTimer(id);
+    }
+}
+
+function drop(id, timer) {
+    MapPrototypeDelete(timers, id);
+    if (timer.call?.timers !== undefined) {
+        MapPrototypeDelete(timer.call.timers, id);
+    }
+}
+
+export function runTimer(id) {
+    const timer = timers === undefined ? undefined : MapPrototypeGet(timers, id);
+    if (timer === undefined) {
+        return;
+    }
+    if (!timer.repeat) {
+        drop(id, timer);
+    }
+    try {
+        if (timer.args === undefined) {
+            const { callback } = timer;
+            callback();
+        } else {
+            FunctionPrototypeApply(timer.callback, globalThis, timer.args);
+        }
+    } catch (error) {
+        reportException(error);
+    }
+}
+
+// The worker forgets the timers of a request by itself, so there is nothing to clear there.
+export function forgetTimers(call) {
+    if (call.timers !== undefined) {
+        MapPrototypeForEach(call.timers, (timer, id) => MapPrototypeDelete(timers, id));
+        call.timers = undefined;
+    }
+}
+
+function start(name, argumentList, repeat) {
+    requireArguments(argumentList.length, 1, name);
+    const callback = argumentList[0];
+    if (typeof callback !== "function") {
+        throw new TypeError(`${name}: parameter 1 is not a function; code as text is not supported.`);
+    }
+    const delay = argumentList[1] | 0; // Web IDL long
+    return startTimer(delay < 0 ? 0 : delay, repeat, callback, ArrayPrototypeSlice(argumentList, 2));
+}
+
+export const timerFunctions = {
+    setTimeout(handler) {
+        return start("setTimeout", arguments, false);
+    },
+    setInterval(handler) {
+        return start("setInterval", arguments, true);
+    },
+    clearTimeout() {
+        stopTimer(arguments[0] | 0);
+    },
+    clearInterval() {
+        stopTimer(arguments[0] | 0);
+    },
+};

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// URL and URLSearchParams, from whatwg-url (the URL standard's reference implementation).
+import { URL, URLSearchParams, parseURL, serializeURL } from "whatwg-url";
+import { uncurryThis } from "./primordials.js";
+
+export { URL, URLSearchParams };
+
+const searchParamsToString = uncurryThis(URLSearchParams.prototype.toString);
+const searchParamsSize = uncurryThis(
+    Object.getOwnPropertyDescriptor(URLSearchParams.prototype, "size").get);
+
+// The parsed record, or null.
+export function parse(string) {
+    return parseURL(string);
+}
+
+export function serialize(record, excludeFragment) {
+    return serializeURL(record, excludeFragment);
+}
+
+// undefined if value is no URLSearchParams
+export function searchParamsText(value) {
+    try {
+        searchParamsSize(value);
+    } catch {
+        return undefined;
+    }
+    return searchParamsToString(value);
+}

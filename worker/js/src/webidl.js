@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Web IDL for the interfaces written here: argument conversions, and the property attributes
+// that interface objects and their members have.
+import {
+    ArrayBufferIsView, ArrayIteratorPrototype, FunctionPrototypeCall, IteratorPrototype, MathTrunc,
+    NumberIsFinite, Object, ObjectCreate, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
+    ObjectGetOwnPropertyNames, ObjectSetPrototypeOf, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys,
+    String, StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
+    isArrayBuffer, isObject, newList, uncurryThis,
+} from "./primordials.js";
+import { isLatin1 } from "./native.js";
+
+export function requireArguments(count, needed, name) {
+    if (count < needed) {
+        throw new TypeError(`${name}: ${needed} argument${needed === 1 ? "" : "s"} required, ` +
+            `but only ${count} present.`);
+    }
+}
+
+export const illegalInvocation = () => new TypeError("Illegal invocation");
+
+export function toDOMString(value) {
+    return typeof value === "string" ? value : `${value}`;
+}
+
+export function toUSVString(value) {
+    return StringPrototypeToWellFormed(typeof value === "string" ? value : `${value}`);
+}
+
+export function toByteString(value, name) {
+    const string = typeof value === "string" ? value : `${value}`;
+    if (!isLatin1(string)) {
+        throw new TypeError(`${name}: cannot convert to ByteString: ` +
+            "a character has a value greater than 255.");
+    }
+    return string;
+}
+
+export function toUnsignedShort(value) {
+    return toInteger(value, 0x10000);
+}
+
+function toInteger(value, modulus) {
+    let number = MathTrunc(+value);
+    if (!NumberIsFinite(number)) {
+        return 0;
+    }
+    number %= modulus;
+    return number < 0 ? number + modulus : number + 0;
+}
+
+// [EnforceRange] unsigned long long
+export function toUnsignedLongLongEnforced(value, name) {
+    const number = MathTrunc(+value);
+    if (!NumberIsFinite(number) || number < 0 || number > 0x1fffffffffffff) {
+        throw new TypeError(`${name}: the value is outside the range of an unsigned long long.`);
+    }
+    return number + 0;
+}
+
+export function toDictionary(value, name) {
+    if (value === undefined || value === null) {
+        return undefined;
+    }
+    if (!isObject(value)) {
+        throw new TypeError(`${name}: cannot convert to dictionary.`);
+    }
+    return value;
+}
+
+export function isBufferSource(value) {
+    return ArrayBufferIsView(value) || isArrayBuffer(value);
+}
+
+// sequence<T>: calls each(item) for what the iterator method of value gives.
+export function forEachOf(value, method, each) {
+    const iterator = FunctionPrototypeCall(method, value);
+    if (!isObject(iterator)) {
+        throw new TypeError("The iterator is not an object.");
+    }
+    const { next } = iterator;
+    for (;;) {
+        const step = FunctionPrototypeCall(next, iterator);
+        if (!isObject(step)) {
+            throw new TypeError("The iterator's result is not an object.");
+        }
+        if (step.done) {
+            return;
+        }
+        each(step.value);
+    }
+}
+
+export function iteratorMethod(value) {
+    const method = value[SymbolIterator];
+    if (method === undefined || method === null) {
+        return undefined;
+    }
+    if (typeof method !== "function") {
+        throw new TypeError("The object's Symbol.iterator is not a function.");
+    }
+    return method;
+}
+
+// record<K, V>: calls each(key, value) for the own enumerable properties, keys as strings.
+export function forEachOwn(object, each) {
+    const keys = ReflectOwnKeys(object);
+    for (let i = 0; i < keys.length; i++) {
+        const descriptor = ReflectGetOwnPropertyDescriptor(object, keys[i]);
+        if (descriptor !== undefined && descriptor.enumerable) {
+            if (typeof keys[i] === "symbol") {
+                throw new TypeError("Cannot convert a Symbol to a string.");
+            }
+            each(keys[i], object[keys[i]]);
+        }
+    }
+}
+
+// Members of an interface are enumerable, its prototype has a class string and is not writable.
+export function defineInterface(constructor, name, constants) {
+    makeEnumerable(constructor);
+    makeEnumerable(constructor.prototype);
+    ObjectDefineProperty(constructor, "prototype", { __proto__: null, writable: false });
+    ObjectDefineProperty(constructor, "name", { __proto__: null, value: name, configurable: true });
+    ObjectDefineProperty(constructor.prototype, SymbolToStringTag,
+        { __proto__: null, value: name, configurable: true });
+    if (constants !== undefined) {
+        const names = ObjectGetOwnPropertyNames(constants);
+        for (let i = 0; i < names.length; i++) {
+            const descriptor = { __proto__: null, value: constants[names[i]], enumerable: true };
+            ObjectDefineProperty(constructor, names[i], descriptor);
+            ObjectDefineProperty(constructor.prototype, names[i], descriptor);
+        }
+    }
+}
+
+function makeEnumerable(object) {
+    const names = ObjectGetOwnPropertyNames(object);
+    for (let i = 0; i < names.length; i++) {
+        const name = names[i];
+        if (name === "constructor" || name === "prototype" || name === "name" || name === "length") {
+            continue;
+        }
+        const descriptor = ObjectGetOwnPropertyDescriptor(object, name);
+        if (descriptor.configurable) {
+            ObjectDefineProperty(object, name, { __proto__: null, enumerable: true });
+        }
+    }
+}
+
+// The pair iterators of an iterable<K, V> interface. pairsOf(object) gives the present list of
+// [key, value] and is asked again at each step, as the standard wants.
+export function defineIterable(constructor, name, pairsOf) {
+    class PairIterator {
+        #target;
+        #kind;
+        #index = 0;
+        constructor(target, kind) {
+            this.#target = target;
+            this.#kind = kind;
+        }
+        next() {
+            if (!isObject(this) || !(#target in this)) {
+                throw new TypeError(`next() called on a value that is no ${name} iterator`);
+            }
+            const pairs = pairsOf(this.#target);
+            if (this.#index >= pairs.length) {
+                return { value: undefined, done: true };
+            }
+            const pair = pairs[this.#index++];
+            const value = this.#kind === "keys" ? pair[0] :
+                this.#kind === "values" ? pair[1] : [pair[0], pair[1]];
+            return { value, done: false };
+        }
+    }
+    const iteratorPrototype = PairIterator.prototype;
+    ObjectSetPrototypeOf(iteratorPrototype, IteratorPrototype);
+    delete iteratorPrototype.constructor;
+    ObjectDefineProperty(iteratorPrototype, "next", { __proto__: null, enumerable: true });
+    ObjectDefineProperty(iteratorPrototype, SymbolToStringTag,
+        { __proto__: null, value: `${name} Iterator`, configurable: true });
+
+    const methods = {
+        entries() {
+            pairsOf(this);
+            return new PairIterator(this, "entries");
+        },
+        keys() {
+            pairsOf(this);
+            return new PairIterator(this, "keys");
+        },
+        values() {
+            pairsOf(this);
+            return new PairIterator(this, "values");
+        },
+        forEach(callback) {
+            pairsOf(this);
+            requireArguments(arguments.length, 1, `${name}.forEach`);
+            if (typeof callback !== "function") {
+                throw new TypeError(`${name}.forEach: parameter 1 is not a function.`);
+            }
+            const thisArgument = arguments[1];
+            for (let i = 0, pairs = pairsOf(this); i < pairs.length; i++, pairs = pairsOf(this)) {
+                FunctionPrototypeCall(callback, thisArgument, pairs[i][1], pairs[i][0], this);
+            }
+        },
+    };
+    const names = ObjectGetOwnPropertyNames(methods);
+    for (let i = 0; i < names.length; i++) {
+        ObjectDefineProperty(constructor.prototype, names[i], {
+            __proto__: null, value: methods[names[i]],
+            writable: true, enumerable: true, configurable: true,
+        });
+    }
+    ObjectDefineProperty(constructor.prototype, SymbolIterator, {
+        __proto__: null, value: methods.entries, writable: true, configurable: true,
+    });
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sentry: a thread that watches the main thread's CPU clock while JavaScript runs and
+ * stops the JavaScript at its budget. It shares nothing with the loop but atomics and one
+ * lock, which makes sure that a stop meant for one entry never hits the next.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/isolate.h"
+
+struct sentry;
+
+/* Starts the thread and returns once it runs (a thread that is still starting up when the
+ * filter lands would be killed by it). Call on the thread to be watched. 0 or -errno. */
+int sentry_start(struct sentry **ret_sentry);
+
+/* Arms the sentry for one entry into the isolate: after budget_ns of CPU time of the watched
+ * thread, isolate_terminate is called. Watched thread only; entries do not nest. */
+void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budget_ns);
+
+/* Ends the entry. *ret_cpu_ns: CPU time that it took. Returns true if the sentry has stopped it;
+ * then the caller calls isolate_cancel_terminate before the next entry. */
+bool sentry_leave(struct sentry *sentry, uint64_t *ret_cpu_ns);

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Entries into JavaScript: each enters the isolate, calls one function of the JS layer, runs the
+// microtasks, rejections and tasks that follow, and says how it ended.
+#include "worker/v8/internal.h"
+#include "worker/v8/platform.h"
+
+#include <algorithm>
+#include <cassert>
+
+const char *const entry_names[ENTRY_COUNT] = {
+    [ENTRY_BOOT] = "boot",
+    [ENTRY_DISPATCH] = "dispatch",
+    [ENTRY_ON_BODY] = "onBody",
+    [ENTRY_ON_CREDIT] = "onCredit",
+    [ENTRY_ON_TIMER] = "onTimer",
+    [ENTRY_ON_CANCEL] = "onCancel",
+    [ENTRY_FORGET] = "forget",
+    [ENTRY_ON_REJECTION] = "onRejection",
+};
+
+// Rejections without a handler that one entry may report; each keeps its promise alive.
+static constexpr size_t max_rejections = 256;
+static constexpr size_t max_headers = 256;
+// Header names come again with each request, and the JS layer looks them up in tables.
+static constexpr size_t intern_up_to_bytes = 40;
+
+// ---- one entry
+
+Entry::Entry(struct isolate *self)
+    : self_(self), isolate_scope_(self->v8), handle_scope_(self->v8),
+      context_(self->context.Get(self->v8)), context_scope_(context_), try_catch_(self->v8)
+{
+    assert(!self->in_entry);
+    self->in_entry = true;
+}
+
+Entry::~Entry()
+{
+    self_->in_entry = false;
+}
+
+bool Entry::is_terminated() const
+{
+    return try_catch_.HasTerminated() || self_->heap_limit_hit ||
+           self_->v8->IsExecutionTerminating();
+}
+
+bool Entry::call(enum entry which, int argc, v8::Local<v8::Value> argv[])
+{
+    v8::Local<v8::Function> function = self_->entries[which].Get(self_->v8);
+    v8::Local<v8::Value> result;
+    if (function->Call(context_, v8::Undefined(self_->v8), argc, argv).ToLocal(&result))
+        return true;
+    threw_ = true;
+    if (!is_terminated())
+        self_->error = error_text(self_->v8, context_, try_catch_);
+    return false;
+}
+
+bool Entry::run_rejections()
+{
+    if (self_->rejections.empty())
+        return false;
+    std::vector<Rejection> now = std::move(self_->rejections);
+    self_->rejections.clear();
+    for (Rejection &rejection : now) {
+        if (is_terminated())
+            return true;
+        v8::HandleScope scope(self_->v8);
+        v8::Local<v8::Value> argv[] = {rejection.promise.Get(self_->v8),
+                                       rejection.reason.Get(self_->v8),
+                                       v8::Boolean::New(self_->v8, rejection.handled)};
+        (void)call(ENTRY_ON_REJECTION, 3, argv);
+    }
+    return true;
+}
+
+// Until nothing is left that could run now. A terminate ends it: by V8 if JavaScript runs, else by
+// the flag, because V8's own tasks do not look.
+void Entry::run_pending()
+{
+    for (bool more = true; more && !is_terminated();) {
+        self_->v8->PerformMicrotaskCheckpoint();
+        if (is_terminated() || self_->terminate_requested.load(std::memory_order_relaxed))
+            break;
+        more = run_rejections();
+        if (!is_terminated() && platform_pump(self_->v8))
+            more = true;
+    }
+}
+
+enum isolate_result Entry::finish()
+{
+    run_pending();
+    if (self_->load_state == ISOLATE_LOADING && !self_->evaluation.IsEmpty() && !is_terminated()) {
+        modules_poll(self_, this);
+        run_pending();
+    }
+    if (self_->heap_limit_hit)
+        return ISOLATE_HEAP_LIMIT;
+    if (is_terminated() || self_->terminate_requested.load(std::memory_order_relaxed)) {
+        self_->rejections.clear();
+        return ISOLATE_TERMINATED;
+    }
+    // Live memory only: what is garbage now was within the limit, which the allocator keeps.
+    if (self_->allocator->used() > self_->allocator->limit())
+        return ISOLATE_EXTERNAL_LIMIT;
+    return threw_ || self_->load_state == ISOLATE_LOAD_FAILED ? ISOLATE_EXCEPTION : ISOLATE_OK;
+}
+
+void entries_on_rejection(v8::PromiseRejectMessage message)
+{
+    v8::Local<v8::Promise> promise = message.GetPromise();
+    v8::Isolate *v8 = promise->GetIsolate();
+    struct isolate *self = isolate_from(v8);
+    std::vector<Rejection> &all = self->rejections;
+    const v8::PromiseRejectEvent event = message.GetEvent();
+    if (event != v8::kPromiseRejectWithNoHandler && event != v8::kPromiseHandlerAddedAfterReject)
+        return;
+
+    const bool handled = event == v8::kPromiseHandlerAddedAfterReject;
+    if (handled) {
+        // Most get their handler at once; the newest is the likeliest.
+        auto it = std::find_if(all.rbegin(), all.rend(), [&](const Rejection &rejection) {
+            return !rejection.handled && rejection.promise == promise;
+        });
+        if (it != all.rend()) {
+            all.erase(std::next(it).base());
+            return;
+        }
+    }
+    if (all.size() >= max_rejections)
+        return;
+    v8::Local<v8::Value> reason = message.GetValue();
+    if (reason.IsEmpty())
+        reason = v8::Undefined(v8);
+    all.push_back({v8::Global<v8::Promise>(v8, promise), v8::Global<v8::Value>(v8, reason),
+                   handled});
+}
+
+// ---- the entries of isolate.h
+
+static v8::Local<v8::Value> number(v8::Isolate *v8, uint64_t value)
+{
+    return v8::Number::New(v8, static_cast<double>(value));
+}
+
+// Undefined for no bytes; empty if there is no memory for them.
+static v8::MaybeLocal<v8::Value> body_value(v8::Isolate *v8, struct isolate_bytes body)
+{
+    if (body.size == 0)
+        return v8::Undefined(v8).As<v8::Value>();
+    v8::Local<v8::Uint8Array> array;
+    if (!bytes_new(v8, body.data, body.size).ToLocal(&array))
+        return {};
+    return array.As<v8::Value>();
+}
+
+static v8::MaybeLocal<v8::Value> headers_value(v8::Isolate *v8,
+                                               const struct isolate_header *headers, size_t n)
+{
+    if (n > max_headers)
+        n = max_headers;
+    v8::LocalVector<v8::Value> flat(v8, 2 * n);
+    for (size_t i = 0; i < n; i++) {
+        const v8::NewStringType type = headers[i].name.size <= intern_up_to_bytes
+                                           ? v8::NewStringType::kInternalized
+                                           : v8::NewStringType::kNormal;
+        v8::Local<v8::String> name;
+        v8::Local<v8::String> value;
+        if (!text_from_latin1(v8, headers[i].name, type).ToLocal(&name) ||
+            !text_from_latin1(v8, headers[i].value).ToLocal(&value))
+            return {};
+        flat[2 * i] = name;
+        flat[2 * i + 1] = value;
+    }
+    return v8::Array::New(v8, flat.data(), flat.size()).As<v8::Value>();
+}
+
+enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_request *request)
+{
+    Entry entry(self);
+    v8::Local<v8::String> method;
+    v8::Local<v8::String> url;
+    v8::Local<v8::Value> headers;
+    v8::Local<v8::Value> body;
+    if (!text_from_latin1(self->v8, request->method, v8::NewStringType::kInternalized)
+             .ToLocal(&method) ||
+        !text_decode(self->v8, request->url.data, request->url.size).ToLocal(&url) ||
+        !headers_value(self->v8, request->headers, request->n_headers).ToLocal(&headers) ||
+        !body_value(self->v8, request->body).ToLocal(&body))
+        return ISOLATE_EXTERNAL_LIMIT;
+    v8::Local<v8::Value> argv[] = {number(self->v8, request->id),
+                                   method,
+                                   url,
+                                   headers,
+                                   body,
+                                   v8::Boolean::New(self->v8, request->end),
+                                   v8::Boolean::New(self->v8, request->has_body)};
+    (void)entry.call(ENTRY_DISPATCH, 7, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_body(struct isolate *self, uint64_t request,
+                                    struct isolate_bytes data, bool end)
+{
+    Entry entry(self);
+    v8::Local<v8::Value> body;
+    if (!body_value(self->v8, data).ToLocal(&body))
+        return ISOLATE_EXTERNAL_LIMIT;
+    v8::Local<v8::Value> argv[] = {number(self->v8, request), body,
+                                   v8::Boolean::New(self->v8, end)};
+    (void)entry.call(ENTRY_ON_BODY, 3, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_credit(struct isolate *self, uint64_t request, uint64_t credit)
+{
+    Entry entry(self);
+    v8::Local<v8::Value> argv[] = {number(self->v8, request), number(self->v8, credit)};
+    (void)entry.call(ENTRY_ON_CREDIT, 2, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_timer(struct isolate *self, uint64_t request, int64_t timer)
+{
+    Entry entry(self);
+    v8::Local<v8::Value> argv[] = {number(self->v8, request),
+                                   number(self->v8, static_cast<uint64_t>(timer))};
+    (void)entry.call(ENTRY_ON_TIMER, 2, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_cancel(struct isolate *self, uint64_t request, const char *reason)
+{
+    Entry entry(self);
+    v8::Local<v8::String> text;
+    if (!v8::String::NewFromUtf8(self->v8, reason ? reason : "").ToLocal(&text))
+        text = v8::String::Empty(self->v8);
+    v8::Local<v8::Value> argv[] = {number(self->v8, request), text};
+    (void)entry.call(ENTRY_ON_CANCEL, 2, argv);
+    return entry.finish();
+}
+
+void isolate_forget(struct isolate *self, uint64_t request)
+{
+    // No finish(): microtasks would run the tenant's code outside the sentry's watch.
+    Entry entry(self);
+    v8::Local<v8::Value> argv[] = {number(self->v8, request)};
+    (void)entry.call(ENTRY_FORGET, 1, argv);
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the files of worker/v8 share: struct isolate and the functions between them. Any MaybeLocal
+// may come back empty, because a terminate can land anywhere: every result is checked.
+// Main thread only, but for isolate_terminate.
+#pragma once
+
+#include "worker/isolate.h"
+#include "worker/v8/allocator.h"
+
+#include <v8.h>
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+// The functions that the JS layer registers; the names are in entries.cc.
+enum entry {
+    ENTRY_BOOT,
+    ENTRY_DISPATCH,
+    ENTRY_ON_BODY,
+    ENTRY_ON_CREDIT,
+    ENTRY_ON_TIMER,
+    ENTRY_ON_CANCEL,
+    ENTRY_FORGET,
+    ENTRY_ON_REJECTION,
+    ENTRY_COUNT,
+};
+extern const char *const entry_names[ENTRY_COUNT];
+
+enum class FileKind { script, json, wasm, text };
+
+struct File {
+    std::string path;
+    std::string source;
+    FileKind kind = FileKind::text;
+    v8::Global<v8::Module> module; // empty until it is first imported
+};
+
+// An import() that waits for its turn: a module must not be evaluated inside another evaluation.
+struct DynamicImport {
+    v8::Global<v8::Promise::Resolver> resolver;
+    std::string referrer;
+    std::string specifier;
+    std::string type; // import attribute, or empty
+};
+
+struct Rejection {
+    v8::Global<v8::Promise> promise;
+    v8::Global<v8::Value> reason;
+    bool handled;
+};
+
+struct isolate {
+    v8::Isolate *v8 = nullptr;
+    v8::Global<v8::Context> context;
+    v8::Global<v8::Function> entries[ENTRY_COUNT];
+
+    const struct isolate_host *ops = nullptr;
+    void *host = nullptr; // borrowed: from the caller of isolate_new
+    std::string tenant;
+    std::shared_ptr<Allocator> allocator;
+
+    bool in_entry = false;
+    bool heap_limit_hit = false;
+    std::atomic<bool> terminate_requested{false};
+
+    std::map<std::string, File, std::less<>> files;
+    std::unordered_multimap<int, File *> files_by_module; // key: identity hash
+    std::vector<std::pair<std::string, std::string>> env;
+    std::deque<DynamicImport> imports;
+    v8::Global<v8::Module> main;
+    v8::Global<v8::Promise> evaluation;
+    enum isolate_load load_state = ISOLATE_LOADING;
+
+    std::vector<Rejection> rejections;
+    std::string error;
+    v8::Global<v8::Object> registered; // skep-mksnapshot only: what __skep.register got
+
+    // Reused by the natives from call to call.
+    std::vector<uint8_t> scratch;
+    std::vector<struct isolate_header> headers;
+};
+
+static inline struct isolate *isolate_from(v8::Isolate *v8)
+{
+    return static_cast<struct isolate *>(v8->GetData(0));
+}
+
+// ---- entries.cc
+
+// Enters isolate and context, and puts a TryCatch around what runs. finish() runs the microtasks
+// and says how the entry ended.
+class Entry
+{
+  public:
+    explicit Entry(struct isolate *self);
+    ~Entry();
+    Entry(const Entry &) = delete;
+    void operator=(const Entry &) = delete;
+
+    v8::Local<v8::Context> context() const { return context_; }
+    v8::TryCatch &try_catch() { return try_catch_; }
+    // Calls one of the JS layer's functions; false if it threw or was terminated.
+    bool call(enum entry which, int argc, v8::Local<v8::Value> argv[]);
+    enum isolate_result finish();
+    bool is_terminated() const;
+
+  private:
+    void run_pending();
+    bool run_rejections();
+
+    struct isolate *self_;
+    v8::Isolate::Scope isolate_scope_;
+    v8::HandleScope handle_scope_;
+    v8::Local<v8::Context> context_;
+    v8::Context::Scope context_scope_;
+    v8::TryCatch try_catch_;
+    bool threw_ = false;
+};
+
+void entries_on_rejection(v8::PromiseRejectMessage message);
+
+// ---- modules.cc
+
+void modules_install(v8::Isolate *v8);
+// Looks at the evaluation promise. Calls boot when it is fulfilled.
+void modules_poll(struct isolate *self, Entry *entry);
+
+// ---- errors.cc
+
+std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context,
+                       v8::Local<v8::Value> exception, v8::Local<v8::Message> message);
+// Of what the TryCatch holds.
+std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context, v8::TryCatch &try_catch);
+std::string to_std_string(v8::Isolate *v8, v8::Local<v8::Value> value);
+
+// ---- text.cc
+
+// A string of UTF-8 bytes; bad sequences become U+FFFD. Empty with a pending exception if it
+// does not fit the heap.
+v8::MaybeLocal<v8::String> text_decode(v8::Isolate *v8, const uint8_t *data, size_t size);
+v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_bytes bytes,
+                                            v8::NewStringType type = v8::NewStringType::kNormal);
+bool text_is_ascii(const uint8_t *data, size_t size);
+bool text_is_utf8(const uint8_t *data, size_t size);
+// Appends the string as UTF-8; lone surrogates become U+FFFD.
+void text_append_utf8(v8::Isolate *v8, v8::Local<v8::String> string, std::vector<uint8_t> *out);
+size_t text_utf8_length(v8::Isolate *v8, v8::Local<v8::String> string);
+
+// A copy of the bytes. Empty, with a RangeError pending, over the tenant's external memory.
+v8::MaybeLocal<v8::Uint8Array> bytes_new(v8::Isolate *v8, const uint8_t *data, size_t size);
+v8::Local<v8::String> literal(v8::Isolate *v8, const char *text);
+
+// ---- snapshot.cc
+
+// Ends with 0. The same in skep-mksnapshot and in the worker, in order and number.
+const intptr_t *snapshot_references();

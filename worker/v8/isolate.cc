@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Birth, death and limits of an isolate. Worker process; main thread, but for isolate_terminate.
+#include "worker/v8/internal.h"
+#include "worker/v8/platform.h"
+#include "worker/v8/snapshot.h"
+
+#include <cassert>
+#include <cerrno>
+#include <new>
+
+static constexpr size_t mib = 1024 * 1024;
+// Room for V8 to unwind in, once the heap limit was met. More would only let a builtin that never
+// looks at the terminate flag take more.
+static constexpr size_t heap_slack_bytes = 8 * mib;
+static constexpr size_t max_young_bytes = 24 * mib;
+
+static std::atomic<size_t> n_isolates{0};
+
+static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
+{
+    struct isolate *self = static_cast<struct isolate *>(data);
+    (void)initial_limit;
+    if (self->heap_limit_hit)
+        return limit;
+    self->heap_limit_hit = true;
+    self->v8->TerminateExecution();
+    return limit + heap_slack_bytes;
+}
+
+static void set_limits(v8::ResourceConstraints *constraints, size_t heap_bytes)
+{
+    // The young generation is part of the budget: three semi-spaces' worth.
+    const size_t young = std::min(max_young_bytes, heap_bytes / 4);
+    constraints->set_max_young_generation_size_in_bytes(young);
+    constraints->set_max_old_generation_size_in_bytes(heap_bytes - young);
+}
+
+// Takes the entries out of the snapshot's context. Empty if something is missing.
+static v8::MaybeLocal<v8::Context> open_context(struct isolate *self)
+{
+    v8::EscapableHandleScope scope(self->v8);
+    v8::Local<v8::Context> context = v8::Context::New(self->v8);
+    if (context.IsEmpty())
+        return {};
+    for (size_t i = 0; i < ENTRY_COUNT; i++) {
+        v8::Local<v8::Function> function;
+        if (!context->GetDataFromSnapshotOnce<v8::Function>(i).ToLocal(&function))
+            return {};
+        self->entries[i].Reset(self->v8, function);
+    }
+    context->AllowCodeGenerationFromStrings(false);
+    context->SetErrorMessageForCodeGenerationFromStrings(
+        literal(self->v8, "eval and new Function are not allowed here"));
+    return scope.Escape(context);
+}
+
+int isolate_new(const struct isolate_options *options, struct isolate **ret_isolate)
+{
+    if (!snapshot_blob() || options->heap_mib < 4)
+        return -EINVAL;
+    std::unique_ptr<struct isolate> self(new (std::nothrow) isolate);
+    if (!self)
+        return -ENOMEM;
+    self->ops = options->ops;
+    self->host = options->host;
+    self->tenant = options->tenant ? options->tenant : "";
+    self->allocator = std::make_shared<Allocator>(options->external_mib * mib);
+
+    v8::Isolate::CreateParams params;
+    params.snapshot_blob = snapshot_blob();
+    params.external_references = snapshot_references();
+    params.array_buffer_allocator_shared = self->allocator;
+    params.allow_atomics_wait = false;
+    params.fatal_error_callback = platform_on_fatal;
+    params.oom_error_callback = platform_on_oom;
+    set_limits(&params.constraints, options->heap_mib * mib);
+
+    v8::Isolate *v8 = v8::Isolate::Allocate();
+    if (!v8)
+        return -ENOMEM;
+    self->v8 = v8;
+    v8->SetData(0, self.get());
+    v8::Isolate::Initialize(v8, params);
+    n_isolates++;
+    v8->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
+    v8->SetPromiseRejectCallback(entries_on_rejection);
+    v8->AddNearHeapLimitCallback(on_near_heap_limit, self.get());
+    modules_install(v8);
+
+    bool good = false;
+    {
+        v8::Isolate::Scope isolate_scope(v8);
+        v8->SetStackLimit(platform_stack_limit());
+        v8::HandleScope handle_scope(v8);
+        v8::Local<v8::Context> context;
+        good = open_context(self.get()).ToLocal(&context);
+        if (good)
+            self->context.Reset(v8, context);
+    }
+    if (!good) {
+        isolate_free(self.release());
+        return -EINVAL;
+    }
+    *ret_isolate = self.release();
+    return 0;
+}
+
+struct isolate *isolate_free(struct isolate *self)
+{
+    if (!self)
+        return nullptr;
+    assert(!self->in_entry);
+    v8::Isolate *v8 = self->v8;
+    {
+        v8::Isolate::Scope isolate_scope(v8);
+        self->imports.clear();
+        self->rejections.clear();
+        self->files_by_module.clear();
+        self->files.clear();
+        self->main.Reset();
+        self->evaluation.Reset();
+        self->registered.Reset();
+        for (v8::Global<v8::Function> &function : self->entries)
+            function.Reset();
+        self->context.Reset();
+    }
+    platform_forget(v8);
+    v8->Dispose();
+    delete self;
+    n_isolates--;
+    return nullptr;
+}
+
+void isolate_terminate(struct isolate *self)
+{
+    self->terminate_requested.store(true, std::memory_order_relaxed);
+    self->v8->TerminateExecution();
+}
+
+void isolate_cancel_terminate(struct isolate *self)
+{
+    self->v8->CancelTerminateExecution();
+    self->terminate_requested.store(false, std::memory_order_relaxed);
+}
+
+void isolate_get_memory(struct isolate *self, struct isolate_memory *ret_memory)
+{
+    v8::HeapStatistics heap;
+    self->v8->GetHeapStatistics(&heap);
+    ret_memory->heap_used = heap.used_heap_size();
+    ret_memory->heap_limit = heap.heap_size_limit();
+    ret_memory->external = self->allocator->used();
+}
+
+size_t isolate_count(void)
+{
+    return n_isolates;
+}
+
+const char *isolate_error(const struct isolate *self)
+{
+    return self->error.c_str();
+}
+
+enum isolate_load isolate_load_state(const struct isolate *self)
+{
+    return self->load_state;
+}
+
+// Touches what V8 and ICU open files for, while this process still may.
+static int warm_up()
+{
+    static const struct isolate_host no_host = {};
+    const struct isolate_options options = {&no_host, nullptr, 32, 16, "warm-up"};
+    struct isolate *self = nullptr;
+    int r = isolate_new(&options, &self);
+    if (r < 0)
+        return r;
+    {
+        Entry entry(self);
+        v8::Local<v8::Script> script;
+        v8::Local<v8::String> source = literal(
+            self->v8, "new Date(0).toString(), new Date(0).toLocaleString(),"
+                      "'b'.localeCompare('a'), (1234.5).toLocaleString(), 'x'.normalize('NFD')");
+        v8::Local<v8::Value> value;
+        if (!v8::Script::Compile(entry.context(), source).ToLocal(&script) ||
+            !script->Run(entry.context()).ToLocal(&value))
+            r = -EIO;
+    }
+    isolate_free(self);
+    return r;
+}
+
+int isolate_platform_init(const struct isolate_platform_options *options)
+{
+    int r = snapshot_open(options->snapshot);
+    if (r < 0)
+        return r;
+    r = platform_start(options);
+    if (r < 0)
+        return r;
+    return warm_up();
+}

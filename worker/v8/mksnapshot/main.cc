@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// skep-mksnapshot BUNDLE.js OUT.blob: evaluates the JS layer and writes the startup snapshot that
+// the worker carries. Build-time tool; runs no tenant code.
+#include "worker/v8/internal.h"
+#include "worker/v8/natives.h"
+#include "worker/v8/platform.h"
+#include "worker/v8/snapshot.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+namespace
+{
+
+// Served a few times in a context that is thrown away: the compiled functions belong to the
+// script, not to the context, so the snapshot has the hot ones, and only these.
+const char warm_up_source[] = R"js(({
+    async fetch(request, env, ctx) {
+        const url = new URL(request.url);
+        const name = url.searchParams.get("name") ?? env.NAME ?? request.headers.get("accept");
+        if (request.method === "POST") {
+            const text = await request.text();
+            return Response.json({ text, name });
+        }
+        const headers = new Headers({ "content-type": "text/plain" });
+        return new Response("hello " + name, { headers });
+    },
+}))js";
+
+int n_responses;
+std::string outcome;
+
+const struct isolate_host host = {
+    .log = [](void *, enum isolate_log_level, struct isolate_bytes) {},
+    .respond = [](void *, uint64_t, uint32_t, const struct isolate_header *, size_t,
+                  struct isolate_bytes, bool) {
+        n_responses++;
+        return 0;
+    },
+    .send_body = [](void *, uint64_t, struct isolate_bytes, bool) { return int64_t{1 << 16}; },
+    .consume_body = [](void *, uint64_t, size_t) {},
+    .done = [](void *, uint64_t, enum isolate_outcome result, struct isolate_bytes message) {
+        if (result != ISOLATE_REQUEST_OK)
+            outcome.assign(reinterpret_cast<const char *>(message.data), message.size);
+    },
+    .set_timer = [](void *, uint64_t, bool) { return int64_t{1}; },
+    .clear_timer = [](void *, int64_t) {},
+};
+
+[[noreturn]] void die(const std::string &text)
+{
+    fprintf(stderr, "skep-mksnapshot: %s\n", text.c_str());
+    exit(1);
+}
+
+void print_fatal(bool is_oom, const char *location)
+{
+    fprintf(stderr, "skep-mksnapshot: V8 %s: %s\n", is_oom ? "is out of memory" : "failed",
+            location);
+}
+
+class Builder
+{
+  public:
+    explicit Builder(v8::Isolate *v8) : v8_(v8)
+    {
+        self_.v8 = v8;
+        self_.ops = &host;
+        self_.allocator = std::make_shared<Allocator>(size_t{64} << 20);
+        v8->SetData(0, &self_);
+    }
+
+    // A context in which the JS layer has run; its entries in *ret_entries.
+    v8::Local<v8::Context> evaluate(v8::Local<v8::Object> *ret_entries)
+    {
+        v8::Local<v8::Context> context = v8::Context::New(v8_);
+        v8::Context::Scope scope(context);
+        v8::TryCatch try_catch(v8_);
+        v8::Local<v8::Object> natives;
+        if (!natives_new(v8_, context).ToLocal(&natives) ||
+            context->Global()->Set(context, literal(v8_, "__skep"), natives).IsNothing() ||
+            !lend_shared_array_buffer(context))
+            fail(context, try_catch);
+        if (script_.IsEmpty()) {
+            v8::Local<v8::String> text;
+            if (!snapshot_bundle_string(v8_).ToLocal(&text))
+                die("the bundle is too long");
+            v8::ScriptOrigin origin(literal(v8_, "skep:js"));
+            v8::ScriptCompiler::Source source(text, origin);
+            v8::Local<v8::UnboundScript> compiled;
+            if (!v8::ScriptCompiler::CompileUnboundScript(v8_, &source).ToLocal(&compiled))
+                fail(context, try_catch);
+            script_.Reset(v8_, compiled);
+        }
+        v8::Local<v8::Value> result;
+        if (!script_.Get(v8_)->BindToCurrentContext()->Run(context).ToLocal(&result))
+            fail(context, try_catch);
+        v8_->PerformMicrotaskCheckpoint();
+        if (self_.registered.IsEmpty())
+            die("the bundle did not call __skep.register");
+        *ret_entries = self_.registered.Get(v8_);
+        self_.registered.Reset();
+        remove(context, "__skep");
+        // Threads and collection times are nothing that a tenant should see.
+        remove(context, "SharedArrayBuffer");
+        remove(context, "FinalizationRegistry");
+        remove(context, "WeakRef");
+        return context;
+    }
+
+    v8::Local<v8::Function> entry(v8::Local<v8::Context> context, v8::Local<v8::Object> entries,
+                                  const char *name)
+    {
+        v8::Local<v8::Value> value;
+        if (!entries->Get(context, literal(v8_, name)).ToLocal(&value) || !value->IsFunction())
+            die(std::string("the bundle registered no function ") + name);
+        return value.As<v8::Function>();
+    }
+
+    void warm_up()
+    {
+        v8::HandleScope scope(v8_);
+        v8::Local<v8::Object> entries;
+        v8::Local<v8::Context> context = evaluate(&entries);
+        v8::Context::Scope context_scope(context);
+        v8::TryCatch try_catch(v8_);
+        v8::Local<v8::Script> script;
+        v8::Local<v8::Value> handler;
+        if (!v8::Script::Compile(context, literal(v8_, warm_up_source)).ToLocal(&script) ||
+            !script->Run(context).ToLocal(&handler))
+            fail(context, try_catch);
+        v8::Local<v8::Value> boot_args[] = {handler, v8::Object::New(v8_)};
+        call(context, entries, "boot", 2, boot_args);
+        for (int i = 0; i < 4; i++) {
+            const bool post = i % 2 != 0;
+            v8::Local<v8::Value> header[] = {literal(v8_, "accept"), literal(v8_, "*/*")};
+            v8::Local<v8::Uint8Array> body;
+            if (!bytes_new(v8_, reinterpret_cast<const uint8_t *>("text"), 4).ToLocal(&body))
+                die("out of memory");
+            v8::Local<v8::Value> argv[] = {v8::Number::New(v8_, i + 1),
+                                           literal(v8_, post ? "POST" : "GET"),
+                                           literal(v8_, "http://example.com/a/b?c=d"),
+                                           v8::Array::New(v8_, header, 2),
+                                           v8::Undefined(v8_),
+                                           v8::Boolean::New(v8_, true),
+                                           v8::Boolean::New(v8_, post)};
+            if (post)
+                argv[4] = body;
+            call(context, entries, "dispatch", 7, argv);
+        }
+        if (n_responses != 4)
+            die("the bundle answered " + std::to_string(n_responses) +
+                " of 4 warm-up requests: " + outcome);
+    }
+
+    [[noreturn]] void fail(v8::Local<v8::Context> context, v8::TryCatch &try_catch)
+    {
+        die("the bundle failed: " + error_text(v8_, context, try_catch));
+    }
+
+  private:
+    void call(v8::Local<v8::Context> context, v8::Local<v8::Object> entries, const char *name,
+              int argc, v8::Local<v8::Value> argv[])
+    {
+        v8::TryCatch try_catch(v8_);
+        v8::Local<v8::Value> result;
+        if (!entry(context, entries, name)
+                 ->Call(context, v8::Undefined(v8_), argc, argv)
+                 .ToLocal(&result))
+            fail(context, try_catch);
+        v8_->PerformMicrotaskCheckpoint();
+    }
+
+    // The flags take this global away, but libraries read its prototype when they start.
+    bool lend_shared_array_buffer(v8::Local<v8::Context> context)
+    {
+        v8::Local<v8::Value> constructor;
+        return v8::SharedArrayBuffer::New(v8_, 0)
+                   ->Get(context, literal(v8_, "constructor"))
+                   .ToLocal(&constructor) &&
+               context->Global()
+                   ->CreateDataProperty(context, literal(v8_, "SharedArrayBuffer"), constructor)
+                   .FromMaybe(false);
+    }
+
+    void remove(v8::Local<v8::Context> context, const char *name)
+    {
+        if (!context->Global()->Delete(context, literal(v8_, name)).FromMaybe(false))
+            die(std::string("cannot remove the global ") + name);
+    }
+
+    v8::Isolate *v8_;
+    struct isolate self_;
+    v8::Global<v8::UnboundScript> script_; // shared, with its compiled functions, by all contexts
+};
+
+v8::StartupData build()
+{
+    v8::Isolate::CreateParams params;
+    std::shared_ptr<Allocator> allocator = std::make_shared<Allocator>(size_t{64} << 20);
+    params.external_references = snapshot_references();
+    params.array_buffer_allocator_shared = allocator;
+    v8::SnapshotCreator creator(params);
+    v8::Isolate *v8 = creator.GetIsolate();
+    v8->SetMicrotasksPolicy(v8::MicrotasksPolicy::kExplicit);
+    {
+        v8::HandleScope scope(v8);
+        Builder builder(v8);
+        builder.warm_up();
+        v8::Local<v8::Object> entries;
+        v8::Local<v8::Context> context = builder.evaluate(&entries);
+        {
+            v8::Context::Scope context_scope(context);
+            for (size_t i = 0; i < ENTRY_COUNT; i++)
+                if (creator.AddData(context, builder.entry(context, entries, entry_names[i])) != i)
+                    die("V8 numbers the entries differently");
+        }
+        creator.SetDefaultContext(context);
+        v8->SetData(0, nullptr);
+    }
+    return creator.CreateBlob(v8::SnapshotCreator::FunctionCodeHandling::kKeep);
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: skep-mksnapshot BUNDLE.js OUT.blob\n");
+        return 2;
+    }
+    std::ifstream in(argv[1], std::ios::binary);
+    std::stringstream text;
+    text << in.rdbuf();
+    if (!in)
+        die(std::string("cannot read ") + argv[1] + ": " + strerror(errno));
+    static std::string bundle = text.str();
+    if (!text_is_ascii(reinterpret_cast<const uint8_t *>(bundle.data()), bundle.size()))
+        die("the bundle must be ASCII (esbuild's default charset)");
+    snapshot_set_bundle(bundle);
+
+    const struct isolate_platform_options options = {
+        .argv0 = argv[0],
+        .jit = true,
+        .wasm_max_mem_pages = 1024,
+        .snapshot = {},
+        .on_fatal = print_fatal,
+    };
+    v8::V8::SetFlagsFromString("--no-flush-bytecode");
+    int r = platform_start(&options);
+    if (r < 0)
+        die(std::string("cannot start V8: ") + strerror(-r));
+    v8::StartupData blob = build();
+    if (!blob.data)
+        die("V8 made no snapshot");
+    if (!blob.CanBeRehashed())
+        fprintf(stderr, "skep-mksnapshot: warning: the snapshot fixes the hash seed\n");
+    std::string file = snapshot_write(blob, bundle);
+    std::ofstream out(argv[2], std::ios::binary | std::ios::trunc);
+    out.write(file.data(), static_cast<std::streamsize>(file.size()));
+    out.close();
+    if (!out)
+        die(std::string("cannot write ") + argv[2] + ": " + strerror(errno));
+    delete[] blob.data;
+    return 0;
+}

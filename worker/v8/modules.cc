@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ES modules of a tenant, from files in memory. Static imports are found and compiled before V8
+// links them, so that a missing one can be reported with its line; import() goes the same way.
+#include "worker/v8/internal.h"
+
+#include <cerrno>
+
+namespace
+{
+
+constexpr char url_prefix[] = "file:///";
+
+void throw_type(v8::Isolate *v8, const std::string &text)
+{
+    v8::Local<v8::String> message;
+    if (v8::String::NewFromUtf8(v8, text.data(), v8::NewStringType::kNormal,
+                                static_cast<int>(std::min<size_t>(text.size(), 4096)))
+            .ToLocal(&message))
+        v8->ThrowException(v8::Exception::TypeError(message));
+}
+
+FileKind kind_of(std::string_view path)
+{
+    if (path.ends_with(".js") || path.ends_with(".mjs"))
+        return FileKind::script;
+    if (path.ends_with(".json"))
+        return FileKind::json;
+    if (path.ends_with(".wasm"))
+        return FileKind::wasm;
+    return FileKind::text;
+}
+
+// "lib/a/../b.js" becomes "lib/b.js". False if it leaves the tenant's folder.
+bool normalise(std::string_view path, std::string *ret)
+{
+    std::vector<std::string_view> parts;
+    while (!path.empty()) {
+        const size_t slash = path.find('/');
+        std::string_view part = path.substr(0, slash);
+        path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
+        if (part.empty() || part == ".")
+            continue;
+        if (part != "..") {
+            parts.push_back(part);
+            continue;
+        }
+        if (parts.empty())
+            return false;
+        parts.pop_back();
+    }
+    ret->clear();
+    for (std::string_view part : parts) {
+        if (!ret->empty())
+            *ret += '/';
+        *ret += part;
+    }
+    return true;
+}
+
+File *find_path(struct isolate *self, std::string_view path)
+{
+    auto it = self->files.find(path);
+    return it == self->files.end() ? nullptr : &it->second;
+}
+
+// NULL if there is no such file.
+File *find_specifier(struct isolate *self, std::string_view referrer, std::string_view specifier)
+{
+    std::string path;
+    if (specifier.starts_with(url_prefix))
+        return normalise(specifier.substr(sizeof(url_prefix) - 1), &path) ? find_path(self, path)
+                                                                         : nullptr;
+    if (specifier.starts_with("/"))
+        return normalise(specifier, &path) ? find_path(self, path) : nullptr;
+    if (specifier.starts_with("./") || specifier.starts_with("../")) {
+        const size_t slash = referrer.rfind('/');
+        std::string from(slash == std::string_view::npos ? "" : referrer.substr(0, slash + 1));
+        return normalise(from.append(specifier), &path) ? find_path(self, path) : nullptr;
+    }
+    for (const char *suffix : {"", ".js", ".mjs"})
+        if (File *file = find_path(self, std::string(specifier) + suffix))
+            return file;
+    return nullptr;
+}
+
+const File *file_of(struct isolate *self, v8::Local<v8::Module> module)
+{
+    auto [begin, end] = self->files_by_module.equal_range(module->GetIdentityHash());
+    for (auto it = begin; it != end; ++it)
+        if (it->second->module == module)
+            return it->second;
+    return nullptr;
+}
+
+// ---- import attributes: { type: "json" } and the like
+
+// False with an exception pending. entry_size: 3 with source offsets, 2 without.
+bool read_attributes(v8::Isolate *v8, v8::Local<v8::Context> context,
+                     v8::Local<v8::FixedArray> attributes, int entry_size, std::string *ret_type)
+{
+    for (int i = 0; i + 1 < attributes->Length(); i += entry_size) {
+        std::string key = to_std_string(v8, attributes->Get(context, i).As<v8::Value>());
+        if (key != "type") {
+            throw_type(v8, "Import attribute '" + key + "' is not supported");
+            return false;
+        }
+        *ret_type = to_std_string(v8, attributes->Get(context, i + 1).As<v8::Value>());
+    }
+    return true;
+}
+
+bool type_matches(const File &file, const std::string &type)
+{
+    switch (file.kind) {
+    case FileKind::json:
+        return type.empty() || type == "json";
+    case FileKind::text:
+        return type.empty() || type == "text";
+    case FileKind::wasm:
+        return type.empty() || type == "webassembly";
+    case FileKind::script:
+        break;
+    }
+    return type.empty();
+}
+
+// ---- one file to one module
+
+v8::MaybeLocal<v8::Value> default_export(struct isolate *self, v8::Local<v8::Context> context,
+                                         const File &file)
+{
+    const uint8_t *data = reinterpret_cast<const uint8_t *>(file.source.data());
+    if (file.kind == FileKind::wasm) {
+        v8::Local<v8::Value> wasm;
+        if (!context->Global()->Get(context, literal(self->v8, "WebAssembly")).ToLocal(&wasm))
+            return {};
+        if (!wasm->IsObject()) {
+            throw_type(self->v8, "WebAssembly is not available in this cordon (jit: off)");
+            return {};
+        }
+        v8::Local<v8::WasmModuleObject> module;
+        if (!v8::WasmModuleObject::Compile(self->v8, {data, file.source.size()}).ToLocal(&module))
+            return {};
+        return module.As<v8::Value>();
+    }
+    v8::Local<v8::String> text;
+    if (!text_decode(self->v8, data, file.source.size()).ToLocal(&text))
+        return {};
+    if (file.kind == FileKind::json)
+        return v8::JSON::Parse(context, text);
+    return text.As<v8::Value>();
+}
+
+v8::MaybeLocal<v8::Value> evaluate_synthetic(v8::Local<v8::Context> context,
+                                             v8::Local<v8::Module> module)
+{
+    v8::Isolate *v8 = context->GetIsolate();
+    struct isolate *self = isolate_from(v8);
+    v8::Local<v8::Promise::Resolver> resolver;
+    v8::Local<v8::Value> value;
+    const File *file = file_of(self, module);
+    if (!file || !default_export(self, context, *file).ToLocal(&value) ||
+        module->SetSyntheticModuleExport(v8, literal(v8, "default"), value).IsNothing() ||
+        !v8::Promise::Resolver::New(context).ToLocal(&resolver) ||
+        resolver->Resolve(context, v8::Undefined(v8)).IsNothing())
+        return {};
+    return resolver->GetPromise().As<v8::Value>();
+}
+
+v8::MaybeLocal<v8::Module> compile(struct isolate *self, File *file)
+{
+    v8::Isolate *v8 = self->v8;
+    v8::Local<v8::String> name;
+    if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->path.data()), file->path.size())
+             .ToLocal(&name))
+        return {};
+    v8::Local<v8::Module> module;
+    if (file->kind != FileKind::script) {
+        const v8::Local<v8::String> exports[] = {literal(v8, "default")};
+        module = v8::Module::CreateSyntheticModule(v8, name, {exports, 1}, evaluate_synthetic);
+    } else {
+        v8::Local<v8::String> text;
+        if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->source.data()),
+                         file->source.size())
+                 .ToLocal(&text))
+            return {};
+        v8::ScriptOrigin origin(name, 0, 0, false, -1, {}, false, false, true);
+        v8::ScriptCompiler::Source source(text, origin);
+        if (!v8::ScriptCompiler::CompileModule(v8, &source).ToLocal(&module))
+            return {};
+    }
+    file->module.Reset(v8, module);
+    self->files_by_module.emplace(module->GetIdentityHash(), file);
+    return module;
+}
+
+// Compiles a file and all that it imports. A list instead of recursion: how deep the imports go
+// is the tenant's choice. Empty with an exception pending.
+v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Context> context,
+                                         File *root)
+{
+    v8::Isolate *v8 = self->v8;
+    v8::Local<v8::Module> root_module;
+    if (!root->module.IsEmpty())
+        return root->module.Get(v8);
+    if (!compile(self, root).ToLocal(&root_module))
+        return {};
+    std::vector<File *> todo = {root};
+    // A failed graph is forgotten, so that the next import() of a part of it fails alike.
+    std::vector<File *> made = {root};
+    bool good = true;
+    while (good && !todo.empty()) {
+        v8::HandleScope scope(v8);
+        File *file = todo.back();
+        todo.pop_back();
+        if (file->kind != FileKind::script)
+            continue;
+        v8::Local<v8::Module> module = file->module.Get(v8);
+        v8::Local<v8::FixedArray> requests = module->GetModuleRequests();
+        for (int i = 0; good && i < requests->Length(); i++) {
+            v8::Local<v8::ModuleRequest> request =
+                requests->Get(context, i).As<v8::ModuleRequest>();
+            std::string specifier = to_std_string(v8, request->GetSpecifier());
+            v8::Location at = module->SourceOffsetToLocation(request->GetSourceOffset());
+            std::string where = file->path + ":" + std::to_string(at.GetLineNumber() + 1) + ":" +
+                                std::to_string(at.GetColumnNumber() + 1);
+            std::string type;
+            File *next = find_specifier(self, file->path, specifier);
+            if (!read_attributes(v8, context, request->GetImportAttributes(), 3, &type)) {
+                good = false;
+            } else if (!next) {
+                throw_type(v8, "Cannot find module '" + specifier + "' imported from " + where);
+                good = false;
+            } else if (!type_matches(*next, type)) {
+                throw_type(v8, "'" + next->path + "' is not of type '" + type +
+                                   "', as imported from " + where);
+                good = false;
+            } else if (next->module.IsEmpty()) {
+                good = !compile(self, next).IsEmpty();
+                todo.push_back(next);
+                made.push_back(next);
+            }
+        }
+    }
+    if (good)
+        return root_module;
+    for (File *file : made) {
+        if (file->module.IsEmpty())
+            continue;
+        const int hash = file->module.Get(v8)->GetIdentityHash();
+        auto [begin, end] = self->files_by_module.equal_range(hash);
+        for (auto it = begin; it != end; ++it)
+            if (it->second == file) {
+                self->files_by_module.erase(it);
+                break;
+            }
+        file->module.Reset();
+    }
+    return {};
+}
+
+v8::MaybeLocal<v8::Module> resolve(v8::Local<v8::Context> context, v8::Local<v8::String> specifier,
+                                   v8::Local<v8::FixedArray> attributes,
+                                   v8::Local<v8::Module> referrer)
+{
+    (void)attributes; // checked in compile_graph
+    v8::Isolate *v8 = context->GetIsolate();
+    struct isolate *self = isolate_from(v8);
+    const File *from = file_of(self, referrer);
+    File *file = from ? find_specifier(self, from->path, to_std_string(v8, specifier)) : nullptr;
+    if (!file || file->module.IsEmpty()) {
+        throw_type(v8, "Cannot find module '" + to_std_string(v8, specifier) + "'");
+        return {};
+    }
+    return file->module.Get(v8);
+}
+
+// Compiles, links and evaluates; the promise of the evaluation.
+v8::MaybeLocal<v8::Promise> evaluate(struct isolate *self, v8::Local<v8::Context> context,
+                                     File *file, v8::Local<v8::Module> *ret_module)
+{
+    v8::Local<v8::Module> module;
+    v8::Local<v8::Value> result;
+    if (!compile_graph(self, context, file).ToLocal(&module) ||
+        !module->InstantiateModule(context, resolve).FromMaybe(false) ||
+        !module->Evaluate(context).ToLocal(&result) || !result->IsPromise())
+        return {};
+    *ret_module = module;
+    return result.As<v8::Promise>();
+}
+
+// ---- import()
+
+void return_data(const v8::FunctionCallbackInfo<v8::Value> &info)
+{
+    info.GetReturnValue().Set(info.Data());
+}
+
+bool do_import(struct isolate *self, v8::Local<v8::Context> context, const DynamicImport &import,
+               v8::Local<v8::Promise::Resolver> resolver)
+{
+    File *file = find_specifier(self, import.referrer, import.specifier);
+    if (!file || !type_matches(*file, import.type)) {
+        throw_type(self->v8, file ? "'" + file->path + "' is not of type '" + import.type + "'"
+                                  : "Cannot find module '" + import.specifier +
+                                        "' imported from " + import.referrer);
+        return false;
+    }
+    v8::Local<v8::Module> module;
+    v8::Local<v8::Promise> evaluation;
+    v8::Local<v8::Function> to_namespace;
+    v8::Local<v8::Promise> with_namespace;
+    return evaluate(self, context, file, &module).ToLocal(&evaluation) &&
+           v8::Function::New(context, return_data, module->GetModuleNamespace(), 0,
+                             v8::ConstructorBehavior::kThrow)
+               .ToLocal(&to_namespace) &&
+           evaluation->Then(context, to_namespace).ToLocal(&with_namespace) &&
+           resolver->Resolve(context, with_namespace).FromMaybe(false);
+}
+
+// A microtask of its own for each import().
+void run_import(void *data)
+{
+    struct isolate *self = static_cast<struct isolate *>(data);
+    if (self->imports.empty())
+        return;
+    DynamicImport import = std::move(self->imports.front());
+    self->imports.pop_front();
+    v8::HandleScope scope(self->v8);
+    v8::Local<v8::Context> context = self->context.Get(self->v8);
+    v8::Context::Scope context_scope(context);
+    v8::Local<v8::Promise::Resolver> resolver = import.resolver.Get(self->v8);
+    v8::TryCatch try_catch(self->v8);
+    if (do_import(self, context, import, resolver))
+        return;
+    if (try_catch.HasTerminated()) {
+        try_catch.ReThrow();
+        return;
+    }
+    if (try_catch.HasCaught()) {
+        v8::Local<v8::Value> exception = try_catch.Exception();
+        try_catch.Reset();
+        // Nothing to do if even this is cut off: the request ends with the terminate.
+        (void)resolver->Reject(context, exception).FromMaybe(false);
+    }
+}
+
+v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
+                                              v8::Local<v8::Data> host_defined_options,
+                                              v8::Local<v8::Value> resource_name,
+                                              v8::Local<v8::String> specifier,
+                                              v8::Local<v8::FixedArray> attributes)
+{
+    (void)host_defined_options;
+    v8::Isolate *v8 = context->GetIsolate();
+    struct isolate *self = isolate_from(v8);
+    v8::Local<v8::Promise::Resolver> resolver;
+    if (!v8::Promise::Resolver::New(context).ToLocal(&resolver))
+        return {};
+    std::string type;
+    v8::TryCatch try_catch(v8);
+    if (!read_attributes(v8, context, attributes, 2, &type)) {
+        if (try_catch.HasTerminated()) {
+            try_catch.ReThrow();
+            return {};
+        }
+        v8::Local<v8::Value> exception = try_catch.Exception();
+        try_catch.Reset();
+        if (resolver->Reject(context, exception).IsNothing())
+            return {};
+        return resolver->GetPromise();
+    }
+    self->imports.push_back({v8::Global<v8::Promise::Resolver>(v8, resolver),
+                             resource_name->IsString() ? to_std_string(v8, resource_name) : "",
+                             to_std_string(v8, specifier), type});
+    v8->EnqueueMicrotask(run_import, self);
+    return resolver->GetPromise();
+}
+
+void on_import_meta(v8::Local<v8::Context> context, v8::Local<v8::Module> module,
+                    v8::Local<v8::Object> meta)
+{
+    v8::Isolate *v8 = context->GetIsolate();
+    const File *file = file_of(isolate_from(v8), module);
+    if (!file)
+        return;
+    const std::string url = url_prefix + file->path;
+    v8::Local<v8::String> value;
+    if (text_decode(v8, reinterpret_cast<const uint8_t *>(url.data()), url.size()).ToLocal(&value))
+        (void)meta->CreateDataProperty(context, literal(v8, "url"), value).FromMaybe(false);
+}
+
+void fail(struct isolate *self, std::string error)
+{
+    self->error = std::move(error);
+    self->load_state = ISOLATE_LOAD_FAILED;
+}
+
+v8::MaybeLocal<v8::Object> env_object(struct isolate *self, v8::Local<v8::Context> context)
+{
+    v8::Local<v8::Object> env = v8::Object::New(self->v8);
+    for (const auto &[name, value] : self->env) {
+        v8::Local<v8::String> key;
+        v8::Local<v8::String> text;
+        if (!text_decode(self->v8, reinterpret_cast<const uint8_t *>(name.data()), name.size())
+                 .ToLocal(&key) ||
+            !text_decode(self->v8, reinterpret_cast<const uint8_t *>(value.data()), value.size())
+                 .ToLocal(&text) ||
+            env->CreateDataProperty(context, key, text).IsNothing())
+            return {};
+    }
+    return env;
+}
+
+void boot(struct isolate *self, Entry *entry)
+{
+    v8::Local<v8::Context> context = entry->context();
+    v8::Local<v8::Module> module = self->main.Get(self->v8);
+    v8::Local<v8::Object> env;
+    v8::Local<v8::Value> handler = v8::Undefined(self->v8);
+    v8::Local<v8::Value> space = module->GetModuleNamespace();
+    v8::Local<v8::String> name = literal(self->v8, "default");
+    // A namespace without this export answers undefined, and boot says what is missing.
+    if (!env_object(self, context).ToLocal(&env) ||
+        !space.As<v8::Object>()->Get(context, name).ToLocal(&handler)) {
+        if (!entry->is_terminated())
+            fail(self, error_text(self->v8, context, entry->try_catch()));
+        return;
+    }
+    v8::Local<v8::Value> argv[] = {handler, env};
+    if (entry->call(ENTRY_BOOT, 2, argv)) {
+        self->load_state = ISOLATE_LOADED;
+        self->evaluation.Reset();
+    } else if (!entry->is_terminated()) {
+        self->load_state = ISOLATE_LOAD_FAILED;
+    }
+}
+
+} // namespace
+
+void modules_install(v8::Isolate *v8)
+{
+    v8->SetHostImportModuleDynamicallyCallback(on_dynamic_import);
+    v8->SetHostInitializeImportMetaObjectCallback(on_import_meta);
+}
+
+void modules_poll(struct isolate *self, Entry *entry)
+{
+    v8::HandleScope scope(self->v8);
+    v8::Local<v8::Promise> promise = self->evaluation.Get(self->v8);
+    switch (promise->State()) {
+    case v8::Promise::kPending:
+        return;
+    case v8::Promise::kFulfilled:
+        boot(self, entry);
+        return;
+    case v8::Promise::kRejected:
+        break;
+    }
+    v8::Local<v8::Value> reason = promise->Result();
+    fail(self, error_text(self->v8, entry->context(), reason,
+                          v8::Exception::CreateMessage(self->v8, reason)));
+}
+
+int isolate_add_file(struct isolate *self, struct isolate_bytes path, struct isolate_bytes source)
+{
+    std::string name(reinterpret_cast<const char *>(path.data), path.size);
+    std::string normal;
+    if (name.empty() || name.size() > 1024 || !normalise(name, &normal) || normal != name ||
+        !text_is_utf8(path.data, path.size) || source.size > INT32_MAX)
+        return -EINVAL;
+    if (self->files.contains(name))
+        return -EEXIST;
+    File &file = self->files[name];
+    file.path = std::move(name);
+    file.source.assign(reinterpret_cast<const char *>(source.data), source.size);
+    file.kind = kind_of(file.path);
+    return 0;
+}
+
+int isolate_set_env(struct isolate *self, const struct isolate_env *env, size_t n_env)
+{
+    self->env.clear();
+    for (size_t i = 0; i < n_env; i++)
+        self->env.emplace_back(
+            std::string(reinterpret_cast<const char *>(env[i].name.data), env[i].name.size),
+            std::string(reinterpret_cast<const char *>(env[i].value.data), env[i].value.size));
+    return 0;
+}
+
+enum isolate_result isolate_load(struct isolate *self, struct isolate_bytes main_path)
+{
+    Entry entry(self);
+    if (self->load_state != ISOLATE_LOADING || !self->evaluation.IsEmpty()) {
+        self->error = "the isolate was loaded before";
+        return ISOLATE_EXCEPTION;
+    }
+    std::string_view path(reinterpret_cast<const char *>(main_path.data), main_path.size);
+    File *file = find_path(self, path);
+    if (!file || file->kind != FileKind::script) {
+        fail(self, "main module '" + std::string(path) +
+                       (file ? "' must be a .js or .mjs file" : "' is not among the files"));
+        return ISOLATE_EXCEPTION;
+    }
+    v8::Local<v8::Module> module;
+    v8::Local<v8::Promise> promise;
+    if (evaluate(self, entry.context(), file, &module).ToLocal(&promise)) {
+        promise->MarkAsHandled();
+        std::erase_if(self->rejections,
+                      [&](const Rejection &r) { return r.promise == promise; });
+        self->main.Reset(self->v8, module);
+        self->evaluation.Reset(self->v8, promise);
+    } else if (!entry.is_terminated()) {
+        fail(self, error_text(self->v8, entry.context(), entry.try_catch()));
+    }
+    return entry.finish();
+}

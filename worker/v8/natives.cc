@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See natives.h. Arguments come from the JS layer, which the tenant cannot reach, and are checked
+// all the same: a wrong one throws, and nothing here trusts a length that it did not read itself.
+#include "worker/v8/natives.h"
+
+#include "worker/v8/internal.h"
+#include "worker/v8/platform.h"
+
+#include <cerrno>
+#include <climits>
+#include <cmath>
+#include <cstring>
+
+namespace
+{
+
+using Info = v8::FunctionCallbackInfo<v8::Value>;
+
+constexpr size_t max_header_strings = 512; // names and values
+constexpr size_t max_log_bytes = 256 * 1024;
+constexpr size_t scratch_keep_bytes = 256 * 1024;
+
+void throw_type(v8::Isolate *v8, const char *text)
+{
+    v8->ThrowException(v8::Exception::TypeError(literal(v8, text)));
+}
+
+void throw_range(v8::Isolate *v8, const char *text)
+{
+    v8->ThrowException(v8::Exception::RangeError(literal(v8, text)));
+}
+
+// Ids, sizes and times are Numbers: exact up to 2^53. Anything else is 0.
+uint64_t to_u64(v8::Local<v8::Value> value)
+{
+    if (!value->IsNumber())
+        return 0;
+    const double number = value.As<v8::Number>()->Value();
+    if (!(number >= 1.0))
+        return 0;
+    return number < 9007199254740992.0 ? static_cast<uint64_t>(number) : (uint64_t{1} << 53) - 1;
+}
+
+void throw_errno(v8::Isolate *v8, int64_t r)
+{
+    if (r == -ENOENT)
+        throw_type(v8, "The request is over or was cancelled");
+    else if (r == -EALREADY)
+        throw_type(v8, "The response was sent already");
+    else
+        throw_type(v8, "The response cannot be sent");
+}
+
+// Memory that one large body took is not kept for the rest of the isolate's life.
+void trim(struct isolate *self)
+{
+    if (self->scratch.capacity() > scratch_keep_bytes)
+        std::vector<uint8_t>().swap(self->scratch);
+}
+
+// Bytes of a body argument: undefined, a string, or a Uint8Array. Strings are appended to
+// self->scratch, where *ret_offset is their place; bytes stay where they are.
+class Body
+{
+  public:
+    // False with a pending exception.
+    bool read(struct isolate *self, v8::Local<v8::Value> value)
+    {
+        if (value->IsUint8Array()) {
+            v8::MemorySpan<uint8_t> span =
+                value.As<v8::Uint8Array>()->GetContents({small_, sizeof(small_)});
+            bytes_ = {span.data(), span.size()};
+            return true;
+        }
+        if (value->IsString()) {
+            v8::Local<v8::String> string = value.As<v8::String>();
+            // The copy is outside V8's heap and nobody counts it.
+            if (static_cast<size_t>(string->Length()) > self->allocator->limit()) {
+                throw_range(self->v8, "The body is too long");
+                return false;
+            }
+            in_scratch_ = true;
+            offset_ = self->scratch.size();
+            text_append_utf8(self->v8, string, &self->scratch);
+            bytes_.size = self->scratch.size() - offset_;
+            return true;
+        }
+        if (value->IsUndefined())
+            return true;
+        throw_type(self->v8, "A body must be a string or a Uint8Array");
+        return false;
+    }
+    // Once scratch does not move any more.
+    struct isolate_bytes get(const struct isolate *self) const
+    {
+        return in_scratch_ ? isolate_bytes{self->scratch.data() + offset_, bytes_.size} : bytes_;
+    }
+
+  private:
+    uint8_t small_[64]; // arrays this small may live in V8's heap, where they can move
+    struct isolate_bytes bytes_ = {nullptr, 0};
+    size_t offset_ = 0;
+    bool in_scratch_ = false;
+};
+
+void native_log(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    if (!info[1]->IsString())
+        return;
+    v8::Local<v8::String> text = info[1].As<v8::String>();
+    const uint64_t level = to_u64(info[0]);
+
+    std::vector<uint8_t> &out = self->scratch;
+    out.resize(std::min<size_t>(static_cast<size_t>(text->Length()) * 3, max_log_bytes));
+    const size_t size =
+        text->WriteUtf8V2(self->v8, reinterpret_cast<char *>(out.data()), out.size(),
+                          v8::String::WriteFlags::kReplaceInvalidUtf8);
+    self->ops->log(self->host,
+                   static_cast<enum isolate_log_level>(std::min<uint64_t>(level, ISOLATE_LOG_ERROR)),
+                   {out.data(), size});
+    trim(self);
+}
+
+// Copies [name, value, ...] to self->scratch, one after the other, and their sizes to self->headers.
+// Own elements only, and no JavaScript runs, whatever the tenant did to Array.prototype.
+bool read_headers(struct isolate *self, v8::Local<v8::Context> context,
+                  v8::Local<v8::Value> value)
+{
+    if (!value->IsArray())
+        return false;
+    struct Walk {
+        struct isolate *self;
+        size_t count;
+        bool good;
+    } walk = {self, 0, true};
+    self->headers.clear();
+    // An element's handle is valid inside the callback only.
+    auto each = [](uint32_t, v8::Local<v8::Value> element, void *data) {
+        Walk *w = static_cast<Walk *>(data);
+        if (!element->IsString() || w->count == max_header_strings ||
+            !element.As<v8::String>()->ContainsOnlyOneByte()) {
+            w->good = false;
+            return v8::Array::CallbackResult::kBreak;
+        }
+        v8::Local<v8::String> string = element.As<v8::String>();
+        std::vector<uint8_t> &out = w->self->scratch;
+        const uint32_t length = static_cast<uint32_t>(string->Length());
+        const size_t at = out.size();
+        out.resize(at + length);
+        string->WriteOneByteV2(w->self->v8, 0, length, out.data() + at);
+        if (w->count++ % 2 == 0)
+            w->self->headers.push_back({{nullptr, length}, {nullptr, 0}});
+        else
+            w->self->headers.back().value.size = length;
+        return v8::Array::CallbackResult::kContinue;
+    };
+    if (value.As<v8::Array>()->Iterate(context, each, &walk).IsNothing())
+        return false;
+    return walk.good && walk.count % 2 == 0;
+}
+
+void native_respond(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    struct isolate *self = isolate_from(v8);
+    self->scratch.clear();
+    if (!read_headers(self, v8->GetCurrentContext(), info[2]))
+        return throw_type(v8, "Headers must be at most 256 pairs of latin-1 strings");
+    Body body;
+    if (!body.read(self, info[3]))
+        return;
+    // Scratch does not move any more.
+    const uint8_t *at = self->scratch.data();
+    for (struct isolate_header &header : self->headers) {
+        header.name.data = at;
+        header.value.data = at + header.name.size;
+        at += header.name.size + header.value.size;
+    }
+    const int r = self->ops->respond(self->host, to_u64(info[0]),
+                                     static_cast<uint32_t>(to_u64(info[1])), self->headers.data(),
+                                     self->headers.size(), body.get(self), info[4]->IsTrue());
+    trim(self);
+    if (r < 0)
+        throw_errno(v8, r);
+}
+
+void native_send_body(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    self->scratch.clear();
+    Body body;
+    if (!body.read(self, info[1]))
+        return;
+    const int64_t r =
+        self->ops->send_body(self->host, to_u64(info[0]), body.get(self), info[2]->IsTrue());
+    trim(self);
+    if (r < 0)
+        return throw_errno(info.GetIsolate(), r);
+    info.GetReturnValue().Set(static_cast<double>(r));
+}
+
+void native_consume_body(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    self->ops->consume_body(self->host, to_u64(info[0]), static_cast<size_t>(to_u64(info[1])));
+}
+
+void native_done(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    const uint64_t outcome = std::min<uint64_t>(to_u64(info[1]), ISOLATE_REQUEST_BAD_RESPONSE);
+    self->scratch.clear();
+    if (info[2]->IsString()) {
+        v8::Local<v8::String> text = info[2].As<v8::String>();
+        self->scratch.resize(
+            std::min<size_t>(static_cast<size_t>(text->Length()) * 3, max_log_bytes));
+        self->scratch.resize(text->WriteUtf8V2(self->v8,
+                                               reinterpret_cast<char *>(self->scratch.data()),
+                                               self->scratch.size(),
+                                               v8::String::WriteFlags::kReplaceInvalidUtf8));
+    }
+    self->ops->done(self->host, to_u64(info[0]), static_cast<enum isolate_outcome>(outcome),
+                    {self->scratch.data(), self->scratch.size()});
+    trim(self);
+}
+
+void native_set_timer(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    const int64_t id = self->ops->set_timer(self->host, to_u64(info[0]), info[1]->IsTrue());
+    if (id < 0)
+        return throw_range(info.GetIsolate(), "Too many timers in this request");
+    info.GetReturnValue().Set(static_cast<double>(id));
+}
+
+void native_clear_timer(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    self->ops->clear_timer(self->host, static_cast<int64_t>(to_u64(info[0])));
+}
+
+void native_now(const Info &info)
+{
+    info.GetReturnValue().Set(platform_now_ms());
+}
+
+void native_utf8_encode(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[0]->IsString())
+        return throw_type(v8, "not a string");
+    v8::Local<v8::String> string = info[0].As<v8::String>();
+    const size_t size = string->Utf8LengthV2(v8);
+    v8::Local<v8::Uint8Array> array;
+    if (!bytes_new(v8, nullptr, size).ToLocal(&array))
+        return;
+    string->WriteUtf8V2(v8, static_cast<char *>(array->Buffer()->Data()), size,
+                        v8::String::WriteFlags::kReplaceInvalidUtf8);
+    info.GetReturnValue().Set(array);
+}
+
+void native_utf8_encode_into(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[0]->IsString() || !info[1]->IsUint8Array())
+        return throw_type(v8, "not a string and a Uint8Array");
+    v8::Local<v8::Uint8Array> array = info[1].As<v8::Uint8Array>();
+    const size_t size = array->ByteLength();
+    char *to = static_cast<char *>(array->Buffer()->Data());
+    size_t read = 0;
+    size_t written = 0;
+    if (to && size != 0)
+        written = info[0].As<v8::String>()->WriteUtf8V2(
+            v8, to + array->ByteOffset(), size, v8::String::WriteFlags::kReplaceInvalidUtf8, &read);
+    info.GetReturnValue().Set(static_cast<double>(read) * 4294967296.0 +
+                              static_cast<double>(written));
+}
+
+void native_utf8_decode(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[0]->IsUint8Array())
+        return throw_type(v8, "not a Uint8Array");
+    uint8_t small[64];
+    v8::MemorySpan<uint8_t> bytes =
+        info[0].As<v8::Uint8Array>()->GetContents({small, sizeof(small)});
+    if (info[1]->IsTrue() && !text_is_utf8(bytes.data(), bytes.size()))
+        return throw_type(v8, "The encoded data was not valid for encoding utf-8");
+    v8::Local<v8::String> string;
+    if (text_decode(v8, bytes.data(), bytes.size()).ToLocal(&string))
+        info.GetReturnValue().Set(string);
+}
+
+void native_is_latin1(const Info &info)
+{
+    info.GetReturnValue().Set(info[0]->IsString() &&
+                              info[0].As<v8::String>()->ContainsOnlyOneByte());
+}
+
+void native_register(const Info &info)
+{
+    if (!info[0]->IsObject())
+        return throw_type(info.GetIsolate(), "register() takes an object of functions");
+    isolate_from(info.GetIsolate())
+        ->registered.Reset(info.GetIsolate(), info[0].As<v8::Object>());
+}
+
+struct Native {
+    const char *name;
+    v8::FunctionCallback callback;
+};
+
+const Native natives[] = {
+    {"log", native_log},
+    {"respond", native_respond},
+    {"sendBody", native_send_body},
+    {"consumeBody", native_consume_body},
+    {"done", native_done},
+    {"setTimer", native_set_timer},
+    {"clearTimer", native_clear_timer},
+    {"now", native_now},
+    {"utf8Encode", native_utf8_encode},
+    {"utf8EncodeInto", native_utf8_encode_into},
+    {"utf8Decode", native_utf8_decode},
+    {"structuredClone", native_structured_clone},
+    {"isLatin1", native_is_latin1},
+    {"register", native_register},
+};
+
+} // namespace
+
+v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> context)
+{
+    v8::Local<v8::Object> object = v8::Object::New(v8);
+    for (const Native &native : natives) {
+        v8::Local<v8::FunctionTemplate> made =
+            v8::FunctionTemplate::New(v8, native.callback, {}, {}, 0,
+                                      v8::ConstructorBehavior::kThrow);
+        v8::Local<v8::String> name = literal(v8, native.name);
+        made->SetClassName(name);
+        v8::Local<v8::Function> function;
+        if (!made->GetFunction(context).ToLocal(&function) ||
+            object->CreateDataProperty(context, name, function).IsNothing())
+            return {};
+    }
+    return object;
+}
+
+void natives_add_references(std::vector<intptr_t> *references)
+{
+    for (const Native &native : natives)
+        references->push_back(reinterpret_cast<intptr_t>(native.callback));
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The functions that the JS layer gets as __skep (worker/js/README.md). Called inside an entry.
+#pragma once
+
+#include <v8.h>
+
+#include <cstdint>
+#include <vector>
+
+// The object __skep. The functions are in the snapshot by their index in the references.
+v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> context);
+void natives_add_references(std::vector<intptr_t> *references);
+
+
+// serializer.cc
+void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info);

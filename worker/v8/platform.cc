@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See platform.h. One thread only: V8 has no helpers here, because a thread that V8 starts would
+// be outside the sentry's watch and its CPU time would be nobody's.
+#include "worker/v8/platform.h"
+
+#include <libplatform/libplatform.h>
+#include <pthread.h>
+#include <sys/random.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+namespace
+{
+
+// JavaScript may use this much stack; natives and V8's own C++ have what lies below it.
+constexpr size_t js_stack_bytes = 1024 * 1024;
+constexpr size_t native_stack_bytes = 256 * 1024;
+
+// Delegates all to V8's own platform, but for the clock that JavaScript reads.
+class Platform final : public v8::Platform
+{
+  public:
+    explicit Platform(std::unique_ptr<v8::Platform> inner) : inner_(std::move(inner)) {}
+
+    v8::Platform *inner() { return inner_.get(); }
+    void freeze_clock() { frozen_ms_ = std::floor(SystemClockTimeMillis()); }
+
+    v8::PageAllocator *GetPageAllocator() override { return inner_->GetPageAllocator(); }
+    v8::ThreadIsolatedAllocator *GetThreadIsolatedAllocator() override
+    {
+        return inner_->GetThreadIsolatedAllocator();
+    }
+    void OnCriticalMemoryPressure() override { inner_->OnCriticalMemoryPressure(); }
+    int NumberOfWorkerThreads() override { return inner_->NumberOfWorkerThreads(); }
+    std::shared_ptr<v8::TaskRunner> GetForegroundTaskRunner(v8::Isolate *isolate,
+                                                            v8::TaskPriority priority) override
+    {
+        return inner_->GetForegroundTaskRunner(isolate, priority);
+    }
+    bool IdleTasksEnabled(v8::Isolate *isolate) override
+    {
+        return inner_->IdleTasksEnabled(isolate);
+    }
+    std::unique_ptr<v8::ScopedBlockingCall> CreateBlockingScope(v8::BlockingType type) override
+    {
+        return inner_->CreateBlockingScope(type);
+    }
+    double MonotonicallyIncreasingTime() override { return inner_->MonotonicallyIncreasingTime(); }
+    double CurrentClockTimeMillis() override
+    {
+        return frozen_ms_ != 0.0 ? frozen_ms_ : std::floor(SystemClockTimeMillis());
+    }
+    int64_t CurrentClockTimeMilliseconds() override
+    {
+        return static_cast<int64_t>(CurrentClockTimeMillis());
+    }
+    double CurrentClockTimeMillisecondsHighResolution() override
+    {
+        return CurrentClockTimeMillis();
+    }
+    StackTracePrinter GetStackTracePrinter() override { return nullptr; }
+    v8::TracingController *GetTracingController() override
+    {
+        return inner_->GetTracingController();
+    }
+    v8::HighAllocationThroughputObserver *GetHighAllocationThroughputObserver() override
+    {
+        return inner_->GetHighAllocationThroughputObserver();
+    }
+
+  protected:
+    std::unique_ptr<v8::JobHandle> CreateJobImpl(v8::TaskPriority priority,
+                                                 std::unique_ptr<v8::JobTask> task,
+                                                 const v8::SourceLocation &location) override
+    {
+        return inner_->CreateJob(priority, std::move(task), location);
+    }
+    void PostTaskOnWorkerThreadImpl(v8::TaskPriority priority, std::unique_ptr<v8::Task> task,
+                                    const v8::SourceLocation &location) override
+    {
+        inner_->PostTaskOnWorkerThread(priority, std::move(task), location);
+    }
+    void PostDelayedTaskOnWorkerThreadImpl(v8::TaskPriority priority,
+                                           std::unique_ptr<v8::Task> task, double delay_s,
+                                           const v8::SourceLocation &location) override
+    {
+        inner_->PostDelayedTaskOnWorkerThread(priority, std::move(task), delay_s, location);
+    }
+
+  private:
+    std::unique_ptr<v8::Platform> inner_;
+    double frozen_ms_ = 0.0; // 0: the real time
+};
+
+Platform *platform; // lives as long as the process
+uintptr_t stack_limit;
+void (*on_fatal)(bool is_oom, const char *location);
+
+bool entropy(unsigned char *buffer, size_t length)
+{
+    while (length > 0) {
+        ssize_t n = getrandom(buffer, length, 0);
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            return false;
+        }
+        buffer += n;
+        length -= static_cast<size_t>(n);
+    }
+    return true;
+}
+
+[[noreturn]] void die(bool is_oom, const char *location)
+{
+    if (on_fatal)
+        on_fatal(is_oom, location ? location : "");
+    __builtin_trap();
+}
+
+void on_v8_check(const char *file, int line, const char *message)
+{
+    char text[256];
+    (void)snprintf(text, sizeof(text), "%s:%d: %s", file ? file : "?", line,
+                   message ? message : "");
+    die(false, text);
+}
+
+// The main thread's stack grows down to its rlimit; ask now, while /proc/self/maps can be read.
+int find_stack()
+{
+    pthread_attr_t attr;
+    int r = pthread_getattr_np(pthread_self(), &attr);
+    if (r != 0)
+        return -r;
+    void *lowest = nullptr;
+    size_t size = 0;
+    r = pthread_attr_getstack(&attr, &lowest, &size);
+    (void)pthread_attr_destroy(&attr);
+    if (r != 0)
+        return -r;
+    if (size < 2 * native_stack_bytes)
+        return -ENOMEM;
+    const uintptr_t top = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+    const uintptr_t floor = reinterpret_cast<uintptr_t>(lowest) + native_stack_bytes;
+    if (top <= floor)
+        return -ENOMEM;
+    stack_limit = top - floor > js_stack_bytes ? top - js_stack_bytes : floor;
+    return 0;
+}
+
+void set_flags(const struct isolate_platform_options *options)
+{
+    char flags[512];
+    (void)snprintf(flags, sizeof(flags),
+                   "--single-threaded --rehash-snapshot --enable-sharedarraybuffer-per-context"
+                   " --wasm-max-mem-pages=%u%s",
+                   options->wasm_max_mem_pages, options->jit ? "" : " --jitless");
+    v8::V8::SetFlagsFromString(flags);
+}
+
+} // namespace
+
+int platform_start(const struct isolate_platform_options *options)
+{
+    if (platform)
+        return -EALREADY;
+    int r = find_stack();
+    if (r < 0)
+        return r;
+    on_fatal = options->on_fatal;
+
+    // Every tenant sees UTC, and ICU needs no file for it.
+    if (setenv("TZ", "UTC", 1) != 0)
+        return -errno;
+
+    v8::V8::SetEntropySource(entropy);
+    set_flags(options);
+    platform = new Platform(v8::platform::NewSingleThreadedDefaultPlatform());
+    v8::V8::InitializePlatform(platform);
+    if (!v8::V8::Initialize())
+        return -EIO;
+    v8::V8::SetFatalErrorHandler(on_v8_check);
+    v8::V8::SetFatalMemoryErrorCallback(platform_on_oom);
+    return 0;
+}
+
+bool platform_pump(v8::Isolate *isolate)
+{
+    return v8::platform::PumpMessageLoop(platform->inner(), isolate);
+}
+
+void platform_forget(v8::Isolate *isolate)
+{
+    v8::platform::NotifyIsolateShutdown(platform->inner(), isolate);
+}
+
+double platform_now_ms()
+{
+    return platform->CurrentClockTimeMillis();
+}
+
+uintptr_t platform_stack_limit()
+{
+    return stack_limit;
+}
+
+void platform_on_oom(const char *location, const v8::OOMDetails &details)
+{
+    (void)details;
+    die(true, location);
+}
+
+void platform_on_fatal(const char *location, const char *message)
+{
+    (void)message;
+    die(false, location);
+}
+
+const char *isolate_v8_version(void)
+{
+    return v8::V8::GetVersion();
+}
+
+void isolate_freeze_clock(void)
+{
+    platform->freeze_clock();
+}

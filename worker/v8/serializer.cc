@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// structuredClone(value, transfer) with V8's own serialiser. What it cannot clone throws an Error
+// whose text the JS layer puts into a DataCloneError.
+#include "worker/v8/internal.h"
+#include "worker/v8/natives.h"
+
+#include <cstdlib>
+
+namespace
+{
+
+class SerializerDelegate final : public v8::ValueSerializer::Delegate
+{
+  public:
+    explicit SerializerDelegate(struct isolate *self) : self_(self) {}
+    ~SerializerDelegate() override { self_->allocator->give_back(taken_); }
+
+    void ThrowDataCloneError(v8::Local<v8::String> message) override
+    {
+        self_->v8->ThrowException(v8::Exception::Error(message));
+    }
+
+    // The buffer is the tenant's memory like any other, for as long as it lives.
+    void *ReallocateBufferMemory(void *old, size_t size, size_t *actual) override
+    {
+        if (size > taken_ && !self_->allocator->take(size - taken_))
+            return nullptr;
+        void *p = realloc(old, size);
+        if (!p) {
+            if (size > taken_)
+                self_->allocator->give_back(size - taken_);
+            return nullptr;
+        }
+        if (size > taken_)
+            taken_ = size;
+        *actual = size;
+        return p;
+    }
+
+    void FreeBufferMemory(void *buffer) override { free(buffer); }
+
+  private:
+    struct isolate *self_;
+    size_t taken_ = 0;
+};
+
+struct Free {
+    void operator()(uint8_t *p) const { free(p); }
+};
+
+// False with an exception pending.
+bool read_transfer(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Value> value,
+                   v8::LocalVector<v8::ArrayBuffer> *ret)
+{
+    if (value->IsUndefined())
+        return true;
+    bool good = value->IsArray();
+    const uint32_t length = good ? value.As<v8::Array>()->Length() : 0;
+    for (uint32_t i = 0; good && i < length; i++) {
+        v8::Local<v8::Value> element;
+        if (!value.As<v8::Array>()->Get(context, i).ToLocal(&element))
+            return false;
+        good = element->IsArrayBuffer() && element.As<v8::ArrayBuffer>()->IsDetachable() &&
+               !element.As<v8::ArrayBuffer>()->WasDetached();
+        for (const v8::Local<v8::ArrayBuffer> &other : *ret)
+            good = good && other != element;
+        if (good)
+            ret->push_back(element.As<v8::ArrayBuffer>());
+    }
+    if (!good)
+        v8->ThrowException(v8::Exception::Error(
+            literal(v8, "Value at the transfer list is not a transferable ArrayBuffer")));
+    return good;
+}
+
+} // namespace
+
+void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    struct isolate *self = isolate_from(v8);
+    v8::Local<v8::Context> context = v8->GetCurrentContext();
+
+    v8::LocalVector<v8::ArrayBuffer> transfer(v8);
+    if (!read_transfer(v8, context, info[1], &transfer))
+        return;
+
+    SerializerDelegate delegate(self);
+    v8::ValueSerializer serializer(v8, &delegate);
+    for (uint32_t i = 0; i < transfer.size(); i++)
+        serializer.TransferArrayBuffer(i, transfer[i]);
+    serializer.WriteHeader();
+    if (!serializer.WriteValue(context, info[0]).FromMaybe(false))
+        return;
+    std::pair<uint8_t *, size_t> released = serializer.Release();
+    std::unique_ptr<uint8_t, Free> buffer(released.first);
+
+    v8::ValueDeserializer deserializer(v8, buffer.get(), released.second);
+    for (uint32_t i = 0; i < transfer.size(); i++) {
+        // The new buffer takes over the memory; the old one is detached.
+        std::shared_ptr<v8::BackingStore> store = transfer[i]->GetBackingStore();
+        if (transfer[i]->Detach(v8::Local<v8::Value>()).IsNothing())
+            return;
+        deserializer.TransferArrayBuffer(i, v8::ArrayBuffer::New(v8, std::move(store)));
+    }
+    v8::Local<v8::Value> value;
+    if (deserializer.ReadHeader(context).FromMaybe(false) &&
+        deserializer.ReadValue(context).ToLocal(&value))
+        info.GetReturnValue().Set(value);
+}

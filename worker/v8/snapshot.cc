@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See snapshot.h. Used in skep-mksnapshot, which writes, and in the worker, which reads.
+#include "worker/v8/snapshot.h"
+
+#include "worker/v8/internal.h"
+#include "worker/v8/natives.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace
+{
+
+// One object for all isolates. It is in the list of external references, so that the snapshot
+// holds its index instead of 300 KiB of source for each isolate.
+class BundleSource final : public v8::String::ExternalOneByteStringResource
+{
+  public:
+    void set(std::string_view source) { source_ = source; }
+    const char *data() const override { return source_.data(); }
+    size_t length() const override { return source_.size(); }
+    size_t EstimateMemoryUsage() const override { return 0; }
+
+  protected:
+    void Dispose() override {} // static
+
+  private:
+    std::string_view source_;
+};
+
+BundleSource bundle;
+v8::StartupData startup_data;
+
+} // namespace
+
+void snapshot_set_bundle(std::string_view source)
+{
+    bundle.set(source);
+}
+
+v8::MaybeLocal<v8::String> snapshot_bundle_string(v8::Isolate *v8)
+{
+    return v8::String::NewExternalOneByte(v8, &bundle);
+}
+
+int snapshot_open(struct isolate_bytes file)
+{
+    struct snapshot_header header;
+    if (file.size < sizeof(header))
+        return -EINVAL;
+    memcpy(&header, file.data, sizeof(header));
+    const uint64_t rest = file.size - sizeof(header);
+    if (header.magic != snapshot_magic || header.v8_size > rest ||
+        header.bundle_size > rest - header.v8_size || header.v8_size > INT32_MAX)
+        return -EINVAL;
+    if (strncmp(header.v8_version, v8::V8::GetVersion(), sizeof(header.v8_version) - 1) != 0)
+        return -EINVAL;
+    const char *at = reinterpret_cast<const char *>(file.data) + sizeof(header);
+    startup_data = {at, static_cast<int>(header.v8_size)};
+    bundle.set({at + header.v8_size, static_cast<size_t>(header.bundle_size)});
+    return startup_data.IsValid() ? 0 : -EINVAL;
+}
+
+const v8::StartupData *snapshot_blob()
+{
+    return startup_data.data ? &startup_data : nullptr;
+}
+
+std::string snapshot_write(const v8::StartupData &blob, std::string_view source)
+{
+    struct snapshot_header header = {};
+    header.magic = snapshot_magic;
+    header.v8_size = static_cast<uint64_t>(blob.raw_size);
+    header.bundle_size = source.size();
+    strncpy(header.v8_version, v8::V8::GetVersion(), sizeof(header.v8_version) - 1);
+
+    std::string file(reinterpret_cast<const char *>(&header), sizeof(header));
+    file.append(blob.data, static_cast<size_t>(blob.raw_size));
+    file.append(source);
+    return file;
+}
+
+const intptr_t *snapshot_references()
+{
+    static const std::vector<intptr_t> references = [] {
+        std::vector<intptr_t> all;
+        all.push_back(reinterpret_cast<intptr_t>(&bundle));
+        natives_add_references(&all);
+        all.push_back(0);
+        return all;
+    }();
+    return references.data();
+}
