@@ -9,9 +9,9 @@
 #include <stdbool.h>
 
 enum cli_exit { /* what verbs return, and skep exits with */
-    CLI_DONE = 0,
-    CLI_FAILED = 1,
-    CLI_USAGE = 2,
+                CLI_DONE = 0,
+                CLI_FAILED = 1,
+                CLI_USAGE = 2,
 };
 
 struct cli {
@@ -20,7 +20,7 @@ struct cli {
     const struct verb *verb;
 };
 
-struct cli_option { /* ends with a row without name */
+struct cli_option {       /* ends with a row without name */
     const char *name;     /* "port", for --port N */
     const char *argument; /* "N"; NULL for a switch */
     const char *help;
@@ -33,7 +33,7 @@ struct verb {
     const char *arguments; /* "PATH…", for usage */
     const char *summary;   /* one line, no dot */
     const char *help;      /* paragraphs for `skep VERB --help`, with newlines; may be NULL */
-    const struct cli_option *options; /* for --help; may be NULL */
+    const struct cli_option *options;                   /* for --help; may be NULL */
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb */
 };
 
@@ -47,4 +47,10 @@ enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 int verb_check(struct cli *cli, int argc, char **argv);
+int verb_dev(struct cli *cli, int argc, char **argv);
+int verb_stats(struct cli *cli, int argc, char **argv);
+int verb_tenants(struct cli *cli, int argc, char **argv);
 int verb_version(struct cli *cli, int argc, char **argv);
+int verb_workers(struct cli *cli, int argc, char **argv);
+
+extern const struct cli_option dev_options[];

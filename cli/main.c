@@ -27,6 +27,45 @@ static const struct verb verbs[] = {
         .run = verb_check,
     },
     {
+        .name = "dev",
+        .arguments = "FILE|DIR",
+        .summary = "serve one script or tenant folder, and reload it when it is saved",
+        .help = "Prints http://127.0.0.1:PORT/ when it serves, then what the tenant logs and what\n"
+                "is wrong with it. Every host name leads to it. Limits are the defaults, or what\n"
+                "its skep.yaml says. --socket has no effect.\n",
+        .options = dev_options,
+        .run = verb_dev,
+    },
+    {
+        .name = "stats",
+        .arguments = "",
+        .summary = "show what skepd as a whole has done",
+        .help = "Fields of --json: version, v8_version, pid, uptime_ms, draining, tenants,\n"
+                "workers, workers_ready, connections, in_flight (requests in workers), queued,\n"
+                "requests (answered, with whatever code), replayed, worker_restarts, errors\n"
+                "(object: code to count).\n",
+        .run = verb_stats,
+    },
+    {
+        .name = "tenants",
+        .arguments = "",
+        .summary = "show each tenant: its state, requests, errors, CPU time, memory",
+        .help = "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
+                "loading, ready, failed), requests, in_flight, queued, cpu_ms, heap_kib,\n"
+                "external_kib, kills (workers that died of it), errors (object: code to count),\n"
+                "routes, last_error (of the last failed load, or null).\n",
+        .run = verb_tenants,
+    },
+    {
+        .name = "workers",
+        .arguments = "",
+        .summary = "show each worker: its process, CPU time, memory, restarts",
+        .help = "Fields of --json: workers, a list of objects with cordon, slot, state (down,\n"
+                "booting, ready, killed), pid (null: no process), uptime_ms, restarts, in_flight,\n"
+                "requests, cpu_ms, rss_kib, tenants (names), last_death (cause, or null).\n",
+        .run = verb_workers,
+    },
+    {
         .name = "version",
         .arguments = "",
         .summary = "show the version",
@@ -40,18 +79,19 @@ static void print_help(void)
                   "Runs and looks after untrusted request handlers.\n\n");
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         (void) printf("  %-12s %s\n", verbs[i].name, verbs[i].summary);
-    (void) printf("\n  --socket PATH  admin socket of skepd (%s)\n"
+    (void) printf("\n  --socket PATH  admin socket of skepd ($SKEP_SOCKET, or %s)\n"
                   "  --json         one JSON document on standard output\n"
                   "  --help         this, or the help of a verb after its name\n"
                   "  --version      the same as version\n\n"
-                  "Exit status: 0 done, 1 failed, 2 wrong usage.\n", DEFAULT_SOCKET);
+                  "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
+                  DEFAULT_SOCKET);
 }
 
 static void print_verb_help(const struct verb *verb)
 {
     (void) printf("usage: skep %s [OPTION…]%s%s\n\n%c%s.\n", verb->name,
-                  verb->arguments[0] ? " " : "", verb->arguments,
-                  verb->summary[0] - 'a' + 'A', verb->summary + 1);
+                  verb->arguments[0] ? " " : "", verb->arguments, verb->summary[0] - 'a' + 'A',
+                  verb->summary + 1);
     if (verb->help)
         (void) printf("\n%s", verb->help);
     (void) printf("\n");
@@ -106,7 +146,9 @@ static void make_table(const struct cli_option *options, struct option *table)
     memcpy(table, common_options, sizeof common_options);
     for (int i = 0; options && options[i].name && n < OPTIONS_MAX; i++)
         table[n++] = (struct option){
-            options[i].name, options[i].argument ? required_argument : no_argument, NULL,
+            options[i].name,
+            options[i].argument ? required_argument : no_argument,
+            NULL,
             OPTION_FIRST + i,
         };
     table[n] = (struct option){ 0 };
@@ -154,9 +196,8 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
             *ret_exit = CLI_DONE;
             return -1;
         default:
-            *ret_exit = cli_usage_error(cli, c == ':' ? "\"%s\" needs a value"
-                                                      : "unknown option \"%s\"",
-                                        argv[optind - 1]);
+            *ret_exit = cli_usage_error(
+                cli, c == ':' ? "\"%s\" needs a value" : "unknown option \"%s\"", argv[optind - 1]);
             return -1;
         }
     }
@@ -173,7 +214,8 @@ static const struct verb *find_verb(const char *name)
 
 int main(int argc, char **argv)
 {
-    struct cli cli = { .socket = DEFAULT_SOCKET };
+    const char *socket = getenv("SKEP_SOCKET");
+    struct cli cli = { .socket = socket && socket[0] ? socket : DEFAULT_SOCKET };
     enum cli_exit status = CLI_DONE;
 
     int first = cli_options(&cli, NULL, argc, argv, &status);

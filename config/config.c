@@ -36,8 +36,6 @@ static void raw_cleanup(struct raw_config **raw)
     yaml_data_free(&config_schema, *raw);
 }
 
-/* --- listen, paths, admin ----------------------------------------------------------------------- */
-
 static int take_listen_one(const struct reading *reading, uint32_t i)
 {
     static const char unix_prefix[] = "unix:";
@@ -131,8 +129,6 @@ static int take_log_level(const struct reading *reading)
     return reading->config->log_level ? 0 : -ENOMEM;
 }
 
-/* --- http --------------------------------------------------------------------------------------- */
-
 #define HTTP(field) .name = #field, .offset = offsetof(struct http_config, field)
 
 static const struct http_info {
@@ -167,8 +163,6 @@ static int take_http(const struct reading *reading)
     }
     return 0;
 }
-
-/* --- limits and cordons ------------------------------------------------------------------------- */
 
 static void take_limits_pair(const struct reading *reading, const char *path,
                              const struct raw_limits_pair *raw, const char *refusal,
@@ -228,11 +222,10 @@ static int take_cordon(const struct reading *reading, uint32_t i)
     cordon->jit = !yaml_find(reading->document, "cordons[%u].jit", i) || raw->jit;
     cordon->allow_unlimited = raw->allow_unlimited;
     (void) snprintf(path, sizeof path, "cordons[%u].limits", i);
-    take_limits_pair(reading, path, &raw->limits,
-                     raw->allow_unlimited
-                         ? NULL
-                         : "expected a number, or allow_unlimited: on in this cordon",
-                     &cordon->defaults, &cordon->maximum);
+    take_limits_pair(
+        reading, path, &raw->limits,
+        raw->allow_unlimited ? NULL : "expected a number, or allow_unlimited: on in this cordon",
+        &cordon->defaults, &cordon->maximum);
     return 0;
 }
 
@@ -258,8 +251,6 @@ static int take_cordons(const struct reading *reading)
     }
     return r;
 }
-
-/* --- the whole ---------------------------------------------------------------------------------- */
 
 static const reading_fn steps[] = {
     take_listen, take_paths, take_admin, take_log_level, take_http, take_limits, take_cordons,

@@ -35,7 +35,7 @@ struct config {
     char *log_level; /* error, warning, info, debug */
     struct http_config http;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */
-    struct cordon_config *cordons; /* at least one; "default" is added if none is given */
+    struct cordon_config *cordons;   /* at least one; "default" is added if none is given */
     unsigned n_cordons;
 };
 

@@ -31,8 +31,8 @@ static const cyaml_schema_value_t route_value = {
 static const cyaml_schema_field_t manifest_fields[] = {
     CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_manifest, name, 1, 1000),
     CYAML_FIELD_STRING_PTR("main", CYAML_FLAG_POINTER, struct raw_manifest, main, 1, 1000),
-    CYAML_FIELD_SEQUENCE_COUNT("routes", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
-                               routes, n_routes, &route_value, 1, TENANT_ROUTES_MAX),
+    CYAML_FIELD_SEQUENCE_COUNT("routes", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest, routes,
+                               n_routes, &route_value, 1, TENANT_ROUTES_MAX),
     CYAML_FIELD_STRING_PTR("cordon", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest, cordon, 1,
                            1000),
     CYAML_FIELD_IGNORE("env", OPTIONAL), /* free keys: take_env */
@@ -186,7 +186,8 @@ static int take_env_entry(const struct reading *reading, const struct yaml_node 
     if (!env_name_is_valid(node->key)) {
         config_errors_add(reading->errors, reading->document->file, node->key_line,
                           "env: \"%s\" is not a name: expected A-Z, a-z, 0-9 and _, and no digit "
-                          "first", node->key);
+                          "first",
+                          node->key);
         return 0;
     }
     if (node->kind != YAML_KIND_SCALAR || yaml_is_null(node)) {
@@ -218,8 +219,7 @@ static int take_env(const struct reading *reading)
     }
     if (env->n_children > TENANT_ENV_MAX) {
         yaml_error(reading->document, env, reading->errors,
-                   "%u entries are too many: expected at most %u", env->n_children,
-                   TENANT_ENV_MAX);
+                   "%u entries are too many: expected at most %u", env->n_children, TENANT_ENV_MAX);
         return 0;
     }
     reading->manifest->env = calloc(env->n_children, sizeof *reading->manifest->env);

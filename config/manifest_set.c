@@ -79,8 +79,8 @@ int manifest_check(const struct manifest *manifest, const struct config *config,
         if (limit_get(&manifest->limits, &limit_table[i]) == LIMIT_UNLIMITED)
             config_errors_add(errors, manifest->file, manifest->lines.limits[i],
                               "limits.%s: \"unlimited\" is not allowed: expected a number, or "
-                              "allow_unlimited: on in cordon \"%s\"", limit_table[i].name,
-                              cordon->name);
+                              "allow_unlimited: on in cordon \"%s\"",
+                              limit_table[i].name, cordon->name);
     return errors->count > before ? -EINVAL : 0;
 }
 
@@ -92,8 +92,8 @@ static int check_name(const struct index *index, const struct manifest *manifest
     if (!first)
         return 0;
     config_errors_add(errors, manifest->file, manifest->lines.name,
-                      "duplicate name \"%s\": %s:%u has it already", manifest->name,
-                      (*first)->file, (*first)->lines.name);
+                      "duplicate name \"%s\": %s:%u has it already", manifest->name, (*first)->file,
+                      (*first)->lines.name);
     return -EINVAL;
 }
 
@@ -111,8 +111,8 @@ static int check_routes(const struct index *index, const struct manifest *manife
         config_errors_add(errors, manifest->file, pattern->line,
                           "duplicate route \"%s%s%s%s\": %s:%u has it already",
                           pattern->is_suffix ? "*." : "", pattern->host[0] ? pattern->host : "*",
-                          pattern->path, pattern->is_exact ? "" : "*",
-                          (*first)->manifest->file, (*first)->pattern->line);
+                          pattern->path, pattern->is_exact ? "" : "*", (*first)->manifest->file,
+                          (*first)->pattern->line);
         r = -EINVAL;
     }
     return r;

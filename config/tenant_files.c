@@ -116,9 +116,11 @@ static int walk_folder(struct walk *walk, int fd, const char *prefix, unsigned d
 static int walk_subfolder(struct walk *walk, int parent_fd, const char *name, const char *path,
                           unsigned depth)
 {
-    if (depth >= TENANT_DEPTH_MAX) {
-        config_errors_add(walk->errors, walk->dir, 0, "%s: nested too deeply: expected at most %u "
-                          "folders", path, TENANT_DEPTH_MAX);
+    if (depth > TENANT_DEPTH_MAX) {
+        config_errors_add(walk->errors, walk->dir, 0,
+                          "%s: nested too deeply: expected at most %u "
+                          "folders",
+                          path, TENANT_DEPTH_MAX);
         return -EINVAL;
     }
     int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -152,7 +154,8 @@ static int walk_entry(struct walk *walk, int fd, const char *prefix, const char 
     if (n < 0 || (size_t) n >= sizeof path || has_control_character(name)) {
         config_errors_add(walk->errors, walk->dir, 0,
                           "\"%.200s\": expected a path of at most %d bytes, without control "
-                          "characters", name, TENANT_PATH_MAX);
+                          "characters",
+                          name, TENANT_PATH_MAX);
         return -EINVAL;
     }
     return is_folder ? walk_subfolder(walk, fd, name, path, depth + 1)

@@ -81,8 +81,9 @@ static int attach(struct builder *builder, struct yaml_node *node)
         return 0;
     }
     if (parent->n_children >= YAML_CHILDREN_MAX)
-        return refuse(builder, node->line, "too many entries: expected at most 1024 in one "
-                                           "mapping or list");
+        return refuse(builder, node->line,
+                      "too many entries: expected at most 1024 in one "
+                      "mapping or list");
     node->parent = parent;
     node->index = parent->n_children++;
     if (parent->last_child)
@@ -172,8 +173,9 @@ static int on_event(struct builder *builder, const yaml_event_t *event)
             return refuse(builder, line, "second document (\"---\"): expected only one");
         return 0;
     case YAML_ALIAS_EVENT:
-        return refuse(builder, line, "aliases (\"*…\") are not supported: expected the value "
-                                     "itself, or text with \"*\" in quotes");
+        return refuse(builder, line,
+                      "aliases (\"*…\") are not supported: expected the value "
+                      "itself, or text with \"*\" in quotes");
     case YAML_SCALAR_EVENT:
         if (event->data.scalar.anchor)
             return refuse(builder, line, "anchors (\"&…\") are not supported: expected plain YAML");
@@ -218,8 +220,8 @@ static int refuse_syntax(const struct builder *builder, const yaml_parser_t *par
     if (parser->error == YAML_MEMORY_ERROR)
         return -ENOMEM;
     if (parser->error == YAML_READER_ERROR) { /* has an offset, no mark */
-        size_t offset = parser->problem_offset < document->size ? parser->problem_offset
-                                                                : document->size;
+        size_t offset =
+            parser->problem_offset < document->size ? parser->problem_offset : document->size;
         config_errors_add(builder->errors, document->file, count_lines(document->text, offset),
                           "not YAML: %s: expected UTF-8 text", problem);
         return -EINVAL;
@@ -386,8 +388,8 @@ bool yaml_is_null(const struct yaml_node *node)
 {
     static const char *const nulls[] = { "", "~", "null", "Null", "NULL" };
 
-    for (size_t i = 0; node->kind == YAML_KIND_SCALAR && node->is_plain &&
-                       i < ARRAY_LEN(nulls); i++)
+    for (size_t i = 0; node->kind == YAML_KIND_SCALAR && node->is_plain && i < ARRAY_LEN(nulls);
+         i++)
         if (strcmp(node->value, nulls[i]) == 0)
             return true;
     return false;

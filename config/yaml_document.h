@@ -28,13 +28,13 @@ enum yaml_kind {
 
 struct yaml_node {
     enum yaml_kind kind;
-    bool is_plain;       /* a scalar without quotes */
-    unsigned line;       /* of the value */
-    unsigned key_line;   /* of the key; that of the value in lists */
-    unsigned index;      /* among the children of parent */
+    bool is_plain;     /* a scalar without quotes */
+    unsigned line;     /* of the value */
+    unsigned key_line; /* of the key; that of the value in lists */
+    unsigned index;    /* among the children of parent */
     unsigned n_children;
-    char *key;   /* owned; "" in lists and for the root */
-    char *value; /* owned; NUL-ended; NULL if not a scalar */
+    char *key;                /* owned; "" in lists and for the root */
+    char *value;              /* owned; NUL-ended; NULL if not a scalar */
     struct yaml_node *parent; /* borrowed, like all below: from the document */
     struct yaml_node *first_child, *last_child, *next;
     struct yaml_node *next_in_document;

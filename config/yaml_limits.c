@@ -9,18 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELD(name, place)                                                         \
-    {                                                                              \
-        .key = #name, .data_offset = (place) * sizeof(char *),                     \
-        .value = { CYAML_VALUE_STRING(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, char *, 1, 32) } \
+#define FIELD(name, place)                                                              \
+    {                                                                                   \
+        .key = #name, .data_offset = (place) * sizeof(char *), .value = {               \
+            CYAML_VALUE_STRING(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, char *, 1, 32) \
+        }                                                                               \
     }
 
 /* The names and order of limit_table: a unit test compares them. */
 const cyaml_schema_field_t yaml_limits_fields[LIMITS_COUNT + 1] = {
-    FIELD(cpu_ms, 0),       FIELD(cpu_startup_ms, 1), FIELD(grace_ms, 2), FIELD(wall_ms, 3),
-    FIELD(idle_ms, 4),      FIELD(heap_mib, 5),       FIELD(external_mib, 6),
-    FIELD(concurrency, 7),  FIELD(queue, 8),          FIELD(timers, 9),   FIELD(log_kib, 10),
-    FIELD(request_mib, 11), FIELD(response_mib, 12),  CYAML_FIELD_END,
+    FIELD(cpu_ms, 0),        FIELD(cpu_startup_ms, 1), FIELD(grace_ms, 2),
+    FIELD(wall_ms, 3),       FIELD(idle_ms, 4),        FIELD(heap_mib, 5),
+    FIELD(external_mib, 6),  FIELD(concurrency, 7),    FIELD(queue, 8),
+    FIELD(timers, 9),        FIELD(log_kib, 10),       FIELD(request_mib, 11),
+    FIELD(response_mib, 12), CYAML_FIELD_END,
 };
 
 static const char *space_unit(const struct limit_info *info, char *buffer, size_t size)
@@ -45,8 +47,8 @@ static uint32_t parse_one(const struct yaml_document *document, const struct yam
         return LIMIT_UNSET;
     }
     size_t digits = strspn(text, "0123456789");
-    bool is_number = digits > 0 && digits < 10 && text[digits] == '\0' &&
-                     (text[0] != '0' || digits == 1);
+    bool is_number =
+        digits > 0 && digits < 10 && text[digits] == '\0' && (text[0] != '0' || digits == 1);
     unsigned long value = is_number ? strtoul(text, NULL, 10) : 0;
     if (value >= info->least && value <= info->most)
         return (uint32_t) value;

@@ -58,7 +58,7 @@ static void check_number(const struct check *check, const struct yaml_node *node
     if (digits == 0 || text[digits] != '\0' || (text[0] == '0' && digits > 1) ||
         strtoull(text, &end, 10) > most || errno == ERANGE)
         yaml_error(check->document, node, check->errors,
-                   "\"%.64s\" is not a number: expected 0 to %llu", text,
+                   "\"%.64s\" is not a number here: expected a whole one, 0 to %llu", text,
                    (unsigned long long) most);
 }
 
@@ -71,8 +71,8 @@ static void check_bool(const struct check *check, const struct yaml_node *node,
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (strcasecmp(node->value, words[i]) == 0)
             return;
-    yaml_error(check->document, node, check->errors, "\"%.64s\" is not a switch: expected on or off",
-               node->value);
+    yaml_error(check->document, node, check->errors,
+               "\"%.64s\" is not a switch: expected on or off", node->value);
 }
 
 static void check_enum(const struct check *check, const struct yaml_node *node,
@@ -128,7 +128,7 @@ static void check_mapping(const struct check *check, const struct yaml_node *nod
     for (const cyaml_schema_field_t *field = fields; field->key; field++)
         if (!(field->value.flags & CYAML_FLAG_OPTIONAL) && !find_child(node, field->key))
             yaml_error(check->document, node, check->errors,
-                       "no key \"%s\": expected it here", field->key);
+                       "missing key \"%s\": expected it in this mapping", field->key);
 }
 
 static void check_list(const struct check *check, const struct yaml_node *node,

@@ -31,8 +31,8 @@ static bool is_native(enum policy_arch arch)
 
 static bool applies(const struct policy_syscall *row, const struct policy_context *context)
 {
-    return is_native(row->arch) && (row->when == POLICY_ALWAYS ||
-                                    (row->when == POLICY_WITH_JIT) == context->jit);
+    return is_native(row->arch) &&
+           (row->when == POLICY_ALWAYS || (row->when == POLICY_WITH_JIT) == context->jit);
 }
 
 /* The kernel cuts an int argument to 32 bits, and the caller may leave anything above: such a

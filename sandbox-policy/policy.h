@@ -69,10 +69,10 @@ struct policy_syscall {
 
 struct policy_limit {
     const char *name;
-    __rlimit_resource_t resource;
-    rlim_t value; /* soft and hard */
-    bool at_seal; /* false: when the jail is entered; true: just before the filter */
     const char *reason;
+    rlim_t value; /* soft and hard */
+    __rlimit_resource_t resource;
+    bool at_seal; /* false: when the jail is entered; true: just before the filter */
 };
 
 /* What the rows leave open until the worker runs. */

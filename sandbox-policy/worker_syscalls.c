@@ -14,6 +14,7 @@
 #include "common/cleanup.h"
 #include "sandbox-policy/policy.h"
 
+/* clang-format off */
 #define ALLOW(call) .name = #call, .action = POLICY_ALLOW
 #define FAIL(call, e) .name = #call, .action = POLICY_ERRNO, .error = (e)
 
@@ -29,7 +30,6 @@
 #define FUTEX_COMMAND(i, op) \
     { .index = (i), .check = POLICY_INT_MASKED, .mask = (uint32_t) FUTEX_CMD_MASK, .value = (op) }
 
-/* clang-format off */
 const struct policy_syscall policy_worker_syscalls[] = {
     /* The channel. */
     { ALLOW(read), .args = { CHANNEL_FD(0) },

@@ -38,7 +38,9 @@ static void *take(struct arena *arena, size_t size)
 
 static ProtobufCBinaryData text(const char *string)
 {
-    return string ? admin_bytes(string, strnlen(string, TEXT_MAX_BYTES)) : admin_bytes(NULL, 0);
+    size_t size = string ? strlen(string) : 0;
+
+    return admin_bytes(string, size < TEXT_MAX_BYTES ? size : TEXT_MAX_BYTES);
 }
 
 /* Codes that have occurred. */
@@ -129,7 +131,7 @@ static int list_tenants(const struct child *child, struct arena *arena, Skep__Ad
     if (!worker->tenants)
         return -ENOMEM;
     LIST_FOREACH(placement, &child->placements, in_child)
-        if (!placement->is_retiring) /* its successor has the same name */
+        if (!placement->is_retiring && placement->state != PLACEMENT_UNLOADING)
             worker->tenants[worker->n_tenants++] = text(placement->version->tenant->name);
     return 0;
 }
@@ -210,14 +212,15 @@ static void add_memory(const struct placement *placement, Skep__Admin__Tenant *t
 static const char *tenant_state(const struct tenant *tenant)
 {
     const struct placement *placement;
-    const char *state = tenant->load_error != ERROR_NONE ? "failed" : "idle";
+    const char *state = tenant->load_failures > 0 ? "failed" : "idle";
 
     if (!tenant->version)
         return state;
     LIST_FOREACH(placement, &tenant->version->placements, in_version) {
         if (placement->state == PLACEMENT_READY)
             return "ready";
-        state = "loading";
+        if (placement->state == PLACEMENT_LOADING)
+            state = "loading";
     }
     return state;
 }

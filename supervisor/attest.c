@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,18 +29,8 @@ struct finding {
     size_t size;
 };
 
-static int differs(const struct finding *finding, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int differs(const struct finding *finding, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void) vsnprintf(finding->text, finding->size, format, args);
-    va_end(args);
-    return -EPERM;
-}
+#define DIFFERS(finding, ...) \
+    ((void) snprintf((finding)->text, (finding)->size, __VA_ARGS__), -EPERM)
 
 /* Files of /proc have no size: read to the end. The text ends with NUL. */
 static int read_proc(int dir_fd, const char *path, char *buffer, size_t size)
@@ -102,7 +91,7 @@ static bool find_status(const char *status, const char *key, char *value, size_t
 
 static int check_thread(int tasks_fd, const char *tid, const struct finding *finding)
 {
-    char path[64], status[STATUS_MAX_BYTES], value[64];
+    char path[64], status[STATUS_MAX_BYTES] = "", value[64];
 
     (void) snprintf(path, sizeof path, "%.20s/status", tid);
     int r = read_proc(tasks_fd, path, status, sizeof status);
@@ -112,41 +101,38 @@ static int check_thread(int tasks_fd, const char *tid, const struct finding *fin
         const char *key = expected_status[i].key;
         const char *expected = expected_status[i].value;
         if (!find_status(status, key, value, sizeof value))
-            return differs(finding, "thread %.20s: no %s in its status", tid, key);
+            return DIFFERS(finding, "thread %.20s: no %s in its status", tid, key);
         if (strcmp(value, expected) != 0)
-            return differs(finding, "thread %.20s: %s %s, expected %s", tid, key, value, expected);
+            return DIFFERS(finding, "thread %.20s: %s %s, expected %s", tid, key, value, expected);
     }
     return 0;
 }
 
-/* Opens a folder of /proc/PID for readdir. */
-static int open_folder(int proc_fd, const char *name, DIR **ret_dir)
+/* Opens a folder of /proc/PID for readdir. NULL with errno. */
+static DIR *open_folder(int proc_fd, const char *name)
 {
     _cleanup_fd_ int fd = openat(proc_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        return -errno;
+        return NULL;
     DIR *dir = fdopendir(fd);
-    if (!dir)
-        return -errno;
-    (void) TAKE_FD(fd);
-    *ret_dir = dir;
-    return 0;
+    if (dir)
+        (void) TAKE_FD(fd);
+    return dir;
 }
 
 static int check_threads(int proc_fd, const struct finding *finding)
 {
-    _cleanup_dir_ DIR *dir = NULL;
+    _cleanup_dir_ DIR *dir = open_folder(proc_fd, "task");
     const struct dirent *entry;
     size_t n = 0;
 
-    int r = open_folder(proc_fd, "task", &dir);
-    if (r < 0)
-        return r;
+    if (!dir)
+        return -errno;
     while ((entry = readdir(dir))) {
         if (entry->d_name[0] == '.')
             continue;
-        r = check_thread(dirfd(dir), entry->d_name, finding);
+        int r = check_thread(dirfd(dir), entry->d_name, finding);
         if (r < 0)
             return r;
         n++;
@@ -170,7 +156,7 @@ static int check_namespaces(int proc_fd, const struct finding *finding)
         if (stat(path, &ours) < 0)
             return -errno;
         if (ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
-            return differs(finding, "it shares our %s namespace", names[i]);
+            return DIFFERS(finding, "it shares our %s namespace", names[i]);
     }
     return 0;
 }
@@ -186,12 +172,12 @@ static int check_root(int proc_fd, const struct finding *finding)
         return r;
     const char *end = strchr(info, '\n');
     if (!end || end[1] != '\0')
-        return differs(finding, "more than one mount");
+        return DIFFERS(finding, "more than one mount");
     if (sscanf(info, "%*d %*d %*s %*s %63s %127s", mount_point, options) != 2 ||
         strcmp(mount_point, "/") != 0 ||
         strncmp(options, "ro,nosuid,nodev,noexec", strlen("ro,nosuid,nodev,noexec")) != 0 ||
         !strstr(info, " - tmpfs "))
-        return differs(finding, "its root is not an empty read-only tmpfs");
+        return DIFFERS(finding, "its root is not an empty read-only tmpfs");
     return 0;
 }
 
@@ -237,27 +223,26 @@ static int tally_descriptor(int fds_fd, const char *name, struct tally *tally)
 
 static int check_descriptors(int proc_fd, const struct finding *finding)
 {
-    _cleanup_dir_ DIR *dir = NULL;
+    _cleanup_dir_ DIR *dir = open_folder(proc_fd, "fd");
     const struct dirent *entry;
     struct tally tally = { 0 };
 
-    int r = open_folder(proc_fd, "fd", &dir);
-    if (r < 0)
-        return r;
+    if (!dir)
+        return -errno;
     while ((entry = readdir(dir))) {
         if (entry->d_name[0] == '.')
             continue;
-        r = tally_descriptor(dirfd(dir), entry->d_name, &tally);
+        int r = tally_descriptor(dirfd(dir), entry->d_name, &tally);
         if (r == -EPERM)
-            return differs(finding, "it holds file descriptor %.20s, which it should not",
+            return DIFFERS(finding, "it holds file descriptor %.20s, which it should not",
                            entry->d_name);
         if (r < 0)
             return r;
     }
     if (tally.channels != 1)
-        return differs(finding, "it has no channel");
+        return DIFFERS(finding, "it has no channel");
     if (tally.pipe_ends == 1)
-        return differs(finding, "it holds one end of a pipe whose other end is elsewhere");
+        return DIFFERS(finding, "it holds one end of a pipe whose other end is elsewhere");
     return 0;
 }
 

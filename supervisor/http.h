@@ -65,18 +65,21 @@ struct http_limits {
     uint32_t write_idle_ms;     /* client takes no byte of the response for that long: closed */
 };
 
-/* What the front calls. handler: as given to http_front_new. */
+/* What the front calls, from the loop only, never from within a function of this header. Each may
+ * call the functions on its exchange, but not http_front_free. handler: as given to
+ * http_front_new. */
 struct http_handler {
     /* A request head. Returns what on_* below get as request, or NULL if it was answered at
-     * once (http_fail). */
+     * once. NULL without an answer: the front answers "overloaded". */
     void *(*on_request)(void *handler, struct http_exchange *exchange,
                         const struct http_request *request);
-    /* Request body, decoded; only as much as http_grant allowed (plus at most 64 KiB). end: the
-     * last call, size may be 0. Not called for requests without body. */
+    /* Request body, decoded; never more than http_grant allowed. end: the last call, size may be
+     * 0. Not called for requests without body. */
     void (*on_body)(void *request, const uint8_t *data, size_t size, bool end);
-    /* Response output has drained below the low mark: more may be sent. */
+    /* After http_queued_bytes was over HTTP_OUTPUT_LOW_BYTES: it no longer is. */
     void (*on_writable)(void *request);
-    /* The client left or the connection failed: exchange is gone, never answer on it. */
+    /* The client left (a half-closed connection counts), sent a malformed body or was too slow: the
+     * exchange is gone, never answer on it. Once, and never after the response has ended. */
     void (*on_gone)(void *request);
 };
 
@@ -87,29 +90,34 @@ struct http_front_options {
     struct http_limits limits;
 };
 
+/* Ignores SIGPIPE for the process. 0, -ENOMEM, -EOPNOTSUPP (base is not epoll's). */
 int http_front_new(const struct http_front_options *options, struct http_front **ret_front);
-/* Listens on an address ("127.0.0.1:8080", "[::1]:80", "unix:/path"). 0 or -errno. */
+/* Listens on an address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only). 0, -EINVAL
+ * for another form, -errno of socket, bind or listen. */
 int http_front_listen(struct http_front *front, const char *address);
 /* Takes over a listening socket (socket activation, tests). Owned from success on. */
 int http_front_adopt(struct http_front *front, int fd);
 /* Stops accepting; open connections get Connection: close with their next response; idle ones
- * are closed. */
+ * are closed, unless a request is already in their socket. */
 void http_front_drain(struct http_front *front);
 size_t http_front_connections(const struct http_front *front);
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 
-/* Allows the client to send that many more bytes of the request body. Nothing is read beyond. */
+/* Allows the client to send that many more bytes of the request body; sends 100 Continue if the
+ * client waits for it. on_body follows from the loop. */
 void http_grant(struct http_exchange *exchange, size_t bytes);
 
 /* Response head with the first body part; end: the body is complete (Content-Length is set from
  * it). Otherwise the length comes from fields or the body is chunked. HEAD, 204, 304 send no body.
- * Returns 0, -EBADMSG if a field or the status cannot be sent (nothing was sent: call
- * http_fail), -EALREADY after a head. After end the exchange is gone. */
+ * Fields of one connection (Connection, Transfer-Encoding ...) and Skep-Error are left out.
+ * Returns 0; -EBADMSG if status, a field or the length cannot be sent (nothing was sent: call
+ * http_fail); -EALREADY after a head; -ENOMEM (connection closed, exchange gone). After end the
+ * exchange is gone. */
 int http_respond(struct http_exchange *exchange, const struct http_response *response,
                  const uint8_t *body, size_t size, bool end);
-/* More of the body. 0, -EBADMSG if it does not fit the announced length (connection is closed,
- * exchange gone), -EINVAL before a head. After end the exchange is gone. */
+/* More of the body. 0; -EBADMSG if it does not fit the announced length or -ENOMEM (connection is
+ * cut off, exchange gone); -EINVAL before a head. After end the exchange is gone. */
 int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t size, bool end);
 /* The request failed: problem+json with the code, Skep-Error, Retry-After if retry_after_s > 0; or,
  * after a head, the connection is cut off so that the client sees an incomplete body. The

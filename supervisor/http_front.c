@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -170,6 +171,7 @@ int http_front_new(const struct http_front_options *options, struct http_front *
 
     if (!front)
         return -ENOMEM;
+    (void) signal(SIGPIPE, SIG_IGN); /* evbuffer_write has no MSG_NOSIGNAL */
     LIST_INIT(&front->listeners);
     LIST_INIT(&front->connections);
     TAILQ_INIT(&front->work);

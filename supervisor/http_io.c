@@ -210,14 +210,15 @@ static void after_flush(struct http_connection *connection)
 static bool has_more_work(const struct http_connection *connection)
 {
     size_t left = http_connection_queued(connection);
-    bool has_input = connection->can_read || connection->input.start < connection->input.end;
+    /* Part of a head waits for the rest of it. */
+    bool has_input = connection->can_read || (connection->state != CONNECTION_HEAD &&
+                                              connection->input.start < connection->input.end);
 
     if (left > 0 && connection->can_write)
         return true;
     if (connection->state == CONNECTION_FLUSH)
         return left == 0;
-    return has_input && connection->state != CONNECTION_EXCHANGE &&
-           http_connection_may_read(connection);
+    return has_input && http_connection_may_read(connection);
 }
 
 enum http_queue http_connection_work(struct http_connection *connection)

@@ -31,15 +31,18 @@ struct head {
     size_t n_options;
 };
 
-/* --- llhttp --- */
+/* --- llhttp. parser->data is the head; NULL behind it, so that trailers go nowhere. --- */
 
 static int on_header_field(llhttp_t *parser, const char *at, size_t size)
 {
     struct head *head = parser->data;
-    struct http_field *field = &head->fields[head->n_fields];
+    struct http_field *field;
 
+    if (!head)
+        return 0;
     if (head->n_fields >= head->max_fields)
         return HPE_USER;
+    field = &head->fields[head->n_fields];
     if (!field->name.data)
         field->name.data = at;
     field->name.size = (size_t) (at - field->name.data) + size;
@@ -49,8 +52,11 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t size)
 static int on_header_value(llhttp_t *parser, const char *at, size_t size)
 {
     struct head *head = parser->data;
-    struct http_field *field = &head->fields[head->n_fields];
+    struct http_field *field;
 
+    if (!head)
+        return 0;
+    field = &head->fields[head->n_fields];
     if (!field->value.data)
         field->value.data = at;
     field->value.size = (size_t) (at - field->value.data) + size;
@@ -60,8 +66,11 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t size)
 static int on_header_value_complete(llhttp_t *parser)
 {
     struct head *head = parser->data;
-    struct http_field *field = &head->fields[head->n_fields];
+    struct http_field *field;
 
+    if (!head)
+        return 0;
+    field = &head->fields[head->n_fields];
     if (!field->value.data)
         field->value.data = "";
     head->n_fields++;
@@ -82,16 +91,11 @@ static int pause_here(llhttp_t *parser)
     return HPE_PAUSED;
 }
 
-static const llhttp_settings_t head_settings = {
+static const llhttp_settings_t settings = {
     .on_header_field = on_header_field,
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
-    .on_message_complete = pause_here,
-};
-
-/* After the head there is no struct head any more, so trailers go nowhere. */
-static const llhttp_settings_t body_settings = {
     .on_chunk_header = pause_here,
     .on_message_complete = pause_here,
 };
@@ -264,6 +268,8 @@ static unsigned parse_destination(struct head *head, struct http_request *reques
         return 400;
     if (authority.size > 0 && http_parse_authority(front, authority, request) < 0)
         return 400;
+    if (!request->host.data)
+        request->host = request->authority = (struct http_text) { "", 0 };
     request->method = head->method;
     request->target = head->target;
     return 0;
@@ -292,11 +298,10 @@ static unsigned split(struct head *head, const char *data, size_t size)
     llhttp_t *parser = &head->connection->parser;
     llhttp_errno_t result;
 
-    llhttp_init(parser, HTTP_REQUEST, &head_settings);
+    llhttp_init(parser, HTTP_REQUEST, &settings);
     parser->data = head;
     result = llhttp_execute(parser, data, size);
     parser->data = NULL;
-    parser->settings = (void *) (uintptr_t) &body_settings; /* llhttp only reads it */
     if (result == HPE_PAUSED && llhttp_get_error_pos(parser) == data + size)
         return 0;
     if (result == HPE_OK)

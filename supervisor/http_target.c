@@ -99,6 +99,8 @@ int http_parse_target(struct http_text *target, bool is_options, struct http_tex
     while (end < target->size && target->data[end] != '/' && target->data[end] != '?')
         end++;
     *ret_authority = (struct http_text) { target->data + scheme, end - scheme };
+    if (end == scheme)
+        return -EBADMSG;
     if (end < target->size && target->data[end] == '?')
         return -EBADMSG; /* no client sends it, and the path would have to be made up */
     if (end == target->size)

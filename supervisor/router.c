@@ -86,8 +86,6 @@ struct router *router_free(struct router *router)
     return NULL;
 }
 
-/* --- hosts -------------------------------------------------------------------------------------- */
-
 static int compare_host(const struct host *host, const char *name, size_t size)
 {
     if (host->size != size)
@@ -140,8 +138,6 @@ static int hosts_add(struct hosts *hosts, const char *name, struct host **ret_ho
     *ret_host = host;
     return 0;
 }
-
-/* --- routes of one host ------------------------------------------------------------------------- */
 
 static char path_at(const struct target_path *path, size_t i)
 {
@@ -287,8 +283,6 @@ static void routes_remove(struct routes *routes, const void *target)
         link_parent(routes, i);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------- */
-
 int router_add(struct router *router, const struct route_pattern *pattern, void *target)
 {
     struct hosts *hosts = &router->exact;
@@ -356,8 +350,8 @@ static void *find_named(const struct router *router, const char *name, size_t si
     return target;
 }
 
-void *router_find(const struct router *router, const char *host, size_t host_size,
-                  const char *path, size_t path_size)
+void *router_find(const struct router *router, const char *host, size_t host_size, const char *path,
+                  size_t path_size)
 {
     struct target_path target_path = { .data = "/", .size = 1 };
     void *target = NULL;

@@ -36,5 +36,5 @@ void router_remove(struct router *router, const void *target);
  * Time: for each label of the host a binary search over the hosts, and for each host found one over
  * its routes and a step for each of its prefixes that contains the next: no hash, so nothing for an
  * adversary to collide. */
-void *router_find(const struct router *router, const char *host, size_t host_size,
-                  const char *path, size_t path_size);
+void *router_find(const struct router *router, const char *host, size_t host_size, const char *path,
+                  size_t path_size);

@@ -66,23 +66,14 @@ const char *spawner_hint(int error, const char *step)
     return NULL;
 }
 
-static _Noreturn void run_child(int socket_fd, int worker_fd, pid_t supervisor)
-{
-    /* Opened here, because nothing but the socket may be shared with the supervisor. */
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    if (null_fd < 0)
-        _exit(1);
-    spawner_child_run(socket_fd, worker_fd, null_fd, supervisor);
-}
-
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner)
 {
     _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
     _cleanup_fd_ int worker_fd = open(options->worker_path, O_PATH | O_CLOEXEC);
+    _cleanup_fd_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     int pair[2];
 
-    if (worker_fd < 0)
+    if (worker_fd < 0 || null_fd < 0)
         return -errno;
     if (faccessat(AT_FDCWD, options->worker_path, X_OK, AT_EACCESS) < 0)
         return -errno;
@@ -101,8 +92,9 @@ int spawner_start(const struct spawner_options *options, struct spawner **ret_sp
     if (pid < 0)
         return -errno;
     if (pid == 0) {
-        (void) close(TAKE_FD(ours));
-        run_child(TAKE_FD(theirs), TAKE_FD(worker_fd), supervisor);
+        (void) close(ours);
+        free(TAKE_PTR(spawner));
+        spawner_child_run(theirs, worker_fd, null_fd, supervisor);
     }
 
     spawner->pid = pid;
@@ -179,8 +171,8 @@ static int receive_answer(int socket_fd, struct spawner_answer *ret_answer, int 
 static void deliver(const struct spawner *spawner, const struct spawner_answer *answer, int pidfd)
 {
     _cleanup_fd_ int owned = pidfd;
-    enum spawner_step step = answer->step < SPAWNER_STEPS ? (enum spawner_step) answer->step
-                                                          : SPAWNER_STEP_REQUEST;
+    enum spawner_step step =
+        answer->step < SPAWNER_STEPS ? (enum spawner_step) answer->step : SPAWNER_STEP_REQUEST;
 
     if (answer->kind == SPAWNER_EXITED) {
         spawner->ops->on_exited(spawner->owner, answer->slot, answer->pid, answer->wait_status);

@@ -20,7 +20,7 @@ struct spawner_options {
 /* One worker to be started. It gets argv "skep-worker --jit=on" or "--jit=off", no environment,
  * /dev/null as 0 and 1, the supervisor's standard error as 2 (jail_seal replaces it). */
 struct spawner_job {
-    unsigned slot;     /* names the worker in the answers, picks its uid when root; < 65536 */
+    unsigned slot; /* names the worker in the answers, picks its uid when root; < 65536 */
     bool jit;
     int channel_fd;    /* worker's end; becomes its fd 3. Duplicated, stays the caller's */
     int scoreboard_fd; /* becomes its fd 4. Duplicated, stays the caller's */

@@ -5,6 +5,7 @@
  * trusts the supervisor, and reads nothing from workers. Single-threaded, for good: a worker's
  * parent death signal is bound to the thread that made it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -131,6 +132,7 @@ static int reserve_worker(struct spawner_child *child)
 
 static void add_worker(struct spawner_child *child, unsigned slot, pid_t pid, int pidfd)
 {
+    assert(child->n_workers < child->max_workers);
     child->workers[child->n_workers] = (struct worker){ .slot = slot, .pid = pid };
     child->n_workers++;
     child->polls[child->n_workers] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
@@ -271,6 +273,7 @@ static void on_worker_ended(struct spawner_child *child, size_t i)
 
 static void turn(struct spawner_child *child)
 {
+    assert(child->polls);
     if (poll(child->polls, child->n_workers + 1, -1) < 0)
         return; /* EINTR or ENOMEM: try again */
     /* Backwards, because removing one moves the last into its place. */

@@ -29,9 +29,10 @@
 #endif
 
 #define EXEC_TIMEOUT_MS 10000
+#define WORKER_OOM_SCORE "500"
 #define FIRST_SPARE_FD 16 /* above every number that a worker's own descriptors get */
 
-#define NAMESPACES                                                                              \
+#define NAMESPACES                                                                             \
     (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | \
      CLONE_NEWCGROUP)
 
@@ -89,7 +90,7 @@ static void await_go(const struct pipes *pipes)
     ssize_t n;
 
     do
-        n = read(pipes->go_read, &byte, 1);
+        n = read(pipes->go_read, &byte, sizeof byte);
     while (n < 0 && errno == EINTR);
     if (n != 1)
         _exit(127);
@@ -257,6 +258,9 @@ static int guide(pid_t pid, const struct spawner_birth *birth, struct pipes *pip
     (void) close(TAKE_FD(pipes->go_read));
     *ret_step = SPAWNER_STEP_ID_MAP;
     int r = map_ids(pid, birth);
+    /* When the host runs out of memory, a worker is to die before anything else of the service.
+     * Best effort: a container may have set a higher value already. */
+    (void) write_proc(pid, "oom_score_adj", WORKER_OOM_SCORE);
     if (r == 0)
         r = io_write_all(pipes->go_write, "g", 1);
     return r < 0 ? r : await_exec(pipes, ret_step);
@@ -298,8 +302,8 @@ static bool has_capability(cap_value_t capability)
 {
     cap_t caps = cap_get_proc();
     cap_flag_value_t value = CAP_CLEAR;
-    bool has = caps && cap_get_flag(caps, capability, CAP_EFFECTIVE, &value) == 0 &&
-               value == CAP_SET;
+    bool has =
+        caps && cap_get_flag(caps, capability, CAP_EFFECTIVE, &value) == 0 && value == CAP_SET;
 
     (void) cap_free(caps);
     return has;
@@ -309,13 +313,17 @@ static bool has_capability(cap_value_t capability)
 static bool map_covers_high_ids(const char *path)
 {
     _cleanup_file_ FILE *file = fopen(path, "re");
-    unsigned long first, outside, count;
+    char line[128];
 
-    if (!file)
-        return false;
-    while (fscanf(file, "%lu %lu %lu", &first, &outside, &count) == 3)
+    /* Each line: first id inside, first id outside, count. */
+    while (file && fgets(line, sizeof line, file)) {
+        char *rest = line;
+        unsigned long first = strtoul(rest, &rest, 10);
+        (void) strtoul(rest, &rest, 10);
+        unsigned long count = strtoul(rest, NULL, 10);
         if (first <= SPAWNER_UID_BASE && first + count >= SPAWNER_UID_BASE + SPAWNER_MAX_SLOTS)
             return true;
+    }
     return false;
 }
 

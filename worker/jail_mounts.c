@@ -61,15 +61,17 @@ struct landlock_abi {
 
 #define FS_RIGHTS(n) ((UINT64_C(1) << (n)) - 1)
 
-/* Index: ABI. The last one stands for all later ones too. */
+/* Index: ABI, each with what it added. The last one stands for all later ones too. */
+/* clang-format off */
 static const struct landlock_abi abis[] = {
-    [1] = { { FS_RIGHTS(13), 0, 0 }, 8 },
-    [2] = { { FS_RIGHTS(14), 0, 0 }, 8 },     /* REFER */
-    [3] = { { FS_RIGHTS(15), 0, 0 }, 8 },     /* TRUNCATE */
-    [4] = { { FS_RIGHTS(15), 0x3, 0 }, 16 },  /* BIND_TCP, CONNECT_TCP */
-    [5] = { { FS_RIGHTS(16), 0x3, 0 }, 16 },  /* IOCTL_DEV */
-    [6] = { { FS_RIGHTS(16), 0x3, 0x3 }, 24 }, /* ABSTRACT_UNIX_SOCKET, SIGNAL */
+    [1] = { { FS_RIGHTS(13), 0, 0 }, 8 },      /* 13 rights on files and folders */
+    [2] = { { FS_RIGHTS(14), 0, 0 }, 8 },      /* REFER */
+    [3] = { { FS_RIGHTS(15), 0, 0 }, 8 },      /* TRUNCATE */
+    [4] = { { FS_RIGHTS(15), 0x3, 0 }, 16 },   /* BIND_TCP, CONNECT_TCP */
+    [5] = { { FS_RIGHTS(16), 0x3, 0 }, 16 },   /* IOCTL_DEV */
+    [6] = { { FS_RIGHTS(16), 0x3, 0x3 }, 24 }, /* scopes: ABSTRACT_UNIX_SOCKET, SIGNAL */
 };
+/* clang-format on */
 
 int jail_landlock(const char **ret_step)
 {

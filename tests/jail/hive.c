@@ -30,8 +30,7 @@ void await_readable(int fd)
     assert_int_equal(r, 1);
 }
 
-static void on_result(void *owner, unsigned slot, int error, const char *step, pid_t pid,
-                      int pidfd)
+static void on_result(void *owner, unsigned slot, int error, const char *step, pid_t pid, int pidfd)
 {
     struct hive *hive = owner;
     struct cell *cell = &hive->cells[slot];

@@ -13,9 +13,9 @@
 enum probe_lock { PROBE_SEALED, PROBE_ENTERED, PROBE_FREE };
 
 struct probe_plan {
-    enum probe_lock lock;      /* how far to lock itself in */
-    bool keep_scoreboard;      /* leaves fd 4 open */
-    bool second_thread;        /* has one before jail_enter */
+    enum probe_lock lock; /* how far to lock itself in */
+    bool keep_scoreboard; /* leaves fd 4 open */
+    bool second_thread;   /* has one before jail_enter */
 };
 
 enum probe_ask_kind {

@@ -125,8 +125,7 @@ static void test_errno_rows_fail_softly(void **state)
         if (!cell_ask(cell, &ask, &reply))
             fail_msg("%s killed the worker", row->name);
         if (reply.result != -1 || reply.error != row->error)
-            fail_msg("%s: %ld, %s", row->name, (long) reply.result,
-                     strerror((int) reply.error));
+            fail_msg("%s: %ld, %s", row->name, (long) reply.result, strerror((int) reply.error));
         n++;
     }
     assert_true(n >= 14);
@@ -136,6 +135,7 @@ static void test_errno_rows_fail_softly(void **state)
 /* By name, what an attacker would reach for first. The next test tries all the others. */
 static void test_dangerous_calls_kill(void **state)
 {
+    /* clang-format off */
     static const char *const names[] = {
         "socket", "socketpair", "connect", "bind", "sendmsg", "recvmsg", "openat2",
         "open_by_handle_at", "memfd_create", "execve", "execveat", "ptrace",
@@ -154,6 +154,7 @@ static void test_dangerous_calls_kill(void **state)
         "open", "fork", "vfork", "modify_ldt", "arch_prctl", "iopl", "ioperm", "dup2",
 #endif
     };
+    /* clang-format on */
 
     (void) state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -193,17 +194,22 @@ static const struct {
     { "write to standard input", "write", { 0, 0, 0 } },
     { "write to another descriptor", "write", { 5, 0, 0 } },
     { "writev to standard output", "writev", { 1, 0, 0 } },
-    { "executable mmap", "mmap",
+    { "executable mmap",
+      "mmap",
       { 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 } },
-    { "RWX mmap", "mmap",
+    { "RWX mmap",
+      "mmap",
       { 0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 } },
-    { "mmap with an unknown protection", "mmap",
+    { "mmap with an unknown protection",
+      "mmap",
       { 0, 4096, INT64_C(1) << 32, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 } },
     { "shared mmap", "mmap", { 0, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0 } },
     { "mmap of a file", "mmap", { 0, 4096, PROT_READ, MAP_PRIVATE, 3, 0 } },
-    { "mmap of huge pages", "mmap",
+    { "mmap of huge pages",
+      "mmap",
       { 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0 } },
-    { "locked mmap", "mmap",
+    { "locked mmap",
+      "mmap",
       { 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0 } },
     { "growing mprotect", "mprotect", { 0, 4096, PROT_READ | PROT_GROWSDOWN } },
     { "madvise of poison", "madvise", { 0, 4096, 100 /* MADV_HWPOISON */ } },
@@ -274,6 +280,25 @@ static void test_jit_makes_pages_executable(void **state)
     (void) state;
     assert_true(cell_ask(cell, &ask, &reply));
     assert_int_equal(reply.result, 0);
+    assert_int_equal(cell_end(&hive, cell), 0);
+}
+
+static void test_without_jit_no_page_is_writable_and_executable(void **state)
+{
+    struct cell *cell = cell_start(&hive, &sealed, false);
+    char path[32], line[512];
+    size_t n = 0;
+
+    (void) state;
+    (void) snprintf(path, sizeof path, "/proc/%d/maps", (int) cell->pid);
+    _cleanup_file_ FILE *maps = fopen(path, "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps)) {
+        if (strstr(line, " rwx"))
+            fail_msg("%s", line);
+        n++;
+    }
+    assert_true(n > 10);
     assert_int_equal(cell_end(&hive, cell), 0);
 }
 
@@ -356,6 +381,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_allowed_calls_with_other_arguments_kill),
         cmocka_unit_test(test_namespace_flags_of_clone_fail_softly),
         cmocka_unit_test(test_jit_makes_pages_executable),
+        cmocka_unit_test(test_without_jit_no_page_is_writable_and_executable),
         cmocka_unit_test(test_without_jit_no_page_becomes_executable),
 #if defined(__x86_64__)
         cmocka_unit_test(test_x32_and_int80_kill),

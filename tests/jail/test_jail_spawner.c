@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -207,6 +209,118 @@ static void test_failed_exec_says_why(void **state)
         assert_exec_fails(0700, -EACCES);
 }
 
+static void test_worker_is_first_to_go_when_memory_is_short(void **state)
+{
+    struct hive hive;
+    char path[48], score[16] = "";
+
+    (void) state;
+    hive_init(&hive, NULL);
+    const struct cell *cell = cell_start(&hive, &sealed, true);
+    (void) snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int) cell->pid);
+    _cleanup_file_ FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_non_null(fgets(score, sizeof score, file));
+    assert_true(strtol(score, NULL, 10) >= 500);
+    hive_done(&hive);
+}
+
+/* ---- hosts that are not as they should be; each case in a process of its own */
+
+static void run_apart(void (*run)(void))
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        run(); /* a failed assertion does not come back to here */
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || io_write_all(fd, text, strlen(text)) < 0)
+        _exit(10);
+}
+
+/* Like a container of a user without privileges: root inside, one uid. */
+static void enter_container(void)
+{
+    char uids[32], gids[32];
+
+    (void) snprintf(uids, sizeof uids, "0 %u 1", geteuid());
+    (void) snprintf(gids, sizeof gids, "0 %u 1", getegid());
+    if (unshare(CLONE_NEWUSER) < 0)
+        _exit(11);
+    write_file("/proc/self/setgroups", "deny");
+    write_file("/proc/self/uid_map", uids);
+    write_file("/proc/self/gid_map", gids);
+}
+
+static void spawn_denied(int error)
+{
+    struct hive hive;
+
+    hive_init(&hive, NULL);
+    const struct cell *cell = cell_spawn(&hive, &sealed, true);
+    if (cell->error != error || strcmp(cell->step, "user namespace") != 0 ||
+        !spawner_hint(cell->error, cell->step))
+        _exit(12);
+    hive_done(&hive);
+}
+
+static void run_with_no_namespaces_left(void)
+{
+    enter_container();
+    write_file("/proc/sys/user/max_user_namespaces", "0");
+    spawn_denied(-ENOSPC);
+}
+
+static void run_with_namespaces_filtered(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    if (!filter ||
+        seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                         SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER)) < 0 ||
+        seccomp_load(filter) < 0)
+        _exit(13);
+    seccomp_release(filter);
+    spawn_denied(-EPERM);
+}
+
+static void run_in_container(void)
+{
+    struct hive hive;
+    char text[128];
+
+    enter_container();
+    hive_init(&hive, NULL);
+    const struct cell *cell = cell_start(&hive, &sealed, true);
+    if (attest_worker(cell->pid, cell->pidfd, text, sizeof text) < 0)
+        _exit(14);
+    hive_done(&hive);
+}
+
+static void test_denied_user_namespaces_are_named(void **state)
+{
+    (void) state;
+    run_apart(run_with_no_namespaces_left);
+    run_apart(run_with_namespaces_filtered);
+}
+
+static void test_root_of_a_container_may_start_workers(void **state)
+{
+    (void) state;
+    run_apart(run_in_container);
+}
+
 static void test_worker_dies_with_its_spawner(void **state)
 {
     struct hive hive;
@@ -296,6 +410,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_worker_of_root_has_a_uid_of_its_own),
         cmocka_unit_test(test_missing_worker_program_is_told_at_start),
         cmocka_unit_test(test_failed_exec_says_why),
+        cmocka_unit_test(test_worker_is_first_to_go_when_memory_is_short),
+        cmocka_unit_test(test_denied_user_namespaces_are_named),
+        cmocka_unit_test(test_root_of_a_container_may_start_workers),
         cmocka_unit_test(test_worker_dies_with_its_spawner),
         cmocka_unit_test(test_worker_dies_when_the_spawner_is_freed),
         cmocka_unit_test(test_spawner_ignores_the_terminal),

@@ -8,7 +8,6 @@ import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import v8 from "node:v8";
 import vm from "node:vm";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
@@ -29,6 +28,15 @@ function bundlePath() {
 const bundle = new vm.Script(readFileSync(bundlePath(), "utf8"), { filename: "skep:bundle.js" });
 const WINDOW = 256 * 1024;
 
+// skep's V8 has it, that of Node 20 does not. What it gives belongs to this context, so it is needed
+// here as well as in the tenant's.
+const isTransferMissing = ArrayBuffer.prototype.transfer === undefined;
+if (isTransferMissing) {
+    ArrayBuffer.prototype.transfer = function transfer() {
+        return structuredClone(this, { transfer: [this] });
+    };
+}
+
 // One tenant's isolate with its host.
 export class Host {
     logs = []; // {level, text}
@@ -41,13 +49,28 @@ export class Host {
     #nextRequest = 1;
     #nextTimer = 1;
     #running = 0;
-    #pending = new Map(); // rejected promises without handler, in this entry
+    #makeArray;
+    #makeBytes;
 
     constructor() {
         const sandbox = vm.createContext({}, { microtaskMode: "afterEvaluate" });
         this.context = sandbox;
+        // Made before a tenant can change what they use
+        this.#makeBytes = vm.runInContext(
+            "{ const Bytes = Uint8Array; (content) => new Bytes(content); }", sandbox);
+        this.#makeArray = vm.runInContext("Array.from.bind(Array)", sandbox);
         // What V8 alone does not have, node:vm adds.
         vm.runInContext("delete globalThis.console; delete globalThis.SharedArrayBuffer", sandbox);
+        if (isTransferMissing) {
+            sandbox.__transfer = (buffer) => structuredClone(buffer, { transfer: [buffer] });
+            vm.runInContext(`{
+                const transfer = __transfer;
+                delete globalThis.__transfer;
+                Object.defineProperty(ArrayBuffer.prototype, "transfer", {
+                    value() { return transfer(this); }, writable: true, configurable: true,
+                });
+            }`, sandbox);
+        }
         sandbox.__skep = this.#natives();
         bundle.runInContext(sandbox);
         this.global = vm.runInContext("globalThis", sandbox);
@@ -62,10 +85,9 @@ export class Host {
             }
             return record;
         };
-        const utf8 = vm.runInContext(`(bytes) => new Uint8Array(bytes)`, this.context);
+        const utf8 = this.#makeBytes;
         const toBytes = (data) => data === undefined ? Buffer.alloc(0) :
             typeof data === "string" ? Buffer.from(data, "utf8") : Buffer.from(data);
-        const clone = vm.runInContext(`(transfer, clone) => clone(transfer)`, this.context);
         return {
             log: (level, text) => {
                 this.#expect(typeof text === "string" && level >= 0 && level <= 3, "log");
@@ -101,6 +123,7 @@ export class Host {
             done: (request, outcome, message) => {
                 const record = gone(request);
                 record.outcome = outcome;
+                this.#forgetTimers(request);
                 record.message = message;
             },
             setTimer: (delay, repeat) => {
@@ -108,7 +131,7 @@ export class Host {
                     throw new (vm.runInContext("RangeError", this.context))("too many timers");
                 }
                 const id = this.#nextTimer++;
-                this.timers.set(id, { request: this.#running, delay, repeat });
+                this.timers.set(id, { request: this.#running, due: this.time + delay, delay, repeat });
                 return id;
             },
             clearTimer: (id) => void this.timers.delete(id),
@@ -133,18 +156,21 @@ export class Host {
         };
     }
 
-    // V8's serialiser, with the result made in the context of the tenant.
     #clone(value, transfer) {
-        let bytes;
         try {
-            bytes = v8.serialize(value);
+            return structuredClone(value, { transfer: Array.prototype.slice.call(transfer ?? []) });
         } catch (error) {
-            throw new (vm.runInContext("Error", this.context))(error.message);
+            throw error instanceof DOMException ?
+                new (vm.runInContext("Error", this.context))(error.message) : error;
         }
-        for (const buffer of transfer ?? []) {
-            structuredClone(buffer, { transfer: [buffer] });
+    }
+
+    #forgetTimers(request) {
+        for (const [id, timer] of this.timers) {
+            if (timer.request === request) {
+                this.timers.delete(id);
+            }
         }
-        return v8.deserialize(bytes);
     }
 
     #expect(condition, what) {
@@ -177,8 +203,7 @@ export class Host {
     }
 
     bytes(content) {
-        this.context.__bytes = Array.from(Buffer.from(content));
-        return vm.runInContext("new Uint8Array(__bytes)", this.context);
+        return this.#makeBytes(Array.from(Buffer.from(content)));
     }
 
     // Starts a request. body: string or Buffer, with end if it is whole.
@@ -186,9 +211,8 @@ export class Host {
         credit = WINDOW } = {}) {
         const id = this.#nextRequest++;
         this.sent.set(id, { id, chunks: [], ended: false, credit });
-        this.context.__headers = headers;
         this.#enter(id, "dispatch", id, method, url,
-            vm.runInContext("Array.from(__headers)", this.context),
+            this.#makeArray(headers),
             body === undefined ? undefined : this.bytes(body), end, body !== undefined);
         return id;
     }
@@ -224,20 +248,23 @@ export class Host {
 
     onCancel(id, reason) {
         this.sent.get(id).cancelled = true;
+        this.#forgetTimers(id);
         this.#enter(id, "onCancel", id, reason);
     }
 
     forget(id) {
         this.sent.get(id).cancelled = true;
+        this.#forgetTimers(id);
         this.#enter(id, "forget", id);
     }
 
-    // Fires the timers of all requests in the order of their delay, until none is left.
+    // Fires the timers of all requests as they fall due, until none is left.
     runTimers(limit = 1000) {
         for (let n = 0; n < limit && this.timers.size > 0; n++) {
-            const [id, timer] = [...this.timers].sort((a, b) => a[1].delay - b[1].delay ||
+            const [id, timer] = [...this.timers].sort((a, b) => a[1].due - b[1].due ||
                 a[0] - b[0])[0];
-            this.time += timer.delay;
+            this.time = timer.due;
+            timer.due += timer.repeat ? Math.max(timer.delay, 1) : 0;
             if (!timer.repeat) {
                 this.timers.delete(id);
             }

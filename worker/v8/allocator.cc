@@ -3,8 +3,9 @@
 // See allocator.h. V8 answers a refusal with a garbage collection, asks again, and then throws.
 #include "worker/v8/allocator.h"
 
+#include "worker/v8/internal.h"
+
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstdlib>
 
@@ -64,40 +65,12 @@ void Allocator::Free(void *data, size_t length)
 
 // ---- address space for WebAssembly memories and resizable buffers
 
-static size_t page_size()
+// Whose code runs now; NULL while V8 itself starts.
+static std::shared_ptr<Allocator> current_owner()
 {
-    static const size_t size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    return size;
-}
-
-static int to_prot(v8::PageAllocator::Permission permission)
-{
-    switch (permission) {
-    case v8::PageAllocator::kRead:
-        return PROT_READ;
-    case v8::PageAllocator::kReadWrite:
-        return PROT_READ | PROT_WRITE;
-    case v8::PageAllocator::kNoAccess:
-    case v8::PageAllocator::kNoAccessWillJitLater:
-        return PROT_NONE;
-    default:
-        return -1; // executable: never for a buffer
-    }
-}
-
-static bool is_open(v8::PageAllocator::Permission permission)
-{
-    return permission == v8::PageAllocator::kRead || permission == v8::PageAllocator::kReadWrite;
-}
-
-size_t CountingPages::AllocatePageSize()
-{
-    return page_size();
-}
-
-size_t CountingPages::CommitPageSize()
-{
-    return page_size();
+    v8::Isolate *v8 = v8::Isolate::TryGetCurrent();
+    struct isolate *self = v8 ? isolate_from(v8) : nullptr;
+    return self ? self->allocator : nullptr;
 }
 
 CountingPages::Reservation *CountingPages::find(const void *address, size_t *ret_offset)
@@ -107,53 +80,39 @@ CountingPages::Reservation *CountingPages::find(const void *address, size_t *ret
     if (it == reservations_.begin())
         return nullptr;
     --it;
-    size_t offset = static_cast<size_t>(at - it->first);
+    const size_t offset = static_cast<size_t>(at - it->first);
     if (offset >= it->second.size)
         return nullptr;
     *ret_offset = offset;
     return &it->second;
 }
 
-void *CountingPages::AllocatePages(void *, size_t length, size_t alignment, Permission permission)
+void CountingPages::close(Reservation *reservation, size_t from)
 {
-    int prot = to_prot(permission);
-    size_t open = is_open(permission) ? length : 0;
-    if (prot < 0 || length == 0 || !owner_->take(open))
-        return nullptr;
+    if (reservation->open <= from)
+        return;
+    reservation->owner->give_back(reservation->open - from);
+    reservation->open = from;
+}
 
-    // Map more than asked for, then cut it to the alignment.
-    size_t extra = alignment > page_size() ? alignment - page_size() : 0;
-    size_t size = length + extra;
-    void *p = size < length ? MAP_FAILED
-                            : mmap(nullptr, size, prot,
-                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) {
-        owner_->give_back(open);
-        return nullptr;
-    }
-    char *begin = static_cast<char *>(p);
-    char *aligned = begin;
-    if (extra != 0) {
-        uintptr_t raw = (reinterpret_cast<uintptr_t>(begin) + alignment - 1) & ~(alignment - 1);
-        aligned = reinterpret_cast<char *>(raw);
-        if (aligned != begin)
-            munmap(begin, static_cast<size_t>(aligned - begin));
-        size_t tail = static_cast<size_t>((begin + size) - (aligned + length));
-        if (tail != 0)
-            munmap(aligned + length, tail);
-    }
-    reservations_[aligned] = {length, open};
-    return aligned;
+void *CountingPages::AllocatePages(void *address, size_t length, size_t alignment,
+                                   Permission permission)
+{
+    void *p = inner_->AllocatePages(address, length, alignment, permission);
+    if (p && permission == kNoAccess)
+        if (std::shared_ptr<Allocator> owner = current_owner())
+            reservations_[static_cast<char *>(p)] = {length, 0, std::move(owner)};
+    return p;
 }
 
 bool CountingPages::FreePages(void *address, size_t length)
 {
     auto it = reservations_.find(static_cast<char *>(address));
     if (it != reservations_.end()) {
-        owner_->give_back(it->second.open);
+        close(&it->second, 0);
         reservations_.erase(it);
     }
-    return munmap(address, length) == 0;
+    return inner_->FreePages(address, length);
 }
 
 bool CountingPages::ReleasePages(void *address, size_t length, size_t new_length)
@@ -161,42 +120,42 @@ bool CountingPages::ReleasePages(void *address, size_t length, size_t new_length
     auto it = reservations_.find(static_cast<char *>(address));
     if (it != reservations_.end()) {
         it->second.size = new_length;
-        if (it->second.open > new_length) {
-            owner_->give_back(it->second.open - new_length);
-            it->second.open = new_length;
-        }
+        close(&it->second, new_length);
     }
-    return munmap(static_cast<char *>(address) + new_length, length - new_length) == 0;
+    return inner_->ReleasePages(address, length, new_length);
 }
 
 bool CountingPages::SetPermissions(void *address, size_t length, Permission permission)
 {
-    int prot = to_prot(permission);
-    if (prot < 0)
-        return false;
     size_t offset = 0;
     Reservation *r = find(address, &offset);
-    size_t grown = 0;
-    if (r && is_open(permission) && offset + length > r->open)
-        grown = offset + length - r->open;
-    if (!owner_->take(grown))
-        return false;
-    if (mprotect(address, length, prot) != 0) {
-        owner_->give_back(grown);
-        return false;
-    }
     if (!r)
-        return true;
-    r->open += grown;
-    if (!is_open(permission) && offset < r->open) {
-        owner_->give_back(r->open - offset);
-        r->open = offset;
-        madvise(address, length, MADV_DONTNEED);
+        return inner_->SetPermissions(address, length, permission);
+
+    const bool opens = permission == kRead || permission == kReadWrite;
+    const size_t end = offset + length;
+    const size_t grown = opens && end > r->open ? end - r->open : 0;
+    if (!r->owner->take(grown))
+        return false;
+    if (!inner_->SetPermissions(address, length, permission)) {
+        r->owner->give_back(grown);
+        return false;
     }
+    r->open += grown;
+    if (!opens)
+        close(r, offset);
     return true;
+}
+
+bool CountingPages::RecommitPages(void *address, size_t length, Permission permission)
+{
+    return SetPermissions(address, length, permission);
 }
 
 bool CountingPages::DecommitPages(void *address, size_t size)
 {
-    return SetPermissions(address, size, kNoAccess);
+    size_t offset = 0;
+    if (Reservation *r = find(address, &offset))
+        close(r, offset);
+    return inner_->DecommitPages(address, size);
 }

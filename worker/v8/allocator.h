@@ -10,48 +10,16 @@
 #include <atomic>
 #include <cstddef>
 #include <map>
-
-class Allocator;
-
-// What V8 takes address space from for WebAssembly memories and resizable ArrayBuffers. It
-// reserves without access first and then opens parts of it; the open parts are what is counted.
-class CountingPages final : public v8::PageAllocator
-{
-  public:
-    explicit CountingPages(Allocator *owner) : owner_(owner) {}
-
-    size_t AllocatePageSize() override;
-    size_t CommitPageSize() override;
-    void SetRandomMmapSeed(int64_t) override {}
-    void *GetRandomMmapAddr() override { return nullptr; }
-    void *AllocatePages(void *address, size_t length, size_t alignment,
-                        Permission permission) override;
-    bool FreePages(void *address, size_t length) override;
-    bool ReleasePages(void *address, size_t length, size_t new_length) override;
-    bool SetPermissions(void *address, size_t length, Permission permission) override;
-    bool DecommitPages(void *address, size_t size) override;
-
-  private:
-    // Open bytes of each reservation; V8 opens from the start and never leaves holes.
-    struct Reservation {
-        size_t size;
-        size_t open;
-    };
-    Reservation *find(const void *address, size_t *ret_offset);
-
-    Allocator *owner_; // borrowed: it embeds this
-    std::map<char *, Reservation> reservations_;
-};
+#include <memory>
 
 class Allocator final : public v8::ArrayBuffer::Allocator
 {
   public:
-    explicit Allocator(size_t limit_bytes) : limit_(limit_bytes), pages_(this) {}
+    explicit Allocator(size_t limit_bytes) : limit_(limit_bytes) {}
 
     void *Allocate(size_t length) override;
     void *AllocateUninitialized(size_t length) override;
     void Free(void *data, size_t length) override;
-    v8::PageAllocator *GetPageAllocator() override { return &pages_; }
 
     // Takes size bytes from the budget; false if they are not there.
     bool take(size_t size);
@@ -63,5 +31,47 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     // A backing store may be freed after its isolate, when the last shared_ptr to it goes.
     std::atomic<size_t> used_{0};
     const size_t limit_;
-    CountingPages pages_;
+};
+
+// V8's page allocator, with WebAssembly memories and resizable ArrayBuffers counted: these do not
+// come from ArrayBuffer::Allocator. V8 reserves addresses without access for them and opens parts
+// later. Its heap pages are mapped open at once, and code is opened executable: neither is counted
+// here.
+class CountingPages final : public v8::PageAllocator
+{
+  public:
+    explicit CountingPages(v8::PageAllocator *inner) : inner_(inner) {}
+
+    size_t AllocatePageSize() override { return inner_->AllocatePageSize(); }
+    size_t CommitPageSize() override { return inner_->CommitPageSize(); }
+    void SetRandomMmapSeed(int64_t seed) override { inner_->SetRandomMmapSeed(seed); }
+    void *GetRandomMmapAddr() override { return inner_->GetRandomMmapAddr(); }
+    void *AllocatePages(void *address, size_t length, size_t alignment,
+                        Permission permission) override;
+    bool FreePages(void *address, size_t length) override;
+    bool ReleasePages(void *address, size_t length, size_t new_length) override;
+    bool SetPermissions(void *address, size_t length, Permission permission) override;
+    bool RecommitPages(void *address, size_t length, Permission permission) override;
+    bool DiscardSystemPages(void *address, size_t size) override
+    {
+        return inner_->DiscardSystemPages(address, size);
+    }
+    bool DecommitPages(void *address, size_t size) override;
+    bool SealPages(void *address, size_t length) override
+    {
+        return inner_->SealPages(address, length);
+    }
+
+  private:
+    // V8 opens a reservation from its start and leaves no holes, so one number says how much.
+    struct Reservation {
+        size_t size;
+        size_t open;
+        std::shared_ptr<Allocator> owner;
+    };
+    Reservation *find(const void *address, size_t *ret_offset);
+    void close(Reservation *reservation, size_t from);
+
+    v8::PageAllocator *inner_; // borrowed: the platform's
+    std::map<char *, Reservation> reservations_;
 };

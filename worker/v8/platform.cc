@@ -4,6 +4,8 @@
 // be outside the sentry's watch and its CPU time would be nobody's.
 #include "worker/v8/platform.h"
 
+#include "worker/v8/allocator.h"
+
 #include <libplatform/libplatform.h>
 #include <pthread.h>
 #include <sys/random.h>
@@ -21,16 +23,20 @@ namespace
 constexpr size_t js_stack_bytes = 1024 * 1024;
 constexpr size_t native_stack_bytes = 256 * 1024;
 
-// Delegates all to V8's own platform, but for the clock that JavaScript reads.
+// Delegates all to V8's own platform, but for the clock that JavaScript reads and the memory that
+// it takes past the heap.
 class Platform final : public v8::Platform
 {
   public:
-    explicit Platform(std::unique_ptr<v8::Platform> inner) : inner_(std::move(inner)) {}
+    explicit Platform(std::unique_ptr<v8::Platform> inner)
+        : inner_(std::move(inner)), pages_(inner_->GetPageAllocator())
+    {
+    }
 
     v8::Platform *inner() { return inner_.get(); }
     void freeze_clock() { frozen_ms_ = std::floor(SystemClockTimeMillis()); }
 
-    v8::PageAllocator *GetPageAllocator() override { return inner_->GetPageAllocator(); }
+    v8::PageAllocator *GetPageAllocator() override { return &pages_; }
     v8::ThreadIsolatedAllocator *GetThreadIsolatedAllocator() override
     {
         return inner_->GetThreadIsolatedAllocator();
@@ -94,6 +100,7 @@ class Platform final : public v8::Platform
 
   private:
     std::unique_ptr<v8::Platform> inner_;
+    CountingPages pages_;
     double frozen_ms_ = 0.0; // 0: the real time
 };
 

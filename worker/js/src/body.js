@@ -4,11 +4,16 @@
 // was given as, and becomes a stream only if the tenant asks for one.
 import { utf8Encode } from "./native.js";
 import {
-    JSONParse, ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, StringPrototypeSlice,
-    TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject,
-    isUint8Array, newList,
+    ArrayBufferPrototypeGetByteLength, JSONParse, MapPrototypeGet, ObjectDefineProperty,
+    ObjectGetOwnPropertyDescriptors, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetBuffer,
+    copyBytes, isObject, isUint8Array, newList,
 } from "./primordials.js";
+import { blobBytes, blobOf, blobType, isBlob } from "./blob.js";
+import { concat } from "./bytes.js";
 import { decodeUtf8 } from "./encoding.js";
+import { isFormData } from "./form_data.js";
+import { mimeOfList, serializeMime } from "./mime.js";
+import { encodeMultipart, parseMultipart, parseUrlEncoded } from "./multipart.js";
 import {
     ReadableStream, TransformStream, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
     isReadableStream, pipeThrough, read, tee,
@@ -20,7 +25,7 @@ export class Body {
     source; // string or Uint8Array if the whole body is known
     incoming; // IncomingBody: it comes from the client
     stream; // ReadableStream, once there is one
-    used = false; // consumed without a stream
+    used = false; // consumed past the stream, which then is locked if there is one
 
     constructor(source, incoming, stream) {
         this.source = source;
@@ -30,12 +35,12 @@ export class Body {
 }
 
 export function isUsed(body) {
-    return body.stream === undefined ? body.used : isDisturbed(body.stream);
+    return body.used || body.stream !== undefined && isDisturbed(body.stream);
 }
 
 export function isUnusable(body) {
-    return body.stream === undefined ? body.used :
-        isDisturbed(body.stream) || isLocked(body.stream);
+    return body.used ||
+        body.stream !== undefined && (isDisturbed(body.stream) || isLocked(body.stream));
 }
 
 // A stream that gives what source gives and takes it over: source is locked from now on.
@@ -60,6 +65,15 @@ export function extractBody(object) {
         }
         if (isBufferSource(object)) {
             return new Body(copyBytes(object), undefined, undefined);
+        }
+        if (isBlob(object)) {
+            extractedType = blobType(object) === "" ? undefined : blobType(object);
+            return new Body(blobBytes(object), undefined, undefined);
+        }
+        if (isFormData(object)) {
+            const { bytes, type } = encodeMultipart(object);
+            extractedType = type;
+            return new Body(bytes, undefined, undefined);
         }
         const form = searchParamsText(object);
         if (form !== undefined) {
@@ -113,6 +127,8 @@ export function cloneBody(body) {
         return new Body(body.source, undefined, undefined);
     }
     const branches = tee(streamOf(body));
+    body.source = undefined;
+    body.incoming = undefined;
     body.stream = branches[0];
     return new Body(undefined, undefined, branches[1]);
 }
@@ -126,11 +142,16 @@ async function consume(body) {
         throw alreadyUsed();
     }
     if (body.stream !== undefined) {
-        return readAll(getReader(body.stream));
+        const reader = getReader(body.stream);
+        if (body.incoming === undefined && body.source === undefined) {
+            return await readAll(reader);
+        }
+        // Nobody has read the stream, and now it is locked for ever: go past it.
     }
     body.used = true;
+    // With await: to return a promise would look up its "then", which may be the tenant's.
     if (body.incoming !== undefined) {
-        return body.incoming.collect();
+        return await body.incoming.collect();
     }
     return typeof body.source === "string" ? body.source : copyBytes(body.source);
 }
@@ -151,15 +172,6 @@ async function readAll(reader) {
     }
 }
 
-export function concat(chunks, size) {
-    const all = new Uint8Array(size);
-    for (let i = 0, at = 0; i < chunks.length; i++) {
-        TypedArrayPrototypeSet(all, chunks[i], at);
-        at += chunks[i].length;
-    }
-    return all;
-}
-
 const toBytes = (content) => (typeof content === "string" ? utf8Encode(content) : content);
 
 function toText(content) {
@@ -170,8 +182,8 @@ function toText(content) {
 }
 
 // Adds body, bodyUsed, text() and so on. bodyOf(object) is a brand check that gives the Body or
-// null.
-export function mixInBody(constructor, bodyOf) {
+// null; listOf(object) its header list.
+export function mixInBody(constructor, bodyOf, listOf) {
     const members = {
         get body() {
             const body = bodyOf(this);
@@ -182,10 +194,31 @@ export function mixInBody(constructor, bodyOf) {
             return body !== null && isUsed(body);
         },
         async arrayBuffer() {
-            return TypedArrayPrototypeGetBuffer(toBytes(await consume(bodyOf(this))));
+            const bytes = toBytes(await consume(bodyOf(this)));
+            const buffer = TypedArrayPrototypeGetBuffer(bytes);
+            return ArrayBufferPrototypeGetByteLength(buffer) === bytes.length ? buffer :
+                TypedArrayPrototypeGetBuffer(copyBytes(bytes));
+        },
+        async blob() {
+            const bytes = toBytes(await consume(bodyOf(this)));
+            const mime = mimeOfList(listOf(this));
+            return blobOf(bytes, mime === null ? "" : serializeMime(mime));
         },
         async bytes() {
             return toBytes(await consume(bodyOf(this)));
+        },
+        async formData() {
+            const content = await consume(bodyOf(this));
+            const mime = mimeOfList(listOf(this));
+            if (mime !== null && mime.essence === "multipart/form-data") {
+                const boundary = MapPrototypeGet(mime.parameters, "boundary");
+                if (boundary !== undefined) {
+                    return parseMultipart(toBytes(content), boundary);
+                }
+            } else if (mime !== null && mime.essence === "application/x-www-form-urlencoded") {
+                return parseUrlEncoded(toText(content));
+            }
+            throw new TypeError("The content-type of the body is no form type.");
         },
         async json() {
             return JSONParse(toText(await consume(bodyOf(this))));

@@ -5,7 +5,7 @@
 import { log, now } from "./native.js";
 import {
     Error, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
-    ObjectCreate, ObjectDefineProperty, ObjectKeys, StringPrototypeIncludes, StringPrototypeSlice,
+    ObjectCreate, ObjectDefineProperty, ObjectKeys, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
     SymbolToStringTag, isObject,
 } from "./primordials.js";
 import { cut, inspect, inspectLibrary } from "./inspect.js";
@@ -15,6 +15,8 @@ const DEBUG = 0;
 const INFO = 1;
 const WARN = 2;
 const ERROR = 3;
+
+const { captureStackTrace } = Error;
 
 let indent = "";
 let counts;
@@ -100,10 +102,10 @@ const methods = {
     },
     trace(...data) {
         const holder = {};
-        Error.captureStackTrace(holder, methods.trace);
+        captureStackTrace(holder, methods.trace);
         const text = format(data);
         const stack = `${holder.stack}`;
-        const lines = StringPrototypeSlice(stack, stack.indexOf("\n") + 1);
+        const lines = StringPrototypeSlice(stack, StringPrototypeIndexOf(stack, "\n") + 1);
         write(DEBUG, `Trace${text === "" ? "" : `: ${text}`}\n${lines}`);
     },
     warn(...data) {

@@ -4,7 +4,7 @@
 // sends more only as consumeBody tells of what was read.
 import { consumeBody } from "./native.js";
 import { Promise, newList } from "./primordials.js";
-import { concat } from "./body.js";
+import { concat } from "./bytes.js";
 import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
 
 export class IncomingBody {

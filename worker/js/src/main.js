@@ -6,12 +6,14 @@ import { ObjectDefineProperty, ObjectKeys } from "./primordials.js";
 import { register } from "./native.js";
 import { AbortController, AbortSignal, isAborted, isAbortSignal, onAbort } from "./abort.js";
 import { base64Functions } from "./base64.js";
+import { Blob, File } from "./blob.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
 import { console } from "./console.js";
 import { DOMException } from "./dom_exception.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
 import { CustomEvent, ErrorEvent, Event, PromiseRejectionEvent } from "./event.js";
 import { EventTarget, setEventTargetHooks } from "./event_target.js";
+import { FormData } from "./form_data.js";
 import {
     Navigator, Performance, globalFunctions, navigator, performance,
 } from "./globals.js";
@@ -36,8 +38,8 @@ function define(values, enumerable) {
 setEventTargetHooks({ __proto__: null, reportException, isAbortSignal, isAborted, onAbort });
 
 define({
-    AbortController, AbortSignal, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,
-    Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response, TextDecoder,
+    AbortController, AbortSignal, Blob, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,
+    File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response, TextDecoder,
     TextEncoder, URL, URLSearchParams, console,
 }, false);
 define(streamInterfaces, false);

@@ -3,7 +3,7 @@
 // multipart/form-data (RFC 7578, HTML, Fetch) and application/x-www-form-urlencoded as FormData.
 import { utf8Encode } from "./native.js";
 import {
-    MathFloor, MathRandom, StringPrototypeIndexOf, RegExpPrototypeTest, StringPrototypeSlice,
+    MathFloor, MathRandom, RegExpPrototypeTest, StringPrototypeIndexOf, StringPrototypeSlice,
     StringPrototypeToLowerCase, TypeError, Uint8Array, copyBytes, newList, uncurryThis,
 } from "./primordials.js";
 import { blobBytes, blobType, createFile, fileName } from "./blob.js";

@@ -81,6 +81,7 @@ function toMethod(value) {
 
 export let isRequest;
 export let requestBody;
+let requestList;
 export let createIncoming;
 // Aborts the signal of a request that came from a client.
 export let abortRequest;
@@ -199,10 +200,10 @@ export class Request {
                 throw alreadyUsed();
             }
             // The new request takes the body over, the old one counts as used.
-            this.#body = new Body(inputBody.source, inputBody.incoming, undefined);
             if (inputBody.stream !== undefined) {
-                this.#body.stream = proxyStream(inputBody.stream);
+                this.#body = new Body(undefined, undefined, proxyStream(inputBody.stream));
             } else {
+                this.#body = new Body(inputBody.source, inputBody.incoming, undefined);
                 inputBody.used = true;
                 inputBody.incoming = undefined;
             }
@@ -300,6 +301,7 @@ export class Request {
     static {
         isRequest = (value) => isObject(value) && #method in value;
         requestBody = (request) => request.#body;
+        requestList = (request) => request.#getList();
         createIncoming = (method, url, wire, body) => {
             const request = new Request(internal);
             request.#method = method;
@@ -317,7 +319,7 @@ export class Request {
         };
     }
 }
-mixInBody(Request, (request) => requestBody(request));
+mixInBody(Request, (request) => requestBody(request), (request) => requestList(request));
 defineInterface(Request, "Request");
 
 // Members are read in the order of the standard's dictionary, all before any is used.

@@ -190,5 +190,5 @@ export class Response {
         responseList = (response) => response.#list;
     }
 }
-mixInBody(Response, (response) => responseBody(response));
+mixInBody(Response, (response) => responseBody(response), (response) => responseList(response));
 defineInterface(Response, "Response");

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cli/output.h"
+#include "common/io.h"
+#include "proto/frame.h"
+
+#define INPUT_BYTES (FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
+#define ARENA_BYTES (16U << 20)
+
+struct client {
+    int fd;
+    struct arena arena;
+    uint8_t *input;
+    size_t have;
+    size_t used; /* of input: the frame of the last answer */
+};
+
+/* A listening socket with a full backlog answers -EAGAIN at once: then it is tried again. */
+static int connect_socket(int fd, const struct sockaddr_un *address)
+{
+    uint64_t end_ns = io_now_ns() + CLIENT_TIMEOUT_MS * NSEC_PER_MSEC;
+
+    while (connect(fd, (const struct sockaddr *) address, sizeof *address) < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (io_now_ns() > end_ns)
+            return -ETIMEDOUT;
+        (void) poll(NULL, 0, 20);
+    }
+    return 0;
+}
+
+int client_new(const char *socket_path, struct client **ret_client)
+{
+    _cleanup_(client_cleanup) struct client *client = calloc(1, sizeof *client);
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    if (!client)
+        return -ENOMEM;
+    client->fd = -1;
+    if (strlen(socket_path) >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, socket_path, strlen(socket_path) + 1);
+    client->input = malloc(INPUT_BYTES);
+    if (!client->input || arena_init(&client->arena, ARENA_BYTES) < 0)
+        return -ENOMEM;
+    client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (client->fd < 0)
+        return -errno;
+    int r = connect_socket(client->fd, &address);
+    if (r < 0)
+        return r;
+    *ret_client = TAKE_PTR(client);
+    return 0;
+}
+
+struct client *client_free(struct client *client)
+{
+    if (!client)
+        return NULL;
+    if (client->fd >= 0)
+        (void) close(client->fd);
+    arena_done(&client->arena);
+    free(client->input);
+    free(client);
+    return NULL;
+}
+
+int client_fd(const struct client *client)
+{
+    return client->fd;
+}
+
+/* 0 once events are there, else -ETIMEDOUT or -errno. */
+static int wait_for(const struct client *client, short events, uint64_t end_ns)
+{
+    for (;;) {
+        struct pollfd fd = { .fd = client->fd, .events = events };
+        uint64_t now = io_now_ns();
+        if (now >= end_ns)
+            return -ETIMEDOUT;
+        int n = poll(&fd, 1, (int) ((end_ns - now) / NSEC_PER_MSEC + 1));
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            return 0;
+    }
+}
+
+int client_send(struct client *client, const Skep__Admin__Command *command)
+{
+    uint64_t end_ns = io_now_ns() + CLIENT_TIMEOUT_MS * NSEC_PER_MSEC;
+    size_t size = frame_packed_size(&command->base);
+
+    if (size == 0)
+        return -EMSGSIZE;
+    _cleanup_free_ uint8_t *frame = malloc(size);
+    if (!frame)
+        return -ENOMEM;
+    frame_pack(&command->base, frame, size);
+    for (size_t at = 0; at < size;) {
+        ssize_t n = send(client->fd, frame + at, size - at, MSG_NOSIGNAL);
+        if (n >= 0) {
+            at += (size_t) n;
+            continue;
+        }
+        if (errno != EAGAIN && errno != EINTR)
+            return errno == ECONNRESET ? -EPIPE : -errno;
+        int r = wait_for(client, POLLOUT, end_ns);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Drops the frame of the last answer, and looks for the next. 1, 0 if it is not whole, -EPROTO. */
+static int take_frame(struct client *client, const Skep__Admin__Answer **ret_answer)
+{
+    client->have -= client->used;
+    memmove(client->input, client->input + client->used, client->have);
+    client->used = 0;
+    int64_t size = frame_measure(client->input, client->have);
+    if (size <= 0)
+        return size == 0 ? 0 : -EPROTO;
+    ProtobufCMessage *message = frame_unpack(&skep__admin__answer__descriptor, client->input,
+                                             (size_t) size, &client->arena);
+    if (!message)
+        return -EPROTO;
+    client->used = (size_t) size;
+    *ret_answer = (const Skep__Admin__Answer *) message;
+    return 1;
+}
+
+int client_receive(struct client *client, int timeout_ms, const Skep__Admin__Answer **ret_answer)
+{
+    uint64_t end_ns = io_now_ns() + (uint64_t) timeout_ms * NSEC_PER_MSEC;
+
+    for (;;) {
+        int r = take_frame(client, ret_answer);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        ssize_t n = read(client->fd, client->input + client->have, INPUT_BYTES - client->have);
+        if (n > 0) {
+            client->have += (size_t) n;
+            continue;
+        }
+        if (n == 0 || errno == ECONNRESET)
+            return -EPIPE;
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+        if (timeout_ms == 0)
+            return -EAGAIN;
+        r = wait_for(client, POLLIN, end_ns);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* ---- for verbs that ask and print */
+
+static const char *connect_hint(int error)
+{
+    switch (error) {
+    case -ENOENT:
+    case -ECONNREFUSED:
+        return "is skepd running? --socket PATH or SKEP_SOCKET names another socket";
+    case -EACCES:
+    case -EPERM:
+        return "become root or a member of the socket's group (sudo skep …)";
+    case -ENAMETOOLONG:
+        return "the path of a socket may have at most 107 bytes";
+    default:
+        return strerrordesc_np(-error);
+    }
+}
+
+struct client *client_connect(const struct cli *cli)
+{
+    struct client *client = NULL;
+
+    int r = client_new(cli->socket, &client);
+    if (r < 0)
+        (void) fprintf(stderr, "skep %s: cannot connect to %s: %s\n", cli->verb->name, cli->socket,
+                       connect_hint(r));
+    return client;
+}
+
+static void explain(const struct cli *cli, int error)
+{
+    const char *text = error == -EPIPE      ? "skepd closed the connection: its log says why"
+                       : error == -ETIMEDOUT ? "skepd does not answer: its log may say why"
+                       : error == -EPROTO ? "what came is not an answer: skep and skepd must be of "
+                                            "the same version"
+                                          : strerrordesc_np(-error);
+
+    (void) fprintf(stderr, "skep %s: %s: %s\n", cli->verb->name, cli->socket, text);
+}
+
+const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *client,
+                                      const Skep__Admin__Command *command,
+                                      Skep__Admin__Answer__MessageCase kind)
+{
+    const Skep__Admin__Answer *answer = NULL;
+
+    int r = client_send(client, command);
+    if (r == 0 || r == -EPIPE) { /* a refusal came before we had asked */
+        do
+            r = client_receive(client, CLIENT_TIMEOUT_MS, &answer);
+        while (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_LOG);
+    }
+    if (r == 0 && answer->message_case == kind)
+        return answer;
+    if (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_FAILURE) {
+        (void) fprintf(stderr, "skep %s: ", cli->verb->name);
+        output_text(stderr, answer->failure->message.data, answer->failure->message.len);
+        (void) fputc('\n', stderr);
+        return NULL;
+    }
+    explain(cli, r < 0 ? r : -EPROTO);
+    return NULL;
+}
+
+json_t *client_json_errors(Skep__Admin__CodeCount *const *counts, size_t n_counts)
+{
+    json_t *errors = json_object();
+
+    for (size_t i = 0; i < n_counts; i++) {
+        _cleanup_free_ char *code = output_line(counts[i]->code.data, counts[i]->code.len);
+        if (!code || json_object_set_new(errors, code, json_count(counts[i]->count)) < 0) {
+            json_decref(errors);
+            return NULL;
+        }
+    }
+    return errors;
+}

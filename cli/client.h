@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The admin socket, seen from `skep`: connect, send a command, wait for its answer. Blocking, with
+ * a timeout for everything. Any verb.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "admin.pb-c.h"
+#include "cli/cli.h"
+#include "common/cleanup.h"
+
+#define CLIENT_TIMEOUT_MS 10000
+
+struct client;
+
+/* 0 or -errno: -ENOENT and -ECONNREFUSED if no skepd is there, -EACCES, -ENAMETOOLONG, … */
+int client_new(const char *socket_path, struct client **ret_client);
+struct client *client_free(struct client *client); /* NULL is allowed; returns NULL */
+DEFINE_CLEANUP(struct client *, client_free, client_cleanup)
+
+int client_fd(const struct client *client); /* for poll; see client_receive */
+
+/* 0 or -errno: -ETIMEDOUT, -EPIPE if skepd has closed (client_receive may still say why). */
+int client_send(struct client *client, const Skep__Admin__Command *command);
+
+/* Waits for the next answer, log lines too. timeout_ms 0: only what is there already; call until
+ * -EAGAIN. The answer lives until the next call. 0, -EAGAIN or (timeout_ms > 0) -ETIMEDOUT,
+ * -EPIPE if skepd has closed, -EPROTO if it is no skepd of this version. */
+int client_receive(struct client *client, int timeout_ms, const Skep__Admin__Answer **ret_answer);
+
+/* Connects to cli->socket, or says on standard error why it cannot and what to do, and returns
+ * NULL. */
+struct client *client_connect(const struct cli *cli);
+
+/* One command and its answer, which must be of that kind. Else says why on standard error, and
+ * returns NULL. */
+const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *client,
+                                      const Skep__Admin__Command *command,
+                                      Skep__Admin__Answer__MessageCase kind);
+
+/* Errors as an object, code to count. NULL: out of memory. */
+json_t *client_json_errors(Skep__Admin__CodeCount *const *counts, size_t n_counts);

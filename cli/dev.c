@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep dev`: serves one script or tenant folder, shows what it logs, and reloads it when it is
+ * saved. Runs a skepd of its own (dev_service.h) and a loop (dev_loop.c), as whoever calls it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include "cli/dev.h"
+#include "cli/output.h"
+#include "config/manifest.h"
+
+#define PORT_DEFAULT 8080
+
+const struct cli_option dev_options[] = {
+    { .name = "port", .argument = "N", .help = "listen on 127.0.0.1:N (8080)" },
+    { .name = "jit", .argument = "on|off", .help = "compile to machine code (on)" },
+    { .name = NULL },
+};
+
+static void print_start(const struct dev *dev, unsigned port)
+{
+    (void) printf("http://127.0.0.1:%u/\n", port);
+    (void) printf("%sserves %s, reloads it when it is saved; Ctrl-C stops%s\n",
+                  output_style(stdout, OUTPUT_DIM), dev->path,
+                  output_style(stdout, OUTPUT_PLAIN));
+}
+
+static int run(struct dev *dev, const struct service_options *options)
+{
+    int r = watch_new(dev->path, dev->is_folder, &dev->watch);
+
+    if (r < 0) {
+        (void) fprintf(stderr, "skep dev: cannot watch %s: %s\n", dev->path,
+                       r == -ENOSPC ? "raise the sysctl fs.inotify.max_user_watches"
+                                    : strerrordesc_np(-r));
+        return r;
+    }
+    r = service_new(options, &dev->service);
+    if (r < 0)
+        return r; /* it has said why */
+    if (dev_wait_until_up(dev) == 0)
+        print_start(dev, options->port);
+    return dev_loop(dev);
+}
+
+/* What skepd will read, read here first: it names the cordon, and errors are plain to see. */
+static int read_tenant(struct dev *dev, const char *given, char **ret_cordon)
+{
+    struct config_errors errors = { 0 };
+    struct manifest *manifest = NULL;
+    struct stat st;
+
+    int r = stat(given, &st) < 0 ? -errno : 0;
+    if (r < 0) {
+        (void) fprintf(stderr, "skep dev: %s: %s\n", given, strerrordesc_np(-r));
+        return r;
+    }
+    dev->is_folder = S_ISDIR(st.st_mode);
+    r = dev->is_folder ? manifest_read(given, &manifest, &errors)
+                       : manifest_from_script(given, &manifest, &errors);
+    if (errors.text)
+        (void) fputs(errors.text, stderr);
+    config_errors_done(&errors);
+    if (r < 0)
+        return r;
+    *ret_cordon = strdup(manifest->cordon);
+    (void) manifest_free(manifest);
+    return *ret_cordon ? 0 : -ENOMEM;
+}
+
+/* The absolute path of a script keeps its own name where that is a link: tenants are named after
+ * it. */
+static int make_absolute(const char *given, bool is_folder, char *ret_path)
+{
+    char folder[PATH_MAX], real[PATH_MAX];
+    const char *slash = strrchr(given, '/');
+    const char *name = slash ? slash + 1 : given;
+
+    if (is_folder)
+        return realpath(given, ret_path) ? 0 : -errno;
+    int size = snprintf(folder, sizeof folder, "%.*s", slash ? (int) (slash - given + 1) : 1,
+                        slash ? given : ".");
+    if (size < 0 || (size_t) size >= sizeof folder)
+        return -ENAMETOOLONG;
+    if (!realpath(folder, real))
+        return -errno;
+    size = snprintf(ret_path, PATH_MAX, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
+    return size < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int block_signals(void)
+{
+    sigset_t set;
+
+    (void) sigemptyset(&set);
+    (void) sigaddset(&set, SIGINT);
+    (void) sigaddset(&set, SIGTERM);
+    (void) sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+static bool parse_port(const char *text, unsigned *ret_port)
+{
+    char *end = NULL;
+
+    errno = 0;
+    unsigned long port = strtoul(text, &end, 10);
+    if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || port < 1 || port > 65535)
+        return false;
+    *ret_port = (unsigned) port;
+    return true;
+}
+
+static int serve(const char *given, struct service_options *options)
+{
+    struct dev dev = {
+        .reload_ns = DEV_NEVER, .load_ns = DEV_NEVER, .restore_ns = DEV_NEVER,
+        .kill_ns = DEV_NEVER,
+    };
+    _cleanup_free_ char *cordon = NULL;
+
+    int r = read_tenant(&dev, given, &cordon);
+    if (r < 0)
+        return CLI_FAILED;
+    r = make_absolute(given, dev.is_folder, dev.path);
+    _cleanup_fd_ int signal_fd = r < 0 ? r : block_signals();
+    if (signal_fd < 0) {
+        (void) fprintf(stderr, "skep dev: %s: %s\n", given, strerrordesc_np(-signal_fd));
+        return CLI_FAILED;
+    }
+    dev.signal_fd = signal_fd;
+    options->path = dev.path;
+    options->cordon = cordon;
+    (void) signal(SIGPIPE, SIG_IGN);
+    (void) setvbuf(stdout, NULL, _IOLBF, 0);
+    r = run(&dev, options);
+    (void) client_free(dev.client);
+    (void) service_free(dev.service);
+    (void) watch_free(dev.watch);
+    return r < 0 ? CLI_FAILED : dev.status;
+}
+
+int verb_dev(struct cli *cli, int argc, char **argv)
+{
+    const char *port = NULL, *jit = "on";
+    struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2] };
+    struct service_options service = { .port = PORT_DEFAULT };
+    enum cli_exit status = CLI_DONE;
+
+    options[0].value = &port;
+    options[1].value = &jit;
+    int first = cli_options(cli, options, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (argc - first != 1)
+        return (int) cli_usage_error(cli, "expected one FILE or DIR");
+    if (port && !parse_port(port, &service.port))
+        return (int) cli_usage_error(cli, "\"%s\" is no port: expected 1 to 65535", port);
+    if (strcmp(jit, "on") != 0 && strcmp(jit, "off") != 0)
+        return (int) cli_usage_error(cli, "--jit is \"on\" or \"off\", not \"%s\"", jit);
+    if (cli->json)
+        return (int) cli_usage_error(cli, "there is no --json here");
+    service.jit = strcmp(jit, "on") == 0;
+    return serve(argv[first], &service);
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/dev_service.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/output.h"
+#include "common/io.h"
+
+#define FOLDER_TEMPLATE "/skep-dev-XXXXXX"
+#define SOCKET_NAME "/admin.sock"
+#define CONFIG_NAME "/skepd.yaml"
+#define STATUS_NOT_FOUND 127
+
+/* ---- its folder */
+
+/* In $XDG_RUNTIME_DIR if the path of a socket fits there, else in /tmp. */
+static int make_folder(struct service *service)
+{
+    struct sockaddr_un address;
+    const char *base = getenv("XDG_RUNTIME_DIR");
+
+    if (!base || base[0] != '/' || access(base, W_OK | X_OK) < 0 ||
+        strlen(base) + sizeof FOLDER_TEMPLATE SOCKET_NAME > sizeof address.sun_path)
+        base = "/tmp";
+    _cleanup_free_ char *folder = NULL;
+    if (asprintf(&folder, "%s%s", base, FOLDER_TEMPLATE) < 0)
+        return -ENOMEM;
+    if (!mkdtemp(folder)) { /* mode 0700 */
+        int error = -errno;
+        (void) fprintf(stderr, "skep dev: cannot make a folder in %s: %s\n", base,
+                       strerrordesc_np(-error));
+        return error;
+    }
+    service->folder = TAKE_PTR(folder);
+    return asprintf(&service->socket, "%s%s", service->folder, SOCKET_NAME) < 0 ? -ENOMEM : 0;
+}
+
+static void remove_folder(const char *path)
+{
+    _cleanup_dir_ DIR *dir = opendir(path);
+
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        (void) unlinkat(dirfd(dir), entry->d_name, 0);
+    (void) rmdir(path);
+}
+
+/* A double-quoted YAML scalar. */
+static void write_quoted(FILE *file, const char *text)
+{
+    (void) fputc('"', file);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            (void) fputc('\\', file);
+        (void) fputc(*text, file);
+    }
+    (void) fputc('"', file);
+}
+
+/* log_level: the tenant's own lines come by the admin socket. */
+static int write_config(const struct service *service, const struct service_options *options,
+                        const char *path)
+{
+    _cleanup_file_ FILE *file = fopen(path, "wxe");
+
+    if (!file)
+        return -errno;
+    (void) fprintf(file, "listen: [\"127.0.0.1:%u\"]\nadmin_socket: ", options->port);
+    write_quoted(file, service->socket);
+    (void) fprintf(file, "\nlog_level: warning\ncordons:\n  - name: ");
+    write_quoted(file, options->cordon);
+    (void) fprintf(file, "\n    workers: 1\n    jit: %s\n", options->jit ? "true" : "false");
+    return fflush(file) != 0 ? -errno : 0;
+}
+
+/* ---- its process */
+
+/* Runs in the child. Tries the build tree, the installed tree, PATH. */
+static _Noreturn void exec_skepd(char *const *argv)
+{
+    static const char *const places[] = { "skepd", "../sbin/skepd" };
+    char self[PATH_MAX], path[PATH_MAX + 32];
+
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    for (size_t i = 0; slash && i < ARRAY_LEN(places); i++) {
+        (void) snprintf(path, sizeof path, "%.*s/%s", (int) (slash - self), self, places[i]);
+        (void) execv(path, argv);
+    }
+    (void) execvp("skepd", argv);
+    (void) fprintf(stderr, "cannot run skepd (%s): it should be beside skep, or in PATH\n",
+                   strerrordesc_np(errno));
+    _exit(STATUS_NOT_FOUND);
+}
+
+static _Noreturn void run_child(const struct service_options *options, const char *config,
+                                int log_fd, pid_t parent)
+{
+    char config_option[] = "--config", dev_option[] = "--dev", name[] = "skepd";
+    _cleanup_free_ char *config_copy = strdup(config);
+    _cleanup_free_ char *path = strdup(options->path);
+    char *argv[] = { name, config_option, config_copy, dev_option, path, NULL };
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    sigset_t none;
+
+    /* A group of its own: Ctrl-C is for skep, which then stops skepd in order. */
+    (void) setpgid(0, 0);
+    (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void) sigemptyset(&none);
+    (void) sigprocmask(SIG_SETMASK, &none, NULL);
+    if (getppid() != parent || null_fd < 0 || !config_copy || !path ||
+        dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
+        dup2(log_fd, STDERR_FILENO) < 0)
+        _exit(STATUS_NOT_FOUND);
+    exec_skepd(argv);
+}
+
+static int start(struct service *service, const struct service_options *options,
+                 const char *config)
+{
+    pid_t parent = getpid();
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    service->log_fd = ends[0];
+    _cleanup_fd_ int log_fd = ends[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        return -errno;
+    if (pid == 0)
+        run_child(options, config, log_fd, parent);
+    service->pid = pid;
+    service->pidfd = pidfd_open(pid, 0);
+    return service->pidfd < 0 ? -errno : io_set_nonblocking(service->log_fd);
+}
+
+int service_new(const struct service_options *options, struct service **ret_service)
+{
+    _cleanup_(service_cleanup) struct service *service = calloc(1, sizeof *service);
+    _cleanup_free_ char *config = NULL;
+
+    if (!service)
+        return -ENOMEM;
+    service->pidfd = service->log_fd = -1;
+    int r = make_folder(service);
+    if (r < 0)
+        return r;
+    if (asprintf(&config, "%s%s", service->folder, CONFIG_NAME) < 0)
+        return -ENOMEM;
+    r = write_config(service, options, config);
+    if (r == 0)
+        r = start(service, options, config);
+    if (r < 0) {
+        (void) fprintf(stderr, "skep dev: cannot start skepd: %s\n", strerrordesc_np(-r));
+        return r;
+    }
+    *ret_service = TAKE_PTR(service);
+    return 0;
+}
+
+void service_signal(const struct service *service, int signal)
+{
+    if (service->pidfd >= 0)
+        (void) pidfd_send_signal(service->pidfd, signal, NULL, 0);
+}
+
+int service_reap(struct service *service)
+{
+    int status = 0;
+
+    while (waitpid(service->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    (void) close(service->pidfd);
+    service->pidfd = -1;
+    service->pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+struct service *service_free(struct service *service)
+{
+    if (!service)
+        return NULL;
+    if (service->pid > 0) {
+        (void) kill(service->pid, SIGKILL); /* not reaped yet: the pid is still its own */
+        while (waitpid(service->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (service->pidfd >= 0)
+        (void) close(service->pidfd);
+    if (service->log_fd >= 0)
+        (void) close(service->log_fd);
+    if (service->folder)
+        remove_folder(service->folder);
+    free(service->folder);
+    free(service->socket);
+    free(service);
+    return NULL;
+}
+
+/* ---- its log */
+
+/* "TIME skepd warning: text" without what a person at the keyboard does not need. */
+static void print_line(const char *line, size_t size)
+{
+    static const char tag[] = " skepd ";
+    const char *start = memmem(line, size < 40 ? size : 40, tag, sizeof tag - 1);
+    size_t skipped = start ? (size_t) (start - line) + 1 : 0;
+
+    (void) fputs(output_style(stderr, OUTPUT_YELLOW), stderr);
+    output_text(stderr, (const uint8_t *) line + skipped, size - skipped);
+    (void) fprintf(stderr, "%s\n", output_style(stderr, OUTPUT_PLAIN));
+}
+
+bool service_print_log(struct service *service)
+{
+    char buffer[8192];
+    size_t have = 0;
+    ssize_t n;
+
+    /* skepd writes whole lines; what is not ended by the end of the buffer is cut. */
+    while ((n = read(service->log_fd, buffer + have, sizeof buffer - have)) > 0) {
+        have += (size_t) n;
+        size_t at = 0;
+        for (char *end; (end = memchr(buffer + at, '\n', have - at));
+             at = (size_t) (end - buffer) + 1)
+            print_line(buffer + at, (size_t) (end - buffer) - at);
+        have -= at;
+        memmove(buffer, buffer + at, have);
+        if (have == sizeof buffer) {
+            print_line(buffer, have);
+            have = 0;
+        }
+    }
+    bool is_open = n < 0 && (errno == EAGAIN || errno == EINTR);
+    if (have > 0)
+        print_line(buffer, have);
+    return is_open;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep workers`: each worker slot and what is in it. Fields of --json: workers, a list of objects
+ * with cordon, slot, state (down, booting, ready, killed), pid (null: no process), uptime_ms,
+ * restarts, in_flight, requests, cpu_ms, rss_kib, tenants (names), last_death (cause, or null).
+ */
+#include <inttypes.h>
+
+#include "cli/client.h"
+#include "cli/output.h"
+
+static json_t *make_names(const Skep__Admin__Worker *w)
+{
+    json_t *names = json_array();
+
+    for (size_t i = 0; i < w->n_tenants; i++)
+        if (json_array_append_new(names, json_text(w->tenants[i].data, w->tenants[i].len)) < 0) {
+            json_decref(names);
+            return NULL;
+        }
+    return names;
+}
+
+static json_t *make_json(const Skep__Admin__Worker *w)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "cordon", json_text(w->cordon.data, w->cordon.len),
+                     "slot", json_count(w->slot),
+                     "state", json_text(w->state.data, w->state.len),
+                     "pid", w->pid > 0 ? json_count(w->pid) : json_null(),
+                     "uptime_ms", json_count(w->uptime_ms),
+                     "restarts", json_count(w->restarts),
+                     "in_flight", json_count(w->in_flight),
+                     "requests", json_count(w->requests),
+                     "cpu_ms", json_count(w->cpu_ms),
+                     "rss_kib", json_count(w->rss_kib),
+                     "tenants", make_names(w),
+                     "last_death", w->last_death.len > 0
+                         ? json_text(w->last_death.data, w->last_death.len) : json_null());
+}
+
+static int add_row(struct table *table, const Skep__Admin__Worker *w)
+{
+    char uptime[OUTPUT_NUMBER_BYTES], cpu[OUTPUT_NUMBER_BYTES], rss[OUTPUT_NUMBER_BYTES];
+    bool is_up = w->pid > 0;
+
+    int r = table_add_text(table, w->cordon.data, w->cordon.len);
+    r |= table_add(table, "%" PRIu32, w->slot);
+    r |= table_add_text(table, w->state.data, w->state.len);
+    r |= is_up ? table_add(table, "%" PRIu32, w->pid) : table_add(table, "-");
+    r |= table_add(table, "%s", is_up ? output_duration(w->uptime_ms, uptime) : "-");
+    r |= table_add(table, "%s", output_duration(w->cpu_ms, cpu));
+    r |= table_add(table, "%s", is_up ? output_kib(w->rss_kib, rss) : "-");
+    r |= table_add(table, "%zu", w->n_tenants);
+    r |= table_add(table, "%" PRIu64, w->in_flight);
+    r |= table_add(table, "%" PRIu64, w->requests);
+    r |= table_add(table, "%" PRIu64, w->restarts);
+    r |= table_add_text(table, w->last_death.data, w->last_death.len);
+    return r < 0 ? -1 : 0;
+}
+
+/* All pages, into a JSON list or a table. */
+static int collect(const struct cli *cli, struct client *client, json_t *list, struct table *table)
+{
+    Skep__Admin__WorkersRequest request = SKEP__ADMIN__WORKERS_REQUEST__INIT;
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+    const Skep__Admin__Answer *answer;
+
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_WORKERS;
+    command.workers = &request;
+    do {
+        answer = client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_WORKERS);
+        if (!answer)
+            return -1;
+        for (size_t i = 0; i < answer->workers->n_workers; i++) {
+            const Skep__Admin__Worker *worker = answer->workers->workers[i];
+            int r = list ? json_array_append_new(list, make_json(worker)) : add_row(table, worker);
+            if (r < 0)
+                return r;
+        }
+        request.skip += (uint32_t) answer->workers->n_workers;
+    } while (answer->workers->n_workers > 0 && request.skip < answer->workers->total);
+    return 0;
+}
+
+int verb_workers(struct cli *cli, int argc, char **argv)
+{
+    static const char *const headings[] = {
+        "CORDON", ">SLOT", "STATE", ">PID", ">UP", ">CPU", ">RSS", ">TENANTS", ">IN FLIGHT",
+        ">REQUESTS", ">RESTARTS", "LAST DEATH",
+    };
+    enum cli_exit status = CLI_DONE;
+
+    int first = cli_options(cli, NULL, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (first < argc)
+        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
+    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
+    _cleanup_(table_cleanup) struct table *table = table_new(headings, ARRAY_LEN(headings));
+    _cleanup_(json_cleanup) json_t *list = cli->json ? json_array() : NULL;
+    if (!client || !table || collect(cli, client, list, table) < 0)
+        return CLI_FAILED;
+    if (cli->json)
+        return json_print(json_pack("{s:O}", "workers", list)) < 0 ? CLI_FAILED : CLI_DONE;
+    table_print(table, stdout);
+    return CLI_DONE;
+}

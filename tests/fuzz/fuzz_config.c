@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same bytes as skepd.yaml and as skep.yaml, and each of their lines as a route. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "config/manifest.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void try_routes(const char *text, size_t size)
+{
+    _cleanup_free_ char *copy = strndup(text, size < 4096 ? size : 4096);
+    char *rest = copy;
+
+    for (const char *line; copy && (line = strsep(&rest, "\n"));) {
+        struct route_pattern pattern = { 0 };
+        const char *reason = NULL;
+        if (route_pattern_parse(line, &pattern, &reason) == 0)
+            route_pattern_done(&pattern);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *text = (const char *) data;
+    struct config_errors errors = { 0 };
+    struct config *config = NULL;
+    struct manifest *manifest = NULL;
+
+    int r = config_parse("/etc/skep/skepd.yaml", text, size, &config, &errors);
+    if ((r < 0) != (errors.count > 0))
+        abort(); /* silent failure, or success with errors */
+    config_errors_done(&errors);
+    r = manifest_parse("/srv/a/skep.yaml", text, size, &manifest, &errors);
+    if ((r < 0) != (errors.count > 0))
+        abort();
+    if (config && manifest)
+        (void) manifest_check(manifest, config, &errors);
+    config_errors_done(&errors);
+    (void) config_free(config);
+    (void) manifest_free(manifest);
+    try_routes(text, size);
+    return 0;
+}

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`skep check`, and skepd itself, on config files and tenants that are wrong: FILE:LINE: text."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from harness import BIN, EXAMPLES, SKEPD, script
+
+HELLO = script('return new Response("hello\\n")')
+GOOD = 'listen: ["127.0.0.1:0"]\n'
+
+
+def check(*arguments):
+    return subprocess.run(
+        [BIN / "skep", "check", *arguments], capture_output=True, text=True, timeout=30
+    )
+
+
+# skepd.yaml, line, words of the error
+BAD_CONFIG = {
+    "unknown_key": (GOOD + "lisssten: 1\n", 2, "lisssten"),
+    "unknown_inner_key": (GOOD + "http:\n  header_bites: 1\n", 3, "header_bites"),
+    "no_listen": ("log_level: info\n", None, "listen"),
+    "wrong_type": ("listen: 8080\n", 1, "listen"),
+    "wrong_number": (GOOD + "http:\n  connections: many\n", 3, "many"),
+    "out_of_range": (GOOD + "http: { header_bytes: 1 }\n", 2, "1024 to 262144"),
+    "bad_address": ('listen: ["127.0.0.1:99999"]\n', 1, "127.0.0.1:99999"),
+    "twice_the_address": ('listen: ["[::1]:80", "[::1]:80"]\n', 1, "duplicate"),
+    "bad_level": (GOOD + "log_level: loud\n", 2, "loud"),
+    "twice_a_key": (GOOD + "log_level: info\nlog_level: debug\n", 3, "log_level"),
+    "twice_a_cordon": (GOOD + "cordons:\n  - name: a\n  - name: a\n", 4, "duplicate"),
+    "bad_cordon_name": (GOOD + "cordons: [{ name: Big Hive }]\n", 2, "Big Hive"),
+    "no_workers": (GOOD + "cordons: [{ name: a, workers: 0 }]\n", 2, "1 to 64"),
+    "limit_of_zero": (GOOD + "limits: { default: { cpu_ms: 0 } }\n", 2, "cpu_ms|1 to"),
+    "unlimited": (GOOD + "limits: { default: { cpu_ms: unlimited } }\n", 2, "unlimited"),
+    "unknown_limit": (GOOD + "limits: { default: { cpu_s: 1 } }\n", 2, "cpu_s"),
+    "default_above_maximum": (
+        GOOD + "limits:\n  default: { cpu_ms: 20 }\n  maximum: { cpu_ms: 10 }\n",
+        3,
+        "maximum",
+    ),
+    "not_yaml": (GOOD + "a: [1\n", None, ""),
+    "tab": (GOOD + "http:\n\theader_bytes: 2000\n", 3, ""),
+    "empty": ("", None, ""),
+    "a_list": ("- 1\n", 1, ""),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONFIG)
+def test_wrong_config_is_refused_with_file_and_line(folder, name):
+    text, line, words = BAD_CONFIG[name]
+    path = folder / "skepd.yaml"
+    path.write_text(text)
+    run = check(path)
+    output = run.stdout + run.stderr
+    assert run.returncode == 1, output
+    where = rf"{re.escape(str(path))}:{line if line else '(?:[0-9]+)?'}"
+    assert re.search(rf"^{where}[: ].*(?:{words})", output, re.M), output
+    # skepd says the same and does not start.
+    served = subprocess.run(
+        [SKEPD, "--config", path, "--worker", BIN / "skep-worker"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert served.returncode == 1
+    assert re.search(rf"^{where}[: ].*(?:{words})", served.stderr, re.M), served.stderr
+
+
+NAME = "name: a\n"
+MAIN = "main: worker.js\n"
+ROUTES = 'routes: ["a.test/*"]\n'
+BAD_MANIFEST = {
+    "unknown_key": (NAME + MAIN + ROUTES + "mian: 1\n", 4, "mian"),
+    "no_name": (MAIN + ROUTES, None, "name"),
+    "bad_name": ("name: A_b\n" + MAIN + ROUTES, 1, "A_b"),
+    "long_name": (f"name: {'a' * 64}\n" + MAIN + ROUTES, 1, "a{60}"),
+    "no_main": (NAME + ROUTES, None, "main"),
+    "missing_main": (NAME + "main: nowhere.js\n" + ROUTES, 2, "nowhere.js"),
+    "main_outside": (NAME + "main: ../x.js\n" + ROUTES, 2, "x.js"),
+    "main_absolute": (NAME + "main: /etc/passwd\n" + ROUTES, 2, "passwd"),
+    "bad_route": (NAME + MAIN + 'routes: ["a.test/x*y"]\n', 3, "route|a.test"),
+    "bad_host": (NAME + MAIN + 'routes: ["a b.test/*"]\n', 3, "a b.test"),
+    "twice_a_route": (NAME + MAIN + 'routes:\n  - "a.test/*"\n  - "A.test/*"\n', 5, "duplicate"),
+    "env_number_list": (NAME + MAIN + ROUTES + "env: { A: [1] }\n", 4, "A|env"),
+    "limit_of_zero": (NAME + MAIN + ROUTES + "limits: { heap_mib: 0 }\n", 4, "8 to 4096"),
+    "limit_with_unit": (NAME + MAIN + ROUTES + "limits: { heap_mib: 64M }\n", 4, "64M"),
+    "negative_limit": (NAME + MAIN + ROUTES + "limits: { cpu_ms: -5 }\n", 4, "-5"),
+    "unlimited": (NAME + MAIN + ROUTES + "limits: { cpu_ms: unlimited }\n", 4, "unlimited"),
+    "unknown_cordon": (NAME + MAIN + ROUTES + "cordon: nowhere\n", 4, "nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MANIFEST)
+def test_wrong_manifest_is_refused_with_file_and_line(folder, name):
+    text, line, words = BAD_MANIFEST[name]
+    tenant = folder / "tenants" / "a"
+    tenant.mkdir(parents=True)
+    (tenant / "skep.yaml").write_text(text)
+    (tenant / "worker.js").write_text(HELLO)
+    config = folder / "skepd.yaml"
+    config.write_text(GOOD + "tenants: tenants\n")
+    run = check(config)
+    output = run.stdout + run.stderr
+    assert run.returncode == 1, output
+    where = rf"[^\n]*skep\.yaml:{line if line else '(?:[0-9]+)?'}"
+    assert re.search(rf"^{where}[: ].*(?:{words})", output, re.M), output
+
+
+def write_tenants(folder, manifests):
+    for name, text in manifests.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "skep.yaml").write_text(text)
+        (folder / name / "worker.js").write_text(HELLO)
+
+
+def test_duplicate_names_and_routes_of_tenants_are_refused(folder):
+    write_tenants(
+        folder,
+        {
+            "one": "name: a\nmain: worker.js\nroutes: [a.test/*]\n",
+            "two": "name: a\nmain: worker.js\nroutes: [b.test/*]\n",
+            "three": "name: c\nmain: worker.js\nroutes: [x.test/*, a.test/*]\n",
+        },
+    )
+    run = check(folder)
+    assert run.returncode == 1
+    lines = (run.stdout + run.stderr).splitlines()
+    assert any("skep.yaml:1" in line and '"a"' in line for line in lines), lines
+    assert any("skep.yaml:3" in line and "a.test" in line for line in lines), lines
+
+
+def test_one_bad_tenant_does_not_stop_the_others(start, folder):
+    write_tenants(
+        folder,
+        {
+            "good": "name: good\nmain: worker.js\nroutes: [good.test/*]\n",
+            "bad": "name: bad\nmain: worker.js\nroutes: [bad.test/*]\nwhat: 1\n",
+        },
+    )
+    skepd = start(tenants_folder=folder)
+    assert skepd.get("good").text == "hello\n"
+    assert skepd.get("bad").code == "no_route"
+    assert "bad/skep.yaml:4" in skepd.log()
+
+
+def test_good_tenant_is_said_to_be_good():
+    run = check(EXAMPLES / "hello")
+    assert run.returncode == 0, run.stderr
+    run = check(EXAMPLES / "hello", "--json")
+    assert json.loads(run.stdout) == {"ok": True, "configs": 0, "tenants": 1, "errors": []}
+
+
+def test_errors_come_as_json(folder):
+    path = folder / "skepd.yaml"
+    path.write_text(GOOD + "lisssten: 1\n")
+    run = check("--json", path)
+    assert run.returncode == 1
+    result = json.loads(run.stdout)
+    assert result["ok"] is False
+    assert result["errors"][0]["line"] == 2
+    assert "lisssten" in result["errors"][0]["text"]
+
+
+def test_control_characters_in_a_file_do_not_reach_the_terminal(folder):
+    path = folder / "skepd.yaml"
+    path.write_text(GOOD + '"bad\\e[31m\\n:1: forged": 1\n')
+    run = check(path)
+    assert run.returncode == 1
+    assert "\x1b" not in run.stdout + run.stderr
+    assert not re.search(r"^:1: forged", run.stdout + run.stderr, re.M)
+
+
+def test_file_that_is_not_there_is_said_so(folder):
+    run = check(folder / "nowhere.yaml")
+    assert run.returncode == 1
+    assert "nowhere.yaml" in run.stdout + run.stderr
+
+
+def test_links_and_hidden_files_are_not_read(start, folder):
+    secret = folder / "secret.js"
+    secret.write_text("export const secret = 1;\n")
+    tenants = folder / "tenants"
+    write_tenants(tenants, {"a": "name: a\nmain: worker.js\nroutes: [a.test/*]\n"})
+    (tenants / "a" / "link.js").symlink_to(secret)
+    (tenants / "a" / ".hidden.js").write_text("export const secret = 1;\n")
+    (tenants / "a" / "worker.js").write_text(
+        script(
+            'const seen = []; for (const f of ["./link.js", "./.hidden.js"])'
+            "    await import(f).then(() => seen.push(f), () => {});"
+            "return Response.json(seen);"
+        )
+    )
+    skepd = start(tenants_folder=tenants)
+    assert skepd.get("a").json() == []

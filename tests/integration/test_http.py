@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the HTTP front does with clients that are wrong, hostile, or leave."""
+
+import pytest
+
+from harness import script, wait_for
+
+HELLO = script('return new Response("hello\\n")')
+READ = script('return new Response(String((await request.text()).length))')
+
+MALFORMED = {
+    "not_http": b"hello skep\r\n\r\n",
+    "no_version": b"GET /\r\nHost: hello.test\r\n\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(40) + b"\r\n\r\n",
+    "bare_lf": b"GET / HTTP/1.1\nHost: hello.test\n\n",
+    "bare_cr": b"GET / HTTP/1.1\r\nHost: hello.test\r\nX: a\rb\r\n\r\n",
+    "nul_in_value": b"GET / HTTP/1.1\r\nHost: hello.test\r\nX: a\0b\r\n\r\n",
+    "obs_fold": b"GET / HTTP/1.1\r\nHost: hello.test\r\nX: a\r\n b\r\n\r\n",
+    "space_before_colon": b"GET / HTTP/1.1\r\nHost: hello.test\r\nX : a\r\n\r\n",
+    "name_with_space": b"GET / HTTP/1.1\r\nHost: hello.test\r\nX Y: a\r\n\r\n",
+    "no_host": b"GET / HTTP/1.1\r\n\r\n",
+    "two_hosts": b"GET / HTTP/1.1\r\nHost: hello.test\r\nHost: other.test\r\n\r\n",
+    "bad_host": b"GET / HTTP/1.1\r\nHost: hello.test/x\r\n\r\n",
+    "length_and_chunked": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 3\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two_lengths": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 3\r\n"
+    b"Content-Length: 4\r\n\r\nabcd",
+    "negative_length": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: -1\r\n\r\n",
+    "plus_length": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: +3\r\n\r\nabc",
+    "huge_length": b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: "
+    b"99999999999999999999999\r\n\r\n",
+    "unknown_coding": b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "chunked_not_last": b"POST / HTTP/1.1\r\nHost: hello.test\r\n"
+    b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "space_in_target": b"GET /a b HTTP/1.1\r\nHost: hello.test\r\n\r\n",
+    "relative_target": b"GET a HTTP/1.1\r\nHost: hello.test\r\n\r\n",
+    "connect": b"CONNECT hello.test:80 HTTP/1.1\r\nHost: hello.test\r\n\r\n",
+}
+
+
+@pytest.fixture(scope="module")
+def hive():
+    import pathlib
+    import tempfile
+
+    from harness import Skepd
+
+    with tempfile.TemporaryDirectory(prefix="skep-") as path:
+        skepd = Skepd(pathlib.Path(path), {"hello": HELLO, "read": READ}).start()
+        yield skepd
+        skepd.stop()
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_request_gets_400_and_the_connection_ends(hive, name):
+    with hive.connect(timeout=5) as connection:
+        connection.send(MALFORMED[name])
+        answer = connection.read_response()
+        assert answer.status == 400
+        assert answer.code == "bad_request"
+        assert answer.header("Content-Type") == "application/problem+json"
+        assert answer.header("Connection") == "close"
+        assert connection.is_closed_by_peer()
+    assert hive.get("hello").text == "hello\n"
+
+
+def test_other_version_of_http_gets_505(hive):
+    with hive.connect(timeout=5) as connection:
+        connection.send(b"GET / HTTP/2.0\r\nHost: hello.test\r\n\r\n")
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (505, "bad_request")
+        assert connection.is_closed_by_peer()
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [b"x\r\nabc\r\n0\r\n\r\n", b"3\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"-1\r\n\r\n",
+     b"fffffffffffffffff\r\nabc\r\n", b"3\r\nabc\n0\r\n\r\n"],
+)  # fmt: skip
+def test_malformed_chunk_gets_400_or_a_cut(hive, chunks):
+    with hive.connect(timeout=5) as connection:
+        connection.send_head("POST", "read.test", headers=[("Transfer-Encoding", "chunked")])
+        connection.send(chunks)
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (400, "bad_request")
+        assert connection.is_closed_by_peer()
+    hive.wait_idle()
+
+
+def test_request_behind_a_malformed_one_is_never_run(hive):
+    before = hive.tenant("hello")["requests"]
+    with hive.connect(timeout=5) as connection:
+        good = b"GET / HTTP/1.1\r\nHost: hello.test\r\n\r\n"
+        connection.send(good + MALFORMED["length_and_chunked"] + good)
+        assert connection.read_response().text == "hello\n"
+        assert connection.read_response().status == 400
+        assert connection.is_closed_by_peer()
+    assert hive.tenant("hello")["requests"] == before + 1
+
+
+def test_header_over_the_limit_gets_431(hive):
+    with hive.connect(timeout=5) as connection:
+        connection.send_head("GET", "hello.test", headers=[("X-Long", "x" * 20000)])
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (431, "header_too_large")
+        assert connection.is_closed_by_peer()
+
+
+def test_request_line_over_the_limit_gets_431(hive):
+    with hive.connect(timeout=5) as connection:
+        connection.send_head("GET", "hello.test", "/" + "x" * 20000)
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (431, "header_too_large")
+        assert connection.is_closed_by_peer()
+
+
+def test_too_many_headers_get_431(hive):
+    with hive.connect(timeout=5) as connection:
+        connection.send_head("GET", "hello.test", headers=[(f"X-{i}", "1") for i in range(200)])
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (431, "header_too_large")
+
+
+def test_endless_header_gets_431_before_it_ends(hive):
+    with hive.connect(timeout=5) as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: hello.test\r\nX: ")
+        try:
+            for _ in range(1000):
+                connection.send(b"x" * 1000)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        assert connection.read_response().status == 431
+
+
+def test_length_over_the_limit_gets_413_at_once(hive):
+    with hive.connect(timeout=5) as connection:
+        connection.send_head("POST", "read.test", headers=[("Content-Length", 10 * 2**20 + 1)])
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (413, "body_too_large")
+    hive.wait_idle()
+
+
+def test_body_of_just_the_limit_is_taken(hive):
+    assert hive.post("read", bytes(10 * 2**20)).text == str(10 * 2**20)
+
+
+def test_chunks_over_the_limit_get_413(hive):
+    with hive.connect(timeout=5) as connection:
+        connection.send_head("POST", "read.test", headers=[("Transfer-Encoding", "chunked")])
+        chunk = bytes(64 * 1024)
+        try:
+            for _ in range(11 * 16):
+                connection.send_chunk(chunk)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (413, "body_too_large")
+    hive.wait_idle()
+
+
+def test_client_that_sends_no_more_of_its_header_gets_408(start):
+    skepd = start({"hello": HELLO}, http={"header_timeout_ms": 200})
+    with skepd.connect(timeout=5) as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: hel")
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (408, "request_timeout")
+        assert connection.is_closed_by_peer()
+
+
+def test_client_that_sends_no_more_of_its_body_gets_408(start):
+    skepd = start({"read": READ}, http={"body_idle_ms": 200})
+    with skepd.connect(timeout=5) as connection:
+        connection.send_head("POST", "read.test", headers=[("Content-Length", 10)])
+        connection.send(b"abc")
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (408, "request_timeout")
+        assert connection.is_closed_by_peer()
+    skepd.wait_idle()
+
+
+def test_idle_connection_is_closed(start):
+    skepd = start({"hello": HELLO}, http={"keepalive_ms": 200})
+    with skepd.connect(timeout=5) as connection:
+        assert connection.request("GET", "hello.test").status == 200
+        assert connection.is_closed_by_peer()
+
+
+def test_connections_from_one_address_are_limited(start):
+    skepd = start({"hello": HELLO}, http={"connections_per_ip": 5})
+    kept = [skepd.connect(timeout=5) for _ in range(5)]
+    for connection in kept:
+        assert connection.request("GET", "hello.test").status == 200
+    with skepd.connect(timeout=5) as extra:
+        assert extra.is_closed_by_peer()
+    kept.pop().close()
+
+    def is_served():
+        try:
+            with skepd.connect(timeout=5) as connection:
+                return connection.request("GET", "hello.test").status == 200
+        except OSError:
+            return False
+
+    wait_for(is_served, "a place to be free again")
+    for connection in kept:
+        connection.close()
+
+
+CANCELLED = {
+    "limits": {"cpu_ms": 1000},
+    "files": {
+        "worker.js": script(
+            """
+            request.signal.addEventListener("abort", () => console.log("saw the client leave"));
+            console.log("entered");
+            if (request.method === "POST") {
+                for await (const part of request.body);
+                return new Response("read all");
+            }
+            if (new URL(request.url).pathname === "/silent") await new Promise(() => {});
+            return new Response(new ReadableStream({
+                pull(c) { c.enqueue(new Uint8Array(16384)); },
+                cancel() { console.log("stream cancelled"); },
+            }));
+            """
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+def test_client_that_leaves_while_uploading_cancels_the_request(start, leave):
+    skepd = start({"a": CANCELLED})
+    connection = skepd.connect()
+    connection.send_head("POST", "a.test", headers=[("Content-Length", 1000)])
+    connection.send(b"some")
+    skepd.wait_log("entered")
+    getattr(connection, leave)()
+    skepd.wait_log("saw the client leave")
+    skepd.wait_idle()
+    assert skepd.worker()["restarts"] == 0
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+def test_client_that_leaves_before_the_answer_cancels_the_request(start, leave):
+    skepd = start({"a": CANCELLED})
+    connection = skepd.connect()
+    connection.send_head("GET", "a.test", "/silent")
+    skepd.wait_log("entered")
+    getattr(connection, leave)()
+    skepd.wait_log("saw the client leave")
+    skepd.wait_idle()
+    assert skepd.worker()["restarts"] == 0
+
+
+def test_client_that_leaves_in_the_answer_cancels_the_request(start):
+    skepd = start({"a": CANCELLED})
+    connection = skepd.connect()
+    connection.send_head("GET", "a.test")
+    assert connection.start_response().read(100_000)
+    connection.reset()
+    skepd.wait_log("saw the client leave")
+    skepd.wait_log("stream cancelled")
+    skepd.wait_idle()
+    assert skepd.worker()["restarts"] == 0
+
+
+def test_client_that_takes_no_bytes_is_cut_off(start):
+    skepd = start({"a": CANCELLED}, http={"write_idle_ms": 300})
+    with skepd.connect(receive_buffer=4096) as connection:
+        connection.send_head("GET", "a.test")
+        skepd.wait_log("saw the client leave|stream cancelled")
+        skepd.wait_idle()

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Budgets: what a tenant that takes too much gets, and what it does not get."""
+
+import time
+
+import pytest
+
+from harness import is_alive, script, wait_for
+
+HELLO = script('return new Response("hello\\n")')
+
+
+def tenant(source, **limits):
+    return {"limits": limits, "files": {"worker.js": source}}
+
+
+def on_path(cases):
+    """A handler with one body for each path."""
+    branches = "".join(f'if (path === "/{name}") {{ {body} }}' for name, body in cases.items())
+    return script(
+        f'const path = new URL(request.url).pathname; {branches} return new Response("ok");'
+    )
+
+
+SOFT = {
+    "loop": "for (;;);",
+    "finally": "for (;;) { try { for (;;); } finally { continue; } }",
+    "catch": "for (;;) { try { for (;;); } catch { } }",
+    "regexp": 'return new Response(/(a+)+$/.test("a".repeat(40) + "b"));',
+    "microtasks": "const f = () => Promise.resolve().then(f); f(); await new Promise(() => {});",
+    "awaits": "for (;;) await null;",
+    "sort": "const a = Array.from({ length: 1e5 }, (_, i) => i); for (;;) a.sort((x, y) => y - x);",
+    "to_string": "const o = { toString() { for (;;); } }; return new Response(o);",
+    "timers": "const f = () => { for (let i = 0; i < 1e6; i++); setTimeout(f, 0); }; f();"
+    "await new Promise(() => {});",
+    "stream": "return new Response(new ReadableStream({ pull() { for (;;); } }));",
+}
+
+
+def test_loops_get_503_and_the_isolate_serves_on(start):
+    skepd = start(
+        {"a": tenant("let served = 0;\n" + on_path({**SOFT, "n": "return new Response(++served)"}))}
+    )
+    assert skepd.get("a", "/n").text == "1"
+    for count, name in enumerate(SOFT):
+        answer = skepd.get("a", f"/{name}")
+        assert (answer.status, answer.code) == (503, "cpu_request"), name
+        # The same isolate: its state is still there.
+        assert skepd.get("a", "/n").text == str(count + 2), name
+    assert skepd.worker()["restarts"] == 0
+    assert skepd.tenant("a")["kills"] == 0
+
+
+def test_loop_is_stopped_within_5_ms_of_its_budget(start):
+    skepd = start({"a": tenant(on_path({"loop": "for (;;);"}), cpu_ms=50)})
+    skepd.get("a")
+    before = skepd.tenant("a")["cpu_ms"]
+    for _ in range(5):
+        assert skepd.get("a", "/loop").code == "cpu_request"
+    used = (skepd.tenant("a")["cpu_ms"] - before) / 5
+    print(f"used {used} ms each")
+    assert 49 <= used <= 55
+
+
+def test_time_that_is_waited_is_not_cpu_time(start):
+    body = "await new Promise((r) => setTimeout(r, 300)); return new Response('waited');"
+    skepd = start({"a": tenant(script(body), cpu_ms=30)})
+    assert skepd.get("a").text == "waited"
+
+
+def test_slices_of_a_request_count_together(start):
+    body = """
+    for (let i = 0; i < 50; i++) {
+        for (let n = 0; n < 1e6; n++);
+        await new Promise((r) => setTimeout(r, 1));
+    }
+    for (;;) { for (let n = 0; n < 3e6; n++); await new Promise((r) => setTimeout(r, 1)); }
+    """
+    skepd = start({"a": tenant(script(body), cpu_ms=100)})
+    answer = skepd.get("a")
+    assert answer.code == "cpu_request"
+
+
+def test_stop_meant_for_one_request_never_hits_the_next(start):
+    source = on_path({"loop": "for (;;);"})
+    skepd = start({"a": tenant(source, cpu_ms=10), "b": tenant(source, cpu_ms=10)})
+    with skepd.connect() as connection:
+        for _ in range(40):
+            connection.send_head("GET", "a.test", "/loop")
+            connection.send_head("GET", "a.test", "/")
+            connection.send_head("GET", "b.test", "/")
+            assert connection.read_response().code == "cpu_request"
+            assert connection.read_response().text == "ok"
+            assert connection.read_response().text == "ok"
+
+
+def test_builtin_that_does_not_yield_is_killed_after_the_grace(start):
+    stuck = "return new Response(Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1));"
+    skepd = start({"a": tenant(on_path({"stuck": stuck}), cpu_ms=50, grace_ms=200), "hello": HELLO})
+    assert skepd.get("a").text == "ok"
+    before = skepd.worker()
+    begin = time.monotonic()
+    answer = skepd.get("a", "/stuck")
+    took = time.monotonic() - begin
+    print(f"took {took * 1000:.0f} ms")
+    assert (answer.status, answer.code) == (503, "cpu_request")
+    assert took >= 0.2
+    wait_for(lambda: not is_alive(before["pid"]), "the worker to be killed")
+    assert skepd.get("a").text == "ok"
+    assert skepd.get("hello").text == "hello\n"
+    after = skepd.worker()
+    assert after["pid"] != before["pid"]
+    assert after["restarts"] == before["restarts"] + 1
+    assert skepd.tenant("a")["kills"] == 1
+    assert skepd.tenant("hello")["kills"] == 0
+
+
+def test_stuck_module_is_killed_and_its_neighbour_served(start):
+    source = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);\n" + HELLO
+    skepd = start({"a": tenant(source, cpu_startup_ms=50, grace_ms=100), "hello": HELLO})
+    assert skepd.get("hello").status == 200
+    answer = skepd.get("a")
+    assert (answer.status, answer.code) == (503, "cpu_startup")
+    assert skepd.get("hello").status == 200
+
+
+def test_growing_heap_gets_503_and_the_next_request_a_new_isolate(start):
+    grow = "const a = []; for (;;) a.push({ n: a.length, l: [a.length] });"
+    source = "let n = 0;\n" + on_path({"grow": grow, "n": "return new Response(++n);"})
+    skepd = start({"a": tenant(source, cpu_ms=10000, heap_mib=32), "hello": HELLO})
+    pid = skepd.worker()["pid"]
+    assert [skepd.get("a", "/n").text for _ in range(2)] == ["1", "2"]
+    answer = skepd.get("a", "/grow")
+    assert (answer.status, answer.code) == (503, "mem_isolate")
+    assert skepd.get("a", "/n").text == "1"
+    assert skepd.get("hello").status == 200
+    assert skepd.worker()["pid"] == pid
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return new Response(new Array(2 ** 27).fill(0).length);",
+        "const m = new Map(); for (let i = 0; ; i++) m.set(i, i);",
+        'return new Response([...new Uint8Array(2 ** 25)].map((x) => "a" + x).length);',
+    ],
+)
+def test_heap_that_v8_cannot_save_gets_503_and_its_neighbour_is_served(start, body):
+    limits = {"cpu_ms": 10000, "heap_mib": 64}
+    skepd = start({"a": tenant(on_path({"grow": body}), **limits), "hello": HELLO})
+    assert skepd.get("hello").status == 200
+    answer = skepd.get("a", "/grow")
+    assert (answer.status, answer.code) == (503, "mem_isolate")
+    assert skepd.get("a").text == "ok"
+    assert skepd.get("hello").status == 200
+    assert skepd.tenant("hello")["kills"] == 0
+
+
+def test_external_memory_over_the_limit_is_a_range_error(start):
+    body = """
+    const kept = [];
+    try { for (;;) kept.push(new ArrayBuffer(2 ** 20)); }
+    catch (error) { return Response.json([error.name, kept.length, error instanceof RangeError]); }
+    """
+    skepd = start({"a": tenant(script(body), external_mib=16, cpu_ms=5000)})
+    pid = skepd.worker()["pid"]
+    for _ in range(3):  # what is not used any more is given back
+        name, count, is_range_error = skepd.get("a").json()
+        assert (name, is_range_error) == ("RangeError", True)
+        assert 8 <= count <= 16
+    assert skepd.worker()["pid"] == pid
+
+
+def test_webassembly_memory_counts_as_external(start):
+    body = """
+    try {
+        const memory = new WebAssembly.Memory({ initial: 1 });
+        for (;;) memory.grow(16);
+    } catch (error) { return new Response(error.name); }
+    """
+    skepd = start({"a": tenant(script(body), external_mib=16, cpu_ms=5000)})
+    assert skepd.get("a").text == "RangeError"
+
+
+def test_timers_over_the_limit_are_a_range_error(start):
+    body = """
+    let n = 0;
+    try { for (;;) { setTimeout(() => {}, 1000); n++; } }
+    catch (error) { return Response.json([error.name, n]); }
+    """
+    skepd = start({"a": tenant(script(body), timers=7)})
+    for _ in range(2):
+        assert skepd.get("a").json() == ["RangeError", 7]
+    skepd.wait_idle()
+
+
+def test_console_goes_to_the_log_escaped_and_tagged(start):
+    body = r"""
+    console.log("plain words", 1, { a: [true, null] });
+    console.error("red \x1b[31m and\nforged: line\r\x00 end");
+    return new Response();
+    """
+    skepd = start({"chatty": script(body)})
+    assert skepd.get("chatty").status == 200
+    skepd.wait_log("plain words 1")
+    skepd.wait_log("end")
+    log = skepd.log_path.read_bytes()
+    assert b"\x1b" not in log and b"\0" not in log and b"\r" not in log
+    line = next(line for line in skepd.log().splitlines() if "plain words" in line)
+    assert "chatty" in line
+    for line in skepd.log().splitlines():
+        assert not line.startswith("forged")
+
+
+def test_console_is_cut_at_log_kib_of_a_request(start):
+    body = """
+    for (let i = 0; i < 100; i++) console.log(`line ${i} ` + "x".repeat(100));
+    console.log("last words");
+    return new Response();
+    """
+    skepd = start({"chatty": tenant(script(body), log_kib=2)})
+    for _ in range(2):  # of a request, not of the tenant
+        assert skepd.get("chatty").status == 200
+    skepd.wait_log(r"line 0 [\s\S]*line 0 ")
+    skepd.wait_idle()
+    log = skepd.log()
+    assert log.count("xxxx") and log.count("line 10 ") == 2
+    assert "line 50 " not in log
+    assert "last words" not in log
+    assert "log_kib" in log
+
+
+def test_wait_until_goes_on_after_the_response(start):
+    body = """
+    ctx.waitUntil((async () => {
+        await new Promise((r) => setTimeout(r, 100));
+        console.log("later work is done");
+    })());
+    return new Response("at once");
+    """
+    skepd = start({"a": script(body)})
+    assert skepd.get("a").text == "at once"
+    assert "later work is done" not in skepd.log()
+    skepd.wait_log("later work is done")
+    skepd.wait_idle()
+
+
+def test_work_after_the_response_has_the_same_budget(start):
+    body = """
+    ctx.waitUntil((async () => { await new Promise((r) => setTimeout(r, 10)); for (;;); })());
+    return new Response("at once");
+    """
+    skepd = start({"a": tenant(script(body), cpu_ms=50), "hello": HELLO})
+    assert skepd.get("a").text == "at once"
+    skepd.wait_idle()
+    assert skepd.get("hello").status == 200
+    assert skepd.worker()["restarts"] == 0
+
+
+def test_clock_stands_still_while_javascript_runs(start):
+    body = """
+    const begin = Date.now();
+    for (let i = 0; i < 3e7; i++);
+    const same = Date.now() === begin;
+    await new Promise((r) => setTimeout(r, 20));
+    return Response.json([same, Date.now() - begin]);
+    """
+    skepd = start({"a": tenant(script(body), cpu_ms=5000)})
+    same, later = skepd.get("a").json()
+    assert same
+    assert later >= 19
+
+
+def test_code_from_strings_is_refused(start):
+    body = 'try { return new Response(eval("1 + 1")); } catch (e) { return new Response(e.name); }'
+    skepd = start({"a": script(body)})
+    assert skepd.get("a").text == "EvalError"

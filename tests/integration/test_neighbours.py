@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tenants that share a worker or a host with one that misbehaves must not notice."""
+
+import os
+import signal
+import time
+
+from harness import Loader, is_alive, script, wait_for
+
+HELLO = script('return new Response("hello\\n")')
+HOGS = {  # as in examples/: code, and how long at most it may take in a quiet moment
+    "hog-cpu": "cpu_request",
+    "hog-heap": "mem_isolate",
+    "hog-array": "mem_isolate",
+    "stuck": "cpu_request",
+}
+
+
+def assert_untouched(loader):
+    assert not loader.wrong, loader.wrong[:3]
+    assert loader.answers
+
+
+def test_hello_answers_every_request_while_hogs_die_beside_it(start, examples):
+    skepd = start(tenants_folder=examples, cordons=[{"name": "default", "workers": 1}])
+    with Loader(skepd, "hello.localhost") as hello, Loader(skepd, "router.localhost", "/users/7"):
+        for _ in range(4):
+            for name, code in HOGS.items():
+                answer = skepd.get(f"{name}.localhost")
+                assert (answer.status, answer.code) == (503, code), name
+                hello.more(20)
+    assert_untouched(hello)
+    worker = skepd.worker()
+    assert worker["restarts"] >= 8
+    print(f"{hello.answers} answers, {skepd.stats()['replayed']} sent again")
+    for tenant in ("hello", "router"):
+        assert skepd.tenant(tenant)["kills"] == 0
+    skepd.wait_idle()
+
+
+def test_request_that_a_neighbour_kills_is_sent_again(start):
+    skepd = start(
+        {
+            "slow": script(
+                'console.log("entered"); await new Promise((r) => setTimeout(r, 300));'
+                'return new Response("done");'
+            ),
+            "array": {
+                "limits": {"cpu_ms": 5000},
+                "files": {"worker.js": script("return new Response(new Array(2**27).fill(0));")},
+            },
+        }
+    )
+    with skepd.connect() as connection:
+        connection.send_head("GET", "slow.test")
+        skepd.wait_log("entered")
+        assert skepd.get("array").code == "mem_isolate"
+        assert connection.read_response().text == "done"
+    assert skepd.stats()["replayed"] == 1
+
+
+def test_post_that_was_running_when_a_neighbour_kills_is_not_sent_again(start):
+    skepd = start(
+        {
+            "slow": script(
+                'console.log("entered"); await new Promise((r) => setTimeout(r, 2000));'
+                'return new Response("done");'
+            ),
+            "array": {
+                "limits": {"cpu_ms": 5000},
+                "files": {"worker.js": script("return new Response(new Array(2**27).fill(0));")},
+            },
+        }
+    )
+    with skepd.connect() as connection:
+        connection.send_head("POST", "slow.test", headers=[("Content-Length", 0)])
+        skepd.wait_log("entered")
+        assert skepd.get("array").code == "mem_isolate"
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (502, "worker_crashed")
+    assert skepd.log().count("entered") == 1
+
+
+TWO_CORDONS = [{"name": "a", "workers": 1}, {"name": "b", "workers": 1}]
+
+
+def in_cordon(name):
+    return {"cordon": name, "files": {"worker.js": HELLO}}
+
+
+def kill(skepd, cordon):
+    """Kills a worker from outside; how many ms until a request on it is answered by another."""
+    worker = skepd.worker(cordon)
+    with skepd.connect() as connection:
+        begin = time.monotonic()
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_for(lambda: not is_alive(worker["pid"]), "the worker to be dead")
+        answer = connection.request("GET", f"{cordon}.test")
+        took = (time.monotonic() - begin) * 1000
+    assert answer.text == "hello\n"
+    assert skepd.worker(cordon)["pid"] != worker["pid"]
+    return took
+
+
+def test_killed_worker_is_back_within_50_ms_and_no_other_notices(start):
+    skepd = start({"a": in_cordon("a"), "b": in_cordon("b")}, cordons=TWO_CORDONS)
+    assert skepd.get("a").status == 200
+    other = skepd.worker("b")
+    with Loader(skepd, "b", connections=1) as loader:
+        took = [kill(skepd, "a") for _ in range(3)]
+        loader.more(10)
+    print(f"back after {took} ms under load")
+    assert_untouched(loader)
+    assert skepd.worker("b")["pid"] == other["pid"]
+    assert skepd.worker("b")["restarts"] == 0
+    assert sorted(took)[1] < 50
+
+
+def test_killed_workers_own_requests_are_sent_again(start):
+    skepd = start({"a": in_cordon("a")}, cordons=TWO_CORDONS[:1])
+    with Loader(skepd, "a") as loader:
+        for _ in range(3):
+            worker = skepd.worker("a")
+            os.kill(worker["pid"], signal.SIGKILL)
+            loader.more(50)
+            wait_for(lambda: skepd.worker("a")["restarts"] > worker["restarts"], "a restart")
+    assert_untouched(loader)
+
+
+def test_worker_that_is_stopped_is_replaced(start):
+    skepd = start(
+        {"a": {"limits": {"wall_ms": 500}, "files": {"worker.js": HELLO}}, "hello": HELLO}
+    )
+    assert skepd.get("a").status == 200
+    pid = skepd.worker()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    answer = skepd.get("a")
+    assert answer.status in (200, 502, 504), answer
+    wait_for(lambda: not is_alive(pid), "the stopped worker to be killed")
+    assert skepd.get("a").status == 200
+    assert skepd.get("hello").status == 200
+
+
+def test_tenants_do_not_see_each_others_globals(start):
+    source = script(
+        """
+        const seen = [globalThis.mark, Array.prototype.mark, Response.prototype.mark];
+        globalThis.mark = Array.prototype.mark = Response.prototype.mark = env.NAME;
+        return Response.json(seen.map(String));
+        """
+    )
+    skepd = start(
+        {name: {"env": {"NAME": name}, "files": {"worker.js": source}} for name in ("a", "b")}
+    )
+    nothing = ["undefined"] * 3
+    assert skepd.get("a").json() == nothing
+    assert skepd.get("b").json() == nothing
+    assert skepd.get("a").json() == ["a"] * 3
+
+
+def test_tenant_that_breaks_every_prototype_still_answers_in_order(start):
+    source = """
+    for (const it of [Array, Map, Set, WeakMap, Promise, Uint8Array, Object, Function, String,
+                      Headers, Request, Response, ReadableStream, URL, RegExp]) {
+        for (const key of Reflect.ownKeys(it.prototype)) {
+            if (key === "constructor") continue;
+            try {
+                Object.defineProperty(it.prototype, key, { get() { throw new Error("polluted"); },
+                                                           set() { throw new Error("polluted"); } });
+            } catch {}
+        }
+    }
+    Object.defineProperty(Object.prototype, "0", { get() { throw new Error("zero"); } });
+    export default { fetch() { return new Response("still here"); } };
+    """
+    skepd = start({"a": source, "hello": HELLO})
+    answer = skepd.get("a")
+    assert answer.status in (200, 500, 502, 503)
+    for _ in range(3):
+        assert skepd.get("hello").text == "hello\n"
+    assert skepd.worker()["restarts"] == 0
+    skepd.wait_idle()

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Web APIs in a real worker, by what they give: a short look at each. The fine points are in
+tests/js."""
+
+import pathlib
+import tempfile
+
+import pytest
+
+from harness import Skepd, script
+
+# What the handler returns as JSON, and what it must be.
+CASES = {
+    "structured_clone": (
+        """
+        const a = { d: new Date(5), m: new Map([[1, new Set([2])]]), b: new Uint8Array([1, 2]) };
+        a.self = a;
+        const b = structuredClone(a);
+        let error;
+        try { structuredClone(() => {}); } catch (e) { error = e.name; }
+        const buffer = new ArrayBuffer(4);
+        structuredClone(buffer, { transfer: [buffer] });
+        return [b !== a, b.self === b, b.d.getTime(), [...b.m.get(1)], [...b.b], error,
+                buffer.byteLength];
+        """,
+        [True, True, 5, [2], [1, 2], "DataCloneError", 0],
+    ),
+    "url": (
+        """
+        const u = new URL("../b?x=1#h", "https://user:pw@exämple.org:8443/a/c/d");
+        u.searchParams.append("y", "ü &");
+        let error;
+        try { new URL("no url"); } catch (e) { error = e.name; }
+        return [u.href, u.host, [...u.searchParams], URL.canParse("x:y"), error];
+        """,
+        [
+            "https://user:pw@xn--exmple-cua.org:8443/a/b?x=1&y=%C3%BC+%26#h",
+            "xn--exmple-cua.org:8443",
+            [["x", "1"], ["y", "ü &"]],
+            True,
+            "TypeError",
+        ],
+    ),
+    "headers": (
+        """
+        const h = new Headers([["B", "1"], ["a", " 2 "], ["b", "3"]]);
+        h.append("set-cookie", "x=1"); h.append("Set-Cookie", "y=2");
+        let error;
+        try { h.set("bad name", "x"); } catch (e) { error = e.name; }
+        return [[...h], h.get("B"), h.getSetCookie(), h.has("c"), error];
+        """,
+        [
+            [["a", "2"], ["b", "1, 3"], ["set-cookie", "x=1"], ["set-cookie", "y=2"]],
+            "1, 3",
+            ["x=1", "y=2"],
+            False,
+            "TypeError",
+        ],
+    ),
+    "text": (
+        """
+        const bytes = new TextEncoder().encode("aü🐝");
+        let error;
+        try { new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array([0xff])); }
+        catch (e) { error = e.name; }
+        const d = new TextDecoder();
+        return [[...bytes], new TextDecoder().decode(bytes), error,
+                d.decode(bytes.subarray(0, 2), { stream: true }) + d.decode(bytes.subarray(2))];
+        """,
+        [[97, 195, 188, 240, 159, 144, 157], "aü🐝", "TypeError", "aü🐝"],
+    ),
+    "streams": (
+        """
+        const up = new TransformStream({ transform(x, c) { c.enqueue(x * 2); } });
+        const source = new ReadableStream({ start(c) { [1, 2, 3].forEach((x) => c.enqueue(x));
+                                                       c.close(); } });
+        const [one, two] = source.pipeThrough(up).tee();
+        const all = async (s) => { const out = []; for await (const x of s) out.push(x); return out; };
+        return await Promise.all([all(one), all(two)]);
+        """,
+        [[2, 4, 6], [2, 4, 6]],
+    ),
+    "bodies": (
+        """
+        const r = new Response(JSON.stringify({ a: [1] }));
+        const copy = r.clone();
+        const parsed = await r.json();
+        let error;
+        try { await r.text(); } catch (e) { error = e.name; }
+        const q = new Request("http://x.test/", { method: "POST", body: "b=1&c=%20" });
+        return [parsed, await copy.text(), error, r.bodyUsed, await q.text(),
+                new Response(null, { status: 204 }).body];
+        """,
+        [{"a": [1]}, '{"a":[1]}', "TypeError", True, "b=1&c=%20", None],
+    ),
+    "abort": (
+        """
+        const c = new AbortController();
+        const seen = [];
+        c.signal.addEventListener("abort", (e) => seen.push(e.type));
+        c.abort(); c.abort();
+        let error;
+        try { c.signal.throwIfAborted(); } catch (e) { error = e.name; }
+        const late = AbortSignal.timeout(5);
+        await new Promise((r) => late.addEventListener("abort", r));
+        return [seen, c.signal.aborted, error, late.reason.name];
+        """,
+        [["abort"], True, "AbortError", "TimeoutError"],
+    ),
+    "timers": (
+        """
+        const order = [];
+        const stopped = setTimeout(() => order.push("never"), 1);
+        clearTimeout(stopped);
+        queueMicrotask(() => order.push("micro"));
+        setTimeout((x) => order.push(x), 0, "zero");
+        await new Promise((r) => setTimeout(r, 30));
+        let n = 0;
+        await new Promise((r) => { const t = setInterval(() => { if (++n === 3) { clearInterval(t); r(); } }, 1); });
+        await new Promise((r) => setTimeout(r, 10));
+        return [order, n];
+        """,
+        [["micro", "zero"], 3],
+    ),
+    "base64": ("return [btoa('hive'), atob('aGl2ZQ==')];", ["aGl2ZQ==", "hive"]),
+    "absent": (
+        """
+        return [typeof process, typeof require, typeof SharedArrayBuffer, typeof __skep,
+                typeof FinalizationRegistry];
+        """,
+        ["undefined"] * 5,
+    ),
+    "response_statics": (
+        """
+        const j = Response.json({ a: 1 }, { status: 201 });
+        const r = Response.redirect("http://x.test/y", 302);
+        return [j.status, j.headers.get("content-type"), r.status, r.headers.get("location")];
+        """,
+        [201, "application/json", 302, "http://x.test/y"],
+    ),
+    "context": (
+        """
+        return [typeof ctx.waitUntil, Object.prototype.toString.call(request),
+                request instanceof Request, globalThis === self];
+        """,
+        ["function", "[object Request]", True, True],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def hive():
+    tenants = {
+        name.replace("_", "-"): {
+            "limits": {"cpu_ms": 1000},
+            "files": {
+                "worker.js": script(
+                    f"return Response.json(await (async () => {{ {source} }})())"
+                )
+            },
+        }
+        for name, (source, _) in CASES.items()
+    }
+    with tempfile.TemporaryDirectory(prefix="skep-") as path:
+        skepd = Skepd(pathlib.Path(path), tenants).start()
+        yield skepd
+        skepd.stop()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_web_api_gives_what_it_should(hive, name):
+    answer = hive.get(name.replace("_", "-"))
+    assert answer.status == 200, answer
+    assert answer.json() == CASES[name][1]

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The channel over a real socket pair and a real loop, with the supervisor's kind of table:
+ * what a worker may say in which phase, and what happens when it says anything else.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "worker.pb-c.h"
+
+enum { PHASE_ONE = 1, PHASE_TWO = 2 };
+
+struct fixture {
+    struct event_base *base;
+    struct channel *channel;
+    int peer;
+    unsigned hellos, pongs, drained, closed;
+    int error;
+    bool frees_in_handler, stops_reading;
+};
+
+static int on_hello(void *owner, const ProtobufCMessage *message)
+{
+    struct fixture *f = owner;
+
+    (void) message;
+    f->hellos++;
+    channel_set_phase(f->channel, PHASE_TWO);
+    if (f->frees_in_handler)
+        f->channel = channel_free(f->channel);
+    return 0;
+}
+
+static int on_pong(void *owner, const ProtobufCMessage *message)
+{
+    struct fixture *f = owner;
+
+    (void) message;
+    f->pongs++;
+    if (f->stops_reading)
+        channel_set_reading(f->channel, false);
+    return 0;
+}
+
+static const struct channel_rule rules[] = {
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO] = { PHASE_ONE, on_hello },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_PONG] = { PHASE_TWO, on_pong },
+};
+
+static const struct channel_table table = {
+    .envelope = &skep__worker__from_worker__descriptor,
+    .case_offset = offsetof(Skep__Worker__FromWorker, message_case),
+    .value_offset = offsetof(Skep__Worker__FromWorker, hello),
+    .rules = rules,
+    .n_rules = ARRAY_LEN(rules),
+};
+
+static void on_closed(void *owner, int error)
+{
+    struct fixture *f = owner;
+
+    f->closed++;
+    f->error = error;
+}
+
+static void on_drained(void *owner)
+{
+    ((struct fixture *) owner)->drained++;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    f->base = event_base_new();
+    f->peer = pair[1];
+    struct channel_options options = {
+        .base = f->base,
+        .fd = pair[0],
+        .receive = &table,
+        .phase = PHASE_ONE,
+        .owner = f,
+        .on_closed = on_closed,
+        .on_drained = on_drained,
+        .output_high_bytes = 64 << 10,
+        .output_max_bytes = 4 << 20,
+    };
+    assert_int_equal(channel_new(&options, &f->channel), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    f->channel = channel_free(f->channel);
+    if (f->peer >= 0)
+        (void) close(f->peer);
+    event_base_free(f->base);
+    free(f);
+    return 0;
+}
+
+static void turn(struct fixture *f)
+{
+    for (unsigned i = 0; i < 8; i++)
+        (void) event_base_loop(f->base, EVLOOP_NONBLOCK);
+}
+
+static size_t pack(Skep__Worker__FromWorker__MessageCase which, void *message, uint8_t *buffer)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+
+    envelope.message_case = which;
+    envelope.hello = message;
+    size_t size = frame_packed_size(&envelope.base);
+    frame_pack(&envelope.base, buffer, size);
+    return size;
+}
+
+static size_t pack_hello(uint8_t *buffer)
+{
+    Skep__Worker__Hello hello = SKEP__WORKER__HELLO__INIT;
+
+    hello.protocol = PROTOCOL_VERSION;
+    return pack(SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO, &hello, buffer);
+}
+
+static size_t pack_pong(uint8_t *buffer)
+{
+    Skep__Worker__Pong pong = SKEP__WORKER__PONG__INIT;
+
+    pong.token = 42;
+    return pack(SKEP__WORKER__FROM_WORKER__MESSAGE_PONG, &pong, buffer);
+}
+
+static void say(struct fixture *f, const void *data, size_t size)
+{
+    assert_int_equal(write(f->peer, data, size), (ssize_t) size);
+    turn(f);
+}
+
+static void test_many_frames_in_one_write_are_all_handled(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[1024];
+    size_t size = pack_hello(buffer);
+
+    for (unsigned i = 0; i < 20; i++)
+        size += pack_pong(buffer + size);
+    say(f, buffer, size);
+    assert_int_equal(f->hellos, 1);
+    assert_int_equal(f->pongs, 20);
+    assert_int_equal(channel_received_frames(f->channel), 21);
+    assert_int_equal(f->closed, 0);
+}
+
+static void test_a_frame_that_comes_byte_by_byte_is_handled(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[64];
+    size_t size = pack_hello(buffer);
+
+    for (size_t i = 0; i < size; i++)
+        say(f, buffer + i, 1);
+    assert_int_equal(f->hellos, 1);
+}
+
+static void test_a_message_of_another_phase_closes_with_eproto(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[64];
+
+    say(f, buffer, pack_pong(buffer));
+    assert_int_equal(f->pongs, 0);
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(f->error, -EPROTO);
+}
+
+static void test_a_message_without_a_rule_closes_with_eproto(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
+    uint8_t buffer[64];
+
+    unloaded.tenant = 1;
+    say(f, buffer, pack(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded, buffer));
+    assert_int_equal(f->error, -EPROTO);
+    assert_int_equal(f->closed, 1);
+}
+
+static void test_an_empty_envelope_closes_with_eproto(void **state)
+{
+    static const uint8_t unknown_field[] = { 3, 0, 0, 0, 0xfa, 0x06, 0x00 };
+    struct fixture *f = *state;
+
+    say(f, unknown_field, sizeof unknown_field);
+    assert_int_equal(f->error, -EPROTO);
+}
+
+static void test_a_giant_length_closes_before_anything_is_allocated(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t length = htole32(UINT32_MAX);
+
+    say(f, &length, sizeof length);
+    assert_int_equal(f->error, -EMSGSIZE);
+}
+
+static void test_a_stream_that_ends_inside_a_frame_is_a_breach(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[64];
+    size_t size = pack_hello(buffer);
+
+    say(f, buffer, size - 1);
+    (void) close(f->peer);
+    f->peer = -1;
+    turn(f);
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(f->error, -EPROTO);
+}
+
+static void test_a_stream_that_ends_between_frames_is_just_an_end(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[64];
+
+    say(f, buffer, pack_hello(buffer));
+    (void) close(f->peer);
+    f->peer = -1;
+    turn(f);
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(f->error, 0);
+}
+
+static void test_the_channel_may_be_freed_by_its_own_handler(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[256];
+    size_t size = pack_hello(buffer);
+
+    f->frees_in_handler = true;
+    size += pack_pong(buffer + size);
+    say(f, buffer, size);
+    assert_int_equal(f->hellos, 1);
+    assert_int_equal(f->pongs, 0);
+    assert_null(f->channel);
+    assert_int_equal(f->closed, 0);
+}
+
+static void test_frames_wait_while_reading_is_stopped(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[256];
+    size_t size = pack_hello(buffer);
+
+    f->stops_reading = true;
+    size += pack_pong(buffer + size);
+    size += pack_pong(buffer + size);
+    say(f, buffer, size);
+    assert_int_equal(f->pongs, 1);
+    f->stops_reading = false;
+    channel_set_reading(f->channel, true);
+    turn(f);
+    assert_int_equal(f->pongs, 2);
+}
+
+static int send_body(struct fixture *f, size_t size)
+{
+    static const uint8_t zeros[BODY_CHUNK_MAX_BYTES];
+    Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+
+    body.data.data = (uint8_t *) (uintptr_t) zeros;
+    body.data.len = size;
+    envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_BODY;
+    envelope.body = &body;
+    return channel_send(f->channel, &envelope.base);
+}
+
+static void test_what_is_sent_in_one_turn_goes_out_in_one_write(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[4096];
+
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(send_body(f, 100), 0);
+    assert_int_equal(recv(f->peer, buffer, sizeof buffer, 0), -1);
+    (void) event_base_loop(f->base, EVLOOP_NONBLOCK);
+    ssize_t n = recv(f->peer, buffer, sizeof buffer, 0);
+    assert_true(n > 500);
+    assert_int_equal(recv(f->peer, buffer, sizeof buffer, 0), -1);
+}
+
+static void test_a_peer_that_does_not_read_is_congestion_and_then_enobufs(void **state)
+{
+    struct fixture *f = *state;
+    _cleanup_free_ uint8_t *buffer = malloc(1 << 20);
+    int r = 0;
+
+    for (unsigned i = 0; i < 200 && r == 0; i++) {
+        r = send_body(f, BODY_CHUNK_MAX_BYTES);
+        turn(f);
+    }
+    assert_int_equal(r, -ENOBUFS);
+    assert_true(channel_is_congested(f->channel));
+    assert_true(channel_queued_bytes(f->channel) <= 4 << 20);
+    unsigned drained_before = f->drained;
+    while (channel_queued_bytes(f->channel) > 0) {
+        assert_true(recv(f->peer, buffer, 1 << 20, 0) > 0);
+        turn(f);
+    }
+    assert_int_equal(f->drained, drained_before + 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_many_frames_in_one_write_are_all_handled),
+        TEST(test_a_frame_that_comes_byte_by_byte_is_handled),
+        TEST(test_a_message_of_another_phase_closes_with_eproto),
+        TEST(test_a_message_without_a_rule_closes_with_eproto),
+        TEST(test_an_empty_envelope_closes_with_eproto),
+        TEST(test_a_giant_length_closes_before_anything_is_allocated),
+        TEST(test_a_stream_that_ends_inside_a_frame_is_a_breach),
+        TEST(test_a_stream_that_ends_between_frames_is_just_an_end),
+        TEST(test_the_channel_may_be_freed_by_its_own_handler),
+        TEST(test_frames_wait_while_reading_is_stopped),
+        TEST(test_what_is_sent_in_one_turn_goes_out_in_one_write),
+        TEST(test_a_peer_that_does_not_read_is_congestion_and_then_enobufs),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

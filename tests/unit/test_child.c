@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of worker states and events, without processes: what an event does in each state.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "supervisor/child.h"
+
+static void expect(enum child_state state, enum child_event event, const char *name)
+{
+    const char *action = child_action_name(state, event);
+
+    if (name)
+        assert_string_equal(action, name);
+    else
+        assert_null(action);
+}
+
+static void test_a_slot_that_is_down_starts_and_does_nothing_else(void **state)
+{
+    (void) state;
+    for (unsigned event = 0; event < CHILD_EVENTS; event++)
+        expect(CHILD_DOWN, event,
+               event == EVENT_START || event == EVENT_TIMEOUT ? "start" : NULL);
+}
+
+static void test_a_boot_that_takes_too_long_is_killed(void **state)
+{
+    (void) state;
+    expect(CHILD_BOOTING, EVENT_TIMEOUT, "kill_boot");
+}
+
+static void test_hello_is_only_heard_while_booting(void **state)
+{
+    (void) state;
+    expect(CHILD_BOOTING, EVENT_HELLO, "note_hello");
+    expect(CHILD_READY, EVENT_HELLO, NULL);
+    expect(CHILD_KILLED, EVENT_HELLO, NULL);
+}
+
+static void test_a_worker_whose_channel_closes_is_killed(void **state)
+{
+    (void) state;
+    expect(CHILD_READY, EVENT_CLOSED, "kill_now");
+}
+
+static void test_an_exit_is_reaped_in_every_state_with_a_process(void **state)
+{
+    (void) state;
+    for (unsigned s = CHILD_BOOTING; s < CHILD_STATES; s++)
+        expect(s, EVENT_EXIT, "reap");
+}
+
+static void test_a_killed_worker_that_stays_is_killed_again(void **state)
+{
+    (void) state;
+    expect(CHILD_KILLED, EVENT_TIMEOUT, "kill_again");
+    expect(CHILD_KILLED, EVENT_STUCK, NULL);
+}
+
+/* The spawner's answer may come after the kill was decided. */
+static void test_a_worker_that_appears_after_its_kill_is_killed(void **state)
+{
+    (void) state;
+    expect(CHILD_KILLED, EVENT_SPAWNED, "kill_now");
+}
+
+static void test_every_state_has_a_name(void **state)
+{
+    (void) state;
+    for (unsigned s = 0; s < CHILD_STATES; s++)
+        assert_non_null(child_state_name(s));
+}
+
+static void test_backoff_is_none_for_the_first_failures_then_doubles_to_its_limit(void **state)
+{
+    (void) state;
+    assert_int_equal(child_backoff_ms(0, 0), 0);
+    assert_int_equal(child_backoff_ms(4, 0), 0);
+    assert_int_equal(child_backoff_ms(5, 0), 100);
+    assert_int_equal(child_backoff_ms(6, 0), 200);
+    assert_int_equal(child_backoff_ms(13, 0), 25600);
+    assert_int_equal(child_backoff_ms(14, 0), 30000);
+    assert_int_equal(child_backoff_ms(1000000, 0), 30000);
+}
+
+static void test_backoff_has_at_most_a_quarter_of_jitter(void **state)
+{
+    (void) state;
+    for (uint32_t random = 0; random < 1024; random++) {
+        uint64_t ms = child_backoff_ms(5, random);
+        assert_in_range(ms, 100, 125);
+    }
+    assert_int_not_equal(child_backoff_ms(5, 0), child_backoff_ms(5, 255));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_slot_that_is_down_starts_and_does_nothing_else),
+        cmocka_unit_test(test_a_boot_that_takes_too_long_is_killed),
+        cmocka_unit_test(test_hello_is_only_heard_while_booting),
+        cmocka_unit_test(test_a_worker_whose_channel_closes_is_killed),
+        cmocka_unit_test(test_an_exit_is_reaped_in_every_state_with_a_process),
+        cmocka_unit_test(test_a_killed_worker_that_stays_is_killed_again),
+        cmocka_unit_test(test_a_worker_that_appears_after_its_kill_is_killed),
+        cmocka_unit_test(test_every_state_has_a_name),
+        cmocka_unit_test(test_backoff_is_none_for_the_first_failures_then_doubles_to_its_limit),
+        cmocka_unit_test(test_backoff_has_at_most_a_quarter_of_jitter),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

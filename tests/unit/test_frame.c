@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <endian.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "proto/frame.h"
+#include "worker.pb-c.h"
+
+static void put_length(uint8_t *frame, uint32_t length)
+{
+    length = htole32(length);
+    memcpy(frame, &length, sizeof length);
+}
+
+static void test_a_short_header_asks_for_more(void **state)
+{
+    uint8_t frame[FRAME_HEADER_BYTES] = { 1 };
+
+    (void) state;
+    for (size_t size = 0; size < sizeof frame; size++)
+        assert_int_equal(frame_measure(frame, size), 0);
+}
+
+static void test_an_incomplete_frame_asks_for_more(void **state)
+{
+    uint8_t frame[16];
+
+    (void) state;
+    put_length(frame, 12);
+    assert_int_equal(frame_measure(frame, 15), 0);
+    assert_int_equal(frame_measure(frame, 16), 16);
+}
+
+static void test_lengths_out_of_bounds_are_refused_from_the_header_alone(void **state)
+{
+    uint8_t frame[FRAME_HEADER_BYTES];
+
+    (void) state;
+    put_length(frame, 0);
+    assert_int_equal(frame_measure(frame, sizeof frame), -EPROTO);
+    put_length(frame, FRAME_MAX_BYTES);
+    assert_int_equal(frame_measure(frame, sizeof frame), 0);
+    put_length(frame, FRAME_MAX_BYTES + 1);
+    assert_int_equal(frame_measure(frame, sizeof frame), -EMSGSIZE);
+    put_length(frame, UINT32_MAX);
+    assert_int_equal(frame_measure(frame, sizeof frame), -EMSGSIZE);
+}
+
+static void test_a_message_survives_packing_and_unpacking(void **state)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+    struct arena arena;
+
+    (void) state;
+    done.id = 1234567890123;
+    done.outcome = SKEP__WORKER__OUTCOME__OUTCOME_EXCEPTION;
+    char text[] = "boom";
+    done.message.data = (uint8_t *) text;
+    done.message.len = 4;
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_DONE;
+    envelope.done = &done;
+    size_t size = frame_packed_size(&envelope.base);
+    _cleanup_free_ uint8_t *frame = malloc(size);
+    frame_pack(&envelope.base, frame, size);
+    assert_int_equal(frame_measure(frame, size), (int64_t) size);
+
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    Skep__Worker__FromWorker *got = (Skep__Worker__FromWorker *) frame_unpack(
+        &skep__worker__from_worker__descriptor, frame, size, &arena);
+    assert_non_null(got);
+    assert_int_equal(got->message_case, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE);
+    assert_int_equal(got->done->id, 1234567890123);
+    assert_memory_equal(got->done->message.data, "boom", 4);
+    arena_done(&arena);
+}
+
+static void test_garbage_is_no_message(void **state)
+{
+    uint8_t frame[64];
+    struct arena arena;
+
+    (void) state;
+    memset(frame, 0xff, sizeof frame);
+    put_length(frame, sizeof frame - FRAME_HEADER_BYTES);
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    assert_null(frame_unpack(&skep__worker__from_worker__descriptor, frame, sizeof frame, &arena));
+    arena_done(&arena);
+}
+
+/* Each empty header is 2 bytes on the wire and many times that in memory. */
+static void test_a_small_frame_that_blows_up_is_refused(void **state)
+{
+    enum { HEADERS = 100000 };
+    _cleanup_free_ Skep__Worker__Header *headers = calloc(HEADERS, sizeof *headers);
+    _cleanup_free_ Skep__Worker__Header **pointers = calloc(HEADERS, sizeof *pointers);
+    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    struct arena arena;
+
+    (void) state;
+    for (size_t i = 0; i < HEADERS; i++) {
+        skep__worker__header__init(&headers[i]);
+        pointers[i] = &headers[i];
+    }
+    head.headers = pointers;
+    head.n_headers = HEADERS;
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD;
+    envelope.response_head = &head;
+    size_t size = frame_packed_size(&envelope.base);
+    assert_true(size > 0 && size < FRAME_MAX_BYTES);
+    _cleanup_free_ uint8_t *frame = malloc(size);
+    frame_pack(&envelope.base, frame, size);
+
+    assert_int_equal(arena_init(&arena, 4U << 20), 0);
+    assert_null(frame_unpack(&skep__worker__from_worker__descriptor, frame, size, &arena));
+    arena_done(&arena);
+}
+
+static void test_a_message_over_the_limit_has_no_packed_size(void **state)
+{
+    _cleanup_free_ uint8_t *data = calloc(1, FRAME_MAX_BYTES + 1);
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+
+    (void) state;
+    body.data.data = data;
+    body.data.len = FRAME_MAX_BYTES + 1;
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_BODY;
+    envelope.body = &body;
+    assert_int_equal(frame_packed_size(&envelope.base), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_short_header_asks_for_more),
+        cmocka_unit_test(test_an_incomplete_frame_asks_for_more),
+        cmocka_unit_test(test_lengths_out_of_bounds_are_refused_from_the_header_alone),
+        cmocka_unit_test(test_a_message_survives_packing_and_unpacking),
+        cmocka_unit_test(test_garbage_is_no_message),
+        cmocka_unit_test(test_a_small_frame_that_blows_up_is_refused),
+        cmocka_unit_test(test_a_message_over_the_limit_has_no_packed_size),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* skep.yaml and routes: what a tenant writes is checked, and each error has its line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "config/manifest.h"
+
+#define FILE_NAME "/srv/a/skep.yaml"
+#define START "name: a\nmain: a.js\n"
+
+static struct manifest *parse(const char *text)
+{
+    struct config_errors errors = { 0 };
+    struct manifest *manifest = NULL;
+
+    if (manifest_parse(FILE_NAME, text, strlen(text), &manifest, &errors) < 0)
+        fail_msg("%s", errors.text ? errors.text : "no memory");
+    assert_int_equal(errors.count, 0);
+    config_errors_done(&errors);
+    return manifest;
+}
+
+/* expected: the lines without FILE_NAME ":" before each. */
+static void expect_errors(const char *text, const char *expected)
+{
+    struct config_errors errors = { 0 };
+    struct manifest *manifest = NULL;
+    char *all = NULL;
+    size_t all_size = 0;
+
+    FILE *stream = open_memstream(&all, &all_size);
+    assert_non_null(stream);
+    for (const char *line = expected; *line;) {
+        size_t length = strcspn(line, "\n");
+        (void) fprintf(stream, FILE_NAME ":%.*s\n", (int) length, line);
+        line += length + (line[length] == '\n');
+    }
+    (void) fclose(stream);
+    assert_int_equal(manifest_parse(FILE_NAME, text, strlen(text), &manifest, &errors), -EINVAL);
+    assert_null(manifest);
+    assert_string_equal(errors.text, all);
+    free(all);
+    config_errors_done(&errors);
+}
+
+static void test_smallest_manifest_has_the_defaults(void **state)
+{
+    struct manifest *manifest = parse(START);
+    const struct limits unset = { 0 };
+
+    (void) state;
+    assert_string_equal(manifest->file, FILE_NAME);
+    assert_string_equal(manifest->name, "a");
+    assert_string_equal(manifest->main, "a.js");
+    assert_string_equal(manifest->cordon, "default");
+    assert_int_equal(manifest->n_routes, 1);
+    assert_string_equal(manifest->routes[0].host, "a.localhost");
+    assert_string_equal(manifest->routes[0].path, "/");
+    assert_false(manifest->routes[0].is_exact);
+    assert_false(manifest->routes[0].is_suffix);
+    assert_int_equal(manifest->n_env, 0);
+    assert_int_equal(manifest->n_files, 0);
+    assert_memory_equal(&manifest->limits, &unset, sizeof unset);
+    (void) manifest_free(manifest);
+}
+
+static void test_full_manifest_is_read_as_it_stands(void **state)
+{
+    struct manifest *manifest = parse("name: hello\n"
+                                      "main: ./src//worker.mjs\n"
+                                      "routes: [\"Hello.Example.com/API/*\", \"*.example.com\"]\n"
+                                      "cordon: loose\n"
+                                      "env: { GREETING: hello, PORT: 8080, _e: \"\", on: off }\n"
+                                      "limits:\n"
+                                      "  cpu_ms: unlimited\n"
+                                      "  heap_mib: 8\n");
+
+    (void) state;
+    assert_string_equal(manifest->main, "src/worker.mjs");
+    assert_string_equal(manifest->cordon, "loose");
+    assert_int_equal(manifest->n_routes, 2);
+    assert_string_equal(manifest->routes[0].host, "hello.example.com");
+    assert_string_equal(manifest->routes[0].path, "/API/");
+    assert_int_equal(manifest->routes[0].line, 3);
+    assert_true(manifest->routes[1].is_suffix);
+    assert_int_equal(manifest->n_env, 4);
+    assert_string_equal(manifest->env[1].name, "PORT");
+    assert_string_equal(manifest->env[1].value, "8080");
+    assert_string_equal(manifest->env[2].value, "");
+    assert_string_equal(manifest->env[3].value, "off");
+    assert_true(manifest->limits.cpu_ms == LIMIT_UNLIMITED);
+    assert_int_equal(manifest->limits.heap_mib, 8);
+    assert_int_equal(manifest->limits.queue, LIMIT_UNSET);
+    assert_int_equal(manifest->lines.name, 1);
+    assert_int_equal(manifest->lines.main, 2);
+    assert_int_equal(manifest->lines.cordon, 4);
+    assert_int_equal(manifest->lines.limits[0], 7);
+    (void) manifest_free(manifest);
+}
+
+static void test_shape_of_the_file_is_checked(void **state)
+{
+    (void) state;
+    expect_errors("nam: a\n", "1: unknown key \"nam\": expected one of name, main, routes, cordon, "
+                              "env, limits\n"
+                              "1: missing key \"name\": expected it in this mapping\n"
+                              "1: missing key \"main\": expected it in this mapping");
+    expect_errors(START "name: b\n", "3: duplicate key \"name\": it is in line 1 already");
+    expect_errors(START "routes: x\n", "3: routes: a single value: expected a list ([a, b])");
+    expect_errors(START "routes: []\n", "3: routes: empty list: expected at least 1");
+    expect_errors(START "limits: {cpu_ms: {}}\n",
+                  "3: limits.cpu_ms: a mapping: expected a single value");
+    expect_errors(START "a: *x\n", "3: aliases (\"*…\") are not supported: expected the value "
+                                   "itself, or text with \"*\" in quotes");
+}
+
+static void test_names_are_labels_of_host_names(void **state)
+{
+    (void) state;
+    expect_errors("name: A_b\nmain: a.js\ncordon: \"\\n\"\n",
+                  "1: name: \"A_b\" is not a name: expected a-z, 0-9 and - (not first or last), at "
+                  "most 63\n"
+                  "3: cordon: \"\\x0a\" is not a name: expected a-z, 0-9 and - (not first or "
+                  "last), at most 63");
+    expect_errors("name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+                  "main: a.js\n",
+                  "1: name: \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
+                  " is not a name: expected a-z, 0-9 and - (not first or last), at most 63");
+}
+
+static void test_main_must_be_a_module_inside_the_folder(void **state)
+{
+    (void) state;
+    expect_errors("name: a\nmain: a.wasm\n", "2: main: \"a.wasm\": WASI programs are not supported "
+                                             "yet: expected a .js or .mjs file");
+    expect_errors("name: a\nmain: a.ts\n",
+                  "2: main: \"a.ts\": not an ES module: expected a .js or .mjs file");
+    expect_errors("name: a\nmain: /a.js\n",
+                  "2: main: \"/a.js\": expected a path relative to skep.yaml");
+    expect_errors("name: a\nmain: b/../../a.js\n",
+                  "2: main: \"b/../../a.js\": expected a path without \"..\" and hidden files");
+    expect_errors("name: a\nmain: .git/a.js\n",
+                  "2: main: \".git/a.js\": expected a path without \"..\" and hidden files");
+}
+
+static void test_env_is_text_with_plain_names(void **state)
+{
+    (void) state;
+    expect_errors(START "env: [A]\n", "3: env: not a mapping: expected NAME: text, or no such key");
+    expect_errors(START "env:\n", "3: env: not a mapping: expected NAME: text, or no such key");
+    expect_errors(START "env:\n  A: {b: c}\n  B: []\n  C:\n  D: null\n",
+                  "4: env.A: a mapping or a list: expected text, such as \"\"\n"
+                  "5: env.B: a mapping or a list: expected text, such as \"\"\n"
+                  "6: env.C: no value: expected text, such as \"\"\n"
+                  "7: env.D: no value: expected text, such as \"\"");
+    expect_errors(START "env:\n  1A: x\n  \"a b\": x\n  __proto__: x\n  \"\": x\n",
+                  "4: env: \"1A\" is not a name: expected A-Z, a-z, 0-9 and _, and no digit first\n"
+                  "5: env: \"a b\" is not a name: expected A-Z, a-z, 0-9 and _, and no digit "
+                  "first\n"
+                  "6: env: \"__proto__\" is not a name: expected A-Z, a-z, 0-9 and _, and no digit "
+                  "first\n"
+                  "7: env: \"\" is not a name: expected A-Z, a-z, 0-9 and _, and no digit first");
+    expect_errors(START "env: {A: \"x\\0\"}\n", "3: NUL character: expected text without it");
+    expect_errors(START "env:\n  A: 1\n  A: 2\n",
+                  "5: duplicate key \"A\": it is in line 4 already");
+}
+
+static void test_env_is_bounded(void **state)
+{
+    char *text = calloc(1, 40000);
+    size_t n;
+
+    (void) state;
+    assert_non_null(text);
+    n = (size_t) sprintf(text, START "env:\n");
+    for (unsigned i = 0; i < TENANT_ENV_MAX + 1; i++)
+        n += (size_t) sprintf(text + n, "  A%u: x\n", i);
+    expect_errors(text, "4: env: 129 entries are too many: expected at most 128");
+    n = (size_t) sprintf(text, START "env:\n  A: ");
+    memset(text + n, 'x', TENANT_ENV_VALUE_MAX + 1);
+    text[n + TENANT_ENV_VALUE_MAX + 1] = '\0';
+    expect_errors(text, "4: env.A: too long: expected at most 32 KiB");
+    free(text);
+}
+
+static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
+{
+    (void) state;
+    expect_errors(START "limits:\n  cpu_ms: 0\n  wall_ms: lots\n  heap_mib: unlimited\n"
+                        "  grace_ms: -5\n",
+                  "4: limits.cpu_ms: 0 is out of range: expected 1 to 300000 ms, or unlimited\n"
+                  "7: limits.grace_ms: -5 is not a limit: expected 10 to 10000 ms\n"
+                  "5: limits.wall_ms: lots is not a limit: expected 10 to 3600000 ms, or "
+                  "unlimited\n"
+                  "6: limits.heap_mib: \"unlimited\" is not allowed: this limit needs a number");
+    expect_errors(START "limits: {cpu: 5}\n",
+                  "3: unknown key \"cpu\" in limits: expected one of cpu_ms, cpu_startup_ms, "
+                  "grace_ms, wall_ms, idle_ms, heap_mib, external_mib, concurrency, queue, timers, "
+                  "log_kib, request_mib, response_mib");
+}
+
+static void test_routes_are_checked_and_unique(void **state)
+{
+    (void) state;
+    expect_errors(START "routes:\n  - a.example/*\n  - A.example\n  - http://x/\n",
+                  "5: routes[1]: duplicate route \"A.example\": expected each once\n"
+                  "6: routes[2]: \"http://x/\" is not a route: expected a host without scheme and "
+                  "port");
+}
+
+static void test_patterns_are_taken_apart(void **state)
+{
+    static const struct {
+        const char *text, *host, *path;
+        bool is_suffix, is_exact;
+    } rows[] = {
+        { "h.example/api/*", "h.example", "/api/", false, false },
+        { "h.example/api*", "h.example", "/api", false, false },
+        { "h.example/api", "h.example", "/api", false, true },
+        { "h.example/", "h.example", "/", false, true },
+        { "h.example/*", "h.example", "/", false, false },
+        { "H.Example", "h.example", "/", false, false },
+        { "*.h.example", "h.example", "/", true, false },
+        { "*.h.example/A/b", "h.example", "/A/b", true, true },
+        { "*", "", "/", false, false },
+        { "*/*", "", "/", false, false },
+        { "*/x/*", "", "/x/", false, false },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct route_pattern pattern = { 0 };
+        const char *reason = NULL;
+        assert_int_equal(route_pattern_parse(rows[i].text, &pattern, &reason), 0);
+        assert_string_equal(pattern.host, rows[i].host);
+        assert_string_equal(pattern.path, rows[i].path);
+        assert_int_equal(pattern.is_suffix, rows[i].is_suffix);
+        assert_int_equal(pattern.is_exact, rows[i].is_exact);
+        route_pattern_done(&pattern);
+    }
+}
+
+static void test_bad_patterns_say_what_was_expected(void **state)
+{
+    static const struct {
+        const char *text, *reason;
+    } rows[] = {
+        { "", "expected HOST or HOST/PATH, such as \"hello.example.com/*\"" },
+        { "/api/*", "expected HOST or HOST/PATH, such as \"hello.example.com/*\"" },
+        { "*.", "expected a name after \"*.\"" },
+        { "a*.b", "expected \"*\" only as the whole host, as \"*.\" before it, or at the end of "
+                  "the path" },
+        { "*.*", "expected \"*\" only as the whole host, as \"*.\" before it, or at the end of "
+                 "the path" },
+        { "a:80/", "expected a host without scheme and port" },
+        { "b\xc3\xbc", "expected the host in ASCII (xn--…)" },
+        { "a b/", "expected letters, digits, \"-\", \"_\" and \".\" in the host" },
+        { "a..b", "expected no empty part between dots" },
+        { ".a", "expected no empty part between dots" },
+        { "a./", "expected no empty part between dots" },
+        { "a/b*c", "expected \"*\" in the path only at its end" },
+        { "a/**", "expected \"*\" in the path only at its end" },
+        { "a/b?c", "expected a path without query and fragment" },
+        { "a/b#c", "expected a path without query and fragment" },
+        { "a/\xc3\xbc", "expected a path in ASCII, with %XX for all else" },
+        { "a/ b", "expected a path in ASCII, with %XX for all else" },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct route_pattern pattern = { 0 };
+        const char *reason = NULL;
+        assert_int_equal(route_pattern_parse(rows[i].text, &pattern, &reason), -EINVAL);
+        assert_string_equal(reason, rows[i].reason);
+        assert_null(pattern.host);
+    }
+}
+
+static void test_manifest_is_checked_against_its_cordon(void **state)
+{
+    static const char text[] = "listen: [\"127.0.0.1:80\"]\n"
+                               "cordons: [{name: a}, {name: loose, allow_unlimited: on}]\n";
+    struct config_errors errors = { 0 };
+    struct config *config = NULL;
+    struct manifest *strange = parse(START);
+    struct manifest *greedy =
+        parse(START "limits: {wall_ms: 50,\n  cpu_ms: unlimited}\ncordon: a\n");
+    struct manifest *allowed = parse(START "limits: {cpu_ms: unlimited}\ncordon: loose\n");
+
+    (void) state;
+    assert_int_equal(config_parse("c", text, strlen(text), &config, &errors), 0);
+    assert_int_equal(manifest_check(allowed, config, &errors), 0);
+    assert_int_equal(errors.count, 0);
+    assert_int_equal(manifest_check(strange, config, &errors), -EINVAL);
+    assert_int_equal(manifest_check(greedy, config, &errors), -EINVAL);
+    assert_string_equal(errors.text,
+                        FILE_NAME ":1: cordon: unknown cordon \"default\": expected one of a, "
+                                  "loose\n" FILE_NAME
+                                  ":4: limits.cpu_ms: \"unlimited\" is not allowed: expected a "
+                                  "number, or allow_unlimited: on in cordon \"a\"\n");
+    config_errors_done(&errors);
+    (void) config_free(config);
+    (void) manifest_free(strange);
+    (void) manifest_free(greedy);
+    (void) manifest_free(allowed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_smallest_manifest_has_the_defaults),
+        cmocka_unit_test(test_full_manifest_is_read_as_it_stands),
+        cmocka_unit_test(test_shape_of_the_file_is_checked),
+        cmocka_unit_test(test_names_are_labels_of_host_names),
+        cmocka_unit_test(test_main_must_be_a_module_inside_the_folder),
+        cmocka_unit_test(test_env_is_text_with_plain_names),
+        cmocka_unit_test(test_env_is_bounded),
+        cmocka_unit_test(test_limits_are_numbers_in_bounds_or_unlimited),
+        cmocka_unit_test(test_routes_are_checked_and_unique),
+        cmocka_unit_test(test_patterns_are_taken_apart),
+        cmocka_unit_test(test_bad_patterns_say_what_was_expected),
+        cmocka_unit_test(test_manifest_is_checked_against_its_cordon),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
