@@ -8,10 +8,11 @@
 
 #include <stdbool.h>
 
-enum cli_exit { /* what verbs return, and skep exits with */
-                CLI_DONE = 0,
-                CLI_FAILED = 1,
-                CLI_USAGE = 2,
+/* What verbs return, and skep exits with. */
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
 };
 
 struct cli {

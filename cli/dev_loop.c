@@ -62,7 +62,6 @@ static void print_reloaded(struct dev *dev, const Skep__Admin__Reloaded *reloade
 {
     const char *base = strrchr(dev->path, '/') + 1;
     const char *name = dev->change.name[0] ? dev->change.name : base;
-    unsigned others = dev->change.count > 1 ? dev->change.count - 1 : 0;
 
     if (reloaded->errors.len > 0) {
         (void) printf("%snot reloaded:\n", output_style(stdout, OUTPUT_RED));
@@ -70,9 +69,8 @@ static void print_reloaded(struct dev *dev, const Skep__Admin__Reloaded *reloade
         (void) printf("%s", output_style(stdout, OUTPUT_PLAIN));
         return;
     }
-    (void) printf("%sreloaded: %s", output_style(stdout, OUTPUT_DIM), name);
-    if (others > 0 && dev->is_folder)
-        (void) printf(" and %u more change%s", others, others == 1 ? "" : "s");
+    (void) printf("%sreloaded: ", output_style(stdout, OUTPUT_DIM));
+    output_text(stdout, (const uint8_t *) name, strlen(name));
     (void) printf("%s\n", output_style(stdout, OUTPUT_PLAIN));
 }
 
@@ -184,9 +182,8 @@ static void on_files_changed(struct dev *dev)
     int r = watch_read(dev->watch, &change);
     if (r < 0 || watch_is_lost(dev->watch))
         dev->restore_ns = io_now_ns() + RESTORE_NS;
-    if (change.count == 0)
+    if (!change.is_due)
         return;
-    change.count += dev->change.count;
     dev->change = change;
     dev->reload_ns = io_now_ns() + change.delay_ms * NSEC_PER_MSEC;
 }

@@ -171,7 +171,7 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
     make_table(options, table);
     optind = 0; /* start again, with a fresh argv */
     opterr = 0;
-    /* "+": before the verb, stop at the verb. ":": tell a missing argument from an unknown option. */
+    /* "+": before the verb, stop at the verb. ":": tell a missing value from an unknown option. */
     while ((c = getopt_long(argc, argv, cli->verb ? ":h" : "+:h", table, NULL)) != -1) {
         if (c >= OPTION_FIRST) {
             take_option(&options[c - OPTION_FIRST]);

@@ -190,12 +190,14 @@ static bool matters(const struct folder *folder, const struct inotify_event *eve
     return (event->mask & IN_ISDIR) || !(event->mask & IN_CREATE);
 }
 
+/* The last one counts: what was removed may be back by now, and what is saved under another name
+ * first has its own at the end. */
 static void note_change(struct watch_change *change, const char *prefix, const char *name,
                         unsigned delay_ms)
 {
-    if (change->count++ == 0)
-        (void) snprintf(change->name, sizeof change->name, "%.*s%.*s", 60, prefix, 60, name);
-    change->delay_ms = delay_ms; /* of the last one: what was removed may be back by now */
+    change->is_due = true;
+    change->delay_ms = delay_ms;
+    (void) snprintf(change->name, sizeof change->name, "%.*s%.*s", 60, prefix, 60, name);
 }
 
 /* Returns whether the set of folders has changed. */

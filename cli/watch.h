@@ -12,9 +12,9 @@
 struct watch;
 
 struct watch_change {
-    unsigned count;    /* of saved, moved or removed files; 0: nothing that matters */
+    bool is_due;       /* a file was saved, moved or removed */
     unsigned delay_ms; /* how long to wait for what belongs to it before looking */
-    char name[128];    /* of one of them, relative */
+    char name[128];    /* of the last one, relative; "" for the folder as a whole */
 };
 
 /* path: of a script, or of a folder. 0 or -errno: -EOVERFLOW for too many folders, -ENOSPC for

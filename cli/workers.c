@@ -55,7 +55,8 @@ static int add_row(struct table *table, const Skep__Admin__Worker *w)
     r |= table_add(table, "%" PRIu64, w->in_flight);
     r |= table_add(table, "%" PRIu64, w->requests);
     r |= table_add(table, "%" PRIu64, w->restarts);
-    r |= table_add_text(table, w->last_death.data, w->last_death.len);
+    r |= w->last_death.len > 0 ? table_add_text(table, w->last_death.data, w->last_death.len)
+                               : table_add(table, "-");
     return r < 0 ? -1 : 0;
 }
 

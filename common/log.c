@@ -11,7 +11,7 @@
 
 #include "common/cleanup.h"
 
-#define LINE_MAX_BYTES 4096
+#define LINE_MAX_BYTES 16384
 
 static const char *log_name = "skep";
 static enum log_level log_max_level = LOG_LEVEL_INFO;

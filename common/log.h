@@ -23,7 +23,7 @@ enum log_level log_get_level(void);
 /* "error", "warning", "info" or "debug" to a level; -EINVAL for anything else. */
 int log_level_parse(const char *text, enum log_level *ret_level);
 
-/* Writes one line; longer than 4 KiB is cut. Control characters are escaped, so that no
+/* Writes one line; longer than 8 KiB is cut. Control characters are escaped, so that no
  * text that came from a peer can forge a line. */
 void log_write(enum log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -137,7 +137,7 @@ static int index_add(struct index *index, const struct manifest *manifest)
 
 static int set_add(struct manifest_set *set, struct index *index, struct manifest *manifest)
 {
-    struct manifest **items = reallocarray(set->items, set->count + 1, sizeof *set->items);
+    struct manifest **items = reallocarray(set->items, set->count + 1, sizeof(struct manifest *));
 
     if (!items) {
         (void) manifest_free(manifest);

@@ -165,13 +165,14 @@ static int walk_entry(struct walk *walk, int fd, const char *prefix, const char 
 /* Takes over fd. */
 static int walk_folder(struct walk *walk, int fd, const char *prefix, unsigned depth)
 {
-    _cleanup_fd_ int owned = fd;
-    _cleanup_dir_ DIR *dir = fdopendir(owned);
+    _cleanup_dir_ DIR *dir = fdopendir(fd);
     int r = 0;
 
-    if (!dir)
-        return -errno;
-    owned = -1;
+    if (!dir) {
+        r = -errno;
+        (void) close(fd);
+        return r;
+    }
     for (const struct dirent *entry; r == 0 && (entry = readdir(dir));)
         r = walk_entry(walk, dirfd(dir), prefix, entry->d_name, depth);
     return r;

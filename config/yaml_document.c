@@ -163,6 +163,8 @@ static int on_end(struct builder *builder)
     return 0;
 }
 
+static const char anchors_refused[] = "anchors (\"&…\") are not supported: expected plain YAML";
+
 static int on_event(struct builder *builder, const yaml_event_t *event)
 {
     unsigned line = line_of(&event->start_mark);
@@ -178,16 +180,16 @@ static int on_event(struct builder *builder, const yaml_event_t *event)
                       "itself, or text with \"*\" in quotes");
     case YAML_SCALAR_EVENT:
         if (event->data.scalar.anchor)
-            return refuse(builder, line, "anchors (\"&…\") are not supported: expected plain YAML");
+            return refuse(builder, line, anchors_refused);
         return on_scalar(builder, event);
     case YAML_SEQUENCE_START_EVENT:
         if (event->data.sequence_start.anchor)
-            return refuse(builder, line, "anchors (\"&…\") are not supported: expected plain YAML");
+            return refuse(builder, line, anchors_refused);
         return on_start(builder, YAML_KIND_LIST, event->data.sequence_start.tag,
                         &event->start_mark);
     case YAML_MAPPING_START_EVENT:
         if (event->data.mapping_start.anchor)
-            return refuse(builder, line, "anchors (\"&…\") are not supported: expected plain YAML");
+            return refuse(builder, line, anchors_refused);
         return on_start(builder, YAML_KIND_MAPPING, event->data.mapping_start.tag,
                         &event->start_mark);
     case YAML_SEQUENCE_END_EVENT:

@@ -234,10 +234,12 @@ static int list_routes(const struct manifest *manifest, struct arena *arena,
     for (unsigned i = 0; i < manifest->n_routes; i++) {
         const struct route_pattern *route = &manifest->routes[i];
         char buffer[ROUTE_MAX_BYTES];
-        /* As it may be written in skep.yaml: "*" for any host and path. */
-        bool is_any = route->host[0] == '\0' && !route->is_suffix;
+        /* As it may be written in skep.yaml. */
+        bool is_any_host = route->host[0] == '\0' && !route->is_suffix;
+        bool is_any = is_any_host && !route->is_exact && strcmp(route->path, "/") == 0;
         int size = snprintf(buffer, sizeof buffer, "%s%s%s%s", route->is_suffix ? "*." : "",
-                            is_any ? "*" : route->host, route->path, route->is_exact ? "" : "*");
+                            is_any_host ? "*" : route->host, is_any ? "" : route->path,
+                            is_any || route->is_exact ? "" : "*");
         if (size < 0)
             continue;
         size_t length = (size_t) size < sizeof buffer ? (size_t) size : sizeof buffer - 1;

@@ -122,7 +122,7 @@ static int hosts_add(struct hosts *hosts, const char *name, struct host **ret_ho
 {
     size_t size = strlen(name);
     size_t place = hosts_place(hosts, name, size);
-    struct host **items = reallocarray(hosts->items, hosts->count + 1, sizeof *items);
+    struct host **items = reallocarray(hosts->items, hosts->count + 1, sizeof(struct host *));
 
     if (!items)
         return -ENOMEM;
@@ -132,7 +132,7 @@ static int hosts_add(struct hosts *hosts, const char *name, struct host **ret_ho
         return -ENOMEM;
     host->size = size;
     memcpy(host->name, name, size);
-    memmove(items + place + 1, items + place, (hosts->count - place) * sizeof *items);
+    memmove(items + place + 1, items + place, (hosts->count - place) * sizeof(struct host *));
     items[place] = host;
     hosts->count++;
     *ret_host = host;
@@ -141,7 +141,9 @@ static int hosts_add(struct hosts *hosts, const char *name, struct host **ret_ho
 
 static char path_at(const struct target_path *path, size_t i)
 {
-    return i < path->size ? path->data[i] : '/';
+    if (i < path->size)
+        return path->data[i];
+    return '/';
 }
 
 /* How many first bytes of route and path, with its '/' behind it, are the same. */
@@ -248,7 +250,7 @@ static int routes_add(struct routes *routes, const char *path, void *target)
 
     if (find_exact(routes, path, size))
         return -EEXIST;
-    struct route **items = reallocarray(routes->items, routes->count + 1, sizeof *items);
+    struct route **items = reallocarray(routes->items, routes->count + 1, sizeof(struct route *));
     if (!items)
         return -ENOMEM;
     routes->items = items;
@@ -258,7 +260,7 @@ static int routes_add(struct routes *routes, const char *path, void *target)
     route->size = size;
     route->target = target;
     memcpy(route->path, path, size);
-    memmove(items + place + 1, items + place, (routes->count - place) * sizeof *items);
+    memmove(items + place + 1, items + place, (routes->count - place) * sizeof(struct route *));
     items[place] = route;
     routes->count++;
     link_parent(routes, place);

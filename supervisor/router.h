@@ -8,9 +8,9 @@
  * resolved, and case counts. So "/%61pi" is not below "/api/", and "/api/../x" is. What a request
  * misses by its spelling, the next shorter route gets.
  *
- * A prefix that ends with '/' also takes the path without that '/': "/api/" with '*' takes "/api/x",
- * "/api/" and "/api", not "/apix". (Cloudflare leaves "/api" out, and people then write two routes.)
- * A prefix without it takes "/apix" too.
+ * A prefix that ends with '/' also takes the path without that '/': "/api/" with '*' takes
+ * "/api/x", "/api/" and "/api", not "/apix". (Cloudflare leaves "/api" out, and people then write
+ * two routes.) A prefix without it takes "/apix" too.
  *
  * *.example.com takes a.example.com and a.b.example.com, not example.com itself.
  */

@@ -66,9 +66,33 @@ const char *spawner_hint(int error, const char *step)
     return NULL;
 }
 
+/* In the child, never returns. */
+static int fork_spawner(const int socket_pair[static 2], int worker_fd, int null_fd, pid_t *ret_pid,
+                        int *ret_pidfd)
+{
+    pid_t supervisor = getpid();
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        (void) close(socket_pair[0]);
+        spawner_child_run(socket_pair[1], worker_fd, null_fd, supervisor);
+    }
+    int pidfd = pidfd_open(pid, 0);
+    if (pidfd < 0) {
+        int r = -errno;
+        (void) kill(pid, SIGKILL);
+        (void) waitpid(pid, NULL, 0);
+        return r;
+    }
+    *ret_pid = pid;
+    *ret_pidfd = pidfd;
+    return 0;
+}
+
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner)
 {
-    _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
     _cleanup_fd_ int worker_fd = open(options->worker_path, O_PATH | O_CLOEXEC);
     _cleanup_fd_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     int pair[2];
@@ -77,34 +101,19 @@ int spawner_start(const struct spawner_options *options, struct spawner **ret_sp
         return -errno;
     if (faccessat(AT_FDCWD, options->worker_path, X_OK, AT_EACCESS) < 0)
         return -errno;
-    if (!spawner)
-        return -ENOMEM;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     _cleanup_fd_ int ours = pair[0];
     _cleanup_fd_ int theirs = pair[1];
+    _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
+    if (!spawner)
+        return -ENOMEM;
 
     int r = io_set_nonblocking(ours);
+    if (r == 0)
+        r = fork_spawner(pair, worker_fd, null_fd, &spawner->pid, &spawner->pidfd);
     if (r < 0)
         return r;
-    pid_t supervisor = getpid();
-    pid_t pid = fork();
-    if (pid < 0)
-        return -errno;
-    if (pid == 0) {
-        (void) close(ours);
-        free(TAKE_PTR(spawner));
-        spawner_child_run(theirs, worker_fd, null_fd, supervisor);
-    }
-
-    spawner->pid = pid;
-    spawner->pidfd = pidfd_open(pid, 0);
-    if (spawner->pidfd < 0) {
-        r = -errno;
-        (void) kill(pid, SIGKILL);
-        (void) waitpid(pid, NULL, 0);
-        return r;
-    }
     spawner->socket_fd = TAKE_FD(ours);
     *ret_spawner = TAKE_PTR(spawner);
     return 0;

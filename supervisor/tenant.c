@@ -20,6 +20,7 @@
 #define LOAD_AGAIN_MAX_MS 30000
 /* What a tenant may log in a second, whatever its worker claims to have counted. */
 #define LOG_BYTES_PER_SECOND (256U << 10)
+#define LOG_LINE_MAX 8000 /* as long as a line of ours may be */
 
 int tenants_new(struct server *server, struct tenants **ret_tenants)
 {
@@ -268,7 +269,9 @@ void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *
     while (size > 0) { /* a line each, all with the tag: none can be forged */
         const char *newline = memchr(text, '\n', size);
         size_t length = newline ? (size_t) (newline - text) : size;
-        log_info("[%s] %s: %.*s", tenant->name, names[level], (int) length, text);
+        char line[LOG_LINE_MAX];
+        (void) log_escape(text, length, line, sizeof line);
+        log_info("[%s] %s: %s", tenant->name, names[level], line);
         text += newline ? length + 1 : length;
         size -= newline ? length + 1 : length;
     }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/prctl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,8 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,6 +31,10 @@
 #include "common/log.h"
 #include "sandbox-policy/policy.h"
 #include "worker/jail.h"
+
+#ifndef PR_GET_MDWE
+#define PR_GET_MDWE 66
+#endif
 
 static int epoll_fd = -1;
 static pthread_t thread;
@@ -89,6 +96,29 @@ static const char *check_birth(int argc, char **argv)
         return "signal mask";
     if (sigaction(SIGPIPE, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
         return "signal dispositions";
+    return NULL;
+}
+
+/* NULL, or which of the process's own switches is not set. */
+static const char *check_switches(bool jit)
+{
+    static const int kinds[] = { PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH };
+    struct rlimit core;
+
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return "it is dumpable";
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+        return "no_new_privs is not set";
+    int mdwe = prctl(PR_GET_MDWE, 0, 0, 0, 0);
+    if (mdwe >= 0 && mdwe != !jit)
+        return "memory-deny-write-execute does not follow jit";
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        int state = prctl(PR_GET_SPECULATION_CTRL, kinds[i], 0, 0, 0);
+        if (state > 0 && (state & PR_SPEC_PRCTL) && !(state & PR_SPEC_FORCE_DISABLE))
+            return "speculation is not off";
+    }
+    if (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_max != 0)
+        return "limits";
     return NULL;
 }
 
@@ -170,7 +200,9 @@ static const char *lock_in(const struct probe_plan *plan, bool jit)
         (void) log_error_errno(r, "jail_enter: %s", step);
         return "jail_enter";
     }
-    wrong = check_entered();
+    wrong = check_switches(jit);
+    if (!wrong)
+        wrong = check_entered();
     if (plan->lock == PROBE_ENTERED)
         return wrong;
     start_thread();

@@ -67,6 +67,38 @@ static void test_worker_without_its_jail_is_not_attested(void **state)
     hive_done(&hive);
 }
 
+static void test_sealed_worker_has_its_limits(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned long value;
+    } limits[] = {
+        { "Max core file size", 0 }, { "Max file size", 0 },     { "Max processes", 0 },
+        { "Max locked memory", 0 },  { "Max open files", 3 },    { "Max realtime priority", 0 },
+        { "Max nice priority", 0 },  { "Max msgqueue size", 0 },
+    };
+    struct hive hive;
+    char path[32], line[128];
+    size_t n = 0;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    const struct cell *cell = cell_start(&hive, &sealed, true);
+    (void) snprintf(path, sizeof path, "/proc/%d/limits", (int) cell->pid);
+    _cleanup_file_ FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file))
+        for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+            if (strncmp(line, limits[i].name, strlen(limits[i].name)) == 0) {
+                char *rest = line + strlen(limits[i].name);
+                assert_int_equal(strtoul(rest, &rest, 10), limits[i].value);
+                assert_int_equal(strtoul(rest, NULL, 10), limits[i].value);
+                n++;
+            }
+    assert_int_equal(n, ARRAY_LEN(limits));
+    hive_done(&hive);
+}
+
 static void test_worker_that_is_gone_is_not_attested(void **state)
 {
     struct hive hive;
@@ -362,15 +394,18 @@ static void test_spawner_ignores_the_terminal(void **state)
     hive_done(&hive);
 }
 
-/* A process that plays the supervisor: starts a worker, tells both pids, and waits for its end. */
+/* A process that plays the supervisor: starts a worker, tells the pids, and waits for its end. Its
+ * child keeps every socket open, so that only the parent death signals can end the others. */
 static _Noreturn void play_supervisor(int out)
 {
     struct hive hive;
 
     hive_init(&hive, NULL);
     const struct cell *cell = cell_start(&hive, &sealed, true);
-    const pid_t pids[2] = { spawner_pid(hive.spawner), cell->pid };
-    (void) io_write_all(out, pids, sizeof pids);
+    pid_t holder = fork();
+    const pid_t pids[3] = { spawner_pid(hive.spawner), cell->pid, holder };
+    if (holder != 0)
+        (void) io_write_all(out, pids, sizeof pids);
     for (;;)
         (void) pause();
 }
@@ -378,7 +413,7 @@ static _Noreturn void play_supervisor(int out)
 static void test_nothing_outlives_the_supervisor(void **state)
 {
     int fds[2];
-    pid_t pids[2];
+    pid_t pids[3];
 
     (void) state;
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
@@ -394,6 +429,7 @@ static void test_nothing_outlives_the_supervisor(void **state)
     assert_int_equal(waitpid(supervisor, NULL, 0), supervisor);
     await_readable(spawner);
     await_readable(worker);
+    assert_int_equal(kill(pids[2], SIGKILL), 0);
     (void) close(fds[0]);
     (void) close(fds[1]);
 }
@@ -403,6 +439,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sealed_worker_is_attested),
         cmocka_unit_test(test_worker_without_its_jail_is_not_attested),
+        cmocka_unit_test(test_sealed_worker_has_its_limits),
         cmocka_unit_test(test_worker_that_is_gone_is_not_attested),
         cmocka_unit_test(test_second_thread_keeps_the_jail_shut),
         cmocka_unit_test(test_ends_of_workers_are_reported),

@@ -223,6 +223,15 @@ same("streams", [
     `return [nameOf(() => new ReadableStream({ type: "x" })), new CountQueuingStrategy({ highWaterMark: 3 }).highWaterMark];`,
 ]);
 
+same("TextEncoderStream and TextDecoderStream", [
+    `const all = []; const s = new ReadableStream({ start(c) { for (const x of ["a\\ud83d", "\\ude00", "", 1, "\\ud83d"])
+        c.enqueue(x); c.close(); } }); for await (const x of s.pipeThrough(new TextEncoderStream())) all.push(...x); return all;`,
+    `let text = ""; const s = new ReadableStream({ start(c) { for (const x of [[0xe2], [0x82, 0xac, 0x61], [0xf0]])
+        c.enqueue(new Uint8Array(x)); c.close(); } });
+     for await (const x of s.pipeThrough(new TextDecoderStream())) text += x; return text;`,
+    `const d = new TextDecoderStream("utf-8", { fatal: true }); return [d.encoding, d.fatal, d.ignoreBOM];`,
+]);
+
 same("structuredClone", [
     `const m = new Map([["a", new Set([1])]]); const c = structuredClone(m); return [...[...c][0][1]];`,
     `return [nameOf(() => structuredClone(() => {})), nameOf(() => structuredClone(Symbol())), nameOf(() => structuredClone())];`,

@@ -99,10 +99,33 @@ test("a plain URL is shown as URL would serialise it", () => {
         "http://a.test/./b", "http://a.test/a/..", "http://a.test/%2e/b", "http://a.test/.hidden",
         "http://A.test/", "http://a.test/a'b?c'd", "http://a.test/a\\b", "http://a.test/a b",
         "http://a.test", "http://a.test?x", "http://xn--a/", "http://a.1/", "http://a.test/a//b",
-        "http://a.test/..a/b", "http://a.test:65535/", "http://localhost:8080/?q=a+b"]) {
+        "http://a.test/..a/b", "http://a.test:65535/", "http://a.test:65536/", "http://123/", "http://1a/",
+        "http://127.0.0.1:8080/", "http://127.0.0.2/", "http://a.b.1c.d/", "http://xn--a.b/", "http://a.xn--b/",
+        "http://a-/", "http://-a/", "http://a.test:080/", "http://a.test:0/", "http://a.test:801/",
+        "https://a.test:80/", "http://a.test/?'", "http://a.test/?%", "http://a.test/a/?b#c", "http://a.b./", "http://localhost:8080/?q=a+b"]) {
         const expected = URL.canParse(url) ? new URL(url).href : url;
         assert.equal(host.fetch({ url }).body, expected, url);
+        if (URL.canParse(url)) {
+            const parts = (it) => ["href", "origin", "protocol", "host", "hostname", "port", "pathname", "search",
+                "hash", "username"].map((name) => it[name]);
+            const tenants = host.run(`new URL(${JSON.stringify(url)})`);
+            assert.deepEqual(parts(tenants), parts(new URL(url)));
+            tenants.pathname = "/x/../y";
+            tenants.port = "8081";
+            assert.equal(tenants.pathname, "/y");
+        }
     }
+});
+
+test("a long URL takes linear time", () => {
+    const host = serve("return new Response(request.url);");
+    const start = process.cpuUsage().user;
+    for (const part of ["a", "a/", "a.", "-", "a-a/", "&="]) {
+        for (const prefix of ["http://", "http://h.test/", "http://h.test/?"]) {
+            host.fetch({ url: `${prefix}${part.repeat(8000)}"` });
+        }
+    }
+    assert.ok(process.cpuUsage().user - start < 5e6);
 });
 
 test("the headers of the client's request cannot be changed, a copy's can", () => {

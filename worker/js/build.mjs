@@ -14,8 +14,9 @@ if (!out) {
     process.exit(2);
 }
 
-// What a library would load at start, but few tenants ever need, is loaded at first use instead:
-// a snapshot's heap is copied into every isolate, so big tables must not be in it.
+// Files of ours in place of those of a library. What a library would load at start, but few tenants
+// ever need, is loaded at first use instead: a snapshot's heap is copied into every isolate, so big
+// tables must not be in it.
 const replacements = {
     name: "skep-replacements",
     setup(build) {
@@ -24,6 +25,8 @@ const replacements = {
 
         build.onResolve({ filter: /^tr46$/ }, (args) =>
             fromUrl(args) ? local("idna.js") : undefined);
+        build.onResolve({ filter: /^\.\/url-state-machine(\.js)?$/ }, (args) =>
+            fromUrl(args) ? local("url_state_machine.cjs") : undefined);
         build.onResolve({ filter: /^\.\/encoding(\.js)?$/ }, (args) =>
             fromUrl(args) ? local("url_encoding.js") : undefined);
         build.onResolve({ filter: /^@exodus\/bytes\/(encoding|whatwg)\.js$/ }, (args) =>
@@ -32,7 +35,8 @@ const replacements = {
         // JSON.parse of a string is faster than an array literal, and leaves no boilerplate behind.
         build.onLoad({ filter: /mappingTable\.json$/ }, async (args) => {
             const text = JSON.stringify(JSON.parse(await readFile(args.path, "utf8")));
-            return { contents: `module.exports = JSON.parse(${JSON.stringify(text)})`, loader: "js" };
+            const contents = `module.exports = JSON.parse(${JSON.stringify(text)})`;
+            return { contents, loader: "js" };
         });
     },
 };

@@ -75,7 +75,8 @@ export const base64Functions = {
         let i = 0;
         for (; i + 2 < text.length; i += 3) {
             const bits = StringPrototypeCharCodeAt(text, i) << 16 |
-                StringPrototypeCharCodeAt(text, i + 1) << 8 | StringPrototypeCharCodeAt(text, i + 2);
+                StringPrototypeCharCodeAt(text, i + 1) << 8 |
+                StringPrototypeCharCodeAt(text, i + 2);
             out += alphabet[bits >> 18] + alphabet[bits >> 12 & 63] + alphabet[bits >> 6 & 63] +
                 alphabet[bits & 63];
         }

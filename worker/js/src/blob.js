@@ -210,7 +210,8 @@ export class File extends Blob {
         super(iterable(fileBits), options);
         this.#name = name;
         const lastModified = toDictionary(options, "File")?.lastModified;
-        this.#lastModified = lastModified === undefined ? MathTrunc(now()) : toLongLong(lastModified);
+        this.#lastModified = lastModified === undefined ?
+            MathTrunc(now()) : toLongLong(lastModified);
     }
 
     get name() {

@@ -5,7 +5,8 @@
 import { log, now } from "./native.js";
 import {
     Error, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
-    ObjectCreate, ObjectDefineProperty, ObjectKeys, StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
+    ObjectCreate, ObjectDefineProperty, ObjectKeys, StringPrototypeIncludes,
+    StringPrototypeIndexOf, StringPrototypeSlice,
     SymbolToStringTag, isObject,
 } from "./primordials.js";
 import { cut, inspect, inspectLibrary } from "./inspect.js";

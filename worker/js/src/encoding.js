@@ -5,10 +5,10 @@
 import { utf8Decode, utf8Encode, utf8EncodeInto } from "./native.js";
 import {
     MathFloor, RangeError, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, bytesOf, isUint8Array,
+    TypedArrayPrototypeSet, bytesOf, isUint8Array,
 } from "./primordials.js";
 import {
-    defineInterface, isBufferSource, requireArguments, toDOMString, toDictionary, toUSVString,
+    defineInterface, isBufferSource, requireArguments, toDOMString, toDictionary,
 } from "./webidl.js";
 
 export class TextEncoder {
@@ -76,8 +76,8 @@ function incompleteTail(bytes) {
         }
         // The second byte of E0, ED, F0 and F4 has a narrower range.
         const second = back > 1 ? bytes[length - back + 1] : undefined;
-        if (second !== undefined && (byte === 0xe0 && second < 0xa0 || byte === 0xed && second > 0x9f ||
-            byte === 0xf0 && second < 0x90 || byte === 0xf4 && second > 0x8f)) {
+        if (second !== undefined && (byte === 0xe0 && second < 0xa0 ||
+            byte === 0xed && second > 0x9f || byte === 0xf0 && second < 0x90 || byte === 0xf4 && second > 0x8f)) {
             return 0;
         }
         return back;

@@ -3,7 +3,7 @@
 // Event, CustomEvent, ErrorEvent and PromiseRejectionEvent (DOM, HTML). There is no tree, so an
 // event has one target and its path is that.
 import {
-    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, Promise, TypeError, isObject,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, PromiseResolve, TypeError, isObject,
 } from "./primordials.js";
 import { now } from "./native.js";
 import { defineInterface, requireArguments, toDOMString, toDictionary } from "./webidl.js";
@@ -248,7 +248,7 @@ export class PromiseRejectionEvent extends Event {
             throw new TypeError("PromiseRejectionEvent: required member promise is missing.");
         }
         const { promise, reason } = init;
-        this.#promise = isObject(promise) ? promise : Promise.resolve(promise);
+        this.#promise = isObject(promise) ? promise : PromiseResolve(promise);
         this.#reason = reason;
     }
 

@@ -2,7 +2,8 @@
 //
 // EventTarget (DOM): listener lists, dispatch, and event handler attributes (onabort, onerror).
 import {
-    FunctionPrototypeCall, ObjectDefineProperty, TypeError, isObject, newList,
+    FunctionPrototypeCall, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, TypeError,
+    isObject, newList,
 } from "./primordials.js";
 import { DOMException } from "./dom_exception.js";
 import { eventState, isEvent } from "./event.js";
@@ -12,8 +13,8 @@ export let targetListeners;
 export let isEventTarget;
 
 let hooks = { reportException() {}, isAbortSignal: () => false };
-// From abort.js and report.js, which import this file: reportException(error), isAbortSignal(value),
-// isAborted(signal), onAbort(signal, algorithm).
+// From abort.js and report.js, which import this file: reportException(error),
+// isAbortSignal(value), isAborted(signal), onAbort(signal, algorithm).
 export function setEventTargetHooks(given) {
     hooks = given;
 }
@@ -241,7 +242,7 @@ export function defineHandler(prototype, type, check) {
             setHandlerOf(this, type, typeof value === "function" ? value : null);
         },
     };
-    const descriptor = Object.getOwnPropertyDescriptor(accessor, `on${type}`);
+    const descriptor = ObjectGetOwnPropertyDescriptor(accessor, `on${type}`);
     descriptor.enumerable = true;
     ObjectDefineProperty(prototype, `on${type}`, descriptor);
 }

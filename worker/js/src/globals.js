@@ -108,7 +108,8 @@ function toTransferList(value) {
             }
         }
         if (!isArrayBuffer(item)) {
-            throw new DOMException("An object in transfer cannot be transferred.", "DataCloneError");
+            throw new DOMException("An object in transfer cannot be transferred.",
+                "DataCloneError");
         }
         list[list.length] = item;
     });

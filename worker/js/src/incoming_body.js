@@ -107,9 +107,7 @@ export class IncomingBody {
             return;
         }
         if (this.#size > 0) {
-            const chunk = this.#chunks.length === 1 ? this.#chunks[0] : concat(this.#chunks, this.#size);
-            this.#chunks = newList();
-            this.#size = 0;
+            const chunk = this.#take();
             this.#pulling = false;
             const { length } = chunk;
             enqueueBytes(this.#controller, chunk);

@@ -11,6 +11,7 @@ import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./c
 import { console } from "./console.js";
 import { DOMException } from "./dom_exception.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
+import { TextDecoderStream, TextEncoderStream } from "./encoding_streams.js";
 import { CustomEvent, ErrorEvent, Event, PromiseRejectionEvent } from "./event.js";
 import { EventTarget, setEventTargetHooks } from "./event_target.js";
 import { FormData } from "./form_data.js";
@@ -39,8 +40,8 @@ setEventTargetHooks({ __proto__: null, reportException, isAbortSignal, isAborted
 
 define({
     AbortController, AbortSignal, Blob, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,
-    File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response, TextDecoder,
-    TextEncoder, URL, URLSearchParams, console,
+    File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
+    TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream, URL, URLSearchParams, console,
 }, false);
 define(streamInterfaces, false);
 define({ navigator, performance, self: globalThis }, true);

@@ -3,8 +3,8 @@
 // multipart/form-data (RFC 7578, HTML, Fetch) and application/x-www-form-urlencoded as FormData.
 import { utf8Encode } from "./native.js";
 import {
-    MathFloor, MathRandom, RegExpPrototypeTest, StringPrototypeIndexOf, StringPrototypeSlice,
-    StringPrototypeToLowerCase, TypeError, Uint8Array, copyBytes, newList, uncurryThis,
+    MathFloor, MathMax, MathRandom, RegExpPrototypeTest, StringPrototypeIndexOf,
+    StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array, copyBytes, newList, uncurryThis,
 } from "./primordials.js";
 import { blobBytes, blobType, createFile, fileName } from "./blob.js";
 import { concat } from "./bytes.js";
@@ -114,9 +114,9 @@ export function parseMultipart(bytes, boundary) {
         if (end === -1) {
             throw malformed();
         }
-        const head = parseHead(decodeUtf8(subarray(bytes, at + 2, headEnd < at + 2 ? at + 2 : headEnd)));
+        const head = parseHead(decodeUtf8(subarray(bytes, at + 2, MathMax(at + 2, headEnd))));
         const start = headEnd + 4;
-        const content = subarray(bytes, start, end < start ? start : end);
+        const content = subarray(bytes, start, MathMax(start, end));
         if (head.filename === undefined) {
             appendEntry(form, head.name, decodeUtf8(content));
         } else {
@@ -133,7 +133,7 @@ function parseHead(text) {
         end = end === -1 ? text.length : end;
         const line = StringPrototypeSlice(text, at, end);
         const colon = StringPrototypeIndexOf(line, ":");
-        const name = StringPrototypeToLowerCase(StringPrototypeSlice(line, 0, colon < 0 ? 0 : colon));
+        const name = StringPrototypeToLowerCase(StringPrototypeSlice(line, 0, MathMax(colon, 0)));
         const value = StringPrototypeSlice(line, colon + 1);
         if (name === "content-disposition") {
             parseDisposition(value, head);
@@ -183,7 +183,8 @@ function parseDisposition(value, head) {
             at = StringPrototypeIndexOf(value, ";", close);
         } else {
             const semicolon = StringPrototypeIndexOf(value, ";", equals);
-            text = StringPrototypeSlice(value, equals + 1, semicolon === -1 ? value.length : semicolon);
+            text = StringPrototypeSlice(value, equals + 1,
+                semicolon === -1 ? value.length : semicolon);
             at = semicolon;
         }
         if (name === "name" || name === "filename") {

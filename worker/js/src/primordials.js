@@ -15,15 +15,12 @@ const { bind, call, apply } = Function.prototype;
 export const uncurryThis = bind.bind(call);
 export const FunctionPrototypeApply = uncurryThis(apply);
 export const FunctionPrototypeCall = uncurryThis(call);
-export const FunctionPrototypeBind = uncurryThis(bind);
 
 const getter = (proto, name) => uncurryThis(Object.getOwnPropertyDescriptor(proto, name).get);
 
 export const {
     create: ObjectCreate,
-    defineProperties: ObjectDefineProperties,
     defineProperty: ObjectDefineProperty,
-    freeze: ObjectFreeze,
     getOwnPropertyDescriptor: ObjectGetOwnPropertyDescriptor,
     getOwnPropertyDescriptors: ObjectGetOwnPropertyDescriptors,
     getOwnPropertyNames: ObjectGetOwnPropertyNames,
@@ -32,91 +29,68 @@ export const {
     keys: ObjectKeys,
     setPrototypeOf: ObjectSetPrototypeOf,
 } = Object;
-export const ObjectPrototype = Object.prototype;
-export const ObjectPrototypeToString = uncurryThis(Object.prototype.toString);
 
 export const {
-    apply: ReflectApply,
-    construct: ReflectConstruct,
-    defineProperty: ReflectDefineProperty,
     get: ReflectGet,
     getOwnPropertyDescriptor: ReflectGetOwnPropertyDescriptor,
     ownKeys: ReflectOwnKeys,
 } = Reflect;
 
 export const ArrayIsArray = Array.isArray;
-export const ArrayPrototypeJoin = uncurryThis(Array.prototype.join);
 export const ArrayPrototypeSlice = uncurryThis(Array.prototype.slice);
 export const ArrayPrototypeSort = uncurryThis(Array.prototype.sort);
-export const ArrayPrototypeSplice = uncurryThis(Array.prototype.splice);
-export const ArrayPrototypeIncludes = uncurryThis(Array.prototype.includes);
 export const ArrayIteratorPrototype = Object.getPrototypeOf([][Symbol.iterator]());
 export const IteratorPrototype = Object.getPrototypeOf(ArrayIteratorPrototype);
 
 export const StringFromCharCode = String.fromCharCode;
 export const StringPrototypeCharCodeAt = uncurryThis(String.prototype.charCodeAt);
-export const StringPrototypeEndsWith = uncurryThis(String.prototype.endsWith);
 export const StringPrototypeIncludes = uncurryThis(String.prototype.includes);
 export const StringPrototypeIndexOf = uncurryThis(String.prototype.indexOf);
-export const StringPrototypeIsWellFormed = uncurryThis(String.prototype.isWellFormed);
-export const StringPrototypePadEnd = uncurryThis(String.prototype.padEnd);
 export const StringPrototypeRepeat = uncurryThis(String.prototype.repeat);
 export const StringPrototypeSlice = uncurryThis(String.prototype.slice);
-export const StringPrototypeStartsWith = uncurryThis(String.prototype.startsWith);
 export const StringPrototypeToLowerCase = uncurryThis(String.prototype.toLowerCase);
 export const StringPrototypeToUpperCase = uncurryThis(String.prototype.toUpperCase);
 export const StringPrototypeToWellFormed = uncurryThis(String.prototype.toWellFormed);
-// RegExp methods look "exec" up on the prototype: a tenant that changes it fools only itself.
 export const RegExpPrototypeExec = uncurryThis(RegExp.prototype.exec);
 export const RegExpPrototypeTest = (regexp, string) => RegExpPrototypeExec(regexp, string) !== null;
 
-export const MapPrototypeClear = uncurryThis(Map.prototype.clear);
 export const MapPrototypeDelete = uncurryThis(Map.prototype.delete);
 export const MapPrototypeForEach = uncurryThis(Map.prototype.forEach);
 export const MapPrototypeGet = uncurryThis(Map.prototype.get);
-export const MapPrototypeGetSize = getter(Map.prototype, "size");
 export const MapPrototypeHas = uncurryThis(Map.prototype.has);
 export const MapPrototypeSet = uncurryThis(Map.prototype.set);
 export const SetPrototypeAdd = uncurryThis(Set.prototype.add);
 export const SetPrototypeDelete = uncurryThis(Set.prototype.delete);
 export const SetPrototypeForEach = uncurryThis(Set.prototype.forEach);
-export const SetPrototypeHas = uncurryThis(Set.prototype.has);
-export const WeakMapPrototypeGet = uncurryThis(WeakMap.prototype.get);
-export const WeakMapPrototypeSet = uncurryThis(WeakMap.prototype.set);
-export const WeakMapPrototypeDelete = uncurryThis(WeakMap.prototype.delete);
 
 export const PromisePrototypeThen = uncurryThis(Promise.prototype.then);
 export const PromiseResolve = Promise.resolve.bind(Promise);
 export const PromiseReject = Promise.reject.bind(Promise);
 
 export const {
-    asyncIterator: SymbolAsyncIterator,
     iterator: SymbolIterator,
     toStringTag: SymbolToStringTag,
 } = Symbol;
 export const SymbolPrototypeToString = uncurryThis(Symbol.prototype.toString);
 
+export const { isFinite: NumberIsFinite } = Number;
 export const {
-    isFinite: NumberIsFinite, isInteger: NumberIsInteger, isNaN: NumberIsNaN,
-} = Number;
-export const { floor: MathFloor, max: MathMax, min: MathMin, random: MathRandom, trunc: MathTrunc } = Math;
+    floor: MathFloor, max: MathMax, min: MathMin, random: MathRandom, trunc: MathTrunc,
+} = Math;
 export const { parse: JSONParse, stringify: JSONStringify } = JSON;
 
 const TypedArray = Object.getPrototypeOf(Uint8Array);
 export const TypedArrayPrototypeGetBuffer = getter(TypedArray.prototype, "buffer");
 export const TypedArrayPrototypeGetByteLength = getter(TypedArray.prototype, "byteLength");
 export const TypedArrayPrototypeGetByteOffset = getter(TypedArray.prototype, "byteOffset");
-export const TypedArrayPrototypeGetLength = getter(TypedArray.prototype, "length");
 // The tag's getter gives undefined for what is no typed array, and cannot be fooled by proxies.
 export const TypedArrayPrototypeGetTag = getter(TypedArray.prototype, Symbol.toStringTag);
 export const TypedArrayPrototypeSet = uncurryThis(TypedArray.prototype.set);
 export const ArrayBufferIsView = ArrayBuffer.isView;
 export const ArrayBufferPrototypeGetByteLength = getter(ArrayBuffer.prototype, "byteLength");
-export const ArrayBufferPrototypeSlice = uncurryThis(ArrayBuffer.prototype.slice);
 export const DataViewPrototypeGetBuffer = getter(DataView.prototype, "buffer");
 export const DataViewPrototypeGetByteLength = getter(DataView.prototype, "byteLength");
 export const DataViewPrototypeGetByteOffset = getter(DataView.prototype, "byteOffset");
-export const DatePrototypeToISOString = uncurryThis(Date.prototype.toISOString);
 
 // A list that no setter on Array.prototype can reach: list[list.length] = x appends to it.
 export const newList = () => ObjectSetPrototypeOf([], null);

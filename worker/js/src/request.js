@@ -3,7 +3,7 @@
 // Request (Fetch standard). One that comes from a client is built from what the supervisor sent,
 // and parses URL and headers only when they are asked for.
 import {
-    RegExpPrototypeTest, StringPrototypeToUpperCase, TypeError, isObject, newList,
+    StringPrototypeToUpperCase, TypeError, isObject, newList,
 } from "./primordials.js";
 import { abortSignal, createSignal, followSignal, isAbortSignal } from "./abort.js";
 import {
@@ -13,7 +13,7 @@ import {
 import {
     copyList, fillList, isToken, listAppend, listFromWire, listHas, wrapList,
 } from "./headers.js";
-import { parse, serialize } from "./url.js";
+import { isPlainUrl, parse, serialize } from "./url.js";
 import {
     defineInterface, requireArguments, toByteString, toDOMString, toDictionary, toUSVString,
 } from "./webidl.js";
@@ -39,9 +39,6 @@ const defaults = {
     keepalive: false, mode: "cors", redirect: "follow", referrer: "about:client",
     referrerPolicy: "",
 };
-
-// A URL that is its own serialisation, so that it need not be parsed to be shown.
-const plainUrl = /^https?:\/\/[a-z0-9-]+(?:\.[a-z][a-z0-9-]*)*(?::(?!0|80(?!\d)|443(?!\d))\d{1,4})?\/(?:[\w~-][\w~.-]*\/?)*(?:\?[\w~.&=+-]*)?$/;
 
 function enumValue(init, name) {
     const value = init[name];
@@ -216,7 +213,7 @@ export class Request {
     get url() {
         if (!this.#isSerialized) {
             this.#isSerialized = true;
-            if (!RegExpPrototypeTest(plainUrl, this.#url)) {
+            if (!isPlainUrl(this.#url)) {
                 const record = parse(this.#url);
                 this.#url = record === null ? this.#url : serialize(record, false);
             }

@@ -122,7 +122,8 @@ export class Response {
         if (record === null) {
             throw new TypeError(`Response.redirect: '${url}' is not a valid URL.`);
         }
-        if (status !== 301 && status !== 302 && status !== 303 && status !== 307 && status !== 308) {
+        if (status !== 301 && status !== 302 && status !== 303 && status !== 307 &&
+            status !== 308) {
             throw new RangeError(`Response.redirect: ${status} is not a redirect status.`);
         }
         const response = new Response(internal);

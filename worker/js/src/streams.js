@@ -7,7 +7,9 @@ import {
     ReadableStreamDefaultReader, TransformStream, TransformStreamDefaultController, WritableStream,
     WritableStreamDefaultController, WritableStreamDefaultWriter,
 } from "web-streams-polyfill";
-import { ObjectGetOwnPropertyDescriptor, ObjectHasOwn, isObject, uncurryThis } from "./primordials.js";
+import {
+    ObjectGetOwnPropertyDescriptor, ObjectHasOwn, isObject, uncurryThis,
+} from "./primordials.js";
 
 export const streamInterfaces = {
     ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController, ReadableStream,
@@ -22,7 +24,8 @@ export const read = uncurryThis(ReadableStreamDefaultReader.prototype.read);
 export const cancelReader = uncurryThis(ReadableStreamDefaultReader.prototype.cancel);
 export const pipeThrough = uncurryThis(ReadableStream.prototype.pipeThrough);
 export const tee = uncurryThis(ReadableStream.prototype.tee);
-const getLocked = uncurryThis(ObjectGetOwnPropertyDescriptor(ReadableStream.prototype, "locked").get);
+const getLocked = uncurryThis(
+    ObjectGetOwnPropertyDescriptor(ReadableStream.prototype, "locked").get);
 
 export const enqueueBytes = uncurryThis(ReadableByteStreamController.prototype.enqueue);
 export const errorBytes = uncurryThis(ReadableByteStreamController.prototype.error);

@@ -80,10 +80,11 @@ function start(name, argumentList, repeat) {
     requireArguments(argumentList.length, 1, name);
     const callback = argumentList[0];
     if (typeof callback !== "function") {
-        throw new TypeError(`${name}: parameter 1 is not a function; code as text is not supported.`);
+        throw new TypeError(`${name}: parameter 1 is not a function (text is not run as code).`);
     }
     const delay = argumentList[1] | 0; // Web IDL long
-    return startTimer(delay < 0 ? 0 : delay, repeat, callback, ArrayPrototypeSlice(argumentList, 2));
+    return startTimer(delay < 0 ? 0 : delay, repeat, callback,
+        ArrayPrototypeSlice(argumentList, 2));
 }
 
 export const timerFunctions = {

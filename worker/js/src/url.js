@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // URL and URLSearchParams, from whatwg-url (the URL standard's reference implementation).
-import { URL, URLSearchParams, parseURL, serializeURL } from "whatwg-url";
+import { URL, URLSearchParams } from "whatwg-url";
+import { basicURLParse, isPlain, serializeURL } from "./lib/url_state_machine.cjs";
 import { uncurryThis } from "./primordials.js";
 
 export { URL, URLSearchParams };
@@ -12,8 +13,11 @@ const searchParamsSize = uncurryThis(
 
 // The parsed record, or null.
 export function parse(string) {
-    return parseURL(string);
+    return basicURLParse(string);
 }
+
+// True if string is known to be its own serialisation.
+export const isPlainUrl = isPlain;
 
 export function serialize(record, excludeFragment) {
     return serializeURL(record, excludeFragment);

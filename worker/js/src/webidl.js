@@ -3,11 +3,12 @@
 // Web IDL for the interfaces written here: argument conversions, and the property attributes
 // that interface objects and their members have.
 import {
-    ArrayBufferIsView, ArrayIteratorPrototype, FunctionPrototypeCall, IteratorPrototype, MathTrunc,
-    NumberIsFinite, Object, ObjectCreate, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
-    ObjectGetOwnPropertyNames, ObjectSetPrototypeOf, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys,
-    String, StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
-    isArrayBuffer, isObject, newList, uncurryThis,
+    ArrayBufferIsView, FunctionPrototypeCall, IteratorPrototype, MathTrunc,
+    NumberIsFinite, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
+    ObjectGetOwnPropertyNames, ObjectSetPrototypeOf, ReflectGetOwnPropertyDescriptor,
+    ReflectOwnKeys,
+    StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
+    isArrayBuffer, isObject,
 } from "./primordials.js";
 import { isLatin1 } from "./native.js";
 
@@ -139,7 +140,8 @@ function makeEnumerable(object) {
     const names = ObjectGetOwnPropertyNames(object);
     for (let i = 0; i < names.length; i++) {
         const name = names[i];
-        if (name === "constructor" || name === "prototype" || name === "name" || name === "length") {
+        if (name === "constructor" || name === "prototype" || name === "name" ||
+            name === "length") {
             continue;
         }
         const descriptor = ObjectGetOwnPropertyDescriptor(object, name);

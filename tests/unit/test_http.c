@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections of the HTTP front: keep-alive, pipelining, bodies and their flow control, clients that
+ * leave.
+ */
+#include "tests/unit/http_fixture.h"
+
+#define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
+#define WAIT "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
+#define POST(length) "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: " length "\r\n\r\n"
+
+static void answer(struct fixture *fixture)
+{
+    assert_int_equal(answer_text(TAKE_PTR(fixture->exchange), "done\n", 5), 0);
+}
+
+/* --- order --- */
+
+static void test_a_connection_serves_many_requests(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    for (size_t i = 1; i <= 50; i++) {
+        client_say(fixture, client, HELLO);
+        WAIT_UNTIL(fixture, client, client_count(client, "hello") == i);
+    }
+    assert_false(client->is_closed);
+    assert_int_equal(http_front_connections(fixture->front), 1);
+}
+
+static void test_the_next_request_waits_for_the_answer_to_the_one_before(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, WAIT HELLO WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    client_say(fixture, client, HELLO); /* in another packet */
+    for (int i = 0; i < 100; i++)
+        fixture_turn(fixture);
+    client_read(client);
+    assert_int_equal(client->size, 0);
+    answer(fixture);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    answer(fixture);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 2);
+    assert_int_equal(client_count(client, "done\n"), 2);
+    assert_non_null(strstr(strstr(strstr(client->data, "done"), "hello"), "done"));
+}
+
+static void test_pipelined_answers_do_not_pile_up_for_a_client_that_does_not_read(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+    size_t answered = 0;
+
+    (void) state;
+    for (int i = 0; i < 60; i++)
+        client_say(fixture, client, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < 200; i++)
+        fixture_turn(fixture);
+    for (const char *p = fixture->seen; (p = strstr(p, "method")); p++)
+        answered++;
+    assert_in_range(answered, 1, 20);
+    for (size_t total = 0; total < 60 * sizeof(fixture->body);) {
+        fixture_turn(fixture);
+        client_read(client);
+        total += client->size;
+        client->size = 0;
+        assert_false(client->is_closed);
+    }
+}
+
+static void test_a_handler_that_returns_nothing_is_overloaded(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, "GET /null HTTP/1.1\r\nHost: a\r\n\r\n" HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+    assert_int_equal(client_status(client), 503);
+}
+
+/* --- request bodies --- */
+
+static void test_the_handler_gets_no_more_than_it_granted(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    fixture->grant = 0;
+    client_say(fixture, client, POST("10") "0123456789");
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    assert_int_equal(fixture->body_size, 0);
+    http_grant(fixture->exchange, 4);
+    assert_int_equal(fixture->body_size, 0); /* not from within http_grant */
+    WAIT_UNTIL(fixture, client, fixture->body_size == 4);
+    http_grant(fixture->exchange, 6);
+    WAIT_UNTIL(fixture, client, fixture->body_ended);
+    assert_memory_equal(fixture->body, "0123456789", 10);
+    answer(fixture);
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+}
+
+static void test_chunks_are_held_back_without_a_grant_but_the_end_is_not(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    fixture->grant = 2;
+    client_say(fixture, client,
+               "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    WAIT_UNTIL(fixture, client, fixture->body_size == 2);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    assert_int_equal(fixture->body_size, 2);
+    http_grant(fixture->exchange, 1);
+    WAIT_UNTIL(fixture, client, fixture->body_size == 3);
+    client_say(fixture, client, "0\r\n\r\n");
+    WAIT_UNTIL(fixture, client, fixture->body_ended);
+    assert_memory_equal(fixture->body, "abc", 3);
+}
+
+static void test_a_client_is_not_read_beyond_the_grant(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+    static char body[65536];
+    size_t sent = 0;
+    ssize_t n;
+
+    (void) state;
+    fixture->grant = 1;
+    client_say(fixture, client, POST("1000000000"));
+    do { /* until the socket buffers are full */
+        for (int i = 0; i < 20; i++)
+            fixture_turn(fixture);
+        n = send(client->fd, body, sizeof(body), MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t) n : 0;
+    } while (n > 0 && sent < 100000000);
+    assert_true(sent < 100000000);
+    assert_int_equal(fixture->body_size, 1);
+}
+
+static void test_100_continue_is_sent_when_the_handler_wants_the_body(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    fixture->grant = 0;
+    client_say(fixture, client,
+               "POST /wait HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n"
+               "Content-Length: 3\r\n\r\n");
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    client_read(client);
+    assert_int_equal(client->size, 0);
+    http_grant(fixture->exchange, 1);
+    http_grant(fixture->exchange, 10);
+    WAIT_UNTIL(fixture, client, client->size > 0);
+    assert_string_equal(client->data, "HTTP/1.1 100 Continue\r\n\r\n");
+    client_say(fixture, client, "abc");
+    WAIT_UNTIL(fixture, client, fixture->body_ended);
+    answer(fixture);
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+}
+
+static void test_an_answer_instead_of_100_continue_closes(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    fixture->grant = 0;
+    client_say(fixture, client,
+               "POST /wait HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+               "Content-Length: 3\r\n\r\n");
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    http_fail(TAKE_PTR(fixture->exchange), ERROR_NO_ROUTE, 0);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(client_status(client), 404);
+    assert_non_null(strstr(client->data, "Connection: close\r\n"));
+}
+
+static void test_a_small_unread_body_is_skipped_and_the_connection_kept(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    fixture->grant = 0;
+    client_say(fixture, client, POST("10") "0123");
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    http_fail(TAKE_PTR(fixture->exchange), ERROR_NO_ROUTE, 0);
+    WAIT_UNTIL(fixture, client, client->size > 0);
+    client_say(fixture, client, "456789" HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+    assert_int_equal(client_status(client), 404);
+    assert_null(strstr(client->data, "Connection: close"));
+    assert_int_equal(fixture->body_size, 0);
+}
+
+static void test_a_large_unread_body_closes_and_the_client_sees_the_answer(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+    static char body[500000];
+
+    (void) state;
+    fixture->grant = 0;
+    client_say(fixture, client, POST("500000"));
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    http_fail(TAKE_PTR(fixture->exchange), ERROR_BODY_TOO_LARGE, 0);
+    client_send(fixture, client, body, sizeof(body));
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(client_status(client), 413);
+    assert_non_null(strstr(client->data, "Connection: close\r\n"));
+    assert_false(client->is_reset);
+}
+
+static void test_a_malformed_chunk_in_the_middle_is_told_to_the_handler(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client,
+               "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+    WAIT_UNTIL(fixture, client, fixture->body_size == 1);
+    client_say(fixture, client, "x");
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(fixture->gone, 1);
+    assert_int_equal(client_status(client), 400);
+}
+
+/* --- output --- */
+
+static void test_on_writable_follows_when_a_slow_client_has_read(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+    static const uint8_t part[65536];
+    static const struct http_response response = { .status = 200 };
+    size_t sent = 0;
+
+    (void) state;
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_int_equal(http_respond(fixture->exchange, &response, NULL, 0, false), 0);
+    while (http_queued_bytes(fixture->exchange) <= HTTP_OUTPUT_LOW_BYTES) {
+        assert_int_equal(http_send_body(fixture->exchange, part, sizeof(part), false), 0);
+        sent += sizeof(part);
+        fixture_turn(fixture);
+        assert_in_range(sent, 1, 100000000);
+    }
+    fixture->writable = 0;
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    assert_int_equal(fixture->writable, 0);
+    while (fixture->writable == 0) {
+        client_read(client);
+        client->size = 0;
+        fixture_turn(fixture);
+    }
+    assert_true(http_queued_bytes(fixture->exchange) <= HTTP_OUTPUT_LOW_BYTES);
+    assert_int_equal(fixture->writable, 1);
+}
+
+/* --- clients that leave --- */
+
+static void test_a_client_that_half_closes_while_it_waits_is_gone(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    (void) shutdown(client->fd, SHUT_WR);
+    WAIT_UNTIL(fixture, client, fixture->gone == 1 && client->is_closed);
+    assert_int_equal(http_front_connections(fixture->front), 0);
+    assert_int_equal(fixture->gone, 1);
+}
+
+static void test_a_client_that_leaves_behind_pipelined_requests_is_gone(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    for (int i = 0; i < 100; i++)
+        client_say(fixture, client, HELLO);
+    client->fd = (close(client->fd), -1);
+    WAIT_UNTIL(fixture, (struct client *) NULL, fixture->gone == 1);
+    assert_int_equal(http_front_connections(fixture->front), 0);
+}
+
+static void test_a_reset_while_the_body_is_held_back_is_noticed(void **state)
+{
+    static const struct linger reset = { .l_onoff = 1 };
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    fixture->grant = 0;
+    client_say(fixture, client, POST("1000") "0123");
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    client_say(fixture, client, "4567");
+    (void) setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    client->fd = (close(client->fd), -1);
+    WAIT_UNTIL(fixture, (struct client *) NULL, fixture->gone == 1);
+    assert_int_equal(http_front_connections(fixture->front), 0);
+}
+
+static void test_a_client_that_leaves_in_the_middle_of_a_response_is_gone(void **state)
+{
+    static const struct http_response response = { .status = 200 };
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_int_equal(http_respond(fixture->exchange, &response, fixture->body, 1000, false), 0);
+    client->fd = (close(client->fd), -1);
+    WAIT_UNTIL(fixture, (struct client *) NULL, fixture->gone == 1);
+}
+
+static void test_answers_go_out_before_a_half_closed_connection_ends(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    assert_int_equal(send(client->fd, HELLO HELLO WAIT, sizeof(HELLO HELLO WAIT) - 1, 0),
+                     sizeof(HELLO HELLO WAIT) - 1);
+    (void) shutdown(client->fd, SHUT_WR);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(client_count(client, "hello"), 2);
+    assert_false(client->is_reset);
+    assert_int_equal(fixture->gone, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_connection_serves_many_requests),
+        cmocka_unit_test(test_the_next_request_waits_for_the_answer_to_the_one_before),
+        cmocka_unit_test(test_pipelined_answers_do_not_pile_up_for_a_client_that_does_not_read),
+        cmocka_unit_test(test_a_handler_that_returns_nothing_is_overloaded),
+        cmocka_unit_test(test_the_handler_gets_no_more_than_it_granted),
+        cmocka_unit_test(test_chunks_are_held_back_without_a_grant_but_the_end_is_not),
+        cmocka_unit_test(test_a_client_is_not_read_beyond_the_grant),
+        cmocka_unit_test(test_100_continue_is_sent_when_the_handler_wants_the_body),
+        cmocka_unit_test(test_an_answer_instead_of_100_continue_closes),
+        cmocka_unit_test(test_a_small_unread_body_is_skipped_and_the_connection_kept),
+        cmocka_unit_test(test_a_large_unread_body_closes_and_the_client_sees_the_answer),
+        cmocka_unit_test(test_a_malformed_chunk_in_the_middle_is_told_to_the_handler),
+        cmocka_unit_test(test_on_writable_follows_when_a_slow_client_has_read),
+        cmocka_unit_test(test_a_client_that_half_closes_while_it_waits_is_gone),
+        cmocka_unit_test(test_a_client_that_leaves_behind_pipelined_requests_is_gone),
+        cmocka_unit_test(test_a_reset_while_the_body_is_held_back_is_noticed),
+        cmocka_unit_test(test_a_client_that_leaves_in_the_middle_of_a_response_is_gone),
+        cmocka_unit_test(test_answers_go_out_before_a_half_closed_connection_ends),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

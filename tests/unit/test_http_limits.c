@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What bounds the connections of the HTTP front: timeouts, numbers, listening addresses, draining.
+ */
+#include <sys/un.h>
+
+#include "tests/unit/http_fixture.h"
+
+#define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
+#define WAIT "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
+#define POST(length) "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: " length "\r\n\r\n"
+
+/* --- time --- */
+
+static void test_a_slow_head_is_408(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+
+    (void) state;
+    limits.header_timeout_ms = 30;
+    fixture = fixture_new(&limits);
+    client = client_talk(fixture, "GET / HT", 8);
+    assert_int_equal(client_status(client), 408);
+    assert_non_null(strstr(client->data, "Skep-Error: request_timeout\r\n"));
+}
+
+static void test_a_slow_body_is_408_and_told_to_the_handler(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+
+    (void) state;
+    limits.body_idle_ms = 30;
+    fixture = fixture_new(&limits);
+    client = client_talk(fixture, POST("3") "a", sizeof(POST("3") "a") - 1);
+    assert_int_equal(client_status(client), 408);
+    assert_int_equal(fixture->gone, 1);
+}
+
+static void test_a_body_that_the_handler_holds_back_does_not_time_out(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+    _cleanup_(client_cleanup) struct client *other = NULL;
+
+    (void) state;
+    limits.body_idle_ms = 30;
+    limits.keepalive_ms = 100;
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    fixture->grant = 0;
+    client_say(fixture, client, POST("3"));
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    other = client_new(fixture);
+    WAIT_UNTIL(fixture, other, other->is_closed); /* by a longer timeout */
+    assert_non_null(fixture->exchange);
+    assert_int_equal(fixture->gone, 0);
+}
+
+static void test_an_idle_connection_is_closed_without_a_word(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+    _cleanup_(client_cleanup) struct client *silent = NULL;
+
+    (void) state;
+    limits.keepalive_ms = 30;
+    fixture = fixture_new(&limits);
+    client = client_talk(fixture, HELLO, sizeof(HELLO) - 1);
+    assert_int_equal(client_count(client, "HTTP/1.1 "), 1);
+    silent = client_talk(fixture, "", 0);
+    assert_int_equal(silent->size, 0);
+}
+
+static void test_a_client_that_reads_nothing_is_closed(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+    static const struct http_response response = { .status = 200 };
+    static const uint8_t part[65536];
+
+    (void) state;
+    limits.write_idle_ms = 30;
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_int_equal(http_respond(fixture->exchange, &response, NULL, 0, false), 0);
+    for (int i = 0; i < 400; i++)
+        assert_int_equal(http_send_body(fixture->exchange, part, sizeof(part), false), 0);
+    WAIT_UNTIL(fixture, (struct client *) NULL, fixture->gone == 1);
+    assert_int_equal(http_front_connections(fixture->front), 0);
+}
+
+/* --- limits --- */
+
+static void test_one_address_gets_so_many_connections(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *first = NULL;
+    _cleanup_(client_cleanup) struct client *second = NULL;
+    _cleanup_(client_cleanup) struct client *third = NULL;
+    _cleanup_(client_cleanup) struct client *fourth = NULL;
+
+    (void) state;
+    limits.connections_per_ip = 2;
+    fixture = fixture_new(&limits);
+    first = client_new(fixture);
+    second = client_new(fixture);
+    third = client_new(fixture);
+    WAIT_UNTIL(fixture, third, third->is_closed);
+    client_say(fixture, second, HELLO);
+    WAIT_UNTIL(fixture, second, client_count(second, "hello") == 1);
+    first->fd = (close(first->fd), -1);
+    WAIT_UNTIL(fixture, second, http_front_connections(fixture->front) == 1);
+    fourth = client_new(fixture);
+    client_say(fixture, fourth, HELLO);
+    WAIT_UNTIL(fixture, fourth, client_count(fourth, "hello") == 1);
+}
+
+static void test_over_the_limit_new_connections_wait(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *first = NULL;
+    _cleanup_(client_cleanup) struct client *second = NULL;
+
+    (void) state;
+    limits.connections = 1;
+    fixture = fixture_new(&limits);
+    first = client_new(fixture);
+    second = client_new(fixture);
+    client_say(fixture, first, HELLO);
+    client_say(fixture, second, HELLO);
+    WAIT_UNTIL(fixture, first, client_count(first, "hello") == 1);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    client_read(second);
+    assert_int_equal(second->size, 0);
+    first->fd = (close(first->fd), -1);
+    WAIT_UNTIL(fixture, second, client_count(second, "hello") == 1);
+}
+
+static void test_unix_sockets_have_no_limit_by_address_and_are_cleaned_up(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct client *clients[3];
+    char listen_on[sizeof(address.sun_path) + 8];
+
+    (void) state;
+    limits.connections_per_ip = 1;
+    fixture = fixture_new(&limits);
+    (void) snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/test_http.%d", getpid());
+    (void) snprintf(listen_on, sizeof(listen_on), "unix:%s", address.sun_path);
+    assert_int_equal(http_front_listen(fixture->front, listen_on), 0);
+    assert_int_equal(http_front_listen(fixture->front, listen_on), -EADDRINUSE);
+    for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
+        clients[i] = calloc(1, sizeof(*clients[i]));
+        clients[i]->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(
+            connect(clients[i]->fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_int_equal(io_set_nonblocking(clients[i]->fd), 0);
+        client_say(fixture, clients[i], HELLO);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
+        WAIT_UNTIL(fixture, clients[i], client_count(clients[i], "hello") == 1);
+        client_free(clients[i]);
+    }
+    fixture->front = http_front_free(fixture->front);
+    assert_int_equal(access(address.sun_path, F_OK), -1);
+}
+
+static void test_listen_addresses_are_numeric_and_complete(void **state)
+{
+    static const char *const bad[] = { "",         ":80",  "localhost:80", "127.0.0.1",
+                                       "127.0.0.1:", "::1:80", "[::1]", "127.0.0.1:65536",
+                                       "127.0.0.1:http", "127.0.0.1:-1" };
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(http_front_listen(fixture->front, bad[i]), -EINVAL);
+    assert_int_equal(http_front_listen(fixture->front, "127.0.0.1:0"), 0);
+}
+
+/* --- drain --- */
+
+static void test_a_draining_front_closes_idle_connections_and_finishes_the_others(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *idle = client_new(fixture);
+    _cleanup_(client_cleanup) struct client *busy = client_new(fixture);
+    _cleanup_(client_cleanup) struct client *late = client_new(fixture);
+    struct http_exchange *exchange;
+
+    (void) state;
+    client_say(fixture, idle, HELLO);
+    WAIT_UNTIL(fixture, idle, client_count(idle, "hello") == 1);
+    client_say(fixture, busy, WAIT);
+    WAIT_UNTIL(fixture, busy, fixture->exchange);
+    exchange = fixture->exchange;
+    assert_int_equal(send(late->fd, HELLO, sizeof(HELLO) - 1, 0), sizeof(HELLO) - 1);
+    http_front_drain(fixture->front);
+    WAIT_UNTIL(fixture, idle, idle->is_closed);
+    WAIT_UNTIL(fixture, late, late->is_closed);
+    assert_int_equal(client_count(late, "hello"), 1); /* had arrived */
+    assert_non_null(strstr(late->data, "Connection: close\r\n"));
+    assert_false(busy->is_closed);
+    assert_int_equal(answer_text(exchange, "done\n", 5), 0);
+    WAIT_UNTIL(fixture, busy, busy->is_closed);
+    assert_int_equal(client_count(busy, "done"), 1);
+    assert_non_null(strstr(busy->data, "Connection: close\r\n"));
+    busy->fd = (close(busy->fd), -1);
+    idle->fd = (close(idle->fd), -1);
+    late->fd = (close(late->fd), -1);
+    WAIT_UNTIL(fixture, (struct client *) NULL, http_front_connections(fixture->front) == 0);
+}
+
+static void test_the_front_can_be_freed_with_requests_in_it(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, WAIT HELLO);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    fixture->front = http_front_free(fixture->front);
+    assert_int_equal(fixture->gone, 0);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_slow_head_is_408),
+        cmocka_unit_test(test_a_slow_body_is_408_and_told_to_the_handler),
+        cmocka_unit_test(test_a_body_that_the_handler_holds_back_does_not_time_out),
+        cmocka_unit_test(test_an_idle_connection_is_closed_without_a_word),
+        cmocka_unit_test(test_a_client_that_reads_nothing_is_closed),
+        cmocka_unit_test(test_one_address_gets_so_many_connections),
+        cmocka_unit_test(test_over_the_limit_new_connections_wait),
+        cmocka_unit_test(test_unix_sockets_have_no_limit_by_address_and_are_cleaned_up),
+        cmocka_unit_test(test_listen_addresses_are_numeric_and_complete),
+        cmocka_unit_test(test_a_draining_front_closes_idle_connections_and_finishes_the_others),
+        cmocka_unit_test(test_the_front_can_be_freed_with_requests_in_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

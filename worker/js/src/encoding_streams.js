@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TextEncoderStream and TextDecoderStream (Encoding standard).
+import { utf8Encode } from "./native.js";
+import {
+    ObjectGetOwnPropertyDescriptor, StringPrototypeCharCodeAt, StringPrototypeSlice, TypeError,
+    uncurryThis,
+} from "./primordials.js";
+import { TextDecoder } from "./encoding.js";
+import { TransformStream, streamInterfaces } from "./streams.js";
+import { defineInterface, isBufferSource, toDOMString } from "./webidl.js";
+
+const getter = (constructor, name) =>
+    uncurryThis(ObjectGetOwnPropertyDescriptor(constructor.prototype, name).get);
+const readableOf = getter(TransformStream, "readable");
+const writableOf = getter(TransformStream, "writable");
+const enqueue = uncurryThis(streamInterfaces.TransformStreamDefaultController.prototype.enqueue);
+const decode = uncurryThis(TextDecoder.prototype.decode);
+const encodingOf = getter(TextDecoder, "encoding");
+const fatalOf = getter(TextDecoder, "fatal");
+const ignoreBOMOf = getter(TextDecoder, "ignoreBOM");
+
+const isHighSurrogate = (code) => code >= 0xd800 && code <= 0xdbff;
+
+export class TextEncoderStream {
+    #transform;
+    #high = ""; // a high surrogate at the end of the last chunk
+
+    constructor() {
+        this.#transform = new TransformStream({
+            __proto__: null,
+            transform: (chunk, controller) => {
+                let text = this.#high + toDOMString(chunk);
+                this.#high = "";
+                const last = text.length - 1;
+                if (last >= 0 && isHighSurrogate(StringPrototypeCharCodeAt(text, last))) {
+                    this.#high = text[last];
+                    text = StringPrototypeSlice(text, 0, last);
+                }
+                if (text !== "") {
+                    enqueue(controller, utf8Encode(text));
+                }
+            },
+            flush: (controller) => {
+                if (this.#high !== "") {
+                    enqueue(controller, utf8Encode(this.#high));
+                }
+            },
+        });
+    }
+
+    get encoding() {
+        this.#transform; // eslint-disable-line no-unused-expressions -- brand check
+        return "utf-8";
+    }
+    get readable() {
+        return readableOf(this.#transform);
+    }
+    get writable() {
+        return writableOf(this.#transform);
+    }
+}
+defineInterface(TextEncoderStream, "TextEncoderStream");
+
+export class TextDecoderStream {
+    #transform;
+    #decoder;
+
+    constructor(label = "utf-8", options = undefined) {
+        const decoder = new TextDecoder(label, options);
+        this.#decoder = decoder;
+        this.#transform = new TransformStream({
+            __proto__: null,
+            transform(chunk, controller) {
+                if (!isBufferSource(chunk)) {
+                    throw new TypeError("TextDecoderStream: a chunk is not a buffer source.");
+                }
+                const text = decode(decoder, chunk, { __proto__: null, stream: true });
+                if (text !== "") {
+                    enqueue(controller, text);
+                }
+            },
+            flush(controller) {
+                const text = decode(decoder);
+                if (text !== "") {
+                    enqueue(controller, text);
+                }
+            },
+        });
+    }
+
+    get encoding() {
+        return encodingOf(this.#decoder);
+    }
+    get fatal() {
+        return fatalOf(this.#decoder);
+    }
+    get ignoreBOM() {
+        return ignoreBOMOf(this.#decoder);
+    }
+    get readable() {
+        return readableOf(this.#transform);
+    }
+    get writable() {
+        return writableOf(this.#transform);
+    }
+}
+defineInterface(TextDecoderStream, "TextDecoderStream");
