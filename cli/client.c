@@ -197,7 +197,7 @@ struct client *client_connect(const struct cli *cli)
 
 static void explain(const struct cli *cli, int error)
 {
-    const char *text = error == -EPIPE      ? "skepd closed the connection: its log says why"
+    const char *text = error == -EPIPE       ? "skepd closed the connection: its log says why"
                        : error == -ETIMEDOUT ? "skepd does not answer: its log may say why"
                        : error == -EPROTO ? "what came is not an answer: skep and skepd must be of "
                                             "the same version"

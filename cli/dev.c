@@ -26,8 +26,7 @@ static void print_start(const struct dev *dev, unsigned port)
 {
     (void) printf("http://127.0.0.1:%u/\n", port);
     (void) printf("%sserves %s, reloads it when it is saved; Ctrl-C stops%s\n",
-                  output_style(stdout, OUTPUT_DIM), dev->path,
-                  output_style(stdout, OUTPUT_PLAIN));
+                  output_style(stdout, OUTPUT_DIM), dev->path, output_style(stdout, OUTPUT_PLAIN));
 }
 
 static int run(struct dev *dev, const struct service_options *options)
@@ -119,10 +118,12 @@ static bool parse_port(const char *text, unsigned *ret_port)
     return true;
 }
 
-static int serve(const char *given, struct service_options *options)
+static int serve(const char *given, unsigned port, bool jit)
 {
     struct dev dev = {
-        .reload_ns = DEV_NEVER, .load_ns = DEV_NEVER, .restore_ns = DEV_NEVER,
+        .reload_ns = DEV_NEVER,
+        .load_ns = DEV_NEVER,
+        .restore_ns = DEV_NEVER,
         .kill_ns = DEV_NEVER,
     };
     _cleanup_free_ char *cordon = NULL;
@@ -137,11 +138,12 @@ static int serve(const char *given, struct service_options *options)
         return CLI_FAILED;
     }
     dev.signal_fd = signal_fd;
-    options->path = dev.path;
-    options->cordon = cordon;
+    struct service_options options = {
+        .path = dev.path, .cordon = cordon, .port = port, .jit = jit
+    };
     (void) signal(SIGPIPE, SIG_IGN);
     (void) setvbuf(stdout, NULL, _IOLBF, 0);
-    r = run(&dev, options);
+    r = run(&dev, &options);
     (void) client_free(dev.client);
     (void) service_free(dev.service);
     (void) watch_free(dev.watch);
@@ -152,7 +154,7 @@ int verb_dev(struct cli *cli, int argc, char **argv)
 {
     const char *port = NULL, *jit = "on";
     struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2] };
-    struct service_options service = { .port = PORT_DEFAULT };
+    unsigned port_number = PORT_DEFAULT;
     enum cli_exit status = CLI_DONE;
 
     options[0].value = &port;
@@ -162,12 +164,11 @@ int verb_dev(struct cli *cli, int argc, char **argv)
         return (int) status;
     if (argc - first != 1)
         return (int) cli_usage_error(cli, "expected one FILE or DIR");
-    if (port && !parse_port(port, &service.port))
+    if (port && !parse_port(port, &port_number))
         return (int) cli_usage_error(cli, "\"%s\" is no port: expected 1 to 65535", port);
     if (strcmp(jit, "on") != 0 && strcmp(jit, "off") != 0)
         return (int) cli_usage_error(cli, "--jit is \"on\" or \"off\", not \"%s\"", jit);
     if (cli->json)
         return (int) cli_usage_error(cli, "there is no --json here");
-    service.jit = strcmp(jit, "on") == 0;
-    return serve(argv[first], &service);
+    return serve(argv[first], port_number, strcmp(jit, "on") == 0);
 }

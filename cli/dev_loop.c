@@ -107,7 +107,7 @@ static void on_reloaded(struct dev *dev, const Skep__Admin__Reloaded *reloaded)
     if (dev->asked_ns > 0 && (reloaded->tenants > 0 || reloaded->errors.len > 0)) {
         print_reloaded(dev, reloaded);
         dev->asked_ns = 0;
-        dev->change = (struct watch_change) { 0 };
+        dev->change = (struct watch_change){ 0 };
     }
     if (!reloaded->loading && reloaded->errors.len == 0)
         dev->load_ns = io_now_ns() + LOAD_AGAIN_NS;

@@ -127,8 +127,7 @@ static _Noreturn void run_child(const struct service_options *options, const cha
     exec_skepd(argv);
 }
 
-static int start(struct service *service, const struct service_options *options,
-                 const char *config)
+static int start(struct service *service, const struct service_options *options, const char *config)
 {
     pid_t parent = getpid();
     int ends[2];

@@ -12,22 +12,29 @@
 
 static json_t *make_json(const Skep__Admin__Stats *s)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "version", json_text(s->version.data, s->version.len),
-                     "v8_version", json_text(s->v8_version.data, s->v8_version.len),
-                     "pid", json_count(s->pid),
-                     "uptime_ms", json_count(s->uptime_ms),
-                     "draining", s->draining,
-                     "tenants", json_count(s->tenants),
-                     "workers", json_count(s->workers),
-                     "workers_ready", json_count(s->workers_ready),
-                     "connections", json_count(s->connections),
-                     "in_flight", json_count(s->in_flight),
-                     "queued", json_count(s->queued),
-                     "requests", json_count(s->requests),
-                     "replayed", json_count(s->replayed),
-                     "worker_restarts", json_count(s->worker_restarts),
-                     "errors", client_json_errors(s->errors, s->n_errors));
+    json_t *object = json_object();
+
+    int r = json_object_set_new(object, "version", json_text(s->version.data, s->version.len));
+    r |=
+        json_object_set_new(object, "v8_version", json_text(s->v8_version.data, s->v8_version.len));
+    r |= json_object_set_new(object, "pid", json_count(s->pid));
+    r |= json_object_set_new(object, "uptime_ms", json_count(s->uptime_ms));
+    r |= json_object_set_new(object, "draining", json_boolean(s->draining));
+    r |= json_object_set_new(object, "tenants", json_count(s->tenants));
+    r |= json_object_set_new(object, "workers", json_count(s->workers));
+    r |= json_object_set_new(object, "workers_ready", json_count(s->workers_ready));
+    r |= json_object_set_new(object, "connections", json_count(s->connections));
+    r |= json_object_set_new(object, "in_flight", json_count(s->in_flight));
+    r |= json_object_set_new(object, "queued", json_count(s->queued));
+    r |= json_object_set_new(object, "requests", json_count(s->requests));
+    r |= json_object_set_new(object, "replayed", json_count(s->replayed));
+    r |= json_object_set_new(object, "worker_restarts", json_count(s->worker_restarts));
+    r |= json_object_set_new(object, "errors", client_json_errors(s->errors, s->n_errors));
+    if (r < 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 static void print_text(const Skep__Admin__Stats *s)

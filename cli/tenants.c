@@ -24,21 +24,28 @@ static json_t *make_routes(const Skep__Admin__Tenant *t)
 
 static json_t *make_json(const Skep__Admin__Tenant *t)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "name", json_text(t->name.data, t->name.len),
-                     "cordon", json_text(t->cordon.data, t->cordon.len),
-                     "state", json_text(t->state.data, t->state.len),
-                     "requests", json_count(t->requests),
-                     "in_flight", json_count(t->in_flight),
-                     "queued", json_count(t->queued),
-                     "cpu_ms", json_count(t->cpu_ms),
-                     "heap_kib", json_count(t->heap_kib),
-                     "external_kib", json_count(t->external_kib),
-                     "kills", json_count(t->kills),
-                     "errors", client_json_errors(t->errors, t->n_errors),
-                     "routes", make_routes(t),
-                     "last_error", t->last_error.len > 0
-                         ? json_text(t->last_error.data, t->last_error.len) : json_null());
+    json_t *object = json_object();
+
+    int r = json_object_set_new(object, "name", json_text(t->name.data, t->name.len));
+    r |= json_object_set_new(object, "cordon", json_text(t->cordon.data, t->cordon.len));
+    r |= json_object_set_new(object, "state", json_text(t->state.data, t->state.len));
+    r |= json_object_set_new(object, "requests", json_count(t->requests));
+    r |= json_object_set_new(object, "in_flight", json_count(t->in_flight));
+    r |= json_object_set_new(object, "queued", json_count(t->queued));
+    r |= json_object_set_new(object, "cpu_ms", json_count(t->cpu_ms));
+    r |= json_object_set_new(object, "heap_kib", json_count(t->heap_kib));
+    r |= json_object_set_new(object, "external_kib", json_count(t->external_kib));
+    r |= json_object_set_new(object, "kills", json_count(t->kills));
+    r |= json_object_set_new(object, "errors", client_json_errors(t->errors, t->n_errors));
+    r |= json_object_set_new(object, "routes", make_routes(t));
+    r |= json_object_set_new(
+        object, "last_error",
+        t->last_error.len > 0 ? json_text(t->last_error.data, t->last_error.len) : json_null());
+    if (r < 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 static int add_routes(struct table *table, const Skep__Admin__Tenant *t)
@@ -102,8 +109,8 @@ static int collect(const struct cli *cli, struct client *client, json_t *list, s
 int verb_tenants(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = {
-        "TENANT", "STATE", "CORDON", ">REQUESTS", ">ERRORS", ">IN FLIGHT", ">QUEUED", ">CPU",
-        ">HEAP", ">EXTERNAL", ">KILLS", "ROUTES",
+        "TENANT",  "STATE", "CORDON", ">REQUESTS", ">ERRORS", ">IN FLIGHT",
+        ">QUEUED", ">CPU",  ">HEAP",  ">EXTERNAL", ">KILLS",  "ROUTES",
     };
     enum cli_exit status = CLI_DONE;
 

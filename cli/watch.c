@@ -55,7 +55,7 @@ static int add_folder(struct watch *watch, const char *path, const char *prefix,
     if (wd < 0)
         return -errno;
     struct folder *folder = &watch->folders[watch->n_folders];
-    *folder = (struct folder) { .wd = wd, .prefix = strdup(prefix) };
+    *folder = (struct folder){ .wd = wd, .prefix = strdup(prefix) };
     folder->only = only ? strdup(only) : NULL;
     watch->n_folders++;
     return folder->prefix && (folder->only || !only) ? 0 : -ENOMEM;

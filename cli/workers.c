@@ -23,20 +23,27 @@ static json_t *make_names(const Skep__Admin__Worker *w)
 
 static json_t *make_json(const Skep__Admin__Worker *w)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "cordon", json_text(w->cordon.data, w->cordon.len),
-                     "slot", json_count(w->slot),
-                     "state", json_text(w->state.data, w->state.len),
-                     "pid", w->pid > 0 ? json_count(w->pid) : json_null(),
-                     "uptime_ms", json_count(w->uptime_ms),
-                     "restarts", json_count(w->restarts),
-                     "in_flight", json_count(w->in_flight),
-                     "requests", json_count(w->requests),
-                     "cpu_ms", json_count(w->cpu_ms),
-                     "rss_kib", json_count(w->rss_kib),
-                     "tenants", make_names(w),
-                     "last_death", w->last_death.len > 0
-                         ? json_text(w->last_death.data, w->last_death.len) : json_null());
+    json_t *object = json_object();
+
+    int r = json_object_set_new(object, "cordon", json_text(w->cordon.data, w->cordon.len));
+    r |= json_object_set_new(object, "slot", json_count(w->slot));
+    r |= json_object_set_new(object, "state", json_text(w->state.data, w->state.len));
+    r |= json_object_set_new(object, "pid", w->pid > 0 ? json_count(w->pid) : json_null());
+    r |= json_object_set_new(object, "uptime_ms", json_count(w->uptime_ms));
+    r |= json_object_set_new(object, "restarts", json_count(w->restarts));
+    r |= json_object_set_new(object, "in_flight", json_count(w->in_flight));
+    r |= json_object_set_new(object, "requests", json_count(w->requests));
+    r |= json_object_set_new(object, "cpu_ms", json_count(w->cpu_ms));
+    r |= json_object_set_new(object, "rss_kib", json_count(w->rss_kib));
+    r |= json_object_set_new(object, "tenants", make_names(w));
+    r |= json_object_set_new(
+        object, "last_death",
+        w->last_death.len > 0 ? json_text(w->last_death.data, w->last_death.len) : json_null());
+    if (r < 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 static int add_row(struct table *table, const Skep__Admin__Worker *w)
@@ -87,8 +94,8 @@ static int collect(const struct cli *cli, struct client *client, json_t *list, s
 int verb_workers(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = {
-        "CORDON", ">SLOT", "STATE", ">PID", ">UP", ">CPU", ">RSS", ">TENANTS", ">IN FLIGHT",
-        ">REQUESTS", ">RESTARTS", "LAST DEATH",
+        "CORDON", ">SLOT",    "STATE",      ">PID",      ">UP",       ">CPU",
+        ">RSS",   ">TENANTS", ">IN FLIGHT", ">REQUESTS", ">RESTARTS", "LAST DEATH",
     };
     enum cli_exit status = CLI_DONE;
 

@@ -258,8 +258,8 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
         admin_free(admin);
         return r;
     }
-    admin->accept_event = event_new(server->base, admin->socket.fd, EV_READ | EV_PERSIST,
-                                    on_acceptable, admin);
+    admin->accept_event =
+        event_new(server->base, admin->socket.fd, EV_READ | EV_PERSIST, on_acceptable, admin);
     admin->resume_event = evtimer_new(server->base, on_resume, admin);
     if (!admin->accept_event || !admin->resume_event || event_add(admin->accept_event, NULL) < 0) {
         admin_free(admin);
@@ -292,8 +292,7 @@ struct admin *admin_free(struct admin *admin)
 static void forward_line(struct admin_client *client, const Skep__Admin__Answer *answer)
 {
     answer->log->lost = client->lost;
-    if (channel_is_congested(client->channel) ||
-        channel_send(client->channel, &answer->base) < 0)
+    if (channel_is_congested(client->channel) || channel_send(client->channel, &answer->base) < 0)
         client->lost++;
     else
         client->lost = 0;
@@ -321,8 +320,7 @@ void admin_log(struct admin *admin, const struct tenant *tenant, enum tenant_log
     line.time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC;
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG;
     answer.log = &line;
-    LIST_FOREACH(client, &admin->clients, entry)
-        if (client->is_subscribed &&
-            (!client->tenant || strcmp(client->tenant, tenant->name) == 0))
+    LIST_FOREACH (client, &admin->clients, entry)
+        if (client->is_subscribed && (!client->tenant || strcmp(client->tenant, tenant->name) == 0))
             forward_line(client, &answer);
 }

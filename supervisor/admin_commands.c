@@ -141,7 +141,7 @@ static int do_reload(struct admin_client *client, ProtobufCBinaryData name, stru
             return send_failure(client, "no such tenant: `skep tenants` lists them");
         reload_one(reload, tenant);
     } else {
-        TAILQ_FOREACH(tenant, &tenants->list, entry)
+        TAILQ_FOREACH (tenant, &tenants->list, entry)
             reload_one(reload, tenant);
     }
     r = send_reloaded(client, reload);

@@ -59,7 +59,7 @@ enum { ADMIN_PHASE_OPEN = 1 };
 extern const struct channel_table admin_commands; /* owner: struct admin_client */
 static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
 {
-    return (ProtobufCBinaryData) { .data = (uint8_t *) (uintptr_t) data, .len = size };
+    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
 }
 
 /* ---- admin_report.c: fill an answer from server. Its memory comes from the arena; texts are

@@ -87,7 +87,7 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
     if (server->front)
         stats.connections = http_front_connections(server->front);
     if (server->tenants)
-        TAILQ_FOREACH(tenant, &server->tenants->list, entry)
+        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
             stats.tenants++;
     if (server->pool) {
         stats.workers = server->pool->n_children;
@@ -125,12 +125,12 @@ static int list_tenants(const struct child *child, struct arena *arena, Skep__Ad
     const struct placement *placement;
     size_t n = 0;
 
-    LIST_FOREACH(placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &child->placements, in_child)
         n++;
     worker->tenants = take(arena, (n + 1) * sizeof *worker->tenants);
     if (!worker->tenants)
         return -ENOMEM;
-    LIST_FOREACH(placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &child->placements, in_child)
         if (!placement->is_retiring && placement->state != PLACEMENT_UNLOADING)
             worker->tenants[worker->n_tenants++] = text(placement->version->tenant->name);
     return 0;
@@ -198,12 +198,10 @@ static void add_memory(const struct placement *placement, Skep__Admin__Tenant *t
         struct scoreboard_tenant *claim = &board->tenants[i];
         if (atomic_load_explicit(&claim->tenant, memory_order_relaxed) != placement->version->id)
             continue;
-        tenant->heap_kib +=
-            bounded_claim(atomic_load_explicit(&claim->heap_kib, memory_order_relaxed),
-                          limits->heap_mib);
-        tenant->external_kib +=
-            bounded_claim(atomic_load_explicit(&claim->external_kib, memory_order_relaxed),
-                          limits->external_mib);
+        tenant->heap_kib += bounded_claim(
+            atomic_load_explicit(&claim->heap_kib, memory_order_relaxed), limits->heap_mib);
+        tenant->external_kib += bounded_claim(
+            atomic_load_explicit(&claim->external_kib, memory_order_relaxed), limits->external_mib);
         return;
     }
 }
@@ -216,7 +214,7 @@ static const char *tenant_state(const struct tenant *tenant)
 
     if (!tenant->version)
         return state;
-    LIST_FOREACH(placement, &tenant->version->placements, in_version) {
+    LIST_FOREACH (placement, &tenant->version->placements, in_version) {
         if (placement->state == PLACEMENT_READY)
             return "ready";
         if (placement->state == PLACEMENT_LOADING)
@@ -269,7 +267,7 @@ static int fill_tenant(const struct tenant *from, struct arena *arena, Skep__Adm
     if (r < 0 || !from->version)
         return r;
     tenant->cordon = text(from->version->manifest->cordon);
-    LIST_FOREACH(placement, &from->version->placements, in_version)
+    LIST_FOREACH (placement, &from->version->placements, in_version)
         add_memory(placement, tenant);
     return list_routes(from->version->manifest, arena, tenant);
 }

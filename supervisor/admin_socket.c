@@ -52,9 +52,8 @@ static int remove_stale(const char *path, const struct sockaddr_un *address)
     if (fd < 0)
         return log_error_errno(-errno, "cannot make a socket");
     if (connect(fd, (const struct sockaddr *) address, sizeof *address) == 0 || errno == EAGAIN)
-        return log_error_errno(-EADDRINUSE,
-                               "another skepd answers on %s: stop it, or set another admin_socket",
-                               path);
+        return log_error_errno(
+            -EADDRINUSE, "another skepd answers on %s: stop it, or set another admin_socket", path);
     if (errno != ECONNREFUSED)
         return log_error_errno(-errno, "cannot tell whether a skepd answers on %s", path);
     if (unlink(path) < 0 && errno != ENOENT)
@@ -88,7 +87,7 @@ int admin_socket_open(const char *path, struct admin_socket *ret_socket)
         r = -errno;
     if (r < 0)
         return log_error_errno(r, "cannot listen on the admin socket %s", path);
-    *ret_socket = (struct admin_socket) {
+    *ret_socket = (struct admin_socket){
         .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .device = st.st_dev, .inode = st.st_ino
     };
     return 0;
@@ -101,9 +100,8 @@ void admin_socket_done(struct admin_socket *socket)
     if (!socket->path)
         return;
     (void) close(socket->fd);
-    if (lstat(socket->path, &st) == 0 && st.st_dev == socket->device &&
-        st.st_ino == socket->inode)
+    if (lstat(socket->path, &st) == 0 && st.st_dev == socket->device && st.st_ino == socket->inode)
         (void) unlink(socket->path);
     free(socket->path);
-    *socket = (struct admin_socket) { .fd = -1 };
+    *socket = (struct admin_socket){ .fd = -1 };
 }

@@ -37,10 +37,10 @@ struct http_field {
 /* A request head. Valid during on_request only. */
 struct http_request {
     struct http_text method;
-    struct http_text host; /* lower case, without port; from Host or an absolute target */
-    struct http_text authority; /* as sent, with port */
-    struct http_text target;    /* origin form: path and query */
-    struct http_text client;    /* the peer's address in text; "unix" */
+    struct http_text host;           /* lower case, without port; from Host or an absolute target */
+    struct http_text authority;      /* as sent, with port */
+    struct http_text target;         /* origin form: path and query */
+    struct http_text client;         /* the peer's address in text; "unix" */
     const struct http_field *fields; /* hop-by-hop fields and Expect taken out */
     size_t n_fields;
     bool has_body;          /* content-length > 0 or chunked */
@@ -55,14 +55,14 @@ struct http_response {
 };
 
 struct http_limits {
-    uint32_t header_bytes;      /* request line and headers together: 431 */
+    uint32_t header_bytes; /* request line and headers together: 431 */
     uint32_t header_count;
-    uint32_t connections;       /* in all; above, accept stops */
+    uint32_t connections;        /* in all; above, accept stops */
     uint32_t connections_per_ip; /* above, closed at once */
-    uint32_t header_timeout_ms; /* first byte to end of headers: 408 */
-    uint32_t body_idle_ms;      /* no byte of a body for that long: 408 */
-    uint32_t keepalive_ms;      /* idle connection */
-    uint32_t write_idle_ms;     /* client takes no byte of the response for that long: closed */
+    uint32_t header_timeout_ms;  /* first byte to end of headers: 408 */
+    uint32_t body_idle_ms;       /* no byte of a body for that long: 408 */
+    uint32_t keepalive_ms;       /* idle connection */
+    uint32_t write_idle_ms;      /* client takes no byte of the response for that long: closed */
 };
 
 /* What the front calls, from the loop only, never from within a function of this header. Each may
@@ -111,9 +111,8 @@ void http_grant(struct http_exchange *exchange, size_t bytes);
 /* Response head with the first body part; end: the body is complete (Content-Length is set from
  * it). Otherwise the length comes from fields or the body is chunked. HEAD, 204, 304 send no body.
  * Fields of one connection (Connection, Transfer-Encoding ...) and Skep-Error are left out.
- * Returns 0; -EBADMSG if status, a field or the length cannot be sent (nothing was sent: call
- * http_fail); -EALREADY after a head; -ENOMEM (connection closed, exchange gone). After end the
- * exchange is gone. */
+ * Returns 0; -EBADMSG if status, a field or the length cannot be sent, or -ENOMEM: call http_fail;
+ * -EALREADY after a head. After a 0 with end the exchange is gone. */
 int http_respond(struct http_exchange *exchange, const struct http_response *response,
                  const uint8_t *body, size_t size, bool end);
 /* More of the body. 0; -EBADMSG if it does not fit the announced length or -ENOMEM (connection is

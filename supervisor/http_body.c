@@ -79,7 +79,7 @@ static size_t take_framing(struct http_connection *connection, const uint8_t *da
     } else if (connection->scan.state == HTTP_SCAN_NEXT) {
         exchange->body_left = parser->content_length;
         if (exchange->body_left > 0)
-            connection->scan = (struct http_scan) { .state = HTTP_SCAN_DATA_END };
+            connection->scan = (struct http_scan){ .state = HTTP_SCAN_DATA_END };
     } else {
         return SIZE_MAX;
     }
@@ -90,8 +90,8 @@ size_t http_body_take(struct http_connection *connection, const uint8_t *data, s
 {
     const struct http_exchange *exchange = &connection->exchange;
     bool is_framing = exchange->body_mode == HTTP_BODY_CHUNKED && exchange->body_left == 0;
-    size_t used = is_framing ? take_framing(connection, data, size)
-                             : take_data(connection, data, size);
+    size_t used =
+        is_framing ? take_framing(connection, data, size) : take_data(connection, data, size);
 
     if (used == SIZE_MAX) {
         if (connection->state == CONNECTION_DRAIN)
@@ -100,8 +100,8 @@ size_t http_body_take(struct http_connection *connection, const uint8_t *data, s
             http_reject(connection, 400);
         return 0;
     }
-    if (used > 0 && (connection->state == CONNECTION_EXCHANGE ||
-                     connection->state == CONNECTION_DRAIN))
+    if (used > 0 &&
+        (connection->state == CONNECTION_EXCHANGE || connection->state == CONNECTION_DRAIN))
         http_connection_time_body(connection);
     return used;
 }

@@ -193,7 +193,7 @@ void http_connection_linger(struct http_connection *connection)
 static void become_idle(struct http_connection *connection)
 {
     connection->state = CONNECTION_IDLE;
-    connection->scan = (struct http_scan) { .state = HTTP_SCAN_START };
+    connection->scan = (struct http_scan){ .state = HTTP_SCAN_START };
     http_timer_set(&connection->read_timer, HTTP_TIMER_KEEPALIVE);
     if (connection->front->is_draining)
         http_front_queue(connection, HTTP_QUEUE_WORK); /* which closes it */
@@ -202,9 +202,9 @@ static void become_idle(struct http_connection *connection)
 void http_connection_time_body(struct http_connection *connection)
 {
     const struct http_exchange *exchange = &connection->exchange;
-    bool is_due = connection->state == CONNECTION_DRAIN ||
-                  (connection->state == CONNECTION_EXCHANGE && exchange->body_open &&
-                   exchange->grant > 0);
+    bool is_due =
+        connection->state == CONNECTION_DRAIN ||
+        (connection->state == CONNECTION_EXCHANGE && exchange->body_open && exchange->grant > 0);
 
     if (is_due || connection->read_timer.kind != HTTP_TIMER_NONE)
         http_timer_set(&connection->read_timer, is_due ? HTTP_TIMER_BODY : HTTP_TIMER_NONE);
@@ -280,7 +280,7 @@ static size_t take_head(struct http_connection *connection, uint8_t *data, size_
     if (scan->state != HTTP_SCAN_DONE)
         return 0;
     size = scan->bytes;
-    connection->exchange = (struct http_exchange) { 0 };
+    connection->exchange = (struct http_exchange){ 0 };
     status = http_parse_head(connection, data, size, &request);
     if (status != 0) {
         http_reject(connection, status);

@@ -32,7 +32,10 @@ static const struct {
     size_t size;
     enum http_field_kind kind;
 } known_fields[] = {
-#define FIELD(name, kind) { name, sizeof(name) - 1, kind }
+#define FIELD(name, kind)            \
+    {                                \
+        name, sizeof(name) - 1, kind \
+    }
     FIELD("connection", HTTP_FIELD_CONNECTION),
     FIELD("content-length", HTTP_FIELD_CONTENT_LENGTH),
     FIELD("date", HTTP_FIELD_DATE),
@@ -151,8 +154,7 @@ struct http_text http_text_trim(struct http_text text)
         text.data++;
         text.size--;
     }
-    while (text.size > 0 &&
-           (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
+    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t'))
         text.size--;
     return text;
 }

@@ -151,6 +151,21 @@ static void on_timer(evutil_socket_t fd, short what, void *front)
 
 /* --- life --- */
 
+static void set_timer_ms(struct http_front *front)
+{
+    const struct http_limits *limits = &front->limits;
+
+    front->timer_ms[HTTP_TIMER_KEEPALIVE] = limits->keepalive_ms;
+    front->timer_ms[HTTP_TIMER_HEAD] = limits->header_timeout_ms;
+    front->timer_ms[HTTP_TIMER_BODY] = limits->body_idle_ms;
+    front->timer_ms[HTTP_TIMER_WRITE] = limits->write_idle_ms;
+    front->timer_ms[HTTP_TIMER_LINGER] = HTTP_LINGER_MS;
+    for (size_t i = 0; i < HTTP_TIMER_KINDS; i++) {
+        if (front->timer_ms[i] == 0)
+            front->timer_ms[i] = 1; /* run_timers needs that time passes */
+    }
+}
+
 static int assign_events(struct http_front *front)
 {
     struct event_base *base = front->base;
@@ -182,11 +197,7 @@ int http_front_new(const struct http_front_options *options, struct http_front *
     front->ops = options->ops;
     front->handler = options->handler;
     front->limits = *limits;
-    front->timer_ms[HTTP_TIMER_KEEPALIVE] = limits->keepalive_ms;
-    front->timer_ms[HTTP_TIMER_HEAD] = limits->header_timeout_ms;
-    front->timer_ms[HTTP_TIMER_BODY] = limits->body_idle_ms;
-    front->timer_ms[HTTP_TIMER_WRITE] = limits->write_idle_ms;
-    front->timer_ms[HTTP_TIMER_LINGER] = HTTP_LINGER_MS;
+    set_timer_ms(front);
     front->timer_due_ms = UINT64_MAX;
     front->is_accepting = true;
     front->date_second = INT64_MIN;
@@ -214,7 +225,7 @@ void http_front_drain(struct http_front *front)
         return;
     http_listeners_close(front, true);
     front->is_draining = true;
-    LIST_FOREACH(connection, &front->connections, link) {
+    LIST_FOREACH (connection, &front->connections, link) {
         if (connection->state != CONNECTION_IDLE)
             continue;
         connection->can_read = true; /* a request may have arrived whose event has not */

@@ -21,8 +21,8 @@
 #include "supervisor/http.h"
 
 #define HTTP_INPUT_BYTES ((size_t) 64 * 1024)
-#define HTTP_DRAIN_MAX_BYTES 65536     /* unread request body that is read and thrown away */
-#define HTTP_LINGER_MAX_BYTES 1048576  /* the same after our last response */
+#define HTTP_DRAIN_MAX_BYTES 65536    /* unread request body that is read and thrown away */
+#define HTTP_LINGER_MAX_BYTES 1048576 /* the same after our last response */
 #define HTTP_LINGER_MS 2000
 #define HTTP_SPARE_BUFFERS 64
 #define HTTP_HOST_MAX_BYTES 255
@@ -95,16 +95,16 @@ struct http_input {
 };
 
 struct http_exchange {
-    void *request;         /* borrowed: the handler's; NULL until on_request has returned */
-    uint64_t grant;        /* body bytes that the handler still takes */
-    uint64_t body_left;    /* of the request body, or of its current chunk */
+    void *request;          /* borrowed: the handler's; NULL until on_request has returned */
+    uint64_t grant;         /* body bytes that the handler still takes */
+    uint64_t body_left;     /* of the request body, or of its current chunk */
     uint64_t response_left; /* HTTP_BODY_LENGTH: bytes that the handler still owes */
     enum http_body_mode body_mode;
     enum http_body_mode response_mode;
     bool is_active; /* the handler may answer */
     bool body_open; /* the request body has not ended */
     bool head_sent;
-    bool is_head;   /* method HEAD: the response has no body */
+    bool is_head; /* method HEAD: the response has no body */
     bool is_http10;
     bool keep_alive;
     bool expects_continue; /* 100 Continue is still due */
@@ -259,8 +259,8 @@ ssize_t http_scan_bytes(struct http_scan *scan, const uint8_t *data, size_t size
 /* --- http_parse.c -------------------------------------------------------------------------- */
 
 /* Parses a complete, scanned head, changing its bytes in place. Fills the connection's exchange
- * and *ret_request, which points into head and front. Returns 0 or the HTTP status to answer. */
-unsigned http_parse_head(struct http_connection *connection, uint8_t *head, size_t size,
+ * and *ret_request, which points into bytes and front. Returns 0 or the HTTP status to answer. */
+unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, size_t size,
                          struct http_request *ret_request);
 
 /* --- http_target.c ------------------------------------------------------------------------- */

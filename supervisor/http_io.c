@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Moves bytes between the sockets of the HTTP front and its connections: reads while the state wants
- * them, writes once for each loop turn. Bytes that cannot be used yet stay in the kernel or, if
- * they came with others, in the connection's input. Supervisor, loop thread.
+ * Moves bytes between the sockets of the HTTP front and its connections: reads while the state
+ * wants them, writes once for each loop turn. Bytes that cannot be used yet stay in the kernel or,
+ * if they came with others, in the connection's input. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,8 @@
 
 #include "supervisor/http_internal.h"
 
-#define READS_PER_TURN 4 /* then the other connections have their turn */
+#define READS_PER_TURN 4     /* then the other connections have their turn */
+#define INPUT_ROOM_BYTES 512 /* at least, for a read behind bytes that wait */
 #define INPUT_GROWTH_BYTES 4096
 
 /* --- input --- */
@@ -26,9 +27,9 @@ static int input_reserve(struct http_input *input, size_t size)
         input->end -= input->start;
         input->start = 0;
     }
-    capacity = input->end + size;
-    if (capacity <= input->capacity)
+    if (input->capacity - input->end >= size)
         return 0;
+    capacity = input->end + (size > INPUT_GROWTH_BYTES ? size : INPUT_GROWTH_BYTES);
     data = realloc(input->data, capacity);
     if (!data)
         return -ENOMEM;
@@ -43,14 +44,14 @@ static void take_input(struct http_connection *connection)
     size_t used;
 
     if (input->start < input->end) {
-        used = http_connection_take(connection, input->data + input->start,
-                                    input->end - input->start);
+        used =
+            http_connection_take(connection, input->data + input->start, input->end - input->start);
         if (input->end > 0) /* not emptied by http_connection_finish */
             input->start += used;
     }
     if (input->data && input->start == input->end) {
         free(input->data);
-        *input = (struct http_input) { 0 };
+        *input = (struct http_input){ 0 };
     }
 }
 
@@ -81,7 +82,7 @@ static ssize_t read_some(struct http_connection *connection)
     int r;
 
     if (!is_direct) {
-        r = input_reserve(input, INPUT_GROWTH_BYTES);
+        r = input_reserve(input, INPUT_ROOM_BYTES);
         if (r < 0)
             return r;
         data = input->data + input->end;

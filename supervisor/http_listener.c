@@ -19,7 +19,7 @@
 
 #define LISTEN_BACKLOG 4096 /* the kernel takes the smaller of this and somaxconn */
 #define ACCEPTS_PER_TURN 64
-#define SHORTAGE_PAUSE_MS 200
+#define SHORTAGE_PAUSE_US 200000
 
 static void set_accepting(struct http_front *front, bool accepting)
 {
@@ -28,7 +28,7 @@ static void set_accepting(struct http_front *front, bool accepting)
     if (front->is_accepting == accepting)
         return;
     front->is_accepting = accepting;
-    LIST_FOREACH(listener, &front->listeners, link) {
+    LIST_FOREACH (listener, &front->listeners, link) {
         if (accepting)
             (void) event_add(&listener->event, NULL);
         else
@@ -53,7 +53,7 @@ void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front)
 /* Out of descriptors or memory. Without a pause the loop would spin on the listener. */
 static void pause_accepting(struct http_front *front, int error)
 {
-    static const struct timeval pause = { .tv_usec = SHORTAGE_PAUSE_MS * 1000 };
+    static const struct timeval pause = { .tv_usec = SHORTAGE_PAUSE_US };
 
     (void) log_warning_errno(error, "cannot accept HTTP connections, pausing");
     set_accepting(front, false);
@@ -67,7 +67,6 @@ static bool accept_one(struct http_listener *listener)
     struct sockaddr_storage address = { 0 };
     socklen_t size = sizeof(address);
     _cleanup_fd_ int fd = -1;
-    int one = 1;
 
     fd = accept4(listener->fd, (struct sockaddr *) &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
@@ -75,8 +74,6 @@ static bool accept_one(struct http_listener *listener)
             pause_accepting(front, -errno);
         return errno == EINTR || errno == ECONNABORTED;
     }
-    if (address.ss_family == AF_INET || address.ss_family == AF_INET6)
-        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (http_connection_new(front, fd, (struct sockaddr *) &address) == 0)
         (void) TAKE_FD(fd);
     return true;
@@ -133,6 +130,7 @@ int http_front_adopt(struct http_front *front, int fd)
 {
     struct http_listener *listener;
     int listening = 0;
+    int one = 1;
     socklen_t size = sizeof(listening);
     int r;
 
@@ -143,6 +141,8 @@ int http_front_adopt(struct http_front *front, int fd)
     r = io_set_nonblocking(fd);
     if (r < 0)
         return r;
+    /* Connections inherit it. Refused by unix sockets, which need it not. */
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     listener = calloc(1, sizeof(*listener));
     if (!listener)
         return -ENOMEM;

@@ -74,7 +74,7 @@ static int on_header_value_complete(llhttp_t *parser)
     if (!field->value.data)
         field->value.data = "";
     head->n_fields++;
-    head->fields[head->n_fields] = (struct http_field) { 0 }; /* there is one more */
+    head->fields[head->n_fields] = (struct http_field){ 0 }; /* there is one more */
     return 0;
 }
 
@@ -125,14 +125,14 @@ static unsigned parse_request_line(struct head *head, const char *line, size_t s
 
     if (!method_end)
         return 400;
-    head->method = (struct http_text) { line, (size_t) (method_end - line) };
+    head->method = (struct http_text){ line, (size_t) (method_end - line) };
     line = method_end + 1;
     size -= head->method.size + 1;
     target_end = memchr(line, ' ', size);
     if (!target_end)
         return 400;
-    head->target = (struct http_text) { line, (size_t) (target_end - line) };
-    version = (struct http_text) { target_end + 1, size - head->target.size - 1 };
+    head->target = (struct http_text){ line, (size_t) (target_end - line) };
+    version = (struct http_text){ target_end + 1, size - head->target.size - 1 };
     if (!http_is_token(head->method) || head->target.size == 0)
         return 400;
     if (http_text_is(head->method, "pri") || http_text_is(head->method, "connect"))
@@ -159,7 +159,7 @@ static unsigned add_connection_options(struct head *head, struct http_text value
     while (value.size > 0) {
         const char *comma = memchr(value.data, ',', value.size);
         size_t size = comma ? (size_t) (comma - value.data) : value.size;
-        struct http_text option = http_text_trim((struct http_text) { value.data, size });
+        struct http_text option = http_text_trim((struct http_text){ value.data, size });
 
         size += comma != NULL;
         value.data += size;
@@ -269,7 +269,7 @@ static unsigned parse_destination(struct head *head, struct http_request *reques
     if (authority.size > 0 && http_parse_authority(front, authority, request) < 0)
         return 400;
     if (!request->host.data)
-        request->host = request->authority = (struct http_text) { "", 0 };
+        request->host = request->authority = (struct http_text){ "", 0 };
     request->method = head->method;
     request->target = head->target;
     return 0;
@@ -292,7 +292,7 @@ static void collect_fields(struct head *head, struct http_request *request)
     request->n_fields = kept;
 }
 
-/* Runs llhttp over the head, which ends where it must, or llhttp sees another message than we do. */
+/* Runs llhttp over the head. It must end where we say, or llhttp sees another message. */
 static unsigned split(struct head *head, const char *data, size_t size)
 {
     llhttp_t *parser = &head->connection->parser;
@@ -322,12 +322,12 @@ static bool is_idempotent(struct http_text method)
     return false;
 }
 
-unsigned http_parse_head(struct http_connection *connection, uint8_t *data, size_t size,
+unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, size_t size,
                          struct http_request *ret_request)
 {
     struct http_exchange *exchange = &connection->exchange;
     struct http_front *front = connection->front;
-    const char *line = (const char *) data;
+    const char *line = (const char *) bytes;
     const char *end;
     struct head head = {
         .connection = connection,
@@ -344,7 +344,7 @@ unsigned http_parse_head(struct http_connection *connection, uint8_t *data, size
     status = end ? parse_request_line(&head, line, (size_t) (end - line)) : 400;
     if (status != 0)
         return status;
-    front->fields[0] = (struct http_field) { 0 };
+    front->fields[0] = (struct http_field){ 0 };
     status = split(&head, line, size);
     for (size_t i = 0; i < head.n_fields && status == 0; i++)
         status = check_field(&head, &head.fields[i]);
@@ -355,11 +355,11 @@ unsigned http_parse_head(struct http_connection *connection, uint8_t *data, size
     if (status != 0)
         return status;
     collect_fields(&head, ret_request);
-    ret_request->client = (struct http_text) { connection->client, strlen(connection->client) };
+    ret_request->client = (struct http_text){ connection->client, strlen(connection->client) };
     ret_request->is_idempotent = is_idempotent(head.method);
     exchange->is_head = http_text_is(head.method, "head");
     exchange->keep_alive = !head.has_close && (!exchange->is_http10 || head.has_keep_alive);
     if (exchange->body_mode == HTTP_BODY_CHUNKED)
-        connection->scan = (struct http_scan) { .state = HTTP_SCAN_SIZE };
+        connection->scan = (struct http_scan){ .state = HTTP_SCAN_SIZE };
     return 0;
 }

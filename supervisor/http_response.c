@@ -212,8 +212,7 @@ static int add_body(struct http_connection *connection, const uint8_t *data, siz
         return size > 0 && evbuffer_add(out, data, size) < 0 ? -ENOMEM : 0;
     if (size > 0) {
         p = put_chunk_size(frame, size);
-        if (evbuffer_add(out, frame, (size_t) (p - frame)) < 0 ||
-            evbuffer_add(out, data, size) < 0)
+        if (evbuffer_add(out, frame, (size_t) (p - frame)) < 0 || evbuffer_add(out, data, size) < 0)
             return -ENOMEM;
         p = PUT_LITERAL(frame, "\r\n");
     }
@@ -267,10 +266,8 @@ static int respond(struct http_connection *connection, struct plan *plan, const 
     exchange->response_left = plan->mode == HTTP_BODY_LENGTH ? plan->length - size : 0;
     exchange->head_sent = true;
     r = write_head(connection, plan, body, size, end);
-    if (r < 0) { /* some of it may be queued: nothing can follow */
-        http_connection_close(connection);
-        return r;
-    }
+    if (r < 0)
+        return r; /* part of it may be queued: head_sent makes http_fail cut it off */
     if (end)
         http_connection_end_exchange(connection);
     else
@@ -349,8 +346,7 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
     struct plan plan = { .response = &response, .is_ours = true };
     int size;
 
-    fields[2].value.size =
-        (size_t) snprintf(retry_after, sizeof(retry_after), "%u", retry_after_s);
+    fields[2].value.size = (size_t) snprintf(retry_after, sizeof(retry_after), "%u", retry_after_s);
     size = snprintf(body, sizeof(body),
                     "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\"}\n",
                     info->title, response.status, info->code);
@@ -384,7 +380,7 @@ void http_reject(struct http_connection *connection, unsigned status)
     else if (status == 431)
         code = ERROR_HEADER_TOO_LARGE;
     if (connection->state != CONNECTION_EXCHANGE)
-        *exchange = (struct http_exchange) { 0 }; /* the head was never understood */
+        *exchange = (struct http_exchange){ 0 }; /* the head was never understood */
     http_connection_forget_exchange(connection);
     if (exchange->head_sent) {
         cut_off(connection);

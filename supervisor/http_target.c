@@ -64,7 +64,7 @@ int http_parse_authority(struct http_front *front, struct http_text authority,
     if (!is_literal && size > 1 && front->host[size - 1] == '.')
         size--; /* the root's dot: example.com. is example.com */
     request->authority = authority;
-    request->host = (struct http_text) { front->host, size };
+    request->host = (struct http_text){ front->host, size };
     return 0;
 }
 
@@ -89,7 +89,7 @@ int http_parse_target(struct http_text *target, bool is_options, struct http_tex
         if (byte <= 0x20 || byte >= 0x7f || byte == '#')
             return -EBADMSG;
     }
-    *ret_authority = (struct http_text) { 0 };
+    *ret_authority = (struct http_text){ 0 };
     if (target->size == 1 && target->data[0] == '*')
         return is_options ? 0 : -EBADMSG;
     if (target->size > 0 && target->data[0] == '/')
@@ -98,14 +98,14 @@ int http_parse_target(struct http_text *target, bool is_options, struct http_tex
         return -EBADMSG;
     while (end < target->size && target->data[end] != '/' && target->data[end] != '?')
         end++;
-    *ret_authority = (struct http_text) { target->data + scheme, end - scheme };
+    *ret_authority = (struct http_text){ target->data + scheme, end - scheme };
     if (end == scheme)
         return -EBADMSG;
     if (end < target->size && target->data[end] == '?')
         return -EBADMSG; /* no client sends it, and the path would have to be made up */
     if (end == target->size)
-        *target = (struct http_text) { "/", 1 };
+        *target = (struct http_text){ "/", 1 };
     else
-        *target = (struct http_text) { target->data + end, target->size - end };
+        *target = (struct http_text){ target->data + end, target->size - end };
     return 0;
 }

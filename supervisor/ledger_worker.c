@@ -240,6 +240,9 @@ void ledger_on_ready(struct child *child)
 {
     struct tenant *tenant;
 
-    TAILQ_FOREACH(tenant, &child->server->tenants->list, entry)
+    TAILQ_FOREACH(tenant, &child->server->tenants->list, entry) {
+        if (tenant->candidate)
+            (void) tenant_preload(tenant);
         ledger_pump(tenant);
+    }
 }

@@ -173,7 +173,7 @@ static int on_unloaded(void *owner, const ProtobufCMessage *message)
     struct placement *placement = find_placement(owner, unloaded->tenant);
 
     /* All its requests must have been done by then. */
-    if (!placement || placement->in_flight > 0 || placement->state != PLACEMENT_READY)
+    if (!placement || placement->in_flight > 0 || placement->state == PLACEMENT_LOADING)
         return -EPROTO;
     tenant_on_unloaded(placement);
     return 0;

@@ -308,7 +308,7 @@ static void raise_file_limit(void)
 
 static int run(const struct arguments *arguments, struct config *config)
 {
-    struct server server = { .config = config };
+    struct server server = { .config = config, .is_dev = arguments->dev };
     enum log_level level = LOG_LEVEL_INFO;
     char worker[PATH_MAX];
 

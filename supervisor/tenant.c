@@ -13,11 +13,8 @@
 #include "supervisor/admin.h"
 #include "supervisor/child.h"
 #include "supervisor/ledger.h"
-#include "supervisor/link.h"
 #include "supervisor/router.h"
 
-#define LOAD_AGAIN_FIRST_MS 1000
-#define LOAD_AGAIN_MAX_MS 30000
 /* What a tenant may log in a second, whatever its worker claims to have counted. */
 #define LOG_BYTES_PER_SECOND (256U << 10)
 #define LOG_LINE_MAX 8000 /* as long as a line of ours may be */
@@ -112,6 +109,7 @@ static struct tenant *tenant_free(struct tenant *tenant)
     if (!tenant)
         return NULL;
     (void) version_unref(tenant->version);
+    (void) version_unref(tenant->candidate);
     free(tenant->name);
     free(tenant->dir);
     free(tenant->last_error);
@@ -161,44 +159,124 @@ static void retire(struct version *version)
     }
 }
 
-int tenant_install(struct server *server, struct manifest *manifest, const char *dir)
+/* The routes of another version instead of those of the serving one; as before on error. */
+static int swap_routes(struct tenant *tenant, const struct manifest *manifest)
 {
-    struct tenants *tenants = server->tenants;
-    struct tenant *tenant = tenant_find(tenants, manifest->name, strlen(manifest->name));
-    bool is_new = !tenant;
-    struct version *version;
-    int r = is_new ? tenant_new(server, manifest->name, dir, &tenant) : 0;
+    struct router *router = tenant->server->tenants->router;
+
+    router_remove(router, tenant);
+    int r = add_routes(router, manifest, tenant);
+    if (r < 0) {
+        router_remove(router, tenant);
+        if (tenant->version)
+            (void) add_routes(router, tenant->version->manifest, tenant);
+    }
+    return r;
+}
+
+static void drop_candidate(struct tenant *tenant)
+{
+    struct version *candidate = TAKE_PTR(tenant->candidate);
+
+    if (!candidate)
+        return;
+    retire(candidate);
+    (void) version_unref(candidate);
+}
+
+void tenant_serve_candidate(struct tenant *tenant)
+{
+    struct version *old = tenant->version;
+
+    int r = swap_routes(tenant, tenant->candidate->manifest);
+    if (r < 0) { /* a route was free when it was installed, and is not any more */
+        log_error_errno(r, "cannot route to the new version of %s", tenant->name);
+        drop_candidate(tenant);
+        return;
+    }
+    tenant->version = TAKE_PTR(tenant->candidate);
+    retire(old);
+    (void) version_unref(old);
+    tenant->load_failures = 0;
+    tenant->load_again_ns = 0;
+    log_info("[%s] serves a new version", tenant->name);
+}
+
+void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t size)
+{
+    tenant_log(tenant, TENANT_ERROR, text, size);
+    log_warning("[%s] the new version does not load; the one before serves on", tenant->name);
+    free(tenant->last_error);
+    tenant->last_error = strndup(text, size);
+    drop_candidate(tenant);
+}
+
+static int install_first(struct server *server, struct manifest *manifest, const char *dir)
+{
+    struct tenant *tenant;
+    int r = tenant_new(server, manifest->name, dir, &tenant);
 
     if (r < 0)
         return r;
-    r = version_new(server, tenant, manifest, &version);
+    r = swap_routes(tenant, manifest);
+    if (r == 0)
+        r = version_new(server, tenant, manifest, &tenant->version);
     if (r < 0) {
-        if (is_new)
-            (void) tenant_free(tenant);
+        router_remove(server->tenants->router, tenant);
+        (void) tenant_free(tenant);
         return r;
     }
-    router_remove(tenants->router, tenant);
-    r = add_routes(tenants->router, manifest, tenant);
-    if (r < 0) {
-        router_remove(tenants->router, tenant);
-        if (is_new)
-            (void) tenant_free(tenant);
-        else
-            (void) add_routes(tenants->router, tenant->version->manifest, tenant);
-        version->manifest = NULL; /* still the caller's */
-        (void) version_unref(version);
-        return r;
-    }
-    if (is_new)
-        TAILQ_INSERT_TAIL(&tenants->list, tenant, entry);
-    else
-        retire(tenant->version);
-    (void) version_unref(tenant->version);
-    tenant->version = version;
-    tenant->load_failures = 0;
-    tenant->load_again_ns = 0;
-    ledger_pump(tenant);
+    TAILQ_INSERT_TAIL(&server->tenants->list, tenant, entry);
     return 0;
+}
+
+static int install_next(struct tenant *tenant, struct manifest *manifest)
+{
+    struct version *candidate;
+    int r = swap_routes(tenant, manifest);
+
+    if (r < 0)
+        return r;
+    (void) swap_routes(tenant, tenant->version->manifest); /* until it has loaded */
+    r = version_new(tenant->server, tenant, manifest, &candidate);
+    if (r < 0)
+        return r;
+    drop_candidate(tenant);
+    tenant->candidate = candidate;
+    (void) tenant_preload(tenant); /* else when a worker is ready */
+    return 0;
+}
+
+static int serve_every_host(struct manifest *manifest)
+{
+    static const char every[] = "*";
+    struct route_pattern pattern;
+    const char *reason;
+    int r = route_pattern_parse(every, &pattern, &reason);
+
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < manifest->n_routes; i++)
+        route_pattern_done(&manifest->routes[i]);
+    free(manifest->routes);
+    manifest->n_routes = 0;
+    manifest->routes = calloc(1, sizeof *manifest->routes);
+    if (!manifest->routes) {
+        route_pattern_done(&pattern);
+        return -ENOMEM;
+    }
+    manifest->routes[manifest->n_routes++] = pattern;
+    return 0;
+}
+
+int tenant_install(struct server *server, struct manifest *manifest, const char *dir)
+{
+    struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+    int r = server->is_dev ? serve_every_host(manifest) : 0;
+
+    if (r < 0)
+        return r;
+    return tenant ? install_next(tenant, manifest) : install_first(server, manifest, dir);
 }
 
 int tenant_reload(struct tenant *tenant, struct config_errors *errors)
@@ -275,167 +353,4 @@ void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *
         text += newline ? length + 1 : length;
         size -= newline ? length + 1 : length;
     }
-}
-
-/* ---- placements and loading */
-
-struct placement *placement_find(const struct version *version, const struct child *child)
-{
-    struct placement *placement;
-
-    LIST_FOREACH(placement, &version->placements, in_version)
-        if (placement->child == child)
-            return placement;
-    return NULL;
-}
-
-int placement_new(struct version *version, struct child *child, struct placement **ret_placement)
-{
-    struct placement *placement = calloc(1, sizeof *placement);
-
-    if (!placement)
-        return -ENOMEM;
-    placement->version = version_ref(version);
-    placement->child = child;
-    placement->since_ns = io_now_ns();
-    LIST_INSERT_HEAD(&version->placements, placement, in_version);
-    LIST_INSERT_HEAD(&child->placements, placement, in_child);
-    child->n_placements++;
-    *ret_placement = placement;
-    return 0;
-}
-
-void placement_free(struct placement *placement)
-{
-    LIST_REMOVE(placement, in_version);
-    LIST_REMOVE(placement, in_child);
-    placement->child->n_placements--;
-    (void) version_unref(placement->version);
-    free(placement);
-}
-
-static void unload(struct placement *placement)
-{
-    placement->state = PLACEMENT_UNLOADING;
-    (void) link_send_unload(placement->child, placement->version->id);
-}
-
-/* The worker is full: the isolate that was used least recently makes room. */
-static void evict_one(struct child *child)
-{
-    struct placement *placement, *oldest = NULL;
-
-    LIST_FOREACH(placement, &child->placements, in_child) {
-        if (placement->state == PLACEMENT_UNLOADING)
-            return; /* room is being made already */
-        if (placement->state == PLACEMENT_READY && placement->in_flight == 0 &&
-            (!oldest || placement->since_ns < oldest->since_ns))
-            oldest = placement;
-    }
-    if (oldest)
-        unload(oldest);
-}
-
-int tenant_load(struct version *version, struct child *child)
-{
-    struct placement *placement;
-
-    if (child->n_placements >= SCOREBOARD_TENANTS) {
-        evict_one(child);
-        return -EAGAIN;
-    }
-    int r = placement_new(version, child, &placement);
-    if (r < 0)
-        return r;
-    r = link_send_load(child, version);
-    if (r < 0) {
-        placement_free(placement);
-        return r;
-    }
-    pool_watch(child->server->pool);
-    return 0;
-}
-
-int tenant_preload(struct tenant *tenant)
-{
-    struct child *child = pool_place(tenant->server->pool, tenant->version);
-
-    if (!child || child->state != CHILD_READY)
-        return -EAGAIN;
-    return placement_find(tenant->version, child) ? 0 : tenant_load(tenant->version, child);
-}
-
-static void note_load_failure(struct tenant *tenant, enum error_code code, const char *text,
-                              size_t size)
-{
-    unsigned doublings = tenant->load_failures < 5 ? tenant->load_failures : 5;
-    uint64_t wait_ms = (uint64_t) LOAD_AGAIN_FIRST_MS << doublings;
-
-    if (wait_ms > LOAD_AGAIN_MAX_MS)
-        wait_ms = LOAD_AGAIN_MAX_MS;
-    tenant->load_failures++;
-    tenant->load_error = code;
-    tenant->load_again_ns = io_now_ns() + wait_ms * NSEC_PER_MSEC;
-    free(tenant->last_error);
-    tenant->last_error = strndup(text, size);
-    tenant_log(tenant, TENANT_ERROR, text, size);
-    ledger_fail_queue(tenant, code, tenant_retry_after_s(tenant));
-}
-
-unsigned tenant_retry_after_s(const struct tenant *tenant)
-{
-    uint64_t now = io_now_ns();
-
-    if (tenant->load_again_ns <= now)
-        return 0;
-    return (unsigned) ((tenant->load_again_ns - now + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
-}
-
-void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
-                      size_t size, uint64_t cpu_us)
-{
-    struct version *version = placement->version;
-    struct tenant *tenant = version->tenant;
-    bool is_current = tenant->version == version;
-
-    tenant->cpu_us += cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX;
-    if (code != ERROR_NONE) {
-        placement_free(placement);
-        if (is_current)
-            note_load_failure(tenant, code, text, size);
-        return;
-    }
-    placement->state = PLACEMENT_READY;
-    if (is_current) {
-        tenant->load_failures = 0;
-        free(tenant->last_error);
-        tenant->last_error = NULL;
-    }
-    tenant_on_idle(placement);
-    ledger_pump(tenant);
-}
-
-void tenant_on_unloaded(struct placement *placement)
-{
-    struct child *child = placement->child;
-
-    placement_free(placement);
-    ledger_on_ready(child); /* whoever waited for room in it */
-}
-
-void tenant_on_load_death(struct version *version, enum error_code code, const char *cause)
-{
-    struct tenant *tenant = version->tenant;
-
-    tenant->kills++;
-    if (tenant->version == version)
-        note_load_failure(tenant, code, cause, strlen(cause));
-}
-
-void tenant_on_idle(struct placement *placement)
-{
-    placement->since_ns = io_now_ns();
-    if (placement->is_retiring && placement->in_flight == 0 &&
-        placement->state == PLACEMENT_READY)
-        unload(placement);
 }

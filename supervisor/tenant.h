@@ -44,7 +44,8 @@ struct tenant {
     struct server *server; /* borrowed */
     char *name;
     char *dir; /* where it was read from */
-    struct version *version; /* serving */
+    struct version *version;   /* serving */
+    struct version *candidate; /* takes over when it has loaded; NULL: none */
     struct request_list queue;
     unsigned n_queued;
     unsigned n_in_flight;
@@ -70,7 +71,8 @@ int tenants_new(struct server *server, struct tenants **ret_tenants);
 struct tenants *tenants_free(struct tenants *tenants);
 
 /* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
- * name. dir: where its files are, copied. 0 or -errno. */
+ * name, which serves once it has loaded. dir: where its files are, copied. 0, -EEXIST if a route
+ * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
 int tenant_install(struct server *server, struct manifest *manifest, const char *dir);
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
 /* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
@@ -85,7 +87,12 @@ enum tenant_log_level { TENANT_DEBUG, TENANT_INFO, TENANT_WARN, TENANT_ERROR };
 /* One line of the tenant's: to our log, tagged and escaped, and to subscribed admin clients. */
 void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size);
 
-/* Loads the serving version into its worker without a request. 0 or -errno. */
+/* The candidate has loaded, or will not. Either way there is none afterwards. */
+void tenant_serve_candidate(struct tenant *tenant);
+void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t size);
+
+/* Loads the candidate, else the serving version, into its worker without a request. 0, or -EAGAIN
+ * while no worker is ready for it. */
 int tenant_preload(struct tenant *tenant);
 
 /* Seconds until a load is tried again after a failed one; 0: now. */

@@ -91,8 +91,9 @@ struct isolate_platform_options {
     bool jit;                    /* false: V8 --jitless, no WebAssembly */
     uint32_t wasm_max_mem_pages; /* the most that one WebAssembly memory may have, 64 KiB each */
     struct isolate_bytes snapshot; /* static: the blob of skep-mksnapshot */
-    /* Called on V8's fatal errors, on the thread that met it, in a process that cannot go
-     * on: must only store a few words and return; V8 then kills the process. is_oom: heap. */
+    /* Called once on V8's fatal errors, on the thread that met it, in a process that cannot go
+     * on: must only store a few words and return; a trap instruction then ends the process
+     * (SIGILL or SIGTRAP). is_oom: heap. */
     void (*on_fatal)(bool is_oom, const char *location);
 };
 
@@ -157,8 +158,10 @@ void isolate_forget(struct isolate *isolate, uint64_t request);
 
 /* ---- any thread */
 
-/* Stops the JavaScript that runs in the isolate. The sentry calls it, and makes sure by its
- * own lock that the entry it means is still running. */
+/* Stops the JavaScript that runs in the isolate: the entry ends with ISOLATE_TERMINATED, and the
+ * microtasks that wait in the isolate are dropped. Without an entry it hits the next one, unless
+ * isolate_cancel_terminate comes first. The sentry calls it, and makes sure by its own lock that
+ * the entry it means is still running. */
 void isolate_terminate(struct isolate *isolate);
 /* Main thread, after an entry for which isolate_terminate may have been called. */
 void isolate_cancel_terminate(struct isolate *isolate);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds bytes to a connection of the HTTP front, once whole and once in pieces as large as the first
- * byte says. The handler must see the same both times. The first byte's highest bit makes it grant the
- * request body in small steps.
+ * Feeds bytes to a connection of the HTTP front, once whole and once in pieces as large as the
+ * first byte says. The handler must see the same both times. The first byte's highest bit makes it
+ * grant the request body in small steps.
  */
 #include <event2/event.h>
 #include <stdint.h>

@@ -115,6 +115,72 @@ def test_builtin_that_does_not_yield_is_killed_after_the_grace(start):
     assert skepd.tenant("hello")["kills"] == 0
 
 
+# Builtins that V8 cannot interrupt, or only seconds late (FAULTS: "hard").
+HARD = {
+    "includes": "return Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1);",
+    "sparse_reverse": "const a = []; a.length = 2 ** 32 - 1; a[0] = 1; a.reverse();",
+    "sort": "const a = Array.from({ length: 1e6 }, (_, i) => `${(i * 7919) % 1e6}`);"
+    "for (;;) a.reverse().sort();",
+    "replace_all": 'const s = "ab".repeat(2 ** 22); for (;;) s.replaceAll("a", "$&$&");',
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_builtin_that_is_slow_to_yield_is_stopped_one_way_or_the_other(start, name):
+    limits = {"cpu_ms": 100, "grace_ms": 100}
+    skepd = start({"a": tenant(on_path({name: HARD[name]}), **limits), "hello": HELLO})
+    assert skepd.get("a").text == "ok"
+    begin = time.monotonic()
+    answer = skepd.get("a", f"/{name}")
+    took = time.monotonic() - begin
+    assert (answer.status, answer.code) == (503, "cpu_request")
+    print(f"took {took * 1000:.0f} ms")
+    assert took < 5
+    assert skepd.get("a").text == "ok"
+    assert skepd.get("hello").text == "hello\n"
+    assert skepd.tenant("hello")["kills"] == 0
+
+
+# What V8 refuses by itself: an exception of the handler, and nothing else happens.
+REFUSED = {
+    "recursion": "const f = (n) => f(n + 1) + 1; f(0);",
+    "recursive_getter": "const o = { get x() { return this.x; } }; o.x;",
+    "recursive_to_string": "const o = { toString() { return `${o}`; } }; `${o}`;",
+    "recursive_in_native": "const o = { toString() { return new Headers([['a', o]]).get('a'); } };"
+    "`${o}`;",
+    "proxies": "let p = {}; for (let i = 0; i < 1e5; i++) p = new Proxy(p, {}); p.x;",
+    "deep_json": 'JSON.parse("[".repeat(1e6));',
+    "long_string": 'let s = "x"; for (;;) s += s;',
+    "long_array": "new Array(2 ** 32);",
+    "atomics_wait": "Atomics.wait(new Int32Array(new ArrayBuffer(4)), 0, 0);",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_v8_refuses_is_an_exception(start, name):
+    source = "let served = 0;\n" + on_path({name: REFUSED[name], "n": "return new Response(++served)"})
+    skepd = start({"a": tenant(source, cpu_ms=2000)})
+    assert skepd.get("a", "/n").text == "1"
+    answer = skepd.get("a", f"/{name}")
+    assert (answer.status, answer.code) == (500, "exception")
+    assert skepd.get("a", "/n").text == "2"
+    assert skepd.worker()["restarts"] == 0
+
+
+def test_webassembly_loop_is_stopped(start):
+    # (module (func (export "f") (loop (br 0))))
+    wasm = "0061736d01000000010401600000030201000705010166 00000a090107000340 0c000b0b"
+    data = ",".join(f"0x{byte:02x}" for byte in bytes.fromhex(wasm))
+    body = f"""
+        const module = new WebAssembly.Module(new Uint8Array([{data}]));
+        new WebAssembly.Instance(module).exports.f();
+    """
+    skepd = start({"a": tenant(on_path({"loop": body}))})
+    assert skepd.get("a", "/loop").code == "cpu_request"
+    assert skepd.get("a").text == "ok"
+    assert skepd.worker()["restarts"] == 0
+
+
 def test_stuck_module_is_killed_and_its_neighbour_served(start):
     source = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);\n" + HELLO
     skepd = start({"a": tenant(source, cpu_startup_ms=50, grace_ms=100), "hello": HELLO})
@@ -197,7 +263,7 @@ def test_timers_over_the_limit_are_a_range_error(start):
 def test_console_goes_to_the_log_escaped_and_tagged(start):
     body = r"""
     console.log("plain words", 1, { a: [true, null] });
-    console.error("red \x1b[31m and\nforged: line\r\x00 end");
+    console.error("red \x1b[31m and\nforged: line\r\x00 \x9b end");
     return new Response();
     """
     skepd = start({"chatty": script(body)})
@@ -205,7 +271,8 @@ def test_console_goes_to_the_log_escaped_and_tagged(start):
     skepd.wait_log("plain words 1")
     skepd.wait_log("end")
     log = skepd.log_path.read_bytes()
-    assert b"\x1b" not in log and b"\0" not in log and b"\r" not in log
+    for control in (b"\x1b", b"\0", b"\r", "\x9b".encode()):
+        assert control not in log, control
     line = next(line for line in skepd.log().splitlines() if "plain words" in line)
     assert "chatty" in line
     for line in skepd.log().splitlines():

@@ -404,7 +404,9 @@ static _Noreturn void play_supervisor(int out)
     const struct cell *cell = cell_start(&hive, &sealed, true);
     pid_t holder = fork();
     const pid_t pids[3] = { spawner_pid(hive.spawner), cell->pid, holder };
-    if (holder != 0)
+    if (holder == 0)
+        (void) alarm(60); /* longer than the test's patience, shorter than a hanging build's */
+    else
         (void) io_write_all(out, pids, sizeof pids);
     for (;;)
         (void) pause();

@@ -59,8 +59,9 @@ export class Host {
         this.#makeBytes = vm.runInContext(
             "{ const Bytes = Uint8Array; (content) => new Bytes(content); }", sandbox);
         this.#makeArray = vm.runInContext("Array.from.bind(Array)", sandbox);
-        // What V8 alone does not have, node:vm adds.
-        vm.runInContext("delete globalThis.console; delete globalThis.SharedArrayBuffer", sandbox);
+        // What V8 alone does not have, node:vm adds; and what skep-mksnapshot takes away.
+        vm.runInContext("delete globalThis.console; delete globalThis.SharedArrayBuffer;" +
+            "delete globalThis.WeakRef; delete globalThis.FinalizationRegistry;", sandbox);
         if (isTransferMissing) {
             sandbox.__transfer = (buffer) => structuredClone(buffer, { transfer: [buffer] });
             vm.runInContext(`{

@@ -30,7 +30,10 @@
 #include "supervisor/http.h"
 
 #define DEADLINE_NS (10 * NSEC_PER_SEC)
-#define TEXT(literal) { "" literal, sizeof(literal) - 1 }
+#define TEXT(literal)                   \
+    {                                   \
+        "" literal, sizeof(literal) - 1 \
+    }
 
 struct fixture {
     struct event_base *base;
@@ -132,7 +135,7 @@ static inline void fixture_on_body(void *request, const uint8_t *data, size_t si
         struct http_exchange *exchange = TAKE_PTR(fixture->exchange);
 
         see(fixture, "body",
-            (struct http_text) { (const char *) fixture->body, fixture->body_size });
+            (struct http_text){ (const char *) fixture->body, fixture->body_size });
         fixture->answer = answer_text(exchange, fixture->body, fixture->body_size);
     }
 }
@@ -215,9 +218,9 @@ static inline struct client *client_new(const struct fixture *fixture)
 
     assert_non_null(client);
     client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(client->fd, (const struct sockaddr *) &fixture->address,
-                             sizeof(fixture->address)),
-                     0);
+    assert_int_equal(
+        connect(client->fd, (const struct sockaddr *) &fixture->address, sizeof(fixture->address)),
+        0);
     assert_int_equal(io_set_nonblocking(client->fd), 0);
     return client;
 }
@@ -235,8 +238,8 @@ DEFINE_CLEANUP(struct client *, client_free, client_cleanup)
 
 static inline void client_read(struct client *client)
 {
-    ssize_t n = read(client->fd, client->data + client->size,
-                     sizeof(client->data) - 1 - client->size);
+    ssize_t n =
+        read(client->fd, client->data + client->size, sizeof(client->data) - 1 - client->size);
 
     if (n > 0)
         client->size += (size_t) n;
@@ -246,15 +249,15 @@ static inline void client_read(struct client *client)
 }
 
 /* Lets the loop and the client's socket run until condition holds. */
-#define WAIT_UNTIL(fixture, client, condition)                             \
-    do {                                                                   \
-        uint64_t _deadline = io_now_ns() + DEADLINE_NS;                    \
-        while (!(condition)) {                                             \
-            fixture_turn(fixture);                                         \
-            if (client)                                                    \
-                client_read(client);                                       \
-            assert_true(io_now_ns() < _deadline);                          \
-        }                                                                  \
+#define WAIT_UNTIL(fixture, client, condition)          \
+    do {                                                \
+        uint64_t _deadline = io_now_ns() + DEADLINE_NS; \
+        while (!(condition)) {                          \
+            fixture_turn(fixture);                      \
+            if (client)                                 \
+                client_read(client);                    \
+            assert_true(io_now_ns() < _deadline);       \
+        }                                               \
     } while (0)
 
 static inline void client_send(struct fixture *fixture, struct client *client, const void *data,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections of the HTTP front: keep-alive, pipelining, bodies and their flow control, clients that
- * leave.
+ * Connections of the HTTP front: keep-alive, pipelining, bodies and their flow control, clients
+ * that leave.
  */
 #include "tests/unit/http_fixture.h"
 

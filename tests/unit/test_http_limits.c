@@ -4,6 +4,7 @@
  */
 #include <sys/un.h>
 
+#include "supervisor/http_internal.h"
 #include "tests/unit/http_fixture.h"
 
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -125,6 +126,40 @@ static void test_one_address_gets_so_many_connections(void **state)
     WAIT_UNTIL(fixture, fourth, client_count(fourth, "hello") == 1);
 }
 
+static struct http_peer *enter(struct http_peers *peers, int family, const char *text)
+{
+    struct sockaddr_storage address = { .ss_family = (sa_family_t) family };
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) &address;
+    struct sockaddr_in *in = (struct sockaddr_in *) &address;
+    struct http_peer *peer = NULL;
+    void *bytes = family == AF_INET ? (void *) &in->sin_addr : (void *) &in6->sin6_addr;
+
+    assert_int_equal(inet_pton(family, text, bytes), 1);
+    return http_peer_enter(peers, (struct sockaddr *) &address, &peer) == 0 ? peer : NULL;
+}
+
+static void test_ipv6_is_counted_by_64_bits_and_mapped_ipv4_as_ipv4(void **state)
+{
+    struct http_peers *peers = NULL;
+    struct http_peer *peer;
+
+    (void) state;
+    assert_int_equal(http_peers_new(2, &peers), 0);
+    peer = enter(peers, AF_INET6, "2001:db8:0:1::1");
+    assert_non_null(peer);
+    assert_ptr_equal(enter(peers, AF_INET6, "2001:db8:0:1:ffff::2"), peer);
+    assert_null(enter(peers, AF_INET6, "2001:db8:0:1::3"));
+    assert_non_null(enter(peers, AF_INET6, "2001:db8:0:2::1"));
+    http_peer_leave(peers, peer);
+    assert_ptr_equal(enter(peers, AF_INET6, "2001:db8:0:1::3"), peer);
+    peer = enter(peers, AF_INET, "192.0.2.1");
+    assert_non_null(peer);
+    assert_ptr_equal(enter(peers, AF_INET6, "::ffff:192.0.2.1"), peer);
+    assert_null(enter(peers, AF_INET, "192.0.2.1"));
+    assert_non_null(enter(peers, AF_INET, "192.0.2.2"));
+    assert_null(http_peers_free(peers));
+}
+
 static void test_over_the_limit_new_connections_wait(void **state)
 {
     struct http_limits limits = fixture_limits;
@@ -166,8 +201,7 @@ static void test_unix_sockets_have_no_limit_by_address_and_are_cleaned_up(void *
     for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
         clients[i] = calloc(1, sizeof(*clients[i]));
         clients[i]->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(
-            connect(clients[i]->fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_int_equal(connect(clients[i]->fd, (struct sockaddr *) &address, sizeof(address)), 0);
         assert_int_equal(io_set_nonblocking(clients[i]->fd), 0);
         client_say(fixture, clients[i], HELLO);
     }
@@ -181,9 +215,10 @@ static void test_unix_sockets_have_no_limit_by_address_and_are_cleaned_up(void *
 
 static void test_listen_addresses_are_numeric_and_complete(void **state)
 {
-    static const char *const bad[] = { "",         ":80",  "localhost:80", "127.0.0.1",
-                                       "127.0.0.1:", "::1:80", "[::1]", "127.0.0.1:65536",
-                                       "127.0.0.1:http", "127.0.0.1:-1" };
+    static const char *const bad[] = {
+        "",       ":80",   "localhost:80",    "127.0.0.1",      "127.0.0.1:",
+        "::1:80", "[::1]", "127.0.0.1:65536", "127.0.0.1:http", "127.0.0.1:-1"
+    };
     _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
 
     (void) state;
@@ -247,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_an_idle_connection_is_closed_without_a_word),
         cmocka_unit_test(test_a_client_that_reads_nothing_is_closed),
         cmocka_unit_test(test_one_address_gets_so_many_connections),
+        cmocka_unit_test(test_ipv6_is_counted_by_64_bits_and_mapped_ipv4_as_ipv4),
         cmocka_unit_test(test_over_the_limit_new_connections_wait),
         cmocka_unit_test(test_unix_sockets_have_no_limit_by_address_and_are_cleaned_up),
         cmocka_unit_test(test_listen_addresses_are_numeric_and_complete),

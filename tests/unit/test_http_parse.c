@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the HTTP front accepts and refuses in requests, and that it does not matter how the bytes are
- * split into packets.
+ * What the HTTP front accepts and refuses in requests, and that it does not matter how the bytes
+ * are split into packets.
  */
 #include "tests/unit/http_fixture.h"
 
@@ -95,7 +95,10 @@ static const struct {
     { "identity", TEXT(POST "Transfer-Encoding: identity\r\n\r\n"), 400 },
     { "misspelt chunked", TEXT(POST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 400 },
     { "quoted chunked", TEXT(POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n"), 400 },
-    { "vertical tab before chunked", TEXT(POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n"), 400 },
+    { "vertical tab before chunked",
+      TEXT(POST "Transfer-Encoding: \x0b"
+                "chunked\r\n\r\n"),
+      400 },
     { "chunked in HTTP/1.0",
       TEXT("POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400 },
     { "Connection is not a list of tokens", TEXT(GET "Host: a\r\nConnection: a(b\r\n\r\n"), 400 },

@@ -104,8 +104,7 @@ static void test_a_response_of_unknown_length_is_chunked(void **state)
     wait_closed(&talk);
     assert_true(has(&talk, "Transfer-Encoding: chunked\r\n"));
     assert_false(has(&talk, "Content-Length"));
-    assert_string_equal(body_of(&talk),
-                        "5\r\nfirst\r\n11\r\n0123456789abcdef0\r\n0\r\n\r\n");
+    assert_string_equal(body_of(&talk), "5\r\nfirst\r\n11\r\n0123456789abcdef0\r\n0\r\n\r\n");
 }
 
 static void test_the_last_part_and_the_end_go_together(void **state)
@@ -312,7 +311,8 @@ static void test_204_and_304_have_no_body(void **state)
 
 static void test_http10_gets_the_end_by_close_and_a_reset_if_it_is_cut_off(void **state)
 {
-    _cleanup_talk_ struct talk whole = talk_start("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    _cleanup_talk_ struct talk whole =
+        talk_start("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     _cleanup_talk_ struct talk cut = talk_start("GET / HTTP/1.0\r\n\r\n");
 
     (void) state;

@@ -45,7 +45,7 @@ try {
     await build({
         absWorkingDir: here,
         entryPoints: ["src/main.js"],
-        inject: ["src/lib/shared_array_buffer.js"],
+        inject: ["src/lib/absent_globals.js"],
         outfile: path.resolve(out),
         bundle: true,
         format: "iife",

@@ -126,6 +126,14 @@ class Entry
 
 void entries_on_rejection(v8::PromiseRejectMessage message);
 
+// ---- files.cc
+
+// NULL if there is no such file.
+File *files_find(struct isolate *self, std::string_view path);
+// What the import specifier means in the file with the path referrer; NULL if nothing.
+File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier);
+v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context> context);
+
 // ---- modules.cc
 
 void modules_install(v8::Isolate *v8);

@@ -5,6 +5,7 @@
 #include "worker/v8/platform.h"
 #include "worker/v8/snapshot.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <new>

@@ -4,12 +4,10 @@
 // links them, so that a missing one can be reported with its line; import() goes the same way.
 #include "worker/v8/internal.h"
 
-#include <cerrno>
+#include <algorithm>
 
 namespace
 {
-
-constexpr char url_prefix[] = "file:///";
 
 void throw_type(v8::Isolate *v8, const std::string &text)
 {
@@ -18,70 +16,6 @@ void throw_type(v8::Isolate *v8, const std::string &text)
                                 static_cast<int>(std::min<size_t>(text.size(), 4096)))
             .ToLocal(&message))
         v8->ThrowException(v8::Exception::TypeError(message));
-}
-
-FileKind kind_of(std::string_view path)
-{
-    if (path.ends_with(".js") || path.ends_with(".mjs"))
-        return FileKind::script;
-    if (path.ends_with(".json"))
-        return FileKind::json;
-    if (path.ends_with(".wasm"))
-        return FileKind::wasm;
-    return FileKind::text;
-}
-
-// "lib/a/../b.js" becomes "lib/b.js". False if it leaves the tenant's folder.
-bool normalise(std::string_view path, std::string *ret)
-{
-    std::vector<std::string_view> parts;
-    while (!path.empty()) {
-        const size_t slash = path.find('/');
-        std::string_view part = path.substr(0, slash);
-        path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
-        if (part.empty() || part == ".")
-            continue;
-        if (part != "..") {
-            parts.push_back(part);
-            continue;
-        }
-        if (parts.empty())
-            return false;
-        parts.pop_back();
-    }
-    ret->clear();
-    for (std::string_view part : parts) {
-        if (!ret->empty())
-            *ret += '/';
-        *ret += part;
-    }
-    return true;
-}
-
-File *find_path(struct isolate *self, std::string_view path)
-{
-    auto it = self->files.find(path);
-    return it == self->files.end() ? nullptr : &it->second;
-}
-
-// NULL if there is no such file.
-File *find_specifier(struct isolate *self, std::string_view referrer, std::string_view specifier)
-{
-    std::string path;
-    if (specifier.starts_with(url_prefix))
-        return normalise(specifier.substr(sizeof(url_prefix) - 1), &path) ? find_path(self, path)
-                                                                         : nullptr;
-    if (specifier.starts_with("/"))
-        return normalise(specifier, &path) ? find_path(self, path) : nullptr;
-    if (specifier.starts_with("./") || specifier.starts_with("../")) {
-        const size_t slash = referrer.rfind('/');
-        std::string from(slash == std::string_view::npos ? "" : referrer.substr(0, slash + 1));
-        return normalise(from.append(specifier), &path) ? find_path(self, path) : nullptr;
-    }
-    for (const char *suffix : {"", ".js", ".mjs"})
-        if (File *file = find_path(self, std::string(specifier) + suffix))
-            return file;
-    return nullptr;
 }
 
 const File *file_of(struct isolate *self, v8::Local<v8::Module> module)
@@ -226,7 +160,7 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
             std::string where = file->path + ":" + std::to_string(at.GetLineNumber() + 1) + ":" +
                                 std::to_string(at.GetColumnNumber() + 1);
             std::string type;
-            File *next = find_specifier(self, file->path, specifier);
+            File *next = files_resolve(self, file->path, specifier);
             if (!read_attributes(v8, context, request->GetImportAttributes(), 3, &type)) {
                 good = false;
             } else if (!next) {
@@ -268,7 +202,7 @@ v8::MaybeLocal<v8::Module> resolve(v8::Local<v8::Context> context, v8::Local<v8:
     v8::Isolate *v8 = context->GetIsolate();
     struct isolate *self = isolate_from(v8);
     const File *from = file_of(self, referrer);
-    File *file = from ? find_specifier(self, from->path, to_std_string(v8, specifier)) : nullptr;
+    File *file = from ? files_resolve(self, from->path, to_std_string(v8, specifier)) : nullptr;
     if (!file || file->module.IsEmpty()) {
         throw_type(v8, "Cannot find module '" + to_std_string(v8, specifier) + "'");
         return {};
@@ -300,7 +234,7 @@ void return_data(const v8::FunctionCallbackInfo<v8::Value> &info)
 bool do_import(struct isolate *self, v8::Local<v8::Context> context, const DynamicImport &import,
                v8::Local<v8::Promise::Resolver> resolver)
 {
-    File *file = find_specifier(self, import.referrer, import.specifier);
+    File *file = files_resolve(self, import.referrer, import.specifier);
     if (!file || !type_matches(*file, import.type)) {
         throw_type(self->v8, file ? "'" + file->path + "' is not of type '" + import.type + "'"
                                   : "Cannot find module '" + import.specifier +
@@ -385,7 +319,7 @@ void on_import_meta(v8::Local<v8::Context> context, v8::Local<v8::Module> module
     const File *file = file_of(isolate_from(v8), module);
     if (!file)
         return;
-    const std::string url = url_prefix + file->path;
+    const std::string url = "file:///" + file->path;
     v8::Local<v8::String> value;
     if (text_decode(v8, reinterpret_cast<const uint8_t *>(url.data()), url.size()).ToLocal(&value))
         (void)meta->CreateDataProperty(context, literal(v8, "url"), value).FromMaybe(false);
@@ -397,22 +331,6 @@ void fail(struct isolate *self, std::string error)
     self->load_state = ISOLATE_LOAD_FAILED;
 }
 
-v8::MaybeLocal<v8::Object> env_object(struct isolate *self, v8::Local<v8::Context> context)
-{
-    v8::Local<v8::Object> env = v8::Object::New(self->v8);
-    for (const auto &[name, value] : self->env) {
-        v8::Local<v8::String> key;
-        v8::Local<v8::String> text;
-        if (!text_decode(self->v8, reinterpret_cast<const uint8_t *>(name.data()), name.size())
-                 .ToLocal(&key) ||
-            !text_decode(self->v8, reinterpret_cast<const uint8_t *>(value.data()), value.size())
-                 .ToLocal(&text) ||
-            env->CreateDataProperty(context, key, text).IsNothing())
-            return {};
-    }
-    return env;
-}
-
 void boot(struct isolate *self, Entry *entry)
 {
     v8::Local<v8::Context> context = entry->context();
@@ -422,7 +340,7 @@ void boot(struct isolate *self, Entry *entry)
     v8::Local<v8::Value> space = module->GetModuleNamespace();
     v8::Local<v8::String> name = literal(self->v8, "default");
     // A namespace without this export answers undefined, and boot says what is missing.
-    if (!env_object(self, context).ToLocal(&env) ||
+    if (!files_env(self, context).ToLocal(&env) ||
         !space.As<v8::Object>()->Get(context, name).ToLocal(&handler)) {
         if (!entry->is_terminated())
             fail(self, error_text(self->v8, context, entry->try_catch()));
@@ -463,32 +381,6 @@ void modules_poll(struct isolate *self, Entry *entry)
                           v8::Exception::CreateMessage(self->v8, reason)));
 }
 
-int isolate_add_file(struct isolate *self, struct isolate_bytes path, struct isolate_bytes source)
-{
-    std::string name(reinterpret_cast<const char *>(path.data), path.size);
-    std::string normal;
-    if (name.empty() || name.size() > 1024 || !normalise(name, &normal) || normal != name ||
-        !text_is_utf8(path.data, path.size) || source.size > INT32_MAX)
-        return -EINVAL;
-    if (self->files.contains(name))
-        return -EEXIST;
-    File &file = self->files[name];
-    file.path = std::move(name);
-    file.source.assign(reinterpret_cast<const char *>(source.data), source.size);
-    file.kind = kind_of(file.path);
-    return 0;
-}
-
-int isolate_set_env(struct isolate *self, const struct isolate_env *env, size_t n_env)
-{
-    self->env.clear();
-    for (size_t i = 0; i < n_env; i++)
-        self->env.emplace_back(
-            std::string(reinterpret_cast<const char *>(env[i].name.data), env[i].name.size),
-            std::string(reinterpret_cast<const char *>(env[i].value.data), env[i].value.size));
-    return 0;
-}
-
 enum isolate_result isolate_load(struct isolate *self, struct isolate_bytes main_path)
 {
     Entry entry(self);
@@ -497,7 +389,7 @@ enum isolate_result isolate_load(struct isolate *self, struct isolate_bytes main
         return ISOLATE_EXCEPTION;
     }
     std::string_view path(reinterpret_cast<const char *>(main_path.data), main_path.size);
-    File *file = find_path(self, path);
+    File *file = files_find(self, path);
     if (!file || file->kind != FileKind::script) {
         fail(self, "main module '" + std::string(path) +
                        (file ? "' must be a .js or .mjs file" : "' is not among the files"));

@@ -7,10 +7,8 @@
 #include "worker/v8/internal.h"
 #include "worker/v8/platform.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <climits>
-#include <cmath>
-#include <cstring>
 
 namespace
 {
@@ -19,6 +17,7 @@ using Info = v8::FunctionCallbackInfo<v8::Value>;
 
 constexpr size_t max_header_strings = 512; // names and values
 constexpr size_t max_log_bytes = 256 * 1024;
+constexpr size_t max_encode_into_bytes = (1 << 21) - 1;
 constexpr size_t scratch_keep_bytes = 256 * 1024;
 
 void throw_type(v8::Isolate *v8, const char *text)
@@ -117,13 +116,13 @@ void native_log(const Info &info)
     const size_t size =
         text->WriteUtf8V2(self->v8, reinterpret_cast<char *>(out.data()), out.size(),
                           v8::String::WriteFlags::kReplaceInvalidUtf8);
-    self->ops->log(self->host,
-                   static_cast<enum isolate_log_level>(std::min<uint64_t>(level, ISOLATE_LOG_ERROR)),
-                   {out.data(), size});
+    const auto known =
+        static_cast<enum isolate_log_level>(std::min<uint64_t>(level, ISOLATE_LOG_ERROR));
+    self->ops->log(self->host, known, {out.data(), size});
     trim(self);
 }
 
-// Copies [name, value, ...] to self->scratch, one after the other, and their sizes to self->headers.
+// Copies [name, value, ...] to self->scratch, one after the other, their sizes to self->headers.
 // Own elements only, and no JavaScript runs, whatever the tenant did to Array.prototype.
 bool read_headers(struct isolate *self, v8::Local<v8::Context> context,
                   v8::Local<v8::Value> value)
@@ -267,7 +266,8 @@ void native_utf8_encode_into(const Info &info)
     if (!info[0]->IsString() || !info[1]->IsUint8Array())
         return throw_type(v8, "not a string and a Uint8Array");
     v8::Local<v8::Uint8Array> array = info[1].As<v8::Uint8Array>();
-    const size_t size = array->ByteLength();
+    // Both counts share one Number, exact up to 2^53; the caller goes on from what was read.
+    const size_t size = std::min(array->ByteLength(), max_encode_into_bytes);
     char *to = static_cast<char *>(array->Buffer()->Data());
     size_t read = 0;
     size_t written = 0;

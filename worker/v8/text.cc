@@ -4,7 +4,6 @@
 // nearly all that HTTP and most bodies are.
 #include "worker/v8/internal.h"
 
-#include <climits>
 #include <cstring>
 
 v8::Local<v8::String> literal(v8::Isolate *v8, const char *text)

@@ -77,7 +77,8 @@ function incompleteTail(bytes) {
         // The second byte of E0, ED, F0 and F4 has a narrower range.
         const second = back > 1 ? bytes[length - back + 1] : undefined;
         if (second !== undefined && (byte === 0xe0 && second < 0xa0 ||
-            byte === 0xed && second > 0x9f || byte === 0xf0 && second < 0x90 || byte === 0xf4 && second > 0x8f)) {
+            byte === 0xed && second > 0x9f || byte === 0xf0 && second < 0x90 ||
+            byte === 0xf4 && second > 0x8f)) {
             return 0;
         }
         return back;

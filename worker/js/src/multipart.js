@@ -4,7 +4,8 @@
 import { utf8Encode } from "./native.js";
 import {
     MathFloor, MathMax, MathRandom, RegExpPrototypeTest, StringPrototypeIndexOf,
-    StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array, copyBytes, newList, uncurryThis,
+    StringPrototypeSlice, StringPrototypeToLowerCase, TypeError, Uint8Array, copyBytes, newList,
+    uncurryThis,
 } from "./primordials.js";
 import { blobBytes, blobType, createFile, fileName } from "./blob.js";
 import { concat } from "./bytes.js";

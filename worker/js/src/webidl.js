@@ -3,10 +3,9 @@
 // Web IDL for the interfaces written here: argument conversions, and the property attributes
 // that interface objects and their members have.
 import {
-    ArrayBufferIsView, FunctionPrototypeCall, IteratorPrototype, MathTrunc,
-    NumberIsFinite, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor,
-    ObjectGetOwnPropertyNames, ObjectSetPrototypeOf, ReflectGetOwnPropertyDescriptor,
-    ReflectOwnKeys,
+    ArrayBufferIsView, FunctionPrototypeCall, IteratorPrototype, MathTrunc, NumberIsFinite,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectGetOwnPropertyNames,
+    ObjectSetPrototypeOf, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys,
     StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
     isArrayBuffer, isObject,
 } from "./primordials.js";

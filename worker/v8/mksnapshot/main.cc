@@ -122,22 +122,16 @@ class Builder
         return value.As<v8::Function>();
     }
 
-    // Serves requests, and collects garbage in between until the bytecode of all that ran only
-    // while the bundle was evaluated is old enough to go: each isolate would have a copy of it.
+    // Compiles what requests need, no more: each isolate has a copy of it.
     void warm_up()
     {
         v8::HandleScope scope(v8_);
         v8::Local<v8::Object> entries;
         v8::Local<v8::Context> context = evaluate(&entries);
         v8::Context::Scope context_scope(context);
-        v8::V8::SetFlagsFromString("--flush-bytecode --expose-gc");
         boot(context, entries);
-        for (int i = 0; i < 12; i++) {
+        for (int i = 0; i < 4; i++)
             serve(context, entries);
-            if (i < atoi(getenv("NGC"))) v8_->RequestGarbageCollectionForTesting(v8::Isolate::kFullGarbageCollection);
-        }
-        // Making the blob collects too, and must keep what is left.
-        v8::V8::SetFlagsFromString("--no-flush-bytecode --no-expose-gc");
     }
 
     [[noreturn]] void fail(v8::Local<v8::Context> context, v8::TryCatch &try_catch)
@@ -231,10 +225,9 @@ v8::StartupData build()
     {
         v8::HandleScope scope(v8);
         Builder builder(v8);
-        if (!getenv("LATE")) builder.warm_up();
+        builder.warm_up();
         v8::Local<v8::Object> entries;
         v8::Local<v8::Context> context = builder.evaluate(&entries);
-        if (getenv("LATE")) builder.warm_up();
         {
             v8::Context::Scope context_scope(context);
             for (size_t i = 0; i < ENTRY_COUNT; i++)
@@ -272,7 +265,7 @@ int main(int argc, char **argv)
         .snapshot = {},
         .on_fatal = print_fatal,
     };
-    v8::V8::SetFlagsFromString("--no-flush-bytecode --no-freeze-flags-after-init");
+    v8::V8::SetFlagsFromString("--no-flush-bytecode");
     int r = platform_start(&options);
     if (r < 0)
         die(std::string("cannot start V8: ") + strerror(-r));

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The admin socket over real sockets and a real loop, with a server that has tenants but neither
+ * workers nor a front: what clients are told, and that none can harm the others.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "admin.pb-c.h"
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "proto/frame.h"
+#include "supervisor/admin.h"
+
+#define CLIENTS_MAX 32 /* as PROTOCOL.md says */
+#define TURNS_MAX 5000
+#define INPUT_BYTES (FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
+
+struct fixture {
+    char folder[64], path[96];
+    struct server server;
+    struct arena arena;
+    uint8_t *input;
+    size_t have, used;
+};
+
+static int set_up(void **state)
+{
+    static const char config[] = "listen: [\"127.0.0.1:8080\"]\n";
+    struct config_errors errors = { 0 };
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    (void) strcpy(f->folder, "/tmp/skep-admin-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    (void) snprintf(f->path, sizeof f->path, "%s/admin.sock", f->folder);
+    assert_int_equal(
+        config_parse("skepd.yaml", config, sizeof config - 1, &f->server.config, &errors), 0);
+    f->server.base = event_base_new();
+    assert_non_null(f->server.base);
+    assert_int_equal(tenants_new(&f->server, &f->server.tenants), 0);
+    assert_int_equal(arena_init(&f->arena, 16U << 20), 0);
+    f->input = malloc(INPUT_BYTES);
+    assert_non_null(f->input);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    struct tenant *tenant;
+
+    (void) admin_free(f->server.admin);
+    while ((tenant = TAILQ_FIRST(&f->server.tenants->list))) {
+        TAILQ_REMOVE(&f->server.tenants->list, tenant, entry);
+        free(tenant->name);
+        free(tenant);
+    }
+    (void) tenants_free(f->server.tenants);
+    event_base_free(f->server.base);
+    (void) config_free(f->server.config);
+    arena_done(&f->arena);
+    free(f->input);
+    (void) unlink(f->path);
+    assert_int_equal(rmdir(f->folder), 0);
+    free(f);
+    return 0;
+}
+
+static void open_admin(struct fixture *f)
+{
+    assert_int_equal(admin_new(&f->server, f->path, &f->server.admin), 0);
+}
+
+static struct tenant *add_tenant(struct fixture *f, const char *name)
+{
+    struct tenant *tenant = calloc(1, sizeof *tenant);
+
+    assert_non_null(tenant);
+    tenant->server = &f->server;
+    tenant->name = strdup(name);
+    TAILQ_INIT(&tenant->queue);
+    TAILQ_INSERT_TAIL(&f->server.tenants->list, tenant, entry);
+    return tenant;
+}
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    (void) snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    assert_int_equal(connect(fd, (const struct sockaddr *) &address, sizeof address), 0);
+    return fd;
+}
+
+static void turn(struct fixture *f)
+{
+    (void) event_base_loop(f->server.base, EVLOOP_NONBLOCK);
+}
+
+/* The next answer; NULL: the supervisor has closed. Fails if neither comes. For one client at a
+ * time: what was read ahead is kept in the fixture. */
+static const Skep__Admin__Answer *receive(struct fixture *f, int fd)
+{
+    f->have -= f->used;
+    memmove(f->input, f->input + f->used, f->have);
+    f->used = 0;
+    for (unsigned i = 0; i < TURNS_MAX; i++) {
+        int64_t size = frame_measure(f->input, f->have);
+        assert_true(size >= 0);
+        if (size > 0) {
+            f->used = (size_t) size;
+            const void *answer =
+                frame_unpack(&skep__admin__answer__descriptor, f->input, (size_t) size, &f->arena);
+            assert_non_null(answer);
+            return answer;
+        }
+        turn(f);
+        ssize_t n = read(fd, f->input + f->have, INPUT_BYTES - f->have);
+        if (n == 0 || (n < 0 && errno == ECONNRESET))
+            return NULL;
+        if (n > 0)
+            f->have += (size_t) n;
+        else
+            (void) usleep(100);
+    }
+    fail_msg("no answer");
+    return NULL;
+}
+
+/* False: the socket is full, as the other end does not read. */
+static bool try_send_command(int fd, Skep__Admin__Command__MessageCase kind, void *message)
+{
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+    uint8_t frame[256];
+
+    command.message_case = kind;
+    command.stats = message; /* any member: all are pointers */
+    size_t size = frame_packed_size(&command.base);
+    assert_in_range(size, 1, sizeof frame);
+    frame_pack(&command.base, frame, size);
+    ssize_t n = send(fd, frame, size, MSG_NOSIGNAL);
+    assert_true(n == (ssize_t) size || (n < 0 && errno == EAGAIN));
+    return n > 0;
+}
+
+static void send_command(int fd, Skep__Admin__Command__MessageCase kind, void *message)
+{
+    assert_true(try_send_command(fd, kind, message));
+}
+
+static const Skep__Admin__Answer *ask_stats(struct fixture *f, int fd)
+{
+    Skep__Admin__StatsRequest request = SKEP__ADMIN__STATS_REQUEST__INIT;
+
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &request);
+    return receive(f, fd);
+}
+
+static void subscribe(struct fixture *f, int fd, const char *name)
+{
+    Skep__Admin__LogsRequest request = SKEP__ADMIN__LOGS_REQUEST__INIT;
+
+    request.name.data = (uint8_t *) (uintptr_t) name;
+    request.name.len = strlen(name);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_LOGS, &request);
+    const Skep__Admin__Answer *answer = receive(f, fd);
+    assert_non_null(answer);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_SUBSCRIBED);
+}
+
+static bool is_text(ProtobufCBinaryData data, const char *text)
+{
+    return data.len == strlen(text) && memcmp(data.data, text, data.len) == 0;
+}
+
+/* ---- the file */
+
+static void test_socket_is_for_owner_and_group_and_removed_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+
+    open_admin(f);
+    assert_int_equal(lstat(f->path, &st), 0);
+    assert_true(S_ISSOCK(st.st_mode));
+    assert_int_equal(st.st_mode & 07777, 0660);
+    f->server.admin = admin_free(f->server.admin);
+    assert_int_equal(lstat(f->path, &st), -1);
+}
+
+static void test_stale_socket_is_replaced_and_a_live_one_is_not(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct admin *second = NULL;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void) snprintf(address.sun_path, sizeof address.sun_path, "%s", f->path);
+    assert_int_equal(bind(fd, (const struct sockaddr *) &address, sizeof address), 0);
+    (void) close(fd); /* the file stays: as after a crash */
+    open_admin(f);
+    assert_int_equal(admin_new(&f->server, f->path, &second), -EADDRINUSE);
+    fd = connect_to(f->path);
+    assert_non_null(ask_stats(f, fd));
+    (void) close(fd);
+}
+
+static void test_what_is_no_socket_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct admin *admin = NULL;
+    struct stat st;
+
+    (void) close(open(f->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(admin_new(&f->server, f->path, &admin), -EEXIST);
+    assert_int_equal(lstat(f->path, &st), 0);
+    assert_int_equal(admin_new(&f->server, "/nowhere/admin.sock", &admin), -ENOENT);
+}
+
+static void test_file_that_took_our_place_is_not_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+
+    open_admin(f);
+    assert_int_equal(unlink(f->path), 0);
+    (void) close(open(f->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    f->server.admin = admin_free(f->server.admin);
+    assert_int_equal(lstat(f->path, &st), 0);
+}
+
+/* ---- clients */
+
+static void test_commands_are_answered_in_their_order(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Admin__StatsRequest stats = SKEP__ADMIN__STATS_REQUEST__INIT;
+    Skep__Admin__TenantsRequest tenants = SKEP__ADMIN__TENANTS_REQUEST__INIT;
+
+    open_admin(f);
+    f->server.counters.requests = 7;
+    f->server.counters.errors[ERROR_NO_ROUTE] = 3;
+    int fd = connect_to(f->path);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &tenants);
+    const Skep__Admin__Answer *answer = receive(f, fd);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_STATS);
+    assert_int_equal(answer->stats->requests, 7);
+    assert_int_equal(answer->stats->n_errors, 1);
+    assert_true(is_text(answer->stats->errors[0]->code, "no_route"));
+    assert_int_equal(answer->stats->errors[0]->count, 3);
+    answer = receive(f, fd);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_TENANTS);
+    assert_int_equal(answer->tenants->total, 0);
+    (void) close(fd);
+}
+
+static void test_client_that_breaks_the_protocol_is_closed_and_others_are_not(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } nonsense[] = {
+        { "GET / HTTP/1.1\r\n\r\n", 18 },  { "\xff\xff\xff\xff", 4 }, { "\0\0\0\0", 4 },
+        { "\4\0\0\0\xff\xff\xff\xff", 8 }, { "\2\0\0\0\x7a\0", 6 }, /* a command that does not exist */
+    };
+    struct fixture *f = *state;
+
+    open_admin(f);
+    int good = connect_to(f->path);
+    for (size_t i = 0; i < ARRAY_LEN(nonsense); i++) {
+        int bad = connect_to(f->path);
+        assert_int_equal(send(bad, nonsense[i].bytes, nonsense[i].size, MSG_NOSIGNAL),
+                         nonsense[i].size);
+        f->have = f->used = 0;
+        assert_null(receive(f, bad));
+        (void) close(bad);
+        assert_non_null(ask_stats(f, good));
+    }
+    (void) close(good);
+}
+
+static void test_client_beyond_the_limit_is_told_why(void **state)
+{
+    struct fixture *f = *state;
+    int fds[CLIENTS_MAX];
+
+    open_admin(f);
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+        fds[i] = connect_to(f->path);
+        assert_non_null(ask_stats(f, fds[i]));
+    }
+    int fd = connect_to(f->path);
+    const Skep__Admin__Answer *answer = receive(f, fd);
+    assert_non_null(answer);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_FAILURE);
+    assert_null(receive(f, fd));
+    (void) close(fd);
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        (void) close(fds[i]);
+    f->have = f->used = 0;
+    fd = connect_to(f->path);
+    for (unsigned i = 0; i < 10; i++)
+        turn(f); /* the closed ones make room */
+    (void) close(fd);
+    fd = connect_to(f->path);
+    answer = ask_stats(f, fd);
+    assert_non_null(answer);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_STATS);
+    (void) close(fd);
+}
+
+static void test_client_that_does_not_read_is_not_read_from(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Admin__TenantsRequest request = SKEP__ADMIN__TENANTS_REQUEST__INIT;
+    char name[32];
+    unsigned sent = 0, answered = 0;
+
+    open_admin(f);
+    for (unsigned i = 0; i < 256; i++) {
+        (void) snprintf(name, sizeof name, "tenant-%u", i);
+        struct tenant *tenant = add_tenant(f, name);
+        for (unsigned code = 1; code < ERROR_CODES; code++)
+            tenant->counters.errors[code] = UINT64_MAX;
+    }
+    int fd = connect_to(f->path);
+    while (try_send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &request)) {
+        assert_true(++sent < 5000); /* the answers would be 500 MB */
+        turn(f);
+    }
+    while (answered < sent) {
+        const Skep__Admin__Answer *answer = receive(f, fd);
+        assert_non_null(answer);
+        assert_int_equal(answer->tenants->n_tenants, 256);
+        answered++;
+    }
+    (void) close(fd);
+}
+
+/* ---- lists, reload */
+
+static void test_long_list_comes_in_pages(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Admin__TenantsRequest request = SKEP__ADMIN__TENANTS_REQUEST__INIT;
+    char name[32];
+    unsigned pages = 0;
+
+    open_admin(f);
+    for (unsigned i = 0; i < 600; i++) {
+        (void) snprintf(name, sizeof name, "tenant-%u", i);
+        (void) add_tenant(f, name);
+    }
+    int fd = connect_to(f->path);
+    for (size_t n = 1; n > 0; pages++) {
+        send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &request);
+        const Skep__Admin__Answer *answer = receive(f, fd);
+        n = answer->tenants->n_tenants;
+        assert_int_equal(answer->tenants->total, 600);
+        for (size_t i = 0; i < n; i++) {
+            (void) snprintf(name, sizeof name, "tenant-%zu", request.skip + i);
+            assert_true(is_text(answer->tenants->tenants[i]->name, name));
+        }
+        request.skip += (uint32_t) n;
+    }
+    assert_int_equal(request.skip, 600);
+    assert_true(pages > 2);
+    (void) close(fd);
+}
+
+static void test_reload_of_nobody_fails_and_the_client_stays(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Admin__ReloadRequest request = SKEP__ADMIN__RELOAD_REQUEST__INIT;
+    char name[] = "nobody";
+
+    open_admin(f);
+    int fd = connect_to(f->path);
+    request.name = (ProtobufCBinaryData){ .data = (uint8_t *) name, .len = strlen(name) };
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_RELOAD, &request);
+    const Skep__Admin__Answer *answer = receive(f, fd);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_FAILURE);
+    assert_non_null(ask_stats(f, fd));
+    (void) close(fd);
+}
+
+static void test_reload_of_a_tenant_that_is_gone_from_disk_says_so(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Admin__ReloadRequest request = SKEP__ADMIN__RELOAD_REQUEST__INIT;
+    struct tenant *tenant = add_tenant(f, "gone");
+    char missing[] = "/nowhere/gone";
+
+    open_admin(f);
+    tenant->dir = missing;
+    int fd = connect_to(f->path);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_RELOAD, &request);
+    const Skep__Admin__Answer *answer = receive(f, fd);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_RELOADED);
+    assert_int_equal(answer->reloaded->tenants, 0);
+    assert_non_null(memmem(answer->reloaded->errors.data, answer->reloaded->errors.len, missing,
+                           strlen(missing)));
+    tenant->dir = NULL;
+    (void) close(fd);
+}
+
+/* ---- log lines */
+
+static void test_lines_go_to_those_who_asked_for_that_tenant(void **state)
+{
+    struct fixture *f = *state;
+    const struct tenant *a = add_tenant(f, "a"), *b = add_tenant(f, "b");
+
+    admin_log(NULL, a, TENANT_INFO, "early", 5);
+    open_admin(f);
+    int of_b = connect_to(f->path), silent = connect_to(f->path);
+    subscribe(f, of_b, "b");
+    assert_non_null(ask_stats(f, silent));
+    admin_log(f->server.admin, a, TENANT_INFO, "not this", 8);
+    admin_log(f->server.admin, b, TENANT_ERROR, "two\nlines\0!", 11);
+    const Skep__Admin__Answer *answer = receive(f, of_b);
+    assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_LOG);
+    assert_true(is_text(answer->log->tenant, "b"));
+    assert_true(is_text(answer->log->level, "error"));
+    assert_int_equal(answer->log->text.len, 11);
+    assert_int_equal(answer->log->lost, 0);
+    assert_int_equal(ask_stats(f, silent)->message_case, SKEP__ADMIN__ANSWER__MESSAGE_STATS);
+    (void) close(of_b);
+    (void) close(silent);
+}
+
+static void test_slow_client_loses_lines_and_is_told_how_many(void **state)
+{
+    enum { LINES = 20000 };
+    struct fixture *f = *state;
+    const struct tenant *tenant = add_tenant(f, "loud");
+    char line[256];
+    uint64_t seen = 0, lost = 0;
+
+    memset(line, 'x', sizeof line);
+    open_admin(f);
+    int fd = connect_to(f->path);
+    subscribe(f, fd, "");
+    for (unsigned i = 0; i < LINES; i++) {
+        admin_log(f->server.admin, tenant, TENANT_INFO, line, sizeof line);
+        if (i % 100 == 0)
+            turn(f);
+    }
+    while (seen + lost < LINES) {
+        const Skep__Admin__Answer *answer = receive(f, fd);
+        assert_non_null(answer);
+        seen += answer->log->tenant.len > 0;
+        lost += answer->log->lost;
+    }
+    assert_int_equal(seen + lost, LINES);
+    assert_true(lost > 0);
+    assert_non_null(ask_stats(f, fd)); /* and it is served again */
+    (void) close(fd);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_socket_is_for_owner_and_group_and_removed_at_the_end),
+        TEST(test_stale_socket_is_replaced_and_a_live_one_is_not),
+        TEST(test_what_is_no_socket_is_left_alone),
+        TEST(test_file_that_took_our_place_is_not_removed),
+        TEST(test_commands_are_answered_in_their_order),
+        TEST(test_client_that_breaks_the_protocol_is_closed_and_others_are_not),
+        TEST(test_client_beyond_the_limit_is_told_why),
+        TEST(test_client_that_does_not_read_is_not_read_from),
+        TEST(test_long_list_comes_in_pages),
+        TEST(test_reload_of_nobody_fails_and_the_client_stays),
+        TEST(test_reload_of_a_tenant_that_is_gone_from_disk_says_so),
+        TEST(test_lines_go_to_those_who_asked_for_that_tenant),
+        TEST(test_slow_client_loses_lines_and_is_told_how_many),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

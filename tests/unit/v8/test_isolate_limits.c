@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker/isolate.h: what hostile tenants meet. Time, heap, memory outside the heap, stack, and the
+ * JS layer after a tenant has changed every prototype.
+ */
+#include "tests/unit/v8/isolate_fixture.h"
+
+#include <pthread.h>
+#include <time.h>
+
+/* ---- limits */
+
+struct killer {
+    struct isolate *isolate;
+    long after_ms;
+};
+
+static void *kill_later(void *data)
+{
+    const struct killer *killer = data;
+    const struct timespec wait = {0, killer->after_ms * 1000000};
+    (void)nanosleep(&wait, NULL);
+    isolate_terminate(killer->isolate);
+    return NULL;
+}
+
+static void assert_terminated(struct isolate *isolate, uint64_t id)
+{
+    struct killer killer = {isolate, 50};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, kill_later, &killer), 0);
+    enum isolate_result r = get(isolate, id);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    isolate_cancel_terminate(isolate);
+    assert_int_equal(r, ISOLATE_TERMINATED);
+    isolate_forget(isolate, id);
+}
+
+static void test_endless_loops_are_terminated_and_the_isolate_lives_on(void **state)
+{
+    (void)state;
+    static const char *const loops[] = {
+        "for (;;);",
+        "try { for (;;); } catch { for (;;); } finally { for (;;); }",
+        "const f = () => queueMicrotask(f); f(); return new Promise(() => {});",
+        "const f = async () => { for (;;) await 0; }; return f();",
+        "/(a*)*b/.test('a'.repeat(40));",
+        "for (;;) await import('./main.js');",
+        "for (;;) await WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));",
+        "const f = () => Promise.reject(1).finally(f); f(); return new Promise(() => {});",
+        "for (;;) Promise.reject(new Error('flood'));",
+        "return new Response({ toString() { for (;;); } });",
+        "const e = new Error('x'); Error.prepareStackTrace = () => { for (;;); }; "
+        "for (;;) e.stack; ",
+    };
+    for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
+        char source[1024];
+        (void)snprintf(source, sizeof(source),
+                       "let calls = 0;\n"
+                       "export default { async fetch() {\n"
+                       "    if (calls++ === 0) { %s }\n"
+                       "    return new Response('alive ' + calls);\n} };\n",
+                       loops[i]);
+        struct isolate *isolate = load(source);
+        assert_terminated(isolate, 1);
+        if (get(isolate, 2) != ISOLATE_OK)
+            fail_msg("after %s: %s", loops[i], isolate_error(isolate));
+        assert_string_equal(host.body, "alive 2");
+        isolate_free(isolate);
+    }
+}
+
+static void test_terminate_between_entries_is_gone_after_cancel(void **state)
+{
+    (void)state;
+    struct isolate *isolate = load("export default { fetch: () => new Response('x') };");
+    isolate_terminate(isolate);
+    isolate_cancel_terminate(isolate);
+    assert_int_equal(get(isolate, 1), ISOLATE_OK);
+    assert_string_equal(host.body, "x");
+    /* and one that was not cancelled counts for the entry it was meant for */
+    isolate_terminate(isolate);
+    assert_int_equal(get(isolate, 2), ISOLATE_TERMINATED);
+    isolate_cancel_terminate(isolate);
+    assert_int_equal(get(isolate, 3), ISOLATE_OK);
+    isolate_free(isolate);
+}
+
+static void test_endless_module_is_terminated(void **state)
+{
+    (void)state;
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js", "for (;;);");
+    struct killer killer = {isolate, 50};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, kill_later, &killer), 0);
+    assert_int_equal(isolate_load(isolate, bytes("main.js")), ISOLATE_TERMINATED);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    isolate_cancel_terminate(isolate);
+    isolate_free(isolate);
+}
+
+static void test_heap_that_grows_meets_its_limit(void **state)
+{
+    (void)state;
+    static const char *const growths[] = {
+        "const a = []; for (;;) a.push(new Array(100).fill(1));",
+        "const a = []; for (;;) a.push({ i: a.length });",
+        "let s = 'x'; const a = []; for (;;) { s += a.length; a.push(JSON.stringify({ s })); }",
+    };
+    for (size_t i = 0; i < sizeof(growths) / sizeof(growths[0]); i++) {
+        char source[512];
+        (void)snprintf(source, sizeof(source),
+                       "export default { async fetch() { %s } };", growths[i]);
+        struct isolate *isolate = load(source);
+        assert_int_equal(get(isolate, 1), ISOLATE_HEAP_LIMIT);
+        isolate_free(isolate);
+    }
+}
+
+static void test_memory_outside_the_heap_meets_its_limit(void **state)
+{
+    (void)state;
+    static const char *const takes[] = {
+        "new ArrayBuffer(1 << 20)",
+        "new Uint8Array(1 << 18)",
+        "new WebAssembly.Memory({ initial: 16 })",
+        "new WebAssembly.Memory({ initial: 16, maximum: 16, shared: true })",
+        "(() => { const b = new ArrayBuffer(0, { maxByteLength: 1 << 20 }); "
+        "b.resize(1 << 20); return b; })()",
+        "(kept[0] = kept[0] || new WebAssembly.Memory({ initial: 0 })).grow(16)",
+        "structuredClone(new ArrayBuffer(1 << 20))",
+    };
+    for (size_t i = 0; i < sizeof(takes) / sizeof(takes[0]); i++) {
+        char expression[512];
+        (void)snprintf(expression, sizeof(expression),
+                       "(() => { const kept = []; try { for (let i = 0; i < 1000; i++) "
+                       "kept.push(%s); } catch (e) { return e.name; } return kept.length; })()",
+                       takes[i]);
+        assert_answer(expression, i == 6 ? "DataCloneError" : "RangeError");
+    }
+}
+
+static void test_garbage_outside_the_heap_is_collected(void **state)
+{
+    (void)state;
+    assert_answer("(() => { let n = 0; for (let i = 0; i < 200; i++) "
+                  "n += new ArrayBuffer(1 << 20).byteLength >> 20; return n; })()",
+                  "200");
+    assert_answer("(() => { let n = 0; for (let i = 0; i < 200; i++) "
+                  "n += new WebAssembly.Memory({ initial: 16 }).buffer.byteLength >> 20; "
+                  "return n; })()",
+                  "200");
+}
+
+static void test_deep_recursion_is_a_range_error(void **state)
+{
+    (void)state;
+    static const char *const depths[] = {
+        "(() => { const f = () => f() + 1; try { f(); } catch (e) { return e.name; } })()",
+        "(() => { let a = []; for (let i = 0; i < 1e5; i++) a = [a]; "
+        "try { JSON.stringify(a); } catch (e) { return e.name; } })()",
+        "(() => { try { JSON.parse('['.repeat(1e5) + ']'.repeat(1e5)); return 'RangeError'; } "
+        "catch (e) { return e.name; } })()",
+        "(() => { const f = (x) => structuredClone({ get a() { return f(x); } }); "
+        "try { f(0); } catch (e) { return 'RangeError'; } })()",
+        "(() => { const f = () => { try { console.log({ toString: f }); } finally { f(); } }; "
+        "try { f(); } catch (e) { return e.name; } })()",
+    };
+    for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++)
+        assert_answer(depths[i], "RangeError");
+}
+
+static void test_polluted_prototypes_do_not_reach_the_next_request(void **state)
+{
+    (void)state;
+    struct isolate *isolate = load(
+        "let calls = 0;\n"
+        "export default { async fetch(request) {\n"
+        "    if (calls++ > 0)\n"
+        "        return new Response('fine', { headers: { a: 'b' } });\n"
+        "    const evil = () => { throw new Error('evil'); };\n"
+        "    const globals = [Array, Promise, Object, Function, Map, WeakMap, Set, String, Symbol,\n"
+        "        Uint8Array, Uint8Array.__proto__, RegExp, Number, Error];\n"
+        "    for (const global of globals)\n"
+        "        for (const key of Reflect.ownKeys(global.prototype))\n"
+        "            if (key !== 'constructor')\n"
+        "                try { global.prototype[key] = evil; } catch {}\n"
+        "    for (let i = 0; i < 9; i++)\n"
+        "        Object.defineProperty(Object.prototype, i, { get: evil, set: evil });\n"
+        "    for (const key of ['then', 'get', 'set', 'value', 'status', 'body', 'done'])\n"
+        "        Object.defineProperty(Object.prototype, key, { get: evil, set: evil });\n"
+        "    globalThis.Promise = globalThis.Array = globalThis.Map = evil;\n"
+        "    return new Response('first');\n"
+        "} };\n");
+    (void)get(isolate, 1);
+    for (uint64_t id = 2; id < 5; id++) {
+        assert_int_equal(get(isolate, id), ISOLATE_OK);
+        if (host.n_responses != 1)
+            fail_msg("%s", host.message);
+        assert_string_equal(host.body, "fine");
+    }
+    isolate_free(isolate);
+}
+
+int main(void)
+{
+    if (start_v8() < 0)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        TEST(test_endless_loops_are_terminated_and_the_isolate_lives_on),
+        TEST(test_terminate_between_entries_is_gone_after_cancel),
+        TEST(test_endless_module_is_terminated),
+        TEST(test_heap_that_grows_meets_its_limit),
+        TEST(test_memory_outside_the_heap_meets_its_limit),
+        TEST(test_garbage_outside_the_heap_is_collected),
+        TEST(test_deep_recursion_is_a_range_error),
+        TEST(test_polluted_prototypes_do_not_reach_the_next_request),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a tenant brings: its files, kept in memory and found by path or by import specifier, and its
+// env. No path reaches outside of them.
+#include "worker/v8/internal.h"
+
+#include <cerrno>
+
+static constexpr size_t max_path_bytes = 1024;
+static constexpr char url_prefix[] = "file:///";
+
+static FileKind kind_of(std::string_view path)
+{
+    if (path.ends_with(".js") || path.ends_with(".mjs"))
+        return FileKind::script;
+    if (path.ends_with(".json"))
+        return FileKind::json;
+    if (path.ends_with(".wasm"))
+        return FileKind::wasm;
+    return FileKind::text;
+}
+
+// "lib/a/../b.js" becomes "lib/b.js". False if it leaves the tenant's folder.
+static bool normalise(std::string_view path, std::string *ret)
+{
+    std::vector<std::string_view> parts;
+    while (!path.empty()) {
+        const size_t slash = path.find('/');
+        std::string_view part = path.substr(0, slash);
+        path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
+        if (part.empty() || part == ".")
+            continue;
+        if (part != "..") {
+            parts.push_back(part);
+            continue;
+        }
+        if (parts.empty())
+            return false;
+        parts.pop_back();
+    }
+    ret->clear();
+    for (std::string_view part : parts) {
+        if (!ret->empty())
+            *ret += '/';
+        *ret += part;
+    }
+    return true;
+}
+
+File *files_find(struct isolate *self, std::string_view path)
+{
+    auto it = self->files.find(path);
+    return it == self->files.end() ? nullptr : &it->second;
+}
+
+File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier)
+{
+    std::string path;
+    if (specifier.starts_with(url_prefix))
+        return normalise(specifier.substr(sizeof(url_prefix) - 1), &path) ? files_find(self, path)
+                                                                         : nullptr;
+    if (specifier.starts_with("/"))
+        return normalise(specifier, &path) ? files_find(self, path) : nullptr;
+    if (specifier.starts_with("./") || specifier.starts_with("../")) {
+        const size_t slash = referrer.rfind('/');
+        std::string from(slash == std::string_view::npos ? "" : referrer.substr(0, slash + 1));
+        return normalise(from.append(specifier), &path) ? files_find(self, path) : nullptr;
+    }
+    for (const char *suffix : {"", ".js", ".mjs"})
+        if (File *file = files_find(self, std::string(specifier) + suffix))
+            return file;
+    return nullptr;
+}
+
+v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context> context)
+{
+    v8::Local<v8::Object> env = v8::Object::New(self->v8);
+    for (const auto &[name, value] : self->env) {
+        v8::Local<v8::String> key;
+        v8::Local<v8::String> text;
+        if (!text_decode(self->v8, reinterpret_cast<const uint8_t *>(name.data()), name.size())
+                 .ToLocal(&key) ||
+            !text_decode(self->v8, reinterpret_cast<const uint8_t *>(value.data()), value.size())
+                 .ToLocal(&text) ||
+            env->CreateDataProperty(context, key, text).IsNothing())
+            return {};
+    }
+    return env;
+}
+
+int isolate_add_file(struct isolate *self, struct isolate_bytes path,
+                     struct isolate_bytes source)
+{
+    std::string name(reinterpret_cast<const char *>(path.data), path.size);
+    std::string normal;
+    if (name.empty() || name.size() > max_path_bytes || !normalise(name, &normal) || normal != name ||
+        !text_is_utf8(path.data, path.size) || source.size > INT32_MAX)
+        return -EINVAL;
+    if (self->files.contains(name))
+        return -EEXIST;
+    File &file = self->files[name];
+    file.path = std::move(name);
+    file.source.assign(reinterpret_cast<const char *>(source.data), source.size);
+    file.kind = kind_of(file.path);
+    return 0;
+}
+
+int isolate_set_env(struct isolate *self, const struct isolate_env *env, size_t n_env)
+{
+    self->env.clear();
+    for (size_t i = 0; i < n_env; i++)
+        self->env.emplace_back(
+            std::string(reinterpret_cast<const char *>(env[i].name.data), env[i].name.size),
+            std::string(reinterpret_cast<const char *>(env[i].value.data), env[i].value.size));
+    return 0;
+}
