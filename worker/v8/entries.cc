@@ -103,6 +103,11 @@ enum isolate_result Entry::finish()
         self_->rejections.clear();
         return ISOLATE_TERMINATED;
     }
+    if (isolate_heap_used(self_->v8) > self_->heap_limit) {
+        self_->v8->LowMemoryNotification(); // on_collected decides, without what is garbage
+        if (self_->heap_limit_hit)
+            return ISOLATE_HEAP_LIMIT;
+    }
     // Live memory only: what is garbage now was within the limit, which the allocator keeps.
     if (self_->allocator->used() > self_->allocator->limit())
         return ISOLATE_EXTERNAL_LIMIT;

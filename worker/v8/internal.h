@@ -68,6 +68,7 @@ struct isolate {
 
     bool in_entry = false;
     bool heap_limit_hit = false;
+    size_t heap_limit = 0; // bytes; above it the isolate is not kept
     std::atomic<bool> terminate_requested{false};
 
     std::map<std::string, File, std::less<>> files;
@@ -91,6 +92,11 @@ static inline struct isolate *isolate_from(v8::Isolate *v8)
 {
     return static_cast<struct isolate *>(v8->GetData(0));
 }
+
+// ---- isolate.cc
+
+// Bytes of JavaScript objects, garbage that was not collected yet included.
+size_t isolate_heap_used(v8::Isolate *v8);
 
 // ---- entries.cc
 

@@ -2,8 +2,9 @@
 //
 // Values as text for logs, as Node's util.inspect shows them. Nothing here throws, whatever a
 // tenant's getters, proxies and toString functions do.
+import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
 import {
-    ArrayIsArray, StringPrototypeSlice, SymbolPrototypeToString, isObject,
+    ArrayIsArray, ObjectDefineProperty, StringPrototypeSlice, SymbolPrototypeToString, isObject,
 } from "./primordials.js";
 
 export const MAX_TEXT = 8192;
@@ -12,7 +13,31 @@ let library;
 
 // Loaded at first use: its code stays out of the snapshot's heap until a tenant logs an object.
 export function inspectLibrary() {
-    return library ??= require("node-inspect-extracted");
+    if (library === undefined) {
+        library = withAbsentGlobals(() => require("node-inspect-extracted"));
+    }
+    return library;
+}
+
+// The library copies them from the global object, where tenants have none.
+function withAbsentGlobals(load) {
+    const absent = { __proto__: null, FinalizationRegistry, WeakRef };
+    for (const name in absent) {
+        if (name in globalThis) {
+            delete absent[name]; // a tenant's own
+            continue;
+        }
+        ObjectDefineProperty(globalThis, name, {
+            __proto__: null, value: absent[name], configurable: true,
+        });
+    }
+    try {
+        return load();
+    } finally {
+        for (const name in absent) {
+            delete globalThis[name];
+        }
+    }
 }
 
 export function cut(text) {
