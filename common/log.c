@@ -44,23 +44,57 @@ int log_level_parse(const char *text, enum log_level *ret_level)
     return -EINVAL;
 }
 
+/* Bytes of the UTF-8 character at text that is safe to show, 0 if there is none: a control
+ * character (C0, DEL, C1: terminals obey them all) or not UTF-8 (RFC 3629). */
+static size_t measure_plain(const unsigned char *text, size_t length)
+{
+    static const struct {
+        unsigned char least, most, second_least, second_most;
+        size_t size;
+    } kinds[] = {
+        { 0xc2, 0xc2, 0xa0, 0xbf, 2 }, { 0xc3, 0xdf, 0x80, 0xbf, 2 },
+        { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+        { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+    };
+
+    if (text[0] < 0x80)
+        return text[0] >= 0x20 && text[0] != 0x7f;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (text[0] < kinds[i].least || text[0] > kinds[i].most)
+            continue;
+        if (length < kinds[i].size || text[1] < kinds[i].second_least ||
+            text[1] > kinds[i].second_most)
+            return 0;
+        for (size_t at = 2; at < kinds[i].size; at++)
+            if ((text[at] & 0xc0) != 0x80)
+                return 0;
+        return kinds[i].size;
+    }
+    return 0;
+}
+
 size_t log_escape(const char *text, size_t length, char *buffer, size_t size)
 {
     static const char hex[] = "0123456789abcdef";
+    const unsigned char *at = (const unsigned char *) text, *end = at + length;
     size_t n = 0;
 
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char) text[i];
-        bool plain = c >= 0x20 && c != 0x7f;
-        if (n + (plain ? 1 : 4) >= size)
+    while (at < end) {
+        size_t plain = measure_plain(at, (size_t) (end - at));
+        if (n + (plain ? plain : 4) >= size)
             break;
         if (plain) {
-            buffer[n++] = (char) c;
+            memcpy(buffer + n, at, plain);
+            n += plain;
+            at += plain;
         } else {
             buffer[n++] = '\\';
             buffer[n++] = 'x';
-            buffer[n++] = hex[c >> 4];
-            buffer[n++] = hex[c & 15];
+            buffer[n++] = hex[*at >> 4];
+            buffer[n++] = hex[*at & 15];
+            at++;
         }
     }
     if (size > 0)

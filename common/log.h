@@ -32,7 +32,7 @@ void log_write(enum log_level level, const char *format, ...)
 int log_write_errno(enum log_level level, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Copies at most size - 1 bytes of text with control characters, quotes not included,
+/* Copies at most size - 1 bytes of text, with control characters and what is not UTF-8
  * escaped as \xNN, and ends it with NUL. Returns the length written. */
 size_t log_escape(const char *text, size_t length, char *buffer, size_t size);
 

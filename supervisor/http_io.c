@@ -91,13 +91,17 @@ static ssize_t read_some(struct http_connection *connection)
     n = read(connection->fd, data, room);
     if (n <= 0)
         return n < 0 ? -errno : 0;
-    /* epoll(7): a short read means that the stream is empty; what comes later is a new edge. */
-    connection->can_read = (size_t) n == room || connection->peer_closed;
     if (!is_direct) {
         input->end += (size_t) n;
         return n;
     }
     used = http_connection_take(connection, data, (size_t) n);
+    /* epoll(7): a short read means that the stream is empty; what comes later is a new edge. But
+     * a reset that came with the last bytes had its edge with them. Where an answer follows, its
+     * write meets the error; where more input is due, only another read does. */
+    connection->can_read = (size_t) n == room || connection->peer_closed ||
+                           (connection->state != CONNECTION_IDLE &&
+                            http_connection_may_read(connection));
     r = keep_rest(connection, data + used, (size_t) n - used);
     return r < 0 ? r : n;
 }

@@ -156,3 +156,24 @@ def test_tenant_that_breaks_every_prototype_still_answers_in_order(start):
         assert skepd.get("hello").text == "hello\n"
     assert skepd.worker()["restarts"] == 0
     skepd.wait_idle()
+
+
+def test_stuck_tenant_has_only_its_own_budget_also_beside_one_with_more(start):
+    stuck = script("return new Response(Array.prototype.indexOf.call({length: 2 ** 53 - 1}, 1));")
+    skepd = start(
+        {
+            "stuck": {"limits": {"cpu_ms": 50, "grace_ms": 100}, "files": {"worker.js": stuck}},
+            "rich": {"limits": {"cpu_ms": 20000}, "files": {"worker.js": HELLO}},
+        }
+    )
+    assert skepd.get("rich").status == 200
+    with skepd.connect() as first, skepd.connect() as second:
+        begin = time.monotonic()
+        first.send_head("GET", "stuck.test")
+        wait_for(lambda: skepd.worker()["in_flight"] == 1, "the request to be in the worker")
+        second.send_head("GET", "rich.test")
+        assert first.read_response().code == "cpu_request"
+        took = time.monotonic() - begin
+        assert second.read_response().text == "hello\n"
+    print(f"took {took * 1000:.0f} ms")
+    assert took < 5
