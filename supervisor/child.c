@@ -376,8 +376,14 @@ uint64_t child_cpu_ns(const struct child *child)
     return child->pid > 0 ? io_clock_ns(child->cpu_clock) : 0;
 }
 
-/* The most CPU time that what is in the worker may take between two answers; *ret_loading: a load
- * is what may take it. */
+/* UINT64_MAX: for ever. */
+static uint64_t sum_ms(uint32_t budget, uint32_t grace)
+{
+    return budget == LIMIT_UNLIMITED || grace == LIMIT_UNLIMITED ? UINT64_MAX
+                                                                 : (uint64_t) budget + grace;
+}
+
+/* The most CPU time that what is in the worker may take between two answers; 0: nothing is. */
 static uint64_t patience_ms(const struct child *child)
 {
     const struct placement *placement;
@@ -388,13 +394,26 @@ static uint64_t patience_ms(const struct child *child)
         bool is_loading = placement->state == PLACEMENT_LOADING;
         if (!is_loading && placement->in_flight == 0)
             continue;
-        uint32_t budget = is_loading ? limits->cpu_startup_ms : limits->cpu_ms;
-        if (budget == LIMIT_UNLIMITED || limits->grace_ms == LIMIT_UNLIMITED)
-            return UINT64_MAX;
-        uint64_t patience = (uint64_t) budget + limits->grace_ms;
+        uint64_t patience =
+            sum_ms(is_loading ? limits->cpu_startup_ms : limits->cpu_ms, limits->grace_ms);
         most = patience > most ? patience : most;
     }
     return most;
+}
+
+/* The same for the request that the worker says it runs: a claim, so it can only shorten. */
+static uint64_t claimed_patience_ms(const struct child *child, uint64_t claim)
+{
+    const struct request *request = child_find_request(child, claim);
+
+    return request ? sum_ms(request->version->limits.cpu_ms, request->version->limits.grace_ms)
+                   : UINT64_MAX;
+}
+
+/* Whether ns of CPU time are over the limit. */
+static bool is_over_ms(uint64_t ns, uint64_t limit_ms)
+{
+    return limit_ms != UINT64_MAX && ns > limit_ms * NSEC_PER_MSEC;
 }
 
 static void kill_stuck(struct child *child)
@@ -418,26 +437,29 @@ void child_check(struct child *child, uint64_t now_ns)
         return;
     }
     uint64_t frames = channel_received_frames(child->channel);
+    uint64_t claim = atomic_load(&child->board->running_request);
     uint64_t cpu = child_cpu_ns(child);
-    if (!child->is_watched || frames != child->frames_seen) {
+    bool has_answered = !child->is_watched || frames != child->frames_seen;
+    if (has_answered || claim != child->claim_seen) {
+        child->claim_seen = claim;
+        child->cpu_at_claim_ns = cpu;
+    }
+    if (has_answered) {
         child->is_watched = true;
         child->frames_seen = frames;
         child->cpu_at_frame_ns = cpu;
         child->ping_sent_ns = 0;
-        return;
-    }
-    if (child->ping_sent_ns == 0) {
+    } else if (child->ping_sent_ns == 0) {
         child->ping_sent_ns = now_ns;
         (void) link_send_ping(child);
-        return;
-    }
-    if (patience == UINT64_MAX)
-        return;
-    if (cpu - child->cpu_at_frame_ns > patience * NSEC_PER_MSEC)
+    } else if (is_over_ms(cpu - child->cpu_at_frame_ns, patience) ||
+               is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
         kill_stuck(child);
-    else if (now_ns - child->ping_sent_ns >
-             (patience * SILENT_FACTOR + SILENT_BASE_MS) * NSEC_PER_MSEC)
+    } else if (patience != UINT64_MAX &&
+               is_over_ms(now_ns - child->ping_sent_ns,
+                          patience * SILENT_FACTOR + SILENT_BASE_MS)) {
         child_kill(child, KILL_SILENT, 0);
+    }
 }
 
 /* ---- life of the slot */

@@ -55,6 +55,8 @@ struct child {
     /* Liveness, see child_check. */
     uint64_t frames_seen;
     uint64_t cpu_at_frame_ns;
+    uint64_t claim_seen; /* what the worker said it runs */
+    uint64_t cpu_at_claim_ns;
     uint64_t ping_sent_ns; /* 0: none is waited for */
     bool is_watched;       /* the two above are of this stretch of work */
     bool has_hello;
