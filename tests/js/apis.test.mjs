@@ -17,7 +17,13 @@ const helpers = `
 `;
 
 async function inNode(code) {
-    return JSON.parse(JSON.stringify({ value: await new AsyncFunction(helpers + code)() })).value;
+    // Node's AbortSignal.timeout does not keep its event loop going.
+    const going = setInterval(() => {}, 1000);
+    try {
+        return JSON.parse(JSON.stringify({ value: await new AsyncFunction(helpers + code)() })).value;
+    } finally {
+        clearInterval(going);
+    }
 }
 
 function same(name, codes) {
