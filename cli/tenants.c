@@ -7,8 +7,7 @@
  */
 #include <inttypes.h>
 
-#include "cli/client.h"
-#include "cli/output.h"
+#include "cli/list.h"
 
 static json_t *make_routes(const Skep__Admin__Tenant *t)
 {
@@ -22,8 +21,9 @@ static json_t *make_routes(const Skep__Admin__Tenant *t)
     return routes;
 }
 
-static json_t *make_json(const Skep__Admin__Tenant *t)
+static json_t *make_json(const void *row)
 {
+    const Skep__Admin__Tenant *t = row;
     json_t *object = json_object();
 
     int r = json_object_set_new(object, "name", json_text(t->name.data, t->name.len));
@@ -60,8 +60,9 @@ static int add_routes(struct table *table, const Skep__Admin__Tenant *t)
     return table_add(table, "%s and %zu more", route, t->n_routes - 1);
 }
 
-static int add_row(struct table *table, const Skep__Admin__Tenant *t)
+static int add_row(struct table *table, const void *row)
 {
+    const Skep__Admin__Tenant *t = row;
     char cpu[OUTPUT_NUMBER_BYTES], heap[OUTPUT_NUMBER_BYTES], external[OUTPUT_NUMBER_BYTES];
     uint64_t errors = 0;
 
@@ -82,27 +83,22 @@ static int add_row(struct table *table, const Skep__Admin__Tenant *t)
     return r < 0 ? -1 : 0;
 }
 
-/* All pages, into a JSON list or a table. */
-static int collect(const struct cli *cli, struct client *client, json_t *list, struct table *table)
+static int ask(const struct cli *cli, struct client *client, uint32_t skip,
+               struct list_page *ret_page)
 {
     Skep__Admin__TenantsRequest request = SKEP__ADMIN__TENANTS_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
-    const Skep__Admin__Answer *answer;
 
+    request.skip = skip;
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_TENANTS;
     command.tenants = &request;
-    do {
-        answer = client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_TENANTS);
-        if (!answer)
-            return -1;
-        for (size_t i = 0; i < answer->tenants->n_tenants; i++) {
-            const Skep__Admin__Tenant *tenant = answer->tenants->tenants[i];
-            int r = list ? json_array_append_new(list, make_json(tenant)) : add_row(table, tenant);
-            if (r < 0)
-                return r;
-        }
-        request.skip += (uint32_t) answer->tenants->n_tenants;
-    } while (answer->tenants->n_tenants > 0 && request.skip < answer->tenants->total);
+    const Skep__Admin__Answer *answer =
+        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_TENANTS);
+    if (!answer)
+        return -1;
+    ret_page->rows = (const void *const *) answer->tenants->tenants;
+    ret_page->n_rows = answer->tenants->n_tenants;
+    ret_page->total = answer->tenants->total;
     return 0;
 }
 
@@ -112,20 +108,14 @@ int verb_tenants(struct cli *cli, int argc, char **argv)
         "TENANT",  "STATE", "CORDON", ">REQUESTS", ">ERRORS", ">IN FLIGHT",
         ">QUEUED", ">CPU",  ">HEAP",  ">EXTERNAL", ">KILLS",  "ROUTES",
     };
-    enum cli_exit status = CLI_DONE;
+    static const struct list_kind kind = {
+        .key = "tenants",
+        .headings = headings,
+        .n_headings = ARRAY_LEN(headings),
+        .ask = ask,
+        .make_json = make_json,
+        .add_row = add_row,
+    };
 
-    int first = cli_options(cli, NULL, argc, argv, &status);
-    if (first < 0)
-        return (int) status;
-    if (first < argc)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    _cleanup_(table_cleanup) struct table *table = table_new(headings, ARRAY_LEN(headings));
-    _cleanup_(json_cleanup) json_t *list = cli->json ? json_array() : NULL;
-    if (!client || !table || collect(cli, client, list, table) < 0)
-        return CLI_FAILED;
-    if (cli->json)
-        return json_print(json_pack("{s:O}", "tenants", list)) < 0 ? CLI_FAILED : CLI_DONE;
-    table_print(table, stdout);
-    return CLI_DONE;
+    return list_run(cli, argc, argv, &kind);
 }

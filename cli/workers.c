@@ -6,8 +6,7 @@
  */
 #include <inttypes.h>
 
-#include "cli/client.h"
-#include "cli/output.h"
+#include "cli/list.h"
 
 static json_t *make_names(const Skep__Admin__Worker *w)
 {
@@ -21,8 +20,9 @@ static json_t *make_names(const Skep__Admin__Worker *w)
     return names;
 }
 
-static json_t *make_json(const Skep__Admin__Worker *w)
+static json_t *make_json(const void *row)
 {
+    const Skep__Admin__Worker *w = row;
     json_t *object = json_object();
 
     int r = json_object_set_new(object, "cordon", json_text(w->cordon.data, w->cordon.len));
@@ -46,8 +46,9 @@ static json_t *make_json(const Skep__Admin__Worker *w)
     return object;
 }
 
-static int add_row(struct table *table, const Skep__Admin__Worker *w)
+static int add_row(struct table *table, const void *row)
 {
+    const Skep__Admin__Worker *w = row;
     char uptime[OUTPUT_NUMBER_BYTES], cpu[OUTPUT_NUMBER_BYTES], rss[OUTPUT_NUMBER_BYTES];
     bool is_up = w->pid > 0;
 
@@ -67,27 +68,22 @@ static int add_row(struct table *table, const Skep__Admin__Worker *w)
     return r < 0 ? -1 : 0;
 }
 
-/* All pages, into a JSON list or a table. */
-static int collect(const struct cli *cli, struct client *client, json_t *list, struct table *table)
+static int ask(const struct cli *cli, struct client *client, uint32_t skip,
+               struct list_page *ret_page)
 {
     Skep__Admin__WorkersRequest request = SKEP__ADMIN__WORKERS_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
-    const Skep__Admin__Answer *answer;
 
+    request.skip = skip;
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_WORKERS;
     command.workers = &request;
-    do {
-        answer = client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_WORKERS);
-        if (!answer)
-            return -1;
-        for (size_t i = 0; i < answer->workers->n_workers; i++) {
-            const Skep__Admin__Worker *worker = answer->workers->workers[i];
-            int r = list ? json_array_append_new(list, make_json(worker)) : add_row(table, worker);
-            if (r < 0)
-                return r;
-        }
-        request.skip += (uint32_t) answer->workers->n_workers;
-    } while (answer->workers->n_workers > 0 && request.skip < answer->workers->total);
+    const Skep__Admin__Answer *answer =
+        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_WORKERS);
+    if (!answer)
+        return -1;
+    ret_page->rows = (const void *const *) answer->workers->workers;
+    ret_page->n_rows = answer->workers->n_workers;
+    ret_page->total = answer->workers->total;
     return 0;
 }
 
@@ -97,20 +93,14 @@ int verb_workers(struct cli *cli, int argc, char **argv)
         "CORDON", ">SLOT",    "STATE",      ">PID",      ">UP",       ">CPU",
         ">RSS",   ">TENANTS", ">IN FLIGHT", ">REQUESTS", ">RESTARTS", "LAST DEATH",
     };
-    enum cli_exit status = CLI_DONE;
+    static const struct list_kind kind = {
+        .key = "workers",
+        .headings = headings,
+        .n_headings = ARRAY_LEN(headings),
+        .ask = ask,
+        .make_json = make_json,
+        .add_row = add_row,
+    };
 
-    int first = cli_options(cli, NULL, argc, argv, &status);
-    if (first < 0)
-        return (int) status;
-    if (first < argc)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    _cleanup_(table_cleanup) struct table *table = table_new(headings, ARRAY_LEN(headings));
-    _cleanup_(json_cleanup) json_t *list = cli->json ? json_array() : NULL;
-    if (!client || !table || collect(cli, client, list, table) < 0)
-        return CLI_FAILED;
-    if (cli->json)
-        return json_print(json_pack("{s:O}", "workers", list)) < 0 ? CLI_FAILED : CLI_DONE;
-    table_print(table, stdout);
-    return CLI_DONE;
+    return list_run(cli, argc, argv, &kind);
 }
