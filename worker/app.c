@@ -117,11 +117,13 @@ int app_finish_files(struct app *app)
     struct isolate_bytes source = { size ? evbuffer_pullup(app->file, -1) : NULL, size };
     int r = isolate_add_file(app->isolate, path, source);
 
+    if (r < 0)
+        return r;
     free(app->file_path);
     app->file_path = NULL;
     evbuffer_free(app->file);
     app->file = NULL;
-    return r;
+    return 0;
 }
 
 int app_add_file(struct app *app, const Skep__Worker__LoadFile *file)

@@ -4,6 +4,7 @@
  * consequences after. Worker, main thread, jailed.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "common/io.h"
 #include "worker/host_internal.h"
@@ -39,11 +40,26 @@ static void measure(struct app *app)
                           memory_order_relaxed);
 }
 
+/* What module code left running has used up what there was for the load: it stops, the tenant
+ * goes on. */
+static void stop_boot_timers(struct app *app)
+{
+    static const char text[] = "the timers of module code were stopped: they have used cpu_startup_ms";
+
+    timer_stop_all(&app->boot);
+    job_log(app, &app->boot, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, sizeof text - 1);
+}
+
 /* The budget is used up: the request ends, the isolate goes on. */
 static void stop_for_cpu(struct app *app, struct job *job)
 {
     char text[96];
     bool is_boot = job == &app->boot;
+
+    if (is_boot && app->is_ready) {
+        stop_boot_timers(app);
+        return;
+    }
 
     int n = snprintf(text, sizeof text, "stopped after %.1f ms of CPU time; %s is %u",
                      (double) job->cpu_ns / 1e6, is_boot ? "cpu_startup_ms" : "cpu_ms",
@@ -62,12 +78,22 @@ static void stop_for_memory(struct app *app, struct job *job, enum isolate_resul
                            ? "stopped: the isolate's heap is over heap_mib"
                            : "stopped: the isolate's buffers are over external_mib";
 
-    if (job == &app->boot) {
+    if (job == &app->boot && !app->is_ready) {
         app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_MEM_ISOLATE, text);
         return;
     }
-    job_log(app, job, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, __builtin_strlen(text));
+    job_log(app, job, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, strlen(text));
     app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE);
+}
+
+/* The JS layer itself has failed, on what a tenant did to it: nothing would end the request. */
+static void stop_for_exception(struct app *app, struct job *job)
+{
+    const char *text = isolate_error(app->isolate);
+    uint64_t id = job->id;
+
+    job_finish(job, SKEP__WORKER__OUTCOME__OUTCOME_EXCEPTION, text, strlen(text));
+    isolate_forget(app->isolate, id);
 }
 
 bool entry_begin(struct app *app, struct job *job)
@@ -118,6 +144,11 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
         stop_for_cpu(app, job);
         break;
     case ISOLATE_EXCEPTION:
+        if (job != &app->boot && !job->is_done) {
+            stop_for_exception(app, job);
+            break;
+        }
+        /* fall through */
     case ISOLATE_OK:
         measure(app);
         if (job == &app->boot)

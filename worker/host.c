@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
@@ -45,12 +47,28 @@ static int on_load_begin(void *owner, const ProtobufCMessage *message)
     return app_new(owner, load, &app);
 }
 
+/* A file that the isolate does not take is the tenant's fault, and nobody else's. */
+static int check_file(struct app *app, int error)
+{
+    char text[512];
+
+    if (error != -EINVAL && error != -EEXIST && error != -EFBIG)
+        return error;
+    (void) snprintf(text, sizeof text, "the file \"%.300s\" cannot be used: %s",
+                    app->file_path ? app->file_path : "", strerrordesc_np(-error));
+    app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED, text);
+    return 0;
+}
+
 static int on_load_file(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__LoadFile *file = (const Skep__Worker__LoadFile *) message;
     struct app *app = app_find(owner, file->tenant);
 
-    return app ? app_add_file(app, file) : -EPROTO;
+    if (!app) /* its load has failed while this was on its way */
+        return 0;
+    int r = app_add_file(app, file);
+    return r < 0 ? check_file(app, r) : 0;
 }
 
 static int on_load_end(void *owner, const ProtobufCMessage *message)
@@ -58,11 +76,13 @@ static int on_load_end(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__LoadEnd *end = (const Skep__Worker__LoadEnd *) message;
     struct app *app = app_find(owner, end->tenant);
 
-    if (!app || app->is_running_load)
+    if (!app)
+        return 0;
+    if (app->is_running_load)
         return -EPROTO;
     int r = app_finish_files(app);
     if (r < 0)
-        return r;
+        return check_file(app, r);
     app_load(app);
     return 0;
 }
@@ -135,9 +155,10 @@ static int on_body(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Body *body = (const Skep__Worker__Body *) message;
     struct job *job = job_find(owner, body->id);
 
-    if (!job || job->is_done)
+    if (!job)
         return 0;
     struct app *app = job->app;
+    job->unread += (uint32_t) body->data.len;
     if (entry_begin(app, job))
         entry_end(app, job, isolate_on_body(app->isolate, job->id, view(body->data), body->end));
     return 0;
@@ -163,7 +184,7 @@ static int on_cancel(void *owner, const ProtobufCMessage *message)
     if (!job)
         return 0;
     struct app *app = job->app;
-    if (!job->is_done && (unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) &&
+    if ((unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) &&
         entry_begin(app, job))
         entry_end(app, job, isolate_on_cancel(app->isolate, id, cancel_reasons[cancel->reason]));
     job = job_find(host, id); /* the entry may have ended it */
@@ -201,6 +222,39 @@ static const struct channel_table table = {
     .rules = rules,
     .n_rules = ARRAY_LEN(rules),
 };
+
+/* ---- while there is nothing to do */
+
+static bool is_idle(struct host *host)
+{
+    uint64_t frames = channel_received_frames(host->channel);
+    bool is_quiet = frames == host->frames_seen;
+    int unread = 0;
+
+    host->frames_seen = frames;
+    for (size_t i = 0; is_quiet && i < JOBS_MAX; i++)
+        is_quiet = !host->jobs[i];
+    for (size_t i = 0; is_quiet && i < APPS_MAX; i++)
+        is_quiet = !host->apps[i] || host->apps[i]->is_ready;
+    return is_quiet && channel_queued_bytes(host->channel) == 0 &&
+           ioctl(host->options.channel_fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
+/* A quiet second has passed: a good time for a part of what the first use of Intl would cost the
+ * tenant that it comes from. */
+static void on_quiet(evutil_socket_t fd, short what, void *arg)
+{
+    struct host *host = arg;
+
+    (void) fd;
+    (void) what;
+    if (!is_idle(host))
+        return;
+    if (isolate_warm_up(host->warm_up_step++))
+        return;
+    event_free(host->quiet);
+    host->quiet = NULL;
+}
 
 static void on_closed(void *owner, int error)
 {
@@ -240,7 +294,12 @@ int host_start(struct host *host, struct sentry *sentry)
     Skep__Worker__Hello hello = SKEP__WORKER__HELLO__INIT;
     const char *version = isolate_v8_version();
 
+    static const struct timeval second = { .tv_sec = 1 };
+
     host->sentry = sentry;
+    host->quiet = event_new(host->options.base, -1, EV_PERSIST, on_quiet, host);
+    if (!host->quiet || event_add(host->quiet, &second) < 0)
+        return -ENOMEM;
     hello.protocol = PROTOCOL_VERSION;
     hello.v8_version.data = (uint8_t *) (uintptr_t) version;
     hello.v8_version.len = strlen(version);

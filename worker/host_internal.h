@@ -24,13 +24,15 @@ struct host {
     struct host_options options;
     struct channel *channel;
     struct sentry *sentry;
+    struct event *quiet;  /* each second until the worker has been warmed up; then NULL */
+    unsigned warm_up_step;
+    uint64_t frames_seen; /* received at the last of these seconds */
     struct scoreboard *board;
     struct app *apps[APPS_MAX]; /* index: place on the scoreboard */
     struct job *jobs[JOBS_MAX]; /* index: slot */
     struct app *running_app;    /* borrowed; set while JavaScript runs */
     struct job *running_job;
     uint32_t unflushed_tenant; /* whose frames wait in the channel */
-    int64_t last_timer;
 };
 
 /* One request, or (id 0) the load of an app. */
@@ -40,17 +42,16 @@ struct job {
     struct app *app; /* borrowed: the app outlives its jobs */
     uint32_t slot;
     uint64_t cpu_ns;
-    struct evbuffer *output; /* response body that has no credit yet; NULL if none */
-    uint64_t credit;         /* bytes of response body that may be sent */
-    uint64_t consumed;       /* request body read by JavaScript, not yet granted again */
+    uint64_t credit;   /* bytes of response body that may be sent */
+    uint32_t unread;   /* request body that JavaScript has, within the window */
+    uint32_t consumed; /* request body that it has read, not yet granted again */
     struct timer_list timers;
     unsigned n_timers;
     uint64_t log_bytes;
     bool is_head_sent;
-    bool is_output_ended; /* JavaScript has given the last part */
     bool is_end_sent;
-    bool wants_credit;   /* JavaScript waits for isolate_on_credit */
-    bool is_done;        /* JavaScript is through with it; goes when the output is out */
+    bool wants_credit; /* JavaScript waits for isolate_on_credit */
+    bool is_done;      /* JavaScript is through with it; goes at the end of the entry */
     bool is_log_cut;
     Skep__Worker__Outcome outcome;
     char *message; /* of done; owned */
@@ -71,6 +72,7 @@ struct app {
     char *file_path; /* file now being received */
     struct evbuffer *file;
     struct event *boot_deadline;
+    int64_t last_timer; /* for each tenant: what the others do cannot be counted with it */
     uint64_t measured_ns;
     bool is_running_load;
     bool is_ready;
@@ -82,6 +84,7 @@ void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, v
 /* ---- app.c */
 struct app *app_find(struct host *host, uint32_t id); /* may be NULL */
 int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app);
+/* The next part of a file; isolate_add_file's errors, of the file before, too. */
 int app_add_file(struct app *app, const Skep__Worker__LoadFile *file);
 int app_finish_files(struct app *app);
 void app_load(struct app *app);
@@ -97,11 +100,11 @@ extern const struct isolate_host job_ops;
 void job_init(struct job *job, struct app *app, uint64_t id);
 int job_new(struct app *app, const Skep__Worker__Request *request, struct job **ret_job);
 struct job *job_find(struct host *host, uint64_t id); /* may be NULL */
-void job_add_credit(struct job *job, uint64_t bytes);
+void job_add_credit(struct job *job, uint32_t bytes);
 /* Sends done and frees it. Not while its JavaScript runs. */
 void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *message, size_t size);
 void job_release(struct job *job); /* what it holds, not the struct */
-/* Ends it if JavaScript is through and the output is out. */
+/* Ends it if JavaScript is through with it. */
 void job_settle(struct job *job);
 void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
              size_t size);

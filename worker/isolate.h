@@ -53,8 +53,9 @@ enum isolate_outcome {
  * for the call. None of these may call back into isolate_*. */
 struct isolate_host {
     void (*log)(void *host, enum isolate_log_level level, struct isolate_bytes text);
-    /* Response head and first body part; end: there is no more. 0 or -errno (thrown as
-     * TypeError: -ENOENT request unknown or cancelled, -EALREADY head sent before). */
+    /* Response head and first body part, within the credit that each request has at its start; end:
+     * there is no more. 0 or -errno (thrown as TypeError: -ENOENT request unknown or cancelled,
+     * -EALREADY head sent before, -E2BIG). */
     int (*respond)(void *host, uint64_t request, uint32_t status,
                    const struct isolate_header *headers, size_t n_headers,
                    struct isolate_bytes body, bool end);
@@ -100,9 +101,10 @@ struct isolate_platform_options {
 /* Once for the process, before the jail. 0 or -errno. */
 int isolate_platform_init(const struct isolate_platform_options *options);
 const char *isolate_v8_version(void);
-/* Loads what the first use of Intl in this process would load, about 20 ms: for a worker that
- * waits for its first tenant. Needs no files, so it may run inside the jail. */
-void isolate_warm_up(void);
+/* Loads what the first use of Intl in this process would load, for a worker that has nothing to do:
+ * in steps of up to 15 ms, from 0 on, as long as it returns true. Needs no files, so it may run
+ * inside the jail. Not inside an entry. */
+bool isolate_warm_up(unsigned step);
 
 /* Freezes what Date.now() and performance.now() say until the next call. Called by the host
  * at each entry (coarse clocks, section 8 of the design). */

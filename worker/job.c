@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request in the worker: what its JavaScript asks of the host (job_ops), response
- * output against credit, its end. Worker, main thread, jailed.
+ * One request in the worker: what its JavaScript asks of the host (job_ops), the credit of its
+ * bodies, its end. A body that has no credit waits in JavaScript, where its memory is counted.
+ * Worker, main thread, jailed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct job **
     if (!job)
         return -ENOMEM;
     job_init(job, app, request->id);
+    job->unread = (uint32_t) request->body.len;
     job->slot = request->slot;
     host->jobs[job->slot] = job;
     TAILQ_INSERT_TAIL(&app->jobs, job, entry);
@@ -53,9 +55,6 @@ struct job *job_find(struct host *host, uint64_t id)
 void job_release(struct job *job)
 {
     timer_stop_all(job);
-    if (job->output)
-        evbuffer_free(job->output);
-    job->output = NULL;
     free(job->message);
     job->message = NULL;
 }
@@ -76,53 +75,38 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     free(job);
 }
 
-/* Sends of the waiting output what credit allows. */
-static void pump(struct job *job)
+/* Within the credit, in frames of the size that is allowed. */
+static void send_body(struct job *job, const uint8_t *data, size_t size, bool end)
 {
-    struct host *host = job->app->host;
+    size_t sent = 0;
 
-    while (job->output && !job->is_end_sent) {
-        size_t size = evbuffer_get_length(job->output);
-        size_t part = size < BODY_CHUNK_MAX_BYTES ? size : BODY_CHUNK_MAX_BYTES;
-        if (part > job->credit)
-            part = (size_t) job->credit;
-        bool is_end = job->is_output_ended && part == size;
-        if (part == 0 && !is_end)
-            return;
+    while (sent < size || (end && !job->is_end_sent)) {
+        size_t part = size - sent < BODY_CHUNK_MAX_BYTES ? size - sent : BODY_CHUNK_MAX_BYTES;
         Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
         body.id = job->id;
-        body.data = bytes(evbuffer_pullup(job->output, (ev_ssize_t) part), part);
-        body.end = is_end;
-        host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
-        (void) evbuffer_drain(job->output, part);
-        job->credit -= part;
-        job->is_end_sent = is_end;
+        body.data = bytes(part > 0 ? data + sent : NULL, part);
+        sent += part;
+        body.end = end && sent == size;
+        host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
+        job->is_end_sent = body.end;
     }
+    job->credit -= size;
 }
 
 void job_settle(struct job *job)
 {
     if (!job->is_done)
         return;
-    bool is_cut = job->outcome != SKEP__WORKER__OUTCOME__OUTCOME_OK;
-    if (!is_cut && job->is_head_sent && !job->is_end_sent)
-        return;
     _cleanup_free_ char *message = TAKE_PTR(job->message);
     job_finish(job, job->outcome, message, job->message_size);
 }
 
-void job_add_credit(struct job *job, uint64_t credit)
+void job_add_credit(struct job *job, uint32_t credit)
 {
     struct app *app = job->app;
 
-    job->credit = credit > UINT32_MAX ? job->credit : job->credit + credit;
-    pump(job);
-    bool is_waiting = job->output && evbuffer_get_length(job->output) > 0;
-    if (job->is_done) {
-        job_settle(job);
-        return;
-    }
-    if (!job->wants_credit || is_waiting || job->credit == 0)
+    job->credit += credit;
+    if (!job->wants_credit || job->credit == 0)
         return;
     job->wants_credit = false;
     if (entry_begin(app, job))
@@ -174,16 +158,6 @@ static struct job *find_job(struct app *app, uint64_t id)
     return job && job->app == app && !job->is_done ? job : NULL;
 }
 
-/* Keeps what could not be sent yet. */
-static int queue_output(struct job *job, const uint8_t *data, size_t size)
-{
-    if (!job->output)
-        job->output = evbuffer_new();
-    if (!job->output || evbuffer_add(job->output, data, size) < 0)
-        return -ENOMEM;
-    return 0;
-}
-
 static int on_respond(void *host, uint64_t id, uint32_t status,
                       const struct isolate_header *headers, size_t n_headers,
                       struct isolate_bytes body, bool end)
@@ -196,7 +170,7 @@ static int on_respond(void *host, uint64_t id, uint32_t status,
         return -ENOENT;
     if (job->is_head_sent)
         return -EALREADY;
-    if (n_headers > RESPONSE_HEADERS_MAX)
+    if (n_headers > RESPONSE_HEADERS_MAX || body.size > job->credit)
         return -E2BIG;
     size_t total = 0;
     for (size_t i = 0; i < n_headers; i++) {
@@ -210,11 +184,6 @@ static int on_respond(void *host, uint64_t id, uint32_t status,
         return -E2BIG;
 
     size_t part = body.size < BODY_CHUNK_MAX_BYTES ? body.size : BODY_CHUNK_MAX_BYTES;
-    if (part < body.size) {
-        int r = queue_output(job, body.data + part, body.size - part);
-        if (r < 0)
-            return r;
-    }
     Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
     head.id = id;
     head.status = status;
@@ -225,9 +194,9 @@ static int on_respond(void *host, uint64_t id, uint32_t status,
     host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
     job->credit -= part;
     job->is_head_sent = true;
-    job->is_output_ended = end;
     job->is_end_sent = head.end;
-    pump(job);
+    if (part < body.size)
+        send_body(job, body.data + part, body.size - part, end);
     return 0;
 }
 
@@ -237,17 +206,13 @@ static int64_t on_send_body(void *host, uint64_t id, struct isolate_bytes data, 
 
     if (!job)
         return -ENOENT;
-    if (!job->is_head_sent || job->is_output_ended)
+    if (!job->is_head_sent || job->is_end_sent)
         return -EINVAL;
-    int r = queue_output(job, data.data, data.size);
-    if (r < 0)
-        return r;
-    job->is_output_ended = end;
-    pump(job);
-    size_t waiting = evbuffer_get_length(job->output);
-    int64_t left = waiting > 0 ? 0 : (int64_t) job->credit;
-    job->wants_credit = !end && left == 0;
-    return left;
+    if (data.size > job->credit)
+        return -E2BIG;
+    send_body(job, data.data, data.size, end);
+    job->wants_credit = !end && job->credit == 0;
+    return (int64_t) job->credit;
 }
 
 static void on_consume_body(void *host, uint64_t id, size_t size)
@@ -256,12 +221,15 @@ static void on_consume_body(void *host, uint64_t id, size_t size)
 
     if (!job)
         return;
-    job->consumed += size;
+    /* More credit than it had would look to the supervisor as if the worker lied. */
+    uint32_t read = size < job->unread ? (uint32_t) size : job->unread;
+    job->unread -= read;
+    job->consumed += read;
     if (job->consumed < GRANT_STEP_BYTES)
         return;
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
     credit.id = id;
-    credit.bytes = job->consumed > UINT32_MAX ? UINT32_MAX : (uint32_t) job->consumed;
+    credit.bytes = job->consumed;
     job->consumed = 0;
     host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
 }

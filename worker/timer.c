@@ -65,7 +65,7 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
     }
     timer->job = job;
     timer->repeat = repeat;
-    timer->id = ++host->last_timer;
+    timer->id = ++job->app->last_timer;
     TAILQ_INSERT_TAIL(&job->timers, timer, entry);
     job->n_timers++;
     return timer->id;

@@ -220,6 +220,32 @@ test("a stream is sent chunk by chunk within the credit", () => {
     assert.equal(host.result(id).outcome, 0);
 });
 
+test("a long body that is known waits in the layer for credit", () => {
+    for (const body of ['"a".repeat(100000)', "new Uint8Array(100000).fill(97)"]) {
+        const host = serve(`return new Response(${body});`);
+        const id = host.start({ credit: 70000 });
+        assert.equal(host.result(id).body, "a".repeat(70000));
+        assert.equal(host.result(id).outcome, undefined);
+        host.onCredit(id, 70000);
+        assert.equal(host.result(id).body, "a".repeat(100000));
+        assert.equal(host.result(id).ended, true);
+        assert.equal(host.result(id).outcome, 0);
+    }
+});
+
+test("HEAD gets the head only, and a stream is cancelled", () => {
+    const host = serve(`
+        return new Response(new ReadableStream({
+            pull(controller) { controller.enqueue(new Uint8Array(10)); },
+            cancel() { globalThis.cancelled = true; },
+        }));`);
+    const id = host.start({ method: "HEAD" });
+    assert.equal(host.result(id).body, "");
+    assert.equal(host.result(id).ended, true);
+    assert.equal(host.result(id).outcome, 0);
+    assert.equal(host.run("cancelled"), true);
+});
+
 test("a chunk that is no Uint8Array, and a stream that fails, end the request", () => {
     for (const action of ["controller.enqueue('text')", "controller.error(new Error('gone'))",
         "throw new Error('gone')"]) {

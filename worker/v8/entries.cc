@@ -81,13 +81,28 @@ bool Entry::run_rejections()
 void Entry::run_pending()
 {
     for (bool more = true; more && !is_terminated();) {
-        self_->v8->PerformMicrotaskCheckpoint();
+        self_->microtasks->PerformCheckpoint(self_->v8);
         if (is_terminated() || self_->terminate_requested.load(std::memory_order_relaxed))
             break;
         more = run_rejections();
         if (!is_terminated() && platform_pump(self_->v8))
             more = true;
     }
+}
+
+// After a terminate. V8 drops the microtasks itself only if it was running them; what stayed would
+// run in the next request's entry, on its budget.
+void Entry::drop_pending()
+{
+    std::unique_ptr<v8::MicrotaskQueue> fresh =
+        v8::MicrotaskQueue::New(self_->v8, v8::MicrotasksPolicy::kExplicit);
+    context_->Exit(); // of a context that is entered V8 does not change the queue
+    context_->SetMicrotaskQueue(fresh.get());
+    context_->Enter();
+    self_->microtasks = std::move(fresh);
+    self_->imports.clear();
+    self_->rejections.clear();
+    modules_forget_unfinished(self_);
 }
 
 enum isolate_result Entry::finish()
@@ -100,7 +115,7 @@ enum isolate_result Entry::finish()
     if (self_->heap_limit_hit)
         return ISOLATE_HEAP_LIMIT;
     if (is_terminated() || self_->terminate_requested.load(std::memory_order_relaxed)) {
-        self_->rejections.clear();
+        drop_pending();
         return ISOLATE_TERMINATED;
     }
     if (isolate_heap_used(self_->v8) > self_->heap_limit) {

@@ -59,6 +59,7 @@ struct Rejection {
 struct isolate {
     v8::Isolate *v8 = nullptr;
     v8::Global<v8::Context> context;
+    std::unique_ptr<v8::MicrotaskQueue> microtasks; // of the context
     v8::Global<v8::Function> entries[ENTRY_COUNT];
 
     const struct isolate_host *ops = nullptr;
@@ -119,6 +120,7 @@ class Entry
 
   private:
     void run_pending();
+    void drop_pending();
     bool run_rejections();
 
     struct isolate *self_;
@@ -143,6 +145,9 @@ v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context
 // ---- modules.cc
 
 void modules_install(v8::Isolate *v8);
+// After a terminate: modules whose evaluation it cut off are compiled anew when they are imported
+// again, because V8 answers with their first promise, which nothing settles any more.
+void modules_forget_unfinished(struct isolate *self);
 // Looks at the evaluation promise. Calls boot when it is fulfilled.
 void modules_poll(struct isolate *self, Entry *entry);
 

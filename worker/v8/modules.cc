@@ -9,6 +9,8 @@
 namespace
 {
 
+constexpr int max_specifier_units = 4096;
+
 void throw_type(v8::Isolate *v8, const std::string &text)
 {
     v8::Local<v8::String> message;
@@ -34,12 +36,17 @@ bool read_attributes(v8::Isolate *v8, v8::Local<v8::Context> context,
                      v8::Local<v8::FixedArray> attributes, int entry_size, std::string *ret_type)
 {
     for (int i = 0; i + 1 < attributes->Length(); i += entry_size) {
+        v8::Local<v8::Value> value = attributes->Get(context, i + 1).As<v8::Value>();
         std::string key = to_std_string(v8, attributes->Get(context, i).As<v8::Value>());
         if (key != "type") {
             throw_type(v8, "Import attribute '" + key + "' is not supported");
             return false;
         }
-        *ret_type = to_std_string(v8, attributes->Get(context, i + 1).As<v8::Value>());
+        if (!value->IsString() || value.As<v8::String>()->Length() > max_specifier_units) {
+            throw_type(v8, "The type of an import is not supported");
+            return false;
+        }
+        *ret_type = to_std_string(v8, value);
     }
     return true;
 }
@@ -78,8 +85,9 @@ v8::MaybeLocal<v8::Value> default_export(struct isolate *self, v8::Local<v8::Con
             return {};
         return module.As<v8::Value>();
     }
+    const size_t mark = file.source.starts_with("\xef\xbb\xbf") ? 3 : 0;
     v8::Local<v8::String> text;
-    if (!text_decode(self->v8, data, file.source.size()).ToLocal(&text))
+    if (!text_decode(self->v8, data + mark, file.source.size() - mark).ToLocal(&text))
         return {};
     if (file.kind == FileKind::json)
         return v8::JSON::Parse(context, text);
@@ -127,6 +135,18 @@ v8::MaybeLocal<v8::Module> compile(struct isolate *self, File *file)
     file->module.Reset(v8, module);
     self->files_by_module.emplace(module->GetIdentityHash(), file);
     return module;
+}
+
+void forget(struct isolate *self, File *file)
+{
+    const int hash = file->module.Get(self->v8)->GetIdentityHash();
+    auto [begin, end] = self->files_by_module.equal_range(hash);
+    for (auto it = begin; it != end; ++it)
+        if (it->second == file) {
+            self->files_by_module.erase(it);
+            break;
+        }
+    file->module.Reset();
 }
 
 // Compiles a file and all that it imports. A list instead of recursion: how deep the imports go
@@ -179,18 +199,9 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
     }
     if (good)
         return root_module;
-    for (File *file : made) {
-        if (file->module.IsEmpty())
-            continue;
-        const int hash = file->module.Get(v8)->GetIdentityHash();
-        auto [begin, end] = self->files_by_module.equal_range(hash);
-        for (auto it = begin; it != end; ++it)
-            if (it->second == file) {
-                self->files_by_module.erase(it);
-                break;
-            }
-        file->module.Reset();
-    }
+    for (File *file : made)
+        if (!file->module.IsEmpty())
+            forget(self, file);
     return {};
 }
 
@@ -294,7 +305,11 @@ v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
         return {};
     std::string type;
     v8::TryCatch try_catch(v8);
-    if (!read_attributes(v8, context, attributes, 2, &type)) {
+    // What waits is copied out of the heap, where nobody counts it.
+    const bool is_short = specifier->Length() <= max_specifier_units;
+    if (!is_short)
+        throw_type(v8, "The import specifier is too long");
+    if (!is_short || !read_attributes(v8, context, attributes, 2, &type)) {
         if (try_catch.HasTerminated()) {
             try_catch.ReThrow();
             return {};
@@ -308,7 +323,7 @@ v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
     self->imports.push_back({v8::Global<v8::Promise::Resolver>(v8, resolver),
                              resource_name->IsString() ? to_std_string(v8, resource_name) : "",
                              to_std_string(v8, specifier), type});
-    v8->EnqueueMicrotask(run_import, self);
+    self->microtasks->EnqueueMicrotask(v8, run_import, self);
     return resolver->GetPromise();
 }
 
@@ -361,6 +376,22 @@ void modules_install(v8::Isolate *v8)
 {
     v8->SetHostImportModuleDynamicallyCallback(on_dynamic_import);
     v8->SetHostInitializeImportMetaObjectCallback(on_import_meta);
+}
+
+void modules_forget_unfinished(struct isolate *self)
+{
+    v8::HandleScope scope(self->v8);
+    for (auto &[path, file] : self->files) {
+        if (file.module.IsEmpty())
+            continue;
+        v8::Local<v8::Module> module = file.module.Get(self->v8);
+        const v8::Module::Status status = module->GetStatus();
+        const bool is_cut_off =
+            status == v8::Module::kErrored && module->GetException()->IsNull();
+        // One that is linked only may be linked to one that was cut off.
+        if (status < v8::Module::kEvaluated || is_cut_off)
+            forget(self, &file);
+    }
 }
 
 void modules_poll(struct isolate *self, Entry *entry)

@@ -16,6 +16,7 @@ namespace
 using Info = v8::FunctionCallbackInfo<v8::Value>;
 
 constexpr size_t max_header_strings = 512; // names and values
+constexpr size_t max_header_bytes = 256 * 1024;
 constexpr size_t max_log_bytes = 256 * 1024;
 constexpr size_t max_encode_into_bytes = (1 << 21) - 1;
 constexpr size_t scratch_keep_bytes = 256 * 1024;
@@ -139,6 +140,8 @@ bool read_headers(struct isolate *self, v8::Local<v8::Context> context,
     auto each = [](uint32_t, v8::Local<v8::Value> element, void *data) {
         Walk *w = static_cast<Walk *>(data);
         if (!element->IsString() || w->count == max_header_strings ||
+            w->self->scratch.size() + static_cast<size_t>(element.As<v8::String>()->Length()) >
+                max_header_bytes ||
             !element.As<v8::String>()->ContainsOnlyOneByte()) {
             w->good = false;
             return v8::Array::CallbackResult::kBreak;
@@ -166,7 +169,7 @@ void native_respond(const Info &info)
     struct isolate *self = isolate_from(v8);
     self->scratch.clear();
     if (!read_headers(self, v8->GetCurrentContext(), info[2]))
-        return throw_type(v8, "Headers must be at most 256 pairs of latin-1 strings");
+        return throw_type(v8, "Headers must be at most 256 pairs of latin-1 strings, in all 256 KiB");
     Body body;
     if (!body.read(self, info[3]))
         return;
@@ -251,8 +254,20 @@ void native_utf8_encode(const Info &info)
     if (!info[0]->IsString())
         return throw_type(v8, "not a string");
     v8::Local<v8::String> string = info[0].As<v8::String>();
-    const size_t size = string->Utf8LengthV2(v8);
+    // To look into a rope would make it flat first, and be fatal if that does not fit the heap.
+    if (static_cast<size_t>(string->Length()) > isolate_from(v8)->allocator->limit())
+        return throw_range(v8, "Array buffer allocation failed");
     v8::Local<v8::Uint8Array> array;
+    if (string->IsOneByte()) { // nearly always ASCII, which is a plain copy
+        const uint32_t length = static_cast<uint32_t>(string->Length());
+        if (!bytes_new(v8, nullptr, length).ToLocal(&array))
+            return;
+        uint8_t *to = static_cast<uint8_t *>(array->Buffer()->Data());
+        string->WriteOneByteV2(v8, 0, length, to);
+        if (text_is_ascii(to, length))
+            return info.GetReturnValue().Set(array);
+    }
+    const size_t size = string->Utf8LengthV2(v8);
     if (!bytes_new(v8, nullptr, size).ToLocal(&array))
         return;
     string->WriteUtf8V2(v8, static_cast<char *>(array->Buffer()->Data()), size,

@@ -86,6 +86,41 @@ static void test_terminate_between_entries_is_gone_after_cancel(void **state)
     isolate_free(isolate);
 }
 
+static void test_microtasks_of_a_terminated_entry_do_not_run_in_the_next(void **state)
+{
+    (void)state;
+    struct isolate *isolate = load(
+        "let calls = 0;\n"
+        "export default { async fetch() {\n"
+        "    if (calls++ > 0)\n"
+        "        return new Response(String(globalThis.late));\n"
+        "    Promise.resolve().then(() => { globalThis.late = 'microtask'; });\n"
+        "    import('./late.js');\n"
+        "    for (;;);\n"
+        "} };\n");
+    assert_terminated(isolate, 1);
+    assert_int_equal(get(isolate, 2), ISOLATE_OK);
+    assert_string_equal(host.body, "undefined");
+    isolate_free(isolate);
+}
+
+static void test_module_that_was_terminated_is_evaluated_again(void **state)
+{
+    (void)state;
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js",
+        "export default { async fetch() {\n"
+        "    return new Response((await import('./slow.js')).default);\n} };\n");
+    add(isolate, "slow.js", "import './loop.js'; export default 'run ' + globalThis.runs;");
+    add(isolate, "loop.js",
+        "globalThis.runs = (globalThis.runs ?? 0) + 1; if (runs === 1) for (;;);");
+    assert_int_equal(isolate_load(isolate, bytes("main.js")), ISOLATE_OK);
+    assert_terminated(isolate, 1);
+    assert_int_equal(get(isolate, 2), ISOLATE_OK);
+    assert_string_equal(host.body, "run 2");
+    isolate_free(isolate);
+}
+
 static void test_endless_module_is_terminated(void **state)
 {
     (void)state;
@@ -210,6 +245,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_endless_loops_are_terminated_and_the_isolate_lives_on),
         TEST(test_terminate_between_entries_is_gone_after_cancel),
+        TEST(test_microtasks_of_a_terminated_entry_do_not_run_in_the_next),
+        TEST(test_module_that_was_terminated_is_evaluated_again),
         TEST(test_endless_module_is_terminated),
         TEST(test_heap_that_grows_meets_its_limit),
         TEST(test_memory_outside_the_heap_meets_its_limit),

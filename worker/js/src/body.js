@@ -6,7 +6,7 @@ import { utf8Encode } from "./native.js";
 import {
     ArrayBufferPrototypeGetByteLength, JSONParse, MapPrototypeGet, ObjectDefineProperty,
     ObjectGetOwnPropertyDescriptors, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetBuffer,
-    copyBytes, isObject, isUint8Array, newList,
+    TypedArrayPrototypeGetByteLength, copyBytes, isObject, isUint8Array, newList,
 } from "./primordials.js";
 import { blobBytes, blobOf, blobType, isBlob } from "./blob.js";
 import { concat } from "./bytes.js";
@@ -168,7 +168,7 @@ async function readAll(reader) {
             throw new TypeError("A chunk of the body is not a Uint8Array.");
         }
         chunks[chunks.length] = value;
-        size += value.length;
+        size += TypedArrayPrototypeGetByteLength(value);
     }
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Small helpers for byte arrays.
-import { TypedArrayPrototypeSet, Uint8Array } from "./primordials.js";
+import {
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, Uint8Array,
+} from "./primordials.js";
 
 // size: the sum of the lengths of chunks
 export function concat(chunks, size) {
     const all = new Uint8Array(size);
     for (let i = 0, at = 0; i < chunks.length; i++) {
         TypedArrayPrototypeSet(all, chunks[i], at);
-        at += chunks[i].length;
+        at += TypedArrayPrototypeGetByteLength(chunks[i]);
     }
     return all;
 }

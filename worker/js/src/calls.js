@@ -2,11 +2,12 @@
 //
 // The life of a request: dispatch, the handler, the response on its way out, waitUntil, the end.
 // Entry points for worker/v8; see the contract in ../README.md.
-import { done, respond, sendBody } from "./native.js";
+import { done, respond, sendBody, utf8Encode } from "./native.js";
 import {
     FunctionPrototypeCall, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
-    Promise, PromisePrototypeThen, PromiseResolve, TypeError, Uint8Array, isObject, isUint8Array,
-    uncurryThis,
+    Promise, PromisePrototypeThen, PromiseResolve, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, Uint8Array, isObject,
+    isUint8Array,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { setTimeOrigin } from "./clock.js";
@@ -26,7 +27,9 @@ const OK = 0;
 const EXCEPTION = 1;
 const BAD_RESPONSE = 2;
 
-const subarray = uncurryThis(Uint8Array.prototype.subarray);
+// A body of so many bytes or UTF-16 units goes out with the head: as UTF-8 it is within the first
+// credit. What is longer waits here for credit, where it counts as the tenant's memory.
+const DIRECT_MAX = 65536;
 
 let handler; // the default export
 let handlerFetch;
@@ -35,6 +38,7 @@ let env;
 // All that is kept of one request. timers: set by timers.js
 class Call {
     id;
+    isHead;
     request;
     incoming;
     timers;
@@ -45,8 +49,9 @@ class Call {
     rest; // the part of a chunk for which there was no credit
     wake; // resolves when there is credit again
 
-    constructor(id) {
+    constructor(id, isHead) {
         this.id = id;
+        this.isHead = isHead;
     }
 }
 
@@ -105,7 +110,7 @@ export function boot(defaultExport, environment) {
 }
 
 export function dispatch(id, method, url, headers, bytes, end, hasBody) {
-    const call = new Call(id);
+    const call = new Call(id, method === "HEAD");
     MapPrototypeSet(calls, id, call);
     setCurrent(call);
     let body = null;
@@ -144,22 +149,36 @@ function answer(call, response) {
         finish(call, BAD_RESPONSE, "the handler's fetch function returned Response.error()");
         return;
     }
-    const body = responseBody(response);
-    if (body !== null && isUnusable(body)) {
-        finish(call, BAD_RESPONSE, "the body of the Response was used already, or is locked");
-        return;
-    }
     try {
+        const body = responseBody(response);
+        if (body !== null && isUnusable(body)) {
+            finish(call, BAD_RESPONSE, "the body of the Response was used already, or is locked");
+            return;
+        }
         const list = responseList(response);
         if (body === null || isNullBodyStatus(status)) {
             respond(call.id, status, list, undefined, true);
         } else if (body.stream === undefined && body.incoming === undefined) {
+            const { source } = body;
             body.used = true;
-            respond(call.id, status, list, body.source, true);
+            if (lengthOf(source) <= DIRECT_MAX) {
+                respond(call.id, status, list, source, true);
+            } else if (call.isHead) {
+                respond(call.id, status, list, undefined, true);
+            } else {
+                call.rest = typeof source === "string" ? utf8Encode(source) : source;
+                respond(call.id, status, list, undefined, false);
+                send(call);
+                return;
+            }
         } else {
-            respond(call.id, status, list, undefined, false);
-            stream(call, body);
-            return;
+            call.reader = getReader(streamOf(body));
+            respond(call.id, status, list, undefined, call.isHead);
+            if (!call.isHead) {
+                send(call);
+                return;
+            }
+            cancelQuietly(call, new DOMException("HEAD has no response body", "AbortError"));
         }
     } catch (error) {
         finish(call, BAD_RESPONSE, describeError(error));
@@ -168,9 +187,16 @@ function answer(call, response) {
     settle(call);
 }
 
-async function stream(call, body) {
+// Tenants can change Uint8Array's own length, and that of each of their arrays.
+const lengthOf = (content) =>
+    (typeof content === "string" ? content.length : TypedArrayPrototypeGetByteLength(content));
+
+const view = (bytes, from, to) => new Uint8Array(TypedArrayPrototypeGetBuffer(bytes),
+    TypedArrayPrototypeGetByteOffset(bytes) + from, to - from);
+
+// What the reader gives, or without one what lies in rest.
+async function send(call) {
     try {
-        call.reader = getReader(streamOf(body));
         // Sends nothing, and tells how much may be sent.
         call.credit = sendBody(call.id, undefined, false);
         for (;;) {
@@ -200,6 +226,10 @@ async function stream(call, body) {
 async function sendNext(call) {
     let chunk = call.rest;
     if (chunk === undefined) {
+        if (call.reader === undefined) {
+            sendBody(call.id, undefined, true);
+            return false;
+        }
         const { done: isDone, value } = await read(call.reader);
         if (call.gone) {
             return false;
@@ -213,13 +243,14 @@ async function sendNext(call) {
         }
         chunk = value;
     }
-    if (chunk.length > call.credit) {
-        call.rest = subarray(chunk, call.credit);
-        chunk = subarray(chunk, 0, call.credit);
+    const length = lengthOf(chunk);
+    if (length > call.credit) {
+        call.rest = view(chunk, call.credit, length);
+        chunk = view(chunk, 0, call.credit);
     } else {
         call.rest = undefined;
     }
-    if (chunk.length > 0) {
+    if (length > 0) {
         call.credit = sendBody(call.id, chunk, false);
     }
     return true;

@@ -3,7 +3,7 @@
 // The request body on its way in. At most the credit window (256 KiB) lies here: the supervisor
 // sends more only as consumeBody tells of what was read.
 import { consumeBody } from "./native.js";
-import { Promise, newList } from "./primordials.js";
+import { Promise, TypedArrayPrototypeGetByteLength, newList } from "./primordials.js";
 import { concat } from "./bytes.js";
 import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
 
@@ -22,9 +22,9 @@ export class IncomingBody {
     constructor(call, first, ended) {
         this.#call = call;
         this.#ended = ended;
-        if (first !== undefined && first.length > 0) {
+        if (first !== undefined) {
             this.#chunks[0] = first;
-            this.#size = first.length;
+            this.#size = TypedArrayPrototypeGetByteLength(first);
         }
     }
 
@@ -33,14 +33,15 @@ export class IncomingBody {
             return;
         }
         this.#ended = end;
-        if (data !== undefined && data.length > 0) {
+        if (data !== undefined) {
+            const size = TypedArrayPrototypeGetByteLength(data);
             if (this.#discarding) {
-                this.#consumed(data.length);
+                this.#consumed(size);
             } else {
                 this.#chunks[this.#chunks.length] = data;
-                this.#size += data.length;
+                this.#size += size;
                 if (this.#collector !== undefined) {
-                    this.#consumed(data.length);
+                    this.#consumed(size);
                 }
             }
         }
@@ -109,9 +110,9 @@ export class IncomingBody {
         if (this.#size > 0) {
             const chunk = this.#take();
             this.#pulling = false;
-            const { length } = chunk;
+            const size = TypedArrayPrototypeGetByteLength(chunk);
             enqueueBytes(this.#controller, chunk);
-            this.#consumed(length);
+            this.#consumed(size);
         } else if (this.#ended) {
             this.#pulling = false;
             closeBytes(this.#controller);

@@ -25,6 +25,9 @@ let timers; // id to Timer, of all requests
 // Returns the id. args: undefined or a list of arguments for callback.
 export function startTimer(delay, repeat, callback, args) {
     const id = setTimer(delay, repeat);
+    if (current !== undefined && current.gone) {
+        return id; // goes with its request before it is due
+    }
     const timer = new Timer(current, callback, args, repeat);
     MapPrototypeSet(timers ??= new Map(), id, timer);
     if (current !== undefined) {
