@@ -94,6 +94,9 @@ static inline struct isolate *isolate_from(v8::Isolate *v8)
     return static_cast<struct isolate *>(v8->GetData(0));
 }
 
+// The script name of the JS layer, as stack traces have it.
+inline constexpr const char js_layer_name[] = "skep:js";
+
 // ---- isolate.cc
 
 // Bytes of JavaScript objects, garbage that was not collected yet included.

@@ -4,10 +4,12 @@
 // tenant's getters, proxies and toString functions do.
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
 import {
-    ArrayIsArray, ObjectDefineProperty, StringPrototypeSlice, SymbolPrototypeToString, isObject,
+    ArrayIsArray, ObjectDefineProperty, StringPrototypeCharCodeAt, StringPrototypeIncludes,
+    StringPrototypeIndexOf, StringPrototypeSlice, SymbolPrototypeToString, isObject,
 } from "./primordials.js";
 
 export const MAX_TEXT = 8192;
+const OWN_FRAME = "skep:js:"; // what skep-mksnapshot calls this script
 
 let library;
 
@@ -71,6 +73,22 @@ export function inspect(value, options) {
     }
 }
 
+// Without the frames of this layer, which tell a tenant nothing.
+function withoutOwnFrames(stack) {
+    let text = "";
+    for (let at = 0; at < stack.length;) {
+        const newline = StringPrototypeIndexOf(stack, "\n", at);
+        const end = newline < 0 ? stack.length : newline + 1;
+        const line = StringPrototypeSlice(stack, at, end);
+        if (!StringPrototypeIncludes(line, OWN_FRAME)) {
+            text += line;
+        }
+        at = end;
+    }
+    const last = text.length - 1;
+    return StringPrototypeCharCodeAt(text, last) === 10 ? StringPrototypeSlice(text, 0, last) : text;
+}
+
 // An exception: its stack with causes, or the value itself.
 export function describeError(error) {
     if (isObject(error)) {
@@ -78,7 +96,7 @@ export function describeError(error) {
             const { cause, errors, stack } = error;
             if (typeof stack === "string" && stack !== "" && cause === undefined &&
                 !ArrayIsArray(errors)) {
-                return cut(stack);
+                return cut(withoutOwnFrames(cut(stack)));
             }
         } catch {
             // A getter or proxy of the tenant: inspect copes with it.

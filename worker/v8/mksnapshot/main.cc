@@ -90,7 +90,7 @@ class Builder
             v8::Local<v8::String> text;
             if (!snapshot_bundle_string(v8_).ToLocal(&text))
                 die("the bundle is too long");
-            v8::ScriptOrigin origin(literal(v8_, "skep:js"));
+            v8::ScriptOrigin origin(literal(v8_, js_layer_name));
             v8::ScriptCompiler::Source source(text, origin);
             v8::Local<v8::UnboundScript> compiled;
             if (!v8::ScriptCompiler::CompileUnboundScript(v8_, &source).ToLocal(&compiled))
