@@ -28,7 +28,8 @@ struct channel {
     uint8_t *input;
     size_t input_size; /* allocated */
     size_t input_have;
-    uint64_t received;
+    uint64_t received; /* frames */
+    uint64_t written;  /* bytes */
     int error;
     bool is_flush_due;
     bool is_closed;
@@ -198,6 +199,7 @@ static void write_out(struct channel *ch)
             fail(ch, n < 0 ? -errno : -EPIPE);
             return;
         }
+        ch->written += (uint64_t) n;
     }
     if (ch->wants_drained && ch->options.on_drained) {
         ch->wants_drained = false;
@@ -336,4 +338,9 @@ void channel_set_reading(struct channel *ch, bool reading)
 uint64_t channel_received_frames(const struct channel *ch)
 {
     return ch->received;
+}
+
+uint64_t channel_written_bytes(const struct channel *ch)
+{
+    return ch->written;
 }

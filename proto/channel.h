@@ -76,5 +76,6 @@ bool channel_is_congested(const struct channel *channel);
 /* Stops and resumes reading, so that a peer is held back by its socket buffer. */
 void channel_set_reading(struct channel *channel, bool reading);
 
-/* Bytes and frames received so far; for stats and liveness. */
+/* Frames received, and bytes that the socket has taken, so far; for stats and liveness. */
 uint64_t channel_received_frames(const struct channel *channel);
+uint64_t channel_written_bytes(const struct channel *channel);

@@ -73,10 +73,14 @@ void blame_decide(const struct death *death, struct verdict *ret_verdict)
         break;
     case KILL_SILENT:
         verdict.cause = "killed: did not answer";
+        verdict.version = death->loading_version;
+        verdict.counts_as_failure = !verdict.version;
         break;
     case KILL_PROTOCOL:
         verdict.cause = "killed: broke the protocol";
         verdict.request = death->running_request;
+        verdict.version = death->running_request ? 0 : death->loading_version;
+        verdict.counts_as_failure = !verdict.request && !verdict.version;
         break;
     case KILL_BOOT:
         verdict.cause = "killed: did not boot";

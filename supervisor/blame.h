@@ -27,7 +27,8 @@ struct death {
     enum kill_reason reason;
     int wait_status;         /* as of wait(2) */
     uint32_t last_words;     /* claim: enum last_words_cause */
-    uint64_t running_request; /* claim, already checked to be in the ledger for this worker; else 0 */
+    uint64_t running_request; /* claim or only candidate, already checked to be in the ledger for
+                                 this worker; else 0 */
     uint32_t loading_version; /* claim or only candidate, checked likewise; else 0 */
     uint64_t blamed_request; /* fact: the request that the supervisor killed it for, or 0 */
 };

@@ -23,13 +23,11 @@
 
 #define BOOT_TIMEOUT_MS 10000
 #define KILL_TIMEOUT_MS 5000
+#define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
 #define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
 #define FAILURES_FREE 5
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 30000
-/* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
-#define SILENT_FACTOR 4
-#define SILENT_BASE_MS 2000
 
 typedef void (*child_action_fn)(struct child *child);
 
@@ -68,7 +66,10 @@ uint64_t child_backoff_ms(unsigned failures, uint32_t random)
 static void note_failure(struct child *child)
 {
     uint64_t now = io_now_ns();
+    bool has_served = child->ready_ns > child->started_ns;
 
+    if (has_served && now - child->ready_ns > FAILURE_WINDOW_NS)
+        child->failures = 0;
     if (now - child->failures_since_ns > FAILURE_WINDOW_NS && child->failures < FAILURES_FREE)
         child->failures = 0;
     if (child->failures == 0)
@@ -88,7 +89,9 @@ static void release_process(struct child *child)
     child->pid = 0;
     child->has_hello = false;
     child->is_watched = false;
+    child->is_hung_up = false;
     child->ping_sent_ns = 0;
+    child->pings_open = 0;
     child->kill_reason = KILL_NONE;
     child->blamed_request = 0;
 }
@@ -99,7 +102,8 @@ static void plan_start(struct child *child)
     uint64_t wait = child_backoff_ms(child->failures, (uint32_t) io_now_ns());
 
     child->state = CHILD_DOWN;
-    if (child->server->is_draining)
+    /* Requests that wait are answered even while we stop: they were accepted. */
+    if (child->server->is_draining && child->server->ledger->queued == 0)
         return;
     if (wait > 0)
         log_warning("worker %u failed %u times; next start in %u ms", child->number,
@@ -168,12 +172,13 @@ static void give_up_start(struct child *child)
     release_process(child);
     note_failure(child);
     plan_start(child);
+    ledger_on_place_lost(child);
 }
 
 /* Both the spawner's answer and hello are needed; they may come in any order. */
 static void become_ready(struct child *child)
 {
-    if (!child->has_hello || child->pidfd < 0)
+    if (!child->has_hello || child->is_hung_up || child->pidfd < 0)
         return;
 #ifndef SKEP_UNJAILED
     char text[128] = "";
@@ -196,8 +201,6 @@ static void become_ready(struct child *child)
 
 static void note_hello(struct child *child)
 {
-    if (child->has_hello)
-        child_kill(child, KILL_PROTOCOL, 0);
     child->has_hello = true;
     become_ready(child);
 }
@@ -219,6 +222,20 @@ static void kill_boot(struct child *child)
     kill_now(child);
 }
 
+/* Its channel has ended: it is dying, and how is seen at its exit; or it has only closed it. */
+static void await_exit(struct child *child)
+{
+    child->is_hung_up = true;
+    set_timer(child, EXIT_TIMEOUT_MS);
+}
+
+static void kill_hung_up(struct child *child)
+{
+    log_warning("worker %u (pid %d) has closed its channel", child->number, (int) child->pid);
+    child->kill_reason = KILL_PROTOCOL;
+    kill_now(child);
+}
+
 static void kill_again(struct child *child)
 {
     log_error("worker %u (pid %d) is still there after SIGKILL", child->number, (int) child->pid);
@@ -234,26 +251,52 @@ void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
     child_on_event(child, EVENT_STUCK);
 }
 
-static uint32_t loading_version(const struct child *child)
+uint32_t child_loading_version(const struct child *child)
 {
-    uint32_t claim = atomic_load(&child->board->running_tenant);
+    uint32_t claim = atomic_load(&child->board->running_tenant), last = 0;
     const struct placement *placement;
+    unsigned n = 0;
 
-    LIST_FOREACH(placement, &child->placements, in_child)
-        if (placement->state == PLACEMENT_LOADING && placement->version->id == claim)
+    LIST_FOREACH(placement, &child->placements, in_child) {
+        if (placement->state != PLACEMENT_LOADING)
+            continue;
+        last = placement->version->id;
+        if (last == claim)
             return claim;
-    return 0;
+        n++;
+    }
+    return n == 1 && child->in_flight == 0 ? last : 0;
+}
+
+/* The request that ran, by the worker's claim; without a good one, what alone can be it: one that
+ * was sent before, while no other tenant has any there. That it had not entered is a claim too. */
+static uint64_t running_request(const struct child *child)
+{
+    uint64_t claim = atomic_load(&child->board->running_request);
+    const struct request *suspect = NULL;
+
+    if (child_find_request(child, claim))
+        return claim;
+    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++) {
+        const struct request *request = child->requests[slot];
+        if (!request)
+            continue;
+        if (suspect && suspect->tenant != request->tenant)
+            return 0;
+        if (!suspect || request->sendings > suspect->sendings)
+            suspect = request;
+    }
+    return suspect && suspect->sendings > 1 ? suspect->id : 0;
 }
 
 static void decide(struct child *child, struct verdict *ret_verdict)
 {
-    uint64_t claim = atomic_load(&child->board->running_request);
     struct death death = {
         .reason = child->kill_reason,
         .wait_status = child->wait_status,
         .last_words = atomic_load(&child->board->last_words),
-        .running_request = child_find_request(child, claim) ? claim : 0,
-        .loading_version = loading_version(child),
+        .running_request = running_request(child),
+        .loading_version = child_loading_version(child),
         .blamed_request = child->blamed_request,
     };
 
@@ -289,11 +332,6 @@ static void reap(struct child *child)
     ledger_on_place_lost(child);
 }
 
-static void ignore(struct child *child)
-{
-    (void) child;
-}
-
 #define ACTION(fn) { #fn, fn }
 static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
     [CHILD_DOWN] = {
@@ -304,14 +342,15 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
         [EVENT_SPAWNED] = ACTION(become_ready),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_HELLO] = ACTION(note_hello),
-        [EVENT_CLOSED] = ACTION(ignore), /* its exit comes, or the timeout */
+        [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
         [EVENT_TIMEOUT] = ACTION(kill_boot),
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_READY] = {
-        [EVENT_CLOSED] = ACTION(kill_now),
+        [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_hung_up),
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_KILLED] = {
@@ -369,97 +408,9 @@ struct request *child_find_request(const struct child *child, uint64_t id)
     return request && request->id == id ? request : NULL;
 }
 
-/* ---- liveness */
-
 uint64_t child_cpu_ns(const struct child *child)
 {
     return child->pid > 0 ? io_clock_ns(child->cpu_clock) : 0;
-}
-
-/* UINT64_MAX: for ever. */
-static uint64_t sum_ms(uint32_t budget, uint32_t grace)
-{
-    return budget == LIMIT_UNLIMITED || grace == LIMIT_UNLIMITED ? UINT64_MAX
-                                                                 : (uint64_t) budget + grace;
-}
-
-/* The most CPU time that what is in the worker may take between two answers; 0: nothing is. */
-static uint64_t patience_ms(const struct child *child)
-{
-    const struct placement *placement;
-    uint64_t most = 0;
-
-    LIST_FOREACH(placement, &child->placements, in_child) {
-        const struct limits *limits = &placement->version->limits;
-        bool is_loading = placement->state == PLACEMENT_LOADING;
-        if (!is_loading && placement->in_flight == 0)
-            continue;
-        uint64_t patience =
-            sum_ms(is_loading ? limits->cpu_startup_ms : limits->cpu_ms, limits->grace_ms);
-        most = patience > most ? patience : most;
-    }
-    return most;
-}
-
-/* The same for the request that the worker says it runs: a claim, so it can only shorten. */
-static uint64_t claimed_patience_ms(const struct child *child, uint64_t claim)
-{
-    const struct request *request = child_find_request(child, claim);
-
-    return request ? sum_ms(request->version->limits.cpu_ms, request->version->limits.grace_ms)
-                   : UINT64_MAX;
-}
-
-/* Whether ns of CPU time are over the limit. */
-static bool is_over_ms(uint64_t ns, uint64_t limit_ms)
-{
-    return limit_ms != UINT64_MAX && ns > limit_ms * NSEC_PER_MSEC;
-}
-
-static void kill_stuck(struct child *child)
-{
-    uint64_t claim = atomic_load(&child->board->running_request);
-
-    if (child_find_request(child, claim))
-        child_kill(child, KILL_CPU, claim);
-    else if (loading_version(child))
-        child_kill(child, KILL_STARTUP, 0);
-    else
-        child_kill(child, KILL_SILENT, 0);
-}
-
-void child_check(struct child *child, uint64_t now_ns)
-{
-    uint64_t patience = patience_ms(child);
-
-    if (child->state != CHILD_READY || patience == 0) {
-        child->is_watched = false;
-        return;
-    }
-    uint64_t frames = channel_received_frames(child->channel);
-    uint64_t claim = atomic_load(&child->board->running_request);
-    uint64_t cpu = child_cpu_ns(child);
-    bool has_answered = !child->is_watched || frames != child->frames_seen;
-    if (has_answered || claim != child->claim_seen) {
-        child->claim_seen = claim;
-        child->cpu_at_claim_ns = cpu;
-    }
-    if (has_answered) {
-        child->is_watched = true;
-        child->frames_seen = frames;
-        child->cpu_at_frame_ns = cpu;
-        child->ping_sent_ns = 0;
-    } else if (child->ping_sent_ns == 0) {
-        child->ping_sent_ns = now_ns;
-        (void) link_send_ping(child);
-    } else if (is_over_ms(cpu - child->cpu_at_frame_ns, patience) ||
-               is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
-        kill_stuck(child);
-    } else if (patience != UINT64_MAX &&
-               is_over_ms(now_ns - child->ping_sent_ns,
-                          patience * SILENT_FACTOR + SILENT_BASE_MS)) {
-        child_kill(child, KILL_SILENT, 0);
-    }
 }
 
 /* ---- life of the slot */

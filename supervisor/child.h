@@ -58,8 +58,12 @@ struct child {
     uint64_t claim_seen; /* what the worker said it runs */
     uint64_t cpu_at_claim_ns;
     uint64_t ping_sent_ns; /* 0: none is waited for */
-    bool is_watched;       /* the two above are of this stretch of work */
+    bool is_watched;       /* the above are of this stretch of work */
+    unsigned pings_open;   /* sent and not answered */
+    uint64_t written_seen; /* bytes that it had read, more or less, at written_at_ns */
+    uint64_t written_at_ns;
     bool has_hello;
+    bool is_hung_up; /* its channel has ended */
     /* Death in progress. */
     enum kill_reason kill_reason;
     uint64_t blamed_request;
@@ -112,6 +116,8 @@ void child_give_slot(struct child *child, const struct request *request);
 struct request *child_find_request(const struct child *child, uint64_t id); /* may be NULL */
 /* CPU time of the process that runs now; 0 if none. */
 uint64_t child_cpu_ns(const struct child *child);
+/* The version that loads: by the worker's claim, else what alone can be it; 0 if not known. */
+uint32_t child_loading_version(const struct child *child);
 /* Looks whether a worker with work in it still answers; kills it when it is stuck. */
 void child_check(struct child *child, uint64_t now_ns);
 void child_init(struct child *child, struct server *server, const struct cordon_config *cordon,

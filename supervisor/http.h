@@ -101,6 +101,8 @@ int http_front_adopt(struct http_front *front, int fd);
  * are closed, unless a request is already in their socket. */
 void http_front_drain(struct http_front *front);
 size_t http_front_connections(const struct http_front *front);
+/* Whether a client has not taken all of its response yet. */
+bool http_front_has_output(const struct http_front *front);
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 

@@ -238,6 +238,16 @@ size_t http_front_connections(const struct http_front *front)
     return front->n_connections;
 }
 
+bool http_front_has_output(const struct http_front *front)
+{
+    const struct http_connection *connection;
+
+    LIST_FOREACH (connection, &front->connections, link)
+        if (http_connection_queued(connection) > 0)
+            return true;
+    return false;
+}
+
 struct http_front *http_front_free(struct http_front *front)
 {
     struct http_connection *connection;

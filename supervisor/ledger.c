@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/child.h"
 #include "supervisor/ledger_internal.h"
@@ -20,9 +21,6 @@
 
 /* What a client may send of a body before its request is in a worker. */
 #define FIRST_GRANT_BYTES (BODY_WINDOW_BYTES / 4)
-#define TICK_MS 20
-/* A worker that was told to cancel and answers other requests has this long. */
-#define CANCEL_PATIENCE_MS 5000
 
 /* ---- life of a request */
 
@@ -109,7 +107,7 @@ static void enqueue(struct request *request, bool at_head)
     request->server->ledger->queued++;
 }
 
-static void dequeue(struct request *request)
+void ledger_dequeue(struct request *request)
 {
     TAILQ_REMOVE(&request->tenant->queue, request, entry);
     request->tenant->n_queued--;
@@ -221,7 +219,7 @@ static int send_request(struct request *request, struct placement *placement)
         request->placement = NULL;
         return r;
     }
-    dequeue(request);
+    ledger_dequeue(request);
     request->state = REQUEST_SENT;
     request->version = version_ref(placement->version);
     request->sent_ns = request->progress_ns = io_now_ns();
@@ -248,7 +246,7 @@ void ledger_pump(struct tenant *tenant)
     while (pool && (request = TAILQ_FIRST(&tenant->queue)) &&
            tenant->n_in_flight < version->limits.concurrency) {
         struct child *child = pool_place(pool, version);
-        if (!child || child->state != CHILD_READY)
+        if (!child || child->state != CHILD_READY || channel_is_congested(child->channel))
             return;
         struct placement *placement = placement_find(version, child);
         if (!placement)
@@ -265,7 +263,7 @@ void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned ret
 
     /* Only those that wait now: an answer may let the front bring the next ones. */
     for (unsigned n = tenant->n_queued; n > 0 && (request = TAILQ_FIRST(&tenant->queue)); n--) {
-        dequeue(request);
+        ledger_dequeue(request);
         ledger_answer_failure(request, code, retry_after_s);
         ledger_end(request);
     }
@@ -295,7 +293,9 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
     if (*ret_retry_s > 0)
         return tenant->load_error;
     *ret_retry_s = 1;
-    if (tenant->n_in_flight >= limits->concurrency && tenant->n_queued >= limits->queue)
+    /* Also while none can be sent, as during a load: what may run may wait besides the queue. */
+    if ((uint64_t) tenant->n_in_flight + tenant->n_queued >=
+        (uint64_t) limits->concurrency + limits->queue)
         return ERROR_TENANT_BUSY;
     if (!pool_place(server->pool, tenant->version))
         return ERROR_OVERLOADED;
@@ -346,7 +346,7 @@ static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
         evbuffer_add(request->body, data, size) < 0) {
         ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
         if (request->state == REQUEST_QUEUED) {
-            dequeue(request);
+            ledger_dequeue(request);
             ledger_end(request);
         } else {
             ledger_cancel(request, LINK_CANCEL_FAILED);
@@ -369,7 +369,7 @@ static void on_gone(void *arg)
 
     request->exchange = NULL;
     if (request->state == REQUEST_QUEUED) {
-        dequeue(request);
+        ledger_dequeue(request);
         ledger_end(request);
         return;
     }
@@ -383,75 +383,6 @@ const struct http_handler ledger_http = {
     .on_gone = on_gone,
 };
 
-/* ---- time */
-
-static bool is_over_time(const struct request *request, uint64_t now)
-{
-    const struct limits *limits = &request->version->limits;
-    bool is_stream = request->exchange &&
-                     (request->state == REQUEST_RESPONDING || !request->body_ended);
-    uint64_t since = is_stream ? request->progress_ns : request->sent_ns;
-    uint32_t limit = is_stream ? limits->idle_ms : limits->wall_ms;
-
-    return limit != LIMIT_UNLIMITED && now - since > limit * NSEC_PER_MSEC;
-}
-
-static void check_active(struct request *request, uint64_t now)
-{
-    uint32_t grace_ms = request->version->limits.grace_ms;
-
-    if (!request->is_cancelled) {
-        if (!is_over_time(request, now))
-            return;
-        ledger_answer_failure(request, ERROR_WALL_REQUEST, 0);
-        ledger_cancel(request, LINK_CANCEL_WALL);
-    } else if (grace_ms != LIMIT_UNLIMITED &&
-               now - request->detached_ns > (grace_ms + CANCEL_PATIENCE_MS) * NSEC_PER_MSEC) {
-        child_kill(request->placement->child, KILL_WALL, request->id);
-    }
-}
-
-static void check_queue(struct tenant *tenant, uint64_t now)
-{
-    struct request *request = TAILQ_FIRST(&tenant->queue);
-    uint32_t wall_ms = tenant->version->limits.wall_ms;
-
-    if (!request || wall_ms == LIMIT_UNLIMITED ||
-        now - request->received_ns <= wall_ms * NSEC_PER_MSEC)
-        return;
-    dequeue(request);
-    ledger_answer_failure(request, ERROR_OVERLOADED, 1);
-    ledger_end(request);
-}
-
-static void on_tick(evutil_socket_t fd, short what, void *arg)
-{
-    struct ledger *ledger = arg;
-    struct request *request, *next;
-    struct tenant *tenant;
-    uint64_t now = io_now_ns();
-
-    (void) fd;
-    (void) what;
-    for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
-        next = TAILQ_NEXT(request, entry);
-        check_active(request, now);
-    }
-    if (ledger->queued > 0)
-        TAILQ_FOREACH(tenant, &ledger->server->tenants->list, entry)
-            check_queue(tenant, now);
-    if (ledger->in_workers == 0 && ledger->queued == 0)
-        (void) event_del(ledger->tick);
-}
-
-void ledger_start_tick(struct ledger *ledger)
-{
-    static const struct timeval period = { .tv_usec = TICK_MS * 1000 };
-
-    if (!event_pending(ledger->tick, EV_TIMEOUT, NULL))
-        (void) event_add(ledger->tick, &period);
-}
-
 int ledger_new(struct server *server, struct ledger **ret_ledger)
 {
     struct ledger *ledger = calloc(1, sizeof *ledger);
@@ -460,7 +391,7 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
         return -ENOMEM;
     ledger->server = server;
     TAILQ_INIT(&ledger->active);
-    ledger->tick = event_new(server->base, -1, EV_PERSIST, on_tick, ledger);
+    ledger->tick = event_new(server->base, -1, EV_PERSIST, ledger_on_tick, ledger);
     if (!ledger->tick) {
         free(ledger);
         return -ENOMEM;
@@ -483,7 +414,7 @@ struct ledger *ledger_free(struct ledger *ledger)
     }
     TAILQ_FOREACH(tenant, &ledger->server->tenants->list, entry)
         while ((request = TAILQ_FIRST(&tenant->queue))) {
-            dequeue(request);
+            ledger_dequeue(request);
             request_free(request);
         }
     event_free(ledger->tick);

@@ -46,6 +46,7 @@ struct request {
     uint64_t response_total;
     uint64_t response_owed; /* response bytes taken from the worker, credit not yet given back */
     uint64_t response_window; /* bytes that the worker may still send */
+    size_t queued_seen; /* of the response, for the client, at the last look */
     bool response_ended;
     unsigned deaths;   /* of workers while this was in JavaScript there */
     unsigned sendings;
@@ -85,5 +86,5 @@ void ledger_on_not_loaded(struct request *request);
 void ledger_on_death(struct child *child, const struct verdict *verdict);
 /* Every request is out and the slot is empty: tenants may go elsewhere. */
 void ledger_on_place_lost(struct child *child);
-/* A worker is ready: sends what waited for it. */
+/* A worker is ready, or has room again: sends what waited for it. */
 void ledger_on_ready(struct child *child);

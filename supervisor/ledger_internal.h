@@ -22,4 +22,8 @@ void ledger_push_body(struct request *request);
 void ledger_cancel(struct request *request, enum link_cancel reason);
 /* Lets the worker send more of the response, if the client has taken enough. */
 void ledger_give_credit(struct request *request);
+/* Takes it out of its tenant's queue. */
+void ledger_dequeue(struct request *request);
 void ledger_start_tick(struct ledger *ledger);
+/* For the event; arg: the ledger. */
+void ledger_on_tick(evutil_socket_t fd, short what, void *arg);

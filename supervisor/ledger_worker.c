@@ -130,15 +130,34 @@ int ledger_on_credit(struct request *request, uint32_t bytes)
     return 0;
 }
 
+/* The worker had no slot left for anybody: each tenant has its turn, this one last. */
+static void pump_all_after(struct tenant *tenant)
+{
+    struct tenant_list *list = &tenant->server->tenants->list;
+    struct tenant *other = tenant;
+
+    do {
+        other = TAILQ_NEXT(other, entry);
+        if (!other)
+            other = TAILQ_FIRST(list);
+        ledger_pump(other);
+    } while (other != tenant);
+}
+
 static void leave_and_pump(struct request *request)
 {
     struct tenant *tenant = request->tenant;
     struct placement *placement = request->placement;
+    struct child *child = placement->child;
+    bool was_full = child->n_free_slots == 0;
 
     ledger_leave_worker(request);
     tenant_on_idle(placement);
     ledger_end(request);
-    ledger_pump(tenant);
+    if (was_full)
+        pump_all_after(tenant);
+    else
+        ledger_pump(tenant);
 }
 
 void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us)
@@ -154,17 +173,20 @@ void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_
 
 void ledger_on_not_loaded(struct request *request)
 {
+    struct placement *placement = request->placement;
     struct tenant *tenant = request->tenant;
     bool may_send = request->exchange && request->state == REQUEST_SENT &&
                     !request->is_body_lost && request->sendings < SENDINGS_MAX;
 
     if (!may_send) {
-        ledger_answer_failure(request, ERROR_WORKER_CRASHED, 0);
+        if (!request->is_cancelled)
+            ledger_answer_failure(request, ERROR_WORKER_CRASHED, 0);
         leave_and_pump(request);
         return;
     }
     ledger_leave_worker(request);
     ledger_send_again(request);
+    tenant_on_idle(placement);
     ledger_pump(tenant);
 }
 
@@ -227,6 +249,8 @@ void ledger_on_place_lost(struct child *child)
     struct tenant *tenant;
 
     TAILQ_FOREACH(tenant, &child->server->tenants->list, entry) {
+        if (tenant->candidate)
+            (void) tenant_preload(tenant);
         if (TAILQ_EMPTY(&tenant->queue))
             continue;
         if (pool_place(child->server->pool, tenant->version))

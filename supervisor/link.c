@@ -40,13 +40,15 @@ static struct http_text view(ProtobufCBinaryData data)
 static int on_hello(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Hello *hello = (const Skep__Worker__Hello *) message;
+    static const char allowed[] = "0123456789.-abcdefghijklmnopqrstuvwxyz";
     struct child *child = owner;
     char *version = child->server->v8_version;
 
-    if (hello->protocol != PROTOCOL_VERSION || hello->v8_version.len > VERSION_TEXT_MAX)
+    if (child->has_hello || hello->protocol != PROTOCOL_VERSION ||
+        hello->v8_version.len > VERSION_TEXT_MAX)
         return -EPROTO;
     for (size_t i = 0; i < hello->v8_version.len; i++)
-        if (!strchr("0123456789.-abcdefghijklmnopqrstuvwxyz", hello->v8_version.data[i]))
+        if (!memchr(allowed, hello->v8_version.data[i], sizeof allowed - 1))
             return -EPROTO;
     (void) snprintf(version, sizeof child->server->v8_version, "%.*s",
                     (int) hello->v8_version.len, (const char *) hello->v8_version.data);
@@ -79,7 +81,8 @@ static int on_loaded(void *owner, const ProtobufCMessage *message)
     if (!placement || placement->state != PLACEMENT_LOADING ||
         (unsigned) loaded->result >= ARRAY_LEN(codes) || loaded->message.len > LOG_LINE_MAX_BYTES)
         return -EPROTO;
-    tenant_on_loaded(placement, codes[loaded->result], (const char *) loaded->message.data,
+    tenant_on_loaded(placement, codes[loaded->result],
+                     loaded->message.len > 0 ? (const char *) loaded->message.data : "",
                      loaded->message.len, loaded->cpu_us);
     return 0;
 }
@@ -108,7 +111,8 @@ static int on_body(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Body *body = (const Skep__Worker__Body *) message;
     struct request *request = child_find_request(owner, body->id);
 
-    if (!request || body->data.len > BODY_CHUNK_MAX_BYTES)
+    /* Each part is progress: one without bytes is none. */
+    if (!request || body->data.len > BODY_CHUNK_MAX_BYTES || (body->data.len == 0 && !body->end))
         return -EPROTO;
     return ledger_on_body(request, body->data.data, body->data.len, body->end);
 }
@@ -172,8 +176,7 @@ static int on_unloaded(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Unloaded *unloaded = (const Skep__Worker__Unloaded *) message;
     struct placement *placement = find_placement(owner, unloaded->tenant);
 
-    /* All its requests must have been done by then. */
-    if (!placement || placement->in_flight > 0 || placement->state == PLACEMENT_LOADING)
+    if (!placement || placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_GONE)
         return -EPROTO;
     tenant_on_unloaded(placement);
     return 0;
@@ -181,10 +184,13 @@ static int on_unloaded(void *owner, const ProtobufCMessage *message)
 
 static int on_pong(void *owner, const ProtobufCMessage *message)
 {
-    /* That it came at all is what counts: child_check looks at the number of frames. */
-    (void) owner;
+    struct child *child = owner;
+
     (void) message;
-    return 0;
+    if (child->pings_open == 0)
+        return -EPROTO;
+    child->pings_open--;
+    return 0; /* that it came at all is what counts: child_check looks at the number of frames */
 }
 
 static const struct channel_rule rules[] = {
@@ -219,6 +225,11 @@ static void on_closed(void *owner, int error)
     child_on_event(child, EVENT_CLOSED);
 }
 
+static void on_drained(void *owner)
+{
+    ledger_on_ready(owner); /* whoever waited for the worker to read */
+}
+
 int link_open(struct child *child, int fd)
 {
     struct channel_options options = {
@@ -228,6 +239,7 @@ int link_open(struct child *child, int fd)
         .phase = PHASE_BOOTING,
         .owner = child,
         .on_closed = on_closed,
+        .on_drained = on_drained,
         .output_high_bytes = OUTPUT_HIGH_BYTES,
     };
 
@@ -377,5 +389,8 @@ int link_send_ping(struct child *child)
     Skep__Worker__Ping ping = SKEP__WORKER__PING__INIT;
 
     ping.token = child->frames_seen;
-    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_PING, &ping);
+    int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_PING, &ping);
+    if (r == 0)
+        child->pings_open++;
+    return r;
 }

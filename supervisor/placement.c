@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "proto/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/ledger.h"
 #include "supervisor/link.h"
@@ -54,7 +55,9 @@ void placement_free(struct placement *placement)
 static void unload(struct placement *placement)
 {
     placement->state = PLACEMENT_UNLOADING;
+    placement->since_ns = io_now_ns();
     (void) link_send_unload(placement->child, placement->version->id);
+    pool_watch(placement->child->server->pool);
 }
 
 /* The worker is full: the isolate that was used least recently makes room. */
@@ -77,6 +80,8 @@ int tenant_load(struct version *version, struct child *child)
 {
     struct placement *placement;
 
+    if (channel_is_congested(child->channel))
+        return -EAGAIN; /* tried again when it has read */
     if (child->n_placements >= SCOREBOARD_TENANTS) {
         evict_one(child);
         return -EAGAIN;
@@ -164,6 +169,10 @@ void tenant_on_unloaded(struct placement *placement)
 {
     struct child *child = placement->child;
 
+    if (placement->in_flight > 0) {
+        placement->state = PLACEMENT_GONE;
+        return;
+    }
     placement_free(placement);
     ledger_on_ready(child); /* whoever waited for room in it */
 }
@@ -181,8 +190,13 @@ void tenant_on_load_death(struct version *version, enum error_code code, const c
 
 void tenant_on_idle(struct placement *placement)
 {
-    placement->since_ns = io_now_ns();
-    if (placement->is_retiring && placement->in_flight == 0 &&
-        placement->state == PLACEMENT_READY)
-        unload(placement);
+    if (placement->in_flight > 0)
+        return;
+    if (placement->state == PLACEMENT_GONE) {
+        tenant_on_unloaded(placement);
+    } else if (placement->state == PLACEMENT_READY) {
+        placement->since_ns = io_now_ns();
+        if (placement->is_retiring)
+            unload(placement);
+    }
 }

@@ -7,22 +7,42 @@
 
 #define STOP_TIMEOUT_S 10
 
+static void on_flush_tick(evutil_socket_t fd, short what, void *arg);
+
 static void on_stop_timeout(evutil_socket_t fd, short what, void *arg)
 {
     struct server *server = arg;
 
     (void) fd;
     (void) what;
-    log_warning("requests are still in flight after %d s: cut off", STOP_TIMEOUT_S);
+    log_warning("requests or answers are still on their way after %d s: cut off", STOP_TIMEOUT_S);
     (void) event_base_loopbreak(server->base);
+}
+
+/* The answers are queued: ends when the clients have taken them. */
+static void end_when_flushed(struct server *server)
+{
+    static const struct timeval soon = { .tv_usec = 10000 };
+
+    if (http_front_has_output(server->front))
+        (void) event_base_once(server->base, -1, EV_TIMEOUT, on_flush_tick, server, &soon);
+    else
+        (void) event_base_loopexit(server->base, &soon);
+}
+
+static void on_flush_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    end_when_flushed(arg);
 }
 
 void server_on_idle(struct server *server)
 {
-    /* The answers are queued: one more turn of the loop lets them out. */
-    static const struct timeval soon = { .tv_usec = 10000 };
-
-    (void) event_base_loopexit(server->base, &soon);
+    if (server->is_ending)
+        return;
+    server->is_ending = true;
+    end_when_flushed(server);
 }
 
 void server_stop(struct server *server)
@@ -38,6 +58,5 @@ void server_stop(struct server *server)
     http_front_drain(server->front);
     if (server->ledger->in_workers == 0 && server->ledger->queued == 0)
         server_on_idle(server);
-    else
-        (void) event_base_once(server->base, -1, EV_TIMEOUT, on_stop_timeout, server, &patience);
+    (void) event_base_once(server->base, -1, EV_TIMEOUT, on_stop_timeout, server, &patience);
 }

@@ -41,6 +41,7 @@ struct server {
     char v8_version[32]; /* as the last worker said it, checked */
     uint64_t started_ns;
     bool is_draining;
+    bool is_ending; /* no request is left; the last answers go out */
     bool is_dev; /* one tenant, which gets every request */
 };
 

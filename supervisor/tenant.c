@@ -18,6 +18,7 @@
 /* What a tenant may log in a second, whatever its worker claims to have counted. */
 #define LOG_BYTES_PER_SECOND (256U << 10)
 #define LOG_LINE_MAX 8000 /* as long as a line of ours may be */
+#define LOG_LINE_COST 64  /* what a line takes besides its text */
 
 int tenants_new(struct server *server, struct tenants **ret_tenants)
 {
@@ -323,6 +324,16 @@ void tenant_remove(struct tenant *tenant)
 
 /* ---- log */
 
+static uint64_t cost_of_log(const char *text, size_t size)
+{
+    uint64_t cost = size + LOG_LINE_COST;
+
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == '\n')
+            cost += LOG_LINE_COST;
+    return cost;
+}
+
 void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size)
 {
     static const char *const names[] = {
@@ -337,7 +348,7 @@ void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *
     }
     if (tenant->log_bytes > LOG_BYTES_PER_SECOND)
         return;
-    tenant->log_bytes += size + 1;
+    tenant->log_bytes += cost_of_log(text, size);
     if (tenant->log_bytes > LOG_BYTES_PER_SECOND) {
         log_warning("[%s] logs more than %u KiB in a second: the rest is dropped", tenant->name,
                     LOG_BYTES_PER_SECOND >> 10);

@@ -15,7 +15,12 @@ struct child;
 struct request;
 TAILQ_HEAD(request_list, request);
 
-enum placement_state { PLACEMENT_LOADING, PLACEMENT_READY, PLACEMENT_UNLOADING };
+enum placement_state {
+    PLACEMENT_LOADING,
+    PLACEMENT_READY,
+    PLACEMENT_UNLOADING,
+    PLACEMENT_GONE, /* the isolate is; requests that were on their way come back */
+};
 
 /* A version in a worker. Owned by the version; goes with the worker. */
 struct placement {
@@ -101,13 +106,14 @@ unsigned tenant_retry_after_s(const struct tenant *tenant);
 /* The answer to a load; code ERROR_NONE: it is ready. The placement may be gone afterwards. */
 void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
                       size_t size, uint64_t cpu_us);
-/* The worker has disposed of the isolate by itself. The placement is gone afterwards. */
+/* The worker has disposed of the isolate. Without requests the placement is gone afterwards. */
 void tenant_on_unloaded(struct placement *placement);
 /* The worker died while it was loading this, and this is to blame. */
 void tenant_on_load_death(struct version *version, enum error_code code, const char *cause);
 /* Requests wait and this worker is the place for them: has the version loaded there. 0 or -errno. */
 int tenant_load(struct version *version, struct child *child);
-/* A request has left the placement: unloads it if it is not wanted any more. */
+/* A request has left the placement: unloads it if it is not wanted any more. It may be gone
+ * afterwards. */
 void tenant_on_idle(struct placement *placement);
 
 /* NULL if the version is not in that worker. */

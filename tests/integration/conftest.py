@@ -12,14 +12,14 @@ from harness import EXAMPLES, TOP, Skepd
 
 @pytest.fixture
 def start():
-    """Starts skepd: start(tenants, **config). All are stopped, and checked, at the end."""
+    """Starts skepd: start(tenants, **config), see Skepd. All are stopped, and checked, at the end."""
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:  # short: holds sockets
         running = []
 
-        def start_one(tenants=None, tenants_folder=None, **config):
+        def start_one(tenants=None, tenants_folder=None, worker=None, ready=None, **config):
             place = pathlib.Path(folder) / str(len(running))
             place.mkdir()
-            skepd = Skepd(place, tenants, config, tenants_folder)
+            skepd = Skepd(place, tenants, config, tenants_folder, worker, ready)
             running.append(skepd)
             return skepd.start()
 

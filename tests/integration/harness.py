@@ -217,10 +217,15 @@ class Connection:
 class Skepd:
     """tenants: {name: source of worker.js} or {name: {manifest keys, files: {path: content}}}.
     A tenant without routes has NAME.test/*. config: keys of skepd.yaml, over the defaults here;
-    more_listen: addresses besides the one on self.port."""
+    more_listen: addresses besides the one on self.port. worker: a program in place of skep-worker;
+    ready: names of the cordons whose workers are waited for (None: all)."""
 
-    def __init__(self, folder, tenants=None, config=None, tenants_folder=None):
+    def __init__(
+        self, folder, tenants=None, config=None, tenants_folder=None, worker=None, ready=None
+    ):
         self.folder = pathlib.Path(folder)
+        self.worker_program = worker or BIN / "skep-worker"
+        self.ready_cordons = ready
         self.tenants_folder = pathlib.Path(tenants_folder or self.folder / "tenants")
         self.port = free_port()
         self.admin_socket = self.folder / "admin.sock"
@@ -253,7 +258,7 @@ class Skepd:
     def start(self):
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [SKEPD, "--config", self.folder / "skepd.yaml", "--worker", BIN / "skep-worker"],
+                [SKEPD, "--config", self.folder / "skepd.yaml", "--worker", self.worker_program],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -279,7 +284,11 @@ class Skepd:
 
     def _has_ready_workers(self):
         workers = self.workers()
-        return workers and all(worker["state"] == "ready" for worker in workers)
+        return workers and all(
+            worker["state"] == "ready"
+            for worker in workers
+            if self.ready_cordons is None or worker["cordon"] in self.ready_cordons
+        )
 
     @property
     def pid(self):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import is_alive, script, wait_for
+from harness import Loader, is_alive, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 
@@ -342,3 +342,19 @@ def test_code_from_strings_is_refused(start):
     body = 'try { return new Response(eval("1 + 1")); } catch (e) { return new Response(e.name); }'
     skepd = start({"a": script(body)})
     assert skepd.get("a").text == "EvalError"
+
+
+def test_isolate_that_goes_while_more_requests_are_on_their_way_costs_no_other(start):
+    """They are written before skepd has read that it is gone, and are then sent again."""
+    grow = "const kept = []; for (;;) kept.push({ a: [kept.length] });"
+    skepd = start({"a": tenant(on_path({"grow": grow}), cpu_ms=5000, heap_mib=16), "b": HELLO})
+    with Loader(skepd, "a", connections=4) as beside, Loader(skepd, "b") as other:
+        for _ in range(5):
+            assert skepd.get("a", "/grow").code == "mem_isolate"
+        beside.more(1)
+        other.more(1)
+    # What was in the isolate goes with it; what was not has not noticed.
+    assert {answer.code for answer in beside.wrong} <= {"mem_isolate"}
+    assert not other.wrong
+    assert skepd.stats()["replayed"] > 0
+    assert skepd.worker()["restarts"] == 0

@@ -107,6 +107,33 @@ static void test_what_had_not_entered_is_sent_again(void **state)
     assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
 }
 
+static void test_a_broken_protocol_with_nobody_to_blame_counts_against_the_slot(void **state)
+{
+    struct verdict v = decide((struct death) { .reason = KILL_PROTOCOL });
+
+    (void) state;
+    assert_true(v.counts_as_failure);
+    v = decide((struct death) { .reason = KILL_PROTOCOL, .loading_version = 3 });
+    assert_int_equal(v.version, 3);
+    assert_false(v.counts_as_failure);
+    v = decide((struct death) {
+        .reason = KILL_PROTOCOL, .loading_version = 3, .running_request = 7 });
+    assert_int_equal(v.request, 7);
+    assert_int_equal(v.version, 0);
+}
+
+static void test_a_worker_that_is_silent_blames_only_what_loads(void **state)
+{
+    struct verdict v = decide((struct death) { .reason = KILL_SILENT, .running_request = 7 });
+
+    (void) state;
+    assert_int_equal(v.request, 0);
+    assert_true(v.counts_as_failure);
+    v = decide((struct death) { .reason = KILL_SILENT, .loading_version = 3 });
+    assert_int_equal(v.version, 3);
+    assert_false(v.counts_as_failure);
+}
+
 static void test_what_had_entered_is_sent_again_once_if_idempotent(void **state)
 {
     struct fate_facts facts = { .has_entered = true, .is_idempotent = true, .sendings = 1 };
@@ -154,6 +181,8 @@ int main(void)
         cmocka_unit_test(test_a_crash_with_nobody_running_counts_against_the_slot),
         cmocka_unit_test(test_a_crash_while_loading_blames_the_version),
         cmocka_unit_test(test_a_kill_for_cpu_blames_the_request_it_was_for),
+        cmocka_unit_test(test_a_broken_protocol_with_nobody_to_blame_counts_against_the_slot),
+        cmocka_unit_test(test_a_worker_that_is_silent_blames_only_what_loads),
         cmocka_unit_test(test_what_had_not_entered_is_sent_again),
         cmocka_unit_test(test_what_had_entered_is_sent_again_once_if_idempotent),
         cmocka_unit_test(test_what_had_entered_and_is_not_idempotent_fails),

@@ -42,10 +42,13 @@ static void test_hello_is_only_heard_while_booting(void **state)
     expect(CHILD_KILLED, EVENT_HELLO, NULL);
 }
 
-static void test_a_worker_whose_channel_closes_is_killed(void **state)
+static void test_a_worker_whose_channel_closes_is_killed_if_it_stays(void **state)
 {
     (void) state;
-    expect(CHILD_READY, EVENT_CLOSED, "kill_now");
+    expect(CHILD_BOOTING, EVENT_CLOSED, "await_exit");
+    expect(CHILD_BOOTING, EVENT_TIMEOUT, "kill_boot");
+    expect(CHILD_READY, EVENT_CLOSED, "await_exit");
+    expect(CHILD_READY, EVENT_TIMEOUT, "kill_hung_up");
 }
 
 static void test_an_exit_is_reaped_in_every_state_with_a_process(void **state)
@@ -104,7 +107,7 @@ int main(void)
         cmocka_unit_test(test_a_slot_that_is_down_starts_and_does_nothing_else),
         cmocka_unit_test(test_a_boot_that_takes_too_long_is_killed),
         cmocka_unit_test(test_hello_is_only_heard_while_booting),
-        cmocka_unit_test(test_a_worker_whose_channel_closes_is_killed),
+        cmocka_unit_test(test_a_worker_whose_channel_closes_is_killed_if_it_stays),
         cmocka_unit_test(test_an_exit_is_reaped_in_every_state_with_a_process),
         cmocka_unit_test(test_a_killed_worker_that_stays_is_killed_again),
         cmocka_unit_test(test_a_worker_that_appears_after_its_kill_is_killed),

@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker that a tenant has taken over, for tests/integration/test_hostile_worker.py: skepd
+ * starts it in place of skep-worker, without jail. The tenant's main module is the name of what it
+ * does wrong; what it does before any tenant is there is the end of its own file's name
+ * ("hostile_worker.no_hello"), and then only in cordons with jit: on. Blocking, one thread; ends by
+ * _exit, so that nothing of it is looked at as a leak.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "proto/frame.h"
+#include "proto/scoreboard.h"
+#include "worker.pb-c.h"
+
+enum { CHANNEL_FD = 3, BOARD_FD = 4 };
+
+#define APPS_MAX 256
+#define NAME_MAX_BYTES 64
+
+struct app {
+    uint32_t id;
+    char behaviour[NAME_MAX_BYTES];
+};
+
+static struct app apps[APPS_MAX];
+static struct scoreboard *board;
+static bool is_deaf; /* reads no more */
+
+/* ---- frames */
+
+static void write_all(const void *data, size_t size)
+{
+    const uint8_t *at = data;
+
+    while (size > 0) {
+        ssize_t n = write(CHANNEL_FD, at, size);
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd room = { .fd = CHANNEL_FD, .events = POLLOUT };
+            (void) poll(&room, 1, -1);
+        } else if (n < 0) {
+            _exit(1); /* skepd has closed it: the kill is on its way */
+        } else {
+            at += n;
+            size -= (size_t) n;
+        }
+    }
+}
+
+static void read_all(void *data, size_t size)
+{
+    uint8_t *at = data;
+
+    while (size > 0) {
+        struct pollfd input = { .fd = CHANNEL_FD, .events = POLLIN };
+        (void) poll(&input, 1, -1);
+        ssize_t n = read(CHANNEL_FD, at, size);
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            _exit(0);
+        at += n > 0 ? n : 0;
+        size -= n > 0 ? (size_t) n : 0;
+    }
+}
+
+static void stay_silent(void)
+{
+    for (;;)
+        (void) pause();
+}
+
+static void send_message(Skep__Worker__FromWorker__MessageCase which, void *message)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+
+    envelope.message_case = which;
+    envelope.hello = message; /* any member: all are pointers */
+    size_t size = frame_packed_size(&envelope.base);
+    uint8_t *frame = malloc(size);
+    if (!frame)
+        _exit(2);
+    frame_pack(&envelope.base, frame, size);
+    write_all(frame, size);
+    free(frame);
+}
+
+static ProtobufCBinaryData bytes(const void *data, size_t size)
+{
+    return (ProtobufCBinaryData) { .data = (uint8_t *) (uintptr_t) data, .len = size };
+}
+
+static void send_hello(uint32_t protocol)
+{
+    Skep__Worker__Hello hello = SKEP__WORKER__HELLO__INIT;
+
+    hello.protocol = protocol;
+    hello.v8_version = bytes("0.0-hostile", 11);
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO, &hello);
+}
+
+static void send_loaded(uint32_t tenant, int result)
+{
+    Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
+
+    loaded.tenant = tenant;
+    loaded.result = (Skep__Worker__LoadResult) result;
+    loaded.cpu_us = UINT64_MAX;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
+}
+
+static void send_unloaded(uint32_t tenant)
+{
+    Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
+
+    unloaded.tenant = tenant;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
+}
+
+static void send_pong(uint64_t token)
+{
+    Skep__Worker__Pong pong = SKEP__WORKER__PONG__INIT;
+
+    pong.token = token;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_PONG, &pong);
+}
+
+static void send_log(uint32_t tenant, const void *data, size_t size)
+{
+    Skep__Worker__Log line = SKEP__WORKER__LOG__INIT;
+
+    line.tenant = tenant;
+    line.level = SKEP__WORKER__LOG_LEVEL__LOG_INFO;
+    line.text = bytes(data, size);
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
+}
+
+static void send_done(uint64_t id, int outcome)
+{
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+
+    done.id = id;
+    done.outcome = (Skep__Worker__Outcome) outcome;
+    done.cpu_us = UINT64_MAX;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
+}
+
+static void send_credit(uint64_t id, uint32_t size)
+{
+    Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
+
+    credit.id = id;
+    credit.bytes = size;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
+}
+
+static void send_body(uint64_t id, size_t size, bool end)
+{
+    static const uint8_t data[BODY_CHUNK_MAX_BYTES + 1];
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+
+    body.id = id;
+    body.data = bytes(data, size);
+    body.end = end;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
+}
+
+/* A head with n times the same header (name NULL: empty ones). */
+static void send_head_with(uint64_t id, uint32_t status, size_t n, const char *name,
+                           ProtobufCBinaryData value, bool end)
+{
+    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
+    Skep__Worker__Header header = SKEP__WORKER__HEADER__INIT;
+    Skep__Worker__Header **headers = calloc(n + 1, sizeof *headers);
+
+    if (!headers)
+        _exit(2);
+    if (name) {
+        header.name = bytes(name, strlen(name));
+        header.value = value;
+    }
+    for (size_t i = 0; i < n; i++)
+        headers[i] = &header;
+    head.id = id;
+    head.status = status;
+    head.headers = headers;
+    head.n_headers = n;
+    head.body = bytes("hostile\n", 8);
+    head.end = end;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
+    free(headers);
+}
+
+static void send_head(uint64_t id, bool end)
+{
+    send_head_with(id, 200, 0, NULL, bytes(NULL, 0), end);
+}
+
+static void answer(uint64_t id)
+{
+    send_head(id, true);
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+}
+
+static void answer_fields(uint64_t id, size_t n, const char *name, ProtobufCBinaryData value)
+{
+    send_head_with(id, 200, n, name, value, true);
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+}
+
+static void answer_with(uint64_t id, const char *name, const char *value)
+{
+    answer_fields(id, 1, name, bytes(value, strlen(value)));
+}
+
+static void answer_status(uint64_t id, uint32_t status)
+{
+    send_head_with(id, status, 0, NULL, bytes(NULL, 0), true);
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+}
+
+/* 8 bytes of body with the head, and 2 more. */
+static void answer_length(uint64_t id, const char *length, bool end)
+{
+    send_head_with(id, 200, 1, "Content-Length", bytes(length, strlen(length)), false);
+    send_body(id, 2, end);
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+}
+
+static void send_length(uint32_t length, size_t n_bytes)
+{
+    uint8_t frame[64] = { (uint8_t) length, (uint8_t) (length >> 8), (uint8_t) (length >> 16),
+                          (uint8_t) (length >> 24) };
+
+    write_all(frame, n_bytes);
+}
+
+/* ---- what it does to a request; tenant and id are the true ones */
+
+typedef void (*misdeed_fn)(uint64_t id, uint32_t tenant);
+
+#define MISDEED(name) static void name(uint64_t id, uint32_t tenant)
+#define UNUSED ((void) id, (void) tenant)
+
+MISDEED(honest) { UNUSED; answer(id); }
+MISDEED(second_hello) { UNUSED; send_hello(PROTOCOL_VERSION); }
+MISDEED(unknown_head) { UNUSED; send_head(id + SCOREBOARD_SLOTS, true); }
+MISDEED(unknown_body) { UNUSED; send_body(id ^ 1, 1, true); }
+MISDEED(unknown_credit) { UNUSED; send_credit(UINT64_MAX, 1); }
+MISDEED(unknown_done) { UNUSED; send_done(0, 0); }
+/* An id that was given out a moment ago, most likely to the honest worker. */
+MISDEED(other_done) { UNUSED; send_done(id - SCOREBOARD_SLOTS, 0); }
+MISDEED(bad_outcome) { UNUSED; send_done(id, 77); }
+MISDEED(negative_outcome) { UNUSED; send_done(id, -1); }
+MISDEED(head_twice) { UNUSED; send_head(id, false); send_head(id, false); }
+MISDEED(body_first) { UNUSED; send_body(id, 1, false); }
+MISDEED(body_after_end) { UNUSED; send_head(id, true); send_body(id, 1, false); }
+MISDEED(body_too_big) { UNUSED; send_head(id, false); send_body(id, BODY_CHUNK_MAX_BYTES + 1, 0); }
+MISDEED(body_empty) { UNUSED; send_head(id, false); send_body(id, 0, false); }
+MISDEED(credit_beyond) { UNUSED; send_credit(id, BODY_WINDOW_BYTES + 1); }
+MISDEED(credit_most) { UNUSED; send_credit(id, UINT32_MAX); }
+MISDEED(credit_no_body) { UNUSED; send_credit(id, 0); }
+MISDEED(done_twice) { UNUSED; answer(id); send_done(id, 0); }
+MISDEED(done_only) { UNUSED; send_done(id, 0); }
+MISDEED(done_early) { UNUSED; send_head(id, false); send_done(id, 0); }
+MISDEED(done_not_loaded) { UNUSED; send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED); }
+MISDEED(done_cancelled) { UNUSED; send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED); }
+MISDEED(loaded_again) { UNUSED; send_loaded(tenant, 0); }
+MISDEED(loaded_unknown) { UNUSED; send_loaded(tenant + 1000, 0); }
+MISDEED(unloaded_unknown) { UNUSED; send_unloaded(tenant + 1000); }
+MISDEED(unloaded_twice) { UNUSED; send_unloaded(tenant); send_unloaded(tenant); }
+MISDEED(unloaded_answers) { UNUSED; send_unloaded(tenant); answer(id); }
+MISDEED(log_unknown) { UNUSED; send_log(tenant + 1000, "x", 1); }
+MISDEED(header_flood) { UNUSED; answer_fields(id, 100000, NULL, bytes(NULL, 0)); }
+MISDEED(header_many) { UNUSED; send_head_with(id, 200, 257, "x", bytes("y", 1), true); }
+MISDEED(header_empty) { UNUSED; answer_fields(id, 1, NULL, bytes(NULL, 0)); }
+MISDEED(header_crlf) { UNUSED; answer_with(id, "x", "y\r\nSet-Cookie: z"); }
+MISDEED(header_name) { UNUSED; answer_with(id, "x: y\r\nz", "1"); }
+MISDEED(header_nul) { UNUSED; answer_fields(id, 1, "x", bytes("y\0z", 3)); }
+MISDEED(header_te) { UNUSED; answer_with(id, "Transfer-Encoding", "chunked"); }
+MISDEED(header_code) { UNUSED; answer_with(id, "Skep-Error", "no_route"); }
+MISDEED(length_long) { UNUSED; answer_with(id, "Content-Length", "999"); }
+MISDEED(length_short) { UNUSED; answer_with(id, "Content-Length", "1"); }
+MISDEED(length_bad) { UNUSED; answer_with(id, "Content-Length", "-8"); }
+MISDEED(length_huge) { UNUSED; answer_with(id, "Content-Length", "99999999999999999999999"); }
+MISDEED(length_twice) { UNUSED; answer_fields(id, 2, "Content-Length", bytes("8", 1)); }
+MISDEED(length_over) { UNUSED; answer_length(id, "9", false); }
+MISDEED(length_under) { UNUSED; answer_length(id, "99", true); }
+MISDEED(status_0) { UNUSED; answer_status(id, 0); }
+MISDEED(status_99) { UNUSED; answer_status(id, 99); }
+MISDEED(status_101) { UNUSED; answer_status(id, 101); }
+MISDEED(status_1000) { UNUSED; answer_status(id, 1000); }
+MISDEED(frame_giant) { UNUSED; send_length(UINT32_MAX, 4); }
+MISDEED(frame_over) { UNUSED; send_length(FRAME_MAX_BYTES + 1, 4); }
+MISDEED(frame_zero) { UNUSED; send_length(0, 4); }
+MISDEED(frame_half_silence) { UNUSED; send_length(FRAME_MAX_BYTES, 40); stay_silent(); }
+MISDEED(frame_half_close) { UNUSED; send_length(20, 10); _exit(0); }
+MISDEED(close_and_stay) { UNUSED; (void) close(CHANNEL_FD); stay_silent(); }
+MISDEED(exit_at_once) { UNUSED; _exit(0); }
+MISDEED(exit_in_response) { UNUSED; send_head(id, false); send_body(id, 10000, false); _exit(0); }
+MISDEED(exit_after_credit) { UNUSED; send_credit(id, 1); _exit(0); }
+MISDEED(abort_at_once) { UNUSED; __builtin_trap(); }
+MISDEED(never_answers) { UNUSED; }
+MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
+MISDEED(stops_reading) { UNUSED; is_deaf = true; }
+
+MISDEED(body_beyond_window)
+{
+    UNUSED;
+    send_head(id, false);
+    for (;;) /* until it is killed for it */
+        send_body(id, BODY_CHUNK_MAX_BYTES, false);
+}
+
+/* As much as may be sent without credit from the client's side of skepd. */
+MISDEED(answers_much)
+{
+    UNUSED;
+    send_head(id, false);
+    for (unsigned i = 0; i < 8; i++)
+        send_body(id, BODY_CHUNK_MAX_BYTES, i == 7);
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+}
+
+MISDEED(unloaded_not_loaded)
+{
+    UNUSED;
+    send_unloaded(tenant);
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+}
+
+MISDEED(log_flood)
+{
+    static char text[LOG_LINE_MAX_BYTES];
+
+    (void) memset(text, 'x', sizeof text);
+    for (unsigned i = 0; i < 1000; i++)
+        send_log(tenant, text, sizeof text);
+    (void) memset(text, '\n', sizeof text);
+    for (unsigned i = 0; i < 1000; i++)
+        send_log(tenant, text, sizeof text);
+    answer(id);
+}
+
+MISDEED(log_giant)
+{
+    static char text[LOG_LINE_MAX_BYTES + 1];
+
+    UNUSED;
+    send_log(tenant, text, sizeof text);
+}
+
+MISDEED(garbage)
+{
+    uint8_t frame[1004];
+
+    UNUSED;
+    for (size_t i = 0; i < sizeof frame; i++)
+        frame[i] = (uint8_t) (i * 131 + i / 7);
+    frame[0] = 1000 & 0xff;
+    frame[1] = 1000 >> 8;
+    frame[2] = frame[3] = 0;
+    write_all(frame, sizeof frame);
+}
+
+/* Good protobuf, but none of the messages: field 15. */
+MISDEED(no_message)
+{
+    static const uint8_t frame[] = { 2, 0, 0, 0, 15 << 3, 1 };
+
+    UNUSED;
+    write_all(frame, sizeof frame);
+}
+
+MISDEED(pong_flood)
+{
+    UNUSED;
+    for (unsigned i = 0; i < 100000; i++)
+        send_pong(i);
+    answer(id);
+}
+
+MISDEED(board_garbage)
+{
+    UNUSED;
+    uint8_t *at = (uint8_t *) board;
+    for (size_t i = 0; i < SCOREBOARD_BYTES; i++)
+        at[i] = (uint8_t) (i * 151 + id);
+    _exit(0);
+}
+
+MISDEED(board_lies)
+{
+    UNUSED;
+    (void) memset(board, 0xff, SCOREBOARD_BYTES);
+    __builtin_trap();
+}
+
+MISDEED(board_others)
+{
+    UNUSED;
+    atomic_store(&board->running_request, id - SCOREBOARD_SLOTS);
+    atomic_store(&board->running_tenant, tenant - 1);
+    atomic_store(&board->last_words, LAST_WORDS_HEAP_OOM);
+    __builtin_trap();
+}
+
+#define ROW(name) { #name, name }
+static const struct {
+    const char *name;
+    misdeed_fn run;
+} misdeeds[] = {
+    ROW(honest), ROW(second_hello), ROW(unknown_head), ROW(unknown_body), ROW(unknown_credit),
+    ROW(unknown_done), ROW(other_done), ROW(bad_outcome), ROW(negative_outcome), ROW(head_twice),
+    ROW(body_first), ROW(body_after_end), ROW(body_too_big), ROW(body_empty), ROW(credit_beyond),
+    ROW(credit_most), ROW(credit_no_body), ROW(done_twice), ROW(done_only), ROW(done_early),
+    ROW(done_not_loaded), ROW(done_cancelled), ROW(loaded_again), ROW(loaded_unknown),
+    ROW(unloaded_unknown), ROW(unloaded_twice), ROW(unloaded_answers), ROW(log_unknown),
+    ROW(header_flood), ROW(header_many), ROW(header_empty), ROW(header_crlf), ROW(header_name),
+    ROW(header_nul), ROW(header_te), ROW(header_code), ROW(length_long), ROW(length_short),
+    ROW(length_bad), ROW(length_huge), ROW(length_twice), ROW(length_over), ROW(length_under),
+    ROW(status_0), ROW(status_99), ROW(status_101), ROW(status_1000), ROW(frame_giant),
+    ROW(frame_over), ROW(frame_zero), ROW(frame_half_silence), ROW(frame_half_close),
+    ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
+    ROW(abort_at_once), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(body_beyond_window), ROW(answers_much),
+    ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
+    ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
+    ROW(board_others),
+};
+
+/* ---- what it does with other frames */
+
+static struct app *find_app(uint32_t id)
+{
+    for (size_t i = 0; i < APPS_MAX; i++)
+        if (apps[i].id == id)
+            return &apps[i];
+    _exit(3);
+}
+
+static bool is_like(const struct app *app, const char *behaviour)
+{
+    return strcmp(app->behaviour, behaviour) == 0;
+}
+
+static void on_load_file(const Skep__Worker__LoadFile *file)
+{
+    struct app *app = find_app(0);
+
+    app->id = file->tenant;
+    size_t size = file->data.len < NAME_MAX_BYTES - 1 ? file->data.len : NAME_MAX_BYTES - 1;
+    (void) memcpy(app->behaviour, file->data.data, size);
+    app->behaviour[size] = '\0';
+    app->behaviour[strcspn(app->behaviour, "\n")] = '\0';
+}
+
+static void on_load_end(uint32_t tenant)
+{
+    const struct app *app = find_app(tenant);
+
+    atomic_store(&board->running_tenant, tenant);
+    if (is_like(app, "load_exit"))
+        _exit(0);
+    if (is_like(app, "load_exit_unnamed")) {
+        atomic_store(&board->running_tenant, 0);
+        _exit(0);
+    }
+    if (is_like(app, "load_never"))
+        return;
+    if (is_like(app, "load_silent"))
+        stay_silent();
+    if (is_like(app, "load_bad_result"))
+        send_loaded(tenant, 77);
+    else if (is_like(app, "load_fails"))
+        send_loaded(tenant, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED);
+    else
+        send_loaded(tenant, SKEP__WORKER__LOAD_RESULT__LOAD_OK);
+    if (is_like(app, "load_twice"))
+        send_loaded(tenant, SKEP__WORKER__LOAD_RESULT__LOAD_OK);
+    atomic_store(&board->running_tenant, 0);
+}
+
+static void on_unload(uint32_t tenant)
+{
+    struct app *app = find_app(tenant);
+
+    if (is_like(app, "unload_never"))
+        return;
+    app->id = 0;
+    send_unloaded(tenant);
+}
+
+static void on_request(const Skep__Worker__Request *request)
+{
+    const char *behaviour = find_app(request->tenant)->behaviour;
+
+    atomic_store(&board->entered[request->slot], request->id);
+    atomic_store(&board->running_request, request->id);
+    for (size_t i = 0; i < ARRAY_LEN(misdeeds); i++)
+        if (strcmp(misdeeds[i].name, behaviour) == 0) {
+            misdeeds[i].run(request->id, request->tenant);
+            break;
+        } else if (i + 1 == ARRAY_LEN(misdeeds)) {
+            answer(request->id); /* one of a load, that is past */
+        }
+    if (strcmp(behaviour, "unloaded_not_loaded") == 0 ||
+        strcmp(behaviour, "unloaded_answers") == 0)
+        find_app(request->tenant)->id = 0;
+}
+
+static void on_cancel(uint64_t id)
+{
+    /* never_answers means what it says. */
+    if (atomic_load(&board->running_request) != id)
+        send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
+}
+
+static void handle(const Skep__Worker__ToWorker *frame)
+{
+    switch (frame->message_case) {
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE:
+        on_load_file(frame->load_file);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END:
+        on_load_end(frame->load_end->tenant);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD:
+        on_unload(frame->unload->tenant);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST:
+        on_request(frame->request);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL:
+        on_cancel(frame->cancel->id);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_PING:
+        send_pong(frame->ping->token);
+        break;
+    default:
+        break;
+    }
+}
+
+static void serve(void)
+{
+    static uint8_t frame[FRAME_HEADER_BYTES + FRAME_MAX_BYTES];
+
+    while (!is_deaf) {
+        read_all(frame, FRAME_HEADER_BYTES);
+        uint32_t length = (uint32_t) frame[0] | (uint32_t) frame[1] << 8 |
+                          (uint32_t) frame[2] << 16 | (uint32_t) frame[3] << 24;
+        if (length > FRAME_MAX_BYTES)
+            _exit(4);
+        read_all(frame + FRAME_HEADER_BYTES, length);
+        Skep__Worker__ToWorker *message =
+            skep__worker__to_worker__unpack(NULL, length, frame + FRAME_HEADER_BYTES);
+        if (!message)
+            _exit(5);
+        handle(message);
+        skep__worker__to_worker__free_unpacked(message, NULL);
+    }
+    stay_silent();
+}
+
+/* ---- before any tenant */
+
+static void boot(const char *behaviour)
+{
+    if (strcmp(behaviour, "no_hello") == 0)
+        stay_silent();
+    if (strcmp(behaviour, "exit_first") == 0)
+        _exit(0);
+    if (strcmp(behaviour, "frames_first") == 0)
+        send_loaded(1, 0);
+    if (strcmp(behaviour, "garbage_first") == 0)
+        garbage(0, 0);
+    send_hello(strcmp(behaviour, "wrong_protocol") == 0 ? PROTOCOL_VERSION + 1 : PROTOCOL_VERSION);
+    if (strcmp(behaviour, "two_hellos") == 0)
+        send_hello(PROTOCOL_VERSION);
+    if (strcmp(behaviour, "exit_after_hello") == 0)
+        _exit(0);
+    if (strcmp(behaviour, "close_after_hello") == 0) {
+        (void) close(CHANNEL_FD);
+        stay_silent();
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char self[4096] = "";
+    bool has_jit = argc > 1 && strcmp(argv[1], "--jit=on") == 0;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    const char *name = n > 0 ? strrchr(self, '/') : NULL;
+    const char *dot = name ? strchr(name, '.') : NULL;
+
+    board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, BOARD_FD, 0);
+    if (board == MAP_FAILED)
+        _exit(6);
+    boot(has_jit && dot ? dot + 1 : "");
+    serve();
+}

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker that a tenant has taken over (tests/hostile/hostile_worker.c) says and does what no
+worker may. skepd, built with the sanitizers and so without jail, has to stay up, tell the client
+one of its codes or cut the body off, replace the worker where it broke the protocol, and leave no
+trace of it; a tenant in another worker must not notice."""
+
+import http.client
+import pathlib
+import shutil
+import socket
+import struct
+import tempfile
+import threading
+import time
+
+import pytest
+
+from harness import IS_SANITIZED, SKEPD, Loader, Skepd, fd_count, is_alive, wait_for
+
+WORKER = SKEPD.parent / "tests" / "hostile_worker"
+
+pytestmark = pytest.mark.skipif(
+    not IS_SANITIZED or not WORKER.exists(),
+    reason="for a skepd without jail: SKEPD_BIN=build/asan/skepd, which `ctest --preset asan` sets",
+)
+
+CORDONS = [
+    {"name": "default", "workers": 1},
+    {"name": "other", "workers": 1, "jit": "off"},  # where the worker starts as a good one
+]
+GOOD = {"cordon": "other", "files": {"worker.js": "honest\n"}}
+MUCH_BYTES = 8 + 8 * 65536  # what answers_much sends
+SHORT = {"cpu_ms": 50, "cpu_startup_ms": 50, "grace_ms": 10, "wall_ms": 300, "idle_ms": 300}
+
+
+def bad(name, **limits):
+    return {"limits": {**SHORT, **limits}, "files": {"worker.js": f"{name}\n"}}
+
+
+KILLED = (502, "worker_crashed", True)
+WRONG = (502, "bad_response", False)
+CUT_AND_KILLED = ("cut off", None, True)
+SERVED = (200, None, False)
+
+# status, code, whether the worker is replaced
+ON_REQUEST = {
+    "honest": SERVED,
+    "second_hello": KILLED,
+    "unknown_head": KILLED,
+    "unknown_body": KILLED,
+    "unknown_credit": KILLED,
+    "unknown_done": KILLED,
+    "other_done": KILLED,
+    "bad_outcome": KILLED,
+    "negative_outcome": KILLED,
+    "head_twice": CUT_AND_KILLED,
+    "body_first": KILLED,
+    "body_after_end": (200, None, True),
+    "body_too_big": CUT_AND_KILLED,
+    "body_empty": CUT_AND_KILLED,
+    "credit_beyond": KILLED,
+    "credit_most": KILLED,
+    "credit_no_body": KILLED,
+    "done_twice": (200, None, True),
+    "done_only": WRONG,
+    "done_early": ("cut off", None, False),
+    "done_not_loaded": (502, "worker_crashed", False),
+    "done_cancelled": (500, "exception", False),
+    "loaded_again": KILLED,
+    "loaded_unknown": KILLED,
+    "unloaded_unknown": KILLED,
+    "unloaded_twice": KILLED,
+    "unloaded_answers": SERVED,
+    "unloaded_not_loaded": (502, "worker_crashed", False),
+    "log_unknown": KILLED,
+    "log_giant": KILLED,
+    "log_flood": SERVED,
+    "header_flood": KILLED,
+    "header_many": KILLED,
+    "header_empty": WRONG,
+    "header_crlf": WRONG,
+    "header_name": WRONG,
+    "header_nul": WRONG,
+    "header_te": SERVED,
+    "header_code": SERVED,
+    "length_long": WRONG,
+    "length_short": WRONG,
+    "length_bad": WRONG,
+    "length_huge": WRONG,
+    "length_twice": WRONG,
+    "length_over": ("cut off", None, False),
+    "length_under": ("cut off", None, False),
+    "status_0": WRONG,
+    "status_99": WRONG,
+    "status_101": WRONG,
+    "status_1000": WRONG,
+    "frame_giant": KILLED,
+    "frame_over": KILLED,
+    "frame_zero": KILLED,
+    "frame_half_silence": (504, "wall_request", True),
+    "frame_half_close": KILLED,
+    "close_and_stay": (504, "wall_request", True),
+    "exit_at_once": KILLED,
+    "exit_in_response": CUT_AND_KILLED,
+    "abort_at_once": KILLED,
+    "stops_in_response": ("cut off", None, True),
+    "stops_reading": (504, "wall_request", True),
+    "garbage": KILLED,
+    "no_message": KILLED,
+    "pong_flood": KILLED,
+    "board_garbage": KILLED,  # after it was sent twice: nothing of it says that it had entered
+    "board_lies": KILLED,
+    "board_others": KILLED,
+}
+ON_LOAD = {
+    "load_exit": (502, "worker_crashed", True),
+    "load_exit_unnamed": (502, "worker_crashed", True),
+    "load_bad_result": (502, "worker_crashed", True),
+    "load_fails": (503, "boot_failed", False),
+    "load_twice": KILLED,
+    "load_silent": (503, "overloaded", True),
+    "load_never": (503, "overloaded", True),
+}
+
+
+class Hive:
+    """A skepd with every bad tenant in one worker and a good one in another, under load."""
+
+    def __init__(self, skepd):
+        self.skepd = skepd
+        self.skepd.get("good")
+        self.fds = fd_count(skepd.pid)
+        self.loader = Loader(skepd, "good", connections=1)
+
+    def restarts(self):
+        return self.skepd.worker()["restarts"]
+
+    def is_back(self, before):
+        worker = self.skepd.worker()
+        return worker["restarts"] > before and worker["state"] == "ready"
+
+    def assert_well(self):
+        assert is_alive(self.skepd.pid)
+        assert not self.loader.wrong
+        assert self.skepd.worker("other")["restarts"] == 0
+
+
+@pytest.fixture(scope="module")
+def hive():
+    tenants = {name.replace("_", "-"): bad(name) for name in {**ON_REQUEST, **ON_LOAD}}
+    tenants["upload"] = bad("exit_after_credit", wall_ms=5000)
+    tenants["flood"] = bad("body_beyond_window", wall_ms=5000)
+    tenants["stubborn"] = bad("never_answers")
+    tenants["good"] = GOOD
+    with tempfile.TemporaryDirectory(prefix="skep-") as folder:
+        skepd = Skepd(folder, tenants, {"cordons": CORDONS}, worker=WORKER)
+        try:
+            hive = Hive(skepd.start())
+            with hive.loader:
+                yield hive
+                hive.loader.more(10)
+            hive.assert_well()
+            skepd.wait_idle()
+            wait_for(lambda: fd_count(skepd.pid) <= hive.fds, "all descriptors to be closed")
+        finally:
+            skepd.stop()
+
+
+def ask(skepd, tenant, method="POST"):
+    """status, code of the answer; "cut off" if its body is not complete."""
+    with skepd.connect() as connection:
+        try:
+            body = b"x" if method == "POST" else None
+            answer = connection.request(method, f"{tenant}.test", body=body)
+            return answer.status, answer.code
+        except (http.client.IncompleteRead, ConnectionResetError):
+            return "cut off", None
+
+
+def check(hive, name, expected, method):
+    before = hive.restarts()
+    status, code, is_replaced = expected
+    assert ask(hive.skepd, name.replace("_", "-"), method) == (status, code)
+    if is_replaced:
+        wait_for(lambda: hive.is_back(before), "the worker to be replaced")
+    hive.loader.more(1)
+    hive.assert_well()
+    assert is_replaced or hive.restarts() == before
+    assert hive.restarts() <= before + 2
+
+
+@pytest.mark.parametrize("name", ON_REQUEST)
+def test_misdeed_on_a_request_costs_only_its_own_client(hive, name):
+    # A body would make a credit for one without it good; the others must not be sent twice.
+    method = "GET" if name == "credit_no_body" else "POST"
+    check(hive, name, ON_REQUEST[name], method)
+
+
+@pytest.mark.parametrize("name", ON_LOAD)
+def test_misdeed_on_a_load_costs_only_its_own_client(hive, name):
+    check(hive, name, ON_LOAD[name], "GET")
+
+
+def test_worker_that_dies_in_an_upload_fails_it(hive):
+    before = hive.restarts()
+    with hive.skepd.connect() as connection:
+        connection.send_head("PUT", "upload.test", headers=[("Content-Length", 1 << 20)])
+        connection.send(bytes(300000))
+        answer = connection.read_response("PUT")
+    assert (answer.status, answer.code) == (502, "worker_crashed")
+    wait_for(lambda: hive.is_back(before), "the worker to be replaced")
+    hive.assert_well()
+
+
+def test_worker_that_ignores_credit_is_killed_and_does_not_fill_memory(hive):
+    before = hive.restarts()
+    with hive.skepd.connect(receive_buffer=4096) as connection:
+        connection.send_head("GET", "flood.test")
+        wait_for(lambda: hive.is_back(before), "the worker to be replaced")
+        assert connection.is_closed_by_peer()
+    hive.assert_well()
+
+
+def test_worker_that_keeps_a_cancelled_request_is_killed(hive):
+    before = hive.restarts()
+    with hive.skepd.connect() as connection:
+        connection.send_head("GET", "stubborn.test")
+        wait_for(lambda: hive.skepd.worker()["in_flight"] == 1, "the request to be in the worker")
+    wait_for(lambda: hive.is_back(before), "the worker to be replaced", timeout=15)
+    hive.assert_well()
+
+
+def reload(skepd, tenant):
+    """Has the tenant read again and loaded. As bytes: no CLI verb asks for just that."""
+    name = tenant.encode()
+    request = b"\x0a%c%b\x10\x01" % (len(name), name)  # ReloadRequest: name, load
+    command = b"\x22%c%b" % (len(request), request)  # Command: reload
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(skepd.admin_socket))
+        client.sendall(struct.pack("<I", len(command)) + command)
+        assert client.recv(65536)
+
+
+@pytest.mark.parametrize(
+    "misdeed", ["load_exit", "load_exit_unnamed", "load_bad_result", "load_silent", "load_never"]
+)
+def test_new_version_that_kills_its_worker_does_not_take_over(hive, misdeed):
+    skepd = hive.skepd
+    assert ask(skepd, "honest") == (200, None)
+    before = hive.restarts()
+    skepd.write_tenant("honest", bad(misdeed))
+    reload(skepd, "honest")
+    wait_for(lambda: hive.is_back(before), "the worker to be replaced")
+    assert ask(skepd, "honest") == (200, None)
+    assert hive.restarts() == before + 1
+    hive.assert_well()
+
+
+def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
+    """Its room would never be free again."""
+    skepd = hive.skepd
+    skepd.write_tenant("honest", bad("unload_never"))
+    reload(skepd, "honest")
+    wait_for(lambda: "serves a new version" in skepd.log(), "the new version to serve")
+    assert ask(skepd, "honest") == (200, None)
+    before = hive.restarts()
+    skepd.write_tenant("honest", bad("honest"))
+    reload(skepd, "honest")
+    wait_for(lambda: hive.is_back(before), "the worker to be replaced")
+    assert ask(skepd, "honest") == (200, None)
+    hive.assert_well()
+
+
+def test_stop_waits_for_a_client_that_has_not_taken_its_answer(start):
+    tenants = {"much": bad("answers_much", idle_ms=20000), "good": GOOD}
+    skepd = start(tenants, worker=WORKER, cordons=CORDONS)
+    with skepd.connect(receive_buffer=4096) as connection:
+        connection.send_head("GET", "much.test")
+        response = connection.start_response()
+        skepd.wait_idle()
+        stopping = threading.Thread(target=skepd.stop)
+        stopping.start()
+        skepd.wait_log("stopping")
+        time.sleep(0.1)  # more than it takes to end when nobody waits
+        assert len(response.read()) == MUCH_BYTES
+    stopping.join()
+
+
+# ---- before any tenant is there: each has a program of its own, whose name says what to do
+
+
+def start_booting(start, folder, behaviour):
+    program = pathlib.Path(folder) / f"hostile_worker.{behaviour}"
+    shutil.copy(WORKER, program)
+    return start(
+        {"a": bad("honest", wall_ms=1000), "good": GOOD},
+        worker=program,
+        ready=["other"],
+        cordons=CORDONS,
+    )
+
+
+BOOTS = "wrong_protocol two_hellos frames_first garbage_first exit_first exit_after_hello".split()
+
+
+@pytest.mark.parametrize("behaviour", BOOTS)
+def test_worker_that_cannot_boot_is_tried_ever_more_slowly(start, folder, behaviour):
+    skepd = start_booting(start, folder, behaviour)
+    skepd.wait_log(r"worker 0 failed \d+ times; next start in \d+ ms")
+    fds = fd_count(skepd.pid)
+    # No slot is left: at once, not after a while in the queue.
+    wait_for(lambda: ask(skepd, "a", "GET") == (503, "overloaded"), "the slot to be given up")
+    start_ns = time.monotonic()
+    while time.monotonic() < start_ns + 0.5:
+        assert ask(skepd, "good") == (200, None)
+    assert skepd.worker("other")["restarts"] == 0
+    assert skepd.worker()["restarts"] < 20
+    assert fd_count(skepd.pid) <= fds + 8
+
+
+@pytest.mark.parametrize("behaviour", ["no_hello", "close_after_hello"])
+def test_worker_that_does_not_get_ready_is_killed(start, folder, behaviour):
+    skepd = start_booting(start, folder, behaviour)
+    # The latter if its load had been sent before the end of the channel was seen.
+    assert ask(skepd, "a", "GET") in [(503, "overloaded"), (502, "worker_crashed")]
+    wait_for(lambda: skepd.worker()["restarts"] > 0, "the kill", timeout=15)
+    assert ask(skepd, "good") == (200, None)
