@@ -19,7 +19,7 @@ struct cordon_config {
     struct limits defaults, maximum; /* LIMIT_UNSET where not given */
 };
 
-struct http_config { /* see struct http_limits in supervisor/http.h */
+struct http_config { /* see struct http_limits in supervisor/http/http.h */
     uint32_t header_bytes, header_count, connections, connections_per_ip;
     uint32_t header_timeout_ms, body_idle_ms, keepalive_ms, write_idle_ms;
 };

@@ -9,7 +9,7 @@
 #include <event2/buffer.h>
 
 #include "supervisor/blame.h"
-#include "supervisor/http.h"
+#include "supervisor/http/http.h"
 #include "supervisor/tenant.h"
 
 enum request_state {

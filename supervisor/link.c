@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
-#include "supervisor/admin.h"
+#include "supervisor/admin/admin.h"
 #include "worker.pb-c.h"
 
 enum { PHASE_BOOTING = 1, PHASE_READY = 2 };

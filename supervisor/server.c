@@ -2,7 +2,7 @@
 #include "supervisor/server.h"
 
 #include "common/log.h"
-#include "supervisor/http.h"
+#include "supervisor/http/http.h"
 #include "supervisor/ledger.h"
 
 #define STOP_TIMEOUT_S 10

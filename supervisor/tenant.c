@@ -10,7 +10,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/admin.h"
+#include "supervisor/admin/admin.h"
 #include "supervisor/child.h"
 #include "supervisor/ledger.h"
 #include "supervisor/router.h"

@@ -15,7 +15,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/http.h"
+#include "supervisor/http/http.h"
 
 #define QUIET_TURNS 8
 #define INPUT_MAX_BYTES 65536

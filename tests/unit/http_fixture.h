@@ -27,7 +27,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/http.h"
+#include "supervisor/http/http.h"
 
 #define DEADLINE_NS (10 * NSEC_PER_SEC)
 #define TEXT(literal)                   \

@@ -22,7 +22,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "proto/frame.h"
-#include "supervisor/admin.h"
+#include "supervisor/admin/admin.h"
 
 #define CLIENTS_MAX 32 /* as PROTOCOL.md says */
 #define TURNS_MAX 5000

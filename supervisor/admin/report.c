@@ -12,9 +12,9 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/admin_internal.h"
+#include "supervisor/admin/internal.h"
 #include "supervisor/child.h"
-#include "supervisor/http.h"
+#include "supervisor/http/http.h"
 #include "supervisor/ledger.h"
 
 #define PAGE_ITEMS_MAX 256U

@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #include "common/cleanup.h"
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 #define MAX_CONNECTION_OPTIONS 32
 

@@ -18,7 +18,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "supervisor/http.h"
+#include "supervisor/http/http.h"
 
 #define HTTP_INPUT_BYTES ((size_t) 64 * 1024)
 #define HTTP_DRAIN_MAX_BYTES 65536    /* unread request body that is read and thrown away */
@@ -56,7 +56,7 @@ enum http_body_mode {
     HTTP_BODY_CLOSE, /* responses to HTTP/1.0: ends with the connection */
 };
 
-/* Where the check of raw head, chunk and trailer lines stands (http_scan.c). */
+/* Where the check of raw head, chunk and trailer lines stands (scan.c). */
 enum http_scan_state {
     HTTP_SCAN_BAD,
     HTTP_SCAN_START,    /* before the request line: empty lines are skipped */
@@ -153,7 +153,7 @@ struct http_listener {
 };
 LIST_HEAD(http_listener_list, http_listener);
 
-struct http_peers; /* connections for each client address (http_peers.c) */
+struct http_peers; /* connections for each client address (peers.c) */
 
 struct http_front {
     struct event_base *base;        /* borrowed: the loop's */
@@ -184,13 +184,13 @@ struct http_front {
     uint8_t input[HTTP_INPUT_BYTES];
 };
 
-/* --- http_front.c: queues and timers ------------------------------------------------------- */
+/* --- front.c: queues and timers ------------------------------------------------------- */
 
 void http_front_queue(struct http_connection *connection, enum http_queue queue);
 /* Moves a timer to kind's list, due in kind's time from now; NONE stops it. */
 void http_timer_set(struct http_timer *timer, enum http_timer_kind kind);
 
-/* --- http_listener.c ----------------------------------------------------------------------- */
+/* --- listener.c ----------------------------------------------------------------------- */
 
 /* Accepts again if a limit or shortage had stopped it. */
 void http_listeners_resume(struct http_front *front);
@@ -198,7 +198,7 @@ void http_listeners_resume(struct http_front *front);
 void http_listeners_close(struct http_front *front, bool accept_rest);
 void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front);
 
-/* --- http_peers.c -------------------------------------------------------------------------- */
+/* --- peers.c -------------------------------------------------------------------------- */
 
 int http_peers_new(uint32_t max_per_peer, struct http_peers **ret_peers);
 struct http_peers *http_peers_free(struct http_peers *peers);
@@ -209,7 +209,7 @@ int http_peer_enter(struct http_peers *peers, const struct sockaddr *address,
 /* NULL is allowed. */
 void http_peer_leave(struct http_peers *peers, struct http_peer *peer);
 
-/* --- http_connection.c --------------------------------------------------------------------- */
+/* --- connection.c --------------------------------------------------------------------- */
 
 /* Takes over fd on success. */
 int http_connection_new(struct http_front *front, int fd, const struct sockaddr *address);
@@ -243,7 +243,7 @@ struct http_connection *http_exchange_connection(const struct http_exchange *exc
 /* Starts or stops the timer for the request body, after a change of state or grant. */
 void http_connection_time_body(struct http_connection *connection);
 
-/* --- http_io.c ----------------------------------------------------------------------------- */
+/* --- io.c ----------------------------------------------------------------------------- */
 
 void http_connection_on_event(evutil_socket_t fd, short what, void *connection);
 /* Does what is due at the end of a loop turn. Returns when it wants to be called again: LATER or
@@ -251,19 +251,19 @@ void http_connection_on_event(evutil_socket_t fd, short what, void *connection);
  * frees a connection that is closed after it. */
 enum http_queue http_connection_work(struct http_connection *connection);
 
-/* --- http_scan.c --------------------------------------------------------------------------- */
+/* --- scan.c --------------------------------------------------------------------------- */
 
 /* Checks bytes up to the end of the section (state DONE). Returns how many were looked at, or
  * -EBADMSG. */
 ssize_t http_scan_bytes(struct http_scan *scan, const uint8_t *data, size_t size);
-/* --- http_parse.c -------------------------------------------------------------------------- */
+/* --- parse.c -------------------------------------------------------------------------- */
 
 /* Parses a complete, scanned head, changing its bytes in place. Fills the connection's exchange
  * and *ret_request, which points into bytes and front. Returns 0 or the HTTP status to answer. */
 unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, size_t size,
                          struct http_request *ret_request);
 
-/* --- http_target.c ------------------------------------------------------------------------- */
+/* --- target.c ------------------------------------------------------------------------- */
 
 /* Checks authority (as sent), sets request->authority and ->host (lower case, in front->host).
  * 0 or -EBADMSG. */
@@ -273,13 +273,13 @@ int http_parse_authority(struct http_front *front, struct http_text authority,
  * *ret_authority: that of an absolute target, else empty. 0 or -EBADMSG. */
 int http_parse_target(struct http_text *target, bool is_options, struct http_text *ret_authority);
 
-/* --- http_body.c --------------------------------------------------------------------------- */
+/* --- body.c --------------------------------------------------------------------------- */
 
 /* Takes body bytes: to the handler as far as it granted, or thrown away in state DRAIN. Returns
  * how many were used; 0: no more now. On malformed chunks the request fails. */
 size_t http_body_take(struct http_connection *connection, const uint8_t *data, size_t size);
 
-/* --- http_response.c ----------------------------------------------------------------------- */
+/* --- response.c ----------------------------------------------------------------------- */
 
 /* problem+json with another status than the code's own (0: the code's own); the connection goes
  * on to what comes next. No head may have been sent. */
@@ -288,7 +288,7 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
 /* A front error while a request may be with the handler: on_gone, then the answer, then close. */
 void http_reject(struct http_connection *connection, unsigned status);
 
-/* --- http_fields.c ------------------------------------------------------------------------- */
+/* --- fields.c ------------------------------------------------------------------------- */
 
 enum http_field_kind {
     HTTP_FIELD_PLAIN,

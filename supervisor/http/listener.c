@@ -15,7 +15,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 #define LISTEN_BACKLOG 4096 /* the kernel takes the smaller of this and somaxconn */
 #define ACCEPTS_PER_TURN 64

@@ -13,7 +13,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "supervisor/admin_internal.h"
+#include "supervisor/admin/internal.h"
 
 #define BACKLOG 16
 #define SOCKET_MODE 0660

@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 DEFINE_CLEANUP(struct http_front *, http_front_free, front_cleanup)
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 #define READS_PER_TURN 4     /* then the other connections have their turn */
 #define INPUT_ROOM_BYTES 512 /* at least, for a read behind bytes that wait */

@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 enum byte_class {
     BYTE_BAD, /* control characters */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 #define HEAD_OWN_MAX_BYTES 320 /* status line and the fields that the front adds */
 #define COPY_MAX_BYTES 16384   /* a first body part up to this goes into the head's memory */

@@ -11,7 +11,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/admin_internal.h"
+#include "supervisor/admin/internal.h"
 
 #define REPORT_ARENA_BYTES (4U << 20)
 #define ERRORS_MAX_BYTES (128U << 10)

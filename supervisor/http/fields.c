@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 /* tchar of RFC 9110 section 5.6.2, mapped to lower case; 0: not allowed in a token. */
 static const char token_lower[256] = {

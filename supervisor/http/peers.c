@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 #define BUCKETS 4096 /* a power of two */
 

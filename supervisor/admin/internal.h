@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the admin socket share: admin.c (clients), admin_socket.c (the socket file),
- * admin_commands.c (what a client may ask), admin_report.c (what it is told). No other includes
+ * What the files of the admin socket share: admin.c (clients), socket.c (the socket file),
+ * commands.c (what a client may ask), report.c (what it is told). No other includes
  * this.
  */
 #pragma once
@@ -15,7 +15,7 @@
 #include "admin.pb-c.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
-#include "supervisor/admin.h"
+#include "supervisor/admin/admin.h"
 
 struct admin_client {
     LIST_ENTRY(admin_client) entry;
@@ -30,7 +30,7 @@ struct admin_client {
 };
 LIST_HEAD(admin_client_list, admin_client);
 
-/* ---- admin_socket.c */
+/* ---- socket.c */
 
 struct admin_socket {
     int fd;
@@ -53,7 +53,7 @@ int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *an
 /* From now on it gets log lines. tenant: NULL for all. 0 or -ENOMEM. */
 int admin_client_subscribe(struct admin_client *client, const char *tenant);
 
-/* ---- admin_commands.c */
+/* ---- commands.c */
 
 enum { ADMIN_PHASE_OPEN = 1 };
 extern const struct channel_table admin_commands; /* owner: struct admin_client */
@@ -62,7 +62,7 @@ static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
 }
 
-/* ---- admin_report.c: fill an answer from server. Its memory comes from the arena; texts are
+/* ---- report.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
  * many of the list; the page ends where a frame would become too large. */
 

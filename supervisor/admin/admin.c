@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Clients of the admin socket: who may come, how many, for how long, and how much may be queued
- * for each. What they ask is in admin_commands.c. Supervisor, loop thread.
+ * for each. What they ask is in commands.c. Supervisor, loop thread.
  */
-#include "supervisor/admin.h"
+#include "supervisor/admin/admin.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/admin_internal.h"
+#include "supervisor/admin/internal.h"
 
 #define CLIENTS_MAX 32
 #define IDLE_TIMEOUT_S 60

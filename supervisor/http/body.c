@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 static void deliver(struct http_connection *connection, const uint8_t *data, size_t size, bool end)
 {
@@ -52,7 +52,7 @@ static size_t take_data(struct http_connection *connection, const uint8_t *data,
 }
 
 /* Size lines and trailers, up to the next chunk's data or the end of the body. llhttp pauses
- * (http_parse.c) behind a size line and at the end of the message. */
+ * (parse.c) behind a size line and at the end of the message. */
 static size_t take_framing(struct http_connection *connection, const uint8_t *data, size_t size)
 {
     struct http_exchange *exchange = &connection->exchange;

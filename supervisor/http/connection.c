@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One connection of the HTTP front: a state for each phase, what bytes mean in it, whether it
- * reads, which timer runs, and how it ends. Moving bytes is http_io.c's. Supervisor, loop thread.
+ * reads, which timer runs, and how it ends. Moving bytes is io.c's. Supervisor, loop thread.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 static size_t take_head(struct http_connection *connection, uint8_t *data, size_t size);
 static size_t take_body(struct http_connection *connection, uint8_t *data, size_t size);
@@ -331,7 +331,7 @@ void http_connection_on_timeout(struct http_connection *connection, enum http_ti
     }
 }
 
-/* --- for http_io.c --- */
+/* --- for io.c --- */
 
 size_t http_connection_take(struct http_connection *connection, uint8_t *data, size_t size)
 {

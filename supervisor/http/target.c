@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "supervisor/http_internal.h"
+#include "supervisor/http/internal.h"
 
 static bool is_host_byte(char c, bool is_literal)
 {
