@@ -21,7 +21,7 @@ struct list_kind {
     /* Asks for the rows from skip on. 0, or -1 after it has said why not. */
     int (*ask)(const struct cli *cli, struct client *client, uint32_t skip,
                struct list_page *ret_page);
-    json_t *(*make_json)(const void *row); /* NULL: out of memory */
+    json_t *(*make_json)(const void *row);                /* NULL: out of memory */
     int (*add_row)(struct table *table, const void *row); /* 0 or negative: out of memory */
 };
 

@@ -22,7 +22,7 @@ int main()
         v8::Local<v8::String> source = v8::String::NewFromUtf8Literal(isolate, "1");
         v8::Local<v8::Script> script;
         if (v8::Script::Compile(context, source).ToLocal(&script))
-            (void)script->Run(context);
+            (void) script->Run(context);
     }
     isolate->Dispose();
     v8::V8::Dispose();

@@ -12,12 +12,12 @@
 
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 
-#define TAKE_PTR(p)              \
-    ({                           \
+#define TAKE_PTR(p)               \
+    ({                            \
         __typeof__(p) *_p = &(p); \
-        __typeof__(p) _v = *_p;  \
-        *_p = NULL;              \
-        _v;                      \
+        __typeof__(p) _v = *_p;   \
+        *_p = NULL;               \
+        _v;                       \
     })
 
 #define TAKE_FD(fd)      \

@@ -25,8 +25,7 @@ int log_level_parse(const char *text, enum log_level *ret_level);
 
 /* Writes one line; longer than 8 KiB is cut. Control characters are escaped, so that no
  * text that came from a peer can forge a line. */
-void log_write(enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Like log_write, followed by ": " and the text of -error. Returns error (negative). */
 int log_write_errno(enum log_level level, int error, const char *format, ...)
@@ -39,9 +38,9 @@ size_t log_escape(const char *text, size_t length, char *buffer, size_t size);
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                              \
-    do {                                            \
-        if (log_get_level() >= LOG_LEVEL_DEBUG)     \
+#define log_debug(...)                               \
+    do {                                             \
+        if (log_get_level() >= LOG_LEVEL_DEBUG)      \
             log_write(LOG_LEVEL_DEBUG, __VA_ARGS__); \
     } while (0)
 #define log_error_errno(error, ...) log_write_errno(LOG_LEVEL_ERROR, (error), __VA_ARGS__)

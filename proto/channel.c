@@ -233,8 +233,7 @@ int channel_new(const struct channel_options *options, struct channel **ret_chan
     ch->input_size = INPUT_FIRST_BYTES;
     ch->input = malloc(ch->input_size);
     ch->output = evbuffer_new();
-    ch->read_event =
-        event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_readable, ch);
+    ch->read_event = event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_readable, ch);
     ch->write_event = event_new(options->base, options->fd, EV_WRITE, on_flush, ch);
     ch->flush_event = event_new(options->base, -1, 0, on_flush, ch);
     int r = arena_init(&ch->arena, ARENA_BYTES);

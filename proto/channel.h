@@ -38,7 +38,7 @@ struct channel_options {
     struct event_base *base; /* borrowed: outlives the channel */
     int fd;                  /* connected stream socket; owned from channel_new's success on */
     const struct channel_table *receive;
-    uint32_t phase;          /* first phase, one bit */
+    uint32_t phase; /* first phase, one bit */
     void *owner;
     /* Called once when the channel has failed or the peer has left: error is 0 for end of
      * file, else -errno. Not called after channel_free. The owner may free the channel in it. */

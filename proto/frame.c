@@ -51,7 +51,7 @@ int arena_init(struct arena *arena, size_t size)
 
     if (!memory)
         return -ENOMEM;
-    *arena = (struct arena) {
+    *arena = (struct arena){
         .allocator = { .alloc = arena_alloc, .free = arena_free_one, .allocator_data = arena },
         .memory = memory,
         .size = size,
@@ -67,7 +67,7 @@ void arena_reset(struct arena *arena)
 void arena_done(struct arena *arena)
 {
     free(arena->memory);
-    *arena = (struct arena) { 0 };
+    *arena = (struct arena){ 0 };
 }
 
 ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *frame,

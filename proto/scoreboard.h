@@ -16,8 +16,8 @@
 /* Why a worker says that it is about to die, written by V8's fatal error handlers. */
 enum last_words_cause {
     LAST_WORDS_NONE,
-    LAST_WORDS_HEAP_OOM,  /* V8 could not go on within the isolate's heap limit */
-    LAST_WORDS_V8_FATAL,  /* any other fatal error of V8 */
+    LAST_WORDS_HEAP_OOM, /* V8 could not go on within the isolate's heap limit */
+    LAST_WORDS_V8_FATAL, /* any other fatal error of V8 */
     LAST_WORDS_CAUSES,
 };
 
@@ -28,10 +28,10 @@ struct scoreboard_tenant {
 };
 
 struct scoreboard {
-    _Atomic uint64_t heartbeat;       /* turns of the worker's loop */
-    _Atomic uint64_t running_request; /* request whose JavaScript runs now, or 0 */
-    _Atomic uint32_t running_tenant;  /* tenant whose JavaScript runs now, or 0 */
-    _Atomic uint32_t last_words;      /* enum last_words_cause */
+    _Atomic uint64_t heartbeat;        /* turns of the worker's loop */
+    _Atomic uint64_t running_request;  /* request whose JavaScript runs now, or 0 */
+    _Atomic uint32_t running_tenant;   /* tenant whose JavaScript runs now, or 0 */
+    _Atomic uint32_t last_words;       /* enum last_words_cause */
     _Atomic uint64_t running_since_ns; /* CLOCK_MONOTONIC */
     struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
     _Atomic uint64_t entered[SCOREBOARD_SLOTS]; /* id of the slot's last request to enter JS */

@@ -25,20 +25,20 @@ enum kill_reason {
 
 struct death {
     enum kill_reason reason;
-    int wait_status;         /* as of wait(2) */
-    uint32_t last_words;     /* claim: enum last_words_cause */
+    int wait_status;          /* as of wait(2) */
+    uint32_t last_words;      /* claim: enum last_words_cause */
     uint64_t running_request; /* claim or only candidate, already checked to be in the ledger for
                                  this worker; else 0 */
     uint32_t loading_version; /* claim or only candidate, checked likewise; else 0 */
-    uint64_t blamed_request; /* fact: the request that the supervisor killed it for, or 0 */
+    uint64_t blamed_request;  /* fact: the request that the supervisor killed it for, or 0 */
 };
 
 struct verdict {
-    enum error_code code;    /* for the culprit */
-    uint64_t request;        /* culprit, 0: none */
-    uint32_t version;        /* culprit that was loading, 0: none */
-    bool counts_as_failure;  /* towards the slot's back-off: nobody is to blame */
-    const char *cause;       /* for log and stats; static */
+    enum error_code code;   /* for the culprit */
+    uint64_t request;       /* culprit, 0: none */
+    uint32_t version;       /* culprit that was loading, 0: none */
+    bool counts_as_failure; /* towards the slot's back-off: nobody is to blame */
+    const char *cause;      /* for log and stats; static */
 };
 
 void blame_decide(const struct death *death, struct verdict *ret_verdict);
@@ -46,11 +46,11 @@ void blame_decide(const struct death *death, struct verdict *ret_verdict);
 /* What happens to a request that was in the worker and is not the culprit. */
 enum fate { FATE_SEND_AGAIN, FATE_FAIL };
 struct fate_facts {
-    bool has_entered;   /* claim of the scoreboard */
+    bool has_entered; /* claim of the scoreboard */
     bool is_idempotent;
-    bool has_answered;  /* bytes went to the client */
+    bool has_answered; /* bytes went to the client */
     bool is_body_lost;
-    unsigned deaths;    /* that it was in before this one, having entered */
+    unsigned deaths; /* that it was in before this one, having entered */
     unsigned sendings;
 };
 enum fate blame_fate(const struct fate_facts *facts);

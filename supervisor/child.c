@@ -2,14 +2,14 @@
 #include "supervisor/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -257,7 +257,7 @@ uint32_t child_loading_version(const struct child *child)
     const struct placement *placement;
     unsigned n = 0;
 
-    LIST_FOREACH(placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &child->placements, in_child) {
         if (placement->state != PLACEMENT_LOADING)
             continue;
         last = placement->version->id;
@@ -320,8 +320,8 @@ static void reap(struct child *child)
     child->restarts++;
     child->server->counters.worker_restarts++;
     if (child->kill_reason != KILL_STOP)
-        log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number,
-                    (int) pid, verdict.cause, child->in_flight);
+        log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number, (int) pid,
+                    verdict.cause, child->in_flight);
     if (verdict.counts_as_failure)
         note_failure(child);
     else
@@ -332,7 +332,10 @@ static void reap(struct child *child)
     ledger_on_place_lost(child);
 }
 
-#define ACTION(fn) { #fn, fn }
+#define ACTION(fn) \
+    {              \
+#fn, fn    \
+    }
 static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
     [CHILD_DOWN] = {
         [EVENT_START] = ACTION(start),
@@ -430,7 +433,7 @@ bool child_is_usable(const struct child *child)
 void child_init(struct child *child, struct server *server, const struct cordon_config *cordon,
                 unsigned number, unsigned slot)
 {
-    *child = (struct child) {
+    *child = (struct child){
         .server = server,
         .cordon = cordon,
         .number = number,

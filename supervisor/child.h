@@ -18,7 +18,7 @@ enum child_state {
     CHILD_DOWN,    /* no process; a timer may be set to start one */
     CHILD_BOOTING, /* asked of the spawner; hello and attestation to come */
     CHILD_READY,
-    CHILD_KILLED,  /* SIGKILL sent; its exit to come */
+    CHILD_KILLED, /* SIGKILL sent; its exit to come */
     CHILD_STATES,
 };
 

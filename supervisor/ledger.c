@@ -50,8 +50,8 @@ static int copy_head(struct request *request, const struct http_request *head)
     request->n_fields = head->n_fields;
     char *at = request->head_memory + fields_size;
     request->method = copy_text(&at, head->method);
-    request->url = (struct http_text) { .data = at, .size = url_size };
-    (void) copy_text(&at, (struct http_text) { scheme, sizeof scheme - 1 });
+    request->url = (struct http_text){ .data = at, .size = url_size };
+    (void) copy_text(&at, (struct http_text){ scheme, sizeof scheme - 1 });
     (void) copy_text(&at, authority);
     (void) copy_text(&at, head->target);
     for (size_t i = 0; i < head->n_fields; i++) {
@@ -69,9 +69,8 @@ static void request_free(struct request *request)
     free(request);
 }
 
-static int request_new(struct server *server, struct tenant *tenant,
-                       struct http_exchange *exchange, const struct http_request *head,
-                       struct request **ret_request)
+static int request_new(struct server *server, struct tenant *tenant, struct http_exchange *exchange,
+                       const struct http_request *head, struct request **ret_request)
 {
     struct request *request = calloc(1, sizeof *request);
 
@@ -412,7 +411,7 @@ struct ledger *ledger_free(struct ledger *ledger)
         ledger_leave_worker(request);
         request_free(request);
     }
-    TAILQ_FOREACH(tenant, &ledger->server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &ledger->server->tenants->list, entry)
         while ((request = TAILQ_FIRST(&tenant->queue))) {
             ledger_dequeue(request);
             request_free(request);

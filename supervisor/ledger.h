@@ -20,11 +20,11 @@ enum request_state {
 };
 
 struct request {
-    TAILQ_ENTRY(request) entry; /* in the tenant's queue or the child's list */
-    struct server *server;      /* borrowed */
-    struct tenant *tenant;      /* borrowed: outlives its requests */
-    struct version *version;    /* counted; set when sent */
-    struct placement *placement; /* borrowed; set when sent */
+    TAILQ_ENTRY(request) entry;     /* in the tenant's queue or the child's list */
+    struct server *server;          /* borrowed */
+    struct tenant *tenant;          /* borrowed: outlives its requests */
+    struct version *version;        /* counted; set when sent */
+    struct placement *placement;    /* borrowed; set when sent */
     struct http_exchange *exchange; /* borrowed; NULL when detached */
     enum request_state state;
     uint64_t id; /* on the wire: counter << 10 | slot; another one for each sending */
@@ -36,19 +36,19 @@ struct request {
     bool is_idempotent;
     bool body_ended;
     bool body_end_sent;
-    bool is_body_lost; /* parts have been dropped: cannot be sent again */
-    bool is_cancelled; /* the worker has been told */
-    bool is_counted;   /* its answer is in the counters */
+    bool is_body_lost;     /* parts have been dropped: cannot be sent again */
+    bool is_cancelled;     /* the worker has been told */
+    bool is_counted;       /* its answer is in the counters */
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
     size_t body_sent;      /* bytes of it that the worker has */
     size_t body_window;    /* bytes that the worker allows beyond those */
     uint64_t body_total;
     uint64_t response_total;
-    uint64_t response_owed; /* response bytes taken from the worker, credit not yet given back */
+    uint64_t response_owed;   /* response bytes taken from the worker, credit not yet given back */
     uint64_t response_window; /* bytes that the worker may still send */
-    size_t queued_seen; /* of the response, for the client, at the last look */
+    size_t queued_seen;       /* of the response, for the client, at the last look */
     bool response_ended;
-    unsigned deaths;   /* of workers while this was in JavaScript there */
+    unsigned deaths; /* of workers while this was in JavaScript there */
     unsigned sendings;
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
 };
@@ -57,7 +57,7 @@ struct ledger {
     struct server *server;
     uint64_t last_id;
     struct request_list active; /* in workers, by the time of their sending */
-    struct event *tick; /* wall and idle limits; runs while requests are in workers */
+    struct event *tick;         /* wall and idle limits; runs while requests are in workers */
     unsigned in_workers, queued;
 };
 

@@ -14,8 +14,8 @@
 static bool is_over_time(const struct request *request, uint64_t now)
 {
     const struct limits *limits = &request->version->limits;
-    bool is_stream = request->exchange &&
-                     (request->state == REQUEST_RESPONDING || !request->body_ended);
+    bool is_stream =
+        request->exchange && (request->state == REQUEST_RESPONDING || !request->body_ended);
     uint64_t since = is_stream ? request->progress_ns : request->sent_ns;
     uint32_t limit = is_stream ? limits->idle_ms : limits->wall_ms;
 
@@ -75,7 +75,7 @@ void ledger_on_tick(evutil_socket_t fd, short what, void *arg)
         check_active(request, now);
     }
     if (ledger->queued > 0)
-        TAILQ_FOREACH(tenant, &ledger->server->tenants->list, entry)
+        TAILQ_FOREACH (tenant, &ledger->server->tenants->list, entry)
             check_queue(tenant, now);
     if (ledger->in_workers == 0 && ledger->queued == 0)
         (void) event_del(ledger->tick);

@@ -175,8 +175,8 @@ void ledger_on_not_loaded(struct request *request)
 {
     struct placement *placement = request->placement;
     struct tenant *tenant = request->tenant;
-    bool may_send = request->exchange && request->state == REQUEST_SENT &&
-                    !request->is_body_lost && request->sendings < SENDINGS_MAX;
+    bool may_send = request->exchange && request->state == REQUEST_SENT && !request->is_body_lost &&
+                    request->sendings < SENDINGS_MAX;
 
     if (!may_send) {
         if (!request->is_cancelled)
@@ -192,8 +192,7 @@ void ledger_on_not_loaded(struct request *request)
 
 /* ---- death of a worker */
 
-static void decide_fate(struct child *child, struct request *request,
-                        const struct verdict *verdict)
+static void decide_fate(struct child *child, struct request *request, const struct verdict *verdict)
 {
     uint64_t mark = atomic_load(&child->board->entered[request->id % SCOREBOARD_SLOTS]);
     struct fate_facts facts = {
@@ -248,7 +247,7 @@ void ledger_on_place_lost(struct child *child)
 {
     struct tenant *tenant;
 
-    TAILQ_FOREACH(tenant, &child->server->tenants->list, entry) {
+    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry) {
         if (tenant->candidate)
             (void) tenant_preload(tenant);
         if (TAILQ_EMPTY(&tenant->queue))
@@ -264,7 +263,7 @@ void ledger_on_ready(struct child *child)
 {
     struct tenant *tenant;
 
-    TAILQ_FOREACH(tenant, &child->server->tenants->list, entry) {
+    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry) {
         if (tenant->candidate)
             (void) tenant_preload(tenant);
         ledger_pump(tenant);

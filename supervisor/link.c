@@ -22,7 +22,7 @@ enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
-    return (ProtobufCBinaryData) { .data = (uint8_t *) (uintptr_t) data, .len = size };
+    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
 }
 
 static ProtobufCBinaryData text(const char *string)
@@ -32,7 +32,7 @@ static ProtobufCBinaryData text(const char *string)
 
 static struct http_text view(ProtobufCBinaryData data)
 {
-    return (struct http_text) { .data = (const char *) data.data, .size = data.len };
+    return (struct http_text){ .data = (const char *) data.data, .size = data.len };
 }
 
 /* ---- in */
@@ -50,8 +50,8 @@ static int on_hello(void *owner, const ProtobufCMessage *message)
     for (size_t i = 0; i < hello->v8_version.len; i++)
         if (!memchr(allowed, hello->v8_version.data[i], sizeof allowed - 1))
             return -EPROTO;
-    (void) snprintf(version, sizeof child->server->v8_version, "%.*s",
-                    (int) hello->v8_version.len, (const char *) hello->v8_version.data);
+    (void) snprintf(version, sizeof child->server->v8_version, "%.*s", (int) hello->v8_version.len,
+                    (const char *) hello->v8_version.data);
     child_on_event(child, EVENT_HELLO);
     return 0;
 }
@@ -60,7 +60,7 @@ static struct placement *find_placement(struct child *child, uint32_t version)
 {
     struct placement *placement;
 
-    LIST_FOREACH(placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &child->placements, in_child)
         if (placement->version->id == version)
             return placement;
     return NULL;
@@ -93,16 +93,15 @@ static int on_response_head(void *owner, const ProtobufCMessage *message)
     struct request *request = child_find_request(owner, head->id);
     struct http_field fields[RESPONSE_HEADERS_MAX];
 
-    if (!request || head->n_headers > RESPONSE_HEADERS_MAX ||
-        head->body.len > BODY_CHUNK_MAX_BYTES)
+    if (!request || head->n_headers > RESPONSE_HEADERS_MAX || head->body.len > BODY_CHUNK_MAX_BYTES)
         return -EPROTO;
     for (size_t i = 0; i < head->n_headers; i++) {
         fields[i].name = view(head->headers[i]->name);
         fields[i].value = view(head->headers[i]->value);
     }
-    struct http_response response = {
-        .status = head->status, .fields = fields, .n_fields = head->n_headers
-    };
+    struct http_response response = { .status = head->status,
+                                      .fields = fields,
+                                      .n_fields = head->n_headers };
     return ledger_on_head(request, &response, head->body.data, head->body.len, head->end);
 }
 
@@ -253,8 +252,7 @@ void link_set_ready(struct child *child)
 
 /* ---- out */
 
-static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase which,
-                      void *message)
+static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase which, void *message)
 {
     Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
 
@@ -274,8 +272,8 @@ static int send_files(struct child *child, const struct version *version)
         size_t at = 0;
         do {
             Skep__Worker__LoadFile load = SKEP__WORKER__LOAD_FILE__INIT;
-            size_t part = file->size - at < FRAME_MAX_BYTES / 2 ? file->size - at
-                                                                : FRAME_MAX_BYTES / 2;
+            size_t part =
+                file->size - at < FRAME_MAX_BYTES / 2 ? file->size - at : FRAME_MAX_BYTES / 2;
             load.tenant = version->id;
             load.path = text(file->path);
             load.data = bytes(file->data + at, part);

@@ -52,9 +52,12 @@ static const char usage_text[] =
 static int parse_arguments(int argc, char **argv, struct arguments *ret)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "worker", required_argument, NULL, 'w' },
-        { "dev", required_argument, NULL, 'd' },    { "check", no_argument, NULL, 'k' },
-        { "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
+        { "config", required_argument, NULL, 'c' },
+        { "worker", required_argument, NULL, 'w' },
+        { "dev", required_argument, NULL, 'd' },
+        { "check", no_argument, NULL, 'k' },
+        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int option;

@@ -21,7 +21,7 @@ struct placement *placement_find(const struct version *version, const struct chi
 {
     struct placement *placement;
 
-    LIST_FOREACH(placement, &version->placements, in_version)
+    LIST_FOREACH (placement, &version->placements, in_version)
         if (placement->child == child)
             return placement;
     return NULL;
@@ -65,7 +65,7 @@ static void evict_one(struct child *child)
 {
     struct placement *placement, *oldest = NULL;
 
-    LIST_FOREACH(placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &child->placements, in_child) {
         if (placement->state == PLACEMENT_UNLOADING)
             return; /* room is being made already */
         if (placement->state == PLACEMENT_READY && placement->in_flight == 0 &&

@@ -42,7 +42,7 @@ struct server {
     uint64_t started_ns;
     bool is_draining;
     bool is_ending; /* no request is left; the last answers go out */
-    bool is_dev; /* one tenant, which gets every request */
+    bool is_dev;    /* one tenant, which gets every request */
 };
 
 /* Starts to stop: no new connections, requests in flight end or are cut off after a while, then the

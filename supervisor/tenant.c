@@ -99,7 +99,7 @@ struct tenant *tenant_find(const struct tenants *tenants, const char *name, size
 {
     struct tenant *tenant;
 
-    TAILQ_FOREACH(tenant, &tenants->list, entry)
+    TAILQ_FOREACH (tenant, &tenants->list, entry)
         if (strlen(tenant->name) == size && memcmp(tenant->name, name, size) == 0)
             return tenant;
     return NULL;
@@ -137,8 +137,7 @@ static int tenant_new(struct server *server, const char *name, const char *dir,
     return 0;
 }
 
-static int add_routes(struct router *router, const struct manifest *manifest,
-                      struct tenant *tenant)
+static int add_routes(struct router *router, const struct manifest *manifest, struct tenant *tenant)
 {
     for (unsigned i = 0; i < manifest->n_routes; i++) {
         int r = router_add(router, &manifest->routes[i], tenant);
@@ -287,8 +286,7 @@ int tenant_reload(struct tenant *tenant, struct config_errors *errors)
 
     if (stat(tenant->dir, &st) < 0) {
         int error = -errno;
-        config_errors_add(errors, tenant->dir, 0, "cannot be read: %s",
-                          strerrordesc_np(-error));
+        config_errors_add(errors, tenant->dir, 0, "cannot be read: %s", strerrordesc_np(-error));
         return error;
     }
     int r = S_ISDIR(st.st_mode) ? manifest_read(tenant->dir, &manifest, errors)
@@ -337,8 +335,10 @@ static uint64_t cost_of_log(const char *text, size_t size)
 void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size)
 {
     static const char *const names[] = {
-        [TENANT_DEBUG] = "debug", [TENANT_INFO] = "info",
-        [TENANT_WARN] = "warn", [TENANT_ERROR] = "error",
+        [TENANT_DEBUG] = "debug",
+        [TENANT_INFO] = "info",
+        [TENANT_WARN] = "warn",
+        [TENANT_ERROR] = "error",
     };
     uint64_t second = io_now_ns() / NSEC_PER_SEC;
 

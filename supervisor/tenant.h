@@ -36,7 +36,7 @@ struct placement {
 LIST_HEAD(placement_list, placement);
 
 struct version {
-    uint32_t id; /* never used twice; not 0 */
+    uint32_t id;           /* never used twice; not 0 */
     struct tenant *tenant; /* borrowed */
     struct manifest *manifest;
     struct limits limits; /* resolved */
@@ -48,7 +48,7 @@ struct tenant {
     TAILQ_ENTRY(tenant) entry;
     struct server *server; /* borrowed */
     char *name;
-    char *dir; /* where it was read from */
+    char *dir;                 /* where it was read from */
     struct version *version;   /* serving */
     struct version *candidate; /* takes over when it has loaded; NULL: none */
     struct request_list queue;
@@ -62,7 +62,7 @@ struct tenant {
     unsigned load_failures;
     uint64_t load_again_ns;
     uint64_t log_second, log_bytes; /* what it has logged in this second */
-    char *last_error; /* owned; text of the last failed load */
+    char *last_error;               /* owned; text of the last failed load */
 };
 TAILQ_HEAD(tenant_list, tenant);
 

@@ -17,7 +17,7 @@
 
 static struct isolate_bytes view(ProtobufCBinaryData data)
 {
-    return (struct isolate_bytes) { .data = data.data, .size = data.len };
+    return (struct isolate_bytes){ .data = data.data, .size = data.len };
 }
 
 static char *copy_text(ProtobufCBinaryData data)

@@ -44,7 +44,8 @@ static void measure(struct app *app)
  * goes on. */
 static void stop_boot_timers(struct app *app)
 {
-    static const char text[] = "the timers of module code were stopped: they have used cpu_startup_ms";
+    static const char text[] =
+        "the timers of module code were stopped: they have used cpu_startup_ms";
 
     timer_stop_all(&app->boot);
     job_log(app, &app->boot, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, sizeof text - 1);

@@ -99,7 +99,7 @@ static int on_unload(void *owner, const ProtobufCMessage *message)
 
 static struct isolate_bytes view(ProtobufCBinaryData data)
 {
-    return (struct isolate_bytes) { .data = data.data, .size = data.len };
+    return (struct isolate_bytes){ .data = data.data, .size = data.len };
 }
 
 static void refuse(struct host *host, uint64_t id)
@@ -143,8 +143,7 @@ static int on_request(void *owner, const ProtobufCMessage *message)
         .has_body = !request->end || request->body.len > 0,
     };
     if (entry_begin(app, job)) {
-        atomic_store_explicit(&host->board->entered[job->slot], request->id,
-                              memory_order_release);
+        atomic_store_explicit(&host->board->entered[job->slot], request->id, memory_order_release);
         entry_end(app, job, isolate_dispatch(app->isolate, &call));
     }
     return 0;
@@ -184,8 +183,7 @@ static int on_cancel(void *owner, const ProtobufCMessage *message)
     if (!job)
         return 0;
     struct app *app = job->app;
-    if ((unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) &&
-        entry_begin(app, job))
+    if ((unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) && entry_begin(app, job))
         entry_end(app, job, isolate_on_cancel(app->isolate, id, cancel_reasons[cancel->reason]));
     job = job_find(host, id); /* the entry may have ended it */
     if (job)

@@ -24,7 +24,7 @@ struct host {
     struct host_options options;
     struct channel *channel;
     struct sentry *sentry;
-    struct event *quiet;  /* each second until the worker has been warmed up; then NULL */
+    struct event *quiet; /* each second until the worker has been warmed up; then NULL */
     unsigned warm_up_step;
     uint64_t frames_seen; /* received at the last of these seconds */
     struct scoreboard *board;

@@ -34,10 +34,10 @@ enum isolate_log_level { ISOLATE_LOG_DEBUG, ISOLATE_LOG_INFO, ISOLATE_LOG_WARN, 
 
 /* How an entry ended. */
 enum isolate_result {
-    ISOLATE_OK,           /* returned; promises may be pending */
-    ISOLATE_EXCEPTION,    /* an exception left the JS layer itself or the module; see isolate_error */
-    ISOLATE_TERMINATED,   /* isolate_terminate stopped it; the isolate may be used again */
-    ISOLATE_HEAP_LIMIT,   /* near the heap limit, terminated; dispose of the isolate */
+    ISOLATE_OK,         /* returned; promises may be pending */
+    ISOLATE_EXCEPTION,  /* an exception left the JS layer itself or the module; see isolate_error */
+    ISOLATE_TERMINATED, /* isolate_terminate stopped it; the isolate may be used again */
+    ISOLATE_HEAP_LIMIT, /* near the heap limit, terminated; dispose of the isolate */
     ISOLATE_EXTERNAL_LIMIT, /* holds more external memory than allowed; dispose of it */
 };
 
@@ -89,8 +89,8 @@ struct isolate_options {
 
 struct isolate_platform_options {
     const char *argv0;
-    bool jit;                    /* false: V8 --jitless, no WebAssembly */
-    uint32_t wasm_max_mem_pages; /* the most that one WebAssembly memory may have, 64 KiB each */
+    bool jit;                      /* false: V8 --jitless, no WebAssembly */
+    uint32_t wasm_max_mem_pages;   /* the most that one WebAssembly memory may have, 64 KiB each */
     struct isolate_bytes snapshot; /* static: the blob of skep-mksnapshot */
     /* Called once on V8's fatal errors, on the thread that met it, in a process that cannot go
      * on: must only store a few words and return; a trap instruction then ends the process
@@ -119,7 +119,8 @@ struct isolate *isolate_free(struct isolate *isolate);
 /* A file of the tenant; both are copied. path is normalised and relative ("lib/a.js").
  * .js and .mjs are modules, .json gives a default export, .wasm gives a WebAssembly.Module as
  * default export (compiled at load), .txt and .html a string. 0 or -errno. */
-int isolate_add_file(struct isolate *isolate, struct isolate_bytes path, struct isolate_bytes source);
+int isolate_add_file(struct isolate *isolate, struct isolate_bytes path,
+                     struct isolate_bytes source);
 int isolate_set_env(struct isolate *isolate, const struct isolate_env *env, size_t n_env);
 
 enum isolate_load { ISOLATE_LOADING, ISOLATE_LOADED, ISOLATE_LOAD_FAILED };
@@ -147,14 +148,16 @@ struct isolate_request {
     bool has_body;             /* false: request.body is null */
 };
 
-enum isolate_result isolate_dispatch(struct isolate *isolate, const struct isolate_request *request);
+enum isolate_result isolate_dispatch(struct isolate *isolate,
+                                     const struct isolate_request *request);
 enum isolate_result isolate_on_body(struct isolate *isolate, uint64_t request,
                                     struct isolate_bytes data, bool end);
 enum isolate_result isolate_on_credit(struct isolate *isolate, uint64_t request, uint64_t credit);
 enum isolate_result isolate_on_timer(struct isolate *isolate, uint64_t request, int64_t timer);
 /* Aborts request.signal with the reason, errors the streams, and lets the request go: the JS
  * layer forgets it; no done() follows. */
-enum isolate_result isolate_on_cancel(struct isolate *isolate, uint64_t request, const char *reason);
+enum isolate_result isolate_on_cancel(struct isolate *isolate, uint64_t request,
+                                      const char *reason);
 /* Forgets a request without running JavaScript that belongs to the tenant's handler. */
 void isolate_forget(struct isolate *isolate, uint64_t request);
 

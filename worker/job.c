@@ -17,12 +17,12 @@
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
-    return (ProtobufCBinaryData) { .data = (uint8_t *) (uintptr_t) data, .len = size };
+    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
 }
 
 void job_init(struct job *job, struct app *app, uint64_t id)
 {
-    *job = (struct job) { .id = id, .app = app, .credit = BODY_WINDOW_BYTES };
+    *job = (struct job){ .id = id, .app = app, .credit = BODY_WINDOW_BYTES };
     TAILQ_INIT(&job->timers);
 }
 
@@ -273,7 +273,7 @@ static void on_clear_timer(void *host, int64_t timer)
     struct job *job;
 
     timer_stop(&app->boot, timer);
-    TAILQ_FOREACH(job, &app->jobs, entry)
+    TAILQ_FOREACH (job, &app->jobs, entry)
         timer_stop(job, timer);
 }
 

@@ -126,7 +126,8 @@ int main(int argc, char **argv)
     if (r < 0)
         die(r, "cannot start V8");
 
-    struct host_options options = { .base = make_base(), .channel_fd = CHANNEL_FD,
+    struct host_options options = { .base = make_base(),
+                                    .channel_fd = CHANNEL_FD,
                                     .scoreboard = board };
     r = host_new(&options, &host);
     if (r < 0)

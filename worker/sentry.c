@@ -22,7 +22,7 @@
 #define IDLE_TICKS 50
 
 struct sentry {
-    _Atomic uint64_t generation; /* odd: an entry is running */
+    _Atomic uint64_t generation;  /* odd: an entry is running */
     _Atomic uint64_t deadline_ns; /* on the watched thread's CPU clock */
     struct isolate *_Atomic isolate;
     _Atomic uint32_t is_asleep; /* futex */

@@ -75,7 +75,7 @@ void timer_stop(struct job *job, int64_t id)
 {
     struct timer *timer;
 
-    TAILQ_FOREACH(timer, &job->timers, entry)
+    TAILQ_FOREACH (timer, &job->timers, entry)
         if (timer->id == id) {
             timer_free(timer);
             return;

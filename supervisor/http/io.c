@@ -99,9 +99,9 @@ static ssize_t read_some(struct http_connection *connection)
     /* epoll(7): a short read means that the stream is empty; what comes later is a new edge. But
      * a reset that came with the last bytes had its edge with them. Where an answer follows, its
      * write meets the error; where more input is due, only another read does. */
-    connection->can_read = (size_t) n == room || connection->peer_closed ||
-                           (connection->state != CONNECTION_IDLE &&
-                            http_connection_may_read(connection));
+    connection->can_read =
+        (size_t) n == room || connection->peer_closed ||
+        (connection->state != CONNECTION_IDLE && http_connection_may_read(connection));
     r = keep_rest(connection, data + used, (size_t) n - used);
     return r < 0 ? r : n;
 }

@@ -26,7 +26,7 @@ static int replay_file(const char *path)
         return r;
     }
     /* Exactly as large as the input, so that AddressSanitizer sees a read behind its end. */
-    size_t size = (size_t)st.st_size;
+    size_t size = (size_t) st.st_size;
     uint8_t *data = malloc(size > 0 ? size : 1);
     if (data == NULL || fread(data, 1, size, file) != size) {
         free(data);
@@ -34,7 +34,7 @@ static int replay_file(const char *path)
         return -EIO;
     }
     fclose(file);
-    (void)LLVMFuzzerTestOneInput(data, size);
+    (void) LLVMFuzzerTestOneInput(data, size);
     free(data);
     return 0;
 }
@@ -57,7 +57,7 @@ static int replay_path(const char *path)
         if (entry->d_name[0] == '.')
             continue;
         char name[PATH_MAX];
-        if (snprintf(name, sizeof(name), "%s/%s", path, entry->d_name) >= (int)sizeof(name)) {
+        if (snprintf(name, sizeof(name), "%s/%s", path, entry->d_name) >= (int) sizeof(name)) {
             replayed = -ENAMETOOLONG;
             break;
         }

@@ -22,9 +22,8 @@ static struct verdict decide(struct death death)
 
 static void test_a_kill_from_outside_blames_nobody(void **state)
 {
-    struct verdict v = decide((struct death) { .wait_status = DIED_OF(SIGKILL),
-                                               .running_request = 7,
-                                               .last_words = LAST_WORDS_HEAP_OOM });
+    struct verdict v = decide((struct death){
+        .wait_status = DIED_OF(SIGKILL), .running_request = 7, .last_words = LAST_WORDS_HEAP_OOM });
 
     (void) state;
     assert_int_equal(v.request, 0);
@@ -33,9 +32,8 @@ static void test_a_kill_from_outside_blames_nobody(void **state)
 
 static void test_last_words_of_heap_make_it_mem_isolate(void **state)
 {
-    struct verdict v = decide((struct death) { .wait_status = DIED_OF(SIGTRAP),
-                                               .running_request = 7,
-                                               .last_words = LAST_WORDS_HEAP_OOM });
+    struct verdict v = decide((struct death){
+        .wait_status = DIED_OF(SIGTRAP), .running_request = 7, .last_words = LAST_WORDS_HEAP_OOM });
 
     (void) state;
     assert_int_equal(v.request, 7);
@@ -45,9 +43,8 @@ static void test_last_words_of_heap_make_it_mem_isolate(void **state)
 
 static void test_last_words_of_a_worker_that_just_exits_count_for_nothing(void **state)
 {
-    struct verdict v = decide((struct death) { .wait_status = EXITED_WITH(0),
-                                               .running_request = 7,
-                                               .last_words = LAST_WORDS_HEAP_OOM });
+    struct verdict v = decide((struct death){
+        .wait_status = EXITED_WITH(0), .running_request = 7, .last_words = LAST_WORDS_HEAP_OOM });
 
     (void) state;
     assert_int_equal(v.code, ERROR_WORKER_CRASHED);
@@ -55,8 +52,8 @@ static void test_last_words_of_a_worker_that_just_exits_count_for_nothing(void *
 
 static void test_a_forbidden_call_is_reported_as_such(void **state)
 {
-    struct verdict v = decide((struct death) { .wait_status = DIED_OF(SIGSYS),
-                                               .running_request = 7 });
+    struct verdict v =
+        decide((struct death){ .wait_status = DIED_OF(SIGSYS), .running_request = 7 });
 
     (void) state;
     assert_string_equal(v.cause, "forbidden system call");
@@ -66,7 +63,7 @@ static void test_a_forbidden_call_is_reported_as_such(void **state)
 
 static void test_a_crash_with_nobody_running_counts_against_the_slot(void **state)
 {
-    struct verdict v = decide((struct death) { .wait_status = DIED_OF(SIGSEGV) });
+    struct verdict v = decide((struct death){ .wait_status = DIED_OF(SIGSEGV) });
 
     (void) state;
     assert_int_equal(v.request, 0);
@@ -75,9 +72,8 @@ static void test_a_crash_with_nobody_running_counts_against_the_slot(void **stat
 
 static void test_a_crash_while_loading_blames_the_version(void **state)
 {
-    struct verdict v = decide((struct death) { .wait_status = DIED_OF(SIGTRAP),
-                                               .loading_version = 3,
-                                               .last_words = LAST_WORDS_HEAP_OOM });
+    struct verdict v = decide((struct death){
+        .wait_status = DIED_OF(SIGTRAP), .loading_version = 3, .last_words = LAST_WORDS_HEAP_OOM });
 
     (void) state;
     assert_int_equal(v.version, 3);
@@ -87,10 +83,10 @@ static void test_a_crash_while_loading_blames_the_version(void **state)
 
 static void test_a_kill_for_cpu_blames_the_request_it_was_for(void **state)
 {
-    struct verdict v = decide((struct death) { .reason = KILL_CPU,
-                                               .wait_status = DIED_OF(SIGKILL),
-                                               .blamed_request = 9,
-                                               .running_request = 7 });
+    struct verdict v = decide((struct death){ .reason = KILL_CPU,
+                                              .wait_status = DIED_OF(SIGKILL),
+                                              .blamed_request = 9,
+                                              .running_request = 7 });
 
     (void) state;
     assert_int_equal(v.request, 9);
@@ -109,27 +105,27 @@ static void test_what_had_not_entered_is_sent_again(void **state)
 
 static void test_a_broken_protocol_with_nobody_to_blame_counts_against_the_slot(void **state)
 {
-    struct verdict v = decide((struct death) { .reason = KILL_PROTOCOL });
+    struct verdict v = decide((struct death){ .reason = KILL_PROTOCOL });
 
     (void) state;
     assert_true(v.counts_as_failure);
-    v = decide((struct death) { .reason = KILL_PROTOCOL, .loading_version = 3 });
+    v = decide((struct death){ .reason = KILL_PROTOCOL, .loading_version = 3 });
     assert_int_equal(v.version, 3);
     assert_false(v.counts_as_failure);
-    v = decide((struct death) {
-        .reason = KILL_PROTOCOL, .loading_version = 3, .running_request = 7 });
+    v = decide(
+        (struct death){ .reason = KILL_PROTOCOL, .loading_version = 3, .running_request = 7 });
     assert_int_equal(v.request, 7);
     assert_int_equal(v.version, 0);
 }
 
 static void test_a_worker_that_is_silent_blames_only_what_loads(void **state)
 {
-    struct verdict v = decide((struct death) { .reason = KILL_SILENT, .running_request = 7 });
+    struct verdict v = decide((struct death){ .reason = KILL_SILENT, .running_request = 7 });
 
     (void) state;
     assert_int_equal(v.request, 0);
     assert_true(v.counts_as_failure);
-    v = decide((struct death) { .reason = KILL_SILENT, .loading_version = 3 });
+    v = decide((struct death){ .reason = KILL_SILENT, .loading_version = 3 });
     assert_int_equal(v.version, 3);
     assert_false(v.counts_as_failure);
 }

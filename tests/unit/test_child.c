@@ -24,8 +24,7 @@ static void test_a_slot_that_is_down_starts_and_does_nothing_else(void **state)
 {
     (void) state;
     for (unsigned event = 0; event < CHILD_EVENTS; event++)
-        expect(CHILD_DOWN, event,
-               event == EVENT_START || event == EVENT_TIMEOUT ? "start" : NULL);
+        expect(CHILD_DOWN, event, event == EVENT_START || event == EVENT_TIMEOUT ? "start" : NULL);
 }
 
 static void test_a_boot_that_takes_too_long_is_killed(void **state)

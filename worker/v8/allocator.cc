@@ -101,7 +101,7 @@ void *CountingPages::AllocatePages(void *address, size_t length, size_t alignmen
     void *p = inner_->AllocatePages(address, length, alignment, permission);
     if (p && permission == kNoAccess)
         if (std::shared_ptr<Allocator> owner = current_owner())
-            reservations_[static_cast<char *>(p)] = {length, 0, std::move(owner)};
+            reservations_[static_cast<char *>(p)] = { length, 0, std::move(owner) };
     return p;
 }
 

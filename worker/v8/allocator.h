@@ -15,7 +15,9 @@
 class Allocator final : public v8::ArrayBuffer::Allocator
 {
   public:
-    explicit Allocator(size_t limit_bytes) : limit_(limit_bytes) {}
+    explicit Allocator(size_t limit_bytes) : limit_(limit_bytes)
+    {
+    }
 
     void *Allocate(size_t length) override;
     void *AllocateUninitialized(size_t length) override;
@@ -23,13 +25,22 @@ class Allocator final : public v8::ArrayBuffer::Allocator
 
     // Takes size bytes from the budget; false if they are not there.
     bool take(size_t size);
-    void give_back(size_t size) { used_.fetch_sub(size, std::memory_order_relaxed); }
-    size_t used() const { return used_.load(std::memory_order_relaxed); }
-    size_t limit() const { return limit_; }
+    void give_back(size_t size)
+    {
+        used_.fetch_sub(size, std::memory_order_relaxed);
+    }
+    size_t used() const
+    {
+        return used_.load(std::memory_order_relaxed);
+    }
+    size_t limit() const
+    {
+        return limit_;
+    }
 
   private:
     // A backing store may be freed after its isolate, when the last shared_ptr to it goes.
-    std::atomic<size_t> used_{0};
+    std::atomic<size_t> used_{ 0 };
     const size_t limit_;
 };
 
@@ -40,12 +51,26 @@ class Allocator final : public v8::ArrayBuffer::Allocator
 class CountingPages final : public v8::PageAllocator
 {
   public:
-    explicit CountingPages(v8::PageAllocator *inner) : inner_(inner) {}
+    explicit CountingPages(v8::PageAllocator *inner) : inner_(inner)
+    {
+    }
 
-    size_t AllocatePageSize() override { return inner_->AllocatePageSize(); }
-    size_t CommitPageSize() override { return inner_->CommitPageSize(); }
-    void SetRandomMmapSeed(int64_t seed) override { inner_->SetRandomMmapSeed(seed); }
-    void *GetRandomMmapAddr() override { return inner_->GetRandomMmapAddr(); }
+    size_t AllocatePageSize() override
+    {
+        return inner_->AllocatePageSize();
+    }
+    size_t CommitPageSize() override
+    {
+        return inner_->CommitPageSize();
+    }
+    void SetRandomMmapSeed(int64_t seed) override
+    {
+        inner_->SetRandomMmapSeed(seed);
+    }
+    void *GetRandomMmapAddr() override
+    {
+        return inner_->GetRandomMmapAddr();
+    }
     void *AllocatePages(void *address, size_t length, size_t alignment,
                         Permission permission) override;
     bool FreePages(void *address, size_t length) override;

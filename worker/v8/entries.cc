@@ -9,14 +9,10 @@
 #include <cassert>
 
 const char *const entry_names[ENTRY_COUNT] = {
-    [ENTRY_BOOT] = "boot",
-    [ENTRY_DISPATCH] = "dispatch",
-    [ENTRY_ON_BODY] = "onBody",
-    [ENTRY_ON_CREDIT] = "onCredit",
-    [ENTRY_ON_TIMER] = "onTimer",
-    [ENTRY_ON_CANCEL] = "onCancel",
-    [ENTRY_FORGET] = "forget",
-    [ENTRY_ON_REJECTION] = "onRejection",
+    [ENTRY_BOOT] = "boot",        [ENTRY_DISPATCH] = "dispatch",
+    [ENTRY_ON_BODY] = "onBody",   [ENTRY_ON_CREDIT] = "onCredit",
+    [ENTRY_ON_TIMER] = "onTimer", [ENTRY_ON_CANCEL] = "onCancel",
+    [ENTRY_FORGET] = "forget",    [ENTRY_ON_REJECTION] = "onRejection",
 };
 
 // Rejections without a handler that one entry may report; each keeps its promise alive.
@@ -68,10 +64,10 @@ bool Entry::run_rejections()
         if (is_terminated())
             return true;
         v8::HandleScope scope(self_->v8);
-        v8::Local<v8::Value> argv[] = {rejection.promise.Get(self_->v8),
-                                       rejection.reason.Get(self_->v8),
-                                       v8::Boolean::New(self_->v8, rejection.handled)};
-        (void)call(ENTRY_ON_REJECTION, 3, argv);
+        v8::Local<v8::Value> argv[] = { rejection.promise.Get(self_->v8),
+                                        rejection.reason.Get(self_->v8),
+                                        v8::Boolean::New(self_->v8, rejection.handled) };
+        (void) call(ENTRY_ON_REJECTION, 3, argv);
     }
     return true;
 }
@@ -155,8 +151,8 @@ void entries_on_rejection(v8::PromiseRejectMessage message)
     v8::Local<v8::Value> reason = message.GetValue();
     if (reason.IsEmpty())
         reason = v8::Undefined(v8);
-    all.push_back({v8::Global<v8::Promise>(v8, promise), v8::Global<v8::Value>(v8, reason),
-                   handled});
+    all.push_back(
+        { v8::Global<v8::Promise>(v8, promise), v8::Global<v8::Value>(v8, reason), handled });
 }
 
 // ---- the entries of isolate.h
@@ -211,14 +207,14 @@ enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_
         !headers_value(self->v8, request->headers, request->n_headers).ToLocal(&headers) ||
         !body_value(self->v8, request->body).ToLocal(&body))
         return ISOLATE_EXTERNAL_LIMIT;
-    v8::Local<v8::Value> argv[] = {number(self->v8, request->id),
-                                   method,
-                                   url,
-                                   headers,
-                                   body,
-                                   v8::Boolean::New(self->v8, request->end),
-                                   v8::Boolean::New(self->v8, request->has_body)};
-    (void)entry.call(ENTRY_DISPATCH, 7, argv);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request->id),
+                                    method,
+                                    url,
+                                    headers,
+                                    body,
+                                    v8::Boolean::New(self->v8, request->end),
+                                    v8::Boolean::New(self->v8, request->has_body) };
+    (void) entry.call(ENTRY_DISPATCH, 7, argv);
     return entry.finish();
 }
 
@@ -229,26 +225,26 @@ enum isolate_result isolate_on_body(struct isolate *self, uint64_t request,
     v8::Local<v8::Value> body;
     if (!body_value(self->v8, data).ToLocal(&body))
         return ISOLATE_EXTERNAL_LIMIT;
-    v8::Local<v8::Value> argv[] = {number(self->v8, request), body,
-                                   v8::Boolean::New(self->v8, end)};
-    (void)entry.call(ENTRY_ON_BODY, 3, argv);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request), body,
+                                    v8::Boolean::New(self->v8, end) };
+    (void) entry.call(ENTRY_ON_BODY, 3, argv);
     return entry.finish();
 }
 
 enum isolate_result isolate_on_credit(struct isolate *self, uint64_t request, uint64_t credit)
 {
     Entry entry(self);
-    v8::Local<v8::Value> argv[] = {number(self->v8, request), number(self->v8, credit)};
-    (void)entry.call(ENTRY_ON_CREDIT, 2, argv);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request), number(self->v8, credit) };
+    (void) entry.call(ENTRY_ON_CREDIT, 2, argv);
     return entry.finish();
 }
 
 enum isolate_result isolate_on_timer(struct isolate *self, uint64_t request, int64_t timer)
 {
     Entry entry(self);
-    v8::Local<v8::Value> argv[] = {number(self->v8, request),
-                                   number(self->v8, static_cast<uint64_t>(timer))};
-    (void)entry.call(ENTRY_ON_TIMER, 2, argv);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request),
+                                    number(self->v8, static_cast<uint64_t>(timer)) };
+    (void) entry.call(ENTRY_ON_TIMER, 2, argv);
     return entry.finish();
 }
 
@@ -258,8 +254,8 @@ enum isolate_result isolate_on_cancel(struct isolate *self, uint64_t request, co
     v8::Local<v8::String> text;
     if (!v8::String::NewFromUtf8(self->v8, reason ? reason : "").ToLocal(&text))
         text = v8::String::Empty(self->v8);
-    v8::Local<v8::Value> argv[] = {number(self->v8, request), text};
-    (void)entry.call(ENTRY_ON_CANCEL, 2, argv);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request), text };
+    (void) entry.call(ENTRY_ON_CANCEL, 2, argv);
     return entry.finish();
 }
 
@@ -267,6 +263,6 @@ void isolate_forget(struct isolate *self, uint64_t request)
 {
     // No finish(): microtasks would run the tenant's code outside the sentry's watch.
     Entry entry(self);
-    v8::Local<v8::Value> argv[] = {number(self->v8, request)};
-    (void)entry.call(ENTRY_FORGET, 1, argv);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request) };
+    (void) entry.call(ENTRY_FORGET, 1, argv);
 }

@@ -50,8 +50,7 @@ void append_location(v8::Isolate *v8, v8::Local<v8::Context> context,
     if (is_hidden(v8, place))
         return;
     const int column = std::max(0, message->GetStartColumn(context).FromMaybe(0));
-    *out += "\n" + place + ":" + std::to_string(line_number) +
-            ":" + std::to_string(column + 1);
+    *out += "\n" + place + ":" + std::to_string(line_number) + ":" + std::to_string(column + 1);
 
     v8::Local<v8::String> line;
     if (!message->GetSourceLine(context).ToLocal(&line))
@@ -70,8 +69,8 @@ void append_location(v8::Isolate *v8, v8::Local<v8::Context> context,
 }
 
 // The "    at …" lines of error.stack; its first lines repeat the message.
-void append_stack(v8::Isolate *v8, v8::Local<v8::Context> context,
-                  v8::Local<v8::Value> exception, std::string *out)
+void append_stack(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Value> exception,
+                  std::string *out)
 {
     if (!exception->IsNativeError())
         return;

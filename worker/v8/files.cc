@@ -58,7 +58,7 @@ File *files_resolve(struct isolate *self, std::string_view referrer, std::string
     std::string path;
     if (specifier.starts_with(url_prefix))
         return normalise(specifier.substr(sizeof(url_prefix) - 1), &path) ? files_find(self, path)
-                                                                         : nullptr;
+                                                                          : nullptr;
     if (specifier.starts_with("/"))
         return normalise(specifier, &path) ? files_find(self, path) : nullptr;
     if (specifier.starts_with("./") || specifier.starts_with("../")) {
@@ -66,7 +66,7 @@ File *files_resolve(struct isolate *self, std::string_view referrer, std::string
         std::string from(slash == std::string_view::npos ? "" : referrer.substr(0, slash + 1));
         return normalise(from.append(specifier), &path) ? files_find(self, path) : nullptr;
     }
-    for (const char *suffix : {"", ".js", ".mjs"})
+    for (const char *suffix : { "", ".js", ".mjs" })
         if (File *file = files_find(self, std::string(specifier) + suffix))
             return file;
     return nullptr;
@@ -88,13 +88,12 @@ v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context
     return env;
 }
 
-int isolate_add_file(struct isolate *self, struct isolate_bytes path,
-                     struct isolate_bytes source)
+int isolate_add_file(struct isolate *self, struct isolate_bytes path, struct isolate_bytes source)
 {
     std::string name(reinterpret_cast<const char *>(path.data), path.size);
     std::string normal;
-    if (name.empty() || name.size() > max_path_bytes || !normalise(name, &normal) || normal != name ||
-        !text_is_utf8(path.data, path.size) || source.size > INT32_MAX)
+    if (name.empty() || name.size() > max_path_bytes || !normalise(name, &normal) ||
+        normal != name || !text_is_utf8(path.data, path.size) || source.size > INT32_MAX)
         return -EINVAL;
     if (self->files.contains(name))
         return -EEXIST;

@@ -70,7 +70,7 @@ struct isolate {
     bool in_entry = false;
     bool heap_limit_hit = false;
     size_t heap_limit = 0; // bytes; above it the isolate is not kept
-    std::atomic<bool> terminate_requested{false};
+    std::atomic<bool> terminate_requested{ false };
 
     std::map<std::string, File, std::less<>> files;
     std::unordered_multimap<int, File *> files_by_module; // key: identity hash
@@ -114,8 +114,14 @@ class Entry
     Entry(const Entry &) = delete;
     void operator=(const Entry &) = delete;
 
-    v8::Local<v8::Context> context() const { return context_; }
-    v8::TryCatch &try_catch() { return try_catch_; }
+    v8::Local<v8::Context> context() const
+    {
+        return context_;
+    }
+    v8::TryCatch &try_catch()
+    {
+        return try_catch_;
+    }
     // Calls one of the JS layer's functions; false if it threw or was terminated.
     bool call(enum entry which, int argc, v8::Local<v8::Value> argv[]);
     enum isolate_result finish();

@@ -16,12 +16,12 @@ static constexpr size_t mib = 1024 * 1024;
 static constexpr size_t heap_slack_bytes = 8 * mib;
 static constexpr size_t max_young_bytes = 24 * mib;
 
-static std::atomic<size_t> n_isolates{0};
+static std::atomic<size_t> n_isolates{ 0 };
 
 static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
-    (void)initial_limit;
+    (void) initial_limit;
     if (self->heap_limit_hit)
         return limit;
     self->heap_limit_hit = true;
@@ -34,8 +34,8 @@ static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
 static void on_collected(v8::Isolate *v8, v8::GCType type, v8::GCCallbackFlags flags, void *data)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
-    (void)type;
-    (void)flags;
+    (void) type;
+    (void) flags;
     if (self->heap_limit_hit || isolate_heap_used(v8) <= self->heap_limit)
         return;
     self->heap_limit_hit = true;
@@ -198,7 +198,7 @@ enum isolate_load isolate_load_state(const struct isolate *self)
 static int run_once(const char *text)
 {
     static const struct isolate_host no_host = {};
-    const struct isolate_options options = {&no_host, nullptr, 32, 16, "warm-up"};
+    const struct isolate_options options = { &no_host, nullptr, 32, 16, "warm-up" };
     struct isolate *self = nullptr;
     int r = isolate_new(&options, &self);
     if (r < 0)
@@ -224,7 +224,7 @@ bool isolate_warm_up(unsigned step)
         "'b'.localeCompare('a'), 'x'.normalize('NFD')",
     };
     if (step < std::size(steps))
-        (void)run_once(steps[step]);
+        (void) run_once(steps[step]);
     return step + 1 < std::size(steps);
 }
 

@@ -65,8 +65,9 @@ int __isoc23_fscanf(FILE *file, const char *format, ...)
 // A member function of this kind has the same calling convention as a C function whose first
 // argument is `this` (Itanium C++ ABI), hence the name given by hand.
 void skep_string_replace_cold(std::string *self, char *at, size_t old_len, const char *with,
-                              size_t new_len, size_t tail_len)
-    __asm__("_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEE15_M_replace_coldEPcmPKcmm");
+                              size_t new_len,
+                              size_t tail_len) __asm__("_ZNSt7__cxx1112basic_stringIcSt11char_"
+                                                       "traitsIcESaIcEE15_M_replace_coldEPcmPKcmm");
 
 void skep_string_replace_cold(std::string *, char *at, size_t old_len, const char *with,
                               size_t new_len, size_t tail_len)

@@ -81,7 +81,7 @@ v8::MaybeLocal<v8::Value> default_export(struct isolate *self, v8::Local<v8::Con
             return {};
         }
         v8::Local<v8::WasmModuleObject> module;
-        if (!v8::WasmModuleObject::Compile(self->v8, {data, file.source.size()}).ToLocal(&module))
+        if (!v8::WasmModuleObject::Compile(self->v8, { data, file.source.size() }).ToLocal(&module))
             return {};
         return module.As<v8::Value>();
     }
@@ -119,8 +119,8 @@ v8::MaybeLocal<v8::Module> compile(struct isolate *self, File *file)
         return {};
     v8::Local<v8::Module> module;
     if (file->kind != FileKind::script) {
-        const v8::Local<v8::String> exports[] = {literal(v8, "default")};
-        module = v8::Module::CreateSyntheticModule(v8, name, {exports, 1}, evaluate_synthetic);
+        const v8::Local<v8::String> exports[] = { literal(v8, "default") };
+        module = v8::Module::CreateSyntheticModule(v8, name, { exports, 1 }, evaluate_synthetic);
     } else {
         v8::Local<v8::String> text;
         if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->source.data()),
@@ -160,9 +160,9 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
         return root->module.Get(v8);
     if (!compile(self, root).ToLocal(&root_module))
         return {};
-    std::vector<File *> todo = {root};
+    std::vector<File *> todo = { root };
     // A failed graph is forgotten, so that the next import() of a part of it fails alike.
-    std::vector<File *> made = {root};
+    std::vector<File *> made = { root };
     bool good = true;
     while (good && !todo.empty()) {
         v8::HandleScope scope(v8);
@@ -209,7 +209,7 @@ v8::MaybeLocal<v8::Module> resolve(v8::Local<v8::Context> context, v8::Local<v8:
                                    v8::Local<v8::FixedArray> attributes,
                                    v8::Local<v8::Module> referrer)
 {
-    (void)attributes; // checked in compile_graph
+    (void) attributes; // checked in compile_graph
     v8::Isolate *v8 = context->GetIsolate();
     struct isolate *self = isolate_from(v8);
     const File *from = file_of(self, referrer);
@@ -248,8 +248,8 @@ bool do_import(struct isolate *self, v8::Local<v8::Context> context, const Dynam
     File *file = files_resolve(self, import.referrer, import.specifier);
     if (!file || !type_matches(*file, import.type)) {
         throw_type(self->v8, file ? "'" + file->path + "' is not of type '" + import.type + "'"
-                                  : "Cannot find module '" + import.specifier +
-                                        "' imported from " + import.referrer);
+                                  : "Cannot find module '" + import.specifier + "' imported from " +
+                                        import.referrer);
         return false;
     }
     v8::Local<v8::Module> module;
@@ -287,7 +287,7 @@ void run_import(void *data)
         v8::Local<v8::Value> exception = try_catch.Exception();
         try_catch.Reset();
         // Nothing to do if even this is cut off: the request ends with the terminate.
-        (void)resolver->Reject(context, exception).FromMaybe(false);
+        (void) resolver->Reject(context, exception).FromMaybe(false);
     }
 }
 
@@ -297,7 +297,7 @@ v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
                                               v8::Local<v8::String> specifier,
                                               v8::Local<v8::FixedArray> attributes)
 {
-    (void)host_defined_options;
+    (void) host_defined_options;
     v8::Isolate *v8 = context->GetIsolate();
     struct isolate *self = isolate_from(v8);
     v8::Local<v8::Promise::Resolver> resolver;
@@ -320,9 +320,9 @@ v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
             return {};
         return resolver->GetPromise();
     }
-    self->imports.push_back({v8::Global<v8::Promise::Resolver>(v8, resolver),
-                             resource_name->IsString() ? to_std_string(v8, resource_name) : "",
-                             to_std_string(v8, specifier), type});
+    self->imports.push_back({ v8::Global<v8::Promise::Resolver>(v8, resolver),
+                              resource_name->IsString() ? to_std_string(v8, resource_name) : "",
+                              to_std_string(v8, specifier), type });
     self->microtasks->EnqueueMicrotask(v8, run_import, self);
     return resolver->GetPromise();
 }
@@ -337,7 +337,7 @@ void on_import_meta(v8::Local<v8::Context> context, v8::Local<v8::Module> module
     const std::string url = "file:///" + file->path;
     v8::Local<v8::String> value;
     if (text_decode(v8, reinterpret_cast<const uint8_t *>(url.data()), url.size()).ToLocal(&value))
-        (void)meta->CreateDataProperty(context, literal(v8, "url"), value).FromMaybe(false);
+        (void) meta->CreateDataProperty(context, literal(v8, "url"), value).FromMaybe(false);
 }
 
 void fail(struct isolate *self, std::string error)
@@ -361,7 +361,7 @@ void boot(struct isolate *self, Entry *entry)
             fail(self, error_text(self->v8, context, entry->try_catch()));
         return;
     }
-    v8::Local<v8::Value> argv[] = {handler, env};
+    v8::Local<v8::Value> argv[] = { handler, env };
     if (entry->call(ENTRY_BOOT, 2, argv)) {
         self->load_state = ISOLATE_LOADED;
         self->evaluation.Reset();
@@ -386,8 +386,7 @@ void modules_forget_unfinished(struct isolate *self)
             continue;
         v8::Local<v8::Module> module = file.module.Get(self->v8);
         const v8::Module::Status status = module->GetStatus();
-        const bool is_cut_off =
-            status == v8::Module::kErrored && module->GetException()->IsNull();
+        const bool is_cut_off = status == v8::Module::kErrored && module->GetException()->IsNull();
         // One that is linked only may be linked to one that was cut off.
         if (status < v8::Module::kEvaluated || is_cut_off)
             forget(self, &file);
@@ -430,8 +429,7 @@ enum isolate_result isolate_load(struct isolate *self, struct isolate_bytes main
     v8::Local<v8::Promise> promise;
     if (evaluate(self, entry.context(), file, &module).ToLocal(&promise)) {
         promise->MarkAsHandled();
-        std::erase_if(self->rejections,
-                      [&](const Rejection &r) { return r.promise == promise; });
+        std::erase_if(self->rejections, [&](const Rejection &r) { return r.promise == promise; });
         self->main.Reset(self->v8, module);
         self->evaluation.Reset(self->v8, promise);
     } else if (!entry.is_terminated()) {

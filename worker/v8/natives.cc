@@ -39,7 +39,7 @@ uint64_t to_u64(v8::Local<v8::Value> value)
     const double number = value.As<v8::Number>()->Value();
     if (!(number >= 1.0))
         return 0;
-    return number < 9007199254740992.0 ? static_cast<uint64_t>(number) : (uint64_t{1} << 53) - 1;
+    return number < 9007199254740992.0 ? static_cast<uint64_t>(number) : (uint64_t{ 1 } << 53) - 1;
 }
 
 void throw_errno(v8::Isolate *v8, int64_t r)
@@ -69,8 +69,8 @@ class Body
     {
         if (value->IsUint8Array()) {
             v8::MemorySpan<uint8_t> span =
-                value.As<v8::Uint8Array>()->GetContents({small_, sizeof(small_)});
-            bytes_ = {span.data(), span.size()};
+                value.As<v8::Uint8Array>()->GetContents({ small_, sizeof(small_) });
+            bytes_ = { span.data(), span.size() };
             return true;
         }
         if (value->IsString()) {
@@ -94,12 +94,12 @@ class Body
     // Once scratch does not move any more.
     struct isolate_bytes get(const struct isolate *self) const
     {
-        return in_scratch_ ? isolate_bytes{self->scratch.data() + offset_, bytes_.size} : bytes_;
+        return in_scratch_ ? isolate_bytes{ self->scratch.data() + offset_, bytes_.size } : bytes_;
     }
 
   private:
     uint8_t small_[64]; // arrays this small may live in V8's heap, where they can move
-    struct isolate_bytes bytes_ = {nullptr, 0};
+    struct isolate_bytes bytes_ = { nullptr, 0 };
     size_t offset_ = 0;
     bool in_scratch_ = false;
 };
@@ -114,19 +114,17 @@ void native_log(const Info &info)
 
     std::vector<uint8_t> &out = self->scratch;
     out.resize(std::min<size_t>(static_cast<size_t>(text->Length()) * 3, max_log_bytes));
-    const size_t size =
-        text->WriteUtf8V2(self->v8, reinterpret_cast<char *>(out.data()), out.size(),
-                          v8::String::WriteFlags::kReplaceInvalidUtf8);
+    const size_t size = text->WriteUtf8V2(self->v8, reinterpret_cast<char *>(out.data()),
+                                          out.size(), v8::String::WriteFlags::kReplaceInvalidUtf8);
     const auto known =
         static_cast<enum isolate_log_level>(std::min<uint64_t>(level, ISOLATE_LOG_ERROR));
-    self->ops->log(self->host, known, {out.data(), size});
+    self->ops->log(self->host, known, { out.data(), size });
     trim(self);
 }
 
 // Copies [name, value, ...] to self->scratch, one after the other, their sizes to self->headers.
 // Own elements only, and no JavaScript runs, whatever the tenant did to Array.prototype.
-bool read_headers(struct isolate *self, v8::Local<v8::Context> context,
-                  v8::Local<v8::Value> value)
+bool read_headers(struct isolate *self, v8::Local<v8::Context> context, v8::Local<v8::Value> value)
 {
     if (!value->IsArray())
         return false;
@@ -134,7 +132,7 @@ bool read_headers(struct isolate *self, v8::Local<v8::Context> context,
         struct isolate *self;
         size_t count;
         bool good;
-    } walk = {self, 0, true};
+    } walk = { self, 0, true };
     self->headers.clear();
     // An element's handle is valid inside the callback only.
     auto each = [](uint32_t, v8::Local<v8::Value> element, void *data) {
@@ -153,7 +151,7 @@ bool read_headers(struct isolate *self, v8::Local<v8::Context> context,
         out.resize(at + length);
         string->WriteOneByteV2(w->self->v8, 0, length, out.data() + at);
         if (w->count++ % 2 == 0)
-            w->self->headers.push_back({{nullptr, length}, {nullptr, 0}});
+            w->self->headers.push_back({ { nullptr, length }, { nullptr, 0 } });
         else
             w->self->headers.back().value.size = length;
         return v8::Array::CallbackResult::kContinue;
@@ -169,7 +167,8 @@ void native_respond(const Info &info)
     struct isolate *self = isolate_from(v8);
     self->scratch.clear();
     if (!read_headers(self, v8->GetCurrentContext(), info[2]))
-        return throw_type(v8, "Headers must be at most 256 pairs of latin-1 strings, in all 256 KiB");
+        return throw_type(v8,
+                          "Headers must be at most 256 pairs of latin-1 strings, in all 256 KiB");
     Body body;
     if (!body.read(self, info[3]))
         return;
@@ -218,13 +217,12 @@ void native_done(const Info &info)
         v8::Local<v8::String> text = info[2].As<v8::String>();
         self->scratch.resize(
             std::min<size_t>(static_cast<size_t>(text->Length()) * 3, max_log_bytes));
-        self->scratch.resize(text->WriteUtf8V2(self->v8,
-                                               reinterpret_cast<char *>(self->scratch.data()),
-                                               self->scratch.size(),
-                                               v8::String::WriteFlags::kReplaceInvalidUtf8));
+        self->scratch.resize(
+            text->WriteUtf8V2(self->v8, reinterpret_cast<char *>(self->scratch.data()),
+                              self->scratch.size(), v8::String::WriteFlags::kReplaceInvalidUtf8));
     }
     self->ops->done(self->host, to_u64(info[0]), static_cast<enum isolate_outcome>(outcome),
-                    {self->scratch.data(), self->scratch.size()});
+                    { self->scratch.data(), self->scratch.size() });
     trim(self);
 }
 
@@ -300,7 +298,7 @@ void native_utf8_decode(const Info &info)
         return throw_type(v8, "not a Uint8Array");
     uint8_t small[64];
     v8::MemorySpan<uint8_t> bytes =
-        info[0].As<v8::Uint8Array>()->GetContents({small, sizeof(small)});
+        info[0].As<v8::Uint8Array>()->GetContents({ small, sizeof(small) });
     if (info[1]->IsTrue() && !text_is_utf8(bytes.data(), bytes.size()))
         return throw_type(v8, "The encoded data was not valid for encoding utf-8");
     v8::Local<v8::String> string;
@@ -318,8 +316,7 @@ void native_register(const Info &info)
 {
     if (!info[0]->IsObject())
         return throw_type(info.GetIsolate(), "register() takes an object of functions");
-    isolate_from(info.GetIsolate())
-        ->registered.Reset(info.GetIsolate(), info[0].As<v8::Object>());
+    isolate_from(info.GetIsolate())->registered.Reset(info.GetIsolate(), info[0].As<v8::Object>());
 }
 
 struct Native {
@@ -328,20 +325,20 @@ struct Native {
 };
 
 const Native natives[] = {
-    {"log", native_log},
-    {"respond", native_respond},
-    {"sendBody", native_send_body},
-    {"consumeBody", native_consume_body},
-    {"done", native_done},
-    {"setTimer", native_set_timer},
-    {"clearTimer", native_clear_timer},
-    {"now", native_now},
-    {"utf8Encode", native_utf8_encode},
-    {"utf8EncodeInto", native_utf8_encode_into},
-    {"utf8Decode", native_utf8_decode},
-    {"structuredClone", native_structured_clone},
-    {"isLatin1", native_is_latin1},
-    {"register", native_register},
+    { "log", native_log },
+    { "respond", native_respond },
+    { "sendBody", native_send_body },
+    { "consumeBody", native_consume_body },
+    { "done", native_done },
+    { "setTimer", native_set_timer },
+    { "clearTimer", native_clear_timer },
+    { "now", native_now },
+    { "utf8Encode", native_utf8_encode },
+    { "utf8EncodeInto", native_utf8_encode_into },
+    { "utf8Decode", native_utf8_decode },
+    { "structuredClone", native_structured_clone },
+    { "isLatin1", native_is_latin1 },
+    { "register", native_register },
 };
 
 } // namespace
@@ -350,9 +347,8 @@ v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> c
 {
     v8::Local<v8::Object> object = v8::Object::New(v8);
     for (const Native &native : natives) {
-        v8::Local<v8::FunctionTemplate> made =
-            v8::FunctionTemplate::New(v8, native.callback, {}, {}, 0,
-                                      v8::ConstructorBehavior::kThrow);
+        v8::Local<v8::FunctionTemplate> made = v8::FunctionTemplate::New(
+            v8, native.callback, {}, {}, 0, v8::ConstructorBehavior::kThrow);
         v8::Local<v8::String> name = literal(v8, native.name);
         made->SetClassName(name);
         v8::Local<v8::Function> function;

@@ -33,16 +33,31 @@ class Platform final : public v8::Platform
     {
     }
 
-    v8::Platform *inner() { return inner_.get(); }
-    void freeze_clock() { frozen_ms_ = std::floor(SystemClockTimeMillis()); }
+    v8::Platform *inner()
+    {
+        return inner_.get();
+    }
+    void freeze_clock()
+    {
+        frozen_ms_ = std::floor(SystemClockTimeMillis());
+    }
 
-    v8::PageAllocator *GetPageAllocator() override { return &pages_; }
+    v8::PageAllocator *GetPageAllocator() override
+    {
+        return &pages_;
+    }
     v8::ThreadIsolatedAllocator *GetThreadIsolatedAllocator() override
     {
         return inner_->GetThreadIsolatedAllocator();
     }
-    void OnCriticalMemoryPressure() override { inner_->OnCriticalMemoryPressure(); }
-    int NumberOfWorkerThreads() override { return inner_->NumberOfWorkerThreads(); }
+    void OnCriticalMemoryPressure() override
+    {
+        inner_->OnCriticalMemoryPressure();
+    }
+    int NumberOfWorkerThreads() override
+    {
+        return inner_->NumberOfWorkerThreads();
+    }
     std::shared_ptr<v8::TaskRunner> GetForegroundTaskRunner(v8::Isolate *isolate,
                                                             v8::TaskPriority priority) override
     {
@@ -56,7 +71,10 @@ class Platform final : public v8::Platform
     {
         return inner_->CreateBlockingScope(type);
     }
-    double MonotonicallyIncreasingTime() override { return inner_->MonotonicallyIncreasingTime(); }
+    double MonotonicallyIncreasingTime() override
+    {
+        return inner_->MonotonicallyIncreasingTime();
+    }
     double CurrentClockTimeMillis() override
     {
         return frozen_ms_ != 0.0 ? frozen_ms_ : std::floor(SystemClockTimeMillis());
@@ -69,7 +87,10 @@ class Platform final : public v8::Platform
     {
         return CurrentClockTimeMillis();
     }
-    StackTracePrinter GetStackTracePrinter() override { return nullptr; }
+    StackTracePrinter GetStackTracePrinter() override
+    {
+        return nullptr;
+    }
     v8::TracingController *GetTracingController() override
     {
         return inner_->GetTracingController();
@@ -133,8 +154,8 @@ bool entropy(unsigned char *buffer, size_t length)
 void on_v8_check(const char *file, int line, const char *message)
 {
     char text[256];
-    (void)snprintf(text, sizeof(text), "%s:%d: %s", file ? file : "?", line,
-                   message ? message : "");
+    (void) snprintf(text, sizeof(text), "%s:%d: %s", file ? file : "?", line,
+                    message ? message : "");
     die(false, text);
 }
 
@@ -148,7 +169,7 @@ int find_stack()
     void *lowest = nullptr;
     size_t size = 0;
     r = pthread_attr_getstack(&attr, &lowest, &size);
-    (void)pthread_attr_destroy(&attr);
+    (void) pthread_attr_destroy(&attr);
     if (r != 0)
         return -r;
     if (size < 2 * native_stack_bytes)
@@ -164,10 +185,10 @@ int find_stack()
 void set_flags(const struct isolate_platform_options *options)
 {
     char flags[512];
-    (void)snprintf(flags, sizeof(flags),
-                   "--single-threaded --rehash-snapshot --enable-sharedarraybuffer-per-context"
-                   " --wasm-max-mem-pages=%u%s",
-                   options->wasm_max_mem_pages, options->jit ? "" : " --jitless");
+    (void) snprintf(flags, sizeof(flags),
+                    "--single-threaded --rehash-snapshot --enable-sharedarraybuffer-per-context"
+                    " --wasm-max-mem-pages=%u%s",
+                    options->wasm_max_mem_pages, options->jit ? "" : " --jitless");
     v8::V8::SetFlagsFromString(flags);
 }
 
@@ -219,13 +240,13 @@ uintptr_t platform_stack_limit()
 
 void platform_on_oom(const char *location, const v8::OOMDetails &details)
 {
-    (void)details;
+    (void) details;
     die(true, location);
 }
 
 void platform_on_fatal(const char *location, const char *message)
 {
-    (void)message;
+    (void) message;
     die(false, location);
 }
 

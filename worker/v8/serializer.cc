@@ -13,8 +13,13 @@ namespace
 class SerializerDelegate final : public v8::ValueSerializer::Delegate
 {
   public:
-    explicit SerializerDelegate(struct isolate *self) : self_(self) {}
-    ~SerializerDelegate() override { self_->allocator->give_back(taken_); }
+    explicit SerializerDelegate(struct isolate *self) : self_(self)
+    {
+    }
+    ~SerializerDelegate() override
+    {
+        self_->allocator->give_back(taken_);
+    }
 
     void ThrowDataCloneError(v8::Local<v8::String> message) override
     {
@@ -38,7 +43,10 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
         return p;
     }
 
-    void FreeBufferMemory(void *buffer) override { free(buffer); }
+    void FreeBufferMemory(void *buffer) override
+    {
+        free(buffer);
+    }
 
   private:
     struct isolate *self_;
@@ -46,7 +54,10 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
 };
 
 struct Free {
-    void operator()(uint8_t *p) const { free(p); }
+    void operator()(uint8_t *p) const
+    {
+        free(p);
+    }
 };
 
 // False with an exception pending.

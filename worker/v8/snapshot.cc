@@ -17,13 +17,27 @@ namespace
 class BundleSource final : public v8::String::ExternalOneByteStringResource
 {
   public:
-    void set(std::string_view source) { source_ = source; }
-    const char *data() const override { return source_.data(); }
-    size_t length() const override { return source_.size(); }
-    size_t EstimateMemoryUsage() const override { return 0; }
+    void set(std::string_view source)
+    {
+        source_ = source;
+    }
+    const char *data() const override
+    {
+        return source_.data();
+    }
+    size_t length() const override
+    {
+        return source_.size();
+    }
+    size_t EstimateMemoryUsage() const override
+    {
+        return 0;
+    }
 
   protected:
-    void Dispose() override {} // static
+    void Dispose() override
+    {
+    } // static
 
   private:
     std::string_view source_;
@@ -57,8 +71,8 @@ int snapshot_open(struct isolate_bytes file)
     if (strncmp(header.v8_version, v8::V8::GetVersion(), sizeof(header.v8_version) - 1) != 0)
         return -EINVAL;
     const char *at = reinterpret_cast<const char *>(file.data) + sizeof(header);
-    startup_data = {at, static_cast<int>(header.v8_size)};
-    bundle.set({at + header.v8_size, static_cast<size_t>(header.bundle_size)});
+    startup_data = { at, static_cast<int>(header.v8_size) };
+    bundle.set({ at + header.v8_size, static_cast<size_t>(header.bundle_size) });
     return startup_data.IsValid() ? 0 : -EINVAL;
 }
 

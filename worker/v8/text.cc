@@ -31,12 +31,12 @@ bool text_is_ascii(const uint8_t *data, size_t size)
 static size_t utf8_sequence(const uint8_t *p, size_t size)
 {
     const uint8_t lead = p[0];
-    const size_t length = lead < 0x80                   ? 1
-                          : lead < 0xc2                 ? 0
-                          : lead < 0xe0                 ? 2
-                          : lead < 0xf0                 ? 3
-                          : lead < 0xf5                 ? 4
-                                                        : 0;
+    const size_t length = lead < 0x80   ? 1
+                          : lead < 0xc2 ? 0
+                          : lead < 0xe0 ? 2
+                          : lead < 0xf0 ? 3
+                          : lead < 0xf5 ? 4
+                                        : 0;
     if (length < 2 || length > size)
         return length > size ? 0 : length;
     uint8_t low = 0x80;
@@ -107,7 +107,7 @@ v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_byte
 v8::MaybeLocal<v8::String> text_decode(v8::Isolate *v8, const uint8_t *data, size_t size)
 {
     if (text_is_ascii(data, size))
-        return text_from_latin1(v8, {data, size});
+        return text_from_latin1(v8, { data, size });
     if (size > v8::String::kMaxLength || !fits_heap(v8, 2 * size))
         return throw_too_long(v8);
     return v8::String::NewFromUtf8(v8, reinterpret_cast<const char *>(data),

@@ -15,8 +15,8 @@
 #include <string.h>
 
 /* cmocka.h needs these first */
-#include <setjmp.h>
 #include <cmocka.h>
+#include <setjmp.h>
 
 enum { TIMERS_MAX = 64, HEAP_MIB = 32, EXTERNAL_MIB = 16 };
 
@@ -39,7 +39,7 @@ struct host {
 
 static inline struct isolate_bytes bytes(const char *text)
 {
-    return (struct isolate_bytes){(const uint8_t *)text, strlen(text)};
+    return (struct isolate_bytes){ (const uint8_t *) text, strlen(text) };
 }
 
 static inline void keep(char *to, size_t size, size_t *at, struct isolate_bytes from)
@@ -54,18 +54,18 @@ static inline void keep(char *to, size_t size, size_t *at, struct isolate_bytes 
 static inline void on_log(void *data, enum isolate_log_level level, struct isolate_bytes text)
 {
     struct host *host = data;
-    (void)level;
+    (void) level;
     keep(host->log, sizeof(host->log), &host->log_size, text);
     keep(host->log, sizeof(host->log), &host->log_size, bytes("\n"));
 }
 
 static inline int on_respond(void *data, uint64_t request, uint32_t status,
-                      const struct isolate_header *headers, size_t n_headers,
-                      struct isolate_bytes body, bool end)
+                             const struct isolate_header *headers, size_t n_headers,
+                             struct isolate_bytes body, bool end)
 {
     struct host *host = data;
-    (void)request;
-    (void)end;
+    (void) request;
+    (void) end;
     if (host->respond_result < 0)
         return host->respond_result;
     host->n_responses++;
@@ -82,28 +82,29 @@ static inline int on_respond(void *data, uint64_t request, uint32_t status,
     return 0;
 }
 
-static inline int64_t on_send_body(void *data, uint64_t request, struct isolate_bytes part, bool end)
+static inline int64_t on_send_body(void *data, uint64_t request, struct isolate_bytes part,
+                                   bool end)
 {
     struct host *host = data;
-    (void)request;
-    (void)end;
+    (void) request;
+    (void) end;
     keep(host->body, sizeof(host->body), &host->body_size, part);
     return 65536;
 }
 
 static inline void on_consume_body(void *data, uint64_t request, size_t size)
 {
-    (void)data;
-    (void)request;
-    (void)size;
+    (void) data;
+    (void) request;
+    (void) size;
 }
 
 static inline void on_done(void *data, uint64_t request, enum isolate_outcome outcome,
-                    struct isolate_bytes message)
+                           struct isolate_bytes message)
 {
     struct host *host = data;
     size_t at = 0;
-    (void)request;
+    (void) request;
     host->n_done++;
     host->outcome = outcome;
     keep(host->message, sizeof(host->message), &at, message);
@@ -112,8 +113,8 @@ static inline void on_done(void *data, uint64_t request, enum isolate_outcome ou
 static inline int64_t on_set_timer(void *data, uint64_t delay_ms, bool repeat)
 {
     struct host *host = data;
-    (void)delay_ms;
-    (void)repeat;
+    (void) delay_ms;
+    (void) repeat;
     if (host->n_timers == TIMERS_MAX)
         return -EDQUOT;
     host->timers[host->n_timers++] = ++host->last_timer;
@@ -189,8 +190,8 @@ static inline enum isolate_result get(struct isolate *isolate, uint64_t id)
 {
     static const char url[] = "http://example.com/path?q=1";
     const struct isolate_header headers[] = {
-        {bytes("host"), bytes("example.com")},
-        {bytes("x-latin"), bytes("caf\xe9")},
+        { bytes("host"), bytes("example.com") },
+        { bytes("x-latin"), bytes("caf\xe9") },
     };
     const struct isolate_request request = {
         .id = id,
@@ -216,10 +217,10 @@ static inline void assert_contains(const char *text, const char *part)
 static inline void assert_answer(const char *expression, const char *expected)
 {
     char source[4096];
-    (void)snprintf(source, sizeof(source),
-                   "export default { async fetch(request) {\n"
-                   "    return new Response(String(await (%s)));\n} };\n",
-                   expression);
+    (void) snprintf(source, sizeof(source),
+                    "export default { async fetch(request) {\n"
+                    "    return new Response(String(await (%s)));\n} };\n",
+                    expression);
     struct isolate *isolate = load(source);
     assert_int_equal(get(isolate, 1), ISOLATE_OK);
     if (host.n_responses != 1)
@@ -230,13 +231,13 @@ static inline void assert_answer(const char *expression, const char *expected)
 
 static inline int no_isolate_is_left(void **state)
 {
-    (void)state;
+    (void) state;
     return isolate_count() == 0 ? 0 : -1;
 }
 
 static inline void on_fatal(bool is_oom, const char *location)
 {
-    (void)fprintf(stderr, "V8 died: %s%s\n", is_oom ? "out of memory: " : "", location);
+    (void) fprintf(stderr, "V8 died: %s%s\n", is_oom ? "out of memory: " : "", location);
 }
 
 static inline int start_v8(void)
@@ -245,12 +246,12 @@ static inline int start_v8(void)
         .argv0 = "test",
         .jit = getenv("SKEP_TEST_JITLESS") == NULL,
         .wasm_max_mem_pages = 1024,
-        .snapshot = {skep_snapshot, skep_snapshot_size},
+        .snapshot = { skep_snapshot, skep_snapshot_size },
         .on_fatal = on_fatal,
     };
     int r = isolate_platform_init(&options);
     if (r < 0) {
-        (void)fprintf(stderr, "isolate_platform_init: %s\n", strerror(-r));
+        (void) fprintf(stderr, "isolate_platform_init: %s\n", strerror(-r));
     }
     return r;
 }

@@ -8,7 +8,7 @@
 
 static void test_handler_answers(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = load(
         "export default { fetch(request) {\n"
         "    return new Response(request.method + ' ' + request.url + ' '\n"
@@ -31,9 +31,9 @@ static void test_handler_answers(void **state)
 
 static void test_env_is_given_to_the_handler(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
-    const struct isolate_env env = {bytes("NAME"), bytes("w\xc3\xb6rld")};
+    const struct isolate_env env = { bytes("NAME"), bytes("w\xc3\xb6rld") };
     add(isolate, "main.js",
         "export default { fetch: (request, env) => new Response('hello ' + env.NAME) };");
     assert_int_equal(isolate_set_env(isolate, &env, 1), 0);
@@ -45,7 +45,7 @@ static void test_env_is_given_to_the_handler(void **state)
 
 static void test_throwing_handler_is_an_exception_of_the_request(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate =
         load("export default { async fetch() { throw new TypeError('broken'); } };");
     assert_int_equal(get(isolate, 1), ISOLATE_OK);
@@ -58,7 +58,7 @@ static void test_throwing_handler_is_an_exception_of_the_request(void **state)
 
 static void test_refused_response_is_no_crash(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = load("export default { fetch: () => new Response('x') };");
     host.respond_result = -ENOENT;
     assert_int_equal(get(isolate, 1), ISOLATE_OK);
@@ -71,7 +71,7 @@ static void test_refused_response_is_no_crash(void **state)
 
 static void test_clock_is_frozen_inside_an_entry(void **state)
 {
-    (void)state;
+    (void) state;
     isolate_freeze_clock();
     assert_answer("(() => { const t = Date.now(); for (let i = 0; i < 1e7; i++); "
                   "return Date.now() - t; })()",
@@ -91,55 +91,57 @@ static void assert_load_fails(struct isolate *isolate, const char *const *parts)
 
 static void test_syntax_error_shows_line_and_caret(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js", "const a = 1;\n\tlet b = };\n");
-    assert_load_fails(isolate, (const char *const[]){
-        "SyntaxError: Unexpected token '}'", "main.js:2:10",
-        "\n    \tlet b = };\n    \t        ^", NULL});
+    assert_load_fails(isolate,
+                      (const char *const[]){ "SyntaxError: Unexpected token '}'", "main.js:2:10",
+                                             "\n    \tlet b = };\n    \t        ^", NULL });
 }
 
 static void test_throwing_module_shows_its_stack(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js", "function f() {\n    throw new Error('no');\n}\nf();\n");
-    assert_load_fails(isolate, (const char *const[]){
-        "Error: no\nmain.js:2:11\n", "    at f (main.js:2:11)", "    at main.js:4:1", NULL});
+    assert_load_fails(isolate,
+                      (const char *const[]){ "Error: no\nmain.js:2:11\n", "    at f (main.js:2:11)",
+                                             "    at main.js:4:1", NULL });
 }
 
 static void test_missing_import_names_its_place(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js", "import './lib/a.js';\n");
     add(isolate, "lib/a.js", "// one\nimport x from '../../etc/passwd';\n");
-    assert_load_fails(isolate, (const char *const[]){
-        "Cannot find module '../../etc/passwd' imported from lib/a.js:2:", NULL});
+    assert_load_fails(
+        isolate, (const char *const[]){
+                     "Cannot find module '../../etc/passwd' imported from lib/a.js:2:", NULL });
 }
 
 static void test_missing_default_export_fails_the_load(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js", "export const fetch = 1;\n");
-    assert_load_fails(isolate, (const char *const[]){"fetch", NULL});
+    assert_load_fails(isolate, (const char *const[]){ "fetch", NULL });
 }
 
 static void test_rejected_top_level_await_fails_the_load(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js", "await Promise.reject(new RangeError('late'));\n");
-    assert_load_fails(isolate, (const char *const[]){"RangeError: late", "main.js:1:", NULL});
+    assert_load_fails(isolate, (const char *const[]){ "RangeError: late", "main.js:1:", NULL });
 }
 
 static void test_bad_paths_are_refused(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
-    const char *const bad[] = {"", "/etc/passwd", "../a.js", "a//b.js", "./a.js", "a/../b.js",
-                               "\xff.js"};
+    const char *const bad[] = { "",       "/etc/passwd", "../a.js", "a//b.js",
+                                "./a.js", "a/../b.js",   "\xff.js" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(isolate_add_file(isolate, bytes(bad[i]), bytes("")), -EINVAL);
     add(isolate, "a.js", "");
@@ -151,7 +153,7 @@ static void test_bad_paths_are_refused(void **state)
 
 static void test_top_level_await_with_a_timer_loads_later(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js",
         "const word = await new Promise((done) => setTimeout(() => done('later'), 10));\n"
@@ -168,8 +170,8 @@ static void test_top_level_await_with_a_timer_loads_later(void **state)
 
 static void test_modules_of_all_kinds_are_imported(void **state)
 {
-    (void)state;
-    static const uint8_t wasm[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
+    (void) state;
+    static const uint8_t wasm[] = { 0, 'a', 's', 'm', 1, 0, 0, 0 };
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js",
         "import data from './data/d.json' with { type: 'json' };\n"
@@ -191,9 +193,9 @@ static void test_modules_of_all_kinds_are_imported(void **state)
         "export const twice = (x) => 2 * x, url = import.meta.url;\n");
     add(isolate, "lib/late.js", "export { default } from '../bare.js';\n");
     add(isolate, "bare.js", "export default 'bare';\n");
-    assert_int_equal(
-        isolate_add_file(isolate, bytes("empty.wasm"), (struct isolate_bytes){wasm, sizeof(wasm)}),
-        0);
+    assert_int_equal(isolate_add_file(isolate, bytes("empty.wasm"),
+                                      (struct isolate_bytes){ wasm, sizeof(wasm) }),
+                     0);
     enum isolate_result r = isolate_load(isolate, bytes("main.js"));
     if (r != ISOLATE_OK)
         fail_msg("%s", isolate_error(isolate));
@@ -204,7 +206,7 @@ static void test_modules_of_all_kinds_are_imported(void **state)
 
 static void test_bad_json_and_wrong_types_are_errors(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js",
         "const tries = [() => import('./bad.json'),\n"
@@ -229,11 +231,11 @@ static void test_bad_json_and_wrong_types_are_errors(void **state)
 
 static void test_importing_itself_while_it_runs_is_no_crash(void **state)
 {
-    (void)state;
-    struct isolate *isolate = load(
-        "let found;\n"
-        "import('./main.js').then((space) => { found = typeof space.default.fetch; });\n"
-        "export default { fetch: () => new Response(found) };\n");
+    (void) state;
+    struct isolate *isolate =
+        load("let found;\n"
+             "import('./main.js').then((space) => { found = typeof space.default.fetch; });\n"
+             "export default { fetch: () => new Response(found) };\n");
     assert_int_equal(get(isolate, 1), ISOLATE_OK);
     assert_string_equal(host.body, "function");
     isolate_free(isolate);
@@ -243,7 +245,7 @@ static void test_importing_itself_while_it_runs_is_no_crash(void **state)
 
 static void test_dangerous_globals_are_absent(void **state)
 {
-    (void)state;
+    (void) state;
     assert_answer("[typeof SharedArrayBuffer, typeof FinalizationRegistry, typeof WeakRef, "
                   "typeof __skep, typeof gc, typeof d8].join()",
                   "undefined,undefined,undefined,undefined,undefined,undefined");
@@ -260,7 +262,7 @@ static void test_dangerous_globals_are_absent(void **state)
 
 static void test_structured_clone(void **state)
 {
-    (void)state;
+    (void) state;
     assert_answer("(() => { const m = structuredClone(new Map([[1, { d: new Date(5) }]])); "
                   "return m.get(1).d.getTime(); })()",
                   "5");
@@ -278,7 +280,7 @@ static void test_structured_clone(void **state)
 
 static void test_text_is_encoded_and_decoded(void **state)
 {
-    (void)state;
+    (void) state;
     assert_answer("new TextDecoder().decode(new TextEncoder()"
                   ".encode('h\\u00e9 \\u{1f600} \\ud800'))",
                   "h\xc3\xa9 \xf0\x9f\x98\x80 \xef\xbf\xbd");
@@ -295,12 +297,12 @@ static void test_text_is_encoded_and_decoded(void **state)
 
 static void test_unhandled_rejections_are_reported(void **state)
 {
-    (void)state;
-    struct isolate *isolate = load(
-        "export default { async fetch() {\n"
-        "    Promise.reject(new Error('nobody cares'));\n"
-        "    Promise.reject(new Error('somebody cares')).catch(() => {});\n"
-        "    return new Response('x');\n} };\n");
+    (void) state;
+    struct isolate *isolate =
+        load("export default { async fetch() {\n"
+             "    Promise.reject(new Error('nobody cares'));\n"
+             "    Promise.reject(new Error('somebody cares')).catch(() => {});\n"
+             "    return new Response('x');\n} };\n");
     assert_int_equal(get(isolate, 1), ISOLATE_OK);
     assert_contains(host.log, "nobody cares");
     assert_null(strstr(host.log, "somebody cares"));
@@ -309,11 +311,10 @@ static void test_unhandled_rejections_are_reported(void **state)
 
 static void test_isolates_do_not_share_globals(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *one = load("globalThis.secret = 1;\n"
                                "export default { fetch: () => new Response(String(secret)) };");
-    struct isolate *other =
-        load("export default { fetch: () => new Response(typeof secret) };");
+    struct isolate *other = load("export default { fetch: () => new Response(typeof secret) };");
     assert_int_equal(isolate_count(), 2);
     assert_int_equal(get(other, 1), ISOLATE_OK);
     assert_string_equal(host.body, "undefined");

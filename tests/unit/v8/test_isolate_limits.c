@@ -18,15 +18,15 @@ struct killer {
 static void *kill_later(void *data)
 {
     const struct killer *killer = data;
-    const struct timespec wait = {0, killer->after_ms * 1000000};
-    (void)nanosleep(&wait, NULL);
+    const struct timespec wait = { 0, killer->after_ms * 1000000 };
+    (void) nanosleep(&wait, NULL);
     isolate_terminate(killer->isolate);
     return NULL;
 }
 
 static void assert_terminated(struct isolate *isolate, uint64_t id)
 {
-    struct killer killer = {isolate, 50};
+    struct killer killer = { isolate, 50 };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, kill_later, &killer), 0);
     enum isolate_result r = get(isolate, id);
@@ -38,7 +38,7 @@ static void assert_terminated(struct isolate *isolate, uint64_t id)
 
 static void test_endless_loops_are_terminated_and_the_isolate_lives_on(void **state)
 {
-    (void)state;
+    (void) state;
     static const char *const loops[] = {
         "for (;;);",
         "try { for (;;); } catch { for (;;); } finally { for (;;); }",
@@ -55,12 +55,12 @@ static void test_endless_loops_are_terminated_and_the_isolate_lives_on(void **st
     };
     for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
         char source[1024];
-        (void)snprintf(source, sizeof(source),
-                       "let calls = 0;\n"
-                       "export default { async fetch() {\n"
-                       "    if (calls++ === 0) { %s }\n"
-                       "    return new Response('alive ' + calls);\n} };\n",
-                       loops[i]);
+        (void) snprintf(source, sizeof(source),
+                        "let calls = 0;\n"
+                        "export default { async fetch() {\n"
+                        "    if (calls++ === 0) { %s }\n"
+                        "    return new Response('alive ' + calls);\n} };\n",
+                        loops[i]);
         struct isolate *isolate = load(source);
         assert_terminated(isolate, 1);
         if (get(isolate, 2) != ISOLATE_OK)
@@ -72,7 +72,7 @@ static void test_endless_loops_are_terminated_and_the_isolate_lives_on(void **st
 
 static void test_terminate_between_entries_is_gone_after_cancel(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = load("export default { fetch: () => new Response('x') };");
     isolate_terminate(isolate);
     isolate_cancel_terminate(isolate);
@@ -88,16 +88,16 @@ static void test_terminate_between_entries_is_gone_after_cancel(void **state)
 
 static void test_microtasks_of_a_terminated_entry_do_not_run_in_the_next(void **state)
 {
-    (void)state;
-    struct isolate *isolate = load(
-        "let calls = 0;\n"
-        "export default { async fetch() {\n"
-        "    if (calls++ > 0)\n"
-        "        return new Response(String(globalThis.late));\n"
-        "    Promise.resolve().then(() => { globalThis.late = 'microtask'; });\n"
-        "    import('./late.js');\n"
-        "    for (;;);\n"
-        "} };\n");
+    (void) state;
+    struct isolate *isolate =
+        load("let calls = 0;\n"
+             "export default { async fetch() {\n"
+             "    if (calls++ > 0)\n"
+             "        return new Response(String(globalThis.late));\n"
+             "    Promise.resolve().then(() => { globalThis.late = 'microtask'; });\n"
+             "    import('./late.js');\n"
+             "    for (;;);\n"
+             "} };\n");
     assert_terminated(isolate, 1);
     assert_int_equal(get(isolate, 2), ISOLATE_OK);
     assert_string_equal(host.body, "undefined");
@@ -106,7 +106,7 @@ static void test_microtasks_of_a_terminated_entry_do_not_run_in_the_next(void **
 
 static void test_module_that_was_terminated_is_evaluated_again(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js",
         "export default { async fetch() {\n"
@@ -123,10 +123,10 @@ static void test_module_that_was_terminated_is_evaluated_again(void **state)
 
 static void test_endless_module_is_terminated(void **state)
 {
-    (void)state;
+    (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js", "for (;;);");
-    struct killer killer = {isolate, 50};
+    struct killer killer = { isolate, 50 };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, kill_later, &killer), 0);
     assert_int_equal(isolate_load(isolate, bytes("main.js")), ISOLATE_TERMINATED);
@@ -137,7 +137,7 @@ static void test_endless_module_is_terminated(void **state)
 
 static void test_heap_that_grows_meets_its_limit(void **state)
 {
-    (void)state;
+    (void) state;
     static const char *const growths[] = {
         "const a = []; for (;;) a.push(new Array(100).fill(1));",
         "const a = []; for (;;) a.push({ i: a.length });",
@@ -145,8 +145,8 @@ static void test_heap_that_grows_meets_its_limit(void **state)
     };
     for (size_t i = 0; i < sizeof(growths) / sizeof(growths[0]); i++) {
         char source[512];
-        (void)snprintf(source, sizeof(source),
-                       "export default { async fetch() { %s } };", growths[i]);
+        (void) snprintf(source, sizeof(source), "export default { async fetch() { %s } };",
+                        growths[i]);
         struct isolate *isolate = load(source);
         assert_int_equal(get(isolate, 1), ISOLATE_HEAP_LIMIT);
         isolate_free(isolate);
@@ -155,7 +155,7 @@ static void test_heap_that_grows_meets_its_limit(void **state)
 
 static void test_memory_outside_the_heap_meets_its_limit(void **state)
 {
-    (void)state;
+    (void) state;
     static const char *const takes[] = {
         "new ArrayBuffer(1 << 20)",
         "new Uint8Array(1 << 18)",
@@ -168,17 +168,17 @@ static void test_memory_outside_the_heap_meets_its_limit(void **state)
     };
     for (size_t i = 0; i < sizeof(takes) / sizeof(takes[0]); i++) {
         char expression[512];
-        (void)snprintf(expression, sizeof(expression),
-                       "(() => { const kept = []; try { for (let i = 0; i < 1000; i++) "
-                       "kept.push(%s); } catch (e) { return e.name; } return kept.length; })()",
-                       takes[i]);
+        (void) snprintf(expression, sizeof(expression),
+                        "(() => { const kept = []; try { for (let i = 0; i < 1000; i++) "
+                        "kept.push(%s); } catch (e) { return e.name; } return kept.length; })()",
+                        takes[i]);
         assert_answer(expression, i == 6 ? "DataCloneError" : "RangeError");
     }
 }
 
 static void test_garbage_outside_the_heap_is_collected(void **state)
 {
-    (void)state;
+    (void) state;
     assert_answer("(() => { let n = 0; for (let i = 0; i < 200; i++) "
                   "n += new ArrayBuffer(1 << 20).byteLength >> 20; return n; })()",
                   "200");
@@ -190,7 +190,7 @@ static void test_garbage_outside_the_heap_is_collected(void **state)
 
 static void test_deep_recursion_is_a_range_error(void **state)
 {
-    (void)state;
+    (void) state;
     static const char *const depths[] = {
         "(() => { const f = () => f() + 1; try { f(); } catch (e) { return e.name; } })()",
         "(() => { let a = []; for (let i = 0; i < 1e5; i++) a = [a]; "
@@ -208,27 +208,28 @@ static void test_deep_recursion_is_a_range_error(void **state)
 
 static void test_polluted_prototypes_do_not_reach_the_next_request(void **state)
 {
-    (void)state;
-    struct isolate *isolate = load(
-        "let calls = 0;\n"
-        "export default { async fetch(request) {\n"
-        "    if (calls++ > 0)\n"
-        "        return new Response('fine', { headers: { a: 'b' } });\n"
-        "    const evil = () => { throw new Error('evil'); };\n"
-        "    const globals = [Array, Promise, Object, Function, Map, WeakMap, Set, String, Symbol,\n"
-        "        Uint8Array, Uint8Array.__proto__, RegExp, Number, Error];\n"
-        "    for (const global of globals)\n"
-        "        for (const key of Reflect.ownKeys(global.prototype))\n"
-        "            if (key !== 'constructor')\n"
-        "                try { global.prototype[key] = evil; } catch {}\n"
-        "    for (let i = 0; i < 9; i++)\n"
-        "        Object.defineProperty(Object.prototype, i, { get: evil, set: evil });\n"
-        "    for (const key of ['then', 'get', 'set', 'value', 'status', 'body', 'done'])\n"
-        "        Object.defineProperty(Object.prototype, key, { get: evil, set: evil });\n"
-        "    globalThis.Promise = globalThis.Array = globalThis.Map = evil;\n"
-        "    return new Response('first');\n"
-        "} };\n");
-    (void)get(isolate, 1);
+    (void) state;
+    struct isolate *isolate =
+        load("let calls = 0;\n"
+             "export default { async fetch(request) {\n"
+             "    if (calls++ > 0)\n"
+             "        return new Response('fine', { headers: { a: 'b' } });\n"
+             "    const evil = () => { throw new Error('evil'); };\n"
+             "    const globals = [Array, Promise, Object, Function, Map, WeakMap, Set, String, "
+             "Symbol,\n"
+             "        Uint8Array, Uint8Array.__proto__, RegExp, Number, Error];\n"
+             "    for (const global of globals)\n"
+             "        for (const key of Reflect.ownKeys(global.prototype))\n"
+             "            if (key !== 'constructor')\n"
+             "                try { global.prototype[key] = evil; } catch {}\n"
+             "    for (let i = 0; i < 9; i++)\n"
+             "        Object.defineProperty(Object.prototype, i, { get: evil, set: evil });\n"
+             "    for (const key of ['then', 'get', 'set', 'value', 'status', 'body', 'done'])\n"
+             "        Object.defineProperty(Object.prototype, key, { get: evil, set: evil });\n"
+             "    globalThis.Promise = globalThis.Array = globalThis.Map = evil;\n"
+             "    return new Response('first');\n"
+             "} };\n");
+    (void) get(isolate, 1);
     for (uint64_t id = 2; id < 5; id++) {
         assert_int_equal(get(isolate, id), ISOLATE_OK);
         if (host.n_responses != 1)

@@ -37,18 +37,20 @@ std::string outcome;
 
 const struct isolate_host host = {
     .log = [](void *, enum isolate_log_level, struct isolate_bytes) {},
-    .respond = [](void *, uint64_t, uint32_t, const struct isolate_header *, size_t,
-                  struct isolate_bytes, bool) {
-        n_responses++;
-        return 0;
-    },
-    .send_body = [](void *, uint64_t, struct isolate_bytes, bool) { return int64_t{1 << 16}; },
+    .respond =
+        [](void *, uint64_t, uint32_t, const struct isolate_header *, size_t, struct isolate_bytes,
+           bool) {
+            n_responses++;
+            return 0;
+        },
+    .send_body = [](void *, uint64_t, struct isolate_bytes, bool) { return int64_t{ 1 << 16 }; },
     .consume_body = [](void *, uint64_t, size_t) {},
-    .done = [](void *, uint64_t, enum isolate_outcome result, struct isolate_bytes message) {
-        if (result != ISOLATE_REQUEST_OK)
-            outcome.assign(reinterpret_cast<const char *>(message.data), message.size);
-    },
-    .set_timer = [](void *, uint64_t, bool) { return int64_t{1}; },
+    .done =
+        [](void *, uint64_t, enum isolate_outcome result, struct isolate_bytes message) {
+            if (result != ISOLATE_REQUEST_OK)
+                outcome.assign(reinterpret_cast<const char *>(message.data), message.size);
+        },
+    .set_timer = [](void *, uint64_t, bool) { return int64_t{ 1 }; },
     .clear_timer = [](void *, int64_t) {},
 };
 
@@ -71,7 +73,7 @@ class Builder
     {
         self_.v8 = v8;
         self_.ops = &host;
-        self_.allocator = std::make_shared<Allocator>(size_t{64} << 20);
+        self_.allocator = std::make_shared<Allocator>(size_t{ 64 } << 20);
         v8->SetData(0, &self_);
     }
 
@@ -148,7 +150,7 @@ class Builder
         if (!v8::Script::Compile(context, literal(v8_, warm_up_source)).ToLocal(&script) ||
             !script->Run(context).ToLocal(&handler))
             fail(context, try_catch);
-        v8::Local<v8::Value> boot_args[] = {handler, v8::Object::New(v8_)};
+        v8::Local<v8::Value> boot_args[] = { handler, v8::Object::New(v8_) };
         call(context, entries, "boot", 2, boot_args);
     }
 
@@ -156,18 +158,18 @@ class Builder
     {
         v8::HandleScope scope(v8_);
         n_responses = 0;
-        for (bool post : {false, true}) {
-            v8::Local<v8::Value> header[] = {literal(v8_, "accept"), literal(v8_, "*/*")};
+        for (bool post : { false, true }) {
+            v8::Local<v8::Value> header[] = { literal(v8_, "accept"), literal(v8_, "*/*") };
             v8::Local<v8::Uint8Array> body;
             if (!bytes_new(v8_, reinterpret_cast<const uint8_t *>("text"), 4).ToLocal(&body))
                 die("out of memory");
-            v8::Local<v8::Value> argv[] = {v8::Number::New(v8_, ++n_requests_),
-                                           literal(v8_, post ? "POST" : "GET"),
-                                           literal(v8_, "http://example.com/a/b?c=d"),
-                                           v8::Array::New(v8_, header, 2),
-                                           v8::Undefined(v8_),
-                                           v8::Boolean::New(v8_, true),
-                                           v8::Boolean::New(v8_, post)};
+            v8::Local<v8::Value> argv[] = { v8::Number::New(v8_, ++n_requests_),
+                                            literal(v8_, post ? "POST" : "GET"),
+                                            literal(v8_, "http://example.com/a/b?c=d"),
+                                            v8::Array::New(v8_, header, 2),
+                                            v8::Undefined(v8_),
+                                            v8::Boolean::New(v8_, true),
+                                            v8::Boolean::New(v8_, post) };
             if (post)
                 argv[4] = body;
             call(context, entries, "dispatch", 7, argv);
@@ -216,7 +218,7 @@ class Builder
 v8::StartupData build()
 {
     v8::Isolate::CreateParams params;
-    std::shared_ptr<Allocator> allocator = std::make_shared<Allocator>(size_t{64} << 20);
+    std::shared_ptr<Allocator> allocator = std::make_shared<Allocator>(size_t{ 64 } << 20);
     params.external_references = snapshot_references();
     params.array_buffer_allocator_shared = allocator;
     v8::SnapshotCreator creator(params);
