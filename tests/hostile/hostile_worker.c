@@ -93,7 +93,7 @@ static void send_message(Skep__Worker__FromWorker__MessageCase which, void *mess
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
-    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
+    return (ProtobufCBinaryData) { .data = (uint8_t *) (uintptr_t) data, .len = size };
 }
 
 static void send_hello(uint32_t protocol)
@@ -248,320 +248,67 @@ typedef void (*misdeed_fn)(uint64_t id, uint32_t tenant);
 #define MISDEED(name) static void name(uint64_t id, uint32_t tenant)
 #define UNUSED ((void) id, (void) tenant)
 
-MISDEED(honest)
-{
-    UNUSED;
-    answer(id);
-}
-MISDEED(second_hello)
-{
-    UNUSED;
-    send_hello(PROTOCOL_VERSION);
-}
-MISDEED(unknown_head)
-{
-    UNUSED;
-    send_head(id + SCOREBOARD_SLOTS, true);
-}
-MISDEED(unknown_body)
-{
-    UNUSED;
-    send_body(id ^ 1, 1, true);
-}
-MISDEED(unknown_credit)
-{
-    UNUSED;
-    send_credit(UINT64_MAX, 1);
-}
-MISDEED(unknown_done)
-{
-    UNUSED;
-    send_done(0, 0);
-}
+MISDEED(honest) { UNUSED; answer(id); }
+MISDEED(second_hello) { UNUSED; send_hello(PROTOCOL_VERSION); }
+MISDEED(unknown_head) { UNUSED; send_head(id + SCOREBOARD_SLOTS, true); }
+MISDEED(unknown_body) { UNUSED; send_body(id ^ 1, 1, true); }
+MISDEED(unknown_credit) { UNUSED; send_credit(UINT64_MAX, 1); }
+MISDEED(unknown_done) { UNUSED; send_done(0, 0); }
 /* An id that was given out a moment ago, most likely to the honest worker. */
-MISDEED(other_done)
-{
-    UNUSED;
-    send_done(id - SCOREBOARD_SLOTS, 0);
-}
-MISDEED(bad_outcome)
-{
-    UNUSED;
-    send_done(id, 77);
-}
-MISDEED(negative_outcome)
-{
-    UNUSED;
-    send_done(id, -1);
-}
-MISDEED(head_twice)
-{
-    UNUSED;
-    send_head(id, false);
-    send_head(id, false);
-}
-MISDEED(body_first)
-{
-    UNUSED;
-    send_body(id, 1, false);
-}
-MISDEED(body_after_end)
-{
-    UNUSED;
-    send_head(id, true);
-    send_body(id, 1, false);
-}
-MISDEED(body_too_big)
-{
-    UNUSED;
-    send_head(id, false);
-    send_body(id, BODY_CHUNK_MAX_BYTES + 1, 0);
-}
-MISDEED(body_empty)
-{
-    UNUSED;
-    send_head(id, false);
-    send_body(id, 0, false);
-}
-MISDEED(credit_beyond)
-{
-    UNUSED;
-    send_credit(id, BODY_WINDOW_BYTES + 1);
-}
-MISDEED(credit_most)
-{
-    UNUSED;
-    send_credit(id, UINT32_MAX);
-}
-MISDEED(credit_no_body)
-{
-    UNUSED;
-    send_credit(id, 0);
-}
-MISDEED(done_twice)
-{
-    UNUSED;
-    answer(id);
-    send_done(id, 0);
-}
-MISDEED(done_only)
-{
-    UNUSED;
-    send_done(id, 0);
-}
-MISDEED(done_early)
-{
-    UNUSED;
-    send_head(id, false);
-    send_done(id, 0);
-}
-MISDEED(done_not_loaded)
-{
-    UNUSED;
-    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
-}
-MISDEED(done_cancelled)
-{
-    UNUSED;
-    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
-}
-MISDEED(loaded_again)
-{
-    UNUSED;
-    send_loaded(tenant, 0);
-}
-MISDEED(loaded_unknown)
-{
-    UNUSED;
-    send_loaded(tenant + 1000, 0);
-}
-MISDEED(unloaded_unknown)
-{
-    UNUSED;
-    send_unloaded(tenant + 1000);
-}
-MISDEED(unloaded_twice)
-{
-    UNUSED;
-    send_unloaded(tenant);
-    send_unloaded(tenant);
-}
-MISDEED(unloaded_answers)
-{
-    UNUSED;
-    send_unloaded(tenant);
-    answer(id);
-}
-MISDEED(log_unknown)
-{
-    UNUSED;
-    send_log(tenant + 1000, "x", 1);
-}
-MISDEED(header_flood)
-{
-    UNUSED;
-    answer_fields(id, 100000, NULL, bytes(NULL, 0));
-}
-MISDEED(header_many)
-{
-    UNUSED;
-    send_head_with(id, 200, 257, "x", bytes("y", 1), true);
-}
-MISDEED(header_empty)
-{
-    UNUSED;
-    answer_fields(id, 1, NULL, bytes(NULL, 0));
-}
-MISDEED(header_crlf)
-{
-    UNUSED;
-    answer_with(id, "x", "y\r\nSet-Cookie: z");
-}
-MISDEED(header_name)
-{
-    UNUSED;
-    answer_with(id, "x: y\r\nz", "1");
-}
-MISDEED(header_nul)
-{
-    UNUSED;
-    answer_fields(id, 1, "x", bytes("y\0z", 3));
-}
-MISDEED(header_te)
-{
-    UNUSED;
-    answer_with(id, "Transfer-Encoding", "chunked");
-}
-MISDEED(header_code)
-{
-    UNUSED;
-    answer_with(id, "Skep-Error", "no_route");
-}
-MISDEED(length_long)
-{
-    UNUSED;
-    answer_with(id, "Content-Length", "999");
-}
-MISDEED(length_short)
-{
-    UNUSED;
-    answer_with(id, "Content-Length", "1");
-}
-MISDEED(length_bad)
-{
-    UNUSED;
-    answer_with(id, "Content-Length", "-8");
-}
-MISDEED(length_huge)
-{
-    UNUSED;
-    answer_with(id, "Content-Length", "99999999999999999999999");
-}
-MISDEED(length_twice)
-{
-    UNUSED;
-    answer_fields(id, 2, "Content-Length", bytes("8", 1));
-}
-MISDEED(length_over)
-{
-    UNUSED;
-    answer_length(id, "9", false);
-}
-MISDEED(length_under)
-{
-    UNUSED;
-    answer_length(id, "99", true);
-}
-MISDEED(status_0)
-{
-    UNUSED;
-    answer_status(id, 0);
-}
-MISDEED(status_99)
-{
-    UNUSED;
-    answer_status(id, 99);
-}
-MISDEED(status_101)
-{
-    UNUSED;
-    answer_status(id, 101);
-}
-MISDEED(status_1000)
-{
-    UNUSED;
-    answer_status(id, 1000);
-}
-MISDEED(frame_giant)
-{
-    UNUSED;
-    send_length(UINT32_MAX, 4);
-}
-MISDEED(frame_over)
-{
-    UNUSED;
-    send_length(FRAME_MAX_BYTES + 1, 4);
-}
-MISDEED(frame_zero)
-{
-    UNUSED;
-    send_length(0, 4);
-}
-MISDEED(frame_half_silence)
-{
-    UNUSED;
-    send_length(FRAME_MAX_BYTES, 40);
-    stay_silent();
-}
-MISDEED(frame_half_close)
-{
-    UNUSED;
-    send_length(20, 10);
-    _exit(0);
-}
-MISDEED(close_and_stay)
-{
-    UNUSED;
-    (void) close(CHANNEL_FD);
-    stay_silent();
-}
-MISDEED(exit_at_once)
-{
-    UNUSED;
-    _exit(0);
-}
-MISDEED(exit_in_response)
-{
-    UNUSED;
-    send_head(id, false);
-    send_body(id, 10000, false);
-    _exit(0);
-}
-MISDEED(exit_after_credit)
-{
-    UNUSED;
-    send_credit(id, 1);
-    _exit(0);
-}
-MISDEED(abort_at_once)
-{
-    UNUSED;
-    __builtin_trap();
-}
-MISDEED(never_answers)
-{
-    UNUSED;
-}
-MISDEED(stops_in_response)
-{
-    UNUSED;
-    send_head(id, false);
-}
-MISDEED(stops_reading)
-{
-    UNUSED;
-    is_deaf = true;
-}
+MISDEED(other_done) { UNUSED; send_done(id - SCOREBOARD_SLOTS, 0); }
+MISDEED(bad_outcome) { UNUSED; send_done(id, 77); }
+MISDEED(negative_outcome) { UNUSED; send_done(id, -1); }
+MISDEED(head_twice) { UNUSED; send_head(id, false); send_head(id, false); }
+MISDEED(body_first) { UNUSED; send_body(id, 1, false); }
+MISDEED(body_after_end) { UNUSED; send_head(id, true); send_body(id, 1, false); }
+MISDEED(body_too_big) { UNUSED; send_head(id, false); send_body(id, BODY_CHUNK_MAX_BYTES + 1, 0); }
+MISDEED(body_empty) { UNUSED; send_head(id, false); send_body(id, 0, false); }
+MISDEED(credit_beyond) { UNUSED; send_credit(id, BODY_WINDOW_BYTES + 1); }
+MISDEED(credit_most) { UNUSED; send_credit(id, UINT32_MAX); }
+MISDEED(credit_no_body) { UNUSED; send_credit(id, 0); }
+MISDEED(done_twice) { UNUSED; answer(id); send_done(id, 0); }
+MISDEED(done_only) { UNUSED; send_done(id, 0); }
+MISDEED(done_early) { UNUSED; send_head(id, false); send_done(id, 0); }
+MISDEED(done_not_loaded) { UNUSED; send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED); }
+MISDEED(done_cancelled) { UNUSED; send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED); }
+MISDEED(loaded_again) { UNUSED; send_loaded(tenant, 0); }
+MISDEED(loaded_unknown) { UNUSED; send_loaded(tenant + 1000, 0); }
+MISDEED(unloaded_unknown) { UNUSED; send_unloaded(tenant + 1000); }
+MISDEED(unloaded_twice) { UNUSED; send_unloaded(tenant); send_unloaded(tenant); }
+MISDEED(unloaded_answers) { UNUSED; send_unloaded(tenant); answer(id); }
+MISDEED(log_unknown) { UNUSED; send_log(tenant + 1000, "x", 1); }
+MISDEED(header_flood) { UNUSED; answer_fields(id, 100000, NULL, bytes(NULL, 0)); }
+MISDEED(header_many) { UNUSED; send_head_with(id, 200, 257, "x", bytes("y", 1), true); }
+MISDEED(header_empty) { UNUSED; answer_fields(id, 1, NULL, bytes(NULL, 0)); }
+MISDEED(header_crlf) { UNUSED; answer_with(id, "x", "y\r\nSet-Cookie: z"); }
+MISDEED(header_name) { UNUSED; answer_with(id, "x: y\r\nz", "1"); }
+MISDEED(header_nul) { UNUSED; answer_fields(id, 1, "x", bytes("y\0z", 3)); }
+MISDEED(header_te) { UNUSED; answer_with(id, "Transfer-Encoding", "chunked"); }
+MISDEED(header_code) { UNUSED; answer_with(id, "Skep-Error", "no_route"); }
+MISDEED(length_long) { UNUSED; answer_with(id, "Content-Length", "999"); }
+MISDEED(length_short) { UNUSED; answer_with(id, "Content-Length", "1"); }
+MISDEED(length_bad) { UNUSED; answer_with(id, "Content-Length", "-8"); }
+MISDEED(length_huge) { UNUSED; answer_with(id, "Content-Length", "99999999999999999999999"); }
+MISDEED(length_twice) { UNUSED; answer_fields(id, 2, "Content-Length", bytes("8", 1)); }
+MISDEED(length_over) { UNUSED; answer_length(id, "9", false); }
+MISDEED(length_under) { UNUSED; answer_length(id, "99", true); }
+MISDEED(status_0) { UNUSED; answer_status(id, 0); }
+MISDEED(status_99) { UNUSED; answer_status(id, 99); }
+MISDEED(status_101) { UNUSED; answer_status(id, 101); }
+MISDEED(status_1000) { UNUSED; answer_status(id, 1000); }
+MISDEED(frame_giant) { UNUSED; send_length(UINT32_MAX, 4); }
+MISDEED(frame_over) { UNUSED; send_length(FRAME_MAX_BYTES + 1, 4); }
+MISDEED(frame_zero) { UNUSED; send_length(0, 4); }
+MISDEED(frame_half_silence) { UNUSED; send_length(FRAME_MAX_BYTES, 40); stay_silent(); }
+MISDEED(frame_half_close) { UNUSED; send_length(20, 10); _exit(0); }
+MISDEED(close_and_stay) { UNUSED; (void) close(CHANNEL_FD); stay_silent(); }
+MISDEED(exit_at_once) { UNUSED; _exit(0); }
+MISDEED(exit_in_response) { UNUSED; send_head(id, false); send_body(id, 10000, false); _exit(0); }
+MISDEED(exit_after_credit) { UNUSED; send_credit(id, 1); _exit(0); }
+MISDEED(abort_at_once) { UNUSED; __builtin_trap(); }
+MISDEED(never_answers) { UNUSED; }
+MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
+MISDEED(stops_reading) { UNUSED; is_deaf = true; }
 
 MISDEED(body_beyond_window)
 {
@@ -664,84 +411,27 @@ MISDEED(board_others)
     __builtin_trap();
 }
 
-#define ROW(name)   \
-    {               \
-#name, name \
-    }
+#define ROW(name) { #name, name }
 static const struct {
     const char *name;
     misdeed_fn run;
 } misdeeds[] = {
-    ROW(honest),
-    ROW(second_hello),
-    ROW(unknown_head),
-    ROW(unknown_body),
-    ROW(unknown_credit),
-    ROW(unknown_done),
-    ROW(other_done),
-    ROW(bad_outcome),
-    ROW(negative_outcome),
-    ROW(head_twice),
-    ROW(body_first),
-    ROW(body_after_end),
-    ROW(body_too_big),
-    ROW(body_empty),
-    ROW(credit_beyond),
-    ROW(credit_most),
-    ROW(credit_no_body),
-    ROW(done_twice),
-    ROW(done_only),
-    ROW(done_early),
-    ROW(done_not_loaded),
-    ROW(done_cancelled),
-    ROW(loaded_again),
-    ROW(loaded_unknown),
-    ROW(unloaded_unknown),
-    ROW(unloaded_twice),
-    ROW(unloaded_answers),
-    ROW(log_unknown),
-    ROW(header_flood),
-    ROW(header_many),
-    ROW(header_empty),
-    ROW(header_crlf),
-    ROW(header_name),
-    ROW(header_nul),
-    ROW(header_te),
-    ROW(header_code),
-    ROW(length_long),
-    ROW(length_short),
-    ROW(length_bad),
-    ROW(length_huge),
-    ROW(length_twice),
-    ROW(length_over),
-    ROW(length_under),
-    ROW(status_0),
-    ROW(status_99),
-    ROW(status_101),
-    ROW(status_1000),
-    ROW(frame_giant),
-    ROW(frame_over),
-    ROW(frame_zero),
-    ROW(frame_half_silence),
-    ROW(frame_half_close),
-    ROW(close_and_stay),
-    ROW(exit_at_once),
-    ROW(exit_in_response),
-    ROW(exit_after_credit),
-    ROW(abort_at_once),
-    ROW(never_answers),
-    ROW(stops_in_response),
-    ROW(stops_reading),
-    ROW(body_beyond_window),
-    ROW(answers_much),
-    ROW(unloaded_not_loaded),
-    ROW(log_flood),
-    ROW(log_giant),
-    ROW(garbage),
-    ROW(no_message),
-    ROW(pong_flood),
-    ROW(board_garbage),
-    ROW(board_lies),
+    ROW(honest), ROW(second_hello), ROW(unknown_head), ROW(unknown_body), ROW(unknown_credit),
+    ROW(unknown_done), ROW(other_done), ROW(bad_outcome), ROW(negative_outcome), ROW(head_twice),
+    ROW(body_first), ROW(body_after_end), ROW(body_too_big), ROW(body_empty), ROW(credit_beyond),
+    ROW(credit_most), ROW(credit_no_body), ROW(done_twice), ROW(done_only), ROW(done_early),
+    ROW(done_not_loaded), ROW(done_cancelled), ROW(loaded_again), ROW(loaded_unknown),
+    ROW(unloaded_unknown), ROW(unloaded_twice), ROW(unloaded_answers), ROW(log_unknown),
+    ROW(header_flood), ROW(header_many), ROW(header_empty), ROW(header_crlf), ROW(header_name),
+    ROW(header_nul), ROW(header_te), ROW(header_code), ROW(length_long), ROW(length_short),
+    ROW(length_bad), ROW(length_huge), ROW(length_twice), ROW(length_over), ROW(length_under),
+    ROW(status_0), ROW(status_99), ROW(status_101), ROW(status_1000), ROW(frame_giant),
+    ROW(frame_over), ROW(frame_zero), ROW(frame_half_silence), ROW(frame_half_close),
+    ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
+    ROW(abort_at_once), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(body_beyond_window), ROW(answers_much),
+    ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
+    ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
     ROW(board_others),
 };
 
@@ -820,7 +510,8 @@ static void on_request(const Skep__Worker__Request *request)
         } else if (i + 1 == ARRAY_LEN(misdeeds)) {
             answer(request->id); /* one of a load, that is past */
         }
-    if (strcmp(behaviour, "unloaded_not_loaded") == 0 || strcmp(behaviour, "unloaded_answers") == 0)
+    if (strcmp(behaviour, "unloaded_not_loaded") == 0 ||
+        strcmp(behaviour, "unloaded_answers") == 0)
         find_app(request->tenant)->id = 0;
 }
 

@@ -9,14 +9,13 @@
 #include "worker/snapshot.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* cmocka.h needs these first */
-#include <cmocka.h>
-#include <setjmp.h>
+#include <cmocka.h> /* needs some of the above */
 
 enum { TIMERS_MAX = 64, HEAP_MIB = 32, EXTERNAL_MIB = 16 };
 
