@@ -145,6 +145,9 @@ void ledger_leave_worker(struct request *request)
     struct placement *placement = request->placement;
 
     TAILQ_REMOVE(&ledger->active, request, entry);
+    if (request->is_push_due)
+        LIST_REMOVE(request, push);
+    request->is_push_due = false;
     ledger->in_workers--;
     request->tenant->n_in_flight--;
     child_give_slot(placement->child, request);
@@ -182,7 +185,11 @@ void ledger_push_body(struct request *request)
         struct evbuffer_iovec span = { 0 };
 
         part = part < request->body_window ? part : request->body_window;
-        if (part > 0) {
+        if (part > 0 && request->body_sent == 0) { /* one piece, however small those that came */
+            span.iov_base = evbuffer_pullup(request->body, (ev_ssize_t) part);
+            if (!span.iov_base)
+                return;
+        } else if (part > 0) {
             if (evbuffer_ptr_set(request->body, &at, request->body_sent, EVBUFFER_PTR_SET) < 0 ||
                 evbuffer_peek(request->body, (ev_ssize_t) part, &at, &span, 1) < 1)
                 return;
@@ -198,6 +205,34 @@ void ledger_push_body(struct request *request)
             (void) evbuffer_drain(request->body, part);
         else
             request->body_sent += part;
+    }
+}
+
+/* What comes in tiny chunks goes on in as few frames as a turn allows: each is an entry into
+ * JavaScript, which the tenant pays for. */
+static void push_later(struct request *request)
+{
+    struct ledger *ledger = request->server->ledger;
+
+    if (request->is_push_due)
+        return;
+    if (LIST_EMPTY(&ledger->pushes))
+        event_active(ledger->push_event, EV_WRITE, 0);
+    request->is_push_due = true;
+    LIST_INSERT_HEAD(&ledger->pushes, request, push);
+}
+
+static void on_push(evutil_socket_t fd, short what, void *arg)
+{
+    struct ledger *ledger = arg;
+    struct request *request;
+
+    (void) fd;
+    (void) what;
+    while ((request = LIST_FIRST(&ledger->pushes))) {
+        LIST_REMOVE(request, push);
+        request->is_push_due = false;
+        ledger_push_body(request);
     }
 }
 
@@ -354,7 +389,7 @@ static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
     }
     request->body_ended = end;
     if (request->state != REQUEST_QUEUED)
-        ledger_push_body(request);
+        push_later(request);
 }
 
 static void on_writable(void *arg)
@@ -391,7 +426,12 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
     ledger->server = server;
     TAILQ_INIT(&ledger->active);
     ledger->tick = event_new(server->base, -1, EV_PERSIST, ledger_on_tick, ledger);
-    if (!ledger->tick) {
+    ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
+    if (!ledger->tick || !ledger->push_event) {
+        if (ledger->tick)
+            event_free(ledger->tick);
+        if (ledger->push_event)
+            event_free(ledger->push_event);
         free(ledger);
         return -ENOMEM;
     }
@@ -417,6 +457,7 @@ struct ledger *ledger_free(struct ledger *ledger)
             request_free(request);
         }
     event_free(ledger->tick);
+    event_free(ledger->push_event);
     free(ledger);
     return NULL;
 }

@@ -20,7 +20,8 @@ enum request_state {
 };
 
 struct request {
-    TAILQ_ENTRY(request) entry;     /* in the tenant's queue or the child's list */
+    TAILQ_ENTRY(request) entry;     /* in its tenant's queue or the ledger's active */
+    LIST_ENTRY(request) push;       /* in the ledger's pushes, if is_push_due */
     struct server *server;          /* borrowed */
     struct tenant *tenant;          /* borrowed: outlives its requests */
     struct version *version;        /* counted; set when sent */
@@ -39,6 +40,7 @@ struct request {
     bool is_body_lost;     /* parts have been dropped: cannot be sent again */
     bool is_cancelled;     /* the worker has been told */
     bool is_counted;       /* its answer is in the counters */
+    bool is_push_due;      /* has body to send at the end of this turn */
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
     size_t body_sent;      /* bytes of it that the worker has */
     size_t body_window;    /* bytes that the worker allows beyond those */
@@ -56,6 +58,8 @@ struct request {
 struct ledger {
     struct server *server;
     uint64_t last_id;
+    LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
+    struct event *push_event;
     struct request_list active; /* in workers, by the time of their sending */
     struct event *tick;         /* wall and idle limits; runs while requests are in workers */
     unsigned in_workers, queued;

@@ -246,3 +246,34 @@ def test_upload_to_a_handler_that_does_not_read_is_held_back(start):
         connection.reset()
     assert watch.most < MEMORY_KIB
     skepd.wait_idle()
+
+
+def test_body_in_tiny_chunks_reaches_the_tenant_in_few_pieces(start):
+    skepd = start(
+        {
+            "pieces": script(
+                """
+                let bytes = 0, pieces = 0;
+                for await (const chunk of request.body) { bytes += chunk.length; pieces++; }
+                return Response.json({ bytes, pieces });
+                """
+            )
+        }
+    )
+    with skepd.connect() as connection:
+        connection.send_head("POST", "pieces.test", headers=[("Transfer-Encoding", "chunked")])
+        wait_for(lambda: skepd.worker()["in_flight"] == 1, "the request to be in the worker")
+        connection.send(b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n")
+        answer = connection.read_response().json()
+    assert answer["bytes"] == 5000
+    assert answer["pieces"] < 100
+
+
+def test_length_of_a_big_body_that_is_known_is_announced(start):
+    skepd = start({"big": script('return new Response("\\u00e9".repeat(100000));')})
+    with skepd.connect() as connection:
+        for method in ("GET", "HEAD"):
+            answer = connection.request(method, "big.test")
+            assert answer.header("Content-Length") == "200000"
+            assert answer.header("Transfer-Encoding") is None
+            assert len(answer.body) == (200000 if method == "GET" else 0)

@@ -7,12 +7,13 @@ import {
     FunctionPrototypeCall, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
     Promise, PromisePrototypeThen, PromiseResolve, TypeError, TypedArrayPrototypeGetBuffer,
     TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, Uint8Array, isObject,
-    isUint8Array,
+    isUint8Array, newList,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { setTimeOrigin } from "./clock.js";
 import { current, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
+import { listAppend, listHas } from "./headers.js";
 import { IncomingBody } from "./incoming_body.js";
 import { describeError } from "./inspect.js";
 import { logException } from "./report.js";
@@ -163,13 +164,15 @@ function answer(call, response) {
             body.used = true;
             if (lengthOf(source) <= DIRECT_MAX) {
                 respond(call.id, status, list, source, true);
-            } else if (call.isHead) {
-                respond(call.id, status, list, undefined, true);
             } else {
-                call.rest = typeof source === "string" ? utf8Encode(source) : source;
-                respond(call.id, status, list, undefined, false);
-                send(call);
-                return;
+                const bytes = typeof source === "string" ? utf8Encode(source) : source;
+                respond(call.id, status, withLength(list, lengthOf(bytes)), undefined,
+                    call.isHead);
+                if (!call.isHead) {
+                    call.rest = bytes;
+                    send(call);
+                    return;
+                }
             }
         } else {
             call.reader = getReader(streamOf(body));
@@ -193,6 +196,19 @@ const lengthOf = (content) =>
 
 const view = (bytes, from, to) => new Uint8Array(TypedArrayPrototypeGetBuffer(bytes),
     TypedArrayPrototypeGetByteOffset(bytes) + from, to - from);
+
+// What is known whole is announced, although it goes in parts. A tenant's own length stays.
+function withLength(list, length) {
+    if (listHas(list, "content-length")) {
+        return list;
+    }
+    const fields = newList();
+    for (let i = 0; i < list.length; i += 2) {
+        listAppend(fields, list[i], list[i + 1]);
+    }
+    listAppend(fields, "content-length", `${length}`);
+    return fields;
+}
 
 // What the reader gives, or without one what lies in rest.
 async function send(call) {
