@@ -2,6 +2,7 @@
 """Tenants that share a worker or a host with one that misbehaves must not notice."""
 
 import os
+import pathlib
 import signal
 import time
 
@@ -179,3 +180,31 @@ def test_stuck_tenant_has_only_its_own_budget_also_beside_one_with_more(start):
         assert second.read_response().text == "hello\n"
     print(f"took {took * 1000:.0f} ms")
     assert took < 5
+
+
+def test_cordon_without_jit_has_no_writable_code_and_no_webassembly(start):
+    source = script(
+        """
+        let sum = 0;
+        for (let i = 0; i < 100000; i++) sum += /a(b+)/.exec("xabb")[1].length;
+        return Response.json([sum, typeof WebAssembly]);
+        """
+    )
+    tenants = {
+        name: {"cordon": name, "limits": {"cpu_ms": 5000}, "files": {"worker.js": source}}
+        for name in ("interpreted", "compiled")
+    }
+    cordons = [
+        {"name": "interpreted", "workers": 1, "jit": "off"},
+        {"name": "compiled", "workers": 1},
+    ]
+    skepd = start(tenants, cordons=cordons)
+    assert skepd.get("interpreted").json() == [200000, "undefined"]
+    assert skepd.get("compiled").json() == [200000, "object"]
+
+    def writable_code(cordon):
+        maps = pathlib.Path(f"/proc/{skepd.worker(cordon)['pid']}/maps").read_text()
+        return [line for line in maps.splitlines() if line.split()[1].startswith("rwx")]
+
+    assert not writable_code("interpreted")
+    assert writable_code("compiled")
