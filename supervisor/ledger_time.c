@@ -16,7 +16,9 @@ static bool is_over_time(const struct request *request, uint64_t now)
     const struct limits *limits = &request->version->limits;
     bool is_stream =
         request->exchange && (request->state == REQUEST_RESPONDING || !request->body_ended);
-    uint64_t since = is_stream ? request->progress_ns : request->sent_ns;
+    /* waitUntil has its time from the end of the response, however long that took. */
+    bool is_answered = request->state == REQUEST_DETACHED;
+    uint64_t since = is_stream || is_answered ? request->progress_ns : request->sent_ns;
     uint32_t limit = is_stream ? limits->idle_ms : limits->wall_ms;
 
     return limit != LIMIT_UNLIMITED && now - since > limit * NSEC_PER_MSEC;

@@ -259,3 +259,29 @@ def test_request_that_comes_byte_by_byte_is_served(start):
         for byte in b"POST / HTTP/1.1\r\nHost: echo.test\r\nContent-Length: 3\r\n\r\nabc":
             connection.send(bytes([byte]))
         assert connection.read_response().json()["body"] == "abc"
+
+
+def test_wait_until_has_its_time_after_a_stream_that_was_longer_than_wall_ms(start):
+    source = script(
+        """
+        const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+        const text = new TextEncoder();
+        const body = new ReadableStream({
+            async start(controller) {
+                for (let i = 0; i < 8; i++) {
+                    await wait(100);
+                    controller.enqueue(text.encode("tick"));
+                }
+                controller.close();
+                ctx.waitUntil(wait(150).then(() => console.log("after all")));
+                ctx.waitUntil(wait(2000).then(() => console.log("too late")));
+            },
+        });
+        return new Response(body);
+        """
+    )
+    skepd = start({"a": {"limits": {"wall_ms": 400}, "files": {"worker.js": source}}})
+    assert skepd.get("a").text == "tick" * 8
+    skepd.wait_log("after all")
+    skepd.wait_idle()
+    assert "too late" not in skepd.log()
