@@ -100,7 +100,8 @@ size_t log_escape(const char *text, size_t length, char *buffer, size_t size)
     return n;
 }
 
-static void write_line(enum log_level level, int error, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void
+write_line(enum log_level level, int error, const char *format, va_list args)
 {
     char text[LINE_MAX_BYTES / 2];
     char escaped[LINE_MAX_BYTES - 256];

@@ -322,8 +322,8 @@ static const struct yaml_node *find_step(const struct yaml_node *node, const cha
     return child;
 }
 
-static const struct yaml_node *find_path(const struct yaml_document *document, const char *format,
-                                         va_list args)
+__attribute__((format(printf, 2, 0))) static const struct yaml_node *
+find_path(const struct yaml_document *document, const char *format, va_list args)
 {
     char path[YAML_PATH_MAX];
     const struct yaml_node *node = document->root;

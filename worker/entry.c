@@ -149,7 +149,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
             stop_for_exception(app, job);
             break;
         }
-        /* fall through */
+        __attribute__((fallthrough));
     case ISOLATE_OK:
         measure(app);
         if (job == &app->boot)
