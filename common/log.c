@@ -2,6 +2,8 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +17,8 @@
 
 static const char *log_name = "skep";
 static enum log_level log_max_level = LOG_LEVEL_INFO;
+static bool is_silent;
+static unsigned long long lines_lost;
 
 static const char *const level_names[] = {
     [LOG_LEVEL_ERROR] = "error",
@@ -27,6 +31,11 @@ void log_init(const char *name, enum log_level max_level)
 {
     log_name = name;
     log_max_level = max_level;
+}
+
+void log_silence(void)
+{
+    is_silent = true;
 }
 
 enum log_level log_get_level(void)
@@ -100,8 +109,44 @@ size_t log_escape(const char *text, size_t length, char *buffer, size_t size)
     return n;
 }
 
-__attribute__((format(printf, 3, 0))) static void
-write_line(enum log_level level, int error, const char *format, va_list args)
+/* Writes without ever waiting: whoever reads the log may have stopped, and must not stop us by
+ * that. poll(2) promises room for PIPE_BUF bytes only. Returns whether all has gone. */
+static bool put(const char *text, size_t size)
+{
+    while (size > 0) {
+        struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
+        size_t part = size < PIPE_BUF ? size : PIPE_BUF;
+
+        if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
+            return false;
+        ssize_t n = write(STDERR_FILENO, text, part);
+        if (n <= 0)
+            return false;
+        text += n;
+        size -= (size_t) n;
+    }
+    return true;
+}
+
+static void put_line(const char *line, size_t size)
+{
+    char note[64];
+
+    if (lines_lost > 0) {
+        int n = snprintf(note, sizeof note, "\n(%llu log lines were lost: nobody read them)\n",
+                         lines_lost);
+        if (!put(note, (size_t) n)) {
+            lines_lost++;
+            return;
+        }
+        lines_lost = 0;
+    }
+    if (!put(line, size))
+        lines_lost++;
+}
+
+__attribute__((format(printf, 3, 0))) static void write_line(enum log_level level, int error,
+                                                             const char *format, va_list args)
 {
     char text[LINE_MAX_BYTES / 2];
     char escaped[LINE_MAX_BYTES - 256];
@@ -109,7 +154,7 @@ write_line(enum log_level level, int error, const char *format, va_list args)
     struct timespec now = { 0 };
     struct tm tm = { 0 };
 
-    if (level > log_max_level)
+    if (is_silent || level > log_max_level)
         return;
     int n = vsnprintf(text, sizeof text, format, args);
     if (n < 0)
@@ -128,8 +173,7 @@ write_line(enum log_level level, int error, const char *format, va_list args)
         return;
     size_t total = (size_t) n < sizeof line ? (size_t) n : sizeof line - 1;
     line[total - 1] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, total);
-    (void) written; /* nowhere left to complain */
+    put_line(line, total);
 }
 
 void log_write(enum log_level level, const char *format, ...)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process's log: one line for each event on standard error.
- * Any process; any thread (one write(2) for each line). No state but level and name.
+ * Any process; one thread. A reader that has stopped loses lines, and is told how many; it never
+ * stops the process.
  */
 #pragma once
 
@@ -17,6 +18,9 @@ enum log_level {
 /* Sets the name that starts each line ("skepd") and the least important level that is
  * written. name is borrowed and must outlive all calls. Call once, before threads. */
 void log_init(const char *name, enum log_level max_level);
+
+/* No line is written from now on: the process may not write any more. */
+void log_silence(void);
 
 enum log_level log_get_level(void);
 
