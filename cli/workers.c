@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `skep workers`: each worker slot and what is in it. Fields of --json: workers, a list of objects
- * with cordon, slot, state (down, booting, ready, killed), pid (null: no process), uptime_ms,
+ * with cordon, slot, state (down, booting, ready, killed, spare), pid (null: no process), uptime_ms,
  * restarts, in_flight, requests, cpu_ms, rss_kib, tenants (names), last_death (cause, or null).
  */
 #include <inttypes.h>

@@ -220,6 +220,7 @@ static int take_cordon(const struct reading *reading, uint32_t i)
         yaml_error(reading->document, workers, reading->errors,
                    "%s is out of range: expected 1 to %u", workers->value, WORKERS_MOST);
     cordon->jit = !yaml_find(reading->document, "cordons[%u].jit", i) || raw->jit;
+    cordon->spare = !yaml_find(reading->document, "cordons[%u].spare", i) || raw->spare;
     cordon->allow_unlimited = raw->allow_unlimited;
     (void) snprintf(path, sizeof path, "cordons[%u].limits", i);
     take_limits_pair(
@@ -246,6 +247,7 @@ static int take_cordons(const struct reading *reading)
             .name = strdup("default"),
             .workers = WORKERS_PRESET,
             .jit = true,
+            .spare = true,
         };
         r = config->cordons[0].name ? 0 : -ENOMEM;
     }

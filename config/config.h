@@ -15,6 +15,7 @@ struct cordon_config {
     char *name;       /* [a-z0-9-], at most 63 */
     uint32_t workers; /* 1 to 64 */
     bool jit;
+    bool spare; /* one worker more, which takes over where one dies */
     bool allow_unlimited;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given */
 };

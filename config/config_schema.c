@@ -39,6 +39,7 @@ static const cyaml_schema_field_t cordon_fields[] = {
     CYAML_FIELD_STRING_PTR("name", TEXT, struct raw_cordon, name, 1, YAML_VALUE_MAX),
     CYAML_FIELD_UINT("workers", OPTIONAL, struct raw_cordon, workers),
     CYAML_FIELD_BOOL("jit", OPTIONAL, struct raw_cordon, jit),
+    CYAML_FIELD_BOOL("spare", OPTIONAL, struct raw_cordon, spare),
     CYAML_FIELD_BOOL("allow_unlimited", OPTIONAL, struct raw_cordon, allow_unlimited),
     CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw_cordon, limits, limits_fields),
     CYAML_FIELD_END,

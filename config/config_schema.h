@@ -21,7 +21,7 @@ struct raw_limits_pair {
 struct raw_cordon {
     char *name;
     uint32_t workers;
-    bool jit, allow_unlimited;
+    bool jit, spare, allow_unlimited;
     struct raw_limits_pair limits;
 };
 

@@ -102,6 +102,7 @@ static void plan_start(struct child *child)
     uint64_t wait = child_backoff_ms(child->failures, (uint32_t) io_now_ns());
 
     child->state = CHILD_DOWN;
+    pool_promote_spare(child->server->pool, child);
     /* Requests that wait are answered even while we stop: they were accepted. */
     if (child->server->is_draining && child->server->ledger->queued == 0)
         return;
@@ -316,8 +317,8 @@ static void reap(struct child *child)
     decide(child, &verdict);
     if (was_booting)
         verdict.counts_as_failure = true;
-    child->last_death = verdict.cause;
-    child->restarts++;
+    child->place.last_death = verdict.cause;
+    child->place.restarts++;
     child->server->counters.worker_restarts++;
     if (child->kill_reason != KILL_STOP)
         log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number, (int) pid,
@@ -332,10 +333,7 @@ static void reap(struct child *child)
     ledger_on_place_lost(child);
 }
 
-#define ACTION(fn) \
-    {              \
-#fn, fn    \
-    }
+#define ACTION(fn) (struct child_action){ .name = #fn, .run = fn }
 static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
     [CHILD_DOWN] = {
         [EVENT_START] = ACTION(start),
@@ -437,7 +435,7 @@ void child_init(struct child *child, struct server *server, const struct cordon_
         .server = server,
         .cordon = cordon,
         .number = number,
-        .slot = slot,
+        .place = { .slot = slot, .is_spare = slot == cordon->workers },
         .pidfd = -1,
         .timer = event_new(server->base, -1, 0, on_timer, child),
         .n_free_slots = SCOREBOARD_SLOTS,

@@ -34,11 +34,20 @@ enum child_event {
     CHILD_EVENTS,
 };
 
+/* What belongs to the place of a worker, and not to the process that is there: where one dies, the
+ * spare takes over its place. */
+struct child_place {
+    unsigned slot; /* in the cordon; of the spare: the one behind the last */
+    bool is_spare; /* gets no tenants */
+    uint64_t restarts, requests;
+    const char *last_death; /* static text; NULL if none */
+};
+
 struct child {
+    struct child_place place;
     struct server *server;              /* borrowed */
     const struct cordon_config *cordon; /* borrowed: lives as long as the config */
     unsigned number;                    /* in the whole pool */
-    unsigned slot;                      /* in the cordon */
     enum child_state state;
     pid_t pid;
     int pidfd;
@@ -70,12 +79,8 @@ struct child {
     int wait_status;
     /* Restarts. */
     uint64_t started_ns, ready_ns;
-    uint64_t restarts;
     uint64_t failures_since_ns;
     unsigned failures;
-    const char *last_death; /* static text; NULL if none */
-    uint64_t requests_total;
-    uint64_t cpu_before_ns; /* of processes that were in this slot before */
 };
 
 struct pool {
@@ -98,6 +103,9 @@ int pool_new(struct server *server, struct pool **ret_pool);
 struct pool *pool_free(struct pool *pool);
 /* Something was sent to a worker: have it watched. */
 void pool_watch(struct pool *pool);
+/* The process in that place is gone: the spare of its cordon takes the place over, if it is ready,
+ * and this child is the spare from now on. */
+void pool_promote_spare(struct pool *pool, struct child *child);
 
 /* For spawner_attach; owner: struct server. */
 extern const struct spawner_ops pool_spawner_ops;

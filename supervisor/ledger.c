@@ -261,7 +261,7 @@ static int send_request(struct request *request, struct placement *placement)
     request->response_window = BODY_WINDOW_BYTES;
     placement->in_flight++;
     request->tenant->n_in_flight++;
-    child->requests_total++;
+    child->place.requests++;
     ledger->in_workers++;
     TAILQ_INSERT_TAIL(&ledger->active, request, entry);
     if (request->sendings++ == 0 && !request->body_ended)

@@ -37,15 +37,30 @@ struct child *pool_place(struct pool *pool, const struct version *version)
 
     for (unsigned i = 0; i < pool->n_children; i++) {
         struct child *child = &pool->children[i];
-        if (strcmp(child->cordon->name, cordon) != 0 || !child_is_usable(child))
+        if (child->place.is_spare || strcmp(child->cordon->name, cordon) != 0 ||
+            !child_is_usable(child))
             continue;
-        uint64_t r = rank(version->tenant->name, child->slot);
+        uint64_t r = rank(version->tenant->name, child->place.slot);
         if (!best || r > best_rank) {
             best = child;
             best_rank = r;
         }
     }
     return best;
+}
+
+void pool_promote_spare(struct pool *pool, struct child *child)
+{
+    for (unsigned i = 0; i < pool->n_children && !child->place.is_spare; i++) {
+        struct child *spare = &pool->children[i];
+        if (!spare->place.is_spare || spare->state != CHILD_READY || spare->cordon != child->cordon)
+            continue;
+        struct child_place place = child->place;
+        child->place = spare->place;
+        spare->place = place;
+        log_info("worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
+                 (int) spare->pid, place.slot, spare->cordon->name);
+    }
 }
 
 static void on_watch(evutil_socket_t fd, short what, void *arg)
@@ -127,7 +142,7 @@ int pool_new(struct server *server, struct pool **ret_pool)
     if (!pool)
         return -ENOMEM;
     for (unsigned i = 0; i < config->n_cordons; i++)
-        n += config->cordons[i].workers;
+        n += config->cordons[i].workers + config->cordons[i].spare;
     pool->server = server;
     pool->children = calloc(n, sizeof *pool->children);
     pool->watch = event_new(server->base, -1, EV_PERSIST, on_watch, pool);
@@ -136,7 +151,8 @@ int pool_new(struct server *server, struct pool **ret_pool)
         return -ENOMEM;
     }
     for (unsigned i = 0; i < config->n_cordons; i++)
-        for (unsigned slot = 0; slot < config->cordons[i].workers; slot++) {
+        for (unsigned slot = 0; slot < config->cordons[i].workers + config->cordons[i].spare;
+             slot++) {
             struct child *child = &pool->children[pool->n_children];
             child_init(child, server, &config->cordons[i], pool->n_children, slot);
             pool->n_children++;

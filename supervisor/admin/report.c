@@ -90,9 +90,11 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
         TAILQ_FOREACH (tenant, &server->tenants->list, entry)
             stats.tenants++;
     if (server->pool) {
-        stats.workers = server->pool->n_children;
-        for (unsigned i = 0; i < server->pool->n_children; i++)
-            stats.workers_ready += server->pool->children[i].state == CHILD_READY;
+        for (unsigned i = 0; i < server->pool->n_children; i++) {
+            const struct child *child = &server->pool->children[i];
+            stats.workers += !child->place.is_spare;
+            stats.workers_ready += !child->place.is_spare && child->state == CHILD_READY;
+        }
     }
     int r = count_errors(&server->counters, arena, &stats.errors, &stats.n_errors);
     if (r == 0)
@@ -140,13 +142,14 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
 {
     skep__admin__worker__init(worker);
     worker->cordon = text(child->cordon->name);
-    worker->slot = child->slot;
-    worker->state = text(child_state_name(child->state));
-    worker->restarts = child->restarts;
+    worker->slot = child->place.slot;
+    bool is_waiting = child->place.is_spare && child->state == CHILD_READY;
+    worker->state = text(is_waiting ? "spare" : child_state_name(child->state));
+    worker->restarts = child->place.restarts;
     worker->in_flight = child->in_flight;
-    worker->requests = child->requests_total;
+    worker->requests = child->place.requests;
     worker->cpu_ms = child_cpu_ns(child) / NSEC_PER_MSEC;
-    worker->last_death = text(child->last_death);
+    worker->last_death = text(child->place.last_death);
     if (child->state != CHILD_DOWN && child->pid > 0) {
         worker->pid = (uint32_t) child->pid;
         worker->uptime_ms = (io_now_ns() - child->started_ns) / NSEC_PER_MSEC;

@@ -285,7 +285,7 @@ class Skepd:
     def _has_ready_workers(self):
         workers = self.workers()
         return workers and all(
-            worker["state"] == "ready"
+            worker["state"] in ("ready", "spare")
             for worker in workers
             if self.ready_cordons is None or worker["cordon"] in self.ready_cordons
         )

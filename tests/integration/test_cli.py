@@ -44,10 +44,14 @@ def test_workers_show_processes_and_what_is_in_them(start):
     assert sorted((w["cordon"], w["slot"]) for w in workers) == [
         ("default", 0),
         ("default", 1),
+        ("default", 2),
         ("other", 0),
+        ("other", 1),
     ]
+    spares = [(w["cordon"], w["slot"]) for w in workers if w["state"] == "spare"]
+    assert sorted(spares) == [("default", 2), ("other", 1)]
     for worker in workers:
-        assert worker["state"] == "ready"
+        assert worker["state"] in ("ready", "spare")
         assert is_alive(worker["pid"])
         assert worker["rss_kib"] > 1000
     tenants = sorted(name for w in workers if w["cordon"] == "default" for name in w["tenants"])

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 CORDONS = [
-    {"name": "default", "workers": 1},
-    {"name": "other", "workers": 1, "jit": "off"},  # where the worker starts as a good one
+    {"name": "default", "workers": 1, "spare": "off"},
+    {"name": "other", "workers": 1, "jit": "off", "spare": "off"},  # where the worker starts as a good one
 ]
 GOOD = {"cordon": "other", "files": {"worker.js": "honest\n"}}
 MUCH_BYTES = 8 + 8 * 65536  # what answers_much sends

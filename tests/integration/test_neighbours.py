@@ -95,6 +95,28 @@ def test_killed_worker_is_back_within_50_ms_and_no_other_notices(start):
     assert min(took) < 50
 
 
+def test_spare_takes_over_the_place_of_a_dead_worker(start):
+    skepd = start({"a": in_cordon("a")}, cordons=TWO_CORDONS[:1])
+    assert skepd.get("a").status == 200
+    spare = skepd.worker("a", slot=1)
+    assert (spare["state"], spare["tenants"]) == ("spare", [])
+    os.kill(skepd.worker("a")["pid"], signal.SIGKILL)
+    wait_for(lambda: skepd.worker("a")["pid"] == spare["pid"], "the spare to take over")
+    assert skepd.get("a").status == 200
+    assert skepd.worker("a")["tenants"] == ["a"]
+    assert skepd.worker("a")["restarts"] == 1
+    wait_for(lambda: skepd.worker("a", slot=1)["state"] == "spare", "another spare")
+
+
+def test_cordon_without_spare_waits_for_the_next_worker(start):
+    skepd = start({"a": in_cordon("a")}, cordons=[{**TWO_CORDONS[0], "spare": "off"}])
+    assert len(skepd.workers()) == 1
+    pid = skepd.worker("a")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert skepd.get("a").status == 200
+    assert skepd.worker("a")["pid"] != pid
+
+
 def test_killed_workers_own_requests_are_sent_again(start):
     skepd = start({"a": in_cordon("a")}, cordons=TWO_CORDONS[:1])
     with Loader(skepd, "a") as loader:

@@ -213,7 +213,7 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
                   "log_level, admin, http, limits, cordons");
     expect_errors(LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
                   "4: unknown key \"wrkers\" in cordons[0]: expected one of name, workers, jit, "
-                  "allow_unlimited, limits");
+                  "spare, allow_unlimited, limits");
     expect_errors(LISTEN "limits:\n  default:\n    cpu: 1\n",
                   "4: unknown key \"cpu\" in limits.default: expected one of cpu_ms, "
                   "cpu_startup_ms, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
