@@ -333,7 +333,9 @@ static void reap(struct child *child)
     ledger_on_place_lost(child);
 }
 
-#define ACTION(fn) (struct child_action){ .name = #fn, .run = fn }
+/* clang-format off */
+#define ACTION(fn) { .name = #fn, .run = fn }
+/* clang-format on */
 static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
     [CHILD_DOWN] = {
         [EVENT_START] = ACTION(start),
