@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, EXAMPLES, SKEPD, script
+from harness import BIN, EXAMPLES, SKEPD, TOP, script
 
 HELLO = script('return new Response("hello\\n")')
 GOOD = 'listen: ["127.0.0.1:0"]\n'
@@ -196,3 +196,24 @@ def test_links_and_hidden_files_are_not_read(start, folder):
     )
     skepd = start(tenants_folder=tenants)
     assert skepd.get("a").json() == []
+
+
+def test_example_of_the_documentation_is_right_and_complete(folder):
+    example = (TOP / "docs" / "config.md").read_text().split("```yaml\n")[1].split("```")[0]
+    path = folder / "skepd.yaml"
+    (folder / "tenants").mkdir()
+    path.write_text(example)
+    good = subprocess.run([BIN / "skep", "check", path], capture_output=True, text=True, timeout=30)
+    assert good.returncode == 0, good.stderr
+    # Whatever key skepd knows, it names when it meets one that it does not know.
+    for place in ("", "http", "cordons"):
+        line = {"": "nonsense: 1", "http": "  nonsense: 1", "cordons": "    nonsense: 1"}[place]
+        text = example.replace("http:\n", f"http:\n{line}\n") if place == "http" else example + line
+        path.write_text(text + "\n")
+        bad = subprocess.run(
+            [BIN / "skep", "check", path], capture_output=True, text=True, timeout=30
+        )
+        message = bad.stdout + bad.stderr
+        known = message.split("expected one of ")[1].split("\n")[0].split(", ")
+        for key in known:
+            assert f"{key}:" in example, key
