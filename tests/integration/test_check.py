@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -201,10 +202,10 @@ def test_links_and_hidden_files_are_not_read(start, folder):
 def test_example_of_the_documentation_is_right_and_complete(folder):
     example = (TOP / "docs" / "config.md").read_text().split("```yaml\n")[1].split("```")[0]
     path = folder / "skepd.yaml"
-    (folder / "tenants").mkdir()
+    shutil.copytree(EXAMPLES / "hello", folder / "tenants" / "hello")
     path.write_text(example)
     good = subprocess.run([BIN / "skep", "check", path], capture_output=True, text=True, timeout=30)
-    assert good.returncode == 0, good.stderr
+    assert good.returncode == 0, good.stdout + good.stderr
     # Whatever key skepd knows, it names when it meets one that it does not know.
     for place in ("", "http", "cordons"):
         line = {"": "nonsense: 1", "http": "  nonsense: 1", "cordons": "    nonsense: 1"}[place]
