@@ -17,6 +17,20 @@
 #define WORKERS_PRESET 2
 #define WORKERS_MOST 64
 
+static const struct cordon_config cordon_presets = {
+    .workers = WORKERS_PRESET,
+    .solitary = 8,
+    .jit = true,
+    .spare = true,
+    .rss_mib = 1024,
+    .drift_mib = 256,
+    .cpu_weight = 100,
+    .retire_after_s = LIMIT_UNLIMITED,
+    .retire_after_requests = LIMIT_UNLIMITED,
+    .strikes = 3,
+    .quarantine_s = 60,
+};
+
 /* All that the steps below read and write. */
 struct reading {
     const struct yaml_document *document;
@@ -212,6 +226,7 @@ static int take_cordon(const struct reading *reading, uint32_t i)
     char path[YAML_PATH_MAX];
 
     check_cordon_name(reading, i);
+    *cordon = cordon_presets;
     cordon->name = strdup(raw->name);
     if (!cordon->name)
         return -ENOMEM;
@@ -243,12 +258,8 @@ static int take_cordons(const struct reading *reading)
     for (uint32_t i = 0; i < reading->raw->n_cordons && r == 0; i++)
         r = take_cordon(reading, i);
     if (reading->raw->n_cordons == 0) {
-        config->cordons[0] = (struct cordon_config){
-            .name = strdup("default"),
-            .workers = WORKERS_PRESET,
-            .jit = true,
-            .spare = true,
-        };
+        config->cordons[0] = cordon_presets;
+        config->cordons[0].name = strdup("default");
         r = config->cordons[0].name ? 0 : -ENOMEM;
     }
     return r;

@@ -12,12 +12,22 @@
 #include "config/limits.h"
 
 struct cordon_config {
-    char *name;       /* [a-z0-9-], at most 63 */
-    uint32_t workers; /* 1 to 64 */
+    char *name;        /* [a-z0-9-], at most 63 */
+    uint32_t workers;  /* 1 to 64; of a solitary cordon: none that tenants share */
+    bool is_solitary;  /* each tenant has a worker of its own */
+    uint32_t solitary; /* workers that may be one tenant's own, at a time */
     bool jit;
     bool spare; /* one worker more, which takes over where one dies */
     bool allow_unlimited;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given */
+    limit_set observed;              /* noted and not enforced; besides those of struct config */
+    bool observe_rss, observe_strikes;
+    uint32_t rss_mib;    /* resident memory of one worker; LIMIT_UNLIMITED: off */
+    uint32_t drift_mib;  /* resident memory beyond what its isolates account for; likewise */
+    uint32_t cpu_weight; /* cgroup v2 cpu.weight of each worker */
+    uint32_t retire_after_s, retire_after_requests; /* a worker's age; LIMIT_UNLIMITED: never */
+    uint32_t strikes;                               /* within 60 s, for each step */
+    uint32_t quarantine_s;                          /* the first; each next is twice as long */
 };
 
 struct http_config { /* see struct http_limits in supervisor/http/http.h */
@@ -36,7 +46,9 @@ struct config {
     char *log_level; /* error, warning, info, debug */
     struct http_config http;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */
-    struct cordon_config *cordons;   /* at least one; "default" is added if none is given */
+    limit_set observed;              /* noted and not enforced, in all cordons */
+    bool observe_rss, observe_strikes;
+    struct cordon_config *cordons; /* at least one; "default" is added if none is given */
     unsigned n_cordons;
 };
 

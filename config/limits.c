@@ -14,6 +14,8 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
       .may_be_unlimited = true, .help = "CPU time of one request, with its timers and waitUntil" },
     { LIMIT(cpu_startup_ms), .unit = "ms", .preset = 400, .least = 1, .most = 60000,
       .may_be_unlimited = true, .help = "CPU time of loading the module" },
+    { LIMIT(cpu_rate), .unit = "ms/s", .preset = LIMIT_UNLIMITED, .least = 1, .most = 64000,
+      .may_be_unlimited = true, .help = "CPU time of the tenant for each second" },
     { LIMIT(grace_ms), .unit = "ms", .preset = 200, .least = 10, .most = 10000,
       .help = "from the soft stop until the worker is killed" },
     { LIMIT(wall_ms), .unit = "ms", .preset = 30000, .least = 10, .most = 3600000,
@@ -28,6 +30,8 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
       .may_be_unlimited = true, .help = "requests of the tenant in workers at a time" },
     { LIMIT(queue), .unit = "", .preset = 128, .least = 1, .most = 10000,
       .help = "requests of the tenant that may wait" },
+    { LIMIT(weight), .unit = "", .preset = 100, .least = 1, .most = 1000, .is_capped = true,
+      .help = "share of a busy worker, against that of its neighbours" },
     { LIMIT(timers), .unit = "", .preset = 1000, .least = 1, .most = 100000,
       .may_be_unlimited = true, .help = "timers of one request" },
     { LIMIT(log_kib), .unit = "KiB", .preset = 64, .least = 1, .most = 10240,
@@ -54,11 +58,15 @@ static uint32_t resolve_one(const struct limits_layers *layers, const struct lim
         value = layer_get(wishes[i], info);
     if (value == LIMIT_UNSET)
         value = info->preset;
+    bool has_maximum = false;
     for (size_t i = 0; i < ARRAY_LEN(maxima); i++) {
         uint32_t maximum = layer_get(maxima[i], info);
+        has_maximum = has_maximum || maximum != LIMIT_UNSET;
         if (maximum != LIMIT_UNSET && maximum < value) /* LIMIT_UNLIMITED is above all */
             value = maximum;
     }
+    if (info->is_capped && !has_maximum && value > info->preset)
+        value = info->preset;
     return value;
 }
 

@@ -17,13 +17,15 @@
 struct limits {
     uint32_t cpu_ms;         /* thread CPU time of one request, waitUntil and timers too */
     uint32_t cpu_startup_ms; /* thread CPU time of module load */
-    uint32_t grace_ms;       /* from the soft stop to SIGKILL */
-    uint32_t wall_ms;        /* from dispatch to the end; a stream that moves is bound by idle_ms */
-    uint32_t idle_ms;        /* a stream in which no byte moves */
+    uint32_t cpu_rate; /* ms of CPU time for each second of time, of all the tenant's requests */
+    uint32_t grace_ms; /* from the soft stop to SIGKILL */
+    uint32_t wall_ms;  /* from dispatch to the end; a stream that moves is bound by idle_ms */
+    uint32_t idle_ms;  /* a stream in which no byte moves */
     uint32_t heap_mib;
     uint32_t external_mib;
     uint32_t concurrency; /* requests of a tenant in workers */
     uint32_t queue;       /* requests of a tenant waiting */
+    uint32_t weight;      /* share of a busy worker's CPU time, against that of its neighbours */
     uint32_t timers;      /* of one request */
     uint32_t log_kib;     /* of one request */
     uint32_t request_mib;
@@ -37,10 +39,15 @@ struct limit_info {
     uint32_t preset;  /* where nobody says anything */
     uint32_t least, most;
     bool may_be_unlimited; /* false: what enforces it needs a number, whatever the cordon allows */
-    const char *help;      /* one line */
+    bool may_be_observed;  /* noted and not enforced, if the operator says so */
+    bool is_capped;   /* nobody gets more than the preset, unless the operator sets a maximum */
+    const char *help; /* one line */
 };
 
-#define LIMITS_COUNT 13
+/* A set of limits: bit 1 << index in limit_table. */
+typedef uint32_t limit_set;
+
+#define LIMITS_COUNT 15
 extern const struct limit_info limit_table[LIMITS_COUNT]; /* in the order of struct limits */
 
 static inline uint32_t *limit_at(struct limits *limits, const struct limit_info *info)
@@ -63,3 +70,8 @@ struct limits_layers {
     const struct limits *tenant;
 };
 void limits_resolve(const struct limits_layers *layers, struct limits *ret);
+
+/* The index in limit_table of a field of struct limits. */
+#define LIMIT_INDEX(field) (offsetof(struct limits, field) / sizeof(uint32_t))
+/* Whether a set has a field's limit. */
+#define LIMIT_IS_IN(set, field) (((set) >> LIMIT_INDEX(field) & 1U) != 0)

@@ -18,6 +18,7 @@ enum last_words_cause {
     LAST_WORDS_NONE,
     LAST_WORDS_HEAP_OOM, /* V8 could not go on within the isolate's heap limit */
     LAST_WORDS_V8_FATAL, /* any other fatal error of V8 */
+    LAST_WORDS_SYSCALL,  /* a system call that the policy forbids: see syscall_number */
     LAST_WORDS_CAUSES,
 };
 
@@ -25,6 +26,8 @@ struct scoreboard_tenant {
     _Atomic uint32_t tenant; /* 0: free */
     _Atomic uint32_t heap_kib;
     _Atomic uint32_t external_kib;
+    _Atomic uint32_t unused;
+    _Atomic uint64_t cpu_ns; /* of all its entries since it was loaded; only grows */
 };
 
 struct scoreboard {
@@ -33,6 +36,8 @@ struct scoreboard {
     _Atomic uint32_t running_tenant;   /* tenant whose JavaScript runs now, or 0 */
     _Atomic uint32_t last_words;       /* enum last_words_cause */
     _Atomic uint64_t running_since_ns; /* CLOCK_MONOTONIC */
+    _Atomic uint32_t syscall_number;   /* with LAST_WORDS_SYSCALL */
+    _Atomic uint32_t syscall_arch;     /* AUDIT_ARCH_* of it */
     struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
     _Atomic uint64_t entered[SCOREBOARD_SLOTS]; /* id of the slot's last request to enter JS */
 };

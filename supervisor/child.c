@@ -441,9 +441,12 @@ void child_init(struct child *child, struct server *server, const struct cordon_
         .pidfd = -1,
         .timer = event_new(server->base, -1, 0, on_timer, child),
         .n_free_slots = SCOREBOARD_SLOTS,
+        .n_free_places = SCOREBOARD_TENANTS,
     };
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++)
         child->free_slots[i] = (uint16_t) (SCOREBOARD_SLOTS - 1 - i);
+    for (unsigned i = 0; i < SCOREBOARD_TENANTS; i++)
+        child->free_places[i] = (uint16_t) (SCOREBOARD_TENANTS - 1 - i);
     LIST_INIT(&child->placements);
 }
 

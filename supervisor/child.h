@@ -57,6 +57,8 @@ struct child {
     struct event *timer;
     struct placement_list placements;
     unsigned n_placements;
+    uint16_t free_places[SCOREBOARD_TENANTS];
+    unsigned n_free_places;
     struct request *requests[SCOREBOARD_SLOTS];
     uint16_t free_slots[SCOREBOARD_SLOTS];
     unsigned n_free_slots;

@@ -192,6 +192,28 @@ static int on_pong(void *owner, const ProtobufCMessage *message)
     return 0; /* that it came at all is what counts: child_check looks at the number of frames */
 }
 
+static int on_exceeded(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Exceeded *exceeded = (const Skep__Worker__Exceeded *) message;
+    struct placement *placement = find_placement(owner, exceeded->tenant);
+
+    if (!placement || (unsigned) exceeded->limit > SKEP__WORKER__LIMIT__LIMIT_LOG_KIB)
+        return -EPROTO;
+    if (exceeded->request != 0) {
+        const struct request *request = child_find_request(owner, exceeded->request);
+        if (!request || request->placement != placement)
+            return -EPROTO;
+    }
+    return 0;
+}
+
+static int on_caught_up(void *owner, const ProtobufCMessage *message)
+{
+    (void) owner;
+    (void) message;
+    return 0;
+}
+
 static const struct channel_rule rules[] = {
     [SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO] = { PHASE_BOOTING, on_hello },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED] = { PHASE_READY, on_loaded },
@@ -202,6 +224,8 @@ static const struct channel_rule rules[] = {
     [SKEP__WORKER__FROM_WORKER__MESSAGE_LOG] = { PHASE_READY, on_log },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED] = { PHASE_READY, on_unloaded },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_PONG] = { PHASE_READY, on_pong },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED] = { PHASE_READY, on_exceeded },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP] = { PHASE_READY, on_caught_up },
 };
 
 static const struct channel_table table = {
@@ -286,8 +310,10 @@ static int send_files(struct child *child, const struct version *version)
     return 0;
 }
 
-int link_send_load(struct child *child, const struct version *version)
+int link_send_load(const struct placement *placement)
 {
+    struct child *child = placement->child;
+    const struct version *version = placement->version;
     const struct manifest *manifest = version->manifest;
     Skep__Worker__EnvVar env[TENANT_ENV_MAX];
     Skep__Worker__EnvVar *pointers[TENANT_ENV_MAX];
@@ -313,6 +339,7 @@ int link_send_load(struct child *child, const struct version *version)
     begin.limits = &limits;
     begin.env = pointers;
     begin.n_env = manifest->n_env;
+    begin.place = placement->place;
     int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
     if (r == 0)
         r = send_files(child, version);

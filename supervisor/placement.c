@@ -29,10 +29,14 @@ struct placement *placement_find(const struct version *version, const struct chi
 
 int placement_new(struct version *version, struct child *child, struct placement **ret_placement)
 {
-    struct placement *placement = calloc(1, sizeof *placement);
+    struct placement *placement;
 
+    if (child->n_free_places == 0)
+        return -EAGAIN;
+    placement = calloc(1, sizeof *placement);
     if (!placement)
         return -ENOMEM;
+    placement->place = child->free_places[--child->n_free_places];
     placement->version = version_ref(version);
     placement->child = child;
     placement->since_ns = io_now_ns();
@@ -48,6 +52,7 @@ void placement_free(struct placement *placement)
     LIST_REMOVE(placement, in_version);
     LIST_REMOVE(placement, in_child);
     placement->child->n_placements--;
+    placement->child->free_places[placement->child->n_free_places++] = placement->place;
     (void) version_unref(placement->version);
     free(placement);
 }
@@ -89,7 +94,7 @@ int tenant_load(struct version *version, struct child *child)
     int r = placement_new(version, child, &placement);
     if (r < 0)
         return r;
-    r = link_send_load(child, version);
+    r = link_send_load(placement);
     if (r < 0) {
         placement_free(placement);
         return r;

@@ -29,6 +29,7 @@ struct placement {
     struct version *version; /* borrowed */
     struct child *child;     /* borrowed */
     enum placement_state state;
+    uint16_t place; /* on the worker's scoreboard */
     unsigned in_flight;
     bool is_retiring; /* unloaded when the last request is through */
     uint64_t since_ns;
@@ -118,5 +119,6 @@ void tenant_on_idle(struct placement *placement);
 
 /* NULL if the version is not in that worker. */
 struct placement *placement_find(const struct version *version, const struct child *child);
+/* 0, or -EAGAIN if the worker has no place left, or -ENOMEM. */
 int placement_new(struct version *version, struct child *child, struct placement **ret_placement);
 void placement_free(struct placement *placement);
