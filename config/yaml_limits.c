@@ -18,11 +18,22 @@
 
 /* The names and order of limit_table: a unit test compares them. */
 const cyaml_schema_field_t yaml_limits_fields[LIMITS_COUNT + 1] = {
-    FIELD(cpu_ms, 0),        FIELD(cpu_startup_ms, 1), FIELD(grace_ms, 2),
-    FIELD(wall_ms, 3),       FIELD(idle_ms, 4),        FIELD(heap_mib, 5),
-    FIELD(external_mib, 6),  FIELD(concurrency, 7),    FIELD(queue, 8),
-    FIELD(timers, 9),        FIELD(log_kib, 10),       FIELD(request_mib, 11),
-    FIELD(response_mib, 12), CYAML_FIELD_END,
+    FIELD(cpu_ms, LIMIT_INDEX(cpu_ms)),
+    FIELD(cpu_startup_ms, LIMIT_INDEX(cpu_startup_ms)),
+    FIELD(cpu_rate, LIMIT_INDEX(cpu_rate)),
+    FIELD(grace_ms, LIMIT_INDEX(grace_ms)),
+    FIELD(wall_ms, LIMIT_INDEX(wall_ms)),
+    FIELD(idle_ms, LIMIT_INDEX(idle_ms)),
+    FIELD(heap_mib, LIMIT_INDEX(heap_mib)),
+    FIELD(external_mib, LIMIT_INDEX(external_mib)),
+    FIELD(concurrency, LIMIT_INDEX(concurrency)),
+    FIELD(queue, LIMIT_INDEX(queue)),
+    FIELD(weight, LIMIT_INDEX(weight)),
+    FIELD(timers, LIMIT_INDEX(timers)),
+    FIELD(log_kib, LIMIT_INDEX(log_kib)),
+    FIELD(request_mib, LIMIT_INDEX(request_mib)),
+    FIELD(response_mib, LIMIT_INDEX(response_mib)),
+    CYAML_FIELD_END,
 };
 
 static const char *space_unit(const struct limit_info *info, char *buffer, size_t size)
