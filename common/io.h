@@ -28,6 +28,7 @@ static inline uint64_t io_now_ns(void)
     return io_clock_ns(CLOCK_MONOTONIC);
 }
 
+#define NSEC_PER_USEC UINT64_C(1000)
 #define NSEC_PER_MSEC UINT64_C(1000000)
 #define NSEC_PER_SEC UINT64_C(1000000000)
 #define USEC_PER_MSEC UINT64_C(1000)

@@ -17,8 +17,10 @@
 #include "common/log.h"
 #include "proto/channel.h"
 #include "supervisor/attest.h"
+#include "supervisor/child_internal.h"
 #include "supervisor/ledger.h"
 #include "supervisor/link.h"
+#include "supervisor/rss.h"
 #include "supervisor/spawner.h"
 
 #define BOOT_TIMEOUT_MS 10000
@@ -37,10 +39,8 @@ struct child_action {
 };
 
 static const char *const state_names[] = {
-    [CHILD_DOWN] = "down",
-    [CHILD_BOOTING] = "booting",
-    [CHILD_READY] = "ready",
-    [CHILD_KILLED] = "killed",
+    [CHILD_DOWN] = "down",         [CHILD_BOOTING] = "booting", [CHILD_READY] = "ready",
+    [CHILD_DRAINING] = "draining", [CHILD_KILLED] = "killed",
 };
 
 static void set_timer(struct child *child, uint64_t ms)
@@ -65,16 +65,17 @@ uint64_t child_backoff_ms(unsigned failures, uint32_t random)
 
 static void note_failure(struct child *child)
 {
+    struct child_place *place = &child->place;
     uint64_t now = io_now_ns();
     bool has_served = child->ready_ns > child->started_ns;
 
     if (has_served && now - child->ready_ns > FAILURE_WINDOW_NS)
-        child->failures = 0;
-    if (now - child->failures_since_ns > FAILURE_WINDOW_NS && child->failures < FAILURES_FREE)
-        child->failures = 0;
-    if (child->failures == 0)
-        child->failures_since_ns = now;
-    child->failures++;
+        place->failures = 0;
+    if (now - place->failures_since_ns > FAILURE_WINDOW_NS && place->failures < FAILURES_FREE)
+        place->failures = 0;
+    if (place->failures == 0)
+        place->failures_since_ns = now;
+    place->failures++;
 }
 
 static void release_process(struct child *child)
@@ -86,30 +87,64 @@ static void release_process(struct child *child)
     if (child->pidfd >= 0)
         (void) close(child->pidfd);
     child->pidfd = -1;
+    if (child->statm_fd >= 0)
+        (void) close(child->statm_fd);
+    child->statm_fd = -1;
     child->pid = 0;
     child->has_hello = false;
     child->is_watched = false;
     child->is_hung_up = false;
+    child->is_stopped = false;
     child->ping_sent_ns = 0;
     child->pings_open = 0;
     child->kill_reason = KILL_NONE;
     child->blamed_request = 0;
+    child->limit_milli = child->used_milli = 0;
+    child->retire_reason = NULL;
+    child->served = 0;
+    child->rss_bytes = child->ready_rss_bytes = 0;
+    child->drifting = 0;
 }
 
-/* No process is there: has the next one started, at once or after a while. */
+/* Whether its place is still one that needs a worker. */
+static bool has_use(const struct child *child)
+{
+    const struct server *server = child->server;
+
+    switch (child->place.kind) {
+    case PLACE_SPARE:
+        return child->cordon->spare && !server->is_draining;
+    case PLACE_OWN:
+    case PLACE_SHARED:
+        /* Requests that wait are answered even while we stop: they were accepted. */
+        return !server->is_draining || server->ledger->queued > 0;
+    case PLACE_LEAVING:
+        break;
+    }
+    return false;
+}
+
 static void plan_start(struct child *child)
 {
-    uint64_t wait = child_backoff_ms(child->failures, (uint32_t) io_now_ns());
+    uint64_t wait = child_backoff_ms(child->place.failures, (uint32_t) io_now_ns());
 
+    if (!has_use(child)) {
+        if (child->place.kind == PLACE_LEAVING || child->place.kind == PLACE_SPARE)
+            pool_drop(child->server->pool, child);
+        return;
+    }
+    if (wait > 0)
+        log_warning("slot %u of cordon %s failed %u times; next start in %u ms", child->place.slot,
+                    child->cordon->name, child->place.failures, (unsigned) wait);
+    set_timer(child, wait);
+}
+
+/* No process is there: a spare takes over, or the next one is started, at once or after a while. */
+static void leave_place(struct child *child)
+{
     child->state = CHILD_DOWN;
     pool_promote_spare(child->server->pool, child);
-    /* Requests that wait are answered even while we stop: they were accepted. */
-    if (child->server->is_draining && child->server->ledger->queued == 0)
-        return;
-    if (wait > 0)
-        log_warning("worker %u failed %u times; next start in %u ms", child->number,
-                    child->failures, (unsigned) wait);
-    set_timer(child, wait);
+    plan_start(child);
 }
 
 /* ---- starting */
@@ -172,7 +207,7 @@ static void give_up_start(struct child *child)
 {
     release_process(child);
     note_failure(child);
-    plan_start(child);
+    leave_place(child);
     ledger_on_place_lost(child);
 }
 
@@ -194,9 +229,13 @@ static void become_ready(struct child *child)
     (void) event_del(child->timer);
     child->state = CHILD_READY;
     child->ready_ns = io_now_ns();
+    if (rss_open(child->pid, &child->statm_fd) < 0)
+        log_warning("worker %u (pid %d): its memory cannot be read", child->number,
+                    (int) child->pid);
     link_set_ready(child);
     log_info("worker %u (pid %d) is ready after %.1f ms", child->number, (int) child->pid,
              (double) (child->ready_ns - child->started_ns) / 1e6);
+    pool_on_ready(child->server->pool, child);
     ledger_on_ready(child);
 }
 
@@ -252,84 +291,52 @@ void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
     child_on_event(child, EVENT_STUCK);
 }
 
-uint32_t child_loading_version(const struct child *child)
-{
-    uint32_t claim = atomic_load(&child->board->running_tenant), last = 0;
-    const struct placement *placement;
-    unsigned n = 0;
+/* ---- leaving */
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
-        if (placement->state != PLACEMENT_LOADING)
-            continue;
-        last = placement->version->id;
-        if (last == claim)
-            return claim;
-        n++;
-    }
-    return n == 1 && child->in_flight == 0 ? last : 0;
+/* Nothing is left in it. */
+static void stop_drained(struct child *child)
+{
+    child->kill_reason = KILL_STOP;
+    kill_now(child);
 }
 
-/* The request that ran, by the worker's claim; without a good one, what alone can be it: one that
- * was sent before, while no other tenant has any there. That it had not entered is a claim too. */
-static uint64_t running_request(const struct child *child)
+static void drain(struct child *child)
 {
-    uint64_t claim = atomic_load(&child->board->running_request);
-    const struct request *suspect = NULL;
-
-    if (child_find_request(child, claim))
-        return claim;
-    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++) {
-        const struct request *request = child->requests[slot];
-        if (!request)
-            continue;
-        if (suspect && suspect->tenant != request->tenant)
-            return 0;
-        if (!suspect || request->sendings > suspect->sendings)
-            suspect = request;
-    }
-    return suspect && suspect->sendings > 1 ? suspect->id : 0;
+    child->place.kind = PLACE_LEAVING;
+    child->place.owner = NULL;
+    child->state = CHILD_DRAINING;
+    if (child->in_flight == 0)
+        stop_drained(child);
 }
 
-static void decide(struct child *child, struct verdict *ret_verdict)
+void child_drain(struct child *child)
 {
-    struct death death = {
-        .reason = child->kill_reason,
-        .wait_status = child->wait_status,
-        .last_words = atomic_load(&child->board->last_words),
-        .running_request = running_request(child),
-        .loading_version = child_loading_version(child),
-        .blamed_request = child->blamed_request,
-    };
+    child_on_event(child, EVENT_RETIRE);
+}
 
-    blame_decide(&death, ret_verdict);
+/* It is not ready yet, or is down: there is nothing to drain. */
+static void leave_early(struct child *child)
+{
+    child->place.kind = PLACE_LEAVING;
+    child->place.owner = NULL;
+    if (child->state == CHILD_DOWN)
+        pool_drop(child->server->pool, child);
+    else if (child->state != CHILD_KILLED)
+        stop_drained(child);
 }
 
 static void reap(struct child *child)
 {
-    struct verdict verdict = { .cause = "did not boot" };
     bool was_booting = child->state == CHILD_BOOTING;
-    pid_t pid = child->pid;
 
     (void) event_del(child->timer);
     child->state = CHILD_KILLED; /* events of what follows are not for the next process */
-    if (!was_booting && child->channel)
-        channel_drain_input(child->channel); /* answers that it had sent before it died */
-    decide(child, &verdict);
-    if (was_booting)
-        verdict.counts_as_failure = true;
-    child->place.last_death = verdict.cause;
-    child->place.restarts++;
-    child->server->counters.worker_restarts++;
-    if (child->kill_reason != KILL_STOP)
-        log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number, (int) pid,
-                    verdict.cause, child->in_flight);
-    if (verdict.counts_as_failure)
+    if (child_bury(child, was_booting))
         note_failure(child);
     else
-        child->failures = 0;
-    ledger_on_death(child, &verdict);
+        child->place.failures = 0;
     release_process(child);
-    plan_start(child);
+    leave_place(child);
     ledger_on_place_lost(child);
 }
 
@@ -340,8 +347,10 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
     [CHILD_DOWN] = {
         [EVENT_START] = ACTION(start),
         [EVENT_TIMEOUT] = ACTION(start),
+        [EVENT_RETIRE] = ACTION(leave_early),
     },
     [CHILD_BOOTING] = {
+        [EVENT_RETIRE] = ACTION(leave_early),
         [EVENT_SPAWNED] = ACTION(become_ready),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_HELLO] = ACTION(note_hello),
@@ -351,12 +360,21 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_READY] = {
+        [EVENT_RETIRE] = ACTION(drain),
+        [EVENT_CLOSED] = ACTION(await_exit),
+        [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_hung_up),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+    [CHILD_DRAINING] = {
+        [EVENT_IDLE] = ACTION(stop_drained),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
         [EVENT_TIMEOUT] = ACTION(kill_hung_up),
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_KILLED] = {
+        [EVENT_RETIRE] = ACTION(leave_early),
         [EVENT_SPAWNED] = ACTION(kill_now),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_TIMEOUT] = ACTION(kill_again),
@@ -391,6 +409,7 @@ int child_take_slot(struct child *child, struct request *request, unsigned *ret_
     unsigned slot = child->free_slots[--child->n_free_slots];
     child->requests[slot] = request;
     child->in_flight++;
+    child->served++;
     *ret_slot = slot;
     return 0;
 }
@@ -402,6 +421,8 @@ void child_give_slot(struct child *child, const struct request *request)
     child->requests[slot] = NULL;
     child->free_slots[child->n_free_slots++] = (uint16_t) slot;
     child->in_flight--;
+    if (child->in_flight == 0)
+        child_on_event(child, EVENT_IDLE);
 }
 
 struct request *child_find_request(const struct child *child, uint64_t id)
@@ -427,39 +448,44 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 bool child_is_usable(const struct child *child)
 {
-    return child->state == CHILD_READY || child->failures < FAILURES_FREE;
+    return child->state == CHILD_READY || child->place.failures < FAILURES_FREE;
 }
 
-void child_init(struct child *child, struct server *server, const struct cordon_config *cordon,
-                unsigned number, unsigned slot)
+struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number)
 {
-    *child = (struct child){
-        .server = server,
-        .cordon = cordon,
-        .number = number,
-        .place = { .slot = slot, .is_spare = slot == cordon->workers },
-        .pidfd = -1,
-        .timer = event_new(server->base, -1, 0, on_timer, child),
-        .n_free_slots = SCOREBOARD_SLOTS,
-        .n_free_places = SCOREBOARD_TENANTS,
-    };
+    struct child *child = calloc(1, sizeof *child);
+
+    if (!child)
+        return NULL;
+    child->server = server;
+    child->cordon = cordon;
+    child->number = number;
+    child->pidfd = -1;
+    child->statm_fd = -1;
+    child->n_free_slots = SCOREBOARD_SLOTS;
+    child->n_free_places = SCOREBOARD_TENANTS;
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++)
         child->free_slots[i] = (uint16_t) (SCOREBOARD_SLOTS - 1 - i);
     for (unsigned i = 0; i < SCOREBOARD_TENANTS; i++)
         child->free_places[i] = (uint16_t) (SCOREBOARD_TENANTS - 1 - i);
     LIST_INIT(&child->placements);
+    child->timer = event_new(server->base, -1, 0, on_timer, child);
+    return child->timer ? child : child_free(child);
 }
 
-void child_done(struct child *child)
+struct child *child_free(struct child *child)
 {
     struct placement *placement;
 
+    if (!child)
+        return NULL;
+    if (child->timer)
+        event_free(child->timer);
     if (child->pidfd >= 0)
         (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
     while ((placement = LIST_FIRST(&child->placements)))
         placement_free(placement);
     release_process(child);
-    if (child->timer)
-        event_free(child->timer);
-    child->timer = NULL;
+    free(child);
+    return NULL;
 }

@@ -3,11 +3,18 @@
  * Whether a worker with work in it still does that work: it answers, reads what it is sent, and
  * finishes what it was told to load. Looked at from a timer; supervisor, loop thread.
  */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "proto/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/ledger.h"
 #include "supervisor/link.h"
+#include "supervisor/retire.h"
 
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
 #define SILENT_FACTOR 4
@@ -25,6 +32,17 @@ static uint64_t silence_ms(uint64_t patience_ms)
     return patience_ms == UINT64_MAX ? UINT64_MAX : patience_ms * SILENT_FACTOR + SILENT_BASE_MS;
 }
 
+/* What a version may use between two answers. */
+static uint64_t version_patience_ms(const struct version *version, bool is_load)
+{
+    const struct limits *limits = &version->limits;
+
+    if (is_load ? LIMIT_IS_IN(version->observed, cpu_startup_ms)
+                : LIMIT_IS_IN(version->observed, cpu_ms))
+        return UINT64_MAX;
+    return sum_ms(is_load ? limits->cpu_startup_ms : limits->cpu_ms, limits->grace_ms);
+}
+
 static bool is_moving(const struct placement *placement)
 {
     return placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_UNLOADING;
@@ -37,11 +55,9 @@ static uint64_t patience_ms(const struct child *child)
     uint64_t most = channel_is_congested(child->channel) ? SILENT_BASE_MS : 0;
 
     LIST_FOREACH (placement, &child->placements, in_child) {
-        const struct limits *limits = &placement->version->limits;
         if (!is_moving(placement) && placement->in_flight == 0)
             continue;
-        uint64_t patience = sum_ms(is_moving(placement) ? limits->cpu_startup_ms : limits->cpu_ms,
-                                   limits->grace_ms);
+        uint64_t patience = version_patience_ms(placement->version, is_moving(placement));
         most = patience > most ? patience : most;
     }
     return most;
@@ -52,8 +68,7 @@ static uint64_t claimed_patience_ms(const struct child *child, uint64_t claim)
 {
     const struct request *request = child_find_request(child, claim);
 
-    return request ? sum_ms(request->version->limits.cpu_ms, request->version->limits.grace_ms)
-                   : UINT64_MAX;
+    return request ? version_patience_ms(request->version, false) : UINT64_MAX;
 }
 
 /* Whether ns are over the limit. */
@@ -87,16 +102,83 @@ static uint64_t unread_ns(struct child *child, uint64_t now_ns)
     return now_ns - child->written_at_ns;
 }
 
-static void kill_stuck(struct child *child)
+/* proc_pid_stat(5): the state comes after the name in parentheses. */
+static bool is_stopped(pid_t pid)
+{
+    char path[32], data[512];
+
+    (void) snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, data, sizeof data - 1);
+    if (n <= 0)
+        return false;
+    data[n] = '\0';
+    const char *state = strrchr(data, ')');
+    return state && state[1] == ' ' && (state[2] == 'T' || state[2] == 't');
+}
+
+static void kill_silent(struct child *child)
+{
+    child->is_stopped = is_stopped(child->pid);
+    child_kill(child, KILL_SILENT, 0);
+}
+
+/* The tenant alone that has something in it. */
+static const struct version *only_version(const struct child *child)
+{
+    const struct placement *placement;
+    const struct version *only = NULL;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (!child_is_candidate(placement))
+            continue;
+        if (only && only->tenant != placement->version->tenant)
+            return NULL;
+        only = placement->version;
+    }
+    return only;
+}
+
+static void kill_stuck(struct child *child, uint64_t used_ns)
 {
     uint64_t claim = atomic_load(&child->board->running_request);
+    const struct request *request = child_find_request(child, claim);
+    const struct version *version = request ? request->version : only_version(child);
+    bool is_load = !request && (child_loading_version(child) != 0);
 
-    if (child_find_request(child, claim))
-        child_kill(child, KILL_CPU, claim);
-    else if (child_loading_version(child))
-        child_kill(child, KILL_STARTUP, 0);
-    else
-        child_kill(child, KILL_SILENT, 0);
+    if (!version) { /* it burns CPU and does not say for whom */
+        kill_silent(child);
+        return;
+    }
+    child->limit_milli =
+        UINT64_C(1000) * (is_load ? version->limits.cpu_startup_ms : version->limits.cpu_ms);
+    child->used_milli = used_ns / NSEC_PER_USEC;
+    child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, request ? claim : 0);
+}
+
+/* Over its budget and grace, but the operator only looks on: said once for each request. */
+static void note_stuck(struct child *child, uint64_t used_ns)
+{
+    uint64_t claim = atomic_load(&child->board->running_request);
+    const struct request *request = child_find_request(child, claim);
+
+    if (!request || child->noted_request == claim ||
+        !LIMIT_IS_IN(request->version->observed, cpu_ms) ||
+        !is_over_ms(used_ns,
+                    sum_ms(request->version->limits.cpu_ms, request->version->limits.grace_ms)))
+        return;
+    child->noted_request = claim;
+    struct incident incident = {
+        .stage = STAGE_OBSERVED,
+        .cause = LIMIT_INDEX(cpu_ms),
+        .limit_milli = UINT64_C(1000) * request->version->limits.cpu_ms,
+        .used_milli = used_ns / NSEC_PER_USEC,
+        .request = claim,
+        .worker = child->number,
+        .pid = child->pid,
+        .text = "the worker would have been killed",
+    };
+    incident_note(child->server, request->tenant, &incident);
 }
 
 static void check_answers(struct child *child, uint64_t patience, uint64_t now_ns)
@@ -122,21 +204,29 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
         (void) link_send_ping(child);
     } else if (is_over_ms(cpu - child->cpu_at_frame_ns, patience) ||
                is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
-        kill_stuck(child);
+        kill_stuck(child, cpu - child->cpu_at_claim_ns);
     } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience))) {
-        child_kill(child, KILL_SILENT, 0);
+        kill_silent(child);
+    } else {
+        note_stuck(child, cpu - child->cpu_at_claim_ns);
     }
 }
 
 void child_check(struct child *child, uint64_t now_ns)
 {
-    uint64_t patience = child->state == CHILD_READY ? patience_ms(child) : 0;
+    bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
+    uint64_t patience = is_up ? patience_ms(child) : 0;
 
-    if (patience == 0)
+    if (patience == 0) {
         child->is_watched = false;
-    else if (has_overdue_placement(child, now_ns) ||
-             is_over_ms(unread_ns(child, now_ns), silence_ms(patience)))
-        child_kill(child, KILL_SILENT, 0);
+        return;
+    }
+    retire_check_rss(child, now_ns);
+    if (child->state == CHILD_KILLED)
+        return;
+    if (has_overdue_placement(child, now_ns) ||
+        is_over_ms(unread_ns(child, now_ns), silence_ms(patience)))
+        kill_silent(child);
     else
         check_answers(child, patience, now_ns);
 }

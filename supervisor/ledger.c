@@ -170,6 +170,7 @@ void ledger_send_again(struct request *request)
     request->body_sent = 0;
     request->body_window = 0;
     request->body_end_sent = false;
+    request->exceeded = 0;
     request->server->counters.replayed++;
     enqueue(request, true);
 }
@@ -323,6 +324,11 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
     if (head->has_body && limits->request_mib != LIMIT_UNLIMITED && head->content_length > 0 &&
         (uint64_t) head->content_length > (uint64_t) limits->request_mib << 20)
         return ERROR_BODY_TOO_LARGE;
+    *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
+    if (*ret_retry_s > 0) {
+        *ret_retry_s = *ret_retry_s == UINT32_MAX ? 0 : *ret_retry_s;
+        return ERROR_QUARANTINED;
+    }
     *ret_retry_s = tenant_retry_after_s(tenant);
     if (*ret_retry_s > 0)
         return tenant->load_error;

@@ -50,7 +50,8 @@ struct request {
     uint64_t response_window; /* bytes that the worker may still send */
     size_t queued_seen;       /* of the response, for the client, at the last look */
     bool response_ended;
-    unsigned deaths; /* of workers while this was in JavaScript there */
+    unsigned deaths;    /* of workers while this was in JavaScript there */
+    limit_set exceeded; /* that the worker said of it, see Exceeded */
     unsigned sendings;
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
 };

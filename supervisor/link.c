@@ -19,6 +19,7 @@ enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 #define RESPONSE_HEADERS_MAX 256
 #define OUTPUT_HIGH_BYTES (4U << 20)
 #define VERSION_TEXT_MAX 31
+#define EXCEEDED_MOST (UINT64_C(1) << 40) /* of what a limit counts: more cannot be */
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
@@ -192,18 +193,55 @@ static int on_pong(void *owner, const ProtobufCMessage *message)
     return 0; /* that it came at all is what counts: child_check looks at the number of frames */
 }
 
+/* What a worker may say of a limit: which row of limit_table, and how many thousandths of its unit one
+ * of `used` is. */
+static const struct {
+    unsigned index;
+    uint64_t numerator, denominator;
+    enum incident_stage stage;
+} exceeded_limits[] = {
+    [SKEP__WORKER__LIMIT__LIMIT_CPU_MS] = { LIMIT_INDEX(cpu_ms), 1, 1, STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS] = { LIMIT_INDEX(cpu_startup_ms), 1, 1,
+                                                    STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB] = { LIMIT_INDEX(heap_mib), 1000, 1024, STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB] = { LIMIT_INDEX(external_mib), 1000, 1024,
+                                                  STAGE_REFUSED },
+    [SKEP__WORKER__LIMIT__LIMIT_TIMERS] = { LIMIT_INDEX(timers), 1000, 1, STAGE_REFUSED },
+    [SKEP__WORKER__LIMIT__LIMIT_LOG_KIB] = { LIMIT_INDEX(log_kib), 1000, 1024, STAGE_REFUSED },
+};
+
 static int on_exceeded(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Exceeded *exceeded = (const Skep__Worker__Exceeded *) message;
-    struct placement *placement = find_placement(owner, exceeded->tenant);
+    struct child *child = owner;
+    struct placement *placement = find_placement(child, exceeded->tenant);
+    limit_set *seen = placement ? &placement->exceeded : NULL;
+    unsigned which = (unsigned) exceeded->limit;
 
-    if (!placement || (unsigned) exceeded->limit > SKEP__WORKER__LIMIT__LIMIT_LOG_KIB)
+    if (!placement || which >= ARRAY_LEN(exceeded_limits) || exceeded->used > EXCEEDED_MOST)
         return -EPROTO;
     if (exceeded->request != 0) {
-        const struct request *request = child_find_request(owner, exceeded->request);
+        struct request *request = child_find_request(child, exceeded->request);
         if (!request || request->placement != placement)
             return -EPROTO;
+        seen = &request->exceeded;
     }
+    unsigned index = exceeded_limits[which].index;
+    bool is_observed = (placement->version->observed >> index & 1U) != 0;
+    if ((*seen >> index & 1U) != 0 || exceeded->observed != is_observed)
+        return -EPROTO;
+    *seen |= 1U << index;
+    struct incident incident = {
+        .stage = is_observed ? STAGE_OBSERVED : exceeded_limits[which].stage,
+        .cause = index,
+        .limit_milli = UINT64_C(1000) * limit_get(&placement->version->limits, &limit_table[index]),
+        .used_milli =
+            exceeded->used * exceeded_limits[which].numerator / exceeded_limits[which].denominator,
+        .request = exceeded->request,
+        .worker = child->number,
+        .pid = child->pid,
+    };
+    incident_note(child->server, placement->version->tenant, &incident);
     return 0;
 }
 
@@ -327,6 +365,8 @@ int link_send_load(const struct placement *placement)
     limits.external_mib = version->limits.external_mib;
     limits.timers = version->limits.timers;
     limits.log_kib = version->limits.log_kib;
+    for (unsigned i = 0; i < ARRAY_LEN(exceeded_limits); i++)
+        limits.observed |= (version->observed >> exceeded_limits[i].index & 1U) << i;
     for (unsigned i = 0; i < manifest->n_env; i++) {
         skep__worker__env_var__init(&env[i]);
         env[i].name = text(manifest->env[i].name);

@@ -186,7 +186,6 @@ void tenant_on_load_death(struct version *version, enum error_code code, const c
 {
     struct tenant *tenant = version->tenant;
 
-    tenant->kills++;
     if (tenant->version == version)
         note_load_failure(tenant, code, cause, strlen(cause));
     else if (tenant->candidate == version)

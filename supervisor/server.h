@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "supervisor/errors.h"
+#include "supervisor/incident.h"
 
 struct admin;
 struct http_front;
@@ -38,6 +39,8 @@ struct server {
     struct ledger *ledger;
     struct admin *admin;
     struct counters counters;
+    struct incident_counts incident_counts;
+    struct incidents incidents;
     char v8_version[32]; /* as the last worker said it, checked */
     uint64_t started_ns;
     bool is_draining;

@@ -14,6 +14,7 @@
 #include "supervisor/child.h"
 #include "supervisor/ledger.h"
 #include "supervisor/router.h"
+#include "supervisor/seclude.h"
 
 /* What a tenant may log in a second, whatever its worker claims to have counted. */
 #define LOG_BYTES_PER_SECOND (256U << 10)
@@ -85,6 +86,7 @@ static int version_new(struct server *server, struct tenant *tenant, struct mani
     };
     version->id = ++server->tenants->last_version;
     version->tenant = tenant;
+    version->cordon = cordon;
     version->manifest = manifest;
     version->refs = 1;
     LIST_INIT(&version->placements);
@@ -315,6 +317,8 @@ void tenant_remove(struct tenant *tenant)
     struct tenants *tenants = tenant->server->tenants;
 
     ledger_fail_queue(tenant, ERROR_NO_ROUTE, 0);
+    if (tenant->server->pool)
+        seclude_forget(tenant);
     router_remove(tenants->router, tenant);
     TAILQ_REMOVE(&tenants->list, tenant, entry);
     (void) tenant_free(tenant);

@@ -9,6 +9,8 @@
 #include <sys/queue.h>
 
 #include "config/manifest.h"
+#include "supervisor/conduct.h"
+#include "supervisor/incident.h"
 #include "supervisor/server.h"
 
 struct child;
@@ -29,7 +31,8 @@ struct placement {
     struct version *version; /* borrowed */
     struct child *child;     /* borrowed */
     enum placement_state state;
-    uint16_t place; /* on the worker's scoreboard */
+    uint16_t place;     /* on the worker's scoreboard */
+    limit_set exceeded; /* that it said of its load, see Exceeded */
     unsigned in_flight;
     bool is_retiring; /* unloaded when the last request is through */
     uint64_t since_ns;
@@ -40,7 +43,9 @@ struct version {
     uint32_t id;           /* never used twice; not 0 */
     struct tenant *tenant; /* borrowed */
     struct manifest *manifest;
-    struct limits limits; /* resolved */
+    const struct cordon_config *cordon; /* borrowed: lives as long as the config */
+    struct limits limits;               /* resolved */
+    limit_set observed;                 /* of these, what is not enforced */
     struct placement_list placements;
     unsigned refs; /* the tenant's, each placement's, each request's */
 };
@@ -58,6 +63,14 @@ struct tenant {
     struct counters counters;
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
+    struct conduct conduct;
+    struct child *own; /* borrowed: the worker that is its own; NULL: none */
+    struct incident_counts incidents;
+    uint64_t incident_second;
+    unsigned incident_lines; /* in this second */
+    /* How busy it is, see seclude.h. */
+    uint64_t cpu_seen_us;
+    unsigned busy_looks, calm_looks; /* in a row */
     /* After a failed load no other is tried for a while. */
     enum error_code load_error;
     unsigned load_failures;

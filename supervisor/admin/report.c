@@ -90,10 +90,12 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
         TAILQ_FOREACH (tenant, &server->tenants->list, entry)
             stats.tenants++;
     if (server->pool) {
-        for (unsigned i = 0; i < server->pool->n_children; i++) {
-            const struct child *child = &server->pool->children[i];
-            stats.workers += !child->place.is_spare;
-            stats.workers_ready += !child->place.is_spare && child->state == CHILD_READY;
+        const struct child *child;
+        TAILQ_FOREACH (child, &server->pool->children, entry) {
+            bool serves =
+                child->place.kind == PLACE_SHARED || child->place.kind == PLACE_OWN;
+            stats.workers += serves;
+            stats.workers_ready += serves && child->state == CHILD_READY;
         }
     }
     int r = count_errors(&server->counters, arena, &stats.errors, &stats.n_errors);
@@ -143,7 +145,7 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
     skep__admin__worker__init(worker);
     worker->cordon = text(child->cordon->name);
     worker->slot = child->place.slot;
-    bool is_waiting = child->place.is_spare && child->state == CHILD_READY;
+    bool is_waiting = child->place.kind == PLACE_SPARE && child->state == CHILD_READY;
     worker->state = text(is_waiting ? "spare" : child_state_name(child->state));
     worker->restarts = child->place.restarts;
     worker->in_flight = child->in_flight;
@@ -167,9 +169,13 @@ int admin_report_workers(const struct server *server, uint32_t skip, struct aren
 
     if (!page)
         return -ENOMEM;
-    for (uint32_t i = skip; i < total && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES; i++) {
+    struct child *child = total > 0 ? TAILQ_FIRST(&server->pool->children) : NULL;
+    for (uint32_t i = 0; child && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES;
+         i++, child = TAILQ_NEXT(child, entry)) {
+        if (i < skip)
+            continue;
         page[n] = take(arena, sizeof **page);
-        if (!page[n] || fill_worker(&server->pool->children[i], arena, page[n]) < 0)
+        if (!page[n] || fill_worker(child, arena, page[n]) < 0)
             break;
         size += skep__admin__worker__get_packed_size(page[n]);
         n++;

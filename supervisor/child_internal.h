@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What child.c and child_death.c share. Nobody else includes this.
+ */
+#pragma once
+
+#include "supervisor/child.h"
+
+/* The process is gone: decides who is to blame, tells everybody concerned, and empties the worker's
+ * books. was_booting: it had not said hello. Returns whether it counts as a failure of its place. */
+bool child_bury(struct child *child, bool was_booting);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/incident.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/server.h"
+#include "supervisor/tenant.h"
+
+/* Lines that one tenant may cause in a second; the others are counted. */
+#define LINES_PER_SECOND 20
+
+static const char *const stage_names[INCIDENT_STAGES] = {
+    [STAGE_OBSERVED] = "observed",
+    [STAGE_REFUSED] = "refused",
+    [STAGE_STOPPED] = "stopped",
+    [STAGE_KILLED] = "killed",
+};
+
+static const struct {
+    const char *name, *unit;
+} others[CAUSES - LIMITS_COUNT] = {
+    [CAUSE_RSS - LIMITS_COUNT] = { "rss_mib", "MiB" },
+    [CAUSE_CRASH - LIMITS_COUNT] = { "crash", "" },
+    [CAUSE_JAIL - LIMITS_COUNT] = { "jail", "" },
+    [CAUSE_PROTOCOL - LIMITS_COUNT] = { "protocol", "" },
+    [CAUSE_SILENT - LIMITS_COUNT] = { "silent", "" },
+    [CAUSE_OUTSIDE - LIMITS_COUNT] = { "outside", "" },
+};
+
+const char *incident_cause_name(unsigned cause)
+{
+    return cause < LIMITS_COUNT ? limit_table[cause].name : others[cause - LIMITS_COUNT].name;
+}
+
+const char *incident_cause_unit(unsigned cause)
+{
+    return cause < LIMITS_COUNT ? limit_table[cause].unit : others[cause - LIMITS_COUNT].unit;
+}
+
+const char *incident_stage_name(enum incident_stage stage)
+{
+    return stage_names[stage];
+}
+
+static const char *evidence_text(enum evidence evidence)
+{
+    switch (evidence) {
+    case EVIDENCE_PROOF:
+        return ", and nobody else can have been it";
+    case EVIDENCE_CLAIM:
+        return ", by the worker's account";
+    case EVIDENCE_NONE:
+        break;
+    }
+    return "";
+}
+
+/* "50.4 ms" of thousandths. */
+static const char *amount(uint64_t milli, const char *unit, char *buffer, size_t size)
+{
+    (void) snprintf(buffer, size, "%" PRIu64 ".%" PRIu64 "%s%s", milli / 1000, milli % 1000 / 100,
+                    unit[0] ? " " : "", unit);
+    return buffer;
+}
+
+static void describe(const struct incident *incident, char *text, size_t size)
+{
+    const char *unit = incident_cause_unit(incident->cause);
+    const char *name = incident_cause_name(incident->cause);
+    uint64_t limit = incident->limit_milli, used = incident->used_milli;
+    char most[32], had[32], over[32];
+
+    if (limit == 0)
+        (void) snprintf(text, size, "%s", name);
+    else if (used == 0)
+        (void) snprintf(text, size, "%s is %s", name, amount(limit, unit, most, sizeof most));
+    else
+        (void) snprintf(text, size, "%s is %s, used %s (%s over)", name,
+                        amount(limit, unit, most, sizeof most), amount(used, unit, had, sizeof had),
+                        amount(used > limit ? used - limit : 0, unit, over, sizeof over));
+}
+
+/* Whether the tenant may have another line in this second. */
+static bool may_log(struct tenant *tenant)
+{
+    uint64_t second = io_now_ns() / NSEC_PER_SEC;
+
+    if (!tenant)
+        return true;
+    if (tenant->incident_second != second) {
+        if (tenant->incident_lines > LINES_PER_SECOND)
+            log_info("[%s] %u more incidents were counted and not logged", tenant->name,
+                     tenant->incident_lines - LINES_PER_SECOND);
+        tenant->incident_second = second;
+        tenant->incident_lines = 0;
+    }
+    return tenant->incident_lines++ < LINES_PER_SECOND;
+}
+
+static void log_one(const struct incident *incident)
+{
+    enum log_level level = incident->stage == STAGE_KILLED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+    char limit[160], where[64] = "";
+
+    describe(incident, limit, sizeof limit);
+    if (incident->request)
+        (void) snprintf(where, sizeof where, "; request %" PRIu64, incident->request);
+    log_write(level, "[%s] %s: %s%s%s%s%s; worker %u (pid %d)",
+              incident->tenant[0] ? incident->tenant : "-", stage_names[incident->stage], limit,
+              incident->text[0] ? "; " : "", incident->text, evidence_text(incident->evidence),
+              where, incident->worker, (int) incident->pid);
+}
+
+void incident_note(struct server *server, struct tenant *tenant, const struct incident *incident)
+{
+    struct incidents *all = &server->incidents;
+    struct incident *kept = &all->kept[++all->last % INCIDENTS_KEPT];
+    struct timespec now;
+
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+    *kept = *incident;
+    kept->number = all->last;
+    kept->time_ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / NSEC_PER_MSEC;
+    kept->tenant[0] = '\0';
+    server->incident_counts.by[kept->stage][kept->cause]++;
+    if (tenant) {
+        (void) snprintf(kept->tenant, sizeof kept->tenant, "%s", tenant->name);
+        tenant->incidents.by[kept->stage][kept->cause]++;
+    }
+    if (may_log(tenant))
+        log_one(kept);
+}
+
+const struct incident *incident_get(const struct incidents *incidents, uint64_t number)
+{
+    const struct incident *incident = &incidents->kept[number % INCIDENTS_KEPT];
+
+    return number > 0 && incident->number == number ? incident : NULL;
+}
