@@ -24,7 +24,28 @@ static void test_a_slot_that_is_down_starts_and_does_nothing_else(void **state)
 {
     (void) state;
     for (unsigned event = 0; event < CHILD_EVENTS; event++)
-        expect(CHILD_DOWN, event, event == EVENT_START || event == EVENT_TIMEOUT ? "start" : NULL);
+        if (event != EVENT_RETIRE)
+            expect(CHILD_DOWN, event,
+                   event == EVENT_START || event == EVENT_TIMEOUT ? "start" : NULL);
+}
+
+static void test_a_worker_that_retires_drains_and_ends_when_it_is_idle(void **state)
+{
+    (void) state;
+    expect(CHILD_READY, EVENT_RETIRE, "drain");
+    expect(CHILD_READY, EVENT_IDLE, NULL);
+    expect(CHILD_DRAINING, EVENT_IDLE, "stop_drained");
+    expect(CHILD_DRAINING, EVENT_STUCK, "kill_now");
+    expect(CHILD_DRAINING, EVENT_CLOSED, "await_exit");
+    expect(CHILD_DRAINING, EVENT_TIMEOUT, "kill_hung_up");
+}
+
+static void test_a_worker_that_does_not_serve_yet_leaves_at_once(void **state)
+{
+    (void) state;
+    expect(CHILD_DOWN, EVENT_RETIRE, "leave_early");
+    expect(CHILD_BOOTING, EVENT_RETIRE, "leave_early");
+    expect(CHILD_KILLED, EVENT_RETIRE, "leave_early");
 }
 
 static void test_a_boot_that_takes_too_long_is_killed(void **state)
@@ -104,6 +125,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_slot_that_is_down_starts_and_does_nothing_else),
+        cmocka_unit_test(test_a_worker_that_retires_drains_and_ends_when_it_is_idle),
+        cmocka_unit_test(test_a_worker_that_does_not_serve_yet_leaves_at_once),
         cmocka_unit_test(test_a_boot_that_takes_too_long_is_killed),
         cmocka_unit_test(test_hello_is_only_heard_while_booting),
         cmocka_unit_test(test_a_worker_whose_channel_closes_is_killed_if_it_stays),
