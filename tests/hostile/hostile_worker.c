@@ -32,6 +32,8 @@ struct app {
 static struct app apps[APPS_MAX];
 static struct scoreboard *board;
 static bool is_deaf; /* reads no more */
+static uint64_t victim_id;
+static uint32_t victim_tenant;
 
 /* ---- what it does to a request; tenant and id are the true ones */
 
@@ -203,6 +205,23 @@ MISDEED(board_others)
     __builtin_trap();
 }
 
+/* Names another tenant's request, which waits in this worker, as the one that runs. */
+static void name_victim(void)
+{
+    atomic_store(&board->running_request, victim_id);
+    atomic_store(&board->running_tenant, victim_tenant);
+}
+
+MISDEED(waits)
+{
+    victim_id = id;
+    victim_tenant = tenant;
+    atomic_store(&board->running_request, 0); /* it has entered, and does not run */
+}
+
+MISDEED(frames_and_crashes) { UNUSED; name_victim(); __builtin_trap(); }
+MISDEED(frames_and_lies) { UNUSED; name_victim(); send_done(0, 0); stay_silent(); }
+
 #define ROW(name) { #name, name }
 static const struct {
     const char *name;
@@ -224,7 +243,7 @@ static const struct {
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
-    ROW(board_others),
+    ROW(board_others), ROW(waits), ROW(frames_and_crashes), ROW(frames_and_lies),
 };
 
 /* ---- what it does with other frames */

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of tenants whose requests kill workers, and of those that were only there."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from harness import IS_SANITIZED, SKEPD, Loader, script, wait_for
+
+HELLO = script('return new Response("hello\\n")')
+# V8 cannot interrupt it.
+STUCK = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);"
+SHORT = {"cpu_ms": 20, "grace_ms": 10}
+WORKER = SKEPD.parent / "tests" / "hostile_worker"
+needs_hostile_worker = pytest.mark.skipif(
+    not IS_SANITIZED or not WORKER.exists(), reason="for a skepd without jail"
+)
+
+
+def stuck_on(path, otherwise='return new Response("ok\\n");'):
+    return {
+        "limits": SHORT,
+        "files": {
+            "worker.js": script(
+                f'if (new URL(request.url).pathname === "{path}") {STUCK} {otherwise}'
+            )
+        },
+    }
+
+
+def kill(skepd, tenant, times):
+    for _ in range(times):
+        assert skepd.get(tenant, "/stuck").code == "cpu_request"
+
+
+def test_tenant_that_kills_workers_gets_its_own_and_then_quarantine(start):
+    skepd = start({"bad": stuck_on("/stuck"), "good": HELLO})
+    assert skepd.get("bad").text == "ok\n"
+    with Loader(skepd, "good", connections=1) as good:
+        kill(skepd, "bad", 3)
+        skepd.wait_log(r"\[bad\] gets a worker of its own: 3 strikes")
+        shared = skepd.worker()
+        # From here on nobody else's worker dies.
+        kill(skepd, "bad", 3)
+        good.more(20)
+        assert skepd.worker()["restarts"] == shared["restarts"]
+        assert skepd.worker()["pid"] == shared["pid"]
+        answer = skepd.get("bad")
+        assert (answer.status, answer.code) == (503, "quarantined")
+        assert 1 <= int(answer.header("Retry-After")) <= 60
+        good.more(20)
+    assert not good.wrong
+    assert skepd.tenant("good")["kills"] == 0
+    assert skepd.tenant("bad")["kills"] == 6
+    assert "[good] gets" not in skepd.log()
+
+
+def test_quarantine_fails_what_waits_in_the_queue(start):
+    skepd = start({"bad": {**stuck_on("/stuck"), "limits": {**SHORT, "concurrency": 1}}})
+    kill(skepd, "bad", 5)
+    with skepd.connect() as first, skepd.connect() as second:
+        first.send_head("GET", "bad.test", "/stuck")
+        second.send_head("GET", "bad.test", "/")
+        assert first.read_response().code == "cpu_request"
+        assert second.read_response().code in (None, "quarantined")
+    assert skepd.get("bad").code == "quarantined"
+
+
+def test_worker_that_dies_by_another_hand_is_nobodys_strike(start):
+    skepd = start({"a": stuck_on("/stuck"), "b": HELLO})
+    for _ in range(5):
+        assert skepd.get("a").text == "ok\n"
+        pid = skepd.worker()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda pid=pid: skepd.worker()["pid"] != pid, "another worker")
+    assert skepd.tenant("a")["kills"] == 0
+    assert "strikes" not in skepd.log()
+
+
+def test_worker_that_is_stopped_by_a_signal_is_nobodys_strike(start):
+    skepd = start({"a": {**stuck_on("/stuck"), "limits": {**SHORT, "wall_ms": 20000}}})
+    assert skepd.get("a").text == "ok\n"
+    pid = skepd.worker()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    assert skepd.get("a").text == "ok\n"  # in the next worker
+    skepd.wait_log(rf"pid {pid}\) died: killed: did not answer")
+    assert skepd.tenant("a")["kills"] == 0
+
+
+def hostile(behaviour):
+    return {"limits": {"wall_ms": 20000}, "files": {"worker.js": behaviour + "\n"}}
+
+
+@needs_hostile_worker
+def test_death_that_tells_nothing_separates_those_in_it(start):
+    skepd = start(
+        {"good": hostile("waits"), "bad": hostile("bad_outcome"), "idle": hostile("honest")},
+        worker=WORKER,
+    )
+    assert skepd.get("idle").status == 200
+    with skepd.connect() as waiting:
+        waiting.send_head("GET", "good.test")
+        wait_for(lambda: skepd.stats()["in_flight"] == 1, "a request to be in the worker")
+        assert skepd.post("bad", b"x").code == "worker_crashed"
+        for name in ("bad", "good"):
+            skepd.wait_log(rf"\[{name}\] is separated for a while")
+        assert "[idle] is separated" not in skepd.log()
+        assert {skepd.tenant(name)["kills"] for name in ("bad", "good", "idle")} == {0}
+        # The next death names the culprit, and clears the other.
+        assert skepd.post("bad", b"x").code == "worker_crashed"
+        skepd.wait_log(r"\[good\] shares a worker again")
+    assert skepd.tenant("bad")["kills"] == 1
+    assert skepd.tenant("good")["kills"] == 0
+
+
+@needs_hostile_worker
+@pytest.mark.parametrize("misdeed", ["frames_and_crashes", "frames_and_lies"])
+def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
+    skepd = start({"innocent": hostile("waits"), "culprit": hostile(misdeed)}, worker=WORKER)
+    answer = None
+    for _ in range(20):
+        with skepd.connect() as waiting:
+            before = skepd.stats()["in_flight"]
+            waiting.send_head("GET", "innocent.test")
+            wait_for(lambda: skepd.stats()["in_flight"] > before, "a request to be in the worker")
+            answer = skepd.post("culprit", b"x")
+            waiting.reset()
+        if answer.code == "quarantined":
+            break
+        assert answer.code == "worker_crashed"
+        wait_for(lambda: skepd.stats()["in_flight"] == 0, "requests to end")
+    assert answer.code == "quarantined"
+    log = skepd.log()
+    assert not re.search(r"\[innocent\] killed.*nobody else can have been it", log)
+    assert "[innocent] is in quarantine" not in log
