@@ -14,6 +14,7 @@
 #include "supervisor/errors.h"
 
 struct admin;
+struct cgroup_tree;
 struct http_front;
 struct router;
 struct spawner;
@@ -31,6 +32,7 @@ struct counters {
 struct server {
     struct event_base *base;
     struct config *config;
+    struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
     struct http_front *front;
     struct tenants *tenants;
