@@ -2,21 +2,19 @@
 #include "supervisor/child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "proto/channel.h"
 #include "supervisor/attest.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/child_internal.h"
 #include "supervisor/ledger.h"
 #include "supervisor/link.h"
@@ -87,6 +85,7 @@ static void release_process(struct child *child)
     if (child->pidfd >= 0)
         (void) close(child->pidfd);
     child->pidfd = -1;
+    child->cgroup = cgroup_worker_free(child->cgroup);
     if (child->statm_fd >= 0)
         (void) close(child->statm_fd);
     child->statm_fd = -1;
@@ -149,54 +148,12 @@ static void leave_place(struct child *child)
 
 /* ---- starting */
 
-static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
-{
-    _cleanup_fd_ int fd = memfd_create("skep-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    if (fd < 0 || ftruncate(fd, (off_t) SCOREBOARD_BYTES) < 0)
-        return -errno;
-    /* A worker that could shrink it would have the supervisor die of SIGBUS. */
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        return -errno;
-    void *board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (board == MAP_FAILED)
-        return -errno;
-    *ret_board = board;
-    *ret_fd = TAKE_FD(fd);
-    return 0;
-}
-
-static int spawn(struct child *child)
-{
-    _cleanup_fd_ int board_fd = -1, worker_end = -1;
-    int pair[2];
-
-    int r = make_scoreboard(&child->board, &board_fd);
-    if (r < 0)
-        return r;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-        return -errno;
-    worker_end = pair[1];
-    r = link_open(child, pair[0]);
-    if (r < 0) {
-        (void) close(pair[0]);
-        return r;
-    }
-    struct spawner_job job = {
-        .slot = child->number,
-        .jit = child->cordon->jit,
-        .channel_fd = worker_end,
-        .scoreboard_fd = board_fd,
-    };
-    return spawner_spawn(child->server->spawner, &job);
-}
-
 static void start(struct child *child)
 {
     child->started_ns = io_now_ns();
     child->state = CHILD_BOOTING;
     set_timer(child, BOOT_TIMEOUT_MS);
-    int r = spawn(child);
+    int r = child_spawn(child);
     if (r < 0) {
         log_error_errno(r, "cannot start worker %u", child->number);
         child_on_event(child, EVENT_SPAWN_FAILED);

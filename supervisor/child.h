@@ -12,6 +12,7 @@
 #include "supervisor/blame.h"
 #include "supervisor/tenant.h"
 
+struct cgroup_worker;
 struct channel;
 
 enum child_state {
@@ -65,6 +66,7 @@ struct child {
     enum child_state state;
     pid_t pid;
     int pidfd;
+    struct cgroup_worker *cgroup; /* NULL: none */
     clockid_t cpu_clock;
     struct channel *channel;
     struct scoreboard *board; /* mapped; the worker writes it */

@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "proto/channel.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/child_internal.h"
 #include "supervisor/ledger.h"
 #include "supervisor/seclude.h"
@@ -118,6 +119,10 @@ static void decide(const struct child *child, struct verdict *ret_verdict)
         .is_stopped = child->is_stopped,
         .is_own = child->place.kind == PLACE_OWN,
     };
+    struct cgroup_events events = { 0 };
+
+    if (child->cgroup && cgroup_worker_events(child->cgroup, &events) == 0)
+        death.is_kernel_oom = events.oom_kill > 0;
     bool is_memory = child->kill_reason == KILL_RSS || death.is_kernel_oom;
 
     count_candidates(child, is_memory, &death);
@@ -125,13 +130,14 @@ static void decide(const struct child *child, struct verdict *ret_verdict)
     blame_decide(&death, ret_verdict);
 }
 
-static struct tenant *find_culprit(const struct child *child, const struct verdict *verdict)
+static const struct placement *find_culprit(const struct child *child,
+                                            const struct verdict *verdict)
 {
     const struct placement *placement;
 
     LIST_FOREACH (placement, &child->placements, in_child)
         if (placement->version->id == verdict->version)
-            return placement->version->tenant;
+            return placement;
     return NULL;
 }
 
@@ -149,7 +155,24 @@ static void describe_syscall(const struct child *child, char *text, size_t size)
     (void) snprintf(text, size, "forbidden system call %u (%s)", number, name ? name : "unknown");
 }
 
-static void report(struct child *child, struct tenant *culprit, const struct verdict *verdict)
+/* Limits of memory that somebody else enforced: the kernel, or V8. */
+static void add_memory(const struct child *child, const struct placement *culprit,
+                       struct incident *incident)
+{
+    if (incident->limit_milli != 0)
+        return;
+    if (incident->cause == CAUSE_RSS) {
+        incident->limit_milli = UINT64_C(1000) * child->cordon->rss_mib;
+        incident->used_milli = incident->limit_milli;
+    } else if (incident->cause == LIMIT_INDEX(heap_mib) && culprit) {
+        const struct scoreboard_tenant *claim = &child->board->tenants[culprit->place];
+        incident->limit_milli = UINT64_C(1000) * culprit->version->limits.heap_mib;
+        incident->used_milli = UINT64_C(1000) * atomic_load(&claim->heap_kib) / 1024;
+    }
+}
+
+static void report(struct child *child, const struct placement *culprit,
+                   const struct verdict *verdict)
 {
     struct incident incident = {
         .stage = STAGE_KILLED,
@@ -167,13 +190,14 @@ static void report(struct child *child, struct tenant *culprit, const struct ver
         describe_syscall(child, incident.text, sizeof incident.text);
     else
         (void) snprintf(incident.text, sizeof incident.text, "%s", verdict->cause);
-    incident_note(child->server, culprit, &incident);
+    add_memory(child, culprit, &incident);
+    incident_note(child->server, culprit ? culprit->version->tenant : NULL, &incident);
 }
 
 bool child_bury(struct child *child, bool was_booting)
 {
     struct verdict verdict = { .cause = "did not boot", .incident = CAUSE_CRASH };
-    struct tenant *culprit;
+    const struct placement *placement;
 
     if (!was_booting && child->channel)
         channel_drain_input(child->channel); /* answers that it had sent before it died */
@@ -184,11 +208,12 @@ bool child_bury(struct child *child, bool was_booting)
     child->place.last_death = verdict.cause;
     child->place.restarts++;
     child->server->counters.worker_restarts++;
-    culprit = find_culprit(child, &verdict);
+    placement = find_culprit(child, &verdict);
+    struct tenant *culprit = placement ? placement->version->tenant : NULL;
     if (child->kill_reason != KILL_STOP) {
         log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number,
                     (int) child->pid, verdict.cause, child->in_flight);
-        report(child, culprit, &verdict);
+        report(child, placement, &verdict);
     }
     if (verdict.must_separate)
         seclude_suspects(child);

@@ -21,6 +21,7 @@
 #include "config/config.h"
 #include "config/manifest.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/child.h"
 #include "supervisor/http/http.h"
 #include "supervisor/ledger.h"
@@ -309,6 +310,33 @@ static void raise_file_limit(void)
     (void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Workers without cgroups are watched by polling. */
+static void make_cgroups(struct server *server)
+{
+    char text[512];
+
+    if (cgroup_new(&server->cgroups, text, sizeof text) < 0)
+        log_warning("no cgroup limits: %s", text);
+    else
+        log_info("workers get cgroups of their own");
+}
+
+/* Before any process is forked, and after all have ended. */
+static int run_with_cgroups(struct server *server, const struct arguments *arguments,
+                            const char *worker)
+{
+    const struct spawner_options spawner = { .worker_path = worker };
+
+    make_cgroups(server);
+    int r = spawner_start(&spawner, &server->spawner);
+    if (r < 0)
+        (void) log_error_errno(r, "cannot start the spawner with %s", worker);
+    else
+        r = serve(server, arguments);
+    server->cgroups = cgroup_free(server->cgroups);
+    return r;
+}
+
 static int run(const struct arguments *arguments, struct config *config)
 {
     struct server server = { .config = config, .is_dev = arguments->dev };
@@ -324,11 +352,7 @@ static int run(const struct arguments *arguments, struct config *config)
         return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
     raise_file_limit();
     (void) signal(SIGPIPE, SIG_IGN);
-    struct spawner_options spawner = { .worker_path = worker };
-    r = spawner_start(&spawner, &server.spawner);
-    if (r < 0)
-        return log_error_errno(r, "cannot start the spawner with %s", worker);
-    return serve(&server, arguments);
+    return run_with_cgroups(&server, arguments, worker);
 }
 
 int main(int argc, char **argv)

@@ -118,7 +118,7 @@ static bool has_drifted(struct child *child)
     return child->drifting >= DRIFTING_LOOKS;
 }
 
-static bool is_rss_observed(const struct child *child)
+bool retire_is_rss_observed(const struct child *child)
 {
     return child->cordon->observe_rss || child->server->config->observe_rss;
 }
@@ -135,7 +135,7 @@ static const char *find_reason(struct child *child, uint64_t now_ns)
         return "over retire_after_requests";
     if (age_s < FULL_LEAST_AGE_S)
         return NULL;
-    if (cordon->rss_mib != LIMIT_UNLIMITED && !is_rss_observed(child) &&
+    if (cordon->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child) &&
         rss_mib * 100 >= (uint64_t) cordon->rss_mib * RSS_HIGH_PERCENT)
         return "holds 80 % of rss_mib";
     if (has_drifted(child))
@@ -188,7 +188,7 @@ void retire_check_rss(struct child *child, uint64_t now_ns)
         child->ready_rss_bytes = child->rss_bytes;
     if (limit_mib == LIMIT_UNLIMITED || child->rss_bytes <= limit_mib * BYTES_PER_MIB)
         return;
-    if (is_rss_observed(child)) {
+    if (retire_is_rss_observed(child)) {
         if (!was_over)
             note_rss(child, limit_mib);
         return;

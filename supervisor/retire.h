@@ -17,3 +17,5 @@ void retire_check(struct child *child, uint64_t now_ns);
 bool retire_use_spare(struct pool *pool, struct child *spare);
 /* Reads how much memory it holds, at most each 20 ms; kills it over rss_mib. */
 void retire_check_rss(struct child *child, uint64_t now_ns);
+/* Whether rss_mib is only noted in the worker's cordon. */
+bool retire_is_rss_observed(const struct child *child);

@@ -15,6 +15,7 @@
 #include "supervisor/incident.h"
 
 struct admin;
+struct cgroup_tree;
 struct http_front;
 struct router;
 struct spawner;
@@ -32,6 +33,7 @@ struct counters {
 struct server {
     struct event_base *base;
     struct config *config;
+    struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
     struct http_front *front;
     struct tenants *tenants;

@@ -36,6 +36,7 @@ static const char *const step_names[SPAWNER_STEPS] = {
     [SPAWNER_STEP_FORK] = "fork",
     [SPAWNER_STEP_USER_NAMESPACE] = "user namespace",
     [SPAWNER_STEP_NAMESPACES] = "pid, net, mount, ipc, uts and cgroup namespaces",
+    [SPAWNER_STEP_CGROUP] = "cgroup of the worker",
     [SPAWNER_STEP_ID_MAP] = "uid and gid map of the user namespace",
     [SPAWNER_STEP_IDS] = "change to the worker's uid",
     [SPAWNER_STEP_PARENT_DEATH] = "parent death signal",
@@ -58,6 +59,9 @@ const char *spawner_hint(int error, const char *step)
     if (strcmp(step, step_names[SPAWNER_STEP_NAMESPACES]) == 0)
         return "look at the sysctls user.max_*_namespaces and, under systemd, at "
                "RestrictNamespaces=";
+    if (strcmp(step, step_names[SPAWNER_STEP_CGROUP]) == 0)
+        return "skepd's cgroup and those below are its own to change (Delegate=): look for another "
+               "program that moves processes, removes cgroups or changes their owner";
     if (strcmp(step, step_names[SPAWNER_STEP_EXEC]) == 0 && error == -EACCES)
         return "the worker's program file must be readable and executable for every user, and "
                "not on a file system mounted noexec";
@@ -121,9 +125,14 @@ int spawner_start(const struct spawner_options *options, struct spawner **ret_sp
 
 int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
 {
-    struct spawner_request request = { .slot = job->slot, .jit = job->jit };
+    struct spawner_request request = {
+        .slot = job->slot,
+        .jit = job->jit,
+        .has_cgroup = job->cgroup_fd > 0,
+    };
     struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
-    const int fds[2] = { job->channel_fd, job->scoreboard_fd };
+    const int fds[SPAWNER_REQUEST_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
+    const size_t fds_size = (request.has_cgroup ? 3 : 2) * sizeof fds[0];
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof fds)];
@@ -132,7 +141,7 @@ int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
         .msg_iov = &iov,
         .msg_iovlen = 1,
         .msg_control = &control,
-        .msg_controllen = sizeof control.bytes,
+        .msg_controllen = CMSG_SPACE(fds_size),
     };
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
@@ -142,8 +151,8 @@ int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
         return -EPIPE;
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fds);
-    memcpy(CMSG_DATA(header), fds, sizeof fds);
+    header->cmsg_len = CMSG_LEN(fds_size);
+    memcpy(CMSG_DATA(header), fds, fds_size);
     if (sendmsg(spawner->socket_fd, &message, MSG_NOSIGNAL) < 0)
         return -errno;
     return 0;

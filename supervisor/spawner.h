@@ -24,6 +24,9 @@ struct spawner_job {
     bool jit;
     int channel_fd;    /* worker's end; becomes its fd 3. Duplicated, stays the caller's */
     int scoreboard_fd; /* becomes its fd 4. Duplicated, stays the caller's */
+    /* The cgroup v2 directory that it is born in; 0 or less: none, it stays in the spawner's. The root
+     * of its cgroup namespace in either case. Duplicated, stays the caller's. */
+    int cgroup_fd;
 };
 
 /* All are called on the supervisor's loop, and may call spawner_spawn. */

@@ -187,13 +187,14 @@ static void send_answer(const struct spawner_child *child, const struct spawner_
         end(child);
 }
 
-/* A request and its two descriptors. 0; -EPIPE at the end; -EPROTO if it is none. */
-static int receive_request(struct spawner_request *ret_request, int ret_fds[static 2])
+/* A request and its descriptors. 0; -EPIPE at the end; -EPROTO if it is none. */
+static int receive_request(struct spawner_request *ret_request,
+                           int ret_fds[static SPAWNER_REQUEST_FDS])
 {
     struct iovec iov = { .iov_base = ret_request, .iov_len = sizeof *ret_request };
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int[2]))];
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_REQUEST_FDS]))];
     } control = { 0 };
     struct msghdr message = {
         .msg_iov = &iov,
@@ -212,6 +213,7 @@ static int receive_request(struct spawner_request *ret_request, int ret_fds[stat
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
     if (n != (ssize_t) sizeof *ret_request || ret_fds[0] < 0 || ret_fds[1] < 0 ||
+        (ret_fds[2] >= 0) != (ret_request->has_cgroup != 0) ||
         ret_request->slot >= SPAWNER_MAX_SLOTS)
         return -EPROTO;
     return 0;
@@ -220,7 +222,7 @@ static int receive_request(struct spawner_request *ret_request, int ret_fds[stat
 static void on_request(struct spawner_child *child)
 {
     struct spawner_request request = { 0 };
-    int fds[2] = { -1, -1 };
+    int fds[SPAWNER_REQUEST_FDS] = { -1, -1, -1 };
     struct spawner_answer answer = { .kind = SPAWNER_RESULT, .step = SPAWNER_STEP_REQUEST };
     enum spawner_step step = SPAWNER_STEP_REQUEST;
     pid_t pid = -1;
@@ -229,6 +231,7 @@ static void on_request(struct spawner_child *child)
     int r = receive_request(&request, fds);
     _cleanup_fd_ int channel_fd = fds[0];
     _cleanup_fd_ int scoreboard_fd = fds[1];
+    _cleanup_fd_ int cgroup_fd = fds[2];
     if (r == -EPIPE)
         end(child);
     if (r == 0)
@@ -240,6 +243,7 @@ static void on_request(struct spawner_child *child)
             .high_ids = child->high_ids,
             .channel_fd = channel_fd,
             .scoreboard_fd = scoreboard_fd,
+            .cgroup_fd = cgroup_fd,
             .worker_fd = PROGRAM_FD,
             .null_fd = NULL_FD,
         };

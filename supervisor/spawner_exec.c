@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,9 +33,11 @@
 #define WORKER_OOM_SCORE "500"
 #define FIRST_SPARE_FD 16 /* above every number that a worker's own descriptors get */
 
-#define NAMESPACES                                                                             \
-    (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | \
-     CLONE_NEWCGROUP)
+/* All but the cgroup namespace: its root is where the process that calls is at that time, so the
+ * child makes its own once it is in its cgroup, and sees nothing of the others, not even their
+ * names. */
+#define NAMESPACES \
+    (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
 
 /* What the child says if it cannot exec; an end of file says that it could. */
 struct report {
@@ -158,6 +161,8 @@ static _Noreturn void become_worker(const struct spawner_birth *birth, struct pi
 
     (void) close(pipes->go_write); /* or its own copy would hide the spawner's end */
     await_go(pipes);
+    if (unshare(CLONE_NEWCGROUP) < 0)
+        give_up(pipes, SPAWNER_STEP_NAMESPACES);
     take_ids(birth, pipes);
     die_with_spawner(pipes);
     (void) setsid();
@@ -175,6 +180,32 @@ static _Noreturn void become_worker(const struct spawner_birth *birth, struct pi
 static pid_t clone_process(unsigned long flags, int *ret_pidfd)
 {
     return (pid_t) syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, 0);
+}
+
+/* Born in its cgroup. Moving there afterwards would wait for a grace period of RCU, up to tens of
+ * milliseconds. -1 wherever clone3 cannot be had; then the other way says what is wrong. */
+static pid_t clone_into_cgroup(uint64_t flags, int cgroup_fd, int *ret_pidfd)
+{
+    struct clone_args args = {
+        .flags = flags | CLONE_PIDFD | CLONE_INTO_CGROUP,
+        .pidfd = (uint64_t) (uintptr_t) ret_pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = (unsigned) cgroup_fd,
+    };
+
+    return (pid_t) syscall(SYS_clone3, &args, sizeof args);
+}
+
+/* By the spawner, because from inside another user namespace it is not allowed. */
+static int move_to_cgroup(pid_t pid, int cgroup_fd)
+{
+    char text[16];
+    _cleanup_fd_ int fd = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    int length = snprintf(text, sizeof text, "%d", (int) pid);
+    return write(fd, text, (size_t) length) == length ? 0 : -errno;
 }
 
 /* Which step of a failed clone it was: tries a user namespace alone. */
@@ -251,13 +282,21 @@ static int await_exec(const struct pipes *pipes, enum spawner_step *ret_step)
     return report.error;
 }
 
-static int guide(pid_t pid, const struct spawner_birth *birth, struct pipes *pipes,
+static int guide(pid_t pid, const struct spawner_birth *birth, bool has_joined, struct pipes *pipes,
                  enum spawner_step *ret_step)
 {
+    int r = 0;
+
     (void) close(TAKE_FD(pipes->report_write));
     (void) close(TAKE_FD(pipes->go_read));
+    if (birth->cgroup_fd >= 0 && !has_joined) {
+        *ret_step = SPAWNER_STEP_CGROUP;
+        r = move_to_cgroup(pid, birth->cgroup_fd);
+        if (r < 0)
+            return r;
+    }
     *ret_step = SPAWNER_STEP_ID_MAP;
-    int r = map_ids(pid, birth);
+    r = map_ids(pid, birth);
     /* When the host runs out of memory, a worker is to die before anything else of the service.
      * Best effort: a container may have set a higher value already. */
     (void) write_proc(pid, "oom_score_adj", WORKER_OOM_SCORE);
@@ -271,12 +310,17 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
 {
     _cleanup_(pipes_done) struct pipes pipes = { -1, -1, -1, -1 };
     int raw_pidfd = -1;
+    pid_t pid = -1;
 
     *ret_step = SPAWNER_STEP_DESCRIPTORS;
     int r = pipes_init(&pipes);
     if (r < 0)
         return r;
-    pid_t pid = clone_process(NAMESPACES, &raw_pidfd);
+    if (birth->cgroup_fd >= 0)
+        pid = clone_into_cgroup(NAMESPACES, birth->cgroup_fd, &raw_pidfd);
+    bool has_joined = pid >= 0;
+    if (!has_joined)
+        pid = clone_process(NAMESPACES, &raw_pidfd);
     if (pid < 0) {
         r = -errno;
         *ret_step = blame_clone(r);
@@ -286,7 +330,7 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
         become_worker(birth, &pipes);
 
     _cleanup_fd_ int pidfd = raw_pidfd;
-    r = guide(pid, birth, &pipes, ret_step);
+    r = guide(pid, birth, has_joined, &pipes, ret_step);
     if (r < 0) {
         (void) pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -21,6 +21,7 @@ enum spawner_step {
     SPAWNER_STEP_FORK,
     SPAWNER_STEP_USER_NAMESPACE,
     SPAWNER_STEP_NAMESPACES,
+    SPAWNER_STEP_CGROUP,
     SPAWNER_STEP_ID_MAP,
     SPAWNER_STEP_IDS,
     SPAWNER_STEP_PARENT_DEATH,
@@ -31,10 +32,13 @@ enum spawner_step {
     SPAWNER_STEPS,
 };
 
-/* Supervisor to spawner, with two descriptors: channel, scoreboard. */
+#define SPAWNER_REQUEST_FDS 3
+
+/* Supervisor to spawner, with its descriptors: channel, scoreboard, and the cgroup if it has one. */
 struct spawner_request {
     uint32_t slot;
     uint32_t jit;
+    uint32_t has_cgroup;
 };
 
 enum spawner_answer_kind {
@@ -62,6 +66,7 @@ struct spawner_birth {
     bool high_ids; /* map to SPAWNER_UID_BASE + slot; false: to our own uid and gid */
     int channel_fd;
     int scoreboard_fd;
+    int cgroup_fd; /* -1: none */
     int worker_fd;
     int null_fd;
 };

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -123,6 +124,7 @@ struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool j
         .jit = jit,
         .channel_fd = theirs,
         .scoreboard_fd = plan_fd,
+        .cgroup_fd = hive->cgroup_fd,
     };
     assert_int_equal(spawner_spawn(hive->spawner, &job), 0);
     while (!cell->answered && !hive->gone)
@@ -173,4 +175,18 @@ int cell_end(struct hive *hive, struct cell *cell)
 {
     (void) shutdown(cell->channel_fd, SHUT_RDWR);
     return cell_wait(hive, cell);
+}
+
+void run_apart(void (*run)(void))
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        run(); /* a failed assertion does not come back to here */
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }

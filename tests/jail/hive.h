@@ -30,6 +30,7 @@ struct hive {
     struct event_base *base;
     struct spawner *spawner;
     struct cell cells[HIVE_CELLS];
+    int cgroup_fd; /* that cells are started in; 0: none */
     bool gone;
 };
 
@@ -57,3 +58,6 @@ int cell_end(struct hive *hive, struct cell *cell);
 
 /* Fails unless the descriptor becomes readable (a pidfd: the process ended). */
 void await_readable(int fd);
+
+/* Runs it in a process of its own, and fails if a check in it does. */
+void run_apart(void (*run)(void));

@@ -259,20 +259,6 @@ static void test_worker_is_first_to_go_when_memory_is_short(void **state)
 
 /* ---- hosts that are not as they should be; each case in a process of its own */
 
-static void run_apart(void (*run)(void))
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        run(); /* a failed assertion does not come back to here */
-        _exit(0);
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-}
-
 static void write_file(const char *path, const char *text)
 {
     _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
