@@ -77,14 +77,11 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
 
 int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app)
 {
-    uint32_t place = 0;
+    uint32_t place = load->place;
 
-    if (load->tenant == 0 || !load->limits || app_find(host, load->tenant))
+    if (load->tenant == 0 || !load->limits || app_find(host, load->tenant) || place >= APPS_MAX ||
+        host->apps[place])
         return -EPROTO;
-    while (place < APPS_MAX && host->apps[place])
-        place++;
-    if (place == APPS_MAX)
-        return -ENOSPC;
 
     struct app *app = calloc(1, sizeof *app);
     if (!app)
@@ -99,6 +96,7 @@ int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app *
     TAILQ_INIT(&app->jobs);
     int r = app->name && app->main && app->boot_deadline ? make_isolate(app, load) : -ENOMEM;
     host->apps[place] = app;
+    atomic_store(&host->board->tenants[place].cpu_ns, 0);
     atomic_store(&host->board->tenants[place].tenant, app->id);
     if (r < 0) {
         app_free(app);
@@ -231,6 +229,7 @@ void app_free(struct app *app)
     atomic_store(&place->tenant, 0);
     atomic_store(&place->heap_kib, 0);
     atomic_store(&place->external_kib, 0);
+    atomic_store(&place->cpu_ns, 0);
     free(app->name);
     free(app->main);
     free(app);

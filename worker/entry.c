@@ -130,6 +130,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
     if (sentry_leave(host->sentry, &cpu_ns))
         isolate_cancel_terminate(app->isolate);
     job->cpu_ns += cpu_ns;
+    atomic_fetch_add_explicit(&board->tenants[app->place].cpu_ns, cpu_ns, memory_order_relaxed);
     host->running_app = NULL;
     host->running_job = NULL;
     atomic_store_explicit(&board->running_request, 0, memory_order_relaxed);
