@@ -39,8 +39,10 @@ static void on_boot_deadline(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP,
-                  "top-level await took too long: 10 times cpu_startup_ms have passed");
+    if (exceeded_note(&app->boot, SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS,
+                      app->boot.cpu_ns / 1000))
+        app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP,
+                      "top-level await took too long: 10 times cpu_startup_ms have passed");
 }
 
 static int set_env(struct app *app, const Skep__Worker__LoadBegin *load)
@@ -64,6 +66,8 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
         .host = app,
         .heap_mib = limits->heap_mib,
         .external_mib = limits->external_mib,
+        .observe_heap = limits->observed >> SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB & 1,
+        .observe_external = limits->observed >> SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB & 1,
         .tenant = app->name,
     };
 
@@ -71,6 +75,7 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
     app->cpu_startup_ms = limits->cpu_startup_ms;
     app->timers_max = limits->timers;
     app->log_kib = limits->log_kib;
+    app->observed = limits->observed;
     int r = isolate_new(&options, &app->isolate);
     return r < 0 ? r : set_env(app, load);
 }
@@ -186,6 +191,7 @@ void app_check_load(struct app *app)
             app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED,
                           "top-level await never ends: nothing is left that could end it");
         else if (app->cpu_startup_ms != UINT32_MAX &&
+                 !(app->boot.exceeded >> SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS & 1) &&
                  !event_pending(app->boot_deadline, EV_TIMEOUT, NULL))
             (void) event_add(app->boot_deadline, &wall);
         return;
