@@ -173,6 +173,8 @@ static void read_in(struct channel *ch, unsigned n_reads)
             r = 0;
         else
             r = read_once(ch, &is_eof);
+    if (!ch->is_freed && !ch->is_closed && r >= 0 && ch->options.on_read_end)
+        ch->options.on_read_end(ch->options.owner);
     if (!ch->is_freed && (r < 0 || is_eof))
         fail(ch, r < 0 ? r : ch->input_have > 0 ? -EPROTO : 0);
     (void) leave(ch);

@@ -43,6 +43,9 @@ struct channel_options {
     /* Called once when the channel has failed or the peer has left: error is 0 for end of
      * file, else -errno. Not called after channel_free. The owner may free the channel in it. */
     void (*on_closed)(void *owner, int error);
+    /* Called when the frames of one turn's reads have been handled and the channel is still open;
+     * may be NULL. May free the channel. */
+    void (*on_read_end)(void *owner);
     /* Called when queued output has fallen to zero after channel_send answered -EAGAIN or
      * after it went over output_high_bytes; may be NULL. */
     void (*on_drained)(void *owner);

@@ -39,8 +39,10 @@ static void on_boot_deadline(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP,
-                  "top-level await took too long: 10 times cpu_startup_ms have passed");
+    if (exceeded_note(&app->boot, SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS,
+                      app->boot.cpu_ns / 1000))
+        app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP,
+                      "top-level await took too long: 10 times cpu_startup_ms have passed");
 }
 
 static int set_env(struct app *app, const Skep__Worker__LoadBegin *load)
@@ -64,6 +66,8 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
         .host = app,
         .heap_mib = limits->heap_mib,
         .external_mib = limits->external_mib,
+        .observe_heap = limits->observed >> SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB & 1,
+        .observe_external = limits->observed >> SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB & 1,
         .tenant = app->name,
     };
 
@@ -71,20 +75,18 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
     app->cpu_startup_ms = limits->cpu_startup_ms;
     app->timers_max = limits->timers;
     app->log_kib = limits->log_kib;
+    app->observed = limits->observed;
     int r = isolate_new(&options, &app->isolate);
     return r < 0 ? r : set_env(app, load);
 }
 
 int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app)
 {
-    uint32_t place = 0;
+    uint32_t place = load->place;
 
-    if (load->tenant == 0 || !load->limits || app_find(host, load->tenant))
+    if (load->tenant == 0 || !load->limits || app_find(host, load->tenant) || place >= APPS_MAX ||
+        host->apps[place])
         return -EPROTO;
-    while (place < APPS_MAX && host->apps[place])
-        place++;
-    if (place == APPS_MAX)
-        return -ENOSPC;
 
     struct app *app = calloc(1, sizeof *app);
     if (!app)
@@ -99,6 +101,7 @@ int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app *
     TAILQ_INIT(&app->jobs);
     int r = app->name && app->main && app->boot_deadline ? make_isolate(app, load) : -ENOMEM;
     host->apps[place] = app;
+    atomic_store(&host->board->tenants[place].cpu_ns, 0);
     atomic_store(&host->board->tenants[place].tenant, app->id);
     if (r < 0) {
         app_free(app);
@@ -188,6 +191,7 @@ void app_check_load(struct app *app)
             app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED,
                           "top-level await never ends: nothing is left that could end it");
         else if (app->cpu_startup_ms != UINT32_MAX &&
+                 !(app->boot.exceeded >> SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS & 1) &&
                  !event_pending(app->boot_deadline, EV_TIMEOUT, NULL))
             (void) event_add(app->boot_deadline, &wall);
         return;
@@ -231,6 +235,7 @@ void app_free(struct app *app)
     atomic_store(&place->tenant, 0);
     atomic_store(&place->heap_kib, 0);
     atomic_store(&place->external_kib, 0);
+    atomic_store(&place->cpu_ns, 0);
     free(app->name);
     free(app->main);
     free(app);

@@ -16,9 +16,12 @@
 
 static uint64_t budget_ns(const struct app *app, const struct job *job)
 {
-    uint64_t limit = job == &app->boot ? app->cpu_startup_ms : app->cpu_ms;
+    bool is_boot = job == &app->boot;
+    uint64_t limit = is_boot ? app->cpu_startup_ms : app->cpu_ms;
 
-    if (limit == UINT32_MAX) /* unlimited */
+    if (limit == UINT32_MAX || /* unlimited */
+        exceeded_is_observed(app, is_boot ? SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS
+                                          : SKEP__WORKER__LIMIT__LIMIT_CPU_MS))
         return UINT64_MAX;
     limit *= NSEC_PER_MSEC;
     return limit > job->cpu_ns ? limit - job->cpu_ns : 0;
@@ -130,12 +133,14 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
     if (sentry_leave(host->sentry, &cpu_ns))
         isolate_cancel_terminate(app->isolate);
     job->cpu_ns += cpu_ns;
+    atomic_fetch_add_explicit(&board->tenants[app->place].cpu_ns, cpu_ns, memory_order_relaxed);
     host->running_app = NULL;
     host->running_job = NULL;
     atomic_store_explicit(&board->running_request, 0, memory_order_relaxed);
     atomic_store_explicit(&board->running_tenant, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&board->heartbeat, 1, memory_order_relaxed);
 
+    exceeded_check(job);
     switch (result) {
     case ISOLATE_HEAP_LIMIT:
     case ISOLATE_EXTERNAL_LIMIT:

@@ -111,6 +111,33 @@ static void refuse(struct host *host, uint64_t id)
     host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
 }
 
+/* Timers of module code that waited for a request run after its handler, before it may end: whatever
+ * they do, the supervisor's ledger has a request of this tenant to blame for it. */
+static void enter(struct app *app, struct job *job, const struct isolate_request *call)
+{
+    struct host *host = app->host;
+    uint32_t tenant = app->id;
+
+    if (!entry_begin(app, job))
+        return;
+    job->is_held = timer_is_waiting(&app->boot);
+    bool is_held = job->is_held;
+    job_begin_silence(job);
+    atomic_store_explicit(&host->board->entered[job->slot], call->id, memory_order_release);
+    entry_end(app, job, isolate_dispatch(app->isolate, call));
+    if (!is_held)
+        return;
+    channel_flush(host->channel); /* the answer does not wait for them */
+    app = app_find(host, tenant);
+    if (app)
+        timer_run_waiting(app);
+    job = job_find(host, call->id);
+    if (job) {
+        job->is_held = false;
+        job_settle(job);
+    }
+}
+
 static int on_request(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Request *request = (const Skep__Worker__Request *) message;
@@ -142,10 +169,7 @@ static int on_request(void *owner, const ProtobufCMessage *message)
         .end = request->end,
         .has_body = !request->end || request->body.len > 0,
     };
-    if (entry_begin(app, job)) {
-        atomic_store_explicit(&host->board->entered[job->slot], request->id, memory_order_release);
-        entry_end(app, job, isolate_dispatch(app->isolate, &call));
-    }
+    enter(app, job, &call);
     return 0;
 }
 
@@ -221,6 +245,19 @@ static const struct channel_table table = {
     .n_rules = ARRAY_LEN(rules),
 };
 
+/* The supervisor keeps few requests here that have not begun, and a request that only waits must not
+ * hold up those behind it. */
+static void on_read_end(void *owner)
+{
+    struct host *host = owner;
+    Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;
+
+    if (host->n_silent > 0)
+        host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
+    host->n_silent = 0;
+    host->reads++;
+}
+
 /* ---- while there is nothing to do */
 
 static bool is_idle(struct host *host)
@@ -272,6 +309,7 @@ int host_new(const struct host_options *options, struct host **ret_host)
         .receive = &table,
         .phase = PHASE_SERVING,
         .on_closed = on_closed,
+        .on_read_end = on_read_end,
         .output_high_bytes = SIZE_MAX,
     };
 
@@ -279,6 +317,7 @@ int host_new(const struct host_options *options, struct host **ret_host)
         return -ENOMEM;
     host->options = *options;
     host->board = options->scoreboard;
+    host->reads = 1; /* 0 is no read */
     channel.owner = host;
     int r = channel_new(&channel, &host->channel);
     if (r < 0)

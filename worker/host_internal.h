@@ -33,6 +33,8 @@ struct host {
     struct app *running_app;    /* borrowed; set while JavaScript runs */
     struct job *running_job;
     uint32_t unflushed_tenant; /* whose frames wait in the channel */
+    uint64_t reads;            /* of the channel, so far */
+    unsigned n_silent;         /* requests of this read that run and have not said anything */
 };
 
 /* One request, or (id 0) the load of an app. */
@@ -48,11 +50,14 @@ struct job {
     struct timer_list timers;
     unsigned n_timers;
     uint64_t log_bytes;
+    uint64_t silent_since; /* host.reads when it entered JavaScript; 0: it has said something */
     bool is_head_sent;
     bool is_end_sent;
     bool wants_credit; /* JavaScript waits for isolate_on_credit */
     bool is_done;      /* JavaScript is through with it; goes at the end of the entry */
+    bool is_held;      /* does not end yet, even if is_done */
     bool is_log_cut;
+    uint32_t exceeded; /* bit 1 << limit: the supervisor was told */
     Skep__Worker__Outcome outcome;
     char *message; /* of done; owned */
     size_t message_size;
@@ -66,6 +71,7 @@ struct app {
     char *name;
     char *main;
     uint32_t cpu_ms, cpu_startup_ms, timers_max, log_kib;
+    uint32_t observed; /* bit 1 << limit: noted, not enforced */
     struct isolate *isolate;
     struct job boot;
     struct job_list jobs;
@@ -104,15 +110,29 @@ void job_add_credit(struct job *job, uint32_t bytes);
 /* Sends done and frees it. Not while its JavaScript runs. */
 void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *message, size_t size);
 void job_release(struct job *job); /* what it holds, not the struct */
+/* From its entry into JavaScript on, until it sends its head or done. */
+void job_begin_silence(struct job *job);
 /* Ends it if JavaScript is through with it. */
 void job_settle(struct job *job);
 void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
              size_t size);
 
+/* ---- exceeded.c */
+/* Tells the supervisor, once for each limit and job, that the limit was met. used: in the unit of the
+ * limit. Returns true if it is enforced, false if it is only observed. */
+bool exceeded_note(struct job *job, Skep__Worker__Limit limit, uint64_t used);
+bool exceeded_is_observed(const struct app *app, Skep__Worker__Limit limit);
+/* After an entry of the job: what it has used up of CPU time and memory. */
+void exceeded_check(struct job *job);
+
 /* ---- timer.c */
 int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat);
 void timer_stop(struct job *job, int64_t id);
 void timer_stop_all(struct job *job);
+/* Timers of the boot job that were due while no request of the app was in the worker. */
+bool timer_is_waiting(const struct job *boot);
+/* Runs each of them once, as long as a request is there. The app may be gone after it. */
+void timer_run_waiting(struct app *app);
 
 /* ---- entry.c */
 /* An entry into JavaScript on behalf of job: entry_begin, one isolate_* call, entry_end with its

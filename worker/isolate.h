@@ -84,6 +84,8 @@ struct isolate_options {
     void *host;                     /* borrowed: outlives the isolate */
     uint32_t heap_mib;
     uint32_t external_mib; /* ArrayBuffers (own allocator) and WebAssembly memory */
+    bool observe_heap;     /* heap_mib is noted, not enforced, up to 4096 MiB */
+    bool observe_external; /* external_mib is noted, not enforced */
     const char *tenant;    /* for messages; copied */
 };
 
@@ -178,6 +180,14 @@ struct isolate_memory {
     uint64_t external; /* ArrayBuffers and WebAssembly */
 };
 void isolate_get_memory(struct isolate *isolate, struct isolate_memory *ret_memory);
+
+/* What was in use of a limit when it was met, bytes, since the last call; 0: it was not met. With a
+ * refusal, what was asked for counts too. */
+struct isolate_excess {
+    uint64_t heap;
+    uint64_t external;
+};
+void isolate_take_excess(struct isolate *isolate, struct isolate_excess *ret_excess);
 
 /* Isolates alive in this process; for tests and stats. */
 size_t isolate_count(void);

@@ -52,6 +52,21 @@ struct job *job_find(struct host *host, uint64_t id)
     return job && job->id == id ? job : NULL;
 }
 
+void job_begin_silence(struct job *job)
+{
+    job->silent_since = job->app->host->reads;
+    job->app->host->n_silent++;
+}
+
+static void end_silence(struct job *job)
+{
+    struct host *host = job->app->host;
+
+    if (job->silent_since == host->reads)
+        host->n_silent--;
+    job->silent_since = 0;
+}
+
 void job_release(struct job *job)
 {
     timer_stop_all(job);
@@ -69,6 +84,7 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     done.message = bytes(message, size < MESSAGE_MAX_BYTES ? size : MESSAGE_MAX_BYTES);
     done.cpu_us = job->cpu_ns / 1000;
     host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
+    end_silence(job);
     host->jobs[job->slot] = NULL;
     TAILQ_REMOVE(&job->app->jobs, job, entry);
     job_release(job);
@@ -95,7 +111,7 @@ static void send_body(struct job *job, const uint8_t *data, size_t size, bool en
 
 void job_settle(struct job *job)
 {
-    if (!job->is_done)
+    if (!job->is_done || job->is_held)
         return;
     _cleanup_free_ char *message = TAKE_PTR(job->message);
     job_finish(job, job->outcome, message, job->message_size);
@@ -127,7 +143,8 @@ void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, con
     line.level = level;
     line.text = bytes(text, size);
     job->log_bytes += size + 1;
-    if (app->log_kib != UINT32_MAX && job->log_bytes > (uint64_t) app->log_kib << 10) {
+    if (app->log_kib != UINT32_MAX && job->log_bytes > (uint64_t) app->log_kib << 10 &&
+        exceeded_note(job, SKEP__WORKER__LIMIT__LIMIT_LOG_KIB, job->log_bytes)) {
         job->is_log_cut = true;
         line.level = SKEP__WORKER__LOG_LEVEL__LOG_WARN;
         line.text = bytes(cut, sizeof cut - 1);
@@ -193,6 +210,7 @@ static int on_respond(void *host, uint64_t id, uint32_t status,
     head.end = end && part == body.size;
     host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
     job->credit -= part;
+    end_silence(job);
     job->is_head_sent = true;
     job->is_end_sent = head.end;
     if (part < body.size)

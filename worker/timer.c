@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * setTimeout and setInterval: each timer belongs to the request that started it, counts
- * against its budgets and goes with it. Worker, main thread, jailed.
+ * against its budgets and goes with it. Those of module code run only while a request of the
+ * app is in the worker: what an idle tenant did to the worker, a neighbour would be blamed for.
+ * Worker, main thread, jailed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +18,9 @@ struct timer {
     struct job *job; /* borrowed: goes before its job */
     struct event *event;
     int64_t id;
+    struct timeval period;
     bool repeat;
+    bool is_waiting; /* due, and not pending: until a request comes */
 };
 
 static void timer_free(struct timer *timer)
@@ -27,19 +31,68 @@ static void timer_free(struct timer *timer)
     free(timer);
 }
 
-static void on_due(evutil_socket_t fd, short what, void *arg)
+static bool must_wait(const struct timer *timer)
 {
-    struct timer *timer = arg;
+    const struct app *app = timer->job->app;
+
+    return timer->job == &app->boot && app->is_ready && TAILQ_EMPTY(&app->jobs);
+}
+
+static void fire(struct timer *timer)
+{
     struct job *job = timer->job;
     struct app *app = job->app;
     int64_t id = timer->id;
 
-    (void) fd;
-    (void) what;
     if (!timer->repeat)
         timer_free(timer);
     if (entry_begin(app, job))
         entry_end(app, job, isolate_on_timer(app->isolate, job->id, id));
+}
+
+static void on_due(evutil_socket_t fd, short what, void *arg)
+{
+    struct timer *timer = arg;
+
+    (void) fd;
+    (void) what;
+    if (must_wait(timer)) {
+        timer->is_waiting = true;
+        (void) event_del(timer->event);
+        return;
+    }
+    fire(timer);
+}
+
+static struct timer *find_waiting(const struct job *boot)
+{
+    struct timer *timer;
+
+    TAILQ_FOREACH (timer, &boot->timers, entry)
+        if (timer->is_waiting)
+            return timer;
+    return NULL;
+}
+
+bool timer_is_waiting(const struct job *boot)
+{
+    return find_waiting(boot) != NULL;
+}
+
+void timer_run_waiting(struct app *app)
+{
+    struct host *host = app->host;
+    uint32_t tenant = app->id;
+    struct timer *timer;
+
+    /* Each entry may end any timer, and the app. */
+    while ((app = app_find(host, tenant)) && !TAILQ_EMPTY(&app->jobs) &&
+           (timer = find_waiting(&app->boot))) {
+        timer->is_waiting = false;
+        if (timer->repeat)
+            (void) event_add(timer->event, &timer->period);
+        fire(timer);
+    }
 }
 
 int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
@@ -47,7 +100,8 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
     struct host *host = job->app->host;
     uint64_t delay = delay_ms > DELAY_MAX_MS ? DELAY_MAX_MS : delay_ms;
 
-    if (job->n_timers >= job->app->timers_max)
+    if (job->n_timers >= job->app->timers_max &&
+        exceeded_note(job, SKEP__WORKER__LIMIT__LIMIT_TIMERS, (uint64_t) job->n_timers + 1))
         return -EDQUOT;
     if (repeat && delay < REPEAT_LEAST_MS)
         delay = REPEAT_LEAST_MS;
@@ -64,6 +118,7 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
         return -ENOMEM;
     }
     timer->job = job;
+    timer->period = due;
     timer->repeat = repeat;
     timer->id = ++job->app->last_timer;
     TAILQ_INSERT_TAIL(&job->timers, timer, entry);

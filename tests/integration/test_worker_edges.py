@@ -42,14 +42,26 @@ def one_worker(start):
 
 
 def test_interval_of_module_code_ends_with_its_budget_and_the_tenant_serves_on(one_worker):
+    cases = {"n": "return new Response(++n);", "wait": "await new Promise(() => {});"}
     burn = "setInterval(() => { for (let i = 0; i < 3e6; i++); }, 1);\n"
     skepd = one_worker(
-        {"a": tenant(burn + "let n = 0;" + script("return new Response(++n)"), cpu_startup_ms=50)}
+        {"a": tenant(burn + "let n = 0;" + on_path(cases), cpu_startup_ms=50)}
     )
-    with skepd.connect() as connection:
-        assert connection.request("GET", "a.test").text == "1"
+    with skepd.connect() as waiting, skepd.connect() as connection:
+        waiting.send_head("GET", "a.test", "/wait")
+        assert connection.request("GET", "a.test", "/n").text == "1"
         skepd.wait_log("timers of module code were stopped")
-        assert connection.request("GET", "a.test").text == "2"
+        assert connection.request("GET", "a.test", "/n").text == "2"
+
+
+def test_interval_of_an_idle_tenant_stands_still(one_worker):
+    source = "let n = 0; setInterval(() => { n++; }, 1);" + script("return new Response(n)")
+    skepd = one_worker({"a": source, "b": HELLO})
+    assert int(skepd.get("a").text) == 0
+    with skepd.connect() as connection:  # time passes, and the worker is not busy with it
+        for _ in range(100):
+            assert connection.request("GET", "b.test").status == 200
+    assert int(skepd.get("a").text) <= 1
 
 
 def test_heap_that_an_interval_of_module_code_fills_ends_the_isolate_only(one_worker):

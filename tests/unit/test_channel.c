@@ -28,6 +28,7 @@ struct fixture {
     struct channel *channel;
     int peer;
     unsigned hellos, pongs, drained, closed;
+    unsigned read_ends, pongs_at_read_end;
     int error;
     bool frees_in_handler, stops_reading;
 };
@@ -76,6 +77,14 @@ static void on_closed(void *owner, int error)
     f->error = error;
 }
 
+static void on_read_end(void *owner)
+{
+    struct fixture *f = owner;
+
+    f->read_ends++;
+    f->pongs_at_read_end = f->pongs;
+}
+
 static void on_drained(void *owner)
 {
     ((struct fixture *) owner)->drained++;
@@ -96,6 +105,7 @@ static int setup(void **state)
         .phase = PHASE_ONE,
         .owner = f,
         .on_closed = on_closed,
+        .on_read_end = on_read_end,
         .on_drained = on_drained,
         .output_high_bytes = 64 << 10,
         .output_max_bytes = 4 << 20,
@@ -169,6 +179,22 @@ static void test_many_frames_in_one_write_are_all_handled(void **state)
     assert_int_equal(f->pongs, 20);
     assert_int_equal(channel_received_frames(f->channel), 21);
     assert_int_equal(f->closed, 0);
+}
+
+static void test_the_end_of_a_read_comes_once_after_all_its_frames(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[1024];
+    size_t size = pack_hello(buffer);
+
+    for (unsigned i = 0; i < 20; i++)
+        size += pack_pong(buffer + size);
+    say(f, buffer, size);
+    assert_int_equal(f->read_ends, 1);
+    assert_int_equal(f->pongs_at_read_end, 20);
+    say(f, buffer, pack_hello(buffer)); /* a breach: the channel is closed */
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(f->read_ends, 1);
 }
 
 static void test_a_frame_that_comes_byte_by_byte_is_handled(void **state)
@@ -336,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_many_frames_in_one_write_are_all_handled),
+        TEST(test_the_end_of_a_read_comes_once_after_all_its_frames),
         TEST(test_a_frame_that_comes_byte_by_byte_is_handled),
         TEST(test_a_message_of_another_phase_closes_with_eproto),
         TEST(test_a_message_without_a_rule_closes_with_eproto),

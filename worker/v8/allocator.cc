@@ -7,6 +7,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 
 // Blocks from this size on come from mmap: zero pages cost nothing until they are touched, and a
@@ -20,19 +22,50 @@ static void *map_zeroed(size_t size)
     return p == MAP_FAILED ? nullptr : p;
 }
 
-bool Allocator::take(size_t size)
+bool Allocator::take(size_t size, bool is_retried)
 {
-    size_t used = used_.load(std::memory_order_relaxed);
-    do {
-        if (size > limit_ || used > limit_ - size)
+    const size_t used = used_.load(std::memory_order_relaxed);
+    const bool fits = size <= limit_ && used <= limit_ - size;
+    if (size != refused_) {
+        settle_refusal();
+        refused_ = size;
+    }
+    if (!fits) {
+        wanted_ = size < SIZE_MAX - used ? used + size : SIZE_MAX;
+        const bool is_last = !is_retried || ++refusals_ > collections_;
+        if (!observe_ || (!is_last && !is_garbage_gone_))
             return false;
-    } while (!used_.compare_exchange_weak(used, used + size, std::memory_order_relaxed));
+        settle_refusal();
+        is_garbage_gone_ = is_retried;
+    } else {
+        is_garbage_gone_ = false;
+    }
+    refused_ = 0;
+    refusals_ = 0;
+    wanted_ = 0;
+    used_.fetch_add(size, std::memory_order_relaxed);
     return true;
+}
+
+void Allocator::settle_refusal()
+{
+    excess_ = std::max(excess_, wanted_);
+    refused_ = 0;
+    refusals_ = 0;
+    wanted_ = 0;
+}
+
+size_t Allocator::take_excess()
+{
+    settle_refusal();
+    const size_t excess = std::max(excess_, used() > limit_ ? used() : 0);
+    excess_ = 0;
+    return excess;
 }
 
 void *Allocator::Allocate(size_t length)
 {
-    if (!take(length))
+    if (!take(length, true))
         return nullptr;
     void *p = length >= mmap_from_bytes ? map_zeroed(length) : calloc(1, length ? length : 1);
     if (!p)
@@ -44,7 +77,7 @@ void *Allocator::AllocateUninitialized(size_t length)
 {
     if (length >= mmap_from_bytes)
         return Allocate(length);
-    if (!take(length))
+    if (!take(length, true))
         return nullptr;
     void *p = malloc(length ? length : 1);
     if (!p)
@@ -135,7 +168,7 @@ bool CountingPages::SetPermissions(void *address, size_t length, Permission perm
     const bool opens = permission == kRead || permission == kReadWrite;
     const size_t end = offset + length;
     const size_t grown = opens && end > r->open ? end - r->open : 0;
-    if (!r->owner->take(grown))
+    if (!r->owner->take(grown, false))
         return false;
     if (!inner_->SetPermissions(address, length, permission)) {
         r->owner->give_back(grown);

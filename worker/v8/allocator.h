@@ -15,7 +15,8 @@
 class Allocator final : public v8::ArrayBuffer::Allocator
 {
   public:
-    explicit Allocator(size_t limit_bytes) : limit_(limit_bytes)
+    // observe: what is over the limit is noted, and given all the same.
+    Allocator(size_t limit_bytes, bool observe) : limit_(limit_bytes), observe_(observe)
     {
     }
 
@@ -23,8 +24,15 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     void *AllocateUninitialized(size_t length) override;
     void Free(void *data, size_t length) override;
 
-    // Takes size bytes from the budget; false if they are not there.
-    bool take(size_t size);
+    // Takes size bytes from the budget; false if they are not there. is_retried: V8 then collects
+    // garbage and asks for the same again. Main thread only.
+    bool take(size_t size, bool is_retried);
+    // The most that was used, or was refused, over the limit since the last call; 0: nothing.
+    size_t take_excess();
+    bool is_over() const
+    {
+        return !observe_ && used() > limit_;
+    }
     void give_back(size_t size)
     {
         used_.fetch_sub(size, std::memory_order_relaxed);
@@ -42,6 +50,15 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     // A backing store may be freed after its isolate, when the last shared_ptr to it goes.
     std::atomic<size_t> used_{ 0 };
     const size_t limit_;
+    const bool observe_;
+    size_t excess_ = 0;
+    // A refusal counts only if the collections that V8 answers with were in vain.
+    static constexpr int collections_ = 2;
+    void settle_refusal();
+    size_t refused_ = 0;           // what was refused last, and may be asked for again
+    size_t wanted_ = 0;            // what would be in use with it
+    int refusals_ = 0;             // of it, one after the other
+    bool is_garbage_gone_ = false; // observed: it is over the limit with what is live
 };
 
 // V8's page allocator, with WebAssembly memories and resizable ArrayBuffers counted: these do not

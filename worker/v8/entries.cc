@@ -114,13 +114,14 @@ enum isolate_result Entry::finish()
         drop_pending();
         return ISOLATE_TERMINATED;
     }
-    if (isolate_heap_used(self_->v8) > self_->heap_limit) {
+    // An observed heap may stay over its limit, and is not collected after each entry.
+    if (!self_->observe_heap && isolate_heap_used(self_->v8) > self_->heap_limit) {
         self_->v8->LowMemoryNotification(); // on_collected decides, without what is garbage
         if (self_->heap_limit_hit)
             return ISOLATE_HEAP_LIMIT;
     }
     // Live memory only: what is garbage now was within the limit, which the allocator keeps.
-    if (self_->allocator->used() > self_->allocator->limit())
+    if (self_->allocator->is_over())
         return ISOLATE_EXTERNAL_LIMIT;
     return threw_ || self_->load_state == ISOLATE_LOAD_FAILED ? ISOLATE_EXCEPTION : ISOLATE_OK;
 }

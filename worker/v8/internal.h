@@ -70,6 +70,8 @@ struct isolate {
     bool in_entry = false;
     bool heap_limit_hit = false;
     size_t heap_limit = 0; // bytes; above it the isolate is not kept
+    bool observe_heap = false;
+    size_t heap_excess = 0; // see isolate_take_excess
     std::atomic<bool> terminate_requested{ false };
 
     std::map<std::string, File, std::less<>> files;
@@ -101,6 +103,8 @@ inline constexpr const char js_layer_name[] = "skep:js";
 
 // Bytes of JavaScript objects, garbage that was not collected yet included.
 size_t isolate_heap_used(v8::Isolate *v8);
+// After a collection: notes a heap over its limit. False if the isolate may not be kept.
+bool isolate_check_heap(struct isolate *self);
 
 // ---- entries.cc
 

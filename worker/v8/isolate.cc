@@ -15,6 +15,9 @@ static constexpr size_t mib = 1024 * 1024;
 // looks at the terminate flag take more.
 static constexpr size_t heap_slack_bytes = 8 * mib;
 static constexpr size_t max_young_bytes = 24 * mib;
+// An observed heap grows in steps, and not for ever.
+static constexpr size_t observed_step_bytes = 64 * mib;
+static constexpr size_t observed_max_bytes = 4096 * mib;
 
 static std::atomic<size_t> n_isolates{ 0 };
 
@@ -24,6 +27,9 @@ static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
     (void) initial_limit;
     if (self->heap_limit_hit)
         return limit;
+    self->heap_excess = std::max(self->heap_excess, isolate_heap_used(self->v8));
+    if (self->observe_heap && limit < observed_max_bytes)
+        return std::min(observed_max_bytes, limit + std::max(observed_step_bytes, limit / 2));
     self->heap_limit_hit = true;
     self->v8->TerminateExecution();
     return limit + heap_slack_bytes;
@@ -36,10 +42,18 @@ static void on_collected(v8::Isolate *v8, v8::GCType type, v8::GCCallbackFlags f
     struct isolate *self = static_cast<struct isolate *>(data);
     (void) type;
     (void) flags;
-    if (self->heap_limit_hit || isolate_heap_used(v8) <= self->heap_limit)
-        return;
-    self->heap_limit_hit = true;
-    v8->TerminateExecution();
+    if (!isolate_check_heap(self))
+        v8->TerminateExecution();
+}
+
+bool isolate_check_heap(struct isolate *self)
+{
+    const size_t used = isolate_heap_used(self->v8);
+    if (self->heap_limit_hit || used <= self->heap_limit)
+        return true;
+    self->heap_excess = std::max(self->heap_excess, used);
+    self->heap_limit_hit = !self->observe_heap || used > observed_max_bytes;
+    return !self->heap_limit_hit;
 }
 
 size_t isolate_heap_used(v8::Isolate *v8)
@@ -88,7 +102,9 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
     self->ops = options->ops;
     self->host = options->host;
     self->tenant = options->tenant ? options->tenant : "";
-    self->allocator = std::make_shared<Allocator>(options->external_mib * mib);
+    self->observe_heap = options->observe_heap;
+    self->allocator =
+        std::make_shared<Allocator>(options->external_mib * mib, options->observe_external);
 
     v8::Isolate::CreateParams params;
     params.snapshot_blob = snapshot_blob();
@@ -179,6 +195,13 @@ void isolate_get_memory(struct isolate *self, struct isolate_memory *ret_memory)
     ret_memory->external = self->allocator->used();
 }
 
+void isolate_take_excess(struct isolate *self, struct isolate_excess *ret_excess)
+{
+    ret_excess->heap = self->heap_excess;
+    ret_excess->external = self->allocator->take_excess();
+    self->heap_excess = 0;
+}
+
 size_t isolate_count(void)
 {
     return n_isolates;
@@ -198,7 +221,11 @@ enum isolate_load isolate_load_state(const struct isolate *self)
 static int run_once(const char *text)
 {
     static const struct isolate_host no_host = {};
-    const struct isolate_options options = { &no_host, nullptr, 32, 16, "warm-up" };
+    struct isolate_options options = {};
+    options.ops = &no_host;
+    options.heap_mib = 32;
+    options.external_mib = 16;
+    options.tenant = "warm-up";
     struct isolate *self = nullptr;
     int r = isolate_new(&options, &self);
     if (r < 0)

@@ -29,7 +29,7 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
     // The buffer is the tenant's memory like any other, for as long as it lives.
     void *ReallocateBufferMemory(void *old, size_t size, size_t *actual) override
     {
-        if (size > taken_ && !self_->allocator->take(size - taken_))
+        if (size > taken_ && !self_->allocator->take(size - taken_, false))
             return nullptr;
         void *p = realloc(old, size);
         if (!p) {

@@ -73,7 +73,7 @@ class Builder
     {
         self_.v8 = v8;
         self_.ops = &host;
-        self_.allocator = std::make_shared<Allocator>(size_t{ 64 } << 20);
+        self_.allocator = std::make_shared<Allocator>(size_t{ 64 } << 20, false);
         v8->SetData(0, &self_);
     }
 
@@ -218,7 +218,7 @@ class Builder
 v8::StartupData build()
 {
     v8::Isolate::CreateParams params;
-    std::shared_ptr<Allocator> allocator = std::make_shared<Allocator>(size_t{ 64 } << 20);
+    std::shared_ptr<Allocator> allocator = std::make_shared<Allocator>(size_t{ 64 } << 20, false);
     params.external_references = snapshot_references();
     params.array_buffer_allocator_shared = allocator;
     v8::SnapshotCreator creator(params);

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker/host.h: what the worker tells the supervisor of limits, places and requests that wait.
+ */
+#include "tests/unit/v8/host_fixture.h"
+
+enum {
+    CPU_MS = SKEP__WORKER__LIMIT__LIMIT_CPU_MS,
+    CPU_STARTUP_MS = SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS,
+    HEAP_MIB = SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB,
+    EXTERNAL_MIB = SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB,
+    TIMERS = SKEP__WORKER__LIMIT__LIMIT_TIMERS,
+    LOG_KIB = SKEP__WORKER__LIMIT__LIMIT_LOG_KIB,
+};
+
+#define EXCEEDED SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED
+#define CAUGHT_UP SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP
+#define LOADED SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED
+#define LOG SKEP__WORKER__FROM_WORKER__MESSAGE_LOG
+#define HEAD SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD
+
+#define KEEP_ALL "const kept = [];\n"
+#define CASES                                                                                    \
+    KEEP_ALL SLEEP HANDLER(                                                                      \
+        "if (path === '/loop') for (;;);\n"                                                      \
+        "if (path === '/burn') for (let i = 0; i < 1e8; i++);\n"                                 \
+        "if (path === '/heap') for (let list = [];;) list = [list, 1, 2, 3];\n"                  \
+        "if (path === '/heap_some') for (let i = 0; i < 8e5; i++) kept.push([i, i, i, i]);\n"    \
+        "if (path === '/external') try { for (;;) kept.push(new ArrayBuffer(1 << 20)); }\n"      \
+        "    catch (error) { kept.length = 0; return new Response(error.name); }\n"              \
+        "if (path === '/external_some') for (let i = 0; i < 20; i++)\n"                          \
+        "    kept.push(new ArrayBuffer(1 << 20));\n"                                             \
+        "if (path === '/garbage') for (let i = 0; i < 200; i++) new ArrayBuffer(1 << 20);\n"     \
+        "if (path === '/wasm') try {\n"                                                          \
+        "    const memory = new WebAssembly.Memory({ initial: 1 });\n"                           \
+        "    for (let i = 0; i < 30; i++) memory.grow(16);\n"                                    \
+        "} catch (error) { return new Response(error.name); }\n"                                 \
+        "if (path === '/timers') try { for (let i = 0; i < 20; i++) setTimeout(() => {}, 9e6); " \
+        "}\n"                                                                                    \
+        "    catch (error) { return new Response(error.name); }\n"                               \
+        "if (path === '/log') for (let i = 0; i < 30; i++) console.log('x'.repeat(100));\n")
+
+static const struct {
+    const char *path;
+    int limit;
+    int outcome;
+    const char *body;      /* NULL: none */
+    uint64_t least, most;  /* of used */
+    const char *mild_path; /* over the limit, and comes to an end if nobody stops it */
+    const char *mild_body;
+} cases[] = {
+    { "/loop", CPU_MS, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST, NULL, 30000, 60000, "/burn",
+      "ok" },
+    { "/heap", HEAP_MIB, SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE, NULL, 16 << 10, 64 << 10,
+      "/heap_some", "ok" },
+    { "/external", EXTERNAL_MIB, SKEP__WORKER__OUTCOME__OUTCOME_OK, "RangeError", 16 << 10,
+      18 << 10, "/external_some", "ok" },
+    { "/wasm", EXTERNAL_MIB, SKEP__WORKER__OUTCOME__OUTCOME_OK, "RangeError", 16 << 10, 34 << 10,
+      "/wasm", "ok" },
+    { "/timers", TIMERS, SKEP__WORKER__OUTCOME__OUTCOME_OK, "RangeError", 9, 9, "/timers", "ok" },
+    { "/log", LOG_KIB, SKEP__WORKER__OUTCOME__OUTCOME_OK, "ok", 1024, 1200, "/log", "ok" },
+};
+
+static Skep__Worker__Limits limits_for(int limit)
+{
+    Skep__Worker__Limits limits = usual_limits();
+
+    if (limit == CPU_MS)
+        limits.cpu_ms = 30;
+    return limits;
+}
+
+static void test_each_limit_that_is_met_is_told_once_before_the_end(void **state)
+{
+    (void) state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        world->n_frames = 0;
+        uint32_t tenant = (uint32_t) i + 1;
+        assert_int_equal(load(tenant, 0, limits_for(cases[i].limit), CASES), 0);
+        send_request(tenant, 7, cases[i].path);
+        const struct frame *done = await_done(7);
+        const struct frame *exceeded = find_frame(EXCEEDED, 7);
+        if (!exceeded)
+            fail_msg("%s: nothing was said", cases[i].path);
+        assert_true(exceeded < done);
+        assert_int_equal(count_frames(EXCEEDED), 1);
+        assert_int_equal(exceeded->code, cases[i].limit);
+        assert_false(exceeded->observed);
+        assert_in_range(exceeded->used, cases[i].least, cases[i].most);
+        assert_int_equal(done->code, cases[i].outcome);
+        if (cases[i].body)
+            assert_string_equal(find_frame(HEAD, 7)->text, cases[i].body);
+        unload_if_there(tenant);
+    }
+}
+
+static void test_observed_limit_is_told_and_stops_nothing(void **state)
+{
+    (void) state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Skep__Worker__Limits limits = limits_for(cases[i].limit);
+        limits.observed = UINT32_C(1) << cases[i].limit;
+        world->n_frames = 0;
+        uint32_t tenant = (uint32_t) i + 1;
+        assert_int_equal(load(tenant, 0, limits, CASES), 0);
+        for (uint64_t id = 7; id < 9; id++) { /* in the same isolate */
+            send_request(tenant, id, cases[i].mild_path);
+            const struct frame *done = await_done(id);
+            const struct frame *exceeded = find_frame(EXCEEDED, id);
+            if (!exceeded)
+                fail_msg("%s: nothing was said", cases[i].mild_path);
+            assert_true(exceeded < done);
+            assert_int_equal(exceeded->code, cases[i].limit);
+            assert_true(exceeded->observed);
+            assert_true(exceeded->used >= cases[i].least);
+            assert_int_equal(done->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+            assert_string_equal(find_frame(HEAD, id)->text, cases[i].mild_body);
+        }
+        assert_int_equal(count_frames(EXCEEDED), 2);
+        unload_if_there(tenant);
+    }
+}
+
+static void test_memory_that_a_collection_frees_is_not_over_a_limit(void **state)
+{
+    (void) state;
+    for (uint32_t observed = 0; observed < 2; observed++) {
+        Skep__Worker__Limits limits = usual_limits();
+        limits.observed = observed << EXTERNAL_MIB;
+        world->n_frames = 0;
+        assert_int_equal(load(observed + 1, 0, limits, CASES), 0);
+        send_request(observed + 1, 7, "/garbage");
+        assert_int_equal(await_done(7)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+        assert_null(find_frame(EXCEEDED, 7));
+        unload(observed + 1);
+    }
+}
+
+static void test_load_over_its_cpu_time_is_told_before_loaded(void **state)
+{
+    Skep__Worker__Limits limits = usual_limits();
+
+    (void) state;
+    limits.cpu_startup_ms = 20;
+    assert_int_equal(load(1, 0, limits, "for (;;);" CASES),
+                     SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP);
+    const struct frame *exceeded = find_frame(EXCEEDED, 0);
+    assert_non_null(exceeded);
+    assert_true(exceeded < find_frame(LOADED, 1));
+    assert_int_equal(exceeded->code, CPU_STARTUP_MS);
+    assert_false(exceeded->observed);
+    assert_in_range(exceeded->used, 20000, 60000);
+
+    world->n_frames = 0;
+    limits.observed = 1U << CPU_STARTUP_MS;
+    assert_int_equal(load(2, 0, limits, "for (let i = 0; i < 1e8; i++);" CASES), 0);
+    exceeded = find_frame(EXCEEDED, 0);
+    assert_non_null(exceeded);
+    assert_true(exceeded->observed);
+    unload(2);
+}
+
+static void test_place_is_what_the_supervisor_says(void **state)
+{
+    (void) state;
+    assert_int_equal(load(5, 17, usual_limits(), CASES), 0);
+    assert_int_equal(world->board.tenants[17].tenant, 5);
+    uint64_t cpu_of_load = world->board.tenants[17].cpu_ns;
+    assert_true(cpu_of_load > 0);
+    send_request(5, 7, "/burn");
+    (void) await_done(7);
+    assert_true(world->board.tenants[17].cpu_ns > cpu_of_load + 5000000);
+    unload(5);
+    assert_int_equal(world->board.tenants[17].tenant, 0);
+    assert_int_equal(world->board.tenants[17].cpu_ns, 0);
+
+    assert_int_equal(load(6, 17, usual_limits(), "throw 1;"),
+                     SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED);
+    assert_int_equal(load(7, 17, usual_limits(), CASES), 0);
+    unload(7);
+}
+
+static void assert_load_breaks(uint32_t place)
+{
+    Skep__Worker__Limits limits = usual_limits();
+
+    send_load(9, place, &limits, CASES);
+    while (!event_base_got_break(world->base))
+        assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 0);
+}
+
+static void test_place_that_is_taken_is_a_breach(void **state)
+{
+    (void) state;
+    assert_int_equal(load(1, 3, usual_limits(), CASES), 0);
+    assert_load_breaks(3);
+}
+
+static void test_place_that_does_not_exist_is_a_breach(void **state)
+{
+    (void) state;
+    assert_load_breaks(SCOREBOARD_TENANTS);
+}
+
+static void test_worker_says_once_for_a_read_that_its_requests_wait(void **state)
+{
+    (void) state;
+    assert_int_equal(
+        load(1, 0, usual_limits(), SLEEP HANDLER("if (path === '/wait') await sleep(20);\n")), 0);
+    send_request(1, 1, "/");
+    (void) await_done(1);
+    assert_int_equal(count_frames(CAUGHT_UP), 0); /* its done says as much */
+    send_request(1, 2, "/wait");
+    send_request(1, 3, "/");
+    send_request(1, 4, "/wait");
+    (void) await_frame(CAUGHT_UP, 0);
+    assert_non_null(find_frame(HEAD, 3));
+    assert_null(find_frame(HEAD, 2));
+    (void) await_done(2);
+    (void) await_done(4);
+    assert_int_equal(count_frames(CAUGHT_UP), 1);
+    unload(1);
+}
+
+/* ---- timers of module code */
+
+#define TICKING                                                          \
+    "let ticks = 0; setInterval(() => { ticks++; }, 1); let once = 0;\n" \
+    "setTimeout(() => { once++; }, 1);\n" SLEEP HANDLER(                 \
+        "if (path === '/wait') await sleep(30);\n return new Response(`${ticks} ${once}`);\n")
+
+static void pass_time(unsigned ms)
+{
+    const struct timeval pause = { .tv_usec = (suseconds_t) ms * 1000 };
+
+    assert_int_equal(event_base_loopexit(world->base, &pause), 0);
+    while (!event_base_got_exit(world->base))
+        assert_int_equal(event_base_loop(world->base, EVLOOP_ONCE), 0);
+}
+
+static void test_timers_of_module_code_run_only_beside_a_request(void **state)
+{
+    (void) state;
+    assert_int_equal(load(1, 0, usual_limits(), TICKING), 0);
+    pass_time(30);
+    send_request(1, 1, "/");
+    (void) await_done(1);
+    assert_string_equal(find_frame(HEAD, 1)->text, "0 0"); /* they run after the handler */
+    pass_time(30);
+    send_request(1, 2, "/");
+    (void) await_done(2);
+    assert_string_equal(find_frame(HEAD, 2)->text, "1 1"); /* once for the request before */
+    send_request(1, 3, "/wait");
+    (void) await_done(3);
+    assert_true(strtol(find_frame(HEAD, 3)->text, NULL, 10) > 5);
+    unload(1);
+}
+
+static void
+test_waiting_timer_that_ends_the_isolate_fails_the_request_that_it_ran_beside(void **state)
+{
+    Skep__Worker__Limits limits = usual_limits();
+
+    (void) state;
+    limits.cpu_ms = limits.cpu_startup_ms = 20000;
+    assert_int_equal(
+        load(1, 0, limits,
+             "setTimeout(() => { for (let list = [];;) list = [list, 1]; }, 1);\n" HANDLER("")),
+        0);
+    pass_time(20);
+    send_request(1, 1, "/");
+    assert_int_equal(await_done(1)->code, SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE);
+    assert_non_null(find_frame(HEAD, 1));
+    assert_int_equal(find_frame(EXCEEDED, 0)->code, HEAP_MIB);
+    (void) await_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_each_limit_that_is_met_is_told_once_before_the_end),
+        TEST(test_observed_limit_is_told_and_stops_nothing),
+        TEST(test_memory_that_a_collection_frees_is_not_over_a_limit),
+        TEST(test_load_over_its_cpu_time_is_told_before_loaded),
+        TEST(test_place_is_what_the_supervisor_says),
+        TEST(test_place_that_is_taken_is_a_breach),
+        TEST(test_place_that_does_not_exist_is_a_breach),
+        TEST(test_worker_says_once_for_a_read_that_its_requests_wait),
+        TEST(test_timers_of_module_code_run_only_beside_a_request),
+        TEST(test_waiting_timer_that_ends_the_isolate_fails_the_request_that_it_ran_beside),
+    };
+
+    return cmocka_run_group_tests(tests, start_process, NULL);
+}
