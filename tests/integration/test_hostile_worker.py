@@ -7,8 +7,6 @@ trace of it; a tenant in another worker must not notice."""
 import http.client
 import pathlib
 import shutil
-import socket
-import struct
 import tempfile
 import threading
 import time
@@ -230,17 +228,6 @@ def test_worker_that_keeps_a_cancelled_request_is_killed(hive):
     hive.assert_well()
 
 
-def reload(skepd, tenant):
-    """Has the tenant read again and loaded. As bytes: no CLI verb asks for just that."""
-    name = tenant.encode()
-    request = b"\x0a%c%b\x10\x01" % (len(name), name)  # ReloadRequest: name, load
-    command = b"\x22%c%b" % (len(request), request)  # Command: reload
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(skepd.admin_socket))
-        client.sendall(struct.pack("<I", len(command)) + command)
-        assert client.recv(65536)
-
-
 @pytest.mark.parametrize(
     "misdeed", ["load_exit", "load_exit_unnamed", "load_bad_result", "load_silent", "load_never"]
 )
@@ -249,7 +236,7 @@ def test_new_version_that_kills_its_worker_does_not_take_over(hive, misdeed):
     assert ask(skepd, "honest") == (200, None)
     before = hive.restarts()
     skepd.write_tenant("honest", bad(misdeed))
-    reload(skepd, "honest")
+    skepd.reload("honest")
     wait_for(lambda: hive.is_back(before), "the worker to be replaced")
     assert ask(skepd, "honest") == (200, None)
     assert hive.restarts() == before + 1
@@ -260,12 +247,12 @@ def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
     """Its room would never be free again."""
     skepd = hive.skepd
     skepd.write_tenant("honest", bad("unload_never"))
-    reload(skepd, "honest")
+    skepd.reload("honest")
     wait_for(lambda: "serves a new version" in skepd.log(), "the new version to serve")
     assert ask(skepd, "honest") == (200, None)
     before = hive.restarts()
     skepd.write_tenant("honest", bad("honest"))
-    reload(skepd, "honest")
+    skepd.reload("honest")
     wait_for(lambda: hive.is_back(before), "the worker to be replaced")
     assert ask(skepd, "honest") == (200, None)
     hive.assert_well()
