@@ -6,6 +6,7 @@ trace of it; a tenant in another worker must not notice."""
 
 import http.client
 import pathlib
+import re
 import shutil
 import tempfile
 import threading
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from harness import IS_SANITIZED, SKEPD, Loader, Skepd, fd_count, is_alive, wait_for
+from harness import IS_SANITIZED, SKEPD, Loader, Skepd, cordon, fd_count, is_alive, wait_for
 
 WORKER = SKEPD.parent / "tests" / "hostile_worker"
 
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 CORDONS = [
-    {"name": "default", "workers": 1, "spare": "off"},
-    {"name": "other", "workers": 1, "jit": "off", "spare": "off"},  # where the worker starts as a good one
+    cordon(spare="off"),
+    cordon("other", jit="off", spare="off"),  # where the worker starts as a good one
 ]
 GOOD = {"cordon": "other", "files": {"worker.js": "honest\n"}}
 MUCH_BYTES = 8 + 8 * 65536  # what answers_much sends
@@ -101,6 +102,13 @@ ON_REQUEST = {
     "exit_at_once": KILLED,
     "exit_in_response": CUT_AND_KILLED,
     "abort_at_once": KILLED,
+    "signal_segv": KILLED,
+    "signal_sys": KILLED,
+    "exceeded_unknown": KILLED,
+    "exceeded_other": KILLED,
+    "exceeded_bad": KILLED,
+    "exceeded_true": SERVED,
+    "caught_up": SERVED,
     "stops_in_response": ("cut off", None, True),
     "stops_reading": (504, "wall_request", True),
     "garbage": KILLED,
@@ -139,6 +147,9 @@ class Hive:
 
     def assert_well(self):
         assert is_alive(self.skepd.pid)
+        # In the same worker: served again, and not to blame.
+        assert ask(self.skepd, "beside") == (200, None)
+        assert self.skepd.tenant("beside")["kills"] == 0
         assert not self.loader.wrong
         assert self.skepd.worker("other")["restarts"] == 0
 
@@ -149,6 +160,7 @@ def hive():
     tenants["upload"] = bad("exit_after_credit", wall_ms=5000)
     tenants["flood"] = bad("body_beyond_window", wall_ms=5000)
     tenants["stubborn"] = bad("never_answers")
+    tenants["beside"] = bad("honest")
     tenants["good"] = GOOD
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:
         skepd = Skepd(folder, tenants, {"cordons": CORDONS}, worker=WORKER)
@@ -183,6 +195,8 @@ def check(hive, name, expected, method):
         wait_for(lambda: hive.is_back(before), "the worker to be replaced")
     hive.loader.more(1)
     hive.assert_well()
+    if name == "signal_sys":
+        assert re.search(r"died: forbidden system call", hive.skepd.log())
     assert is_replaced or hive.restarts() == before
     assert hive.restarts() <= before + 2
 
