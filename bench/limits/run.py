@@ -131,10 +131,10 @@ class Victim:
 
 
 def percentiles(values):
-    """p50, p99 and most."""
+    """Least, p50, p99 and most."""
     ordered = sorted(values)
     p99 = ordered[min(len(ordered) - 1, -(-len(ordered) * 99 // 100) - 1)]
-    return {"n": len(ordered), "p50": statistics.median(ordered), "p99": p99, "max": ordered[-1]}
+    return {"n": len(ordered), "min": ordered[0], "p50": statistics.median(ordered), "p99": p99, "max": ordered[-1]}
 
 
 class Bench:
@@ -331,14 +331,14 @@ def print_facts(bench):
     print(f"machine  {cpu[1] if cpu else platform.machine()}, {os.cpu_count()} CPUs, "
           f"Linux {platform.release()}, load {os.getloadavg()[0]:.2f}")  # fmt: skip
     print(f"limits   cpu_ms {CPU_MS}, grace_ms {GRACE_MS}, wall_ms {WALL_MS}\n")
-    print(f"{'':48}{'n':>6}{'p50':>9}{'p99':>9}{'most':>9}  {'':8}goal")
+    print(f"{'':48}{'n':>6}{'least':>9}{'p50':>9}{'p99':>9}{'most':>9}  {'':8}goal")
     for name, row in bench.rows.items():
         if "p50" not in row:
             continue
         goal = ""
         if "goal" in row:
             goal = f"{row['of']} <= {row['goal']}: {'held' if row['held'] else 'MISSED'}"
-        print(f"{name:48}{row['n']:6}{row['p50']:9.2f}{row['p99']:9.2f}{row['max']:9.2f}  "
+        print(f"{name:48}{row['n']:6}{row['min']:9.2f}{row['p50']:9.2f}{row['p99']:9.2f}{row['max']:9.2f}  "
               f"{row['unit']:8}{goal}")  # fmt: skip
 
 
