@@ -14,9 +14,7 @@ def pytest_addoption(parser):
     parser.addoption("--rounds", type=int, default=1, help="how often test_faults.py runs its rows")
 
 
-@pytest.fixture
-def start():
-    """Starts skepd: start(tenants, **config), see Skepd. All are stopped, and checked, at the end."""
+def _starter():
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:  # short: holds sockets
         running = []
 
@@ -35,6 +33,18 @@ def start():
             except AssertionError as problem:
                 problems.append(problem)
         assert not problems
+
+
+@pytest.fixture
+def start():
+    """Starts skepd: start(tenants, **config), see Skepd. All are stopped, and checked, at the end."""
+    yield from _starter()
+
+
+@pytest.fixture(scope="module")
+def start_module():
+    """The same, until the last test of the module."""
+    yield from _starter()
 
 
 @pytest.fixture
