@@ -13,12 +13,10 @@
 #include "common/io.h"
 #include "config/config_schema.h"
 #include "config/names.h"
-
-#define WORKERS_PRESET 2
-#define WORKERS_MOST 64
+#include "config/yaml_number.h"
 
 static const struct cordon_config cordon_presets = {
-    .workers = WORKERS_PRESET,
+    .workers = 2,
     .solitary = 8,
     .jit = true,
     .spare = true,
@@ -218,11 +216,70 @@ static void check_cordon_name(const struct reading *reading, uint32_t i)
         }
 }
 
+#define CORDON(field) .name = #field, .offset = offsetof(struct cordon_config, field)
+
+struct cordon_number {
+    const char *name;
+    size_t offset; /* in struct cordon_config */
+    struct yaml_number number;
+};
+
+static const struct cordon_number cordon_workers = {
+    CORDON(workers),
+    .number = { .least = 1, .most = 64, .word = "solitary" },
+};
+
+/* By is_solitary: beside the workers that tenants share, or in their place. */
+static const struct cordon_number cordon_solitary[] = {
+    [false] = { CORDON(solitary), .number = { .least = 0, .most = 64 } },
+    [true] = { CORDON(solitary), .number = { .least = 1, .most = 1024 } },
+};
+
+static const struct cordon_number cordon_table[] = {
+    { CORDON(rss_mib),
+      .number = { .least = 64, .most = 1048576, .unit = "MiB", .word = "unlimited" } },
+    { CORDON(drift_mib),
+      .number = { .least = 16, .most = 1048576, .unit = "MiB", .word = "unlimited" } },
+    { CORDON(cpu_weight), .number = { .least = 1, .most = 10000 } },
+    { CORDON(retire_after_s),
+      .number = { .least = 10, .most = 31536000, .unit = "s", .word = "never" } },
+    { CORDON(retire_after_requests),
+      .number = { .least = 1, .most = LIMIT_UNLIMITED - 1, .word = "never" } },
+    { CORDON(strikes), .number = { .least = 1, .most = 20 } },
+    { CORDON(quarantine_s), .number = { .least = 1, .most = 86400, .unit = "s" } },
+};
+
+/* Leaves the preset where the key is not given. */
+static void take_cordon_number(const struct reading *reading, uint32_t i,
+                               const struct cordon_number *info)
+{
+    char *place = (char *) &reading->config->cordons[i] + info->offset;
+    const struct yaml_node *node = yaml_find(reading->document, "cordons[%u].%s", i, info->name);
+
+    if (node)
+        (void) yaml_number_parse(reading->document, node, &info->number,
+                                 (uint32_t *) (void *) place, reading->errors);
+}
+
+static void take_cordon_numbers(const struct reading *reading, uint32_t i)
+{
+    struct cordon_config *cordon = &reading->config->cordons[i];
+
+    take_cordon_number(reading, i, &cordon_workers);
+    cordon->is_solitary = cordon->workers == YAML_NUMBER_WORD;
+    if (cordon->is_solitary) {
+        cordon->workers = 0;
+        cordon->solitary = 64;
+    }
+    take_cordon_number(reading, i, &cordon_solitary[cordon->is_solitary]);
+    for (size_t j = 0; j < ARRAY_LEN(cordon_table); j++)
+        take_cordon_number(reading, i, &cordon_table[j]);
+}
+
 static int take_cordon(const struct reading *reading, uint32_t i)
 {
     const struct raw_cordon *raw = &reading->raw->cordons[i];
     struct cordon_config *cordon = &reading->config->cordons[i];
-    const struct yaml_node *workers = yaml_find(reading->document, "cordons[%u].workers", i);
     char path[YAML_PATH_MAX];
 
     check_cordon_name(reading, i);
@@ -230,10 +287,7 @@ static int take_cordon(const struct reading *reading, uint32_t i)
     cordon->name = strdup(raw->name);
     if (!cordon->name)
         return -ENOMEM;
-    cordon->workers = workers ? raw->workers : WORKERS_PRESET;
-    if (workers && (raw->workers < 1 || raw->workers > WORKERS_MOST))
-        yaml_error(reading->document, workers, reading->errors,
-                   "%s is out of range: expected 1 to %u", workers->value, WORKERS_MOST);
+    take_cordon_numbers(reading, i);
     cordon->jit = !yaml_find(reading->document, "cordons[%u].jit", i) || raw->jit;
     cordon->spare = !yaml_find(reading->document, "cordons[%u].spare", i) || raw->spare;
     cordon->allow_unlimited = raw->allow_unlimited;

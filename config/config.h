@@ -13,9 +13,9 @@
 
 struct cordon_config {
     char *name;        /* [a-z0-9-], at most 63 */
-    uint32_t workers;  /* 1 to 64; of a solitary cordon: none that tenants share */
+    uint32_t workers;  /* that tenants share: 1 to 64; 0 if is_solitary */
     bool is_solitary;  /* each tenant has a worker of its own */
-    uint32_t solitary; /* workers that may be one tenant's own, at a time */
+    uint32_t solitary; /* workers that may be one tenant's own, at a time; 0 to 64, or to 1024 */
     bool jit;
     bool spare; /* one worker more, which takes over where one dies */
     bool allow_unlimited;

@@ -5,6 +5,8 @@
  */
 #include "config/config_schema.h"
 
+#include "config/yaml_number.h"
+
 #define OPTIONAL CYAML_FLAG_OPTIONAL
 #define TEXT CYAML_FLAG_POINTER
 
@@ -35,12 +37,23 @@ static const cyaml_schema_field_t limits_fields[] = {
     CYAML_FIELD_END,
 };
 
+#define CORDON_NUMBER(name) \
+    CYAML_FIELD_STRING_PTR(#name, TEXT | OPTIONAL, struct raw_cordon, name, 1, YAML_NUMBER_TEXT_MAX)
+
 static const cyaml_schema_field_t cordon_fields[] = {
     CYAML_FIELD_STRING_PTR("name", TEXT, struct raw_cordon, name, 1, YAML_VALUE_MAX),
-    CYAML_FIELD_UINT("workers", OPTIONAL, struct raw_cordon, workers),
+    CORDON_NUMBER(workers),
+    CORDON_NUMBER(solitary),
     CYAML_FIELD_BOOL("jit", OPTIONAL, struct raw_cordon, jit),
     CYAML_FIELD_BOOL("spare", OPTIONAL, struct raw_cordon, spare),
     CYAML_FIELD_BOOL("allow_unlimited", OPTIONAL, struct raw_cordon, allow_unlimited),
+    CORDON_NUMBER(rss_mib),
+    CORDON_NUMBER(drift_mib),
+    CORDON_NUMBER(cpu_weight),
+    CORDON_NUMBER(retire_after_s),
+    CORDON_NUMBER(retire_after_requests),
+    CORDON_NUMBER(strikes),
+    CORDON_NUMBER(quarantine_s),
     CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw_cordon, limits, limits_fields),
     CYAML_FIELD_END,
 };

@@ -20,7 +20,9 @@ struct raw_limits_pair {
 
 struct raw_cordon {
     char *name;
-    uint32_t workers;
+    /* A number or a word: yaml_number.h. */
+    char *workers, *solitary, *rss_mib, *drift_mib, *cpu_weight, *retire_after_s,
+        *retire_after_requests, *strikes, *quarantine_s;
     bool jit, spare, allow_unlimited;
     struct raw_limits_pair limits;
 };

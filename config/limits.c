@@ -11,35 +11,40 @@
 
 const struct limit_info limit_table[LIMITS_COUNT] = {
     { LIMIT(cpu_ms), .unit = "ms", .preset = 50, .least = 1, .most = 300000,
-      .may_be_unlimited = true, .help = "CPU time of one request, with its timers and waitUntil" },
+      .may_be_unlimited = true, .may_be_observed = true,
+      .help = "CPU time of one request, with its timers and waitUntil" },
     { LIMIT(cpu_startup_ms), .unit = "ms", .preset = 400, .least = 1, .most = 60000,
-      .may_be_unlimited = true, .help = "CPU time of loading the module" },
+      .may_be_unlimited = true, .may_be_observed = true, .help = "CPU time of loading the module" },
     { LIMIT(cpu_rate), .unit = "ms/s", .preset = LIMIT_UNLIMITED, .least = 1, .most = 64000,
-      .may_be_unlimited = true, .help = "CPU time of the tenant for each second" },
+      .may_be_unlimited = true, .may_be_observed = true,
+      .help = "CPU time of the tenant for each second" },
     { LIMIT(grace_ms), .unit = "ms", .preset = 200, .least = 10, .most = 10000,
       .help = "from the soft stop until the worker is killed" },
     { LIMIT(wall_ms), .unit = "ms", .preset = 30000, .least = 10, .most = 3600000,
-      .may_be_unlimited = true, .help = "time from dispatch to the end of the answer" },
+      .may_be_unlimited = true, .may_be_observed = true,
+      .help = "time from dispatch to the end of the answer" },
     { LIMIT(idle_ms), .unit = "ms", .preset = 30000, .least = 10, .most = 3600000,
-      .may_be_unlimited = true, .help = "time in which no byte of a stream moves" },
+      .may_be_unlimited = true, .may_be_observed = true,
+      .help = "time in which no byte of a stream moves" },
     { LIMIT(heap_mib), .unit = "MiB", .preset = 64, .least = 8, .most = 4096,
-      .help = "JavaScript heap of one isolate" },
+      .may_be_observed = true, .help = "JavaScript heap of one isolate" },
     { LIMIT(external_mib), .unit = "MiB", .preset = 64, .least = 1, .most = 4096,
-      .help = "ArrayBuffers and WebAssembly memory of one isolate" },
+      .may_be_observed = true, .help = "ArrayBuffers and WebAssembly memory of one isolate" },
     { LIMIT(concurrency), .unit = "", .preset = 64, .least = 1, .most = 10000,
-      .may_be_unlimited = true, .help = "requests of the tenant in workers at a time" },
-    { LIMIT(queue), .unit = "", .preset = 128, .least = 1, .most = 10000,
+      .may_be_unlimited = true, .may_be_observed = true,
+      .help = "requests of the tenant in workers at a time" },
+    { LIMIT(queue), .unit = "", .preset = 128, .least = 1, .most = 10000, .may_be_observed = true,
       .help = "requests of the tenant that may wait" },
     { LIMIT(weight), .unit = "", .preset = 100, .least = 1, .most = 1000, .is_capped = true,
       .help = "share of a busy worker, against that of its neighbours" },
     { LIMIT(timers), .unit = "", .preset = 1000, .least = 1, .most = 100000,
-      .may_be_unlimited = true, .help = "timers of one request" },
+      .may_be_unlimited = true, .may_be_observed = true, .help = "timers of one request" },
     { LIMIT(log_kib), .unit = "KiB", .preset = 64, .least = 1, .most = 10240,
-      .help = "console output of one request; the rest is cut off" },
+      .may_be_observed = true, .help = "console output of one request; the rest is cut off" },
     { LIMIT(request_mib), .unit = "MiB", .preset = 10, .least = 1, .most = 10240,
-      .may_be_unlimited = true, .help = "body of one request" },
+      .may_be_unlimited = true, .may_be_observed = true, .help = "body of one request" },
     { LIMIT(response_mib), .unit = "MiB", .preset = 100, .least = 1, .most = 102400,
-      .may_be_unlimited = true, .help = "body of one answer" },
+      .may_be_unlimited = true, .may_be_observed = true, .help = "body of one answer" },
 };
 
 static uint32_t layer_get(const struct limits *layer, const struct limit_info *info)
@@ -49,24 +54,27 @@ static uint32_t layer_get(const struct limits *layer, const struct limit_info *i
 
 static uint32_t resolve_one(const struct limits_layers *layers, const struct limit_info *info)
 {
-    const struct limits *const wishes[] = { layers->tenant, layers->cordon_default,
-                                            layers->platform_default };
+    const struct limits *const defaults[] = { layers->cordon_default, layers->platform_default };
     const struct limits *const maxima[] = { layers->cordon_maximum, layers->platform_maximum };
-    uint32_t value = LIMIT_UNSET;
-
-    for (size_t i = 0; i < ARRAY_LEN(wishes) && value == LIMIT_UNSET; i++)
-        value = layer_get(wishes[i], info);
-    if (value == LIMIT_UNSET)
-        value = info->preset;
+    uint32_t preset = LIMIT_UNSET;
     bool has_maximum = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(defaults) && preset == LIMIT_UNSET; i++)
+        preset = layer_get(defaults[i], info);
+    if (preset == LIMIT_UNSET)
+        preset = info->preset;
+    uint32_t value = layer_get(layers->tenant, info);
+    if (value == LIMIT_UNSET)
+        value = preset;
     for (size_t i = 0; i < ARRAY_LEN(maxima); i++) {
         uint32_t maximum = layer_get(maxima[i], info);
         has_maximum = has_maximum || maximum != LIMIT_UNSET;
         if (maximum != LIMIT_UNSET && maximum < value) /* LIMIT_UNLIMITED is above all */
             value = maximum;
     }
-    if (info->is_capped && !has_maximum && value > info->preset)
-        value = info->preset;
+    uint32_t cap = preset > info->preset ? preset : info->preset;
+    if (info->is_capped && !has_maximum && value > cap)
+        value = cap;
     return value;
 }
 

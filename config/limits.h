@@ -40,7 +40,7 @@ struct limit_info {
     uint32_t least, most;
     bool may_be_unlimited; /* false: what enforces it needs a number, whatever the cordon allows */
     bool may_be_observed;  /* noted and not enforced, if the operator says so */
-    bool is_capped;   /* nobody gets more than the preset, unless the operator sets a maximum */
+    bool is_capped; /* more than the preset, or the operator's default, needs a maximum to be set */
     const char *help; /* one line */
 };
 
@@ -63,7 +63,7 @@ static inline uint32_t limit_get(const struct limits *limits, const struct limit
 /* Fills ret with the lowest of platform, cordon and tenant for each limit. Where the tenant says
  * nothing: the default of the cordon, else of the platform, else the preset, cut by the maxima.
  * A layer may be NULL: it says nothing. ret has no LIMIT_UNSET; it has LIMIT_UNLIMITED only where
- * the tenant or a default says so and no maximum is set. */
+ * the tenant, a default or the preset says so and no maximum is set. */
 struct limits_layers {
     const struct limits *platform_default, *platform_maximum;
     const struct limits *cordon_default, *cordon_maximum;

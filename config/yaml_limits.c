@@ -5,15 +5,14 @@
  */
 #include "config/yaml_limits.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "config/yaml_number.h"
 
-#define FIELD(name, place)                                                              \
-    {                                                                                   \
-        .key = #name, .data_offset = (place) * sizeof(char *), .value = {               \
-            CYAML_VALUE_STRING(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, char *, 1, 32) \
-        }                                                                               \
+#define FIELD(name, place)                                                          \
+    {                                                                               \
+        .key = #name, .data_offset = (place) * sizeof(char *), .value = {           \
+            CYAML_VALUE_STRING(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, char *, 1, \
+                               YAML_NUMBER_TEXT_MAX)                                \
+        }                                                                           \
     }
 
 /* The names and order of limit_table: a unit test compares them. */
@@ -36,38 +35,21 @@ const cyaml_schema_field_t yaml_limits_fields[LIMITS_COUNT + 1] = {
     CYAML_FIELD_END,
 };
 
-static const char *space_unit(const struct limit_info *info, char *buffer, size_t size)
-{
-    (void) snprintf(buffer, size, "%s%s", info->unit[0] ? " " : "", info->unit);
-    return buffer;
-}
-
 static uint32_t parse_one(const struct yaml_document *document, const struct yaml_node *node,
                           const struct limit_info *info, const char *refusal,
                           struct config_errors *errors)
 {
-    const char *text = node->value;
-    bool may_be_unlimited = info->may_be_unlimited && !refusal;
-    char unit[8];
+    const struct yaml_number number = {
+        .least = info->least,
+        .most = info->most,
+        .unit = info->unit[0] ? info->unit : NULL,
+        .word = "unlimited",
+        .refusal = info->may_be_unlimited ? refusal : "this limit needs a number",
+    };
+    uint32_t value = LIMIT_UNSET;
 
-    if (strcmp(text, "unlimited") == 0) {
-        if (may_be_unlimited)
-            return LIMIT_UNLIMITED;
-        yaml_error(document, node, errors, "\"unlimited\" is not allowed: %s",
-                   info->may_be_unlimited ? refusal : "this limit needs a number");
-        return LIMIT_UNSET;
-    }
-    size_t digits = strspn(text, "0123456789");
-    bool is_number =
-        digits > 0 && digits < 10 && text[digits] == '\0' && (text[0] != '0' || digits == 1);
-    unsigned long value = is_number ? strtoul(text, NULL, 10) : 0;
-    if (value >= info->least && value <= info->most)
-        return (uint32_t) value;
-    yaml_error(document, node, errors, "%.32s is %s: expected %u to %u%s%s", text,
-               digits > 0 && text[digits] == '\0' ? "out of range" : "not a limit", info->least,
-               info->most, space_unit(info, unit, sizeof unit),
-               may_be_unlimited ? ", or unlimited" : "");
-    return LIMIT_UNSET;
+    (void) yaml_number_parse(document, node, &number, &value, errors);
+    return value;
 }
 
 void yaml_limits_parse(const struct yaml_document *document, const char *path,

@@ -35,6 +35,15 @@ BAD_CONFIG = {
     "twice_a_cordon": (GOOD + "cordons:\n  - name: a\n  - name: a\n", 4, "duplicate"),
     "bad_cordon_name": (GOOD + "cordons: [{ name: Big Hive }]\n", 2, "Big Hive"),
     "no_workers": (GOOD + "cordons: [{ name: a, workers: 0 }]\n", 2, "1 to 64"),
+    "neither_number_nor_word": (GOOD + "cordons: [{ name: a, workers: all }]\n", 2, "or solitary"),
+    "small_rss": (GOOD + "cordons:\n  - name: a\n    rss_mib: 63\n", 4, "64 to 1048576 MiB"),
+    "wrong_word": (GOOD + "cordons: [{ name: a, retire_after_s: no }]\n", 2, "or never"),
+    "no_strikes": (GOOD + "cordons: [{ name: a, strikes: 0 }]\n", 2, "1 to 20"),
+    "solitary_without_room": (
+        GOOD + "cordons:\n  - name: a\n    workers: solitary\n    solitary: 0\n",
+        5,
+        "1 to 1024",
+    ),
     "limit_of_zero": (GOOD + "limits: { default: { cpu_ms: 0 } }\n", 2, "cpu_ms|1 to"),
     "unlimited": (GOOD + "limits: { default: { cpu_ms: unlimited } }\n", 2, "unlimited"),
     "unknown_limit": (GOOD + "limits: { default: { cpu_s: 1 } }\n", 2, "cpu_s"),
@@ -204,17 +213,25 @@ def test_example_of_the_documentation_is_right_and_complete(folder):
     path = folder / "skepd.yaml"
     shutil.copytree(EXAMPLES / "hello", folder / "tenants" / "hello")
     path.write_text(example)
-    good = subprocess.run([BIN / "skep", "check", path], capture_output=True, text=True, timeout=30)
+    good = check(path)
     assert good.returncode == 0, good.stdout + good.stderr
-    # Whatever key skepd knows, it names when it meets one that it does not know.
-    for place in ("", "http", "cordons"):
-        line = {"": "nonsense: 1", "http": "  nonsense: 1", "cordons": "    nonsense: 1"}[place]
-        text = example.replace("http:\n", f"http:\n{line}\n") if place == "http" else example + line
-        path.write_text(text + "\n")
-        bad = subprocess.run(
-            [BIN / "skep", "check", path], capture_output=True, text=True, timeout=30
-        )
-        message = bad.stdout + bad.stderr
-        known = message.split("expected one of ")[1].split("\n")[0].split(", ")
+    # Whatever key skepd knows, it names when it meets one that it does not know. place: what to
+    # replace to get such a key there, and where the keys of that place stand in the example.
+    places = {
+        "top": ("\nhttp:", "\nnonsense: 1\nhttp:", r"^{}:"),
+        "http": ("\nhttp:\n", "\nhttp:\n  nonsense: 1\n", r"^  {}:"),
+        "limits": ("\nlimits: {", "\nlimits: { nonsense: 1,", r"^limits: \{{.*\b{}:"),
+        "cordon": ("\n    workers:", "\n    nonsense: 1\n    workers:", r"^  (?:- |  ){}:"),
+        "cordon's limits": (
+            "\n    limits: {",
+            "\n    limits: { nonsense: 1,",
+            r"^    limits: \{{.*\b{}:",
+        ),
+    }
+    for place, (here, wrong, where) in places.items():
+        assert example.count(here) == 1, place
+        path.write_text(example.replace(here, wrong))
+        bad = check(path)
+        known = re.search(r'unknown key "nonsense".*expected one of (.*)', bad.stdout)[1].split(", ")
         for key in known:
-            assert f"{key}:" in example, key
+            assert re.search(where.format(key), example, re.M), f"{key} of {place}"

@@ -1,64 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* skepd.yaml: what is right is read as it stands, and each thing that is wrong has its line. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <fcntl.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include <errno.h>
-
-#include "config/config.h"
-
-#define FILE_NAME "/etc/skep/skepd.yaml"
-#define LISTEN "listen: [\"127.0.0.1:8080\"]\n"
-
-static struct config *parse(const char *text)
-{
-    struct config_errors errors = { 0 };
-    struct config *config = NULL;
-
-    if (config_parse(FILE_NAME, text, strlen(text), &config, &errors) < 0)
-        fail_msg("%s", errors.text ? errors.text : "no memory");
-    assert_int_equal(errors.count, 0);
-    config_errors_done(&errors);
-    return config;
-}
-
-/* expected: the lines without FILE_NAME ":" before each. */
-static void expect_errors_of(const char *text, size_t size, const char *expected)
-{
-    struct config_errors errors = { 0 };
-    struct config *config = NULL;
-    char *all = NULL;
-    size_t all_size = 0;
-
-    FILE *stream = open_memstream(&all, &all_size);
-    assert_non_null(stream);
-    for (const char *line = expected; *line;) {
-        size_t length = strcspn(line, "\n");
-        (void) fprintf(stream, FILE_NAME ":%.*s\n", (int) length, line);
-        line += length + (line[length] == '\n');
-    }
-    (void) fclose(stream);
-    assert_int_equal(config_parse(FILE_NAME, text, size, &config, &errors), -EINVAL);
-    assert_null(config);
-    assert_non_null(errors.text);
-    assert_string_equal(errors.text, all);
-    assert_int_equal(errors.n_items, errors.count);
-    free(all);
-    config_errors_done(&errors);
-}
-
-static void expect_errors(const char *text, const char *expected)
-{
-    expect_errors_of(text, strlen(text), expected);
-}
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "tests/unit/config_fixture.h"
 
 static void test_smallest_file_has_the_defaults(void **state)
 {
@@ -85,10 +32,44 @@ static void test_smallest_file_has_the_defaults(void **state)
     assert_memory_equal(&config->maximum, &unset, sizeof unset);
     assert_int_equal(config->n_cordons, 1);
     assert_string_equal(config->cordons[0].name, "default");
-    assert_int_equal(config->cordons[0].workers, 2);
-    assert_true(config->cordons[0].jit);
-    assert_false(config->cordons[0].allow_unlimited);
+    expect_presets(&config->cordons[0]);
     (void) config_free(config);
+}
+
+/* The text between the first ```yaml and ``` of docs/config.md; malloc'ed. */
+static char *read_documented_file(void)
+{
+    static const char start[] = "```yaml\n";
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+
+    assert_int_equal(io_read_file(AT_FDCWD, "docs/config.md", 65536, &text, &size), 0);
+    char *example = strstr(text, start);
+    assert_non_null(example);
+    example += strlen(start);
+    char *end = strstr(example, "```");
+    assert_non_null(end);
+    return strndup(example, (size_t) (end - example));
+}
+
+static void test_documentation_has_the_defaults(void **state)
+{
+    _cleanup_free_ char *text = read_documented_file();
+    struct config *documented = parse(text);
+    struct config *preset = parse(LISTEN);
+    const struct limits unset = { 0 };
+
+    (void) state;
+    assert_string_equal(documented->admin_socket, preset->admin_socket);
+    assert_string_equal(documented->log_level, preset->log_level);
+    assert_memory_equal(&documented->http, &preset->http, sizeof preset->http);
+    assert_memory_equal(&documented->defaults, &unset, sizeof unset);
+    assert_memory_equal(&documented->maximum, &unset, sizeof unset);
+    assert_int_equal(documented->n_cordons, 1);
+    assert_string_equal(documented->cordons[0].name, "default");
+    expect_presets(&documented->cordons[0]);
+    (void) config_free(documented);
+    (void) config_free(preset);
 }
 
 static void test_full_file_is_read_as_it_stands(void **state)
@@ -129,6 +110,7 @@ static void test_full_file_is_read_as_it_stands(void **state)
     assert_int_equal(loose->workers, 64);
     assert_false(loose->jit);
     assert_true(loose->allow_unlimited);
+    expect_presets(config_find_cordon(config, "default"));
     assert_true(loose->defaults.cpu_ms == LIMIT_UNLIMITED);
     assert_int_equal(loose->defaults.heap_mib, 4096);
     assert_true(loose->maximum.wall_ms == LIMIT_UNLIMITED);
@@ -212,12 +194,13 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
                   "3: unknown key \"cordon\": expected one of listen, admin_socket, tenants, "
                   "log_level, admin, http, limits, cordons");
     expect_errors(LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
-                  "4: unknown key \"wrkers\" in cordons[0]: expected one of name, workers, jit, "
-                  "spare, allow_unlimited, limits");
+                  "4: unknown key \"wrkers\" in cordons[0]: expected one of name, workers, "
+                  "solitary, jit, spare, allow_unlimited, rss_mib, drift_mib, cpu_weight, "
+                  "retire_after_s, retire_after_requests, strikes, quarantine_s, limits");
     expect_errors(LISTEN "limits:\n  default:\n    cpu: 1\n",
                   "4: unknown key \"cpu\" in limits.default: expected one of cpu_ms, "
-                  "cpu_startup_ms, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
-                  "concurrency, queue, timers, log_kib, request_mib, response_mib");
+                  "cpu_startup_ms, cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
+                  "concurrency, queue, weight, timers, log_kib, request_mib, response_mib");
 }
 
 static void test_missing_key_has_the_line_of_its_mapping(void **state)
@@ -268,13 +251,13 @@ static void test_value_out_of_range_is_told_with_the_range(void **state)
     expect_errors(LISTEN "admin: {uids: [4294967295]}\n",
                   "2: admin.uids[0]: 4294967295 is not a user id: expected 0 to 4294967294");
     expect_errors(LISTEN "cordons:\n  - {name: a, workers: 0}\n  - {name: b, workers: 65}\n",
-                  "3: cordons[0].workers: 0 is out of range: expected 1 to 64\n"
-                  "4: cordons[1].workers: 65 is out of range: expected 1 to 64");
+                  "3: cordons[0].workers: 0 is out of range: expected 1 to 64, or solitary\n"
+                  "4: cordons[1].workers: 65 is out of range: expected 1 to 64, or solitary");
     expect_errors(LISTEN "limits:\n  maximum:\n    cpu_ms: 0\n    heap_mib: 7\n    queue: 5x\n"
                          "    timers: 4294967297\n",
                   "4: limits.maximum.cpu_ms: 0 is out of range: expected 1 to 300000 ms\n"
                   "5: limits.maximum.heap_mib: 7 is out of range: expected 8 to 4096 MiB\n"
-                  "6: limits.maximum.queue: 5x is not a limit: expected 1 to 10000\n"
+                  "6: limits.maximum.queue: 5x is not a number: expected 1 to 10000\n"
                   "7: limits.maximum.timers: 4294967297 is out of range: expected 1 to 100000");
 }
 
@@ -409,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_smallest_file_has_the_defaults),
+        cmocka_unit_test(test_documentation_has_the_defaults),
         cmocka_unit_test(test_full_file_is_read_as_it_stands),
         cmocka_unit_test(test_text_that_is_not_yaml_has_the_line_of_the_problem),
         cmocka_unit_test(test_what_makes_yaml_ambiguous_or_large_is_refused),

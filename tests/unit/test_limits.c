@@ -19,7 +19,10 @@ static void test_table_follows_the_struct_and_presets_are_in_bounds(void **state
         assert_int_equal(info->offset, i * sizeof(uint32_t));
         assert_true(info->least > 0);
         assert_true(info->preset >= info->least);
-        assert_true(info->preset <= info->most);
+        if (info->preset == LIMIT_UNLIMITED)
+            assert_true(info->may_be_unlimited);
+        else
+            assert_true(info->preset <= info->most);
         assert_true(info->most < LIMIT_UNLIMITED);
         assert_non_null(info->help);
     }
@@ -41,6 +44,7 @@ static void test_without_layers_the_presets_of_the_design_apply(void **state)
     const struct limits expected = {
         .cpu_ms = 50,
         .cpu_startup_ms = 400,
+        .cpu_rate = LIMIT_UNLIMITED,
         .grace_ms = 200,
         .wall_ms = 30000,
         .idle_ms = 30000,
@@ -48,6 +52,7 @@ static void test_without_layers_the_presets_of_the_design_apply(void **state)
         .external_mib = 64,
         .concurrency = 64,
         .queue = 128,
+        .weight = 100,
         .timers = 1000,
         .log_kib = 64,
         .request_mib = 10,
@@ -111,6 +116,79 @@ static void test_unlimited_stays_where_no_maximum_is_set(void **state)
     assert_true(limits.cpu_ms == LIMIT_UNLIMITED);
 }
 
+static uint32_t resolve_weight(uint32_t platform_maximum, uint32_t cordon_default,
+                               uint32_t cordon_maximum, uint32_t tenant)
+{
+    const struct limits platform_maxima = { .weight = platform_maximum };
+    const struct limits cordon_defaults = { .weight = cordon_default };
+    const struct limits cordon_maxima = { .weight = cordon_maximum };
+    const struct limits wish = { .weight = tenant };
+    const struct limits_layers layers = {
+        .platform_maximum = &platform_maxima,
+        .cordon_default = &cordon_defaults,
+        .cordon_maximum = &cordon_maxima,
+        .tenant = &wish,
+    };
+    struct limits limits = { 0 };
+
+    limits_resolve(&layers, &limits);
+    return limits.weight;
+}
+
+static void test_tenant_weighs_no_more_than_others_unless_there_is_a_maximum(void **state)
+{
+    (void) state;
+    assert_int_equal(resolve_weight(0, 0, 0, 0), 100);
+    assert_int_equal(resolve_weight(0, 0, 0, 7), 7);
+    assert_int_equal(resolve_weight(0, 0, 0, 1000), 100);
+    assert_int_equal(resolve_weight(1000, 0, 0, 0), 100); /* a maximum is no default */
+    assert_int_equal(resolve_weight(1000, 0, 0, 900), 900);
+    assert_int_equal(resolve_weight(0, 0, 300, 900), 300);
+    assert_int_equal(resolve_weight(200, 0, 300, 900), 200);
+    assert_int_equal(resolve_weight(50, 0, 0, 0), 50);
+}
+
+static void test_weight_that_the_operator_gives_by_default_holds(void **state)
+{
+    (void) state;
+    assert_int_equal(resolve_weight(0, 500, 0, 0), 500);
+    assert_int_equal(resolve_weight(0, 500, 0, 400), 400);
+    assert_int_equal(resolve_weight(0, 500, 0, 900), 500);
+    assert_int_equal(resolve_weight(0, 50, 0, 0), 50);
+    assert_int_equal(resolve_weight(0, 50, 0, 900), 100);
+    assert_int_equal(resolve_weight(0, 50, 60, 900), 60);
+}
+
+static void test_cpu_rate_is_unlimited_until_somebody_says_otherwise(void **state)
+{
+    const struct limits low = { .cpu_rate = 100 };
+    const struct limits high = { .cpu_rate = 300 };
+    const struct limits unlimited = { .cpu_rate = LIMIT_UNLIMITED };
+    const struct limits_layers by_default = { .platform_default = &low };
+    const struct limits_layers by_maximum = { .cordon_maximum = &low };
+    const struct limits_layers cut = { .platform_maximum = &low, .tenant = &high };
+    const struct limits_layers asked = { .platform_default = &low, .tenant = &unlimited };
+    struct limits limits = { 0 };
+
+    (void) state;
+    limits_resolve(&by_default, &limits);
+    assert_int_equal(limits.cpu_rate, 100);
+    limits_resolve(&by_maximum, &limits);
+    assert_int_equal(limits.cpu_rate, 100);
+    limits_resolve(&cut, &limits);
+    assert_int_equal(limits.cpu_rate, 100);
+    limits_resolve(&asked, &limits);
+    assert_true(limits.cpu_rate == LIMIT_UNLIMITED);
+}
+
+static void test_what_only_shapes_other_limits_cannot_be_observed(void **state)
+{
+    (void) state;
+    for (size_t i = 0; i < LIMITS_COUNT; i++)
+        assert_int_equal(limit_table[i].may_be_observed,
+                         i != LIMIT_INDEX(grace_ms) && i != LIMIT_INDEX(weight));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +198,10 @@ int main(void)
         cmocka_unit_test(test_tenant_is_before_cordon_before_platform_before_preset),
         cmocka_unit_test(test_lowest_maximum_cuts_wishes_presets_and_unlimited),
         cmocka_unit_test(test_unlimited_stays_where_no_maximum_is_set),
+        cmocka_unit_test(test_tenant_weighs_no_more_than_others_unless_there_is_a_maximum),
+        cmocka_unit_test(test_weight_that_the_operator_gives_by_default_holds),
+        cmocka_unit_test(test_cpu_rate_is_unlimited_until_somebody_says_otherwise),
+        cmocka_unit_test(test_what_only_shapes_other_limits_cannot_be_observed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

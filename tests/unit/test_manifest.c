@@ -198,14 +198,15 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
     expect_errors(START "limits:\n  cpu_ms: 0\n  wall_ms: lots\n  heap_mib: unlimited\n"
                         "  grace_ms: -5\n",
                   "4: limits.cpu_ms: 0 is out of range: expected 1 to 300000 ms, or unlimited\n"
-                  "7: limits.grace_ms: -5 is not a limit: expected 10 to 10000 ms\n"
-                  "5: limits.wall_ms: lots is not a limit: expected 10 to 3600000 ms, or "
+                  "7: limits.grace_ms: -5 is not a number: expected 10 to 10000 ms\n"
+                  "5: limits.wall_ms: lots is not a number: expected 10 to 3600000 ms, or "
                   "unlimited\n"
                   "6: limits.heap_mib: \"unlimited\" is not allowed: this limit needs a number");
-    expect_errors(START "limits: {cpu: 5}\n",
-                  "3: unknown key \"cpu\" in limits: expected one of cpu_ms, cpu_startup_ms, "
-                  "grace_ms, wall_ms, idle_ms, heap_mib, external_mib, concurrency, queue, timers, "
-                  "log_kib, request_mib, response_mib");
+    expect_errors(
+        START "limits: {cpu: 5}\n",
+        "3: unknown key \"cpu\" in limits: expected one of cpu_ms, cpu_startup_ms, "
+        "cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, concurrency, queue, "
+        "weight, timers, log_kib, request_mib, response_mib");
 }
 
 static void test_routes_are_checked_and_unique(void **state)
@@ -292,9 +293,10 @@ static void test_manifest_is_checked_against_its_cordon(void **state)
     struct config_errors errors = { 0 };
     struct config *config = NULL;
     struct manifest *strange = parse(START);
-    struct manifest *greedy =
-        parse(START "limits: {wall_ms: 50,\n  cpu_ms: unlimited}\ncordon: a\n");
-    struct manifest *allowed = parse(START "limits: {cpu_ms: unlimited}\ncordon: loose\n");
+    struct manifest *greedy = parse(
+        START "limits: {wall_ms: 50,\n  cpu_ms: unlimited,\n  cpu_rate: unlimited}\ncordon: a\n");
+    struct manifest *allowed =
+        parse(START "limits: {cpu_ms: unlimited, cpu_rate: unlimited}\ncordon: loose\n");
 
     (void) state;
     assert_int_equal(config_parse("c", text, strlen(text), &config, &errors), 0);
@@ -306,6 +308,8 @@ static void test_manifest_is_checked_against_its_cordon(void **state)
                         FILE_NAME ":1: cordon: unknown cordon \"default\": expected one of a, "
                                   "loose\n" FILE_NAME
                                   ":4: limits.cpu_ms: \"unlimited\" is not allowed: expected a "
+                                  "number, or allow_unlimited: on in cordon \"a\"\n" FILE_NAME
+                                  ":5: limits.cpu_rate: \"unlimited\" is not allowed: expected a "
                                   "number, or allow_unlimited: on in cordon \"a\"\n");
     config_errors_done(&errors);
     (void) config_free(config);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cordons of skepd.yaml: their numbers, and what is only observed. */
+#include "tests/unit/config_fixture.h"
+
+static void test_number_of_a_cordon_that_is_wrong_is_told_with_what_is_right(void **state)
+{
+    static const struct {
+        const char *line, *message;
+    } rows[] = {
+        { "workers: shared", "shared is not a number: expected 1 to 64, or solitary" },
+        { "workers: -1", "-1 is not a number: expected 1 to 64, or solitary" },
+        { "workers: unlimited", "unlimited is not a number: expected 1 to 64, or solitary" },
+        { "solitary: 65", "65 is out of range: expected 0 to 64" },
+        { "solitary: solitary", "solitary is not a number: expected 0 to 64" },
+        { "rss_mib: 63", "63 is out of range: expected 64 to 1048576 MiB, or unlimited" },
+        { "rss_mib: 1048577", "1048577 is out of range: expected 64 to 1048576 MiB, or unlimited" },
+        { "rss_mib: 1G", "1G is not a number: expected 64 to 1048576 MiB, or unlimited" },
+        { "rss_mib: never", "never is not a number: expected 64 to 1048576 MiB, or unlimited" },
+        { "drift_mib: 15", "15 is out of range: expected 16 to 1048576 MiB, or unlimited" },
+        { "drift_mib: 1048577",
+          "1048577 is out of range: expected 16 to 1048576 MiB, or unlimited" },
+        { "cpu_weight: 0", "0 is out of range: expected 1 to 10000" },
+        { "cpu_weight: 10001", "10001 is out of range: expected 1 to 10000" },
+        { "cpu_weight: unlimited", "unlimited is not a number: expected 1 to 10000" },
+        { "retire_after_s: 9", "9 is out of range: expected 10 to 31536000 s, or never" },
+        { "retire_after_s: 31536001",
+          "31536001 is out of range: expected 10 to 31536000 s, or never" },
+        { "retire_after_s: 1h", "1h is not a number: expected 10 to 31536000 s, or never" },
+        { "retire_after_s: unlimited",
+          "unlimited is not a number: expected 10 to 31536000 s, or never" },
+        { "retire_after_requests: 0", "0 is out of range: expected 1 to 4294967294, or never" },
+        { "retire_after_requests: 4294967295",
+          "4294967295 is out of range: expected 1 to 4294967294, or never" },
+        { "retire_after_requests: 99999999999999999999999",
+          "99999999999999999999999 is out of range: expected 1 to 4294967294, or never" },
+        { "strikes: 0", "0 is out of range: expected 1 to 20" },
+        { "strikes: 21", "21 is out of range: expected 1 to 20" },
+        { "strikes: 03", "03 is not a number: expected 1 to 20" },
+        { "strikes: 3.0", "3.0 is not a number: expected 1 to 20" },
+        { "quarantine_s: 0", "0 is out of range: expected 1 to 86400 s" },
+        { "quarantine_s: 86401", "86401 is out of range: expected 1 to 86400 s" },
+        { "quarantine_s:", "no value: expected text" },
+        { "quarantine_s: [1]", "a list: expected a single value" },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[200];
+        char message[200];
+        (void) snprintf(text, sizeof text, LISTEN "cordons:\n  - name: a\n    %s\n", rows[i].line);
+        (void) snprintf(message, sizeof message, "4: cordons[0].%.*s: %s",
+                        (int) strcspn(rows[i].line, ":"), rows[i].line, rows[i].message);
+        expect_errors(text, message);
+    }
+}
+
+static void test_bounds_and_words_of_a_cordon_are_taken(void **state)
+{
+    struct config *config = parse(
+        LISTEN "cordons:\n"
+               "  - { name: least, workers: 1, solitary: 0, rss_mib: 64, drift_mib: 16,\n"
+               "      cpu_weight: 1, retire_after_s: 10, retire_after_requests: 1, strikes: 1,\n"
+               "      quarantine_s: 1 }\n"
+               "  - { name: most, workers: 64, solitary: 64, rss_mib: 1048576,\n"
+               "      drift_mib: 1048576, cpu_weight: 10000, retire_after_s: 31536000,\n"
+               "      retire_after_requests: 4294967294, strikes: 20, quarantine_s: 86400 }\n"
+               "  - { name: words, rss_mib: unlimited, drift_mib: \"unlimited\",\n"
+               "      retire_after_s: never, retire_after_requests: never }\n");
+    const struct cordon_config *least = config_find_cordon(config, "least");
+    const struct cordon_config *most = config_find_cordon(config, "most");
+    const struct cordon_config *words = config_find_cordon(config, "words");
+
+    (void) state;
+    assert_int_equal(least->workers, 1);
+    assert_int_equal(least->solitary, 0);
+    assert_int_equal(least->rss_mib, 64);
+    assert_int_equal(least->drift_mib, 16);
+    assert_int_equal(least->cpu_weight, 1);
+    assert_int_equal(least->retire_after_s, 10);
+    assert_int_equal(least->retire_after_requests, 1);
+    assert_int_equal(least->strikes, 1);
+    assert_int_equal(least->quarantine_s, 1);
+    assert_int_equal(most->workers, 64);
+    assert_int_equal(most->solitary, 64);
+    assert_int_equal(most->rss_mib, 1048576);
+    assert_int_equal(most->drift_mib, 1048576);
+    assert_int_equal(most->cpu_weight, 10000);
+    assert_int_equal(most->retire_after_s, 31536000);
+    assert_true(most->retire_after_requests == LIMIT_UNLIMITED - 1);
+    assert_int_equal(most->strikes, 20);
+    assert_int_equal(most->quarantine_s, 86400);
+    assert_true(words->rss_mib == LIMIT_UNLIMITED);
+    assert_true(words->drift_mib == LIMIT_UNLIMITED);
+    assert_true(words->retire_after_s == LIMIT_UNLIMITED);
+    assert_true(words->retire_after_requests == LIMIT_UNLIMITED);
+    (void) config_free(config);
+}
+
+static void test_solitary_cordon_has_no_worker_that_tenants_share(void **state)
+{
+    struct config *config = parse(LISTEN "cordons:\n"
+                                         "  - { name: preset, workers: solitary }\n"
+                                         "  - { name: most, solitary: 1024, workers: solitary }\n"
+                                         "  - { name: shared, workers: 3 }\n");
+    const struct cordon_config *preset = config_find_cordon(config, "preset");
+    const struct cordon_config *most = config_find_cordon(config, "most");
+    const struct cordon_config *shared = config_find_cordon(config, "shared");
+
+    (void) state;
+    assert_true(preset->is_solitary);
+    assert_int_equal(preset->workers, 0);
+    assert_int_equal(preset->solitary, 64);
+    assert_true(most->is_solitary);
+    assert_int_equal(most->solitary, 1024);
+    assert_false(shared->is_solitary);
+    assert_int_equal(shared->workers, 3);
+    assert_int_equal(shared->solitary, 8);
+    (void) config_free(config);
+    expect_errors(LISTEN "cordons:\n  - {name: a, workers: solitary, solitary: 0}\n"
+                         "  - {name: b, workers: solitary, solitary: 1025}\n",
+                  "3: cordons[0].solitary: 0 is out of range: expected 1 to 1024\n"
+                  "4: cordons[1].solitary: 1025 is out of range: expected 1 to 1024");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_number_of_a_cordon_that_is_wrong_is_told_with_what_is_right),
+        cmocka_unit_test(test_bounds_and_words_of_a_cordon_are_taken),
+        cmocka_unit_test(test_solitary_cordon_has_no_worker_that_tenants_share),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
