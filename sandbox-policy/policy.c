@@ -118,7 +118,7 @@ static int set_attributes(scmp_filter_ctx filter)
 int policy_build_filter(const struct policy_context *context, scmp_filter_ctx *ret_filter,
                         const char **ret_failed)
 {
-    _cleanup_(filter_cleanup) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    _cleanup_(filter_cleanup) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 
     *ret_failed = "seccomp attributes";
     if (!filter)

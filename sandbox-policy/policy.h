@@ -56,7 +56,7 @@ struct policy_arg {
 #define POLICY_MAX_ARGS 3
 
 /* One form in which a system call may be made (or fails softly). A call may have several rows;
- * what matches none of them kills the process. */
+ * what matches none of them is not made and ends the process. */
 struct policy_syscall {
     const char *name; /* libseccomp's name */
     enum policy_action action;
@@ -87,8 +87,8 @@ extern const size_t policy_worker_n_syscalls;
 extern const struct policy_limit policy_worker_limits[];
 extern const size_t policy_worker_n_limits;
 
-/* Builds the filter for the native architecture; the default action and every foreign
- * architecture kill the process. *ret_filter is released with seccomp_release. 0 or -errno;
+/* Builds the filter for the native architecture: what fits no row raises SIGSYS instead (the handler
+ * of worker/jail_trap.c ends the process); foreign architectures kill the process. *ret_filter is released with seccomp_release. 0 or -errno;
  * on error *ret_failed names the row that could not be added, or what failed before. */
 int policy_build_filter(const struct policy_context *context, scmp_filter_ctx *ret_filter,
                         const char **ret_failed);

@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "sandbox-policy/policy.h"
 #include "worker/jail_mounts.h"
+#include "worker/jail_trap.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
@@ -156,6 +157,11 @@ int jail_seal(const struct jail_options *options, const char **ret_step)
         r = mute(ret_step);
     if (r < 0)
         return r;
+    r = jail_set_trap(options->scoreboard);
+    if (r < 0) {
+        *ret_step = "handler of SIGSYS";
+        return r;
+    }
     r = seccomp_load(filter);
     if (r < 0) {
         *ret_step = "seccomp filter";

@@ -8,9 +8,12 @@
 
 #include <stdbool.h>
 
+struct scoreboard;
+
 struct jail_options {
-    bool jit;       /* false: no executable mapping may be made */
-    int channel_fd; /* stays open; read, write and poll only */
+    bool jit;                      /* false: no executable mapping may be made */
+    int channel_fd;                /* stays open; read, write and poll only */
+    struct scoreboard *scoreboard; /* borrowed: for the last words; may be NULL */
 };
 
 /* Everything but the filter: empty root, rlimits, capabilities, securebits, no_new_privs,

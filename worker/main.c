@@ -111,6 +111,7 @@ int main(int argc, char **argv)
     jail.jit = parse_jit(argc, argv);
     (void) signal(SIGPIPE, SIG_IGN);
     board = map_scoreboard();
+    jail.scoreboard = board;
     int r = io_set_nonblocking(CHANNEL_FD);
     if (r < 0)
         die(r, "fd 3 is not a channel");

@@ -83,6 +83,8 @@ static void cell_done(struct cell *cell)
 {
     fd_cleanup(&cell->pidfd);
     fd_cleanup(&cell->channel_fd);
+    if (cell->board)
+        (void) munmap((void *) (uintptr_t) cell->board, SCOREBOARD_BYTES);
     memset(cell, 0, sizeof *cell);
 }
 
@@ -100,7 +102,7 @@ static int make_plan_fd(const struct probe_plan *plan)
     int fd = memfd_create("plan", MFD_CLOEXEC);
 
     assert_true(fd >= 0);
-    assert_int_equal(ftruncate(fd, 4096), 0);
+    assert_int_equal(ftruncate(fd, PROBE_BOARD_OFFSET + (off_t) SCOREBOARD_BYTES), 0);
     assert_int_equal(pwrite(fd, plan, sizeof *plan, 0), sizeof *plan);
     return fd;
 }
@@ -119,6 +121,8 @@ struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool j
     cell->channel_fd = pair[0];
     _cleanup_fd_ int theirs = pair[1];
     _cleanup_fd_ int plan_fd = make_plan_fd(plan);
+    cell->board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ, MAP_SHARED, plan_fd, PROBE_BOARD_OFFSET);
+    assert_true(cell->board != MAP_FAILED);
     const struct spawner_job job = {
         .slot = slot,
         .jit = jit,

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "proto/scoreboard.h"
 #include "supervisor/spawner.h"
 #include "tests/jail/probe.h"
 
@@ -24,6 +25,7 @@ struct cell {
     int pidfd;
     int channel_fd;
     int wait_status;
+    const struct scoreboard *board; /* what the probe writes */
 };
 
 struct hive {

@@ -29,6 +29,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "proto/scoreboard.h"
 #include "sandbox-policy/policy.h"
 #include "worker/jail.h"
 
@@ -39,10 +40,21 @@
 static int epoll_fd = -1;
 static pthread_t thread;
 static atomic_bool thread_runs, thread_shall_end;
+static atomic_long thread_call = -1;
+static struct scoreboard *board;
 
 int probe_epoll_fd(void)
 {
     return epoll_fd;
+}
+
+static void reply(int64_t result, const char *text)
+{
+    struct probe_reply answer = { .result = result, .error = result == -1 ? errno : 0 };
+
+    (void) snprintf(answer.text, sizeof answer.text, "%s", text ? text : "");
+    if (write(POLICY_CHANNEL_FD, &answer, sizeof answer) != (ssize_t) sizeof answer)
+        _exit(3);
 }
 
 static void *sleep_in_thread(void *arg)
@@ -50,8 +62,12 @@ static void *sleep_in_thread(void *arg)
     const struct timespec nap = { .tv_nsec = 1000000 };
 
     atomic_store(&thread_runs, true);
-    while (!atomic_load(&thread_shall_end))
+    while (!atomic_load(&thread_shall_end)) {
+        long number = atomic_load(&thread_call);
+        if (number >= 0)
+            reply(syscall(number), NULL);
         (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+    }
     return arg;
 }
 
@@ -146,15 +162,6 @@ static const char *check_entered(void)
 
 /* ---- the channel */
 
-static void reply(int64_t result, const char *text)
-{
-    struct probe_reply answer = { .result = result, .error = result == -1 ? errno : 0 };
-
-    (void) snprintf(answer.text, sizeof answer.text, "%s", text ? text : "");
-    if (write(POLICY_CHANNEL_FD, &answer, sizeof answer) != (ssize_t) sizeof answer)
-        _exit(3);
-}
-
 static long int80_getpid(void)
 {
 #if defined(__x86_64__)
@@ -164,6 +171,28 @@ static long int80_getpid(void)
 #else
     return -1;
 #endif
+}
+
+static long call_without_stack(long number)
+{
+#if defined(__x86_64__)
+    long result;
+    __asm__ volatile("mov %%rsp, %%rbx\n\txor %%esp, %%esp\n\tsyscall\n\tmov %%rbx, %%rsp"
+                     : "=a"(result)
+                     : "a"(number)
+                     : "memory", "rbx", "rcx", "r11");
+    return result;
+#else
+    return syscall(number);
+#endif
+}
+
+static void block_signals(void)
+{
+    sigset_t all;
+
+    (void) sigfillset(&all);
+    (void) sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
 static void serve(const struct probe_ask *ask)
@@ -177,6 +206,16 @@ static void serve(const struct probe_ask *ask)
     case PROBE_TRY:
         reply(probe_tries[ask->number].run(), NULL);
         break;
+    case PROBE_THREAD_CALL:
+        atomic_store(&thread_call, ask->number); /* the thread replies */
+        break;
+    case PROBE_BLOCKED_CALL:
+        block_signals();
+        reply(syscall(ask->number), NULL);
+        break;
+    case PROBE_LOST_STACK:
+        reply(call_without_stack(ask->number), NULL);
+        break;
     case PROBE_INT80:
         reply(int80_getpid(), NULL);
         break;
@@ -187,7 +226,9 @@ static void serve(const struct probe_ask *ask)
 
 static const char *lock_in(const struct probe_plan *plan, bool jit)
 {
-    const struct jail_options options = { .jit = jit, .channel_fd = POLICY_CHANNEL_FD };
+    const struct jail_options options = { .jit = jit,
+                                          .channel_fd = POLICY_CHANNEL_FD,
+                                          .scoreboard = board };
     const char *step = NULL, *wrong = NULL;
     int r;
 
@@ -223,6 +264,10 @@ int probe_main(int argc, char **argv)
 
     log_init("probe", LOG_LEVEL_INFO);
     if (plan == MAP_FAILED)
+        return 2;
+    board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, POLICY_SCOREBOARD_FD,
+                 PROBE_BOARD_OFFSET);
+    if (board == MAP_FAILED)
         return 2;
     if (!plan->keep_scoreboard)
         (void) close(POLICY_SCOREBOARD_FD);

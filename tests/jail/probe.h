@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where the scoreboard begins in the file that starts with the plan. */
+#define PROBE_BOARD_OFFSET 4096
+
 enum probe_lock { PROBE_SEALED, PROBE_ENTERED, PROBE_FREE };
 
 struct probe_plan {
@@ -19,10 +22,13 @@ struct probe_plan {
 };
 
 enum probe_ask_kind {
-    PROBE_SYSTEM_CALL, /* number, args */
-    PROBE_TRY,         /* number: index into probe_tries */
-    PROBE_INT80,       /* getpid of i386 */
-    PROBE_EXIT,        /* number: status */
+    PROBE_SYSTEM_CALL,  /* number, args */
+    PROBE_TRY,          /* number: index into probe_tries */
+    PROBE_THREAD_CALL,  /* number: made by the second thread */
+    PROBE_BLOCKED_CALL, /* number: with every signal blocked */
+    PROBE_LOST_STACK,   /* number: with a stack pointer that points nowhere */
+    PROBE_INT80,        /* getpid of i386 */
+    PROBE_EXIT,         /* number: status */
 };
 
 struct probe_ask {

@@ -236,6 +236,56 @@ static void test_allowed_calls_with_other_arguments_kill(void **state)
     }
 }
 
+/* What a refused call leaves on the scoreboard; the process has ended by then. */
+static void assert_last_words(enum probe_ask_kind kind, int number)
+{
+    const struct probe_ask ask = { .kind = kind, .number = number };
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    struct probe_reply reply = { 0 };
+
+    assert_int_equal(cell->board->last_words, LAST_WORDS_NONE);
+    assert_false(cell_ask(cell, &ask, &reply));
+    await_readable(cell->pidfd);
+    assert_int_equal(cell->board->last_words, LAST_WORDS_SYSCALL);
+    assert_int_equal(cell->board->syscall_number, number);
+    assert_int_equal(cell->board->syscall_arch, seccomp_arch_native());
+    int status = cell_wait(&hive, cell);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+static void test_refused_call_leaves_its_number(void **state)
+{
+    (void) state;
+    assert_last_words(PROBE_SYSTEM_CALL, number_of("socket"));
+    assert_last_words(PROBE_SYSTEM_CALL, number_of("rt_sigqueueinfo"));
+    assert_last_words(PROBE_THREAD_CALL, number_of("execve"));
+}
+
+static void test_refused_call_ends_the_process_with_every_signal_blocked(void **state)
+{
+    const struct probe_ask ask = { .kind = PROBE_BLOCKED_CALL, .number = number_of("socket") };
+
+    (void) state;
+    assert_kills(&ask, true, "a call with SIGSYS blocked");
+}
+
+#if defined(__x86_64__)
+/* The kernel cannot build the handler's frame, and kills with SIGSEGV. */
+static void test_refused_call_ends_the_process_without_a_stack(void **state)
+{
+    const struct probe_ask ask = { .kind = PROBE_LOST_STACK, .number = number_of("socket") };
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    struct probe_reply reply = { 0 };
+
+    (void) state;
+    assert_false(cell_ask(cell, &ask, &reply));
+    int status = cell_wait(&hive, cell);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSEGV);
+}
+#endif
+
 static void test_namespace_flags_of_clone_fail_softly(void **state)
 {
     struct cell *cell = cell_start(&hive, &sealed, true);
@@ -379,11 +429,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_dangerous_calls_kill),
         cmocka_unit_test(test_every_other_number_kills),
         cmocka_unit_test(test_allowed_calls_with_other_arguments_kill),
+        cmocka_unit_test(test_refused_call_leaves_its_number),
+        cmocka_unit_test(test_refused_call_ends_the_process_with_every_signal_blocked),
         cmocka_unit_test(test_namespace_flags_of_clone_fail_softly),
         cmocka_unit_test(test_jit_makes_pages_executable),
         cmocka_unit_test(test_without_jit_no_page_is_writable_and_executable),
         cmocka_unit_test(test_without_jit_no_page_becomes_executable),
 #if defined(__x86_64__)
+        cmocka_unit_test(test_refused_call_ends_the_process_without_a_stack),
         cmocka_unit_test(test_x32_and_int80_kill),
         cmocka_unit_test(test_probe_calls_of_the_kernel_do_nothing),
 #endif
