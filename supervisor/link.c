@@ -19,6 +19,8 @@ enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 #define RESPONSE_HEADERS_MAX 256
 #define OUTPUT_HIGH_BYTES (4U << 20)
 #define VERSION_TEXT_MAX 31
+/* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
+#define STOPS_MOST 100
 #define EXCEEDED_MOST (UINT64_C(1) << 40) /* of what a limit counts: more cannot be */
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
@@ -242,6 +244,8 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
         .pid = child->pid,
     };
     incident_note(child->server, placement->version->tenant, &incident);
+    if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
+        placement->is_retiring = true; /* when it is idle */
     return 0;
 }
 

@@ -34,6 +34,7 @@ struct placement {
     uint16_t place;     /* on the worker's scoreboard */
     limit_set exceeded; /* that it said of its load, see Exceeded */
     unsigned in_flight;
+    unsigned stops;   /* of its requests by V8 */
     bool is_retiring; /* unloaded when the last request is through */
     uint64_t since_ns;
 };

@@ -296,7 +296,7 @@ class Skepd:
 
     def _has_ready_workers(self):
         workers = self.workers()
-        return workers and all(
+        return (workers or self.ready_cordons == []) and all(
             worker["state"] in ("ready", "spare")
             for worker in workers
             if self.ready_cordons is None or worker["cordon"] in self.ready_cordons
