@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of requests when a worker dies, when its place is lost, and when there is one again.
+ * Supervisor, loop thread.
+ */
+#include "common/log.h"
+#include "supervisor/child.h"
+#include "supervisor/ledger_internal.h"
+
+static void decide_fate(struct child *child, struct request *request, const struct verdict *verdict)
+{
+    uint64_t mark = atomic_load(&child->board->entered[request->id % SCOREBOARD_SLOTS]);
+    struct fate_facts facts = {
+        .has_entered = mark == request->id,
+        .is_idempotent = request->is_idempotent,
+        .has_answered = request->state != REQUEST_SENT,
+        .is_body_lost = request->is_body_lost,
+        .deaths = request->deaths,
+        .sendings = request->sendings,
+    };
+    bool is_culprit = request->id == verdict->request;
+
+    ledger_leave_worker(request);
+    if (is_culprit) {
+        request->tenant->kills++;
+        log_warning("[%s] is to blame: %s", request->tenant->name, verdict->cause);
+        ledger_answer_failure(request, verdict->code, 0);
+        ledger_end(request);
+        return;
+    }
+    if (request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN) {
+        request->deaths += facts.has_entered;
+        ledger_send_again(request);
+        return;
+    }
+    ledger_answer_failure(request, ERROR_WORKER_CRASHED, 0);
+    ledger_end(request);
+}
+
+void ledger_on_death(struct child *child, const struct verdict *verdict)
+{
+    struct ledger *ledger = child->server->ledger;
+    struct request *request, *previous;
+    struct placement *placement;
+
+    /* From the youngest to the oldest, so that each goes before those that were behind it. */
+    for (request = TAILQ_LAST(&ledger->active, request_list); request; request = previous) {
+        previous = TAILQ_PREV(request, request_list, entry);
+        if (request->placement->child == child)
+            decide_fate(child, request, verdict);
+    }
+    while ((placement = LIST_FIRST(&child->placements))) {
+        struct version *version = version_ref(placement->version);
+        placement_free(placement);
+        if (version->id == verdict->version)
+            tenant_on_load_death(version, verdict->code, verdict->cause);
+        (void) version_unref(version);
+    }
+}
+
+void ledger_on_place_lost(struct child *child)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry) {
+        if (tenant->candidate)
+            (void) tenant_preload(tenant);
+        if (TAILQ_EMPTY(&tenant->queue))
+            continue;
+        if (pool_place(child->server->pool, tenant->version))
+            ledger_pump(tenant);
+        else
+            ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
+    }
+}
+
+void ledger_on_ready(struct child *child)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry) {
+        if (tenant->candidate)
+            (void) tenant_preload(tenant);
+        ledger_pump(tenant);
+    }
+}
