@@ -17,6 +17,11 @@ static uint32_t cut_cost(uint32_t cost_us)
     return cost_us < RUN_COST_MAX_US ? cost_us : RUN_COST_MAX_US;
 }
 
+static int64_t cut_owed(int64_t owed_us, int64_t most_us)
+{
+    return owed_us > most_us ? most_us : owed_us < -most_us ? -most_us : owed_us;
+}
+
 static int64_t quantum_us(const struct run_entry *entry)
 {
     int64_t quantum = (int64_t) entry->weight * RUN_QUANTUM_US / 100;
@@ -60,8 +65,8 @@ void run_queue_join(struct run_queue *queue, struct run_entry *entry, uint32_t c
     entry->is_waiting = true;
     entry->cost_us = cut_cost(cost_us);
     entry->weight = weight;
-    if (entry->deficit_us > 0)
-        entry->deficit_us = 0;
+    /* Not zero if its last turns were settled after it had left. */
+    entry->deficit_us = cut_owed(entry->deficit_us, entry->cost_us);
     queue->n++;
     plan(queue, entry);
 }
@@ -71,6 +76,7 @@ void run_queue_leave(struct run_queue *queue, struct run_entry *entry)
     assert(entry->is_waiting);
     take_out(queue, entry);
     entry->is_waiting = false;
+    entry->deficit_us = 0;
     queue->n--;
 }
 
@@ -107,6 +113,26 @@ void run_queue_charge(struct run_queue *queue, struct run_entry *entry, uint32_t
     entry->deficit_us -= cut_cost(cost_us);
     entry->cost_us = cut_cost(next_cost_us);
     if (entry->deficit_us >= entry->cost_us)
+        return;
+    take_out(queue, entry);
+    plan(queue, entry);
+}
+
+void run_queue_settle(struct run_queue *queue, struct run_entry *entry, uint32_t charged_us,
+                      uint32_t cost_us)
+{
+    int64_t back_us = (int64_t) cut_cost(charged_us) - cut_cost(cost_us);
+
+    if (!entry->is_waiting)
+        entry->deficit_us = cut_owed(entry->deficit_us + back_us, RUN_COST_MAX_US);
+    if (!entry->is_waiting || back_us == 0)
+        return;
+    /* What the rounds to come were to give is taken back before it is planned anew. */
+    entry->deficit_us -= (int64_t) (entry->round - queue->round) * quantum_us(entry);
+    entry->deficit_us += back_us;
+    if (entry->deficit_us > entry->cost_us)
+        entry->deficit_us = entry->cost_us;
+    if (entry->round == queue->round && entry->deficit_us >= entry->cost_us)
         return;
     take_out(queue, entry);
     plan(queue, entry);

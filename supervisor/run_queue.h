@@ -35,7 +35,7 @@ struct run_queue {
     unsigned n;
 };
 
-/* Starts to wait, behind those of this round; what it had over when it left is gone. cost_us: of its
+/* Starts to wait, for a round after this one; what it had over when it left is gone. cost_us: of its
  * next turn, cut at RUN_COST_MAX_US. weight: at least 1. */
 void run_queue_join(struct run_queue *queue, struct run_entry *entry, uint32_t cost_us,
                     uint32_t weight);
@@ -46,3 +46,8 @@ struct run_entry *run_queue_next(struct run_queue *queue);
 /* It has had its turn, which cost this, and waits for another. */
 void run_queue_charge(struct run_queue *queue, struct run_entry *entry, uint32_t cost_us,
                       uint32_t next_cost_us);
+/* A turn has cost this, and not what it was charged with. What it gets back brings its next turn nearer,
+ * and no more than that one; also if it waits no more and joins again. queue: where it waits, if it
+ * does. */
+void run_queue_settle(struct run_queue *queue, struct run_entry *entry, uint32_t charged_us,
+                      uint32_t cost_us);

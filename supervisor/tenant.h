@@ -9,11 +9,11 @@
 #include <sys/queue.h>
 
 #include "config/manifest.h"
+#include "supervisor/books.h"
 #include "supervisor/server.h"
 
 struct child;
 struct request;
-TAILQ_HEAD(request_list, request);
 
 enum placement_state {
     PLACEMENT_LOADING,
@@ -33,6 +33,7 @@ struct placement {
     unsigned in_flight;
     bool is_retiring; /* unloaded when the last request is through */
     uint64_t since_ns;
+    struct placement_books books;
 };
 LIST_HEAD(placement_list, placement);
 
@@ -41,6 +42,7 @@ struct version {
     struct tenant *tenant; /* borrowed */
     struct manifest *manifest;
     struct limits limits; /* resolved */
+    limit_set observed;   /* of these: only noted when they are met */
     struct placement_list placements;
     unsigned refs; /* the tenant's, each placement's, each request's */
 };
@@ -64,6 +66,7 @@ struct tenant {
     uint64_t load_again_ns;
     uint64_t log_second, log_bytes; /* what it has logged in this second */
     char *last_error;               /* owned; text of the last failed load */
+    struct tenant_books books;
 };
 TAILQ_HEAD(tenant_list, tenant);
 

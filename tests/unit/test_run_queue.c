@@ -175,6 +175,56 @@ static void test_what_cost_more_than_was_expected_is_paid_later(void **state)
     assert_in_range(turns_of_b, 18, 21);
 }
 
+static void test_what_was_charged_too_much_comes_back(void **state)
+{
+    struct run_entry a = { 0 }, b = { 0 };
+    uint64_t got[2] = { 0, 0 };
+
+    /* Of b too much is expected, time and again. */
+    run_queue_join(*state, &a, 10 * MS, 100);
+    run_queue_join(*state, &b, 100 * MS, 100);
+    while (got[0] + got[1] < 10000 * MS) {
+        struct run_entry *entry = turn(*state);
+        got[entry == &b] += 10 * MS;
+        if (entry == &b)
+            run_queue_settle(*state, &b, 100 * MS, 10 * MS);
+    }
+    assert_near(got[0], got[1], 15);
+}
+
+static void test_what_was_charged_too_much_comes_back_to_one_that_returns(void **state)
+{
+    struct run_entry busy = { 0 }, returning = { 0 };
+    unsigned n = 0;
+
+    run_queue_join(*state, &busy, 10 * MS, 100);
+    run_queue_join(*state, &returning, 100 * MS, 100);
+    while (turn(*state) == &busy)
+        ;
+    run_queue_leave(*state, &returning);
+    run_queue_settle(*state, &returning, 100 * MS, 10 * MS);
+    run_queue_join(*state, &returning, 100 * MS, 100);
+    while (turn(*state) == &busy)
+        n++;
+    assert_in_range(n, 1, 3);
+}
+
+static void test_what_comes_back_is_not_saved(void **state)
+{
+    struct run_entry alone = { 0 }, late = { 0 };
+    unsigned before = 0;
+
+    run_queue_join(*state, &alone, 1 * MS, 100);
+    for (int i = 0; i < 100; i++) {
+        (void) turn(*state);
+        run_queue_settle(*state, &alone, 100 * MS, 1 * MS);
+    }
+    run_queue_join(*state, &late, 1 * MS, 100);
+    while (turn(*state) == &alone)
+        before++;
+    assert_true(before <= 2);
+}
+
 static void test_nobody_waits_for_more_than_the_others_share(void **state)
 {
     enum { N = 256 };
@@ -206,6 +256,9 @@ int main(void)
         TEST(test_who_leaves_and_returns_each_time_starves_nobody),
         TEST(test_who_returns_has_saved_nothing),
         TEST(test_what_cost_more_than_was_expected_is_paid_later),
+        TEST(test_what_was_charged_too_much_comes_back),
+        TEST(test_what_was_charged_too_much_comes_back_to_one_that_returns),
+        TEST(test_what_comes_back_is_not_saved),
         TEST(test_nobody_waits_for_more_than_the_others_share),
     };
 
