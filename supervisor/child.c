@@ -243,6 +243,7 @@ void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
 {
     if (child->state == CHILD_KILLED || child->state == CHILD_DOWN)
         return;
+    ledger_look_at_clock(child);
     child->kill_reason = reason;
     child->blamed_request = request;
     child_on_event(child, EVENT_STUCK);

@@ -79,6 +79,7 @@ struct child {
     uint16_t free_slots[SCOREBOARD_SLOTS];
     unsigned n_free_slots;
     unsigned in_flight;
+    struct child_books books;
     /* Liveness, see child_check. */
     uint64_t frames_seen;
     uint64_t cpu_at_frame_ns;

@@ -106,15 +106,17 @@ static bool may_log(struct tenant *tenant)
 static void log_one(const struct incident *incident)
 {
     enum log_level level = incident->stage == STAGE_KILLED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
-    char limit[160], where[64] = "";
+    char limit[160], where[64] = "", worker[64] = "";
 
     describe(incident, limit, sizeof limit);
     if (incident->request)
         (void) snprintf(where, sizeof where, "; request %" PRIu64, incident->request);
-    log_write(level, "[%s] %s: %s%s%s%s%s; worker %u (pid %d)",
-              incident->tenant[0] ? incident->tenant : "-", stage_names[incident->stage], limit,
-              incident->text[0] ? "; " : "", incident->text, evidence_text(incident->evidence),
-              where, incident->worker, (int) incident->pid);
+    if (incident->pid > 0)
+        (void) snprintf(worker, sizeof worker, "; worker %u (pid %d)", incident->worker,
+                        (int) incident->pid);
+    log_write(level, "[%s] %s: %s%s%s%s%s%s", incident->tenant[0] ? incident->tenant : "-",
+              stage_names[incident->stage], limit, incident->text[0] ? "; " : "", incident->text,
+              evidence_text(incident->evidence), where, worker);
 }
 
 void incident_note(struct server *server, struct tenant *tenant, const struct incident *incident)

@@ -19,9 +19,6 @@
 #include "supervisor/link.h"
 #include "supervisor/router.h"
 
-/* What a client may send of a body before its request is in a worker. */
-#define FIRST_GRANT_BYTES (BODY_WINDOW_BYTES / 4)
-
 /* ---- life of a request */
 
 static struct http_text copy_text(char **at, struct http_text text)
@@ -63,6 +60,7 @@ static int copy_head(struct request *request, const struct http_request *head)
 
 static void request_free(struct request *request)
 {
+    ledger_uncount_bytes(request);
     if (request->body)
         evbuffer_free(request->body);
     free(request->head_memory);
@@ -93,24 +91,37 @@ static int request_new(struct server *server, struct tenant *tenant, struct http
     return 0;
 }
 
-static void enqueue(struct request *request, bool at_head)
+void ledger_enqueue(struct request *request, bool at_head)
 {
     struct tenant *tenant = request->tenant;
+    struct ledger *ledger = request->server->ledger;
 
     request->state = REQUEST_QUEUED;
+    if (TAILQ_EMPTY(&tenant->queue)) {
+        TAILQ_INSERT_TAIL(&ledger->waiting, tenant, books.waiting);
+        ledger->n_waiting++;
+    }
     if (at_head)
         TAILQ_INSERT_HEAD(&tenant->queue, request, entry);
     else
         TAILQ_INSERT_TAIL(&tenant->queue, request, entry);
     tenant->n_queued++;
-    request->server->ledger->queued++;
+    ledger->queued++;
 }
 
 void ledger_dequeue(struct request *request)
 {
-    TAILQ_REMOVE(&request->tenant->queue, request, entry);
-    request->tenant->n_queued--;
-    request->server->ledger->queued--;
+    struct tenant *tenant = request->tenant;
+    struct ledger *ledger = request->server->ledger;
+
+    TAILQ_REMOVE(&tenant->queue, request, entry);
+    tenant->n_queued--;
+    ledger->queued--;
+    if (!TAILQ_EMPTY(&tenant->queue))
+        return;
+    TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);
+    ledger->n_waiting--;
+    ledger_stop_waiting(tenant);
 }
 
 void ledger_count(struct request *request, enum error_code code)
@@ -148,6 +159,7 @@ void ledger_leave_worker(struct request *request)
     if (request->is_push_due)
         LIST_REMOVE(request, push);
     request->is_push_due = false;
+    ledger_note_started(request);
     ledger->in_workers--;
     request->tenant->n_in_flight--;
     child_give_slot(placement->child, request);
@@ -172,7 +184,7 @@ void ledger_send_again(struct request *request)
     request->body_end_sent = false;
     request->exceeded = 0;
     request->server->counters.replayed++;
-    enqueue(request, true);
+    ledger_enqueue(request, true);
 }
 
 void ledger_push_body(struct request *request)
@@ -207,6 +219,7 @@ void ledger_push_body(struct request *request)
         else
             request->body_sent += part;
     }
+    ledger_count_bytes(request);
 }
 
 /* What comes in tiny chunks goes on in as few frames as a turn allows: each is an entry into
@@ -237,61 +250,6 @@ static void on_push(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static int send_request(struct request *request, struct placement *placement)
-{
-    struct ledger *ledger = request->server->ledger;
-    struct child *child = placement->child;
-    unsigned slot;
-    int r = child_take_slot(child, request, &slot);
-
-    if (r < 0)
-        return r;
-    request->id = ++ledger->last_id * SCOREBOARD_SLOTS + slot;
-    request->placement = placement;
-    r = link_send_request(child, request);
-    if (r < 0) {
-        child_give_slot(child, request);
-        request->placement = NULL;
-        return r;
-    }
-    ledger_dequeue(request);
-    request->state = REQUEST_SENT;
-    request->version = version_ref(placement->version);
-    request->sent_ns = request->progress_ns = io_now_ns();
-    request->body_window = BODY_WINDOW_BYTES;
-    request->response_window = BODY_WINDOW_BYTES;
-    placement->in_flight++;
-    request->tenant->n_in_flight++;
-    child->place.requests++;
-    ledger->in_workers++;
-    TAILQ_INSERT_TAIL(&ledger->active, request, entry);
-    if (request->sendings++ == 0 && !request->body_ended)
-        http_grant(request->exchange, BODY_WINDOW_BYTES - FIRST_GRANT_BYTES);
-    ledger_push_body(request);
-    pool_watch(request->server->pool);
-    return 0;
-}
-
-void ledger_pump(struct tenant *tenant)
-{
-    struct pool *pool = tenant->server->pool;
-    struct version *version = tenant->version;
-    struct request *request;
-
-    while (pool && (request = TAILQ_FIRST(&tenant->queue)) &&
-           tenant->n_in_flight < version->limits.concurrency) {
-        struct child *child = pool_place(pool, version);
-        if (!child || child->state != CHILD_READY || channel_is_congested(child->channel))
-            return;
-        struct placement *placement = placement_find(version, child);
-        if (!placement)
-            (void) tenant_load(version, child); /* its answer pumps again */
-        if (!placement || placement->state != PLACEMENT_READY ||
-            send_request(request, placement) < 0)
-            return;
-    }
-}
-
 void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s)
 {
     struct request *request;
@@ -310,19 +268,42 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     if (request->is_cancelled)
         return;
     request->is_cancelled = true;
+    request->is_over_wall = reason == LINK_CANCEL_WALL;
     request->detached_ns = io_now_ns();
+    const struct scoreboard *board = request->placement->child->board;
+    if (atomic_load(&board->running_request) == request->id)
+        request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
+    ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
     (void) link_send_cancel(request->placement->child, request->id, reason);
 }
 
 /* ---- from the front */
 
+static bool is_too_big(const struct tenant *tenant, struct request *request, uint64_t size)
+{
+    uint32_t most = tenant->version->limits.request_mib;
+
+    return most != LIMIT_UNLIMITED && size > (uint64_t) most << 20 &&
+           ledger_meet_limit(tenant->version, request, LIMIT_INDEX(request_mib), size * 1000 >> 20);
+}
+
+/* Also while none can be sent, as during a load: what may run may wait besides the queue. */
+static bool is_queue_full(const struct tenant *tenant)
+{
+    const struct limits *limits = &tenant->version->limits;
+    uint64_t waiting = (uint64_t) tenant->n_in_flight + tenant->n_queued;
+
+    if (waiting < (uint64_t) limits->concurrency + limits->queue)
+        return false;
+    return ledger_meet_limit(tenant->version, NULL, LIMIT_INDEX(queue), tenant->n_queued * 1000) ||
+           tenant->n_queued >= limit_table[LIMIT_INDEX(queue)].most;
+}
+
 static enum error_code refuse(struct server *server, struct tenant *tenant,
                               const struct http_request *head, unsigned *ret_retry_s)
 {
-    const struct limits *limits = &tenant->version->limits;
-
-    if (head->has_body && limits->request_mib != LIMIT_UNLIMITED && head->content_length > 0 &&
-        (uint64_t) head->content_length > (uint64_t) limits->request_mib << 20)
+    if (head->has_body && head->content_length > 0 &&
+        is_too_big(tenant, NULL, (uint64_t) head->content_length))
         return ERROR_BODY_TOO_LARGE;
     *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
     if (*ret_retry_s > 0) {
@@ -333,10 +314,10 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
     if (*ret_retry_s > 0)
         return tenant->load_error;
     *ret_retry_s = 1;
-    /* Also while none can be sent, as during a load: what may run may wait besides the queue. */
-    if ((uint64_t) tenant->n_in_flight + tenant->n_queued >=
-        (uint64_t) limits->concurrency + limits->queue)
+    if (is_queue_full(tenant)) {
+        *ret_retry_s = ledger_retry_after_s(tenant);
         return ERROR_TENANT_BUSY;
+    }
     if (!pool_place(server->pool, tenant->version))
         return ERROR_OVERLOADED;
     *ret_retry_s = 0;
@@ -367,7 +348,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
         http_fail(exchange, code, retry_s);
         return NULL;
     }
-    enqueue(request, false);
+    ledger_enqueue(request, false);
     if (head->has_body)
         http_grant(exchange, FIRST_GRANT_BYTES);
     ledger_pump(tenant);
@@ -378,11 +359,10 @@ static void *on_request(void *handler, struct http_exchange *exchange,
 static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
 {
     struct request *request = arg;
-    uint32_t most = request->tenant->version->limits.request_mib;
 
     request->body_total += size;
     request->progress_ns = io_now_ns();
-    if ((most != LIMIT_UNLIMITED && request->body_total > (uint64_t) most << 20) ||
+    if (is_too_big(request->tenant, request, request->body_total) ||
         evbuffer_add(request->body, data, size) < 0) {
         ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
         if (request->state == REQUEST_QUEUED) {
@@ -393,6 +373,7 @@ static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
         }
         return;
     }
+    ledger_count_bytes(request);
     request->body_ended = end;
     if (request->state != REQUEST_QUEUED)
         push_later(request);
@@ -431,7 +412,9 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
         return -ENOMEM;
     ledger->server = server;
     TAILQ_INIT(&ledger->active);
-    ledger->tick = event_new(server->base, -1, EV_PERSIST, ledger_on_tick, ledger);
+    TAILQ_INIT(&ledger->waiting);
+    LIST_INIT(&ledger->used);
+    ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
     ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
     if (!ledger->tick || !ledger->push_event) {
         if (ledger->tick)
@@ -457,11 +440,13 @@ struct ledger *ledger_free(struct ledger *ledger)
         ledger_leave_worker(request);
         request_free(request);
     }
-    TAILQ_FOREACH (tenant, &ledger->server->tenants->list, entry)
-        while ((request = TAILQ_FIRST(&tenant->queue))) {
-            ledger_dequeue(request);
-            request_free(request);
-        }
+    while ((tenant = TAILQ_FIRST(&ledger->waiting))) {
+        request = TAILQ_FIRST(&tenant->queue);
+        ledger_dequeue(request);
+        request_free(request);
+    }
+    while (!LIST_EMPTY(&ledger->used))
+        ledger_forget_placement(LIST_FIRST(&ledger->used));
     event_free(ledger->tick);
     event_free(ledger->push_event);
     free(ledger);

@@ -22,6 +22,7 @@ enum request_state {
 struct request {
     TAILQ_ENTRY(request) entry;     /* in its tenant's queue or the ledger's active */
     LIST_ENTRY(request) push;       /* in the ledger's pushes, if is_push_due */
+    TAILQ_ENTRY(request) unstarted; /* in its worker's list, if is_unstarted */
     struct server *server;          /* borrowed */
     struct tenant *tenant;          /* borrowed: outlives its requests */
     struct version *version;        /* counted; set when sent */
@@ -41,6 +42,9 @@ struct request {
     bool is_cancelled;     /* the worker has been told */
     bool is_counted;       /* its answer is in the counters */
     bool is_push_due;      /* has body to send at the end of this turn */
+    bool is_unstarted;     /* sent; nothing says yet that its JavaScript has begun */
+    bool is_over_wall;     /* cancelled because of its time */
+    limit_set noted;       /* limits that it has met */
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
     size_t body_sent;      /* bytes of it that the worker has */
     size_t body_window;    /* bytes that the worker allows beyond those */
@@ -49,11 +53,15 @@ struct request {
     uint64_t response_owed;   /* response bytes taken from the worker, credit not yet given back */
     uint64_t response_window; /* bytes that the worker may still send */
     size_t queued_seen;       /* of the response, for the client, at the last look */
+    size_t counted_bytes;     /* of it in its tenant's queued_bytes */
     bool response_ended;
     unsigned deaths;    /* of workers while this was in JavaScript there */
     limit_set exceeded; /* that the worker said of it, see Exceeded */
     unsigned sendings;
+    uint32_t cost_us; /* CPU time that it was expected to take when it was sent */
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
+    uint64_t
+        cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
 };
 
 struct ledger {
@@ -61,9 +69,13 @@ struct ledger {
     uint64_t last_id;
     LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
     struct event *push_event;
-    struct request_list active; /* in workers, by the time of their sending */
-    struct event *tick;         /* wall and idle limits; runs while requests are in workers */
+    struct request_list active;  /* in workers, by the time of their sending */
+    struct tenant_list waiting;  /* whose queues are not empty */
+    LIST_HEAD(, placement) used; /* whose CPU time is to be looked at */
+    struct event *tick;          /* all that time does: limits, debts, looks at workers */
+    uint64_t tick_at_ns;         /* 0: not set */
     unsigned in_workers, queued;
+    unsigned n_waiting; /* tenants */
 };
 
 extern const struct http_handler ledger_http; /* handler: struct server */
@@ -71,11 +83,29 @@ extern const struct http_handler ledger_http; /* handler: struct server */
 int ledger_new(struct server *server, struct ledger **ret_ledger);
 struct ledger *ledger_free(struct ledger *ledger);
 
-/* Sends what the tenant's queue holds, as far as limits and workers allow. Call when a worker or a
- * place became free. */
+/* Has the tenant's queue wait for its turn in the tenant's worker, if limits and the worker allow, and
+ * sends what has its turn there. Call when a worker or a place became free. */
 void ledger_pump(struct tenant *tenant);
 /* Fails all that wait in the queue. */
 void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s);
+/* Bytes of request bodies that are kept, and of responses that wait for clients. */
+uint64_t ledger_queued_bytes(const struct tenant *tenant);
+
+/* ---- CPU time (ledger_account.c) */
+
+/* Charges the version's tenant with what its scoreboard place says it has used since the last look. The
+ * worker's board is still mapped. Also before a placement goes. */
+void ledger_collect_cpu(struct placement *placement);
+/* As above, for a version that was loaded or would not: cpu_us is what the worker says that took. */
+void ledger_collect_load(struct placement *placement, uint64_t cpu_us);
+/* The placement goes. */
+void ledger_forget_placement(struct placement *placement);
+/* Looks at the worker's CPU clock: also right before it is killed. */
+void ledger_look_at_clock(struct child *child);
+/* It goes for good: no tenant waits for it any more. */
+void ledger_forget_child(struct child *child);
+/* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
+void ledger_charge_death(struct child *child);
 
 /* ---- from a worker (link.c); each returns 0 or -EPROTO */
 int ledger_on_head(struct request *request, const struct http_response *response,
@@ -84,6 +114,8 @@ int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bo
 int ledger_on_credit(struct request *request, uint32_t bytes);
 /* code: ERROR_NONE if all went well. The request is gone afterwards. */
 void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us);
+/* All that was sent has begun, it says: there is room for more. */
+void ledger_on_caught_up(struct child *child);
 /* The worker does not have the isolate any more; nothing was run. */
 void ledger_on_not_loaded(struct request *request);
 

@@ -49,6 +49,7 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
     struct request *request, *previous;
     struct placement *placement;
 
+    ledger_charge_death(child);
     /* From the youngest to the oldest, so that each goes before those that were behind it. */
     for (request = TAILQ_LAST(&ledger->active, request_list); request; request = previous) {
         previous = TAILQ_PREV(request, request_list, entry);

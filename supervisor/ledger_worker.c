@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The workers' side of the ledger: answers, ends, and what becomes of requests when a worker
- * dies. All that comes in here was said by a worker and is checked against the record.
+ * The workers' side of the ledger: answers and ends. All that comes in here was said by a worker and
+ * is checked against the record.
  */
 #include <errno.h>
 
@@ -40,6 +40,7 @@ static int take_part(struct request *request, size_t size, bool end)
 {
     uint32_t most = request->version->limits.response_mib;
 
+    ledger_note_started(request);
     if (request->response_ended || size > request->response_window)
         return -EPROTO;
     request->response_window -= size;
@@ -47,7 +48,9 @@ static int take_part(struct request *request, size_t size, bool end)
     request->response_total += size;
     request->response_ended = end;
     request->progress_ns = io_now_ns();
-    if (most != LIMIT_UNLIMITED && request->response_total > (uint64_t) most << 20)
+    if (most != LIMIT_UNLIMITED && request->response_total > (uint64_t) most << 20 &&
+        ledger_meet_limit(request->version, request, LIMIT_INDEX(response_mib),
+                          request->response_total * 1000 >> 20))
         return -EFBIG;
     return 0;
 }
@@ -56,6 +59,7 @@ static void after_part(struct request *request, bool end)
 {
     if (!end) {
         ledger_give_credit(request);
+        ledger_count_bytes(request);
         return;
     }
     request->exchange = NULL; /* the front has all; waitUntil may go on */
@@ -122,6 +126,7 @@ int ledger_on_credit(struct request *request, uint32_t bytes)
     request->is_body_lost = true;
     (void) evbuffer_drain(request->body, request->body_sent);
     request->body_sent = 0;
+    ledger_count_bytes(request);
     if (request->is_cancelled)
         return 0;
     ledger_push_body(request);
@@ -130,45 +135,34 @@ int ledger_on_credit(struct request *request, uint32_t bytes)
     return 0;
 }
 
-/* The worker had no slot left for anybody: each tenant has its turn, this one last. */
-static void pump_all_after(struct tenant *tenant)
-{
-    struct tenant_list *list = &tenant->server->tenants->list;
-    struct tenant *other = tenant;
-
-    do {
-        other = TAILQ_NEXT(other, entry);
-        if (!other)
-            other = TAILQ_FIRST(list);
-        ledger_pump(other);
-    } while (other != tenant);
-}
-
 static void leave_and_pump(struct request *request)
 {
     struct tenant *tenant = request->tenant;
     struct placement *placement = request->placement;
     struct child *child = placement->child;
-    bool was_full = child->n_free_slots == 0;
 
     ledger_leave_worker(request);
+    if (placement->in_flight == 0 || tenant->version->limits.cpu_rate != LIMIT_UNLIMITED)
+        ledger_collect_cpu(placement);
     tenant_on_idle(placement);
     ledger_end(request);
-    if (was_full)
-        pump_all_after(tenant);
-    else
-        ledger_pump(tenant);
+    ledger_pump(tenant);
+    ledger_run(child); /* others wait for what this has left */
 }
 
 void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us)
 {
-    /* A number of the worker's: bounded, so that it cannot wrap the sum. */
-    request->tenant->cpu_us += cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX;
+    ledger_note_cost(request, cpu_us);
     if (request->exchange && code == ERROR_NONE)
         code = ERROR_BAD_RESPONSE; /* through, it says, without an answer */
     if (code != ERROR_NONE && !request->is_cancelled)
         ledger_answer_failure(request, code, 0);
     leave_and_pump(request);
+}
+
+void ledger_on_caught_up(struct child *child)
+{
+    ledger_run(child);
 }
 
 void ledger_on_not_loaded(struct request *request)
@@ -184,8 +178,10 @@ void ledger_on_not_loaded(struct request *request)
         leave_and_pump(request);
         return;
     }
+    struct child *child = placement->child;
     ledger_leave_worker(request);
     ledger_send_again(request);
     tenant_on_idle(placement);
     ledger_pump(tenant);
+    ledger_run(child);
 }

@@ -251,8 +251,8 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
 
 static int on_caught_up(void *owner, const ProtobufCMessage *message)
 {
-    (void) owner;
     (void) message;
+    ledger_on_caught_up(owner);
     return 0;
 }
 

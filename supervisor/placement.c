@@ -49,6 +49,7 @@ int placement_new(struct version *version, struct child *child, struct placement
 
 void placement_free(struct placement *placement)
 {
+    ledger_forget_placement(placement);
     LIST_REMOVE(placement, in_version);
     LIST_REMOVE(placement, in_child);
     placement->child->n_placements--;
@@ -146,7 +147,7 @@ void tenant_on_loaded(struct placement *placement, enum error_code code, const c
     struct tenant *tenant = version->tenant;
     bool is_current = tenant->version == version;
 
-    tenant->cpu_us += cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX;
+    ledger_collect_load(placement, cpu_us);
     if (code != ERROR_NONE) {
         bool is_candidate = tenant->candidate == version;
         placement_free(placement);

@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/child.h"
+#include "supervisor/ledger.h"
 #include "supervisor/retire.h"
 #include "supervisor/seclude.h"
 #include "supervisor/spawner.h"
@@ -138,6 +139,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
         next = TAILQ_NEXT(child, entry);
         if (!child->is_gone)
             continue;
+        ledger_forget_child(child);
         TAILQ_REMOVE(&pool->children, child, entry);
         pool->n_children--;
         (void) child_free(child);

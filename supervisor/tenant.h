@@ -9,13 +9,13 @@
 #include <sys/queue.h>
 
 #include "config/manifest.h"
+#include "supervisor/books.h"
 #include "supervisor/conduct.h"
 #include "supervisor/incident.h"
 #include "supervisor/server.h"
 
 struct child;
 struct request;
-TAILQ_HEAD(request_list, request);
 
 enum placement_state {
     PLACEMENT_LOADING,
@@ -37,6 +37,7 @@ struct placement {
     unsigned stops;   /* of its requests by V8 */
     bool is_retiring; /* unloaded when the last request is through */
     uint64_t since_ns;
+    struct placement_books books;
 };
 LIST_HEAD(placement_list, placement);
 
@@ -78,6 +79,7 @@ struct tenant {
     uint64_t load_again_ns;
     uint64_t log_second, log_bytes; /* what it has logged in this second */
     char *last_error;               /* owned; text of the last failed load */
+    struct tenant_books books;
 };
 TAILQ_HEAD(tenant_list, tenant);
 
