@@ -72,6 +72,7 @@ static void stop_for_cpu(struct app *app, struct job *job)
         app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP, text);
         return;
     }
+    job->is_stopped = true;
     isolate_forget(app->isolate, job->id);
     job_finish(job, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST, text, (size_t) n);
 }

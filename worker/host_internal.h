@@ -55,6 +55,7 @@ struct job {
     bool is_end_sent;
     bool wants_credit; /* JavaScript waits for isolate_on_credit */
     bool is_done;      /* JavaScript is through with it; goes at the end of the entry */
+    bool is_stopped;   /* over its budget: it leaves nothing to others */
     bool is_held;      /* does not end yet, even if is_done */
     bool is_log_cut;
     uint32_t exceeded; /* bit 1 << limit: the supervisor was told */
@@ -78,6 +79,8 @@ struct app {
     char *file_path; /* file now being received */
     struct evbuffer *file;
     struct event *boot_deadline;
+    unsigned n_passed;  /* timers of requests that are over, with others now */
+    bool is_in_passed;  /* one of them runs now */
     int64_t last_timer; /* for each tenant: what the others do cannot be counted with it */
     uint64_t measured_ns;
     bool is_running_load;
@@ -128,6 +131,9 @@ void exceeded_check(struct job *job);
 /* ---- timer.c */
 int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat);
 void timer_stop(struct job *job, int64_t id);
+/* The job ends: its timer, if it is one of a single time that may be passed on, goes to the youngest
+ * other request of the app, which is returned. NULL: it does not. */
+struct job *timer_pass(struct job *job, int64_t id);
 void timer_stop_all(struct job *job);
 /* Timers of the boot job that were due while no request of the app was in the worker. */
 bool timer_is_waiting(const struct job *boot);
