@@ -26,6 +26,17 @@ void job_init(struct job *job, struct app *app, uint64_t id)
     TAILQ_INIT(&job->timers);
 }
 
+/* RFC 9110, 9.2.2. */
+static bool is_idempotent(ProtobufCBinaryData method)
+{
+    static const char *const names[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (method.len == strlen(names[i]) && memcmp(method.data, names[i], method.len) == 0)
+            return true;
+    return false;
+}
+
 int job_new(struct app *app, const Skep__Worker__Request *request, struct job **ret_job)
 {
     struct host *host = app->host;
@@ -38,6 +49,7 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct job **
     job_init(job, app, request->id);
     job->unread = (uint32_t) request->body.len;
     job->slot = request->slot;
+    job->is_idempotent = is_idempotent(request->method);
     host->jobs[job->slot] = job;
     TAILQ_INSERT_TAIL(&app->jobs, job, entry);
     *ret_job = job;
@@ -87,6 +99,8 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     end_silence(job);
     host->jobs[job->slot] = NULL;
     TAILQ_REMOVE(&job->app->jobs, job, entry);
+    if (job->app->is_unclean)
+        event_active(host->retire, EV_TIMEOUT, 0);
     job_release(job);
     free(job);
 }

@@ -116,6 +116,11 @@ void Entry::drop_pending()
     modules_forget_unfinished(self_);
 }
 
+// An isolate goes on after a terminate if it is clean: it is within its heap and its external memory,
+// the terminate is taken back (isolate_cancel_terminate), the microtasks, imports and rejections that
+// waited are gone with their queue, and each module whose evaluation was cut off will be compiled
+// anew. What was dropped may have belonged to other requests: V8 empties the queue that it was running,
+// so nobody can tell. The caller watches those requests.
 enum isolate_result Entry::finish()
 {
     run_pending();

@@ -17,6 +17,9 @@ enum {
 #define CAUGHT_UP SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP
 #define LOADED SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED
 #define LOG SKEP__WORKER__FROM_WORKER__MESSAGE_LOG
+#define CLIENT_GONE SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE
+#define WALL SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST
+#define UNLOADED SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED
 #define DONE SKEP__WORKER__FROM_WORKER__MESSAGE_DONE
 #define HEAD SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD
 
@@ -296,6 +299,8 @@ test_waiting_timer_that_ends_the_isolate_fails_the_request_that_it_ran_beside(vo
         "    next(); }\n" \
         "if (path === '/interval') { setInterval(() => { polls++; }, 1); }\n" \
         "if (path === '/polls') return new Response(polls);\n" \
+        "if (path === '/long') await sleep(1e6);\n" \
+        "if (path === '/go_stop') { go(); for (;;); }\n" \
         "if (path === '/wait') await sleep(100);\n")
 /* clang-format on */
 
@@ -326,8 +331,8 @@ static void test_timer_of_a_request_that_is_over_passes_to_one_that_is_not(void 
     send_request(1, 1, "/share");
     send_request(1, 2, "/share");
     send_request(1, 3, "/share");
-    send_cancel(1);
-    send_cancel(3);
+    send_cancel(1, CLIENT_GONE);
+    send_cancel(3, CLIENT_GONE);
     (void) await_done(2);
     assert_int_equal(find_frame(DONE, 1)->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
     assert_string_equal(find_frame(HEAD, 2)->text, "shared");
@@ -383,6 +388,50 @@ static void test_work_that_renews_itself_ends_with_the_heir(void **state)
     }
 }
 
+/* ---- after a stop */
+
+static void stop_beside(uint32_t tenant, const char *path)
+{
+    Skep__Worker__Limits limits = usual_limits();
+
+    world->n_frames = 0;
+    limits.cpu_ms = 20;
+    assert_int_equal(load(tenant, 0, limits, SHARED), 0);
+    send_request(tenant, 1, path);
+    send_request(tenant, 2, "/go_stop");
+    assert_int_equal(await_done(2)->code, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST);
+}
+
+static void test_isolate_that_lost_work_of_another_request_goes_and_fails_nobody(void **state)
+{
+    (void) state;
+    stop_beside(1, "/continue"); /* its continuation was queued when request 2 was stopped */
+    send_request(1, 3, "/wait");
+    send_method("POST", 1, 4, "/wait");
+    send_request(1, 5, "/long");
+    send_cancel(1, WALL);
+    assert_int_equal(await_done(1)->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
+    assert_int_equal(await_done(4)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+    (void) await_frame(UNLOADED, 1);
+    assert_int_equal(find_frame(DONE, 3)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+    assert_null(find_frame(HEAD, 5));
+    assert_int_equal(find_frame(DONE, 5)->code, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+}
+
+static void test_isolate_whose_other_requests_end_after_a_stop_goes_on(void **state)
+{
+    (void) state;
+    stop_beside(1, "/wait");
+    (void) await_done(1);
+    send_request(1, 3, "/long");
+    send_cancel(3, WALL); /* came after the stop: what it waits for is its own affair */
+    (void) await_done(3);
+    send_request(1, 4, "/");
+    assert_int_equal(await_done(4)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+    assert_null(find_frame(UNLOADED, 1));
+    unload(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +449,8 @@ int main(void)
         TEST(test_timer_of_a_request_that_is_over_passes_to_one_that_is_not),
         TEST(test_left_over_timer_runs_for_its_heir_once),
         TEST(test_work_that_renews_itself_ends_with_the_heir),
+        TEST(test_isolate_that_lost_work_of_another_request_goes_and_fails_nobody),
+        TEST(test_isolate_whose_other_requests_end_after_a_stop_goes_on),
     };
 
     return cmocka_run_group_tests(tests, start_process, NULL);
