@@ -220,6 +220,36 @@ void app_dispose(struct app *app, Skep__Worker__Outcome outcome)
     app_free(app);
 }
 
+void app_on_stop(struct app *app, const struct job *stopped)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &app->jobs, entry)
+        job->is_at_risk |= job != stopped;
+}
+
+void app_condemn(struct app *app)
+{
+    static const char text[] = "a request has waited in vain since another one was stopped for its "
+                               "cpu_ms: the isolate is replaced";
+
+    if (app->is_unclean)
+        return;
+    app->is_unclean = true;
+    job_log(app, &app->boot, SKEP__WORKER__LOG_LEVEL__LOG_WARN, text, sizeof text - 1);
+    event_active(app->host->retire, EV_TIMEOUT, 0);
+}
+
+void app_retire(struct app *app)
+{
+    struct job *job;
+
+    TAILQ_FOREACH (job, &app->jobs, entry)
+        if (job->is_head_sent || !job->is_idempotent)
+            return;
+    app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+}
+
 void app_free(struct app *app)
 {
     struct scoreboard_tenant *place = &app->host->board->tenants[app->place];

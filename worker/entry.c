@@ -54,7 +54,9 @@ static void stop_boot_timers(struct app *app)
     job_log(app, &app->boot, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, sizeof text - 1);
 }
 
-/* The budget is used up: the request ends, the isolate goes on. */
+/* The budget is used up: the request ends, the isolate goes on. It is clean as far as V8 goes (see
+ * Entry::finish); what it may have lost shows only in a request that was beside it and never ends
+ * (app_condemn), because the stopped one may have been about to settle a promise that both share. */
 static void stop_for_cpu(struct app *app, struct job *job)
 {
     char text[96];
@@ -72,6 +74,7 @@ static void stop_for_cpu(struct app *app, struct job *job)
         app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP, text);
         return;
     }
+    job->is_stopped = true;
     isolate_forget(app->isolate, job->id);
     job_finish(job, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST, text, (size_t) n);
 }
@@ -147,6 +150,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
         stop_for_memory(app, job, result);
         break;
     case ISOLATE_TERMINATED:
+        app_on_stop(app, job);
         stop_for_cpu(app, job);
         break;
     case ISOLATE_EXCEPTION:

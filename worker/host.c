@@ -210,6 +210,9 @@ static int on_cancel(void *owner, const ProtobufCMessage *message)
     if ((unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) && entry_begin(app, job))
         entry_end(app, job, isolate_on_cancel(app->isolate, id, cancel_reasons[cancel->reason]));
     job = job_find(host, id); /* the entry may have ended it */
+    if (job && job->is_at_risk &&
+        cancel->reason == SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST)
+        app_condemn(app);
     if (job)
         job_finish(job, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED, NULL, 0);
     return 0;
@@ -291,6 +294,17 @@ static void on_quiet(evutil_socket_t fd, short what, void *arg)
     host->quiet = NULL;
 }
 
+static void on_retire(evutil_socket_t fd, short what, void *arg)
+{
+    struct host *host = arg;
+
+    (void) fd;
+    (void) what;
+    for (size_t i = 0; i < APPS_MAX; i++)
+        if (host->apps[i] && host->apps[i]->is_unclean)
+            app_retire(host->apps[i]);
+}
+
 static void on_closed(void *owner, int error)
 {
     struct host *host = owner;
@@ -335,7 +349,8 @@ int host_start(struct host *host, struct sentry *sentry)
 
     host->sentry = sentry;
     host->quiet = event_new(host->options.base, -1, EV_PERSIST, on_quiet, host);
-    if (!host->quiet || event_add(host->quiet, &second) < 0)
+    host->retire = event_new(host->options.base, -1, 0, on_retire, host);
+    if (!host->quiet || !host->retire || event_add(host->quiet, &second) < 0)
         return -ENOMEM;
     hello.protocol = PROTOCOL_VERSION;
     hello.v8_version.data = (uint8_t *) (uintptr_t) version;

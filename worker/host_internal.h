@@ -24,7 +24,8 @@ struct host {
     struct host_options options;
     struct channel *channel;
     struct sentry *sentry;
-    struct event *quiet; /* each second until the worker has been warmed up; then NULL */
+    struct event *retire; /* made active when an app that is not clean may be let go */
+    struct event *quiet;  /* each second until the worker has been warmed up; then NULL */
     unsigned warm_up_step;
     uint64_t frames_seen; /* received at the last of these seconds */
     struct scoreboard *board;
@@ -53,9 +54,12 @@ struct job {
     uint64_t silent_since; /* host.reads when it entered JavaScript; 0: it has said something */
     bool is_head_sent;
     bool is_end_sent;
-    bool wants_credit; /* JavaScript waits for isolate_on_credit */
-    bool is_done;      /* JavaScript is through with it; goes at the end of the entry */
-    bool is_held;      /* does not end yet, even if is_done */
+    bool wants_credit;  /* JavaScript waits for isolate_on_credit */
+    bool is_done;       /* JavaScript is through with it; goes at the end of the entry */
+    bool is_idempotent; /* its method: may be sent again */
+    bool is_at_risk;    /* was there when a stop dropped microtasks, which may have been its own */
+    bool is_stopped;    /* over its budget: it leaves nothing to others */
+    bool is_held;       /* does not end yet, even if is_done */
     bool is_log_cut;
     uint32_t exceeded; /* bit 1 << limit: the supervisor was told */
     Skep__Worker__Outcome outcome;
@@ -78,10 +82,13 @@ struct app {
     char *file_path; /* file now being received */
     struct evbuffer *file;
     struct event *boot_deadline;
+    unsigned n_passed;  /* timers of requests that are over, with others now */
+    bool is_in_passed;  /* one of them runs now */
     int64_t last_timer; /* for each tenant: what the others do cannot be counted with it */
     uint64_t measured_ns;
     bool is_running_load;
     bool is_ready;
+    bool is_unclean; /* it has lost work of a request that was not stopped */
 };
 
 /* ---- host.c */
@@ -99,6 +106,12 @@ void app_check_load(struct app *app);
 void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char *message);
 /* All its requests end with outcome, the isolate goes, the supervisor is told. */
 void app_dispose(struct app *app, Skep__Worker__Outcome outcome);
+/* An entry was stopped for its CPU time, and with it what was queued in the isolate. */
+void app_on_stop(struct app *app, const struct job *stopped);
+/* A job that was at risk never came to an end: the isolate goes as soon as it costs nobody anything. */
+void app_condemn(struct app *app);
+/* Lets it go if each request in it may be sent again; else later. */
+void app_retire(struct app *app);
 void app_free(struct app *app);
 
 /* ---- job.c */
@@ -128,6 +141,9 @@ void exceeded_check(struct job *job);
 /* ---- timer.c */
 int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat);
 void timer_stop(struct job *job, int64_t id);
+/* The job ends: its timer, if it is one of a single time that may be passed on, goes to the youngest
+ * other request of the app, which is returned. NULL: it does not. */
+struct job *timer_pass(struct job *job, int64_t id);
 void timer_stop_all(struct job *job);
 /* Timers of the boot job that were due while no request of the app was in the worker. */
 bool timer_is_waiting(const struct job *boot);

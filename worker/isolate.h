@@ -49,10 +49,13 @@ enum isolate_outcome {
 };
 
 /* What JavaScript asks of the worker. host is struct isolate_options.host. request is the
- * id given to isolate_dispatch; 0 means no request (module load). Pointers are borrowed
+ * id given to isolate_dispatch; 0 means no request (module load). With log and set_timer it is the
+ * request whose code runs, which promises carry along: in the entry of one request a continuation of
+ * another may run, also of one that is over. Pointers are borrowed
  * for the call. None of these may call back into isolate_*. */
 struct isolate_host {
-    void (*log)(void *host, enum isolate_log_level level, struct isolate_bytes text);
+    void (*log)(void *host, uint64_t request, enum isolate_log_level level,
+                struct isolate_bytes text);
     /* Response head and first body part, within the credit that each request has at its start; end:
      * there is no more. 0 or -errno (thrown as TypeError: -ENOENT request unknown or cancelled,
      * -EALREADY head sent before, -E2BIG). */
@@ -68,9 +71,12 @@ struct isolate_host {
      * log. After this the id is unknown. */
     void (*done)(void *host, uint64_t request, enum isolate_outcome outcome,
                  struct isolate_bytes message);
-    /* Starts a timer for the request that runs now. Returns its id (> 0), or -EDQUOT over
-     * the request's number of timers (thrown as RangeError). repeat: setInterval. */
-    int64_t (*set_timer)(void *host, uint64_t delay_ms, bool repeat);
+    /* Starts a timer for the request. Returns its id (> 0), or -EDQUOT over the request's number
+     * of timers (thrown as RangeError). repeat: setInterval. */
+    int64_t (*set_timer)(void *host, uint64_t request, uint64_t delay_ms, bool repeat);
+    /* The timer's request ends: hands it to another, on whose behalf it will be due. Returns that
+     * one's id; 0: the timer goes. */
+    uint64_t (*pass_timer)(void *host, int64_t timer);
     void (*clear_timer)(void *host, int64_t timer);
 };
 

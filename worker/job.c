@@ -26,6 +26,17 @@ void job_init(struct job *job, struct app *app, uint64_t id)
     TAILQ_INIT(&job->timers);
 }
 
+/* RFC 9110, 9.2.2. */
+static bool is_idempotent(ProtobufCBinaryData method)
+{
+    static const char *const names[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (method.len == strlen(names[i]) && memcmp(method.data, names[i], method.len) == 0)
+            return true;
+    return false;
+}
+
 int job_new(struct app *app, const Skep__Worker__Request *request, struct job **ret_job)
 {
     struct host *host = app->host;
@@ -38,6 +49,7 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct job **
     job_init(job, app, request->id);
     job->unread = (uint32_t) request->body.len;
     job->slot = request->slot;
+    job->is_idempotent = is_idempotent(request->method);
     host->jobs[job->slot] = job;
     TAILQ_INSERT_TAIL(&app->jobs, job, entry);
     *ret_job = job;
@@ -87,6 +99,8 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     end_silence(job);
     host->jobs[job->slot] = NULL;
     TAILQ_REMOVE(&job->app->jobs, job, entry);
+    if (job->app->is_unclean)
+        event_active(host->retire, EV_TIMEOUT, 0);
     job_release(job);
     free(job);
 }
@@ -154,7 +168,26 @@ void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, con
 
 /* ---- what JavaScript asks for; host is the app */
 
-static void on_log(void *host, enum isolate_log_level level, struct isolate_bytes text)
+static struct job *find_job(struct app *app, uint64_t id)
+{
+    struct job *job = id == 0 ? NULL : job_find(app->host, id);
+
+    return job && job->app == app && !job->is_done ? job : NULL;
+}
+
+/* The job whose code runs. What a request that is over still does counts for the one in whose entry it
+ * runs. */
+static struct job *find_owner(struct app *app, uint64_t id)
+{
+    struct job *job = id == 0 ? &app->boot : find_job(app, id);
+
+    if (!job)
+        job = app->host->running_job;
+    return job ? job : &app->boot;
+}
+
+static void on_log(void *host, uint64_t request, enum isolate_log_level level,
+                   struct isolate_bytes text)
 {
     static const Skep__Worker__LogLevel levels[] = {
         [ISOLATE_LOG_DEBUG] = SKEP__WORKER__LOG_LEVEL__LOG_DEBUG,
@@ -163,16 +196,9 @@ static void on_log(void *host, enum isolate_log_level level, struct isolate_byte
         [ISOLATE_LOG_ERROR] = SKEP__WORKER__LOG_LEVEL__LOG_ERROR,
     };
     struct app *app = host;
-    struct job *job = app->host->running_job ? app->host->running_job : &app->boot;
+    struct job *job = find_owner(app, request);
 
     job_log(app, job, levels[level & 3], text.data, text.size);
-}
-
-static struct job *find_job(struct app *app, uint64_t id)
-{
-    struct job *job = id == 0 ? NULL : job_find(app->host, id);
-
-    return job && job->app == app && !job->is_done ? job : NULL;
 }
 
 static int on_respond(void *host, uint64_t id, uint32_t status,
@@ -277,12 +303,22 @@ static void on_done(void *host, uint64_t id, enum isolate_outcome outcome,
         job_settle(job);
 }
 
-static int64_t on_set_timer(void *host, uint64_t delay_ms, bool repeat)
+static int64_t on_set_timer(void *host, uint64_t request, uint64_t delay_ms, bool repeat)
+{
+    return timer_start(find_owner(host, request), delay_ms, repeat);
+}
+
+static uint64_t on_pass_timer(void *host, int64_t id)
 {
     struct app *app = host;
-    struct job *job = app->host->running_job;
+    struct job *job;
 
-    return job ? timer_start(job, delay_ms, repeat) : -EDQUOT;
+    TAILQ_FOREACH (job, &app->jobs, entry) {
+        struct job *heir = timer_pass(job, id);
+        if (heir)
+            return heir->id;
+    }
+    return 0;
 }
 
 static void on_clear_timer(void *host, int64_t timer)
@@ -302,5 +338,6 @@ const struct isolate_host job_ops = {
     .consume_body = on_consume_body,
     .done = on_done,
     .set_timer = on_set_timer,
+    .pass_timer = on_pass_timer,
     .clear_timer = on_clear_timer,
 };

@@ -20,13 +20,18 @@ struct timer {
     int64_t id;
     struct timeval period;
     bool repeat;
+    bool is_passed;  /* from a request that is over; not in n_timers of its job */
+    bool is_last;    /* set by one of these: goes with its job */
     bool is_waiting; /* due, and not pending: until a request comes */
 };
 
 static void timer_free(struct timer *timer)
 {
     TAILQ_REMOVE(&timer->job->timers, timer, entry);
-    timer->job->n_timers--;
+    if (timer->is_passed)
+        timer->job->app->n_passed--;
+    else
+        timer->job->n_timers--;
     event_free(timer->event);
     free(timer);
 }
@@ -43,11 +48,16 @@ static void fire(struct timer *timer)
     struct job *job = timer->job;
     struct app *app = job->app;
     int64_t id = timer->id;
+    bool is_passed = timer->is_passed || timer->is_last;
 
     if (!timer->repeat)
         timer_free(timer);
-    if (entry_begin(app, job))
-        entry_end(app, job, isolate_on_timer(app->isolate, job->id, id));
+    if (!entry_begin(app, job))
+        return;
+    app->is_in_passed = is_passed;
+    enum isolate_result result = isolate_on_timer(app->isolate, job->id, id);
+    app->is_in_passed = false;
+    entry_end(app, job, result);
 }
 
 static void on_due(evutil_socket_t fd, short what, void *arg)
@@ -118,6 +128,7 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
         return -ENOMEM;
     }
     timer->job = job;
+    timer->is_last = job->app->is_in_passed;
     timer->period = due;
     timer->repeat = repeat;
     timer->id = ++job->app->last_timer;
@@ -126,15 +137,47 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
     return timer->id;
 }
 
-void timer_stop(struct job *job, int64_t id)
+static struct timer *find(const struct job *job, int64_t id)
 {
     struct timer *timer;
 
     TAILQ_FOREACH (timer, &job->timers, entry)
-        if (timer->id == id) {
-            timer_free(timer);
-            return;
-        }
+        if (timer->id == id)
+            return timer;
+    return NULL;
+}
+
+void timer_stop(struct job *job, int64_t id)
+{
+    struct timer *timer = find(job, id);
+
+    if (timer)
+        timer_free(timer);
+}
+
+/* Each fires once at the time that was said: they end, however many requests pass them on. One that
+ * sets itself again would not. */
+struct job *timer_pass(struct job *job, int64_t id)
+{
+    struct app *app = job->app;
+    struct timer *timer = find(job, id);
+    struct job *heir = TAILQ_LAST(&app->jobs, job_list);
+
+    if (!timer || timer->repeat || timer->is_last || job->is_stopped)
+        return NULL;
+    while (heir && (heir == job || heir->is_done || heir->is_stopped))
+        heir = TAILQ_PREV(heir, job_list, entry);
+    if (!heir || (!timer->is_passed && app->n_passed >= app->timers_max))
+        return NULL;
+    TAILQ_REMOVE(&job->timers, timer, entry);
+    if (!timer->is_passed) {
+        job->n_timers--;
+        app->n_passed++;
+    }
+    timer->is_passed = true;
+    timer->job = heir;
+    TAILQ_INSERT_TAIL(&heir->timers, timer, entry);
+    return heir;
 }
 
 void timer_stop_all(struct job *job)

@@ -135,6 +135,11 @@ export class Host {
                 this.timers.set(id, { request: this.#running, due: this.time + delay, delay, repeat });
                 return id;
             },
+            passTimer: (id) => {
+                this.timers.delete(id);
+                return 0;
+            },
+            owner: () => this.#running,
             clearTimer: (id) => void this.timers.delete(id),
             now: () => this.time,
             utf8Encode: (string) => utf8(new TextEncoder().encode(string)),

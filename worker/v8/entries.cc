@@ -23,12 +23,26 @@ static constexpr size_t intern_up_to_bytes = 40;
 
 // ---- one entry
 
-Entry::Entry(struct isolate *self)
+static void set_owner(v8::Isolate *v8, uint64_t request)
+{
+    v8->SetContinuationPreservedEmbedderData(v8::Number::New(v8, static_cast<double>(request)));
+}
+
+uint64_t entries_owner(struct isolate *self)
+{
+    v8::Local<v8::Value> data = self->v8->GetContinuationPreservedEmbedderData();
+    // V8 clears it after each microtask.
+    return data->IsNumber() ? static_cast<uint64_t>(data.As<v8::Number>()->Value()) : self->request;
+}
+
+Entry::Entry(struct isolate *self, uint64_t request)
     : self_(self), isolate_scope_(self->v8), handle_scope_(self->v8),
       context_(self->context.Get(self->v8)), context_scope_(context_), try_catch_(self->v8)
 {
     assert(!self->in_entry);
     self->in_entry = true;
+    self->request = request;
+    set_owner(self->v8, request);
 }
 
 Entry::~Entry()
@@ -64,6 +78,7 @@ bool Entry::run_rejections()
         if (is_terminated())
             return true;
         v8::HandleScope scope(self_->v8);
+        set_owner(self_->v8, rejection.request);
         v8::Local<v8::Value> argv[] = { rejection.promise.Get(self_->v8),
                                         rejection.reason.Get(self_->v8),
                                         v8::Boolean::New(self_->v8, rejection.handled) };
@@ -101,6 +116,11 @@ void Entry::drop_pending()
     modules_forget_unfinished(self_);
 }
 
+// An isolate goes on after a terminate if it is clean: it is within its heap and its external memory,
+// the terminate is taken back (isolate_cancel_terminate), the microtasks, imports and rejections that
+// waited are gone with their queue, and each module whose evaluation was cut off will be compiled
+// anew. What was dropped may have belonged to other requests: V8 empties the queue that it was running,
+// so nobody can tell. The caller watches those requests.
 enum isolate_result Entry::finish()
 {
     run_pending();
@@ -152,8 +172,8 @@ void entries_on_rejection(v8::PromiseRejectMessage message)
     v8::Local<v8::Value> reason = message.GetValue();
     if (reason.IsEmpty())
         reason = v8::Undefined(v8);
-    all.push_back(
-        { v8::Global<v8::Promise>(v8, promise), v8::Global<v8::Value>(v8, reason), handled });
+    all.push_back({ entries_owner(self), v8::Global<v8::Promise>(v8, promise),
+                    v8::Global<v8::Value>(v8, reason), handled });
 }
 
 // ---- the entries of isolate.h
@@ -197,7 +217,7 @@ static v8::MaybeLocal<v8::Value> headers_value(v8::Isolate *v8,
 
 enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_request *request)
 {
-    Entry entry(self);
+    Entry entry(self, request->id);
     v8::Local<v8::String> method;
     v8::Local<v8::String> url;
     v8::Local<v8::Value> headers;
@@ -222,7 +242,7 @@ enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_
 enum isolate_result isolate_on_body(struct isolate *self, uint64_t request,
                                     struct isolate_bytes data, bool end)
 {
-    Entry entry(self);
+    Entry entry(self, request);
     v8::Local<v8::Value> body;
     if (!body_value(self->v8, data).ToLocal(&body))
         return ISOLATE_EXTERNAL_LIMIT;
@@ -234,7 +254,7 @@ enum isolate_result isolate_on_body(struct isolate *self, uint64_t request,
 
 enum isolate_result isolate_on_credit(struct isolate *self, uint64_t request, uint64_t credit)
 {
-    Entry entry(self);
+    Entry entry(self, request);
     v8::Local<v8::Value> argv[] = { number(self->v8, request), number(self->v8, credit) };
     (void) entry.call(ENTRY_ON_CREDIT, 2, argv);
     return entry.finish();
@@ -242,7 +262,7 @@ enum isolate_result isolate_on_credit(struct isolate *self, uint64_t request, ui
 
 enum isolate_result isolate_on_timer(struct isolate *self, uint64_t request, int64_t timer)
 {
-    Entry entry(self);
+    Entry entry(self, request);
     v8::Local<v8::Value> argv[] = { number(self->v8, request),
                                     number(self->v8, static_cast<uint64_t>(timer)) };
     (void) entry.call(ENTRY_ON_TIMER, 2, argv);
@@ -251,7 +271,7 @@ enum isolate_result isolate_on_timer(struct isolate *self, uint64_t request, int
 
 enum isolate_result isolate_on_cancel(struct isolate *self, uint64_t request, const char *reason)
 {
-    Entry entry(self);
+    Entry entry(self, request);
     v8::Local<v8::String> text;
     if (!v8::String::NewFromUtf8(self->v8, reason ? reason : "").ToLocal(&text))
         text = v8::String::Empty(self->v8);
@@ -263,7 +283,7 @@ enum isolate_result isolate_on_cancel(struct isolate *self, uint64_t request, co
 void isolate_forget(struct isolate *self, uint64_t request)
 {
     // No finish(): microtasks would run the tenant's code outside the sentry's watch.
-    Entry entry(self);
+    Entry entry(self, request);
     v8::Local<v8::Value> argv[] = { number(self->v8, request) };
     (void) entry.call(ENTRY_FORGET, 1, argv);
 }

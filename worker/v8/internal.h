@@ -51,6 +51,7 @@ struct DynamicImport {
 };
 
 struct Rejection {
+    uint64_t request;
     v8::Global<v8::Promise> promise;
     v8::Global<v8::Value> reason;
     bool handled;
@@ -68,6 +69,7 @@ struct isolate {
     std::shared_ptr<Allocator> allocator;
 
     bool in_entry = false;
+    uint64_t request = 0; // of the entry that runs
     bool heap_limit_hit = false;
     size_t heap_limit = 0; // bytes; above it the isolate is not kept
     bool observe_heap = false;
@@ -113,7 +115,8 @@ bool isolate_check_heap(struct isolate *self);
 class Entry
 {
   public:
-    explicit Entry(struct isolate *self);
+    // request: whose code runs, unless a promise says otherwise; 0: that of the module.
+    Entry(struct isolate *self, uint64_t request);
     ~Entry();
     Entry(const Entry &) = delete;
     void operator=(const Entry &) = delete;
@@ -145,6 +148,8 @@ class Entry
     bool threw_ = false;
 };
 
+// The request whose code runs: what the entry or the promise that is continued has preserved.
+uint64_t entries_owner(struct isolate *self);
 void entries_on_rejection(v8::PromiseRejectMessage message);
 
 // ---- files.cc

@@ -231,7 +231,7 @@ static int run_once(const char *text)
     if (r < 0)
         return r;
     {
-        Entry entry(self);
+        Entry entry(self, 0);
         v8::Local<v8::Script> script;
         v8::Local<v8::Value> value;
         if (!v8::Script::Compile(entry.context(), literal(self->v8, text)).ToLocal(&script) ||

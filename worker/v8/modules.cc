@@ -413,7 +413,7 @@ void modules_poll(struct isolate *self, Entry *entry)
 
 enum isolate_result isolate_load(struct isolate *self, struct isolate_bytes main_path)
 {
-    Entry entry(self);
+    Entry entry(self, 0);
     if (self->load_state != ISOLATE_LOADING || !self->evaluation.IsEmpty()) {
         self->error = "the isolate was loaded before";
         return ISOLATE_EXCEPTION;

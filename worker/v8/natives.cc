@@ -118,7 +118,7 @@ void native_log(const Info &info)
                                           out.size(), v8::String::WriteFlags::kReplaceInvalidUtf8);
     const auto known =
         static_cast<enum isolate_log_level>(std::min<uint64_t>(level, ISOLATE_LOG_ERROR));
-    self->ops->log(self->host, known, { out.data(), size });
+    self->ops->log(self->host, entries_owner(self), known, { out.data(), size });
     trim(self);
 }
 
@@ -229,7 +229,8 @@ void native_done(const Info &info)
 void native_set_timer(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
-    const int64_t id = self->ops->set_timer(self->host, to_u64(info[0]), info[1]->IsTrue());
+    const int64_t id =
+        self->ops->set_timer(self->host, entries_owner(self), to_u64(info[0]), info[1]->IsTrue());
     if (id < 0)
         return throw_range(info.GetIsolate(), "Too many timers in this request");
     info.GetReturnValue().Set(static_cast<double>(id));
@@ -239,6 +240,19 @@ void native_clear_timer(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     self->ops->clear_timer(self->host, static_cast<int64_t>(to_u64(info[0])));
+}
+
+void native_pass_timer(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    const int64_t timer = static_cast<int64_t>(to_u64(info[0]));
+    info.GetReturnValue().Set(static_cast<double>(self->ops->pass_timer(self->host, timer)));
+}
+
+void native_owner(const Info &info)
+{
+    const uint64_t owner = entries_owner(isolate_from(info.GetIsolate()));
+    info.GetReturnValue().Set(static_cast<double>(owner));
 }
 
 void native_now(const Info &info)
@@ -332,6 +346,8 @@ const Native natives[] = {
     { "done", native_done },
     { "setTimer", native_set_timer },
     { "clearTimer", native_clear_timer },
+    { "passTimer", native_pass_timer },
+    { "owner", native_owner },
     { "now", native_now },
     { "utf8Encode", native_utf8_encode },
     { "utf8EncodeInto", native_utf8_encode_into },

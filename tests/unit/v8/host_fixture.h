@@ -245,7 +245,7 @@ static inline int load(uint32_t tenant, uint32_t place, Skep__Worker__Limits lim
 }
 
 /* id: below SCOREBOARD_SLOTS, its slot too. */
-static inline void send_request(uint32_t tenant, uint64_t id, const char *path)
+static inline void send_method(const char *method, uint32_t tenant, uint64_t id, const char *path)
 {
     Skep__Worker__Request request = SKEP__WORKER__REQUEST__INIT;
     char url[128];
@@ -254,17 +254,23 @@ static inline void send_request(uint32_t tenant, uint64_t id, const char *path)
     request.id = id;
     request.slot = (uint32_t) id;
     request.tenant = tenant;
-    request.method = text_field("GET");
+    request.method = text_field(method);
     request.url = text_field(url);
     request.end = true;
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST, &request);
 }
 
-static inline void send_cancel(uint64_t id)
+static inline void send_request(uint32_t tenant, uint64_t id, const char *path)
+{
+    send_method("GET", tenant, id, path);
+}
+
+static inline void send_cancel(uint64_t id, Skep__Worker__CancelReason reason)
 {
     Skep__Worker__Cancel cancel = SKEP__WORKER__CANCEL__INIT;
 
     cancel.id = id;
+    cancel.reason = reason;
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL, &cancel);
 }
 

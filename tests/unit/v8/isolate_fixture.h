@@ -50,9 +50,11 @@ static inline void keep(char *to, size_t size, size_t *at, struct isolate_bytes 
     to[*at] = '\0';
 }
 
-static inline void on_log(void *data, enum isolate_log_level level, struct isolate_bytes text)
+static inline void on_log(void *data, uint64_t request, enum isolate_log_level level,
+                          struct isolate_bytes text)
 {
     struct host *host = data;
+    (void) request;
     (void) level;
     keep(host->log, sizeof(host->log), &host->log_size, text);
     keep(host->log, sizeof(host->log), &host->log_size, bytes("\n"));
@@ -109,9 +111,10 @@ static inline void on_done(void *data, uint64_t request, enum isolate_outcome ou
     keep(host->message, sizeof(host->message), &at, message);
 }
 
-static inline int64_t on_set_timer(void *data, uint64_t delay_ms, bool repeat)
+static inline int64_t on_set_timer(void *data, uint64_t request, uint64_t delay_ms, bool repeat)
 {
     struct host *host = data;
+    (void) request;
     (void) delay_ms;
     (void) repeat;
     if (host->n_timers == TIMERS_MAX)
@@ -128,6 +131,13 @@ static inline void on_clear_timer(void *data, int64_t timer)
             host->timers[i] = 0;
 }
 
+static inline uint64_t on_pass_timer(void *data, int64_t timer)
+{
+    (void) data;
+    (void) timer;
+    return 0;
+}
+
 static const struct isolate_host ops = {
     .log = on_log,
     .respond = on_respond,
@@ -135,6 +145,7 @@ static const struct isolate_host ops = {
     .consume_body = on_consume_body,
     .done = on_done,
     .set_timer = on_set_timer,
+    .pass_timer = on_pass_timer,
     .clear_timer = on_clear_timer,
 };
 

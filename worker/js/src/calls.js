@@ -4,14 +4,14 @@
 // Entry points for worker/v8; see the contract in ../README.md.
 import { done, respond, sendBody, utf8Encode } from "./native.js";
 import {
-    FunctionPrototypeCall, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
+    FunctionPrototypeCall, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
     Promise, PromisePrototypeThen, PromiseResolve, TypeError, TypedArrayPrototypeGetBuffer,
     TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, Uint8Array, isObject,
     isUint8Array, newList,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { setTimeOrigin } from "./clock.js";
-import { current, setCurrent } from "./current.js";
+import { calls, forgetCurrent, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
 import { listAppend, listHas } from "./headers.js";
 import { IncomingBody } from "./incoming_body.js";
@@ -55,8 +55,6 @@ class Call {
         this.isHead = isHead;
     }
 }
-
-const calls = new Map(); // id to Call
 
 function drop(call) {
     call.gone = true;
@@ -329,7 +327,5 @@ export function forget(id) {
     if (call !== undefined) {
         drop(call);
     }
-    if (current === call) {
-        setCurrent(undefined);
-    }
+    forgetCurrent(call);
 }

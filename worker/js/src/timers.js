@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // setTimeout, setInterval and what clears them (HTML). A timer belongs to the request that started
-// it, and goes with it; the worker counts them and keeps the time.
-import { clearTimer, setTimer } from "./native.js";
+// it, and goes with it or passes to another; the worker counts them and keeps the time.
+import { clearTimer, passTimer, setTimer } from "./native.js";
 import {
     ArrayPrototypeSlice, FunctionPrototypeApply, Map, MapPrototypeDelete, MapPrototypeForEach,
     MapPrototypeGet, MapPrototypeSet, TypeError,
 } from "./primordials.js";
-import { current } from "./current.js";
+import { calls, currentCall } from "./current.js";
 import { reportException } from "./report.js";
 import { requireArguments } from "./webidl.js";
 
@@ -25,6 +25,7 @@ let timers; // id to Timer, of all requests
 // Returns the id. args: undefined or a list of arguments for callback.
 export function startTimer(delay, repeat, callback, args) {
     const id = setTimer(delay, repeat);
+    const current = currentCall();
     if (current !== undefined && current.gone) {
         return id; // goes with its request before it is due
     }
@@ -71,12 +72,22 @@ export function runTimer(id) {
     }
 }
 
-// The worker forgets the timers of a request by itself, so there is nothing to clear there.
+// The worker forgets the timers of a request by itself, so there is nothing to clear there. Other
+// requests may wait for what one of them does: the worker says to whom it goes.
 export function forgetTimers(call) {
-    if (call.timers !== undefined) {
-        MapPrototypeForEach(call.timers, (timer, id) => MapPrototypeDelete(timers, id));
-        call.timers = undefined;
+    if (call.timers === undefined) {
+        return;
     }
+    MapPrototypeForEach(call.timers, (timer, id) => {
+        const heir = timer.repeat ? 0 : passTimer(id);
+        timer.call = heir === 0 ? undefined : MapPrototypeGet(calls, heir);
+        if (timer.call === undefined) {
+            MapPrototypeDelete(timers, id);
+        } else {
+            MapPrototypeSet(timer.call.timers ??= new Map(), id, timer);
+        }
+    });
+    call.timers = undefined;
 }
 
 function start(name, argumentList, repeat) {

@@ -36,7 +36,7 @@ int n_responses;
 std::string outcome;
 
 const struct isolate_host host = {
-    .log = [](void *, enum isolate_log_level, struct isolate_bytes) {},
+    .log = [](void *, uint64_t, enum isolate_log_level, struct isolate_bytes) {},
     .respond =
         [](void *, uint64_t, uint32_t, const struct isolate_header *, size_t, struct isolate_bytes,
            bool) {
@@ -50,7 +50,8 @@ const struct isolate_host host = {
             if (result != ISOLATE_REQUEST_OK)
                 outcome.assign(reinterpret_cast<const char *>(message.data), message.size);
         },
-    .set_timer = [](void *, uint64_t, bool) { return int64_t{ 1 }; },
+    .set_timer = [](void *, uint64_t, uint64_t, bool) { return int64_t{ 1 }; },
+    .pass_timer = [](void *, int64_t) { return uint64_t{ 0 }; },
     .clear_timer = [](void *, int64_t) {},
 };
 
