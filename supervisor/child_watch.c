@@ -123,12 +123,16 @@ static void kill_silent(struct child *child)
     child_kill(child, KILL_SILENT, 0);
 }
 
-/* The tenant alone that has something in it. */
-static const struct version *only_version(const struct child *child)
+/* What loads or unloads, by the worker's claim; else of the only tenant that has something in it. */
+static const struct version *suspect_version(const struct child *child, uint32_t loading)
 {
     const struct placement *placement;
     const struct version *only = NULL;
 
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (loading != 0 && placement->version->id == loading)
+            return placement->version;
+    }
     LIST_FOREACH (placement, &child->placements, in_child) {
         if (!child_is_candidate(placement))
             continue;
@@ -143,8 +147,9 @@ static void kill_stuck(struct child *child, uint64_t used_ns)
 {
     uint64_t claim = atomic_load(&child->board->running_request);
     const struct request *request = child_find_request(child, claim);
-    const struct version *version = request ? request->version : only_version(child);
-    bool is_load = !request && (child_loading_version(child) != 0);
+    uint32_t loading = request ? 0 : child_loading_version(child);
+    const struct version *version = request ? request->version : suspect_version(child, loading);
+    bool is_load = loading != 0;
 
     if (!version) { /* it burns CPU and does not say for whom */
         kill_silent(child);

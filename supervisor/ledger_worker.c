@@ -169,8 +169,16 @@ void ledger_on_not_loaded(struct request *request)
 {
     struct placement *placement = request->placement;
     struct tenant *tenant = request->tenant;
-    bool may_send = request->exchange && request->state == REQUEST_SENT && !request->is_body_lost &&
-                    request->sendings < SENDINGS_MAX;
+    const struct scoreboard *board = placement->child->board;
+    /* That nothing was run is the worker's word. */
+    struct fate_facts facts = {
+        .has_entered = atomic_load(&board->entered[request->id % SCOREBOARD_SLOTS]) == request->id,
+        .is_idempotent = request->is_idempotent,
+        .has_answered = request->state != REQUEST_SENT,
+        .is_body_lost = request->is_body_lost,
+        .sendings = request->sendings,
+    };
+    bool may_send = request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN;
 
     if (!may_send) {
         if (!request->is_cancelled)
