@@ -193,9 +193,13 @@ static void take_limits_pair(const struct reading *reading, const char *path,
 
 static int take_limits(const struct reading *reading)
 {
+    struct config *config = reading->config;
+
     take_limits_pair(reading, "limits", &reading->raw->limits,
                      "expected a number, for only a cordon with allow_unlimited: on may have it",
-                     &reading->config->defaults, &reading->config->maximum);
+                     &config->defaults, &config->maximum);
+    yaml_observe_parse(reading->document, "limits.observe", &config->observed, &config->observe_rss,
+                       &config->observe_strikes, reading->errors);
     return 0;
 }
 
@@ -296,6 +300,9 @@ static int take_cordon(const struct reading *reading, uint32_t i)
         reading, path, &raw->limits,
         raw->allow_unlimited ? NULL : "expected a number, or allow_unlimited: on in this cordon",
         &cordon->defaults, &cordon->maximum);
+    (void) snprintf(path, sizeof path, "cordons[%u].limits.observe", i);
+    yaml_observe_parse(reading->document, path, &cordon->observed, &cordon->observe_rss,
+                       &cordon->observe_strikes, reading->errors);
     return 0;
 }
 
@@ -345,7 +352,7 @@ int config_parse(const char *file, const char *text, size_t size, struct config 
     }
     r = yaml_document_parse(file, text, size, &document, errors);
     if (r == 0)
-        r = yaml_document_load(document, &config_schema, &data, errors);
+        r = yaml_document_load(document, &config_schema, NULL, &data, errors);
     if (r < 0)
         return r;
     raw = data;
@@ -402,4 +409,9 @@ const struct cordon_config *config_find_cordon(const struct config *config, cons
         if (strcmp(config->cordons[i].name, name) == 0)
             return &config->cordons[i];
     return NULL;
+}
+
+limit_set limits_observed(const struct config *config, const struct cordon_config *cordon)
+{
+    return config->observed | cordon->observed;
 }

@@ -63,3 +63,5 @@ int config_parse(const char *file, const char *text, size_t size, struct config 
 struct config *config_free(struct config *config);
 /* NULL if there is none of that name. */
 const struct cordon_config *config_find_cordon(const struct config *config, const char *name);
+/* The limits of tenants that are only observed in a cordon, because it says so or the platform. */
+limit_set limits_observed(const struct config *config, const struct cordon_config *cordon);

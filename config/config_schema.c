@@ -31,9 +31,15 @@ static const cyaml_schema_field_t http_fields[] = {
     HTTP_FIELD(keepalive_ms),       HTTP_FIELD(write_idle_ms),     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_value_t observe_value = {
+    CYAML_VALUE_STRING(TEXT, char *, 1, YAML_KEY_MAX),
+};
+
 static const cyaml_schema_field_t limits_fields[] = {
     YAML_FIELD_LIMITS("default", struct raw_limits_pair, defaults),
     YAML_FIELD_LIMITS("maximum", struct raw_limits_pair, maximum),
+    CYAML_FIELD_SEQUENCE_COUNT("observe", TEXT | OPTIONAL, struct raw_limits_pair, observe,
+                               n_observe, &observe_value, 0, YAML_OBSERVE_MAX),
     CYAML_FIELD_END,
 };
 

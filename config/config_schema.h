@@ -16,6 +16,8 @@
 
 struct raw_limits_pair {
     struct raw_limits defaults, maximum;
+    char **observe;
+    uint32_t n_observe;
 };
 
 struct raw_cordon {

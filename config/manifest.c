@@ -44,6 +44,12 @@ static const cyaml_schema_value_t manifest_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_manifest, manifest_fields),
 };
 
+static const struct yaml_refusal refused[] = {
+    { "limits.observe", "only the operator decides what is not enforced: expected no such key, for "
+                        "it belongs in skepd.yaml" },
+    { NULL, NULL },
+};
+
 /* All that the steps below read and write. */
 struct reading {
     const struct yaml_document *document;
@@ -270,7 +276,7 @@ int manifest_parse(const char *file, const char *text, size_t size, struct manif
     }
     int r = yaml_document_parse(file, text, size, &document, errors);
     if (r == 0)
-        r = yaml_document_load(document, &manifest_schema, &data, errors);
+        r = yaml_document_load(document, &manifest_schema, refused, &data, errors);
     if (r < 0)
         return r;
     raw = data;

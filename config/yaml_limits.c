@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads limits: a number within the bounds of limit_table, or `unlimited` where that is allowed.
- * Any process; no state.
+ * Reads limits: a number within the bounds of limit_table, or `unlimited` where that is allowed;
+ * and the names of those that are only observed. Any process; no state.
  */
 #include "config/yaml_limits.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "config/yaml_number.h"
 
@@ -77,4 +81,82 @@ void yaml_limits_compare(const struct yaml_document *document, const char *path,
             yaml_error(document, node, errors, "%s is above the maximum: expected at most %u",
                        node->value, most);
     }
+}
+
+enum {
+    OBSERVE_RSS = LIMITS_COUNT, /* below: the index in limit_table */
+    OBSERVE_STRIKES,
+    OBSERVE_COUNT,
+};
+static_assert(OBSERVE_COUNT == YAML_OBSERVE_MAX, "each name once");
+static_assert(OBSERVE_COUNT <= 8 * sizeof(limit_set), "a bit for each name");
+
+static const char *observe_name(unsigned i)
+{
+    if (i < LIMITS_COUNT)
+        return limit_table[i].name;
+    return i == OBSERVE_RSS ? "rss_mib" : "strikes";
+}
+
+static bool may_be_observed(unsigned i)
+{
+    return i >= LIMITS_COUNT || limit_table[i].may_be_observed;
+}
+
+static unsigned observe_find(const char *name)
+{
+    unsigned i = 0;
+
+    while (i < OBSERVE_COUNT && strcmp(observe_name(i), name) != 0)
+        i++;
+    return i;
+}
+
+static void refuse_observe(const struct yaml_document *document, const struct yaml_node *node,
+                           const char *what, struct config_errors *errors)
+{
+    char names[512] = "";
+
+    for (unsigned i = 0; i < OBSERVE_COUNT; i++) {
+        size_t have = strlen(names);
+        if (may_be_observed(i))
+            (void) snprintf(names + have, sizeof names - have, "%s%s", have > 0 ? ", " : "",
+                            observe_name(i));
+    }
+    yaml_error(document, node, errors, "\"%.64s\" %s: expected one of %s", node->value, what,
+               names);
+}
+
+static void refuse_duplicate(const struct yaml_document *document, const struct yaml_node *node,
+                             struct config_errors *errors)
+{
+    const struct yaml_node *first = node->parent->first_child;
+
+    while (strcmp(first->value, node->value) != 0)
+        first = first->next;
+    yaml_error(document, node, errors, "duplicate \"%s\": it is in line %u already", node->value,
+               first->line);
+}
+
+void yaml_observe_parse(const struct yaml_document *document, const char *path,
+                        limit_set *ret_limits, bool *ret_rss, bool *ret_strikes,
+                        struct config_errors *errors)
+{
+    const struct yaml_node *list = yaml_find(document, "%s", path);
+    limit_set seen = 0;
+
+    for (const struct yaml_node *node = list ? list->first_child : NULL; node; node = node->next) {
+        unsigned i = observe_find(node->value);
+        if (i == OBSERVE_COUNT)
+            refuse_observe(document, node, "is unknown", errors);
+        else if (!may_be_observed(i))
+            refuse_observe(document, node, "cannot be observed", errors);
+        else if (seen >> i & 1U)
+            refuse_duplicate(document, node, errors);
+        else
+            seen |= (limit_set) 1 << i;
+    }
+    *ret_limits = seen & (((limit_set) 1 << LIMITS_COUNT) - 1);
+    *ret_rss = seen >> OBSERVE_RSS & 1U;
+    *ret_strikes = seen >> OBSERVE_STRIKES & 1U;
 }

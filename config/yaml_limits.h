@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `limits:` as it stands in both YAML files: each a number or the word `unlimited`. Private to
- * config/.
+ * `limits:` as it stands in both YAML files: each a number or the word `unlimited`; and in
+ * skepd.yaml which of them are only observed. Private to config/.
  */
 #pragma once
 
@@ -30,3 +30,12 @@ void yaml_limits_parse(const struct yaml_document *document, const char *path,
 void yaml_limits_compare(const struct yaml_document *document, const char *path,
                          const struct limits *defaults, const struct limits *maximum,
                          struct config_errors *errors);
+
+/* Entries of `observe`: the limits that may be, and the two that are of a worker and a cordon. */
+#define YAML_OBSERVE_MAX (LIMITS_COUNT + 2)
+
+/* path: of the list in the document; an empty set if it is not there. Adds an error for each entry
+ * that is unknown, cannot be observed, or is there already. */
+void yaml_observe_parse(const struct yaml_document *document, const char *path,
+                        limit_set *ret_limits, bool *ret_rss, bool *ret_strikes,
+                        struct config_errors *errors);

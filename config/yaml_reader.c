@@ -18,6 +18,7 @@
 
 struct check {
     const struct yaml_document *document; /* borrowed */
+    const struct yaml_refusal *refused;   /* borrowed; may be NULL */
     struct config_errors *errors;         /* borrowed */
 };
 
@@ -94,7 +95,15 @@ static void refuse_key(const struct check *check, const struct yaml_node *node,
 {
     char words[WORDS_MAX] = "";
     char parent[YAML_PATH_MAX];
+    char path[YAML_PATH_MAX];
 
+    (void) yaml_path(node, path, sizeof path);
+    for (const struct yaml_refusal *row = check->refused; row && row->path; row++)
+        if (strcmp(row->path, path) == 0) {
+            config_errors_add(check->errors, check->document->file, node->key_line, "%s: %s", path,
+                              row->text);
+            return;
+        }
     for (const cyaml_schema_field_t *field = fields; field->key; field++)
         join(words, sizeof words, field->key);
     (void) yaml_path(node->parent, parent, sizeof parent);
@@ -209,9 +218,10 @@ __attribute__((format(printf, 3, 0))) static void on_cyaml_log(cyaml_log_t level
 }
 
 int yaml_document_load(const struct yaml_document *document, const cyaml_schema_value_t *schema,
-                       void **ret_data, struct config_errors *errors)
+                       const struct yaml_refusal *refused, void **ret_data,
+                       struct config_errors *errors)
 {
-    const struct check check = { .document = document, .errors = errors };
+    const struct check check = { .document = document, .refused = refused, .errors = errors };
     struct cyaml_complaint complaint = { .text = "" };
     const cyaml_config_t config = {
         .log_fn = on_cyaml_log,

@@ -14,9 +14,16 @@
 #include "config/errors.h"
 #include "config/yaml_document.h"
 
-/* schema: a mapping with CYAML_FLAG_POINTER, made of CYAML_STRING, UINT, BOOL, ENUM (strict),
+/* A key that is known elsewhere: what to say where it stands here. */
+struct yaml_refusal {
+    const char *path; /* "limits.observe" */
+    const char *text; /* "what is wrong: what was expected" */
+};
+
+/* refused: ends with a path of NULL; may be NULL. schema: a mapping with CYAML_FLAG_POINTER, made of CYAML_STRING, UINT, BOOL, ENUM (strict),
  * MAPPING, SEQUENCE and IGNORE. 0, -EINVAL with errors filled, or -ENOMEM. Free what it returns
  * with yaml_data_free and the same schema. */
 int yaml_document_load(const struct yaml_document *document, const cyaml_schema_value_t *schema,
-                       void **ret_data, struct config_errors *errors);
+                       const struct yaml_refusal *refused, void **ret_data,
+                       struct config_errors *errors);
 void yaml_data_free(const cyaml_schema_value_t *schema, void *data);

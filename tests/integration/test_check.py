@@ -52,6 +52,13 @@ BAD_CONFIG = {
         3,
         "maximum",
     ),
+    "observes_nonsense": (GOOD + "limits:\n  observe:\n    - cpu\n", 4, '"cpu" is unknown.*rss_mib'),
+    "observes_what_cannot_be": (
+        GOOD + "cordons:\n  - name: a\n    limits: { observe: [grace_ms] }\n",
+        4,
+        "grace_ms.*cannot be observed",
+    ),
+    "observes_twice": (GOOD + "limits: { observe: [cpu_ms, cpu_ms] }\n", 2, "duplicate"),
     "not_yaml": (GOOD + "a: [1\n", None, ""),
     "tab": (GOOD + "http:\n\theader_bytes: 2000\n", 3, ""),
     "empty": ("", None, ""),
@@ -100,6 +107,9 @@ BAD_MANIFEST = {
     "limit_with_unit": (NAME + MAIN + ROUTES + "limits: { heap_mib: 64M }\n", 4, "64M"),
     "negative_limit": (NAME + MAIN + ROUTES + "limits: { cpu_ms: -5 }\n", 4, "-5"),
     "unlimited": (NAME + MAIN + ROUTES + "limits: { cpu_ms: unlimited }\n", 4, "unlimited"),
+    "unlimited_rate": (NAME + MAIN + ROUTES + "limits: { cpu_rate: unlimited }\n", 4, "unlimited"),
+    "heavy": (NAME + MAIN + ROUTES + "limits: { weight: 1001 }\n", 4, "1 to 1000"),
+    "observes": (NAME + MAIN + ROUTES + "limits:\n  observe: [cpu_ms]\n", 5, "operator"),
     "unknown_cordon": (NAME + MAIN + ROUTES + "cordon: nowhere\n", 4, "nowhere"),
 }
 

@@ -30,6 +30,9 @@ static void test_smallest_file_has_the_defaults(void **state)
     assert_int_equal(config->http.write_idle_ms, 30000);
     assert_memory_equal(&config->defaults, &unset, sizeof unset);
     assert_memory_equal(&config->maximum, &unset, sizeof unset);
+    assert_int_equal(config->observed, 0);
+    assert_false(config->observe_rss);
+    assert_false(config->observe_strikes);
     assert_int_equal(config->n_cordons, 1);
     assert_string_equal(config->cordons[0].name, "default");
     expect_presets(&config->cordons[0]);
@@ -65,6 +68,9 @@ static void test_documentation_has_the_defaults(void **state)
     assert_memory_equal(&documented->http, &preset->http, sizeof preset->http);
     assert_memory_equal(&documented->defaults, &unset, sizeof unset);
     assert_memory_equal(&documented->maximum, &unset, sizeof unset);
+    assert_int_equal(documented->observed, 0);
+    assert_false(documented->observe_rss);
+    assert_false(documented->observe_strikes);
     assert_int_equal(documented->n_cordons, 1);
     assert_string_equal(documented->cordons[0].name, "default");
     expect_presets(&documented->cordons[0]);

@@ -2,6 +2,10 @@
 /* Cordons of skepd.yaml: their numbers, and what is only observed. */
 #include "tests/unit/config_fixture.h"
 
+#define OBSERVABLE                                                                                 \
+    "expected one of cpu_ms, cpu_startup_ms, cpu_rate, wall_ms, idle_ms, heap_mib, external_mib, " \
+    "concurrency, queue, timers, log_kib, request_mib, response_mib, rss_mib, strikes"
+
 static void test_number_of_a_cordon_that_is_wrong_is_told_with_what_is_right(void **state)
 {
     static const struct {
@@ -122,12 +126,105 @@ static void test_solitary_cordon_has_no_worker_that_tenants_share(void **state)
                   "4: cordons[1].solitary: 1025 is out of range: expected 1 to 1024");
 }
 
+static void test_observed_limits_are_those_of_platform_and_cordon(void **state)
+{
+    struct config *config = parse(LISTEN "limits: { observe: [cpu_ms, response_mib] }\n"
+                                         "cordons:\n"
+                                         "  - { name: none, limits: { observe: [] } }\n"
+                                         "  - name: some\n"
+                                         "    limits: { observe: [rss_mib, cpu_ms, queue] }\n"
+                                         "  - { name: strikes, limits: { observe: [strikes] } }\n");
+    const struct cordon_config *none = config_find_cordon(config, "none");
+    const struct cordon_config *some = config_find_cordon(config, "some");
+    const struct cordon_config *strikes = config_find_cordon(config, "strikes");
+    const limit_set cpu_ms = (limit_set) 1 << LIMIT_INDEX(cpu_ms);
+    const limit_set response_mib = (limit_set) 1 << LIMIT_INDEX(response_mib);
+    const limit_set queue = (limit_set) 1 << LIMIT_INDEX(queue);
+
+    (void) state;
+    assert_int_equal(config->observed, cpu_ms | response_mib);
+    assert_false(config->observe_rss);
+    assert_false(config->observe_strikes);
+    assert_int_equal(none->observed, 0);
+    assert_int_equal(limits_observed(config, none), cpu_ms | response_mib);
+    assert_int_equal(some->observed, cpu_ms | queue);
+    assert_true(some->observe_rss);
+    assert_false(some->observe_strikes);
+    assert_int_equal(limits_observed(config, some), cpu_ms | response_mib | queue);
+    assert_int_equal(strikes->observed, 0);
+    assert_false(strikes->observe_rss);
+    assert_true(strikes->observe_strikes);
+    (void) config_free(config);
+}
+
+static void test_every_limit_that_may_be_observed_is_taken(void **state)
+{
+    struct config *config =
+        parse(LISTEN
+              "limits:\n"
+              "  observe: [strikes, cpu_ms, cpu_startup_ms, cpu_rate, wall_ms, idle_ms, heap_mib,\n"
+              "            external_mib, concurrency, queue, timers, log_kib, request_mib,\n"
+              "            response_mib, rss_mib]\n");
+
+    (void) state;
+    for (size_t i = 0; i < LIMITS_COUNT; i++)
+        assert_int_equal(config->observed >> i & 1U, limit_table[i].may_be_observed);
+    assert_true(config->observe_rss);
+    assert_true(config->observe_strikes);
+    (void) config_free(config);
+}
+
+static void test_what_cannot_be_observed_is_told_with_what_can(void **state)
+{
+    (void) state;
+    expect_errors(LISTEN "limits:\n  observe:\n    - cpu_ms\n    - cpu\n",
+                  "5: limits.observe[1]: \"cpu\" is unknown: " OBSERVABLE);
+    expect_errors(LISTEN "limits: { observe: [grace_ms, \"\\e[2J\"] }\n",
+                  "2: limits.observe[0]: \"grace_ms\" cannot be observed: " OBSERVABLE "\n"
+                  "2: limits.observe[1]: \"\\x1b[2J\" is unknown: " OBSERVABLE);
+    expect_errors(LISTEN "cordons:\n  - name: a\n    limits:\n      observe: [rss_mib,\n"
+                         "        weight, drift_mib]\n",
+                  "6: cordons[0].limits.observe[1]: \"weight\" cannot be observed: " OBSERVABLE "\n"
+                  "6: cordons[0].limits.observe[2]: \"drift_mib\" is unknown: " OBSERVABLE);
+    expect_errors(LISTEN "limits:\n  observe:\n    - queue\n    - strikes\n    - queue\n"
+                         "    - strikes\n    - queue\n",
+                  "6: limits.observe[2]: duplicate \"queue\": it is in line 4 already\n"
+                  "7: limits.observe[3]: duplicate \"strikes\": it is in line 5 already\n"
+                  "8: limits.observe[4]: duplicate \"queue\": it is in line 4 already");
+}
+
+static void test_list_of_what_is_observed_has_the_shape_of_a_list(void **state)
+{
+    char text[400] = LISTEN "limits:\n  observe: [";
+
+    (void) state;
+    expect_errors(LISTEN "limits: { observe: cpu_ms }\n",
+                  "2: limits.observe: a single value: expected a list ([a, b])");
+    expect_errors(LISTEN "limits: { observe: { cpu_ms: on } }\n",
+                  "2: limits.observe: a mapping: expected a list ([a, b])");
+    expect_errors(LISTEN "limits: { observe: [[cpu_ms], ~] }\n",
+                  "2: limits.observe[0]: a list: expected a single value\n"
+                  "2: limits.observe[1]: no value: expected text");
+    expect_errors(LISTEN "limits: { default: { observe: [cpu_ms] } }\n",
+                  "2: unknown key \"observe\" in limits.default: expected one of cpu_ms, "
+                  "cpu_startup_ms, cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
+                  "concurrency, queue, weight, timers, log_kib, request_mib, response_mib");
+    for (unsigned i = 0; i < LIMITS_COUNT + 3; i++)
+        strcat(text, "cpu_ms, ");
+    strcat(text, "]\n");
+    expect_errors(text, "3: limits.observe: 18 entries are too many: expected at most 17");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_of_a_cordon_that_is_wrong_is_told_with_what_is_right),
         cmocka_unit_test(test_bounds_and_words_of_a_cordon_are_taken),
         cmocka_unit_test(test_solitary_cordon_has_no_worker_that_tenants_share),
+        cmocka_unit_test(test_observed_limits_are_those_of_platform_and_cordon),
+        cmocka_unit_test(test_every_limit_that_may_be_observed_is_taken),
+        cmocka_unit_test(test_what_cannot_be_observed_is_told_with_what_can),
+        cmocka_unit_test(test_list_of_what_is_observed_has_the_shape_of_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

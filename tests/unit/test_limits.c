@@ -4,10 +4,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
 #include "config/yaml_limits.h"
 
 static void test_table_follows_the_struct_and_presets_are_in_bounds(void **state)
@@ -189,6 +194,44 @@ static void test_what_only_shapes_other_limits_cannot_be_observed(void **state)
                          i != LIMIT_INDEX(grace_ms) && i != LIMIT_INDEX(weight));
 }
 
+/* 64000 as "64 000", and 4096 as it is; with a unit if there is one. */
+static const char *write_number(uint32_t value, const char *unit, char buffer[32])
+{
+    const char *space = unit[0] ? " " : "";
+
+    if (value == LIMIT_UNLIMITED)
+        (void) snprintf(buffer, 32, "unlimited");
+    else if (value < 10000)
+        (void) snprintf(buffer, 32, "%u%s%s", value, space, unit);
+    else if (value < 1000000)
+        (void) snprintf(buffer, 32, "%u %03u%s%s", value / 1000, value % 1000, space, unit);
+    else
+        (void) snprintf(buffer, 32, "%u %03u %03u%s%s", value / 1000000, value / 1000 % 1000,
+                        value % 1000, space, unit);
+    return buffer;
+}
+
+static void test_documentation_has_each_limit_with_its_default_and_bounds(void **state)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+
+    (void) state;
+    assert_int_equal(io_read_file(AT_FDCWD, "docs/limits.md", 1 << 20, &text, &size), 0);
+    for (size_t i = 0; i < LIMITS_COUNT; i++) {
+        const struct limit_info *info = &limit_table[i];
+        char preset[32];
+        char least[32];
+        char most[32];
+        char row[160];
+        (void) snprintf(row, sizeof row, "\n| `%s` | %s | %s to %s | ", info->name,
+                        write_number(info->preset, info->unit, preset),
+                        write_number(info->least, "", least), write_number(info->most, "", most));
+        if (!strstr(text, row))
+            fail_msg("docs/limits.md has no row %s", row + 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_tenant_weighs_no_more_than_others_unless_there_is_a_maximum),
         cmocka_unit_test(test_weight_that_the_operator_gives_by_default_holds),
         cmocka_unit_test(test_cpu_rate_is_unlimited_until_somebody_says_otherwise),
+        cmocka_unit_test(test_documentation_has_each_limit_with_its_default_and_bounds),
         cmocka_unit_test(test_what_only_shapes_other_limits_cannot_be_observed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

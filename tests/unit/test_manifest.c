@@ -209,6 +209,19 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
         "weight, timers, log_kib, request_mib, response_mib");
 }
 
+static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
+{
+    static const char message[] = "4: limits.observe: only the operator decides what is not "
+                                  "enforced: expected no such key, for it belongs in skepd.yaml";
+
+    (void) state;
+    expect_errors(START "limits:\n  observe: [cpu_ms]\n", message);
+    expect_errors(START "limits:\n  observe:\n    - strikes\n", message);
+    expect_errors(START "limits:\n  observe: []\n", message);
+    expect_errors(START "observe: []\n", "3: unknown key \"observe\": expected one of name, main, "
+                                         "routes, cordon, env, limits");
+}
+
 static void test_routes_are_checked_and_unique(void **state)
 {
     (void) state;
@@ -329,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_env_is_text_with_plain_names),
         cmocka_unit_test(test_env_is_bounded),
         cmocka_unit_test(test_limits_are_numbers_in_bounds_or_unlimited),
+        cmocka_unit_test(test_tenant_cannot_say_that_a_limit_is_only_observed),
         cmocka_unit_test(test_routes_are_checked_and_unique),
         cmocka_unit_test(test_patterns_are_taken_apart),
         cmocka_unit_test(test_bad_patterns_say_what_was_expected),
