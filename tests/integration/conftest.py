@@ -10,6 +10,10 @@ import pytest
 from harness import EXAMPLES, TOP, Skepd
 
 
+def pytest_addoption(parser):
+    parser.addoption("--rounds", type=int, default=1, help="how often test_faults.py runs its rows")
+
+
 @pytest.fixture
 def start():
     """Starts skepd: start(tenants, **config), see Skepd. All are stopped, and checked, at the end."""

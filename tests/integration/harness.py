@@ -5,12 +5,14 @@ a test may also say what no client should."""
 
 import http.client
 import io
+import itertools
 import json
 import os
 import pathlib
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -42,6 +44,16 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+# What a cordon needs where tests kill so often that tenants would be put into quarantine. The one
+# switch: {"strikes": 20} once skepd knows the key.
+MANY_STRIKES = {}
+
+
+def cordon(name="default", **keys):
+    """A cordon of one worker in which tenants may do much harm before they are kept away."""
+    return {"name": name, "workers": 1, **MANY_STRIKES, **keys}
 
 
 def script(body):
@@ -86,6 +98,31 @@ def descendants(pid):
         found += below
         todo += below
     return found
+
+
+def count_cgroups(pid):
+    """Those below its own, in cgroup v2; None where there is none."""
+    own = re.search(r"^0::(.*)$", pathlib.Path(f"/proc/{pid}/cgroup").read_text(), re.M)
+    for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        if own and pathlib.Path(top, "cgroup.controllers").exists():
+            return sum(1 for path in pathlib.Path(top + own[1]).rglob("*") if path.is_dir())
+    return None
+
+
+def remains(skepd):
+    """What a skepd and its spawner hold, and what is below them; for a look before and after."""
+    below = descendants(skepd.pid)
+    spawners = [p for p in below if is_alive(p) and int(status_of(p)["PPid"]) == skepd.pid]
+    return {
+        "fds": fd_count(skepd.pid),
+        "spawner_fds": sum(map(fd_count, spawners)),
+        "skepd_kib": rss_kib(skepd.pid),
+        "spawner_kib": sum(map(rss_kib, spawners)),
+        "workers": sum(1 for worker in skepd.workers() if worker["pid"]),
+        "processes": len(below),
+        "zombies": sum(1 for pid in below if status_of(pid) and not is_alive(pid)),
+        "cgroups": count_cgroups(skepd.pid),
+    }
 
 
 # ---- HTTP
@@ -318,6 +355,16 @@ class Skepd:
         assert not BROKEN.search(self.log())
         assert not self.admin_socket.exists(), "the admin socket is left behind"
 
+    def reload(self, tenant):
+        """Has the tenant read again and loaded. As bytes: no CLI verb asks for just that."""
+        name = tenant.encode()
+        request = b"\x0a%c%b\x10\x01" % (len(name), name)  # ReloadRequest: name, load
+        command = b"\x22%c%b" % (len(request), request)  # Command: reload
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.admin_socket))
+            client.sendall(struct.pack("<I", len(command)) + command)
+            return client.recv(65536)
+
     # -- as a client
 
     def connect(self, **options):
@@ -430,3 +477,29 @@ class Loader:
         """Waits until so many more were answered."""
         goal = self.answers + count
         wait_for(lambda: self.answers >= goal or self.wrong, "answers under load", timeout=30)
+
+
+# Answers with its own name and what it was asked, so that no other's answer can pass for it.
+HONEST = script("return new Response(`${env.NAME} ${new URL(request.url).search}`);")
+
+
+def honest(name, **manifest):
+    return {"env": {"NAME": name}, "files": {"worker.js": HONEST}, **manifest}
+
+
+class Witness(Loader):
+    """Load on an honest() tenant; each request is another, and each answer is compared."""
+
+    def __init__(self, skepd, tenant, connections=1):
+        super().__init__(skepd, tenant, connections=connections)
+        self._numbers = itertools.count()
+
+    def _ask(self, connection):
+        question = f"?{next(self._numbers)}"
+        start = time.monotonic()
+        answer = connection.request("GET", f"{self.tenant}.test", f"/{question}")
+        with self._lock:
+            self.seconds.append(time.monotonic() - start)
+            self.answers += 1
+            if (answer.status, answer.body) != (200, f"{self.tenant} {question}".encode()):
+                self.wrong.append(answer)
