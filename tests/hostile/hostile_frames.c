@@ -114,6 +114,24 @@ void send_log(uint32_t tenant, const void *data, size_t size)
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
 }
 
+void send_exceeded(uint32_t tenant, uint64_t request, int limit)
+{
+    Skep__Worker__Exceeded exceeded = SKEP__WORKER__EXCEEDED__INIT;
+
+    exceeded.tenant = tenant;
+    exceeded.request = request;
+    exceeded.limit = (Skep__Worker__Limit) limit;
+    exceeded.used = UINT64_MAX;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
+}
+
+void send_caught_up(void)
+{
+    Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;
+
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
+}
+
 void send_done(uint64_t id, int outcome)
 {
     Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;

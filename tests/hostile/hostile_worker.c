@@ -8,12 +8,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -98,9 +103,39 @@ MISDEED(exit_at_once) { UNUSED; _exit(0); }
 MISDEED(exit_in_response) { UNUSED; send_head(id, false); send_body(id, 10000, false); _exit(0); }
 MISDEED(exit_after_credit) { UNUSED; send_credit(id, 1); _exit(0); }
 MISDEED(abort_at_once) { UNUSED; __builtin_trap(); }
+MISDEED(exceeded_unknown) { UNUSED; send_exceeded(UINT32_MAX, id, 0); }
+MISDEED(exceeded_other) { UNUSED; send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0); }
+MISDEED(exceeded_bad) { UNUSED; send_exceeded(tenant, id, 77); }
+MISDEED(exceeded_true) { UNUSED; send_exceeded(tenant, id, 0); answer(id); }
+MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
 MISDEED(stops_reading) { UNUSED; is_deaf = true; }
+
+/* By the fault itself: the first process of a PID namespace may be deaf to signals of its own. */
+MISDEED(signal_segv)
+{
+    UNUSED;
+    (void) signal(SIGSEGV, SIG_DFL); /* not the sanitizer's */
+    *(volatile int *) 8 = 1;
+}
+
+/* A filter of one call takes the place of the jail, which this build has not. */
+MISDEED(signal_sys)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { .len = ARRAY_LEN(filter), .filter = filter };
+
+    UNUSED;
+    (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void) prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+    (void) syscall(SYS_getppid);
+}
 
 MISDEED(body_beyond_window)
 {
@@ -220,7 +255,8 @@ static const struct {
     ROW(status_0), ROW(status_99), ROW(status_101), ROW(status_1000), ROW(frame_giant),
     ROW(frame_over), ROW(frame_zero), ROW(frame_half_silence), ROW(frame_half_close),
     ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
-    ROW(abort_at_once), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
+    ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(caught_up), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),

@@ -6,16 +6,15 @@ trace of it; a tenant in another worker must not notice."""
 
 import http.client
 import pathlib
+import re
 import shutil
-import socket
-import struct
 import tempfile
 import threading
 import time
 
 import pytest
 
-from harness import IS_SANITIZED, SKEPD, Loader, Skepd, fd_count, is_alive, wait_for
+from harness import IS_SANITIZED, SKEPD, Loader, Skepd, cordon, fd_count, is_alive, wait_for
 
 WORKER = SKEPD.parent / "tests" / "hostile_worker"
 
@@ -25,8 +24,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 CORDONS = [
-    {"name": "default", "workers": 1, "spare": "off"},
-    {"name": "other", "workers": 1, "jit": "off", "spare": "off"},  # where the worker starts as a good one
+    cordon(spare="off"),
+    cordon("other", jit="off", spare="off"),  # where the worker starts as a good one
 ]
 GOOD = {"cordon": "other", "files": {"worker.js": "honest\n"}}
 MUCH_BYTES = 8 + 8 * 65536  # what answers_much sends
@@ -103,6 +102,13 @@ ON_REQUEST = {
     "exit_at_once": KILLED,
     "exit_in_response": CUT_AND_KILLED,
     "abort_at_once": KILLED,
+    "signal_segv": KILLED,
+    "signal_sys": KILLED,
+    "exceeded_unknown": KILLED,
+    "exceeded_other": KILLED,
+    "exceeded_bad": KILLED,
+    "exceeded_true": SERVED,
+    "caught_up": SERVED,
     "stops_in_response": ("cut off", None, True),
     "stops_reading": (504, "wall_request", True),
     "garbage": KILLED,
@@ -141,6 +147,9 @@ class Hive:
 
     def assert_well(self):
         assert is_alive(self.skepd.pid)
+        # In the same worker: served again, and not to blame.
+        assert ask(self.skepd, "beside") == (200, None)
+        assert self.skepd.tenant("beside")["kills"] == 0
         assert not self.loader.wrong
         assert self.skepd.worker("other")["restarts"] == 0
 
@@ -148,9 +157,10 @@ class Hive:
 @pytest.fixture(scope="module")
 def hive():
     tenants = {name.replace("_", "-"): bad(name) for name in {**ON_REQUEST, **ON_LOAD}}
-    tenants["upload"] = bad("exit_after_credit", wall_ms=5000)
-    tenants["flood"] = bad("body_beyond_window", wall_ms=5000)
+    tenants["upload"] = bad("exit_after_credit", wall_ms=5000, idle_ms=5000)
+    tenants["flood"] = bad("body_beyond_window", wall_ms=5000, idle_ms=5000)
     tenants["stubborn"] = bad("never_answers")
+    tenants["beside"] = bad("honest", wall_ms=20000)
     tenants["good"] = GOOD
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:
         skepd = Skepd(folder, tenants, {"cordons": CORDONS}, worker=WORKER)
@@ -185,6 +195,8 @@ def check(hive, name, expected, method):
         wait_for(lambda: hive.is_back(before), "the worker to be replaced")
     hive.loader.more(1)
     hive.assert_well()
+    if name == "signal_sys":
+        assert re.search(r"died: forbidden system call", hive.skepd.log())
     assert is_replaced or hive.restarts() == before
     assert hive.restarts() <= before + 2
 
@@ -230,17 +242,6 @@ def test_worker_that_keeps_a_cancelled_request_is_killed(hive):
     hive.assert_well()
 
 
-def reload(skepd, tenant):
-    """Has the tenant read again and loaded. As bytes: no CLI verb asks for just that."""
-    name = tenant.encode()
-    request = b"\x0a%c%b\x10\x01" % (len(name), name)  # ReloadRequest: name, load
-    command = b"\x22%c%b" % (len(request), request)  # Command: reload
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(skepd.admin_socket))
-        client.sendall(struct.pack("<I", len(command)) + command)
-        assert client.recv(65536)
-
-
 @pytest.mark.parametrize(
     "misdeed", ["load_exit", "load_exit_unnamed", "load_bad_result", "load_silent", "load_never"]
 )
@@ -249,7 +250,7 @@ def test_new_version_that_kills_its_worker_does_not_take_over(hive, misdeed):
     assert ask(skepd, "honest") == (200, None)
     before = hive.restarts()
     skepd.write_tenant("honest", bad(misdeed))
-    reload(skepd, "honest")
+    skepd.reload("honest")
     wait_for(lambda: hive.is_back(before), "the worker to be replaced")
     assert ask(skepd, "honest") == (200, None)
     assert hive.restarts() == before + 1
@@ -260,12 +261,12 @@ def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
     """Its room would never be free again."""
     skepd = hive.skepd
     skepd.write_tenant("honest", bad("unload_never"))
-    reload(skepd, "honest")
+    skepd.reload("honest")
     wait_for(lambda: "serves a new version" in skepd.log(), "the new version to serve")
     assert ask(skepd, "honest") == (200, None)
     before = hive.restarts()
     skepd.write_tenant("honest", bad("honest"))
-    reload(skepd, "honest")
+    skepd.reload("honest")
     wait_for(lambda: hive.is_back(before), "the worker to be replaced")
     assert ask(skepd, "honest") == (200, None)
     hive.assert_well()
