@@ -25,25 +25,31 @@ HOGS = {
 }
 
 
+# Those that cost a worker each time: skep keeps them away after some strikes.
+KILLERS = {"hog-array", "stuck"}
+
+
 class Hog(threading.Thread):
     """Asks one hog once a second and keeps what it is told."""
 
     def __init__(self, skepd, name, end):
         super().__init__()
         self.skepd, self.name_, self.end = skepd, name, end
-        self.right, self.wrong, self.seconds = 0, [], []
+        self.right, self.quarantined, self.wrong, self.seconds = 0, 0, [], []
 
     def run(self):
         while not self.end.is_set():
             begin = time.monotonic()
             try:
                 answer = self.skepd.get(f"{self.name_}.localhost")
-                is_right = (answer.status, answer.code) == (503, HOGS[self.name_])
+                told = (answer.status, answer.code)
             except OSError as error:
-                answer, is_right = error, False
+                answer, told = error, None
             self.seconds.append(time.monotonic() - begin)
-            if is_right:
+            if told == (503, HOGS[self.name_]):
                 self.right += 1
+            elif told == (503, "quarantined") and self.name_ in KILLERS:
+                self.quarantined += 1
             else:
                 self.wrong.append(answer)
             self.end.wait(max(0.0, 1 - self.seconds[-1]))
@@ -75,7 +81,8 @@ def report(loaders, hogs):
               f"p50 {p[49] * 1e3:.1f} ms, p99 {p[98] * 1e3:.1f} ms, "
               f"most {max(one.seconds) * 1e3:.0f} ms")
     for hog in hogs:
-        print(f"{hog.name_:18} {hog.right:6} times {HOGS[hog.name_]}, {len(hog.wrong)} wrong, "
+        print(f"{hog.name_:18} {hog.right:6} times {HOGS[hog.name_]}, {hog.quarantined} quarantined, "
+              f"{len(hog.wrong)} wrong, "
               f"median {statistics.median(hog.seconds) * 1e3:.0f} ms, "
               f"most {max(hog.seconds) * 1e3:.0f} ms")
     for one in [*loaders, *hogs]:
