@@ -25,13 +25,9 @@ sys.path.insert(0, str(TOP / "tests" / "integration"))
 from harness import (  # noqa: E402
     Skepd,
     cordon,
-    descendants,
-    fd_count,
     honest,
-    is_alive,
-    rss_kib,
+    remains,
     script,
-    status_of,
     wait_for,
 )
 
@@ -189,16 +185,14 @@ class Bench:
             with self.skepd.connect() as connection:
                 assert connection.request("GET", f"stuck-{n}.test").status == 200
                 pid = self.skepd.worker()["pid"]
-                cpu, begin = process_cpu_s(pid), time.monotonic()
+                cpu = process_cpu_s(pid)
                 connection.send_head("GET", f"stuck-{n}.test", "/bad")
                 last, death = watch_to_death(pid, cpu)
                 answer = connection.read_response()
                 assert answer.code == "cpu_request", answer
             over.append((last - cpu) * 1e3 - CPU_MS - GRACE_MS)
             after.append((time.monotonic() - death) * 1e3)
-            print(f"\rhard {n + 1}: {over[-1]:.1f} ms, {death - begin:.3f} s", end="", file=sys.stderr)
             self.wait_ready()
-        print(file=sys.stderr)
         self.note("hard kill, over cpu_ms + grace_ms", "ms CPU", over, goal=20)
         self.note("hard kill, death to the client's answer", "ms", after)
 
@@ -247,7 +241,7 @@ class Bench:
 
     def loops(self, count):
         """kill -9 of the worker that serves, as fast as there is a new one; then what is left."""
-        before = at_start = self.remains()
+        before = at_start = remains(self.skepd)
         warm = min(count // 10, 500)
         pattern = re.compile(r"\(pid (\d+)\) is ready after")
         workers = {w["slot"]: w["pid"] for w in self.skepd.workers() if w["cordon"] == "loops"}
@@ -261,31 +255,17 @@ class Bench:
                 serving, spare = spare, int(ready[-1])
                 assert connection.request("GET", "loops.test").status == 200, n
                 if n == warm:
-                    before = self.remains()
+                    before = remains(self.skepd)
                 if n % 500 == 499:
-                    print(f"\r{n + 1} kills, {self.remains()}", end="", file=sys.stderr)
+                    print(f"\r{n + 1} kills, {remains(self.skepd)}", end="", file=sys.stderr)
         seconds = time.monotonic() - begin
         print(file=sys.stderr)
         self.wait_ready()
         self.skepd.wait_idle()
         self.rows["kill -9 loops"] = {
             "n": count, "seconds": round(seconds, 1), "start": at_start,
-            f"after {warm}": before, "end": self.remains(),
+            f"after {warm}": before, "end": remains(self.skepd),
         }  # fmt: skip
-
-    def remains(self):
-        pid = self.skepd.pid
-        below = descendants(pid)
-        spawners = [p for p in below if (status_of(p) or {}).get("PPid", "").strip() == str(pid)]
-        return {
-            "fds": fd_count(pid),
-            "processes": len(below),
-            "zombies": sum(1 for p in below if not is_alive(p) and status_of(p)),
-            "skepd_kib": rss_kib(pid),
-            "spawner_kib": sum(rss_kib(p) for p in spawners if is_alive(p)),
-            "spawner_fds": sum(fd_count(p) for p in spawners if is_alive(p)),
-            "cgroups": count_cgroups(pid),
-        }
 
 
 def process_cpu_s(pid):
@@ -314,15 +294,6 @@ def is_running(pid):
     return stat[stat.rindex(b")") + 2 : stat.rindex(b")") + 3] not in (b"Z", b"X")
 
 
-def count_cgroups(pid):
-    """Below skepd's own, in cgroup v2; None where there is none."""
-    own = re.search(r"^0::(.*)$", pathlib.Path(f"/proc/{pid}/cgroup").read_text(), re.M)
-    for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
-        if own and pathlib.Path(top, "cgroup.controllers").exists():
-            return sum(1 for p in pathlib.Path(top + own[1]).rglob("*") if p.is_dir())
-    return None
-
-
 # ---- what is printed
 
 
@@ -338,8 +309,8 @@ def print_facts(bench):
         goal = ""
         if "goal" in row:
             goal = f"{row['of']} <= {row['goal']}: {'held' if row['held'] else 'MISSED'}"
-        print(f"{name:48}{row['n']:6}{row['min']:9.2f}{row['p50']:9.2f}{row['p99']:9.2f}{row['max']:9.2f}  "
-              f"{row['unit']:8}{goal}")  # fmt: skip
+        figures = "".join(f"{row[which]:9.2f}" for which in ("min", "p50", "p99", "max"))
+        print(f"{name:48}{row['n']:6}{figures}  {row['unit']:8}{goal}")
 
 
 def print_remains(row):

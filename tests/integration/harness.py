@@ -46,9 +46,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-# What a cordon needs where tests kill so often that tenants would be put into quarantine. The one
-# switch: {"strikes": 20} once skepd knows the key.
-MANY_STRIKES = {}
+# For a cordon where tests kill so often that tenants would be put into quarantine.
+MANY_STRIKES = {"strikes": 20}
 
 
 def cordon(name="default", **keys):
@@ -98,6 +97,31 @@ def descendants(pid):
         found += below
         todo += below
     return found
+
+
+def count_cgroups(pid):
+    """Those below its own, in cgroup v2; None where there is none."""
+    own = re.search(r"^0::(.*)$", pathlib.Path(f"/proc/{pid}/cgroup").read_text(), re.M)
+    for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        if own and pathlib.Path(top, "cgroup.controllers").exists():
+            return sum(1 for path in pathlib.Path(top + own[1]).rglob("*") if path.is_dir())
+    return None
+
+
+def remains(skepd):
+    """What a skepd and its spawner hold, and what is below them; for a look before and after."""
+    below = descendants(skepd.pid)
+    spawners = [p for p in below if is_alive(p) and int(status_of(p)["PPid"]) == skepd.pid]
+    return {
+        "fds": fd_count(skepd.pid),
+        "spawner_fds": sum(map(fd_count, spawners)),
+        "skepd_kib": rss_kib(skepd.pid),
+        "spawner_kib": sum(map(rss_kib, spawners)),
+        "workers": sum(1 for worker in skepd.workers() if worker["pid"]),
+        "processes": len(below),
+        "zombies": sum(1 for pid in below if status_of(pid) and not is_alive(pid)),
+        "cgroups": count_cgroups(skepd.pid),
+    }
 
 
 # ---- HTTP

@@ -157,10 +157,10 @@ class Hive:
 @pytest.fixture(scope="module")
 def hive():
     tenants = {name.replace("_", "-"): bad(name) for name in {**ON_REQUEST, **ON_LOAD}}
-    tenants["upload"] = bad("exit_after_credit", wall_ms=5000)
-    tenants["flood"] = bad("body_beyond_window", wall_ms=5000)
+    tenants["upload"] = bad("exit_after_credit", wall_ms=5000, idle_ms=5000)
+    tenants["flood"] = bad("body_beyond_window", wall_ms=5000, idle_ms=5000)
     tenants["stubborn"] = bad("never_answers")
-    tenants["beside"] = bad("honest")
+    tenants["beside"] = bad("honest", wall_ms=20000)
     tenants["good"] = GOOD
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:
         skepd = Skepd(folder, tenants, {"cordons": CORDONS}, worker=WORKER)
