@@ -192,7 +192,16 @@ static bool is_marked(int fd)
     return false;
 }
 
-static int check_delegated(int fd, const char *path, const struct reason *reason)
+/* Root may write everywhere, also where systemd changes and removes what it finds. */
+static int check_mark(int fd, const char *path, const struct reason *reason)
+{
+    if (geteuid() == 0 && access("/run/systemd/system", F_OK) == 0 && !is_marked(fd))
+        return refuse(reason, -EPERM,
+                      "systemd has not delegated %s (in a unit: Delegate=cpu memory pids)", path);
+    return 0;
+}
+
+static int check_access(int fd, const char *path, const struct reason *reason)
 {
     /* The root of the host has no cgroup.type; that of a container has. */
     if (faccessat(fd, "cgroup.type", F_OK, 0) < 0)
@@ -204,9 +213,6 @@ static int check_delegated(int fd, const char *path, const struct reason *reason
                       "%s may not be written: %s (in a unit: "
                       "Delegate=cpu memory pids)",
                       path, strerror(errno));
-    if (geteuid() == 0 && access("/run/systemd/system", F_OK) == 0 && !is_marked(fd))
-        return refuse(reason, -EPERM,
-                      "systemd has not delegated %s (in a unit: Delegate=cpu memory pids)", path);
     return 0;
 }
 
@@ -216,8 +222,10 @@ static int check(int fd, const char *path, const struct reason *reason)
 
     if (fstatfs(fd, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
         return refuse(reason, -ENOENT, "%s is no cgroup v2", path);
-    int r = check_controllers(fd, path, reason);
-    return r < 0 ? r : check_delegated(fd, path, reason);
+    int r = check_mark(fd, path, reason);
+    if (r == 0)
+        r = check_controllers(fd, path, reason);
+    return r < 0 ? r : check_access(fd, path, reason);
 }
 
 /* ---- moving in */
