@@ -18,7 +18,7 @@
 #define UNSTARTED_MAX 64
 /* How soon a worker without room is looked at again, whatever it says meanwhile. */
 #define LOOK_AGAIN_NS (5 * NSEC_PER_MSEC)
-/* CPU time of a request: of a tenant of which nothing is known, and the least and most believed. */
+/* CPU time of a request: of a tenant of which nothing is known, and the least that counts. */
 #define COST_FIRST_US 1000
 #define COST_MIN_US 10
 /* Of the moving average: what the last request counts. */
@@ -37,6 +37,7 @@ void ledger_note_cost(struct request *request, uint64_t cpu_us)
     int64_t last = cpu_us < RUN_COST_MAX_US ? (int64_t) cpu_us : RUN_COST_MAX_US;
     int64_t cost = cost_us(request->tenant);
     struct child *child = books->run_child ? books->run_child : request->placement->child;
+
     run_queue_settle(&child->books.queue, &books->run, request->cost_us, (uint32_t) last);
     cost += (last - cost) / COST_SHARE;
     books->cost_us = cost > COST_MIN_US ? (uint32_t) cost : COST_MIN_US;

@@ -67,6 +67,8 @@ void run_queue_join(struct run_queue *queue, struct run_entry *entry, uint32_t c
     entry->weight = weight;
     /* Not zero if its last turns were settled after it had left. */
     entry->deficit_us = cut_owed(entry->deficit_us, entry->cost_us);
+    if (queue->n == 0)
+        queue->round = 0; /* the same few lists again and again, while there is no contention */
     queue->n++;
     plan(queue, entry);
 }

@@ -10,8 +10,8 @@ from harness import Loader, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 
-# CPU time, by counting: the clock stands still while JavaScript runs. About 15 ms on one machine, so tests
-# compare, or count what happened meanwhile: the machine may have other work.
+# CPU time, by counting: the clock stands still while JavaScript runs. About 15 ms on one machine, so
+# tests compare, or count what happened meanwhile: the machine may have other work.
 BUSY = script(
     "let x = 0; for (let i = 0; i < 1e7; i++) x = (x * 31 + i) | 0; return new Response(`${x}`);"
 )
@@ -69,7 +69,9 @@ def test_cpu_time_is_shared_by_weight(start):
 def test_many_small_requests_and_few_big_ones_get_the_same_time(start):
     skepd = start({"big": busy(), "small": SMALL})
     assert skepd.get("big").status == skepd.get("small").status == 200
-    with Loader(skepd, "small", connections=16) as small, Loader(skepd, "big", connections=8) as big:
+    small = Loader(skepd, "small", connections=16)
+    big = Loader(skepd, "big", connections=8)
+    with small, big:
         big.more(4)
         before = [cpu_ms(skepd, name) for name in ("small", "big")]
         big.more(30)
@@ -96,7 +98,8 @@ def test_nobody_starves_among_floods(start):
 
 def test_requests_that_wait_for_time_do_not_hold_up_the_queue(start):
     wait = script('await new Promise((r) => setTimeout(r, 1000)); return new Response("done");')
-    skepd = start({"waits": {"limits": {"concurrency": 200, "queue": 200}, "files": {"worker.js": wait}}})
+    limits = {"concurrency": 200, "queue": 200}
+    skepd = start({"waits": {"limits": limits, "files": {"worker.js": wait}}})
     assert skepd.get("waits").status == 200
     connections = [skepd.connect() for _ in range(150)]
     begin = time.monotonic()
@@ -121,7 +124,9 @@ def test_cpu_rate_holds(start):
     skepd = start({"rated": busy(cpu_rate=rate), "light": HELLO})
     assert skepd.get("rated").status == 200
     begin, before = time.monotonic(), cpu_ms(skepd, "rated")
-    with Loader(skepd, "rated", connections=8) as rated, Loader(skepd, "light", connections=1) as light:
+    rated = Loader(skepd, "rated", connections=8)
+    light = Loader(skepd, "light", connections=1)
+    with rated, light:
         wait_for(lambda: time.monotonic() - begin > 3, "3 s to go by")
         used, took = cpu_ms(skepd, "rated") - before, time.monotonic() - begin
     assert not rated.wrong and not light.wrong
@@ -150,7 +155,8 @@ def test_tenant_in_debt_that_has_a_full_queue_is_told_when_to_come_again(start):
 
 def test_stuck_request_is_charged_with_what_the_clock_says(start):
     stuck = script("Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);")
-    skepd = start({"stuck": {"limits": {"cpu_ms": 100, "grace_ms": 200}, "files": {"worker.js": stuck}}})
+    limits = {"cpu_ms": 100, "grace_ms": 200}
+    skepd = start({"stuck": {"limits": limits, "files": {"worker.js": stuck}}})
     assert skepd.get("stuck").code == "cpu_request"
     assert 280 <= cpu_ms(skepd, "stuck") < 600
 
@@ -180,7 +186,8 @@ def test_wall_limit_ends_a_request_to_the_millisecond(start):
             assert (answer.status, answer.code) == (504, "wall_request")
             late.append(took - ms)
         assert min(late) >= 0
-        assert percentile(late, 50) < 5, sorted(late)  # p99 is for a machine that has nothing else to do
+        # The p99 is for a machine that has nothing else to do: bench/limits.
+        assert percentile(late, 50) < 5, sorted(late)
 
 
 def test_request_that_does_not_yield_is_killed_after_wall_and_grace(start):
