@@ -18,6 +18,7 @@
 #include "supervisor/child_internal.h"
 #include "supervisor/ledger.h"
 #include "supervisor/link.h"
+#include "supervisor/process.h"
 #include "supervisor/rss.h"
 #include "supervisor/spawner.h"
 
@@ -228,6 +229,11 @@ static void await_exit(struct child *child)
 
 static void kill_hung_up(struct child *child)
 {
+    /* On a busy host the way out takes its time; its exit says then how it died. */
+    if (process_state(child->pid) == PROCESS_EXITING) {
+        set_timer(child, EXIT_TIMEOUT_MS);
+        return;
+    }
     log_warning("worker %u (pid %d) has closed its channel", child->number, (int) child->pid);
     child->kill_reason = KILL_PROTOCOL;
     kill_now(child);

@@ -3,17 +3,12 @@
  * Whether a worker with work in it still does that work: it answers, reads what it is sent, and
  * finishes what it was told to load. Looked at from a timer; supervisor, loop thread.
  */
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "common/cleanup.h"
 #include "common/io.h"
 #include "proto/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/ledger.h"
 #include "supervisor/link.h"
+#include "supervisor/process.h"
 #include "supervisor/retire.h"
 
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
@@ -102,24 +97,9 @@ static uint64_t unread_ns(struct child *child, uint64_t now_ns)
     return now_ns - child->written_at_ns;
 }
 
-/* proc_pid_stat(5): the state comes after the name in parentheses. */
-static bool is_stopped(pid_t pid)
-{
-    char path[32], data[512];
-
-    (void) snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
-    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, data, sizeof data - 1);
-    if (n <= 0)
-        return false;
-    data[n] = '\0';
-    const char *state = strrchr(data, ')');
-    return state && state[1] == ' ' && (state[2] == 'T' || state[2] == 't');
-}
-
 static void kill_silent(struct child *child)
 {
-    child->is_stopped = is_stopped(child->pid);
+    child->is_stopped = process_state(child->pid) == PROCESS_STOPPED;
     child_kill(child, KILL_SILENT, 0);
 }
 

@@ -87,7 +87,7 @@ static int version_new(struct server *server, struct tenant *tenant, struct mani
     version->id = ++server->tenants->last_version;
     version->tenant = tenant;
     version->cordon = cordon;
-    version->observed = config->observed | cordon->observed;
+    version->observed = limits_observed(config, cordon);
     version->manifest = manifest;
     version->refs = 1;
     LIST_INIT(&version->placements);

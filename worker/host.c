@@ -16,8 +16,12 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "worker/host_internal.h"
+#include "worker/warm_up.h"
 
 enum { PHASE_SERVING = 1 };
+
+/* A worker that is needed at once gets its first frame before that. */
+#define FIRST_QUIET_MS 10
 
 static const char *const cancel_reasons[] = {
     [SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE] = "client_gone",
@@ -278,17 +282,22 @@ static bool is_idle(struct host *host)
            ioctl(host->options.channel_fd, FIONREAD, &unread) == 0 && unread == 0;
 }
 
-/* A quiet second has passed: a good time for a part of what the first use of Intl would cost the
- * tenant that it comes from. */
+/* A quiet moment: a good time for a part of what the first request, and the first use of Intl, would
+ * cost the tenant that it comes from. */
 static void on_quiet(evutil_socket_t fd, short what, void *arg)
 {
+    static const struct timeval second = { .tv_sec = 1 };
     struct host *host = arg;
 
     (void) fd;
     (void) what;
     if (!is_idle(host))
         return;
-    if (isolate_warm_up(host->warm_up_step++))
+    if (host->warm_up_step == 0) {
+        warm_up_request();
+        (void) event_add(host->quiet, &second);
+    }
+    if (host->warm_up_step++ == 0 || isolate_warm_up(host->warm_up_step - 2))
         return;
     event_free(host->quiet);
     host->quiet = NULL;
@@ -345,12 +354,12 @@ int host_start(struct host *host, struct sentry *sentry)
     Skep__Worker__Hello hello = SKEP__WORKER__HELLO__INIT;
     const char *version = isolate_v8_version();
 
-    static const struct timeval second = { .tv_sec = 1 };
+    static const struct timeval soon = { .tv_usec = FIRST_QUIET_MS * 1000 };
 
     host->sentry = sentry;
     host->quiet = event_new(host->options.base, -1, EV_PERSIST, on_quiet, host);
     host->retire = event_new(host->options.base, -1, 0, on_retire, host);
-    if (!host->quiet || !host->retire || event_add(host->quiet, &second) < 0)
+    if (!host->quiet || !host->retire || event_add(host->quiet, &soon) < 0)
         return -ENOMEM;
     hello.protocol = PROTOCOL_VERSION;
     hello.v8_version.data = (uint8_t *) (uintptr_t) version;

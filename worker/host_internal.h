@@ -25,7 +25,7 @@ struct host {
     struct channel *channel;
     struct sentry *sentry;
     struct event *retire; /* made active when an app that is not clean may be let go */
-    struct event *quiet;  /* each second until the worker has been warmed up; then NULL */
+    struct event *quiet;  /* ticks until the worker has been warmed up; then NULL */
     unsigned warm_up_step;
     uint64_t frames_seen; /* received at the last of these seconds */
     struct scoreboard *board;

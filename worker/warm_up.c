@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/warm_up.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "worker/isolate.h"
+
+#define HEAP_MIB 32
+#define EXTERNAL_MIB 16
+#define TIMES 3 /* until the code that V8 has for it is warm */
+
+static const char path[] = "warm-up.js";
+static const char source[] =
+    "export default { async fetch(request, env, ctx) {\n"
+    "    ctx.waitUntil(Promise.resolve());\n"
+    "    return new Response(new URL(request.url).pathname, { headers: { a: 'b' } });\n"
+    "} };\n";
+
+/* Nobody hears what it says. */
+static void on_log(void *host, uint64_t request, enum isolate_log_level level,
+                   struct isolate_bytes text)
+{
+    (void) host;
+    (void) request;
+    (void) level;
+    (void) text;
+}
+
+static int on_respond(void *host, uint64_t request, uint32_t status,
+                      const struct isolate_header *headers, size_t n_headers,
+                      struct isolate_bytes body, bool end)
+{
+    (void) host;
+    (void) request;
+    (void) status;
+    (void) headers;
+    (void) n_headers;
+    (void) body;
+    (void) end;
+    return 0;
+}
+
+static int64_t on_send_body(void *host, uint64_t request, struct isolate_bytes data, bool end)
+{
+    (void) host;
+    (void) request;
+    (void) data;
+    (void) end;
+    return -ENOENT;
+}
+
+static void on_consume_body(void *host, uint64_t request, size_t size)
+{
+    (void) host;
+    (void) request;
+    (void) size;
+}
+
+static void on_done(void *host, uint64_t request, enum isolate_outcome outcome,
+                    struct isolate_bytes message)
+{
+    (void) host;
+    (void) request;
+    (void) outcome;
+    (void) message;
+}
+
+static int64_t on_set_timer(void *host, uint64_t request, uint64_t delay_ms, bool repeat)
+{
+    (void) host;
+    (void) request;
+    (void) delay_ms;
+    (void) repeat;
+    return -EDQUOT;
+}
+
+static uint64_t on_pass_timer(void *host, int64_t timer)
+{
+    (void) host;
+    (void) timer;
+    return 0;
+}
+
+static void on_clear_timer(void *host, int64_t timer)
+{
+    (void) host;
+    (void) timer;
+}
+
+static const struct isolate_host ops = {
+    .log = on_log,
+    .respond = on_respond,
+    .send_body = on_send_body,
+    .consume_body = on_consume_body,
+    .done = on_done,
+    .set_timer = on_set_timer,
+    .pass_timer = on_pass_timer,
+    .clear_timer = on_clear_timer,
+};
+
+static struct isolate_bytes text(const char *string)
+{
+    return (struct isolate_bytes){ (const uint8_t *) string, strlen(string) };
+}
+
+void warm_up_request(void)
+{
+    const struct isolate_options options = {
+        .ops = &ops,
+        .heap_mib = HEAP_MIB,
+        .external_mib = EXTERNAL_MIB,
+        .tenant = "warm-up",
+    };
+    const struct isolate_header header = { text("accept"), text("*/*") };
+    struct isolate *isolate;
+
+    if (isolate_new(&options, &isolate) < 0)
+        return;
+    if (isolate_set_env(isolate, NULL, 0) == 0 &&
+        isolate_add_file(isolate, text(path), text(source)) == 0)
+        (void) isolate_load(isolate, text(path));
+    for (uint64_t id = 1; id <= TIMES && isolate_load_state(isolate) == ISOLATE_LOADED; id++) {
+        const struct isolate_request request = {
+            .id = id,
+            .method = text("GET"),
+            .url = text("http://localhost/warm-up"),
+            .headers = &header,
+            .n_headers = 1,
+            .end = true,
+        };
+        (void) isolate_dispatch(isolate, &request);
+    }
+    (void) isolate_free(isolate);
+}
