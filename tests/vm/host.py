@@ -70,7 +70,7 @@ class Host:
     def __init__(self, folder, monkeypatch):
         self.folder = folder
         self.monkeypatch = monkeypatch
-        self.running, self.units, self.folders = [], [], []
+        self.running, self.units, self.holders, self.folders = [], [], [], []
         monkeypatch.setattr(harness, "wait_for", patient)
 
     def __enter__(self):
@@ -81,6 +81,8 @@ class Host:
             unit.stop()
         for skepd in self.running:
             skepd.stop()
+        for unit in self.holders:
+            run("systemctl", "stop", unit)
         for folder in self.folders:
             folder.cleanup()
 
@@ -88,7 +90,7 @@ class Host:
         folder = tempfile.TemporaryDirectory(prefix="skep-")
         self.folders.append(folder)
         pathlib.Path(folder.name).chmod(0o777)
-        config.setdefault("cordons", [{"name": "default", "spare": False}])
+        config.setdefault("cordons", [{"name": "default", "workers": 1, "spare": False}])
         config.setdefault("limits", {"default": SLOW, "maximum": SLOW})
         return Skepd(folder.name, tenants, config)
 
@@ -116,9 +118,20 @@ class Host:
         return unit
 
     def make_cgroup(self, name):
-        """By hand, below the root, with all controllers, and marked as systemd does."""
-        (CGROUPS / "cgroup.subtree_control").write_text("+cpu +memory +pids")
-        path = CGROUPS / name
+        """By hand, with all controllers and marked as systemd does. In a unit of ours, because systemd
+        takes controllers away that it did not enable itself."""
+        unit = f"{name}-{next(_numbers)}.service"
+        run(
+            "systemd-run", "--quiet", f"--unit={unit}", "--service-type=exec", "-p", DELEGATE,
+            "sleep", "infinity",
+        )  # fmt: skip
+        self.holders.append(unit)
+        sleeper = run("systemctl", "show", "--value", "-p", "MainPID", unit).strip()
+        top = cgroup_of(sleeper)
+        (top / "sleeper").mkdir()
+        (top / "sleeper" / "cgroup.procs").write_text(sleeper)
+        (top / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+        path = top / name
         path.mkdir()
         os.setxattr(path, "user.delegate", b"1")
         return path

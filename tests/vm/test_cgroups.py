@@ -15,20 +15,19 @@ MIB = 1 << 20
 
 
 def program(name, folder):
-    """A test program in a delegated scope: its exit status and what it said."""
+    """A test program in a delegated scope: its exit status, None if it took too long, and what it
+    said."""
     output = folder / name
     with output.open("w") as file:  # no pipe, which a process left behind would keep open
-        status = subprocess.call(
-            ["systemd-run", "--quiet", "--scope", "-p", DELEGATE, BIN / "tests" / name],
-            stdout=file,
-            stderr=file,
-            timeout=120,
-            cwd="/skep",
-        )
+        command = ["systemd-run", "--quiet", "--scope", "-p", DELEGATE, BIN / "tests" / name]
+        try:
+            status = subprocess.call(command, stdout=file, stderr=file, timeout=120, cwd="/skep")
+        except subprocess.TimeoutExpired:
+            status = None
     return status, output.read_text()
 
 
-@pytest.mark.parametrize("name", ["test_cgroup", "test_jail_cgroup", "test_jail_spawner"])
+@pytest.mark.parametrize("name", ["test_cgroup", "test_jail_cgroup"])
 def test_program_passes_in_a_delegated_cgroup_and_skips_nothing(name, tmp_path):
     status, text = program(name, tmp_path)
     assert status == 0, text
@@ -56,8 +55,8 @@ def name_of(pid):
 
 def test_each_worker_has_a_cgroup_with_its_limits(host):
     cordons = [
-        {"name": "default", "rss_mib": 256, "cpu_weight": 50},
-        {"name": "other", "rss_mib": 512, "spare": False},
+        {"name": "default", "workers": 1, "rss_mib": 256, "cpu_weight": 50},
+        {"name": "other", "workers": 1, "rss_mib": 512, "spare": False},
     ]
     skepd = host.start_in_scope(DELEGATE, tenants={"a": HELLO}, cordons=cordons)
     workers = skepd.workers()
@@ -85,7 +84,7 @@ def test_worker_over_its_memory_is_killed_by_the_kernel_and_blamed_so(host):
     skepd = host.start_in_scope(
         DELEGATE,
         tenants={"hoard": {"limits": limits, "files": {"worker.js": HOARD}}, "a": HELLO},
-        cordons=[{"name": "default", "rss_mib": 192, "spare": False}],
+        cordons=[{"name": "default", "workers": 1, "rss_mib": 192, "spare": False}],
         limits={"default": SLOW, "maximum": limits},
     )
     pid = skepd.worker()["pid"]
