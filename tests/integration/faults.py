@@ -160,8 +160,8 @@ EXTERNAL = {
     "wasm_memory": "const m = new WebAssembly.Memory({ initial: 1 });"
     "for (;;) { m.grow(16); new Uint8Array(m.buffer).fill(1); }",
     "wasm_memory_at_once": "new WebAssembly.Memory({ initial: 25600 });",
-    "wasm_shared_memory": "for (;;) { const m = new WebAssembly.Memory({ initial: 16, maximum: 16,"
-    "shared: true }); new Uint8Array(m.buffer).fill(1); kept.push(m); }",
+    "wasm_shared_memory": "for (;;) kept.push(new WebAssembly.Memory({ initial: 16, maximum: 16,"
+    "shared: true }));",
     "wasm_memories": "for (;;) kept.push(new WebAssembly.Memory({ initial: 16 }));",
 }
 

@@ -401,7 +401,6 @@ def test_absent(hive):
     before.check_same_isolate()
 
 
-@pytest.mark.xfail(strict=True, reason="the buffer of a shared WebAssembly.Memory has it")
 def test_absent_shared_memory(hive):
     before = Before(hive, "absent-shared")
     assert hive.skepd.get("absent-shared").text != "SharedArrayBuffer"

@@ -13,6 +13,7 @@ const char *const entry_names[ENTRY_COUNT] = {
     [ENTRY_ON_BODY] = "onBody",   [ENTRY_ON_CREDIT] = "onCredit",
     [ENTRY_ON_TIMER] = "onTimer", [ENTRY_ON_CANCEL] = "onCancel",
     [ENTRY_FORGET] = "forget",    [ENTRY_ON_REJECTION] = "onRejection",
+    [ENTRY_PREPARE] = "prepare",
 };
 
 // Rejections without a handler that one entry may report; each keeps its promise alive.

@@ -29,6 +29,7 @@ enum entry {
     ENTRY_ON_CANCEL,
     ENTRY_FORGET,
     ENTRY_ON_REJECTION,
+    ENTRY_PREPARE,
     ENTRY_COUNT,
 };
 extern const char *const entry_names[ENTRY_COUNT];

@@ -89,6 +89,13 @@ static v8::MaybeLocal<v8::Context> open_context(struct isolate *self)
     context->AllowCodeGenerationFromStrings(false);
     context->SetErrorMessageForCodeGenerationFromStrings(
         literal(self->v8, "eval and new Function are not allowed here"));
+    v8::Context::Scope context_scope(context);
+    v8::Local<v8::Value> result;
+    if (!self->entries[ENTRY_PREPARE]
+             .Get(self->v8)
+             ->Call(context, v8::Undefined(self->v8), 0, nullptr)
+             .ToLocal(&result))
+        return {};
     return scope.Escape(context);
 }
 

@@ -25,6 +25,7 @@ import { Response } from "./response.js";
 import { streamInterfaces } from "./streams.js";
 import { timerFunctions } from "./timers.js";
 import { URL, URLSearchParams } from "./url.js";
+import { prepare } from "./webassembly.js";
 
 function define(values, enumerable) {
     const names = ObjectKeys(values);
@@ -50,5 +51,5 @@ define(globalFunctions, true);
 define(timerFunctions, true);
 
 register({
-    boot, dispatch, forget, onBody, onCancel, onCredit, onRejection, onTimer,
+    boot, dispatch, forget, onBody, onCancel, onCredit, onRejection, onTimer, prepare,
 });
