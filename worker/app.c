@@ -76,7 +76,7 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
     app->timers_max = limits->timers;
     app->log_kib = limits->log_kib;
     app->observed = limits->observed;
-    int r = isolate_new(&options, &app->isolate);
+    int r = host_take_isolate(app->host, &options, &app->isolate);
     return r < 0 ? r : set_env(app, load);
 }
 

@@ -22,6 +22,7 @@ enum { PHASE_SERVING = 1 };
 
 /* A worker that is needed at once gets its first frame before that. */
 #define FIRST_QUIET_MS 10
+#define BLANK_HEAP_MIB 64 /* what tenants have who say nothing */
 
 static const char *const cancel_reasons[] = {
     [SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE] = "client_gone",
@@ -282,8 +283,37 @@ static bool is_idle(struct host *host)
            ioctl(host->options.channel_fd, FIONREAD, &unread) == 0 && unread == 0;
 }
 
-/* A quiet moment: a good time for a part of what the first request, and the first use of Intl, would
- * cost the tenant that it comes from. */
+static void make_blank(struct host *host)
+{
+    const struct isolate_options options = {
+        .ops = &job_ops,
+        .heap_mib = host->blank_heap_mib,
+        .external_mib = 1, /* until a tenant has it */
+    };
+
+    if (!host->blank)
+        (void) isolate_new(&options, &host->blank);
+}
+
+int host_take_isolate(struct host *host, const struct isolate_options *options,
+                      struct isolate **ret_isolate)
+{
+    static const struct timeval second = { .tv_sec = 1 };
+
+    host->blank_heap_mib = options->heap_mib;
+    (void) event_add(host->quiet, &second);
+    if (!host->blank)
+        return isolate_new(options, ret_isolate);
+    if (isolate_adopt(host->blank, options) == 0) {
+        *ret_isolate = TAKE_PTR(host->blank);
+        return 0;
+    }
+    host->blank = isolate_free(host->blank);
+    return isolate_new(options, ret_isolate);
+}
+
+/* A quiet moment: a good time for a part of what the first request, the first use of Intl, and the
+ * next isolate would cost the tenant that it comes from. */
 static void on_quiet(evutil_socket_t fd, short what, void *arg)
 {
     static const struct timeval second = { .tv_sec = 1 };
@@ -291,16 +321,18 @@ static void on_quiet(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    if (!is_idle(host))
-        return;
-    if (host->warm_up_step == 0) {
-        warm_up_request();
+    if (!is_idle(host)) {
         (void) event_add(host->quiet, &second);
-    }
-    if (host->warm_up_step++ == 0 || isolate_warm_up(host->warm_up_step - 2))
         return;
-    event_free(host->quiet);
-    host->quiet = NULL;
+    }
+    if (host->warm_up_step == 0)
+        warm_up_request();
+    else if (!host->is_warm)
+        host->is_warm = !isolate_warm_up(host->warm_up_step - 1);
+    host->warm_up_step++;
+    make_blank(host);
+    if (!host->is_warm)
+        (void) event_add(host->quiet, &second);
 }
 
 static void on_retire(evutil_socket_t fd, short what, void *arg)
@@ -357,7 +389,8 @@ int host_start(struct host *host, struct sentry *sentry)
     static const struct timeval soon = { .tv_usec = FIRST_QUIET_MS * 1000 };
 
     host->sentry = sentry;
-    host->quiet = event_new(host->options.base, -1, EV_PERSIST, on_quiet, host);
+    host->blank_heap_mib = BLANK_HEAP_MIB;
+    host->quiet = event_new(host->options.base, -1, 0, on_quiet, host);
     host->retire = event_new(host->options.base, -1, 0, on_retire, host);
     if (!host->quiet || !host->retire || event_add(host->quiet, &soon) < 0)
         return -ENOMEM;

@@ -27,7 +27,10 @@ struct host {
     struct event *retire; /* made active when an app that is not clean may be let go */
     struct event *quiet;  /* ticks until the worker has been warmed up; then NULL */
     unsigned warm_up_step;
-    uint64_t frames_seen; /* received at the last of these seconds */
+    bool is_warm;            /* all steps are done */
+    struct isolate *blank;   /* made ahead for the next tenant; NULL: none */
+    uint32_t blank_heap_mib; /* what the last tenant had */
+    uint64_t frames_seen;    /* received at the last of these seconds */
     struct scoreboard *board;
     struct app *apps[APPS_MAX]; /* index: place on the scoreboard */
     struct job *jobs[JOBS_MAX]; /* index: slot */
@@ -92,6 +95,9 @@ struct app {
 };
 
 /* ---- host.c */
+/* As isolate_new, at once if there is one that was made ahead. */
+int host_take_isolate(struct host *host, const struct isolate_options *options,
+                      struct isolate **ret_isolate);
 void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, void *message);
 
 /* ---- app.c */

@@ -119,6 +119,9 @@ bool isolate_warm_up(unsigned step);
 void isolate_freeze_clock(void);
 
 int isolate_new(const struct isolate_options *options, struct isolate **ret_isolate);
+/* Gives an isolate that was made ahead, and has run nothing, to a tenant: all of its options count from
+ * now on. 0, or -EINVAL if heap_mib is another one: V8 is told that when an isolate is made. */
+int isolate_adopt(struct isolate *isolate, const struct isolate_options *options);
 /* Disposes of isolate and context. NULL is allowed. Never inside an entry. Returns NULL. */
 struct isolate *isolate_free(struct isolate *isolate);
 

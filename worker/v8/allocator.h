@@ -20,6 +20,13 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     {
     }
 
+    // Of the tenant that gets the isolate; nothing has been allocated by JavaScript yet.
+    void set_limit(size_t limit_bytes, bool observe)
+    {
+        limit_ = limit_bytes;
+        observe_ = observe;
+    }
+
     void *Allocate(size_t length) override;
     void *AllocateUninitialized(size_t length) override;
     void Free(void *data, size_t length) override;
@@ -49,8 +56,8 @@ class Allocator final : public v8::ArrayBuffer::Allocator
   private:
     // A backing store may be freed after its isolate, when the last shared_ptr to it goes.
     std::atomic<size_t> used_{ 0 };
-    const size_t limit_;
-    const bool observe_;
+    size_t limit_;
+    bool observe_;
     size_t excess_ = 0;
     // A refusal counts only if the collections that V8 answers with were in vain.
     static constexpr int collections_ = 2;

@@ -154,6 +154,18 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
     return 0;
 }
 
+int isolate_adopt(struct isolate *self, const struct isolate_options *options)
+{
+    if (self->heap_limit != options->heap_mib * mib + heap_slack_bytes)
+        return -EINVAL;
+    self->ops = options->ops;
+    self->host = options->host;
+    self->tenant = options->tenant ? options->tenant : "";
+    self->observe_heap = options->observe_heap;
+    self->allocator->set_limit(options->external_mib * mib, options->observe_external);
+    return 0;
+}
+
 struct isolate *isolate_free(struct isolate *self)
 {
     if (!self)
