@@ -22,7 +22,6 @@ enum { PHASE_SERVING = 1 };
 
 /* A worker that is needed at once gets its first frame before that. */
 #define FIRST_QUIET_MS 10
-#define BLANK_HEAP_MIB 64 /* what tenants have who say nothing */
 
 static const char *const cancel_reasons[] = {
     [SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE] = "client_gone",
@@ -372,6 +371,8 @@ int host_new(const struct host_options *options, struct host **ret_host)
         return -ENOMEM;
     host->options = *options;
     host->board = options->scoreboard;
+    host->blank = options->blank;
+    host->blank_heap_mib = HOST_BLANK_HEAP_MIB;
     host->reads = 1; /* 0 is no read */
     channel.owner = host;
     int r = channel_new(&channel, &host->channel);
@@ -389,7 +390,6 @@ int host_start(struct host *host, struct sentry *sentry)
     static const struct timeval soon = { .tv_usec = FIRST_QUIET_MS * 1000 };
 
     host->sentry = sentry;
-    host->blank_heap_mib = BLANK_HEAP_MIB;
     host->quiet = event_new(host->options.base, -1, 0, on_quiet, host);
     host->retire = event_new(host->options.base, -1, 0, on_retire, host);
     if (!host->quiet || !host->retire || event_add(host->quiet, &soon) < 0)

@@ -11,12 +11,18 @@
 #include "worker/sentry.h"
 
 struct host;
+struct isolate;
 
 struct host_options {
     struct event_base *base;       /* borrowed */
     int channel_fd;                /* owned from host_new's success on */
     struct scoreboard *scoreboard; /* borrowed: the mapped page, outlives the host */
+    struct isolate *blank;         /* owned likewise: for the first tenant; may be NULL */
 };
+
+/* heap_mib of an isolate that is made ahead, as long as no tenant was there: what those have who say
+ * nothing. */
+#define HOST_BLANK_HEAP_MIB 64
 
 /* Before the jail: makes the channel. 0 or -errno. */
 int host_new(const struct host_options *options, struct host **ret_host);

@@ -99,6 +99,7 @@ struct isolate_platform_options {
     const char *argv0;
     bool jit;                      /* false: V8 --jitless, no WebAssembly */
     uint32_t wasm_max_mem_pages;   /* the most that one WebAssembly memory may have, 64 KiB each */
+    uint32_t blank_heap_mib;       /* of the isolate that isolate_platform_init gives back */
     struct isolate_bytes snapshot; /* static: the blob of skep-mksnapshot */
     /* Called once on V8's fatal errors, on the thread that met it, in a process that cannot go
      * on: must only store a few words and return; a trap instruction then ends the process
@@ -106,8 +107,10 @@ struct isolate_platform_options {
     void (*on_fatal)(bool is_oom, const char *location);
 };
 
-/* Once for the process, before the jail. 0 or -errno. */
-int isolate_platform_init(const struct isolate_platform_options *options);
+/* Once for the process, before the jail. *ret_blank: an isolate for isolate_adopt, as it is made on
+ * the way; NULL if it is not wanted. 0 or -errno. */
+int isolate_platform_init(const struct isolate_platform_options *options,
+                          struct isolate **ret_blank);
 const char *isolate_v8_version(void);
 /* Loads what the first use of Intl in this process would load, for a worker that has nothing to do:
  * in steps of up to 15 ms, from 0 on, as long as it returns true. Needs no files, so it may run

@@ -75,7 +75,8 @@ static int speculation_off(unsigned long kind, const char *step, const char **re
         return 0; /* no such control on this architecture or kernel */
     if (state < 0)
         return fail(step, ret_step);
-    if (state == PR_SPEC_NOT_AFFECTED || ((unsigned long) state & (PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE)))
+    if (state == PR_SPEC_NOT_AFFECTED ||
+        ((unsigned long) state & (PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE)))
         return 0;
     if (prctl(PR_SET_SPECULATION_CTRL, kind, PR_SPEC_FORCE_DISABLE, 0, 0) == 0)
         return 0;

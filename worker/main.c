@@ -120,16 +120,18 @@ int main(int argc, char **argv)
         .argv0 = argv[0],
         .jit = jail.jit,
         .wasm_max_mem_pages = WASM_MAX_MEM_PAGES,
+        .blank_heap_mib = HOST_BLANK_HEAP_MIB,
         .snapshot = { skep_snapshot, skep_snapshot_size },
         .on_fatal = on_fatal,
     };
-    r = isolate_platform_init(&platform);
+    struct isolate *blank = NULL;
+    r = isolate_platform_init(&platform, &blank);
     if (r < 0)
         die(r, "cannot start V8");
 
-    struct host_options options = { .base = make_base(),
-                                    .channel_fd = CHANNEL_FD,
-                                    .scoreboard = board };
+    struct host_options options = {
+        .base = make_base(), .channel_fd = CHANNEL_FD, .scoreboard = board, .blank = blank
+    };
     r = host_new(&options, &host);
     if (r < 0)
         die(r, "cannot make the channel");

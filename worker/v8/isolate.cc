@@ -236,13 +236,13 @@ enum isolate_load isolate_load_state(const struct isolate *self)
     return self->load_state;
 }
 
-// Runs a script in an isolate of its own, for what it leaves behind in the process.
-static int run_once(const char *text)
+// An isolate of our own that has run a script, for what that leaves behind in the process.
+static int run_once(const char *text, uint32_t heap_mib, struct isolate **ret_isolate)
 {
     static const struct isolate_host no_host = {};
     struct isolate_options options = {};
     options.ops = &no_host;
-    options.heap_mib = 32;
+    options.heap_mib = heap_mib;
     options.external_mib = 16;
     options.tenant = "warm-up";
     struct isolate *self = nullptr;
@@ -257,7 +257,9 @@ static int run_once(const char *text)
             !script->Run(entry.context()).ToLocal(&value))
             r = -EIO;
     }
-    isolate_free(self);
+    if (r < 0)
+        self = isolate_free(self);
+    *ret_isolate = self;
     return r;
 }
 
@@ -269,12 +271,15 @@ bool isolate_warm_up(unsigned step)
         "new Date(0).toLocaleString()",
         "'b'.localeCompare('a'), 'x'.normalize('NFD')",
     };
+    struct isolate *self = nullptr;
     if (step < std::size(steps))
-        (void) run_once(steps[step]);
+        (void) run_once(steps[step], 32, &self);
+    isolate_free(self);
     return step + 1 < std::size(steps);
 }
 
-int isolate_platform_init(const struct isolate_platform_options *options)
+int isolate_platform_init(const struct isolate_platform_options *options,
+                          struct isolate **ret_blank)
 {
     int r = snapshot_open(options->snapshot);
     if (r < 0)
@@ -283,5 +288,13 @@ int isolate_platform_init(const struct isolate_platform_options *options)
     if (r < 0)
         return r;
     // The time zone is looked up here, while files can be read.
-    return run_once("new Date(0).toString()");
+    struct isolate *self = nullptr;
+    r = run_once("new Date(0).toString()", options->blank_heap_mib, &self);
+    if (r < 0)
+        return r;
+    if (ret_blank)
+        *ret_blank = self;
+    else
+        isolate_free(self);
+    return 0;
 }

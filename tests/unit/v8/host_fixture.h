@@ -301,12 +301,13 @@ static inline int start_process(void **state)
         .argv0 = "test",
         .jit = true,
         .wasm_max_mem_pages = 1024,
+        .blank_heap_mib = 32,
         .snapshot = { skep_snapshot, skep_snapshot_size },
         .on_fatal = on_fatal,
     };
 
     (void) state;
-    int r = isolate_platform_init(&options);
+    int r = isolate_platform_init(&options, NULL);
     return r < 0 ? r : sentry_start(&sentry);
 }
 

@@ -256,10 +256,11 @@ static inline int start_v8(void)
         .argv0 = "test",
         .jit = getenv("SKEP_TEST_JITLESS") == NULL,
         .wasm_max_mem_pages = 1024,
+        .blank_heap_mib = 32,
         .snapshot = { skep_snapshot, skep_snapshot_size },
         .on_fatal = on_fatal,
     };
-    int r = isolate_platform_init(&options);
+    int r = isolate_platform_init(&options, NULL);
     if (r < 0) {
         (void) fprintf(stderr, "isolate_platform_init: %s\n", strerror(-r));
     }

@@ -265,6 +265,7 @@ int main(int argc, char **argv)
         .argv0 = argv[0],
         .jit = true,
         .wasm_max_mem_pages = 1024,
+        .blank_heap_mib = 0, // it makes none
         .snapshot = {},
         .on_fatal = print_fatal,
     };
