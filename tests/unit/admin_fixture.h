@@ -188,7 +188,7 @@ static inline void subscribe(struct fixture *f, int fd, const char *name)
 
 static inline bool is_text(ProtobufCBinaryData data, const char *text)
 {
-    return data.len == strlen(text) && memcmp(data.data, text, data.len) == 0;
+    return data.len == strlen(text) && (data.len == 0 || memcmp(data.data, text, data.len) == 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
