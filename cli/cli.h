@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What verbs return, and skep exits with. */
 enum cli_exit {
@@ -25,6 +26,7 @@ struct cli_option {       /* ends with a row without name */
     const char *name;     /* "port", for --port N */
     const char *argument; /* "N"; NULL for a switch */
     const char *help;
+    char letter;        /* 'n', for -n too; 0: none */
     const char **value; /* set to the argument; may be NULL */
     bool *given;        /* set to true; may be NULL */
 };
@@ -47,11 +49,20 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
 enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Decimal digits and nothing else, 0 to most. */
+bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
+
 int verb_check(struct cli *cli, int argc, char **argv);
 int verb_dev(struct cli *cli, int argc, char **argv);
+int verb_incidents(struct cli *cli, int argc, char **argv);
+int verb_quarantine(struct cli *cli, int argc, char **argv);
+int verb_release(struct cli *cli, int argc, char **argv);
+int verb_retire(struct cli *cli, int argc, char **argv);
 int verb_stats(struct cli *cli, int argc, char **argv);
 int verb_tenants(struct cli *cli, int argc, char **argv);
 int verb_version(struct cli *cli, int argc, char **argv);
 int verb_workers(struct cli *cli, int argc, char **argv);
 
 extern const struct cli_option dev_options[];
+extern const struct cli_option incidents_options[];
+extern const struct cli_option quarantine_options[];

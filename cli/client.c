@@ -229,17 +229,3 @@ const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *clie
     explain(cli, r < 0 ? r : -EPROTO);
     return NULL;
 }
-
-json_t *client_json_errors(Skep__Admin__CodeCount *const *counts, size_t n_counts)
-{
-    json_t *errors = json_object();
-
-    for (size_t i = 0; i < n_counts; i++) {
-        _cleanup_free_ char *code = output_line(counts[i]->code.data, counts[i]->code.len);
-        if (!code || json_object_set_new(errors, code, json_count(counts[i]->count)) < 0) {
-            json_decref(errors);
-            return NULL;
-        }
-    }
-    return errors;
-}

@@ -5,8 +5,6 @@
  */
 #pragma once
 
-#include <jansson.h>
-
 #include "admin.pb-c.h"
 #include "cli/cli.h"
 #include "common/cleanup.h"
@@ -39,6 +37,3 @@ struct client *client_connect(const struct cli *cli);
 const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *client,
                                       const Skep__Admin__Command *command,
                                       Skep__Admin__Answer__MessageCase kind);
-
-/* Errors as an object, code to count. NULL: out of memory. */
-json_t *client_json_errors(Skep__Admin__CodeCount *const *counts, size_t n_counts);

@@ -106,18 +106,6 @@ static int block_signals(void)
     return fd < 0 ? -errno : fd;
 }
 
-static bool parse_port(const char *text, unsigned *ret_port)
-{
-    char *end = NULL;
-
-    errno = 0;
-    unsigned long port = strtoul(text, &end, 10);
-    if (errno != 0 || *end != '\0' || text[0] < '0' || text[0] > '9' || port < 1 || port > 65535)
-        return false;
-    *ret_port = (unsigned) port;
-    return true;
-}
-
 static int serve(const char *given, unsigned port, bool jit)
 {
     struct dev dev = {
@@ -154,7 +142,7 @@ int verb_dev(struct cli *cli, int argc, char **argv)
 {
     const char *port = NULL, *jit = "on";
     struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2] };
-    unsigned port_number = PORT_DEFAULT;
+    uint32_t port_number = PORT_DEFAULT;
     enum cli_exit status = CLI_DONE;
 
     options[0].value = &port;
@@ -164,7 +152,7 @@ int verb_dev(struct cli *cli, int argc, char **argv)
         return (int) status;
     if (argc - first != 1)
         return (int) cli_usage_error(cli, "expected one FILE or DIR");
-    if (port && !parse_port(port, &port_number))
+    if (port && (!cli_parse_number(port, 65535, &port_number) || port_number == 0))
         return (int) cli_usage_error(cli, "\"%s\" is no port: expected 1 to 65535", port);
     if (strcmp(jit, "on") != 0 && strcmp(jit, "off") != 0)
         return (int) cli_usage_error(cli, "--jit is \"on\" or \"off\", not \"%s\"", jit);

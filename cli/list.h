@@ -6,24 +6,36 @@
 #pragma once
 
 #include "cli/client.h"
+#include "cli/message.h"
 #include "cli/output.h"
 
-struct list_page {
-    const void *const *rows; /* messages of admin.proto; live until the next page is asked for */
-    size_t n_rows;
-    uint64_t total; /* of all pages */
+/* Room for what a verb asks with. */
+union list_request {
+    Skep__Admin__WorkersRequest workers;
+    Skep__Admin__TenantsRequest tenants;
+    Skep__Admin__IncidentsRequest incidents;
 };
 
 struct list_kind {
     const char *key;             /* of the list in the JSON document */
     const char *const *headings; /* as of table_new */
     unsigned n_headings;
-    /* Asks for the rows from skip on. 0, or -1 after it has said why not. */
-    int (*ask)(const struct cli *cli, struct client *client, uint32_t skip,
-               struct list_page *ret_page);
-    json_t *(*make_json)(const void *row);                /* NULL: out of memory */
+    Skep__Admin__Answer__MessageCase answer; /* a message as of message_page */
+    const void *context;                     /* for ask */
+    /* Fills a command for the page after those with n_rows rows in all. last: the last row of them,
+     * NULL if there is none. */
+    void (*ask)(const void *context, uint32_t n_rows, const void *last, union list_request *request,
+                Skep__Admin__Command *command);
+    /* Changes what message_json made of the row where that is not what people expect. 0 or negative:
+     * out of memory. */
+    int (*finish_json)(const void *row, json_t *object);
     int (*add_row)(struct table *table, const void *row); /* 0 or negative: out of memory */
 };
 
-/* The whole verb: options, connection, all pages, output. Returns the exit status. */
+/* Connects, asks for all pages, and prints. Returns the exit status. */
+int list_show(const struct cli *cli, const struct list_kind *kind);
+/* The whole verb, for one without options and arguments of its own. */
 int list_run(struct cli *cli, int argc, char **argv, const struct list_kind *kind);
+
+/* A cell of a table: text, "-" if it is empty. 0 or negative, as table_add. */
+int list_add_text(struct table *table, ProtobufCBinaryData text);

@@ -234,7 +234,7 @@ json_t *json_count(uint64_t count)
 
 int json_print(json_t *document)
 {
-    int r = document ? json_dumpf(document, stdout, JSON_INDENT(2)) : -1;
+    int r = document ? json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : -1;
 
     json_decref(document);
     if (r == 0)

@@ -1,45 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep stats`: what skepd as a whole has done. Fields of --json: version, v8_version (empty until
- * a worker was up), pid, uptime_ms, draining, tenants, workers, workers_ready, connections,
- * in_flight (requests in workers), queued, requests (answered, with whatever code), replayed,
- * worker_restarts, errors (object: code to count).
+ * `skep stats`: what skepd as a whole has done. Fields of --json: those of Stats in admin.proto;
+ * v8_version is null until a worker was up.
  */
 #include <inttypes.h>
 
 #include "cli/client.h"
+#include "cli/message.h"
 #include "cli/output.h"
-
-static json_t *make_json(const Skep__Admin__Stats *s)
-{
-    json_t *object = json_object();
-
-    int r = json_object_set_new(object, "version", json_text(s->version.data, s->version.len));
-    r |=
-        json_object_set_new(object, "v8_version", json_text(s->v8_version.data, s->v8_version.len));
-    r |= json_object_set_new(object, "pid", json_count(s->pid));
-    r |= json_object_set_new(object, "uptime_ms", json_count(s->uptime_ms));
-    r |= json_object_set_new(object, "draining", json_boolean(s->draining));
-    r |= json_object_set_new(object, "tenants", json_count(s->tenants));
-    r |= json_object_set_new(object, "workers", json_count(s->workers));
-    r |= json_object_set_new(object, "workers_ready", json_count(s->workers_ready));
-    r |= json_object_set_new(object, "connections", json_count(s->connections));
-    r |= json_object_set_new(object, "in_flight", json_count(s->in_flight));
-    r |= json_object_set_new(object, "queued", json_count(s->queued));
-    r |= json_object_set_new(object, "requests", json_count(s->requests));
-    r |= json_object_set_new(object, "replayed", json_count(s->replayed));
-    r |= json_object_set_new(object, "worker_restarts", json_count(s->worker_restarts));
-    r |= json_object_set_new(object, "errors", client_json_errors(s->errors, s->n_errors));
-    if (r < 0) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
-}
 
 static void print_text(const Skep__Admin__Stats *s)
 {
-    char uptime[OUTPUT_NUMBER_BYTES];
+    char uptime[OUTPUT_NUMBER_BYTES], memory[OUTPUT_NUMBER_BYTES];
 
     (void) printf("skepd            ");
     output_text(stdout, s->version.data, s->version.len);
@@ -47,10 +19,13 @@ static void print_text(const Skep__Admin__Stats *s)
     output_text(stdout, s->v8_version.data, s->v8_version.len);
     (void) printf("), pid %" PRIu32 ", up %s%s\n", s->pid, output_duration(s->uptime_ms, uptime),
                   s->draining ? ", draining" : "");
-    (void) printf("tenants          %" PRIu32 "\n", s->tenants);
-    (void) printf("workers          %" PRIu32 " ready of %" PRIu32 "\n", s->workers_ready,
-                  s->workers);
+    (void) printf("tenants          %" PRIu32 ", %" PRIu32 " in quarantine\n", s->tenants,
+                  s->quarantined);
+    (void) printf("workers          %" PRIu32 " ready of %" PRIu32 ", %" PRIu32
+                  " of single tenants, %" PRIu32 " failed\n",
+                  s->workers_ready, s->workers, s->own_workers, s->workers_failed);
     (void) printf("worker restarts  %" PRIu64 "\n", s->worker_restarts);
+    (void) printf("memory           %s of tenants\n", output_kib(s->memory_kib, memory));
     (void) printf("connections      %" PRIu64 "\n", s->connections);
     (void) printf("in flight        %" PRIu64 ", %" PRIu64 " queued\n", s->in_flight, s->queued);
     (void) printf("requests         %" PRIu64 ", %" PRIu64 " sent again after a worker's death\n",
@@ -59,6 +34,14 @@ static void print_text(const Skep__Admin__Stats *s)
         (void) printf(i == 0 ? "errors           " : "                 ");
         output_text(stdout, s->errors[i]->code.data, s->errors[i]->code.len);
         (void) printf(" %" PRIu64 "\n", s->errors[i]->count);
+    }
+    for (size_t i = 0; i < s->n_incidents; i++) {
+        const Skep__Admin__IncidentCount *incident = s->incidents[i];
+        (void) printf(i == 0 ? "incidents        " : "                 ");
+        output_text(stdout, incident->stage.data, incident->stage.len);
+        (void) printf(" ");
+        output_text(stdout, incident->cause.data, incident->cause.len);
+        (void) printf(" %" PRIu64 "\n", incident->count);
     }
 }
 
@@ -83,7 +66,7 @@ int verb_stats(struct cli *cli, int argc, char **argv)
     if (!answer)
         return CLI_FAILED;
     if (cli->json)
-        return json_print(make_json(answer->stats)) < 0 ? CLI_FAILED : CLI_DONE;
+        return json_print(message_json(&answer->stats->base)) < 0 ? CLI_FAILED : CLI_DONE;
     print_text(answer->stats);
     return CLI_DONE;
 }

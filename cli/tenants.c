@@ -1,51 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep tenants`: each tenant, what it has done and what it holds. Fields of --json: tenants, a
- * list of objects with name, cordon, state (idle, loading, ready, failed), requests, in_flight,
- * queued, cpu_ms, heap_kib, external_kib, kills (workers that died of it), errors (object: code
- * to count), routes, last_error (of the last failed load, or null).
+ * `skep tenants`: each tenant, what it has done, what it holds, and where it is. Fields of --json:
+ * tenants, a list of objects with the fields of Tenant in admin.proto. null: cordon, last_error that
+ * are not there; own_worker if it shares; quarantine_s if it is not in quarantine or until it is
+ * released; a limit that is unlimited.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "cli/list.h"
 
-static json_t *make_routes(const Skep__Admin__Tenant *t)
-{
-    json_t *routes = json_array();
-
-    for (size_t i = 0; i < t->n_routes; i++)
-        if (json_array_append_new(routes, json_text(t->routes[i].data, t->routes[i].len)) < 0) {
-            json_decref(routes);
-            return NULL;
-        }
-    return routes;
-}
-
-static json_t *make_json(const void *row)
+static int finish_json(const void *row, json_t *object)
 {
     const Skep__Admin__Tenant *t = row;
-    json_t *object = json_object();
 
-    int r = json_object_set_new(object, "name", json_text(t->name.data, t->name.len));
-    r |= json_object_set_new(object, "cordon", json_text(t->cordon.data, t->cordon.len));
-    r |= json_object_set_new(object, "state", json_text(t->state.data, t->state.len));
-    r |= json_object_set_new(object, "requests", json_count(t->requests));
-    r |= json_object_set_new(object, "in_flight", json_count(t->in_flight));
-    r |= json_object_set_new(object, "queued", json_count(t->queued));
-    r |= json_object_set_new(object, "cpu_ms", json_count(t->cpu_ms));
-    r |= json_object_set_new(object, "heap_kib", json_count(t->heap_kib));
-    r |= json_object_set_new(object, "external_kib", json_count(t->external_kib));
-    r |= json_object_set_new(object, "kills", json_count(t->kills));
-    r |= json_object_set_new(object, "errors", client_json_errors(t->errors, t->n_errors));
-    r |= json_object_set_new(object, "routes", make_routes(t));
-    r |= json_object_set_new(
-        object, "last_error",
-        t->last_error.len > 0 ? json_text(t->last_error.data, t->last_error.len) : json_null());
-    if (r < 0) {
-        json_decref(object);
-        return NULL;
+    int r = json_object_del(object, "has_own_worker");
+    if (!t->has_own_worker)
+        r |= json_object_set_new(object, "own_worker", json_null());
+    r |= message_null_if_zero(object, "quarantine_s");
+    for (size_t i = 0; i < t->n_limits; i++) {
+        _cleanup_free_ char *name = output_line(t->limits[i]->name.data, t->limits[i]->name.len);
+        r |= name ? message_null_if_zero(json_object_get(object, "limits"), name) : -1;
     }
-    return object;
+    return r;
 }
 
 static int add_routes(struct table *table, const Skep__Admin__Tenant *t)
@@ -60,60 +37,71 @@ static int add_routes(struct table *table, const Skep__Admin__Tenant *t)
     return table_add(table, "%s and %zu more", route, t->n_routes - 1);
 }
 
+/* "shared", "own 3: strikes", "own: strikes" while it has none, "quarantine 59.0 s". */
+static int add_where(struct table *table, const Skep__Admin__Tenant *t)
+{
+    char left[OUTPUT_NUMBER_BYTES];
+    _cleanup_free_ char *why = output_line(t->seclusion.data, t->seclusion.len);
+
+    if (!why)
+        return -1;
+    if (t->quarantined && t->quarantine_s > 0)
+        return table_add(table, "quarantine %s", output_duration(t->quarantine_s * 1000, left));
+    if (t->quarantined)
+        return table_add(table, "quarantine");
+    if (t->has_own_worker)
+        return table_add(table, "own %" PRIu32 ": %s", t->own_worker, why);
+    return table_add(table, strcmp(why, "shared") == 0 ? "%s" : "own: %s", why);
+}
+
 static int add_row(struct table *table, const void *row)
 {
     const Skep__Admin__Tenant *t = row;
-    char cpu[OUTPUT_NUMBER_BYTES], heap[OUTPUT_NUMBER_BYTES], external[OUTPUT_NUMBER_BYTES];
+    char cpu[OUTPUT_NUMBER_BYTES], memory[OUTPUT_NUMBER_BYTES];
     uint64_t errors = 0;
 
     for (size_t i = 0; i < t->n_errors; i++)
         errors += t->errors[i]->count;
     int r = table_add_text(table, t->name.data, t->name.len);
     r |= table_add_text(table, t->state.data, t->state.len);
-    r |= table_add_text(table, t->cordon.data, t->cordon.len);
+    r |= list_add_text(table, t->cordon);
+    r |= add_where(table, t);
     r |= table_add(table, "%" PRIu64, t->requests);
     r |= table_add(table, "%" PRIu64, errors);
     r |= table_add(table, "%" PRIu64, t->in_flight);
     r |= table_add(table, "%" PRIu64, t->queued);
     r |= table_add(table, "%s", output_duration(t->cpu_ms, cpu));
-    r |= table_add(table, "%s", output_kib(t->heap_kib, heap));
-    r |= table_add(table, "%s", output_kib(t->external_kib, external));
+    r |= table_add(table, "%s", output_kib(t->memory_kib, memory));
+    r |= table_add(table, "%" PRIu64, t->strikes);
     r |= table_add(table, "%" PRIu64, t->kills);
     r |= add_routes(table, t);
     return r < 0 ? -1 : 0;
 }
 
-static int ask(const struct cli *cli, struct client *client, uint32_t skip,
-               struct list_page *ret_page)
+static void ask(const void *context, uint32_t n_rows, const void *last, union list_request *request,
+                Skep__Admin__Command *command)
 {
-    Skep__Admin__TenantsRequest request = SKEP__ADMIN__TENANTS_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
-
-    request.skip = skip;
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_TENANTS;
-    command.tenants = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_TENANTS);
-    if (!answer)
-        return -1;
-    ret_page->rows = (const void *const *) answer->tenants->tenants;
-    ret_page->n_rows = answer->tenants->n_tenants;
-    ret_page->total = answer->tenants->total;
-    return 0;
+    (void) context;
+    (void) last;
+    skep__admin__tenants_request__init(&request->tenants);
+    request->tenants.skip = n_rows;
+    command->message_case = SKEP__ADMIN__COMMAND__MESSAGE_TENANTS;
+    command->tenants = &request->tenants;
 }
 
 int verb_tenants(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = {
-        "TENANT",  "STATE", "CORDON", ">REQUESTS", ">ERRORS", ">IN FLIGHT",
-        ">QUEUED", ">CPU",  ">HEAP",  ">EXTERNAL", ">KILLS",  "ROUTES",
+        "TENANT",  "STATE", "CORDON",  "WHERE",    ">REQUESTS", ">ERRORS", ">IN FLIGHT",
+        ">QUEUED", ">CPU",  ">MEMORY", ">STRIKES", ">KILLS",    "ROUTES",
     };
     static const struct list_kind kind = {
         .key = "tenants",
         .headings = headings,
         .n_headings = ARRAY_LEN(headings),
+        .answer = SKEP__ADMIN__ANSWER__MESSAGE_TENANTS,
         .ask = ask,
-        .make_json = make_json,
+        .finish_json = finish_json,
         .add_row = add_row,
     };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a client of the admin socket may ask: one handler for each command, and the table that
- * names them. Each command has exactly one answer; log lines may come between. Supervisor, loop
+ * What a client of the admin socket may ask: one handler for each command, those that act on tenants
+ * and workers in operator.c, and the table that names them. Each command has exactly one answer; log lines may come between. Supervisor, loop
  * thread.
  */
 #include <errno.h>
@@ -19,7 +19,7 @@
 #define _cleanup_arena_ _cleanup_(arena_done)
 #define _cleanup_errors_ _cleanup_(config_errors_done)
 
-static int send_failure(struct admin_client *client, const char *reason)
+int admin_send_failure(struct admin_client *client, const char *reason)
 {
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
@@ -30,24 +30,33 @@ static int send_failure(struct admin_client *client, const char *reason)
     return admin_client_send(client, &answer);
 }
 
+struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name)
+{
+    return tenant_find(admin_client_server(client)->tenants, (const char *) name.data, name.len);
+}
+
 /* ---- reports */
+
+/* r: what filling it has returned. */
+static int send_report(struct admin_client *client, int r, const Skep__Admin__Answer *answer)
+{
+    return r < 0 ? admin_send_failure(client, "skepd is out of memory")
+                 : admin_client_send(client, answer);
+}
 
 static int on_stats(void *owner, const ProtobufCMessage *message)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
-    struct admin_client *client = owner;
 
     (void) message;
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
-        r = admin_report_stats(admin_client_server(client), &arena, &stats);
-    if (r < 0)
-        return send_failure(client, "skepd is out of memory");
+        r = admin_report_stats(admin_client_server(owner), &arena, &stats);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATS;
     answer.stats = &stats;
-    return admin_client_send(client, &answer);
+    return send_report(owner, r, &answer);
 }
 
 static int on_workers(void *owner, const ProtobufCMessage *message)
@@ -56,16 +65,13 @@ static int on_workers(void *owner, const ProtobufCMessage *message)
     Skep__Admin__Workers workers = SKEP__ADMIN__WORKERS__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
-    struct admin_client *client = owner;
 
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
-        r = admin_report_workers(admin_client_server(client), request->skip, &arena, &workers);
-    if (r < 0)
-        return send_failure(client, "skepd is out of memory");
+        r = admin_report_workers(admin_client_server(owner), request->skip, &arena, &workers);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKERS;
     answer.workers = &workers;
-    return admin_client_send(client, &answer);
+    return send_report(owner, r, &answer);
 }
 
 static int on_tenants(void *owner, const ProtobufCMessage *message)
@@ -74,16 +80,32 @@ static int on_tenants(void *owner, const ProtobufCMessage *message)
     Skep__Admin__Tenants tenants = SKEP__ADMIN__TENANTS__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
-    struct admin_client *client = owner;
 
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
-        r = admin_report_tenants(admin_client_server(client), request->skip, &arena, &tenants);
-    if (r < 0)
-        return send_failure(client, "skepd is out of memory");
+        r = admin_report_tenants(admin_client_server(owner), request->skip, &arena, &tenants);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TENANTS;
     answer.tenants = &tenants;
-    return admin_client_send(client, &answer);
+    return send_report(owner, r, &answer);
+}
+
+static int on_incidents(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__IncidentsRequest *request = (const Skep__Admin__IncidentsRequest *) message;
+    Skep__Admin__Incidents incidents = SKEP__ADMIN__INCIDENTS__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_arena_ struct arena arena = { 0 };
+
+    int r = arena_init(&arena, REPORT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_incidents(admin_client_server(owner), request, &arena, &incidents);
+    /* A tenant that is gone may still have some. */
+    if (r == 0 && incidents.total == 0 && request->tenant.len > 0 &&
+        !admin_find_tenant(owner, request->tenant))
+        return admin_send_failure(owner, ADMIN_NO_TENANT);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_INCIDENTS;
+    answer.incidents = &incidents;
+    return send_report(owner, r, &answer);
 }
 
 /* ---- reload and load */
@@ -136,9 +158,9 @@ static int do_reload(struct admin_client *client, ProtobufCBinaryData name, stru
     int r;
 
     if (name.len > 0) {
-        tenant = tenant_find(tenants, (const char *) name.data, name.len);
+        tenant = admin_find_tenant(client, name);
         if (!tenant)
-            return send_failure(client, "no such tenant: `skep tenants` lists them");
+            return admin_send_failure(client, ADMIN_NO_TENANT);
         reload_one(reload, tenant);
     } else {
         TAILQ_FOREACH (tenant, &tenants->list, entry)
@@ -176,10 +198,9 @@ static int on_logs(void *owner, const ProtobufCMessage *message)
     const struct tenant *tenant = NULL;
 
     if (request->name.len > 0) {
-        tenant = tenant_find(admin_client_server(client)->tenants,
-                             (const char *) request->name.data, request->name.len);
+        tenant = admin_find_tenant(client, request->name);
         if (!tenant)
-            return send_failure(client, "no such tenant: `skep tenants` lists them");
+            return admin_send_failure(client, ADMIN_NO_TENANT);
     }
     int r = admin_client_subscribe(client, tenant ? tenant->name : NULL);
     if (r < 0)
@@ -198,6 +219,10 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_RELOAD] = { ADMIN_PHASE_OPEN, on_reload },
     [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = { ADMIN_PHASE_OPEN, on_logs },
     [SKEP__ADMIN__COMMAND__MESSAGE_LOAD] = { ADMIN_PHASE_OPEN, on_load },
+    [SKEP__ADMIN__COMMAND__MESSAGE_INCIDENTS] = { ADMIN_PHASE_OPEN, on_incidents },
+    [SKEP__ADMIN__COMMAND__MESSAGE_QUARANTINE] = { ADMIN_PHASE_OPEN, admin_on_quarantine },
+    [SKEP__ADMIN__COMMAND__MESSAGE_RELEASE] = { ADMIN_PHASE_OPEN, admin_on_release },
+    [SKEP__ADMIN__COMMAND__MESSAGE_RETIRE] = { ADMIN_PHASE_OPEN, admin_on_retire },
 };
 
 const struct channel_table admin_commands = {

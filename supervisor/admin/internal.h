@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the admin socket share: admin.c (clients), socket.c (the socket file),
- * commands.c (what a client may ask), report.c (what it is told). No other includes
+ * commands.c and operator.c (what a client may ask), report*.c (what it is told). No other includes
  * this.
  */
 #pragma once
@@ -57,12 +57,22 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant);
 
 enum { ADMIN_PHASE_OPEN = 1 };
 extern const struct channel_table admin_commands; /* owner: struct admin_client */
+int admin_send_failure(struct admin_client *client, const char *reason);
+#define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"
+/* NULL if there is none of that name. */
+struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name);
 static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
 {
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
 }
 
-/* ---- report.c: fill an answer from server. Its memory comes from the arena; texts are
+/* ---- operator.c: handlers, as of channel_handler_fn */
+
+int admin_on_quarantine(void *owner, const ProtobufCMessage *message);
+int admin_on_release(void *owner, const ProtobufCMessage *message);
+int admin_on_retire(void *owner, const ProtobufCMessage *message);
+
+/* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
  * many of the list; the page ends where a frame would become too large. */
 
@@ -71,3 +81,9 @@ int admin_report_workers(const struct server *server, uint32_t skip, struct aren
                          Skep__Admin__Workers *ret);
 int admin_report_tenants(const struct server *server, uint32_t skip, struct arena *arena,
                          Skep__Admin__Tenants *ret);
+/* Those after a number, of a tenant or of all: see the request. */
+int admin_report_incidents(const struct server *server,
+                           const Skep__Admin__IncidentsRequest *request, struct arena *arena,
+                           Skep__Admin__Incidents *ret);
+/* Why the tenant has a worker of its own; "shared" if it has none. Static. */
+const char *report_seclusion(const struct tenant *tenant);

@@ -406,7 +406,10 @@ class Skepd:
             raise
 
     def worker(self, cordon="default", slot=0):
+        """What serves in that place; not one that it was taken from and that ends what it has."""
         for worker in self.workers():
+            if worker["kind"] == "leaving":
+                continue
             if worker["cordon"] == cordon and worker["slot"] == slot:
                 return worker
         raise KeyError(cordon)

@@ -82,7 +82,7 @@ def test_tenants_show_what_each_has_done(start):
     assert "SyntaxError" in broken["last_error"]
 
 
-@pytest.mark.parametrize("verb", ["stats", "workers", "tenants"])
+@pytest.mark.parametrize("verb", ["stats", "workers", "tenants", "incidents"])
 def test_verbs_also_speak_to_people(start, verb):
     skepd = start({"hello": HELLO})
     skepd.get("hello")
@@ -166,7 +166,8 @@ def test_help_is_everywhere():
     run = subprocess.run([BIN / "skep", "--help"], capture_output=True, text=True, timeout=30)
     assert run.returncode == 0
     verbs = re.findall(r"^  ([a-z-]+) ", run.stdout, re.M)
-    assert {"check", "dev", "stats", "tenants", "workers"} <= set(verbs)
+    assert {"check", "dev", "stats", "tenants", "workers", "incidents"} <= set(verbs)
+    assert {"quarantine", "release", "retire"} <= set(verbs)
     for verb in verbs:
         if verb.startswith("-"):
             continue

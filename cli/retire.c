@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep retire`: has workers replaced, without a failed request. Fields of --json: those of Retired
+ * in admin.proto.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/message.h"
+#include "cli/output.h"
+
+static int print(const struct cli *cli, const Skep__Admin__Retired *retired)
+{
+    if (cli->json)
+        return json_print(message_json(&retired->base)) < 0 ? CLI_FAILED : CLI_DONE;
+    (void) printf("%" PRIu32 " %s replaced, each as soon as another is ready", retired->workers,
+                  retired->workers == 1 ? "worker is" : "workers are");
+    if (retired->leaving > 0)
+        (void) printf("; %" PRIu32 " on the way out already", retired->leaving);
+    if (retired->down > 0)
+        (void) printf("; %" PRIu32 " not up, and fresh at the next start", retired->down);
+    (void) printf("\n");
+    return CLI_DONE;
+}
+
+int verb_retire(struct cli *cli, int argc, char **argv)
+{
+    Skep__Admin__RetireRequest request = SKEP__ADMIN__RETIRE_REQUEST__INIT;
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+    enum cli_exit status = CLI_DONE;
+
+    int first = cli_options(cli, NULL, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (argc - first > 2)
+        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 2]);
+    request.one_slot = argc - first == 2;
+    if (request.one_slot && !cli_parse_number(argv[first + 1], UINT32_MAX, &request.slot))
+        return (int) cli_usage_error(cli, "\"%s\" is no slot: expected a number", argv[first + 1]);
+    if (first < argc) {
+        if (argv[first][0] == '\0')
+            return (int) cli_usage_error(cli, "expected a CORDON");
+        request.cordon.data = (uint8_t *) argv[first];
+        request.cordon.len = strlen(argv[first]);
+    }
+    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
+    if (!client)
+        return CLI_FAILED;
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_RETIRE;
+    command.retire = &request;
+    const Skep__Admin__Answer *answer =
+        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_RETIRED);
+    return answer ? print(cli, answer->retired) : CLI_FAILED;
+}

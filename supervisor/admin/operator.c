@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the operator does to tenants and workers: quarantine, release, retire. Who asked for it is
+ * logged. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/admin/internal.h"
+#include "supervisor/child.h"
+#include "supervisor/retire.h"
+#include "supervisor/seclude.h"
+
+#define QUARANTINE_MAX_DAYS 365
+#define QUARANTINE_MAX_S (UINT64_C(86400) * QUARANTINE_MAX_DAYS)
+#define RETIRE_REASON "the operator asked for it"
+
+static bool is_quarantined(const struct tenant *tenant)
+{
+    return conduct_retry_after_s(&tenant->conduct, io_now_ns()) > 0;
+}
+
+int admin_on_quarantine(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__QuarantineRequest *request =
+        (const Skep__Admin__QuarantineRequest *) message;
+    Skep__Admin__Quarantined quarantined = SKEP__ADMIN__QUARANTINED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client = owner;
+    struct tenant *tenant = admin_find_tenant(client, request->name);
+
+    if (!tenant)
+        return admin_send_failure(client, ADMIN_NO_TENANT);
+    if (request->seconds > QUARANTINE_MAX_S)
+        return admin_send_failure(client, "a quarantine may last 365 days; without a time it lasts "
+                                          "until the tenant is released");
+    quarantined.tenant = admin_bytes(tenant->name, strlen(tenant->name));
+    quarantined.was_quarantined = is_quarantined(tenant);
+    quarantined.seconds = request->seconds;
+    quarantined.refused = tenant->n_queued;
+    log_info("[%s] quarantine is asked for by uid %u, pid %d", tenant->name, (unsigned) client->uid,
+             (int) client->pid);
+    seclude_quarantine(tenant, request->seconds);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED;
+    answer.quarantined = &quarantined;
+    return admin_client_send(client, &answer);
+}
+
+int admin_on_release(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__ReleaseRequest *request = (const Skep__Admin__ReleaseRequest *) message;
+    Skep__Admin__Released released = SKEP__ADMIN__RELEASED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client = owner;
+    struct tenant *tenant = admin_find_tenant(client, request->name);
+
+    if (!tenant)
+        return admin_send_failure(client, ADMIN_NO_TENANT);
+    const char *seclusion = report_seclusion(tenant);
+    released.tenant = admin_bytes(tenant->name, strlen(tenant->name));
+    released.was_quarantined = is_quarantined(tenant);
+    released.seclusion = admin_bytes(seclusion, strlen(seclusion));
+    log_info("[%s] release is asked for by uid %u, pid %d", tenant->name, (unsigned) client->uid,
+             (int) client->pid);
+    seclude_release(tenant);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELEASED;
+    answer.released = &released;
+    return admin_client_send(client, &answer);
+}
+
+/* ---- retire */
+
+/* NULL if there is none of that name. */
+static const struct cordon_config *find_cordon(const struct config *config,
+                                               ProtobufCBinaryData name)
+{
+    for (unsigned i = 0; i < config->n_cordons; i++)
+        if (strlen(config->cordons[i].name) == name.len &&
+            memcmp(config->cordons[i].name, name.data, name.len) == 0)
+            return &config->cordons[i];
+    return NULL;
+}
+
+/* cordon: NULL for the shared workers of all. */
+static bool is_meant(const struct child *child, const Skep__Admin__RetireRequest *request,
+                     const struct cordon_config *cordon)
+{
+    if (child->is_gone)
+        return false;
+    if (!cordon)
+        return child->place.kind == PLACE_SHARED;
+    return child->cordon == cordon && (!request->one_slot || child->place.slot == request->slot);
+}
+
+/* Spares come first: else an old one would take over from an old one. */
+static unsigned select_children(const struct pool *pool, const Skep__Admin__RetireRequest *request,
+                                const struct cordon_config *cordon, struct child **ret_children)
+{
+    struct child *child;
+    unsigned n = 0;
+
+    for (unsigned pass = 0; pass < 2; pass++)
+        TAILQ_FOREACH (child, &pool->children, entry)
+            if ((child->place.kind == PLACE_SPARE) == (pass == 0) &&
+                is_meant(child, request, cordon))
+                ret_children[n++] = child;
+    return n;
+}
+
+static void retire_one(struct child *child, Skep__Admin__Retired *retired)
+{
+    if (child->place.kind == PLACE_LEAVING || child->retire_reason) {
+        retired->leaving++;
+    } else if (child->state != CHILD_READY) {
+        retired->down++;
+    } else {
+        retired->workers++;
+        retire_child(child, RETIRE_REASON);
+    }
+}
+
+/* Returns how many were meant, or -ENOMEM. All are chosen before the first is replaced, as the one
+ * that takes over is not meant. */
+static int retire_all(const struct pool *pool, const Skep__Admin__RetireRequest *request,
+                      const struct cordon_config *cordon, Skep__Admin__Retired *retired)
+{
+    _cleanup_free_ struct child **children = calloc(pool->n_children + 1, sizeof(struct child *));
+
+    if (!children)
+        return -ENOMEM;
+    unsigned n = select_children(pool, request, cordon, children);
+    for (unsigned i = 0; i < n; i++)
+        retire_one(children[i], retired);
+    return (int) n;
+}
+
+int admin_on_retire(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__RetireRequest *request = (const Skep__Admin__RetireRequest *) message;
+    Skep__Admin__Retired retired = SKEP__ADMIN__RETIRED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client = owner;
+    const struct server *server = admin_client_server(client);
+    const struct cordon_config *cordon = NULL;
+
+    if (request->cordon.len == 0 && request->one_slot)
+        return admin_send_failure(client, "a slot is one of a cordon: name the cordon, too");
+    if (request->cordon.len > 0) {
+        cordon = find_cordon(server->config, request->cordon);
+        if (!cordon)
+            return admin_send_failure(client, "no such cordon: `skep workers` lists them");
+    }
+    log_info("retirement of workers is asked for by uid %u, pid %d", (unsigned) client->uid,
+             (int) client->pid);
+    int n = server->pool ? retire_all(server->pool, request, cordon, &retired) : 0;
+    if (n < 0)
+        return admin_send_failure(client, "skepd is out of memory");
+    if (n == 0 && cordon && request->one_slot)
+        return admin_send_failure(client, "no worker in that slot: `skep workers` lists them");
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RETIRED;
+    answer.retired = &retired;
+    return admin_client_send(client, &answer);
+}

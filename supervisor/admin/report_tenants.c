@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The list of tenants. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "supervisor/admin/report.h"
+#include "supervisor/child.h"
+
+#define ROUTE_MAX_BYTES 1024U
+
+/* idle: no worker has it; failed: its last load failed, so that it is not tried for a while. */
+static const char *tenant_state(const struct tenant *tenant)
+{
+    const struct placement *placement;
+    const char *state = tenant->load_failures > 0 ? "failed" : "idle";
+
+    if (!tenant->version)
+        return state;
+    LIST_FOREACH (placement, &tenant->version->placements, in_version) {
+        if (placement->state == PLACEMENT_READY)
+            return "ready";
+        if (placement->state == PLACEMENT_LOADING)
+            state = "loading";
+    }
+    return state;
+}
+
+static int list_routes(const struct manifest *manifest, struct arena *arena,
+                       Skep__Admin__Tenant *tenant)
+{
+    tenant->routes = report_take(arena, (manifest->n_routes + 1) * sizeof *tenant->routes);
+    if (!tenant->routes)
+        return -ENOMEM;
+    for (unsigned i = 0; i < manifest->n_routes; i++) {
+        const struct route_pattern *route = &manifest->routes[i];
+        char buffer[ROUTE_MAX_BYTES];
+        /* As it may be written in skep.yaml. */
+        bool is_any_host = route->host[0] == '\0' && !route->is_suffix;
+        bool is_any = is_any_host && !route->is_exact && strcmp(route->path, "/") == 0;
+        int size = snprintf(buffer, sizeof buffer, "%s%s%s%s", route->is_suffix ? "*." : "",
+                            is_any_host ? "*" : route->host, is_any ? "" : route->path,
+                            is_any || route->is_exact ? "" : "*");
+        if (size < 0)
+            continue;
+        size_t length = (size_t) size < sizeof buffer ? (size_t) size : sizeof buffer - 1;
+        char *copy = report_take(arena, length + 1);
+        if (!copy)
+            return -ENOMEM;
+        memcpy(copy, buffer, length);
+        tenant->routes[tenant->n_routes++] = admin_bytes(copy, length);
+    }
+    return 0;
+}
+
+/* ---- limits */
+
+static int list_limits(const struct version *version, struct arena *arena,
+                       Skep__Admin__Tenant *tenant)
+{
+    Skep__Admin__LimitValue **pointers = report_take(arena, LIMITS_COUNT * sizeof *pointers);
+    Skep__Admin__LimitValue *items = report_take(arena, LIMITS_COUNT * sizeof *items);
+
+    tenant->observed = report_take(arena, (LIMITS_COUNT + 1) * sizeof *tenant->observed);
+    if (!pointers || !items || !tenant->observed)
+        return -ENOMEM;
+    for (unsigned i = 0; i < LIMITS_COUNT; i++) {
+        uint32_t value = limit_get(&version->limits, &limit_table[i]);
+        skep__admin__limit_value__init(&items[i]);
+        items[i].name = report_text(limit_table[i].name);
+        items[i].value = value == LIMIT_UNLIMITED ? 0 : value;
+        pointers[i] = &items[i];
+        if ((version->observed >> i & 1U) != 0)
+            tenant->observed[tenant->n_observed++] = report_text(limit_table[i].name);
+    }
+    if (version->cordon->observe_strikes || version->tenant->server->config->observe_strikes)
+        tenant->observed[tenant->n_observed++] = report_text("strikes");
+    tenant->limits = pointers;
+    tenant->n_limits = LIMITS_COUNT;
+    return 0;
+}
+
+/* ---- conduct */
+
+const char *report_seclusion(const struct tenant *tenant)
+{
+    if (tenant->conduct.seclusion == SECLUSION_NONE && tenant->version &&
+        tenant->version->cordon->is_solitary)
+        return "solitary";
+    return conduct_seclusion_name(tenant->conduct.seclusion);
+}
+
+static void fill_conduct(const struct tenant *from, Skep__Admin__Tenant *tenant)
+{
+    const struct conduct *conduct = &from->conduct;
+    uint64_t now = io_now_ns();
+    uint32_t left_s = conduct_retry_after_s(conduct, now);
+
+    tenant->kills = from->kills;
+    tenant->strikes = conduct->strikes;
+    tenant->marks = conduct_marks(conduct, now);
+    tenant->seclusion = report_text(report_seclusion(from));
+    tenant->has_own_worker = from->own != NULL;
+    tenant->own_worker = from->own ? from->own->number : 0;
+    tenant->quarantined = left_s > 0;
+    tenant->quarantine_s = left_s == UINT32_MAX ? 0 : left_s;
+}
+
+static int fill_tenant(const struct tenant *from, struct arena *arena, Skep__Admin__Tenant *tenant)
+{
+    struct report_memory memory = { 0 };
+
+    skep__admin__tenant__init(tenant);
+    tenant->name = report_text(from->name);
+    tenant->state = report_text(tenant_state(from));
+    tenant->requests = from->counters.requests;
+    tenant->in_flight = from->n_in_flight;
+    tenant->queued = from->n_queued;
+    tenant->cpu_ms = from->cpu_us / USEC_PER_MSEC;
+    tenant->last_error = report_text(from->last_error);
+    fill_conduct(from, tenant);
+    report_add_tenant(from, &memory);
+    tenant->heap_kib = memory.heap_kib;
+    tenant->external_kib = memory.external_kib;
+    tenant->bodies_kib = memory.bodies_kib;
+    tenant->memory_kib = report_memory_kib(&memory);
+    int r = report_errors(&from->counters, arena, &tenant->errors, &tenant->n_errors);
+    if (r == 0)
+        r = report_incident_counts(&from->incidents, arena, &tenant->incidents,
+                                   &tenant->n_incidents);
+    if (r < 0 || !from->version)
+        return r;
+    tenant->cordon = report_text(from->version->manifest->cordon);
+    r = list_limits(from->version, arena, tenant);
+    return r < 0 ? r : list_routes(from->version->manifest, arena, tenant);
+}
+
+int admin_report_tenants(const struct server *server, uint32_t skip, struct arena *arena,
+                         Skep__Admin__Tenants *ret)
+{
+    Skep__Admin__Tenant **page = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__Tenant *));
+    const struct tenant *tenant = NULL;
+    size_t size = 0, n = 0;
+    uint32_t total = 0;
+    bool is_full = false;
+
+    if (!page)
+        return -ENOMEM;
+    if (server->tenants)
+        tenant = TAILQ_FIRST(&server->tenants->list);
+    for (; tenant; tenant = TAILQ_NEXT(tenant, entry), total++) {
+        if (total < skip || is_full)
+            continue;
+        page[n] = report_take(arena, sizeof **page);
+        if (!page[n] || fill_tenant(tenant, arena, page[n]) < 0) {
+            is_full = true;
+            continue;
+        }
+        size += skep__admin__tenant__get_packed_size(page[n]);
+        n++;
+        is_full = n == PAGE_ITEMS_MAX || size >= PAGE_MAX_BYTES;
+    }
+    if (n == 0 && skip < total)
+        return -ENOMEM;
+    ret->tenants = page;
+    ret->n_tenants = n;
+    ret->total = total;
+    return 0;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The list of workers. Supervisor, loop thread.
+ */
+#include <errno.h>
+
+#include "common/io.h"
+#include "supervisor/admin/report.h"
+#include "supervisor/child.h"
+#include "supervisor/ledger.h"
+#include "supervisor/rss.h"
+
+#define BYTES_PER_KIB UINT64_C(1024)
+#define KIB_PER_MIB UINT64_C(1024)
+
+static const char *const kind_names[] = {
+    [PLACE_SHARED] = "shared",
+    [PLACE_SPARE] = "spare",
+    [PLACE_OWN] = "own",
+    [PLACE_LEAVING] = "leaving",
+};
+
+bool report_has_failed(const struct child *child)
+{
+    return child->state == CHILD_DOWN && !child_is_usable(child);
+}
+
+static const char *state_of(const struct child *child)
+{
+    if (report_has_failed(child))
+        return "failed";
+    if (child->place.kind == PLACE_SPARE && child->state == CHILD_READY)
+        return "spare";
+    return child_state_name(child->state);
+}
+
+static int list_tenants(const struct child *child, struct arena *arena, Skep__Admin__Worker *worker)
+{
+    const struct placement *placement;
+    size_t n = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        n++;
+    worker->tenants = report_take(arena, (n + 1) * sizeof *worker->tenants);
+    if (!worker->tenants)
+        return -ENOMEM;
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (!placement->is_retiring && placement->state != PLACEMENT_UNLOADING)
+            worker->tenants[worker->n_tenants++] = report_text(placement->version->tenant->name);
+    return 0;
+}
+
+/* The bodies of a tenant count once: where its newest isolate is. */
+static bool is_home(const struct placement *placement)
+{
+    const struct version *version = placement->version;
+
+    return version == version->tenant->version && placement == LIST_FIRST(&version->placements);
+}
+
+static void fill_memory(const struct child *child, Skep__Admin__Worker *worker)
+{
+    const struct cordon_config *cordon = child->cordon;
+    struct report_memory memory = { 0 };
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        report_add_isolate(placement, &memory);
+        if (is_home(placement))
+            report_add_bodies(placement->version->tenant, &memory);
+    }
+    worker->heap_kib = memory.heap_kib;
+    worker->external_kib = memory.external_kib;
+    worker->bodies_kib = memory.bodies_kib;
+    worker->memory_kib = report_memory_kib(&memory);
+    worker->rss_kib = child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) / BYTES_PER_KIB : 0;
+    worker->rss_limit_kib = cordon->rss_mib == LIMIT_UNLIMITED ? 0 : cordon->rss_mib * KIB_PER_MIB;
+    worker->rss_observed = cordon->observe_rss || child->server->config->observe_rss;
+}
+
+static const struct placement *find_version(const struct child *child, uint32_t version)
+{
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->version->id == version)
+            return placement;
+    return NULL;
+}
+
+/* What it says that it runs, if that can be true. */
+static void fill_running(const struct child *child, Skep__Admin__Worker *worker)
+{
+    struct scoreboard *board = child->board;
+    uint64_t now = io_now_ns();
+
+    if (!board)
+        return;
+    worker->heartbeat = atomic_load_explicit(&board->heartbeat, memory_order_relaxed);
+    const struct placement *placement =
+        find_version(child, atomic_load_explicit(&board->running_tenant, memory_order_relaxed));
+    if (!placement)
+        return;
+    worker->running_tenant = report_text(placement->version->tenant->name);
+    const struct request *request = child_find_request(
+        child, atomic_load_explicit(&board->running_request, memory_order_relaxed));
+    if (request && request->placement == placement)
+        worker->running_request = request->id;
+    uint64_t since = atomic_load_explicit(&board->running_since_ns, memory_order_relaxed);
+    since = since < placement->since_ns ? placement->since_ns : since;
+    worker->running_ms = since < now ? (now - since) / NSEC_PER_MSEC : 0;
+}
+
+static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__Worker *worker)
+{
+    const struct child_place *place = &child->place;
+
+    skep__admin__worker__init(worker);
+    worker->number = child->number;
+    worker->cordon = report_text(child->cordon->name);
+    worker->slot = place->slot;
+    worker->kind = report_text(kind_names[place->kind]);
+    worker->owner = report_text(place->owner ? place->owner->name : NULL);
+    worker->state = report_text(state_of(child));
+    worker->restarts = place->restarts;
+    worker->in_flight = child->in_flight;
+    worker->requests = place->requests;
+    worker->served = child->served;
+    worker->cpu_ms = child_cpu_ns(child) / NSEC_PER_MSEC;
+    worker->last_death = report_text(place->last_death);
+    worker->retire_reason = report_text(child->retire_reason);
+    if (child->state != CHILD_DOWN && child->pid > 0) {
+        worker->pid = (uint32_t) child->pid;
+        worker->uptime_ms = (io_now_ns() - child->started_ns) / NSEC_PER_MSEC;
+        fill_running(child, worker);
+    }
+    fill_memory(child, worker);
+    return list_tenants(child, arena, worker);
+}
+
+int admin_report_workers(const struct server *server, uint32_t skip, struct arena *arena,
+                         Skep__Admin__Workers *ret)
+{
+    Skep__Admin__Worker **page = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__Worker *));
+    uint32_t total = server->pool ? server->pool->n_children : 0;
+    size_t size = 0, n = 0;
+
+    if (!page)
+        return -ENOMEM;
+    struct child *child = total > 0 ? TAILQ_FIRST(&server->pool->children) : NULL;
+    for (uint32_t i = 0; child && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES;
+         i++, child = TAILQ_NEXT(child, entry)) {
+        if (i < skip)
+            continue;
+        page[n] = report_take(arena, sizeof **page);
+        if (!page[n] || fill_worker(child, arena, page[n]) < 0)
+            break;
+        size += skep__admin__worker__get_packed_size(page[n]);
+        n++;
+    }
+    if (n == 0 && skip < total)
+        return -ENOMEM;
+    ret->workers = page;
+    ret->n_workers = n;
+    ret->total = total;
+    return 0;
+}
