@@ -99,12 +99,6 @@ int report_incident_counts(const struct incident_counts *counts, struct arena *a
 
 /* ---- memory */
 
-static uint64_t ledger_queued_bytes_stand_in(const struct tenant *tenant)
-{
-    (void) tenant;
-    return 0;
-}
-
 static uint64_t bounded_claim(uint32_t claim_kib, uint32_t limit_mib)
 {
     uint64_t most =
@@ -132,8 +126,7 @@ void report_add_isolate(const struct placement *placement, struct report_memory 
 
 void report_add_bodies(const struct tenant *tenant, struct report_memory *memory)
 {
-    memory->bodies_kib +=
-        (ledger_queued_bytes_stand_in(tenant) + BYTES_PER_KIB - 1) / BYTES_PER_KIB;
+    memory->bodies_kib += (ledger_queued_bytes(tenant) + BYTES_PER_KIB - 1) / BYTES_PER_KIB;
 }
 
 static void add_version(const struct version *version, struct report_memory *memory)
