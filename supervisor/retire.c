@@ -193,6 +193,8 @@ void retire_check_rss(struct child *child, uint64_t now_ns)
             note_rss(child, limit_mib);
         return;
     }
+    if (child->cgroup) /* the kernel enforces it, and counts what is the worker's alone */
+        return;
     child->limit_milli = limit_mib * 1000;
     child->used_milli = child->rss_bytes * 1000 / BYTES_PER_MIB;
     child_kill(child, KILL_RSS, 0);
