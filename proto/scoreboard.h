@@ -31,7 +31,7 @@ struct scoreboard_tenant {
 };
 
 struct scoreboard {
-    _Atomic uint64_t heartbeat;        /* turns of the worker's loop */
+    _Atomic uint64_t heartbeat;        /* entries into JavaScript that have ended */
     _Atomic uint64_t running_request;  /* request whose JavaScript runs now, or 0 */
     _Atomic uint32_t running_tenant;   /* tenant whose JavaScript runs now, or 0 */
     _Atomic uint32_t last_words;       /* enum last_words_cause */

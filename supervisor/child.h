@@ -81,8 +81,8 @@ struct child {
     unsigned in_flight;
     struct child_books books;
     /* Liveness, see child_check. */
-    uint64_t frames_seen;
-    uint64_t cpu_at_frame_ns;
+    uint64_t signs_seen;
+    uint64_t cpu_at_sign_ns;
     uint64_t noted_request; /* the last that is over an observed limit; see note_stuck */
     uint64_t claim_seen;    /* what the worker said it runs */
     uint64_t cpu_at_claim_ns;

@@ -205,12 +205,12 @@ bool child_bury(struct child *child, bool was_booting)
         decide(child, &verdict);
     if (was_booting)
         verdict.counts_as_failure = true;
-    child->place.last_death = verdict.cause;
-    child->place.restarts++;
-    child->server->counters.worker_restarts++;
     placement = find_culprit(child, &verdict);
     struct tenant *culprit = placement ? placement->version->tenant : NULL;
     if (child->kill_reason != KILL_STOP) {
+        child->place.last_death = verdict.cause;
+        child->place.restarts++;
+        child->server->counters.worker_restarts++;
         log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number,
                     (int) child->pid, verdict.cause, child->in_flight);
         report(child, placement, &verdict);

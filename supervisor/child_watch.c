@@ -166,12 +166,19 @@ static void note_stuck(struct child *child, uint64_t used_ns)
     incident_note(child->server, request->tenant, &incident);
 }
 
+/* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
+ * other without a frame. That these are the worker's word does no harm: it could as well send frames. */
+static uint64_t signs_of_life(const struct child *child)
+{
+    return channel_received_frames(child->channel) + atomic_load(&child->board->heartbeat);
+}
+
 static void check_answers(struct child *child, uint64_t patience, uint64_t now_ns)
 {
-    uint64_t frames = channel_received_frames(child->channel);
+    uint64_t signs = signs_of_life(child);
     uint64_t claim = atomic_load(&child->board->running_request);
     uint64_t cpu = child_cpu_ns(child);
-    bool has_answered = !child->is_watched || frames != child->frames_seen;
+    bool has_answered = !child->is_watched || signs != child->signs_seen;
 
     if (cpu == 0) /* it is gone; its exit comes */
         return;
@@ -181,13 +188,13 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
     }
     if (has_answered) {
         child->is_watched = true;
-        child->frames_seen = frames;
-        child->cpu_at_frame_ns = cpu;
+        child->signs_seen = signs;
+        child->cpu_at_sign_ns = cpu;
         child->ping_sent_ns = 0;
     } else if (child->ping_sent_ns == 0) {
         child->ping_sent_ns = now_ns;
         (void) link_send_ping(child);
-    } else if (is_over_ms(cpu - child->cpu_at_frame_ns, patience) ||
+    } else if (is_over_ms(cpu - child->cpu_at_sign_ns, patience) ||
                is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
         kill_stuck(child, cpu - child->cpu_at_claim_ns);
     } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience))) {

@@ -48,6 +48,27 @@ const char *incident_stage_name(enum incident_stage stage)
     return stage_names[stage];
 }
 
+/* What the client is told where a limit was met in that way; ERROR_NONE: it depends on the tenant. */
+static enum error_code code_of(enum incident_stage stage, unsigned cause)
+{
+    static const enum error_code stopped[CAUSES] = {
+        [LIMIT_INDEX(cpu_ms)] = ERROR_CPU_REQUEST,
+        [LIMIT_INDEX(cpu_startup_ms)] = ERROR_CPU_STARTUP,
+        [LIMIT_INDEX(wall_ms)] = ERROR_WALL_REQUEST,
+        [LIMIT_INDEX(idle_ms)] = ERROR_WALL_REQUEST,
+        [LIMIT_INDEX(heap_mib)] = ERROR_MEM_ISOLATE,
+        [LIMIT_INDEX(response_mib)] = ERROR_BAD_RESPONSE,
+    };
+    static const enum error_code refused[CAUSES] = {
+        [LIMIT_INDEX(queue)] = ERROR_TENANT_BUSY,
+        [LIMIT_INDEX(request_mib)] = ERROR_BODY_TOO_LARGE,
+    };
+
+    return stage == STAGE_STOPPED   ? stopped[cause]
+           : stage == STAGE_REFUSED ? refused[cause]
+                                    : ERROR_NONE;
+}
+
 static const char *evidence_text(enum evidence evidence)
 {
     switch (evidence) {
@@ -127,6 +148,8 @@ void incident_note(struct server *server, struct tenant *tenant, const struct in
 
     (void) clock_gettime(CLOCK_REALTIME, &now);
     *kept = *incident;
+    if (kept->code == ERROR_NONE)
+        kept->code = code_of(kept->stage, kept->cause);
     kept->number = all->last;
     kept->time_ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / NSEC_PER_MSEC;
     kept->tenant[0] = '\0';

@@ -44,7 +44,8 @@ struct incident_counts {
 struct incident {
     enum incident_stage stage;
     unsigned cause;
-    enum error_code code; /* what the client was told; ERROR_NONE: nothing */
+    /* What the client was told; ERROR_NONE: what goes with stage and cause, if anything. */
+    enum error_code code;
     /* In thousandths of the limit's unit; limit 0: none was met. */
     uint64_t limit_milli, used_milli;
     uint64_t request;                /* 0: a load, or not known */

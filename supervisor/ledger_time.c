@@ -77,11 +77,17 @@ static void note_taken(struct request *request, uint64_t now)
 
 static void end_overdue(struct request *request, uint64_t now)
 {
+    uint64_t used_us = (now - since_ns(request)) / 1000;
+
     if (request->is_cancelled) {
-        child_kill(request->placement->child, KILL_WALL, request->id);
+        struct child *child = request->placement->child;
+        if (request->is_over_wall) {
+            child->limit_milli = UINT64_C(1000) * request->version->limits.wall_ms;
+            child->used_milli = used_us;
+        }
+        child_kill(child, KILL_WALL, request->id);
         return;
     }
-    uint64_t used_us = (now - since_ns(request)) / 1000;
     if (!ledger_meet_limit(request->version, request, time_limit(request), used_us))
         return;
     ledger_answer_failure(request, ERROR_WALL_REQUEST, 0);

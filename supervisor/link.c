@@ -457,7 +457,7 @@ int link_send_ping(struct child *child)
 {
     Skep__Worker__Ping ping = SKEP__WORKER__PING__INIT;
 
-    ping.token = child->frames_seen;
+    ping.token = child->signs_seen;
     int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_PING, &ping);
     if (r == 0)
         child->pings_open++;

@@ -27,20 +27,47 @@ static uint64_t budget_ns(const struct app *app, const struct job *job)
     return limit > job->cpu_ns ? limit - job->cpu_ns : 0;
 }
 
-static void measure(struct app *app)
+static void measure(struct app *app, uint64_t now)
 {
     struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
     struct isolate_memory memory;
-    uint64_t now = io_now_ns();
 
-    if (now - app->measured_ns < MEASURE_EVERY_NS)
-        return;
     app->measured_ns = now;
+    app->is_unmeasured = false;
     isolate_get_memory(app->isolate, &memory);
     atomic_store_explicit(&place->heap_kib, (uint32_t) (memory.heap_used >> 10),
                           memory_order_relaxed);
     atomic_store_explicit(&place->external_kib, (uint32_t) (memory.external >> 10),
                           memory_order_relaxed);
+}
+
+/* Now and then only, but also when the last entry for a while has just been. */
+static void measure_sometimes(struct app *app)
+{
+    static const struct timeval later = { .tv_usec = MEASURE_EVERY_NS / NSEC_PER_USEC };
+    struct host *host = app->host;
+    uint64_t now = io_now_ns();
+
+    if (now - app->measured_ns >= MEASURE_EVERY_NS) {
+        measure(app, now);
+        return;
+    }
+    app->is_unmeasured = true;
+    if (!host->is_measure_due)
+        host->is_measure_due = event_add(host->measure, &later) == 0;
+}
+
+void entry_on_measure(evutil_socket_t fd, short what, void *arg)
+{
+    struct host *host = arg;
+    uint64_t now = io_now_ns();
+
+    (void) fd;
+    (void) what;
+    host->is_measure_due = false;
+    for (size_t i = 0; i < APPS_MAX; i++)
+        if (host->apps[i] && host->apps[i]->is_unmeasured)
+            measure(host->apps[i], now);
 }
 
 /* What module code left running has used up what there was for the load: it stops, the tenant
@@ -160,7 +187,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
         }
         __attribute__((fallthrough));
     case ISOLATE_OK:
-        measure(app);
+        measure_sometimes(app);
         if (job == &app->boot)
             app_check_load(app);
         else

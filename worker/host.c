@@ -392,7 +392,8 @@ int host_start(struct host *host, struct sentry *sentry)
     host->sentry = sentry;
     host->quiet = event_new(host->options.base, -1, 0, on_quiet, host);
     host->retire = event_new(host->options.base, -1, 0, on_retire, host);
-    if (!host->quiet || !host->retire || event_add(host->quiet, &soon) < 0)
+    host->measure = event_new(host->options.base, -1, 0, entry_on_measure, host);
+    if (!host->quiet || !host->retire || !host->measure || event_add(host->quiet, &soon) < 0)
         return -ENOMEM;
     hello.protocol = PROTOCOL_VERSION;
     hello.v8_version.data = (uint8_t *) (uintptr_t) version;

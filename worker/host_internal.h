@@ -24,8 +24,10 @@ struct host {
     struct host_options options;
     struct channel *channel;
     struct sentry *sentry;
-    struct event *retire; /* made active when an app that is not clean may be let go */
-    struct event *quiet;  /* ticks until the worker has been warmed up; then NULL */
+    struct event *retire;  /* made active when an app that is not clean may be let go */
+    struct event *quiet;   /* ticks until the worker has been warmed up; then NULL */
+    struct event *measure; /* soon after an entry that was not measured */
+    bool is_measure_due;
     unsigned warm_up_step;
     bool is_warm;            /* all steps are done */
     struct isolate *blank;   /* made ahead for the next tenant; NULL: none */
@@ -89,6 +91,7 @@ struct app {
     bool is_in_passed;  /* one of them runs now */
     int64_t last_timer; /* for each tenant: what the others do cannot be counted with it */
     uint64_t measured_ns;
+    bool is_unmeasured; /* has had an entry since then */
     bool is_running_load;
     bool is_ready;
     bool is_unclean; /* it has lost work of a request that was not stopped */
@@ -163,3 +166,5 @@ void timer_run_waiting(struct app *app);
  * gone. */
 bool entry_begin(struct app *app, struct job *job);
 void entry_end(struct app *app, struct job *job, enum isolate_result result);
+/* For the host's event; arg: the host. */
+void entry_on_measure(evutil_socket_t fd, short what, void *arg);

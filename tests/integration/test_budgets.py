@@ -141,3 +141,35 @@ def test_each_limit_that_is_met_is_on_record_once(start, name):
     skepd.wait_log(r"\[a\] " + expected)
     skepd.wait_idle()
     assert len(re.findall(rf"\[a\] \w+: {name} is", skepd.log())) == 1
+
+
+def test_memory_that_one_short_request_took_is_seen(start):
+    body = "globalThis.kept = new Uint8Array(20 << 20).fill(1); return new Response('kept');"
+    skepd = start({"a": tenant(body, cpu_ms=1000)})
+    assert skepd.get("a").text == "kept"
+    wait_for(lambda: skepd.tenant("a")["external_kib"] >= 20 << 10, "its memory to be seen")
+    seen = skepd.tenant("a")
+    assert seen["memory_kib"] == seen["heap_kib"] + seen["external_kib"] + seen["bodies_kib"]
+
+
+def test_worker_with_many_short_slices_and_no_frames_is_not_stuck(start):
+    """Timers of several requests that run one after the other, each within its budget."""
+    body = """
+        for (let i = 0; i < 3; i++) {
+            await new Promise((r) => setTimeout(r, 100 - Date.now() % 100));
+            let n = 0;
+            while (n < 1e7) n++;
+        }
+        return new Response("done");
+    """
+    skepd = start({"a": {"limits": {"cpu_ms": 100, "grace_ms": 10, "concurrency": 100},
+                         "files": {"worker.js": script(body)}}})
+    assert skepd.get("a").text == "done"
+    connections = [skepd.connect() for _ in range(40)]
+    for connection in connections:
+        connection.send_head("GET", "a.test")
+    assert {connection.read_response().text for connection in connections} == {"done"}
+    for connection in connections:
+        connection.close()
+    assert skepd.worker()["restarts"] == 0
+    assert skepd.tenant("a")["kills"] == 0
