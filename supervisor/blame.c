@@ -95,6 +95,7 @@ static void choose(const struct death *death, const struct kind *kind, struct ve
 {
     bool has_claim = death->claimed_version != 0 && !kind->is_hostile;
 
+    verdict->is_unexplained = !has_claim;
     verdict->version = has_claim ? death->claimed_version : death->only_version;
     verdict->request = has_claim ? death->claimed_request : 0;
     if (!verdict->version) {
@@ -132,6 +133,6 @@ enum fate blame_fate(const struct fate_facts *facts)
     if (facts->has_answered || facts->is_body_lost || facts->sendings >= SENDINGS_MAX)
         return FATE_FAIL;
     if (!may_have_run)
-        return FATE_SEND_AGAIN;
+        return facts->is_suspect && facts->deaths > 0 ? FATE_FAIL : FATE_SEND_AGAIN;
     return facts->is_idempotent && facts->deaths == 0 ? FATE_SEND_AGAIN : FATE_FAIL;
 }

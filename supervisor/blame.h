@@ -55,6 +55,7 @@ struct verdict {
     enum evidence evidence; /* that it was this one */
     bool must_separate;     /* several candidates, and nothing to choose by */
     bool is_untrusted;      /* the worker's marks may be forged: by native code of a tenant */
+    bool is_unexplained;    /* nothing ran that could have done it, by the marks */
     bool counts_as_failure; /* towards the slot's back-off: nobody is to blame */
     unsigned incident;      /* CAUSE_* of incident.h */
     const char *cause;      /* for log and stats; static */
@@ -67,6 +68,7 @@ enum fate { FATE_SEND_AGAIN, FATE_FAIL };
 struct fate_facts {
     bool has_entered;  /* claim of the scoreboard */
     bool is_untrusted; /* the claim may be forged */
+    bool is_suspect;   /* the death is unexplained: each request in the worker may be what did it */
     bool is_idempotent;
     bool has_answered; /* bytes went to the client */
     bool is_body_lost;

@@ -114,14 +114,15 @@ void send_log(uint32_t tenant, const void *data, size_t size)
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
 }
 
-void send_exceeded(uint32_t tenant, uint64_t request, int limit)
+void send_exceeded(uint32_t tenant, uint64_t request, int limit, uint64_t used, bool observed)
 {
     Skep__Worker__Exceeded exceeded = SKEP__WORKER__EXCEEDED__INIT;
 
     exceeded.tenant = tenant;
     exceeded.request = request;
     exceeded.limit = (Skep__Worker__Limit) limit;
-    exceeded.used = UINT64_MAX;
+    exceeded.used = used;
+    exceeded.observed = observed;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
 }
 

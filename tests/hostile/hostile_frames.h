@@ -23,7 +23,7 @@ void send_loaded(uint32_t tenant, int result);
 void send_unloaded(uint32_t tenant);
 void send_pong(uint64_t token);
 void send_log(uint32_t tenant, const void *data, size_t size);
-void send_exceeded(uint32_t tenant, uint64_t request, int limit);
+void send_exceeded(uint32_t tenant, uint64_t request, int limit, uint64_t used, bool observed);
 void send_caught_up(void);
 void send_done(uint64_t id, int outcome);
 void send_credit(uint64_t id, uint32_t size);

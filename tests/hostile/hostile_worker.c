@@ -105,10 +105,20 @@ MISDEED(exit_at_once) { UNUSED; _exit(0); }
 MISDEED(exit_in_response) { UNUSED; send_head(id, false); send_body(id, 10000, false); _exit(0); }
 MISDEED(exit_after_credit) { UNUSED; send_credit(id, 1); _exit(0); }
 MISDEED(abort_at_once) { UNUSED; __builtin_trap(); }
-MISDEED(exceeded_unknown) { UNUSED; send_exceeded(UINT32_MAX, id, 0); }
-MISDEED(exceeded_other) { UNUSED; send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0); }
-MISDEED(exceeded_bad) { UNUSED; send_exceeded(tenant, id, 77); }
-MISDEED(exceeded_true) { UNUSED; send_exceeded(tenant, id, 0); answer(id); }
+MISDEED(exceeded_unknown) { UNUSED; send_exceeded(UINT32_MAX, id, 0, 1, false); }
+MISDEED(exceeded_other) { UNUSED; send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0, 1, false); }
+MISDEED(exceeded_bad) { UNUSED; send_exceeded(tenant, id, 77, 1, false); }
+MISDEED(exceeded_true) { UNUSED; send_exceeded(tenant, id, 0, 51000, false); answer(id); }
+MISDEED(exceeded_used) { UNUSED; send_exceeded(tenant, id, 0, UINT64_MAX, false); }
+MISDEED(exceeded_observed) { UNUSED; send_exceeded(tenant, id, 0, 51000, true); }
+
+MISDEED(exceeded_twice)
+{
+    UNUSED;
+    send_exceeded(tenant, id, 0, 51000, false);
+    send_exceeded(tenant, id, 0, 51000, false);
+}
+
 MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
@@ -275,7 +285,8 @@ static const struct {
     ROW(frame_over), ROW(frame_zero), ROW(frame_half_silence), ROW(frame_half_close),
     ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
     ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
-    ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(caught_up), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
+    ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),

@@ -254,6 +254,22 @@ static void test_what_was_answered_or_lost_its_body_is_never_sent_again(void **s
     assert_int_equal(blame_fate(&lost), FATE_FAIL);
 }
 
+static void test_what_was_in_two_deaths_that_nothing_explains_is_not_sent_a_third_time(void **state)
+{
+    struct fate_facts facts = { .is_suspect = true, .sendings = 1 };
+
+    (void) state;
+    assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
+    facts.deaths = 1;
+    assert_int_equal(blame_fate(&facts), FATE_FAIL);
+    assert_true(decide((struct death){
+                           .wait_status = DIED_OF(SIGSEGV), .candidates = 1, .only_version = 3 })
+                    .is_unexplained);
+    assert_false(decide((struct death){
+                            .wait_status = DIED_OF(SIGKILL), .candidates = 1, .only_version = 3 })
+                     .is_unexplained);
+}
+
 /* Where native code of a tenant ran, the marks may be forged. */
 static void test_marks_of_a_worker_that_was_taken_over_are_not_believed(void **state)
 {
@@ -296,6 +312,8 @@ int main(void)
         cmocka_unit_test(test_what_had_entered_is_sent_again_once_if_idempotent),
         cmocka_unit_test(test_what_had_entered_and_is_not_idempotent_fails),
         cmocka_unit_test(test_what_was_answered_or_lost_its_body_is_never_sent_again),
+        cmocka_unit_test(
+            test_what_was_in_two_deaths_that_nothing_explains_is_not_sent_a_third_time),
         cmocka_unit_test(test_marks_of_a_worker_that_was_taken_over_are_not_believed),
         cmocka_unit_test(test_sendings_are_bounded_whatever_the_claims),
     };
