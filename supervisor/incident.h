@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 #include "config/limits.h"
-#include "supervisor/blame.h"
 #include "supervisor/errors.h"
+#include "supervisor/workers/blame.h"
 
 struct server;
 struct tenant;

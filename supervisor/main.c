@@ -21,13 +21,13 @@
 #include "config/config.h"
 #include "config/manifest.h"
 #include "supervisor/admin/admin.h"
-#include "supervisor/cgroup.h"
-#include "supervisor/child.h"
 #include "supervisor/http/http.h"
-#include "supervisor/ledger.h"
+#include "supervisor/ledger/ledger.h"
 #include "supervisor/server.h"
-#include "supervisor/spawner.h"
+#include "supervisor/spawner/spawner.h"
 #include "supervisor/tenant.h"
+#include "supervisor/workers/cgroup.h"
+#include "supervisor/workers/child.h"
 
 #define FILES_WANTED 65536
 

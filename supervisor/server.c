@@ -3,7 +3,7 @@
 
 #include "common/log.h"
 #include "supervisor/http/http.h"
-#include "supervisor/ledger.h"
+#include "supervisor/ledger/ledger.h"
 
 #define STOP_TIMEOUT_S 10
 

@@ -11,10 +11,10 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/admin.h"
-#include "supervisor/child.h"
-#include "supervisor/ledger.h"
+#include "supervisor/ledger/ledger.h"
 #include "supervisor/router.h"
-#include "supervisor/seclude.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/seclude.h"
 
 /* What a tenant may log in a second, whatever its worker claims to have counted. */
 #define LOG_BYTES_PER_SECOND (256U << 10)

@@ -9,10 +9,10 @@
 #include <sys/queue.h>
 
 #include "config/manifest.h"
-#include "supervisor/books.h"
-#include "supervisor/conduct.h"
 #include "supervisor/incident.h"
+#include "supervisor/ledger/books.h"
 #include "supervisor/server.h"
+#include "supervisor/workers/conduct.h"
 
 struct child;
 struct request;

@@ -9,9 +9,9 @@
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
-#include "supervisor/child.h"
 #include "supervisor/http/http.h"
-#include "supervisor/ledger.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
 
 #define TEXT_MAX_BYTES 4096U /* of a text that a tenant wrote */
 #define BYTES_PER_KIB UINT64_C(1024)

@@ -8,7 +8,7 @@
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
-#include "supervisor/child.h"
+#include "supervisor/workers/child.h"
 
 #define ROUTE_MAX_BYTES 1024U
 

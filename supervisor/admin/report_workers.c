@@ -6,9 +6,9 @@
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
-#include "supervisor/child.h"
-#include "supervisor/ledger.h"
-#include "supervisor/rss.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/rss.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)
 #define KIB_PER_MIB UINT64_C(1024)

@@ -22,7 +22,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/attest.h"
+#include "supervisor/workers/attest.h"
 #include "tests/jail/hive.h"
 
 static const struct probe_plan sealed = { .lock = PROBE_SEALED };

@@ -6,8 +6,8 @@
 #include <sys/mman.h>
 
 #include "admin_fixture.h"
-#include "supervisor/child.h"
-#include "supervisor/ledger.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {

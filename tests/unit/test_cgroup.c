@@ -20,7 +20,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/cgroup.h"
+#include "supervisor/workers/cgroup.h"
 
 #define MIB (UINT64_C(1) << 20)
 

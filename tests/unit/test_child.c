@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/child.h"
+#include "supervisor/workers/child.h"
 
 static void expect(enum child_state state, enum child_event event, const char *name)
 {

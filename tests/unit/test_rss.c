@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/rss.h"
+#include "supervisor/workers/rss.h"
 
 #define MIB (UINT64_C(1) << 20)
 

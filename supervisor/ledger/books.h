@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the ledger notes in each tenant, worker and placement, besides the requests themselves. Only
+ * the ledger's files write it. All zero is right for a new one. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "config/limits.h"
+#include "supervisor/ledger/rate.h"
+#include "supervisor/ledger/run_queue.h"
+
+struct child;
+struct request;
+struct tenant;
+TAILQ_HEAD(request_list, request);
+
+struct tenant_books {
+    TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of those whose queue is not empty */
+    struct run_entry run;
+    struct child *run_child; /* borrowed; in whose run queue it is; NULL: in none */
+    uint32_t cost_us;        /* CPU time of a request, as far as is known; 0: not yet */
+    struct rate rate;        /* of cpu_rate */
+    uint64_t cpu_ns;         /* all that it has used */
+    uint64_t queued_bytes;   /* of bodies, see ledger_queued_bytes */
+    uint64_t noted_second;
+    limit_set noted; /* limits that were met in that second */
+};
+
+struct child_books {
+    struct run_queue queue; /* tenants whose next request goes into this worker */
+    /* Sent, and JavaScript has not begun, as far as is known; in the order of their sending. */
+    struct request_list unstarted;
+    uint64_t unstarted_us;
+    unsigned n_unstarted;
+    /* The process's CPU clock, and what of it no tenant was charged with. */
+    int pid;
+    uint64_t clock_ns, spare_ns;
+    uint64_t claim; /* of the request that runs, at the last look */
+    uint64_t claim_clock_ns;
+};
+
+struct placement_books {
+    LIST_ENTRY(placement) used; /* in the ledger's list, if is_used */
+    bool is_used;               /* may have used CPU time that was not looked at */
+    uint64_t cpu_seen_ns;       /* on the scoreboard */
+    uint64_t clock_seen_ns;     /* the process's, when that was seen to grow */
+};

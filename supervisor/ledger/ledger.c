@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's side of the ledger: from the parsed head to the worker, and everything that the
+ * front says later. worker.c has what workers say.
+ */
+#include "supervisor/ledger/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "supervisor/ledger/internal.h"
+#include "supervisor/router.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/link.h"
+
+/* ---- life of a request */
+
+static struct http_text copy_text(char **at, struct http_text text)
+{
+    struct http_text copy = { .data = *at, .size = text.size };
+
+    memcpy(*at, text.data, text.size);
+    *at += text.size;
+    return copy;
+}
+
+static int copy_head(struct request *request, const struct http_request *head)
+{
+    static const char scheme[] = "http://";
+    struct http_text authority = head->authority.size > 0 ? head->authority : head->host;
+    size_t fields_size = head->n_fields * sizeof *request->fields;
+    size_t url_size = sizeof scheme - 1 + authority.size + head->target.size;
+    size_t size = fields_size + head->method.size + url_size;
+
+    for (size_t i = 0; i < head->n_fields; i++)
+        size += head->fields[i].name.size + head->fields[i].value.size;
+    request->head_memory = malloc(size + 1);
+    if (!request->head_memory)
+        return -ENOMEM;
+    request->fields = (struct http_field *) (void *) request->head_memory;
+    request->n_fields = head->n_fields;
+    char *at = request->head_memory + fields_size;
+    request->method = copy_text(&at, head->method);
+    request->url = (struct http_text){ .data = at, .size = url_size };
+    (void) copy_text(&at, (struct http_text){ scheme, sizeof scheme - 1 });
+    (void) copy_text(&at, authority);
+    (void) copy_text(&at, head->target);
+    for (size_t i = 0; i < head->n_fields; i++) {
+        request->fields[i].name = copy_text(&at, head->fields[i].name);
+        request->fields[i].value = copy_text(&at, head->fields[i].value);
+    }
+    return 0;
+}
+
+static void request_free(struct request *request)
+{
+    ledger_uncount_bytes(request);
+    if (request->body)
+        evbuffer_free(request->body);
+    free(request->head_memory);
+    free(request);
+}
+
+static int request_new(struct server *server, struct tenant *tenant, struct http_exchange *exchange,
+                       const struct http_request *head, struct request **ret_request)
+{
+    struct request *request = calloc(1, sizeof *request);
+
+    if (!request)
+        return -ENOMEM;
+    request->server = server;
+    request->tenant = tenant;
+    request->exchange = exchange;
+    request->is_idempotent = head->is_idempotent;
+    request->body_ended = !head->has_body;
+    request->received_ns = io_now_ns();
+    int r = copy_head(request, head);
+    if (r == 0 && head->has_body && !(request->body = evbuffer_new()))
+        r = -ENOMEM;
+    if (r < 0) {
+        request_free(request);
+        return r;
+    }
+    *ret_request = request;
+    return 0;
+}
+
+void ledger_enqueue(struct request *request, bool at_head)
+{
+    struct tenant *tenant = request->tenant;
+    struct ledger *ledger = request->server->ledger;
+
+    request->state = REQUEST_QUEUED;
+    if (TAILQ_EMPTY(&tenant->queue)) {
+        TAILQ_INSERT_TAIL(&ledger->waiting, tenant, books.waiting);
+        ledger->n_waiting++;
+    }
+    if (at_head)
+        TAILQ_INSERT_HEAD(&tenant->queue, request, entry);
+    else
+        TAILQ_INSERT_TAIL(&tenant->queue, request, entry);
+    tenant->n_queued++;
+    ledger->queued++;
+}
+
+void ledger_dequeue(struct request *request)
+{
+    struct tenant *tenant = request->tenant;
+    struct ledger *ledger = request->server->ledger;
+
+    TAILQ_REMOVE(&tenant->queue, request, entry);
+    tenant->n_queued--;
+    ledger->queued--;
+    if (!TAILQ_EMPTY(&tenant->queue))
+        return;
+    TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);
+    ledger->n_waiting--;
+    ledger_stop_waiting(tenant);
+}
+
+void ledger_count(struct request *request, enum error_code code)
+{
+    struct counters *all = &request->server->counters, *own = &request->tenant->counters;
+
+    if (request->is_counted)
+        return;
+    request->is_counted = true;
+    all->requests++;
+    own->requests++;
+    all->errors[code]++;
+    own->errors[code]++;
+}
+
+void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s)
+{
+    struct http_exchange *exchange = request->exchange;
+
+    ledger_count(request, code);
+    if (!exchange)
+        return;
+    request->exchange = NULL;
+    http_fail(exchange, code, retry_after_s);
+}
+
+/* ---- to the worker */
+
+void ledger_leave_worker(struct request *request)
+{
+    struct ledger *ledger = request->server->ledger;
+    struct placement *placement = request->placement;
+
+    TAILQ_REMOVE(&ledger->active, request, entry);
+    if (request->is_push_due)
+        LIST_REMOVE(request, push);
+    request->is_push_due = false;
+    ledger_note_started(request);
+    ledger->in_workers--;
+    request->tenant->n_in_flight--;
+    child_give_slot(placement->child, request);
+    placement->in_flight--;
+    request->placement = NULL;
+    request->version = version_unref(request->version);
+}
+
+void ledger_end(struct request *request)
+{
+    struct server *server = request->server;
+
+    request_free(request);
+    if (server->is_draining && server->ledger->in_workers == 0 && server->ledger->queued == 0)
+        server_on_idle(server);
+}
+
+void ledger_send_again(struct request *request)
+{
+    request->body_sent = 0;
+    request->body_window = 0;
+    request->body_end_sent = false;
+    request->exceeded = 0;
+    request->server->counters.replayed++;
+    ledger_enqueue(request, true);
+}
+
+void ledger_push_body(struct request *request)
+{
+    struct child *child = request->placement->child;
+
+    while (request->body && !request->body_end_sent && !request->is_cancelled) {
+        size_t left = evbuffer_get_length(request->body) - request->body_sent;
+        size_t part = left < BODY_CHUNK_MAX_BYTES ? left : BODY_CHUNK_MAX_BYTES;
+        struct evbuffer_ptr at;
+        struct evbuffer_iovec span = { 0 };
+
+        part = part < request->body_window ? part : request->body_window;
+        if (part > 0 && request->body_sent == 0) { /* one piece, however small those that came */
+            span.iov_base = evbuffer_pullup(request->body, (ev_ssize_t) part);
+            if (!span.iov_base)
+                return;
+        } else if (part > 0) {
+            if (evbuffer_ptr_set(request->body, &at, request->body_sent, EVBUFFER_PTR_SET) < 0 ||
+                evbuffer_peek(request->body, (ev_ssize_t) part, &at, &span, 1) < 1)
+                return;
+            part = span.iov_len < part ? span.iov_len : part;
+        }
+        bool is_end = request->body_ended && part == left;
+        if ((part == 0 && !is_end) ||
+            link_send_body(child, request->id, span.iov_base, part, is_end) < 0)
+            return;
+        request->body_window -= part;
+        request->body_end_sent = is_end;
+        if (request->is_body_lost)
+            (void) evbuffer_drain(request->body, part);
+        else
+            request->body_sent += part;
+    }
+    ledger_count_bytes(request);
+}
+
+/* What comes in tiny chunks goes on in as few frames as a turn allows: each is an entry into
+ * JavaScript, which the tenant pays for. */
+static void push_later(struct request *request)
+{
+    struct ledger *ledger = request->server->ledger;
+
+    if (request->is_push_due)
+        return;
+    if (LIST_EMPTY(&ledger->pushes))
+        event_active(ledger->push_event, EV_WRITE, 0);
+    request->is_push_due = true;
+    LIST_INSERT_HEAD(&ledger->pushes, request, push);
+}
+
+static void on_push(evutil_socket_t fd, short what, void *arg)
+{
+    struct ledger *ledger = arg;
+    struct request *request;
+
+    (void) fd;
+    (void) what;
+    while ((request = LIST_FIRST(&ledger->pushes))) {
+        LIST_REMOVE(request, push);
+        request->is_push_due = false;
+        ledger_push_body(request);
+    }
+}
+
+void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s)
+{
+    struct request *request;
+
+    /* Only those that wait now: an answer may let the front bring the next ones. */
+    for (unsigned n = tenant->n_queued; n > 0 && (request = TAILQ_FIRST(&tenant->queue)); n--) {
+        ledger_dequeue(request);
+        ledger_answer_failure(request, code, retry_after_s);
+        ledger_end(request);
+    }
+}
+
+void ledger_cancel(struct request *request, enum link_cancel reason)
+{
+    request->state = REQUEST_DETACHED;
+    if (request->is_cancelled)
+        return;
+    request->is_cancelled = true;
+    request->is_over_wall = reason == LINK_CANCEL_WALL;
+    request->detached_ns = io_now_ns();
+    const struct scoreboard *board = request->placement->child->board;
+    if (atomic_load(&board->running_request) == request->id)
+        request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
+    ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
+    (void) link_send_cancel(request->placement->child, request->id, reason);
+}
+
+/* ---- from the front */
+
+static bool is_too_big(const struct tenant *tenant, struct request *request, uint64_t size)
+{
+    uint32_t most = tenant->version->limits.request_mib;
+
+    return most != LIMIT_UNLIMITED && size > (uint64_t) most << 20 &&
+           ledger_meet_limit(tenant->version, request, LIMIT_INDEX(request_mib), size * 1000 >> 20);
+}
+
+/* Also while none can be sent, as during a load: what may run may wait besides the queue. */
+static bool is_queue_full(const struct tenant *tenant)
+{
+    const struct limits *limits = &tenant->version->limits;
+    uint64_t waiting = (uint64_t) tenant->n_in_flight + tenant->n_queued;
+
+    if (waiting < (uint64_t) limits->concurrency + limits->queue)
+        return false;
+    return ledger_meet_limit(tenant->version, NULL, LIMIT_INDEX(queue), tenant->n_queued * 1000) ||
+           tenant->n_queued >= limit_table[LIMIT_INDEX(queue)].most;
+}
+
+static enum error_code refuse(struct server *server, struct tenant *tenant,
+                              const struct http_request *head, unsigned *ret_retry_s)
+{
+    if (head->has_body && head->content_length > 0 &&
+        is_too_big(tenant, NULL, (uint64_t) head->content_length))
+        return ERROR_BODY_TOO_LARGE;
+    *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
+    if (*ret_retry_s > 0) {
+        *ret_retry_s = *ret_retry_s == UINT32_MAX ? 0 : *ret_retry_s;
+        return ERROR_QUARANTINED;
+    }
+    *ret_retry_s = tenant_retry_after_s(tenant);
+    if (*ret_retry_s > 0)
+        return tenant->load_error;
+    *ret_retry_s = 1;
+    if (is_queue_full(tenant)) {
+        *ret_retry_s = ledger_retry_after_s(tenant);
+        return ERROR_TENANT_BUSY;
+    }
+    if (!pool_place(server->pool, tenant->version))
+        return ERROR_OVERLOADED;
+    *ret_retry_s = 0;
+    return ERROR_NONE;
+}
+
+static void *on_request(void *handler, struct http_exchange *exchange,
+                        const struct http_request *head)
+{
+    struct server *server = handler;
+    struct tenant *tenant = router_find(server->tenants->router, head->host.data, head->host.size,
+                                        head->target.data, head->target.size);
+    struct request *request;
+    unsigned retry_s = 0;
+
+    enum error_code code = server->is_draining ? ERROR_DRAINING
+                           : !tenant           ? ERROR_NO_ROUTE
+                                               : refuse(server, tenant, head, &retry_s);
+    if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
+        code = ERROR_OVERLOADED;
+    if (code != ERROR_NONE) {
+        server->counters.requests++;
+        server->counters.errors[code]++;
+        if (tenant) {
+            tenant->counters.requests++;
+            tenant->counters.errors[code]++;
+        }
+        http_fail(exchange, code, retry_s);
+        return NULL;
+    }
+    ledger_enqueue(request, false);
+    if (head->has_body)
+        http_grant(exchange, FIRST_GRANT_BYTES);
+    ledger_pump(tenant);
+    ledger_start_tick(server->ledger);
+    return request;
+}
+
+static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
+{
+    struct request *request = arg;
+
+    request->body_total += size;
+    request->progress_ns = io_now_ns();
+    if (is_too_big(request->tenant, request, request->body_total) ||
+        evbuffer_add(request->body, data, size) < 0) {
+        ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
+        if (request->state == REQUEST_QUEUED) {
+            ledger_dequeue(request);
+            ledger_end(request);
+        } else {
+            ledger_cancel(request, LINK_CANCEL_FAILED);
+        }
+        return;
+    }
+    ledger_count_bytes(request);
+    request->body_ended = end;
+    if (request->state != REQUEST_QUEUED)
+        push_later(request);
+}
+
+static void on_writable(void *arg)
+{
+    ledger_give_credit(arg);
+}
+
+static void on_gone(void *arg)
+{
+    struct request *request = arg;
+
+    request->exchange = NULL;
+    if (request->state == REQUEST_QUEUED) {
+        ledger_dequeue(request);
+        ledger_end(request);
+        return;
+    }
+    ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
+}
+
+const struct http_handler ledger_http = {
+    .on_request = on_request,
+    .on_body = on_body,
+    .on_writable = on_writable,
+    .on_gone = on_gone,
+};
+
+int ledger_new(struct server *server, struct ledger **ret_ledger)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+
+    if (!ledger)
+        return -ENOMEM;
+    ledger->server = server;
+    TAILQ_INIT(&ledger->active);
+    TAILQ_INIT(&ledger->waiting);
+    LIST_INIT(&ledger->used);
+    ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
+    ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
+    if (!ledger->tick || !ledger->push_event) {
+        if (ledger->tick)
+            event_free(ledger->tick);
+        if (ledger->push_event)
+            event_free(ledger->push_event);
+        free(ledger);
+        return -ENOMEM;
+    }
+    *ret_ledger = ledger;
+    return 0;
+}
+
+struct ledger *ledger_free(struct ledger *ledger)
+{
+    struct request *request;
+    struct tenant *tenant;
+
+    if (!ledger)
+        return NULL;
+    /* The front is gone: no exchange is left to answer on. */
+    while ((request = TAILQ_FIRST(&ledger->active))) {
+        ledger_leave_worker(request);
+        request_free(request);
+    }
+    while ((tenant = TAILQ_FIRST(&ledger->waiting))) {
+        request = TAILQ_FIRST(&tenant->queue);
+        ledger_dequeue(request);
+        request_free(request);
+    }
+    while (!LIST_EMPTY(&ledger->used))
+        ledger_forget_placement(LIST_FIRST(&ledger->used));
+    event_free(ledger->tick);
+    event_free(ledger->push_event);
+    free(ledger);
+    return NULL;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger: the supervisor's own record of each request, from the parsed head to the last
+ * byte and the worker's done. It alone decides what a client is told when a worker dies.
+ * Supervisor, loop thread.
+ */
+#pragma once
+
+#include <event2/buffer.h>
+
+#include "supervisor/http/http.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/blame.h"
+
+enum request_state {
+    REQUEST_QUEUED,     /* in its tenant's queue */
+    REQUEST_SENT,       /* in a worker; nothing answered */
+    REQUEST_RESPONDING, /* head has gone to the client */
+    REQUEST_DETACHED,   /* the client has its answer or is gone; the worker is not through */
+};
+
+struct request {
+    TAILQ_ENTRY(request) entry;     /* in its tenant's queue or the ledger's active */
+    LIST_ENTRY(request) push;       /* in the ledger's pushes, if is_push_due */
+    TAILQ_ENTRY(request) unstarted; /* in its worker's list, if is_unstarted */
+    struct server *server;          /* borrowed */
+    struct tenant *tenant;          /* borrowed: outlives its requests */
+    struct version *version;        /* counted; set when sent */
+    struct placement *placement;    /* borrowed; set when sent */
+    struct http_exchange *exchange; /* borrowed; NULL when detached */
+    enum request_state state;
+    uint64_t id; /* on the wire: counter << 10 | slot; another one for each sending */
+    /* Head, kept for sending it again. Texts point into head_memory. */
+    struct http_text method, url;
+    struct http_field *fields;
+    size_t n_fields;
+    char *head_memory;
+    bool is_idempotent;
+    bool body_ended;
+    bool body_end_sent;
+    bool is_body_lost;     /* parts have been dropped: cannot be sent again */
+    bool is_cancelled;     /* the worker has been told */
+    bool is_counted;       /* its answer is in the counters */
+    bool is_push_due;      /* has body to send at the end of this turn */
+    bool is_unstarted;     /* sent; nothing says yet that its JavaScript has begun */
+    bool is_over_wall;     /* cancelled because of its time */
+    limit_set noted;       /* limits that it has met */
+    struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
+    size_t body_sent;      /* bytes of it that the worker has */
+    size_t body_window;    /* bytes that the worker allows beyond those */
+    uint64_t body_total;
+    uint64_t response_total;
+    uint64_t response_owed;   /* response bytes taken from the worker, credit not yet given back */
+    uint64_t response_window; /* bytes that the worker may still send */
+    size_t queued_seen;       /* of the response, for the client, at the last look */
+    size_t counted_bytes;     /* of it in its tenant's queued_bytes */
+    bool response_ended;
+    unsigned deaths;    /* of workers while this was in JavaScript there */
+    limit_set exceeded; /* that the worker said of it, see Exceeded */
+    unsigned sendings;
+    uint32_t cost_us; /* CPU time that it was expected to take when it was sent */
+    uint64_t received_ns, sent_ns, progress_ns, detached_ns;
+    uint64_t
+        cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
+};
+
+struct ledger {
+    struct server *server;
+    uint64_t last_id;
+    LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
+    struct event *push_event;
+    struct request_list active;  /* in workers, by the time of their sending */
+    struct tenant_list waiting;  /* whose queues are not empty */
+    LIST_HEAD(, placement) used; /* whose CPU time is to be looked at */
+    struct event *tick;          /* all that time does: limits, debts, looks at workers */
+    uint64_t tick_at_ns;         /* 0: not set */
+    unsigned in_workers, queued;
+    unsigned n_waiting; /* tenants */
+};
+
+extern const struct http_handler ledger_http; /* handler: struct server */
+
+int ledger_new(struct server *server, struct ledger **ret_ledger);
+struct ledger *ledger_free(struct ledger *ledger);
+
+/* Has the tenant's queue wait for its turn in the tenant's worker, if limits and the worker allow, and
+ * sends what has its turn there. Call when a worker or a place became free. */
+void ledger_pump(struct tenant *tenant);
+/* Fails all that wait in the queue. */
+void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s);
+/* Bytes of request bodies that are kept, and of responses that wait for clients. */
+uint64_t ledger_queued_bytes(const struct tenant *tenant);
+
+/* ---- CPU time (account.c) */
+
+/* Charges the version's tenant with what its scoreboard place says it has used since the last look. The
+ * worker's board is still mapped. Also before a placement goes. */
+void ledger_collect_cpu(struct placement *placement);
+/* As above, for a version that was loaded or would not: cpu_us is what the worker says that took. */
+void ledger_collect_load(struct placement *placement, uint64_t cpu_us);
+/* The placement goes. */
+void ledger_forget_placement(struct placement *placement);
+/* Looks at the worker's CPU clock: also right before it is killed. */
+void ledger_look_at_clock(struct child *child);
+/* It goes for good: no tenant waits for it any more. */
+void ledger_forget_child(struct child *child);
+/* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
+void ledger_charge_death(struct child *child);
+
+/* ---- from a worker (link.c); each returns 0 or -EPROTO */
+int ledger_on_head(struct request *request, const struct http_response *response,
+                   const uint8_t *body, size_t size, bool end);
+int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bool end);
+int ledger_on_credit(struct request *request, uint32_t bytes);
+/* code: ERROR_NONE if all went well. The request is gone afterwards. */
+void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us);
+/* All that was sent has begun, it says: there is room for more. */
+void ledger_on_caught_up(struct child *child);
+/* The worker does not have the isolate any more; nothing was run. */
+void ledger_on_not_loaded(struct request *request);
+
+/* A worker died with these in it: each is answered or queued again, by the verdict. */
+void ledger_on_death(struct child *child, const struct verdict *verdict);
+/* Every request is out and the slot is empty: tenants may go elsewhere. */
+void ledger_on_place_lost(struct child *child);
+/* A worker is ready, or has room again: sends what waited for it. */
+void ledger_on_ready(struct child *child);

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From tenants' queues into workers, fairly. Tenants with something to send to the same worker take
+ * turns by weight and expected CPU time; and since a worker serves in the order of arrival, it has
+ * little before it that has not begun, so that a turn that is due is soon taken. Supervisor, loop
+ * thread.
+ */
+#include <stddef.h>
+
+#include "common/io.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "supervisor/ledger/internal.h"
+#include "supervisor/workers/child.h"
+
+/* What may be in a worker that has not begun. */
+#define UNSTARTED_MAX_US 5000
+#define UNSTARTED_MAX 64
+/* How soon a worker without room is looked at again, whatever it says meanwhile. */
+#define LOOK_AGAIN_NS (5 * NSEC_PER_MSEC)
+/* CPU time of a request: of a tenant of which nothing is known, and the least that counts. */
+#define COST_FIRST_US 1000
+#define COST_MIN_US 10
+/* Of the moving average: what the last request counts. */
+#define COST_SHARE 4
+
+/* ---- what requests cost */
+
+static uint32_t cost_us(const struct tenant *tenant)
+{
+    return tenant->books.cost_us > 0 ? tenant->books.cost_us : COST_FIRST_US;
+}
+
+void ledger_note_cost(struct request *request, uint64_t cpu_us)
+{
+    struct tenant_books *books = &request->tenant->books;
+    int64_t last = cpu_us < RUN_COST_MAX_US ? (int64_t) cpu_us : RUN_COST_MAX_US;
+    int64_t cost = cost_us(request->tenant);
+    struct child *child = books->run_child ? books->run_child : request->placement->child;
+
+    run_queue_settle(&child->books.queue, &books->run, request->cost_us, (uint32_t) last);
+    cost += (last - cost) / COST_SHARE;
+    books->cost_us = cost > COST_MIN_US ? (uint32_t) cost : COST_MIN_US;
+}
+
+/* ---- what has not begun */
+
+static void push_unstarted(struct request *request, struct child_books *books)
+{
+    if (books->n_unstarted++ == 0)
+        TAILQ_INIT(&books->unstarted);
+    request->is_unstarted = true;
+    books->unstarted_us += request->cost_us;
+    TAILQ_INSERT_TAIL(&books->unstarted, request, unstarted);
+}
+
+static void pop_unstarted(struct child_books *books)
+{
+    struct request *request = TAILQ_FIRST(&books->unstarted);
+
+    TAILQ_REMOVE(&books->unstarted, request, unstarted);
+    request->is_unstarted = false;
+    books->unstarted_us -= request->cost_us;
+    books->n_unstarted--;
+}
+
+void ledger_note_started(struct request *request)
+{
+    while (request->is_unstarted)
+        pop_unstarted(&request->placement->child->books);
+}
+
+/* By the marks on the scoreboard. They are claims: a worker that lies gets its own requests at
+ * another pace. */
+static void look_at_marks(struct child *child)
+{
+    struct child_books *books = &child->books;
+    const struct request *request;
+
+    while (books->n_unstarted > 0) {
+        request = TAILQ_FIRST(&books->unstarted);
+        if (atomic_load(&child->board->entered[request->id % SCOREBOARD_SLOTS]) != request->id)
+            return;
+        pop_unstarted(books);
+    }
+}
+
+static bool fits(const struct child_books *books, uint32_t cost)
+{
+    return books->n_unstarted < UNSTARTED_MAX && books->unstarted_us + cost <= UNSTARTED_MAX_US;
+}
+
+/* A request that fills the worker's stretch of work alone goes when nothing is before it: nothing is
+ * won by having it there while another runs, and a neighbour's would have to wait for both. */
+static bool has_room(struct child *child, uint32_t cost)
+{
+    struct child_books *books = &child->books;
+
+    if (fits(books, cost))
+        return true;
+    look_at_marks(child);
+    if (books->n_unstarted > 0 || cost <= UNSTARTED_MAX_US)
+        return books->n_unstarted == 0 || fits(books, cost);
+    return !child_find_request(child, atomic_load(&child->board->running_request));
+}
+
+/* ---- turns */
+
+void ledger_stop_waiting(struct tenant *tenant)
+{
+    struct child *child = tenant->books.run_child;
+
+    if (child)
+        run_queue_leave(&child->books.queue, &tenant->books.run);
+    tenant->books.run_child = NULL;
+}
+
+void ledger_forget_child(struct child *child)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry)
+        if (tenant->books.run_child == child)
+            ledger_stop_waiting(tenant);
+}
+
+/* Whether the limits of the tenant let its next request go. */
+static bool may_send(struct tenant *tenant)
+{
+    const struct version *version = tenant->version;
+
+    if (TAILQ_EMPTY(&tenant->queue))
+        return false;
+    if (tenant->n_in_flight >= version->limits.concurrency &&
+        ledger_meet_limit(version, NULL, LIMIT_INDEX(concurrency),
+                          ((uint64_t) tenant->n_in_flight + 1) * 1000))
+        return false;
+    return ledger_debt_ns(tenant) == 0;
+}
+
+/* Where its next request goes; NULL while there is no such place. What gives it one pumps again. */
+static struct placement *find_place(struct tenant *tenant)
+{
+    struct pool *pool = tenant->server->pool;
+    struct version *version = tenant->version;
+    struct child *child = pool ? pool_place(pool, version) : NULL;
+
+    if (!child || child->state != CHILD_READY || channel_is_congested(child->channel))
+        return NULL;
+    struct placement *placement = placement_find(version, child);
+    if (!placement)
+        (void) tenant_load(version, child);
+    return placement && placement->state == PLACEMENT_READY ? placement : NULL;
+}
+
+static int send_request(struct request *request, struct placement *placement)
+{
+    struct ledger *ledger = request->server->ledger;
+    struct child *child = placement->child;
+    unsigned slot;
+    int r = child_take_slot(child, request, &slot);
+
+    if (r < 0)
+        return r;
+    request->id = ++ledger->last_id * SCOREBOARD_SLOTS + slot;
+    request->placement = placement;
+    r = link_send_request(child, request);
+    if (r < 0) {
+        child_give_slot(child, request);
+        request->placement = NULL;
+        return r;
+    }
+    request->state = REQUEST_SENT;
+    request->version = version_ref(placement->version);
+    request->sent_ns = request->progress_ns = io_now_ns();
+    request->body_window = BODY_WINDOW_BYTES;
+    request->response_window = BODY_WINDOW_BYTES;
+    request->cost_us = cost_us(request->tenant);
+    push_unstarted(request, &child->books);
+    ledger_use_placement(placement);
+    placement->in_flight++;
+    request->tenant->n_in_flight++;
+    child->place.requests++;
+    ledger->in_workers++;
+    return 0;
+}
+
+static void after_sending(struct request *request)
+{
+    struct ledger *ledger = request->server->ledger;
+
+    TAILQ_INSERT_TAIL(&ledger->active, request, entry);
+    ledger_want_tick(ledger, ledger_deadline_ns(request));
+    if (request->sendings++ == 0 && !request->body_ended)
+        http_grant(request->exchange, BODY_WINDOW_BYTES - FIRST_GRANT_BYTES);
+    ledger_push_body(request);
+}
+
+/* The turn of a tenant. Returns whether it was taken; false: nobody's can be just now. */
+static bool take_turn(struct child *child, struct tenant *tenant)
+{
+    struct placement *placement = placement_find(tenant->version, child);
+    struct request *request = TAILQ_FIRST(&tenant->queue);
+
+    if (!placement || placement->state != PLACEMENT_READY || !may_send(tenant)) {
+        ledger_stop_waiting(tenant);
+        return true;
+    }
+    if (!has_room(child, cost_us(tenant)) || send_request(request, placement) < 0)
+        return false;
+    ledger_dequeue(request); /* the last one takes the tenant out of the run queue */
+    if (tenant->books.run_child)
+        run_queue_charge(&child->books.queue, &tenant->books.run, request->cost_us,
+                         cost_us(tenant));
+    after_sending(request);
+    return true;
+}
+
+void ledger_run(struct child *child)
+{
+    struct run_queue *queue = &child->books.queue;
+    struct ledger *ledger = child->server->ledger;
+    unsigned sent = ledger->in_workers;
+    struct run_entry *entry;
+
+    if (child->state != CHILD_READY)
+        return;
+    while ((entry = run_queue_next(queue))) {
+        char *tenant = (char *) entry - offsetof(struct tenant, books.run);
+        if (channel_is_congested(child->channel) ||
+            !take_turn(child, (struct tenant *) (void *) tenant)) {
+            ledger_want_tick(ledger, io_now_ns() + LOOK_AGAIN_NS);
+            break;
+        }
+    }
+    if (ledger->in_workers != sent)
+        pool_watch(child->server->pool);
+}
+
+void ledger_pump(struct tenant *tenant)
+{
+    struct tenant_books *books = &tenant->books;
+    struct placement *placement = may_send(tenant) ? find_place(tenant) : NULL;
+    struct child *child = placement ? placement->child : NULL;
+
+    if (books->run_child != child)
+        ledger_stop_waiting(tenant);
+    if (!child)
+        return;
+    if (!books->run_child) {
+        books->run_child = child;
+        run_queue_join(&child->books.queue, &books->run, cost_us(tenant),
+                       tenant->version->limits.weight);
+    }
+    ledger_run(child);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spawner process: takes jobs from its socket, starts workers, reports their ends. It
+ * holds no socket but that one and keeps the privileges that a birth needs, no others. It
+ * trusts the supervisor, and reads nothing from workers. Single-threaded, for good: a worker's
+ * parent death signal is bound to the thread that made it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "supervisor/spawner/internal.h"
+
+/* Where its three descriptors are put. What it receives and opens later is above. */
+enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, FIRST_FREE_FD = 6, SPARE_FD = 16 };
+
+struct worker {
+    unsigned slot;
+    pid_t pid;
+};
+
+/* polls[0] is the socket, polls[i + 1] the pidfd of workers[i], which is owned. */
+struct spawner_child {
+    bool high_ids;
+    struct worker *workers;
+    struct pollfd *polls;
+    size_t n_workers;
+    size_t max_workers;
+};
+
+/* ---- setting up */
+
+static int place_descriptors(int socket_fd, int worker_fd, int null_fd)
+{
+    int s = fcntl(socket_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+    int w = fcntl(worker_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+    int n = fcntl(null_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+
+    if (s < 0 || w < 0 || n < 0 || dup3(s, SOCKET_FD, O_CLOEXEC) < 0 ||
+        dup3(w, PROGRAM_FD, O_CLOEXEC) < 0 || dup3(n, NULL_FD, O_CLOEXEC) < 0 ||
+        close_range(FIRST_FREE_FD, ~0U, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Signals of the terminal go to the whole group: the supervisor decides what they mean. */
+static void set_signals(void)
+{
+    static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2 };
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
+    const struct sigaction standard = { .sa_handler = SIG_DFL };
+    sigset_t none;
+
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+        (void) sigaction(ignored[i], &ignore, NULL);
+    (void) sigaction(SIGCHLD, &standard, NULL); /* ignored, there would be nothing to wait for */
+    (void) sigemptyset(&none);
+    (void) sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Keeps what the id maps need: SETUID and SETGID for ids of their own, SETFCAP where root has to
+ * be mapped to itself. A user without privileges has none of them, and that works too. */
+static int keep_few_capabilities(void)
+{
+    static const cap_value_t kept[] = { CAP_SETUID, CAP_SETGID, CAP_SETFCAP };
+    cap_t now = cap_get_proc();
+    cap_t few = cap_init();
+    int r = now && few ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < ARRAY_LEN(kept) && r == 0; i++) {
+        cap_flag_value_t value = CAP_CLEAR;
+        if (cap_get_flag(now, kept[i], CAP_PERMITTED, &value) < 0 ||
+            cap_set_flag(few, CAP_PERMITTED, 1, &kept[i], value) < 0 ||
+            cap_set_flag(few, CAP_EFFECTIVE, 1, &kept[i], value) < 0)
+            r = -errno;
+    }
+    if (r == 0 && cap_set_proc(few) < 0)
+        r = -errno;
+    (void) cap_free(now);
+    (void) cap_free(few);
+    return r;
+}
+
+static int set_up(int socket_fd, int worker_fd, int null_fd, pid_t supervisor)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return -errno;
+    if (getppid() != supervisor)
+        return -ESRCH; /* it died before the signal was set */
+    (void) prctl(PR_SET_NAME, "skep-spawner", 0, 0, 0);
+    set_signals();
+    if (chdir("/") < 0)
+        return -errno;
+    int r = place_descriptors(socket_fd, worker_fd, null_fd);
+    if (r == 0)
+        r = keep_few_capabilities();
+    if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        r = -errno;
+    return r;
+}
+
+/* ---- workers */
+
+static int reserve_worker(struct spawner_child *child)
+{
+    if (child->n_workers < child->max_workers)
+        return 0;
+    size_t max = child->max_workers ? child->max_workers * 2 : 16;
+    struct worker *workers = reallocarray(child->workers, max, sizeof *workers);
+    if (!workers)
+        return -ENOMEM;
+    child->workers = workers;
+    struct pollfd *polls = reallocarray(child->polls, max + 1, sizeof *polls);
+    if (!polls)
+        return -ENOMEM;
+    child->polls = polls;
+    child->polls[0] = (struct pollfd){ .fd = SOCKET_FD, .events = POLLIN };
+    child->max_workers = max;
+    return 0;
+}
+
+static void add_worker(struct spawner_child *child, unsigned slot, pid_t pid, int pidfd)
+{
+    assert(child->n_workers < child->max_workers);
+    child->workers[child->n_workers] = (struct worker){ .slot = slot, .pid = pid };
+    child->n_workers++;
+    child->polls[child->n_workers] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+}
+
+static void remove_worker(struct spawner_child *child, size_t i)
+{
+    (void) close(child->polls[i + 1].fd);
+    child->n_workers--;
+    child->workers[i] = child->workers[child->n_workers];
+    child->polls[i + 1] = child->polls[child->n_workers + 1];
+}
+
+/* Nothing outlives the supervisor. */
+static _Noreturn void end(const struct spawner_child *child)
+{
+    for (size_t i = 0; i < child->n_workers; i++)
+        (void) pidfd_send_signal(child->polls[i + 1].fd, SIGKILL, NULL, 0);
+    for (size_t i = 0; i < child->n_workers; i++)
+        while (waitpid(child->workers[i].pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    _exit(0);
+}
+
+/* ---- messages */
+
+static void send_answer(const struct spawner_child *child, const struct spawner_answer *answer,
+                        int pidfd)
+{
+    struct spawner_answer copy = *answer;
+    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof pidfd)];
+    } control = { 0 };
+    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t n;
+
+    if (pidfd >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control.bytes;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof pidfd);
+        memcpy(CMSG_DATA(header), &pidfd, sizeof pidfd);
+    }
+    do
+        n = sendmsg(SOCKET_FD, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        end(child);
+}
+
+/* A request and its descriptors. 0; -EPIPE at the end; -EPROTO if it is none. */
+static int receive_request(struct spawner_request *ret_request,
+                           int ret_fds[static SPAWNER_REQUEST_FDS])
+{
+    struct iovec iov = { .iov_base = ret_request, .iov_len = sizeof *ret_request };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_REQUEST_FDS]))];
+    } control = { 0 };
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof control.bytes,
+    };
+    ssize_t n;
+
+    do
+        n = recvmsg(SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return -EPIPE;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    if (n != (ssize_t) sizeof *ret_request || ret_fds[0] < 0 || ret_fds[1] < 0 ||
+        (ret_fds[2] >= 0) != (ret_request->has_cgroup != 0) ||
+        ret_request->slot >= SPAWNER_MAX_SLOTS)
+        return -EPROTO;
+    return 0;
+}
+
+static void on_request(struct spawner_child *child)
+{
+    struct spawner_request request = { 0 };
+    int fds[SPAWNER_REQUEST_FDS] = { -1, -1, -1 };
+    struct spawner_answer answer = { .kind = SPAWNER_RESULT, .step = SPAWNER_STEP_REQUEST };
+    enum spawner_step step = SPAWNER_STEP_REQUEST;
+    pid_t pid = -1;
+    int pidfd = -1;
+
+    int r = receive_request(&request, fds);
+    _cleanup_fd_ int channel_fd = fds[0];
+    _cleanup_fd_ int scoreboard_fd = fds[1];
+    _cleanup_fd_ int cgroup_fd = fds[2];
+    if (r == -EPIPE)
+        end(child);
+    if (r == 0)
+        r = reserve_worker(child);
+    if (r == 0) {
+        const struct spawner_birth birth = {
+            .slot = request.slot,
+            .jit = request.jit != 0,
+            .high_ids = child->high_ids,
+            .channel_fd = channel_fd,
+            .scoreboard_fd = scoreboard_fd,
+            .cgroup_fd = cgroup_fd,
+            .worker_fd = PROGRAM_FD,
+            .null_fd = NULL_FD,
+        };
+        r = spawner_exec(&birth, &pid, &pidfd, &step);
+    }
+    answer.slot = request.slot;
+    answer.error = r;
+    answer.step = step;
+    answer.pid = pid;
+    if (r == 0)
+        add_worker(child, request.slot, pid, pidfd);
+    send_answer(child, &answer, pidfd);
+}
+
+static void on_worker_ended(struct spawner_child *child, size_t i)
+{
+    const struct worker *worker = &child->workers[i];
+    struct spawner_answer answer = {
+        .kind = SPAWNER_EXITED,
+        .slot = worker->slot,
+        .pid = worker->pid,
+    };
+    pid_t pid;
+
+    do
+        pid = waitpid(worker->pid, &answer.wait_status, 0);
+    while (pid < 0 && errno == EINTR);
+    remove_worker(child, i);
+    send_answer(child, &answer, -1);
+}
+
+static void turn(struct spawner_child *child)
+{
+    assert(child->polls);
+    if (poll(child->polls, child->n_workers + 1, -1) < 0)
+        return; /* EINTR or ENOMEM: try again */
+    /* Backwards, because removing one moves the last into its place. */
+    for (size_t i = child->n_workers; i-- > 0;)
+        if (child->polls[i + 1].revents)
+            on_worker_ended(child, i);
+    if (child->polls[0].revents)
+        on_request(child);
+}
+
+_Noreturn void spawner_child_run(int socket_fd, int worker_fd, int null_fd, pid_t supervisor)
+{
+    struct spawner_child child = { 0 };
+
+    int r = set_up(socket_fd, worker_fd, null_fd, supervisor);
+    if (r == 0)
+        r = reserve_worker(&child);
+    if (r < 0) {
+        (void) log_error_errno(r, "the spawner cannot start");
+        _exit(1);
+    }
+    child.high_ids = spawner_may_map_high_ids();
+    for (;;)
+        turn(&child);
+}

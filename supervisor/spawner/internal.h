@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the two ends of the spawner's socket share. For spawner.c (supervisor),
+ * child.c (the spawner process) and exec.c (one worker's birth) only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SPAWNER_MAX_SLOTS 65536U
+
+/* As root, the worker in slot n runs as uid and gid SPAWNER_UID_BASE + n: in the range between
+ * what container managers give out and 2^31, so that no account and no container has it.
+ * https://systemd.io/UIDS-GIDS/ */
+#define SPAWNER_UID_BASE 0x7A000000U
+
+enum spawner_step {
+    SPAWNER_STEP_NONE,
+    SPAWNER_STEP_FORK,
+    SPAWNER_STEP_USER_NAMESPACE,
+    SPAWNER_STEP_NAMESPACES,
+    SPAWNER_STEP_CGROUP,
+    SPAWNER_STEP_ID_MAP,
+    SPAWNER_STEP_IDS,
+    SPAWNER_STEP_PARENT_DEATH,
+    SPAWNER_STEP_DESCRIPTORS,
+    SPAWNER_STEP_EXEC,
+    SPAWNER_STEP_TIMEOUT,
+    SPAWNER_STEP_REQUEST,
+    SPAWNER_STEPS,
+};
+
+#define SPAWNER_REQUEST_FDS 3
+
+/* Supervisor to spawner, with its descriptors: channel, scoreboard, and the cgroup if it has one. */
+struct spawner_request {
+    uint32_t slot;
+    uint32_t jit;
+    uint32_t has_cgroup;
+};
+
+enum spawner_answer_kind {
+    SPAWNER_RESULT, /* with one descriptor, the pidfd, if error is 0 */
+    SPAWNER_EXITED,
+};
+
+struct spawner_answer {
+    uint32_t kind;
+    uint32_t slot;
+    uint32_t step; /* enum spawner_step */
+    int32_t error;
+    int32_t pid;
+    int32_t wait_status;
+};
+
+/* The spawner process: serves jobs on socket_fd until it closes, then kills and reaps its
+ * workers. Takes all descriptors. supervisor: the pid that must be its parent. */
+_Noreturn void spawner_child_run(int socket_fd, int worker_fd, int null_fd, pid_t supervisor);
+
+/* One worker to be born. Everything is borrowed. */
+struct spawner_birth {
+    unsigned slot;
+    bool jit;
+    bool high_ids; /* map to SPAWNER_UID_BASE + slot; false: to our own uid and gid */
+    int channel_fd;
+    int scoreboard_fd;
+    int cgroup_fd; /* -1: none */
+    int worker_fd;
+    int null_fd;
+};
+
+/* Whether this process may give workers uids and gids of their own: it has the capabilities, and
+ * its own user namespace knows these ids. */
+bool spawner_may_map_high_ids(void);
+
+/* Starts a worker in new namespaces and waits until its program runs. In the spawner process.
+ * 0 or -errno with the step that failed, and then no child is left. */
+int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pidfd,
+                 enum spawner_step *ret_step);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's side of the spawner: forks it, sends it jobs, hands its answers to the
+ * loop. Supervisor process, main thread. The other side is child.c.
+ */
+#include "supervisor/spawner/spawner.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "supervisor/spawner/internal.h"
+
+#define FREE_TIMEOUT_MS 2000
+
+struct spawner {
+    pid_t pid;
+    int pidfd;
+    int socket_fd;
+    struct event *event;
+    const struct spawner_ops *ops; /* borrowed: from the caller of spawner_attach */
+    void *owner;                   /* borrowed: same */
+    bool gone;
+};
+
+static const char *const step_names[SPAWNER_STEPS] = {
+    [SPAWNER_STEP_FORK] = "fork",
+    [SPAWNER_STEP_USER_NAMESPACE] = "user namespace",
+    [SPAWNER_STEP_NAMESPACES] = "pid, net, mount, ipc, uts and cgroup namespaces",
+    [SPAWNER_STEP_CGROUP] = "cgroup of the worker",
+    [SPAWNER_STEP_ID_MAP] = "uid and gid map of the user namespace",
+    [SPAWNER_STEP_IDS] = "change to the worker's uid",
+    [SPAWNER_STEP_PARENT_DEATH] = "parent death signal",
+    [SPAWNER_STEP_DESCRIPTORS] = "file descriptors",
+    [SPAWNER_STEP_EXEC] = "exec of the worker program",
+    [SPAWNER_STEP_TIMEOUT] = "wait for the exec of the worker program",
+    [SPAWNER_STEP_REQUEST] = "request",
+};
+
+const char *spawner_hint(int error, const char *step)
+{
+    if (!step)
+        return NULL;
+    if (strcmp(step, step_names[SPAWNER_STEP_USER_NAMESPACE]) == 0)
+        return error == -ENOSPC || error == -EUSERS
+                   ? "raise the sysctl user.max_user_namespaces"
+                   : "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, "
+                     "kernel.apparmor_restrict_unprivileged_userns=0, or RestrictNamespaces=no "
+                     "and no seccomp filter of a container around skepd";
+    if (strcmp(step, step_names[SPAWNER_STEP_NAMESPACES]) == 0)
+        return "look at the sysctls user.max_*_namespaces and, under systemd, at "
+               "RestrictNamespaces=";
+    if (strcmp(step, step_names[SPAWNER_STEP_CGROUP]) == 0)
+        return "skepd's cgroup and those below are its own to change (Delegate=): look for another "
+               "program that moves processes, removes cgroups or changes their owner";
+    if (strcmp(step, step_names[SPAWNER_STEP_EXEC]) == 0 && error == -EACCES)
+        return "the worker's program file must be readable and executable for every user, and "
+               "not on a file system mounted noexec";
+    if (strcmp(step, step_names[SPAWNER_STEP_FORK]) == 0 && error == -EAGAIN)
+        return "raise TasksMax= of the unit, or the limit on processes";
+    return NULL;
+}
+
+/* In the child, never returns. */
+static int fork_spawner(const int socket_pair[static 2], int worker_fd, int null_fd, pid_t *ret_pid,
+                        int *ret_pidfd)
+{
+    pid_t supervisor = getpid();
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return -errno;
+    if (pid == 0) {
+        (void) close(socket_pair[0]);
+        spawner_child_run(socket_pair[1], worker_fd, null_fd, supervisor);
+    }
+    int pidfd = pidfd_open(pid, 0);
+    if (pidfd < 0) {
+        int r = -errno;
+        (void) kill(pid, SIGKILL);
+        (void) waitpid(pid, NULL, 0);
+        return r;
+    }
+    *ret_pid = pid;
+    *ret_pidfd = pidfd;
+    return 0;
+}
+
+int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner)
+{
+    _cleanup_fd_ int worker_fd = open(options->worker_path, O_PATH | O_CLOEXEC);
+    _cleanup_fd_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int pair[2];
+
+    if (worker_fd < 0 || null_fd < 0)
+        return -errno;
+    if (faccessat(AT_FDCWD, options->worker_path, X_OK, AT_EACCESS) < 0)
+        return -errno;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    _cleanup_fd_ int ours = pair[0];
+    _cleanup_fd_ int theirs = pair[1];
+    _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
+    if (!spawner)
+        return -ENOMEM;
+
+    int r = io_set_nonblocking(ours);
+    if (r == 0)
+        r = fork_spawner(pair, worker_fd, null_fd, &spawner->pid, &spawner->pidfd);
+    if (r < 0)
+        return r;
+    spawner->socket_fd = TAKE_FD(ours);
+    *ret_spawner = TAKE_PTR(spawner);
+    return 0;
+}
+
+int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
+{
+    struct spawner_request request = {
+        .slot = job->slot,
+        .jit = job->jit,
+        .has_cgroup = job->cgroup_fd > 0,
+    };
+    struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
+    const int fds[SPAWNER_REQUEST_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
+    const size_t fds_size = (request.has_cgroup ? 3 : 2) * sizeof fds[0];
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof fds)];
+    } control = { 0 };
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = CMSG_SPACE(fds_size),
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    if (job->slot >= SPAWNER_MAX_SLOTS)
+        return -EINVAL;
+    if (spawner->gone)
+        return -EPIPE;
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds_size);
+    memcpy(CMSG_DATA(header), fds, fds_size);
+    if (sendmsg(spawner->socket_fd, &message, MSG_NOSIGNAL) < 0)
+        return -errno;
+    return 0;
+}
+
+/* One answer and its descriptor, if any. 0, -EAGAIN, -EPIPE at the end, or another -errno. */
+static int receive_answer(int socket_fd, struct spawner_answer *ret_answer, int *ret_pidfd)
+{
+    struct iovec iov = { .iov_base = ret_answer, .iov_len = sizeof *ret_answer };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof control.bytes,
+    };
+
+    ssize_t n = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
+    if (n < 0)
+        return -errno;
+    if (n == 0)
+        return -EPIPE;
+    *ret_pidfd = -1;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_pidfd, CMSG_DATA(header), sizeof(int));
+    return n == (ssize_t) sizeof *ret_answer ? 0 : -EPROTO;
+}
+
+static void deliver(const struct spawner *spawner, const struct spawner_answer *answer, int pidfd)
+{
+    _cleanup_fd_ int owned = pidfd;
+    enum spawner_step step =
+        answer->step < SPAWNER_STEPS ? (enum spawner_step) answer->step : SPAWNER_STEP_REQUEST;
+
+    if (answer->kind == SPAWNER_EXITED) {
+        spawner->ops->on_exited(spawner->owner, answer->slot, answer->pid, answer->wait_status);
+        return;
+    }
+    int error = answer->error;
+    if (error == 0 && owned < 0) {
+        /* The kernel drops a descriptor that we have no room for, and says nothing. */
+        error = -EMFILE;
+        (void) kill(answer->pid, SIGKILL);
+        step = SPAWNER_STEP_DESCRIPTORS;
+    }
+    spawner->ops->on_result(spawner->owner, answer->slot, error, step_names[step],
+                            error == 0 ? answer->pid : -1, error == 0 ? TAKE_FD(owned) : -1);
+}
+
+/* One message for each call: the event is level-triggered, and after a callback the spawner may
+ * be freed. */
+static void on_readable(struct spawner *spawner)
+{
+    struct spawner_answer answer = { 0 };
+    int pidfd = -1;
+    int r = receive_answer(spawner->socket_fd, &answer, &pidfd);
+
+    if (r == -EAGAIN || r == -EINTR)
+        return;
+    if (r == 0) {
+        deliver(spawner, &answer, pidfd);
+        return;
+    }
+    if (pidfd >= 0)
+        (void) close(pidfd);
+    spawner->gone = true;
+    (void) event_del(spawner->event);
+    spawner->ops->on_gone(spawner->owner);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    on_readable(arg);
+}
+
+int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
+                   void *owner)
+{
+    assert(!spawner->event);
+    struct event *event =
+        event_new(base, spawner->socket_fd, EV_READ | EV_PERSIST, on_event, spawner);
+
+    if (!event)
+        return -ENOMEM;
+    if (event_add(event, NULL) < 0) {
+        event_free(event);
+        return -ENOMEM;
+    }
+    spawner->event = event;
+    spawner->ops = ops;
+    spawner->owner = owner;
+    return 0;
+}
+
+pid_t spawner_pid(const struct spawner *spawner)
+{
+    return spawner->pid;
+}
+
+struct spawner *spawner_free(struct spawner *spawner)
+{
+    if (!spawner)
+        return NULL;
+    if (spawner->event)
+        event_free(spawner->event);
+    (void) close(spawner->socket_fd);
+
+    struct pollfd end = { .fd = spawner->pidfd, .events = POLLIN };
+    int r;
+    do
+        r = poll(&end, 1, FREE_TIMEOUT_MS);
+    while (r < 0 && errno == EINTR);
+    if (r <= 0)
+        (void) pidfd_send_signal(spawner->pidfd, SIGKILL, NULL, 0);
+    while (waitpid(spawner->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    (void) close(spawner->pidfd);
+    free(spawner);
+    return NULL;
+}

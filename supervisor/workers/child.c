@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "proto/channel.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/spawner/spawner.h"
+#include "supervisor/workers/attest.h"
+#include "supervisor/workers/cgroup.h"
+#include "supervisor/workers/child_internal.h"
+#include "supervisor/workers/link.h"
+#include "supervisor/workers/process.h"
+#include "supervisor/workers/rss.h"
+
+#define BOOT_TIMEOUT_MS 10000
+#define KILL_TIMEOUT_MS 5000
+#define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
+#define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
+#define FAILURES_FREE 5
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 30000
+
+typedef void (*child_action_fn)(struct child *child);
+
+struct child_action {
+    const char *name;
+    child_action_fn run;
+};
+
+static const char *const state_names[] = {
+    [CHILD_DOWN] = "down",         [CHILD_BOOTING] = "booting", [CHILD_READY] = "ready",
+    [CHILD_DRAINING] = "draining", [CHILD_KILLED] = "killed",
+};
+
+static void set_timer(struct child *child, uint64_t ms)
+{
+    struct timeval t = { .tv_sec = (time_t) (ms / 1000),
+                         .tv_usec = (suseconds_t) (ms % 1000 * 1000) };
+
+    (void) event_add(child->timer, &t);
+}
+
+uint64_t child_backoff_ms(unsigned failures, uint32_t random)
+{
+    if (failures < FAILURES_FREE)
+        return 0;
+    unsigned doublings = failures - FAILURES_FREE;
+    uint64_t ms = doublings < 9 ? (uint64_t) BACKOFF_FIRST_MS << doublings : BACKOFF_MAX_MS;
+    if (ms > BACKOFF_MAX_MS)
+        ms = BACKOFF_MAX_MS;
+    /* Up to a quarter more, so that slots that failed together do not return together. */
+    return ms + ms * (random % 256) / 1024;
+}
+
+static void note_failure(struct child *child)
+{
+    struct child_place *place = &child->place;
+    uint64_t now = io_now_ns();
+    bool has_served = child->ready_ns > child->started_ns;
+
+    if (has_served && now - child->ready_ns > FAILURE_WINDOW_NS)
+        place->failures = 0;
+    if (now - place->failures_since_ns > FAILURE_WINDOW_NS && place->failures < FAILURES_FREE)
+        place->failures = 0;
+    if (place->failures == 0)
+        place->failures_since_ns = now;
+    place->failures++;
+}
+
+static void release_process(struct child *child)
+{
+    child->channel = channel_free(child->channel);
+    if (child->board)
+        (void) munmap(child->board, SCOREBOARD_BYTES);
+    child->board = NULL;
+    if (child->pidfd >= 0)
+        (void) close(child->pidfd);
+    child->pidfd = -1;
+    child->cgroup = cgroup_worker_free(child->cgroup);
+    if (child->statm_fd >= 0)
+        (void) close(child->statm_fd);
+    child->statm_fd = -1;
+    child->pid = 0;
+    child->has_hello = false;
+    child->is_watched = false;
+    child->is_hung_up = false;
+    child->is_stopped = false;
+    child->ping_sent_ns = 0;
+    child->pings_open = 0;
+    child->kill_reason = KILL_NONE;
+    child->blamed_request = 0;
+    child->limit_milli = child->used_milli = 0;
+    child->retire_reason = NULL;
+    child->served = 0;
+    child->rss_bytes = child->ready_rss_bytes = 0;
+    child->drifting = 0;
+}
+
+/* Whether its place is still one that needs a worker. */
+static bool has_use(const struct child *child)
+{
+    const struct server *server = child->server;
+
+    switch (child->place.kind) {
+    case PLACE_SPARE:
+        return child->cordon->spare && !server->is_draining;
+    case PLACE_OWN:
+    case PLACE_SHARED:
+        /* Requests that wait are answered even while we stop: they were accepted. */
+        return !server->is_draining || server->ledger->queued > 0;
+    case PLACE_LEAVING:
+        break;
+    }
+    return false;
+}
+
+static void plan_start(struct child *child)
+{
+    uint64_t wait = child_backoff_ms(child->place.failures, (uint32_t) io_now_ns());
+
+    if (!has_use(child)) {
+        if (child->place.kind == PLACE_LEAVING || child->place.kind == PLACE_SPARE)
+            pool_drop(child->server->pool, child);
+        return;
+    }
+    if (wait > 0)
+        log_warning("slot %u of cordon %s failed %u times; next start in %u ms", child->place.slot,
+                    child->cordon->name, child->place.failures, (unsigned) wait);
+    set_timer(child, wait);
+}
+
+/* No process is there: a spare takes over, or the next one is started, at once or after a while. */
+static void leave_place(struct child *child)
+{
+    child->state = CHILD_DOWN;
+    pool_promote_spare(child->server->pool, child);
+    plan_start(child);
+}
+
+/* ---- starting */
+
+static void start(struct child *child)
+{
+    child->started_ns = io_now_ns();
+    child->state = CHILD_BOOTING;
+    set_timer(child, BOOT_TIMEOUT_MS);
+    int r = child_spawn(child);
+    if (r < 0) {
+        log_error_errno(r, "cannot start worker %u", child->number);
+        child_on_event(child, EVENT_SPAWN_FAILED);
+    }
+}
+
+static void give_up_start(struct child *child)
+{
+    release_process(child);
+    note_failure(child);
+    leave_place(child);
+    ledger_on_place_lost(child);
+}
+
+/* Both the spawner's answer and hello are needed; they may come in any order. */
+static void become_ready(struct child *child)
+{
+    if (!child->has_hello || child->is_hung_up || child->pidfd < 0)
+        return;
+#ifndef SKEP_UNJAILED
+    char text[128] = "";
+    int r = attest_worker(child->pid, child->pidfd, text, sizeof text);
+    if (r < 0) {
+        log_error_errno(r, "worker %u (pid %d) cannot show its jail (%s)", child->number,
+                        (int) child->pid, text);
+        child_kill(child, KILL_BOOT, 0);
+        return;
+    }
+#endif
+    (void) event_del(child->timer);
+    child->state = CHILD_READY;
+    child->ready_ns = io_now_ns();
+    if (rss_open(child->pid, &child->statm_fd) < 0)
+        log_warning("worker %u (pid %d): its memory cannot be read", child->number,
+                    (int) child->pid);
+    link_set_ready(child);
+    log_info("worker %u (pid %d) is ready after %.1f ms", child->number, (int) child->pid,
+             (double) (child->ready_ns - child->started_ns) / 1e6);
+    pool_on_ready(child->server->pool, child);
+    ledger_on_ready(child);
+}
+
+static void note_hello(struct child *child)
+{
+    child->has_hello = true;
+    become_ready(child);
+}
+
+/* ---- dying */
+
+static void kill_now(struct child *child)
+{
+    child->state = CHILD_KILLED;
+    set_timer(child, KILL_TIMEOUT_MS);
+    if (child->pidfd >= 0)
+        (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+}
+
+static void kill_boot(struct child *child)
+{
+    log_error("worker %u (pid %d) does not start", child->number, (int) child->pid);
+    child->kill_reason = KILL_BOOT;
+    kill_now(child);
+}
+
+/* Its channel has ended: it is dying, and how is seen at its exit; or it has only closed it. */
+static void await_exit(struct child *child)
+{
+    child->is_hung_up = true;
+    set_timer(child, EXIT_TIMEOUT_MS);
+}
+
+static void kill_hung_up(struct child *child)
+{
+    /* On a busy host the way out takes its time; its exit says then how it died. */
+    if (process_state(child->pid) == PROCESS_EXITING) {
+        set_timer(child, EXIT_TIMEOUT_MS);
+        return;
+    }
+    log_warning("worker %u (pid %d) has closed its channel", child->number, (int) child->pid);
+    child->kill_reason = KILL_PROTOCOL;
+    kill_now(child);
+}
+
+static void kill_again(struct child *child)
+{
+    log_error("worker %u (pid %d) is still there after SIGKILL", child->number, (int) child->pid);
+    kill_now(child);
+}
+
+void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
+{
+    if (child->state == CHILD_KILLED || child->state == CHILD_DOWN)
+        return;
+    ledger_look_at_clock(child);
+    child->kill_reason = reason;
+    child->blamed_request = request;
+    child_on_event(child, EVENT_STUCK);
+}
+
+/* ---- leaving */
+
+/* Nothing is left in it. */
+static void stop_drained(struct child *child)
+{
+    child->kill_reason = KILL_STOP;
+    kill_now(child);
+}
+
+static void drain(struct child *child)
+{
+    child->place.kind = PLACE_LEAVING;
+    child->place.owner = NULL;
+    child->state = CHILD_DRAINING;
+    if (child->in_flight == 0)
+        stop_drained(child);
+}
+
+void child_drain(struct child *child)
+{
+    child_on_event(child, EVENT_RETIRE);
+}
+
+/* It is not ready yet, or is down: there is nothing to drain. */
+static void leave_early(struct child *child)
+{
+    child->place.kind = PLACE_LEAVING;
+    child->place.owner = NULL;
+    if (child->state == CHILD_DOWN)
+        pool_drop(child->server->pool, child);
+    else if (child->state != CHILD_KILLED)
+        stop_drained(child);
+}
+
+static void reap(struct child *child)
+{
+    bool was_booting = child->state == CHILD_BOOTING;
+
+    (void) event_del(child->timer);
+    child->state = CHILD_KILLED; /* events of what follows are not for the next process */
+    if (child_bury(child, was_booting))
+        note_failure(child);
+    else
+        child->place.failures = 0;
+    release_process(child);
+    leave_place(child);
+    ledger_on_place_lost(child);
+}
+
+/* clang-format off */
+#define ACTION(fn) { .name = #fn, .run = fn }
+/* clang-format on */
+static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
+    [CHILD_DOWN] = {
+        [EVENT_START] = ACTION(start),
+        [EVENT_TIMEOUT] = ACTION(start),
+        [EVENT_RETIRE] = ACTION(leave_early),
+    },
+    [CHILD_BOOTING] = {
+        [EVENT_RETIRE] = ACTION(leave_early),
+        [EVENT_SPAWNED] = ACTION(become_ready),
+        [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
+        [EVENT_HELLO] = ACTION(note_hello),
+        [EVENT_CLOSED] = ACTION(await_exit),
+        [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_boot),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+    [CHILD_READY] = {
+        [EVENT_RETIRE] = ACTION(drain),
+        [EVENT_CLOSED] = ACTION(await_exit),
+        [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_hung_up),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+    [CHILD_DRAINING] = {
+        [EVENT_IDLE] = ACTION(stop_drained),
+        [EVENT_CLOSED] = ACTION(await_exit),
+        [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_hung_up),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+    [CHILD_KILLED] = {
+        [EVENT_RETIRE] = ACTION(leave_early),
+        [EVENT_SPAWNED] = ACTION(kill_now),
+        [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
+        [EVENT_TIMEOUT] = ACTION(kill_again),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+};
+
+const char *child_action_name(enum child_state state, enum child_event event)
+{
+    return actions[state][event].name;
+}
+
+const char *child_state_name(enum child_state state)
+{
+    return state_names[state];
+}
+
+void child_on_event(struct child *child, enum child_event event)
+{
+    const struct child_action *action = &actions[child->state][event];
+
+    if (action->run)
+        action->run(child);
+}
+
+/* ---- requests in it */
+
+int child_take_slot(struct child *child, struct request *request, unsigned *ret_slot)
+{
+    if (child->n_free_slots == 0)
+        return -EAGAIN;
+    unsigned slot = child->free_slots[--child->n_free_slots];
+    child->requests[slot] = request;
+    child->in_flight++;
+    child->served++;
+    *ret_slot = slot;
+    return 0;
+}
+
+void child_give_slot(struct child *child, const struct request *request)
+{
+    unsigned slot = (unsigned) (request->id % SCOREBOARD_SLOTS);
+
+    child->requests[slot] = NULL;
+    child->free_slots[child->n_free_slots++] = (uint16_t) slot;
+    child->in_flight--;
+    if (child->in_flight == 0)
+        child_on_event(child, EVENT_IDLE);
+}
+
+struct request *child_find_request(const struct child *child, uint64_t id)
+{
+    struct request *request = child->requests[id % SCOREBOARD_SLOTS];
+
+    return request && request->id == id ? request : NULL;
+}
+
+uint64_t child_cpu_ns(const struct child *child)
+{
+    return child->pid > 0 ? io_clock_ns(child->cpu_clock) : 0;
+}
+
+/* ---- life of the slot */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    child_on_event(arg, EVENT_TIMEOUT);
+}
+
+bool child_is_usable(const struct child *child)
+{
+    return child->state == CHILD_READY || child->place.failures < FAILURES_FREE;
+}
+
+struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number)
+{
+    struct child *child = calloc(1, sizeof *child);
+
+    if (!child)
+        return NULL;
+    child->server = server;
+    child->cordon = cordon;
+    child->number = number;
+    child->pidfd = -1;
+    child->statm_fd = -1;
+    child->n_free_slots = SCOREBOARD_SLOTS;
+    child->n_free_places = SCOREBOARD_TENANTS;
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++)
+        child->free_slots[i] = (uint16_t) (SCOREBOARD_SLOTS - 1 - i);
+    for (unsigned i = 0; i < SCOREBOARD_TENANTS; i++)
+        child->free_places[i] = (uint16_t) (SCOREBOARD_TENANTS - 1 - i);
+    LIST_INIT(&child->placements);
+    child->timer = event_new(server->base, -1, 0, on_timer, child);
+    return child->timer ? child : child_free(child);
+}
+
+struct child *child_free(struct child *child)
+{
+    struct placement *placement;
+
+    if (!child)
+        return NULL;
+    if (child->timer)
+        event_free(child->timer);
+    if (child->pidfd >= 0)
+        (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    while ((placement = LIST_FIRST(&child->placements)))
+        placement_free(placement);
+    release_process(child);
+    free(child);
+    return NULL;
+}

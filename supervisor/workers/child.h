@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workers as a table of states and events. One struct child is one slot of a cordon: a worker
+ * process comes and goes in it. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "proto/scoreboard.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/blame.h"
+
+struct cgroup_worker;
+struct channel;
+
+enum child_state {
+    CHILD_DOWN,    /* no process; a timer may be set to start one */
+    CHILD_BOOTING, /* asked of the spawner; hello and attestation to come */
+    CHILD_READY,
+    CHILD_DRAINING, /* replaced: gets nothing new, and ends when nothing is left in it */
+    CHILD_KILLED,   /* SIGKILL sent; its exit to come */
+    CHILD_STATES,
+};
+
+enum child_event {
+    EVENT_START,
+    EVENT_SPAWNED,
+    EVENT_SPAWN_FAILED,
+    EVENT_HELLO,
+    EVENT_RETIRE, /* another one has taken over its place */
+    EVENT_IDLE,   /* the last request has left it */
+    EVENT_CLOSED, /* the channel failed or was closed */
+    EVENT_STUCK,  /* a limit asks for SIGKILL; reason is set */
+    EVENT_TIMEOUT,
+    EVENT_EXIT,
+    CHILD_EVENTS,
+};
+
+enum place_kind {
+    PLACE_SHARED,  /* one of the cordon's workers */
+    PLACE_SPARE,   /* gets no tenants: takes over a place */
+    PLACE_OWN,     /* of one tenant */
+    PLACE_LEAVING, /* its place was taken over: goes when nothing is left in it */
+};
+
+/* What belongs to the place of a worker, and not to the process that is there: where one dies or
+ * retires, the spare takes over its place. */
+struct child_place {
+    enum place_kind kind;
+    unsigned slot;        /* in the cordon; the shared ones come first */
+    struct tenant *owner; /* borrowed; of PLACE_OWN, else NULL */
+    uint64_t restarts, requests;
+    const char *last_death; /* static text; NULL if none */
+    uint64_t failures_since_ns;
+    unsigned failures; /* deaths that nobody is to blame for */
+};
+
+struct child {
+    TAILQ_ENTRY(child) entry;
+    struct child_place place;
+    struct server *server;              /* borrowed */
+    const struct cordon_config *cordon; /* borrowed: lives as long as the config */
+    unsigned number;                    /* of no other in the pool; the spawner's slot */
+    enum child_state state;
+    pid_t pid;
+    int pidfd;
+    struct cgroup_worker *cgroup; /* NULL: none */
+    clockid_t cpu_clock;
+    struct channel *channel;
+    struct scoreboard *board; /* mapped; the worker writes it */
+    struct event *timer;
+    struct placement_list placements;
+    unsigned n_placements;
+    uint16_t free_places[SCOREBOARD_TENANTS];
+    unsigned n_free_places;
+    struct request *requests[SCOREBOARD_SLOTS];
+    uint16_t free_slots[SCOREBOARD_SLOTS];
+    unsigned n_free_slots;
+    unsigned in_flight;
+    struct child_books books;
+    /* Liveness, see child_check. */
+    uint64_t signs_seen;
+    uint64_t cpu_at_sign_ns;
+    uint64_t noted_request; /* the last that is over an observed limit; see note_stuck */
+    uint64_t claim_seen;    /* what the worker said it runs */
+    uint64_t cpu_at_claim_ns;
+    uint64_t ping_sent_ns; /* 0: none is waited for */
+    bool is_watched;       /* the above are of this stretch of work */
+    unsigned pings_open;   /* sent and not answered */
+    uint64_t written_seen; /* bytes that it had read, more or less, at written_at_ns */
+    uint64_t written_at_ns;
+    bool has_hello;
+    bool is_hung_up; /* its channel has ended */
+    bool is_stopped; /* somebody had sent it SIGSTOP when it was found silent */
+    /* Death in progress. */
+    enum kill_reason kill_reason;
+    uint64_t blamed_request;
+    int wait_status;
+    uint64_t limit_milli, used_milli; /* of the limit that it was killed for, see incident.h */
+    uint64_t started_ns, ready_ns;
+    /* Retirement, see retire.h. */
+    const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
+    uint64_t served;           /* requests, by this process */
+    uint64_t rss_bytes;        /* at the last look */
+    uint64_t ready_rss_bytes;  /* before it had any tenant */
+    uint64_t rss_at_ns;
+    unsigned drifting; /* looks in a row at which it had drifted */
+    int statm_fd;
+    bool is_gone; /* freed at the next sweep */
+};
+TAILQ_HEAD(child_list, child);
+
+struct pool {
+    struct server *server;
+    struct child_list children;
+    unsigned n_children;
+    struct event *watch; /* ticks while any child has work */
+    struct event *care;  /* each second: retirement, seclusion */
+    struct event *sweep; /* frees what is gone, when nothing holds it any more */
+    uint64_t last_suspicion;
+};
+
+/* The table itself, for tests: what an event does in a state; NULL: ignored. Returns by name
+ * what the action is called. */
+const char *child_action_name(enum child_state state, enum child_event event);
+const char *child_state_name(enum child_state state);
+/* Milliseconds to wait before the next start after so many failures within the window. */
+uint64_t child_backoff_ms(unsigned failures, uint32_t random);
+
+/* Makes the slots of all cordons and starts their workers. 0 or -errno. */
+int pool_new(struct server *server, struct pool **ret_pool);
+/* Kills what runs. */
+struct pool *pool_free(struct pool *pool);
+/* Something was sent to a worker: have it watched. */
+void pool_watch(struct pool *pool);
+/* For spawner_attach; owner: struct server. */
+extern const struct spawner_ops pool_spawner_ops;
+
+/* The worker in which the version should be: its tenant's own, or by rendezvous hash in its cordon. A
+ * slot that is about to come back keeps its tenants; one that keeps failing gives them up. NULL if
+ * there is none. */
+struct child *pool_place(struct pool *pool, const struct version *version);
+
+/* One more worker of the cordon; it is down. NULL: out of memory, or there are too many. */
+struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind);
+/* The cordon's spare if it is ready, else NULL. */
+struct child *pool_find_spare(const struct pool *pool, const struct cordon_config *cordon);
+/* Has the cordon make a spare if it has none: because it should have one, or (is_wanted) because one
+ * is needed for a while. */
+void pool_keep_spare(struct pool *pool, const struct cordon_config *cordon, bool is_wanted);
+unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
+                    enum place_kind kind);
+/* The process in that place is gone: the spare of its cordon takes the place over, if it is ready,
+ * and this child is the spare from now on. */
+void pool_promote_spare(struct pool *pool, struct child *child);
+/* It has become ready: a spare may be waited for. */
+void pool_on_ready(struct pool *pool, struct child *child);
+/* Nothing runs in it, and nothing will: has it freed. */
+void pool_drop(struct pool *pool, struct child *child);
+
+void child_on_event(struct child *child, enum child_event event);
+/* Kills the worker for a reason; request: whom to blame, 0 if not known. */
+void child_kill(struct child *child, enum kill_reason reason, uint64_t request);
+
+/* Slots for requests in flight. -EAGAIN if all are taken. */
+int child_take_slot(struct child *child, struct request *request, unsigned *ret_slot);
+void child_give_slot(struct child *child, const struct request *request);
+struct request *child_find_request(const struct child *child, uint64_t id); /* may be NULL */
+/* It gets no new requests and ends when it has none; its place must be another's already. */
+void child_drain(struct child *child);
+/* CPU time of the process that runs now; 0 if none. */
+uint64_t child_cpu_ns(const struct child *child);
+/* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that
+ * is being made or unmade. JavaScript of others does not run. */
+bool child_is_candidate(const struct placement *placement);
+/* The version that loads or unloads: by the worker's claim, else what alone can be it; 0 if not
+ * known. */
+uint32_t child_loading_version(const struct child *child);
+/* Looks whether a worker with work in it still answers; kills it when it is stuck. */
+void child_check(struct child *child, uint64_t now_ns);
+/* Down, with nothing started. NULL: out of memory. */
+struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number);
+struct child *child_free(struct child *child); /* kills what runs in it */
+/* May requests be kept for this slot: it runs, or is expected back at once. */
+bool child_is_usable(const struct child *child);

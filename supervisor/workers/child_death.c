@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The death of a worker: the facts and claims for blame.c, and what follows from its verdict for
+ * the tenants, the incidents and the requests. Supervisor, loop thread.
+ */
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "proto/channel.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/cgroup.h"
+#include "supervisor/workers/child_internal.h"
+#include "supervisor/workers/seclude.h"
+
+bool child_is_candidate(const struct placement *placement)
+{
+    return placement->in_flight > 0 || placement->state == PLACEMENT_LOADING ||
+           placement->state == PLACEMENT_UNLOADING;
+}
+
+/* Memory is held by isolates that do nothing, too. */
+static bool may_be_blamed(const struct placement *placement, bool is_memory)
+{
+    return is_memory || child_is_candidate(placement);
+}
+
+/* Whether an earlier placement of the list is of the same tenant, and counted. */
+static bool is_counted(const struct child *child, const struct placement *last, bool is_memory)
+{
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (placement == last)
+            return false;
+        if (placement->version->tenant == last->version->tenant &&
+            may_be_blamed(placement, is_memory))
+            return true;
+    }
+    return false;
+}
+
+static void count_candidates(const struct child *child, bool is_memory, struct death *death)
+{
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (!may_be_blamed(placement, is_memory) || is_counted(child, placement, is_memory))
+            continue;
+        death->candidates++;
+        death->only_version = placement->version->id;
+    }
+    if (death->candidates != 1)
+        death->only_version = 0;
+}
+
+uint32_t child_loading_version(const struct child *child)
+{
+    uint32_t claim = atomic_load(&child->board->running_tenant);
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->version->id == claim &&
+            (placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_UNLOADING))
+            return claim;
+    return 0;
+}
+
+static uint64_t claimed_kib(const struct child *child, const struct placement *placement)
+{
+    const struct scoreboard_tenant *claim = &child->board->tenants[placement->place];
+
+    return (uint64_t) atomic_load(&claim->heap_kib) + atomic_load(&claim->external_kib);
+}
+
+/* Who says that it holds the most, if that is more than its limits allow or more than all others
+ * together. */
+static uint32_t largest_version(const struct child *child)
+{
+    const struct placement *placement, *largest = NULL;
+    uint64_t most = 0, all = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        uint64_t kib = claimed_kib(child, placement);
+        all += kib;
+        if (kib > most) {
+            most = kib;
+            largest = placement;
+        }
+    }
+    return largest && most > all / 2 ? largest->version->id : 0;
+}
+
+static void read_claims(const struct child *child, bool is_memory, struct death *death)
+{
+    uint64_t claim =
+        child->blamed_request ? child->blamed_request : atomic_load(&child->board->running_request);
+    const struct request *request = child_find_request(child, claim);
+
+    if (is_memory) {
+        death->claimed_version = largest_version(child);
+    } else if (request) {
+        death->claimed_request = request->id;
+        death->claimed_version = request->version->id;
+    } else {
+        death->claimed_version = child_loading_version(child);
+    }
+}
+
+static void decide(const struct child *child, struct verdict *ret_verdict)
+{
+    struct death death = {
+        .reason = child->kill_reason,
+        .wait_status = child->wait_status,
+        .last_words = atomic_load(&child->board->last_words),
+        .is_stopped = child->is_stopped,
+        .is_own = child->place.kind == PLACE_OWN,
+    };
+    struct cgroup_events events = { 0 };
+
+    if (child->cgroup && cgroup_worker_events(child->cgroup, &events) == 0)
+        death.is_kernel_oom = events.oom_kill > 0;
+    bool is_memory = child->kill_reason == KILL_RSS || death.is_kernel_oom;
+
+    count_candidates(child, is_memory, &death);
+    read_claims(child, is_memory, &death);
+    blame_decide(&death, ret_verdict);
+}
+
+static const struct placement *find_culprit(const struct child *child,
+                                            const struct verdict *verdict)
+{
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->version->id == verdict->version)
+            return placement;
+    return NULL;
+}
+
+/* The number is the worker's claim; that it died of SIGSYS is the kernel's. */
+static void describe_syscall(const struct child *child, char *text, size_t size)
+{
+    uint32_t number = atomic_load(&child->board->syscall_number);
+
+    if (atomic_load(&child->board->last_words) != LAST_WORDS_SYSCALL) {
+        (void) snprintf(text, size, "forbidden system call, number not known");
+        return;
+    }
+    _cleanup_free_ char *name =
+        seccomp_syscall_resolve_num_arch(atomic_load(&child->board->syscall_arch), (int) number);
+    (void) snprintf(text, size, "forbidden system call %u (%s)", number, name ? name : "unknown");
+}
+
+/* Limits of memory that somebody else enforced: the kernel, or V8. */
+static void add_memory(const struct child *child, const struct placement *culprit,
+                       struct incident *incident)
+{
+    if (incident->limit_milli != 0)
+        return;
+    if (incident->cause == CAUSE_RSS) {
+        incident->limit_milli = UINT64_C(1000) * child->cordon->rss_mib;
+        incident->used_milli = incident->limit_milli;
+    } else if (incident->cause == LIMIT_INDEX(heap_mib) && culprit) {
+        const struct scoreboard_tenant *claim = &child->board->tenants[culprit->place];
+        incident->limit_milli = UINT64_C(1000) * culprit->version->limits.heap_mib;
+        incident->used_milli = UINT64_C(1000) * atomic_load(&claim->heap_kib) / 1024;
+    }
+}
+
+static void report(struct child *child, const struct placement *culprit,
+                   const struct verdict *verdict)
+{
+    struct incident incident = {
+        .stage = STAGE_KILLED,
+        .cause = verdict->incident,
+        .code = culprit ? verdict->code : ERROR_NONE,
+        .limit_milli = child->limit_milli,
+        .used_milli = child->used_milli,
+        .request = verdict->request,
+        .worker = child->number,
+        .pid = child->pid,
+        .evidence = verdict->evidence,
+    };
+
+    if (verdict->incident == CAUSE_JAIL)
+        describe_syscall(child, incident.text, sizeof incident.text);
+    else
+        (void) snprintf(incident.text, sizeof incident.text, "%s", verdict->cause);
+    add_memory(child, culprit, &incident);
+    incident_note(child->server, culprit ? culprit->version->tenant : NULL, &incident);
+}
+
+bool child_bury(struct child *child, bool was_booting)
+{
+    struct verdict verdict = { .cause = "did not boot", .incident = CAUSE_CRASH };
+    const struct placement *placement;
+
+    if (!was_booting && child->channel)
+        channel_drain_input(child->channel); /* answers that it had sent before it died */
+    if (child->board)
+        decide(child, &verdict);
+    if (was_booting)
+        verdict.counts_as_failure = true;
+    placement = find_culprit(child, &verdict);
+    struct tenant *culprit = placement ? placement->version->tenant : NULL;
+    if (child->kill_reason != KILL_STOP) {
+        child->place.last_death = verdict.cause;
+        child->place.restarts++;
+        child->server->counters.worker_restarts++;
+        log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number,
+                    (int) child->pid, verdict.cause, child->in_flight);
+        report(child, placement, &verdict);
+    }
+    if (verdict.must_separate)
+        seclude_suspects(child);
+    ledger_on_death(child, &verdict);
+    if (culprit) {
+        culprit->kills++;
+        seclude_on_blame(culprit, child, &verdict);
+    }
+    return verdict.counts_as_failure;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a worker is born with: scoreboard, channel, cgroup. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "supervisor/spawner/spawner.h"
+#include "supervisor/workers/cgroup.h"
+#include "supervisor/workers/child_internal.h"
+#include "supervisor/workers/link.h"
+#include "supervisor/workers/retire.h"
+
+static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
+{
+    _cleanup_fd_ int fd = memfd_create("skep-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0 || ftruncate(fd, (off_t) SCOREBOARD_BYTES) < 0)
+        return -errno;
+    /* A worker that could shrink it would have the supervisor die of SIGBUS. */
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return -errno;
+    void *board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (board == MAP_FAILED)
+        return -errno;
+    *ret_board = board;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* Best effort: without it the worker's memory is polled. */
+static void make_cgroup(struct child *child)
+{
+    const struct cordon_config *cordon = child->cordon;
+    bool is_bound = cordon->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child);
+    const struct cgroup_limits limits = {
+        .memory_max_bytes = is_bound ? (uint64_t) cordon->rss_mib << 20 : UINT64_MAX,
+        .pids_max = CGROUP_WORKER_PIDS,
+        .cpu_weight = cordon->cpu_weight,
+    };
+
+    if (!child->server->cgroups)
+        return;
+    int r = cgroup_make_worker(child->server->cgroups, child->number, &limits, &child->cgroup);
+    if (r < 0)
+        log_warning_errno(r, "no cgroup for worker %u", child->number);
+}
+
+int child_spawn(struct child *child)
+{
+    _cleanup_fd_ int board_fd = -1, worker_end = -1;
+    int pair[2];
+
+    int r = make_scoreboard(&child->board, &board_fd);
+    if (r < 0)
+        return r;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return -errno;
+    worker_end = pair[1];
+    r = link_open(child, pair[0]);
+    if (r < 0) {
+        (void) close(pair[0]);
+        return r;
+    }
+    make_cgroup(child);
+    struct spawner_job job = {
+        .slot = child->number,
+        .jit = child->cordon->jit,
+        .channel_fd = worker_end,
+        .scoreboard_fd = board_fd,
+        .cgroup_fd = child->cgroup ? cgroup_worker_fd(child->cgroup) : -1,
+    };
+    return spawner_spawn(child->server->spawner, &job);
+}

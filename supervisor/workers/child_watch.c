@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether a worker with work in it still does that work: it answers, reads what it is sent, and
+ * finishes what it was told to load. Looked at from a timer; supervisor, loop thread.
+ */
+#include "common/io.h"
+#include "proto/channel.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/link.h"
+#include "supervisor/workers/process.h"
+#include "supervisor/workers/retire.h"
+
+/* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
+#define SILENT_FACTOR 4
+#define SILENT_BASE_MS 2000
+
+/* UINT64_MAX: for ever. */
+static uint64_t sum_ms(uint32_t budget, uint32_t grace)
+{
+    return budget == LIMIT_UNLIMITED || grace == LIMIT_UNLIMITED ? UINT64_MAX
+                                                                 : (uint64_t) budget + grace;
+}
+
+static uint64_t silence_ms(uint64_t patience_ms)
+{
+    return patience_ms == UINT64_MAX ? UINT64_MAX : patience_ms * SILENT_FACTOR + SILENT_BASE_MS;
+}
+
+/* What a version may use between two answers. */
+static uint64_t version_patience_ms(const struct version *version, bool is_load)
+{
+    const struct limits *limits = &version->limits;
+
+    if (is_load ? LIMIT_IS_IN(version->observed, cpu_startup_ms)
+                : LIMIT_IS_IN(version->observed, cpu_ms))
+        return UINT64_MAX;
+    return sum_ms(is_load ? limits->cpu_startup_ms : limits->cpu_ms, limits->grace_ms);
+}
+
+static bool is_moving(const struct placement *placement)
+{
+    return placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_UNLOADING;
+}
+
+/* The most CPU time that what is in the worker may take between two answers; 0: nothing is. */
+static uint64_t patience_ms(const struct child *child)
+{
+    const struct placement *placement;
+    uint64_t most = channel_is_congested(child->channel) ? SILENT_BASE_MS : 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (!is_moving(placement) && placement->in_flight == 0)
+            continue;
+        uint64_t patience = version_patience_ms(placement->version, is_moving(placement));
+        most = patience > most ? patience : most;
+    }
+    return most;
+}
+
+/* The same for the request that the worker says it runs: a claim, so it can only shorten. */
+static uint64_t claimed_patience_ms(const struct child *child, uint64_t claim)
+{
+    const struct request *request = child_find_request(child, claim);
+
+    return request ? version_patience_ms(request->version, false) : UINT64_MAX;
+}
+
+/* Whether ns are over the limit. */
+static bool is_over_ms(uint64_t ns, uint64_t limit_ms)
+{
+    return limit_ms != UINT64_MAX && ns > limit_ms * NSEC_PER_MSEC;
+}
+
+/* A load or unload that has no end, whatever else the worker answers. */
+static bool has_overdue_placement(const struct child *child, uint64_t now_ns)
+{
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (is_moving(placement) &&
+            is_over_ms(now_ns - placement->since_ns,
+                       silence_ms(sum_ms(placement->version->limits.wall_ms, 0))))
+            return true;
+    return false;
+}
+
+/* For how long it has left unread what waits for it. */
+static uint64_t unread_ns(struct child *child, uint64_t now_ns)
+{
+    uint64_t written = channel_written_bytes(child->channel);
+
+    if (!channel_is_congested(child->channel) || written != child->written_seen) {
+        child->written_seen = written;
+        child->written_at_ns = now_ns;
+    }
+    return now_ns - child->written_at_ns;
+}
+
+static void kill_silent(struct child *child)
+{
+    child->is_stopped = process_state(child->pid) == PROCESS_STOPPED;
+    child_kill(child, KILL_SILENT, 0);
+}
+
+/* What loads or unloads, by the worker's claim; else of the only tenant that has something in it. */
+static const struct version *suspect_version(const struct child *child, uint32_t loading)
+{
+    const struct placement *placement;
+    const struct version *only = NULL;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (loading != 0 && placement->version->id == loading)
+            return placement->version;
+    }
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (!child_is_candidate(placement))
+            continue;
+        if (only && only->tenant != placement->version->tenant)
+            return NULL;
+        only = placement->version;
+    }
+    return only;
+}
+
+static void kill_stuck(struct child *child, uint64_t used_ns)
+{
+    uint64_t claim = atomic_load(&child->board->running_request);
+    const struct request *request = child_find_request(child, claim);
+    uint32_t loading = request ? 0 : child_loading_version(child);
+    const struct version *version = request ? request->version : suspect_version(child, loading);
+    bool is_load = loading != 0;
+
+    if (!version) { /* it burns CPU and does not say for whom */
+        kill_silent(child);
+        return;
+    }
+    child->limit_milli =
+        UINT64_C(1000) * (is_load ? version->limits.cpu_startup_ms : version->limits.cpu_ms);
+    child->used_milli = used_ns / NSEC_PER_USEC;
+    child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, request ? claim : 0);
+}
+
+/* Over its budget and grace, but the operator only looks on: said once for each request. */
+static void note_stuck(struct child *child, uint64_t used_ns)
+{
+    uint64_t claim = atomic_load(&child->board->running_request);
+    const struct request *request = child_find_request(child, claim);
+
+    if (!request || child->noted_request == claim ||
+        !LIMIT_IS_IN(request->version->observed, cpu_ms) ||
+        !is_over_ms(used_ns,
+                    sum_ms(request->version->limits.cpu_ms, request->version->limits.grace_ms)))
+        return;
+    child->noted_request = claim;
+    struct incident incident = {
+        .stage = STAGE_OBSERVED,
+        .cause = LIMIT_INDEX(cpu_ms),
+        .limit_milli = UINT64_C(1000) * request->version->limits.cpu_ms,
+        .used_milli = used_ns / NSEC_PER_USEC,
+        .request = claim,
+        .worker = child->number,
+        .pid = child->pid,
+        .text = "the worker would have been killed",
+    };
+    incident_note(child->server, request->tenant, &incident);
+}
+
+/* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
+ * other without a frame. That these are the worker's word does no harm: it could as well send frames. */
+static uint64_t signs_of_life(const struct child *child)
+{
+    return channel_received_frames(child->channel) + atomic_load(&child->board->heartbeat);
+}
+
+static void check_answers(struct child *child, uint64_t patience, uint64_t now_ns)
+{
+    uint64_t signs = signs_of_life(child);
+    uint64_t claim = atomic_load(&child->board->running_request);
+    uint64_t cpu = child_cpu_ns(child);
+    bool has_answered = !child->is_watched || signs != child->signs_seen;
+
+    if (cpu == 0) /* it is gone; its exit comes */
+        return;
+    if (has_answered || claim != child->claim_seen) {
+        child->claim_seen = claim;
+        child->cpu_at_claim_ns = cpu;
+    }
+    if (has_answered) {
+        child->is_watched = true;
+        child->signs_seen = signs;
+        child->cpu_at_sign_ns = cpu;
+        child->ping_sent_ns = 0;
+    } else if (child->ping_sent_ns == 0) {
+        child->ping_sent_ns = now_ns;
+        (void) link_send_ping(child);
+    } else if (is_over_ms(cpu - child->cpu_at_sign_ns, patience) ||
+               is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
+        kill_stuck(child, cpu - child->cpu_at_claim_ns);
+    } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience))) {
+        kill_silent(child);
+    } else {
+        note_stuck(child, cpu - child->cpu_at_claim_ns);
+    }
+}
+
+void child_check(struct child *child, uint64_t now_ns)
+{
+    bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
+    uint64_t patience = is_up ? patience_ms(child) : 0;
+
+    if (patience == 0) {
+        child->is_watched = false;
+        return;
+    }
+    retire_check_rss(child, now_ns);
+    if (child->state == CHILD_KILLED)
+        return;
+    if (has_overdue_placement(child, now_ns) ||
+        is_over_ms(unread_ns(child, now_ns), silence_ms(patience)))
+        kill_silent(child);
+    else
+        check_answers(child, patience, now_ns);
+}

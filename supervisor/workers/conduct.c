@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/conduct.h"
+
+#include <string.h>
+
+#include "common/io.h"
+
+static const char *const names[] = {
+    [SECLUSION_NONE] = "shared",
+    [SECLUSION_SUSPECT] = "suspect",
+    [SECLUSION_STRIKES] = "strikes",
+    [SECLUSION_BUSY] = "busy",
+};
+
+static bool is_within(uint64_t since_ns, uint64_t seconds, uint64_t now_ns)
+{
+    return now_ns - since_ns < seconds * NSEC_PER_SEC;
+}
+
+unsigned conduct_marks(const struct conduct *conduct, uint64_t now_ns)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < conduct->n_marks; i++)
+        n += is_within(conduct->marks_ns[i], CONDUCT_WINDOW_S, now_ns);
+    return n;
+}
+
+static void add_mark(struct conduct *conduct, uint64_t now_ns)
+{
+    unsigned old = conduct->n_marks - conduct_marks(conduct, now_ns);
+
+    if (old == 0 && conduct->n_marks == CONDUCT_STRIKES_MAX)
+        old = 1;
+    conduct->n_marks -= old;
+    memmove(conduct->marks_ns, conduct->marks_ns + old,
+            conduct->n_marks * sizeof *conduct->marks_ns);
+    conduct->marks_ns[conduct->n_marks++] = now_ns;
+}
+
+static void begin_quarantine(struct conduct *conduct, uint64_t first_s, uint64_t now_ns)
+{
+    uint64_t seconds = first_s;
+
+    for (unsigned i = 0; i < conduct->quarantines && seconds < CONDUCT_QUARANTINE_MAX_S; i++)
+        seconds *= 2;
+    if (seconds > CONDUCT_QUARANTINE_MAX_S && first_s < CONDUCT_QUARANTINE_MAX_S)
+        seconds = CONDUCT_QUARANTINE_MAX_S;
+    conduct->quarantines++;
+    conduct->quarantined_until_ns = now_ns + seconds * NSEC_PER_SEC;
+}
+
+enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct_rules *rules,
+                                   enum evidence evidence, bool has_own, uint64_t now_ns)
+{
+    if (evidence == EVIDENCE_NONE)
+        return CONDUCT_NO_STEP;
+    add_mark(conduct, now_ns);
+    conduct->last_mark_ns = now_ns;
+    conduct->strikes += evidence == EVIDENCE_PROOF;
+    if (conduct->n_marks < rules->strikes)
+        return CONDUCT_NO_STEP;
+    conduct->n_marks = 0;
+    if (conduct->seclusion == SECLUSION_STRIKES && has_own) {
+        begin_quarantine(conduct, rules->quarantine_s, now_ns);
+        return CONDUCT_QUARANTINE;
+    }
+    conduct->seclusion = SECLUSION_STRIKES;
+    return CONDUCT_SECLUDE;
+}
+
+void conduct_suspect(struct conduct *conduct, uint64_t suspicion, uint64_t now_ns)
+{
+    conduct->last_mark_ns = now_ns;
+    conduct->suspicion = suspicion;
+    if (conduct->seclusion != SECLUSION_STRIKES)
+        conduct->seclusion = SECLUSION_SUSPECT;
+}
+
+void conduct_clear(struct conduct *conduct)
+{
+    conduct->suspicion = 0;
+    if (conduct->seclusion == SECLUSION_SUSPECT)
+        conduct->seclusion = SECLUSION_NONE;
+}
+
+bool conduct_expire(struct conduct *conduct, uint64_t now_ns)
+{
+    uint64_t wait_s =
+        conduct->seclusion == SECLUSION_STRIKES ? CONDUCT_PROBATION_S : CONDUCT_SUSPICION_S;
+
+    if (conduct->quarantined_until_ns != 0 && conduct->quarantined_until_ns <= now_ns) {
+        conduct->last_mark_ns = conduct->quarantined_until_ns; /* probation begins */
+        conduct->quarantined_until_ns = 0;
+    }
+    if (conduct->seclusion == SECLUSION_NONE || conduct->seclusion == SECLUSION_BUSY ||
+        conduct->quarantined_until_ns != 0 || is_within(conduct->last_mark_ns, wait_s, now_ns))
+        return false;
+    if (conduct->seclusion == SECLUSION_STRIKES)
+        conduct->quarantines = 0;
+    conduct->seclusion = SECLUSION_NONE;
+    conduct->suspicion = 0;
+    conduct->n_marks = 0;
+    return true;
+}
+
+void conduct_quarantine(struct conduct *conduct, uint64_t seconds, uint64_t now_ns)
+{
+    conduct->quarantined_until_ns = seconds == 0 ? UINT64_MAX : now_ns + seconds * NSEC_PER_SEC;
+}
+
+void conduct_release(struct conduct *conduct)
+{
+    uint64_t strikes = conduct->strikes;
+
+    *conduct = (struct conduct){ .strikes = strikes };
+}
+
+uint32_t conduct_retry_after_s(const struct conduct *conduct, uint64_t now_ns)
+{
+    uint64_t until = conduct->quarantined_until_ns;
+
+    if (until <= now_ns)
+        return 0;
+    if (until == UINT64_MAX)
+        return UINT32_MAX;
+    return (uint32_t) ((until - now_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
+}
+
+const char *conduct_seclusion_name(enum seclusion seclusion)
+{
+    return names[seclusion];
+}

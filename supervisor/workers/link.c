@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/link.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "supervisor/admin/admin.h"
+#include "worker.pb-c.h"
+
+enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
+
+#define RESPONSE_HEADERS_MAX 256
+#define OUTPUT_HIGH_BYTES (4U << 20)
+#define VERSION_TEXT_MAX 31
+/* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
+#define STOPS_MOST 100
+#define EXCEEDED_MOST (UINT64_C(1) << 40) /* of what a limit counts: more cannot be */
+
+static ProtobufCBinaryData bytes(const void *data, size_t size)
+{
+    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
+}
+
+static ProtobufCBinaryData text(const char *string)
+{
+    return bytes(string, strlen(string));
+}
+
+static struct http_text view(ProtobufCBinaryData data)
+{
+    return (struct http_text){ .data = (const char *) data.data, .size = data.len };
+}
+
+/* ---- in */
+
+static int on_hello(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Hello *hello = (const Skep__Worker__Hello *) message;
+    static const char allowed[] = "0123456789.-abcdefghijklmnopqrstuvwxyz";
+    struct child *child = owner;
+    char *version = child->server->v8_version;
+
+    if (child->has_hello || hello->protocol != PROTOCOL_VERSION ||
+        hello->v8_version.len > VERSION_TEXT_MAX)
+        return -EPROTO;
+    for (size_t i = 0; i < hello->v8_version.len; i++)
+        if (!memchr(allowed, hello->v8_version.data[i], sizeof allowed - 1))
+            return -EPROTO;
+    (void) snprintf(version, sizeof child->server->v8_version, "%.*s", (int) hello->v8_version.len,
+                    (const char *) hello->v8_version.data);
+    child_on_event(child, EVENT_HELLO);
+    return 0;
+}
+
+static struct placement *find_placement(struct child *child, uint32_t version)
+{
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->version->id == version)
+            return placement;
+    return NULL;
+}
+
+static int on_loaded(void *owner, const ProtobufCMessage *message)
+{
+    static const enum error_code codes[] = {
+        [SKEP__WORKER__LOAD_RESULT__LOAD_OK] = ERROR_NONE,
+        [SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED] = ERROR_BOOT_FAILED,
+        [SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP] = ERROR_CPU_STARTUP,
+        [SKEP__WORKER__LOAD_RESULT__LOAD_MEM_ISOLATE] = ERROR_MEM_ISOLATE,
+    };
+    const Skep__Worker__Loaded *loaded = (const Skep__Worker__Loaded *) message;
+    struct child *child = owner;
+    struct placement *placement = find_placement(child, loaded->tenant);
+
+    if (!placement || placement->state != PLACEMENT_LOADING ||
+        (unsigned) loaded->result >= ARRAY_LEN(codes) || loaded->message.len > LOG_LINE_MAX_BYTES)
+        return -EPROTO;
+    tenant_on_loaded(placement, codes[loaded->result],
+                     loaded->message.len > 0 ? (const char *) loaded->message.data : "",
+                     loaded->message.len, loaded->cpu_us);
+    return 0;
+}
+
+static int on_response_head(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__ResponseHead *head = (const Skep__Worker__ResponseHead *) message;
+    struct request *request = child_find_request(owner, head->id);
+    struct http_field fields[RESPONSE_HEADERS_MAX];
+
+    if (!request || head->n_headers > RESPONSE_HEADERS_MAX || head->body.len > BODY_CHUNK_MAX_BYTES)
+        return -EPROTO;
+    for (size_t i = 0; i < head->n_headers; i++) {
+        fields[i].name = view(head->headers[i]->name);
+        fields[i].value = view(head->headers[i]->value);
+    }
+    struct http_response response = { .status = head->status,
+                                      .fields = fields,
+                                      .n_fields = head->n_headers };
+    return ledger_on_head(request, &response, head->body.data, head->body.len, head->end);
+}
+
+static int on_body(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Body *body = (const Skep__Worker__Body *) message;
+    struct request *request = child_find_request(owner, body->id);
+
+    /* Each part is progress: one without bytes is none. */
+    if (!request || body->data.len > BODY_CHUNK_MAX_BYTES || (body->data.len == 0 && !body->end))
+        return -EPROTO;
+    return ledger_on_body(request, body->data.data, body->data.len, body->end);
+}
+
+static int on_credit(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Credit *credit = (const Skep__Worker__Credit *) message;
+    struct request *request = child_find_request(owner, credit->id);
+
+    return request ? ledger_on_credit(request, credit->bytes) : -EPROTO;
+}
+
+static void log_of_tenant(struct request *request, Skep__Worker__LogLevel level,
+                          ProtobufCBinaryData line)
+{
+    if (line.len > 0)
+        tenant_log(request->tenant, (enum tenant_log_level) level, (const char *) line.data,
+                   line.len);
+}
+
+static int on_done(void *owner, const ProtobufCMessage *message)
+{
+    static const enum error_code codes[] = {
+        [SKEP__WORKER__OUTCOME__OUTCOME_OK] = ERROR_NONE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_EXCEPTION] = ERROR_EXCEPTION,
+        [SKEP__WORKER__OUTCOME__OUTCOME_BAD_RESPONSE] = ERROR_BAD_RESPONSE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST] = ERROR_CPU_REQUEST,
+        [SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE] = ERROR_MEM_ISOLATE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED] = ERROR_EXCEPTION,
+        [SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED] = ERROR_NONE,
+    };
+    const Skep__Worker__Done *done = (const Skep__Worker__Done *) message;
+    struct request *request = child_find_request(owner, done->id);
+
+    if (!request || (unsigned) done->outcome >= ARRAY_LEN(codes) ||
+        done->message.len > LOG_LINE_MAX_BYTES)
+        return -EPROTO;
+    log_of_tenant(request, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, done->message);
+    if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED)
+        ledger_on_not_loaded(request);
+    else
+        ledger_on_done(request, codes[done->outcome], done->cpu_us);
+    return 0;
+}
+
+static int on_log(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Log *line = (const Skep__Worker__Log *) message;
+    struct placement *placement = find_placement(owner, line->tenant);
+
+    if (!placement || (unsigned) line->level > SKEP__WORKER__LOG_LEVEL__LOG_ERROR ||
+        line->text.len > LOG_LINE_MAX_BYTES)
+        return -EPROTO;
+    tenant_log(placement->version->tenant, (enum tenant_log_level) line->level,
+               (const char *) line->text.data, line->text.len);
+    return 0;
+}
+
+static int on_unloaded(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Unloaded *unloaded = (const Skep__Worker__Unloaded *) message;
+    struct placement *placement = find_placement(owner, unloaded->tenant);
+
+    if (!placement || placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_GONE)
+        return -EPROTO;
+    tenant_on_unloaded(placement);
+    return 0;
+}
+
+static int on_pong(void *owner, const ProtobufCMessage *message)
+{
+    struct child *child = owner;
+
+    (void) message;
+    if (child->pings_open == 0)
+        return -EPROTO;
+    child->pings_open--;
+    return 0; /* that it came at all is what counts: child_check looks at the number of frames */
+}
+
+/* What a worker may say of a limit: which row of limit_table, and how many thousandths of its unit one
+ * of `used` is. */
+static const struct {
+    unsigned index;
+    uint64_t numerator, denominator;
+    enum incident_stage stage;
+} exceeded_limits[] = {
+    [SKEP__WORKER__LIMIT__LIMIT_CPU_MS] = { LIMIT_INDEX(cpu_ms), 1, 1, STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS] = { LIMIT_INDEX(cpu_startup_ms), 1, 1,
+                                                    STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB] = { LIMIT_INDEX(heap_mib), 1000, 1024, STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB] = { LIMIT_INDEX(external_mib), 1000, 1024,
+                                                  STAGE_REFUSED },
+    [SKEP__WORKER__LIMIT__LIMIT_TIMERS] = { LIMIT_INDEX(timers), 1000, 1, STAGE_REFUSED },
+    [SKEP__WORKER__LIMIT__LIMIT_LOG_KIB] = { LIMIT_INDEX(log_kib), 1000, 1024, STAGE_REFUSED },
+};
+
+static int on_exceeded(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Exceeded *exceeded = (const Skep__Worker__Exceeded *) message;
+    struct child *child = owner;
+    struct placement *placement = find_placement(child, exceeded->tenant);
+    limit_set *seen = placement ? &placement->exceeded : NULL;
+    unsigned which = (unsigned) exceeded->limit;
+
+    if (!placement || which >= ARRAY_LEN(exceeded_limits) || exceeded->used > EXCEEDED_MOST)
+        return -EPROTO;
+    if (exceeded->request != 0) {
+        struct request *request = child_find_request(child, exceeded->request);
+        if (!request || request->placement != placement)
+            return -EPROTO;
+        seen = &request->exceeded;
+    }
+    unsigned index = exceeded_limits[which].index;
+    bool is_observed = (placement->version->observed >> index & 1U) != 0;
+    if ((*seen >> index & 1U) != 0 || exceeded->observed != is_observed)
+        return -EPROTO;
+    *seen |= 1U << index;
+    struct incident incident = {
+        .stage = is_observed ? STAGE_OBSERVED : exceeded_limits[which].stage,
+        .cause = index,
+        .limit_milli = UINT64_C(1000) * limit_get(&placement->version->limits, &limit_table[index]),
+        .used_milli =
+            exceeded->used * exceeded_limits[which].numerator / exceeded_limits[which].denominator,
+        .request = exceeded->request,
+        .worker = child->number,
+        .pid = child->pid,
+    };
+    incident_note(child->server, placement->version->tenant, &incident);
+    if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
+        placement->is_retiring = true; /* when it is idle */
+    return 0;
+}
+
+static int on_caught_up(void *owner, const ProtobufCMessage *message)
+{
+    (void) message;
+    ledger_on_caught_up(owner);
+    return 0;
+}
+
+static const struct channel_rule rules[] = {
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO] = { PHASE_BOOTING, on_hello },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED] = { PHASE_READY, on_loaded },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD] = { PHASE_READY, on_response_head },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_BODY] = { PHASE_READY, on_body },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT] = { PHASE_READY, on_credit },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_DONE] = { PHASE_READY, on_done },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_LOG] = { PHASE_READY, on_log },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED] = { PHASE_READY, on_unloaded },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_PONG] = { PHASE_READY, on_pong },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED] = { PHASE_READY, on_exceeded },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP] = { PHASE_READY, on_caught_up },
+};
+
+static const struct channel_table table = {
+    .envelope = &skep__worker__from_worker__descriptor,
+    .case_offset = offsetof(Skep__Worker__FromWorker, message_case),
+    .value_offset = offsetof(Skep__Worker__FromWorker, hello),
+    .rules = rules,
+    .n_rules = ARRAY_LEN(rules),
+};
+
+static void on_closed(void *owner, int error)
+{
+    struct child *child = owner;
+
+    if (error == -EPROTO || error == -EMSGSIZE) {
+        log_warning("worker %u (pid %d) broke the protocol", child->number, (int) child->pid);
+        child_kill(child, KILL_PROTOCOL, 0);
+        return;
+    }
+    child_on_event(child, EVENT_CLOSED);
+}
+
+static void on_drained(void *owner)
+{
+    ledger_on_ready(owner); /* whoever waited for the worker to read */
+}
+
+int link_open(struct child *child, int fd)
+{
+    struct channel_options options = {
+        .base = child->server->base,
+        .fd = fd,
+        .receive = &table,
+        .phase = PHASE_BOOTING,
+        .owner = child,
+        .on_closed = on_closed,
+        .on_drained = on_drained,
+        .output_high_bytes = OUTPUT_HIGH_BYTES,
+    };
+
+    return channel_new(&options, &child->channel);
+}
+
+void link_set_ready(struct child *child)
+{
+    channel_set_phase(child->channel, PHASE_READY);
+}
+
+/* ---- out */
+
+static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase which, void *message)
+{
+    Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
+
+    if (!child->channel)
+        return -EPIPE;
+    envelope.message_case = which;
+    envelope.ping = message; /* any member: all are pointers */
+    return channel_send(child->channel, &envelope.base);
+}
+
+static int send_files(struct child *child, const struct version *version)
+{
+    const struct manifest *manifest = version->manifest;
+
+    for (unsigned i = 0; i < manifest->n_files; i++) {
+        const struct tenant_file *file = &manifest->files[i];
+        size_t at = 0;
+        do {
+            Skep__Worker__LoadFile load = SKEP__WORKER__LOAD_FILE__INIT;
+            size_t part =
+                file->size - at < FRAME_MAX_BYTES / 2 ? file->size - at : FRAME_MAX_BYTES / 2;
+            load.tenant = version->id;
+            load.path = text(file->path);
+            load.data = bytes(file->data + at, part);
+            int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &load);
+            if (r < 0)
+                return r;
+            at += part;
+        } while (at < file->size);
+    }
+    return 0;
+}
+
+int link_send_load(const struct placement *placement)
+{
+    struct child *child = placement->child;
+    const struct version *version = placement->version;
+    const struct manifest *manifest = version->manifest;
+    Skep__Worker__EnvVar env[TENANT_ENV_MAX];
+    Skep__Worker__EnvVar *pointers[TENANT_ENV_MAX];
+    Skep__Worker__Limits limits = SKEP__WORKER__LIMITS__INIT;
+    Skep__Worker__LoadBegin begin = SKEP__WORKER__LOAD_BEGIN__INIT;
+    Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
+
+    limits.cpu_ms = version->limits.cpu_ms;
+    limits.cpu_startup_ms = version->limits.cpu_startup_ms;
+    limits.heap_mib = version->limits.heap_mib;
+    limits.external_mib = version->limits.external_mib;
+    limits.timers = version->limits.timers;
+    limits.log_kib = version->limits.log_kib;
+    for (unsigned i = 0; i < ARRAY_LEN(exceeded_limits); i++)
+        limits.observed |= (version->observed >> exceeded_limits[i].index & 1U) << i;
+    for (unsigned i = 0; i < manifest->n_env; i++) {
+        skep__worker__env_var__init(&env[i]);
+        env[i].name = text(manifest->env[i].name);
+        env[i].value = text(manifest->env[i].value);
+        pointers[i] = &env[i];
+    }
+    begin.tenant = version->id;
+    begin.name = text(manifest->name);
+    begin.main = text(manifest->main);
+    begin.limits = &limits;
+    begin.env = pointers;
+    begin.n_env = manifest->n_env;
+    begin.place = placement->place;
+    int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+    if (r == 0)
+        r = send_files(child, version);
+    end.tenant = version->id;
+    return r < 0 ? r : send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
+}
+
+int link_send_unload(struct child *child, uint32_t version)
+{
+    Skep__Worker__Unload unload = SKEP__WORKER__UNLOAD__INIT;
+
+    unload.tenant = version;
+    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD, &unload);
+}
+
+int link_send_request(struct child *child, struct request *request)
+{
+    Skep__Worker__Request frame = SKEP__WORKER__REQUEST__INIT;
+    _cleanup_free_ Skep__Worker__Header *headers =
+        malloc((request->n_fields + 1) * (sizeof *headers + sizeof(Skep__Worker__Header *)));
+    if (!headers)
+        return -ENOMEM;
+    Skep__Worker__Header **pointers = (void *) (headers + request->n_fields + 1);
+
+    for (size_t i = 0; i < request->n_fields; i++) {
+        skep__worker__header__init(&headers[i]);
+        headers[i].name = bytes(request->fields[i].name.data, request->fields[i].name.size);
+        headers[i].value = bytes(request->fields[i].value.data, request->fields[i].value.size);
+        pointers[i] = &headers[i];
+    }
+    frame.id = request->id;
+    frame.tenant = request->placement->version->id;
+    frame.slot = (uint32_t) (request->id % SCOREBOARD_SLOTS);
+    frame.method = bytes(request->method.data, request->method.size);
+    frame.url = bytes(request->url.data, request->url.size);
+    frame.headers = pointers;
+    frame.n_headers = request->n_fields;
+    frame.end = !request->body;
+    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST, &frame);
+}
+
+int link_send_body(struct child *child, uint64_t id, const uint8_t *data, size_t size, bool end)
+{
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+
+    body.id = id;
+    body.data = bytes(data, size);
+    body.end = end;
+    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_BODY, &body);
+}
+
+int link_send_credit(struct child *child, uint64_t id, uint32_t size)
+{
+    Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
+
+    credit.id = id;
+    credit.bytes = size;
+    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_CREDIT, &credit);
+}
+
+int link_send_cancel(struct child *child, uint64_t id, enum link_cancel reason)
+{
+    Skep__Worker__Cancel cancel = SKEP__WORKER__CANCEL__INIT;
+
+    cancel.id = id;
+    cancel.reason = (Skep__Worker__CancelReason) reason;
+    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL, &cancel);
+}
+
+int link_send_ping(struct child *child)
+{
+    Skep__Worker__Ping ping = SKEP__WORKER__PING__INIT;
+
+    ping.token = child->signs_seen;
+    int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_PING, &ping);
+    if (r == 0)
+        child->pings_open++;
+    return r;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's side of a worker's channel: frames out, and one handler for each frame in.
+ * Every byte from a worker is hostile; what does not fit the ledger is -EPROTO, which gets the
+ * worker killed. The only supervisor code that sees worker.proto. Loop thread.
+ */
+#pragma once
+
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
+
+/* Makes the channel of a worker that is being started; fd owned on success. */
+int link_open(struct child *child, int fd);
+/* Hello and attestation are through: every frame is allowed now. */
+void link_set_ready(struct child *child);
+
+/* Each 0 or -errno of channel_send. */
+int link_send_load(const struct placement *placement);
+int link_send_unload(struct child *child, uint32_t version);
+int link_send_request(struct child *child, struct request *request);
+int link_send_body(struct child *child, uint64_t id, const uint8_t *data, size_t size, bool end);
+int link_send_credit(struct child *child, uint64_t id, uint32_t bytes);
+enum link_cancel { LINK_CANCEL_CLIENT_GONE, LINK_CANCEL_WALL, LINK_CANCEL_FAILED };
+int link_send_cancel(struct child *child, uint64_t id, enum link_cancel reason);
+int link_send_ping(struct child *child);

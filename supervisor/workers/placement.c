@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where versions have their isolates, and how they get there: loading, its failures, unloading.
+ * Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "proto/channel.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/link.h"
+
+#define LOAD_AGAIN_FIRST_MS 1000
+#define LOAD_AGAIN_MAX_MS 30000
+
+struct placement *placement_find(const struct version *version, const struct child *child)
+{
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &version->placements, in_version)
+        if (placement->child == child)
+            return placement;
+    return NULL;
+}
+
+int placement_new(struct version *version, struct child *child, struct placement **ret_placement)
+{
+    struct placement *placement;
+
+    if (child->n_free_places == 0)
+        return -EAGAIN;
+    placement = calloc(1, sizeof *placement);
+    if (!placement)
+        return -ENOMEM;
+    placement->place = child->free_places[--child->n_free_places];
+    placement->version = version_ref(version);
+    placement->child = child;
+    placement->since_ns = io_now_ns();
+    LIST_INSERT_HEAD(&version->placements, placement, in_version);
+    LIST_INSERT_HEAD(&child->placements, placement, in_child);
+    child->n_placements++;
+    *ret_placement = placement;
+    return 0;
+}
+
+void placement_free(struct placement *placement)
+{
+    ledger_forget_placement(placement);
+    LIST_REMOVE(placement, in_version);
+    LIST_REMOVE(placement, in_child);
+    placement->child->n_placements--;
+    placement->child->free_places[placement->child->n_free_places++] = placement->place;
+    (void) version_unref(placement->version);
+    free(placement);
+}
+
+static void unload(struct placement *placement)
+{
+    placement->state = PLACEMENT_UNLOADING;
+    placement->since_ns = io_now_ns();
+    (void) link_send_unload(placement->child, placement->version->id);
+    pool_watch(placement->child->server->pool);
+}
+
+/* The worker is full: the isolate that was used least recently makes room. */
+static void evict_one(struct child *child)
+{
+    struct placement *placement, *oldest = NULL;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (placement->state == PLACEMENT_UNLOADING)
+            return; /* room is being made already */
+        if (placement->state == PLACEMENT_READY && placement->in_flight == 0 &&
+            (!oldest || placement->since_ns < oldest->since_ns))
+            oldest = placement;
+    }
+    if (oldest)
+        unload(oldest);
+}
+
+int tenant_load(struct version *version, struct child *child)
+{
+    struct placement *placement;
+
+    if (channel_is_congested(child->channel))
+        return -EAGAIN; /* tried again when it has read */
+    if (child->n_placements >= SCOREBOARD_TENANTS) {
+        evict_one(child);
+        return -EAGAIN;
+    }
+    int r = placement_new(version, child, &placement);
+    if (r < 0)
+        return r;
+    r = link_send_load(placement);
+    if (r < 0) {
+        placement_free(placement);
+        return r;
+    }
+    pool_watch(child->server->pool);
+    return 0;
+}
+
+int tenant_preload(struct tenant *tenant)
+{
+    struct version *version = tenant->candidate ? tenant->candidate : tenant->version;
+    struct child *child = tenant->server->pool ? pool_place(tenant->server->pool, version) : NULL;
+
+    if (!child || child->state != CHILD_READY)
+        return -EAGAIN;
+    return placement_find(version, child) ? 0 : tenant_load(version, child);
+}
+
+static void note_load_failure(struct tenant *tenant, enum error_code code, const char *text,
+                              size_t size)
+{
+    unsigned doublings = tenant->load_failures < 5 ? tenant->load_failures : 5;
+    uint64_t wait_ms = (uint64_t) LOAD_AGAIN_FIRST_MS << doublings;
+
+    if (wait_ms > LOAD_AGAIN_MAX_MS)
+        wait_ms = LOAD_AGAIN_MAX_MS;
+    tenant->load_failures++;
+    tenant->load_error = code;
+    tenant->load_again_ns = io_now_ns() + wait_ms * NSEC_PER_MSEC;
+    free(tenant->last_error);
+    tenant->last_error = strndup(text, size);
+    tenant_log(tenant, TENANT_ERROR, text, size);
+    ledger_fail_queue(tenant, code, tenant_retry_after_s(tenant));
+}
+
+unsigned tenant_retry_after_s(const struct tenant *tenant)
+{
+    uint64_t now = io_now_ns();
+
+    if (tenant->load_again_ns <= now)
+        return 0;
+    return (unsigned) ((tenant->load_again_ns - now + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
+}
+
+void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
+                      size_t size, uint64_t cpu_us)
+{
+    struct version *version = placement->version;
+    struct tenant *tenant = version->tenant;
+    bool is_current = tenant->version == version;
+
+    ledger_collect_load(placement, cpu_us);
+    if (code != ERROR_NONE) {
+        bool is_candidate = tenant->candidate == version;
+        placement_free(placement);
+        if (is_current)
+            note_load_failure(tenant, code, text, size);
+        else if (is_candidate)
+            tenant_refuse_candidate(tenant, text, size);
+        return;
+    }
+    placement->state = PLACEMENT_READY;
+    if (tenant->candidate == version) {
+        tenant_serve_candidate(tenant);
+        is_current = tenant->version == version;
+    }
+    if (is_current) {
+        tenant->load_failures = 0;
+        free(tenant->last_error);
+        tenant->last_error = NULL;
+    }
+    tenant_on_idle(placement);
+    ledger_pump(tenant);
+}
+
+void tenant_on_unloaded(struct placement *placement)
+{
+    struct child *child = placement->child;
+
+    if (placement->in_flight > 0) {
+        placement->state = PLACEMENT_GONE;
+        return;
+    }
+    placement_free(placement);
+    ledger_on_ready(child); /* whoever waited for room in it */
+}
+
+void tenant_on_load_death(struct version *version, enum error_code code, const char *cause)
+{
+    struct tenant *tenant = version->tenant;
+
+    if (tenant->version == version)
+        note_load_failure(tenant, code, cause, strlen(cause));
+    else if (tenant->candidate == version)
+        tenant_refuse_candidate(tenant, cause, strlen(cause));
+}
+
+void tenant_on_idle(struct placement *placement)
+{
+    if (placement->in_flight > 0)
+        return;
+    if (placement->state == PLACEMENT_GONE) {
+        tenant_on_unloaded(placement);
+    } else if (placement->state == PLACEMENT_READY) {
+        placement->since_ns = io_now_ns();
+        if (placement->is_retiring)
+            unload(placement);
+    }
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All slots of all cordons: the spawner's answers go to their child from here, requests find
+ * their worker here. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/spawner/spawner.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/retire.h"
+#include "supervisor/workers/seclude.h"
+
+#define WATCH_MS 5
+#define NUMBERS_MAX 65536 /* of struct spawner_job.slot */
+
+static uint64_t mix(uint64_t hash)
+{
+    hash = (hash ^ (hash >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+    hash = (hash ^ (hash >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return hash ^ (hash >> 33);
+}
+
+/* FNV-1a, then a mixer, so that slots that differ in one bit rank independently. */
+static uint64_t rank(const char *tenant, unsigned slot)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (const char *p = tenant; *p; p++)
+        hash = (hash ^ (unsigned char) *p) * UINT64_C(0x100000001b3);
+    return mix(hash ^ (uint64_t) slot * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+struct child *pool_place(struct pool *pool, const struct version *version)
+{
+    const struct cordon_config *cordon = version->cordon;
+    struct child *child, *best = NULL;
+    uint64_t best_rank = 0;
+
+    if (seclude_is_wanted(version->tenant)) {
+        child = seclude_place(pool, version->tenant);
+        if (child || cordon->is_solitary)
+            return child && child_is_usable(child) ? child : NULL;
+    }
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        if (child->place.kind != PLACE_SHARED || child->cordon != cordon || !child_is_usable(child))
+            continue;
+        uint64_t r = rank(version->tenant->name, child->place.slot);
+        if (!best || r > best_rank) {
+            best = child;
+            best_rank = r;
+        }
+    }
+    return best;
+}
+
+/* ---- places */
+
+unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
+                    enum place_kind kind)
+{
+    const struct child *child;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        n += child->cordon == cordon && child->place.kind == kind && !child->is_gone;
+    return n;
+}
+
+static bool has_slot(const struct pool *pool, const struct cordon_config *cordon, unsigned slot)
+{
+    const struct child *child;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->cordon == cordon && child->place.slot == slot && !child->is_gone)
+            return true;
+    return false;
+}
+
+/* The lowest that no other place of the cordon has; the shared ones come first. */
+static unsigned free_slot(const struct pool *pool, const struct cordon_config *cordon,
+                          enum place_kind kind)
+{
+    unsigned slot = kind == PLACE_SHARED ? 0 : cordon->workers;
+
+    while (has_slot(pool, cordon, slot))
+        slot++;
+    return slot;
+}
+
+static struct child *find_number(const struct pool *pool, unsigned number)
+{
+    struct child *child;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->number == number)
+            return child;
+    return NULL;
+}
+
+struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind)
+{
+    unsigned number = 0;
+
+    while (find_number(pool, number))
+        number++;
+    if (number >= NUMBERS_MAX)
+        return NULL;
+    struct child *child = child_new(pool->server, cordon, number);
+    if (!child)
+        return NULL;
+    child->place.kind = kind;
+    child->place.slot = free_slot(pool, cordon, kind);
+    TAILQ_INSERT_TAIL(&pool->children, child, entry);
+    pool->n_children++;
+    return child;
+}
+
+void pool_drop(struct pool *pool, struct child *child)
+{
+    child->is_gone = true;
+    event_active(pool->sweep, EV_TIMEOUT, 0);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+    struct pool *pool = arg;
+    struct child *child, *next;
+
+    (void) fd;
+    (void) what;
+    for (child = TAILQ_FIRST(&pool->children); child; child = next) {
+        next = TAILQ_NEXT(child, entry);
+        if (!child->is_gone)
+            continue;
+        ledger_forget_child(child);
+        TAILQ_REMOVE(&pool->children, child, entry);
+        pool->n_children--;
+        (void) child_free(child);
+    }
+}
+
+/* ---- spares */
+
+struct child *pool_find_spare(const struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *child;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->place.kind == PLACE_SPARE && child->cordon == cordon &&
+            child->state == CHILD_READY)
+            return child;
+    return NULL;
+}
+
+void pool_keep_spare(struct pool *pool, const struct cordon_config *cordon, bool is_wanted)
+{
+    struct child *spare;
+
+    if ((!cordon->spare && !is_wanted) || pool->server->is_draining ||
+        pool_count(pool, cordon, PLACE_SPARE) > 0)
+        return;
+    spare = pool_add(pool, cordon, PLACE_SPARE);
+    if (spare)
+        child_on_event(spare, EVENT_START);
+}
+
+void pool_promote_spare(struct pool *pool, struct child *child)
+{
+    struct child *spare = pool_find_spare(pool, child->cordon);
+
+    /* A place that keeps failing waits: a spare would only die of the same. */
+    if ((child->place.kind != PLACE_SHARED && child->place.kind != PLACE_OWN) || !spare ||
+        child_backoff_ms(child->place.failures, 0) > 0)
+        return;
+    struct child_place place = child->place;
+    child->place = spare->place;
+    spare->place = place;
+    if (place.owner)
+        place.owner->own = spare;
+    log_info("worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
+             (int) spare->pid, place.slot, spare->cordon->name);
+}
+
+void pool_on_ready(struct pool *pool, struct child *child)
+{
+    if (child->place.kind == PLACE_SPARE && !retire_use_spare(pool, child) && !child->cordon->spare)
+        child_drain(child); /* it was wanted, and is not any more */
+}
+
+/* ---- ticks */
+
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    struct pool *pool = arg;
+    uint64_t now = io_now_ns();
+    bool has_work = false;
+    struct child *child;
+
+    (void) fd;
+    (void) what;
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        child_check(child, now);
+        has_work = has_work || child->is_watched;
+    }
+    if (!has_work)
+        (void) event_del(pool->watch);
+}
+
+void pool_watch(struct pool *pool)
+{
+    static const struct timeval period = { .tv_usec = WATCH_MS * 1000 };
+
+    if (!event_pending(pool->watch, EV_TIMEOUT, NULL))
+        (void) event_add(pool->watch, &period);
+}
+
+static void on_care(evutil_socket_t fd, short what, void *arg)
+{
+    struct pool *pool = arg;
+    struct tenant *tenant;
+    struct child *child;
+    uint64_t now = io_now_ns();
+
+    (void) fd;
+    (void) what;
+    TAILQ_FOREACH (child, &pool->children, entry)
+        retire_check(child, now);
+    TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
+        seclude_check(tenant, now);
+    TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
+        tenant->cpu_seen_us = tenant->cpu_us;
+}
+
+/* ---- the spawner's answers */
+
+static void on_spawned(void *owner, unsigned slot, int error, const char *step, pid_t pid,
+                       int pidfd)
+{
+    struct server *server = owner;
+    struct child *child = find_number(server->pool, slot);
+
+    if (!child) {
+        if (pidfd >= 0)
+            (void) close(pidfd);
+        return;
+    }
+    if (error < 0) {
+        const char *hint = spawner_hint(error, step);
+        log_error_errno(error, "cannot start worker %u: %s%s%s", slot, step, hint ? "; " : "",
+                        hint ? hint : "");
+        child_on_event(child, EVENT_SPAWN_FAILED);
+        return;
+    }
+    child->pid = pid;
+    child->pidfd = pidfd;
+    if (clock_getcpuclockid(pid, &child->cpu_clock) != 0)
+        child->cpu_clock = CLOCK_MONOTONIC; /* it is gone already: its exit comes next */
+    child_on_event(child, EVENT_SPAWNED);
+}
+
+static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
+{
+    struct server *server = owner;
+    struct child *child = find_number(server->pool, slot);
+
+    if (!child || child->pid != pid)
+        return;
+    child->wait_status = wait_status;
+    child_on_event(child, EVENT_EXIT);
+}
+
+static void on_spawner_gone(void *owner)
+{
+    log_error("the spawner died: no worker can be started any more; ending");
+    (void) event_base_loopbreak(((struct server *) owner)->base);
+}
+
+const struct spawner_ops pool_spawner_ops = {
+    .on_result = on_spawned,
+    .on_exited = on_exited,
+    .on_gone = on_spawner_gone,
+};
+
+static int add_cordon(struct pool *pool, const struct cordon_config *cordon)
+{
+    for (unsigned i = 0; i < cordon->workers; i++)
+        if (!pool_add(pool, cordon, PLACE_SHARED))
+            return -ENOMEM;
+    return cordon->spare && !pool_add(pool, cordon, PLACE_SPARE) ? -ENOMEM : 0;
+}
+
+int pool_new(struct server *server, struct pool **ret_pool)
+{
+    static const struct timeval second = { .tv_sec = 1 };
+    const struct config *config = server->config;
+    struct pool *pool = calloc(1, sizeof *pool);
+    struct child *child;
+    int r = 0;
+
+    if (!pool)
+        return -ENOMEM;
+    pool->server = server;
+    TAILQ_INIT(&pool->children);
+    pool->watch = event_new(server->base, -1, EV_PERSIST, on_watch, pool);
+    pool->care = event_new(server->base, -1, EV_PERSIST, on_care, pool);
+    pool->sweep = event_new(server->base, -1, 0, on_sweep, pool);
+    if (!pool->watch || !pool->care || !pool->sweep || event_add(pool->care, &second) < 0)
+        r = -ENOMEM;
+    for (unsigned i = 0; i < config->n_cordons && r == 0; i++)
+        r = add_cordon(pool, &config->cordons[i]);
+    if (r < 0) {
+        (void) pool_free(pool);
+        return r;
+    }
+    server->pool = pool;
+    TAILQ_FOREACH (child, &pool->children, entry)
+        child_on_event(child, EVENT_START);
+    *ret_pool = pool;
+    return 0;
+}
+
+struct pool *pool_free(struct pool *pool)
+{
+    struct child *child;
+
+    if (!pool)
+        return NULL;
+    while ((child = TAILQ_FIRST(&pool->children))) {
+        TAILQ_REMOVE(&pool->children, child, entry);
+        (void) child_free(child);
+    }
+    if (pool->watch)
+        event_free(pool->watch);
+    if (pool->care)
+        event_free(pool->care);
+    if (pool->sweep)
+        event_free(pool->sweep);
+    free(pool);
+    return NULL;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/retire.h"
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/rss.h"
+
+#define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
+#define RSS_HIGH_PERCENT 80
+#define DRIFTING_LOOKS 3 /* in a row, one each second */
+/* One that was full sooner than this is full of what it has to do: another would be, too. */
+#define FULL_LEAST_AGE_S 10
+#define BYTES_PER_MIB (UINT64_C(1) << 20)
+#define BYTES_PER_KIB UINT64_C(1024)
+
+/* The spare takes over the place of the worker, which drains from now on. */
+static void replace(struct child *child, struct child *spare)
+{
+    struct pool *pool = child->server->pool;
+    struct child_place place = child->place;
+
+    log_info("worker %u (pid %d) retires: %s; worker %u (pid %d) takes over slot %u of cordon %s",
+             child->number, (int) child->pid, child->retire_reason, spare->number, (int) spare->pid,
+             place.slot, child->cordon->name);
+    child->place = spare->place;
+    spare->place = place;
+    if (place.owner)
+        place.owner->own = spare;
+    child_drain(child);
+    pool_keep_spare(pool, child->cordon, false);
+    ledger_on_ready(spare);
+}
+
+/* One at a time in each cordon, so that memory is never needed twice for all. */
+static bool has_draining(const struct pool *pool, const struct cordon_config *cordon)
+{
+    const struct child *child;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->cordon == cordon && child->state == CHILD_DRAINING && child->retire_reason)
+            return true;
+    return false;
+}
+
+static bool may_replace(const struct child *child)
+{
+    return child->state == CHILD_READY && child->retire_reason &&
+           (child->place.kind == PLACE_SHARED || child->place.kind == PLACE_OWN);
+}
+
+bool retire_use_spare(struct pool *pool, struct child *spare)
+{
+    struct child *child;
+
+    if (has_draining(pool, spare->cordon))
+        return false;
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->cordon == spare->cordon && may_replace(child)) {
+            replace(child, spare);
+            return true;
+        }
+    return false;
+}
+
+static void look_for_spare(struct child *child)
+{
+    struct pool *pool = child->server->pool;
+    struct child *spare = pool_find_spare(pool, child->cordon);
+
+    if (has_draining(pool, child->cordon))
+        return;
+    if (spare)
+        replace(child, spare);
+    else
+        pool_keep_spare(pool, child->cordon, true);
+}
+
+void retire_child(struct child *child, const char *reason)
+{
+    if (child->state != CHILD_READY || child->retire_reason)
+        return;
+    child->retire_reason = reason;
+    if (child->place.kind == PLACE_SPARE)
+        child_kill(child, KILL_STOP, 0); /* nothing is in it: the next one starts */
+    else
+        look_for_spare(child);
+}
+
+/* ---- when */
+
+static bool is_over(uint64_t value, uint32_t limit)
+{
+    return limit != LIMIT_UNLIMITED && value >= limit;
+}
+
+/* What its isolates account for, by its own word. */
+static uint64_t accounted_bytes(const struct child *child)
+{
+    const struct placement *placement;
+    uint64_t kib = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        const struct scoreboard_tenant *claim = &child->board->tenants[placement->place];
+        kib += (uint64_t) atomic_load(&claim->heap_kib) + atomic_load(&claim->external_kib);
+    }
+    return kib * BYTES_PER_KIB + child->ready_rss_bytes;
+}
+
+static bool has_drifted(struct child *child)
+{
+    uint32_t most = child->cordon->drift_mib;
+    uint64_t accounted = accounted_bytes(child);
+    bool is_far = most != LIMIT_UNLIMITED && child->rss_bytes > accounted &&
+                  child->rss_bytes - accounted > most * BYTES_PER_MIB;
+
+    child->drifting = is_far ? child->drifting + 1 : 0;
+    return child->drifting >= DRIFTING_LOOKS;
+}
+
+bool retire_is_rss_observed(const struct child *child)
+{
+    return child->cordon->observe_rss || child->server->config->observe_rss;
+}
+
+static const char *find_reason(struct child *child, uint64_t now_ns)
+{
+    const struct cordon_config *cordon = child->cordon;
+    uint64_t rss_mib = child->rss_bytes / BYTES_PER_MIB;
+    uint64_t age_s = (now_ns - child->ready_ns) / NSEC_PER_SEC;
+
+    if (is_over(age_s, cordon->retire_after_s))
+        return "over retire_after_s";
+    if (is_over(child->served, cordon->retire_after_requests))
+        return "over retire_after_requests";
+    if (age_s < FULL_LEAST_AGE_S)
+        return NULL;
+    if (cordon->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child) &&
+        rss_mib * 100 >= (uint64_t) cordon->rss_mib * RSS_HIGH_PERCENT)
+        return "holds 80 % of rss_mib";
+    if (has_drifted(child))
+        return "holds more than drift_mib beyond what its isolates account for";
+    return NULL;
+}
+
+void retire_check(struct child *child, uint64_t now_ns)
+{
+    if (child->state != CHILD_READY)
+        return;
+    retire_check_rss(child, now_ns);
+    if (child->state != CHILD_READY)
+        return;
+    if (child->retire_reason) {
+        look_for_spare(child); /* it waited for one */
+        return;
+    }
+    const char *reason = find_reason(child, now_ns);
+    if (reason)
+        retire_child(child, reason);
+}
+
+/* ---- memory */
+
+static void note_rss(struct child *child, uint64_t limit_mib)
+{
+    struct incident incident = {
+        .stage = STAGE_OBSERVED,
+        .cause = CAUSE_RSS,
+        .limit_milli = limit_mib * 1000,
+        .used_milli = child->rss_bytes * 1000 / BYTES_PER_MIB,
+        .worker = child->number,
+        .pid = child->pid,
+    };
+
+    incident_note(child->server, NULL, &incident);
+}
+
+void retire_check_rss(struct child *child, uint64_t now_ns)
+{
+    uint64_t limit_mib = child->cordon->rss_mib;
+
+    if (child->statm_fd < 0 || now_ns - child->rss_at_ns < RSS_EVERY_NS)
+        return;
+    bool was_over = child->rss_bytes > limit_mib * BYTES_PER_MIB;
+    child->rss_at_ns = now_ns;
+    child->rss_bytes = rss_read_bytes(child->statm_fd);
+    if (child->ready_rss_bytes == 0)
+        child->ready_rss_bytes = child->rss_bytes;
+    if (limit_mib == LIMIT_UNLIMITED || child->rss_bytes <= limit_mib * BYTES_PER_MIB)
+        return;
+    if (retire_is_rss_observed(child)) {
+        if (!was_over)
+            note_rss(child, limit_mib);
+        return;
+    }
+    if (child->cgroup) /* the kernel enforces it, and counts what is the worker's alone */
+        return;
+    child->limit_milli = limit_mib * 1000;
+    child->used_milli = child->rss_bytes * 1000 / BYTES_PER_MIB;
+    child_kill(child, KILL_RSS, 0);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Retirement: a worker that is old, has served much, holds too much memory, or that the operator
+ * wants gone is replaced by a spare. It gets no new requests, ends what it has, and goes. No request
+ * fails because of it. Supervisor, loop thread.
+ */
+#pragma once
+
+#include "supervisor/workers/child.h"
+
+/* Has it replaced as soon as a spare is ready. reason: static text. Nothing happens if it is on its
+ * way out already. */
+void retire_child(struct child *child, const char *reason);
+/* Each second, for a worker that is ready: whether it is time. */
+void retire_check(struct child *child, uint64_t now_ns);
+/* A spare of the cordon is ready: replaces one that waits for that. Returns true if it was used. */
+bool retire_use_spare(struct pool *pool, struct child *spare);
+/* Reads how much memory it holds, at most each 20 ms; kills it over rss_mib. */
+void retire_check_rss(struct child *child, uint64_t now_ns);
+/* Whether rss_mib is only noted in the worker's cordon. */
+bool retire_is_rss_observed(const struct child *child);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/seclude.h"
+
+#include <inttypes.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/retire.h"
+
+/* A tenant that uses so much CPU time each second, for so many seconds, while others want their share
+ * of the same worker, gets a worker of its own; and so little for so long lets it back. */
+#define BUSY_US_PER_S 500000
+#define BUSY_LOOKS 10
+#define CALM_US_PER_S 100000
+#define CALM_LOOKS 60
+#define BUSY_FACTOR 4 /* times what the busiest neighbour uses */
+
+static struct pool *pool_of(const struct tenant *tenant)
+{
+    return tenant->server->pool;
+}
+
+static const struct cordon_config *cordon_of(const struct tenant *tenant)
+{
+    return tenant->version->cordon;
+}
+
+bool seclude_is_wanted(const struct tenant *tenant)
+{
+    return tenant->conduct.seclusion != SECLUSION_NONE || cordon_of(tenant)->is_solitary;
+}
+
+/* ---- the worker */
+
+/* Isolates elsewhere go when they have nothing left to do. */
+static void leave_others(struct tenant *tenant)
+{
+    struct placement *placement, *next;
+
+    for (placement = LIST_FIRST(&tenant->version->placements); placement; placement = next) {
+        next = LIST_NEXT(placement, in_version);
+        if (placement->child == tenant->own)
+            continue;
+        placement->is_retiring = true;
+        tenant_on_idle(placement);
+    }
+}
+
+/* Whose own worker is worth less than one for a tenant with strikes. */
+static struct tenant *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+{
+    const struct child *child;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->cordon == cordon && child->place.kind == PLACE_OWN && child->place.owner &&
+            child->place.owner->conduct.seclusion != SECLUSION_STRIKES)
+            return child->place.owner;
+    return NULL;
+}
+
+static bool has_room(struct pool *pool, const struct tenant *tenant)
+{
+    const struct cordon_config *cordon = cordon_of(tenant);
+    struct tenant *other;
+
+    if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
+        return true;
+    if (tenant->conduct.seclusion != SECLUSION_STRIKES || cordon->is_solitary ||
+        !(other = find_milder(pool, cordon)))
+        return false;
+    other->conduct.seclusion = SECLUSION_NONE;
+    seclude_forget(other);
+    return true;
+}
+
+struct child *seclude_place(struct pool *pool, struct tenant *tenant)
+{
+    const struct cordon_config *cordon = cordon_of(tenant);
+    struct child *spare;
+
+    if (tenant->own)
+        return tenant->own;
+    if (!has_room(pool, tenant))
+        return NULL;
+    spare = pool_find_spare(pool, cordon);
+    struct child *child = spare ? spare : pool_add(pool, cordon, PLACE_OWN);
+    if (!child)
+        return NULL;
+    child->place.kind = PLACE_OWN;
+    child->place.owner = tenant;
+    tenant->own = child;
+    log_info("[%s] has worker %u of cordon %s to itself", tenant->name, child->number,
+             cordon->name);
+    leave_others(tenant);
+    if (spare)
+        pool_keep_spare(pool, cordon, false);
+    else
+        child_on_event(child, EVENT_START);
+    return child;
+}
+
+void seclude_forget(struct tenant *tenant)
+{
+    struct child *child = tenant->own;
+
+    if (!child)
+        return;
+    tenant->own = NULL;
+    child->place.owner = NULL;
+    child_drain(child);
+}
+
+/* It shares again: what waits goes to a worker of the cordon. */
+static void let_back(struct tenant *tenant)
+{
+    log_info("[%s] shares a worker again", tenant->name);
+    seclude_forget(tenant);
+    ledger_pump(tenant);
+}
+
+/* ---- after a death */
+
+static void begin_quarantine(struct tenant *tenant)
+{
+    uint32_t seconds = conduct_retry_after_s(&tenant->conduct, io_now_ns());
+
+    if (seconds == UINT32_MAX)
+        log_warning("[%s] is in quarantine until it is released", tenant->name);
+    else
+        log_warning("[%s] is in quarantine for %u s", tenant->name, seconds);
+    ledger_fail_queue(tenant, ERROR_QUARANTINED, seconds == UINT32_MAX ? 0 : seconds);
+    seclude_forget(tenant);
+}
+
+static bool is_observed(const struct tenant *tenant)
+{
+    return cordon_of(tenant)->observe_strikes || tenant->server->config->observe_strikes;
+}
+
+/* The death cleared those that were suspected together with the culprit. */
+static void clear_suspects(struct tenant *culprit)
+{
+    uint64_t suspicion = culprit->conduct.suspicion;
+    struct tenant *tenant;
+
+    if (suspicion == 0)
+        return;
+    culprit->conduct.suspicion = 0;
+    TAILQ_FOREACH (tenant, &culprit->server->tenants->list, entry) {
+        if (tenant->conduct.suspicion != suspicion)
+            continue;
+        conduct_clear(&tenant->conduct);
+        if (!seclude_is_wanted(tenant))
+            let_back(tenant);
+    }
+}
+
+void seclude_on_blame(struct tenant *tenant, const struct child *child,
+                      const struct verdict *verdict)
+{
+    struct conduct_rules rules = {
+        .strikes = cordon_of(tenant)->strikes,
+        .quarantine_s = cordon_of(tenant)->quarantine_s,
+    };
+    bool has_own = child->place.kind == PLACE_OWN && child->place.owner == tenant;
+    /* There was no room for a worker of its own. */
+    bool has_none = tenant->conduct.seclusion == SECLUSION_STRIKES && !tenant->own;
+    struct conduct before = tenant->conduct;
+    enum conduct_step step = conduct_on_death(&tenant->conduct, &rules, verdict->evidence,
+                                              has_own || has_none, io_now_ns());
+
+    if (verdict->evidence == EVIDENCE_PROOF)
+        clear_suspects(tenant);
+    if (step == CONDUCT_NO_STEP)
+        return;
+    const char *text = step == CONDUCT_QUARANTINE ? "quarantine" : "a worker of its own";
+    if (is_observed(tenant)) {
+        log_warning("[%s] would get %s now: %u strikes in %u s (only observed)", tenant->name, text,
+                    rules.strikes, CONDUCT_WINDOW_S);
+        tenant->conduct.seclusion = before.seclusion;
+        tenant->conduct.quarantined_until_ns = before.quarantined_until_ns;
+        tenant->conduct.quarantines = before.quarantines;
+        return;
+    }
+    log_warning("[%s] gets %s: %u strikes in %u s", tenant->name, text, rules.strikes,
+                CONDUCT_WINDOW_S);
+    if (step == CONDUCT_QUARANTINE)
+        begin_quarantine(tenant);
+}
+
+/* Who ran by the worker's word is first, in case there is not room for all. */
+static bool is_first(const struct child *child, const struct placement *placement)
+{
+    return atomic_load(&child->board->running_tenant) == placement->version->id;
+}
+
+static void suspect(struct tenant *tenant, uint64_t suspicion, unsigned *room)
+{
+    if (tenant->conduct.suspicion == suspicion || (!tenant->own && *room == 0))
+        return;
+    *room -= !tenant->own;
+    conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
+    log_warning("[%s] is separated for a while: it may have killed the worker", tenant->name);
+}
+
+void seclude_suspects(struct child *child)
+{
+    struct pool *pool = child->server->pool;
+    const struct cordon_config *cordon = child->cordon;
+    unsigned own = pool_count(pool, cordon, PLACE_OWN);
+    unsigned room = cordon->solitary > own ? cordon->solitary - own : 0;
+    uint64_t suspicion = ++pool->last_suspicion;
+    const struct placement *placement;
+
+    if (child->place.kind == PLACE_OWN)
+        return;
+    for (unsigned pass = 0; pass < 2; pass++)
+        LIST_FOREACH (placement, &child->placements, in_child)
+            if (child_is_candidate(placement) && (pass == 1 || is_first(child, placement)))
+                suspect(placement->version->tenant, suspicion, &room);
+}
+
+/* ---- each second */
+
+static uint64_t spent_us(struct tenant *tenant)
+{
+    return tenant->cpu_us - tenant->cpu_seen_us;
+}
+
+/* What the busiest of the others in its worker has used since the last look. */
+static uint64_t busiest_neighbour_us(const struct tenant *tenant)
+{
+    const struct placement *own = LIST_FIRST(&tenant->version->placements), *other;
+    uint64_t most = 0;
+
+    if (!own)
+        return 0;
+    LIST_FOREACH (other, &own->child->placements, in_child)
+        if (other->version->tenant != tenant && spent_us(other->version->tenant) > most)
+            most = spent_us(other->version->tenant);
+    return most;
+}
+
+static void check_busy(struct tenant *tenant)
+{
+    struct conduct *conduct = &tenant->conduct;
+    uint64_t spent = spent_us(tenant), others = busiest_neighbour_us(tenant);
+    const struct cordon_config *cordon = cordon_of(tenant);
+    bool is_busy = spent > BUSY_US_PER_S && others > 0 && spent > others * BUSY_FACTOR;
+
+    tenant->busy_looks = is_busy ? tenant->busy_looks + 1 : 0;
+    tenant->calm_looks = spent < CALM_US_PER_S ? tenant->calm_looks + 1 : 0;
+    if (conduct->seclusion == SECLUSION_NONE && !cordon->is_solitary &&
+        tenant->busy_looks >= BUSY_LOOKS &&
+        pool_count(pool_of(tenant), cordon, PLACE_OWN) < cordon->solitary) {
+        log_info("[%s] uses far more CPU time than its neighbours", tenant->name);
+        conduct->seclusion = SECLUSION_BUSY;
+    } else if (conduct->seclusion == SECLUSION_BUSY && tenant->calm_looks >= CALM_LOOKS) {
+        conduct->seclusion = SECLUSION_NONE;
+        let_back(tenant);
+    }
+}
+
+void seclude_check(struct tenant *tenant, uint64_t now_ns)
+{
+    if (conduct_expire(&tenant->conduct, now_ns) && !cordon_of(tenant)->is_solitary)
+        let_back(tenant);
+    check_busy(tenant);
+}
+
+/* ---- the operator */
+
+void seclude_quarantine(struct tenant *tenant, uint64_t seconds)
+{
+    conduct_quarantine(&tenant->conduct, seconds, io_now_ns());
+    begin_quarantine(tenant);
+}
+
+void seclude_release(struct tenant *tenant)
+{
+    conduct_release(&tenant->conduct);
+    log_info("[%s] is released", tenant->name);
+    if (!seclude_is_wanted(tenant))
+        let_back(tenant);
+}
