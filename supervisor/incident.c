@@ -158,7 +158,8 @@ void incident_note(struct server *server, struct tenant *tenant, const struct in
         (void) snprintf(kept->tenant, sizeof kept->tenant, "%s", tenant->name);
         tenant->incidents.by[kept->stage][kept->cause]++;
     }
-    if (may_log(tenant))
+    /* That a worker was killed from outside is said where its death is. */
+    if (kept->cause != CAUSE_OUTSIDE && may_log(tenant))
         log_one(kept);
 }
 

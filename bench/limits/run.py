@@ -32,7 +32,6 @@ from harness import (  # noqa: E402
 )
 
 CPU_MS, GRACE_MS, WALL_MS = 50, 200, 100
-HARD_WALL_PATIENCE_MS = 5000  # of a worker that keeps a cancelled request, docs/limits.md
 STUCK = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);"
 SOFT = {
     "loop": "for (;;);",
@@ -221,7 +220,7 @@ class Bench:
             died.append((death - begin) * 1e3 - WALL_MS - GRACE_MS)
             self.wait_ready()
         self.note("504 of a stuck worker, over wall_ms", "ms", answered, goal=5)
-        self.note("hard wall kill, over wall_ms + grace_ms", "ms", died)
+        self.note("hard wall kill, over wall_ms + grace_ms", "ms", died, goal=20)
 
     def replaced(self, cordon_name, kills, goal):
         """From SIGKILL to the next good answer, on a connection that is open."""
@@ -338,13 +337,12 @@ def print_victims(victims, rows):
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench limits", description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="of each kind (20)")
-    parser.add_argument("--wall-kills", type=int, default=3, help="hard wall kills, 5 s each (3)")
     parser.add_argument("--loops", type=int, default=200, help="kill -9 loops (200)")
     parser.add_argument("--full", action="store_true", help="200 kills of each kind, 10,000 loops")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too; - is stdout")
     arguments = parser.parse_args()
     if arguments.full:
-        arguments.kills, arguments.wall_kills, arguments.loops = 200, 200, 10000
+        arguments.kills, arguments.loops = 200, 10000
     return arguments
 
 
@@ -354,7 +352,7 @@ def run(bench, arguments):
     bench.wall(arguments.kills)
     bench.replaced("with-spare", arguments.kills, goal=5)
     bench.replaced("without-spare", arguments.kills, goal=15)
-    bench.hard_wall(arguments.wall_kills)
+    bench.hard_wall(arguments.kills)
     bench.loops(arguments.loops)
 
 
@@ -364,7 +362,7 @@ def main():
              "in the culprits' worker, GET": ("beside", "GET"),
              "in the culprits' worker, POST": ("beside", "POST")}  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="skep-bench-") as folder:
-        tenants = tenants_for(max(arguments.kills, arguments.wall_kills))
+        tenants = tenants_for(arguments.kills)
         skepd = Skepd(folder, tenants, {"cordons": CORDONS})
         skepd.start()
         try:
