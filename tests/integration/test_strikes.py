@@ -135,3 +135,21 @@ def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
     log = skepd.log()
     assert not re.search(r"\[innocent\] killed.*nobody else can have been it", log)
     assert "[innocent] is in quarantine" not in log
+
+
+def test_tenant_far_above_its_neighbours_gets_a_worker_of_its_own(start):
+    burns = script("for (let n = 0; n < 2e7; n++); return new Response('burnt');")
+    skepd = start({"busy": {"limits": {"cpu_ms": 1000}, "files": {"worker.js": burns}},
+                   "light": HELLO})
+    shared = skepd.worker()["pid"]
+    with Loader(skepd, "light", connections=1) as light, Loader(
+        skepd, "busy", connections=2
+    ) as busy:
+        skepd.wait_log(r"\[busy\] uses far more CPU time than its neighbours", timeout=25)
+        skepd.wait_log(r"\[busy\] has worker \d+ of cordon default to itself")
+        busy.more(5)
+        light.more(20)
+    assert not light.wrong + busy.wrong
+    assert skepd.worker()["pid"] == shared
+    own = skepd.tenant("busy")["own_worker"]
+    assert next(w for w in skepd.workers() if w["number"] == own)["tenants"] == ["busy"]
