@@ -26,73 +26,103 @@ static const struct cordon_config *cordon_of(const struct tenant *tenant)
     return tenant->version->cordon;
 }
 
-bool seclude_is_wanted(const struct tenant *tenant)
+bool seclude_is_wanted(const struct version *version)
 {
-    return tenant->conduct.seclusion != SECLUSION_NONE || cordon_of(tenant)->is_solitary;
+    return version->tenant->conduct.seclusion != SECLUSION_NONE || version->cordon->is_solitary;
 }
 
 /* ---- the worker */
 
+/* Where the version's tenant has its own worker noted: a candidate may be in another cordon. */
+static struct child **own_of(const struct version *version)
+{
+    struct tenant *tenant = version->tenant;
+
+    return version->cordon == cordon_of(tenant) ? &tenant->own : &tenant->next_own;
+}
+
 /* Isolates elsewhere go when they have nothing left to do. */
-static void leave_others(struct tenant *tenant)
+static void leave_others(const struct version *version, const struct child *own)
 {
     struct placement *placement, *next;
 
-    for (placement = LIST_FIRST(&tenant->version->placements); placement; placement = next) {
+    for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
         next = LIST_NEXT(placement, in_version);
-        if (placement->child == tenant->own)
+        if (placement->child == own)
             continue;
         placement->is_retiring = true;
         tenant_on_idle(placement);
     }
 }
 
-/* Whose own worker is worth less than one for a tenant with strikes. */
-static struct tenant *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+static void let_go(struct child **own)
 {
-    const struct child *child;
+    struct child *child = *own;
+
+    if (!child)
+        return;
+    *own = NULL;
+    child->place.owner = NULL;
+    child_drain(child);
+}
+
+void seclude_take_over(const struct child *from, struct child *to)
+{
+    struct tenant *owner = to->place.owner;
+
+    if (owner && owner->own == from)
+        owner->own = to;
+    else if (owner)
+        owner->next_own = to;
+}
+
+/* Whose own worker is worth less than one for a tenant with strikes. */
+static struct child *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry)
         if (child->cordon == cordon && child->place.kind == PLACE_OWN && child->place.owner &&
             child->place.owner->conduct.seclusion != SECLUSION_STRIKES)
-            return child->place.owner;
+            return child;
     return NULL;
 }
 
-static bool has_room(struct pool *pool, const struct tenant *tenant)
+static bool has_room(struct pool *pool, const struct version *version)
 {
-    const struct cordon_config *cordon = cordon_of(tenant);
-    struct tenant *other;
+    const struct cordon_config *cordon = version->cordon;
+    struct child *other;
 
     if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
         return true;
-    if (tenant->conduct.seclusion != SECLUSION_STRIKES || cordon->is_solitary ||
+    if (version->tenant->conduct.seclusion != SECLUSION_STRIKES || cordon->is_solitary ||
         !(other = find_milder(pool, cordon)))
         return false;
-    other->conduct.seclusion = SECLUSION_NONE;
-    seclude_forget(other);
+    struct tenant *milder = other->place.owner;
+    milder->conduct.seclusion = SECLUSION_NONE;
+    let_go(milder->own == other ? &milder->own : &milder->next_own);
     return true;
 }
 
-struct child *seclude_place(struct pool *pool, struct tenant *tenant)
+struct child *seclude_place(struct pool *pool, const struct version *version)
 {
-    const struct cordon_config *cordon = cordon_of(tenant);
-    struct child *spare;
+    const struct cordon_config *cordon = version->cordon;
+    struct child **own = own_of(version), *spare;
 
-    if (tenant->own)
-        return tenant->own;
-    if (!has_room(pool, tenant))
+    if (*own)
+        return *own;
+    if (!has_room(pool, version))
         return NULL;
     spare = pool_find_spare(pool, cordon);
     struct child *child = spare ? spare : pool_add(pool, cordon, PLACE_OWN);
     if (!child)
         return NULL;
     child->place.kind = PLACE_OWN;
-    child->place.owner = tenant;
-    tenant->own = child;
-    log_info("[%s] has worker %u of cordon %s to itself", tenant->name, child->number,
+    child->place.owner = version->tenant;
+    *own = child;
+    log_info("[%s] has worker %u of cordon %s to itself", version->tenant->name, child->number,
              cordon->name);
-    leave_others(tenant);
+    leave_others(version, child);
     if (spare)
         pool_keep_spare(pool, cordon, false);
     else
@@ -100,22 +130,31 @@ struct child *seclude_place(struct pool *pool, struct tenant *tenant)
     return child;
 }
 
+void seclude_follow(struct tenant *tenant)
+{
+    let_go(&tenant->own);
+    tenant->own = tenant->next_own;
+    tenant->next_own = NULL;
+    if (!seclude_is_wanted(tenant->version))
+        let_go(&tenant->own);
+}
+
+void seclude_forget_next(struct tenant *tenant)
+{
+    let_go(&tenant->next_own);
+}
+
 void seclude_forget(struct tenant *tenant)
 {
-    struct child *child = tenant->own;
-
-    if (!child)
-        return;
-    tenant->own = NULL;
-    child->place.owner = NULL;
-    child_drain(child);
+    let_go(&tenant->own);
+    let_go(&tenant->next_own);
 }
 
 /* It shares again: what waits goes to a worker of the cordon. */
 static void let_back(struct tenant *tenant)
 {
     log_info("[%s] shares a worker again", tenant->name);
-    seclude_forget(tenant);
+    let_go(&tenant->own);
     ledger_pump(tenant);
 }
 
@@ -130,7 +169,7 @@ static void begin_quarantine(struct tenant *tenant)
     else
         log_warning("[%s] is in quarantine for %u s", tenant->name, seconds);
     ledger_fail_queue(tenant, ERROR_QUARANTINED, seconds == UINT32_MAX ? 0 : seconds);
-    seclude_forget(tenant);
+    let_go(&tenant->own);
 }
 
 static bool is_observed(const struct tenant *tenant)
@@ -151,7 +190,7 @@ static void clear_suspects(struct tenant *culprit)
         if (tenant->conduct.suspicion != suspicion)
             continue;
         conduct_clear(&tenant->conduct);
-        if (!seclude_is_wanted(tenant))
+        if (!seclude_is_wanted(tenant->version))
             let_back(tenant);
     }
 }
@@ -281,6 +320,6 @@ void seclude_release(struct tenant *tenant)
 {
     conduct_release(&tenant->conduct);
     log_info("[%s] is released", tenant->name);
-    if (!seclude_is_wanted(tenant))
+    if (!seclude_is_wanted(tenant->version))
         let_back(tenant);
 }
