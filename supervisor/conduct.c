@@ -127,6 +127,11 @@ uint32_t conduct_retry_after_s(const struct conduct *conduct, uint64_t now_ns)
     return (uint32_t) ((until - now_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
 }
 
+bool conduct_is_marked(const struct conduct *conduct, uint64_t now_ns)
+{
+    return conduct->last_mark_ns != 0 && is_within(conduct->last_mark_ns, CONDUCT_WINDOW_S, now_ns);
+}
+
 const char *conduct_seclusion_name(enum seclusion seclusion)
 {
     return names[seclusion];

@@ -70,6 +70,8 @@ void conduct_release(struct conduct *conduct);
 /* Seconds until a quarantine ends, rounded up; 0: it is not in quarantine; UINT32_MAX: until it is
  * released. */
 uint32_t conduct_retry_after_s(const struct conduct *conduct, uint64_t now_ns);
+/* Whether it was blamed or suspected for a death a short while ago. */
+bool conduct_is_marked(const struct conduct *conduct, uint64_t now_ns);
 /* Marks that count now. */
 unsigned conduct_marks(const struct conduct *conduct, uint64_t now_ns);
 /* "shared", "suspect", "strikes", "busy"; static. */

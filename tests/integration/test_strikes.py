@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -87,6 +88,43 @@ def test_worker_that_is_stopped_by_a_signal_is_nobodys_strike(start):
     assert skepd.get("a").text == "ok\n"  # in the next worker
     skepd.wait_log(rf"pid {pid}\) died: killed: did not answer")
     assert skepd.tenant("a")["kills"] == 0
+
+
+class Killers:
+    """Asks each tenant again and again for what kills its worker."""
+
+    def __init__(self, skepd, tenants):
+        self.end = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(skepd, t)) for t in tenants]
+
+    def run(self, skepd, tenant):
+        while not self.end.is_set():
+            skepd.get(tenant, "/stuck")
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_others_have_their_turn_between_deaths(start):
+    bad = [f"bad{i}" for i in range(10)]
+    # Nobody is ever kept away.
+    skepd = start(
+        {**{name: stuck_on("/stuck") for name in bad}, "good": HELLO},
+        cordons=[{"name": "default", "workers": 1, "strikes": 20, "solitary": 0}],
+    )
+    with Killers(skepd, bad):
+        wait_for(lambda: all(skepd.tenant(name)["kills"] for name in bad), "all to have killed")
+        deaths = skepd.worker()["restarts"]
+        answers = [skepd.get("good").text for _ in range(20)]
+        assert skepd.worker()["restarts"] - deaths < 100
+    assert set(answers) == {"hello\n"}
 
 
 def hostile(behaviour):
