@@ -50,9 +50,8 @@ enum conduct_step {
     CONDUCT_QUARANTINE, /* it gets no requests until conduct_retry_after_s says 0 */
 };
 
-/* A worker died, and this tenant is to blame. has_own: the worker was its own, or there was no room for
- * that. The step is taken in
- * the record already. */
+/* A worker died, and this tenant is to blame. has_own: the worker was its own, or its cordon
+ * has none. The step is taken in the record already. */
 enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct_rules *rules,
                                    enum evidence evidence, bool has_own, uint64_t now_ns);
 /* It is one of several that may be to blame. */

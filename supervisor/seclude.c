@@ -76,16 +76,26 @@ void seclude_take_over(const struct child *from, struct child *to)
         owner->next_own = to;
 }
 
-/* Whose own worker is worth less than one for a tenant with strikes. */
+/* Whose own worker is worth less than one for a tenant that has just got strikes: of one without, or
+ * the one that has been calm for longest. Who has a death in its own worker more often than that comes
+ * to quarantine. */
 static struct child *find_milder(const struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *child;
+    uint64_t since_ns = io_now_ns() - CONDUCT_WINDOW_S * NSEC_PER_SEC / cordon->strikes;
+    struct child *child, *calmest = NULL;
 
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon && child->place.kind == PLACE_OWN && child->place.owner &&
-            child->place.owner->conduct.seclusion != SECLUSION_STRIKES)
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        const struct tenant *owner = child->place.owner;
+        if (child->cordon != cordon || child->place.kind != PLACE_OWN || !owner)
+            continue;
+        if (owner->conduct.seclusion != SECLUSION_STRIKES)
             return child;
-    return NULL;
+        if (owner->conduct.last_mark_ns < since_ns) {
+            calmest = child;
+            since_ns = owner->conduct.last_mark_ns;
+        }
+    }
+    return calmest;
 }
 
 static bool has_room(struct pool *pool, const struct version *version)
@@ -203,8 +213,9 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
         .quarantine_s = cordon_of(tenant)->quarantine_s,
     };
     bool has_own = child->place.kind == PLACE_OWN && child->place.owner == tenant;
-    /* There was no room for a worker of its own. */
-    bool has_none = tenant->conduct.seclusion == SECLUSION_STRIKES && !tenant->own;
+    /* By the operator's will there is no such step; otherwise what a worker claims could bring an
+     * innocent into quarantine while others take all the room. */
+    bool has_none = cordon_of(tenant)->solitary == 0;
     struct conduct before = tenant->conduct;
     enum conduct_step step = conduct_on_death(&tenant->conduct, &rules, verdict->evidence,
                                               has_own || has_none, io_now_ns());

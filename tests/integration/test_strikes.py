@@ -127,6 +127,26 @@ def test_others_have_their_turn_between_deaths(start):
     assert set(answers) == {"hello\n"}
 
 
+def test_without_room_for_its_own_worker_nobody_is_quarantined(start):
+    """Deaths in a shared worker may be another's: they lead to a worker of its own, never further."""
+    skepd = start(
+        {"first": stuck_on("/stuck"), "second": stuck_on("/stuck"), "good": HELLO},
+        cordons=[{"name": "default", "workers": 1, "solitary": 1}],
+    )
+    kill(skepd, "first", 3)
+    assert skepd.get("first").text == "ok\n"
+    kill(skepd, "second", 6)
+    assert skepd.get("second").text == "ok\n"
+    skepd.wait_log(r"\[second\] gets a worker of its own")
+    assert "quarantine" not in skepd.log()
+    # Whoever dies in a worker of its own makes room.
+    kill(skepd, "first", 3)
+    assert skepd.get("first").code == "quarantined"
+    kill(skepd, "second", 3)
+    assert skepd.get("second").code == "quarantined"
+    assert skepd.get("good").text == "hello\n"
+
+
 def hostile(behaviour):
     return {"limits": {"wall_ms": 20000}, "files": {"worker.js": behaviour + "\n"}}
 
