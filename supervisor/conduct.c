@@ -72,7 +72,7 @@ enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct
 void conduct_suspect(struct conduct *conduct, uint64_t suspicion, uint64_t now_ns)
 {
     conduct->last_mark_ns = now_ns;
-    conduct->suspicion = suspicion;
+    conduct->suspicion = conduct->suspected = suspicion;
     if (conduct->seclusion != SECLUSION_STRIKES)
         conduct->seclusion = SECLUSION_SUSPECT;
 }

@@ -31,6 +31,7 @@ enum seclusion {
 struct conduct {
     enum seclusion seclusion;
     uint64_t suspicion; /* which death made it a suspect: the same number for all that were in it */
+    uint64_t suspected; /* the number of the last death that made it one, also when it is cleared */
     uint64_t last_mark_ns; /* of the last death that it was blamed or suspected for */
     uint64_t marks_ns[CONDUCT_STRIKES_MAX]; /* since the last step; oldest first */
     unsigned n_marks;

@@ -98,20 +98,29 @@ static struct child *find_milder(const struct pool *pool, const struct cordon_co
     return calmest;
 }
 
-static bool has_room(struct pool *pool, const struct version *version)
+/* Returns false if there is none that could. */
+static bool make_room(const struct pool *pool, const struct cordon_config *cordon)
 {
-    const struct cordon_config *cordon = version->cordon;
-    struct child *other;
+    struct child *other = find_milder(pool, cordon);
 
-    if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
-        return true;
-    if (version->tenant->conduct.seclusion != SECLUSION_STRIKES || cordon->is_solitary ||
-        !(other = find_milder(pool, cordon)))
+    if (!other)
         return false;
     struct tenant *milder = other->place.owner;
     milder->conduct.seclusion = SECLUSION_NONE;
+    milder->conduct.suspicion = 0;
+    log_info("[%s] shares a worker again, others need one more", milder->name);
     let_go(milder->own == other ? &milder->own : &milder->next_own);
     return true;
+}
+
+static bool has_room(struct pool *pool, const struct version *version)
+{
+    const struct cordon_config *cordon = version->cordon;
+
+    if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
+        return true;
+    return version->tenant->conduct.seclusion == SECLUSION_STRIKES && !cordon->is_solitary &&
+           make_room(pool, cordon);
 }
 
 struct child *seclude_place(struct pool *pool, const struct version *version)
@@ -239,36 +248,53 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
         begin_quarantine(tenant);
 }
 
-/* Who ran by the worker's word is first, in case there is not room for all. */
-static bool is_first(const struct child *child, const struct placement *placement)
+/* Who was suspected longest ago, or never, comes first: where there is not room for all, each death asks
+ * about others, and finds who it was sooner or later. Between equals, who ran by the worker's word. */
+static bool is_before(const struct child *child, const struct placement *one,
+                      const struct placement *other)
 {
-    return atomic_load(&child->board->running_tenant) == placement->version->id;
+    uint64_t first = one->version->tenant->conduct.suspected;
+    uint64_t second = other->version->tenant->conduct.suspected;
+
+    return first < second ||
+           (first == second && atomic_load(&child->board->running_tenant) == one->version->id);
 }
 
-static void suspect(struct tenant *tenant, uint64_t suspicion, unsigned *room)
+/* Of those that were not suspected for this death yet; NULL: none. */
+static struct tenant *next_suspect(const struct child *child, uint64_t suspicion)
 {
-    if (tenant->conduct.suspicion == suspicion || (!tenant->own && *room == 0))
-        return;
-    *room -= !tenant->own;
-    conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
-    log_warning("[%s] is separated for a while: it may have killed the worker", tenant->name);
+    const struct placement *placement, *next = NULL;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (child_is_candidate(placement) &&
+            placement->version->tenant->conduct.suspected != suspicion &&
+            (!next || is_before(child, placement, next)))
+            next = placement;
+    return next ? next->version->tenant : NULL;
 }
 
-void seclude_suspects(struct child *child)
+bool seclude_suspects(struct child *child)
 {
     struct pool *pool = child->server->pool;
     const struct cordon_config *cordon = child->cordon;
     unsigned own = pool_count(pool, cordon, PLACE_OWN);
     unsigned room = cordon->solitary > own ? cordon->solitary - own : 0;
     uint64_t suspicion = ++pool->last_suspicion;
-    const struct placement *placement;
+    bool is_any_separated = false;
+    struct tenant *tenant;
 
     if (child->place.kind == PLACE_OWN)
-        return;
-    for (unsigned pass = 0; pass < 2; pass++)
-        LIST_FOREACH (placement, &child->placements, in_child)
-            if (child_is_candidate(placement) && (pass == 1 || is_first(child, placement)))
-                suspect(placement->version->tenant, suspicion, &room);
+        return false;
+    while ((tenant = next_suspect(child, suspicion))) {
+        /* Those that are separated already had nothing in this worker. */
+        if (!tenant->own && room == 0 && !make_room(pool, cordon))
+            break;
+        room -= !tenant->own && room > 0;
+        conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
+        log_warning("[%s] is separated for a while: it may have killed the worker", tenant->name);
+        is_any_separated = true;
+    }
+    return is_any_separated;
 }
 
 /* ---- each second */

@@ -20,8 +20,9 @@ void seclude_take_over(const struct child *from, struct child *to);
 void seclude_on_blame(struct tenant *tenant, const struct child *child,
                       const struct verdict *verdict);
 /* A worker died, and nothing chooses among the tenants that had something in it: each gets a worker
- * of its own for a while, as far as there is room. child: it, with its placements. */
-void seclude_suspects(struct child *child);
+ * of its own for a while, as far as there is room. child: it, with its placements. Returns false if
+ * there is room for none. */
+bool seclude_suspects(struct child *child);
 
 /* Each second, for each tenant. */
 void seclude_check(struct tenant *tenant, uint64_t now_ns);

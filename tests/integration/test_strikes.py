@@ -174,6 +174,31 @@ def test_death_that_tells_nothing_separates_those_in_it(start):
 
 
 @needs_hostile_worker
+def test_culprit_is_found_where_there_is_not_room_for_all_suspects(start):
+    good = [f"good{i}" for i in range(3)]
+    skepd = start(
+        {"bad": hostile("bad_outcome"), **{name: hostile("waits") for name in good}},
+        cordons=[{"name": "default", "workers": 1, "solitary": 1}],
+        worker=WORKER,
+    )
+    for n in range(len(good) + 2):
+        skepd.reload("bad")  # is there before the others
+        wait_for(lambda n=n: skepd.log().count("[bad] serves a new") == n + 1, "bad to be loaded")
+        waiting = [skepd.connect() for _ in good]
+        for connection, name in zip(waiting, good):
+            connection.send_head("POST", f"{name}.test", headers=[("Content-Length", 0)])
+        wait_for(lambda: skepd.stats()["in_flight"] == 3, "requests to be in the workers")
+        assert skepd.post("bad", b"x").code == "worker_crashed"
+        for connection in waiting:
+            connection.reset()
+        wait_for(lambda: skepd.stats()["in_flight"] == 0, "requests to end")
+        if skepd.tenant("bad")["kills"]:
+            break
+    assert skepd.tenant("bad")["kills"] == 1
+    assert {skepd.tenant(name)["kills"] for name in good} == {0}
+
+
+@needs_hostile_worker
 @pytest.mark.parametrize("misdeed", ["frames_and_crashes", "frames_and_lies"])
 def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
     skepd = start({"innocent": hostile("waits"), "culprit": hostile(misdeed)}, worker=WORKER)
