@@ -102,9 +102,10 @@ static void choose(const struct death *death, const struct kind *kind, struct ve
         return;
     }
     /* A worker in which nothing ran may have died of something else, unless nobody else was ever in
-     * it. One that only went silent may be the host's fault. */
+     * it. One that only went silent may be the host's fault. And native code of a tenant that was in
+     * it before may have waited until it had only another's request there. */
     bool is_sure = death->only_version != 0 && death->reason != KILL_SILENT &&
-                   (has_claim || kind->is_hostile || death->is_own);
+                   (has_claim || kind->is_hostile || death->is_own) && !death->is_shared;
     verdict->evidence = is_sure ? EVIDENCE_PROOF : EVIDENCE_CLAIM;
 }
 

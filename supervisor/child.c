@@ -97,6 +97,8 @@ static void release_process(struct child *child)
     child->is_stopped = false;
     child->ping_sent_ns = 0;
     child->pings_open = 0;
+    child->first_tenant = NULL;
+    child->is_shared = false;
     child->kill_reason = KILL_NONE;
     child->blamed_request = 0;
     child->limit_milli = child->used_milli = 0;

@@ -72,6 +72,8 @@ struct child {
     struct scoreboard *board; /* mapped; the worker writes it */
     struct event *timer;
     struct placement_list placements;
+    const struct tenant *first_tenant; /* whose isolate the process had first; only to compare */
+    bool is_shared;                    /* it has had another's since */
     unsigned n_placements;
     uint16_t free_places[SCOREBOARD_TENANTS];
     unsigned n_free_places;

@@ -118,6 +118,7 @@ static void decide(const struct child *child, struct verdict *ret_verdict)
         .last_words = atomic_load(&child->board->last_words),
         .is_stopped = child->is_stopped,
         .is_own = child->place.kind == PLACE_OWN,
+        .is_shared = child->is_shared,
     };
     struct cgroup_events events = { 0 };
 

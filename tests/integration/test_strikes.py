@@ -199,6 +199,15 @@ def test_culprit_is_found_where_there_is_not_room_for_all_suspects(start):
 
 
 @needs_hostile_worker
+def test_only_candidate_gets_no_strike_where_others_were_in_the_worker(start):
+    skepd = start({"innocent": hostile("waits"), "culprit": hostile("lurks")}, worker=WORKER)
+    assert skepd.get("culprit").status == 200
+    skepd.post("innocent", b"x")
+    skepd.wait_log(r"\[innocent\] killed: .*by the worker's account")
+    assert "nobody else can have been it" not in skepd.log()
+
+
+@needs_hostile_worker
 @pytest.mark.parametrize("misdeed", ["frames_and_crashes", "frames_and_lies"])
 def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
     skepd = start({"innocent": hostile("waits"), "culprit": hostile(misdeed)}, worker=WORKER)

@@ -57,6 +57,26 @@ static void test_a_kill_by_the_kernel_for_memory_blames_who_holds_it(void **stat
     assert_int_equal(decide(death).evidence, EVIDENCE_PROOF);
 }
 
+static void test_nothing_is_proof_where_others_were_in_the_process(void **state)
+{
+    for (unsigned reason = 0; reason < KILL_REASONS; reason++) {
+        struct death death = { .reason = (enum kill_reason) reason,
+                               .wait_status = DIED_OF(SIGSEGV),
+                               .candidates = 1,
+                               .only_version = 3,
+                               .claimed_version = 3,
+                               .claimed_request = 7,
+                               .is_shared = true };
+        struct verdict v = decide(death);
+
+        assert_int_not_equal(v.evidence, EVIDENCE_PROOF);
+        death.is_shared = false;
+        if (reason == KILL_NONE || reason == KILL_CPU)
+            assert_int_equal(decide(death).evidence, EVIDENCE_PROOF);
+    }
+    (void) state;
+}
+
 static void test_last_words_of_heap_make_it_mem_isolate(void **state)
 {
     struct verdict v = decide((struct death){ .wait_status = DIED_OF(SIGTRAP),
@@ -281,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_kill_from_outside_blames_nobody),
         cmocka_unit_test(test_a_kill_by_the_kernel_for_memory_blames_who_holds_it),
+        cmocka_unit_test(test_nothing_is_proof_where_others_were_in_the_process),
         cmocka_unit_test(test_last_words_of_heap_make_it_mem_isolate),
         cmocka_unit_test(test_last_words_of_a_worker_that_just_exits_count_for_nothing),
         cmocka_unit_test(test_a_forbidden_call_does_not_let_the_worker_name_the_culprit),
