@@ -103,7 +103,7 @@ static void release_process(struct child *child)
     child->blamed_request = 0;
     child->limit_milli = child->used_milli = 0;
     child->retire_reason = NULL;
-    child->served = 0;
+    child->served = child->served_at_caught_up = 0;
     child->rss_bytes = child->ready_rss_bytes = 0;
     child->drifting = 0;
 }

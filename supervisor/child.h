@@ -105,6 +105,7 @@ struct child {
     /* Retirement, see retire.h. */
     const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
     uint64_t served;           /* requests, by this process */
+    uint64_t served_at_caught_up;
     uint64_t rss_bytes;        /* at the last look */
     uint64_t ready_rss_bytes;  /* before it had any tenant */
     uint64_t rss_at_ns;

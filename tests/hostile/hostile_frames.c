@@ -121,7 +121,7 @@ void send_exceeded(uint32_t tenant, uint64_t request, int limit)
     exceeded.tenant = tenant;
     exceeded.request = request;
     exceeded.limit = (Skep__Worker__Limit) limit;
-    exceeded.used = UINT64_MAX;
+    exceeded.used = UINT32_MAX;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
 }
 

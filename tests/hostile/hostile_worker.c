@@ -64,7 +64,8 @@ MISDEED(body_too_big) { UNUSED; send_head(id, false); send_body(id, BODY_CHUNK_M
 MISDEED(body_empty) { UNUSED; send_head(id, false); send_body(id, 0, false); }
 MISDEED(credit_beyond) { UNUSED; send_credit(id, BODY_WINDOW_BYTES + 1); }
 MISDEED(credit_most) { UNUSED; send_credit(id, UINT32_MAX); }
-MISDEED(credit_no_body) { UNUSED; send_credit(id, 0); }
+MISDEED(credit_no_body) { UNUSED; send_credit(id, 1); }
+MISDEED(credit_nothing) { UNUSED; send_credit(id, 0); }
 MISDEED(done_twice) { UNUSED; answer(id); send_done(id, 0); }
 MISDEED(done_only) { UNUSED; send_done(id, 0); }
 MISDEED(done_early) { UNUSED; send_head(id, false); send_done(id, 0); }
@@ -110,6 +111,7 @@ MISDEED(exceeded_other) { UNUSED; send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0
 MISDEED(exceeded_bad) { UNUSED; send_exceeded(tenant, id, 77); }
 MISDEED(exceeded_true) { UNUSED; send_exceeded(tenant, id, 0); answer(id); }
 MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
+MISDEED(caught_up_twice) { UNUSED; send_caught_up(); send_caught_up(); }
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
 MISDEED(stops_reading) { UNUSED; is_deaf = true; }
@@ -284,7 +286,7 @@ static const struct {
     ROW(frame_over), ROW(frame_zero), ROW(frame_half_silence), ROW(frame_half_close),
     ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
     ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
-    ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(caught_up), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(caught_up), ROW(caught_up_twice), ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
