@@ -132,7 +132,8 @@ enum fate blame_fate(const struct fate_facts *facts)
 
     if (facts->has_answered || facts->is_body_lost || facts->sendings >= SENDINGS_MAX)
         return FATE_FAIL;
-    if (!may_have_run)
+    /* A worker can also take back that it has entered. */
+    if (!may_have_run && !(facts->is_blamed && facts->deaths > 0))
         return FATE_SEND_AGAIN;
     return facts->is_idempotent && facts->deaths == 0 ? FATE_SEND_AGAIN : FATE_FAIL;
 }

@@ -68,6 +68,7 @@ enum fate { FATE_SEND_AGAIN, FATE_FAIL };
 struct fate_facts {
     bool has_entered;  /* claim of the scoreboard */
     bool is_untrusted; /* the claim may be forged */
+    bool is_blamed;    /* its tenant is, for which request is not known */
     bool is_idempotent;
     bool has_answered; /* bytes went to the client */
     bool is_body_lost;

@@ -22,6 +22,7 @@ static void decide_fate(struct child *child, struct request *request, const stru
     struct fate_facts facts = {
         .has_entered = mark == request->id,
         .is_untrusted = verdict->is_untrusted,
+        .is_blamed = verdict->request == 0 && request->version->id == verdict->version,
         .is_idempotent = request->is_idempotent,
         .has_answered = request->state != REQUEST_SENT,
         .is_body_lost = request->is_body_lost,
@@ -33,7 +34,7 @@ static void decide_fate(struct child *child, struct request *request, const stru
 
     ledger_leave_worker(request);
     if (code == ERROR_NONE && request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN) {
-        request->deaths += facts.has_entered || facts.is_untrusted;
+        request->deaths += facts.has_entered || facts.is_untrusted || facts.is_blamed;
         ledger_send_again(request);
         return;
     }

@@ -288,6 +288,18 @@ static void test_marks_of_a_worker_that_was_taken_over_are_not_believed(void **s
 }
 
 /* A worker may say for ever that it has not entered. */
+static void test_what_a_blamed_tenant_takes_back_is_sent_again_once(void **state)
+{
+    struct fate_facts facts = { .is_blamed = true, .sendings = 1 };
+
+    (void) state;
+    assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
+    facts.deaths = 1;
+    assert_int_equal(blame_fate(&facts), FATE_FAIL);
+    facts.is_blamed = false; /* another's turn to be blamed: this one was only behind it */
+    assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
+}
+
 static void test_sendings_are_bounded_whatever_the_claims(void **state)
 {
     struct fate_facts facts = { .sendings = SENDINGS_MAX };
@@ -318,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_what_had_entered_and_is_not_idempotent_fails),
         cmocka_unit_test(test_what_was_answered_or_lost_its_body_is_never_sent_again),
         cmocka_unit_test(test_marks_of_a_worker_that_was_taken_over_are_not_believed),
+        cmocka_unit_test(test_what_a_blamed_tenant_takes_back_is_sent_again_once),
         cmocka_unit_test(test_sendings_are_bounded_whatever_the_claims),
     };
 
