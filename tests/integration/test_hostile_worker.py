@@ -309,7 +309,7 @@ BOOTS = "wrong_protocol two_hellos frames_first garbage_first exit_first exit_af
 @pytest.mark.parametrize("behaviour", BOOTS)
 def test_worker_that_cannot_boot_is_tried_ever_more_slowly(start, folder, behaviour):
     skepd = start_booting(start, folder, behaviour)
-    skepd.wait_log(r"worker 0 failed \d+ times; next start in \d+ ms")
+    skepd.wait_log(r"slot 0 of cordon default failed \d+ times; next start in \d+ ms")
     fds = fd_count(skepd.pid)
     # No slot is left: at once, not after a while in the queue.
     wait_for(lambda: ask(skepd, "a", "GET") == (503, "overloaded"), "the slot to be given up")
