@@ -183,6 +183,8 @@ static void drop_candidate(struct tenant *tenant)
 
     if (!candidate)
         return;
+    if (tenant->server->pool)
+        seclude_forget_next(tenant);
     retire(candidate);
     (void) version_unref(candidate);
 }
@@ -198,6 +200,8 @@ void tenant_serve_candidate(struct tenant *tenant)
         return;
     }
     tenant->version = TAKE_PTR(tenant->candidate);
+    if (tenant->version->cordon != old->cordon)
+        seclude_follow(tenant);
     retire(old);
     (void) version_unref(old);
     tenant->load_failures = 0;

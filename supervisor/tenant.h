@@ -66,7 +66,8 @@ struct tenant {
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
     struct conduct conduct;
-    struct child *own; /* borrowed: the worker that is its own; NULL: none */
+    struct child *own;      /* borrowed: the worker that is its own; NULL: none */
+    struct child *next_own; /* the same for a candidate that is in another cordon */
     struct incident_counts incidents;
     uint64_t incident_second;
     unsigned incident_lines; /* in this second */

@@ -22,7 +22,9 @@ static void decide_fate(struct child *child, struct request *request, const stru
     struct fate_facts facts = {
         .has_entered = mark == request->id,
         .is_untrusted = verdict->is_untrusted,
-        .is_suspect = verdict->is_unexplained,
+        /* It, or another of its tenant, or any in the worker may be what did it. */
+        .is_suspect = verdict->is_unexplained ||
+                      (verdict->request == 0 && request->version->id == verdict->version),
         .is_idempotent = request->is_idempotent,
         .has_answered = request->state != REQUEST_SENT,
         .is_body_lost = request->is_body_lost,
@@ -51,6 +53,9 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
     struct placement *placement;
 
     ledger_charge_death(child);
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->version->id == verdict->version)
+            ledger_note_death_cost(placement->version->tenant);
     /* From the youngest to the oldest, so that each goes before those that were behind it. */
     for (request = TAILQ_LAST(&ledger->active, request_list); request; request = previous) {
         previous = TAILQ_PREV(request, request_list, entry);
@@ -67,29 +72,44 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
     }
 }
 
-void ledger_on_place_lost(struct child *child)
+static void find_another_place(struct tenant *tenant)
 {
+    if (tenant->candidate)
+        (void) tenant_preload(tenant);
+    if (TAILQ_EMPTY(&tenant->queue))
+        return;
+    if (pool_place(tenant->server->pool, tenant->version))
+        ledger_pump(tenant);
+    else
+        ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
+}
+
+static void use_place(struct tenant *tenant)
+{
+    if (tenant->candidate)
+        (void) tenant_preload(tenant);
+    ledger_pump(tenant);
+}
+
+/* Those that were blamed for a death come last: where each of many kills the worker as soon as it is
+ * there, the others would never have their turn. */
+static void for_each_tenant(const struct server *server, void (*visit)(struct tenant *))
+{
+    uint64_t now = io_now_ns();
     struct tenant *tenant;
 
-    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry) {
-        if (tenant->candidate)
-            (void) tenant_preload(tenant);
-        if (TAILQ_EMPTY(&tenant->queue))
-            continue;
-        if (pool_place(child->server->pool, tenant->version))
-            ledger_pump(tenant);
-        else
-            ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
-    }
+    for (unsigned pass = 0; pass < 2; pass++)
+        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+            if (conduct_is_marked(&tenant->conduct, now) == (pass == 1))
+                visit(tenant);
+}
+
+void ledger_on_place_lost(struct child *child)
+{
+    for_each_tenant(child->server, find_another_place);
 }
 
 void ledger_on_ready(struct child *child)
 {
-    struct tenant *tenant;
-
-    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry) {
-        if (tenant->candidate)
-            (void) tenant_preload(tenant);
-        ledger_pump(tenant);
-    }
+    for_each_tenant(child->server, use_place);
 }

@@ -39,6 +39,8 @@ void ledger_run(struct child *child);
 void ledger_note_started(struct request *request);
 /* What a request of its tenant cost. */
 void ledger_note_cost(struct request *request, uint64_t cpu_us);
+/* It is to blame for a death: that has cost all others in the worker their time, too. */
+void ledger_note_death_cost(struct tenant *tenant);
 
 /* ---- account.c */
 

@@ -43,6 +43,11 @@ void ledger_note_cost(struct request *request, uint64_t cpu_us)
     books->cost_us = cost > COST_MIN_US ? (uint32_t) cost : COST_MIN_US;
 }
 
+void ledger_note_death_cost(struct tenant *tenant)
+{
+    tenant->books.cost_us = RUN_COST_MAX_US;
+}
+
 /* ---- what has not begun */
 
 static void push_unstarted(struct request *request, struct child_books *books)

@@ -117,7 +117,7 @@ int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bo
 
 int ledger_on_credit(struct request *request, uint32_t bytes)
 {
-    if (bytes > BODY_WINDOW_BYTES - request->body_window)
+    if (bytes == 0 || bytes > BODY_WINDOW_BYTES - request->body_window)
         return -EPROTO;
     request->body_window += bytes;
     if (!request->body)

@@ -103,9 +103,10 @@ static void choose(const struct death *death, const struct kind *kind, struct ve
         return;
     }
     /* A worker in which nothing ran may have died of something else, unless nobody else was ever in
-     * it. One that only went silent may be the host's fault. */
+     * it. One that only went silent may be the host's fault. And native code of a tenant that was in
+     * it before may have waited until it had only another's request there. */
     bool is_sure = death->only_version != 0 && death->reason != KILL_SILENT &&
-                   (has_claim || kind->is_hostile || death->is_own);
+                   (has_claim || kind->is_hostile || death->is_own) && !death->is_shared;
     verdict->evidence = is_sure ? EVIDENCE_PROOF : EVIDENCE_CLAIM;
 }
 
@@ -132,7 +133,8 @@ enum fate blame_fate(const struct fate_facts *facts)
 
     if (facts->has_answered || facts->is_body_lost || facts->sendings >= SENDINGS_MAX)
         return FATE_FAIL;
-    if (!may_have_run)
-        return facts->is_suspect && facts->deaths > 0 ? FATE_FAIL : FATE_SEND_AGAIN;
+    /* A worker can also take back that it has entered. */
+    if (!may_have_run && !(facts->is_suspect && facts->deaths > 0))
+        return FATE_SEND_AGAIN;
     return facts->is_idempotent && facts->deaths == 0 ? FATE_SEND_AGAIN : FATE_FAIL;
 }

@@ -30,7 +30,7 @@ enum kill_reason {
 enum evidence {
     EVIDENCE_NONE,  /* nobody is blamed */
     EVIDENCE_CLAIM, /* the worker's word chose among several, or nothing else speaks for another */
-    EVIDENCE_PROOF, /* nobody else can have been it */
+    EVIDENCE_PROOF, /* nobody else can have been it: nobody else was in that process */
 };
 
 struct death {
@@ -41,6 +41,7 @@ struct death {
     bool is_stopped;     /* fact: somebody had sent it SIGSTOP */
     unsigned candidates; /* fact: how many tenants */
     bool is_own;         /* fact: the worker is one tenant's own */
+    bool is_shared;      /* fact: several tenants have had isolates in this process */
     /* Claim, already checked to be of a candidate in this worker: what ran. The request is 0 if it was
      * a load. Both 0: nothing ran, or nothing that can be true. */
     uint64_t claimed_request;
@@ -68,7 +69,7 @@ enum fate { FATE_SEND_AGAIN, FATE_FAIL };
 struct fate_facts {
     bool has_entered;  /* claim of the scoreboard */
     bool is_untrusted; /* the claim may be forged */
-    bool is_suspect;   /* the death is unexplained: each request in the worker may be what did it */
+    bool is_suspect;   /* it, or another of its tenant, may be what did it: which is not known */
     bool is_idempotent;
     bool has_answered; /* bytes went to the client */
     bool is_body_lost;

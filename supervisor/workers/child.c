@@ -97,11 +97,13 @@ static void release_process(struct child *child)
     child->is_stopped = false;
     child->ping_sent_ns = 0;
     child->pings_open = 0;
+    child->first_tenant = NULL;
+    child->is_shared = false;
     child->kill_reason = KILL_NONE;
     child->blamed_request = 0;
     child->limit_milli = child->used_milli = 0;
     child->retire_reason = NULL;
-    child->served = 0;
+    child->served = child->served_at_caught_up = 0;
     child->rss_bytes = child->ready_rss_bytes = 0;
     child->drifting = 0;
 }

@@ -72,6 +72,8 @@ struct child {
     struct scoreboard *board; /* mapped; the worker writes it */
     struct event *timer;
     struct placement_list placements;
+    const struct tenant *first_tenant; /* whose isolate the process had first; only to compare */
+    bool is_shared;                    /* it has had another's since */
     unsigned n_placements;
     uint16_t free_places[SCOREBOARD_TENANTS];
     unsigned n_free_places;
@@ -103,8 +105,9 @@ struct child {
     /* Retirement, see retire.h. */
     const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
     uint64_t served;           /* requests, by this process */
-    uint64_t rss_bytes;        /* at the last look */
-    uint64_t ready_rss_bytes;  /* before it had any tenant */
+    uint64_t served_at_caught_up;
+    uint64_t rss_bytes;       /* at the last look */
+    uint64_t ready_rss_bytes; /* before it had any tenant */
     uint64_t rss_at_ns;
     unsigned drifting; /* looks in a row at which it had drifted */
     int statm_fd;

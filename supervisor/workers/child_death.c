@@ -118,6 +118,7 @@ static void decide(const struct child *child, struct verdict *ret_verdict)
         .last_words = atomic_load(&child->board->last_words),
         .is_stopped = child->is_stopped,
         .is_own = child->place.kind == PLACE_OWN,
+        .is_shared = child->is_shared,
     };
     struct cgroup_events events = { 0 };
 
@@ -215,8 +216,8 @@ bool child_bury(struct child *child, bool was_booting)
                     (int) child->pid, verdict.cause, child->in_flight);
         report(child, placement, &verdict);
     }
-    if (verdict.must_separate)
-        seclude_suspects(child);
+    if (verdict.must_separate && !seclude_suspects(child))
+        verdict.counts_as_failure = true; /* it may go on for ever */
     ledger_on_death(child, &verdict);
     if (culprit) {
         culprit->kills++;

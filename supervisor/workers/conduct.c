@@ -72,7 +72,7 @@ enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct
 void conduct_suspect(struct conduct *conduct, uint64_t suspicion, uint64_t now_ns)
 {
     conduct->last_mark_ns = now_ns;
-    conduct->suspicion = suspicion;
+    conduct->suspicion = conduct->suspected = suspicion;
     if (conduct->seclusion != SECLUSION_STRIKES)
         conduct->seclusion = SECLUSION_SUSPECT;
 }
@@ -125,6 +125,11 @@ uint32_t conduct_retry_after_s(const struct conduct *conduct, uint64_t now_ns)
     if (until == UINT64_MAX)
         return UINT32_MAX;
     return (uint32_t) ((until - now_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
+}
+
+bool conduct_is_marked(const struct conduct *conduct, uint64_t now_ns)
+{
+    return conduct->last_mark_ns != 0 && is_within(conduct->last_mark_ns, CONDUCT_WINDOW_S, now_ns);
 }
 
 const char *conduct_seclusion_name(enum seclusion seclusion)

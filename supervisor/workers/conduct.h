@@ -31,6 +31,7 @@ enum seclusion {
 struct conduct {
     enum seclusion seclusion;
     uint64_t suspicion; /* which death made it a suspect: the same number for all that were in it */
+    uint64_t suspected; /* the number of the last death that made it one, also when it is cleared */
     uint64_t last_mark_ns; /* of the last death that it was blamed or suspected for */
     uint64_t marks_ns[CONDUCT_STRIKES_MAX]; /* since the last step; oldest first */
     unsigned n_marks;
@@ -50,9 +51,8 @@ enum conduct_step {
     CONDUCT_QUARANTINE, /* it gets no requests until conduct_retry_after_s says 0 */
 };
 
-/* A worker died, and this tenant is to blame. has_own: the worker was its own, or there was no room for
- * that. The step is taken in
- * the record already. */
+/* A worker died, and this tenant is to blame. has_own: the worker was its own, or its cordon
+ * has none. The step is taken in the record already. */
 enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct_rules *rules,
                                    enum evidence evidence, bool has_own, uint64_t now_ns);
 /* It is one of several that may be to blame. */
@@ -70,6 +70,8 @@ void conduct_release(struct conduct *conduct);
 /* Seconds until a quarantine ends, rounded up; 0: it is not in quarantine; UINT32_MAX: until it is
  * released. */
 uint32_t conduct_retry_after_s(const struct conduct *conduct, uint64_t now_ns);
+/* Whether it was blamed or suspected for a death a short while ago. */
+bool conduct_is_marked(const struct conduct *conduct, uint64_t now_ns);
 /* Marks that count now. */
 unsigned conduct_marks(const struct conduct *conduct, uint64_t now_ns);
 /* "shared", "suspect", "strikes", "busy"; static. */

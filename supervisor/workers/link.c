@@ -251,8 +251,13 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
 
 static int on_caught_up(void *owner, const ProtobufCMessage *message)
 {
+    struct child *child = owner;
+
     (void) message;
-    ledger_on_caught_up(owner);
+    if (child->served == child->served_at_caught_up) /* nothing new can have begun */
+        return -EPROTO;
+    child->served_at_caught_up = child->served;
+    ledger_on_caught_up(child);
     return 0;
 }
 

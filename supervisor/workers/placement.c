@@ -43,6 +43,9 @@ int placement_new(struct version *version, struct child *child, struct placement
     LIST_INSERT_HEAD(&version->placements, placement, in_version);
     LIST_INSERT_HEAD(&child->placements, placement, in_child);
     child->n_placements++;
+    if (!child->first_tenant)
+        child->first_tenant = version->tenant;
+    child->is_shared = child->is_shared || child->first_tenant != version->tenant;
     *ret_placement = placement;
     return 0;
 }

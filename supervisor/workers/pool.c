@@ -43,8 +43,8 @@ struct child *pool_place(struct pool *pool, const struct version *version)
     struct child *child, *best = NULL;
     uint64_t best_rank = 0;
 
-    if (seclude_is_wanted(version->tenant)) {
-        child = seclude_place(pool, version->tenant);
+    if (seclude_is_wanted(version)) {
+        child = seclude_place(pool, version);
         if (child || cordon->is_solitary)
             return child && child_is_usable(child) ? child : NULL;
     }
@@ -182,8 +182,7 @@ void pool_promote_spare(struct pool *pool, struct child *child)
     struct child_place place = child->place;
     child->place = spare->place;
     spare->place = place;
-    if (place.owner)
-        place.owner->own = spare;
+    seclude_take_over(child, spare);
     log_info("worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
              (int) spare->pid, place.slot, spare->cordon->name);
 }

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/workers/rss.h"
+#include "supervisor/workers/seclude.h"
 
 #define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
 #define RSS_HIGH_PERCENT 80
@@ -25,8 +26,7 @@ static void replace(struct child *child, struct child *spare)
              place.slot, child->cordon->name);
     child->place = spare->place;
     spare->place = place;
-    if (place.owner)
-        place.owner->own = spare;
+    seclude_take_over(child, spare);
     child_drain(child);
     pool_keep_spare(pool, child->cordon, false);
     ledger_on_ready(spare);

@@ -26,73 +26,122 @@ static const struct cordon_config *cordon_of(const struct tenant *tenant)
     return tenant->version->cordon;
 }
 
-bool seclude_is_wanted(const struct tenant *tenant)
+bool seclude_is_wanted(const struct version *version)
 {
-    return tenant->conduct.seclusion != SECLUSION_NONE || cordon_of(tenant)->is_solitary;
+    return version->tenant->conduct.seclusion != SECLUSION_NONE || version->cordon->is_solitary;
 }
 
 /* ---- the worker */
 
+/* Where the version's tenant has its own worker noted: a candidate may be in another cordon. */
+static struct child **own_of(const struct version *version)
+{
+    struct tenant *tenant = version->tenant;
+
+    return version->cordon == cordon_of(tenant) ? &tenant->own : &tenant->next_own;
+}
+
 /* Isolates elsewhere go when they have nothing left to do. */
-static void leave_others(struct tenant *tenant)
+static void leave_others(const struct version *version, const struct child *own)
 {
     struct placement *placement, *next;
 
-    for (placement = LIST_FIRST(&tenant->version->placements); placement; placement = next) {
+    for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
         next = LIST_NEXT(placement, in_version);
-        if (placement->child == tenant->own)
+        if (placement->child == own)
             continue;
         placement->is_retiring = true;
         tenant_on_idle(placement);
     }
 }
 
-/* Whose own worker is worth less than one for a tenant with strikes. */
-static struct tenant *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+static void let_go(struct child **own)
 {
-    const struct child *child;
+    struct child *child = *own;
 
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon && child->place.kind == PLACE_OWN && child->place.owner &&
-            child->place.owner->conduct.seclusion != SECLUSION_STRIKES)
-            return child->place.owner;
-    return NULL;
+    if (!child)
+        return;
+    *own = NULL;
+    child->place.owner = NULL;
+    child_drain(child);
 }
 
-static bool has_room(struct pool *pool, const struct tenant *tenant)
+void seclude_take_over(const struct child *from, struct child *to)
 {
-    const struct cordon_config *cordon = cordon_of(tenant);
-    struct tenant *other;
+    struct tenant *owner = to->place.owner;
 
-    if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
-        return true;
-    if (tenant->conduct.seclusion != SECLUSION_STRIKES || cordon->is_solitary ||
-        !(other = find_milder(pool, cordon)))
+    if (owner && owner->own == from)
+        owner->own = to;
+    else if (owner)
+        owner->next_own = to;
+}
+
+/* Whose own worker is worth less than one for a tenant that has just got strikes: of one without, or
+ * the one that has been calm for longest. Who has a death in its own worker more often than that comes
+ * to quarantine. */
+static struct child *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+{
+    uint64_t since_ns = io_now_ns() - CONDUCT_WINDOW_S * NSEC_PER_SEC / cordon->strikes;
+    struct child *child, *calmest = NULL;
+
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        const struct tenant *owner = child->place.owner;
+        if (child->cordon != cordon || child->place.kind != PLACE_OWN || !owner)
+            continue;
+        if (owner->conduct.seclusion != SECLUSION_STRIKES)
+            return child;
+        if (owner->conduct.last_mark_ns < since_ns) {
+            calmest = child;
+            since_ns = owner->conduct.last_mark_ns;
+        }
+    }
+    return calmest;
+}
+
+/* Returns false if there is none that could. */
+static bool make_room(const struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *other = find_milder(pool, cordon);
+
+    if (!other)
         return false;
-    other->conduct.seclusion = SECLUSION_NONE;
-    seclude_forget(other);
+    struct tenant *milder = other->place.owner;
+    milder->conduct.seclusion = SECLUSION_NONE;
+    milder->conduct.suspicion = 0;
+    log_info("[%s] shares a worker again, others need one more", milder->name);
+    let_go(milder->own == other ? &milder->own : &milder->next_own);
     return true;
 }
 
-struct child *seclude_place(struct pool *pool, struct tenant *tenant)
+static bool has_room(struct pool *pool, const struct version *version)
 {
-    const struct cordon_config *cordon = cordon_of(tenant);
-    struct child *spare;
+    const struct cordon_config *cordon = version->cordon;
 
-    if (tenant->own)
-        return tenant->own;
-    if (!has_room(pool, tenant))
+    if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
+        return true;
+    return version->tenant->conduct.seclusion == SECLUSION_STRIKES && !cordon->is_solitary &&
+           make_room(pool, cordon);
+}
+
+struct child *seclude_place(struct pool *pool, const struct version *version)
+{
+    const struct cordon_config *cordon = version->cordon;
+    struct child **own = own_of(version), *spare;
+
+    if (*own)
+        return *own;
+    if (!has_room(pool, version))
         return NULL;
     spare = pool_find_spare(pool, cordon);
     struct child *child = spare ? spare : pool_add(pool, cordon, PLACE_OWN);
     if (!child)
         return NULL;
     child->place.kind = PLACE_OWN;
-    child->place.owner = tenant;
-    tenant->own = child;
-    log_info("[%s] has worker %u of cordon %s to itself", tenant->name, child->number,
+    child->place.owner = version->tenant;
+    *own = child;
+    log_info("[%s] has worker %u of cordon %s to itself", version->tenant->name, child->number,
              cordon->name);
-    leave_others(tenant);
+    leave_others(version, child);
     if (spare)
         pool_keep_spare(pool, cordon, false);
     else
@@ -100,22 +149,31 @@ struct child *seclude_place(struct pool *pool, struct tenant *tenant)
     return child;
 }
 
+void seclude_follow(struct tenant *tenant)
+{
+    let_go(&tenant->own);
+    tenant->own = tenant->next_own;
+    tenant->next_own = NULL;
+    if (!seclude_is_wanted(tenant->version))
+        let_go(&tenant->own);
+}
+
+void seclude_forget_next(struct tenant *tenant)
+{
+    let_go(&tenant->next_own);
+}
+
 void seclude_forget(struct tenant *tenant)
 {
-    struct child *child = tenant->own;
-
-    if (!child)
-        return;
-    tenant->own = NULL;
-    child->place.owner = NULL;
-    child_drain(child);
+    let_go(&tenant->own);
+    let_go(&tenant->next_own);
 }
 
 /* It shares again: what waits goes to a worker of the cordon. */
 static void let_back(struct tenant *tenant)
 {
     log_info("[%s] shares a worker again", tenant->name);
-    seclude_forget(tenant);
+    let_go(&tenant->own);
     ledger_pump(tenant);
 }
 
@@ -130,7 +188,7 @@ static void begin_quarantine(struct tenant *tenant)
     else
         log_warning("[%s] is in quarantine for %u s", tenant->name, seconds);
     ledger_fail_queue(tenant, ERROR_QUARANTINED, seconds == UINT32_MAX ? 0 : seconds);
-    seclude_forget(tenant);
+    let_go(&tenant->own);
 }
 
 static bool is_observed(const struct tenant *tenant)
@@ -151,7 +209,7 @@ static void clear_suspects(struct tenant *culprit)
         if (tenant->conduct.suspicion != suspicion)
             continue;
         conduct_clear(&tenant->conduct);
-        if (!seclude_is_wanted(tenant))
+        if (!seclude_is_wanted(tenant->version))
             let_back(tenant);
     }
 }
@@ -164,8 +222,9 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
         .quarantine_s = cordon_of(tenant)->quarantine_s,
     };
     bool has_own = child->place.kind == PLACE_OWN && child->place.owner == tenant;
-    /* There was no room for a worker of its own. */
-    bool has_none = tenant->conduct.seclusion == SECLUSION_STRIKES && !tenant->own;
+    /* By the operator's will there is no such step; otherwise what a worker claims could bring an
+     * innocent into quarantine while others take all the room. */
+    bool has_none = cordon_of(tenant)->solitary == 0;
     struct conduct before = tenant->conduct;
     enum conduct_step step = conduct_on_death(&tenant->conduct, &rules, verdict->evidence,
                                               has_own || has_none, io_now_ns());
@@ -189,36 +248,53 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
         begin_quarantine(tenant);
 }
 
-/* Who ran by the worker's word is first, in case there is not room for all. */
-static bool is_first(const struct child *child, const struct placement *placement)
+/* Who was suspected longest ago, or never, comes first: where there is not room for all, each death asks
+ * about others, and finds who it was sooner or later. Between equals, who ran by the worker's word. */
+static bool is_before(const struct child *child, const struct placement *one,
+                      const struct placement *other)
 {
-    return atomic_load(&child->board->running_tenant) == placement->version->id;
+    uint64_t first = one->version->tenant->conduct.suspected;
+    uint64_t second = other->version->tenant->conduct.suspected;
+
+    return first < second ||
+           (first == second && atomic_load(&child->board->running_tenant) == one->version->id);
 }
 
-static void suspect(struct tenant *tenant, uint64_t suspicion, unsigned *room)
+/* Of those that were not suspected for this death yet; NULL: none. */
+static struct tenant *next_suspect(const struct child *child, uint64_t suspicion)
 {
-    if (tenant->conduct.suspicion == suspicion || (!tenant->own && *room == 0))
-        return;
-    *room -= !tenant->own;
-    conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
-    log_warning("[%s] is separated for a while: it may have killed the worker", tenant->name);
+    const struct placement *placement, *next = NULL;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (child_is_candidate(placement) &&
+            placement->version->tenant->conduct.suspected != suspicion &&
+            (!next || is_before(child, placement, next)))
+            next = placement;
+    return next ? next->version->tenant : NULL;
 }
 
-void seclude_suspects(struct child *child)
+bool seclude_suspects(struct child *child)
 {
     struct pool *pool = child->server->pool;
     const struct cordon_config *cordon = child->cordon;
     unsigned own = pool_count(pool, cordon, PLACE_OWN);
     unsigned room = cordon->solitary > own ? cordon->solitary - own : 0;
     uint64_t suspicion = ++pool->last_suspicion;
-    const struct placement *placement;
+    bool is_any_separated = false;
+    struct tenant *tenant;
 
     if (child->place.kind == PLACE_OWN)
-        return;
-    for (unsigned pass = 0; pass < 2; pass++)
-        LIST_FOREACH (placement, &child->placements, in_child)
-            if (child_is_candidate(placement) && (pass == 1 || is_first(child, placement)))
-                suspect(placement->version->tenant, suspicion, &room);
+        return false;
+    while ((tenant = next_suspect(child, suspicion))) {
+        /* Those that are separated already had nothing in this worker. */
+        if (!tenant->own && room == 0 && !make_room(pool, cordon))
+            break;
+        room -= !tenant->own && room > 0;
+        conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
+        log_warning("[%s] is separated for a while: it may have killed the worker", tenant->name);
+        is_any_separated = true;
+    }
+    return is_any_separated;
 }
 
 /* ---- each second */
@@ -281,6 +357,6 @@ void seclude_release(struct tenant *tenant)
 {
     conduct_release(&tenant->conduct);
     log_info("[%s] is released", tenant->name);
-    if (!seclude_is_wanted(tenant))
+    if (!seclude_is_wanted(tenant->version))
         let_back(tenant);
 }

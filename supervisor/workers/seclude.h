@@ -8,17 +8,21 @@
 
 #include "supervisor/workers/child.h"
 
-/* Whether the tenant should have a worker of its own. */
-bool seclude_is_wanted(const struct tenant *tenant);
-/* The tenant's own worker; makes it if it has none. NULL if the cordon has no room for another. */
-struct child *seclude_place(struct pool *pool, struct tenant *tenant);
+/* Whether the version, which serves or is the candidate, should have a worker of its own. */
+bool seclude_is_wanted(const struct version *version);
+/* The tenant's own worker in the version's cordon; makes it if it has none. NULL if the cordon has no
+ * room for another. */
+struct child *seclude_place(struct pool *pool, const struct version *version);
+/* Another process has taken over the place of one that may be a tenant's own. */
+void seclude_take_over(const struct child *from, struct child *to);
 
 /* A worker died, and this tenant is to blame. child: it. */
 void seclude_on_blame(struct tenant *tenant, const struct child *child,
                       const struct verdict *verdict);
 /* A worker died, and nothing chooses among the tenants that had something in it: each gets a worker
- * of its own for a while, as far as there is room. child: it, with its placements. */
-void seclude_suspects(struct child *child);
+ * of its own for a while, as far as there is room. child: it, with its placements. Returns false if
+ * there is room for none. */
+bool seclude_suspects(struct child *child);
 
 /* Each second, for each tenant. */
 void seclude_check(struct tenant *tenant, uint64_t now_ns);
@@ -26,5 +30,10 @@ void seclude_check(struct tenant *tenant, uint64_t now_ns);
 /* By the operator: no requests for so long (0: until it is released). */
 void seclude_quarantine(struct tenant *tenant, uint64_t seconds);
 void seclude_release(struct tenant *tenant);
-/* The tenant goes: its worker, if it has one, is let go. */
+/* The serving version is of another cordon now: the worker that the tenant had is let go, and the one
+ * that was made for the candidate is its own. */
+void seclude_follow(struct tenant *tenant);
+/* There is no candidate any more: the worker that was made for it is let go. */
+void seclude_forget_next(struct tenant *tenant);
+/* The tenant goes: its workers, if it has any, are let go. */
 void seclude_forget(struct tenant *tenant);

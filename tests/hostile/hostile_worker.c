@@ -64,7 +64,8 @@ MISDEED(body_too_big) { UNUSED; send_head(id, false); send_body(id, BODY_CHUNK_M
 MISDEED(body_empty) { UNUSED; send_head(id, false); send_body(id, 0, false); }
 MISDEED(credit_beyond) { UNUSED; send_credit(id, BODY_WINDOW_BYTES + 1); }
 MISDEED(credit_most) { UNUSED; send_credit(id, UINT32_MAX); }
-MISDEED(credit_no_body) { UNUSED; send_credit(id, 0); }
+MISDEED(credit_no_body) { UNUSED; send_credit(id, 1); }
+MISDEED(credit_nothing) { UNUSED; send_credit(id, 0); }
 MISDEED(done_twice) { UNUSED; answer(id); send_done(id, 0); }
 MISDEED(done_only) { UNUSED; send_done(id, 0); }
 MISDEED(done_early) { UNUSED; send_head(id, false); send_done(id, 0); }
@@ -120,6 +121,7 @@ MISDEED(exceeded_twice)
 }
 
 MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
+MISDEED(caught_up_twice) { UNUSED; send_caught_up(); send_caught_up(); }
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
 MISDEED(stops_reading) { UNUSED; is_deaf = true; }
@@ -257,10 +259,19 @@ static void name_victim(void)
     atomic_store(&board->running_tenant, victim_tenant);
 }
 
+/* Its own request is over, by its word, when it brings the worker down. */
+static bool is_lurking;
+
+MISDEED(lurks) { UNUSED; is_lurking = true; answer(id); }
+
 MISDEED(waits)
 {
     victim_id = id;
     victim_tenant = tenant;
+    if (is_lurking) {
+        name_victim();
+        __builtin_trap();
+    }
     atomic_store(&board->running_request, 0); /* it has entered, and does not run */
 }
 
@@ -286,11 +297,12 @@ static const struct {
     ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
     ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
     ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
-    ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_twice),
+    ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
-    ROW(board_others), ROW(waits), ROW(frames_and_crashes), ROW(frames_and_lies),
+    ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies),
 };
 
 /* ---- what it does with other frames */

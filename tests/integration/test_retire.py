@@ -132,3 +132,31 @@ def test_solitary_cordon_that_is_full_says_so(start):
     answer = skepd.get("b")
     assert (answer.status, answer.code, answer.header("Retry-After")) == (503, "overloaded", "1")
     assert pathlib.Path(f"/proc/{skepd.pid}").exists()
+
+
+def in_cordon(name, text):
+    return {"cordon": name, "files": {"worker.js": script(f'return new Response("{text}")')}}
+
+
+def workers_of(skepd, cordon):
+    return [w["pid"] for w in skepd.workers() if w["cordon"] == cordon]
+
+
+def test_tenant_that_moves_to_another_cordon_is_served_there(start):
+    solitary = {"workers": "solitary", "spare": "off"}
+    cordons = [{"name": "shared", "workers": 1}]
+    cordons += [{"name": name, **solitary} for name in ("alone", "own")]
+    skepd = start({"moves": in_cordon("shared", "0")}, cordons=cordons)
+    assert skepd.get("moves").text == "0"
+    with Loader(skepd, "moves", connections=2) as loader:
+        for text, name in enumerate(["alone", "own", "shared", "alone", "shared"], start=1):
+            skepd.write_tenant("moves", in_cordon(name, str(text)))
+            skepd.reload("moves")
+            wait_for(lambda text=str(text): skepd.get("moves").text == text, "the new version")
+            for other in ("alone", "own"):
+                wait_for(
+                    lambda other=other, n=int(other == name): len(workers_of(skepd, other)) == n,
+                    f"{name} to be the only cordon with a worker of the tenant",
+                )
+            loader.more(10)
+    assert not loader.wrong

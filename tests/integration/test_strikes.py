@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import threading
 
 import pytest
 
@@ -89,6 +90,63 @@ def test_worker_that_is_stopped_by_a_signal_is_nobodys_strike(start):
     assert skepd.tenant("a")["kills"] == 0
 
 
+class Killers:
+    """Asks each tenant again and again for what kills its worker."""
+
+    def __init__(self, skepd, tenants):
+        self.end = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(skepd, t)) for t in tenants]
+
+    def run(self, skepd, tenant):
+        while not self.end.is_set():
+            skepd.get(tenant, "/stuck")
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_others_have_their_turn_between_deaths(start):
+    bad = [f"bad{i}" for i in range(10)]
+    # Nobody is ever kept away.
+    skepd = start(
+        {**{name: stuck_on("/stuck") for name in bad}, "good": HELLO},
+        cordons=[{"name": "default", "workers": 1, "strikes": 20, "solitary": 0}],
+    )
+    with Killers(skepd, bad):
+        wait_for(lambda: all(skepd.tenant(name)["kills"] for name in bad), "all to have killed")
+        deaths = skepd.worker()["restarts"]
+        answers = [skepd.get("good").text for _ in range(20)]
+        assert skepd.worker()["restarts"] - deaths < 100
+    assert set(answers) == {"hello\n"}
+
+
+def test_without_room_for_its_own_worker_nobody_is_quarantined(start):
+    """Deaths in a shared worker may be another's: they lead to a worker of its own, never further."""
+    skepd = start(
+        {"first": stuck_on("/stuck"), "second": stuck_on("/stuck"), "good": HELLO},
+        cordons=[{"name": "default", "workers": 1, "solitary": 1}],
+    )
+    kill(skepd, "first", 3)
+    assert skepd.get("first").text == "ok\n"
+    kill(skepd, "second", 6)
+    assert skepd.get("second").text == "ok\n"
+    skepd.wait_log(r"\[second\] gets a worker of its own")
+    assert "quarantine" not in skepd.log()
+    # Whoever dies in a worker of its own makes room.
+    kill(skepd, "first", 3)
+    assert skepd.get("first").code == "quarantined"
+    kill(skepd, "second", 3)
+    assert skepd.get("second").code == "quarantined"
+    assert skepd.get("good").text == "hello\n"
+
+
 def hostile(behaviour):
     return {"limits": {"wall_ms": 20000}, "files": {"worker.js": behaviour + "\n"}}
 
@@ -113,6 +171,40 @@ def test_death_that_tells_nothing_separates_those_in_it(start):
         skepd.wait_log(r"\[good\] shares a worker again")
     assert skepd.tenant("bad")["kills"] == 1
     assert skepd.tenant("good")["kills"] == 0
+
+
+@needs_hostile_worker
+def test_culprit_is_found_where_there_is_not_room_for_all_suspects(start):
+    good = [f"good{i}" for i in range(3)]
+    skepd = start(
+        {"bad": hostile("bad_outcome"), **{name: hostile("waits") for name in good}},
+        cordons=[{"name": "default", "workers": 1, "solitary": 1}],
+        worker=WORKER,
+    )
+    for n in range(len(good) + 2):
+        skepd.reload("bad")  # is there before the others
+        wait_for(lambda n=n: skepd.log().count("[bad] serves a new") == n + 1, "bad to be loaded")
+        waiting = [skepd.connect() for _ in good]
+        for connection, name in zip(waiting, good):
+            connection.send_head("POST", f"{name}.test", headers=[("Content-Length", 0)])
+        wait_for(lambda: skepd.stats()["in_flight"] == 3, "requests to be in the workers")
+        assert skepd.post("bad", b"x").code == "worker_crashed"
+        for connection in waiting:
+            connection.reset()
+        wait_for(lambda: skepd.stats()["in_flight"] == 0, "requests to end")
+        if skepd.tenant("bad")["kills"]:
+            break
+    assert skepd.tenant("bad")["kills"] == 1
+    assert {skepd.tenant(name)["kills"] for name in good} == {0}
+
+
+@needs_hostile_worker
+def test_only_candidate_gets_no_strike_where_others_were_in_the_worker(start):
+    skepd = start({"innocent": hostile("waits"), "culprit": hostile("lurks")}, worker=WORKER)
+    assert skepd.get("culprit").status == 200
+    skepd.post("innocent", b"x")
+    skepd.wait_log(r"\[innocent\] killed: .*by the worker's account")
+    assert "nobody else can have been it" not in skepd.log()
 
 
 @needs_hostile_worker

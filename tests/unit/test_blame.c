@@ -57,6 +57,26 @@ static void test_a_kill_by_the_kernel_for_memory_blames_who_holds_it(void **stat
     assert_int_equal(decide(death).evidence, EVIDENCE_PROOF);
 }
 
+static void test_nothing_is_proof_where_others_were_in_the_process(void **state)
+{
+    for (unsigned reason = 0; reason < KILL_REASONS; reason++) {
+        struct death death = { .reason = (enum kill_reason) reason,
+                               .wait_status = DIED_OF(SIGSEGV),
+                               .candidates = 1,
+                               .only_version = 3,
+                               .claimed_version = 3,
+                               .claimed_request = 7,
+                               .is_shared = true };
+        struct verdict v = decide(death);
+
+        assert_int_not_equal(v.evidence, EVIDENCE_PROOF);
+        death.is_shared = false;
+        if (reason == KILL_NONE || reason == KILL_CPU)
+            assert_int_equal(decide(death).evidence, EVIDENCE_PROOF);
+    }
+    (void) state;
+}
+
 static void test_last_words_of_heap_make_it_mem_isolate(void **state)
 {
     struct verdict v = decide((struct death){ .wait_status = DIED_OF(SIGTRAP),
@@ -284,6 +304,18 @@ static void test_marks_of_a_worker_that_was_taken_over_are_not_believed(void **s
 }
 
 /* A worker may say for ever that it has not entered. */
+static void test_what_a_blamed_tenant_takes_back_is_sent_again_once(void **state)
+{
+    struct fate_facts facts = { .is_suspect = true, .sendings = 1 };
+
+    (void) state;
+    assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
+    facts.deaths = 1;
+    assert_int_equal(blame_fate(&facts), FATE_FAIL);
+    facts.is_suspect = false; /* another's turn to be blamed: this one was only behind it */
+    assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
+}
+
 static void test_sendings_are_bounded_whatever_the_claims(void **state)
 {
     struct fate_facts facts = { .sendings = SENDINGS_MAX };
@@ -297,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_kill_from_outside_blames_nobody),
         cmocka_unit_test(test_a_kill_by_the_kernel_for_memory_blames_who_holds_it),
+        cmocka_unit_test(test_nothing_is_proof_where_others_were_in_the_process),
         cmocka_unit_test(test_last_words_of_heap_make_it_mem_isolate),
         cmocka_unit_test(test_last_words_of_a_worker_that_just_exits_count_for_nothing),
         cmocka_unit_test(test_a_forbidden_call_does_not_let_the_worker_name_the_culprit),
@@ -315,6 +348,7 @@ int main(void)
         cmocka_unit_test(
             test_what_was_in_two_deaths_that_nothing_explains_is_not_sent_a_third_time),
         cmocka_unit_test(test_marks_of_a_worker_that_was_taken_over_are_not_believed),
+        cmocka_unit_test(test_what_a_blamed_tenant_takes_back_is_sent_again_once),
         cmocka_unit_test(test_sendings_are_bounded_whatever_the_claims),
     };
 
