@@ -83,8 +83,7 @@ struct child {
     /* Liveness, see child_check. */
     uint64_t frames_seen;
     uint64_t cpu_at_frame_ns;
-    uint64_t noted_request; /* the last that is over an observed limit; see note_stuck */
-    uint64_t claim_seen;    /* what the worker said it runs */
+    uint64_t claim_seen; /* what the worker said it runs */
     uint64_t cpu_at_claim_ns;
     uint64_t ping_sent_ns; /* 0: none is waited for */
     bool is_watched;       /* the above are of this stretch of work */

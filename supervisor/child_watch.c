@@ -141,29 +141,47 @@ static void kill_stuck(struct child *child, uint64_t used_ns)
     child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, request ? claim : 0);
 }
 
-/* Over its budget and grace, but the operator only looks on: said once for each request. */
+static struct placement *find_loading(const struct child *child)
+{
+    uint32_t loading = child_loading_version(child);
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (loading != 0 && placement->version->id == loading)
+            return placement;
+    return NULL;
+}
+
+/* Over its budget and grace, but the operator only looks on. Said while it runs, because it may
+ * never end; what the worker says of it later is not noted again. */
 static void note_stuck(struct child *child, uint64_t used_ns)
 {
-    uint64_t claim = atomic_load(&child->board->running_request);
-    const struct request *request = child_find_request(child, claim);
+    struct request *request =
+        child_find_request(child, atomic_load(&child->board->running_request));
+    struct placement *placement = request ? request->placement : find_loading(child);
 
-    if (!request || child->noted_request == claim ||
-        !LIMIT_IS_IN(request->version->observed, cpu_ms) ||
-        !is_over_ms(used_ns,
-                    sum_ms(request->version->limits.cpu_ms, request->version->limits.grace_ms)))
+    if (!placement)
         return;
-    child->noted_request = claim;
+    const struct version *version = placement->version;
+    unsigned limit = request ? LIMIT_INDEX(cpu_ms) : LIMIT_INDEX(cpu_startup_ms);
+    uint32_t limit_ms = limit_get(&version->limits, &limit_table[limit]);
+    limit_set *noted = request ? &request->noted : &placement->noted;
+
+    if ((version->observed >> limit & 1U) == 0 || (*noted >> limit & 1U) != 0 ||
+        !is_over_ms(used_ns, sum_ms(limit_ms, version->limits.grace_ms)))
+        return;
+    *noted |= (limit_set) 1 << limit;
     struct incident incident = {
         .stage = STAGE_OBSERVED,
-        .cause = LIMIT_INDEX(cpu_ms),
-        .limit_milli = UINT64_C(1000) * request->version->limits.cpu_ms,
+        .cause = limit,
+        .limit_milli = UINT64_C(1000) * limit_ms,
         .used_milli = used_ns / NSEC_PER_USEC,
-        .request = claim,
+        .request = request ? request->id : 0,
         .worker = child->number,
         .pid = child->pid,
-        .text = "the worker would have been killed",
+        .text = "it still runs",
     };
-    incident_note(child->server, request->tenant, &incident);
+    incident_note(child->server, version->tenant, &incident);
 }
 
 static void check_answers(struct child *child, uint64_t patience, uint64_t now_ns)
