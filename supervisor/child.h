@@ -85,6 +85,8 @@ struct child {
     uint64_t cpu_at_frame_ns;
     uint64_t claim_seen; /* what the worker said it runs */
     uint64_t cpu_at_claim_ns;
+    uint64_t cpu_seen_ns; /* at the last look, and since when it has been that */
+    uint64_t cpu_still_since_ns;
     uint64_t ping_sent_ns; /* 0: none is waited for */
     bool is_watched;       /* the above are of this stretch of work */
     unsigned pings_open;   /* sent and not answered */

@@ -14,6 +14,9 @@
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
 #define SILENT_FACTOR 4
 #define SILENT_BASE_MS 2000
+/* The same without any use of CPU time at all, as when it was stopped by a signal: however long what is
+ * in it may run. */
+#define STILL_MS 3000
 
 /* UINT64_MAX: for ever. */
 static uint64_t sum_ms(uint32_t budget, uint32_t grace)
@@ -193,6 +196,10 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
 
     if (cpu == 0) /* it is gone; its exit comes */
         return;
+    if (has_answered || cpu != child->cpu_seen_ns) {
+        child->cpu_seen_ns = cpu;
+        child->cpu_still_since_ns = now_ns;
+    }
     if (has_answered || claim != child->claim_seen) {
         child->claim_seen = claim;
         child->cpu_at_claim_ns = cpu;
@@ -208,7 +215,8 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
     } else if (is_over_ms(cpu - child->cpu_at_frame_ns, patience) ||
                is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
         kill_stuck(child, cpu - child->cpu_at_claim_ns);
-    } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience))) {
+    } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience)) ||
+               is_over_ms(now_ns - child->cpu_still_since_ns, STILL_MS)) {
         kill_silent(child);
     } else {
         note_stuck(child, cpu - child->cpu_at_claim_ns);
