@@ -107,7 +107,8 @@ struct child {
     uint64_t rss_bytes;        /* at the last look */
     uint64_t ready_rss_bytes;  /* before it had any tenant */
     uint64_t rss_at_ns;
-    unsigned drifting; /* looks in a row at which it had drifted */
+    uint64_t rss_noted_ns; /* when it was last said to be over an observed rss_mib */
+    unsigned drifting;     /* looks in a row at which it had drifted */
     int statm_fd;
     bool is_gone; /* freed at the next sweep */
 };
