@@ -72,6 +72,6 @@ struct limits_layers {
 void limits_resolve(const struct limits_layers *layers, struct limits *ret);
 
 /* The index in limit_table of a field of struct limits. */
-#define LIMIT_INDEX(field) (offsetof(struct limits, field) / sizeof(uint32_t))
+#define LIMIT_INDEX(field) ((unsigned) (offsetof(struct limits, field) / sizeof(uint32_t)))
 /* Whether a set has a field's limit. */
 #define LIMIT_IS_IN(set, field) (((set) >> LIMIT_INDEX(field) & 1U) != 0)

@@ -33,6 +33,7 @@ struct placement {
     enum placement_state state;
     uint16_t place;     /* on the worker's scoreboard */
     limit_set exceeded; /* that it said of its load, see Exceeded */
+    limit_set noted;    /* limits that the supervisor has seen its load meet */
     unsigned in_flight;
     unsigned stops;   /* of its requests by V8 */
     bool is_retiring; /* unloaded when the last request is through */

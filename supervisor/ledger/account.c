@@ -39,7 +39,12 @@ uint64_t ledger_debt_ns(struct tenant *tenant)
         return 0;
     /* Used in this second: what the second brings, and the debt. */
     uint64_t used_ms = ms_per_s + (uint64_t) -rate->left_ns / NSEC_PER_MSEC;
-    return ledger_meet_limit(version, NULL, LIMIT_INDEX(cpu_rate), used_ms * 1000) ? wait_ns : 0;
+    bool is_noted = ledger_is_noted(version, NULL, LIMIT_INDEX(cpu_rate));
+    if (ledger_meet_limit(version, NULL, LIMIT_INDEX(cpu_rate), used_ms * 1000))
+        return wait_ns;
+    if (!is_noted) /* only observed: the next second is not told of this one's debt again */
+        rate->left_ns = 0;
+    return 0;
 }
 
 unsigned ledger_retry_after_s(struct tenant *tenant)

@@ -58,6 +58,8 @@ void ledger_collect_all(struct ledger *ledger);
 bool ledger_meet_limit(const struct version *version, struct request *request, unsigned limit,
                        uint64_t used);
 bool ledger_is_met(const struct request *request, unsigned limit);
+/* Whether ledger_meet_limit would not note it again. */
+bool ledger_is_noted(const struct version *version, const struct request *request, unsigned limit);
 /* Counts the bytes that are kept for the request now; gone: none any more. */
 void ledger_count_bytes(struct request *request);
 void ledger_uncount_bytes(struct request *request);

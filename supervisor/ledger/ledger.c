@@ -291,19 +291,27 @@ static bool is_too_big(const struct tenant *tenant, struct request *request, uin
 static bool is_queue_full(const struct tenant *tenant)
 {
     const struct limits *limits = &tenant->version->limits;
-    uint64_t waiting = (uint64_t) tenant->n_in_flight + tenant->n_queued;
+    /* More than that run where concurrency is only observed; they take no place in the queue. */
+    uint64_t running =
+        tenant->n_in_flight < limits->concurrency ? tenant->n_in_flight : limits->concurrency;
 
-    if (waiting < (uint64_t) limits->concurrency + limits->queue)
+    if (running + tenant->n_queued < (uint64_t) limits->concurrency + limits->queue)
         return false;
-    return ledger_meet_limit(tenant->version, NULL, LIMIT_INDEX(queue), tenant->n_queued * 1000) ||
+    return ledger_meet_limit(tenant->version, NULL, LIMIT_INDEX(queue),
+                             ((uint64_t) tenant->n_queued + 1) * 1000) ||
            tenant->n_queued >= limit_table[LIMIT_INDEX(queue)].most;
+}
+
+static uint64_t announced_size(const struct http_request *head)
+{
+    return head->has_body && head->content_length > 0 ? (uint64_t) head->content_length : 0;
 }
 
 static enum error_code refuse(struct server *server, struct tenant *tenant,
                               const struct http_request *head, unsigned *ret_retry_s)
 {
-    if (head->has_body && head->content_length > 0 &&
-        is_too_big(tenant, NULL, (uint64_t) head->content_length))
+    if (!LIMIT_IS_IN(tenant->version->observed, request_mib) &&
+        is_too_big(tenant, NULL, announced_size(head)))
         return ERROR_BODY_TOO_LARGE;
     *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
     if (*ret_retry_s > 0) {
@@ -348,6 +356,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
         http_fail(exchange, code, retry_s);
         return NULL;
     }
+    (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */
     ledger_enqueue(request, false);
     if (head->has_body)
         http_grant(exchange, FIRST_GRANT_BYTES);

@@ -38,7 +38,7 @@ static void note_limit(const struct version *version, const struct request *requ
         incident_note(tenant->server, tenant, &incident);
 }
 
-static bool is_noted(const struct version *version, const struct request *request, unsigned limit)
+bool ledger_is_noted(const struct version *version, const struct request *request, unsigned limit)
 {
     struct tenant_books *books = &version->tenant->books;
 
@@ -57,7 +57,7 @@ bool ledger_meet_limit(const struct version *version, struct request *request, u
     bool is_observed = (version->observed >> limit & 1U) != 0;
     limit_set *noted = request ? &request->noted : &version->tenant->books.noted;
 
-    if (!is_noted(version, request, limit)) {
+    if (!ledger_is_noted(version, request, limit)) {
         *noted |= (limit_set) 1 << limit;
         note_limit(version, request, limit, used, is_observed);
     }

@@ -113,6 +113,22 @@ static uint64_t check_active(struct ledger *ledger, uint64_t now)
     return first;
 }
 
+/* The same where wall_ms is only observed: they go on waiting. */
+static uint64_t note_waiting(struct tenant *tenant, uint64_t now)
+{
+    const struct version *version = tenant->version;
+    struct request *request;
+
+    TAILQ_FOREACH (request, &tenant->queue, entry) {
+        uint64_t due = after_ms(request->received_ns, version->limits.wall_ms);
+        if (due > now)
+            return due;
+        (void) ledger_meet_limit(version, request, LIMIT_INDEX(wall_ms),
+                                 (now - request->received_ns) / 1000);
+    }
+    return UINT64_MAX;
+}
+
 /* Answers those that have waited for too long. Returns when the next one has. */
 static uint64_t check_queue(struct tenant *tenant, uint64_t now)
 {
@@ -120,8 +136,10 @@ static uint64_t check_queue(struct tenant *tenant, uint64_t now)
     uint32_t wall_ms = version->limits.wall_ms;
     struct request *request;
 
-    if (wall_ms == LIMIT_UNLIMITED || LIMIT_IS_IN(version->observed, wall_ms))
+    if (wall_ms == LIMIT_UNLIMITED)
         return UINT64_MAX;
+    if (LIMIT_IS_IN(version->observed, wall_ms))
+        return note_waiting(tenant, now);
     while ((request = TAILQ_FIRST(&tenant->queue))) {
         uint64_t due = after_ms(request->received_ns, wall_ms);
         if (due > now)

@@ -85,9 +85,10 @@ struct child {
     /* Liveness, see child_check. */
     uint64_t signs_seen;
     uint64_t cpu_at_sign_ns;
-    uint64_t noted_request; /* the last that is over an observed limit; see note_stuck */
-    uint64_t claim_seen;    /* what the worker said it runs */
+    uint64_t claim_seen; /* what the worker said it runs */
     uint64_t cpu_at_claim_ns;
+    uint64_t cpu_seen_ns; /* at the last look, and since when it has been that */
+    uint64_t cpu_still_since_ns;
     uint64_t ping_sent_ns; /* 0: none is waited for */
     bool is_watched;       /* the above are of this stretch of work */
     unsigned pings_open;   /* sent and not answered */
@@ -109,7 +110,8 @@ struct child {
     uint64_t rss_bytes;       /* at the last look */
     uint64_t ready_rss_bytes; /* before it had any tenant */
     uint64_t rss_at_ns;
-    unsigned drifting; /* looks in a row at which it had drifted */
+    uint64_t rss_noted_ns; /* when it was last said to be over an observed rss_mib */
+    unsigned drifting;     /* looks in a row at which it had drifted */
     int statm_fd;
     bool is_gone; /* freed at the next sweep */
 };

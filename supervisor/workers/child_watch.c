@@ -14,6 +14,9 @@
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
 #define SILENT_FACTOR 4
 #define SILENT_BASE_MS 2000
+/* The same without any use of CPU time at all, as when it was stopped by a signal: however long what is
+ * in it may run. */
+#define STILL_MS 3000
 
 /* UINT64_MAX: for ever. */
 static uint64_t sum_ms(uint32_t budget, uint32_t grace)
@@ -141,29 +144,47 @@ static void kill_stuck(struct child *child, uint64_t used_ns)
     child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, request ? claim : 0);
 }
 
-/* Over its budget and grace, but the operator only looks on: said once for each request. */
+static struct placement *find_loading(const struct child *child)
+{
+    uint32_t loading = child_loading_version(child);
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (loading != 0 && placement->version->id == loading)
+            return placement;
+    return NULL;
+}
+
+/* Over its budget and grace, but the operator only looks on. Said while it runs, because it may
+ * never end; what the worker says of it later is not noted again. */
 static void note_stuck(struct child *child, uint64_t used_ns)
 {
-    uint64_t claim = atomic_load(&child->board->running_request);
-    const struct request *request = child_find_request(child, claim);
+    struct request *request =
+        child_find_request(child, atomic_load(&child->board->running_request));
+    struct placement *placement = request ? request->placement : find_loading(child);
 
-    if (!request || child->noted_request == claim ||
-        !LIMIT_IS_IN(request->version->observed, cpu_ms) ||
-        !is_over_ms(used_ns,
-                    sum_ms(request->version->limits.cpu_ms, request->version->limits.grace_ms)))
+    if (!placement)
         return;
-    child->noted_request = claim;
+    const struct version *version = placement->version;
+    unsigned limit = request ? LIMIT_INDEX(cpu_ms) : LIMIT_INDEX(cpu_startup_ms);
+    uint32_t limit_ms = limit_get(&version->limits, &limit_table[limit]);
+    limit_set *noted = request ? &request->noted : &placement->noted;
+
+    if ((version->observed >> limit & 1U) == 0 || (*noted >> limit & 1U) != 0 ||
+        !is_over_ms(used_ns, sum_ms(limit_ms, version->limits.grace_ms)))
+        return;
+    *noted |= (limit_set) 1 << limit;
     struct incident incident = {
         .stage = STAGE_OBSERVED,
-        .cause = LIMIT_INDEX(cpu_ms),
-        .limit_milli = UINT64_C(1000) * request->version->limits.cpu_ms,
+        .cause = limit,
+        .limit_milli = UINT64_C(1000) * limit_ms,
         .used_milli = used_ns / NSEC_PER_USEC,
-        .request = claim,
+        .request = request ? request->id : 0,
         .worker = child->number,
         .pid = child->pid,
-        .text = "the worker would have been killed",
+        .text = "it still runs",
     };
-    incident_note(child->server, request->tenant, &incident);
+    incident_note(child->server, version->tenant, &incident);
 }
 
 /* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
@@ -182,6 +203,10 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
 
     if (cpu == 0) /* it is gone; its exit comes */
         return;
+    if (has_answered || cpu != child->cpu_seen_ns) {
+        child->cpu_seen_ns = cpu;
+        child->cpu_still_since_ns = now_ns;
+    }
     if (has_answered || claim != child->claim_seen) {
         child->claim_seen = claim;
         child->cpu_at_claim_ns = cpu;
@@ -197,7 +222,8 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
     } else if (is_over_ms(cpu - child->cpu_at_sign_ns, patience) ||
                is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
         kill_stuck(child, cpu - child->cpu_at_claim_ns);
-    } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience))) {
+    } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience)) ||
+               is_over_ms(now_ns - child->cpu_still_since_ns, STILL_MS)) {
         kill_silent(child);
     } else {
         note_stuck(child, cpu - child->cpu_at_claim_ns);

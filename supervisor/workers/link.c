@@ -218,6 +218,7 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
     struct child *child = owner;
     struct placement *placement = find_placement(child, exceeded->tenant);
     limit_set *seen = placement ? &placement->exceeded : NULL;
+    limit_set *noted = placement ? &placement->noted : NULL;
     unsigned which = (unsigned) exceeded->limit;
 
     if (!placement || which >= ARRAY_LEN(exceeded_limits) || exceeded->used > EXCEEDED_MOST)
@@ -227,12 +228,16 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
         if (!request || request->placement != placement)
             return -EPROTO;
         seen = &request->exceeded;
+        noted = &request->noted;
     }
     unsigned index = exceeded_limits[which].index;
     bool is_observed = (placement->version->observed >> index & 1U) != 0;
     if ((*seen >> index & 1U) != 0 || exceeded->observed != is_observed)
         return -EPROTO;
     *seen |= 1U << index;
+    if (is_observed && (*noted >> index & 1U) != 0) /* while it ran */
+        return 0;
+    *noted |= (limit_set) 1 << index;
     struct incident incident = {
         .stage = is_observed ? STAGE_OBSERVED : exceeded_limits[which].stage,
         .cause = index,

@@ -189,8 +189,10 @@ void retire_check_rss(struct child *child, uint64_t now_ns)
     if (limit_mib == LIMIT_UNLIMITED || child->rss_bytes <= limit_mib * BYTES_PER_MIB)
         return;
     if (retire_is_rss_observed(child)) {
-        if (!was_over)
+        if (!was_over && now_ns - child->rss_noted_ns >= NSEC_PER_SEC) {
+            child->rss_noted_ns = now_ns;
             note_rss(child, limit_mib);
+        }
         return;
     }
     if (child->cgroup) /* the kernel enforces it, and counts what is the worker's alone */
