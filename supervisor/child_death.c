@@ -97,8 +97,8 @@ static uint32_t largest_version(const struct child *child)
 
 static void read_claims(const struct child *child, bool is_memory, struct death *death)
 {
-    uint64_t claim = child->blamed_version ? child->blamed_request
-                                           : atomic_load(&child->board->running_request);
+    uint64_t claim =
+        child->blamed_version ? child->blamed_request : atomic_load(&child->board->running_request);
     const struct request *request = child_find_request(child, claim);
 
     if (is_memory) {
