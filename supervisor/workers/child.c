@@ -101,9 +101,10 @@ static void release_process(struct child *child)
     child->is_shared = false;
     child->kill_reason = KILL_NONE;
     child->blamed_request = 0;
+    child->blamed_version = 0;
     child->limit_milli = child->used_milli = 0;
     child->retire_reason = NULL;
-    child->served = child->served_at_caught_up = 0;
+    child->served = child->caught_up = 0;
     child->rss_bytes = child->ready_rss_bytes = 0;
     child->drifting = 0;
 }
@@ -165,6 +166,7 @@ static void start(struct child *child)
 
 static void give_up_start(struct child *child)
 {
+    (void) event_del(child->timer);
     release_process(child);
     note_failure(child);
     leave_place(child);
@@ -254,6 +256,9 @@ void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
     ledger_look_at_clock(child);
     child->kill_reason = reason;
     child->blamed_request = request;
+    const struct request *blamed = child_find_request(child, request);
+    if (blamed)
+        child->blamed_version = blamed->version->id;
     child_on_event(child, EVENT_STUCK);
 }
 

@@ -100,15 +100,16 @@ struct child {
     /* Death in progress. */
     enum kill_reason kill_reason;
     uint64_t blamed_request;
+    uint32_t blamed_version; /* what it was killed for: it may end while the kill is on its way */
     int wait_status;
     uint64_t limit_milli, used_milli; /* of the limit that it was killed for, see incident.h */
     uint64_t started_ns, ready_ns;
     /* Retirement, see retire.h. */
     const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
     uint64_t served;           /* requests, by this process */
-    uint64_t served_at_caught_up;
-    uint64_t rss_bytes;       /* at the last look */
-    uint64_t ready_rss_bytes; /* before it had any tenant */
+    uint64_t caught_up;        /* how often it has said so */
+    uint64_t rss_bytes;        /* at the last look */
+    uint64_t ready_rss_bytes;  /* before it had any tenant */
     uint64_t rss_at_ns;
     uint64_t rss_noted_ns; /* when it was last said to be over an observed rss_mib */
     unsigned drifting;     /* looks in a row at which it had drifted */

@@ -25,7 +25,8 @@ bool child_is_candidate(const struct placement *placement)
 /* Memory is held by isolates that do nothing, too. */
 static bool may_be_blamed(const struct placement *placement, bool is_memory)
 {
-    return is_memory || child_is_candidate(placement);
+    return is_memory || child_is_candidate(placement) ||
+           placement->version->id == placement->child->blamed_version;
 }
 
 /* Whether an earlier placement of the list is of the same tenant, and counted. */
@@ -97,7 +98,7 @@ static uint32_t largest_version(const struct child *child)
 static void read_claims(const struct child *child, bool is_memory, struct death *death)
 {
     uint64_t claim =
-        child->blamed_request ? child->blamed_request : atomic_load(&child->board->running_request);
+        child->blamed_version ? child->blamed_request : atomic_load(&child->board->running_request);
     const struct request *request = child_find_request(child, claim);
 
     if (is_memory) {
@@ -105,6 +106,8 @@ static void read_claims(const struct child *child, bool is_memory, struct death 
     } else if (request) {
         death->claimed_request = request->id;
         death->claimed_version = request->version->id;
+    } else if (child->blamed_version) {
+        death->claimed_version = child->blamed_version;
     } else {
         death->claimed_version = child_loading_version(child);
     }

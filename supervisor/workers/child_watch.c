@@ -141,6 +141,7 @@ static void kill_stuck(struct child *child, uint64_t used_ns)
     child->limit_milli =
         UINT64_C(1000) * (is_load ? version->limits.cpu_startup_ms : version->limits.cpu_ms);
     child->used_milli = used_ns / NSEC_PER_USEC;
+    child->blamed_version = version->id;
     child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, request ? claim : 0);
 }
 

@@ -259,9 +259,9 @@ static int on_caught_up(void *owner, const ProtobufCMessage *message)
     struct child *child = owner;
 
     (void) message;
-    if (child->served == child->served_at_caught_up) /* nothing new can have begun */
+    if (child->caught_up == child->served) /* each is for one request at least */
         return -EPROTO;
-    child->served_at_caught_up = child->served;
+    child->caught_up++;
     ledger_on_caught_up(child);
     return 0;
 }

@@ -124,6 +124,7 @@ struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, en
 
 void pool_drop(struct pool *pool, struct child *child)
 {
+    (void) event_del(child->timer); /* it may be due in this very turn of the loop */
     child->is_gone = true;
     event_active(pool->sweep, EV_TIMEOUT, 0);
 }
@@ -154,7 +155,7 @@ struct child *pool_find_spare(const struct pool *pool, const struct cordon_confi
 
     TAILQ_FOREACH (child, &pool->children, entry)
         if (child->place.kind == PLACE_SPARE && child->cordon == cordon &&
-            child->state == CHILD_READY)
+            child->state == CHILD_READY && !child->is_hung_up)
             return child;
     return NULL;
 }

@@ -121,7 +121,7 @@ MISDEED(exceeded_twice)
 }
 
 MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
-MISDEED(caught_up_twice) { UNUSED; send_caught_up(); send_caught_up(); }
+MISDEED(caught_up_flood) { UNUSED; for (unsigned i = 0; i < 10000; i++) send_caught_up(); }
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
 MISDEED(stops_reading) { UNUSED; is_deaf = true; }
@@ -297,7 +297,7 @@ static const struct {
     ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
     ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
     ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
-    ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_twice),
+    ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_flood),
     ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),

@@ -112,7 +112,7 @@ ON_REQUEST = {
     "exceeded_observed": KILLED,
     "exceeded_twice": KILLED,
     "caught_up": SERVED,
-    "caught_up_twice": KILLED,
+    "caught_up_flood": KILLED,
     "credit_nothing": KILLED,
     "stops_in_response": ("cut off", None, True),
     "stops_reading": (504, "wall_request", True),

@@ -422,7 +422,7 @@ def test_death_is_a_death_whatever_is_observed(start):
         assert connection.read_response().code == "worker_crashed"
     assert skepd.get("good", "/?1").text == "good ?1"
     assert skepd.worker()["pid"] != pid
-    skepd.wait_log(r"killed: outside")
+    skepd.wait_log(r"died: SIGKILL from outside")
 
 
 def test_strikes_that_are_observed_bring_nothing(start):
