@@ -110,8 +110,13 @@ void ledger_collect_cpu(struct placement *placement)
         books->cpu_seen_ns = claim; /* it cannot shrink; what it says from here on still counts */
         return;
     }
-    uint64_t taken = take_spare(child, claim - books->cpu_seen_ns, books->clock_seen_ns);
+    uint64_t taken = take_spare(child, claim - books->cpu_seen_ns, books->clock_from_ns);
     books->cpu_seen_ns = claim;
+    /* What runs now is not in the claim yet. It has begun since the last look, because what ran before
+     * it has ended since. */
+    books->clock_from_ns += taken;
+    if (books->clock_from_ns < books->clock_seen_ns)
+        books->clock_from_ns = books->clock_seen_ns;
     books->clock_seen_ns = child->books.clock_ns;
     charge(placement->version->tenant, taken);
 }

@@ -48,4 +48,5 @@ struct placement_books {
     bool is_used;               /* may have used CPU time that was not looked at */
     uint64_t cpu_seen_ns;       /* on the scoreboard */
     uint64_t clock_seen_ns;     /* the process's, when that was seen to grow */
+    uint64_t clock_from_ns;     /* what grows next may have been used from here on */
 };

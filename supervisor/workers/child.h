@@ -181,8 +181,8 @@ uint64_t child_cpu_ns(const struct child *child);
 /* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that
  * is being made or unmade. JavaScript of others does not run. */
 bool child_is_candidate(const struct placement *placement);
-/* The version that loads or unloads: by the worker's claim, else what alone can be it; 0 if not
- * known. */
+/* The version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
+ * there is none that it can be. */
 uint32_t child_loading_version(const struct child *child);
 /* Looks whether a worker with work in it still answers; kills it when it is stuck. */
 void child_check(struct child *child, uint64_t now_ns);

@@ -64,8 +64,7 @@ uint32_t child_loading_version(const struct child *child)
     const struct placement *placement;
 
     LIST_FOREACH (placement, &child->placements, in_child)
-        if (placement->version->id == claim &&
-            (placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_UNLOADING))
+        if (placement->version->id == claim && child_is_candidate(placement))
             return claim;
     return 0;
 }

@@ -55,18 +55,35 @@ static uint64_t patience_ms(const struct child *child)
     LIST_FOREACH (placement, &child->placements, in_child) {
         if (!is_moving(placement) && placement->in_flight == 0)
             continue;
-        uint64_t patience = version_patience_ms(placement->version, is_moving(placement));
+        /* With a request in it, timers of module code may run. */
+        uint64_t patience = version_patience_ms(placement->version, true);
+        most = patience > most ? patience : most;
+        patience = is_moving(placement) ? 0 : version_patience_ms(placement->version, false);
         most = patience > most ? patience : most;
     }
     return most;
 }
 
-/* The same for the request that the worker says it runs: a claim, so it can only shorten. */
+static struct placement *find_loading(const struct child *child)
+{
+    uint32_t loading = child_loading_version(child);
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (loading != 0 && placement->version->id == loading)
+            return placement;
+    return NULL;
+}
+
+/* The same for what the worker says it runs: a claim, so it can only shorten. */
 static uint64_t claimed_patience_ms(const struct child *child, uint64_t claim)
 {
     const struct request *request = child_find_request(child, claim);
 
-    return request ? version_patience_ms(request->version, false) : UINT64_MAX;
+    if (request)
+        return version_patience_ms(request->version, false);
+    const struct placement *loading = find_loading(child);
+    return loading ? version_patience_ms(loading->version, true) : UINT64_MAX;
 }
 
 /* Whether ns are over the limit. */
@@ -143,17 +160,6 @@ static void kill_stuck(struct child *child, uint64_t used_ns)
     child->used_milli = used_ns / NSEC_PER_USEC;
     child->blamed_version = version->id;
     child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, request ? claim : 0);
-}
-
-static struct placement *find_loading(const struct child *child)
-{
-    uint32_t loading = child_loading_version(child);
-    struct placement *placement;
-
-    LIST_FOREACH (placement, &child->placements, in_child)
-        if (loading != 0 && placement->version->id == loading)
-            return placement;
-    return NULL;
 }
 
 /* Over its budget and grace, but the operator only looks on. Said while it runs, because it may

@@ -100,6 +100,32 @@ def test_stuck_work_after_the_response_costs_the_worker_and_no_neighbour(start):
     assert skepd.tenant("good")["kills"] == 0
 
 
+def test_timer_of_module_code_has_cpu_startup_ms_and_not_cpu_ms(start):
+    source = "setInterval(() => { for (let i = 0; i < 1e8; i++); }, 5);" + script(
+        "await new Promise((r) => setTimeout(r, 50)); return new Response('x');"
+    )
+    limits = {**SHORT, "cpu_startup_ms": 10000}
+    skepd = start({"a": {"limits": limits, "files": {"worker.js": source}}})
+    assert skepd.get("a").text == "x"
+    assert skepd.tenant("a")["kills"] == 0
+
+
+def test_timer_of_module_code_that_is_stuck_is_killed_and_no_neighbour_blamed(start):
+    wait = "await new Promise((r) => setTimeout(r, 30000));"
+    source = f"setTimeout(() => {{ {STUCK} }}, 5);" + script(wait)
+    limits = {**SHORT, "cpu_startup_ms": 60}
+    skepd = start(
+        {"a": {"limits": limits, "files": {"worker.js": source}}, "good": script(wait)}
+    )
+    with skepd.connect() as good:
+        good.send_head("GET", "good.test")
+        wait_for(lambda: skepd.tenant("good")["in_flight"] == 1, "the neighbour's request")
+        assert skepd.get("a").status in (502, 503)
+    skepd.wait_log(r"\[a\] killed: cpu_startup_ms is 60.0 ms, used (8[5-9]|9\d|1[0-3]\d)\.\d ms")
+    assert skepd.tenant("a")["kills"] >= 1
+    assert skepd.tenant("good")["kills"] == 0
+
+
 def test_callbacks_after_the_client_left_are_stopped(start):
     body = """
         request.signal.addEventListener("abort", () => { for (;;); });

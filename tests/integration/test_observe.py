@@ -324,6 +324,22 @@ def test_stuck_load_is_said_and_ends(start):
     assert skepd.tenant("a")["kills"] == 0
 
 
+def test_timers_of_module_code_run_on_past_cpu_startup_ms(start):
+    source = f"setInterval(() => {{ {SPIN.format('1e8')} }}, 5);" + script(PAUSE + DONE)
+    limits = {"cpu_ms": 10, "grace_ms": 10, "cpu_startup_ms": 20}
+    skepd = start(
+        {"seen": tenant(source, "watch", **limits), "not": tenant(source, **limits)},
+        cordons=[cordon(), cordon("watch", limits={"observe": ["cpu_startup_ms"]})],
+    )
+    assert skepd.get("seen").text == "done"
+    wait_observed(skepd, "seen", "cpu_startup_ms")
+    assert skepd.tenant("seen")["kills"] == 0
+    assert skepd.tenant("seen")["cpu_ms"] > 100
+    skepd.get("not")
+    wait_for(lambda: enforced(skepd, "not", "cpu_startup_ms"), "the timers to be stopped")
+    assert not observed(skepd, "not", "cpu_startup_ms")
+
+
 def test_worker_that_is_stopped_is_found_although_cpu_ms_is_observed(start):
     body = 'console.log("entered"); await new Promise((r) => setTimeout(r, 60000));'
     skepd = start({"a": tenant(body)}, limits={"observe": ["cpu_ms", "wall_ms"]})

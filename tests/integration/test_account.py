@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a tenant used is what the kernel's clock says, wherever its code ran; and requests that share
+an isolate each pay for what is theirs (docs/limits.md, "Requests that share an isolate")."""
+
+import pathlib
+import re
+import threading
+
+import pytest
+
+from harness import cordon, is_alive, script, wait_for
+
+SPIN = "const spin = (n) => { for (let i = 0; i < n; i++); };"
+SLEEP = "const sleep = (ms) => new Promise((r) => setTimeout(r, ms));"
+STUCK = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);"
+# So that none of what is measured is the price of a first time.
+WARM = "for (let i = 0; i < 20; i++) spin(1e6);"
+
+
+def module(body):
+    return f"{SPIN}\n{SLEEP}\n{WARM}\n{script(body)}"
+
+
+def tenant(source, **limits):
+    limits = {"cpu_ms": 10000, "cpu_startup_ms": 10000, **limits}
+    return {"limits": limits, "files": {"worker.js": source}}
+
+
+def clock_ms(pid):
+    """CPU time of the worker's main thread, by the scheduler."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def is_close(used, truth):
+    return abs(used - truth) <= max(2, 0.1 * truth)
+
+
+class Meter:
+    """What the worker, and of that the tenants by their account, used in between."""
+
+    def __init__(self, skepd, *tenants):
+        self.skepd, self.tenants = skepd, tenants
+        self.pid = skepd.worker()["pid"]
+
+    def _account(self):
+        return {name: self.skepd.tenant(name)["cpu_ms"] for name in self.tenants}
+
+    def __enter__(self):
+        self.skepd.wait_idle()
+        self.before, self.clock = self._account(), clock_ms(self.pid)
+        return self
+
+    def __exit__(self, *_):
+        self.skepd.wait_idle()
+        self.truth = clock_ms(self.pid) - self.clock
+        after = self._account()
+        self.used = {name: after[name] - self.before[name] for name in self.tenants}
+
+
+def ask_all(skepd, *asked):
+    """[(tenant, path)] one after the other, without waiting for the answers; these, in that order."""
+    answers = [None] * len(asked)
+
+    def ask(i):
+        answers[i] = skepd.get(*asked[i])
+
+    threads = []
+    for i, (name, _) in enumerate(asked):
+        before = skepd.tenant(name)["requests"] + skepd.tenant(name)["in_flight"]
+        threads.append(threading.Thread(target=ask, args=(i,)))
+        threads[-1].start()
+        wait_for(
+            lambda name=name, before=before: skepd.tenant(name)["requests"]
+            + skepd.tenant(name)["in_flight"] > before,
+            "the request to begin",
+        )  # fmt: skip
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+# ---- of a tenant
+
+USES = {
+    "one_slice": "spin(1e8); return new Response('x');",
+    "slices": "for (let i = 0; i < 10; i++) { spin(1e7); await sleep(1); } return new Response('x');",
+    "wait_until": "ctx.waitUntil((async () => { await sleep(5); spin(1e8); })());"
+    "return new Response('x');",
+    "timers": "for (let i = 0; i < 9; i++) setTimeout(() => spin(1e7), i); await sleep(20);"
+    "return new Response('x');",
+    "interval": "let n = 0; await new Promise((r) => setInterval(() => { spin(1e7);"
+    "if (++n > 9) r(); }, 1)); return new Response('x');",
+    "stream": "let n = 0; return new Response(new ReadableStream({ async pull(c) { spin(1e7);"
+    "await sleep(1); if (++n > 9) c.close(); else c.enqueue(new Uint8Array(1e5)); } }));",
+    "small": "return new Response('x');",
+    "exception": "spin(5e7); throw new Error('x');",
+    "garbage": "const a = []; for (let i = 0; i < 3e5; i++) a.push({ i }); return new Response('x');",
+}
+
+
+@pytest.fixture(scope="module")
+def uses(start_module):
+    tenants = {name.replace("_", "-"): tenant(module(body)) for name, body in USES.items()}
+    return start_module(tenants, cordons=[cordon(spare="off")])
+
+
+@pytest.mark.parametrize("name", USES)
+def test_account_of_a_tenant_is_what_the_clock_says(uses, name):
+    host = name.replace("_", "-")
+    uses.get(host)
+    with Meter(uses, host) as meter:
+        for _ in range(3):
+            assert uses.get(host).status == (500 if name == "exception" else 200)
+    assert is_close(meter.used[host], meter.truth), (meter.used, meter.truth)
+    if name != "small":
+        assert meter.truth > 10  # there was something to account for
+
+
+def test_load_is_on_the_account(start):
+    source = SPIN + "for (let i = 0; i < 20; i++) spin(1e7);" + script('return new Response("x");')
+    skepd = start({"a": tenant(source)}, cordons=[cordon(spare="off")])
+    with Meter(skepd, "a") as meter:
+        assert skepd.get("a").text == "x"
+    assert meter.truth > 30
+    print(meter.used, meter.truth)
+    assert is_close(meter.used["a"], meter.truth), (meter.used, meter.truth)
+
+
+def test_timers_of_module_code_are_on_the_account(start):
+    source = SPIN + "setInterval(() => spin(1e7), 1);" + SLEEP
+    source += script('await sleep(50); return new Response("x");')
+    skepd = start({"a": tenant(source)}, cordons=[cordon(spare="off")])
+    skepd.get("a")
+    with Meter(skepd, "a") as meter:
+        skepd.get("a")
+    assert meter.truth > 10
+    assert is_close(meter.used["a"], meter.truth), (meter.used, meter.truth)
+
+
+def test_two_tenants_in_turns_have_an_account_each(start):
+    source = module("""
+        const n = Number(new URL(request.url).searchParams.get("n"));
+        for (let i = 0; i < 10; i++) { spin(n); await sleep(1); }
+        return new Response("x");
+    """)
+    skepd = start({"a": tenant(source), "b": tenant(source)}, cordons=[cordon(spare="off")])
+    ask_all(skepd, ("a", "/?n=1e6"), ("b", "/?n=1e6"))
+    with Meter(skepd, "a", "b") as meter:
+        for answer in ask_all(skepd, ("a", "/?n=5e6"), ("b", "/?n=2e7")):
+            assert answer.text == "x"
+    assert is_close(sum(meter.used.values()), meter.truth), (meter.used, meter.truth)
+    assert 2.5 < meter.used["b"] / meter.used["a"] < 6.5
+
+
+def test_two_requests_in_one_isolate_are_on_its_account(uses):
+    with Meter(uses, "slices") as meter:
+        for answer in ask_all(uses, ("slices", "/"), ("slices", "/")):
+            assert answer.text == "x"
+    assert is_close(meter.used["slices"], meter.truth), (meter.used, meter.truth)
+
+
+def test_request_that_is_killed_is_on_the_account(start):
+    limits = {"cpu_ms": 100, "grace_ms": 200}
+    source = script(f'if (new URL(request.url).pathname === "/stuck") {STUCK}'
+                    'return new Response("x");')  # fmt: skip
+    skepd = start({"a": tenant(source, **limits)}, cordons=[cordon(spare="off")])
+    assert skepd.get("a").text == "x"
+    skepd.wait_idle()
+    pid, before = skepd.worker()["pid"], skepd.tenant("a")["cpu_ms"]
+    begin = clock = clock_ms(pid)
+    with skepd.connect() as connection:
+        connection.send_head("GET", "a.test", "/stuck")
+        while (now := clock_ms(pid)) is not None and is_alive(pid):
+            clock = max(clock, now)
+        assert connection.read_response().code == "cpu_request"
+    used = skepd.tenant("a")["cpu_ms"] - before
+    assert used > 250
+    assert is_close(used, clock - begin), (used, clock - begin)
+
+
+def test_request_that_is_stopped_is_on_the_account(start):
+    skepd = start({"a": tenant(module("for (;;);"), cpu_ms=50)}, cordons=[cordon(spare="off")])
+    skepd.get("a")
+    with Meter(skepd, "a") as meter:
+        for _ in range(3):
+            assert skepd.get("a").code == "cpu_request"
+    assert 148 <= meter.used["a"] <= 170
+    assert is_close(meter.used["a"], meter.truth), (meter.used, meter.truth)
+
+
+# ---- of requests that share an isolate
+
+
+def order_of(skepd, pattern):
+    """Which request of those sent so far the record names, from 1: what an id is made of."""
+    return int(skepd.wait_log(pattern + r".*; request (\d+)")[1]) // 1024
+
+
+def test_requests_in_turns_pay_for_their_own_slices(start):
+    source = module("""
+        const url = new URL(request.url);
+        const n = Number(url.searchParams.get("slices"));
+        for (let i = 0; i < n; i++) { spin(1e7); await sleep(1); }
+        return new Response("x");
+    """)
+    skepd = start({"a": tenant(source, cpu_ms=100)}, cordons=[cordon(spare="off")])
+    for _ in range(2):  # the first is dearer
+        with Meter(skepd, "a") as meter:
+            assert skepd.get("a", "/?slices=8").text == "x"
+    # Together far over the budget of one.
+    few = round(40 / meter.used["a"] * 8)
+    with Meter(skepd, "a") as meter:
+        answers = ask_all(
+            skepd, *[("a", f"/?slices={few}")] * 4, ("a", f"/?slices={few * 100}"),
+            ("a", f"/?slices={few}"),
+        )  # fmt: skip
+    assert [answer.code for answer in answers] == [None] * 4 + ["cpu_request", None]
+    assert meter.used["a"] > 200, few
+    assert order_of(skepd, r"\[a\] stopped: cpu_ms is 100.0 ms, used 10\d") == 7
+    assert len(re.findall(r"\[a\] stopped", skepd.log())) == 1
+
+
+# The first request waits for what the second one does, and goes on in the middle of it.
+SHARED = """
+    let wake;
+    export default {{ async fetch(request, env, ctx) {{
+        if (new URL(request.url).pathname === "/waits") {{
+            await new Promise((r) => {{ wake = r; }});
+            {waits}
+            return new Response("waits");
+        }}
+        wake();
+        await null; await null; await null;
+        {wakes}
+        return new Response("wakes");
+    }} }};
+"""
+TIMERS = "for (let i = 0; i < {}; i++) setTimeout(() => {{}}, 50);"
+LOGS = "for (let i = 0; i < {}; i++) console.log(`{}${{i}}:`.padEnd(999, 'x'));"
+
+
+def wait_and_wake(start, waits, wakes, **limits):
+    source = SLEEP + SHARED.format(waits=waits, wakes=wakes)
+    skepd = start({"a": tenant(source, **limits)})
+    return skepd, ask_all(skepd, ("a", "/waits"), ("a", "/"))
+
+
+def test_timers_count_for_the_request_that_sets_them(start):
+    four = TIMERS.format(4)
+    skepd, answers = wait_and_wake(start, four, four, timers=5)
+    assert [answer.text for answer in answers] == ["waits", "wakes"]
+    assert "timers is" not in skepd.log()
+
+
+def test_timers_of_a_continuation_are_refused_to_its_own_request(start):
+    skepd, (waits, wakes) = wait_and_wake(start, TIMERS.format(6), TIMERS.format(4), timers=5)
+    assert (waits.code, wakes.text) == ("exception", "wakes")
+    assert order_of(skepd, r"\[a\] refused: timers is 5.0, used 6.0") == 1
+
+
+def test_console_output_counts_for_the_request_that_writes_it(start):
+    skepd, answers = wait_and_wake(start, LOGS.format(3, "waits"), LOGS.format(3, "wakes"), log_kib=4)
+    assert [answer.text for answer in answers] == ["waits", "wakes"]
+    skepd.wait_log("wakes2:")
+    skepd.wait_log("waits2:")
+    assert "log_kib" not in skepd.log()
+
+
+def test_console_output_of_a_continuation_is_cut_for_its_own_request(start):
+    skepd, answers = wait_and_wake(start, LOGS.format(9, "waits"), LOGS.format(3, "wakes"), log_kib=4)
+    assert [answer.text for answer in answers] == ["waits", "wakes"]
+    skepd.wait_log("wakes2:")
+    assert order_of(skepd, r"\[a\] refused: log_kib is 4.0 KiB, used 4.\d KiB") == 1
+    assert "waits3:" in skepd.log() and "waits4:" not in skepd.log()
+
+
+def test_cpu_time_of_a_continuation_is_paid_by_whose_event_it_runs_in(start):
+    skepd, (waits, wakes) = wait_and_wake(start, "for (;;);", "", cpu_ms=50, wall_ms=300)
+    assert (waits.code, wakes.code) == ("wall_request", "cpu_request")
+    assert order_of(skepd, r"\[a\] stopped: cpu_ms is 50.0 ms") == 2
+
+
+def test_timer_of_a_request_that_is_over_is_paid_by_the_one_it_passes_to(start):
+    source = SLEEP + script("""
+        if (new URL(request.url).pathname === "/leaves") {
+            setInterval(() => console.log("interval"), 60);
+            setTimeout(() => { console.log("passed"); for (;;); }, 100);
+            return new Response("left");
+        }
+        await sleep(400);
+        return new Response("stayed");
+    """)
+    skepd = start({"a": tenant(source, cpu_ms=50)})
+    stays, leaves = ask_all(skepd, ("a", "/"), ("a", "/leaves"))
+    assert (leaves.text, stays.code) == ("left", "cpu_request")
+    assert order_of(skepd, r"\[a\] stopped: cpu_ms is 50.0 ms") == 1
+    assert "passed" in skepd.log() and "interval" not in skepd.log()
+    # Where there is no other request, it goes.
+    assert skepd.get("a", "/leaves").text == "left"
+    skepd.wait_idle()
+    assert skepd.get("a", "/").text == "stayed"
+    assert skepd.log().count("passed") == 1
