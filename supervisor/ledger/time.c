@@ -48,15 +48,28 @@ static bool is_still_running(const struct request *request)
            atomic_load(&board->running_since_ns) == request->cancelled_entry_ns;
 }
 
+/* What another request may take that runs in the worker, by its word, before the cancel is read. */
+static uint64_t others_ms(const struct request *request)
+{
+    const struct child *child = request->placement->child;
+    const struct request *other =
+        child_find_request(child, atomic_load(&child->board->running_request));
+
+    if (!other || other == request)
+        return 0;
+    uint64_t cpu_ms = other->version->limits.cpu_ms; /* unlimited: 49 days */
+    return cpu_ms + other->version->limits.grace_ms;
+}
+
 uint64_t ledger_deadline_ns(const struct request *request)
 {
     const struct limits *limits = &request->version->limits;
-    uint32_t patience_ms = is_still_running(request) ? 0 : CANCEL_PATIENCE_MS;
+    uint64_t patience_ms = is_still_running(request) ? 0 : CANCEL_PATIENCE_MS + others_ms(request);
 
     if (request->is_cancelled)
         return limits->grace_ms == LIMIT_UNLIMITED
                    ? UINT64_MAX
-                   : after_ms(request->detached_ns, (uint64_t) limits->grace_ms + patience_ms);
+                   : after_ms(request->detached_ns, limits->grace_ms + patience_ms);
     unsigned limit = time_limit(request);
     uint32_t limit_ms = limit_get(limits, &limit_table[limit]);
     return limit_ms == LIMIT_UNLIMITED || ledger_is_met(request, limit)

@@ -107,6 +107,8 @@ static void release_process(struct child *child)
     child->served = child->caught_up = 0;
     child->rss_bytes = child->ready_rss_bytes = 0;
     child->drifting = 0;
+    child->idle_cpu_ns = 0;
+    child->burning = 0;
 }
 
 /* Whether its place is still one that needs a worker. */
@@ -276,6 +278,7 @@ static void drain(struct child *child)
     child->place.kind = PLACE_LEAVING;
     child->place.owner = NULL;
     child->state = CHILD_DRAINING;
+    child->drain_since_ns = io_now_ns();
     if (child->in_flight == 0)
         stop_drained(child);
 }

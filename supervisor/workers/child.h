@@ -106,10 +106,13 @@ struct child {
     uint64_t started_ns, ready_ns;
     /* Retirement, see retire.h. */
     const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
-    uint64_t served;           /* requests, by this process */
-    uint64_t caught_up;        /* how often it has said so */
-    uint64_t rss_bytes;        /* at the last look */
-    uint64_t ready_rss_bytes;  /* before it had any tenant */
+    uint64_t drain_since_ns;
+    uint64_t idle_cpu_ns;     /* at the last look at which nothing was in it; 0: something was */
+    unsigned burning;         /* looks in a row at which it used CPU time all the same */
+    uint64_t served;          /* requests, by this process */
+    uint64_t caught_up;       /* how often it has said so */
+    uint64_t rss_bytes;       /* at the last look */
+    uint64_t ready_rss_bytes; /* before it had any tenant */
     uint64_t rss_at_ns;
     uint64_t rss_noted_ns; /* when it was last said to be over an observed rss_mib */
     unsigned drifting;     /* looks in a row at which it had drifted */

@@ -55,8 +55,10 @@ enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct
 {
     if (evidence == EVIDENCE_NONE)
         return CONDUCT_NO_STEP;
-    add_mark(conduct, now_ns);
     conduct->last_mark_ns = now_ns;
+    if (has_own && evidence != EVIDENCE_PROOF) /* it went silent, and may have been starved */
+        return CONDUCT_NO_STEP;
+    add_mark(conduct, now_ns);
     conduct->strikes += evidence == EVIDENCE_PROOF;
     if (conduct->n_marks < rules->strikes)
         return CONDUCT_NO_STEP;

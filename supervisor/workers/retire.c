@@ -10,6 +10,9 @@
 #define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
 #define RSS_HIGH_PERCENT 80
 #define DRIFTING_LOOKS 3 /* in a row, one each second */
+#define BURNING_LOOKS 3
+#define BURNING_NS (500 * NSEC_PER_MSEC) /* of CPU time between two looks */
+#define DRAIN_ALONE_S 60
 /* One that was full sooner than this is full of what it has to do: another would be, too. */
 #define FULL_LEAST_AGE_S 10
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
@@ -32,13 +35,16 @@ static void replace(struct child *child, struct child *spare)
     ledger_on_ready(spare);
 }
 
-/* One at a time in each cordon, so that memory is never needed twice for all. */
+/* One at a time in each cordon, so that memory is never needed twice for all; but a stream that does
+ * not end holds up the others for a while only. */
 static bool has_draining(const struct pool *pool, const struct cordon_config *cordon)
 {
+    uint64_t now = io_now_ns();
     const struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon && child->state == CHILD_DRAINING && child->retire_reason)
+        if (child->cordon == cordon && child->state == CHILD_DRAINING && child->retire_reason &&
+            now - child->drain_since_ns < DRAIN_ALONE_S * NSEC_PER_SEC)
             return true;
     return false;
 }
@@ -123,6 +129,21 @@ bool retire_is_rss_observed(const struct child *child)
     return child->cordon->observe_rss || child->server->config->observe_rss;
 }
 
+/* Nothing is in it, and it uses CPU time: native code of a tenant that has left. */
+static bool is_burning(struct child *child)
+{
+    uint64_t cpu = child_cpu_ns(child), last = child->idle_cpu_ns;
+    const struct placement *placement;
+
+    child->idle_cpu_ns = cpu;
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (child_is_candidate(placement))
+            child->idle_cpu_ns = 0;
+    bool is_idle = last != 0 && child->idle_cpu_ns != 0;
+    child->burning = is_idle && cpu - last > BURNING_NS ? child->burning + 1 : 0;
+    return child->burning >= BURNING_LOOKS;
+}
+
 static const char *find_reason(struct child *child, uint64_t now_ns)
 {
     const struct cordon_config *cordon = child->cordon;
@@ -133,6 +154,8 @@ static const char *find_reason(struct child *child, uint64_t now_ns)
         return "over retire_after_s";
     if (is_over(child->served, cordon->retire_after_requests))
         return "over retire_after_requests";
+    if (is_burning(child))
+        return "uses CPU time with nothing to do";
     if (age_s < FULL_LEAST_AGE_S)
         return NULL;
     if (cordon->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child) &&

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from harness import IS_SANITIZED, SKEPD, Loader, script, wait_for
+from harness import IS_SANITIZED, SKEPD, Loader, is_alive, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 # V8 cannot interrupt it.
@@ -245,3 +245,13 @@ def test_tenant_far_above_its_neighbours_gets_a_worker_of_its_own(start):
     assert skepd.worker()["pid"] == shared
     own = skepd.tenant("busy")["own_worker"]
     assert next(w for w in skepd.workers() if w["number"] == own)["tenants"] == ["busy"]
+
+
+@needs_hostile_worker
+def test_worker_that_burns_cpu_time_with_nothing_to_do_is_replaced(start):
+    skepd = start({"bad": hostile("burns_after"), "good": hostile("honest")}, worker=WORKER)
+    pid = skepd.worker()["pid"]
+    assert skepd.get("bad").status == 200
+    wait_for(lambda: not is_alive(pid), "the worker to be ended", timeout=20)
+    skepd.wait_log(rf"pid {pid}\) retires: uses CPU time with nothing to do")
+    assert skepd.get("good").status == 200

@@ -72,6 +72,19 @@ static void test_no_number_of_deaths_in_a_shared_worker_quarantines(void **state
     assert_int_equal(conduct_retry_after_s(&conduct, at(0)), 0);
 }
 
+static void test_claims_do_not_quarantine_in_a_worker_of_its_own_either(void **state)
+{
+    struct conduct conduct = { 0 };
+
+    (void) state;
+    seclude(&conduct, 0);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(conduct_on_death(&conduct, &rules, EVIDENCE_CLAIM, true, at(1)),
+                         CONDUCT_NO_STEP);
+    assert_false(conduct_expire(&conduct, at(600)));
+    assert_true(conduct_expire(&conduct, at(601)));
+}
+
 static void test_a_claim_is_not_a_strike(void **state)
 {
     struct conduct conduct = { 0 };
@@ -195,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_three_deaths_in_a_minute_seclude_and_three_more_there_quarantine),
         cmocka_unit_test(test_deaths_that_are_a_minute_apart_do_not_add_up),
         cmocka_unit_test(test_no_number_of_deaths_in_a_shared_worker_quarantines),
+        cmocka_unit_test(test_claims_do_not_quarantine_in_a_worker_of_its_own_either),
         cmocka_unit_test(test_a_claim_is_not_a_strike),
         cmocka_unit_test(test_each_quarantine_is_twice_as_long_up_to_an_hour),
         cmocka_unit_test(test_a_quarantine_that_is_configured_longer_than_an_hour_stays_so),
