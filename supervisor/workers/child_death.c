@@ -76,8 +76,7 @@ static uint64_t claimed_kib(const struct child *child, const struct placement *p
     return (uint64_t) atomic_load(&claim->heap_kib) + atomic_load(&claim->external_kib);
 }
 
-/* Who says that it holds the most, if that is more than its limits allow or more than all others
- * together. */
+/* Who holds more than all others together, by the worker's word. */
 static uint32_t largest_version(const struct child *child)
 {
     const struct placement *placement, *largest = NULL;
