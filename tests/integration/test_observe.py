@@ -124,7 +124,7 @@ def both(start_module):
         more = {
             "upload": tenant(upload, where, request_mib=1),
             "load": tenant(SPIN.format("1e7") + script(DONE), where, cpu_startup_ms=10),
-            "rate": tenant(LONG + DONE, where, cpu_rate=10, cpu_ms=1000, wall_ms=300),
+            "rate": tenant(LONG + DONE, where, cpu_rate=10, cpu_ms=1000, wall_ms=1000),
             "parallel": tenant(at_a_time, where, concurrency=2),
             "queue": tenant(at_a_time, where, concurrency=1, queue=2),
         }
