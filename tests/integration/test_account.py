@@ -200,9 +200,11 @@ def order_of(skepd, pattern):
 
 
 def test_requests_in_turns_pay_for_their_own_slices(start):
-    source = module("""
-        const url = new URL(request.url);
-        const n = Number(url.searchParams.get("slices"));
+    source = "let here = 0;" + module("""
+        const asked = new URL(request.url).searchParams;
+        const n = Number(asked.get("slices"));
+        here++;
+        while (here < Number(asked.get("together"))) await sleep(2);
         for (let i = 0; i < n; i++) { spin(1e7); await sleep(1); }
         return new Response("x");
     """)
@@ -214,8 +216,8 @@ def test_requests_in_turns_pay_for_their_own_slices(start):
     few = round(40 / meter.used["a"] * 8)
     with Meter(skepd, "a") as meter:
         answers = ask_all(
-            skepd, *[("a", f"/?slices={few}")] * 4, ("a", f"/?slices={few * 100}"),
-            ("a", f"/?slices={few}"),
+            skepd, *[("a", f"/?slices={few}&together=8")] * 4,
+            ("a", f"/?slices={few * 100}&together=8"), ("a", f"/?slices={few}&together=8"),
         )  # fmt: skip
     assert [answer.code for answer in answers] == [None] * 4 + ["cpu_request", None]
     assert meter.used["a"] > 200, few
@@ -250,7 +252,7 @@ def wait_and_wake(start, waits, wakes, **limits):
 
 def test_timers_count_for_the_request_that_sets_them(start):
     four = TIMERS.format(4)
-    skepd, answers = wait_and_wake(start, four, four, timers=5)
+    skepd, answers = wait_and_wake(start, four + "await sleep(20);", four, timers=5)
     assert [answer.text for answer in answers] == ["waits", "wakes"]
     assert "timers is" not in skepd.log()
 
