@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,6 +301,15 @@ static int check(const struct config *config)
     return r;
 }
 
+/* Large buffers (a tenant's files on their way to a worker, bodies) go back to the kernel when they are
+ * freed: glibc would else raise its threshold for that to 32 MiB, mallopt(3), and keep what a bad minute
+ * took. */
+static void keep_memory_small(void)
+{
+    (void) mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    (void) mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
 static void raise_file_limit(void)
 {
     struct rlimit limit;
@@ -351,6 +361,7 @@ static int run(const struct arguments *arguments, struct config *config)
     if (r < 0)
         return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
     raise_file_limit();
+    keep_memory_small();
     (void) signal(SIGPIPE, SIG_IGN);
     return run_with_cgroups(&server, arguments, worker);
 }

@@ -6,6 +6,7 @@ import pathlib
 
 import pytest
 
+from faults import many_functions
 from harness import Loader, is_alive, rss_kib, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
@@ -160,3 +161,21 @@ def test_tenant_that_moves_to_another_cordon_is_served_there(start):
                 )
             loader.more(10)
     assert not loader.wrong
+
+
+def test_worker_that_holds_more_than_its_isolates_account_for_is_replaced(start):
+    """A WebAssembly module of 200,000 functions takes memory that is neither heap nor ArrayBuffer."""
+    source = script('return new Response("ok");')
+    big = {
+        "limits": {"cpu_startup_ms": 20000, "cpu_ms": 1000},
+        "files": {"worker.js": 'import wasm from "./many.wasm";\n' + source,
+                  "many.wasm": many_functions(200000, 60)},
+    }
+    skepd = start({"big": big, "good": HELLO}, cordons=cordon(drift_mib=16))
+    pid = skepd.worker()["pid"]
+    with Loader(skepd, "good", connections=1) as good:
+        assert skepd.get("big").status == 200
+        skepd.wait_log(r"retires: holds more than drift_mib", timeout=30)
+        good.more(5)
+    assert not good.wrong
+    wait_for(lambda: not is_alive(pid), "the old worker to end")
