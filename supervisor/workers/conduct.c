@@ -63,7 +63,7 @@ enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct
     if (conduct->n_marks < rules->strikes)
         return CONDUCT_NO_STEP;
     conduct->n_marks = 0;
-    if (conduct->seclusion == SECLUSION_STRIKES && has_own) {
+    if (conduct->seclusion == SECLUSION_STRIKES && (has_own || rules->has_no_seclusion)) {
         begin_quarantine(conduct, rules->quarantine_s, now_ns);
         return CONDUCT_QUARANTINE;
     }

@@ -43,6 +43,8 @@ struct conduct {
 struct conduct_rules {
     unsigned strikes; /* within CONDUCT_WINDOW_S, for the next step; 1 to CONDUCT_STRIKES_MAX */
     unsigned quarantine_s;
+    bool
+        has_no_seclusion; /* the cordon has no workers of single tenants: quarantine comes instead */
 };
 
 enum conduct_step {
@@ -51,8 +53,7 @@ enum conduct_step {
     CONDUCT_QUARANTINE, /* it gets no requests until conduct_retry_after_s says 0 */
 };
 
-/* A worker died, and this tenant is to blame. has_own: the worker was its own, or its cordon
- * has none. The step is taken in the record already. */
+/* A worker died, and this tenant is to blame. has_own: the worker was its own. The step is taken in the record already. */
 enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct_rules *rules,
                                    enum evidence evidence, bool has_own, uint64_t now_ns);
 /* It is one of several that may be to blame. */

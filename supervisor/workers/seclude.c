@@ -220,14 +220,14 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
     struct conduct_rules rules = {
         .strikes = cordon_of(tenant)->strikes,
         .quarantine_s = cordon_of(tenant)->quarantine_s,
+        /* By the operator's will only; otherwise what a worker claims could bring an innocent into
+         * quarantine while others take all the room. */
+        .has_no_seclusion = cordon_of(tenant)->solitary == 0,
     };
     bool has_own = child->place.kind == PLACE_OWN && child->place.owner == tenant;
-    /* By the operator's will there is no such step; otherwise what a worker claims could bring an
-     * innocent into quarantine while others take all the room. */
-    bool has_none = cordon_of(tenant)->solitary == 0;
     struct conduct before = tenant->conduct;
-    enum conduct_step step = conduct_on_death(&tenant->conduct, &rules, verdict->evidence,
-                                              has_own || has_none, io_now_ns());
+    enum conduct_step step =
+        conduct_on_death(&tenant->conduct, &rules, verdict->evidence, has_own, io_now_ns());
 
     if (verdict->evidence == EVIDENCE_PROOF)
         clear_suspects(tenant);

@@ -58,6 +58,16 @@ def test_tenant_that_kills_workers_gets_its_own_and_then_quarantine(start):
     assert "[good] gets" not in skepd.log()
 
 
+def test_tenant_that_kills_workers_is_quarantined_where_none_can_be_its_own(start):
+    skepd = start({"bad": stuck_on("/stuck"), "good": HELLO},
+                  cordons=[{"name": "default", "workers": 1, "solitary": 0}])
+    for _ in range(6):  # the good one has been in the worker: it can only be a claim
+        assert skepd.get("good").status == 200
+        kill(skepd, "bad", 1)
+    assert skepd.get("bad").code == "quarantined"
+    assert skepd.get("good").text == "hello\n"
+
+
 def test_quarantine_fails_what_waits_in_the_queue(start):
     skepd = start({"bad": {**stuck_on("/stuck"), "limits": {**SHORT, "concurrency": 1}}})
     kill(skepd, "bad", 5)

@@ -85,6 +85,21 @@ static void test_claims_do_not_quarantine_in_a_worker_of_its_own_either(void **s
     assert_true(conduct_expire(&conduct, at(601)));
 }
 
+/* Else nothing at all would follow from it there. */
+static void test_claims_quarantine_where_nobody_can_have_a_worker_of_its_own(void **state)
+{
+    const struct conduct_rules none = { .strikes = 3,
+                                        .quarantine_s = 60,
+                                        .has_no_seclusion = true };
+    struct conduct conduct = { 0 };
+    enum conduct_step step = CONDUCT_NO_STEP;
+
+    (void) state;
+    for (unsigned i = 0; i < 6; i++)
+        step = conduct_on_death(&conduct, &none, EVIDENCE_CLAIM, false, at(0));
+    assert_int_equal(step, CONDUCT_QUARANTINE);
+}
+
 static void test_a_claim_is_not_a_strike(void **state)
 {
     struct conduct conduct = { 0 };
@@ -209,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_deaths_that_are_a_minute_apart_do_not_add_up),
         cmocka_unit_test(test_no_number_of_deaths_in_a_shared_worker_quarantines),
         cmocka_unit_test(test_claims_do_not_quarantine_in_a_worker_of_its_own_either),
+        cmocka_unit_test(test_claims_quarantine_where_nobody_can_have_a_worker_of_its_own),
         cmocka_unit_test(test_a_claim_is_not_a_strike),
         cmocka_unit_test(test_each_quarantine_is_twice_as_long_up_to_an_hour),
         cmocka_unit_test(test_a_quarantine_that_is_configured_longer_than_an_hour_stays_so),
