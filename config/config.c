@@ -326,8 +326,16 @@ static int take_cordons(const struct reading *reading)
     return r;
 }
 
+static int take_jail(const struct reading *reading)
+{
+    config_jail_parse(reading->document, &reading->raw->jail, &reading->config->jail,
+                      reading->errors);
+    return 0;
+}
+
 static const reading_fn steps[] = {
-    take_listen, take_paths, take_admin, take_log_level, take_http, take_limits, take_cordons,
+    take_listen, take_paths,  take_admin,   take_log_level,
+    take_http,   take_limits, take_cordons, take_jail,
 };
 
 int config_parse(const char *file, const char *text, size_t size, struct config **ret_config,

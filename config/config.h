@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/layers.h"
 #include "config/errors.h"
 #include "config/limits.h"
 
@@ -35,6 +36,14 @@ struct http_config { /* see struct http_limits in supervisor/http/http.h */
     uint32_t header_timeout_ms, body_idle_ms, keepalive_ms, write_idle_ms;
 };
 
+struct jail_config {
+    bool may_be_reduced; /* minimum: reduced */
+    layer_set without;   /* layers that may be missing, each named */
+};
+/* Where `without` is not given. Whether a host has switches for speculation was decided when it was
+ * booted; it is no wall (docs/security.md). */
+#define LAYERS_WITHOUT_PRESET LAYER_BIT(LAYER_SPECULATION)
+
 struct config {
     char *path;           /* of the file, for messages */
     char **listen;        /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; checked, absolute */
@@ -45,6 +54,7 @@ struct config {
     unsigned n_admin_uids;
     char *log_level; /* error, warning, info, debug */
     struct http_config http;
+    struct jail_config jail;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */
     limit_set observed;              /* noted and not enforced, in all cordons */
     bool observe_rss, observe_strikes;

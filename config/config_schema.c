@@ -75,6 +75,17 @@ static const cyaml_strval_t log_levels[] = {
     { "debug", LOG_LEVEL_DEBUG },
 };
 
+static const cyaml_schema_value_t layer_value = {
+    CYAML_VALUE_STRING(TEXT, char *, 1, YAML_KEY_MAX),
+};
+
+static const cyaml_schema_field_t jail_fields[] = {
+    CYAML_FIELD_STRING_PTR("minimum", TEXT | OPTIONAL, struct raw_jail, minimum, 1, YAML_KEY_MAX),
+    CYAML_FIELD_SEQUENCE_COUNT("without", TEXT | OPTIONAL, struct raw_jail, without, n_without,
+                               &layer_value, 0, LAYERS),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_SEQUENCE_COUNT("listen", TEXT, struct raw_config, listen, n_listen, &path_text, 1,
                                LISTEN_MAX),
@@ -85,6 +96,7 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_ENUM("log_level", CYAML_FLAG_STRICT | OPTIONAL, struct raw_config, log_level,
                      log_levels, CYAML_ARRAY_LEN(log_levels)),
     CYAML_FIELD_MAPPING("admin", OPTIONAL, struct raw_config, admin, admin_fields),
+    CYAML_FIELD_MAPPING("jail", OPTIONAL, struct raw_config, jail, jail_fields),
     CYAML_FIELD_MAPPING("http", OPTIONAL, struct raw_config, http, http_fields),
     CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw_config, limits, limits_fields),
     CYAML_FIELD_SEQUENCE_COUNT("cordons", TEXT | OPTIONAL, struct raw_config, cordons, n_cordons,

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "config/config.h"
+#include "config/config_jail.h"
 #include "config/yaml_limits.h"
 
 #define LISTEN_MAX 64
@@ -40,6 +41,7 @@ struct raw_config {
     char *admin_socket, *tenants;
     enum log_level log_level;
     struct raw_admin admin;
+    struct raw_jail jail;
     struct http_config http;
     struct raw_limits_pair limits;
     struct raw_cordon *cordons;

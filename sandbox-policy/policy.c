@@ -7,6 +7,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 
@@ -18,20 +21,35 @@ static void filter_cleanup(scmp_filter_ctx *filter)
         seccomp_release(*filter);
 }
 
-static bool is_native(enum policy_arch arch)
+static enum policy_arch arch_of(const struct policy_context *context)
 {
+    if (context->arch != POLICY_ALL_ARCHES)
+        return context->arch;
 #if defined(__x86_64__)
-    return arch == POLICY_ALL_ARCHES || arch == POLICY_X86_64;
+    return POLICY_X86_64;
 #elif defined(__aarch64__)
-    return arch == POLICY_ALL_ARCHES || arch == POLICY_AARCH64;
+    return POLICY_AARCH64;
 #else
 #error "the policy was written for x86-64 and aarch64 only"
 #endif
 }
 
-static bool applies(const struct policy_syscall *row, const struct policy_context *context)
+uint32_t policy_arch_token(enum policy_arch arch)
 {
-    return is_native(row->arch) &&
+    switch (arch) {
+    case POLICY_X86_64:
+        return SCMP_ARCH_X86_64;
+    case POLICY_AARCH64:
+        return SCMP_ARCH_AARCH64;
+    case POLICY_ALL_ARCHES:
+        break;
+    }
+    return seccomp_arch_native();
+}
+
+bool policy_row_applies(const struct policy_syscall *row, const struct policy_context *context)
+{
+    return (row->arch == POLICY_ALL_ARCHES || row->arch == arch_of(context)) &&
            (row->when == POLICY_ALWAYS || (row->when == POLICY_WITH_JIT) == context->jit);
 }
 
@@ -47,6 +65,7 @@ static struct scmp_arg_cmp compare_int(const struct policy_arg *arg, uint64_t ma
     };
 }
 
+/* All that policy_row_fits, policy_row_describe and libseccomp need to know of a check. */
 static struct scmp_arg_cmp compare(const struct policy_arg *arg,
                                    const struct policy_context *context)
 {
@@ -82,24 +101,126 @@ static struct scmp_arg_cmp compare(const struct policy_arg *arg,
     return long_compare;
 }
 
+static unsigned count_checks(const struct policy_syscall *row)
+{
+    unsigned n = 0;
+
+    while (n < POLICY_MAX_ARGS && row->args[n].check != POLICY_NO_CHECK)
+        n++;
+    return n;
+}
+
+bool policy_row_fits(const struct policy_syscall *row, const struct policy_context *context,
+                     const uint64_t args[static 6])
+{
+    for (unsigned i = 0; i < count_checks(row); i++) {
+        const struct scmp_arg_cmp check = compare(&row->args[i], context);
+        uint64_t value = args[check.arg];
+        bool fits = check.op == SCMP_CMP_EQ          ? value == check.datum_a
+                    : check.op == SCMP_CMP_MASKED_EQ ? (value & check.datum_a) == check.datum_b
+                                                     : value != check.datum_a;
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
+static int describe_check(const struct scmp_arg_cmp *check, char *text, size_t size)
+{
+    uint64_t mask = check->datum_a;
+
+    if (check->op == SCMP_CMP_EQ)
+        return snprintf(text, size, "arg%u = 0x%" PRIx64, check->arg, check->datum_a);
+    if (check->op == SCMP_CMP_NE)
+        return snprintf(text, size, "arg%u != 0x%" PRIx64, check->arg, check->datum_a);
+    if (mask == INT_MASK)
+        return snprintf(text, size, "arg%u = %d", check->arg, (int) (uint32_t) check->datum_b);
+    return snprintf(text, size, "arg%u & 0x%" PRIx64 " = 0x%" PRIx64, check->arg, mask,
+                    check->datum_b);
+}
+
+const char *policy_row_describe(const struct policy_syscall *row,
+                                const struct policy_context *context, char *text, size_t size)
+{
+    size_t have = 0;
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < count_checks(row) && have + 1 < size; i++) {
+        const struct scmp_arg_cmp check = compare(&row->args[i], context);
+        if (i > 0)
+            have += (size_t) snprintf(text + have, size - have, ", ");
+        if (have + 1 < size)
+            have += (size_t) describe_check(&check, text + have, size - have);
+    }
+    return text;
+}
+
+/* ---- rows to a filter */
+
 static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
                    const struct policy_context *context)
 {
     struct scmp_arg_cmp args[POLICY_MAX_ARGS] = { 0 };
-    unsigned n = 0;
+    unsigned n = count_checks(row);
+    /* libseccomp takes the native number and translates it. Negative: unknown to this libseccomp, or
+     * a pseudo number of a call that this architecture does not have. A row for which that is
+     * fine says so in its arch. */
     int number = seccomp_syscall_resolve_name(row->name);
     uint32_t action =
         row->action == POLICY_ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint16_t) row->error);
 
-    /* Negative: unknown to this libseccomp, or a pseudo number of a call that this architecture
-     * does not have. A row for which that is fine says so in its arch. */
     if (number < 0)
         return -ENOSYS;
-    while (n < POLICY_MAX_ARGS && row->args[n].check != POLICY_NO_CHECK) {
-        args[n] = compare(&row->args[n], context);
-        n++;
-    }
+    for (unsigned i = 0; i < n; i++)
+        args[i] = compare(&row->args[i], context);
     return seccomp_rule_add_exact_array(filter, action, number, n, args);
+}
+
+static int add_rows(scmp_filter_ctx filter, const struct policy_table *table,
+                    const struct policy_context *context, const char **ret_failed)
+{
+    for (size_t i = 0; i < table->n_rows; i++) {
+        const struct policy_syscall *row = &table->rows[i];
+        if (!policy_row_applies(row, context))
+            continue;
+        int r = add_row(filter, row, context);
+        if (r < 0) {
+            *ret_failed = row->name;
+            return r;
+        }
+    }
+    return 0;
+}
+
+static bool has_name(const struct policy_syscall *rows, size_t n, const char *name,
+                     const struct policy_context *context)
+{
+    for (size_t i = 0; i < n; i++)
+        if (policy_row_applies(&rows[i], context) && strcmp(rows[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Calls of the filter that comes later, whatever it does with them; but not those that the table has
+ * rows of its own for. */
+static int add_names_of_later(scmp_filter_ctx filter, const struct policy_table *table,
+                              const struct policy_context *context, const char **ret_failed)
+{
+    const struct policy_table *later = table->later;
+
+    for (size_t i = 0; i < later->n_rows; i++) {
+        const struct policy_syscall name = { .name = later->rows[i].name };
+        if (!policy_row_applies(&later->rows[i], context) ||
+            has_name(table->rows, table->n_rows, name.name, context) ||
+            has_name(later->rows, i, name.name, context))
+            continue;
+        int r = add_row(filter, &name, context);
+        if (r < 0) {
+            *ret_failed = name.name;
+            return r;
+        }
+    }
+    return 0;
 }
 
 static int set_attributes(scmp_filter_ctx filter)
@@ -115,23 +236,27 @@ static int set_attributes(scmp_filter_ctx filter)
     return 0;
 }
 
-int policy_build_filter(const struct policy_context *context, scmp_filter_ctx *ret_filter,
-                        const char **ret_failed)
+int policy_build_filter(const struct policy_table *table, const struct policy_context *context,
+                        scmp_filter_ctx *ret_filter, const char **ret_failed)
 {
     _cleanup_(filter_cleanup) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+    uint32_t token = policy_arch_token(context->arch);
+    int r = 0;
 
     *ret_failed = "seccomp attributes";
     if (!filter)
         return -ENOMEM;
-    int r = set_attributes(filter);
-    for (size_t i = 0; i < policy_worker_n_syscalls && r == 0; i++) {
-        const struct policy_syscall *row = &policy_worker_syscalls[i];
-        if (!applies(row, context))
-            continue;
-        r = add_row(filter, row, context);
-        if (r < 0)
-            *ret_failed = row->name;
+    if (token != seccomp_arch_native()) {
+        r = seccomp_arch_add(filter, token);
+        if (r == 0)
+            r = seccomp_arch_remove(filter, SCMP_ARCH_NATIVE);
     }
+    if (r == 0)
+        r = set_attributes(filter);
+    if (r == 0)
+        r = add_rows(filter, table, context, ret_failed);
+    if (r == 0 && table->later)
+        r = add_names_of_later(filter, table, context, ret_failed);
     if (r < 0)
         return r;
     *ret_filter = TAKE_PTR(filter);

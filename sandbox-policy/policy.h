@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The jail's policy as data: which system calls a worker may make, which limits it runs
- * under, and why. The rows are in worker_syscalls.c and worker_limits.c; policy.c turns
- * them into a libseccomp filter and into setrlimit calls. Used by the worker and by tests.
+ * under, and why. The rows are in worker_startup.c, worker_syscalls.c and worker_limits.c; policy.c
+ * turns them into libseccomp filters and into setrlimit calls. Used by the worker and by tests.
  */
 #pragma once
 
@@ -75,23 +75,51 @@ struct policy_limit {
     bool at_seal; /* false: when the jail is entered; true: just before the filter */
 };
 
+/* One filter: what fits no row of it raises SIGSYS instead of the call (the handler of
+ * worker/jail_trap.c ends the process). */
+struct policy_table {
+    const char *name;
+    const struct policy_syscall *rows;
+    size_t n_rows;
+    /* Every call that this one names is allowed here with any arguments: a filter that is loaded
+     * later and stacked on this one decides. NULL: none. */
+    const struct policy_table *later;
+};
+
 /* What the rows leave open until the worker runs. */
 struct policy_context {
     bool jit;
     int channel_fd;
-    pid_t self; /* in the worker's own PID namespace */
+    pid_t self;            /* in the worker's own PID namespace */
+    enum policy_arch arch; /* POLICY_ALL_ARCHES: the one that this runs on */
 };
 
-extern const struct policy_syscall policy_worker_syscalls[];
-extern const size_t policy_worker_n_syscalls;
+extern const struct policy_table policy_worker_startup; /* from main() to the seal */
+extern const struct policy_table policy_worker_running; /* from the seal on, on top of it */
 extern const struct policy_limit policy_worker_limits[];
 extern const size_t policy_worker_n_limits;
 
-/* Builds the filter for the native architecture: what fits no row raises SIGSYS instead (the handler
- * of worker/jail_trap.c ends the process); foreign architectures kill the process. *ret_filter is released with seccomp_release. 0 or -errno;
- * on error *ret_failed names the row that could not be added, or what failed before. */
-int policy_build_filter(const struct policy_context *context, scmp_filter_ctx *ret_filter,
-                        const char **ret_failed);
+/* Whether the row counts on the context's architecture and with its jit. */
+bool policy_row_applies(const struct policy_syscall *row, const struct policy_context *context);
+
+/* libseccomp's token of the context's architecture. */
+uint32_t policy_arch_token(enum policy_arch arch);
+
+/* Whether a call with these arguments fits the row, which applies; by the row alone, without the
+ * kernel. */
+bool policy_row_fits(const struct policy_syscall *row, const struct policy_context *context,
+                     const uint64_t args[static 6]);
+
+/* The row's checks for people: "arg0 = 3, arg2 without bits of 0xfffffffc"; "" if it has none. The
+ * text is cut at size. Returns text. */
+const char *policy_row_describe(const struct policy_syscall *row,
+                                const struct policy_context *context, char *text, size_t size);
+
+/* Builds the filter for the context's architecture; foreign architectures kill the process.
+ * *ret_filter is released with seccomp_release. 0 or -errno; on error *ret_failed names the row that
+ * could not be added, or what failed before. */
+int policy_build_filter(const struct policy_table *table, const struct policy_context *context,
+                        scmp_filter_ctx *ret_filter, const char **ret_failed);
 
 /* Applies the limits of one moment. 0 or -errno; *ret_failed names the row. */
 int policy_apply_limits(bool at_seal, const char **ret_failed);

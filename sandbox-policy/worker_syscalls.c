@@ -5,32 +5,16 @@
  * the whole process: that is the point, so a row needs a better reason than "it is safe".
  */
 #include <errno.h>
-#include <linux/futex.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "sandbox-policy/policy.h"
+#include "sandbox-policy/rows.h"
 
 /* clang-format off */
-#define ALLOW(call) .name = #call, .action = POLICY_ALLOW
-#define FAIL(call, e) .name = #call, .action = POLICY_ERRNO, .error = (e)
-
-#define INT_EQUAL(i, v) { .index = (i), .check = POLICY_INT_EQUAL, .value = (v) }
-#define LONG_EQUAL(i, v) { .index = (i), .check = POLICY_LONG_EQUAL, .value = (v) }
-#define LONG_DIFFERS(i, v) { .index = (i), .check = POLICY_LONG_DIFFERS, .value = (v) }
-#define CHANNEL_FD(i) { .index = (i), .check = POLICY_IS_CHANNEL_FD }
-#define SELF(i) { .index = (i), .check = POLICY_IS_SELF }
-/* Bits of `must` are set, bits of `may` do not matter, all others are clear. */
-#define LONG_BITS(i, must, may) \
-    { .index = (i), .check = POLICY_LONG_MASKED, .mask = ~(uint64_t) (may), .value = (must) }
-/* FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME do not matter. */
-#define FUTEX_COMMAND(i, op) \
-    { .index = (i), .check = POLICY_INT_MASKED, .mask = (uint32_t) FUTEX_CMD_MASK, .value = (op) }
-
-const struct policy_syscall policy_worker_syscalls[] = {
+static const struct policy_syscall rows[] = {
     /* The channel. */
     { ALLOW(read), .args = { CHANNEL_FD(0) },
       .reason = "frames from the supervisor" },
@@ -113,8 +97,8 @@ const struct policy_syscall policy_worker_syscalls[] = {
       .reason = "abort needs it" },
     { FAIL(clone3, ENOSYS),
       .reason = "no thread starts after the seal; glibc then tries clone, which fails for good" },
-    { FAIL(clone, EAGAIN),
-      .reason = "no thread or process starts after the seal; pthread_create reports it" },
+    { FAIL(clone, EAGAIN), .args = { THREAD_FLAGS(0) },
+      .reason = "no thread starts after the seal; pthread_create reports it" },
     { FAIL(sched_getaffinity, EPERM),
       .reason = "the number of processors is asked for again; every caller has a default" },
 
@@ -166,4 +150,8 @@ const struct policy_syscall policy_worker_syscalls[] = {
 };
 /* clang-format on */
 
-const size_t policy_worker_n_syscalls = ARRAY_LEN(policy_worker_syscalls);
+const struct policy_table policy_worker_running = {
+    .name = "running",
+    .rows = rows,
+    .n_rows = ARRAY_LEN(rows),
+};

@@ -37,15 +37,17 @@ struct arguments {
     const char *worker; /* NULL: found beside skepd */
     const char *dev;    /* one tenant, for every host; NULL: those of the config */
     bool check_only;
+    bool probe_only;
 };
 
 static const char usage_text[] =
-    "Usage: skepd --config FILE [--worker PATH] [--dev PATH] [--check]\n"
+    "Usage: skepd --config FILE [--worker PATH] [--dev PATH] [--check | --probe]\n"
     "Serves untrusted tenants: HTTP in front, jailed V8 workers behind.\n"
     "\n"
     "  --config FILE  the service's skepd.yaml\n"
     "  --worker PATH  the skep-worker program (default: beside skepd, or in libexec/skep)\n"
     "  --dev PATH     serve only this script or tenant folder, for every host\n"
+    "  --probe        say which layers of the jail this host gives workers, and exit\n"
     "  --check        read config and tenants, say what is wrong, and exit\n"
     "  --version      print the version\n"
     "  --help         print this\n";
@@ -54,13 +56,10 @@ static const char usage_text[] =
 static int parse_arguments(int argc, char **argv, struct arguments *ret)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "worker", required_argument, NULL, 'w' },
-        { "dev", required_argument, NULL, 'd' },
-        { "check", no_argument, NULL, 'k' },
-        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "config", required_argument, NULL, 'c' }, { "worker", required_argument, NULL, 'w' },
+        { "dev", required_argument, NULL, 'd' },    { "check", no_argument, NULL, 'k' },
+        { "probe", no_argument, NULL, 'p' },        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
     };
     int option;
 
@@ -77,6 +76,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret)
             break;
         case 'k':
             ret->check_only = true;
+            break;
+        case 'p':
+            ret->probe_only = true;
             break;
         case 'v':
             (void) printf("skepd %s\n", SKEP_VERSION);
@@ -331,18 +333,34 @@ static void make_cgroups(struct server *server)
         log_info("workers get cgroups of their own");
 }
 
+static int run_with_spawner(struct server *server, const struct arguments *arguments)
+{
+    int r = jail_find_level(server->spawner, server->config, &server->jail);
+
+    if (r < 0)
+        return r;
+    if (arguments->probe_only) {
+        jail_print_layers(&server->jail, stdout);
+        return server->jail.is_reduced ? -EPERM : 0;
+    }
+    r = jail_check_consent(&server->jail, &server->config->jail, server->is_dev);
+    return r < 0 ? r : serve(server, arguments);
+}
+
 /* Before any process is forked, and after all have ended. */
 static int run_with_cgroups(struct server *server, const struct arguments *arguments,
                             const char *worker)
 {
     const struct spawner_options spawner = { .worker_path = worker };
 
-    make_cgroups(server);
+    if (!arguments->probe_only)
+        make_cgroups(server);
     int r = spawner_start(&spawner, &server->spawner);
     if (r < 0)
         (void) log_error_errno(r, "cannot start the spawner with %s", worker);
     else
-        r = serve(server, arguments);
+        r = run_with_spawner(server, arguments);
+    server->spawner = spawner_free(server->spawner);
     server->cgroups = cgroup_free(server->cgroups);
     return r;
 }

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "supervisor/errors.h"
 #include "supervisor/incident.h"
+#include "supervisor/jail/level.h"
 
 struct admin;
 struct cgroup_tree;
@@ -35,6 +36,7 @@ struct server {
     struct config *config;
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
+    struct jail_state jail;
     struct http_front *front;
     struct tenants *tenants;
     struct pool *pool;

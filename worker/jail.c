@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks the worker in, in the order of the design: nothing here can be undone, and each
- * step is one that the next makes impossible. Runs once in the worker, which the spawner
- * made root of its own user namespace; main.c calls it, before hello.
+ * Locks the worker in, in the order of the design. Runs once in the worker, which the spawner made root
+ * of its own user namespace, if there are such; main.c calls it, before hello.
  */
 #include "worker/jail.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <linux/securebits.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/log.h"
 #include "sandbox-policy/policy.h"
 #include "worker/jail_mounts.h"
 #include "worker/jail_trap.h"
@@ -24,6 +23,14 @@
 #define PR_SET_MDWE 65
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
+
+/* What cap_set_mode(CAP_MODE_NOPRIV) sets: no capabilities by uid 0, none kept, none ambient, for good. */
+#define SECBITS_LOCKED                                                           \
+    ((unsigned) (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | \
+                 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |       \
+                 SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED))
+
+typedef int (*step_fn)(const struct jail_options *options, const char **ret_step);
 
 static int fail(const char *step, const char **ret_step)
 {
@@ -39,10 +46,11 @@ static void filter_cleanup(scmp_filter_ctx *filter)
 
 /* Capabilities, Landlock and speculation controls are those of one thread: a second one would
  * stay outside. */
-static int check_single_thread(const char **ret_step)
+static int check_single_thread(const struct jail_options *options, const char **ret_step)
 {
     struct stat st;
 
+    (void) options;
     if (stat("/proc/self/task", &st) < 0)
         return fail("/proc/self/task", ret_step);
     if (st.st_nlink != 3) {
@@ -52,16 +60,54 @@ static int check_single_thread(const char **ret_step)
     return 0;
 }
 
-static int drop_capabilities(const char **ret_step)
+/* The bounding set is empty and securebits are locked, whoever did it. */
+static bool is_bounded(void)
 {
-    /* All sets empty, the bounding set too; securebits locked so that no exec and no change of
-     * uid gives any back. */
-    if (cap_set_mode(CAP_MODE_NOPRIV) < 0)
-        return fail("capabilities", ret_step);
-    if (cap_get_mode() != CAP_MODE_NOPRIV) {
-        *ret_step = "capabilities: some are left";
+    cap_value_t last = cap_max_bits();
+
+    for (cap_value_t capability = 0; capability < last; capability++)
+        if (cap_get_bound(capability) != 0)
+            return false;
+    return (cap_get_secbits() & SECBITS_LOCKED) == SECBITS_LOCKED;
+}
+
+/* So that no exec and no change of uid gives any capability back. Empties the other sets, too. Where
+ * there is no user namespace the spawner has done it, if it may. */
+static int drop_bounding(const struct jail_options *options, const char **ret_step)
+{
+    (void) options;
+    if (!is_bounded() && cap_set_mode(CAP_MODE_NOPRIV) < 0)
+        return fail("capability bounding set and securebits", ret_step);
+    if (!is_bounded()) {
+        *ret_step = "capability bounding set and securebits: something is left";
         return -EPERM;
     }
+    return 0;
+}
+
+static int drop_capabilities(const struct jail_options *options, const char **ret_step)
+{
+    cap_t none = cap_init();
+    int r = none && cap_set_proc(none) == 0 && cap_reset_ambient() == 0 ? 0 : -errno;
+
+    (void) options;
+    (void) cap_free(none);
+    if (r < 0)
+        *ret_step = "capabilities";
+    return r;
+}
+
+static int set_no_new_privs(const struct jail_options *options, const char **ret_step)
+{
+    (void) options;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? fail("no_new_privs", ret_step) : 0;
+}
+
+static int set_not_dumpable(const struct jail_options *options, const char **ret_step)
+{
+    (void) options;
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return fail("not dumpable", ret_step);
     return 0;
 }
 
@@ -78,56 +124,103 @@ static int speculation_off(unsigned long kind, const char *step, const char **re
     if (state == PR_SPEC_NOT_AFFECTED ||
         ((unsigned long) state & (PR_SPEC_FORCE_DISABLE | PR_SPEC_DISABLE)))
         return 0;
-    if (prctl(PR_SET_SPECULATION_CTRL, kind, PR_SPEC_FORCE_DISABLE, 0, 0) == 0)
-        return 0;
-    if (errno == ENXIO || (errno == EPERM && !((unsigned long) state & PR_SPEC_PRCTL))) {
-        log_warning("%s: this host was booted without that mitigation", step);
-        return 0;
-    }
-    return fail(step, ret_step);
+    if (prctl(PR_SET_SPECULATION_CTRL, kind, PR_SPEC_FORCE_DISABLE, 0, 0) < 0)
+        return fail(step, ret_step);
+    return 0;
 }
 
-/* What holds for the process whatever the filter says. */
-static int harden_process(const struct jail_options *options, const char **ret_step)
+/* Since Linux 5.16 seccomp does not ask for these by itself. */
+static int set_speculation(const struct jail_options *options, const char **ret_step)
 {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return fail("no_new_privs", ret_step);
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return fail("not dumpable", ret_step);
-    /* Since Linux 6.3: the kernel itself then refuses pages that become executable. Older
-     * kernels leave it to the filter. */
-    if (!options->jit && prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0 &&
-        errno != EINVAL)
-        return fail("memory-deny-write-execute", ret_step);
-    /* Since Linux 5.16 seccomp does not ask for these by itself. */
+    (void) options;
     int r = speculation_off(PR_SPEC_STORE_BYPASS, "speculative store bypass off", ret_step);
     if (r == 0)
         r = speculation_off(PR_SPEC_INDIRECT_BRANCH, "indirect branch speculation off", ret_step);
     return r;
 }
 
-int jail_enter(const struct jail_options *options, const char **ret_step)
+/* Since Linux 6.3 the kernel itself then refuses pages that become executable. Older kernels leave it
+ * to the filters. */
+static int deny_exec_gain(const struct jail_options *options, const char **ret_step)
 {
-    int r = check_single_thread(ret_step);
+    if (!options->jit && prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0 &&
+        errno != EINVAL)
+        return fail("memory-deny-write-execute", ret_step);
+    return 0;
+}
 
-    if (r == 0)
-        r = jail_empty_root(ret_step);
-    if (r == 0)
-        r = policy_apply_limits(false, ret_step);
-    if (r == 0)
-        r = drop_capabilities(ret_step);
-    if (r == 0)
-        r = harden_process(options, ret_step);
+static int empty_root(const struct jail_options *options, const char **ret_step)
+{
+    (void) options;
+    return jail_empty_root(ret_step);
+}
+
+static int apply_limits(const struct jail_options *options, const char **ret_step)
+{
+    (void) options;
+    return policy_apply_limits(false, ret_step);
+}
+
+static int landlock(const struct jail_options *options, const char **ret_step)
+{
+    (void) options;
+    return jail_landlock(ret_step);
+}
+
+/* ---- the order: nothing here can be undone, and each step is one that the next makes impossible */
+
+static const struct {
+    enum jail_layer layer;
+    step_fn run;
+} steps[] = {
+    { LAYER_SECCOMP, check_single_thread },    { LAYER_MOUNT, empty_root },
+    { LAYER_RLIMITS, apply_limits },           { LAYER_BOUNDING, drop_bounding },
+    { LAYER_CAPABILITIES, drop_capabilities }, { LAYER_NO_NEW_PRIVS, set_no_new_privs },
+    { LAYER_DUMPABLE, set_not_dumpable },      { LAYER_SPECULATION, set_speculation },
+    { LAYER_SECCOMP, deny_exec_gain },         { LAYER_LANDLOCK, landlock },
+};
+
+int jail_enter(const struct jail_options *options, struct jail_failure *ret_failure)
+{
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        if (!(options->layers & LAYER_BIT(steps[i].layer)))
+            continue;
+        ret_failure->layer = steps[i].layer;
+        int r = steps[i].run(options, &ret_failure->step);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- the filters */
+
+static int load(const struct policy_table *table, const struct jail_options *options,
+                const char **ret_step)
+{
+    const struct policy_context context = {
+        .jit = options->jit,
+        .channel_fd = options->channel_fd,
+        .self = getpid(),
+    };
+    _cleanup_(filter_cleanup) scmp_filter_ctx filter = NULL;
+
+    int r = policy_build_filter(table, &context, &filter, ret_step);
     if (r < 0)
         return r;
-
-    r = jail_landlock(ret_step);
-    if (r == -EOPNOTSUPP) {
-        /* The root is empty already; Landlock is the second lock on that door. */
-        log_warning("%s", *ret_step);
-        r = 0;
-    }
+    r = seccomp_load(filter);
+    if (r < 0)
+        *ret_step = "seccomp filter";
     return r;
+}
+
+int jail_start(const struct jail_options *options, struct jail_failure *ret_failure)
+{
+    *ret_failure = (struct jail_failure){ LAYER_SECCOMP, "handler of SIGSYS" };
+    int r = options->is_report ? jail_set_counting_trap() : jail_set_trap(options->scoreboard);
+    if (r < 0)
+        return r;
+    return load(&policy_worker_startup, options, &ret_failure->step);
 }
 
 /* Points standard error at what standard output is, /dev/null: sealed, the worker must not be
@@ -139,34 +232,21 @@ static int mute(const char **ret_step)
     return 0;
 }
 
-int jail_seal(const struct jail_options *options, const char **ret_step)
+int jail_seal(const struct jail_options *options, struct jail_failure *ret_failure)
 {
-    const struct policy_context context = {
-        .jit = options->jit,
-        .channel_fd = options->channel_fd,
-        .self = getpid(),
-    };
-    _cleanup_(filter_cleanup) scmp_filter_ctx filter = NULL;
     _cleanup_fd_ int old_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
+    ret_failure->layer = LAYER_RLIMITS;
     if (old_stderr < 0)
-        return fail("standard error", ret_step);
-    int r = policy_build_filter(&context, &filter, ret_step);
-    if (r == 0)
-        r = policy_apply_limits(true, ret_step);
-    if (r == 0)
-        r = mute(ret_step);
+        return fail("standard error", &ret_failure->step);
+    int r = policy_apply_limits(true, &ret_failure->step);
     if (r < 0)
         return r;
-    r = jail_set_trap(options->scoreboard);
-    if (r < 0) {
-        *ret_step = "handler of SIGSYS";
-        return r;
-    }
-    r = seccomp_load(filter);
-    if (r < 0) {
-        *ret_step = "seccomp filter";
+    ret_failure->layer = LAYER_SECCOMP;
+    r = mute(&ret_failure->step);
+    if (r == 0)
+        r = load(&policy_worker_running, options, &ret_failure->step);
+    if (r < 0)
         (void) dup2(old_stderr, STDERR_FILENO); /* so that the caller can still say it */
-    }
     return r;
 }

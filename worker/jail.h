@@ -1,25 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks the worker process in. Runs once, in the worker, before hello: after everything
- * that needs files is loaded. The rows come from sandbox-policy/. Each failure is fatal
- * for the worker (the caller says which step and exits): a worker never runs half jailed.
+ * Locks the worker process in. Runs once, in the worker, before hello. The rows come from
+ * sandbox-policy/. Each failure is fatal for the worker (the caller says which step and exits): a
+ * worker never runs with less than the layers that it was told.
  */
 #pragma once
 
 #include <stdbool.h>
 
+#include "common/layers.h"
+
 struct scoreboard;
 
 struct jail_options {
-    bool jit;                      /* false: no executable mapping may be made */
-    int channel_fd;                /* stays open; read, write and poll only */
+    layer_set layers; /* those that this worker has; the spawner's are in place already */
+    bool jit;         /* false: no executable mapping may be made */
+    int channel_fd;   /* stays open; read, write and poll only */
     struct scoreboard *scoreboard; /* borrowed: for the last words; may be NULL */
+    bool is_report;                /* jail_report.h: a refused call fails, and the process lives */
 };
 
-/* Everything but the filter: empty root, rlimits, capabilities, securebits, no_new_privs,
- * dumpable, speculation controls, Landlock. The process is single-threaded. 0 or -errno;
- * *ret_step names the step that failed (static string). */
-int jail_enter(const struct jail_options *options, const char **ret_step);
+/* What could not be done. */
+struct jail_failure {
+    enum jail_layer layer;
+    const char *step; /* static */
+};
 
-/* The running filter, for all threads (TSYNC). The sentry runs already. 0 or -errno. */
-int jail_seal(const struct jail_options *options, const char **ret_step);
+/* The handler of SIGSYS and the start-up filter. First thing in main(), single-threaded. 0 or -errno
+ * with *ret_failure. */
+int jail_start(const struct jail_options *options, struct jail_failure *ret_failure);
+
+/* Everything but the running filter: empty root, rlimits, capabilities, securebits, no_new_privs,
+ * dumpable, speculation controls, Landlock. After everything that needs files is loaded; the
+ * process is single-threaded. 0 or -errno with *ret_failure. */
+int jail_enter(const struct jail_options *options, struct jail_failure *ret_failure);
+
+/* The running filter, for all threads (TSYNC), on top of the first. The sentry runs already. 0 or
+ * -errno with *ret_failure. */
+int jail_seal(const struct jail_options *options, struct jail_failure *ret_failure);

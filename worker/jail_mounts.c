@@ -7,6 +7,7 @@
 #include "worker/jail_mounts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mount.h>
@@ -93,5 +94,11 @@ int jail_landlock(const char **ret_step)
         return fail("Landlock: create a ruleset", ret_step);
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         return fail("Landlock: restrict", ret_step);
+    /* Nothing outside shows the domain of a process, so look from inside. */
+    _cleanup_fd_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root >= 0 || errno != EACCES) {
+        *ret_step = "Landlock: the root can still be read";
+        return -EPERM;
+    }
     return 0;
 }

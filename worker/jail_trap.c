@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handler of SIGSYS, which the filter raises instead of a call that it refuses. Runs on the
- * thread that made the call, in the worst of states: it touches nothing but the scoreboard, and
- * never returns. sandbox-policy/README.md says why that is as safe as a kill by the kernel.
+ * The handlers of SIGSYS, which the filters raise instead of a call that it refuses. Runs on the
+ * thread that made the call, in the worst of states: that of workers touches nothing but the scoreboard,
+ * and never returns. sandbox-policy/README.md says why that is as safe as a kill by the kernel.
  */
 #include "worker/jail_trap.h"
 
@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef SYS_SECCOMP
@@ -42,4 +43,35 @@ int jail_set_trap(struct scoreboard *board)
     (void) sigfillset(&action.sa_mask);
     last_board = board;
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
+}
+
+/* ---- of the report */
+
+static volatile sig_atomic_t refused;
+
+static void on_counted(int signal, siginfo_t *info, void *context)
+{
+    ucontext_t *state = context;
+
+    (void) signal;
+    if (info->si_code != SYS_SECCOMP)
+        _exit(1);
+    refused++;
+#if defined(__x86_64__)
+    state->uc_mcontext.gregs[REG_RAX] = -ENOSYS;
+#elif defined(__aarch64__)
+    state->uc_mcontext.regs[0] = (unsigned long long) -ENOSYS;
+#endif
+}
+
+int jail_set_counting_trap(void)
+{
+    const struct sigaction action = { .sa_sigaction = on_counted, .sa_flags = SA_SIGINFO };
+
+    return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
+}
+
+unsigned jail_trap_count(void)
+{
+    return (unsigned) refused;
 }

@@ -20,6 +20,7 @@
 #include "worker/host.h"
 #include "worker/isolate.h"
 #include "worker/jail.h"
+#include "worker/jail_report.h"
 #include "worker/sentry.h"
 #include "worker/snapshot.h"
 
@@ -53,14 +54,21 @@ static struct scoreboard *map_scoreboard(void)
     return page;
 }
 
-static bool parse_jit(int argc, char **argv)
+/* What the spawner says; see struct spawner_job. */
+static void parse_arguments(int argc, char **argv, struct jail_options *ret)
 {
-    if (argc == 2 && strcmp(argv[1], "--jit=on") == 0)
-        return true;
-    if (argc == 2 && strcmp(argv[1], "--jit=off") == 0)
-        return false;
-    log_error("skep-worker is started by skepd only");
-    _exit(2);
+    static const char layers[] = "--layers=", report[] = "--report";
+    char *end = NULL;
+
+    if (argc < 3 || argc > 4 || strncmp(argv[2], layers, strlen(layers)) != 0 ||
+        (argc == 4 && strcmp(argv[3], report) != 0) ||
+        (strcmp(argv[1], "--jit=on") != 0 && strcmp(argv[1], "--jit=off") != 0)) {
+        log_error("skep-worker is started by skepd only");
+        _exit(2);
+    }
+    ret->jit = strcmp(argv[1], "--jit=on") == 0;
+    ret->layers = (layer_set) strtoul(argv[2] + strlen(layers), &end, 16) & LAYERS_ALL;
+    ret->is_report = argc == 4;
 }
 
 static struct event_base *make_base(void)
@@ -78,64 +86,101 @@ static struct event_base *make_base(void)
     return base;
 }
 
-static void lock_in(const struct jail_options *jail, struct sentry **ret_sentry)
+#ifndef SKEP_UNJAILED
+static int start_jail(const struct jail_options *jail, struct jail_failure *failure)
 {
-    const char *step = NULL;
-    int r;
-
-#ifndef SKEP_UNJAILED
-    r = jail_enter(jail, &step);
-    if (r < 0)
-        die(r, step);
-#endif
-    r = sentry_start(ret_sentry);
-    if (r < 0)
-        die(r, "cannot start the sentry");
-#ifndef SKEP_UNJAILED
-    r = jail_seal(jail, &step);
-    if (r < 0)
-        die(r, step);
-#else
-    (void) jail;
-    (void) step;
-#endif
+    return jail_start(jail, failure);
 }
 
-int main(int argc, char **argv)
+static int lock_in(const struct jail_options *jail, struct sentry **ret_sentry,
+                   struct jail_failure *failure)
 {
-    struct jail_options jail = { .channel_fd = CHANNEL_FD };
-    struct sentry *sentry;
-    struct host *host;
+    int r = jail_enter(jail, failure);
 
-    log_init("skep-worker", LOG_LEVEL_WARNING);
-    jail.jit = parse_jit(argc, argv);
-    (void) signal(SIGPIPE, SIG_IGN);
-    board = map_scoreboard();
-    jail.scoreboard = board;
-    int r = io_set_nonblocking(CHANNEL_FD);
     if (r < 0)
-        die(r, "fd 3 is not a channel");
+        return r;
+    *failure = (struct jail_failure){ LAYER_SECCOMP, "the sentry cannot start" };
+    r = sentry_start(ret_sentry);
+    return r < 0 ? r : jail_seal(jail, failure);
+}
+#else
+static int start_jail(const struct jail_options *jail, struct jail_failure *failure)
+{
+    (void) jail;
+    (void) failure;
+    return 0;
+}
 
-    struct isolate_platform_options platform = {
-        .argv0 = argv[0],
-        .jit = jail.jit,
+static int lock_in(const struct jail_options *jail, struct sentry **ret_sentry,
+                   struct jail_failure *failure)
+{
+    (void) jail;
+    *failure = (struct jail_failure){ LAYER_SECCOMP, "the sentry cannot start" };
+    return sentry_start(ret_sentry);
+}
+#endif
+
+/* The throw-away worker: all of a start but V8. */
+static _Noreturn void run_report(const struct jail_options *jail)
+{
+    struct jail_failure failure = { 0 };
+    struct sentry *sentry;
+
+    int r = start_jail(jail, &failure);
+    if (r == 0) {
+        (void) make_base();
+        r = lock_in(jail, &sentry, &failure);
+    }
+    jail_report_run(jail, r, &failure);
+}
+
+static void start_v8(const char *argv0, bool jit, struct isolate **ret_blank)
+{
+    const struct isolate_platform_options platform = {
+        .argv0 = argv0,
+        .jit = jit,
         .wasm_max_mem_pages = WASM_MAX_MEM_PAGES,
         .blank_heap_mib = HOST_BLANK_HEAP_MIB,
         .snapshot = { skep_snapshot, skep_snapshot_size },
         .on_fatal = on_fatal,
     };
-    struct isolate *blank = NULL;
-    r = isolate_platform_init(&platform, &blank);
+    int r = isolate_platform_init(&platform, ret_blank);
+
     if (r < 0)
         die(r, "cannot start V8");
+}
 
+int main(int argc, char **argv)
+{
+    struct jail_options jail = { .channel_fd = CHANNEL_FD };
+    struct jail_failure failure = { 0 };
+    struct isolate *blank = NULL;
+    struct sentry *sentry;
+    struct host *host;
+
+    log_init("skep-worker", LOG_LEVEL_WARNING);
+    parse_arguments(argc, argv, &jail);
+    (void) signal(SIGPIPE, SIG_IGN);
+    board = map_scoreboard();
+    jail.scoreboard = board;
+    if (jail.is_report)
+        run_report(&jail);
+    int r = io_set_nonblocking(CHANNEL_FD);
+    if (r < 0)
+        die(r, "fd 3 is not a channel");
+    r = start_jail(&jail, &failure);
+    if (r < 0)
+        die(r, failure.step);
+    start_v8(argv[0], jail.jit, &blank);
     struct host_options options = {
         .base = make_base(), .channel_fd = CHANNEL_FD, .scoreboard = board, .blank = blank
     };
     r = host_new(&options, &host);
     if (r < 0)
         die(r, "cannot make the channel");
-    lock_in(&jail, &sentry);
+    r = lock_in(&jail, &sentry, &failure);
+    if (r < 0)
+        die(r, failure.step);
     log_silence(); /* the filter lets it write to the channel only */
     r = host_start(host, sentry);
     if (r < 0)

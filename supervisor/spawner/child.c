@@ -69,16 +69,22 @@ static void set_signals(void)
     (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Keeps what the id maps need: SETUID and SETGID for ids of their own, SETFCAP where root has to
- * be mapped to itself. A user without privileges has none of them, and that works too. */
-static int keep_few_capabilities(void)
+/* What the id maps need: SETUID and SETGID for ids of their own, SETFCAP where root has to be mapped to
+ * itself. DAC_READ_SEARCH to list the descriptors of a worker with another uid. Then, for workers without a user namespace: SETPCAP for their bounding set, KILL and
+ * SYS_PTRACE because they are nobody's to kill and to look into. A user without privileges has none of
+ * them, and that works too. */
+static const cap_value_t kept[] = {
+    CAP_SETUID, CAP_SETGID, CAP_SETFCAP, CAP_DAC_READ_SEARCH, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE,
+};
+#define N_KEPT_WITH_USER_NAMESPACES 4
+
+static int keep_capabilities(size_t n_kept)
 {
-    static const cap_value_t kept[] = { CAP_SETUID, CAP_SETGID, CAP_SETFCAP };
     cap_t now = cap_get_proc();
     cap_t few = cap_init();
     int r = now && few ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < ARRAY_LEN(kept) && r == 0; i++) {
+    for (size_t i = 0; i < n_kept && r == 0; i++) {
         cap_flag_value_t value = CAP_CLEAR;
         if (cap_get_flag(now, kept[i], CAP_PERMITTED, &value) < 0 ||
             cap_set_flag(few, CAP_PERMITTED, 1, &kept[i], value) < 0 ||
@@ -104,7 +110,7 @@ static int set_up(int socket_fd, int worker_fd, int null_fd, pid_t supervisor)
         return -errno;
     int r = place_descriptors(socket_fd, worker_fd, null_fd);
     if (r == 0)
-        r = keep_few_capabilities();
+        r = keep_capabilities(ARRAY_LEN(kept));
     if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         r = -errno;
     return r;
@@ -159,16 +165,19 @@ static _Noreturn void end(const struct spawner_child *child)
 
 /* ---- messages */
 
+/* body: what follows the answer itself, for the kinds that have it; else NULL. */
 static void send_answer(const struct spawner_child *child, const struct spawner_answer *answer,
-                        int pidfd)
+                        int pidfd, const void *body, size_t body_size)
 {
-    struct spawner_answer copy = *answer;
-    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
+    struct iovec iov[] = {
+        { .iov_base = (void *) (uintptr_t) answer, .iov_len = sizeof *answer },
+        { .iov_base = (void *) (uintptr_t) body, .iov_len = body_size },
+    };
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof pidfd)];
     } control = { 0 };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+    struct msghdr message = { .msg_iov = iov, .msg_iovlen = body ? 2 : 1 };
     ssize_t n;
 
     if (pidfd >= 0) {
@@ -212,50 +221,109 @@ static int receive_request(struct spawner_request *ret_request,
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
-    if (n != (ssize_t) sizeof *ret_request || ret_fds[0] < 0 || ret_fds[1] < 0 ||
-        (ret_fds[2] >= 0) != (ret_request->has_cgroup != 0) ||
-        ret_request->slot >= SPAWNER_MAX_SLOTS)
+    if (n != (ssize_t) sizeof *ret_request || ret_request->slot >= SPAWNER_MAX_SLOTS)
         return -EPROTO;
     return 0;
+}
+
+static void on_spawn(struct spawner_child *child, const struct spawner_request *request,
+                     const int fds[static SPAWNER_REQUEST_FDS])
+{
+    struct spawner_answer answer = {
+        .kind = SPAWNER_RESULT,
+        .slot = request->slot,
+        .step = SPAWNER_STEP_REQUEST,
+    };
+    enum spawner_step step = SPAWNER_STEP_REQUEST;
+    pid_t pid = -1;
+    int pidfd = -1, r = 0;
+
+    if (fds[0] < 0 || fds[1] < 0 || (fds[2] >= 0) != (request->has_cgroup != 0))
+        r = -EPROTO;
+    if (r == 0)
+        r = reserve_worker(child);
+    if (r == 0) {
+        const struct spawner_birth birth = {
+            .slot = request->slot,
+            .jit = request->jit != 0,
+            .layers = request->layers & LAYERS_ALL,
+            .high_ids = child->high_ids,
+            .channel_fd = fds[0],
+            .scoreboard_fd = fds[1],
+            .cgroup_fd = fds[2],
+            .worker_fd = PROGRAM_FD,
+            .null_fd = NULL_FD,
+        };
+        r = spawner_exec(&birth, &pid, &pidfd, &step);
+    }
+    answer.error = r;
+    answer.step = step;
+    answer.pid = pid;
+    if (r == 0)
+        add_worker(child, request->slot, pid, pidfd);
+    send_answer(child, &answer, pidfd, NULL, 0);
+}
+
+/* Only at its own workers: the supervisor is no oracle about other processes. */
+static void on_look(const struct spawner_child *child, const struct spawner_request *request)
+{
+    struct spawner_answer answer = {
+        .kind = SPAWNER_FACTS,
+        .slot = request->slot,
+        .pid = request->pid,
+        .error = -ESRCH,
+    };
+    struct jail_facts facts = { 0 };
+
+    for (size_t i = 0; i < child->n_workers; i++)
+        if (child->workers[i].pid == request->pid && child->workers[i].slot == request->slot)
+            answer.error = facts_collect(request->pid, child->polls[i + 1].fd,
+                                         request->with_maps != 0, &facts);
+    send_answer(child, &answer, -1, &facts, sizeof facts);
+}
+
+static void on_probe(struct spawner_child *child, const struct spawner_request *request)
+{
+    static struct jail_probe probe;
+    struct spawner_answer answer = { .kind = SPAWNER_PROBED };
+    enum spawner_step step = SPAWNER_STEP_NONE;
+    const struct spawner_birth birth = {
+        .jit = request->jit != 0,
+        .layers = request->layers & LAYERS_ALL,
+        .high_ids = child->high_ids,
+        .worker_fd = PROGRAM_FD,
+        .null_fd = NULL_FD,
+    };
+
+    answer.error = spawner_probe_run(&birth, &probe, &step, answer.text);
+    answer.step = step;
+    if (answer.error == 0 && (probe.layers & LAYER_BIT(LAYER_USER)))
+        answer.error = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
+    send_answer(child, &answer, -1, &probe, sizeof probe);
 }
 
 static void on_request(struct spawner_child *child)
 {
     struct spawner_request request = { 0 };
     int fds[SPAWNER_REQUEST_FDS] = { -1, -1, -1 };
-    struct spawner_answer answer = { .kind = SPAWNER_RESULT, .step = SPAWNER_STEP_REQUEST };
-    enum spawner_step step = SPAWNER_STEP_REQUEST;
-    pid_t pid = -1;
-    int pidfd = -1;
 
     int r = receive_request(&request, fds);
     _cleanup_fd_ int channel_fd = fds[0];
     _cleanup_fd_ int scoreboard_fd = fds[1];
     _cleanup_fd_ int cgroup_fd = fds[2];
-    if (r == -EPIPE)
-        end(child);
-    if (r == 0)
-        r = reserve_worker(child);
-    if (r == 0) {
-        const struct spawner_birth birth = {
-            .slot = request.slot,
-            .jit = request.jit != 0,
-            .high_ids = child->high_ids,
-            .channel_fd = channel_fd,
-            .scoreboard_fd = scoreboard_fd,
-            .cgroup_fd = cgroup_fd,
-            .worker_fd = PROGRAM_FD,
-            .null_fd = NULL_FD,
-        };
-        r = spawner_exec(&birth, &pid, &pidfd, &step);
+    if (r < 0)
+        end(child); /* the supervisor is gone, or is not what it was */
+    switch ((enum spawner_request_kind) request.kind) {
+    case SPAWNER_SPAWN:
+        on_spawn(child, &request, fds);
+        break;
+    case SPAWNER_LOOK:
+        on_look(child, &request);
+        break;
+    case SPAWNER_PROBE:
+        on_probe(child, &request);
+        break;
     }
-    answer.slot = request.slot;
-    answer.error = r;
-    answer.step = step;
-    answer.pid = pid;
-    if (r == 0)
-        add_worker(child, request.slot, pid, pidfd);
-    send_answer(child, &answer, pidfd);
 }
 
 static void on_worker_ended(struct spawner_child *child, size_t i)
@@ -272,7 +340,7 @@ static void on_worker_ended(struct spawner_child *child, size_t i)
         pid = waitpid(worker->pid, &answer.wait_status, 0);
     while (pid < 0 && errno == EINTR);
     remove_worker(child, i);
-    send_answer(child, &answer, -1);
+    send_answer(child, &answer, -1, NULL, 0);
 }
 
 static void turn(struct spawner_child *child)

@@ -2,12 +2,14 @@
 /*
  * The birth of one worker: clone into new namespaces, id maps, and on the other side of the
  * clone descriptors, signals and exec. Spawner process, with CAP_SETUID and CAP_SETGID or
- * without any privilege; the child is root of its own user namespace and nothing outside.
+ * without any privilege; the child is root of its own user namespace and nothing outside, or, where
+ * there are no user namespaces, nobody.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,12 +34,6 @@
 #define EXEC_TIMEOUT_MS 10000
 #define WORKER_OOM_SCORE "500"
 #define FIRST_SPARE_FD 16 /* above every number that a worker's own descriptors get */
-
-/* All but the cgroup namespace: its root is where the process that calls is at that time, so the
- * child makes its own once it is in its cgroup, and sees nothing of the others, not even their
- * names. */
-#define NAMESPACES \
-    (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
 
 /* What the child says if it cannot exec; an end of file says that it could. */
 struct report {
@@ -99,12 +95,40 @@ static void await_go(const struct pipes *pipes)
         _exit(127);
 }
 
+/* What the worker does by itself where it is root of a user namespace; before its uid changes. Best
+ * effort: the probe has shown whether it works, and the worker looks again. */
+static void bound_capabilities(void)
+{
+    for (cap_value_t capability = 0; capability < cap_max_bits(); capability++)
+        (void) cap_drop_bound(capability);
+    (void) cap_set_secbits(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                           SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                           SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED);
+}
+
+static bool drop_capabilities(void)
+{
+    cap_t none = cap_init();
+    bool done = none && cap_set_proc(none) == 0;
+
+    (void) cap_free(none);
+    return done;
+}
+
 static void take_ids(const struct spawner_birth *birth, const struct pipes *pipes)
 {
+    bool is_own = (birth->layers & LAYER_BIT(LAYER_USER)) != 0;
+    unsigned uid = is_own ? 0 : birth->high_ids ? SPAWNER_UID_BASE + birth->slot : geteuid();
+    unsigned gid = is_own ? 0 : birth->high_ids ? SPAWNER_UID_BASE + birth->slot : getegid();
+
+    if (!is_own)
+        bound_capabilities();
     /* Without CAP_SETGID outside, the kernel does not let a user namespace drop groups. */
     if (birth->high_ids && setgroups(0, NULL) < 0)
         give_up(pipes, SPAWNER_STEP_IDS);
-    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+    if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        give_up(pipes, SPAWNER_STEP_IDS);
+    if (!is_own && !drop_capabilities())
         give_up(pipes, SPAWNER_STEP_IDS);
 }
 
@@ -156,13 +180,18 @@ static int place_descriptors(const struct spawner_birth *birth, struct pipes *pi
 static _Noreturn void become_worker(const struct spawner_birth *birth, struct pipes *pipes)
 {
     char name[] = "skep-worker", jit_on[] = "--jit=on", jit_off[] = "--jit=off";
-    char *const argv[] = { name, birth->jit ? jit_on : jit_off, NULL };
+    char layers[32], report[] = "--report";
+    char *const argv[] = { name, birth->jit ? jit_on : jit_off, layers,
+                           birth->is_report ? report : NULL, NULL };
     char *const environment[] = { NULL };
 
+    (void) snprintf(layers, sizeof layers, "--layers=%x", birth->layers);
     (void) close(pipes->go_write); /* or its own copy would hide the spawner's end */
     await_go(pipes);
-    if (unshare(CLONE_NEWCGROUP) < 0)
-        give_up(pipes, SPAWNER_STEP_NAMESPACES);
+    /* The root of a cgroup namespace is where the process that makes it is at that time: not by clone,
+     * but now that it is in its cgroup. So it sees nothing of the others, not even their names. */
+    if ((birth->layers & LAYER_BIT(LAYER_CGROUP)) && unshare(CLONE_NEWCGROUP) < 0)
+        give_up(pipes, SPAWNER_STEP_CGROUP_NAMESPACE);
     take_ids(birth, pipes);
     die_with_spawner(pipes);
     (void) setsid();
@@ -208,22 +237,47 @@ static int move_to_cgroup(pid_t pid, int cgroup_fd)
     return write(fd, text, (size_t) length) == length ? 0 : -errno;
 }
 
-/* Which step of a failed clone it was: tries a user namespace alone. */
-static enum spawner_step blame_clone(int error)
+static uint64_t clone_flags(layer_set layers)
+{
+    uint64_t flags = 0;
+
+    for (unsigned i = 0; i < LAYER_NAMESPACES; i++)
+        if (i != LAYER_CGROUP && (layers & LAYER_BIT(i)))
+            flags |= layer_table[i].clone_flag;
+    return flags;
+}
+
+static bool can_clone(uint64_t flags)
 {
     int pidfd = -1;
+    pid_t pid = clone_process(flags, &pidfd);
 
-    if (error == -EAGAIN || error == -ENOMEM)
-        return SPAWNER_STEP_FORK;
-    pid_t pid = clone_process(CLONE_NEWUSER, &pidfd);
     if (pid == 0)
         _exit(0);
     if (pid < 0)
-        return SPAWNER_STEP_USER_NAMESPACE;
+        return false;
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     (void) close(pidfd);
-    return SPAWNER_STEP_NAMESPACES;
+    return true;
+}
+
+layer_set spawner_missing_namespaces(layer_set layers)
+{
+    layer_set missing = 0;
+
+    for (unsigned i = 0; i < LAYER_NAMESPACES; i++)
+        if ((layers & LAYER_BIT(i)) && !can_clone(CLONE_NEWUSER | layer_table[i].clone_flag))
+            missing |= LAYER_BIT(i);
+    return missing;
+}
+
+/* Which step of a failed clone it was: tries a user namespace alone. */
+static enum spawner_step blame_clone(int error)
+{
+    if (error == -EAGAIN || error == -ENOMEM)
+        return SPAWNER_STEP_FORK;
+    return can_clone(CLONE_NEWUSER) ? SPAWNER_STEP_NAMESPACES : SPAWNER_STEP_USER_NAMESPACE;
 }
 
 static int write_proc(pid_t pid, const char *name, const char *text)
@@ -296,7 +350,7 @@ static int guide(pid_t pid, const struct spawner_birth *birth, bool has_joined, 
             return r;
     }
     *ret_step = SPAWNER_STEP_ID_MAP;
-    r = map_ids(pid, birth);
+    r = birth->layers & LAYER_BIT(LAYER_USER) ? map_ids(pid, birth) : 0;
     /* When the host runs out of memory, a worker is to die before anything else of the service.
      * Best effort: a container may have set a higher value already. */
     (void) write_proc(pid, "oom_score_adj", WORKER_OOM_SCORE);
@@ -316,11 +370,12 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
     int r = pipes_init(&pipes);
     if (r < 0)
         return r;
+    uint64_t flags = clone_flags(birth->layers);
     if (birth->cgroup_fd >= 0)
-        pid = clone_into_cgroup(NAMESPACES, birth->cgroup_fd, &raw_pidfd);
+        pid = clone_into_cgroup(flags, birth->cgroup_fd, &raw_pidfd);
     bool has_joined = pid >= 0;
     if (!has_joined)
-        pid = clone_process(NAMESPACES, &raw_pidfd);
+        pid = clone_process(flags, &raw_pidfd);
     if (pid < 0) {
         r = -errno;
         *ret_step = blame_clone(r);

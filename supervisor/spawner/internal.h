@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two ends of the spawner's socket share. For spawner.c (supervisor),
- * child.c (the spawner process) and exec.c (one worker's birth) only.
+ * What the two ends of the spawner's socket share. For spawner.c (supervisor), child.c (the spawner
+ * process), exec.c (one worker's birth) and probe.c (which layers work) only.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "supervisor/jail/probe.h"
 
 #define SPAWNER_MAX_SLOTS 65536U
 
@@ -21,6 +23,7 @@ enum spawner_step {
     SPAWNER_STEP_FORK,
     SPAWNER_STEP_USER_NAMESPACE,
     SPAWNER_STEP_NAMESPACES,
+    SPAWNER_STEP_CGROUP_NAMESPACE,
     SPAWNER_STEP_CGROUP,
     SPAWNER_STEP_ID_MAP,
     SPAWNER_STEP_IDS,
@@ -29,21 +32,34 @@ enum spawner_step {
     SPAWNER_STEP_EXEC,
     SPAWNER_STEP_TIMEOUT,
     SPAWNER_STEP_REQUEST,
+    SPAWNER_STEP_JAIL,
     SPAWNER_STEPS,
 };
 
 #define SPAWNER_REQUEST_FDS 3
 
-/* Supervisor to spawner, with its descriptors: channel, scoreboard, and the cgroup if it has one. */
+enum spawner_request_kind {
+    SPAWNER_SPAWN, /* with its descriptors: channel, scoreboard, and the cgroup if it has one */
+    SPAWNER_LOOK,  /* at a worker's jail: slot, pid, with_maps */
+    SPAWNER_PROBE, /* the layers that work here: jit, layers to try */
+};
+
+/* Supervisor to spawner. What a kind does not name is 0. */
 struct spawner_request {
+    uint32_t kind;
     uint32_t slot;
     uint32_t jit;
     uint32_t has_cgroup;
+    uint32_t layers;
+    uint32_t with_maps;
+    int32_t pid;
 };
 
 enum spawner_answer_kind {
     SPAWNER_RESULT, /* with one descriptor, the pidfd, if error is 0 */
     SPAWNER_EXITED,
+    SPAWNER_FACTS,  /* a struct jail_facts follows */
+    SPAWNER_PROBED, /* a struct jail_probe follows */
 };
 
 struct spawner_answer {
@@ -53,17 +69,22 @@ struct spawner_answer {
     int32_t error;
     int32_t pid;
     int32_t wait_status;
+    char text[VERDICT_STEP_BYTES]; /* of a failed SPAWNER_PROBED: what the worker could not do */
 };
 
 /* The spawner process: serves jobs on socket_fd until it closes, then kills and reaps its
  * workers. Takes all descriptors. supervisor: the pid that must be its parent. */
 _Noreturn void spawner_child_run(int socket_fd, int worker_fd, int null_fd, pid_t supervisor);
 
+/* ---- exec.c; all in the spawner process */
+
 /* One worker to be born. Everything is borrowed. */
 struct spawner_birth {
     unsigned slot;
     bool jit;
-    bool high_ids; /* map to SPAWNER_UID_BASE + slot; false: to our own uid and gid */
+    bool high_ids;    /* SPAWNER_UID_BASE + slot; false: our own uid and gid */
+    bool is_report;   /* the throw-away worker */
+    layer_set layers; /* that it has */
     int channel_fd;
     int scoreboard_fd;
     int cgroup_fd; /* -1: none */
@@ -75,7 +96,18 @@ struct spawner_birth {
  * its own user namespace knows these ids. */
 bool spawner_may_map_high_ids(void);
 
-/* Starts a worker in new namespaces and waits until its program runs. In the spawner process.
- * 0 or -errno with the step that failed, and then no child is left. */
+/* Starts a worker in new namespaces and waits until its program runs. 0 or -errno with the step that
+ * failed, and then no child is left. */
 int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pidfd,
                  enum spawner_step *ret_step);
+
+/* Which of the namespaces, made alone with a user namespace, cannot be had. 0: each can. */
+layer_set spawner_missing_namespaces(layer_set layers);
+
+/* ---- probe.c */
+
+/* Starts throw-away workers with ever fewer layers until one shows its jail. birth: worker_fd, null_fd,
+ * high_ids, jit and the layers to try. 0; or -errno with the step, and what the worker could not do in
+ * text ("" if it was not the worker), when a layer that must be there is not. */
+int spawner_probe_run(const struct spawner_birth *birth, struct jail_probe *ret_probe,
+                      enum spawner_step *ret_step, char text[static VERDICT_STEP_BYTES]);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@
 #include "supervisor/spawner/internal.h"
 
 #define FREE_TIMEOUT_MS 2000
+#define PROBE_TIMEOUT_MS 60000 /* some tries of 10 s each, on a host that hardly moves */
 
 struct spawner {
     pid_t pid;
@@ -36,6 +38,7 @@ static const char *const step_names[SPAWNER_STEPS] = {
     [SPAWNER_STEP_FORK] = "fork",
     [SPAWNER_STEP_USER_NAMESPACE] = "user namespace",
     [SPAWNER_STEP_NAMESPACES] = "pid, net, mount, ipc, uts and cgroup namespaces",
+    [SPAWNER_STEP_CGROUP_NAMESPACE] = "cgroup namespace",
     [SPAWNER_STEP_CGROUP] = "cgroup of the worker",
     [SPAWNER_STEP_ID_MAP] = "uid and gid map of the user namespace",
     [SPAWNER_STEP_IDS] = "change to the worker's uid",
@@ -44,6 +47,7 @@ static const char *const step_names[SPAWNER_STEPS] = {
     [SPAWNER_STEP_EXEC] = "exec of the worker program",
     [SPAWNER_STEP_TIMEOUT] = "wait for the exec of the worker program",
     [SPAWNER_STEP_REQUEST] = "request",
+    [SPAWNER_STEP_JAIL] = "jail",
 };
 
 const char *spawner_hint(int error, const char *step)
@@ -51,14 +55,11 @@ const char *spawner_hint(int error, const char *step)
     if (!step)
         return NULL;
     if (strcmp(step, step_names[SPAWNER_STEP_USER_NAMESPACE]) == 0)
-        return error == -ENOSPC || error == -EUSERS
-                   ? "raise the sysctl user.max_user_namespaces"
-                   : "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, "
-                     "kernel.apparmor_restrict_unprivileged_userns=0, or RestrictNamespaces=no "
-                     "and no seccomp filter of a container around skepd";
-    if (strcmp(step, step_names[SPAWNER_STEP_NAMESPACES]) == 0)
-        return "look at the sysctls user.max_*_namespaces and, under systemd, at "
-               "RestrictNamespaces=";
+        return error == -ENOSPC || error == -EUSERS ? "raise the sysctl user.max_user_namespaces"
+                                                    : layer_table[LAYER_USER].hint;
+    if (strcmp(step, step_names[SPAWNER_STEP_NAMESPACES]) == 0 ||
+        strcmp(step, step_names[SPAWNER_STEP_CGROUP_NAMESPACE]) == 0)
+        return layer_table[LAYER_CGROUP].hint;
     if (strcmp(step, step_names[SPAWNER_STEP_CGROUP]) == 0)
         return "skepd's cgroup and those below are its own to change (Delegate=): look for another "
                "program that moves processes, removes cgroups or changes their owner";
@@ -123,52 +124,89 @@ int spawner_start(const struct spawner_options *options, struct spawner **ret_sp
     return 0;
 }
 
-int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
+static int send_request(const struct spawner *spawner, const struct spawner_request *request,
+                        const int *fds, size_t n_fds)
 {
-    struct spawner_request request = {
-        .slot = job->slot,
-        .jit = job->jit,
-        .has_cgroup = job->cgroup_fd > 0,
-    };
-    struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
-    const int fds[SPAWNER_REQUEST_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
-    const size_t fds_size = (request.has_cgroup ? 3 : 2) * sizeof fds[0];
+    const size_t fds_size = n_fds * sizeof fds[0];
+    struct iovec iov = { .iov_base = (void *) (uintptr_t) request, .iov_len = sizeof *request };
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof fds)];
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_REQUEST_FDS]))];
     } control = { 0 };
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = CMSG_SPACE(fds_size),
-    };
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-    if (job->slot >= SPAWNER_MAX_SLOTS)
+    if (request->slot >= SPAWNER_MAX_SLOTS)
         return -EINVAL;
     if (spawner->gone)
         return -EPIPE;
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds_size);
-    memcpy(CMSG_DATA(header), fds, fds_size);
+    if (n_fds > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(fds_size);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(fds_size);
+        memcpy(CMSG_DATA(header), fds, fds_size);
+    }
     if (sendmsg(spawner->socket_fd, &message, MSG_NOSIGNAL) < 0)
         return -errno;
     return 0;
 }
 
-/* One answer and its descriptor, if any. 0, -EAGAIN, -EPIPE at the end, or another -errno. */
-static int receive_answer(int socket_fd, struct spawner_answer *ret_answer, int *ret_pidfd)
+int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
 {
-    struct iovec iov = { .iov_base = ret_answer, .iov_len = sizeof *ret_answer };
+    const struct spawner_request request = {
+        .kind = SPAWNER_SPAWN,
+        .slot = job->slot,
+        .jit = job->jit,
+        .has_cgroup = job->cgroup_fd > 0,
+        .layers = job->layers,
+    };
+    const int fds[SPAWNER_REQUEST_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
+
+    return send_request(spawner, &request, fds, request.has_cgroup ? 3 : 2);
+}
+
+int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps)
+{
+    const struct spawner_request request = {
+        .kind = SPAWNER_LOOK,
+        .slot = slot,
+        .pid = pid,
+        .with_maps = with_maps,
+    };
+
+    return send_request(spawner, &request, NULL, 0);
+}
+
+/* What follows the answer itself, by its kind. */
+union answer_body {
+    struct jail_facts facts;
+    struct jail_probe probe;
+};
+
+static size_t body_size_of(uint32_t kind)
+{
+    return kind == SPAWNER_FACTS    ? sizeof(struct jail_facts)
+           : kind == SPAWNER_PROBED ? sizeof(struct jail_probe)
+                                    : 0;
+}
+
+/* One answer and its descriptor, if any. 0, -EAGAIN, -EPIPE at the end, or another -errno. */
+static int receive_answer(int socket_fd, struct spawner_answer *ret_answer,
+                          union answer_body *ret_body, int *ret_pidfd)
+{
+    struct iovec iov[] = {
+        { .iov_base = ret_answer, .iov_len = sizeof *ret_answer },
+        { .iov_base = ret_body, .iov_len = sizeof *ret_body },
+    };
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control = { 0 };
     struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
+        .msg_iov = iov,
+        .msg_iovlen = ARRAY_LEN(iov),
         .msg_control = &control,
         .msg_controllen = sizeof control.bytes,
     };
@@ -183,28 +221,82 @@ static int receive_answer(int socket_fd, struct spawner_answer *ret_answer, int 
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
         header->cmsg_len == CMSG_LEN(sizeof(int)))
         memcpy(ret_pidfd, CMSG_DATA(header), sizeof(int));
-    return n == (ssize_t) sizeof *ret_answer ? 0 : -EPROTO;
+    if (n < (ssize_t) sizeof *ret_answer ||
+        (size_t) n != sizeof *ret_answer + body_size_of(ret_answer->kind))
+        return -EPROTO;
+    return 0;
 }
 
-static void deliver(const struct spawner *spawner, const struct spawner_answer *answer, int pidfd)
+static const char *step_name(const struct spawner_answer *answer)
+{
+    return step_names[answer->step < SPAWNER_STEPS ? answer->step : SPAWNER_STEP_REQUEST];
+}
+
+static void deliver_result(const struct spawner *spawner, const struct spawner_answer *answer,
+                           int pidfd)
 {
     _cleanup_fd_ int owned = pidfd;
-    enum spawner_step step =
-        answer->step < SPAWNER_STEPS ? (enum spawner_step) answer->step : SPAWNER_STEP_REQUEST;
-
-    if (answer->kind == SPAWNER_EXITED) {
-        spawner->ops->on_exited(spawner->owner, answer->slot, answer->pid, answer->wait_status);
-        return;
-    }
+    const char *step = step_name(answer);
     int error = answer->error;
+
     if (error == 0 && owned < 0) {
         /* The kernel drops a descriptor that we have no room for, and says nothing. */
         error = -EMFILE;
         (void) kill(answer->pid, SIGKILL);
-        step = SPAWNER_STEP_DESCRIPTORS;
+        step = step_names[SPAWNER_STEP_DESCRIPTORS];
     }
-    spawner->ops->on_result(spawner->owner, answer->slot, error, step_names[step],
+    spawner->ops->on_result(spawner->owner, answer->slot, error, step,
                             error == 0 ? answer->pid : -1, error == 0 ? TAKE_FD(owned) : -1);
+}
+
+static void deliver(const struct spawner *spawner, const struct spawner_answer *answer,
+                    const union answer_body *body, int pidfd)
+{
+    switch ((enum spawner_answer_kind) answer->kind) {
+    case SPAWNER_RESULT:
+        deliver_result(spawner, answer, pidfd);
+        break;
+    case SPAWNER_EXITED:
+        spawner->ops->on_exited(spawner->owner, answer->slot, answer->pid, answer->wait_status);
+        break;
+    case SPAWNER_FACTS:
+        spawner->ops->on_facts(spawner->owner, answer->slot, answer->pid, answer->error,
+                               answer->error == 0 ? &body->facts : NULL);
+        break;
+    case SPAWNER_PROBED:
+        break; /* spawner_probe has waited for it */
+    }
+}
+
+int spawner_probe(struct spawner *spawner, bool jit, layer_set layers, struct jail_probe *ret_probe,
+                  char *text, size_t size)
+{
+    const struct spawner_request request = { .kind = SPAWNER_PROBE, .jit = jit, .layers = layers };
+    struct pollfd wait = { .fd = spawner->socket_fd, .events = POLLIN };
+    struct spawner_answer answer = { 0 };
+    union answer_body body;
+    int pidfd = -1;
+
+    (void) snprintf(text, size, "the spawner does not answer");
+    int r = send_request(spawner, &request, NULL, 0);
+    if (r < 0)
+        return r;
+    do
+        r = poll(&wait, 1, PROBE_TIMEOUT_MS);
+    while (r < 0 && errno == EINTR);
+    if (r <= 0)
+        return r < 0 ? -errno : -ETIMEDOUT;
+    r = receive_answer(spawner->socket_fd, &answer, &body, &pidfd);
+    if (r == 0 && answer.kind != SPAWNER_PROBED)
+        r = -EPROTO;
+    if (r < 0)
+        return r;
+    answer.text[sizeof answer.text - 1] = '\0';
+    (void) snprintf(text, size, "%s%s%s", answer.error < 0 ? step_name(&answer) : "",
+                    answer.text[0] ? ": " : "", answer.text);
+    if (answer.error == 0)
+        *ret_probe = body.probe;
+    return answer.error;
 }
 
 /* One message for each call: the event is level-triggered, and after a callback the spawner may
@@ -212,13 +304,14 @@ static void deliver(const struct spawner *spawner, const struct spawner_answer *
 static void on_readable(struct spawner *spawner)
 {
     struct spawner_answer answer = { 0 };
+    union answer_body body;
     int pidfd = -1;
-    int r = receive_answer(spawner->socket_fd, &answer, &pidfd);
+    int r = receive_answer(spawner->socket_fd, &answer, &body, &pidfd);
 
     if (r == -EAGAIN || r == -EINTR)
         return;
     if (r == 0) {
-        deliver(spawner, &answer, pidfd);
+        deliver(spawner, &answer, &body, pidfd);
         return;
     }
     if (pidfd >= 0)

@@ -11,17 +11,20 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "supervisor/jail/probe.h"
+
 struct spawner;
 
 struct spawner_options {
     const char *worker_path; /* opened before the fork, by this path; borrowed for the call */
 };
 
-/* One worker to be started. It gets argv "skep-worker --jit=on" or "--jit=off", no environment,
+/* One worker to be started. It gets argv "skep-worker --jit=on" (or off) "--layers=HEX", no environment,
  * /dev/null as 0 and 1, the supervisor's standard error as 2 (jail_seal replaces it). */
 struct spawner_job {
     unsigned slot; /* names the worker in the answers, picks its uid when root; < 65536 */
     bool jit;
+    layer_set layers;
     int channel_fd;    /* worker's end; becomes its fd 3. Duplicated, stays the caller's */
     int scoreboard_fd; /* becomes its fd 4. Duplicated, stays the caller's */
     /* The cgroup v2 directory that it is born in; 0 or less: none, it stays in the spawner's. The root
@@ -36,6 +39,10 @@ struct spawner_ops {
      * to do. pid: in the supervisor's PID namespace. pidfd: owned by the callee, -1 on error. */
     void (*on_result)(void *owner, unsigned slot, int error, const char *step, pid_t pid,
                       int pidfd);
+    /* Answer to spawner_look, one for each, in order: error 0 and the facts, or -ESRCH if that process is
+     * no worker (any more), or another -errno. facts: borrowed for the call; NULL on error. */
+    void (*on_facts)(void *owner, unsigned slot, pid_t pid, int error,
+                     const struct jail_facts *facts);
     /* A worker has ended, for whatever reason, and is reaped. Always after its on_result. The
      * slot may have been given to another worker meanwhile: compare the pid. wait_status: as
      * from waitpid. */
@@ -50,6 +57,12 @@ struct spawner_ops {
  * (-ENOENT, -EACCES: worker_path). */
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
 
+/* Has throw-away workers try which of the layers work together on this host. Blocks, for some
+ * milliseconds; before spawner_attach. 0; or -errno, when a layer that must be there is not, with what
+ * failed in text. */
+int spawner_probe(struct spawner *spawner, bool jit, layer_set layers, struct jail_probe *ret_probe,
+                  char *text, size_t size);
+
 /* Attaches the answers to the loop. ops is borrowed and must outlive the spawner. 0 or -errno. */
 int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
                    void *owner);
@@ -57,6 +70,10 @@ int spawner_attach(struct spawner *spawner, struct event_base *base, const struc
 /* Asks for one worker; the answer comes later by on_result. 0 or -errno (-EAGAIN: socket full,
  * -EPIPE: the spawner is gone). */
 int spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
+
+/* Asks what the kernel says of a worker's jail; the answer comes later by on_facts. with_maps: of its
+ * mappings, too. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
+int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps);
 
 /* What the operator can do about a failed job, or NULL. Static string. */
 const char *spawner_hint(int error, const char *step);

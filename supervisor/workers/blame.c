@@ -48,6 +48,8 @@ static const struct kind kinds[KILL_REASONS] = {
     [KILL_SILENT] = { ERROR_WORKER_CRASHED, CAUSE_SILENT, "killed: did not answer" },
     [KILL_PROTOCOL] = { ERROR_WORKER_CRASHED, CAUSE_PROTOCOL, "killed: broke the protocol",
                         .is_hostile = true },
+    [KILL_JAIL] = { ERROR_WORKER_CRASHED, CAUSE_JAIL, "killed: could not show its jail",
+                    .is_hostile = true },
     [KILL_BOOT] = { ERROR_WORKER_CRASHED, CAUSE_CRASH, "killed: did not boot" },
     [KILL_STOP] = { ERROR_WORKER_CRASHED, CAUSE_OUTSIDE, "stopped", .is_nobodys = true },
 };

@@ -21,6 +21,7 @@ enum kill_reason {
     KILL_RSS,      /* holds more memory than rss_mib */
     KILL_SILENT,   /* does not answer, and does not burn CPU either */
     KILL_PROTOCOL, /* sent what it may not */
+    KILL_JAIL,     /* could not show its jail any more */
     KILL_BOOT,     /* did not say hello, or could not show its jail */
     KILL_STOP,     /* asked to: shutdown, retirement */
     KILL_REASONS,

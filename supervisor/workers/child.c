@@ -15,7 +15,6 @@
 #include "proto/channel.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/spawner/spawner.h"
-#include "supervisor/workers/attest.h"
 #include "supervisor/workers/cgroup.h"
 #include "supervisor/workers/child_internal.h"
 #include "supervisor/workers/link.h"
@@ -92,6 +91,9 @@ static void release_process(struct child *child)
     child->statm_fd = -1;
     child->pid = 0;
     child->has_hello = false;
+    child->is_look_due = false;
+    child->has_facts = false;
+    child->jail_text[0] = '\0';
     child->is_watched = false;
     child->is_hung_up = false;
     child->is_stopped = false;
@@ -176,20 +178,29 @@ static void give_up_start(struct child *child)
 }
 
 /* Both the spawner's answer and hello are needed; they may come in any order. */
-static void become_ready(struct child *child)
+static void attest(struct child *child)
 {
     if (!child->has_hello || child->is_hung_up || child->pidfd < 0)
         return;
-#ifndef SKEP_UNJAILED
-    char text[128] = "";
-    int r = attest_worker(child->pid, child->pidfd, text, sizeof text);
+    int r = child_look(child);
     if (r < 0) {
-        log_error_errno(r, "worker %u (pid %d) cannot show its jail (%s)", child->number,
-                        (int) child->pid, text);
+        log_error_errno(r, "cannot look at the jail of worker %u", child->number);
+        child_kill(child, KILL_BOOT, 0);
+    }
+}
+
+static void note_hello(struct child *child)
+{
+    child->has_hello = true;
+    attest(child);
+}
+
+static void become_ready(struct child *child)
+{
+    if (!child_shows_jail(child)) {
         child_kill(child, KILL_BOOT, 0);
         return;
     }
-#endif
     (void) event_del(child->timer);
     child->state = CHILD_READY;
     child->ready_ns = io_now_ns();
@@ -203,10 +214,10 @@ static void become_ready(struct child *child)
     ledger_on_ready(child);
 }
 
-static void note_hello(struct child *child)
+static void attest_again(struct child *child)
 {
-    child->has_hello = true;
-    become_ready(child);
+    if (!child_shows_jail(child))
+        child_kill(child, KILL_JAIL, 0);
 }
 
 /* ---- dying */
@@ -325,15 +336,17 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
     },
     [CHILD_BOOTING] = {
         [EVENT_RETIRE] = ACTION(leave_early),
-        [EVENT_SPAWNED] = ACTION(become_ready),
+        [EVENT_SPAWNED] = ACTION(attest),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_HELLO] = ACTION(note_hello),
+        [EVENT_LOOKED] = ACTION(become_ready),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
         [EVENT_TIMEOUT] = ACTION(kill_boot),
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_READY] = {
+        [EVENT_LOOKED] = ACTION(attest_again),
         [EVENT_RETIRE] = ACTION(drain),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
@@ -341,6 +354,7 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_DRAINING] = {
+        [EVENT_LOOKED] = ACTION(attest_again),
         [EVENT_IDLE] = ACTION(stop_drained),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),

@@ -9,6 +9,8 @@
 #include <sys/types.h>
 
 #include "proto/scoreboard.h"
+#include "supervisor/incident.h"
+#include "supervisor/jail/facts.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/blame.h"
 
@@ -29,6 +31,7 @@ enum child_event {
     EVENT_SPAWNED,
     EVENT_SPAWN_FAILED,
     EVENT_HELLO,
+    EVENT_LOOKED, /* the spawner has looked at its jail, see child_jail.c */
     EVENT_RETIRE, /* another one has taken over its place */
     EVENT_IDLE,   /* the last request has left it */
     EVENT_CLOSED, /* the channel failed or was closed */
@@ -95,7 +98,13 @@ struct child {
     uint64_t written_seen; /* bytes that it had read, more or less, at written_at_ns */
     uint64_t written_at_ns;
     bool has_hello;
-    bool is_hung_up; /* its channel has ended */
+    /* Attestation. */
+    bool is_look_due; /* asked of the spawner, and not answered */
+    bool has_facts;
+    struct jail_facts facts; /* of the last look */
+    int look_error;
+    char jail_text[INCIDENT_CAUSE_BYTES]; /* what it could not show */
+    bool is_hung_up;                      /* its channel has ended */
     bool is_stopped; /* somebody had sent it SIGSTOP when it was found silent */
     /* Death in progress. */
     enum kill_reason kill_reason;
@@ -187,6 +196,10 @@ bool child_is_candidate(const struct placement *placement);
 /* The version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
  * there is none that it can be. */
 uint32_t child_loading_version(const struct child *child);
+/* What the spawner has seen of its jail. error: as in struct spawner_ops. */
+void child_on_facts(struct child *child, pid_t pid, int error, const struct jail_facts *facts);
+/* Has the jail of a worker looked at again, now and then, at random. Each second. */
+void child_check_jail(struct child *child);
 /* Looks whether a worker with work in it still answers; kills it when it is stuck. */
 void child_check(struct child *child, uint64_t now_ns);
 /* Down, with nothing started. NULL: out of memory. */

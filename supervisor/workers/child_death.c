@@ -188,7 +188,9 @@ static void report(struct child *child, const struct placement *culprit,
         .evidence = verdict->evidence,
     };
 
-    if (verdict->incident == CAUSE_JAIL)
+    if (child->kill_reason == KILL_JAIL)
+        (void) snprintf(incident.text, sizeof incident.text, "%s", child->jail_text);
+    else if (verdict->incident == CAUSE_JAIL)
         describe_syscall(child, incident.text, sizeof incident.text);
     else
         (void) snprintf(incident.text, sizeof incident.text, "%s", verdict->cause);

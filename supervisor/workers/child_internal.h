@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What child.c, child_start.c and child_death.c share. Nobody else includes this.
+ * What child.c, child_start.c, child_jail.c and child_death.c share. Nobody else includes this.
  */
 #pragma once
 
@@ -13,3 +13,9 @@ bool child_bury(struct child *child, bool was_booting);
 /* Makes what the process needs and asks the spawner for it. 0 or -errno; what was made is released
  * with the process. */
 int child_spawn(struct child *child);
+
+/* Asks the spawner to look at its jail. 0 or -errno. */
+int child_look(struct child *child);
+/* Whether what was seen last is the jail that the worker should have. If not, it is logged, and kept for
+ * the incident. */
+bool child_shows_jail(struct child *child);

@@ -71,6 +71,7 @@ int child_spawn(struct child *child)
     struct spawner_job job = {
         .slot = child->number,
         .jit = child->cordon->jit,
+        .layers = child->server->jail.layers,
         .channel_fd = worker_end,
         .scoreboard_fd = board_fd,
         .cgroup_fd = child->cgroup ? cgroup_worker_fd(child->cgroup) : -1,

@@ -230,8 +230,10 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    TAILQ_FOREACH (child, &pool->children, entry)
+    TAILQ_FOREACH (child, &pool->children, entry) {
         retire_check(child, now);
+        child_check_jail(child);
+    }
     TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
         seclude_check(tenant, now);
     TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
@@ -276,6 +278,16 @@ static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
     child_on_event(child, EVENT_EXIT);
 }
 
+static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
+                     const struct jail_facts *facts)
+{
+    struct server *server = owner;
+    struct child *child = find_number(server->pool, slot);
+
+    if (child)
+        child_on_facts(child, pid, error, facts);
+}
+
 static void on_spawner_gone(void *owner)
 {
     log_error("the spawner died: no worker can be started any more; ending");
@@ -284,6 +296,7 @@ static void on_spawner_gone(void *owner)
 
 const struct spawner_ops pool_spawner_ops = {
     .on_result = on_spawned,
+    .on_facts = on_facts,
     .on_exited = on_exited,
     .on_gone = on_spawner_gone,
 };

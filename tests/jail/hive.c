@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
+#include "supervisor/jail/attest.h"
 
 #define PATIENCE_MS 20000
 
@@ -43,6 +44,19 @@ static void on_result(void *owner, unsigned slot, int error, const char *step, p
     cell->pidfd = pidfd;
 }
 
+static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
+                     const struct jail_facts *facts)
+{
+    struct hive *hive = owner;
+    struct cell *cell = &hive->cells[slot];
+
+    assert_int_equal(pid, cell->pid);
+    cell->has_facts = true;
+    cell->facts_error = error;
+    if (facts)
+        cell->facts = *facts;
+}
+
 static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
 {
     struct hive *hive = owner;
@@ -62,6 +76,7 @@ static void on_gone(void *owner)
 
 static const struct spawner_ops ops = {
     .on_result = on_result,
+    .on_facts = on_facts,
     .on_exited = on_exited,
     .on_gone = on_gone,
 };
@@ -72,8 +87,16 @@ void hive_init(struct hive *hive, const char *worker_path)
         .worker_path = worker_path ? worker_path : "/proc/self/exe",
     };
 
+    static struct jail_probe probe;
+    char text[128];
+
     memset(hive, 0, sizeof *hive);
     assert_int_equal(spawner_start(&options, &hive->spawner), 0);
+    /* What is no worker cannot say; tests of that look at how its start fails. */
+    int r = spawner_probe(hive->spawner, true, LAYERS_ALL, &probe, text, sizeof text);
+    if (r < 0 && !worker_path)
+        fail_msg("%s: %s", text, strerror(-r));
+    hive->layers = r == 0 ? probe.layers : layers_that_are_walls();
     hive->base = event_base_new();
     assert_non_null(hive->base);
     assert_int_equal(spawner_attach(hive->spawner, hive->base, &ops, hive), 0);
@@ -126,6 +149,7 @@ struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool j
     const struct spawner_job job = {
         .slot = slot,
         .jit = jit,
+        .layers = hive->layers,
         .channel_fd = theirs,
         .scoreboard_fd = plan_fd,
         .cgroup_fd = hive->cgroup_fd,
@@ -164,6 +188,22 @@ bool cell_ask(struct cell *cell, const struct probe_ask *ask, struct probe_reply
         return true;
     assert_true(n <= 0);
     return false;
+}
+
+int cell_look(struct hive *hive, struct cell *cell)
+{
+    cell->has_facts = false;
+    assert_int_equal(spawner_look(hive->spawner, cell->slot, cell->pid, true), 0);
+    while (!cell->has_facts)
+        assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
+    return cell->facts_error;
+}
+
+int cell_attest(struct hive *hive, struct cell *cell, bool jit, char *text, size_t size)
+{
+    int r = cell_look(hive, cell);
+
+    return r < 0 ? r : attest_judge(&cell->facts, hive->layers, jit, text, size);
 }
 
 int cell_wait(struct hive *hive, struct cell *cell)

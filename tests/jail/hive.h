@@ -26,17 +26,21 @@ struct cell {
     int channel_fd;
     int wait_status;
     const struct scoreboard *board; /* what the probe writes */
+    bool has_facts;
+    int facts_error;
+    struct jail_facts facts; /* of the last cell_look */
 };
 
 struct hive {
     struct event_base *base;
     struct spawner *spawner;
     struct cell cells[HIVE_CELLS];
-    int cgroup_fd; /* that cells are started in; 0: none */
+    int cgroup_fd;    /* that cells are started in; 0: none */
+    layer_set layers; /* that cells get: all that work here */
     bool gone;
 };
 
-/* worker_path: NULL for this test program itself, as a probe. */
+/* worker_path: NULL for this test program itself, as a probe. Finds out which layers work here. */
 void hive_init(struct hive *hive, const char *worker_path);
 void hive_done(struct hive *hive);
 
@@ -51,6 +55,12 @@ void cell_read_reply(struct cell *cell, struct probe_reply *ret_reply);
 
 /* Asks; false if the cell died instead of answering. */
 bool cell_ask(struct cell *cell, const struct probe_ask *ask, struct probe_reply *ret_reply);
+
+/* Has the spawner look at the cell's jail: cell->facts. 0 or what the spawner said. */
+int cell_look(struct hive *hive, struct cell *cell);
+
+/* The same, and judges it: as attest_judge. */
+int cell_attest(struct hive *hive, struct cell *cell, bool jit, char *text, size_t size);
 
 /* Waits until the spawner reports the end; the wait status. The cell is free again then. */
 int cell_wait(struct hive *hive, struct cell *cell);

@@ -32,6 +32,8 @@
 #include "proto/scoreboard.h"
 #include "sandbox-policy/policy.h"
 #include "worker/jail.h"
+#include "worker/jail_report.h"
+#include "worker/jail_trap.h"
 
 #ifndef PR_GET_MDWE
 #define PR_GET_MDWE 66
@@ -50,7 +52,9 @@ int probe_epoll_fd(void)
 
 static void reply(int64_t result, const char *text)
 {
-    struct probe_reply answer = { .result = result, .error = result == -1 ? errno : 0 };
+    struct probe_reply answer = { .result = result,
+                                  .error = result == -1 ? errno : 0,
+                                  .refused = jail_trap_count() };
 
     (void) snprintf(answer.text, sizeof answer.text, "%s", text ? text : "");
     if (write(POLICY_CHANNEL_FD, &answer, sizeof answer) != (ssize_t) sizeof answer)
@@ -97,7 +101,8 @@ static const char *check_birth(int argc, char **argv)
     sigset_t mask;
     struct sigaction action;
 
-    if (argc != 2 || (strcmp(argv[1], "--jit=on") != 0 && strcmp(argv[1], "--jit=off") != 0))
+    if (argc < 3 || (strcmp(argv[1], "--jit=on") != 0 && strcmp(argv[1], "--jit=off") != 0) ||
+        strncmp(argv[2], "--layers=", strlen("--layers=")) != 0)
         return "arguments";
     if (environ && environ[0])
         return "environment is not empty";
@@ -116,7 +121,7 @@ static const char *check_birth(int argc, char **argv)
 }
 
 /* NULL, or which of the process's own switches is not set. */
-static const char *check_switches(bool jit)
+static const char *check_switches(bool jit, bool has_speculation)
 {
     static const int kinds[] = { PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH };
     struct rlimit core;
@@ -128,7 +133,7 @@ static const char *check_switches(bool jit)
     int mdwe = prctl(PR_GET_MDWE, 0, 0, 0, 0);
     if (mdwe >= 0 && mdwe != !jit)
         return "memory-deny-write-execute does not follow jit";
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && has_speculation; i++) {
         int state = prctl(PR_GET_SPECULATION_CTRL, kinds[i], 0, 0, 0);
         if (state > 0 && (state & PR_SPEC_PRCTL) && !(state & PR_SPEC_FORCE_DISABLE))
             return "speculation is not off";
@@ -224,35 +229,65 @@ static void serve(const struct probe_ask *ask)
     }
 }
 
-static const char *lock_in(const struct probe_plan *plan, bool jit)
+static const char *lock_in(const struct probe_plan *plan, const struct jail_options *options)
 {
-    const struct jail_options options = { .jit = jit,
-                                          .channel_fd = POLICY_CHANNEL_FD,
-                                          .scoreboard = board };
-    const char *step = NULL, *wrong = NULL;
+    struct jail_failure failure = { 0 };
+    const char *wrong = NULL;
     int r;
 
+    if (plan->lock == PROBE_SEALED || plan->lock == PROBE_STARTED) {
+        r = jail_start(options, &failure);
+        if (r < 0) {
+            (void) log_error_errno(r, "jail_start: %s", failure.step);
+            return "jail_start";
+        }
+    }
     if (plan->second_thread)
         start_thread();
-    if (plan->lock == PROBE_FREE)
+    if (plan->lock == PROBE_FREE || plan->lock == PROBE_STARTED)
         return NULL;
-    r = jail_enter(&options, &step);
+    r = jail_enter(options, &failure);
     if (r < 0) {
-        (void) log_error_errno(r, "jail_enter: %s", step);
+        (void) log_error_errno(r, "jail_enter: %s", failure.step);
         return "jail_enter";
     }
-    wrong = check_switches(jit);
-    if (!wrong)
-        wrong = check_entered();
-    if (plan->lock == PROBE_ENTERED)
-        return wrong;
+    wrong = check_switches(options->jit, options->layers & LAYER_BIT(LAYER_SPECULATION));
+    if (plan->lock == PROBE_ENTERED) /* without a filter the other layers have to hold */
+        return wrong ? wrong : check_entered();
     start_thread();
-    r = jail_seal(&options, &step);
+    r = jail_seal(options, &failure);
     if (r < 0) {
-        (void) log_error_errno(r, "jail_seal: %s", step);
+        (void) log_error_errno(r, "jail_seal: %s", failure.step);
         return "jail_seal";
     }
     return wrong;
+}
+
+/* As skep-worker --report does, for spawner_probe. */
+static _Noreturn void run_report(const struct jail_options *options)
+{
+    struct jail_failure failure = { 0 };
+
+    int r = jail_start(options, &failure);
+    if (r == 0)
+        r = jail_enter(options, &failure);
+    if (r == 0) {
+        start_thread();
+        r = jail_seal(options, &failure);
+    }
+    jail_report_run(options, r, &failure);
+}
+
+static void parse_options(int argc, char **argv, const struct probe_plan *plan,
+                          struct jail_options *ret)
+{
+    *ret = (struct jail_options){
+        .jit = argc > 1 && strcmp(argv[1], "--jit=on") == 0,
+        .layers = argc > 2 ? (layer_set) strtoul(argv[2] + strlen("--layers="), NULL, 16) : 0,
+        .channel_fd = POLICY_CHANNEL_FD,
+        .scoreboard = board,
+        .is_report = plan->counts || argc > 3,
+    };
 }
 
 int probe_main(int argc, char **argv)
@@ -260,6 +295,7 @@ int probe_main(int argc, char **argv)
     const char *wrong = check_birth(argc, argv);
     const struct probe_plan *plan =
         mmap(NULL, sizeof *plan, PROT_READ, MAP_SHARED, POLICY_SCOREBOARD_FD, 0);
+    struct jail_options options;
     struct probe_ask ask;
 
     log_init("probe", LOG_LEVEL_INFO);
@@ -275,7 +311,10 @@ int probe_main(int argc, char **argv)
     int pipe_fds[2]; /* libevent has one */
     if (epoll_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
         return 2;
-    const char *jail_wrong = lock_in(plan, argc == 2 && strcmp(argv[1], "--jit=on") == 0);
+    parse_options(argc, argv, plan, &options);
+    if (argc > 3)
+        run_report(&options);
+    const char *jail_wrong = lock_in(plan, &options);
     if (!wrong)
         wrong = jail_wrong;
     reply(wrong ? -1 : 0, wrong);

@@ -13,12 +13,18 @@
 /* Where the scoreboard begins in the file that starts with the plan. */
 #define PROBE_BOARD_OFFSET 4096
 
-enum probe_lock { PROBE_SEALED, PROBE_ENTERED, PROBE_FREE };
+enum probe_lock {
+    PROBE_SEALED,
+    PROBE_ENTERED, /* all but the filters; tries what the other layers should refuse */
+    PROBE_STARTED, /* the start-up filter only */
+    PROBE_FREE,
+};
 
 struct probe_plan {
     enum probe_lock lock; /* how far to lock itself in */
     bool keep_scoreboard; /* leaves fd 4 open */
     bool second_thread;   /* has one before jail_enter */
+    bool counts;          /* a refused call is counted and fails; the probe lives */
 };
 
 enum probe_ask_kind {
@@ -39,8 +45,9 @@ struct probe_ask {
 
 struct probe_reply {
     int64_t result;
-    int64_t error; /* errno, if the result is -1 */
-    char text[64]; /* what failed first, for a person */
+    int64_t error;    /* errno, if the result is -1 */
+    uint64_t refused; /* calls so far, if the plan counts them */
+    char text[64];    /* what failed first, for a person */
 };
 
 /* What an allowed call is tried with: one entry for each name that has rows with

@@ -22,7 +22,6 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/workers/attest.h"
 #include "tests/jail/hive.h"
 
 static const struct probe_plan sealed = { .lock = PROBE_SEALED };
@@ -36,7 +35,7 @@ static void test_sealed_worker_is_attested(void **state)
     hive_init(&hive, NULL);
     for (int jit = 0; jit <= 1; jit++) {
         struct cell *cell = cell_start(&hive, &sealed, jit);
-        int r = attest_worker(cell->pid, cell->pidfd, text, sizeof text);
+        int r = cell_attest(&hive, cell, jit, text, sizeof text);
         if (r < 0)
             fail_msg("%s: %s", strerror(-r), text);
         assert_string_equal(text, "");
@@ -50,8 +49,10 @@ static void test_worker_without_its_jail_is_not_attested(void **state)
         struct probe_plan plan;
         const char *text;
     } cases[] = {
-        { { .lock = PROBE_FREE }, "Seccomp: 0" },
-        { { .lock = PROBE_ENTERED }, "Seccomp: 0" },
+        { { .lock = PROBE_FREE }, "1 threads" },
+        { { .lock = PROBE_FREE, .second_thread = true }, "Seccomp: 0" },
+        { { .lock = PROBE_ENTERED, .second_thread = false }, "1 threads" },
+        { { .lock = PROBE_STARTED, .second_thread = true }, "Seccomp_filters: 1" },
         { { .lock = PROBE_SEALED, .keep_scoreboard = true }, "file descriptor 4" },
     };
     struct hive hive;
@@ -61,7 +62,7 @@ static void test_worker_without_its_jail_is_not_attested(void **state)
     hive_init(&hive, NULL);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct cell *cell = cell_start(&hive, &cases[i].plan, true);
-        assert_int_equal(attest_worker(cell->pid, cell->pidfd, text, sizeof text), -EPERM);
+        assert_int_equal(cell_attest(&hive, cell, true, text, sizeof text), -EPERM);
         assert_non_null(strstr(text, cases[i].text));
     }
     hive_done(&hive);
@@ -109,7 +110,7 @@ static void test_worker_that_is_gone_is_not_attested(void **state)
     struct cell *cell = cell_start(&hive, &sealed, true);
     assert_int_equal(pidfd_send_signal(cell->pidfd, SIGKILL, NULL, 0), 0);
     await_readable(cell->pidfd);
-    assert_int_equal(attest_worker(cell->pid, cell->pidfd, text, sizeof text), -ESRCH);
+    assert_int_equal(cell_attest(&hive, cell, true, text, sizeof text), -ESRCH);
     hive_done(&hive);
 }
 
@@ -286,6 +287,7 @@ static void spawn_denied(int error)
     struct hive hive;
 
     hive_init(&hive, NULL);
+    hive.layers = LAYERS_ALL;
     const struct cell *cell = cell_spawn(&hive, &sealed, true);
     if (cell->error != error || strcmp(cell->step, "user namespace") != 0 ||
         !spawner_hint(cell->error, cell->step))
@@ -320,8 +322,8 @@ static void run_in_container(void)
 
     enter_container();
     hive_init(&hive, NULL);
-    const struct cell *cell = cell_start(&hive, &sealed, true);
-    if (attest_worker(cell->pid, cell->pidfd, text, sizeof text) < 0)
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    if (cell_attest(&hive, cell, true, text, sizeof text) < 0)
         _exit(14);
     hive_done(&hive);
 }

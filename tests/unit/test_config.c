@@ -198,7 +198,7 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
     (void) state;
     expect_errors(LISTEN "\ncordon: x\n",
                   "3: unknown key \"cordon\": expected one of listen, admin_socket, tenants, "
-                  "log_level, admin, http, limits, cordons");
+                  "log_level, admin, jail, http, limits, cordons");
     expect_errors(LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
                   "4: unknown key \"wrkers\" in cordons[0]: expected one of name, workers, "
                   "solitary, jit, spare, allow_unlimited, rss_mib, drift_mib, cpu_weight, "
@@ -344,7 +344,7 @@ static void test_messages_cannot_forge_lines_or_move_the_terminal(void **state)
     (void) state;
     expect_errors(LISTEN "\"a\\n\\e[2J\\x9b\": 1\n",
                   "2: unknown key \"a\\x0a\\x1b[2J??\": expected one of listen, admin_socket, "
-                  "tenants, log_level, admin, http, limits, cordons");
+                  "tenants, log_level, admin, jail, http, limits, cordons");
 }
 
 static void test_many_errors_are_counted_and_not_kept(void **state)
@@ -394,9 +394,59 @@ static void test_relative_file_counts_from_the_working_folder(void **state)
     free(here);
 }
 
+static void test_jail_is_full_unless_layers_are_named(void **state)
+{
+    struct config_errors errors = { 0 };
+    struct config *config = NULL;
+    static const char reduced[] = "listen: [\"127.0.0.1:1\"]\n"
+                                  "jail: { minimum: reduced, without: [user, landlock] }\n";
+    static const char strict[] = "listen: [\"127.0.0.1:1\"]\njail: { without: [] }\n";
+    static const char plain[] = "listen: [\"127.0.0.1:1\"]\n";
+
+    (void) state;
+    assert_int_equal(config_parse("a", plain, sizeof plain - 1, &config, &errors), 0);
+    assert_false(config->jail.may_be_reduced);
+    assert_int_equal(config->jail.without, LAYER_BIT(LAYER_SPECULATION));
+    (void) config_free(config);
+    assert_int_equal(config_parse("a", strict, sizeof strict - 1, &config, &errors), 0);
+    assert_int_equal(config->jail.without, 0);
+    (void) config_free(config);
+    assert_int_equal(config_parse("a", reduced, sizeof reduced - 1, &config, &errors), 0);
+    assert_true(config->jail.may_be_reduced);
+    assert_int_equal(config->jail.without, LAYER_BIT(LAYER_USER) | LAYER_BIT(LAYER_LANDLOCK));
+    (void) config_free(config);
+}
+
+static void test_wrong_jail_is_told(void **state)
+{
+    static const struct {
+        const char *jail, *error;
+    } cases[] = {
+        { "{ minimum: none }", "\"none\" is no level: expected full or reduced" },
+        { "{ without: [landlock] }",
+          "\"landlock\" makes the jail reduced: expected minimum: reduced beside it" },
+        { "{ minimum: reduced, without: [seccomp] }", "\"seccomp\" can never be missing" },
+        { "{ minimum: reduced, without: [wall] }", "\"wall\" is not a layer of the jail" },
+        { "{ minimum: reduced, without: [user, user] }", "duplicate \"user\"" },
+    };
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct config_errors errors = { 0 };
+        struct config *config = NULL;
+        char text[256];
+        int n = snprintf(text, sizeof text, "listen: [\"127.0.0.1:1\"]\njail: %s\n", cases[i].jail);
+        assert_int_equal(config_parse("a", text, (size_t) n, &config, &errors), -EINVAL);
+        assert_non_null(strstr(errors.text, cases[i].error));
+        config_errors_done(&errors);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jail_is_full_unless_layers_are_named),
+        cmocka_unit_test(test_wrong_jail_is_told),
         cmocka_unit_test(test_smallest_file_has_the_defaults),
         cmocka_unit_test(test_documentation_has_the_defaults),
         cmocka_unit_test(test_full_file_is_read_as_it_stands),

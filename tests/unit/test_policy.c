@@ -20,8 +20,8 @@
 static void test_every_row_has_a_reason(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_n_syscalls; i++) {
-        const struct policy_syscall *row = &policy_worker_syscalls[i];
+    for (size_t i = 0; i < policy_worker_running.n_rows; i++) {
+        const struct policy_syscall *row = &policy_worker_running.rows[i];
         if (!row->reason || strlen(row->reason) < MIN_REASON)
             fail_msg("%s has no reason", row->name);
     }
@@ -35,8 +35,8 @@ static void test_every_row_has_a_reason(void **state)
 static void test_errno_rows_and_only_they_have_an_error(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_n_syscalls; i++) {
-        const struct policy_syscall *row = &policy_worker_syscalls[i];
+    for (size_t i = 0; i < policy_worker_running.n_rows; i++) {
+        const struct policy_syscall *row = &policy_worker_running.rows[i];
         if ((row->action == POLICY_ERRNO) != (row->error > 0))
             fail_msg("%s: action and error do not fit", row->name);
     }
@@ -54,10 +54,10 @@ static bool same_args(const struct policy_syscall *a, const struct policy_syscal
 static void test_no_row_is_there_twice(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_n_syscalls; i++)
+    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
         for (size_t j = 0; j < i; j++) {
-            const struct policy_syscall *a = &policy_worker_syscalls[i];
-            const struct policy_syscall *b = &policy_worker_syscalls[j];
+            const struct policy_syscall *a = &policy_worker_running.rows[i];
+            const struct policy_syscall *b = &policy_worker_running.rows[j];
             if (strcmp(a->name, b->name) == 0 && a->when == b->when && a->arch == b->arch &&
                 same_args(a, b))
                 fail_msg("%s is there twice", a->name);
@@ -72,13 +72,14 @@ static void test_no_row_is_there_twice(void **state)
 static void test_unconditional_rows_stand_alone(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_n_syscalls; i++)
-        for (size_t j = 0; j < policy_worker_n_syscalls; j++)
+    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
+        for (size_t j = 0; j < policy_worker_running.n_rows; j++)
             if (i != j &&
-                strcmp(policy_worker_syscalls[i].name, policy_worker_syscalls[j].name) == 0 &&
-                policy_worker_syscalls[i].args[0].check == POLICY_NO_CHECK)
+                strcmp(policy_worker_running.rows[i].name, policy_worker_running.rows[j].name) ==
+                    0 &&
+                policy_worker_running.rows[i].args[0].check == POLICY_NO_CHECK)
                 fail_msg("%s has a row without checks and another one",
-                         policy_worker_syscalls[i].name);
+                         policy_worker_running.rows[i].name);
 }
 
 static void test_names_exist_on_their_architectures(void **state)
@@ -92,9 +93,9 @@ static void test_names_exist_on_their_architectures(void **state)
     };
 
     (void) state;
-    for (size_t i = 0; i < policy_worker_n_syscalls; i++)
+    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
         for (size_t j = 0; j < ARRAY_LEN(arches); j++) {
-            const struct policy_syscall *row = &policy_worker_syscalls[i];
+            const struct policy_syscall *row = &policy_worker_running.rows[i];
             bool should = row->arch == POLICY_ALL_ARCHES || row->arch == arches[j].arch;
             bool does = seccomp_syscall_resolve_name_arch(arches[j].token, row->name) >= 0;
             if (should && !does)
@@ -106,9 +107,9 @@ static void test_names_exist_on_their_architectures(void **state)
 static void test_masks_keep_their_values(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_n_syscalls; i++)
+    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
         for (size_t j = 0; j < POLICY_MAX_ARGS; j++) {
-            const struct policy_arg *arg = &policy_worker_syscalls[i].args[j];
+            const struct policy_arg *arg = &policy_worker_running.rows[i].args[j];
             assert_true(arg->index < 6);
             if (arg->check == POLICY_INT_MASKED || arg->check == POLICY_LONG_MASKED)
                 assert_int_equal(arg->value & ~arg->mask, 0);
@@ -133,11 +134,11 @@ static void test_nothing_that_opens_executes_or_connects_is_allowed(void **state
     /* clang-format on */
 
     (void) state;
-    for (size_t i = 0; i < policy_worker_n_syscalls; i++)
+    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
         for (size_t j = 0; j < ARRAY_LEN(families); j++)
-            if (policy_worker_syscalls[i].action == POLICY_ALLOW &&
-                strncmp(policy_worker_syscalls[i].name, families[j], strlen(families[j])) == 0)
-                fail_msg("%s is allowed", policy_worker_syscalls[i].name);
+            if (policy_worker_running.rows[i].action == POLICY_ALLOW &&
+                strncmp(policy_worker_running.rows[i].name, families[j], strlen(families[j])) == 0)
+                fail_msg("%s is allowed", policy_worker_running.rows[i].name);
 }
 
 static void test_limits_leave_memory_to_the_cgroup(void **state)
@@ -156,7 +157,7 @@ static void test_filter_builds_with_and_without_jit(void **state)
         const struct policy_context context = { .jit = jit, .channel_fd = 3, .self = 1 };
         scmp_filter_ctx filter = NULL;
         const char *failed = NULL;
-        if (policy_build_filter(&context, &filter, &failed) < 0)
+        if (policy_build_filter(&policy_worker_running, &context, &filter, &failed) < 0)
             fail_msg("%s", failed);
         seccomp_release(filter);
     }

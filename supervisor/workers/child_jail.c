@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attestation of a worker's jail: before its first tenant, and at random while it runs. The spawner
+ * looks, we judge. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/log.h"
+#include "supervisor/jail/attest.h"
+#include "supervisor/spawner/spawner.h"
+#include "supervisor/workers/child_internal.h"
+
+#define LOOK_EACH 5 /* seconds between two looks at one worker, on average */
+
+int child_look(struct child *child)
+{
+    /* Without JIT no page may be executable, so there the mappings are looked at. */
+    int r = spawner_look(child->server->spawner, child->number, child->pid, !child->cordon->jit);
+
+    if (r == 0)
+        child->is_look_due = true;
+    return r;
+}
+
+void child_on_facts(struct child *child, pid_t pid, int error, const struct jail_facts *facts)
+{
+    if (child->pid != pid || !child->is_look_due)
+        return;
+    child->is_look_due = false;
+    if (error == -ESRCH)
+        return; /* its exit comes next */
+    child->look_error = error;
+    if (facts) {
+        child->facts = *facts;
+        child->has_facts = true;
+    }
+    child_on_event(child, EVENT_LOOKED);
+}
+
+bool child_shows_jail(struct child *child)
+{
+    char *text = child->jail_text;
+    const size_t size = sizeof child->jail_text;
+
+    if (child->server->jail.is_unjailed)
+        return true;
+    if (child->look_error < 0)
+        (void) snprintf(text, size, "%s", strerrordesc_np(-child->look_error));
+    else if (attest_judge(&child->facts, child->server->jail.layers, child->cordon->jit, text,
+                          size) == 0)
+        return true;
+    log_error("worker %u (pid %d) cannot show its jail: %s", child->number, (int) child->pid, text);
+    return false;
+}
+
+void child_check_jail(struct child *child)
+{
+    uint32_t random = 0;
+
+    if ((child->state != CHILD_READY && child->state != CHILD_DRAINING) || child->is_look_due)
+        return;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t) sizeof random &&
+        random % LOOK_EACH == 0)
+        (void) child_look(child); /* a full socket: the next time */
+}
