@@ -55,14 +55,17 @@ bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
 int verb_check(struct cli *cli, int argc, char **argv);
 int verb_dev(struct cli *cli, int argc, char **argv);
 int verb_incidents(struct cli *cli, int argc, char **argv);
+int verb_jail_report(struct cli *cli, int argc, char **argv);
 int verb_quarantine(struct cli *cli, int argc, char **argv);
 int verb_release(struct cli *cli, int argc, char **argv);
 int verb_retire(struct cli *cli, int argc, char **argv);
 int verb_stats(struct cli *cli, int argc, char **argv);
+int verb_status(struct cli *cli, int argc, char **argv);
 int verb_tenants(struct cli *cli, int argc, char **argv);
 int verb_version(struct cli *cli, int argc, char **argv);
 int verb_workers(struct cli *cli, int argc, char **argv);
 
 extern const struct cli_option dev_options[];
 extern const struct cli_option incidents_options[];
+extern const struct cli_option jail_report_options[];
 extern const struct cli_option quarantine_options[];

@@ -39,6 +39,19 @@ static const struct verb verbs[] = {
         .run = verb_dev,
     },
     {
+        .name = "status",
+        .arguments = "",
+        .summary = "show how the service is, and which layers of the jail hold",
+        .help =
+            "Fields of --json: state (serving, draining), version, pid, uptime_ms, tenants,\n"
+            "quarantined, workers, workers_ready, workers_failed, jail (full; reduced: the host\n"
+            "does not give every layer, and the configuration agrees; none: a build without\n"
+            "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
+            "WHY\"),\n"
+            "own_layers (the same of skepd itself).\n",
+        .run = verb_status,
+    },
+    {
         .name = "stats",
         .arguments = "",
         .summary = "show what skepd as a whole has done",
@@ -140,6 +153,26 @@ static const struct verb verbs[] = {
             "Fields of --json: workers (that are replaced), leaving (on their way out already),\n"
             "down (not up).\n",
         .run = verb_retire,
+    },
+    {
+        .name = "jail-report",
+        .arguments = "[CORDON]",
+        .summary = "show the jail of a cordon's workers, from inside and from outside",
+        .help =
+            "From inside: at its start skepd has a worker without tenants locked in as all others\n"
+            "are, which then tries every system call number. From outside: what the kernel said\n"
+            "of each live worker when skepd last looked, which it does every few seconds.\n"
+            "Without CORDON the first one.\n\n"
+            "Fields of --json: cordon, jit, jail, architecture, layers (object, see skep status),\n"
+            "start_us (from the clone of that worker until it was sealed), calls (list: number,\n"
+            "name, verdict: refused, fails, allowed, conditional, past_filters, passed; error:\n"
+            "with which it fails, or null; rules: of a conditional one), workers (list: number,\n"
+            "pid, attested_ms ago, finding: what it could not show, threads, seccomp, filters,\n"
+            "no_new_privs, uid, gid, groups, capabilities, namespaces, mounts, empty_root,\n"
+            "limits, may_look, descriptors, exec_anonymous and exec_writable: mappings, of\n"
+            "workers without JIT).\n",
+        .options = jail_report_options,
+        .run = verb_jail_report,
     },
     {
         .name = "help",

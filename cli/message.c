@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/message.h"
 
+#include <stdbool.h>
+
 #include "cli/output.h"
 
 /* protobuf-c: the member of a field is at its offset; of a repeated one, that is a pointer to the
@@ -97,14 +99,37 @@ static json_t *map_json(const ProtobufCMessage *message, const ProtobufCFieldDes
     return map;
 }
 
+/* ---- lists of messages as lists */
+
+static json_t *objects_json(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+    const ProtobufCMessage *const *entries = elements(message, field);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count(message, field); i++)
+        if (json_array_append_new(list, message_json(entries[i])) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
 /* ---- all of it */
+
+static bool is_map(const ProtobufCFieldDescriptor *field)
+{
+    const ProtobufCMessageDescriptor *type = field->descriptor;
+
+    return type->fields[0].type == PROTOBUF_C_TYPE_BYTES;
+}
 
 static json_t *field_json(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
 {
     if (field->label != PROTOBUF_C_LABEL_REPEATED)
         return value_json(message, field);
-    return field->type == PROTOBUF_C_TYPE_MESSAGE ? map_json(message, field)
-                                                  : texts_json(message, field);
+    if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+        return texts_json(message, field);
+    return is_map(field) ? map_json(message, field) : objects_json(message, field);
 }
 
 json_t *message_json(const ProtobufCMessage *message)

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /* An object with each field: texts (empty: null), numbers, booleans, lists of texts. A list of
- * messages becomes an object in which all but the last of their fields are the keys. NULL: out of
- * memory. */
+ * messages that start with a text becomes an object in which all but the last of their fields are the
+ * keys; of others, a list of objects. NULL: out of memory. */
 json_t *message_json(const ProtobufCMessage *message);
 /* Makes a number of the object null if it is 0, for fields in which that means none. 0 or negative:
  * out of memory. */

@@ -108,6 +108,52 @@ static int on_incidents(void *owner, const ProtobufCMessage *message)
     return send_report(owner, r, &answer);
 }
 
+static int on_status(void *owner, const ProtobufCMessage *message)
+{
+    Skep__Admin__Status status = SKEP__ADMIN__STATUS__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_arena_ struct arena arena = { 0 };
+
+    (void) message;
+    int r = arena_init(&arena, REPORT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_status(admin_client_server(owner), &arena, &status);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATUS;
+    answer.status = &status;
+    return send_report(owner, r, &answer);
+}
+
+const struct cordon_config *admin_find_cordon(const struct config *config, ProtobufCBinaryData name)
+{
+    for (unsigned i = 0; i < config->n_cordons; i++)
+        if (strlen(config->cordons[i].name) == name.len &&
+            memcmp(config->cordons[i].name, name.data, name.len) == 0)
+            return &config->cordons[i];
+    return NULL;
+}
+
+static int on_jail_report(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__JailReportRequest *request =
+        (const Skep__Admin__JailReportRequest *) message;
+    Skep__Admin__JailReport report = SKEP__ADMIN__JAIL_REPORT__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_arena_ struct arena arena = { 0 };
+    const struct server *server = admin_client_server(owner);
+
+    const struct cordon_config *cordon = request->cordon.len == 0
+                                             ? &server->config->cordons[0]
+                                             : admin_find_cordon(server->config, request->cordon);
+    if (!cordon)
+        return admin_send_failure(owner, ADMIN_NO_CORDON);
+    int r = arena_init(&arena, REPORT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_jail(server, cordon, &arena, &report);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT;
+    answer.jail_report = &report;
+    return send_report(owner, r, &answer);
+}
+
 /* ---- reload and load */
 
 struct reload {
@@ -223,6 +269,8 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_QUARANTINE] = { ADMIN_PHASE_OPEN, admin_on_quarantine },
     [SKEP__ADMIN__COMMAND__MESSAGE_RELEASE] = { ADMIN_PHASE_OPEN, admin_on_release },
     [SKEP__ADMIN__COMMAND__MESSAGE_RETIRE] = { ADMIN_PHASE_OPEN, admin_on_retire },
+    [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = { ADMIN_PHASE_OPEN, on_status },
+    [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = { ADMIN_PHASE_OPEN, on_jail_report },
 };
 
 const struct channel_table admin_commands = {

@@ -61,6 +61,10 @@ int admin_send_failure(struct admin_client *client, const char *reason);
 #define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"
 /* NULL if there is none of that name. */
 struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name);
+#define ADMIN_NO_CORDON "no such cordon: `skep workers` lists them"
+/* NULL if there is none of that name. */
+const struct cordon_config *admin_find_cordon(const struct config *config,
+                                              ProtobufCBinaryData name);
 static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
 {
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
@@ -85,5 +89,9 @@ int admin_report_tenants(const struct server *server, uint32_t skip, struct aren
 int admin_report_incidents(const struct server *server,
                            const Skep__Admin__IncidentsRequest *request, struct arena *arena,
                            Skep__Admin__Incidents *ret);
+int admin_report_status(const struct server *server, struct arena *arena, Skep__Admin__Status *ret);
+/* cordon: of the configuration. */
+int admin_report_jail(const struct server *server, const struct cordon_config *cordon,
+                      struct arena *arena, Skep__Admin__JailReport *ret);
 /* Why the tenant has a worker of its own; "shared" if it has none. Static. */
 const char *report_seclusion(const struct tenant *tenant);

@@ -76,16 +76,6 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
 /* ---- retire */
 
 /* NULL if there is none of that name. */
-static const struct cordon_config *find_cordon(const struct config *config,
-                                               ProtobufCBinaryData name)
-{
-    for (unsigned i = 0; i < config->n_cordons; i++)
-        if (strlen(config->cordons[i].name) == name.len &&
-            memcmp(config->cordons[i].name, name.data, name.len) == 0)
-            return &config->cordons[i];
-    return NULL;
-}
-
 /* cordon: NULL for the shared workers of all. */
 static bool is_meant(const struct child *child, const Skep__Admin__RetireRequest *request,
                      const struct cordon_config *cordon)
@@ -151,9 +141,9 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
     if (request->cordon.len == 0 && request->one_slot)
         return admin_send_failure(client, "a slot is one of a cordon: name the cordon, too");
     if (request->cordon.len > 0) {
-        cordon = find_cordon(server->config, request->cordon);
+        cordon = admin_find_cordon(server->config, request->cordon);
         if (!cordon)
-            return admin_send_failure(client, "no such cordon: `skep workers` lists them");
+            return admin_send_failure(client, ADMIN_NO_CORDON);
     }
     log_info("retirement of workers is asked for by uid %u, pid %d", (unsigned) client->uid,
              (int) client->pid);

@@ -40,3 +40,7 @@ uint64_t report_memory_kib(const struct report_memory *memory);
 
 /* It is down because it failed too often, and waits. */
 bool report_has_failed(const struct child *child);
+
+/* Of the set `which`, each layer as "active" or "missing: why". errors: by enum jail_layer. */
+int report_layers(layer_set which, layer_set active, const int errors[static LAYERS],
+                  struct arena *arena, Skep__Admin__NamedText ***ret_items, size_t *ret_n);

@@ -20,10 +20,15 @@ struct jail_state {
     int errors[LAYERS];          /* -errno of each that this host does not give; else 0 */
     bool is_reduced;             /* a layer that is a wall is missing */
     bool is_unjailed;            /* a sanitizer build: nothing is attested */
-    bool is_confined;            /* skepd itself, see confine.h */
+    layer_set own_layers;        /* that skepd has given itself, see confine.h */
     bool has_probe[2];           /* by jit: what the throw-away worker has shown */
     struct jail_probe probes[2]; /* by jit */
 };
+
+/* Those that skepd can have itself. */
+#define JAIL_OWN_LAYERS                                                                          \
+    (LAYER_BIT(LAYER_BOUNDING) | LAYER_BIT(LAYER_CAPABILITIES) | LAYER_BIT(LAYER_NO_NEW_PRIVS) | \
+     LAYER_BIT(LAYER_LANDLOCK) | LAYER_BIT(LAYER_SECCOMP))
 
 /* "full", "reduced", or "none" in sanitizer builds. */
 const char *jail_level_name(const struct jail_state *state);

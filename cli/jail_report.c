@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep jail-report [CORDON]`: the jail of a cordon's workers. Fields of --json: those of JailReport in
+ * admin.proto.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/message.h"
+#include "cli/output.h"
+
+static void print_bytes(ProtobufCBinaryData text)
+{
+    output_text(stdout, text.data, text.len);
+}
+
+static bool is_same(ProtobufCBinaryData a, ProtobufCBinaryData b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static void print_named(const char *heading, Skep__Admin__NamedText *const *items, size_t n)
+{
+    (void) printf("  %-13s", heading);
+    for (size_t i = 0; i < n; i++) {
+        (void) printf("%s", i > 0 ? ", " : "");
+        print_bytes(items[i]->name);
+        (void) printf(" ");
+        print_bytes(items[i]->value);
+    }
+    (void) printf("\n");
+}
+
+static void print_call(const Skep__Admin__SystemCall *call)
+{
+    (void) printf("  %4" PRIu32 " %-24.*s ", call->number, (int) call->name.len,
+                  call->name.len > 0 ? (const char *) call->name.data : "");
+    print_bytes(call->verdict);
+    if (call->error.len > 0) {
+        (void) printf(" ");
+        print_bytes(call->error);
+    }
+    (void) printf("\n");
+    for (size_t i = 0; i < call->n_rules; i++) {
+        (void) printf("%34s", "if ");
+        print_bytes(call->rules[i]);
+        (void) printf("\n");
+    }
+}
+
+/* Numbers that come to the same, one after the other, take one line. */
+static bool is_plain(const Skep__Admin__SystemCall *call)
+{
+    static const char refused[] = "refused";
+
+    return call->verdict.len == strlen(refused) &&
+           memcmp(call->verdict.data, refused, call->verdict.len) == 0;
+}
+
+static size_t print_refused(const Skep__Admin__JailReport *report, size_t first)
+{
+    size_t last = first;
+
+    while (last + 1 < report->n_calls && is_plain(report->calls[last + 1]) &&
+           is_same(report->calls[last + 1]->error, report->calls[first]->error))
+        last++;
+    if (last == first)
+        print_call(report->calls[first]);
+    else
+        (void) printf("  %4" PRIu32 " to %-21" PRIu32 " refused\n", report->calls[first]->number,
+                      report->calls[last]->number);
+    return last + 1;
+}
+
+static void print_calls(const Skep__Admin__JailReport *report, bool all)
+{
+    (void) printf("\nSystem calls (");
+    print_bytes(report->architecture);
+    (void) printf("), tried from inside by a sealed worker that was ready after %.1f ms; "
+                  "refused: ends the worker\n",
+                  (double) report->start_us / 1e3);
+    for (size_t i = 0; i < report->n_calls;) {
+        if (!all && is_plain(report->calls[i]))
+            i = print_refused(report, i);
+        else
+            print_call(report->calls[i++]);
+    }
+}
+
+static void print_worker(const Skep__Admin__JailedWorker *w)
+{
+    char age[OUTPUT_NUMBER_BYTES];
+
+    (void) printf("\nWorker %" PRIu32 ", pid %" PRIu32 ", seen from outside %s ago%s", w->number,
+                  w->pid, output_duration(w->attested_ms, age), w->finding.len > 0 ? ": " : "\n");
+    if (w->finding.len > 0) {
+        print_bytes(w->finding);
+        (void) printf("\n");
+    }
+    (void) printf("  %-13s%" PRIu32 " threads, seccomp mode %" PRIu32 ", %" PRIu32
+                  " filters, no_new_privs %" PRIu32 "\n",
+                  "process", w->threads, w->seccomp, w->filters, w->no_new_privs);
+    (void) printf("  %-13suid %" PRIu32 ", gid %" PRIu32 ", %" PRIu32 " groups\n", "ids", w->uid,
+                  w->gid, w->groups);
+    print_named("capabilities", w->capabilities, w->n_capabilities);
+    print_named("namespaces", w->namespaces, w->n_namespaces);
+    (void) printf("  %-13s%" PRIu32 "%s\n", "mounts", w->mounts,
+                  w->empty_root ? ", an empty read-only root" : "");
+    print_named("limits", w->limits, w->n_limits);
+    if (!w->may_look) {
+        (void) printf("  the rest is hidden from skepd's spawner\n");
+        return;
+    }
+    (void) printf("  %-13s", "descriptors");
+    for (size_t i = 0; i < w->n_descriptors; i++) {
+        (void) printf("%s%" PRIu32 " ", i > 0 ? ", " : "", w->descriptors[i]->number);
+        print_bytes(w->descriptors[i]->kind);
+    }
+    (void) printf("\n");
+}
+
+static void print_text(const Skep__Admin__JailReport *report, bool all)
+{
+    (void) printf("Jail of cordon ");
+    print_bytes(report->cordon);
+    (void) printf(" (jit: %s): ", report->jit ? "on" : "off");
+    print_bytes(report->jail);
+    (void) printf("\n");
+    for (size_t i = 0; i < report->n_layers; i++) {
+        (void) printf("  %-13.*s", (int) report->layers[i]->name.len,
+                      (const char *) report->layers[i]->name.data);
+        print_bytes(report->layers[i]->value);
+        (void) printf("\n");
+    }
+    if (report->n_calls > 0)
+        print_calls(report, all);
+    for (size_t i = 0; i < report->n_workers; i++)
+        print_worker(report->workers[i]);
+}
+
+static bool is_all;
+
+const struct cli_option jail_report_options[] = {
+    { .name = "all", .help = "a line for each system call, refused ones too", .given = &is_all },
+    { .name = NULL },
+};
+
+int verb_jail_report(struct cli *cli, int argc, char **argv)
+{
+    Skep__Admin__JailReportRequest request = SKEP__ADMIN__JAIL_REPORT_REQUEST__INIT;
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+    enum cli_exit status = CLI_DONE;
+
+    int first = cli_options(cli, jail_report_options, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (argc - first > 1)
+        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
+    if (first < argc) {
+        request.cordon.data = (uint8_t *) argv[first];
+        request.cordon.len = strlen(argv[first]);
+    }
+    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
+    if (!client)
+        return CLI_FAILED;
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT;
+    command.jail_report = &request;
+    const Skep__Admin__Answer *answer =
+        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT);
+    if (!answer)
+        return CLI_FAILED;
+    if (cli->json)
+        return json_print(message_json(&answer->jail_report->base)) < 0 ? CLI_FAILED : CLI_DONE;
+    print_text(answer->jail_report, is_all);
+    return CLI_DONE;
+}

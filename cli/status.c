@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep status`: how the service is, at a glance. Fields of --json: those of Status in admin.proto.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/message.h"
+#include "cli/output.h"
+
+static bool is_text(ProtobufCBinaryData data, const char *text)
+{
+    return data.len == strlen(text) && memcmp(data.data, text, data.len) == 0;
+}
+
+static void print_named(Skep__Admin__NamedText *const *items, size_t n)
+{
+    bool is_first = true;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!is_text(items[i]->value, "active"))
+            continue;
+        (void) printf("%s", is_first ? "" : ", ");
+        output_text(stdout, items[i]->name.data, items[i]->name.len);
+        is_first = false;
+    }
+    (void) printf("%s\n", is_first ? "nothing" : "");
+    for (size_t i = 0; i < n; i++) {
+        if (is_text(items[i]->value, "active"))
+            continue;
+        (void) printf("            %s", output_style(stdout, OUTPUT_YELLOW));
+        output_text(stdout, items[i]->name.data, items[i]->name.len);
+        (void) printf(" ");
+        output_text(stdout, items[i]->value.data, items[i]->value.len);
+        (void) printf("%s\n", output_style(stdout, OUTPUT_PLAIN));
+    }
+}
+
+static void print_text(const Skep__Admin__Status *s)
+{
+    char uptime[OUTPUT_NUMBER_BYTES];
+
+    (void) printf("skepd       ");
+    output_text(stdout, s->version.data, s->version.len);
+    (void) printf(", pid %" PRIu32 ", ", s->pid);
+    output_text(stdout, s->state.data, s->state.len);
+    (void) printf(" for %s\n", output_duration(s->uptime_ms, uptime));
+    (void) printf("tenants     %" PRIu32 ", %" PRIu32 " in quarantine\n", s->tenants,
+                  s->quarantined);
+    (void) printf("workers     %" PRIu32 " ready of %" PRIu32 ", %" PRIu32 " failed\n",
+                  s->workers_ready, s->workers, s->workers_failed);
+    (void) printf("jail        ");
+    output_text(stdout, s->jail.data, s->jail.len);
+    (void) printf(": ");
+    print_named(s->layers, s->n_layers);
+    (void) printf("skepd's own ");
+    print_named(s->own_layers, s->n_own_layers);
+}
+
+int verb_status(struct cli *cli, int argc, char **argv)
+{
+    Skep__Admin__StatusRequest request = SKEP__ADMIN__STATUS_REQUEST__INIT;
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+    enum cli_exit status = CLI_DONE;
+
+    int first = cli_options(cli, NULL, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (first < argc)
+        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
+    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
+    if (!client)
+        return CLI_FAILED;
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_STATUS;
+    command.status = &request;
+    const Skep__Admin__Answer *answer =
+        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATUS);
+    if (!answer)
+        return CLI_FAILED;
+    if (cli->json)
+        return json_print(message_json(&answer->status->base)) < 0 ? CLI_FAILED : CLI_DONE;
+    print_text(answer->status);
+    return CLI_DONE;
+}
