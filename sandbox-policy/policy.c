@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Turns the policy's rows into a libseccomp filter and into resource limits. Runs in the
- * worker while it locks itself in, and in tests. No state.
+ * worker and the supervisor while they lock themselves in, and in tests. No state.
  */
 #include "sandbox-policy/policy.h"
 
@@ -82,14 +82,25 @@ static struct scmp_arg_cmp compare(const struct policy_arg *arg,
     return long_compare;
 }
 
+static uint32_t action_of(const struct policy_syscall *row)
+{
+    switch (row->action) {
+    case POLICY_ALLOW:
+        return SCMP_ACT_ALLOW;
+    case POLICY_ERRNO:
+        return SCMP_ACT_ERRNO((uint16_t) row->error);
+    case POLICY_KILL:
+        break;
+    }
+    return SCMP_ACT_KILL_PROCESS;
+}
+
 static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
                    const struct policy_context *context)
 {
     struct scmp_arg_cmp args[POLICY_MAX_ARGS] = { 0 };
     unsigned n = 0;
     int number = seccomp_syscall_resolve_name(row->name);
-    uint32_t action =
-        row->action == POLICY_ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint16_t) row->error);
 
     /* Negative: unknown to this libseccomp, or a pseudo number of a call that this architecture
      * does not have. A row for which that is fine says so in its arch. */
@@ -99,7 +110,7 @@ static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
         args[n] = compare(&row->args[n], context);
         n++;
     }
-    return seccomp_rule_add_exact_array(filter, action, number, n, args);
+    return seccomp_rule_add_exact_array(filter, action_of(row), number, n, args);
 }
 
 static int set_attributes(scmp_filter_ctx filter)
@@ -115,17 +126,17 @@ static int set_attributes(scmp_filter_ctx filter)
     return 0;
 }
 
-int policy_build_filter(const struct policy_context *context, scmp_filter_ctx *ret_filter,
-                        const char **ret_failed)
+int policy_build_filter(const struct policy_table *table, const struct policy_context *context,
+                        scmp_filter_ctx *ret_filter, const char **ret_failed)
 {
-    _cleanup_(filter_cleanup) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+    _cleanup_(filter_cleanup) scmp_filter_ctx filter = seccomp_init(table->default_action);
 
     *ret_failed = "seccomp attributes";
     if (!filter)
         return -ENOMEM;
     int r = set_attributes(filter);
-    for (size_t i = 0; i < policy_worker_n_syscalls && r == 0; i++) {
-        const struct policy_syscall *row = &policy_worker_syscalls[i];
+    for (size_t i = 0; i < table->n_rows && r == 0; i++) {
+        const struct policy_syscall *row = &table->rows[i];
         if (!applies(row, context))
             continue;
         r = add_row(filter, row, context);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The jail's policy as data: which system calls a worker may make, which limits it runs
- * under, and why. The rows are in worker_syscalls.c and worker_limits.c; policy.c turns
- * them into a libseccomp filter and into setrlimit calls. Used by the worker and by tests.
+ * The jail's policy as data: which system calls a worker and the supervisor may make, which limits
+ * a worker runs under, and why. The rows are in worker_syscalls.c, supervisor_syscalls.c and
+ * worker_limits.c; policy.c turns them into a libseccomp filter and into setrlimit calls. Used by
+ * the worker, the supervisor and tests.
  */
 #pragma once
 
@@ -20,6 +21,7 @@
 enum policy_action {
     POLICY_ALLOW,
     POLICY_ERRNO, /* the call is not made; it fails with the row's error */
+    POLICY_KILL,  /* the call is not made, and the kernel ends the process */
 };
 
 enum policy_when {
@@ -56,7 +58,7 @@ struct policy_arg {
 #define POLICY_MAX_ARGS 3
 
 /* One form in which a system call may be made (or fails softly). A call may have several rows;
- * what matches none of them is not made and ends the process. */
+ * what matches none of them is not made, and what then happens is up to the table. */
 struct policy_syscall {
     const char *name; /* libseccomp's name */
     enum policy_action action;
@@ -67,6 +69,13 @@ struct policy_syscall {
     const char *reason;
 };
 
+/* The rows of one filter. */
+struct policy_table {
+    const struct policy_syscall *rows;
+    size_t n_rows;
+    uint32_t default_action; /* SCMP_ACT_…, for what fits no row */
+};
+
 struct policy_limit {
     const char *name;
     const char *reason;
@@ -75,23 +84,27 @@ struct policy_limit {
     bool at_seal; /* false: when the jail is entered; true: just before the filter */
 };
 
-/* What the rows leave open until the worker runs. */
+/* What the rows leave open until the process runs. The supervisor has only self. */
 struct policy_context {
     bool jit;
     int channel_fd;
-    pid_t self; /* in the worker's own PID namespace */
+    pid_t self; /* in its own PID namespace */
 };
 
 extern const struct policy_syscall policy_worker_syscalls[];
 extern const size_t policy_worker_n_syscalls;
+/* A call that fits no row raises SIGSYS instead: the handler of worker/jail_trap.c ends the process. */
+extern const struct policy_table policy_worker_table;
+/* A call that fits no row fails with EPERM. */
+extern const struct policy_table policy_supervisor_table;
 extern const struct policy_limit policy_worker_limits[];
 extern const size_t policy_worker_n_limits;
 
-/* Builds the filter for the native architecture: what fits no row raises SIGSYS instead (the handler
- * of worker/jail_trap.c ends the process); foreign architectures kill the process. *ret_filter is released with seccomp_release. 0 or -errno;
- * on error *ret_failed names the row that could not be added, or what failed before. */
-int policy_build_filter(const struct policy_context *context, scmp_filter_ctx *ret_filter,
-                        const char **ret_failed);
+/* Builds a table's filter for the native architecture; foreign architectures kill the process.
+ * *ret_filter is released with seccomp_release. 0 or -errno; on error *ret_failed names the row that
+ * could not be added, or what failed before. */
+int policy_build_filter(const struct policy_table *table, const struct policy_context *context,
+                        scmp_filter_ctx *ret_filter, const char **ret_failed);
 
 /* Applies the limits of one moment. 0 or -errno; *ret_failed names the row. */
 int policy_apply_limits(bool at_seal, const char **ret_failed);

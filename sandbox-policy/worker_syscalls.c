@@ -12,24 +12,9 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "sandbox-policy/policy.h"
+#include "sandbox-policy/rows.h"
 
 /* clang-format off */
-#define ALLOW(call) .name = #call, .action = POLICY_ALLOW
-#define FAIL(call, e) .name = #call, .action = POLICY_ERRNO, .error = (e)
-
-#define INT_EQUAL(i, v) { .index = (i), .check = POLICY_INT_EQUAL, .value = (v) }
-#define LONG_EQUAL(i, v) { .index = (i), .check = POLICY_LONG_EQUAL, .value = (v) }
-#define LONG_DIFFERS(i, v) { .index = (i), .check = POLICY_LONG_DIFFERS, .value = (v) }
-#define CHANNEL_FD(i) { .index = (i), .check = POLICY_IS_CHANNEL_FD }
-#define SELF(i) { .index = (i), .check = POLICY_IS_SELF }
-/* Bits of `must` are set, bits of `may` do not matter, all others are clear. */
-#define LONG_BITS(i, must, may) \
-    { .index = (i), .check = POLICY_LONG_MASKED, .mask = ~(uint64_t) (may), .value = (must) }
-/* FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME do not matter. */
-#define FUTEX_COMMAND(i, op) \
-    { .index = (i), .check = POLICY_INT_MASKED, .mask = (uint32_t) FUTEX_CMD_MASK, .value = (op) }
-
 const struct policy_syscall policy_worker_syscalls[] = {
     /* The channel. */
     { ALLOW(read), .args = { CHANNEL_FD(0) },
@@ -167,3 +152,9 @@ const struct policy_syscall policy_worker_syscalls[] = {
 /* clang-format on */
 
 const size_t policy_worker_n_syscalls = ARRAY_LEN(policy_worker_syscalls);
+
+const struct policy_table policy_worker_table = {
+    .rows = policy_worker_syscalls,
+    .n_rows = ARRAY_LEN(policy_worker_syscalls),
+    .default_action = SCMP_ACT_TRAP,
+};

@@ -151,7 +151,7 @@ int jail_seal(const struct jail_options *options, const char **ret_step)
 
     if (old_stderr < 0)
         return fail("standard error", ret_step);
-    int r = policy_build_filter(&context, &filter, ret_step);
+    int r = policy_build_filter(&policy_worker_table, &context, &filter, ret_step);
     if (r == 0)
         r = policy_apply_limits(true, ret_step);
     if (r == 0)
