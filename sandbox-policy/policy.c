@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Turns the policy's rows into a libseccomp filter and into resource limits. Runs in the
- * worker while it locks itself in, and in tests. No state.
+ * worker and the supervisor while they lock themselves in, and in tests. No state.
  */
 #include "sandbox-policy/policy.h"
 
@@ -157,6 +157,19 @@ const char *policy_row_describe(const struct policy_syscall *row,
 
 /* ---- rows to a filter */
 
+static uint32_t action_of(const struct policy_syscall *row)
+{
+    switch (row->action) {
+    case POLICY_ALLOW:
+        return SCMP_ACT_ALLOW;
+    case POLICY_ERRNO:
+        return SCMP_ACT_ERRNO((uint16_t) row->error);
+    case POLICY_KILL:
+        break;
+    }
+    return SCMP_ACT_KILL_PROCESS;
+}
+
 static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
                    const struct policy_context *context)
 {
@@ -166,14 +179,12 @@ static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
      * a pseudo number of a call that this architecture does not have. A row for which that is
      * fine says so in its arch. */
     int number = seccomp_syscall_resolve_name(row->name);
-    uint32_t action =
-        row->action == POLICY_ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint16_t) row->error);
 
     if (number < 0)
         return -ENOSYS;
     for (unsigned i = 0; i < n; i++)
         args[i] = compare(&row->args[i], context);
-    return seccomp_rule_add_exact_array(filter, action, number, n, args);
+    return seccomp_rule_add_exact_array(filter, action_of(row), number, n, args);
 }
 
 static int add_rows(scmp_filter_ctx filter, const struct policy_table *table,
@@ -239,7 +250,7 @@ static int set_attributes(scmp_filter_ctx filter)
 int policy_build_filter(const struct policy_table *table, const struct policy_context *context,
                         scmp_filter_ctx *ret_filter, const char **ret_failed)
 {
-    _cleanup_(filter_cleanup) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+    _cleanup_(filter_cleanup) scmp_filter_ctx filter = seccomp_init(table->default_action);
     uint32_t token = policy_arch_token(context->arch);
     int r = 0;
 

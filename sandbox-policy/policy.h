@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The jail's policy as data: which system calls a worker may make, which limits it runs
- * under, and why. The rows are in worker_startup.c, worker_syscalls.c and worker_limits.c; policy.c
- * turns them into libseccomp filters and into setrlimit calls. Used by the worker and by tests.
+ * under, and why; and the system calls of the supervisor. The rows are in worker_startup.c,
+ * worker_syscalls.c, worker_limits.c and supervisor_syscalls.c; policy.c turns them into libseccomp
+ * filters and into setrlimit calls. Used by the worker, the supervisor and tests.
  */
 #pragma once
 
@@ -20,6 +21,7 @@
 enum policy_action {
     POLICY_ALLOW,
     POLICY_ERRNO, /* the call is not made; it fails with the row's error */
+    POLICY_KILL,  /* the call is not made, and the kernel ends the process */
 };
 
 enum policy_when {
@@ -56,7 +58,7 @@ struct policy_arg {
 #define POLICY_MAX_ARGS 3
 
 /* One form in which a system call may be made (or fails softly). A call may have several rows;
- * what matches none of them is not made and ends the process. */
+ * what matches none of them is not made, and what then happens is up to the table. */
 struct policy_syscall {
     const char *name; /* libseccomp's name */
     enum policy_action action;
@@ -75,10 +77,10 @@ struct policy_limit {
     bool at_seal; /* false: when the jail is entered; true: just before the filter */
 };
 
-/* One filter: what fits no row of it raises SIGSYS instead of the call (the handler of
- * worker/jail_trap.c ends the process). */
+/* One filter. */
 struct policy_table {
     const char *name;
+    uint32_t default_action; /* SCMP_ACT_…, for what fits no row */
     const struct policy_syscall *rows;
     size_t n_rows;
     /* Every call that this one names is allowed here with any arguments: a filter that is loaded
@@ -86,16 +88,20 @@ struct policy_table {
     const struct policy_table *later;
 };
 
-/* What the rows leave open until the worker runs. */
+/* What the rows leave open until the process runs. The supervisor has only self. */
 struct policy_context {
     bool jit;
     int channel_fd;
-    pid_t self;            /* in the worker's own PID namespace */
+    pid_t self;            /* in its own PID namespace */
     enum policy_arch arch; /* POLICY_ALL_ARCHES: the one that this runs on */
 };
 
-extern const struct policy_table policy_worker_startup; /* from main() to the seal */
-extern const struct policy_table policy_worker_running; /* from the seal on, on top of it */
+/* A call that fits no row of the worker's raises SIGSYS instead: the handler of worker/jail_trap.c ends
+ * the process. The first is from main() on, the second from the seal on, on top of it. */
+extern const struct policy_table policy_worker_startup;
+extern const struct policy_table policy_worker_running;
+/* A call that fits no row fails with EPERM. */
+extern const struct policy_table policy_supervisor_table;
 extern const struct policy_limit policy_worker_limits[];
 extern const size_t policy_worker_n_limits;
 

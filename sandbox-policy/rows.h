@@ -13,8 +13,12 @@
 /* clang-format off */
 #define ALLOW(call) .name = #call, .action = POLICY_ALLOW
 #define FAIL(call, e) .name = #call, .action = POLICY_ERRNO, .error = (e)
+#define KILL(call) .name = #call, .action = POLICY_KILL
 
 #define INT_EQUAL(i, v) { .index = (i), .check = POLICY_INT_EQUAL, .value = (v) }
+/* Of the bits in m, those in v are set and the others clear. */
+#define INT_MASKED(i, m, v) \
+    { .index = (i), .check = POLICY_INT_MASKED, .mask = (uint32_t) (m), .value = (uint32_t) (v) }
 #define LONG_EQUAL(i, v) { .index = (i), .check = POLICY_LONG_EQUAL, .value = (v) }
 #define LONG_DIFFERS(i, v) { .index = (i), .check = POLICY_LONG_DIFFERS, .value = (v) }
 #define CHANNEL_FD(i) { .index = (i), .check = POLICY_IS_CHANNEL_FD }
@@ -23,11 +27,9 @@
 #define LONG_BITS(i, must, may) \
     { .index = (i), .check = POLICY_LONG_MASKED, .mask = ~(uint64_t) (may), .value = (must) }
 /* The same of an int. */
-#define INT_BITS(i, must, may) \
-    { .index = (i), .check = POLICY_INT_MASKED, .mask = ~(uint32_t) (may), .value = (must) }
+#define INT_BITS(i, must, may) INT_MASKED(i, ~(uint32_t) (may), must)
 /* FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME do not matter. */
-#define FUTEX_COMMAND(i, op) \
-    { .index = (i), .check = POLICY_INT_MASKED, .mask = (uint32_t) FUTEX_CMD_MASK, .value = (op) }
+#define FUTEX_COMMAND(i, op) INT_MASKED(i, FUTEX_CMD_MASK, op)
 /* What makes a thread of this process: no process, no namespace. */
 #define THREAD_FLAGS(i) \
     INT_BITS(i, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, \

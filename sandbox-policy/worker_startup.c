@@ -107,6 +107,7 @@ static const struct policy_syscall rows[] = {
 
 const struct policy_table policy_worker_startup = {
     .name = "start-up",
+    .default_action = SCMP_ACT_TRAP,
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .later = &policy_worker_running,

@@ -152,6 +152,7 @@ static const struct policy_syscall rows[] = {
 
 const struct policy_table policy_worker_running = {
     .name = "running",
+    .default_action = SCMP_ACT_TRAP,
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
 };

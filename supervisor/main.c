@@ -22,6 +22,7 @@
 #include "config/config.h"
 #include "config/manifest.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/confine.h"
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/server.h"
@@ -280,6 +281,8 @@ static int serve(struct server *server, const struct arguments *arguments)
     struct event *term = on_signal_event(server, SIGTERM);
     struct event *interrupt = on_signal_event(server, SIGINT);
     int r = set_up(server, arguments);
+    if (r == 0)
+        r = confine_server(server);
     if (r == 0 && event_base_dispatch(server->base) < 0)
         r = log_error_errno(-EIO, "the event loop failed");
     tear_down(server);

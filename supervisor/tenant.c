@@ -298,6 +298,10 @@ int tenant_reload(struct tenant *tenant, struct config_errors *errors)
     }
     int r = S_ISDIR(st.st_mode) ? manifest_read(tenant->dir, &manifest, errors)
                                 : manifest_from_script(tenant->dir, &manifest, errors);
+    if (r == -EACCES)
+        config_errors_add(errors, tenant->dir, 0,
+                          "skepd reads only folders that tenants had when it started, and what its "
+                          "user may read: restart it if this folder is another one by now");
     if (r < 0)
         return r;
     if (strcmp(manifest->name, tenant->name) != 0) {

@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "sandbox-policy/landlock.h"
 
 static int fail(const char *step, const char **ret_step)
 {
@@ -45,55 +45,15 @@ int jail_empty_root(const char **ret_step)
     return 0;
 }
 
-/* Landlock's system calls and rights, by number: Debian 12 has headers of ABI 1 only. The meaning
- * of each bit is in the kernel's include/uapi/linux/landlock.h. */
-struct ruleset_attr {
-    uint64_t handled_access_fs;
-    uint64_t handled_access_net; /* ABI 4 */
-    uint64_t scoped;             /* ABI 6 */
-};
-
-#define CREATE_RULESET_VERSION 1U
-
-struct landlock_abi {
-    struct ruleset_attr attr;
-    size_t size;
-};
-
-#define FS_RIGHTS(n) ((UINT64_C(1) << (n)) - 1)
-
-/* Index: ABI, each with what it added. The last one stands for all later ones too. */
-/* clang-format off */
-static const struct landlock_abi abis[] = {
-    [1] = { { FS_RIGHTS(13), 0, 0 }, 8 },      /* 13 rights on files and folders */
-    [2] = { { FS_RIGHTS(14), 0, 0 }, 8 },      /* REFER */
-    [3] = { { FS_RIGHTS(15), 0, 0 }, 8 },      /* TRUNCATE */
-    [4] = { { FS_RIGHTS(15), 0x3, 0 }, 16 },   /* BIND_TCP, CONNECT_TCP */
-    [5] = { { FS_RIGHTS(16), 0x3, 0 }, 16 },   /* IOCTL_DEV */
-    [6] = { { FS_RIGHTS(16), 0x3, 0x3 }, 24 }, /* scopes: ABSTRACT_UNIX_SOCKET, SIGNAL */
-};
-/* clang-format on */
-
 int jail_landlock(const char **ret_step)
 {
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+    _cleanup_fd_ int ruleset = -1;
+    int r = landlock_new(false, &ruleset, ret_step);
 
-    if (abi < 0 && (errno == ENOSYS || errno == EOPNOTSUPP)) {
-        *ret_step = "Landlock: not in this kernel, or turned off at boot";
-        return -EOPNOTSUPP;
-    }
-    if (abi < 1)
-        return fail("Landlock: version", ret_step);
-    if ((size_t) abi >= ARRAY_LEN(abis))
-        abi = ARRAY_LEN(abis) - 1;
-
-    const struct landlock_abi *known = &abis[abi];
-    _cleanup_fd_ int ruleset =
-        (int) syscall(SYS_landlock_create_ruleset, &known->attr, known->size, 0);
-    if (ruleset < 0)
-        return fail("Landlock: create a ruleset", ret_step);
-    if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
-        return fail("Landlock: restrict", ret_step);
+    if (r == 0)
+        r = landlock_restrict(ruleset, ret_step);
+    if (r < 0)
+        return r;
     /* Nothing outside shows the domain of a process, so look from inside. */
     _cleanup_fd_ int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root >= 0 || errno != EACCES) {

@@ -256,6 +256,11 @@ struct cgroup_worker *cgroup_worker_free(struct cgroup_worker *worker)
     return NULL;
 }
 
+int cgroup_tree_fd(const struct cgroup_tree *tree)
+{
+    return tree->fd;
+}
+
 unsigned cgroup_n_dying(const struct cgroup_tree *tree)
 {
     return tree->n_dying;

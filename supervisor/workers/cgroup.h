@@ -66,5 +66,8 @@ uint64_t cgroup_worker_memory(const struct cgroup_worker *worker);
  * free. NULL is allowed. Returns NULL. */
 struct cgroup_worker *cgroup_worker_free(struct cgroup_worker *worker);
 
+/* The delegated cgroup's own directory; borrowed. */
+int cgroup_tree_fd(const struct cgroup_tree *tree);
+
 /* How many are still to be removed. */
 unsigned cgroup_n_dying(const struct cgroup_tree *tree);

@@ -126,7 +126,7 @@ static int make_plan_fd(const struct probe_plan *plan)
 
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, PROBE_BOARD_OFFSET + (off_t) SCOREBOARD_BYTES), 0);
-    assert_int_equal(pwrite(fd, plan, sizeof *plan, 0), sizeof *plan);
+    assert_int_equal(write(fd, plan, sizeof *plan), sizeof *plan);
     return fd;
 }
 
@@ -183,7 +183,7 @@ bool cell_ask(struct cell *cell, const struct probe_ask *ask, struct probe_reply
 {
     assert_int_equal(send(cell->channel_fd, ask, sizeof *ask, MSG_NOSIGNAL), sizeof *ask);
     await_readable(cell->channel_fd);
-    ssize_t n = recv(cell->channel_fd, ret_reply, sizeof *ret_reply, 0);
+    ssize_t n = read(cell->channel_fd, ret_reply, sizeof *ret_reply);
     if (n == (ssize_t) sizeof *ret_reply)
         return true;
     assert_true(n <= 0);

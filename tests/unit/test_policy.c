@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lint of the policy's rows: each has a reason, none is there twice, every name exists where
- * it says, nothing that opens, executes or connects is allowed, and the filter builds.
+ * Lint of the policy's rows, the worker's and the supervisor's: each has a reason, none is there
+ * twice, every name exists where it says, nothing that opens, executes or connects is allowed to a
+ * worker, nothing that makes processes or gains rights to the supervisor, and the filters build.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,14 +18,32 @@
 
 #define MIN_REASON 10
 
+static const struct policy_table *const tables[] = {
+    &policy_worker_startup,
+    &policy_worker_running,
+    &policy_supervisor_table,
+};
+
+/* Calls for each row of each table. */
+static void each_row(void (*check)(const struct policy_table *table,
+                                   const struct policy_syscall *row))
+{
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+        for (size_t j = 0; j < tables[i]->n_rows; j++)
+            check(tables[i], &tables[i]->rows[j]);
+}
+
+static void check_reason(const struct policy_table *table, const struct policy_syscall *row)
+{
+    (void) table;
+    if (!row->reason || strlen(row->reason) < MIN_REASON)
+        fail_msg("%s has no reason", row->name);
+}
+
 static void test_every_row_has_a_reason(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++) {
-        const struct policy_syscall *row = &policy_worker_running.rows[i];
-        if (!row->reason || strlen(row->reason) < MIN_REASON)
-            fail_msg("%s has no reason", row->name);
-    }
+    each_row(check_reason);
     for (size_t i = 0; i < policy_worker_n_limits; i++) {
         const struct policy_limit *row = &policy_worker_limits[i];
         if (!row->reason || strlen(row->reason) < MIN_REASON)
@@ -32,14 +51,17 @@ static void test_every_row_has_a_reason(void **state)
     }
 }
 
+static void check_error(const struct policy_table *table, const struct policy_syscall *row)
+{
+    (void) table;
+    if ((row->action == POLICY_ERRNO) != (row->error > 0))
+        fail_msg("%s: action and error do not fit", row->name);
+}
+
 static void test_errno_rows_and_only_they_have_an_error(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++) {
-        const struct policy_syscall *row = &policy_worker_running.rows[i];
-        if ((row->action == POLICY_ERRNO) != (row->error > 0))
-            fail_msg("%s: action and error do not fit", row->name);
-    }
+    each_row(check_error);
 }
 
 static bool same_args(const struct policy_syscall *a, const struct policy_syscall *b)
@@ -51,17 +73,18 @@ static bool same_args(const struct policy_syscall *a, const struct policy_syscal
     return true;
 }
 
+static void check_once(const struct policy_table *table, const struct policy_syscall *row)
+{
+    for (const struct policy_syscall *other = table->rows; other < row; other++)
+        if (strcmp(row->name, other->name) == 0 && row->when == other->when &&
+            row->arch == other->arch && same_args(row, other))
+            fail_msg("%s is there twice", row->name);
+}
+
 static void test_no_row_is_there_twice(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
-        for (size_t j = 0; j < i; j++) {
-            const struct policy_syscall *a = &policy_worker_running.rows[i];
-            const struct policy_syscall *b = &policy_worker_running.rows[j];
-            if (strcmp(a->name, b->name) == 0 && a->when == b->when && a->arch == b->arch &&
-                same_args(a, b))
-                fail_msg("%s is there twice", a->name);
-        }
+    each_row(check_once);
     for (size_t i = 0; i < policy_worker_n_limits; i++)
         for (size_t j = 0; j < i; j++)
             assert_int_not_equal(policy_worker_limits[i].resource,
@@ -69,20 +92,35 @@ static void test_no_row_is_there_twice(void **state)
 }
 
 /* Mixed with checked rows of the same call, an unconditional one would win or be refused. */
+static void check_alone(const struct policy_table *table, const struct policy_syscall *row)
+{
+    for (size_t i = 0; i < table->n_rows; i++)
+        if (&table->rows[i] != row && strcmp(table->rows[i].name, row->name) == 0 &&
+            row->args[0].check == POLICY_NO_CHECK)
+            fail_msg("%s has a row without checks and another one", row->name);
+}
+
 static void test_unconditional_rows_stand_alone(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
-        for (size_t j = 0; j < policy_worker_running.n_rows; j++)
-            if (i != j &&
-                strcmp(policy_worker_running.rows[i].name, policy_worker_running.rows[j].name) ==
-                    0 &&
-                policy_worker_running.rows[i].args[0].check == POLICY_NO_CHECK)
-                fail_msg("%s has a row without checks and another one",
-                         policy_worker_running.rows[i].name);
+    each_row(check_alone);
 }
 
-static void test_names_exist_on_their_architectures(void **state)
+/* By the test before, a call with such a row has no other, so it is never allowed either. */
+static void check_kill(const struct policy_table *table, const struct policy_syscall *row)
+{
+    (void) table;
+    if (row->action == POLICY_KILL && row->args[0].check != POLICY_NO_CHECK)
+        fail_msg("%s kills for some arguments only", row->name);
+}
+
+static void test_kill_rows_are_unconditional(void **state)
+{
+    (void) state;
+    each_row(check_kill);
+}
+
+static void check_name(const struct policy_table *table, const struct policy_syscall *row)
 {
     static const struct {
         enum policy_arch arch;
@@ -92,28 +130,37 @@ static void test_names_exist_on_their_architectures(void **state)
         { POLICY_AARCH64, SCMP_ARCH_AARCH64 },
     };
 
+    (void) table;
+    for (size_t i = 0; i < ARRAY_LEN(arches); i++) {
+        bool should = row->arch == POLICY_ALL_ARCHES || row->arch == arches[i].arch;
+        bool does = seccomp_syscall_resolve_name_arch(arches[i].token, row->name) >= 0;
+        if (should && !does)
+            fail_msg("%s does not exist on architecture 0x%x", row->name,
+                     (unsigned) arches[i].token);
+    }
+}
+
+static void test_names_exist_on_their_architectures(void **state)
+{
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
-        for (size_t j = 0; j < ARRAY_LEN(arches); j++) {
-            const struct policy_syscall *row = &policy_worker_running.rows[i];
-            bool should = row->arch == POLICY_ALL_ARCHES || row->arch == arches[j].arch;
-            bool does = seccomp_syscall_resolve_name_arch(arches[j].token, row->name) >= 0;
-            if (should && !does)
-                fail_msg("%s does not exist on architecture 0x%x", row->name,
-                         (unsigned) arches[j].token);
-        }
+    each_row(check_name);
+}
+
+static void check_masks(const struct policy_table *table, const struct policy_syscall *row)
+{
+    (void) table;
+    for (size_t i = 0; i < POLICY_MAX_ARGS; i++) {
+        const struct policy_arg *arg = &row->args[i];
+        assert_true(arg->index < 6);
+        if (arg->check == POLICY_INT_MASKED || arg->check == POLICY_LONG_MASKED)
+            assert_int_equal(arg->value & ~arg->mask, 0);
+    }
 }
 
 static void test_masks_keep_their_values(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
-        for (size_t j = 0; j < POLICY_MAX_ARGS; j++) {
-            const struct policy_arg *arg = &policy_worker_running.rows[i].args[j];
-            assert_true(arg->index < 6);
-            if (arg->check == POLICY_INT_MASKED || arg->check == POLICY_LONG_MASKED)
-                assert_int_equal(arg->value & ~arg->mask, 0);
-        }
+    each_row(check_masks);
 }
 
 static void test_nothing_that_opens_executes_or_connects_is_allowed(void **state)
@@ -141,6 +188,47 @@ static void test_nothing_that_opens_executes_or_connects_is_allowed(void **state
                 fail_msg("%s is allowed", policy_worker_running.rows[i].name);
 }
 
+static const struct policy_syscall *find_row(const struct policy_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->n_rows; i++)
+        if (strcmp(table->rows[i].name, name) == 0)
+            return &table->rows[i];
+    return NULL;
+}
+
+/* Forms of calls that a supervisor does not need, whatever else changes. */
+static void test_supervisor_neither_makes_processes_nor_gains_rights(void **state)
+{
+    /* clang-format off */
+    static const char *const killed[] = {
+        "execve", "execveat", "clone", "fork", "vfork", "ptrace", "process_vm_readv",
+        "process_vm_writev", "process_madvise", "pidfd_getfd", "mount", "umount2", "pivot_root",
+        "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "fspick", "setns", "unshare",
+        "chroot", "bpf", "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd",
+        "perf_event_open", "keyctl", "add_key", "request_key", "init_module", "finit_module",
+        "delete_module", "kexec_load", "kexec_file_load", "personality", "modify_ldt", "iopl",
+        "ioperm", "open_by_handle_at", "setuid", "setgid", "setreuid", "setregid", "setresuid",
+        "setresgid", "setfsuid", "setfsgid", "setgroups", "capset",
+    };
+    static const char *const absent[] = {
+        "socket", "connect", "bind", "listen", "open", "creat", "openat2", "pkey_mprotect",
+        "shmat", "remap_file_pages", "rename", "renameat2", "link", "linkat", "symlink",
+        "symlinkat", "chmod", "fchmod", "fchmodat", "chown", "fchownat", "truncate", "prctl",
+        "seccomp", "pidfd_open", "tkill", "rt_sigqueueinfo", "dup2", "dup3",
+    };
+    /* clang-format on */
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(killed); i++) {
+        const struct policy_syscall *row = find_row(&policy_supervisor_table, killed[i]);
+        if (!row || row->action != POLICY_KILL)
+            fail_msg("%s does not kill the supervisor", killed[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+        if (find_row(&policy_supervisor_table, absent[i]))
+            fail_msg("%s has a row", absent[i]);
+}
+
 static void test_limits_leave_memory_to_the_cgroup(void **state)
 {
     (void) state;
@@ -150,17 +238,25 @@ static void test_limits_leave_memory_to_the_cgroup(void **state)
     }
 }
 
-static void test_filter_builds_with_and_without_jit(void **state)
+static void build(const struct policy_table *table, const struct policy_context *context)
+{
+    scmp_filter_ctx filter = NULL;
+    const char *failed = NULL;
+
+    if (policy_build_filter(table, context, &filter, &failed) < 0)
+        fail_msg("%s", failed);
+    seccomp_release(filter);
+}
+
+static void test_filters_build(void **state)
 {
     (void) state;
     for (int jit = 0; jit <= 1; jit++) {
         const struct policy_context context = { .jit = jit, .channel_fd = 3, .self = 1 };
-        scmp_filter_ctx filter = NULL;
-        const char *failed = NULL;
-        if (policy_build_filter(&policy_worker_running, &context, &filter, &failed) < 0)
-            fail_msg("%s", failed);
-        seccomp_release(filter);
+        build(&policy_worker_startup, &context);
+        build(&policy_worker_running, &context);
     }
+    build(&policy_supervisor_table, &(struct policy_context){ .self = 1 });
 }
 
 int main(void)
@@ -170,11 +266,13 @@ int main(void)
         cmocka_unit_test(test_errno_rows_and_only_they_have_an_error),
         cmocka_unit_test(test_no_row_is_there_twice),
         cmocka_unit_test(test_unconditional_rows_stand_alone),
+        cmocka_unit_test(test_kill_rows_are_unconditional),
         cmocka_unit_test(test_names_exist_on_their_architectures),
         cmocka_unit_test(test_masks_keep_their_values),
         cmocka_unit_test(test_nothing_that_opens_executes_or_connects_is_allowed),
         cmocka_unit_test(test_limits_leave_memory_to_the_cgroup),
-        cmocka_unit_test(test_filter_builds_with_and_without_jit),
+        cmocka_unit_test(test_supervisor_neither_makes_processes_nor_gains_rights),
+        cmocka_unit_test(test_filters_build),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor gives up what it needs no longer, once everything is set up: files but for a few
+ * folders, capabilities, and the system calls that make processes or reach into them. Nothing here
+ * can be undone. Supervisor process, single-threaded, just before the loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct server;
+
+/* What may be done in a folder and all below it, from now on. */
+enum confine_use {
+    CONFINE_READ,    /* read files and folders */
+    CONFINE_SOCKETS, /* remove files: the sockets that were made in it */
+};
+
+struct confine_folder {
+    /* Of a file: the folder that holds it. Links are followed; what is not there is left out. Borrowed
+     * for the call. */
+    const char *path;
+    enum confine_use use;
+};
+
+struct confine_options {
+    const struct confine_folder *folders;
+    size_t n_folders;
+    int cgroup_fd; /* below it, cgroups may be made, set and removed; 0 or less: there are none */
+    uint64_t keep_capabilities; /* bits by number; 0: none. What is not there is not missed */
+    bool landlock_may_be_missing;
+};
+
+/* In this order: no_new_privs, Landlock, capabilities, seccomp filter. 0; or 1, and all of it but
+ * Landlock, which the kernel does not have, if that may be; or -errno, and then the process must end,
+ * because some of it may be done. If not 0, *ret_step names what failed (static string, or the path
+ * of a folder, borrowed from options). */
+int confine_supervisor(const struct confine_options *options, const char **ret_step);
+
+/* What the operator can do about it, or NULL. Static string. */
+const char *confine_hint(int error, const char *step);
+
+/* The same for the server that is about to serve, with the folders that it needs: fills in what it has by
+ * then (jail.own_layers). Logs. 0 or -errno. */
+int confine_server(struct server *server);

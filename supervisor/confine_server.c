@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which folders a skepd that serves still needs, and what the operator is told if it cannot be
+ * confined to them. Supervisor, after set-up, before the loop.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "supervisor/confine.h"
+#include "supervisor/server.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/cgroup.h"
+
+#ifndef SKEP_UNJAILED
+
+static size_t count_tenants(const struct server *server)
+{
+    const struct tenant *tenant;
+    size_t n = 0;
+
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        n++;
+    return n;
+}
+
+/* Room for all of them; the paths are borrowed from the server. */
+static size_t collect(const struct server *server, struct confine_folder *folders)
+{
+    static const char unix_prefix[] = "unix:";
+    const struct config *config = server->config;
+    const struct tenant *tenant;
+    size_t n = 0;
+
+    folders[n++] = (struct confine_folder){ "/proc", CONFINE_READ }; /* of workers: stat, statm */
+    folders[n++] = (struct confine_folder){ config->admin_socket, CONFINE_SOCKETS };
+    for (unsigned i = 0; i < config->n_listen; i++)
+        if (strncmp(config->listen[i], unix_prefix, strlen(unix_prefix)) == 0)
+            folders[n++] =
+                (struct confine_folder){ config->listen[i] + strlen(unix_prefix), CONFINE_SOCKETS };
+    if (config->tenants && !server->is_dev)
+        folders[n++] = (struct confine_folder){ config->tenants, CONFINE_READ };
+    /* Each may be a link to elsewhere. */
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        folders[n++] = (struct confine_folder){ tenant->dir, CONFINE_READ };
+    return n;
+}
+
+static int report_failure(int error, const char *step)
+{
+    const char *hint = confine_hint(error, step);
+
+    return log_error_errno(error, "skepd cannot confine itself (%s)%s%s", step, hint ? ": " : "",
+                           hint ? hint : "");
+}
+
+/* By /proc: the filter has no prctl. */
+static bool is_bounding_set_empty(void)
+{
+    _cleanup_file_ FILE *file = fopen("/proc/self/status", "re");
+    char line[256];
+
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "CapBnd:", 7) == 0)
+            return strtoull(line + 7, NULL, 16) == 0;
+    return false;
+}
+
+int confine_server(struct server *server)
+{
+    const layer_set layers = server->jail.layers;
+    size_t most = 3 + server->config->n_listen + count_tenants(server);
+    _cleanup_free_ struct confine_folder *folders = calloc(most, sizeof *folders);
+    const char *step = "memory";
+
+    if (!folders)
+        return report_failure(-ENOMEM, step);
+    const struct confine_options options = {
+        .folders = folders,
+        .n_folders = collect(server, folders),
+        .cgroup_fd = server->cgroups ? cgroup_tree_fd(server->cgroups) : -1,
+        /* A worker that is in no user namespace of ours, and has a uid of its own, is ours to kill by
+         * this alone. */
+        .keep_capabilities = layers & LAYER_BIT(LAYER_USER) ? 0 : UINT64_C(1) << CAP_KILL,
+        /* That the kernel has none was agreed to when the workers' jail was tried. */
+        .landlock_may_be_missing = (layers & LAYER_BIT(LAYER_LANDLOCK)) == 0,
+    };
+    int r = confine_supervisor(&options, &step);
+    if (r < 0)
+        return report_failure(r, step);
+    if (r > 0)
+        log_warning("skepd is not kept to its folders (%s): %s", step,
+                    confine_hint(-EOPNOTSUPP, step));
+    server->jail.own_layers = LAYER_BIT(LAYER_CAPABILITIES) | LAYER_BIT(LAYER_NO_NEW_PRIVS) |
+                              LAYER_BIT(LAYER_SECCOMP) | (r == 0 ? LAYER_BIT(LAYER_LANDLOCK) : 0) |
+                              (is_bounding_set_empty() ? LAYER_BIT(LAYER_BOUNDING) : 0);
+    return 0;
+}
+
+#else
+
+/* LeakSanitizer starts a process that traces this one. */
+int confine_server(struct server *server)
+{
+    (void) server;
+    return 0;
+}
+
+#endif
