@@ -221,6 +221,7 @@ ADMIN = {
     "all-commands": (0, b"".join(frame(case) for case in range(1, 11))),
     "byte-by-byte": (PIECES_1, frame(STATS) + frame(TENANTS, f1=0)),
     "pipelined": (PIECES_7, (frame(STATS) + frame(WORKERS)) * 10),
+    "more-answers-than-are-queued": (0, frame(TENANTS) * 165),
     "does-not-read": (DEAF, frame(LOGS) + frame(TENANTS) * 60),
     "half-frame": (CLOSES, frame(LOAD, f1="alpha")[:-2]),
     "leaves-before-the-answer": (CLOSES | DEAF, frame(TENANTS)),
