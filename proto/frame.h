@@ -27,6 +27,7 @@ struct arena {
     uint8_t *memory;
     size_t size; /* bytes at memory */
     size_t used;
+    size_t touched; /* the most that was used */
 };
 
 /* 0 or -ENOMEM. size: the most that one message may need; more makes unpack fail, which

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes corpus/worker_frames and corpus/admin_frames: one small file for each kind of input.
+
+Numbers are those of fuzz_worker_frames.c and fuzz_admin_frames.c. Run it after a change of the
+protocol, and commit what it writes; what a fuzzer has found is kept beside, with another name."""
+
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+# ---- protobuf
+
+
+def varint(n):
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes(out) + bytes([n])
+
+
+def field(number, value):
+    """An int is a varint, anything else is bytes or a message."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def message(**fields):
+    """f1=..., f2=...; a list is a repeated field."""
+    out = b""
+    for name, value in fields.items():
+        for item in value if isinstance(value, list) else [value]:
+            out += field(int(name[1:]), item)
+    return out
+
+
+def raw(content):
+    return struct.pack("<I", len(content)) + content
+
+
+def frame(case, **fields):
+    return raw(field(case, message(**fields)))
+
+
+# ---- a worker
+
+BOOTING, HELLO, IDLE, LOADING, SERVING, UPLOADING, RESPONDING, ANSWERED = range(8)
+CANCELLED, UNLOADING, GONE, UPDATING, DRAINING, CHOKED = range(8, 14)
+PIECES_1, PIECES_3, PIECES_7, DEAF, CLOSES, SPARES, CRASHES, LATE = 1, 2, 4, 8, 16, 32, 64, 128
+ALPHA, BETA, HONEST, NEXT = 1, 2, 3, 4
+HONEST_REQUEST, FIRST, SECOND, OF_BETA = 1024, 2048, 3073, 4098
+
+
+def hello(version="13.8.258.26", protocol=1):
+    return frame(1, f1=protocol, f2=version)
+
+
+def loaded(tenant, result=0, text=""):
+    return frame(2, f1=tenant, f2=result, f3=text, f4=1000)
+
+
+def header(name, value):
+    return message(f1=name, f2=value)
+
+
+def head(request, body="", end=0, status=200, headers=()):
+    return frame(3, f1=request, f2=status, f3=list(headers), f4=body, f5=end)
+
+
+def body(request, data="x", end=0):
+    return frame(4, f1=request, f2=data, f3=end)
+
+
+def credit(request, size):
+    return frame(5, f1=request, f2=size)
+
+
+def done(request, outcome=0, text=""):
+    return frame(6, f1=request, f2=outcome, f3=text, f4=500)
+
+
+def log(tenant, text="a line", level=1):
+    return frame(7, f1=tenant, f2=0, f3=level, f4=text)
+
+
+def unloaded(tenant):
+    return frame(8, f1=tenant)
+
+
+def pong():
+    return frame(9, f1=1)
+
+
+def exceeded(tenant, request, limit, used=60000, observed=0):
+    return frame(10, f1=tenant, f2=request, f3=limit, f4=used, f5=observed)
+
+
+CAUGHT_UP = frame(11)
+
+# name: scene, how, claims, frames
+WORKER = {
+    "hello": (HELLO, 0, 0, hello()),
+    "hello-before-the-spawner-answers": (BOOTING, 0, 0, hello()),
+    "hello-twice": (HELLO, 0, 0, hello() * 2),
+    "hello-of-another-protocol": (HELLO, 0, 0, hello(protocol=2)),
+    "hello-with-an-escape": (HELLO, 0, 0, hello("\x1b[2J")),
+    "hello-when-ready": (IDLE, 0, 0, hello()),
+    "wrong-phase": (HELLO, 0, 0, loaded(ALPHA) + hello()),
+    "loaded": (LOADING, 0, 0, loaded(ALPHA) + head(FIRST, "ok", 1) + done(FIRST)),
+    "loaded-twice": (LOADING, 0, 0, loaded(ALPHA) * 2),
+    "loaded-foreign": (LOADING, 0, 0, loaded(HONEST)),
+    "load-failed": (LOADING, 0, 0, loaded(ALPHA, 1, "a.js:1:1: SyntaxError\nlet let")),
+    "load-of-the-next": (UPDATING, 0, 0, loaded(NEXT) + done(SECOND, 6) + unloaded(ALPHA)),
+    "load-of-the-next-failed": (UPDATING, 0, 0, loaded(NEXT, 2, "too slow")),
+    "answer": (SERVING, 0, 0, head(FIRST, "ok", 1, 200, [header("Content-Type", "text/plain")])
+               + done(FIRST)),
+    "answer-in-parts": (SERVING, PIECES_7, 0, head(FIRST) + body(FIRST) + body(FIRST, "", 1)
+                        + done(FIRST)),
+    "answer-that-splits": (SERVING, 0, 0, head(FIRST, "", 1, 200, [header(
+        "X", "1\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")])),
+    "answer-with-a-short-length": (SERVING, 0, 0, head(FIRST, "long", 0, 200, [header(
+        "Content-Length", "9")]) + body(FIRST, "", 1)),
+    "answer-without-a-body": (SERVING, 0, 0, head(FIRST, "body", 0, 204) + body(FIRST, "", 1)),
+    "answer-with-status-100": (SERVING, 0, 0, head(FIRST, "", 1, 100)),
+    "answer-to-a-post-that-waits": (UPLOADING, 0, 0, head(FIRST, "no", 1) + done(FIRST)),
+    "head-twice": (RESPONDING, 0, 0, head(FIRST)),
+    "head-with-300-headers": (SERVING, 0, 0, head(FIRST, "", 1, 200, [b""] * 300)),
+    "body": (RESPONDING, 0, 0, body(FIRST, "more") + body(FIRST, "end", 1) + done(FIRST)),
+    "body-after-the-end": (ANSWERED, 0, 0, body(FIRST)),
+    "body-before-the-head": (SERVING, 0, 0, body(FIRST)),
+    "body-of-nothing": (RESPONDING, 0, 0, body(FIRST, "")),
+    "body-over-the-window": (CHOKED, 0, 0, body(FIRST, "12345678") + body(FIRST, "9")),
+    "body-for-a-client-that-left": (CANCELLED, 0, 0, head(FIRST) + body(FIRST) + done(FIRST, 5)),
+    "credit": (UPLOADING, 0, 0, credit(FIRST, 40000)),
+    "credit-of-nothing": (UPLOADING, 0, 0, credit(FIRST, 0)),
+    "credit-over-the-window": (UPLOADING, 0, 0, credit(FIRST, 0xFFFFFFFF)),
+    "credit-without-a-body": (SERVING, 0, 0, credit(FIRST, 1)),
+    "done": (ANSWERED, 0, 0, done(FIRST)),
+    "done-twice": (ANSWERED, 0, 0, done(FIRST) * 2),
+    "done-forged": (SERVING, 0, 0, done(HONEST_REQUEST)),
+    "done-with-each-outcome": (SERVING, 0, 0, done(FIRST, 1, "Error: x") + done(SECOND, 3)
+                               + done(OF_BETA, 4)),
+    "done-unknown-outcome": (SERVING, 0, 0, done(FIRST, 7)),
+    "not-loaded": (GONE, 0, 0, done(FIRST, 6) + done(SECOND, 6) + loaded(ALPHA)),
+    "not-loaded-over-and-over": (SERVING, 0, 0, done(FIRST, 6) + b"".join(
+        done(1024 * i, 6) for i in range(5, 11))),
+    "log": (SERVING, 0, 0, log(ALPHA, "two\nlines\x1b[0m\xff") + log(BETA, "", 3)),
+    "log-foreign": (SERVING, 0, 0, log(HONEST)),
+    "log-flood": (SERVING, 0, 0, log(ALPHA, "x") * 60),
+    "unloaded": (UNLOADING, 0, 0, unloaded(ALPHA)),
+    "unloaded-with-requests-in-it": (SERVING, 0, 0, unloaded(ALPHA) + unloaded(ALPHA)),
+    "unloaded-while-loading": (LOADING, 0, 0, unloaded(ALPHA)),
+    "pong": (SERVING, 0, 0, pong()),
+    "pong-unasked": (SERVING, 0, 0, pong() * 2),
+    "exceeded": (SERVING, 0, 0, exceeded(ALPHA, FIRST, 0) + done(FIRST, 3)),
+    "exceeded-observed": (SERVING, 0, 0, exceeded(ALPHA, 0, 4, 5, 1)),
+    "exceeded-foreign": (SERVING, 0, 0, exceeded(BETA, FIRST, 0)),
+    "caught-up-flood": (SERVING, 0, 0, CAUGHT_UP * 40),
+    "draining": (DRAINING, 0, 0, head(FIRST, "ok", 1) + done(FIRST) + done(SECOND, 1)
+                 + done(OF_BETA, 5)),
+    "half-frame": (SERVING, CLOSES, 0, head(FIRST, "never to end")[:-4]),
+    "closes-and-is-not-gone": (SERVING, CLOSES | LATE, 0, b""),
+    "says-no-hello": (HELLO, LATE, 0, b""),
+    "over-its-cpu-rate": (SERVING, 0, 64, head(FIRST, "ok", 1) + done(FIRST) + done(SECOND, 1)),
+    "giant-length": (SERVING, 0, 0, b"\xff\xff\xff\xff" + done(FIRST)),
+    "zero-length": (SERVING, 0, 0, bytes(4)),
+    "unknown-fields": (SERVING, 0, 0, raw(field(6, message(f1=FIRST, f100="a" * 50, f536870911=1))
+                                          + field(99, 1))),
+    "deep": (SERVING, 0, 0, raw(field(3, field(3, field(3, field(3, field(1, "x"))))))),
+    "overlong-varint": (SERVING, 0, 0, raw(b"\x32\x0c\x08" + b"\x80" * 10 + b"\x01")),
+    "garbage": (SERVING, PIECES_3, 0, raw(bytes(range(256)))),
+    "suspects-are-separated": (SERVING, SPARES, 0, raw(b"\x08\x01")),
+    "crash-with-claims": (SERVING, CRASHES, 1 | 8 | 16, b""),
+    "claims-of-garbage": (SERVING, CRASHES, 32 | 64 | 128, CAUGHT_UP),
+    "deaf": (UPDATING, DEAF, 0, loaded(NEXT, 1) + unloaded(ALPHA) + done(FIRST, 6)),
+}
+
+# ---- a client of the admin socket
+
+STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RETIRE = range(1, 11)
+
+# name: how, frames
+ADMIN = {
+    "stats": (0, frame(STATS)),
+    "workers": (0, frame(WORKERS)),
+    "workers-skipped": (0, frame(WORKERS, f1=0xFFFFFFFF)),
+    "tenants": (0, frame(TENANTS)),
+    "tenants-skipped": (0, frame(TENANTS, f1=1)),
+    "reload": (0, frame(RELOAD, f1="alpha")),
+    "reload-and-load": (0, frame(RELOAD, f1="alpha", f2=1)),
+    "reload-all": (0, frame(RELOAD, f2=1)),
+    "reload-a-folder-that-is-gone": (0, frame(RELOAD, f1="beta")),
+    "reload-over-and-over": (0, frame(RELOAD, f1="alpha", f2=1) * 20),
+    "load": (0, frame(LOAD, f1="alpha")),
+    "load-all": (0, frame(LOAD)),
+    "logs": (0, frame(LOGS, f1="alpha")),
+    "logs-of-all": (0, frame(LOGS) + frame(STATS)),
+    "logs-twice": (0, frame(LOGS) + frame(LOGS, f1="beta")),
+    "logs-of-nobody": (0, frame(LOGS, f1="nobody")),
+    "incidents": (0, frame(INCIDENTS)),
+    "incidents-of-one": (0, frame(INCIDENTS, f1=1, f2="alpha", f3=2)),
+    "incidents-after-the-last": (0, frame(INCIDENTS, f1=2**64 - 1, f3=2**32 - 1)),
+    "incidents-of-nobody": (0, frame(INCIDENTS, f2="nobody")),
+    "quarantine": (0, frame(QUARANTINE, f1="alpha", f2=60) + frame(TENANTS)),
+    "quarantine-for-ever": (0, frame(QUARANTINE, f1="alpha") + frame(LOAD, f1="alpha")),
+    "quarantine-too-long": (0, frame(QUARANTINE, f1="alpha", f2=2**64 - 1)),
+    "release": (0, frame(QUARANTINE, f1="alpha") + frame(RELEASE, f1="alpha")),
+    "release-of-nobody": (0, frame(RELEASE, f1="")),
+    "retire": (0, frame(RETIRE)),
+    "retire-a-cordon": (0, frame(RETIRE, f1="shared") + frame(WORKERS)),
+    "retire-a-slot": (0, frame(RETIRE, f1="shared", f2=1, f3=1)),
+    "retire-a-slot-of-none": (0, frame(RETIRE, f2=1)),
+    "retire-no-slot": (0, frame(RETIRE, f1="shared", f2=1, f3=99)),
+    "retire-no-cordon": (0, frame(RETIRE, f1="nothing")),
+    "name-with-zero": (0, frame(LOAD, f1="alpha\0")),
+    "name-is-long": (0, frame(LOAD, f1="a" * 600)),
+    "all-commands": (0, b"".join(frame(case) for case in range(1, 11))),
+    "byte-by-byte": (PIECES_1, frame(STATS) + frame(TENANTS, f1=0)),
+    "pipelined": (PIECES_7, (frame(STATS) + frame(WORKERS)) * 10),
+    "more-answers-than-are-queued": (0, frame(TENANTS) * 165),
+    "does-not-read": (DEAF, frame(LOGS) + frame(TENANTS) * 60),
+    "half-frame": (CLOSES, frame(LOAD, f1="alpha")[:-2]),
+    "leaves-before-the-answer": (CLOSES | DEAF, frame(TENANTS)),
+    "giant-length": (0, b"\xff\xff\xff\xff"),
+    "zero-length": (0, bytes(4) + frame(STATS)),
+    "no-command": (0, raw(field(11, ""))),
+    "two-commands-in-one": (0, raw(field(STATS, "") + field(TENANTS, ""))),
+    "unknown-fields": (0, raw(field(STATS, message(f9="a" * 40)) + field(99, 1))),
+    "deep": (0, raw(field(RETIRE, field(1, field(1, field(1, field(1, "x"))))))),
+    "overlong-varint": (0, raw(b"\x12\x0c\x08" + b"\x80" * 10 + b"\x01")),
+    "wrong-wire-type": (0, raw(b"\x08\x01")),
+    "garbage": (PIECES_3, raw(bytes(range(256)))),
+    "http": (0, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+}
+
+
+def write(folder, seeds):
+    for name, (*options, frames) in seeds.items():
+        content = bytes(options) + frames
+        assert len(content) < 1024, name
+        (CORPUS / folder).mkdir(exist_ok=True)
+        (CORPUS / folder / name).write_bytes(content)
+
+
+write("worker_frames", WORKER)
+write("admin_frames", ADMIN)

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libFuzzer's mutations, taught where a frame begins: half of them change one message and put the
+ * lengths right afterwards, which bytes changed at random hardly ever survive. The targets' options,
+ * before the frames, are left to the other half.
+ */
+#include <endian.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "proto/frame.h"
+#include "tests/fuzz/rig.h"
+
+#define CASES 12
+#define FRAMES_MAX 256
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+
+/* Where each whole frame begins, and where the last one ends. Returns how many there are. */
+static size_t find_frames(const uint8_t *data, size_t size, size_t *ret_starts)
+{
+    size_t at = fuzz_options_bytes, n = 0;
+
+    while (n < FRAMES_MAX && at < size) {
+        int64_t frame = frame_measure(data + at, size - at);
+        if (frame <= 0)
+            break;
+        ret_starts[n++] = at;
+        at += (size_t) frame;
+    }
+    ret_starts[n] = at;
+    return n;
+}
+
+static size_t put_varint(uint8_t *at, size_t value)
+{
+    size_t n = 0;
+
+    for (; value > 127; value >>= 7)
+        at[n++] = (uint8_t) (value | 128);
+    at[n++] = (uint8_t) value;
+    return n;
+}
+
+/* The message's own bytes, behind the envelope's tag and length; 0: it has none. */
+static size_t skip_envelope(const uint8_t *message, size_t size)
+{
+    size_t at = 1;
+
+    if (size == 0 || (message[0] & 7) != 2)
+        return 0;
+    while (at < size && at < 6 && (message[at] & 128))
+        at++;
+    return at < size ? at + 1 : 0;
+}
+
+/* Another message in its place. Returns the size of the whole. */
+static size_t change_message(uint8_t *data, size_t size, size_t max_size, const size_t *frame,
+                             unsigned seed)
+{
+    _cleanup_free_ uint8_t *body = malloc(max_size);
+    const uint8_t *message = data + frame[0] + FRAME_HEADER_BYTES;
+    size_t message_size = frame[1] - frame[0] - FRAME_HEADER_BYTES;
+    size_t skip = skip_envelope(message, message_size);
+    uint8_t head[16] = { 0 };
+
+    if (!body || frame[1] > max_size)
+        return size;
+    uint8_t tag = seed & 7 ? message[0] : (uint8_t) ((seed >> 3) % CASES << 3 | 2);
+    size_t n = message_size - skip;
+    memcpy(body, message + skip, n);
+    if (seed & 7)
+        n = LLVMFuzzerMutate(body, n, max_size);
+    size_t head_size = FRAME_HEADER_BYTES;
+    if (skip > 0) {
+        head[head_size++] = tag;
+        head_size += put_varint(head + head_size, n);
+    }
+    size_t rest = size - frame[1];
+    if (frame[0] + head_size + n + rest > max_size)
+        return size;
+    uint32_t length = htole32((uint32_t) (head_size - FRAME_HEADER_BYTES + n));
+    memcpy(head, &length, sizeof length);
+    memmove(data + frame[0] + head_size + n, data + frame[1], rest);
+    memcpy(data + frame[0], head, head_size);
+    memcpy(data + frame[0] + head_size, body, n);
+    return frame[0] + head_size + n + rest;
+}
+
+static size_t copy_frame(uint8_t *data, size_t size, size_t max_size, const size_t *from, size_t to)
+{
+    uint8_t frame[1024];
+    size_t n = from[1] - from[0];
+
+    if (n > sizeof frame || size + n > max_size)
+        return size;
+    memcpy(frame, data + from[0], n);
+    memmove(data + to + n, data + to, size - to);
+    memcpy(data + to, frame, n);
+    return size + n;
+}
+
+static size_t remove_frame(uint8_t *data, size_t size, const size_t *frame)
+{
+    memmove(data + frame[0], data + frame[1], size - frame[1]);
+    return size - (frame[1] - frame[0]);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    size_t starts[FRAMES_MAX + 1];
+    size_t n = size > fuzz_options_bytes ? find_frames(data, size, starts) : 0;
+
+    if (n == 0 || seed % 2 == 0)
+        return LLVMFuzzerMutate(data, size, max_size);
+    seed /= 2;
+    size_t one = seed % n, other = seed / 256 % n;
+    switch (seed / 65536 % 8) {
+    case 0:
+        return copy_frame(data, size, max_size, &starts[one], starts[other]);
+    case 1:
+        return n > 1 ? remove_frame(data, size, &starts[one]) : size;
+    default:
+        return change_message(data, size, max_size, &starts[one], seed / 65536);
+    }
+}

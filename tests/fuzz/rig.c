@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/fuzz/rig.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/http/http.h"
+#include "supervisor/spawner/spawner.h"
+#include "supervisor/workers/link.h"
+
+void rig_fail(const char *condition, int line)
+{
+    (void) fprintf(stderr, "line %d: not so: %s\n", line, condition);
+    abort();
+}
+
+/* Read by AddressSanitizer, where there is one. Its default keeps 256 MiB of freed memory, so that
+ * each input works on memory that it has never touched: half the speed. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=8";
+}
+
+/* ---- the supervisor */
+
+static void listen_somewhere(struct rig *rig)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX }; /* the kernel picks an abstract name */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)) == 0);
+    rig->address_size = sizeof rig->address;
+    CHECK(getsockname(fd, (struct sockaddr *) &rig->address, &rig->address_size) == 0);
+    CHECK(listen(fd, 16) == 0 && http_front_adopt(rig->server.front, fd) == 0);
+}
+
+static void make_front(struct rig *rig)
+{
+    const struct http_front_options options = {
+        .base = rig->server.base,
+        .ops = &ledger_http,
+        .handler = &rig->server,
+        .limits = { 4096, 16, 16, 16, 60000, 60000, 60000, 60000 },
+    };
+
+    CHECK(http_front_new(&options, &rig->server.front) == 0);
+    listen_somewhere(rig);
+}
+
+/* One that has died: no other worker can be started. */
+static struct spawner *make_dead_spawner(void)
+{
+    const struct spawner_options options = { .worker_path = "/bin/true" };
+    struct spawner *spawner;
+
+    CHECK(spawner_start(&options, &spawner) == 0);
+    CHECK(kill(spawner_pid(spawner), SIGKILL) == 0);
+    CHECK(waitpid(spawner_pid(spawner), NULL, 0) == spawner_pid(spawner));
+    return spawner;
+}
+
+/* Without places: those that the config asks for would be started at once. */
+static void make_pool(struct rig *rig)
+{
+    struct config *config = rig->server.config;
+    unsigned n_cordons = config->n_cordons;
+
+    config->n_cordons = 0;
+    CHECK(pool_new(&rig->server, &rig->server.pool) == 0);
+    config->n_cordons = n_cordons;
+}
+
+static void make_once(struct rig *rig, const char *config)
+{
+    struct config_errors errors = { 0 };
+    struct server *server = &rig->server;
+
+    log_silence();
+    (void) signal(SIGPIPE, SIG_IGN);
+    if (config_parse("/etc/skepd.yaml", config, strlen(config), &server->config, &errors) < 0)
+        rig_fail(errors.text, __LINE__);
+    server->spawner = make_dead_spawner();
+    server->base = event_base_new();
+    CHECK(server->base);
+    make_front(rig);
+}
+
+struct rig *rig_start(const char *config)
+{
+    static struct rig rig;
+    struct server *server = &rig.server;
+
+    if (!server->base)
+        make_once(&rig, config);
+    rig.server = (struct server){
+        .base = server->base,
+        .config = server->config,
+        .spawner = server->spawner,
+        .front = server->front,
+        .started_ns = io_now_ns(),
+    };
+    CHECK(tenants_new(server, &server->tenants) == 0 && ledger_new(server, &server->ledger) == 0);
+    make_pool(&rig);
+    return &rig;
+}
+
+void rig_stop(struct rig *rig)
+{
+    struct server *server = &rig->server;
+
+    CHECK(http_front_connections(server->front) == 0);
+    server->ledger = ledger_free(server->ledger);
+    server->pool = pool_free(server->pool);
+    server->tenants = tenants_free(server->tenants);
+}
+
+void rig_install(struct rig *rig, const char *text, const char *dir)
+{
+    struct config_errors errors = { 0 };
+    struct manifest *manifest = NULL;
+
+    if (manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) < 0)
+        rig_fail(errors.text, __LINE__);
+    CHECK(tenant_install(&rig->server, manifest, dir) == 0);
+}
+
+/* Time does nothing by itself, so that the same input has the same outcome: see rig_tick. */
+void rig_turn(struct rig *rig)
+{
+    (void) event_del(rig->server.pool->watch);
+    (void) event_del(rig->server.pool->care);
+    (void) event_del(rig->server.ledger->tick);
+    (void) event_base_loop(rig->server.base, EVLOOP_NONBLOCK);
+}
+
+void rig_tick(struct rig *rig)
+{
+    event_active(rig->server.pool->watch, EV_TIMEOUT, 0);
+    event_active(rig->server.pool->care, EV_TIMEOUT, 0);
+    event_active(rig->server.ledger->tick, EV_TIMEOUT, 0);
+    (void) event_base_loop(rig->server.base, EVLOOP_NONBLOCK);
+}
+
+/* ---- workers */
+
+void rig_worker_start(struct rig *rig, const char *cordon, enum place_kind kind,
+                      struct rig_worker *ret_worker)
+{
+    struct server *server = &rig->server;
+    struct child *child = pool_add(server->pool, config_find_cordon(server->config, cordon), kind);
+    int pair[2];
+
+    CHECK(child && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    child->board =
+        mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(child->board != MAP_FAILED && link_open(child, pair[0]) == 0);
+    child->state = CHILD_BOOTING;
+    child->started_ns = io_now_ns();
+    *ret_worker = (struct rig_worker){ .child = child, .fd = pair[1] };
+}
+
+void rig_worker_spawned(struct rig *rig, struct rig_worker *worker)
+{
+    /* Our own number, so that its clock and its state can be read; and a descriptor that no signal
+     * can be sent to. */
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    CHECK(fd >= 0);
+    pool_spawner_ops.on_result(&rig->server, worker->child->number, 0, "", getpid(), fd);
+}
+
+void rig_worker_become_ready(struct rig *rig, struct rig_worker *worker)
+{
+    struct child *child = worker->child;
+
+    rig_worker_spawned(rig, worker);
+    child->has_hello = true;
+    child->state = CHILD_READY;
+    child->ready_ns = io_now_ns();
+    link_set_ready(child);
+    pool_on_ready(rig->server.pool, child);
+    ledger_on_ready(child);
+}
+
+void rig_worker_exit(struct rig *rig, struct rig_worker *worker, int wait_status)
+{
+    struct child *child = worker->child;
+    const struct spawner_ops *ops = &pool_spawner_ops;
+
+    if (child->pid > 0)
+        ops->on_exited(&rig->server, child->number, child->pid, wait_status);
+    else
+        ops->on_result(&rig->server, child->number, -EAGAIN, "fork", -1, -1);
+    (void) event_del(child->timer); /* its next start, which would fail */
+}
+
+void rig_worker_done(struct rig_worker *worker)
+{
+    (void) close(worker->fd);
+    worker->fd = -1;
+}
+
+void rig_drop_input(int fd)
+{
+    static char input[65536];
+
+    while (read(fd, input, sizeof input) > 0)
+        ;
+}
+
+/* ---- clients */
+
+static int on_message_begin(llhttp_t *parser)
+{
+    struct rig_client *client = parser->data;
+
+    CHECK(++client->begun <= client->asked);
+    client->body_size = 0;
+    return 0;
+}
+
+static int on_message_complete(llhttp_t *parser)
+{
+    struct rig_client *client = parser->data;
+
+    client->ended++;
+    client->status = parser->status_code;
+    return 0;
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t size)
+{
+    (void) at;
+    ((struct rig_client *) parser->data)->body_size += size;
+    return 0;
+}
+
+void rig_client_start(struct rig *rig, struct rig_client *client)
+{
+    static const llhttp_settings_t settings = {
+        .on_message_begin = on_message_begin,
+        .on_message_complete = on_message_complete,
+        .on_body = on_body,
+    };
+
+    *client = (struct rig_client){ .fd = socket(AF_UNIX, SOCK_STREAM, 0) };
+    CHECK(client->fd >= 0 &&
+          connect(client->fd, (const struct sockaddr *) &rig->address, rig->address_size) == 0);
+    CHECK(io_set_nonblocking(client->fd) == 0);
+    llhttp_init(&client->parser, HTTP_RESPONSE, &settings);
+    client->parser.data = client;
+}
+
+void rig_client_ask(struct rig_client *client, const void *data, size_t size, bool is_new)
+{
+    client->asked += is_new;
+    CHECK(send(client->fd, data, size, MSG_NOSIGNAL) == (ssize_t) size);
+}
+
+void rig_client_read(struct rig_client *client)
+{
+    static char answer[65536];
+    ssize_t n;
+
+    if (client->fd < 0)
+        return;
+    while ((n = read(client->fd, answer, sizeof answer)) > 0)
+        CHECK(llhttp_execute(&client->parser, answer, (size_t) n) == HPE_OK);
+    client->is_cut_off = n == 0 || errno != EAGAIN;
+}
+
+void rig_client_done(struct rig_client *client)
+{
+    if (client->fd >= 0)
+        (void) close(client->fd);
+    client->fd = -1;
+}

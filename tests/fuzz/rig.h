@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For fuzz targets: the supervisor without processes. Everything from the HTTP front to the channels
+ * is the real thing on a real loop; the target plays workers and clients, and the spawner is dead.
+ */
+#pragma once
+
+#include <llhttp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "proto/channel.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/server.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/child.h"
+
+/* Not assert: the message is libFuzzer's stack, and it is there in every build. */
+#define CHECK(condition)                    \
+    do {                                    \
+        if (!(condition))                   \
+            rig_fail(#condition, __LINE__); \
+    } while (0)
+_Noreturn void rig_fail(const char *condition, int line);
+
+/* Of the target: how many bytes of its input come before the frames. */
+extern const size_t fuzz_options_bytes;
+
+struct rig {
+    struct server server;
+    struct sockaddr_un address; /* of the front */
+    socklen_t address_size;
+};
+
+/* config: text of skepd.yaml, the same in each call. All but workers, admin socket and tenants: loop,
+ * config and front are made at the first call and kept, the others are new each time. */
+struct rig *rig_start(const char *config);
+void rig_stop(struct rig *rig);
+/* text: its skep.yaml. Versions get the numbers 1, 2, 3 ... in the order of the calls. */
+void rig_install(struct rig *rig, const char *text, const char *dir);
+void rig_turn(struct rig *rig);
+/* Has the looks come now that only time would bring. */
+void rig_tick(struct rig *rig);
+
+/* ---- a worker: its place in the supervisor, and the other end of its channel */
+
+struct rig_worker {
+    struct child *child; /* borrowed: the pool's */
+    int fd;
+};
+
+/* In CHILD_BOOTING: asked of the spawner. */
+void rig_worker_start(struct rig *rig, const char *cordon, enum place_kind kind,
+                      struct rig_worker *ret_worker);
+/* The spawner says that the process is there. */
+void rig_worker_spawned(struct rig *rig, struct rig_worker *worker);
+/* To CHILD_READY without hello and attestation, which only a jailed process passes. */
+void rig_worker_become_ready(struct rig *rig, struct rig_worker *worker);
+/* The spawner says that it has ended, or that it could not be started; none comes after it. */
+void rig_worker_exit(struct rig *rig, struct rig_worker *worker, int wait_status);
+void rig_worker_done(struct rig_worker *worker);
+/* Reads and forgets what it was sent. */
+void rig_drop_input(int fd);
+
+/* ---- a client of the front */
+
+struct rig_client {
+    int fd; /* -1: none */
+    llhttp_t parser;
+    unsigned asked, begun, ended; /* requests, answers */
+    bool is_cut_off;
+    unsigned status; /* of the last answer */
+    size_t body_size;
+};
+
+void rig_client_start(struct rig *rig, struct rig_client *client);
+/* Sends one request, or a part of one (is_new: its beginning). */
+void rig_client_ask(struct rig_client *client, const void *data, size_t size, bool is_new);
+/* Reads what has come. Anything but one well-formed answer for each request is a failure. */
+void rig_client_read(struct rig_client *client);
+void rig_client_done(struct rig_client *client);
