@@ -285,6 +285,8 @@ static int serve(struct server *server, const struct arguments *arguments)
         r = confine_server(server);
     if (r == 0 && event_base_dispatch(server->base) < 0)
         r = log_error_errno(-EIO, "the event loop failed");
+    if (r == 0 && server->has_failed)
+        r = -ECHILD;
     tear_down(server);
     if (term)
         event_free(term);

@@ -49,6 +49,7 @@ struct server {
     uint64_t started_ns;
     bool is_draining;
     bool is_ending; /* no request is left; the last answers go out */
+    bool has_failed; /* it ends because it cannot go on */
     bool is_dev;    /* one tenant, which gets every request */
 };
 

@@ -25,6 +25,8 @@
 /* Where its three descriptors are put. What it receives and opens later is above. */
 enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, FIRST_FREE_FD = 6, SPARE_FD = 16 };
 
+#define REAP_AGAIN_MS 50
+
 struct worker {
     unsigned slot;
     pid_t pid;
@@ -326,6 +328,8 @@ static void on_request(struct spawner_child *child)
     }
 }
 
+/* Its pidfd says that it has ended. While somebody traces it, it cannot be reaped: the others do not
+ * wait for that. */
 static void on_worker_ended(struct spawner_child *child, size_t i)
 {
     const struct worker *worker = &child->workers[i];
@@ -337,20 +341,32 @@ static void on_worker_ended(struct spawner_child *child, size_t i)
     pid_t pid;
 
     do
-        pid = waitpid(worker->pid, &answer.wait_status, 0);
+        pid = waitpid(worker->pid, &answer.wait_status, WNOHANG);
     while (pid < 0 && errno == EINTR);
+    child->polls[i + 1].events = 0; /* or it would be told again and again */
+    if (pid == 0)
+        return;
     remove_worker(child, i);
     send_answer(child, &answer, -1, NULL, 0);
+}
+
+static bool has_ended_unreaped(const struct spawner_child *child)
+{
+    for (size_t i = 0; i < child->n_workers; i++)
+        if (child->polls[i + 1].events == 0)
+            return true;
+    return false;
 }
 
 static void turn(struct spawner_child *child)
 {
     assert(child->polls);
-    if (poll(child->polls, child->n_workers + 1, -1) < 0)
+    int timeout = has_ended_unreaped(child) ? REAP_AGAIN_MS : -1;
+    if (poll(child->polls, child->n_workers + 1, timeout) < 0)
         return; /* EINTR or ENOMEM: try again */
     /* Backwards, because removing one moves the last into its place. */
     for (size_t i = child->n_workers; i-- > 0;)
-        if (child->polls[i + 1].revents)
+        if (child->polls[i + 1].revents || child->polls[i + 1].events == 0)
             on_worker_ended(child, i);
     if (child->polls[0].revents)
         on_request(child);

@@ -56,8 +56,13 @@ static int look_at(const struct spawner_birth *birth, pid_t pid, int pidfd, int 
 {
     attempt->step = SPAWNER_STEP_JAIL;
     int r = read_verdicts(channel_fd, &attempt->verdicts);
-    if (r == 0)
-        r = attempt->verdicts.error;
+    if (r < 0) {
+        attempt->verdicts.error = 0;
+        (void) snprintf(attempt->verdicts.step, sizeof attempt->verdicts.step,
+                        "the worker says nothing of its jail");
+        return r;
+    }
+    r = attempt->verdicts.error;
     if (r == 0)
         r = facts_collect(pid, pidfd, !birth->jit, &probe->facts);
     return r;

@@ -86,8 +86,9 @@ static struct kind kind_of(const struct death *death)
 {
     struct kind kind = death->reason == KILL_NONE ? kind_of_own_death(death) : kinds[death->reason];
 
-    /* Stopped from outside: its silence says nothing about who is in it. */
-    if (death->reason == KILL_SILENT)
+    /* Stopped or traced from outside: its silence, or that somebody looks into it, says nothing about
+     * who is in it. */
+    if (death->reason == KILL_SILENT || death->reason == KILL_JAIL)
         kind.is_nobodys = death->is_stopped;
     return kind;
 }

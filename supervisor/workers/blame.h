@@ -39,7 +39,7 @@ struct death {
     int wait_status;     /* as of wait(2) */
     uint32_t last_words; /* claim: enum last_words_cause */
     bool is_kernel_oom;  /* fact: the kernel's OOM killer, by the worker's cgroup */
-    bool is_stopped;     /* fact: somebody had sent it SIGSTOP */
+    bool is_stopped;     /* fact: somebody had sent it SIGSTOP, or traces it */
     unsigned candidates; /* fact: how many tenants */
     bool is_own;         /* fact: the worker is one tenant's own */
     bool is_shared;      /* fact: several tenants have had isolates in this process */

@@ -216,8 +216,10 @@ static void become_ready(struct child *child)
 
 static void attest_again(struct child *child)
 {
-    if (!child_shows_jail(child))
-        child_kill(child, KILL_JAIL, 0);
+    if (child_shows_jail(child))
+        return;
+    child->is_stopped = child->look_error == 0 && child->facts.tracer != 0;
+    child_kill(child, KILL_JAIL, 0);
 }
 
 /* ---- dying */

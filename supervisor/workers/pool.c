@@ -290,8 +290,11 @@ static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
 
 static void on_spawner_gone(void *owner)
 {
+    struct server *server = owner;
+
     log_error("the spawner died: no worker can be started any more; ending");
-    (void) event_base_loopbreak(((struct server *) owner)->base);
+    server->has_failed = true;
+    (void) event_base_loopbreak(server->base);
 }
 
 const struct spawner_ops pool_spawner_ops = {

@@ -18,10 +18,12 @@ def _starter():
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:  # short: holds sockets
         running = []
 
-        def start_one(tenants=None, tenants_folder=None, worker=None, ready=None, **config):
+        def start_one(
+            tenants=None, tenants_folder=None, worker=None, ready=None, launcher=(), **config
+        ):
             place = pathlib.Path(folder) / str(len(running))
             place.mkdir()
-            skepd = Skepd(place, tenants, config, tenants_folder, worker, ready)
+            skepd = Skepd(place, tenants, config, tenants_folder, worker, ready, launcher)
             running.append(skepd)
             return skepd.start()
 

@@ -254,14 +254,23 @@ class Skepd:
     """tenants: {name: source of worker.js} or {name: {manifest keys, files: {path: content}}}.
     A tenant without routes has NAME.test/*. config: keys of skepd.yaml, over the defaults here;
     more_listen: addresses besides the one on self.port. worker: a program in place of skep-worker;
-    ready: names of the cordons whose workers are waited for (None: all)."""
+    ready: names of the cordons whose workers are waited for (None: all); launcher: a command that
+    becomes skepd."""
 
     def __init__(
-        self, folder, tenants=None, config=None, tenants_folder=None, worker=None, ready=None
+        self,
+        folder,
+        tenants=None,
+        config=None,
+        tenants_folder=None,
+        worker=None,
+        ready=None,
+        launcher=(),
     ):
         self.folder = pathlib.Path(folder)
         self.worker_program = worker or BIN / "skep-worker"
         self.ready_cordons = ready
+        self.launcher = launcher
         self.tenants_folder = pathlib.Path(tenants_folder or self.folder / "tenants")
         self.port = free_port()
         self.admin_socket = self.folder / "admin.sock"
@@ -291,10 +300,13 @@ class Skepd:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content if isinstance(content, bytes) else content.encode())
 
+    def command(self):
+        return [SKEPD, "--config", self.folder / "skepd.yaml", "--worker", self.worker_program]
+
     def start(self):
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [SKEPD, "--config", self.folder / "skepd.yaml", "--worker", self.worker_program],
+                [*self.launcher, *self.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

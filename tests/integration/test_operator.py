@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import Loader, is_alive, script, wait_for
+from harness import BIN, Loader, is_alive, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 STUCK = script(
@@ -453,7 +453,7 @@ def test_workers_show_kind_and_numbers(start):
 
 
 def test_worker_that_keeps_dying_is_shown_as_failed(start):
-    skepd = start({"a": HELLO}, worker="/bin/false", ready=[])
+    skepd = start({"a": HELLO}, worker=BIN / "tests" / "dying_worker", ready=[])
 
     def failed():
         return [w for w in skepd.workers() if w["slot"] == 0 and w["state"] == "failed"]

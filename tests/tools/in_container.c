@@ -15,20 +15,19 @@
 
 #include "common/cleanup.h"
 
-#define NEW_NAMESPACES                                                                       \
+#define NEW_NAMESPACES                                                                         \
     (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | \
      CLONE_NEWCGROUP)
 
 static const cap_value_t kept[] = {
-    CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FSETID, CAP_FOWNER,  CAP_MKNOD,
-    CAP_SETGID, CAP_SETUID,       CAP_SETFCAP, CAP_SETPCAP, CAP_NET_BIND_SERVICE,
-    CAP_KILL,   CAP_SYS_CHROOT,
+    CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FSETID,  CAP_FOWNER,           CAP_MKNOD, CAP_SETGID,
+    CAP_SETUID, CAP_SETFCAP,      CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_KILL,  CAP_SYS_CHROOT,
 };
 
 static const char *const refused[] = {
-    "unshare", "setns",    "mount",  "umount2",         "pivot_root", "bpf",
-    "keyctl",  "add_key",  "request_key", "userfaultfd", "perf_event_open",
-    "open_by_handle_at",   "fsopen", "move_mount",      "open_tree",
+    "unshare", "setns",      "mount",       "umount2",     "pivot_root",      "bpf",
+    "keyctl",  "add_key",    "request_key", "userfaultfd", "perf_event_open", "open_by_handle_at",
+    "fsopen",  "move_mount", "open_tree",
 };
 
 static int drop_capabilities(void)

@@ -179,9 +179,9 @@ static void test_layers_are_found_by_name(void **state)
     }
     assert_int_equal(layer_parse("walls", &layer), -EINVAL);
     assert_string_equal(layers_names(0, text, sizeof text), "");
-    assert_string_equal(layers_names(LAYER_BIT(LAYER_USER) | LAYER_BIT(LAYER_SECCOMP), text,
-                                     sizeof text),
-                        "user, seccomp");
+    assert_string_equal(
+        layers_names(LAYER_BIT(LAYER_USER) | LAYER_BIT(LAYER_SECCOMP), text, sizeof text),
+        "user, seccomp");
     assert_true(strlen(layers_names(LAYERS_ALL, text, sizeof text)) + 1 < sizeof text);
 }
 
