@@ -181,7 +181,9 @@ WORKER = {
 
 # ---- a client of the admin socket
 
-STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RETIRE = range(1, 11)
+STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RETIRE, STATUS, JAIL_REPORT = (
+    range(1, 13)
+)
 
 # name: how, frames
 ADMIN = {
@@ -211,6 +213,10 @@ ADMIN = {
     "release": (0, frame(QUARANTINE, f1="alpha") + frame(RELEASE, f1="alpha")),
     "release-of-nobody": (0, frame(RELEASE, f1="")),
     "retire": (0, frame(RETIRE)),
+    "status": (0, frame(STATUS)),
+    "jail-report": (0, frame(JAIL_REPORT)),
+    "jail-report-of-a-cordon": (0, frame(JAIL_REPORT, f1="shared")),
+    "jail-report-of-none": (0, frame(JAIL_REPORT, f1="nothing")),
     "retire-a-cordon": (0, frame(RETIRE, f1="shared") + frame(WORKERS)),
     "retire-a-slot": (0, frame(RETIRE, f1="shared", f2=1, f3=1)),
     "retire-a-slot-of-none": (0, frame(RETIRE, f2=1)),
