@@ -20,12 +20,15 @@ static bool has_cordon(const struct config *config, bool jit)
     return false;
 }
 
-static int probe(struct spawner *spawner, bool jit, struct jail_state *state)
+static int probe(struct spawner *spawner, bool jit, bool is_last, struct jail_state *state)
 {
+    const struct spawner_probe_job job = { .jit = jit,
+                                           .layers = state->layers,
+                                           .is_last = is_last };
     struct jail_probe *found = &state->probes[jit];
     char text[160];
 
-    int r = spawner_probe(spawner, jit, state->layers, found, text, sizeof text);
+    int r = spawner_probe(spawner, &job, found, text, sizeof text);
     if (r < 0)
         return log_error_errno(r, "the jail does not work on this host (%s)", text);
     for (unsigned i = 0; i < LAYERS; i++)
@@ -43,7 +46,7 @@ int jail_find_level(struct spawner *spawner, const struct config *config, struct
     *ret = (struct jail_state){ .layers = LAYERS_ALL };
     for (int jit = 1; jit >= 0 && r == 0; jit--)
         if (has_cordon(config, jit))
-            r = probe(spawner, jit, ret);
+            r = probe(spawner, jit, jit == 0 || !has_cordon(config, false), ret);
 #ifdef SKEP_UNJAILED
     /* Whatever program stands in for the worker (tests/hostile) need not know how to show a jail. */
     ret->is_unjailed = true;

@@ -35,6 +35,7 @@ struct worker {
 /* polls[0] is the socket, polls[i + 1] the pidfd of workers[i], which is owned. */
 struct spawner_child {
     bool high_ids;
+    layer_set floor; /* that every worker has */
     struct worker *workers;
     struct pollfd *polls;
     size_t n_workers;
@@ -242,6 +243,8 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
 
     if (fds[0] < 0 || fds[1] < 0 || (fds[2] >= 0) != (request->has_cgroup != 0))
         r = -EPROTO;
+    if ((request->layers & child->floor) != child->floor)
+        r = -EPERM;
     if (r == 0)
         r = reserve_worker(child);
     if (r == 0) {
@@ -301,6 +304,8 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
     answer.step = step;
     if (answer.error == 0 && (probe.layers & LAYER_BIT(LAYER_USER)))
         answer.error = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
+    if (answer.error == 0 && request->is_last)
+        child->floor = probe.layers;
     send_answer(child, &answer, -1, &probe, sizeof probe);
 }
 

@@ -41,7 +41,7 @@ enum spawner_step {
 enum spawner_request_kind {
     SPAWNER_SPAWN, /* with its descriptors: channel, scoreboard, and the cgroup if it has one */
     SPAWNER_LOOK,  /* at a worker's jail: slot, pid, with_maps */
-    SPAWNER_PROBE, /* the layers that work here: jit, layers to try */
+    SPAWNER_PROBE, /* the layers that work here: jit, layers to try, is_last */
 };
 
 /* Supervisor to spawner. What a kind does not name is 0. */
@@ -52,6 +52,7 @@ struct spawner_request {
     uint32_t has_cgroup;
     uint32_t layers;
     uint32_t with_maps;
+    uint32_t is_last; /* from now on every worker has what this probe finds */
     int32_t pid;
 };
 

@@ -268,10 +268,15 @@ static void deliver(const struct spawner *spawner, const struct spawner_answer *
     }
 }
 
-int spawner_probe(struct spawner *spawner, bool jit, layer_set layers, struct jail_probe *ret_probe,
-                  char *text, size_t size)
+int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
+                  struct jail_probe *ret_probe, char *text, size_t size)
 {
-    const struct spawner_request request = { .kind = SPAWNER_PROBE, .jit = jit, .layers = layers };
+    const struct spawner_request request = {
+        .kind = SPAWNER_PROBE,
+        .jit = job->jit,
+        .layers = job->layers,
+        .is_last = job->is_last,
+    };
     struct pollfd wait = { .fd = spawner->socket_fd, .events = POLLIN };
     struct spawner_answer answer = { 0 };
     union answer_body body;

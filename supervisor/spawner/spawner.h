@@ -57,11 +57,19 @@ struct spawner_ops {
  * (-ENOENT, -EACCES: worker_path). */
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
 
+struct spawner_probe_job {
+    bool jit;
+    layer_set layers; /* to try */
+    /* From now on the spawner starts no worker without all that this probe finds: whoever takes the
+     * supervisor over gets no lesser jail. */
+    bool is_last;
+};
+
 /* Has throw-away workers try which of the layers work together on this host. Blocks, for some
  * milliseconds; before spawner_attach. 0; or -errno, when a layer that must be there is not, with what
  * failed in text. */
-int spawner_probe(struct spawner *spawner, bool jit, layer_set layers, struct jail_probe *ret_probe,
-                  char *text, size_t size);
+int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
+                  struct jail_probe *ret_probe, char *text, size_t size);
 
 /* Attaches the answers to the loop. ops is borrowed and must outlive the spawner. 0 or -errno. */
 int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,

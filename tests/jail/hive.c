@@ -93,7 +93,8 @@ void hive_init(struct hive *hive, const char *worker_path)
     memset(hive, 0, sizeof *hive);
     assert_int_equal(spawner_start(&options, &hive->spawner), 0);
     /* What is no worker cannot say; tests of that look at how its start fails. */
-    int r = spawner_probe(hive->spawner, true, LAYERS_ALL, &probe, text, sizeof text);
+    const struct spawner_probe_job job = { .jit = true, .layers = LAYERS_ALL };
+    int r = spawner_probe(hive->spawner, &job, &probe, text, sizeof text);
     if (r < 0 && !worker_path)
         fail_msg("%s: %s", text, strerror(-r));
     hive->layers = r == 0 ? probe.layers : layers_that_are_walls();

@@ -100,6 +100,27 @@ static void test_sealed_worker_has_its_limits(void **state)
     hive_done(&hive);
 }
 
+/* Whoever takes skepd over gets no worker with a lesser jail. */
+static void test_spawner_starts_nothing_with_fewer_layers_than_the_last_probe_found(void **state)
+{
+    static struct jail_probe found;
+    struct spawner_probe_job job = { .jit = true, .is_last = true };
+    struct hive hive;
+    char text[128];
+
+    (void) state;
+    hive_init(&hive, NULL);
+    job.layers = hive.layers;
+    assert_int_equal(spawner_probe(hive.spawner, &job, &found, text, sizeof text), 0);
+    assert_int_equal(found.layers, hive.layers);
+    (void) cell_start(&hive, &sealed, true);
+    hive.layers = found.layers & ~LAYER_BIT(LAYER_NET);
+    assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
+    hive.layers = 0;
+    assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
+    hive_done(&hive);
+}
+
 static void test_worker_that_is_gone_is_not_attested(void **state)
 {
     struct hive hive;
@@ -430,6 +451,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_sealed_worker_is_attested),
         cmocka_unit_test(test_worker_without_its_jail_is_not_attested),
         cmocka_unit_test(test_sealed_worker_has_its_limits),
+        cmocka_unit_test(test_spawner_starts_nothing_with_fewer_layers_than_the_last_probe_found),
         cmocka_unit_test(test_worker_that_is_gone_is_not_attested),
         cmocka_unit_test(test_second_thread_keeps_the_jail_shut),
         cmocka_unit_test(test_ends_of_workers_are_reported),
