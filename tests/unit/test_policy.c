@@ -17,14 +17,50 @@
 
 #define MIN_REASON 10
 
+/* clang-format off */
+/* By how their names begin, and what no filter of a worker allows. */
+#define NEVER \
+    "creat", "exec", "socket", "connect", "bind", "listen", "accept", "send", "recv", "fork", "vfork", \
+    "ptrace", "process_", "pidfd", "chroot", "setns", "unshare", "bpf", "io_", "userfaultfd", \
+    "perf_event", "key", "add_key", "request_key", "kexec", "init_module", "finit_module", \
+    "delete_module", "memfd", "shm", "msg", "sem", "mq_", "personality", "modify_ldt", "arch_prctl", \
+    "iopl", "ioperm", "splice", "tee", "vmsplice", "kill", "tkill", "rt_sigqueueinfo", \
+    "rt_tgsigqueueinfo", "rename", "unlink", "link", "symlink", "mk", "chmod", "chown", "fch", "lch", \
+    "truncate", "ftruncate", "fallocate", "remap", "pkey", "mlock", "mbind", "move_", "migrate", \
+    "timer", "signalfd", "inotify", "fanotify", "swap", "quota", "reboot", "syslog", "acct", "name_to", \
+    "open_", "openat2", "fs", "setuid", "setgid", "setre", "setfs", "setgroups", "setpriority", \
+    "setdomainname", "sethostname", "settimeofday", "clock_set", "clock_adj", "adjtimex", \
+    "copy_file_range", "clone3", "lookup_dcookie", "nfsservctl"
+
+static const char *const families_of_startup[] = { NEVER, NULL };
+
+static const char *const families_of_running[] = {
+    NEVER, "open", "clone", "mount", "umount", "pivot", "set", "cap", "prctl", "seccomp", "landlock",
+    "dup", "fcntl", "ch", "mremap", "event", "sys", "pipe", "epoll_create", NULL,
+};
+/* clang-format on */
+
+static const struct {
+    const struct policy_table *table;
+    const char *const *families; /* never allowed */
+} lints[] = {
+    { &policy_worker_running, families_of_running },
+    { &policy_worker_startup, families_of_startup },
+};
+
+/* Each row of each table. */
+#define FOR_EACH_ROW(table, row)                                                           \
+    for (size_t table_i = 0; table_i < ARRAY_LEN(lints); table_i++)                        \
+        for (const struct policy_table *table = lints[table_i].table; table; table = NULL) \
+            for (const struct policy_syscall *row = table->rows;                           \
+                 row < table->rows + table->n_rows; row++)
+
 static void test_every_row_has_a_reason(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++) {
-        const struct policy_syscall *row = &policy_worker_running.rows[i];
+    FOR_EACH_ROW (table, row)
         if (!row->reason || strlen(row->reason) < MIN_REASON)
-            fail_msg("%s has no reason", row->name);
-    }
+            fail_msg("%s: %s has no reason", table->name, row->name);
     for (size_t i = 0; i < policy_worker_n_limits; i++) {
         const struct policy_limit *row = &policy_worker_limits[i];
         if (!row->reason || strlen(row->reason) < MIN_REASON)
@@ -35,11 +71,9 @@ static void test_every_row_has_a_reason(void **state)
 static void test_errno_rows_and_only_they_have_an_error(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++) {
-        const struct policy_syscall *row = &policy_worker_running.rows[i];
+    FOR_EACH_ROW (table, row)
         if ((row->action == POLICY_ERRNO) != (row->error > 0))
-            fail_msg("%s: action and error do not fit", row->name);
-    }
+            fail_msg("%s: %s: action and error do not fit", table->name, row->name);
 }
 
 static bool same_args(const struct policy_syscall *a, const struct policy_syscall *b)
@@ -54,14 +88,11 @@ static bool same_args(const struct policy_syscall *a, const struct policy_syscal
 static void test_no_row_is_there_twice(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
-        for (size_t j = 0; j < i; j++) {
-            const struct policy_syscall *a = &policy_worker_running.rows[i];
-            const struct policy_syscall *b = &policy_worker_running.rows[j];
+    FOR_EACH_ROW (table, a)
+        for (const struct policy_syscall *b = table->rows; b < a; b++)
             if (strcmp(a->name, b->name) == 0 && a->when == b->when && a->arch == b->arch &&
                 same_args(a, b))
-                fail_msg("%s is there twice", a->name);
-        }
+                fail_msg("%s: %s is there twice", table->name, a->name);
     for (size_t i = 0; i < policy_worker_n_limits; i++)
         for (size_t j = 0; j < i; j++)
             assert_int_not_equal(policy_worker_limits[i].resource,
@@ -72,73 +103,73 @@ static void test_no_row_is_there_twice(void **state)
 static void test_unconditional_rows_stand_alone(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
-        for (size_t j = 0; j < policy_worker_running.n_rows; j++)
-            if (i != j &&
-                strcmp(policy_worker_running.rows[i].name, policy_worker_running.rows[j].name) ==
-                    0 &&
-                policy_worker_running.rows[i].args[0].check == POLICY_NO_CHECK)
-                fail_msg("%s has a row without checks and another one",
-                         policy_worker_running.rows[i].name);
+    FOR_EACH_ROW (table, row)
+        for (size_t j = 0; j < table->n_rows; j++)
+            if (row != &table->rows[j] && strcmp(row->name, table->rows[j].name) == 0 &&
+                row->args[0].check == POLICY_NO_CHECK)
+                fail_msg("%s: %s has a row without checks and another one", table->name, row->name);
 }
 
 static void test_names_exist_on_their_architectures(void **state)
 {
-    static const struct {
-        enum policy_arch arch;
-        uint32_t token;
-    } arches[] = {
-        { POLICY_X86_64, SCMP_ARCH_X86_64 },
-        { POLICY_AARCH64, SCMP_ARCH_AARCH64 },
-    };
+    static const enum policy_arch arches[] = { POLICY_X86_64, POLICY_AARCH64 };
 
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
+    FOR_EACH_ROW (table, row)
         for (size_t j = 0; j < ARRAY_LEN(arches); j++) {
-            const struct policy_syscall *row = &policy_worker_running.rows[i];
-            bool should = row->arch == POLICY_ALL_ARCHES || row->arch == arches[j].arch;
-            bool does = seccomp_syscall_resolve_name_arch(arches[j].token, row->name) >= 0;
+            uint32_t token = policy_arch_token(arches[j]);
+            bool should = row->arch == POLICY_ALL_ARCHES || row->arch == arches[j];
+            bool does = seccomp_syscall_resolve_name_arch(token, row->name) >= 0;
             if (should && !does)
-                fail_msg("%s does not exist on architecture 0x%x", row->name,
-                         (unsigned) arches[j].token);
+                fail_msg("%s: %s does not exist on architecture 0x%x", table->name, row->name,
+                         (unsigned) token);
         }
 }
 
-static void test_masks_keep_their_values(void **state)
+static void test_checks_are_well_made(void **state)
 {
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
+    FOR_EACH_ROW (table, row)
         for (size_t j = 0; j < POLICY_MAX_ARGS; j++) {
-            const struct policy_arg *arg = &policy_worker_running.rows[i].args[j];
+            const struct policy_arg *arg = &row->args[j];
             assert_true(arg->index < 6);
-            if (arg->check == POLICY_INT_MASKED || arg->check == POLICY_LONG_MASKED)
-                assert_int_equal(arg->value & ~arg->mask, 0);
+            if ((arg->check == POLICY_INT_MASKED || arg->check == POLICY_LONG_MASKED) &&
+                (arg->value & ~arg->mask) != 0)
+                fail_msg("%s: a mask of %s hides its value", table->name, row->name);
+            if (arg->check != POLICY_NO_CHECK && j > 0 && row->args[j - 1].check == POLICY_NO_CHECK)
+                fail_msg("%s: a check of %s stands behind the end", table->name, row->name);
         }
 }
 
-static void test_nothing_that_opens_executes_or_connects_is_allowed(void **state)
+static bool is_of_family(const char *name, const char *const *families)
 {
-    /* clang-format off */
-    static const char *const families[] = {
-        "open", "creat", "exec", "socket", "connect", "bind", "listen", "accept", "send", "recv",
-        "fork", "vfork", "clone", "ptrace", "process_", "pidfd", "mount", "umount", "pivot",
-        "chroot", "setns", "unshare", "bpf", "io_", "userfaultfd", "perf_event", "key", "add_key",
-        "request_key", "kexec", "init_module", "finit_module", "memfd", "shm", "msg", "sem", "mq_",
-        "set", "cap", "prctl", "seccomp", "landlock", "personality", "modify_ldt", "arch_prctl",
-        "iopl", "ioperm", "dup", "fcntl", "splice", "tee", "vmsplice", "kill", "tkill", "rename",
-        "unlink", "link", "symlink", "mk", "ch", "fch", "lch", "truncate", "ftruncate",
-        "fallocate", "remap", "mremap", "pkey", "mlock", "mbind", "move_", "migrate", "timer",
-        "event", "signalfd", "inotify", "fanotify", "swap", "quota", "reboot", "sys", "acct",
-        "name_to", "pipe", "epoll_create",
-    };
-    /* clang-format on */
+    while (*families && strncmp(name, *families, strlen(*families)) != 0)
+        families++;
+    return *families != NULL;
+}
 
+static bool has_row(const struct policy_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->n_rows; i++)
+        if (strcmp(table->rows[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void test_nothing_that_executes_or_connects_is_allowed(void **state)
+{
     (void) state;
-    for (size_t i = 0; i < policy_worker_running.n_rows; i++)
-        for (size_t j = 0; j < ARRAY_LEN(families); j++)
-            if (policy_worker_running.rows[i].action == POLICY_ALLOW &&
-                strncmp(policy_worker_running.rows[i].name, families[j], strlen(families[j])) == 0)
-                fail_msg("%s is allowed", policy_worker_running.rows[i].name);
+    FOR_EACH_ROW (table, row)
+        if (row->action == POLICY_ALLOW && is_of_family(row->name, lints[table_i].families))
+            fail_msg("%s: %s is allowed", table->name, row->name);
+    /* Calls of the later filter are allowed whatever that does with them. */
+    for (size_t i = 0; i < ARRAY_LEN(lints); i++) {
+        const struct policy_table *later = lints[i].table->later;
+        for (size_t j = 0; later && j < later->n_rows; j++)
+            if (!has_row(lints[i].table, later->rows[j].name) &&
+                is_of_family(later->rows[j].name, lints[i].families))
+                fail_msg("%s: %s is allowed", lints[i].table->name, later->rows[j].name);
+    }
 }
 
 static void test_limits_leave_memory_to_the_cgroup(void **state)
@@ -153,14 +184,15 @@ static void test_limits_leave_memory_to_the_cgroup(void **state)
 static void test_filter_builds_with_and_without_jit(void **state)
 {
     (void) state;
-    for (int jit = 0; jit <= 1; jit++) {
-        const struct policy_context context = { .jit = jit, .channel_fd = 3, .self = 1 };
-        scmp_filter_ctx filter = NULL;
-        const char *failed = NULL;
-        if (policy_build_filter(&policy_worker_running, &context, &filter, &failed) < 0)
-            fail_msg("%s", failed);
-        seccomp_release(filter);
-    }
+    for (size_t i = 0; i < ARRAY_LEN(lints); i++)
+        for (int jit = 0; jit <= 1; jit++) {
+            const struct policy_context context = { .jit = jit, .channel_fd = 3, .self = 1 };
+            scmp_filter_ctx filter = NULL;
+            const char *failed = NULL;
+            if (policy_build_filter(lints[i].table, &context, &filter, &failed) < 0)
+                fail_msg("%s: %s", lints[i].table->name, failed);
+            seccomp_release(filter);
+        }
 }
 
 int main(void)
@@ -171,8 +203,8 @@ int main(void)
         cmocka_unit_test(test_no_row_is_there_twice),
         cmocka_unit_test(test_unconditional_rows_stand_alone),
         cmocka_unit_test(test_names_exist_on_their_architectures),
-        cmocka_unit_test(test_masks_keep_their_values),
-        cmocka_unit_test(test_nothing_that_opens_executes_or_connects_is_allowed),
+        cmocka_unit_test(test_checks_are_well_made),
+        cmocka_unit_test(test_nothing_that_executes_or_connects_is_allowed),
         cmocka_unit_test(test_limits_leave_memory_to_the_cgroup),
         cmocka_unit_test(test_filter_builds_with_and_without_jit),
     };
