@@ -162,14 +162,14 @@ static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
 {
     struct scmp_arg_cmp args[POLICY_MAX_ARGS] = { 0 };
     unsigned n = count_checks(row);
-    /* libseccomp takes the native number and translates it. Negative: unknown to this libseccomp, or
-     * a pseudo number of a call that this architecture does not have. A row for which that is
-     * fine says so in its arch. */
+    /* libseccomp takes the native number, be it a pseudo number, and translates it. Negative on the
+     * filter's own architecture: not known there. A row for which that is fine says so in its arch. */
     int number = seccomp_syscall_resolve_name(row->name);
+    uint32_t token = policy_arch_token(context->arch);
     uint32_t action =
         row->action == POLICY_ALLOW ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint16_t) row->error);
 
-    if (number < 0)
+    if (number == __NR_SCMP_ERROR || seccomp_syscall_resolve_name_arch(token, row->name) < 0)
         return -ENOSYS;
     for (unsigned i = 0; i < n; i++)
         args[i] = compare(&row->args[i], context);
