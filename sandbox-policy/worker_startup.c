@@ -26,18 +26,8 @@ static const struct policy_syscall rows[] = {
     /* The loop and its descriptors. */
     { ALLOW(epoll_create1),
       .reason = "libevent's loop" },
-    { ALLOW(eventfd2),
-      .reason = "libevent, to wake its loop" },
     { ALLOW(pipe2),
       .reason = "libevent, for signals" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_GETFL) },
-      .reason = "the channel becomes non-blocking" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_SETFL) },
-      .reason = "the channel becomes non-blocking" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_GETFD) },
-      .reason = "libevent, before it sets close-on-exec" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_SETFD) },
-      .reason = "libevent sets close-on-exec" },
     { ALLOW(fcntl), .args = { INT_EQUAL(1, F_DUPFD_CLOEXEC) },
       .reason = "keeps standard error for the message should the seal fail" },
     { ALLOW(dup2), .arch = POLICY_X86_64,
@@ -46,8 +36,8 @@ static const struct policy_syscall rows[] = {
       .reason = "dup2 of x86-64" },
     { ALLOW(poll), .arch = POLICY_X86_64,
       .reason = "the log asks whether somebody takes its line" },
-    { ALLOW(ppoll),
-      .reason = "poll of aarch64, and of fortified builds" },
+    { ALLOW(ppoll), .arch = POLICY_AARCH64,
+      .reason = "poll of x86-64" },
     { ALLOW(getuid),
       .reason = "libevent asks whether its environment can be trusted" },
     { ALLOW(geteuid),
@@ -100,8 +90,6 @@ static const struct policy_syscall rows[] = {
       .reason = "SIGPIPE is ignored, SIGSYS gets its handler" },
     { ALLOW(setrlimit),
       .reason = "the limits, on systems whose C library does not use prlimit64" },
-    { ALLOW(uname),
-      .reason = "V8 asks for the kernel's version" },
 };
 /* clang-format on */
 
