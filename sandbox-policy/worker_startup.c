@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "common/cleanup.h"
@@ -46,10 +48,14 @@ static const struct policy_syscall rows[] = {
       .reason = "libevent asks whether its environment can be trusted" },
     { ALLOW(getegid),
       .reason = "libevent asks whether its environment can be trusted" },
+    { ALLOW(ioctl), .args = { LONG_EQUAL(1, FIONREAD) },
+      .reason = "the host asks for waiting frames, as later" },
+    { FAIL(ioctl, ENOTTY), .args = { LONG_DIFFERS(1, FIONREAD) },
+      .reason = "as later; standard error may still be the terminal of an operator" },
 
     /* Memory: executable only where V8's JIT needs it, never mapped so. */
     { ALLOW(mmap), .args = { LONG_BITS(2, 0, PROT_READ | PROT_WRITE) },
-      .reason = "as later, and the scoreboard, files, the stack of the sentry" },
+      .reason = "as later, the stack of the sentry, and files of the C library" },
     { ALLOW(mprotect), .when = POLICY_WITHOUT_JIT,
       .args = { LONG_BITS(2, 0, PROT_READ | PROT_WRITE) },
       .reason = "without JIT no page ever becomes executable, not even before the seal" },
@@ -87,7 +93,9 @@ static const struct policy_syscall rows[] = {
     { ALLOW(seccomp),
       .reason = "the running filter" },
     { ALLOW(rt_sigaction),
-      .reason = "SIGPIPE is ignored, SIGSYS gets its handler" },
+      .reason = "pthread_create takes a signal of the C library's own; abort" },
+    { ALLOW(tgkill), .args = { SELF(0), INT_EQUAL(2, SIGABRT) },
+      .reason = "abort, as later; without a PID namespace others could be reached" },
     { ALLOW(setrlimit),
       .reason = "the limits, on systems whose C library does not use prlimit64" },
 };
