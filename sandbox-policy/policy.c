@@ -66,8 +66,8 @@ static struct scmp_arg_cmp compare_int(const struct policy_arg *arg, uint64_t ma
 }
 
 /* All that policy_row_fits, policy_row_describe and libseccomp need to know of a check. */
-static struct scmp_arg_cmp compare(const struct policy_arg *arg,
-                                   const struct policy_context *context)
+struct scmp_arg_cmp policy_arg_compare(const struct policy_arg *arg,
+                                       const struct policy_context *context)
 {
     struct scmp_arg_cmp long_compare = {
         .arg = arg->index,
@@ -114,7 +114,7 @@ bool policy_row_fits(const struct policy_syscall *row, const struct policy_conte
                      const uint64_t args[static 6])
 {
     for (unsigned i = 0; i < count_checks(row); i++) {
-        const struct scmp_arg_cmp check = compare(&row->args[i], context);
+        const struct scmp_arg_cmp check = policy_arg_compare(&row->args[i], context);
         uint64_t value = args[check.arg];
         bool fits = check.op == SCMP_CMP_EQ          ? value == check.datum_a
                     : check.op == SCMP_CMP_MASKED_EQ ? (value & check.datum_a) == check.datum_b
@@ -146,7 +146,7 @@ const char *policy_row_describe(const struct policy_syscall *row,
 
     text[0] = '\0';
     for (unsigned i = 0; i < count_checks(row) && have + 1 < size; i++) {
-        const struct scmp_arg_cmp check = compare(&row->args[i], context);
+        const struct scmp_arg_cmp check = policy_arg_compare(&row->args[i], context);
         if (i > 0)
             have += (size_t) snprintf(text + have, size - have, ", ");
         if (have + 1 < size)
@@ -175,15 +175,15 @@ static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
 {
     struct scmp_arg_cmp args[POLICY_MAX_ARGS] = { 0 };
     unsigned n = count_checks(row);
-    /* libseccomp takes the native number and translates it. Negative: unknown to this libseccomp, or
-     * a pseudo number of a call that this architecture does not have. A row for which that is
-     * fine says so in its arch. */
+    /* libseccomp takes the native number, be it a pseudo number, and translates it. Negative on the
+     * filter's own architecture: not known there. A row for which that is fine says so in its arch. */
     int number = seccomp_syscall_resolve_name(row->name);
+    uint32_t token = policy_arch_token(context->arch);
 
-    if (number < 0)
+    if (number == __NR_SCMP_ERROR || seccomp_syscall_resolve_name_arch(token, row->name) < 0)
         return -ENOSYS;
     for (unsigned i = 0; i < n; i++)
-        args[i] = compare(&row->args[i], context);
+        args[i] = policy_arg_compare(&row->args[i], context);
     return seccomp_rule_add_exact_array(filter, action_of(row), number, n, args);
 }
 

@@ -108,6 +108,11 @@ extern const size_t policy_worker_n_limits;
 /* Whether the row counts on the context's architecture and with its jit. */
 bool policy_row_applies(const struct policy_syscall *row, const struct policy_context *context);
 
+/* The check, which is not POLICY_NO_CHECK, as libseccomp gets it: SCMP_CMP_EQ, SCMP_CMP_NE or
+ * SCMP_CMP_MASKED_EQ. */
+struct scmp_arg_cmp policy_arg_compare(const struct policy_arg *arg,
+                                       const struct policy_context *context);
+
 /* libseccomp's token of the context's architecture. */
 uint32_t policy_arch_token(enum policy_arch arch);
 

@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "common/cleanup.h"
@@ -26,18 +28,8 @@ static const struct policy_syscall rows[] = {
     /* The loop and its descriptors. */
     { ALLOW(epoll_create1),
       .reason = "libevent's loop" },
-    { ALLOW(eventfd2),
-      .reason = "libevent, to wake its loop" },
     { ALLOW(pipe2),
       .reason = "libevent, for signals" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_GETFL) },
-      .reason = "the channel becomes non-blocking" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_SETFL) },
-      .reason = "the channel becomes non-blocking" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_GETFD) },
-      .reason = "libevent, before it sets close-on-exec" },
-    { ALLOW(fcntl), .args = { INT_EQUAL(1, F_SETFD) },
-      .reason = "libevent sets close-on-exec" },
     { ALLOW(fcntl), .args = { INT_EQUAL(1, F_DUPFD_CLOEXEC) },
       .reason = "keeps standard error for the message should the seal fail" },
     { ALLOW(dup2), .arch = POLICY_X86_64,
@@ -46,8 +38,8 @@ static const struct policy_syscall rows[] = {
       .reason = "dup2 of x86-64" },
     { ALLOW(poll), .arch = POLICY_X86_64,
       .reason = "the log asks whether somebody takes its line" },
-    { ALLOW(ppoll),
-      .reason = "poll of aarch64, and of fortified builds" },
+    { ALLOW(ppoll), .arch = POLICY_AARCH64,
+      .reason = "poll of x86-64" },
     { ALLOW(getuid),
       .reason = "libevent asks whether its environment can be trusted" },
     { ALLOW(geteuid),
@@ -56,10 +48,14 @@ static const struct policy_syscall rows[] = {
       .reason = "libevent asks whether its environment can be trusted" },
     { ALLOW(getegid),
       .reason = "libevent asks whether its environment can be trusted" },
+    { ALLOW(ioctl), .args = { LONG_EQUAL(1, FIONREAD) },
+      .reason = "the host asks for waiting frames, as later" },
+    { FAIL(ioctl, ENOTTY), .args = { LONG_DIFFERS(1, FIONREAD) },
+      .reason = "as later; standard error may still be the terminal of an operator" },
 
     /* Memory: executable only where V8's JIT needs it, never mapped so. */
     { ALLOW(mmap), .args = { LONG_BITS(2, 0, PROT_READ | PROT_WRITE) },
-      .reason = "as later, and the scoreboard, files, the stack of the sentry" },
+      .reason = "as later, the stack of the sentry, and files of the C library" },
     { ALLOW(mprotect), .when = POLICY_WITHOUT_JIT,
       .args = { LONG_BITS(2, 0, PROT_READ | PROT_WRITE) },
       .reason = "without JIT no page ever becomes executable, not even before the seal" },
@@ -97,11 +93,11 @@ static const struct policy_syscall rows[] = {
     { ALLOW(seccomp),
       .reason = "the running filter" },
     { ALLOW(rt_sigaction),
-      .reason = "SIGPIPE is ignored, SIGSYS gets its handler" },
+      .reason = "pthread_create takes a signal of the C library's own; abort" },
+    { ALLOW(tgkill), .args = { SELF(0), INT_EQUAL(2, SIGABRT) },
+      .reason = "abort, as later; without a PID namespace others could be reached" },
     { ALLOW(setrlimit),
       .reason = "the limits, on systems whose C library does not use prlimit64" },
-    { ALLOW(uname),
-      .reason = "V8 asks for the kernel's version" },
 };
 /* clang-format on */
 
