@@ -25,6 +25,14 @@ static uint64_t next(uint64_t *state)
     return x * UINT64_C(2685821657736338717);
 }
 
+uint64_t fuzz_state(uint64_t seed)
+{
+    uint64_t state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+    state ^= state >> 31;
+    return state ? state : 1;
+}
+
 static uint64_t below(uint64_t *state, uint64_t bound)
 {
     return (next(state) >> 16) % bound;
@@ -138,7 +146,7 @@ int64_t fuzz_run(const struct probe_ask *ask, struct scoreboard *board, char *te
         .self = 1,
     };
     const int64_t scratch = (int64_t) (intptr_t) scratch_get();
-    uint64_t state = (uint64_t) ask->number;
+    uint64_t state = fuzz_state((uint64_t) ask->number);
     int64_t made = 0;
 
     while (made < ask->args[0]) {

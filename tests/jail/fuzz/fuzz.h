@@ -19,7 +19,10 @@
  * first surprise in text, if there was one. */
 int64_t fuzz_run(const struct probe_ask *ask, struct scoreboard *board, char *text, size_t size);
 
-/* A random call, biased towards what the policy names and what matters to the kernel. state: not 0;
- * steps on. */
+/* The generator's state for a seed; neighbouring seeds have nothing in common. Not 0. */
+uint64_t fuzz_state(uint64_t seed);
+
+/* A random call, biased towards what the policy names and what matters to the kernel. state: steps
+ * on. */
 void fuzz_pick(uint64_t *state, const struct policy_context *context, int64_t scratch,
                struct call *ret_call);
