@@ -245,6 +245,8 @@ static int run_all(uint64_t seed, double seconds, bool random_only)
     run.sibling = cell_start(&run.hive, &quiet, true);
     printf("seed %" PRIu64 ", numbers 0 to %d, %zu patterns of arguments\n", seed,
            CALLS_NUMBERS - 1, calls_n_patterns);
+    if (!run.has_int80)
+        printf("this kernel has no int 0x80: it is a fault with any filter and without\n");
     if (!random_only)
         run_numbers(&run);
     struct numbers_tally numbers = run.tally;
