@@ -46,6 +46,7 @@ static int64_t pick_value(uint64_t *state, int64_t scratch)
         -100,      INT32_MIN, INT32_MAX, UINT32_MAX, INT64_MIN,  INT64_MAX, FIONREAD,  TIOCSTI,
         PROT_EXEC, PROT_READ, 0x22,      0x32,       0x10000000, 0x3d0f00,  1LL << 32, 1LL << 47,
     };
+    uint64_t bits = next(state);
 
     switch (below(state, 8)) {
     case 0:
@@ -57,12 +58,13 @@ static int64_t pick_value(uint64_t *state, int64_t scratch)
         return scratch + (int64_t) below(state, sizeof(struct scratch));
     case 4:
         return (int64_t) (UINT64_C(1) << below(state, 64));
-    case 5: /* a few bits */
-        return (int64_t) (next(state) & next(state) & next(state));
+    case 5: /* not many bits */
+        bits &= next(state);
+        return (int64_t) (bits & next(state));
     case 6: /* an int below garbage */
         return (int64_t) (next(state) << 32 | below(state, 16));
     default:
-        return (int64_t) next(state);
+        return (int64_t) bits;
     }
 }
 

@@ -24,7 +24,7 @@
 #define BATCHES_OF_PROBES 40
 #define FOREIGN_OF_BATCH 10
 #define MAX_SURPRISES 10
-#define MAX_SECONDS (24 * 3600)
+#define MAX_SECONDS UINT64_C(86400)
 
 struct run {
     struct hive hive;
