@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@
 #include "common/log.h"
 #include "proto/scoreboard.h"
 #include "sandbox-policy/policy.h"
+#include "tests/jail/fuzz/fuzz.h"
 #include "worker/jail.h"
 #include "worker/jail_report.h"
 #include "worker/jail_trap.h"
@@ -42,7 +44,8 @@
 static int epoll_fd = -1;
 static pthread_t thread;
 static atomic_bool thread_runs, thread_shall_end;
-static atomic_long thread_call = -1;
+static atomic_long thread_call = -1, thread_death = -1;
+static struct jail_options options;
 static struct scoreboard *board;
 
 int probe_epoll_fd(void)
@@ -70,6 +73,9 @@ static void *sleep_in_thread(void *arg)
         long number = atomic_load(&thread_call);
         if (number >= 0)
             reply(syscall(number), NULL);
+        long death = atomic_exchange(&thread_death, -1);
+        if (death >= 0)
+            reply(probe_deaths[death].run(), NULL);
         (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
     }
     return arg;
@@ -167,31 +173,6 @@ static const char *check_entered(void)
 
 /* ---- the channel */
 
-static long int80_getpid(void)
-{
-#if defined(__x86_64__)
-    long result;
-    __asm__ volatile("int $0x80" : "=a"(result) : "a"(20) : "memory", "r8", "r9", "r10", "r11");
-    return result;
-#else
-    return -1;
-#endif
-}
-
-static long call_without_stack(long number)
-{
-#if defined(__x86_64__)
-    long result;
-    __asm__ volatile("mov %%rsp, %%rbx\n\txor %%esp, %%esp\n\tsyscall\n\tmov %%rbx, %%rsp"
-                     : "=a"(result)
-                     : "a"(number)
-                     : "memory", "rbx", "rcx", "r11");
-    return result;
-#else
-    return syscall(number);
-#endif
-}
-
 static void block_signals(void)
 {
     sigset_t all;
@@ -200,13 +181,50 @@ static void block_signals(void)
     (void) sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-static void serve(const struct probe_ask *ask)
+/* Locks itself in beside its parent, which has no filter yet, so that what ends it costs a fork and
+ * not a worker. */
+static _Noreturn void call_in_child(const struct probe_ask *ask)
+{
+    struct jail_failure failure = { 0 };
+
+    if (jail_start(&options, &failure) < 0 || jail_seal(&options, &failure) < 0)
+        _exit(PROBE_CHILD_UNLOCKED);
+    (void) probe_call((enum probe_abi) ask->abi, ask->number, ask->args);
+    _exit(PROBE_CHILD_RETURNED);
+}
+
+static int64_t wait_for_child(const struct probe_ask *ask)
+{
+    int status = -1;
+    pid_t child = fork();
+
+    if (child == 0)
+        call_in_child(ask);
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return -1;
+    return status;
+}
+
+static int64_t make_call(const struct probe_ask *ask)
 {
     const int64_t *a = ask->args;
+    long result = syscall(ask->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+
+    if (getpid() != 1) /* it was a fork, of a probe that may */
+        _exit(0);
+    return result;
+}
+
+static void serve(const struct probe_ask *ask)
+{
+    char text[sizeof((struct probe_reply *) 0)->text] = "";
 
     switch ((enum probe_ask_kind) ask->kind) {
     case PROBE_SYSTEM_CALL:
-        reply(syscall(ask->number, a[0], a[1], a[2], a[3], a[4], a[5]), NULL);
+        reply(make_call(ask), NULL);
+        break;
+    case PROBE_CHILD_CALL:
+        reply(wait_for_child(ask), NULL);
         break;
     case PROBE_TRY:
         reply(probe_tries[ask->number].run(), NULL);
@@ -219,24 +237,36 @@ static void serve(const struct probe_ask *ask)
         reply(syscall(ask->number), NULL);
         break;
     case PROBE_LOST_STACK:
-        reply(call_without_stack(ask->number), NULL);
+        reply(probe_call_without_stack(ask->number), NULL);
         break;
     case PROBE_INT80:
-        reply(int80_getpid(), NULL);
+        reply(probe_int80_getpid(), NULL);
         break;
     case PROBE_EXIT:
         exit((int) ask->number);
+    case PROBE_SCRATCH:
+        reply((int64_t) (intptr_t) scratch_get(), NULL);
+        break;
+    case PROBE_DIE:
+        reply(probe_deaths[ask->number].run(), NULL);
+        break;
+    case PROBE_THREAD_DIE:
+        atomic_store(&thread_death, ask->number); /* the thread replies, if it lives */
+        break;
+    case PROBE_FUZZ:
+        reply(fuzz_run(ask, board, text, sizeof text), text);
+        break;
     }
 }
 
-static const char *lock_in(const struct probe_plan *plan, const struct jail_options *options)
+static const char *lock_in(const struct probe_plan *plan)
 {
     struct jail_failure failure = { 0 };
     const char *wrong = NULL;
     int r;
 
     if (plan->lock == PROBE_SEALED || plan->lock == PROBE_STARTED) {
-        r = jail_start(options, &failure);
+        r = jail_start(&options, &failure);
         if (r < 0) {
             (void) log_error_errno(r, "jail_start: %s", failure.step);
             return "jail_start";
@@ -246,16 +276,16 @@ static const char *lock_in(const struct probe_plan *plan, const struct jail_opti
         start_thread();
     if (plan->lock == PROBE_FREE || plan->lock == PROBE_STARTED)
         return NULL;
-    r = jail_enter(options, &failure);
+    r = jail_enter(&options, &failure);
     if (r < 0) {
         (void) log_error_errno(r, "jail_enter: %s", failure.step);
         return "jail_enter";
     }
-    wrong = check_switches(options->jit, options->layers & LAYER_BIT(LAYER_SPECULATION));
+    wrong = check_switches(options.jit, options.layers & LAYER_BIT(LAYER_SPECULATION));
     if (plan->lock == PROBE_ENTERED) /* without a filter the other layers have to hold */
         return wrong ? wrong : check_entered();
     start_thread();
-    r = jail_seal(options, &failure);
+    r = jail_seal(&options, &failure);
     if (r < 0) {
         (void) log_error_errno(r, "jail_seal: %s", failure.step);
         return "jail_seal";
@@ -264,24 +294,23 @@ static const char *lock_in(const struct probe_plan *plan, const struct jail_opti
 }
 
 /* As skep-worker --report does, for spawner_probe. */
-static _Noreturn void run_report(const struct jail_options *options)
+static _Noreturn void run_report(void)
 {
     struct jail_failure failure = { 0 };
 
-    int r = jail_start(options, &failure);
+    int r = jail_start(&options, &failure);
     if (r == 0)
-        r = jail_enter(options, &failure);
+        r = jail_enter(&options, &failure);
     if (r == 0) {
         start_thread();
-        r = jail_seal(options, &failure);
+        r = jail_seal(&options, &failure);
     }
-    jail_report_run(options, r, &failure);
+    jail_report_run(&options, r, &failure);
 }
 
-static void parse_options(int argc, char **argv, const struct probe_plan *plan,
-                          struct jail_options *ret)
+static void parse_options(int argc, char **argv, const struct probe_plan *plan)
 {
-    *ret = (struct jail_options){
+    options = (struct jail_options){
         .jit = argc > 1 && strcmp(argv[1], "--jit=on") == 0,
         .layers = argc > 2 ? (layer_set) strtoul(argv[2] + strlen("--layers="), NULL, 16) : 0,
         .channel_fd = POLICY_CHANNEL_FD,
@@ -290,12 +319,19 @@ static void parse_options(int argc, char **argv, const struct probe_plan *plan,
     };
 }
 
+static void set_memory(const struct probe_plan *plan)
+{
+    const struct rlimit limit = { .rlim_cur = plan->memory, .rlim_max = plan->memory };
+
+    if (plan->memory > 0 && setrlimit(RLIMIT_AS, &limit) < 0)
+        _exit(2);
+}
+
 int probe_main(int argc, char **argv)
 {
     const char *wrong = check_birth(argc, argv);
     const struct probe_plan *plan =
         mmap(NULL, sizeof *plan, PROT_READ, MAP_SHARED, POLICY_SCOREBOARD_FD, 0);
-    struct jail_options options;
     struct probe_ask ask;
 
     log_init("probe", LOG_LEVEL_INFO);
@@ -311,10 +347,13 @@ int probe_main(int argc, char **argv)
     int pipe_fds[2]; /* libevent has one */
     if (epoll_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
         return 2;
-    parse_options(argc, argv, plan, &options);
+    parse_options(argc, argv, plan);
+    if (!scratch_init())
+        return 2;
+    set_memory(plan);
     if (argc > 3)
-        run_report(&options);
-    const char *jail_wrong = lock_in(plan, &options);
+        run_report();
+    const char *jail_wrong = lock_in(plan);
     if (!wrong)
         wrong = jail_wrong;
     reply(wrong ? -1 : 0, wrong);

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/jail/scratch.h"
+
 /* Where the scoreboard begins in the file that starts with the plan. */
 #define PROBE_BOARD_OFFSET 4096
 
@@ -25,20 +27,35 @@ struct probe_plan {
     bool keep_scoreboard; /* leaves fd 4 open */
     bool second_thread;   /* has one before jail_enter */
     bool counts;          /* a refused call is counted and fails; the probe lives */
+    uint64_t memory;      /* RLIMIT_AS in bytes, set before the jail; 0: none */
+};
+
+/* How a system call reaches the kernel. The last two are of x86-64 only. */
+enum probe_abi {
+    PROBE_NATIVE,
+    PROBE_ABI_X32,
+    PROBE_ABI_INT80,
+    PROBE_ABIS,
 };
 
 enum probe_ask_kind {
-    PROBE_SYSTEM_CALL,  /* number, args */
-    PROBE_TRY,          /* number: index into probe_tries */
+    PROBE_SYSTEM_CALL, /* number, args */
+    PROBE_CHILD_CALL, /* abi, number, args: by a sealed child of an entered probe; its wait status */
+    PROBE_TRY,        /* number: index into probe_tries */
     PROBE_THREAD_CALL,  /* number: made by the second thread */
     PROBE_BLOCKED_CALL, /* number: with every signal blocked */
     PROBE_LOST_STACK,   /* number: with a stack pointer that points nowhere */
     PROBE_INT80,        /* getpid of i386 */
     PROBE_EXIT,         /* number: status */
+    PROBE_SCRATCH,      /* the address of its struct scratch */
+    PROBE_DIE,          /* number: index into probe_deaths */
+    PROBE_THREAD_DIE,   /* the same, in the second thread */
+    PROBE_FUZZ,         /* number: seed; args[0]: calls; args[1]: 1 with jit. See fuzz/fuzz.h */
 };
 
 struct probe_ask {
     uint64_t kind;
+    uint64_t abi; /* enum probe_abi, of PROBE_CHILD_CALL */
     int64_t number;
     int64_t args[6];
 };
@@ -47,7 +64,7 @@ struct probe_reply {
     int64_t result;
     int64_t error;    /* errno, if the result is -1 */
     uint64_t refused; /* calls so far, if the plan counts them */
-    char text[64];    /* what failed first, for a person */
+    char text[128];   /* what failed first, for a person */
 };
 
 /* What an allowed call is tried with: one entry for each name that has rows with
@@ -60,6 +77,28 @@ struct probe_try {
 
 extern const struct probe_try probe_tries[];
 extern const size_t probe_n_tries;
+
+/* Ways to end that are no system call's fault. */
+struct probe_death {
+    const char *name;
+    int (*run)(void); /* comes back only where nobody dies: 0, or -errno */
+};
+
+extern const struct probe_death probe_deaths[];
+extern const size_t probe_n_deaths;
+
+/* How a child that PROBE_CHILD_CALL asked for exits, unless its call ended it. */
+#define PROBE_CHILD_UNLOCKED 100 /* it could not lock itself in */
+#define PROBE_CHILD_RETURNED 101 /* its call came back */
+
+/* A call of a probe that has no way back. */
+long probe_call(enum probe_abi abi, int64_t number, const int64_t args[static 6]);
+
+/* getpid of i386. */
+long probe_int80_getpid(void);
+
+/* With a stack pointer that points nowhere. */
+long probe_call_without_stack(long number);
 
 /* The descriptors that the probe's loop holds, as libevent's would. */
 int probe_epoll_fd(void);
