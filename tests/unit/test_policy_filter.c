@@ -205,7 +205,7 @@ static void visit_row(const struct policy_syscall *row, const struct filter *fil
     for (size_t f = 0; f < ARRAY_LEN(fillers); f++) {
         fill(row, filter, fillers[f], args);
         visit(filter, row->name, args);
-        for (size_t i = 0; i < N_ARGS * 64; i++) {
+        for (size_t i = 0; i < (size_t) N_ARGS * 64; i++) {
             args[i / 64] ^= UINT64_C(1) << (i % 64);
             visit(filter, row->name, args);
             args[i / 64] ^= UINT64_C(1) << (i % 64);
