@@ -18,8 +18,6 @@ static const struct policy_syscall rows[] = {
     /* The channel. */
     { ALLOW(read), .args = { CHANNEL_FD(0) },
       .reason = "frames from the supervisor" },
-    { ALLOW(readv), .args = { CHANNEL_FD(0) },
-      .reason = "frames from the supervisor, into evbuffers" },
     { ALLOW(write), .args = { CHANNEL_FD(0) },
       .reason = "the report of a throw-away worker; libevent where it has no writev" },
     { ALLOW(writev), .args = { CHANNEL_FD(0) },

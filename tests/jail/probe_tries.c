@@ -41,13 +41,6 @@ static int try_read(void)
     return read(POLICY_CHANNEL_FD, &byte, 0) == 0 ? 0 : -errno;
 }
 
-static int try_readv(void)
-{
-    char byte;
-    const struct iovec iov = { .iov_base = &byte, .iov_len = 0 };
-    return readv(POLICY_CHANNEL_FD, &iov, 1) == 0 ? 0 : -errno;
-}
-
 static int try_write(void)
 {
     if (write(POLICY_CHANNEL_FD, "", 0) != 0 || write(STDOUT_FILENO, "o", 1) != 1 ||
@@ -232,7 +225,6 @@ static int try_exit_group(void)
 
 const struct probe_try probe_tries[] = {
     { "read", 1, try_read },
-    { "readv", 1, try_readv },
     { "write", 3, try_write },
     { "writev", 2, try_writev },
     { "ioctl", 1, try_ioctl },

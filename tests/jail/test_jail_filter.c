@@ -187,7 +187,6 @@ static const struct {
 } bad_arguments[] = {
     { "read of standard input", "read", { 0, 0, 0 } },
     { "read of another descriptor", "read", { 5, 0, 0 } },
-    { "readv of another descriptor", "readv", { 0, 0, 0 } },
     { "write to standard input", "write", { 0, 0, 0 } },
     { "write to another descriptor", "write", { 5, 0, 0 } },
     { "writev to standard output", "writev", { 1, 0, 0 } },
