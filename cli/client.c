@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "cli/message.h"
 #include "cli/output.h"
 #include "common/io.h"
 #include "proto/frame.h"
@@ -228,4 +229,19 @@ const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *clie
     }
     explain(cli, r < 0 ? r : -EPROTO);
     return NULL;
+}
+
+int client_show(const struct cli *cli, const Skep__Admin__Command *command,
+                Skep__Admin__Answer__MessageCase kind, void (*print)(const void *message))
+{
+    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
+    const Skep__Admin__Answer *answer = client ? client_ask(cli, client, command, kind) : NULL;
+
+    if (!answer)
+        return CLI_FAILED;
+    const ProtobufCMessage *message = &answer->stats->base; /* whichever of the oneof it is */
+    if (cli->json)
+        return json_print(message_json(message)) < 0 ? CLI_FAILED : CLI_DONE;
+    print(message);
+    return CLI_DONE;
 }

@@ -37,3 +37,8 @@ struct client *client_connect(const struct cli *cli);
 const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *client,
                                       const Skep__Admin__Command *command,
                                       Skep__Admin__Answer__MessageCase kind);
+
+/* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as one JSON
+ * document. Returns the exit status; what went wrong is said on standard error. */
+int client_show(const struct cli *cli, const Skep__Admin__Command *command,
+                Skep__Admin__Answer__MessageCase kind, void (*print)(const void *message));

@@ -7,8 +7,14 @@
 #include <string.h>
 
 #include "cli/client.h"
-#include "cli/message.h"
 #include "cli/output.h"
+
+static bool is_all;
+
+const struct cli_option jail_report_options[] = {
+    { .name = "all", .help = "a line for each system call, refused ones too", .given = &is_all },
+    { .name = NULL },
+};
 
 static void print_bytes(ProtobufCBinaryData text)
 {
@@ -73,7 +79,7 @@ static size_t print_refused(const Skep__Admin__JailReport *report, size_t first)
     return last + 1;
 }
 
-static void print_calls(const Skep__Admin__JailReport *report, bool all)
+static void print_calls(const Skep__Admin__JailReport *report)
 {
     (void) printf("\nSystem calls (");
     print_bytes(report->architecture);
@@ -81,7 +87,7 @@ static void print_calls(const Skep__Admin__JailReport *report, bool all)
                   "refused: ends the worker\n",
                   (double) report->start_us / 1e3);
     for (size_t i = 0; i < report->n_calls;) {
-        if (!all && is_plain(report->calls[i]))
+        if (!is_all && is_plain(report->calls[i]))
             i = print_refused(report, i);
         else
             print_call(report->calls[i++]);
@@ -120,8 +126,10 @@ static void print_worker(const Skep__Admin__JailedWorker *w)
     (void) printf("\n");
 }
 
-static void print_text(const Skep__Admin__JailReport *report, bool all)
+static void print_text(const void *message)
 {
+    const Skep__Admin__JailReport *report = message;
+
     (void) printf("Jail of cordon ");
     print_bytes(report->cordon);
     (void) printf(" (jit: %s): ", report->jit ? "on" : "off");
@@ -134,17 +142,10 @@ static void print_text(const Skep__Admin__JailReport *report, bool all)
         (void) printf("\n");
     }
     if (report->n_calls > 0)
-        print_calls(report, all);
+        print_calls(report);
     for (size_t i = 0; i < report->n_workers; i++)
         print_worker(report->workers[i]);
 }
-
-static bool is_all;
-
-const struct cli_option jail_report_options[] = {
-    { .name = "all", .help = "a line for each system call, refused ones too", .given = &is_all },
-    { .name = NULL },
-};
 
 int verb_jail_report(struct cli *cli, int argc, char **argv)
 {
@@ -161,17 +162,7 @@ int verb_jail_report(struct cli *cli, int argc, char **argv)
         request.cordon.data = (uint8_t *) argv[first];
         request.cordon.len = strlen(argv[first]);
     }
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT;
     command.jail_report = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT);
-    if (!answer)
-        return CLI_FAILED;
-    if (cli->json)
-        return json_print(message_json(&answer->jail_report->base)) < 0 ? CLI_FAILED : CLI_DONE;
-    print_text(answer->jail_report, is_all);
-    return CLI_DONE;
+    return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT, print_text);
 }

@@ -6,11 +6,11 @@
 #include <inttypes.h>
 
 #include "cli/client.h"
-#include "cli/message.h"
 #include "cli/output.h"
 
-static void print_text(const Skep__Admin__Stats *s)
+static void print_text(const void *message)
 {
+    const Skep__Admin__Stats *s = message;
     char uptime[OUTPUT_NUMBER_BYTES], memory[OUTPUT_NUMBER_BYTES];
 
     (void) printf("skepd            ");
@@ -56,17 +56,7 @@ int verb_stats(struct cli *cli, int argc, char **argv)
         return (int) status;
     if (first < argc)
         return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_STATS;
     command.stats = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATS);
-    if (!answer)
-        return CLI_FAILED;
-    if (cli->json)
-        return json_print(message_json(&answer->stats->base)) < 0 ? CLI_FAILED : CLI_DONE;
-    print_text(answer->stats);
-    return CLI_DONE;
+    return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATS, print_text);
 }

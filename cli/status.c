@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "cli/client.h"
-#include "cli/message.h"
 #include "cli/output.h"
 
 static bool is_text(ProtobufCBinaryData data, const char *text)
@@ -37,8 +36,9 @@ static void print_named(Skep__Admin__NamedText *const *items, size_t n)
     }
 }
 
-static void print_text(const Skep__Admin__Status *s)
+static void print_text(const void *message)
 {
+    const Skep__Admin__Status *s = message;
     char uptime[OUTPUT_NUMBER_BYTES];
 
     (void) printf("skepd       ");
@@ -69,17 +69,7 @@ int verb_status(struct cli *cli, int argc, char **argv)
         return (int) status;
     if (first < argc)
         return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_STATUS;
     command.status = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATUS);
-    if (!answer)
-        return CLI_FAILED;
-    if (cli->json)
-        return json_print(message_json(&answer->status->base)) < 0 ? CLI_FAILED : CLI_DONE;
-    print_text(answer->status);
-    return CLI_DONE;
+    return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATUS, print_text);
 }

@@ -184,6 +184,14 @@ static void count_workers(const struct pool *pool, Skep__Admin__Stats *stats)
     }
 }
 
+void report_count(const struct server *server, Skep__Admin__Stats *stats)
+{
+    if (server->tenants)
+        count_tenants(server->tenants, stats);
+    if (server->pool)
+        count_workers(server->pool, stats);
+}
+
 int admin_report_stats(const struct server *server, struct arena *arena, Skep__Admin__Stats *ret)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
@@ -202,42 +210,12 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
     }
     if (server->front)
         stats.connections = http_front_connections(server->front);
-    if (server->tenants)
-        count_tenants(server->tenants, &stats);
-    if (server->pool)
-        count_workers(server->pool, &stats);
+    report_count(server, &stats);
     int r = report_errors(&server->counters, arena, &stats.errors, &stats.n_errors);
     if (r == 0)
         r = report_incident_counts(&server->incident_counts, arena, &stats.incidents,
                                    &stats.n_incidents);
     if (r == 0)
         *ret = stats;
-    return r;
-}
-
-int admin_report_status(const struct server *server, struct arena *arena, Skep__Admin__Status *ret)
-{
-    Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
-    const struct jail_state *jail = &server->jail;
-
-    if (server->tenants)
-        count_tenants(server->tenants, &stats);
-    if (server->pool)
-        count_workers(server->pool, &stats);
-    ret->state = report_text(server->is_draining ? "draining" : "serving");
-    ret->version = report_text(SKEP_VERSION);
-    ret->pid = (uint32_t) getpid();
-    ret->uptime_ms = (io_now_ns() - server->started_ns) / NSEC_PER_MSEC;
-    ret->tenants = stats.tenants;
-    ret->quarantined = stats.quarantined;
-    ret->workers = stats.workers;
-    ret->workers_ready = stats.workers_ready;
-    ret->workers_failed = stats.workers_failed;
-    ret->jail = report_text(jail_level_name(jail));
-    int r =
-        report_layers(LAYERS_ALL, jail->layers, jail->errors, arena, &ret->layers, &ret->n_layers);
-    if (r == 0)
-        r = report_layers(JAIL_OWN_LAYERS, jail->own_layers, jail->errors, arena, &ret->own_layers,
-                          &ret->n_own_layers);
     return r;
 }

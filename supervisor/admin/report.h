@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files that fill reports share: report.c, report_workers.c, report_tenants.c,
- * report_incidents.c. Nobody else includes this. Memory comes from the arena; functions that return
+ * report_incidents.c, report_jail.c, report_status.c. Nobody else includes this. Memory comes from the arena; functions that return
  * int return 0 or -ENOMEM.
  */
 #pragma once
@@ -37,6 +37,9 @@ void report_add_bodies(const struct tenant *tenant, struct report_memory *memory
 /* The isolates of its versions, and its bodies. */
 void report_add_tenant(const struct tenant *tenant, struct report_memory *memory);
 uint64_t report_memory_kib(const struct report_memory *memory);
+
+/* Tenants, workers, and the memory of tenants, into those fields. */
+void report_count(const struct server *server, Skep__Admin__Stats *stats);
 
 /* It is down because it failed too often, and waits. */
 bool report_has_failed(const struct child *child);
