@@ -277,6 +277,7 @@ MISDEED(waits)
 
 MISDEED(frames_and_crashes) { UNUSED; name_victim(); __builtin_trap(); }
 MISDEED(frames_and_lies) { UNUSED; name_victim(); send_done(0, 0); stay_silent(); }
+MISDEED(frames_and_charges) { UNUSED; send_exceeded(tenant, victim_id, 0, 51000, false); stay_silent(); }
 
 /* Goes on once its request is over. */
 MISDEED(burns_after)
@@ -311,7 +312,8 @@ static const struct {
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
-    ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies), ROW(burns_after),
+    ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies),
+    ROW(frames_and_charges), ROW(burns_after),
 };
 
 /* ---- what it does with other frames */

@@ -218,6 +218,20 @@ def test_only_candidate_gets_no_strike_where_others_were_in_the_worker(start):
 
 
 @needs_hostile_worker
+def test_worker_cannot_charge_a_limit_to_another_tenants_request(start):
+    """The request is in the same worker, and of another tenant than the one that is named with it."""
+    tenants = {"innocent": hostile("waits"), "culprit": hostile("frames_and_charges")}
+    skepd = start(tenants, worker=WORKER)
+    with skepd.connect() as waiting:
+        waiting.send_head("GET", "innocent.test")
+        wait_for(lambda: skepd.stats()["in_flight"] > 0, "a request to be in the worker")
+        assert skepd.post("culprit", b"x").code == "worker_crashed"
+        skepd.wait_log("broke the protocol")
+    causes = {incident["cause"] for incident in skepd.admin("incidents")["incidents"]}
+    assert "cpu_ms" not in causes
+
+
+@needs_hostile_worker
 @pytest.mark.parametrize("misdeed", ["frames_and_crashes", "frames_and_lies"])
 def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
     skepd = start({"innocent": hostile("waits"), "culprit": hostile(misdeed)}, worker=WORKER)
