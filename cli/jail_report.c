@@ -83,7 +83,7 @@ static void print_calls(const Skep__Admin__JailReport *report)
 {
     (void) printf("\nSystem calls (");
     print_bytes(report->architecture);
-    (void) printf("), tried from inside by a sealed worker that was ready after %.1f ms; "
+    (void) printf("), tried from inside by a sealed worker, %.1f ms from its clone to its report; "
                   "refused: ends the worker\n",
                   (double) report->start_us / 1e3);
     for (size_t i = 0; i < report->n_calls;) {

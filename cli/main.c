@@ -164,7 +164,7 @@ static const struct verb verbs[] = {
             "of each live worker when skepd last looked, which it does every few seconds.\n"
             "Without CORDON the first one.\n\n"
             "Fields of --json: cordon, jit, jail, architecture, layers (object, see skep status),\n"
-            "start_us (from the clone of that worker until it was sealed), calls (list: number,\n"
+            "start_us (from the clone of that worker to its report), calls (list: number,\n"
             "name, verdict: refused, fails, allowed, conditional, past_filters, passed; error:\n"
             "with which it fails, or null; rules: of a conditional one), workers (list: number,\n"
             "pid, attested_ms ago, finding: what it could not show, threads, seccomp, filters,\n"

@@ -20,6 +20,15 @@ static bool has_cordon(const struct config *config, bool jit)
     return false;
 }
 
+/* No row of the policy, and yet the kernel answered: then the jail is not what it says. */
+static int check_verdicts(const struct jail_probe *found)
+{
+    for (unsigned i = 0; i < VERDICT_NUMBERS; i++)
+        if (found->calls[i].kind >= VERDICT_PASSED)
+            return log_error_errno(-EPERM, "system call %u passes the filters of the jail", i);
+    return 0;
+}
+
 static int probe(struct spawner *spawner, bool jit, bool is_last, struct jail_state *state)
 {
     const struct spawner_probe_job job = { .jit = jit,
@@ -36,7 +45,7 @@ static int probe(struct spawner *spawner, bool jit, bool is_last, struct jail_st
             state->errors[i] = found->errors[i];
     state->layers = found->layers;
     state->has_probe[jit] = true;
-    return 0;
+    return check_verdicts(found);
 }
 
 int jail_find_level(struct spawner *spawner, const struct config *config, struct jail_state *ret)

@@ -17,5 +17,5 @@ struct jail_probe {
     int32_t errors[LAYERS]; /* -errno of each that does not; 0 for the others */
     struct jail_verdict calls[VERDICT_NUMBERS];
     struct jail_facts facts;
-    uint64_t ready_us; /* from the clone to the sealed worker's word, of the last try */
+    uint64_t ready_us; /* from the clone to the sealed worker's report, of the last try */
 };

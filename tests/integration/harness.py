@@ -268,6 +268,7 @@ class Skepd:
         launcher=(),
     ):
         self.folder = pathlib.Path(folder)
+        self.program = SKEPD
         self.worker_program = worker or BIN / "skep-worker"
         self.ready_cordons = ready
         self.launcher = launcher
@@ -287,6 +288,9 @@ class Skepd:
             "cordons": [{"name": "default", "workers": 1}],
             **config,
         }
+        self.write_config()
+
+    def write_config(self):
         # JSON is YAML.
         (self.folder / "skepd.yaml").write_text(json.dumps(self.config, indent=1) + "\n")
 
@@ -301,7 +305,8 @@ class Skepd:
             file.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def command(self):
-        return [SKEPD, "--config", self.folder / "skepd.yaml", "--worker", self.worker_program]
+        config = self.folder / "skepd.yaml"
+        return [self.program, "--config", config, "--worker", self.worker_program]
 
     def start(self):
         with self.log_path.open("ab") as log:

@@ -231,7 +231,7 @@ def test_status_says_what_holds(start):
 def normalised(text):
     """Without what differs from one run, kernel or C library to the next."""
     text = re.sub(r"^  speculation .*$", "  speculation  (by the host)", text, flags=re.M)
-    text = re.sub(r"ready after [\d.]+ ms", "ready after T", text)
+    text = re.sub(r"worker, [\d.]+ ms from", "worker, T ms from", text)
     text = re.sub(r"^Worker \d+, pid \d+, seen from outside .* ago", "Worker N", text, flags=re.M)
     text = re.sub(r"uid \d+, gid \d+, \d+ groups", "uid U, gid G, N groups", text)
     text = re.sub(r"\b\d+ filters", "N filters", text)

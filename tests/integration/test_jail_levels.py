@@ -19,16 +19,22 @@ NAMESPACES = ["user", "pid", "net", "mount", "ipc", "uts", "cgroup"]
 NOBODY = 65534
 
 
-def as_nobody(folder):
-    shutil.chown(folder, NOBODY, NOBODY)
-    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+def as_nobody(skepd):
+    """Has it run by a user without privileges, who may not even reach the folder of the build."""
+    for name in ("program", "worker_program"):
+        copy = skepd.folder / name
+        shutil.copy(getattr(skepd, name), copy)
+        setattr(skepd, name, copy)
+    shutil.chown(skepd.folder, NOBODY, NOBODY)
+    skepd.launcher = [
+        *skepd.launcher, "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"
+    ]  # fmt: skip
 
 
-def refusal(skepd, launcher):
+def refusal(skepd):
     """What a skepd that does not start says."""
-    run = subprocess.run(
-        [*launcher, *skepd.command()], capture_output=True, text=True, timeout=60, cwd=skepd.folder
-    )
+    command = [*skepd.launcher, *skepd.command()]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=skepd.folder)
     assert run.returncode == 1, run.stderr
     return run.stderr
 
@@ -72,8 +78,8 @@ TENANTS = {
 
 
 def test_container_without_user_namespaces_is_refused_with_each_layer_named(folder):
-    skepd = Skepd(folder, TENANTS)
-    text = refusal(skepd, IN_CONTAINER)
+    skepd = Skepd(folder, TENANTS, launcher=IN_CONTAINER)
+    text = refusal(skepd)
     for name in NAMESPACES:
         assert f'jail: no layer "{name}"' in text, text
     assert "allow user namespaces: sysctl" in text
@@ -94,13 +100,13 @@ def test_root_of_a_container_serves_with_a_reduced_jail(start):
 
 def test_user_of_a_container_serves_with_a_reduced_jail(start, folder):
     """Without any capability the bounding set cannot be emptied either: that has to be named, too."""
-    launcher = IN_CONTAINER
+    skepd = Skepd(folder, TENANTS, {"jail": consent(*NAMESPACES)}, launcher=IN_CONTAINER)
     if IS_ROOT:
-        launcher = [*as_nobody(folder), *IN_CONTAINER]
-    skepd = Skepd(folder, TENANTS, {"jail": consent(*NAMESPACES)})
-    text = refusal(skepd, launcher)
+        as_nobody(skepd)
+    text = refusal(skepd)
     assert 'jail: no layer "bounding"' in text, text
-    skepd = Skepd(folder, TENANTS, {"jail": consent(*NAMESPACES, "bounding")}, launcher=launcher)
+    skepd.config["jail"]["without"].append("bounding")
+    skepd.write_config()
     skepd.start()
     try:
         check_reduced(skepd, {*NAMESPACES, "bounding"})
@@ -111,7 +117,8 @@ def test_user_of_a_container_serves_with_a_reduced_jail(start, folder):
 
 @pytest.mark.skipif(not IS_ROOT, reason="the other tests run as such a user already")
 def test_user_without_privileges_has_a_full_jail(folder):
-    skepd = Skepd(folder, TENANTS, launcher=as_nobody(folder))
+    skepd = Skepd(folder, TENANTS)
+    as_nobody(skepd)
     skepd.start()
     try:
         assert skepd.get("a").text == "a "
@@ -125,8 +132,8 @@ def test_user_without_privileges_has_a_full_jail(folder):
 
 
 def test_consent_to_other_layers_is_no_consent(folder):
-    skepd = Skepd(folder, TENANTS, {"jail": consent("landlock")})
-    assert 'jail: no layer "pid"' in refusal(skepd, IN_CONTAINER)
+    skepd = Skepd(folder, TENANTS, {"jail": consent("landlock")}, launcher=IN_CONTAINER)
+    assert 'jail: no layer "pid"' in refusal(skepd)
 
 
 def test_consent_that_is_not_needed_changes_nothing(start):
