@@ -197,6 +197,8 @@ static void note_hello(struct child *child)
 
 static void become_ready(struct child *child)
 {
+    if (child->is_hung_up)
+        return; /* it has closed its channel meanwhile, and is waited for */
     if (!child_shows_jail(child)) {
         child_kill(child, KILL_BOOT, 0);
         return;

@@ -46,7 +46,9 @@ def hive():
     from harness import Skepd
 
     with tempfile.TemporaryDirectory(prefix="skep-") as path:
-        skepd = Skepd(pathlib.Path(path), {"hello": HELLO, "read": READ}).start()
+        # Ten megabytes of text are more than 50 ms on a slow machine.
+        read = {"limits": {"cpu_ms": 2000}, "files": {"worker.js": READ}}
+        skepd = Skepd(pathlib.Path(path), {"hello": HELLO, "read": read}).start()
         yield skepd
         skepd.stop()
 

@@ -123,7 +123,7 @@ def both(start_module):
     for suffix, where in (("", "default"), ("-seen", "watch")):
         more = {
             "upload": tenant(upload, where, request_mib=1),
-            "load": tenant(SPIN.format("1e7") + script(DONE), where, cpu_startup_ms=10),
+            "load": tenant(SPIN.format("5e7") + script(DONE), where, cpu_startup_ms=10),
             "rate": tenant(LONG + DONE, where, cpu_rate=10, cpu_ms=1000, wall_ms=1000),
             "parallel": tenant(at_a_time, where, concurrency=2),
             "queue": tenant(at_a_time, where, concurrency=1, queue=2),

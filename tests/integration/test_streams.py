@@ -199,7 +199,8 @@ def test_1_gib_response_to_a_slow_reader_stays_out_of_skepds_memory(start):
 
         def is_standing():
             stands.append(skepd.worker()["cpu_ms"])
-            return len(stands) > 20 and stands[-1] == stands[-20]
+            # Answers to pings are what is left: a handler that runs uses all of the time.
+            return len(stands) > 20 and stands[-1] - stands[-20] <= 10
 
         wait_for(is_standing, "the handler to be stopped by the slow reader")
         buffer, got = bytearray(2**20), 0

@@ -57,6 +57,20 @@ bool calls_check_holds(const struct policy_arg *arg, const struct policy_context
     return false;
 }
 
+uint64_t calls_fitting_value(const struct policy_arg *arg, const struct policy_context *context)
+{
+    switch (arg->check) {
+    case POLICY_IS_CHANNEL_FD:
+        return (uint64_t) context->channel_fd;
+    case POLICY_IS_SELF:
+        return (uint64_t) context->self;
+    case POLICY_LONG_DIFFERS:
+        return arg->value + 1;
+    default:
+        return arg->value;
+    }
+}
+
 /* By name only once: the fuzzer asks this a million times. */
 static int number_of_row(size_t i)
 {

@@ -39,6 +39,9 @@ enum expected calls_expect(const struct policy_context *context, const struct ca
 bool calls_check_holds(const struct policy_arg *arg, const struct policy_context *context,
                        uint64_t value);
 
+/* One that passes it. */
+uint64_t calls_fitting_value(const struct policy_arg *arg, const struct policy_context *context);
+
 /* Changes what no row of an allowed call looks at, so that the call cannot block, write over the
  * probe's memory or take its memory or descriptors away. scratch: its address in the probe. False: there is
  * no harmless form of this one. */

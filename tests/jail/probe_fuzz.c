@@ -76,9 +76,7 @@ static void pick_checked(uint64_t *state, const struct policy_syscall *row,
         const struct policy_arg *arg = &row->args[i];
         if (arg->check == POLICY_NO_CHECK || below(state, 8) == 0)
             continue;
-        uint64_t value = arg->check == POLICY_IS_CHANNEL_FD ? (uint64_t) context->channel_fd
-                         : arg->check == POLICY_IS_SELF     ? (uint64_t) context->self
-                                                            : arg->value;
+        uint64_t value = calls_fitting_value(arg, context);
         if (arg->check == POLICY_INT_MASKED || arg->check == POLICY_LONG_MASKED)
             value |= next(state) & ~arg->mask;
         if (below(state, 3) == 0)

@@ -30,26 +30,12 @@ static struct hive hive;
 
 /* ---- what passes a check, and what does not */
 
-static uint64_t fitting_value(const struct policy_arg *arg, const struct policy_context *context)
-{
-    switch (arg->check) {
-    case POLICY_IS_CHANNEL_FD:
-        return (uint64_t) context->channel_fd;
-    case POLICY_IS_SELF:
-        return (uint64_t) context->self;
-    case POLICY_LONG_DIFFERS:
-        return arg->value + 1;
-    default:
-        return arg->value;
-    }
-}
-
 static void fit_row(const struct trial *trial, int64_t args[static 6])
 {
     for (size_t i = 0; i < POLICY_MAX_ARGS; i++)
         if (trial->row->args[i].check != POLICY_NO_CHECK)
             args[trial->row->args[i].index] =
-                (int64_t) fitting_value(&trial->row->args[i], trial->context);
+                (int64_t) calls_fitting_value(&trial->row->args[i], trial->context);
 }
 
 #define ALTERED_MAX 256
@@ -137,7 +123,7 @@ static unsigned try_altered(const struct trial *trial, const struct policy_arg *
 {
     uint64_t values[ALTERED_MAX];
     unsigned outside = 0;
-    size_t n = alter(fitting_value(arg, trial->context), values);
+    size_t n = alter(calls_fitting_value(arg, trial->context), values);
 
     for (size_t i = 0; i < n; i++) {
         int64_t args[6] = { 0 };
@@ -234,7 +220,7 @@ static void test_both_readings_of_the_table_agree(void **state)
             uint64_t values[ALTERED_MAX];
             if (arg->check == POLICY_NO_CHECK)
                 continue;
-            size_t n_values = alter(fitting_value(arg, &context), values);
+            size_t n_values = alter(calls_fitting_value(arg, &context), values);
             for (size_t k = 0; k < n_values; k++) {
                 uint64_t args[6] = { 0 };
                 args[arg->index] = values[k];

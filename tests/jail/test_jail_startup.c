@@ -114,7 +114,8 @@ static void try_row(struct trial *trial, const struct policy_syscall *row)
 
     for (size_t i = 0; i < POLICY_MAX_ARGS; i++)
         if (row->args[i].check != POLICY_NO_CHECK)
-            fitting.args[row->args[i].index] = (int64_t) row->args[i].value;
+            fitting.args[row->args[i].index] =
+                (int64_t) calls_fitting_value(&row->args[i], &trial->context);
     assert_true(is_taken(&trial->context, &fitting));
     for (size_t i = 0; i < POLICY_MAX_ARGS; i++)
         for (unsigned bit = 0; bit < 64 && row->args[i].check != POLICY_NO_CHECK; bit++) {
