@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The built programs, started and asked as an operator and a client would: Skepd is a running
-supervisor with its own folder, ports and tenants; Connection is one HTTP/1.1 connection on which
-a test may also say what no client should."""
+supervisor with its own folder, ports and tenants. client.py has the HTTP side."""
 
-import http.client
-import io
 import itertools
 import json
 import os
@@ -16,6 +13,8 @@ import struct
 import subprocess
 import threading
 import time
+
+from client import Connection
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(
@@ -122,129 +121,6 @@ def remains(skepd):
         "zombies": sum(1 for pid in below if status_of(pid) and not is_alive(pid)),
         "cgroups": count_cgroups(skepd.pid),
     }
-
-
-# ---- HTTP
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    def header(self, name):
-        return self.headers.get(name)
-
-    @property
-    def code(self):
-        """What skep says went wrong; None if nothing did."""
-        return self.header("Skep-Error")
-
-    @property
-    def text(self):
-        return self.body.decode()
-
-    def json(self):
-        return json.loads(self.body)
-
-    def __repr__(self):
-        return f"<{self.status} {self.code or ''} {self.body[:200]!r}>"
-
-
-class _Reader(io.RawIOBase):
-    """The connection's one buffered reader, handed to each HTTPResponse; closing is not for it."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        return self.file.read(size)
-
-    def read1(self, size=-1):
-        return self.file.read1(size)
-
-    def readinto(self, buffer):
-        return self.file.readinto(buffer)
-
-    def readline(self, size=-1):
-        return self.file.readline(size)
-
-    def peek(self, size=0):
-        return self.file.peek(size)
-
-
-class Connection:
-    def __init__(self, address, timeout=30, receive_buffer=None):
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
-        if receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(timeout)
-        self.socket.connect(address)
-        self.file = self.socket.makefile("rb", buffering=256 * 1024)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        self.file.close()
-        self.socket.close()
-
-    def reset(self):
-        """Leaves with RST, as a client that crashed."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.close()
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def send_head(self, method, host, path="/", headers=()):
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
-        lines += [f"{name}: {value}" for name, value in headers]
-        self.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-
-    def send_chunk(self, data):
-        self.send(b"%x\r\n%b\r\n" % (len(data), data))
-
-    def start_response(self, method="GET"):
-        """The head; the body is read from what it returns."""
-        response = http.client.HTTPResponse(self, method=method)
-        response.begin()
-        return response
-
-    def makefile(self, *_args, **_kwargs):
-        return _Reader(self.file)
-
-    def read_response(self, method="GET"):
-        response = self.start_response(method)
-        return Answer(response.status, response.headers, response.read())
-
-    def is_closed_by_peer(self):
-        """Reads to the end; true unless the peer keeps the connection open."""
-        try:
-            while self.file.read1(65536):
-                pass
-            return True
-        except ConnectionResetError:
-            return True
-        except TimeoutError:
-            return False
-
-    def request(self, method, host, path="/", headers=(), body=None):
-        headers = list(headers)
-        if body is not None:
-            headers.append(("Content-Length", len(body)))
-        self.send_head(method, host, path, headers)
-        if body:
-            self.send(body)
-        return self.read_response(method)
 
 
 # ---- skepd
