@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "supervisor/workers/process.h"
 
 #define STATUS_MAX_BYTES 16384
 
@@ -102,7 +103,7 @@ static uint32_t count_words(const char *line)
 
 static int add_thread(int tasks_fd, const char *tid, struct jail_facts *facts)
 {
-    char path[64], status[STATUS_MAX_BYTES];
+    char path[64], status[STATUS_MAX_BYTES] = "";
 
     (void) snprintf(path, sizeof path, "%.20s/status", tid);
     int r = read_proc(tasks_fd, path, status, sizeof status);
@@ -291,16 +292,15 @@ static int collect_descriptors(int proc_fd, struct jail_facts *facts)
  * mapped into every process; "[vsyscall]" only traps. */
 static void add_mapping(const char *line, struct jail_facts *facts)
 {
-    char permissions[8] = "";
-    unsigned long inode = 0;
+    char permissions[8] = "", inode[24] = "";
     int path_at = 0;
 
-    if (sscanf(line, "%*s %7s %*s %*s %lu %n", permissions, &inode, &path_at) < 2 ||
+    if (sscanf(line, "%*s %7s %*s %*s %23s %n", permissions, inode, &path_at) < 2 ||
         !strchr(permissions, 'x'))
         return;
     const char *path = line + path_at;
     bool is_kernels = strncmp(path, "[vdso]", 6) == 0 || strncmp(path, "[vsyscall]", 10) == 0;
-    facts->n_exec_anonymous += inode == 0 && !is_kernels;
+    facts->n_exec_anonymous += strcmp(inode, "0") == 0 && !is_kernels;
     facts->n_exec_writable += strchr(permissions, 'w') != NULL;
 }
 
@@ -323,6 +323,15 @@ static int collect_maps(int proc_fd, struct jail_facts *facts)
 
 /* ---- all of it */
 
+static int check_alive(int pidfd)
+{
+    struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+
+    if (poll(&ended, 1, 0) < 0)
+        return -errno;
+    return ended.revents ? -ESRCH : 0;
+}
+
 /* An open /proc/PID stays with its process: once the pidfd says that the process lives, every
  * later read is of that process or fails. */
 static int open_process(pid_t pid, int pidfd, int *ret_proc_fd)
@@ -333,13 +342,10 @@ static int open_process(pid_t pid, int pidfd, int *ret_proc_fd)
     _cleanup_fd_ int proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (proc_fd < 0)
         return errno == ENOENT ? -ESRCH : -errno;
-    struct pollfd ended = { .fd = pidfd, .events = POLLIN };
-    if (poll(&ended, 1, 0) < 0)
-        return -errno;
-    if (ended.revents)
-        return -ESRCH;
-    *ret_proc_fd = TAKE_FD(proc_fd);
-    return 0;
+    int r = check_alive(pidfd);
+    if (r == 0)
+        *ret_proc_fd = TAKE_FD(proc_fd);
+    return r;
 }
 
 int facts_collect(pid_t pid, int pidfd, bool with_maps, struct jail_facts *ret)
@@ -368,6 +374,11 @@ int facts_collect(pid_t pid, int pidfd, bool with_maps, struct jail_facts *ret)
     if (r < 0 && r != -EACCES && r != -EPERM)
         return r;
     facts.may_look = r == 0;
-    *ret = facts;
-    return 0;
+    /* One that is dying loses its threads and descriptors one by one. */
+    if (process_state(pid) == PROCESS_EXITING)
+        return -ESRCH;
+    r = check_alive(pidfd);
+    if (r == 0)
+        *ret = facts;
+    return r;
 }

@@ -92,6 +92,7 @@ static void release_process(struct child *child)
     child->pid = 0;
     child->has_hello = false;
     child->is_look_due = false;
+    child->is_doubted = false;
     child->has_facts = false;
     child->jail_text[0] = '\0';
     child->is_watched = false;
@@ -177,32 +178,8 @@ static void give_up_start(struct child *child)
     ledger_on_place_lost(child);
 }
 
-/* Both the spawner's answer and hello are needed; they may come in any order. */
-static void attest(struct child *child)
-{
-    if (!child->has_hello || child->is_hung_up || child->pidfd < 0)
-        return;
-    int r = child_look(child);
-    if (r < 0) {
-        log_error_errno(r, "cannot look at the jail of worker %u", child->number);
-        child_kill(child, KILL_BOOT, 0);
-    }
-}
-
-static void note_hello(struct child *child)
-{
-    child->has_hello = true;
-    attest(child);
-}
-
 static void become_ready(struct child *child)
 {
-    if (child->is_hung_up)
-        return; /* it has closed its channel meanwhile, and is waited for */
-    if (!child_shows_jail(child)) {
-        child_kill(child, KILL_BOOT, 0);
-        return;
-    }
     (void) event_del(child->timer);
     child->state = CHILD_READY;
     child->ready_ns = io_now_ns();
@@ -216,10 +193,51 @@ static void become_ready(struct child *child)
     ledger_on_ready(child);
 }
 
+/* Both the spawner's answer and hello are needed; they may come in any order. */
+static void attest(struct child *child)
+{
+    if (!child->has_hello || child->is_hung_up || child->pidfd < 0)
+        return;
+    if (child->server->jail.is_unjailed) {
+        become_ready(child);
+        return;
+    }
+    int r = child_look(child);
+    if (r < 0) {
+        log_error_errno(r, "cannot look at the jail of worker %u", child->number);
+        child_kill(child, KILL_BOOT, 0);
+    }
+}
+
+static void judge(struct child *child)
+{
+    if (child->is_hung_up)
+        return; /* it has closed its channel meanwhile, and is waited for */
+    if (child_shows_jail(child)) {
+        become_ready(child);
+        return;
+    }
+    child_log_jail(child);
+    child_kill(child, KILL_BOOT, 0);
+}
+
+static void note_hello(struct child *child)
+{
+    child->has_hello = true;
+    attest(child);
+}
+
 static void attest_again(struct child *child)
 {
-    if (child_shows_jail(child))
+    bool was_doubted = child->is_doubted;
+
+    child->is_doubted = !child_shows_jail(child);
+    if (!child->is_doubted)
         return;
+    /* It may have been on its way out just then: look once more, and its exit comes first. */
+    if (!was_doubted && child_look(child) == 0)
+        return;
+    child_log_jail(child);
     child->is_stopped = child->look_error == 0 && child->facts.tracer != 0;
     child_kill(child, KILL_JAIL, 0);
 }
@@ -343,7 +361,7 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
         [EVENT_SPAWNED] = ACTION(attest),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_HELLO] = ACTION(note_hello),
-        [EVENT_LOOKED] = ACTION(become_ready),
+        [EVENT_LOOKED] = ACTION(judge),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
         [EVENT_TIMEOUT] = ACTION(kill_boot),

@@ -100,6 +100,7 @@ struct child {
     bool has_hello;
     /* Attestation. */
     bool is_look_due; /* asked of the spawner, and not answered */
+    bool is_doubted;  /* the last look showed something else than its jail */
     bool has_facts;
     struct jail_facts facts; /* of the last look */
     int look_error;

@@ -16,6 +16,7 @@ int child_spawn(struct child *child);
 
 /* Asks the spawner to look at its jail. 0 or -errno. */
 int child_look(struct child *child);
-/* Whether what was seen last is the jail that the worker should have. If not, it is logged, and kept for
- * the incident. */
+/* Whether what was seen last is the jail that the worker should have. If not, what differs is kept in
+ * jail_text. */
 bool child_shows_jail(struct child *child);
+void child_log_jail(const struct child *child); /* what differs */

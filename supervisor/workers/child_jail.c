@@ -42,25 +42,29 @@ void child_on_facts(struct child *child, pid_t pid, int error, const struct jail
 
 bool child_shows_jail(struct child *child)
 {
+    const struct jail_state *jail = &child->server->jail;
     char *text = child->jail_text;
     const size_t size = sizeof child->jail_text;
 
-    if (child->server->jail.is_unjailed)
-        return true;
-    if (child->look_error < 0)
+    if (child->look_error < 0) {
         (void) snprintf(text, size, "%s", strerrordesc_np(-child->look_error));
-    else if (attest_judge(&child->facts, child->server->jail.layers, child->cordon->jit, text,
-                          size) == 0)
-        return true;
-    log_error("worker %u (pid %d) cannot show its jail: %s", child->number, (int) child->pid, text);
-    return false;
+        return false;
+    }
+    return attest_judge(&child->facts, jail->layers, child->cordon->jit, text, size) == 0;
+}
+
+void child_log_jail(const struct child *child)
+{
+    log_error("worker %u (pid %d) cannot show its jail: %s", child->number, (int) child->pid,
+              child->jail_text);
 }
 
 void child_check_jail(struct child *child)
 {
     uint32_t random = 0;
 
-    if ((child->state != CHILD_READY && child->state != CHILD_DRAINING) || child->is_look_due)
+    if ((child->state != CHILD_READY && child->state != CHILD_DRAINING) || child->is_look_due ||
+        child->server->jail.is_unjailed)
         return;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t) sizeof random &&
         random % LOOK_EACH == 0)

@@ -107,6 +107,7 @@ struct rig *rig_start(const char *config)
         .base = server->base,
         .config = server->config,
         .spawner = server->spawner,
+        .jail = { .is_unjailed = true }, /* a dead spawner looks at none */
         .front = server->front,
         .started_ns = io_now_ns(),
     };
