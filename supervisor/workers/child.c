@@ -178,7 +178,7 @@ static void give_up_start(struct child *child)
     ledger_on_place_lost(child);
 }
 
-static void become_ready(struct child *child)
+void child_become_ready(struct child *child)
 {
     (void) event_del(child->timer);
     child->state = CHILD_READY;
@@ -193,53 +193,10 @@ static void become_ready(struct child *child)
     ledger_on_ready(child);
 }
 
-/* Both the spawner's answer and hello are needed; they may come in any order. */
-static void attest(struct child *child)
-{
-    if (!child->has_hello || child->is_hung_up || child->pidfd < 0)
-        return;
-    if (child->server->jail.is_unjailed) {
-        become_ready(child);
-        return;
-    }
-    int r = child_look(child);
-    if (r < 0) {
-        log_error_errno(r, "cannot look at the jail of worker %u", child->number);
-        child_kill(child, KILL_BOOT, 0);
-    }
-}
-
-static void judge(struct child *child)
-{
-    if (child->is_hung_up)
-        return; /* it has closed its channel meanwhile, and is waited for */
-    if (child_shows_jail(child)) {
-        become_ready(child);
-        return;
-    }
-    child_log_jail(child);
-    child_kill(child, KILL_BOOT, 0);
-}
-
 static void note_hello(struct child *child)
 {
     child->has_hello = true;
-    attest(child);
-}
-
-static void attest_again(struct child *child)
-{
-    bool was_doubted = child->is_doubted;
-
-    child->is_doubted = !child_shows_jail(child);
-    if (!child->is_doubted)
-        return;
-    /* It may have been on its way out just then: look once more, and its exit comes first. */
-    if (!was_doubted && child_look(child) == 0)
-        return;
-    child_log_jail(child);
-    child->is_stopped = child->look_error == 0 && child->facts.tracer != 0;
-    child_kill(child, KILL_JAIL, 0);
+    child_attest(child);
 }
 
 /* ---- dying */
@@ -358,17 +315,17 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
     },
     [CHILD_BOOTING] = {
         [EVENT_RETIRE] = ACTION(leave_early),
-        [EVENT_SPAWNED] = ACTION(attest),
+        [EVENT_SPAWNED] = ACTION(child_attest),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_HELLO] = ACTION(note_hello),
-        [EVENT_LOOKED] = ACTION(judge),
+        [EVENT_LOOKED] = ACTION(child_judge),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
         [EVENT_TIMEOUT] = ACTION(kill_boot),
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_READY] = {
-        [EVENT_LOOKED] = ACTION(attest_again),
+        [EVENT_LOOKED] = ACTION(child_judge_again),
         [EVENT_RETIRE] = ACTION(drain),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),
@@ -376,7 +333,7 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_DRAINING] = {
-        [EVENT_LOOKED] = ACTION(attest_again),
+        [EVENT_LOOKED] = ACTION(child_judge_again),
         [EVENT_IDLE] = ACTION(stop_drained),
         [EVENT_CLOSED] = ACTION(await_exit),
         [EVENT_STUCK] = ACTION(kill_now),

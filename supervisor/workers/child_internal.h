@@ -14,9 +14,10 @@ bool child_bury(struct child *child, bool was_booting);
  * with the process. */
 int child_spawn(struct child *child);
 
-/* Asks the spawner to look at its jail. 0 or -errno. */
-int child_look(struct child *child);
-/* Whether what was seen last is the jail that the worker should have. If not, what differs is kept in
- * jail_text. */
-bool child_shows_jail(struct child *child);
-void child_log_jail(const struct child *child); /* what differs */
+/* Actions of the table. Attested: child_attest asks the spawner to look at its jail, once it has said hello
+ * and its pid is known; child_judge makes it ready, or has it killed; child_judge_again is for what is
+ * seen later. */
+void child_attest(struct child *child);
+void child_judge(struct child *child);
+void child_judge_again(struct child *child);
+void child_become_ready(struct child *child);

@@ -15,7 +15,7 @@
 
 #define LOOK_EACH 5 /* seconds between two looks at one worker, on average */
 
-int child_look(struct child *child)
+static int look(struct child *child)
 {
     /* Without JIT no page may be executable, so there the mappings are looked at. */
     int r = spawner_look(child->server->spawner, child->number, child->pid, !child->cordon->jit);
@@ -40,7 +40,8 @@ void child_on_facts(struct child *child, pid_t pid, int error, const struct jail
     child_on_event(child, EVENT_LOOKED);
 }
 
-bool child_shows_jail(struct child *child)
+/* Whether what was seen last is the jail that the worker should have. If not, what differs is kept. */
+static bool shows_jail(struct child *child)
 {
     const struct jail_state *jail = &child->server->jail;
     char *text = child->jail_text;
@@ -53,10 +54,53 @@ bool child_shows_jail(struct child *child)
     return attest_judge(&child->facts, jail->layers, child->cordon->jit, text, size) == 0;
 }
 
-void child_log_jail(const struct child *child)
+static void log_jail(const struct child *child)
 {
     log_error("worker %u (pid %d) cannot show its jail: %s", child->number, (int) child->pid,
               child->jail_text);
+}
+
+/* Both the spawner's answer and hello are needed; they may come in any order. */
+void child_attest(struct child *child)
+{
+    if (!child->has_hello || child->is_hung_up || child->pidfd < 0)
+        return;
+    if (child->server->jail.is_unjailed) {
+        child_become_ready(child);
+        return;
+    }
+    int r = look(child);
+    if (r < 0) {
+        log_error_errno(r, "cannot look at the jail of worker %u", child->number);
+        child_kill(child, KILL_BOOT, 0);
+    }
+}
+
+void child_judge(struct child *child)
+{
+    if (child->is_hung_up)
+        return; /* it has closed its channel meanwhile, and is waited for */
+    if (shows_jail(child)) {
+        child_become_ready(child);
+        return;
+    }
+    log_jail(child);
+    child_kill(child, KILL_BOOT, 0);
+}
+
+void child_judge_again(struct child *child)
+{
+    bool was_doubted = child->is_doubted;
+
+    child->is_doubted = !shows_jail(child);
+    if (!child->is_doubted)
+        return;
+    /* It may have been on its way out just then: look once more, and its exit comes first. */
+    if (!was_doubted && look(child) == 0)
+        return;
+    log_jail(child);
+    child->is_stopped = child->look_error == 0 && child->facts.tracer != 0;
+    child_kill(child, KILL_JAIL, 0);
 }
 
 void child_check_jail(struct child *child)
@@ -68,5 +112,5 @@ void child_check_jail(struct child *child)
         return;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t) sizeof random &&
         random % LOOK_EACH == 0)
-        (void) child_look(child); /* a full socket: the next time */
+        (void) look(child); /* a full socket: the next time */
 }
