@@ -143,13 +143,25 @@ static const struct version *suspect_version(const struct child *child, uint32_t
     return only;
 }
 
+/* Of a version that is on its way into the worker nothing else can run yet: reading its files counts as
+ * load, too, though the worker does not claim to run it. */
+static bool is_loading(const struct child *child, const struct version *version)
+{
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->version == version && placement->state == PLACEMENT_LOADING)
+            return true;
+    return false;
+}
+
 static void kill_stuck(struct child *child, uint64_t used_ns)
 {
     uint64_t claim = atomic_load(&child->board->running_request);
     const struct request *request = child_find_request(child, claim);
     uint32_t loading = request ? 0 : child_loading_version(child);
     const struct version *version = request ? request->version : suspect_version(child, loading);
-    bool is_load = loading != 0;
+    bool is_load = loading != 0 || (version && is_loading(child, version));
 
     if (!version) { /* it burns CPU and does not say for whom */
         kill_silent(child);
