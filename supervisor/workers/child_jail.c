@@ -95,8 +95,9 @@ void child_judge_again(struct child *child)
     child->is_doubted = !shows_jail(child);
     if (!child->is_doubted)
         return;
-    /* It may have been on its way out just then: look once more, and its exit comes first. */
-    if (!was_doubted && look(child) == 0)
+    /* It may be on its way out, which takes its time on a busy host: at the next look, a second from
+     * now, it is gone. */
+    if (!was_doubted)
         return;
     log_jail(child);
     child->is_stopped = child->look_error == 0 && child->facts.tracer != 0;
@@ -110,7 +111,8 @@ void child_check_jail(struct child *child)
     if ((child->state != CHILD_READY && child->state != CHILD_DRAINING) || child->is_look_due ||
         child->server->jail.is_unjailed)
         return;
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t) sizeof random &&
-        random % LOOK_EACH == 0)
+    if (child->is_doubted ||
+        (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t) sizeof random &&
+         random % LOOK_EACH == 0))
         (void) look(child); /* a full socket: the next time */
 }
