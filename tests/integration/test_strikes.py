@@ -42,6 +42,7 @@ def test_tenant_that_kills_workers_gets_its_own_and_then_quarantine(start):
     with Loader(skepd, "good", connections=1) as good:
         kill(skepd, "bad", 3)
         skepd.wait_log(r"\[bad\] gets a worker of its own: 3 strikes")
+        wait_for(lambda: skepd.worker()["state"] == "ready", "the shared worker to be there again")
         shared = skepd.worker()
         # From here on nobody else's worker dies.
         kill(skepd, "bad", 3)
