@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <linux/securebits.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +18,12 @@
 /* The descriptors that a worker is born with, besides 0, 1 and 2. */
 #define POLICY_CHANNEL_FD 3
 #define POLICY_SCOREBOARD_FD 4 /* mapped, then closed before the jail */
+
+/* No capabilities by uid 0, none kept, none ambient, for good: what cap_set_mode(CAP_MODE_NOPRIV) sets. */
+#define POLICY_SECUREBITS                                                        \
+    ((unsigned) (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | \
+                 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |       \
+                 SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED))
 
 enum policy_action {
     POLICY_ALLOW,

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/securebits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
@@ -129,13 +128,10 @@ static bool has_capability(cap_t caps, cap_value_t capability, cap_flag_t set)
  * it, no_new_privs says the same. */
 static int lock_capabilities(void)
 {
-    const unsigned bits =
-        SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_CAP_AMBIENT_RAISE | SECURE_ALL_LOCKS;
-
     for (cap_value_t i = 0; i < (cap_value_t) cap_max_bits(); i++)
         if (cap_get_bound(i) > 0 && cap_drop_bound(i) < 0)
             return -errno;
-    return cap_set_secbits(bits) < 0 ? -errno : 0;
+    return cap_set_secbits(POLICY_SECUREBITS) < 0 ? -errno : 0;
 }
 
 static int keep_few(cap_t now, uint64_t keep)

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
-#include <linux/securebits.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -23,12 +22,6 @@
 #define PR_SET_MDWE 65
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
-
-/* What cap_set_mode(CAP_MODE_NOPRIV) sets: no capabilities by uid 0, none kept, none ambient, for good. */
-#define SECBITS_LOCKED                                                           \
-    ((unsigned) (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | \
-                 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |       \
-                 SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED))
 
 typedef int (*step_fn)(const struct jail_options *options, const char **ret_step);
 
@@ -68,7 +61,7 @@ static bool is_bounded(void)
     for (cap_value_t capability = 0; capability < last; capability++)
         if (cap_get_bound(capability) != 0)
             return false;
-    return (cap_get_secbits() & SECBITS_LOCKED) == SECBITS_LOCKED;
+    return (cap_get_secbits() & POLICY_SECUREBITS) == POLICY_SECUREBITS;
 }
 
 /* So that no exec and no change of uid gives any capability back. Empties the other sets, too. Where

@@ -73,9 +73,9 @@ static void set_signals(void)
 }
 
 /* What the id maps need: SETUID and SETGID for ids of their own, SETFCAP where root has to be mapped to
- * itself. DAC_READ_SEARCH to list the descriptors of a worker with another uid. Then, for workers without a user namespace: SETPCAP for their bounding set, KILL and
- * SYS_PTRACE because they are nobody's to kill and to look into. A user without privileges has none of
- * them, and that works too. */
+ * itself. DAC_READ_SEARCH to list the descriptors of a worker with another uid. Then, for workers
+ * without a user namespace: SETPCAP for their bounding set, KILL and SYS_PTRACE because they are
+ * nobody's to kill and to look into. A user without privileges has none of them, and that works too. */
 static const cap_value_t kept[] = {
     CAP_SETUID, CAP_SETGID, CAP_SETFCAP, CAP_DAC_READ_SEARCH, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE,
 };
@@ -300,7 +300,9 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
         .null_fd = NULL_FD,
     };
 
-    answer.error = spawner_probe_run(&birth, &probe, &step, answer.text);
+    /* It takes its time, in which no worker's end would be seen: at the start only. */
+    answer.error =
+        child->n_workers > 0 ? -EBUSY : spawner_probe_run(&birth, &probe, &step, answer.text);
     answer.step = step;
     if (answer.error == 0 && (probe.layers & LAYER_BIT(LAYER_USER)))
         answer.error = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
-#include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -101,9 +100,7 @@ static void bound_capabilities(void)
 {
     for (cap_value_t capability = 0; capability < cap_max_bits(); capability++)
         (void) cap_drop_bound(capability);
-    (void) cap_set_secbits(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                           SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                           SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED);
+    (void) cap_set_secbits(POLICY_SECUREBITS);
 }
 
 static bool drop_capabilities(void)

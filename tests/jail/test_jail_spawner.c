@@ -114,7 +114,8 @@ static void test_spawner_starts_nothing_with_fewer_layers_than_the_last_probe_fo
     assert_int_equal(spawner_probe(hive.spawner, &job, &found, text, sizeof text), 0);
     assert_int_equal(found.layers, hive.layers);
     (void) cell_start(&hive, &sealed, true);
-    hive.layers = found.layers & ~LAYER_BIT(LAYER_NET);
+    assert_int_equal(spawner_probe(hive.spawner, &job, &found, text, sizeof text), -EBUSY);
+    hive.layers &= ~LAYER_BIT(LAYER_NET);
     assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
     hive.layers = 0;
     assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
