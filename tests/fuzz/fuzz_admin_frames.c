@@ -116,7 +116,7 @@ static void make_folder(void)
 {
     if (folder[0])
         return;
-    (void) strcpy(folder, "/tmp/skep-fuzz-XXXXXX");
+    (void) snprintf(folder, sizeof folder, "/tmp/skep-fuzz-XXXXXX");
     CHECK(mkdtemp(folder));
     (void) snprintf(socket_path, sizeof socket_path, "%s/admin.sock", folder);
     (void) atexit(remove_folder);
