@@ -144,7 +144,7 @@ static void print_text(const struct tally *tally)
     (void) printf("\n");
 }
 
-int verb_check(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     _cleanup_(tally_cleanup) struct tally tally = { 0 };
     enum cli_exit status = CLI_DONE;
@@ -167,3 +167,13 @@ int verb_check(struct cli *cli, int argc, char **argv)
     }
     return tally.errors.count > 0 ? CLI_FAILED : CLI_DONE;
 }
+
+const struct verb verb_check = {
+    .name = "check",
+    .arguments = "PATH…",
+    .summary = "check config files and tenants without starting anything",
+    .help = "PATH is a skepd.yaml (its tenants are checked with it), a skep.yaml, the folder\n"
+            "of a tenant, or a folder of such folders. Each error is one line,\n"
+            "FILE:LINE: what is wrong: what was expected.\n",
+    .run = run,
+};

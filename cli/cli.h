@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the verbs of `skep` share. A verb is a file VERB.c with one function, named below, and a
- * row in the table of main.c; it parses its own options with cli_options, so that every verb has
+ * What the verbs of `skep` share. A verb is a file VERB.c with a struct verb, named
+ * below and listed in main.c; it parses its own options with cli_options, so that every verb has
  * --help, --json and --socket.
  */
 #pragma once
@@ -52,20 +52,15 @@ enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
 /* Decimal digits and nothing else, 0 to most. */
 bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
 
-int verb_check(struct cli *cli, int argc, char **argv);
-int verb_dev(struct cli *cli, int argc, char **argv);
-int verb_incidents(struct cli *cli, int argc, char **argv);
-int verb_jail_report(struct cli *cli, int argc, char **argv);
-int verb_quarantine(struct cli *cli, int argc, char **argv);
-int verb_release(struct cli *cli, int argc, char **argv);
-int verb_retire(struct cli *cli, int argc, char **argv);
-int verb_stats(struct cli *cli, int argc, char **argv);
-int verb_status(struct cli *cli, int argc, char **argv);
-int verb_tenants(struct cli *cli, int argc, char **argv);
-int verb_version(struct cli *cli, int argc, char **argv);
-int verb_workers(struct cli *cli, int argc, char **argv);
-
-extern const struct cli_option dev_options[];
-extern const struct cli_option incidents_options[];
-extern const struct cli_option jail_report_options[];
-extern const struct cli_option quarantine_options[];
+extern const struct verb verb_check;
+extern const struct verb verb_dev;
+extern const struct verb verb_incidents;
+extern const struct verb verb_jail_report;
+extern const struct verb verb_quarantine;
+extern const struct verb verb_release;
+extern const struct verb verb_retire;
+extern const struct verb verb_stats;
+extern const struct verb verb_status;
+extern const struct verb verb_tenants;
+extern const struct verb verb_version;
+extern const struct verb verb_workers;

@@ -16,7 +16,7 @@
 
 #define PORT_DEFAULT 8080
 
-const struct cli_option dev_options[] = {
+static const struct cli_option dev_options[] = {
     { .name = "port", .argument = "N", .help = "listen on 127.0.0.1:N (8080)" },
     { .name = "jit", .argument = "on|off", .help = "compile to machine code (on)" },
     { .name = NULL },
@@ -29,7 +29,7 @@ static void print_start(const struct dev *dev, unsigned port)
                   output_style(stdout, OUTPUT_DIM), dev->path, output_style(stdout, OUTPUT_PLAIN));
 }
 
-static int run(struct dev *dev, const struct service_options *options)
+static int run_service(struct dev *dev, const struct service_options *options)
 {
     int r = watch_new(dev->path, dev->is_folder, &dev->watch);
 
@@ -131,14 +131,14 @@ static int serve(const char *given, unsigned port, bool jit)
     };
     (void) signal(SIGPIPE, SIG_IGN);
     (void) setvbuf(stdout, NULL, _IOLBF, 0);
-    r = run(&dev, &options);
+    r = run_service(&dev, &options);
     (void) client_free(dev.client);
     (void) service_free(dev.service);
     (void) watch_free(dev.watch);
     return r < 0 ? CLI_FAILED : dev.status;
 }
 
-int verb_dev(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     const char *port = NULL, *jit = "on";
     struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2] };
@@ -160,3 +160,14 @@ int verb_dev(struct cli *cli, int argc, char **argv)
         return (int) cli_usage_error(cli, "there is no --json here");
     return serve(argv[first], port_number, strcmp(jit, "on") == 0);
 }
+
+const struct verb verb_dev = {
+    .name = "dev",
+    .arguments = "FILE|DIR",
+    .summary = "serve one script or tenant folder, and reload it when it is saved",
+    .help = "Prints http://127.0.0.1:PORT/ when it serves, then what the tenant logs and what\n"
+            "is wrong with it. Every host name leads to it. Limits are the defaults, or what\n"
+            "its skep.yaml says. --socket has no effect.\n",
+    .options = dev_options,
+    .run = run,
+};

@@ -10,7 +10,7 @@
 
 #include "cli/list.h"
 
-const struct cli_option incidents_options[] = {
+static const struct cli_option incidents_options[] = {
     { .name = "last", .letter = 'n', .argument = "N", .help = "the last N (all that are kept)" },
     { .name = NULL },
 };
@@ -110,7 +110,7 @@ static void ask(const void *context, uint32_t n_rows, const void *last, union li
     command->incidents = incidents;
 }
 
-int verb_incidents(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = {
         "TIME",  "TENANT", "STAGE",    "CAUSE",   ">LIMIT",   ">USED",
@@ -142,3 +142,20 @@ int verb_incidents(struct cli *cli, int argc, char **argv)
     wish.tenant = argv[first];
     return list_show(cli, &kind);
 }
+
+const struct verb verb_incidents = {
+    .name = "incidents",
+    .arguments = "[TENANT]",
+    .summary = "show the last limits met, tenants stopped, workers lost",
+    .help = "The last 256 of all tenants, newest last. STAGE is what was done: observed (noted\n"
+            "only), refused (an error to the tenant), stopped (the request was ended), killed\n"
+            "(the worker is gone). CAUSE is the limit, or rss_mib, crash, jail, protocol, silent,\n"
+            "outside. EVIDENCE against the tenant, where a worker died: claim (by the worker's\n"
+            "account) or proof (nobody else can have been it).\n\n"
+            "Fields of --json: incidents, a list of objects with number, time_ms (since 1970),\n"
+            "tenant (null: nobody is to blame), stage, cause, unit, limit, used, over (in the\n"
+            "unit; null: none, or not known), code (what the client was told), evidence, worker\n"
+            "(number), pid, request, text.\n",
+    .options = incidents_options,
+    .run = run,
+};

@@ -11,7 +11,7 @@
 
 static bool is_all;
 
-const struct cli_option jail_report_options[] = {
+static const struct cli_option jail_report_options[] = {
     { .name = "all", .help = "a line for each system call, refused ones too", .given = &is_all },
     { .name = NULL },
 };
@@ -147,7 +147,7 @@ static void print_text(const void *message)
         print_worker(report->workers[i]);
 }
 
-int verb_jail_report(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__JailReportRequest request = SKEP__ADMIN__JAIL_REPORT_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
@@ -166,3 +166,23 @@ int verb_jail_report(struct cli *cli, int argc, char **argv)
     command.jail_report = &request;
     return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT, print_text);
 }
+
+const struct verb verb_jail_report = {
+    .name = "jail-report",
+    .arguments = "[CORDON]",
+    .summary = "show the jail of a cordon's workers, from inside and from outside",
+    .help = "From inside: at its start skepd has a worker without tenants locked in as all others\n"
+            "are, which then tries every system call number. From outside: what the kernel said\n"
+            "of each live worker when skepd last looked, which it does every few seconds.\n"
+            "Without CORDON the first one.\n\n"
+            "Fields of --json: cordon, jit, jail, architecture, layers (object, see skep status),\n"
+            "start_us (from the clone of that worker to its report), calls (list: number,\n"
+            "name, verdict: refused, fails, allowed, conditional, past_filters, passed; error:\n"
+            "with which it fails, or null; rules: of a conditional one), workers (list: number,\n"
+            "pid, attested_ms ago, finding: what it could not show, threads, seccomp, filters,\n"
+            "no_new_privs, uid, gid, groups, capabilities, namespaces, mounts, empty_root,\n"
+            "limits, may_look, descriptors, exec_anonymous and exec_writable: mappings, of\n"
+            "workers without JIT).\n",
+    .options = jail_report_options,
+    .run = run,
+};

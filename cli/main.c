@@ -15,177 +15,20 @@
 
 #define DEFAULT_SOCKET "/run/skep/admin.sock"
 
-static int verb_help(struct cli *cli, int argc, char **argv);
+static int run_help(struct cli *cli, int argc, char **argv);
 
-/* In the order of `skep --help`. A new verb: its row here, its function in cli.h. */
-static const struct verb verbs[] = {
-    {
-        .name = "check",
-        .arguments = "PATH…",
-        .summary = "check config files and tenants without starting anything",
-        .help = "PATH is a skepd.yaml (its tenants are checked with it), a skep.yaml, the folder\n"
-                "of a tenant, or a folder of such folders. Each error is one line,\n"
-                "FILE:LINE: what is wrong: what was expected.\n",
-        .run = verb_check,
-    },
-    {
-        .name = "dev",
-        .arguments = "FILE|DIR",
-        .summary = "serve one script or tenant folder, and reload it when it is saved",
-        .help = "Prints http://127.0.0.1:PORT/ when it serves, then what the tenant logs and what\n"
-                "is wrong with it. Every host name leads to it. Limits are the defaults, or what\n"
-                "its skep.yaml says. --socket has no effect.\n",
-        .options = dev_options,
-        .run = verb_dev,
-    },
-    {
-        .name = "status",
-        .arguments = "",
-        .summary = "show how the service is, and which layers of the jail hold",
-        .help =
-            "Fields of --json: state (serving, draining), version, pid, uptime_ms, tenants,\n"
-            "quarantined, workers, workers_ready, workers_failed, jail (full; reduced: the host\n"
-            "does not give every layer, and the configuration agrees; none: a build without\n"
-            "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
-            "WHY\"),\n"
-            "own_layers (the same of skepd itself).\n",
-        .run = verb_status,
-    },
-    {
-        .name = "stats",
-        .arguments = "",
-        .summary = "show what skepd as a whole has done",
-        .help =
-            "Fields of --json: version, v8_version (null until a worker was up), pid, uptime_ms,\n"
-            "draining, tenants, quarantined (tenants), workers (shared and own), workers_ready,\n"
-            "workers_failed (that wait for their next start), own_workers (of single tenants),\n"
-            "memory_kib (of all tenants; the sum of heap_kib, external_kib and bodies_kib),\n"
-            "connections, in_flight (requests in workers), queued, requests (answered, with\n"
-            "whatever code), replayed (sent again after a worker's death), worker_restarts,\n"
-            "errors (object: code to count), incidents (object: stage to an object: cause to\n"
-            "count; see skep incidents).\n",
-        .run = verb_stats,
-    },
-    {
-        .name = "tenants",
-        .arguments = "",
-        .summary = "show each tenant: its state, where it is, requests, CPU time, memory",
-        .help =
-            "WHERE is \"shared\", \"own 3: WHY\" for one with worker 3 to itself, \"own: WHY\" if "
-            "it\n"
-            "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
-            "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
-            "loading, ready, failed), requests, in_flight, queued, cpu_ms, memory_kib (the sum\n"
-            "of heap_kib, external_kib and bodies_kib), strikes (deaths of workers that nobody\n"
-            "else can have caused), marks (deaths that count towards the next step), kills\n"
-            "(workers that died of it), seclusion (shared, suspect, strikes, busy, solitary),\n"
-            "own_worker (number, or null), quarantined, quarantine_s (left; null: until it is\n"
-            "released), errors (object: code to count), incidents (object: stage to an object:\n"
-            "cause to count), limits (object: name to value, null: unlimited), observed\n"
-            "(limits that are not enforced), routes, last_error (of the last failed load, or\n"
-            "null).\n",
-        .run = verb_tenants,
-    },
-    {
-        .name = "workers",
-        .arguments = "",
-        .summary = "show each worker: its process, memory, and what it does",
-        .help =
-            "RSS is what the process holds, and the most that it may; MEMORY is what its tenants\n"
-            "account for. IN IT: tenants; BUSY: requests; SERVED: requests, by this process.\n\n"
-            "Fields of --json: workers, a list of objects with number, cordon, slot, kind\n"
-            "(shared, spare, own, leaving), owner (tenant, of an own worker), state (down,\n"
-            "booting, ready, draining, killed, spare, failed: waits for its next start), pid\n"
-            "(null: no process), uptime_ms, restarts, in_flight, requests (of the slot), served\n"
-            "(requests, by this process), cpu_ms, rss_kib, rss_limit_kib (null: unlimited),\n"
-            "rss_observed, memory_kib (the sum of heap_kib, external_kib and bodies_kib),\n"
-            "tenants (names), running_tenant, running_request, running_ms and heartbeat (by the\n"
-            "worker's account), retire_reason, last_death (cause, or null).\n",
-        .run = verb_workers,
-    },
-    {
-        .name = "incidents",
-        .arguments = "[TENANT]",
-        .summary = "show the last limits met, tenants stopped, workers lost",
-        .help =
-            "The last 256 of all tenants, newest last. STAGE is what was done: observed (noted\n"
-            "only), refused (an error to the tenant), stopped (the request was ended), killed\n"
-            "(the worker is gone). CAUSE is the limit, or rss_mib, crash, jail, protocol, silent,\n"
-            "outside. EVIDENCE against the tenant, where a worker died: claim (by the worker's\n"
-            "account) or proof (nobody else can have been it).\n\n"
-            "Fields of --json: incidents, a list of objects with number, time_ms (since 1970),\n"
-            "tenant (null: nobody is to blame), stage, cause, unit, limit, used, over (in the\n"
-            "unit; null: none, or not known), code (what the client was told), evidence, worker\n"
-            "(number), pid, request, text.\n",
-        .options = incidents_options,
-        .run = verb_incidents,
-    },
-    {
-        .name = "quarantine",
-        .arguments = "TENANT",
-        .summary = "stop sending requests to a tenant for a while",
-        .help =
-            "Its clients get 503 quarantined, also those that wait. What is in a worker ends. For\n"
-            "one that is in quarantine, this is the new time.\n\n"
-            "Fields of --json: tenant, was_quarantined (already), seconds (null: until it is\n"
-            "released), refused (requests that waited).\n",
-        .options = quarantine_options,
-        .run = verb_quarantine,
-    },
-    {
-        .name = "release",
-        .arguments = "TENANT",
-        .summary = "end a tenant's quarantine, and its time in a worker of its own",
-        .help =
-            "Its strikes are forgotten.\n\n"
-            "Fields of --json: tenant, was_quarantined, seclusion (that it had: shared, suspect,\n"
-            "strikes, busy, solitary).\n",
-        .run = verb_release,
-    },
-    {
-        .name = "retire",
-        .arguments = "[CORDON [SLOT]]",
-        .summary = "replace workers by fresh ones, without a failed request",
-        .help =
-            "All of a cordon, its spare too, or the one in a slot; without arguments the shared\n"
-            "ones of all cordons. Each serves until another is ready, ends what it has, and\n"
-            "goes; one at a time in each cordon. Does not wait for that: see skep workers.\n\n"
-            "Fields of --json: workers (that are replaced), leaving (on their way out already),\n"
-            "down (not up).\n",
-        .run = verb_retire,
-    },
-    {
-        .name = "jail-report",
-        .arguments = "[CORDON]",
-        .summary = "show the jail of a cordon's workers, from inside and from outside",
-        .help =
-            "From inside: at its start skepd has a worker without tenants locked in as all others\n"
-            "are, which then tries every system call number. From outside: what the kernel said\n"
-            "of each live worker when skepd last looked, which it does every few seconds.\n"
-            "Without CORDON the first one.\n\n"
-            "Fields of --json: cordon, jit, jail, architecture, layers (object, see skep status),\n"
-            "start_us (from the clone of that worker to its report), calls (list: number,\n"
-            "name, verdict: refused, fails, allowed, conditional, past_filters, passed; error:\n"
-            "with which it fails, or null; rules: of a conditional one), workers (list: number,\n"
-            "pid, attested_ms ago, finding: what it could not show, threads, seccomp, filters,\n"
-            "no_new_privs, uid, gid, groups, capabilities, namespaces, mounts, empty_root,\n"
-            "limits, may_look, descriptors, exec_anonymous and exec_writable: mappings, of\n"
-            "workers without JIT).\n",
-        .options = jail_report_options,
-        .run = verb_jail_report,
-    },
-    {
-        .name = "help",
-        .arguments = "[VERB]",
-        .summary = "show this, or the help of a verb",
-        .run = verb_help,
-    },
-    {
-        .name = "version",
-        .arguments = "",
-        .summary = "show the version",
-        .run = verb_version,
-    },
+static const struct verb verb_help = {
+    .name = "help",
+    .arguments = "[VERB]",
+    .summary = "show this, or the help of a verb",
+    .run = run_help,
+};
+
+/* In the order of `skep --help`. A new verb: its row here and in cli.h. */
+static const struct verb *const verbs[] = {
+    &verb_check,       &verb_dev,       &verb_status,     &verb_stats,   &verb_tenants,
+    &verb_workers,     &verb_incidents, &verb_quarantine, &verb_release, &verb_retire,
+    &verb_jail_report, &verb_help,      &verb_version,
 };
 
 static void print_help(void)
@@ -193,7 +36,7 @@ static void print_help(void)
     (void) printf("usage: skep [--socket PATH] [--json] VERB [ARGUMENT…]\n\n"
                   "Runs and looks after untrusted request handlers.\n\n");
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        (void) printf("  %-12s %s\n", verbs[i].name, verbs[i].summary);
+        (void) printf("  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
     (void) printf("\n  --socket PATH  admin socket of skepd ($SKEP_SOCKET, or %s)\n"
                   "  --json         one JSON document on standard output\n"
                   "  --help         this, or the help of a verb after its name\n"
@@ -339,7 +182,7 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
             cli->socket = optarg;
             break;
         case OPTION_VERSION:
-            *ret_exit = (enum cli_exit) verb_version(cli, 0, NULL);
+            *ret_exit = (enum cli_exit) verb_version.run(cli, 0, NULL);
             return -1;
         case 'h':
         case OPTION_HELP:
@@ -361,12 +204,12 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
 static const struct verb *find_verb(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (strcmp(verbs[i].name, name) == 0)
-            return &verbs[i];
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
     return NULL;
 }
 
-static int verb_help(struct cli *cli, int argc, char **argv)
+static int run_help(struct cli *cli, int argc, char **argv)
 {
     enum cli_exit status = CLI_DONE;
 

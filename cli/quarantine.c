@@ -13,7 +13,7 @@
 
 #define SECONDS_MAX UINT32_C(31536000) /* 365 days: as skepd */
 
-const struct cli_option quarantine_options[] = {
+static const struct cli_option quarantine_options[] = {
     { .name = "for", .argument = "TIME", .help = "30s, 10m, 2h or 1d (until it is released)" },
     { .name = NULL },
 };
@@ -68,7 +68,7 @@ static int print(const struct cli *cli, const Skep__Admin__Quarantined *quaranti
     return CLI_DONE;
 }
 
-int verb_quarantine(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__QuarantineRequest request = SKEP__ADMIN__QUARANTINE_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
@@ -96,3 +96,15 @@ int verb_quarantine(struct cli *cli, int argc, char **argv)
         client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED);
     return answer ? print(cli, answer->quarantined) : CLI_FAILED;
 }
+
+const struct verb verb_quarantine = {
+    .name = "quarantine",
+    .arguments = "TENANT",
+    .summary = "stop sending requests to a tenant for a while",
+    .help = "Its clients get 503 quarantined, also those that wait. What is in a worker ends. For\n"
+            "one that is in quarantine, this is the new time.\n\n"
+            "Fields of --json: tenant, was_quarantined (already), seconds (null: until it is\n"
+            "released), refused (requests that waited).\n",
+    .options = quarantine_options,
+    .run = run,
+};

@@ -26,7 +26,7 @@ static int print(const struct cli *cli, const Skep__Admin__Released *released)
     return CLI_DONE;
 }
 
-int verb_release(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__ReleaseRequest request = SKEP__ADMIN__RELEASE_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
@@ -48,3 +48,13 @@ int verb_release(struct cli *cli, int argc, char **argv)
         client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_RELEASED);
     return answer ? print(cli, answer->released) : CLI_FAILED;
 }
+
+const struct verb verb_release = {
+    .name = "release",
+    .arguments = "TENANT",
+    .summary = "end a tenant's quarantine, and its time in a worker of its own",
+    .help = "Its strikes are forgotten.\n\n"
+            "Fields of --json: tenant, was_quarantined, seclusion (that it had: shared, suspect,\n"
+            "strikes, busy, solitary).\n",
+    .run = run,
+};

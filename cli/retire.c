@@ -25,7 +25,7 @@ static int print(const struct cli *cli, const Skep__Admin__Retired *retired)
     return CLI_DONE;
 }
 
-int verb_retire(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__RetireRequest request = SKEP__ADMIN__RETIRE_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
@@ -54,3 +54,15 @@ int verb_retire(struct cli *cli, int argc, char **argv)
         client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_RETIRED);
     return answer ? print(cli, answer->retired) : CLI_FAILED;
 }
+
+const struct verb verb_retire = {
+    .name = "retire",
+    .arguments = "[CORDON [SLOT]]",
+    .summary = "replace workers by fresh ones, without a failed request",
+    .help = "All of a cordon, its spare too, or the one in a slot; without arguments the shared\n"
+            "ones of all cordons. Each serves until another is ready, ends what it has, and\n"
+            "goes; one at a time in each cordon. Does not wait for that: see skep workers.\n\n"
+            "Fields of --json: workers (that are replaced), leaving (on their way out already),\n"
+            "down (not up).\n",
+    .run = run,
+};

@@ -45,7 +45,7 @@ static void print_text(const void *message)
     }
 }
 
-int verb_stats(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__StatsRequest request = SKEP__ADMIN__STATS_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
@@ -60,3 +60,18 @@ int verb_stats(struct cli *cli, int argc, char **argv)
     command.stats = &request;
     return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATS, print_text);
 }
+
+const struct verb verb_stats = {
+    .name = "stats",
+    .arguments = "",
+    .summary = "show what skepd as a whole has done",
+    .help = "Fields of --json: version, v8_version (null until a worker was up), pid, uptime_ms,\n"
+            "draining, tenants, quarantined (tenants), workers (shared and own), workers_ready,\n"
+            "workers_failed (that wait for their next start), own_workers (of single tenants),\n"
+            "memory_kib (of all tenants; the sum of heap_kib, external_kib and bodies_kib),\n"
+            "connections, in_flight (requests in workers), queued, requests (answered, with\n"
+            "whatever code), replayed (sent again after a worker's death), worker_restarts,\n"
+            "errors (object: code to count), incidents (object: stage to an object: cause to\n"
+            "count; see skep incidents).\n",
+    .run = run,
+};

@@ -58,7 +58,7 @@ static void print_text(const void *message)
     print_named(s->own_layers, s->n_own_layers);
 }
 
-int verb_status(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__StatusRequest request = SKEP__ADMIN__STATUS_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
@@ -73,3 +73,16 @@ int verb_status(struct cli *cli, int argc, char **argv)
     command.status = &request;
     return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATUS, print_text);
 }
+
+const struct verb verb_status = {
+    .name = "status",
+    .arguments = "",
+    .summary = "show how the service is, and which layers of the jail hold",
+    .help = "Fields of --json: state (serving, draining), version, pid, uptime_ms, tenants,\n"
+            "quarantined, workers, workers_ready, workers_failed, jail (full; reduced: the host\n"
+            "does not give every layer, and the configuration agrees; none: a build without\n"
+            "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
+            "WHY\"),\n"
+            "own_layers (the same of skepd itself).\n",
+    .run = run,
+};

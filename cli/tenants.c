@@ -89,7 +89,7 @@ static void ask(const void *context, uint32_t n_rows, const void *last, union li
     command->tenants = &request->tenants;
 }
 
-int verb_tenants(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = {
         "TENANT",  "STATE", "CORDON",  "WHERE",    ">REQUESTS", ">ERRORS", ">IN FLIGHT",
@@ -107,3 +107,23 @@ int verb_tenants(struct cli *cli, int argc, char **argv)
 
     return list_run(cli, argc, argv, &kind);
 }
+
+const struct verb verb_tenants = {
+    .name = "tenants",
+    .arguments = "",
+    .summary = "show each tenant: its state, where it is, requests, CPU time, memory",
+    .help = "WHERE is \"shared\", \"own 3: WHY\" for one with worker 3 to itself, \"own: WHY\" if "
+            "it\n"
+            "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
+            "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
+            "loading, ready, failed), requests, in_flight, queued, cpu_ms, memory_kib (the sum\n"
+            "of heap_kib, external_kib and bodies_kib), strikes (deaths of workers that nobody\n"
+            "else can have caused), marks (deaths that count towards the next step), kills\n"
+            "(workers that died of it), seclusion (shared, suspect, strikes, busy, solitary),\n"
+            "own_worker (number, or null), quarantined, quarantine_s (left; null: until it is\n"
+            "released), errors (object: code to count), incidents (object: stage to an object:\n"
+            "cause to count), limits (object: name to value, null: unlimited), observed\n"
+            "(limits that are not enforced), routes, last_error (of the last failed load, or\n"
+            "null).\n",
+    .run = run,
+};

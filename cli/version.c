@@ -10,7 +10,7 @@
 #define SKEP_VERSION "unknown"
 #endif
 
-int verb_version(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     enum cli_exit status = CLI_DONE;
 
@@ -25,3 +25,10 @@ int verb_version(struct cli *cli, int argc, char **argv)
                   SKEP_VERSION);
     return CLI_DONE;
 }
+
+const struct verb verb_version = {
+    .name = "version",
+    .arguments = "",
+    .summary = "show the version",
+    .run = run,
+};

@@ -91,7 +91,7 @@ static void ask(const void *context, uint32_t n_rows, const void *last, union li
     command->workers = &request->workers;
 }
 
-int verb_workers(struct cli *cli, int argc, char **argv)
+static int run(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = {
         ">NO",  "CORDON",  ">SLOT",  "KIND",  "STATE",   ">PID", ">UP",
@@ -109,3 +109,20 @@ int verb_workers(struct cli *cli, int argc, char **argv)
 
     return list_run(cli, argc, argv, &kind);
 }
+
+const struct verb verb_workers = {
+    .name = "workers",
+    .arguments = "",
+    .summary = "show each worker: its process, memory, and what it does",
+    .help = "RSS is what the process holds, and the most that it may; MEMORY is what its tenants\n"
+            "account for. IN IT: tenants; BUSY: requests; SERVED: requests, by this process.\n\n"
+            "Fields of --json: workers, a list of objects with number, cordon, slot, kind\n"
+            "(shared, spare, own, leaving), owner (tenant, of an own worker), state (down,\n"
+            "booting, ready, draining, killed, spare, failed: waits for its next start), pid\n"
+            "(null: no process), uptime_ms, restarts, in_flight, requests (of the slot), served\n"
+            "(requests, by this process), cpu_ms, rss_kib, rss_limit_kib (null: unlimited),\n"
+            "rss_observed, memory_kib (the sum of heap_kib, external_kib and bodies_kib),\n"
+            "tenants (names), running_tenant, running_request, running_ms and heartbeat (by the\n"
+            "worker's account), retire_reason, last_death (cause, or null).\n",
+    .run = run,
+};

@@ -15,6 +15,13 @@ enum log_level {
     LOG_LEVEL_DEBUG,
 };
 
+enum log_format {
+    LOG_FORMAT_AUTO,    /* human on a terminal, journal if standard error is its stream, else JSON */
+    LOG_FORMAT_HUMAN,   /* "TIME NAME LEVEL: text" */
+    LOG_FORMAT_JSON,    /* an object for each line */
+    LOG_FORMAT_JOURNAL, /* to journald, with fields */
+};
+
 /* Sets the name that starts each line ("skepd") and the least important level that is
  * written. name is borrowed and must outlive all calls. Call once, before threads. */
 void log_init(const char *name, enum log_level max_level);

@@ -84,6 +84,8 @@ static int take_listen(const struct reading *reading)
     struct config *config = reading->config;
     int r = 0;
 
+    if (reading->raw->n_listen == 0)
+        return 0;
     config->listen = calloc(reading->raw->n_listen, sizeof *config->listen);
     if (!config->listen)
         return -ENOMEM;
@@ -112,25 +114,10 @@ static int take_paths(const struct reading *reading)
     return 0;
 }
 
-static int take_admin(const struct reading *reading)
+static int take_service(const struct reading *reading)
 {
-    const struct raw_admin *raw = &reading->raw->admin;
-    struct config *config = reading->config;
-
-    if (raw->n_uids == 0)
-        return 0;
-    config->admin_uids = calloc(raw->n_uids, sizeof *config->admin_uids);
-    if (!config->admin_uids)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < raw->n_uids; i++) {
-        if (raw->uids[i] == UINT32_MAX) /* (uid_t) -1: no user */
-            yaml_error(reading->document, yaml_find(reading->document, "admin.uids[%u]", i),
-                       reading->errors, "%u is not a user id: expected 0 to %u", raw->uids[i],
-                       UINT32_MAX - 1);
-        config->admin_uids[i] = raw->uids[i];
-    }
-    config->n_admin_uids = raw->n_uids;
-    return 0;
+    return config_service_parse(reading->document, &reading->raw->service, reading->folder,
+                                reading->config, reading->errors);
 }
 
 static int take_log_level(const struct reading *reading)
@@ -334,7 +321,7 @@ static int take_jail(const struct reading *reading)
 }
 
 static const reading_fn steps[] = {
-    take_listen, take_paths,  take_admin,   take_log_level,
+    take_listen, take_paths,  take_service, take_log_level,
     take_http,   take_limits, take_cordons, take_jail,
 };
 
@@ -404,7 +391,7 @@ struct config *config_free(struct config *config)
     free(config->listen);
     free(config->admin_socket);
     free(config->tenants);
-    free(config->admin_uids);
+    config_service_done(config);
     free(config->log_level);
     free(config->cordons);
     free(config);

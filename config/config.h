@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/layers.h"
+#include "common/log.h"
 #include "config/errors.h"
 #include "config/limits.h"
 
@@ -36,6 +37,29 @@ struct http_config { /* see struct http_limits in supervisor/http/http.h */
     uint32_t header_timeout_ms, body_idle_ms, keepalive_ms, write_idle_ms;
 };
 
+struct admin_role {
+    uint32_t *uids, *gids; /* owned; may be NULL */
+    unsigned n_uids, n_gids;
+};
+
+struct admin_config {
+    char *group; /* of the socket, name or number; NULL: that of skepd */
+    /* Besides root and skepd's own uid, who may do everything. Who may write may also read. */
+    struct admin_role read, write;
+};
+
+struct metrics_config {
+    char *listen;     /* "127.0.0.1:9464"; NULL: none */
+    uint32_t tenants; /* with series of their own; the others are one */
+};
+
+struct deploy_config {
+    uint32_t keep;          /* versions of a tenant */
+    uint32_t watch_s;       /* for so long a new version may be rolled back by itself; 0: never */
+    uint32_t errors;        /* so many failed requests at least, */
+    uint32_t error_percent; /* and so many of all */
+};
+
 struct jail_config {
     bool may_be_reduced; /* minimum: reduced */
     layer_set without;   /* layers that may be missing, each named */
@@ -45,14 +69,19 @@ struct jail_config {
 #define LAYERS_WITHOUT_PRESET LAYER_BIT(LAYER_SPECULATION)
 
 struct config {
-    char *path;           /* of the file, for messages */
-    char **listen;        /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; checked, absolute */
-    unsigned n_listen;    /* at least one */
-    char *admin_socket;   /* absolute; fits in a sockaddr_un; /run/skep/admin.sock if not given */
-    char *tenants;        /* folder of tenant folders; absolute; NULL if not given */
-    uint32_t *admin_uids; /* may use the admin socket, besides root and our own uid; may be NULL */
-    unsigned n_admin_uids;
+    char *path;         /* of the file, for messages */
+    char **listen;      /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; checked, absolute */
+    unsigned n_listen;  /* 0: only sockets that are handed over */
+    char *admin_socket; /* absolute; fits in a sockaddr_un; /run/skep/admin.sock if not given */
+    char *tenants;      /* folder of tenant folders; absolute; NULL if not given */
+    char *state;        /* folder of what was deployed; absolute; NULL: nothing can be */
+    struct admin_config admin;
     char *log_level; /* error, warning, info, debug */
+    enum log_format log_format;
+    bool access_log; /* a line for each request */
+    struct metrics_config metrics;
+    struct deploy_config deploy;
+    uint32_t drain_s; /* the most that an end waits for requests in flight */
     struct http_config http;
     struct jail_config jail;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */

@@ -13,14 +13,36 @@
 static const cyaml_schema_value_t path_text = {
     CYAML_VALUE_STRING(TEXT, char *, 1, PATH_TEXT_MAX),
 };
-static const cyaml_schema_value_t uid_value = {
+static const cyaml_schema_value_t id_value = {
     CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint32_t),
 };
 
-static const cyaml_schema_field_t admin_fields[] = {
-    CYAML_FIELD_SEQUENCE_COUNT("uids", TEXT | OPTIONAL, struct raw_admin, uids, n_uids, &uid_value,
-                               0, ADMIN_UIDS_MAX),
+static const cyaml_schema_field_t role_fields[] = {
+    CYAML_FIELD_SEQUENCE_COUNT("uids", TEXT | OPTIONAL, struct raw_role, uids, n_uids, &id_value, 0,
+                               ADMIN_IDS_MAX),
+    CYAML_FIELD_SEQUENCE_COUNT("gids", TEXT | OPTIONAL, struct raw_role, gids, n_gids, &id_value, 0,
+                               ADMIN_IDS_MAX),
     CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t admin_fields[] = {
+    CYAML_FIELD_STRING_PTR("group", TEXT | OPTIONAL, struct raw_admin, group, 1, YAML_KEY_MAX),
+    CYAML_FIELD_MAPPING("read", OPTIONAL, struct raw_admin, read, role_fields),
+    CYAML_FIELD_MAPPING("write", OPTIONAL, struct raw_admin, write, role_fields),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t metrics_fields[] = {
+    CYAML_FIELD_STRING_PTR("listen", TEXT, struct raw_metrics, listen, 1, PATH_TEXT_MAX),
+    CYAML_FIELD_UINT("tenants", OPTIONAL, struct raw_metrics, tenants),
+    CYAML_FIELD_END,
+};
+
+#define DEPLOY_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct deploy_config, name)
+
+static const cyaml_schema_field_t deploy_fields[] = {
+    DEPLOY_FIELD(keep),          DEPLOY_FIELD(watch_s), DEPLOY_FIELD(errors),
+    DEPLOY_FIELD(error_percent), CYAML_FIELD_END,
 };
 
 #define HTTP_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct http_config, name)
@@ -75,6 +97,13 @@ static const cyaml_strval_t log_levels[] = {
     { "debug", LOG_LEVEL_DEBUG },
 };
 
+static const cyaml_strval_t log_formats[] = {
+    { "auto", LOG_FORMAT_AUTO },
+    { "human", LOG_FORMAT_HUMAN },
+    { "json", LOG_FORMAT_JSON },
+    { "journal", LOG_FORMAT_JOURNAL },
+};
+
 static const cyaml_schema_value_t layer_value = {
     CYAML_VALUE_STRING(TEXT, char *, 1, YAML_KEY_MAX),
 };
@@ -87,15 +116,23 @@ static const cyaml_schema_field_t jail_fields[] = {
 };
 
 static const cyaml_schema_field_t config_fields[] = {
-    CYAML_FIELD_SEQUENCE_COUNT("listen", TEXT, struct raw_config, listen, n_listen, &path_text, 1,
-                               LISTEN_MAX),
+    CYAML_FIELD_SEQUENCE_COUNT("listen", TEXT | OPTIONAL, struct raw_config, listen, n_listen,
+                               &path_text, 1, LISTEN_MAX),
     CYAML_FIELD_STRING_PTR("admin_socket", TEXT | OPTIONAL, struct raw_config, admin_socket, 1,
                            PATH_TEXT_MAX),
     CYAML_FIELD_STRING_PTR("tenants", TEXT | OPTIONAL, struct raw_config, tenants, 1,
                            PATH_TEXT_MAX),
     CYAML_FIELD_ENUM("log_level", CYAML_FLAG_STRICT | OPTIONAL, struct raw_config, log_level,
                      log_levels, CYAML_ARRAY_LEN(log_levels)),
-    CYAML_FIELD_MAPPING("admin", OPTIONAL, struct raw_config, admin, admin_fields),
+    CYAML_FIELD_ENUM("log_format", CYAML_FLAG_STRICT | OPTIONAL, struct raw_config,
+                     service.log_format, log_formats, CYAML_ARRAY_LEN(log_formats)),
+    CYAML_FIELD_BOOL("access_log", OPTIONAL, struct raw_config, service.access_log),
+    CYAML_FIELD_STRING_PTR("state", TEXT | OPTIONAL, struct raw_config, service.state, 1,
+                           PATH_TEXT_MAX),
+    CYAML_FIELD_UINT("drain_s", OPTIONAL, struct raw_config, service.drain_s),
+    CYAML_FIELD_MAPPING("admin", OPTIONAL, struct raw_config, service.admin, admin_fields),
+    CYAML_FIELD_MAPPING("metrics", OPTIONAL, struct raw_config, service.metrics, metrics_fields),
+    CYAML_FIELD_MAPPING("deploy", OPTIONAL, struct raw_config, service.deploy, deploy_fields),
     CYAML_FIELD_MAPPING("jail", OPTIONAL, struct raw_config, jail, jail_fields),
     CYAML_FIELD_MAPPING("http", OPTIONAL, struct raw_config, http, http_fields),
     CYAML_FIELD_MAPPING("limits", OPTIONAL, struct raw_config, limits, limits_fields),

@@ -8,11 +8,12 @@
 #include "common/log.h"
 #include "config/config.h"
 #include "config/config_jail.h"
+#include "config/config_service.h"
 #include "config/yaml_limits.h"
 
 #define LISTEN_MAX 64
 #define CORDONS_MAX 64
-#define ADMIN_UIDS_MAX 64
+#define ADMIN_IDS_MAX 64
 #define PATH_TEXT_MAX 4000
 
 struct raw_limits_pair {
@@ -30,17 +31,12 @@ struct raw_cordon {
     struct raw_limits_pair limits;
 };
 
-struct raw_admin {
-    uint32_t *uids;
-    uint32_t n_uids;
-};
-
 struct raw_config {
     char **listen;
     uint32_t n_listen;
     char *admin_socket, *tenants;
     enum log_level log_level;
-    struct raw_admin admin;
+    struct raw_service service;
     struct raw_jail jail;
     struct http_config http;
     struct raw_limits_pair limits;

@@ -158,8 +158,8 @@ static bool may_come(const struct config *config, uid_t uid)
 {
     if (uid == 0 || uid == geteuid())
         return true;
-    for (unsigned i = 0; i < config->n_admin_uids; i++)
-        if (uid == config->admin_uids[i])
+    for (unsigned i = 0; i < config->admin.write.n_uids; i++)
+        if (uid == config->admin.write.uids[i])
             return true;
     return false;
 }
@@ -196,7 +196,7 @@ static void admit(struct admin *admin, int accepted)
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
         !may_come(admin->server->config, peer.uid)) {
-        refuse(admin, fd, &peer, "this uid may not use the admin socket: add it to admin.uids");
+        refuse(admin, fd, &peer, "this uid may not use the admin socket: add it to admin.read or admin.write");
         return;
     }
     if (admin->n_clients >= CLIENTS_MAX) {

@@ -24,7 +24,6 @@ def check(*arguments):
 BAD_CONFIG = {
     "unknown_key": (GOOD + "lisssten: 1\n", 2, "lisssten"),
     "unknown_inner_key": (GOOD + "http:\n  header_bites: 1\n", 3, "header_bites"),
-    "no_listen": ("log_level: info\n", None, "listen"),
     "wrong_type": ("listen: 8080\n", 1, "listen"),
     "wrong_number": (GOOD + "http:\n  connections: many\n", 3, "many"),
     "out_of_range": (GOOD + "http: { header_bytes: 1 }\n", 2, "1024 to 262144"),

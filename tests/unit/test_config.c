@@ -18,7 +18,7 @@ static void test_smallest_file_has_the_defaults(void **state)
     assert_string_equal(config->path, FILE_NAME);
     assert_string_equal(config->admin_socket, "/run/skep/admin.sock");
     assert_null(config->tenants);
-    assert_int_equal(config->n_admin_uids, 0);
+    assert_int_equal(config->admin.write.n_uids, 0);
     assert_string_equal(config->log_level, "info");
     assert_int_equal(config->http.header_bytes, 16384);
     assert_int_equal(config->http.header_count, 100);
@@ -84,7 +84,7 @@ static void test_full_file_is_read_as_it_stands(void **state)
                                   "admin_socket: ./run/admin.sock\n"
                                   "tenants: /srv/tenants\n"
                                   "log_level: debug\n"
-                                  "admin: { uids: [1000, 0] }\n"
+                                  "admin: { write: { uids: [1000, 0] } }\n"
                                   "http: { header_bytes: 4096, keepalive_ms: 100 }\n"
                                   "limits: { default: {cpu_ms: 50}, maximum: {cpu_ms: 1000} }\n"
                                   "cordons:\n"
@@ -104,8 +104,8 @@ static void test_full_file_is_read_as_it_stands(void **state)
     assert_string_equal(config->admin_socket, "/etc/skep/run/admin.sock");
     assert_string_equal(config->tenants, "/srv/tenants");
     assert_string_equal(config->log_level, "debug");
-    assert_int_equal(config->n_admin_uids, 2);
-    assert_int_equal(config->admin_uids[0], 1000);
+    assert_int_equal(config->admin.write.n_uids, 2);
+    assert_int_equal(config->admin.write.uids[0], 1000);
     assert_int_equal(config->http.header_bytes, 4096);
     assert_int_equal(config->http.keepalive_ms, 100);
     assert_int_equal(config->http.header_count, 100);
@@ -198,7 +198,8 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
     (void) state;
     expect_errors(LISTEN "\ncordon: x\n",
                   "3: unknown key \"cordon\": expected one of listen, admin_socket, tenants, "
-                  "log_level, admin, jail, http, limits, cordons");
+                  "log_level, log_format, access_log, state, drain_s, admin, metrics, deploy, "
+                  "jail, http, limits, cordons");
     expect_errors(LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
                   "4: unknown key \"wrkers\" in cordons[0]: expected one of name, workers, "
                   "solitary, jit, spare, allow_unlimited, rss_mib, drift_mib, cpu_weight, "
@@ -212,7 +213,8 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
 static void test_missing_key_has_the_line_of_its_mapping(void **state)
 {
     (void) state;
-    expect_errors("log_level: info\n", "1: missing key \"listen\": expected it in this mapping");
+    expect_errors(LISTEN "metrics:\n  tenants: 5\n",
+                  "3: metrics: missing key \"listen\": expected it in this mapping");
     expect_errors(LISTEN "cordons:\n  - workers: 1\n",
                   "3: cordons[0]: missing key \"name\": expected it in this mapping");
 }
@@ -237,9 +239,10 @@ static void test_wrong_type_is_told_with_the_right_one(void **state)
                   "4294967295\n"
                   "2: http.header_count: \"010\" is not a number here: expected a whole one, 0 to "
                   "4294967295");
-    expect_errors(LISTEN "admin: {uids: [4294967296]}\n",
-                  "2: admin.uids[0]: \"4294967296\" is not a number here: expected a whole one, 0 "
-                  "to 4294967295");
+    expect_errors(
+        LISTEN "admin: {write: {uids: [4294967296]}}\n",
+        "2: admin.write.uids[0]: \"4294967296\" is not a number here: expected a whole one, 0 "
+        "to 4294967295");
     expect_errors(LISTEN "cordons: [{name: a, jit: maybe}]\n",
                   "2: cordons[0].jit: \"maybe\" is not a switch: expected on or off");
     expect_errors(LISTEN "log_level: loud\n",
@@ -254,8 +257,8 @@ static void test_value_out_of_range_is_told_with_the_range(void **state)
     expect_errors(LISTEN "http:\n  header_bytes: 0\n  connections: 1000001\n",
                   "3: http.header_bytes: 0 is out of range: expected 1024 to 262144\n"
                   "4: http.connections: 1000001 is out of range: expected 1 to 1000000");
-    expect_errors(LISTEN "admin: {uids: [4294967295]}\n",
-                  "2: admin.uids[0]: 4294967295 is not a user id: expected 0 to 4294967294");
+    expect_errors(LISTEN "admin: {write: {uids: [4294967295]}}\n",
+                  "2: admin.write.uids[0]: 4294967295 is not a user id: expected 0 to 4294967294");
     expect_errors(LISTEN "cordons:\n  - {name: a, workers: 0}\n  - {name: b, workers: 65}\n",
                   "3: cordons[0].workers: 0 is out of range: expected 1 to 64, or solitary\n"
                   "4: cordons[1].workers: 65 is out of range: expected 1 to 64, or solitary");
@@ -344,7 +347,8 @@ static void test_messages_cannot_forge_lines_or_move_the_terminal(void **state)
     (void) state;
     expect_errors(LISTEN "\"a\\n\\e[2J\\x9b\": 1\n",
                   "2: unknown key \"a\\x0a\\x1b[2J??\": expected one of listen, admin_socket, "
-                  "tenants, log_level, admin, jail, http, limits, cordons");
+                  "tenants, log_level, log_format, access_log, state, drain_s, admin, metrics, "
+                  "deploy, jail, http, limits, cordons");
 }
 
 static void test_many_errors_are_counted_and_not_kept(void **state)
