@@ -75,6 +75,7 @@ static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
 int admin_on_quarantine(void *owner, const ProtobufCMessage *message);
 int admin_on_release(void *owner, const ProtobufCMessage *message);
 int admin_on_retire(void *owner, const ProtobufCMessage *message);
+int admin_on_kill_worker(void *owner, const ProtobufCMessage *message);
 
 /* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the operator does to tenants and workers: quarantine, release, retire. Who asked for it is
+ * What the operator does to tenants and workers: quarantine, release, retire, kill. Who asked for it is
  * logged. Supervisor, loop thread.
  */
 #include <errno.h>
@@ -75,7 +75,6 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
 
 /* ---- retire */
 
-/* NULL if there is none of that name. */
 /* cordon: NULL for the shared workers of all. */
 static bool is_meant(const struct child *child, const Skep__Admin__RetireRequest *request,
                      const struct cordon_config *cordon)
@@ -154,5 +153,42 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
         return admin_send_failure(client, "no worker in that slot: `skep workers` lists them");
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RETIRED;
     answer.retired = &retired;
+    return admin_client_send(client, &answer);
+}
+
+/* ---- kill-worker */
+
+static struct child *find_child(const struct pool *pool, uint32_t number)
+{
+    struct child *child;
+
+    if (pool)
+        TAILQ_FOREACH (child, &pool->children, entry)
+            if (!child->is_gone && child->number == number)
+                return child;
+    return NULL;
+}
+
+int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__KillWorkerRequest *request =
+        (const Skep__Admin__KillWorkerRequest *) message;
+    Skep__Admin__WorkerKilled killed = SKEP__ADMIN__WORKER_KILLED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client = owner;
+    struct child *child = find_child(admin_client_server(client)->pool, request->number);
+
+    if (!child)
+        return admin_send_failure(client, "no worker of that number: `skep workers` lists them");
+    if (child->pid <= 0 || child->state == CHILD_DOWN || child->state == CHILD_KILLED)
+        return admin_send_failure(client, "that worker has no process now: it starts by itself");
+    killed.number = child->number;
+    killed.pid = (uint32_t) child->pid;
+    killed.in_flight = child->in_flight;
+    log_info("the end of worker %u (pid %d) is asked for by uid %u, pid %d", child->number,
+             (int) child->pid, (unsigned) client->uid, (int) client->pid);
+    child_kill(child, KILL_OPERATOR, 0);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKER_KILLED;
+    answer.worker_killed = &killed;
     return admin_client_send(client, &answer);
 }

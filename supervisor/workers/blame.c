@@ -51,6 +51,8 @@ static const struct kind kinds[KILL_REASONS] = {
     [KILL_JAIL] = { ERROR_WORKER_CRASHED, CAUSE_JAIL, "killed: could not show its jail",
                     .is_hostile = true },
     [KILL_BOOT] = { ERROR_WORKER_CRASHED, CAUSE_CRASH, "killed: did not boot" },
+    [KILL_OPERATOR] = { ERROR_WORKER_CRASHED, CAUSE_OUTSIDE, "killed by the operator",
+                        .is_nobodys = true },
     [KILL_STOP] = { ERROR_WORKER_CRASHED, CAUSE_OUTSIDE, "stopped", .is_nobodys = true },
 };
 

@@ -23,6 +23,7 @@ enum kill_reason {
     KILL_PROTOCOL, /* sent what it may not */
     KILL_JAIL,     /* could not show its jail any more */
     KILL_BOOT,     /* did not say hello, or could not show its jail */
+    KILL_OPERATOR, /* the operator asked for it */
     KILL_STOP,     /* asked to: shutdown, retirement */
     KILL_REASONS,
 };

@@ -184,6 +184,7 @@ WORKER = {
 STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RETIRE, STATUS, JAIL_REPORT = (
     range(1, 13)
 )
+KILL_WORKER = 23
 
 # name: how, frames
 ADMIN = {
@@ -213,6 +214,9 @@ ADMIN = {
     "release": (0, frame(QUARANTINE, f1="alpha") + frame(RELEASE, f1="alpha")),
     "release-of-nobody": (0, frame(RELEASE, f1="")),
     "retire": (0, frame(RETIRE)),
+    "kill-worker": (0, frame(KILL_WORKER, f1=1) + frame(WORKERS)),
+    "kill-worker-twice": (0, frame(KILL_WORKER) * 2),
+    "kill-worker-of-none": (0, frame(KILL_WORKER, f1=2**32 - 1)),
     "status": (0, frame(STATUS)),
     "jail-report": (0, frame(JAIL_REPORT)),
     "jail-report-of-a-cordon": (0, frame(JAIL_REPORT, f1="shared")),
