@@ -43,8 +43,9 @@ int admin_on_quarantine(void *owner, const ProtobufCMessage *message)
     quarantined.was_quarantined = is_quarantined(tenant);
     quarantined.seconds = request->seconds;
     quarantined.refused = tenant->n_queued;
-    log_info("[%s] quarantine is asked for by uid %u, pid %d", tenant->name, (unsigned) client->uid,
-             (int) client->pid);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
+              "quarantine is asked for by uid %u, pid %d", (unsigned) client->uid,
+              (int) client->pid);
     seclude_quarantine(tenant, request->seconds);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED;
     answer.quarantined = &quarantined;
@@ -65,8 +66,8 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
     released.tenant = admin_bytes(tenant->name, strlen(tenant->name));
     released.was_quarantined = is_quarantined(tenant);
     released.seclusion = admin_bytes(seclusion, strlen(seclusion));
-    log_info("[%s] release is asked for by uid %u, pid %d", tenant->name, (unsigned) client->uid,
-             (int) client->pid);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
+              "release is asked for by uid %u, pid %d", (unsigned) client->uid, (int) client->pid);
     seclude_release(tenant);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELEASED;
     answer.released = &released;
