@@ -17,7 +17,10 @@
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
 
+/* So that nobody can keep root out, nor another user. */
 #define CLIENTS_MAX 32
+#define CLIENTS_BUT_ROOT_MAX 24
+#define CLIENTS_OF_USER_MAX 8 /* that is neither root nor skepd's own */
 #define IDLE_TIMEOUT_S 60
 #define OUTPUT_HIGH_BYTES (256U << 10) /* above, no log lines and no more commands */
 #define OUTPUT_MAX_BYTES (4U << 20)    /* more than high and the largest answer */
@@ -28,6 +31,7 @@
 struct admin {
     struct server *server; /* borrowed */
     struct admin_socket socket;
+    gid_t group; /* of the socket; ADMIN_NO_GROUP: that of skepd */
     struct event *accept_event;
     struct event *resume_event; /* accepts again after a shortage of descriptors */
     struct admin_client_list clients;
@@ -44,6 +48,9 @@ static void client_free(struct admin_client *client)
     (void) channel_free(client->channel);
     if (client->idle)
         event_free(client->idle);
+    if (client->next)
+        event_free(client->next);
+    admin_peer_done(&client->peer);
     free(client->tenant);
     free(client);
 }
@@ -54,7 +61,7 @@ static void on_client_closed(void *owner, int error)
 
     if (error < 0 && error != -EPIPE && error != -ECONNRESET)
         (void) log_warning_errno(error, "admin client (uid %u, pid %d) is closed",
-                                 (unsigned) client->uid, (int) client->pid);
+                                 (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
     client_free(client);
 }
 
@@ -87,6 +94,50 @@ static void on_client_drained(void *owner)
     channel_set_reading(client->channel, true);
 }
 
+/* One command for each turn of the loop: however many a client sends at once, and whatever they cost,
+ * others have their turn in between. */
+static void on_next(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin_client *client = arg;
+
+    (void) fd;
+    (void) what;
+    if (!channel_is_congested(client->channel))
+        channel_set_reading(client->channel, true);
+}
+
+/* Looked up for each command: the configuration may be another by now. */
+static enum admin_right right_of(const struct admin_client *client)
+{
+    return admin_peer_right(&client->peer, &client->admin->server->config->admin,
+                            client->admin->group);
+}
+
+static int refuse_command(struct admin_client *client, enum admin_right right)
+{
+    return admin_send_failure(
+        client,
+        right == ADMIN_MAY_READ
+            ? "this needs the right to write: have the operator add your uid or a gid of "
+              "yours to admin.write in skepd.yaml, or become root (sudo skep …)"
+            : "your right to use the admin socket has ended: have the operator add your uid "
+              "or a gid of yours to admin.read or admin.write in skepd.yaml");
+}
+
+static int may_handle(void *owner, unsigned number)
+{
+    static const struct timeval next_turn = { 0 };
+    struct admin_client *client = owner;
+    enum admin_right right = right_of(client);
+
+    channel_set_reading(client->channel, false);
+    (void) event_add(client->next, &next_turn);
+    if (right <= admin_command_right(number))
+        return 1;
+    int r = refuse_command(client, right);
+    return r < 0 ? r : 0;
+}
+
 struct server *admin_client_server(const struct admin_client *client)
 {
     return client->admin->server;
@@ -117,8 +168,8 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant)
     return 0;
 }
 
-/* fd is owned from success on. */
-static int client_new(struct admin *admin, int fd, const struct ucred *peer)
+/* fd and what peer holds are owned from success on. */
+static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
 {
     static const struct timeval timeout = { .tv_sec = IDLE_TIMEOUT_S };
     struct admin_client *client = calloc(1, sizeof *client);
@@ -126,27 +177,31 @@ static int client_new(struct admin *admin, int fd, const struct ucred *peer)
     if (!client)
         return -ENOMEM;
     client->admin = admin;
-    client->uid = peer->uid;
-    client->pid = peer->pid;
     struct channel_options options = {
         .base = admin->server->base,
         .fd = fd,
         .receive = &admin_commands,
         .phase = ADMIN_PHASE_OPEN,
         .owner = client,
+        .may_handle = may_handle,
         .on_closed = on_client_closed,
         .on_drained = on_client_drained,
         .output_high_bytes = OUTPUT_HIGH_BYTES,
         .output_max_bytes = OUTPUT_MAX_BYTES,
     };
     client->idle = evtimer_new(admin->server->base, on_client_idle, client);
-    if (!client->idle || event_add(client->idle, &timeout) < 0 ||
+    client->next = evtimer_new(admin->server->base, on_next, client);
+    if (!client->idle || !client->next || event_add(client->idle, &timeout) < 0 ||
         channel_new(&options, &client->channel) < 0) {
         if (client->idle)
             event_free(client->idle);
+        if (client->next)
+            event_free(client->next);
         free(client);
         return -ENOMEM;
     }
+    client->peer = *peer;
+    *peer = (struct admin_peer){ 0 };
     LIST_INSERT_HEAD(&admin->clients, client, entry);
     admin->n_clients++;
     return 0;
@@ -154,14 +209,26 @@ static int client_new(struct admin *admin, int fd, const struct ucred *peer)
 
 /* ---- the door */
 
-static bool may_come(const struct config *config, uid_t uid)
+/* NULL: it may come. Else why not. */
+static const char *find_objection(const struct admin *admin, const struct admin_peer *peer)
 {
-    if (uid == 0 || uid == geteuid())
-        return true;
-    for (unsigned i = 0; i < config->admin.write.n_uids; i++)
-        if (uid == config->admin.write.uids[i])
-            return true;
-    return false;
+    const struct admin_client *client;
+    unsigned n_but_root = 0, n_of_user = 0;
+
+    if (admin_peer_right(peer, &admin->server->config->admin, admin->group) == ADMIN_MAY_NOTHING)
+        return "this user may not use the admin socket: have the operator add its uid or a gid of "
+               "it "
+               "to admin.read or admin.write in skepd.yaml, or become root (sudo skep …)";
+    LIST_FOREACH (client, &admin->clients, entry) {
+        n_but_root += client->peer.who.uid != 0;
+        n_of_user += client->peer.who.uid == peer->who.uid;
+    }
+    if (!admin_peer_is_trusted(peer) && n_of_user >= CLIENTS_OF_USER_MAX)
+        return "too many admin clients of this user: close one and try again";
+    if (admin->n_clients >= CLIENTS_MAX ||
+        (peer->who.uid != 0 && n_but_root >= CLIENTS_BUT_ROOT_MAX))
+        return "too many admin clients: close one and try again";
+    return NULL;
 }
 
 /* Says why, without waiting: a new socket has room for it. */
@@ -169,7 +236,7 @@ static void refuse(struct admin *admin, int fd, const struct ucred *peer, const 
 {
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    uint8_t frame[256];
+    uint8_t frame[512];
 
     failure.message = admin_bytes(reason, strlen(reason));
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
@@ -191,19 +258,18 @@ static void refuse(struct admin *admin, int fd, const struct ucred *peer, const 
 static void admit(struct admin *admin, int accepted)
 {
     _cleanup_fd_ int fd = accepted;
-    struct ucred peer = { .pid = 0, .uid = (uid_t) -1, .gid = (gid_t) -1 };
-    socklen_t size = sizeof peer;
+    struct admin_peer peer;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
-        !may_come(admin->server->config, peer.uid)) {
-        refuse(admin, fd, &peer, "this uid may not use the admin socket: add it to admin.read or admin.write");
+    int r = admin_peer_init(&peer, fd);
+    const char *objection =
+        r < 0 ? "who you are cannot be found out" : find_objection(admin, &peer);
+    if (objection) {
+        refuse(admin, fd, &peer.who, objection);
+        admin_peer_done(&peer);
         return;
     }
-    if (admin->n_clients >= CLIENTS_MAX) {
-        refuse(admin, fd, &peer, "too many admin clients: close one and try again");
-        return;
-    }
-    int r = client_new(admin, fd, &peer);
+    r = client_new(admin, fd, &peer);
+    admin_peer_done(&peer);
     if (r < 0)
         (void) log_warning_errno(r, "cannot serve an admin client");
     else
@@ -253,7 +319,10 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
         return log_error_errno(-ENOMEM, "cannot make the admin socket");
     admin->server = server;
     LIST_INIT(&admin->clients);
-    int r = admin_socket_open(socket_path, &admin->socket);
+    admin->socket.fd = -1;
+    int r = admin_group_find(server->config->admin.group, &admin->group);
+    if (r == 0)
+        r = admin_socket_open(socket_path, admin->group, &admin->socket);
     if (r < 0) {
         admin_free(admin);
         return r;

@@ -13,9 +13,10 @@
 
 struct admin;
 
-/* Listens on socket_path (copied; mode 0660; its folder must exist; a socket that nobody answers
+/* Listens on socket_path (copied; mode 0660, of the group that
+ * server->config names; its folder must exist; a socket that nobody answers
  * on is replaced). Call when all else is up: that the socket answers is the sign that skepd
- * serves. server->config says which uids may come; the rest of server is read with each command.
+ * serves. server->config says who may do what; the rest of server is read with each command.
  * 0, or -errno, which is logged with what to do about it (-EADDRINUSE: another skepd answers). */
 int admin_new(struct server *server, const char *socket_path, struct admin **ret_admin);
 

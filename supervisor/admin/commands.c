@@ -273,6 +273,22 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = { ADMIN_PHASE_OPEN, on_jail_report },
 };
 
+/* A command that is not here needs the right to write. */
+static const enum admin_right rights[ARRAY_LEN(rules)] = {
+    [SKEP__ADMIN__COMMAND__MESSAGE_STATS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_WORKERS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_TENANTS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_INCIDENTS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = ADMIN_MAY_READ,
+};
+
+enum admin_right admin_command_right(unsigned number)
+{
+    return number < ARRAY_LEN(rights) ? rights[number] : ADMIN_MAY_WRITE;
+}
+
 const struct channel_table admin_commands = {
     .envelope = &skep__admin__command__descriptor,
     .case_offset = offsetof(Skep__Admin__Command, message_case),

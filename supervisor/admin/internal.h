@@ -16,14 +16,15 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/admin/roles.h"
 
 struct admin_client {
     LIST_ENTRY(admin_client) entry;
     struct admin *admin; /* borrowed */
     struct channel *channel;
     struct event *idle; /* closes a client that neither asks nor listens */
-    uid_t uid;
-    pid_t pid;
+    struct event *next; /* its next command is read in the next turn of the loop */
+    struct admin_peer peer;
     bool is_subscribed;
     char *tenant;  /* whose lines; NULL: of all */
     uint64_t lost; /* lines since the last one that was sent */
@@ -39,16 +40,15 @@ struct admin_socket {
     ino_t inode;
 };
 
-/* As admin_new. */
-int admin_socket_open(const char *path, struct admin_socket *ret_socket);
+/* As admin_new. group: that the file gets, or ADMIN_NO_GROUP. */
+int admin_socket_open(const char *path, gid_t group, struct admin_socket *ret_socket);
 /* Closes, and removes the file if it is still ours. */
 void admin_socket_done(struct admin_socket *socket);
 
 /* ---- admin.c */
 
 struct server *admin_client_server(const struct admin_client *client);
-/* Queues an answer; after it the client is not read from until it has taken what is queued. 0 or
- * -errno of channel_send. */
+/* Queues an answer. 0 or -errno of channel_send. */
 int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
 /* From now on it gets log lines. tenant: NULL for all. 0 or -ENOMEM. */
 int admin_client_subscribe(struct admin_client *client, const char *tenant);
@@ -57,6 +57,8 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant);
 
 enum { ADMIN_PHASE_OPEN = 1 };
 extern const struct channel_table admin_commands; /* owner: struct admin_client */
+/* What a peer must be allowed to, for a command by its number in the oneof. */
+enum admin_right admin_command_right(unsigned number);
 int admin_send_failure(struct admin_client *client, const char *reason);
 #define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"
 /* NULL if there is none of that name. */

@@ -44,8 +44,8 @@ int admin_on_quarantine(void *owner, const ProtobufCMessage *message)
     quarantined.seconds = request->seconds;
     quarantined.refused = tenant->n_queued;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
-              "quarantine is asked for by uid %u, pid %d", (unsigned) client->uid,
-              (int) client->pid);
+              "quarantine is asked for by uid %u, pid %d", (unsigned) client->peer.who.uid,
+              (int) client->peer.who.pid);
     seclude_quarantine(tenant, request->seconds);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED;
     answer.quarantined = &quarantined;
@@ -67,7 +67,8 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
     released.was_quarantined = is_quarantined(tenant);
     released.seclusion = admin_bytes(seclusion, strlen(seclusion));
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
-              "release is asked for by uid %u, pid %d", (unsigned) client->uid, (int) client->pid);
+              "release is asked for by uid %u, pid %d", (unsigned) client->peer.who.uid,
+              (int) client->peer.who.pid);
     seclude_release(tenant);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELEASED;
     answer.released = &released;
@@ -146,8 +147,8 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
         if (!cordon)
             return admin_send_failure(client, ADMIN_NO_CORDON);
     }
-    log_info("retirement of workers is asked for by uid %u, pid %d", (unsigned) client->uid,
-             (int) client->pid);
+    log_info("retirement of workers is asked for by uid %u, pid %d",
+             (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
     int n = server->pool ? retire_all(server->pool, request, cordon, &retired) : 0;
     if (n < 0)
         return admin_send_failure(client, "skepd is out of memory");
