@@ -26,9 +26,9 @@ static const struct verb verb_help = {
 
 /* In the order of `skep --help`. A new verb: its row here and in cli.h. */
 static const struct verb *const verbs[] = {
-    &verb_check,       &verb_dev,       &verb_status,     &verb_stats,   &verb_tenants,
-    &verb_workers,     &verb_incidents, &verb_quarantine, &verb_release, &verb_retire,
-    &verb_jail_report, &verb_help,      &verb_version,
+    &verb_check,   &verb_dev,         &verb_status, &verb_stats,      &verb_tenants,
+    &verb_workers, &verb_incidents,   &verb_logs,   &verb_quarantine, &verb_release,
+    &verb_retire,  &verb_jail_report, &verb_help,   &verb_version,
 };
 
 static void print_help(void)

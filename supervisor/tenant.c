@@ -329,6 +329,7 @@ void tenant_remove(struct tenant *tenant)
     ledger_fail_queue(tenant, ERROR_NO_ROUTE, 0);
     if (tenant->server->pool)
         seclude_forget(tenant);
+    admin_forget_tenant(tenant->server->admin, tenant);
     router_remove(tenants->router, tenant);
     TAILQ_REMOVE(&tenants->list, tenant, entry);
     (void) tenant_free(tenant);
@@ -360,16 +361,21 @@ void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *
         tenant->log_second = second;
         tenant->log_bytes = 0;
     }
-    if (tenant->log_bytes > LOG_BYTES_PER_SECOND)
+    if (tenant->log_bytes > LOG_BYTES_PER_SECOND) {
+        tenant->log_dropped++;
         return;
+    }
     tenant->log_bytes += cost_of_log(text, size);
     if (tenant->log_bytes > LOG_BYTES_PER_SECOND) {
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
                   "logs more than %u KiB in a second: the rest is dropped",
                   LOG_BYTES_PER_SECOND >> 10);
+        tenant->log_dropped++;
         return;
     }
-    admin_log(tenant->server->admin, tenant, level, text, size);
+    const struct tenant_line line = { level, text, size, tenant->log_dropped };
+    tenant->log_dropped = 0;
+    admin_log(tenant->server->admin, tenant, &line);
     if (log_get_level() >= LOG_LEVEL_INFO)
         log_text(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name, .tenant_level = names[level]),
                  text, size);

@@ -16,6 +16,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
+#include "supervisor/admin/log_store.h"
 
 /* So that nobody can keep root out, nor another user. */
 #define CLIENTS_MAX 32
@@ -32,6 +33,7 @@ struct admin {
     struct server *server; /* borrowed */
     struct admin_socket socket;
     gid_t group; /* of the socket; ADMIN_NO_GROUP: that of skepd */
+    struct log_store *log_store;
     struct event *accept_event;
     struct event *resume_event; /* accepts again after a shortage of descriptors */
     struct admin_client_list clients;
@@ -107,7 +109,7 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Looked up for each command: the configuration may be another by now. */
-static enum admin_right right_of(const struct admin_client *client)
+enum admin_right admin_client_right(const struct admin_client *client)
 {
     return admin_peer_right(&client->peer, &client->admin->server->config->admin,
                             client->admin->group);
@@ -128,7 +130,7 @@ static int may_handle(void *owner, unsigned number)
 {
     static const struct timeval next_turn = { 0 };
     struct admin_client *client = owner;
-    enum admin_right right = right_of(client);
+    enum admin_right right = admin_client_right(client);
 
     channel_set_reading(client->channel, false);
     (void) event_add(client->next, &next_turn);
@@ -136,6 +138,11 @@ static int may_handle(void *owner, unsigned number)
         return 1;
     int r = refuse_command(client, right);
     return r < 0 ? r : 0;
+}
+
+struct log_store *admin_client_log_store(const struct admin_client *client)
+{
+    return client->admin->log_store;
 }
 
 struct server *admin_client_server(const struct admin_client *client)
@@ -155,7 +162,8 @@ int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *an
     return r;
 }
 
-int admin_client_subscribe(struct admin_client *client, const char *tenant)
+int admin_client_subscribe(struct admin_client *client, const char *tenant,
+                           enum tenant_log_level level)
 {
     char *copy = tenant ? strdup(tenant) : NULL;
 
@@ -163,6 +171,7 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant)
         return -ENOMEM;
     free(client->tenant);
     client->tenant = copy;
+    client->level = level;
     client->is_subscribed = true;
     (void) event_del(client->idle);
     return 0;
@@ -320,7 +329,9 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
     admin->server = server;
     LIST_INIT(&admin->clients);
     admin->socket.fd = -1;
-    int r = admin_group_find(server->config->admin.group, &admin->group);
+    int r = log_store_new(&admin->log_store);
+    if (r == 0)
+        r = admin_group_find(server->config->admin.group, &admin->group);
     if (r == 0)
         r = admin_socket_open(socket_path, admin->group, &admin->socket);
     if (r < 0) {
@@ -354,42 +365,26 @@ struct admin *admin_free(struct admin *admin)
             client_free(client);
     }
     admin_socket_done(&admin->socket);
+    (void) log_store_free(admin->log_store);
     free(admin);
     return NULL;
 }
 
-static void forward_line(struct admin_client *client, const Skep__Admin__Answer *answer)
+void admin_log(struct admin *admin, struct tenant *tenant, const struct tenant_line *line)
 {
-    answer->log->lost = client->lost;
-    if (channel_is_congested(client->channel) || channel_send(client->channel, &answer->base) < 0)
-        client->lost++;
-    else
-        client->lost = 0;
+    struct log_line kept = {
+        .time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC,
+        .lost = line->lost,
+        .level = line->level,
+        .size = line->size < LOG_LINE_MAX_BYTES ? line->size : LOG_LINE_MAX_BYTES,
+    };
+
+    if (admin)
+        admin_forward_line(&admin->clients, admin->log_store, tenant, &kept, line->text);
 }
 
-void admin_log(struct admin *admin, const struct tenant *tenant, enum tenant_log_level level,
-               const char *text, size_t size)
+void admin_forget_tenant(struct admin *admin, struct tenant *tenant)
 {
-    static const char *const names[] = {
-        [TENANT_DEBUG] = "debug",
-        [TENANT_INFO] = "info",
-        [TENANT_WARN] = "warn",
-        [TENANT_ERROR] = "error",
-    };
-    Skep__Admin__LogLine line = SKEP__ADMIN__LOG_LINE__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    struct admin_client *client;
-
-    if (!admin || LIST_EMPTY(&admin->clients))
-        return;
-    const char *name = (unsigned) level < ARRAY_LEN(names) ? names[level] : "info";
-    line.tenant = admin_bytes(tenant->name, strlen(tenant->name));
-    line.level = admin_bytes(name, strlen(name));
-    line.text = admin_bytes(text, size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES);
-    line.time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG;
-    answer.log = &line;
-    LIST_FOREACH (client, &admin->clients, entry)
-        if (client->is_subscribed && (!client->tenant || strcmp(client->tenant, tenant->name) == 0))
-            forward_line(client, &answer);
+    if (admin)
+        log_store_forget(admin->log_store, tenant);
 }

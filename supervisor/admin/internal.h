@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the admin socket share: admin.c (clients), socket.c (the socket file),
- * commands.c and operator.c (what a client may ask), report*.c (what it is told). No other includes
+ * roles.c (who may what), commands.c, operator.c and logs.c (what a client may ask), report*.c (what it is told). No other includes
  * this.
  */
 #pragma once
@@ -18,6 +18,9 @@
 #include "supervisor/admin/admin.h"
 #include "supervisor/admin/roles.h"
 
+struct log_line;
+struct log_store;
+
 struct admin_client {
     LIST_ENTRY(admin_client) entry;
     struct admin *admin; /* borrowed */
@@ -26,8 +29,9 @@ struct admin_client {
     struct event *next; /* its next command is read in the next turn of the loop */
     struct admin_peer peer;
     bool is_subscribed;
-    char *tenant;  /* whose lines; NULL: of all */
-    uint64_t lost; /* lines since the last one that was sent */
+    char *tenant;                /* whose lines; NULL: of all */
+    enum tenant_log_level level; /* of these, or more important ones */
+    uint64_t lost;               /* lines since the last one that was sent */
 };
 LIST_HEAD(admin_client_list, admin_client);
 
@@ -51,7 +55,11 @@ struct server *admin_client_server(const struct admin_client *client);
 /* Queues an answer. 0 or -errno of channel_send. */
 int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
 /* From now on it gets log lines. tenant: NULL for all. 0 or -ENOMEM. */
-int admin_client_subscribe(struct admin_client *client, const char *tenant);
+int admin_client_subscribe(struct admin_client *client, const char *tenant,
+                           enum tenant_log_level level);
+/* By the configuration that holds now. */
+enum admin_right admin_client_right(const struct admin_client *client);
+struct log_store *admin_client_log_store(const struct admin_client *client);
 
 /* ---- commands.c */
 
@@ -77,6 +85,14 @@ static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
 int admin_on_quarantine(void *owner, const ProtobufCMessage *message);
 int admin_on_release(void *owner, const ProtobufCMessage *message);
 int admin_on_retire(void *owner, const ProtobufCMessage *message);
+
+/* ---- logs.c: handlers, as of channel_handler_fn */
+
+int admin_on_logs(void *owner, const ProtobufCMessage *message);
+int admin_on_log_tail(void *owner, const ProtobufCMessage *message);
+/* Keeps a line, which gets its number, and sends it to those that want it. */
+void admin_forward_line(struct admin_client_list *clients, struct log_store *store,
+                        struct tenant *tenant, struct log_line *line, const char *text);
 
 /* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
