@@ -138,6 +138,7 @@ static void log_one(const struct incident *incident)
         (void) snprintf(worker, sizeof worker, "; worker %u (pid %d)", incident->worker,
                         (int) incident->pid);
     const struct log_field fields[] = {
+        { .name = "event", .text = "incident", .size = strlen("incident") },
         { .name = "stage", .text = stage, .size = strlen(stage) },
         { .name = "cause", .text = cause, .size = strlen(cause) },
         { .name = "incident", .kind = LOG_FIELD_NUMBER, .number = incident->number },
