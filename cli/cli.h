@@ -57,6 +57,7 @@ extern const struct verb verb_dev;
 extern const struct verb verb_incidents;
 extern const struct verb verb_jail_report;
 extern const struct verb verb_kill_worker;
+extern const struct verb verb_logs;
 extern const struct verb verb_quarantine;
 extern const struct verb verb_release;
 extern const struct verb verb_retire;

@@ -78,7 +78,7 @@ static int write_config(const struct service *service, const struct service_opti
         return -errno;
     (void) fprintf(file, "listen: [\"127.0.0.1:%u\"]\nadmin_socket: ", options->port);
     write_quoted(file, service->socket);
-    (void) fprintf(file, "\nlog_level: warning\ncordons:\n  - name: ");
+    (void) fprintf(file, "\nlog_level: warning\nlog_format: human\ncordons:\n  - name: ");
     write_quoted(file, options->cordon);
     (void) fprintf(file, "\n    workers: 1\n    jit: %s\n", options->jit ? "true" : "false");
     return fflush(file) != 0 ? -errno : 0;

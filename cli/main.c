@@ -34,6 +34,7 @@ static const struct verb *const verbs[] = {
     &verb_tenants,
     &verb_workers,
     &verb_incidents,
+    &verb_logs,
     &verb_quarantine,
     &verb_release,
     &verb_retire,

@@ -2,23 +2,27 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-
-#define LINE_MAX_BYTES 16384
+#include "common/log_internal.h"
 
 static const char *log_name = "skep";
 static enum log_level log_max_level = LOG_LEVEL_INFO;
+static enum log_format format_in_use = LOG_FORMAT_HUMAN;
+static log_journal_fn send_to_journal;
 static bool is_silent;
-static unsigned long long lines_lost;
+static bool is_torn; /* the last line on standard error has not all gone */
+static uint64_t lines_lost;
 
 static const char *const level_names[] = {
     [LOG_LEVEL_ERROR] = "error",
@@ -33,6 +37,16 @@ void log_init(const char *name, enum log_level max_level)
     log_max_level = max_level;
 }
 
+void log_set_level(enum log_level max_level)
+{
+    log_max_level = max_level;
+}
+
+void log_set_journal(log_journal_fn send)
+{
+    send_to_journal = send;
+}
+
 void log_silence(void)
 {
     is_silent = true;
@@ -41,6 +55,11 @@ void log_silence(void)
 enum log_level log_get_level(void)
 {
     return log_max_level;
+}
+
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
 }
 
 int log_level_parse(const char *text, enum log_level *ret_level)
@@ -53,61 +72,38 @@ int log_level_parse(const char *text, enum log_level *ret_level)
     return -EINVAL;
 }
 
-/* Bytes of the UTF-8 character at text that is safe to show, 0 if there is none: a control
- * character (C0, DEL, C1: terminals obey them all) or not UTF-8 (RFC 3629). */
-static size_t measure_plain(const unsigned char *text, size_t length)
-{
-    static const struct {
-        unsigned char least, most, second_least, second_most;
-        size_t size;
-    } kinds[] = {
-        { 0xc2, 0xc2, 0xa0, 0xbf, 2 }, { 0xc3, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
+/* ---- which format */
 
-    if (text[0] < 0x80)
-        return text[0] >= 0x20 && text[0] != 0x7f;
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (text[0] < kinds[i].least || text[0] > kinds[i].most)
-            continue;
-        if (length < kinds[i].size || text[1] < kinds[i].second_least ||
-            text[1] > kinds[i].second_most)
-            return 0;
-        for (size_t at = 2; at < kinds[i].size; at++)
-            if ((text[at] & 0xc0) != 0x80)
-                return 0;
-        return kinds[i].size;
-    }
-    return 0;
+/* What systemd.exec(5) says of $JOURNAL_STREAM: "device:inode" of the stream that standard error was
+ * when the process was started; it may be another by now. */
+static bool is_journal_stream(void)
+{
+    const char *text = getenv("JOURNAL_STREAM");
+    uint64_t device, inode;
+    struct stat st;
+    char end;
+
+    return text && sscanf(text, "%" SCNu64 ":%" SCNu64 "%c", &device, &inode, &end) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
-size_t log_escape(const char *text, size_t length, char *buffer, size_t size)
+void log_set_format(enum log_format format)
 {
-    static const char hex[] = "0123456789abcdef";
-    const unsigned char *at = (const unsigned char *) text, *end = at + length;
-    size_t n = 0;
-
-    while (at < end) {
-        size_t plain = measure_plain(at, (size_t) (end - at));
-        if (n + (plain ? plain : 4) >= size)
-            break;
-        if (plain) {
-            memcpy(buffer + n, at, plain);
-            n += plain;
-            at += plain;
-        } else {
-            buffer[n++] = '\\';
-            buffer[n++] = 'x';
-            buffer[n++] = hex[*at >> 4];
-            buffer[n++] = hex[*at & 15];
-            at++;
-        }
-    }
-    if (size > 0)
-        buffer[n] = '\0';
-    return n;
+    if (format == LOG_FORMAT_AUTO)
+        format = isatty(STDERR_FILENO)                    ? LOG_FORMAT_HUMAN
+                 : send_to_journal && is_journal_stream() ? LOG_FORMAT_JOURNAL
+                                                          : LOG_FORMAT_JSON;
+    if (format == LOG_FORMAT_JOURNAL && !send_to_journal)
+        format = LOG_FORMAT_HUMAN;
+    format_in_use = format;
 }
+
+enum log_format log_get_format(void)
+{
+    return format_in_use;
+}
+
+/* ---- writing */
 
 /* Writes without ever waiting: whoever reads the log may have stopped, and must not stop us by
  * that. poll(2) promises room for PIPE_BUF bytes only. Returns whether all has gone. */
@@ -122,37 +118,105 @@ static bool put(const char *text, size_t size)
         ssize_t n = write(STDERR_FILENO, text, part);
         if (n <= 0)
             return false;
+        is_torn = true;
         text += n;
         size -= (size_t) n;
     }
+    is_torn = false;
     return true;
 }
 
-static void put_line(const char *line, size_t size)
+static bool put_line(log_line_fn format_line, const struct log_event *event)
 {
-    char note[64];
+    char line[LOG_LINE_BYTES];
 
-    if (lines_lost > 0) {
-        int n = snprintf(note, sizeof note, "\n(%llu log lines were lost: nobody read them)\n",
-                         lines_lost);
-        if (!put(note, (size_t) n)) {
-            lines_lost++;
-            return;
-        }
-        lines_lost = 0;
+    if (is_torn && !put("\n", 1))
+        return false;
+    return put(line, format_line(event, line, sizeof line));
+}
+
+/* For people a tenant's own lines are lines here, too: all with the tag, so that none can be forged. */
+static bool put_human(const struct log_event *event)
+{
+    const char *text = event->text;
+    size_t left = event->size;
+    struct log_event part = *event;
+
+    if (!event->context->tenant_level)
+        return put_line(log_line_human, event);
+    do {
+        const char *newline = memchr(text, '\n', left);
+        part.text = text;
+        part.size = newline ? (size_t) (newline - text) : left;
+        if (!put_line(log_line_human, &part))
+            return false;
+        text += newline ? part.size + 1 : part.size;
+        left -= newline ? part.size + 1 : part.size;
+    } while (left > 0);
+    return true;
+}
+
+static bool put_event(const struct log_event *event)
+{
+    if (format_in_use == LOG_FORMAT_JSON)
+        return put_line(log_line_json, event);
+    if (format_in_use == LOG_FORMAT_JOURNAL) {
+        int r = send_to_journal(event);
+        if (r == 0 || r == -EAGAIN)
+            return r == 0;
     }
-    if (!put(line, size))
+    return put_human(event);
+}
+
+/* Whether whoever reads knows of all lines that were lost. */
+static bool tell_lost(const struct timespec *now)
+{
+    struct log_field field = { .name = "lost", .kind = LOG_FIELD_NUMBER, .number = lines_lost };
+    char text[64];
+
+    if (lines_lost == 0)
+        return true;
+    int n = snprintf(text, sizeof text, "%" PRIu64 " log lines were lost: nobody read them",
+                     lines_lost);
+    const struct log_event event = {
+        .level = LOG_LEVEL_WARNING,
+        .time = *now,
+        .name = log_name,
+        .text = text,
+        .size = (size_t) n,
+        .context = LOG_ABOUT(.fields = &field, .n_fields = 1),
+    };
+    if (!put_event(&event))
+        return false;
+    lines_lost = 0;
+    return true;
+}
+
+void log_text(enum log_level level, const struct log_context *context, const char *text,
+              size_t size)
+{
+    struct log_event event = {
+        .level = level,
+        .name = log_name,
+        .text = text,
+        .size = size < LOG_TEXT_BYTES ? size : LOG_TEXT_BYTES,
+        .context = context,
+    };
+
+    if (is_silent)
+        return;
+    (void) clock_gettime(CLOCK_REALTIME, &event.time);
+    if (!tell_lost(&event.time) || !put_event(&event))
         lines_lost++;
 }
 
-__attribute__((format(printf, 3, 0))) static void write_line(enum log_level level, int error,
-                                                             const char *format, va_list args)
+/* error: 0, or what is said after the text. */
+__attribute__((format(printf, 4, 0))) static void write_event(enum log_level level,
+                                                              const struct log_context *context,
+                                                              int error, const char *format,
+                                                              va_list args)
 {
-    char text[LINE_MAX_BYTES / 2];
-    char escaped[LINE_MAX_BYTES - 256];
-    char line[LINE_MAX_BYTES];
-    struct timespec now = { 0 };
-    struct tm tm = { 0 };
+    char text[LOG_TEXT_BYTES];
 
     if (is_silent || level > log_max_level)
         return;
@@ -160,20 +224,12 @@ __attribute__((format(printf, 3, 0))) static void write_line(enum log_level leve
     if (n < 0)
         return;
     size_t length = (size_t) n < sizeof text ? (size_t) n : sizeof text - 1;
-    (void) log_escape(text, length, escaped, sizeof escaped);
-
-    (void) clock_gettime(CLOCK_REALTIME, &now);
-    (void) gmtime_r(&now.tv_sec, &tm);
-    char stamp[32];
-    (void) strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
-    n = snprintf(line, sizeof line, "%s.%03ldZ %s %s: %s%s%s\n", stamp, now.tv_nsec / 1000000,
-                 log_name, level_names[level], escaped, error ? ": " : "",
-                 error ? strerrordesc_np(error < 0 ? -error : error) : "");
-    if (n <= 0)
-        return;
-    size_t total = (size_t) n < sizeof line ? (size_t) n : sizeof line - 1;
-    line[total - 1] = '\n';
-    put_line(line, total);
+    if (error) {
+        n = snprintf(text + length, sizeof text - length, ": %s",
+                     strerrordesc_np(error < 0 ? -error : error));
+        length = length + (size_t) n < sizeof text ? length + (size_t) n : sizeof text - 1;
+    }
+    log_text(level, context, text, length);
 }
 
 void log_write(enum log_level level, const char *format, ...)
@@ -181,7 +237,16 @@ void log_write(enum log_level level, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    write_line(level, 0, format, args);
+    write_event(level, LOG_ABOUT(0), 0, format, args);
+    va_end(args);
+}
+
+void log_event(enum log_level level, const struct log_context *context, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_event(level, context, 0, format, args);
     va_end(args);
 }
 
@@ -190,7 +255,18 @@ int log_write_errno(enum log_level level, int error, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    write_line(level, error, format, args);
+    write_event(level, LOG_ABOUT(0), error, format, args);
+    va_end(args);
+    return error;
+}
+
+int log_event_errno(enum log_level level, const struct log_context *context, int error,
+                    const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    write_event(level, context, error, format, args);
     va_end(args);
     return error;
 }

@@ -97,7 +97,8 @@ static int dispatch(struct channel *ch, const uint8_t *frame, size_t size)
     if (!message)
         return -EPROTO;
     ch->received++;
-    return rule->handle(ch->options.owner, message);
+    int r = ch->options.may_handle ? ch->options.may_handle(ch->options.owner, number) : 1;
+    return r > 0 ? rule->handle(ch->options.owner, message) : r;
 }
 
 /* Handles all whole frames in the input buffer. Returns 0 or -errno. */

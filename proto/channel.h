@@ -43,6 +43,9 @@ struct channel_options {
     /* Called once when the channel has failed or the peer has left: error is 0 for end of
      * file, else -errno. Not called after channel_free. The owner may free the channel in it. */
     void (*on_closed)(void *owner, int error);
+    /* Asked before each message that the table allows; NULL: all are handled. number: its case in the
+     * oneof. 1: handle it; 0: it was refused, and answered; -errno: close. May stop reading. */
+    int (*may_handle)(void *owner, unsigned number);
     /* Called when the frames of one turn's reads have been handled and the channel is still open;
      * may be NULL. May free the channel. */
     void (*on_read_end)(void *owner);

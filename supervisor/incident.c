@@ -116,8 +116,9 @@ static bool may_log(struct tenant *tenant)
         return true;
     if (tenant->incident_second != second) {
         if (tenant->incident_lines > LINES_PER_SECOND)
-            log_info("[%s] %u more incidents were counted and not logged", tenant->name,
-                     tenant->incident_lines - LINES_PER_SECOND);
+            log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
+                      "%u more incidents were counted and not logged",
+                      tenant->incident_lines - LINES_PER_SECOND);
         tenant->incident_second = second;
         tenant->incident_lines = 0;
     }
@@ -127,6 +128,7 @@ static bool may_log(struct tenant *tenant)
 static void log_one(const struct incident *incident)
 {
     enum log_level level = incident->stage == STAGE_KILLED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+    const char *stage = stage_names[incident->stage], *cause = incident_cause_name(incident->cause);
     char limit[160], where[64] = "", worker[64] = "";
 
     describe(incident, limit, sizeof limit);
@@ -135,9 +137,21 @@ static void log_one(const struct incident *incident)
     if (incident->pid > 0)
         (void) snprintf(worker, sizeof worker, "; worker %u (pid %d)", incident->worker,
                         (int) incident->pid);
-    log_write(level, "[%s] %s: %s%s%s%s%s%s", incident->tenant[0] ? incident->tenant : "-",
-              stage_names[incident->stage], limit, incident->text[0] ? "; " : "", incident->text,
-              evidence_text(incident->evidence), where, worker);
+    const struct log_field fields[] = {
+        { .name = "event", .text = "incident", .size = strlen("incident") },
+        { .name = "stage", .text = stage, .size = strlen(stage) },
+        { .name = "cause", .text = cause, .size = strlen(cause) },
+        { .name = "incident", .kind = LOG_FIELD_NUMBER, .number = incident->number },
+    };
+    log_event(
+        level,
+        LOG_ABOUT(.tenant = incident->tenant[0] ? incident->tenant : NULL,
+                  .request = incident->request,
+                  .code = incident->code == ERROR_NONE ? NULL : error_info(incident->code)->code,
+                  .worker = incident->worker, .worker_pid = incident->pid, .fields = fields,
+                  .n_fields = ARRAY_LEN(fields)),
+        "%s: %s%s%s%s%s%s", stage, limit, incident->text[0] ? "; " : "", incident->text,
+        evidence_text(incident->evidence), where, worker);
 }
 
 void incident_note(struct server *server, struct tenant *tenant, const struct incident *incident)

@@ -24,6 +24,7 @@
 #include "supervisor/admin/admin.h"
 #include "supervisor/confine.h"
 #include "supervisor/http/http.h"
+#include "supervisor/journal.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/server.h"
 #include "supervisor/spawner/spawner.h"
@@ -121,10 +122,23 @@ static int find_worker(const char *given, char *path, size_t size)
     return -ENOENT;
 }
 
+/* To whoever wants to know what is wrong, and serves nothing. */
 static void print_errors(struct config_errors *errors)
 {
     if (errors->text)
         (void) fputs(errors->text, stderr);
+    config_errors_done(errors);
+}
+
+static void log_errors(struct config_errors *errors)
+{
+    const char *line = errors->text;
+
+    while (line && *line) {
+        size_t size = strcspn(line, "\n");
+        log_text(LOG_LEVEL_ERROR, LOG_ABOUT(0), line, size);
+        line += line[size] ? size + 1 : size;
+    }
     config_errors_done(errors);
 }
 
@@ -135,7 +149,8 @@ static int install_one(struct server *server, struct manifest *manifest, const c
     int r = tenant_install(server, manifest, dir);
 
     if (r < 0) {
-        log_error_errno(r, "cannot install tenant %s", manifest->name);
+        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name), r,
+                               "cannot install tenant %s", manifest->name);
         (void) manifest_free(manifest);
     }
     return r;
@@ -151,7 +166,7 @@ static int install_dev(struct server *server, const char *path)
         return log_error_errno(-errno, "cannot read %s", path);
     int r = S_ISDIR(st.st_mode) ? manifest_read(path, &manifest, &errors)
                                 : manifest_from_script(path, &manifest, &errors);
-    print_errors(&errors);
+    log_errors(&errors);
     return r < 0 ? r : install_one(server, manifest, path);
 }
 
@@ -164,7 +179,7 @@ static int install_all(struct server *server)
     if (!server->config->tenants)
         return 0;
     int r = manifest_read_all(server->config->tenants, server->config, &set, &errors);
-    print_errors(&errors);
+    log_errors(&errors);
     for (unsigned i = 0; i < set.count; i++) {
         struct manifest *manifest = TAKE_PTR(set.items[i]);
         _cleanup_free_ char *dir = strdup(manifest->file);
@@ -377,9 +392,10 @@ static int run(const struct arguments *arguments, struct config *config)
     char worker[PATH_MAX];
 
     (void) log_level_parse(config->log_level, &level);
-    log_init("skepd", level);
     if (arguments->check_only)
         return check(config);
+    log_set_level(level);
+    log_set_format(config->log_format);
     int r = find_worker(arguments->worker, worker, sizeof worker);
     if (r < 0)
         return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
@@ -399,8 +415,13 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     log_init("skepd", LOG_LEVEL_INFO);
+    journal_open();
+    log_set_format(LOG_FORMAT_AUTO);
     int r = config_read(arguments.config, &config, &errors);
-    print_errors(&errors);
+    if (arguments.check_only)
+        print_errors(&errors);
+    else
+        log_errors(&errors);
     if (r == 0)
         r = run(&arguments, config);
     (void) config_free(config);

@@ -18,8 +18,7 @@
 
 /* What a tenant may log in a second, whatever its worker claims to have counted. */
 #define LOG_BYTES_PER_SECOND (256U << 10)
-#define LOG_LINE_MAX 8000 /* as long as a line of ours may be */
-#define LOG_LINE_COST 64  /* what a line takes besides its text */
+#define LOG_LINE_COST 64 /* what a line takes besides its text */
 
 int tenants_new(struct server *server, struct tenants **ret_tenants)
 {
@@ -195,7 +194,8 @@ void tenant_serve_candidate(struct tenant *tenant)
 
     int r = swap_routes(tenant, tenant->candidate->manifest);
     if (r < 0) { /* a route was free when it was installed, and is not any more */
-        log_error_errno(r, "cannot route to the new version of %s", tenant->name);
+        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = tenant->name), r,
+                               "cannot route to the new version");
         drop_candidate(tenant);
         return;
     }
@@ -206,13 +206,14 @@ void tenant_serve_candidate(struct tenant *tenant)
     (void) version_unref(old);
     tenant->load_failures = 0;
     tenant->load_again_ns = 0;
-    log_info("[%s] serves a new version", tenant->name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves a new version");
 }
 
 void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t size)
 {
     tenant_log(tenant, TENANT_ERROR, text, size);
-    log_warning("[%s] the new version does not load; the one before serves on", tenant->name);
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+              "the new version does not load; the one before serves on");
     free(tenant->last_error);
     tenant->last_error = strndup(text, size);
     drop_candidate(tenant);
@@ -328,6 +329,7 @@ void tenant_remove(struct tenant *tenant)
     ledger_fail_queue(tenant, ERROR_NO_ROUTE, 0);
     if (tenant->server->pool)
         seclude_forget(tenant);
+    admin_forget_tenant(tenant->server->admin, tenant);
     router_remove(tenants->router, tenant);
     TAILQ_REMOVE(&tenants->list, tenant, entry);
     (void) tenant_free(tenant);
@@ -359,22 +361,22 @@ void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *
         tenant->log_second = second;
         tenant->log_bytes = 0;
     }
-    if (tenant->log_bytes > LOG_BYTES_PER_SECOND)
+    if (tenant->log_bytes > LOG_BYTES_PER_SECOND) {
+        tenant->log_dropped++;
         return;
+    }
     tenant->log_bytes += cost_of_log(text, size);
     if (tenant->log_bytes > LOG_BYTES_PER_SECOND) {
-        log_warning("[%s] logs more than %u KiB in a second: the rest is dropped", tenant->name,
-                    LOG_BYTES_PER_SECOND >> 10);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+                  "logs more than %u KiB in a second: the rest is dropped",
+                  LOG_BYTES_PER_SECOND >> 10);
+        tenant->log_dropped++;
         return;
     }
-    admin_log(tenant->server->admin, tenant, level, text, size);
-    while (size > 0) { /* a line each, all with the tag: none can be forged */
-        const char *newline = memchr(text, '\n', size);
-        size_t length = newline ? (size_t) (newline - text) : size;
-        char line[LOG_LINE_MAX];
-        (void) log_escape(text, length, line, sizeof line);
-        log_info("[%s] %s: %s", tenant->name, names[level], line);
-        text += newline ? length + 1 : length;
-        size -= newline ? length + 1 : length;
-    }
+    const struct tenant_line line = { level, text, size, tenant->log_dropped };
+    tenant->log_dropped = 0;
+    admin_log(tenant->server->admin, tenant, &line);
+    if (log_get_level() >= LOG_LEVEL_INFO)
+        log_text(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name, .tenant_level = names[level]),
+                 text, size);
 }

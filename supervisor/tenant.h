@@ -15,6 +15,7 @@
 #include "supervisor/workers/conduct.h"
 
 struct child;
+struct log_shelf;
 struct request;
 
 enum placement_state {
@@ -80,6 +81,8 @@ struct tenant {
     unsigned load_failures;
     uint64_t load_again_ns;
     uint64_t log_second, log_bytes; /* what it has logged in this second */
+    uint64_t log_dropped;           /* lines since the last one that was not too much */
+    struct log_shelf *log_shelf;    /* borrowed: of the admin socket's log store; NULL: none yet */
     char *last_error;               /* owned; text of the last failed load */
     struct tenant_books books;
 };

@@ -16,8 +16,12 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
+#include "supervisor/admin/log_store.h"
 
+/* So that nobody can keep root out, nor another user. */
 #define CLIENTS_MAX 32
+#define CLIENTS_BUT_ROOT_MAX 24
+#define CLIENTS_OF_USER_MAX 8 /* that is neither root nor skepd's own */
 #define IDLE_TIMEOUT_S 60
 #define OUTPUT_HIGH_BYTES (256U << 10) /* above, no log lines and no more commands */
 #define OUTPUT_MAX_BYTES (4U << 20)    /* more than high and the largest answer */
@@ -28,6 +32,8 @@
 struct admin {
     struct server *server; /* borrowed */
     struct admin_socket socket;
+    gid_t group; /* of the socket; ADMIN_NO_GROUP: that of skepd */
+    struct log_store *log_store;
     struct event *accept_event;
     struct event *resume_event; /* accepts again after a shortage of descriptors */
     struct admin_client_list clients;
@@ -44,6 +50,9 @@ static void client_free(struct admin_client *client)
     (void) channel_free(client->channel);
     if (client->idle)
         event_free(client->idle);
+    if (client->next)
+        event_free(client->next);
+    admin_peer_done(&client->peer);
     free(client->tenant);
     free(client);
 }
@@ -54,7 +63,7 @@ static void on_client_closed(void *owner, int error)
 
     if (error < 0 && error != -EPIPE && error != -ECONNRESET)
         (void) log_warning_errno(error, "admin client (uid %u, pid %d) is closed",
-                                 (unsigned) client->uid, (int) client->pid);
+                                 (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
     client_free(client);
 }
 
@@ -87,6 +96,55 @@ static void on_client_drained(void *owner)
     channel_set_reading(client->channel, true);
 }
 
+/* One command for each turn of the loop: however many a client sends at once, and whatever they cost,
+ * others have their turn in between. */
+static void on_next(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin_client *client = arg;
+
+    (void) fd;
+    (void) what;
+    if (!channel_is_congested(client->channel))
+        channel_set_reading(client->channel, true);
+}
+
+/* Looked up for each command: the configuration may be another by now. */
+enum admin_right admin_client_right(const struct admin_client *client)
+{
+    return admin_peer_right(&client->peer, &client->admin->server->config->admin,
+                            client->admin->group);
+}
+
+static int refuse_command(struct admin_client *client, enum admin_right right)
+{
+    return admin_send_failure(
+        client,
+        right == ADMIN_MAY_READ
+            ? "this needs the right to write: have the operator add your uid or a gid of "
+              "yours to admin.write in skepd.yaml, or become root (sudo skep …)"
+            : "your right to use the admin socket has ended: have the operator add your uid "
+              "or a gid of yours to admin.read or admin.write in skepd.yaml");
+}
+
+static int may_handle(void *owner, unsigned number)
+{
+    static const struct timeval next_turn = { 0 };
+    struct admin_client *client = owner;
+    enum admin_right right = admin_client_right(client);
+
+    channel_set_reading(client->channel, false);
+    (void) event_add(client->next, &next_turn);
+    if (right <= admin_command_right(number))
+        return 1;
+    int r = refuse_command(client, right);
+    return r < 0 ? r : 0;
+}
+
+struct log_store *admin_client_log_store(const struct admin_client *client)
+{
+    return client->admin->log_store;
+}
+
 struct server *admin_client_server(const struct admin_client *client)
 {
     return client->admin->server;
@@ -104,7 +162,8 @@ int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *an
     return r;
 }
 
-int admin_client_subscribe(struct admin_client *client, const char *tenant)
+int admin_client_subscribe(struct admin_client *client, const char *tenant,
+                           enum tenant_log_level level)
 {
     char *copy = tenant ? strdup(tenant) : NULL;
 
@@ -112,13 +171,14 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant)
         return -ENOMEM;
     free(client->tenant);
     client->tenant = copy;
+    client->level = level;
     client->is_subscribed = true;
     (void) event_del(client->idle);
     return 0;
 }
 
-/* fd is owned from success on. */
-static int client_new(struct admin *admin, int fd, const struct ucred *peer)
+/* fd and what peer holds are owned from success on. */
+static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
 {
     static const struct timeval timeout = { .tv_sec = IDLE_TIMEOUT_S };
     struct admin_client *client = calloc(1, sizeof *client);
@@ -126,27 +186,31 @@ static int client_new(struct admin *admin, int fd, const struct ucred *peer)
     if (!client)
         return -ENOMEM;
     client->admin = admin;
-    client->uid = peer->uid;
-    client->pid = peer->pid;
     struct channel_options options = {
         .base = admin->server->base,
         .fd = fd,
         .receive = &admin_commands,
         .phase = ADMIN_PHASE_OPEN,
         .owner = client,
+        .may_handle = may_handle,
         .on_closed = on_client_closed,
         .on_drained = on_client_drained,
         .output_high_bytes = OUTPUT_HIGH_BYTES,
         .output_max_bytes = OUTPUT_MAX_BYTES,
     };
     client->idle = evtimer_new(admin->server->base, on_client_idle, client);
-    if (!client->idle || event_add(client->idle, &timeout) < 0 ||
+    client->next = evtimer_new(admin->server->base, on_next, client);
+    if (!client->idle || !client->next || event_add(client->idle, &timeout) < 0 ||
         channel_new(&options, &client->channel) < 0) {
         if (client->idle)
             event_free(client->idle);
+        if (client->next)
+            event_free(client->next);
         free(client);
         return -ENOMEM;
     }
+    client->peer = *peer;
+    *peer = (struct admin_peer){ 0 };
     LIST_INSERT_HEAD(&admin->clients, client, entry);
     admin->n_clients++;
     return 0;
@@ -154,14 +218,26 @@ static int client_new(struct admin *admin, int fd, const struct ucred *peer)
 
 /* ---- the door */
 
-static bool may_come(const struct config *config, uid_t uid)
+/* NULL: it may come. Else why not. */
+static const char *find_objection(const struct admin *admin, const struct admin_peer *peer)
 {
-    if (uid == 0 || uid == geteuid())
-        return true;
-    for (unsigned i = 0; i < config->admin.write.n_uids; i++)
-        if (uid == config->admin.write.uids[i])
-            return true;
-    return false;
+    const struct admin_client *client;
+    unsigned n_but_root = 0, n_of_user = 0;
+
+    if (admin_peer_right(peer, &admin->server->config->admin, admin->group) == ADMIN_MAY_NOTHING)
+        return "this user may not use the admin socket: have the operator add its uid or a gid of "
+               "it "
+               "to admin.read or admin.write in skepd.yaml, or become root (sudo skep …)";
+    LIST_FOREACH (client, &admin->clients, entry) {
+        n_but_root += client->peer.who.uid != 0;
+        n_of_user += client->peer.who.uid == peer->who.uid;
+    }
+    if (!admin_peer_is_trusted(peer) && n_of_user >= CLIENTS_OF_USER_MAX)
+        return "too many admin clients of this user: close one and try again";
+    if (admin->n_clients >= CLIENTS_MAX ||
+        (peer->who.uid != 0 && n_but_root >= CLIENTS_BUT_ROOT_MAX))
+        return "too many admin clients: close one and try again";
+    return NULL;
 }
 
 /* Says why, without waiting: a new socket has room for it. */
@@ -169,7 +245,7 @@ static void refuse(struct admin *admin, int fd, const struct ucred *peer, const 
 {
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    uint8_t frame[256];
+    uint8_t frame[512];
 
     failure.message = admin_bytes(reason, strlen(reason));
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
@@ -191,19 +267,18 @@ static void refuse(struct admin *admin, int fd, const struct ucred *peer, const 
 static void admit(struct admin *admin, int accepted)
 {
     _cleanup_fd_ int fd = accepted;
-    struct ucred peer = { .pid = 0, .uid = (uid_t) -1, .gid = (gid_t) -1 };
-    socklen_t size = sizeof peer;
+    struct admin_peer peer;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
-        !may_come(admin->server->config, peer.uid)) {
-        refuse(admin, fd, &peer, "this uid may not use the admin socket: add it to admin.read or admin.write");
+    int r = admin_peer_init(&peer, fd);
+    const char *objection =
+        r < 0 ? "who you are cannot be found out" : find_objection(admin, &peer);
+    if (objection) {
+        refuse(admin, fd, &peer.who, objection);
+        admin_peer_done(&peer);
         return;
     }
-    if (admin->n_clients >= CLIENTS_MAX) {
-        refuse(admin, fd, &peer, "too many admin clients: close one and try again");
-        return;
-    }
-    int r = client_new(admin, fd, &peer);
+    r = client_new(admin, fd, &peer);
+    admin_peer_done(&peer);
     if (r < 0)
         (void) log_warning_errno(r, "cannot serve an admin client");
     else
@@ -253,7 +328,12 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
         return log_error_errno(-ENOMEM, "cannot make the admin socket");
     admin->server = server;
     LIST_INIT(&admin->clients);
-    int r = admin_socket_open(socket_path, &admin->socket);
+    admin->socket.fd = -1;
+    int r = log_store_new(&admin->log_store);
+    if (r == 0)
+        r = admin_group_find(server->config->admin.group, &admin->group);
+    if (r == 0)
+        r = admin_socket_open(socket_path, admin->group, &admin->socket);
     if (r < 0) {
         admin_free(admin);
         return r;
@@ -285,42 +365,26 @@ struct admin *admin_free(struct admin *admin)
             client_free(client);
     }
     admin_socket_done(&admin->socket);
+    (void) log_store_free(admin->log_store);
     free(admin);
     return NULL;
 }
 
-static void forward_line(struct admin_client *client, const Skep__Admin__Answer *answer)
+void admin_log(struct admin *admin, struct tenant *tenant, const struct tenant_line *line)
 {
-    answer->log->lost = client->lost;
-    if (channel_is_congested(client->channel) || channel_send(client->channel, &answer->base) < 0)
-        client->lost++;
-    else
-        client->lost = 0;
+    struct log_line kept = {
+        .time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC,
+        .lost = line->lost,
+        .level = line->level,
+        .size = line->size < LOG_LINE_MAX_BYTES ? line->size : LOG_LINE_MAX_BYTES,
+    };
+
+    if (admin)
+        admin_forward_line(&admin->clients, admin->log_store, tenant, &kept, line->text);
 }
 
-void admin_log(struct admin *admin, const struct tenant *tenant, enum tenant_log_level level,
-               const char *text, size_t size)
+void admin_forget_tenant(struct admin *admin, struct tenant *tenant)
 {
-    static const char *const names[] = {
-        [TENANT_DEBUG] = "debug",
-        [TENANT_INFO] = "info",
-        [TENANT_WARN] = "warn",
-        [TENANT_ERROR] = "error",
-    };
-    Skep__Admin__LogLine line = SKEP__ADMIN__LOG_LINE__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    struct admin_client *client;
-
-    if (!admin || LIST_EMPTY(&admin->clients))
-        return;
-    const char *name = (unsigned) level < ARRAY_LEN(names) ? names[level] : "info";
-    line.tenant = admin_bytes(tenant->name, strlen(tenant->name));
-    line.level = admin_bytes(name, strlen(name));
-    line.text = admin_bytes(text, size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES);
-    line.time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG;
-    answer.log = &line;
-    LIST_FOREACH (client, &admin->clients, entry)
-        if (client->is_subscribed && (!client->tenant || strcmp(client->tenant, tenant->name) == 0))
-            forward_line(client, &answer);
+    if (admin)
+        log_store_forget(admin->log_store, tenant);
 }

@@ -13,9 +13,10 @@
 
 struct admin;
 
-/* Listens on socket_path (copied; mode 0660; its folder must exist; a socket that nobody answers
+/* Listens on socket_path (copied; mode 0660, of the group that
+ * server->config names; its folder must exist; a socket that nobody answers
  * on is replaced). Call when all else is up: that the socket answers is the sign that skepd
- * serves. server->config says which uids may come; the rest of server is read with each command.
+ * serves. server->config says who may do what; the rest of server is read with each command.
  * 0, or -errno, which is logged with what to do about it (-EADDRINUSE: another skepd answers). */
 int admin_new(struct server *server, const char *socket_path, struct admin **ret_admin);
 
@@ -23,8 +24,17 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
  * is allowed. Returns NULL. */
 struct admin *admin_free(struct admin *admin);
 
-/* Forwards one line (text may hold anything) to the clients that asked for this tenant's. Never
+/* A line of a tenant's; text may hold anything. */
+struct tenant_line {
+    enum tenant_log_level level;
+    const char *text;
+    size_t size;
+    uint64_t lost; /* lines before it that were dropped */
+};
+
+/* Keeps the line for a while, and forwards it to the clients that asked for this tenant's. Never
  * waits and never fails: a client that does not keep up loses lines, and is told how many.
  * admin: NULL is allowed, for lines before admin_new. */
-void admin_log(struct admin *admin, const struct tenant *tenant, enum tenant_log_level level,
-               const char *text, size_t size);
+void admin_log(struct admin *admin, struct tenant *tenant, const struct tenant_line *line);
+/* The tenant goes: nothing of it is kept any more. */
+void admin_forget_tenant(struct admin *admin, struct tenant *tenant);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a client of the admin socket may ask: one handler for each command, those that act on tenants
- * and workers in operator.c, and the table that names them. Each command has exactly one answer; log lines may come between. Supervisor, loop
- * thread.
+ * and workers in operator.c, those on log lines in logs.c, and the table that names them. Each command
+ * has exactly one answer; log lines may come between. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -233,29 +233,6 @@ static int on_load(void *owner, const ProtobufCMessage *message)
     return do_reload(owner, request->name, &reload);
 }
 
-/* ---- logs */
-
-static int on_logs(void *owner, const ProtobufCMessage *message)
-{
-    const Skep__Admin__LogsRequest *request = (const Skep__Admin__LogsRequest *) message;
-    Skep__Admin__Subscribed subscribed = SKEP__ADMIN__SUBSCRIBED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    struct admin_client *client = owner;
-    const struct tenant *tenant = NULL;
-
-    if (request->name.len > 0) {
-        tenant = admin_find_tenant(client, request->name);
-        if (!tenant)
-            return admin_send_failure(client, ADMIN_NO_TENANT);
-    }
-    int r = admin_client_subscribe(client, tenant ? tenant->name : NULL);
-    if (r < 0)
-        return r;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_SUBSCRIBED;
-    answer.subscribed = &subscribed;
-    return admin_client_send(client, &answer);
-}
-
 /* ---- the table */
 
 static const struct channel_rule rules[] = {
@@ -263,7 +240,7 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_WORKERS] = { ADMIN_PHASE_OPEN, on_workers },
     [SKEP__ADMIN__COMMAND__MESSAGE_TENANTS] = { ADMIN_PHASE_OPEN, on_tenants },
     [SKEP__ADMIN__COMMAND__MESSAGE_RELOAD] = { ADMIN_PHASE_OPEN, on_reload },
-    [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = { ADMIN_PHASE_OPEN, on_logs },
+    [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = { ADMIN_PHASE_OPEN, admin_on_logs },
     [SKEP__ADMIN__COMMAND__MESSAGE_LOAD] = { ADMIN_PHASE_OPEN, on_load },
     [SKEP__ADMIN__COMMAND__MESSAGE_INCIDENTS] = { ADMIN_PHASE_OPEN, on_incidents },
     [SKEP__ADMIN__COMMAND__MESSAGE_QUARANTINE] = { ADMIN_PHASE_OPEN, admin_on_quarantine },
@@ -272,7 +249,25 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = { ADMIN_PHASE_OPEN, on_status },
     [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = { ADMIN_PHASE_OPEN, on_jail_report },
     [SKEP__ADMIN__COMMAND__MESSAGE_KILL_WORKER] = { ADMIN_PHASE_OPEN, admin_on_kill_worker },
+    [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = { ADMIN_PHASE_OPEN, admin_on_log_tail },
 };
+
+/* A command that is not here needs the right to write. */
+static const enum admin_right rights[ARRAY_LEN(rules)] = {
+    [SKEP__ADMIN__COMMAND__MESSAGE_STATS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_WORKERS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_TENANTS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_INCIDENTS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = ADMIN_MAY_READ,
+};
+
+enum admin_right admin_command_right(unsigned number)
+{
+    return number < ARRAY_LEN(rights) ? rights[number] : ADMIN_MAY_WRITE;
+}
 
 const struct channel_table admin_commands = {
     .envelope = &skep__admin__command__descriptor,

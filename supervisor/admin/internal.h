@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the admin socket share: admin.c (clients), socket.c (the socket file),
- * commands.c and operator.c (what a client may ask), report*.c (what it is told). No other includes
+ * roles.c (who may what), commands.c, operator.c and logs.c (what a client may ask), report*.c (what it is told). No other includes
  * this.
  */
 #pragma once
@@ -16,17 +16,22 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/admin/roles.h"
+
+struct log_line;
+struct log_store;
 
 struct admin_client {
     LIST_ENTRY(admin_client) entry;
     struct admin *admin; /* borrowed */
     struct channel *channel;
     struct event *idle; /* closes a client that neither asks nor listens */
-    uid_t uid;
-    pid_t pid;
+    struct event *next; /* its next command is read in the next turn of the loop */
+    struct admin_peer peer;
     bool is_subscribed;
-    char *tenant;  /* whose lines; NULL: of all */
-    uint64_t lost; /* lines since the last one that was sent */
+    char *tenant;                /* whose lines; NULL: of all */
+    enum tenant_log_level level; /* of these, or more important ones */
+    uint64_t lost;               /* lines since the last one that was sent */
 };
 LIST_HEAD(admin_client_list, admin_client);
 
@@ -39,24 +44,29 @@ struct admin_socket {
     ino_t inode;
 };
 
-/* As admin_new. */
-int admin_socket_open(const char *path, struct admin_socket *ret_socket);
+/* As admin_new. group: that the file gets, or ADMIN_NO_GROUP. */
+int admin_socket_open(const char *path, gid_t group, struct admin_socket *ret_socket);
 /* Closes, and removes the file if it is still ours. */
 void admin_socket_done(struct admin_socket *socket);
 
 /* ---- admin.c */
 
 struct server *admin_client_server(const struct admin_client *client);
-/* Queues an answer; after it the client is not read from until it has taken what is queued. 0 or
- * -errno of channel_send. */
+/* Queues an answer. 0 or -errno of channel_send. */
 int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
 /* From now on it gets log lines. tenant: NULL for all. 0 or -ENOMEM. */
-int admin_client_subscribe(struct admin_client *client, const char *tenant);
+int admin_client_subscribe(struct admin_client *client, const char *tenant,
+                           enum tenant_log_level level);
+/* By the configuration that holds now. */
+enum admin_right admin_client_right(const struct admin_client *client);
+struct log_store *admin_client_log_store(const struct admin_client *client);
 
 /* ---- commands.c */
 
 enum { ADMIN_PHASE_OPEN = 1 };
 extern const struct channel_table admin_commands; /* owner: struct admin_client */
+/* What a peer must be allowed to, for a command by its number in the oneof. */
+enum admin_right admin_command_right(unsigned number);
 int admin_send_failure(struct admin_client *client, const char *reason);
 #define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"
 /* NULL if there is none of that name. */
@@ -76,6 +86,14 @@ int admin_on_quarantine(void *owner, const ProtobufCMessage *message);
 int admin_on_release(void *owner, const ProtobufCMessage *message);
 int admin_on_retire(void *owner, const ProtobufCMessage *message);
 int admin_on_kill_worker(void *owner, const ProtobufCMessage *message);
+
+/* ---- logs.c: handlers, as of channel_handler_fn */
+
+int admin_on_logs(void *owner, const ProtobufCMessage *message);
+int admin_on_log_tail(void *owner, const ProtobufCMessage *message);
+/* Keeps a line, which gets its number, and sends it to those that want it. */
+void admin_forward_line(struct admin_client_list *clients, struct log_store *store,
+                        struct tenant *tenant, struct log_line *line, const char *text);
 
 /* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that

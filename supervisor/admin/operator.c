@@ -43,8 +43,9 @@ int admin_on_quarantine(void *owner, const ProtobufCMessage *message)
     quarantined.was_quarantined = is_quarantined(tenant);
     quarantined.seconds = request->seconds;
     quarantined.refused = tenant->n_queued;
-    log_info("[%s] quarantine is asked for by uid %u, pid %d", tenant->name, (unsigned) client->uid,
-             (int) client->pid);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
+              "quarantine is asked for by uid %u, pid %d", (unsigned) client->peer.who.uid,
+              (int) client->peer.who.pid);
     seclude_quarantine(tenant, request->seconds);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED;
     answer.quarantined = &quarantined;
@@ -65,8 +66,9 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
     released.tenant = admin_bytes(tenant->name, strlen(tenant->name));
     released.was_quarantined = is_quarantined(tenant);
     released.seclusion = admin_bytes(seclusion, strlen(seclusion));
-    log_info("[%s] release is asked for by uid %u, pid %d", tenant->name, (unsigned) client->uid,
-             (int) client->pid);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
+              "release is asked for by uid %u, pid %d", (unsigned) client->peer.who.uid,
+              (int) client->peer.who.pid);
     seclude_release(tenant);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELEASED;
     answer.released = &released;
@@ -144,8 +146,8 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
         if (!cordon)
             return admin_send_failure(client, ADMIN_NO_CORDON);
     }
-    log_info("retirement of workers is asked for by uid %u, pid %d", (unsigned) client->uid,
-             (int) client->pid);
+    log_info("retirement of workers is asked for by uid %u, pid %d",
+             (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
     int n = server->pool ? retire_all(server->pool, request, cordon, &retired) : 0;
     if (n < 0)
         return admin_send_failure(client, "skepd is out of memory");
@@ -185,8 +187,9 @@ int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
     killed.number = child->number;
     killed.pid = (uint32_t) child->pid;
     killed.in_flight = child->in_flight;
-    log_info("the end of worker %u (pid %d) is asked for by uid %u, pid %d", child->number,
-             (int) child->pid, (unsigned) client->uid, (int) client->pid);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.worker = child->number, .worker_pid = child->pid),
+              "the end of worker %u (pid %d) is asked for by uid %u, pid %d", child->number,
+              (int) child->pid, (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
     child_kill(child, KILL_OPERATOR, 0);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKER_KILLED;
     answer.worker_killed = &killed;

@@ -15,7 +15,8 @@
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
 
-#define BACKLOG 16
+#define BACKLOG 64
+#define OWNER_MODE 0600 /* until it has its group */
 #define SOCKET_MODE 0660
 
 static int check_folder(const char *path)
@@ -61,7 +62,21 @@ static int remove_stale(const char *path, const struct sockaddr_un *address)
     return 0;
 }
 
-int admin_socket_open(const char *path, struct admin_socket *ret_socket)
+/* Before anybody else may connect. */
+static int give_to_group(const char *path, gid_t group)
+{
+    if (group != ADMIN_NO_GROUP && lchown(path, (uid_t) -1, group) < 0)
+        return log_error_errno(
+            -errno,
+            "cannot give the admin socket to group %u (admin.group): start skepd "
+            "as root or as a member of that group",
+            (unsigned) group);
+    return chmod(path, SOCKET_MODE) < 0
+               ? log_error_errno(-errno, "cannot set the mode of the admin socket %s", path)
+               : 0;
+}
+
+int admin_socket_open(const char *path, gid_t group, struct admin_socket *ret_socket)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct stat st;
@@ -80,13 +95,20 @@ int admin_socket_open(const char *path, struct admin_socket *ret_socket)
     if (fd < 0 || !copy)
         return log_error_errno(fd < 0 ? -errno : -ENOMEM, "cannot make a socket");
     /* By umask: a chmod afterwards would leave a moment in which others get in. */
-    mode_t umask_before = umask(0777 & ~SOCKET_MODE);
+    mode_t umask_before = umask(0777 & ~OWNER_MODE);
     r = bind(fd, (const struct sockaddr *) &address, sizeof address) < 0 ? -errno : 0;
     (void) umask(umask_before);
-    if (r == 0 && (lstat(path, &st) < 0 || listen(fd, BACKLOG) < 0))
+    if (r == 0 && lstat(path, &st) < 0)
         r = -errno;
     if (r < 0)
-        return log_error_errno(r, "cannot listen on the admin socket %s", path);
+        return log_error_errno(r, "cannot make the admin socket %s", path);
+    r = give_to_group(path, group);
+    if (r < 0) {
+        (void) unlink(path);
+        return r;
+    }
+    if (listen(fd, BACKLOG) < 0)
+        return log_error_errno(-errno, "cannot listen on the admin socket %s", path);
     *ret_socket = (struct admin_socket){
         .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .device = st.st_dev, .inode = st.st_ino
     };

@@ -46,6 +46,7 @@ struct http_request {
     bool has_body;          /* content-length > 0 or chunked */
     int64_t content_length; /* -1: unknown (chunked) */
     bool is_idempotent;     /* RFC 9110 section 9.2.2 */
+    bool is_http10;
 };
 
 struct http_response {
@@ -81,6 +82,9 @@ struct http_handler {
     /* The client left (a half-closed connection counts), sent a malformed body or was too slow: the
      * exchange is gone, never answer on it. Once, and never after the response has ended. */
     void (*on_gone)(void *request);
+    /* A request whose head was not understood has been answered with that status. May be NULL. */
+    void (*on_rejected)(void *handler, struct http_text client, enum error_code code,
+                        unsigned status);
 };
 
 struct http_front_options {
@@ -112,7 +116,8 @@ void http_grant(struct http_exchange *exchange, size_t bytes);
 
 /* Response head with the first body part; end: the body is complete (Content-Length is set from
  * it). Otherwise the length comes from fields or the body is chunked. HEAD, 204, 304 send no body.
- * Fields of one connection (Connection, Transfer-Encoding ...) and Skep-Error are left out.
+ * Fields of one connection (Connection, Transfer-Encoding ...), Skep-Error and Skep-Request-Id are
+ * left out.
  * Returns 0; -EBADMSG if status, a field or the length cannot be sent, or -ENOMEM: call http_fail;
  * -EALREADY after a head. After a 0 with end the exchange is gone. */
 int http_respond(struct http_exchange *exchange, const struct http_response *response,
@@ -120,6 +125,9 @@ int http_respond(struct http_exchange *exchange, const struct http_response *res
 /* More of the body. 0; -EBADMSG if it does not fit the announced length or -ENOMEM (connection is
  * cut off, exchange gone); -EINVAL before a head. After end the exchange is gone. */
 int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t size, bool end);
+/* The number by which the request can be found in the log: http_fail tells the client
+ * (Skep-Request-Id). */
+void http_set_request_id(struct http_exchange *exchange, uint64_t id);
 /* The request failed: problem+json with the code, Skep-Error, Retry-After if retry_after_s > 0; or,
  * after a head, the connection is cut off so that the client sees an incomplete body. The
  * exchange is gone. */

@@ -99,6 +99,7 @@ struct http_exchange {
     uint64_t grant;         /* body bytes that the handler still takes */
     uint64_t body_left;     /* of the request body, or of its current chunk */
     uint64_t response_left; /* HTTP_BODY_LENGTH: bytes that the handler still owes */
+    uint64_t request_id;    /* 0: none */
     enum http_body_mode body_mode;
     enum http_body_mode response_mode;
     bool is_active; /* the handler may answer */
@@ -298,7 +299,7 @@ enum http_field_kind {
     HTTP_FIELD_DATE,
     HTTP_FIELD_EXPECT,
     HTTP_FIELD_HOST,
-    HTTP_FIELD_SKEP_ERROR,
+    HTTP_FIELD_SKEP, /* what only the front may say */
     HTTP_FIELD_TRANSFER_ENCODING,
 };
 

@@ -355,6 +355,7 @@ unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, siz
     if (status != 0)
         return status;
     collect_fields(&head, ret_request);
+    ret_request->is_http10 = exchange->is_http10;
     ret_request->client = (struct http_text){ connection->client, strlen(connection->client) };
     ret_request->is_idempotent = is_idempotent(head.method);
     exchange->is_head = http_text_is(head.method, "head");

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ struct plan {
     uint64_t length;
     bool has_length;
     bool has_date;
-    bool is_ours; /* made by http_send_problem: may have Skep-Error */
+    bool is_ours; /* made by http_send_problem: may have Skep-Error and the like */
 };
 
 static bool may_have_body(const struct http_exchange *exchange, unsigned status)
@@ -63,7 +64,7 @@ static bool is_sent(const struct plan *plan, const struct http_field *field)
     case HTTP_FIELD_HOST:
     case HTTP_FIELD_EXPECT:
         return true;
-    case HTTP_FIELD_SKEP_ERROR:
+    case HTTP_FIELD_SKEP:
         return plan->is_ours;
     case HTTP_FIELD_HOP:
     case HTTP_FIELD_CONNECTION:
@@ -331,28 +332,43 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
                        unsigned retry_after_s)
 {
     const struct error_info *info = error_info(code);
-    char retry_after[16];
+    uint64_t request_id = connection->exchange.request_id;
+    char retry_after[16], id[24];
     char body[320];
-    struct http_field fields[3] = {
+    struct http_field fields[4] = {
         { { "Content-Type", 12 }, { "application/problem+json", 24 } },
         { { "Skep-Error", 10 }, { info->code, strlen(info->code) } },
-        { { "Retry-After", 11 }, { retry_after, 0 } },
     };
     struct http_response response = {
         .status = status != 0 ? status : info->status,
         .fields = fields,
-        .n_fields = retry_after_s > 0 ? 3 : 2,
+        .n_fields = 2,
     };
     struct plan plan = { .response = &response, .is_ours = true };
     int size;
 
-    fields[2].value.size = (size_t) snprintf(retry_after, sizeof(retry_after), "%u", retry_after_s);
+    if (request_id > 0)
+        fields[response.n_fields++] = (struct http_field){
+            { "Skep-Request-Id", 15 },
+            { id, (size_t) snprintf(id, sizeof(id), "%" PRIu64, request_id) },
+        };
+    if (retry_after_s > 0)
+        fields[response.n_fields++] = (struct http_field){
+            { "Retry-After", 11 },
+            { retry_after,
+              (size_t) snprintf(retry_after, sizeof(retry_after), "%u", retry_after_s) },
+        };
     size = snprintf(body, sizeof(body),
                     "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\"}\n",
                     info->title, response.status, info->code);
     assert(size > 0 && (size_t) size < sizeof(body));
     if (respond(connection, &plan, (const uint8_t *) body, (size_t) size, true) < 0)
         http_connection_close(connection);
+}
+
+void http_set_request_id(struct http_exchange *exchange, uint64_t id)
+{
+    exchange->request_id = id;
 }
 
 void http_fail(struct http_exchange *exchange, enum error_code code, unsigned retry_after_s)
@@ -373,14 +389,19 @@ void http_fail(struct http_exchange *exchange, enum error_code code, unsigned re
 void http_reject(struct http_connection *connection, unsigned status)
 {
     struct http_exchange *exchange = &connection->exchange;
+    const struct http_handler *ops = connection->front->ops;
+    struct http_text client = { connection->client, strlen(connection->client) };
     enum error_code code = ERROR_BAD_REQUEST;
 
     if (status == 408)
         code = ERROR_REQUEST_TIMEOUT;
     else if (status == 431)
         code = ERROR_HEADER_TOO_LARGE;
-    if (connection->state != CONNECTION_EXCHANGE)
+    if (connection->state != CONNECTION_EXCHANGE) {
         *exchange = (struct http_exchange){ 0 }; /* the head was never understood */
+        if (ops->on_rejected)
+            ops->on_rejected(connection->front->handler, client, code, status);
+    }
     http_connection_forget_exchange(connection);
     if (exchange->head_sent) {
         cut_off(connection);

@@ -12,6 +12,8 @@
 
 /* Counts the answer, once for each request. */
 void ledger_count(struct request *request, enum error_code code);
+/* By which the request is known outside, also if it was in no worker. */
+uint64_t ledger_get_id(struct request *request);
 /* Tells the client, if it is still there and has not got all; the exchange is gone then. */
 void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s);
 /* Takes it out of its worker's and placement's books. */

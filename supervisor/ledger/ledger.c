@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "supervisor/ledger/access.h"
 #include "supervisor/ledger/internal.h"
 #include "supervisor/router.h"
 #include "supervisor/workers/child.h"
@@ -40,6 +41,8 @@ static int copy_head(struct request *request, const struct http_request *head)
 
     for (size_t i = 0; i < head->n_fields; i++)
         size += head->fields[i].name.size + head->fields[i].value.size;
+    if (access_is_on(request->server))
+        size += head->client.size;
     request->head_memory = malloc(size + 1);
     if (!request->head_memory)
         return -ENOMEM;
@@ -55,6 +58,8 @@ static int copy_head(struct request *request, const struct http_request *head)
         request->fields[i].name = copy_text(&at, head->fields[i].name);
         request->fields[i].value = copy_text(&at, head->fields[i].value);
     }
+    if (access_is_on(request->server))
+        request->client = copy_text(&at, head->client);
     return 0;
 }
 
@@ -78,6 +83,7 @@ static int request_new(struct server *server, struct tenant *tenant, struct http
     request->tenant = tenant;
     request->exchange = exchange;
     request->is_idempotent = head->is_idempotent;
+    request->is_http10 = head->is_http10;
     request->body_ended = !head->has_body;
     request->received_ns = io_now_ns();
     int r = copy_head(request, head);
@@ -135,16 +141,31 @@ void ledger_count(struct request *request, enum error_code code)
     own->requests++;
     all->errors[code]++;
     own->errors[code]++;
+    access_log_request(request, code, false);
+}
+
+static uint64_t next_id(struct ledger *ledger)
+{
+    return ++ledger->last_id * SCOREBOARD_SLOTS;
+}
+
+uint64_t ledger_get_id(struct request *request)
+{
+    if (request->id == 0)
+        request->id = next_id(request->server->ledger);
+    return request->id;
 }
 
 void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s)
 {
     struct http_exchange *exchange = request->exchange;
 
+    (void) ledger_get_id(request);
     ledger_count(request, code);
     if (!exchange)
         return;
     request->exchange = NULL;
+    http_set_request_id(exchange, request->id);
     http_fail(exchange, code, retry_after_s);
 }
 
@@ -332,6 +353,23 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
     return ERROR_NONE;
 }
 
+static void answer_refusal(struct server *server, struct tenant *tenant,
+                           struct http_exchange *exchange, const struct http_request *head,
+                           enum error_code code, unsigned retry_s)
+{
+    uint64_t id = next_id(server->ledger);
+
+    server->counters.requests++;
+    server->counters.errors[code]++;
+    if (tenant) {
+        tenant->counters.requests++;
+        tenant->counters.errors[code]++;
+    }
+    access_log_refusal(server, tenant, head, code, id);
+    http_set_request_id(exchange, id);
+    http_fail(exchange, code, retry_s);
+}
+
 static void *on_request(void *handler, struct http_exchange *exchange,
                         const struct http_request *head)
 {
@@ -347,13 +385,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
         code = ERROR_OVERLOADED;
     if (code != ERROR_NONE) {
-        server->counters.requests++;
-        server->counters.errors[code]++;
-        if (tenant) {
-            tenant->counters.requests++;
-            tenant->counters.errors[code]++;
-        }
-        http_fail(exchange, code, retry_s);
+        answer_refusal(server, tenant, exchange, head, code, retry_s);
         return NULL;
     }
     (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */
@@ -397,6 +429,8 @@ static void on_gone(void *arg)
 {
     struct request *request = arg;
 
+    (void) ledger_get_id(request);
+    access_log_request(request, ERROR_NONE, true);
     request->exchange = NULL;
     if (request->state == REQUEST_QUEUED) {
         ledger_dequeue(request);
@@ -406,11 +440,18 @@ static void on_gone(void *arg)
     ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
 }
 
+static void on_rejected(void *handler, struct http_text client, enum error_code code,
+                        unsigned status)
+{
+    access_log_rejection(handler, client, code, status);
+}
+
 const struct http_handler ledger_http = {
     .on_request = on_request,
     .on_body = on_body,
     .on_writable = on_writable,
     .on_gone = on_gone,
+    .on_rejected = on_rejected,
 };
 
 int ledger_new(struct server *server, struct ledger **ret_ledger)

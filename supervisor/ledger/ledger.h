@@ -32,15 +32,18 @@ struct request {
     uint64_t id; /* on the wire: counter << 10 | slot; another one for each sending */
     /* Head, kept for sending it again. Texts point into head_memory. */
     struct http_text method, url;
+    struct http_text client; /* its address; empty where nobody wants to know */
     struct http_field *fields;
     size_t n_fields;
     char *head_memory;
     bool is_idempotent;
     bool body_ended;
     bool body_end_sent;
-    bool is_body_lost;     /* parts have been dropped: cannot be sent again */
-    bool is_cancelled;     /* the worker has been told */
-    bool is_counted;       /* its answer is in the counters */
+    bool is_body_lost; /* parts have been dropped: cannot be sent again */
+    bool is_cancelled; /* the worker has been told */
+    bool is_counted;   /* its answer is in the counters */
+    bool is_in_access_log;
+    bool is_http10;
     bool is_push_due;      /* has body to send at the end of this turn */
     bool is_unstarted;     /* sent; nothing says yet that its JavaScript has begun */
     bool is_over_wall;     /* cancelled because of its time */
@@ -55,6 +58,9 @@ struct request {
     size_t queued_seen;       /* of the response, for the client, at the last look */
     size_t counted_bytes;     /* of it in its tenant's queued_bytes */
     bool response_ended;
+    unsigned status; /* of the answer; 0: no head has gone out */
+    unsigned worker; /* where it was sent last; its number counts if the pid is set */
+    pid_t worker_pid;
     unsigned deaths;    /* of workers while this was in JavaScript there */
     limit_set exceeded; /* that the worker said of it, see Exceeded */
     unsigned sendings;

@@ -176,6 +176,8 @@ static int send_request(struct request *request, struct placement *placement)
         return r;
     }
     request->state = REQUEST_SENT;
+    request->worker = child->number;
+    request->worker_pid = child->pid;
     request->version = version_ref(placement->version);
     request->sent_ns = request->progress_ns = io_now_ns();
     request->body_window = BODY_WINDOW_BYTES;

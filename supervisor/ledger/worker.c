@@ -87,6 +87,7 @@ int ledger_on_head(struct request *request, const struct http_response *response
         return 0;
     }
     request->state = REQUEST_RESPONDING;
+    request->status = response->status;
     after_part(request, end);
     return 0;
 }

@@ -20,6 +20,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "supervisor/journal.h"
 #include "supervisor/spawner/internal.h"
 
 /* Where its three descriptors are put. What it receives and opens later is above. */
@@ -383,6 +384,7 @@ _Noreturn void spawner_child_run(int socket_fd, int worker_fd, int null_fd, pid_
 {
     struct spawner_child child = { 0 };
 
+    journal_leave();
     int r = set_up(socket_fd, worker_fd, null_fd, supervisor);
     if (r == 0)
         r = reserve_worker(&child);

@@ -142,8 +142,9 @@ static void plan_start(struct child *child)
         return;
     }
     if (wait > 0)
-        log_warning("slot %u of cordon %s failed %u times; next start in %u ms", child->place.slot,
-                    child->cordon->name, child->place.failures, (unsigned) wait);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
+                  "slot %u of cordon %s failed %u times; next start in %u ms", child->place.slot,
+                  child->cordon->name, child->place.failures, (unsigned) wait);
     set_timer(child, wait);
 }
 
@@ -164,7 +165,8 @@ static void start(struct child *child)
     set_timer(child, BOOT_TIMEOUT_MS);
     int r = child_spawn(child);
     if (r < 0) {
-        log_error_errno(r, "cannot start worker %u", child->number);
+        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child), r, "cannot start worker %u",
+                               child->number);
         child_on_event(child, EVENT_SPAWN_FAILED);
     }
 }
@@ -184,11 +186,12 @@ void child_become_ready(struct child *child)
     child->state = CHILD_READY;
     child->ready_ns = io_now_ns();
     if (rss_open(child->pid, &child->statm_fd) < 0)
-        log_warning("worker %u (pid %d): its memory cannot be read", child->number,
-                    (int) child->pid);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
+                  "worker %u (pid %d): its memory cannot be read", child->number, (int) child->pid);
     link_set_ready(child);
-    log_info("worker %u (pid %d) is ready after %.1f ms", child->number, (int) child->pid,
-             (double) (child->ready_ns - child->started_ns) / 1e6);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(child), "worker %u (pid %d) is ready after %.1f ms",
+              child->number, (int) child->pid,
+              (double) (child->ready_ns - child->started_ns) / 1e6);
     pool_on_ready(child->server->pool, child);
     ledger_on_ready(child);
 }
@@ -211,7 +214,8 @@ static void kill_now(struct child *child)
 
 static void kill_boot(struct child *child)
 {
-    log_error("worker %u (pid %d) does not start", child->number, (int) child->pid);
+    log_event(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child), "worker %u (pid %d) does not start",
+              child->number, (int) child->pid);
     child->kill_reason = KILL_BOOT;
     kill_now(child);
 }
@@ -230,14 +234,16 @@ static void kill_hung_up(struct child *child)
         set_timer(child, EXIT_TIMEOUT_MS);
         return;
     }
-    log_warning("worker %u (pid %d) has closed its channel", child->number, (int) child->pid);
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
+              "worker %u (pid %d) has closed its channel", child->number, (int) child->pid);
     child->kill_reason = KILL_PROTOCOL;
     kill_now(child);
 }
 
 static void kill_again(struct child *child)
 {
-    log_error("worker %u (pid %d) is still there after SIGKILL", child->number, (int) child->pid);
+    log_event(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child),
+              "worker %u (pid %d) is still there after SIGKILL", child->number, (int) child->pid);
     kill_now(child);
 }
 

@@ -131,6 +131,11 @@ struct child {
 };
 TAILQ_HEAD(child_list, child);
 
+/* For the log; the process that runs now, if any. */
+#define LOG_ABOUT_CHILD(child)                                       \
+    LOG_ABOUT(.worker = (child)->number, .worker_pid = (child)->pid, \
+              .cordon = (child)->cordon->name)
+
 struct pool {
     struct server *server;
     struct child_list children;

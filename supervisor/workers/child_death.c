@@ -215,8 +215,9 @@ bool child_bury(struct child *child, bool was_booting)
         child->place.last_death = verdict.cause;
         child->place.restarts++;
         child->server->counters.worker_restarts++;
-        log_warning("worker %u (pid %d) died: %s; %u requests were in it", child->number,
-                    (int) child->pid, verdict.cause, child->in_flight);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
+                  "worker %u (pid %d) died: %s; %u requests were in it", child->number,
+                  (int) child->pid, verdict.cause, child->in_flight);
         report(child, placement, &verdict);
     }
     if (verdict.must_separate && !seclude_suspects(child))

@@ -56,7 +56,8 @@ static bool shows_jail(struct child *child)
 
 static void log_jail(const struct child *child)
 {
-    log_error("worker %u (pid %d) cannot show its jail: %s", child->number, (int) child->pid,
+    log_event(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child),
+              "worker %u (pid %d) cannot show its jail: %s", child->number, (int) child->pid,
               child->jail_text);
 }
 
@@ -71,7 +72,8 @@ void child_attest(struct child *child)
     }
     int r = look(child);
     if (r < 0) {
-        log_error_errno(r, "cannot look at the jail of worker %u", child->number);
+        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child), r,
+                               "cannot look at the jail of worker %u", child->number);
         child_kill(child, KILL_BOOT, 0);
     }
 }

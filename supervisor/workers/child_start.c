@@ -48,7 +48,8 @@ static void make_cgroup(struct child *child)
         return;
     int r = cgroup_make_worker(child->server->cgroups, child->number, &limits, &child->cgroup);
     if (r < 0)
-        log_warning_errno(r, "no cgroup for worker %u", child->number);
+        (void) log_event_errno(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child), r,
+                               "no cgroup for worker %u", child->number);
 }
 
 int child_spawn(struct child *child)

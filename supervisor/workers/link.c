@@ -293,7 +293,8 @@ static void on_closed(void *owner, int error)
     struct child *child = owner;
 
     if (error == -EPROTO || error == -EMSGSIZE) {
-        log_warning("worker %u (pid %d) broke the protocol", child->number, (int) child->pid);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
+                  "worker %u (pid %d) broke the protocol", child->number, (int) child->pid);
         child_kill(child, KILL_PROTOCOL, 0);
         return;
     }

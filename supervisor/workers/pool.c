@@ -184,8 +184,9 @@ void pool_promote_spare(struct pool *pool, struct child *child)
     child->place = spare->place;
     spare->place = place;
     seclude_take_over(child, spare);
-    log_info("worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
-             (int) spare->pid, place.slot, spare->cordon->name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(spare),
+              "worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
+              (int) spare->pid, place.slot, spare->cordon->name);
 }
 
 void pool_on_ready(struct pool *pool, struct child *child)
@@ -255,8 +256,9 @@ static void on_spawned(void *owner, unsigned slot, int error, const char *step, 
     }
     if (error < 0) {
         const char *hint = spawner_hint(error, step);
-        log_error_errno(error, "cannot start worker %u: %s%s%s", slot, step, hint ? "; " : "",
-                        hint ? hint : "");
+        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child), error,
+                               "cannot start worker %u: %s%s%s", slot, step, hint ? "; " : "",
+                               hint ? hint : "");
         child_on_event(child, EVENT_SPAWN_FAILED);
         return;
     }

@@ -24,9 +24,10 @@ static void replace(struct child *child, struct child *spare)
     struct pool *pool = child->server->pool;
     struct child_place place = child->place;
 
-    log_info("worker %u (pid %d) retires: %s; worker %u (pid %d) takes over slot %u of cordon %s",
-             child->number, (int) child->pid, child->retire_reason, spare->number, (int) spare->pid,
-             place.slot, child->cordon->name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(child),
+              "worker %u (pid %d) retires: %s; worker %u (pid %d) takes over slot %u of cordon %s",
+              child->number, (int) child->pid, child->retire_reason, spare->number,
+              (int) spare->pid, place.slot, child->cordon->name);
     child->place = spare->place;
     spare->place = place;
     seclude_take_over(child, spare);

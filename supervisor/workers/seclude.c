@@ -108,7 +108,8 @@ static bool make_room(const struct pool *pool, const struct cordon_config *cordo
     struct tenant *milder = other->place.owner;
     milder->conduct.seclusion = SECLUSION_NONE;
     milder->conduct.suspicion = 0;
-    log_info("[%s] shares a worker again, others need one more", milder->name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = milder->name),
+              "shares a worker again, others need one more");
     let_go(milder->own == other ? &milder->own : &milder->next_own);
     return true;
 }
@@ -139,8 +140,8 @@ struct child *seclude_place(struct pool *pool, const struct version *version)
     child->place.kind = PLACE_OWN;
     child->place.owner = version->tenant;
     *own = child;
-    log_info("[%s] has worker %u of cordon %s to itself", version->tenant->name, child->number,
-             cordon->name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = version->tenant->name),
+              "has worker %u of cordon %s to itself", child->number, cordon->name);
     leave_others(version, child);
     if (spare)
         pool_keep_spare(pool, cordon, false);
@@ -172,7 +173,7 @@ void seclude_forget(struct tenant *tenant)
 /* It shares again: what waits goes to a worker of the cordon. */
 static void let_back(struct tenant *tenant)
 {
-    log_info("[%s] shares a worker again", tenant->name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "shares a worker again");
     let_go(&tenant->own);
     ledger_pump(tenant);
 }
@@ -184,9 +185,11 @@ static void begin_quarantine(struct tenant *tenant)
     uint32_t seconds = conduct_retry_after_s(&tenant->conduct, io_now_ns());
 
     if (seconds == UINT32_MAX)
-        log_warning("[%s] is in quarantine until it is released", tenant->name);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+                  "is in quarantine until it is released");
     else
-        log_warning("[%s] is in quarantine for %u s", tenant->name, seconds);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name), "is in quarantine for %u s",
+                  seconds);
     ledger_fail_queue(tenant, ERROR_QUARANTINED, seconds == UINT32_MAX ? 0 : seconds);
     let_go(&tenant->own);
 }
@@ -235,15 +238,16 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
         return;
     const char *text = step == CONDUCT_QUARANTINE ? "quarantine" : "a worker of its own";
     if (is_observed(tenant)) {
-        log_warning("[%s] would get %s now: %u strikes in %u s (only observed)", tenant->name, text,
-                    rules.strikes, CONDUCT_WINDOW_S);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+                  "would get %s now: %u strikes in %u s (only observed)", text, rules.strikes,
+                  CONDUCT_WINDOW_S);
         tenant->conduct.seclusion = before.seclusion;
         tenant->conduct.quarantined_until_ns = before.quarantined_until_ns;
         tenant->conduct.quarantines = before.quarantines;
         return;
     }
-    log_warning("[%s] gets %s: %u strikes in %u s", tenant->name, text, rules.strikes,
-                CONDUCT_WINDOW_S);
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name), "gets %s: %u strikes in %u s",
+              text, rules.strikes, CONDUCT_WINDOW_S);
     if (step == CONDUCT_QUARANTINE)
         begin_quarantine(tenant);
 }
@@ -291,7 +295,8 @@ bool seclude_suspects(struct child *child)
             break;
         room -= !tenant->own && room > 0;
         conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
-        log_warning("[%s] is separated for a while: it may have killed the worker", tenant->name);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+                  "is separated for a while: it may have killed the worker");
         is_any_separated = true;
     }
     return is_any_separated;
@@ -330,7 +335,8 @@ static void check_busy(struct tenant *tenant)
     if (conduct->seclusion == SECLUSION_NONE && !cordon->is_solitary &&
         tenant->busy_looks >= BUSY_LOOKS &&
         pool_count(pool_of(tenant), cordon, PLACE_OWN) < cordon->solitary) {
-        log_info("[%s] uses far more CPU time than its neighbours", tenant->name);
+        log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
+                  "uses far more CPU time than its neighbours");
         conduct->seclusion = SECLUSION_BUSY;
     } else if (conduct->seclusion == SECLUSION_BUSY && tenant->calm_looks >= CALM_LOOKS) {
         conduct->seclusion = SECLUSION_NONE;
@@ -356,7 +362,7 @@ void seclude_quarantine(struct tenant *tenant, uint64_t seconds)
 void seclude_release(struct tenant *tenant)
 {
     conduct_release(&tenant->conduct);
-    log_info("[%s] is released", tenant->name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "is released");
     if (!seclude_is_wanted(tenant->version))
         let_back(tenant);
 }

@@ -185,6 +185,7 @@ STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RET
     range(1, 13)
 )
 KILL_WORKER = 23
+LOG_TAIL = 24
 
 # name: how, frames
 ADMIN = {
@@ -204,6 +205,12 @@ ADMIN = {
     "logs-of-all": (0, frame(LOGS) + frame(STATS)),
     "logs-twice": (0, frame(LOGS) + frame(LOGS, f1="beta")),
     "logs-of-nobody": (0, frame(LOGS, f1="nobody")),
+    "logs-resumed": (0, frame(LOGS, f1="alpha", f2=1, f3=1, f4="info")),
+    "logs-of-no-level": (0, frame(LOGS, f4="loud")),
+    "log-tail": (0, frame(STATS) + frame(LOG_TAIL)),
+    "log-tail-of-one": (0, frame(STATS) * 3 + frame(LOG_TAIL, f1="alpha", f2=1, f3=1, f4="warn")),
+    "log-tail-after-the-last": (0, frame(LOG_TAIL, f2=2**64 - 1, f3=2**32 - 1)),
+    "log-tail-of-nobody": (0, frame(LOG_TAIL, f1="nobody", f4="loud")),
     "incidents": (0, frame(INCIDENTS)),
     "incidents-of-one": (0, frame(INCIDENTS, f1=1, f2="alpha", f3=2)),
     "incidents-after-the-last": (0, frame(INCIDENTS, f1=2**64 - 1, f3=2**32 - 1)),

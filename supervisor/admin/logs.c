@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tenants' log lines on the admin socket: those that are kept, and those that come. Supervisor, loop
+ * thread.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "supervisor/admin/log_store.h"
+#include "supervisor/admin/report.h"
+
+#define TAIL_ARENA_BYTES (1U << 20)
+
+static const char *const level_names[] = {
+    [TENANT_DEBUG] = "debug",
+    [TENANT_INFO] = "info",
+    [TENANT_WARN] = "warn",
+    [TENANT_ERROR] = "error",
+};
+
+static void fill_line(const struct log_line *from, const char *tenant, const char *text,
+                      Skep__Admin__LogLine *line)
+{
+    skep__admin__log_line__init(line);
+    line->tenant = report_text(tenant);
+    line->level = report_text(level_names[from->level]);
+    line->text = admin_bytes(text, from->size);
+    line->lost = from->lost;
+    line->time_ms = from->time_ms;
+    line->number = from->number;
+}
+
+/* The least important level that is asked for; empty: debug. */
+static int parse_level(ProtobufCBinaryData text, enum tenant_log_level *ret_level)
+{
+    *ret_level = TENANT_DEBUG;
+    if (text.len == 0)
+        return 0;
+    for (unsigned i = 0; i < ARRAY_LEN(level_names); i++)
+        if (strlen(level_names[i]) == text.len &&
+            memcmp(level_names[i], text.data, text.len) == 0) {
+            *ret_level = (enum tenant_log_level) i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+/* 0 with what is meant; else a failure is sent, and 1 or -errno returned. tenant: NULL for all. */
+static int resolve(struct admin_client *client, ProtobufCBinaryData name, ProtobufCBinaryData level,
+                   const struct tenant **ret_tenant, enum tenant_log_level *ret_level)
+{
+    const char *problem = NULL;
+
+    *ret_tenant = NULL;
+    if (parse_level(level, ret_level) < 0)
+        problem = "there is no such level: expected debug, info, warn or error";
+    else if (name.len > 0 && !(*ret_tenant = admin_find_tenant(client, name)))
+        problem = ADMIN_NO_TENANT;
+    if (!problem)
+        return 0;
+    int r = admin_send_failure(client, problem);
+    return r < 0 ? r : 1;
+}
+
+/* ---- those that are kept */
+
+struct wish {
+    const struct tenant *tenant; /* NULL: all */
+    uint64_t after;
+    uint32_t last; /* 0: all */
+    enum tenant_log_level level;
+};
+
+/* The oldest line that is meant; NULL: none. */
+static const struct log_line *find_first(const struct log_store *store, const struct wish *wish,
+                                         uint32_t *ret_total)
+{
+    const struct log_line *line = log_store_newest(store, wish->tenant), *first = NULL;
+    uint32_t n = 0;
+
+    for (; line && line->number > wish->after && (wish->last == 0 || n < wish->last);
+         line = log_line_older(line, wish->tenant))
+        if (line->level >= wish->level) {
+            first = line;
+            n++;
+        }
+    *ret_total = n;
+    return first;
+}
+
+static int fill_tail(const struct log_store *store, const struct wish *wish, struct arena *arena,
+                     Skep__Admin__LogTail *tail)
+{
+    const struct log_line *line = find_first(store, wish, &tail->total);
+    size_t most = tail->total < PAGE_ITEMS_MAX ? tail->total : PAGE_ITEMS_MAX, size = 0, n = 0;
+    Skep__Admin__LogLine **page = report_take(arena, (most + 1) * sizeof *page);
+    Skep__Admin__LogLine *items = report_take(arena, (most + 1) * sizeof *items);
+
+    if (!page || !items)
+        return -ENOMEM;
+    for (; line && n < most && size < PAGE_MAX_BYTES; line = log_line_newer(line, wish->tenant)) {
+        if (line->level < wish->level)
+            continue;
+        fill_line(line, line->shelf->tenant->name, line->text, &items[n]);
+        page[n] = &items[n];
+        size += skep__admin__log_line__get_packed_size(page[n]);
+        n++;
+    }
+    tail->lines = page;
+    tail->n_lines = n;
+    tail->newest = log_store_last_number(store);
+    return 0;
+}
+
+int admin_on_log_tail(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__LogTailRequest *request = (const Skep__Admin__LogTailRequest *) message;
+    struct wish wish = { .after = request->after, .last = request->last };
+    Skep__Admin__LogTail tail = SKEP__ADMIN__LOG_TAIL__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_(arena_done) struct arena arena = { 0 };
+
+    int r = resolve(owner, request->name, request->level, &wish.tenant, &wish.level);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = arena_init(&arena, TAIL_ARENA_BYTES);
+    if (r == 0)
+        r = fill_tail(admin_client_log_store(owner), &wish, &arena, &tail);
+    if (r < 0)
+        return admin_send_failure(owner, "skepd is out of memory");
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG_TAIL;
+    answer.log_tail = &tail;
+    return admin_client_send(owner, &answer);
+}
+
+/* ---- those that come */
+
+static void send_line(struct admin_client *client, Skep__Admin__LogLine *line)
+{
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    uint64_t lost = line->lost;
+
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG;
+    answer.log = line;
+    line->lost += client->lost;
+    if (channel_is_congested(client->channel) || channel_send(client->channel, &answer.base) < 0)
+        client->lost += 1 + lost;
+    else
+        client->lost = 0;
+    line->lost = lost;
+}
+
+static void send_kept(struct admin_client *client, const struct wish *wish)
+{
+    Skep__Admin__LogLine line;
+    uint32_t total;
+
+    const struct log_line *kept = find_first(admin_client_log_store(client), wish, &total);
+    for (; kept; kept = log_line_newer(kept, wish->tenant))
+        if (kept->level >= wish->level) {
+            fill_line(kept, kept->shelf->tenant->name, kept->text, &line);
+            send_line(client, &line);
+        }
+}
+
+int admin_on_logs(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__LogsRequest *request = (const Skep__Admin__LogsRequest *) message;
+    Skep__Admin__Subscribed subscribed = SKEP__ADMIN__SUBSCRIBED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct wish wish = { .after = request->after };
+
+    int r = resolve(owner, request->name, request->level, &wish.tenant, &wish.level);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = admin_client_subscribe(owner, wish.tenant ? wish.tenant->name : NULL, wish.level);
+    if (r < 0)
+        return r;
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_SUBSCRIBED;
+    answer.subscribed = &subscribed;
+    r = admin_client_send(owner, &answer);
+    if (r == 0 && request->resume)
+        send_kept(owner, &wish);
+    return r;
+}
+
+static bool is_wanted(const struct admin_client *client, const char *tenant,
+                      enum tenant_log_level level)
+{
+    return client->is_subscribed && level >= client->level &&
+           (!client->tenant || strcmp(client->tenant, tenant) == 0) &&
+           admin_client_right(client) <= ADMIN_MAY_READ;
+}
+
+void admin_forward_line(struct admin_client_list *clients, struct log_store *store,
+                        struct tenant *tenant, struct log_line *line, const char *text)
+{
+    struct admin_client *client;
+    Skep__Admin__LogLine frame;
+
+    line->number = log_store_add(store, tenant, line, text);
+    fill_line(line, tenant->name, text, &frame);
+    LIST_FOREACH (client, clients, entry)
+        if (is_wanted(client, tenant->name, line->level))
+            send_line(client, &frame);
+}

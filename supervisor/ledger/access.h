@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The access log: an event for each request that was answered, if the configuration asks for it.
+ * docs/logs.md has the fields. Supervisor, loop thread.
+ */
+#pragma once
+
+#include "supervisor/ledger/ledger.h"
+
+/* Whether it is on, by the configuration that holds now. */
+bool access_is_on(const struct server *server);
+/* A request that was answered, or (is_gone) whose client is not there any more; once for each. */
+void access_log_request(struct request *request, enum error_code code, bool is_gone);
+/* One that was refused before it became a request of the ledger's. tenant: NULL if there is none; id: as
+ * the client was told. */
+void access_log_refusal(const struct server *server, const struct tenant *tenant,
+                        const struct http_request *head, enum error_code code, uint64_t id);
+/* One whose head the front has not understood. */
+void access_log_rejection(const struct server *server, struct http_text client,
+                          enum error_code code, unsigned status);
