@@ -237,6 +237,39 @@ static void test_reload_of_a_tenant_that_is_gone_from_disk_says_so(void **state)
     (void) close(fd);
 }
 
+static unsigned count_answers(int fd)
+{
+    uint8_t buffer[65536];
+    unsigned n = 0;
+
+    ssize_t have = read(fd, buffer, sizeof buffer);
+    for (ssize_t at = 0; at < have; n++)
+        at += (ssize_t) frame_measure(buffer + at, (size_t) (have - at));
+    return n;
+}
+
+static void test_client_has_one_command_in_a_turn_of_the_loop(void **state)
+{
+    enum { COMMANDS = 20 };
+    struct fixture *f = *state;
+    Skep__Admin__StatsRequest request = SKEP__ADMIN__STATS_REQUEST__INIT;
+    unsigned answers = 0, turns = 0;
+
+    open_admin(f);
+    int fd = connect_to(f->path);
+    turn(f);
+    for (unsigned i = 0; i < COMMANDS; i++)
+        send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &request);
+    while (answers < COMMANDS && turns < 10 * COMMANDS) {
+        (void) event_base_loop(f->server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        turns++;
+        answers += count_answers(fd);
+        assert_true(answers <= turns);
+    }
+    assert_int_equal(answers, COMMANDS);
+    (void) close(fd);
+}
+
 /* ---- log lines */
 
 static void log_line(struct admin *admin, struct tenant *tenant, enum tenant_log_level level,
@@ -310,6 +343,7 @@ int main(void)
         TEST(test_client_that_breaks_the_protocol_is_closed_and_others_are_not),
         TEST(test_client_beyond_the_limit_is_told_why),
         TEST(test_client_that_does_not_read_is_not_read_from),
+        TEST(test_client_has_one_command_in_a_turn_of_the_loop),
         TEST(test_long_list_comes_in_pages),
         TEST(test_reload_of_nobody_fails_and_the_client_stays),
         TEST(test_reload_of_a_tenant_that_is_gone_from_disk_says_so),
