@@ -78,13 +78,14 @@ int log_level_parse(const char *text, enum log_level *ret_level)
  * when the process was started; it may be another by now. */
 static bool is_journal_stream(void)
 {
-    const char *text = getenv("JOURNAL_STREAM");
-    uint64_t device, inode;
+    const char *stream = getenv("JOURNAL_STREAM");
+    char text[48];
     struct stat st;
-    char end;
 
-    return text && sscanf(text, "%" SCNu64 ":%" SCNu64 "%c", &device, &inode, &end) == 2 &&
-           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+    if (!stream || fstat(STDERR_FILENO, &st) < 0)
+        return false;
+    (void) snprintf(text, sizeof text, "%ju:%ju", (uintmax_t) st.st_dev, (uintmax_t) st.st_ino);
+    return strcmp(text, stream) == 0;
 }
 
 void log_set_format(enum log_format format)

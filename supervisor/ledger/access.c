@@ -180,8 +180,8 @@ void access_log_refusal(const struct server *server, const struct tenant *tenant
         write_event(&a);
 }
 
-void access_log_rejection(const struct server *server, struct http_text client,
-                          enum error_code code, unsigned status)
+void access_log_rejection(void *server, struct http_text client, enum error_code code,
+                          unsigned status)
 {
     static const struct http_text unknown = { "-", 1 };
     const struct access a = {

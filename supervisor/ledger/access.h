@@ -15,6 +15,6 @@ void access_log_request(struct request *request, enum error_code code, bool is_g
  * the client was told. */
 void access_log_refusal(const struct server *server, const struct tenant *tenant,
                         const struct http_request *head, enum error_code code, uint64_t id);
-/* One whose head the front has not understood. */
-void access_log_rejection(const struct server *server, struct http_text client,
-                          enum error_code code, unsigned status);
+/* One whose head the front has not understood. For struct http_handler; server: struct server. */
+void access_log_rejection(void *server, struct http_text client, enum error_code code,
+                          unsigned status);

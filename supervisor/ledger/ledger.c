@@ -440,18 +440,12 @@ static void on_gone(void *arg)
     ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
 }
 
-static void on_rejected(void *handler, struct http_text client, enum error_code code,
-                        unsigned status)
-{
-    access_log_rejection(handler, client, code, status);
-}
-
 const struct http_handler ledger_http = {
     .on_request = on_request,
     .on_body = on_body,
     .on_writable = on_writable,
     .on_gone = on_gone,
-    .on_rejected = on_rejected,
+    .on_rejected = access_log_rejection,
 };
 
 int ledger_new(struct server *server, struct ledger **ret_ledger)
