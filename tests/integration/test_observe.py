@@ -33,8 +33,9 @@ def tenant(body, where="default", files=None, **limits):
 
 
 def observed(skepd, name, limit):
-    """The lines about that limit: [(limit, used)]."""
-    pattern = rf"\[{name}\] observed: {limit} is ([\d.]+)(?: [\w/]+)?, used ([\d.]+)(?: [\w/]+)? \("
+    """The lines about that limit: [(limit, used)]. name None: about nobody."""
+    who = rf"\[{name}\] " if name else "skepd info: "
+    pattern = rf"{who}observed: {limit} is ([\d.]+)(?: [\w/]+)?, used ([\d.]+)(?: [\w/]+)? \("
     return [(float(a), float(b)) for a, b in re.findall(pattern, skepd.log())]
 
 
@@ -409,7 +410,7 @@ def test_heap_may_grow_to_hundreds_of_mib_in_a_worker_over_rss_mib(start):
     assert 1 <= len(lines) <= 8
     assert all(said == 16 and 15 <= used < 600 for said, used in lines)
     assert lines[-1][1] > 100
-    (rss,) = observed(skepd, "-", "rss_mib")
+    (rss,) = observed(skepd, None, "rss_mib")
     assert rss[0] == 100 and 100 < rss[1] < 600
 
 
