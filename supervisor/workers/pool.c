@@ -332,7 +332,7 @@ int pool_new(struct server *server, struct pool **ret_pool)
     if (!pool->watch || !pool->care || !pool->sweep || event_add(pool->care, &second) < 0)
         r = -ENOMEM;
     for (unsigned i = 0; i < config->n_cordons && r == 0; i++)
-        r = add_cordon(pool, &config->cordons[i]);
+        r = add_cordon(pool, config->cordons[i]);
     if (r < 0) {
         (void) pool_free(pool);
         return r;
