@@ -54,10 +54,17 @@ struct version {
     unsigned refs; /* the tenant's, each placement's, each request's */
 };
 
+/* Who may change or remove a tenant. */
+enum tenant_origin {
+    TENANT_FOLDER,   /* of config->tenants, or --dev: read at start and by each reload */
+    TENANT_DEPLOYED, /* comes and goes by deploys: no reload touches it */
+};
+
 struct tenant {
     TAILQ_ENTRY(tenant) entry;
     struct server *server; /* borrowed */
     char *name;
+    enum tenant_origin origin; /* TENANT_FOLDER, unless who installs it says otherwise */
     char *dir;                 /* where it was read from */
     struct version *version;   /* serving */
     struct version *candidate; /* takes over when it has loaded; NULL: none */
