@@ -248,6 +248,7 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_RETIRE] = { ADMIN_PHASE_OPEN, admin_on_retire },
     [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = { ADMIN_PHASE_OPEN, on_status },
     [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = { ADMIN_PHASE_OPEN, on_jail_report },
+    [SKEP__ADMIN__COMMAND__MESSAGE_CONFIG_RELOAD] = { ADMIN_PHASE_OPEN, admin_on_config_reload },
     [SKEP__ADMIN__COMMAND__MESSAGE_KILL_WORKER] = { ADMIN_PHASE_OPEN, admin_on_kill_worker },
     [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = { ADMIN_PHASE_OPEN, admin_on_log_tail },
 };
