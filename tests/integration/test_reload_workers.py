@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -42,6 +43,36 @@ def test_workers_grow_and_shrink_under_load_and_no_request_notices(start):
     for load in (*loads, newcomers):
         assert not load.wrong
     assert skepd.stats()["replayed"] == 0
+
+
+SLOW_TO_LOAD = (
+    "function burn() { let x = 0; for (let i = 0; i < 4e7; i++) x = (x * 31 + i) | 0; return x; }\n"
+    "const burnt = burn();\n"
+    'export default { fetch() { return new Response("hello" + (burnt & 0)); } };\n'
+)
+
+
+def test_tenant_that_moves_is_served_where_it_is_until_it_is_loaded_there(start):
+    limits = {"cpu_startup_ms": 60000}
+    tenant = {"limits": limits, "files": {"worker.js": SLOW_TO_LOAD}}
+    keys = {"spare": False, "limits": {"maximum": limits}}
+    skepd = start({"moves": tenant}, cordons=cordons(**keys))
+    began = time.monotonic()
+    assert skepd.get("moves").text == "hello0"
+    to_load = time.monotonic() - began
+    first = skepd.worker()["pid"]
+    with Newcomers(skepd, "moves", connections=1) as load:
+        for workers in (4, 1):
+            reload(skepd, cordons=cordons(workers=workers, **keys))
+            wait_for(
+                lambda: is_settled(skepd, workers)
+                and [w["pid"] == first for w in skepd.workers() if w["tenants"]] == [workers == 1],
+                f"the tenant to move among {workers}",
+                timeout=60,
+            )
+            load.more(10)
+    assert not load.wrong
+    assert max(load.seconds) < to_load / 2
 
 
 def test_cordon_comes_and_goes(start):
