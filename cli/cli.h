@@ -60,6 +60,7 @@ extern const struct verb verb_kill_worker;
 extern const struct verb verb_logs;
 extern const struct verb verb_quarantine;
 extern const struct verb verb_release;
+extern const struct verb verb_reload;
 extern const struct verb verb_retire;
 extern const struct verb verb_stats;
 extern const struct verb verb_status;

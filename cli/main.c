@@ -38,6 +38,7 @@ static const struct verb *const verbs[] = {
     &verb_quarantine,
     &verb_release,
     &verb_retire,
+    &verb_reload,
     &verb_kill_worker,
     &verb_jail_report,
     &verb_help,

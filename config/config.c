@@ -244,7 +244,7 @@ static const struct cordon_number cordon_table[] = {
 static void take_cordon_number(const struct reading *reading, uint32_t i,
                                const struct cordon_number *info)
 {
-    char *place = (char *) &reading->config->cordons[i] + info->offset;
+    char *place = (char *) reading->config->cordons[i] + info->offset;
     const struct yaml_node *node = yaml_find(reading->document, "cordons[%u].%s", i, info->name);
 
     if (node)
@@ -254,7 +254,7 @@ static void take_cordon_number(const struct reading *reading, uint32_t i,
 
 static void take_cordon_numbers(const struct reading *reading, uint32_t i)
 {
-    struct cordon_config *cordon = &reading->config->cordons[i];
+    struct cordon_config *cordon = reading->config->cordons[i];
 
     take_cordon_number(reading, i, &cordon_workers);
     cordon->is_solitary = cordon->workers == YAML_NUMBER_WORD;
@@ -267,17 +267,29 @@ static void take_cordon_numbers(const struct reading *reading, uint32_t i)
         take_cordon_number(reading, i, &cordon_table[j]);
 }
 
+static int add_cordon(struct config *config, const char *name, struct cordon_config **ret_cordon)
+{
+    struct cordon_config *cordon = malloc(sizeof *cordon);
+
+    if (!cordon)
+        return -ENOMEM;
+    *cordon = cordon_presets;
+    config->cordons[config->n_cordons++] = cordon;
+    cordon->name = strdup(name);
+    *ret_cordon = cordon;
+    return cordon->name ? 0 : -ENOMEM;
+}
+
 static int take_cordon(const struct reading *reading, uint32_t i)
 {
     const struct raw_cordon *raw = &reading->raw->cordons[i];
-    struct cordon_config *cordon = &reading->config->cordons[i];
+    struct cordon_config *cordon;
     char path[YAML_PATH_MAX];
 
     check_cordon_name(reading, i);
-    *cordon = cordon_presets;
-    cordon->name = strdup(raw->name);
-    if (!cordon->name)
-        return -ENOMEM;
+    int r = add_cordon(reading->config, raw->name, &cordon);
+    if (r < 0)
+        return r;
     take_cordon_numbers(reading, i);
     cordon->jit = !yaml_find(reading->document, "cordons[%u].jit", i) || raw->jit;
     cordon->spare = !yaml_find(reading->document, "cordons[%u].spare", i) || raw->spare;
@@ -299,18 +311,14 @@ static int take_cordons(const struct reading *reading)
     unsigned count = reading->raw->n_cordons > 0 ? reading->raw->n_cordons : 1;
     int r = 0;
 
-    config->cordons = calloc(count, sizeof *config->cordons);
+    struct cordon_config *preset;
+
+    config->cordons = calloc(count, sizeof(struct cordon_config *));
     if (!config->cordons)
         return -ENOMEM;
-    config->n_cordons = count;
     for (uint32_t i = 0; i < reading->raw->n_cordons && r == 0; i++)
         r = take_cordon(reading, i);
-    if (reading->raw->n_cordons == 0) {
-        config->cordons[0] = cordon_presets;
-        config->cordons[0].name = strdup("default");
-        r = config->cordons[0].name ? 0 : -ENOMEM;
-    }
-    return r;
+    return reading->raw->n_cordons == 0 ? add_cordon(config, "default", &preset) : r;
 }
 
 static int take_jail(const struct reading *reading)
@@ -379,14 +387,22 @@ int config_read(const char *path, struct config **ret_config, struct config_erro
     return config_parse(path, text, size, ret_config, errors);
 }
 
+struct cordon_config *cordon_config_free(struct cordon_config *cordon)
+{
+    if (cordon)
+        free(cordon->name);
+    free(cordon);
+    return NULL;
+}
+
 struct config *config_free(struct config *config)
 {
     if (!config)
         return NULL;
     for (unsigned i = 0; config->listen && i < config->n_listen; i++)
         free(config->listen[i]);
-    for (unsigned i = 0; config->cordons && i < config->n_cordons; i++)
-        free(config->cordons[i].name);
+    for (unsigned i = 0; i < config->n_cordons; i++)
+        (void) cordon_config_free(config->cordons[i]);
     free(config->path);
     free(config->listen);
     free(config->admin_socket);
@@ -401,8 +417,8 @@ struct config *config_free(struct config *config)
 const struct cordon_config *config_find_cordon(const struct config *config, const char *name)
 {
     for (unsigned i = 0; i < config->n_cordons; i++)
-        if (strcmp(config->cordons[i].name, name) == 0)
-            return &config->cordons[i];
+        if (strcmp(config->cordons[i]->name, name) == 0)
+            return config->cordons[i];
     return NULL;
 }
 

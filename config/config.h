@@ -87,7 +87,9 @@ struct config {
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */
     limit_set observed;              /* noted and not enforced, in all cordons */
     bool observe_rss, observe_strikes;
-    struct cordon_config *cordons; /* at least one; "default" is added if none is given */
+    /* At least one; "default" is added if none is given. Each is owned, and stays where it is while
+     * a reload makes it part of another config: workers and versions borrow it. */
+    struct cordon_config **cordons;
     unsigned n_cordons;
 };
 
@@ -100,6 +102,7 @@ int config_read(const char *path, struct config **ret_config, struct config_erro
 int config_parse(const char *file, const char *text, size_t size, struct config **ret_config,
                  struct config_errors *errors);
 struct config *config_free(struct config *config);
+struct cordon_config *cordon_config_free(struct cordon_config *cordon); /* NULL is allowed */
 /* NULL if there is none of that name. */
 const struct cordon_config *config_find_cordon(const struct config *config, const char *name);
 /* The limits of tenants that are only observed in a cordon, because it says so or the platform. */

@@ -67,6 +67,12 @@ int manifest_parse(const char *file, const char *text, size_t size, struct manif
                    struct config_errors *errors);
 struct manifest *manifest_free(struct manifest *manifest);
 
+/* Whether they serve the same: name, main, cordon, routes, env, limits and files, in their order. Lines
+ * and where they were read from do not count. */
+bool manifest_is_same(const struct manifest *a, const struct manifest *b);
+/* With its files. 0 or -ENOMEM. */
+int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifest);
+
 /* Checks one tenant against the config: its cordon exists, and allows what is `unlimited`. 0 or
  * -EINVAL with errors filled. Done by manifest_read_all for each. */
 int manifest_check(const struct manifest *manifest, const struct config *config,

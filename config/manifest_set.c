@@ -68,7 +68,7 @@ int manifest_check(const struct manifest *manifest, const struct config *config,
         for (unsigned i = 0; i < config->n_cordons; i++) {
             size_t have = strlen(names);
             (void) snprintf(names + have, sizeof names - have, "%s%s", i > 0 ? ", " : "",
-                            config->cordons[i].name);
+                            config->cordons[i]->name);
         }
         config_errors_add(errors, manifest->file, manifest->lines.cordon,
                           "cordon: unknown cordon \"%s\": expected one of %s", manifest->cordon,

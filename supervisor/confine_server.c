@@ -4,6 +4,7 @@
  * confined to them. Supervisor, after set-up, before the loop.
  */
 #include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/capability.h>
@@ -28,7 +29,8 @@ static size_t count_tenants(const struct server *server)
 }
 
 /* Room for all of them; the paths are borrowed from the server. */
-static size_t collect(const struct server *server, struct confine_folder *folders)
+static size_t collect(const struct server *server, const char *folder_of_config,
+                      struct confine_folder *folders)
 {
     static const char unix_prefix[] = "unix:";
     const struct config *config = server->config;
@@ -43,6 +45,9 @@ static size_t collect(const struct server *server, struct confine_folder *folder
                 (struct confine_folder){ config->listen[i] + strlen(unix_prefix), CONFINE_SOCKETS };
     if (config->tenants && !server->is_dev)
         folders[n++] = (struct confine_folder){ config->tenants, CONFINE_READ };
+    /* A reload reads it again: by then another file of that name, or a link to another one. */
+    folders[n++] = (struct confine_folder){ config->path, CONFINE_READ };
+    folders[n++] = (struct confine_folder){ folder_of_config, CONFINE_READ };
     /* Each may be a link to elsewhere. */
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
         folders[n++] = (struct confine_folder){ tenant->dir, CONFINE_READ };
@@ -72,15 +77,17 @@ static bool is_bounding_set_empty(void)
 int confine_server(struct server *server)
 {
     const layer_set layers = server->jail.layers;
-    size_t most = 3 + server->config->n_listen + count_tenants(server);
+    size_t most = 5 + server->config->n_listen + count_tenants(server);
     _cleanup_free_ struct confine_folder *folders = calloc(most, sizeof *folders);
     const char *step = "memory";
 
-    if (!folders)
+    _cleanup_free_ char *folder_of_config = strdup(server->config->path);
+
+    if (!folders || !folder_of_config)
         return report_failure(-ENOMEM, step);
     const struct confine_options options = {
         .folders = folders,
-        .n_folders = collect(server, folders),
+        .n_folders = collect(server, dirname(folder_of_config), folders),
         .cgroup_fd = server->cgroups ? cgroup_tree_fd(server->cgroups) : -1,
         /* A worker that is in no user namespace of ours, and has a uid of its own, is ours to kill by
          * this alone. */

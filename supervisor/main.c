@@ -26,6 +26,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/journal.h"
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/reload.h"
 #include "supervisor/server.h"
 #include "supervisor/spawner/spawner.h"
 #include "supervisor/tenant.h"
@@ -132,13 +133,7 @@ static void print_errors(struct config_errors *errors)
 
 static void log_errors(struct config_errors *errors)
 {
-    const char *line = errors->text;
-
-    while (line && *line) {
-        size_t size = strcspn(line, "\n");
-        log_text(LOG_LEVEL_ERROR, LOG_ABOUT(0), line, size);
-        line += line[size] ? size + 1 : size;
-    }
+    reload_log_errors(errors);
     config_errors_done(errors);
 }
 
@@ -203,6 +198,13 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
     server_stop(arg);
 }
 
+static void on_hangup(evutil_socket_t signal, short what, void *arg)
+{
+    (void) signal;
+    (void) what;
+    reload_on_signal(arg);
+}
+
 /* ---- running */
 
 static int listen_all(struct server *server)
@@ -218,23 +220,13 @@ static int listen_all(struct server *server)
 
 static int make_front(struct server *server)
 {
-    const struct http_config *http = &server->config->http;
     struct http_front_options options = {
         .base = server->base,
         .ops = &ledger_http,
         .handler = server,
-        .limits = {
-            .header_bytes = http->header_bytes,
-            .header_count = http->header_count,
-            .connections = http->connections,
-            .connections_per_ip = http->connections_per_ip,
-            .header_timeout_ms = http->header_timeout_ms,
-            .body_idle_ms = http->body_idle_ms,
-            .keepalive_ms = http->keepalive_ms,
-            .write_idle_ms = http->write_idle_ms,
-        },
     };
 
+    reload_http_limits(server->config, &options.limits);
     return http_front_new(&options, &server->front);
 }
 
@@ -273,9 +265,9 @@ static void tear_down(struct server *server)
     server->spawner = spawner_free(server->spawner);
 }
 
-static struct event *on_signal_event(struct server *server, int signal)
+static struct event *on_signal_event(struct server *server, int signal, event_callback_fn callback)
 {
-    struct event *event = evsignal_new(server->base, signal, on_signal, server);
+    struct event *event = evsignal_new(server->base, signal, callback, server);
 
     if (event)
         (void) event_add(event, NULL);
@@ -293,8 +285,9 @@ static int serve(struct server *server, const struct arguments *arguments)
     if (!server->base)
         return log_error_errno(-ENOMEM, "cannot make the event loop");
     server->started_ns = io_now_ns();
-    struct event *term = on_signal_event(server, SIGTERM);
-    struct event *interrupt = on_signal_event(server, SIGINT);
+    struct event *term = on_signal_event(server, SIGTERM, on_signal);
+    struct event *interrupt = on_signal_event(server, SIGINT, on_signal);
+    struct event *hangup = on_signal_event(server, SIGHUP, on_hangup);
     int r = set_up(server, arguments);
     if (r == 0)
         r = confine_server(server);
@@ -307,6 +300,8 @@ static int serve(struct server *server, const struct arguments *arguments)
         event_free(term);
     if (interrupt)
         event_free(interrupt);
+    if (hangup)
+        event_free(hangup);
     event_base_free(server->base);
     libevent_global_shutdown();
     return r;
@@ -385,24 +380,27 @@ static int run_with_cgroups(struct server *server, const struct arguments *argum
     return r;
 }
 
-static int run(const struct arguments *arguments, struct config *config)
+/* A reload puts another config in its place, which is the caller's. */
+static int run(const struct arguments *arguments, struct config **config)
 {
-    struct server server = { .config = config, .is_dev = arguments->dev };
+    struct server server = { .config = *config, .is_dev = arguments->dev };
     enum log_level level = LOG_LEVEL_INFO;
     char worker[PATH_MAX];
 
-    (void) log_level_parse(config->log_level, &level);
+    (void) log_level_parse(server.config->log_level, &level);
     if (arguments->check_only)
-        return check(config);
+        return check(server.config);
     log_set_level(level);
-    log_set_format(config->log_format);
+    log_set_format(server.config->log_format);
     int r = find_worker(arguments->worker, worker, sizeof worker);
     if (r < 0)
         return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
     raise_file_limit();
     keep_memory_small();
     (void) signal(SIGPIPE, SIG_IGN);
-    return run_with_cgroups(&server, arguments, worker);
+    r = run_with_cgroups(&server, arguments, worker);
+    *config = server.config;
+    return r;
 }
 
 int main(int argc, char **argv)
@@ -423,7 +421,7 @@ int main(int argc, char **argv)
     else
         log_errors(&errors);
     if (r == 0)
-        r = run(&arguments, config);
+        r = run(&arguments, &config);
     (void) config_free(config);
     return r < 0 ? 1 : 0;
 }

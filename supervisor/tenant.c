@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/reload_tenants.h"
 #include "supervisor/router.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/seclude.h"
@@ -28,6 +29,8 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
     if (!tenants)
         return -ENOMEM;
     TAILQ_INIT(&tenants->list);
+    TAILQ_INIT(&tenants->leaving);
+    LIST_INIT(&tenants->waiting);
     int r = router_new(&tenants->router);
     if (r < 0) {
         free(tenants);
@@ -37,6 +40,8 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
     return 0;
 }
 
+static void destroy(struct tenant *tenant);
+
 struct tenants *tenants_free(struct tenants *tenants)
 {
     struct tenant *tenant;
@@ -45,6 +50,9 @@ struct tenants *tenants_free(struct tenants *tenants)
         return NULL;
     while ((tenant = TAILQ_FIRST(&tenants->list)))
         tenant_remove(tenant);
+    while ((tenant = TAILQ_FIRST(&tenants->leaving)))
+        destroy(tenant);
+    reload_tenants_forget(tenants);
     (void) router_free(tenants->router);
     free(tenants);
     return NULL;
@@ -61,6 +69,7 @@ struct version *version_ref(struct version *version)
 struct version *version_unref(struct version *version)
 {
     if (version && --version->refs == 0) {
+        version->tenant->n_versions--;
         (void) manifest_free(version->manifest);
         free(version);
     }
@@ -76,21 +85,15 @@ static int version_new(struct server *server, struct tenant *tenant, struct mani
 
     if (!version)
         return cordon ? -ENOMEM : -ENOENT;
-    struct limits_layers layers = {
-        .platform_default = &config->defaults,
-        .platform_maximum = &config->maximum,
-        .cordon_default = &cordon->defaults,
-        .cordon_maximum = &cordon->maximum,
-        .tenant = &manifest->limits,
-    };
     version->id = ++server->tenants->last_version;
     version->tenant = tenant;
+    tenant->n_versions++;
     version->cordon = cordon;
     version->observed = limits_observed(config, cordon);
     version->manifest = manifest;
     version->refs = 1;
     LIST_INIT(&version->placements);
-    limits_resolve(&layers, &version->limits);
+    tenant_resolve_limits(config, cordon, manifest, &version->limits);
     *ret_version = version;
     return 0;
 }
@@ -128,6 +131,7 @@ static int tenant_new(struct server *server, const char *name, const char *dir,
     if (!tenant)
         return -ENOMEM;
     tenant->server = server;
+    tenant->number = ++server->tenants->last_number;
     tenant->name = strdup(name);
     tenant->dir = strdup(dir);
     TAILQ_INIT(&tenant->queue);
@@ -277,6 +281,16 @@ static int serve_every_host(struct manifest *manifest)
     return 0;
 }
 
+void tenant_set_dir(struct tenant *tenant, const char *dir)
+{
+    char *copy = strcmp(tenant->dir, dir) == 0 ? NULL : strdup(dir);
+
+    if (!copy)
+        return;
+    free(tenant->dir);
+    tenant->dir = copy;
+}
+
 int tenant_install(struct server *server, struct manifest *manifest, const char *dir)
 {
     struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
@@ -284,7 +298,12 @@ int tenant_install(struct server *server, struct manifest *manifest, const char 
 
     if (r < 0)
         return r;
-    return tenant ? install_next(tenant, manifest) : install_first(server, manifest, dir);
+    if (!tenant)
+        return install_first(server, manifest, dir);
+    r = install_next(tenant, manifest);
+    if (r == 0)
+        tenant_set_dir(tenant, dir);
+    return r;
 }
 
 int tenant_reload(struct tenant *tenant, struct config_errors *errors)
@@ -322,17 +341,39 @@ int tenant_reload(struct tenant *tenant, struct config_errors *errors)
     return r;
 }
 
+/* ---- the end */
+
 void tenant_remove(struct tenant *tenant)
 {
     struct tenants *tenants = tenant->server->tenants;
 
-    ledger_fail_queue(tenant, ERROR_NO_ROUTE, 0);
+    drop_candidate(tenant);
+    router_remove(tenants->router, tenant);
+    TAILQ_REMOVE(&tenants->list, tenant, entry);
+    TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
+}
+
+static void destroy(struct tenant *tenant)
+{
     if (tenant->server->pool)
         seclude_forget(tenant);
     admin_forget_tenant(tenant->server->admin, tenant);
-    router_remove(tenants->router, tenant);
-    TAILQ_REMOVE(&tenants->list, tenant, entry);
+    TAILQ_REMOVE(&tenant->server->tenants->leaving, tenant, entry);
     (void) tenant_free(tenant);
+}
+
+void tenants_sweep(struct tenants *tenants)
+{
+    struct tenant *tenant, *next;
+
+    for (tenant = TAILQ_FIRST(&tenants->leaving); tenant; tenant = next) {
+        next = TAILQ_NEXT(tenant, entry);
+        if (tenant->n_queued > 0 || tenant->n_in_flight > 0)
+            continue;
+        retire(tenant->version);
+        if (LIST_EMPTY(&tenant->version->placements) && tenant->n_versions == 1)
+            destroy(tenant);
+    }
 }
 
 /* ---- log */

@@ -54,10 +54,19 @@ struct version {
     unsigned refs; /* the tenant's, each placement's, each request's */
 };
 
+/* Who may change or remove a tenant. */
+enum tenant_origin {
+    TENANT_FOLDER,   /* of config->tenants, or --dev: read at start and by each reload */
+    TENANT_DEPLOYED, /* comes and goes by deploys: no reload touches it */
+};
+
 struct tenant {
     TAILQ_ENTRY(tenant) entry;
     struct server *server; /* borrowed */
+    uint64_t number;       /* of no other, ever; not 0 */
+    unsigned n_versions;   /* that point to it */
     char *name;
+    enum tenant_origin origin; /* TENANT_FOLDER, unless who installs it says otherwise */
     char *dir;                 /* where it was read from */
     struct version *version;   /* serving */
     struct version *candidate; /* takes over when it has loaded; NULL: none */
@@ -88,9 +97,15 @@ struct tenant {
 };
 TAILQ_HEAD(tenant_list, tenant);
 
+struct reload_waiting;
+LIST_HEAD(reload_waiting_list, reload_waiting);
+
 struct tenants {
     struct tenant_list list;
+    struct tenant_list leaving;         /* removed: they end what they have accepted */
+    struct reload_waiting_list waiting; /* see reload_tenants.h */
     struct router *router;
+    uint64_t last_number;
     uint32_t last_version;
 };
 
@@ -98,14 +113,27 @@ int tenants_new(struct server *server, struct tenants **ret_tenants);
 struct tenants *tenants_free(struct tenants *tenants);
 
 /* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
- * name, which serves once it has loaded. dir: where its files are, copied. 0, -EEXIST if a route
+ * name, which serves once it has loaded. dir: where its files are by now, copied. 0, -EEXIST if a route
  * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
 int tenant_install(struct server *server, struct manifest *manifest, const char *dir);
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
+/* Its files are somewhere else now. Out of memory nothing changes. */
+void tenant_set_dir(struct tenant *tenant, const char *dir);
 /* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
  * serves goes on. */
 int tenant_reload(struct tenant *tenant, struct config_errors *errors);
+/* It gets no new requests: its routes and its name are free at once. What it has accepted is served to
+ * the end; the tenant is freed by a later tenants_sweep. */
 void tenant_remove(struct tenant *tenant);
+/* Each second: frees removed tenants of which nothing is left in any worker. */
+void tenants_sweep(struct tenants *tenants);
+/* Limits of server->config or of its cordons have changed: those that the supervisor keeps count at
+ * once; for others the same files become the next version, which serves once it has loaded. Returns 1
+ * if any of the tenant's limits is another one now, 0, or -errno. */
+int tenant_renew_limits(struct tenant *tenant);
+/* The lowest of platform, cordon and tenant: see limits_resolve. */
+void tenant_resolve_limits(const struct config *config, const struct cordon_config *cordon,
+                           const struct manifest *manifest, struct limits *ret);
 
 struct version *version_ref(struct version *version);
 struct version *version_unref(struct version *version); /* returns NULL */
@@ -141,5 +169,7 @@ void tenant_on_idle(struct placement *placement);
 /* NULL if the version is not in that worker. */
 struct placement *placement_find(const struct version *version, const struct child *child);
 /* 0, or -EAGAIN if the worker has no place left, or -ENOMEM. */
+/* The version is where it should be: its isolates elsewhere go when they have nothing left to do. */
+void placement_leave_others(const struct version *version, const struct child *child);
 int placement_new(struct version *version, struct child *child, struct placement **ret_placement);
 void placement_free(struct placement *placement);

@@ -126,9 +126,9 @@ static int on_status(void *owner, const ProtobufCMessage *message)
 const struct cordon_config *admin_find_cordon(const struct config *config, ProtobufCBinaryData name)
 {
     for (unsigned i = 0; i < config->n_cordons; i++)
-        if (strlen(config->cordons[i].name) == name.len &&
-            memcmp(config->cordons[i].name, name.data, name.len) == 0)
-            return &config->cordons[i];
+        if (strlen(config->cordons[i]->name) == name.len &&
+            memcmp(config->cordons[i]->name, name.data, name.len) == 0)
+            return config->cordons[i];
     return NULL;
 }
 
@@ -142,7 +142,7 @@ static int on_jail_report(void *owner, const ProtobufCMessage *message)
     const struct server *server = admin_client_server(owner);
 
     const struct cordon_config *cordon = request->cordon.len == 0
-                                             ? &server->config->cordons[0]
+                                             ? server->config->cordons[0]
                                              : admin_find_cordon(server->config, request->cordon);
     if (!cordon)
         return admin_send_failure(owner, ADMIN_NO_CORDON);
@@ -248,6 +248,7 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_RETIRE] = { ADMIN_PHASE_OPEN, admin_on_retire },
     [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = { ADMIN_PHASE_OPEN, on_status },
     [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = { ADMIN_PHASE_OPEN, on_jail_report },
+    [SKEP__ADMIN__COMMAND__MESSAGE_CONFIG_RELOAD] = { ADMIN_PHASE_OPEN, admin_on_config_reload },
     [SKEP__ADMIN__COMMAND__MESSAGE_KILL_WORKER] = { ADMIN_PHASE_OPEN, admin_on_kill_worker },
     [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = { ADMIN_PHASE_OPEN, admin_on_log_tail },
 };

@@ -95,6 +95,10 @@ int admin_on_log_tail(void *owner, const ProtobufCMessage *message);
 void admin_forward_line(struct admin_client_list *clients, struct log_store *store,
                         struct tenant *tenant, struct log_line *line, const char *text);
 
+/* ---- reload.c: the same */
+
+int admin_on_config_reload(void *owner, const ProtobufCMessage *message);
+
 /* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
  * many of the list; the page ends where a frame would become too large. */

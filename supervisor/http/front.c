@@ -217,6 +217,40 @@ int http_front_new(const struct http_front_options *options, struct http_front *
     return 0;
 }
 
+/* The lists stay in order: what was to come later than a new timer comes with it. */
+static void shorten_timers(struct http_front *front)
+{
+    uint64_t now = now_ms();
+
+    for (enum http_timer_kind kind = HTTP_TIMER_NONE + 1; kind < HTTP_TIMER_KINDS; kind++) {
+        uint64_t latest = now + front->timer_ms[kind];
+        struct http_timer *timer;
+
+        TAILQ_FOREACH (timer, &front->timers[kind], link)
+            if (timer->due_ms > latest)
+                timer->due_ms = latest;
+        timer = TAILQ_FIRST(&front->timers[kind]);
+        if (timer && timer->due_ms < front->timer_due_ms)
+            schedule(front, timer->due_ms, now);
+    }
+}
+
+int http_front_set_limits(struct http_front *front, const struct http_limits *limits)
+{
+    struct http_field *fields =
+        reallocarray(front->fields, (size_t) limits->header_count + 1, sizeof(*front->fields));
+
+    if (!fields)
+        return -ENOMEM;
+    front->fields = fields;
+    front->limits = *limits;
+    http_peers_set_max(front->peers, limits->connections_per_ip);
+    set_timer_ms(front);
+    shorten_timers(front);
+    http_listeners_resume(front);
+    return 0;
+}
+
 void http_front_drain(struct http_front *front)
 {
     struct http_connection *connection;

@@ -96,6 +96,9 @@ struct http_front_options {
 
 /* Ignores SIGPIPE for the process. 0, -ENOMEM, -EOPNOTSUPP (base is not epoll's). */
 int http_front_new(const struct http_front_options *options, struct http_front **ret_front);
+/* Other limits from now on, also for connections that are open: a shorter time counts from now. 0, or
+ * -ENOMEM and nothing is changed. */
+int http_front_set_limits(struct http_front *front, const struct http_limits *limits);
 /* Listens on an address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only). 0, -EINVAL
  * for another form, -errno of socket, bind or listen. */
 int http_front_listen(struct http_front *front, const char *address);

@@ -202,6 +202,7 @@ void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front)
 /* --- peers.c -------------------------------------------------------------------------- */
 
 int http_peers_new(uint32_t max_per_peer, struct http_peers **ret_peers);
+void http_peers_set_max(struct http_peers *peers, uint32_t max_per_peer);
 struct http_peers *http_peers_free(struct http_peers *peers);
 /* Counts one connection from address (IPv4 /32, IPv6 /64). 0 with *ret_peer NULL for other
  * families; -EDQUOT over the limit, -ENOMEM. */

@@ -83,6 +83,11 @@ int http_peers_new(uint32_t max_per_peer, struct http_peers **ret_peers)
     return 0;
 }
 
+void http_peers_set_max(struct http_peers *peers, uint32_t max_per_peer)
+{
+    peers->max_per_peer = max_per_peer;
+}
+
 struct http_peers *http_peers_free(struct http_peers *peers)
 {
     if (!peers)

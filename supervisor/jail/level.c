@@ -15,7 +15,7 @@ const char *jail_level_name(const struct jail_state *state)
 static bool has_cordon(const struct config *config, bool jit)
 {
     for (unsigned i = 0; i < config->n_cordons; i++)
-        if (config->cordons[i].jit == jit)
+        if (config->cordons[i]->jit == jit)
             return true;
     return false;
 }

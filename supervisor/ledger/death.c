@@ -102,6 +102,8 @@ static void for_each_tenant(const struct server *server, void (*visit)(struct te
         TAILQ_FOREACH (tenant, &server->tenants->list, entry)
             if (conduct_is_marked(&tenant->conduct, now) == (pass == 1))
                 visit(tenant);
+    TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
+        visit(tenant);
 }
 
 void ledger_on_place_lost(struct child *child)

@@ -92,6 +92,8 @@ struct ledger *ledger_free(struct ledger *ledger);
 /* Has the tenant's queue wait for its turn in the tenant's worker, if limits and the worker allow, and
  * sends what has its turn there. Call when a worker or a place became free. */
 void ledger_pump(struct tenant *tenant);
+/* Limits of the tenant's version are others now: what they allow goes on, and what is over them ends. */
+void ledger_on_limits(struct tenant *tenant);
 /* Fails all that wait in the queue. */
 void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s);
 /* Bytes of request bodies that are kept, and of responses that wait for clients. */

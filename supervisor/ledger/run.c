@@ -127,6 +127,9 @@ void ledger_forget_child(struct child *child)
     TAILQ_FOREACH (tenant, &child->server->tenants->list, entry)
         if (tenant->books.run_child == child)
             ledger_stop_waiting(tenant);
+    TAILQ_FOREACH (tenant, &child->server->tenants->leaving, entry)
+        if (tenant->books.run_child == child)
+            ledger_stop_waiting(tenant);
 }
 
 /* Whether the limits of the tenant let its next request go. */
@@ -143,6 +146,22 @@ static bool may_send(struct tenant *tenant)
     return ledger_debt_ns(tenant) == 0;
 }
 
+/* While the worker that it should be in does not have it yet: another that does. One that was kept away
+ * from the others may have hurt them. */
+static struct placement *find_meanwhile(const struct tenant *tenant)
+{
+    struct placement *placement;
+
+    if (tenant->conduct.seclusion != SECLUSION_NONE)
+        return NULL;
+    LIST_FOREACH (placement, &tenant->version->placements, in_version)
+        if (placement->state == PLACEMENT_READY && !placement->is_retiring &&
+            placement->child->state == CHILD_READY && !placement->child->is_hung_up &&
+            !channel_is_congested(placement->child->channel))
+            return placement;
+    return NULL;
+}
+
 /* Where its next request goes; NULL while there is no such place. What gives it one pumps again. */
 static struct placement *find_place(struct tenant *tenant)
 {
@@ -150,12 +169,14 @@ static struct placement *find_place(struct tenant *tenant)
     struct version *version = tenant->version;
     struct child *child = pool ? pool_place(pool, version) : NULL;
 
-    if (!child || child->state != CHILD_READY || channel_is_congested(child->channel))
+    if (!child || child->state != CHILD_READY)
+        return find_meanwhile(tenant);
+    if (channel_is_congested(child->channel))
         return NULL;
     struct placement *placement = placement_find(version, child);
     if (!placement)
         (void) tenant_load(version, child);
-    return placement && placement->state == PLACEMENT_READY ? placement : NULL;
+    return placement && placement->state == PLACEMENT_READY ? placement : find_meanwhile(tenant);
 }
 
 static int send_request(struct request *request, struct placement *placement)
@@ -260,4 +281,11 @@ void ledger_pump(struct tenant *tenant)
                        tenant->version->limits.weight);
     }
     ledger_run(child);
+}
+
+void ledger_on_limits(struct tenant *tenant)
+{
+    ledger_stop_waiting(tenant); /* its weight is that of when it came */
+    ledger_pump(tenant);
+    ledger_want_tick(tenant->server->ledger, io_now_ns());
 }

@@ -138,6 +138,17 @@ int cgroup_make_worker(struct cgroup_tree *tree, unsigned number,
     return 0;
 }
 
+int cgroup_worker_set(const struct cgroup_worker *worker, const struct cgroup_limits *limits)
+{
+    int r = limits->memory_max_bytes == UINT64_MAX
+                ? cgroup_write(worker->fd, "memory.max", "max")
+                : write_number(worker->fd, "memory.max", limits->memory_max_bytes);
+
+    if (r == 0)
+        r = write_number(worker->fd, "pids.max", limits->pids_max);
+    return r < 0 ? r : write_number(worker->fd, "cpu.weight", limits->cpu_weight);
+}
+
 /* ---- reading */
 
 int cgroup_worker_fd(const struct cgroup_worker *worker)

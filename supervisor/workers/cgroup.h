@@ -52,6 +52,10 @@ struct cgroup_tree *cgroup_free(struct cgroup_tree *tree);
 int cgroup_make_worker(struct cgroup_tree *tree, unsigned number,
                        const struct cgroup_limits *limits, struct cgroup_worker **ret_worker);
 
+/* Other limits while it runs. memory_max_bytes must be above what it holds, else it is killed. 0 or
+ * -errno; some may be set then. */
+int cgroup_worker_set(const struct cgroup_worker *worker, const struct cgroup_limits *limits);
+
 /* Its directory, for struct spawner_job; never 0. Borrowed: lives as long as the worker. */
 int cgroup_worker_fd(const struct cgroup_worker *worker);
 

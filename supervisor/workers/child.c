@@ -100,7 +100,7 @@ static void release_process(struct child *child)
     child->is_stopped = false;
     child->ping_sent_ns = 0;
     child->pings_open = 0;
-    child->first_tenant = NULL;
+    child->first_tenant = 0;
     child->is_shared = false;
     child->kill_reason = KILL_NONE;
     child->blamed_request = 0;

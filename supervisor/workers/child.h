@@ -42,10 +42,11 @@ enum child_event {
 };
 
 enum place_kind {
-    PLACE_SHARED,  /* one of the cordon's workers */
-    PLACE_SPARE,   /* gets no tenants: takes over a place */
-    PLACE_OWN,     /* of one tenant */
-    PLACE_LEAVING, /* its place was taken over: goes when nothing is left in it */
+    PLACE_SHARED, /* one of the cordon's workers */
+    PLACE_SPARE,  /* gets no tenants: takes over a place */
+    PLACE_OWN,    /* of one tenant */
+    PLACE_LEAVING, /* its place was taken over, or is no more: goes when nothing is left in it. While it
+                    * is ready it serves who is not loaded elsewhere yet */
 };
 
 /* What belongs to the place of a worker, and not to the process that is there: where one dies or
@@ -53,6 +54,7 @@ enum place_kind {
 struct child_place {
     enum place_kind kind;
     unsigned slot;        /* in the cordon; the shared ones come first */
+    bool is_joining;      /* it was added, and gets tenants when it is ready */
     struct tenant *owner; /* borrowed; of PLACE_OWN, else NULL */
     uint64_t restarts, requests;
     const char *last_death; /* static text; NULL if none */
@@ -63,10 +65,13 @@ struct child_place {
 struct child {
     TAILQ_ENTRY(child) entry;
     struct child_place place;
-    struct server *server;              /* borrowed */
-    const struct cordon_config *cordon; /* borrowed: lives as long as the config */
-    unsigned number;                    /* of no other in the pool; the spawner's slot */
+    struct server *server; /* borrowed */
+    const struct cordon_config
+        *cordon;     /* borrowed: lives as long as its workers; values may change */
+    unsigned number; /* of no other in the pool; the spawner's slot */
     enum child_state state;
+    bool jit;         /* that the process was started with */
+    uint32_t rss_mib; /* that bounds it; another one than its cordon's where that was lowered */
     pid_t pid;
     int pidfd;
     struct cgroup_worker *cgroup; /* NULL: none */
@@ -75,8 +80,8 @@ struct child {
     struct scoreboard *board; /* mapped; the worker writes it */
     struct event *timer;
     struct placement_list placements;
-    const struct tenant *first_tenant; /* whose isolate the process had first; only to compare */
-    bool is_shared;                    /* it has had another's since */
+    uint64_t first_tenant; /* number of whose isolate the process had first; 0: none */
+    bool is_shared;        /* it has had another's since */
     unsigned n_placements;
     uint16_t free_places[SCOREBOARD_TENANTS];
     unsigned n_free_places;
@@ -117,6 +122,7 @@ struct child {
     /* Retirement, see retire.h. */
     const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
     uint64_t drain_since_ns;
+    uint64_t leave_since_ns;  /* of PLACE_LEAVING that is ready */
     uint64_t idle_cpu_ns;     /* at the last look at which nothing was in it; 0: something was */
     unsigned burning;         /* looks in a row at which it used CPU time all the same */
     uint64_t served;          /* requests, by this process */
@@ -144,7 +150,15 @@ struct pool {
     struct event *care;  /* each second: retirement, seclusion */
     struct event *sweep; /* frees what is gone, when nothing holds it any more */
     uint64_t last_suspicion;
+    struct cordon_config **former; /* owned: see pool_change.h */
+    unsigned n_former;
 };
+
+/* Whether its cordon's jit is another one since the process was started. */
+static inline bool child_is_stale(const struct child *child)
+{
+    return child->state != CHILD_DOWN && child->jit != child->cordon->jit;
+}
 
 /* The table itself, for tests: what an event does in a state; NULL: ignored. Returns by name
  * what the action is called. */
@@ -194,6 +208,9 @@ void child_give_slot(struct child *child, const struct request *request);
 struct request *child_find_request(const struct child *child, uint64_t id); /* may be NULL */
 /* It gets no new requests and ends when it has none; its place must be another's already. */
 void child_drain(struct child *child);
+/* What its cgroup bounds, by its cordon and rss_mib. */
+struct cgroup_limits;
+void child_cgroup_limits(const struct child *child, struct cgroup_limits *ret_limits);
 /* CPU time of the process that runs now; 0 if none. */
 uint64_t child_cpu_ns(const struct child *child);
 /* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that

@@ -33,19 +33,25 @@ static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
     return 0;
 }
 
+void child_cgroup_limits(const struct child *child, struct cgroup_limits *ret_limits)
+{
+    bool is_bound = child->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child);
+
+    *ret_limits = (struct cgroup_limits){
+        .memory_max_bytes = is_bound ? (uint64_t) child->rss_mib << 20 : UINT64_MAX,
+        .pids_max = CGROUP_WORKER_PIDS,
+        .cpu_weight = child->cordon->cpu_weight,
+    };
+}
+
 /* Best effort: without it the worker's memory is polled. */
 static void make_cgroup(struct child *child)
 {
-    const struct cordon_config *cordon = child->cordon;
-    bool is_bound = cordon->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child);
-    const struct cgroup_limits limits = {
-        .memory_max_bytes = is_bound ? (uint64_t) cordon->rss_mib << 20 : UINT64_MAX,
-        .pids_max = CGROUP_WORKER_PIDS,
-        .cpu_weight = cordon->cpu_weight,
-    };
+    struct cgroup_limits limits;
 
     if (!child->server->cgroups)
         return;
+    child_cgroup_limits(child, &limits);
     int r = cgroup_make_worker(child->server->cgroups, child->number, &limits, &child->cgroup);
     if (r < 0)
         (void) log_event_errno(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child), r,
@@ -68,10 +74,12 @@ int child_spawn(struct child *child)
         (void) close(pair[0]);
         return r;
     }
+    child->jit = child->cordon->jit;
+    child->rss_mib = child->cordon->rss_mib;
     make_cgroup(child);
     struct spawner_job job = {
         .slot = child->number,
-        .jit = child->cordon->jit,
+        .jit = child->jit,
         .layers = child->server->jail.layers,
         .channel_fd = worker_end,
         .scoreboard_fd = board_fd,

@@ -43,9 +43,9 @@ int placement_new(struct version *version, struct child *child, struct placement
     LIST_INSERT_HEAD(&version->placements, placement, in_version);
     LIST_INSERT_HEAD(&child->placements, placement, in_child);
     child->n_placements++;
-    if (!child->first_tenant)
-        child->first_tenant = version->tenant;
-    child->is_shared = child->is_shared || child->first_tenant != version->tenant;
+    if (child->first_tenant == 0)
+        child->first_tenant = version->tenant->number;
+    child->is_shared = child->is_shared || child->first_tenant != version->tenant->number;
     *ret_placement = placement;
     return 0;
 }
@@ -59,6 +59,19 @@ void placement_free(struct placement *placement)
     placement->child->free_places[placement->child->n_free_places++] = placement->place;
     (void) version_unref(placement->version);
     free(placement);
+}
+
+void placement_leave_others(const struct version *version, const struct child *child)
+{
+    struct placement *placement, *next;
+
+    for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
+        next = LIST_NEXT(placement, in_version);
+        if (placement->child == child)
+            continue;
+        placement->is_retiring = true;
+        tenant_on_idle(placement);
+    }
 }
 
 static void unload(struct placement *placement)
@@ -170,6 +183,8 @@ void tenant_on_loaded(struct placement *placement, enum error_code code, const c
         free(tenant->last_error);
         tenant->last_error = NULL;
     }
+    if (is_current && pool_place(tenant->server->pool, version) == placement->child)
+        placement_leave_others(version, placement->child); /* it has moved */
     tenant_on_idle(placement);
     ledger_pump(tenant);
 }

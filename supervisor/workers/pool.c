@@ -12,8 +12,10 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/reload_tenants.h"
 #include "supervisor/spawner/spawner.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/pool_change.h"
 #include "supervisor/workers/retire.h"
 #include "supervisor/workers/seclude.h"
 
@@ -37,19 +39,15 @@ static uint64_t rank(const char *tenant, unsigned slot)
     return mix(hash ^ (uint64_t) slot * UINT64_C(0x9e3779b97f4a7c15));
 }
 
-struct child *pool_place(struct pool *pool, const struct version *version)
+static struct child *best_shared(const struct pool *pool, const struct version *version,
+                                 bool is_joining)
 {
-    const struct cordon_config *cordon = version->cordon;
     struct child *child, *best = NULL;
     uint64_t best_rank = 0;
 
-    if (seclude_is_wanted(version)) {
-        child = seclude_place(pool, version);
-        if (child || cordon->is_solitary)
-            return child && child_is_usable(child) ? child : NULL;
-    }
     TAILQ_FOREACH (child, &pool->children, entry) {
-        if (child->place.kind != PLACE_SHARED || child->cordon != cordon || !child_is_usable(child))
+        if (child->place.kind != PLACE_SHARED || child->cordon != version->cordon ||
+            child->place.is_joining != is_joining || !child_is_usable(child))
             continue;
         uint64_t r = rank(version->tenant->name, child->place.slot);
         if (!best || r > best_rank) {
@@ -58,6 +56,20 @@ struct child *pool_place(struct pool *pool, const struct version *version)
         }
     }
     return best;
+}
+
+struct child *pool_place(struct pool *pool, const struct version *version)
+{
+    const struct cordon_config *cordon = version->cordon;
+    struct child *child;
+
+    if (seclude_is_wanted(version)) {
+        child = seclude_place(pool, version);
+        if (child || cordon->is_solitary)
+            return child && child_is_usable(child) ? child : NULL;
+    }
+    child = best_shared(pool, version, false);
+    return child ? child : best_shared(pool, version, true);
 }
 
 /* ---- places */
@@ -155,7 +167,7 @@ struct child *pool_find_spare(const struct pool *pool, const struct cordon_confi
 
     TAILQ_FOREACH (child, &pool->children, entry)
         if (child->place.kind == PLACE_SPARE && child->cordon == cordon &&
-            child->state == CHILD_READY && !child->is_hung_up)
+            child->state == CHILD_READY && !child->is_hung_up && !child_is_stale(child))
             return child;
     return NULL;
 }
@@ -183,6 +195,7 @@ void pool_promote_spare(struct pool *pool, struct child *child)
     struct child_place place = child->place;
     child->place = spare->place;
     spare->place = place;
+    spare->place.is_joining = false;
     seclude_take_over(child, spare);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(spare),
               "worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
@@ -191,7 +204,11 @@ void pool_promote_spare(struct pool *pool, struct child *child)
 
 void pool_on_ready(struct pool *pool, struct child *child)
 {
-    if (child->place.kind == PLACE_SPARE && !retire_use_spare(pool, child) && !child->cordon->spare)
+    child->place.is_joining = false;
+    if (child_is_stale(child))
+        retire_child(child, RETIRE_STALE_REASON);
+    else if (child->place.kind == PLACE_SPARE && !retire_use_spare(pool, child) &&
+             !child->cordon->spare)
         child_drain(child); /* it was wanted, and is not any more */
 }
 
@@ -239,6 +256,9 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
         seclude_check(tenant, now);
     TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
         tenant->cpu_seen_us = tenant->cpu_us;
+    pool_check_change(pool, now);
+    tenants_sweep(pool->server->tenants);
+    reload_tenants_retry(pool->server);
 }
 
 /* ---- the spawner's answers */
@@ -332,7 +352,7 @@ int pool_new(struct server *server, struct pool **ret_pool)
     if (!pool->watch || !pool->care || !pool->sweep || event_add(pool->care, &second) < 0)
         r = -ENOMEM;
     for (unsigned i = 0; i < config->n_cordons && r == 0; i++)
-        r = add_cordon(pool, &config->cordons[i]);
+        r = add_cordon(pool, config->cordons[i]);
     if (r < 0) {
         (void) pool_free(pool);
         return r;
@@ -354,6 +374,9 @@ struct pool *pool_free(struct pool *pool)
         TAILQ_REMOVE(&pool->children, child, entry);
         (void) child_free(child);
     }
+    for (unsigned i = 0; i < pool->n_former; i++)
+        (void) cordon_config_free(pool->former[i]);
+    free(pool->former);
     if (pool->watch)
         event_free(pool->watch);
     if (pool->care)

@@ -8,7 +8,6 @@
 #include "supervisor/workers/seclude.h"
 
 #define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
-#define RSS_HIGH_PERCENT 80
 #define DRIFTING_LOOKS 3 /* in a row, one each second */
 #define BURNING_LOOKS 3
 #define BURNING_NS (500 * NSEC_PER_MSEC) /* of CPU time between two looks */
@@ -85,7 +84,7 @@ static void look_for_spare(struct child *child)
 
 void retire_child(struct child *child, const char *reason)
 {
-    if (child->state != CHILD_READY || child->retire_reason)
+    if (child->state != CHILD_READY || child->retire_reason || child->place.kind == PLACE_LEAVING)
         return;
     child->retire_reason = reason;
     if (child->place.kind == PLACE_SPARE)
@@ -151,6 +150,8 @@ static const char *find_reason(struct child *child, uint64_t now_ns)
     uint64_t rss_mib = child->rss_bytes / BYTES_PER_MIB;
     uint64_t age_s = (now_ns - child->ready_ns) / NSEC_PER_SEC;
 
+    if (child_is_stale(child))
+        return RETIRE_STALE_REASON;
     if (is_over(age_s, cordon->retire_after_s))
         return "over retire_after_s";
     if (is_over(child->served, cordon->retire_after_requests))
@@ -160,7 +161,7 @@ static const char *find_reason(struct child *child, uint64_t now_ns)
     if (age_s < FULL_LEAST_AGE_S)
         return NULL;
     if (cordon->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child) &&
-        rss_mib * 100 >= (uint64_t) cordon->rss_mib * RSS_HIGH_PERCENT)
+        rss_mib * 100 >= (uint64_t) cordon->rss_mib * RETIRE_RSS_PERCENT)
         return "holds 80 % of rss_mib";
     if (has_drifted(child))
         return "holds more than drift_mib beyond what its isolates account for";
@@ -172,7 +173,7 @@ void retire_check(struct child *child, uint64_t now_ns)
     if (child->state != CHILD_READY)
         return;
     retire_check_rss(child, now_ns);
-    if (child->state != CHILD_READY)
+    if (child->state != CHILD_READY || child->place.kind == PLACE_LEAVING)
         return;
     if (child->retire_reason) {
         look_for_spare(child); /* it waited for one */
@@ -201,7 +202,7 @@ static void note_rss(struct child *child, uint64_t limit_mib)
 
 void retire_check_rss(struct child *child, uint64_t now_ns)
 {
-    uint64_t limit_mib = child->cordon->rss_mib;
+    uint64_t limit_mib = child->rss_mib;
 
     if (child->statm_fd < 0 || now_ns - child->rss_at_ns < RSS_EVERY_NS)
         return;

@@ -8,6 +8,9 @@
 
 #include "supervisor/workers/child.h"
 
+#define RETIRE_RSS_PERCENT 80 /* of rss_mib: it is replaced in good time */
+#define RETIRE_STALE_REASON "its cordon's jit was changed"
+
 /* Has it replaced as soon as a spare is ready. reason: static text. Nothing happens if it is on its
  * way out already. */
 void retire_child(struct child *child, const char *reason);

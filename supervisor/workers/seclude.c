@@ -6,6 +6,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/pool_change.h"
 #include "supervisor/workers/retire.h"
 
 /* A tenant that uses so much CPU time each second, for so many seconds, while others want their share
@@ -39,20 +40,6 @@ static struct child **own_of(const struct version *version)
     struct tenant *tenant = version->tenant;
 
     return version->cordon == cordon_of(tenant) ? &tenant->own : &tenant->next_own;
-}
-
-/* Isolates elsewhere go when they have nothing left to do. */
-static void leave_others(const struct version *version, const struct child *own)
-{
-    struct placement *placement, *next;
-
-    for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
-        next = LIST_NEXT(placement, in_version);
-        if (placement->child == own)
-            continue;
-        placement->is_retiring = true;
-        tenant_on_idle(placement);
-    }
 }
 
 static void let_go(struct child **own)
@@ -142,7 +129,9 @@ struct child *seclude_place(struct pool *pool, const struct version *version)
     *own = child;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = version->tenant->name),
               "has worker %u of cordon %s to itself", child->number, cordon->name);
-    leave_others(version, child);
+    /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
+    if (version->tenant->conduct.seclusion != SECLUSION_NONE)
+        placement_leave_others(version, child);
     if (spare)
         pool_keep_spare(pool, cordon, false);
     else
@@ -157,6 +146,24 @@ void seclude_follow(struct tenant *tenant)
     tenant->next_own = NULL;
     if (!seclude_is_wanted(tenant->version))
         let_go(&tenant->own);
+}
+
+void seclude_fit(struct pool *pool)
+{
+    struct child *child;
+
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        struct tenant *owner = child->place.kind == PLACE_OWN ? child->place.owner : NULL;
+        if (!owner)
+            continue;
+        struct child **own = owner->own == child ? &owner->own : &owner->next_own;
+        const struct version *version = own == &owner->own ? owner->version : owner->candidate;
+        if (version && seclude_is_wanted(version))
+            continue;
+        *own = NULL;
+        pool_leave(child);
+        ledger_pump(owner);
+    }
 }
 
 void seclude_forget_next(struct tenant *tenant)

@@ -35,5 +35,7 @@ void seclude_release(struct tenant *tenant);
 void seclude_follow(struct tenant *tenant);
 /* There is no candidate any more: the worker that was made for it is let go. */
 void seclude_forget_next(struct tenant *tenant);
+/* Cordons have changed: who has a worker of its own and needs none shares again. */
+void seclude_fit(struct pool *pool);
 /* The tenant goes: its workers, if it has any, are let go. */
 void seclude_forget(struct tenant *tenant);

@@ -184,6 +184,7 @@ WORKER = {
 STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RETIRE, STATUS, JAIL_REPORT = (
     range(1, 13)
 )
+CONFIG_RELOAD = 18
 KILL_WORKER = 23
 LOG_TAIL = 24
 
@@ -232,6 +233,7 @@ ADMIN = {
     "retire-a-slot": (0, frame(RETIRE, f1="shared", f2=1, f3=1)),
     "retire-a-slot-of-none": (0, frame(RETIRE, f2=1)),
     "retire-no-slot": (0, frame(RETIRE, f1="shared", f2=1, f3=99)),
+    "config-reload": (0, frame(CONFIG_RELOAD) + frame(STATUS)),
     "retire-no-cordon": (0, frame(RETIRE, f1="nothing")),
     "name-with-zero": (0, frame(LOAD, f1="alpha\0")),
     "name-is-long": (0, frame(LOAD, f1="a" * 600)),

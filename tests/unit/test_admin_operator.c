@@ -309,7 +309,7 @@ struct worker {
 /* One worker, without a process, in which a version of the tenant is. */
 static void make_worker(struct fixture *f, struct tenant *tenant, struct worker *ret)
 {
-    const struct cordon_config *cordon = &f->server.config->cordons[0];
+    const struct cordon_config *cordon = f->server.config->cordons[0];
 
     *ret = (struct worker){ .pool = calloc(1, sizeof *ret->pool) };
     assert_non_null(ret->pool);

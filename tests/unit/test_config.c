@@ -34,8 +34,8 @@ static void test_smallest_file_has_the_defaults(void **state)
     assert_false(config->observe_rss);
     assert_false(config->observe_strikes);
     assert_int_equal(config->n_cordons, 1);
-    assert_string_equal(config->cordons[0].name, "default");
-    expect_presets(&config->cordons[0]);
+    assert_string_equal(config->cordons[0]->name, "default");
+    expect_presets(config->cordons[0]);
     (void) config_free(config);
 }
 
@@ -72,8 +72,8 @@ static void test_documentation_has_the_defaults(void **state)
     assert_false(documented->observe_rss);
     assert_false(documented->observe_strikes);
     assert_int_equal(documented->n_cordons, 1);
-    assert_string_equal(documented->cordons[0].name, "default");
-    expect_presets(&documented->cordons[0]);
+    assert_string_equal(documented->cordons[0]->name, "default");
+    expect_presets(documented->cordons[0]);
     (void) config_free(documented);
     (void) config_free(preset);
 }

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether two states of a tenant are the same, and a copy of one. Lines and where it was read from do
+ * not count.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "config/manifest.h"
+
+DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
+
+/* ---- the same */
+
+static bool has_same_routes(const struct manifest *a, const struct manifest *b)
+{
+    if (a->n_routes != b->n_routes)
+        return false;
+    for (unsigned i = 0; i < a->n_routes; i++)
+        if (route_pattern_compare(&a->routes[i], &b->routes[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool has_same_env(const struct manifest *a, const struct manifest *b)
+{
+    if (a->n_env != b->n_env)
+        return false;
+    for (unsigned i = 0; i < a->n_env; i++)
+        if (strcmp(a->env[i].name, b->env[i].name) != 0 ||
+            strcmp(a->env[i].value, b->env[i].value) != 0)
+            return false;
+    return true;
+}
+
+static bool has_same_limits(const struct manifest *a, const struct manifest *b)
+{
+    for (size_t i = 0; i < LIMITS_COUNT; i++)
+        if (limit_get(&a->limits, &limit_table[i]) != limit_get(&b->limits, &limit_table[i]))
+            return false;
+    return true;
+}
+
+static bool has_same_files(const struct manifest *a, const struct manifest *b)
+{
+    if (a->n_files != b->n_files)
+        return false;
+    for (unsigned i = 0; i < a->n_files; i++)
+        if (strcmp(a->files[i].path, b->files[i].path) != 0 ||
+            a->files[i].size != b->files[i].size ||
+            memcmp(a->files[i].data, b->files[i].data, a->files[i].size) != 0)
+            return false;
+    return true;
+}
+
+bool manifest_is_same(const struct manifest *a, const struct manifest *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->main, b->main) == 0 &&
+           strcmp(a->cordon, b->cordon) == 0 && has_same_routes(a, b) && has_same_env(a, b) &&
+           has_same_limits(a, b) && has_same_files(a, b);
+}
+
+/* ---- copy */
+
+static int copy_text(const char *text, char **ret)
+{
+    *ret = strdup(text);
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int copy_routes(const struct manifest *from, struct manifest *to)
+{
+    to->routes = calloc(from->n_routes + 1, sizeof *to->routes);
+    if (!to->routes)
+        return -ENOMEM;
+    for (unsigned i = 0; i < from->n_routes; i++) {
+        struct route_pattern *route = &to->routes[to->n_routes++];
+        *route = from->routes[i];
+        route->path = NULL;
+        int r = copy_text(from->routes[i].host, &route->host);
+        if (r == 0)
+            r = copy_text(from->routes[i].path, &route->path);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int copy_env(const struct manifest *from, struct manifest *to)
+{
+    to->env = calloc(from->n_env + 1, sizeof *to->env);
+    if (!to->env)
+        return -ENOMEM;
+    for (unsigned i = 0; i < from->n_env; i++) {
+        struct env_entry *entry = &to->env[to->n_env++];
+        int r = copy_text(from->env[i].name, &entry->name);
+        if (r == 0)
+            r = copy_text(from->env[i].value, &entry->value);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int copy_files(const struct manifest *from, struct manifest *to)
+{
+    to->files = calloc(from->n_files + 1, sizeof *to->files);
+    if (!to->files)
+        return -ENOMEM;
+    for (unsigned i = 0; i < from->n_files; i++) {
+        const struct tenant_file *file = &from->files[i];
+        struct tenant_file *copy = &to->files[to->n_files++];
+        copy->size = file->size;
+        copy->data = malloc(file->size + 1);
+        if (!copy->data)
+            return -ENOMEM;
+        memcpy(copy->data, file->data, file->size);
+        copy->data[file->size] = '\0';
+        int r = copy_text(file->path, &copy->path);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifest)
+{
+    _cleanup_(manifest_cleanup) struct manifest *copy = calloc(1, sizeof *copy);
+
+    if (!copy)
+        return -ENOMEM;
+    copy->limits = manifest->limits;
+    copy->lines = manifest->lines;
+    int r = copy_text(manifest->file, &copy->file);
+    if (r == 0)
+        r = copy_text(manifest->name, &copy->name);
+    if (r == 0)
+        r = copy_text(manifest->main, &copy->main);
+    if (r == 0)
+        r = copy_text(manifest->cordon, &copy->cordon);
+    if (r == 0)
+        r = copy_routes(manifest, copy);
+    if (r == 0)
+        r = copy_env(manifest, copy);
+    if (r == 0)
+        r = copy_files(manifest, copy);
+    if (r < 0)
+        return r;
+    *ret_manifest = TAKE_PTR(copy);
+    return 0;
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of a reload share."""
+
+import json
+
+from harness import Loader, script
+
+HELLO = script('return new Response("hello")')
+SLOW = script(
+    'console.log("entered"); await new Promise((r) => setTimeout(r, 700));'
+    'return new Response("done");'
+)
+
+
+def says(text):
+    return script(f'return new Response("{text}")')
+
+
+def reload(skepd, **config):
+    """What `skep reload` says of a config with these keys in place of those before."""
+    skepd.config.update(config)
+    skepd.write_config()
+    run = skepd.skep("reload", "--json")
+    assert run.stdout, run.stderr
+    report = json.loads(run.stdout)
+    assert run.returncode == (0 if report["applied"] and not report["tenant_errors"] else 1)
+    return report
+
+
+def changes(report):
+    return {c["key"]: (c["before"], c["after"]) for c in report["changes"]}
+
+
+def cordons(**keys):
+    return [{"name": "default", "workers": 1, **keys}]
+
+
+def shared(skepd, cordon="default"):
+    return [w for w in skepd.workers() if w["cordon"] == cordon and w["kind"] == "shared"]
+
+
+def is_settled(skepd, count, cordon="default"):
+    """So many workers serve, and none is on its way."""
+    workers = [w for w in skepd.workers() if w["cordon"] == cordon]
+    return all(w["state"] in ("ready", "spare") for w in workers) and count == len(
+        [w for w in workers if w["kind"] == "shared"]
+    )
+
+
+class Newcomers(Loader):
+    """A connection for each request, so that one that is refused is seen, too."""
+
+    def _ask(self, connection):
+        with self.skepd.connect() as fresh:
+            super()._ask(fresh)
