@@ -104,7 +104,12 @@ static void on_gone(void *request)
     mix(run, "gone", 4);
 }
 
-static const struct http_handler handler = { on_request, on_body, on_writable, on_gone };
+static const struct http_handler handler = {
+    .on_request = on_request,
+    .on_body = on_body,
+    .on_writable = on_writable,
+    .on_gone = on_gone,
+};
 
 static int run_start(struct run *run)
 {
