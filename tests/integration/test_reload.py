@@ -260,6 +260,22 @@ def test_skepd_of_a_user_without_privileges_reads_its_config_again(folder):
         skepd.stop()
 
 
+def test_config_that_was_a_link_becomes_a_file(folder):
+    (folder / "elsewhere").mkdir()
+    (folder / "etc").mkdir()
+    skepd = Skepd(folder / "etc", {"a": HELLO}, tenants_folder=folder / "tenants")
+    path = skepd.folder / "skepd.yaml"
+    path.rename(folder / "elsewhere" / "skepd.yaml")
+    path.symlink_to(folder / "elsewhere" / "skepd.yaml")
+    try:
+        skepd.start()
+        assert reload(skepd, drain_s=5)["applied"]  # written to where the link leads
+        path.unlink()
+        assert changes(reload(skepd, drain_s=6)) == {"drain_s": ("5", "6")}
+    finally:
+        skepd.stop()
+
+
 def test_config_is_replaced_by_another_file_or_link(start):
     """As editors, and tools that put configuration in place, do it."""
     skepd = start({"a": HELLO})
