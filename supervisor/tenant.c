@@ -211,6 +211,7 @@ void tenant_serve_candidate(struct tenant *tenant)
     tenant->load_failures = 0;
     tenant->load_again_ns = 0;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves a new version");
+    (void) tenant_renew_limits(tenant); /* they may have changed while it was loading */
 }
 
 void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t size)
@@ -220,7 +221,10 @@ void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t siz
               "the new version does not load; the one before serves on");
     free(tenant->last_error);
     tenant->last_error = strndup(text, size);
+    bool has_waited = tenant_has_old_limits(tenant->candidate);
     drop_candidate(tenant);
+    if (has_waited) /* else the same would be tried again and again */
+        (void) tenant_renew_limits(tenant);
 }
 
 static int install_first(struct server *server, struct manifest *manifest, const char *dir)

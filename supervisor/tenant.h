@@ -128,9 +128,12 @@ void tenant_remove(struct tenant *tenant);
 /* Each second: frees removed tenants of which nothing is left in any worker. */
 void tenants_sweep(struct tenants *tenants);
 /* Limits of server->config or of its cordons have changed: those that the supervisor keeps count at
- * once; for others the same files become the next version, which serves once it has loaded. Returns 1
+ * once; for others the same files become the next version, which serves once it has loaded, after the
+ * candidate if there is one. Returns 1
  * if any of the tenant's limits is another one now, 0, or -errno. */
 int tenant_renew_limits(struct tenant *tenant);
+/* Whether the config says others by now. */
+bool tenant_has_old_limits(const struct version *version);
 /* The lowest of platform, cordon and tenant: see limits_resolve. */
 void tenant_resolve_limits(const struct config *config, const struct cordon_config *cordon,
                            const struct manifest *manifest, struct limits *ret);

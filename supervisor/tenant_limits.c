@@ -62,22 +62,30 @@ static limit_set renew_version(struct version *version, limit_set *ret_differing
     return differ & told;
 }
 
+bool tenant_has_old_limits(const struct version *version)
+{
+    const struct config *config = version->tenant->server->config;
+    struct limits limits;
+
+    tenant_resolve_limits(config, version->cordon, version->manifest, &limits);
+    return differing(version, &limits, limits_observed(config, version->cordon)) != 0;
+}
+
 int tenant_renew_limits(struct tenant *tenant)
 {
+    struct manifest *copy;
     limit_set differ = 0;
     limit_set left = renew_version(tenant->version, &differ);
-    struct version *last = tenant->version;
 
-    if (tenant->candidate) {
-        last = tenant->candidate;
-        left = renew_version(last, &differ);
+    if (tenant->candidate) { /* what is left of both comes when it serves, or is refused */
+        (void) renew_version(tenant->candidate, &differ);
+        left = 0;
     }
     if (differ != 0)
         ledger_on_limits(tenant);
     if (left == 0)
         return differ != 0;
-    struct manifest *copy;
-    int r = manifest_copy(last->manifest, &copy);
+    int r = manifest_copy(tenant->version->manifest, &copy);
     if (r < 0)
         return r;
     r = tenant_install(tenant->server, copy, tenant->dir);

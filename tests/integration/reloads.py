@@ -10,6 +10,11 @@ SLOW = script(
     'console.log("entered"); await new Promise((r) => setTimeout(r, 700));'
     'return new Response("done");'
 )
+SLOW_TO_LOAD = (
+    "function burn() { let x = 0; for (let i = 0; i < 4e7; i++) x = (x * 31 + i) | 0; return x; }\n"
+    "const burnt = burn();\n"
+    'export default { fetch() { return new Response("hello" + (burnt & 0)); } };\n'
+)
 
 
 def says(text):

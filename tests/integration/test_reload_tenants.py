@@ -5,7 +5,7 @@ import shutil
 import threading
 
 from harness import script, wait_for
-from reloads import HELLO, SLOW, changes, cordons, reload, says
+from reloads import HELLO, SLOW, SLOW_TO_LOAD, changes, cordons, reload, says
 
 BUSY = script(
     "const end = Number(new URL(request.url).searchParams.get('n'));"
@@ -185,6 +185,27 @@ def test_limits_of_tenants_that_are_not_concerned_stay(start):
     # c had nothing in a worker: there is nothing to load again.
     assert skepd.tenant("c")["limits"]["heap_mib"] == 48
     assert "[c] serves" not in skepd.log() and "[a] serves" not in skepd.log()
+
+
+def test_limit_that_changes_while_a_version_is_loading_comes_after_it(start):
+    limits = {"cpu_startup_ms": 60000}
+    skepd = start({"a": HELLO}, limits={"maximum": limits})
+    skepd.get("a")
+    skepd.write_tenant("a", {"limits": limits, "files": {"worker.js": SLOW_TO_LOAD}})
+    assert reload(skepd)["tenants"] == {"a": "changed"}
+    keys = {"maximum": limits, "default": {"heap_mib": 48}}
+    assert reload(skepd, limits=keys)["tenants"] == {"a": "other limits"}
+    assert skepd.get("a").text == "hello"
+    wait_for(lambda: skepd.tenant("a")["limits"]["heap_mib"] == 48, "the new limits", timeout=30)
+    assert skepd.get("a").text == "hello0"
+    # The same where the version is refused.
+    burn = SLOW_TO_LOAD.replace("export", "throw 1; export")
+    skepd.write_tenant("a", {"limits": limits, "files": {"worker.js": burn}})
+    reload(skepd)
+    reload(skepd, limits={"maximum": limits, "default": {"heap_mib": 50}})
+    skepd.wait_log("the new version does not load", timeout=30)
+    wait_for(lambda: skepd.tenant("a")["limits"]["heap_mib"] == 50, "the new limits", timeout=30)
+    assert skepd.get("a").text == "hello0"
 
 
 def test_limit_that_is_observed_from_now_on(start):
