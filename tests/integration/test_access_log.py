@@ -174,4 +174,5 @@ def test_requests_that_end_with_skepd_have_a_line(skepd):
         wait_for(lambda: skepd.worker()["in_flight"] == 1, "the request to be in flight")
         os.kill(skepd.pid, signal.SIGTERM)
         assert connection.read_response().status == 201
+    assert skepd.process.wait(timeout=20) == 0
     wait_access(skepd, path="/slow", status=201)

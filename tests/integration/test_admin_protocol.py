@@ -10,7 +10,7 @@ import time
 import pytest
 
 from admin_client import MESSAGES, PROTO, AdminClient, Closed, Refused, encode_varint
-from harness import TOP, script, wait_for
+from harness import IS_SANITIZED, TOP, script, wait_for
 
 HELLO = script('console.log("hello"); return new Response("hello");')
 # What is another one at each look.
@@ -134,7 +134,8 @@ def test_incidents_are_those_of_skep(skepd, client):
 def test_jail_report_is_that_of_skep(skepd, client):
     mine = as_json("JailReport", client.ask("jail_report", cordon="default"))
     theirs = skepd.admin("jail-report")
-    assert mine["calls"] and mine["workers"]
+    assert mine["calls"]
+    assert mine["workers"] or IS_SANITIZED  # which does not look at jails
     for call, other in zip(mine["calls"], theirs["calls"]):
         compare(call, other)
     mine.pop("calls"), mine.pop("workers")
