@@ -6,7 +6,6 @@ import os
 import pathlib
 import stat
 import subprocess
-import sys
 import tempfile
 
 import pytest
