@@ -50,6 +50,31 @@ def test_it_is_off_by_default(start):
     assert accesses(skepd) == []
 
 
+def test_a_reload_switches_it(start):
+    """Also for a request that came while it was off: what was not noted then is left empty."""
+    skepd = start({"a": ECHO}, log_format="json", cordons=[cordon()])
+
+    def switch(value):
+        skepd.config["access_log"] = value
+        skepd.write_config()
+        assert skepd.skep("reload").returncode == 0
+
+    skepd.get("a", "/before")
+    with skepd.connect() as connection:
+        connection.send_head("GET", "a.test", "/slow")
+        wait_for(lambda: skepd.worker()["in_flight"] == 1, "the request to be in flight")
+        switch(True)
+        assert connection.read_response().status == 201
+    skepd.get("a", "/while")
+    assert wait_access(skepd, path="/while")["client"] == "127.0.0.1"
+    switch(False)
+    skepd.get("a", "/after")
+    skepd.wait_idle()
+    lines = {o["path"]: o["client"] for o in accesses(skepd)}
+    lines.setdefault("/slow", "")  # on a slow machine it may have ended before
+    assert lines == {"/slow": "", "/while": "127.0.0.1"}
+
+
 def test_an_answer_has_all_fields(skepd):
     assert skepd.get("a", "/path/of%20it?secret=1").status == 201
     line = wait_access(skepd, status=201)
@@ -174,4 +199,5 @@ def test_requests_that_end_with_skepd_have_a_line(skepd):
         wait_for(lambda: skepd.worker()["in_flight"] == 1, "the request to be in flight")
         os.kill(skepd.pid, signal.SIGTERM)
         assert connection.read_response().status == 201
+    assert skepd.process.wait(timeout=20) == 0
     wait_access(skepd, path="/slow", status=201)

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from admin_client import MESSAGES, PROTO, AdminClient, Closed, Refused, encode_varint
-from harness import TOP, script, wait_for
+from admin_client import MESSAGES, AdminClient, Closed, Refused, encode_varint
+from harness import IS_SANITIZED, TOP, script, wait_for
 
 HELLO = script('console.log("hello"); return new Response("hello");')
 # What is another one at each look.
@@ -134,7 +134,8 @@ def test_incidents_are_those_of_skep(skepd, client):
 def test_jail_report_is_that_of_skep(skepd, client):
     mine = as_json("JailReport", client.ask("jail_report", cordon="default"))
     theirs = skepd.admin("jail-report")
-    assert mine["calls"] and mine["workers"]
+    assert mine["calls"]
+    assert mine["workers"] or IS_SANITIZED  # which does not look at jails
     for call, other in zip(mine["calls"], theirs["calls"]):
         compare(call, other)
     mine.pop("calls"), mine.pop("workers")
@@ -267,12 +268,11 @@ def test_unknown_fields_are_skipped(client):
     assert client.answer()[0] == "status"
 
 
-def test_every_command_is_in_the_page_and_in_one_role(skepd):
+def test_every_command_is_in_the_page():
     """PROTOCOL.md has a row for each command of admin.proto, and its answer."""
     text = (TOP / "proto" / "PROTOCOL.md").read_text()
     for _, kind, _ in MESSAGES["Command"].values():
         assert re.search(rf"^\| `{kind}` \| `\w+` \|", text, re.M), kind
-    assert PROTO.exists()
 
 
 # ---- clients that do not behave

@@ -411,6 +411,7 @@ def test_logs_follows_and_ends_with_skepd(start):
     os.kill(skepd.pid, signal.SIGTERM)
     _, errors = follower.process.communicate(timeout=20)
     assert follower.process.returncode == 1
+    assert skepd.process.wait(timeout=20) == 0
     assert b"skepd has ended" in errors
 
 

@@ -6,7 +6,6 @@ import os
 import pathlib
 import stat
 import subprocess
-import sys
 import tempfile
 
 import pytest
@@ -194,6 +193,50 @@ def test_skep_says_what_to_do_without_the_right(start_open):
     )  # fmt: skip
     assert run.returncode == 1
     assert "admin.write" in run.stderr and "sudo skep" in run.stderr
+
+
+REVOKED = """
+import sys
+with AdminClient(sys.argv[1]) as client:
+    client.ask("logs")
+    client.ask("load", name="a")
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for command in ("load", "stats"):
+        try:
+            client.ask(command)
+            print("ok", flush=True)
+        except Refused as why:
+            print(why, flush=True)
+    sys.stdin.readline()
+    print(len(client.lines), flush=True)
+"""
+
+
+def test_role_that_a_reload_takes_is_gone_at_once_also_on_an_open_connection(start_open):
+    skepd = start_open(admin={"group": str(GROUP), "write": {"uids": [WRITER]}})
+    client = subprocess.Popen(
+        ["/usr/bin/python3", "-I", "-c", source() + REVOKED, str(skepd.admin_socket)],
+        user=WRITER, group=GROUP, extra_groups=[], text=True, cwd="/",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+
+    def step():
+        client.stdin.write("\n")
+        client.stdin.flush()
+
+    assert client.stdout.readline() == "ready\n"
+    skepd.config["admin"]["write"] = {"uids": [READER]}
+    skepd.write_config()
+    assert skepd.skep("reload").returncode == 0
+    skepd.get("a")  # logs a line, which is not for it any more
+    skepd.wait_log("said")
+    step()
+    for _ in range(2):
+        assert "your right to use the admin socket has ended" in client.stdout.readline()
+    step()
+    assert client.communicate(timeout=20)[0] == "0\n"
+    assert client.returncode == 0
 
 
 FLOOD = """
