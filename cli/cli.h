@@ -54,6 +54,7 @@ bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
 
 extern const struct verb verb_check;
 extern const struct verb verb_dev;
+extern const struct verb verb_drain;
 extern const struct verb verb_incidents;
 extern const struct verb verb_jail_report;
 extern const struct verb verb_kill_worker;
@@ -65,5 +66,6 @@ extern const struct verb verb_retire;
 extern const struct verb verb_stats;
 extern const struct verb verb_status;
 extern const struct verb verb_tenants;
+extern const struct verb verb_upgrade;
 extern const struct verb verb_version;
 extern const struct verb verb_workers;

@@ -211,12 +211,19 @@ const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *clie
                                       const Skep__Admin__Command *command,
                                       Skep__Admin__Answer__MessageCase kind)
 {
+    return client_ask_for(cli, client, command, kind, CLIENT_TIMEOUT_MS);
+}
+
+const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *client,
+                                          const Skep__Admin__Command *command,
+                                          Skep__Admin__Answer__MessageCase kind, int timeout_ms)
+{
     const Skep__Admin__Answer *answer = NULL;
 
     int r = client_send(client, command);
     if (r == 0 || r == -EPIPE) { /* a refusal came before we had asked */
         do
-            r = client_receive(client, CLIENT_TIMEOUT_MS, &answer);
+            r = client_receive(client, timeout_ms, &answer);
         while (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_LOG);
     }
     if (r == 0 && answer->message_case == kind)

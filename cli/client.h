@@ -38,6 +38,11 @@ const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *clie
                                       const Skep__Admin__Command *command,
                                       Skep__Admin__Answer__MessageCase kind);
 
+/* The same, for a command whose answer takes longer than CLIENT_TIMEOUT_MS. */
+const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *client,
+                                          const Skep__Admin__Command *command,
+                                          Skep__Admin__Answer__MessageCase kind, int timeout_ms);
+
 /* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as one JSON
  * document. Returns the exit status; what went wrong is said on standard error. */
 int client_show(const struct cli *cli, const Skep__Admin__Command *command,

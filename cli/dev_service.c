@@ -76,7 +76,7 @@ static int write_config(const struct service *service, const struct service_opti
 
     if (!file)
         return -errno;
-    (void) fprintf(file, "listen: [\"127.0.0.1:%u\"]\nadmin_socket: ", options->port);
+    (void) fprintf(file, "drain_s: 10\nlisten: [\"127.0.0.1:%u\"]\nadmin_socket: ", options->port);
     write_quoted(file, service->socket);
     (void) fprintf(file, "\nlog_level: warning\nlog_format: human\ncordons:\n  - name: ");
     write_quoted(file, options->cordon);

@@ -41,6 +41,8 @@ static const struct verb *const verbs[] = {
     &verb_reload,
     &verb_kill_worker,
     &verb_jail_report,
+    &verb_drain,
+    &verb_upgrade,
     &verb_help,
     &verb_version,
 };

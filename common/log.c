@@ -23,6 +23,7 @@ static log_journal_fn send_to_journal;
 static bool is_silent;
 static bool is_torn; /* the last line on standard error has not all gone */
 static uint64_t lines_lost;
+static char last_error[512];
 
 static const char *const level_names[] = {
     [LOG_LEVEL_ERROR] = "error",
@@ -50,6 +51,11 @@ void log_set_journal(log_journal_fn send)
 void log_silence(void)
 {
     is_silent = true;
+}
+
+const char *log_last_error(void)
+{
+    return last_error;
 }
 
 enum log_level log_get_level(void)
@@ -230,6 +236,8 @@ __attribute__((format(printf, 4, 0))) static void write_event(enum log_level lev
                      strerrordesc_np(error < 0 ? -error : error));
         length = length + (size_t) n < sizeof text ? length + (size_t) n : sizeof text - 1;
     }
+    if (level == LOG_LEVEL_ERROR)
+        (void) log_escape(text, length, last_error, sizeof last_error);
     log_text(level, context, text, length);
 }
 

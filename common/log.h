@@ -81,6 +81,9 @@ void log_silence(void);
 
 enum log_level log_get_level(void);
 
+/* The text of the last error that was logged, for whoever has to be told why; "" if there was none. */
+const char *log_last_error(void);
+
 /* "error", "warning", "info" or "debug" to a level; -EINVAL for anything else. */
 int log_level_parse(const char *text, enum log_level *ret_level);
 const char *log_level_name(enum log_level level); /* static */

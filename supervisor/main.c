@@ -28,6 +28,8 @@
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/reload.h"
 #include "supervisor/server.h"
+#include "supervisor/service/service.h"
+#include "supervisor/service/sockets.h"
 #include "supervisor/spawner/spawner.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/cgroup.h"
@@ -189,34 +191,7 @@ static int install_all(struct server *server)
     return r == -EINVAL ? 0 : r;
 }
 
-/* ---- stopping */
-
-static void on_signal(evutil_socket_t signal, short what, void *arg)
-{
-    (void) signal;
-    (void) what;
-    server_stop(arg);
-}
-
-static void on_hangup(evutil_socket_t signal, short what, void *arg)
-{
-    (void) signal;
-    (void) what;
-    reload_on_signal(arg);
-}
-
 /* ---- running */
-
-static int listen_all(struct server *server)
-{
-    for (unsigned i = 0; i < server->config->n_listen; i++) {
-        int r = http_front_listen(server->front, server->config->listen[i]);
-        if (r < 0)
-            return log_error_errno(r, "cannot listen on %s", server->config->listen[i]);
-        log_info("listening on %s", server->config->listen[i]);
-    }
-    return 0;
-}
 
 static int make_front(struct server *server)
 {
@@ -246,32 +221,25 @@ static int set_up(struct server *server, const struct arguments *arguments)
     r = spawner_attach(server->spawner, server->base, &pool_spawner_ops, server);
     if (r < 0)
         return log_error_errno(r, "cannot reach the spawner");
-    r = listen_all(server);
+    r = sockets_listen(server->sockets, server);
     if (r < 0)
         return r;
     r = pool_new(server, &server->pool);
     if (r < 0)
         return log_error_errno(r, "cannot start the workers");
-    return admin_new(server, server->config->admin_socket, &server->admin);
+    r = admin_new(server, server->config->admin_socket, &server->admin);
+    return r < 0 ? r : service_start(server->service);
 }
 
 static void tear_down(struct server *server)
 {
+    service_stop_events(server->service);
     server->admin = admin_free(server->admin);
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
     server->pool = pool_free(server->pool);
     server->tenants = tenants_free(server->tenants);
     server->spawner = spawner_free(server->spawner);
-}
-
-static struct event *on_signal_event(struct server *server, int signal, event_callback_fn callback)
-{
-    struct event *event = evsignal_new(server->base, signal, callback, server);
-
-    if (event)
-        (void) event_add(event, NULL);
-    return event;
 }
 
 static int serve(struct server *server, const struct arguments *arguments)
@@ -285,9 +253,6 @@ static int serve(struct server *server, const struct arguments *arguments)
     if (!server->base)
         return log_error_errno(-ENOMEM, "cannot make the event loop");
     server->started_ns = io_now_ns();
-    struct event *term = on_signal_event(server, SIGTERM, on_signal);
-    struct event *interrupt = on_signal_event(server, SIGINT, on_signal);
-    struct event *hangup = on_signal_event(server, SIGHUP, on_hangup);
     int r = set_up(server, arguments);
     if (r == 0)
         r = confine_server(server);
@@ -295,13 +260,9 @@ static int serve(struct server *server, const struct arguments *arguments)
         r = log_error_errno(-EIO, "the event loop failed");
     if (r == 0 && server->has_failed)
         r = -ECHILD;
+    if (r < 0) /* now: what follows may log errors of its own */
+        service_say_failed(server->service, NULL);
     tear_down(server);
-    if (term)
-        event_free(term);
-    if (interrupt)
-        event_free(interrupt);
-    if (hangup)
-        event_free(hangup);
     event_base_free(server->base);
     libevent_global_shutdown();
     return r;
@@ -366,7 +327,10 @@ static int run_with_spawner(struct server *server, const struct arguments *argum
 static int run_with_cgroups(struct server *server, const struct arguments *arguments,
                             const char *worker)
 {
-    const struct spawner_options spawner = { .worker_path = worker };
+    const struct spawner_options spawner = {
+        .worker_path = worker,
+        .origin = service_origin(server->service),
+    };
 
     if (!arguments->probe_only)
         make_cgroups(server);
@@ -381,7 +345,7 @@ static int run_with_cgroups(struct server *server, const struct arguments *argum
 }
 
 /* A reload puts another config in its place, which is the caller's. */
-static int run(const struct arguments *arguments, struct config **config)
+static int run(const struct arguments *arguments, struct config **config, struct service *service)
 {
     struct server server = { .config = *config, .is_dev = arguments->dev };
     enum log_level level = LOG_LEVEL_INFO;
@@ -398,30 +362,45 @@ static int run(const struct arguments *arguments, struct config **config)
     raise_file_limit();
     keep_memory_small();
     (void) signal(SIGPIPE, SIG_IGN);
+    service_attach(service, &server);
     r = run_with_cgroups(&server, arguments, worker);
     *config = server.config;
     return r;
 }
 
-int main(int argc, char **argv)
+static int read_and_run(const struct arguments *arguments, struct service *service)
 {
-    struct arguments arguments = { 0 };
     struct config_errors errors = { 0 };
     struct config *config = NULL;
 
-    int status = parse_arguments(argc, argv, &arguments);
-    if (status >= 0)
-        return status;
-    log_init("skepd", LOG_LEVEL_INFO);
-    journal_open();
-    log_set_format(LOG_FORMAT_AUTO);
-    int r = config_read(arguments.config, &config, &errors);
-    if (arguments.check_only)
+    int r = config_read(arguments->config, &config, &errors);
+    if (r < 0)
+        service_say_failed(service, errors.text);
+    if (arguments->check_only)
         print_errors(&errors);
     else
         log_errors(&errors);
     if (r == 0)
-        r = run(&arguments, &config);
+        r = run(arguments, &config, service);
     (void) config_free(config);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    _cleanup_(service_cleanup) struct service *service = NULL;
+    struct arguments arguments = { 0 };
+
+    log_init("skepd", LOG_LEVEL_INFO);
+    journal_open();
+    log_set_format(LOG_FORMAT_AUTO);
+    if (service_new(argc, argv, &service) < 0)
+        return 1;
+    int status = parse_arguments(argc, argv, &arguments);
+    if (status >= 0)
+        return status;
+    int r = read_and_run(&arguments, service);
+    if (r < 0)
+        service_say_failed(service, NULL);
     return r < 0 ? 1 : 0;
 }

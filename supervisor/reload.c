@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "supervisor/http/http.h"
 #include "supervisor/reload_tenants.h"
+#include "supervisor/service/notify.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/pool_change.h"
 
@@ -221,7 +222,9 @@ void reload_config(struct server *server, const char *by, struct reload_report *
         log_warning("%s", ret->refusal);
         return;
     }
+    notify_reloading(server->notify);
     read_and_apply(server, ret);
+    notify_ready(server->notify);
     log_report(ret);
 }
 

@@ -18,7 +18,10 @@
 struct admin;
 struct cgroup_tree;
 struct http_front;
+struct notify;
 struct router;
+struct service;
+struct sockets;
 struct spawner;
 struct pool;
 struct ledger;
@@ -42,19 +45,23 @@ struct server {
     struct pool *pool;
     struct ledger *ledger;
     struct admin *admin;
+    struct sockets *sockets; /* inherited and own; NULL in tests */
+    struct notify *notify;   /* NULL: nobody is to be notified */
+    struct service *service; /* NULL in tests */
     struct counters counters;
     struct incident_counts incident_counts;
     struct incidents incidents;
     char v8_version[32]; /* as the last worker said it, checked */
     uint64_t started_ns;
-    bool is_draining;
-    bool is_ending; /* no request is left; the last answers go out */
-    bool has_failed; /* it ends because it cannot go on */
-    bool is_dev;    /* one tenant, which gets every request */
+    bool is_draining; /* it stops: requests that come on open connections are still served */
+    bool is_ending;   /* no request is left; the last answers go out */
+    bool has_failed;  /* it ends because it cannot go on */
+    bool is_dev;      /* one tenant, which gets every request */
 };
 
-/* Starts to stop: no new connections, requests in flight end or are cut off after a while, then the
- * loop ends. A second call ends it at once. */
-void server_stop(struct server *server);
-/* Called by the ledger when the last request in flight has ended. */
-void server_on_idle(struct server *server);
+/* Whether requests may still come, so that workers are needed for them. */
+bool server_expects_requests(const struct server *server);
+
+/* Whether the binary may be replaced now. If not, *ret_reason says why (static text): a module whose
+ * work another process could not take over in the middle adds its own reason here. */
+bool server_may_upgrade(const struct server *server, const char **ret_reason);

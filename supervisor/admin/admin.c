@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/admin/log_store.h"
+#include "supervisor/service/sockets.h"
 
 /* So that nobody can keep root out, nor another user. */
 #define CLIENTS_MAX 32
@@ -93,7 +94,7 @@ static void on_client_drained(void *owner)
 
     if (client->lost > 0)
         send_lost_mark(client);
-    channel_set_reading(client->channel, true);
+    channel_set_reading(client->channel, !client->awaits_upgrade);
 }
 
 /* One command for each turn of the loop: however many a client sends at once, and whatever they cost,
@@ -104,7 +105,7 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    if (!channel_is_congested(client->channel))
+    if (!channel_is_congested(client->channel) && !client->awaits_upgrade)
         channel_set_reading(client->channel, true);
 }
 
@@ -175,6 +176,13 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant,
     client->is_subscribed = true;
     (void) event_del(client->idle);
     return 0;
+}
+
+void admin_client_await_upgrade(struct admin_client *client)
+{
+    client->awaits_upgrade = true;
+    channel_set_reading(client->channel, false);
+    (void) event_del(client->idle);
 }
 
 /* fd and what peer holds are owned from success on. */
@@ -329,11 +337,14 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
     admin->server = server;
     LIST_INIT(&admin->clients);
     admin->socket.fd = -1;
+    int inherited = sockets_take_file(server->sockets, "admin", socket_path);
     int r = log_store_new(&admin->log_store);
     if (r == 0)
         r = admin_group_find(server->config->admin.group, &admin->group);
     if (r == 0)
-        r = admin_socket_open(socket_path, admin->group, &admin->socket);
+        r = admin_socket_open(socket_path, admin->group, inherited, &admin->socket);
+    if (r == 0 && inherited < 0)
+        r = sockets_add(server->sockets, SOCKET_ADMIN, admin->socket.fd);
     if (r < 0) {
         admin_free(admin);
         return r;
@@ -347,6 +358,41 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
     }
     *ret_admin = admin;
     return 0;
+}
+
+void admin_set_file(struct admin *admin, bool is_ours)
+{
+    admin->socket.owns_file = is_ours;
+}
+
+void admin_hold(struct admin *admin, bool hold)
+{
+    if (hold) {
+        (void) event_del(admin->accept_event);
+        (void) event_del(admin->resume_event);
+    } else {
+        (void) event_add(admin->accept_event, NULL);
+    }
+}
+
+void admin_stop_listening(struct admin *admin)
+{
+    admin_hold(admin, true);
+    (void) close(TAKE_FD(admin->socket.fd));
+}
+
+void admin_tell_upgrade(struct admin *admin, const struct upgrade_result *result)
+{
+    struct admin_client *client, *next;
+
+    for (client = LIST_FIRST(&admin->clients); client; client = next) {
+        next = LIST_NEXT(client, entry);
+        if (!client->awaits_upgrade)
+            continue;
+        client->awaits_upgrade = false;
+        channel_set_reading(client->channel, true);
+        (void) admin_send_upgraded(client, result);
+    }
 }
 
 struct admin *admin_free(struct admin *admin)

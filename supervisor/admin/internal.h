@@ -21,6 +21,8 @@
 struct log_line;
 struct log_store;
 
+struct upgrade_result;
+
 struct admin_client {
     LIST_ENTRY(admin_client) entry;
     struct admin *admin; /* borrowed */
@@ -29,7 +31,8 @@ struct admin_client {
     struct event *next; /* its next command is read in the next turn of the loop */
     struct admin_peer peer;
     bool is_subscribed;
-    char *tenant;                /* whose lines; NULL: of all */
+    bool awaits_upgrade; /* the answer to its last command comes when the upgrade has ended */
+    char *tenant;        /* whose lines; NULL: of all */
     enum tenant_log_level level; /* of these, or more important ones */
     uint64_t lost;               /* lines since the last one that was sent */
 };
@@ -42,11 +45,14 @@ struct admin_socket {
     char *path;
     dev_t device; /* of the file, to remove no other */
     ino_t inode;
+    bool owns_file;
 };
 
-/* As admin_new. group: that the file gets, or ADMIN_NO_GROUP. */
-int admin_socket_open(const char *path, gid_t group, struct admin_socket *ret_socket);
-/* Closes, and removes the file if it is still ours. */
+/* As admin_new. group: that the file gets, or ADMIN_NO_GROUP. inherited: a socket that listens on path
+ * already, owned from now on, whose file stays as it is; -1: none. */
+int admin_socket_open(const char *path, gid_t group, int inherited,
+                      struct admin_socket *ret_socket);
+/* Closes, and removes the file if it is ours and still the same. */
 void admin_socket_done(struct admin_socket *socket);
 
 /* ---- admin.c */
@@ -60,6 +66,9 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant,
 /* By the configuration that holds now. */
 enum admin_right admin_client_right(const struct admin_client *client);
 struct log_store *admin_client_log_store(const struct admin_client *client);
+
+/* Reads nothing more from it until admin_tell_upgrade. */
+void admin_client_await_upgrade(struct admin_client *client);
 
 /* ---- commands.c */
 
@@ -98,6 +107,12 @@ void admin_forward_line(struct admin_client_list *clients, struct log_store *sto
 /* ---- reload.c: the same */
 
 int admin_on_config_reload(void *owner, const ProtobufCMessage *message);
+
+/* ---- service.c: handlers, and an answer */
+
+int admin_on_drain(void *owner, const ProtobufCMessage *message);
+int admin_on_upgrade(void *owner, const ProtobufCMessage *message);
+int admin_send_upgraded(struct admin_client *client, const struct upgrade_result *result);
 
 /* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that

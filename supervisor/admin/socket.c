@@ -76,11 +76,27 @@ static int give_to_group(const char *path, gid_t group)
                : 0;
 }
 
-int admin_socket_open(const char *path, gid_t group, struct admin_socket *ret_socket)
+static int use_inherited(const char *path, int inherited, struct admin_socket *ret_socket)
+{
+    _cleanup_fd_ int fd = inherited;
+    _cleanup_free_ char *copy = strdup(path);
+    struct stat st;
+
+    if (!copy || lstat(path, &st) < 0)
+        return log_error_errno(copy ? -errno : -ENOMEM, "cannot use the inherited socket %s", path);
+    *ret_socket = (struct admin_socket){
+        .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .device = st.st_dev, .inode = st.st_ino
+    };
+    return 0;
+}
+
+int admin_socket_open(const char *path, gid_t group, int inherited, struct admin_socket *ret_socket)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct stat st;
 
+    if (inherited >= 0)
+        return use_inherited(path, inherited, ret_socket);
     if (strlen(path) >= sizeof address.sun_path)
         return log_error_errno(-ENAMETOOLONG, "cannot make the admin socket %s", path);
     memcpy(address.sun_path, path, strlen(path) + 1);
@@ -110,7 +126,11 @@ int admin_socket_open(const char *path, gid_t group, struct admin_socket *ret_so
     if (listen(fd, BACKLOG) < 0)
         return log_error_errno(-errno, "cannot listen on the admin socket %s", path);
     *ret_socket = (struct admin_socket){
-        .fd = TAKE_FD(fd), .path = TAKE_PTR(copy), .device = st.st_dev, .inode = st.st_ino
+        .fd = TAKE_FD(fd),
+        .path = TAKE_PTR(copy),
+        .device = st.st_dev,
+        .inode = st.st_ino,
+        .owns_file = true,
     };
     return 0;
 }
@@ -121,8 +141,10 @@ void admin_socket_done(struct admin_socket *socket)
 
     if (!socket->path)
         return;
-    (void) close(socket->fd);
-    if (lstat(socket->path, &st) == 0 && st.st_dev == socket->device && st.st_ino == socket->inode)
+    if (socket->fd >= 0)
+        (void) close(socket->fd);
+    if (socket->owns_file && lstat(socket->path, &st) == 0 && st.st_dev == socket->device &&
+        st.st_ino == socket->inode)
         (void) unlink(socket->path);
     free(socket->path);
     *socket = (struct admin_socket){ .fd = -1 };

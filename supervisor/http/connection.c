@@ -195,7 +195,7 @@ static void become_idle(struct http_connection *connection)
     connection->state = CONNECTION_IDLE;
     connection->scan = (struct http_scan){ .state = HTTP_SCAN_START };
     http_timer_set(&connection->read_timer, HTTP_TIMER_KEEPALIVE);
-    if (connection->front->is_draining)
+    if (connection->front->is_closing_idle)
         http_front_queue(connection, HTTP_QUEUE_WORK); /* which closes it */
 }
 

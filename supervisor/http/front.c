@@ -251,14 +251,19 @@ int http_front_set_limits(struct http_front *front, const struct http_limits *li
     return 0;
 }
 
-void http_front_drain(struct http_front *front)
+void http_front_drain(struct http_front *front, bool takes_backlog)
+{
+    if (front->is_draining)
+        return;
+    http_listeners_close(front, takes_backlog && !front->is_held);
+    front->is_draining = true;
+}
+
+void http_front_close_idle(struct http_front *front)
 {
     struct http_connection *connection;
 
-    if (front->is_draining)
-        return;
-    http_listeners_close(front, true);
-    front->is_draining = true;
+    front->is_closing_idle = true;
     LIST_FOREACH (connection, &front->connections, link) {
         if (connection->state != CONNECTION_IDLE)
             continue;
@@ -272,14 +277,21 @@ size_t http_front_connections(const struct http_front *front)
     return front->n_connections;
 }
 
-bool http_front_has_output(const struct http_front *front)
+size_t http_front_count(const struct http_front *front, size_t *ret_idle)
 {
     const struct http_connection *connection;
+    size_t n_busy = 0, n_idle = 0;
 
-    LIST_FOREACH (connection, &front->connections, link)
-        if (http_connection_queued(connection) > 0)
-            return true;
-    return false;
+    LIST_FOREACH (connection, &front->connections, link) {
+        bool is_idle = connection->state == CONNECTION_IDLE;
+        if (http_connection_queued(connection) > 0 ||
+            (!is_idle && connection->state != CONNECTION_LINGER))
+            n_busy++;
+        else if (is_idle)
+            n_idle++;
+    }
+    *ret_idle = n_idle;
+    return n_busy;
 }
 
 struct http_front *http_front_free(struct http_front *front)

@@ -99,17 +99,30 @@ int http_front_new(const struct http_front_options *options, struct http_front *
 /* Other limits from now on, also for connections that are open: a shorter time counts from now. 0, or
  * -ENOMEM and nothing is changed. */
 int http_front_set_limits(struct http_front *front, const struct http_limits *limits);
-/* Listens on an address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only). 0, -EINVAL
- * for another form, -errno of socket, bind or listen. */
-int http_front_listen(struct http_front *front, const char *address);
-/* Takes over a listening socket (socket activation, tests). Owned from success on. */
+/* An address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only) as bind(2) takes it. 0, -EINVAL for
+ * another form, -ENAMETOOLONG. */
+int http_address_parse(const char *address, struct sockaddr_storage *ret_address,
+                       socklen_t *ret_size);
+/* Listens on an address. *ret_fd (may be NULL): its socket, borrowed. A socket file is removed when it is
+ * closed, see http_front_set_file. 0, -errno of http_address_parse, socket, bind or listen. */
+int http_front_listen(struct http_front *front, const char *address, int *ret_fd);
+/* Takes over a listening socket (socket activation, an upgrade, tests). Owned from success on. Its file, if
+ * it has one, is left alone. */
 int http_front_adopt(struct http_front *front, int fd);
-/* Stops accepting; open connections get Connection: close with their next response; idle ones
- * are closed, unless a request is already in their socket. */
-void http_front_drain(struct http_front *front);
+/* Whether the file of a listening socket is ours to remove when it is closed. fd: of either of the above. */
+void http_front_set_file(struct http_front *front, int fd, bool is_ours);
+/* Accepts nothing from now on until it is let go: somebody else does on the same sockets. */
+void http_front_hold(struct http_front *front, bool hold);
+/* Closes the listening sockets. From now on each response says Connection: close; connections without a
+ * request stay, for one more, until http_front_close_idle. takes_backlog: what the kernel has accepted is
+ * taken first; false: it is for whoever listens on the same sockets. */
+void http_front_drain(struct http_front *front, bool takes_backlog);
+/* After http_front_drain: closes connections without a request, unless one is already in their socket. */
+void http_front_close_idle(struct http_front *front);
+/* How many connections have a request that is being sent, or whose response is not complete, or not taken
+ * by the client yet. *ret_idle: those that have none and may bring one. */
+size_t http_front_count(const struct http_front *front, size_t *ret_idle);
 size_t http_front_connections(const struct http_front *front);
-/* Whether a client has not taken all of its response yet. */
-bool http_front_has_output(const struct http_front *front);
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 

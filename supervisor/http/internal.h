@@ -150,7 +150,8 @@ struct http_listener {
     struct http_front *front; /* borrowed: owner */
     struct event event;
     int fd;
-    char *unix_path; /* to be unlinked; NULL for others */
+    char *unix_path; /* NULL: it has no file */
+    bool owns_file;  /* which is removed with it */
 };
 LIST_HEAD(http_listener_list, http_listener);
 
@@ -178,7 +179,9 @@ struct http_front {
     size_t n_spare;
     struct http_field *fields; /* limits.header_count + 1, of the head that is being parsed */
     bool is_accepting;
+    bool is_held; /* others accept on the same sockets */
     bool is_draining;
+    bool is_closing_idle;
     int64_t date_second;
     char date[32];
     char host[HTTP_HOST_MAX_BYTES + 1]; /* of the head that is being parsed */

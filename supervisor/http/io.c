@@ -231,7 +231,7 @@ enum http_queue http_connection_work(struct http_connection *connection)
     bool more = connection->state != CONNECTION_CLOSED && pump(connection);
 
     check_gone(connection);
-    if (connection->front->is_draining && connection->state == CONNECTION_IDLE)
+    if (connection->front->is_closing_idle && connection->state == CONNECTION_IDLE)
         http_connection_finish(connection);
     if (connection->state != CONNECTION_CLOSED)
         flush(connection);

@@ -25,6 +25,8 @@ static void set_accepting(struct http_front *front, bool accepting)
 {
     struct http_listener *listener;
 
+    if (front->is_held)
+        accepting = false;
     if (front->is_accepting == accepting)
         return;
     front->is_accepting = accepting;
@@ -108,7 +110,7 @@ static void listener_free(struct http_listener *listener)
         (void) event_del(&listener->event);
     if (listener->fd >= 0)
         (void) close(listener->fd);
-    if (listener->unix_path)
+    if (listener->unix_path && listener->owns_file)
         (void) unlink(listener->unix_path);
     free(listener->unix_path);
     free(listener);
@@ -124,6 +126,39 @@ void http_listeners_close(struct http_front *front, bool accept_rest)
         LIST_REMOVE(listener, link);
         listener_free(listener);
     }
+}
+
+void http_front_hold(struct http_front *front, bool hold)
+{
+    front->is_held = hold;
+    if (hold)
+        set_accepting(front, false);
+    else
+        http_listeners_resume(front);
+}
+
+void http_front_set_file(struct http_front *front, int fd, bool is_ours)
+{
+    struct http_listener *listener;
+
+    LIST_FOREACH (listener, &front->listeners, link)
+        if (listener->fd == fd)
+            listener->owns_file = is_ours;
+}
+
+/* NULL for a socket without a file. Now, because a confined supervisor may not ask. */
+static int find_unix_path(int fd, char **ret_path)
+{
+    struct sockaddr_un address = { 0 };
+    socklen_t size = sizeof(address) - 1; /* so that it ends with NUL */
+
+    *ret_path = NULL;
+    if (getsockname(fd, (struct sockaddr *) &address, &size) < 0)
+        return -errno;
+    if (address.sun_family != AF_UNIX || address.sun_path[0] == '\0')
+        return 0;
+    *ret_path = strdup(address.sun_path);
+    return *ret_path ? 0 : -ENOMEM;
 }
 
 int http_front_adopt(struct http_front *front, int fd)
@@ -148,6 +183,11 @@ int http_front_adopt(struct http_front *front, int fd)
         return -ENOMEM;
     listener->front = front;
     listener->fd = -1; /* still the caller's */
+    r = find_unix_path(fd, &listener->unix_path);
+    if (r < 0) {
+        listener_free(listener);
+        return r;
+    }
     if (event_assign(&listener->event, front->base, fd, EV_READ | EV_PERSIST, on_acceptable,
                      listener) < 0 ||
         (front->is_accepting && event_add(&listener->event, NULL) < 0)) {
@@ -173,63 +213,72 @@ static int remove_stale_socket(const struct sockaddr_un *address)
     return unlink(address->sun_path) < 0 ? -errno : 0;
 }
 
-static int listen_unix(struct http_front *front, const char *path)
+static int bind_unix(int fd, const struct sockaddr_un *address)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    _cleanup_free_ char *copy = strdup(path);
-    int r;
-
-    if (fd < 0)
+    if (bind(fd, (const struct sockaddr *) address, sizeof(*address)) == 0)
+        return 0;
+    if (errno != EADDRINUSE)
         return -errno;
-    if (!copy)
-        return -ENOMEM;
-    if (*path == '\0' || strlen(path) >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0) {
-        if (errno != EADDRINUSE)
-            return -errno;
-        r = remove_stale_socket(&address);
-        if (r < 0)
-            return r;
-        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
-            return -errno;
-    }
-    if (listen(fd, LISTEN_BACKLOG) < 0)
-        return -errno;
-    r = http_front_adopt(front, fd);
+    int r = remove_stale_socket(address);
     if (r < 0)
         return r;
-    LIST_FIRST(&front->listeners)->unix_path = TAKE_PTR(copy);
-    (void) TAKE_FD(fd);
-    return 0;
+    return bind(fd, (const struct sockaddr *) address, sizeof(*address)) < 0 ? -errno : 0;
 }
 
-static int listen_inet(struct http_front *front, const struct addrinfo *info)
+static int bind_inet(int fd, const struct sockaddr_storage *address, socklen_t size)
 {
-    _cleanup_fd_ int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int one = 1;
-    int r;
 
-    if (fd < 0)
-        return -errno;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
         return -errno;
     /* So that 0.0.0.0:80 and [::]:80 can both be listed. */
-    if (info->ai_family == AF_INET6 &&
+    if (address->ss_family == AF_INET6 &&
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
         return -errno;
-    if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
-        return -errno;
-    r = http_front_adopt(front, fd);
+    return bind(fd, (const struct sockaddr *) address, size) < 0 ? -errno : 0;
+}
+
+int http_front_listen(struct http_front *front, const char *address, int *ret_fd)
+{
+    struct sockaddr_storage parsed = { 0 };
+    socklen_t size = 0;
+    int r;
+
+    r = http_address_parse(address, &parsed, &size);
     if (r < 0)
         return r;
+    _cleanup_fd_ int fd = socket(parsed.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    r = parsed.ss_family == AF_UNIX ? bind_unix(fd, (const struct sockaddr_un *) &parsed)
+                                    : bind_inet(fd, &parsed, size);
+    if (r == 0 && listen(fd, LISTEN_BACKLOG) < 0)
+        r = -errno;
+    if (r == 0)
+        r = http_front_adopt(front, fd);
+    if (r < 0)
+        return r;
+    http_front_set_file(front, fd, true);
+    if (ret_fd)
+        *ret_fd = fd;
     (void) TAKE_FD(fd);
     return 0;
 }
 
-int http_front_listen(struct http_front *front, const char *address)
+static int parse_unix(const char *path, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    if (*path == '\0' || strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    memcpy(ret_address, &address, sizeof(address));
+    *ret_size = sizeof(address);
+    return 0;
+}
+
+int http_address_parse(const char *address, struct sockaddr_storage *ret_address,
+                       socklen_t *ret_size)
 {
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC,
@@ -240,10 +289,9 @@ int http_front_listen(struct http_front *front, const char *address)
     struct addrinfo *info = NULL;
     char *host;
     char *port;
-    int r;
 
     if (strncmp(address, "unix:", 5) == 0)
-        return listen_unix(front, address + 5);
+        return parse_unix(address + 5, ret_address, ret_size);
     copy = strdup(address);
     if (!copy)
         return -ENOMEM;
@@ -263,7 +311,8 @@ int http_front_listen(struct http_front *front, const char *address)
         return -EINVAL;
     if (getaddrinfo(host, port, &hints, &info) != 0)
         return -EINVAL;
-    r = listen_inet(front, info);
+    memcpy(ret_address, info->ai_addr, info->ai_addrlen);
+    *ret_size = info->ai_addrlen;
     freeaddrinfo(info);
-    return r;
+    return 0;
 }

@@ -191,11 +191,7 @@ void ledger_leave_worker(struct request *request)
 
 void ledger_end(struct request *request)
 {
-    struct server *server = request->server;
-
     request_free(request);
-    if (server->is_draining && server->ledger->in_workers == 0 && server->ledger->queued == 0)
-        server_on_idle(server);
 }
 
 void ledger_send_again(struct request *request)
@@ -379,9 +375,9 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     struct request *request;
     unsigned retry_s = 0;
 
-    enum error_code code = server->is_draining ? ERROR_DRAINING
-                           : !tenant           ? ERROR_NO_ROUTE
-                                               : refuse(server, tenant, head, &retry_s);
+    enum error_code code = server->is_ending ? ERROR_DRAINING
+                           : !tenant         ? ERROR_NO_ROUTE
+                                             : refuse(server, tenant, head, &retry_s);
     if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
         code = ERROR_OVERLOADED;
     if (code != ERROR_NONE) {

@@ -28,13 +28,16 @@ enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, FIRST_FREE_FD = 6, SPARE_FD =
 
 #define REAP_AGAIN_MS 50
 
+#define SUCCESSOR_SLOT UINT32_MAX /* of the one child that is no worker */
+
 struct worker {
-    unsigned slot;
+    uint32_t slot;
     pid_t pid;
 };
 
 /* polls[0] is the socket, polls[i + 1] the pidfd of workers[i], which is owned. */
 struct spawner_child {
+    const struct origin *origin; /* NULL: there can be no successor */
     bool high_ids;
     layer_set floor; /* that every worker has */
     struct worker *workers;
@@ -45,11 +48,11 @@ struct spawner_child {
 
 /* ---- setting up */
 
-static int place_descriptors(int socket_fd, int worker_fd, int null_fd)
+static int place_descriptors(const struct spawner_descriptors *from)
 {
-    int s = fcntl(socket_fd, F_DUPFD_CLOEXEC, SPARE_FD);
-    int w = fcntl(worker_fd, F_DUPFD_CLOEXEC, SPARE_FD);
-    int n = fcntl(null_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+    int s = fcntl(from->socket, F_DUPFD_CLOEXEC, SPARE_FD);
+    int w = fcntl(from->worker, F_DUPFD_CLOEXEC, SPARE_FD);
+    int n = fcntl(from->null, F_DUPFD_CLOEXEC, SPARE_FD);
 
     if (s < 0 || w < 0 || n < 0 || dup3(s, SOCKET_FD, O_CLOEXEC) < 0 ||
         dup3(w, PROGRAM_FD, O_CLOEXEC) < 0 || dup3(n, NULL_FD, O_CLOEXEC) < 0 ||
@@ -74,13 +77,13 @@ static void set_signals(void)
 }
 
 /* What the id maps need: SETUID and SETGID for ids of their own, SETFCAP where root has to be mapped to
- * itself. DAC_READ_SEARCH to list the descriptors of a worker with another uid. Then, for workers
- * without a user namespace: SETPCAP for their bounding set, KILL and SYS_PTRACE because they are
- * nobody's to kill and to look into. A user without privileges has none of them, and that works too. */
+ * itself. DAC_READ_SEARCH to list the descriptors of a worker with another uid. SETPCAP for the bounding set:
+ * of workers without a user namespace, and of a successor. Then, for such workers only, KILL and SYS_PTRACE
+ * because they are nobody's to kill and to look into. A user without privileges has none of them, and that works too. */
 static const cap_value_t kept[] = {
     CAP_SETUID, CAP_SETGID, CAP_SETFCAP, CAP_DAC_READ_SEARCH, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE,
 };
-#define N_KEPT_WITH_USER_NAMESPACES 4
+#define N_KEPT_WITH_USER_NAMESPACES 5
 
 static int keep_capabilities(size_t n_kept)
 {
@@ -102,7 +105,7 @@ static int keep_capabilities(size_t n_kept)
     return r;
 }
 
-static int set_up(int socket_fd, int worker_fd, int null_fd, pid_t supervisor)
+static int set_up(const struct spawner_descriptors *descriptors, pid_t supervisor)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return -errno;
@@ -112,7 +115,7 @@ static int set_up(int socket_fd, int worker_fd, int null_fd, pid_t supervisor)
     set_signals();
     if (chdir("/") < 0)
         return -errno;
-    int r = place_descriptors(socket_fd, worker_fd, null_fd);
+    int r = place_descriptors(descriptors);
     if (r == 0)
         r = keep_capabilities(ARRAY_LEN(kept));
     if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -140,7 +143,7 @@ static int reserve_worker(struct spawner_child *child)
     return 0;
 }
 
-static void add_worker(struct spawner_child *child, unsigned slot, pid_t pid, int pidfd)
+static void add_worker(struct spawner_child *child, uint32_t slot, pid_t pid, int pidfd)
 {
     assert(child->n_workers < child->max_workers);
     child->workers[child->n_workers] = (struct worker){ .slot = slot, .pid = pid };
@@ -156,13 +159,15 @@ static void remove_worker(struct spawner_child *child, size_t i)
     child->polls[i + 1] = child->polls[child->n_workers + 1];
 }
 
-/* Nothing outlives the supervisor. */
+/* No worker outlives the supervisor. A successor does: it sees for itself whether it is to serve. */
 static _Noreturn void end(const struct spawner_child *child)
 {
     for (size_t i = 0; i < child->n_workers; i++)
-        (void) pidfd_send_signal(child->polls[i + 1].fd, SIGKILL, NULL, 0);
+        if (child->workers[i].slot != SUCCESSOR_SLOT)
+            (void) pidfd_send_signal(child->polls[i + 1].fd, SIGKILL, NULL, 0);
     for (size_t i = 0; i < child->n_workers; i++)
-        while (waitpid(child->workers[i].pid, NULL, 0) < 0 && errno == EINTR)
+        while (child->workers[i].slot != SUCCESSOR_SLOT &&
+               waitpid(child->workers[i].pid, NULL, 0) < 0 && errno == EINTR)
             ;
     _exit(0);
 }
@@ -312,15 +317,67 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
     send_answer(child, &answer, -1, &probe, sizeof probe);
 }
 
+static bool has_successor(const struct spawner_child *child)
+{
+    for (size_t i = 0; i < child->n_workers; i++)
+        if (child->workers[i].slot == SUCCESSOR_SLOT)
+            return true;
+    return false;
+}
+
+static bool is_upgrade(const struct spawner_request *request,
+                       const int fds[static SPAWNER_REQUEST_FDS])
+{
+    size_t n = 0;
+
+    if (request->n_sockets > SOCKETS_MAX)
+        return false;
+    while (n < SPAWNER_REQUEST_FDS && fds[n] >= 0)
+        n++;
+    for (size_t i = 0; i < request->n_sockets; i++)
+        if (request->socket_kinds[i] >= SOCKET_KINDS)
+            return false;
+    return n == 1 + request->n_sockets;
+}
+
+static void on_upgrade(struct spawner_child *child, const struct spawner_request *request,
+                       const int fds[static SPAWNER_REQUEST_FDS])
+{
+    struct spawner_answer answer = { .kind = SPAWNER_SUCCESSOR };
+    pid_t pid = -1;
+    int pidfd = -1, r = 0;
+
+    if (!is_upgrade(request, fds))
+        r = -EPROTO;
+    else if (!child->origin)
+        r = -EOPNOTSUPP;
+    else if (has_successor(child))
+        r = -EBUSY;
+    if (r == 0)
+        r = reserve_worker(child);
+    if (r == 0)
+        r = spawner_start_successor(child->origin, fds, request, &pid, &pidfd);
+    if (r == 0)
+        add_worker(child, SUCCESSOR_SLOT, pid, pidfd);
+    answer.error = r;
+    answer.pid = pid;
+    send_answer(child, &answer, pidfd, NULL, 0);
+}
+
+static void close_all(int fds[static SPAWNER_REQUEST_FDS])
+{
+    for (size_t i = 0; i < SPAWNER_REQUEST_FDS; i++)
+        fd_cleanup(&fds[i]);
+}
+
 static void on_request(struct spawner_child *child)
 {
     struct spawner_request request = { 0 };
-    int fds[SPAWNER_REQUEST_FDS] = { -1, -1, -1 };
+    int fds[SPAWNER_REQUEST_FDS];
 
+    for (size_t i = 0; i < SPAWNER_REQUEST_FDS; i++)
+        fds[i] = -1;
     int r = receive_request(&request, fds);
-    _cleanup_fd_ int channel_fd = fds[0];
-    _cleanup_fd_ int scoreboard_fd = fds[1];
-    _cleanup_fd_ int cgroup_fd = fds[2];
     if (r < 0)
         end(child); /* the supervisor is gone, or is not what it was */
     switch ((enum spawner_request_kind) request.kind) {
@@ -333,7 +390,11 @@ static void on_request(struct spawner_child *child)
     case SPAWNER_PROBE:
         on_probe(child, &request);
         break;
+    case SPAWNER_UPGRADE:
+        on_upgrade(child, &request, fds);
+        break;
     }
+    close_all(fds);
 }
 
 /* Its pidfd says that it has ended. While somebody traces it, it cannot be reaped: the others do not
@@ -342,7 +403,7 @@ static void on_worker_ended(struct spawner_child *child, size_t i)
 {
     const struct worker *worker = &child->workers[i];
     struct spawner_answer answer = {
-        .kind = SPAWNER_EXITED,
+        .kind = worker->slot == SUCCESSOR_SLOT ? SPAWNER_SUCCESSOR_EXITED : SPAWNER_EXITED,
         .slot = worker->slot,
         .pid = worker->pid,
     };
@@ -380,12 +441,13 @@ static void turn(struct spawner_child *child)
         on_request(child);
 }
 
-_Noreturn void spawner_child_run(int socket_fd, int worker_fd, int null_fd, pid_t supervisor)
+_Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
+                                 const struct origin *origin)
 {
-    struct spawner_child child = { 0 };
+    struct spawner_child child = { .origin = origin };
 
     journal_leave();
-    int r = set_up(socket_fd, worker_fd, null_fd, supervisor);
+    int r = set_up(descriptors, supervisor);
     if (r == 0)
         r = reserve_worker(&child);
     if (r < 0) {

@@ -143,7 +143,7 @@ static void die_with_spawner(const struct pipes *pipes)
         _exit(127);
 }
 
-static void reset_signals(void)
+void spawner_reset_signals(void)
 {
     const struct sigaction action = { .sa_handler = SIG_DFL };
     sigset_t none;
@@ -192,7 +192,7 @@ static _Noreturn void become_worker(const struct spawner_birth *birth, struct pi
     take_ids(birth, pipes);
     die_with_spawner(pipes);
     (void) setsid();
-    reset_signals();
+    spawner_reset_signals();
     int worker = place_descriptors(birth, pipes);
     (void) execveat(worker, "", argv, environment, AT_EMPTY_PATH);
     give_up(pipes, SPAWNER_STEP_EXEC);

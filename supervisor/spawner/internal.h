@@ -10,6 +10,8 @@
 #include <sys/types.h>
 
 #include "supervisor/jail/probe.h"
+#include "supervisor/service/origin.h"
+#include "supervisor/service/sockets.h"
 
 #define SPAWNER_MAX_SLOTS 65536U
 
@@ -36,12 +38,16 @@ enum spawner_step {
     SPAWNER_STEPS,
 };
 
-#define SPAWNER_REQUEST_FDS 3
+#define SPAWNER_SPAWN_FDS 3
+#define SPAWNER_REQUEST_FDS (1 + SOCKETS_MAX)
 
 enum spawner_request_kind {
     SPAWNER_SPAWN, /* with its descriptors: channel, scoreboard, and the cgroup if it has one */
     SPAWNER_LOOK,  /* at a worker's jail: slot, pid, with_maps */
     SPAWNER_PROBE, /* the layers that work here: jit, layers to try, is_last */
+    /* Our own program, as it was started: n_sockets, socket_kinds; with its end of the hand-over, and then
+     * the sockets. */
+    SPAWNER_UPGRADE,
 };
 
 /* Supervisor to spawner. What a kind does not name is 0. */
@@ -54,13 +60,17 @@ struct spawner_request {
     uint32_t with_maps;
     uint32_t is_last; /* from now on every worker has what this probe finds */
     int32_t pid;
+    uint32_t n_sockets;
+    uint8_t socket_kinds[SOCKETS_MAX]; /* enum socket_kind */
 };
 
 enum spawner_answer_kind {
     SPAWNER_RESULT, /* with one descriptor, the pidfd, if error is 0 */
     SPAWNER_EXITED,
-    SPAWNER_FACTS,  /* a struct jail_facts follows */
-    SPAWNER_PROBED, /* a struct jail_probe follows */
+    SPAWNER_FACTS,     /* a struct jail_facts follows */
+    SPAWNER_PROBED,    /* a struct jail_probe follows */
+    SPAWNER_SUCCESSOR, /* with its pidfd, if error is 0 */
+    SPAWNER_SUCCESSOR_EXITED,
 };
 
 struct spawner_answer {
@@ -73,9 +83,15 @@ struct spawner_answer {
     char text[VERDICT_STEP_BYTES]; /* of a failed SPAWNER_PROBED: what the worker could not do */
 };
 
-/* The spawner process: serves jobs on socket_fd until it closes, then kills and reaps its
- * workers. Takes all descriptors. supervisor: the pid that must be its parent. */
-_Noreturn void spawner_child_run(int socket_fd, int worker_fd, int null_fd, pid_t supervisor);
+struct spawner_descriptors {
+    int socket, worker, null;
+};
+
+/* The spawner process: serves jobs on its socket until it closes, then kills and reaps its
+ * workers. Takes all descriptors. supervisor: the pid that must be its parent. origin: NULL: no
+ * successor can be started. */
+_Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
+                                 const struct origin *origin);
 
 /* ---- exec.c; all in the spawner process */
 
@@ -104,6 +120,17 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
 
 /* Which of the namespaces, made alone with a user namespace, cannot be had. 0: each can. */
 layer_set spawner_missing_namespaces(layer_set layers);
+
+/* All to their defaults, none blocked. Between fork and exec. */
+void spawner_reset_signals(void);
+
+/* ---- successor.c; in the spawner process */
+
+/* Starts the program of origin. fds: its end of the hand-over, then n_sockets sockets. It is told by its
+ * environment, as by sd_listen_fds(3), and says itself on the hand-over if it cannot be run. 0 or
+ * -errno. */
+int spawner_start_successor(const struct origin *origin, const int *fds,
+                            const struct spawner_request *request, pid_t *ret_pid, int *ret_pidfd);
 
 /* ---- probe.c */
 

@@ -72,8 +72,8 @@ const char *spawner_hint(int error, const char *step)
 }
 
 /* In the child, never returns. */
-static int fork_spawner(const int socket_pair[static 2], int worker_fd, int null_fd, pid_t *ret_pid,
-                        int *ret_pidfd)
+static int fork_spawner(int our_socket, const struct spawner_descriptors *theirs,
+                        const struct origin *origin, pid_t *ret_pid, int *ret_pidfd)
 {
     pid_t supervisor = getpid();
     pid_t pid = fork();
@@ -81,8 +81,8 @@ static int fork_spawner(const int socket_pair[static 2], int worker_fd, int null
     if (pid < 0)
         return -errno;
     if (pid == 0) {
-        (void) close(socket_pair[0]);
-        spawner_child_run(socket_pair[1], worker_fd, null_fd, supervisor);
+        (void) close(our_socket);
+        spawner_child_run(theirs, supervisor, origin);
     }
     int pidfd = pidfd_open(pid, 0);
     if (pidfd < 0) {
@@ -114,9 +114,10 @@ int spawner_start(const struct spawner_options *options, struct spawner **ret_sp
     if (!spawner)
         return -ENOMEM;
 
+    const struct spawner_descriptors descriptors = { theirs, worker_fd, null_fd };
     int r = io_set_nonblocking(ours);
     if (r == 0)
-        r = fork_spawner(pair, worker_fd, null_fd, &spawner->pid, &spawner->pidfd);
+        r = fork_spawner(ours, &descriptors, options->origin, &spawner->pid, &spawner->pidfd);
     if (r < 0)
         return r;
     spawner->socket_fd = TAKE_FD(ours);
@@ -162,9 +163,25 @@ int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
         .has_cgroup = job->cgroup_fd > 0,
         .layers = job->layers,
     };
-    const int fds[SPAWNER_REQUEST_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
+    const int fds[SPAWNER_SPAWN_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
 
     return send_request(spawner, &request, fds, request.has_cgroup ? 3 : 2);
+}
+
+int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *job)
+{
+    struct spawner_request request = {
+        .kind = SPAWNER_UPGRADE,
+        .n_sockets = (uint32_t) job->n_sockets,
+    };
+    int fds[SPAWNER_REQUEST_FDS] = { job->handover_fd };
+
+    assert(job->n_sockets <= SOCKETS_MAX);
+    for (size_t i = 0; i < job->n_sockets; i++) {
+        fds[1 + i] = job->socket_fds[i];
+        request.socket_kinds[i] = (uint8_t) job->socket_kinds[i];
+    }
+    return send_request(spawner, &request, fds, 1 + job->n_sockets);
 }
 
 int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps)
@@ -262,6 +279,12 @@ static void deliver(const struct spawner *spawner, const struct spawner_answer *
     case SPAWNER_FACTS:
         spawner->ops->on_facts(spawner->owner, answer->slot, answer->pid, answer->error,
                                answer->error == 0 ? &body->facts : NULL);
+        break;
+    case SPAWNER_SUCCESSOR:
+        spawner->ops->on_successor(spawner->owner, answer->error, answer->pid, pidfd);
+        break;
+    case SPAWNER_SUCCESSOR_EXITED:
+        spawner->ops->on_successor_exited(spawner->owner, answer->pid, answer->wait_status);
         break;
     case SPAWNER_PROBED:
         break; /* spawner_probe has waited for it */

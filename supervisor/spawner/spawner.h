@@ -12,11 +12,15 @@
 #include <sys/types.h>
 
 #include "supervisor/jail/probe.h"
+#include "supervisor/service/sockets.h"
+
+struct origin;
 
 struct spawner;
 
 struct spawner_options {
-    const char *worker_path; /* opened before the fork, by this path; borrowed for the call */
+    const char *worker_path;     /* opened before the fork, by this path; borrowed for the call */
+    const struct origin *origin; /* of this program; borrowed for the call; NULL: no upgrade */
 };
 
 /* One worker to be started. It gets argv "skep-worker --jit=on" (or off) "--layers=HEX", no environment,
@@ -47,6 +51,10 @@ struct spawner_ops {
      * slot may have been given to another worker meanwhile: compare the pid. wait_status: as
      * from waitpid. */
     void (*on_exited)(void *owner, unsigned slot, pid_t pid, int wait_status);
+    /* Answer to spawner_upgrade: error 0, its pid and pidfd (owned by the callee); or -errno. */
+    void (*on_successor)(void *owner, int error, pid_t pid, int pidfd);
+    /* The successor has ended, and is reaped. After its on_successor. */
+    void (*on_successor_exited)(void *owner, pid_t pid, int wait_status);
     /* Once, if the spawner died: all workers die with it, no worker can be started any more,
      * and the service should end. */
     void (*on_gone)(void *owner);
@@ -82,6 +90,17 @@ int spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
 /* Asks what the kernel says of a worker's jail; the answer comes later by on_facts. with_maps: of its
  * mappings, too. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
 int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps);
+
+/* Asks for another skepd, by the program, arguments, folder and environment that this one was started with.
+ * It inherits the sockets and one end of the hand-over; all stay the caller's. One at a time: -EBUSY in
+ * the answer while there is one. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
+struct spawner_upgrade_job {
+    int handover_fd;
+    const int *socket_fds;
+    const enum socket_kind *socket_kinds;
+    size_t n_sockets; /* at most SOCKETS_MAX */
+};
+int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *job);
 
 /* What the operator can do about a failed job, or NULL. Static string. */
 const char *spawner_hint(int error, const char *step);

@@ -89,8 +89,8 @@ static int set_limits(int fd, const struct cgroup_limits *limits)
 static int make_directory(struct cgroup_tree *tree, unsigned number, char *name)
 {
     for (unsigned i = 0; i < MAX_TRIES; i++) {
-        (void) snprintf(name, CGROUP_NAME_MAX, CGROUP_WORKER_PREFIX "%u.%" PRIu64, number,
-                        tree->next_serial++);
+        (void) snprintf(name, CGROUP_NAME_MAX, CGROUP_WORKER_PREFIX "%d-%u.%" PRIu64,
+                        (int) getpid(), number, tree->next_serial++);
         if (mkdirat(tree->fd, name, 0755) == 0)
             return 0;
         if (errno != EEXIST)
@@ -222,6 +222,16 @@ const char *cgroup_first_dying(const struct cgroup_tree *tree)
     const struct cgroup_worker *worker = LIST_FIRST(&tree->dying);
 
     return worker ? worker->name : NULL;
+}
+
+bool cgroup_is_dying(const struct cgroup_tree *tree, const char *name)
+{
+    const struct cgroup_worker *worker;
+
+    LIST_FOREACH (worker, &tree->dying, in_dying)
+        if (strcmp(worker->name, name) == 0)
+            return true;
+    return false;
 }
 
 void cgroup_forget_dying(struct cgroup_tree *tree)

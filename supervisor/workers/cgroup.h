@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cgroup v2 for workers, where skepd's own cgroup is delegated to it: skepd and the spawner move to
- * a leaf "supervisor", and each worker gets a sibling of it, "worker-N.M". Attributes of the
+ * a leaf "supervisor", and each worker gets a sibling of it, "worker-PID-N.M", by the pid of its skepd: during
+ * an upgrade two of them share the leaf, and neither touches what is the other's. Attributes of the
  * delegated cgroup itself are its owner's and stay untouched: https://systemd.io/CGROUP_DELEGATION/
  * Supervisor process, loop thread.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,11 +39,18 @@ int cgroup_find(const char *self_cgroup, const char *mountinfo, char **ret_path)
 
 /* Moves this process to the leaf and enables the controllers memory, pids and cpu. Call in a
  * single-threaded process, before any other is forked: they follow only by being born there. What a
- * dead skepd left is removed. 0, or -errno with the reason in text (at most size bytes),
+ * dead skepd left is removed; one is dead if the leaf has no process of its pid. 0, or -errno with the reason in text (at most size bytes),
  * and then nothing is changed. */
 int cgroup_new(struct cgroup_tree **ret_tree, char *text, size_t size);
 
-/* Removes all cgroups of workers, with the processes still in them, and undoes what cgroup_new did.
+/* Removes what another skepd has left that is dead by now. */
+void cgroup_collect(struct cgroup_tree *tree);
+/* Whether the tree was made by us, or by the skepd that we replace, and is to be undone at the end. */
+bool cgroup_is_to_undo(const struct cgroup_tree *tree);
+void cgroup_set_to_undo(struct cgroup_tree *tree, bool is_to_undo);
+
+/* Removes all our cgroups of workers, with the processes still in them, and undoes what cgroup_new did
+ * unless another skepd is still in the leaf.
  * All struct cgroup_worker must be freed before, and the spawner too. NULL is allowed. Returns
  * NULL. */
 struct cgroup_tree *cgroup_free(struct cgroup_tree *tree);

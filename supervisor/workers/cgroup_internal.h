@@ -17,7 +17,7 @@
 
 struct cgroup_tree {
     int fd;                           /* the delegated cgroup */
-    bool has_moved;                   /* we made the leaf, and moved there */
+    bool has_moved;                   /* we, or whom we replace, made the leaf and moved there */
     uint64_t next_serial;             /* makes names of workers unique */
     LIST_HEAD(, cgroup_worker) dying; /* freed, but not removed yet */
     unsigned n_dying;
@@ -31,5 +31,6 @@ void cgroup_remove_dying(struct cgroup_tree *tree);
 int cgroup_add_dying(struct cgroup_tree *tree, const char *name);
 /* The name of one of them; NULL if there is none. */
 const char *cgroup_first_dying(const struct cgroup_tree *tree);
+bool cgroup_is_dying(const struct cgroup_tree *tree, const char *name);
 /* Frees the list, and leaves the cgroups. */
 void cgroup_forget_dying(struct cgroup_tree *tree);

@@ -262,6 +262,45 @@ static int move_in(struct cgroup_tree *tree, const char *path, const struct reas
     return 0;
 }
 
+/* Whether a process of that pid, or any but our own (0), is in the leaf: a skepd that serves, or did until
+ * just now. */
+static bool has_other(const struct cgroup_tree *tree, long pid)
+{
+    char text[4096], *rest = text, *line;
+
+    if (cgroup_read(tree->fd, CGROUP_LEAF "/cgroup.procs", text, sizeof text) < 0)
+        return false;
+    while ((line = strsep(&rest, "\n"))) {
+        long other = strtol(line, NULL, 10);
+        if (other > 0 && other != (long) getpid() && (pid == 0 || other == pid))
+            return true;
+    }
+    return false;
+}
+
+/* Names without a pid are nobody's. */
+static bool is_leftover(const struct cgroup_tree *tree, const char *name)
+{
+    size_t length = strlen(CGROUP_WORKER_PREFIX);
+    char *end = NULL;
+
+    if (strncmp(name, CGROUP_WORKER_PREFIX, length) != 0 || strlen(name) >= CGROUP_NAME_MAX)
+        return false;
+    long pid = strtol(name + length, &end, 10);
+    return *end != '-' || pid <= 0 || !has_other(tree, pid);
+}
+
+/* Of one that lives, or is being removed already. At the start nothing is: what has our pid then was another's
+ * who had it before. */
+static bool is_own(const struct cgroup_tree *tree, const char *name)
+{
+    char prefix[CGROUP_NAME_MAX];
+
+    (void) snprintf(prefix, sizeof prefix, CGROUP_WORKER_PREFIX "%d-", (int) getpid());
+    return (tree->next_serial > 0 && strncmp(name, prefix, strlen(prefix)) == 0) ||
+           cgroup_is_dying(tree, name);
+}
+
 static void adopt_leftovers(struct cgroup_tree *tree)
 {
     _cleanup_fd_ int fd = openat(tree->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -272,10 +311,26 @@ static void adopt_leftovers(struct cgroup_tree *tree)
         return;
     fd = -1; /* the stream's now */
     while ((entry = readdir(dir)))
-        if (strncmp(entry->d_name, CGROUP_WORKER_PREFIX, strlen(CGROUP_WORKER_PREFIX)) == 0 &&
-            strlen(entry->d_name) < CGROUP_NAME_MAX)
+        if (is_leftover(tree, entry->d_name) && !is_own(tree, entry->d_name))
             (void) cgroup_add_dying(tree, entry->d_name);
     cgroup_remove_dying(tree);
+}
+
+void cgroup_collect(struct cgroup_tree *tree)
+{
+    if (tree)
+        adopt_leftovers(tree);
+}
+
+bool cgroup_is_to_undo(const struct cgroup_tree *tree)
+{
+    return tree && tree->has_moved;
+}
+
+void cgroup_set_to_undo(struct cgroup_tree *tree, bool is_to_undo)
+{
+    if (tree)
+        tree->has_moved = is_to_undo;
 }
 
 static int move_in_and_enable(struct cgroup_tree *tree, bool is_in_leaf, const char *path,
@@ -383,7 +438,7 @@ struct cgroup_tree *cgroup_free(struct cgroup_tree *tree)
     kill_dying(tree);
     cgroup_forget_dying(tree);
     /* So that whoever started us by hand can do so again in the same cgroup. */
-    if (tree->has_moved && enable_controllers(tree->fd, false) == 0)
+    if (tree->has_moved && !has_other(tree, 0) && enable_controllers(tree->fd, false) == 0)
         move_out(tree);
     (void) close(tree->fd);
     free(tree);

@@ -96,6 +96,7 @@ static void release_process(struct child *child)
     child->has_facts = false;
     child->jail_text[0] = '\0';
     child->is_watched = false;
+    child->is_asked = false;
     child->is_hung_up = false;
     child->is_stopped = false;
     child->ping_sent_ns = 0;
@@ -125,7 +126,7 @@ static bool has_use(const struct child *child)
     case PLACE_OWN:
     case PLACE_SHARED:
         /* Requests that wait are answered even while we stop: they were accepted. */
-        return !server->is_draining || server->ledger->queued > 0;
+        return server_expects_requests(server) || server->ledger->queued > 0;
     case PLACE_LEAVING:
         break;
     }

@@ -11,6 +11,7 @@
 #include "proto/scoreboard.h"
 #include "supervisor/incident.h"
 #include "supervisor/jail/facts.h"
+#include "supervisor/service/vigil.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/blame.h"
 
@@ -99,6 +100,9 @@ struct child {
     uint64_t cpu_still_since_ns;
     uint64_t ping_sent_ns; /* 0: none is waited for */
     bool is_watched;       /* the above are of this stretch of work */
+    bool is_asked;         /* to answer, though nothing is in it, since it had asked_signs */
+    uint64_t asked_signs;
+    struct watchdog_vigil vigil;
     unsigned pings_open;   /* sent and not answered */
     uint64_t written_seen; /* bytes that it had read, more or less, at written_at_ns */
     uint64_t written_at_ns;
@@ -223,6 +227,13 @@ uint32_t child_loading_version(const struct child *child);
 void child_on_facts(struct child *child, pid_t pid, int error, const struct jail_facts *facts);
 /* Has the jail of a worker looked at again, now and then, at random. Each second. */
 void child_check_jail(struct child *child);
+/* Frames and entries into JavaScript so far, for comparison only; of a worker that is up. */
+uint64_t child_signs_of_life(const struct child *child);
+/* Whether something is in it that may keep it from answering. */
+bool child_has_work(const struct child *child);
+/* It has to answer, though nothing may be in it: it is watched until it has, and killed if it does not. It is
+ * up. */
+void child_ask(struct child *child);
 /* Looks whether a worker with work in it still answers; kills it when it is stuck. */
 void child_check(struct child *child, uint64_t now_ns);
 /* Down, with nothing started. NULL: out of memory. */

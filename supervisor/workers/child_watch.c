@@ -47,7 +47,7 @@ static bool is_moving(const struct placement *placement)
 }
 
 /* The most CPU time that what is in the worker may take between two answers; 0: nothing is. */
-static uint64_t patience_ms(const struct child *child)
+static uint64_t work_patience_ms(const struct child *child)
 {
     const struct placement *placement;
     uint64_t most = channel_is_congested(child->channel) ? SILENT_BASE_MS : 0;
@@ -62,6 +62,19 @@ static uint64_t patience_ms(const struct child *child)
         most = patience > most ? patience : most;
     }
     return most;
+}
+
+/* The same, also for a worker without work that was asked for an answer. */
+static uint64_t patience_ms(const struct child *child)
+{
+    uint64_t patience = work_patience_ms(child);
+
+    return child->is_asked && patience < SILENT_BASE_MS ? SILENT_BASE_MS : patience;
+}
+
+bool child_has_work(const struct child *child)
+{
+    return work_patience_ms(child) > 0;
 }
 
 static struct placement *find_loading(const struct child *child)
@@ -208,14 +221,21 @@ static void note_stuck(struct child *child, uint64_t used_ns)
 
 /* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
  * other without a frame. That these are the worker's word does no harm: it could as well send frames. */
-static uint64_t signs_of_life(const struct child *child)
+uint64_t child_signs_of_life(const struct child *child)
 {
     return channel_received_frames(child->channel) + atomic_load(&child->board->heartbeat);
 }
 
+void child_ask(struct child *child)
+{
+    child->is_asked = true;
+    child->asked_signs = child_signs_of_life(child);
+    pool_watch(child->server->pool);
+}
+
 static void check_answers(struct child *child, uint64_t patience, uint64_t now_ns)
 {
-    uint64_t signs = signs_of_life(child);
+    uint64_t signs = child_signs_of_life(child);
     uint64_t claim = atomic_load(&child->board->running_request);
     uint64_t cpu = child_cpu_ns(child);
     bool has_answered = !child->is_watched || signs != child->signs_seen;
@@ -252,6 +272,9 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
 void child_check(struct child *child, uint64_t now_ns)
 {
     bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
+
+    if (is_up && child->is_asked && child_signs_of_life(child) != child->asked_signs)
+        child->is_asked = false;
     uint64_t patience = is_up ? patience_ms(child) : 0;
 
     if (patience == 0) {

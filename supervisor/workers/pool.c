@@ -13,6 +13,8 @@
 #include "common/log.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/reload_tenants.h"
+#include "supervisor/service/service.h"
+#include "supervisor/service/upgrade.h"
 #include "supervisor/spawner/spawner.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/pool_change.h"
@@ -310,6 +312,20 @@ static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
         child_on_facts(child, pid, error, facts);
 }
 
+static void on_successor(void *owner, int error, pid_t pid, int pidfd)
+{
+    const struct server *server = owner;
+
+    upgrade_on_successor(service_upgrade(server->service), error, pid, pidfd);
+}
+
+static void on_successor_exited(void *owner, pid_t pid, int wait_status)
+{
+    const struct server *server = owner;
+
+    upgrade_on_successor_exited(service_upgrade(server->service), pid, wait_status);
+}
+
 static void on_spawner_gone(void *owner)
 {
     struct server *server = owner;
@@ -323,6 +339,8 @@ const struct spawner_ops pool_spawner_ops = {
     .on_result = on_spawned,
     .on_facts = on_facts,
     .on_exited = on_exited,
+    .on_successor = on_successor,
+    .on_successor_exited = on_successor_exited,
     .on_gone = on_spawner_gone,
 };
 

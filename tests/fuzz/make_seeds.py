@@ -185,7 +185,7 @@ STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RET
     range(1, 13)
 )
 CONFIG_RELOAD = 18
-KILL_WORKER = 23
+DRAIN, UPGRADE, KILL_WORKER = 19, 20, 23
 LOG_TAIL = 24
 
 # name: how, frames
@@ -226,6 +226,9 @@ ADMIN = {
     "kill-worker-twice": (0, frame(KILL_WORKER) * 2),
     "kill-worker-of-none": (0, frame(KILL_WORKER, f1=2**32 - 1)),
     "status": (0, frame(STATUS)),
+    "drain": (0, frame(DRAIN) + frame(STATUS)),
+    "upgrade": (0, frame(UPGRADE) + frame(STATUS)),
+    "upgrade-pipelined": (PIECES_7, frame(UPGRADE) * 4 + frame(DRAIN)),
     "jail-report": (0, frame(JAIL_REPORT)),
     "jail-report-of-a-cordon": (0, frame(JAIL_REPORT, f1="shared")),
     "jail-report-of-none": (0, frame(JAIL_REPORT, f1="nothing")),

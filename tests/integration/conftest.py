@@ -8,6 +8,7 @@ import tempfile
 import pytest
 
 from harness import EXAMPLES, TOP, Skepd
+from manager import Manager, Service
 
 
 def pytest_addoption(parser):
@@ -53,6 +54,28 @@ def start_module():
 def folder():
     with tempfile.TemporaryDirectory(prefix="skep-") as path:
         yield pathlib.Path(path)
+
+
+@pytest.fixture
+def manager(folder):
+    manager = Manager(folder)
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def service(folder):
+    running = []
+
+    def make(*arguments, **options):
+        place = folder / f"s{len(running)}"
+        place.mkdir(exist_ok=True)
+        running.append(Service(place, *arguments, **options))
+        return running[-1]
+
+    yield make
+    for skepd in running:
+        skepd.stop()
 
 
 def bundle(source, target):

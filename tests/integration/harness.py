@@ -161,6 +161,7 @@ class Skepd:
             "listen": [f"127.0.0.1:{self.port}", *config.pop("more_listen", [])],
             "admin_socket": str(self.admin_socket),
             "tenants": str(self.tenants_folder),
+            "drain_s": 10,
             "cordons": [{"name": "default", "workers": 1}],
             "log_format": "human",
             **config,

@@ -93,6 +93,23 @@ static struct cgroup_worker *make(struct cgroup_tree *tree, unsigned number)
     return worker;
 }
 
+struct worker_name {
+    char text[64];
+};
+
+static struct worker_name worker_name(pid_t pid, const char *rest)
+{
+    struct worker_name name;
+
+    (void) snprintf(name.text, sizeof name.text, "worker-%d-%s", (int) pid, rest);
+    return name;
+}
+
+static bool has_worker(int dir_fd, pid_t pid, const char *rest)
+{
+    return faccessat(dir_fd, worker_name(pid, rest).text, F_OK, 0) == 0;
+}
+
 static void assert_file(int dir_fd, const char *file, const char *expected)
 {
     _cleanup_fd_ int fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC);
@@ -315,7 +332,7 @@ static void test_end_kills_and_removes_what_is_left(void **state)
     (void) cgroup_free(tree);
     int status = wait_for(pid);
     assert_true(WIFSIGNALED(status));
-    assert_int_equal(faccessat(fd, "worker-1.0", F_OK, 0), -1);
+    assert_false(has_worker(fd, getpid(), "1.0"));
     assert_int_equal(faccessat(fd, "supervisor", F_OK, 0), -1);
     assert_file(fd, "cgroup.subtree_control", "");
     assert_int_equal(close(fd), 0);
@@ -340,6 +357,44 @@ static void test_what_a_dead_supervisor_left_is_removed(void **state)
     assert_int_equal(close(fd), 0);
 }
 
+/* As during an upgrade: two of them in one leaf. */
+static void test_what_belongs_to_another_supervisor_in_the_leaf_is_left_alone(void **state)
+{
+    struct cgroup_tree *tree = new_tree();
+    struct cgroup_worker *worker = make(tree, 1);
+    int fd = openat(cgroup_worker_fd(worker), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    (void) state;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        run_for_ever();
+    struct worker_name other = worker_name(pid, "1.0"), nobodys = worker_name(1, "1.0");
+    assert_int_equal(mkdirat(fd, other.text, 0755), 0);
+    assert_int_equal(mkdirat(fd, nobodys.text, 0755), 0);
+    cgroup_collect(tree);
+    assert_true(has_worker(fd, pid, "1.0"));
+    assert_true(has_worker(fd, getpid(), "1.0"));
+    assert_false(has_worker(fd, 1, "1.0"));
+    (void) cgroup_worker_free(worker);
+    /* The one that goes first takes nothing away from the other. */
+    (void) cgroup_free(tree);
+    assert_true(has_worker(fd, pid, "1.0"));
+    assert_int_equal(faccessat(fd, "supervisor", F_OK, 0), 0);
+    assert_file(fd, "cgroup.subtree_control", "cpu memory pids");
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    (void) wait_for(pid);
+    /* The last one finds the leaf, and undoes what the first one did if it is told. */
+    tree = new_tree();
+    assert_false(has_worker(fd, pid, "1.0"));
+    assert_false(cgroup_is_to_undo(tree));
+    cgroup_set_to_undo(tree, true);
+    (void) cgroup_free(tree);
+    assert_int_equal(faccessat(fd, "supervisor", F_OK, 0), -1);
+    assert_file(fd, "cgroup.subtree_control", "");
+    assert_int_equal(close(fd), 0);
+}
+
 static void test_names_in_use_are_passed_over(void **state)
 {
     struct cgroup_tree *tree = new_tree();
@@ -347,10 +402,11 @@ static void test_names_in_use_are_passed_over(void **state)
     int fd = openat(cgroup_worker_fd(worker), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     (void) state;
-    assert_int_equal(mkdirat(fd, "worker-1.1", 0755), 0);
+    struct worker_name taken = worker_name(getpid(), "1.1");
+    assert_int_equal(mkdirat(fd, taken.text, 0755), 0);
     struct cgroup_worker *other = make(tree, 1);
-    assert_int_equal(unlinkat(fd, "worker-1.1", AT_REMOVEDIR), 0);
-    assert_int_equal(faccessat(fd, "worker-1.2", F_OK, 0), 0);
+    assert_int_equal(unlinkat(fd, taken.text, AT_REMOVEDIR), 0);
+    assert_true(has_worker(fd, getpid(), "1.2"));
     (void) cgroup_worker_free(worker);
     (void) cgroup_worker_free(other);
     (void) cgroup_free(tree);
@@ -405,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_cgroup_of_a_dying_worker_is_removed_later),
         cmocka_unit_test(test_end_kills_and_removes_what_is_left),
         cmocka_unit_test(test_what_a_dead_supervisor_left_is_removed),
+        cmocka_unit_test(test_what_belongs_to_another_supervisor_in_the_leaf_is_left_alone),
         cmocka_unit_test(test_names_in_use_are_passed_over),
         cmocka_unit_test(test_company_in_the_cgroup_is_named),
         cmocka_unit_test(test_many_makes_and_frees_leak_nothing),

@@ -196,8 +196,8 @@ static void test_unix_sockets_have_no_limit_by_address_and_are_cleaned_up(void *
     fixture = fixture_new(&limits);
     (void) snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/test_http.%d", getpid());
     (void) snprintf(listen_on, sizeof(listen_on), "unix:%s", address.sun_path);
-    assert_int_equal(http_front_listen(fixture->front, listen_on), 0);
-    assert_int_equal(http_front_listen(fixture->front, listen_on), -EADDRINUSE);
+    assert_int_equal(http_front_listen(fixture->front, listen_on, NULL), 0);
+    assert_int_equal(http_front_listen(fixture->front, listen_on, NULL), -EADDRINUSE);
     for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
         clients[i] = calloc(1, sizeof(*clients[i]));
         clients[i]->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -223,8 +223,8 @@ static void test_listen_addresses_are_numeric_and_complete(void **state)
 
     (void) state;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_int_equal(http_front_listen(fixture->front, bad[i]), -EINVAL);
-    assert_int_equal(http_front_listen(fixture->front, "127.0.0.1:0"), 0);
+        assert_int_equal(http_front_listen(fixture->front, bad[i], NULL), -EINVAL);
+    assert_int_equal(http_front_listen(fixture->front, "127.0.0.1:0", NULL), 0);
 }
 
 /* --- drain --- */
@@ -244,7 +244,8 @@ static void test_a_draining_front_closes_idle_connections_and_finishes_the_other
     WAIT_UNTIL(fixture, busy, fixture->exchange);
     exchange = fixture->exchange;
     assert_int_equal(send(late->fd, HELLO, sizeof(HELLO) - 1, 0), sizeof(HELLO) - 1);
-    http_front_drain(fixture->front);
+    http_front_drain(fixture->front, true);
+    http_front_close_idle(fixture->front);
     WAIT_UNTIL(fixture, idle, idle->is_closed);
     WAIT_UNTIL(fixture, late, late->is_closed);
     assert_int_equal(client_count(late, "hello"), 1); /* had arrived */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep drain`: ends the service in good order. Fields of --json: those of Draining in admin.proto.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/client.h"
+#include "cli/output.h"
+
+static void print_text(const void *message)
+{
+    const Skep__Admin__Draining *draining = message;
+
+    (void) printf("skepd %s: %" PRIu32 " %s in flight, %" PRIu32
+                  " %s; it ends when they have, after %" PRIu32 " s at the latest\n",
+                  draining->was_draining ? "drains already" : "drains", draining->in_flight,
+                  draining->in_flight == 1 ? "request is" : "requests are", draining->connections,
+                  draining->connections == 1 ? "connection" : "connections", draining->limit_s);
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    Skep__Admin__DrainRequest request = SKEP__ADMIN__DRAIN_REQUEST__INIT;
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+    enum cli_exit status = CLI_DONE;
+
+    int first = cli_options(cli, NULL, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (first < argc)
+        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_DRAIN;
+    command.drain = &request;
+    return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_DRAINING, print_text);
+}
+
+const struct verb verb_drain = {
+    .name = "drain",
+    .arguments = "",
+    .summary = "stop skepd when its requests in flight have ended",
+    .help =
+        "It accepts no new connections, ends what it has, for drain_s of the configuration at\n"
+        "the most, and exits with status 0. Does not wait for that. What a service manager does\n"
+        "about it is in its unit: a skepd.socket that is active starts it again.\n\n"
+        "Fields of --json: in_flight (requests whose answer is not complete), connections,\n"
+        "limit_s (drain_s), was_draining.\n",
+    .run = run,
+};

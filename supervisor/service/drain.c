@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/service/drain.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/http/http.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/service/notify.h"
+
+#define TICK_US 10000
+#define IDLE_MS 1000 /* for a request that is on its way on a connection that had none */
+#define EXTEND_US UINT64_C(5000000)
+
+struct drain {
+    struct server *server; /* borrowed */
+    struct event *tick;
+    enum drain_kind kind;
+    uint64_t began_ns;
+    uint64_t told_ns; /* when systemd was last told that it goes on */
+    bool is_closing_idle;
+};
+
+struct drain_load drain_load(const struct server *server)
+{
+    size_t n_idle;
+    uint64_t busy = server->front ? http_front_count(server->front, &n_idle) : 0;
+    const struct ledger *ledger = server->ledger;
+    uint64_t requests = ledger ? (uint64_t) ledger->in_workers + ledger->queued : 0;
+
+    return (struct drain_load){
+        .in_flight = busy > requests ? busy : requests,
+        .connections = server->front ? http_front_connections(server->front) : 0,
+    };
+}
+
+/* So that a stop that takes longer than TimeoutStopSec= is not cut off. */
+static void tell(struct drain *drain, uint64_t in_flight, uint64_t now)
+{
+    char text[128];
+
+    if (now - drain->told_ns < NSEC_PER_SEC)
+        return;
+    drain->told_ns = now;
+    (void) snprintf(text, sizeof text, "stopping, %" PRIu64 " in flight, for at most %u s",
+                    in_flight, drain->server->config->drain_s);
+    notify_extend_timeout(drain->server->notify, EXTEND_US);
+    notify_status(drain->server->notify, text);
+}
+
+static void end(struct drain *drain)
+{
+    static const struct timeval soon = { .tv_usec = TICK_US };
+
+    drain->server->is_ending = true;
+    (void) event_del(drain->tick);
+    (void) event_base_loopexit(drain->server->base, &soon);
+}
+
+static void check(struct drain *drain)
+{
+    const struct server *server = drain->server;
+    uint64_t now = io_now_ns(), limit_ns = server->config->drain_s * NSEC_PER_SEC;
+    uint64_t idle_ns = drain->kind == DRAIN_STOP ? IDLE_MS * NSEC_PER_MSEC : limit_ns;
+    struct drain_load load = drain_load(server);
+    size_t n_idle = 0;
+
+    tell(drain, load.in_flight, now);
+    if (!drain->is_closing_idle && now - drain->began_ns >= idle_ns) {
+        drain->is_closing_idle = true;
+        http_front_close_idle(server->front);
+        return; /* what they had in their sockets is in flight at the next look */
+    }
+    (void) http_front_count(server->front, &n_idle);
+    if (load.in_flight == 0 && n_idle == 0) {
+        end(drain);
+    } else if (now - drain->began_ns >= limit_ns && load.in_flight > 0) {
+        log_warning("%" PRIu64 " still in flight after %u s (drain_s): cut off", load.in_flight,
+                    server->config->drain_s);
+        (void) event_base_loopbreak(server->base);
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    check(arg);
+}
+
+void drain_start(struct drain *drain, enum drain_kind kind)
+{
+    static const struct timeval period = { .tv_usec = TICK_US };
+    struct server *server = drain->server;
+
+    if (server->is_draining)
+        return;
+    server->is_draining = true;
+    drain->kind = kind;
+    drain->began_ns = io_now_ns();
+    log_info("%s: %" PRIu64 " in flight, for at most %u s",
+             kind == DRAIN_STOP ? "stopping" : "another skepd serves", drain_load(server).in_flight,
+             server->config->drain_s);
+    notify_stopping(server->notify);
+    http_front_drain(server->front, kind == DRAIN_STOP);
+    (void) event_add(drain->tick, &period);
+}
+
+int drain_new(struct server *server, struct drain **ret_drain)
+{
+    struct drain *drain = calloc(1, sizeof *drain);
+
+    if (!drain)
+        return -ENOMEM;
+    drain->server = server;
+    drain->tick = event_new(server->base, -1, EV_PERSIST, on_tick, drain);
+    if (!drain->tick)
+        return (free(drain), -ENOMEM);
+    *ret_drain = drain;
+    return 0;
+}
+
+struct drain *drain_free(struct drain *drain)
+{
+    if (!drain)
+        return NULL;
+    event_free(drain->tick);
+    free(drain);
+    return NULL;
+}

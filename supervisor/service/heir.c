@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/service/heir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/service/handover.h"
+#include "supervisor/service/origin.h"
+#include "supervisor/service/sockets.h"
+#include "supervisor/workers/cgroup.h"
+
+enum heir_state { HEIR_STARTING, HEIR_READY, HEIR_MAIN, HEIR_ALONE };
+
+struct heir {
+    int fd;
+    enum heir_state state;
+    bool has_failed;
+    struct event *event;
+    struct server *server; /* borrowed; NULL until heir_attach */
+    void (*on_main)(struct server *server);
+};
+
+int heir_new(struct heir **ret_heir)
+{
+    const char *text = getenv(ORIGIN_UPGRADE_FD);
+    char *end = NULL;
+
+    *ret_heir = NULL;
+    if (!text)
+        return 0;
+    long fd = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || fd < 3 || fd > 65535)
+        return -EINVAL;
+    if (fcntl((int) fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    int r = io_set_nonblocking((int) fd);
+    if (r < 0)
+        return r;
+    struct heir *heir = calloc(1, sizeof *heir);
+    if (!heir)
+        return -ENOMEM;
+    heir->fd = (int) fd;
+    *ret_heir = heir;
+    return 0;
+}
+
+struct heir *heir_free(struct heir *heir)
+{
+    if (!heir)
+        return NULL;
+    if (heir->event)
+        event_free(heir->event);
+    if (heir->fd >= 0)
+        (void) close(heir->fd);
+    free(heir);
+    return NULL;
+}
+
+bool heir_is_waiting(const struct heir *heir)
+{
+    return heir && heir->state < HEIR_MAIN;
+}
+
+bool heir_has_predecessor(const struct heir *heir)
+{
+    return heir && heir->state < HEIR_ALONE;
+}
+
+void heir_say_ready(struct heir *heir)
+{
+    if (!heir || heir->state != HEIR_STARTING)
+        return;
+    heir->state = HEIR_READY;
+    (void) handover_send(heir->fd, HANDOVER_READY " " SKEP_VERSION);
+    log_info("ready to take over");
+}
+
+void heir_say_failed(struct heir *heir, const char *text)
+{
+    char message[HANDOVER_MAX_BYTES];
+
+    if (!heir_is_waiting(heir) || heir->has_failed)
+        return;
+    heir->has_failed = true; /* the first reason counts */
+    (void) snprintf(message, sizeof message, HANDOVER_FAILED " %s", text);
+    (void) handover_send(heir->fd, message);
+}
+
+static void become_main(struct heir *heir, const char *text)
+{
+    struct server *server = heir->server;
+    unsigned undoes_cgroups = 0;
+    uint64_t files = 0;
+
+    if (sscanf(text, HANDOVER_MAIN " cgroups=%u files=%" SCNx64, &undoes_cgroups, &files) < 2)
+        log_warning("what the skepd before this one leaves cannot be read: \"%s\"", text);
+    heir->state = HEIR_MAIN;
+    cgroup_set_to_undo(server->cgroups, undoes_cgroups != 0);
+    sockets_inherit_files(server->sockets, server, files);
+    heir->on_main(server);
+    (void) handover_send(heir->fd, HANDOVER_SERVING);
+}
+
+/* The other one is gone. If it did not hand over before, nobody knows of this one. */
+static void on_end(struct heir *heir)
+{
+    bool was_waiting = heir_is_waiting(heir);
+
+    event_free(TAKE_PTR(heir->event));
+    (void) close(TAKE_FD(heir->fd));
+    heir->state = HEIR_ALONE;
+    if (!was_waiting) {
+        log_info("the skepd before this one has ended");
+        return;
+    }
+    log_error("the skepd that this one was to replace has gone before it handed over; ending");
+    heir->server->has_failed = true;
+    (void) event_base_loopbreak(heir->server->base);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    char text[HANDOVER_MAX_BYTES];
+    struct heir *heir = arg;
+
+    (void) fd;
+    (void) what;
+    int r = handover_receive(heir->fd, text, sizeof text);
+    if (r == -EAGAIN)
+        return;
+    if (r < 0)
+        on_end(heir);
+    else if (heir->state == HEIR_READY && handover_is(text, HANDOVER_MAIN))
+        become_main(heir, text);
+}
+
+int heir_attach(struct heir *heir, struct server *server, void (*on_main)(struct server *server))
+{
+    if (!heir)
+        return 0;
+    heir->server = server;
+    heir->on_main = on_main;
+    heir->event = event_new(server->base, heir->fd, EV_READ | EV_PERSIST, on_readable, heir);
+    if (!heir->event)
+        return -ENOMEM;
+    return event_add(heir->event, NULL) < 0 ? -ENOMEM : 0;
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/service/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/admin/admin.h"
+#include "supervisor/http/http.h"
+#include "supervisor/reload.h"
+#include "supervisor/service/drain.h"
+#include "supervisor/service/heir.h"
+#include "supervisor/service/notify.h"
+#include "supervisor/service/origin.h"
+#include "supervisor/service/sockets.h"
+#include "supervisor/service/upgrade.h"
+#include "supervisor/service/watchdog.h"
+#include "supervisor/spawner/spawner.h"
+#include "supervisor/workers/child.h"
+
+#define READY_TIMEOUT_S 20
+#define READY_TICK_US 10000
+#define STATUS_PERIOD_S 1
+
+#define SIGNALS 4
+
+struct service {
+    struct server *server; /* borrowed; NULL until service_attach */
+    struct origin *origin;
+    struct notify *notify; /* the server's from service_attach on */
+    struct sockets *sockets;
+    struct heir *heir;    /* NULL: this one replaces none */
+    uint64_t watchdog_us; /* 0: there is none */
+    struct watchdog *watchdog;
+    struct drain *drain;
+    struct upgrade *upgrade;
+    struct event *signals[SIGNALS];
+    struct event *ready_tick; /* until it is ready */
+    struct event *status_tick;
+    uint64_t started_ns;
+};
+
+struct drain *service_drain(const struct service *service)
+{
+    return service->drain;
+}
+
+struct upgrade *service_upgrade(const struct service *service)
+{
+    return service->upgrade;
+}
+
+const struct origin *service_origin(const struct service *service)
+{
+    return service->origin;
+}
+
+/* ---- what the server may do */
+
+bool server_expects_requests(const struct server *server)
+{
+    return !server->is_draining ||
+           (!server->is_ending && server->front && http_front_connections(server->front) > 0);
+}
+
+bool server_may_upgrade(const struct server *server, const char **ret_reason)
+{
+    const struct service *service = server->service;
+    const char *reason = NULL;
+
+    if (!service)
+        reason = "this skepd cannot be upgraded";
+    else if (upgrade_is_under_way(service->upgrade))
+        reason = "an upgrade is under way: wait for its end";
+    else if (server->is_draining)
+        reason = "skepd is about to end: it drains";
+    else if (heir_has_predecessor(service->heir))
+        reason = "the skepd before this one has not ended yet: it waits for its last requests, for "
+                 "drain_s at most; try again then";
+    if (reason)
+        *ret_reason = reason;
+    return !reason;
+}
+
+/* ---- being the service */
+
+static void tell_status(const struct server *server)
+{
+    const struct tenant *tenant;
+    const struct child *child;
+    unsigned n_tenants = 0, n_workers = 0;
+    char text[128];
+
+    if (!server->notify || server->is_draining || heir_is_waiting(server->service->heir))
+        return;
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        n_tenants++;
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        n_workers += child->state == CHILD_READY;
+    (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s", n_tenants,
+                    n_workers, jail_level_name(&server->jail));
+    notify_status(server->notify, text);
+}
+
+/* From here on this process is the service, for systemd and for clients. */
+static void become_main(struct server *server)
+{
+    struct service *service = server->service;
+
+    sockets_store(server->sockets, server, server->notify);
+    tell_status(server);
+    notify_ready(server->notify);
+    if (service->watchdog_us > 0 && server->notify &&
+        watchdog_new(server, service->watchdog_us, &service->watchdog) < 0)
+        log_error("out of memory: the watchdog will not be fed");
+}
+
+static void take_over(struct server *server)
+{
+    log_info("taking over");
+    become_main(server);
+    http_front_hold(server->front, false);
+    admin_hold(server->admin, false);
+}
+
+/* ---- getting ready */
+
+struct readiness {
+    unsigned n_workers, n_ready, n_failed;
+    unsigned n_hopeless; /* of the failed ones: so often that they wait */
+};
+
+static struct readiness look_at_workers(const struct server *server)
+{
+    struct readiness found = { 0 };
+    const struct child *child;
+
+    TAILQ_FOREACH (child, &server->pool->children, entry) {
+        if (child->place.kind != PLACE_SHARED)
+            continue;
+        found.n_workers++;
+        found.n_ready += child->state == CHILD_READY;
+        found.n_failed += child->state != CHILD_READY && child->place.failures > 0;
+        found.n_hopeless += child_backoff_ms(child->place.failures, 0) > 0;
+    }
+    return found;
+}
+
+static void stop_waiting(struct service *service)
+{
+    event_free(TAKE_PTR(service->ready_tick));
+}
+
+static void give_up_start(struct service *service, const struct readiness *found)
+{
+    char text[160];
+
+    (void) snprintf(
+        text, sizeof text,
+        "%u of %u workers are ready after %d s, %u have failed to start; the log says why",
+        found->n_ready, found->n_workers, READY_TIMEOUT_S, found->n_failed);
+    log_error("cannot take over: %s", text);
+    heir_say_failed(service->heir, text);
+    service->server->has_failed = true;
+    stop_waiting(service);
+    (void) event_base_loopbreak(service->server->base);
+}
+
+static void check_ready(struct service *service)
+{
+    struct server *server = service->server;
+    struct readiness found = look_at_workers(server);
+    bool is_late = io_now_ns() - service->started_ns > READY_TIMEOUT_S * NSEC_PER_SEC;
+
+    if (service->heir) {
+        if (found.n_ready == found.n_workers) {
+            stop_waiting(service);
+            heir_say_ready(service->heir);
+        } else if (is_late || found.n_hopeless > 0) {
+            give_up_start(service, &found);
+        }
+        return;
+    }
+    if (found.n_ready + found.n_failed < found.n_workers && !is_late)
+        return;
+    if (found.n_ready < found.n_workers)
+        log_warning("serving, with %u of %u workers: %u have failed to start", found.n_ready,
+                    found.n_workers, found.n_failed);
+    stop_waiting(service);
+    become_main(server);
+}
+
+/* ---- ending */
+
+void service_end(struct server *server, bool is_signal)
+{
+    struct service *service = server->service;
+
+    if (server->is_draining || heir_is_waiting(service->heir)) {
+        if (is_signal)
+            (void) event_base_loopbreak(server->base);
+        return;
+    }
+    upgrade_cancel(service->upgrade);
+    drain_start(service->drain, DRAIN_STOP);
+}
+
+/* ---- events */
+
+static void on_end_signal(evutil_socket_t number, short what, void *arg)
+{
+    const struct service *service = arg;
+
+    (void) number;
+    (void) what;
+    service_end(service->server, true);
+}
+
+static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
+{
+    const struct service *service = arg;
+    const char *reason = "";
+
+    (void) number;
+    (void) what;
+    log_info("upgrade is asked for by a signal");
+    if (upgrade_start(service->upgrade, &reason) < 0)
+        log_warning("no upgrade: %s", reason);
+}
+
+static void on_reload_signal(evutil_socket_t number, short what, void *arg)
+{
+    const struct service *service = arg;
+
+    (void) number;
+    (void) what;
+    if (!heir_is_waiting(service->heir)) /* which reads the configuration just now */
+        reload_on_signal(service->server);
+}
+
+static const struct {
+    int number;
+    event_callback_fn callback;
+} signals[SIGNALS] = {
+    { SIGTERM, on_end_signal },
+    { SIGINT, on_end_signal },
+    { SIGUSR2, on_upgrade_signal },
+    { SIGHUP, on_reload_signal },
+};
+
+static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    check_ready(arg);
+}
+
+static void on_status_tick(evutil_socket_t fd, short what, void *arg)
+{
+    const struct service *service = arg;
+
+    (void) fd;
+    (void) what;
+    tell_status(service->server);
+}
+
+static struct event *start_tick(struct service *service, event_callback_fn callback, long usec)
+{
+    const struct timeval period = { .tv_sec = usec / 1000000, .tv_usec = usec % 1000000 };
+    struct event *event = event_new(service->server->base, -1, EV_PERSIST, callback, service);
+
+    if (event && event_add(event, &period) < 0)
+        event_free(TAKE_PTR(event));
+    return event;
+}
+
+static int start_events(struct service *service)
+{
+    struct server *server = service->server;
+
+    for (int i = 0; i < SIGNALS; i++) {
+        service->signals[i] =
+            evsignal_new(server->base, signals[i].number, signals[i].callback, service);
+        if (!service->signals[i] || event_add(service->signals[i], NULL) < 0)
+            return -ENOMEM;
+    }
+    service->ready_tick = start_tick(service, on_ready_tick, READY_TICK_US);
+    service->status_tick = start_tick(service, on_status_tick, STATUS_PERIOD_S * 1000000L);
+    if (!service->ready_tick || !service->status_tick)
+        return -ENOMEM;
+    int r = drain_new(server, &service->drain);
+    if (r == 0)
+        r = upgrade_new(server, &service->upgrade);
+    if (r == 0)
+        r = notify_attach(server->notify, server->base);
+    return r < 0 ? r : heir_attach(service->heir, server, take_over);
+}
+
+int service_start(struct service *service)
+{
+    struct server *server = service->server;
+
+    sockets_settle(server->sockets);
+    if (heir_is_waiting(service->heir)) {
+        http_front_hold(server->front, true);
+        admin_hold(server->admin, true);
+    }
+    service->started_ns = io_now_ns();
+    int r = start_events(service);
+    return r < 0 ? log_error_errno(r, "cannot start") : 0;
+}
+
+void service_stop_events(struct service *service)
+{
+    for (int i = 0; i < SIGNALS; i++)
+        if (service->signals[i])
+            event_free(TAKE_PTR(service->signals[i]));
+    if (service->ready_tick)
+        event_free(TAKE_PTR(service->ready_tick));
+    if (service->status_tick)
+        event_free(TAKE_PTR(service->status_tick));
+    service->watchdog = watchdog_free(service->watchdog);
+    service->upgrade = upgrade_free(service->upgrade);
+    service->drain = drain_free(service->drain);
+    if (service->server)
+        service->server->notify = notify_free(service->server->notify);
+    service->heir = heir_free(service->heir);
+}
+
+/* ---- life */
+
+static int open_all(struct service *service)
+{
+    int r = sd_watchdog_enabled(false, &service->watchdog_us);
+
+    if (r < 0)
+        (void) log_warning_errno(r, "$WATCHDOG_USEC or $WATCHDOG_PID cannot be read: no watchdog");
+    r = sockets_new(&service->sockets);
+    if (r < 0)
+        return log_error_errno(r, "cannot take the inherited sockets ($LISTEN_FDS)");
+    r = heir_new(&service->heir);
+    if (r < 0)
+        return log_error_errno(r, "cannot reach the skepd to be replaced ($" ORIGIN_UPGRADE_FD ")");
+    r = notify_new(getenv("NOTIFY_SOCKET"), &service->notify);
+    if (r < 0)
+        (void) log_warning_errno(r, "cannot reach the service manager ($NOTIFY_SOCKET)");
+    return 0;
+}
+
+int service_new(int argc, char *const *argv, struct service **ret_service)
+{
+    _cleanup_(service_cleanup) struct service *service = calloc(1, sizeof *service);
+
+    if (!service)
+        return log_error_errno(-ENOMEM, "cannot start");
+    int r = origin_new(argc, argv, &service->origin);
+    if (r < 0)
+        return log_error_errno(r, "cannot take down how skepd was started");
+    r = open_all(service);
+    if (r < 0)
+        return r;
+    origin_clean_environment();
+    *ret_service = TAKE_PTR(service);
+    return 0;
+}
+
+void service_attach(struct service *service, struct server *server)
+{
+    service->server = server;
+    server->service = service;
+    server->sockets = service->sockets;
+    server->notify = TAKE_PTR(service->notify);
+}
+
+void service_say_failed(struct service *service, const char *text)
+{
+    heir_say_failed(service->heir, text ? text : log_last_error());
+}
+
+struct service *service_free(struct service *service)
+{
+    if (!service)
+        return NULL;
+    service->heir = heir_free(service->heir);
+    service->notify = notify_free(service->notify);
+    service->sockets = sockets_free(service->sockets);
+    service->origin = origin_free(service->origin);
+    free(service);
+    return NULL;
+}

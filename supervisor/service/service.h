@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * skepd as a service: what it was started with, when it is ready, what systemd is told, how it ends, and how it is
+ * replaced. Holds the parts of this folder together for main.c. Supervisor, loop thread.
+ *
+ * READY is said when the listening sockets are open and each worker that tenants share has been ready once, or
+ * has failed (a slot that fails would else keep a service from starting whose other slots serve), and
+ * after READY_TIMEOUT_S in any case. A skepd that replaces another is stricter: it takes over only if all
+ * are ready, because the other one serves well meanwhile.
+ */
+#pragma once
+
+#include "common/cleanup.h"
+#include "supervisor/server.h"
+
+struct drain;
+struct origin;
+struct service;
+struct upgrade;
+
+/* Takes down how this process was started, takes the variables of systemd's out of the environment, and opens
+ * what they name. argv: of main, as it came. Call first. A $NOTIFY_SOCKET that cannot be reached is logged, and
+ * that is all. 0 or -errno, which is logged. */
+int service_new(int argc, char *const *argv, struct service **ret_service);
+/* NULL is allowed. Returns NULL. */
+struct service *service_free(struct service *service);
+DEFINE_CLEANUP(struct service *, service_free, service_cleanup)
+
+const struct origin *service_origin(const struct service *service); /* for the spawner */
+/* What stops the start, for a skepd that waits for this one to take over: text, or (NULL) the last error of the
+ * log. */
+void service_say_failed(struct service *service, const char *text);
+
+/* Hands server what it has; before set-up. */
+void service_attach(struct service *service, struct server *server);
+/* Everything is set up: signals, and what happens by time. Before confinement. 0 or -errno, logged. */
+int service_start(struct service *service);
+/* Frees what service_start made; before the loop is freed. */
+void service_stop_events(struct service *service);
+
+/* SIGTERM, `skep drain`. is_signal: the second one ends the loop at once. */
+void service_end(struct server *server, bool is_signal);
+
+/* service: of a server that serves; never NULL. */
+struct drain *service_drain(const struct service *service);
+struct upgrade *service_upgrade(const struct service *service);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/service/watchdog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/service/notify.h"
+
+/* Longer than child.c waits for the same, before it does something about it. */
+#define BOOTING_MS 15000
+#define KILLED_MS 10000
+#define LOOKS_PER_PERIOD 4
+
+struct watchdog {
+    struct server *server; /* borrowed */
+    struct event *look;
+    uint64_t half_ns;
+    uint64_t fed_ns;
+    unsigned answered; /* since then */
+    bool is_starving;
+};
+
+enum watchdog_view watchdog_judge(const struct watchdog_facts *facts)
+{
+    switch (facts->state) {
+    case CHILD_READY:
+    case CHILD_DRAINING:
+        if (facts->has_sign || facts->is_new) /* its hello was an answer */
+            return WATCHDOG_ANSWERED;
+        return facts->has_work || !facts->was_asked ? WATCHDOG_EXCUSED : WATCHDOG_SILENT;
+    case CHILD_BOOTING:
+        return facts->in_state_ms > BOOTING_MS ? WATCHDOG_SILENT : WATCHDOG_EXCUSED;
+    case CHILD_KILLED:
+        return facts->in_state_ms > KILLED_MS ? WATCHDOG_SILENT : WATCHDOG_EXCUSED;
+    case CHILD_DOWN: /* waits out a back-off, or is not needed */
+    case CHILD_STATES:
+        break;
+    }
+    return WATCHDOG_EXCUSED;
+}
+
+bool watchdog_may_feed(const unsigned n[static WATCHDOG_VIEWS])
+{
+    return n[WATCHDOG_ANSWERED] > 0 || n[WATCHDOG_SILENT] == 0;
+}
+
+static bool is_up(const struct child *child)
+{
+    return (child->state == CHILD_READY || child->state == CHILD_DRAINING) && !child->is_hung_up;
+}
+
+static enum watchdog_view look_at(struct child *child, uint64_t now_ns)
+{
+    struct watchdog_vigil *vigil = &child->vigil;
+    bool is_new = vigil->pid != child->pid || vigil->state != (unsigned) child->state;
+    uint64_t signs = is_up(child) ? child_signs_of_life(child) : 0;
+    const struct watchdog_facts facts = {
+        .state = child->state,
+        .is_new = is_new,
+        .has_sign = signs != vigil->signs,
+        .was_asked = vigil->was_asked && !is_new,
+        .has_work = is_up(child) && child_has_work(child),
+        .in_state_ms = is_new ? 0 : (now_ns - vigil->since_ns) / NSEC_PER_MSEC,
+    };
+
+    *vigil = (struct watchdog_vigil){
+        .pid = child->pid,
+        .state = (unsigned) child->state,
+        .since_ns = is_new ? now_ns : vigil->since_ns,
+        .signs = signs,
+        .was_asked = is_up(child),
+    };
+    if (is_up(child) && !child->is_asked) /* one that has not answered is not asked anew */
+        child_ask(child);
+    return watchdog_judge(&facts);
+}
+
+static void note_starving(struct watchdog *watchdog, bool is_starving, unsigned n_silent)
+{
+    if (is_starving && !watchdog->is_starving)
+        log_error("no worker answers (%u should): the watchdog is not fed", n_silent);
+    else if (!is_starving && watchdog->is_starving)
+        log_info("workers answer again: the watchdog is fed");
+    watchdog->is_starving = is_starving;
+}
+
+static void look(struct watchdog *watchdog)
+{
+    unsigned n[WATCHDOG_VIEWS] = { 0 };
+    uint64_t now = io_now_ns();
+    struct child *child;
+
+    TAILQ_FOREACH (child, &watchdog->server->pool->children, entry)
+        n[look_at(child, now)]++;
+    watchdog->answered += n[WATCHDOG_ANSWERED];
+    if (now - watchdog->fed_ns < watchdog->half_ns)
+        return;
+    n[WATCHDOG_ANSWERED] = watchdog->answered;
+    bool may_feed = watchdog_may_feed(n);
+    note_starving(watchdog, !may_feed, n[WATCHDOG_SILENT]);
+    if (!may_feed)
+        return;
+    notify_watchdog(watchdog->server->notify);
+    watchdog->fed_ns = now;
+    watchdog->answered = 0;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    look(arg);
+}
+
+int watchdog_new(struct server *server, uint64_t usec, struct watchdog **ret_watchdog)
+{
+    uint64_t period_us = usec / LOOKS_PER_PERIOD + 1;
+    const struct timeval period = { .tv_sec = (time_t) (period_us / 1000000),
+                                    .tv_usec = (suseconds_t) (period_us % 1000000) };
+    struct watchdog *watchdog = calloc(1, sizeof *watchdog);
+
+    if (!watchdog)
+        return -ENOMEM;
+    watchdog->server = server;
+    /* A look comes a little late; it must not have to wait for the next one. */
+    watchdog->half_ns = usec * NSEC_PER_USEC / 2 - usec * NSEC_PER_USEC / 20;
+    watchdog->look = event_new(server->base, -1, EV_PERSIST, on_look, watchdog);
+    if (!watchdog->look || event_add(watchdog->look, &period) < 0) {
+        (void) watchdog_free(watchdog);
+        return -ENOMEM;
+    }
+    look(watchdog);
+    *ret_watchdog = watchdog;
+    return 0;
+}
+
+struct watchdog *watchdog_free(struct watchdog *watchdog)
+{
+    if (!watchdog)
+        return NULL;
+    if (watchdog->look)
+        event_free(watchdog->look);
+    free(watchdog);
+    return NULL;
+}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""systemd's watchdog is fed while workers answer, and no tenant can keep it from that."""
+
+import os
+import signal
+import time
+
+from harness import descendants, is_alive, script, status_of, wait_for
+from manager import HELLO
+
+
+def gaps(times):
+    return [b - a for a, b in zip(times, times[1:])]
+
+
+def test_watchdog_is_fed_at_half_the_time(manager, service):
+    skepd = service(manager=manager, watchdog_s=1).start()
+    manager.wait("READY")
+    wait_for(lambda: len(manager.all("WATCHDOG")) > 6, "the watchdog to be fed")
+    times = manager.times("WATCHDOG")
+    assert max(gaps(times)) < 0.9
+    assert min(gaps(times)) > 0.3
+    assert skepd.get("a").text == "hello"
+
+
+def test_watchdog_is_not_fed_while_skepd_stands_still(manager, service):
+    skepd = service(manager=manager, watchdog_s=1).start()
+    manager.wait("WATCHDOG")
+    os.kill(skepd.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    fed = len(manager.all("WATCHDOG"))
+    time.sleep(1.5)
+    assert len(manager.all("WATCHDOG")) == fed
+    os.kill(skepd.pid, signal.SIGCONT)
+    wait_for(lambda: len(manager.all("WATCHDOG")) > fed, "the watchdog to be fed again")
+
+
+def worker_pids(skepd):
+    return [w["pid"] for w in skepd.workers() if w["pid"]]
+
+
+def spawner_of(skepd):
+    return next(p for p in descendants(skepd.pid) if int(status_of(p)["PPid"]) == skepd.pid)
+
+
+def test_watchdog_is_not_fed_while_no_worker_answers(manager, service):
+    """Idle workers that stand still: skepd replaces them, and feeds it again then."""
+    skepd = service(manager=manager, watchdog_s=1).start()
+    manager.wait("WATCHDOG")
+    stopped = worker_pids(skepd)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    skepd.wait_log("no worker answers .*: the watchdog is not fed")
+    fed = len(manager.all("WATCHDOG"))
+    skepd.wait_log("workers answer again: the watchdog is fed", timeout=15)
+    assert max(gaps(manager.times("WATCHDOG"))) > 1
+    assert len(manager.all("WATCHDOG")) > fed
+    wait_for(lambda: not any(map(is_alive, stopped)), "the stopped ones to be replaced")
+    assert skepd.get("a").text == "hello"
+
+
+def test_watchdog_starves_when_no_worker_can_be_replaced(manager, service):
+    """The spawner stands still, too: there is no way out of that but a restart."""
+    skepd = service(manager=manager, watchdog_s=1).start()
+    manager.wait("WATCHDOG")
+    spawner, stopped = spawner_of(skepd), worker_pids(skepd)
+    os.kill(spawner, signal.SIGSTOP)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    skepd.wait_log("the watchdog is not fed")
+    wait_for(lambda: not any(map(is_alive, stopped)), "them to be killed", timeout=20)
+
+    def has_starved():
+        return time.monotonic() - manager.times("WATCHDOG")[-1] > 4
+
+    wait_for(has_starved, "the watchdog to starve", timeout=30)
+    os.kill(spawner, signal.SIGCONT)
+    fed = len(manager.all("WATCHDOG"))
+    wait_for(lambda: len(manager.all("WATCHDOG")) > fed, "the watchdog to be fed again")
+
+
+def test_busy_and_dying_workers_do_not_starve_the_watchdog(manager, service):
+    """A tenant that keeps the only worker busy for longer than the watchdog waits, and a worker that
+    dies again and again."""
+    burn = script("while (true); return new Response();")
+    tenant = {"files": {"worker.js": burn}, "limits": {"cpu_ms": 3000, "wall_ms": 30000}}
+    skepd = service(
+        {"a": HELLO, "burn": tenant},
+        manager=manager,
+        watchdog_s=1,
+        cordons=[{"name": "default", "workers": 1, "spare": False, "strikes": 20}],
+        limits={"maximum": {"cpu_ms": 10000, "wall_ms": 30000}},
+    ).start()
+    manager.wait("WATCHDOG")
+    began = time.monotonic()
+    # On a host that is short of CPU time it may be killed for its silence before its CPU time is over.
+    assert skepd.get("burn").code in ("cpu_request", "worker_crashed")
+    assert time.monotonic() - began > 2, "longer than the watchdog waits"
+    for _ in range(12):
+        if pid := skepd.worker()["pid"]:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    assert max(gaps(manager.times("WATCHDOG"))) < 0.95
+    assert "the watchdog is not fed" not in skepd.log()
