@@ -52,37 +52,102 @@ static uint32_t layer_get(const struct limits *layer, const struct limit_info *i
     return layer ? limit_get(layer, info) : LIMIT_UNSET;
 }
 
-static uint32_t resolve_one(const struct limits_layers *layers, const struct limit_info *info)
+/* What is wanted, before any maximum; ret_preset: what it would be without the tenant. */
+static void find_wanted(const struct limits_layers *layers, const struct limit_info *info,
+                        struct limit_origin *ret, uint32_t *ret_preset)
 {
-    const struct limits *const defaults[] = { layers->cordon_default, layers->platform_default };
-    const struct limits *const maxima[] = { layers->cordon_maximum, layers->platform_maximum };
-    uint32_t preset = LIMIT_UNSET;
-    bool has_maximum = false;
+    const struct {
+        const struct limits *layer;
+        enum limit_source source;
+    } defaults[] = {
+        { layers->cordon_default, LIMIT_FROM_CORDON },
+        { layers->platform_default, LIMIT_FROM_PLATFORM },
+    };
+    uint32_t own = layer_get(layers->tenant, info);
 
-    for (size_t i = 0; i < ARRAY_LEN(defaults) && preset == LIMIT_UNSET; i++)
-        preset = layer_get(defaults[i], info);
-    if (preset == LIMIT_UNSET)
-        preset = info->preset;
-    uint32_t value = layer_get(layers->tenant, info);
-    if (value == LIMIT_UNSET)
-        value = preset;
-    for (size_t i = 0; i < ARRAY_LEN(maxima); i++) {
-        uint32_t maximum = layer_get(maxima[i], info);
-        has_maximum = has_maximum || maximum != LIMIT_UNSET;
-        if (maximum != LIMIT_UNSET && maximum < value) /* LIMIT_UNLIMITED is above all */
-            value = maximum;
+    *ret = (struct limit_origin){ info->preset, LIMIT_FROM_PRESET, LIMIT_NOT_CUT };
+    for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
+        uint32_t value = layer_get(defaults[i].layer, info);
+        if (value == LIMIT_UNSET)
+            continue;
+        ret->wanted = value;
+        ret->source = defaults[i].source;
+        break;
     }
-    uint32_t cap = preset > info->preset ? preset : info->preset;
-    if (info->is_capped && !has_maximum && value > cap)
-        value = cap;
-    return value;
+    *ret_preset = ret->wanted;
+    if (own == LIMIT_UNSET)
+        return;
+    ret->wanted = own;
+    ret->source = LIMIT_FROM_TENANT;
 }
 
-void limits_resolve(const struct limits_layers *layers, struct limits *ret)
+static uint32_t resolve_one(const struct limits_layers *layers, const struct limit_info *info,
+                            struct limit_origin *ret_origin)
+{
+    const struct {
+        const struct limits *layer;
+        enum limit_cut cut;
+    } maxima[] = {
+        { layers->platform_maximum, LIMIT_CUT_BY_PLATFORM },
+        { layers->cordon_maximum, LIMIT_CUT_BY_CORDON },
+    };
+    uint32_t preset;
+    bool has_maximum = false;
+
+    find_wanted(layers, info, ret_origin, &preset);
+    uint32_t value = ret_origin->wanted;
+    for (size_t i = 0; i < ARRAY_LEN(maxima); i++) {
+        uint32_t maximum = layer_get(maxima[i].layer, info);
+        has_maximum = has_maximum || maximum != LIMIT_UNSET;
+        if (maximum == LIMIT_UNSET || maximum >= value) /* LIMIT_UNLIMITED is above all */
+            continue;
+        value = maximum;
+        ret_origin->cut = maxima[i].cut;
+    }
+    uint32_t cap = preset > info->preset ? preset : info->preset;
+    if (!info->is_capped || has_maximum || value <= cap)
+        return value;
+    ret_origin->cut = LIMIT_CUT_BY_PRESET;
+    return cap;
+}
+
+void limits_trace(const struct limits_layers *layers, struct limits *ret,
+                  struct limit_origin ret_origins[static LIMITS_COUNT])
 {
     struct limits result = { 0 };
 
     for (size_t i = 0; i < LIMITS_COUNT; i++)
-        *limit_at(&result, &limit_table[i]) = resolve_one(layers, &limit_table[i]);
+        *limit_at(&result, &limit_table[i]) = resolve_one(layers, &limit_table[i], &ret_origins[i]);
     *ret = result; /* ret may be one of the layers */
+}
+
+void limits_resolve(const struct limits_layers *layers, struct limits *ret)
+{
+    struct limit_origin origins[LIMITS_COUNT];
+
+    limits_trace(layers, ret, origins);
+}
+
+const char *limit_source_name(enum limit_source source)
+{
+    static const char *const names[] = {
+        [LIMIT_FROM_PRESET] = "built-in",
+        [LIMIT_FROM_PLATFORM] = "platform default",
+        [LIMIT_FROM_CORDON] = "cordon default",
+        [LIMIT_FROM_TENANT] = "tenant",
+    };
+
+    return names[source];
+}
+
+const char *limit_cut_name(enum limit_cut cut)
+{
+    static const char *const names[] = {
+        [LIMIT_NOT_CUT] = "",
+        [LIMIT_CUT_BY_PLATFORM] = "platform maximum",
+        [LIMIT_CUT_BY_CORDON] = "cordon maximum",
+        [LIMIT_CUT_BY_PRESET] = "built-in",
+    };
+
+    return names[cut];
 }

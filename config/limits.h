@@ -71,6 +71,32 @@ struct limits_layers {
 };
 void limits_resolve(const struct limits_layers *layers, struct limits *ret);
 
+/* Where a limit's value comes from: who said it, and what has cut it down since. */
+enum limit_source {
+    LIMIT_FROM_PRESET,
+    LIMIT_FROM_PLATFORM,
+    LIMIT_FROM_CORDON,
+    LIMIT_FROM_TENANT,
+};
+enum limit_cut {
+    LIMIT_NOT_CUT,
+    LIMIT_CUT_BY_PLATFORM, /* its maximum; also where the cordon's is the same */
+    LIMIT_CUT_BY_CORDON,
+    LIMIT_CUT_BY_PRESET, /* is_capped, and no maximum allows more */
+};
+struct limit_origin {
+    uint32_t wanted; /* before it was cut; LIMIT_UNLIMITED too */
+    enum limit_source source;
+    enum limit_cut cut;
+};
+/* As limits_resolve, and says where each comes from, in the order of limit_table. */
+void limits_trace(const struct limits_layers *layers, struct limits *ret,
+                  struct limit_origin ret_origins[static LIMITS_COUNT]);
+/* "built-in", "platform default", "cordon default", "tenant"; static. */
+const char *limit_source_name(enum limit_source source);
+/* "platform maximum", "cordon maximum", "built-in"; "" for none; static. */
+const char *limit_cut_name(enum limit_cut cut);
+
 /* The index in limit_table of a field of struct limits. */
 #define LIMIT_INDEX(field) ((unsigned) (offsetof(struct limits, field) / sizeof(uint32_t)))
 /* Whether a set has a field's limit. */

@@ -232,6 +232,91 @@ static void test_documentation_has_each_limit_with_its_default_and_bounds(void *
     }
 }
 
+/* ---- where a limit comes from */
+
+static void assert_origin(const struct limit_origin *origins, unsigned index, uint32_t wanted,
+                          enum limit_source source, enum limit_cut cut)
+{
+    assert_true(origins[index].wanted == wanted);
+    assert_int_equal(origins[index].source, source);
+    assert_int_equal(origins[index].cut, cut);
+}
+
+static void test_each_value_says_which_layer_it_comes_from(void **state)
+{
+    const struct limits platform = { .cpu_ms = 10, .wall_ms = 1000, .queue = 7 };
+    const struct limits cordon = { .cpu_ms = 20, .wall_ms = 2000 };
+    const struct limits tenant = { .cpu_ms = 30, .cpu_rate = LIMIT_UNLIMITED };
+    const struct limits_layers layers = {
+        .platform_default = &platform,
+        .cordon_default = &cordon,
+        .tenant = &tenant,
+    };
+    struct limit_origin origins[LIMITS_COUNT];
+    struct limits limits = { 0 }, same = { 0 };
+
+    (void) state;
+    limits_trace(&layers, &limits, origins);
+    limits_resolve(&layers, &same);
+    assert_memory_equal(&limits, &same, sizeof limits);
+    assert_origin(origins, LIMIT_INDEX(cpu_ms), 30, LIMIT_FROM_TENANT, LIMIT_NOT_CUT);
+    assert_origin(origins, LIMIT_INDEX(wall_ms), 2000, LIMIT_FROM_CORDON, LIMIT_NOT_CUT);
+    assert_origin(origins, LIMIT_INDEX(queue), 7, LIMIT_FROM_PLATFORM, LIMIT_NOT_CUT);
+    assert_origin(origins, LIMIT_INDEX(heap_mib), 64, LIMIT_FROM_PRESET, LIMIT_NOT_CUT);
+    assert_origin(origins, LIMIT_INDEX(cpu_rate), LIMIT_UNLIMITED, LIMIT_FROM_TENANT,
+                  LIMIT_NOT_CUT);
+}
+
+static void test_each_value_says_which_maximum_has_cut_it(void **state)
+{
+    const struct limits platform_maximum = {
+        .cpu_ms = 100, .wall_ms = 500, .heap_mib = 32, .queue = 9
+    };
+    const struct limits cordon_maximum = { .cpu_ms = 200, .wall_ms = 400, .heap_mib = 32 };
+    const struct limits tenant = { .cpu_ms = 300, .wall_ms = LIMIT_UNLIMITED, .queue = 9 };
+    const struct limits_layers layers = {
+        .platform_maximum = &platform_maximum,
+        .cordon_maximum = &cordon_maximum,
+        .tenant = &tenant,
+    };
+    struct limit_origin origins[LIMITS_COUNT];
+    struct limits limits = { 0 };
+
+    (void) state;
+    limits_trace(&layers, &limits, origins);
+    assert_origin(origins, LIMIT_INDEX(cpu_ms), 300, LIMIT_FROM_TENANT, LIMIT_CUT_BY_PLATFORM);
+    assert_origin(origins, LIMIT_INDEX(wall_ms), LIMIT_UNLIMITED, LIMIT_FROM_TENANT,
+                  LIMIT_CUT_BY_CORDON);
+    assert_origin(origins, LIMIT_INDEX(heap_mib), 64, LIMIT_FROM_PRESET, LIMIT_CUT_BY_PLATFORM);
+    assert_origin(origins, LIMIT_INDEX(queue), 9, LIMIT_FROM_TENANT, LIMIT_NOT_CUT);
+}
+
+static void test_weight_without_a_maximum_is_cut_by_the_preset(void **state)
+{
+    const struct limits tenant = { .weight = 500 }, maximum = { .weight = 700 };
+    struct limits_layers layers = { .tenant = &tenant };
+    struct limit_origin origins[LIMITS_COUNT];
+    struct limits limits = { 0 };
+
+    (void) state;
+    limits_trace(&layers, &limits, origins);
+    assert_int_equal(limits.weight, 100);
+    assert_origin(origins, LIMIT_INDEX(weight), 500, LIMIT_FROM_TENANT, LIMIT_CUT_BY_PRESET);
+    layers.cordon_maximum = &maximum;
+    limits_trace(&layers, &limits, origins);
+    assert_origin(origins, LIMIT_INDEX(weight), 500, LIMIT_FROM_TENANT, LIMIT_NOT_CUT);
+}
+
+static void test_every_origin_has_a_name(void **state)
+{
+    (void) state;
+    for (enum limit_source source = LIMIT_FROM_PRESET; source <= LIMIT_FROM_TENANT; source++)
+        assert_true(strlen(limit_source_name(source)) > 0);
+    assert_string_equal(limit_cut_name(LIMIT_NOT_CUT), "");
+    for (enum limit_cut cut = LIMIT_CUT_BY_PLATFORM; cut <= LIMIT_CUT_BY_PRESET; cut++)
+        assert_true(strlen(limit_cut_name(cut)) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +331,10 @@ int main(void)
         cmocka_unit_test(test_cpu_rate_is_unlimited_until_somebody_says_otherwise),
         cmocka_unit_test(test_documentation_has_each_limit_with_its_default_and_bounds),
         cmocka_unit_test(test_what_only_shapes_other_limits_cannot_be_observed),
+        cmocka_unit_test(test_each_value_says_which_layer_it_comes_from),
+        cmocka_unit_test(test_each_value_says_which_maximum_has_cut_it),
+        cmocka_unit_test(test_weight_without_a_maximum_is_cut_by_the_preset),
+        cmocka_unit_test(test_every_origin_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
