@@ -167,11 +167,9 @@ void incident_note(struct server *server, struct tenant *tenant, const struct in
     kept->number = all->last;
     kept->time_ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / NSEC_PER_MSEC;
     kept->tenant[0] = '\0';
-    server->incident_counts.by[kept->stage][kept->cause]++;
-    if (tenant) {
+    if (tenant)
         (void) snprintf(kept->tenant, sizeof kept->tenant, "%s", tenant->name);
-        tenant->incidents.by[kept->stage][kept->cause]++;
-    }
+    stats_count_incident(server, tenant, kept);
     /* That a worker was killed from outside is said where its death is. */
     if (kept->cause != CAUSE_OUTSIDE && may_log(tenant))
         log_one(kept);

@@ -31,6 +31,7 @@
 #include "supervisor/service/service.h"
 #include "supervisor/service/sockets.h"
 #include "supervisor/spawner/spawner.h"
+#include "supervisor/stats/metrics.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/cgroup.h"
 #include "supervisor/workers/child.h"
@@ -227,7 +228,9 @@ static int set_up(struct server *server, const struct arguments *arguments)
     r = pool_new(server, &server->pool);
     if (r < 0)
         return log_error_errno(r, "cannot start the workers");
-    r = admin_new(server, server->config->admin_socket, &server->admin);
+    r = metrics_new(server, &server->metrics);
+    if (r == 0)
+        r = admin_new(server, server->config->admin_socket, &server->admin);
     return r < 0 ? r : service_start(server->service);
 }
 
@@ -235,6 +238,7 @@ static void tear_down(struct server *server)
 {
     service_stop_events(server->service);
     server->admin = admin_free(server->admin);
+    server->metrics = metrics_free(server->metrics);
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
     server->pool = pool_free(server->pool);

@@ -14,6 +14,7 @@
 #include "supervisor/errors.h"
 #include "supervisor/incident.h"
 #include "supervisor/jail/level.h"
+#include "supervisor/stats/record.h"
 
 struct admin;
 struct cgroup_tree;
@@ -25,14 +26,8 @@ struct sockets;
 struct spawner;
 struct pool;
 struct ledger;
+struct metrics;
 struct tenants;
-
-struct counters {
-    uint64_t requests; /* answered, with whatever code */
-    uint64_t errors[ERROR_CODES];
-    uint64_t replayed; /* sent again after a worker's death */
-    uint64_t worker_restarts;
-};
 
 struct server {
     struct event_base *base;
@@ -48,6 +43,8 @@ struct server {
     struct sockets *sockets; /* inherited and own; NULL in tests */
     struct notify *notify;   /* NULL: nobody is to be notified */
     struct service *service; /* NULL in tests */
+    struct metrics *metrics; /* NULL: no endpoint */
+    struct stats stats;
     struct counters counters;
     struct incident_counts incident_counts;
     struct incidents incidents;

@@ -14,6 +14,7 @@
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/reload_tenants.h"
 #include "supervisor/router.h"
+#include "supervisor/stats/metrics.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/seclude.h"
 
@@ -93,7 +94,7 @@ static int version_new(struct server *server, struct tenant *tenant, struct mani
     version->manifest = manifest;
     version->refs = 1;
     LIST_INIT(&version->placements);
-    tenant_resolve_limits(config, cordon, manifest, &version->limits);
+    tenant_resolve_limits(config, cordon, manifest, &version->limits, version->origins);
     *ret_version = version;
     return 0;
 }
@@ -353,6 +354,7 @@ void tenant_remove(struct tenant *tenant)
 
     drop_candidate(tenant);
     router_remove(tenants->router, tenant);
+    metrics_forget_tenant(tenant->server->metrics, tenant);
     TAILQ_REMOVE(&tenants->list, tenant, entry);
     TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
 }
@@ -362,6 +364,7 @@ static void destroy(struct tenant *tenant)
     if (tenant->server->pool)
         seclude_forget(tenant);
     admin_forget_tenant(tenant->server->admin, tenant);
+    stats_forget_tenant(tenant);
     TAILQ_REMOVE(&tenant->server->tenants->leaving, tenant, entry);
     (void) tenant_free(tenant);
 }

@@ -47,9 +47,10 @@ struct version {
     uint32_t id;           /* never used twice; not 0 */
     struct tenant *tenant; /* borrowed */
     struct manifest *manifest;
-    const struct cordon_config *cordon; /* borrowed: lives as long as the config */
-    struct limits limits;               /* resolved */
-    limit_set observed;                 /* of these, what is not enforced */
+    const struct cordon_config *cordon;        /* borrowed: lives as long as the config */
+    struct limits limits;                      /* resolved */
+    struct limit_origin origins[LIMITS_COUNT]; /* of these */
+    limit_set observed;                        /* of these, what is not enforced */
     struct placement_list placements;
     unsigned refs; /* the tenant's, each placement's, each request's */
 };
@@ -74,6 +75,8 @@ struct tenant {
     unsigned n_queued;
     unsigned n_in_flight;
     struct counters counters;
+    struct traffic traffic;
+    bool has_series; /* of its own in the metrics, see record.h */
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
     struct conduct conduct;
@@ -136,7 +139,8 @@ int tenant_renew_limits(struct tenant *tenant);
 bool tenant_has_old_limits(const struct version *version);
 /* The lowest of platform, cordon and tenant: see limits_resolve. */
 void tenant_resolve_limits(const struct config *config, const struct cordon_config *cordon,
-                           const struct manifest *manifest, struct limits *ret);
+                           const struct manifest *manifest, struct limits *ret,
+                           struct limit_origin ret_origins[static LIMITS_COUNT]);
 
 struct version *version_ref(struct version *version);
 struct version *version_unref(struct version *version); /* returns NULL */

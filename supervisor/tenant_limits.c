@@ -7,7 +7,8 @@
 #include "supervisor/tenant.h"
 
 void tenant_resolve_limits(const struct config *config, const struct cordon_config *cordon,
-                           const struct manifest *manifest, struct limits *ret)
+                           const struct manifest *manifest, struct limits *ret,
+                           struct limit_origin ret_origins[static LIMITS_COUNT])
 {
     struct limits_layers layers = {
         .platform_default = &config->defaults,
@@ -17,7 +18,7 @@ void tenant_resolve_limits(const struct config *config, const struct cordon_conf
         .tenant = &manifest->limits,
     };
 
-    limits_resolve(&layers, ret);
+    limits_trace(&layers, ret, ret_origins);
 }
 
 /* Those that a worker is told with a version's files; the supervisor keeps the others. */
@@ -38,13 +39,17 @@ static limit_set differing(const struct version *version, const struct limits *l
     return set;
 }
 
-static void set_limits(struct version *version, const struct limits *limits, limit_set observed,
-                       limit_set which)
+/* All but those that are kept. */
+static void set_limits(struct version *version, const struct limits *limits,
+                       const struct limit_origin *origins, limit_set observed, limit_set kept)
 {
-    for (size_t i = 0; i < LIMITS_COUNT; i++)
-        if ((which >> i & 1U) != 0)
-            *limit_at(&version->limits, &limit_table[i]) = limit_get(limits, &limit_table[i]);
-    version->observed = (version->observed & ~which) | (observed & which);
+    for (size_t i = 0; i < LIMITS_COUNT; i++) {
+        if ((kept >> i & 1U) != 0)
+            continue;
+        *limit_at(&version->limits, &limit_table[i]) = limit_get(limits, &limit_table[i]);
+        version->origins[i] = origins[i];
+    }
+    version->observed = (version->observed & kept) | (observed & ~kept);
 }
 
 /* Returns the limits that differ and could not be set, as its workers know them. */
@@ -52,12 +57,13 @@ static limit_set renew_version(struct version *version, limit_set *ret_differing
 {
     const struct config *config = version->tenant->server->config;
     limit_set observed = limits_observed(config, version->cordon);
+    struct limit_origin origins[LIMITS_COUNT];
     struct limits limits;
 
-    tenant_resolve_limits(config, version->cordon, version->manifest, &limits);
+    tenant_resolve_limits(config, version->cordon, version->manifest, &limits, origins);
     limit_set differ = differing(version, &limits, observed);
     limit_set told = LIST_EMPTY(&version->placements) && version->refs == 1 ? 0 : told_limits;
-    set_limits(version, &limits, observed, differ & ~told);
+    set_limits(version, &limits, origins, observed, differ & told);
     *ret_differing |= differ;
     return differ & told;
 }

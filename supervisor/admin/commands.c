@@ -253,6 +253,8 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_CONFIG_RELOAD] = { ADMIN_PHASE_OPEN, admin_on_config_reload },
     [SKEP__ADMIN__COMMAND__MESSAGE_KILL_WORKER] = { ADMIN_PHASE_OPEN, admin_on_kill_worker },
     [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = { ADMIN_PHASE_OPEN, admin_on_log_tail },
+    [SKEP__ADMIN__COMMAND__MESSAGE_EXPLAIN] = { ADMIN_PHASE_OPEN, admin_on_explain },
+    [SKEP__ADMIN__COMMAND__MESSAGE_TOP] = { ADMIN_PHASE_OPEN, admin_on_top },
 };
 
 /* A command that is not here needs the right to write. */
@@ -265,6 +267,8 @@ static const enum admin_right rights[ARRAY_LEN(rules)] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = ADMIN_MAY_READ,
     [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = ADMIN_MAY_READ,
     [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_EXPLAIN] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_TOP] = ADMIN_MAY_READ,
 };
 
 enum admin_right admin_command_right(unsigned number)

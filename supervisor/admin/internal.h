@@ -114,6 +114,11 @@ int admin_on_drain(void *owner, const ProtobufCMessage *message);
 int admin_on_upgrade(void *owner, const ProtobufCMessage *message);
 int admin_send_upgraded(struct admin_client *client, const struct upgrade_result *result);
 
+/* ---- inspect.c: handlers, as of channel_handler_fn */
+
+int admin_on_explain(void *owner, const ProtobufCMessage *message);
+int admin_on_top(void *owner, const ProtobufCMessage *message);
+
 /* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
  * many of the list; the page ends where a frame would become too large. */
@@ -128,6 +133,10 @@ int admin_report_incidents(const struct server *server,
                            const Skep__Admin__IncidentsRequest *request, struct arena *arena,
                            Skep__Admin__Incidents *ret);
 int admin_report_status(const struct server *server, struct arena *arena, Skep__Admin__Status *ret);
+int admin_report_top(const struct server *server, const Skep__Admin__TopRequest *request,
+                     struct arena *arena, Skep__Admin__Top *ret);
+int admin_report_explained(const struct tenant *tenant, struct arena *arena,
+                           Skep__Admin__Explained *ret);
 /* cordon: of the configuration. */
 int admin_report_jail(const struct server *server, const struct cordon_config *cordon,
                       struct arena *arena, Skep__Admin__JailReport *ret);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/http/http.h"
@@ -14,12 +15,6 @@
 #include "supervisor/workers/child.h"
 
 #define TEXT_MAX_BYTES 4096U /* of a text that a tenant wrote */
-#define BYTES_PER_KIB UINT64_C(1024)
-#define KIB_PER_MIB UINT64_C(1024)
-/* A claim on memory may be this much over its limit (V8 goes over for a while), and no more
- * than that without one. */
-#define CLAIM_FACTOR 2
-#define CLAIM_MAX_KIB (UINT64_C(64) << 20)
 
 void *report_take(struct arena *arena, size_t size)
 {
@@ -97,76 +92,89 @@ int report_incident_counts(const struct incident_counts *counts, struct arena *a
     return 0;
 }
 
-/* ---- memory */
-
-static uint64_t bounded_claim(uint32_t claim_kib, uint32_t limit_mib)
+int report_kills(const uint64_t counts[static CAUSES], struct arena *arena,
+                 Skep__Admin__CodeCount ***ret_counts, size_t *ret_n)
 {
-    uint64_t most =
-        limit_mib == LIMIT_UNLIMITED ? CLAIM_MAX_KIB : CLAIM_FACTOR * KIB_PER_MIB * limit_mib;
+    Skep__Admin__CodeCount **pointers =
+        report_take(arena, CAUSES * sizeof(Skep__Admin__CodeCount *));
+    Skep__Admin__CodeCount *items = report_take(arena, CAUSES * sizeof *items);
+    size_t n = 0;
 
-    return claim_kib < most ? claim_kib : most;
+    if (!pointers || !items)
+        return -ENOMEM;
+    for (unsigned cause = 0; cause < CAUSES; cause++) {
+        if (counts[cause] == 0)
+            continue;
+        skep__admin__code_count__init(&items[n]);
+        items[n].code = report_text(incident_cause_name(cause));
+        items[n].count = counts[cause];
+        pointers[n] = &items[n];
+        n++;
+    }
+    *ret_counts = pointers;
+    *ret_n = n;
+    return 0;
 }
 
-void report_add_isolate(const struct placement *placement, struct report_memory *memory)
+static int list_quantiles(const struct histogram *histogram, struct arena *arena,
+                          Skep__Admin__QuantileTime ***ret_items, size_t *ret_n)
 {
-    struct scoreboard *board = placement->child->board;
-    const struct limits *limits = &placement->version->limits;
+    static const struct {
+        const char *name;
+        unsigned permille;
+    } quantiles[] = {
+        { "p50", 500 }, { "p90", 900 }, { "p99", 990 }, { "p999", 999 }, { "max", 1000 }
+    };
+    Skep__Admin__QuantileTime **pointers =
+        report_take(arena, ARRAY_LEN(quantiles) * sizeof(Skep__Admin__QuantileTime *));
+    Skep__Admin__QuantileTime *items = report_take(arena, ARRAY_LEN(quantiles) * sizeof *items);
 
-    if (!board)
-        return;
-    struct scoreboard_tenant *claim = &board->tenants[placement->place];
-    /* While it loads, the place may still say what the one before it had. */
-    if (atomic_load_explicit(&claim->tenant, memory_order_relaxed) != placement->version->id)
-        return;
-    memory->heap_kib += bounded_claim(atomic_load_explicit(&claim->heap_kib, memory_order_relaxed),
-                                      limits->heap_mib);
-    memory->external_kib += bounded_claim(
-        atomic_load_explicit(&claim->external_kib, memory_order_relaxed), limits->external_mib);
+    if (!pointers || !items)
+        return -ENOMEM;
+    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
+        skep__admin__quantile_time__init(&items[i]);
+        items[i].quantile = report_text(quantiles[i].name);
+        items[i].us = histogram_percentile(histogram, quantiles[i].permille);
+        pointers[i] = &items[i];
+    }
+    *ret_items = pointers;
+    *ret_n = histogram->total > 0 ? ARRAY_LEN(quantiles) : 0;
+    return 0;
 }
 
-void report_add_bodies(const struct tenant *tenant, struct report_memory *memory)
+static int fill_traffic(const struct server *server, struct arena *arena, Skep__Admin__Stats *stats)
 {
-    memory->bodies_kib += (ledger_queued_bytes(tenant) + BYTES_PER_KIB - 1) / BYTES_PER_KIB;
-}
+    const struct traffic *all = &server->stats.all;
 
-static void add_version(const struct version *version, struct report_memory *memory)
-{
-    const struct placement *placement;
-
-    if (version)
-        LIST_FOREACH (placement, &version->placements, in_version)
-            report_add_isolate(placement, memory);
-}
-
-void report_add_tenant(const struct tenant *tenant, struct report_memory *memory)
-{
-    add_version(tenant->version, memory);
-    add_version(tenant->candidate, memory);
-    report_add_bodies(tenant, memory);
-}
-
-uint64_t report_memory_kib(const struct report_memory *memory)
-{
-    return memory->heap_kib + memory->external_kib + memory->bodies_kib;
+    stats->body_bytes_in = all->bytes_in;
+    stats->body_bytes_out = all->bytes_out;
+    stats->abandoned = all->abandoned;
+    int r = list_quantiles(&all->latency_us, arena, &stats->latency_us, &stats->n_latency_us);
+    if (r == 0)
+        r = list_quantiles(&all->queue_us, arena, &stats->queue_us, &stats->n_queue_us);
+    if (r == 0)
+        r = report_kills(server->incident_counts.by[STAGE_KILLED], arena, &stats->kills,
+                         &stats->n_kills);
+    return r;
 }
 
 /* ---- skepd as a whole */
 
 static void count_tenants(const struct tenants *tenants, Skep__Admin__Stats *stats)
 {
-    struct report_memory memory = { 0 };
+    struct memory_use memory = { 0 };
     const struct tenant *tenant;
     uint64_t now = io_now_ns();
 
     TAILQ_FOREACH (tenant, &tenants->list, entry) {
         stats->tenants++;
         stats->quarantined += conduct_retry_after_s(&tenant->conduct, now) > 0;
-        report_add_tenant(tenant, &memory);
+        memory_add_tenant(tenant, &memory);
     }
     stats->heap_kib = memory.heap_kib;
     stats->external_kib = memory.external_kib;
     stats->bodies_kib = memory.bodies_kib;
-    stats->memory_kib = report_memory_kib(&memory);
+    stats->memory_kib = memory_sum_kib(&memory);
 }
 
 static void count_workers(const struct pool *pool, Skep__Admin__Stats *stats)
@@ -215,6 +223,8 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
     if (r == 0)
         r = report_incident_counts(&server->incident_counts, arena, &stats.incidents,
                                    &stats.n_incidents);
+    if (r == 0)
+        r = fill_traffic(server, arena, &stats);
     if (r == 0)
         *ret = stats;
     return r;

@@ -6,11 +6,12 @@
  */
 #pragma once
 
+#include "config/manifest.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/incident.h"
+#include "supervisor/stats/memory.h"
 
 struct child;
-struct placement;
 
 /* Of a list, in one frame: so many items at most, and no more after so many bytes. */
 #define PAGE_ITEMS_MAX 256U
@@ -27,20 +28,24 @@ int report_errors(const struct counters *counters, struct arena *arena,
 int report_incident_counts(const struct incident_counts *counts, struct arena *arena,
                            Skep__Admin__IncidentCount ***ret_counts, size_t *ret_n);
 
-/* The memory of tenants is one number in all reports: what an isolate holds by its worker's claim,
- * cut to what its limits allow, and the bodies that skepd keeps for the tenant. */
-struct report_memory {
-    uint64_t heap_kib, external_kib, bodies_kib;
-};
-void report_add_isolate(const struct placement *placement, struct report_memory *memory);
-void report_add_bodies(const struct tenant *tenant, struct report_memory *memory);
-/* The isolates of its versions, and its bodies. */
-void report_add_tenant(const struct tenant *tenant, struct report_memory *memory);
-uint64_t report_memory_kib(const struct report_memory *memory);
-
 /* Tenants, workers, and the memory of tenants, into those fields. */
 void report_count(const struct server *server, Skep__Admin__Stats *stats);
 
+/* Causes of workers' deaths that have occurred. */
+int report_kills(const uint64_t counts[static CAUSES], struct arena *arena,
+                 Skep__Admin__CodeCount ***ret_counts, size_t *ret_n);
+
+/* idle: no worker has it; failed: its last load failed, so that it is not tried for a while. Static. */
+const char *report_tenant_state(const struct tenant *tenant);
+/* As they may be written in skep.yaml. */
+int report_routes(const struct manifest *manifest, struct arena *arena,
+                  ProtobufCBinaryData **ret_routes, size_t *ret_n);
+
+/* Static. */
+const char *report_worker_state(const struct child *child);
+const char *report_worker_kind(const struct child *child);
+/* Of the isolates in it, and the bodies of the tenants that are at home there. */
+void report_add_worker(const struct child *child, struct memory_use *memory);
 /* It is down because it failed too often, and waits. */
 bool report_has_failed(const struct child *child);
 

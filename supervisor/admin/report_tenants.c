@@ -13,7 +13,7 @@
 #define ROUTE_MAX_BYTES 1024U
 
 /* idle: no worker has it; failed: its last load failed, so that it is not tried for a while. */
-static const char *tenant_state(const struct tenant *tenant)
+const char *report_tenant_state(const struct tenant *tenant)
 {
     const struct placement *placement;
     const char *state = tenant->load_failures > 0 ? "failed" : "idle";
@@ -29,11 +29,13 @@ static const char *tenant_state(const struct tenant *tenant)
     return state;
 }
 
-static int list_routes(const struct manifest *manifest, struct arena *arena,
-                       Skep__Admin__Tenant *tenant)
+int report_routes(const struct manifest *manifest, struct arena *arena,
+                  ProtobufCBinaryData **ret_routes, size_t *ret_n)
 {
-    tenant->routes = report_take(arena, (manifest->n_routes + 1) * sizeof *tenant->routes);
-    if (!tenant->routes)
+    ProtobufCBinaryData *routes = report_take(arena, (manifest->n_routes + 1) * sizeof *routes);
+    size_t n = 0;
+
+    if (!routes)
         return -ENOMEM;
     for (unsigned i = 0; i < manifest->n_routes; i++) {
         const struct route_pattern *route = &manifest->routes[i];
@@ -51,8 +53,10 @@ static int list_routes(const struct manifest *manifest, struct arena *arena,
         if (!copy)
             return -ENOMEM;
         memcpy(copy, buffer, length);
-        tenant->routes[tenant->n_routes++] = admin_bytes(copy, length);
+        routes[n++] = admin_bytes(copy, length);
     }
+    *ret_routes = routes;
+    *ret_n = n;
     return 0;
 }
 
@@ -111,22 +115,22 @@ static void fill_conduct(const struct tenant *from, Skep__Admin__Tenant *tenant)
 
 static int fill_tenant(const struct tenant *from, struct arena *arena, Skep__Admin__Tenant *tenant)
 {
-    struct report_memory memory = { 0 };
+    struct memory_use memory = { 0 };
 
     skep__admin__tenant__init(tenant);
     tenant->name = report_text(from->name);
-    tenant->state = report_text(tenant_state(from));
+    tenant->state = report_text(report_tenant_state(from));
     tenant->requests = from->counters.requests;
     tenant->in_flight = from->n_in_flight;
     tenant->queued = from->n_queued;
     tenant->cpu_ms = from->cpu_us / USEC_PER_MSEC;
     tenant->last_error = report_text(from->last_error);
     fill_conduct(from, tenant);
-    report_add_tenant(from, &memory);
+    memory_add_tenant(from, &memory);
     tenant->heap_kib = memory.heap_kib;
     tenant->external_kib = memory.external_kib;
     tenant->bodies_kib = memory.bodies_kib;
-    tenant->memory_kib = report_memory_kib(&memory);
+    tenant->memory_kib = memory_sum_kib(&memory);
     int r = report_errors(&from->counters, arena, &tenant->errors, &tenant->n_errors);
     if (r == 0)
         r = report_incident_counts(&from->incidents, arena, &tenant->incidents,
@@ -135,7 +139,9 @@ static int fill_tenant(const struct tenant *from, struct arena *arena, Skep__Adm
         return r;
     tenant->cordon = report_text(from->version->manifest->cordon);
     r = list_limits(from->version, arena, tenant);
-    return r < 0 ? r : list_routes(from->version->manifest, arena, tenant);
+    return r < 0
+               ? r
+               : report_routes(from->version->manifest, arena, &tenant->routes, &tenant->n_routes);
 }
 
 int admin_report_tenants(const struct server *server, uint32_t skip, struct arena *arena,

@@ -20,12 +20,17 @@ static const char *const kind_names[] = {
     [PLACE_LEAVING] = "leaving",
 };
 
+const char *report_worker_kind(const struct child *child)
+{
+    return kind_names[child->place.kind];
+}
+
 bool report_has_failed(const struct child *child)
 {
     return child->state == CHILD_DOWN && !child_is_usable(child);
 }
 
-static const char *state_of(const struct child *child)
+const char *report_worker_state(const struct child *child)
 {
     if (report_has_failed(child))
         return "failed";
@@ -58,21 +63,27 @@ static bool is_home(const struct placement *placement)
     return version == version->tenant->version && placement == LIST_FIRST(&version->placements);
 }
 
-static void fill_memory(const struct child *child, Skep__Admin__Worker *worker)
+void report_add_worker(const struct child *child, struct memory_use *memory)
 {
-    const struct cordon_config *cordon = child->cordon;
-    struct report_memory memory = { 0 };
     const struct placement *placement;
 
     LIST_FOREACH (placement, &child->placements, in_child) {
-        report_add_isolate(placement, &memory);
+        memory_add_isolate(placement, memory);
         if (is_home(placement))
-            report_add_bodies(placement->version->tenant, &memory);
+            memory_add_bodies(placement->version->tenant, memory);
     }
+}
+
+static void fill_memory(const struct child *child, Skep__Admin__Worker *worker)
+{
+    const struct cordon_config *cordon = child->cordon;
+    struct memory_use memory = { 0 };
+
+    report_add_worker(child, &memory);
     worker->heap_kib = memory.heap_kib;
     worker->external_kib = memory.external_kib;
     worker->bodies_kib = memory.bodies_kib;
-    worker->memory_kib = report_memory_kib(&memory);
+    worker->memory_kib = memory_sum_kib(&memory);
     worker->rss_kib = child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) / BYTES_PER_KIB : 0;
     worker->rss_limit_kib = cordon->rss_mib == LIMIT_UNLIMITED ? 0 : cordon->rss_mib * KIB_PER_MIB;
     worker->rss_observed = cordon->observe_rss || child->server->config->observe_rss;
@@ -119,9 +130,9 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
     worker->number = child->number;
     worker->cordon = report_text(child->cordon->name);
     worker->slot = place->slot;
-    worker->kind = report_text(kind_names[place->kind]);
+    worker->kind = report_text(report_worker_kind(child));
     worker->owner = report_text(place->owner ? place->owner->name : NULL);
-    worker->state = report_text(state_of(child));
+    worker->state = report_text(report_worker_state(child));
     worker->restarts = place->restarts;
     worker->in_flight = child->in_flight;
     worker->requests = place->requests;

@@ -27,6 +27,8 @@ void ledger_push_body(struct request *request);
 void ledger_cancel(struct request *request, enum link_cancel reason);
 /* Lets the worker send more of the response, if the client has taken enough. */
 void ledger_give_credit(struct request *request);
+/* ---- queue.c */
+
 /* Into its tenant's queue, and out of it. */
 void ledger_enqueue(struct request *request, bool at_head);
 void ledger_dequeue(struct request *request);

@@ -97,50 +97,19 @@ static int request_new(struct server *server, struct tenant *tenant, struct http
     return 0;
 }
 
-void ledger_enqueue(struct request *request, bool at_head)
-{
-    struct tenant *tenant = request->tenant;
-    struct ledger *ledger = request->server->ledger;
-
-    request->state = REQUEST_QUEUED;
-    if (TAILQ_EMPTY(&tenant->queue)) {
-        TAILQ_INSERT_TAIL(&ledger->waiting, tenant, books.waiting);
-        ledger->n_waiting++;
-    }
-    if (at_head)
-        TAILQ_INSERT_HEAD(&tenant->queue, request, entry);
-    else
-        TAILQ_INSERT_TAIL(&tenant->queue, request, entry);
-    tenant->n_queued++;
-    ledger->queued++;
-}
-
-void ledger_dequeue(struct request *request)
-{
-    struct tenant *tenant = request->tenant;
-    struct ledger *ledger = request->server->ledger;
-
-    TAILQ_REMOVE(&tenant->queue, request, entry);
-    tenant->n_queued--;
-    ledger->queued--;
-    if (!TAILQ_EMPTY(&tenant->queue))
-        return;
-    TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);
-    ledger->n_waiting--;
-    ledger_stop_waiting(tenant);
-}
-
 void ledger_count(struct request *request, enum error_code code)
 {
-    struct counters *all = &request->server->counters, *own = &request->tenant->counters;
+    const struct placement *placement = request->placement;
 
     if (request->is_counted)
         return;
     request->is_counted = true;
-    all->requests++;
-    own->requests++;
-    all->errors[code]++;
-    own->errors[code]++;
+    /* The last part of an answer that is complete has just been taken. */
+    uint64_t now = code == ERROR_NONE ? request->progress_ns : io_now_ns();
+    stats_count_answer(request->server, request->tenant, code);
+    stats_record_latency(request->tenant, request->received_ns, now);
+    if (placement)
+        stats_record(&placement->child->latency_us, request->sent_ns, now);
     access_log_request(request, code, false);
 }
 
@@ -267,18 +236,6 @@ static void on_push(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s)
-{
-    struct request *request;
-
-    /* Only those that wait now: an answer may let the front bring the next ones. */
-    for (unsigned n = tenant->n_queued; n > 0 && (request = TAILQ_FIRST(&tenant->queue)); n--) {
-        ledger_dequeue(request);
-        ledger_answer_failure(request, code, retry_after_s);
-        ledger_end(request);
-    }
-}
-
 void ledger_cancel(struct request *request, enum link_cancel reason)
 {
     request->state = REQUEST_DETACHED;
@@ -355,12 +312,7 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
 {
     uint64_t id = next_id(server->ledger);
 
-    server->counters.requests++;
-    server->counters.errors[code]++;
-    if (tenant) {
-        tenant->counters.requests++;
-        tenant->counters.errors[code]++;
-    }
+    stats_count_answer(server, tenant, code);
     access_log_refusal(server, tenant, head, code, id);
     http_set_request_id(exchange, id);
     http_fail(exchange, code, retry_s);
@@ -375,6 +327,8 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     struct request *request;
     unsigned retry_s = 0;
 
+    if (tenant)
+        stats_enter(tenant);
     enum error_code code = server->is_ending ? ERROR_DRAINING
                            : !tenant         ? ERROR_NO_ROUTE
                                              : refuse(server, tenant, head, &retry_s);
@@ -389,6 +343,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     if (head->has_body)
         http_grant(exchange, FIRST_GRANT_BYTES);
     ledger_pump(tenant);
+    stats_note_load(tenant);
     ledger_start_tick(server->ledger);
     return request;
 }
@@ -398,6 +353,7 @@ static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
     struct request *request = arg;
 
     request->body_total += size;
+    stats_add_bytes(request->tenant, size, 0);
     request->progress_ns = io_now_ns();
     if (is_too_big(request->tenant, request, request->body_total) ||
         evbuffer_add(request->body, data, size) < 0) {
@@ -428,6 +384,7 @@ static void on_gone(void *arg)
     (void) ledger_get_id(request);
     access_log_request(request, ERROR_NONE, true);
     request->exchange = NULL;
+    stats_count_abandoned(request->tenant);
     if (request->state == REQUEST_QUEUED) {
         ledger_dequeue(request);
         ledger_end(request);
@@ -470,21 +427,23 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
 
 struct ledger *ledger_free(struct ledger *ledger)
 {
-    struct request *request;
+    struct request *request, *next;
     struct tenant *tenant;
 
     if (!ledger)
         return NULL;
     /* The front is gone: no exchange is left to answer on. */
-    while ((request = TAILQ_FIRST(&ledger->active))) {
+    for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
+        next = TAILQ_NEXT(request, entry);
         ledger_leave_worker(request);
         request_free(request);
     }
-    while ((tenant = TAILQ_FIRST(&ledger->waiting))) {
-        request = TAILQ_FIRST(&tenant->queue);
-        ledger_dequeue(request);
-        request_free(request);
-    }
+    while ((tenant = TAILQ_FIRST(&ledger->waiting)))
+        for (request = TAILQ_FIRST(&tenant->queue); request; request = next) {
+            next = TAILQ_NEXT(request, entry);
+            ledger_dequeue(request);
+            request_free(request);
+        }
     while (!LIST_EMPTY(&ledger->used))
         ledger_forget_placement(LIST_FIRST(&ledger->used));
     event_free(ledger->tick);

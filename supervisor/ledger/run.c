@@ -208,6 +208,7 @@ static int send_request(struct request *request, struct placement *placement)
     ledger_use_placement(placement);
     placement->in_flight++;
     request->tenant->n_in_flight++;
+    stats_note_load(request->tenant);
     child->place.requests++;
     ledger->in_workers++;
     return 0;

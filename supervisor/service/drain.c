@@ -11,6 +11,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/service/notify.h"
+#include "supervisor/stats/metrics.h"
 
 #define TICK_US 10000
 #define IDLE_MS 1000 /* for a request that is on its way on a connection that had none */
@@ -107,6 +108,8 @@ void drain_start(struct drain *drain, enum drain_kind kind)
              server->config->drain_s);
     notify_stopping(server->notify);
     http_front_drain(server->front, kind == DRAIN_STOP);
+    if (kind != DRAIN_STOP)
+        metrics_drain(server->metrics);
     (void) event_add(drain->tick, &period);
 }
 

@@ -21,6 +21,7 @@
 #include "supervisor/service/upgrade.h"
 #include "supervisor/service/watchdog.h"
 #include "supervisor/spawner/spawner.h"
+#include "supervisor/stats/metrics.h"
 #include "supervisor/workers/child.h"
 
 #define READY_TIMEOUT_S 20
@@ -125,6 +126,7 @@ static void take_over(struct server *server)
     log_info("taking over");
     become_main(server);
     http_front_hold(server->front, false);
+    metrics_hold(server->metrics, false);
     admin_hold(server->admin, false);
 }
 
@@ -308,6 +310,7 @@ int service_start(struct service *service)
     sockets_settle(server->sockets);
     if (heir_is_waiting(service->heir)) {
         http_front_hold(server->front, true);
+        metrics_hold(server->metrics, true);
         admin_hold(server->admin, true);
     }
     service->started_ns = io_now_ns();

@@ -225,20 +225,27 @@ int sockets_take(struct sockets *sockets, const char *name)
     return -1;
 }
 
-int sockets_take_file(struct sockets *sockets, const char *name, const char *path)
+int sockets_take_address(struct sockets *sockets, const char *name,
+                         const struct sockaddr_storage *address)
 {
-    struct sockaddr_un wanted = { .sun_family = AF_UNIX };
-
-    (void) snprintf(wanted.sun_path, sizeof wanted.sun_path, "%s", path);
     for (size_t i = 0; sockets && i < sockets->n; i++) {
         struct inherited *item = &sockets->items[i];
         if (item->is_taken || strcmp(kind_names[item->kind], name) != 0 ||
-            !is_address(&item->address, (const struct sockaddr_storage *) &wanted, false))
+            !is_address(&item->address, address, true))
             continue;
         item->is_taken = true;
         return item->fd;
     }
     return -1;
+}
+
+int sockets_take_file(struct sockets *sockets, const char *name, const char *path)
+{
+    struct sockaddr_storage wanted = { .ss_family = AF_UNIX };
+    struct sockaddr_un *file = (struct sockaddr_un *) &wanted;
+
+    (void) snprintf(file->sun_path, sizeof file->sun_path, "%s", path);
+    return sockets_take_address(sockets, name, &wanted);
 }
 
 int sockets_add(struct sockets *sockets, enum socket_kind kind, int fd)

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "common/cleanup.h"
 
@@ -40,7 +41,10 @@ DEFINE_CLEANUP(struct sockets *, sockets_free, sockets_cleanup)
 /* Hands an inherited socket of that name out; the descriptor is the caller's from now on, and must stay
  * open while skepd serves. -1: there is none (more). sockets: may be NULL. */
 int sockets_take(struct sockets *sockets, const char *name);
-/* The same of one Unix socket; others of that name stay. */
+/* The same of the one with that address (port 0: any); others of that name stay. */
+int sockets_take_address(struct sockets *sockets, const char *name,
+                         const struct sockaddr_storage *address);
+/* The same of one Unix socket. */
 int sockets_take_file(struct sockets *sockets, const char *name, const char *path);
 /* Notes a listening socket that was bound here, so that a restart and an upgrade keep it; the descriptor
  * stays the caller's, and open while skepd serves. 0 or -ENOSPC. sockets: may be NULL. */

@@ -59,6 +59,7 @@ struct child_place {
     struct tenant *owner; /* borrowed; of PLACE_OWN, else NULL */
     uint64_t restarts, requests;
     const char *last_death; /* static text; NULL if none */
+    uint64_t kills[CAUSES]; /* and deaths, by what incident.h calls them */
     uint64_t failures_since_ns;
     unsigned failures; /* deaths that nobody is to blame for */
 };
@@ -91,6 +92,7 @@ struct child {
     unsigned n_free_slots;
     unsigned in_flight;
     struct child_books books;
+    struct histogram latency_us; /* from sending to the end of the answer; of all its processes */
     /* Liveness, see child_check. */
     uint64_t signs_seen;
     uint64_t cpu_at_sign_ns;

@@ -195,6 +195,7 @@ static void report(struct child *child, const struct placement *culprit,
     else
         (void) snprintf(incident.text, sizeof incident.text, "%s", verdict->cause);
     add_memory(child, culprit, &incident);
+    child->place.kills[verdict->incident]++;
     incident_note(child->server, culprit ? culprit->version->tenant : NULL, &incident);
 }
 

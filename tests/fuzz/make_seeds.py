@@ -185,7 +185,7 @@ STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RET
     range(1, 13)
 )
 CONFIG_RELOAD = 18
-DRAIN, UPGRADE, KILL_WORKER = 19, 20, 23
+DRAIN, UPGRADE, EXPLAIN, TOP, KILL_WORKER = range(19, 24)
 LOG_TAIL = 24
 
 # name: how, frames
@@ -222,6 +222,10 @@ ADMIN = {
     "release": (0, frame(QUARANTINE, f1="alpha") + frame(RELEASE, f1="alpha")),
     "release-of-nobody": (0, frame(RELEASE, f1="")),
     "retire": (0, frame(RETIRE)),
+    "explain": (0, frame(EXPLAIN, f1="alpha")),
+    "explain-nobody": (0, frame(EXPLAIN) + frame(EXPLAIN, f1="alpha\0")),
+    "top": (0, frame(TOP) + frame(TOP, f1=1)),
+    "top-skipped": (0, frame(TOP, f2=1) + frame(TOP, f1=1, f2=2**32 - 1)),
     "kill-worker": (0, frame(KILL_WORKER, f1=1) + frame(WORKERS)),
     "kill-worker-twice": (0, frame(KILL_WORKER) * 2),
     "kill-worker-of-none": (0, frame(KILL_WORKER, f1=2**32 - 1)),

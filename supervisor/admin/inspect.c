@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands for a closer look: at the limits of one tenant, and at what changes from second to second.
+ * Supervisor, loop thread.
+ */
+#include "common/cleanup.h"
+#include "supervisor/admin/internal.h"
+
+#define INSPECT_ARENA_BYTES (4U << 20)
+
+static int send_report(struct admin_client *client, int r, const Skep__Admin__Answer *answer)
+{
+    return r < 0 ? admin_send_failure(client, "skepd is out of memory")
+                 : admin_client_send(client, answer);
+}
+
+int admin_on_explain(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__ExplainRequest *request = (const Skep__Admin__ExplainRequest *) message;
+    Skep__Admin__Explained explained = SKEP__ADMIN__EXPLAINED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_(arena_done) struct arena arena = { 0 };
+    const struct tenant *tenant = admin_find_tenant(owner, request->name);
+
+    if (!tenant)
+        return admin_send_failure(owner, ADMIN_NO_TENANT);
+    int r = arena_init(&arena, INSPECT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_explained(tenant, &arena, &explained);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_EXPLAINED;
+    answer.explained = &explained;
+    return send_report(owner, r, &answer);
+}
+
+int admin_on_top(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__TopRequest *request = (const Skep__Admin__TopRequest *) message;
+    Skep__Admin__Top top = SKEP__ADMIN__TOP__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    _cleanup_(arena_done) struct arena arena = { 0 };
+
+    int r = arena_init(&arena, INSPECT_ARENA_BYTES);
+    if (r == 0)
+        r = admin_report_top(admin_client_server(owner), request, &arena, &top);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TOP;
+    answer.top = &top;
+    return send_report(owner, r, &answer);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The limits of one tenant: where each comes from, and how much of it is used. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "common/io.h"
+#include "supervisor/admin/report.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
+
+#define KIB_PER_MIB UINT64_C(1024)
+
+/* ---- what is used */
+
+/* In thousandths of the limit's unit. */
+struct use {
+    const char *measure;
+    uint64_t used_milli;
+    bool has_peak;
+    uint64_t peak_milli;
+};
+
+static uint64_t milli_mib(uint64_t kib)
+{
+    return kib * 1000 / KIB_PER_MIB;
+}
+
+static void largest_of(const struct version *version, struct memory_use *largest)
+{
+    const struct placement *placement;
+
+    if (!version)
+        return;
+    LIST_FOREACH (placement, &version->placements, in_version) {
+        struct memory_use memory = { 0 };
+        memory_add_isolate(placement, &memory);
+        if (memory.heap_kib > largest->heap_kib)
+            largest->heap_kib = memory.heap_kib;
+        if (memory.external_kib > largest->external_kib)
+            largest->external_kib = memory.external_kib;
+    }
+}
+
+static struct memory_use largest_isolate(const struct tenant *tenant)
+{
+    struct memory_use largest = { 0 };
+
+    largest_of(tenant->version, &largest);
+    largest_of(tenant->candidate, &largest);
+    return largest;
+}
+
+static struct use use_heap(const struct tenant *tenant)
+{
+    return (struct use){ .measure = "largest isolate now",
+                         .used_milli = milli_mib(largest_isolate(tenant).heap_kib) };
+}
+
+static struct use use_external(const struct tenant *tenant)
+{
+    return (struct use){ .measure = "largest isolate now",
+                         .used_milli = milli_mib(largest_isolate(tenant).external_kib) };
+}
+
+static struct use use_concurrency(const struct tenant *tenant)
+{
+    return (struct use){ "in workers now", UINT64_C(1000) * tenant->n_in_flight, true,
+                         UINT64_C(1000) * tenant->traffic.most_in_flight };
+}
+
+static struct use use_queue(const struct tenant *tenant)
+{
+    return (struct use){ "waiting now", UINT64_C(1000) * tenant->n_queued, true,
+                         UINT64_C(1000) * tenant->traffic.most_queued };
+}
+
+/* What is missing from a full bucket: more than the limit where it is in debt. */
+static struct use use_cpu_rate(const struct tenant *tenant)
+{
+    uint32_t rate = tenant->version->limits.cpu_rate;
+    struct rate bucket = tenant->books.rate;
+
+    if (rate == LIMIT_UNLIMITED)
+        return (struct use){ 0 };
+    rate_refill(&bucket, rate, io_now_ns());
+    int64_t used_us = (int64_t) rate * 1000 - bucket.left_ns / 1000;
+    return (struct use){ .measure = "of what a second brings",
+                         .used_milli = used_us > 0 ? (uint64_t) used_us : 0 };
+}
+
+static struct use use_cpu(const struct tenant *tenant)
+{
+    if (tenant->books.cost_us == 0)
+        return (struct use){ 0 };
+    return (struct use){ .measure = "average of the last requests",
+                         .used_milli = tenant->books.cost_us };
+}
+
+static struct use use_wall(const struct tenant *tenant)
+{
+    const struct ledger *ledger = tenant->server->ledger;
+    const struct request *request;
+    uint64_t now = io_now_ns(), longest = 0;
+
+    if (ledger)
+        TAILQ_FOREACH (request, &ledger->active, entry)
+            if (request->tenant == tenant && now - request->sent_ns > longest)
+                longest = now - request->sent_ns;
+    return (struct use){ .measure = "longest request now", .used_milli = longest / NSEC_PER_USEC };
+}
+
+/* By the index of the limit; NULL: nothing to measure from outside. */
+static struct use (*const uses[LIMITS_COUNT])(const struct tenant *tenant) = {
+    [LIMIT_INDEX(cpu_ms)] = use_cpu,
+    [LIMIT_INDEX(cpu_rate)] = use_cpu_rate,
+    [LIMIT_INDEX(wall_ms)] = use_wall,
+    [LIMIT_INDEX(heap_mib)] = use_heap,
+    [LIMIT_INDEX(external_mib)] = use_external,
+    [LIMIT_INDEX(concurrency)] = use_concurrency,
+    [LIMIT_INDEX(queue)] = use_queue,
+};
+
+/* ---- limits */
+
+static uint32_t shown(uint32_t value)
+{
+    return value == LIMIT_UNLIMITED ? 0 : value;
+}
+
+static void fill_limit(const struct tenant *tenant, unsigned index,
+                       Skep__Admin__ExplainedLimit *limit)
+{
+    const struct version *version = tenant->version;
+    const struct limit_info *info = &limit_table[index];
+    const struct limit_origin *origin = &version->origins[index];
+    struct use use = uses[index] ? uses[index](tenant) : (struct use){ 0 };
+
+    skep__admin__explained_limit__init(limit);
+    limit->number = index;
+    limit->name = report_text(info->name);
+    limit->unit = report_text(info->unit);
+    limit->value = shown(limit_get(&version->limits, info));
+    limit->source = report_text(limit_source_name(origin->source));
+    limit->wanted = shown(origin->wanted);
+    limit->cut_by = report_text(limit_cut_name(origin->cut));
+    limit->observed = (version->observed >> index & 1U) != 0;
+    limit->measure = report_text(use.measure);
+    limit->used_milli = use.used_milli;
+    limit->has_peak = use.has_peak;
+    limit->peak_milli = use.peak_milli;
+}
+
+static int list_limits(const struct tenant *tenant, struct arena *arena,
+                       Skep__Admin__Explained *ret)
+{
+    Skep__Admin__ExplainedLimit **pointers =
+        report_take(arena, LIMITS_COUNT * sizeof(Skep__Admin__ExplainedLimit *));
+    Skep__Admin__ExplainedLimit *items = report_take(arena, LIMITS_COUNT * sizeof *items);
+
+    if (!pointers || !items)
+        return -ENOMEM;
+    for (unsigned i = 0; i < LIMITS_COUNT; i++) {
+        fill_limit(tenant, i, &items[i]);
+        pointers[i] = &items[i];
+    }
+    ret->limits = pointers;
+    ret->n_limits = LIMITS_COUNT;
+    return 0;
+}
+
+int admin_report_explained(const struct tenant *tenant, struct arena *arena,
+                           Skep__Admin__Explained *ret)
+{
+    const struct version *version = tenant->version;
+    uint64_t now = io_now_ns();
+    uint32_t left_s = conduct_retry_after_s(&tenant->conduct, now);
+
+    ret->tenant = report_text(tenant->name);
+    ret->state = report_text(report_tenant_state(tenant));
+    ret->seclusion = report_text(report_seclusion(tenant));
+    ret->has_own_worker = tenant->own != NULL;
+    ret->own_worker = tenant->own ? tenant->own->number : 0;
+    ret->quarantined = left_s > 0;
+    ret->quarantine_s = left_s == UINT32_MAX ? 0 : left_s;
+    ret->marks = conduct_marks(&tenant->conduct, now);
+    if (!version)
+        return 0;
+    ret->version = version->id;
+    ret->cordon = report_text(version->manifest->cordon);
+    ret->file = report_text(version->manifest->file);
+    int r = report_routes(version->manifest, arena, &ret->routes, &ret->n_routes);
+    return r < 0 ? r : list_limits(tenant, arena, ret);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What `skep top` looks at: counters of tenants or workers with their histograms, of which the client
+ * takes the difference. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "supervisor/admin/report.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/rss.h"
+
+#define BYTES_PER_KIB UINT64_C(1024)
+
+struct page {
+    Skep__Admin__TopRow **rows;
+    struct arena *arena;
+    uint32_t skip, total;
+    size_t n, size;
+};
+
+static int fill_histogram(const struct histogram *histogram, struct arena *arena,
+                          ProtobufCBinaryData *ret)
+{
+    uint8_t data[HISTOGRAM_EXPORT_MAX_BYTES];
+    size_t size = histogram_export(histogram, data);
+    uint8_t *copy = size > 0 ? report_take(arena, size) : data;
+
+    if (!copy)
+        return -ENOMEM;
+    if (size > 0)
+        memcpy(copy, data, size);
+    *ret = admin_bytes(size > 0 ? copy : NULL, size);
+    return 0;
+}
+
+static void fill_memory(const struct memory_use *memory, Skep__Admin__TopRow *row)
+{
+    row->heap_kib = memory->heap_kib;
+    row->external_kib = memory->external_kib;
+    row->memory_kib = memory_sum_kib(memory);
+}
+
+static int fill_tenant(const struct tenant *tenant, struct arena *arena, Skep__Admin__TopRow *row)
+{
+    struct memory_use memory = { 0 };
+
+    row->name = report_text(tenant->name);
+    if (tenant->version)
+        row->cordon = report_text(tenant->version->manifest->cordon);
+    row->state = report_text(report_tenant_state(tenant));
+    row->requests = tenant->counters.requests;
+    row->failed = tenant->counters.requests - tenant->counters.errors[ERROR_NONE];
+    row->in_flight = tenant->n_in_flight;
+    row->queued = tenant->n_queued;
+    row->cpu_us = tenant->cpu_us;
+    memory_add_tenant(tenant, &memory);
+    fill_memory(&memory, row);
+    int r = report_kills(tenant->incidents.by[STAGE_KILLED], arena, &row->kills, &row->n_kills);
+    if (r == 0)
+        r = fill_histogram(&tenant->traffic.latency_us, arena, &row->latency);
+    return r < 0 ? r : fill_histogram(&tenant->traffic.queue_us, arena, &row->queue);
+}
+
+static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__TopRow *row)
+{
+    struct memory_use memory = { 0 };
+
+    row->number = child->number;
+    row->name = report_text(child->place.owner ? child->place.owner->name : NULL);
+    row->cordon = report_text(child->cordon->name);
+    row->slot = child->place.slot;
+    row->kind = report_text(report_worker_kind(child));
+    row->state = report_text(report_worker_state(child));
+    row->pid = child->state != CHILD_DOWN && child->pid > 0 ? (uint32_t) child->pid : 0;
+    row->requests = child->place.requests;
+    row->in_flight = child->in_flight;
+    row->queued = child->books.n_unstarted;
+    row->cpu_us = child_cpu_ns(child) / NSEC_PER_USEC;
+    row->tenants = child->n_placements;
+    row->rss_kib = child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) / BYTES_PER_KIB : 0;
+    report_add_worker(child, &memory);
+    fill_memory(&memory, row);
+    int r = report_kills(child->place.kills, arena, &row->kills, &row->n_kills);
+    return r < 0 ? r : fill_histogram(&child->latency_us, arena, &row->latency);
+}
+
+static bool is_full(const struct page *page)
+{
+    return page->n == PAGE_ITEMS_MAX || page->size >= PAGE_MAX_BYTES;
+}
+
+/* NULL: it is not on this page. */
+static Skep__Admin__TopRow *next_row(struct page *page)
+{
+    if (page->total++ < page->skip || is_full(page))
+        return NULL;
+    Skep__Admin__TopRow *row = report_take(page->arena, sizeof *row);
+    if (!row)
+        page->size = PAGE_MAX_BYTES;
+    else
+        skep__admin__top_row__init(row);
+    return row;
+}
+
+/* r: what filling it has returned. The page ends before a row that there is no memory for. */
+static void add_row(struct page *page, Skep__Admin__TopRow *row, int r)
+{
+    if (r < 0) {
+        page->size = PAGE_MAX_BYTES;
+        return;
+    }
+    page->size += skep__admin__top_row__get_packed_size(row);
+    page->rows[page->n++] = row;
+}
+
+int admin_report_top(const struct server *server, const Skep__Admin__TopRequest *request,
+                     struct arena *arena, Skep__Admin__Top *ret)
+{
+    struct page page = { .arena = arena, .skip = request->skip };
+    const struct tenant *tenant;
+    const struct child *child;
+    Skep__Admin__TopRow *row;
+
+    page.rows = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__TopRow *));
+    if (!page.rows)
+        return -ENOMEM;
+    if (!request->workers && server->tenants)
+        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+            if ((row = next_row(&page)))
+                add_row(&page, row, fill_tenant(tenant, arena, row));
+    if (request->workers && server->pool)
+        TAILQ_FOREACH (child, &server->pool->children, entry)
+            if ((row = next_row(&page)))
+                add_row(&page, row, fill_worker(child, arena, row));
+    if (page.n == 0 && page.skip < page.total)
+        return -ENOMEM;
+    ret->rows = page.rows;
+    ret->n_rows = page.n;
+    ret->total = page.total;
+    ret->time_us = io_now_ns() / NSEC_PER_USEC;
+    return 0;
+}

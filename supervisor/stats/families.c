@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table, and what goes through it; of_service.c, of_tenants.c and of_workers.c have the samples.
+ */
+#include "supervisor/stats/families.h"
+
+#include "common/cleanup.h"
+#include "supervisor/stats/families_internal.h"
+#include "supervisor/tenant.h"
+
+static const struct family_set {
+    const struct family *families;
+    const size_t *n;
+} sets[] = {
+    { families_of_service, &n_families_of_service },
+    { families_of_tenants, &n_families_of_tenants },
+    { families_of_workers, &n_families_of_workers },
+};
+
+/* NULL: there are no more. */
+static const struct family *find_family(unsigned index)
+{
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+        if (index < *sets[i].n)
+            return &sets[i].families[index];
+        index -= (unsigned) *sets[i].n;
+    }
+    return NULL;
+}
+
+static const struct tenant *first_tenant(const struct server *server)
+{
+    return server->tenants ? TAILQ_FIRST(&server->tenants->list) : NULL;
+}
+
+/* One tenant, or the rest after the last of them. Returns whether there is more of the family. */
+static bool write_tenant(struct families_cursor *cursor, const struct family *family,
+                         struct text *text)
+{
+    const struct tenant *tenant = cursor->next;
+
+    if (!tenant) {
+        family_write_rest(cursor->server, family, text);
+        return false;
+    }
+    if (tenant->has_series)
+        family_write_tenant(tenant, family, text);
+    cursor->next = TAILQ_NEXT(tenant, entry);
+    return true;
+}
+
+static bool write_some(struct families_cursor *cursor, const struct family *family,
+                       struct text *text)
+{
+    if (!cursor->has_begun) {
+        text_family(text, family->name, family->type, family->help);
+        cursor->next = first_tenant(cursor->server);
+        cursor->has_begun = true;
+    }
+    if (family->write_source)
+        return write_tenant(cursor, family, text);
+    family->write(cursor->server, family->name, text);
+    return false;
+}
+
+bool families_write(struct families_cursor *cursor, struct text *text, size_t enough)
+{
+    const struct family *family;
+
+    while ((family = find_family(cursor->family))) {
+        if (text->size >= enough)
+            return true;
+        if (!write_some(cursor, family, text)) {
+            cursor->family++;
+            cursor->has_begun = false;
+        }
+    }
+    return false;
+}
+
+void families_forget_tenant(struct families_cursor *cursor, const struct tenant *tenant)
+{
+    if (cursor->next == tenant)
+        cursor->next = TAILQ_NEXT(tenant, entry);
+}

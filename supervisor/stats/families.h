@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The families of metrics, as a table, and their samples, a piece at a time: docs/metrics.md has what
+ * each means. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "supervisor/server.h"
+#include "supervisor/stats/text.h"
+
+/* How far one scrape has come. All zero but for server: at its beginning. */
+struct families_cursor {
+    const struct server *server;
+    unsigned family;
+    bool has_begun;            /* the family's first lines are out */
+    const struct tenant *next; /* of a family with series for each tenant */
+};
+
+/* Writes until the text has so many bytes, or a little more. Returns whether there is more. */
+bool families_write(struct families_cursor *cursor, struct text *text, size_t enough);
+/* The tenant goes. */
+void families_forget_tenant(struct families_cursor *cursor, const struct tenant *tenant);

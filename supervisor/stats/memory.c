@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/stats/memory.h"
+
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/child.h"
+
+#define BYTES_PER_KIB UINT64_C(1024)
+#define KIB_PER_MIB UINT64_C(1024)
+/* A claim on memory may be this much over its limit (V8 goes over for a while), and no more
+ * than that without one. */
+#define CLAIM_FACTOR 2
+#define CLAIM_MAX_KIB (UINT64_C(64) << 20)
+
+static uint64_t bounded_claim(uint32_t claim_kib, uint32_t limit_mib)
+{
+    uint64_t most =
+        limit_mib == LIMIT_UNLIMITED ? CLAIM_MAX_KIB : CLAIM_FACTOR * KIB_PER_MIB * limit_mib;
+
+    return claim_kib < most ? claim_kib : most;
+}
+
+void memory_add_isolate(const struct placement *placement, struct memory_use *memory)
+{
+    struct scoreboard *board = placement->child->board;
+    const struct limits *limits = &placement->version->limits;
+
+    if (!board)
+        return;
+    struct scoreboard_tenant *claim = &board->tenants[placement->place];
+    /* While it loads, the place may still say what the one before it had. */
+    if (atomic_load_explicit(&claim->tenant, memory_order_relaxed) != placement->version->id)
+        return;
+    memory->heap_kib += bounded_claim(atomic_load_explicit(&claim->heap_kib, memory_order_relaxed),
+                                      limits->heap_mib);
+    memory->external_kib += bounded_claim(
+        atomic_load_explicit(&claim->external_kib, memory_order_relaxed), limits->external_mib);
+}
+
+void memory_add_bodies(const struct tenant *tenant, struct memory_use *memory)
+{
+    memory->bodies_kib += (ledger_queued_bytes(tenant) + BYTES_PER_KIB - 1) / BYTES_PER_KIB;
+}
+
+static void add_version(const struct version *version, struct memory_use *memory)
+{
+    const struct placement *placement;
+
+    if (version)
+        LIST_FOREACH (placement, &version->placements, in_version)
+            memory_add_isolate(placement, memory);
+}
+
+void memory_add_tenant(const struct tenant *tenant, struct memory_use *memory)
+{
+    add_version(tenant->version, memory);
+    add_version(tenant->candidate, memory);
+    memory_add_bodies(tenant, memory);
+}
+
+uint64_t memory_sum_kib(const struct memory_use *memory)
+{
+    return memory->heap_kib + memory->external_kib + memory->bodies_kib;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The endpoint for Prometheus: a front of its own on metrics.listen, with tight limits, that answers
+ * GET and HEAD of /metrics and of an index page. An answer is written in pieces with pauses, one piece
+ * for all scrapes together, so that it never holds up the loop for long however many tenants there are
+ * and however many scrape. Supervisor, loop thread; made before skepd confines itself.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct metrics;
+struct server;
+struct tenant;
+
+/* Listens on config->metrics.listen, by an inherited socket if there is one of that address; where nothing
+ * is configured, on an inherited one called "metrics". *ret_metrics is NULL where there is neither. 0 or
+ * -errno, logged. */
+int metrics_new(struct server *server, struct metrics **ret_metrics);
+/* While hold is set nothing is accepted: another skepd serves. NULL is allowed. */
+void metrics_hold(struct metrics *metrics, bool hold);
+/* Another skepd serves from now on: accepts no more. NULL is allowed. */
+void metrics_drain(struct metrics *metrics);
+/* The tenant goes: no scrape that is under way looks at it any more. NULL is allowed. */
+void metrics_forget_tenant(struct metrics *metrics, const struct tenant *tenant);
+struct metrics *metrics_free(struct metrics *metrics); /* NULL is allowed; returns NULL */

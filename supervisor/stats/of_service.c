@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics of skepd as a whole.
+ */
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "supervisor/http/http.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/stats/families_internal.h"
+#include "supervisor/workers/child.h"
+
+static void write_build(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", server->v8_version }),
+               1);
+}
+
+/* The time of day when the loop began, which a step of the clock may move. */
+static void write_start(const struct server *server, const char *name, struct text *text)
+{
+    uint64_t up_ns = io_now_ns() - server->started_ns;
+
+    text_time(text, name, TEXT_NO_LABELS, (io_clock_ns(CLOCK_REALTIME) - up_ns) / NSEC_PER_USEC);
+}
+
+static void write_cpu(const struct server *server, const char *name, struct text *text)
+{
+    (void) server;
+    text_time(text, name, TEXT_NO_LABELS, io_clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NSEC_PER_USEC);
+}
+
+static void write_draining(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS, server->is_draining);
+}
+
+static void write_connections(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS,
+               server->front ? http_front_connections(server->front) : 0);
+}
+
+/* ---- requests and tenants */
+
+static void write_unrouted(const struct server *server, const char *name, struct text *text)
+{
+    const struct counters *counters = &server->stats.no_tenant;
+
+    for (unsigned code = 0; code < ERROR_CODES; code++)
+        if (code == ERROR_NO_ROUTE || counters->errors[code] > 0)
+            text_count(text, name,
+                       TEXT_LABELS({ "code", family_code_name((enum error_code) code) }),
+                       counters->errors[code]);
+}
+
+static void write_replayed(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS, server->counters.replayed);
+}
+
+static void write_tenants(const struct server *server, const char *name, struct text *text)
+{
+    const struct tenant *tenant;
+    uint64_t n = 0;
+
+    if (server->tenants)
+        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+            n++;
+    text_count(text, name, TEXT_NO_LABELS, n);
+}
+
+static void write_series(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS, server->stats.n_series);
+}
+
+/* ---- limits */
+
+/* Those that have series from the start: what a worker can be killed for, or die of. */
+#define KILL_CAUSES                                                                               \
+    (1U << LIMIT_INDEX(cpu_ms) | 1U << LIMIT_INDEX(cpu_startup_ms) | 1U << LIMIT_INDEX(wall_ms) | \
+     1U << LIMIT_INDEX(heap_mib) | 1U << CAUSE_RSS | 1U << CAUSE_CRASH | 1U << CAUSE_JAIL |       \
+     1U << CAUSE_PROTOCOL | 1U << CAUSE_SILENT | 1U << CAUSE_OUTSIDE)
+/* Limits that are never met by themselves. */
+#define NEVER_MET (1U << LIMIT_INDEX(grace_ms) | 1U << LIMIT_INDEX(weight))
+
+static void write_kills(const struct server *server, const char *name, struct text *text)
+{
+    for (unsigned cause = 0; cause < CAUSES; cause++)
+        if ((KILL_CAUSES >> cause & 1U) != 0 || server->incident_counts.by[STAGE_KILLED][cause] > 0)
+            text_count(text, name, TEXT_LABELS({ "cause", incident_cause_name(cause) }),
+                       server->incident_counts.by[STAGE_KILLED][cause]);
+}
+
+static void write_met(const struct server *server, const char *name, struct text *text)
+{
+    for (unsigned stage = 0; stage < INCIDENT_STAGES; stage++)
+        for (unsigned cause = 0; stage != STAGE_KILLED && cause <= CAUSE_RSS; cause++)
+            if ((NEVER_MET >> cause & 1U) == 0)
+                text_count(
+                    text, name,
+                    TEXT_LABELS({ "limit", incident_cause_name(cause) },
+                                { "stage", incident_stage_name((enum incident_stage) stage) }),
+                    server->incident_counts.by[stage][cause]);
+}
+
+static void write_overshoot(const struct server *server, const char *name, bool is_time,
+                            struct text *text)
+{
+    static const char *const stages[] = {
+        [OVERSHOOT_STOPPED] = "stopped",
+        [OVERSHOOT_KILLED] = "killed",
+    };
+
+    for (unsigned i = 0; i < OVERSHOOTS; i++)
+        for (unsigned stage = 0; stage < OVERSHOOT_STAGES; stage++)
+            if (overshoot_table[i].is_time == is_time)
+                text_histogram(
+                    text, name,
+                    TEXT_LABELS({ "limit", incident_cause_name(overshoot_table[i].cause) },
+                                { "stage", stages[stage] }),
+                    is_time ? TEXT_SECONDS : TEXT_BYTES, &server->stats.overshoot[stage][i]);
+}
+
+static void write_overshoot_time(const struct server *server, const char *name, struct text *text)
+{
+    write_overshoot(server, name, true, text);
+}
+
+static void write_overshoot_bytes(const struct server *server, const char *name, struct text *text)
+{
+    write_overshoot(server, name, false, text);
+}
+
+/* ---- jail */
+
+static void write_level(const struct server *server, const char *name, struct text *text)
+{
+    static const char *const levels[] = { "full", "reduced", "none" };
+    const char *level = jail_level_name(&server->jail);
+
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        text_count(text, name, TEXT_LABELS({ "level", levels[i] }), levels[i][0] == level[0]);
+}
+
+static void write_layers(const struct server *server, const char *name, struct text *text)
+{
+    for (unsigned i = 0; i < LAYERS; i++)
+        text_count(text, name, TEXT_LABELS({ "layer", layer_table[i].name }),
+                   (server->jail.layers & LAYER_BIT(i)) != 0);
+}
+
+/* clang-format off */
+const struct family families_of_service[] = {
+    { "skep_build_info", "gauge",
+      "1; the versions of skepd and of V8 (empty until a worker was up).",
+      write_build, NULL, false },
+    { "process_start_time_seconds", "gauge",
+      "When skepd started, in seconds since 1970.", write_start, NULL, false },
+    { "process_cpu_seconds_total", "counter",
+      "CPU time of skepd itself, without spawner and workers.", write_cpu, NULL, false },
+    { "skep_draining", "gauge", "1 while skepd is stopping.", write_draining, NULL, false },
+    { "skep_connections", "gauge",
+      "Open connections of clients.", write_connections, NULL, false },
+    { "skep_unrouted_requests_total", "counter",
+      "Answers to requests of no tenant, by error code.", write_unrouted, NULL, false },
+    { "skep_requests_replayed_total", "counter",
+      "Requests that were sent again after a worker's death.", write_replayed, NULL, false },
+    { "skep_tenants", "gauge", "Tenants.", write_tenants, NULL, false },
+    { "skep_tenants_with_series", "gauge",
+      "Tenants that have series of their own; the rest is _other.", write_series, NULL, false },
+    { "skep_kills_total", "counter",
+      "Workers that were killed or died, by cause.", write_kills, NULL, false },
+    { "skep_limits_met_total", "counter",
+      "Times that a limit was met without a kill, by what followed.", write_met, NULL, false },
+    { "skep_limit_overshoot_seconds", "histogram",
+      "How far over a limit of time the use was when it was stopped or the worker killed.",
+      write_overshoot_time, NULL, false },
+    { "skep_limit_overshoot_bytes", "histogram",
+      "How far over a limit of memory or size the use was when it was stopped or killed.",
+      write_overshoot_bytes, NULL, false },
+    { "skep_jail_level", "gauge",
+      "1 for the level of the workers' jail, 0 for the others.", write_level, NULL, false },
+    { "skep_jail_layer", "gauge",
+      "1 for each layer of the jail that workers have.", write_layers, NULL, false },
+};
+/* clang-format on */
+const size_t n_families_of_service = ARRAY_LEN(families_of_service);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics of workers, by their place: cordon and slot. A process that takes over a place goes on with
+ * the place's series; what is counted for each process then starts again, as counters may.
+ */
+#include <stdio.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "supervisor/stats/families_internal.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/rss.h"
+
+static void write_restarts(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS, server->counters.worker_restarts);
+}
+
+static void write_states(const struct server *server, const char *name, struct text *text)
+{
+    const struct config *config = server->config;
+    const struct child *child;
+
+    for (unsigned i = 0; server->pool && i < config->n_cordons; i++) {
+        uint64_t n[CHILD_STATES] = { 0 };
+        TAILQ_FOREACH (child, &server->pool->children, entry)
+            if (child->cordon == config->cordons[i] && !child->is_gone)
+                n[child->state]++;
+        for (unsigned state = 0; state < CHILD_STATES; state++)
+            text_count(text, name,
+                       TEXT_LABELS({ "cordon", config->cordons[i]->name },
+                                   { "state", child_state_name((enum child_state) state) }),
+                       n[state]);
+    }
+}
+
+/* ---- for each place */
+
+static uint64_t rss_bytes(const struct child *child)
+{
+    return child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) : 0;
+}
+
+static uint64_t cpu_us(const struct child *child)
+{
+    return child_cpu_ns(child) / NSEC_PER_USEC;
+}
+
+static uint64_t requests(const struct child *child)
+{
+    return child->place.requests;
+}
+
+static uint64_t in_flight(const struct child *child)
+{
+    return child->in_flight;
+}
+
+static uint64_t isolates(const struct child *child)
+{
+    const struct placement *placement;
+    uint64_t n = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        n++;
+    return n;
+}
+
+static void write_each(const struct server *server, const char *name,
+                       uint64_t (*get)(const struct child *child), bool is_time, struct text *text)
+{
+    const struct child *child;
+    char slot[16];
+
+    if (!server->pool)
+        return;
+    TAILQ_FOREACH (child, &server->pool->children, entry) {
+        /* One that leaves has no place any more. */
+        if (child->is_gone || child->place.kind == PLACE_LEAVING)
+            continue;
+        (void) snprintf(slot, sizeof slot, "%u", child->place.slot);
+        struct text_labels labels =
+            TEXT_LABELS({ "cordon", child->cordon->name }, { "slot", slot });
+        if (is_time)
+            text_time(text, name, labels, get(child));
+        else
+            text_count(text, name, labels, get(child));
+    }
+}
+
+static void write_rss(const struct server *server, const char *name, struct text *text)
+{
+    write_each(server, name, rss_bytes, false, text);
+}
+
+static void write_cpu(const struct server *server, const char *name, struct text *text)
+{
+    write_each(server, name, cpu_us, true, text);
+}
+
+static void write_requests(const struct server *server, const char *name, struct text *text)
+{
+    write_each(server, name, requests, false, text);
+}
+
+static void write_in_flight(const struct server *server, const char *name, struct text *text)
+{
+    write_each(server, name, in_flight, false, text);
+}
+
+static void write_isolates(const struct server *server, const char *name, struct text *text)
+{
+    write_each(server, name, isolates, false, text);
+}
+
+/* clang-format off */
+const struct family families_of_workers[] = {
+    { "skep_worker_restarts_total", "counter",
+      "Workers that died or were killed, but for those that were to end.",
+      write_restarts, NULL, false },
+    { "skep_workers", "gauge",
+      "Workers by cordon and state, spares and leaving ones too.", write_states, NULL, false },
+    { "skep_worker_resident_bytes", "gauge",
+      "Resident memory of the process in a place.", write_rss, NULL, false },
+    { "skep_worker_cpu_seconds_total", "counter",
+      "CPU time of the process in a place.", write_cpu, NULL, false },
+    { "skep_worker_requests_total", "counter",
+      "Requests that were sent to a place.", write_requests, NULL, false },
+    { "skep_worker_in_flight", "gauge",
+      "Requests that are in a worker.", write_in_flight, NULL, false },
+    { "skep_worker_isolates", "gauge",
+      "Isolates of tenants' versions in a worker.", write_isolates, NULL, false },
+};
+/* clang-format on */
+const size_t n_families_of_workers = ARRAY_LEN(families_of_workers);
