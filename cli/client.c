@@ -196,7 +196,7 @@ struct client *client_connect(const struct cli *cli)
     return client;
 }
 
-static void explain(const struct cli *cli, int error)
+void client_explain(const struct cli *cli, int error)
 {
     const char *text = error == -EPIPE       ? "skepd closed the connection: its log says why"
                        : error == -ETIMEDOUT ? "skepd does not answer: its log may say why"
@@ -205,6 +205,32 @@ static void explain(const struct cli *cli, int error)
                                           : strerrordesc_np(-error);
 
     (void) fprintf(stderr, "skep %s: %s: %s\n", cli->verb->name, cli->socket, text);
+}
+
+static int try_for(struct client *client, const Skep__Admin__Command *command,
+                   Skep__Admin__Answer__MessageCase kind, int timeout_ms,
+                   const Skep__Admin__Answer **ret_answer)
+{
+    const Skep__Admin__Answer *answer = NULL;
+
+    int r = client_send(client, command);
+    if (r == 0 || r == -EPIPE) { /* a refusal came before we had asked */
+        do
+            r = client_receive(client, timeout_ms, &answer);
+        while (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_LOG);
+    }
+    if (r < 0)
+        return r;
+    *ret_answer = answer;
+    return answer->message_case == kind                                   ? 0
+           : answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_FAILURE ? -EREMOTEIO
+                                                                          : -EPROTO;
+}
+
+int client_try(struct client *client, const Skep__Admin__Command *command,
+               Skep__Admin__Answer__MessageCase kind, const Skep__Admin__Answer **ret_answer)
+{
+    return try_for(client, command, kind, CLIENT_TIMEOUT_MS, ret_answer);
 }
 
 const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *client,
@@ -220,21 +246,16 @@ const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *
 {
     const Skep__Admin__Answer *answer = NULL;
 
-    int r = client_send(client, command);
-    if (r == 0 || r == -EPIPE) { /* a refusal came before we had asked */
-        do
-            r = client_receive(client, timeout_ms, &answer);
-        while (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_LOG);
-    }
-    if (r == 0 && answer->message_case == kind)
+    int r = try_for(client, command, kind, timeout_ms, &answer);
+    if (r == 0)
         return answer;
-    if (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_FAILURE) {
+    if (r == -EREMOTEIO) {
         (void) fprintf(stderr, "skep %s: ", cli->verb->name);
         output_text(stderr, answer->failure->message.data, answer->failure->message.len);
         (void) fputc('\n', stderr);
         return NULL;
     }
-    explain(cli, r < 0 ? r : -EPROTO);
+    client_explain(cli, r);
     return NULL;
 }
 

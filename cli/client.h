@@ -43,6 +43,12 @@ const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *
                                           const Skep__Admin__Command *command,
                                           Skep__Admin__Answer__MessageCase kind, int timeout_ms);
 
+/* The same without a word: 0; -EREMOTEIO if the answer is a Failure, which it then is; or another
+ * -errno, which client_explain tells. */
+int client_try(struct client *client, const Skep__Admin__Command *command,
+               Skep__Admin__Answer__MessageCase kind, const Skep__Admin__Answer **ret_answer);
+void client_explain(const struct cli *cli, int error);
+
 /* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as one JSON
  * document. Returns the exit status; what went wrong is said on standard error. */
 int client_show(const struct cli *cli, const Skep__Admin__Command *command,

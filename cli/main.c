@@ -33,6 +33,8 @@ static const struct verb *const verbs[] = {
     &verb_stats,
     &verb_tenants,
     &verb_workers,
+    &verb_top,
+    &verb_explain,
     &verb_incidents,
     &verb_logs,
     &verb_quarantine,

@@ -280,3 +280,18 @@ const char *output_duration(uint64_t ms, char *buffer)
                         s / 3600 % 24);
     return buffer;
 }
+
+const char *output_us(uint64_t us, char *buffer)
+{
+    if (us >= 1000000)
+        return output_duration(us / 1000, buffer);
+    if (us < 1000)
+        (void) snprintf(buffer, OUTPUT_NUMBER_BYTES, "%" PRIu64 " us", us);
+    else if (us < 10000)
+        (void) snprintf(buffer, OUTPUT_NUMBER_BYTES, "%" PRIu64 ".%02" PRIu64 " ms", us / 1000,
+                        us % 1000 / 10);
+    else
+        (void) snprintf(buffer, OUTPUT_NUMBER_BYTES, "%" PRIu64 ".%" PRIu64 " ms", us / 1000,
+                        us % 1000 / 100);
+    return buffer;
+}

@@ -48,7 +48,8 @@ static inline void json_cleanup(json_t **json)
     json_decref(*json);
 }
 
-/* "1.4 GiB", "3 h 12 min"; returns buffer. */
+/* "1.4 GiB", "3 h 12 min", "850 us" to "1.25 ms" to "59.9 s" to hours; returns buffer. */
 #define OUTPUT_NUMBER_BYTES 32
 const char *output_kib(uint64_t kib, char *buffer);
 const char *output_duration(uint64_t ms, char *buffer);
+const char *output_us(uint64_t us, char *buffer);
