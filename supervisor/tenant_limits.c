@@ -71,9 +71,10 @@ static limit_set renew_version(struct version *version, limit_set *ret_differing
 bool tenant_has_old_limits(const struct version *version)
 {
     const struct config *config = version->tenant->server->config;
+    struct limit_origin origins[LIMITS_COUNT];
     struct limits limits;
 
-    tenant_resolve_limits(config, version->cordon, version->manifest, &limits);
+    tenant_resolve_limits(config, version->cordon, version->manifest, &limits, origins);
     return differing(version, &limits, limits_observed(config, version->cordon)) != 0;
 }
 
