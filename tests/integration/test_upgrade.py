@@ -12,8 +12,20 @@ import time
 
 import pytest
 
-from harness import BIN, IS_SANITIZED, SKEPD, Skepd, count_cgroups, descendants, is_alive, script, wait_for
+from harness import (
+    BIN,
+    IS_SANITIZED,
+    SKEPD,
+    Skepd,
+    count_cgroups,
+    descendants,
+    free_port,
+    is_alive,
+    script,
+    wait_for,
+)
 from load import Load
+from scrape import scrape
 
 HELLO = script('return new Response("hello");')
 SLOW = script(
@@ -187,6 +199,26 @@ def test_request_in_flight_ends_on_the_old_one(upgradable):
         answer = idle.request("GET", "a.test")
         assert (answer.text, answer.header("connection")) == ("hello", "close")
     skepd.wait_gone(old, timeout=3)
+
+
+def test_metrics_are_the_new_one_s_and_never_refused(upgradable):
+    """Also while the old one still has a request: its figures are no longer told."""
+    port = free_port()
+    skepd = upgradable(
+        {"slow": script("await new Promise((done) => setTimeout(done, 3000));"
+                        'return new Response("late");')},
+        metrics={"listen": f"127.0.0.1:{port}"},
+    )
+    started = scrape(port).get("process_start_time_seconds")
+    with skepd.connect() as connection:
+        connection.send_head("GET", "slow.test")
+        wait_for(lambda: skepd.stats()["in_flight"] == 1, "it to run")
+        skepd.upgrade()
+        for _ in range(10):
+            metrics = scrape(port)
+            assert metrics.get("process_start_time_seconds") > started
+            assert not metrics.has("skep_in_flight", tenant="slow")
+        assert connection.read_response().status == 200
 
 
 def test_sigusr2_upgrades(upgradable):
