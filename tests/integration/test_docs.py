@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Man pages and guides against the programs: what they name is there, and what is there they name."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness import BIN, SKEPD, TOP
+
+MAN = TOP / "docs" / "man"
+PAGES = ["skep.1", "skepd.8", "skep.yaml.5", "skepd.yaml.5"]
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def plain(page):
+    """As a reader sees it, without hyphenation, bold and line breaks."""
+    if not shutil.which("mandoc"):
+        pytest.skip("no mandoc")
+    shown = run("mandoc", "-Tutf8", "-Owidth=100", MAN / page)
+    assert shown.returncode == 0, shown.stderr
+    return re.sub(r"\s+", " ", re.sub(r".\x08", "", shown.stdout))
+
+
+def words(text):
+    return set(re.findall(r"[\w.-]*\w", text))
+
+
+def section(text, start, end):
+    return text[text.index(start) : text.index(end)]
+
+
+@pytest.fixture(scope="module")
+def told():
+    """What skep says of its verbs."""
+    return json.loads(run(BIN / "skep", "help", "--json").stdout)
+
+
+# ---- man pages
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_mandoc_has_nothing_to_say_about_a_page(page):
+    if not shutil.which("mandoc"):
+        pytest.skip("no mandoc")
+    lint = run("mandoc", "-Tlint", "-Wwarning", MAN / page)
+    assert (lint.returncode, lint.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_groff_has_nothing_to_say_about_a_page(page):
+    if not shutil.which("groff"):
+        pytest.skip("no groff")
+    lint = run("groff", "-ww", "-mandoc", "-Tutf8", "-z", MAN / page)
+    assert (lint.returncode, lint.stderr) == (0, "")
+
+
+def of_verb(name):
+    """The source of a verb's part of the page."""
+    text = (MAN / "skep.1").read_text()
+    found = re.search(rf"^\.It Sy {name}(?: .*)?\n((?:.|\n)*?)^(?:\.It Sy|\.Ss|\.Sh)", text, re.M)
+    assert found, f"skep.1 has no verb {name}"
+    return found[0]
+
+
+def test_skep_1_has_every_verb_with_its_arguments_and_options(told):
+    for verb in told["verbs"]:
+        text = of_verb(verb["name"])
+        for word in re.findall(r"[A-Z]{2,}", verb["arguments"]):
+            assert re.search(rf"\.It .*\b{word}\b", text), f"{verb['name']}: no argument {word}"
+        for option in verb["options"]:
+            argument = f" (Ar|Cm) {re.sub('[|]', ' . ', option['argument'])}" if option["argument"] else ""
+            letter = f"{option['letter']} , " if option["letter"] else ""
+            wanted = rf"^\.It Fl {letter}-{option['name']}{argument}$"
+            assert re.search(wanted, text, re.M), f"{verb['name']}: expected {wanted}"
+
+
+def test_skep_1_has_every_field_of_json(told):
+    for verb in told["verbs"]:
+        help_text = verb["help"] or ""
+        if "--json" not in help_text:
+            continue
+        fields = re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", help_text[help_text.index("--json") :])
+        first = re.search(r"Fields of --json: (\w+)", help_text)
+        fields += [first[1]] if first else []
+        missing = set(fields) - words(of_verb(verb["name"]))
+        assert not missing, f"{verb['name']}: skep.1 lacks {sorted(missing)}"
+
+
+def test_skep_1_has_what_is_common_to_all_verbs(told):
+    text = plain("skep.1")
+    for option in told["options"]:
+        assert f"--{option['name']}" in text
+    for word in ("SKEP_SOCKET", "NO_COLOR", "/run/skep/admin.sock", "EXIT STATUS"):
+        assert word in text
+
+
+def test_skepd_8_has_every_option():
+    usage = run(SKEPD, "--help").stdout
+    options = set(re.findall(r"^ +--([a-z-]+)", usage, re.M))
+    assert {"config", "check", "probe"} <= options
+    text = (MAN / "skepd.8").read_text()
+    for option in options:
+        assert re.search(rf"Fl -{option}\b", text), f"skepd.8 lacks --{option}"
+
+
+def known_keys(folder, file, text):
+    """{mapping: its keys}, from what skep check expects in the place of keys that do not exist."""
+    path = folder / file
+    path.write_text(text)
+    errors = run(BIN / "skep", "check", path if file == "skepd.yaml" else folder).stdout
+    found = re.findall(r'unknown key "nonsense"(?: in ([\w.\[\]]+))?: expected one of (.*)', errors)
+    return {place: keys.split(", ") for place, keys in found}
+
+
+@pytest.fixture
+def service_keys(folder):
+    mappings = ["http", "admin", "metrics", "deploy", "jail", "limits"]
+    lines = ["nonsense: 1", *(f"{name}: {{ nonsense: 1 }}" for name in mappings)]
+    lines[2] = "admin: { nonsense: 1, read: { nonsense: 1 } }"
+    lines[6] = "limits: { nonsense: 1, default: { nonsense: 1 } }"
+    lines += ["cordons:", "  - name: a", "    nonsense: 1"]
+    keys = known_keys(folder, "skepd.yaml", "\n".join(lines) + "\n")
+    assert set(keys) == {"", *mappings, "admin.read", "limits.default", "cordons[0]"}
+    return keys
+
+
+def item(text, name):
+    """The text of an item of a list in the source of a page."""
+    found = re.search(rf"^\.It Sy {re.escape(name)}\n((?:.|\n)*?)^(?:\.It|\.El)", text, re.M)
+    assert found, f"no item {name}"
+    return re.sub(r"\s+", " ", re.sub(r"^\.(Ql|Sy|Pa|Ar|Xr) ", "", found[1], flags=re.M))
+
+
+def example_of_config_md():
+    """{key with its mapping: the value that docs/config.md gives it}."""
+    block = re.search(r"```yaml\n(listen.*?)```", (TOP / "docs" / "config.md").read_text(), re.S)[1]
+    values, mapping = {}, ""
+    for line in block.splitlines():
+        found = re.match(r"(\s*)(?:- )?(\w+):\s*([^#]*?)\s*(?:#.*)?$", line)
+        if not found:
+            continue
+        if not found[1] and "- " not in line:
+            mapping = found[2] + "." if not found[3] else ""
+        values[(mapping if found[1] else "") + found[2]] = found[3]
+    return values
+
+
+def test_skepd_yaml_5_has_every_key_with_the_default_of_config_md(service_keys):
+    text = (MAN / "skepd.yaml.5").read_text()
+    values = example_of_config_md()
+    for mapping, keys in service_keys.items():
+        if mapping in ("admin.read", "limits.default"):
+            continue
+        prefix = {"": "", "http": "", "cordons[0]": ""}.get(mapping, mapping + ".")
+        for key in keys:
+            if mapping == "" and key in service_keys or key == "cordons":
+                assert re.search(rf"^\.Ss {key}$", text, re.M), f"no section {key}"
+                continue
+            told = item(text, prefix + key)
+            path = {"": "", "cordons[0]": "cordons."}.get(mapping, mapping + ".") + key
+            value = values.get(path, "")
+            if re.fullmatch(r"\d+|on|off|never|info|auto", value):
+                assert re.search(rf"[Dd]efault: {value}\b", told), f"{path}: {told}"
+    for key in service_keys["admin.read"]:
+        assert f".Sy {key}" in text
+
+
+def test_skep_yaml_5_has_every_key_and_limit(folder):
+    keys = known_keys(folder, "skep.yaml", "name: x\nmain: a.js\nnonsense: 1\nlimits: { nonsense: 1 }\n")
+    text = (MAN / "skep.yaml.5").read_text()
+    for key in keys[""]:
+        item(text, key)
+    rows = limits_of_docs()
+    assert set(rows) == set(keys["limits"])
+    for name, (preset, least, most) in rows.items():
+        told = item(text, name)
+        assert f"default: {preset}." in told, told
+        assert f"{least} to {most};" in told, told
+
+
+def limits_of_docs():
+    """{limit: (default, least, most)} of docs/limits.md."""
+    text = section((TOP / "docs" / "limits.md").read_text(), "## Of a tenant\n", "### What happens")
+    rows = {}
+    for line in text.splitlines():
+        if found := re.match(r"\| `(\w+)` \| ([\w ]+) \| ([\d ]+) to ([\d ]+) \|", line):
+            preset = re.sub(r"(?<=\d) (?=\d)", "", found[2]).split(" ")[0]
+            rows[found[1]] = (preset, found[3].replace(" ", ""), found[4].replace(" ", ""))
+    return rows
+
+
+# ---- what docs say about codes
+
+
+def test_errors_md_has_every_code_with_its_status():
+    text = (TOP / "docs" / "errors.md").read_text()
+    table = (TOP / "supervisor" / "errors.c").read_text()
+    rows = re.findall(r'\{ "([a-z_]+)",\s+"[^"]*",\s+([45]\d\d) \}', table)
+    assert len(rows) > 10
+    for code, status in rows:
+        assert re.search(rf"^\| `{code}` \| {status}\b", text, re.M), f"errors.md lacks {code} {status}"
+
+
+# ---- links
+
+
+@pytest.mark.parametrize("name", [
+    str(path.relative_to(TOP)) for folder in ("", "docs") for path in sorted((TOP / folder).glob("*.md"))
+])
+def test_links_lead_to_files(name):
+    path = TOP / name
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if not re.match(r"[a-z]+:", link):
+            assert (path.parent / link).exists(), f"{name}: {link}"
