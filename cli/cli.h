@@ -52,6 +52,9 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
 enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same for a verb that is none; names the nearest one. */
+enum cli_exit cli_unknown_verb(const struct cli *cli, const char *name);
+
 /* Decimal digits and nothing else, 0 to most. */
 bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
 

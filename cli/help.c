@@ -66,9 +66,9 @@ static json_t *options_json(const struct cli_option *options)
 
     for (const struct cli_option *o = options; o && o->name; o++) {
         char letter[] = { o->letter, '\0' };
-        (void) json_array_append_new(
-            list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", o->name, "letter",
-                            o->letter ? letter : NULL, "argument", o->argument, "help", o->help));
+        (void) json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", o->name,
+                                                     "letter", o->letter ? letter : NULL,
+                                                     "argument", o->argument, "help", o->help));
     }
     return list;
 }
@@ -85,8 +85,8 @@ static int print_json(const struct verb *only)
                 list, json_pack("{s:s, s:s, s:s, s:s?, s:o}", "name", verbs[i]->name, "arguments",
                                 verbs[i]->arguments, "summary", verbs[i]->summary, "help",
                                 verbs[i]->help, "options", options_json(verbs[i]->options)));
-    return json_print(json_pack("{s:o, s:o}", "verbs", list, "options",
-                                options_json(common_options))) < 0
+    return json_print(
+               json_pack("{s:o, s:o}", "verbs", list, "options", options_json(common_options))) < 0
                ? CLI_FAILED
                : CLI_DONE;
 }
@@ -102,7 +102,7 @@ static int run(struct cli *cli, int argc, char **argv)
         return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     const struct verb *verb = first < argc ? cli_find_verb(argv[first]) : NULL;
     if (first < argc && !verb)
-        return (int) cli_usage_error(cli, "unknown verb \"%s\"", argv[first]);
+        return (int) cli_unknown_verb(cli, argv[first]);
     if (cli->json)
         return print_json(verb);
     help_print(verb);

@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "cli/help.h"
+#include "cli/hint.h"
 #include "common/cleanup.h"
 
 /* In the order of `skep --help`. A new verb: its row here and in cli.h. */
@@ -59,6 +60,16 @@ enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     (void) fprintf(stderr, "skep%s%s: %s; try \"skep%s%s --help\"\n", space, verb, text, space,
                    verb);
     return CLI_USAGE;
+}
+
+enum cli_exit cli_unknown_verb(const struct cli *cli, const char *name)
+{
+    const struct cli none = { .socket = cli->socket };
+    const char *nearest = hint_verb(name);
+
+    if (nearest)
+        return cli_usage_error(&none, "unknown verb \"%s\", did you mean \"%s\"?", name, nearest);
+    return cli_usage_error(&none, "unknown verb \"%s\"", name);
 }
 
 bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number)
@@ -203,7 +214,7 @@ int main(int argc, char **argv)
     }
     const struct verb *verb = cli_find_verb(argv[first]);
     if (!verb)
-        return (int) cli_usage_error(&cli, "unknown verb \"%s\"", argv[first]);
+        return (int) cli_unknown_verb(&cli, argv[first]);
     cli.verb = verb;
     int r = verb->run(&cli, argc - first, argv + first);
     if (fflush(stdout) != 0) { /* a full disk or a closed pipe must not look like success */

@@ -2,7 +2,7 @@
 #
 # Completion of skep for bash. Written by scripts/make-completions.
 
-_skep_verbs='check dev status stats tenants workers incidents quarantine release retire jail-report help version'
+_skep_verbs='check dev status stats tenants workers incidents logs quarantine release retire kill-worker jail-report help version'
 
 _skep_options() {
     case $1 in
@@ -13,9 +13,11 @@ _skep_options() {
     tenants) echo '--socket --json --help' ;;
     workers) echo '--socket --json --help' ;;
     incidents) echo '-n --last --socket --json --help' ;;
+    logs) echo '-f --follow -n --last --level --socket --json --help' ;;
     quarantine) echo '--for --socket --json --help' ;;
     release) echo '--socket --json --help' ;;
     retire) echo '--socket --json --help' ;;
+    kill-worker) echo '--socket --json --help' ;;
     jail-report) echo '--all --socket --json --help' ;;
     help) echo '--socket --json --help' ;;
     version) echo '--socket --json --help' ;;
@@ -29,6 +31,8 @@ _skep_value_kind() {
     dev,--port) echo ':' ;;
     dev,--jit) echo ':on off' ;;
     incidents,--last | incidents,-n) echo ':' ;;
+    logs,--last | logs,-n) echo ':' ;;
+    logs,--level) echo ':debug info warn error' ;;
     quarantine,--for) echo ':' ;;
     *,--socket) echo ':files' ;;
     esac
@@ -40,6 +44,7 @@ _skep_argument_kind() {
     check,*) echo 'files' ;;
     dev,0) echo 'files' ;;
     incidents,0) echo 'tenants' ;;
+    logs,0) echo 'tenants' ;;
     quarantine,0) echo 'tenants' ;;
     release,0) echo 'tenants' ;;
     retire,0) echo 'cordons' ;;

@@ -40,6 +40,12 @@ complete -c skep -n __fish_use_subcommand -a incidents -d 'show the last limits 
 complete -c skep -n '__fish_seen_subcommand_from incidents' -l last -s n -x -d 'the last N (all that are kept)'
 complete -c skep -n '__fish_seen_subcommand_from incidents' -a '(__skep_names tenants name)'
 
+complete -c skep -n __fish_use_subcommand -a logs -d 'show what tenants have logged, and what they log'
+complete -c skep -n '__fish_seen_subcommand_from logs' -l follow -s f -d 'print lines as they come, until it is stopped'
+complete -c skep -n '__fish_seen_subcommand_from logs' -l last -s n -x -d 'the last N (all; with -f: 10)'
+complete -c skep -n '__fish_seen_subcommand_from logs' -l level -x -a 'debug info warn error' -d 'of debug, info, warn, error: that or worse'
+complete -c skep -n '__fish_seen_subcommand_from logs' -a '(__skep_names tenants name)'
+
 complete -c skep -n __fish_use_subcommand -a quarantine -d 'stop sending requests to a tenant for a while'
 complete -c skep -n '__fish_seen_subcommand_from quarantine' -l for -x -d '30s, 10m, 2h or 1d (until it is released)'
 complete -c skep -n '__fish_seen_subcommand_from quarantine' -a '(__skep_names tenants name)'
@@ -50,11 +56,13 @@ complete -c skep -n '__fish_seen_subcommand_from release' -a '(__skep_names tena
 complete -c skep -n __fish_use_subcommand -a retire -d 'replace workers by fresh ones, without a failed request'
 complete -c skep -n '__fish_seen_subcommand_from retire' -a '(__skep_names workers cordon)'
 
+complete -c skep -n __fish_use_subcommand -a kill-worker -d 'kill a worker at once; another takes its place'
+
 complete -c skep -n __fish_use_subcommand -a jail-report -d 'show the jail of a cordon'\''s workers, from inside and from outside'
 complete -c skep -n '__fish_seen_subcommand_from jail-report' -l all -d 'a line for each system call, refused ones too'
 complete -c skep -n '__fish_seen_subcommand_from jail-report' -a '(__skep_names workers cordon)'
 
 complete -c skep -n __fish_use_subcommand -a help -d 'show this, or the help of a verb'
-complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev status stats tenants workers incidents quarantine release retire jail-report help version'
+complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev status stats tenants workers incidents logs quarantine release retire kill-worker jail-report help version'
 
 complete -c skep -n __fish_use_subcommand -a version -d 'show the version'
