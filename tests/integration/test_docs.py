@@ -2,13 +2,17 @@
 """Man pages and guides against the programs: what they name is there, and what is there they name."""
 
 import json
+import os
+import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
-from harness import BIN, SKEPD, TOP
+from harness import BIN, SKEPD, TOP, free_port, script, wait_for
+from test_dev import Dev
 
 MAN = TOP / "docs" / "man"
 PAGES = ["skep.1", "skepd.8", "skep.yaml.5", "skepd.yaml.5"]
@@ -218,3 +222,170 @@ def test_links_lead_to_files(name):
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
         if not re.match(r"[a-z]+:", link):
             assert (path.parent / link).exists(), f"{name}: {link}"
+
+
+# ---- guides: blocks of them are files, commands, and what these print
+
+
+def blocks(name):
+    """(language, words behind it, text) of each fenced block."""
+    text = (TOP / "docs" / name).read_text()
+    return [
+        (found[1], found[2].split(), found[3])
+        for found in re.finditer(r"^```(\w+)([^\n]*)\n(.*?)^```$", text, re.M | re.S)
+    ]
+
+
+class Guide:
+    """Does what a reader would do who types in the blocks one after the other. address: of what serves, in place
+    of 127.0.0.1:8080; log: gives what it has logged."""
+
+    def __init__(self, folder, address, socket, log):
+        self.folder, self.address, self.log = folder, address, log
+        self.environment = {
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "SKEP_SOCKET": str(socket),
+        }
+        self.printed, self.n_run = "", 0
+        told = json.loads(run(BIN / "skep", "help", "--json").stdout)
+        self.verbs = {verb["name"] for verb in told["verbs"]}
+
+    def write(self, words, text):
+        for word in words:
+            if word.startswith("file="):
+                path = self.folder / word[5:]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+
+    def take(self, language, words, text):
+        needs = [word[6:] for word in words if word.startswith("needs=")]
+        if not set(needs) <= self.verbs:
+            return
+        if language == "sh" and "run" in words:
+            text = text.replace("127.0.0.1:8080", self.address)
+            done = run("bash", "-euo", "pipefail", "-c", text, cwd=self.folder, env=self.environment)
+            assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+            self.printed, self.n_run = done.stdout, self.n_run + 1
+        elif "output" in words:
+            for line in text.splitlines():
+                assert line in self.printed, f"{line!r} is not in\n{self.printed}"
+        elif "log" in words:
+            wait_for(lambda: text in self.log(), f"in the log:\n{text}")
+
+
+def test_examples_of_tenant_md_do_what_it_says(folder):
+    output = pathlib.Path(tempfile.mkdtemp(dir=folder))
+    guide = Guide(folder, None, "/nowhere", None)
+    for language, words, text in blocks("tenant.md"):
+        guide.write(words, text)
+    served = Dev(output, folder / "shop")
+    try:
+        guide.address, guide.log = f"127.0.0.1:{served.port}", served.output
+        for block in blocks("tenant.md"):
+            guide.take(*block)
+    finally:
+        served.stop()
+    assert guide.n_run >= 3
+
+
+def test_tenant_md_names_each_web_api_that_there_is(start):
+    everything = "return Response.json(Object.getOwnPropertyNames(globalThis))"
+    skepd = start({"all": script(everything)})
+    globals_there = set(json.loads(skepd.get("all").text))
+    text = section((TOP / "docs" / "tenant.md").read_text(), "<!-- apis", "<!-- end -->")
+    named = set(re.findall(r"`(\w+)`", text))
+    # Those of ECMAScript.
+    known = {
+        "AggregateError", "Array", "ArrayBuffer", "AsyncDisposableStack", "Atomics", "BigInt", "BigInt64Array",
+        "BigUint64Array", "Boolean", "DataView", "Date", "DisposableStack", "Error", "EvalError",
+        "Float16Array", "Float32Array", "Float64Array", "Function", "Infinity", "Int16Array", "Int32Array",
+        "Int8Array", "Intl", "Iterator", "JSON", "Map", "Math", "NaN", "Number", "Object", "Promise", "Proxy",
+        "RangeError", "ReferenceError", "Reflect", "RegExp", "Set", "String", "SuppressedError", "Symbol",
+        "SyntaxError", "TypeError", "URIError", "Uint16Array", "Uint32Array", "Uint8Array",
+        "Uint8ClampedArray", "WeakMap", "WeakSet", "decodeURI", "decodeURIComponent", "encodeURI",
+        "encodeURIComponent", "escape", "eval", "globalThis", "isFinite", "isNaN", "parseFloat", "parseInt",
+        "undefined", "unescape",
+    }
+    assert named == globals_there - known
+    assert known <= globals_there
+
+
+def test_examples_of_operator_md_do_what_it_says(start, folder):
+    keys = {"state": str(folder / "state")}
+    (folder / "state").mkdir(mode=0o700)
+    skepd = start({}, **keys)
+    guide = Guide(folder, f"127.0.0.1:{skepd.port}", skepd.admin_socket, skepd.log)
+    for block in blocks("operator.md"):
+        guide.write(*block[1:])
+        guide.take(*block)
+    if "deploy" in guide.verbs:
+        assert guide.n_run >= 2
+
+
+def test_configurations_of_operator_md_are_valid(folder):
+    names = []
+    for language, words, text in blocks("operator.md"):
+        if language == "yaml" and words and not words[0].endswith("skep.yaml"):
+            names.append(words[0])
+            path = folder / words[0].removeprefix("file=")
+            path.write_text(text)
+            check = run(BIN / "skep", "check", path)
+            assert check.returncode == 0, check.stdout
+    assert len(names) >= 3
+
+
+def block_of(name):
+    return next(text for _, words, text in blocks("operator.md") if words == [f"file={name}"])
+
+
+def certificate(folder):
+    """A key and its certificate in one file, as both proxies take it."""
+    path = folder / "pair.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a.example.com"]
+    made = run(*command, "-keyout", folder / "key", "-out", folder / "cert")
+    assert made.returncode == 0, made.stderr
+    path.write_text((folder / "cert").read_text() + (folder / "key").read_text())
+    return path
+
+
+def nginx(folder, text, port, to_port, pair):
+    text = text.replace("listen 443", f"listen 127.0.0.1:{port}").replace("127.0.0.1:8080", f"127.0.0.1:{to_port}")
+    text = re.sub(r"/etc/ssl/\S+(?=;)", str(pair), text)
+    # What a distribution's nginx.conf has around it.
+    paths = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "whole.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/errors;\nevents {{}}\n"
+        f"http {{ access_log off;\n{paths}{text} }}\n"
+    )
+    return ["nginx", "-p", folder, "-e", folder / "errors", "-c", folder / "whole.conf"]
+
+
+def haproxy(folder, text, port, to_port, pair):
+    text = text.replace("bind :443", f"bind 127.0.0.1:{port}").replace("127.0.0.1:8080", f"127.0.0.1:{to_port}")
+    (folder / "whole.cfg").write_text(text.replace("/etc/ssl/example.com.pem", str(pair)))
+    return ["haproxy", "-db", "-f", folder / "whole.cfg"]
+
+
+@pytest.mark.parametrize("proxy, file", [(nginx, "nginx.conf"), (haproxy, "haproxy.cfg")])
+def test_proxy_of_operator_md_serves_a_tenant_over_tls(start, folder, proxy, file):
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    if not shutil.which(proxy.__name__, path=path) or not shutil.which("openssl"):
+        pytest.skip(f"no {proxy.__name__} or no openssl")
+    show = "return new Response(new URL(request.url).host + ' ' + request.headers.get('x-forwarded-for'));"
+    skepd = start({"t": {"routes": ["a.example.com/*"], "files": {"worker.js": script(show)}}})
+    port = free_port()
+    command = proxy(folder, block_of(file), port, skepd.port, certificate(folder))
+    process = subprocess.Popen(command, env={**os.environ, "PATH": path}, stderr=subprocess.PIPE)
+    try:
+        url = f"https://a.example.com:{port}/"
+        ask = ["curl", "-sk", "--resolve", f"a.example.com:{port}:127.0.0.1", url]
+        answer = wait_for(lambda: run(*ask).stdout, f"an answer through {proxy.__name__}")
+        assert answer.split(":")[0].split(" ")[0] == "a.example.com"
+        assert answer.endswith(" 127.0.0.1")
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
