@@ -389,3 +389,17 @@ def test_proxy_of_operator_md_serves_a_tenant_over_tls(start, folder, proxy, fil
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def test_readmes_way_from_the_package_to_a_tenant(start, folder):
+    """Without the installation, which tests/vm does."""
+    text = section((TOP / "README.md").read_text(), "## From the package", "## While you write")
+    script_text = re.search(r"```sh\n(.*?)```", text, re.S)[1]
+    (folder / "state").mkdir(mode=0o700)
+    skepd = start({}, state=str(folder / "state"))
+    guide = Guide(folder, f"127.0.0.1:{skepd.port}", skepd.admin_socket, skepd.log)
+    if "deploy" not in guide.verbs:
+        pytest.skip("there is no skep deploy")
+    lines = [line for line in script_text.splitlines() if not line.startswith("apt ")]
+    guide.take("sh", ["run"], "\n".join(lines).replace("logs --follow", "logs"))
+    assert "hello from hello.example.com" in guide.printed
