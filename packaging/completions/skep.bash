@@ -2,7 +2,7 @@
 #
 # Completion of skep for bash. Written by scripts/make-completions.
 
-_skep_verbs='check dev status stats tenants workers incidents logs quarantine release retire kill-worker jail-report help version'
+_skep_verbs='check dev status stats tenants workers incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 _skep_options() {
     case $1 in
@@ -17,8 +17,11 @@ _skep_options() {
     quarantine) echo '--for --socket --json --help' ;;
     release) echo '--socket --json --help' ;;
     retire) echo '--socket --json --help' ;;
+    reload) echo '--socket --json --help' ;;
     kill-worker) echo '--socket --json --help' ;;
     jail-report) echo '--all --socket --json --help' ;;
+    drain) echo '--socket --json --help' ;;
+    upgrade) echo '--socket --json --help' ;;
     help) echo '--socket --json --help' ;;
     version) echo '--socket --json --help' ;;
     '') echo '--socket --json --help --version' ;;

@@ -56,13 +56,19 @@ complete -c skep -n '__fish_seen_subcommand_from release' -a '(__skep_names tena
 complete -c skep -n __fish_use_subcommand -a retire -d 'replace workers by fresh ones, without a failed request'
 complete -c skep -n '__fish_seen_subcommand_from retire' -a '(__skep_names workers cordon)'
 
+complete -c skep -n __fish_use_subcommand -a reload -d 'read skepd.yaml and the tenants'\'' folder again, without losing a request'
+
 complete -c skep -n __fish_use_subcommand -a kill-worker -d 'kill a worker at once; another takes its place'
 
 complete -c skep -n __fish_use_subcommand -a jail-report -d 'show the jail of a cordon'\''s workers, from inside and from outside'
 complete -c skep -n '__fish_seen_subcommand_from jail-report' -l all -d 'a line for each system call, refused ones too'
 complete -c skep -n '__fish_seen_subcommand_from jail-report' -a '(__skep_names workers cordon)'
 
+complete -c skep -n __fish_use_subcommand -a drain -d 'stop skepd when its requests in flight have ended'
+
+complete -c skep -n __fish_use_subcommand -a upgrade -d 'replace skepd by the program on disk, without a lost request'
+
 complete -c skep -n __fish_use_subcommand -a help -d 'show this, or the help of a verb'
-complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev status stats tenants workers incidents logs quarantine release retire kill-worker jail-report help version'
+complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev status stats tenants workers incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 complete -c skep -n __fish_use_subcommand -a version -d 'show the version'
