@@ -2,7 +2,7 @@
 #
 # Completion of skep for bash. Written by scripts/make-completions.
 
-_skep_verbs='check dev status stats tenants workers incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
+_skep_verbs='check dev status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 _skep_options() {
     case $1 in
@@ -12,6 +12,8 @@ _skep_options() {
     stats) echo '--socket --json --help' ;;
     tenants) echo '--socket --json --help' ;;
     workers) echo '--socket --json --help' ;;
+    top) echo '-i --interval -s --sort -w --workers -1 --once --socket --json --help' ;;
+    explain) echo '--socket --json --help' ;;
     incidents) echo '-n --last --socket --json --help' ;;
     logs) echo '-f --follow -n --last --level --socket --json --help' ;;
     quarantine) echo '--for --socket --json --help' ;;
@@ -33,6 +35,8 @@ _skep_value_kind() {
     case $1,$2 in
     dev,--port) echo ':' ;;
     dev,--jit) echo ':on off' ;;
+    top,--interval | top,-i) echo ':' ;;
+    top,--sort | top,-s) echo ':name rps errors p50 p99 cpu heap memory queue in_flight kills' ;;
     incidents,--last | incidents,-n) echo ':' ;;
     logs,--last | logs,-n) echo ':' ;;
     logs,--level) echo ':debug info warn error' ;;
@@ -46,6 +50,7 @@ _skep_argument_kind() {
     case $1,$2 in
     check,*) echo 'files' ;;
     dev,0) echo 'files' ;;
+    explain,0) echo 'tenants' ;;
     incidents,0) echo 'tenants' ;;
     logs,0) echo 'tenants' ;;
     quarantine,0) echo 'tenants' ;;

@@ -36,6 +36,15 @@ complete -c skep -n __fish_use_subcommand -a tenants -d 'show each tenant: its s
 
 complete -c skep -n __fish_use_subcommand -a workers -d 'show each worker: its process, memory, and what it does'
 
+complete -c skep -n __fish_use_subcommand -a top -d 'watch what tenants and workers do right now'
+complete -c skep -n '__fish_seen_subcommand_from top' -l interval -s i -x -d 'seconds between two looks, 0.1 to 30 (default: 1)'
+complete -c skep -n '__fish_seen_subcommand_from top' -l sort -s s -x -a 'name rps errors p50 p99 cpu heap memory queue in_flight kills' -d 'name, rps, errors, p50, p99, cpu (default), heap, memory, queue, …'
+complete -c skep -n '__fish_seen_subcommand_from top' -l workers -s w -d 'begin with workers, not with tenants'
+complete -c skep -n '__fish_seen_subcommand_from top' -l once -s 1 -d 'one interval, as text; so too where the output is no terminal'
+
+complete -c skep -n __fish_use_subcommand -a explain -d 'show a tenant'\''s limits: why each is what it is, and what is left'
+complete -c skep -n '__fish_seen_subcommand_from explain' -a '(__skep_names tenants name)'
+
 complete -c skep -n __fish_use_subcommand -a incidents -d 'show the last limits met, tenants stopped, workers lost'
 complete -c skep -n '__fish_seen_subcommand_from incidents' -l last -s n -x -d 'the last N (all that are kept)'
 complete -c skep -n '__fish_seen_subcommand_from incidents' -a '(__skep_names tenants name)'
@@ -69,6 +78,6 @@ complete -c skep -n __fish_use_subcommand -a drain -d 'stop skepd when its reque
 complete -c skep -n __fish_use_subcommand -a upgrade -d 'replace skepd by the program on disk, without a lost request'
 
 complete -c skep -n __fish_use_subcommand -a help -d 'show this, or the help of a verb'
-complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev status stats tenants workers incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
+complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 complete -c skep -n __fish_use_subcommand -a version -d 'show the version'
