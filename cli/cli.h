@@ -7,7 +7,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#define CLI_DEFAULT_SOCKET "/run/skep/admin.sock"
 
 /* What verbs return, and skep exits with. */
 enum cli_exit {
@@ -49,13 +52,21 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
 enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same for a verb that is none; names the nearest one. */
+enum cli_exit cli_unknown_verb(const struct cli *cli, const char *name);
+
 /* Decimal digits and nothing else, 0 to most. */
 bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
+
+/* All verbs, in the order of `skep --help`; static. */
+const struct verb *const *cli_verbs(size_t *ret_n);
+const struct verb *cli_find_verb(const char *name); /* NULL: there is none */
 
 extern const struct verb verb_check;
 extern const struct verb verb_dev;
 extern const struct verb verb_drain;
 extern const struct verb verb_explain;
+extern const struct verb verb_help;
 extern const struct verb verb_incidents;
 extern const struct verb verb_jail_report;
 extern const struct verb verb_kill_worker;

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "cli/hint.h"
 #include "cli/message.h"
 #include "cli/output.h"
 #include "common/io.h"
@@ -169,30 +170,13 @@ int client_receive(struct client *client, int timeout_ms, const Skep__Admin__Ans
 
 /* ---- for verbs that ask and print */
 
-static const char *connect_hint(int error)
-{
-    switch (error) {
-    case -ENOENT:
-    case -ECONNREFUSED:
-        return "is skepd running? --socket PATH or SKEP_SOCKET names another socket";
-    case -EACCES:
-    case -EPERM:
-        return "become root or a member of the socket's group (sudo skep …)";
-    case -ENAMETOOLONG:
-        return "the path of a socket may have at most 107 bytes";
-    default:
-        return strerrordesc_np(-error);
-    }
-}
-
 struct client *client_connect(const struct cli *cli)
 {
     struct client *client = NULL;
 
     int r = client_new(cli->socket, &client);
     if (r < 0)
-        (void) fprintf(stderr, "skep %s: cannot connect to %s: %s\n", cli->verb->name, cli->socket,
-                       connect_hint(r));
+        hint_connect(cli, r);
     return client;
 }
 

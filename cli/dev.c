@@ -56,7 +56,10 @@ static int read_tenant(struct dev *dev, const char *given, char **ret_cordon)
 
     int r = stat(given, &st) < 0 ? -errno : 0;
     if (r < 0) {
-        (void) fprintf(stderr, "skep dev: %s: %s\n", given, strerrordesc_np(-r));
+        (void) fprintf(stderr,
+                       "skep dev: %s: %s: expected a .js or .mjs file, or a folder with "
+                       "skep.yaml\n",
+                       given, strerrordesc_np(-r));
         return r;
     }
     dev->is_folder = S_ISDIR(st.st_mode);

@@ -174,7 +174,7 @@ static int run(struct cli *cli, int argc, char **argv)
     if (first < 0)
         return (int) status;
     if (first >= argc)
-        return (int) cli_usage_error(cli, "which tenant?");
+        return (int) cli_usage_error(cli, "expected one TENANT");
     if (argc - first > 1)
         return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     request.name.data = (uint8_t *) argv[first];

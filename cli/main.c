@@ -11,18 +11,9 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/help.h"
+#include "cli/hint.h"
 #include "common/cleanup.h"
-
-#define DEFAULT_SOCKET "/run/skep/admin.sock"
-
-static int run_help(struct cli *cli, int argc, char **argv);
-
-static const struct verb verb_help = {
-    .name = "help",
-    .arguments = "[VERB]",
-    .summary = "show this, or the help of a verb",
-    .run = run_help,
-};
 
 /* In the order of `skep --help`. A new verb: its row here and in cli.h. */
 /* clang-format off */
@@ -50,37 +41,10 @@ static const struct verb *const verbs[] = {
 };
 /* clang-format on */
 
-static void print_help(void)
+const struct verb *const *cli_verbs(size_t *ret_n)
 {
-    (void) printf("usage: skep [--socket PATH] [--json] VERB [ARGUMENT…]\n\n"
-                  "Runs and looks after untrusted request handlers.\n\n");
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        (void) printf("  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
-    (void) printf("\n  --socket PATH  admin socket of skepd ($SKEP_SOCKET, or %s)\n"
-                  "  --json         one JSON document on standard output\n"
-                  "  --help         this, or the help of a verb after its name\n"
-                  "  --version      the same as version\n\n"
-                  "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
-                  DEFAULT_SOCKET);
-}
-
-static void print_verb_help(const struct verb *verb)
-{
-    (void) printf("usage: skep %s [OPTION…]%s%s\n\n%c%s.\n", verb->name,
-                  verb->arguments[0] ? " " : "", verb->arguments, verb->summary[0] - 'a' + 'A',
-                  verb->summary + 1);
-    if (verb->help)
-        (void) printf("\n%s", verb->help);
-    (void) printf("\n");
-    for (const struct cli_option *o = verb->options; o && o->name; o++) {
-        char left[64], letter[] = { '-', o->letter, ',', ' ', '\0' };
-        (void) snprintf(left, sizeof left, "%s--%s%s%s", o->letter ? letter : "", o->name,
-                        o->argument ? " " : "", o->argument ? o->argument : "");
-        (void) printf("  %-14s %s\n", left, o->help);
-    }
-    (void) printf("  --socket PATH  admin socket of skepd\n"
-                  "  --json         one JSON document on standard output\n"
-                  "  --help         this\n");
+    *ret_n = ARRAY_LEN(verbs);
+    return verbs;
 }
 
 enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
@@ -96,6 +60,16 @@ enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     (void) fprintf(stderr, "skep%s%s: %s; try \"skep%s%s --help\"\n", space, verb, text, space,
                    verb);
     return CLI_USAGE;
+}
+
+enum cli_exit cli_unknown_verb(const struct cli *cli, const char *name)
+{
+    const struct cli none = { .socket = cli->socket };
+    const char *nearest = hint_verb(name);
+
+    if (nearest)
+        return cli_usage_error(&none, "unknown verb \"%s\", did you mean \"%s\"?", name, nearest);
+    return cli_usage_error(&none, "unknown verb \"%s\"", name);
 }
 
 bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number)
@@ -205,10 +179,7 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
             return -1;
         case 'h':
         case OPTION_HELP:
-            if (cli->verb)
-                print_verb_help(cli->verb);
-            else
-                print_help();
+            help_print(cli->verb);
             *ret_exit = CLI_DONE;
             return -1;
         default:
@@ -220,7 +191,7 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
     return optind;
 }
 
-static const struct verb *find_verb(const char *name)
+const struct verb *cli_find_verb(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
         if (strcmp(verbs[i]->name, name) == 0)
@@ -228,41 +199,22 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
-static int run_help(struct cli *cli, int argc, char **argv)
-{
-    enum cli_exit status = CLI_DONE;
-
-    int first = cli_options(cli, NULL, argc, argv, &status);
-    if (first < 0)
-        return (int) status;
-    if (argc - first > 1)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
-    const struct verb *verb = first < argc ? find_verb(argv[first]) : NULL;
-    if (first < argc && !verb)
-        return (int) cli_usage_error(cli, "unknown verb \"%s\"", argv[first]);
-    if (verb)
-        print_verb_help(verb);
-    else
-        print_help();
-    return CLI_DONE;
-}
-
 int main(int argc, char **argv)
 {
     const char *socket = getenv("SKEP_SOCKET");
-    struct cli cli = { .socket = socket && socket[0] ? socket : DEFAULT_SOCKET };
+    struct cli cli = { .socket = socket && socket[0] ? socket : CLI_DEFAULT_SOCKET };
     enum cli_exit status = CLI_DONE;
 
     int first = cli_options(&cli, NULL, argc, argv, &status);
     if (first < 0)
         return (int) status;
     if (first >= argc) {
-        print_help();
+        help_print(NULL);
         return CLI_USAGE;
     }
-    const struct verb *verb = find_verb(argv[first]);
+    const struct verb *verb = cli_find_verb(argv[first]);
     if (!verb)
-        return (int) cli_usage_error(&cli, "unknown verb \"%s\"", argv[first]);
+        return (int) cli_unknown_verb(&cli, argv[first]);
     cli.verb = verb;
     int r = verb->run(&cli, argc - first, argv + first);
     if (fflush(stdout) != 0) { /* a full disk or a closed pipe must not look like success */

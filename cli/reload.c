@@ -87,6 +87,7 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_reload = {
     .name = "reload",
+    .arguments = "",
     .summary = "read skepd.yaml and the tenants' folder again, without losing a request",
     .help = "All of it is checked first: with an error in skepd.yaml, or where a tenant that\n"
             "serves could not serve on, nothing changes. Else what may change while skepd runs\n"

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define FOLDERS_MAX 4096
-#define DEPTH_MAX 16 /* as TENANT_DEPTH_MAX */
-#define SAVED_DELAY_MS 20
+#define DEPTH_MAX 16        /* as TENANT_DEPTH_MAX */
+#define SAVED_DELAY_MS 5    /* files that are saved together come within a fraction of that */
 #define REMOVED_DELAY_MS 60 /* an editor is about to put something in its place */
 #define EVENTS_BYTES 16384
 

@@ -33,8 +33,11 @@ class Dev:
         except OSError:
             return False
 
+    def connect(self):
+        return Connection(("127.0.0.1", self.port), timeout=10)
+
     def get(self, path="/", host="localhost"):
-        with Connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with self.connect() as connection:
             return connection.request("GET", f"{host}:{self.port}", path)
 
     def output(self):
@@ -195,3 +198,180 @@ def test_port_that_is_taken_is_said(dev, folder):
     )
     assert run.returncode == 1
     assert str(served.port) in run.stderr
+
+
+# ---- what is shown of an error: the place, the line of the source with a caret, the frames
+
+ERRORS = {
+    "thrown": (
+        "function fail() {\n\tthrow new Error('on purpose');\n}\n" + script("fail();"),
+        "error: Error: on purpose\n"
+        "worker.js:2:8\n"
+        "    \tthrow new Error('on purpose');\n"
+        "    \t      ^\n"
+        "    at fail (worker.js:2:8)\n"
+        "    at Object.fetch (worker.js:4:51)\n",
+    ),
+    "after an umlaut": (
+        script("\n'ü𝄞'; throw new Error('x');"),
+        "worker.js:2:14\n    'ü𝄞'; throw new Error('x'); } };\n" + " " * 16 + "^\n",
+    ),
+    "by an API after an umlaut": (
+        script("\r\n'ü𝄞'; new Response('', { status: 9 });"),
+        "worker.js:2:8\n    'ü𝄞'; new Response('', { status: 9 }); } };\n" + " " * 10 + "^\n",
+    ),
+    "by an API": (
+        script("\n  new Response('', { status: 9 });"),
+        "worker.js:2:3\n      new Response('', { status: 9 }); } };\n      ^\n    at Object.fetch ",
+    ),
+    "with a cause": (
+        "function low() {\n  throw new RangeError('low');\n}\n"
+        + script("\ntry { low(); } catch (cause) { throw new Error('high', { cause }); }"),
+        "Caused by: RangeError: low\n"
+        "worker.js:2:9\n"
+        "      throw new RangeError('low');\n"
+        "            ^\n"
+        "    at low (worker.js:2:9)\n",
+    ),
+    "no error": (script("throw 'text';"), "error: text (not an Error: it has no stack)\n"),
+    "in waitUntil": (
+        script("ctx.waitUntil((async () => {\nnull.x;\n})()); return new Response();"),
+        "Uncaught (in waitUntil) TypeError: Cannot read properties of null (reading 'x')\n"
+        "worker.js:2:6\n    null.x;\n         ^\n",
+    ),
+    "in a promise": (
+        script("Promise.reject(\nnew Error('unseen'));\nreturn new Response();"),
+        "Uncaught (in promise) Error: unseen\n"
+        "worker.js:2:1\n    new Error('unseen'));\n    ^\n",
+    ),
+    "in a timer": (
+        script(
+            "setTimeout(() => {\n  nowhere();\n}, 1);"
+            "await new Promise((resolve) => setTimeout(resolve, 5)); return new Response();"
+        ),
+        "Uncaught ReferenceError: nowhere is not defined\n"
+        "worker.js:2:3\n      nowhere();\n      ^\n",
+    ),
+    "in a long line": (
+        script("/*" + "x" * 5000 + "*/ throw new Error('long');/*" + "y" * 5000 + "*/"),
+        "worker.js:1:5062\n    " + "x" * 51 + "*/ throw new Error('long');/*" + "y" * 40 + "\n",
+    ),
+    "in a line that would control the terminal": (
+        script("\n'\x1b[31m\u202e'; throw new Error('x');"),
+        "    ' [31m\\xe2\\x80\\xae'; throw new Error('x'); } };\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_error_of_a_handler_shows_its_line_and_the_tenants_frames(dev, folder, name):
+    source, expected = ERRORS[name]
+    path = folder / "worker.js"
+    path.write_text(source)
+    served = dev(path)
+    answer = served.get()
+    served.wait_output(expected)
+    assert "skep:" not in served.output()
+    # The client is told nothing of it.
+    assert b"worker.js" not in answer.body
+    assert not any("worker.js" in value for value in answer.headers.values())
+
+
+LOAD_ERRORS = {
+    "syntax": (
+        "const a = 1;\nconst oops = ;\n",
+        "SyntaxError: Unexpected token ';'\n"
+        "main.js:2:14\n    const oops = ;\n                 ^\n",
+    ),
+    "in an import": (
+        'import "./lib.js";\n',
+        "Error: from lib\n"
+        "lib.js:2:9\n      throw new Error('from lib');\n            ^\n"
+        "    at f (lib.js:2:9)\n    at lib.js:4:1\n",
+    ),
+    "syntax in an import": (
+        'import "./bad.js";\n',
+        "bad.js:1:14\n    export const = 1;\n                 ^\n",
+    ),
+    "missing import": (
+        '// first\nimport x from "./nowhere.js";\n',
+        "Cannot find module './nowhere.js' imported from main.js:2:15\n"
+        'main.js:2:15\n    import x from "./nowhere.js";\n                  ^\n',
+    ),
+    "missing export": (
+        'import { zzz } from "./good.js";\n',
+        'main.js:1:10\n    import { zzz } from "./good.js";\n             ^\n',
+    ),
+    "bad JSON": ('import x from "./bad.json";\n', "SyntaxError: bad.json: Unexpected token"),
+    "no error": ("throw 'text';\n", "text (not an Error: it has no stack)\n"),
+    "with a cause": (
+        "throw new Error('a',\n  { cause: new Error('b') });\n",
+        "Caused by: Error: b\nmain.js:2:12\n      { cause: new Error('b') });\n",
+    ),
+    "by an API": (
+        "\nnew Response('', { status: 3 });\n",
+        "main.js:2:1\n    new Response('', { status: 3 });\n    ^\n    at main.js:2:1\n",
+    ),
+    "awaited": (
+        "await Promise.reject(new Error('later'));\n",
+        "Error: later\nmain.js:1:22\n    await Promise.reject(new Error('later'));\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOAD_ERRORS)
+def test_error_at_load_shows_its_line(dev, folder, name):
+    source, expected = LOAD_ERRORS[name]
+    tenant = folder / "tenant"
+    tenant.mkdir()
+    (tenant / "skep.yaml").write_text('name: t\nmain: main.js\nroutes: ["t.test/*"]\n')
+    (tenant / "lib.js").write_text("function f() {\n  throw new Error('from lib');\n}\nf();\n")
+    (tenant / "good.js").write_text("export const a = 1;\n")
+    (tenant / "bad.js").write_text("export const = 1;\n")
+    (tenant / "bad.json").write_text('{ "a": }\n')
+    (tenant / "main.js").write_text(source + hello("never"))
+    served = dev(tenant)
+    served.wait_output(expected)
+    assert served.output().count("main.js:") <= 4  # said once
+    assert b"main.js" not in served.get().body
+
+
+def test_error_is_the_same_in_the_log_line_by_line(start):
+    skepd = start({"t": "function f() {\n  throw new Error('x');\n}\n" + script("f();")})
+    assert skepd.get("t").code == "exception"
+    skepd.wait_log(r"\[t\] error: Error: x\n")
+    skepd.wait_log(r"\[t\] error: worker\.js:2:9\n")
+    skepd.wait_log(r"\[t\] error:       throw new Error\('x'\);\n")
+    skepd.wait_log(r"\[t\] error:             \^\n")
+    skepd.wait_log(r"\[t\] error:     at f \(worker\.js:2:9\)\n")
+
+
+@pytest.mark.parametrize("n_files", [1, 20])
+def test_files_that_are_saved_together_are_reloaded_together(dev, folder, n_files):
+    tenant = folder / "tenant"
+    tenant.mkdir()
+    (tenant / "skep.yaml").write_text('name: t\nmain: main.js\nroutes: ["t.test/*"]\n')
+
+    def save(value):
+        for n in range(n_files):
+            (tenant / f"part{n}.js").write_text(f"export const part{n} = {value};\n")
+        imports = "".join(f'import {{ part{n} }} from "./part{n}.js";\n' for n in range(n_files))
+        names = ", ".join(f"part{n}" for n in range(n_files))
+        (tenant / "main.js").write_text(
+            imports + script(f"return new Response(String(new Set([{names}]).size + {value}));")
+        )
+
+    save(0)
+    served = dev(tenant)
+    assert served.get().text == "1"
+    for value in (1, 2, 3):
+        save(value)
+        seen = set()
+
+        def is_served(value=value, seen=seen):
+            seen.add(served.get().text)
+            return str(value + 1) in seen
+
+        wait_for(is_served, "what was saved", timeout=5)
+    wait_for(lambda: served.output().count("reloaded") >= 3, "the reloads to be shown")
+    assert "not reloaded" not in served.output()

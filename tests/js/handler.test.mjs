@@ -52,13 +52,33 @@ test("an exception ends the request with its stack", () => {
     }
 });
 
-test("an exception that is no error is shown as it is", () => {
-    assert.equal(serve("throw { code: 7 };").fetch().message, "{ code: 7 }");
-    assert.match(serve("throw new Error('a', { cause: new Error('b') });").fetch().message,
-        /Error: a[^]*\[cause\]: Error: b/);
+test("the place that the host knows stands between an exception and its frames", () => {
+    const host = serve("throw new Error('no luck');");
+    host.place = "\nmain.js:1:2\n    text\n     ^";
+    assert.match(host.fetch().message, /^Error: no luck\nmain\.js:1:2\n {4}text\n {5}\^\n +at /);
+});
+
+test("what was thrown without a stack is shown, and said to be so", () => {
+    assert.equal(serve("throw { code: 7 };").fetch().message, "{ code: 7 } (without a stack)");
+    assert.equal(serve("throw 'text';").fetch().message, "text (not an Error: it has no stack)");
     assert.equal(serve("throw { get stack() { throw 1; } };").fetch().outcome, 1);
     assert.equal(serve("throw new Proxy({}, { get() { throw 1; }, ownKeys() { throw 2; } });")
         .fetch().outcome, 1);
+});
+
+test("causes and collected errors follow an exception", () => {
+    const message = (code) => serve(code).fetch().message;
+    assert.match(message("throw new Error('a', { cause: new Error('b', { cause: 'c' }) });"),
+        /^Error: a\n[^]*\nCaused by: Error: b\n[^]*\nCaused by: c \(not an Error: it has no stack\)$/);
+    assert.match(message("throw new AggregateError([new Error('b'), 2], 'a');"),
+        /^AggregateError: a\n[^]*\nOne of its errors: Error: b\n[^]*\nOne of its errors: 2 \(not/);
+    const many = message("throw new AggregateError(Array.from({ length: 50 }, (_, i) => i));");
+    assert.equal(many.match(/One of its errors/g).length, 5);
+    assert.match(many, /and 45 errors more$/);
+    const circle = message("const e = new Error('a'); e.cause = e; throw e;");
+    assert.equal(circle.match(/Caused by/g).length, 5);
+    assert.match(message(`const e = new Error('a');
+        Object.defineProperty(e, "cause", { get() { throw 1; } }); throw e;`), /^Error: a\n/);
 });
 
 test("what is no Response is a bad response", () => {

@@ -45,6 +45,7 @@ export class Host {
     timers = new Map(); // timer id to {request, delay, repeat}
     credit = WINDOW;
     maxTimers = 1000;
+    place = ""; // what locate() says
     time = 1_700_000_000_000;
     #nextRequest = 1;
     #nextTimer = 1;
@@ -93,6 +94,10 @@ export class Host {
             log: (level, text) => {
                 this.#expect(typeof text === "string" && level >= 0 && level <= 3, "log");
                 this.logs.push({ level, text });
+            },
+            locate: (error, frames) => {
+                this.#expect(typeof frames === "string", "locate");
+                return this.place;
             },
             respond: (request, status, headers, body, end) => {
                 const record = gone(request);

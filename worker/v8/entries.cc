@@ -9,10 +9,15 @@
 #include <cassert>
 
 const char *const entry_names[ENTRY_COUNT] = {
-    [ENTRY_BOOT] = "boot",        [ENTRY_DISPATCH] = "dispatch",
-    [ENTRY_ON_BODY] = "onBody",   [ENTRY_ON_CREDIT] = "onCredit",
-    [ENTRY_ON_TIMER] = "onTimer", [ENTRY_ON_CANCEL] = "onCancel",
-    [ENTRY_FORGET] = "forget",    [ENTRY_ON_REJECTION] = "onRejection",
+    [ENTRY_BOOT] = "boot",
+    [ENTRY_DESCRIBE] = "describe",
+    [ENTRY_DISPATCH] = "dispatch",
+    [ENTRY_ON_BODY] = "onBody",
+    [ENTRY_ON_CREDIT] = "onCredit",
+    [ENTRY_ON_TIMER] = "onTimer",
+    [ENTRY_ON_CANCEL] = "onCancel",
+    [ENTRY_FORGET] = "forget",
+    [ENTRY_ON_REJECTION] = "onRejection",
     [ENTRY_PREPARE] = "prepare",
 };
 
@@ -57,12 +62,16 @@ bool Entry::is_terminated() const
            self_->v8->IsExecutionTerminating();
 }
 
-bool Entry::call(enum entry which, int argc, v8::Local<v8::Value> argv[])
+bool Entry::call(enum entry which, int argc, v8::Local<v8::Value> argv[],
+                 v8::Local<v8::Value> *ret_result)
 {
     v8::Local<v8::Function> function = self_->entries[which].Get(self_->v8);
     v8::Local<v8::Value> result;
-    if (function->Call(context_, v8::Undefined(self_->v8), argc, argv).ToLocal(&result))
+    if (function->Call(context_, v8::Undefined(self_->v8), argc, argv).ToLocal(&result)) {
+        if (ret_result)
+            *ret_result = result;
         return true;
+    }
     threw_ = true;
     if (!is_terminated())
         self_->error = error_text(self_->v8, context_, try_catch_);

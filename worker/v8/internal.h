@@ -22,6 +22,7 @@
 // The functions that the JS layer registers; the names are in entries.cc.
 enum entry {
     ENTRY_BOOT,
+    ENTRY_DESCRIBE,
     ENTRY_DISPATCH,
     ENTRY_ON_BODY,
     ENTRY_ON_CREDIT,
@@ -41,6 +42,13 @@ struct File {
     std::string source;
     FileKind kind = FileKind::text;
     v8::Global<v8::Module> module; // empty until it is first imported
+};
+
+// In a file of the tenant; line and column (UTF-16 units) count from 1, line 0 is nowhere.
+struct Place {
+    std::string file;
+    int line = 0;
+    int column = 0;
 };
 
 // An import() that waits for its turn: a module must not be evaluated inside another evaluation.
@@ -81,6 +89,7 @@ struct isolate {
     std::unordered_multimap<int, File *> files_by_module; // key: identity hash
     std::vector<std::pair<std::string, std::string>> env;
     std::deque<DynamicImport> imports;
+    Place bad_import; // that made the last compilation fail
     v8::Global<v8::Module> main;
     v8::Global<v8::Promise> evaluation;
     enum isolate_load load_state = ISOLATE_LOADING;
@@ -131,7 +140,8 @@ class Entry
         return try_catch_;
     }
     // Calls one of the JS layer's functions; false if it threw or was terminated.
-    bool call(enum entry which, int argc, v8::Local<v8::Value> argv[]);
+    bool call(enum entry which, int argc, v8::Local<v8::Value> argv[],
+              v8::Local<v8::Value> *ret_result = nullptr);
     enum isolate_result finish();
     bool is_terminated() const;
 
@@ -176,6 +186,12 @@ std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context,
                        v8::Local<v8::Value> exception, v8::Local<v8::Message> message);
 // Of what the TryCatch holds.
 std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context, v8::TryCatch &try_catch);
+// Where in the tenant's source the exception comes from, each on a line of its own: place, source
+// line, caret. "" if that is unknown. frames: the "    at …" lines of its stack, the tenant's word.
+std::string error_place(struct isolate *self, v8::Local<v8::Context> context,
+                        v8::Local<v8::Value> exception, std::string_view frames);
+// The text with the same for a place that is known.
+std::string error_text_at(struct isolate *self, std::string text, const Place &place);
 std::string to_std_string(v8::Isolate *v8, v8::Local<v8::Value> value);
 
 // ---- text.cc

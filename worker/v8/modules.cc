@@ -94,6 +94,26 @@ v8::MaybeLocal<v8::Value> default_export(struct isolate *self, v8::Local<v8::Con
     return text.As<v8::Value>();
 }
 
+// What V8 says of such a file does not name it.
+void name_culprit(struct isolate *self, const File &file, v8::TryCatch *try_catch)
+{
+    if (try_catch->HasTerminated() || try_catch->Message().IsEmpty()) {
+        try_catch->ReThrow();
+        return;
+    }
+    std::string text = to_std_string(self->v8, try_catch->Message()->Get());
+    const size_t type = text.find(": ");
+    v8::Local<v8::String> message;
+    text = file.path + ": " + (type == std::string::npos ? text : text.substr(type + 2));
+    if (!text_decode(self->v8, reinterpret_cast<const uint8_t *>(text.data()), text.size())
+             .ToLocal(&message))
+        return;
+    try_catch->Reset();
+    self->v8->ThrowException(file.kind == FileKind::wasm ? v8::Exception::WasmCompileError(message)
+                                                         : v8::Exception::SyntaxError(message));
+    try_catch->ReThrow();
+}
+
 v8::MaybeLocal<v8::Value> evaluate_synthetic(v8::Local<v8::Context> context,
                                              v8::Local<v8::Module> module)
 {
@@ -101,12 +121,19 @@ v8::MaybeLocal<v8::Value> evaluate_synthetic(v8::Local<v8::Context> context,
     struct isolate *self = isolate_from(v8);
     v8::Local<v8::Promise::Resolver> resolver;
     v8::Local<v8::Value> value;
+    v8::TryCatch try_catch(v8);
     const File *file = file_of(self, module);
-    if (!file || !default_export(self, context, *file).ToLocal(&value) ||
-        module->SetSyntheticModuleExport(v8, literal(v8, "default"), value).IsNothing() ||
-        !v8::Promise::Resolver::New(context).ToLocal(&resolver) ||
-        resolver->Resolve(context, v8::Undefined(v8)).IsNothing())
+    if (!file || !default_export(self, context, *file).ToLocal(&value)) {
+        if (file && try_catch.HasCaught())
+            name_culprit(self, *file, &try_catch);
         return {};
+    }
+    if (module->SetSyntheticModuleExport(v8, literal(v8, "default"), value).IsNothing() ||
+        !v8::Promise::Resolver::New(context).ToLocal(&resolver) ||
+        resolver->Resolve(context, v8::Undefined(v8)).IsNothing()) {
+        try_catch.ReThrow();
+        return {};
+    }
     return resolver->GetPromise().As<v8::Value>();
 }
 
@@ -177,8 +204,9 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
                 requests->Get(context, i).As<v8::ModuleRequest>();
             std::string specifier = to_std_string(v8, request->GetSpecifier());
             v8::Location at = module->SourceOffsetToLocation(request->GetSourceOffset());
-            std::string where = file->path + ":" + std::to_string(at.GetLineNumber() + 1) + ":" +
-                                std::to_string(at.GetColumnNumber() + 1);
+            const Place place = { file->path, at.GetLineNumber() + 1, at.GetColumnNumber() + 1 };
+            std::string where =
+                place.file + ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
             std::string type;
             File *next = files_resolve(self, file->path, specifier);
             if (!read_attributes(v8, context, request->GetImportAttributes(), 3, &type)) {
@@ -194,7 +222,10 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
                 good = !compile(self, next).IsEmpty();
                 todo.push_back(next);
                 made.push_back(next);
+                continue; // what does not parse has a place of its own
             }
+            if (!good)
+                self->bad_import = place;
         }
     }
     if (good)
@@ -407,8 +438,11 @@ void modules_poll(struct isolate *self, Entry *entry)
         break;
     }
     v8::Local<v8::Value> reason = promise->Result();
-    fail(self, error_text(self->v8, entry->context(), reason,
-                          v8::Exception::CreateMessage(self->v8, reason)));
+    v8::Local<v8::Value> text;
+    if (entry->call(ENTRY_DESCRIBE, 1, &reason, &text))
+        fail(self, to_std_string(self->v8, text));
+    else if (!entry->is_terminated())
+        self->load_state = ISOLATE_LOAD_FAILED;
 }
 
 enum isolate_result isolate_load(struct isolate *self, struct isolate_bytes main_path)
@@ -433,7 +467,8 @@ enum isolate_result isolate_load(struct isolate *self, struct isolate_bytes main
         self->main.Reset(self->v8, module);
         self->evaluation.Reset(self->v8, promise);
     } else if (!entry.is_terminated()) {
-        fail(self, error_text(self->v8, entry.context(), entry.try_catch()));
+        fail(self, error_text_at(self, error_text(self->v8, entry.context(), entry.try_catch()),
+                                 self->bad_import));
     }
     return entry.finish();
 }

@@ -260,6 +260,20 @@ void native_now(const Info &info)
     info.GetReturnValue().Set(platform_now_ms());
 }
 
+void native_locate(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[1]->IsString())
+        return throw_type(v8, "not a string");
+    const std::string frames = to_std_string(v8, info[1]);
+    const std::string place =
+        error_place(isolate_from(v8), v8->GetCurrentContext(), info[0], frames);
+    v8::Local<v8::String> text;
+    if (text_decode(v8, reinterpret_cast<const uint8_t *>(place.data()), place.size())
+            .ToLocal(&text))
+        info.GetReturnValue().Set(text);
+}
+
 void native_utf8_encode(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
@@ -349,6 +363,7 @@ const Native natives[] = {
     { "passTimer", native_pass_timer },
     { "owner", native_owner },
     { "now", native_now },
+    { "locate", native_locate },
     { "utf8Encode", native_utf8_encode },
     { "utf8EncodeInto", native_utf8_encode_into },
     { "utf8Decode", native_utf8_decode },

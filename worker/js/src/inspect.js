@@ -2,13 +2,17 @@
 //
 // Values as text for logs, as Node's util.inspect shows them. Nothing here throws, whatever a
 // tenant's getters, proxies and toString functions do.
+import { locate } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
 import {
-    ArrayIsArray, ObjectDefineProperty, StringPrototypeCharCodeAt, StringPrototypeIncludes,
-    StringPrototypeIndexOf, StringPrototypeSlice, SymbolPrototypeToString, isObject,
+    ArrayIsArray, MathMin, ObjectDefineProperty, StringPrototypeCharCodeAt,
+    StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
+    SymbolPrototypeToString, isObject,
 } from "./primordials.js";
 
 export const MAX_TEXT = 8192;
+const MAX_CAUSES = 5; // one may be its own cause
+const MAX_ERRORS = 5;
 const OWN_FRAME = "skep:js:"; // what skep-mksnapshot calls this script
 
 let library;
@@ -89,18 +93,56 @@ function withoutOwnFrames(stack) {
     return StringPrototypeCharCodeAt(text, last) === 10 ? StringPrototypeSlice(text, 0, last) : text;
 }
 
-// An exception: its stack with causes, or the value itself.
-export function describeError(error) {
-    if (isObject(error)) {
-        try {
-            const { cause, errors, stack } = error;
-            if (typeof stack === "string" && stack !== "" && cause === undefined &&
-                !ArrayIsArray(errors)) {
-                return cut(withoutOwnFrames(cut(stack)));
-            }
-        } catch {
-            // A getter or proxy of the tenant: inspect copes with it.
-        }
+// "Error: message", the place in the tenant's source with its line, the frames.
+function describeOne(error) {
+    if (!isObject(error)) {
+        return `${inspect(error)} (not an Error: it has no stack)`;
     }
-    return cut(inspect(error));
+    try {
+        const { stack } = error;
+        if (typeof stack === "string" && stack !== "") {
+            const text = cut(stack);
+            const frames = StringPrototypeIndexOf(text, "\n    at ");
+            const head = frames < 0 ? text : StringPrototypeSlice(text, 0, frames);
+            const rest = frames < 0 ? "" : StringPrototypeSlice(text, frames);
+            return withoutOwnFrames(head + locate(error, rest) + rest);
+        }
+    } catch {
+        // A getter or proxy of the tenant: inspect copes with it.
+    }
+    return `${inspect(error)} (without a stack)`;
+}
+
+// What is behind an exception: its causes, and what an AggregateError collects.
+function describeReasons(error) {
+    let text = "";
+    let reason = error;
+    for (let depth = 0; isObject(reason) && depth < MAX_CAUSES; depth++) {
+        const { cause, errors } = reason;
+        if (ArrayIsArray(errors)) {
+            const count = MathMin(errors.length, MAX_ERRORS);
+            for (let i = 0; i < count; i++) {
+                text += `\nOne of its errors: ${describeOne(errors[i])}`;
+            }
+            if (errors.length > count) {
+                text += `\n… and ${errors.length - count} errors more`;
+            }
+        }
+        if (cause === undefined) {
+            break;
+        }
+        text += `\nCaused by: ${describeOne(cause)}`;
+        reason = cause;
+    }
+    return text;
+}
+
+// An exception for the tenant's log.
+export function describeError(error) {
+    const text = describeOne(error);
+    try {
+        return cut(text + describeReasons(error));
+    } catch {
+        return cut(text); // a getter or proxy of the tenant again
+    }
 }

@@ -19,6 +19,7 @@ import {
     Navigator, Performance, globalFunctions, navigator, performance,
 } from "./globals.js";
 import { Headers } from "./headers.js";
+import { describeError } from "./inspect.js";
 import { onRejection, reportException } from "./report.js";
 import { Request } from "./request.js";
 import { Response } from "./response.js";
@@ -51,5 +52,6 @@ define(globalFunctions, true);
 define(timerFunctions, true);
 
 register({
-    boot, dispatch, forget, onBody, onCancel, onCredit, onRejection, onTimer, prepare,
+    boot, describe: describeError, dispatch, forget, onBody, onCancel, onCredit, onRejection,
+    onTimer, prepare,
 });
