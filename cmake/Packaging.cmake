@@ -37,24 +37,17 @@ endif()
 # A package without a Debian revision is a native one to Debian's tools: changelog.gz.
 skep_install_compressed("${packaging}/debian/changelog" changelog share/doc/skep)
 
-# Completions have the names that each shell looks for.
-set(completion_folder_bash share/bash-completion/completions)
-set(completion_folder_zsh share/zsh/vendor-completions)
-set(completion_folder_fish share/fish/vendor_completions.d)
-set(completion_name_bash skep)
-set(completion_name_zsh _skep)
-set(completion_name_fish skep.fish)
-foreach(shell IN ITEMS bash zsh fish)
-    foreach(file IN ITEMS "skep.${shell}" "${shell}/${completion_name_${shell}}"
-            "${completion_name_${shell}}")
-        if(EXISTS "${packaging}/completions/${file}" AND
-           NOT IS_DIRECTORY "${packaging}/completions/${file}")
-            install(FILES "${packaging}/completions/${file}" RENAME ${completion_name_${shell}}
-                    DESTINATION ${completion_folder_${shell}} ${package_files})
-            break()
-        endif()
-    endforeach()
-endforeach()
+# Completions, under the names by which each shell looks for them.
+file(GLOB completions CONFIGURE_DEPENDS "${packaging}/completions/*")
+function(skep_install_completion file folder name)
+    if("${packaging}/completions/${file}" IN_LIST completions)
+        install(FILES "${packaging}/completions/${file}" RENAME "${name}"
+                DESTINATION "share/${folder}" ${package_files})
+    endif()
+endfunction()
+skep_install_completion(skep.bash bash-completion/completions skep)
+skep_install_completion(_skep zsh/vendor-completions _skep)
+skep_install_completion(skep.fish fish/vendor_completions.d skep.fish)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME skep)

@@ -205,7 +205,7 @@ def test_journal_can_be_asked_by_tenant_and_code(service):
     entries = patient(
         lambda: service.journal("TENANT=loop", "CODE=cpu_request"), "the incident in the journal"
     )
-    assert entries[0]["WORKER"] == str(service.worker()["slot"])
+    assert entries[0]["WORKER_PID"] == str(service.worker()["pid"])
     assert int(entries[0]["REQUEST_ID"]) > 0
     assert service.journal("TENANT=a", "CODE=cpu_request") == []
 
