@@ -21,12 +21,23 @@ def host(tmp_path, monkeypatch):
 
 @pytest.fixture
 def service(monkeypatch):
-    """The installed package, of the older version, running or not: service.set_up(tenants) starts it."""
+    """The package, installed, running or not: service.set_up(tenants) starts it."""
     monkeypatch.setattr(harness, "wait_for", patient)
     packaged.mentions()
-    if packaged.installed_version() != packaged.package_version(packaged.OLD):
+    if not packaged.installed_version():
         packaged.dpkg("--install", packaged.OLD)
     service = packaged.Packaged()
     yield service
     print(service.log()[-10000:])
-    run("systemctl", "stop", *packaged.UNITS)
+    if packaged.installed_version():
+        run("systemctl", "stop", *packaged.UNITS)
+
+
+@pytest.fixture
+def bare(monkeypatch):
+    """The service of a package that is not installed yet."""
+    monkeypatch.setattr(harness, "wait_for", patient)
+    packaged.mentions()
+    if packaged.installed_version():
+        packaged.dpkg("--purge", "skep")
+    return packaged.Packaged()

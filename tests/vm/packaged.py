@@ -39,6 +39,11 @@ def installed_version():
     return version if status == "installed" else None
 
 
+def other_package():
+    """Of the version that is not installed."""
+    return OLD if installed_version() == package_version(NEW) else NEW
+
+
 def dpkg(*arguments):
     """--force-confold: a configuration that a test has changed stays."""
     return run("dpkg", "--force-confold", *arguments, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
@@ -160,5 +165,6 @@ def find_mentions():
     """Not what is on the tests' own disk or comes with a process, and no log."""
     paths = run("find", "/", "-xdev", "(", "-path", "/tmp", "-o", "-path", "/var/log", ")", "-prune",
                 "-o", "-iname", "*skep*", "-print").splitlines()  # fmt: skip
-    runtime = run("find", "/run", "-iname", "*skep*", "-not", "-path", "/run/user/*").splitlines()
+    runtime = run("find", "/run", "-iname", "*skep*", "-not", "-path", "/run/udev/*",
+                  "-not", "-path", "/run/systemd/units/*").splitlines()  # fmt: skip
     return {path for path in paths + runtime if not re.match(r"/skep(/|$)", path)}

@@ -11,8 +11,8 @@ import subprocess
 from harness import script, status_of
 from host import cgroup_of, patient, run
 from packaged import (
-    ADMIN_SOCKET, ETC, NEW, OLD, UNITS, Newcomers, dpkg, find_mentions, installed_version, mentions,
-    package_version, show, skep_user,
+    ADMIN_SOCKET, ETC, OLD, UNITS, Newcomers, dpkg, find_mentions, installed_version, mentions,
+    other_package, package_version, show, skep_user,
 )  # fmt: skip
 
 HELLO = script('return new Response("hello")')
@@ -28,8 +28,8 @@ def is_refused():
         return client.connect_ex(("127.0.0.1", 8080)) != 0
 
 
-def test_first_installation_starts_it(service):
-    dpkg("--purge", "skep")
+def test_first_installation_starts_it(bare):
+    service = bare
     run("apt-get", "install", "--yes", "--no-install-recommends", OLD)
     assert installed_version() == package_version(OLD)
     assert units_that("is-enabled") == ["enabled"] * 2
@@ -125,12 +125,13 @@ def is_of_the_package(pid):
 def test_upgrade_under_load_refuses_no_connection(service):
     service.set_up({"a": HELLO})
     before = service.pid, service.worker()["pid"]
+    other = other_package()
     with Newcomers(service, "a") as load:
         load.more(5)
-        dpkg("--install", NEW)
+        dpkg("--install", other)
         load.more(20)
     load.check()
-    assert installed_version() == package_version(NEW)
+    assert installed_version() == package_version(other)
     assert service.is_active()
     assert is_of_the_package(service.pid)
     patient(service._has_ready_workers, "workers to be ready")
@@ -142,7 +143,7 @@ def test_upgrade_under_load_refuses_no_connection(service):
 def test_upgrade_leaves_off_what_was_off(service):
     service.set_up()
     run("systemctl", "disable", "--now", *UNITS)
-    dpkg("--install", NEW)
+    dpkg("--install", other_package())
     assert units_that("is-enabled") == ["disabled"] * 2
     assert units_that("is-active") == ["inactive"] * 2
     run("systemctl", "enable", *UNITS)
@@ -177,6 +178,3 @@ def test_purged_package_leaves_nothing_but_its_user(service):
     assert find_mentions() - mentions() == set()
     assert [user.pw_name for user in pwd.getpwall() if user.pw_uid == uid] == ["skep"]
     assert "skepd" not in run("systemctl", "list-units", "--all", "--plain", "--no-legend", "skepd*")
-    dpkg("--install", OLD)
-    assert units_that("is-enabled") == ["enabled"] * 2
-    assert units_that("is-active") == ["active"] * 2

@@ -220,7 +220,7 @@ def test_output_of_a_tenant_is_in_the_journal_as_its_own(service):
 
 
 def test_metrics_are_served_where_their_socket_is_enabled(service):
-    service.set_up({"a": HELLO}, metrics={"tenants": 10})
+    service.set_up({"a": HELLO}, metrics={"listen": "127.0.0.1:9464"})
     run("systemctl", "start", "skepd-metrics.socket")
     try:
         service.restart()
