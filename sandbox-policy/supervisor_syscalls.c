@@ -25,7 +25,7 @@
 static const struct policy_syscall supervisor_syscalls[] = {
     /* Sockets and channels that are open or are accepted. */
     { ALLOW(read),
-      .reason = "frames of workers and of the CLI, tenants' files, /proc, cgroups, signals" },
+      .reason = "frames of workers and of the CLI, tenants' files, cgroups, signals" },
     { ALLOW(readv),
       .reason = "evbuffers read into several pieces" },
     { ALLOW(write),
@@ -33,7 +33,7 @@ static const struct policy_syscall supervisor_syscalls[] = {
     { ALLOW(writev),
       .reason = "evbuffers; glibc's last words" },
     { ALLOW(pread64),
-      .reason = "statm and memory.current of workers, again and again from open descriptors" },
+      .reason = "stat, statm and memory.current of workers, again and again from open descriptors" },
     { ALLOW(accept4),
       .reason = "clients of HTTP and of the admin socket" },
     { ALLOW(shutdown),
@@ -65,7 +65,7 @@ static const struct policy_syscall supervisor_syscalls[] = {
 
     /* Files: Landlock says which. None is made, cut or changed, but for those of cgroups. */
     { ALLOW(openat), .args = { INT_MASKED(2, OPEN_CHANGES, O_RDONLY) },
-      .reason = "tenants' files on reload, /proc/PID of workers, cgroups" },
+      .reason = "tenants' files on reload, cgroups" },
     { ALLOW(openat), .args = { INT_MASKED(2, OPEN_CHANGES, O_WRONLY) },
       .reason = "limits into files of a worker's cgroup, which are there already" },
     { ALLOW(getdents64),

@@ -37,3 +37,20 @@ build_preset() {
     cmake --build "$top/build/$preset" "${targets[@]}" >&2 ||
         die "the $preset build failed: the compiler's messages are above"
 }
+
+# make_package VERSION: the Debian package of build/release in build/package; prints its path. An empty
+# VERSION is that of the sources.
+make_package() {
+    local folder=$top/build/package log options=()
+    [[ -z $1 ]] || options=(-D "CPACK_PACKAGE_VERSION=$1")
+    mkdir -p "$folder"
+    log=$folder/cpack.log
+    say "Packaging"
+    cpack -G DEB --config "$top/build/release/CPackConfig.cmake" -B "$folder" "${options[@]}" \
+        >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        die "cpack failed" "its last lines are above, all of them in $log"
+    }
+    rm -rf "$folder/_CPack_Packages"
+    sed -n 's/^CPack: - package: \(.*\) generated\.$/\1/p' "$log"
+}

@@ -37,7 +37,6 @@ static size_t collect(const struct server *server, const char *folder_of_config,
     const struct tenant *tenant;
     size_t n = 0;
 
-    folders[n++] = (struct confine_folder){ "/proc", CONFINE_READ }; /* of workers: stat, statm */
     folders[n++] = (struct confine_folder){ config->admin_socket, CONFINE_SOCKETS };
     for (unsigned i = 0; i < config->n_listen; i++)
         if (strncmp(config->listen[i], unix_prefix, strlen(unix_prefix)) == 0)
@@ -62,10 +61,9 @@ static int report_failure(int error, const char *step)
                            hint ? hint : "");
 }
 
-/* By /proc: the filter has no prctl. */
-static bool is_bounding_set_empty(void)
+/* file: /proc/self/status, not read yet. The filter has no prctl. */
+static bool is_bounding_set_empty(FILE *file)
 {
-    _cleanup_file_ FILE *file = fopen("/proc/self/status", "re");
     char line[256];
 
     while (file && fgets(line, sizeof line, file))
@@ -77,8 +75,9 @@ static bool is_bounding_set_empty(void)
 int confine_server(struct server *server)
 {
     const layer_set layers = server->jail.layers;
-    size_t most = 5 + server->config->n_listen + count_tenants(server);
+    size_t most = 4 + server->config->n_listen + count_tenants(server);
     _cleanup_free_ struct confine_folder *folders = calloc(most, sizeof *folders);
+    _cleanup_file_ FILE *status = fopen("/proc/self/status", "re"); /* closed to it afterwards */
     const char *step = "memory";
 
     _cleanup_free_ char *folder_of_config = strdup(server->config->path);
@@ -103,7 +102,7 @@ int confine_server(struct server *server)
                     confine_hint(-EOPNOTSUPP, step));
     server->jail.own_layers = LAYER_BIT(LAYER_CAPABILITIES) | LAYER_BIT(LAYER_NO_NEW_PRIVS) |
                               LAYER_BIT(LAYER_SECCOMP) | (r == 0 ? LAYER_BIT(LAYER_LANDLOCK) : 0) |
-                              (is_bounding_set_empty() ? LAYER_BIT(LAYER_BOUNDING) : 0);
+                              (is_bounding_set_empty(status) ? LAYER_BIT(LAYER_BOUNDING) : 0);
     return 0;
 }
 

@@ -375,7 +375,8 @@ int facts_collect(pid_t pid, int pidfd, bool with_maps, struct jail_facts *ret)
         return r;
     facts.may_look = r == 0;
     /* One that is dying loses its threads and descriptors one by one. */
-    if (process_state(pid) == PROCESS_EXITING)
+    _cleanup_fd_ int stat_fd = openat(proc_fd, "stat", O_RDONLY | O_CLOEXEC);
+    if (process_state(stat_fd) == PROCESS_EXITING)
         return -ESRCH;
     r = check_alive(pidfd);
     if (r == 0)

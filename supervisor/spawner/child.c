@@ -22,6 +22,8 @@
 #include "common/log.h"
 #include "supervisor/journal.h"
 #include "supervisor/spawner/internal.h"
+#include "supervisor/workers/process.h"
+#include "supervisor/workers/rss.h"
 
 /* Where its three descriptors are put. What it receives and opens later is above. */
 enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, FIRST_FREE_FD = 6, SPARE_FD = 16 };
@@ -174,9 +176,10 @@ static _Noreturn void end(const struct spawner_child *child)
 
 /* ---- messages */
 
-/* body: what follows the answer itself, for the kinds that have it; else NULL. */
+/* fds: n_fds of them, at most SPAWNER_RESULT_FDS. body: what follows the answer itself, for the kinds
+ * that have it; else NULL. */
 static void send_answer(const struct spawner_child *child, const struct spawner_answer *answer,
-                        int pidfd, const void *body, size_t body_size)
+                        const int *fds, size_t n_fds, const void *body, size_t body_size)
 {
     struct iovec iov[] = {
         { .iov_base = (void *) (uintptr_t) answer, .iov_len = sizeof *answer },
@@ -184,19 +187,20 @@ static void send_answer(const struct spawner_child *child, const struct spawner_
     };
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof pidfd)];
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_RESULT_FDS]))];
     } control = { 0 };
     struct msghdr message = { .msg_iov = iov, .msg_iovlen = body ? 2 : 1 };
     ssize_t n;
 
-    if (pidfd >= 0) {
+    assert(n_fds <= SPAWNER_RESULT_FDS);
+    if (n_fds > 0) {
         message.msg_control = &control;
-        message.msg_controllen = sizeof control.bytes;
+        message.msg_controllen = CMSG_SPACE(n_fds * sizeof *fds);
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof pidfd);
-        memcpy(CMSG_DATA(header), &pidfd, sizeof pidfd);
+        header->cmsg_len = CMSG_LEN(n_fds * sizeof *fds);
+        memcpy(CMSG_DATA(header), fds, n_fds * sizeof *fds);
     }
     do
         n = sendmsg(SOCKET_FD, &message, MSG_NOSIGNAL);
@@ -235,6 +239,33 @@ static int receive_request(struct spawner_request *ret_request,
     return 0;
 }
 
+/* Starts it and opens what the supervisor is to see of it. 0 or -errno, and then there is no worker. */
+static int start_worker(const struct spawner_birth *birth, pid_t *ret_pid,
+                        int ret_fds[static SPAWNER_RESULT_FDS], enum spawner_step *ret_step)
+{
+    _cleanup_fd_ int pidfd = -1, stat_fd = -1, statm_fd = -1;
+    pid_t pid = -1;
+
+    int r = spawner_exec(birth, &pid, &pidfd, ret_step);
+    if (r < 0)
+        return r;
+    r = process_open(pid, &stat_fd);
+    if (r == 0)
+        r = rss_open(pid, &statm_fd);
+    if (r < 0) {
+        *ret_step = SPAWNER_STEP_DESCRIPTORS;
+        (void) pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        return r;
+    }
+    *ret_pid = pid;
+    ret_fds[0] = TAKE_FD(pidfd);
+    ret_fds[1] = TAKE_FD(stat_fd);
+    ret_fds[2] = TAKE_FD(statm_fd);
+    return 0;
+}
+
 static void on_spawn(struct spawner_child *child, const struct spawner_request *request,
                      const int fds[static SPAWNER_REQUEST_FDS])
 {
@@ -244,8 +275,9 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
         .step = SPAWNER_STEP_REQUEST,
     };
     enum spawner_step step = SPAWNER_STEP_REQUEST;
+    int result_fds[SPAWNER_RESULT_FDS];
     pid_t pid = -1;
-    int pidfd = -1, r = 0;
+    int r = 0;
 
     if (fds[0] < 0 || fds[1] < 0 || (fds[2] >= 0) != (request->has_cgroup != 0))
         r = -EPROTO;
@@ -265,14 +297,18 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
             .worker_fd = PROGRAM_FD,
             .null_fd = NULL_FD,
         };
-        r = spawner_exec(&birth, &pid, &pidfd, &step);
+        r = start_worker(&birth, &pid, result_fds, &step);
     }
     answer.error = r;
     answer.step = step;
     answer.pid = pid;
     if (r == 0)
-        add_worker(child, request->slot, pid, pidfd);
-    send_answer(child, &answer, pidfd, NULL, 0);
+        add_worker(child, request->slot, pid, result_fds[0]);
+    send_answer(child, &answer, result_fds, r == 0 ? SPAWNER_RESULT_FDS : 0, NULL, 0);
+    if (r < 0)
+        return;
+    (void) close(result_fds[1]);
+    (void) close(result_fds[2]);
 }
 
 /* Only at its own workers: the supervisor is no oracle about other processes. */
@@ -290,7 +326,7 @@ static void on_look(const struct spawner_child *child, const struct spawner_requ
         if (child->workers[i].pid == request->pid && child->workers[i].slot == request->slot)
             answer.error = facts_collect(request->pid, child->polls[i + 1].fd,
                                          request->with_maps != 0, &facts);
-    send_answer(child, &answer, -1, &facts, sizeof facts);
+    send_answer(child, &answer, NULL, 0, &facts, sizeof facts);
 }
 
 static void on_probe(struct spawner_child *child, const struct spawner_request *request)
@@ -314,7 +350,7 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
         answer.error = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
     if (answer.error == 0 && request->is_last)
         child->floor = probe.layers;
-    send_answer(child, &answer, -1, &probe, sizeof probe);
+    send_answer(child, &answer, NULL, 0, &probe, sizeof probe);
 }
 
 static bool has_successor(const struct spawner_child *child)
@@ -361,7 +397,7 @@ static void on_upgrade(struct spawner_child *child, const struct spawner_request
         add_worker(child, SUCCESSOR_SLOT, pid, pidfd);
     answer.error = r;
     answer.pid = pid;
-    send_answer(child, &answer, pidfd, NULL, 0);
+    send_answer(child, &answer, &pidfd, r == 0 ? 1 : 0, NULL, 0);
 }
 
 static void close_all(int fds[static SPAWNER_REQUEST_FDS])
@@ -416,7 +452,7 @@ static void on_worker_ended(struct spawner_child *child, size_t i)
     if (pid == 0)
         return;
     remove_worker(child, i);
-    send_answer(child, &answer, -1, NULL, 0);
+    send_answer(child, &answer, NULL, 0, NULL, 0);
 }
 
 static bool has_ended_unreaped(const struct spawner_child *child)

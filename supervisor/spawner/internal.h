@@ -65,13 +65,15 @@ struct spawner_request {
 };
 
 enum spawner_answer_kind {
-    SPAWNER_RESULT, /* with one descriptor, the pidfd, if error is 0 */
+    SPAWNER_RESULT, /* with descriptors if error is 0: pidfd, /proc/PID/stat, /proc/PID/statm */
     SPAWNER_EXITED,
     SPAWNER_FACTS,     /* a struct jail_facts follows */
     SPAWNER_PROBED,    /* a struct jail_probe follows */
     SPAWNER_SUCCESSOR, /* with its pidfd, if error is 0 */
     SPAWNER_SUCCESSOR_EXITED,
 };
+
+#define SPAWNER_RESULT_FDS 3
 
 struct spawner_answer {
     uint32_t kind;

@@ -209,9 +209,10 @@ static size_t body_size_of(uint32_t kind)
                                     : 0;
 }
 
-/* One answer and its descriptor, if any. 0, -EAGAIN, -EPIPE at the end, or another -errno. */
+/* One answer and its descriptors; those that are not there are -1. 0, -EAGAIN, -EPIPE at the end, or
+ * another -errno. */
 static int receive_answer(int socket_fd, struct spawner_answer *ret_answer,
-                          union answer_body *ret_body, int *ret_pidfd)
+                          union answer_body *ret_body, int ret_fds[static SPAWNER_RESULT_FDS])
 {
     struct iovec iov[] = {
         { .iov_base = ret_answer, .iov_len = sizeof *ret_answer },
@@ -219,7 +220,7 @@ static int receive_answer(int socket_fd, struct spawner_answer *ret_answer,
     };
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_RESULT_FDS]))];
     } control = { 0 };
     struct msghdr message = {
         .msg_iov = iov,
@@ -229,15 +230,15 @@ static int receive_answer(int socket_fd, struct spawner_answer *ret_answer,
     };
 
     ssize_t n = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
+    for (size_t i = 0; i < SPAWNER_RESULT_FDS; i++)
+        ret_fds[i] = -1;
     if (n < 0)
         return -errno;
     if (n == 0)
         return -EPIPE;
-    *ret_pidfd = -1;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(ret_pidfd, CMSG_DATA(header), sizeof(int));
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
     if (n < (ssize_t) sizeof *ret_answer ||
         (size_t) n != sizeof *ret_answer + body_size_of(ret_answer->kind))
         return -EPROTO;
@@ -249,29 +250,43 @@ static const char *step_name(const struct spawner_answer *answer)
     return step_names[answer->step < SPAWNER_STEPS ? answer->step : SPAWNER_STEP_REQUEST];
 }
 
-static void deliver_result(const struct spawner *spawner, const struct spawner_answer *answer,
-                           int pidfd)
+static void close_fds(const int fds[static SPAWNER_RESULT_FDS])
 {
-    _cleanup_fd_ int owned = pidfd;
+    for (size_t i = 0; i < SPAWNER_RESULT_FDS; i++)
+        if (fds[i] >= 0)
+            (void) close(fds[i]);
+}
+
+static void deliver_result(const struct spawner *spawner, const struct spawner_answer *answer,
+                           const int fds[static SPAWNER_RESULT_FDS])
+{
+    const struct spawner_worker worker = {
+        .pid = answer->pid,
+        .pidfd = fds[0],
+        .stat_fd = fds[1],
+        .statm_fd = fds[2],
+    };
     const char *step = step_name(answer);
     int error = answer->error;
 
-    if (error == 0 && owned < 0) {
-        /* The kernel drops a descriptor that we have no room for, and says nothing. */
+    if (error == 0 && fds[SPAWNER_RESULT_FDS - 1] < 0) {
+        /* The kernel drops the descriptors that we have no room for, from the last one on, and says
+         * nothing. */
         error = -EMFILE;
         (void) kill(answer->pid, SIGKILL);
         step = step_names[SPAWNER_STEP_DESCRIPTORS];
     }
-    spawner->ops->on_result(spawner->owner, answer->slot, error, step,
-                            error == 0 ? answer->pid : -1, error == 0 ? TAKE_FD(owned) : -1);
+    if (error < 0)
+        close_fds(fds);
+    spawner->ops->on_result(spawner->owner, answer->slot, error, step, error == 0 ? &worker : NULL);
 }
 
 static void deliver(const struct spawner *spawner, const struct spawner_answer *answer,
-                    const union answer_body *body, int pidfd)
+                    const union answer_body *body, const int fds[static SPAWNER_RESULT_FDS])
 {
     switch ((enum spawner_answer_kind) answer->kind) {
     case SPAWNER_RESULT:
-        deliver_result(spawner, answer, pidfd);
+        deliver_result(spawner, answer, fds);
         break;
     case SPAWNER_EXITED:
         spawner->ops->on_exited(spawner->owner, answer->slot, answer->pid, answer->wait_status);
@@ -281,7 +296,7 @@ static void deliver(const struct spawner *spawner, const struct spawner_answer *
                                answer->error == 0 ? &body->facts : NULL);
         break;
     case SPAWNER_SUCCESSOR:
-        spawner->ops->on_successor(spawner->owner, answer->error, answer->pid, pidfd);
+        spawner->ops->on_successor(spawner->owner, answer->error, answer->pid, fds[0]);
         break;
     case SPAWNER_SUCCESSOR_EXITED:
         spawner->ops->on_successor_exited(spawner->owner, answer->pid, answer->wait_status);
@@ -303,7 +318,7 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
     struct pollfd wait = { .fd = spawner->socket_fd, .events = POLLIN };
     struct spawner_answer answer = { 0 };
     union answer_body body;
-    int pidfd = -1;
+    int fds[SPAWNER_RESULT_FDS];
 
     (void) snprintf(text, size, "the spawner does not answer");
     int r = send_request(spawner, &request, NULL, 0);
@@ -314,7 +329,8 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
     while (r < 0 && errno == EINTR);
     if (r <= 0)
         return r < 0 ? -errno : -ETIMEDOUT;
-    r = receive_answer(spawner->socket_fd, &answer, &body, &pidfd);
+    r = receive_answer(spawner->socket_fd, &answer, &body, fds);
+    close_fds(fds); /* there are none */
     if (r == 0 && answer.kind != SPAWNER_PROBED)
         r = -EPROTO;
     if (r < 0)
@@ -333,17 +349,16 @@ static void on_readable(struct spawner *spawner)
 {
     struct spawner_answer answer = { 0 };
     union answer_body body;
-    int pidfd = -1;
-    int r = receive_answer(spawner->socket_fd, &answer, &body, &pidfd);
+    int fds[SPAWNER_RESULT_FDS];
+    int r = receive_answer(spawner->socket_fd, &answer, &body, fds);
 
     if (r == -EAGAIN || r == -EINTR)
         return;
     if (r == 0) {
-        deliver(spawner, &answer, &body, pidfd);
+        deliver(spawner, &answer, &body, fds);
         return;
     }
-    if (pidfd >= 0)
-        (void) close(pidfd);
+    close_fds(fds);
     spawner->gone = true;
     (void) event_del(spawner->event);
     spawner->ops->on_gone(spawner->owner);

@@ -36,13 +36,21 @@ struct spawner_job {
     int cgroup_fd;
 };
 
+/* What the supervisor holds of a worker. The files are open because /proc itself is closed to a confined
+ * supervisor, by Landlock and where a service manager hides other processes. */
+struct spawner_worker {
+    pid_t pid; /* in the supervisor's PID namespace */
+    int pidfd;
+    int stat_fd, statm_fd; /* /proc/PID/stat and statm: process.h, rss.h */
+};
+
 /* All are called on the supervisor's loop, and may call spawner_spawn. */
 struct spawner_ops {
     /* Answer to a job, one for each, in order. error: 0, and the worker's program runs; or
      * -errno, and there is no worker: step says what failed (static string), spawner_hint what
-     * to do. pid: in the supervisor's PID namespace. pidfd: owned by the callee, -1 on error. */
-    void (*on_result)(void *owner, unsigned slot, int error, const char *step, pid_t pid,
-                      int pidfd);
+     * to do. worker: borrowed for the call, its descriptors are the callee's; NULL on error. */
+    void (*on_result)(void *owner, unsigned slot, int error, const char *step,
+                      const struct spawner_worker *worker);
     /* Answer to spawner_look, one for each, in order: error 0 and the facts, or -ESRCH if that process is
      * no worker (any more), or another -errno. facts: borrowed for the call; NULL on error. */
     void (*on_facts)(void *owner, unsigned slot, pid_t pid, int error,

@@ -76,19 +76,23 @@ static void note_failure(struct child *child)
     place->failures++;
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void) close(*fd);
+    *fd = -1;
+}
+
 static void release_process(struct child *child)
 {
     child->channel = channel_free(child->channel);
     if (child->board)
         (void) munmap(child->board, SCOREBOARD_BYTES);
     child->board = NULL;
-    if (child->pidfd >= 0)
-        (void) close(child->pidfd);
-    child->pidfd = -1;
+    close_fd(&child->pidfd);
+    close_fd(&child->stat_fd);
+    close_fd(&child->statm_fd);
     child->cgroup = cgroup_worker_free(child->cgroup);
-    if (child->statm_fd >= 0)
-        (void) close(child->statm_fd);
-    child->statm_fd = -1;
     child->pid = 0;
     child->has_hello = false;
     child->is_look_due = false;
@@ -186,9 +190,6 @@ void child_become_ready(struct child *child)
     (void) event_del(child->timer);
     child->state = CHILD_READY;
     child->ready_ns = io_now_ns();
-    if (rss_open(child->pid, &child->statm_fd) < 0)
-        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
-                  "worker %u (pid %d): its memory cannot be read", child->number, (int) child->pid);
     link_set_ready(child);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(child), "worker %u (pid %d) is ready after %.1f ms",
               child->number, (int) child->pid,
@@ -231,7 +232,7 @@ static void await_exit(struct child *child)
 static void kill_hung_up(struct child *child)
 {
     /* On a busy host the way out takes its time; its exit says then how it died. */
-    if (process_state(child->pid) == PROCESS_EXITING) {
+    if (process_state(child->stat_fd) == PROCESS_EXITING) {
         set_timer(child, EXIT_TIMEOUT_MS);
         return;
     }
@@ -435,6 +436,7 @@ struct child *child_new(struct server *server, const struct cordon_config *cordo
     child->cordon = cordon;
     child->number = number;
     child->pidfd = -1;
+    child->stat_fd = -1;
     child->statm_fd = -1;
     child->n_free_slots = SCOREBOARD_SLOTS;
     child->n_free_places = SCOREBOARD_TENANTS;

@@ -76,6 +76,7 @@ struct child {
     uint32_t rss_mib; /* that bounds it; another one than its cordon's where that was lowered */
     pid_t pid;
     int pidfd;
+    int stat_fd, statm_fd;        /* of /proc/PID */
     struct cgroup_worker *cgroup; /* NULL: none */
     clockid_t cpu_clock;
     struct channel *channel;
@@ -138,8 +139,7 @@ struct child {
     uint64_t rss_at_ns;
     uint64_t rss_noted_ns; /* when it was last said to be over an observed rss_mib */
     unsigned drifting;     /* looks in a row at which it had drifted */
-    int statm_fd;
-    bool is_gone; /* freed at the next sweep */
+    bool is_gone;          /* freed at the next sweep */
 };
 TAILQ_HEAD(child_list, child);
 

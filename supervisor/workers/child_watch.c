@@ -132,7 +132,7 @@ static uint64_t unread_ns(struct child *child, uint64_t now_ns)
 
 static void kill_silent(struct child *child)
 {
-    child->is_stopped = process_state(child->pid) == PROCESS_STOPPED;
+    child->is_stopped = process_state(child->stat_fd) == PROCESS_STOPPED;
     child_kill(child, KILL_SILENT, 0);
 }
 

@@ -265,15 +265,18 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the spawner's answers */
 
-static void on_spawned(void *owner, unsigned slot, int error, const char *step, pid_t pid,
-                       int pidfd)
+static void on_spawned(void *owner, unsigned slot, int error, const char *step,
+                       const struct spawner_worker *worker)
 {
     struct server *server = owner;
     struct child *child = find_number(server->pool, slot);
 
     if (!child) {
-        if (pidfd >= 0)
-            (void) close(pidfd);
+        if (worker) {
+            (void) close(worker->pidfd);
+            (void) close(worker->stat_fd);
+            (void) close(worker->statm_fd);
+        }
         return;
     }
     if (error < 0) {
@@ -284,9 +287,11 @@ static void on_spawned(void *owner, unsigned slot, int error, const char *step, 
         child_on_event(child, EVENT_SPAWN_FAILED);
         return;
     }
-    child->pid = pid;
-    child->pidfd = pidfd;
-    if (clock_getcpuclockid(pid, &child->cpu_clock) != 0)
+    child->pid = worker->pid;
+    child->pidfd = worker->pidfd;
+    child->stat_fd = worker->stat_fd;
+    child->statm_fd = worker->statm_fd;
+    if (clock_getcpuclockid(worker->pid, &child->cpu_clock) != 0)
         child->cpu_clock = CLOCK_MONOTONIC; /* it is gone already: its exit comes next */
     child_on_event(child, EVENT_SPAWNED);
 }

@@ -1,24 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/workers/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/cleanup.h"
-
 #define FLAG_EXITING 0x4U /* PF_EXITING of include/linux/sched.h */
 
-enum process_state process_state(pid_t pid)
+int process_open(pid_t pid, int *ret_fd)
 {
-    char path[32], data[512], state = 'X';
-    unsigned flags = 0;
+    char path[32];
 
     (void) snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
-    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, data, sizeof data - 1);
-    if (n <= 0)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+enum process_state process_state(int stat_fd)
+{
+    char data[512], state = 'X';
+    unsigned flags = 0;
+
+    ssize_t n = pread(stat_fd, data, sizeof data - 1, 0);
+    if (n <= 0) /* of one that is reaped nothing can be read */
         return PROCESS_EXITING;
     data[n] = '\0';
     /* The name, which may hold anything, ends with the last parenthesis. */

@@ -12,5 +12,9 @@ enum process_state {
     PROCESS_EXITING, /* on its way out, a zombie, or gone */
 };
 
-/* proc_pid_stat(5): state and flags. */
-enum process_state process_state(pid_t pid);
+/* Opens /proc/PID/stat. *ret_fd is the caller's; it stays that process's, whatever becomes of its pid.
+ * 0 or -errno (-ENOENT: it is gone). */
+int process_open(pid_t pid, int *ret_fd);
+
+/* proc_pid_stat(5): state and flags, at this moment. */
+enum process_state process_state(int stat_fd);

@@ -204,7 +204,9 @@ void retire_check_rss(struct child *child, uint64_t now_ns)
 {
     uint64_t limit_mib = child->rss_mib;
 
-    if (child->statm_fd < 0 || now_ns - child->rss_at_ns < RSS_EVERY_NS)
+    /* ready_rss_bytes is that of a worker that has started. */
+    bool has_started = child->ready_ns >= child->started_ns;
+    if (!has_started || child->statm_fd < 0 || now_ns - child->rss_at_ns < RSS_EVERY_NS)
         return;
     bool was_over = child->rss_bytes > limit_mib * BYTES_PER_MIB;
     child->rss_at_ns = now_ns;

@@ -17,6 +17,8 @@
 #include "supervisor/http/http.h"
 #include "supervisor/spawner/spawner.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/process.h"
+#include "supervisor/workers/rss.h"
 
 void rig_fail(const char *condition, int line)
 {
@@ -175,10 +177,14 @@ void rig_worker_spawned(struct rig *rig, struct rig_worker *worker)
 {
     /* Our own number, so that its clock and its state can be read; and a descriptor that no signal
      * can be sent to. */
-    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct spawner_worker self = {
+        .pid = getpid(),
+        .pidfd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+    };
 
-    CHECK(fd >= 0);
-    pool_spawner_ops.on_result(&rig->server, worker->child->number, 0, "", getpid(), fd);
+    CHECK(self.pidfd >= 0);
+    CHECK(process_open(self.pid, &self.stat_fd) == 0 && rss_open(self.pid, &self.statm_fd) == 0);
+    pool_spawner_ops.on_result(&rig->server, worker->child->number, 0, "", &self);
 }
 
 void rig_worker_become_ready(struct rig *rig, struct rig_worker *worker)
@@ -202,7 +208,7 @@ void rig_worker_exit(struct rig *rig, struct rig_worker *worker, int wait_status
     if (child->pid > 0)
         ops->on_exited(&rig->server, child->number, child->pid, wait_status);
     else
-        ops->on_result(&rig->server, child->number, -EAGAIN, "fork", -1, -1);
+        ops->on_result(&rig->server, child->number, -EAGAIN, "fork", NULL);
     (void) event_del(child->timer); /* its next start, which would fail */
 }
 

@@ -2,10 +2,12 @@
 """What a skepd that serves has given up, looked at from outside."""
 
 import os
+import shutil
+import signal
 
 import pytest
 
-from harness import IS_SANITIZED, script, status_of, wait_for
+from harness import BIN, IS_SANITIZED, SKEPD, Skepd, is_alive, script, status_of, wait_for
 
 pytestmark = pytest.mark.skipif(IS_SANITIZED, reason="sanitizer builds are not confined")
 
@@ -67,3 +69,67 @@ def test_socket_in_the_file_system_is_removed_at_the_end(start, folder):
     assert path.exists()
     skepd.stop()
     assert not path.exists()
+
+
+# As ProtectProc=invisible and ProcSubset=pid do it.
+HIDDEN = """#!/bin/sh
+exec unshare --mount sh -ec '
+    mount -t proc -o hidepid=invisible,subset=pid proc /proc
+    exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"' sh "$@"
+"""
+
+
+@pytest.fixture
+def hidden(folder):
+    """A skepd without privileges from which other processes are hidden, its workers too."""
+    if os.geteuid() != 0:
+        pytest.skip("another user's view of /proc needs root")
+    folder.chmod(0o777)
+    wrapper = folder / "hidden"
+    wrapper.write_text(HIDDEN)
+    wrapper.chmod(0o755)
+    for program in (SKEPD, BIN / "skep-worker"):  # the checkout may be where others cannot go
+        shutil.copy(program, folder)
+    cordon = {"name": "default", "workers": 1, "rss_mib": 128, "spare": False}
+    limits = {"maximum": HOARD["limits"]}
+    skepd = Skepd(
+        folder, {"a": hello("first"), "hoard": HOARD}, {"cordons": [cordon], "limits": limits},
+        worker=folder / "skep-worker", launcher=[wrapper],
+    )  # fmt: skip
+    skepd.program = folder / "skepd"
+    yield skepd.start()
+    skepd.stop()
+
+
+HOARD = {
+    "limits": {"external_mib": 512, "cpu_ms": 5000},
+    "files": {
+        "worker.js": script(
+            "globalThis.all ??= []; for (let i = 0; i < 60; i++) {"
+            " const one = new Uint8Array(4 << 20); one.fill(1); all.push(one); }"
+        )
+    },
+}
+
+
+def test_skepd_from_which_processes_are_hidden_sees_its_workers(hidden):
+    assert status_of(hidden.pid)["Uid"].split() == ["65534"] * 4
+    worker = hidden.worker()
+    assert worker["rss_kib"] > 1024
+    assert {one["finding"] for one in hidden.admin("jail-report")["workers"]} == {None}
+    assert hidden.get("a").text == "first"
+
+
+def test_skepd_from_which_processes_are_hidden_kills_a_worker_over_its_memory(hidden):
+    pid = hidden.worker()["pid"]
+    assert hidden.get("hoard").code == "mem_process"
+    assert not is_alive(pid)
+
+
+def test_skepd_from_which_processes_are_hidden_sees_that_one_was_stopped(hidden):
+    assert hidden.get("a").text == "first"
+    pid = hidden.worker()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    assert hidden.get("a").text == "first"  # by the next worker
+    assert not is_alive(pid)
+    assert hidden.tenant("a")["kills"] == 0, "nobody is to blame"

@@ -32,7 +32,8 @@ void await_readable(int fd)
     assert_int_equal(r, 1);
 }
 
-static void on_result(void *owner, unsigned slot, int error, const char *step, pid_t pid, int pidfd)
+static void on_result(void *owner, unsigned slot, int error, const char *step,
+                      const struct spawner_worker *worker)
 {
     struct hive *hive = owner;
     struct cell *cell = &hive->cells[slot];
@@ -40,8 +41,10 @@ static void on_result(void *owner, unsigned slot, int error, const char *step, p
     cell->answered = true;
     cell->error = error;
     cell->step = step;
-    cell->pid = pid;
-    cell->pidfd = pidfd;
+    cell->pid = worker ? worker->pid : -1;
+    cell->pidfd = worker ? worker->pidfd : -1;
+    cell->stat_fd = worker ? worker->stat_fd : -1;
+    cell->statm_fd = worker ? worker->statm_fd : -1;
 }
 
 static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
@@ -106,6 +109,8 @@ void hive_init(struct hive *hive, const char *worker_path)
 static void cell_done(struct cell *cell)
 {
     fd_cleanup(&cell->pidfd);
+    fd_cleanup(&cell->stat_fd);
+    fd_cleanup(&cell->statm_fd);
     fd_cleanup(&cell->channel_fd);
     if (cell->board)
         (void) munmap((void *) (uintptr_t) cell->board, SCOREBOARD_BYTES);
@@ -140,7 +145,7 @@ struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool j
         slot++;
     assert_true(slot < HIVE_CELLS);
     struct cell *cell = &hive->cells[slot];
-    *cell = (struct cell){ .slot = slot, .used = true, .pidfd = -1 };
+    *cell = (struct cell){ .slot = slot, .used = true, .pidfd = -1, .stat_fd = -1, .statm_fd = -1 };
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     cell->channel_fd = pair[0];
     _cleanup_fd_ int theirs = pair[1];

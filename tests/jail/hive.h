@@ -23,6 +23,7 @@ struct cell {
     const char *step;
     pid_t pid;
     int pidfd;
+    int stat_fd, statm_fd;
     int channel_fd;
     int wait_status;
     const struct scoreboard *board; /* what the probe writes */

@@ -22,6 +22,8 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "supervisor/workers/process.h"
+#include "supervisor/workers/rss.h"
 #include "tests/jail/hive.h"
 
 static const struct probe_plan sealed = { .lock = PROBE_SEALED };
@@ -119,6 +121,22 @@ static void test_spawner_starts_nothing_with_fewer_layers_than_the_last_probe_fo
     assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
     hive.layers = 0;
     assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
+    hive_done(&hive);
+}
+
+/* All that the supervisor, to which /proc is closed, ever sees of a worker by itself. */
+static void test_worker_comes_with_what_is_to_be_seen_of_it(void **state)
+{
+    struct hive hive;
+
+    (void) state;
+    hive_init(&hive, NULL);
+    struct cell *cell = cell_start(&hive, &sealed, true);
+    assert_int_equal(process_state(cell->stat_fd), PROCESS_RUNS);
+    assert_true(rss_read_bytes(cell->statm_fd) > 0);
+    assert_int_equal(pidfd_send_signal(cell->pidfd, SIGKILL, NULL, 0), 0);
+    await_readable(cell->pidfd);
+    assert_int_equal(process_state(cell->stat_fd), PROCESS_EXITING);
     hive_done(&hive);
 }
 
@@ -453,6 +471,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_worker_without_its_jail_is_not_attested),
         cmocka_unit_test(test_sealed_worker_has_its_limits),
         cmocka_unit_test(test_spawner_starts_nothing_with_fewer_layers_than_the_last_probe_found),
+        cmocka_unit_test(test_worker_comes_with_what_is_to_be_seen_of_it),
         cmocka_unit_test(test_worker_that_is_gone_is_not_attested),
         cmocka_unit_test(test_second_thread_keeps_the_jail_shut),
         cmocka_unit_test(test_ends_of_workers_are_reported),

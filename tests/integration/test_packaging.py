@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""packaging/: what can be said of the units and the Debian package without a machine of their own;
+tests/vm installs them in one."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness import BIN, TOP, script
+
+PACKAGING = TOP / "packaging"
+SERVICE = PACKAGING / "systemd" / "skepd.service"
+EXPOSURE = 15  # tenths
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="no systemd-analyze: package systemd"
+)
+
+
+def run(*command, **options):
+    return subprocess.run(
+        [str(word) for word in command], check=True, capture_output=True, text=True, **options
+    ).stdout
+
+
+def settings(unit):
+    """[(key, value)] in their order, of all sections."""
+    lines = unit.read_text().splitlines()
+    return [tuple(line.split("=", 1)) for line in lines if re.match(r"[A-Z]\w*=", line)]
+
+
+def setting(unit, key):
+    (value,) = [value for name, value in settings(unit) if name == key]
+    return value
+
+
+# ---- units
+
+
+def analyze(unit):
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", unit]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@needs_systemd
+def test_exposure_of_the_service_is_low():
+    result = analyze(SERVICE)
+    assert result.returncode == 0, result.stdout
+
+
+@needs_systemd
+@pytest.mark.parametrize("key", ["CapabilityBoundingSet", "SystemCallFilter", "PrivateNetwork", "User"])
+def test_exposure_is_what_the_unit_says(key, tmp_path):
+    unit = tmp_path / SERVICE.name
+    unit.write_text(re.sub(rf"(?m)^{key}=.*\n", "", SERVICE.read_text()))
+    assert analyze(unit).returncode != 0
+
+
+@needs_systemd
+def test_units_have_no_errors(tmp_path):
+    programs = {"/usr/sbin/skepd": BIN / "skepd", "/usr/bin/skep": BIN / "skep"}
+    for unit in (PACKAGING / "systemd").iterdir():
+        text = unit.read_text()
+        for path, program in programs.items():
+            text = text.replace(f"={path} ", f"={program} ")
+        (tmp_path / unit.name).write_text(text)
+    units = sorted(tmp_path.iterdir())
+    result = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units],
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_service_may_take_as_long_to_stop_as_it_drains():
+    config = (PACKAGING / "skepd.yaml").read_text()
+    assert "drain_s" not in config
+    default = re.search(r"^drain_s: (\d+)", (TOP / "docs" / "config.md").read_text(), re.M)
+    assert int(setting(SERVICE, "TimeoutStopSec")) > int(default[1])
+
+
+# What a spawner calls and no table names; what skepd calls before it confines itself and as every
+# program does.
+SPAWNER = """clone clone3 unshare execve execveat close_range prctl capget capset setresuid setresgid
+    setsid waitid wait4 pidfd_send_signal pipe2 dup2 dup3 openat readlink fcntl poll rt_sigaction
+    rt_sigprocmask kill chdir recvmsg sendmsg exit_group"""
+SET_UP = """socket bind listen socketpair umask chmod fchmod unlink renameat2 fsync mkdir getpeername
+    prlimit64 statfs seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self mprotect
+    getxattr fgetxattr faccessat faccessat2"""
+
+
+def named_in_policies():
+    names = set()
+    for source in sorted((TOP / "sandbox-policy").glob("*_*.c")):
+        names |= set(re.findall(r"ALLOW\((\w+)\)", source.read_text()))
+    return names
+
+
+def set_of(name):
+    text = run("systemd-analyze", "syscall-filter", name)
+    words = [line.strip() for line in text.splitlines()[1:] if not line.strip().startswith("#")]
+    return {call for word in words if word for call in (set_of(word) if word[0] == "@" else {word})}
+
+
+def filter_of(unit):
+    """What SystemCallFilter= allows. @default is always in it."""
+    allowed = set_of("@default")
+    for key, value in settings(unit):
+        if key == "SystemCallFilter":
+            names = value.lstrip("~").split()
+            calls = set().union(*(set_of(name) if name[0] == "@" else {name} for name in names))
+            allowed = allowed - calls if value[0] == "~" else allowed | calls
+    return allowed
+
+
+@needs_systemd
+def test_filter_of_the_service_has_all_that_skep_calls():
+    named = named_in_policies()
+    assert {"pivot_root", "epoll_ctl", "memfd_create"} <= named
+    named.remove("setrlimit")  # by which glibc means prlimit64
+    wanted = named | set(SPAWNER.split()) | set(SET_UP.split())
+    assert wanted - filter_of(SERVICE) == set()
+
+
+@needs_systemd
+def test_filter_of_the_service_has_little_more():
+    refused = """ptrace bpf io_uring_setup userfaultfd init_module kexec_load reboot swapon settimeofday
+        open_by_handle_at process_vm_readv setns keyctl add_key iopl chroot fsopen move_mount acct
+        perf_event_open pidfd_getfd"""
+    assert filter_of(SERVICE) & set(refused.split()) == set()
+
+
+# ---- user, folders, configuration
+
+
+@needs_systemd
+def test_user_and_folders_are_made(tmp_path):
+    (tmp_path / "etc").mkdir()
+    run("systemd-sysusers", f"--root={tmp_path}", PACKAGING / "sysusers" / "skep.conf")
+    user = re.search(r"^skep:.*$", (tmp_path / "etc" / "passwd").read_text(), re.M)[0].split(":")
+    group = re.search(r"^skep:.*$", (tmp_path / "etc" / "group").read_text(), re.M)[0].split(":")
+    assert (user[3], user[5], user[6]) == (group[2], "/var/lib/skep", "/usr/sbin/nologin")
+    run("systemd-tmpfiles", f"--root={tmp_path}", "--create", PACKAGING / "tmpfiles" / "skep.conf")
+    status = (tmp_path / "var" / "lib" / "skep").stat()
+    assert status.st_mode & 0o7777 == 0o700
+    assert status.st_uid == int(user[2])
+
+
+def test_configuration_has_no_errors_and_opens_no_port():
+    config = PACKAGING / "skepd.yaml"
+    assert run(BIN / "skep", "check", config).startswith("ok")
+    keys = re.findall(r"^(\w+):", config.read_text(), re.M)
+    assert "listen" not in keys and "metrics" not in keys
+    assert run(BIN / "skepd", "--check", "--config", config) == ""
+
+
+# ---- the package
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """Its file, and what is in it."""
+    folder = tmp_path_factory.mktemp("package")
+    config = BIN / "CPackConfig.cmake"
+    assert config.exists(), "not a build tree that packages are made of"
+    run("cpack", "-G", "DEB", "--config", config, "-B", folder, "-D", "CPACK_PACKAGE_VERSION=7.8.9")
+    (file,) = folder.glob("*.deb")
+    root = folder / "root"
+    run("dpkg-deb", "-x", file, root)
+    return file, root
+
+
+def test_package_names_itself_and_what_it_needs(package):
+    file, _ = package
+    architecture = run("dpkg", "--print-architecture").strip()
+    assert file.name == f"skep_7.8.9_{architecture}.deb"
+    fields = dict(re.findall(r"^(\S+): (.*)$", run("dpkg-deb", "-f", file), re.M))
+    assert fields["Package"] == "skep"
+    assert {"libc6", "libseccomp2", "systemd"} <= set(re.findall(r"[a-z][\w.+-]+", fields["Depends"]))
+    assert run("dpkg-deb", "-I", file, "conffiles").split() == ["/etc/skep/skepd.yaml"]
+
+
+WANTED = {
+    "usr/sbin/skepd": 0o755,
+    "usr/bin/skep": 0o755,
+    "usr/libexec/skep/skep-worker": 0o755,
+    "usr/lib/systemd/system/skepd.service": 0o644,
+    "usr/lib/systemd/system/skepd.socket": 0o644,
+    "usr/lib/systemd/system/skepd-metrics.socket": 0o644,
+    "usr/lib/sysusers.d/skep.conf": 0o644,
+    "usr/lib/tmpfiles.d/skep.conf": 0o644,
+    "etc/skep/skepd.yaml": 0o644,
+    "usr/share/doc/skep/copyright": 0o644,
+    "usr/share/doc/skep/changelog.gz": 0o644,
+}
+
+
+def test_package_has_all_files(package):
+    _, root = package
+    found = {
+        str(path.relative_to(root)): path.stat().st_mode & 0o7777
+        for path in root.rglob("*")
+        if not path.is_dir()
+    }
+    missing = {path: mode for path, mode in WANTED.items() if found.get(path) != mode}
+    assert missing == {}
+    manual = {f"usr/share/man/man{p.suffix[1]}/{p.name}.gz" for p in TOP.glob("docs/man/*.[158]")}
+    extra = set(found) - set(WANTED) - manual
+    assert all(re.match(r"usr/share/(bash-completion|zsh|fish)/", path) for path in extra), extra
+    assert manual <= set(found)
+    assert bool(extra) == (PACKAGING / "completions").exists()
+
+
+def test_programs_of_the_package_are_stripped_and_find_each_other(package, tmp_path):
+    _, root = package
+    for name in ("usr/sbin/skepd", "usr/bin/skep", "usr/libexec/skep/skep-worker"):
+        sections = run("readelf", "--wide", "--section-headers", root / name)
+        assert ".debug_info" not in sections and ".symtab" not in sections
+    config = tmp_path / "skepd.yaml"
+    config.write_text("admin_socket: admin.sock\njail: { minimum: reduced }\n")
+    answer = run(root / "usr/sbin/skepd", "--config", config, "--probe")
+    assert "seccomp" in answer
+
+
+def test_packaged_programs_serve(package, start, monkeypatch):
+    _, root = package
+    monkeypatch.setattr("harness.SKEPD", root / "usr/sbin/skepd")
+    skepd = start({"a": script('return new Response("hello")')}, worker=root / "usr/libexec/skep/skep-worker")
+    assert skepd.get("a").text == "hello"
+
+
+@pytest.mark.parametrize("name", ["preinst", "postinst", "prerm", "postrm"])
+def test_maintainer_script_is_in_the_package_and_has_no_errors(name, package):
+    file, _ = package
+    text = run("dpkg-deb", "-I", file, name)
+    assert text == (PACKAGING / "debian" / name).read_text()
+    assert "set -e\n" in text
+    subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+def test_every_unit_of_the_package_is_stopped_and_forgotten_with_it():
+    units = {path.name for path in (PACKAGING / "systemd").iterdir()}
+    for name in ("prerm", "postrm"):
+        text = (PACKAGING / "debian" / name).read_text()
+        assert units <= set(re.findall(r"skepd[\w-]*\.\w+", text))
+
+
+def test_changelog_of_the_package_is_of_this_version():
+    version = re.search(r"project\(skep VERSION ([\d.]+)", (TOP / "CMakeLists.txt").read_text())[1]
+    first = pathlib.Path(PACKAGING / "debian" / "changelog").read_text().splitlines()[0]
+    assert first.startswith(f"skep ({version}) ")

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel says of another process, by a file that was opened once.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "supervisor/workers/process.h"
+
+static pid_t start_sleeper(void)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0)
+        for (;;)
+            (void) pause();
+    return pid;
+}
+
+static void test_states_of_one_process_are_seen_as_they_come(void **state)
+{
+    _cleanup_fd_ int fd = -1;
+    siginfo_t info;
+    pid_t pid = start_sleeper();
+
+    (void) state;
+    assert_int_equal(process_open(pid, &fd), 0);
+    assert_int_equal(process_state(fd), PROCESS_RUNS);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_int_equal(waitid(P_PID, (id_t) pid, &info, WSTOPPED | WNOWAIT), 0);
+    assert_int_equal(process_state(fd), PROCESS_STOPPED);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    assert_int_equal(waitid(P_PID, (id_t) pid, &info, WCONTINUED), 0);
+    assert_int_equal(process_state(fd), PROCESS_RUNS);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t) pid, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(process_state(fd), PROCESS_EXITING); /* a zombie */
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(process_state(fd), PROCESS_EXITING); /* gone */
+}
+
+static void test_process_that_is_not_there_cannot_be_opened(void **state)
+{
+    int unset = -1;
+    pid_t pid = start_sleeper();
+
+    (void) state;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(process_open(pid, &unset), -ENOENT);
+    assert_int_equal(unset, -1);
+    assert_int_equal(process_state(-1), PROCESS_EXITING);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_states_of_one_process_are_seen_as_they_come),
+        cmocka_unit_test(test_process_that_is_not_there_cannot_be_opened),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
