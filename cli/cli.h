@@ -25,13 +25,21 @@ struct cli {
     const struct verb *verb;
 };
 
+/* What an option was given that may be given several times. */
+#define CLI_VALUES_MAX 128
+struct cli_values {
+    const char *items[CLI_VALUES_MAX];
+    unsigned count; /* above CLI_VALUES_MAX if there were more */
+};
+
 struct cli_option {       /* ends with a row without name */
     const char *name;     /* "port", for --port N */
     const char *argument; /* "N"; NULL for a switch */
     const char *help;
-    char letter;        /* 'n', for -n too; 0: none */
-    const char **value; /* set to the argument; may be NULL */
-    bool *given;        /* set to true; may be NULL */
+    char letter;               /* 'n', for -n too; 0: none */
+    const char **value;        /* set to the argument; may be NULL */
+    bool *given;               /* set to true; may be NULL */
+    struct cli_values *values; /* each argument is added; may be NULL */
 };
 
 struct verb {
@@ -63,6 +71,7 @@ const struct verb *const *cli_verbs(size_t *ret_n);
 const struct verb *cli_find_verb(const char *name); /* NULL: there is none */
 
 extern const struct verb verb_check;
+extern const struct verb verb_deploy;
 extern const struct verb verb_dev;
 extern const struct verb verb_drain;
 extern const struct verb verb_explain;
@@ -74,11 +83,14 @@ extern const struct verb verb_logs;
 extern const struct verb verb_quarantine;
 extern const struct verb verb_release;
 extern const struct verb verb_reload;
+extern const struct verb verb_remove;
 extern const struct verb verb_retire;
+extern const struct verb verb_rollback;
 extern const struct verb verb_stats;
 extern const struct verb verb_status;
 extern const struct verb verb_tenants;
 extern const struct verb verb_upgrade;
 extern const struct verb verb_top;
 extern const struct verb verb_version;
+extern const struct verb verb_versions;
 extern const struct verb verb_workers;

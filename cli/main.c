@@ -20,6 +20,10 @@
 static const struct verb *const verbs[] = {
     &verb_check,
     &verb_dev,
+    &verb_deploy,
+    &verb_rollback,
+    &verb_versions,
+    &verb_remove,
     &verb_status,
     &verb_stats,
     &verb_tenants,
@@ -144,6 +148,8 @@ static void take_option(const struct cli_option *option)
 {
     if (option->value)
         *option->value = optarg;
+    if (option->values && option->values->count++ < CLI_VALUES_MAX)
+        option->values->items[option->values->count - 1] = optarg;
     if (option->given)
         *option->given = true;
 }

@@ -120,12 +120,13 @@ static struct {
 
 static const struct cli_option options[] = {
     { "interval", "S", "seconds between two looks, 0.1 to 30 (default: 1)", 'i', &given.interval,
-      NULL },
+      NULL, NULL },
     { "sort", "KEY", "name, rps, errors, p50, p99, cpu (default), heap, memory, queue, …", 's',
-      &given.sort, NULL },
-    { "workers", NULL, "begin with workers, not with tenants", 'w', NULL, &given.workers },
+      &given.sort, NULL, NULL },
+    { "workers", NULL, "begin with workers, not with tenants", 'w', NULL, &given.workers,
+      NULL },
     { "once", NULL, "one interval, as text; so too where the output is no terminal", '1', NULL,
-      &given.once },
+      &given.once, NULL },
     { 0 },
 };
 

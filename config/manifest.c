@@ -5,7 +5,6 @@
  */
 #include "config/manifest.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -173,16 +172,6 @@ static int take_routes(const struct reading *reading)
             return r;
     }
     return 0;
-}
-
-static bool env_name_is_valid(const char *name)
-{
-    if (!isalpha((unsigned char) name[0]) && name[0] != '_')
-        return false;
-    for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char) *p) && *p != '_')
-            return false;
-    return strcmp(name, "__proto__") != 0; /* would set the prototype, not a property */
 }
 
 static int take_env_entry(const struct reading *reading, const struct yaml_node *node)

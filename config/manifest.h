@@ -78,6 +78,11 @@ int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifes
 int manifest_check(const struct manifest *manifest, const struct config *config,
                    struct config_errors *errors);
 
+/* What was given with a deploy, over what skep.yaml says: "NAME=VALUE", each followed by a NUL. 0, -ENOMEM,
+ * or -EINVAL with errors filled (and the manifest is to be freed). */
+int manifest_override_env(struct manifest *manifest, const char *data, size_t size,
+                          struct config_errors *errors);
+
 /* Parses one route: HOST[/PATH]. HOST is a name, "*.NAME" or "*". A '*' at the end of PATH makes it
  * a prefix; no PATH is the same as "/" with '*'. Not decoded: what is percent-encoded in a request
  * must be so in the pattern. 0, -ENOMEM, or -EINVAL with *ret_reason a static string that says

@@ -5,6 +5,7 @@
 #include "config/names.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,16 @@ bool name_is_valid(const char *name)
     return size >= 1 && size <= NAME_MAX_BYTES &&
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == size && name[0] != '-' &&
            name[size - 1] != '-';
+}
+
+bool env_name_is_valid(const char *name)
+{
+    if (!isalpha((unsigned char) name[0]) && name[0] != '_')
+        return false;
+    for (const char *p = name; *p; p++)
+        if (!isalnum((unsigned char) *p) && *p != '_')
+            return false;
+    return strcmp(name, "__proto__") != 0;
 }
 
 int path_folder_of(const char *file, char **ret_folder)

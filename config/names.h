@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks of names, paths and addresses that both YAML files share. Private to config/. No state.
+ * Checks of names, paths and addresses that both YAML files, the command line and the store share. No
+ * state.
  */
 #pragma once
 
@@ -16,6 +17,8 @@ extern const char name_expected[]; /* for messages: "expected …" */
 int path_folder_of(const char *file, char **ret_folder);
 /* path itself if it is absolute, else below folder; malloc'ed, NULL if out of memory. */
 char *path_absolute(const char *folder, const char *path);
+/* [A-Za-z_][A-Za-z0-9_]*, not __proto__, which would set the prototype and no property. */
+bool env_name_is_valid(const char *name);
 bool path_fits_socket(const char *path);
 
 /* "127.0.0.1:8080", "[::1]:8080", "unix:path"; port 0 is any free one. NULL if it is right, else

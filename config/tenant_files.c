@@ -75,6 +75,29 @@ static bool has_control_character(const char *name)
     return false;
 }
 
+const char *tenant_path_check(const char *path)
+{
+    unsigned depth = 0;
+
+    if (strlen(path) > TENANT_PATH_MAX || has_control_character(path))
+        return "expected a path of at most 255 bytes, without control characters";
+    for (const char *part = path;; depth++) {
+        size_t size = strcspn(part, "/");
+        if (size == 0 || part[0] == '.')
+            return "expected a relative path without empty, hidden and \"..\" parts";
+        if (size == strlen("node_modules") && strncmp(part, "node_modules", size) == 0)
+            return "node_modules is left out";
+        if (part[size] == '\0')
+            break;
+        part += size + 1;
+    }
+    if (depth > TENANT_DEPTH_MAX)
+        return "nested too deeply: expected at most 16 folders";
+    if (!has_known_kind(path) && strcmp(path, "skep.yaml") != 0)
+        return "expected .js, .mjs, .json, .wasm, .txt or .html, or skep.yaml";
+    return NULL;
+}
+
 static int add_file(struct walk *walk, int dir_fd, const char *name, const char *path)
 {
     struct manifest *manifest = walk->manifest;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The files of a tenant's folder, which the tenant may have filled with links, pipes and
- * devices. Private to config/.
+ * devices. config/, and what stores and sends such folders.
  */
 #pragma once
 
@@ -19,3 +19,7 @@ int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
                       struct config_errors *errors);
 /* NULL if there is none of that path. */
 const struct tenant_file *tenant_files_find(const struct manifest *manifest, const char *path);
+
+/* Whether a file of this path (which ends with NUL) belongs to a tenant's folder, by the rules by which
+ * such folders are read: NULL, or what was expected, a static string. skep.yaml belongs to it. */
+const char *tenant_path_check(const char *path);

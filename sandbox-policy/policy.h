@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The jail's policy as data: which system calls a worker may make, which limits it runs
- * under, and why; and the system calls of the supervisor. The rows are in worker_startup.c,
- * worker_syscalls.c, worker_limits.c and supervisor_syscalls.c; policy.c turns them into libseccomp
+ * under, and why; and the system calls of the supervisor and of its store. The rows are in
+ * worker_startup.c, worker_syscalls.c, worker_limits.c, supervisor_syscalls.c and store_syscalls.c; policy.c turns them into libseccomp
  * filters and into setrlimit calls. Used by the worker, the supervisor and tests.
  */
 #pragma once
@@ -109,6 +109,7 @@ extern const struct policy_table policy_worker_startup;
 extern const struct policy_table policy_worker_running;
 /* A call that fits no row fails with EPERM. */
 extern const struct policy_table policy_supervisor_table;
+extern const struct policy_table policy_store_table;
 extern const struct policy_limit policy_worker_limits[];
 extern const size_t policy_worker_n_limits;
 

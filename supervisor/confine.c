@@ -72,6 +72,10 @@ static int refuse_new_privileges(const char **ret_step)
 static const uint64_t rights[] = {
     [CONFINE_READ] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
     [CONFINE_SOCKETS] = LANDLOCK_ACCESS_FS_REMOVE_FILE,
+    [CONFINE_WRITE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+                      LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+                      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SYM |
+                      LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR,
 };
 
 #define CGROUP_RIGHTS                                                                             \
@@ -107,7 +111,7 @@ static int restrict_files(const struct confine_options *options, const char **re
     _cleanup_fd_ int ruleset = -1;
 
     /* Workers are not in the domain and must be killed all the same. */
-    int r = landlock_new(true, &ruleset, ret_step);
+    int r = landlock_new(!options->no_signals, &ruleset, ret_step);
     for (size_t i = 0; i < options->n_folders && r == 0; i++)
         r = allow_folder(ruleset, &options->folders[i], ret_step);
     if (r == 0 && options->cgroup_fd > 0)
@@ -175,12 +179,13 @@ static void filter_cleanup(scmp_filter_ctx *filter)
         seccomp_release(*filter);
 }
 
-static int load_filter(const char **ret_step)
+static int load_filter(const struct policy_table *table, const char **ret_step)
 {
     const struct policy_context context = { .self = getpid() };
     _cleanup_(filter_cleanup) scmp_filter_ctx filter = NULL;
 
-    int r = policy_build_filter(&policy_supervisor_table, &context, &filter, ret_step);
+    int r =
+        policy_build_filter(table ? table : &policy_supervisor_table, &context, &filter, ret_step);
     if (r < 0)
         return r;
     *ret_step = step_filter;
@@ -204,7 +209,7 @@ int confine_supervisor(const struct confine_options *options, const char **ret_s
     if (r == 0)
         r = drop_capabilities(options->keep_capabilities, ret_step);
     if (r == 0)
-        r = load_filter(ret_step);
+        r = load_filter(options->table, ret_step);
     if (r < 0 || !missing)
         return r;
     *ret_step = missing;

@@ -2,7 +2,7 @@
 /*
  * The supervisor gives up what it needs no longer, once everything is set up: files but for a few
  * folders, capabilities, and the system calls that make processes or reach into them. Nothing here
- * can be undone. Supervisor process, single-threaded, just before the loop.
+ * can be undone. Supervisor process, single-threaded, just before the loop; and the store, as it starts.
  */
 #pragma once
 
@@ -10,12 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct policy_table;
 struct server;
 
 /* What may be done in a folder and all below it, from now on. */
 enum confine_use {
     CONFINE_READ,    /* read files and folders */
     CONFINE_SOCKETS, /* remove files: the sockets that were made in it */
+    CONFINE_WRITE,   /* make, read, write, rename and remove files, folders and links */
 };
 
 struct confine_folder {
@@ -31,6 +33,8 @@ struct confine_options {
     int cgroup_fd; /* below it, cgroups may be made, set and removed; 0 or less: there are none */
     uint64_t keep_capabilities; /* bits by number; 0: none. What is not there is not missed */
     bool landlock_may_be_missing;
+    const struct policy_table *table; /* of system calls; NULL: the supervisor's */
+    bool no_signals; /* also none to processes outside, where Landlock can say so */
 };
 
 /* In this order: no_new_privs, Landlock, capabilities, seccomp filter. 0; or 1, and all of it but

@@ -47,6 +47,8 @@ static size_t collect(const struct server *server, const char *folder_of_config,
     /* A reload reads it again: by then another file of that name, or a link to another one. */
     folders[n++] = (struct confine_folder){ config->path, CONFINE_READ };
     folders[n++] = (struct confine_folder){ folder_of_config, CONFINE_READ };
+    if (server->store)
+        folders[n++] = (struct confine_folder){ config->state, CONFINE_READ };
     /* Each may be a link to elsewhere. */
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
         folders[n++] = (struct confine_folder){ tenant->dir, CONFINE_READ };
@@ -75,7 +77,7 @@ static bool is_bounding_set_empty(FILE *file)
 int confine_server(struct server *server)
 {
     const layer_set layers = server->jail.layers;
-    size_t most = 4 + server->config->n_listen + count_tenants(server);
+    size_t most = 6 + server->config->n_listen + count_tenants(server);
     _cleanup_free_ struct confine_folder *folders = calloc(most, sizeof *folders);
     _cleanup_file_ FILE *status = fopen("/proc/self/status", "re"); /* closed to it afterwards */
     const char *step = "memory";

@@ -23,6 +23,7 @@
 #include "config/manifest.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/confine.h"
+#include "supervisor/deploy/deploy.h"
 #include "supervisor/http/http.h"
 #include "supervisor/journal.h"
 #include "supervisor/ledger/ledger.h"
@@ -32,6 +33,7 @@
 #include "supervisor/service/sockets.h"
 #include "supervisor/spawner/spawner.h"
 #include "supervisor/stats/metrics.h"
+#include "supervisor/store/store.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/cgroup.h"
 #include "supervisor/workers/child.h"
@@ -217,6 +219,10 @@ static int set_up(struct server *server, const struct arguments *arguments)
     if (r < 0)
         return log_error_errno(r, "cannot start");
     r = arguments->dev ? install_dev(server, arguments->dev) : install_all(server);
+    if (r == 0)
+        r = deploy_install_stored(server);
+    if (r == 0)
+        r = deploys_new(server, &server->deploys);
     if (r < 0)
         return r;
     r = spawner_attach(server->spawner, server->base, &pool_spawner_ops, server);
@@ -241,6 +247,7 @@ static void tear_down(struct server *server)
     server->metrics = metrics_free(server->metrics);
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
+    server->deploys = deploys_free(server->deploys);
     server->pool = pool_free(server->pool);
     server->tenants = tenants_free(server->tenants);
     server->spawner = spawner_free(server->spawner);
@@ -324,7 +331,13 @@ static int run_with_spawner(struct server *server, const struct arguments *argum
         return server->jail.is_reduced ? -EPERM : 0;
     }
     r = jail_check_consent(&server->jail, &server->config->jail, server->is_dev);
-    return r < 0 ? r : serve(server, arguments);
+    if (r == 0 && server->config->state && !server->is_dev)
+        r = store_start(server->config->state,
+                        (server->jail.layers & LAYER_BIT(LAYER_LANDLOCK)) == 0, &server->store);
+    if (r == 0)
+        r = serve(server, arguments);
+    server->store = store_free(server->store);
+    return r;
 }
 
 /* Before any process is forked, and after all have ended. */

@@ -18,12 +18,14 @@
 
 struct admin;
 struct cgroup_tree;
+struct deploys;
 struct http_front;
 struct notify;
 struct router;
 struct service;
 struct sockets;
 struct spawner;
+struct store;
 struct pool;
 struct ledger;
 struct metrics;
@@ -45,6 +47,8 @@ struct server {
     struct service *service; /* NULL in tests */
     struct metrics *metrics; /* NULL: no endpoint */
     struct stats stats;
+    struct store *store;     /* NULL: nothing can be deployed */
+    struct deploys *deploys; /* NULL until there are tenants */
     struct counters counters;
     struct incident_counts incident_counts;
     struct incidents incidents;

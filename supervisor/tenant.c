@@ -11,10 +11,12 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/deploy/deploy.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/reload_tenants.h"
 #include "supervisor/router.h"
 #include "supervisor/stats/metrics.h"
+#include "supervisor/tenant_internal.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/seclude.h"
 
@@ -77,7 +79,7 @@ struct version *version_unref(struct version *version)
     return NULL;
 }
 
-static int version_new(struct server *server, struct tenant *tenant, struct manifest *manifest,
+int tenant_version_new(struct server *server, struct tenant *tenant, struct manifest *manifest,
                        struct version **ret_version)
 {
     const struct config *config = server->config;
@@ -111,7 +113,7 @@ struct tenant *tenant_find(const struct tenants *tenants, const char *name, size
     return NULL;
 }
 
-static struct tenant *tenant_free(struct tenant *tenant)
+struct tenant *tenant_free(struct tenant *tenant)
 {
     if (!tenant)
         return NULL;
@@ -124,8 +126,7 @@ static struct tenant *tenant_free(struct tenant *tenant)
     return NULL;
 }
 
-static int tenant_new(struct server *server, const char *name, const char *dir,
-                      struct tenant **ret_tenant)
+int tenant_new(struct server *server, const char *name, const char *dir, struct tenant **ret_tenant)
 {
     struct tenant *tenant = calloc(1, sizeof *tenant);
 
@@ -155,7 +156,7 @@ static int add_routes(struct router *router, const struct manifest *manifest, st
 }
 
 /* Takes the version out of its workers: at once where it is idle, else when it is. */
-static void retire(struct version *version)
+void tenant_retire_version(struct version *version)
 {
     struct placement *placement, *next;
 
@@ -167,7 +168,7 @@ static void retire(struct version *version)
 }
 
 /* The routes of another version instead of those of the serving one; as before on error. */
-static int swap_routes(struct tenant *tenant, const struct manifest *manifest)
+int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest)
 {
     struct router *router = tenant->server->tenants->router;
 
@@ -181,15 +182,17 @@ static int swap_routes(struct tenant *tenant, const struct manifest *manifest)
     return r;
 }
 
-static void drop_candidate(struct tenant *tenant)
+void tenant_drop_candidate(struct tenant *tenant)
 {
     struct version *candidate = TAKE_PTR(tenant->candidate);
 
     if (!candidate)
         return;
+    if (candidate->deploy)
+        deploy_on_dropped(candidate);
     if (tenant->server->pool)
         seclude_forget_next(tenant);
-    retire(candidate);
+    tenant_retire_version(candidate);
     (void) version_unref(candidate);
 }
 
@@ -197,17 +200,18 @@ void tenant_serve_candidate(struct tenant *tenant)
 {
     struct version *old = tenant->version;
 
-    int r = swap_routes(tenant, tenant->candidate->manifest);
+    int r = tenant_swap_routes(tenant, tenant->candidate->manifest);
     if (r < 0) { /* a route was free when it was installed, and is not any more */
         (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = tenant->name), r,
                                "cannot route to the new version");
-        drop_candidate(tenant);
+        tenant_drop_candidate(tenant);
         return;
     }
+    tenant_drop_standby(tenant); /* what is watched is another one now */
     tenant->version = TAKE_PTR(tenant->candidate);
     if (tenant->version->cordon != old->cordon)
         seclude_follow(tenant);
-    retire(old);
+    tenant_retire_version(old);
     (void) version_unref(old);
     tenant->load_failures = 0;
     tenant->load_again_ns = 0;
@@ -223,7 +227,7 @@ void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t siz
     free(tenant->last_error);
     tenant->last_error = strndup(text, size);
     bool has_waited = tenant_has_old_limits(tenant->candidate);
-    drop_candidate(tenant);
+    tenant_drop_candidate(tenant);
     if (has_waited) /* else the same would be tried again and again */
         (void) tenant_renew_limits(tenant);
 }
@@ -235,9 +239,9 @@ static int install_first(struct server *server, struct manifest *manifest, const
 
     if (r < 0)
         return r;
-    r = swap_routes(tenant, manifest);
+    r = tenant_swap_routes(tenant, manifest);
     if (r == 0)
-        r = version_new(server, tenant, manifest, &tenant->version);
+        r = tenant_version_new(server, tenant, manifest, &tenant->version);
     if (r < 0) {
         router_remove(server->tenants->router, tenant);
         (void) tenant_free(tenant);
@@ -250,15 +254,15 @@ static int install_first(struct server *server, struct manifest *manifest, const
 static int install_next(struct tenant *tenant, struct manifest *manifest)
 {
     struct version *candidate;
-    int r = swap_routes(tenant, manifest);
+    int r = tenant_swap_routes(tenant, manifest);
 
     if (r < 0)
         return r;
-    (void) swap_routes(tenant, tenant->version->manifest); /* until it has loaded */
-    r = version_new(tenant->server, tenant, manifest, &candidate);
+    (void) tenant_swap_routes(tenant, tenant->version->manifest); /* until it has loaded */
+    r = tenant_version_new(tenant->server, tenant, manifest, &candidate);
     if (r < 0)
         return r;
-    drop_candidate(tenant);
+    tenant_drop_candidate(tenant);
     tenant->candidate = candidate;
     (void) tenant_preload(tenant); /* else when a worker is ready */
     return 0;
@@ -316,6 +320,8 @@ int tenant_reload(struct tenant *tenant, struct config_errors *errors)
     struct manifest *manifest;
     struct stat st;
 
+    if (tenant->origin == TENANT_DEPLOYED)
+        return 0; /* what is stored does not change */
     if (stat(tenant->dir, &st) < 0) {
         int error = -errno;
         config_errors_add(errors, tenant->dir, 0, "cannot be read: %s", strerrordesc_np(-error));
@@ -352,7 +358,8 @@ void tenant_remove(struct tenant *tenant)
 {
     struct tenants *tenants = tenant->server->tenants;
 
-    drop_candidate(tenant);
+    tenant_drop_standby(tenant);
+    tenant_drop_candidate(tenant);
     router_remove(tenants->router, tenant);
     metrics_forget_tenant(tenant->server->metrics, tenant);
     TAILQ_REMOVE(&tenants->list, tenant, entry);
@@ -377,7 +384,7 @@ void tenants_sweep(struct tenants *tenants)
         next = TAILQ_NEXT(tenant, entry);
         if (tenant->n_queued > 0 || tenant->n_in_flight > 0)
             continue;
-        retire(tenant->version);
+        tenant_retire_version(tenant->version);
         if (LIST_EMPTY(&tenant->version->placements) && tenant->n_versions == 1)
             destroy(tenant);
     }

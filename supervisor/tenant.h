@@ -15,6 +15,7 @@
 #include "supervisor/workers/conduct.h"
 
 struct child;
+struct deploy;
 struct log_shelf;
 struct request;
 
@@ -43,6 +44,14 @@ struct placement {
 };
 LIST_HEAD(placement_list, placement);
 
+/* What its requests came to, as far as it is to blame. Both are halved now and then, so that what was
+ * long ago counts less. */
+struct version_counts {
+    uint32_t answered, failed; /* failed ones are in answered, too */
+};
+
+#define VERSION_NAME_BYTES 64 /* of one that was deployed: SHA-256 in hexadecimal */
+
 struct version {
     uint32_t id;           /* never used twice; not 0 */
     struct tenant *tenant; /* borrowed */
@@ -52,7 +61,20 @@ struct version {
     struct limit_origin origins[LIMITS_COUNT]; /* of these */
     limit_set observed;                        /* of these, what is not enforced */
     struct placement_list placements;
-    unsigned refs; /* the tenant's, each placement's, each request's */
+    unsigned refs;         /* the tenant's, each placement's, each request's */
+    struct deploy *deploy; /* borrowed: that waits for its load; NULL: none */
+    struct version_counts counts;
+};
+
+/* Of a tenant that was deployed; see supervisor/deploy/. */
+struct tenant_deployed {
+    char serving[VERSION_NAME_BYTES + 1]; /* what serves; "" if it was not deployed */
+    /* It served before the last deploy, and can again at once, as long as the new one is watched; NULL:
+     * none. */
+    struct version *standby;
+    char standby_name[VERSION_NAME_BYTES + 1];
+    uint64_t watched_until_ns;
+    bool is_unrouted; /* its first version has not loaded yet */
 };
 
 /* Who may change or remove a tenant. */
@@ -71,6 +93,7 @@ struct tenant {
     char *dir;                 /* where it was read from */
     struct version *version;   /* serving */
     struct version *candidate; /* takes over when it has loaded; NULL: none */
+    struct tenant_deployed deployed;
     struct request_list queue;
     unsigned n_queued;
     unsigned n_in_flight;
@@ -141,6 +164,26 @@ bool tenant_has_old_limits(const struct version *version);
 void tenant_resolve_limits(const struct config *config, const struct cordon_config *cordon,
                            const struct manifest *manifest, struct limits *ret,
                            struct limit_origin ret_origins[static LIMITS_COUNT]);
+
+/* ---- for deploys (tenant_stage.c) */
+
+/* As tenant_install, but the version only loads: as the candidate, or, for a new tenant, as the version
+ * of one without routes. deploy is told how that ends, and then has it served or dropped; borrowed. */
+int tenant_stage(struct server *server, struct manifest *manifest, const char *dir,
+                 struct deploy *deploy, struct version **ret_version);
+/* The staged version serves, from the next request on. name: of the version. keep_old: the one before
+ * stays as standby. 0; or -errno if a route is not free any more, and nothing has changed. */
+int tenant_serve_staged(struct version *version, const char *name, bool keep_old);
+/* It is not wanted: as before, or, for a new tenant, no tenant. */
+void tenant_drop_staged(struct version *version);
+/* The standby serves again, from the next request on, and the version that served goes. 0 or -errno as
+ * above. */
+int tenant_serve_standby(struct tenant *tenant);
+void tenant_drop_standby(struct tenant *tenant);
+/* Another tenant than the one of the manifest's name that has one of its routes; NULL: none. */
+const struct tenant *tenant_find_conflict(const struct tenants *tenants,
+                                          const struct manifest *manifest,
+                                          const struct route_pattern **ret_route);
 
 struct version *version_ref(struct version *version);
 struct version *version_unref(struct version *version); /* returns NULL */

@@ -46,6 +46,7 @@ struct admin {
 
 static void client_free(struct admin_client *client)
 {
+    admin_leave_deploy(client);
     LIST_REMOVE(client, entry);
     client->admin->n_clients--;
     (void) channel_free(client->channel);
@@ -161,6 +162,11 @@ int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *an
     if (!client->is_subscribed)
         (void) event_add(client->idle, &timeout);
     return r;
+}
+
+void admin_client_wait(struct admin_client *client)
+{
+    (void) event_del(client->idle);
 }
 
 int admin_client_subscribe(struct admin_client *client, const char *tenant,

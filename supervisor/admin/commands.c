@@ -255,6 +255,11 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = { ADMIN_PHASE_OPEN, admin_on_log_tail },
     [SKEP__ADMIN__COMMAND__MESSAGE_EXPLAIN] = { ADMIN_PHASE_OPEN, admin_on_explain },
     [SKEP__ADMIN__COMMAND__MESSAGE_TOP] = { ADMIN_PHASE_OPEN, admin_on_top },
+    [SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY] = { ADMIN_PHASE_OPEN, admin_on_deploy },
+    [SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY_PART] = { ADMIN_PHASE_OPEN, admin_on_deploy_part },
+    [SKEP__ADMIN__COMMAND__MESSAGE_ROLLBACK] = { ADMIN_PHASE_OPEN, admin_on_rollback },
+    [SKEP__ADMIN__COMMAND__MESSAGE_VERSIONS] = { ADMIN_PHASE_OPEN, admin_on_versions },
+    [SKEP__ADMIN__COMMAND__MESSAGE_REMOVE] = { ADMIN_PHASE_OPEN, admin_on_remove },
 };
 
 /* A command that is not here needs the right to write. */
@@ -269,6 +274,7 @@ static const enum admin_right rights[ARRAY_LEN(rules)] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = ADMIN_MAY_READ,
     [SKEP__ADMIN__COMMAND__MESSAGE_EXPLAIN] = ADMIN_MAY_READ,
     [SKEP__ADMIN__COMMAND__MESSAGE_TOP] = ADMIN_MAY_READ,
+    [SKEP__ADMIN__COMMAND__MESSAGE_VERSIONS] = ADMIN_MAY_READ,
 };
 
 enum admin_right admin_command_right(unsigned number)

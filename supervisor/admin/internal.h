@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the admin socket share: admin.c (clients), socket.c (the socket file),
- * roles.c (who may what), commands.c, operator.c and logs.c (what a client may ask), report*.c (what it is told). No other includes
+ * roles.c (who may what), commands.c, operator.c, deploys.c and logs.c (what a client may ask), report*.c (what it is told). No other includes
  * this.
  */
 #pragma once
@@ -35,6 +35,7 @@ struct admin_client {
     char *tenant;        /* whose lines; NULL: of all */
     enum tenant_log_level level; /* of these, or more important ones */
     uint64_t lost;               /* lines since the last one that was sent */
+    struct deploy *deploy; /* borrowed: what it waits for, or uploads; NULL: nothing */
 };
 LIST_HEAD(admin_client_list, admin_client);
 
@@ -60,6 +61,8 @@ void admin_socket_done(struct admin_socket *socket);
 struct server *admin_client_server(const struct admin_client *client);
 /* Queues an answer. 0 or -errno of channel_send. */
 int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
+/* Its answer takes its time: until admin_client_send it is not closed for saying nothing. */
+void admin_client_wait(struct admin_client *client);
 /* From now on it gets log lines. tenant: NULL for all. 0 or -ENOMEM. */
 int admin_client_subscribe(struct admin_client *client, const char *tenant,
                            enum tenant_log_level level);
@@ -118,6 +121,16 @@ int admin_send_upgraded(struct admin_client *client, const struct upgrade_result
 
 int admin_on_explain(void *owner, const ProtobufCMessage *message);
 int admin_on_top(void *owner, const ProtobufCMessage *message);
+
+/* ---- deploys.c: handlers, as of channel_handler_fn */
+
+int admin_on_deploy(void *owner, const ProtobufCMessage *message);
+int admin_on_deploy_part(void *owner, const ProtobufCMessage *message);
+int admin_on_rollback(void *owner, const ProtobufCMessage *message);
+int admin_on_versions(void *owner, const ProtobufCMessage *message);
+int admin_on_remove(void *owner, const ProtobufCMessage *message);
+/* The client is not there to be told any more. */
+void admin_leave_deploy(struct admin_client *client);
 
 /* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that

@@ -34,6 +34,7 @@ static void decide_fate(struct child *child, struct request *request, const stru
     enum error_code code =
         is_culprit(request, verdict, facts.has_entered) ? verdict->code : ERROR_NONE;
 
+    request->is_blameless = request->version->id != verdict->version;
     ledger_leave_worker(request);
     if (code == ERROR_NONE && request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN) {
         request->deaths += facts.has_entered || facts.is_untrusted || facts.is_suspect;

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "supervisor/deploy/deploy.h"
 #include "supervisor/ledger/access.h"
 #include "supervisor/ledger/internal.h"
 #include "supervisor/router.h"
@@ -111,6 +111,7 @@ void ledger_count(struct request *request, enum error_code code)
     if (placement)
         stats_record(&placement->child->latency_us, request->sent_ns, now);
     access_log_request(request, code, false);
+    deploy_count_request(request, code);
 }
 
 static uint64_t next_id(struct ledger *ledger)
@@ -313,6 +314,8 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
     uint64_t id = next_id(server->ledger);
 
     stats_count_answer(server, tenant, code);
+    if (tenant)
+        deploy_count(tenant->version, code);
     access_log_refusal(server, tenant, head, code, id);
     http_set_request_id(exchange, id);
     http_fail(exchange, code, retry_s);

@@ -47,6 +47,7 @@ struct request {
     bool is_push_due;      /* has body to send at the end of this turn */
     bool is_unstarted;     /* sent; nothing says yet that its JavaScript has begun */
     bool is_over_wall;     /* cancelled because of its time */
+    bool is_blameless;     /* what it fails by is another tenant's doing */
     limit_set noted;       /* limits that it has met */
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
     size_t body_sent;      /* bytes of it that the worker has */

@@ -11,6 +11,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/deploy/deploy.h"
 #include "supervisor/http/http.h"
 #include "supervisor/reload.h"
 #include "supervisor/service/drain.h"
@@ -80,6 +81,8 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
         reason = "an upgrade is under way: wait for its end";
     else if (server->is_draining)
         reason = "skepd is about to end: it drains";
+    else if (deploy_is_busy(server))
+        reason = "a deploy, rollback or removal is under way: try again when it has ended";
     else if (heir_has_predecessor(service->heir))
         reason = "the skepd before this one has not ended yet: it waits for its last requests, for "
                  "drain_s at most; try again then";

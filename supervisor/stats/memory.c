@@ -54,6 +54,7 @@ void memory_add_tenant(const struct tenant *tenant, struct memory_use *memory)
 {
     add_version(tenant->version, memory);
     add_version(tenant->candidate, memory);
+    add_version(tenant->deployed.standby, memory);
     memory_add_bodies(tenant, memory);
 }
 

@@ -9,6 +9,7 @@
 
 #include "common/io.h"
 #include "proto/channel.h"
+#include "supervisor/deploy/deploy.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/child.h"
@@ -166,15 +167,20 @@ void tenant_on_loaded(struct placement *placement, enum error_code code, const c
     ledger_collect_load(placement, cpu_us);
     if (code != ERROR_NONE) {
         bool is_candidate = tenant->candidate == version;
+        struct deploy *deploy = version->deploy;
         placement_free(placement);
-        if (is_current)
+        if (deploy)
+            deploy_on_refused(version, text, size);
+        else if (is_current)
             note_load_failure(tenant, code, text, size);
         else if (is_candidate)
             tenant_refuse_candidate(tenant, text, size);
         return;
     }
     placement->state = PLACEMENT_READY;
-    if (tenant->candidate == version) {
+    if (version->deploy) {
+        deploy_on_loaded(version);
+    } else if (tenant->candidate == version) {
         tenant_serve_candidate(tenant);
         is_current = tenant->version == version;
     }
@@ -205,7 +211,9 @@ void tenant_on_load_death(struct version *version, enum error_code code, const c
 {
     struct tenant *tenant = version->tenant;
 
-    if (tenant->version == version)
+    if (version->deploy)
+        deploy_on_refused(version, cause, strlen(cause));
+    else if (tenant->version == version)
         note_load_failure(tenant, code, cause, strlen(cause));
     else if (tenant->candidate == version)
         tenant_refuse_candidate(tenant, cause, strlen(cause));

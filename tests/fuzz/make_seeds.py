@@ -184,6 +184,7 @@ WORKER = {
 STATS, WORKERS, TENANTS, RELOAD, LOGS, LOAD, INCIDENTS, QUARANTINE, RELEASE, RETIRE, STATUS, JAIL_REPORT = (
     range(1, 13)
 )
+DEPLOY, DEPLOY_PART, ROLLBACK, VERSIONS, REMOVE = range(13, 18)
 CONFIG_RELOAD = 18
 DRAIN, UPGRADE, EXPLAIN, TOP, KILL_WORKER = range(19, 24)
 LOG_TAIL = 24
@@ -229,6 +230,13 @@ ADMIN = {
     "kill-worker": (0, frame(KILL_WORKER, f1=1) + frame(WORKERS)),
     "kill-worker-twice": (0, frame(KILL_WORKER) * 2),
     "kill-worker-of-none": (0, frame(KILL_WORKER, f1=2**32 - 1)),
+    "deploy": (0, frame(DEPLOY, f1="alpha") + frame(STATS)),
+    "deploy-of-no-name": (0, frame(DEPLOY, f1="../x") + frame(DEPLOY)),
+    "deploy-part": (0, frame(DEPLOY, f1="new") + frame(DEPLOY_PART, f1="a.js", f3="x", f4=1)),
+    "deploy-end": (0, frame(DEPLOY_PART, f5=1) + frame(DEPLOY_PART, f2="A", f3="1")),
+    "rollback": (0, frame(ROLLBACK, f1="alpha") + frame(ROLLBACK, f1="new", f2="ab" * 40)),
+    "versions": (0, frame(VERSIONS, f1="alpha") + frame(VERSIONS)),
+    "remove": (0, frame(REMOVE, f1="alpha") + frame(REMOVE, f1="new") + frame(TENANTS)),
     "status": (0, frame(STATUS)),
     "drain": (0, frame(DRAIN) + frame(STATUS)),
     "upgrade": (0, frame(UPGRADE) + frame(STATUS)),

@@ -94,7 +94,7 @@ static void test_client_that_breaks_the_protocol_is_closed_and_others_are_not(vo
         size_t size;
     } nonsense[] = {
         { "GET / HTTP/1.1\r\n\r\n", 18 },  { "\xff\xff\xff\xff", 4 }, { "\0\0\0\0", 4 },
-        { "\4\0\0\0\xff\xff\xff\xff", 8 }, { "\2\0\0\0\x7a\0", 6 }, /* a command that does not exist */
+        { "\4\0\0\0\xff\xff\xff\xff", 8 }, { "\3\0\0\0\xfa\x3f\0", 7 }, /* a command that does not exist */
     };
     struct fixture *f = *state;
 

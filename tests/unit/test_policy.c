@@ -22,6 +22,7 @@ static const struct policy_table *const tables[] = {
     &policy_worker_startup,
     &policy_worker_running,
     &policy_supervisor_table,
+    &policy_store_table,
 };
 
 /* clang-format off */
@@ -255,6 +256,35 @@ static void test_supervisor_neither_makes_processes_nor_gains_rights(void **stat
             fail_msg("%s has a row", absent[i]);
 }
 
+/* It writes files, and that is all. */
+static void test_store_neither_makes_processes_nor_talks_to_others(void **state)
+{
+    /* clang-format off */
+    static const char *const killed[] = {
+        "execve", "execveat", "clone", "fork", "vfork", "ptrace", "process_vm_readv",
+        "process_vm_writev", "pidfd_getfd", "socket", "connect", "bind", "setns", "unshare", "mount",
+        "umount2", "pivot_root", "chroot", "open_by_handle_at", "bpf", "io_uring_setup",
+        "io_uring_enter", "userfaultfd", "perf_event_open", "keyctl", "personality",
+    };
+    static const char *const absent[] = {
+        "listen", "accept", "accept4", "sendto", "sendmsg", "recvfrom", "recvmsg", "socketpair", "open",
+        "creat", "openat2", "kill", "tkill", "pidfd_open", "pidfd_send_signal", "linkat", "link",
+        "rename", "renameat2", "ioctl", "prctl", "seccomp", "chmod", "fchmod", "fchmodat", "fchown",
+        "fchownat", "truncate", "ftruncate", "memfd_create", "dup2", "dup3", "mknodat",
+    };
+    /* clang-format on */
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(killed); i++) {
+        const struct policy_syscall *row = find_row(&policy_store_table, killed[i]);
+        if (!row || row->action != POLICY_KILL)
+            fail_msg("%s does not kill the store", killed[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+        if (find_row(&policy_store_table, absent[i]))
+            fail_msg("%s has a row", absent[i]);
+}
+
 static void test_limits_leave_memory_to_the_cgroup(void **state)
 {
     (void) state;
@@ -283,6 +313,7 @@ static void test_filters_build(void **state)
         build(&policy_worker_running, &context);
     }
     build(&policy_supervisor_table, &(struct policy_context){ .self = 1 });
+    build(&policy_store_table, &(struct policy_context){ .self = 1 });
 }
 
 int main(void)
@@ -298,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_nothing_that_executes_or_connects_is_allowed_to_a_worker),
         cmocka_unit_test(test_limits_leave_memory_to_the_cgroup),
         cmocka_unit_test(test_supervisor_neither_makes_processes_nor_gains_rights),
+        cmocka_unit_test(test_store_neither_makes_processes_nor_talks_to_others),
         cmocka_unit_test(test_filters_build),
     };
 

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `skep deploy`: a tenant's folder goes to skepd, loads there, and serves. Checked here first, by the code
+ * of `skep check`, so that a slip is found at once. Fields of --json: those of Deployed in admin.proto.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/client.h"
+#include "cli/deployed.h"
+#include "cli/output.h"
+#include "config/manifest.h"
+#include "config/tenant_files.h"
+
+#define PART_BYTES (UINT32_C(256) << 10)
+
+DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
+
+/* What is sent, and how far that is. */
+struct sending {
+    const struct cli *cli;
+    struct client *client;
+    const struct manifest *manifest;
+    const struct cli_values *env;
+    struct tenant_file yaml; /* skep.yaml as it is */
+    uint64_t sent, total;
+    bool shows_progress;
+};
+
+static const struct cli_option deploy_options[] = {
+    { .name = "env", .argument = "N=V", .help = "env.N is V, over skep.yaml; again for others" },
+    { .name = NULL },
+};
+
+/* ---- reading and checking */
+
+/* "NAME=VALUE", each followed by a NUL; malloc'ed, NULL: out of memory. */
+static char *join(const struct cli_values *env, size_t *ret_size)
+{
+    char *text = NULL;
+    FILE *file = open_memstream(&text, ret_size);
+
+    if (!file)
+        return NULL;
+    for (unsigned i = 0; i < env->count; i++)
+        (void) fprintf(file, "%s%c", env->items[i], '\0');
+    if (fclose(file) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static int check_env(const struct cli *cli, const struct cli_values *env)
+{
+    if (env->count > CLI_VALUES_MAX)
+        return (int) cli_usage_error(cli, "--env: at most %d of them", CLI_VALUES_MAX);
+    for (unsigned i = 0; i < env->count; i++) {
+        size_t size = strcspn(env->items[i], "=");
+        if (size == 0 || env->items[i][size] == '\0')
+            return (int) cli_usage_error(cli, "--env \"%s\": expected NAME=VALUE", env->items[i]);
+        for (unsigned j = 0; j < i; j++)
+            if (strncmp(env->items[j], env->items[i], size + 1) == 0)
+                return (int) cli_usage_error(cli, "--env: %.*s is given twice", (int) size,
+                                             env->items[i]);
+    }
+    return CLI_DONE;
+}
+
+static int read_folder(const char *dir, const struct cli_values *env,
+                       struct manifest **ret_manifest, struct tenant_file *ret_yaml,
+                       struct config_errors *errors)
+{
+    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
+    _cleanup_fd_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    size_t size = 0;
+    _cleanup_free_ char *text = join(env, &size);
+
+    if (!text)
+        return -ENOMEM;
+    int r = manifest_read(dir, &manifest, errors);
+    if (r == 0)
+        r = manifest_override_env(manifest, text, size, errors);
+    if (r == 0)
+        r = tenant_file_read(fd, "skep.yaml", CONFIG_FILE_MAX_BYTES, &ret_yaml->data,
+                             &ret_yaml->size);
+    if (r < 0)
+        return r;
+    *ret_manifest = TAKE_PTR(manifest);
+    return 0;
+}
+
+/* ---- sending */
+
+static void show_progress(const struct sending *sending, const char *what)
+{
+    char total[OUTPUT_NUMBER_BYTES];
+
+    if (!sending->shows_progress)
+        return;
+    if (what)
+        (void) fprintf(stderr, "\r\033[K%s", what);
+    else
+        (void) fprintf(
+            stderr, "\r\033[Ksends %s: %u %%", output_kib((sending->total + 1023) / 1024, total),
+            (unsigned) (sending->total > 0 ? sending->sent * 100 / sending->total : 100));
+}
+
+static void clear_progress(const struct sending *sending)
+{
+    if (sending->shows_progress)
+        (void) fputs("\r\033[K", stderr);
+}
+
+static const Skep__Admin__Answer *send_part(const struct sending *sending,
+                                            Skep__Admin__DeployPart *part,
+                                            Skep__Admin__Answer__MessageCase kind)
+{
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY_PART;
+    command.deploy_part = part;
+    return client_ask_for(sending->cli, sending->client, &command, kind, DEPLOY_TIMEOUT_MS);
+}
+
+static bool send_file(struct sending *sending, const char *path, const struct tenant_file *file)
+{
+    size_t at = 0;
+
+    do {
+        Skep__Admin__DeployPart part = SKEP__ADMIN__DEPLOY_PART__INIT;
+        size_t left = file->size - at;
+        part.path.data = (uint8_t *) (uintptr_t) path;
+        part.path.len = strlen(path);
+        part.data.data = (uint8_t *) file->data + at;
+        part.data.len = left < PART_BYTES ? left : PART_BYTES;
+        part.more = left > PART_BYTES;
+        if (!send_part(sending, &part, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY))
+            return false;
+        at += part.data.len;
+        sending->sent += part.data.len;
+        show_progress(sending, NULL);
+    } while (at < file->size);
+    return true;
+}
+
+static bool send_env(const struct sending *sending, const char *pair)
+{
+    Skep__Admin__DeployPart part = SKEP__ADMIN__DEPLOY_PART__INIT;
+    size_t size = strcspn(pair, "=");
+
+    part.env.data = (uint8_t *) (uintptr_t) pair;
+    part.env.len = size;
+    part.data.data = (uint8_t *) (uintptr_t) pair + size + 1;
+    part.data.len = strlen(pair + size + 1);
+    return send_part(sending, &part, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY);
+}
+
+static bool begin(const struct sending *sending)
+{
+    Skep__Admin__DeployRequest request = SKEP__ADMIN__DEPLOY_REQUEST__INIT;
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+
+    request.name.data = (uint8_t *) sending->manifest->name;
+    request.name.len = strlen(sending->manifest->name);
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY;
+    command.deploy = &request;
+    return client_ask_for(sending->cli, sending->client, &command,
+                             SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY, DEPLOY_TIMEOUT_MS);
+}
+
+static const Skep__Admin__Deployed *send_all(struct sending *sending)
+{
+    Skep__Admin__DeployPart last = SKEP__ADMIN__DEPLOY_PART__INIT;
+    const struct manifest *manifest = sending->manifest;
+
+    if (!begin(sending) || !send_file(sending, "skep.yaml", &sending->yaml))
+        return NULL;
+    for (unsigned i = 0; i < manifest->n_files; i++)
+        if (!send_file(sending, manifest->files[i].path, &manifest->files[i]))
+            return NULL;
+    for (unsigned i = 0; i < sending->env->count; i++)
+        if (!send_env(sending, sending->env->items[i]))
+            return NULL;
+    last.end = true;
+    show_progress(sending, "loads");
+    const Skep__Admin__Answer *answer =
+        send_part(sending, &last, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED);
+    clear_progress(sending);
+    return answer ? answer->deployed : NULL;
+}
+
+static int deploy(const struct cli *cli, const struct manifest *manifest,
+                  const struct tenant_file *yaml, const struct cli_values *env)
+{
+    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
+    struct sending sending = {
+        .cli = cli,
+        .client = client,
+        .manifest = manifest,
+        .env = env,
+        .yaml = *yaml,
+        .total = yaml->size,
+        .shows_progress = !cli->json && isatty(STDERR_FILENO),
+    };
+
+    if (!client)
+        return CLI_FAILED;
+    for (unsigned i = 0; i < manifest->n_files; i++)
+        sending.total += manifest->files[i].size;
+    const Skep__Admin__Deployed *deployed = send_all(&sending);
+    return deployed ? deployed_print(cli, deployed) : CLI_FAILED;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    _cleanup_(config_errors_done) struct config_errors errors = { 0 };
+    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
+    struct cli_option options[] = { deploy_options[0], deploy_options[1] };
+    struct tenant_file yaml = { 0 };
+    struct cli_values env = { 0 };
+    enum cli_exit status = CLI_DONE;
+
+    options[0].values = &env;
+    int first = cli_options(cli, options, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (argc - first != 1)
+        return (int) cli_usage_error(cli, "expected one DIR");
+    int wrong = check_env(cli, &env);
+    if (wrong != CLI_DONE)
+        return wrong;
+    int r = read_folder(argv[first], &env, &manifest, &yaml, &errors);
+    _cleanup_free_ char *owned = yaml.data;
+    if (r < 0) {
+        if (errors.text)
+            (void) fputs(errors.text, stderr);
+        else
+            (void) fprintf(stderr, "skep deploy: %s: %s\n", argv[first], strerrordesc_np(-r));
+        return CLI_FAILED;
+    }
+    return deploy(cli, manifest, &yaml, &env);
+}
+
+const struct verb verb_deploy = {
+    .name = "deploy",
+    .arguments = "DIR",
+    .summary = "send a tenant's folder, and serve it once it has loaded",
+    .help = "DIR holds skep.yaml, which names the tenant. The new version is stored, loads in a\n"
+            "worker, and only then takes over, without a failed request. If it does not load,\n"
+            "what served before serves on, and the error is shown. The same content again is no\n"
+            "new version. If it fails far more often than the one before in its first time, that\n"
+            "one comes back by itself (deploy: in skepd.yaml).\n\n"
+            "Fields of --json: tenant, version (SHA-256), previous (null: none), unchanged (it\n"
+            "served already), routes, files, bytes, boot_us (that loading took).\n",
+    .options = deploy_options,
+    .run = run,
+};

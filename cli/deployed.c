@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/deployed.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/message.h"
+#include "cli/output.h"
+
+static void print_version(ProtobufCBinaryData version)
+{
+    size_t size = version.len < DEPLOY_VERSION_SHOWN ? version.len : DEPLOY_VERSION_SHOWN;
+
+    output_text(stdout, version.data, size);
+}
+
+int deployed_print(const struct cli *cli, const Skep__Admin__Deployed *deployed)
+{
+    char size[OUTPUT_NUMBER_BYTES];
+
+    if (cli->json)
+        return json_print(message_json(&deployed->base)) < 0 ? CLI_FAILED : CLI_DONE;
+    output_text(stdout, deployed->tenant.data, deployed->tenant.len);
+    (void) printf(" serves version ");
+    print_version(deployed->version);
+    if (deployed->unchanged)
+        (void) printf(" already: nothing has changed");
+    else
+        (void) printf(" now: %" PRIu32 " file%s, %s, loaded in %" PRIu64 " ms", deployed->files,
+                      deployed->files == 1 ? "" : "s",
+                      output_kib((deployed->bytes + 1023) / 1024, size),
+                      (deployed->boot_us + 999) / 1000);
+    (void) printf("\n");
+    for (size_t i = 0; i < deployed->n_routes; i++) {
+        (void) printf("  route   ");
+        output_text(stdout, deployed->routes[i].data, deployed->routes[i].len);
+        (void) printf("\n");
+    }
+    if (deployed->previous.len > 0) {
+        (void) printf("  before  ");
+        print_version(deployed->previous);
+        (void) printf(" (skep rollback ");
+        output_text(stdout, deployed->tenant.data, deployed->tenant.len);
+        (void) printf(")\n");
+    }
+    return CLI_DONE;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deploys, rollbacks, versions and removals, as a client of the admin socket asks for them: their answers
+ * come when it is done, and until then the client asks for nothing else. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "supervisor/admin/internal.h"
+#include "supervisor/deploy/deploy.h"
+
+/* ---- answers */
+
+static void on_accepted(void *owner)
+{
+    Skep__Admin__DeployReady ready = SKEP__ADMIN__DEPLOY_READY__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY;
+    answer.deploy_ready = &ready;
+    (void) admin_client_send(owner, &answer);
+}
+
+static void on_failed(void *owner, const char *text, size_t size)
+{
+    Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client = owner;
+
+    client->deploy = NULL;
+    failure.message = admin_bytes(text, size);
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
+    answer.failure = &failure;
+    (void) admin_client_send(client, &answer);
+}
+
+static char *route_text(const struct route_pattern *route)
+{
+    char *text = NULL;
+
+    return asprintf(&text, "%s%s%s%s", route->is_suffix ? "*." : "",
+                    route->host[0] ? route->host : "*", route->path, route->is_exact ? "" : "*") < 0
+               ? NULL
+               : text;
+}
+
+static void send_deployed(struct admin_client *client, const struct deploy_result *result)
+{
+    Skep__Admin__Deployed deployed = SKEP__ADMIN__DEPLOYED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    ProtobufCBinaryData routes[TENANT_ROUTES_MAX];
+
+    deployed.tenant = admin_bytes(result->tenant, strlen(result->tenant));
+    deployed.version = admin_bytes(result->version, strlen(result->version));
+    deployed.previous = admin_bytes(result->previous, strlen(result->previous));
+    deployed.unchanged = result->is_unchanged;
+    deployed.routes = routes;
+    for (unsigned i = 0; i < result->manifest->n_routes && i < TENANT_ROUTES_MAX; i++) {
+        char *text = route_text(&result->manifest->routes[i]);
+        if (text)
+            routes[deployed.n_routes++] = admin_bytes(text, strlen(text));
+    }
+    deployed.files = result->files;
+    deployed.bytes = result->bytes;
+    deployed.boot_us = result->boot_us;
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED;
+    answer.deployed = &deployed;
+    (void) admin_client_send(client, &answer);
+    for (size_t i = 0; i < deployed.n_routes; i++)
+        free(routes[i].data);
+}
+
+static void send_removed(struct admin_client *client, const struct deploy_result *result)
+{
+    Skep__Admin__Removed removed = SKEP__ADMIN__REMOVED__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+
+    removed.tenant = admin_bytes(result->tenant, strlen(result->tenant));
+    removed.versions = result->versions;
+    removed.in_flight = result->in_flight;
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_REMOVED;
+    answer.removed = &removed;
+    (void) admin_client_send(client, &answer);
+}
+
+static void on_done(void *owner, const struct deploy_result *result)
+{
+    struct admin_client *client = owner;
+
+    client->deploy = NULL;
+    if (result->manifest)
+        send_deployed(client, result);
+    else
+        send_removed(client, result);
+}
+
+static void copy_version(const Skep__Store__Version *from, Skep__Admin__StoredVersion *ret)
+{
+    skep__admin__stored_version__init(ret);
+    ret->time_ms = from->time_ms;
+    ret->version = from->version;
+    ret->state = from->state;
+    ret->uid = from->uid;
+    ret->files = from->files;
+    ret->bytes = from->bytes;
+    ret->reason = from->reason;
+    ret->served_ms = from->served_ms;
+}
+
+static void on_list(void *owner, const char *tenant, const Skep__Store__Versions *list)
+{
+    Skep__Admin__Versions versions = SKEP__ADMIN__VERSIONS__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+    struct admin_client *client = owner;
+    size_t n = list->n_versions;
+    _cleanup_free_ Skep__Admin__StoredVersion *items = calloc(n + 1, sizeof *items);
+    _cleanup_free_ Skep__Admin__StoredVersion **rows =
+        calloc(n + 1, sizeof(Skep__Admin__StoredVersion *));
+
+    client->deploy = NULL;
+    if (!items || !rows) {
+        (void) admin_send_failure(client, "skepd is out of memory");
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        rows[i] = &items[i];
+        copy_version(list->versions[i], rows[i]);
+    }
+    versions.tenant = admin_bytes(tenant, strlen(tenant));
+    versions.versions = rows;
+    versions.n_versions = n;
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_VERSIONS;
+    answer.versions = &versions;
+    (void) admin_client_send(client, &answer);
+}
+
+static const struct deploy_listener listener = {
+    .accepted = on_accepted,
+    .failed = on_failed,
+    .done = on_done,
+    .versions = on_list,
+};
+
+void admin_leave_deploy(struct admin_client *client)
+{
+    struct deploy *deploy = TAKE_PTR(client->deploy);
+
+    if (deploy)
+        deploy_leave(deploy);
+}
+
+/* ---- commands */
+
+static struct deploy_asker asker_of(struct admin_client *client)
+{
+    return (
+        struct deploy_asker){ .listener = &listener, .owner = client, .uid = client->peer.who.uid };
+}
+
+/* r: of what was begun; reason: why it was not. */
+static int begun(struct admin_client *client, int r, const char *reason)
+{
+    if (r < 0)
+        return admin_send_failure(client, reason);
+    admin_client_wait(client);
+    return 0;
+}
+
+int admin_on_deploy(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__DeployRequest *request = (const Skep__Admin__DeployRequest *) message;
+    struct admin_client *client = owner;
+    const struct deploy_asker asker = asker_of(client);
+    const char *reason = NULL;
+
+    if (client->deploy)
+        return -EPROTO;
+    int r =
+        deploy_begin(admin_client_server(client), request->name, &asker, &client->deploy, &reason);
+    return begun(client, r, reason);
+}
+
+int admin_on_deploy_part(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__DeployPart *request = (const Skep__Admin__DeployPart *) message;
+    struct admin_client *client = owner;
+    const struct deploy_part part = {
+        .path = request->path,
+        .env = request->env,
+        .data = request->data,
+        .more = request->more,
+        .end = request->end,
+    };
+
+    if (!client->deploy)
+        return admin_send_failure(client, "no deploy is under way that this could be a part of");
+    admin_client_wait(client);
+    return deploy_take_part(client->deploy, &part);
+}
+
+int admin_on_rollback(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__RollbackRequest *request = (const Skep__Admin__RollbackRequest *) message;
+    struct admin_client *client = owner;
+    const struct deploy_asker asker = asker_of(client);
+    const char *reason = NULL;
+
+    if (client->deploy)
+        return -EPROTO;
+    int r = deploy_rollback(admin_client_server(client), request->name, request->version, &asker,
+                            &client->deploy, &reason);
+    return begun(client, r, reason);
+}
+
+int admin_on_versions(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__VersionsRequest *request = (const Skep__Admin__VersionsRequest *) message;
+    struct admin_client *client = owner;
+    const struct deploy_asker asker = asker_of(client);
+    const char *reason = NULL;
+
+    if (client->deploy)
+        return -EPROTO;
+    int r =
+        deploy_list(admin_client_server(client), request->name, &asker, &client->deploy, &reason);
+    return begun(client, r, reason);
+}
+
+int admin_on_remove(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Admin__RemoveRequest *request = (const Skep__Admin__RemoveRequest *) message;
+    struct admin_client *client = owner;
+    const struct deploy_asker asker = asker_of(client);
+    const char *reason = NULL;
+
+    if (client->deploy)
+        return -EPROTO;
+    int r =
+        deploy_remove(admin_client_server(client), request->name, &asker, &client->deploy, &reason);
+    return begun(client, r, reason);
+}

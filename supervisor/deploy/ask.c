@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What may be asked for, and what the store is asked for then. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/deploy/internal.h"
+#include "supervisor/service/service.h"
+#include "supervisor/service/upgrade.h"
+
+#define DEPLOYS_MAX 4 /* each holds a bundle in memory, while it boots */
+#define UPLOAD_S 300
+#define LEAVE_S 10
+
+/* ---- requests to the store */
+
+static ProtobufCBinaryData bytes_of(const char *text)
+{
+    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) text, .len = strlen(text) };
+}
+
+/* message: of the kind; its first field after the base is the id. */
+static int send_request(struct deploy *deploy, Skep__Store__Request__MessageCase kind,
+                        void *message)
+{
+    Skep__Store__Request request = SKEP__STORE__REQUEST__INIT;
+
+    request.message_case = kind;
+    request.begin = message; /* any member: all are pointers */
+    return store_send(deploy->deploys->server->store, &request.base);
+}
+
+static int send_begin(struct deploy *deploy)
+{
+    Skep__Store__Begin begin = SKEP__STORE__BEGIN__INIT;
+
+    begin.id = deploy->id;
+    begin.tenant = bytes_of(deploy->tenant);
+    begin.uid = deploy->asker.uid;
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_BEGIN, &begin);
+}
+
+static int send_list(struct deploy *deploy)
+{
+    Skep__Store__List list = SKEP__STORE__LIST__INIT;
+
+    list.id = deploy->id;
+    list.tenant = bytes_of(deploy->tenant);
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_LIST, &list);
+}
+
+int deploy_send_seal(struct deploy *deploy)
+{
+    Skep__Store__Seal seal = SKEP__STORE__SEAL__INIT;
+
+    seal.id = deploy->id;
+    deploy->state = DEPLOY_IN_STORE;
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_SEAL, &seal);
+}
+
+int deploy_send_commit(struct deploy *deploy, enum store_action action)
+{
+    Skep__Store__Commit commit = SKEP__STORE__COMMIT__INIT;
+
+    commit.id = deploy->id;
+    commit.tenant = bytes_of(deploy->tenant);
+    commit.version = bytes_of(deploy->version);
+    commit.action = (uint32_t) action;
+    commit.reason = bytes_of(deploy->reason);
+    commit.uid = deploy->asker.uid;
+    commit.keep = deploy->deploys->server->config->deploy.keep;
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_COMMIT, &commit);
+}
+
+int deploy_send_remove(struct deploy *deploy)
+{
+    Skep__Store__Remove remove = SKEP__STORE__REMOVE__INIT;
+
+    remove.id = deploy->id;
+    remove.tenant = bytes_of(deploy->tenant);
+    deploy->state = DEPLOY_IN_STORE;
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_REMOVE, &remove);
+}
+
+void deploy_send_abort(struct deploy *deploy)
+{
+    Skep__Store__Abort abort = SKEP__STORE__ABORT__INIT;
+
+    abort.id = deploy->id;
+    (void) send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_ABORT, &abort);
+}
+
+/* ---- what may be asked for */
+
+static int refuse(const struct server *server, int error, const char **ret_reason,
+                  const char *format, const char *name, const char *more)
+{
+    struct deploys *deploys = server->deploys;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    (void) snprintf(deploys->reason, sizeof deploys->reason, format, name, more);
+#pragma GCC diagnostic pop
+    *ret_reason = deploys->reason;
+    return error;
+}
+
+static bool take_name(ProtobufCBinaryData text, char name[static NAME_MAX_BYTES + 1])
+{
+    if (text.len == 0 || text.len > NAME_MAX_BYTES)
+        return false;
+    memcpy(name, text.data, text.len);
+    name[text.len] = '\0';
+    return strlen(name) == text.len && name_is_valid(name);
+}
+
+/* What holds for all of them. */
+static int check(const struct server *server, ProtobufCBinaryData text,
+                 char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
+{
+    if (!server->deploys) {
+        *ret_reason = "nothing can be deployed here";
+        return -EPERM;
+    }
+    if (!take_name(text, name))
+        return refuse(server, -EINVAL, ret_reason, "not the name of a tenant: %s%s", name_expected,
+                      "");
+    if (server->is_dev)
+        return refuse(server, -EPERM, ret_reason, "`skep dev` serves one tenant only%s%s", "", "");
+    if (!server->store)
+        return refuse(
+            server, -EPERM, ret_reason,
+            "nothing can be deployed here: name a folder for it as `state` in %.200s, and "
+            "restart skepd%s",
+            server->config->path, "");
+    if (server->deploys->is_store_gone)
+        return refuse(server, -EPIPE, ret_reason, "the store has ended: restart skepd%s%s", "", "");
+    return 0;
+}
+
+static unsigned count_changes(const struct deploys *deploys)
+{
+    const struct deploy *deploy;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        n += deploy->kind == DEPLOY_UPLOAD || deploy->kind == DEPLOY_ROLLBACK;
+    return n;
+}
+
+/* What holds for those that change something. */
+static int check_change(const struct server *server, ProtobufCBinaryData text,
+                        char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
+{
+    int r = check(server, text, name, ret_reason);
+    const struct tenant *tenant = r < 0 ? NULL : tenant_find(server->tenants, name, strlen(name));
+
+    if (r < 0)
+        return r;
+    if (server->is_draining ||
+        (server->service && upgrade_is_under_way(service_upgrade(server->service))))
+        return refuse(server, -EBUSY, ret_reason, "skepd is about to end: try again%s%s", "", "");
+    if (tenant && tenant->origin == TENANT_FOLDER)
+        return refuse(server, -EEXIST, ret_reason,
+                      "%s is served from %.200s; remove it there first", name, tenant->dir);
+    if (deploy_find_change(server->deploys, name))
+        return refuse(server, -EBUSY, ret_reason,
+                      "%s is being deployed, rolled back or removed by somebody else: try again%s",
+                      name, "");
+    if (count_changes(server->deploys) >= DEPLOYS_MAX)
+        return refuse(server, -EBUSY, ret_reason, "too many deploys at a time: try again%s%s", "",
+                      "");
+    return 0;
+}
+
+/* r: of its first request to the store. */
+static int begun(struct deploy *deploy, int r, struct deploy **ret_deploy, const char **ret_reason)
+{
+    if (r < 0) {
+        *ret_reason = "the store cannot be reached";
+        deploy_free(deploy);
+        return r;
+    }
+    *ret_deploy = deploy;
+    return 0;
+}
+
+static int no_memory(const char **ret_reason)
+{
+    *ret_reason = "skepd is out of memory";
+    return -ENOMEM;
+}
+
+int deploy_begin(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+                 struct deploy **ret_deploy, const char **ret_reason)
+{
+    char name[NAME_MAX_BYTES + 1];
+
+    int r = check_change(server, text, name, ret_reason);
+    if (r < 0)
+        return r;
+    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_UPLOAD, asker, name);
+    if (!deploy)
+        return no_memory(ret_reason);
+    deploy->until_ns = io_now_ns() + UPLOAD_S * NSEC_PER_SEC;
+    return begun(deploy, send_begin(deploy), ret_deploy, ret_reason);
+}
+
+int deploy_take_part(struct deploy *deploy, const struct deploy_part *from)
+{
+    Skep__Store__Part part = SKEP__STORE__PART__INIT;
+
+    if (deploy->kind != DEPLOY_UPLOAD || deploy->state != DEPLOY_UPLOADING ||
+        from->data.len > DEPLOY_PART_MAX_BYTES || from->path.len > TENANT_PATH_MAX ||
+        from->env.len > DEPLOY_PART_MAX_BYTES)
+        return -EPROTO;
+    if (from->end) {
+        if (from->path.len > 0 || from->env.len > 0 || from->data.len > 0 || from->more)
+            return -EPROTO;
+        if (deploy_send_seal(deploy) < 0)
+            deploy_fail(deploy, "the store cannot be reached");
+        return 0;
+    }
+    if ((from->path.len > 0) == (from->env.len > 0) || (from->more && from->path.len == 0))
+        return -EPROTO;
+    part.id = deploy->id;
+    part.path = from->path;
+    part.env = from->env;
+    part.data = from->data;
+    part.more = from->more;
+    deploy->state = DEPLOY_IN_STORE;
+    if (send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_PART, &part) < 0)
+        deploy_fail(deploy, "the store cannot be reached");
+    return 0;
+}
+
+int deploy_rollback(struct server *server, ProtobufCBinaryData text, ProtobufCBinaryData version,
+                    const struct deploy_asker *asker, struct deploy **ret_deploy,
+                    const char **ret_reason)
+{
+    char name[NAME_MAX_BYTES + 1];
+
+    int r = check_change(server, text, name, ret_reason);
+    if (r < 0)
+        return r;
+    if (version.len > VERSION_BYTES)
+        return refuse(server, -EINVAL, ret_reason, "%s has no such version: `skep versions %s`",
+                      name, name);
+    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_ROLLBACK, asker, name);
+    if (!deploy)
+        return no_memory(ret_reason);
+    if (version.len > 0)
+        memcpy(deploy->version, version.data, version.len);
+    return begun(deploy, send_list(deploy), ret_deploy, ret_reason);
+}
+
+int deploy_remove(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+                  struct deploy **ret_deploy, const char **ret_reason)
+{
+    char name[NAME_MAX_BYTES + 1];
+
+    int r = check_change(server, text, name, ret_reason);
+    if (r < 0)
+        return r;
+    struct tenant *tenant = tenant_find(server->tenants, name, strlen(name));
+    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_REMOVAL, asker, name);
+    if (!deploy)
+        return no_memory(ret_reason);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = name), "removal is asked for by uid %u",
+              asker->uid);
+    if (!tenant) /* it may be stored all the same: one that was broken when skepd started */
+        return begun(deploy, deploy_send_remove(deploy), ret_deploy, ret_reason);
+    deploy->leaving_number = tenant->number;
+    deploy->state = DEPLOY_LEAVING;
+    deploy->until_ns = io_now_ns() + LEAVE_S * NSEC_PER_SEC;
+    tenant_remove(tenant);
+    return begun(deploy, 0, ret_deploy, ret_reason);
+}
+
+int deploy_list(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+                struct deploy **ret_deploy, const char **ret_reason)
+{
+    char name[NAME_MAX_BYTES + 1];
+
+    int r = check(server, text, name, ret_reason);
+    if (r < 0)
+        return r;
+    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_LIST, asker, name);
+    if (!deploy)
+        return no_memory(ret_reason);
+    return begun(deploy, send_list(deploy), ret_deploy, ret_reason);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a version in the store to one that serves: read, checked, loaded in a worker, switched to.
+ * Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "config/tenant_files.h"
+#include "supervisor/deploy/internal.h"
+
+#define BOOT_S 60
+#define ENV_MAX_BYTES ((size_t) TENANT_ENV_MAX * (TENANT_ENV_VALUE_MAX + (64U << 10)))
+
+DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
+
+/* ---- reading */
+
+static int read_env(const char *folder, struct manifest *manifest, struct config_errors *errors)
+{
+    _cleanup_fd_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_free_ char *env = NULL;
+    size_t size = 0;
+
+    int r = fd < 0 ? -errno : tenant_file_read(fd, "env", ENV_MAX_BYTES, &env, &size);
+    if (r < 0) {
+        config_errors_add(errors, folder, 0, "env cannot be read: %s", strerrordesc_np(-r));
+        return r;
+    }
+    return manifest_override_env(manifest, env, size, errors);
+}
+
+int deploy_read(const char *state, const char *tenant, const char *folder,
+                struct manifest **ret_manifest, char **ret_dir, struct config_errors *errors)
+{
+    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
+    _cleanup_free_ char *top = NULL, *dir = NULL;
+
+    if (asprintf(&top, "%s/tenants/%s/versions/%s", state, tenant, folder) < 0)
+        top = NULL;
+    if (!top || asprintf(&dir, "%s/bundle", top) < 0) {
+        dir = NULL;
+        return -ENOMEM;
+    }
+    int r = manifest_read(dir, &manifest, errors);
+    if (r == 0)
+        r = read_env(top, manifest, errors);
+    if (r == 0 && strcmp(manifest->name, tenant) != 0) {
+        config_errors_add(errors, manifest->file, manifest->lines.name,
+                          "name: \"%s\": expected \"%s\", as it was deployed", manifest->name,
+                          tenant);
+        r = -EINVAL;
+    }
+    if (r < 0)
+        return r;
+    *ret_manifest = TAKE_PTR(manifest);
+    *ret_dir = TAKE_PTR(dir);
+    return 0;
+}
+
+/* Errors without the folder in the store, which nobody who deploys knows. */
+static void fail_with_errors(struct deploy *deploy, int error, const struct config_errors *errors)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
+
+    for (unsigned i = 0; file && i < errors->n_items; i++) {
+        const struct config_error *item = &errors->items[i];
+        const char *bundle = strstr(item->file, "/bundle/");
+        (void) fprintf(file, "%s%s", i > 0 ? "\n" : "",
+                       bundle ? bundle + strlen("/bundle/") : "the bundle");
+        if (item->line > 0)
+            (void) fprintf(file, ":%u", item->line);
+        (void) fprintf(file, ": %s", item->text);
+    }
+    if (file && fclose(file) == 0 && size > 0)
+        deploy_fail_text(deploy, text, size < 64U << 10 ? size : 64U << 10);
+    else
+        deploy_fail(deploy, "it cannot be read: %s", strerrordesc_np(-error));
+}
+
+/* ---- loading */
+
+static bool has_conflict(struct deploy *deploy, const struct manifest *manifest)
+{
+    const struct route_pattern *route = NULL;
+    const struct tenant *other =
+        tenant_find_conflict(deploy->deploys->server->tenants, manifest, &route);
+
+    if (!other)
+        return false;
+    deploy_fail(deploy, "skep.yaml:%u: the route \"%s%.200s%.200s%s\" is one of the tenant %s",
+                route->line, route->is_suffix ? "*." : "", route->host[0] ? route->host : "*",
+                route->path, route->is_exact ? "" : "*", other->name);
+    return true;
+}
+
+void deploy_boot(struct deploy *deploy, const char *folder)
+{
+    _cleanup_(config_errors_done) struct config_errors errors = { 0 };
+    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
+    _cleanup_free_ char *dir = NULL;
+    struct server *server = deploy->deploys->server;
+
+    int r = deploy_read(server->config->state, deploy->tenant, folder, &manifest, &dir, &errors);
+    if (r == 0)
+        r = manifest_check(manifest, server->config, &errors);
+    if (r < 0) {
+        fail_with_errors(deploy, r, &errors);
+        return;
+    }
+    if (has_conflict(deploy, manifest))
+        return;
+    r = tenant_stage(server, manifest, dir, deploy, &deploy->staged);
+    if (r < 0) {
+        deploy_fail(deploy, "it cannot be installed: %s", strerrordesc_np(-r));
+        return;
+    }
+    (void) TAKE_PTR(manifest);
+    deploy->state = DEPLOY_BOOTING;
+    deploy->boot_from_ns = io_now_ns();
+    deploy->until_ns = deploy->boot_from_ns + BOOT_S * NSEC_PER_SEC;
+    (void) tenant_preload(deploy->staged->tenant); /* else with a tick */
+    deploy_want_tick(deploy->deploys);
+}
+
+/* ---- the switch */
+
+/* What is durable is not what can be served. */
+static void revert(struct deploy *deploy, const char *previous)
+{
+    static const struct deploy_asker nobody = { 0 };
+    struct deploy *back = deploy_new(deploy->deploys, DEPLOY_WATCH, &nobody, deploy->tenant);
+
+    if (!back)
+        return;
+    (void) snprintf(back->reason, sizeof back->reason, "its routes were taken meanwhile");
+    (void) snprintf(back->version, sizeof back->version, "%s", previous);
+    back->state = DEPLOY_IN_STORE;
+    int r = previous[0] ? deploy_send_commit(back, STORE_AUTO_ROLLBACK) : deploy_send_remove(back);
+    if (r < 0)
+        deploy_free(back);
+}
+
+void deploy_switch(struct deploy *deploy, const char *previous)
+{
+    const struct config *config = deploy->deploys->server->config;
+    bool is_watched = deploy->kind == DEPLOY_UPLOAD && config->deploy.watch_s > 0;
+
+    if (!deploy->staged) { /* something else took its place while the disk was busy */
+        deploy_boot(deploy, deploy->version);
+        return;
+    }
+    struct tenant *tenant = deploy->staged->tenant;
+    int r = tenant_serve_staged(deploy->staged, deploy->version, is_watched);
+    if (r < 0) {
+        revert(deploy, previous);
+        deploy_fail(deploy, "one of its routes was taken by another tenant meanwhile");
+        return;
+    }
+    deploy->staged = NULL;
+    if (is_watched)
+        deploy_begin_watch(tenant);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant),
+              "%s to version %.12s%s%.12s is done, for uid %u",
+              deploy->kind == DEPLOY_UPLOAD ? "deploy" : "rollback", deploy->version,
+              previous[0] ? " from " : "", previous, deploy->asker.uid);
+    const struct deploy_result result = {
+        .tenant = deploy->tenant,
+        .version = deploy->version,
+        .previous = previous,
+        .manifest = tenant->version->manifest,
+        .files = deploy->files,
+        .bytes = deploy->bytes,
+        .boot_us = deploy->boot_us,
+    };
+    deploy_succeed(deploy, &result);
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of deploys, rollbacks and removals: how many there may be, for how long, and how they end.
+ * Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/deploy/internal.h"
+
+#define IDLE_TICK_S 1
+
+/* ---- one */
+
+struct deploy *deploy_new(struct deploys *deploys, enum deploy_kind kind,
+                          const struct deploy_asker *asker, const char *tenant)
+{
+    struct deploy *deploy = calloc(1, sizeof *deploy);
+
+    if (!deploy)
+        return NULL;
+    deploy->deploys = deploys;
+    deploy->id = ++deploys->last_id;
+    deploy->kind = kind;
+    deploy->asker = *asker;
+    deploy->until_ns = UINT64_MAX;
+    (void) snprintf(deploy->tenant, sizeof deploy->tenant, "%s", tenant);
+    TAILQ_INSERT_TAIL(&deploys->list, deploy, entry);
+    deploy_want_tick(deploys);
+    return deploy;
+}
+
+struct deploy *deploy_find(const struct deploys *deploys, uint64_t id)
+{
+    struct deploy *deploy;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        if (deploy->id == id)
+            return deploy;
+    return NULL;
+}
+
+static bool is_change(const struct deploy *deploy)
+{
+    return deploy->kind != DEPLOY_LIST;
+}
+
+struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant)
+{
+    struct deploy *deploy;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        if (is_change(deploy) && strcmp(deploy->tenant, tenant) == 0)
+            return deploy;
+    return NULL;
+}
+
+void deploy_free(struct deploy *deploy)
+{
+    TAILQ_REMOVE(&deploy->deploys->list, deploy, entry);
+    if (deploy->staged)
+        deploy->staged->deploy = NULL;
+    free(deploy);
+}
+
+/* The store and the tenant are as if it had never been. */
+static void give_up(struct deploy *deploy)
+{
+    struct version *staged = TAKE_PTR(deploy->staged);
+
+    if (staged)
+        tenant_drop_staged(staged);
+    if (deploy->kind == DEPLOY_UPLOAD)
+        deploy_send_abort(deploy);
+}
+
+void deploy_fail_text(struct deploy *deploy, const char *text, size_t size)
+{
+    const struct deploy_asker asker = deploy->asker;
+
+    if (is_change(deploy)) {
+        char line[1024];
+        (void) log_escape(text, size, line, sizeof line);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = deploy->tenant), "%s failed: %s",
+                  deploy->kind == DEPLOY_UPLOAD    ? "deploy"
+                  : deploy->kind == DEPLOY_REMOVAL ? "removal"
+                                                   : "rollback",
+                  line);
+    }
+    give_up(deploy);
+    deploy_free(deploy);
+    if (asker.listener)
+        asker.listener->failed(asker.owner, text, size);
+}
+
+void deploy_fail(struct deploy *deploy, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    (void) vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    deploy_fail_text(deploy, text, strlen(text));
+}
+
+void deploy_succeed(struct deploy *deploy, const struct deploy_result *result)
+{
+    const struct deploy_asker asker = deploy->asker;
+
+    /* What the result borrows from the deploy must last for the call. */
+    TAILQ_REMOVE(&deploy->deploys->list, deploy, entry);
+    if (asker.listener)
+        asker.listener->done(asker.owner, result);
+    free(deploy);
+}
+
+void deploy_leave(struct deploy *deploy)
+{
+    deploy->asker.listener = NULL;
+    if (deploy->kind == DEPLOY_LIST || deploy->kind == DEPLOY_REMOVAL ||
+        deploy->state == DEPLOY_COMMITTING)
+        return; /* it ends by itself, and nothing is half done */
+    deploy_fail(deploy, "whoever asked for it has left");
+}
+
+/* ---- how the load ends */
+
+void deploy_on_loaded(struct version *version)
+{
+    struct deploy *deploy = version->deploy;
+
+    if (deploy->state != DEPLOY_BOOTING)
+        return; /* again, in another worker */
+    deploy->boot_us = (io_now_ns() - deploy->boot_from_ns) / NSEC_PER_USEC;
+    deploy->state = DEPLOY_COMMITTING;
+    deploy->until_ns = UINT64_MAX; /* the disk takes its time, and then there is an answer */
+    int r =
+        deploy_send_commit(deploy, deploy->kind == DEPLOY_UPLOAD ? STORE_DEPLOY : STORE_ROLLBACK);
+    if (r < 0)
+        deploy_fail(deploy, "the store cannot be reached");
+}
+
+void deploy_on_refused(struct version *version, const char *text, size_t size)
+{
+    struct deploy *deploy = version->deploy;
+
+    if (deploy->state != DEPLOY_BOOTING)
+        return; /* it has loaded once, and serves when it is durable */
+    tenant_log(version->tenant, TENANT_ERROR, text, size);
+    deploy_fail_text(deploy, text, size);
+}
+
+void deploy_on_dropped(struct version *version)
+{
+    struct deploy *deploy = TAKE_PTR(version->deploy);
+
+    deploy->staged = NULL;
+    if (deploy->state == DEPLOY_BOOTING)
+        deploy_fail(deploy, "the service was reloaded meanwhile: try again");
+    /* Else the answer of the store finds that there is nothing to switch to. */
+}
+
+/* ---- time */
+
+const struct tenant *deploy_find_leaving(const struct deploy *deploy)
+{
+    const struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &deploy->deploys->server->tenants->leaving, entry)
+        if (tenant->number == deploy->leaving_number)
+            return tenant;
+    return NULL;
+}
+
+static bool has_work(const struct tenant *tenant)
+{
+    return tenant && (tenant->n_in_flight > 0 || tenant->n_queued > 0);
+}
+
+static void visit(struct deploy *deploy, uint64_t now)
+{
+    switch (deploy->state) {
+    case DEPLOY_BOOTING:
+        if (now >= deploy->until_ns)
+            deploy_fail(deploy, "it has not loaded in time: `skep workers` shows whether there are "
+                                "workers for it");
+        else
+            (void) tenant_preload(deploy->staged->tenant); /* until there is a worker */
+        break;
+    case DEPLOY_UPLOADING:
+        if (now >= deploy->until_ns)
+            deploy_fail(deploy, "the upload took too long");
+        break;
+    case DEPLOY_LEAVING:
+        if (now >= deploy->until_ns || !has_work(deploy_find_leaving(deploy)))
+            if (deploy_send_remove(deploy) < 0)
+                deploy_fail(deploy, "the store cannot be reached");
+        break;
+    case DEPLOY_IN_STORE:
+    case DEPLOY_COMMITTING:
+        break;
+    }
+}
+
+void deploy_want_tick(struct deploys *deploys)
+{
+    static const struct timeval soon = { .tv_usec = DEPLOY_TICK_US };
+
+    (void) event_add(deploys->tick, &soon);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    static const struct timeval later = { .tv_sec = IDLE_TICK_S };
+    struct deploys *deploys = arg;
+    struct deploy *deploy, *next;
+    uint64_t now = io_now_ns();
+
+    (void) fd;
+    (void) what;
+    for (deploy = TAILQ_FIRST(&deploys->list); deploy; deploy = next) {
+        next = TAILQ_NEXT(deploy, entry);
+        visit(deploy, now);
+    }
+    bool is_any_watched = deploy_check_watches(deploys);
+    if (!TAILQ_EMPTY(&deploys->list))
+        deploy_want_tick(deploys);
+    else if (is_any_watched)
+        (void) event_add(deploys->tick, &later);
+}
+
+static void on_check(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    (void) deploy_check_watches(arg);
+}
+
+/* ---- all of them */
+
+static void on_store_gone(void *owner, int error)
+{
+    struct deploys *deploys = owner;
+    struct deploy *deploy;
+
+    deploys->is_store_gone = true;
+    log_error_errno(error < 0 ? error : -EPIPE,
+                    "the store has ended: nothing can be deployed until skepd is restarted");
+    while ((deploy = TAILQ_FIRST(&deploys->list)))
+        deploy_fail(deploy, "the store has ended: restart skepd");
+}
+
+int deploys_new(struct server *server, struct deploys **ret_deploys)
+{
+    struct deploys *deploys = calloc(1, sizeof *deploys);
+
+    if (!deploys)
+        return -ENOMEM;
+    deploys->server = server;
+    TAILQ_INIT(&deploys->list);
+    deploys->tick = evtimer_new(server->base, on_tick, deploys);
+    deploys->check = event_new(server->base, -1, 0, on_check, deploys);
+    const struct store_options options = {
+        .base = server->base,
+        .receive = &deploy_answers,
+        .owner = deploys,
+        .on_gone = on_store_gone,
+    };
+    int r = deploys->tick && deploys->check ? 0 : -ENOMEM;
+    if (r == 0 && server->store)
+        r = store_attach(server->store, &options);
+    if (r < 0) {
+        (void) deploys_free(deploys);
+        return r;
+    }
+    *ret_deploys = deploys;
+    return 0;
+}
+
+struct deploys *deploys_free(struct deploys *deploys)
+{
+    struct deploy *deploy, *next;
+
+    if (!deploys)
+        return NULL;
+    for (deploy = TAILQ_FIRST(&deploys->list); deploy; deploy = next) {
+        next = TAILQ_NEXT(deploy, entry);
+        deploy_free(deploy);
+    }
+    if (deploys->tick)
+        event_free(deploys->tick);
+    if (deploys->check)
+        event_free(deploys->check);
+    free(deploys);
+    return NULL;
+}
+
+bool deploy_is_busy(const struct server *server)
+{
+    const struct deploy *deploy;
+
+    if (server->deploys)
+        TAILQ_FOREACH (deploy, &server->deploys->list, entry)
+            if (is_change(deploy))
+                return true;
+    return false;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Versions of tenants that come over the admin socket: each goes to the store, loads in a worker, is made
+ * durable, and only then serves; for a while after it, too many errors bring the one before back.
+ * Supervisor, loop thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store.pb-c.h"
+#include "supervisor/tenant.h"
+
+struct deploy;
+struct deploys;
+
+/* The most of a file or of a value that goes in one part. */
+#define DEPLOY_PART_MAX_BYTES (UINT32_C(256) << 10)
+
+/* What came of it, for whoever asked. Borrowed for the call. */
+struct deploy_result {
+    const char *tenant;
+    const char *version;             /* "" for a removal */
+    const char *previous;            /* "": none */
+    const struct manifest *manifest; /* of what serves now; NULL for a removal */
+    bool is_unchanged;               /* it served already: nothing was done */
+    uint32_t files;
+    uint64_t bytes, boot_us;
+    uint32_t versions;  /* of a removal: that are gone */
+    uint32_t in_flight; /* likewise: requests that had not ended by then */
+};
+
+/* Who asked. One of failed, done and versions ends it: the deploy is not to be used after that. */
+struct deploy_listener {
+    void (*accepted)(void *owner); /* the next part may come */
+    void (*failed)(void *owner, const char *text, size_t size);
+    void (*done)(void *owner, const struct deploy_result *result);
+    void (*versions)(void *owner, const char *tenant, const Skep__Store__Versions *versions);
+};
+
+struct deploy_asker {
+    const struct deploy_listener *listener; /* borrowed: static */
+    void *owner;                            /* borrowed, until the end or deploy_leave */
+    uint32_t uid;
+};
+
+/* Attaches the store, if there is one, to the loop. 0 or -errno. */
+int deploys_new(struct server *server, struct deploys **ret_deploys);
+struct deploys *deploys_free(struct deploys *deploys); /* NULL is allowed; returns NULL */
+/* Installs what is stored and not in the folder of tenants. What is broken is named in the log and left
+ * out. 0 or -ENOMEM. */
+int deploy_install_stored(struct server *server);
+
+/* Each begins what the name says. 0; or -errno with *ret_reason, a static string or one that lives until
+ * the next call. text: the name as it came, checked here. */
+int deploy_begin(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+                 struct deploy **ret_deploy, const char **ret_reason);
+int deploy_rollback(struct server *server, ProtobufCBinaryData text, ProtobufCBinaryData version,
+                    const struct deploy_asker *asker, struct deploy **ret_deploy,
+                    const char **ret_reason);
+int deploy_remove(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+                  struct deploy **ret_deploy, const char **ret_reason);
+int deploy_list(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+                struct deploy **ret_deploy, const char **ret_reason);
+
+struct deploy_part {
+    ProtobufCBinaryData path, env, data; /* path or env is empty */
+    bool more, end;
+};
+/* The next part; after the one with end it is sealed and loads. 0, or -EPROTO if none may come now. */
+int deploy_take_part(struct deploy *deploy, const struct deploy_part *from);
+
+/* Whoever asked is gone. What is not durable yet is given up. */
+void deploy_leave(struct deploy *deploy);
+
+/* A deploy, rollback or removal is under way: no time for skepd to hand over to another. */
+bool deploy_is_busy(const struct server *server);
+
+/* ---- from elsewhere in the supervisor */
+
+/* How the load of a staged version ended; or that something else took its place. */
+void deploy_on_loaded(struct version *version);
+void deploy_on_refused(struct version *version, const char *text, size_t size);
+void deploy_on_dropped(struct version *version);
+/* A request of the version was answered with that code. Never frees or moves anything. */
+void deploy_count(struct version *version, enum error_code code);
+void deploy_count_request(const struct request *request, enum error_code code);

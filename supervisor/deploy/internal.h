@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the deploys share: deploy.c (their life), ask.c (what may be asked), boot.c (from
+ * the store to a worker), answers.c (what the store says), watch.c (after the switch), stored.c (at the
+ * start). No other includes this.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <sys/queue.h>
+
+#include "config/names.h"
+#include "proto/channel.h"
+#include "supervisor/deploy/deploy.h"
+#include "supervisor/store/history.h"
+#include "supervisor/store/store.h"
+
+#define DEPLOY_TICK_US 20000
+#define DEPLOY_REASON_MAX 160
+
+enum deploy_kind { DEPLOY_UPLOAD, DEPLOY_ROLLBACK, DEPLOY_REMOVAL, DEPLOY_LIST, DEPLOY_WATCH };
+
+enum deploy_state {
+    DEPLOY_IN_STORE,   /* the store has a request and will answer */
+    DEPLOY_UPLOADING,  /* the next part may come */
+    DEPLOY_BOOTING,    /* its version loads */
+    DEPLOY_COMMITTING, /* it has loaded; the store makes it durable */
+    DEPLOY_LEAVING,    /* the tenant that is removed ends what it has accepted */
+};
+
+struct deploy {
+    TAILQ_ENTRY(deploy) entry;
+    struct deploys *deploys; /* borrowed */
+    uint64_t id;             /* as the store knows it */
+    enum deploy_kind kind;
+    enum deploy_state state;
+    struct deploy_asker asker; /* listener NULL: gone */
+    char tenant[NAME_MAX_BYTES + 1];
+    char version[VERSION_BYTES + 1]; /* of a rollback, first what was asked for */
+    struct version *staged;          /* borrowed; while it boots and until it serves */
+    uint32_t files;
+    uint64_t bytes;
+    uint64_t until_ns; /* then it has failed; of a removal: then it does not wait any longer */
+    uint64_t boot_from_ns, boot_us;
+    uint64_t leaving_number; /* of the tenant that leaves */
+    char reason[DEPLOY_REASON_MAX];
+};
+TAILQ_HEAD(deploy_list, deploy);
+
+struct deploys {
+    struct server *server; /* borrowed */
+    struct deploy_list list;
+    uint64_t last_id;
+    struct event *tick;
+    struct event *check; /* a version that is watched has failed too often */
+    bool is_store_gone;
+    char reason[512];
+};
+
+/* ---- deploy.c */
+
+struct deploy *deploy_new(struct deploys *deploys, enum deploy_kind kind,
+                          const struct deploy_asker *asker, const char *tenant);
+struct deploy *deploy_find(const struct deploys *deploys, uint64_t id); /* may be NULL */
+/* Another than this one changes the tenant. */
+struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant);
+/* Tells whoever asked, gives up what was begun, and frees it. */
+void deploy_fail(struct deploy *deploy, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void deploy_fail_text(struct deploy *deploy, const char *text, size_t size);
+/* Tells whoever asked, and frees it. */
+void deploy_succeed(struct deploy *deploy, const struct deploy_result *result);
+void deploy_free(struct deploy *deploy);
+/* The tenant that it removes, as long as anything is left of it; may be NULL. */
+const struct tenant *deploy_find_leaving(const struct deploy *deploy);
+/* Has the tick come. */
+void deploy_want_tick(struct deploys *deploys);
+
+/* ---- ask.c: requests to the store. Each has the deploy wait for the answer; 0 or -errno. */
+
+int deploy_send_seal(struct deploy *deploy);
+int deploy_send_commit(struct deploy *deploy, enum store_action action);
+int deploy_send_remove(struct deploy *deploy);
+void deploy_send_abort(struct deploy *deploy);
+
+/* ---- boot.c */
+
+/* Reads the version from its folder below versions/, and has it load. If it fails, the deploy is gone. */
+void deploy_boot(struct deploy *deploy, const char *folder);
+/* The commit is done: it serves. previous: what did before, or "". */
+void deploy_switch(struct deploy *deploy, const char *previous);
+/* Reads a stored version with its env. 0 or -errno with errors filled, paths in which are those that the
+ * tenant knows. */
+int deploy_read(const char *state, const char *tenant, const char *folder,
+                struct manifest **ret_manifest, char **ret_dir, struct config_errors *errors);
+
+/* ---- answers.c */
+
+extern const struct channel_table deploy_answers; /* owner: struct deploys */
+
+/* ---- watch.c */
+
+void deploy_begin_watch(struct tenant *tenant);
+/* Brings versions back whose successors failed too often, and ends watches that are over. Returns whether
+ * any is left. */
+bool deploy_check_watches(struct deploys *deploys);

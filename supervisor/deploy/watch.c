@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A new version is watched for a while: if it fails far more often than the one before, that one serves
+ * again, at once and without anybody. Supervisor, loop thread.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/deploy/internal.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/workers/seclude.h"
+
+/* Then the counts of a version are halved. */
+#define COUNTS_MAX 4096
+
+/* What a new version fails by that the one before may not. Queues that are full, overload and what
+ * clients do wrong say nothing of a version. */
+static const bool is_failure[ERROR_CODES] = {
+    [ERROR_BOOT_FAILED] = true,  [ERROR_CPU_STARTUP] = true, [ERROR_EXCEPTION] = true,
+    [ERROR_BAD_RESPONSE] = true, [ERROR_CPU_REQUEST] = true, [ERROR_WALL_REQUEST] = true,
+    [ERROR_MEM_ISOLATE] = true,  [ERROR_MEM_PROCESS] = true, [ERROR_WORKER_CRASHED] = true,
+    [ERROR_QUARANTINED] = true,
+};
+
+static bool has_failed_often(const struct tenant *tenant)
+{
+    const struct deploy_config *config = &tenant->server->config->deploy;
+    const struct version_counts *now = &tenant->version->counts;
+
+    return now->failed >= config->errors &&
+           (uint64_t) now->failed * 100 >= (uint64_t) now->answered * config->error_percent;
+}
+
+/* The one before failed less than half as often. Where nothing is known of it, it is thought to be good: it
+ * served, and nobody had called it back. */
+static bool was_before_better(const struct tenant *tenant)
+{
+    const struct version_counts *now = &tenant->version->counts;
+    const struct version_counts *before = &tenant->deployed.standby->counts;
+
+    return (uint64_t) before->failed * now->answered * 2 <
+           (uint64_t) now->failed * (before->answered > 0 ? before->answered : 1);
+}
+
+void deploy_count(struct version *version, enum error_code code)
+{
+    struct version_counts *counts = &version->counts;
+    const struct tenant *tenant = version->tenant;
+    struct deploys *deploys = tenant->server->deploys;
+
+    if (code != ERROR_NONE && !is_failure[code])
+        return;
+    if (counts->answered >= COUNTS_MAX) {
+        counts->answered /= 2;
+        counts->failed /= 2;
+    }
+    counts->answered++;
+    counts->failed += code != ERROR_NONE;
+    if (code != ERROR_NONE && deploys && tenant->deployed.standby && tenant->version == version &&
+        has_failed_often(tenant))
+        event_active(deploys->check, EV_TIMEOUT, 0);
+}
+
+void deploy_count_request(const struct request *request, enum error_code code)
+{
+    if (!request->is_blameless)
+        deploy_count(request->version ? request->version : request->tenant->version, code);
+}
+
+void deploy_begin_watch(struct tenant *tenant)
+{
+    const struct deploy_config *config = &tenant->server->config->deploy;
+
+    if (!tenant->deployed.standby)
+        return;
+    tenant->deployed.watched_until_ns = io_now_ns() + config->watch_s * NSEC_PER_SEC;
+    deploy_want_tick(tenant->server->deploys);
+}
+
+/* The route first: what the disk does about it may take its time. */
+static void roll_back(struct deploys *deploys, struct tenant *tenant)
+{
+    static const struct deploy_asker nobody = { .uid = 0 };
+    const struct version_counts bad = tenant->version->counts;
+    char from[VERSION_BYTES + 1], reason[DEPLOY_REASON_MAX];
+
+    memcpy(from, tenant->deployed.serving, sizeof from);
+    int r = tenant_serve_standby(tenant);
+    if (r < 0) {
+        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = tenant->name), r,
+                               "cannot go back to the version before");
+        tenant_drop_standby(tenant);
+        return;
+    }
+    (void) snprintf(reason, sizeof reason, "%u of %u requests failed", bad.failed, bad.answered);
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+              "version %.12s is rolled back to %.12s: %s", from, tenant->deployed.serving, reason);
+    tenant_log(tenant, TENANT_ERROR, reason, strlen(reason));
+    if (tenant->conduct.quarantined_until_ns != UINT64_MAX) /* not by the operator */
+        seclude_release(tenant);
+    ledger_pump(tenant);
+    struct deploy *deploy = deploy_new(deploys, DEPLOY_WATCH, &nobody, tenant->name);
+    if (!deploy)
+        return;
+    (void) snprintf(deploy->version, sizeof deploy->version, "%s", tenant->deployed.serving);
+    (void) snprintf(deploy->reason, sizeof deploy->reason, "%s", reason);
+    deploy->state = DEPLOY_IN_STORE;
+    if (deploy_send_commit(deploy, STORE_AUTO_ROLLBACK) < 0)
+        deploy_free(deploy);
+}
+
+bool deploy_check_watches(struct deploys *deploys)
+{
+    struct tenant *tenant;
+    uint64_t now = io_now_ns();
+    bool is_any_left = false;
+
+    TAILQ_FOREACH (tenant, &deploys->server->tenants->list, entry) {
+        if (!tenant->deployed.standby)
+            continue;
+        if (has_failed_often(tenant) && was_before_better(tenant))
+            roll_back(deploys, tenant);
+        else if (now >= tenant->deployed.watched_until_ns)
+            tenant_drop_standby(tenant);
+        is_any_left = is_any_left || tenant->deployed.standby;
+    }
+    return is_any_left;
+}

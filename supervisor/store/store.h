@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * skepd's side of the store: the process that keeps what was deployed, below config->state, and is the
+ * only one that writes there. Forked as the spawner is; dies with skepd. PROTOCOL.md has the frames.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+
+struct channel_table;
+struct store;
+
+/* Forks the store and waits until it has taken away what interrupted changes have left, and says that it
+ * is ready. path: of the state folder, which is made if its parent is there. Call in a
+ * single-threaded process, before any socket is opened and before event_base_new, and after the
+ * spawner. 0, or -errno with what is wrong logged. */
+int store_start(const char *path, bool landlock_may_be_missing, struct store **ret_store);
+
+struct store_options {
+    struct event_base *base;             /* borrowed */
+    const struct channel_table *receive; /* borrowed; what may come, and the handlers for owner */
+    void *owner;                         /* borrowed */
+    /* Once, if the store ended: nothing can be deployed any more. */
+    void (*on_gone)(void *owner, int error);
+};
+/* Attaches the answers to the loop. 0 or -errno. */
+int store_attach(struct store *store, const struct store_options *options);
+
+/* Queues a request (an envelope). 0 or -errno: -EPIPE if the store is gone. */
+int store_send(struct store *store, const ProtobufCMessage *request);
+
+/* Ends the store, and returns once it is reaped. NULL is allowed. Returns NULL. */
+struct store *store_free(struct store *store);

@@ -1,0 +1,716 @@
+# SPDX-License-Identifier: Apache-2.0
+"""skep deploy, rollback, versions, remove: what serves, what is said, and what is left behind."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+from harness import BIN, IS_SANITIZED, Loader, Skepd, descendants, script, status_of, wait_for
+
+
+def say(text):
+    return script(f"return new Response({json.dumps(text)});")
+
+
+BROKEN = "\n\nexport default { fetch() { return new Response('x') } };\nthrow new Error('no luck');\n"
+THROWS = script("throw new Error('always');")
+
+
+class Deployer:
+    """A skepd with a state folder, and bundles to deploy."""
+
+    def __init__(self, folder, tenants=None, **keys):
+        self.state = folder / "state"
+        config = {"state": str(self.state), **keys}
+        self.skepd = Skepd(folder, tenants or {}, config).start()
+        self.bundles = folder / "bundles"
+
+    def bundle(self, name, source=None, files=None, **manifest):
+        folder = self.bundles / name
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = {"name": name, "main": "worker.js", "routes": [f"{name}.test/*"], **manifest}
+        (folder / "skep.yaml").write_text(json.dumps(manifest))
+        for path, content in {"worker.js": source or say("one"), **(files or {})}.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+        return folder
+
+    def deploy(self, name, source=None, *options, **rest):
+        """Must go well; its answer."""
+        return self.ask("deploy", self.bundle(name, source, **rest), *options)
+
+    def ask(self, *arguments):
+        run = self.skepd.skep(*arguments, "--json")
+        assert run.returncode == 0, run.stderr
+        return json.loads(run.stdout)
+
+    def fail(self, *arguments):
+        """Must not go well; what it says."""
+        run = self.skepd.skep(*arguments)
+        assert run.returncode == 1, run.stdout
+        assert run.stdout == ""
+        return run.stderr
+
+    def text(self, name, path="/"):
+        answer = self.skepd.get(name, path)
+        assert answer.status == 200, answer
+        return answer.body.decode()
+
+    def versions(self, name):
+        return self.ask("versions", name)["versions"]
+
+    def states(self, name):
+        return [version["state"] for version in self.versions(name)]
+
+    def restart(self):
+        self.skepd.stop()
+        self.skepd.start()
+
+    def left(self, name):
+        """What is stored besides whole versions."""
+        folder = self.state / "tenants" / name
+        if not folder.exists():
+            return None
+        known = {"current", "history", "versions"}
+        try:
+            odd = {entry.name for entry in folder.iterdir()} - known
+            return odd | {e.name for e in (folder / "versions").iterdir() if len(e.name) != 64}
+        except FileNotFoundError:  # it goes just now
+            return {"versions"}
+
+
+@pytest.fixture
+def deployer(tmp_path):
+    made = Deployer(tmp_path)
+    yield made
+    made.skepd.stop()
+
+
+# ---- deploy
+
+
+def test_deployed_tenant_serves_and_the_answer_says_what(deployer):
+    answer = deployer.deploy("first", say("hello"), files={"lib/x.txt": "x"})
+    assert answer["tenant"] == "first"
+    assert len(answer["version"]) == 64
+    assert answer["previous"] is None
+    assert answer["unchanged"] is False
+    assert answer["routes"] == ["first.test/*"]
+    assert answer["files"] == 3
+    assert answer["boot_us"] > 0
+    assert deployer.text("first") == "hello"
+    assert deployer.left("first") == set()
+
+
+def test_people_are_told_what_serves(deployer):
+    run = deployer.skepd.skep("deploy", deployer.bundle("tell"))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("tell serves version ")
+    assert "2 files" in run.stdout
+    assert "route   tell.test/*" in run.stdout
+    run = deployer.skepd.skep("deploy", deployer.bundle("tell"))
+    assert "already: nothing has changed" in run.stdout
+    run = deployer.skepd.skep("deploy", deployer.bundle("tell", say("two")))
+    assert "(skep rollback tell)" in run.stdout
+
+
+def test_same_content_is_no_new_version(deployer):
+    first = deployer.deploy("same")
+    again = deployer.deploy("same")
+    assert again["unchanged"] is True
+    assert again["version"] == first["version"]
+    assert len(deployer.versions("same")) == 1
+    assert deployer.left("same") == set()
+
+
+def test_next_version_takes_over_and_names_the_one_before(deployer):
+    first = deployer.deploy("next")
+    second = deployer.deploy("next", say("two"))
+    assert second["previous"] == first["version"] != second["version"]
+    assert deployer.text("next") == "two"
+    assert deployer.states("next") == ["serving", "previous"]
+
+
+def test_env_is_over_that_of_the_manifest_and_part_of_the_version(deployer):
+    source = script("return new Response(JSON.stringify(env));")
+    bundle = deployer.bundle("env", source, env={"A": "manifest", "B": "manifest"})
+    plain = deployer.ask("deploy", bundle)
+    given = deployer.ask("deploy", bundle, "--env", "A=given=1", "--env", "C=")
+    assert given["version"] != plain["version"]
+    expected = {"A": "given=1", "B": "manifest", "C": ""}
+    assert json.loads(deployer.text("env")) == expected
+    turned = deployer.ask("deploy", bundle, "--env", "C=", "--env", "A=given=1")
+    assert turned["unchanged"] is True
+    deployer.restart()
+    assert json.loads(deployer.text("env")) == expected
+
+
+@pytest.mark.parametrize("option", ["A", "=x", "1A=x", "__proto__=x", "A=" + "x" * 32769])
+def test_env_that_is_none_is_refused(deployer, option):
+    run = deployer.skepd.skep("deploy", deployer.bundle("noenv"), "--env", option)
+    assert run.returncode in (1, 2)
+    assert "env" in run.stderr
+    assert deployer.left("noenv") is None
+
+
+def test_restart_serves_what_was_deployed(deployer):
+    deployer.deploy("stays")
+    deployer.deploy("stays", say("two"))
+    deployer.restart()
+    assert deployer.text("stays") == "two"
+    assert deployer.deploy("stays", say("two"))["unchanged"] is True
+    assert deployer.ask("rollback", "stays")["tenant"] == "stays"
+    assert deployer.text("stays") == "one"
+
+
+def test_many_and_large_files_arrive(deployer):
+    files = {f"d{i % 7}/e{i % 3}/f{i}.txt": f"{i}" for i in range(300)}
+    files["large.txt"] = "0123456789abcdef" * (3 << 16)
+    answer = deployer.deploy("many", files=files)
+    assert answer["files"] == 303
+    bundle = deployer.state / "tenants/many/current/bundle"
+    assert (bundle / "large.txt").read_text() == files["large.txt"]
+    assert (bundle / "d1/e1/f1.txt").read_text() == "1"
+
+
+def test_files_that_do_not_belong_to_a_tenant_are_not_sent(deployer):
+    bundle = deployer.bundle("picky", files={".secret.js": "x", "node_modules/a.js": "x", "b.bin": "x"})
+    (bundle / "link.js").symlink_to("/etc/passwd")
+    assert deployer.ask("deploy", bundle)["files"] == 2
+
+
+# ---- what goes wrong
+
+
+def test_module_that_does_not_load_leaves_the_old_one(deployer):
+    deployer.deploy("broken")
+    text = deployer.fail("deploy", deployer.bundle("broken", BROKEN))
+    assert "no luck" in text
+    assert "worker.js:4" in text
+    assert deployer.text("broken") == "one"
+    assert len(deployer.versions("broken")) == 1
+    assert deployer.left("broken") == set()
+    deployer.restart()
+    assert deployer.text("broken") == "one"
+
+
+def test_first_version_that_does_not_load_leaves_nothing(deployer):
+    text = deployer.fail("deploy", deployer.bundle("never", BROKEN))
+    assert "no luck" in text
+    assert deployer.skepd.get("never").status == 404
+    wait_for(lambda: deployer.left("never") is None, "the folder to go")
+    wait_for(
+        lambda: all(t["name"] != "never" for t in deployer.skepd.admin("tenants")["tenants"]),
+        "the tenant to go",
+    )
+    assert "nothing was deployed as never" in deployer.fail("versions", "never")
+    assert deployer.deploy("never")["previous"] is None
+    assert deployer.text("never") == "one"
+
+
+def test_errors_of_the_manifest_name_the_line(deployer):
+    bundle = deployer.bundle("wrong")
+    (bundle / "skep.yaml").write_text("name: wrong\nmain: worker.js\nroutes: [' ']\n")
+    assert "skep.yaml:3" in deployer.fail("deploy", bundle)
+
+
+def test_errors_that_only_skepd_can_see_name_the_line(deployer):
+    bundle = deployer.bundle("cordon")
+    (bundle / "skep.yaml").write_text("name: cordon\nmain: worker.js\ncordon: nowhere\n")
+    text = deployer.fail("deploy", bundle)
+    assert text.startswith('skep deploy: skep.yaml:3: cordon: unknown cordon "nowhere"')
+    assert str(deployer.state) not in text
+
+
+def test_route_of_another_tenant_is_refused(deployer):
+    deployer.deploy("owner")
+    text = deployer.fail("deploy", deployer.bundle("thief", routes=["owner.test/*"]))
+    assert 'the route "owner.test/*" is one of the tenant owner' in text
+    assert deployer.text("owner") == "one"
+
+
+def test_without_state_nothing_can_be_deployed(tmp_path):
+    skepd = Skepd(tmp_path, {"x": say("x")}).start()
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "skep.yaml").write_text("name: y\nmain: worker.js\n")
+    (bundle / "worker.js").write_text(say("y"))
+    run = skepd.skep("deploy", bundle)
+    assert run.returncode == 1
+    assert "`state`" in run.stderr
+    for verb in ("rollback", "versions", "remove"):
+        assert skepd.skep(verb, "x").returncode == 1
+    skepd.stop()
+
+
+def test_tenant_of_the_folder_is_not_deployed(tmp_path):
+    deployer = Deployer(tmp_path, {"fixed": say("fixed")})
+    for arguments in (
+        ("deploy", deployer.bundle("fixed")),
+        ("rollback", "fixed"),
+        ("remove", "fixed"),
+    ):
+        text = deployer.fail(*arguments)
+        assert f"fixed is served from {deployer.skepd.tenants_folder}/fixed; remove it there" in text
+    assert deployer.text("fixed") == "fixed"
+    deployer.deploy("other")
+    assert deployer.text("other") == "one"
+    deployer.skepd.stop()
+
+
+def test_stored_tenant_that_is_broken_is_left_out(deployer):
+    deployer.deploy("good")
+    deployer.deploy("bad")
+    deployer.skepd.stop()
+    (deployer.state / "tenants/bad/current/bundle/skep.yaml").write_text("name: other\nmain: x.js\n")
+    deployer.skepd.start()
+    assert deployer.text("good") == "one"
+    assert deployer.skepd.get("bad").status == 404
+    assert "bad was deployed, and cannot be served" in deployer.skepd.log()
+    deployer.deploy("bad", say("mended"))
+    assert deployer.text("bad") == "mended"
+
+
+# ---- rollback, versions, remove
+
+
+def test_rollback_goes_to_the_version_before_and_to_one_by_name(deployer):
+    names = [deployer.deploy("back", say(text))["version"] for text in ("one", "two", "three")]
+    answer = deployer.ask("rollback", "back")
+    assert (answer["version"], answer["previous"]) == (names[1], names[2])
+    assert deployer.text("back") == "two"
+    answer = deployer.ask("rollback", "back", names[0][:10])
+    assert answer["version"] == names[0]
+    assert deployer.text("back") == "one"
+    assert "serves that version already" in deployer.fail("rollback", "back", names[0])
+    assert "no such version" in deployer.fail("rollback", "back", "0" * 63 + "x")
+    assert "no such version" in deployer.fail("rollback", "back", "0" * 65)
+    deployer.restart()
+    assert deployer.text("back") == "one"
+
+
+def test_rollback_needs_a_version_before(deployer):
+    deployer.deploy("alone")
+    assert "served before" in deployer.fail("rollback", "alone")
+    assert "nothing was deployed" in deployer.fail("rollback", "nobody")
+
+
+def test_rollback_to_a_version_that_does_not_load_any_more(deployer):
+    first = deployer.deploy("rotten")["version"]
+    deployer.deploy("rotten", say("two"))
+    (deployer.state / "tenants/rotten/versions" / first / "bundle/worker.js").write_text(BROKEN)
+    assert "no luck" in deployer.fail("rollback", "rotten")
+    assert deployer.text("rotten") == "two"
+    assert deployer.states("rotten") == ["serving", "previous"]
+
+
+def test_versions_says_who_when_and_what(deployer):
+    before = time.time() * 1000 - 1000
+    deployer.deploy("list", say("one"))
+    second = deployer.deploy("list", say("two"), files={"a.txt": "aaa"})
+    rows = deployer.versions("list")
+    assert rows[0]["version"] == second["version"]
+    assert rows[0]["uid"] == os.getuid()
+    assert rows[0]["files"] == 3
+    assert rows[0]["bytes"] == sum(f.stat().st_size for f in (deployer.bundles / "list").iterdir())
+    assert before < rows[0]["time_ms"] <= time.time() * 1000
+    assert before < rows[0]["served_ms"] <= time.time() * 1000
+    text = deployer.skepd.skep("versions", "list").stdout
+    assert text.split()[:2] == ["VERSION", "STATE"]
+    assert rows[0]["version"][:12] in text
+
+
+def test_only_so_many_versions_are_kept(tmp_path):
+    deployer = Deployer(tmp_path, deploy={"keep": 3})
+    names = [deployer.deploy("keep", say(str(i)))["version"] for i in range(6)]
+    assert [v["version"] for v in deployer.versions("keep")] == names[:2:-1]
+    folder = deployer.state / "tenants/keep/versions"
+    assert {entry.name for entry in folder.iterdir()} == set(names[3:])
+    deployer.skepd.stop()
+
+
+def test_removed_tenant_is_gone_and_may_come_again(deployer):
+    deployer.deploy("gone")
+    deployer.deploy("gone", say("two"))
+    answer = deployer.ask("remove", "gone")
+    assert answer == {"tenant": "gone", "versions": 2, "in_flight": 0}
+    answer = deployer.skepd.get("gone")
+    assert (answer.status, answer.headers["skep-error"]) == (404, "no_route")
+    assert list((deployer.state / "tenants").iterdir()) == []
+    assert "nothing was deployed" in deployer.fail("remove", "gone")
+    deployer.deploy("gone", say("again"))
+    assert deployer.text("gone") == "again"
+    deployer.restart()
+    assert deployer.text("gone") == "again"
+    assert "gone is removed, with 1 version\n" in deployer.skepd.skep("remove", "gone").stdout
+
+
+def test_removal_lets_requests_in_flight_end(deployer):
+    deployer.deploy("slow", script("await new Promise((f) => setTimeout(f, 700)); return new Response('end');"))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(deployer.skepd.get("slow")))
+    thread.start()
+    wait_for(lambda: deployer.skepd.stats()["in_flight"] == 1, "the request to be in the worker")
+    assert deployer.ask("remove", "slow")["versions"] == 1
+    thread.join()
+    assert (answers[0].status, answers[0].body) == (200, b"end")
+    assert deployer.skepd.get("slow").status == 404
+
+
+# ---- under load
+
+
+def test_no_request_fails_while_versions_change(deployer):
+    deployer.deploy("busy", say("0"))
+    with Loader(deployer.skepd, "busy", connections=3) as loader:
+        for i in range(1, 6):
+            deployer.deploy("busy", say(str(i)))
+            assert deployer.text("busy") == str(i)
+            loader.more(20)
+        deployer.fail("deploy", deployer.bundle("busy", BROKEN))
+        for i in range(3):
+            deployer.ask("rollback", "busy")
+            loader.more(20)
+    assert loader.wrong == []
+    assert loader.answers > 160
+
+
+def test_requests_in_flight_end_on_the_old_version(deployer):
+    deployer.deploy("old", script("await new Promise((f) => setTimeout(f, 500)); return new Response('old');"))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(deployer.skepd.get("old")))
+    thread.start()
+    wait_for(lambda: deployer.skepd.stats()["in_flight"] == 1, "the request to be in the worker")
+    deployer.deploy("old", say("new"))
+    assert deployer.text("old") == "new"
+    thread.join()
+    assert (answers[0].status, answers[0].body) == (200, b"old")
+
+
+def test_burst_of_errors_brings_the_version_before_back(tmp_path):
+    deployer = Deployer(tmp_path, deploy={"watch_s": 60, "errors": 5, "error_percent": 50})
+    good = deployer.deploy("burst", say("good"))["version"]
+    for _ in range(20):
+        deployer.text("burst")
+    bad = deployer.deploy("burst", THROWS)["version"]
+    failed = 0
+    while deployer.skepd.get("burst").status == 500:
+        failed += 1
+        assert failed < 20
+    assert failed == 5
+    assert deployer.text("burst") == "good"
+    deployer.skepd.wait_log(f"version {bad[:12]} is rolled back to {good[:12]}: 5 of 5 requests failed")
+    rows = wait_for(
+        lambda: (r := deployer.versions("burst"))[0]["version"] == good and r, "the disk to follow"
+    )
+    assert (rows[1]["state"], rows[1]["reason"]) == ("rolled_back", "5 of 5 requests failed")
+    assert "5 of 5 requests failed" in deployer.skepd.skep("versions", "burst").stdout
+    assert "served before" in deployer.fail("rollback", "burst")
+    deployer.restart()
+    assert deployer.text("burst") == "good"
+    deployer.skepd.stop()
+
+
+def test_version_that_fails_as_the_one_before_stays(tmp_path):
+    deployer = Deployer(tmp_path, deploy={"watch_s": 60, "errors": 5, "error_percent": 50})
+    deployer.deploy("both", THROWS)
+    for _ in range(10):
+        assert deployer.skepd.get("both").status == 500
+    deployer.deploy("both", THROWS + "// another\n")
+    for _ in range(20):
+        assert deployer.skepd.get("both").status == 500
+    assert "rolled back" not in deployer.skepd.log()
+    deployer.skepd.stop()
+
+
+def test_few_errors_and_errors_after_the_watch_stay(tmp_path):
+    deployer = Deployer(tmp_path, deploy={"watch_s": 1, "errors": 5, "error_percent": 50})
+    half = script("if (new URL(request.url).pathname == '/bad') throw 1; return new Response('ok');")
+    deployer.deploy("few", say("good"))
+    deployer.deploy("few", half)
+    for _ in range(20):
+        deployer.text("few")
+    for _ in range(9):
+        assert deployer.skepd.get("few", "/bad").status == 500
+    time.sleep(2.5)
+    for _ in range(30):
+        assert deployer.skepd.get("few", "/bad").status == 500
+    assert "rolled back" not in deployer.skepd.log()
+    deployer.skepd.stop()
+
+
+# ---- clients that are none
+
+
+def frame(message):
+    return struct.pack("<I", len(message)) + message
+
+
+def field(number, data):
+    if isinstance(data, bytes):
+        size, more = len(data), b""
+        while size > 127:
+            more += bytes([size & 127 | 128])
+            size >>= 7
+        return varint(number << 3 | 2) + more + bytes([size]) + data
+    return varint(number << 3) + varint(data)
+
+
+def varint(value):
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def begin(name):
+    return frame(field(13, field(1, name)))
+
+
+def part(path=b"", data=b"", more=0, end=0, env=b""):
+    body = b"".join(
+        field(number, value)
+        for number, value in ((1, path), (2, env), (3, data), (4, more), (5, end))
+        if value
+    )
+    return frame(field(14, body))
+
+
+class Raw:
+    """A client that says what it likes."""
+
+    def __init__(self, deployer):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(str(deployer.skepd.admin_socket))
+
+    def ask(self, data):
+        self.socket.sendall(data)
+        return self.receive()
+
+    def receive(self):
+        """Number and content of the answer; None: closed."""
+        try:
+            head = self.socket.recv(4, socket.MSG_WAITALL)
+            if len(head) < 4:
+                return None
+            body = self.socket.recv(struct.unpack("<I", head)[0], socket.MSG_WAITALL)
+        except ConnectionResetError:
+            return None
+        return body[0] >> 3, body
+
+    def close(self):
+        self.socket.close()
+
+
+READY, FAILURE = 14, 1
+
+
+def test_client_that_leaves_half_way_leaves_nothing(deployer):
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"half"))[0] == READY
+    assert raw.ask(part(b"skep.yaml", b"name: half\n", more=1))[0] == READY
+    assert deployer.left("half")
+    raw.close()
+    wait_for(lambda: deployer.left("half") is None, "the upload to go")
+    assert deployer.deploy("half")["tenant"] == "half"
+
+
+def test_killed_cli_leaves_the_old_version(deployer):
+    deployer.deploy("killed")
+    bundle = deployer.bundle("killed", files={f"{i}.txt": "x" * 50000 for i in range(200)})
+    command = [BIN / "skep", "--socket", deployer.skepd.admin_socket, "deploy", bundle]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: deployer.left("killed"), "the upload to begin")
+    process.kill()
+    process.wait()
+    wait_for(lambda: deployer.left("killed") == set(), "the upload to go")
+    assert deployer.text("killed") == "one"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"../x.js", b"/etc/x.js", b"a/../x.js", b".x.js", b"a//x.js", b"x.js/", b"x.so", b"./x.js",
+        b"node_modules/x.js", b"x\n.js", b"a/" * 17 + b"x.js", b"x\0.js",
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_paths_that_lead_elsewhere_are_refused(deployer, path):
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"paths"))[0] == READY
+    assert raw.ask(part(path, b"x"))[0] == FAILURE
+    raw.close()
+    wait_for(lambda: deployer.left("paths") is None, "the upload to go")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [part(b"a.js", b"x"), part(b"a.js", b"y")],
+        [part(b"a.js", b"x"), part(b"a.js/b.js", b"y")],
+        [part(b"a.js", b"x", more=1), part(b"b.js", b"y")],
+        [part(b"a.js", b"x", more=1), part(end=1)],
+        [part(env=b"A", data=b"x"), part(env=b"A", data=b"y")],
+        [part(env=b"A B", data=b"x")],
+        [part(env=b"A", data=b"x\0y")],
+        [part(b"a.js", b"x"), part(end=1)],
+        [part(b"skep.yaml", b"name: other\nmain: a.js\n"), part(b"a.js", b"x"), part(end=1)],
+        [part(b"skep.yaml", b"name: order\nmain: b.js\n"), part(b"a.js", b"x"), part(end=1)],
+        [part(b"skep.yaml", b"\xff\xfe"), part(end=1)],
+    ],
+    ids=range(11),
+)
+def test_parts_that_make_no_bundle_are_refused(deployer, parts):
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"order"))[0] == READY
+    for one in parts[:-1]:
+        assert raw.ask(one)[0] == READY
+    assert raw.ask(parts[-1])[0] == FAILURE
+    wait_for(lambda: deployer.left("order") is None, "the upload to go")
+    raw.close()
+    assert deployer.deploy("order")["tenant"] == "order"
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        begin(b"rude") + begin(b"rude"),
+        begin(b"rude") + part(b"a.js", b"x" * (256 * 1024 + 1)),
+    ],
+    ids=["two at once", "large part"],
+)
+def test_client_that_does_not_wait_is_closed(deployer, frames):
+    raw = Raw(deployer)
+    raw.socket.sendall(frames)
+    wait_for(lambda: raw.receive() is None, "the end of the connection")
+    wait_for(lambda: deployer.left("rude") is None, "the upload to go")
+
+
+def test_part_of_no_deploy_is_refused(deployer):
+    raw = Raw(deployer)
+    assert raw.ask(part(b"a.js", b"x"))[0] == FAILURE
+    assert raw.ask(begin(b"part"))[0] == READY
+
+
+@pytest.mark.parametrize("last", [part(b"a.js", end=1), part(b"a.js", env=b"A"), part(), part(env=b"A", more=1)], ids=range(4))
+def test_part_that_is_two_things_closes(deployer, last):
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"two"))[0] == READY
+    assert raw.ask(last) is None
+    wait_for(lambda: deployer.left("two") is None, "the upload to go")
+
+
+def test_upload_without_end_is_cut(deployer):
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"endless"))[0] == READY
+    for _ in range(70):
+        answer = raw.ask(part(b"a.txt", b"x" * (256 << 10), more=1))
+        if answer[0] == FAILURE:
+            break
+    assert b"too large" in answer[1]
+    wait_for(lambda: deployer.left("endless") is None, "the upload to go")
+
+
+def test_one_deploy_of_a_tenant_at_a_time(deployer):
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"twice"))[0] == READY
+    assert "by somebody else" in deployer.fail("deploy", deployer.bundle("twice"))
+    assert "by somebody else" in deployer.fail("remove", "twice")
+    others = [Raw(deployer) for _ in range(4)]
+    answers = [other.ask(begin(b"other-%d" % i))[0] for i, other in enumerate(others)]
+    assert answers == [READY, READY, READY, FAILURE]
+    for one in [raw, *others]:
+        one.close()
+    wait_for(lambda: deployer.skepd.skep("deploy", deployer.bundle("twice")).returncode == 0, "room")
+
+
+# ---- the store
+
+
+def store_of(skepd):
+    return next(p for p in descendants(skepd.pid) if status_of(p)["Name"].strip() == "skep-store")
+
+
+def test_store_is_confined(deployer):
+    if IS_SANITIZED:
+        pytest.skip("sanitizer builds are not confined")
+    status = status_of(store_of(deployer.skepd))
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Seccomp"].strip() == "2"
+    assert int(status["CapPrm"], 16) == 0
+    assert sorted(os.listdir(f"/proc/{store_of(deployer.skepd)}/fd"))[:4] == ["0", "1", "2", "3"]
+
+
+def test_skepd_serves_on_without_its_store(deployer):
+    deployer.deploy("alone")
+    os.kill(store_of(deployer.skepd), signal.SIGKILL)
+    deployer.skepd.wait_log("the store has ended")
+    assert deployer.text("alone") == "one"
+    assert "restart skepd" in deployer.fail("deploy", deployer.bundle("alone", say("two")))
+    assert deployer.text("alone") == "one"
+    deployer.restart()
+    deployer.deploy("alone", say("two"))
+    assert deployer.text("alone") == "two"
+
+
+def test_killed_skepd_takes_the_store_along_and_leaves_a_whole_version(deployer):
+    deployer.deploy("whole")
+    store = store_of(deployer.skepd)
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"whole"))[0] == READY
+    assert raw.ask(part(b"a.js", b"x"))[0] == READY
+    deployer.skepd.process.kill()
+    deployer.skepd.process.wait()
+    wait_for(lambda: not pathlib.Path(f"/proc/{store}").exists(), "the store to end")
+    deployer.skepd.admin_socket.unlink(missing_ok=True)
+    deployer.skepd.start()
+    assert deployer.text("whole") == "one"
+    assert deployer.left("whole") == set()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k,nr_inodes=200", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs to mount a small tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_full_disk_leaves_the_old_version(tmp_path, small_disk):
+    deployer = Deployer.__new__(Deployer)
+    deployer.state, deployer.bundles = small_disk / "state", tmp_path / "bundles"
+    deployer.skepd = Skepd(tmp_path, {}, {"state": str(deployer.state)}).start()
+    deployer.deploy("full")
+    text = deployer.fail("deploy", deployer.bundle("full", say("two"), files={"x.txt": "x" * 700000}))
+    assert "No space left on device" in text
+    assert deployer.text("full") == "one"
+    (deployer.bundles / "full/x.txt").unlink()
+    deployer.deploy("full", say("two"))
+    # Room for the version, and none for the switch.
+    (small_disk / "ballast").write_bytes(b"")
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(b"x" * 4096)
+        except OSError:
+            pass
+    assert "No space left on device" in deployer.fail("deploy", deployer.bundle("full", say("three")))
+    assert deployer.text("full") == "two"
+    (small_disk / "ballast").unlink()
+    assert deployer.left("full") == set()
+    deployer.restart()
+    assert deployer.text("full") == "two"
+    deployer.skepd.stop()
