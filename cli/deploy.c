@@ -170,7 +170,7 @@ static bool begin(const struct sending *sending)
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY;
     command.deploy = &request;
     return client_ask_for(sending->cli, sending->client, &command,
-                             SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY, DEPLOY_TIMEOUT_MS);
+                          SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY, DEPLOY_TIMEOUT_MS);
 }
 
 static const Skep__Admin__Deployed *send_all(struct sending *sending)

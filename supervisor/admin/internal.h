@@ -35,7 +35,7 @@ struct admin_client {
     char *tenant;        /* whose lines; NULL: of all */
     enum tenant_log_level level; /* of these, or more important ones */
     uint64_t lost;               /* lines since the last one that was sent */
-    struct deploy *deploy; /* borrowed: what it waits for, or uploads; NULL: nothing */
+    struct deploy *deploy;       /* borrowed: what it waits for, or uploads; NULL: nothing */
 };
 LIST_HEAD(admin_client_list, admin_client);
 

@@ -139,9 +139,11 @@ static void call_with_other_arguments(void)
     expect_error(openat(fd, "lock", O_WRONLY | O_TRUNC | O_CLOEXEC), EPERM, "cut a file");
     expect_error(openat(fd, "lock", O_RDWR | O_CLOEXEC), EPERM, "open both ways");
     expect_error(openat(fd, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600), EPERM, "make or open");
-    expect_error(openat(fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600), EPERM, "file without name");
-    expect_error(syscall(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-                 EPERM, "executable mmap");
+    expect_error(openat(fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600), EPERM,
+                 "file without name");
+    expect_error(
+        syscall(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        EPERM, "executable mmap");
     expect_error(syscall(SYS_mprotect, page, sizeof page, PROT_READ | PROT_EXEC), EPERM,
                  "executable mprotect");
     expect_error(syscall(SYS_madvise, page, 4096, 100), EPERM, "madvise of poison");

@@ -93,7 +93,7 @@ static void test_client_that_breaks_the_protocol_is_closed_and_others_are_not(vo
         const char *bytes;
         size_t size;
     } nonsense[] = {
-        { "GET / HTTP/1.1\r\n\r\n", 18 },  { "\xff\xff\xff\xff", 4 }, { "\0\0\0\0", 4 },
+        { "GET / HTTP/1.1\r\n\r\n", 18 },  { "\xff\xff\xff\xff", 4 },   { "\0\0\0\0", 4 },
         { "\4\0\0\0\xff\xff\xff\xff", 8 }, { "\3\0\0\0\xfa\x3f\0", 7 }, /* a command that does not exist */
     };
     struct fixture *f = *state;
