@@ -170,6 +170,7 @@ void rig_worker_start(struct rig *rig, const char *cordon, enum place_kind kind,
     CHECK(child->board != MAP_FAILED && link_open(child, pair[0]) == 0);
     child->state = CHILD_BOOTING;
     child->jit = child->cordon->jit;
+    child->rss_mib = child->cordon->rss_mib;
     child->started_ns = io_now_ns();
     *ret_worker = (struct rig_worker){ .child = child, .fd = pair[1] };
 }
