@@ -2,12 +2,16 @@
 #
 # Completion of skep for bash. Written by scripts/make-completions.
 
-_skep_verbs='check dev status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
+_skep_verbs='check dev deploy rollback versions remove status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 _skep_options() {
     case $1 in
     check) echo '--socket --json --help' ;;
     dev) echo '--port --jit --socket --json --help' ;;
+    deploy) echo '--env --socket --json --help' ;;
+    rollback) echo '--socket --json --help' ;;
+    versions) echo '--socket --json --help' ;;
+    remove) echo '--socket --json --help' ;;
     status) echo '--socket --json --help' ;;
     stats) echo '--socket --json --help' ;;
     tenants) echo '--socket --json --help' ;;
@@ -35,6 +39,7 @@ _skep_value_kind() {
     case $1,$2 in
     dev,--port) echo ':' ;;
     dev,--jit) echo ':on off' ;;
+    deploy,--env) echo ':' ;;
     top,--interval | top,-i) echo ':' ;;
     top,--sort | top,-s) echo ':name rps errors p50 p99 cpu heap memory queue in_flight kills' ;;
     incidents,--last | incidents,-n) echo ':' ;;
@@ -50,6 +55,10 @@ _skep_argument_kind() {
     case $1,$2 in
     check,*) echo 'files' ;;
     dev,0) echo 'files' ;;
+    deploy,0) echo 'folders' ;;
+    rollback,0) echo 'tenants' ;;
+    versions,0) echo 'tenants' ;;
+    remove,0) echo 'tenants' ;;
     explain,0) echo 'tenants' ;;
     incidents,0) echo 'tenants' ;;
     logs,0) echo 'tenants' ;;

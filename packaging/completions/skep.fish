@@ -28,6 +28,19 @@ complete -c skep -n '__fish_seen_subcommand_from dev' -l port -x -d 'listen on 1
 complete -c skep -n '__fish_seen_subcommand_from dev' -l jit -x -a 'on off' -d 'compile to machine code (on)'
 complete -c skep -n '__fish_seen_subcommand_from dev' -F
 
+complete -c skep -n __fish_use_subcommand -a deploy -d 'send a tenant'\''s folder, and serve it once it has loaded'
+complete -c skep -n '__fish_seen_subcommand_from deploy' -l env -x -d 'env.N is V, over skep.yaml; again for others'
+complete -c skep -n '__fish_seen_subcommand_from deploy' -a '(__fish_complete_directories)'
+
+complete -c skep -n __fish_use_subcommand -a rollback -d 'serve a version that was deployed before'
+complete -c skep -n '__fish_seen_subcommand_from rollback' -a '(__skep_names tenants name)'
+
+complete -c skep -n __fish_use_subcommand -a versions -d 'list what was deployed of a tenant'
+complete -c skep -n '__fish_seen_subcommand_from versions' -a '(__skep_names tenants name)'
+
+complete -c skep -n __fish_use_subcommand -a remove -d 'remove a deployed tenant, and all its versions'
+complete -c skep -n '__fish_seen_subcommand_from remove' -a '(__skep_names tenants name)'
+
 complete -c skep -n __fish_use_subcommand -a status -d 'show how the service is, and which layers of the jail hold'
 
 complete -c skep -n __fish_use_subcommand -a stats -d 'show what skepd as a whole has done'
@@ -78,6 +91,6 @@ complete -c skep -n __fish_use_subcommand -a drain -d 'stop skepd when its reque
 complete -c skep -n __fish_use_subcommand -a upgrade -d 'replace skepd by the program on disk, without a lost request'
 
 complete -c skep -n __fish_use_subcommand -a help -d 'show this, or the help of a verb'
-complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
+complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev deploy rollback versions remove status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 complete -c skep -n __fish_use_subcommand -a version -d 'show the version'
