@@ -5,7 +5,9 @@ tests/vm installs them in one."""
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -195,6 +197,7 @@ WANTED = {
     "etc/skep/skepd.yaml": 0o644,
     "usr/share/doc/skep/copyright": 0o644,
     "usr/share/doc/skep/changelog.gz": 0o644,
+    "usr/share/doc/skep/skep.json": 0o644,
 }
 
 
@@ -241,11 +244,62 @@ def test_maintainer_script_is_in_the_package_and_has_no_errors(name, package):
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 
+UNITS = {path.name for path in (PACKAGING / "systemd").iterdir()}
+
+
 def test_every_unit_of_the_package_is_stopped_and_forgotten_with_it():
-    units = {path.name for path in (PACKAGING / "systemd").iterdir()}
     for name in ("prerm", "postrm"):
         text = (PACKAGING / "debian" / name).read_text()
-        assert units <= set(re.findall(r"skepd[\w-]*\.\w+", text))
+        assert UNITS <= set(re.findall(r"skepd[\w-]*\.\w+", text))
+
+
+def configure(folder, skep):
+    """postinst of an upgrade where a skepd runs, and every program is one that notes its arguments."""
+    text = (PACKAGING / "debian" / "postinst").read_text()
+    programs = ["systemctl", "systemd-sysusers", "systemd-tmpfiles", "deb-systemd-helper", "deb-systemd-invoke"]
+    for name in programs:
+        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/calls\n')
+    (folder / "skep").write_text(f"#!/bin/sh\n{skep}\n")
+    for name in [*programs, "skep"]:
+        (folder / name).chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-s", "configure", "0.0.9"],
+        input=text.replace("/run/systemd/system", str(folder)),
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return (folder / "calls").read_text(), done.stderr
+
+
+def test_upgrade_that_goes_well_restarts_nothing(tmp_path):
+    calls, told = configure(tmp_path, "exit 0")
+    assert "restart" not in calls and told == ""
+    (unmasked,) = re.findall(r"deb-systemd-helper unmask (.*)", calls)
+    assert set(unmasked.split()) == UNITS
+
+
+def test_upgrade_that_cannot_serve_leaves_the_old_one_alone(tmp_path):
+    calls, told = configure(tmp_path, "echo skep upgrade: no such folder >&2; exit 1")
+    assert "restart" not in calls
+    assert told.startswith("skep: the skepd of before serves on: no such folder\n")
+
+
+def test_upgrade_of_a_skepd_that_does_not_know_it_restarts_it(tmp_path):
+    """That is told as skep does when skepd closes the connection at a command it does not know."""
+    where = tmp_path / "old.sock"
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(where))
+        listener.listen()
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        calls, told = configure(bin_folder, f'exec {BIN / "skep"} --socket {where} "$@"')
+        thread.join()
+    assert "deb-systemd-invoke try-restart skepd.service" in calls
+    assert told == ""
 
 
 def test_changelog_of_the_package_is_of_this_version():

@@ -220,8 +220,8 @@ def test_output_of_a_tenant_is_in_the_journal_as_its_own(service):
 
 
 def test_metrics_are_served_where_their_socket_is_enabled(service):
-    service.set_up({"a": HELLO}, metrics={"listen": "127.0.0.1:9464"})
-    run("systemctl", "start", "skepd-metrics.socket")
+    service.set_up({"a": HELLO})
+    run("systemctl", "enable", "skepd-metrics.socket")
     try:
         service.restart()
         assert service.get("a").text == "hello"
@@ -230,4 +230,5 @@ def test_metrics_are_served_where_their_socket_is_enabled(service):
         assert 'tenant="a"' in text
         service.port = http
     finally:
+        run("systemctl", "disable", "skepd-metrics.socket")
         run("systemctl", "stop", "skepd.service", "skepd-metrics.socket")
