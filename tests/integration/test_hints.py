@@ -30,8 +30,8 @@ def skep(*arguments, **options):
 
 
 @pytest.fixture(scope="module")
-def hive(start_module):
-    return start_module({"hello": HELLO})
+def hive(start_module, tmp_path_factory):
+    return start_module({"hello": HELLO}, state=str(tmp_path_factory.mktemp("deployed") / "state"))
 
 
 @pytest.fixture
