@@ -255,6 +255,8 @@ const struct verb verb_deploy = {
             "what served before serves on, and the error is shown. The same content again is no\n"
             "new version. If it fails far more often than the one before in its first time, that\n"
             "one comes back by itself (deploy: in skepd.yaml).\n\n"
+            "What --env gives belongs to this version only: give it with each deploy. Other users\n"
+            "of this machine can see the command line while it runs.\n\n"
             "Fields of --json: tenant, version (SHA-256), previous (null: none), unchanged (it\n"
             "served already), routes, files, bytes, boot_us (that loading took).\n",
     .options = deploy_options,
