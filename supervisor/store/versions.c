@@ -131,7 +131,8 @@ int stored_tenant_open(struct store_state *state, const char *name, struct store
         return store_fail(state, -EINVAL, "not the name of a tenant: %s", name_expected);
     ret->fd = tree_enter(state->tenants_fd, name, false);
     if (ret->fd < 0)
-        return store_fail(state, ret->fd, "nothing was deployed as %s", name);
+        return store_fail(state, ret->fd,
+                          "nothing was deployed as %s: `skep tenants` lists tenants", name);
     ret->versions_fd = tree_enter(ret->fd, STORE_VERSIONS, false);
     int r = ret->versions_fd < 0 ? ret->versions_fd : read_tenant(ret);
     if (r < 0)
