@@ -111,6 +111,18 @@ static void roll_back(struct deploys *deploys, struct tenant *tenant)
         deploy_free(deploy);
 }
 
+/* A version that takes over from the one that is watched is about to be durable. Going back now would be
+ * undone in memory, and done on the disk. */
+static bool is_succeeded(const struct deploys *deploys, const struct tenant *tenant)
+{
+    const struct deploy *deploy;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        if (deploy->state == DEPLOY_COMMITTING && strcmp(deploy->tenant, tenant->name) == 0)
+            return true;
+    return false;
+}
+
 bool deploy_check_watches(struct deploys *deploys)
 {
     struct tenant *tenant;
@@ -120,6 +132,10 @@ bool deploy_check_watches(struct deploys *deploys)
     TAILQ_FOREACH (tenant, &deploys->server->tenants->list, entry) {
         if (!tenant->deployed.standby)
             continue;
+        if (is_succeeded(deploys, tenant)) { /* the next tick looks again */
+            is_any_left = true;
+            continue;
+        }
         if (has_failed_often(tenant) && was_before_better(tenant))
             roll_back(deploys, tenant);
         else if (now >= tenant->deployed.watched_until_ns)
