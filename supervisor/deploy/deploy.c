@@ -48,7 +48,7 @@ struct deploy *deploy_find(const struct deploys *deploys, uint64_t id)
 
 static bool is_change(const struct deploy *deploy)
 {
-    return deploy->kind != DEPLOY_LIST;
+    return deploy->kind != DEPLOY_LIST && deploy->kind != DEPLOY_ABORT;
 }
 
 struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant)
@@ -76,8 +76,14 @@ static void give_up(struct deploy *deploy)
 
     if (staged)
         tenant_drop_staged(staged);
-    if (deploy->kind == DEPLOY_UPLOAD)
-        deploy_send_abort(deploy);
+    if (deploy->kind != DEPLOY_UPLOAD || deploy->deploys->is_store_gone ||
+        deploy_send_abort(deploy) < 0) {
+        deploy_free(deploy);
+        return;
+    }
+    deploy->kind = DEPLOY_ABORT;
+    deploy->state = DEPLOY_IN_STORE;
+    deploy->asker.listener = NULL;
 }
 
 void deploy_fail_text(struct deploy *deploy, const char *text, size_t size)
@@ -94,7 +100,6 @@ void deploy_fail_text(struct deploy *deploy, const char *text, size_t size)
                   line);
     }
     give_up(deploy);
-    deploy_free(deploy);
     if (asker.listener)
         asker.listener->failed(asker.owner, text, size);
 }
@@ -127,6 +132,10 @@ void deploy_leave(struct deploy *deploy)
     if (deploy->kind == DEPLOY_LIST || deploy->kind == DEPLOY_REMOVAL ||
         deploy->state == DEPLOY_COMMITTING)
         return; /* it ends by itself, and nothing is half done */
+    if (deploy->kind == DEPLOY_ROLLBACK && deploy->state == DEPLOY_IN_STORE) {
+        deploy->kind = DEPLOY_ABORT; /* nothing was begun; the list still comes */
+        return;
+    }
     deploy_fail(deploy, "whoever asked for it has left");
 }
 
