@@ -50,7 +50,8 @@ void deploy_count(struct version *version, enum error_code code)
     const struct tenant *tenant = version->tenant;
     struct deploys *deploys = tenant->server->deploys;
 
-    if (code != ERROR_NONE && !is_failure[code])
+    if ((code != ERROR_NONE && !is_failure[code]) ||
+        (code == ERROR_QUARANTINED && tenant->conduct.is_by_operator))
         return;
     if (counts->answered >= COUNTS_MAX) {
         counts->answered /= 2;
@@ -98,7 +99,7 @@ static void roll_back(struct deploys *deploys, struct tenant *tenant)
     log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
               "version %.12s is rolled back to %.12s: %s", from, tenant->deployed.serving, reason);
     tenant_log(tenant, TENANT_ERROR, reason, strlen(reason));
-    if (tenant->conduct.quarantined_until_ns != UINT64_MAX) /* not by the operator */
+    if (!tenant->conduct.is_by_operator)
         seclude_release(tenant);
     ledger_pump(tenant);
     struct deploy *deploy = deploy_new(deploys, DEPLOY_WATCH, &nobody, tenant->name);
