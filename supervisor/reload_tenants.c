@@ -107,7 +107,8 @@ static int check_serving(const struct server *server, const struct config *next,
         if ((is_of_folder(tenant) && find_in_set(set, tenant->name)) || is_removed(tenant, set))
             continue;
         if (check_version(tenant->version, next, report) < 0 ||
-            check_version(tenant->candidate, next, report) < 0)
+            check_version(tenant->candidate, next, report) < 0 ||
+            check_version(tenant->deployed.standby, next, report) < 0)
             r = -EINVAL;
     }
     return r;

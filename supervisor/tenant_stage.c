@@ -144,10 +144,12 @@ void tenant_drop_staged(struct version *version)
     struct tenant *tenant = version->tenant;
 
     version->deploy = NULL;
-    if (tenant->candidate == version)
+    if (tenant->candidate == version) {
         tenant_drop_candidate(tenant);
-    else if (tenant->version == version && tenant->deployed.is_unrouted)
+        (void) tenant_renew_limits(tenant); /* which waited for it */
+    } else if (tenant->version == version && tenant->deployed.is_unrouted) {
         tenant_remove(tenant);
+    }
 }
 
 int tenant_serve_standby(struct tenant *tenant)
@@ -163,5 +165,6 @@ int tenant_serve_standby(struct tenant *tenant)
     deployed->standby_name[0] = '\0';
     tenant_retire_version(bad);
     (void) version_unref(bad);
+    (void) tenant_renew_limits(tenant);
     return 0;
 }
