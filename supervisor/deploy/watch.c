@@ -10,9 +10,10 @@
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/service/service.h"
+#include "supervisor/service/upgrade.h"
 #include "supervisor/workers/seclude.h"
 
-/* Then the counts of a version are halved. */
 #define COUNTS_MAX 4096
 
 /* What a new version fails by that the one before may not. Queues that are full, overload and what
@@ -23,6 +24,14 @@ static const bool is_failure[ERROR_CODES] = {
     [ERROR_MEM_ISOLATE] = true,  [ERROR_MEM_PROCESS] = true, [ERROR_WORKER_CRASHED] = true,
     [ERROR_QUARANTINED] = true,
 };
+
+/* Then the counts of a version are halved: not before there is room for as many errors as it takes. */
+static uint64_t counts_max(const struct deploy_config *config)
+{
+    uint64_t enough = UINT64_C(200) * config->errors / config->error_percent;
+
+    return enough > COUNTS_MAX ? enough : COUNTS_MAX;
+}
 
 static bool has_failed_often(const struct tenant *tenant)
 {
@@ -53,7 +62,7 @@ void deploy_count(struct version *version, enum error_code code)
     if ((code != ERROR_NONE && !is_failure[code]) ||
         (code == ERROR_QUARANTINED && tenant->conduct.is_by_operator))
         return;
-    if (counts->answered >= COUNTS_MAX) {
+    if (counts->answered >= counts_max(&tenant->server->config->deploy)) {
         counts->answered /= 2;
         counts->failed /= 2;
     }
@@ -126,14 +135,21 @@ static bool is_succeeded(const struct deploys *deploys, const struct tenant *ten
 
 bool deploy_check_watches(struct deploys *deploys)
 {
+    const struct server *server = deploys->server;
+    /* What will serve has read by now which version does. */
+    bool is_upgrading = server->service && upgrade_is_under_way(service_upgrade(server->service));
     struct tenant *tenant;
     uint64_t now = io_now_ns();
     bool is_any_left = false;
 
-    TAILQ_FOREACH (tenant, &deploys->server->tenants->list, entry) {
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry) {
         if (!tenant->deployed.standby)
             continue;
-        if (is_succeeded(deploys, tenant)) { /* the next tick looks again */
+        if (server->is_draining) { /* another skepd may serve, and write */
+            tenant_drop_standby(tenant);
+            continue;
+        }
+        if (is_upgrading || is_succeeded(deploys, tenant)) { /* the next tick looks again */
             is_any_left = true;
             continue;
         }
