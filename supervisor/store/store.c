@@ -94,9 +94,13 @@ static int wait_ready(const struct store *store, const char *path)
         log_error("state: %.*s", (int) answer->ready->error.len,
                   (const char *) answer->ready->error.data);
         r = -EIO;
-    } else if (answer->ready->leftovers > 0) {
-        log_info("state: %u leftovers of interrupted changes are removed",
-                 answer->ready->leftovers);
+    } else {
+        if (answer->ready->leftovers > 0)
+            log_info("state: %u leftovers of interrupted changes are removed",
+                     answer->ready->leftovers);
+        if (answer->ready->broken.len > 0)
+            log_warning("state: %.*s", (int) answer->ready->broken.len,
+                        (const char *) answer->ready->broken.data);
     }
     arena_done(&arena);
     return r;
