@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """skep deploy, rollback, versions, remove: what serves, what is said, and what is left behind."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -528,6 +529,60 @@ def test_version_that_fails_is_not_rolled_back_over_the_one_that_mends_it(tmp_pa
     assert "rolled back" not in deployer.skepd.log()
     deployer.restart()
     assert deployer.text("mend") == "mended"
+    deployer.skepd.stop()
+
+
+def test_limits_that_change_while_a_version_fails_to_load_count_all_the_same(deployer):
+    deployer.deploy("kept")
+    going = Meanwhile(deployer, "kept", SLOW_BOOT + "throw new Error('no luck');\n")
+    time.sleep(0.7)
+    reload_with(deployer, limits={"default": {"cpu_ms": 77}})
+    assert going.end()[0] == 1
+    wait_cpu_ms(deployer, "kept", 77)
+    assert deployer.text("kept") == "one"
+
+
+def test_limits_that_change_while_a_version_is_watched_are_those_of_the_one_that_comes_back(tmp_path):
+    deployer = Deployer(tmp_path, deploy={"watch_s": 60, "errors": 5, "error_percent": 50})
+    deployer.deploy("back", say("good"))
+    deployer.deploy("back", THROWS)
+    reload_with(deployer, limits={"default": {"wall_ms": 7777}})  # which no load is needed for
+    while deployer.skepd.get("back").status == 500:
+        pass
+    assert deployer.text("back") == "good"
+    assert deployer.skepd.tenant("back")["limits"]["wall_ms"] == 7777
+    deployer.skepd.stop()
+
+
+def test_name_that_the_folder_takes_during_an_upload_is_not_deployed(deployer):
+    raw = Raw(deployer)
+    assert raw.ask(begin(b"name"))[0] == READY
+    manifest = b"name: name\nmain: a.js\nroutes: [name.test/*]\n"
+    assert raw.ask(part(b"skep.yaml", manifest))[0] == READY
+    assert raw.ask(part(b"a.js", say("deployed").encode()))[0] == READY
+    deployer.skepd.write_tenant("name", say("folder"))
+    reload_with(deployer)
+    number, text = raw.ask(part(end=1))
+    assert (number, b"is served from" in text) == (FAILURE, True)
+    assert deployer.text("name") == "folder"
+    wait_for(lambda: deployer.left("name") is None, "the upload to go")
+
+
+def test_errors_by_the_thousand_count_as_well(tmp_path):
+    deployer = Deployer(tmp_path, deploy={"watch_s": 600, "errors": 4200, "error_percent": 100})
+    deployer.deploy("many", say("good"))
+    deployer.deploy("many", THROWS)
+    failed = 0
+    connection = http.client.HTTPConnection(*deployer.skepd.address)
+    while failed < 5000:
+        connection.request("GET", "/", headers={"Host": "many.test"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status == 200:
+            break
+        failed += 1
+    connection.close()
+    assert failed == 4200
     deployer.skepd.stop()
 
 
