@@ -12,7 +12,7 @@
 #include "supervisor/service/service.h"
 #include "supervisor/service/upgrade.h"
 
-#define DEPLOYS_MAX 4 /* each holds a bundle in memory, while it boots */
+#define DEPLOYS_MAX 4  /* each holds a bundle in memory, while it boots */
 #define WAITING_MAX 32 /* of each other kind: requests whose client is gone wait, too */
 #define UPLOAD_S 300
 #define LEAVE_S 10

@@ -19,7 +19,7 @@ struct recovery {
     struct stored_tenant *tenant;
     unsigned leftovers;
     char broken[STORE_TEXT_MAX]; /* names and errors */
-    bool is_alive; /* another store is at it */
+    bool is_alive;               /* another store is at it */
 };
 
 static bool begins_with(const char *name, const char *prefix)
