@@ -601,6 +601,7 @@ def test_stop_waits_for_a_commit(deployer):
     time.sleep(1.5)
     os.kill(store, signal.SIGCONT)
     assert going.end()[0] == 0
+    deployer.skepd.process.wait(timeout=20)
     deployer.restart()
     assert deployer.text("commit") == "two"
 
@@ -613,6 +614,7 @@ def test_stop_fails_a_deploy_that_loads_and_leaves_nothing(deployer):
     code, text = going.end()
     assert code == 1
     assert "about to end" in text
+    deployer.skepd.process.wait(timeout=20)
     deployer.restart()
     assert deployer.text("loads") == "one"
     assert deployer.left("loads") == set()
