@@ -107,7 +107,8 @@ static int check_serving(const struct server *server, const struct config *next,
         if ((is_of_folder(tenant) && find_in_set(set, tenant->name)) || is_removed(tenant, set))
             continue;
         if (check_version(tenant->version, next, report) < 0 ||
-            check_version(tenant->candidate, next, report) < 0)
+            check_version(tenant->candidate, next, report) < 0 ||
+            check_version(tenant->deployed.standby, next, report) < 0)
             r = -EINVAL;
     }
     return r;
@@ -159,13 +160,20 @@ static void note(struct reload_report *report, const char *name, enum reload_kin
 
 static const char *refusal_text(int error)
 {
-    return error == -EEXIST ? "another tenant has one of these routes" : strerrordesc_np(-error);
+    return error == -EEXIST     ? "another tenant has one of these routes"
+           : error == -ENOTUNIQ ? "a tenant of this name was deployed"
+                                : strerrordesc_np(-error);
 }
 
+/* -ENOTUNIQ: while it waited, its name was deployed. */
 static int install(struct server *server, struct manifest *manifest)
 {
     _cleanup_free_ char *dir = folder_of(manifest);
+    const struct tenant *tenant =
+        tenant_find(server->tenants, manifest->name, strlen(manifest->name));
 
+    if (tenant && tenant->origin == TENANT_DEPLOYED)
+        return -ENOTUNIQ;
     return dir ? tenant_install(server, manifest, dir) : -ENOMEM;
 }
 

@@ -211,6 +211,8 @@ void tenant_serve_candidate(struct tenant *tenant)
     tenant->version = TAKE_PTR(tenant->candidate);
     if (tenant->version->cordon != old->cordon)
         seclude_follow(tenant);
+    if (old->deploy)
+        deploy_on_dropped(old);
     tenant_retire_version(old);
     (void) version_unref(old);
     tenant->load_failures = 0;
@@ -360,6 +362,8 @@ void tenant_remove(struct tenant *tenant)
 
     tenant_drop_standby(tenant);
     tenant_drop_candidate(tenant);
+    if (tenant->version->deploy)
+        deploy_on_dropped(tenant->version);
     router_remove(tenants->router, tenant);
     metrics_forget_tenant(tenant->server->metrics, tenant);
     TAILQ_REMOVE(&tenants->list, tenant, entry);

@@ -155,8 +155,8 @@ void tenant_remove(struct tenant *tenant);
 void tenants_sweep(struct tenants *tenants);
 /* Limits of server->config or of its cordons have changed: those that the supervisor keeps count at
  * once; for others the same files become the next version, which serves once it has loaded, after the
- * candidate if there is one. Returns 1
- * if any of the tenant's limits is another one now, 0, or -errno. */
+ * candidate if there is one, or the first version if that has not loaded. Returns 1 if any of the
+ * tenant's limits is another one now, 0, or -errno. */
 int tenant_renew_limits(struct tenant *tenant);
 /* Whether the config says others by now. */
 bool tenant_has_old_limits(const struct version *version);
@@ -172,7 +172,8 @@ void tenant_resolve_limits(const struct config *config, const struct cordon_conf
 int tenant_stage(struct server *server, struct manifest *manifest, const char *dir,
                  struct deploy *deploy, struct version **ret_version);
 /* The staged version serves, from the next request on. name: of the version. keep_old: the one before
- * stays as standby. 0; or -errno if a route is not free any more, and nothing has changed. */
+ * stays as standby. 0; or -errno, and nothing has changed: -ESTALE if it is not staged any more, else a
+ * route is not free any more. */
 int tenant_serve_staged(struct version *version, const char *name, bool keep_old);
 /* It is not wanted: as before, or, for a new tenant, no tenant. */
 void tenant_drop_staged(struct version *version);

@@ -90,7 +90,8 @@ int tenant_renew_limits(struct tenant *tenant)
     }
     if (differ != 0)
         ledger_on_limits(tenant);
-    if (left == 0)
+    /* One that has not loaded yet gets the others when it serves: no other version may overtake it. */
+    if (left == 0 || tenant->version->deploy || tenant->deployed.is_unrouted)
         return differ != 0;
     int r = manifest_copy(tenant->version->manifest, &copy);
     if (r < 0)

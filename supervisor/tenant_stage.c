@@ -113,12 +113,15 @@ int tenant_serve_staged(struct version *version, const char *name, bool keep_old
     struct tenant_deployed *deployed = &tenant->deployed;
     struct version *old = tenant->version;
 
+    if (version != old && version != tenant->candidate)
+        return -ESTALE;
     int r = tenant_swap_routes(tenant, version->manifest);
     if (r < 0)
         return r;
     version->deploy = NULL;
     if (version == old) {
         serve_first(tenant, name);
+        (void) tenant_renew_limits(tenant); /* they may have changed while it was loading */
         return 0;
     }
     tenant_drop_standby(tenant);
@@ -132,6 +135,7 @@ int tenant_serve_staged(struct version *version, const char *name, bool keep_old
     }
     (void) snprintf(deployed->serving, sizeof deployed->serving, "%s", name);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves version %.12s", name);
+    (void) tenant_renew_limits(tenant);
     return 0;
 }
 
@@ -140,10 +144,12 @@ void tenant_drop_staged(struct version *version)
     struct tenant *tenant = version->tenant;
 
     version->deploy = NULL;
-    if (tenant->candidate == version)
+    if (tenant->candidate == version) {
         tenant_drop_candidate(tenant);
-    else if (tenant->version == version && tenant->deployed.is_unrouted)
+        (void) tenant_renew_limits(tenant); /* which waited for it */
+    } else if (tenant->version == version && tenant->deployed.is_unrouted) {
         tenant_remove(tenant);
+    }
 }
 
 int tenant_serve_standby(struct tenant *tenant)
@@ -159,5 +165,6 @@ int tenant_serve_standby(struct tenant *tenant)
     deployed->standby_name[0] = '\0';
     tenant_retire_version(bad);
     (void) version_unref(bad);
+    (void) tenant_renew_limits(tenant);
     return 0;
 }

@@ -16,7 +16,12 @@
 /* NULL if it is over already, and the answer of no use. */
 static struct deploy *find(void *owner, uint64_t id)
 {
-    return deploy_find(owner, id);
+    struct deploy *deploy = deploy_find(owner, id);
+
+    if (!deploy || deploy->kind != DEPLOY_ABORT)
+        return deploy;
+    deploy_free(deploy); /* the store has come to it; what it was at before may have been meant */
+    return NULL;
 }
 
 static bool take_version(ProtobufCBinaryData text, char version[static VERSION_BYTES + 1])
@@ -65,7 +70,7 @@ static void say_unchanged(struct deploy *deploy)
         .bytes = deploy->bytes,
     };
 
-    deploy_send_abort(deploy);
+    (void) deploy_send_abort(deploy);
     deploy_succeed(deploy, &result);
 }
 

@@ -12,7 +12,8 @@
 #include "supervisor/service/service.h"
 #include "supervisor/service/upgrade.h"
 
-#define DEPLOYS_MAX 4 /* each holds a bundle in memory, while it boots */
+#define DEPLOYS_MAX 4  /* each holds a bundle in memory, while it boots */
+#define WAITING_MAX 32 /* of each other kind: requests whose client is gone wait, too */
 #define UPLOAD_S 300
 #define LEAVE_S 10
 
@@ -86,12 +87,12 @@ int deploy_send_remove(struct deploy *deploy)
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_REMOVE, &remove);
 }
 
-void deploy_send_abort(struct deploy *deploy)
+int deploy_send_abort(struct deploy *deploy)
 {
     Skep__Store__Abort abort = SKEP__STORE__ABORT__INIT;
 
     abort.id = deploy->id;
-    (void) send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_ABORT, &abort);
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_ABORT, &abort);
 }
 
 /* ---- what may be asked for */
@@ -118,6 +119,16 @@ static bool take_name(ProtobufCBinaryData text, char name[static NAME_MAX_BYTES 
     return strlen(name) == text.len && name_is_valid(name);
 }
 
+static unsigned count(const struct deploys *deploys, enum deploy_kind kind)
+{
+    const struct deploy *deploy;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        n += deploy->kind == kind;
+    return n;
+}
+
 /* What holds for all of them. */
 static int check(const struct server *server, ProtobufCBinaryData text,
                  char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
@@ -139,17 +150,11 @@ static int check(const struct server *server, ProtobufCBinaryData text,
             server->config->path, "");
     if (server->deploys->is_store_gone)
         return refuse(server, -EPIPE, ret_reason, "the store has ended: restart skepd%s%s", "", "");
+    if (count(server->deploys, DEPLOY_LIST) >= WAITING_MAX ||
+        count(server->deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
+        count(server->deploys, DEPLOY_ABORT) >= WAITING_MAX || store_is_congested(server->store))
+        return refuse(server, -EBUSY, ret_reason, "the store is busy: try again%s%s", "", "");
     return 0;
-}
-
-static unsigned count_changes(const struct deploys *deploys)
-{
-    const struct deploy *deploy;
-    unsigned n = 0;
-
-    TAILQ_FOREACH (deploy, &deploys->list, entry)
-        n += deploy->kind == DEPLOY_UPLOAD || deploy->kind == DEPLOY_ROLLBACK;
-    return n;
 }
 
 /* What holds for those that change something. */
@@ -171,7 +176,8 @@ static int check_change(const struct server *server, ProtobufCBinaryData text,
         return refuse(server, -EBUSY, ret_reason,
                       "%s is being deployed, rolled back or removed by somebody else: try again%s",
                       name, "");
-    if (count_changes(server->deploys) >= DEPLOYS_MAX)
+    if (count(server->deploys, DEPLOY_UPLOAD) + count(server->deploys, DEPLOY_ROLLBACK) >=
+        DEPLOYS_MAX)
         return refuse(server, -EBUSY, ret_reason, "too many deploys at a time: try again%s%s", "",
                       "");
     return 0;

@@ -89,12 +89,19 @@ static void fail_with_errors(struct deploy *deploy, int error, const struct conf
 
 /* ---- loading */
 
+/* The name or a route is another tenant's by now. */
 static bool has_conflict(struct deploy *deploy, const struct manifest *manifest)
 {
+    const struct tenants *tenants = deploy->deploys->server->tenants;
     const struct route_pattern *route = NULL;
-    const struct tenant *other =
-        tenant_find_conflict(deploy->deploys->server->tenants, manifest, &route);
+    const struct tenant *other = tenant_find(tenants, deploy->tenant, strlen(deploy->tenant));
 
+    if (other && other->origin == TENANT_FOLDER) {
+        deploy_fail(deploy, "%s is served from %.200s by now; remove it there first",
+                    deploy->tenant, other->dir);
+        return true;
+    }
+    other = tenant_find_conflict(tenants, manifest, &route);
     if (!other)
         return false;
     deploy_fail(deploy, "skep.yaml:%u: the route \"%s%.200s%.200s%s\" is one of the tenant %s",
@@ -135,14 +142,14 @@ void deploy_boot(struct deploy *deploy, const char *folder)
 /* ---- the switch */
 
 /* What is durable is not what can be served. */
-static void revert(struct deploy *deploy, const char *previous)
+static void revert(struct deploy *deploy, const char *previous, const char *reason)
 {
     static const struct deploy_asker nobody = { 0 };
     struct deploy *back = deploy_new(deploy->deploys, DEPLOY_WATCH, &nobody, deploy->tenant);
 
     if (!back)
         return;
-    (void) snprintf(back->reason, sizeof back->reason, "its routes were taken meanwhile");
+    (void) snprintf(back->reason, sizeof back->reason, "%s", reason);
     (void) snprintf(back->version, sizeof back->version, "%s", previous);
     back->state = DEPLOY_IN_STORE;
     int r = previous[0] ? deploy_send_commit(back, STORE_AUTO_ROLLBACK) : deploy_send_remove(back);
@@ -155,15 +162,13 @@ void deploy_switch(struct deploy *deploy, const char *previous)
     const struct config *config = deploy->deploys->server->config;
     bool is_watched = deploy->kind == DEPLOY_UPLOAD && config->deploy.watch_s > 0;
 
-    if (!deploy->staged) { /* something else took its place while the disk was busy */
-        deploy_boot(deploy, deploy->version);
-        return;
-    }
-    struct tenant *tenant = deploy->staged->tenant;
-    int r = tenant_serve_staged(deploy->staged, deploy->version, is_watched);
-    if (r < 0) {
-        revert(deploy, previous);
-        deploy_fail(deploy, "one of its routes was taken by another tenant meanwhile");
+    struct tenant *tenant = deploy->staged ? deploy->staged->tenant : NULL;
+    int r = tenant ? tenant_serve_staged(deploy->staged, deploy->version, is_watched) : -ESTALE;
+    if (r < 0) { /* something else happened while the disk was busy */
+        const char *reason = r == -ESTALE ? "another version took its place meanwhile"
+                                          : "its routes were taken meanwhile";
+        revert(deploy, previous, reason);
+        deploy_fail(deploy, "%s: try again", reason);
         return;
     }
     deploy->staged = NULL;

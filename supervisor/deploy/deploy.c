@@ -48,7 +48,7 @@ struct deploy *deploy_find(const struct deploys *deploys, uint64_t id)
 
 static bool is_change(const struct deploy *deploy)
 {
-    return deploy->kind != DEPLOY_LIST;
+    return deploy->kind != DEPLOY_LIST && deploy->kind != DEPLOY_ABORT;
 }
 
 struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant)
@@ -76,8 +76,14 @@ static void give_up(struct deploy *deploy)
 
     if (staged)
         tenant_drop_staged(staged);
-    if (deploy->kind == DEPLOY_UPLOAD)
-        deploy_send_abort(deploy);
+    if (deploy->kind != DEPLOY_UPLOAD || deploy->deploys->is_store_gone ||
+        deploy_send_abort(deploy) < 0) {
+        deploy_free(deploy);
+        return;
+    }
+    deploy->kind = DEPLOY_ABORT;
+    deploy->state = DEPLOY_IN_STORE;
+    deploy->asker.listener = NULL;
 }
 
 void deploy_fail_text(struct deploy *deploy, const char *text, size_t size)
@@ -94,7 +100,6 @@ void deploy_fail_text(struct deploy *deploy, const char *text, size_t size)
                   line);
     }
     give_up(deploy);
-    deploy_free(deploy);
     if (asker.listener)
         asker.listener->failed(asker.owner, text, size);
 }
@@ -127,6 +132,10 @@ void deploy_leave(struct deploy *deploy)
     if (deploy->kind == DEPLOY_LIST || deploy->kind == DEPLOY_REMOVAL ||
         deploy->state == DEPLOY_COMMITTING)
         return; /* it ends by itself, and nothing is half done */
+    if (deploy->kind == DEPLOY_ROLLBACK && deploy->state == DEPLOY_IN_STORE) {
+        deploy->kind = DEPLOY_ABORT; /* nothing was begun; the list still comes */
+        return;
+    }
     deploy_fail(deploy, "whoever asked for it has left");
 }
 
@@ -199,7 +208,8 @@ static void visit(struct deploy *deploy, uint64_t now)
             deploy_fail(deploy, "the upload took too long");
         break;
     case DEPLOY_LEAVING:
-        if (now >= deploy->until_ns || !has_work(deploy_find_leaving(deploy)))
+        if (now >= deploy->until_ns || deploy->deploys->server->is_draining ||
+            !has_work(deploy_find_leaving(deploy)))
             if (deploy_send_remove(deploy) < 0)
                 deploy_fail(deploy, "the store cannot be reached");
         break;
@@ -250,6 +260,8 @@ static void on_store_gone(void *owner, int error)
     struct deploys *deploys = owner;
     struct deploy *deploy;
 
+    if (deploys->is_store_gone)
+        return;
     deploys->is_store_gone = true;
     log_error_errno(error < 0 ? error : -EPIPE,
                     "the store has ended: nothing can be deployed until skepd is restarted");
@@ -292,8 +304,11 @@ struct deploys *deploys_free(struct deploys *deploys)
         return NULL;
     for (deploy = TAILQ_FIRST(&deploys->list); deploy; deploy = next) {
         next = TAILQ_NEXT(deploy, entry);
+        if (deploy->state == DEPLOY_LEAVING)
+            (void) deploy_send_remove(deploy);
         deploy_free(deploy);
     }
+    store_detach(deploys->server->store);
     if (deploys->tick)
         event_free(deploys->tick);
     if (deploys->check)
@@ -302,13 +317,42 @@ struct deploys *deploys_free(struct deploys *deploys)
     return NULL;
 }
 
-bool deploy_is_busy(const struct server *server)
+/* Another may be gone afterwards, too: only the list says what is left. */
+static struct deploy *find_unsettled(const struct deploys *deploys)
+{
+    struct deploy *deploy;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        if ((deploy->kind == DEPLOY_UPLOAD || deploy->kind == DEPLOY_ROLLBACK) &&
+            deploy->state != DEPLOY_COMMITTING)
+            return deploy;
+    return NULL;
+}
+
+void deploys_drain(struct server *server)
+{
+    struct deploy *deploy;
+
+    if (!server->deploys)
+        return;
+    while ((deploy = find_unsettled(server->deploys)))
+        deploy_fail(deploy, "skepd is about to end: try again");
+    if (!TAILQ_EMPTY(&server->deploys->list))
+        deploy_want_tick(server->deploys);
+}
+
+unsigned deploy_count_busy(const struct server *server)
 {
     const struct deploy *deploy;
+    unsigned n = 0;
 
     if (server->deploys)
         TAILQ_FOREACH (deploy, &server->deploys->list, entry)
-            if (is_change(deploy))
-                return true;
-    return false;
+            n += is_change(deploy);
+    return n;
+}
+
+bool deploy_is_busy(const struct server *server)
+{
+    return deploy_count_busy(server) > 0;
 }

@@ -48,7 +48,11 @@ struct deploy_asker {
 
 /* Attaches the store, if there is one, to the loop. 0 or -errno. */
 int deploys_new(struct server *server, struct deploys **ret_deploys);
-struct deploys *deploys_free(struct deploys *deploys); /* NULL is allowed; returns NULL */
+/* Detaches the store. Nobody is told anything any more; removals that were begun are done by the store.
+ * NULL is allowed. Returns NULL. */
+struct deploys *deploys_free(struct deploys *deploys);
+/* skepd is about to end: what is not being made durable yet has failed, and what is goes on. */
+void deploys_drain(struct server *server);
 /* Installs what is stored and not in the folder of tenants. What is broken is named in the log and left
  * out. 0 or -ENOMEM. */
 int deploy_install_stored(struct server *server);
@@ -77,6 +81,8 @@ void deploy_leave(struct deploy *deploy);
 
 /* A deploy, rollback or removal is under way: no time for skepd to hand over to another. */
 bool deploy_is_busy(const struct server *server);
+/* How many of these there are. */
+unsigned deploy_count_busy(const struct server *server);
 
 /* ---- from elsewhere in the supervisor */
 

@@ -18,7 +18,14 @@
 #define DEPLOY_TICK_US 20000
 #define DEPLOY_REASON_MAX 160
 
-enum deploy_kind { DEPLOY_UPLOAD, DEPLOY_ROLLBACK, DEPLOY_REMOVAL, DEPLOY_LIST, DEPLOY_WATCH };
+enum deploy_kind {
+    DEPLOY_UPLOAD,
+    DEPLOY_ROLLBACK,
+    DEPLOY_REMOVAL,
+    DEPLOY_LIST,
+    DEPLOY_WATCH,
+    DEPLOY_ABORT, /* was one of them, is over, and the store has not answered yet */
+};
 
 enum deploy_state {
     DEPLOY_IN_STORE,   /* the store has a request and will answer */
@@ -64,7 +71,8 @@ struct deploy *deploy_new(struct deploys *deploys, enum deploy_kind kind,
 struct deploy *deploy_find(const struct deploys *deploys, uint64_t id); /* may be NULL */
 /* Another than this one changes the tenant. */
 struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant);
-/* Tells whoever asked, gives up what was begun, and frees it. */
+/* Tells whoever asked, gives up what was begun, and frees it; of an upload, something stays in the list
+ * until the store has given it up, too. */
 void deploy_fail(struct deploy *deploy, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void deploy_fail_text(struct deploy *deploy, const char *text, size_t size);
@@ -81,7 +89,7 @@ void deploy_want_tick(struct deploys *deploys);
 int deploy_send_seal(struct deploy *deploy);
 int deploy_send_commit(struct deploy *deploy, enum store_action action);
 int deploy_send_remove(struct deploy *deploy);
-void deploy_send_abort(struct deploy *deploy);
+int deploy_send_abort(struct deploy *deploy);
 
 /* ---- boot.c */
 

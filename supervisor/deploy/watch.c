@@ -10,9 +10,10 @@
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/service/service.h"
+#include "supervisor/service/upgrade.h"
 #include "supervisor/workers/seclude.h"
 
-/* Then the counts of a version are halved. */
 #define COUNTS_MAX 4096
 
 /* What a new version fails by that the one before may not. Queues that are full, overload and what
@@ -23,6 +24,14 @@ static const bool is_failure[ERROR_CODES] = {
     [ERROR_MEM_ISOLATE] = true,  [ERROR_MEM_PROCESS] = true, [ERROR_WORKER_CRASHED] = true,
     [ERROR_QUARANTINED] = true,
 };
+
+/* Then the counts of a version are halved: not before there is room for as many errors as it takes. */
+static uint64_t counts_max(const struct deploy_config *config)
+{
+    uint64_t enough = UINT64_C(200) * config->errors / config->error_percent;
+
+    return enough > COUNTS_MAX ? enough : COUNTS_MAX;
+}
 
 static bool has_failed_often(const struct tenant *tenant)
 {
@@ -50,9 +59,10 @@ void deploy_count(struct version *version, enum error_code code)
     const struct tenant *tenant = version->tenant;
     struct deploys *deploys = tenant->server->deploys;
 
-    if (code != ERROR_NONE && !is_failure[code])
+    if ((code != ERROR_NONE && !is_failure[code]) ||
+        (code == ERROR_QUARANTINED && tenant->conduct.is_by_operator))
         return;
-    if (counts->answered >= COUNTS_MAX) {
+    if (counts->answered >= counts_max(&tenant->server->config->deploy)) {
         counts->answered /= 2;
         counts->failed /= 2;
     }
@@ -98,7 +108,7 @@ static void roll_back(struct deploys *deploys, struct tenant *tenant)
     log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
               "version %.12s is rolled back to %.12s: %s", from, tenant->deployed.serving, reason);
     tenant_log(tenant, TENANT_ERROR, reason, strlen(reason));
-    if (tenant->conduct.quarantined_until_ns != UINT64_MAX) /* not by the operator */
+    if (!tenant->conduct.is_by_operator)
         seclude_release(tenant);
     ledger_pump(tenant);
     struct deploy *deploy = deploy_new(deploys, DEPLOY_WATCH, &nobody, tenant->name);
@@ -111,15 +121,38 @@ static void roll_back(struct deploys *deploys, struct tenant *tenant)
         deploy_free(deploy);
 }
 
+/* A version that takes over from the one that is watched is about to be durable. Going back now would be
+ * undone in memory, and done on the disk. */
+static bool is_succeeded(const struct deploys *deploys, const struct tenant *tenant)
+{
+    const struct deploy *deploy;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        if (deploy->state == DEPLOY_COMMITTING && strcmp(deploy->tenant, tenant->name) == 0)
+            return true;
+    return false;
+}
+
 bool deploy_check_watches(struct deploys *deploys)
 {
+    const struct server *server = deploys->server;
+    /* What will serve has read by now which version does. */
+    bool is_upgrading = server->service && upgrade_is_under_way(service_upgrade(server->service));
     struct tenant *tenant;
     uint64_t now = io_now_ns();
     bool is_any_left = false;
 
-    TAILQ_FOREACH (tenant, &deploys->server->tenants->list, entry) {
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry) {
         if (!tenant->deployed.standby)
             continue;
+        if (server->is_draining) { /* another skepd may serve, and write */
+            tenant_drop_standby(tenant);
+            continue;
+        }
+        if (is_upgrading || is_succeeded(deploys, tenant)) { /* the next tick looks again */
+            is_any_left = true;
+            continue;
+        }
         if (has_failed_often(tenant) && was_before_better(tenant))
             roll_back(deploys, tenant);
         else if (now >= tenant->deployed.watched_until_ns)

@@ -8,6 +8,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "supervisor/deploy/deploy.h"
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/service/notify.h"
@@ -34,7 +35,7 @@ struct drain_load drain_load(const struct server *server)
     uint64_t requests = ledger ? (uint64_t) ledger->in_workers + ledger->queued : 0;
 
     return (struct drain_load){
-        .in_flight = busy > requests ? busy : requests,
+        .in_flight = (busy > requests ? busy : requests) + deploy_count_busy(server),
         .connections = server->front ? http_front_connections(server->front) : 0,
     };
 }
@@ -103,6 +104,7 @@ void drain_start(struct drain *drain, enum drain_kind kind)
     server->is_draining = true;
     drain->kind = kind;
     drain->began_ns = io_now_ns();
+    deploys_drain(server);
     log_info("%s: %" PRIu64 " in flight, for at most %u s",
              kind == DRAIN_STOP ? "stopping" : "another skepd serves", drain_load(server).in_flight,
              server->config->drain_s);

@@ -21,7 +21,7 @@ enum drain_kind {
 };
 
 struct drain_load {
-    uint64_t in_flight; /* requests that have come and whose answer is not complete */
+    uint64_t in_flight; /* requests, and deploys, that have come and whose answer is not complete */
     size_t connections;
 };
 

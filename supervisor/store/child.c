@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store process: the only one that writes below the state folder. It reads one request after the
- * other from skepd, blocking, so that no disk ever holds up skepd's loop. Forked before skepd has any
- * socket; confined to its folder before it reads the first request.
+ * other from skepd, blocking, so that skepd's loop never waits for a write or a sync. What skepd reads
+ * itself, when a version loads, was written just now or, for a rollback, some time ago. Forked before skepd
+ * has any socket; confined to its folder before it reads the first request.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,9 @@ static int send_answer(const Skep__Store__Answer *answer)
     if (!frame)
         return size > 0 ? -ENOMEM : -EMSGSIZE;
     frame_pack(&answer->base, frame, size);
-    return io_write_all(SOCKET_FD, frame, size);
+    int r = io_write_all(SOCKET_FD, frame, size);
+    /* skepd stops, and does not wait for answers: what it has asked for is done all the same. */
+    return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }
 
 static int send_failed(const struct store_child *child, uint64_t id)
@@ -73,12 +76,13 @@ static int send_accepted(uint64_t id)
     return send_answer(&answer);
 }
 
-static int send_ready(const char *error, unsigned leftovers)
+static int send_ready(const char *error, const char *broken, unsigned leftovers)
 {
     Skep__Store__Ready ready = SKEP__STORE__READY__INIT;
     Skep__Store__Answer answer = SKEP__STORE__ANSWER__INIT;
 
     ready.error = bytes_of(error);
+    ready.broken = bytes_of(broken);
     ready.leftovers = leftovers;
     answer.message_case = SKEP__STORE__ANSWER__MESSAGE_READY;
     answer.ready = &ready;
@@ -361,7 +365,8 @@ _Noreturn void store_child_run(int socket_fd, const char *path, bool landlock_ma
         r = confine(&child, path, landlock_may_be_missing);
     if (r == 0)
         r = store_recover(&child.state, &leftovers);
-    if (send_ready(r < 0 ? child.state.text : "", leftovers) < 0 || r < 0)
+    const char *text = child.state.text;
+    if (send_ready(r < 0 ? text : "", r < 0 ? "" : text, leftovers) < 0 || r < 0)
         _exit(1);
     serve(&child);
     store_close(&child.state);

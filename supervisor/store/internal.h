@@ -126,7 +126,8 @@ int version_remove_tenant(struct store_state *state, const char *name, unsigned 
 
 /* ---- recover.c */
 
-/* Removes what interrupted writes have left, but not what another store is at. */
+/* Removes what interrupted writes have left, but not what another store is at. Tenants that cannot be read
+ * are left as they are: then it returns 0, too, and text names them, else it is empty. */
 int store_recover(struct store_state *state, unsigned *ret_leftovers);
 
 /* ---- child.c */

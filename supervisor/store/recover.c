@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@ struct recovery {
     struct store_state *state;
     struct stored_tenant *tenant;
     unsigned leftovers;
-    bool is_alive; /* another store is at it */
+    char broken[STORE_TEXT_MAX]; /* names and errors */
+    bool is_alive;               /* another store is at it */
 };
 
 static bool begins_with(const char *name, const char *prefix)
@@ -57,7 +59,8 @@ static int recover_history(struct recovery *recovery)
     struct history *history = &recovery->tenant->history;
     const struct record *last = history->count > 0 ? &history->records[history->count - 1] : NULL;
 
-    if (!last || strcmp(last->version, recovery->tenant->current) == 0)
+    if (!last || strcmp(last->version, recovery->tenant->current) == 0 ||
+        strcmp(last->from, recovery->tenant->current) != 0)
         return 0;
     recovery->leftovers++;
     history->count--;
@@ -115,13 +118,23 @@ static int recover_folder(struct recovery *recovery, const char *name)
     return r;
 }
 
+/* One that cannot be read keeps nobody else from being served. */
 static int recover_tenant(void *arg, int dir_fd, const char *name)
 {
     struct recovery *recovery = arg;
+    int r = 0;
 
     if (begins_with(name, STORE_TRASH))
-        return drop(recovery, dir_fd, name);
-    return name_is_valid(name) ? recover_folder(recovery, name) : 0;
+        r = drop(recovery, dir_fd, name);
+    else if (name_is_valid(name))
+        r = recover_folder(recovery, name);
+    if (r >= 0 || r == -ENOMEM)
+        return r;
+    size_t at = strlen(recovery->broken);
+    (void) snprintf(recovery->broken + at, sizeof recovery->broken - at, "%s%s (%s)",
+                    at > 0 ? ", " : "left as it is, for it cannot be read: ", name,
+                    strerrordesc_np(-r));
+    return 0;
 }
 
 int store_recover(struct store_state *state, unsigned *ret_leftovers)
@@ -134,10 +147,13 @@ int store_recover(struct store_state *state, unsigned *ret_leftovers)
     r = tree_each(state->tenants_fd, recover_tenant, &recovery);
     if (r == 0 && recovery.leftovers > 0)
         r = tree_sync_folders(state->tenants_fd);
+    if (recovery.broken[0] && r != -ENOMEM)
+        r = 0; /* what cannot be read cannot be synced */
     store_unlock(state);
     if (r < 0)
         return store_fail(state, r, "cannot take away what an interrupted change has left: %s",
                           strerrordesc_np(-r));
+    (void) snprintf(state->text, sizeof state->text, "%s", recovery.broken);
     *ret_leftovers = recovery.leftovers;
     return 0;
 }

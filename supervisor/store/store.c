@@ -28,8 +28,8 @@ enum { STORE_PHASE = 1 };
 struct store {
     pid_t pid;
     int pidfd;
-    int fd; /* until it is attached */
-    struct channel *channel;
+    int fd;                  /* the channel's, while there is one */
+    struct channel *channel; /* while it is attached */
 };
 
 static int fork_store(struct store *store, const int pair[static 2], const char *path,
@@ -94,9 +94,13 @@ static int wait_ready(const struct store *store, const char *path)
         log_error("state: %.*s", (int) answer->ready->error.len,
                   (const char *) answer->ready->error.data);
         r = -EIO;
-    } else if (answer->ready->leftovers > 0) {
-        log_info("state: %u leftovers of interrupted changes are removed",
-                 answer->ready->leftovers);
+    } else {
+        if (answer->ready->leftovers > 0)
+            log_info("state: %u leftovers of interrupted changes are removed",
+                     answer->ready->leftovers);
+        if (answer->ready->broken.len > 0)
+            log_warning("state: %.*s", (int) answer->ready->broken.len,
+                        (const char *) answer->ready->broken.data);
     }
     arena_done(&arena);
     return r;
@@ -146,10 +150,7 @@ int store_attach(struct store *store, const struct store_options *options)
         .output_high_bytes = OUTPUT_HIGH_BYTES,
     };
 
-    int r = channel_new(&channel, &store->channel);
-    if (r == 0)
-        store->fd = -1;
-    return r;
+    return channel_new(&channel, &store->channel);
 }
 
 int store_send(struct store *store, const ProtobufCMessage *request)
@@ -157,11 +158,35 @@ int store_send(struct store *store, const ProtobufCMessage *request)
     return store && store->channel ? channel_send(store->channel, request) : -EPIPE;
 }
 
+bool store_is_congested(const struct store *store)
+{
+    return store->channel && channel_is_congested(store->channel);
+}
+
+void store_detach(struct store *store)
+{
+    uint64_t until = io_now_ns() + FREE_TIMEOUT_MS * NSEC_PER_MSEC;
+
+    if (!store || !store->channel)
+        return;
+    for (;;) {
+        struct pollfd wait = { .fd = store->fd, .events = POLLOUT };
+        uint64_t now = io_now_ns();
+        channel_flush(store->channel);
+        if (channel_queued_bytes(store->channel) == 0 || now >= until)
+            break;
+        int r = poll(&wait, 1, (int) ((until - now) / NSEC_PER_MSEC) + 1);
+        if ((r < 0 && errno != EINTR) || (r > 0 && (wait.revents & ~POLLOUT) != 0))
+            break; /* it has ended */
+    }
+    store->channel = channel_free(store->channel);
+    store->fd = -1;
+}
+
 struct store *store_free(struct store *store)
 {
     if (!store)
         return NULL;
-    store->channel = channel_free(store->channel);
     if (store->fd >= 0)
         (void) close(store->fd);
     struct pollfd end = { .fd = store->pidfd, .events = POLLIN };

@@ -30,6 +30,12 @@ int store_attach(struct store *store, const struct store_options *options);
 
 /* Queues a request (an envelope). 0 or -errno: -EPIPE if the store is gone. */
 int store_send(struct store *store, const ProtobufCMessage *request);
+/* It is behind: no time for new work. */
+bool store_is_congested(const struct store *store);
 
-/* Ends the store, and returns once it is reaped. NULL is allowed. Returns NULL. */
+/* Takes it from the loop, before that is freed. What was asked for and not sent yet is sent, for which it
+ * waits some seconds at most; the store does it all the same, and nobody hears of it. NULL is allowed. */
+void store_detach(struct store *store);
+
+/* Ends the store, which is detached or never was attached, and returns once it is reaped. NULL is allowed. Returns NULL. */
 struct store *store_free(struct store *store);

@@ -179,8 +179,9 @@ static int switch_to(struct stored_tenant *tenant, const struct record *record)
     bool is_switched = false;
 
     int r = history_add(&tenant->history, record);
-    if (r == 0)
-        r = history_write(tenant->fd, &tenant->history);
+    if (r < 0)
+        return r; /* the last line is of a switch that was made */
+    r = history_write(tenant->fd, &tenant->history);
     if (r == 0)
         r = link_current(tenant, record->version, &is_switched);
     if (r == 0)
@@ -189,10 +190,8 @@ static int switch_to(struct stored_tenant *tenant, const struct record *record)
         (void) link_current(tenant, tenant->current, &is_switched);
     else if (is_switched)
         (void) unlinkat(tenant->fd, STORE_CURRENT, 0);
-    if (tenant->history.count > 0) {
-        tenant->history.count--;
-        (void) history_write(tenant->fd, &tenant->history);
-    }
+    tenant->history.count--;
+    (void) history_write(tenant->fd, &tenant->history);
     return r;
 }
 

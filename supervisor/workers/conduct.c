@@ -47,7 +47,11 @@ static void begin_quarantine(struct conduct *conduct, uint64_t first_s, uint64_t
     if (seconds > CONDUCT_QUARANTINE_MAX_S && first_s < CONDUCT_QUARANTINE_MAX_S)
         seconds = CONDUCT_QUARANTINE_MAX_S;
     conduct->quarantines++;
-    conduct->quarantined_until_ns = now_ns + seconds * NSEC_PER_SEC;
+    uint64_t until_ns = now_ns + seconds * NSEC_PER_SEC;
+    if (conduct->is_by_operator && conduct->quarantined_until_ns >= until_ns)
+        return; /* what was in flight does not shorten it */
+    conduct->quarantined_until_ns = until_ns;
+    conduct->is_by_operator = false;
 }
 
 enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct_rules *rules,
@@ -94,6 +98,7 @@ bool conduct_expire(struct conduct *conduct, uint64_t now_ns)
     if (conduct->quarantined_until_ns != 0 && conduct->quarantined_until_ns <= now_ns) {
         conduct->last_mark_ns = conduct->quarantined_until_ns; /* probation begins */
         conduct->quarantined_until_ns = 0;
+        conduct->is_by_operator = false;
     }
     if (conduct->seclusion == SECLUSION_NONE || conduct->seclusion == SECLUSION_BUSY ||
         conduct->quarantined_until_ns != 0 || is_within(conduct->last_mark_ns, wait_s, now_ns))
@@ -109,6 +114,7 @@ bool conduct_expire(struct conduct *conduct, uint64_t now_ns)
 void conduct_quarantine(struct conduct *conduct, uint64_t seconds, uint64_t now_ns)
 {
     conduct->quarantined_until_ns = seconds == 0 ? UINT64_MAX : now_ns + seconds * NSEC_PER_SEC;
+    conduct->is_by_operator = true;
 }
 
 void conduct_release(struct conduct *conduct)

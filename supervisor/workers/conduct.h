@@ -38,6 +38,7 @@ struct conduct {
     uint64_t strikes;              /* in all: deaths that nobody else can have caused */
     unsigned quarantines;          /* one after the other: each is twice as long */
     uint64_t quarantined_until_ns; /* 0: not; UINT64_MAX: until it is released */
+    bool is_by_operator;           /* the quarantine; it says nothing of a version */
 };
 
 struct conduct_rules {

@@ -250,6 +250,7 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
                   CONDUCT_WINDOW_S);
         tenant->conduct.seclusion = before.seclusion;
         tenant->conduct.quarantined_until_ns = before.quarantined_until_ns;
+        tenant->conduct.is_by_operator = before.is_by_operator;
         tenant->conduct.quarantines = before.quarantines;
         return;
     }

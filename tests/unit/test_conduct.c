@@ -204,6 +204,38 @@ static void test_the_operator_quarantines_and_releases(void **state)
     assert_int_equal(conduct.strikes, 3);
 }
 
+static void test_what_the_operator_quarantines_is_known_as_such(void **state)
+{
+    struct conduct conduct = { 0 };
+
+    (void) state;
+    conduct_quarantine(&conduct, 10, at(0));
+    assert_true(conduct.is_by_operator);
+    (void) conduct_expire(&conduct, at(10));
+    assert_false(conduct.is_by_operator);
+    conduct_quarantine(&conduct, 0, at(20));
+    conduct_release(&conduct);
+    assert_false(conduct.is_by_operator);
+}
+
+static void test_deaths_do_not_shorten_what_the_operator_said(void **state)
+{
+    struct conduct conduct = { 0 };
+
+    (void) state;
+    seclude(&conduct, 0);
+    conduct_quarantine(&conduct, 0, at(1));
+    for (unsigned i = 0; i < rules.strikes; i++)
+        (void) conduct_on_death(&conduct, &rules, EVIDENCE_PROOF, true, at(2));
+    assert_int_equal(conduct_retry_after_s(&conduct, at(3)), UINT32_MAX);
+    assert_true(conduct.is_by_operator);
+    conduct_quarantine(&conduct, 1, at(3));
+    for (unsigned i = 0; i < rules.strikes; i++)
+        (void) conduct_on_death(&conduct, &rules, EVIDENCE_PROOF, true, at(3));
+    assert_true(conduct_retry_after_s(&conduct, at(3)) > 1);
+    assert_false(conduct.is_by_operator);
+}
+
 static void test_more_strikes_than_are_kept_still_count(void **state)
 {
     const struct conduct_rules most = { .strikes = CONDUCT_STRIKES_MAX, .quarantine_s = 60 };
@@ -232,6 +264,8 @@ int main(void)
         cmocka_unit_test(test_a_suspect_is_cleared_or_let_back_after_a_minute),
         cmocka_unit_test(test_suspicion_does_not_soften_what_strikes_have_brought),
         cmocka_unit_test(test_the_operator_quarantines_and_releases),
+        cmocka_unit_test(test_what_the_operator_quarantines_is_known_as_such),
+        cmocka_unit_test(test_deaths_do_not_shorten_what_the_operator_said),
         cmocka_unit_test(test_more_strikes_than_are_kept_still_count),
     };
 

@@ -262,6 +262,54 @@ static void test_damaged_history_costs_no_version(void **state)
     }
 }
 
+static unsigned count_records(struct fixture *f)
+{
+    _cleanup_(stored_tenant_done) struct stored_tenant tenant;
+
+    assert_int_equal(stored_tenant_open(&f->state, "t", &tenant), 0);
+    return tenant.history.count;
+}
+
+static void test_recovery_takes_back_only_a_switch_that_was_not_made(void **state)
+{
+    struct fixture *f = *state;
+    char text[512], first[VERSION_BYTES + 1], odd[VERSION_BYTES + 1];
+    unsigned leftovers;
+
+    name_of(f, &one, first);
+    name_of(f, &two, odd);
+    assert_int_equal(deploy(&f->state, 1, "t", &one, 9), 0);
+    _cleanup_fd_ int fd = openat(f->state.tenants_fd, "t", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    (void) snprintf(text, sizeof text, "1 2 deploy %s -\n1 2 deploy %s %s\n", first, odd, odd);
+    assert_int_equal(tree_replace(fd, "history", text, strlen(text)), 0);
+    assert_int_equal(store_recover(&f->state, &leftovers), 0);
+    assert_int_equal(count_records(f), 2); /* of somebody who changed current by hand */
+    (void) snprintf(text, sizeof text, "1 2 deploy %s -\n1 2 deploy %s %s\n", first, odd, first);
+    assert_int_equal(tree_replace(fd, "history", text, strlen(text)), 0);
+    assert_int_equal(store_recover(&f->state, &leftovers), 0);
+    assert_int_equal(count_records(f), 1);
+}
+
+static void test_tenant_that_cannot_be_read_is_named_and_others_are_recovered(void **state)
+{
+    struct fixture *f = *state;
+    unsigned leftovers = 0;
+
+    assert_int_equal(deploy(&f->state, 1, "t", &one, 9), 0);
+    assert_int_equal(deploy(&f->state, 2, "u", &one, 9), 0);
+    assert_int_equal(unlinkat(f->state.tenants_fd, "t/history", 0), 0);
+    assert_int_equal(mkdirat(f->state.tenants_fd, "t/history", 0700), 0);
+    assert_int_equal(mkdirat(f->state.tenants_fd, "u/versions/.new-1-1", 0700), 0);
+    assert_int_equal(store_recover(&f->state, &leftovers), 0);
+    assert_non_null(strstr(f->state.text, "t ("));
+    assert_null(strstr(f->state.text, "u ("));
+    assert_true(exists(f, "tenants/t/current"));
+    assert_false(exists(f, "tenants/u/versions/.new-1-1"));
+    assert_int_equal(unlinkat(f->state.tenants_fd, "t/history", AT_REMOVEDIR), 0);
+    assert_int_equal(store_recover(&f->state, &leftovers), 0);
+    assert_string_equal(f->state.text, "");
+}
+
 static void test_history_is_bounded(void **state)
 {
     struct history history = { 0 };
@@ -324,6 +372,8 @@ int main(void)
         TEST(test_old_versions_go_but_not_the_one_before),
         TEST(test_same_content_is_stored_once),
         TEST(test_damaged_history_costs_no_version),
+        TEST(test_recovery_takes_back_only_a_switch_that_was_not_made),
+        TEST(test_tenant_that_cannot_be_read_is_named_and_others_are_recovered),
         TEST(test_history_is_bounded),
         TEST(test_recovery_leaves_a_live_upload_alone),
         TEST(test_links_lead_nowhere),
