@@ -195,10 +195,17 @@ void notify_remove_fds(struct notify *notify, const char *name)
 
 /* ---- the barrier */
 
-static void end_barrier(struct notify *notify, int error)
+void notify_cancel_barrier(struct notify *notify)
 {
+    if (!notify || !notify->barrier)
+        return;
     event_free(TAKE_PTR(notify->barrier));
     (void) close(TAKE_FD(notify->barrier_fd));
+}
+
+static void end_barrier(struct notify *notify, int error)
+{
+    notify_cancel_barrier(notify);
     notify->on_barrier(notify->barrier_owner, error);
 }
 
@@ -306,10 +313,7 @@ struct notify *notify_free(struct notify *notify)
         TAILQ_REMOVE(&notify->waiting, message, entry);
         message_free(message);
     }
-    if (notify->barrier)
-        event_free(notify->barrier);
-    if (notify->barrier_fd >= 0)
-        (void) close(notify->barrier_fd);
+    notify_cancel_barrier(notify);
     if (notify->writable)
         event_free(notify->writable);
     (void) close(notify->fd);

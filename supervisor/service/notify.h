@@ -52,3 +52,5 @@ void notify_remove_fds(struct notify *notify, const char *name);
  * (-ETIMEDOUT) or another -errno. May call back before it returns: always, if notify is NULL. One at a
  * time; not after notify_free. */
 void notify_barrier(struct notify *notify, void (*on_done)(void *owner, int error), void *owner);
+/* Nobody waits for it any more. Nothing happens if there is none. */
+void notify_cancel_barrier(struct notify *notify);

@@ -100,7 +100,7 @@ static void tell_status(const struct server *server)
     unsigned n_tenants = 0, n_workers = 0;
     char text[128];
 
-    if (!server->notify || server->is_draining || heir_is_waiting(server->service->heir))
+    if (!server->notify || server->is_draining || heir_is_unknown(server->service->heir))
         return;
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
         n_tenants++;
@@ -111,11 +111,16 @@ static void tell_status(const struct server *server)
     notify_status(server->notify, text);
 }
 
-/* From here on this process is the service, for systemd and for clients. */
+/* From here on this process is the service for systemd, too. */
 static void become_main(struct server *server)
 {
     struct service *service = server->service;
 
+    if (server
+            ->is_draining) { /* told to stop meanwhile: what it said then was of no process that counts */
+        notify_stopping(server->notify);
+        return;
+    }
     sockets_store(server->sockets, server, server->notify);
     tell_status(server);
     notify_ready(server->notify);
@@ -124,14 +129,23 @@ static void become_main(struct server *server)
         log_error("out of memory: the watchdog will not be fed");
 }
 
+void service_hold(struct server *server, bool hold)
+{
+    http_front_hold(server->front, hold);
+    metrics_hold(server->metrics, hold);
+    admin_hold(server->admin, hold);
+}
+
 static void take_over(struct server *server)
 {
     log_info("taking over");
-    become_main(server);
-    http_front_hold(server->front, false);
-    metrics_hold(server->metrics, false);
-    admin_hold(server->admin, false);
+    service_hold(server, false);
 }
+
+static const struct heir_ops heir_ops = {
+    .on_main = take_over,
+    .on_known = become_main,
+};
 
 /* ---- getting ready */
 
@@ -303,7 +317,7 @@ static int start_events(struct service *service)
         r = upgrade_new(server, &service->upgrade);
     if (r == 0)
         r = notify_attach(server->notify, server->base);
-    return r < 0 ? r : heir_attach(service->heir, server, take_over);
+    return r < 0 ? r : heir_attach(service->heir, server, &heir_ops);
 }
 
 int service_start(struct service *service)
@@ -311,11 +325,8 @@ int service_start(struct service *service)
     struct server *server = service->server;
 
     sockets_settle(server->sockets);
-    if (heir_is_waiting(service->heir)) {
-        http_front_hold(server->front, true);
-        metrics_hold(server->metrics, true);
-        admin_hold(server->admin, true);
-    }
+    if (heir_is_waiting(service->heir))
+        service_hold(server, true);
     service->started_ns = io_now_ns();
     int r = start_events(service);
     return r < 0 ? log_error_errno(r, "cannot start") : 0;

@@ -41,6 +41,9 @@ void service_stop_events(struct service *service);
 /* SIGTERM, `skep drain`. is_signal: the second one ends the loop at once. */
 void service_end(struct server *server, bool is_signal);
 
+/* Accepts nothing from now on, on all of its sockets, until it is let go: another skepd does. */
+void service_hold(struct server *server, bool hold);
+
 /* service: of a server that serves; never NULL. */
 struct drain *service_drain(const struct service *service);
 struct upgrade *service_upgrade(const struct service *service);

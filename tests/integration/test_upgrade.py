@@ -37,7 +37,8 @@ class Upgradable(Skepd):
     """Runs a copy of the program, so that another can take its place; follows the service from
     one process to the next."""
 
-    def __init__(self, folder, tenants, **config):
+    def __init__(self, folder, tenants, environment=None, **config):
+        self.more_environment = environment or {}
         config = {"drain_s": 5, **config}
         super().__init__(folder, tenants, config)
         self.program = self.folder / "skepd"
@@ -46,6 +47,9 @@ class Upgradable(Skepd):
         self.worker_program = self.folder / "skep-worker"
         self.all_pids = []
         self.main_pid = None
+
+    def _environment(self):
+        return {**super()._environment(), **self.more_environment}
 
     def start(self):
         super().start()
@@ -111,7 +115,9 @@ class Upgradable(Skepd):
             self.process.wait()
             self.process = None
             print(f"--- log\n{self.log()[-20000:]}")
-        assert not self.admin_socket.exists(), "the admin socket is left behind"
+        # A manager keeps the socket for the next start, and so its file stays.
+        is_kept = "NOTIFY_SOCKET" in self.more_environment
+        assert self.admin_socket.exists() == is_kept, "the admin socket's file"
 
 
 @pytest.fixture
@@ -391,3 +397,72 @@ def test_new_one_ends_with_an_old_one_that_dies(upgradable):
     assert re.search("gone before it handed over", skepd.log()) or "cannot" in skepd.log()
     skepd.admin_socket.unlink()
     skepd.process = None
+
+
+# ---- the new one dies in the middle of it
+
+
+# In place of skepd: says what it is told to, and what it does on "main" is the test's.
+FAKE = """#!/usr/bin/python3
+import os, socket, time
+old = socket.socket(fileno=int(os.environ["SKEP_UPGRADE_FD"]))
+old.setblocking(True)
+old.send(b"ready 9.9")
+assert old.recv(1024).startswith(b"main ")
+"""
+
+
+@pytest.fixture
+def managed(manager, upgradable):
+    """One that a service manager watches."""
+
+    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000000"}
+    return lambda *tenants, **config: upgradable(*tenants, environment=environment, **config)
+
+
+def is_fed_by(manager, pid):
+    """The watchdog, from now on."""
+    count = len(manager.messages)
+    wait_for(
+        lambda: any(
+            "WATCHDOG" in fields and sender == pid
+            for _, sender, fields in list(manager.messages)[count:]
+        ),
+        f"WATCHDOG of {pid}",
+    )
+
+
+def test_manager_is_not_told_of_one_that_does_not_serve(manager, managed):
+    skepd = managed()
+    skepd.replace_program(FAKE + "os._exit(3)\n")
+    fails(skepd, "ended with status 3")
+    assert not manager.all("MAINPID")
+    is_fed_by(manager, skepd.pid)
+    skepd.replace_program(SKEPD)
+    skepd.upgrade()
+    is_fed_by(manager, skepd.pid)
+
+
+def test_one_that_dies_while_the_manager_is_told_is_taken_back(manager, managed):
+    skepd = managed()
+    old = skepd.pid
+    skepd.replace_program(FAKE + 'old.send(b"serving")\ntime.sleep(1)\nos._exit(3)\n')
+    manager.holds_barriers = True
+    os.kill(old, signal.SIGUSR2)
+    manager.wait("BARRIER", "1")
+    skepd.wait_log("this skepd serves on")
+    manager.wait("MAINPID", str(old))
+    assert skepd.admin("status")["pid"] == old
+    assert skepd.get("a").text == "hello"
+    is_fed_by(manager, old)
+    # The answer to what is over does not end the next one early.
+    skepd.replace_program(FAKE + 'old.send(b"serving")\ntime.sleep(2)\nos._exit(4)\n')
+    os.kill(old, signal.SIGUSR2)
+    wait_for(lambda: len(manager.all("BARRIER")) == 2, "the second barrier")
+    manager.answer_barrier(0)
+    skepd.wait_log("ended with status 4")
+    assert is_alive(old) and "serves in place of this one" not in skepd.log()
+    manager.holds_barriers = False
+    skepd.replace_program(SKEPD)
+    skepd.upgrade()
+    is_fed_by(manager, skepd.pid)
