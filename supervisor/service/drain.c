@@ -11,6 +11,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/service/notify.h"
+#include "supervisor/service/service.h"
 #include "supervisor/stats/metrics.h"
 
 #define TICK_US 10000
@@ -39,6 +40,11 @@ struct drain_load drain_load(const struct server *server)
     };
 }
 
+static bool has_predecessor(const struct drain *drain)
+{
+    return drain->server->service && service_has_predecessor(drain->server->service);
+}
+
 /* So that a stop that takes longer than TimeoutStopSec= is not cut off. */
 static void tell(struct drain *drain, uint64_t in_flight, uint64_t now)
 {
@@ -47,8 +53,10 @@ static void tell(struct drain *drain, uint64_t in_flight, uint64_t now)
     if (now - drain->told_ns < NSEC_PER_SEC)
         return;
     drain->told_ns = now;
-    (void) snprintf(text, sizeof text, "stopping, %" PRIu64 " in flight, for at most %u s",
-                    in_flight, drain->server->config->drain_s);
+    (void) snprintf(text, sizeof text, "stopping, %" PRIu64 " in flight%s, for at most %u s",
+                    in_flight,
+                    has_predecessor(drain) ? ", and those of the skepd before this one" : "",
+                    drain->server->config->drain_s);
     notify_extend_timeout(drain->server->notify, EXTEND_US);
     notify_status(drain->server->notify, text);
 }
@@ -77,9 +85,11 @@ static void check(struct drain *drain)
         return; /* what they had in their sockets is in flight at the next look */
     }
     (void) http_front_count(server->front, &n_idle);
+    bool is_late = now - drain->began_ns >= limit_ns;
     if (load.in_flight == 0 && n_idle == 0) {
-        end(drain);
-    } else if (now - drain->began_ns >= limit_ns && load.in_flight > 0) {
+        if (is_late || drain->kind != DRAIN_STOP || !has_predecessor(drain))
+            end(drain);
+    } else if (is_late && load.in_flight > 0) {
         log_warning("%" PRIu64 " still in flight after %u s (drain_s): cut off", load.in_flight,
                     server->config->drain_s);
         (void) event_base_loopbreak(server->base);
@@ -111,6 +121,11 @@ void drain_start(struct drain *drain, enum drain_kind kind)
     if (kind != DRAIN_STOP)
         metrics_drain(server->metrics);
     (void) event_add(drain->tick, &period);
+}
+
+void drain_hurry(struct drain *drain)
+{
+    drain->kind = DRAIN_STOP;
 }
 
 int drain_new(struct server *server, struct drain **ret_drain)

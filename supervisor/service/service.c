@@ -45,6 +45,7 @@ struct service {
     struct event *ready_tick; /* until it is ready */
     struct event *status_tick;
     uint64_t started_ns;
+    unsigned n_end_signals;
 };
 
 struct drain *service_drain(const struct service *service)
@@ -55,6 +56,11 @@ struct drain *service_drain(const struct service *service)
 struct upgrade *service_upgrade(const struct service *service)
 {
     return service->upgrade;
+}
+
+bool service_has_predecessor(const struct service *service)
+{
+    return heir_has_predecessor(service->heir);
 }
 
 const struct origin *service_origin(const struct service *service)
@@ -220,11 +226,19 @@ void service_end(struct server *server, bool is_signal)
 {
     struct service *service = server->service;
 
-    if (server->is_draining || heir_is_waiting(service->heir)) {
-        if (is_signal)
-            (void) event_base_loopbreak(server->base);
+    service->n_end_signals += is_signal;
+    if (is_signal && (service->n_end_signals > 1 || heir_is_waiting(service->heir))) {
+        (void) event_base_loopbreak(server->base);
         return;
     }
+    if (server->is_draining) {
+        /* An upgrade does that, too. A manager may send the first signal to all processes. */
+        if (is_signal)
+            drain_hurry(service->drain);
+        return;
+    }
+    if (heir_is_waiting(service->heir))
+        return;
     upgrade_cancel(service->upgrade);
     drain_start(service->drain, DRAIN_STOP);
 }

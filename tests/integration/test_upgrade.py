@@ -466,3 +466,48 @@ def test_one_that_dies_while_the_manager_is_told_is_taken_back(manager, managed)
     skepd.replace_program(SKEPD)
     skepd.upgrade()
     is_fed_by(manager, skepd.pid)
+
+
+# ---- a stop while the old one still has requests
+
+
+def slow_on_old_one(skepd):
+    """A connection whose request is in flight on the old one, after an upgrade."""
+    slow = skepd.connect()
+    slow.send_head("GET", "slow.test")
+    wait_for(lambda: skepd.stats()["in_flight"] == 1, "the request to be in flight")
+    skepd.upgrade()
+    return slow
+
+
+def test_stop_waits_for_requests_of_the_old_one(upgradable):
+    """When the main process has ended, systemd kills the others."""
+    skepd = upgradable({"a": HELLO, "slow": SLOW})
+    old = skepd.pid
+    with slow_on_old_one(skepd) as slow:
+        os.kill(skepd.pid, signal.SIGTERM)
+        assert slow.read_response().text == "slow"
+        assert is_alive(skepd.pid)
+        skepd.wait_gone(old)
+    skepd.wait_gone(skepd.pid, timeout=2)
+
+
+def test_stop_signal_for_both_is_not_the_second_one(upgradable):
+    skepd = upgradable({"a": HELLO, "slow": SLOW})
+    with slow_on_old_one(skepd) as slow, skepd.connect() as idle:
+        assert idle.request("GET", "a.test").text == "hello"
+        for pid in skepd.all_pids:
+            os.kill(pid, signal.SIGTERM)
+        assert slow.read_response().text == "slow"
+
+
+def test_stop_waits_for_the_old_one_no_longer_than_for_its_own(upgradable):
+    stuck = script("await new Promise(() => {}); return new Response();")
+    skepd = upgradable({"a": HELLO, "slow": stuck}, drain_s=2)
+    with slow_on_old_one(skepd):
+        began = time.monotonic()
+        os.kill(skepd.all_pids[0], signal.SIGSTOP)
+        os.kill(skepd.pid, signal.SIGTERM)
+        wait_for(lambda: not is_alive(skepd.pid), "the new one to end")
+        assert 1.5 < time.monotonic() - began < 4
+        os.kill(skepd.all_pids[0], signal.SIGCONT)
