@@ -46,6 +46,7 @@ struct service {
     struct event *status_tick;
     uint64_t started_ns;
     unsigned n_end_signals;
+    bool is_reload_due; /* SIGHUP came before systemd knew this process */
 };
 
 struct drain *service_drain(const struct service *service)
@@ -133,6 +134,8 @@ static void become_main(struct server *server)
     if (service->watchdog_us > 0 && server->notify &&
         watchdog_new(server, service->watchdog_us, &service->watchdog) < 0)
         log_error("out of memory: the watchdog will not be fed");
+    if (service->is_reload_due)
+        reload_on_signal(server);
 }
 
 void service_hold(struct server *server, bool hold)
@@ -268,11 +271,12 @@ static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
 
 static void on_reload_signal(evutil_socket_t number, short what, void *arg)
 {
-    const struct service *service = arg;
+    struct service *service = arg;
 
     (void) number;
     (void) what;
-    if (!heir_is_waiting(service->heir)) /* which reads the configuration just now */
+    service->is_reload_due = heir_is_unknown(service->heir);
+    if (!service->is_reload_due)
         reload_on_signal(service->server);
 }
 

@@ -511,3 +511,35 @@ def test_stop_waits_for_the_old_one_no_longer_than_for_its_own(upgradable):
         wait_for(lambda: not is_alive(skepd.pid), "the new one to end")
         assert 1.5 < time.monotonic() - began < 4
         os.kill(skepd.all_pids[0], signal.SIGCONT)
+
+
+# ---- a reload meanwhile
+
+
+def test_reload_during_an_upgrade_is_refused(upgradable):
+    skepd = upgradable()
+    skepd.replace_program("#!/bin/sh\nsleep 2\nexit 3\n")
+    os.kill(skepd.pid, signal.SIGUSR2)
+    skepd.wait_log("the new skepd is pid")
+    run = skepd.skep("reload")
+    assert run.returncode == 1 and "an upgrade is under way" in run.stderr
+    skepd.wait_log("ended with status 3")
+    assert skepd.skep("reload").returncode == 0
+
+
+def test_reload_signal_to_one_that_waits_is_not_lost(upgradable):
+    skepd = upgradable()
+    old = skepd.pid
+    os.kill(old, signal.SIGUSR2)
+    match = skepd.wait_log(r"the new skepd is pid (\d+)")
+    skepd.main_pid = int(match[1])
+    skepd.all_pids.append(skepd.main_pid)
+    os.kill(old, signal.SIGSTOP)
+    try:
+        skepd.wait_log("ready to take over")  # the configuration is read by now
+        skepd.write_tenant("b", HELLO)
+        os.kill(skepd.main_pid, signal.SIGHUP)
+    finally:
+        os.kill(old, signal.SIGCONT)
+    skepd.wait_log("a reload is asked for by SIGHUP")
+    wait_for(lambda: skepd.get("b").status == 200, "the new tenant")
