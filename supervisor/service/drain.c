@@ -15,7 +15,8 @@
 #include "supervisor/stats/metrics.h"
 
 #define TICK_US 10000
-#define IDLE_MS 1000 /* for a request that is on its way on a connection that had none */
+#define IDLE_MS 1000         /* for a request that is on its way on a connection that had none */
+#define LAST_REQUEST_MS 5000 /* for the answer to what such a connection has brought at the end */
 #define EXTEND_US UINT64_C(5000000)
 
 struct drain {
@@ -70,11 +71,20 @@ static void end(struct drain *drain)
     (void) event_base_loopexit(drain->server->base, &soon);
 }
 
+/* Until when connections without a request stay open. What they bring at the end has some time, too. */
+static uint64_t find_idle_ns(enum drain_kind kind, uint64_t limit_ns)
+{
+    uint64_t wanted = (kind == DRAIN_STOP ? IDLE_MS : LAST_REQUEST_MS) * NSEC_PER_MSEC;
+    uint64_t part = wanted < limit_ns / 2 ? wanted : limit_ns / 2;
+
+    return kind == DRAIN_STOP ? part : limit_ns - part;
+}
+
 static void check(struct drain *drain)
 {
     const struct server *server = drain->server;
     uint64_t now = io_now_ns(), limit_ns = server->config->drain_s * NSEC_PER_SEC;
-    uint64_t idle_ns = drain->kind == DRAIN_STOP ? IDLE_MS * NSEC_PER_MSEC : limit_ns;
+    uint64_t idle_ns = find_idle_ns(drain->kind, limit_ns);
     struct drain_load load = drain_load(server);
     size_t n_idle = 0;
 

@@ -167,12 +167,28 @@ static void read_last_words(struct upgrade *upgrade)
             give_up(upgrade, handover_rest(text), true);
 }
 
+/* The other one had the service. This one has closed its sockets, and can only end so that the manager starts
+ * skepd anew, once its own requests are answered. */
+static void note_lost_service(struct server *server, int wait_status)
+{
+    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
+        return; /* it was told to stop */
+    log_error("the skepd that serves in place of this one has ended (%s %d): nobody serves now",
+              WIFSIGNALED(wait_status) ? "signal" : "status",
+              WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
+    server->has_failed = true;
+}
+
 void upgrade_on_successor_exited(struct upgrade *upgrade, pid_t pid, int wait_status)
 {
     char why[128];
 
-    if (upgrade->state == UPGRADE_DONE || upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
+    if (upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
         return;
+    if (upgrade->state == UPGRADE_DONE) {
+        note_lost_service(upgrade->server, wait_status);
+        return;
+    }
     read_last_words(upgrade);
     if (WIFSIGNALED(wait_status))
         (void) snprintf(why, sizeof why, "the new skepd was killed by signal %d (%s)",

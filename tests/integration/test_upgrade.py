@@ -543,3 +543,31 @@ def test_reload_signal_to_one_that_waits_is_not_lost(upgradable):
         os.kill(old, signal.SIGCONT)
     skepd.wait_log("a reload is asked for by SIGHUP")
     wait_for(lambda: skepd.get("b").status == 200, "the new tenant")
+
+
+# ---- afterwards
+
+
+def test_new_one_that_dies_later_is_an_error_of_the_old_one(upgradable):
+    """Nobody else notices: it is no child of the manager's."""
+    skepd = upgradable({"a": HELLO, "slow": SLOW})
+    with slow_on_old_one(skepd) as slow:
+        os.kill(skepd.pid, signal.SIGKILL)
+        skepd.wait_log("nobody serves now", timeout=1)
+        assert slow.read_response().text == "slow"
+    assert skepd.process.wait(timeout=5) == 1
+    wait_for(lambda: not is_alive(skepd.pid), "the new one to end")
+    skepd.admin_socket.unlink()
+    skepd.process = None
+
+
+def test_last_request_of_an_idle_connection_has_time(upgradable):
+    """It is asked for before the old one's time is over."""
+    skepd = upgradable({"a": HELLO, "slow": SLOW}, drain_s=3)
+    old = skepd.pid
+    with skepd.connect() as idle, slow_on_old_one(skepd) as slow:
+        began = time.monotonic()
+        assert idle.is_closed_by_peer()
+        assert 1.2 < time.monotonic() - began < 2.5
+        assert slow.read_response().text == "slow"
+    skepd.wait_gone(old)
