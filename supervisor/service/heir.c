@@ -17,6 +17,8 @@
 #include "supervisor/service/sockets.h"
 #include "supervisor/workers/cgroup.h"
 
+#define COLLECT_AGAIN_S 1
+
 enum heir_state { HEIR_STARTING, HEIR_READY, HEIR_SERVING, HEIR_KNOWN, HEIR_ALONE };
 
 struct heir {
@@ -24,6 +26,7 @@ struct heir {
     enum heir_state state;
     bool has_failed;
     struct event *event;
+    struct event *collect;      /* its cgroups, once more */
     struct server *server;      /* borrowed; NULL until heir_attach */
     const struct heir_ops *ops; /* borrowed */
 };
@@ -58,6 +61,8 @@ struct heir *heir_free(struct heir *heir)
         return NULL;
     if (heir->event)
         event_free(heir->event);
+    if (heir->collect)
+        event_free(heir->collect);
     if (heir->fd >= 0)
         (void) close(heir->fd);
     free(heir);
@@ -120,6 +125,24 @@ static void become_known(struct heir *heir)
     heir->ops->on_known(heir->server);
 }
 
+/* Of what it has left, as a rule nothing. Its processes may be dying yet. */
+static void collect(struct heir *heir)
+{
+    static const struct timeval later = { .tv_sec = COLLECT_AGAIN_S };
+
+    cgroup_collect(heir->server->cgroups);
+    (void) event_add(heir->collect, &later);
+}
+
+static void on_collect(evutil_socket_t fd, short what, void *arg)
+{
+    const struct heir *heir = arg;
+
+    (void) fd;
+    (void) what;
+    cgroup_collect(heir->server->cgroups);
+}
+
 /* The other one is gone. If it did not hand over before, nobody knows of this one. */
 static void on_end(struct heir *heir)
 {
@@ -130,6 +153,7 @@ static void on_end(struct heir *heir)
     heir->state = HEIR_ALONE;
     if (!was_waiting) {
         log_info("the skepd before this one has ended");
+        collect(heir);
         if (was_unknown) /* unless it was told, systemd takes no notice of what this one says */
             heir->ops->on_known(heir->server);
         return;
@@ -164,7 +188,8 @@ int heir_attach(struct heir *heir, struct server *server, const struct heir_ops 
     heir->server = server;
     heir->ops = ops;
     heir->event = event_new(server->base, heir->fd, EV_READ | EV_PERSIST, on_readable, heir);
-    if (!heir->event)
+    heir->collect = evtimer_new(server->base, on_collect, heir);
+    if (!heir->event || !heir->collect)
         return -ENOMEM;
     return event_add(heir->event, NULL) < 0 ? -ENOMEM : 0;
 }
