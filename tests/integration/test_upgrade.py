@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """skepd is replaced by another process of its program: under load, in vain, and more than once."""
 
-import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +14,6 @@ from harness import (
     BIN,
     IS_SANITIZED,
     SKEPD,
-    Skepd,
     count_cgroups,
     descendants,
     free_port,
@@ -26,114 +23,7 @@ from harness import (
 )
 from load import Load
 from scrape import scrape
-
-HELLO = script('return new Response("hello");')
-SLOW = script(
-    "await new Promise((done) => setTimeout(done, 1500)); return new Response('slow');"
-)
-
-
-class Upgradable(Skepd):
-    """Runs a copy of the program, so that another can take its place; follows the service from
-    one process to the next."""
-
-    def __init__(self, folder, tenants, environment=None, **config):
-        self.more_environment = environment or {}
-        config = {"drain_s": 5, **config}
-        super().__init__(folder, tenants, config)
-        self.program = self.folder / "skepd"
-        shutil.copy(SKEPD, self.program)
-        shutil.copy(self.worker_program, self.folder / "skep-worker")
-        self.worker_program = self.folder / "skep-worker"
-        self.all_pids = []
-        self.main_pid = None
-
-    def _environment(self):
-        return {**super()._environment(), **self.more_environment}
-
-    def start(self):
-        super().start()
-        self.main_pid = self.process.pid
-        self.all_pids.append(self.main_pid)
-        return self
-
-    @property
-    def pid(self):
-        return self.main_pid
-
-    def replace_program(self, content):
-        """As a package manager does: another file at the same path."""
-        new = self.folder / "skepd.new"
-        if isinstance(content, str):
-            new.write_text(content)
-            new.chmod(0o755)
-        else:
-            shutil.copy(content, new)
-        new.rename(self.program)
-
-    def replace_worker(self, path):
-        shutil.copy(path, self.folder / "worker.new")
-        (self.folder / "worker.new").rename(self.worker_program)
-
-    def upgrade(self):
-        run = self.skep("upgrade", "--json")
-        assert run.returncode == 0, run.stderr + self.log()
-        answer = json.loads(run.stdout)
-        assert answer["old_pid"] == self.main_pid
-        self.main_pid = answer["new_pid"]
-        self.all_pids.append(self.main_pid)
-        return answer
-
-    def reap(self):
-        """The first process is our child."""
-        if self.process.poll() is None:
-            return False
-        assert self.process.returncode == 0, self.log()
-        return True
-
-    def wait_gone(self, pid, timeout=20):
-        def is_gone():
-            self.reap()
-            return not is_alive(pid)
-
-        wait_for(is_gone, f"skepd {pid} to end", timeout=timeout)
-
-    def stop(self):
-        if self.process is None:
-            return
-        below = {p for pid in self.all_pids if is_alive(pid) for p in descendants(pid)}
-        if is_alive(self.main_pid):
-            os.kill(self.main_pid, signal.SIGTERM)
-        try:
-            for pid in self.all_pids:
-                self.wait_gone(pid)
-            wait_for(lambda: not any(map(is_alive, below)), "all processes to end")
-        finally:
-            for pid in {*self.all_pids, *below}:
-                if is_alive(pid):
-                    os.kill(pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-            print(f"--- log\n{self.log()[-20000:]}")
-        # A manager keeps the socket for the next start, and so its file stays.
-        is_kept = "NOTIFY_SOCKET" in self.more_environment
-        assert self.admin_socket.exists() == is_kept, "the admin socket's file"
-
-
-@pytest.fixture
-def upgradable(folder):
-    started = []
-
-    def start_one(tenants=None, **config):
-        place = folder / str(len(started))
-        place.mkdir()
-        skepd = Upgradable(place, tenants or {"a": HELLO}, **config)
-        started.append(skepd)
-        return skepd.start()
-
-    yield start_one
-    for skepd in started:
-        skepd.stop()
+from upgradable import HELLO, SLOW, fails
 
 
 def environment_of(pid):
@@ -274,17 +164,6 @@ def test_nothing_is_left_behind(upgradable, folder):
 # ---- it fails, and the old one serves on
 
 
-def fails(skepd, *words):
-    """An upgrade that fails, with these words."""
-    run = skepd.skep("upgrade", "--json")
-    assert run.returncode == 1 and run.stdout == ""
-    for word in words:
-        assert word in run.stderr, run.stderr
-    assert skepd.admin("status")["pid"] == skepd.pid
-    assert skepd.get("a").text == "hello"
-    skepd.wait_log("this skepd serves on")
-
-
 def children(skepd):
     return [p for p in descendants(skepd.pid) if is_alive(p)]
 
@@ -397,177 +276,3 @@ def test_new_one_ends_with_an_old_one_that_dies(upgradable):
     assert re.search("gone before it handed over", skepd.log()) or "cannot" in skepd.log()
     skepd.admin_socket.unlink()
     skepd.process = None
-
-
-# ---- the new one dies in the middle of it
-
-
-# In place of skepd: says what it is told to, and what it does on "main" is the test's.
-FAKE = """#!/usr/bin/python3
-import os, socket, time
-old = socket.socket(fileno=int(os.environ["SKEP_UPGRADE_FD"]))
-old.setblocking(True)
-old.send(b"ready 9.9")
-assert old.recv(1024).startswith(b"main ")
-"""
-
-
-@pytest.fixture
-def managed(manager, upgradable):
-    """One that a service manager watches."""
-
-    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000000"}
-    return lambda *tenants, **config: upgradable(*tenants, environment=environment, **config)
-
-
-def is_fed_by(manager, pid):
-    """The watchdog, from now on."""
-    count = len(manager.messages)
-    wait_for(
-        lambda: any(
-            "WATCHDOG" in fields and sender == pid
-            for _, sender, fields in list(manager.messages)[count:]
-        ),
-        f"WATCHDOG of {pid}",
-    )
-
-
-def test_manager_is_not_told_of_one_that_does_not_serve(manager, managed):
-    skepd = managed()
-    skepd.replace_program(FAKE + "os._exit(3)\n")
-    fails(skepd, "ended with status 3")
-    assert not manager.all("MAINPID")
-    is_fed_by(manager, skepd.pid)
-    skepd.replace_program(SKEPD)
-    skepd.upgrade()
-    is_fed_by(manager, skepd.pid)
-
-
-def test_one_that_dies_while_the_manager_is_told_is_taken_back(manager, managed):
-    skepd = managed()
-    old = skepd.pid
-    skepd.replace_program(FAKE + 'old.send(b"serving")\ntime.sleep(1)\nos._exit(3)\n')
-    manager.holds_barriers = True
-    os.kill(old, signal.SIGUSR2)
-    manager.wait("BARRIER", "1")
-    skepd.wait_log("this skepd serves on")
-    manager.wait("MAINPID", str(old))
-    assert skepd.admin("status")["pid"] == old
-    assert skepd.get("a").text == "hello"
-    is_fed_by(manager, old)
-    # The answer to what is over does not end the next one early.
-    skepd.replace_program(FAKE + 'old.send(b"serving")\ntime.sleep(2)\nos._exit(4)\n')
-    os.kill(old, signal.SIGUSR2)
-    wait_for(lambda: len(manager.all("BARRIER")) == 2, "the second barrier")
-    manager.answer_barrier(0)
-    skepd.wait_log("ended with status 4")
-    assert is_alive(old) and "serves in place of this one" not in skepd.log()
-    manager.holds_barriers = False
-    skepd.replace_program(SKEPD)
-    skepd.upgrade()
-    is_fed_by(manager, skepd.pid)
-
-
-# ---- a stop while the old one still has requests
-
-
-def slow_on_old_one(skepd):
-    """A connection whose request is in flight on the old one, after an upgrade."""
-    slow = skepd.connect()
-    slow.send_head("GET", "slow.test")
-    wait_for(lambda: skepd.stats()["in_flight"] == 1, "the request to be in flight")
-    skepd.upgrade()
-    return slow
-
-
-def test_stop_waits_for_requests_of_the_old_one(upgradable):
-    """When the main process has ended, systemd kills the others."""
-    skepd = upgradable({"a": HELLO, "slow": SLOW})
-    old = skepd.pid
-    with slow_on_old_one(skepd) as slow:
-        os.kill(skepd.pid, signal.SIGTERM)
-        assert slow.read_response().text == "slow"
-        assert is_alive(skepd.pid)
-        skepd.wait_gone(old)
-    skepd.wait_gone(skepd.pid, timeout=2)
-
-
-def test_stop_signal_for_both_is_not_the_second_one(upgradable):
-    skepd = upgradable({"a": HELLO, "slow": SLOW})
-    with slow_on_old_one(skepd) as slow, skepd.connect() as idle:
-        assert idle.request("GET", "a.test").text == "hello"
-        for pid in skepd.all_pids:
-            os.kill(pid, signal.SIGTERM)
-        assert slow.read_response().text == "slow"
-
-
-def test_stop_waits_for_the_old_one_no_longer_than_for_its_own(upgradable):
-    stuck = script("await new Promise(() => {}); return new Response();")
-    skepd = upgradable({"a": HELLO, "slow": stuck}, drain_s=2)
-    with slow_on_old_one(skepd):
-        began = time.monotonic()
-        os.kill(skepd.all_pids[0], signal.SIGSTOP)
-        os.kill(skepd.pid, signal.SIGTERM)
-        wait_for(lambda: not is_alive(skepd.pid), "the new one to end")
-        assert 1.5 < time.monotonic() - began < 4
-        os.kill(skepd.all_pids[0], signal.SIGCONT)
-
-
-# ---- a reload meanwhile
-
-
-def test_reload_during_an_upgrade_is_refused(upgradable):
-    skepd = upgradable()
-    skepd.replace_program("#!/bin/sh\nsleep 2\nexit 3\n")
-    os.kill(skepd.pid, signal.SIGUSR2)
-    skepd.wait_log("the new skepd is pid")
-    run = skepd.skep("reload")
-    assert run.returncode == 1 and "an upgrade is under way" in run.stderr
-    skepd.wait_log("ended with status 3")
-    assert skepd.skep("reload").returncode == 0
-
-
-def test_reload_signal_to_one_that_waits_is_not_lost(upgradable):
-    skepd = upgradable()
-    old = skepd.pid
-    os.kill(old, signal.SIGUSR2)
-    match = skepd.wait_log(r"the new skepd is pid (\d+)")
-    skepd.main_pid = int(match[1])
-    skepd.all_pids.append(skepd.main_pid)
-    os.kill(old, signal.SIGSTOP)
-    try:
-        skepd.wait_log("ready to take over")  # the configuration is read by now
-        skepd.write_tenant("b", HELLO)
-        os.kill(skepd.main_pid, signal.SIGHUP)
-    finally:
-        os.kill(old, signal.SIGCONT)
-    skepd.wait_log("a reload is asked for by SIGHUP")
-    wait_for(lambda: skepd.get("b").status == 200, "the new tenant")
-
-
-# ---- afterwards
-
-
-def test_new_one_that_dies_later_is_an_error_of_the_old_one(upgradable):
-    """Nobody else notices: it is no child of the manager's."""
-    skepd = upgradable({"a": HELLO, "slow": SLOW})
-    with slow_on_old_one(skepd) as slow:
-        os.kill(skepd.pid, signal.SIGKILL)
-        skepd.wait_log("nobody serves now", timeout=1)
-        assert slow.read_response().text == "slow"
-    assert skepd.process.wait(timeout=5) == 1
-    wait_for(lambda: not is_alive(skepd.pid), "the new one to end")
-    skepd.admin_socket.unlink()
-    skepd.process = None
-
-
-def test_last_request_of_an_idle_connection_has_time(upgradable):
-    """It is asked for before the old one's time is over."""
-    skepd = upgradable({"a": HELLO, "slow": SLOW}, drain_s=3)
-    old = skepd.pid
-    with skepd.connect() as idle, slow_on_old_one(skepd) as slow:
-        began = time.monotonic()
-        assert idle.is_closed_by_peer()
-        assert 1.2 < time.monotonic() - began < 2.5
-        assert slow.read_response().text == "slow"
-    skepd.wait_gone(old)
