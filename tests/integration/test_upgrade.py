@@ -79,7 +79,7 @@ def test_new_skepd_runs_like_the_old_one(upgradable):
 
 
 def test_request_in_flight_ends_on_the_old_one(upgradable):
-    skepd = upgradable({"a": HELLO, "slow": SLOW})
+    skepd = upgradable({"a": HELLO, "slow": SLOW}, drain_s=10)
     old = skepd.pid
     with skepd.connect() as slow, skepd.connect() as idle:
         assert idle.request("GET", "a.test").text == "hello"
@@ -89,7 +89,7 @@ def test_request_in_flight_ends_on_the_old_one(upgradable):
         answer = slow.read_response()
         assert (answer.status, answer.text) == (200, "slow")
         assert answer.header("connection") == "close"
-        # One that had no request is kept for the next, however long that takes within drain_s.
+        # One that had no request is kept for the next, until 5 s (or half of drain_s) before the end.
         time.sleep(1.5)
         assert is_alive(old)
         answer = idle.request("GET", "a.test")
