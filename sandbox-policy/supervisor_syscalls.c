@@ -51,7 +51,8 @@ static const struct policy_syscall supervisor_syscalls[] = {
     { ALLOW(sendto), .args = { LONG_EQUAL(4, 0) },
       .reason = "the refusal of an admin client; connected sockets only, no address" },
     { ALLOW(sendmsg),
-      .reason = "jobs for the spawner, with descriptors of the worker to be; the journal" },
+      .reason = "jobs for the spawner, with descriptors of the worker to be; the journal,"
+                " the service manager" },
     { ALLOW(recvmsg),
       .reason = "the spawner's answers, with pidfds" },
     { ALLOW(socketpair), .args = { INT_EQUAL(0, AF_UNIX) },

@@ -10,6 +10,8 @@
 #include "supervisor/http/http.h"
 #include "supervisor/reload_tenants.h"
 #include "supervisor/service/notify.h"
+#include "supervisor/service/service.h"
+#include "supervisor/service/upgrade.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/pool_change.h"
 
@@ -214,11 +216,21 @@ static void read_and_apply(struct server *server, struct reload_report *report)
         apply(server, TAKE_PTR(next), &set, report);
 }
 
+static const char *find_refusal(const struct server *server)
+{
+    if (server->is_draining)
+        return "skepd is ending: nothing is reloaded any more";
+    /* It may have read the config before it was changed, and would serve with that one. */
+    if (server->service && upgrade_is_under_way(service_upgrade(server->service)))
+        return "an upgrade is under way: reload when it has ended";
+    return NULL;
+}
+
 void reload_config(struct server *server, const char *by, struct reload_report *ret)
 {
     log_info("a reload is asked for by %s", by);
-    if (server->is_draining) {
-        ret->refusal = "skepd is ending: nothing is reloaded any more";
+    ret->refusal = find_refusal(server);
+    if (ret->refusal) {
         log_warning("%s", ret->refusal);
         return;
     }

@@ -100,6 +100,7 @@ struct tenant {
     struct counters counters;
     struct traffic traffic;
     bool has_series; /* of its own in the metrics, see record.h */
+    bool is_in_rest; /* it has done something without them */
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
     struct conduct conduct;

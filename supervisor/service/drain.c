@@ -12,10 +12,12 @@
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/service/notify.h"
+#include "supervisor/service/service.h"
 #include "supervisor/stats/metrics.h"
 
 #define TICK_US 10000
-#define IDLE_MS 1000 /* for a request that is on its way on a connection that had none */
+#define IDLE_MS 1000         /* for a request that is on its way on a connection that had none */
+#define LAST_REQUEST_MS 5000 /* for the answer to what such a connection has brought at the end */
 #define EXTEND_US UINT64_C(5000000)
 
 struct drain {
@@ -40,6 +42,11 @@ struct drain_load drain_load(const struct server *server)
     };
 }
 
+static bool has_predecessor(const struct drain *drain)
+{
+    return drain->server->service && service_has_predecessor(drain->server->service);
+}
+
 /* So that a stop that takes longer than TimeoutStopSec= is not cut off. */
 static void tell(struct drain *drain, uint64_t in_flight, uint64_t now)
 {
@@ -48,8 +55,10 @@ static void tell(struct drain *drain, uint64_t in_flight, uint64_t now)
     if (now - drain->told_ns < NSEC_PER_SEC)
         return;
     drain->told_ns = now;
-    (void) snprintf(text, sizeof text, "stopping, %" PRIu64 " in flight, for at most %u s",
-                    in_flight, drain->server->config->drain_s);
+    (void) snprintf(text, sizeof text, "stopping, %" PRIu64 " in flight%s, for at most %u s",
+                    in_flight,
+                    has_predecessor(drain) ? ", and those of the skepd before this one" : "",
+                    drain->server->config->drain_s);
     notify_extend_timeout(drain->server->notify, EXTEND_US);
     notify_status(drain->server->notify, text);
 }
@@ -63,11 +72,20 @@ static void end(struct drain *drain)
     (void) event_base_loopexit(drain->server->base, &soon);
 }
 
+/* Until when connections without a request stay open. What they bring at the end has some time, too. */
+static uint64_t find_idle_ns(enum drain_kind kind, uint64_t limit_ns)
+{
+    uint64_t wanted = (kind == DRAIN_STOP ? IDLE_MS : LAST_REQUEST_MS) * NSEC_PER_MSEC;
+    uint64_t part = wanted < limit_ns / 2 ? wanted : limit_ns / 2;
+
+    return kind == DRAIN_STOP ? part : limit_ns - part;
+}
+
 static void check(struct drain *drain)
 {
     const struct server *server = drain->server;
     uint64_t now = io_now_ns(), limit_ns = server->config->drain_s * NSEC_PER_SEC;
-    uint64_t idle_ns = drain->kind == DRAIN_STOP ? IDLE_MS * NSEC_PER_MSEC : limit_ns;
+    uint64_t idle_ns = find_idle_ns(drain->kind, limit_ns);
     struct drain_load load = drain_load(server);
     size_t n_idle = 0;
 
@@ -78,9 +96,11 @@ static void check(struct drain *drain)
         return; /* what they had in their sockets is in flight at the next look */
     }
     (void) http_front_count(server->front, &n_idle);
+    bool is_late = now - drain->began_ns >= limit_ns;
     if (load.in_flight == 0 && n_idle == 0) {
-        end(drain);
-    } else if (now - drain->began_ns >= limit_ns && load.in_flight > 0) {
+        if (is_late || drain->kind != DRAIN_STOP || !has_predecessor(drain))
+            end(drain);
+    } else if (is_late && load.in_flight > 0) {
         log_warning("%" PRIu64 " still in flight after %u s (drain_s): cut off", load.in_flight,
                     server->config->drain_s);
         (void) event_base_loopbreak(server->base);
@@ -113,6 +133,11 @@ void drain_start(struct drain *drain, enum drain_kind kind)
     if (kind != DRAIN_STOP)
         metrics_drain(server->metrics);
     (void) event_add(drain->tick, &period);
+}
+
+void drain_hurry(struct drain *drain)
+{
+    drain->kind = DRAIN_STOP;
 }
 
 int drain_new(struct server *server, struct drain **ret_drain)

@@ -30,6 +30,9 @@ int drain_new(struct server *server, struct drain **ret_drain); /* 0 or -ENOMEM 
 struct drain *drain_free(struct drain *drain);
 
 /* Begins. The loop ends when nothing is in flight, and after config->drain_s at the latest. Nothing
- * happens if it has begun already. */
+ * happens if it has begun already. With DRAIN_STOP the end of the skepd before this one is waited for, too: when
+ * the main process has ended, systemd kills all others. */
 void drain_start(struct drain *drain, enum drain_kind kind);
+/* The service ends, too: from now on it goes on as DRAIN_STOP. */
+void drain_hurry(struct drain *drain);
 struct drain_load drain_load(const struct server *server);

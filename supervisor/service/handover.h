@@ -15,6 +15,7 @@
 #define HANDOVER_FAILED "failed" /* TEXT */
 #define HANDOVER_MAIN "main"     /* cgroups=0|1 files=HEX */
 #define HANDOVER_SERVING "serving"
+#define HANDOVER_KNOWN "known"
 #define HANDOVER_MAX_BYTES 1024
 
 /* 0 or -errno. */

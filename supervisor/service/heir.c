@@ -17,15 +17,18 @@
 #include "supervisor/service/sockets.h"
 #include "supervisor/workers/cgroup.h"
 
-enum heir_state { HEIR_STARTING, HEIR_READY, HEIR_MAIN, HEIR_ALONE };
+#define COLLECT_AGAIN_S 1
+
+enum heir_state { HEIR_STARTING, HEIR_READY, HEIR_SERVING, HEIR_KNOWN, HEIR_ALONE };
 
 struct heir {
     int fd;
     enum heir_state state;
     bool has_failed;
     struct event *event;
-    struct server *server; /* borrowed; NULL until heir_attach */
-    void (*on_main)(struct server *server);
+    struct event *collect;      /* its cgroups, once more */
+    struct server *server;      /* borrowed; NULL until heir_attach */
+    const struct heir_ops *ops; /* borrowed */
 };
 
 int heir_new(struct heir **ret_heir)
@@ -58,6 +61,8 @@ struct heir *heir_free(struct heir *heir)
         return NULL;
     if (heir->event)
         event_free(heir->event);
+    if (heir->collect)
+        event_free(heir->collect);
     if (heir->fd >= 0)
         (void) close(heir->fd);
     free(heir);
@@ -66,7 +71,12 @@ struct heir *heir_free(struct heir *heir)
 
 bool heir_is_waiting(const struct heir *heir)
 {
-    return heir && heir->state < HEIR_MAIN;
+    return heir && heir->state < HEIR_SERVING;
+}
+
+bool heir_is_unknown(const struct heir *heir)
+{
+    return heir && heir->state < HEIR_KNOWN;
 }
 
 bool heir_has_predecessor(const struct heir *heir)
@@ -102,23 +112,50 @@ static void become_main(struct heir *heir, const char *text)
 
     if (sscanf(text, HANDOVER_MAIN " cgroups=%u files=%" SCNx64, &undoes_cgroups, &files) < 2)
         log_warning("what the skepd before this one leaves cannot be read: \"%s\"", text);
-    heir->state = HEIR_MAIN;
+    heir->state = HEIR_SERVING;
     cgroup_set_to_undo(server->cgroups, undoes_cgroups != 0);
     sockets_inherit_files(server->sockets, server, files);
-    heir->on_main(server);
+    heir->ops->on_main(server);
     (void) handover_send(heir->fd, HANDOVER_SERVING);
+}
+
+static void become_known(struct heir *heir)
+{
+    heir->state = HEIR_KNOWN;
+    heir->ops->on_known(heir->server);
+}
+
+/* Of what it has left, as a rule nothing. Its processes may be dying yet. */
+static void collect(struct heir *heir)
+{
+    static const struct timeval later = { .tv_sec = COLLECT_AGAIN_S };
+
+    cgroup_collect(heir->server->cgroups);
+    (void) event_add(heir->collect, &later);
+}
+
+static void on_collect(evutil_socket_t fd, short what, void *arg)
+{
+    const struct heir *heir = arg;
+
+    (void) fd;
+    (void) what;
+    cgroup_collect(heir->server->cgroups);
 }
 
 /* The other one is gone. If it did not hand over before, nobody knows of this one. */
 static void on_end(struct heir *heir)
 {
-    bool was_waiting = heir_is_waiting(heir);
+    bool was_waiting = heir_is_waiting(heir), was_unknown = heir_is_unknown(heir);
 
     event_free(TAKE_PTR(heir->event));
     (void) close(TAKE_FD(heir->fd));
     heir->state = HEIR_ALONE;
     if (!was_waiting) {
         log_info("the skepd before this one has ended");
+        collect(heir);
+        if (was_unknown) /* unless it was told, systemd takes no notice of what this one says */
+            heir->ops->on_known(heir->server);
         return;
     }
     log_error("the skepd that this one was to replace has gone before it handed over; ending");
@@ -140,16 +177,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         on_end(heir);
     else if (heir->state == HEIR_READY && handover_is(text, HANDOVER_MAIN))
         become_main(heir, text);
+    else if (heir->state == HEIR_SERVING && handover_is(text, HANDOVER_KNOWN))
+        become_known(heir);
 }
 
-int heir_attach(struct heir *heir, struct server *server, void (*on_main)(struct server *server))
+int heir_attach(struct heir *heir, struct server *server, const struct heir_ops *ops)
 {
     if (!heir)
         return 0;
     heir->server = server;
-    heir->on_main = on_main;
+    heir->ops = ops;
     heir->event = event_new(server->base, heir->fd, EV_READ | EV_PERSIST, on_readable, heir);
-    if (!heir->event)
+    heir->collect = evtimer_new(server->base, on_collect, heir);
+    if (!heir->event || !heir->collect)
         return -ENOMEM;
     return event_add(heir->event, NULL) < 0 ? -ENOMEM : 0;
 }

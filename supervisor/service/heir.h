@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A skepd that was started to replace another one: until that one says so, it accepts nothing, tells
- * systemd nothing, and ends when the other does. upgrade.h is the other side; PROTOCOL.md has the messages.
+ * A skepd that was started to replace another one: until that one says so, it accepts nothing and
+ * ends when the other does; it tells systemd nothing before that one has. upgrade.h is the other side; PROTOCOL.md has the messages.
  * Supervisor. Every function takes NULL, for a skepd that replaces none.
  */
 #pragma once
@@ -19,14 +19,21 @@ int heir_new(struct heir **ret_heir);
 struct heir *heir_free(struct heir *heir);
 DEFINE_CLEANUP(struct heir *, heir_free, heir_cleanup)
 
-/* Listens to the other one by the server's loop. on_main: it is the service from now on. 0 or -ENOMEM. */
-int heir_attach(struct heir *heir, struct server *server, void (*on_main)(struct server *server));
+struct heir_ops {
+    void (*on_main)(
+        struct server *server); /* it is to serve from now on, and tells systemd nothing yet */
+    void (*on_known)(struct server *server); /* systemd knows it as the main process; once */
+};
+/* Listens to the other one by the server's loop. ops: borrowed. 0 or -ENOMEM. */
+int heir_attach(struct heir *heir, struct server *server, const struct heir_ops *ops);
 /* It could serve now. */
 void heir_say_ready(struct heir *heir);
 /* It cannot, and ends: why, for the operator. At any time before it is the service; else nothing happens. */
 void heir_say_failed(struct heir *heir, const char *text);
 
-/* It is not the service yet. */
+/* It does not serve yet. */
 bool heir_is_waiting(const struct heir *heir);
+/* systemd does not know it yet as the main process. */
+bool heir_is_unknown(const struct heir *heir);
 /* The other one has not ended yet. */
 bool heir_has_predecessor(const struct heir *heir);

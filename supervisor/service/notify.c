@@ -22,6 +22,7 @@
 #define WAITING_MAX 512 /* what is more is lost; a manager that reads nothing needs none of it */
 #define BARRIER_TIMEOUT_S 5
 #define FIRST_FD 3
+#define RETRY_US 50000
 
 struct notify_message {
     TAILQ_ENTRY(notify_message) entry;
@@ -32,10 +33,12 @@ struct notify_message {
 
 struct notify {
     int fd;
-    struct event *writable; /* NULL until notify_attach */
+    struct sockaddr_un to;
+    socklen_t to_size;   /* 0: fd is connected */
+    struct event *retry; /* NULL until notify_attach */
     TAILQ_HEAD(, notify_message) waiting;
     unsigned n_waiting;
-    bool has_failed;
+    int error;          /* of the last message; said once, until it goes well again */
     bool is_other_main; /* what this process says is not of the service */
     char status[TEXT_MAX_BYTES];
     /* The barrier that is waited for. */
@@ -56,6 +59,10 @@ static int send_now(const struct notify *notify, const struct notify_message *me
     } control = { 0 };
     struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
 
+    if (notify->to_size > 0) {
+        header.msg_name = (void *) (uintptr_t) &notify->to;
+        header.msg_namelen = notify->to_size;
+    }
     if (message->fd >= 0) {
         header.msg_control = &control;
         header.msg_controllen = sizeof control.bytes;
@@ -75,58 +82,63 @@ static void message_free(struct notify_message *message)
     free(message);
 }
 
-/* In order, until there is no room. Any other error is of that one message, or of a manager that is
+/* In order, until there is no room: that is looked at again after a while, because poll(2) says nothing of a
+ * receiver that is not connected, nor of memory of the kernel's. Any other error is of that one message, or of a manager that is
  * gone: skepd serves on. */
 static void flush(struct notify *notify)
 {
+    static const struct timeval wait = { .tv_usec = RETRY_US };
     struct notify_message *message;
 
     while ((message = TAILQ_FIRST(&notify->waiting))) {
         int r = send_now(notify, message);
         if (r == -EAGAIN || r == -EINTR || r == -ENOBUFS)
             break;
-        if (r < 0 && !notify->has_failed)
+        if (r < 0 && notify->error == 0)
             (void) log_warning_errno(r, "cannot notify the service manager");
-        notify->has_failed = r < 0; /* said once, until it goes well again */
+        notify->error = r;
         TAILQ_REMOVE(&notify->waiting, message, entry);
         notify->n_waiting--;
         message_free(message);
     }
-    if (message && notify->writable)
-        (void) event_add(notify->writable, NULL);
+    if (message && notify->retry)
+        (void) event_add(notify->retry, &wait);
 }
 
-/* fd: duplicated; -1: none. */
-__attribute__((format(printf, 3, 0))) static void put(struct notify *notify, int fd,
-                                                      const char *format, va_list args)
+/* fd: duplicated; -1: none. 0 (it is sent, or waits) or -errno. */
+__attribute__((format(printf, 3, 0))) static int put(struct notify *notify, int fd,
+                                                     const char *format, va_list args)
 {
     struct notify_message *message =
         notify->n_waiting < WAITING_MAX ? calloc(1, sizeof *message) : NULL;
     if (!message)
-        return;
+        return -ENOBUFS;
     int n = vsnprintf(message->text, sizeof message->text, format, args);
     message->size = n < (int) sizeof message->text ? (size_t) n : sizeof message->text - 1;
     message->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
     if (fd >= 0 && message->fd < 0) {
-        (void) log_warning_errno(-errno, "cannot send a descriptor to the service manager");
+        int r = -errno;
         message_free(message);
-        return;
+        return r;
     }
     TAILQ_INSERT_TAIL(&notify->waiting, message, entry);
     notify->n_waiting++;
     flush(notify);
+    return TAILQ_EMPTY(&notify->waiting) ? notify->error : 0;
 }
 
-__attribute__((format(printf, 3, 4))) static void say(struct notify *notify, int fd,
-                                                      const char *format, ...)
+/* As put; -ENOTCONN: nobody listens. */
+__attribute__((format(printf, 3, 4))) static int say(struct notify *notify, int fd,
+                                                     const char *format, ...)
 {
     va_list args;
 
     if (!notify || notify->is_other_main)
-        return;
+        return -ENOTCONN;
     va_start(args, format);
-    put(notify, fd, format, args);
+    int r = put(notify, fd, format, args);
     va_end(args);
+    return r;
 }
 
 /* Of the hand-over itself. */
@@ -136,7 +148,7 @@ __attribute__((format(printf, 3, 4))) static void say_anyway(struct notify *noti
     va_list args;
 
     va_start(args, format);
-    put(notify, fd, format, args);
+    (void) put(notify, fd, format, args);
     va_end(args);
 }
 
@@ -144,17 +156,17 @@ __attribute__((format(printf, 3, 4))) static void say_anyway(struct notify *noti
 
 void notify_ready(struct notify *notify)
 {
-    say(notify, -1, "READY=1");
+    (void) say(notify, -1, "READY=1");
 }
 
 void notify_reloading(struct notify *notify)
 {
-    say(notify, -1, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, io_now_ns() / NSEC_PER_USEC);
+    (void) say(notify, -1, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, io_now_ns() / NSEC_PER_USEC);
 }
 
 void notify_stopping(struct notify *notify)
 {
-    say(notify, -1, "STOPPING=1");
+    (void) say(notify, -1, "STOPPING=1");
 }
 
 void notify_status(struct notify *notify, const char *text)
@@ -162,17 +174,17 @@ void notify_status(struct notify *notify, const char *text)
     if (!notify || strcmp(text, notify->status) == 0)
         return;
     (void) snprintf(notify->status, sizeof notify->status, "%s", text);
-    say(notify, -1, "STATUS=%s", text);
+    (void) say(notify, -1, "STATUS=%s", text);
 }
 
 void notify_watchdog(struct notify *notify)
 {
-    say(notify, -1, "WATCHDOG=1");
+    (void) say(notify, -1, "WATCHDOG=1");
 }
 
 void notify_extend_timeout(struct notify *notify, uint64_t usec)
 {
-    say(notify, -1, "EXTEND_TIMEOUT_USEC=%" PRIu64, usec);
+    (void) say(notify, -1, "EXTEND_TIMEOUT_USEC=%" PRIu64, usec);
 }
 
 void notify_main_pid(struct notify *notify, pid_t pid)
@@ -183,22 +195,29 @@ void notify_main_pid(struct notify *notify, pid_t pid)
     notify->is_other_main = pid != getpid();
 }
 
-void notify_store_fd(struct notify *notify, int fd, const char *name)
+int notify_store_fd(struct notify *notify, int fd, const char *name)
 {
-    say(notify, fd, "FDSTORE=1\nFDNAME=%s", name);
+    return say(notify, fd, "FDSTORE=1\nFDNAME=%s", name);
 }
 
 void notify_remove_fds(struct notify *notify, const char *name)
 {
-    say(notify, -1, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    (void) say(notify, -1, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 }
 
 /* ---- the barrier */
 
-static void end_barrier(struct notify *notify, int error)
+void notify_cancel_barrier(struct notify *notify)
 {
+    if (!notify || !notify->barrier)
+        return;
     event_free(TAKE_PTR(notify->barrier));
     (void) close(TAKE_FD(notify->barrier_fd));
+}
+
+static void end_barrier(struct notify *notify, int error)
+{
+    notify_cancel_barrier(notify);
     notify->on_barrier(notify->barrier_owner, error);
 }
 
@@ -215,12 +234,12 @@ static int open_barrier(struct notify *notify)
     static const struct timeval timeout = { .tv_sec = BARRIER_TIMEOUT_S };
     int pair[2];
 
-    if (!notify->writable)
+    if (!notify->retry)
         return -ENOTCONN; /* without a loop nobody would see its end */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
     notify->barrier =
-        event_new(event_get_base(notify->writable), pair[0], EV_READ, on_barrier_event, notify);
+        event_new(event_get_base(notify->retry), pair[0], EV_READ, on_barrier_event, notify);
     if (!notify->barrier || event_add(notify->barrier, &timeout) < 0) {
         if (notify->barrier)
             event_free(TAKE_PTR(notify->barrier));
@@ -247,7 +266,7 @@ void notify_barrier(struct notify *notify, void (*on_done)(void *owner, int erro
 
 /* ---- life */
 
-static void on_writable(evutil_socket_t fd, short what, void *notify)
+static void on_retry(evutil_socket_t fd, short what, void *notify)
 {
     (void) fd;
     (void) what;
@@ -258,11 +277,23 @@ int notify_attach(struct notify *notify, struct event_base *base)
 {
     if (!notify)
         return 0;
-    notify->writable = event_new(base, notify->fd, EV_WRITE, on_writable, notify);
-    if (!notify->writable)
+    notify->retry = evtimer_new(base, on_retry, notify);
+    if (!notify->retry)
         return -ENOMEM;
     flush(notify);
     return 0;
+}
+
+/* Whether it can be reached is seen here. A path is then looked up for each message, so that a manager that
+ * has made its socket anew has the next one. An abstract name is not: Landlock keeps a confined process
+ * from all but those that are connected. */
+static int reach(int fd, const struct sockaddr_un *to, socklen_t size)
+{
+    static const struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+    if (connect(fd, (const struct sockaddr *) to, size) < 0)
+        return -errno;
+    return to->sun_path[0] && connect(fd, &none, sizeof none) < 0 ? -errno : 0;
 }
 
 int notify_new(const char *address, struct notify **ret_notify)
@@ -283,12 +314,15 @@ int notify_new(const char *address, struct notify **ret_notify)
         return -errno;
     socklen_t size =
         (socklen_t) (offsetof(struct sockaddr_un, sun_path) + length + (address[0] == '/'));
-    if (connect(fd, (const struct sockaddr *) &to, size) < 0)
-        return -errno;
+    int r = reach(fd, &to, size);
+    if (r < 0)
+        return r;
     struct notify *notify = calloc(1, sizeof *notify);
     if (!notify)
         return -ENOMEM;
     notify->fd = TAKE_FD(fd);
+    notify->to = to;
+    notify->to_size = to.sun_path[0] ? size : 0;
     notify->barrier_fd = -1;
     TAILQ_INIT(&notify->waiting);
     *ret_notify = notify;
@@ -306,12 +340,9 @@ struct notify *notify_free(struct notify *notify)
         TAILQ_REMOVE(&notify->waiting, message, entry);
         message_free(message);
     }
-    if (notify->barrier)
-        event_free(notify->barrier);
-    if (notify->barrier_fd >= 0)
-        (void) close(notify->barrier_fd);
-    if (notify->writable)
-        event_free(notify->writable);
+    notify_cancel_barrier(notify);
+    if (notify->retry)
+        event_free(notify->retry);
     (void) close(notify->fd);
     free(notify);
     return NULL;

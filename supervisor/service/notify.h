@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What systemd is told, by the protocol of sd_notify(3): lines of text in datagrams to $NOTIFY_SOCKET.
- * libsystemd makes a socket for each message, which a confined skepd may not: here one is connected
+ * libsystemd makes a socket for each message, which a confined skepd may not: here one is made
  * before, and kept. A message that finds no room waits, in order; nothing else ever does.
  * Supervisor; all but notify_new on the loop's thread. Every function takes NULL for a skepd that nobody
  * listens to, and does nothing then.
@@ -43,8 +43,9 @@ void notify_extend_timeout(struct notify *notify, uint64_t usec);
 void notify_main_pid(struct notify *notify, pid_t pid);
 
 /* FDSTORE=1: keeps a duplicate of the descriptor for the next start, by that name ([a-z]). A
- * descriptor that is there already is not kept twice. */
-void notify_store_fd(struct notify *notify, int fd, const char *name);
+ * descriptor that is there already is not kept twice. 0: it is sent, or waits for room; or -errno, and it is
+ * not kept. */
+int notify_store_fd(struct notify *notify, int fd, const char *name);
 /* FDSTOREREMOVE=1: lets go of all of that name. */
 void notify_remove_fds(struct notify *notify, const char *name);
 
@@ -52,3 +53,5 @@ void notify_remove_fds(struct notify *notify, const char *name);
  * (-ETIMEDOUT) or another -errno. May call back before it returns: always, if notify is NULL. One at a
  * time; not after notify_free. */
 void notify_barrier(struct notify *notify, void (*on_done)(void *owner, int error), void *owner);
+/* Nobody waits for it any more. Nothing happens if there is none. */
+void notify_cancel_barrier(struct notify *notify);

@@ -45,6 +45,8 @@ struct service {
     struct event *ready_tick; /* until it is ready */
     struct event *status_tick;
     uint64_t started_ns;
+    unsigned n_end_signals;
+    bool is_reload_due; /* SIGHUP came before systemd knew this process */
 };
 
 struct drain *service_drain(const struct service *service)
@@ -55,6 +57,11 @@ struct drain *service_drain(const struct service *service)
 struct upgrade *service_upgrade(const struct service *service)
 {
     return service->upgrade;
+}
+
+bool service_has_predecessor(const struct service *service)
+{
+    return heir_has_predecessor(service->heir);
 }
 
 const struct origin *service_origin(const struct service *service)
@@ -100,7 +107,7 @@ static void tell_status(const struct server *server)
     unsigned n_tenants = 0, n_workers = 0;
     char text[128];
 
-    if (!server->notify || server->is_draining || heir_is_waiting(server->service->heir))
+    if (!server->notify || server->is_draining || heir_is_unknown(server->service->heir))
         return;
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
         n_tenants++;
@@ -111,27 +118,43 @@ static void tell_status(const struct server *server)
     notify_status(server->notify, text);
 }
 
-/* From here on this process is the service, for systemd and for clients. */
+/* From here on this process is the service for systemd, too. */
 static void become_main(struct server *server)
 {
     struct service *service = server->service;
 
+    if (server
+            ->is_draining) { /* told to stop meanwhile: what it said then was of no process that counts */
+        notify_stopping(server->notify);
+        return;
+    }
     sockets_store(server->sockets, server, server->notify);
     tell_status(server);
     notify_ready(server->notify);
     if (service->watchdog_us > 0 && server->notify &&
         watchdog_new(server, service->watchdog_us, &service->watchdog) < 0)
         log_error("out of memory: the watchdog will not be fed");
+    if (service->is_reload_due)
+        reload_on_signal(server);
+}
+
+void service_hold(struct server *server, bool hold)
+{
+    http_front_hold(server->front, hold);
+    metrics_hold(server->metrics, hold);
+    admin_hold(server->admin, hold);
 }
 
 static void take_over(struct server *server)
 {
     log_info("taking over");
-    become_main(server);
-    http_front_hold(server->front, false);
-    metrics_hold(server->metrics, false);
-    admin_hold(server->admin, false);
+    service_hold(server, false);
 }
+
+static const struct heir_ops heir_ops = {
+    .on_main = take_over,
+    .on_known = become_main,
+};
 
 /* ---- getting ready */
 
@@ -206,11 +229,19 @@ void service_end(struct server *server, bool is_signal)
 {
     struct service *service = server->service;
 
-    if (server->is_draining || heir_is_waiting(service->heir)) {
-        if (is_signal)
-            (void) event_base_loopbreak(server->base);
+    service->n_end_signals += is_signal;
+    if (is_signal && (service->n_end_signals > 1 || heir_is_waiting(service->heir))) {
+        (void) event_base_loopbreak(server->base);
         return;
     }
+    if (server->is_draining) {
+        /* An upgrade does that, too. A manager may send the first signal to all processes. */
+        if (is_signal)
+            drain_hurry(service->drain);
+        return;
+    }
+    if (heir_is_waiting(service->heir))
+        return;
     upgrade_cancel(service->upgrade);
     drain_start(service->drain, DRAIN_STOP);
 }
@@ -240,11 +271,12 @@ static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
 
 static void on_reload_signal(evutil_socket_t number, short what, void *arg)
 {
-    const struct service *service = arg;
+    struct service *service = arg;
 
     (void) number;
     (void) what;
-    if (!heir_is_waiting(service->heir)) /* which reads the configuration just now */
+    service->is_reload_due = heir_is_unknown(service->heir);
+    if (!service->is_reload_due)
         reload_on_signal(service->server);
 }
 
@@ -303,7 +335,7 @@ static int start_events(struct service *service)
         r = upgrade_new(server, &service->upgrade);
     if (r == 0)
         r = notify_attach(server->notify, server->base);
-    return r < 0 ? r : heir_attach(service->heir, server, take_over);
+    return r < 0 ? r : heir_attach(service->heir, server, &heir_ops);
 }
 
 int service_start(struct service *service)
@@ -311,11 +343,8 @@ int service_start(struct service *service)
     struct server *server = service->server;
 
     sockets_settle(server->sockets);
-    if (heir_is_waiting(service->heir)) {
-        http_front_hold(server->front, true);
-        metrics_hold(server->metrics, true);
-        admin_hold(server->admin, true);
-    }
+    if (heir_is_waiting(service->heir))
+        service_hold(server, true);
     service->started_ns = io_now_ns();
     int r = start_events(service);
     return r < 0 ? log_error_errno(r, "cannot start") : 0;

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "common/cleanup.h"
 #include "supervisor/server.h"
 
@@ -38,9 +40,15 @@ int service_start(struct service *service);
 /* Frees what service_start made; before the loop is freed. */
 void service_stop_events(struct service *service);
 
-/* SIGTERM, `skep drain`. is_signal: the second one ends the loop at once. */
+/* SIGTERM, `skep drain`. is_signal: the second one ends the loop at once; so does the first one, of a skepd that
+ * waits to take over. */
 void service_end(struct server *server, bool is_signal);
+
+/* Accepts nothing from now on, on all of its sockets, until it is let go: another skepd does. */
+void service_hold(struct server *server, bool hold);
 
 /* service: of a server that serves; never NULL. */
 struct drain *service_drain(const struct service *service);
 struct upgrade *service_upgrade(const struct service *service);
+/* The skepd that this one has replaced has not ended yet. */
+bool service_has_predecessor(const struct service *service);

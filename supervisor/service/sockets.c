@@ -389,8 +389,11 @@ void sockets_store(struct sockets *sockets, struct server *server, struct notify
         /* An inherited one is in the store already, or a unit's. */
         if (item->is_inherited && (item->kind == SOCKET_HTTP || !sockets->has_dropped_stored))
             continue;
-        notify_store_fd(notify, item->fd, kind_names[item->kind]);
-        item->is_stored = true;
+        int r = notify_store_fd(notify, item->fd, kind_names[item->kind]);
+        if (r < 0)
+            (void) log_warning_errno(r, "the service manager does not keep a socket \"%s\"",
+                                     kind_names[item->kind]);
+        item->is_stored = r == 0;
     }
     apply_files(sockets, server);
 }

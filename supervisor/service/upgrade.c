@@ -32,8 +32,8 @@
 enum upgrade_state {
     UPGRADE_NONE,
     UPGRADE_STARTING,     /* the other one gets ready */
-    UPGRADE_NOTIFYING,    /* systemd is told which process is the main one */
     UPGRADE_HANDING_OVER, /* "main" is sent */
+    UPGRADE_NOTIFYING,    /* it serves; systemd is told which process is the main one */
     UPGRADE_FAILING,      /* the other one is to end */
     UPGRADE_DONE,         /* it serves, and this one drains */
 };
@@ -62,6 +62,7 @@ static void set_timer(struct upgrade *upgrade, time_t seconds)
 
 static void forget(struct upgrade *upgrade)
 {
+    notify_cancel_barrier(upgrade->server->notify);
     (void) event_del(upgrade->timer);
     if (upgrade->event)
         event_free(TAKE_PTR(upgrade->event));
@@ -103,6 +104,16 @@ static void kill_other(struct upgrade *upgrade)
         (void) pidfd_send_signal(upgrade->pidfd, SIGKILL, NULL, 0);
 }
 
+/* From one that has said "serving" and went before systemd knew it, or just then. systemd does not take a dead
+ * process as the main one; if it has taken it alive, it does not listen to this one any more, and all
+ * that is lost is what a watchdog or Restart= would do then. */
+static void take_back(struct server *server)
+{
+    notify_cancel_barrier(server->notify);
+    notify_main_pid(server->notify, getpid());
+    service_hold(server, false);
+}
+
 /* The first reason counts. It may end by itself; if not, it is made to. */
 static void give_up(struct upgrade *upgrade, const char *why, bool may_end_by_itself)
 {
@@ -110,8 +121,8 @@ static void give_up(struct upgrade *upgrade, const char *why, bool may_end_by_it
         return;
     if (upgrade->failure[0] == '\0')
         (void) snprintf(upgrade->failure, sizeof upgrade->failure, "%s", why);
-    if (upgrade->state == UPGRADE_HANDING_OVER) /* the best that can be done about it */
-        notify_main_pid(upgrade->server->notify, getpid());
+    if (upgrade->state == UPGRADE_NOTIFYING)
+        take_back(upgrade->server);
     upgrade->state = UPGRADE_FAILING;
     if (!may_end_by_itself)
         kill_other(upgrade);
@@ -140,7 +151,7 @@ static void on_timeout(struct upgrade *upgrade)
         set_timer(upgrade, EXIT_TIMEOUT_S);
         break;
     case UPGRADE_NONE:
-    case UPGRADE_NOTIFYING:
+    case UPGRADE_NOTIFYING: /* the barrier has a time of its own */
     case UPGRADE_DONE:
         break;
     }
@@ -156,12 +167,28 @@ static void read_last_words(struct upgrade *upgrade)
             give_up(upgrade, handover_rest(text), true);
 }
 
+/* The other one had the service. This one has closed its sockets, and can only end so that the manager starts
+ * skepd anew, once its own requests are answered. */
+static void note_lost_service(struct server *server, int wait_status)
+{
+    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
+        return; /* it was told to stop */
+    log_error("the skepd that serves in place of this one has ended (%s %d): nobody serves now",
+              WIFSIGNALED(wait_status) ? "signal" : "status",
+              WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
+    server->has_failed = true;
+}
+
 void upgrade_on_successor_exited(struct upgrade *upgrade, pid_t pid, int wait_status)
 {
     char why[128];
 
-    if (upgrade->state == UPGRADE_DONE || upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
+    if (upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
         return;
+    if (upgrade->state == UPGRADE_DONE) {
+        note_lost_service(upgrade->server, wait_status);
+        return;
+    }
     read_last_words(upgrade);
     if (WIFSIGNALED(wait_status))
         (void) snprintf(why, sizeof why, "the new skepd was killed by signal %d (%s)",
@@ -181,8 +208,8 @@ static void succeed(struct upgrade *upgrade)
 
     upgrade->state = UPGRADE_DONE;
     (void) event_del(upgrade->timer);
-    event_free(
-        TAKE_PTR(upgrade->event)); /* that our end closes tells the other one that we are gone */
+    if (upgrade->event) /* that our end closes tells the other one that we are gone */
+        event_free(TAKE_PTR(upgrade->event));
     log_info("skepd %s (pid %d) serves in place of this one (%s)", upgrade->version,
              (int) upgrade->pid, SKEP_VERSION);
     tell(upgrade);
@@ -197,32 +224,43 @@ static void succeed(struct upgrade *upgrade)
 static void on_main_pid_known(void *arg, int error)
 {
     struct upgrade *upgrade = arg;
-    struct server *server = upgrade->server;
-    char text[HANDOVER_MAX_BYTES];
 
     if (upgrade->state != UPGRADE_NOTIFYING)
         return;
     if (error < 0)
         (void) log_warning_errno(error,
                                  "the service manager does not say that it knows the new pid");
-    (void) snprintf(text, sizeof text, HANDOVER_MAIN " cgroups=%d files=%" PRIx64,
-                    cgroup_is_to_undo(server->cgroups), sockets_files(server->sockets));
-    upgrade->state = UPGRADE_HANDING_OVER;
-    set_timer(upgrade, SERVING_TIMEOUT_S);
-    int r = handover_send(upgrade->fd, text);
-    if (r < 0)
-        give_up(upgrade, "the new skepd was ready, and is gone", true);
+    if (handover_send(upgrade->fd, HANDOVER_KNOWN) < 0)
+        give_up(upgrade, "the new skepd served, and is gone", true);
+    else
+        succeed(upgrade);
+}
+
+/* Only one that serves is told to systemd: from then on systemd does not listen to this one, which could not
+ * take it back. */
+static void on_serving(struct upgrade *upgrade)
+{
+    struct server *server = upgrade->server;
+
+    (void) event_del(upgrade->timer);
+    upgrade->state = UPGRADE_NOTIFYING;
+    service_hold(server, true);
+    notify_main_pid(server->notify, upgrade->pid);
+    notify_barrier(server->notify, on_main_pid_known, upgrade);
 }
 
 static void on_ready(struct upgrade *upgrade, const char *version)
 {
     struct server *server = upgrade->server;
+    char text[HANDOVER_MAX_BYTES];
 
     (void) snprintf(upgrade->version, sizeof upgrade->version, "%s", version);
-    (void) event_del(upgrade->timer);
-    upgrade->state = UPGRADE_NOTIFYING;
-    notify_main_pid(server->notify, upgrade->pid);
-    notify_barrier(server->notify, on_main_pid_known, upgrade);
+    (void) snprintf(text, sizeof text, HANDOVER_MAIN " cgroups=%d files=%" PRIx64,
+                    cgroup_is_to_undo(server->cgroups), sockets_files(server->sockets));
+    upgrade->state = UPGRADE_HANDING_OVER;
+    set_timer(upgrade, SERVING_TIMEOUT_S);
+    if (handover_send(upgrade->fd, text) < 0)
+        give_up(upgrade, "the new skepd was ready, and is gone", true);
 }
 
 static void on_message(struct upgrade *upgrade, const char *text)
@@ -230,7 +268,7 @@ static void on_message(struct upgrade *upgrade, const char *text)
     if (upgrade->state == UPGRADE_STARTING && handover_is(text, HANDOVER_READY))
         on_ready(upgrade, handover_rest(text));
     else if (upgrade->state == UPGRADE_HANDING_OVER && handover_is(text, HANDOVER_SERVING))
-        succeed(upgrade);
+        on_serving(upgrade);
     else if (handover_is(text, HANDOVER_FAILED))
         give_up(upgrade, handover_rest(text), true);
 }

@@ -59,7 +59,7 @@ static enum watchdog_view look_at(struct child *child, uint64_t now_ns)
     const struct watchdog_facts facts = {
         .state = child->state,
         .is_new = is_new,
-        .has_sign = signs != vigil->signs,
+        .has_sign = is_up(child) && signs != vigil->signs,
         .was_asked = vigil->was_asked && !is_new,
         .has_work = is_up(child) && child_has_work(child),
         .in_state_ms = is_new ? 0 : (now_ns - vigil->since_ns) / NSEC_PER_MSEC,

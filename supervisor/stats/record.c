@@ -29,7 +29,8 @@ void stats_enter(struct tenant *tenant)
 {
     struct stats *stats = stats_of(tenant);
 
-    if (tenant->has_series || stats->n_series >= tenant->server->config->metrics.tenants)
+    if (tenant->has_series || tenant->is_in_rest ||
+        stats->n_series >= tenant->server->config->metrics.tenants)
         return;
     tenant->has_series = true;
     stats->n_series++;
@@ -40,6 +41,15 @@ void stats_forget_tenant(struct tenant *tenant)
     if (tenant->has_series)
         stats_of(tenant)->n_series--;
     tenant->has_series = false;
+}
+
+/* Whether what it does now is counted in the rest. Then that is so for ever: with series of its own, what it
+ * has done until now would be in both. */
+static bool is_of_rest(struct tenant *tenant)
+{
+    if (!tenant->has_series)
+        tenant->is_in_rest = true;
+    return tenant->is_in_rest;
 }
 
 /* ---- requests */
@@ -58,7 +68,7 @@ void stats_count_answer(struct server *server, struct tenant *tenant, enum error
         return;
     }
     count_answer(&tenant->counters, code);
-    if (!tenant->has_series)
+    if (is_of_rest(tenant))
         count_answer(&server->stats.rest.counters, code);
 }
 
@@ -73,7 +83,7 @@ void stats_record_latency(struct tenant *tenant, uint64_t from_ns, uint64_t to_n
 
     stats_record(&stats->all.latency_us, from_ns, to_ns);
     stats_record(&tenant->traffic.latency_us, from_ns, to_ns);
-    if (!tenant->has_series)
+    if (is_of_rest(tenant))
         stats_record(&stats->rest.traffic.latency_us, from_ns, to_ns);
 }
 
@@ -83,7 +93,7 @@ void stats_record_queue(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns)
 
     stats_record(&stats->all.queue_us, from_ns, to_ns);
     stats_record(&tenant->traffic.queue_us, from_ns, to_ns);
-    if (!tenant->has_series)
+    if (is_of_rest(tenant))
         stats_record(&stats->rest.traffic.queue_us, from_ns, to_ns);
 }
 
@@ -93,7 +103,7 @@ void stats_count_abandoned(struct tenant *tenant)
 
     stats->all.abandoned++;
     tenant->traffic.abandoned++;
-    if (!tenant->has_series)
+    if (is_of_rest(tenant))
         stats->rest.traffic.abandoned++;
 }
 
@@ -119,14 +129,14 @@ void stats_add_bytes(struct tenant *tenant, uint64_t in, uint64_t out)
 
     add_bytes(&stats->all, in, out);
     add_bytes(&tenant->traffic, in, out);
-    if (!tenant->has_series)
+    if (is_of_rest(tenant))
         add_bytes(&stats->rest.traffic, in, out);
 }
 
 void stats_add_cpu(struct tenant *tenant, uint64_t cpu_ns)
 {
     stats_enter(tenant);
-    if (!tenant->has_series)
+    if (is_of_rest(tenant))
         stats_of(tenant)->rest.cpu_ns += cpu_ns;
 }
 
@@ -158,7 +168,8 @@ void stats_count_incident(struct server *server, struct tenant *tenant,
     record_overshoot(&server->stats, incident);
     if (!tenant)
         return;
+    stats_enter(tenant);
     tenant->incidents.by[incident->stage][incident->cause]++;
-    if (!tenant->has_series)
+    if (is_of_rest(tenant))
         server->stats.rest.incidents.by[incident->stage][incident->cause]++;
 }

@@ -3,8 +3,8 @@
  * What is counted of requests, tenants and workers, for reports and metrics: plain counters and
  * histograms in what they are of, written where a thing happens. No lock, no allocation, no clock of its
  * own. A tenant has series in the metrics from when it first does something, as long as there is room
- * (metrics.tenants); what tenants without series do is summed here as it happens, so that neither sum
- * ever jumps. Supervisor, loop thread.
+ * (metrics.tenants); what tenants without series do is summed here as it happens, and they get none later, so
+ * that neither sum ever jumps. Supervisor, loop thread.
  */
 #pragma once
 
@@ -62,7 +62,8 @@ struct overshoot_info {
 };
 extern const struct overshoot_info overshoot_table[OVERSHOOTS];
 
-/* The tenant does something: it has series from now on, if there is room for one more. */
+/* The tenant does something: it has series from now on, if there is room for one more and nothing of it was
+ * summed in the rest before. */
 void stats_enter(struct tenant *tenant);
 /* It goes, and leaves its room to another. */
 void stats_forget_tenant(struct tenant *tenant);

@@ -9,6 +9,7 @@ import pytest
 
 from harness import EXAMPLES, TOP, Skepd
 from manager import Manager, Service
+from upgradable import HELLO, Upgradable
 
 
 def pytest_addoption(parser):
@@ -75,6 +76,22 @@ def service(folder):
 
     yield make
     for skepd in running:
+        skepd.stop()
+
+
+@pytest.fixture
+def upgradable(folder):
+    started = []
+
+    def start_one(tenants=None, **config):
+        place = folder / str(len(started))
+        place.mkdir()
+        skepd = Upgradable(place, tenants or {"a": HELLO}, **config)
+        started.append(skepd)
+        return skepd.start()
+
+    yield start_one
+    for skepd in started:
         skepd.stop()
 
 

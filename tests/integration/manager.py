@@ -28,6 +28,8 @@ class Manager:
         self.address = "@" + self.path[1:] if abstract else self.path
         self.messages = []  # (time, pid, {name: value})
         self.store = []  # (name, descriptor)
+        self.holds_barriers = False
+        self.barriers = []  # descriptors of those that are not answered
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -58,6 +60,8 @@ class Manager:
         for fd in fds:
             if "FDSTORE" in fields:
                 self._keep(fields["FDNAME"], fd)
+            elif self.holds_barriers:
+                self.barriers.append(fd)
             else:
                 os.close(fd)  # BARRIER=1: this is the answer
         self.messages.append((time.monotonic(), pid, fields))
@@ -68,6 +72,9 @@ class Manager:
             os.close(fd)
         else:
             self.store.append((name, fd))
+
+    def answer_barrier(self, index):
+        os.close(self.barriers.pop(index))
 
     def all(self, name):
         return [fields[name] for _, _, fields in list(self.messages) if name in fields]
@@ -86,7 +93,7 @@ class Manager:
         self.socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self.socket.close()
-        for _, fd in self.store:
+        for fd in [*(fd for _, fd in self.store), *self.barriers]:
             os.close(fd)
 
 

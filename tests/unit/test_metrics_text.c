@@ -175,6 +175,41 @@ static void test_pieces_are_the_same_as_all_at_once(void **state)
     free(s);
 }
 
+/* What is in the sum of the others stays there, and comes into no other: a place that becomes free is for those that
+ * have done nothing yet. */
+static void test_rest_has_no_series_later(void **state)
+{
+    struct scene *s = make_scene(1);
+    struct text text = { 0 };
+
+    (void) state;
+    ask(&s->tenant[0], 1);
+    ask(&s->tenant[1], 2);
+    stats_forget_tenant(&s->tenant[0]); /* and its room is free */
+    TAILQ_REMOVE(&s->tenants.list, &s->tenant[0], entry);
+    ask(&s->tenant[1], 3);
+    ask(&s->tenant[2], 4);
+    write_all(s, &text);
+    assert_has(&text, "skep_requests_total{tenant=\"_other\",code=\"ok\"} 5\n");
+    assert_has(&text, "skep_requests_total{tenant=\"t2\",code=\"ok\"} 4\n");
+    assert_has_not(&text, "t0");
+    assert_has_not(&text, "tenant=\"t1\"");
+    text_done(&text);
+    free(s);
+}
+
+static void test_incident_is_something_that_a_tenant_does(void **state)
+{
+    struct scene *s = make_scene(1);
+
+    (void) state;
+    stats_count_incident(&s->server, &s->tenant[0], &(struct incident){ 0 });
+    assert_true(s->tenant[0].has_series);
+    ask(&s->tenant[1], 1);
+    assert_false(s->tenant[1].has_series);
+    free(s);
+}
+
 static void test_first_come_have_series_and_the_rest_is_one(void **state)
 {
     struct scene *s = make_scene(2);
@@ -194,26 +229,6 @@ static void test_first_come_have_series_and_the_rest_is_one(void **state)
     assert_has_not(&text, "t0");
     assert_has_not(&text, "t1");
     assert_has_not(&text, "t3");
-    text_done(&text);
-    free(s);
-}
-
-/* Neither what the others did before, nor what it did among them, moves. */
-static void test_room_that_a_tenant_leaves_is_taken_without_a_jump(void **state)
-{
-    struct scene *s = make_scene(1);
-    struct text text = { 0 };
-
-    (void) state;
-    ask(&s->tenant[0], 1);
-    ask(&s->tenant[1], 5);
-    stats_forget_tenant(&s->tenant[0]);
-    TAILQ_REMOVE(&s->tenants.list, &s->tenant[0], entry);
-    ask(&s->tenant[1], 2);
-    write_all(s, &text);
-    assert_has(&text, "skep_requests_total{tenant=\"_other\",code=\"ok\"} 5\n");
-    assert_has(&text, "skep_requests_total{tenant=\"t1\",code=\"ok\"} 7\n");
-    assert_has_not(&text, "t0");
     text_done(&text);
     free(s);
 }
@@ -272,7 +287,8 @@ int main(void)
         cmocka_unit_test(test_histogram_of_bytes_counts_kib),
         cmocka_unit_test(test_pieces_are_the_same_as_all_at_once),
         cmocka_unit_test(test_first_come_have_series_and_the_rest_is_one),
-        cmocka_unit_test(test_room_that_a_tenant_leaves_is_taken_without_a_jump),
+        cmocka_unit_test(test_rest_has_no_series_later),
+        cmocka_unit_test(test_incident_is_something_that_a_tenant_does),
         cmocka_unit_test(test_none_have_series_where_none_may),
         cmocka_unit_test(test_tenant_may_go_while_it_is_scraped),
     };
