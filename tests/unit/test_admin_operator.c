@@ -142,7 +142,7 @@ static void test_last_incidents_are_kept_and_told_apart_by_tenant(void **state)
 static void test_incidents_of_nobody_fail_and_those_of_a_tenant_that_is_gone_do_not(void **state)
 {
     struct fixture *f = *state;
-    struct tenant gone = { .name = (char *) (uintptr_t) "gone" };
+    struct tenant gone = { .server = &f->server, .name = (char *) (uintptr_t) "gone" };
 
     open_admin(f);
     note(f, &gone, STAGE_STOPPED, LIMIT_INDEX(cpu_ms));
