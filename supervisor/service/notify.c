@@ -88,9 +88,10 @@ static void message_free(struct notify_message *message)
 static void flush(struct notify *notify)
 {
     static const struct timeval wait = { .tv_usec = RETRY_US };
-    struct notify_message *message;
+    struct notify_message *message, *next;
 
-    while ((message = TAILQ_FIRST(&notify->waiting))) {
+    for (message = TAILQ_FIRST(&notify->waiting); message; message = next) {
+        next = TAILQ_NEXT(message, entry);
         int r = send_now(notify, message);
         if (r == -EAGAIN || r == -EINTR || r == -ENOBUFS)
             break;
