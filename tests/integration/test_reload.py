@@ -30,7 +30,7 @@ def test_each_key_is_named_with_old_and_new_value(start):
         "applied": True,
         "changes": [
             {"needs_restart": False, "key": "access_log", "before": "off", "after": "on"},
-            {"needs_restart": False, "key": "drain_s", "before": "30", "after": "7"},
+            {"needs_restart": False, "key": "drain_s", "before": "10", "after": "7"},
             {
                 "needs_restart": False,
                 "key": "cordons.default.workers",
@@ -249,7 +249,7 @@ def test_skepd_of_a_user_without_privileges_reads_its_config_again(folder):
         skepd.start()
         skepd.write_tenant("b", says("b"))
         report = reload(skepd, drain_s=5)
-        assert changes(report) == {"drain_s": ("30", "5")}
+        assert changes(report) == {"drain_s": ("10", "5")}
         assert skepd.get("b").text == "b"
         (folder / "skepd.yaml").chmod(0o600)  # root's
         run = skepd.skep("reload")
@@ -290,4 +290,4 @@ def test_config_is_replaced_by_another_file_or_link(start):
             path.unlink()
             path.symlink_to(place)
         run = skepd.skep("reload")
-        assert (run.returncode, run.stdout) == (0, f"drain_s: {(30, 5)[i]} → {5 + i}\n"), run.stderr
+        assert (run.returncode, run.stdout) == (0, f"drain_s: {(10, 5)[i]} → {5 + i}\n"), run.stderr

@@ -103,7 +103,7 @@ def test_rss_that_is_only_observed_kills_nobody(start):
     pid = skepd.worker()["pid"]
     for _ in range(15):
         assert skepd.get("big").text == "held"
-    skepd.wait_log(r"\[-\] observed: rss_mib is 100.0 MiB, used 1\d\d\.\d MiB")
+    skepd.wait_log(r"observed: rss_mib is 100.0 MiB, used 1\d\d\.\d MiB")
     assert rss_kib(pid) > 100 << 10
     assert skepd.worker()["pid"] == pid
 

@@ -20,7 +20,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 GROUP, READERS, WRITERS = 61001, 61002, 61003
 READER, WRITER, NOBODY = 61010, 61011, 61012
 
-READ = {"stats", "workers", "tenants", "logs", "log_tail", "incidents", "status", "jail_report"}
+READ = {
+    "stats", "workers", "tenants", "logs", "log_tail", "incidents", "status", "jail_report",
+    "explain", "top", "versions",
+}  # fmt: skip
 
 # What runs as somebody: {command: values} in, {command: "ok" or why not} out. Fed by standard input,
 # as the checkout may be where others cannot go.
