@@ -58,16 +58,12 @@ static int add_row(struct table *table, const void *row)
 {
     const Skep__Admin__Tenant *t = row;
     char cpu[OUTPUT_NUMBER_BYTES], memory[OUTPUT_NUMBER_BYTES];
-    uint64_t errors = 0;
-
-    for (size_t i = 0; i < t->n_errors; i++)
-        errors += t->errors[i]->count;
     int r = table_add_text(table, t->name.data, t->name.len);
     r |= table_add_text(table, t->state.data, t->state.len);
     r |= list_add_text(table, t->cordon);
     r |= add_where(table, t);
     r |= table_add(table, "%" PRIu64, t->requests);
-    r |= table_add(table, "%" PRIu64, errors);
+    r |= table_add(table, "%" PRIu64, t->failed);
     r |= table_add(table, "%" PRIu64, t->in_flight);
     r |= table_add(table, "%" PRIu64, t->queued);
     r |= table_add(table, "%s", output_duration(t->cpu_ms, cpu));
@@ -92,7 +88,7 @@ static void ask(const void *context, uint32_t n_rows, const void *last, union li
 static int run(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = {
-        "TENANT",  "STATE", "CORDON",  "WHERE",    ">REQUESTS", ">ERRORS", ">IN FLIGHT",
+        "TENANT",  "STATE", "CORDON",  "WHERE",    ">REQUESTS", ">FAILED", ">IN FLIGHT",
         ">QUEUED", ">CPU",  ">MEMORY", ">STRIKES", ">KILLS",    "ROUTES",
     };
     static const struct list_kind kind = {
@@ -116,7 +112,7 @@ const struct verb verb_tenants = {
             "it\n"
             "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
             "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
-            "loading, ready, failed), requests, in_flight, queued, cpu_ms, memory_kib (the sum\n"
+            "loading, ready, failed), requests, failed (by its own doing), in_flight, queued, cpu_ms, memory_kib (the sum\n"
             "of heap_kib, external_kib and bodies_kib), strikes (deaths of workers that nobody\n"
             "else can have caused), marks (deaths that count towards the next step), kills\n"
             "(workers that died of it), seclusion (shared, suspect, strikes, busy, solitary),\n"

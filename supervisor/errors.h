@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every failure that a client can see has one code: in Skep-Error, in the problem+json body,
- * in the log, in the counters. A const table; no state.
+ * in the log, in the counters. The table also says who can bring each code about, and so for what it
+ * may count against the tenant. A const table; no state.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum error_code {
@@ -30,11 +32,35 @@ enum error_code {
     ERROR_CODES,
 };
 
+/* The parties of SECURITY.md; a set of them. */
+enum error_party {
+    BY_CLIENT = 1 << 0,
+    BY_TENANT =
+        1 << 1, /* by its code, whatever a client sends: what it does with input is its own */
+    BY_NEIGHBOUR = 1 << 2, /* another tenant */
+    BY_OPERATOR = 1 << 3,
+    BY_HOST = 1 << 4, /* the machine, or skep itself */
+};
+
+/* What a failure may count for, against the tenant whose request it ended; a set of them. */
+enum error_account {
+    FOR_STRIKES = 1 << 0,  /* towards a worker of its own and quarantine */
+    FOR_WATCH = 1 << 1,    /* towards the rollback of a deploy that is watched */
+    FOR_BACK_OFF = 1 << 2, /* its next load waits */
+    FOR_FIGURES = 1 << 3,  /* its own failures in `skep tenants`, `skep top` and the metrics */
+};
+
 struct error_info {
     const char *code;  /* "cpu_request" */
     const char *title; /* one sentence for the client */
     unsigned status;   /* HTTP */
+    unsigned causes;   /* set of enum error_party; 0 for ERROR_NONE only */
+    unsigned accounts; /* set of enum error_account; empty if the client can cause it */
 };
 
 /* Never NULL for a valid code; "none" for ERROR_NONE. */
 const struct error_info *error_info(enum error_code code);
+
+/* Returns whether the failure counts for the account against the tenant. A code that others can cause as
+ * well counts only if is_blamed: if something else than the code says that it was this tenant. */
+bool error_counts(enum error_code code, enum error_account account, bool is_blamed);

@@ -125,6 +125,7 @@ static int fill_tenant(const struct tenant *from, struct arena *arena, Skep__Adm
     tenant->queued = from->n_queued;
     tenant->cpu_ms = from->cpu_us / USEC_PER_MSEC;
     tenant->last_error = report_text(from->last_error);
+    tenant->failed = from->counters.failed;
     fill_conduct(from, tenant);
     memory_add_tenant(from, &memory);
     tenant->heap_kib = memory.heap_kib;

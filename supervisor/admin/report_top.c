@@ -52,7 +52,7 @@ static int fill_tenant(const struct tenant *tenant, struct arena *arena, Skep__A
         row->cordon = report_text(tenant->version->manifest->cordon);
     row->state = report_text(report_tenant_state(tenant));
     row->requests = tenant->counters.requests;
-    row->failed = tenant->counters.requests - tenant->counters.errors[ERROR_NONE];
+    row->failed = tenant->counters.failed;
     row->in_flight = tenant->n_in_flight;
     row->queued = tenant->n_queued;
     row->cpu_us = tenant->cpu_us;

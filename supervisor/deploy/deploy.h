@@ -90,6 +90,6 @@ unsigned deploy_count_busy(const struct server *server);
 void deploy_on_loaded(struct version *version);
 void deploy_on_refused(struct version *version, const char *text, size_t size);
 void deploy_on_dropped(struct version *version);
-/* A request of the version was answered with that code. Never frees or moves anything. */
-void deploy_count(struct version *version, enum error_code code);
+/* Counts an answer to a request of the version. is_blamed: as for error_counts. Never frees or moves anything. */
+void deploy_count(struct version *version, enum error_code code, bool is_blamed);
 void deploy_count_request(const struct request *request, enum error_code code);

@@ -16,15 +16,6 @@
 
 #define COUNTS_MAX 4096
 
-/* What a new version fails by that the one before may not. Queues that are full, overload and what
- * clients do wrong say nothing of a version. */
-static const bool is_failure[ERROR_CODES] = {
-    [ERROR_BOOT_FAILED] = true,  [ERROR_CPU_STARTUP] = true, [ERROR_EXCEPTION] = true,
-    [ERROR_BAD_RESPONSE] = true, [ERROR_CPU_REQUEST] = true, [ERROR_WALL_REQUEST] = true,
-    [ERROR_MEM_ISOLATE] = true,  [ERROR_MEM_PROCESS] = true, [ERROR_WORKER_CRASHED] = true,
-    [ERROR_QUARANTINED] = true,
-};
-
 /* Then the counts of a version are halved: not before there is room for as many errors as it takes. */
 static uint64_t counts_max(const struct deploy_config *config)
 {
@@ -53,14 +44,14 @@ static bool was_before_better(const struct tenant *tenant)
            (uint64_t) now->failed * (before->answered > 0 ? before->answered : 1);
 }
 
-void deploy_count(struct version *version, enum error_code code)
+void deploy_count(struct version *version, enum error_code code, bool is_blamed)
 {
     struct version_counts *counts = &version->counts;
     const struct tenant *tenant = version->tenant;
     struct deploys *deploys = tenant->server->deploys;
 
-    if ((code != ERROR_NONE && !is_failure[code]) ||
-        (code == ERROR_QUARANTINED && tenant->conduct.is_by_operator))
+    /* Full queues, overload and what clients do wrong say nothing of a version. */
+    if (code != ERROR_NONE && !error_counts(code, FOR_WATCH, is_blamed))
         return;
     if (counts->answered >= counts_max(&tenant->server->config->deploy)) {
         counts->answered /= 2;
@@ -75,8 +66,8 @@ void deploy_count(struct version *version, enum error_code code)
 
 void deploy_count_request(const struct request *request, enum error_code code)
 {
-    if (!request->is_blameless)
-        deploy_count(request->version ? request->version : request->tenant->version, code);
+    deploy_count(request->version ? request->version : request->tenant->version, code,
+                 !request->is_blameless);
 }
 
 void deploy_begin_watch(struct tenant *tenant)

@@ -106,7 +106,7 @@ void ledger_count(struct request *request, enum error_code code)
     request->is_counted = true;
     /* The last part of an answer that is complete has just been taken. */
     uint64_t now = code == ERROR_NONE ? request->progress_ns : io_now_ns();
-    stats_count_answer(request->server, request->tenant, code);
+    stats_count_answer(request->server, request->tenant, code, !request->is_blameless);
     stats_record_latency(request->tenant, request->received_ns, now);
     if (placement)
         stats_record(&placement->child->latency_us, request->sent_ns, now);
@@ -313,9 +313,10 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
 {
     uint64_t id = next_id(server->ledger);
 
-    stats_count_answer(server, tenant, code);
+    bool is_blamed = tenant && !tenant->conduct.is_by_operator;
+    stats_count_answer(server, tenant, code, is_blamed);
     if (tenant)
-        deploy_count(tenant->version, code);
+        deploy_count(tenant->version, code, is_blamed);
     access_log_refusal(server, tenant, head, code, id);
     http_set_request_id(exchange, id);
     http_fail(exchange, code, retry_s);

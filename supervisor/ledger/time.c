@@ -88,6 +88,14 @@ static void note_taken(struct request *request, uint64_t now)
     ledger_count_bytes(request);
 }
 
+/* Returns whether its JavaScript has begun, by the worker's word: until then others held it up. */
+static bool has_entered(const struct request *request)
+{
+    const struct scoreboard *board = request->placement->child->board;
+
+    return atomic_load(&board->entered[request->id % SCOREBOARD_SLOTS]) == request->id;
+}
+
 static void end_overdue(struct request *request, uint64_t now)
 {
     uint64_t used_us = (now - since_ns(request)) / 1000;
@@ -103,6 +111,7 @@ static void end_overdue(struct request *request, uint64_t now)
     }
     if (!ledger_meet_limit(request->version, request, time_limit(request), used_us))
         return;
+    request->is_blameless = !has_entered(request);
     ledger_answer_failure(request, ERROR_WALL_REQUEST, 0);
     ledger_cancel(request, LINK_CANCEL_WALL);
 }

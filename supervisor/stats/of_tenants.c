@@ -74,6 +74,11 @@ static void write_requests(const struct family_source *source, const char *name,
                        source->counters->errors[code]);
 }
 
+static void write_failures(const struct family_source *source, const char *name, struct text *text)
+{
+    text_count(text, name, TENANT, source->counters->failed);
+}
+
 static void write_latency(const struct family_source *source, const char *name, struct text *text)
 {
     text_histogram(text, name, TENANT, TEXT_SECONDS, &source->traffic->latency_us);
@@ -176,6 +181,8 @@ const struct family families_of_tenants[] = {
       "Workers that died of the tenant, by cause.", NULL, write_kills, false },
     { "skep_requests_total", "counter",
       "Answers by error code, ok for those without.", NULL, write_requests, false },
+    { "skep_failures_total", "counter",
+      "Answers that failed by the tenant's own doing.", NULL, write_failures, false },
 };
 /* clang-format on */
 const size_t n_families_of_tenants = ARRAY_LEN(families_of_tenants);

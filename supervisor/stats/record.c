@@ -54,22 +54,26 @@ static bool is_of_rest(struct tenant *tenant)
 
 /* ---- requests */
 
-static void count_answer(struct counters *counters, enum error_code code)
+static void count_answer(struct counters *counters, enum error_code code, bool is_failure)
 {
     counters->requests++;
     counters->errors[code]++;
+    counters->failed += is_failure;
 }
 
-void stats_count_answer(struct server *server, struct tenant *tenant, enum error_code code)
+void stats_count_answer(struct server *server, struct tenant *tenant, enum error_code code,
+                        bool is_blamed)
 {
-    count_answer(&server->counters, code);
+    bool is_failure = tenant && error_counts(code, FOR_FIGURES, is_blamed);
+
+    count_answer(&server->counters, code, is_failure);
     if (!tenant) {
-        count_answer(&server->stats.no_tenant, code);
+        count_answer(&server->stats.no_tenant, code, false);
         return;
     }
-    count_answer(&tenant->counters, code);
+    count_answer(&tenant->counters, code, is_failure);
     if (is_of_rest(tenant))
-        count_answer(&server->stats.rest.counters, code);
+        count_answer(&server->stats.rest.counters, code, is_failure);
 }
 
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns)

@@ -21,6 +21,7 @@ struct tenant;
 struct counters {
     uint64_t requests; /* answered, with whatever code */
     uint64_t errors[ERROR_CODES];
+    uint64_t failed;   /* of these, what counts as the tenant's own failures: see error_counts */
     uint64_t replayed; /* sent again after a worker's death */
     uint64_t worker_restarts;
 };
@@ -68,8 +69,9 @@ void stats_enter(struct tenant *tenant);
 /* It goes, and leaves its room to another. */
 void stats_forget_tenant(struct tenant *tenant);
 
-/* An answer. tenant: NULL if there is none. */
-void stats_count_answer(struct server *server, struct tenant *tenant, enum error_code code);
+/* Counts an answer. tenant: NULL if there is none. is_blamed: as for error_counts. */
+void stats_count_answer(struct server *server, struct tenant *tenant, enum error_code code,
+                        bool is_blamed);
 /* The time between two, as microseconds. */
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns);
 void stats_record_latency(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns);

@@ -213,7 +213,7 @@ void tenant_on_load_death(struct version *version, enum error_code code, const c
 
     if (version->deploy)
         deploy_on_refused(version, cause, strlen(cause));
-    else if (tenant->version == version)
+    else if (tenant->version == version && error_counts(code, FOR_BACK_OFF, true))
         note_load_failure(tenant, code, cause, strlen(cause));
     else if (tenant->candidate == version)
         tenant_refuse_candidate(tenant, cause, strlen(cause));

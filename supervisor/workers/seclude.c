@@ -235,6 +235,9 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
         .has_no_seclusion = cordon_of(tenant)->solitary == 0,
     };
     bool has_own = child->place.kind == PLACE_OWN && child->place.owner == tenant;
+
+    if (!error_counts(verdict->code, FOR_STRIKES, verdict->evidence != EVIDENCE_NONE))
+        return;
     struct conduct before = tenant->conduct;
     enum conduct_step step =
         conduct_on_death(&tenant->conduct, &rules, verdict->evidence, has_own, io_now_ns());

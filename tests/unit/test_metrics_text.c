@@ -128,7 +128,7 @@ static void ask(struct tenant *tenant, unsigned times)
 {
     for (unsigned i = 0; i < times; i++) {
         stats_enter(tenant);
-        stats_count_answer(tenant->server, tenant, ERROR_NONE);
+        stats_count_answer(tenant->server, tenant, ERROR_NONE, false);
         stats_record_latency(tenant, 0, 1000000);
     }
 }
