@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "cli/output.h"
 #include "common/cleanup.h"
 #include "config/manifest.h"
 
@@ -23,11 +24,6 @@ struct tally {
 static void tally_cleanup(struct tally *tally)
 {
     config_errors_done(&tally->errors);
-}
-
-static void json_cleanup(json_t **json)
-{
-    json_decref(*json);
 }
 
 DEFINE_CLEANUP(struct config *, config_free, config_cleanup)
@@ -116,13 +112,9 @@ static int print_json(const struct tally *tally)
                                                     "line", line, "text", error->text, "")) < 0)
             return -ENOMEM;
     }
-    _cleanup_(json_cleanup) json_t *document =
-        json_pack("{s:b, s:i, s:i, s:O}", "ok", tally->errors.count == 0, "configs",
-                  (int) tally->configs, "tenants", (int) tally->tenants, "errors", errors);
-    if (!document || json_dumpf(document, stdout, JSON_INDENT(2)) < 0)
-        return -ENOMEM;
-    (void) printf("\n");
-    return 0;
+    return json_print(json_pack("{s:b, s:i, s:i, s:O}", "ok", tally->errors.count == 0, "configs",
+                                (int) tally->configs, "tenants", (int) tally->tenants, "errors",
+                                errors));
 }
 
 static void print_text(const struct tally *tally)
@@ -162,7 +154,7 @@ static int run(struct cli *cli, int argc, char **argv)
     else if (r == 0)
         print_text(&tally);
     if (r < 0) {
-        (void) fprintf(stderr, "skep check: %s\n", strerrordesc_np(-r));
+        output_error("check", "%s", strerrordesc_np(-r));
         return CLI_FAILED;
     }
     return tally.errors.count > 0 ? CLI_FAILED : CLI_DONE;

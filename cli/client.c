@@ -188,7 +188,7 @@ void client_explain(const struct cli *cli, int error)
                                             "the same version"
                                           : strerrordesc_np(-error);
 
-    (void) fprintf(stderr, "skep %s: %s: %s\n", cli->verb->name, cli->socket, text);
+    output_error(cli->verb->name, "%s: %s", cli->socket, text);
 }
 
 static int try_for(struct client *client, const Skep__Admin__Command *command,

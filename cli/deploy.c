@@ -240,7 +240,7 @@ static int run(struct cli *cli, int argc, char **argv)
         if (errors.text)
             (void) fputs(errors.text, stderr);
         else
-            (void) fprintf(stderr, "skep deploy: %s: %s\n", argv[first], strerrordesc_np(-r));
+            output_error("deploy", "%s: %s", argv[first], strerrordesc_np(-r));
         return CLI_FAILED;
     }
     return deploy(cli, manifest, &yaml, &env);

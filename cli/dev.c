@@ -34,9 +34,9 @@ static int run_service(struct dev *dev, const struct service_options *options)
     int r = watch_new(dev->path, dev->is_folder, &dev->watch);
 
     if (r < 0) {
-        (void) fprintf(stderr, "skep dev: cannot watch %s: %s\n", dev->path,
-                       r == -ENOSPC ? "raise the sysctl fs.inotify.max_user_watches"
-                                    : strerrordesc_np(-r));
+        output_error("dev", "cannot watch %s: %s", dev->path,
+                     r == -ENOSPC ? "raise the sysctl fs.inotify.max_user_watches"
+                                  : strerrordesc_np(-r));
         return r;
     }
     r = service_new(options, &dev->service);
@@ -56,10 +56,8 @@ static int read_tenant(struct dev *dev, const char *given, char **ret_cordon)
 
     int r = stat(given, &st) < 0 ? -errno : 0;
     if (r < 0) {
-        (void) fprintf(stderr,
-                       "skep dev: %s: %s: expected a .js or .mjs file, or a folder with "
-                       "skep.yaml\n",
-                       given, strerrordesc_np(-r));
+        output_error("dev", "%s: %s: expected a .js or .mjs file, or a folder with skep.yaml",
+                     given, strerrordesc_np(-r));
         return r;
     }
     dev->is_folder = S_ISDIR(st.st_mode);
@@ -125,7 +123,7 @@ static int serve(const char *given, unsigned port, bool jit)
     r = make_absolute(given, dev.is_folder, dev.path);
     _cleanup_fd_ int signal_fd = r < 0 ? r : block_signals();
     if (signal_fd < 0) {
-        (void) fprintf(stderr, "skep dev: %s: %s\n", given, strerrordesc_np(-signal_fd));
+        output_error("dev", "%s: %s", given, strerrordesc_np(-signal_fd));
         return CLI_FAILED;
     }
     dev.signal_fd = signal_fd;

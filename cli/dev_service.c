@@ -39,8 +39,7 @@ static int make_folder(struct service *service)
         return -ENOMEM;
     if (!mkdtemp(folder)) { /* mode 0700 */
         int error = -errno;
-        (void) fprintf(stderr, "skep dev: cannot make a folder in %s: %s\n", base,
-                       strerrordesc_np(-error));
+        output_error("dev", "cannot make a folder in %s: %s", base, strerrordesc_np(-error));
         return error;
     }
     service->folder = TAKE_PTR(folder);

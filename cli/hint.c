@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/output.h"
 #include "common/cleanup.h"
 
 #define NAME_MAX_BYTES 32 /* of verbs that are compared */
@@ -69,8 +70,7 @@ void hint_connect(const struct cli *cli, int error)
         what = "skepd accepts nobody; its log may say why";
     else if (error == -ENAMETOOLONG)
         what = "the path of a socket may have at most 107 bytes";
-    (void) fprintf(stderr, "skep %s: cannot connect to %s: %s\n", cli->verb->name, cli->socket,
-                   what);
+    output_error(cli->verb->name, "cannot connect to %s: %s", cli->socket, what);
     if (error == -ENOENT || error == -ENOTDIR || error == -ECONNREFUSED)
         say_how_to_start(cli);
     else if (error == -EACCES || error == -EPERM)

@@ -40,8 +40,9 @@ static void print_named(const char *heading, Skep__Admin__NamedText *const *item
 
 static void print_call(const Skep__Admin__SystemCall *call)
 {
-    (void) printf("  %4" PRIu32 " %-24.*s ", call->number, (int) call->name.len,
-                  call->name.len > 0 ? (const char *) call->name.data : "");
+    _cleanup_free_ char *name = output_line(call->name.data, call->name.len);
+
+    (void) printf("  %4" PRIu32 " %-24s ", call->number, name ? name : "");
     print_bytes(call->verdict);
     if (call->error.len > 0) {
         (void) printf(" ");

@@ -89,22 +89,12 @@ static void print_text(const struct wish *wish, const Skep__Admin__LogLine *line
     } while (left > 0);
 }
 
-static int print_json(const Skep__Admin__LogLine *line)
-{
-    _cleanup_(json_cleanup) json_t *object = message_json(&line->base);
-
-    if (!object || json_dumpf(object, stdout, JSON_COMPACT) < 0)
-        return -ENOMEM;
-    (void) fputc('\n', stdout);
-    return 0;
-}
-
 static int show_line(const struct session *session, const Skep__Admin__LogLine *line)
 {
     if (session->list)
         return json_array_append_new(session->list, message_json(&line->base)) < 0 ? -ENOMEM : 0;
     if (session->cli->json)
-        return print_json(line);
+        return json_print_line(message_json(&line->base));
     if (line->lost > 0)
         (void) printf("%s(%" PRIu64 " lines were lost here: too many at once)%s\n",
                       output_style(stdout, OUTPUT_DIM), line->lost,

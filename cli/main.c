@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/help.h"
 #include "cli/hint.h"
+#include "cli/output.h"
 #include "common/cleanup.h"
 
 /* In the order of `skep --help`. A new verb: its row here and in cli.h. */
@@ -61,8 +62,7 @@ enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     va_end(args);
     const char *verb = cli->verb ? cli->verb->name : "";
     const char *space = cli->verb ? " " : "";
-    (void) fprintf(stderr, "skep%s%s: %s; try \"skep%s%s --help\"\n", space, verb, text, space,
-                   verb);
+    output_error(cli->verb ? verb : NULL, "%s; try \"skep%s%s --help\"", text, space, verb);
     return CLI_USAGE;
 }
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/character.h"
+
 #define JSON_INTEGER_MAX (UINT64_C(1) << 53)
 
 const char *output_style(FILE *file, enum output_style style)
@@ -24,46 +26,13 @@ const char *output_style(FILE *file, enum output_style style)
 
 /* ---- bytes to text */
 
-/* Length of the UTF-8 character at p, 0 if it is none. RFC 3629 section 4. */
-static size_t character_length(const uint8_t *p, size_t size, uint32_t *ret_code)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t length = p[0] < 0x80             ? 1
-                    : (p[0] & 0xe0) == 0xc0 ? 2
-                    : (p[0] & 0xf0) == 0xe0 ? 3
-                    : (p[0] & 0xf8) == 0xf0 ? 4
-                                            : 0;
-
-    if (length == 0 || length > size)
-        return 0;
-    uint32_t code = length == 1 ? p[0] : p[0] & (0x7fU >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (p[i] & 0x3f);
-    }
-    if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        return 0;
-    *ret_code = code;
-    return length;
-}
-
-static bool is_printable(uint32_t code)
-{
-    bool is_control = code < 0x20 || (code >= 0x7f && code < 0xa0);
-    bool turns_text = code == 0x61c || code == 0x200e || code == 0x200f ||
-                      (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
-
-    return !is_control && !turns_text;
-}
-
 static void write_safe(FILE *file, const uint8_t *data, size_t size, bool is_line)
 {
     for (size_t i = 0; i < size;) {
         uint32_t code = 0;
-        size_t length = character_length(data + i, size - i, &code);
+        size_t length = character_decode(data + i, size - i, &code);
         bool is_space = !is_line && (code == '\n' || code == '\t');
-        if (length > 0 && (is_printable(code) || is_space)) {
+        if (length > 0 && (character_is_visible(code) || is_space)) {
             (void) fwrite(data + i, 1, length, file);
             i += length;
             continue;
@@ -71,6 +40,21 @@ static void write_safe(FILE *file, const uint8_t *data, size_t size, bool is_lin
         for (size_t end = i + (length > 0 ? length : 1); i < end; i++)
             (void) fprintf(file, "\\x%02x", data[i]);
     }
+}
+
+void output_error(const char *who, const char *format, ...)
+{
+    _cleanup_free_ char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
+    va_end(args);
+    (void) fprintf(stderr, "skep%s%s: ", who ? " " : "", who ? who : "");
+    if (text)
+        write_safe(stderr, (const uint8_t *) text, strlen(text), true);
+    (void) fputs(text ? "\n" : "out of memory\n", stderr);
 }
 
 void output_text(FILE *file, const uint8_t *data, size_t size)
@@ -218,7 +202,7 @@ json_t *json_text(const uint8_t *data, size_t size)
         return NULL;
     for (size_t i = 0; i < size;) {
         uint32_t code = 0;
-        size_t length = character_length(data + i, size - i, &code);
+        size_t length = character_decode(data + i, size - i, &code);
         memcpy(text + n, length > 0 ? (const char *) data + i : replacement,
                length > 0 ? length : 3);
         n += length > 0 ? length : 3;
@@ -232,14 +216,47 @@ json_t *json_count(uint64_t count)
     return json_integer((json_int_t) (count < JSON_INTEGER_MAX ? count : JSON_INTEGER_MAX));
 }
 
-int json_print(json_t *document)
+/* jansson escapes what JSON demands. Of the rest, what a reader could be fooled by can only be inside of a
+ * string, where it may be escaped, too. */
+static void write_json(FILE *file, const char *text)
 {
-    int r = document ? json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : -1;
+    size_t size = strlen(text);
+
+    for (size_t i = 0; i < size;) {
+        uint32_t code = 0;
+        size_t length = character_decode(text + i, size - i, &code);
+        if (character_is_visible(code) || code == '\n')
+            (void) fwrite(text + i, 1, length > 0 ? length : 1, file);
+        else if (code <= 0xffff)
+            (void) fprintf(file, "\\u%04" PRIx32, code);
+        else
+            (void) fprintf(file, "\\u%04" PRIx32 "\\u%04" PRIx32,
+                           UINT32_C(0xd800) + ((code - 0x10000) >> 10),
+                           UINT32_C(0xdc00) + (code & 0x3ff));
+        i += length > 0 ? length : 1;
+    }
+}
+
+static int print_document(json_t *document, size_t flags)
+{
+    _cleanup_free_ char *text = document ? json_dumps(document, flags) : NULL;
 
     json_decref(document);
-    if (r == 0)
-        (void) fputc('\n', stdout);
-    return r == 0 ? 0 : -ENOMEM;
+    if (!text)
+        return -ENOMEM;
+    write_json(stdout, text);
+    (void) fputc('\n', stdout);
+    return 0;
+}
+
+int json_print(json_t *document)
+{
+    return print_document(document, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+}
+
+int json_print_line(json_t *document)
+{
+    return print_document(document, JSON_COMPACT);
 }
 
 /* ---- numbers */

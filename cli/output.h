@@ -18,8 +18,12 @@ enum output_style { OUTPUT_PLAIN, OUTPUT_DIM, OUTPUT_BOLD, OUTPUT_YELLOW, OUTPUT
  * or NO_COLOR is set (https://no-color.org). */
 const char *output_style(FILE *file, enum output_style style);
 
-/* Writes bytes of unknown origin. Newline and tab are kept; other control characters, bytes that
- * are not UTF-8, and characters that turn the direction of text are written as \xNN. */
+/* Writes "skep WHO: " and the text as one line on standard error, as output_line does. who: the verb; NULL:
+ * none. */
+void output_error(const char *who, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes bytes of unknown origin. Newline and tab are kept; what else a reader could be fooled by
+ * (common/character.h), and bytes that are not UTF-8, are written as \xNN. */
 void output_text(FILE *file, const uint8_t *data, size_t size);
 /* The same as a string, malloc'ed; NULL: out of memory. Newline and tab are escaped too. */
 char *output_line(const uint8_t *data, size_t size);
@@ -40,8 +44,10 @@ void table_print(const struct table *table, FILE *file);
  * JSON readers keep. NULL: out of memory. */
 json_t *json_text(const uint8_t *data, size_t size);
 json_t *json_count(uint64_t count);
-/* Prints one document; takes over the reference. NULL (out of memory) is an error. 0 or -errno. */
+/* Prints one document; takes over the reference. NULL (out of memory) is an error. 0 or -errno. What a
+ * reader could be fooled by (common/character.h) is written as \uXXXX, so that parsers have it as it was. */
 int json_print(json_t *document);
+int json_print_line(json_t *document); /* the same, in one line */
 
 static inline void json_cleanup(json_t **json)
 {

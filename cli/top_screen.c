@@ -229,10 +229,10 @@ enum cli_exit top_screen(const struct cli *cli, struct client *client,
     SCREEN *terminal = newterm(NULL, stdout, stdin);
     if (!terminal) {
         const char *name = getenv("TERM");
-        (void) fprintf(stderr,
-                       "skep top: nothing is known of terminal \"%s\": set TERM, or use "
-                       "--once\n",
-                       name ? name : "");
+        output_error("top",
+                     "nothing is known of terminal \"%s\": set TERM, or use "
+                     "--once",
+                     name ? name : "");
         return CLI_FAILED;
     }
     (void) cbreak();

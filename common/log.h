@@ -107,8 +107,8 @@ int log_write_errno(enum log_level level, int error, const char *format, ...)
 int log_event_errno(enum log_level level, const struct log_context *context, int error,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Copies at most size - 1 bytes of text, with control characters and what is not UTF-8
- * escaped as \xNN, and ends it with NUL. Returns the length written. */
+/* Copies at most size - 1 bytes of text, with what a reader could be fooled by (common/character.h)
+ * and what is not UTF-8 escaped as \xNN, and ends it with NUL. Returns the length written. */
 size_t log_escape(const char *text, size_t length, char *buffer, size_t size);
 /* The same, but newlines and tabs stay. */
 size_t log_escape_lines(const char *text, size_t length, char *buffer, size_t size);

@@ -17,5 +17,6 @@ typedef size_t (*log_line_fn)(const struct log_event *event, char *line, size_t 
 size_t log_line_human(const struct log_event *event, char *line, size_t size);
 size_t log_line_json(const struct log_event *event, char *line, size_t size);
 
-/* The inside of a JSON string (RFC 8259): what is not UTF-8 becomes U+FFFD. As log_escape. */
+/* The inside of a JSON string (RFC 8259): as log_escape, but with escapes of JSON; what is not UTF-8
+ * becomes U+FFFD. */
 size_t log_escape_json(const char *text, size_t length, char *buffer, size_t size);

@@ -2,43 +2,22 @@
 /*
  * Text of unknown origin made safe to write: for people, for the journal, as JSON. Pure functions.
  */
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cleanup.h"
+#include "common/character.h"
 #include "common/log_internal.h"
 
-/* Bytes of the UTF-8 character at text that is safe to show, 0 if there is none: a control
- * character (C0, DEL, C1: terminals obey them all) or not UTF-8 (RFC 3629). */
+/* Bytes of the character at text if it may be shown as it is, else 0. */
 static size_t measure_plain(const unsigned char *text, size_t length)
 {
-    static const struct {
-        unsigned char least, most, second_least, second_most;
-        size_t size;
-    } kinds[] = {
-        { 0xc2, 0xc2, 0xa0, 0xbf, 2 }, { 0xc3, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
+    uint32_t code;
+    size_t size = character_decode(text, length, &code);
 
-    if (text[0] < 0x80)
-        return text[0] >= 0x20 && text[0] != 0x7f;
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (text[0] < kinds[i].least || text[0] > kinds[i].most)
-            continue;
-        if (length < kinds[i].size || text[1] < kinds[i].second_least ||
-            text[1] > kinds[i].second_most)
-            return 0;
-        for (size_t at = 2; at < kinds[i].size; at++)
-            if ((text[at] & 0xc0) != 0x80)
-                return 0;
-        return kinds[i].size;
-    }
-    return 0;
+    return character_is_visible(code) ? size : 0;
 }
 
-#define REPLACEMENT_BYTES 8
+#define REPLACEMENT_BYTES 13 /* "\uXXXX\uXXXX" */
 
 /* Writes what stands for the bytes at text that are not plain. Returns its length; *ret_used: how many
  * bytes it stands for. */
@@ -53,17 +32,21 @@ static size_t replace_hex(const unsigned char *text, size_t length, char *replac
     return (size_t) snprintf(replacement, REPLACEMENT_BYTES, "\\x%02x", *text);
 }
 
+/* A character beyond U+FFFF is a pair of surrogates (RFC 8259 section 7). */
 static size_t replace_json(const unsigned char *text, size_t length, char *replacement,
                            size_t *ret_used)
 {
-    bool is_c1 = length > 1 && text[0] == 0xc2 && text[1] >= 0x80 && text[1] < 0xa0;
-    unsigned code = is_c1 ? text[1] : text[0] < 0x80 ? text[0] : 0xfffd;
+    uint32_t code;
+    size_t size = character_decode(text, length, &code);
 
-    *ret_used = is_c1 ? 2 : 1;
+    *ret_used = size > 0 ? size : 1;
     if (code == '\n')
         return (size_t) snprintf(replacement, REPLACEMENT_BYTES, "\\n");
     if (code == '"' || code == '\\')
         return (size_t) snprintf(replacement, REPLACEMENT_BYTES, "\\%c", (int) code);
+    if (code > 0xffff)
+        return (size_t) snprintf(replacement, REPLACEMENT_BYTES, "\\u%04x\\u%04x",
+                                 0xd800 + ((code - 0x10000) >> 10), 0xdc00 + (code & 0x3ff));
     return (size_t) snprintf(replacement, REPLACEMENT_BYTES, "\\u%04x", code);
 }
 

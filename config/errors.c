@@ -14,23 +14,11 @@
 
 #define ERROR_LINE_MAX 1024
 
-/* U+0080 to U+009F are control characters for a terminal too, and log_escape knows only bytes.
- * Written over with '?', in place. */
-static void blunt_c1_controls(char *text)
-{
-    for (unsigned char *p = (unsigned char *) text; *p; p++)
-        if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
-            p[0] = p[1] = '?';
-}
-
 static char *printable(const char *text)
 {
-    char copy[ERROR_LINE_MAX / 2];
     char escaped[ERROR_LINE_MAX];
 
-    (void) snprintf(copy, sizeof copy, "%s", text);
-    blunt_c1_controls(copy);
-    (void) log_escape(copy, strlen(copy), escaped, sizeof escaped);
+    (void) log_escape(text, strnlen(text, ERROR_LINE_MAX / 2), escaped, sizeof escaped);
     return strdup(escaped);
 }
 

@@ -172,10 +172,13 @@ void notify_stopping(struct notify *notify)
 
 void notify_status(struct notify *notify, const char *text)
 {
-    if (!notify || strcmp(text, notify->status) == 0)
+    char visible[TEXT_MAX_BYTES];
+
+    (void) log_escape(text, strlen(text), visible, sizeof visible);
+    if (!notify || strcmp(visible, notify->status) == 0)
         return;
-    (void) snprintf(notify->status, sizeof notify->status, "%s", text);
-    (void) say(notify, -1, "STATUS=%s", text);
+    (void) snprintf(notify->status, sizeof notify->status, "%s", visible);
+    (void) say(notify, -1, "STATUS=%s", visible);
 }
 
 void notify_watchdog(struct notify *notify)

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 
 #define FIRST_BYTES 4096
+#define VALUE_BYTES 4096 /* of a label */
 #define USEC_PER_SEC UINT64_C(1000000)
 #define BYTES_PER_KIB UINT64_C(1024)
 
@@ -52,9 +54,14 @@ static void put_string(struct text *text, const char *string)
     put(text, string, strlen(string));
 }
 
+/* Label values are UTF-8, with three escapes and no other: what a reader could be fooled by stays visible as
+ * the text "\xNN", and what is not UTF-8 with it, which would cost the whole scrape. */
 static void put_value(struct text *text, const char *value)
 {
-    for (; value && *value; value++)
+    char visible[VALUE_BYTES];
+
+    (void) log_escape_lines(value ? value : "", value ? strlen(value) : 0, visible, sizeof visible);
+    for (value = visible; *value; value++)
         switch (*value) {
         case '\\':
             put_string(text, "\\\\");
@@ -64,6 +71,9 @@ static void put_value(struct text *text, const char *value)
             break;
         case '\n':
             put_string(text, "\\n");
+            break;
+        case '\t':
+            put_string(text, "\\\\x09");
             break;
         default:
             put(text, value, 1);

@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import time
+import unicodedata
 
 import pytest
 
@@ -345,6 +346,35 @@ def test_logs_escapes_and_no_tenant_can_make_up_a_line(start):
     run = skepd.skep("logs")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", run.stdout)
     assert all(re.match(r"\S+ \S+ \[a\] warn: ", line) for line in run.stdout.splitlines())
+
+
+def fools(text):
+    """Characters of a text that could fool its reader: whoever prints it must not show them (newlines and tabs are text)."""
+    return {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in "\n\t"}
+
+
+def test_nothing_that_is_printed_of_a_tenant_fools_its_reader(start):
+    codes = [c for c in range(0x110000) if fools(chr(c))] + list(range(0xFE00, 0xFE10))
+    body = f"""
+        const codes = {json.dumps(codes)};
+        if (request.url.endsWith("/throw")) throw new Error(String.fromCodePoint(...codes));
+        console.log(String.fromCodePoint(...codes));
+        return new Response("said");"""
+    skepd = start({"a": script(body)}, log_format="json")
+    skepd.get("a")
+    skepd.get("a", "/throw")
+    wait_for(lambda: "Error: " in skepd.log(), "the exception in the log")
+    text = skepd.skep("logs", "a")
+    one, lines = (skepd.skep("logs", "a", *more, "--json") for more in ([], ["-n", "2"]))
+    for printed in (text, one, lines):
+        assert printed.returncode == 0
+        assert not fools(printed.stdout)
+        assert "\ufe0f" not in printed.stdout
+    assert "\\xe2\\x80\\xae" in text.stdout
+    said = json.loads(one.stdout)["lines"][0]["text"]
+    assert said == "".join(map(chr, codes))
+    assert not fools(skepd.log())
+    assert any(line["message"] == said for line in objects(skepd))
 
 
 def test_logs_keeps_a_bounded_tail_of_each_tenant(start):
