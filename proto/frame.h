@@ -14,6 +14,7 @@
 #define BODY_CHUNK_MAX_BYTES (UINT32_C(64) << 10)
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)
+#define EXCEEDED_USED_MAX (UINT64_C(1) << 40) /* the most that Exceeded.used says, in any unit */
 #define PROTOCOL_VERSION 1
 
 /* Looks at the first bytes of a stream. Returns the size of the whole frame there

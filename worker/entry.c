@@ -27,6 +27,11 @@ static uint64_t budget_ns(const struct app *app, const struct job *job)
     return limit > job->cpu_ns ? limit - job->cpu_ns : 0;
 }
 
+static uint32_t to_kib(uint64_t size)
+{
+    return size >> 10 < UINT32_MAX ? (uint32_t) (size >> 10) : UINT32_MAX;
+}
+
 static void measure(struct app *app, uint64_t now)
 {
     struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
@@ -35,10 +40,8 @@ static void measure(struct app *app, uint64_t now)
     app->measured_ns = now;
     app->is_unmeasured = false;
     isolate_get_memory(app->isolate, &memory);
-    atomic_store_explicit(&place->heap_kib, (uint32_t) (memory.heap_used >> 10),
-                          memory_order_relaxed);
-    atomic_store_explicit(&place->external_kib, (uint32_t) (memory.external >> 10),
-                          memory_order_relaxed);
+    atomic_store_explicit(&place->heap_kib, to_kib(memory.heap_used), memory_order_relaxed);
+    atomic_store_explicit(&place->external_kib, to_kib(memory.external), memory_order_relaxed);
 }
 
 /* Now and then only, but also when the last entry for a while has just been. */

@@ -4,6 +4,7 @@
  * Worker, main thread, jailed.
  */
 #include "common/io.h"
+#include "proto/frame.h"
 #include "worker/host_internal.h"
 
 bool exceeded_is_observed(const struct app *app, Skep__Worker__Limit limit)
@@ -22,7 +23,8 @@ bool exceeded_note(struct job *job, Skep__Worker__Limit limit, uint64_t used)
     exceeded.tenant = job->app->id;
     exceeded.request = job->id;
     exceeded.limit = limit;
-    exceeded.used = used;
+    /* A tenant asks for as much as it likes: new ArrayBuffer(2 ** 52). */
+    exceeded.used = used < EXCEEDED_USED_MAX ? used : EXCEEDED_USED_MAX;
     exceeded.observed = observed;
     host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
     return !observed;

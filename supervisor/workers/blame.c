@@ -113,6 +113,7 @@ static void choose(const struct death *death, const struct kind *kind, struct ve
     bool is_sure = death->only_version != 0 && death->reason != KILL_SILENT &&
                    (has_claim || kind->is_hostile || death->is_own) && !death->is_shared;
     verdict->evidence = is_sure ? EVIDENCE_PROOF : EVIDENCE_CLAIM;
+    verdict->must_separate = kind->is_hostile && !is_sure;
 }
 
 void blame_decide(const struct death *death, struct verdict *ret_verdict)

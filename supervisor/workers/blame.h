@@ -56,9 +56,10 @@ struct verdict {
     uint32_t version;       /* culprit, 0: none */
     uint64_t request;       /* the culprit's request that it was, 0: not known, or it was a load */
     enum evidence evidence; /* that it was this one */
-    bool must_separate;     /* several candidates, and nothing to choose by */
-    bool is_untrusted;      /* the worker's marks may be forged: by native code of a tenant */
-    bool is_unexplained;    /* nothing ran that could have done it, by the marks */
+    bool must_separate;  /* the next death shall tell: several candidates, and nothing to choose by,
+                               or one that native code of another may have waited for */
+    bool is_untrusted;   /* the worker's marks may be forged: by native code of a tenant */
+    bool is_unexplained; /* nothing ran that could have done it, by the marks */
     bool counts_as_failure; /* towards the slot's back-off: nobody is to blame */
     unsigned incident;      /* CAUSE_* of incident.h */
     const char *cause;      /* for log and stats; static */

@@ -221,7 +221,7 @@ bool child_bury(struct child *child, bool was_booting)
                   (int) child->pid, verdict.cause, child->in_flight);
         report(child, placement, &verdict);
     }
-    if (verdict.must_separate && !seclude_suspects(child))
+    if (verdict.must_separate && !seclude_suspects(child) && !culprit)
         verdict.counts_as_failure = true; /* it may go on for ever */
     ledger_on_death(child, &verdict);
     if (culprit) {

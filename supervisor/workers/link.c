@@ -21,7 +21,6 @@ enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 #define VERSION_TEXT_MAX 31
 /* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
 #define STOPS_MOST 100
-#define EXCEEDED_MOST (UINT64_C(1) << 40) /* of what a limit counts: more cannot be */
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
@@ -31,6 +30,12 @@ static ProtobufCBinaryData bytes(const void *data, size_t size)
 static ProtobufCBinaryData text(const char *string)
 {
     return bytes(string, strlen(string));
+}
+
+/* Texts whose length a tenant's JavaScript may choose are cut, never refused. */
+static size_t line_size(ProtobufCBinaryData line)
+{
+    return line.len < LOG_LINE_MAX_BYTES ? line.len : LOG_LINE_MAX_BYTES;
 }
 
 static struct http_text view(ProtobufCBinaryData data)
@@ -82,11 +87,11 @@ static int on_loaded(void *owner, const ProtobufCMessage *message)
     struct placement *placement = find_placement(child, loaded->tenant);
 
     if (!placement || placement->state != PLACEMENT_LOADING ||
-        (unsigned) loaded->result >= ARRAY_LEN(codes) || loaded->message.len > LOG_LINE_MAX_BYTES)
+        (unsigned) loaded->result >= ARRAY_LEN(codes))
         return -EPROTO;
     tenant_on_loaded(placement, codes[loaded->result],
                      loaded->message.len > 0 ? (const char *) loaded->message.data : "",
-                     loaded->message.len, loaded->cpu_us);
+                     line_size(loaded->message), loaded->cpu_us);
     return 0;
 }
 
@@ -132,7 +137,7 @@ static void log_of_tenant(struct request *request, Skep__Worker__LogLevel level,
 {
     if (line.len > 0)
         tenant_log(request->tenant, (enum tenant_log_level) level, (const char *) line.data,
-                   line.len);
+                   line_size(line));
 }
 
 static int on_done(void *owner, const ProtobufCMessage *message)
@@ -149,8 +154,7 @@ static int on_done(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Done *done = (const Skep__Worker__Done *) message;
     struct request *request = child_find_request(owner, done->id);
 
-    if (!request || (unsigned) done->outcome >= ARRAY_LEN(codes) ||
-        done->message.len > LOG_LINE_MAX_BYTES)
+    if (!request || (unsigned) done->outcome >= ARRAY_LEN(codes))
         return -EPROTO;
     log_of_tenant(request, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, done->message);
     if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED)
@@ -165,11 +169,10 @@ static int on_log(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Log *line = (const Skep__Worker__Log *) message;
     struct placement *placement = find_placement(owner, line->tenant);
 
-    if (!placement || (unsigned) line->level > SKEP__WORKER__LOG_LEVEL__LOG_ERROR ||
-        line->text.len > LOG_LINE_MAX_BYTES)
+    if (!placement || (unsigned) line->level > SKEP__WORKER__LOG_LEVEL__LOG_ERROR)
         return -EPROTO;
     tenant_log(placement->version->tenant, (enum tenant_log_level) line->level,
-               (const char *) line->text.data, line->text.len);
+               (const char *) line->text.data, line_size(line->text));
     return 0;
 }
 
@@ -221,7 +224,7 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
     limit_set *noted = placement ? &placement->noted : NULL;
     unsigned which = (unsigned) exceeded->limit;
 
-    if (!placement || which >= ARRAY_LEN(exceeded_limits) || exceeded->used > EXCEEDED_MOST)
+    if (!placement || which >= ARRAY_LEN(exceeded_limits))
         return -EPROTO;
     if (exceeded->request != 0) {
         struct request *request = child_find_request(child, exceeded->request);
@@ -230,6 +233,7 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
         seen = &request->exceeded;
         noted = &request->noted;
     }
+    uint64_t used = exceeded->used < EXCEEDED_USED_MAX ? exceeded->used : EXCEEDED_USED_MAX;
     unsigned index = exceeded_limits[which].index;
     bool is_observed = (placement->version->observed >> index & 1U) != 0;
     if ((*seen >> index & 1U) != 0 || exceeded->observed != is_observed)
@@ -242,8 +246,7 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
         .stage = is_observed ? STAGE_OBSERVED : exceeded_limits[which].stage,
         .cause = index,
         .limit_milli = UINT64_C(1000) * limit_get(&placement->version->limits, &limit_table[index]),
-        .used_milli =
-            exceeded->used * exceeded_limits[which].numerator / exceeded_limits[which].denominator,
+        .used_milli = used * exceeded_limits[which].numerator / exceeded_limits[which].denominator,
         .request = exceeded->request,
         .worker = child->number,
         .pid = child->pid,

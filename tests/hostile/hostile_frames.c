@@ -143,6 +143,16 @@ void send_done(uint64_t id, int outcome)
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
 }
 
+void answer_saying(uint64_t id, ProtobufCBinaryData message)
+{
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+
+    send_head(id, true);
+    done.id = id;
+    done.message = message;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
+}
+
 void send_credit(uint64_t id, uint32_t size)
 {
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;

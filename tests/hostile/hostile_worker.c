@@ -110,7 +110,16 @@ MISDEED(exceeded_unknown) { UNUSED; send_exceeded(UINT32_MAX, id, 0, 1, false); 
 MISDEED(exceeded_other) { UNUSED; send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0, 1, false); }
 MISDEED(exceeded_bad) { UNUSED; send_exceeded(tenant, id, 77, 1, false); }
 MISDEED(exceeded_true) { UNUSED; send_exceeded(tenant, id, 0, 51000, false); answer(id); }
-MISDEED(exceeded_used) { UNUSED; send_exceeded(tenant, id, 0, UINT64_MAX, false); }
+/* Numbers and lengths that JavaScript may choose are bounded, and cost nobody anything. */
+MISDEED(exceeded_used) { UNUSED; send_exceeded(tenant, id, 0, UINT64_MAX, false); answer(id); }
+MISDEED(done_long)
+{
+    static char line[LOG_LINE_MAX_BYTES + 4096];
+
+    UNUSED;
+    answer_saying(id, bytes(line, sizeof line));
+}
+
 MISDEED(exceeded_observed) { UNUSED; send_exceeded(tenant, id, 0, 51000, true); }
 
 MISDEED(exceeded_twice)
@@ -193,8 +202,8 @@ MISDEED(log_giant)
 {
     static char text[LOG_LINE_MAX_BYTES + 1];
 
-    UNUSED;
     send_log(tenant, text, sizeof text);
+    answer(id);
 }
 
 MISDEED(garbage)
@@ -307,7 +316,7 @@ static const struct {
     ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
     ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
     ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
-    ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_flood),
+    ROW(done_long), ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_flood),
     ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),

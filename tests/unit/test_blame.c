@@ -141,6 +141,25 @@ static void test_a_broken_protocol_does_not_either(void **state)
     assert_int_equal(v.evidence, EVIDENCE_PROOF);
 }
 
+/* Another's native code may have waited until only this tenant had a request there. */
+static void test_the_only_candidate_of_a_shared_worker_is_separated_too(void **state)
+{
+    struct death death = {
+        .reason = KILL_PROTOCOL, .candidates = 1, .only_version = 3, .is_shared = true
+    };
+    struct verdict v = decide(death);
+
+    (void) state;
+    assert_int_equal(v.version, 3);
+    assert_int_equal(v.evidence, EVIDENCE_CLAIM);
+    assert_true(v.must_separate);
+    assert_false(v.counts_as_failure);
+    death.is_shared = false;
+    v = decide(death);
+    assert_int_equal(v.evidence, EVIDENCE_PROOF);
+    assert_false(v.must_separate);
+}
+
 static void test_a_crash_with_nothing_in_it_counts_against_the_slot(void **state)
 {
     struct verdict v = decide((struct death){ .wait_status = DIED_OF(SIGSEGV) });
@@ -337,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_last_words_of_a_worker_that_just_exits_count_for_nothing),
         cmocka_unit_test(test_a_forbidden_call_does_not_let_the_worker_name_the_culprit),
         cmocka_unit_test(test_a_broken_protocol_does_not_either),
+        cmocka_unit_test(test_the_only_candidate_of_a_shared_worker_is_separated_too),
         cmocka_unit_test(test_a_crash_with_nothing_in_it_counts_against_the_slot),
         cmocka_unit_test(test_a_crash_in_which_nothing_ran_separates_those_in_it),
         cmocka_unit_test(test_a_crash_in_which_nothing_ran_is_no_proof_against_the_only_one),
