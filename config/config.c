@@ -143,6 +143,8 @@ static const struct http_info {
     { HTTP(body_idle_ms), .preset = 30000, .least = 100, .most = 3600000 },
     { HTTP(keepalive_ms), .preset = 60000, .least = 100, .most = 3600000 },
     { HTTP(write_idle_ms), .preset = 30000, .least = 100, .most = 3600000 },
+    { HTTP(half_close_ms), .preset = 2000, .least = 0, .most = 600000 },
+    { HTTP(min_bytes_per_s), .preset = 500, .least = 0, .most = 1048576 },
 };
 
 static int take_http(const struct reading *reading)

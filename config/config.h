@@ -34,7 +34,8 @@ struct cordon_config {
 
 struct http_config { /* see struct http_limits in supervisor/http/http.h */
     uint32_t header_bytes, header_count, connections, connections_per_ip;
-    uint32_t header_timeout_ms, body_idle_ms, keepalive_ms, write_idle_ms;
+    uint32_t header_timeout_ms, body_idle_ms, keepalive_ms, write_idle_ms, half_close_ms;
+    uint32_t min_bytes_per_s;
 };
 
 struct admin_role {

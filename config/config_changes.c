@@ -185,6 +185,8 @@ static const struct key keys[] = {
     KEY(http.body_idle_ms, number),
     KEY(http.keepalive_ms, number),
     KEY(http.write_idle_ms, number),
+    KEY(http.half_close_ms, number),
+    KEY(http.min_bytes_per_s, number),
     { .name = "jail.minimum", .print = print_level, .needs_restart = true,
       AT(struct config, jail.may_be_reduced) },
     START_KEY(jail.without, layers),

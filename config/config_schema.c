@@ -48,9 +48,17 @@ static const cyaml_schema_field_t deploy_fields[] = {
 #define HTTP_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct http_config, name)
 
 static const cyaml_schema_field_t http_fields[] = {
-    HTTP_FIELD(header_bytes),       HTTP_FIELD(header_count),      HTTP_FIELD(connections),
-    HTTP_FIELD(connections_per_ip), HTTP_FIELD(header_timeout_ms), HTTP_FIELD(body_idle_ms),
-    HTTP_FIELD(keepalive_ms),       HTTP_FIELD(write_idle_ms),     CYAML_FIELD_END,
+    HTTP_FIELD(header_bytes),
+    HTTP_FIELD(header_count),
+    HTTP_FIELD(connections),
+    HTTP_FIELD(connections_per_ip),
+    HTTP_FIELD(header_timeout_ms),
+    HTTP_FIELD(body_idle_ms),
+    HTTP_FIELD(keepalive_ms),
+    HTTP_FIELD(write_idle_ms),
+    HTTP_FIELD(half_close_ms),
+    HTTP_FIELD(min_bytes_per_s),
+    CYAML_FIELD_END,
 };
 
 static const cyaml_schema_value_t observe_value = {

@@ -105,6 +105,8 @@ void reload_http_limits(const struct config *config, struct http_limits *ret_lim
         .body_idle_ms = http->body_idle_ms,
         .keepalive_ms = http->keepalive_ms,
         .write_idle_ms = http->write_idle_ms,
+        .half_close_ms = http->half_close_ms,
+        .min_bytes_per_s = http->min_bytes_per_s,
     };
 }
 

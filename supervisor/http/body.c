@@ -13,6 +13,7 @@ static void deliver(struct http_connection *connection, const uint8_t *data, siz
     struct http_exchange *exchange = &connection->exchange;
 
     exchange->expects_continue = false;
+    exchange->body_taken += size;
     if (connection->state != CONNECTION_EXCHANGE) /* is being drained */
         return;
     exchange->grant -= size;
@@ -101,8 +102,11 @@ size_t http_body_take(struct http_connection *connection, const uint8_t *data, s
         return 0;
     }
     if (used > 0 &&
-        (connection->state == CONNECTION_EXCHANGE || connection->state == CONNECTION_DRAIN))
+        (connection->state == CONNECTION_EXCHANGE || connection->state == CONNECTION_DRAIN)) {
         http_connection_time_body(connection);
+        if (exchange->body_open && http_connection_is_late(connection))
+            http_connection_on_timeout(connection, HTTP_TIMER_BODY);
+    }
     return used;
 }
 

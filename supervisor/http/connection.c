@@ -132,14 +132,14 @@ void http_connection_free(struct http_connection *connection)
     free(connection);
 }
 
-void http_connection_forget_exchange(struct http_connection *connection)
+void http_connection_forget_exchange(struct http_connection *connection, enum http_gone why)
 {
     struct http_exchange *exchange = &connection->exchange;
     void *request = TAKE_PTR(exchange->request);
 
     exchange->is_active = false;
     if (request)
-        connection->front->ops->on_gone(request);
+        connection->front->ops->on_gone(request, why);
 }
 
 void http_connection_finish(struct http_connection *connection)
@@ -152,8 +152,8 @@ void http_connection_finish(struct http_connection *connection)
     http_front_queue(connection, HTTP_QUEUE_WORK);
 }
 
-/* The client has ended its side or the connection failed. A request that is still with the
- * handler is abandoned, as other servers do; answers to earlier ones still go out. */
+/* No more of a request can come, or nobody waits for its answer: a request that is still with the handler
+ * is abandoned; answers to earlier ones still go out. */
 static void end_by_client(struct http_connection *connection)
 {
     struct http_exchange *exchange = &connection->exchange;
@@ -161,25 +161,40 @@ static void end_by_client(struct http_connection *connection)
 
     connection->no_linger = true;
     if (exchange->is_active)
-        http_connection_forget_exchange(connection);
+        http_connection_forget_exchange(connection, HTTP_GONE_LEFT);
     if (is_cut || http_connection_queued(connection) == 0)
         http_connection_close(connection);
     else
         http_connection_finish(connection);
 }
 
-void http_connection_fail(struct http_connection *connection)
+static void fail(struct http_connection *connection, enum http_gone why)
 {
     if (connection->exchange.is_active)
-        http_connection_forget_exchange(connection);
+        http_connection_forget_exchange(connection, why);
     http_connection_close(connection);
+}
+
+void http_connection_fail(struct http_connection *connection)
+{
+    fail(connection, HTTP_GONE_LEFT);
+}
+
+void http_connection_on_fin(struct http_connection *connection)
+{
+    if (connection->state != CONNECTION_EXCHANGE || connection->read_timer.kind == HTTP_TIMER_HALF)
+        return;
+    if (connection->front->limits.half_close_ms == 0)
+        end_by_client(connection);
+    else
+        http_connection_time_body(connection);
 }
 
 /* All output is in the kernel: FIN, and wait for the client's, because closing with input unread
  * would reset the connection and may destroy our answer on its way. */
 void http_connection_linger(struct http_connection *connection)
 {
-    if (connection->no_linger || connection->reset_on_close || connection->peer_closed ||
+    if (connection->no_linger || connection->reset_on_close || connection->is_read_out ||
         shutdown(connection->fd, SHUT_WR) < 0) {
         http_connection_close(connection);
         return;
@@ -199,15 +214,41 @@ static void become_idle(struct http_connection *connection)
         http_front_queue(connection, HTTP_QUEUE_WORK); /* which closes it */
 }
 
+/* Adds up the time that is spent waiting for the request body. */
+static void clock_body(struct http_connection *connection, bool is_due)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    uint64_t now = http_front_now_ms();
+
+    if (exchange->body_since_ms > 0)
+        exchange->body_wait_ms += now - exchange->body_since_ms;
+    exchange->body_since_ms = is_due ? now : 0;
+}
+
 void http_connection_time_body(struct http_connection *connection)
 {
     const struct http_exchange *exchange = &connection->exchange;
-    bool is_due =
-        connection->state == CONNECTION_DRAIN ||
-        (connection->state == CONNECTION_EXCHANGE && exchange->body_open && exchange->grant > 0);
+    bool is_exchange = connection->state == CONNECTION_EXCHANGE;
+    bool is_due = connection->state == CONNECTION_DRAIN ||
+                  (is_exchange && exchange->body_open && exchange->grant > 0);
+    enum http_timer_kind kind = is_due ? HTTP_TIMER_BODY : HTTP_TIMER_NONE;
 
-    if (is_due || connection->read_timer.kind != HTTP_TIMER_NONE)
-        http_timer_set(&connection->read_timer, is_due ? HTTP_TIMER_BODY : HTTP_TIMER_NONE);
+    if (is_due || exchange->body_since_ms > 0)
+        clock_body(connection, is_due);
+    if (connection->peer_closed && is_exchange)
+        kind = HTTP_TIMER_HALF;
+    if (kind != HTTP_TIMER_NONE || connection->read_timer.kind != HTTP_TIMER_NONE)
+        http_timer_set(&connection->read_timer, kind);
+}
+
+bool http_connection_is_late(struct http_connection *connection)
+{
+    const struct http_exchange *exchange = &connection->exchange;
+    const struct http_limits *limits = &connection->front->limits;
+
+    return limits->min_bytes_per_s > 0 &&
+           exchange->body_wait_ms >
+               limits->body_idle_ms + exchange->body_taken * 1000 / limits->min_bytes_per_s;
 }
 
 bool http_connection_can_drain_body(const struct http_connection *connection)
@@ -309,9 +350,36 @@ static size_t take_nothing_more(struct http_connection *connection, uint8_t *dat
     return size;
 }
 
+/* The client may have gone for good, or wait for an answer that is long in coming: only bytes that are sent
+ * show which. As long as some wait to be sent, the write timer looks after them. */
+static void on_half_timeout(struct http_connection *connection)
+{
+    if (http_connection_queued(connection) > 0)
+        http_timer_set(&connection->read_timer, HTTP_TIMER_HALF);
+    else
+        end_by_client(connection);
+}
+
+/* A client that took enough since the timer was set has as much time again. */
+static void on_write_timeout(struct http_connection *connection)
+{
+    const struct http_limits *limits = &connection->front->limits;
+    uint64_t least = (uint64_t) limits->min_bytes_per_s * limits->write_idle_ms / 1000;
+
+    if (connection->period_sent > 0 && connection->period_sent >= least) {
+        connection->period_sent = 0;
+        http_timer_set(&connection->write_timer, HTTP_TIMER_WRITE);
+    } else {
+        fail(connection, HTTP_GONE_SLOW);
+    }
+}
+
 void http_connection_on_timeout(struct http_connection *connection, enum http_timer_kind kind)
 {
     switch (kind) {
+    case HTTP_TIMER_HALF:
+        on_half_timeout(connection);
+        break;
     case HTTP_TIMER_HEAD:
     case HTTP_TIMER_BODY:
         if (connection->state == CONNECTION_DRAIN)
@@ -323,6 +391,8 @@ void http_connection_on_timeout(struct http_connection *connection, enum http_ti
         end_by_client(connection);
         break;
     case HTTP_TIMER_WRITE:
+        on_write_timeout(connection);
+        break;
     case HTTP_TIMER_LINGER:
     case HTTP_TIMER_NONE:
     case HTTP_TIMER_KINDS:
@@ -354,7 +424,7 @@ bool http_connection_may_read(const struct http_connection *connection)
 
 void http_connection_on_end(struct http_connection *connection)
 {
-    connection->peer_closed = true;
+    connection->peer_closed = connection->is_read_out = true;
     states[connection->state].on_end(connection);
 }
 

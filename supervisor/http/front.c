@@ -16,7 +16,7 @@
 
 DEFINE_CLEANUP(struct http_front *, http_front_free, front_cleanup)
 
-static uint64_t now_ms(void)
+uint64_t http_front_now_ms(void)
 {
     struct timespec now = { 0 };
 
@@ -48,7 +48,7 @@ void http_timer_set(struct http_timer *timer, enum http_timer_kind kind)
     timer->kind = kind;
     if (kind == HTTP_TIMER_NONE)
         return;
-    now = now_ms();
+    now = http_front_now_ms();
     timer->due_ms = now + front->timer_ms[kind];
     TAILQ_INSERT_TAIL(&front->timers[kind], timer, link);
     if (timer->due_ms < front->timer_due_ms)
@@ -57,7 +57,7 @@ void http_timer_set(struct http_timer *timer, enum http_timer_kind kind)
 
 static void run_timers(struct http_front *front)
 {
-    uint64_t now = now_ms();
+    uint64_t now = http_front_now_ms();
     uint64_t next = UINT64_MAX;
 
     for (enum http_timer_kind kind = HTTP_TIMER_NONE + 1; kind < HTTP_TIMER_KINDS; kind++) {
@@ -158,6 +158,7 @@ static void set_timer_ms(struct http_front *front)
     front->timer_ms[HTTP_TIMER_KEEPALIVE] = limits->keepalive_ms;
     front->timer_ms[HTTP_TIMER_HEAD] = limits->header_timeout_ms;
     front->timer_ms[HTTP_TIMER_BODY] = limits->body_idle_ms;
+    front->timer_ms[HTTP_TIMER_HALF] = limits->half_close_ms;
     front->timer_ms[HTTP_TIMER_WRITE] = limits->write_idle_ms;
     front->timer_ms[HTTP_TIMER_LINGER] = HTTP_LINGER_MS;
     for (size_t i = 0; i < HTTP_TIMER_KINDS; i++) {
@@ -220,7 +221,7 @@ int http_front_new(const struct http_front_options *options, struct http_front *
 /* The lists stay in order: what was to come later than a new timer comes with it. */
 static void shorten_timers(struct http_front *front)
 {
-    uint64_t now = now_ms();
+    uint64_t now = http_front_now_ms();
 
     for (enum http_timer_kind kind = HTTP_TIMER_NONE + 1; kind < HTTP_TIMER_KINDS; kind++) {
         uint64_t latest = now + front->timer_ms[kind];

@@ -24,6 +24,14 @@
 struct http_front;
 struct http_exchange; /* one request and its response; owned by the front */
 
+/* Why an exchange ended before its response had. */
+enum http_gone {
+    HTTP_GONE_LEFT,      /* the client closed, reset, or said nothing more after its FIN */
+    HTTP_GONE_MALFORMED, /* its body; it was answered 400 */
+    HTTP_GONE_LATE,      /* its body came too slowly; it was answered 408 */
+    HTTP_GONE_SLOW,      /* it took the response too slowly, and was cut off */
+};
+
 struct http_text {
     const char *data; /* not NUL-ended; borrowed */
     size_t size;
@@ -62,6 +70,8 @@ struct http_limits {
     uint32_t connections_per_ip; /* above, closed at once */
     uint32_t header_timeout_ms;  /* first byte to end of headers: 408 */
     uint32_t body_idle_ms;       /* no byte of a body for that long: 408 */
+    uint32_t half_close_ms;      /* after the client's FIN, without a byte either way; 0: none */
+    uint32_t min_bytes_per_s;    /* bytes a second that bodies must come and go with; 0: any */
     uint32_t keepalive_ms;       /* idle connection */
     uint32_t write_idle_ms;      /* client takes no byte of the response for that long: closed */
 };
@@ -79,9 +89,9 @@ struct http_handler {
     void (*on_body)(void *request, const uint8_t *data, size_t size, bool end);
     /* After http_queued_bytes was over HTTP_OUTPUT_LOW_BYTES: it no longer is. */
     void (*on_writable)(void *request);
-    /* The client left (a half-closed connection counts), sent a malformed body or was too slow: the
-     * exchange is gone, never answer on it. Once, and never after the response has ended. */
-    void (*on_gone)(void *request);
+    /* The client left, sent a malformed body or was too slow: the exchange is gone, never answer on it.
+     * Once, and never after the response has ended. */
+    void (*on_gone)(void *request, enum http_gone why);
     /* A request whose head was not understood has been answered with that status. May be NULL. */
     void (*on_rejected)(void *handler, struct http_text client, enum error_code code,
                         unsigned status);

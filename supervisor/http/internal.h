@@ -44,6 +44,7 @@ enum http_timer_kind {
     HTTP_TIMER_KEEPALIVE,
     HTTP_TIMER_HEAD,
     HTTP_TIMER_BODY,
+    HTTP_TIMER_HALF, /* the client has ended its side and waits for the rest of the answer */
     HTTP_TIMER_WRITE,
     HTTP_TIMER_LINGER,
     HTTP_TIMER_KINDS,
@@ -100,6 +101,9 @@ struct http_exchange {
     uint64_t body_left;     /* of the request body, or of its current chunk */
     uint64_t response_left; /* HTTP_BODY_LENGTH: bytes that the handler still owes */
     uint64_t request_id;    /* 0: none */
+    uint64_t body_taken;    /* bytes of the request body, decoded */
+    uint64_t body_wait_ms;  /* time that was spent waiting for them, up to body_since_ms */
+    uint64_t body_since_ms; /* 0: does not wait for any */
     enum http_body_mode body_mode;
     enum http_body_mode response_mode;
     bool is_active; /* the handler may answer */
@@ -137,9 +141,11 @@ struct http_connection {
     bool can_read;
     bool can_write;
     bool peer_closed;    /* FIN seen; bytes may still be unread */
+    bool is_read_out;    /* the FIN has been read: no byte is unread */
     bool reset_on_close; /* the client must not take the end for a complete body */
     bool no_linger;
     uint32_t lingered_bytes;
+    uint64_t period_sent; /* response bytes that the client took since the write timer was set */
     char client[HTTP_CLIENT_MAX_BYTES];
 };
 LIST_HEAD(http_connection_list, http_connection);
@@ -193,6 +199,8 @@ struct http_front {
 void http_front_queue(struct http_connection *connection, enum http_queue queue);
 /* Moves a timer to kind's list, due in kind's time from now; NONE stops it. */
 void http_timer_set(struct http_timer *timer, enum http_timer_kind kind);
+/* The clock of the timers: monotonic, as coarse as the kernel's tick. */
+uint64_t http_front_now_ms(void);
 
 /* --- listener.c ----------------------------------------------------------------------- */
 
@@ -224,7 +232,7 @@ void http_connection_close(struct http_connection *connection);
 /* Frees a closed connection. */
 void http_connection_free(struct http_connection *connection);
 /* Tells the handler, if it has a request here, that it is gone. */
-void http_connection_forget_exchange(struct http_connection *connection);
+void http_connection_forget_exchange(struct http_connection *connection, enum http_gone why);
 /* The response is complete (or cut off): goes to what comes next. */
 void http_connection_end_exchange(struct http_connection *connection);
 /* Sends what is queued, then closes. */
@@ -233,6 +241,8 @@ void http_connection_finish(struct http_connection *connection);
 void http_connection_linger(struct http_connection *connection);
 /* The connection is broken: on_gone if there is a request, then closes. */
 void http_connection_fail(struct http_connection *connection);
+/* The client's FIN has been noticed, with bytes unread perhaps: an exchange under way has half_close_ms to go on. */
+void http_connection_on_fin(struct http_connection *connection);
 /* The client has ended its side. */
 void http_connection_on_end(struct http_connection *connection);
 /* Gives bytes to the state; returns how many of them were used. */
@@ -247,6 +257,8 @@ bool http_connection_can_drain_body(const struct http_connection *connection);
 struct http_connection *http_exchange_connection(const struct http_exchange *exchange);
 /* Starts or stops the timer for the request body, after a change of state or grant. */
 void http_connection_time_body(struct http_connection *connection);
+/* Whether the request body has come more slowly than limits.min_bytes_per_s, beyond the first body_idle_ms. */
+bool http_connection_is_late(struct http_connection *connection);
 
 /* --- io.c ----------------------------------------------------------------------------- */
 

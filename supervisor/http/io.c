@@ -132,8 +132,8 @@ static bool pump(struct http_connection *connection)
 /* A FIN behind a request that the handler has. It may be noticed without reading. */
 static void check_gone(struct http_connection *connection)
 {
-    if (connection->peer_closed && connection->state == CONNECTION_EXCHANGE)
-        http_connection_on_end(connection);
+    if (connection->peer_closed)
+        http_connection_on_fin(connection);
 }
 
 /* A reset is reported like new input, which is not looked at while the handler is at work. */
@@ -187,9 +187,14 @@ static void flush(struct http_connection *connection)
             connection->can_write = false;
         left = evbuffer_get_length(connection->out);
     }
+    connection->period_sent += before - left;
+    if (left < before && connection->read_timer.kind == HTTP_TIMER_HALF)
+        http_timer_set(&connection->read_timer, HTTP_TIMER_HALF);
     if (left > 0) {
-        if (left < before || connection->write_timer.kind == HTTP_TIMER_NONE)
+        if (connection->write_timer.kind == HTTP_TIMER_NONE) {
+            connection->period_sent = 0;
             http_timer_set(&connection->write_timer, HTTP_TIMER_WRITE);
+        }
         return;
     }
     http_connection_release_output(connection);

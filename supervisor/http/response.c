@@ -402,7 +402,8 @@ void http_reject(struct http_connection *connection, unsigned status)
         if (ops->on_rejected)
             ops->on_rejected(connection->front->handler, client, code, status);
     }
-    http_connection_forget_exchange(connection);
+    http_connection_forget_exchange(connection,
+                                    status == 408 ? HTTP_GONE_LATE : HTTP_GONE_MALFORMED);
     if (exchange->head_sent) {
         cut_off(connection);
         return;

@@ -131,7 +131,7 @@ static unsigned status_of(const struct request *request, enum error_code code)
     return error_info(code)->status;
 }
 
-void access_log_request(struct request *request, enum error_code code, bool is_gone)
+static void log_request(struct request *request, unsigned status, const char *code)
 {
     uint64_t now = io_now_ns();
     uint64_t sent = request->sent_ns > 0 ? request->sent_ns : now;
@@ -139,10 +139,8 @@ void access_log_request(struct request *request, enum error_code code, bool is_g
         .method = cut(request->method, METHOD_MAX_BYTES),
         .client = request->client,
         .is_http10 = request->is_http10,
-        .status = is_gone ? request->status : status_of(request, code),
-        .code = is_gone              ? "client_gone"
-                : code == ERROR_NONE ? NULL
-                                     : error_info(code)->code,
+        .status = status,
+        .code = code,
         .tenant = request->tenant,
         .id = request->id,
         .worker = request->worker,
@@ -157,6 +155,17 @@ void access_log_request(struct request *request, enum error_code code, bool is_g
     request->is_in_access_log = true;
     split_url(request->url, &a);
     write_event(&a);
+}
+
+void access_log_request(struct request *request, enum error_code code)
+{
+    log_request(request, status_of(request, code),
+                code == ERROR_NONE ? NULL : error_info(code)->code);
+}
+
+void access_log_gone(struct request *request, const char *code)
+{
+    log_request(request, request->status, code);
 }
 
 /* ---- others */

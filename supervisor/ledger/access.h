@@ -9,8 +9,10 @@
 
 /* Whether it is on, by the configuration that holds now. */
 bool access_is_on(const struct server *server);
-/* A request that was answered, or (is_gone) whose client is not there any more; once for each. */
-void access_log_request(struct request *request, enum error_code code, bool is_gone);
+/* A request that was answered; once for each. */
+void access_log_request(struct request *request, enum error_code code);
+/* One that ended without a whole answer, because of its client; code: why. */
+void access_log_gone(struct request *request, const char *code);
 /* One that was refused before it became a request of the ledger's. tenant: NULL if there is none; id: as
  * the client was told. */
 void access_log_refusal(const struct server *server, const struct tenant *tenant,

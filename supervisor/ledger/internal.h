@@ -73,6 +73,9 @@ void ledger_uncount_bytes(struct request *request);
 /* Has the tick come at that time at the latest. */
 void ledger_want_tick(struct ledger *ledger, uint64_t at_ns);
 void ledger_start_tick(struct ledger *ledger);
+/* Notes whether the tenant waits for the client now: for more of the request body, or for room for more of
+ * the response. That time counts for none of the tenant's limits. Call when either may have changed. */
+void ledger_note_client(struct request *request);
 /* When the request has been in its worker for too long; UINT64_MAX: never. */
 uint64_t ledger_deadline_ns(const struct request *request);
 /* For the event; arg: the ledger. */

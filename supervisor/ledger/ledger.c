@@ -110,7 +110,7 @@ void ledger_count(struct request *request, enum error_code code)
     stats_record_latency(request->tenant, request->received_ns, now);
     if (placement)
         stats_record(&placement->child->latency_us, request->sent_ns, now);
-    access_log_request(request, code, false);
+    access_log_request(request, code);
     deploy_count_request(request, code);
 }
 
@@ -206,6 +206,7 @@ void ledger_push_body(struct request *request)
         else
             request->body_sent += part;
     }
+    ledger_note_client(request);
     ledger_count_bytes(request);
 }
 
@@ -243,6 +244,7 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     if (request->is_cancelled)
         return;
     request->is_cancelled = true;
+    ledger_note_client(request);
     request->is_over_wall = reason == LINK_CANCEL_WALL;
     request->detached_ns = io_now_ns();
     const struct scoreboard *board = request->placement->child->board;
@@ -372,6 +374,7 @@ static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
     }
     ledger_count_bytes(request);
     request->body_ended = end;
+    ledger_note_client(request);
     if (request->state != REQUEST_QUEUED)
         push_later(request);
 }
@@ -381,14 +384,18 @@ static void on_writable(void *arg)
     ledger_give_credit(arg);
 }
 
-static void on_gone(void *arg)
+static void on_gone(void *arg, enum http_gone why)
 {
     struct request *request = arg;
 
     (void) ledger_get_id(request);
-    access_log_request(request, ERROR_NONE, true);
+    if (why == HTTP_GONE_MALFORMED || why == HTTP_GONE_LATE) {
+        ledger_count(request, why == HTTP_GONE_LATE ? ERROR_REQUEST_TIMEOUT : ERROR_BAD_REQUEST);
+    } else {
+        access_log_gone(request, why == HTTP_GONE_SLOW ? "client_slow" : "client_gone");
+        stats_count_abandoned(request->tenant);
+    }
     request->exchange = NULL;
-    stats_count_abandoned(request->tenant);
     if (request->state == REQUEST_QUEUED) {
         ledger_dequeue(request);
         ledger_end(request);

@@ -67,6 +67,8 @@ struct request {
     unsigned sendings;
     uint32_t cost_us; /* CPU time that it was expected to take when it was sent */
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
+    uint64_t client_ns; /* since it was sent, time in which its tenant waited for the client */
+    uint64_t client_since_ns; /* from when on its tenant waits for the client; 0: does not */
     uint64_t
         cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
 };

@@ -33,8 +33,38 @@ static unsigned time_limit(const struct request *request)
  * that took. */
 static uint64_t since_ns(const struct request *request)
 {
-    return is_stream(request) || request->state == REQUEST_DETACHED ? request->progress_ns
-                                                                    : request->sent_ns;
+    return is_stream(request) || request->state == REQUEST_DETACHED
+               ? request->progress_ns
+               : request->sent_ns + request->client_ns;
+}
+
+static bool waits_for_client(const struct request *request)
+{
+    if (!request->exchange || !request->placement || request->is_cancelled)
+        return false;
+    if (request->state == REQUEST_RESPONDING && request->response_window == 0)
+        return true;
+    /* The worker has all that has come, and takes more. */
+    return !request->body_ended && request->body && request->body_window > 0 &&
+           evbuffer_get_length(request->body) == request->body_sent;
+}
+
+void ledger_note_client(struct request *request)
+{
+    bool is_waiting = waits_for_client(request);
+
+    if (is_waiting == (request->client_since_ns != 0))
+        return;
+    uint64_t now = io_now_ns();
+    if (is_waiting) {
+        request->client_since_ns = now;
+        return;
+    }
+    request->client_ns += now - request->client_since_ns;
+    request->client_since_ns = 0;
+    request->progress_ns = now;
+    if (request->placement)
+        ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
 }
 
 /* It has not yielded since it was told that its time is over, if the worker says true; a lie gives it
@@ -70,6 +100,8 @@ uint64_t ledger_deadline_ns(const struct request *request)
         return limits->grace_ms == LIMIT_UNLIMITED
                    ? UINT64_MAX
                    : after_ms(request->detached_ns, limits->grace_ms + patience_ms);
+    if (request->client_since_ns != 0)
+        return UINT64_MAX; /* the front's limits for clients hold */
     unsigned limit = time_limit(request);
     uint32_t limit_ms = limit_get(limits, &limit_table[limit]);
     return limit_ms == LIMIT_UNLIMITED || ledger_is_met(request, limit)
@@ -125,6 +157,7 @@ static uint64_t check_active(struct ledger *ledger, uint64_t now)
     for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
         next = TAILQ_NEXT(request, entry);
         note_taken(request, now);
+        ledger_note_client(request);
         uint64_t due = ledger_deadline_ns(request);
         if (due <= now) {
             end_overdue(request, now);

@@ -11,21 +11,23 @@
 #include "supervisor/ledger/internal.h"
 #include "supervisor/workers/child.h"
 
-/* Credit goes back to the worker in steps, while the client's queue is below the mark. */
+/* Credit goes back to the worker in steps, as the client takes what is queued for it. */
 #define CREDIT_STEP_BYTES (BODY_WINDOW_BYTES / 4)
-#define CLIENT_QUEUE_LOW_BYTES BODY_WINDOW_BYTES
 
 void ledger_give_credit(struct request *request)
 {
+    size_t queued = request->exchange ? http_queued_bytes(request->exchange) : 0;
+    /* As much as keeps what is queued and what may come within one window. */
+    uint64_t credit = request->response_owed > queued ? request->response_owed - queued : 0;
+
     if (!request->exchange || !request->placement || request->response_ended ||
-        request->response_owed < CREDIT_STEP_BYTES ||
-        http_queued_bytes(request->exchange) > CLIENT_QUEUE_LOW_BYTES)
+        credit < CREDIT_STEP_BYTES)
         return;
     request->progress_ns = io_now_ns();
-    request->response_window += request->response_owed;
-    (void) link_send_credit(request->placement->child, request->id,
-                            (uint32_t) request->response_owed);
-    request->response_owed = 0;
+    request->response_window += credit;
+    (void) link_send_credit(request->placement->child, request->id, (uint32_t) credit);
+    request->response_owed -= credit;
+    ledger_note_client(request);
 }
 
 static void give_up(struct request *request, enum error_code code)
@@ -60,11 +62,13 @@ static void after_part(struct request *request, bool end)
 {
     if (!end) {
         ledger_give_credit(request);
+        ledger_note_client(request);
         ledger_count_bytes(request);
         return;
     }
     request->exchange = NULL; /* the front has all; waitUntil may go on */
     request->state = REQUEST_DETACHED;
+    ledger_note_client(request);
     ledger_count(request, ERROR_NONE);
 }
 

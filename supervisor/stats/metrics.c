@@ -28,6 +28,7 @@ static const struct http_limits limits = {
     .connections_per_ip = 16,
     .header_timeout_ms = 5000,
     .body_idle_ms = 5000,
+    .half_close_ms = 2000,
     .keepalive_ms = 15000,
     .write_idle_ms = 10000,
 };
@@ -271,8 +272,9 @@ static void on_writable(void *arg)
     plan_turn(scrape->metrics);
 }
 
-static void on_gone(void *arg)
+static void on_gone(void *arg, enum http_gone why)
 {
+    (void) why;
     scrape_free(arg);
 }
 

@@ -94,8 +94,9 @@ static void on_writable(void *request)
     (void) request;
 }
 
-static void on_gone(void *request)
+static void on_gone(void *request, enum http_gone why)
 {
+    (void) why;
     struct run *run = request;
 
     if (!run->exchange)
@@ -116,7 +117,7 @@ static int run_start(struct run *run)
     struct http_front_options options = {
         .ops = &handler,
         .handler = run,
-        .limits = { 4096, 16, 4, 4, 60000, 60000, 60000, 60000 },
+        .limits = { 4096, 16, 4, 4, 60000, 60000, 60000, 0, 60000, 60000 },
     };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     socklen_t size = sizeof(sa_family_t); /* the kernel picks an abstract name */

@@ -48,6 +48,7 @@ struct fixture {
     bool body_ended;
     size_t grant; /* at on_request */
     unsigned gone;
+    enum http_gone why; /* of the last gone */
     unsigned writable;
     int answer; /* what http_respond returned to the handler */
     bool is_echo;
@@ -145,11 +146,12 @@ static inline void fixture_on_writable(void *request)
     ((struct fixture *) request)->writable++;
 }
 
-static inline void fixture_on_gone(void *request)
+static inline void fixture_on_gone(void *request, enum http_gone why)
 {
     struct fixture *fixture = request;
 
     fixture->gone++;
+    fixture->why = why;
     fixture->exchange = NULL;
 }
 
@@ -169,6 +171,7 @@ static const struct http_limits fixture_limits = {
     .body_idle_ms = 60000,
     .keepalive_ms = 60000,
     .write_idle_ms = 60000,
+    .half_close_ms = 60000,
 };
 
 static inline struct fixture *fixture_new(const struct http_limits *limits)

@@ -28,6 +28,8 @@ static void test_smallest_file_has_the_defaults(void **state)
     assert_int_equal(config->http.body_idle_ms, 30000);
     assert_int_equal(config->http.keepalive_ms, 60000);
     assert_int_equal(config->http.write_idle_ms, 30000);
+    assert_int_equal(config->http.half_close_ms, 2000);
+    assert_int_equal(config->http.min_bytes_per_s, 500);
     assert_memory_equal(&config->defaults, &unset, sizeof unset);
     assert_memory_equal(&config->maximum, &unset, sizeof unset);
     assert_int_equal(config->observed, 0);

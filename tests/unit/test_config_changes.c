@@ -70,6 +70,8 @@ static void test_each_key_is_found(void **state)
         { "http: {body_idle_ms: 900}", "http.body_idle_ms: 30000 -> 900" },
         { "http: {keepalive_ms: 900}", "http.keepalive_ms: 60000 -> 900" },
         { "http: {write_idle_ms: 900}", "http.write_idle_ms: 30000 -> 900" },
+        { "http: {half_close_ms: 0}", "http.half_close_ms: 2000 -> 0" },
+        { "http: {min_bytes_per_s: 9}", "http.min_bytes_per_s: 500 -> 9" },
         { "limits: {default: {cpu_ms: 9}}", "limits.default.cpu_ms: not set -> 9" },
         { "limits: {maximum: {queue: 9}}", "limits.maximum.queue: not set -> 9" },
         { "limits: {observe: [cpu_ms, strikes]}", "limits.observe: [] -> [cpu_ms, strikes]" },

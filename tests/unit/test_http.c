@@ -280,7 +280,15 @@ static void test_on_writable_follows_when_a_slow_client_has_read(void **state)
 
 /* --- clients that leave --- */
 
-static void test_a_client_that_half_closes_while_it_waits_is_gone(void **state)
+static struct fixture *fixture_with_half_close(uint32_t half_close_ms)
+{
+    struct http_limits limits = fixture_limits;
+
+    limits.half_close_ms = half_close_ms;
+    return fixture_new(&limits);
+}
+
+static void test_a_client_that_ends_its_side_gets_the_answer(void **state)
 {
     _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
     _cleanup_(client_cleanup) struct client *client = client_new(fixture);
@@ -289,14 +297,99 @@ static void test_a_client_that_half_closes_while_it_waits_is_gone(void **state)
     client_say(fixture, client, WAIT);
     WAIT_UNTIL(fixture, client, fixture->exchange);
     (void) shutdown(client->fd, SHUT_WR);
-    WAIT_UNTIL(fixture, client, fixture->gone == 1 && client->is_closed);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    assert_int_equal(fixture->gone, 0);
+    assert_int_equal(answer_text(fixture->exchange, "late", 4), 0);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(client_count(client, "late"), 1);
+    assert_false(client->is_reset);
     assert_int_equal(http_front_connections(fixture->front), 0);
-    assert_int_equal(fixture->gone, 1);
+}
+
+static void test_a_body_that_was_sent_whole_before_the_end_is_answered(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    fixture->grant = 0;
+    client_say(fixture, client, POST("8") "01234567" HELLO);
+    (void) shutdown(client->fd, SHUT_WR);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    assert_int_equal(fixture->gone, 0);
+    http_grant(fixture->exchange, 100);
+    WAIT_UNTIL(fixture, client, fixture->body_ended);
+    assert_int_equal(answer_text(fixture->exchange, "late", 4), 0);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(client_count(client, "late"), 1);
+    assert_int_equal(client_count(client, "hello"), 1);
+}
+
+static void test_a_client_that_ends_its_side_within_a_body_is_gone(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, POST("8") "0123");
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    (void) shutdown(client->fd, SHUT_WR);
+    WAIT_UNTIL(fixture, client, fixture->gone == 1 && client->is_closed);
+    assert_int_equal(fixture->why, HTTP_GONE_LEFT);
+}
+
+static void test_a_half_closed_exchange_without_a_byte_is_aborted_in_time(void **state)
+{
+    static const uint32_t times_ms[] = { 0, 30 };
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(times_ms); i++) {
+        _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_with_half_close(times_ms[i]);
+        _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+        client_say(fixture, client, WAIT);
+        WAIT_UNTIL(fixture, client, fixture->exchange);
+        (void) shutdown(client->fd, SHUT_WR);
+        WAIT_UNTIL(fixture, client, fixture->gone == 1 && client->is_closed);
+        assert_int_equal(http_front_connections(fixture->front), 0);
+        assert_int_equal(fixture->gone, 1);
+    }
+}
+
+static void test_a_half_closed_stream_that_goes_on_is_not_aborted(void **state)
+{
+    static const struct http_response response = { .status = 200 };
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_with_half_close(200);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+    uint64_t start_ns, sent_ns = 0, longest_ns = 0;
+
+    (void) state;
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    (void) shutdown(client->fd, SHUT_WR);
+    assert_int_equal(http_respond(fixture->exchange, &response, NULL, 0, false), 0);
+    start_ns = sent_ns = io_now_ns();
+    while (io_now_ns() < start_ns + 600 * NSEC_PER_MSEC && fixture->gone == 0) {
+        uint64_t now = io_now_ns();
+
+        longest_ns = now - sent_ns > longest_ns ? now - sent_ns : longest_ns;
+        sent_ns = now;
+        assert_int_equal(http_send_body(fixture->exchange, fixture->body, 1, false), 0);
+        fixture_turn(fixture);
+        client_read(client);
+        (void) usleep(5000);
+    }
+    if (longest_ns < 150 * NSEC_PER_MSEC) /* else the machine let no byte go in time */
+        assert_int_equal(fixture->gone, 0);
+    WAIT_UNTIL(fixture, client, fixture->gone == 1);
 }
 
 static void test_a_client_that_leaves_behind_pipelined_requests_is_gone(void **state)
 {
-    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_with_half_close(30);
     _cleanup_(client_cleanup) struct client *client = client_new(fixture);
 
     (void) state;
@@ -340,9 +433,9 @@ static void test_a_client_that_leaves_in_the_middle_of_a_response_is_gone(void *
     WAIT_UNTIL(fixture, (struct client *) NULL, fixture->gone == 1);
 }
 
-static void test_answers_go_out_before_a_half_closed_connection_ends(void **state)
+static void test_all_of_a_pipeline_is_answered_after_the_end(void **state)
 {
-    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_with_half_close(30);
     _cleanup_(client_cleanup) struct client *client = client_new(fixture);
 
     (void) state;
@@ -371,11 +464,15 @@ int main(void)
         cmocka_unit_test(test_a_large_unread_body_closes_and_the_client_sees_the_answer),
         cmocka_unit_test(test_a_malformed_chunk_in_the_middle_is_told_to_the_handler),
         cmocka_unit_test(test_on_writable_follows_when_a_slow_client_has_read),
-        cmocka_unit_test(test_a_client_that_half_closes_while_it_waits_is_gone),
+        cmocka_unit_test(test_a_client_that_ends_its_side_gets_the_answer),
+        cmocka_unit_test(test_a_body_that_was_sent_whole_before_the_end_is_answered),
+        cmocka_unit_test(test_a_client_that_ends_its_side_within_a_body_is_gone),
+        cmocka_unit_test(test_a_half_closed_exchange_without_a_byte_is_aborted_in_time),
+        cmocka_unit_test(test_a_half_closed_stream_that_goes_on_is_not_aborted),
         cmocka_unit_test(test_a_client_that_leaves_behind_pipelined_requests_is_gone),
         cmocka_unit_test(test_a_reset_while_the_body_is_held_back_is_noticed),
         cmocka_unit_test(test_a_client_that_leaves_in_the_middle_of_a_response_is_gone),
-        cmocka_unit_test(test_answers_go_out_before_a_half_closed_connection_ends),
+        cmocka_unit_test(test_all_of_a_pipeline_is_answered_after_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

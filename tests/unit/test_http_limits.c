@@ -62,6 +62,29 @@ static void test_a_body_that_the_handler_holds_back_does_not_time_out(void **sta
     assert_int_equal(fixture->gone, 0);
 }
 
+static void test_a_body_below_the_least_rate_gets_408(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+
+    (void) state;
+    limits.body_idle_ms = 50;
+    limits.min_bytes_per_s = 1000000;
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    client_say(fixture, client, POST("100000"));
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    while (fixture->gone == 0) { /* never still for body_idle_ms, unless the machine is */
+        client_say(fixture, client, "x");
+        (void) usleep(1000);
+        fixture_turn(fixture);
+    }
+    assert_int_equal(fixture->why, HTTP_GONE_LATE);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(client_status(client), 408);
+}
+
 static void test_an_idle_connection_is_closed_without_a_word(void **state)
 {
     struct http_limits limits = fixture_limits;
@@ -96,7 +119,36 @@ static void test_a_client_that_reads_nothing_is_closed(void **state)
     for (int i = 0; i < 400; i++)
         assert_int_equal(http_send_body(fixture->exchange, part, sizeof(part), false), 0);
     WAIT_UNTIL(fixture, (struct client *) NULL, fixture->gone == 1);
+    assert_int_equal(fixture->why, HTTP_GONE_SLOW);
     assert_int_equal(http_front_connections(fixture->front), 0);
+}
+
+static void test_a_client_that_reads_below_the_least_rate_is_closed(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+    static const struct http_response response = { .status = 200 };
+    static const uint8_t part[65536];
+
+    (void) state;
+    limits.write_idle_ms = 100;
+    limits.min_bytes_per_s = 1000000000;
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_int_equal(http_respond(fixture->exchange, &response, NULL, 0, false), 0);
+    for (int i = 0; i < 400; i++)
+        assert_int_equal(http_send_body(fixture->exchange, part, sizeof(part), false), 0);
+    while (fixture->gone == 0) {
+        char some[10000];
+
+        assert_true(read(client->fd, some, sizeof(some)) != 0);
+        (void) usleep(1000);
+        fixture_turn(fixture);
+    }
+    assert_int_equal(fixture->why, HTTP_GONE_SLOW);
 }
 
 /* --- limits --- */
@@ -280,6 +332,8 @@ int main(void)
         cmocka_unit_test(test_a_slow_head_is_408),
         cmocka_unit_test(test_a_slow_body_is_408_and_told_to_the_handler),
         cmocka_unit_test(test_a_body_that_the_handler_holds_back_does_not_time_out),
+        cmocka_unit_test(test_a_body_below_the_least_rate_gets_408),
+        cmocka_unit_test(test_a_client_that_reads_below_the_least_rate_is_closed),
         cmocka_unit_test(test_an_idle_connection_is_closed_without_a_word),
         cmocka_unit_test(test_a_client_that_reads_nothing_is_closed),
         cmocka_unit_test(test_one_address_gets_so_many_connections),
