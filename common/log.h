@@ -49,6 +49,9 @@ struct log_context {
     const struct log_field *fields; /* more of them, not for people */
     size_t n_fields;
 };
+/* The program (journal: SYSLOG_IDENTIFIER) of events whose text is a tenant's own, so that a reader can have
+ * skepd's events without them, and apart. */
+#define LOG_TENANT_PROGRAM "skep-tenant"
 #define LOG_ABOUT(...) (&(const struct log_context){ __VA_ARGS__ })
 
 struct log_event {

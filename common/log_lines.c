@@ -126,7 +126,7 @@ size_t log_line_json(const struct log_event *event, char *line, size_t size)
     put(&writer, "{");
     put_name(&writer, "time", stamp);
     put_name(&writer, "level", log_level_name(event->level));
-    put_name(&writer, "program", event->name);
+    put_name(&writer, "program", context->tenant_level ? LOG_TENANT_PROGRAM : event->name);
     put_text(&writer, "message", event->text, event->size, LOG_MESSAGE_BYTES);
     put_name(&writer, "tenant", context->tenant);
     put_name(&writer, "tenant_level", context->tenant_level);

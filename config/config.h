@@ -54,6 +54,11 @@ struct metrics_config {
     uint32_t tenants; /* with series of their own; the others are one */
 };
 
+struct log_config { /* what tenants may log in a second, see supervisor/log_budget.h */
+    uint32_t tenant_lines, tenant_kib; /* each of them */
+    uint32_t lines, kib;               /* all together */
+};
+
 struct deploy_config {
     uint32_t keep;          /* versions of a tenant */
     uint32_t watch_s;       /* for so long a new version may be rolled back by itself; 0: never */
@@ -80,6 +85,7 @@ struct config {
     char *log_level; /* error, warning, info, debug */
     enum log_format log_format;
     bool access_log; /* a line for each request */
+    struct log_config log;
     struct metrics_config metrics;
     struct deploy_config deploy;
     uint32_t drain_s; /* the most that an end waits for requests in flight */

@@ -45,6 +45,13 @@ static const cyaml_schema_field_t deploy_fields[] = {
     DEPLOY_FIELD(error_percent), CYAML_FIELD_END,
 };
 
+#define LOG_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct log_config, name)
+
+static const cyaml_schema_field_t log_fields[] = {
+    LOG_FIELD(tenant_lines), LOG_FIELD(tenant_kib), LOG_FIELD(lines),
+    LOG_FIELD(kib),          CYAML_FIELD_END,
+};
+
 #define HTTP_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct http_config, name)
 
 static const cyaml_schema_field_t http_fields[] = {
@@ -135,6 +142,7 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_ENUM("log_format", CYAML_FLAG_STRICT | OPTIONAL, struct raw_config,
                      service.log_format, log_formats, CYAML_ARRAY_LEN(log_formats)),
     CYAML_FIELD_BOOL("access_log", OPTIONAL, struct raw_config, service.access_log),
+    CYAML_FIELD_MAPPING("log", OPTIONAL, struct raw_config, service.log, log_fields),
     CYAML_FIELD_STRING_PTR("state", TEXT | OPTIONAL, struct raw_config, service.state, 1,
                            PATH_TEXT_MAX),
     CYAML_FIELD_UINT("drain_s", OPTIONAL, struct raw_config, service.drain_s),

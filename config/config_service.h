@@ -29,6 +29,7 @@ struct raw_service {
     struct raw_admin admin;
     struct raw_metrics metrics;
     struct deploy_config deploy;
+    struct log_config log;
     char *state;
     uint32_t drain_s;
     enum log_format log_format;

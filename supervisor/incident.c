@@ -12,8 +12,10 @@
 #include "supervisor/server.h"
 #include "supervisor/tenant.h"
 
-/* Lines that one tenant may cause in a second; the others are counted. */
+/* Lines that one tenant, and all of them, may cause in a second; the others are counted. */
 #define LINES_PER_SECOND 20
+#define LINES_OF_ALL_PER_SECOND 200
+#define LITTLE_LINES 2 /* see log_budget_has_share */
 
 static const char *const stage_names[INCIDENT_STAGES] = {
     [STAGE_OBSERVED] = "observed",
@@ -107,22 +109,26 @@ static void describe(const struct incident *incident, char *text, size_t size)
                         amount(used > limit ? used - limit : 0, unit, over, sizeof over));
 }
 
-/* Whether the tenant may have another line in this second. */
-static bool may_log(struct tenant *tenant)
+/* Whether the tenant may have another line in this second. What is not said of nobody's incidents, which only
+ * workers that die make, would be said nowhere else. */
+static bool may_log(struct server *server, struct tenant *tenant)
 {
     uint64_t second = io_now_ns() / NSEC_PER_SEC;
+    struct log_window *all = &server->incidents.logged;
 
     if (!tenant)
         return true;
-    if (tenant->incident_second != second) {
-        if (tenant->incident_lines > LINES_PER_SECOND)
-            log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
-                      "%u more incidents were counted and not logged",
-                      tenant->incident_lines - LINES_PER_SECOND);
-        tenant->incident_second = second;
-        tenant->incident_lines = 0;
+    struct log_window *own = &tenant->logs.incidents;
+    log_window_roll(all, second);
+    log_window_roll(own, second);
+    if (own->lines >= LINES_PER_SECOND ||
+        log_budget_has_share(own->lines, all->lines, LINES_OF_ALL_PER_SECOND, LITTLE_LINES)) {
+        tenant_leave_out_incident(tenant);
+        return false;
     }
-    return tenant->incident_lines++ < LINES_PER_SECOND;
+    own->lines++;
+    all->lines++;
+    return true;
 }
 
 static void log_one(const struct incident *incident)
@@ -171,7 +177,7 @@ void incident_note(struct server *server, struct tenant *tenant, const struct in
         (void) snprintf(kept->tenant, sizeof kept->tenant, "%s", tenant->name);
     stats_count_incident(server, tenant, kept);
     /* That a worker was killed from outside is said where its death is. */
-    if (kept->cause != CAUSE_OUTSIDE && may_log(tenant))
+    if (kept->cause != CAUSE_OUTSIDE && may_log(server, tenant))
         log_one(kept);
 }
 

@@ -10,6 +10,7 @@
 
 #include "config/limits.h"
 #include "supervisor/errors.h"
+#include "supervisor/log_budget.h"
 #include "supervisor/workers/blame.h"
 
 struct server;
@@ -64,6 +65,7 @@ struct incident {
 struct incidents {
     struct incident kept[INCIDENTS_KEPT];
     uint64_t last; /* number of the newest; it is kept[last % INCIDENTS_KEPT] */
+    struct log_window logged;
 };
 
 /* tenant: NULL if nobody is to blame. incident is copied. */

@@ -105,7 +105,8 @@ size_t journal_encode(const struct log_event *event, char *entry, size_t size)
     const struct log_context *context = event->context;
 
     put_number(&writer, "priority", priorities[event->level]);
-    put_name(&writer, "syslog_identifier", event->name);
+    put_name(&writer, "syslog_identifier",
+             context->tenant_level ? LOG_TENANT_PROGRAM : event->name);
     put_text(&writer, "message", event->text, event->size);
     put_name(&writer, "tenant", context->tenant);
     put_name(&writer, "tenant_level", context->tenant_level);

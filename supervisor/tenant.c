@@ -2,6 +2,7 @@
 #include "supervisor/tenant.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/seclude.h"
 
-/* What a tenant may log in a second, whatever its worker claims to have counted. */
-#define LOG_BYTES_PER_SECOND (256U << 10)
-#define LOG_LINE_COST 64 /* what a line takes besides its text */
+#define TENANTS_SAID 20 /* whose lines were left out: named in one second, the others are counted */
 
 int tenants_new(struct server *server, struct tenants **ret_tenants)
 {
@@ -34,6 +33,7 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
     TAILQ_INIT(&tenants->list);
     TAILQ_INIT(&tenants->leaving);
     LIST_INIT(&tenants->waiting);
+    LIST_INIT(&tenants->left_out);
     int r = router_new(&tenants->router);
     if (r < 0) {
         free(tenants);
@@ -370,8 +370,11 @@ void tenant_remove(struct tenant *tenant)
     TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
 }
 
+static void forget_left_out(struct tenant *tenant);
+
 static void destroy(struct tenant *tenant)
 {
+    forget_left_out(tenant);
     if (tenant->server->pool)
         seclude_forget(tenant);
     admin_forget_tenant(tenant->server->admin, tenant);
@@ -396,14 +399,89 @@ void tenants_sweep(struct tenants *tenants)
 
 /* ---- log */
 
-static uint64_t cost_of_log(const char *text, size_t size)
+static bool has_left_out(const struct tenant_logs *logs)
 {
-    uint64_t cost = size + LOG_LINE_COST;
+    return logs->over_own + logs->over_all + logs->unlogged_incidents > 0;
+}
 
-    for (size_t i = 0; i < size; i++)
-        if (text[i] == '\n')
-            cost += LOG_LINE_COST;
-    return cost;
+static void list_left_out(struct tenant *tenant)
+{
+    if (!has_left_out(&tenant->logs))
+        LIST_INSERT_HEAD(&tenant->server->tenants->left_out, tenant, logs.in_left_out);
+}
+
+void tenant_leave_out_incident(struct tenant *tenant)
+{
+    list_left_out(tenant);
+    tenant->logs.unlogged_incidents++;
+}
+
+static void leave_out(struct tenant *tenant, enum log_verdict verdict, uint64_t lines)
+{
+    struct tenants *tenants = tenant->server->tenants;
+    struct tenant_logs *logs = &tenant->logs;
+
+    list_left_out(tenant);
+    if (verdict == LOG_OVER_ALL) {
+        logs->over_all += lines;
+        tenants->log_counts.over_all += lines;
+    } else {
+        logs->over_own += lines;
+        tenants->log_counts.over_own += lines;
+    }
+}
+
+static void forget_left_out(struct tenant *tenant)
+{
+    if (has_left_out(&tenant->logs))
+        LIST_REMOVE(tenant, logs.in_left_out);
+    tenant->logs.over_own = tenant->logs.over_all = tenant->logs.unlogged_incidents = 0;
+}
+
+static void say_left_out(const struct tenant *tenant)
+{
+    const struct log_config *limits = &tenant->server->config->log;
+    const struct tenant_logs *logs = &tenant->logs;
+    const struct log_field field = { .name = "left_out",
+                                     .kind = LOG_FIELD_NUMBER,
+                                     .number = logs->over_own + logs->over_all +
+                                               logs->unlogged_incidents };
+    const struct log_context *about =
+        LOG_ABOUT(.tenant = tenant->name, .fields = &field, .n_fields = 1);
+
+    if (logs->over_own > 0)
+        log_event(LOG_LEVEL_WARNING, about,
+                  "%" PRIu64
+                  " lines of tenant %s left out: a tenant may log %u lines and %u KiB in "
+                  "a second (log.tenant_lines, log.tenant_kib)",
+                  logs->over_own, tenant->name, limits->tenant_lines, limits->tenant_kib);
+    if (logs->over_all > 0)
+        log_event(LOG_LEVEL_WARNING, about,
+                  "%" PRIu64 " lines of tenant %s left out of this log: all tenants together may "
+                  "log %u lines and %u KiB in a second (log.lines, log.kib); `skep logs` has them",
+                  logs->over_all, tenant->name, limits->lines, limits->kib);
+    if (logs->unlogged_incidents > 0)
+        log_event(LOG_LEVEL_INFO, about,
+                  "%" PRIu64 " more incidents of tenant %s were counted and not logged",
+                  logs->unlogged_incidents, tenant->name);
+}
+
+void tenants_say_left_out(struct tenants *tenants)
+{
+    struct tenant *tenant;
+    uint64_t n_lines = 0, n_tenants = 0;
+
+    while ((tenant = LIST_FIRST(&tenants->left_out))) {
+        if (n_tenants++ < TENANTS_SAID)
+            say_left_out(tenant);
+        else
+            n_lines +=
+                tenant->logs.over_own + tenant->logs.over_all + tenant->logs.unlogged_incidents;
+        forget_left_out(tenant);
+    }
+    if (n_tenants > TENANTS_SAID)
+        log_warning("%" PRIu64 " lines and incidents of %" PRIu64 " more tenants left out", n_lines,
+                    n_tenants - TENANTS_SAID);
 }
 
 void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size)
@@ -414,27 +492,25 @@ void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *
         [TENANT_WARN] = "warn",
         [TENANT_ERROR] = "error",
     };
-    uint64_t second = io_now_ns() / NSEC_PER_SEC;
+    struct tenants *tenants = tenant->server->tenants;
+    struct tenant_logs *logs = &tenant->logs;
+    struct log_cost cost = log_cost_of(text, size);
+    enum log_verdict verdict =
+        log_budget_take(&tenants->logged, &logs->share, &tenant->server->config->log,
+                        io_now_ns() / NSEC_PER_SEC, cost);
 
-    if (tenant->log_second != second) {
-        tenant->log_second = second;
-        tenant->log_bytes = 0;
-    }
-    if (tenant->log_bytes > LOG_BYTES_PER_SECOND) {
-        tenant->log_dropped++;
+    if (verdict != LOG_TAKEN)
+        leave_out(tenant, verdict, cost.lines);
+    if (verdict == LOG_OVER_TENANT) {
+        logs->lost += cost.lines;
         return;
     }
-    tenant->log_bytes += cost_of_log(text, size);
-    if (tenant->log_bytes > LOG_BYTES_PER_SECOND) {
-        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
-                  "logs more than %u KiB in a second: the rest is dropped",
-                  LOG_BYTES_PER_SECOND >> 10);
-        tenant->log_dropped++;
-        return;
-    }
-    const struct tenant_line line = { level, text, size, tenant->log_dropped };
-    tenant->log_dropped = 0;
+    const struct tenant_line line = { level, text, size, logs->lost };
+    logs->lost = 0;
     admin_log(tenant->server->admin, tenant, &line);
+    if (verdict == LOG_OVER_ALL)
+        return;
+    tenants->log_counts.written += cost.lines;
     if (log_get_level() >= LOG_LEVEL_INFO)
         log_text(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name, .tenant_level = names[level]),
                  text, size);

@@ -11,6 +11,7 @@
 #include "config/manifest.h"
 #include "supervisor/incident.h"
 #include "supervisor/ledger/books.h"
+#include "supervisor/log_budget.h"
 #include "supervisor/server.h"
 #include "supervisor/workers/conduct.h"
 
@@ -83,6 +84,16 @@ enum tenant_origin {
     TENANT_DEPLOYED, /* comes and goes by deploys: no reload touches it */
 };
 
+/* What a tenant has logged, and what of it was too much; see log_budget.h. */
+struct tenant_logs {
+    struct log_share share;
+    uint64_t lost;                  /* lines since the last one that `skep logs` has */
+    uint64_t over_own, over_all;    /* lines that were left out, not said yet */
+    struct log_window incidents;    /* that were logged */
+    uint64_t unlogged_incidents;    /* not said yet */
+    LIST_ENTRY(tenant) in_left_out; /* of struct tenants, where any of those is not 0 */
+};
+
 struct tenant {
     TAILQ_ENTRY(tenant) entry;
     struct server *server; /* borrowed */
@@ -107,8 +118,6 @@ struct tenant {
     struct child *own;      /* borrowed: the worker that is its own; NULL: none */
     struct child *next_own; /* the same for a candidate that is in another cordon */
     struct incident_counts incidents;
-    uint64_t incident_second;
-    unsigned incident_lines; /* in this second */
     /* How busy it is, see seclude.h. */
     uint64_t cpu_seen_us;
     unsigned busy_looks, calm_looks; /* in a row */
@@ -116,18 +125,25 @@ struct tenant {
     enum error_code load_error;
     unsigned load_failures;
     uint64_t load_again_ns;
-    uint64_t log_second, log_bytes; /* what it has logged in this second */
-    uint64_t log_dropped;           /* lines since the last one that was not too much */
-    struct log_shelf *log_shelf;    /* borrowed: of the admin socket's log store; NULL: none yet */
-    char *last_error;               /* owned; text of the last failed load */
+    struct tenant_logs logs;
+    struct log_shelf *log_shelf; /* borrowed: of the admin socket's log store; NULL: none yet */
+    char *last_error;            /* owned; text of the last failed load */
     struct tenant_books books;
 };
 TAILQ_HEAD(tenant_list, tenant);
+
+/* Lines of all tenants since the start. */
+struct log_counts {
+    uint64_t written, over_own, over_all;
+};
 
 struct reload_waiting;
 LIST_HEAD(reload_waiting_list, reload_waiting);
 
 struct tenants {
+    LIST_HEAD(, tenant) left_out; /* lines of these were, in this second */
+    struct log_window logged;     /* by all */
+    struct log_counts log_counts;
     struct tenant_list list;
     struct tenant_list leaving;         /* removed: they end what they have accepted */
     struct reload_waiting_list waiting; /* see reload_tenants.h */
@@ -193,6 +209,10 @@ struct version *version_unref(struct version *version); /* returns NULL */
 enum tenant_log_level { TENANT_DEBUG, TENANT_INFO, TENANT_WARN, TENANT_ERROR };
 /* One line of the tenant's: to our log, tagged and escaped, and to subscribed admin clients. */
 void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size);
+/* An incident of the tenant is counted and not logged. */
+void tenant_leave_out_incident(struct tenant *tenant);
+/* Each second: says how many lines of whom were left out since the last time. */
+void tenants_say_left_out(struct tenants *tenants);
 
 /* The candidate has loaded, or will not. Either way there is none afterwards. */
 void tenant_serve_candidate(struct tenant *tenant);

@@ -76,6 +76,23 @@ static void write_series(const struct server *server, const char *name, struct t
     text_count(text, name, TEXT_NO_LABELS, server->stats.n_series);
 }
 
+/* ---- the log */
+
+static void write_log_lines(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS,
+               server->tenants ? server->tenants->log_counts.written : 0);
+}
+
+static void write_left_out(const struct server *server, const char *name, struct text *text)
+{
+    const struct log_counts none = { 0 };
+    const struct log_counts *counts = server->tenants ? &server->tenants->log_counts : &none;
+
+    text_count(text, name, TEXT_LABELS({ "bound", "tenant" }), counts->over_own);
+    text_count(text, name, TEXT_LABELS({ "bound", "all" }), counts->over_all);
+}
+
 /* ---- limits */
 
 /* Those that have series from the start: what a worker can be killed for, or die of. */
@@ -171,6 +188,11 @@ const struct family families_of_service[] = {
     { "skep_tenants", "gauge", "Tenants.", write_tenants, NULL, false },
     { "skep_tenants_with_series", "gauge",
       "Tenants that have series of their own; the rest is _other.", write_series, NULL, false },
+    { "skep_log_lines_total", "counter",
+      "Lines that tenants have written into the log.", write_log_lines, NULL, false },
+    { "skep_log_lines_left_out_total", "counter",
+      "Lines that tenants were not allowed to write, by the bound that was met.",
+      write_left_out, NULL, false },
     { "skep_kills_total", "counter",
       "Workers that were killed or died, by cause.", write_kills, NULL, false },
     { "skep_limits_met_total", "counter",

@@ -260,6 +260,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
         tenant->cpu_seen_us = tenant->cpu_us;
     pool_check_change(pool, now);
     tenants_sweep(pool->server->tenants);
+    tenants_say_left_out(pool->server->tenants);
     reload_tenants_retry(pool->server);
 }
 

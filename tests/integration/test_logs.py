@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 import unicodedata
 
@@ -171,6 +172,16 @@ class Journal:
         except BlockingIOError:
             return self.entries
 
+    def read_on(self):
+        """As journald does: what is sent never waits for a test to look."""
+
+        def read_all():
+            while True:
+                select.select([self.socket], [], [])
+                self.read()
+
+        threading.Thread(target=read_all, daemon=True).start()
+
     def find(self, **fields):
         def look():
             for entry in self.read():
@@ -233,13 +244,13 @@ def test_journal_takes_long_entries(start, journal):
 @needs_root
 def test_journal_that_is_not_read_holds_up_nobody_and_is_told_what_it_lost(start, journal):
     chatty = script('for (let i = 0; i < 50; i++) console.log("n" + i); return new Response("x");')
-    skepd = start({"a": chatty}, log_format="journal", launcher=journal.launcher)
+    much = {"tenant_lines": 1000000, "lines": 1000000, "tenant_kib": 99999, "kib": 99999}
+    skepd = start({"a": chatty}, log_format="journal", log=much, launcher=journal.launcher)
     began = time.monotonic()
     for _ in range(60):
         assert skepd.get("a").text == "x"
     assert time.monotonic() - began < 20
     journal.read()  # what its queue had room for
-    time.sleep(1.1)  # or the tenant may say no more in this second
     skepd.get("a")
     lost = wait_for(
         lambda: [int(e["LOST"]) for e in journal.read() if "LOST" in e], "word of what was lost"
@@ -487,3 +498,30 @@ def test_examples_of_the_page_are_what_skepd_writes(start):
         assert list(example) == list(real[kind]), kind
         kinds.add(kind)
     assert kinds == set(real)
+
+
+# ---- who may log how much
+
+
+@needs_root
+def test_tenants_at_full_rate_drown_neither_skepd_nor_a_quiet_neighbour(start, journal):
+    """Lines of tenants are bounded before the journal, which drops what comes too fast without looking at whose it is."""
+    flood = script('for (let i = 0; i < 900; i++) console.log("x"); return new Response();')
+    quiet = script('console.log("quiet"); return new Response();')
+    names = [f"flood{i}" for i in range(4)]
+    tenants = {**dict.fromkeys(names, flood), "quiet": quiet, "loops": LOOPS}
+    limits = {"tenant_lines": 40, "lines": 100}
+    skepd = start(tenants, log_format="journal", log=limits, launcher=journal.launcher)
+    journal.read_on()
+    for _ in range(3):
+        for name in names:
+            skepd.get(name)
+        assert skepd.get("loops").code == "cpu_request"
+        skepd.get("quiet")
+    journal.find(MESSAGE="quiet", TENANT="quiet", SYSLOG_IDENTIFIER="skep-tenant")
+    incident = journal.find(EVENT="incident", TENANT="loops")
+    assert incident["SYSLOG_IDENTIFIER"] == "skepd"
+    for name in names:
+        said = journal.find(TENANT=name, SYSLOG_IDENTIFIER="skepd", PRIORITY="4")
+        assert re.match(rf"\d+ lines of tenant {name} left out", said["MESSAGE"])
+        assert int(said["LEFT_OUT"]) >= 900 - 2 * 40

@@ -84,7 +84,7 @@ def test_format_and_names_follow_the_conventions(start_metrics):
                 assert family.name.split("_")[-1] in UNITS
             assert sample.value >= 0 and math.isfinite(sample.value)
             assert set(sample.labels) <= {
-                "tenant", "code", "cause", "limit", "stage", "level", "layer", "cordon", "slot",
+                "tenant", "code", "cause", "limit", "stage", "level", "layer", "cordon", "slot", "bound",
                 "state", "version", "v8", "le",
             }
 

@@ -200,7 +200,7 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
     (void) state;
     expect_errors(LISTEN "\ncordon: x\n",
                   "3: unknown key \"cordon\": expected one of listen, admin_socket, tenants, "
-                  "log_level, log_format, access_log, state, drain_s, admin, metrics, deploy, "
+                  "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
                   "jail, http, limits, cordons");
     expect_errors(LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
                   "4: unknown key \"wrkers\" in cordons[0]: expected one of name, workers, "
@@ -350,7 +350,7 @@ static void test_messages_cannot_forge_lines_or_move_the_terminal(void **state)
     expect_errors(
         LISTEN "\"a\\n\\e[2J\\x9b\": 1\n",
         "2: unknown key \"a\\x0a\\x1b[2J\\xc2\\x9b\": expected one of listen, admin_socket, "
-        "tenants, log_level, log_format, access_log, state, drain_s, admin, metrics, "
+        "tenants, log_level, log_format, access_log, log, state, drain_s, admin, metrics, "
         "deploy, jail, http, limits, cordons");
 }
 
