@@ -23,13 +23,15 @@ struct channel {
     struct event *read_event;
     struct event *write_event; /* waits until the socket takes more */
     struct event *flush_event; /* made active by the first send of a turn */
+    struct event *next_turn;   /* a timer that is due at once: for frames over frames_per_turn */
     struct evbuffer *output;
     struct arena arena;
     uint8_t *input;
     size_t input_size; /* allocated */
     size_t input_have;
-    uint64_t received; /* frames */
-    uint64_t written;  /* bytes */
+    unsigned frames_left; /* of frames_per_turn */
+    uint64_t received;    /* frames */
+    uint64_t written;     /* bytes */
     int error;
     bool is_flush_due;
     bool is_closed;
@@ -47,6 +49,8 @@ static void destroy(struct channel *ch)
         event_free(ch->write_event);
     if (ch->flush_event)
         event_free(ch->flush_event);
+    if (ch->next_turn)
+        event_free(ch->next_turn);
     if (ch->output)
         evbuffer_free(ch->output);
     arena_done(&ch->arena);
@@ -73,6 +77,7 @@ static void fail(struct channel *ch, int error)
     (void) event_del(ch->read_event);
     (void) event_del(ch->write_event);
     (void) event_del(ch->flush_event);
+    (void) event_del(ch->next_turn);
     ch->depth++;
     ch->options.on_closed(ch->options.owner, error);
     (void) leave(ch);
@@ -101,18 +106,19 @@ static int dispatch(struct channel *ch, const uint8_t *frame, size_t size)
     return r > 0 ? rule->handle(ch->options.owner, message) : r;
 }
 
-/* Handles all whole frames in the input buffer. Returns 0 or -errno. */
+/* Handles the whole frames in the input buffer, as many as the turn has left. Returns 0 or -errno. */
 static int consume(struct channel *ch)
 {
     size_t at = 0;
     int r = 0;
 
-    while (!ch->is_freed && !ch->is_closed && ch->is_reading) {
+    while (!ch->is_freed && !ch->is_closed && ch->is_reading && ch->frames_left > 0) {
         int64_t size = frame_measure(ch->input + at, ch->input_have - at);
         if (size <= 0) {
             r = (int) size;
             break;
         }
+        ch->frames_left--;
         r = dispatch(ch, ch->input + at, (size_t) size);
         at += (size_t) size;
         if (r < 0)
@@ -161,16 +167,27 @@ static int read_once(struct channel *ch, bool *ret_eof)
     return r < 0 ? r : (size_t) n == room;
 }
 
-static void read_in(struct channel *ch, unsigned n_reads)
+/* Leaves what is over frames_per_turn to the next turn. A level-triggered read event would come in this
+ * one again, before the others'. */
+static void yield_turn(struct channel *ch)
+{
+    static const struct timeval at_once = { 0 };
+
+    (void) event_del(ch->read_event);
+    (void) event_add(ch->next_turn, &at_once);
+}
+
+static void read_in(struct channel *ch, unsigned n_reads, unsigned n_frames)
 {
     bool is_eof = false;
     int r = 1;
 
     ch->depth++;
+    ch->frames_left = n_frames;
     if (ch->input_have > 0 && !ch->is_closed && consume(ch) < 0)
         r = -EPROTO; /* frames that were left when reading was stopped */
     for (unsigned i = 0; i < n_reads && r > 0; i++)
-        if (ch->is_freed || ch->is_closed || !ch->is_reading)
+        if (ch->is_freed || ch->is_closed || !ch->is_reading || ch->frames_left == 0)
             r = 0;
         else
             r = read_once(ch, &is_eof);
@@ -178,14 +195,33 @@ static void read_in(struct channel *ch, unsigned n_reads)
         ch->options.on_read_end(ch->options.owner);
     if (!ch->is_freed && (r < 0 || is_eof))
         fail(ch, r < 0 ? r : ch->input_have > 0 ? -EPROTO : 0);
+    if (!ch->is_freed && !ch->is_closed && ch->is_reading && ch->frames_left == 0)
+        yield_turn(ch);
     (void) leave(ch);
+}
+
+static unsigned frames_per_turn(const struct channel *ch)
+{
+    return ch->options.frames_per_turn > 0 ? ch->options.frames_per_turn : UINT_MAX;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+    struct channel *ch = arg;
+
     (void) fd;
     (void) what;
-    read_in(arg, READS_PER_TURN);
+    read_in(ch, READS_PER_TURN, frames_per_turn(ch));
+}
+
+static void on_next_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct channel *ch = arg;
+
+    (void) fd;
+    (void) what;
+    (void) event_add(ch->read_event, NULL);
+    read_in(ch, READS_PER_TURN, frames_per_turn(ch));
 }
 
 static void write_out(struct channel *ch)
@@ -239,9 +275,10 @@ int channel_new(const struct channel_options *options, struct channel **ret_chan
     ch->read_event = event_new(options->base, options->fd, EV_READ | EV_PERSIST, on_readable, ch);
     ch->write_event = event_new(options->base, options->fd, EV_WRITE, on_flush, ch);
     ch->flush_event = event_new(options->base, -1, 0, on_flush, ch);
+    ch->next_turn = event_new(options->base, -1, 0, on_next_turn, ch);
     int r = arena_init(&ch->arena, ARENA_BYTES);
     if (r < 0 || !ch->input || !ch->output || !ch->read_event || !ch->write_event ||
-        !ch->flush_event || event_add(ch->read_event, NULL) < 0) {
+        !ch->flush_event || !ch->next_turn || event_add(ch->read_event, NULL) < 0) {
         destroy(ch);
         return -ENOMEM;
     }
@@ -258,6 +295,7 @@ struct channel *channel_free(struct channel *ch)
     (void) event_del(ch->read_event);
     (void) event_del(ch->write_event);
     (void) event_del(ch->flush_event);
+    (void) event_del(ch->next_turn);
     (void) close(ch->options.fd);
     if (ch->depth == 0)
         destroy(ch);
@@ -310,7 +348,7 @@ void channel_flush(struct channel *ch)
 void channel_drain_input(struct channel *ch)
 {
     channel_set_reading(ch, true);
-    read_in(ch, UINT_MAX);
+    read_in(ch, UINT_MAX, UINT_MAX);
 }
 
 size_t channel_queued_bytes(const struct channel *ch)
@@ -330,6 +368,7 @@ void channel_set_reading(struct channel *ch, bool reading)
     ch->is_reading = reading;
     if (!reading) {
         (void) event_del(ch->read_event);
+        (void) event_del(ch->next_turn);
         return;
     }
     (void) event_add(ch->read_event, NULL);

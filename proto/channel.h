@@ -54,6 +54,9 @@ struct channel_options {
     void (*on_drained)(void *owner);
     size_t output_high_bytes; /* channel_is_congested above this */
     size_t output_max_bytes;  /* channel_send fails with -ENOBUFS above this; 0: no limit */
+    /* Frames handled in one loop turn; the rest waits for the next turn, after everybody else's. 0: no
+     * limit. */
+    unsigned frames_per_turn;
 };
 
 /* Takes a connected non-blocking socket. 0 or -errno (fd stays the caller's). */

@@ -116,3 +116,11 @@ void ledger_on_ready(struct child *child)
 {
     for_each_tenant(child->server, use_place);
 }
+
+void ledger_on_drained(struct child *child)
+{
+    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS && !child_is_congested(child); slot++)
+        if (child->requests[slot])
+            ledger_push_body(child->requests[slot]);
+    ledger_on_ready(child);
+}

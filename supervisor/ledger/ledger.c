@@ -178,7 +178,8 @@ void ledger_push_body(struct request *request)
 {
     struct child *child = request->placement->child;
 
-    while (request->body && !request->body_end_sent && !request->is_cancelled) {
+    while (request->body && !request->body_end_sent && !request->is_cancelled &&
+           !child_is_congested(child)) {
         size_t left = evbuffer_get_length(request->body) - request->body_sent;
         size_t part = left < BODY_CHUNK_MAX_BYTES ? left : BODY_CHUNK_MAX_BYTES;
         struct evbuffer_ptr at;

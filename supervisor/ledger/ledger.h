@@ -136,3 +136,5 @@ void ledger_on_death(struct child *child, const struct verdict *verdict);
 void ledger_on_place_lost(struct child *child);
 /* A worker is ready, or has room again: sends what waited for it. */
 void ledger_on_ready(struct child *child);
+/* The worker has read what was queued for it: bodies that waited for that go on, then as ledger_on_ready. */
+void ledger_on_drained(struct child *child);

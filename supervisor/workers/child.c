@@ -249,6 +249,11 @@ static void kill_again(struct child *child)
     kill_now(child);
 }
 
+bool child_is_congested(const struct child *child)
+{
+    return child->channel && channel_is_congested(child->channel);
+}
+
 void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
 {
     if (child->state == CHILD_KILLED || child->state == CHILD_DOWN)

@@ -229,6 +229,8 @@ uint32_t child_loading_version(const struct child *child);
 void child_on_facts(struct child *child, pid_t pid, int error, const struct jail_facts *facts);
 /* Has the jail of a worker looked at again, now and then, at random. Each second. */
 void child_check_jail(struct child *child);
+/* Returns whether the worker has not read what is queued for it: nothing that can wait is sent. */
+bool child_is_congested(const struct child *child);
 /* Frames and entries into JavaScript so far, for comparison only; of a worker that is up. */
 uint64_t child_signs_of_life(const struct child *child);
 /* Whether something is in it that may keep it from answering. */

@@ -18,6 +18,11 @@ enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 
 #define RESPONSE_HEADERS_MAX 256
 #define OUTPUT_HIGH_BYTES (4U << 20)
+/* Above OUTPUT_HIGH_BYTES nothing is begun; one load (16 MiB of files and their env), the frame of a
+ * request and the small frames of those in the worker may still be added. */
+#define OUTPUT_MAX_BYTES (OUTPUT_HIGH_BYTES + (32U << 20))
+/* Well below a millisecond of the loop's time. */
+#define FRAMES_PER_TURN 256
 #define VERSION_TEXT_MAX 31
 /* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
 #define STOPS_MOST 100
@@ -306,7 +311,7 @@ static void on_closed(void *owner, int error)
 
 static void on_drained(void *owner)
 {
-    ledger_on_ready(owner); /* whoever waited for the worker to read */
+    ledger_on_drained(owner);
 }
 
 int link_open(struct child *child, int fd)
@@ -320,6 +325,8 @@ int link_open(struct child *child, int fd)
         .on_closed = on_closed,
         .on_drained = on_drained,
         .output_high_bytes = OUTPUT_HIGH_BYTES,
+        .output_max_bytes = OUTPUT_MAX_BYTES,
+        .frames_per_turn = FRAMES_PER_TURN,
     };
 
     return channel_new(&options, &child->channel);
@@ -340,7 +347,14 @@ static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase w
         return -EPIPE;
     envelope.message_case = which;
     envelope.ping = message; /* any member: all are pointers */
-    return channel_send(child->channel, &envelope.base);
+    int r = channel_send(child->channel, &envelope.base);
+    if (r == -ENOBUFS && child->state != CHILD_KILLED) {
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
+                  "worker %u (pid %d) does not read: %u MiB wait for it", child->number,
+                  (int) child->pid, OUTPUT_MAX_BYTES >> 20);
+        child_kill(child, KILL_SILENT, 0);
+    }
+    return r;
 }
 
 static int send_files(struct child *child, const struct version *version)

@@ -23,6 +23,8 @@
 
 enum { PHASE_ONE = 1, PHASE_TWO = 2 };
 
+#define FRAMES_PER_TURN 100
+
 struct fixture {
     struct event_base *base;
     struct channel *channel;
@@ -109,6 +111,7 @@ static int setup(void **state)
         .on_drained = on_drained,
         .output_high_bytes = 64 << 10,
         .output_max_bytes = 4 << 20,
+        .frames_per_turn = FRAMES_PER_TURN,
     };
     assert_int_equal(channel_new(&options, &f->channel), 0);
     *state = f;
@@ -179,6 +182,70 @@ static void test_many_frames_in_one_write_are_all_handled(void **state)
     assert_int_equal(f->pongs, 20);
     assert_int_equal(channel_received_frames(f->channel), 21);
     assert_int_equal(f->closed, 0);
+}
+
+/* Lets the loop take one turn, and no more than what is due now. */
+static void one_turn(struct fixture *f)
+{
+    assert_int_not_equal(event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK), -1);
+}
+
+/* In one write: the kernel counts each one against the socket's buffer as if it were large. */
+static void flood(struct fixture *f, unsigned n)
+{
+    static uint8_t buffer[64 << 10];
+    size_t size = pack_hello(buffer);
+
+    assert_int_equal(write(f->peer, buffer, size), (ssize_t) size);
+    one_turn(f);
+    size = 0;
+    for (unsigned i = 0; i < n; i++)
+        size += pack_pong(buffer + size);
+    assert_int_equal(write(f->peer, buffer, size), (ssize_t) size);
+}
+
+static void test_a_flood_of_frames_is_taken_in_turns_with_the_others(void **state)
+{
+    struct fixture *f = *state;
+
+    flood(f, 3 * FRAMES_PER_TURN + 7);
+    for (unsigned seen = 0; f->pongs < 3 * FRAMES_PER_TURN + 7; seen = f->pongs) {
+        one_turn(f);
+        assert_in_range(f->pongs - seen, 1, FRAMES_PER_TURN);
+    }
+    one_turn(f);
+    assert_int_equal(f->closed, 0);
+}
+
+static void test_frames_over_a_turn_are_handled_before_the_end_of_file(void **state)
+{
+    struct fixture *f = *state;
+
+    flood(f, 2 * FRAMES_PER_TURN + 1);
+    (void) close(f->peer);
+    f->peer = -1;
+    for (unsigned i = 0; i < 10 && f->closed == 0; i++)
+        one_turn(f);
+    assert_int_equal(f->pongs, 2 * FRAMES_PER_TURN + 1);
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(f->error, 0);
+}
+
+static void test_the_rest_of_a_flood_waits_while_reading_is_stopped(void **state)
+{
+    struct fixture *f = *state;
+
+    flood(f, 2 * FRAMES_PER_TURN);
+    one_turn(f);
+    unsigned seen = f->pongs;
+    channel_set_reading(f->channel, false);
+    for (unsigned i = 0; i < 10; i++)
+        one_turn(f);
+    assert_int_equal(f->pongs, seen);
+    channel_set_reading(f->channel, true);
+    for (unsigned i = 0; i < 10; i++)
+        one_turn(f);
+    assert_int_equal(f->pongs, 2 * FRAMES_PER_TURN);
 }
 
 static void test_the_end_of_a_read_comes_once_after_all_its_frames(void **state)
@@ -362,6 +429,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_many_frames_in_one_write_are_all_handled),
+        TEST(test_a_flood_of_frames_is_taken_in_turns_with_the_others),
+        TEST(test_frames_over_a_turn_are_handled_before_the_end_of_file),
+        TEST(test_the_rest_of_a_flood_waits_while_reading_is_stopped),
         TEST(test_the_end_of_a_read_comes_once_after_all_its_frames),
         TEST(test_a_frame_that_comes_byte_by_byte_is_handled),
         TEST(test_a_message_of_another_phase_closes_with_eproto),
