@@ -36,6 +36,24 @@ static void print_named(Skep__Admin__NamedText *const *items, size_t n)
     }
 }
 
+static void print_totals(Skep__Admin__Total *const *totals, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool is_bytes = totals[i]->unit.len > 0;
+        char used[OUTPUT_NUMBER_BYTES], limit[OUTPUT_NUMBER_BYTES];
+        (void) printf("%s", i == 0 ? "bounds      " : "            ");
+        output_text(stdout, totals[i]->name.data, totals[i]->name.len);
+        if (is_bytes)
+            (void) printf(" %s of %s", output_kib(totals[i]->used / 1024, used),
+                          output_kib(totals[i]->limit / 1024, limit));
+        else
+            (void) printf(" %" PRIu64 " of %" PRIu64, totals[i]->used, totals[i]->limit);
+        if (totals[i]->refused > 0)
+            (void) printf(", %" PRIu64 " refused", totals[i]->refused);
+        (void) printf("\n");
+    }
+}
+
 static void print_text(const void *message)
 {
     const Skep__Admin__Status *s = message;
@@ -56,6 +74,7 @@ static void print_text(const void *message)
     print_named(s->layers, s->n_layers);
     (void) printf("skepd's own ");
     print_named(s->own_layers, s->n_own_layers);
+    print_totals(s->totals, s->n_totals);
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -83,6 +102,7 @@ const struct verb verb_status = {
             "does not give every layer, and the configuration agrees; none: a build without\n"
             "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
             "WHY\"),\n"
-            "own_layers (the same of skepd itself).\n",
+            "own_layers (the same of skepd itself), totals (what strangers can make skepd keep: a\n"
+            "list of objects with name, unit, used, limit, refused).\n",
     .run = run,
 };

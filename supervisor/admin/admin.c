@@ -39,6 +39,7 @@ struct admin {
     struct event *resume_event; /* accepts again after a shortage of descriptors */
     struct admin_client_list clients;
     unsigned n_clients;
+    uint64_t refused; /* clients that were too many */
     uint64_t refusal_logged_ns;
 };
 
@@ -230,6 +231,13 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
     return 0;
 }
 
+void admin_read_total(const struct admin *admin, struct total *total)
+{
+    total->limit = CLIENTS_MAX;
+    total->used = admin ? admin->n_clients : 0;
+    total->refused = admin ? admin->refused : 0;
+}
+
 /* ---- the door */
 
 /* NULL: it may come. Else why not. */
@@ -269,6 +277,7 @@ static void refuse(struct admin *admin, int fd, const struct ucred *peer, const 
         frame_pack(&answer.base, frame, size);
         (void) !send(fd, frame, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
+    admin->refused++;
     /* A peer that keeps coming must not fill the log. */
     uint64_t now = io_now_ns();
     if (admin->refusal_logged_ns > 0 && now - admin->refusal_logged_ns < REFUSAL_LOG_INTERVAL_NS)

@@ -10,6 +10,7 @@
 
 #include "supervisor/server.h"
 #include "supervisor/tenant.h"
+#include "supervisor/totals.h"
 
 struct admin;
 struct upgrade_result;
@@ -47,5 +48,7 @@ struct tenant_line {
  * waits and never fails: a client that does not keep up loses lines, and is told how many.
  * admin: NULL is allowed, for lines before admin_new. */
 void admin_log(struct admin *admin, struct tenant *tenant, const struct tenant_line *line);
+/* Reads the row of the clients; admin: NULL is allowed. */
+void admin_read_total(const struct admin *admin, struct total *total);
 /* The tenant goes: nothing of it is kept any more. */
 void admin_forget_tenant(struct admin *admin, struct tenant *tenant);

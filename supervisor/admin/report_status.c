@@ -2,10 +2,36 @@
 /*
  * The service at a glance. Supervisor, loop thread.
  */
+#include <errno.h>
 #include <unistd.h>
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
+#include "supervisor/totals.h"
+
+static int list_totals(const struct server *server, struct arena *arena,
+                       Skep__Admin__Status *status)
+{
+    Skep__Admin__Total **pointers = report_take(arena, TOTALS * sizeof(Skep__Admin__Total *));
+    Skep__Admin__Total *items = report_take(arena, TOTALS * sizeof *items);
+
+    if (!pointers || !items)
+        return -ENOMEM;
+    for (unsigned i = 0; i < TOTALS; i++) {
+        struct total total;
+        total_read(server, (enum total_kind) i, &total);
+        skep__admin__total__init(&items[i]);
+        items[i].used = total.used;
+        items[i].limit = total.limit;
+        items[i].refused = total.refused;
+        items[i].name = report_text(total_table[i].name);
+        items[i].unit = report_text(total_table[i].unit);
+        pointers[i] = &items[i];
+    }
+    status->totals = pointers;
+    status->n_totals = TOTALS;
+    return 0;
+}
 
 int admin_report_status(const struct server *server, struct arena *arena, Skep__Admin__Status *ret)
 {
@@ -28,5 +54,5 @@ int admin_report_status(const struct server *server, struct arena *arena, Skep__
     if (r == 0)
         r = report_layers(JAIL_OWN_LAYERS, jail->own_layers, jail->errors, arena, &ret->own_layers,
                           &ret->n_own_layers);
-    return r;
+    return r < 0 ? r : list_totals(server, arena, ret);
 }

@@ -11,6 +11,7 @@
 #include "supervisor/deploy/internal.h"
 #include "supervisor/service/service.h"
 #include "supervisor/service/upgrade.h"
+#include "supervisor/totals.h"
 
 #define DEPLOYS_MAX 4  /* each holds a bundle in memory, while it boots */
 #define WAITING_MAX 32 /* of each other kind: requests whose client is gone wait, too */
@@ -129,6 +130,15 @@ static unsigned count(const struct deploys *deploys, enum deploy_kind kind)
     return n;
 }
 
+void deploy_read_total(const struct deploys *deploys, struct total *total)
+{
+    total->limit = DEPLOYS_MAX;
+    if (!deploys)
+        return;
+    total->used = count(deploys, DEPLOY_UPLOAD) + count(deploys, DEPLOY_ROLLBACK);
+    total->refused = deploys->refused;
+}
+
 /* What holds for all of them. */
 static int check(const struct server *server, ProtobufCBinaryData text,
                  char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
@@ -177,9 +187,11 @@ static int check_change(const struct server *server, ProtobufCBinaryData text,
                       "%s is being deployed, rolled back or removed by somebody else: try again%s",
                       name, "");
     if (count(server->deploys, DEPLOY_UPLOAD) + count(server->deploys, DEPLOY_ROLLBACK) >=
-        DEPLOYS_MAX)
+        DEPLOYS_MAX) {
+        server->deploys->refused++;
         return refuse(server, -EBUSY, ret_reason, "too many deploys at a time: try again%s%s", "",
                       "");
+    }
     return 0;
 }
 

@@ -15,6 +15,7 @@
 
 struct deploy;
 struct deploys;
+struct total;
 
 /* The most of a file or of a value that goes in one part. */
 #define DEPLOY_PART_MAX_BYTES (UINT32_C(256) << 10)
@@ -83,6 +84,8 @@ void deploy_leave(struct deploy *deploy);
 bool deploy_is_busy(const struct server *server);
 /* How many of these there are. */
 unsigned deploy_count_busy(const struct server *server);
+/* Reads the row of uploads and rollbacks under way; deploys: NULL is allowed. */
+void deploy_read_total(const struct deploys *deploys, struct total *total);
 
 /* ---- from elsewhere in the supervisor */
 

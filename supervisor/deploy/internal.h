@@ -60,6 +60,7 @@ struct deploys {
     uint64_t last_id;
     struct event *tick;
     struct event *check; /* a version that is watched has failed too often */
+    uint64_t refused; /* changes that were too many at a time */
     bool is_store_gone;
     char reason[512];
 };

@@ -463,8 +463,10 @@ int http_connection_new(struct http_front *front, int fd, const struct sockaddr 
     if (!connection)
         return -ENOMEM;
     r = http_peer_enter(front->peers, address, &peer);
-    if (r < 0)
+    if (r < 0) {
+        front->refused++;
         return r;
+    }
     if (event_assign(&connection->event, front->base, fd, what, http_connection_on_event,
                      connection) < 0 ||
         event_add(&connection->event, NULL) < 0) {

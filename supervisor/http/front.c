@@ -278,6 +278,11 @@ size_t http_front_connections(const struct http_front *front)
     return front->n_connections;
 }
 
+uint64_t http_front_refused(const struct http_front *front)
+{
+    return front->refused;
+}
+
 size_t http_front_count(const struct http_front *front, size_t *ret_idle)
 {
     const struct http_connection *connection;

@@ -133,6 +133,8 @@ void http_front_close_idle(struct http_front *front);
  * by the client yet. *ret_idle: those that have none and may bring one. */
 size_t http_front_count(const struct http_front *front, size_t *ret_idle);
 size_t http_front_connections(const struct http_front *front);
+/* Connections that were closed at once because of connections_per_ip. */
+uint64_t http_front_refused(const struct http_front *front);
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 

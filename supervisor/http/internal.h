@@ -171,6 +171,7 @@ struct http_front {
     struct http_listener_list listeners;
     struct http_connection_list connections;
     size_t n_connections;
+    uint64_t refused; /* connections over a limit of their number */
     struct http_peers *peers;
     struct http_connection_queue work;
     struct http_connection_queue later;

@@ -13,6 +13,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/service/sockets.h"
 #include "supervisor/stats/families.h"
+#include "supervisor/totals.h"
 
 /* A piece takes some tenths of a millisecond; after it the loop is others' for as long as this. */
 #define PIECE_BYTES (32U << 10)
@@ -49,6 +50,7 @@ struct metrics {
     struct scrape_list writing; /* in turn */
     struct scrape_list waiting; /* is_full */
     unsigned n_scrapes;
+    uint64_t refused; /* scrapes that were too many */
     struct event *turn;
     struct text text; /* the piece; kept for the next one */
 };
@@ -222,6 +224,7 @@ static void *begin(struct metrics *metrics, struct http_exchange *exchange, bool
         return NULL;
     }
     if (metrics->n_scrapes >= SCRAPES_MAX || scrape_new(metrics, exchange, &scrape) < 0) {
+        metrics->refused++;
         http_fail(exchange, ERROR_OVERLOADED, 1);
         return NULL;
     }
@@ -377,6 +380,13 @@ void metrics_forget_tenant(struct metrics *metrics, const struct tenant *tenant)
         families_forget_tenant(&scrape->cursor, tenant);
     TAILQ_FOREACH (scrape, &metrics->waiting, entry)
         families_forget_tenant(&scrape->cursor, tenant);
+}
+
+void metrics_read_total(const struct metrics *metrics, struct total *total)
+{
+    total->limit = SCRAPES_MAX;
+    total->used = metrics ? metrics->n_scrapes : 0;
+    total->refused = metrics ? metrics->refused : 0;
 }
 
 static void free_scrapes(struct scrape_list *list)

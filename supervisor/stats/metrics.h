@@ -12,6 +12,7 @@
 struct metrics;
 struct server;
 struct tenant;
+struct total;
 
 /* Listens on config->metrics.listen, by an inherited socket if there is one of that address; where nothing
  * is configured, on an inherited one called "metrics". *ret_metrics is NULL where there is neither. 0 or
@@ -23,4 +24,6 @@ void metrics_hold(struct metrics *metrics, bool hold);
 void metrics_drain(struct metrics *metrics);
 /* The tenant goes: no scrape that is under way looks at it any more. NULL is allowed. */
 void metrics_forget_tenant(struct metrics *metrics, const struct tenant *tenant);
+/* Reads the row of the scrapes; metrics: NULL is allowed. */
+void metrics_read_total(const struct metrics *metrics, struct total *total);
 struct metrics *metrics_free(struct metrics *metrics); /* NULL is allowed; returns NULL */

@@ -9,6 +9,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/stats/families_internal.h"
+#include "supervisor/totals.h"
 #include "supervisor/workers/child.h"
 
 static void write_build(const struct server *server, const char *name, struct text *text)
@@ -91,6 +92,48 @@ static void write_left_out(const struct server *server, const char *name, struct
 
     text_count(text, name, TEXT_LABELS({ "bound", "tenant" }), counts->over_own);
     text_count(text, name, TEXT_LABELS({ "bound", "all" }), counts->over_all);
+}
+
+/* ---- bounds of what strangers can make skepd keep */
+
+static void write_totals(const struct server *server, const char *name,
+                         uint64_t member_of(const struct total *), struct text *text)
+{
+    for (unsigned i = 0; i < TOTALS; i++) {
+        struct total total;
+        total_read(server, (enum total_kind) i, &total);
+        text_count(text, name, TEXT_LABELS({ "what", total_table[i].name }), member_of(&total));
+    }
+}
+
+static uint64_t used_of(const struct total *total)
+{
+    return total->used;
+}
+
+static uint64_t limit_of(const struct total *total)
+{
+    return total->limit;
+}
+
+static uint64_t refused_of(const struct total *total)
+{
+    return total->refused;
+}
+
+static void write_used(const struct server *server, const char *name, struct text *text)
+{
+    write_totals(server, name, used_of, text);
+}
+
+static void write_limit(const struct server *server, const char *name, struct text *text)
+{
+    write_totals(server, name, limit_of, text);
+}
+
+static void write_refused(const struct server *server, const char *name, struct text *text)
+{
+    write_totals(server, name, refused_of, text);
 }
 
 /* ---- limits */
@@ -181,6 +224,11 @@ const struct family families_of_service[] = {
     { "skep_draining", "gauge", "1 while skepd is stopping.", write_draining, NULL, false },
     { "skep_connections", "gauge",
       "Open connections of clients.", write_connections, NULL, false },
+    { "skep_bound_used", "gauge",
+      "What is used of each bound of what strangers can make skepd keep.", write_used, NULL, false },
+    { "skep_bound_limit", "gauge", "These bounds.", write_limit, NULL, false },
+    { "skep_bound_refused_total", "counter",
+      "Times that somebody was refused or cut off because of a bound.", write_refused, NULL, false },
     { "skep_unrouted_requests_total", "counter",
       "Answers to requests of no tenant, by error code.", write_unrouted, NULL, false },
     { "skep_requests_replayed_total", "counter",

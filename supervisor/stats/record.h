@@ -24,6 +24,7 @@ struct counters {
     uint64_t failed;   /* of these, what counts as the tenant's own failures: see error_counts */
     uint64_t replayed; /* sent again after a worker's death */
     uint64_t worker_restarts;
+    uint64_t unread; /* workers that were killed because they did not read */
 };
 
 struct traffic {

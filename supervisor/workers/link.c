@@ -17,10 +17,6 @@
 enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 
 #define RESPONSE_HEADERS_MAX 256
-#define OUTPUT_HIGH_BYTES (4U << 20)
-/* Above OUTPUT_HIGH_BYTES nothing is begun; one load (16 MiB of files and their env), the frame of a
- * request and the small frames of those in the worker may still be added. */
-#define OUTPUT_MAX_BYTES (OUTPUT_HIGH_BYTES + (32U << 20))
 /* Well below a millisecond of the loop's time. */
 #define FRAMES_PER_TURN 256
 #define VERSION_TEXT_MAX 31
@@ -324,8 +320,8 @@ int link_open(struct child *child, int fd)
         .owner = child,
         .on_closed = on_closed,
         .on_drained = on_drained,
-        .output_high_bytes = OUTPUT_HIGH_BYTES,
-        .output_max_bytes = OUTPUT_MAX_BYTES,
+        .output_high_bytes = LINK_OUTPUT_HIGH_BYTES,
+        .output_max_bytes = LINK_OUTPUT_MAX_BYTES,
         .frames_per_turn = FRAMES_PER_TURN,
     };
 
@@ -351,7 +347,8 @@ static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase w
     if (r == -ENOBUFS && child->state != CHILD_KILLED) {
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
                   "worker %u (pid %d) does not read: %u MiB wait for it", child->number,
-                  (int) child->pid, OUTPUT_MAX_BYTES >> 20);
+                  (int) child->pid, LINK_OUTPUT_MAX_BYTES >> 20);
+        child->server->counters.unread++;
         child_kill(child, KILL_SILENT, 0);
     }
     return r;

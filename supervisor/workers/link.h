@@ -9,6 +9,12 @@
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/workers/child.h"
 
+/* Nothing is begun that can wait while more than LINK_OUTPUT_HIGH_BYTES are queued for a worker. One load
+ * (16 MiB of files and their env), one request and the small frames of those in the worker may still be
+ * added: a worker with more than LINK_OUTPUT_MAX_BYTES is killed. */
+#define LINK_OUTPUT_HIGH_BYTES (4U << 20)
+#define LINK_OUTPUT_MAX_BYTES (LINK_OUTPUT_HIGH_BYTES + (32U << 20))
+
 /* Makes the channel of a worker that is being started; fd owned on success. */
 int link_open(struct child *child, int fd);
 /* Hello and attestation are through: every frame is allowed now. */

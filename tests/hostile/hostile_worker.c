@@ -36,7 +36,8 @@ struct app {
 
 static struct app apps[APPS_MAX];
 static struct scoreboard *board;
-static bool is_deaf; /* reads no more */
+static bool is_deaf;       /* reads no more */
+static bool stops_at_body; /* from the first part of a body on */
 static uint64_t victim_id;
 static uint32_t victim_tenant;
 
@@ -134,6 +135,7 @@ MISDEED(caught_up_flood) { UNUSED; for (unsigned i = 0; i < 10000; i++) send_cau
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
 MISDEED(stops_reading) { UNUSED; is_deaf = true; }
+MISDEED(stops_reading_bodies) { UNUSED; stops_at_body = true; }
 
 /* By the fault itself: the first process of a PID namespace may be deaf to signals of its own. */
 MISDEED(signal_segv)
@@ -318,6 +320,7 @@ static const struct {
     ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
     ROW(done_long), ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_flood),
     ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(stops_reading_bodies),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
@@ -429,6 +432,9 @@ static void handle(const Skep__Worker__ToWorker *frame)
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL:
         on_cancel(frame->cancel->id);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_BODY:
+        is_deaf = stops_at_body;
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_PING:
         send_pong(frame->ping->token);

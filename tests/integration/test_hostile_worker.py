@@ -4,6 +4,7 @@ worker may. skepd, built with the sanitizers and so without jail, has to stay up
 one of its codes or cut the body off, replace the worker where it broke the protocol, and leave no
 trace of it; a tenant in another worker must not notice."""
 
+import contextlib
 import http.client
 import pathlib
 import re
@@ -182,6 +183,11 @@ def hive():
             skepd.stop()
 
 
+def send_some(connection, body):
+    with contextlib.suppress(OSError):
+        connection.send(body)
+
+
 def ask(skepd, tenant, method="POST"):
     """status, code of the answer; "cut off" if its body is not complete."""
     with skepd.connect() as connection:
@@ -237,6 +243,32 @@ def test_worker_that_ignores_credit_is_killed_and_does_not_fill_memory(hive):
         wait_for(lambda: hive.is_back(before), "the worker to be replaced")
         assert connection.is_closed_by_peer()
     hive.assert_well()
+
+
+def test_bodies_for_a_worker_that_does_not_read_wait_at_their_clients(start):
+    clients, body = 100, bytes(256 << 10)
+    tenants = {"deaf": bad("stops_reading_bodies", wall_ms=20000, idle_ms=20000, concurrency=200)}
+    skepd = start(tenants, worker=WORKER, cordons=CORDONS[:1])
+
+    def output():
+        totals = skepd.admin("status")["totals"]
+        return next(total["used"] for total in totals if total["name"] == "worker_output")
+
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(skepd.connect()) for _ in range(clients)]
+        for connection in connections:
+            connection.send_head("PUT", "deaf.test", headers=[("Content-Length", len(body))])
+        wait_for(lambda: skepd.stats()["in_flight"] == clients, "all requests to be sent")
+        senders = [threading.Thread(target=send_some, args=(c, body)) for c in connections]
+        for sender in senders:
+            sender.start()
+        most = 0
+        before = skepd.worker()["restarts"]
+        while skepd.worker()["restarts"] == before:  # it is killed because it does not answer
+            most = max(most, output())
+    for sender in senders:
+        sender.join()
+    assert 4 << 20 <= most < 5 << 20
 
 
 def test_worker_that_keeps_a_cancelled_request_is_killed(hive):

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bounds of what strangers can make skepd keep: one row for each kind of thing, for `skep status`, the
+ * metrics and docs/limits.md. The module that keeps a thing enforces its bound and counts whom it
+ * refuses; a row here only reads that. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct server;
+
+struct total {
+    uint64_t used;
+    uint64_t limit;   /* for all together; never 0 */
+    uint64_t refused; /* times that somebody was refused, or cut off, because of it */
+};
+
+struct total_info {
+    const char *name; /* "connections": in reports and metrics */
+    const char *unit; /* "bytes"; "" for a number of things */
+    const char *key;  /* of skepd.yaml, that sets the limit; NULL: it is fixed */
+    const char *help; /* one line: what is counted */
+};
+
+enum total_kind {
+    TOTAL_CONNECTIONS,
+    TOTAL_WAITING_REQUESTS,
+    TOTAL_WORKER_OUTPUT,
+    TOTAL_ADMIN_CLIENTS,
+    TOTAL_SCRAPES,
+    TOTAL_DEPLOYS,
+    TOTAL_INCIDENTS,
+    TOTALS,
+};
+
+/* By enum total_kind. */
+extern const struct total_info total_table[TOTALS];
+
+/* Reads the row as it is now; a module that is not there uses nothing. */
+void total_read(const struct server *server, enum total_kind kind, struct total *ret_total);
