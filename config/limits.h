@@ -30,6 +30,7 @@ struct limits {
     uint32_t log_kib;     /* of one request */
     uint32_t request_mib;
     uint32_t response_mib;
+    uint32_t renewals; /* isolates in 10 s that replace stopped ones, in a worker that is shared */
 };
 
 struct limit_info {
@@ -47,7 +48,7 @@ struct limit_info {
 /* A set of limits: bit 1 << index in limit_table. */
 typedef uint32_t limit_set;
 
-#define LIMITS_COUNT 15
+#define LIMITS_COUNT 16
 extern const struct limit_info limit_table[LIMITS_COUNT]; /* in the order of struct limits */
 
 static inline uint32_t *limit_at(struct limits *limits, const struct limit_info *info)

@@ -15,7 +15,7 @@
 #include "config/yaml_limits.h"
 
 struct raw_manifest {
-    char *name, *main, *cordon;
+    char *name, *main, *cordon, *after_stop;
     char **routes;
     uint32_t n_routes;
     struct raw_limits limits;
@@ -34,6 +34,8 @@ static const cyaml_schema_field_t manifest_fields[] = {
                                n_routes, &route_value, 1, TENANT_ROUTES_MAX),
     CYAML_FIELD_STRING_PTR("cordon", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest, cordon, 1,
                            1000),
+    CYAML_FIELD_STRING_PTR("after_stop", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
+                           after_stop, 0, 1000),
     CYAML_FIELD_IGNORE("env", OPTIONAL), /* free keys: take_env */
     YAML_FIELD_LIMITS("limits", struct raw_manifest, limits),
     CYAML_FIELD_END,
@@ -233,6 +235,19 @@ static int take_limits(const struct reading *reading)
     return 0;
 }
 
+static int take_after_stop(const struct reading *reading)
+{
+    const char *value = reading->raw->after_stop;
+
+    if (!value || strcmp(value, "fresh") == 0)
+        return 0;
+    reading->manifest->reuse_after_stop = strcmp(value, "reuse") == 0;
+    if (!reading->manifest->reuse_after_stop)
+        yaml_error(reading->document, yaml_find(reading->document, "after_stop"), reading->errors,
+                   "\"%s\": expected fresh or reuse", value);
+    return 0;
+}
+
 static int take_lines(const struct reading *reading)
 {
     struct manifest_lines *lines = &reading->manifest->lines;
@@ -246,7 +261,7 @@ static int take_lines(const struct reading *reading)
 }
 
 static const reading_fn steps[] = {
-    take_name, take_main, take_routes, take_env, take_limits, take_lines,
+    take_name, take_main, take_routes, take_env, take_limits, take_after_stop, take_lines,
 };
 
 int manifest_parse(const char *file, const char *text, size_t size, struct manifest **ret_manifest,

@@ -49,6 +49,8 @@ struct manifest {
     struct env_entry *env;
     unsigned n_env;
     struct limits limits; /* LIMIT_UNSET where not given */
+    bool
+        reuse_after_stop; /* after_stop: reuse; else an isolate in which JavaScript was stopped goes */
     struct manifest_lines lines;
     struct tenant_file *files; /* sorted by path */
     unsigned n_files;

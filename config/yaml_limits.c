@@ -36,6 +36,7 @@ const cyaml_schema_field_t yaml_limits_fields[LIMITS_COUNT + 1] = {
     FIELD(log_kib, LIMIT_INDEX(log_kib)),
     FIELD(request_mib, LIMIT_INDEX(request_mib)),
     FIELD(response_mib, LIMIT_INDEX(response_mib)),
+    FIELD(renewals, LIMIT_INDEX(renewals)),
     CYAML_FIELD_END,
 };
 

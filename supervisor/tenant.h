@@ -33,6 +33,7 @@ struct placement {
     LIST_ENTRY(placement) in_child;
     struct version *version; /* borrowed */
     struct child *child;     /* borrowed */
+    uint32_t id; /* "tenant" on the wire and on the scoreboard: of no other isolate, ever; not 0 */
     enum placement_state state;
     uint16_t place;     /* on the worker's scoreboard */
     limit_set exceeded; /* that it said of its load, see Exceeded */
@@ -40,6 +41,8 @@ struct placement {
     unsigned in_flight;
     unsigned stops;   /* of its requests by V8 */
     bool is_retiring; /* unloaded when the last request is through */
+    bool is_stopped;  /* JavaScript was terminated in it: it gets no other request */
+    uint64_t stopped_ns;
     uint64_t since_ns;
     struct placement_books books;
 };
@@ -49,6 +52,13 @@ LIST_HEAD(placement_list, placement);
  * long ago counts less. */
 struct version_counts {
     uint32_t answered, failed; /* failed ones are in answered, too */
+};
+
+/* New isolates in place of stopped ones. All zero: the bucket is full, and none is due. */
+struct boot_bucket {
+    bool is_due;      /* the next isolate of the version replaces a stopped one */
+    bool is_empty;    /* said so to the tenant, since the last time that it was not */
+    uint64_t full_ns; /* when it will be full again */
 };
 
 #define VERSION_NAME_BYTES 64 /* of one that was deployed: SHA-256 in hexadecimal */
@@ -64,6 +74,7 @@ struct version {
     struct placement_list placements;
     unsigned refs;         /* the tenant's, each placement's, each request's */
     struct deploy *deploy; /* borrowed: that waits for its load; NULL: none */
+    struct boot_bucket boots;
     struct version_counts counts;
 };
 
@@ -150,6 +161,7 @@ struct tenants {
     struct router *router;
     uint64_t last_number;
     uint32_t last_version;
+    uint32_t last_placement;
 };
 
 int tenants_new(struct server *server, struct tenants **ret_tenants);
@@ -228,6 +240,9 @@ unsigned tenant_retry_after_s(const struct tenant *tenant);
 /* The answer to a load; code ERROR_NONE: it is ready. The placement may be gone afterwards. */
 void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
                       size_t size, uint64_t cpu_us);
+/* JavaScript was terminated in the isolate, says the worker: it gets no other request, and goes when those
+ * in it have ended. */
+void tenant_on_stopped(struct placement *placement);
 /* The worker has disposed of the isolate. Without requests the placement is gone afterwards. */
 void tenant_on_unloaded(struct placement *placement);
 /* The worker died while it was loading this, and this is to blame. */
@@ -238,7 +253,7 @@ int tenant_load(struct version *version, struct child *child);
  * afterwards. */
 void tenant_on_idle(struct placement *placement);
 
-/* NULL if the version is not in that worker. */
+/* The isolate of the version that takes requests in that worker, or will; NULL if there is none. */
 struct placement *placement_find(const struct version *version, const struct child *child);
 /* 0, or -EAGAIN if the worker has no place left, or -ENOMEM. */
 /* The version is where it should be: its isolates elsewhere go when they have nothing left to do. */

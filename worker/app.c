@@ -76,6 +76,7 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
     app->timers_max = limits->timers;
     app->log_kib = limits->log_kib;
     app->observed = limits->observed;
+    app->reuse_after_stop = load->reuse_after_stop;
     int r = host_take_isolate(app->host, &options, &app->isolate);
     return r < 0 ? r : set_env(app, load);
 }
@@ -148,6 +149,14 @@ int app_add_file(struct app *app, const Skep__Worker__LoadFile *file)
     if (evbuffer_get_length(app->file) + file->data.len > FILE_MAX_BYTES)
         return -EFBIG;
     return evbuffer_add(app->file, file->data.data, file->data.len) < 0 ? -ENOMEM : 0;
+}
+
+void app_charge(struct app *app, uint64_t from_ns)
+{
+    uint64_t used_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID) - from_ns;
+
+    atomic_fetch_add_explicit(&app->host->board->tenants[app->place].cpu_ns, used_ns,
+                              memory_order_relaxed);
 }
 
 static void send_loaded(struct app *app, Skep__Worker__LoadResult result, const char *message)
@@ -226,6 +235,12 @@ void app_on_stop(struct app *app, const struct job *stopped)
 
     TAILQ_FOREACH (job, &app->jobs, entry)
         job->is_at_risk |= job != stopped;
+    if (app->is_stopped || app->reuse_after_stop || !app->is_ready)
+        return;
+    Skep__Worker__Stopped message = SKEP__WORKER__STOPPED__INIT;
+    app->is_stopped = true;
+    message.tenant = app->id;
+    host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &message);
 }
 
 void app_condemn(struct app *app)

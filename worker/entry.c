@@ -84,9 +84,8 @@ static void stop_boot_timers(struct app *app)
     job_log(app, &app->boot, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, sizeof text - 1);
 }
 
-/* The budget is used up: the request ends, the isolate goes on. It is clean as far as V8 goes (see
- * Entry::finish); what it may have lost shows only in a request that was beside it and never ends
- * (app_condemn), because the stopped one may have been about to settle a promise that both share. */
+/* The budget is used up: the request ends, those beside it go on. The isolate is clean as far as V8 goes
+ * (see Entry::finish), but not for its tenant: see app_on_stop. */
 static void stop_for_cpu(struct app *app, struct job *job)
 {
     char text[96];
@@ -140,6 +139,7 @@ bool entry_begin(struct app *app, struct job *job)
     uint64_t budget = budget_ns(app, job);
 
     if (budget == 0) {
+        app_on_stop(app, job);
         stop_for_cpu(app, job);
         return false;
     }

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/log.h"
 #include "worker/host_internal.h"
 #include "worker/warm_up.h"
@@ -46,9 +47,13 @@ void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, v
 static int on_load_begin(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__LoadBegin *load = (const Skep__Worker__LoadBegin *) message;
+    uint64_t from_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     struct app *app;
 
-    return app_new(owner, load, &app);
+    int r = app_new(owner, load, &app);
+    if (r == 0)
+        app_charge(app, from_ns);
+    return r;
 }
 
 /* A file that the isolate does not take is the tenant's fault, and nobody else's. */
@@ -71,8 +76,12 @@ static int on_load_file(void *owner, const ProtobufCMessage *message)
 
     if (!app) /* its load has failed while this was on its way */
         return 0;
+    uint64_t from_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     int r = app_add_file(app, file);
-    return r < 0 ? check_file(app, r) : 0;
+    if (r < 0)
+        return check_file(app, r);
+    app_charge(app, from_ns);
+    return 0;
 }
 
 static int on_load_end(void *owner, const ProtobufCMessage *message)
@@ -84,9 +93,11 @@ static int on_load_end(void *owner, const ProtobufCMessage *message)
         return 0;
     if (app->is_running_load)
         return -EPROTO;
+    uint64_t from_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     int r = app_finish_files(app);
     if (r < 0)
         return check_file(app, r);
+    app_charge(app, from_ns);
     app_load(app);
     return 0;
 }
@@ -149,7 +160,7 @@ static int on_request(void *owner, const ProtobufCMessage *message)
     struct app *app = app_find(host, request->tenant);
     struct job *job;
 
-    if (!app || !app->is_ready) {
+    if (!app || !app->is_ready || app->is_stopped) {
         refuse(host, request->id);
         return 0;
     }

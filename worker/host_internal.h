@@ -95,6 +95,8 @@ struct app {
     bool is_running_load;
     bool is_ready;
     bool is_unclean; /* it has lost work of a request that was not stopped */
+    bool reuse_after_stop;
+    bool is_stopped; /* JavaScript was terminated in it: takes no request any more */
 };
 
 /* ---- host.c */
@@ -109,13 +111,16 @@ int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app *
 /* The next part of a file; isolate_add_file's errors, of the file before, too. */
 int app_add_file(struct app *app, const Skep__Worker__LoadFile *file);
 int app_finish_files(struct app *app);
+/* Charges the tenant with the thread's CPU time since then, by its clock: what making an isolate costs. */
+void app_charge(struct app *app, uint64_t from_ns);
 void app_load(struct app *app);
 /* Looks whether a load that waited has come to an end. After each entry of the boot job. */
 void app_check_load(struct app *app);
 void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char *message);
 /* All its requests end with outcome, the isolate goes, the supervisor is told. */
 void app_dispose(struct app *app, Skep__Worker__Outcome outcome);
-/* An entry was stopped for its CPU time, and with it what was queued in the isolate. */
+/* A job was stopped in the middle, for its CPU time, and with it what was queued in the isolate: what it
+ * has left half-done is met by no other request. Before the job's end. */
 void app_on_stop(struct app *app, const struct job *stopped);
 /* A job that was at risk never came to an end: the isolate goes as soon as it costs nobody anything. */
 void app_condemn(struct app *app);

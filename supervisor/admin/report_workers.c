@@ -89,12 +89,12 @@ static void fill_memory(const struct child *child, Skep__Admin__Worker *worker)
     worker->rss_observed = cordon->observe_rss || child->server->config->observe_rss;
 }
 
-static const struct placement *find_version(const struct child *child, uint32_t version)
+static const struct placement *find_placement(const struct child *child, uint32_t id)
 {
     const struct placement *placement;
 
     LIST_FOREACH (placement, &child->placements, in_child)
-        if (placement->version->id == version)
+        if (placement->id == id)
             return placement;
     return NULL;
 }
@@ -109,7 +109,7 @@ static void fill_running(const struct child *child, Skep__Admin__Worker *worker)
         return;
     worker->heartbeat = atomic_load_explicit(&board->heartbeat, memory_order_relaxed);
     const struct placement *placement =
-        find_version(child, atomic_load_explicit(&board->running_tenant, memory_order_relaxed));
+        find_placement(child, atomic_load_explicit(&board->running_tenant, memory_order_relaxed));
     if (!placement)
         return;
     worker->running_tenant = report_text(placement->version->tenant->name);

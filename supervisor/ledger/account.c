@@ -104,7 +104,7 @@ void ledger_collect_cpu(struct placement *placement)
     if (!child->board)
         return;
     const struct scoreboard_tenant *slot = &child->board->tenants[placement->place];
-    if (atomic_load(&slot->tenant) != placement->version->id)
+    if (atomic_load(&slot->tenant) != placement->id)
         return;
     uint64_t claim = atomic_load(&slot->cpu_ns);
     if (claim <= books->cpu_seen_ns) {
@@ -122,15 +122,28 @@ void ledger_collect_cpu(struct placement *placement)
     charge(placement->version->tenant, taken);
 }
 
+/* A load is a turn, too: it comes out of the tenant's share of the worker. */
+static void charge_turn(struct tenant *tenant, struct child *child, uint64_t used_us)
+{
+    uint32_t cost_us = used_us < RUN_COST_MAX_US ? (uint32_t) used_us : RUN_COST_MAX_US;
+
+    child = tenant->books.run_child ? tenant->books.run_child : child;
+    run_queue_settle(&child->books.queue, &tenant->books.run, 0, cost_us);
+}
+
 void ledger_collect_load(struct placement *placement, uint64_t cpu_us)
 {
     struct placement_books *books = &placement->books;
 
+    struct tenant *tenant = placement->version->tenant;
+    uint64_t before_us = tenant->cpu_us;
+
     ledger_collect_cpu(placement);
-    if (books->cpu_seen_ns > 0) /* it is on the board */
-        return;
-    uint64_t claim_ns = (cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX) * 1000;
-    charge(placement->version->tenant, take_spare(placement->child, claim_ns, 0));
+    if (books->cpu_seen_ns == 0) { /* it is not on the board */
+        uint64_t claim_ns = (cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX) * 1000;
+        charge(tenant, take_spare(placement->child, claim_ns, 0));
+    }
+    charge_turn(tenant, placement->child, tenant->cpu_us - before_us);
 }
 
 void ledger_use_placement(struct placement *placement)

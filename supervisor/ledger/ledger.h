@@ -65,7 +65,8 @@ struct request {
     unsigned deaths;    /* of workers while this was in JavaScript there */
     limit_set exceeded; /* that the worker said of it, see Exceeded */
     unsigned sendings;
-    uint32_t cost_us; /* CPU time that it was expected to take when it was sent */
+    unsigned refusals; /* of these: see REFUSALS_MAX */
+    uint32_t cost_us;  /* CPU time that it was expected to take when it was sent */
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
     uint64_t client_ns; /* since it was sent, time in which its tenant waited for the client */
     uint64_t client_since_ns; /* from when on its tenant waits for the client; 0: does not */

@@ -13,6 +13,8 @@
 
 /* Credit goes back to the worker in steps, as the client takes what is queued for it. */
 #define CREDIT_STEP_BYTES (BODY_WINDOW_BYTES / 4)
+/* Sendings that an isolate did not take, because it was stopped before, and that do not count. */
+#define REFUSALS_MAX 1000
 
 void ledger_give_credit(struct request *request)
 {
@@ -182,16 +184,21 @@ void ledger_on_not_loaded(struct request *request)
         .is_idempotent = request->is_idempotent,
         .has_answered = request->state != REQUEST_SENT,
         .is_body_lost = request->is_body_lost,
-        .sendings = request->sendings,
+        .sendings = request->sendings - request->refusals,
     };
+    /* It came too late for an isolate that was stopped meanwhile: any number of stops may be before it. */
+    bool is_refused =
+        placement->is_stopped && !facts.has_entered && request->refusals < REFUSALS_MAX;
+    enum error_code code = placement->is_stopped ? ERROR_ISOLATE_STOPPED : ERROR_WORKER_CRASHED;
     bool may_send = request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN;
 
     if (!may_send) {
         if (!request->is_cancelled)
-            ledger_answer_failure(request, ERROR_WORKER_CRASHED, 0);
+            ledger_answer_failure(request, code, 0);
         leave_and_pump(request);
         return;
     }
+    request->refusals += is_refused;
     struct child *child = placement->child;
     ledger_leave_worker(request);
     ledger_send_again(request);

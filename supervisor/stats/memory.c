@@ -28,7 +28,7 @@ void memory_add_isolate(const struct placement *placement, struct memory_use *me
         return;
     struct scoreboard_tenant *claim = &board->tenants[placement->place];
     /* While it loads, the place may still say what the one before it had. */
-    if (atomic_load_explicit(&claim->tenant, memory_order_relaxed) != placement->version->id)
+    if (atomic_load_explicit(&claim->tenant, memory_order_relaxed) != placement->id)
         return;
     memory->heap_kib += bounded_claim(atomic_load_explicit(&claim->heap_kib, memory_order_relaxed),
                                       limits->heap_mib);

@@ -64,8 +64,8 @@ uint32_t child_loading_version(const struct child *child)
     const struct placement *placement;
 
     LIST_FOREACH (placement, &child->placements, in_child)
-        if (placement->version->id == claim && child_is_candidate(placement))
-            return claim;
+        if (placement->id == claim && child_is_candidate(placement))
+            return placement->version->id;
     return 0;
 }
 

@@ -65,12 +65,12 @@ static int on_hello(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-static struct placement *find_placement(struct child *child, uint32_t version)
+static struct placement *find_placement(struct child *child, uint32_t id)
 {
     struct placement *placement;
 
     LIST_FOREACH (placement, &child->placements, in_child)
-        if (placement->version->id == version)
+        if (placement->id == id)
             return placement;
     return NULL;
 }
@@ -188,6 +188,19 @@ static int on_unloaded(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
+/* Its word: a lie costs the tenant of that isolate a new one, and nobody else anything. */
+static int on_stopped(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Stopped *stopped = (const Skep__Worker__Stopped *) message;
+    struct placement *placement = find_placement(owner, stopped->tenant);
+
+    if (!placement || placement->is_stopped || placement->state == PLACEMENT_LOADING ||
+        placement->state == PLACEMENT_GONE || placement->version->manifest->reuse_after_stop)
+        return -EPROTO;
+    tenant_on_stopped(placement);
+    return 0;
+}
+
 static int on_pong(void *owner, const ProtobufCMessage *message)
 {
     struct child *child = owner;
@@ -282,6 +295,7 @@ static const struct channel_rule rules[] = {
     [SKEP__WORKER__FROM_WORKER__MESSAGE_PONG] = { PHASE_READY, on_pong },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED] = { PHASE_READY, on_exceeded },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP] = { PHASE_READY, on_caught_up },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED] = { PHASE_READY, on_stopped },
 };
 
 static const struct channel_table table = {
@@ -354,9 +368,10 @@ static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase w
     return r;
 }
 
-static int send_files(struct child *child, const struct version *version)
+static int send_files(const struct placement *placement)
 {
-    const struct manifest *manifest = version->manifest;
+    const struct manifest *manifest = placement->version->manifest;
+    struct child *child = placement->child;
 
     for (unsigned i = 0; i < manifest->n_files; i++) {
         const struct tenant_file *file = &manifest->files[i];
@@ -365,7 +380,7 @@ static int send_files(struct child *child, const struct version *version)
             Skep__Worker__LoadFile load = SKEP__WORKER__LOAD_FILE__INIT;
             size_t part =
                 file->size - at < FRAME_MAX_BYTES / 2 ? file->size - at : FRAME_MAX_BYTES / 2;
-            load.tenant = version->id;
+            load.tenant = placement->id;
             load.path = text(file->path);
             load.data = bytes(file->data + at, part);
             int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &load);
@@ -402,25 +417,26 @@ int link_send_load(const struct placement *placement)
         env[i].value = text(manifest->env[i].value);
         pointers[i] = &env[i];
     }
-    begin.tenant = version->id;
+    begin.tenant = placement->id;
     begin.name = text(manifest->name);
     begin.main = text(manifest->main);
     begin.limits = &limits;
     begin.env = pointers;
     begin.n_env = manifest->n_env;
     begin.place = placement->place;
+    begin.reuse_after_stop = manifest->reuse_after_stop;
     int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
     if (r == 0)
-        r = send_files(child, version);
-    end.tenant = version->id;
+        r = send_files(placement);
+    end.tenant = placement->id;
     return r < 0 ? r : send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
 }
 
-int link_send_unload(struct child *child, uint32_t version)
+int link_send_unload(struct child *child, uint32_t placement)
 {
     Skep__Worker__Unload unload = SKEP__WORKER__UNLOAD__INIT;
 
-    unload.tenant = version;
+    unload.tenant = placement;
     return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD, &unload);
 }
 
@@ -440,7 +456,7 @@ int link_send_request(struct child *child, struct request *request)
         pointers[i] = &headers[i];
     }
     frame.id = request->id;
-    frame.tenant = request->placement->version->id;
+    frame.tenant = request->placement->id;
     frame.slot = (uint32_t) (request->id % SCOREBOARD_SLOTS);
     frame.method = bytes(request->method.data, request->method.size);
     frame.url = bytes(request->url.data, request->url.size);

@@ -4,6 +4,7 @@
  * Supervisor, loop thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,18 +15,31 @@
 #include "supervisor/tenant.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/seclude.h"
 
 #define LOAD_AGAIN_FIRST_MS 1000
 #define LOAD_AGAIN_MAX_MS 30000
+/* In which renewals count. */
+#define RENEWALS_WINDOW_NS (10 * NSEC_PER_SEC)
+/* Stopped isolates of a version in which requests may go on. */
+#define STOPPED_MAX 2
 
 struct placement *placement_find(const struct version *version, const struct child *child)
 {
     struct placement *placement;
 
     LIST_FOREACH (placement, &version->placements, in_version)
-        if (placement->child == child)
+        if (placement->child == child && !placement->is_stopped)
             return placement;
     return NULL;
+}
+
+/* Numbers come round after 2^32 isolates, when the first ones are long gone. */
+static uint32_t next_id(struct tenants *tenants)
+{
+    if (++tenants->last_placement == 0)
+        tenants->last_placement = 1;
+    return tenants->last_placement;
 }
 
 int placement_new(struct version *version, struct child *child, struct placement **ret_placement)
@@ -37,6 +51,7 @@ int placement_new(struct version *version, struct child *child, struct placement
     placement = calloc(1, sizeof *placement);
     if (!placement)
         return -ENOMEM;
+    placement->id = next_id(version->tenant->server->tenants);
     placement->place = child->free_places[--child->n_free_places];
     placement->version = version_ref(version);
     placement->child = child;
@@ -79,7 +94,7 @@ static void unload(struct placement *placement)
 {
     placement->state = PLACEMENT_UNLOADING;
     placement->since_ns = io_now_ns();
-    (void) link_send_unload(placement->child, placement->version->id);
+    (void) link_send_unload(placement->child, placement->id);
     pool_watch(placement->child->server->pool);
 }
 
@@ -99,6 +114,79 @@ static void evict_one(struct child *child)
         unload(oldest);
 }
 
+/* ---- after a stop */
+
+static void note_empty_bucket(struct version *version)
+{
+    struct tenant *tenant = version->tenant;
+    char text[160];
+
+    if (version->boots.is_empty)
+        return;
+    version->boots.is_empty = true;
+    int n =
+        snprintf(text, sizeof text,
+                 "its requests were stopped too often: %u new isolates in 10 s (renewals) are used "
+                 "up, requests wait for the next one",
+                 version->limits.renewals);
+    tenant_log(tenant, TENANT_WARN, text, (size_t) n);
+    seclude_for_renewals(tenant);
+}
+
+/* Each stop costs a new isolate, and clients can cause stops: a token for each. In a worker of its own
+ * a tenant needs none, for it has one isolate made at a time and holds up nobody else. */
+static bool may_boot(struct version *version, const struct child *child)
+{
+    struct boot_bucket *boots = &version->boots;
+    uint32_t renewals = version->limits.renewals;
+    bool is_own = child->place.kind == PLACE_OWN && child->place.owner == version->tenant;
+    uint64_t now = io_now_ns();
+
+    if (!boots->is_due || is_own || renewals == LIMIT_UNLIMITED)
+        return true;
+    uint64_t full_ns = boots->full_ns > now ? boots->full_ns : now;
+    uint64_t each_ns = RENEWALS_WINDOW_NS / renewals;
+    if (full_ns + each_ns > now + RENEWALS_WINDOW_NS) {
+        note_empty_bucket(version);
+        return false;
+    }
+    boots->full_ns = full_ns + each_ns;
+    boots->is_empty = false;
+    return true;
+}
+
+/* The one that was stopped first, if there are more than may go on; NULL: none. */
+static struct placement *find_too_many(const struct version *version)
+{
+    struct placement *placement, *oldest = NULL;
+    unsigned n = 0;
+
+    LIST_FOREACH (placement, &version->placements, in_version) {
+        if (!placement->is_stopped || placement->state != PLACEMENT_READY)
+            continue;
+        n++;
+        if (!oldest || placement->stopped_ns < oldest->stopped_ns)
+            oldest = placement;
+    }
+    return n > STOPPED_MAX ? oldest : NULL;
+}
+
+void tenant_on_stopped(struct placement *placement)
+{
+    struct version *version = placement->version;
+    struct tenant *tenant = version->tenant;
+    struct placement *oldest;
+
+    placement->is_stopped = placement->is_retiring = true;
+    placement->stopped_ns = io_now_ns();
+    version->boots.is_due = true;
+    oldest = find_too_many(version);
+    if (oldest)
+        unload(oldest); /* its requests end with it: ledger_on_not_loaded */
+    tenant_on_idle(placement);
+    ledger_pump(tenant);
+}
+
 int tenant_load(struct version *version, struct child *child)
 {
     struct placement *placement;
@@ -109,6 +197,8 @@ int tenant_load(struct version *version, struct child *child)
         evict_one(child);
         return -EAGAIN;
     }
+    if (!may_boot(version, child))
+        return -EAGAIN; /* tried again with the ledger's tick */
     int r = placement_new(version, child, &placement);
     if (r < 0)
         return r;
@@ -117,6 +207,7 @@ int tenant_load(struct version *version, struct child *child)
         placement_free(placement);
         return r;
     }
+    version->boots.is_due = false;
     pool_watch(child->server->pool);
     return 0;
 }

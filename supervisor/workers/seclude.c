@@ -272,7 +272,7 @@ static bool is_before(const struct child *child, const struct placement *one,
     uint64_t second = other->version->tenant->conduct.suspected;
 
     return first < second ||
-           (first == second && atomic_load(&child->board->running_tenant) == one->version->id);
+           (first == second && atomic_load(&child->board->running_tenant) == one->id);
 }
 
 /* Of those that were not suspected for this death yet; NULL: none. */
@@ -353,6 +353,19 @@ static void check_busy(struct tenant *tenant)
         conduct->seclusion = SECLUSION_NONE;
         let_back(tenant);
     }
+}
+
+void seclude_for_renewals(struct tenant *tenant)
+{
+    const struct cordon_config *cordon = cordon_of(tenant);
+
+    if (tenant->conduct.seclusion != SECLUSION_NONE || cordon->is_solitary ||
+        pool_count(pool_of(tenant), cordon, PLACE_OWN) >= cordon->solitary)
+        return;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
+              "has its requests stopped more often than its isolates may be replaced");
+    tenant->calm_looks = 0;
+    tenant->conduct.seclusion = SECLUSION_BUSY;
 }
 
 void seclude_check(struct tenant *tenant, uint64_t now_ns)

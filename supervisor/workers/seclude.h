@@ -24,6 +24,10 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
  * there is room for none. */
 bool seclude_suspects(struct child *child);
 
+/* The tenant's requests are stopped so often that its new isolates would take others their time: it gets a
+ * worker of its own, if there is room. Its queue is to be pumped. */
+void seclude_for_renewals(struct tenant *tenant);
+
 /* Each second, for each tenant. */
 void seclude_check(struct tenant *tenant, uint64_t now_ns);
 

@@ -80,6 +80,15 @@ def rss_kib(pid):
     return int(status_of(pid)["VmRSS"].split()[0])
 
 
+def cpu_ns(pid):
+    """CPU time of a process that runs, or has ended and is not reaped; 0 once it is gone."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return (int(fields[11]) + int(fields[12])) * 10**9 // os.sysconf("SC_CLK_TCK")
+
+
 def fd_count(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 

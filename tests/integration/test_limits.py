@@ -37,10 +37,9 @@ SOFT = {
 }
 
 
-def test_loops_get_503_and_the_isolate_serves_on(start):
-    skepd = start(
-        {"a": tenant("let served = 0;\n" + on_path({**SOFT, "n": "return new Response(++served)"}))}
-    )
+def test_loops_get_503_and_an_isolate_that_is_reused_serves_on(start):
+    source = "let served = 0;\n" + on_path({**SOFT, "n": "return new Response(++served)"})
+    skepd = start({"a": {**tenant(source), "after_stop": "reuse"}})
     assert skepd.get("a", "/n").text == "1"
     for count, name in enumerate(SOFT):
         answer = skepd.get("a", f"/{name}")

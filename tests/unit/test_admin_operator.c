@@ -367,12 +367,12 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     make_worker(f, tenant, &worker);
     struct scoreboard *board = worker.child->board;
     int fd = connect_to(f->path);
-    atomic_store(&board->running_tenant, 6); /* of nobody there */
+    atomic_store(&board->running_tenant, worker.placement->id + 1); /* of nobody there */
     atomic_store(&board->running_request, 9);
     const Skep__Admin__Worker *shown = ask_worker(f, fd);
     assert_int_equal(shown->running_tenant.len, 0);
     assert_int_equal(shown->running_request, 0);
-    atomic_store(&board->running_tenant, 5);
+    atomic_store(&board->running_tenant, worker.placement->id);
     atomic_store(&board->running_since_ns, UINT64_MAX);
     shown = ask_worker(f, fd);
     assert_true(is_text(shown->running_tenant, "a"));
@@ -406,7 +406,7 @@ static void test_claims_on_memory_are_cut_and_add_up_the_same_everywhere(void **
     atomic_store(&claim->external_kib, UINT32_MAX);
     int fd = connect_to(f->path);
     assert_int_equal(ask_worker(f, fd)->memory_kib, 0); /* of whoever had the place before */
-    atomic_store(&claim->tenant, 5);
+    atomic_store(&claim->tenant, worker.placement->id);
     const Skep__Admin__Worker *shown = ask_worker(f, fd);
     assert_int_equal(shown->heap_kib, heap);
     assert_true(shown->external_kib <= external);

@@ -111,7 +111,7 @@ static void test_shape_of_the_file_is_checked(void **state)
 {
     (void) state;
     expect_errors("nam: a\n", "1: unknown key \"nam\": expected one of name, main, routes, cordon, "
-                              "env, limits\n"
+                              "after_stop, env, limits\n"
                               "1: missing key \"name\": expected it in this mapping\n"
                               "1: missing key \"main\": expected it in this mapping");
     expect_errors(START "name: b\n", "3: duplicate key \"name\": it is in line 1 already");
@@ -206,7 +206,7 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
         START "limits: {cpu: 5}\n",
         "3: unknown key \"cpu\" in limits: expected one of cpu_ms, cpu_startup_ms, "
         "cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, concurrency, queue, "
-        "weight, timers, log_kib, request_mib, response_mib");
+        "weight, timers, log_kib, request_mib, response_mib, renewals");
 }
 
 static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
@@ -219,7 +219,21 @@ static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
     expect_errors(START "limits:\n  observe:\n    - strikes\n", message);
     expect_errors(START "limits:\n  observe: []\n", message);
     expect_errors(START "observe: []\n", "3: unknown key \"observe\": expected one of name, main, "
-                                         "routes, cordon, env, limits");
+                                         "routes, cordon, after_stop, env, limits");
+}
+
+static void test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse(void **state)
+{
+    static const char *const texts[] = { START, START "after_stop: fresh\n",
+                                         START "after_stop: reuse\n" };
+
+    (void) state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct manifest *manifest = parse(texts[i]);
+        assert_int_equal(manifest->reuse_after_stop, i == 2);
+        (void) manifest_free(manifest);
+    }
+    expect_errors(START "after_stop: never\n", "3: \"never\": expected fresh or reuse");
 }
 
 static void test_routes_are_checked_and_unique(void **state)
@@ -343,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_env_is_bounded),
         cmocka_unit_test(test_limits_are_numbers_in_bounds_or_unlimited),
         cmocka_unit_test(test_tenant_cannot_say_that_a_limit_is_only_observed),
+        cmocka_unit_test(test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse),
         cmocka_unit_test(test_routes_are_checked_and_unique),
         cmocka_unit_test(test_patterns_are_taken_apart),
         cmocka_unit_test(test_bad_patterns_say_what_was_expected),

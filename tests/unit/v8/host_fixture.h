@@ -40,7 +40,8 @@ struct world {
     struct scoreboard board;
     struct frame frames[FRAMES_MAX];
     size_t n_frames;
-    int closed; /* 1, or the error */
+    int closed;            /* 1, or the error */
+    bool reuse_after_stop; /* of what is loaded */
 };
 
 static struct sentry *sentry; /* of the process */
@@ -86,6 +87,9 @@ static inline int keep(const ProtobufCMessage *message)
         frame.id = ((const Skep__Worker__Unloaded *) message)->tenant;
     } else if (message->descriptor == &skep__worker__caught_up__descriptor) {
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP;
+    } else if (message->descriptor == &skep__worker__stopped__descriptor) {
+        frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED;
+        frame.id = ((const Skep__Worker__Stopped *) message)->tenant;
     }
     size_t size = text.len < sizeof frame.text - 1 ? text.len : sizeof frame.text - 1;
     if (size > 0)
@@ -109,7 +113,7 @@ static inline void on_closed(void *owner, int error)
 
 static inline void begin_world(void)
 {
-    static struct channel_rule rules[SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP + 1];
+    static struct channel_rule rules[SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED + 1];
     static const struct channel_table table = {
         .envelope = &skep__worker__from_worker__descriptor,
         .case_offset = offsetof(Skep__Worker__FromWorker, message_case),
@@ -228,6 +232,7 @@ static inline void send_load(uint32_t tenant, uint32_t place, Skep__Worker__Limi
     begin.name = text_field("test");
     begin.main = file.path = text_field("main.js");
     begin.limits = limits;
+    begin.reuse_after_stop = world->reuse_after_stop;
     file.data = text_field(source);
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &file);

@@ -16,6 +16,7 @@ enum {
 #define EXCEEDED SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED
 #define CAUGHT_UP SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP
 #define LOADED SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED
+#define STOPPED SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED
 #define LOG SKEP__WORKER__FROM_WORKER__MESSAGE_LOG
 #define CLIENT_GONE SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE
 #define WALL SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST
@@ -301,6 +302,7 @@ test_waiting_timer_that_ends_the_isolate_fails_the_request_that_it_ran_beside(vo
         "if (path === '/polls') return new Response(polls);\n" \
         "if (path === '/long') await sleep(1e6);\n" \
         "if (path === '/go_stop') { go(); for (;;); }\n" \
+        "if (path === '/slices') for (;;) { for (let n = 0; n < 1e6; n++); await sleep(1); }\n" \
         "if (path === '/wait') await sleep(100);\n")
 /* clang-format on */
 
@@ -402,9 +404,36 @@ static void stop_beside(uint32_t tenant, const char *path)
     assert_int_equal(await_done(2)->code, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST);
 }
 
+static void test_isolate_that_was_stopped_ends_what_is_in_it_and_takes_no_more(void **state)
+{
+    (void) state;
+    stop_beside(1, "/wait");
+    assert_int_equal(count_frames(STOPPED), 1);
+    assert_true(find_frame(STOPPED, 1) < find_frame(DONE, 2));
+    send_request(1, 3, "/");
+    assert_int_equal(await_done(3)->code, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+    assert_null(find_frame(HEAD, 3));
+    assert_int_equal(await_done(1)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
+    unload(1);
+}
+
+static void test_stop_between_two_slices_is_one_as_well(void **state)
+{
+    Skep__Worker__Limits limits = usual_limits();
+
+    (void) state;
+    limits.cpu_ms = 20;
+    assert_int_equal(load(1, 0, limits, SHARED), 0);
+    send_request(1, 1, "/slices"); /* over its budget while it waits for a timer */
+    assert_int_equal(await_done(1)->code, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST);
+    assert_int_equal(count_frames(STOPPED), 1);
+    unload(1);
+}
+
 static void test_isolate_that_lost_work_of_another_request_goes_and_fails_nobody(void **state)
 {
     (void) state;
+    world->reuse_after_stop = true;
     stop_beside(1, "/continue"); /* its continuation was queued when request 2 was stopped */
     send_request(1, 3, "/wait");
     send_method("POST", 1, 4, "/wait");
@@ -421,7 +450,9 @@ static void test_isolate_that_lost_work_of_another_request_goes_and_fails_nobody
 static void test_isolate_whose_other_requests_end_after_a_stop_goes_on(void **state)
 {
     (void) state;
+    world->reuse_after_stop = true;
     stop_beside(1, "/wait");
+    assert_int_equal(count_frames(STOPPED), 0);
     (void) await_done(1);
     send_request(1, 3, "/long");
     send_cancel(3, WALL); /* came after the stop: what it waits for is its own affair */
@@ -449,6 +480,8 @@ int main(void)
         TEST(test_timer_of_a_request_that_is_over_passes_to_one_that_is_not),
         TEST(test_left_over_timer_runs_for_its_heir_once),
         TEST(test_work_that_renews_itself_ends_with_the_heir),
+        TEST(test_isolate_that_was_stopped_ends_what_is_in_it_and_takes_no_more),
+        TEST(test_stop_between_two_slices_is_one_as_well),
         TEST(test_isolate_that_lost_work_of_another_request_goes_and_fails_nobody),
         TEST(test_isolate_whose_other_requests_end_after_a_stop_goes_on),
     };
