@@ -51,7 +51,8 @@ def test_loops_get_503_and_an_isolate_that_is_reused_serves_on(start):
 
 
 def test_loop_is_stopped_within_5_ms_of_its_budget(start):
-    skepd = start({"a": tenant(on_path({"loop": "for (;;);"}), cpu_ms=50)})
+    source = on_path({"loop": "for (;;);"})
+    skepd = start({"a": {**tenant(source, cpu_ms=50), "after_stop": "reuse"}})
     skepd.get("a")
     before = skepd.tenant("a")["cpu_ms"]
     for _ in range(5):

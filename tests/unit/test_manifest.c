@@ -233,7 +233,7 @@ static void test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse(v
         assert_int_equal(manifest->reuse_after_stop, i == 2);
         (void) manifest_free(manifest);
     }
-    expect_errors(START "after_stop: never\n", "3: \"never\": expected fresh or reuse");
+    expect_errors(START "after_stop: never\n", "3: after_stop: \"never\": expected fresh or reuse");
 }
 
 static void test_routes_are_checked_and_unique(void **state)
