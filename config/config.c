@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "config/config_schema.h"
+#include "config/host_name.h"
 #include "config/names.h"
 #include "config/yaml_number.h"
 
@@ -147,9 +148,28 @@ static const struct http_info {
     { HTTP(min_bytes_per_s), .preset = 500, .least = 0, .most = 1048576 },
 };
 
+static int take_default_host(const struct reading *reading)
+{
+    const struct yaml_node *node = yaml_find(reading->document, "http.default_host");
+    const char *text = node ? node->value : "localhost";
+    char name[HOST_NAME_MAX_BYTES + 1] = "";
+    const char *reason = NULL;
+    size_t size;
+
+    int r = host_name_parse(text, strlen(text), name, &size, &reason);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0) {
+        yaml_error(reading->document, node, reading->errors, "%s", reason);
+        name[0] = '\0';
+    }
+    reading->config->default_host = strdup(name);
+    return reading->config->default_host ? 0 : -ENOMEM;
+}
+
 static int take_http(const struct reading *reading)
 {
-    reading->config->http = reading->raw->http;
+    reading->config->http = reading->raw->http.limits;
     for (size_t i = 0; i < ARRAY_LEN(http_table); i++) {
         const struct http_info *info = &http_table[i];
         char *place = (char *) &reading->config->http + info->offset;
@@ -162,7 +182,7 @@ static int take_http(const struct reading *reading)
                        "%s is out of range: expected %u to %u", node->value, info->least,
                        info->most);
     }
-    return 0;
+    return take_default_host(reading);
 }
 
 static void take_limits_pair(const struct reading *reading, const char *path,
@@ -411,6 +431,7 @@ struct config *config_free(struct config *config)
     free(config->tenants);
     config_service_done(config);
     free(config->log_level);
+    free(config->default_host);
     free(config->cordons);
     free(config);
     return NULL;

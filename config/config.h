@@ -90,6 +90,7 @@ struct config {
     struct deploy_config deploy;
     uint32_t drain_s; /* the most that an end waits for requests in flight */
     struct http_config http;
+    char *default_host; /* http.default_host in its one spelling, see config/host_name.h */
     struct jail_config jail;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */
     limit_set observed;              /* noted and not enforced, in all cordons */

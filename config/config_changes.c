@@ -191,6 +191,7 @@ static const struct key keys[] = {
     KEY(http.write_idle_ms, number),
     KEY(http.half_close_ms, number),
     KEY(http.min_bytes_per_s, number),
+    { .name = "http.default_host", .print = print_text, AT(struct config, default_host) },
     { .name = "jail.minimum", .print = print_level, .needs_restart = true,
       AT(struct config, jail.may_be_reduced) },
     START_KEY(jail.without, layers),

@@ -65,6 +65,8 @@ static const cyaml_schema_field_t http_fields[] = {
     HTTP_FIELD(write_idle_ms),
     HTTP_FIELD(half_close_ms),
     HTTP_FIELD(min_bytes_per_s),
+    CYAML_FIELD_STRING_PTR("default_host", TEXT | OPTIONAL, struct raw_http, default_host, 1,
+                           YAML_VALUE_MAX),
     CYAML_FIELD_END,
 };
 

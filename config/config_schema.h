@@ -31,6 +31,11 @@ struct raw_cordon {
     struct raw_limits_pair limits;
 };
 
+struct raw_http {
+    struct http_config limits; /* first, so that its keys have the same place in both */
+    char *default_host;
+};
+
 struct raw_config {
     char **listen;
     uint32_t n_listen;
@@ -38,7 +43,7 @@ struct raw_config {
     enum log_level log_level;
     struct raw_service service;
     struct raw_jail jail;
-    struct http_config http;
+    struct raw_http http;
     struct raw_limits_pair limits;
     struct raw_cordon *cordons;
     uint32_t n_cordons;

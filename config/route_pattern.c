@@ -3,40 +3,35 @@
  * Parses and compares routes, "hello.example.com/api/" with a '*' behind it. The text is a
  * tenant's. Any process; no state.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "config/host_name.h"
 #include "config/manifest.h"
 
-#define HOST_MAX 253
 #define ROUTE_PATH_MAX 512
 
-static const char *check_host_name(const char *host, size_t size)
+/* Writes the host in its one spelling to name. 0, -EINVAL with *ret_reason, -ENOMEM. */
+static int check_host(const char *host, size_t size, char name[HOST_NAME_MAX_BYTES + 1],
+                      const char **ret_reason)
 {
-    size_t label = 0;
-
-    if (size > HOST_MAX)
-        return "expected a host of at most 253 characters";
     for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char) host[i];
-        if (c == '*')
-            return "expected \"*\" only as the whole host, as \"*.\" before it, or at the end of "
-                   "the path";
-        if (c == ':')
-            return "expected a host without scheme and port";
-        if (c >= 0x80)
-            return "expected the host in ASCII (xn--…)";
-        if (!isalnum(c) && c != '-' && c != '_' && c != '.')
-            return "expected letters, digits, \"-\", \"_\" and \".\" in the host";
-        label = c == '.' ? 0 : label + 1;
-        if (label > 63)
-            return "expected at most 63 characters between dots";
-        if (label == 0 && (i == 0 || i + 1 == size || host[i - 1] == '.'))
-            return "expected no empty part between dots";
+        *ret_reason = NULL;
+        if (host[i] == '*')
+            *ret_reason =
+                "expected \"*\" only as the whole host, as \"*.\" before it, or at the end of "
+                "the path";
+        else if (host[i] == ':')
+            *ret_reason = "expected a host without scheme and port";
+        else if ((unsigned char) host[i] >= 0x80)
+            *ret_reason = "expected the host in ASCII (xn--…)";
+        else if (host[i] == '.' && i + 1 == size)
+            *ret_reason = "expected no empty part between dots";
+        if (*ret_reason)
+            return -EINVAL;
     }
-    return NULL;
+    return host_name_parse(host, size, name, &size, ret_reason);
 }
 
 static const char *check_path(const char *path, size_t size)
@@ -54,15 +49,6 @@ static const char *check_path(const char *path, size_t size)
     return NULL;
 }
 
-static char *lower_dup(const char *text, size_t size)
-{
-    char *copy = strndup(text, size);
-
-    for (char *p = copy; p && *p; p++)
-        *p = (char) tolower((unsigned char) *p);
-    return copy;
-}
-
 int route_pattern_parse(const char *text, struct route_pattern *ret_pattern,
                         const char **ret_reason)
 {
@@ -71,6 +57,7 @@ int route_pattern_parse(const char *text, struct route_pattern *ret_pattern,
     size_t host_size = (size_t) (path - text);
     size_t path_size = strlen(path);
     struct route_pattern pattern = { 0 };
+    char name[HOST_NAME_MAX_BYTES + 1] = "";
     const char *reason = NULL;
 
     if (host_size == 0)
@@ -87,15 +74,15 @@ int route_pattern_parse(const char *text, struct route_pattern *ret_pattern,
     pattern.is_exact = path_size > 0 && path[path_size - 1] != '*';
     if (path_size > 0 && !pattern.is_exact)
         path_size--;
-    if (!reason)
-        reason = check_host_name(host, host_size);
+    if (!reason && host_size > 0 && check_host(host, host_size, name, &reason) == -ENOMEM)
+        return -ENOMEM;
     if (!reason)
         reason = check_path(path, path_size);
     if (reason) {
         *ret_reason = reason;
         return -EINVAL;
     }
-    pattern.host = lower_dup(host, host_size);
+    pattern.host = strdup(name);
     pattern.path = path_size > 0 ? strndup(path, path_size) : strdup("/");
     if (!pattern.host || !pattern.path) {
         route_pattern_done(&pattern);

@@ -2,6 +2,7 @@
 #include "supervisor/reload.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +109,8 @@ void reload_http_limits(const struct config *config, struct http_limits *ret_lim
         .half_close_ms = http->half_close_ms,
         .min_bytes_per_s = http->min_bytes_per_s,
     };
+    (void) snprintf(ret_limits->default_host, sizeof ret_limits->default_host, "%s",
+                    config->default_host);
 }
 
 static void apply_log_level(const struct config *config)

@@ -5,6 +5,7 @@
  * scanned, because some versions of it let a bare LF or CR end a line. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "supervisor/http/internal.h"
 
@@ -52,25 +53,58 @@ static size_t take_data(struct http_connection *connection, const uint8_t *data,
     return used;
 }
 
+/* How many of the bytes are of a chunk extension, which is checked and thrown away: llhttp does not see it, as its
+ * versions differ in what they let pass there. */
+static size_t extension_size(const struct http_scan *scan, const uint8_t *data, size_t size)
+{
+    bool begins = data[0] == ';' || data[0] == ' ' || data[0] == '\t';
+    const uint8_t *end = memchr(data, '\r', size);
+
+    if (scan->state < HTTP_SCAN_EXTENSION_END && !(scan->state == HTTP_SCAN_SIZE && begins))
+        return 0;
+    return end ? (size_t) (end - data) : size;
+}
+
+/* How many of the bytes come before an extension. */
+static size_t size_before_extension(const struct http_scan *scan, const uint8_t *data, size_t size)
+{
+    bool is_before_size = scan->state == HTTP_SCAN_SIZE || scan->state == HTTP_SCAN_DATA_END ||
+                          scan->state == HTTP_SCAN_DATA_END_CR;
+
+    for (size_t i = 1; i < size && is_before_size; i++)
+        if (data[i] == ';' || data[i] == ' ' || data[i] == '\t')
+            return i;
+    return size;
+}
+
+static bool scan_framing(struct http_connection *connection, const uint8_t *data, size_t size)
+{
+    ssize_t scanned = http_scan_bytes(&connection->scan, data, size);
+
+    return scanned >= 0 && (size_t) scanned == size &&
+           connection->scan.bytes <= connection->front->limits.header_bytes;
+}
+
 /* Size lines and trailers, up to the next chunk's data or the end of the body. llhttp pauses
  * (parse.c) behind a size line and at the end of the message. */
 static size_t take_framing(struct http_connection *connection, const uint8_t *data, size_t size)
 {
     struct http_exchange *exchange = &connection->exchange;
     llhttp_t *parser = &connection->parser;
-    llhttp_errno_t result = llhttp_execute(parser, (const char *) data, size);
-    size_t used = size;
-    ssize_t scanned;
+    llhttp_errno_t result;
+    size_t used = extension_size(&connection->scan, data, size);
 
+    if (used > 0)
+        return scan_framing(connection, data, used) ? used : SIZE_MAX;
+    used = size = size_before_extension(&connection->scan, data, size);
+    result = llhttp_execute(parser, (const char *) data, size);
     if (result == HPE_PAUSED) {
         used = (size_t) (llhttp_get_error_pos(parser) - (const char *) data);
         llhttp_resume(parser);
     } else if (result != HPE_OK) {
         return SIZE_MAX;
     }
-    scanned = http_scan_bytes(&connection->scan, data, used);
-    if (scanned < 0 || (size_t) scanned != used ||
-        connection->scan.bytes > connection->front->limits.header_bytes)
+    if (!scan_framing(connection, data, used))
         return SIZE_MAX;
     if (result != HPE_PAUSED)
         return used;

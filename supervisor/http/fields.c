@@ -48,8 +48,25 @@ static const struct {
     FIELD("te", HTTP_FIELD_HOP),
     FIELD("trailer", HTTP_FIELD_HOP),
     FIELD("transfer-encoding", HTTP_FIELD_TRANSFER_ENCODING),
-    FIELD("upgrade", HTTP_FIELD_HOP),
+    FIELD("upgrade", HTTP_FIELD_UPGRADE),
 #undef FIELD
+};
+
+/* Fields that are for the tenant whatever Connection says of them: those by which a proxy in front of skepd says who the
+ * client is, which a client could have removed otherwise, and those that RFC 9110 and its relatives
+ * define for the end of the way. A "*" at the end stands for any rest. docs/http.md has the list. */
+static const char *const end_to_end_fields[] = {
+    "accept*",         "authorization", "cache-control",  "cf-*",        "client-*",
+    "content-*",       "cookie",        "date",           "dnt",         "early-data",
+    "expect",          "fastly-*",      "fly-*",          "forwarded",   "from",
+    "front-end-https", "host",          "if-*",           "link",        "max-forwards",
+    "origin",          "pragma",        "prefer",         "priority",    "proxy-authorization",
+    "range",           "referer",       "remote-*",       "sec-*",       "ssl-*",
+    "traceparent",     "tracestate",    "true-client-ip", "user-agent",  "via",
+    "x-amzn-*",        "x-auth*",       "x-azure-*",      "x-client-*",  "x-cluster-client-ip",
+    "x-envoy-*",       "x-forwarded*",  "x-host",         "x-http-*",    "x-original-*",
+    "x-proto*",        "x-real-*",      "x-remote-*",     "x-request-*", "x-rewrite-*",
+    "x-scheme",        "x-ssl-*",       "x-url-scheme",   "x-user*",
 };
 
 static const char *const status_texts[] = {
@@ -110,6 +127,20 @@ enum http_field_kind http_field_kind(struct http_text name)
             return known_fields[i].kind;
     }
     return HTTP_FIELD_PLAIN;
+}
+
+bool http_is_end_to_end(struct http_text name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(end_to_end_fields); i++) {
+        const char *pattern = end_to_end_fields[i];
+        size_t size = strcspn(pattern, "*");
+        bool is_prefix = pattern[size] == '*';
+
+        if ((is_prefix ? name.size >= size : name.size == size) &&
+            strncasecmp(pattern, name.data, size) == 0)
+            return true;
+    }
+    return false;
 }
 
 bool http_token_to_lower(char *data, size_t size)

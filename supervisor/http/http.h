@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "config/host_name.h"
 #include "supervisor/errors.h"
 
 /* Output above this many queued bytes is "full": on_writable follows once it is below again. */
@@ -45,8 +46,8 @@ struct http_field {
 /* A request head. Valid during on_request only. */
 struct http_request {
     struct http_text method;
-    struct http_text host;           /* lower case, without port; from Host or an absolute target */
-    struct http_text authority;      /* as sent, with port */
+    struct http_text host;           /* from Host or an absolute target; see config/host_name.h */
+    struct http_text authority;      /* host, and port if it is not 80: as a URL shows it */
     struct http_text target;         /* origin form: path and query */
     struct http_text client;         /* the peer's address in text; "unix" */
     const struct http_field *fields; /* hop-by-hop fields and Expect taken out */
@@ -74,6 +75,7 @@ struct http_limits {
     uint32_t min_bytes_per_s;    /* bytes a second that bodies must come and go with; 0: any */
     uint32_t keepalive_ms;       /* idle connection */
     uint32_t write_idle_ms;      /* client takes no byte of the response for that long: closed */
+    char default_host[HOST_NAME_MAX_BYTES + 1]; /* for HTTP/1.0 without Host; "": localhost */
 };
 
 /* What the front calls, from the loop only, never from within a function of this header. Each may

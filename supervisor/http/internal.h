@@ -18,6 +18,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "config/host_name.h"
 #include "supervisor/http/http.h"
 
 #define HTTP_INPUT_BYTES ((size_t) 64 * 1024)
@@ -25,7 +26,8 @@
 #define HTTP_LINGER_MAX_BYTES 1048576 /* the same after our last response */
 #define HTTP_LINGER_MS 2000
 #define HTTP_SPARE_BUFFERS 64
-#define HTTP_HOST_MAX_BYTES 255
+#define HTTP_PORT_BYTES 7 /* ":65535" and NUL */
+#define HTTP_DEFAULT_HOST "localhost"
 #define HTTP_CLIENT_MAX_BYTES 46 /* INET6_ADDRSTRLEN */
 
 enum connection_state {
@@ -70,6 +72,16 @@ enum http_scan_state {
     HTTP_SCAN_DATA_END, /* after chunk data: CR LF must follow */
     HTTP_SCAN_DATA_END_CR,
     HTTP_SCAN_SIZE, /* in a chunk size */
+    /* Chunk extensions: from here on the bytes are for nobody. */
+    HTTP_SCAN_EXTENSION_END, /* behind a size or a value: blanks, then ";" */
+    HTTP_SCAN_EXTENSION,     /* behind ";" */
+    HTTP_SCAN_NAME,
+    HTTP_SCAN_NAME_END, /* behind a name: blanks, then "=" or ";" */
+    HTTP_SCAN_VALUE,    /* behind "=" */
+    HTTP_SCAN_TOKEN,
+    HTTP_SCAN_QUOTED,
+    HTTP_SCAN_QUOTED_PAIR, /* behind a backslash */
+    HTTP_SCAN_QUOTED_END,
     HTTP_SCAN_STATES,
 };
 
@@ -191,7 +203,8 @@ struct http_front {
     bool is_closing_idle;
     int64_t date_second;
     char date[32];
-    char host[HTTP_HOST_MAX_BYTES + 1]; /* of the head that is being parsed */
+    char host[HOST_NAME_MAX_BYTES +
+              HTTP_PORT_BYTES]; /* and port, of the head that is being parsed */
     uint8_t input[HTTP_INPUT_BYTES];
 };
 
@@ -283,11 +296,13 @@ unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, siz
 
 /* --- target.c ------------------------------------------------------------------------- */
 
-/* Checks authority (as sent), sets request->authority and ->host (lower case, in front->host).
- * 0 or -EBADMSG. */
+/* Checks authority (as sent), sets request->host to the host's one spelling, and ->authority to that
+ * and the port, if it is not 80; both in front->host. 0 or -EBADMSG. */
 int http_parse_authority(struct http_front *front, struct http_text authority,
                          struct http_request *request);
-/* Splits an absolute-form target in place; origin-form and "*" (for OPTIONS) stay as they are.
+/* The configured host, for HTTP/1.0 without Host. */
+void http_use_default_host(const struct http_front *front, struct http_request *request);
+/* Splits an absolute-form target in place; origin-form stays as it is; "*" (for OPTIONS) becomes "/".
  * *ret_authority: that of an absolute target, else empty. 0 or -EBADMSG. */
 int http_parse_target(struct http_text *target, bool is_options, struct http_text *ret_authority);
 
@@ -312,6 +327,7 @@ enum http_field_kind {
     HTTP_FIELD_PLAIN,
     HTTP_FIELD_HOP, /* of one connection only: never passed on */
     HTTP_FIELD_CONNECTION,
+    HTTP_FIELD_UPGRADE, /* likewise, but for answers that say what the client is to upgrade to */
     HTTP_FIELD_CONTENT_LENGTH,
     HTTP_FIELD_DATE,
     HTTP_FIELD_EXPECT,
@@ -322,6 +338,8 @@ enum http_field_kind {
 
 /* By name, any case. */
 enum http_field_kind http_field_kind(struct http_text name);
+/* True for a field that is for the tenant whatever Connection says of it (docs/http.md). Any case. */
+bool http_is_end_to_end(struct http_text name);
 /* Lower-cases in place. False: not a token. */
 bool http_token_to_lower(char *data, size_t size);
 bool http_is_token(struct http_text text);

@@ -102,16 +102,19 @@ static const llhttp_settings_t settings = {
 
 /* --- request line --- */
 
-/* The version must be the last 8 bytes of the line: "HTTP/1.1". */
+/* The version must be the last 8 bytes of the line: "HTTP/1.1". A higher minor version is answered as 1.1 (RFC 9110
+ * section 2.5), and rewritten to that in place, as llhttp knows none. */
 static unsigned parse_version(struct http_text version, bool *ret_is_http10)
 {
     if (version.size != 8 || memcmp(version.data, "HTTP/", 5) != 0 || version.data[6] != '.' ||
         version.data[5] < '0' || version.data[5] > '9' || version.data[7] < '0' ||
         version.data[7] > '9')
         return 400;
-    if (version.data[5] != '1' || version.data[7] > '1')
+    if (version.data[5] != '1')
         return 505;
     *ret_is_http10 = version.data[7] == '0';
+    if (version.data[7] > '1')
+        *(char *) (uintptr_t) &version.data[7] = '1'; /* within the head, which is ours */
     return 0;
 }
 
@@ -154,6 +157,15 @@ static unsigned keep_only(const struct http_field **slot, const struct http_fiel
     return 0;
 }
 
+/* Fields that say whom a message is for and where it ends. Connection names them in attacks only. */
+static bool is_framing(struct http_text name)
+{
+    enum http_field_kind kind = http_field_kind(name);
+
+    return kind == HTTP_FIELD_HOST || kind == HTTP_FIELD_CONTENT_LENGTH ||
+           kind == HTTP_FIELD_TRANSFER_ENCODING;
+}
+
 static unsigned add_connection_options(struct head *head, struct http_text value)
 {
     while (value.size > 0) {
@@ -172,6 +184,8 @@ static unsigned add_connection_options(struct head *head, struct http_text value
             head->has_close = true;
         else if (http_text_is(option, "keep-alive"))
             head->has_keep_alive = true;
+        else if (is_framing(option))
+            return 400;
         else
             head->options[head->n_options++] = option;
     }
@@ -205,6 +219,7 @@ static bool is_passed_on(const struct head *head, const struct http_field *field
 {
     switch (http_field_kind(field->name)) {
     case HTTP_FIELD_HOP:
+    case HTTP_FIELD_UPGRADE:
     case HTTP_FIELD_CONNECTION:
     case HTTP_FIELD_TRANSFER_ENCODING:
     case HTTP_FIELD_EXPECT:
@@ -218,7 +233,7 @@ static bool is_passed_on(const struct head *head, const struct http_field *field
     for (size_t i = 0; i < head->n_options; i++) {
         if (head->options[i].size == field->name.size &&
             strncasecmp(head->options[i].data, field->name.data, field->name.size) == 0)
-            return false;
+            return http_is_end_to_end(field->name);
     }
     return true;
 }
@@ -269,7 +284,7 @@ static unsigned parse_destination(struct head *head, struct http_request *reques
     if (authority.size > 0 && http_parse_authority(front, authority, request) < 0)
         return 400;
     if (!request->host.data)
-        request->host = request->authority = (struct http_text){ "", 0 };
+        http_use_default_host(front, request);
     request->method = head->method;
     request->target = head->target;
     return 0;

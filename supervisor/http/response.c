@@ -24,12 +24,19 @@ struct plan {
     uint64_t length;
     bool has_length;
     bool has_date;
+    bool has_upgrade;
     bool is_ours; /* made by http_send_problem: may have Skep-Error and the like */
 };
 
 static bool may_have_body(const struct http_exchange *exchange, unsigned status)
 {
-    return !exchange->is_head && status != 204 && status != 304;
+    return !exchange->is_head && status != 204 && status != 205 && status != 304;
+}
+
+/* RFC 9110 section 15.5.22: the one answer in which a client is told what to upgrade to. */
+static bool may_have_upgrade(const struct plan *plan)
+{
+    return plan->response->status == 426;
 }
 
 static int check_field(struct plan *plan, const struct http_field *field)
@@ -51,6 +58,9 @@ static int check_field(struct plan *plan, const struct http_field *field)
             return -EBADMSG;
         plan->has_date = true;
         return 0;
+    case HTTP_FIELD_UPGRADE:
+        plan->has_upgrade |= may_have_upgrade(plan);
+        return 0;
     default:
         return 0;
     }
@@ -66,6 +76,8 @@ static bool is_sent(const struct plan *plan, const struct http_field *field)
         return true;
     case HTTP_FIELD_SKEP:
         return plan->is_ours;
+    case HTTP_FIELD_UPGRADE:
+        return may_have_upgrade(plan);
     case HTTP_FIELD_HOP:
     case HTTP_FIELD_CONNECTION:
     case HTTP_FIELD_CONTENT_LENGTH: /* written from the plan */
@@ -80,9 +92,12 @@ static int plan_body(struct plan *plan, const struct http_exchange *exchange, si
 {
     if (!may_have_body(exchange, plan->response->status)) {
         plan->mode = HTTP_BODY_NONE;
-        if (plan->response->status == 204)
+        if (plan->response->status == 204) {
             plan->has_length = false;
-        else if (exchange->is_head && end && size > 0 && !plan->has_length) {
+        } else if (plan->response->status == 205) { /* section 15.3.6: no content, and said so */
+            plan->has_length = true;
+            plan->length = 0;
+        } else if (exchange->is_head && end && size > 0 && !plan->has_length) {
             plan->has_length = true;
             plan->length = size;
         }
@@ -155,6 +170,19 @@ static char *put_chunk_size(char *p, size_t size)
     return PUT_LITERAL(p, "\r\n");
 }
 
+static char *put_connection(char *p, const struct plan *plan, const struct http_exchange *exchange)
+{
+    const char *option = !exchange->keep_alive ? "close" : exchange->is_http10 ? "keep-alive" : "";
+
+    if (*option == '\0' && !plan->has_upgrade)
+        return p;
+    p = PUT_LITERAL(p, "Connection: ");
+    p = put(p, option, strlen(option));
+    if (plan->has_upgrade)
+        p = *option ? PUT_LITERAL(p, ", upgrade") : PUT_LITERAL(p, "upgrade");
+    return PUT_LITERAL(p, "\r\n");
+}
+
 static char *put_head(char *p, const struct plan *plan, struct http_connection *connection)
 {
     const struct http_response *response = plan->response;
@@ -190,10 +218,7 @@ static char *put_head(char *p, const struct plan *plan, struct http_connection *
     }
     if (plan->mode == HTTP_BODY_CHUNKED)
         p = PUT_LITERAL(p, "Transfer-Encoding: chunked\r\n");
-    if (!exchange->keep_alive)
-        p = PUT_LITERAL(p, "Connection: close\r\n");
-    else if (exchange->is_http10)
-        p = PUT_LITERAL(p, "Connection: keep-alive\r\n");
+    p = put_connection(p, plan, exchange);
     return PUT_LITERAL(p, "\r\n");
 }
 

@@ -1,71 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Request targets and authorities: which forms are accepted, and which host they name. A host has
- * only one spelling behind this point, so that routing cannot be fooled. Supervisor, loop thread.
+ * only one spelling behind this point (config/host_name.h), so that routing cannot be fooled, and
+ * request.url names the host that was routed on. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "config/host_name.h"
 #include "supervisor/http/internal.h"
 
-static bool is_host_byte(char c, bool is_literal)
-{
-    bool is_digit = c >= '0' && c <= '9';
-    bool is_hex = is_digit || (c >= 'a' && c <= 'f');
+#define HTTP_DEFAULT_PORT 80 /* as URLs of http: leave it out, so does the authority */
 
-    if (is_literal)
-        return is_hex || c == ':' || c == '.';
-    return is_digit || (c >= 'a' && c <= 'z') || c == '-' || c == '.' || c == '_';
-}
-
-/* ":", then at most five digits that fit; both may be missing. */
-static bool is_port(const char *data, size_t size)
+/* ":", then at most five digits that fit; both may be missing (RFC 3986 section 3.2.3). */
+static int parse_port(const char *data, size_t size, uint16_t *ret_port)
 {
     unsigned port = 0;
 
-    if (size == 0)
-        return true;
-    if (data[0] != ':' || size > 6)
-        return false;
+    if (size > 0 && (data[0] != ':' || size > 6))
+        return -EBADMSG;
     for (size_t i = 1; i < size; i++) {
         if (data[i] < '0' || data[i] > '9')
-            return false;
+            return -EBADMSG;
         port = port * 10 + (unsigned) (data[i] - '0');
     }
-    return port <= UINT16_MAX;
+    if (port > UINT16_MAX)
+        return -EBADMSG;
+    *ret_port = size > 1 ? (uint16_t) port : HTTP_DEFAULT_PORT;
+    return 0;
 }
 
 int http_parse_authority(struct http_front *front, struct http_text authority,
                          struct http_request *request)
 {
     bool is_literal = authority.size > 0 && authority.data[0] == '[';
-    const char *end = NULL;
+    const char *end =
+        authority.size > 0 ? memchr(authority.data, is_literal ? ']' : ':', authority.size) : NULL;
+    size_t host_size = end ? (size_t) (end - authority.data) + is_literal : authority.size;
+    const char *reason;
+    uint16_t port;
     size_t size;
 
-    if (authority.size == 0)
+    if (parse_port(authority.data + host_size, authority.size - host_size, &port) < 0)
         return -EBADMSG;
-    end = memchr(authority.data, is_literal ? ']' : ':', authority.size);
-    if (is_literal && !end)
+    if (host_name_parse(authority.data, host_size, front->host, &size, &reason) < 0)
         return -EBADMSG;
-    size = end ? (size_t) (end - authority.data) + is_literal : authority.size;
-    if (size == 0 || size > HTTP_HOST_MAX_BYTES ||
-        !is_port(authority.data + size, authority.size - size))
-        return -EBADMSG;
-    for (size_t i = 0; i < size; i++) {
-        char c = authority.data[i];
-
-        if (c >= 'A' && c <= 'Z')
-            c = (char) (c - 'A' + 'a');
-        if (!is_host_byte(c, is_literal) && !(is_literal && (i == 0 || i == size - 1)))
-            return -EBADMSG;
-        front->host[i] = c;
-    }
-    if (!is_literal && size > 1 && front->host[size - 1] == '.')
-        size--; /* the root's dot: example.com. is example.com */
-    request->authority = authority;
-    request->host = (struct http_text){ front->host, size };
+    request->host = request->authority = (struct http_text){ front->host, size };
+    if (port != HTTP_DEFAULT_PORT)
+        request->authority.size +=
+            (size_t) snprintf(front->host + size, HTTP_PORT_BYTES, ":%u", port);
     return 0;
+}
+
+void http_use_default_host(const struct http_front *front, struct http_request *request)
+{
+    const char *host = front->limits.default_host;
+
+    if (host[0] == '\0')
+        host = HTTP_DEFAULT_HOST;
+    request->host = request->authority = (struct http_text){ host, strlen(host) };
 }
 
 /* Length of "http://" or "https://" at the start; 0: another form. */
@@ -90,8 +85,11 @@ int http_parse_target(struct http_text *target, bool is_options, struct http_tex
             return -EBADMSG;
     }
     *ret_authority = (struct http_text){ 0 };
-    if (target->size == 1 && target->data[0] == '*')
+    if (target->size == 1 && target->data[0] == '*') {
+        *target =
+            (struct http_text){ "/", 1 }; /* its URL has an empty path, RFC 9112 section 3.3 */
         return is_options ? 0 : -EBADMSG;
+    }
     if (target->size > 0 && target->data[0] == '/')
         return 0;
     if (scheme == 0)

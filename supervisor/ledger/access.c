@@ -114,7 +114,7 @@ static void split_url(struct http_text url, struct access *a)
     const char *slash = memchr(start, '/', (size_t) (end - start));
 
     if (!slash)
-        slash = end; /* OPTIONS * */
+        slash = end;
     a->host = cut((struct http_text){ start, (size_t) (slash - start) }, HOST_MAX_BYTES);
     a->path = path_of((struct http_text){ slash, (size_t) (end - slash) });
 }

@@ -31,6 +31,39 @@ static struct http_text copy_text(char **at, struct http_text text)
     return copy;
 }
 
+static bool is_cookie(const struct http_field *field)
+{
+    return field->name.size == 6 && memcmp(field->name.data, "cookie", 6) == 0;
+}
+
+/* Copies fields; those of the name Cookie become one, in the place of the first: RFC 9113 section 8.2.3, as no list with
+ * commas can be made of them. Needs no more room than all of them apart. */
+static void copy_fields(struct request *request, const struct http_request *head, char **at)
+{
+    bool has_cookie = false;
+
+    request->n_fields = 0;
+    for (size_t i = 0; i < head->n_fields; i++) {
+        struct http_field *field = &request->fields[request->n_fields];
+
+        if (has_cookie && is_cookie(&head->fields[i]))
+            continue;
+        request->n_fields++;
+        field->name = copy_text(at, head->fields[i].name);
+        field->value = copy_text(at, head->fields[i].value);
+        if (!is_cookie(&head->fields[i]))
+            continue;
+        has_cookie = true;
+        for (size_t k = i + 1; k < head->n_fields; k++) {
+            if (!is_cookie(&head->fields[k]))
+                continue;
+            (void) copy_text(at, (struct http_text){ "; ", 2 });
+            (void) copy_text(at, head->fields[k].value);
+        }
+        field->value.size = (size_t) (*at - field->value.data);
+    }
+}
+
 static int copy_head(struct request *request, const struct http_request *head)
 {
     static const char scheme[] = "http://";
@@ -47,17 +80,13 @@ static int copy_head(struct request *request, const struct http_request *head)
     if (!request->head_memory)
         return -ENOMEM;
     request->fields = (struct http_field *) (void *) request->head_memory;
-    request->n_fields = head->n_fields;
     char *at = request->head_memory + fields_size;
     request->method = copy_text(&at, head->method);
     request->url = (struct http_text){ .data = at, .size = url_size };
     (void) copy_text(&at, (struct http_text){ scheme, sizeof scheme - 1 });
     (void) copy_text(&at, authority);
     (void) copy_text(&at, head->target);
-    for (size_t i = 0; i < head->n_fields; i++) {
-        request->fields[i].name = copy_text(&at, head->fields[i].name);
-        request->fields[i].value = copy_text(&at, head->fields[i].value);
-    }
+    copy_fields(request, head, &at);
     if (access_is_on(request->server))
         request->client = copy_text(&at, head->client);
     return 0;

@@ -34,6 +34,10 @@ MALFORMED = {
     b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "space_in_target": b"GET /a b HTTP/1.1\r\nHost: hello.test\r\n\r\n",
     "relative_target": b"GET a HTTP/1.1\r\nHost: hello.test\r\n\r\n",
+    "five_numbers_host": b"GET / HTTP/1.1\r\nHost: 1.2.3.4.5\r\n\r\n",
+    "punycode_host": b"GET / HTTP/1.1\r\nHost: xn--a\r\n\r\n",
+    "two_dots_host": b"GET / HTTP/1.1\r\nHost: hello..test\r\n\r\n",
+    "connection_names_host": b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: Host\r\n\r\n",
     "connect": b"CONNECT hello.test:80 HTTP/1.1\r\nHost: hello.test\r\n\r\n",
 }
 
@@ -273,3 +277,100 @@ def test_client_that_takes_no_bytes_is_cut_off(start):
         connection.send_head("GET", "a.test")
         skepd.wait_log("saw the client leave|stream cancelled")
         skepd.wait_idle()
+
+
+# --- what a tenant sees of a request ---
+
+SHOW = {
+    "routes": ["*"],
+    "files": {
+        "worker.js": script(
+            "const { host, pathname, href } = new URL(request.url);"
+            "return Response.json({ host, pathname, method: request.method,"
+            "    isSame: href === request.url && host === (request.headers.get('host') ?? host),"
+            "    fields: Object.fromEntries(request.headers), body: await request.text() });"
+        )
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def shows(start_module):
+    upgrade = script('return new Response(null, { status: 426, headers: { Upgrade: "x/1" } })')
+    skepd = start_module(
+        {"show": SHOW, "upgrade": upgrade}, http={"default_host": "Fallback.example"}
+    )
+    yield skepd
+    assert skepd.tenant("show")["failed"] == 0
+
+
+def ask_raw(skepd, request):
+    with skepd.connect(timeout=5) as connection:
+        connection.send(request)
+        return connection.read_response()
+
+
+@pytest.mark.parametrize(
+    "request_bytes,host,path",
+    [
+        (b"OPTIONS * HTTP/1.1\r\nHost: x:80\r\n\r\n", "x", "/"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x:81\r\n\r\n", "x:81", "/"),
+        (b"GET / HTTP/1.0\r\n\r\n", "fallback.example", "/"),
+        (b"GET /admin/x HTTP/1.0\r\n\r\n", "fallback.example", "/admin/x"),
+        (b"GET //admin/x HTTP/1.0\r\n\r\n", "fallback.example", "//admin/x"),
+        (b"GET http://B.example:080/c HTTP/1.1\r\nHost: a\r\n\r\n", "b.example", "/c"),
+        (b"GET http://b.example. HTTP/1.0\r\n\r\n", "b.example", "/"),
+        (b"GET /a HTTP/1.1\r\nHost: A.Example.:8080\r\n\r\n", "a.example:8080", "/a"),
+        (b"GET /a HTTP/1.1\r\nHost: [::FFFF:1.2.3.4]\r\n\r\n", "[::ffff:102:304]", "/a"),
+        (b"GET /a HTTP/1.1\r\nHost: XN--MNCHEN-3YA.de\r\n\r\n", "xn--mnchen-3ya.de", "/a"),
+        (b"GET /a HTTP/1.2\r\nHost: a\r\n\r\n", "a", "/a"),
+    ],
+)
+def test_url_of_a_request_can_be_parsed_and_names_its_host(shows, request_bytes, host, path):
+    answer = ask_raw(shows, request_bytes)
+    assert answer.status == 200, answer
+    seen = answer.json()
+    assert (seen["host"], seen["pathname"], seen["isSame"]) == (host, path, True)
+
+
+def test_cookie_lines_are_joined_by_semicolons_and_others_by_commas(shows):
+    answer = ask_raw(
+        shows,
+        b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX-A: 1\r\nCOOKIE: b=2; c=3\r\nX-A: 2\r\n"
+        b"cookie: d=4\r\n\r\n",
+    )
+    fields = answer.json()["fields"]
+    assert (fields["cookie"], fields["x-a"]) == ("a=1; b=2; c=3; d=4", "1, 2")
+
+
+def test_connection_takes_away_nothing_that_a_proxy_says_of_the_client(shows):
+    named = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded",
+             "X-Real-IP", "Authorization", "Cookie", "Via", "X-SSL-Client-Verify"]  # fmt: skip
+    lines = "".join(f"{name}: kept\r\n" for name in named)
+    answer = ask_raw(
+        shows,
+        f"GET / HTTP/1.1\r\nHost: a\r\nX-Hop: 1\r\n{lines}"
+        f"Connection: close, X-Hop, {', '.join(named)}\r\n\r\n".encode(),
+    )
+    fields = answer.json()["fields"]
+    assert {name for name in named if fields.get(name.lower()) != "kept"} == set()
+    assert "x-hop" not in fields and "connection" not in fields
+
+
+@pytest.mark.parametrize("size_line", [b"3 ;a=b", b"3;a", b"3\t; a = b ; c", b'3 ; a="\\"; b"'])
+def test_blanks_around_a_chunk_extension_are_accepted(shows, size_line):
+    answer = ask_raw(
+        shows,
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + size_line + b"\r\nabc\r\n0 ;x\r\n\r\n",
+    )  # fmt: skip
+    assert (answer.status, answer.json()["body"]) == (200, "abc")
+
+
+def test_426_of_a_tenant_says_what_to_upgrade_to(shows):
+    answer = shows.get("upgrade")
+    assert (answer.status, answer.header("Upgrade"), answer.header("Connection")) == (
+        426,
+        "x/1",
+        "upgrade",
+    )

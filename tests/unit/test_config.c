@@ -30,6 +30,7 @@ static void test_smallest_file_has_the_defaults(void **state)
     assert_int_equal(config->http.write_idle_ms, 30000);
     assert_int_equal(config->http.half_close_ms, 2000);
     assert_int_equal(config->http.min_bytes_per_s, 500);
+    assert_string_equal(config->default_host, "localhost");
     assert_memory_equal(&config->defaults, &unset, sizeof unset);
     assert_memory_equal(&config->maximum, &unset, sizeof unset);
     assert_int_equal(config->observed, 0);
@@ -68,6 +69,7 @@ static void test_documentation_has_the_defaults(void **state)
     assert_string_equal(documented->admin_socket, preset->admin_socket);
     assert_string_equal(documented->log_level, preset->log_level);
     assert_memory_equal(&documented->http, &preset->http, sizeof preset->http);
+    assert_string_equal(documented->default_host, preset->default_host);
     assert_memory_equal(&documented->defaults, &unset, sizeof unset);
     assert_memory_equal(&documented->maximum, &unset, sizeof unset);
     assert_int_equal(documented->observed, 0);

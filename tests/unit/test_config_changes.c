@@ -72,6 +72,7 @@ static void test_each_key_is_found(void **state)
         { "http: {write_idle_ms: 900}", "http.write_idle_ms: 30000 -> 900" },
         { "http: {half_close_ms: 0}", "http.half_close_ms: 2000 -> 0" },
         { "http: {min_bytes_per_s: 9}", "http.min_bytes_per_s: 500 -> 9" },
+        { "http: {default_host: A.b}", "http.default_host: localhost -> a.b" },
         { "limits: {default: {cpu_ms: 9}}", "limits.default.cpu_ms: not set -> 9" },
         { "limits: {maximum: {queue: 9}}", "limits.maximum.queue: not set -> 9" },
         { "limits: {observe: [cpu_ms, strikes]}", "limits.observe: [] -> [cpu_ms, strikes]" },

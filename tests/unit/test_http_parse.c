@@ -7,7 +7,8 @@
 
 #define GET "GET / HTTP/1.1\r\n"
 #define POST "POST /echo HTTP/1.1\r\nHost: a\r\n"
-#define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
+#define CHUNKED_HEAD POST "Transfer-Encoding: chunked\r\n"
+#define CHUNKED CHUNKED_HEAD "\r\n"
 
 static const struct {
     const char *why;
@@ -47,7 +48,8 @@ static const struct {
     { "other protocol", TEXT("GET / HTTQ/1.1\r\nHost: a\r\n\r\n"), 400 },
     { "version 2.0", TEXT("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505 },
     { "version 0.9 written out", TEXT("GET / HTTP/0.9\r\nHost: a\r\n\r\n"), 505 },
-    { "version 1.2", TEXT("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), 505 },
+    { "version 3.0", TEXT("GET / HTTP/3.0\r\nHost: a\r\n\r\n"), 505 },
+    { "version 1.x", TEXT("GET / HTTP/1.x\r\nHost: a\r\n\r\n"), 400 },
     { "version 1.10", TEXT("GET / HTTP/1.10\r\nHost: a\r\n\r\n"), 400 },
     { "HTTP/2 preface", TEXT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400 },
     { "TLS", TEXT("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), 400 },
@@ -72,6 +74,21 @@ static const struct {
     { "name in brackets", TEXT(GET "Host: [xyz]\r\n\r\n"), 400 },
     { "bad authority in target", TEXT("GET http://a@b/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
     { "absolute without authority", TEXT("GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+    { "asterisk with a port in Host and GET", TEXT("GET * HTTP/1.1\r\nHost: x:80\r\n\r\n"), 400 },
+    { "two dots in Host", TEXT(GET "Host: a..b\r\n\r\n"), 400 },
+    { "hyphen in Host", TEXT(GET "Host: -\r\n\r\n"), 400 },
+    { "five numbers in Host", TEXT(GET "Host: 1.2.3.4.5\r\n\r\n"), 400 },
+    { "short address in Host", TEXT(GET "Host: 127.1\r\n\r\n"), 400 },
+    { "hexadecimal address in Host", TEXT(GET "Host: 0x7f.1\r\n\r\n"), 400 },
+    { "punycode of nothing in Host", TEXT(GET "Host: xn--a\r\n\r\n"), 400 },
+    { "asterisk in Host", TEXT(GET "Host: a*\r\n\r\n"), 400 },
+    { "short IPv6 address in Host", TEXT(GET "Host: [1:2:3]\r\n\r\n"), 400 },
+    { "bad Host beside an absolute target",
+      TEXT("GET http://a/ HTTP/1.1\r\nHost: 1.2.3.4.5\r\n\r\n"), 400 },
+    { "five numbers in an absolute target",
+      TEXT("GET http://1.2.3.4.5/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+    { "bad Host in HTTP/1.0", TEXT("GET / HTTP/1.0\r\nHost: a..b\r\n\r\n"), 400 },
+    { "OPTIONS * with a bad Host", TEXT("OPTIONS * HTTP/1.1\r\nHost: a..b\r\n\r\n"), 400 },
     { "absolute target without Host", TEXT("GET http://a/ HTTP/1.1\r\n\r\n"), 400 },
     { "other scheme", TEXT("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
     { "length and chunked",
@@ -101,6 +118,11 @@ static const struct {
       400 },
     { "chunked in HTTP/1.0",
       TEXT("POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400 },
+    { "Connection names Host", TEXT(GET "Host: a\r\nConnection: host\r\n\r\n"), 400 },
+    { "Connection names the length",
+      TEXT(POST "Content-Length: 1\r\nConnection: close, Content-Length\r\n\r\na"), 400 },
+    { "Connection names the transfer coding",
+      TEXT(CHUNKED_HEAD "Connection: transfer-encoding\r\n\r\n0\r\n\r\n"), 400 },
     { "Connection is not a list of tokens", TEXT(GET "Host: a\r\nConnection: a(b\r\n\r\n"), 400 },
     { "other expectation", TEXT(POST "Expect: gold\r\nContent-Length: 1\r\n\r\na"), 417 },
     { "chunk size is no number", TEXT(CHUNKED "x\r\n\r\n"), 400 },
@@ -108,6 +130,20 @@ static const struct {
     { "chunk size with 0x", TEXT(CHUNKED "0x1\r\na\r\n0\r\n\r\n"), 400 },
     { "signed chunk size", TEXT(CHUNKED "+1\r\na\r\n0\r\n\r\n"), 400 },
     { "space behind a chunk size", TEXT(CHUNKED "1 \r\na\r\n0\r\n\r\n"), 400 },
+    { "blank before a chunk size", TEXT(CHUNKED " 1\r\na\r\n0\r\n\r\n"), 400 },
+    { "blank in a chunk size", TEXT(CHUNKED "1 0\r\na\r\n0\r\n\r\n"), 400 },
+    { "extension without chunk size", TEXT(CHUNKED ";a\r\n\r\n"), 400 },
+    { "blank and extension without chunk size", TEXT(CHUNKED " ;a\r\n\r\n"), 400 },
+    { "chunk extension without name", TEXT(CHUNKED "1;\r\na\r\n0\r\n\r\n"), 400 },
+    { "chunk extension without value", TEXT(CHUNKED "1;a=\r\na\r\n0\r\n\r\n"), 400 },
+    { "chunk extension with two values", TEXT(CHUNKED "1;a=b c\r\na\r\n0\r\n\r\n"), 400 },
+    { "chunk extension that is no token", TEXT(CHUNKED "1;a@b\r\na\r\n0\r\n\r\n"), 400 },
+    { "chunk extension with an open quote", TEXT(CHUNKED "1;a=\"b\r\na\r\n0\r\n\r\n"), 400 },
+    { "chunk extension with an escaped line end", TEXT(CHUNKED "1;a=\"\\\r\n\"\r\na\r\n0\r\n\r\n"),
+      400 },
+    { "NUL in a chunk extension", TEXT(CHUNKED "1;a=\"\0\"\r\na\r\n0\r\n\r\n"), 400 },
+    { "blank behind a chunk extension", TEXT(CHUNKED "1;a \r\na\r\n0\r\n\r\n"), 400 },
+    { "semicolon behind chunk data", TEXT(CHUNKED "1\r\na;\r\n0\r\n\r\n"), 400 },
     { "chunk size over 64 bits", TEXT(CHUNKED "10000000000000001\r\na\r\n0\r\n\r\n"), 400 },
     { "chunk size line with bare LF", TEXT(CHUNKED "1\na\r\n0\r\n\r\n"), 400 },
     { "chunk size line with bare CR", TEXT(CHUNKED "1\ra\r\n0\r\n\r\n"), 400 },
@@ -162,26 +198,41 @@ static const struct {
     const char *seen;
 } accepted[] = {
     { "GET /hello HTTP/1.1\r\nHost: Example.COM:8080\r\nConnection: close\r\n\r\n",
-      "method=GET\nhost=example.com\nauthority=Example.COM:8080\ntarget=/hello\n"
-      "field host=Example.COM:8080\n" },
-    { "GET /hello HTTP/1.1\r\nHost: a.\r\nConnection: close\r\n\r\n",
-      "method=GET\nhost=a\nauthority=a.\ntarget=/hello\nfield host=a.\n" },
-    { "GET /hello HTTP/1.1\r\nHost:[::1]:80\r\nConnection: close\r\n\r\n",
-      "method=GET\nhost=[::1]\nauthority=[::1]:80\ntarget=/hello\nfield host=[::1]:80\n" },
+      "method=GET\nhost=example.com\nauthority=example.com:8080\ntarget=/hello\n"
+      "field host=example.com:8080\n" },
+    { "GET /hello HTTP/1.1\r\nHost: a.:080\r\nConnection: close\r\n\r\n",
+      "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\n" },
+    { "GET /hello HTTP/1.1\r\nHost:[0::1]:81\r\nConnection: close\r\n\r\n",
+      "method=GET\nhost=[::1]\nauthority=[::1]:81\ntarget=/hello\nfield host=[::1]:81\n" },
+    { "GET /hello HTTP/1.2\r\nHost: a\r\nConnection: close\r\n\r\n",
+      "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\n" },
+    { "GET /hello HTTP/1.9\r\nHost: a\r\nConnection: close\r\n\r\n",
+      "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\n" },
     { "GET HTTP://b:81/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
       "method=GET\nhost=b\nauthority=b:81\ntarget=/hello\nfield host=b:81\n" },
     { "\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
       "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\n" },
-    { "GET /hello HTTP/1.0\r\n\r\n", "method=GET\nhost=\nauthority=\ntarget=/hello\n" },
+    { "GET /hello HTTP/1.0\r\n\r\n",
+      "method=GET\nhost=localhost\nauthority=localhost\ntarget=/hello\n" },
     { "GET /hello HTTP/1.1\r\nHost: a\r\nX-A:  b\xe9 \t\r\nX-B:\r\nConnection: close\r\n\r\n",
       "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\nfield x-a=b\xe9\n"
       "field x-b=\n" },
-    { "GET /hello HTTP/1.1\r\nHost: a\r\nX-Secret: 1\r\nConnection: close, , X-Secret, host\r\n"
+    { "GET /hello HTTP/1.1\r\nHost: a\r\nX-Secret: 1\r\nConnection: close, , X-Secret, accept\r\n"
       "Keep-Alive: 1\r\nProxy-Connection: x\r\nTE: trailers\r\nTrailer: x\r\nUpgrade: h2c\r\n"
       "Accept: c\r\n\r\n",
       "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\nfield accept=c\n" },
     { "GET /hello HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade, close\r\n\r\n",
       "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\n" },
+    { "GET /hello HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1\r\nFORWARDED: 2\r\nX-Real-Ip: "
+      "3\r\nX-Own: 4\r\n"
+      "Cookie: 5\r\nAuthorization: 6\r\nConnection: close, X-FORWARDED-FOR, forwarded, x-real-ip, "
+      "x-own\r\n"
+      "Connection: cookie, authorization\r\n\r\n",
+      "method=GET\nhost=a\nauthority=a\ntarget=/hello\nfield host=a\nfield x-forwarded-for=1\n"
+      "field forwarded=2\nfield x-real-ip=3\nfield cookie=5\nfield authorization=6\n" },
+    { "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+      "1 \t;a\r\na\r\n2 ; b = c ;\td=\"e;\\\"\xe9\" ; f\r\nbc\r\n0 ; end\r\n\r\n",
+      "method=POST\nhost=a\nauthority=a\ntarget=/echo\nfield host=a\nbody=abc\n" },
     { "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
       "method=POST\nhost=a\nauthority=a\ntarget=/echo\nfield host=a\nfield content-length=0\n" },
     { "POST /echo HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 3\r\nConnection: close\r\n\r\nabc",
@@ -211,13 +262,30 @@ static void test_options_asterisk_reaches_the_handler(void **state)
     _cleanup_(client_cleanup) struct client *client = client_new(fixture);
 
     (void) state;
-    client_say(fixture, client, "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client_say(fixture, client, "OPTIONS * HTTP/1.1\r\nHost: a:80\r\nConnection: close\r\n\r\n");
     WAIT_UNTIL(fixture, client, fixture->exchange);
     assert_string_equal(fixture->seen,
-                        "method=OPTIONS\nhost=a\nauthority=a\ntarget=*\nfield host=a\n");
+                        "method=OPTIONS\nhost=a\nauthority=a\ntarget=/\nfield host=a\n");
     assert_int_equal(answer_text(fixture->exchange, "", 0), 0);
     WAIT_UNTIL(fixture, client, client->is_closed);
     assert_int_equal(client_status(client), 200);
+}
+
+static void test_a_request_without_host_is_for_the_configured_one(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+
+    (void) state;
+    memcpy(limits.default_host, "shop.example", sizeof("shop.example"));
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    client_say(fixture, client, "GET //admin/hello HTTP/1.0\r\n\r\n");
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_string_equal(
+        fixture->seen,
+        "method=GET\nhost=shop.example\nauthority=shop.example\ntarget=//admin/hello\n");
 }
 
 /* --- limits of the head --- */
@@ -292,7 +360,7 @@ static const char pipelined[] =
     "GET /hello HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
     "\r\nPOST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfirst"
     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    "4;ext=1\r\nseco\r\n2\r\nnd\r\n0\r\nTrailer: t\r\n\r\n"
+    "4 ; ext=\"1\"\r\nseco\r\n2\r\nnd\r\n0\r\nTrailer: t\r\n\r\n"
     "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n"
     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     "GET http://b/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -346,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_split_malformed_requests_are_refused_too),
         cmocka_unit_test(test_requests_reach_the_handler_without_fields_of_the_connection),
         cmocka_unit_test(test_options_asterisk_reaches_the_handler),
+        cmocka_unit_test(test_a_request_without_host_is_for_the_configured_one),
         cmocka_unit_test(test_a_head_up_to_the_limit_passes_and_one_byte_more_is_431),
         cmocka_unit_test(test_an_endless_head_is_431_and_the_client_can_read_it),
         cmocka_unit_test(test_a_request_with_too_many_fields_is_431),

@@ -289,6 +289,51 @@ static void test_head_gets_the_length_but_no_body(void **state)
     assert_string_equal(body_of(&streamed), "");
 }
 
+static void test_205_has_no_body_and_says_so(void **state)
+{
+    _cleanup_talk_ struct talk talk = talk_start(GET_KEEP GET_CLOSE);
+
+    (void) state;
+    assert_int_equal(respond(&talk, 205, "Content-Length", "4", "body", true), 0);
+    talk.fixture->exchange = NULL;
+    WAIT_UNTIL(talk.fixture, talk.client, talk.fixture->exchange);
+    assert_int_equal(respond(&talk, 205, NULL, NULL, "some", false), 0);
+    assert_int_equal(send_body(&talk, "more", true), 0);
+    wait_closed(&talk);
+    assert_int_equal(client_count(talk.client, "HTTP/1.1 205 Reset Content\r\n"), 2);
+    assert_int_equal(client_count(talk.client, "Content-Length: 0\r\n"), 2);
+    assert_false(has(&talk, "body") || has(&talk, "some") || has(&talk, "more"));
+    assert_false(has(&talk, "chunked"));
+}
+
+static void test_426_says_what_to_upgrade_to_and_no_other_answer_does(void **state)
+{
+    static const struct http_field fields[] = {
+        { TEXT("Upgrade"), TEXT("websocket, HTTP/2.0") },
+        { TEXT("Connection"), TEXT("upgrade, x-a") },
+    };
+    static const unsigned statuses[] = { 426, 200, 426 };
+    static const char *const connections[] = { "Connection: upgrade\r\n", NULL,
+                                               "Connection: close, upgrade\r\n" };
+    _cleanup_talk_ struct talk talk = talk_start(GET_KEEP GET_KEEP GET_CLOSE);
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        struct http_response response = { statuses[i], fields, ARRAY_LEN(fields) };
+        struct http_exchange *exchange;
+
+        WAIT_UNTIL(talk.fixture, talk.client, talk.fixture->exchange);
+        exchange = TAKE_PTR(talk.fixture->exchange);
+        assert_int_equal(http_respond(exchange, &response, NULL, 0, true), 0);
+    }
+    wait_closed(&talk);
+    assert_int_equal(client_count(talk.client, "Upgrade: websocket, HTTP/2.0\r\n"), 2);
+    assert_int_equal(client_count(talk.client, "Connection: "), 2);
+    for (size_t i = 0; i < ARRAY_LEN(connections); i++)
+        if (connections[i])
+            assert_int_equal(client_count(talk.client, connections[i]), 1);
+}
+
 static void test_204_and_304_have_no_body(void **state)
 {
     _cleanup_talk_ struct talk no_content = talk_start(GET_KEEP GET_CLOSE);
@@ -405,6 +450,8 @@ int main(void)
         cmocka_unit_test(test_fields_that_only_the_front_may_set_are_dropped),
         cmocka_unit_test(test_head_gets_the_length_but_no_body),
         cmocka_unit_test(test_204_and_304_have_no_body),
+        cmocka_unit_test(test_205_has_no_body_and_says_so),
+        cmocka_unit_test(test_426_says_what_to_upgrade_to_and_no_other_answer_does),
         cmocka_unit_test(test_http10_gets_the_end_by_close_and_a_reset_if_it_is_cut_off),
         cmocka_unit_test(test_http10_keep_alive_is_confirmed_when_the_length_is_known),
         cmocka_unit_test(test_a_failure_has_code_status_and_retry_after),
