@@ -18,7 +18,7 @@
 
 static const struct cli_option dev_options[] = {
     { .name = "port", .argument = "N", .help = "listen on 127.0.0.1:N (8080)" },
-    { .name = "jit", .argument = "on|off", .help = "compile to machine code (on)" },
+    { .name = "jit", .argument = "on|baseline|off", .help = "which of V8's compilers to use (on)" },
     { .name = NULL },
 };
 
@@ -107,7 +107,7 @@ static int block_signals(void)
     return fd < 0 ? -errno : fd;
 }
 
-static int serve(const char *given, unsigned port, bool jit)
+static int serve(const char *given, unsigned port, enum jit_mode jit)
 {
     struct dev dev = {
         .reload_ns = DEV_NEVER,
@@ -141,13 +141,14 @@ static int serve(const char *given, unsigned port, bool jit)
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    const char *port = NULL, *jit = "on";
+    const char *port = NULL, *jit_text = "on";
+    enum jit_mode jit;
     struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2] };
     uint32_t port_number = PORT_DEFAULT;
     enum cli_exit status = CLI_DONE;
 
     options[0].value = &port;
-    options[1].value = &jit;
+    options[1].value = &jit_text;
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
@@ -155,11 +156,12 @@ static int run(struct cli *cli, int argc, char **argv)
         return (int) cli_usage_error(cli, "expected one FILE or DIR");
     if (port && (!cli_parse_number(port, 65535, &port_number) || port_number == 0))
         return (int) cli_usage_error(cli, "\"%s\" is no port: expected 1 to 65535", port);
-    if (strcmp(jit, "on") != 0 && strcmp(jit, "off") != 0)
-        return (int) cli_usage_error(cli, "--jit is \"on\" or \"off\", not \"%s\"", jit);
+    if (jit_parse(jit_text, &jit) < 0)
+        return (int) cli_usage_error(cli, "--jit is \"on\", \"baseline\" or \"off\", not \"%s\"",
+                                     jit_text);
     if (cli->json)
         return (int) cli_usage_error(cli, "there is no --json here");
-    return serve(argv[first], port_number, strcmp(jit, "on") == 0);
+    return serve(argv[first], port_number, jit);
 }
 
 const struct verb verb_dev = {

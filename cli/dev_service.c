@@ -79,7 +79,7 @@ static int write_config(const struct service *service, const struct service_opti
     write_quoted(file, service->socket);
     (void) fprintf(file, "\nlog_level: warning\nlog_format: human\ncordons:\n  - name: ");
     write_quoted(file, options->cordon);
-    (void) fprintf(file, "\n    workers: 1\n    jit: %s\n", options->jit ? "true" : "false");
+    (void) fprintf(file, "\n    workers: 1\n    jit: %s\n", jit_name(options->jit));
     return fflush(file) != 0 ? -errno : 0;
 }
 

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "common/jit.h"
+
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -14,7 +16,7 @@ struct service_options {
     const char *path; /* absolute; of the script or tenant folder */
     const char *cordon;
     unsigned port;
-    bool jit;
+    enum jit_mode jit;
 };
 
 struct service {

@@ -133,7 +133,9 @@ static void print_text(const void *message)
 
     (void) printf("Jail of cordon ");
     print_bytes(report->cordon);
-    (void) printf(" (jit: %s): ", report->jit ? "on" : "off");
+    (void) printf(" (jit: ");
+    print_bytes(report->jit);
+    (void) printf("): ");
     print_bytes(report->jail);
     (void) printf("\n");
     for (size_t i = 0; i < report->n_layers; i++) {

@@ -64,6 +64,15 @@ static void print_text(const void *message)
     (void) printf(", pid %" PRIu32 ", ", s->pid);
     output_text(stdout, s->state.data, s->state.len);
     (void) printf(" for %s\n", output_duration(s->uptime_ms, uptime));
+    (void) printf("V8          ");
+    if (s->v8_version.len == 0)
+        (void) printf("not known until a worker was up");
+    output_text(stdout, s->v8_version.data, s->v8_version.len);
+    if (s->v8_date.len > 0) {
+        (void) printf(", of ");
+        output_text(stdout, s->v8_date.data, s->v8_date.len);
+    }
+    (void) printf("\n");
     (void) printf("tenants     %" PRIu32 ", %" PRIu32 " in quarantine\n", s->tenants,
                   s->quarantined);
     (void) printf("workers     %" PRIu32 " ready of %" PRIu32 ", %" PRIu32 " failed\n",
@@ -103,6 +112,7 @@ const struct verb verb_status = {
             "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
             "WHY\"),\n"
             "own_layers (the same of skepd itself), totals (what strangers can make skepd keep: a\n"
-            "list of objects with name, unit, used, limit, refused).\n",
+            "list of objects with name, unit, used, limit, refused), v8_version, v8_date (of\n"
+            "its release; null: not known).\n",
     .run = run,
 };

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -19,7 +20,7 @@
 static const struct cordon_config cordon_presets = {
     .workers = 2,
     .solitary = 8,
-    .jit = true,
+    .jit = JIT_ON,
     .spare = true,
     .rss_mib = 1024,
     .drift_mib = 256,
@@ -302,6 +303,26 @@ static int add_cordon(struct config *config, const char *name, struct cordon_con
     return cordon->name ? 0 : -ENOMEM;
 }
 
+/* "on" and "off" may also be written as other switches are. */
+static void take_jit(const struct reading *reading, uint32_t i, const char *text)
+{
+    static const char *const on[] = { "on", "true", "yes" }, *const off[] = { "off", "false",
+                                                                              "no" };
+    struct cordon_config *cordon = reading->config->cordons[i];
+
+    if (!text || jit_parse(text, &cordon->jit) == 0)
+        return;
+    for (size_t word = 0; word < ARRAY_LEN(on); word++) {
+        bool is_on = strcasecmp(text, on[word]) == 0;
+        if (is_on || strcasecmp(text, off[word]) == 0) {
+            cordon->jit = is_on ? JIT_ON : JIT_OFF;
+            return;
+        }
+    }
+    yaml_error(reading->document, yaml_find(reading->document, "cordons[%u].jit", i),
+               reading->errors, "\"%.64s\" is unknown: expected one of on, baseline, off", text);
+}
+
 static int take_cordon(const struct reading *reading, uint32_t i)
 {
     const struct raw_cordon *raw = &reading->raw->cordons[i];
@@ -313,7 +334,7 @@ static int take_cordon(const struct reading *reading, uint32_t i)
     if (r < 0)
         return r;
     take_cordon_numbers(reading, i);
-    cordon->jit = !yaml_find(reading->document, "cordons[%u].jit", i) || raw->jit;
+    take_jit(reading, i, raw->jit);
     cordon->spare = !yaml_find(reading->document, "cordons[%u].spare", i) || raw->spare;
     cordon->allow_unlimited = raw->allow_unlimited;
     (void) snprintf(path, sizeof path, "cordons[%u].limits", i);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/jit.h"
 #include "common/layers.h"
 #include "common/log.h"
 #include "config/errors.h"
@@ -18,7 +19,7 @@ struct cordon_config {
     uint32_t workers;  /* that tenants share: 1 to 64; 0 if is_solitary */
     bool is_solitary;  /* each tenant has a worker of its own */
     uint32_t solitary; /* workers that may be one tenant's own, at a time; 0 to 64, or to 1024 */
-    bool jit;
+    enum jit_mode jit;
     bool spare; /* one worker more, which takes over where one dies */
     bool allow_unlimited;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given */

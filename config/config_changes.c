@@ -53,6 +53,13 @@ static void print_switch(const struct key *key, const void *value, const void *m
     (void) fputs(*(const bool *) value ? "on" : "off", file);
 }
 
+static void print_jit(const struct key *key, const void *value, const void *more, FILE *file)
+{
+    (void) key;
+    (void) more;
+    (void) fputs(jit_name(*(const enum jit_mode *) value), file);
+}
+
 static void print_texts(const struct key *key, const void *value, const void *more, FILE *file)
 {
     char *const *texts = *(char *const *const *) value;
@@ -208,7 +215,7 @@ static const struct key cordon_keys[] = {
     { .name = "workers", .print = print_workers,
       AT(struct cordon_config, workers), MORE(struct cordon_config, is_solitary) },
     CORDON_KEY(solitary, number),
-    CORDON_KEY(jit, switch),
+    CORDON_KEY(jit, jit),
     CORDON_KEY(spare, switch),
     CORDON_KEY(allow_unlimited, switch),
     CORDON_WORD_KEY(rss_mib, "unlimited"),

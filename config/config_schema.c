@@ -89,7 +89,7 @@ static const cyaml_schema_field_t cordon_fields[] = {
     CYAML_FIELD_STRING_PTR("name", TEXT, struct raw_cordon, name, 1, YAML_VALUE_MAX),
     CORDON_NUMBER(workers),
     CORDON_NUMBER(solitary),
-    CYAML_FIELD_BOOL("jit", OPTIONAL, struct raw_cordon, jit),
+    CYAML_FIELD_STRING_PTR("jit", TEXT | OPTIONAL, struct raw_cordon, jit, 1, YAML_KEY_MAX),
     CYAML_FIELD_BOOL("spare", OPTIONAL, struct raw_cordon, spare),
     CYAML_FIELD_BOOL("allow_unlimited", OPTIONAL, struct raw_cordon, allow_unlimited),
     CORDON_NUMBER(rss_mib),

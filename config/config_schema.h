@@ -27,7 +27,8 @@ struct raw_cordon {
     /* A number or a word: yaml_number.h. */
     char *workers, *solitary, *rss_mib, *drift_mib, *cpu_weight, *retire_after_s,
         *retire_after_requests, *strikes, *quarantine_s;
-    bool jit, spare, allow_unlimited;
+    char *jit; /* a switch or a word: take_jit */
+    bool spare, allow_unlimited;
     struct raw_limits_pair limits;
 };
 

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/jit.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -97,7 +99,7 @@ struct isolate_options {
 
 struct isolate_platform_options {
     const char *argv0;
-    bool jit;                      /* false: V8 --jitless, no WebAssembly */
+    enum jit_mode jit;             /* which of V8's flags are set, see sandbox-policy/v8_flags.h */
     uint32_t wasm_max_mem_pages;   /* the most that one WebAssembly memory may have, 64 KiB each */
     uint32_t blank_heap_mib;       /* of the isolate that isolate_platform_init gives back */
     struct isolate_bytes snapshot; /* static: the blob of skep-mksnapshot */

@@ -57,16 +57,15 @@ static struct scoreboard *map_scoreboard(void)
 /* What the spawner says; see struct spawner_job. */
 static void parse_arguments(int argc, char **argv, struct jail_options *ret)
 {
-    static const char layers[] = "--layers=", report[] = "--report";
+    static const char jit[] = "--jit=", layers[] = "--layers=", report[] = "--report";
     char *end = NULL;
 
     if (argc < 3 || argc > 4 || strncmp(argv[2], layers, strlen(layers)) != 0 ||
-        (argc == 4 && strcmp(argv[3], report) != 0) ||
-        (strcmp(argv[1], "--jit=on") != 0 && strcmp(argv[1], "--jit=off") != 0)) {
+        (argc == 4 && strcmp(argv[3], report) != 0) || strncmp(argv[1], jit, strlen(jit)) != 0 ||
+        jit_parse(argv[1] + strlen(jit), &ret->jit) < 0) {
         log_error("skep-worker is started by skepd only");
         _exit(2);
     }
-    ret->jit = strcmp(argv[1], "--jit=on") == 0;
     ret->layers = (layer_set) strtoul(argv[2] + strlen(layers), &end, 16) & LAYERS_ALL;
     ret->is_report = argc == 4;
 }
@@ -134,7 +133,7 @@ static _Noreturn void run_report(const struct jail_options *jail)
     jail_report_run(jail, r, &failure);
 }
 
-static void start_v8(const char *argv0, bool jit, struct isolate **ret_blank)
+static void start_v8(const char *argv0, enum jit_mode jit, struct isolate **ret_blank)
 {
     const struct isolate_platform_options platform = {
         .argv0 = argv0,

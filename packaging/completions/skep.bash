@@ -29,7 +29,7 @@ _skep_options() {
     drain) echo '--socket --json --help' ;;
     upgrade) echo '--socket --json --help' ;;
     help) echo '--socket --json --help' ;;
-    version) echo '--socket --json --help' ;;
+    version) echo '--v8 --socket --json --help' ;;
     '') echo '--socket --json --help --version' ;;
     esac
 }
@@ -38,7 +38,7 @@ _skep_options() {
 _skep_value_kind() {
     case $1,$2 in
     dev,--port) echo ':' ;;
-    dev,--jit) echo ':on off' ;;
+    dev,--jit) echo ':on baseline off' ;;
     deploy,--env) echo ':' ;;
     top,--interval | top,-i) echo ':' ;;
     top,--sort | top,-s) echo ':name rps errors p50 p99 cpu heap memory queue in_flight kills' ;;

@@ -25,7 +25,7 @@ complete -c skep -n '__fish_seen_subcommand_from check' -F
 
 complete -c skep -n __fish_use_subcommand -a dev -d 'serve one script or tenant folder, and reload it when it is saved'
 complete -c skep -n '__fish_seen_subcommand_from dev' -l port -x -d 'listen on 127.0.0.1:N (8080)'
-complete -c skep -n '__fish_seen_subcommand_from dev' -l jit -x -a 'on off' -d 'compile to machine code (on)'
+complete -c skep -n '__fish_seen_subcommand_from dev' -l jit -x -a 'on baseline off' -d 'which of V8'\''s compilers to use (on)'
 complete -c skep -n '__fish_seen_subcommand_from dev' -F
 
 complete -c skep -n __fish_use_subcommand -a deploy -d 'send a tenant'\''s folder, and serve it once it has loaded'
@@ -93,4 +93,5 @@ complete -c skep -n __fish_use_subcommand -a upgrade -d 'replace skepd by the pr
 complete -c skep -n __fish_use_subcommand -a help -d 'show this, or the help of a verb'
 complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev deploy rollback versions remove status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
-complete -c skep -n __fish_use_subcommand -a version -d 'show the version'
+complete -c skep -n __fish_use_subcommand -a version -d 'show the version, or the flags that workers set in V8'
+complete -c skep -n '__fish_seen_subcommand_from version' -l v8 -d 'the flags that workers set in V8, why, and who may switch them'

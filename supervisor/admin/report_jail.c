@@ -311,10 +311,10 @@ int admin_report_jail(const struct server *server, const struct cordon_config *c
                       struct arena *arena, Skep__Admin__JailReport *ret)
 {
     const struct jail_state *jail = &server->jail;
-    const struct jail_probe *probe = &jail->probes[cordon->jit];
+    const struct jail_probe *probe = &jail->probes[cordon->jit != JIT_OFF];
 
     ret->cordon = report_text(cordon->name);
-    ret->jit = cordon->jit;
+    ret->jit = report_text(jit_name(cordon->jit));
     ret->jail = report_text(jail_level_name(jail));
 #if defined(__x86_64__)
     ret->architecture = report_text("x86_64");
@@ -323,9 +323,9 @@ int admin_report_jail(const struct server *server, const struct cordon_config *c
 #endif
     int r =
         report_layers(LAYERS_ALL, jail->layers, jail->errors, arena, &ret->layers, &ret->n_layers);
-    if (r == 0 && jail->has_probe[cordon->jit]) {
+    if (r == 0 && jail->has_probe[cordon->jit != JIT_OFF]) {
         ret->start_us = probe->ready_us;
-        r = add_calls(probe, cordon->jit, arena, ret);
+        r = add_calls(probe, cordon->jit != JIT_OFF, arena, ret);
     }
     return r < 0 ? r : add_workers(server, cordon, arena, ret);
 }

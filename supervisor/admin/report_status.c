@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "common/v8_release.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/totals.h"
 
@@ -49,6 +50,8 @@ int admin_report_status(const struct server *server, struct arena *arena, Skep__
     ret->workers_ready = stats.workers_ready;
     ret->workers_failed = stats.workers_failed;
     ret->jail = report_text(jail_level_name(jail));
+    ret->v8_version = report_text(server->v8_version);
+    ret->v8_date = report_text(v8_release_date(server->v8_version));
     int r =
         report_layers(LAYERS_ALL, jail->layers, jail->errors, arena, &ret->layers, &ret->n_layers);
     if (r == 0)

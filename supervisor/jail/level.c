@@ -15,7 +15,7 @@ const char *jail_level_name(const struct jail_state *state)
 static bool has_cordon(const struct config *config, bool jit)
 {
     for (unsigned i = 0; i < config->n_cordons; i++)
-        if (config->cordons[i]->jit == jit)
+        if ((config->cordons[i]->jit != JIT_OFF) == jit)
             return true;
     return false;
 }
@@ -31,7 +31,7 @@ static int check_verdicts(const struct jail_probe *found)
 
 static int probe(struct spawner *spawner, bool jit, bool is_last, struct jail_state *state)
 {
-    const struct spawner_probe_job job = { .jit = jit,
+    const struct spawner_probe_job job = { .jit = jit ? JIT_ON : JIT_OFF,
                                            .layers = state->layers,
                                            .is_last = is_last };
     struct jail_probe *found = &state->probes[jit];

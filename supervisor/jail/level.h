@@ -21,7 +21,7 @@ struct jail_state {
     bool is_reduced;             /* a layer that is a wall is missing */
     bool is_unjailed;            /* a sanitizer build: nothing is attested */
     layer_set own_layers;        /* that skepd has given itself, see confine.h */
-    bool has_probe[2];           /* by jit: what the throw-away worker has shown */
+    bool has_probe[2];           /* by jit, baseline as on: what the throw-away worker has shown */
     struct jail_probe probes[2]; /* by jit */
 };
 

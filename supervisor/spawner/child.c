@@ -288,7 +288,7 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
     if (r == 0) {
         const struct spawner_birth birth = {
             .slot = request->slot,
-            .jit = request->jit != 0,
+            .jit = request->jit < JIT_MODES ? (enum jit_mode) request->jit : JIT_OFF,
             .layers = request->layers & LAYERS_ALL,
             .high_ids = child->high_ids,
             .channel_fd = fds[0],
@@ -335,7 +335,7 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
     struct spawner_answer answer = { .kind = SPAWNER_PROBED };
     enum spawner_step step = SPAWNER_STEP_NONE;
     const struct spawner_birth birth = {
-        .jit = request->jit != 0,
+        .jit = request->jit < JIT_MODES ? (enum jit_mode) request->jit : JIT_OFF,
         .layers = request->layers & LAYERS_ALL,
         .high_ids = child->high_ids,
         .worker_fd = PROGRAM_FD,

@@ -176,12 +176,12 @@ static int place_descriptors(const struct spawner_birth *birth, struct pipes *pi
 
 static _Noreturn void become_worker(const struct spawner_birth *birth, struct pipes *pipes)
 {
-    char name[] = "skep-worker", jit_on[] = "--jit=on", jit_off[] = "--jit=off";
-    char layers[32], report[] = "--report";
-    char *const argv[] = { name, birth->jit ? jit_on : jit_off, layers,
+    char name[] = "skep-worker", jit[32], layers[32], report[] = "--report";
+    char *const argv[] = { name, jit, layers,
                            birth->is_report ? report : NULL, NULL };
     char *const environment[] = { NULL };
 
+    (void) snprintf(jit, sizeof jit, "--jit=%s", jit_name(birth->jit));
     (void) snprintf(layers, sizeof layers, "--layers=%x", birth->layers);
     (void) close(pipes->go_write); /* or its own copy would hide the spawner's end */
     await_go(pipes);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/jit.h"
 #include "supervisor/jail/probe.h"
 #include "supervisor/service/origin.h"
 #include "supervisor/service/sockets.h"
@@ -100,7 +101,7 @@ _Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, 
 /* One worker to be born. Everything is borrowed. */
 struct spawner_birth {
     unsigned slot;
-    bool jit;
+    enum jit_mode jit;
     bool high_ids;    /* SPAWNER_UID_BASE + slot; false: our own uid and gid */
     bool is_report;   /* the throw-away worker */
     layer_set layers; /* that it has */

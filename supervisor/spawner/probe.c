@@ -64,7 +64,7 @@ static int look_at(const struct spawner_birth *birth, pid_t pid, int pidfd, int 
     }
     r = attempt->verdicts.error;
     if (r == 0)
-        r = facts_collect(pid, pidfd, !birth->jit, &probe->facts);
+        r = facts_collect(pid, pidfd, birth->jit == JIT_OFF, &probe->facts);
     return r;
 }
 

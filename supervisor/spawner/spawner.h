@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "common/jit.h"
 #include "supervisor/jail/probe.h"
 #include "supervisor/service/sockets.h"
 
@@ -23,11 +24,11 @@ struct spawner_options {
     const struct origin *origin; /* of this program; borrowed for the call; NULL: no upgrade */
 };
 
-/* One worker to be started. It gets argv "skep-worker --jit=on" (or off) "--layers=HEX", no environment,
+/* One worker to be started. It gets argv "skep-worker --jit=MODE --layers=HEX", no environment,
  * /dev/null as 0 and 1, the supervisor's standard error as 2 (jail_seal replaces it). */
 struct spawner_job {
     unsigned slot; /* names the worker in the answers, picks its uid when root; < 65536 */
-    bool jit;
+    enum jit_mode jit;
     layer_set layers;
     int channel_fd;    /* worker's end; becomes its fd 3. Duplicated, stays the caller's */
     int scoreboard_fd; /* becomes its fd 4. Duplicated, stays the caller's */
@@ -74,7 +75,7 @@ struct spawner_ops {
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
 
 struct spawner_probe_job {
-    bool jit;
+    enum jit_mode jit;
     layer_set layers; /* to try */
     /* From now on the spawner starts no worker without all that this probe finds: whoever takes the
      * supervisor over gets no lesser jail. */

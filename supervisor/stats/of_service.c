@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/v8_release.h"
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/stats/families_internal.h"
@@ -14,7 +15,9 @@
 
 static void write_build(const struct server *server, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", server->v8_version }),
+    text_count(text, name,
+               TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", server->v8_version },
+                           { "v8_date", v8_release_date(server->v8_version) }),
                1);
 }
 
@@ -215,7 +218,7 @@ static void write_layers(const struct server *server, const char *name, struct t
 /* clang-format off */
 const struct family families_of_service[] = {
     { "skep_build_info", "gauge",
-      "1; the versions of skepd and of V8 (empty until a worker was up).",
+      "1; the versions of skepd and of V8, and when that came out (empty until a worker was up).",
       write_build, NULL, false },
     { "process_start_time_seconds", "gauge",
       "When skepd started, in seconds since 1970.", write_start, NULL, false },

@@ -72,7 +72,7 @@ struct child {
         *cordon;     /* borrowed: lives as long as its workers; values may change */
     unsigned number; /* of no other in the pool; the spawner's slot */
     enum child_state state;
-    bool jit;         /* that the process was started with */
+    enum jit_mode jit; /* that the process was started with */
     uint32_t rss_mib; /* that bounds it; another one than its cordon's where that was lowered */
     pid_t pid;
     int pidfd;

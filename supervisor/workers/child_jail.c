@@ -18,7 +18,7 @@
 static int look(struct child *child)
 {
     /* Without JIT no page may be executable, so there the mappings are looked at. */
-    int r = spawner_look(child->server->spawner, child->number, child->pid, !child->jit);
+    int r = spawner_look(child->server->spawner, child->number, child->pid, child->jit == JIT_OFF);
 
     if (r == 0)
         child->is_look_due = true;
@@ -51,7 +51,7 @@ static bool shows_jail(struct child *child)
         (void) snprintf(text, size, "%s", strerrordesc_np(-child->look_error));
         return false;
     }
-    return attest_judge(&child->facts, jail->layers, child->jit, text, size) == 0;
+    return attest_judge(&child->facts, jail->layers, child->jit != JIT_OFF, text, size) == 0;
 }
 
 static void log_jail(const struct child *child)

@@ -179,7 +179,7 @@ def test_each_verb_says_which_argument_is_missing(verb):
         (["dev", "nowhere.js"], "expected a .js or .mjs file, or a folder with skep.yaml"),
         (["dev", "text.txt"], "expected a .js or .mjs file"),
         (["dev", "worker.js", "--port", "99999"], "expected 1 to 65535"),
-        (["dev", "worker.js", "--jit", "perhaps"], '"on" or "off"'),
+        (["dev", "worker.js", "--jit", "perhaps"], '"on", "baseline" or "off"'),
         (["quarantine", "t", "--for", "soon"], "expected 30s, 10m, 2h or 1d"),
         (["incidents", "-n", "x"], "a number from 1 on"),
         (["retire", "default", "x"], "expected a number"),

@@ -85,7 +85,7 @@ def test_format_and_names_follow_the_conventions(start_metrics):
             assert sample.value >= 0 and math.isfinite(sample.value)
             assert set(sample.labels) <= {
                 "tenant", "code", "cause", "limit", "stage", "level", "layer", "cordon", "slot", "bound",
-                "state", "version", "v8", "what", "le",
+                "state", "version", "v8", "v8_date", "what", "le",
             }
 
 
@@ -301,7 +301,8 @@ def test_jail_and_build_are_what_status_says(start_metrics):
         assert metrics.get("skep_jail_level", level=level) == (status["jail"] == level)
     for layer, state in status["layers"].items():
         assert metrics.get("skep_jail_layer", layer=layer) == (state == "active")
-    build = {"version": stats["version"], "v8": stats["v8_version"]}
+    build = {"version": stats["version"], "v8": stats["v8_version"], "v8_date": status["v8_date"]}
+    assert status["v8_version"] == stats["v8_version"] and status["v8_date"] == "2025-12-10"
     assert metrics.get("skep_build_info", **build) == 1
     assert abs(metrics.get("process_start_time_seconds") - time.time()) < 60
 

@@ -204,6 +204,31 @@ def test_stuck_tenant_has_only_its_own_budget_also_beside_one_with_more(start):
     assert took < 5
 
 
+def test_cordon_with_baseline_jit_compiles_but_optimises_nothing(start):
+    source = script(
+        """
+        const bytes = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 6, 1, 96, 1, 126, 1, 126, 3, 2, 1,
+            0, 7, 7, 1, 3, 115, 117, 109, 0, 0, 10, 29, 1, 27, 1, 1, 126, 3, 64, 32, 1, 32, 0, 124, 33, 1,
+            32, 0, 66, 1, 125, 34, 0, 80, 69, 13, 0, 11, 32, 1, 11]);
+        const { sum } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
+        let x = 1;
+        for (let i = 0; i < 2e7; i++) x = (x * 33 + i) | 0;
+        return Response.json([x, String(sum(100000n))]);
+        """
+    )
+    modes = ("on", "baseline")
+    limits = {"cpu_ms": 20000, "wall_ms": 60000}
+    skepd = start(
+        {name: {"cordon": name, "limits": limits, "files": {"worker.js": source}} for name in modes},
+        cordons=[{"name": name, "workers": 1, "jit": name} for name in modes],
+    )
+    assert skepd.get("on").json() == skepd.get("baseline").json() == [-833853055, "5000050000"]
+    # A loop of arithmetic takes some ten times as long without optimising compilers.
+    skepd.wait_idle()
+    cpu_ms = {name: skepd.tenant(name)["cpu_ms"] for name in modes}
+    assert cpu_ms["baseline"] > 3 * cpu_ms["on"]
+
+
 def test_cordon_without_jit_has_no_writable_code_and_no_webassembly(start):
     source = script(
         """

@@ -95,19 +95,22 @@ def test_cordon_comes_and_goes(start):
     assert not a.wrong + b.wrong
 
 
-def test_jit_goes_off_worker_by_worker(start):
+@pytest.mark.parametrize("jit", ["baseline", "off"])
+def test_jit_changes_worker_by_worker(start, jit):
     skepd = start({"a": honest("a"), "b": honest("b")}, cordons=cordons(workers=2))
     old = {w["pid"] for w in skepd.workers()}
     assert executable_pages(skepd.worker()["pid"])
     with Witness(skepd, "a") as a, Witness(skepd, "b") as b:
-        report = reload(skepd, cordons=cordons(workers=2, jit=False))
-        assert changes(report) == {"cordons.default.jit": ("on", "off")}
+        report = reload(skepd, cordons=cordons(workers=2, jit=jit))
+        assert changes(report) == {"cordons.default.jit": ("on", jit)}
         wait_for(
-            lambda: not any(map(is_alive, old)) and is_settled(skepd, 2), "workers without JIT",
+            lambda: not any(map(is_alive, old)) and is_settled(skepd, 2), "workers with another jit",
             timeout=30,
         )
         for worker in skepd.workers():
-            assert not executable_pages(worker["pid"])
+            command = pathlib.Path(f"/proc/{worker['pid']}/cmdline").read_text()
+            assert f"--jit={jit}\0" in command
+            assert bool(executable_pages(worker["pid"])) == (jit == "baseline")
         a.more(10)
         b.more(10)
     assert not a.wrong + b.wrong

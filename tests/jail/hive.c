@@ -96,7 +96,7 @@ void hive_init(struct hive *hive, const char *worker_path)
     memset(hive, 0, sizeof *hive);
     assert_int_equal(spawner_start(&options, &hive->spawner), 0);
     /* What is no worker cannot say; tests of that look at how its start fails. */
-    const struct spawner_probe_job job = { .jit = true, .layers = LAYERS_ALL };
+    const struct spawner_probe_job job = { .jit = JIT_ON, .layers = LAYERS_ALL };
     int r = spawner_probe(hive->spawner, &job, &probe, text, sizeof text);
     if (r < 0 && !worker_path)
         fail_msg("%s: %s", text, strerror(-r));
@@ -154,7 +154,7 @@ struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool j
     assert_true(cell->board != MAP_FAILED);
     const struct spawner_job job = {
         .slot = slot,
-        .jit = jit,
+        .jit = jit ? JIT_ON : JIT_OFF,
         .layers = hive->layers,
         .channel_fd = theirs,
         .scoreboard_fd = plan_fd,

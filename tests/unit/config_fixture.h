@@ -68,7 +68,7 @@ static inline void expect_presets(const struct cordon_config *cordon)
     assert_int_equal(cordon->workers, 2);
     assert_false(cordon->is_solitary);
     assert_int_equal(cordon->solitary, 8);
-    assert_true(cordon->jit);
+    assert_int_equal(cordon->jit, JIT_ON);
     assert_true(cordon->spare);
     assert_false(cordon->allow_unlimited);
     assert_memory_equal(&cordon->defaults, &unset, sizeof unset);

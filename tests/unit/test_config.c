@@ -118,7 +118,7 @@ static void test_full_file_is_read_as_it_stands(void **state)
     assert_null(config_find_cordon(config, "nothing"));
     assert_non_null(loose);
     assert_int_equal(loose->workers, 64);
-    assert_false(loose->jit);
+    assert_int_equal(loose->jit, JIT_OFF);
     assert_true(loose->allow_unlimited);
     expect_presets(config_find_cordon(config, "default"));
     assert_true(loose->defaults.cpu_ms == LIMIT_UNLIMITED);
@@ -249,7 +249,7 @@ static void test_wrong_type_is_told_with_the_right_one(void **state)
         "2: admin.write.uids[0]: \"4294967296\" is not a number here: expected a whole one, 0 "
         "to 4294967295");
     expect_errors(LISTEN "cordons: [{name: a, jit: maybe}]\n",
-                  "2: cordons[0].jit: \"maybe\" is not a switch: expected on or off");
+                  "2: cordons[0].jit: \"maybe\" is unknown: expected one of on, baseline, off");
     expect_errors(LISTEN "log_level: loud\n",
                   "2: log_level: \"loud\" is unknown: expected one of error, warning, info, debug");
     expect_errors("listen: []\n", "1: listen: empty list: expected at least 1");

@@ -4,6 +4,7 @@
 // be outside the sentry's watch and its CPU time would be nobody's.
 #include "worker/v8/platform.h"
 
+#include "sandbox-policy/v8_flags.h"
 #include "worker/v8/allocator.h"
 
 #include <libplatform/libplatform.h>
@@ -182,14 +183,13 @@ int find_stack()
     return 0;
 }
 
-void set_flags(const struct isolate_platform_options *options)
+int set_flags(const struct isolate_platform_options *options)
 {
     char flags[512];
-    (void) snprintf(flags, sizeof(flags),
-                    "--single-threaded --rehash-snapshot --enable-sharedarraybuffer-per-context"
-                    " --wasm-max-mem-pages=%u%s",
-                    options->wasm_max_mem_pages, options->jit ? "" : " --jitless");
-    v8::V8::SetFlagsFromString(flags);
+    int r = v8_flags_write(options->jit, options->wasm_max_mem_pages, flags, sizeof(flags));
+    if (r == 0)
+        v8::V8::SetFlagsFromString(flags);
+    return r;
 }
 
 } // namespace
@@ -208,7 +208,9 @@ int platform_start(const struct isolate_platform_options *options)
         return -errno;
 
     v8::V8::SetEntropySource(entropy);
-    set_flags(options);
+    r = set_flags(options);
+    if (r < 0)
+        return r;
     platform = new Platform(v8::platform::NewSingleThreadedDefaultPlatform());
     v8::V8::InitializePlatform(platform);
     if (!v8::V8::Initialize())

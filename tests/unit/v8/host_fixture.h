@@ -304,7 +304,7 @@ static inline int start_process(void **state)
 {
     const struct isolate_platform_options options = {
         .argv0 = "test",
-        .jit = true,
+        .jit = JIT_ON,
         .wasm_max_mem_pages = 1024,
         .blank_heap_mib = 32,
         .snapshot = { skep_snapshot, skep_snapshot_size },

@@ -254,7 +254,7 @@ static inline int start_v8(void)
 {
     const struct isolate_platform_options options = {
         .argv0 = "test",
-        .jit = getenv("SKEP_TEST_JITLESS") == NULL,
+        .jit = getenv("SKEP_TEST_JITLESS") ? JIT_OFF : JIT_ON,
         .wasm_max_mem_pages = 1024,
         .blank_heap_mib = 32,
         .snapshot = { skep_snapshot, skep_snapshot_size },

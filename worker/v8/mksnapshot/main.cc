@@ -263,7 +263,7 @@ int main(int argc, char **argv)
 
     const struct isolate_platform_options options = {
         .argv0 = argv[0],
-        .jit = true,
+        .jit = JIT_ON,
         .wasm_max_mem_pages = 1024,
         .blank_heap_mib = 0, // it makes none
         .snapshot = {},
