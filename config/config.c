@@ -146,6 +146,9 @@ static const struct http_info {
     { HTTP(keepalive_ms), .preset = 60000, .least = 100, .most = 3600000 },
     { HTTP(write_idle_ms), .preset = 30000, .least = 100, .most = 3600000 },
     { HTTP(half_close_ms), .preset = 2000, .least = 0, .most = 600000 },
+    { HTTP(body_buffer_kib), .preset = 64, .least = 0, .most = 256 },
+    { HTTP(buffer_mib), .preset = 256, .least = 1, .most = 1048576 },
+    { HTTP(share_percent), .preset = 75, .least = 1, .most = 100 },
     { HTTP(min_bytes_per_s), .preset = 500, .least = 0, .most = 1048576 },
 };
 
@@ -168,6 +171,38 @@ static int take_default_host(const struct reading *reading)
     return reading->config->default_host ? 0 : -ENOMEM;
 }
 
+static int take_proxy(const struct reading *reading, uint32_t i)
+{
+    const char *text = reading->raw->http.proxies[i];
+    struct config *config = reading->config;
+
+    if (address_prefix_parse(text, &config->proxy_prefixes[i]) < 0)
+        yaml_error(reading->document, yaml_find(reading->document, "http.proxies[%u]", i),
+                   reading->errors,
+                   "\"%s\" is not an address or prefix: expected one like 192.0.2.1, 10.0.0.0/8 or "
+                   "2001:db8::/32",
+                   text);
+    config->proxies[i] = strdup(text);
+    return config->proxies[i] ? 0 : -ENOMEM;
+}
+
+static int take_proxies(const struct reading *reading)
+{
+    struct config *config = reading->config;
+    int r = 0;
+
+    if (reading->raw->http.n_proxies == 0)
+        return 0;
+    config->n_proxies = reading->raw->http.n_proxies;
+    config->proxies = calloc(config->n_proxies, sizeof *config->proxies);
+    config->proxy_prefixes = calloc(config->n_proxies, sizeof *config->proxy_prefixes);
+    if (!config->proxies || !config->proxy_prefixes)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < config->n_proxies && r == 0; i++)
+        r = take_proxy(reading, i);
+    return r;
+}
+
 static int take_http(const struct reading *reading)
 {
     reading->config->http = reading->raw->http.limits;
@@ -183,7 +218,8 @@ static int take_http(const struct reading *reading)
                        "%s is out of range: expected %u to %u", node->value, info->least,
                        info->most);
     }
-    return take_default_host(reading);
+    int r = take_default_host(reading);
+    return r < 0 ? r : take_proxies(reading);
 }
 
 static void take_limits_pair(const struct reading *reading, const char *path,
@@ -442,6 +478,10 @@ struct config *config_free(struct config *config)
 {
     if (!config)
         return NULL;
+    for (unsigned i = 0; i < config->n_proxies && config->proxies; i++)
+        free(config->proxies[i]);
+    free(config->proxies);
+    free(config->proxy_prefixes);
     for (unsigned i = 0; config->listen && i < config->n_listen; i++)
         free(config->listen[i]);
     for (unsigned i = 0; i < config->n_cordons; i++)

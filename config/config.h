@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/address.h"
 #include "common/jit.h"
 #include "common/layers.h"
 #include "common/log.h"
@@ -36,7 +37,7 @@ struct cordon_config {
 struct http_config { /* see struct http_limits in supervisor/http/http.h */
     uint32_t header_bytes, header_count, connections, connections_per_ip;
     uint32_t header_timeout_ms, body_idle_ms, keepalive_ms, write_idle_ms, half_close_ms;
-    uint32_t min_bytes_per_s;
+    uint32_t min_bytes_per_s, body_buffer_kib, buffer_mib, share_percent;
 };
 
 struct admin_role {
@@ -91,6 +92,9 @@ struct config {
     struct deploy_config deploy;
     uint32_t drain_s; /* the most that an end waits for requests in flight */
     struct http_config http;
+    char **proxies; /* addresses and prefixes, checked */
+    unsigned n_proxies;
+    struct address_prefix *proxy_prefixes; /* the same, parsed */
     char *default_host; /* http.default_host in its one spelling, see config/host_name.h */
     struct jail_config jail;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */

@@ -52,7 +52,7 @@ static const cyaml_schema_field_t log_fields[] = {
     LOG_FIELD(kib),          CYAML_FIELD_END,
 };
 
-#define HTTP_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct http_config, name)
+#define HTTP_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct raw_http, limits.name)
 
 static const cyaml_schema_field_t http_fields[] = {
     HTTP_FIELD(header_bytes),
@@ -67,6 +67,11 @@ static const cyaml_schema_field_t http_fields[] = {
     HTTP_FIELD(min_bytes_per_s),
     CYAML_FIELD_STRING_PTR("default_host", TEXT | OPTIONAL, struct raw_http, default_host, 1,
                            YAML_VALUE_MAX),
+    HTTP_FIELD(body_buffer_kib),
+    HTTP_FIELD(buffer_mib),
+    HTTP_FIELD(share_percent),
+    CYAML_FIELD_SEQUENCE_COUNT("proxies", TEXT | OPTIONAL, struct raw_http, proxies, n_proxies,
+                               &path_text, 0, PROXIES_MAX),
     CYAML_FIELD_END,
 };
 

@@ -13,6 +13,7 @@
 
 #define LISTEN_MAX 64
 #define CORDONS_MAX 64
+#define PROXIES_MAX 256
 #define ADMIN_IDS_MAX 64
 #define PATH_TEXT_MAX 4000
 
@@ -35,6 +36,8 @@ struct raw_cordon {
 struct raw_http {
     struct http_config limits; /* first, so that its keys have the same place in both */
     char *default_host;
+    char **proxies;
+    uint32_t n_proxies;
 };
 
 struct raw_config {

@@ -24,6 +24,7 @@
 #include "supervisor/admin/admin.h"
 #include "supervisor/confine.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/descriptors.h"
 #include "supervisor/http/http.h"
 #include "supervisor/journal.h"
 #include "supervisor/ledger/ledger.h"
@@ -37,8 +38,6 @@
 #include "supervisor/tenant.h"
 #include "supervisor/workers/cgroup.h"
 #include "supervisor/workers/child.h"
-
-#define FILES_WANTED 65536
 
 struct arguments {
     const char *config;
@@ -205,7 +204,10 @@ static int make_front(struct server *server)
     };
 
     reload_http_limits(server->config, &options.limits);
-    return http_front_new(&options, &server->front);
+    int r = http_front_new(&options, &server->front);
+    return r < 0 ? r
+                 : http_front_set_proxies(server->front, server->config->proxy_prefixes,
+                                          server->config->n_proxies);
 }
 
 static int set_up(struct server *server, const struct arguments *arguments)
@@ -299,14 +301,17 @@ static void keep_memory_small(void)
     (void) mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
-static void raise_file_limit(void)
+/* A reserve is kept for everything that is not a client, or admin and metrics would stop under load. */
+static int raise_file_limit(struct server *server)
 {
-    struct rlimit limit;
+    char text[512];
+    int r = descriptors_raise(server->config, &server->max_files);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= FILES_WANTED)
-        return;
-    limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
-    (void) setrlimit(RLIMIT_NOFILE, &limit);
+    if (r == -EMFILE && descriptors_check(server->config, server->max_files, text, sizeof text) < 0)
+        log_error("cannot start: %s", text);
+    else if (r < 0)
+        (void) log_error_errno(r, "cannot read the limit of open files");
+    return r;
 }
 
 /* Workers without cgroups are watched by polling. */
@@ -376,7 +381,9 @@ static int run(const struct arguments *arguments, struct config **config, struct
     int r = find_worker(arguments->worker, worker, sizeof worker);
     if (r < 0)
         return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
-    raise_file_limit();
+    r = raise_file_limit(&server);
+    if (r < 0)
+        return r;
     keep_memory_small();
     (void) signal(SIGPIPE, SIG_IGN);
     service_attach(service, &server);

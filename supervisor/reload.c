@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "supervisor/descriptors.h"
 #include "supervisor/http/http.h"
 #include "supervisor/reload_tenants.h"
 #include "supervisor/service/notify.h"
@@ -108,6 +109,7 @@ void reload_http_limits(const struct config *config, struct http_limits *ret_lim
         .write_idle_ms = http->write_idle_ms,
         .half_close_ms = http->half_close_ms,
         .min_bytes_per_s = http->min_bytes_per_s,
+        .buffer_bytes = (uint64_t) http->buffer_mib << 20,
     };
     (void) snprintf(ret_limits->default_host, sizeof ret_limits->default_host, "%s",
                     config->default_host);
@@ -187,13 +189,27 @@ static int read_config(const struct server *server, struct config **ret_next,
     return r;
 }
 
+/* What is confined cannot raise its limit any more. */
+static int check_descriptors(const struct server *server, const struct config *next,
+                             struct reload_report *report)
+{
+    char text[512];
+
+    if (descriptors_check(next, server->max_files, text, sizeof text) == 0)
+        return 0;
+    config_errors_add(&report->errors, next->path, 0, "%s", text);
+    return -EINVAL;
+}
+
 /* All that can fail. */
 static int prepare(const struct server *server, const struct config *next,
                    struct manifest_set *ret_set, struct reload_report *report)
 {
     struct http_limits limits;
-    int r = config_compare(server->config, next, &report->changes);
+    int r = check_descriptors(server, next, report);
 
+    if (r == 0)
+        r = config_compare(server->config, next, &report->changes);
     if (r == 0)
         r = pool_reserve_former(server->pool, server->config->n_cordons);
     if (r == 0)
@@ -201,7 +217,9 @@ static int prepare(const struct server *server, const struct config *next,
     if (r < 0)
         return r;
     reload_http_limits(next, &limits);
-    r = http_front_set_limits(server->front, &limits);
+    r = http_front_set_proxies(server->front, next->proxy_prefixes, next->n_proxies);
+    if (r == 0)
+        r = http_front_set_limits(server->front, &limits);
     if (r < 0)
         manifest_set_done(ret_set);
     return r;

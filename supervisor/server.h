@@ -54,10 +54,11 @@ struct server {
     struct incidents incidents;
     char v8_version[32]; /* as the last worker said it, checked */
     uint64_t started_ns;
-    bool is_draining; /* it stops: requests that come on open connections are still served */
-    bool is_ending;   /* no request is left; the last answers go out */
-    bool has_failed;  /* it ends because it cannot go on */
-    bool is_dev;      /* one tenant, which gets every request */
+    uint64_t max_files; /* descriptors that the process may have */
+    bool is_draining;   /* it stops: requests that come on open connections are still served */
+    bool is_ending;     /* no request is left; the last answers go out */
+    bool has_failed;    /* it ends because it cannot go on */
+    bool is_dev;        /* one tenant, which gets every request */
 };
 
 /* Whether requests may still come, so that workers are needed for them. */

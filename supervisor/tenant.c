@@ -389,7 +389,7 @@ void tenants_sweep(struct tenants *tenants)
 
     for (tenant = TAILQ_FIRST(&tenants->leaving); tenant; tenant = next) {
         next = TAILQ_NEXT(tenant, entry);
-        if (tenant->n_queued > 0 || tenant->n_in_flight > 0)
+        if (tenant->n_queued > 0 || tenant->n_in_flight > 0 || tenant->books.n_gathering > 0)
             continue;
         tenant_retire_version(tenant->version);
         if (LIST_EMPTY(&tenant->version->placements) && tenant->n_versions == 1)

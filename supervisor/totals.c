@@ -20,7 +20,17 @@ static void read_connections(const struct server *server, struct total *total)
     if (!server->front)
         return;
     total->used = http_front_connections(server->front);
-    total->refused = http_front_refused(server->front);
+    total->refused = http_front_cap_count(server->front, HTTP_CAP_ADDRESS) +
+                     http_front_cap_count(server->front, HTTP_CAP_IDLE);
+}
+
+static void read_buffers(const struct server *server, struct total *total)
+{
+    total->limit = (uint64_t) server->config->http.buffer_mib << 20;
+    if (!server->front)
+        return;
+    total->used = http_front_buffered(server->front);
+    total->refused = http_front_cap_count(server->front, HTTP_CAP_BUFFERS);
 }
 
 /* A connection has one request at a time. */
@@ -73,6 +83,8 @@ static void read_incidents(const struct server *server, struct total *total)
 const struct total_info total_table[TOTALS] = {
     [TOTAL_CONNECTIONS] = { "connections", "", "http.connections",
         "open connections of clients" },
+    [TOTAL_BUFFERS] = { "buffers", "bytes", "http.buffer_mib",
+        "bytes of requests and answers that are kept for clients" },
     [TOTAL_WAITING_REQUESTS] = { "waiting_requests", "", "http.connections",
         "requests that wait for a worker; one for each connection, and each tenant's queue" },
     [TOTAL_WORKER_OUTPUT] = { "worker_output", "bytes", NULL,
@@ -89,6 +101,7 @@ const struct total_info total_table[TOTALS] = {
 
 static void (*const readers[TOTALS])(const struct server *server, struct total *total) = {
     [TOTAL_CONNECTIONS] = read_connections,
+    [TOTAL_BUFFERS] = read_buffers,
     [TOTAL_WAITING_REQUESTS] = read_waiting_requests,
     [TOTAL_WORKER_OUTPUT] = read_worker_output,
     [TOTAL_ADMIN_CLIENTS] = read_admin_clients,

@@ -25,6 +25,7 @@ struct total_info {
 
 enum total_kind {
     TOTAL_CONNECTIONS,
+    TOTAL_BUFFERS,
     TOTAL_WAITING_REQUESTS,
     TOTAL_WORKER_OUTPUT,
     TOTAL_ADMIN_CLIENTS,

@@ -190,7 +190,8 @@ const struct tenant *deploy_find_leaving(const struct deploy *deploy)
 
 static bool has_work(const struct tenant *tenant)
 {
-    return tenant && (tenant->n_in_flight > 0 || tenant->n_queued > 0);
+    return tenant &&
+           (tenant->n_in_flight > 0 || tenant->n_queued > 0 || tenant->books.n_gathering > 0);
 }
 
 static void visit(struct deploy *deploy, uint64_t now)

@@ -144,6 +144,11 @@ size_t http_body_take(struct http_connection *connection, const uint8_t *data, s
     return used;
 }
 
+bool http_awaits_body(const struct http_exchange *exchange)
+{
+    return exchange->body_open && exchange->grant > 0;
+}
+
 void http_grant(struct http_exchange *exchange, size_t bytes)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -119,6 +120,7 @@ void http_connection_close(struct http_connection *connection)
     connection->fd = -1;
     LIST_REMOVE(connection, link);
     front->n_connections--;
+    http_buffers_note(connection);
     http_peer_leave(front->peers, connection->peer);
     http_front_queue(connection, HTTP_QUEUE_WORK);
     http_listeners_resume(front);
@@ -307,7 +309,8 @@ static size_t take_head(struct http_connection *connection, uint8_t *data, size_
         return 0;
     if (connection->state == CONNECTION_IDLE) {
         connection->state = CONNECTION_HEAD;
-        http_timer_set(&connection->read_timer, HTTP_TIMER_HEAD);
+        if (connection->read_timer.kind != HTTP_TIMER_HEAD)
+            http_timer_set(&connection->read_timer, HTTP_TIMER_HEAD);
     }
     scanned = http_scan_bytes(scan, data + scan->bytes, size - scan->bytes);
     if (scanned < 0) {
@@ -384,6 +387,8 @@ void http_connection_on_timeout(struct http_connection *connection, enum http_ti
     case HTTP_TIMER_BODY:
         if (connection->state == CONNECTION_DRAIN)
             http_connection_finish(connection);
+        else if (connection->state == CONNECTION_IDLE)
+            end_by_client(connection);
         else
             http_reject(connection, 408);
         break;
@@ -399,6 +404,94 @@ void http_connection_on_timeout(struct http_connection *connection, enum http_ti
         http_connection_fail(connection);
         break;
     }
+}
+
+/* --- room for others --- */
+
+/* How long a connection may be without its first request before it gives way. */
+#define PATIENCE_MS 1000
+
+/* A request that has arrived keeps the connection, though its event has not been looked at. */
+static bool may_give_way(const struct http_connection *connection)
+{
+    int unread = 0;
+
+    return connection->state != CONNECTION_IDLE ||
+           (http_connection_queued(connection) == 0 &&
+            ioctl(connection->fd, FIONREAD, &unread) == 0 && unread == 0);
+}
+
+/* The lists are in the order of their timers' start. */
+static struct http_connection *find_oldest(struct http_front *front, enum http_timer_kind kind,
+                                           uint64_t patience_ms)
+{
+    uint64_t due_ms = http_front_now_ms() + front->timer_ms[kind];
+    const struct http_timer *timer;
+    int looks = 8; /* the rest can wait for the next connection */
+
+    TAILQ_FOREACH (timer, &front->timers[kind], link) {
+        if (timer->due_ms + patience_ms > due_ms || looks-- == 0)
+            return NULL;
+        if (may_give_way(timer->connection))
+            return timer->connection;
+    }
+    return NULL;
+}
+
+void http_connection_cut(struct http_connection *connection, enum http_gone why)
+{
+    if (why == HTTP_GONE_SLOW)
+        fail(connection, why);
+    else
+        http_connection_on_timeout(connection, HTTP_TIMER_BODY);
+}
+
+uint64_t http_client_key(const struct http_exchange *exchange)
+{
+    const struct http_peer *peer = http_exchange_connection(exchange)->peer;
+
+    return peer ? http_peer_id(peer) : 0;
+}
+
+void http_client_note_slow(struct http_exchange *exchange)
+{
+    struct http_peer *peer = http_exchange_connection(exchange)->peer;
+
+    if (peer)
+        *http_peer_slow_ms(peer) = http_front_now_ms();
+}
+
+bool http_client_is_slow(const struct http_exchange *exchange)
+{
+    struct http_peer *peer = http_exchange_connection(exchange)->peer;
+    uint64_t slow_ms = peer ? *http_peer_slow_ms(peer) : 0;
+
+    return slow_ms != 0 && http_front_now_ms() < slow_ms + HTTP_SLOW_MS;
+}
+
+/* In this order: those that have not said what they want, those between requests, those that have been waited
+ * for, for a second at least, and those whose client only has to close. */
+bool http_connection_make_room(struct http_front *front)
+{
+    static const struct {
+        enum http_timer_kind kind;
+        uint64_t patience_ms;
+    } candidates[] = {
+        { HTTP_TIMER_HEAD, PATIENCE_MS },   { HTTP_TIMER_KEEPALIVE, 0 },
+        { HTTP_TIMER_BODY, PATIENCE_MS },   { HTTP_TIMER_WRITE, PATIENCE_MS },
+        { HTTP_TIMER_LINGER, PATIENCE_MS },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(candidates); i++) {
+        struct http_connection *connection =
+            find_oldest(front, candidates[i].kind, candidates[i].patience_ms);
+        if (!connection)
+            continue;
+        http_cap_met(front, HTTP_CAP_IDLE, connection->client);
+        fail(connection, HTTP_GONE_SLOW);
+        return true;
+    }
+    return false;
 }
 
 /* --- for io.c --- */
@@ -430,9 +523,8 @@ void http_connection_on_end(struct http_connection *connection)
 
 /* --- life --- */
 
-static void name_client(struct http_connection *connection, const struct sockaddr *address)
+void http_client_name(const struct sockaddr *address, char name[HTTP_CLIENT_MAX_BYTES])
 {
-    char *name = connection->client;
     const void *bytes = NULL;
     struct sockaddr_in6 in6;
     struct sockaddr_in in;
@@ -449,7 +541,7 @@ static void name_client(struct http_connection *connection, const struct sockadd
             bytes = &in6.sin6_addr.s6_addr[12];
         }
     }
-    if (!bytes || !inet_ntop(family, bytes, name, sizeof(connection->client)))
+    if (!bytes || !inet_ntop(family, bytes, name, HTTP_CLIENT_MAX_BYTES))
         memcpy(name, "unix", sizeof("unix"));
 }
 
@@ -463,10 +555,8 @@ int http_connection_new(struct http_front *front, int fd, const struct sockaddr 
     if (!connection)
         return -ENOMEM;
     r = http_peer_enter(front->peers, address, &peer);
-    if (r < 0) {
-        front->refused++;
+    if (r < 0)
         return r;
-    }
     if (event_assign(&connection->event, front->base, fd, what, http_connection_on_event,
                      connection) < 0 ||
         event_add(&connection->event, NULL) < 0) {
@@ -479,10 +569,12 @@ int http_connection_new(struct http_front *front, int fd, const struct sockaddr 
     connection->can_write = true;
     connection->read_timer.connection = connection;
     connection->write_timer.connection = connection;
-    name_client(connection, address);
+    http_client_name(address, connection->client);
     LIST_INSERT_HEAD(&front->connections, connection, link);
     front->n_connections++;
     become_idle(connection);
+    http_timer_set(&connection->read_timer,
+                   HTTP_TIMER_HEAD); /* the first head has no idle time before it */
     (void) TAKE_PTR(connection);
     return 0;
 }

@@ -118,6 +118,7 @@ static void run_work(struct http_front *front)
         else
             http_front_queue(connection, next);
     }
+    http_buffers_shed(front);
 }
 
 static void run_later(struct http_front *front)
@@ -252,6 +253,11 @@ int http_front_set_limits(struct http_front *front, const struct http_limits *li
     return 0;
 }
 
+int http_front_set_proxies(struct http_front *front, const struct address_prefix *proxies, size_t n)
+{
+    return http_peers_set_proxies(front->peers, proxies, n);
+}
+
 void http_front_drain(struct http_front *front, bool takes_backlog)
 {
     if (front->is_draining)
@@ -276,11 +282,6 @@ void http_front_close_idle(struct http_front *front)
 size_t http_front_connections(const struct http_front *front)
 {
     return front->n_connections;
-}
-
-uint64_t http_front_refused(const struct http_front *front)
-{
-    return front->refused;
 }
 
 size_t http_front_count(const struct http_front *front, size_t *ret_idle)

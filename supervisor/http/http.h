@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "common/address.h"
 #include "config/host_name.h"
 #include "supervisor/errors.h"
 
@@ -67,15 +68,26 @@ struct http_response {
 struct http_limits {
     uint32_t header_bytes; /* request line and headers together: 431 */
     uint32_t header_count;
-    uint32_t connections;        /* in all; above, accept stops */
-    uint32_t connections_per_ip; /* above, closed at once */
-    uint32_t header_timeout_ms;  /* first byte to end of headers: 408 */
+    uint32_t connections; /* in all; above, one without a request gives way, or accept stops */
+    uint32_t connections_per_ip; /* above, 503 and closed */
+    uint32_t header_timeout_ms;  /* first moment or byte to end of headers: 408 */
     uint32_t body_idle_ms;       /* no byte of a body for that long: 408 */
     uint32_t half_close_ms;      /* after the client's FIN, without a byte either way; 0: none */
     uint32_t min_bytes_per_s;    /* bytes a second that bodies must come and go with; 0: any */
-    uint32_t keepalive_ms;       /* idle connection */
+    uint64_t buffer_bytes;       /* kept for all clients, both ways; 0: any */
+    uint32_t keepalive_ms;       /* idle connection, between requests */
     uint32_t write_idle_ms;      /* client takes no byte of the response for that long: closed */
     char default_host[HOST_NAME_MAX_BYTES + 1]; /* for HTTP/1.0 without Host; "": localhost */
+};
+
+/* What clients meet, counted each time. */
+enum http_cap {
+    HTTP_CAP_CONNECTIONS, /* none can give way: new ones wait */
+    HTTP_CAP_IDLE,        /* one without a request gave way */
+    HTTP_CAP_ADDRESS,     /* connections_per_ip: refused */
+    HTTP_CAP_DESCRIPTORS, /* or memory, short */
+    HTTP_CAP_BUFFERS,     /* buffer_bytes: a slow client was cut off */
+    HTTP_CAPS,
 };
 
 /* What the front calls, from the loop only, never from within a function of this header. Each may
@@ -108,6 +120,10 @@ struct http_front_options {
 
 /* Ignores SIGPIPE for the process. 0, -ENOMEM, -EOPNOTSUPP (base is not epoll's). */
 int http_front_new(const struct http_front_options *options, struct http_front **ret_front);
+/* Peers in one of these prefixes stand for many clients: connections_per_ip does not hold for them. 0, or
+ * -ENOMEM and nothing is changed. */
+int http_front_set_proxies(struct http_front *front, const struct address_prefix *proxies,
+                           size_t n);
 /* Other limits from now on, also for connections that are open: a shorter time counts from now. 0, or
  * -ENOMEM and nothing is changed. */
 int http_front_set_limits(struct http_front *front, const struct http_limits *limits);
@@ -135,11 +151,24 @@ void http_front_close_idle(struct http_front *front);
  * by the client yet. *ret_idle: those that have none and may bring one. */
 size_t http_front_count(const struct http_front *front, size_t *ret_idle);
 size_t http_front_connections(const struct http_front *front);
-/* Connections that were closed at once because of connections_per_ip. */
-uint64_t http_front_refused(const struct http_front *front);
+uint64_t http_front_cap_count(const struct http_front *front, enum http_cap cap);
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 
+/* Bytes that are kept for clients, of limits.buffer_bytes. The handler notes what it keeps of bodies itself. */
+uint64_t http_front_buffered(const struct http_front *front);
+void http_front_note_kept(struct http_front *front, size_t before, size_t now);
+/* How full that is: 0, or by how many powers of four windows have to be smaller, at most 2. */
+unsigned http_front_pressure(const struct http_front *front);
+
+/* By which the client's address is known, the same for all of an IPv6 /64; 0: has none of its own, as behind
+ * a proxy. Not told to anybody. */
+uint64_t http_client_key(const struct http_exchange *exchange);
+/* The exchange's client has been found slow; which is known of its address for a while. */
+void http_client_note_slow(struct http_exchange *exchange);
+bool http_client_is_slow(const struct http_exchange *exchange);
+/* Whether more of the request body is to come, and the front would take it. */
+bool http_awaits_body(const struct http_exchange *exchange);
 /* Allows the client to send that many more bytes of the request body; sends 100 Continue if the
  * client waits for it. on_body follows from the loop. */
 void http_grant(struct http_exchange *exchange, size_t bytes);

@@ -28,6 +28,7 @@
 #define HTTP_SPARE_BUFFERS 64
 #define HTTP_PORT_BYTES 7 /* ":65535" and NUL */
 #define HTTP_DEFAULT_HOST "localhost"
+#define HTTP_SLOW_MS 10000       /* for so long an address is known for a slow client */
 #define HTTP_CLIENT_MAX_BYTES 46 /* INET6_ADDRSTRLEN */
 
 enum connection_state {
@@ -157,6 +158,7 @@ struct http_connection {
     bool reset_on_close; /* the client must not take the end for a complete body */
     bool no_linger;
     uint32_t lingered_bytes;
+    size_t noted_bytes;   /* of it in the front's buffered */
     uint64_t period_sent; /* response bytes that the client took since the write timer was set */
     char client[HTTP_CLIENT_MAX_BYTES];
 };
@@ -173,6 +175,12 @@ struct http_listener {
 };
 LIST_HEAD(http_listener_list, http_listener);
 
+struct http_cap_state {
+    uint64_t met;
+    uint64_t said; /* of them, in the log */
+    uint64_t said_ms;
+};
+
 struct http_peers; /* connections for each client address (peers.c) */
 
 struct http_front {
@@ -183,7 +191,6 @@ struct http_front {
     struct http_listener_list listeners;
     struct http_connection_list connections;
     size_t n_connections;
-    uint64_t refused; /* connections over a limit of their number */
     struct http_peers *peers;
     struct http_connection_queue work;
     struct http_connection_queue later;
@@ -197,8 +204,11 @@ struct http_front {
     struct evbuffer *spare[HTTP_SPARE_BUFFERS];
     size_t n_spare;
     struct http_field *fields; /* limits.header_count + 1, of the head that is being parsed */
+    struct http_cap_state caps[HTTP_CAPS];
+    uint64_t buffered; /* bytes, see buffers.c */
     bool is_accepting;
-    bool is_held; /* others accept on the same sockets */
+    bool is_short; /* of descriptors: a connection that closes is no reason to accept again */
+    bool is_held;  /* others accept on the same sockets */
     bool is_draining;
     bool is_closing_idle;
     int64_t date_second;
@@ -224,22 +234,48 @@ void http_listeners_resume(struct http_front *front);
 void http_listeners_close(struct http_front *front, bool accept_rest);
 void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front);
 
+/* --- buffers.c ------------------------------------------------------------------------ */
+
+/* Counts what the connection keeps now. */
+void http_buffers_note(struct http_connection *connection);
+/* Output above this is "full", see HTTP_OUTPUT_LOW_BYTES: less under pressure. */
+size_t http_front_low_bytes(const struct http_front *front);
+/* Cuts off clients until what is kept is within the budget. */
+void http_buffers_shed(struct http_front *front);
+
+/* --- caps.c --------------------------------------------------------------------------- */
+
+void http_cap_met(struct http_front *front, enum http_cap cap, const char *client);
+
 /* --- peers.c -------------------------------------------------------------------------- */
 
 int http_peers_new(uint32_t max_per_peer, struct http_peers **ret_peers);
 void http_peers_set_max(struct http_peers *peers, uint32_t max_per_peer);
+/* 0, or -ENOMEM and nothing is changed. */
+int http_peers_set_proxies(struct http_peers *peers, const struct address_prefix *proxies,
+                           size_t n);
 struct http_peers *http_peers_free(struct http_peers *peers);
 /* Counts one connection from address (IPv4 /32, IPv6 /64). 0 with *ret_peer NULL for other
- * families; -EDQUOT over the limit, -ENOMEM. */
+ * families and for proxies; -EDQUOT over the limit, -ENOMEM. */
 int http_peer_enter(struct http_peers *peers, const struct sockaddr *address,
                     struct http_peer **ret_peer);
 /* NULL is allowed. */
 void http_peer_leave(struct http_peers *peers, struct http_peer *peer);
+/* Not 0; another one in each process. */
+uint64_t http_peer_id(const struct http_peer *peer);
+/* When a client of the address was found slow last; 0: never. */
+uint64_t *http_peer_slow_ms(struct http_peer *peer);
 
 /* --- connection.c --------------------------------------------------------------------- */
 
+/* The address in text; "unix" without one. */
+void http_client_name(const struct sockaddr *address, char name[HTTP_CLIENT_MAX_BYTES]);
 /* Takes over fd on success. */
 int http_connection_new(struct http_front *front, int fd, const struct sockaddr *address);
+/* Closes a connection that can give way to a new one. False: there is none. */
+bool http_connection_make_room(struct http_front *front);
+/* Ends the connection of a client that is too slow (HTTP_GONE_SLOW, HTTP_GONE_LATE). */
+void http_connection_cut(struct http_connection *connection, enum http_gone why);
 void http_connection_on_timeout(struct http_connection *connection, enum http_timer_kind kind);
 /* Closes the fd and leaves all lists; calls no handler. Freed by the work event. */
 void http_connection_close(struct http_connection *connection);

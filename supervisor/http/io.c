@@ -157,7 +157,8 @@ static void on_ready(struct http_connection *connection, short what)
     if (pump(connection))
         http_front_queue(connection, HTTP_QUEUE_LATER);
     check_gone(connection);
-    if (http_connection_queued(connection) > 0 && connection->can_write)
+    if ((http_connection_queued(connection) > 0 && connection->can_write) ||
+        http_front_pressure(connection->front) > 1)
         http_front_queue(connection, HTTP_QUEUE_WORK);
 }
 
@@ -210,7 +211,7 @@ static void after_flush(struct http_connection *connection)
     if (connection->state == CONNECTION_FLUSH && left == 0) {
         http_connection_linger(connection);
     } else if (exchange->is_active && exchange->request && exchange->has_been_full &&
-               left <= HTTP_OUTPUT_LOW_BYTES) {
+               left <= http_front_low_bytes(connection->front)) {
         exchange->has_been_full = false;
         connection->front->ops->on_writable(exchange->request);
     }
@@ -242,6 +243,7 @@ enum http_queue http_connection_work(struct http_connection *connection)
         flush(connection);
     if (connection->state != CONNECTION_CLOSED)
         after_flush(connection);
+    http_buffers_note(connection);
     if (connection->state == CONNECTION_CLOSED)
         return HTTP_QUEUE_NONE;
     return more || has_more_work(connection) ? HTTP_QUEUE_LATER : HTTP_QUEUE_NONE;

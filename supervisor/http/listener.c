@@ -20,6 +20,11 @@
 #define LISTEN_BACKLOG 4096 /* the kernel takes the smaller of this and somaxconn */
 #define ACCEPTS_PER_TURN 64
 #define SHORTAGE_PAUSE_US 200000
+#define UNREAD_MAX_BYTES 4096
+/* In the kernel, for each connection: of a response behind what the client's window lets go, and of a request
+ * (which the kernel doubles for its own account). */
+#define KERNEL_UNSENT_BYTES 65536
+#define KERNEL_UNREAD_BYTES 131072
 
 static void set_accepting(struct http_front *front, bool accepting)
 {
@@ -41,25 +46,50 @@ static void set_accepting(struct http_front *front, bool accepting)
 void http_listeners_resume(struct http_front *front)
 {
     if (!front->is_accepting && front->n_connections < front->limits.connections &&
-        !event_pending(&front->accept_event, EV_TIMEOUT, NULL))
+        !front->is_short)
         set_accepting(front, true);
 }
 
-void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front)
+/* The next one that cannot be accepted pauses again. */
+void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *arg)
 {
+    struct http_front *front = arg;
+
     (void) fd;
     (void) what;
-    http_listeners_resume(front);
+    front->is_short = false;
+    if (!front->is_accepting)
+        set_accepting(front, true);
 }
 
-/* Out of descriptors or memory. Without a pause the loop would spin on the listener. */
-static void pause_accepting(struct http_front *front, int error)
+/* Out of descriptors, of memory, or of connections. Without a pause the loop would spin on the listener. */
+static void pause_accepting(struct http_front *front, enum http_cap cap)
 {
     static const struct timeval pause = { .tv_usec = SHORTAGE_PAUSE_US };
 
-    (void) log_warning_errno(error, "cannot accept HTTP connections, pausing");
+    http_cap_met(front, cap, "not known");
+    front->is_short = cap == HTTP_CAP_DESCRIPTORS;
     set_accepting(front, false);
     (void) event_add(&front->accept_event, &pause);
+}
+
+/* Tells a client that its address has too many connections; as cheap as closing. What it has sent is read,
+ * as far as it is there, because closing with input unread may destroy the answer. */
+static void refuse(struct http_front *front, int fd, const struct sockaddr *address)
+{
+    static const char answer[] =
+        "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+        "Content-Type: application/problem+json\r\nContent-Length: 109\r\n"
+        "Skep-Error: overloaded\r\nRetry-After: 5\r\n\r\n"
+        "{\"type\":\"about:blank\",\"title\":\"The service has too many requests waiting.\","
+        "\"status\":503,\"code\":\"overloaded\"}\n";
+    char client[HTTP_CLIENT_MAX_BYTES], unread[UNREAD_MAX_BYTES];
+
+    http_client_name(address, client);
+    http_cap_met(front, HTTP_CAP_ADDRESS, client);
+    if (write(fd, answer, sizeof(answer) - 1) < 0 || shutdown(fd, SHUT_WR) < 0 ||
+        read(fd, unread, sizeof(unread)) < 0)
+        return; /* closed all the same */
 }
 
 /* True if there may be more to accept. */
@@ -73,22 +103,30 @@ static bool accept_one(struct http_listener *listener)
     fd = accept4(listener->fd, (struct sockaddr *) &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting(front, -errno);
+            pause_accepting(front, HTTP_CAP_DESCRIPTORS);
         return errno == EINTR || errno == ECONNABORTED;
     }
-    if (http_connection_new(front, fd, (struct sockaddr *) &address) == 0)
+    int r = http_connection_new(front, fd, (struct sockaddr *) &address);
+    if (r == 0)
         (void) TAKE_FD(fd);
+    else if (r == -EDQUOT)
+        refuse(front, fd, (struct sockaddr *) &address);
     return true;
 }
 
-static void accept_some(struct http_listener *listener, int most)
+/* is_ready: one is there, by the loop's word, for which another may have to give way. */
+static void accept_some(struct http_listener *listener, int most, bool is_ready)
 {
     struct http_front *front = listener->front;
 
     for (int i = 0; i < most; i++) {
         if (front->n_connections >= front->limits.connections) {
-            set_accepting(front, false);
-            return;
+            if (i > 0 || !is_ready)
+                return; /* the loop says so again if there is another */
+            if (!http_connection_make_room(front)) {
+                pause_accepting(front, HTTP_CAP_CONNECTIONS);
+                return;
+            }
         }
         if (!front->is_accepting || !accept_one(listener))
             return;
@@ -99,7 +137,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *listener)
 {
     (void) fd;
     (void) what;
-    accept_some(listener, ACCEPTS_PER_TURN);
+    accept_some(listener, ACCEPTS_PER_TURN, true);
 }
 
 static void listener_free(struct http_listener *listener)
@@ -122,7 +160,7 @@ void http_listeners_close(struct http_front *front, bool accept_rest)
 
     while ((listener = LIST_FIRST(&front->listeners))) {
         if (accept_rest)
-            accept_some(listener, LISTEN_BACKLOG);
+            accept_some(listener, LISTEN_BACKLOG, false);
         LIST_REMOVE(listener, link);
         listener_free(listener);
     }
@@ -166,6 +204,8 @@ int http_front_adopt(struct http_front *front, int fd)
     struct http_listener *listener;
     int listening = 0;
     int one = 1;
+    int unsent = KERNEL_UNSENT_BYTES;
+    int unread = KERNEL_UNREAD_BYTES;
     socklen_t size = sizeof(listening);
     int r;
 
@@ -178,6 +218,8 @@ int http_front_adopt(struct http_front *front, int fd)
         return r;
     /* Connections inherit it. Refused by unix sockets, which need it not. */
     (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+    (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
     listener = calloc(1, sizeof(*listener));
     if (!listener)
         return -ENOMEM;

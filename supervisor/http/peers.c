@@ -17,6 +17,8 @@
 struct http_peer {
     struct http_peer *next; /* owned by the bucket */
     uint64_t key;
+    uint64_t id;
+    uint64_t slow_ms;
     sa_family_t family;
     uint32_t connections;
 };
@@ -24,17 +26,34 @@ struct http_peer {
 struct http_peers {
     uint64_t seed; /* so that nobody can aim at one bucket */
     uint32_t max_per_peer;
+    struct address_prefix *proxies; /* owned */
+    size_t n_proxies;
     struct http_peer *buckets[BUCKETS];
 };
 
-static struct http_peer **bucket(struct http_peers *peers, uint64_t key, sa_family_t family)
+static uint64_t hash_key(const struct http_peers *peers, uint64_t key, sa_family_t family)
 {
     uint64_t hash = (key ^ peers->seed) + family;
 
     /* The finalizer of splitmix64. */
     hash = (hash ^ (hash >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     hash = (hash ^ (hash >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return &peers->buckets[(hash ^ (hash >> 31)) & (BUCKETS - 1)];
+    return hash ^ (hash >> 31);
+}
+
+static struct http_peer **bucket(struct http_peers *peers, uint64_t key, sa_family_t family)
+{
+    return &peers->buckets[hash_key(peers, key, family) & (BUCKETS - 1)];
+}
+
+uint64_t http_peer_id(const struct http_peer *peer)
+{
+    return peer->id;
+}
+
+uint64_t *http_peer_slow_ms(struct http_peer *peer)
+{
+    return &peer->slow_ms;
 }
 
 /* False for families that have no limit. */
@@ -88,6 +107,34 @@ void http_peers_set_max(struct http_peers *peers, uint32_t max_per_peer)
     peers->max_per_peer = max_per_peer;
 }
 
+int http_peers_set_proxies(struct http_peers *peers, const struct address_prefix *proxies, size_t n)
+{
+    struct address_prefix *copy = NULL;
+
+    if (n > 0) {
+        copy = calloc(n, sizeof(*copy));
+        if (!copy)
+            return -ENOMEM;
+        memcpy(copy, proxies, n * sizeof(*copy));
+    }
+    free(peers->proxies);
+    peers->proxies = copy;
+    peers->n_proxies = n;
+    return 0;
+}
+
+static bool is_proxy(const struct http_peers *peers, const struct sockaddr *address)
+{
+    struct address_prefix peer;
+
+    if (peers->n_proxies == 0 || !address_of(address, &peer))
+        return false;
+    for (size_t i = 0; i < peers->n_proxies; i++)
+        if (address_prefix_has(&peers->proxies[i], &peer))
+            return true;
+    return false;
+}
+
 struct http_peers *http_peers_free(struct http_peers *peers)
 {
     if (!peers)
@@ -100,6 +147,7 @@ struct http_peers *http_peers_free(struct http_peers *peers)
             free(peer);
         }
     }
+    free(peers->proxies);
     free(peers);
     return NULL;
 }
@@ -112,7 +160,7 @@ int http_peer_enter(struct http_peers *peers, const struct sockaddr *address,
     sa_family_t family;
     uint64_t key;
 
-    if (!make_key(address, &key, &family)) {
+    if (is_proxy(peers, address) || !make_key(address, &key, &family)) {
         *ret_peer = NULL;
         return 0;
     }
@@ -128,6 +176,7 @@ int http_peer_enter(struct http_peers *peers, const struct sockaddr *address,
         if (!peer)
             return -ENOMEM;
         peer->key = key;
+        peer->id = hash_key(peers, key, family) | 1;
         peer->family = family;
         peer->next = *first;
         *first = peer;

@@ -270,7 +270,7 @@ static int write_head(struct http_connection *connection, const struct plan *pla
 
 static void note_queued(struct http_connection *connection)
 {
-    if (http_connection_queued(connection) > HTTP_OUTPUT_LOW_BYTES)
+    if (http_connection_queued(connection) > http_front_low_bytes(connection->front))
         connection->exchange.has_been_full = true;
     http_front_queue(connection, HTTP_QUEUE_WORK);
 }

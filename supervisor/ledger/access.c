@@ -147,7 +147,7 @@ static void log_request(struct request *request, unsigned status, const char *co
         .worker_pid = request->worker_pid,
         .bytes = is_head(request->method) ? 0 : request->response_total,
         .duration_us = (now - request->received_ns) / NSEC_PER_USEC,
-        .queue_us = (sent - request->received_ns) / NSEC_PER_USEC,
+        .queue_us = (sent - request->queued_ns) / NSEC_PER_USEC,
     };
 
     if (request->is_in_access_log || !access_is_on(request->server))

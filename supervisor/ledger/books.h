@@ -15,8 +15,11 @@
 
 struct child;
 struct request;
+struct share;
 struct tenant;
 TAILQ_HEAD(request_list, request);
+TAILQ_HEAD(share_list, share);
+LIST_HEAD(share_table, share);
 
 struct tenant_books {
     TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of those whose queue is not empty */
@@ -27,7 +30,11 @@ struct tenant_books {
     uint64_t cpu_ns;         /* all that it has used */
     uint64_t queued_bytes;   /* of bodies, see ledger_queued_bytes */
     uint64_t noted_second;
-    limit_set noted; /* limits that were met in that second */
+    limit_set noted;          /* limits that were met in that second */
+    struct share_list shares; /* of the queue, by turn (share.c) */
+    unsigned n_shares;        /* addresses with requests here */
+    unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
+    uint64_t way_made_ns;     /* when slow clients had to give up places last */
 };
 
 struct child_books {

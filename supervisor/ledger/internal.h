@@ -5,10 +5,12 @@
 #pragma once
 
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/ledger/share.h"
 #include "supervisor/workers/link.h"
 
 /* What a client may send of a body before its request is in a worker. */
 #define FIRST_GRANT_BYTES (BODY_WINDOW_BYTES / 4)
+#define FIRST_GRANT_MIN_BYTES (BODY_WINDOW_BYTES / 16) /* while buffers are short */
 
 /* Counts the answer, once for each request. */
 void ledger_count(struct request *request, enum error_code code);
@@ -78,5 +80,11 @@ void ledger_start_tick(struct ledger *ledger);
 void ledger_note_client(struct request *request);
 /* When the request has been in its worker for too long; UINT64_MAX: never. */
 uint64_t ledger_deadline_ns(const struct request *request);
+/* Notes it of the client if its tenant has waited for it long, with little moving. */
+void ledger_note_slow(struct request *request, uint64_t now);
+/* Bytes that have moved to and from the client. */
+uint64_t ledger_moved(const struct request *request);
+/* Has clients that their tenant waits for give up places that others wait for. */
+void ledger_make_way(struct tenant *tenant, uint64_t now);
 /* For the event; arg: the ledger. */
 void ledger_on_tick(evutil_socket_t fd, short what, void *arg);

@@ -95,6 +95,7 @@ static int copy_head(struct request *request, const struct http_request *head)
 static void request_free(struct request *request)
 {
     ledger_uncount_bytes(request);
+    share_leave(request);
     if (request->body)
         evbuffer_free(request->body);
     free(request->head_memory);
@@ -114,8 +115,10 @@ static int request_new(struct server *server, struct tenant *tenant, struct http
     request->is_idempotent = head->is_idempotent;
     request->is_http10 = head->is_http10;
     request->body_ended = !head->has_body;
-    request->received_ns = io_now_ns();
+    request->received_ns = request->queued_ns = io_now_ns();
     int r = copy_head(request, head);
+    if (r == 0)
+        r = share_enter(request, http_client_key(exchange));
     if (r == 0 && head->has_body && !(request->body = evbuffer_new()))
         r = -ENOMEM;
     if (r < 0) {
@@ -182,6 +185,7 @@ void ledger_leave_worker(struct request *request)
     ledger_note_started(request);
     ledger->in_workers--;
     request->tenant->n_in_flight--;
+    share_give_place(request);
     child_give_slot(placement->child, request);
     placement->in_flight--;
     request->placement = NULL;
@@ -314,12 +318,23 @@ static uint64_t announced_size(const struct http_request *head)
     return head->has_body && head->content_length > 0 ? (uint64_t) head->content_length : 0;
 }
 
-static enum error_code refuse(struct server *server, struct tenant *tenant,
-                              const struct http_request *head, unsigned *ret_retry_s)
+/* In a full queue, an address with more in it has to make room for one with less. */
+static bool make_room(struct tenant *tenant, const struct http_exchange *exchange)
 {
-    if (!LIMIT_IS_IN(tenant->version->observed, request_mib) &&
-        is_too_big(tenant, NULL, announced_size(head)))
-        return ERROR_BODY_TOO_LARGE;
+    struct request *excess =
+        share_find_excess(tenant, http_client_key(exchange), http_client_is_slow(exchange));
+
+    if (!excess)
+        return false;
+    ledger_dequeue(excess);
+    ledger_answer_failure(excess, ERROR_TENANT_BUSY, ledger_retry_after_s(tenant));
+    ledger_end(excess);
+    return true;
+}
+
+static enum error_code refuse(struct server *server, struct tenant *tenant,
+                              const struct http_exchange *exchange, unsigned *ret_retry_s)
+{
     *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
     if (*ret_retry_s > 0) {
         *ret_retry_s = *ret_retry_s == UINT32_MAX ? 0 : *ret_retry_s;
@@ -329,7 +344,7 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
     if (*ret_retry_s > 0)
         return tenant->load_error;
     *ret_retry_s = 1;
-    if (is_queue_full(tenant)) {
+    if (is_queue_full(tenant) && !make_room(tenant, exchange)) {
         *ret_retry_s = ledger_retry_after_s(tenant);
         return ERROR_TENANT_BUSY;
     }
@@ -337,6 +352,16 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
         return ERROR_OVERLOADED;
     *ret_retry_s = 0;
     return ERROR_NONE;
+}
+
+static enum error_code refuse_head(struct server *server, struct tenant *tenant,
+                                   const struct http_exchange *exchange,
+                                   const struct http_request *head, unsigned *ret_retry_s)
+{
+    if (!LIMIT_IS_IN(tenant->version->observed, request_mib) &&
+        is_too_big(tenant, NULL, announced_size(head)))
+        return ERROR_BODY_TOO_LARGE;
+    return refuse(server, tenant, exchange, ret_retry_s);
 }
 
 static void answer_refusal(struct server *server, struct tenant *tenant,
@@ -354,6 +379,66 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
     http_fail(exchange, code, retry_s);
 }
 
+/* ---- bodies that come before their request takes a place */
+
+/* While places are short, a body that is known to be small, or the first part of a larger one, is waited for
+ * outside. One without a length may have to be answered while it comes. */
+static size_t gathers(const struct tenant *tenant, const struct http_request *head)
+{
+    uint64_t most = (uint64_t) tenant->server->config->http.body_buffer_kib << 10;
+    uint64_t size = announced_size(head);
+    uint32_t places = tenant->version->limits.concurrency;
+
+    places = places < SCOREBOARD_SLOTS ? places : SCOREBOARD_SLOTS;
+    if (tenant->n_queued == 0 && tenant->n_in_flight < places / 2)
+        return 0;
+    return size < most ? (size_t) size : (size_t) most;
+}
+
+static void start_gathering(struct request *request)
+{
+    TAILQ_INSERT_TAIL(&request->server->ledger->gathering, request, entry);
+    request->tenant->books.n_gathering++;
+    request->state = REQUEST_GATHERING;
+    http_grant(request->exchange, request->first_grant);
+}
+
+static void stop_gathering(struct request *request)
+{
+    TAILQ_REMOVE(&request->server->ledger->gathering, request, entry);
+    request->tenant->books.n_gathering--;
+}
+
+static void take_place(struct request *request)
+{
+    struct tenant *tenant = request->tenant;
+
+    ledger_enqueue(request, false);
+    if (!request->body_ended && request->body_total == 0)
+        http_grant(request->exchange, request->first_grant);
+    ledger_pump(tenant);
+    stats_note_load(tenant);
+    ledger_start_tick(tenant->server->ledger);
+}
+
+static void end_gathering(struct request *request)
+{
+    struct server *server = request->server;
+    unsigned retry_s = 0;
+
+    stop_gathering(request);
+    request->queued_ns = io_now_ns();
+    enum error_code code = server->is_ending
+                               ? ERROR_DRAINING
+                               : refuse(server, request->tenant, request->exchange, &retry_s);
+    if (code == ERROR_NONE) {
+        take_place(request);
+        return;
+    }
+    ledger_answer_failure(request, code, retry_s);
+    ledger_end(request);
+}
+
 static void *on_request(void *handler, struct http_exchange *exchange,
                         const struct http_request *head)
 {
@@ -367,7 +452,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
         stats_enter(tenant);
     enum error_code code = server->is_ending ? ERROR_DRAINING
                            : !tenant         ? ERROR_NO_ROUTE
-                                             : refuse(server, tenant, head, &retry_s);
+                                     : refuse_head(server, tenant, exchange, head, &retry_s);
     if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
         code = ERROR_OVERLOADED;
     if (code != ERROR_NONE) {
@@ -375,13 +460,28 @@ static void *on_request(void *handler, struct http_exchange *exchange,
         return NULL;
     }
     (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */
-    ledger_enqueue(request, false);
-    if (head->has_body)
-        http_grant(exchange, FIRST_GRANT_BYTES);
-    ledger_pump(tenant);
-    stats_note_load(tenant);
-    ledger_start_tick(server->ledger);
+    request->first_grant = gathers(tenant, head);
+    if (request->first_grant > 0) {
+        start_gathering(request);
+        return request;
+    }
+    request->first_grant =
+        http_front_pressure(server->front) > 0 ? FIRST_GRANT_MIN_BYTES : FIRST_GRANT_BYTES;
+    take_place(request);
     return request;
+}
+
+/* The request ends; false: it is in a worker. */
+static bool leave_before_worker(struct request *request)
+{
+    if (request->state == REQUEST_GATHERING)
+        stop_gathering(request);
+    else if (request->state == REQUEST_QUEUED)
+        ledger_dequeue(request);
+    else
+        return false;
+    ledger_end(request);
+    return true;
 }
 
 static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
@@ -394,16 +494,17 @@ static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
     if (is_too_big(request->tenant, request, request->body_total) ||
         evbuffer_add(request->body, data, size) < 0) {
         ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
-        if (request->state == REQUEST_QUEUED) {
-            ledger_dequeue(request);
-            ledger_end(request);
-        } else {
+        if (!leave_before_worker(request))
             ledger_cancel(request, LINK_CANCEL_FAILED);
-        }
         return;
     }
     ledger_count_bytes(request);
     request->body_ended = end;
+    if (request->state == REQUEST_GATHERING) {
+        if (end || request->body_total >= request->first_grant)
+            end_gathering(request);
+        return;
+    }
     ledger_note_client(request);
     if (request->state != REQUEST_QUEUED)
         push_later(request);
@@ -426,12 +527,8 @@ static void on_gone(void *arg, enum http_gone why)
         stats_count_abandoned(request->tenant);
     }
     request->exchange = NULL;
-    if (request->state == REQUEST_QUEUED) {
-        ledger_dequeue(request);
-        ledger_end(request);
-        return;
-    }
-    ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
+    if (!leave_before_worker(request))
+        ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
 }
 
 const struct http_handler ledger_http = {
@@ -450,6 +547,7 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
         return -ENOMEM;
     ledger->server = server;
     TAILQ_INIT(&ledger->active);
+    TAILQ_INIT(&ledger->gathering);
     TAILQ_INIT(&ledger->waiting);
     LIST_INIT(&ledger->used);
     ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
@@ -477,6 +575,10 @@ struct ledger *ledger_free(struct ledger *ledger)
     for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
         next = TAILQ_NEXT(request, entry);
         ledger_leave_worker(request);
+        request_free(request);
+    }
+    while ((request = TAILQ_FIRST(&ledger->gathering))) {
+        stop_gathering(request);
         request_free(request);
     }
     while ((tenant = TAILQ_FIRST(&ledger->waiting)))

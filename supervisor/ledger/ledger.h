@@ -13,6 +13,7 @@
 #include "supervisor/workers/blame.h"
 
 enum request_state {
+    REQUEST_GATHERING,  /* its body comes, before it takes a place in the queue */
     REQUEST_QUEUED,     /* in its tenant's queue */
     REQUEST_SENT,       /* in a worker; nothing answered */
     REQUEST_RESPONDING, /* head has gone to the client */
@@ -22,6 +23,8 @@ enum request_state {
 struct request {
     TAILQ_ENTRY(request) entry;     /* in its tenant's queue or the ledger's active */
     LIST_ENTRY(request) push;       /* in the ledger's pushes, if is_push_due */
+    TAILQ_ENTRY(request) in_share;  /* in its address's part of the tenant's queue */
+    struct share *share;            /* counted, see share.h */
     TAILQ_ENTRY(request) unstarted; /* in its worker's list, if is_unstarted */
     struct server *server;          /* borrowed */
     struct tenant *tenant;          /* borrowed: outlives its requests */
@@ -57,6 +60,8 @@ struct request {
     uint64_t response_owed;   /* response bytes taken from the worker, credit not yet given back */
     uint64_t response_window; /* bytes that the worker may still send */
     size_t queued_seen;       /* of the response, for the client, at the last look */
+    size_t kept_bytes;        /* of body, as the front was told */
+    size_t first_grant;       /* what the client may send before it is in a worker */
     size_t counted_bytes;     /* of it in its tenant's queued_bytes */
     bool response_ended;
     unsigned status; /* of the answer; 0: no head has gone out */
@@ -65,20 +70,27 @@ struct request {
     unsigned deaths;    /* of workers while this was in JavaScript there */
     limit_set exceeded; /* that the worker said of it, see Exceeded */
     unsigned sendings;
-    unsigned refusals; /* of these: see REFUSALS_MAX */
-    uint32_t cost_us;  /* CPU time that it was expected to take when it was sent */
+    unsigned refusals;  /* of these: see REFUSALS_MAX */
+    uint32_t cost_us;   /* CPU time that it was expected to take when it was sent */
+    uint64_t queued_ns; /* since when it waits for a place */
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
-    uint64_t client_ns; /* since it was sent, time in which its tenant waited for the client */
+    uint64_t client_ns;    /* since it was sent, time in which its tenant waited for the client */
+    uint64_t client_moved; /* bytes that had moved when it began to wait the first time */
+    bool is_client_slow;   /* noted */
     uint64_t client_since_ns; /* from when on its tenant waits for the client; 0: does not */
     uint64_t
         cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
 };
+
+#define LEDGER_SHARE_BUCKETS 4096
 
 struct ledger {
     struct server *server;
     uint64_t last_id;
     LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
     struct event *push_event;
+    struct request_list gathering;
+    struct share_table shares[LEDGER_SHARE_BUCKETS];
     struct request_list active;  /* in workers, by the time of their sending */
     struct tenant_list waiting;  /* whose queues are not empty */
     LIST_HEAD(, placement) used; /* whose CPU time is to be looked at */

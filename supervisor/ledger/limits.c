@@ -76,10 +76,19 @@ static void set_counted(struct request *request, size_t bytes)
     request->counted_bytes = bytes;
 }
 
+/* The front bounds what is kept for all clients; its own part it knows. */
+static void set_kept(struct request *request, size_t bytes)
+{
+    if (request->server->front) /* else it has gone before the ledger */
+        http_front_note_kept(request->server->front, request->kept_bytes, bytes);
+    request->kept_bytes = bytes;
+}
+
 void ledger_count_bytes(struct request *request)
 {
     size_t bytes = request->body ? evbuffer_get_length(request->body) : 0;
 
+    set_kept(request, bytes);
     if (request->exchange)
         bytes += http_queued_bytes(request->exchange);
     set_counted(request, bytes);
@@ -87,6 +96,7 @@ void ledger_count_bytes(struct request *request)
 
 void ledger_uncount_bytes(struct request *request)
 {
+    set_kept(request, 0);
     set_counted(request, 0);
 }
 

@@ -19,6 +19,7 @@ void ledger_enqueue(struct request *request, bool at_head)
         TAILQ_INSERT_HEAD(&tenant->queue, request, entry);
     else
         TAILQ_INSERT_TAIL(&tenant->queue, request, entry);
+    share_enqueue(request, at_head);
     tenant->n_queued++;
     ledger->queued++;
 }
@@ -29,9 +30,10 @@ void ledger_dequeue(struct request *request)
     struct ledger *ledger = request->server->ledger;
 
     if (request->sendings == 0)
-        stats_record_queue(tenant, request->received_ns,
+        stats_record_queue(tenant, request->queued_ns,
                            request->state == REQUEST_SENT ? request->sent_ns : io_now_ns());
     TAILQ_REMOVE(&tenant->queue, request, entry);
+    share_dequeue(request);
     tenant->n_queued--;
     ledger->queued--;
     if (!TAILQ_EMPTY(&tenant->queue))

@@ -137,7 +137,7 @@ static bool may_send(struct tenant *tenant)
 {
     const struct version *version = tenant->version;
 
-    if (TAILQ_EMPTY(&tenant->queue))
+    if (!share_next(tenant))
         return false;
     if (tenant->n_in_flight >= version->limits.concurrency &&
         ledger_meet_limit(version, NULL, LIMIT_INDEX(concurrency),
@@ -209,6 +209,7 @@ static int send_request(struct request *request, struct placement *placement)
     ledger_use_placement(placement);
     placement->in_flight++;
     request->tenant->n_in_flight++;
+    share_take_place(request);
     stats_note_load(request->tenant);
     child->place.requests++;
     ledger->in_workers++;
@@ -221,8 +222,10 @@ static void after_sending(struct request *request)
 
     TAILQ_INSERT_TAIL(&ledger->active, request, entry);
     ledger_want_tick(ledger, ledger_deadline_ns(request));
-    if (request->sendings++ == 0 && !request->body_ended)
-        http_grant(request->exchange, BODY_WINDOW_BYTES - FIRST_GRANT_BYTES);
+    /* Without the rest, the window stays as small as the first part. */
+    if (request->sendings++ == 0 && !request->body_ended &&
+        http_front_pressure(request->server->front) == 0)
+        http_grant(request->exchange, BODY_WINDOW_BYTES - request->first_grant);
     ledger_push_body(request);
 }
 
@@ -230,7 +233,7 @@ static void after_sending(struct request *request)
 static bool take_turn(struct child *child, struct tenant *tenant)
 {
     struct placement *placement = placement_find(tenant->version, child);
-    struct request *request = TAILQ_FIRST(&tenant->queue);
+    struct request *request = share_next(tenant);
 
     if (!placement || placement->state != PLACEMENT_READY || !may_send(tenant)) {
         ledger_stop_waiting(tenant);

@@ -45,7 +45,7 @@ static bool waits_for_client(const struct request *request)
     if (request->state == REQUEST_RESPONDING && request->response_window == 0)
         return true;
     /* The worker has all that has come, and takes more. */
-    return !request->body_ended && request->body && request->body_window > 0 &&
+    return !request->body_ended && request->body && http_awaits_body(request->exchange) &&
            evbuffer_get_length(request->body) == request->body_sent;
 }
 
@@ -57,6 +57,8 @@ void ledger_note_client(struct request *request)
         return;
     uint64_t now = io_now_ns();
     if (is_waiting) {
+        if (request->client_ns == 0)
+            request->client_moved = ledger_moved(request);
         request->client_since_ns = now;
         return;
     }
@@ -158,6 +160,7 @@ static uint64_t check_active(struct ledger *ledger, uint64_t now)
         next = TAILQ_NEXT(request, entry);
         note_taken(request, now);
         ledger_note_client(request);
+        ledger_note_slow(request, now);
         uint64_t due = ledger_deadline_ns(request);
         if (due <= now) {
             end_overdue(request, now);
@@ -175,11 +178,11 @@ static uint64_t note_waiting(struct tenant *tenant, uint64_t now)
     struct request *request;
 
     TAILQ_FOREACH (request, &tenant->queue, entry) {
-        uint64_t due = after_ms(request->received_ns, version->limits.wall_ms);
+        uint64_t due = after_ms(request->queued_ns, version->limits.wall_ms);
         if (due > now)
             return due;
         (void) ledger_meet_limit(version, request, LIMIT_INDEX(wall_ms),
-                                 (now - request->received_ns) / 1000);
+                                 (now - request->queued_ns) / 1000);
     }
     return UINT64_MAX;
 }
@@ -196,7 +199,7 @@ static uint64_t check_queue(struct tenant *tenant, uint64_t now)
     if (LIMIT_IS_IN(version->observed, wall_ms))
         return note_waiting(tenant, now);
     while ((request = TAILQ_FIRST(&tenant->queue))) {
-        uint64_t due = after_ms(request->received_ns, wall_ms);
+        uint64_t due = after_ms(request->queued_ns, wall_ms);
         if (due > now)
             return due;
         bool is_in_debt = ledger_debt_ns(tenant) > 0;
@@ -220,6 +223,7 @@ static uint64_t check_waiting(struct ledger *ledger, uint64_t now)
         TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);
         TAILQ_INSERT_TAIL(&ledger->waiting, tenant, books.waiting);
         uint64_t due = check_queue(tenant, now);
+        ledger_make_way(tenant, now);
         ledger_pump(tenant);
         uint64_t debt = TAILQ_EMPTY(&tenant->queue) ? 0 : ledger_debt_ns(tenant);
         if (debt > 0 && now + debt < due)

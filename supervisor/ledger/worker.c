@@ -12,7 +12,7 @@
 #include "supervisor/workers/child.h"
 
 /* Credit goes back to the worker in steps, as the client takes what is queued for it. */
-#define CREDIT_STEP_BYTES (BODY_WINDOW_BYTES / 4)
+#define CREDIT_STEPS 4
 /* Sendings that an isolate did not take, because it was stopped before, and that do not count. */
 #define REFUSALS_MAX 1000
 
@@ -20,10 +20,12 @@ void ledger_give_credit(struct request *request)
 {
     size_t queued = request->exchange ? http_queued_bytes(request->exchange) : 0;
     /* As much as keeps what is queued and what may come within one window. */
-    uint64_t credit = request->response_owed > queued ? request->response_owed - queued : 0;
+    uint64_t window = BODY_WINDOW_BYTES >> 2 * http_front_pressure(request->server->front);
+    uint64_t used = request->response_window + queued;
+    uint64_t credit = window > used ? window - used : 0;
 
     if (!request->exchange || !request->placement || request->response_ended ||
-        credit < CREDIT_STEP_BYTES)
+        credit < window / CREDIT_STEPS)
         return;
     request->progress_ns = io_now_ns();
     request->response_window += credit;

@@ -46,6 +46,19 @@ static void write_connections(const struct server *server, const char *name, str
                server->front ? http_front_connections(server->front) : 0);
 }
 
+static void write_caps(const struct server *server, const char *name, struct text *text)
+{
+    static const char *const caps[HTTP_CAPS] = {
+        [HTTP_CAP_CONNECTIONS] = "connections", [HTTP_CAP_IDLE] = "idle",
+        [HTTP_CAP_ADDRESS] = "address",         [HTTP_CAP_DESCRIPTORS] = "descriptors",
+        [HTTP_CAP_BUFFERS] = "buffers",
+    };
+
+    for (enum http_cap cap = 0; cap < HTTP_CAPS; cap++)
+        text_count(text, name, TEXT_LABELS({ "cap", caps[cap] }),
+                   server->front ? http_front_cap_count(server->front, cap) : 0);
+}
+
 /* ---- requests and tenants */
 
 static void write_unrouted(const struct server *server, const char *name, struct text *text)
@@ -232,6 +245,10 @@ const struct family families_of_service[] = {
     { "skep_bound_limit", "gauge", "These bounds.", write_limit, NULL, false },
     { "skep_bound_refused_total", "counter",
       "Times that somebody was refused or cut off because of a bound.", write_refused, NULL, false },
+    { "skep_connection_caps_total", "counter",
+      "Times that connections met a cap: all taken (connections), one without a request gave way "
+      "(idle), connections_per_ip (address), no descriptor (descriptors), buffer_mib (buffers).",
+      write_caps, NULL, false },
     { "skep_unrouted_requests_total", "counter",
       "Answers to requests of no tenant, by error code.", write_unrouted, NULL, false },
     { "skep_requests_replayed_total", "counter",

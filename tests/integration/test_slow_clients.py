@@ -2,10 +2,18 @@
 """Clients that send or read slowly, end their side of a connection, or vanish: what they cost is theirs."""
 
 import json
+import os
+import re
 import socket
+import subprocess
 import time
 
-from harness import script, wait_for
+import pytest
+
+from client import Connection
+from harness import IS_SANITIZED, Skepd, free_port, script, wait_for
+from reloads import reload
+from scrape import scrape
 
 SECOND_MS = 1000
 READS = {
@@ -110,3 +118,160 @@ def test_thousand_clients_that_vanish_free_their_places(start):
         connection.close()
     wait_for(lambda: skepd.tenant("a")["in_flight"] == 0, "the places to be free", 30)
     assert skepd.get("a", "/count").json()["aborted"] == count
+
+
+# ---- connections and descriptors
+
+
+def starts_with_files(files):
+    """Without the capability that would raise the limit all the same."""
+    less = ["setpriv", "--bounding-set", "-sys_resource"] if os.geteuid() == 0 else []
+    return [*less, "prlimit", f"--nofile={files}:{files}"]
+
+
+def test_start_with_too_few_descriptors_says_what_to_raise(tmp_path):
+    skepd = Skepd(tmp_path, {"a": READS}, {"log_format": "human"})
+    run = subprocess.run(
+        [*starts_with_files(64), *skepd.command()], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode != 0
+    said = re.search(
+        r"cannot start: http.connections: 10000 and (\d+) descriptors for admin, metrics, workers and "
+        r"helpers are (\d+), and skepd may have 64: raise the limit of open files .* to (\d+)\n",
+        run.stderr,
+    )
+    assert said, run.stderr
+    assert int(said[1]) + 10000 == int(said[2]) == int(said[3])
+    assert run.stderr.count("\n") <= 3
+
+
+def test_reload_that_needs_more_descriptors_than_there_are_is_refused(start):
+    skepd = start({"a": READS}, launcher=starts_with_files(4096), http={"connections": 100})
+    report = reload(skepd, http={"connections": 4096})
+    assert not report["applied"]
+    assert "and skepd may have 4096" in json.dumps(report["errors"])
+    assert reload(skepd, http={"connections": 2000})["applied"]
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="the sanitizer's own descriptors count")
+def test_admin_answers_while_all_connections_are_taken(start):
+    skepd = start({"a": READS}, launcher=starts_with_files(600), http={"connections": 200})
+    connections = [skepd.connect() for _ in range(300)]
+    try:
+        assert skepd.stats()["connections"] <= 200
+        wait_for(lambda: "http.connections is 200: all" in skepd.log(), "the line in the log")
+        wait_for(lambda: skepd.get("a").status == 200, "an honest client to be served", 30)
+    finally:
+        for connection in connections:
+            connection.close()
+    assert skepd.log().count("http.connections is 200: all") <= 4
+
+
+# ---- places and queues
+
+
+def limited(concurrency, queue):
+    limits = {"concurrency": concurrency, "queue": queue, "wall_ms": 60000, "cpu_ms": 1000}
+    return {"limits": limits, "files": WAITS["files"]}
+
+
+def connect_from(skepd, address):
+    connection = Connection.__new__(Connection)
+    connection.socket = socket.create_connection(skepd.address, 30, (address, 0))
+    connection.file = connection.socket.makefile("rb")
+    return connection
+
+
+def test_small_bodies_that_come_slowly_take_no_place_from_others(start):
+    skepd = start({"a": limited(2, 4)})
+    slow = [skepd.connect() for _ in range(30)]
+    for connection in slow:
+        connection.send_head("POST", "a.test", "/soon", [("Content-Length", 3)])
+        connection.send(b"x")
+    assert skepd.get("a", "/soon").text == "late"
+    assert skepd.tenant("a")["queued"] == 0
+    for connection in slow:
+        connection.send(b"yz")
+    answers = [connection.read_response().status for connection in slow]
+    assert set(answers) <= {200, 429}
+    assert answers.count(200) >= 4
+    for connection in slow:
+        connection.close()
+    skepd.wait_idle()
+
+
+def test_places_that_wait_for_slow_clients_are_given_up(start):
+    """Bodies without a length are not read before the request has a place."""
+    reads = {"limits": {"concurrency": 2, "queue": 8}, "files": READS["files"]}
+    skepd = start({"a": reads}, access_log="on", log_format="json")
+    slow = [skepd.connect() for _ in range(2)]
+    for connection in slow:
+        connection.send_head("POST", "a.test", "/slow", [("Transfer-Encoding", "chunked")])
+        connection.send_chunk(b"x")
+    wait_for(lambda: skepd.tenant("a")["in_flight"] == 2, "the places to be taken")
+    answer = skepd.post("a", b"honest")
+    assert (answer.status, answer.text) == (200, "6")
+    first = slow[0].read_response()
+    assert (first.status, first.code) == (408, "request_timeout")
+    assert access(skepd, "/slow")[0]["code"] == "request_timeout"
+
+
+def test_address_with_most_in_a_full_queue_makes_room(start):
+    skepd = start({"a": limited(1, 3)})
+    many = [skepd.connect() for _ in range(4)]
+    for number, connection in enumerate(many):
+        connection.send_head("GET", "a.test", "/wait")
+        tenant = skepd.tenant
+        wait_for(lambda: tenant("a")["in_flight"] + tenant("a")["queued"] > number, "it to wait")
+    assert skepd.get("a").status == 429
+    with connect_from(skepd, "127.0.0.2") as other:
+        other.send_head("GET", "a.test", "/soon")
+        assert many[-1].read_response().status == 429
+        for connection in many[:2]:
+            connection.reset()  # the other's turn comes second
+        assert other.read_response().text == "late"
+
+
+def test_address_that_has_its_share_of_places_waits_for_others(start):
+    skepd = start({"a": limited(4, 8)}, http={"share_percent": 50})
+    many = [skepd.connect() for _ in range(6)]
+    for number, connection in enumerate(many):
+        connection.send_head("GET", "a.test", "/wait")
+        tenant = skepd.tenant
+        wait_for(lambda: tenant("a")["in_flight"] + tenant("a")["queued"] > number, "it to wait")
+    with connect_from(skepd, "127.0.0.2") as other:
+        other.send_head("GET", "a.test", "/wait")
+        wait_for(lambda: skepd.tenant("a")["queued"] == 3, "the other to wait")
+        for connection in many[:2]:
+            connection.reset()
+        wait_for(lambda: skepd.tenant("a")["in_flight"] == 3, "the other to have a place")
+        assert skepd.tenant("a")["queued"] == 2
+        assert connect_from(skepd, "127.0.0.3").request("GET", "a.test", "/soon").text == "late"
+    wait_for(lambda: skepd.tenant("a")["in_flight"] == 4, "the places to be used, where all are one's")
+
+
+# ---- buffers
+
+
+def test_slow_readers_are_cut_off_above_the_budget_and_others_served(start):
+    reads = {"limits": {"concurrency": 200, "queue": 200, "cpu_ms": 5000}, "files": READS["files"]}
+    port = free_port()
+    skepd = start(
+        {"a": reads},
+        http={"buffer_mib": 1},
+        access_log="on",
+        log_format="json",
+        metrics={"listen": f"127.0.0.1:{port}"},
+    )
+    slow = [skepd.connect(receive_buffer=4096) for _ in range(40)]
+    for connection in slow:
+        connection.send_head("GET", "a.test", "/slow")
+    wait_for(lambda: access(skepd, "/slow"), "one to be cut off")
+    assert access(skepd, "/slow")[0]["code"] == "client_slow"
+    assert scrape(port).get("skep_bound_used", what="buffers") <= 1 << 20
+    assert skepd.post("a", bytes(300_000)).text == "300000"
+    assert len(skepd.get("a").body) == 100 * 65536
+    for connection in slow:
+        connection.reset()
+    skepd.wait_idle()
+    wait_for(lambda: scrape(port).get("skep_bound_used", what="buffers") == 0, "all to be given back")

@@ -2,6 +2,7 @@
 /*
  * What bounds the connections of the HTTP front: timeouts, numbers, listening addresses, draining.
  */
+#include <sys/resource.h>
 #include <sys/un.h>
 
 #include "supervisor/http/internal.h"
@@ -50,7 +51,7 @@ static void test_a_body_that_the_handler_holds_back_does_not_time_out(void **sta
 
     (void) state;
     limits.body_idle_ms = 30;
-    limits.keepalive_ms = 100;
+    limits.header_timeout_ms = 100;
     fixture = fixture_new(&limits);
     client = client_new(fixture);
     fixture->grant = 0;
@@ -90,15 +91,170 @@ static void test_an_idle_connection_is_closed_without_a_word(void **state)
     struct http_limits limits = fixture_limits;
     _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
     _cleanup_(client_cleanup) struct client *client = NULL;
-    _cleanup_(client_cleanup) struct client *silent = NULL;
 
     (void) state;
     limits.keepalive_ms = 30;
     fixture = fixture_new(&limits);
     client = client_talk(fixture, HELLO, sizeof(HELLO) - 1);
     assert_int_equal(client_count(client, "HTTP/1.1 "), 1);
+}
+
+static void test_the_first_head_is_due_from_the_first_moment(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *silent = NULL;
+
+    (void) state;
+    limits.header_timeout_ms = 30;
+    fixture = fixture_new(&limits);
     silent = client_talk(fixture, "", 0);
     assert_int_equal(silent->size, 0);
+}
+
+static void test_the_connection_longest_without_a_request_gives_way(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *waiting = NULL;
+    _cleanup_(client_cleanup) struct client *first = NULL;
+    _cleanup_(client_cleanup) struct client *second = NULL;
+    _cleanup_(client_cleanup) struct client *third = NULL;
+
+    (void) state;
+    limits.connections = 3;
+    fixture = fixture_new(&limits);
+    waiting = client_new(fixture);
+    client_say(fixture, waiting, WAIT);
+    WAIT_UNTIL(fixture, waiting, fixture->exchange);
+    first = client_new(fixture);
+    client_say(fixture, first, HELLO);
+    WAIT_UNTIL(fixture, first, client_count(first, "hello") == 1);
+    second = client_new(fixture);
+    client_say(fixture, second, HELLO);
+    WAIT_UNTIL(fixture, second, client_count(second, "hello") == 1);
+    third = client_new(fixture);
+    client_say(fixture, third, HELLO);
+    WAIT_UNTIL(fixture, third, client_count(third, "hello") == 1);
+    WAIT_UNTIL(fixture, first, first->is_closed);
+    assert_int_equal(fixture->gone, 0);
+    assert_int_equal(http_front_cap_count(fixture->front, HTTP_CAP_IDLE), 1);
+    client_say(fixture, second, HELLO);
+    WAIT_UNTIL(fixture, second, client_count(second, "hello") == 2);
+}
+
+static void test_silent_connections_give_way_to_those_that_ask(void **state)
+{
+    enum { SILENT = 6 };
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+    struct client *silent[SILENT];
+
+    (void) state;
+    limits.connections = SILENT;
+    fixture = fixture_new(&limits);
+    for (int i = 0; i < SILENT; i++) {
+        silent[i] = client_new(fixture);
+        if (i % 2 == 0)
+            client_say(fixture, silent[i], "GET / HTTP/1.1\r\n");
+    }
+    client = client_new(fixture);
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+    assert_true(http_front_cap_count(fixture->front, HTTP_CAP_IDLE) >= 1);
+    for (int i = 0; i < SILENT; i++)
+        client_free(silent[i]);
+}
+
+static void test_a_client_that_stops_within_its_body_gives_way(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *stopped = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+
+    (void) state;
+    limits.connections = 1;
+    fixture = fixture_new(&limits);
+    stopped = client_new(fixture);
+    client_say(fixture, stopped, POST("3") "a");
+    WAIT_UNTIL(fixture, stopped, fixture->exchange);
+    client = client_new(fixture);
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+    assert_int_equal(fixture->gone, 1);
+    assert_int_equal(fixture->why, HTTP_GONE_SLOW);
+}
+
+static void test_a_shortage_of_descriptors_is_counted_and_passes(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+    struct rlimit before, less;
+
+    (void) state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    less = (struct rlimit){ .rlim_cur = (rlim_t) client->fd + 1, .rlim_max = before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, http_front_cap_count(fixture->front, HTTP_CAP_DESCRIPTORS) == 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+}
+
+static void test_above_the_budget_the_slowest_is_cut_off(void **state)
+{
+    static const struct http_response response = { .status = 200 };
+    static const uint8_t part[65536];
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+    uint64_t most = 0;
+
+    (void) state;
+    limits.buffer_bytes = 1 << 20;
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_int_equal(http_respond(fixture->exchange, &response, NULL, 0, false), 0);
+    for (int i = 0; i < 1000 && fixture->gone == 0; i++) {
+        assert_int_equal(http_send_body(fixture->exchange, part, sizeof(part), false), 0);
+        fixture_turn(fixture);
+        most =
+            http_front_buffered(fixture->front) > most ? http_front_buffered(fixture->front) : most;
+    }
+    assert_int_equal(fixture->why, HTTP_GONE_SLOW);
+    assert_in_range(most, 1 << 19, 1 << 20);
+    assert_int_equal(http_front_cap_count(fixture->front, HTTP_CAP_BUFFERS), 1);
+    fixture_turn(fixture);
+    assert_int_equal(http_front_buffered(fixture->front), 0);
+    assert_int_equal(http_front_pressure(fixture->front), 0);
+}
+
+static void test_a_proxy_has_no_limit_of_its_own(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *first = NULL;
+    _cleanup_(client_cleanup) struct client *second = NULL;
+    _cleanup_(client_cleanup) struct client *third = NULL;
+    struct address_prefix proxy;
+
+    (void) state;
+    limits.connections_per_ip = 1;
+    fixture = fixture_new(&limits);
+    assert_int_equal(address_prefix_parse("127.0.0.0/8", &proxy), 0);
+    assert_int_equal(http_front_set_proxies(fixture->front, &proxy, 1), 0);
+    first = client_new(fixture);
+    second = client_new(fixture);
+    client_say(fixture, second, HELLO);
+    WAIT_UNTIL(fixture, second, client_count(second, "hello") == 1);
+    assert_int_equal(http_front_set_proxies(fixture->front, NULL, 0), 0);
+    third = client_new(fixture);
+    client_say(fixture, third, HELLO);
+    WAIT_UNTIL(fixture, third, client_count(third, "hello") == 1);
 }
 
 static void test_a_client_that_reads_nothing_is_closed(void **state)
@@ -169,6 +325,9 @@ static void test_one_address_gets_so_many_connections(void **state)
     second = client_new(fixture);
     third = client_new(fixture);
     WAIT_UNTIL(fixture, third, third->is_closed);
+    assert_int_equal(client_status(third), 503);
+    assert_int_equal(client_count(third, "Skep-Error: overloaded"), 1);
+    assert_int_equal(http_front_cap_count(fixture->front, HTTP_CAP_ADDRESS), 1);
     client_say(fixture, second, HELLO);
     WAIT_UNTIL(fixture, second, client_count(second, "hello") == 1);
     first->fd = (close(first->fd), -1);
@@ -334,6 +493,13 @@ int main(void)
         cmocka_unit_test(test_a_body_that_the_handler_holds_back_does_not_time_out),
         cmocka_unit_test(test_a_body_below_the_least_rate_gets_408),
         cmocka_unit_test(test_a_client_that_reads_below_the_least_rate_is_closed),
+        cmocka_unit_test(test_the_first_head_is_due_from_the_first_moment),
+        cmocka_unit_test(test_the_connection_longest_without_a_request_gives_way),
+        cmocka_unit_test(test_silent_connections_give_way_to_those_that_ask),
+        cmocka_unit_test(test_a_proxy_has_no_limit_of_its_own),
+        cmocka_unit_test(test_a_client_that_stops_within_its_body_gives_way),
+        cmocka_unit_test(test_a_shortage_of_descriptors_is_counted_and_passes),
+        cmocka_unit_test(test_above_the_budget_the_slowest_is_cut_off),
         cmocka_unit_test(test_an_idle_connection_is_closed_without_a_word),
         cmocka_unit_test(test_a_client_that_reads_nothing_is_closed),
         cmocka_unit_test(test_one_address_gets_so_many_connections),

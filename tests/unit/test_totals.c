@@ -17,7 +17,7 @@
 
 static void test_each_row_has_a_limit_and_uses_nothing_at_first(void **state)
 {
-    struct config config = { .http.connections = 10 };
+    struct config config = { .http = { .connections = 10, .buffer_mib = 1 } };
     struct server server = { .config = &config };
 
     (void) state;

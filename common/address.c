@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX_BYTES 64
+
+static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+static bool has_bit(const uint8_t *bytes, unsigned bit)
+{
+    return (bytes[bit / 8] >> (7 - bit % 8) & 1) != 0;
+}
+
+static int parse_bits(const char *text, unsigned most, unsigned *ret_bits)
+{
+    size_t digits = strspn(text, "0123456789");
+    unsigned long bits = strtoul(text, NULL, 10);
+
+    if (digits == 0 || digits > 3 || text[digits] != '\0' || bits > most)
+        return -EINVAL;
+    *ret_bits = (unsigned) bits;
+    return 0;
+}
+
+int address_prefix_parse(const char *text, struct address_prefix *ret_prefix)
+{
+    const char *slash = strchr(text, '/');
+    size_t size = slash ? (size_t) (slash - text) : strlen(text);
+    struct address_prefix prefix = { .bits = 128 };
+    char address[TEXT_MAX_BYTES];
+    unsigned before = 0, bits = 0;
+
+    if (size >= sizeof address)
+        return -EINVAL;
+    memcpy(address, text, size);
+    address[size] = '\0';
+    if (inet_pton(AF_INET, address, prefix.bytes + sizeof mapped) == 1) {
+        memcpy(prefix.bytes, mapped, sizeof mapped);
+        before = 96;
+    } else if (inet_pton(AF_INET6, address, prefix.bytes) != 1) {
+        return -EINVAL;
+    }
+    if (slash) {
+        int r = parse_bits(slash + 1, 128 - before, &bits);
+        if (r < 0)
+            return r;
+        prefix.bits = before + bits;
+    }
+    for (unsigned bit = prefix.bits; bit < 128; bit++)
+        if (has_bit(prefix.bytes, bit))
+            return -EINVAL;
+    *ret_prefix = prefix;
+    return 0;
+}
+
+bool address_of(const struct sockaddr *address, struct address_prefix *ret_prefix)
+{
+    struct address_prefix prefix = { .bits = 128 };
+    struct sockaddr_in6 in6;
+    struct sockaddr_in in;
+
+    if (address->sa_family == AF_INET) {
+        memcpy(&in, address, sizeof in);
+        memcpy(prefix.bytes, mapped, sizeof mapped);
+        memcpy(prefix.bytes + sizeof mapped, &in.sin_addr, sizeof in.sin_addr);
+    } else if (address->sa_family == AF_INET6) {
+        memcpy(&in6, address, sizeof in6);
+        memcpy(prefix.bytes, &in6.sin6_addr, sizeof prefix.bytes);
+    } else {
+        return false;
+    }
+    *ret_prefix = prefix;
+    return true;
+}
+
+bool address_prefix_has(const struct address_prefix *prefix, const struct address_prefix *other)
+{
+    unsigned whole = prefix->bits / 8;
+
+    if (other->bits < prefix->bits || memcmp(prefix->bytes, other->bytes, whole) != 0)
+        return false;
+    for (unsigned bit = whole * 8; bit < prefix->bits; bit++)
+        if (has_bit(prefix->bytes, bit) != has_bit(other->bytes, bit))
+            return false;
+    return true;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Addresses and prefixes of clients, IPv4 and IPv6 alike. Any process; no state.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* IPv4 is ::ffff:0:0/96 and longer, so that a mapped address counts as the one that it stands for. */
+struct address_prefix {
+    uint8_t bytes[16];
+    unsigned bits; /* 0 to 128 */
+};
+
+/* "192.0.2.1", "10.0.0.0/8", "::1", "2001:db8::/32". Bits behind the prefix must be 0. 0 or -EINVAL. */
+int address_prefix_parse(const char *text, struct address_prefix *ret_prefix);
+/* The whole address as a prefix of 128 bits. False for a family that has none, as unix sockets. */
+bool address_of(const struct sockaddr *address, struct address_prefix *ret_prefix);
+/* True if the prefix has the whole of the other. */
+bool address_prefix_has(const struct address_prefix *prefix, const struct address_prefix *other);
