@@ -14,6 +14,7 @@
 #include "supervisor/log_budget.h"
 #include "supervisor/server.h"
 #include "supervisor/workers/conduct.h"
+#include "supervisor/workers/holdup.h"
 
 struct child;
 struct deploy;
@@ -126,12 +127,13 @@ struct tenant {
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
     struct conduct conduct;
-    struct child *own;      /* borrowed: the worker that is its own; NULL: none */
+    struct child *own;      /* borrowed: the worker that is its own, or PLACE_CROWD; NULL: none */
     struct child *next_own; /* the same for a candidate that is in another cordon */
     struct incident_counts incidents;
     /* How busy it is, see seclude.h. */
     uint64_t cpu_seen_us;
     unsigned busy_looks, calm_looks; /* in a row */
+    struct holdup held;
     /* After a failed load no other is tried for a while. */
     enum error_code load_error;
     unsigned load_failures;

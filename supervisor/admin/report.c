@@ -182,7 +182,7 @@ static void count_workers(const struct pool *pool, Skep__Admin__Stats *stats)
     const struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry) {
-        bool is_own = child->place.kind == PLACE_OWN;
+        bool is_own = child->place.kind == PLACE_OWN || child->place.kind == PLACE_CROWD;
         if (child->is_gone || (child->place.kind != PLACE_SHARED && !is_own))
             continue;
         stats->workers++;

@@ -17,6 +17,7 @@ static const char *const kind_names[] = {
     [PLACE_SHARED] = "shared",
     [PLACE_SPARE] = "spare",
     [PLACE_OWN] = "own",
+    [PLACE_CROWD] = "own",
     [PLACE_LEAVING] = "leaving",
 };
 

@@ -43,6 +43,9 @@ struct child_books {
     struct request_list unstarted;
     uint64_t unstarted_us;
     unsigned n_unstarted;
+    unsigned n_unknown; /* of them, of tenants whose cost is not known */
+    uint64_t trial;     /* request that may hold up others, sent while the worker was pressed */
+    uint64_t trial_ns;  /* when */
     /* The process's CPU clock, and what of it no tenant was charged with. */
     int pid;
     uint64_t clock_ns, spare_ns;

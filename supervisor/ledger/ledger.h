@@ -50,6 +50,7 @@ struct request {
     bool is_push_due;      /* has body to send at the end of this turn */
     bool is_unstarted;     /* sent; nothing says yet that its JavaScript has begun */
     bool is_over_wall;     /* cancelled because of its time */
+    bool is_unknown;       /* sent when nothing was known of its tenant's cost */
     bool is_blameless;     /* what it fails by is another tenant's doing */
     limit_set noted;       /* limits that it has met */
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
@@ -128,6 +129,8 @@ void ledger_forget_placement(struct placement *placement);
 void ledger_look_at_clock(struct child *child);
 /* It goes for good: no tenant waits for it any more. */
 void ledger_forget_child(struct child *child);
+/* Whether a request of another tenant waits while this one's JavaScript runs in the worker. */
+bool ledger_others_wait(struct child *child, const struct tenant *tenant);
 /* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
 void ledger_charge_death(struct child *child);
 

@@ -21,6 +21,8 @@
 /* CPU time of a request: of a tenant of which nothing is known, and the least that counts. */
 #define COST_FIRST_US 1000
 #define COST_MIN_US 10
+/* JavaScript that has run for longer may run for much longer. */
+#define LONG_PIECE_NS (2 * NSEC_PER_MSEC)
 /* Of the moving average: what the last request counts. */
 #define COST_SHARE 4
 
@@ -29,6 +31,11 @@
 static uint32_t cost_us(const struct tenant *tenant)
 {
     return tenant->books.cost_us > 0 ? tenant->books.cost_us : COST_FIRST_US;
+}
+
+static bool is_unknown(const struct tenant *tenant)
+{
+    return tenant->books.cost_us == 0;
 }
 
 void ledger_note_cost(struct request *request, uint64_t cpu_us)
@@ -56,6 +63,7 @@ static void push_unstarted(struct request *request, struct child_books *books)
         TAILQ_INIT(&books->unstarted);
     request->is_unstarted = true;
     books->unstarted_us += request->cost_us;
+    books->n_unknown += request->is_unknown;
     TAILQ_INSERT_TAIL(&books->unstarted, request, unstarted);
 }
 
@@ -66,6 +74,7 @@ static void pop_unstarted(struct child_books *books)
     TAILQ_REMOVE(&books->unstarted, request, unstarted);
     request->is_unstarted = false;
     books->unstarted_us -= request->cost_us;
+    books->n_unknown -= request->is_unknown;
     books->n_unstarted--;
 }
 
@@ -95,6 +104,26 @@ static bool fits(const struct child_books *books, uint32_t cost)
     return books->n_unstarted < UNSTARTED_MAX && books->unstarted_us + cost <= UNSTARTED_MAX_US;
 }
 
+bool ledger_others_wait(struct child *child, const struct tenant *tenant)
+{
+    struct child_books *books = &child->books;
+    const struct placement *placement;
+    const struct request *request;
+
+    if (books->queue.n > (tenant->books.run_child == child))
+        return true;
+    look_at_marks(child);
+    if (books->n_unstarted > 0)
+        TAILQ_FOREACH (request, &books->unstarted, unstarted)
+            if (request->tenant != tenant)
+                return true;
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->state == PLACEMENT_LOADING && placement->version->tenant != tenant &&
+            placement->version->tenant->n_queued > 0)
+            return true;
+    return false;
+}
+
 /* A request that fills the worker's stretch of work alone goes when nothing is before it: nothing is
  * won by having it there while another runs, and a neighbour's would have to wait for both. */
 static bool has_room(struct child *child, uint32_t cost)
@@ -107,6 +136,45 @@ static bool has_room(struct child *child, uint32_t cost)
     if (books->n_unstarted > 0 || cost <= UNSTARTED_MAX_US)
         return books->n_unstarted == 0 || fits(books, cost);
     return !child_find_request(child, atomic_load(&child->board->running_request));
+}
+
+/* A request that may turn out to be such goes behind none that is, or may be: others have their turn
+ * between them. */
+static bool must_wait_for_others(struct child *child, const struct tenant *tenant)
+{
+    if (!is_unknown(tenant))
+        return false;
+    look_at_marks(child);
+    if (child->books.n_unknown > 0)
+        return true;
+    const struct request *running =
+        child_find_request(child, atomic_load(&child->board->running_request));
+    uint64_t since_ns = atomic_load(&child->board->running_since_ns);
+    return running && (running->is_unknown || io_now_ns() - since_ns > LONG_PIECE_NS);
+}
+
+/* ---- in a worker that is held up */
+
+static bool has_trial(const struct child *child, uint64_t now)
+{
+    const struct child_books *books = &child->books;
+
+    if (!child_find_request(child, books->trial))
+        return false;
+    return now - books->trial_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC ||
+           atomic_load(&child->board->running_request) == books->trial;
+}
+
+/* Whether a tenant whose next request may hold up others has to wait until those have had some time. */
+static bool must_pause(const struct child *child, const struct tenant *tenant)
+{
+    uint64_t now = io_now_ns();
+
+    if ((!is_unknown(tenant) && cost_us(tenant) <= UNSTARTED_MAX_US) ||
+        child->place.kind != PLACE_SHARED || child->cordon->solitary == 0 ||
+        !holdup_is_pressed(&child->held, now))
+        return false;
+    return now - child->held_at_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC || has_trial(child, now);
 }
 
 /* ---- turns */
@@ -205,6 +273,11 @@ static int send_request(struct request *request, struct placement *placement)
     request->body_window = BODY_WINDOW_BYTES;
     request->response_window = BODY_WINDOW_BYTES;
     request->cost_us = cost_us(request->tenant);
+    request->is_unknown = is_unknown(request->tenant);
+    if (request->is_unknown || request->cost_us > UNSTARTED_MAX_US) {
+        child->books.trial = request->id;
+        child->books.trial_ns = request->sent_ns;
+    }
     push_unstarted(request, &child->books);
     ledger_use_placement(placement);
     placement->in_flight++;
@@ -229,39 +302,53 @@ static void after_sending(struct request *request)
     ledger_push_body(request);
 }
 
-/* The turn of a tenant. Returns whether it was taken; false: nobody's can be just now. */
-static bool take_turn(struct child *child, struct tenant *tenant)
+enum turn {
+    TURN_TAKEN,
+    TURN_LATER, /* others may have theirs before it */
+    TURN_NONE,  /* nobody's can be taken just now */
+};
+
+/* The turn of a tenant, which waits in the worker's run queue. */
+static enum turn take_turn(struct child *child, struct tenant *tenant)
 {
     struct placement *placement = placement_find(tenant->version, child);
     struct request *request = share_next(tenant);
 
-    if (!placement || placement->state != PLACEMENT_READY || !may_send(tenant)) {
+    if (!placement || placement->state != PLACEMENT_READY || !may_send(tenant) ||
+        must_pause(child, tenant)) { /* the tick looks again */
         ledger_stop_waiting(tenant);
-        return true;
+        return TURN_TAKEN;
     }
+    if (must_wait_for_others(child, tenant))
+        return TURN_LATER;
     if (!has_room(child, cost_us(tenant)) || send_request(request, placement) < 0)
-        return false;
+        return TURN_NONE;
     ledger_dequeue(request); /* the last one takes the tenant out of the run queue */
     if (tenant->books.run_child)
         run_queue_charge(&child->books.queue, &tenant->books.run, request->cost_us,
                          cost_us(tenant));
     after_sending(request);
-    return true;
+    return TURN_TAKEN;
 }
 
 void ledger_run(struct child *child)
 {
     struct run_queue *queue = &child->books.queue;
     struct ledger *ledger = child->server->ledger;
-    unsigned sent = ledger->in_workers;
+    unsigned sent = ledger->in_workers, later = 0;
     struct run_entry *entry;
 
     if (child->state != CHILD_READY)
         return;
     while ((entry = run_queue_next(queue))) {
         char *tenant = (char *) entry - offsetof(struct tenant, books.run);
-        if (channel_is_congested(child->channel) ||
-            !take_turn(child, (struct tenant *) (void *) tenant)) {
+        enum turn turn = channel_is_congested(child->channel)
+                             ? TURN_NONE
+                             : take_turn(child, (struct tenant *) (void *) tenant);
+        if (turn == TURN_LATER)
+            run_queue_postpone(queue, entry);
+        later = turn == TURN_LATER ? later + 1 : 0;
+        if (turn == TURN_NONE || later > queue->n) {
             ledger_want_tick(ledger, io_now_ns() + LOOK_AGAIN_NS);
             break;
         }
@@ -276,6 +363,8 @@ void ledger_pump(struct tenant *tenant)
     struct placement *placement = may_send(tenant) ? find_place(tenant) : NULL;
     struct child *child = placement ? placement->child : NULL;
 
+    if (child && must_pause(child, tenant))
+        child = NULL;
     if (books->run_child != child)
         ledger_stop_waiting(tenant);
     if (!child)

@@ -120,6 +120,14 @@ void run_queue_charge(struct run_queue *queue, struct run_entry *entry, uint32_t
     plan(queue, entry);
 }
 
+void run_queue_postpone(struct run_queue *queue, struct run_entry *entry)
+{
+    assert(entry->is_waiting);
+    take_out(queue, entry);
+    entry->deficit_us -= quantum_us(entry); /* that of the next round */
+    plan(queue, entry);
+}
+
 void run_queue_settle(struct run_queue *queue, struct run_entry *entry, uint32_t charged_us,
                       uint32_t cost_us)
 {

@@ -43,6 +43,8 @@ void run_queue_join(struct run_queue *queue, struct run_entry *entry, uint32_t c
 void run_queue_leave(struct run_queue *queue, struct run_entry *entry);
 /* Whose turn it is; it stays the next until it is charged or leaves. NULL if nobody waits. */
 struct run_entry *run_queue_next(struct run_queue *queue);
+/* It cannot take its turn yet: those of this round and the next come before it. */
+void run_queue_postpone(struct run_queue *queue, struct run_entry *entry);
 /* It has had its turn, which cost this, and waits for another. */
 void run_queue_charge(struct run_queue *queue, struct run_entry *entry, uint32_t cost_us,
                       uint32_t next_cost_us);

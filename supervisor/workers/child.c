@@ -117,6 +117,8 @@ static void release_process(struct child *child)
     child->drifting = 0;
     child->idle_cpu_ns = 0;
     child->burning = 0;
+    child->piece = (struct holdup_piece){ 0 };
+    child->held = (struct holdup){ 0 };
 }
 
 /* Whether its place is still one that needs a worker. */
@@ -128,6 +130,7 @@ static bool has_use(const struct child *child)
     case PLACE_SPARE:
         return child->cordon->spare && !server->is_draining;
     case PLACE_OWN:
+    case PLACE_CROWD:
     case PLACE_SHARED:
         /* Requests that wait are answered even while we stop: they were accepted. */
         return server_expects_requests(server) || server->ledger->queued > 0;
@@ -280,6 +283,7 @@ static void drain(struct child *child)
 {
     child->place.kind = PLACE_LEAVING;
     child->place.owner = NULL;
+    child->place.members = 0;
     child->state = CHILD_DRAINING;
     child->drain_since_ns = io_now_ns();
     if (child->in_flight == 0)
@@ -296,6 +300,7 @@ static void leave_early(struct child *child)
 {
     child->place.kind = PLACE_LEAVING;
     child->place.owner = NULL;
+    child->place.members = 0;
     if (child->state == CHILD_DOWN)
         pool_drop(child->server->pool, child);
     else if (child->state != CHILD_KILLED)

@@ -14,6 +14,7 @@
 #include "supervisor/service/vigil.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/blame.h"
+#include "supervisor/workers/holdup.h"
 
 struct cgroup_worker;
 struct channel;
@@ -46,6 +47,7 @@ enum place_kind {
     PLACE_SHARED, /* one of the cordon's workers */
     PLACE_SPARE,  /* gets no tenants: takes over a place */
     PLACE_OWN,    /* of one tenant */
+    PLACE_CROWD,  /* of tenants that hold up others, see holdup.h */
     PLACE_LEAVING, /* its place was taken over, or is no more: goes when nothing is left in it. While it
                     * is ready it serves who is not loaded elsewhere yet */
 };
@@ -57,6 +59,7 @@ struct child_place {
     unsigned slot;        /* in the cordon; the shared ones come first */
     bool is_joining;      /* it was added, and gets tenants when it is ready */
     struct tenant *owner; /* borrowed; of PLACE_OWN, else NULL */
+    unsigned members;     /* tenants that have PLACE_CROWD as their own */
     uint64_t restarts, requests;
     const char *last_death; /* static text; NULL if none */
     uint64_t kills[CAUSES]; /* and deaths, by what incident.h calls them */
@@ -93,6 +96,9 @@ struct child {
     unsigned n_free_slots;
     unsigned in_flight;
     struct child_books books;
+    struct holdup_piece piece;   /* of JavaScript that runs */
+    struct holdup held;          /* by all tenants in it */
+    uint64_t held_at_ns;         /* when that was counted last */
     struct histogram latency_us; /* from sending to the end of the answer; of all its processes */
     /* Liveness, see child_check. */
     uint64_t signs_seen;
@@ -156,6 +162,7 @@ struct pool {
     struct event *care;  /* each second: retirement, seclusion */
     struct event *sweep; /* frees what is gone, when nothing holds it any more */
     uint64_t last_suspicion;
+    unsigned processors;
     struct cordon_config **former; /* owned: see pool_change.h */
     unsigned n_former;
 };

@@ -111,6 +111,31 @@ bool conduct_expire(struct conduct *conduct, uint64_t now_ns)
     return true;
 }
 
+bool conduct_part(struct conduct *conduct, uint64_t now_ns)
+{
+    if (conduct->seclusion != SECLUSION_NONE)
+        return false;
+    if (conduct->rejoined_ns != 0 &&
+        !is_within(conduct->rejoined_ns, CONDUCT_CALM_FORGET_S, now_ns))
+        conduct->parts = 0;
+    conduct->seclusion = SECLUSION_BUSY;
+    conduct->parts++;
+    return true;
+}
+
+bool conduct_rejoin(struct conduct *conduct, uint64_t calm_s, uint64_t now_ns)
+{
+    uint64_t wait_s = CONDUCT_CALM_S;
+
+    for (unsigned i = 1; i < conduct->parts && wait_s < CONDUCT_CALM_MAX_S; i++)
+        wait_s *= 2;
+    if (conduct->seclusion != SECLUSION_BUSY || calm_s < wait_s)
+        return false;
+    conduct->seclusion = SECLUSION_NONE;
+    conduct->rejoined_ns = now_ns;
+    return true;
+}
+
 void conduct_quarantine(struct conduct *conduct, uint64_t seconds, uint64_t now_ns)
 {
     conduct->quarantined_until_ns = seconds == 0 ? UINT64_MAX : now_ns + seconds * NSEC_PER_SEC;

@@ -19,12 +19,18 @@
 #define CONDUCT_PROBATION_S 600 /* without a mark, until a secluded tenant is let back */
 #define CONDUCT_SUSPICION_S 60  /* the same for one that was only separated */
 #define CONDUCT_QUARANTINE_MAX_S 3600
+/* For how long a tenant that held up others has to be calm until it is let back. Each time that this
+ * was too soon it is twice as long, up to the most; after an hour among the others it is the first
+ * again. */
+#define CONDUCT_CALM_S 60
+#define CONDUCT_CALM_MAX_S 960
+#define CONDUCT_CALM_FORGET_S 3600
 
 enum seclusion {
     SECLUSION_NONE,    /* shares a worker with others */
     SECLUSION_SUSPECT, /* was in a worker that died, and nothing chose among those in it */
     SECLUSION_STRIKES, /* too many deaths */
-    SECLUSION_BUSY,    /* uses far more CPU time than its neighbours */
+    SECLUSION_BUSY,    /* holds up its neighbours, or uses far more CPU time than they do */
     SECLUSIONS,
 };
 
@@ -39,6 +45,8 @@ struct conduct {
     unsigned quarantines;          /* one after the other: each is twice as long */
     uint64_t quarantined_until_ns; /* 0: not; UINT64_MAX: until it is released */
     bool is_by_operator;           /* the quarantine; it says nothing of a version */
+    unsigned parts;                /* times that it came to be busy */
+    uint64_t rejoined_ns;          /* when it was let back after the last one */
 };
 
 struct conduct_rules {
@@ -61,7 +69,12 @@ enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct
 void conduct_suspect(struct conduct *conduct, uint64_t suspicion, uint64_t now_ns);
 /* Another one was found to be the culprit. */
 void conduct_clear(struct conduct *conduct);
-/* Lets it back among the others when its time has come. Returns true if it did. */
+/* It holds up others. Returns true if it has to go apart because of that; false if it is apart. */
+bool conduct_part(struct conduct *conduct, uint64_t now_ns);
+/* It has been calm for so long: lets it back if it went apart for being busy and that is enough.
+ * Returns true if it did. */
+bool conduct_rejoin(struct conduct *conduct, uint64_t calm_s, uint64_t now_ns);
+/* Lets it back among the others when its time has come. Returns true if it did. Not if it is busy. */
 bool conduct_expire(struct conduct *conduct, uint64_t now_ns);
 
 /* By the operator. seconds 0: until it is released. */

@@ -191,7 +191,7 @@ void pool_promote_spare(struct pool *pool, struct child *child)
     struct child *spare = pool_find_spare(pool, child->cordon);
 
     /* A place that keeps failing waits: a spare would only die of the same. */
-    if ((child->place.kind != PLACE_SHARED && child->place.kind != PLACE_OWN) || !spare ||
+    if (child->place.kind == PLACE_SPARE || child->place.kind == PLACE_LEAVING || !spare ||
         child_backoff_ms(child->place.failures, 0) > 0)
         return;
     struct child_place place = child->place;
@@ -229,8 +229,13 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
         child_check(child, now);
         has_work = has_work || child->is_watched;
     }
-    if (!has_work)
+    if (!has_work) {
         (void) event_del(pool->watch);
+        return;
+    }
+    /* Afterwards, because this loads tenants in other workers. */
+    TAILQ_FOREACH (child, &pool->children, entry)
+        seclude_look(child, now);
 }
 
 void pool_watch(struct pool *pool)
@@ -358,6 +363,14 @@ static int add_cordon(struct pool *pool, const struct cordon_config *cordon)
     return cordon->spare && !pool_add(pool, cordon, PLACE_SPARE) ? -ENOMEM : 0;
 }
 
+/* Before skepd confines itself: this reads a file. */
+static unsigned count_processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n > 1 ? (unsigned) n : 1;
+}
+
 int pool_new(struct server *server, struct pool **ret_pool)
 {
     static const struct timeval second = { .tv_sec = 1 };
@@ -369,6 +382,7 @@ int pool_new(struct server *server, struct pool **ret_pool)
     if (!pool)
         return -ENOMEM;
     pool->server = server;
+    pool->processors = count_processors();
     TAILQ_INIT(&pool->children);
     pool->watch = event_new(server->base, -1, EV_PERSIST, on_watch, pool);
     pool->care = event_new(server->base, -1, EV_PERSIST, on_care, pool);

@@ -34,6 +34,7 @@ void pool_leave(struct child *child)
     }
     child->place.kind = PLACE_LEAVING;
     child->place.owner = NULL;
+    child->place.members = 0;
     child->leave_since_ns = io_now_ns();
 }
 

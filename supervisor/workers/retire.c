@@ -12,6 +12,7 @@
 #define BURNING_LOOKS 3
 #define BURNING_NS (500 * NSEC_PER_MSEC) /* of CPU time between two looks */
 #define DRAIN_ALONE_S 60
+#define AT_ONCE_MAX 2 /* workers of a cordon that leave, until no other is left to its requests */
 /* One that was full sooner than this is full of what it has to do: another would be, too. */
 #define FULL_LEAST_AGE_S 10
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
@@ -52,7 +53,7 @@ static bool has_draining(const struct pool *pool, const struct cordon_config *co
 static bool may_replace(const struct child *child)
 {
     return child->state == CHILD_READY && child->retire_reason &&
-           (child->place.kind == PLACE_SHARED || child->place.kind == PLACE_OWN);
+           child->place.kind != PLACE_SPARE && child->place.kind != PLACE_LEAVING;
 }
 
 bool retire_use_spare(struct pool *pool, struct child *spare)
@@ -91,6 +92,24 @@ void retire_child(struct child *child, const char *reason)
         child_kill(child, KILL_STOP, 0); /* nothing is in it: the next one starts */
     else
         look_for_spare(child);
+}
+
+void retire_at_once(struct child *child, const char *reason)
+{
+    struct pool *pool = child->server->pool;
+    struct child *spare = pool_find_spare(pool, child->cordon);
+
+    if (child->state != CHILD_READY || child->place.kind != PLACE_SHARED ||
+        pool_count(pool, child->cordon, PLACE_LEAVING) >= AT_ONCE_MAX)
+        return;
+    if (!spare) {
+        pool_keep_spare(pool, child->cordon, true);
+        return;
+    }
+    child->retire_reason = reason;
+    spare->held = child->held; /* who did not have its turn yet may do the same there */
+    spare->held_at_ns = child->held_at_ns;
+    replace(child, spare);
 }
 
 /* ---- when */

@@ -14,6 +14,9 @@
 /* Has it replaced as soon as a spare is ready. reason: static text. Nothing happens if it is on its
  * way out already. */
 void retire_child(struct child *child, const char *reason);
+/* The same without waiting for others that drain, for a worker that holds up requests. Later, if no
+ * spare is ready or the cordon has several such workers: call it again. */
+void retire_at_once(struct child *child, const char *reason);
 /* Each second, for a worker that is ready: whether it is time. */
 void retire_check(struct child *child, uint64_t now_ns);
 /* A spare of the cordon is ready: replaces one that waits for that. Returns true if it was used. */

@@ -2,6 +2,7 @@
 #include "supervisor/workers/seclude.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "common/io.h"
 #include "common/log.h"
@@ -10,12 +11,13 @@
 #include "supervisor/workers/retire.h"
 
 /* A tenant that uses so much CPU time each second, for so many seconds, while others want their share
- * of the same worker, gets a worker of its own; and so little for so long lets it back. */
+ * of the same worker, goes apart; while it uses so little it is calm. */
 #define BUSY_US_PER_S 500000
 #define BUSY_LOOKS 10
 #define CALM_US_PER_S 100000
-#define CALM_LOOKS 60
 #define BUSY_FACTOR 4 /* times what the busiest neighbour uses */
+
+#define HELD_UP_REASON "a tenant holds it up"
 
 static struct pool *pool_of(const struct tenant *tenant)
 {
@@ -49,14 +51,30 @@ static void let_go(struct child **own)
     if (!child)
         return;
     *own = NULL;
+    if (child->place.kind == PLACE_CROWD && --child->place.members > 0)
+        return;
     child->place.owner = NULL;
     child_drain(child);
+}
+
+static void lead_crowd(const struct tenant_list *list, const struct child *from, struct child *to)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, list, entry) {
+        tenant->own = tenant->own == from ? to : tenant->own;
+        tenant->next_own = tenant->next_own == from ? to : tenant->next_own;
+    }
 }
 
 void seclude_take_over(const struct child *from, struct child *to)
 {
     struct tenant *owner = to->place.owner;
 
+    if (to->place.kind == PLACE_CROWD) {
+        lead_crowd(&to->server->tenants->list, from, to);
+        lead_crowd(&to->server->tenants->leaving, from, to);
+    }
     if (owner && owner->own == from)
         owner->own = to;
     else if (owner)
@@ -111,31 +129,98 @@ static bool has_room(struct pool *pool, const struct version *version)
            make_room(pool, cordon);
 }
 
-struct child *seclude_place(struct pool *pool, const struct version *version)
+/* A worker of the cordon apart from the shared ones, if possible one that is up already. */
+static struct child *take_worker(struct pool *pool, const struct cordon_config *cordon,
+                                 enum place_kind kind)
 {
-    const struct cordon_config *cordon = version->cordon;
-    struct child **own = own_of(version), *spare;
+    struct child *spare = pool_find_spare(pool, cordon);
+    struct child *child = spare ? spare : pool_add(pool, cordon, kind);
 
-    if (*own)
-        return *own;
-    if (!has_room(pool, version))
-        return NULL;
-    spare = pool_find_spare(pool, cordon);
-    struct child *child = spare ? spare : pool_add(pool, cordon, PLACE_OWN);
     if (!child)
         return NULL;
-    child->place.kind = PLACE_OWN;
-    child->place.owner = version->tenant;
-    *own = child;
-    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = version->tenant->name),
-              "has worker %u of cordon %s to itself", child->number, cordon->name);
-    /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
-    if (version->tenant->conduct.seclusion != SECLUSION_NONE)
-        placement_leave_others(version, child);
+    child->place.kind = kind;
     if (spare)
         pool_keep_spare(pool, cordon, false);
     else
         child_on_event(child, EVENT_START);
+    return child;
+}
+
+/* ---- those that hold up others */
+
+/* One processor is left to all others, where there are several. */
+static bool has_room_for_crowd(const struct pool *pool, const struct cordon_config *cordon)
+{
+    unsigned crowds = pool_count(pool, cordon, PLACE_CROWD);
+
+    if (crowds == 0)
+        return cordon->solitary > 0;
+    return crowds + 1 < pool->processors &&
+           crowds + pool_count(pool, cordon, PLACE_OWN) < cordon->solitary;
+}
+
+static struct child *smallest_crowd(const struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *child, *smallest = NULL;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->cordon == cordon && child->place.kind == PLACE_CROWD && !child->is_gone &&
+            (!smallest || child->place.members < smallest->place.members))
+            smallest = child;
+    return smallest;
+}
+
+static struct child *find_crowd(struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *child =
+        has_room_for_crowd(pool, cordon) ? take_worker(pool, cordon, PLACE_CROWD) : NULL;
+
+    if (!child)
+        child = smallest_crowd(pool, cordon);
+    if (child)
+        child->place.members++;
+    return child;
+}
+
+/* ---- */
+
+/* Whether the worker is of the kind that the tenant needs now. */
+static bool is_right(const struct child *own, const struct tenant *tenant)
+{
+    return own && (own->place.kind != PLACE_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
+}
+
+static struct child *find_own(struct pool *pool, const struct version *version)
+{
+    struct child *child =
+        has_room(pool, version) ? take_worker(pool, version->cordon, PLACE_OWN) : NULL;
+
+    if (child)
+        child->place.owner = version->tenant;
+    return child;
+}
+
+struct child *seclude_place(struct pool *pool, const struct version *version)
+{
+    const struct cordon_config *cordon = version->cordon;
+    struct child **own = own_of(version);
+    enum seclusion seclusion = version->tenant->conduct.seclusion;
+    bool is_busy = seclusion == SECLUSION_BUSY && !cordon->is_solitary;
+
+    if (is_right(*own, version->tenant))
+        return *own;
+    struct child *child = is_busy ? find_crowd(pool, cordon) : find_own(pool, version);
+    if (!child)
+        return *own;
+    let_go(own);
+    *own = child;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = version->tenant->name),
+              child->place.members > 1 ? "shares worker %u of cordon %s with others that are busy"
+                                       : "has worker %u of cordon %s to itself",
+              child->number, cordon->name);
+    /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
+    if (seclusion != SECLUSION_NONE)
+        placement_leave_others(version, child);
     return child;
 }
 
@@ -302,9 +387,10 @@ bool seclude_suspects(struct child *child)
         return false;
     while ((tenant = next_suspect(child, suspicion))) {
         /* Those that are separated already had nothing in this worker. */
-        if (!tenant->own && room == 0 && !make_room(pool, cordon))
+        bool has_own = tenant->own && tenant->own->place.kind == PLACE_OWN;
+        if (!has_own && room == 0 && !make_room(pool, cordon))
             break;
-        room -= !tenant->own && room > 0;
+        room -= !has_own && room > 0;
         conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
                   "is separated for a while: it may have killed the worker");
@@ -334,25 +420,18 @@ static uint64_t busiest_neighbour_us(const struct tenant *tenant)
     return most;
 }
 
-static void check_busy(struct tenant *tenant)
+static void check_busy(struct tenant *tenant, uint64_t now_ns)
 {
-    struct conduct *conduct = &tenant->conduct;
     uint64_t spent = spent_us(tenant), others = busiest_neighbour_us(tenant);
-    const struct cordon_config *cordon = cordon_of(tenant);
     bool is_busy = spent > BUSY_US_PER_S && others > 0 && spent > others * BUSY_FACTOR;
 
     tenant->busy_looks = is_busy ? tenant->busy_looks + 1 : 0;
     tenant->calm_looks = spent < CALM_US_PER_S ? tenant->calm_looks + 1 : 0;
-    if (conduct->seclusion == SECLUSION_NONE && !cordon->is_solitary &&
-        tenant->busy_looks >= BUSY_LOOKS &&
-        pool_count(pool_of(tenant), cordon, PLACE_OWN) < cordon->solitary) {
-        log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
-                  "uses far more CPU time than its neighbours");
-        conduct->seclusion = SECLUSION_BUSY;
-    } else if (conduct->seclusion == SECLUSION_BUSY && tenant->calm_looks >= CALM_LOOKS) {
-        conduct->seclusion = SECLUSION_NONE;
+    if (tenant->busy_looks >= BUSY_LOOKS)
+        seclude_part(tenant, "uses far more CPU time than its neighbours");
+    else if (conduct_rejoin(&tenant->conduct, tenant->calm_looks, now_ns) &&
+             !cordon_of(tenant)->is_solitary)
         let_back(tenant);
-    }
 }
 
 void seclude_for_renewals(struct tenant *tenant)
@@ -372,7 +451,130 @@ void seclude_check(struct tenant *tenant, uint64_t now_ns)
 {
     if (conduct_expire(&tenant->conduct, now_ns) && !cordon_of(tenant)->is_solitary)
         let_back(tenant);
-    check_busy(tenant);
+    check_busy(tenant, now_ns);
+}
+
+/* ---- at once */
+
+static void go_apart(struct tenant *tenant)
+{
+    (void) pool_place(pool_of(tenant), tenant->version);
+    ledger_pump(tenant);
+}
+
+/* Returns whether it has to go apart. */
+static bool begin_part(struct tenant *tenant, const char *reason)
+{
+    const struct cordon_config *cordon = cordon_of(tenant);
+
+    if (cordon->is_solitary || cordon->solitary == 0 ||
+        !conduct_part(&tenant->conduct, io_now_ns()))
+        return false;
+    tenant->held = (struct holdup){ 0 };
+    tenant->calm_looks = 0;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "%s", reason);
+    return true;
+}
+
+void seclude_part(struct tenant *tenant, const char *reason)
+{
+    if (begin_part(tenant, reason))
+        go_apart(tenant);
+}
+
+/* What the request that runs may still use: as much again, once it has used more than it was expected
+ * to, but not more than its limits allow. */
+static uint64_t rest_ms(const struct request *running, uint64_t used_ms)
+{
+    const struct limits *limits = &running->version->limits;
+    uint64_t expected_ms = running->cost_us / 1000, most_ms = limits->cpu_ms;
+    uint64_t rest = expected_ms > used_ms ? expected_ms - used_ms : used_ms;
+
+    if (used_ms > most_ms) /* V8 has not stopped it */
+        most_ms += limits->grace_ms;
+    return most_ms < used_ms ? 0 : rest < most_ms - used_ms ? rest : most_ms - used_ms;
+}
+
+/* CPU time that what the placement has in its worker is likely to use. */
+static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
+{
+    const struct child *child = placement->child;
+    const struct request *running = child_find_request(child, child->piece.request);
+    uint64_t cost_us = placement->version->tenant->books.cost_us;
+    uint64_t used_ms = holdup_piece_ns(&child->piece, cpu_ns) / NSEC_PER_MSEC;
+
+    if (!running || running->placement != placement)
+        return placement->in_flight * cost_us / 1000;
+    return (placement->in_flight - 1) * cost_us / 1000 + rest_ms(running, used_ms);
+}
+
+/* Its next requests go somewhere else already. */
+static bool is_apart(const struct tenant *tenant, const struct child *child)
+{
+    return tenant->conduct.seclusion != SECLUSION_NONE && tenant->own && tenant->own != child;
+}
+
+static bool begin_hold_part(const struct child *child, struct tenant *tenant, uint64_t now_ns)
+{
+    char reason[128];
+
+    (void) snprintf(reason, sizeof reason,
+                    "uses far more CPU time than its neighbours: has held up worker %u for %" PRIu64
+                    " ms",
+                    child->number, holdup_held_ns(&tenant->held, now_ns) / NSEC_PER_MSEC);
+    return begin_part(tenant, reason);
+}
+
+/* Has each go that has its part in it, and sees to it that the others do not wait for what is left. */
+static void relieve(struct child *child, uint64_t now_ns)
+{
+    struct holdup_facts facts = { .worker_ns = holdup_held_ns(&child->held, now_ns) };
+    struct tenant *parted[SCOREBOARD_TENANTS];
+    uint64_t cpu_ns = child_cpu_ns(child);
+    const struct placement *placement;
+    bool must_replace = false;
+    unsigned n = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        struct tenant *tenant = placement->version->tenant;
+        facts.tenant_ns = holdup_held_ns(&tenant->held, now_ns);
+        facts.is_apart = is_apart(tenant, child);
+        facts.remaining_ms = remaining_ms(placement, cpu_ns);
+        enum holdup_step step = holdup_decide(&facts);
+        if (step == HOLDUP_STAY)
+            continue;
+        bool has_begun = !facts.is_apart && begin_hold_part(child, tenant, now_ns);
+        if (has_begun)
+            parted[n++] = tenant;
+        must_replace = must_replace || (step == HOLDUP_REPLACE && (facts.is_apart || has_begun));
+    }
+    /* The spare is for the others. */
+    if (must_replace)
+        retire_at_once(child, HELD_UP_REASON);
+    while (n > 0)
+        go_apart(parted[--n]);
+}
+
+void seclude_look(struct child *child, uint64_t now_ns)
+{
+    bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
+    bool is_shared = child->place.kind == PLACE_SHARED || child->place.kind == PLACE_LEAVING;
+
+    if (!is_up || !is_shared || child->in_flight == 0 || child->cordon->is_solitary)
+        return;
+    uint64_t since_ns = atomic_load(&child->board->running_since_ns);
+    const struct request *request =
+        child_find_request(child, atomic_load(&child->board->running_request));
+    uint64_t grown_ns = request
+                            ? holdup_look(&child->piece, request->id, since_ns, child_cpu_ns(child))
+                            : holdup_look(&child->piece, 0, 0, 0);
+    if (grown_ns == 0 || !ledger_others_wait(child, request->tenant))
+        return;
+    holdup_add(&child->held, grown_ns, now_ns);
+    holdup_add(&request->tenant->held, grown_ns, now_ns);
+    child->held_at_ns = now_ns;
+    if (holdup_is_pressed(&child->held, now_ns))
+        relieve(child, now_ns);
 }
 
 /* ---- the operator */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers of single tenants: for those in a solitary cordon, those with strikes, those that may have
- * killed a worker, and those that use far more CPU time than their neighbours. What becomes of a
- * tenant when a worker died (conduct.h has the rules). Supervisor, loop thread.
+ * Workers apart from the cordon's shared ones. Of single tenants: for those in a solitary cordon,
+ * those with strikes, and those that may have killed a worker. Of several: for those that hold up
+ * others or use far more CPU time than they do, as few to a worker as the host has processors for.
+ * What becomes of a tenant when a worker died (conduct.h has the rules). Supervisor, loop thread.
  */
 #pragma once
 
@@ -10,8 +11,8 @@
 
 /* Whether the version, which serves or is the candidate, should have a worker of its own. */
 bool seclude_is_wanted(const struct version *version);
-/* The tenant's own worker in the version's cordon; makes it if it has none. NULL if the cordon has no
- * room for another. */
+/* The tenant's own worker in the version's cordon, or the one that it shares with others of its kind;
+ * makes it if it has none. NULL if the cordon has no room for another. */
 struct child *seclude_place(struct pool *pool, const struct version *version);
 /* Another process has taken over the place of one that may be a tenant's own. */
 void seclude_take_over(const struct child *from, struct child *to);
@@ -27,6 +28,11 @@ bool seclude_suspects(struct child *child);
 /* The tenant's requests are stopped so often that its new isolates would take others their time: it gets a
  * worker of its own, if there is room. Its queue is to be pumped. */
 void seclude_for_renewals(struct tenant *tenant);
+/* Has a tenant that holds up others go to a worker apart, at once. reason: for the log, "holds up …".
+ * Nothing happens if it has one, or its cordon has none to give. Never a strike: clients can cause it. */
+void seclude_part(struct tenant *tenant, const char *reason);
+/* Each few milliseconds while something is in the worker: whether a tenant holds up others in it. */
+void seclude_look(struct child *child, uint64_t now_ns);
 
 /* Each second, for each tenant. */
 void seclude_check(struct tenant *tenant, uint64_t now_ns);

@@ -22,6 +22,10 @@ def busy(**limits):
     return {"limits": {"cpu_ms": 2000, **limits}, "files": {"worker.js": BUSY}}
 
 
+# In which tenants share the worker whatever they do: else those that hold up others go apart.
+TOGETHER = [{"name": "default", "workers": 1, "solitary": 0}]
+
+
 def percentile(values, percent):
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
@@ -40,7 +44,7 @@ class Neighbour(Loader):
 
 
 def test_flood_of_slow_requests_does_not_pile_up_before_a_neighbour(start):
-    skepd = start({"flood": busy(), "light": HELLO})
+    skepd = start({"flood": busy(), "light": HELLO}, cordons=TOGETHER)
     assert skepd.get("flood").status == skepd.get("light").status == 200
     with Loader(skepd, "flood", connections=48) as flood:
         flood.more(48)
@@ -54,7 +58,9 @@ def test_flood_of_slow_requests_does_not_pile_up_before_a_neighbour(start):
 
 def test_cpu_time_is_shared_by_weight(start):
     skepd = start(
-        {"a": busy(weight=300), "b": busy(weight=100)}, limits={"maximum": {"weight": 1000}}
+        {"a": busy(weight=300), "b": busy(weight=100)},
+        limits={"maximum": {"weight": 1000}},
+        cordons=TOGETHER,
     )
     assert skepd.get("a").status == skepd.get("b").status == 200
     with Loader(skepd, "a", connections=8) as a, Loader(skepd, "b", connections=8) as b:
@@ -67,7 +73,7 @@ def test_cpu_time_is_shared_by_weight(start):
 
 
 def test_many_small_requests_and_few_big_ones_get_the_same_time(start):
-    skepd = start({"big": busy(), "small": SMALL})
+    skepd = start({"big": busy(), "small": SMALL}, cordons=TOGETHER)
     assert skepd.get("big").status == skepd.get("small").status == 200
     small = Loader(skepd, "small", connections=16)
     big = Loader(skepd, "big", connections=8)
@@ -83,7 +89,7 @@ def test_many_small_requests_and_few_big_ones_get_the_same_time(start):
 
 def test_nobody_starves_among_floods(start):
     names = [f"flood-{i}" for i in range(3)]
-    skepd = start({**{name: busy() for name in names}, "least": busy(weight=10)})
+    skepd = start({**{name: busy() for name in names}, "least": busy(weight=10)}, cordons=TOGETHER)
     for name in [*names, "least"] * 6:
         assert skepd.get(name).status == 200
     with contextlib.ExitStack() as stack:

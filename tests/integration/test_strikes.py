@@ -255,14 +255,15 @@ def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
 
 
 def test_tenant_far_above_its_neighbours_gets_a_worker_of_its_own(start):
+    """Which it gets is seen in the account of its CPU time, so a machine with other work changes nothing."""
     burns = script("for (let n = 0; n < 2e7; n++); return new Response('burnt');")
-    skepd = start({"busy": {"limits": {"cpu_ms": 1000}, "files": {"worker.js": burns}},
+    skepd = start({"busy": {"limits": {"cpu_ms": 10000}, "files": {"worker.js": burns}},
                    "light": HELLO})
     shared = skepd.worker()["pid"]
     with Loader(skepd, "light", connections=1) as light, Loader(
         skepd, "busy", connections=2
     ) as busy:
-        skepd.wait_log(r"\[busy\] uses far more CPU time than its neighbours", timeout=25)
+        skepd.wait_log(r"\[busy\] uses far more CPU time than its neighbours: has held up", 60)
         skepd.wait_log(r"\[busy\] has worker \d+ of cordon default to itself")
         busy.more(5)
         light.more(20)

@@ -81,6 +81,24 @@ static void test_next_stays_the_next_until_it_is_charged(void **state)
     assert_ptr_equal(run_queue_next(*state), &b);
 }
 
+static void test_who_postpones_its_turn_lets_others_pass_and_loses_nothing(void **state)
+{
+    struct run_entry first = { 0 }, second = { 0 }, third = { 0 };
+
+    run_queue_join(*state, &first, 1 * MS, 100);
+    run_queue_join(*state, &second, 1 * MS, 100);
+    run_queue_join(*state, &third, 1 * MS, 100);
+    assert_ptr_equal(run_queue_next(*state), &first);
+    run_queue_postpone(*state, &first);
+    assert_ptr_equal(turn(*state), &second);
+    assert_ptr_equal(turn(*state), &third);
+    assert_ptr_equal(turn(*state), &first);
+    for (unsigned i = 0; i < 100; i++) {
+        run_queue_postpone(*state, run_queue_next(*state));
+        assert_int_equal(first.deficit_us, 1 * MS);
+    }
+}
+
 static void test_cpu_time_is_shared_by_weight_and_not_by_turns(void **state)
 {
     struct run_entry a = { 0 }, b = { 0 };
@@ -250,6 +268,7 @@ int main(void)
         TEST(test_empty_queue_has_no_next),
         TEST(test_the_only_one_is_next_whatever_it_costs),
         TEST(test_next_stays_the_next_until_it_is_charged),
+        TEST(test_who_postpones_its_turn_lets_others_pass_and_loses_nothing),
         TEST(test_cpu_time_is_shared_by_weight_and_not_by_turns),
         TEST(test_most_expensive_of_the_least_weight_has_its_share_too),
         TEST(test_light_one_that_comes_is_served_before_the_second_turn_of_a_heavy_one),

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tenant that holds up others in the worker that they share is apart from them at once. By counts of
+what ran where, not by time: the machine may have other work."""
+
+import contextlib
+import re
+
+import pytest
+
+from harness import Loader, Witness, honest, script, wait_for
+
+SPIN = "for (;;);"
+# Some 20 to 40 ms of CPU time, and never stopped.
+LONG = "let x = 0; for (let i = 0; i < 2e7; i++) x = (x * 31 + i) | 0; globalThis.x = x;"
+
+
+def culprit(body=SPIN, **limits):
+    """Does it where the path says so."""
+    source = script(
+        f'if (new URL(request.url).pathname === "/bad") {{ {body} }} return new Response("ok");'
+    )
+    return {"limits": limits, "files": {"worker.js": source}}
+
+
+class Culprit(Loader):
+    """Asks for what is bad; any answer will do."""
+
+    def __init__(self, skepd, tenant, connections=4, path="/bad"):
+        super().__init__(skepd, tenant, path, connections)
+
+    def more(self, count):
+        goal = self.answers + count
+        wait_for(lambda: self.answers >= goal, "bad requests to be answered", timeout=60)
+
+
+def stops_by_pid(skepd, tenant):
+    """How often it was stopped in each process."""
+    found = {}
+    for pid in re.findall(rf"\[{tenant}\] stopped: cpu_ms .*\(pid (\d+)\)", skepd.log()):
+        found[int(pid)] = found.get(int(pid), 0) + 1
+    return found
+
+
+def wait_apart(skepd, name):
+    skepd.wait_log(rf"\[{name}\] uses far more CPU time than its neighbours: has held up", timeout=30)
+    tenant = wait_for(lambda: (t := skepd.tenant(name))["own_worker"] is not None and t, "a worker")
+    assert tenant["seclusion"] == "busy"
+    assert (tenant["kills"], tenant["quarantined"]) == (0, False)
+    return tenant["own_worker"]
+
+
+@pytest.mark.parametrize("solitary", [8, 1])
+def test_spinner_is_apart_from_the_others_after_its_first_spins(start, solitary):
+    skepd = start(
+        {"spins": culprit(cpu_ms=50), "a": honest("a"), "b": honest("b")},
+        cordons=[{"name": "default", "workers": 1, "solitary": solitary}],
+    )
+    shared = skepd.worker()["pid"]
+    with Witness(skepd, "a") as a, Witness(skepd, "b") as b, Culprit(skepd, "spins") as spins:
+        own = wait_apart(skepd, "spins")
+        spins.more(8)  # those that were on their way are through
+        before = stops_by_pid(skepd, "spins")
+        spins.more(12)
+        after = stops_by_pid(skepd, "spins")
+        a.more(20)
+        b.more(20)
+        worker = next(w for w in skepd.workers() if w["number"] == own)
+    assert not a.wrong + b.wrong
+    # Two spins, and what it had sent before they were seen.
+    assert before.get(shared, 0) <= 4, before
+    assert [pid for pid in after if after[pid] > before.get(pid, 0)] == [worker["pid"]]
+    assert (worker["kind"], worker["tenants"]) == ("own", ["spins"])
+    assert sorted(skepd.worker()["tenants"]) == ["a", "b"]
+    assert skepd.log().count("shares a worker again") == 0
+
+
+def test_more_spinners_than_workers_of_their_own_share_one(start):
+    names = [f"spins-{i}" for i in range(5)]
+    skepd = start(
+        {**{name: culprit(cpu_ms=50) for name in names}, "good": honest("good")},
+        cordons=[{"name": "default", "workers": 1, "solitary": 1}],
+    )
+    with Witness(skepd, "good") as good, contextlib.ExitStack() as stack:
+        for name in names:
+            stack.enter_context(Culprit(skepd, name, connections=2))
+        own = {wait_apart(skepd, name) for name in names}
+        good.more(20)
+    assert not good.wrong
+    assert len(own) == 1
+    assert skepd.stats()["own_workers"] == 1
+    assert skepd.worker()["tenants"] == ["good"]
+    for name in names:
+        assert skepd.get(name).text == "ok"
+
+
+def test_tenant_that_is_never_stopped_goes_apart_without_a_failed_request(start):
+    skepd = start({"slow": culprit(LONG, cpu_ms=5000), "good": honest("good")})
+    with Witness(skepd, "good", connections=2) as good, Culprit(skepd, "slow") as slow:
+        wait_apart(skepd, "slow")
+        slow.more(10)
+        good.more(20)
+    assert not good.wrong + slow.wrong
+    assert skepd.tenant("good")["own_worker"] is None
+
+
+def test_spinner_that_is_calm_for_a_while_is_not_moved_to_and_fro(start):
+    skepd = start({"spins": culprit(cpu_ms=50), "good": honest("good")})
+    with Witness(skepd, "good") as good:
+        for _ in range(4):
+            with Culprit(skepd, "spins") as spins:
+                spins.more(8)
+            with Loader(skepd, "spins") as calm:
+                calm.more(50)
+            good.more(10)
+    assert not good.wrong and not calm.wrong
+    assert skepd.log().count("[spins] uses far more CPU time") == 1
+    assert "shares a worker again" not in skepd.log()
+    assert skepd.tenant("spins")["seclusion"] == "busy"
+
+
+def test_others_do_not_wait_for_one_request_that_runs_for_long(start):
+    """Its worker is left to it."""
+    skepd = start({"spins": culprit(cpu_ms=20000), "good": honest("good")})
+    pid = skepd.worker()["pid"]
+    assert skepd.get("good").status == 200
+    with skepd.connect() as spinning, skepd.connect() as waiting:
+        spinning.send_head("GET", "spins.test", "/bad")
+        wait_for(lambda: skepd.worker()["in_flight"] == 1, "it to be in the worker")
+        waiting.send_head("GET", "good.test")
+        skepd.wait_log(rf"pid {pid}\) retires: a tenant holds it up", timeout=30)
+        with Witness(skepd, "good") as good:
+            good.more(50)
+        assert skepd.get("spins").text == "ok"  # in its own
+        assert skepd.worker()["pid"] != pid
+        assert {w["pid"]: w["in_flight"] for w in skepd.workers()}[pid] >= 1  # it runs still
+    assert not good.wrong
+
+
+def test_slow_tenant_that_is_alone_in_its_worker_stays(start):
+    skepd = start({"slow": culprit(LONG, cpu_ms=5000), "idle": honest("idle")})
+    assert skepd.get("idle").status == 200
+    with Culprit(skepd, "slow") as slow:
+        slow.more(40)
+    assert not slow.wrong
+    assert skepd.tenant("slow")["seclusion"] == "shared"
+
+
+def test_popular_tenant_stays_beside_a_slow_one(start):
+    skepd = start({"slow": culprit(LONG, cpu_ms=5000), "popular": honest("popular")})
+    with Loader(skepd, "popular", connections=16) as popular, Culprit(skepd, "slow", 2) as slow:
+        slow.more(30)
+        popular.more(200)
+    assert not popular.wrong + slow.wrong
+    assert skepd.tenant("popular")["seclusion"] == "shared"
+    assert "[popular] uses far more" not in skepd.log()
+
+
+def test_nobody_goes_apart_where_the_operator_has_no_workers_for_that(start):
+    skepd = start(
+        {"slow": culprit(LONG, cpu_ms=5000), "good": honest("good")},
+        cordons=[{"name": "default", "workers": 1, "solitary": 0}],
+    )
+    with Witness(skepd, "good") as good, Culprit(skepd, "slow") as slow:
+        slow.more(20)
+        good.more(5)
+    assert not good.wrong + slow.wrong
+    assert skepd.tenant("slow")["seclusion"] == "shared"
+
+
+def test_released_spinner_shares_again(start):
+    skepd = start({"spins": culprit(cpu_ms=50), "good": honest("good")})
+    with Witness(skepd, "good") as good, Culprit(skepd, "spins"):
+        wait_apart(skepd, "spins")
+    assert skepd.skep("release", "spins").returncode == 0
+    assert skepd.tenant("spins")["own_worker"] is None
+    assert skepd.get("spins").text == "ok"
+    assert not good.wrong
+    wait_for(lambda: skepd.stats()["own_workers"] == 0, "its worker to be gone")
