@@ -203,15 +203,15 @@ def percentile(values, percent):
 
 
 def back_after(seen, begin, seconds, bound):
-    """From the first bad request until the p50 of every window is within the bound; ms."""
-    last = 0.0
-    windows = int(seconds / WINDOW_S)
-    for i in range(windows):
+    """From the first bad request until the p50 of two windows, one after the other, is within the bound; ms."""
+    good = 0
+    for i in range(int(seconds / WINDOW_S)):
         at = begin + i * WINDOW_S
         inside = [took for due, took, _ in seen if at <= due < at + WINDOW_S]
-        if inside and percentile(inside, 50) > bound:
-            last = (i + 1) * WINDOW_S
-    return last * 1e3
+        good = good + 1 if inside and percentile(inside, 50) <= bound else 0
+        if good == 2:
+            return (i - 1) * WINDOW_S * 1e3
+    return seconds * 1e3
 
 
 def figures(skepd, victims, begin, seconds):
