@@ -133,13 +133,14 @@ static void note_empty_bucket(struct version *version)
     seclude_for_renewals(tenant);
 }
 
-/* Each stop costs a new isolate, and clients can cause stops: a token for each. In a worker of its own
- * a tenant needs none, for it has one isolate made at a time and holds up nobody else. */
+/* Each stop costs a new isolate, and clients can cause stops: a token for each. In a worker of its own, or
+ * among its like, a tenant needs none: it has one isolate made at a time and holds up no honest one. */
 static bool may_boot(struct version *version, const struct child *child)
 {
     struct boot_bucket *boots = &version->boots;
     uint32_t renewals = version->limits.renewals;
-    bool is_own = child->place.kind == PLACE_OWN && child->place.owner == version->tenant;
+    bool is_own = child->place.kind == PLACE_CROWD ||
+                  (child->place.kind == PLACE_OWN && child->place.owner == version->tenant);
     uint64_t now = io_now_ns();
 
     if (!boots->is_due || is_own || renewals == LIMIT_UNLIMITED)

@@ -434,19 +434,6 @@ static void check_busy(struct tenant *tenant, uint64_t now_ns)
         let_back(tenant);
 }
 
-void seclude_for_renewals(struct tenant *tenant)
-{
-    const struct cordon_config *cordon = cordon_of(tenant);
-
-    if (tenant->conduct.seclusion != SECLUSION_NONE || cordon->is_solitary ||
-        pool_count(pool_of(tenant), cordon, PLACE_OWN) >= cordon->solitary)
-        return;
-    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name),
-              "has its requests stopped more often than its isolates may be replaced");
-    tenant->calm_looks = 0;
-    tenant->conduct.seclusion = SECLUSION_BUSY;
-}
-
 void seclude_check(struct tenant *tenant, uint64_t now_ns)
 {
     if (conduct_expire(&tenant->conduct, now_ns) && !cordon_of(tenant)->is_solitary)
@@ -480,6 +467,12 @@ void seclude_part(struct tenant *tenant, const char *reason)
 {
     if (begin_part(tenant, reason))
         go_apart(tenant);
+}
+
+void seclude_for_renewals(struct tenant *tenant)
+{
+    (void) begin_part(tenant,
+                      "has its requests stopped more often than its isolates may be replaced");
 }
 
 /* What the request that runs may still use: as much again, once it has used more than it was expected
