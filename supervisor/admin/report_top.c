@@ -11,6 +11,7 @@
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/rss.h"
+#include "supervisor/workers/seclude.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)
 
@@ -66,10 +67,11 @@ static int fill_tenant(const struct tenant *tenant, struct arena *arena, Skep__A
 
 static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__TopRow *row)
 {
+    const struct tenant *owner = seclude_owner(child);
     struct memory_use memory = { 0 };
 
     row->number = child->number;
-    row->name = report_text(child->place.owner ? child->place.owner->name : NULL);
+    row->name = report_text(owner ? owner->name : NULL);
     row->cordon = report_text(child->cordon->name);
     row->slot = child->place.slot;
     row->kind = report_text(report_worker_kind(child));

@@ -9,6 +9,7 @@
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/rss.h"
+#include "supervisor/workers/seclude.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)
 #define KIB_PER_MIB UINT64_C(1024)
@@ -126,13 +127,14 @@ static void fill_running(const struct child *child, Skep__Admin__Worker *worker)
 static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__Worker *worker)
 {
     const struct child_place *place = &child->place;
+    const struct tenant *owner = seclude_owner(child);
 
     skep__admin__worker__init(worker);
     worker->number = child->number;
     worker->cordon = report_text(child->cordon->name);
     worker->slot = place->slot;
     worker->kind = report_text(report_worker_kind(child));
-    worker->owner = report_text(place->owner ? place->owner->name : NULL);
+    worker->owner = report_text(owner ? owner->name : NULL);
     worker->state = report_text(report_worker_state(child));
     worker->restarts = place->restarts;
     worker->in_flight = child->in_flight;

@@ -44,6 +44,18 @@ static struct child **own_of(const struct version *version)
     return version->cordon == cordon_of(tenant) ? &tenant->own : &tenant->next_own;
 }
 
+const struct tenant *seclude_owner(const struct child *child)
+{
+    const struct tenant *tenant;
+
+    if (child->place.kind != PLACE_CROWD || child->place.members != 1)
+        return child->place.owner;
+    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry)
+        if (tenant->own == child || tenant->next_own == child)
+            return tenant;
+    return NULL;
+}
+
 static void let_go(struct child **own)
 {
     struct child *child = *own;

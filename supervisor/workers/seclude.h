@@ -14,6 +14,8 @@ bool seclude_is_wanted(const struct version *version);
 /* The tenant's own worker in the version's cordon, or the one that it shares with others of its kind;
  * makes it if it has none. NULL if the cordon has no room for another. */
 struct child *seclude_place(struct pool *pool, const struct version *version);
+/* Whose worker it is: of a single tenant, also if others of its kind may come to it. NULL: nobody's alone. */
+const struct tenant *seclude_owner(const struct child *child);
 /* Another process has taken over the place of one that may be a tenant's own. */
 void seclude_take_over(const struct child *from, struct child *to);
 
