@@ -15,6 +15,8 @@
 #define INPUT_FIRST_BYTES (64U << 10)
 #define INPUT_MAX_BYTES (FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
 #define ARENA_BYTES (4U << 20)
+#define TURNS_AT_END \
+    64 /* that read what a peer has said that takes no more: all that its socket holds */
 #define READS_PER_TURN 4 /* so that one peer cannot keep the loop to itself */
 
 struct channel {
@@ -34,6 +36,8 @@ struct channel {
     uint64_t written;     /* bytes */
     int error;
     bool is_flush_due;
+    unsigned turns_at_end; /* of reading, after is_output_over */
+    bool is_output_over;   /* the peer takes no more; closes when what it has said is read */
     bool is_closed;
     bool is_reading;
     bool wants_drained;
@@ -205,13 +209,35 @@ static unsigned frames_per_turn(const struct channel *ch)
     return ch->options.frames_per_turn > 0 ? ch->options.frames_per_turn : UINT_MAX;
 }
 
+/* A turn of reading after EPIPE: the channel closes when it has brought nothing more. */
+static void read_rest(struct channel *ch)
+{
+    uint64_t before = ch->received;
+
+    ch->depth++;
+    read_in(ch, READS_PER_TURN, frames_per_turn(ch));
+    if (!ch->is_freed && !ch->is_closed) {
+        if (ch->received == before || ++ch->turns_at_end == TURNS_AT_END)
+            fail(ch, -EPIPE);
+        else
+            yield_turn(ch);
+    }
+    (void) leave(ch);
+}
+
+static void read_turn(struct channel *ch)
+{
+    if (ch->is_output_over)
+        read_rest(ch);
+    else
+        read_in(ch, READS_PER_TURN, frames_per_turn(ch));
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-    struct channel *ch = arg;
-
     (void) fd;
     (void) what;
-    read_in(ch, READS_PER_TURN, frames_per_turn(ch));
+    read_turn(arg);
 }
 
 static void on_next_turn(evutil_socket_t fd, short what, void *arg)
@@ -221,7 +247,17 @@ static void on_next_turn(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     (void) event_add(ch->read_event, NULL);
-    read_in(ch, READS_PER_TURN, frames_per_turn(ch));
+    read_turn(ch);
+}
+
+/* The peer takes no more, because it has ended as a rule. What it had said before is still in the socket, and counts: it is
+ * read before the channel closes. */
+static void end_output(struct channel *ch)
+{
+    ch->is_output_over = true;
+    (void) evbuffer_drain(ch->output, evbuffer_get_length(ch->output));
+    channel_set_reading(ch, true);
+    event_active(ch->read_event, EV_READ, 0);
 }
 
 static void write_out(struct channel *ch)
@@ -232,6 +268,10 @@ static void write_out(struct channel *ch)
             continue;
         if (n < 0 && errno == EAGAIN) {
             (void) event_add(ch->write_event, NULL);
+            return;
+        }
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            end_output(ch);
             return;
         }
         if (n <= 0) {
@@ -312,7 +352,7 @@ int channel_send(struct channel *ch, const ProtobufCMessage *envelope)
     size_t size = frame_packed_size(envelope);
     struct evbuffer_iovec space;
 
-    if (ch->is_closed)
+    if (ch->is_closed || ch->is_output_over)
         return -EPIPE;
     if (size == 0)
         return -EMSGSIZE;

@@ -6,6 +6,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -167,6 +168,19 @@ static void say(struct fixture *f, const void *data, size_t size)
 {
     assert_int_equal(write(f->peer, data, size), (ssize_t) size);
     turn(f);
+}
+
+static int send_body(struct fixture *f, size_t size)
+{
+    static const uint8_t zeros[BODY_CHUNK_MAX_BYTES];
+    Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+
+    body.data.data = (uint8_t *) (uintptr_t) zeros;
+    body.data.len = size;
+    envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_BODY;
+    envelope.body = &body;
+    return channel_send(f->channel, &envelope.base);
 }
 
 static void test_many_frames_in_one_write_are_all_handled(void **state)
@@ -343,6 +357,43 @@ static void test_a_stream_that_ends_between_frames_is_just_an_end(void **state)
     assert_int_equal(f->error, 0);
 }
 
+static void
+test_what_a_peer_has_said_before_its_end_is_handled_although_it_takes_no_more(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[256];
+    size_t size = pack_hello(buffer);
+
+    size += pack_pong(buffer + size);
+    assert_int_equal(send(f->peer, buffer, size, 0), size);
+    (void) close(f->peer);
+    f->peer = -1;
+    assert_int_equal(send_body(f, 100), 0);
+    channel_flush(f->channel); /* EPIPE, before anything was read */
+    assert_int_equal(f->closed, 0);
+    assert_int_equal(send_body(f, 100), -EPIPE);
+    turn(f);
+    assert_int_equal(f->hellos, 1);
+    assert_int_equal(f->pongs, 1);
+    assert_int_equal(f->closed, 1);
+}
+
+static void test_a_peer_that_only_stops_reading_is_closed_with_epipe(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t buffer[64];
+    size_t size = pack_hello(buffer);
+
+    assert_int_equal(send(f->peer, buffer, size, 0), size);
+    assert_int_equal(shutdown(f->peer, SHUT_RD), 0);
+    assert_int_equal(send_body(f, 100), 0);
+    channel_flush(f->channel);
+    turn(f);
+    assert_int_equal(f->hellos, 1);
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(f->error, -EPIPE);
+}
+
 static void test_the_channel_may_be_freed_by_its_own_handler(void **state)
 {
     struct fixture *f = *state;
@@ -373,19 +424,6 @@ static void test_frames_wait_while_reading_is_stopped(void **state)
     channel_set_reading(f->channel, true);
     turn(f);
     assert_int_equal(f->pongs, 2);
-}
-
-static int send_body(struct fixture *f, size_t size)
-{
-    static const uint8_t zeros[BODY_CHUNK_MAX_BYTES];
-    Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
-    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
-
-    body.data.data = (uint8_t *) (uintptr_t) zeros;
-    body.data.len = size;
-    envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_BODY;
-    envelope.body = &body;
-    return channel_send(f->channel, &envelope.base);
 }
 
 static void test_what_is_sent_in_one_turn_goes_out_in_one_write(void **state)
@@ -440,11 +478,14 @@ int main(void)
         TEST(test_a_giant_length_closes_before_anything_is_allocated),
         TEST(test_a_stream_that_ends_inside_a_frame_is_a_breach),
         TEST(test_a_stream_that_ends_between_frames_is_just_an_end),
+        TEST(test_what_a_peer_has_said_before_its_end_is_handled_although_it_takes_no_more),
+        TEST(test_a_peer_that_only_stops_reading_is_closed_with_epipe),
         TEST(test_the_channel_may_be_freed_by_its_own_handler),
         TEST(test_frames_wait_while_reading_is_stopped),
         TEST(test_what_is_sent_in_one_turn_goes_out_in_one_write),
         TEST(test_a_peer_that_does_not_read_is_congestion_and_then_enobufs),
     };
 
+    (void) signal(SIGPIPE, SIG_IGN); /* as all that use channels do */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
