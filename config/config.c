@@ -218,6 +218,7 @@ static int take_http(const struct reading *reading)
                        "%s is out of range: expected %u to %u", node->value, info->least,
                        info->most);
     }
+    reading->config->server_timing = reading->raw->http.server_timing;
     int r = take_default_host(reading);
     return r < 0 ? r : take_proxies(reading);
 }

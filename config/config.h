@@ -95,6 +95,7 @@ struct config {
     char **proxies; /* addresses and prefixes, checked */
     unsigned n_proxies;
     struct address_prefix *proxy_prefixes; /* the same, parsed */
+    bool server_timing;                    /* http.server_timing */
     char *default_host; /* http.default_host in its one spelling, see config/host_name.h */
     struct jail_config jail;
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */

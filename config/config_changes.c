@@ -200,6 +200,7 @@ static const struct key keys[] = {
     { .name = "http.proxies", .print = print_texts, AT(struct config, proxies),
       MORE(struct config, n_proxies) },
     KEY(http.min_bytes_per_s, number),
+    { .name = "http.server_timing", .print = print_switch, AT(struct config, server_timing) },
     { .name = "http.default_host", .print = print_text, AT(struct config, default_host) },
     KEY(http.body_buffer_kib, number),
     KEY(http.buffer_mib, number),

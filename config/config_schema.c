@@ -65,6 +65,7 @@ static const cyaml_schema_field_t http_fields[] = {
     HTTP_FIELD(write_idle_ms),
     HTTP_FIELD(half_close_ms),
     HTTP_FIELD(min_bytes_per_s),
+    CYAML_FIELD_BOOL("server_timing", OPTIONAL, struct raw_http, server_timing),
     CYAML_FIELD_STRING_PTR("default_host", TEXT | OPTIONAL, struct raw_http, default_host, 1,
                            YAML_VALUE_MAX),
     HTTP_FIELD(body_buffer_kib),

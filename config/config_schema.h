@@ -38,6 +38,7 @@ struct raw_http {
     char *default_host;
     char **proxies;
     uint32_t n_proxies;
+    bool server_timing;
 };
 
 struct raw_config {

@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "supervisor/ledger/ledger.h"
 #include "supervisor/server.h"
 #include "supervisor/tenant.h"
 
@@ -168,6 +169,7 @@ void incident_note(struct server *server, struct tenant *tenant, const struct in
 
     (void) clock_gettime(CLOCK_REALTIME, &now);
     *kept = *incident;
+    kept->request = ledger_public_id(server->ledger, incident->request);
     if (kept->code == ERROR_NONE)
         kept->code = code_of(kept->stage, kept->cause);
     kept->number = all->last;

@@ -44,6 +44,7 @@ struct placement {
     bool is_retiring; /* unloaded when the last request is through */
     bool is_stopped;  /* JavaScript was terminated in it: it gets no other request */
     uint64_t stopped_ns;
+    uint64_t ready_ns; /* when it was loaded */
     uint64_t since_ns;
     struct placement_books books;
 };

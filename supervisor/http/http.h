@@ -187,6 +187,10 @@ int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t s
 /* The number by which the request can be found in the log: http_fail tells the client
  * (Skep-Request-Id). */
 void http_set_request_id(struct http_exchange *exchange, uint64_t id);
+/* Has the answer to http_respond say, in Server-Timing, how long the request was in the queue and what it took in all
+ * until now. Before http_respond. */
+void http_set_timing(struct http_exchange *exchange, uint64_t queue_us, uint64_t total_us,
+                     bool is_cold);
 /* The request failed: problem+json with the code, Skep-Error, Retry-After if retry_after_s > 0; or,
  * after a head, the connection is cut off so that the client sees an incomplete body. The
  * exchange is gone. */

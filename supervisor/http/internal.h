@@ -22,7 +22,7 @@
 #include "supervisor/http/http.h"
 
 #define HTTP_INPUT_BYTES ((size_t) 64 * 1024)
-#define HTTP_DRAIN_MAX_BYTES 65536    /* unread request body that is read and thrown away */
+#define HTTP_DRAIN_MAX_BYTES 65536 /* unread request body that is read and thrown away */
 #define HTTP_LINGER_MAX_BYTES 1048576 /* the same after our last response */
 #define HTTP_LINGER_MS 2000
 #define HTTP_SPARE_BUFFERS 64
@@ -114,6 +114,8 @@ struct http_exchange {
     uint64_t body_left;     /* of the request body, or of its current chunk */
     uint64_t response_left; /* HTTP_BODY_LENGTH: bytes that the handler still owes */
     uint64_t request_id;    /* 0: none */
+    uint64_t queue_us;      /* with has_timing: for Server-Timing */
+    uint64_t total_us;
     uint64_t body_taken;    /* bytes of the request body, decoded */
     uint64_t body_wait_ms;  /* time that was spent waiting for them, up to body_since_ms */
     uint64_t body_since_ms; /* 0: does not wait for any */
@@ -125,6 +127,8 @@ struct http_exchange {
     bool is_head; /* method HEAD: the response has no body */
     bool is_http10;
     bool keep_alive;
+    bool has_timing;
+    bool is_cold;
     bool expects_continue; /* 100 Continue is still due */
     bool has_been_full;    /* on_writable is due when output has drained */
 };

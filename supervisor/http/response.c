@@ -12,7 +12,7 @@
 #include "common/cleanup.h"
 #include "supervisor/http/internal.h"
 
-#define HEAD_OWN_MAX_BYTES 320 /* status line and the fields that the front adds */
+#define HEAD_OWN_MAX_BYTES 448 /* status line and the fields that the front adds */
 #define COPY_MAX_BYTES 16384   /* a first body part up to this goes into the head's memory */
 #define CHUNK_FRAME_MAX_BYTES 24
 
@@ -170,6 +170,28 @@ static char *put_chunk_size(char *p, size_t size)
     return PUT_LITERAL(p, "\r\n");
 }
 
+/* Microseconds, as milliseconds with three decimals. */
+static char *put_milli(char *p, uint64_t us)
+{
+    unsigned rest = (unsigned) (us % 1000);
+    const char decimals[] = { '.', (char) ('0' + rest / 100), (char) ('0' + rest / 10 % 10),
+                              (char) ('0' + rest % 10) };
+
+    p = put_number(p, us / 1000);
+    return put(p, decimals, sizeof(decimals));
+}
+
+static char *put_timing(char *p, const struct http_exchange *exchange)
+{
+    p = PUT_LITERAL(p, "Server-Timing: queue;dur=");
+    p = put_milli(p, exchange->queue_us);
+    p = PUT_LITERAL(p, ", total;dur=");
+    p = put_milli(p, exchange->total_us);
+    if (exchange->is_cold)
+        p = PUT_LITERAL(p, ", cold");
+    return PUT_LITERAL(p, "\r\n");
+}
+
 static char *put_connection(char *p, const struct plan *plan, const struct http_exchange *exchange)
 {
     const char *option = !exchange->keep_alive ? "close" : exchange->is_http10 ? "keep-alive" : "";
@@ -211,6 +233,8 @@ static char *put_head(char *p, const struct plan *plan, struct http_connection *
         p = put(p, date, strlen(date));
         p = PUT_LITERAL(p, "\r\n");
     }
+    if (exchange->has_timing && !plan->is_ours)
+        p = put_timing(p, exchange);
     if (plan->has_length) {
         p = PUT_LITERAL(p, "Content-Length: ");
         p = put_number(p, plan->length);
@@ -389,6 +413,15 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
     assert(size > 0 && (size_t) size < sizeof(body));
     if (respond(connection, &plan, (const uint8_t *) body, (size_t) size, true) < 0)
         http_connection_close(connection);
+}
+
+void http_set_timing(struct http_exchange *exchange, uint64_t queue_us, uint64_t total_us,
+                     bool is_cold)
+{
+    exchange->has_timing = true;
+    exchange->queue_us = queue_us;
+    exchange->total_us = total_us;
+    exchange->is_cold = is_cold;
 }
 
 void http_set_request_id(struct http_exchange *exchange, uint64_t id)

@@ -9,10 +9,12 @@
 
 /* Whether it is on, by the configuration that holds now. */
 bool access_is_on(const struct server *server);
-/* A request that was answered; once for each. */
+/* A request that was answered; once for each. Its event is written by access_log_end, when its CPU time is known. */
 void access_log_request(struct request *request, enum error_code code);
-/* One that ended without a whole answer, because of its client; code: why. */
+/* One that ended without a whole answer, because of its client; code: why. Likewise. */
 void access_log_gone(struct request *request, const char *code);
+/* The request leaves its worker, or ends without one: writes its event, if it is due. */
+void access_log_end(struct request *request);
 /* One that was refused before it became a request of the ledger's. tenant: NULL if there is none; id: as
  * the client was told. */
 void access_log_refusal(const struct server *server, const struct tenant *tenant,

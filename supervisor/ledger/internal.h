@@ -12,6 +12,8 @@
 #define FIRST_GRANT_BYTES (BODY_WINDOW_BYTES / 4)
 #define FIRST_GRANT_MIN_BYTES (BODY_WINDOW_BYTES / 16) /* while buffers are short */
 
+/* Keys for ledger_public_id. 0 or -errno. */
+int ledger_make_id_keys(struct ledger *ledger);
 /* Counts the answer, once for each request. */
 void ledger_count(struct request *request, enum error_code code);
 /* By which the request is known outside, also if it was in no worker. */

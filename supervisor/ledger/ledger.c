@@ -167,7 +167,7 @@ void ledger_answer_failure(struct request *request, enum error_code code, unsign
     if (!exchange)
         return;
     request->exchange = NULL;
-    http_set_request_id(exchange, request->id);
+    http_set_request_id(exchange, ledger_public_id(request->server->ledger, request->id));
     http_fail(exchange, code, retry_after_s);
 }
 
@@ -178,6 +178,7 @@ void ledger_leave_worker(struct request *request)
     struct ledger *ledger = request->server->ledger;
     struct placement *placement = request->placement;
 
+    access_log_end(request); /* as long as its version is known */
     TAILQ_REMOVE(&ledger->active, request, entry);
     if (request->is_push_due)
         LIST_REMOVE(request, push);
@@ -194,6 +195,7 @@ void ledger_leave_worker(struct request *request)
 
 void ledger_end(struct request *request)
 {
+    access_log_end(request);
     request_free(request);
 }
 
@@ -375,7 +377,7 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
     if (tenant)
         deploy_count(tenant->version, code, is_blamed);
     access_log_refusal(server, tenant, head, code, id);
-    http_set_request_id(exchange, id);
+    http_set_request_id(exchange, ledger_public_id(server->ledger, id));
     http_fail(exchange, code, retry_s);
 }
 
@@ -552,13 +554,14 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
     LIST_INIT(&ledger->used);
     ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
     ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
-    if (!ledger->tick || !ledger->push_event) {
+    int r = ledger->tick && ledger->push_event ? ledger_make_id_keys(ledger) : -ENOMEM;
+    if (r < 0) {
         if (ledger->tick)
             event_free(ledger->tick);
         if (ledger->push_event)
             event_free(ledger->push_event);
         free(ledger);
-        return -ENOMEM;
+        return r;
     }
     *ret_ledger = ledger;
     return 0;

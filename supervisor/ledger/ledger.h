@@ -47,6 +47,8 @@ struct request {
     bool is_counted;   /* its answer is in the counters */
     bool is_in_access_log;
     bool is_http10;
+    bool is_cold;          /* its version was loaded in the worker while it waited */
+    bool is_access_due;    /* answered; its event for the access log waits for its CPU time */
     bool is_push_due;      /* has body to send at the end of this turn */
     bool is_unstarted;     /* sent; nothing says yet that its JavaScript has begun */
     bool is_over_wall;     /* cancelled because of its time */
@@ -75,20 +77,26 @@ struct request {
     uint32_t cost_us;   /* CPU time that it was expected to take when it was sent */
     uint64_t queued_ns; /* since when it waits for a place */
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
-    uint64_t client_ns;    /* since it was sent, time in which its tenant waited for the client */
-    uint64_t client_moved; /* bytes that had moved when it began to wait the first time */
-    bool is_client_slow;   /* noted */
+    uint64_t answered_ns;    /* is_access_due: when its answer was complete */
+    uint64_t cpu_us;         /* of its JavaScript, by the worker's word; 0: not known */
+    unsigned access_status;  /* is_access_due: with this status, */
+    const char *access_code; /* and code (NULL: none) */
+    uint64_t client_ns;      /* since it was sent, time in which its tenant waited for the client */
+    uint64_t client_moved;   /* bytes that had moved when it began to wait the first time */
+    bool is_client_slow;     /* noted */
     uint64_t client_since_ns; /* from when on its tenant waits for the client; 0: does not */
     uint64_t
         cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
 };
 
 #define LEDGER_SHARE_BUCKETS 4096
+#define LEDGER_ID_KEYS 6
 
 struct ledger {
     struct server *server;
     uint64_t last_id;
-    LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
+    uint64_t id_keys[LEDGER_ID_KEYS]; /* see ledger_public_id */
+    LIST_HEAD(, request) pushes;      /* their bodies go out at the end of the turn */
     struct event *push_event;
     struct request_list gathering;
     struct share_table shares[LEDGER_SHARE_BUCKETS];
@@ -102,6 +110,11 @@ struct ledger {
 };
 
 extern const struct http_handler ledger_http; /* handler: struct server */
+
+/* The number by which a request is known outside skepd and its workers: in Skep-Request-Id, logs, incidents and
+ * `skep workers`. Random for each start; one for each sending. id: on the wire; 0 (none) stays 0. ledger: NULL
+ * before there is one; id stays as it is. */
+uint64_t ledger_public_id(const struct ledger *ledger, uint64_t id);
 
 int ledger_new(struct server *server, struct ledger **ret_ledger);
 struct ledger *ledger_free(struct ledger *ledger);

@@ -269,6 +269,7 @@ static int send_request(struct request *request, struct placement *placement)
     request->worker_pid = child->pid;
     request->version = version_ref(placement->version);
     request->sent_ns = request->progress_ns = io_now_ns();
+    request->is_cold = placement->ready_ns > request->received_ns;
     request->client_ns = request->client_since_ns = 0;
     request->body_window = BODY_WINDOW_BYTES;
     request->response_window = BODY_WINDOW_BYTES;

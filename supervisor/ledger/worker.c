@@ -76,6 +76,17 @@ static void after_part(struct request *request, bool end)
     ledger_count(request, ERROR_NONE);
 }
 
+static void set_timing(const struct request *request)
+{
+    uint64_t now;
+
+    if (!request->server->config->server_timing)
+        return;
+    now = io_now_ns();
+    http_set_timing(request->exchange, (request->sent_ns - request->queued_ns) / NSEC_PER_USEC,
+                    (now - request->received_ns) / NSEC_PER_USEC, request->is_cold);
+}
+
 int ledger_on_head(struct request *request, const struct http_response *response,
                    const uint8_t *body, size_t size, bool end)
 {
@@ -86,6 +97,8 @@ int ledger_on_head(struct request *request, const struct http_response *response
     int r = take_part(request, size, end);
     if (r == -EPROTO)
         return r;
+    if (r == 0)
+        set_timing(request);
     if (r == 0)
         r = http_respond(request->exchange, response, body, size, end);
     if (r < 0) {
@@ -163,6 +176,7 @@ static void leave_and_pump(struct request *request)
 void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us)
 {
     ledger_note_cost(request, cpu_us);
+    request->cpu_us = cpu_us;
     if (request->exchange && code == ERROR_NONE)
         code = ERROR_BAD_RESPONSE; /* through, it says, without an answer */
     if (code != ERROR_NONE && !request->is_cancelled)

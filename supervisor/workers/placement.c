@@ -270,6 +270,7 @@ void tenant_on_loaded(struct placement *placement, enum error_code code, const c
         return;
     }
     placement->state = PLACEMENT_READY;
+    placement->ready_ns = io_now_ns();
     if (version->deploy) {
         deploy_on_loaded(version);
     } else if (tenant->candidate == version) {

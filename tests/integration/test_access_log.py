@@ -22,6 +22,9 @@ KEYS = {
     "time", "level", "program", "message", "event", "method", "host", "path", "http", "client",
     "status", "bytes", "duration_ms", "queue_ms",
 }  # fmt: skip
+OF_WORKERS = {
+    "tenant", "request", "worker", "worker_pid", "route", "version", "cpu_ms", "start",
+}  # fmt: skip
 
 
 def accesses(skepd):
@@ -78,7 +81,7 @@ def test_a_reload_switches_it(start):
 def test_an_answer_has_all_fields(skepd):
     assert skepd.get("a", "/path/of%20it?secret=1").status == 201
     line = wait_access(skepd, status=201)
-    assert set(line) == KEYS | {"tenant", "request", "worker", "worker_pid"}
+    assert set(line) == KEYS | OF_WORKERS
     worker = skepd.worker()
     assert line == {
         **line,
@@ -95,6 +98,54 @@ def test_an_answer_has_all_fields(skepd):
     }
     assert "secret" not in skepd.log()
     assert 0 <= line["queue_ms"] <= line["duration_ms"] < 20_000
+    assert (line["route"], line["start"]) == ("a.test/*", "cold")
+    skepd.get("a", "/second")
+    second = wait_access(skepd, path="/second")
+    assert (second["start"], second["version"]) == ("warm", line["version"])
+
+
+def test_cpu_time_is_that_of_the_request(skepd):
+    skepd.get("a")
+    skepd.get("a", "/slow")
+    assert skepd.get("a", "/loop").code == "cpu_request"
+    assert wait_access(skepd, path="/loop")["cpu_ms"] > 45
+    assert wait_access(skepd, path="/slow")["cpu_ms"] < 45
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "route"),
+    [
+        ("r.test", "/", "r.test/*"),
+        ("r.test", "/exact", "r.test/exact"),
+        ("r.test", "/exactly", "r.test/*"),
+        ("r.test", "/api", "r.test/api/*"),
+        ("r.test:81", "/api/x?q", "r.test/api/*"),
+        ("a.r.test", "/exact", "*.r.test/*"),
+        ("other.test", "/api", "*/api*"),
+    ],
+)
+def test_route_is_the_one_that_has_taken_the_request(start_module, host, path, route, routed=[]):
+    if not routed:
+        tenant = {
+            "routes": ["*/api*", "r.test/*", "r.test/exact", "r.test/api/*", "*.r.test/*"],
+            "files": {"worker.js": ECHO},
+        }
+        routed.append(start_module({"r": tenant}, log_format="json", access_log=True))
+    with routed[0].connect() as connection:
+        connection.send_head("GET", host, path)
+        assert connection.read_response().status == 201
+    assert wait_access(routed[0], host=host, path=path.split("?")[0])["route"] == route
+
+
+def test_version_is_the_one_that_has_answered(start):
+    skepd = start({"a": ECHO}, log_format="json", access_log=True)
+    skepd.get("a", "/1")
+    skepd.write_tenant("a", ECHO + "// changed\n")
+    assert skepd.skep("reload").returncode == 0
+    skepd.wait_log("serves a new version")
+    skepd.get("a", "/2")
+    before, after = wait_access(skepd, path="/1"), wait_access(skepd, path="/2")
+    assert int(before["version"]) < int(after["version"])
 
 
 def test_durations_are_those_of_the_request(skepd):
@@ -139,6 +190,18 @@ def test_numbers_are_never_the_same(skepd):
     numbers += [skepd.get("a").header("Skep-Request-Id") for _ in range(2)]
     assert len(set(numbers)) == 8
     assert all(re.fullmatch("[0-9]+", number) for number in numbers)
+
+
+def test_numbers_do_not_count_and_are_others_after_a_start(skepd, start):
+    def ask(service):
+        return [int(service.get("nobody.example").header("Skep-Request-Id")) for _ in range(64)]
+
+    numbers = ask(skepd)
+    steps = [b - a for a, b in zip(numbers, numbers[1:])]
+    assert len(set(steps)) > 50 and any(step < 0 for step in steps)
+    assert max(numbers) < 2**53  # JSON's readers keep them exactly
+    assert len({number % 1024 for number in numbers}) > 30
+    assert not set(numbers) & set(ask(start({"a": ECHO})))
 
 
 def test_tenants_cannot_set_the_number(skepd):
@@ -188,8 +251,8 @@ def test_a_line_for_people_says_the_same(start):
     skepd = start({"a": ECHO}, access_log=True, log_level="error")
     skepd.get("a", "/p?q")
     skepd.wait_log(
-        r"Z skepd info: \[a\] GET a\.test/p 201; 1234 bytes in [\d.]+ ms, [\d.]+ ms of it queued; "
-        r"client 127\.0\.0\.1; request \d+; worker \d+\n"
+        r"Z skepd info: \[a\] GET a\.test/p 201; 1234 bytes in [\d.]+ ms, [\d.]+ ms of it queued, "
+        r"[\d.]+ ms of CPU, cold; client 127\.0\.0\.1; request \d+; worker \d+\n"
     )
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the HTTP front does with clients that are wrong, hostile, or leave."""
 
+import re
+
 import pytest
 
 from harness import script, wait_for
@@ -365,6 +367,19 @@ def test_blanks_around_a_chunk_extension_are_accepted(shows, size_line):
         + size_line + b"\r\nabc\r\n0 ;x\r\n\r\n",
     )  # fmt: skip
     assert (answer.status, answer.json()["body"]) == (200, "abc")
+
+
+def test_server_timing_is_told_if_the_configuration_says_so(start):
+    source = script('return new Response("x", { headers: { "Server-Timing": "own;dur=1" } })')
+    skepd = start({"a": source}, http={"server_timing": True})
+    told = skepd.get("a").headers.get_all("Server-Timing")
+    assert told[0] == "own;dur=1"
+    assert re.fullmatch(r"queue;dur=\d+\.\d{3}, total;dur=\d+\.\d{3}, cold", told[1])
+    assert skepd.get("nobody.example").header("Server-Timing") is None
+    skepd.config["http"]["server_timing"] = False
+    skepd.write_config()
+    assert skepd.skep("reload").returncode == 0
+    assert skepd.get("a").headers.get_all("Server-Timing") == ["own;dur=1"]
 
 
 def test_426_of_a_tenant_says_what_to_upgrade_to(shows):

@@ -34,6 +34,7 @@ static void test_smallest_file_has_the_defaults(void **state)
     assert_int_equal(config->http.body_buffer_kib, 64);
     assert_int_equal(config->http.buffer_mib, 256);
     assert_int_equal(config->http.share_percent, 75);
+    assert_false(config->server_timing);
     assert_memory_equal(&config->defaults, &unset, sizeof unset);
     assert_memory_equal(&config->maximum, &unset, sizeof unset);
     assert_int_equal(config->observed, 0);

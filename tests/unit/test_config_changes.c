@@ -76,6 +76,7 @@ static void test_each_key_is_found(void **state)
         { "http: {buffer_mib: 9}", "http.buffer_mib: 256 -> 9" },
         { "http: {share_percent: 9}", "http.share_percent: 75 -> 9" },
         { "http: {min_bytes_per_s: 9}", "http.min_bytes_per_s: 500 -> 9" },
+        { "http: {server_timing: on}", "http.server_timing: off -> on" },
         { "http: {default_host: A.b}", "http.default_host: localhost -> a.b" },
         { "limits: {default: {cpu_ms: 9}}", "limits.default.cpu_ms: not set -> 9" },
         { "limits: {maximum: {queue: 9}}", "limits.maximum.queue: not set -> 9" },
