@@ -23,8 +23,9 @@
 
 #define HTTP_INPUT_BYTES ((size_t) 64 * 1024)
 #define HTTP_DRAIN_MAX_BYTES 65536 /* unread request body that is read and thrown away */
-#define HTTP_LINGER_MAX_BYTES 1048576 /* the same after our last response */
-#define HTTP_LINGER_MS 2000
+/* After our last response, for clients that read it only when they have sent all. */
+#define HTTP_LINGER_MAX_BYTES 16777216
+#define HTTP_LINGER_MS 5000
 #define HTTP_SPARE_BUFFERS 64
 #define HTTP_PORT_BYTES 7 /* ":65535" and NUL */
 #define HTTP_DEFAULT_HOST "localhost"

@@ -485,9 +485,44 @@ static void test_the_front_can_be_freed_with_requests_in_it(void **state)
     WAIT_UNTIL(fixture, client, client->is_closed);
 }
 
+/* Many clients read an answer only when they have sent all. */
+static void test_an_answer_reaches_a_client_that_first_sends_its_whole_body(void **state)
+{
+    static const char head[] = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
+                               "POST /null HTTP/1.1\r\nHost: a\r\nContent-Length: 8388608\r\n\r\n";
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, head);
+    for (unsigned i = 0; i < 8; i++)
+        client_send(fixture, client, fixture->body, sizeof(fixture->body));
+    assert_int_equal(shutdown(client->fd, SHUT_WR), 0);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_false(client->is_reset);
+    assert_int_equal(client_count(client, "HTTP/1.1 200 OK\r\n"), 1);
+    assert_int_equal(client_count(client, "HTTP/1.1 503 Service Unavailable\r\n"), 1);
+    assert_non_null(strstr(client->data, "Skep-Error: overloaded\r\n"));
+}
+
+static void test_a_client_that_never_stops_sending_is_cut_off(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client,
+               "POST /null HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+    for (unsigned i = 0; i < 40; i++) /* what the kernel keeps is not counted */
+        client_send(fixture, client, fixture->body, sizeof(fixture->body));
+    WAIT_UNTIL(fixture, client, http_front_connections(fixture->front) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_answer_reaches_a_client_that_first_sends_its_whole_body),
+        cmocka_unit_test(test_a_client_that_never_stops_sending_is_cut_off),
         cmocka_unit_test(test_a_slow_head_is_408),
         cmocka_unit_test(test_a_slow_body_is_408_and_told_to_the_handler),
         cmocka_unit_test(test_a_body_that_the_handler_holds_back_does_not_time_out),
