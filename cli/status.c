@@ -13,12 +13,13 @@ static bool is_text(ProtobufCBinaryData data, const char *text)
     return data.len == strlen(text) && memcmp(data.data, text, data.len) == 0;
 }
 
-static void print_named(Skep__Admin__NamedText *const *items, size_t n)
+/* Those that have the good value in a line, then each other with its value in one of its own. */
+static void print_named(Skep__Admin__NamedText *const *items, size_t n, const char *good)
 {
     bool is_first = true;
 
     for (size_t i = 0; i < n; i++) {
-        if (!is_text(items[i]->value, "active"))
+        if (!is_text(items[i]->value, good))
             continue;
         (void) printf("%s", is_first ? "" : ", ");
         output_text(stdout, items[i]->name.data, items[i]->name.len);
@@ -26,7 +27,7 @@ static void print_named(Skep__Admin__NamedText *const *items, size_t n)
     }
     (void) printf("%s\n", is_first ? "nothing" : "");
     for (size_t i = 0; i < n; i++) {
-        if (is_text(items[i]->value, "active"))
+        if (is_text(items[i]->value, good))
             continue;
         (void) printf("            %s", output_style(stdout, OUTPUT_YELLOW));
         output_text(stdout, items[i]->name.data, items[i]->name.len);
@@ -80,9 +81,11 @@ static void print_text(const void *message)
     (void) printf("jail        ");
     output_text(stdout, s->jail.data, s->jail.len);
     (void) printf(": ");
-    print_named(s->layers, s->n_layers);
+    print_named(s->layers, s->n_layers, "active");
     (void) printf("skepd's own ");
-    print_named(s->own_layers, s->n_own_layers);
+    print_named(s->own_layers, s->n_own_layers, "active");
+    (void) printf("helpers     ");
+    print_named(s->helpers, s->n_helpers, "ok");
     print_totals(s->totals, s->n_totals);
 }
 
@@ -113,6 +116,7 @@ const struct verb verb_status = {
             "WHY\"),\n"
             "own_layers (the same of skepd itself), totals (what strangers can make skepd keep: a\n"
             "list of objects with name, unit, used, limit, refused), v8_version, v8_date (of\n"
-            "its release; null: not known).\n",
+            "its release; null: not known), helpers (object: spawner, store, to \"ok\" or to\n"
+            "\"reserve: WHY: WHAT TO DO\", likewise with silent or gone).\n",
     .run = run,
 };

@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -112,13 +113,18 @@ static const struct policy_syscall supervisor_syscalls[] = {
     { ALLOW(gettimeofday),
       .reason = "libevent, on hosts whose clock source has no vDSO" },
 
+    { ALLOW(flock), .args = { INT_EQUAL(1, LOCK_EX | LOCK_NB) },
+      .reason = "the state folder of the skepd that this one has replaced" },
+
     /* Workers. */
     { ALLOW(pidfd_send_signal), .args = { INT_EQUAL(1, SIGKILL) },
       .reason = "the end of a worker, or of a spawner that does not end by itself" },
     { ALLOW(kill), .args = { INT_MASKED(0, SIGN_BIT, 0), INT_EQUAL(1, SIGKILL) },
       .reason = "a worker whose pidfd did not arrive; never a group or everybody" },
     { ALLOW(wait4),
-      .reason = "the spawner's end" },
+      .reason = "the ends of workers and helpers, its children" },
+    { ALLOW(waitid),
+      .reason = "a worker that was born when its spawner died, which no pidfd is there for" },
 
     /* Memory: never executable. */
     { ALLOW(brk),

@@ -325,7 +325,17 @@ static void make_cgroups(struct server *server)
         log_info("workers get cgroups of their own");
 }
 
-static int run_with_spawner(struct server *server, const struct arguments *arguments)
+static int start_reserve(struct server *server, const struct spawner_options *options)
+{
+    int r = spawner_start_reserve(server->spawner, options, server->jail.layers);
+
+    if (r == 0)
+        server->helpers[HELPER_SPAWNER].state = HELPER_OK;
+    return r < 0 ? log_error_errno(r, "cannot start the reserve of the spawner") : 0;
+}
+
+static int run_with_spawner(struct server *server, const struct arguments *arguments,
+                            const struct spawner_options *options)
 {
     int r = jail_find_level(server->spawner, server->config, &server->jail);
 
@@ -335,10 +345,18 @@ static int run_with_spawner(struct server *server, const struct arguments *argum
         jail_print_layers(&server->jail, stdout);
         return server->jail.is_reduced ? -EPERM : 0;
     }
+    const struct store_start_options store = {
+        .path = server->config->state,
+        .landlock_may_be_missing = (server->jail.layers & LAYER_BIT(LAYER_LANDLOCK)) == 0,
+        .has_predecessor = service_has_predecessor(server->service),
+    };
     r = jail_check_consent(&server->jail, &server->config->jail, server->is_dev);
+    if (r == 0)
+        r = start_reserve(server, options);
     if (r == 0 && server->config->state && !server->is_dev)
-        r = store_start(server->config->state,
-                        (server->jail.layers & LAYER_BIT(LAYER_LANDLOCK)) == 0, &server->store);
+        r = store_start(&store, &server->store);
+    if (r == 0 && server->store)
+        server->helpers[HELPER_STORE].state = HELPER_OK;
     if (r == 0)
         r = serve(server, arguments);
     server->store = store_free(server->store);
@@ -360,7 +378,7 @@ static int run_with_cgroups(struct server *server, const struct arguments *argum
     if (r < 0)
         (void) log_error_errno(r, "cannot start the spawner with %s", worker);
     else
-        r = run_with_spawner(server, arguments);
+        r = run_with_spawner(server, arguments, &spawner);
     server->spawner = spawner_free(server->spawner);
     server->cgroups = cgroup_free(server->cgroups);
     return r;

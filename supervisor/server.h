@@ -14,6 +14,7 @@
 #include "supervisor/errors.h"
 #include "supervisor/incident.h"
 #include "supervisor/jail/level.h"
+#include "supervisor/service/helpers.h"
 #include "supervisor/stats/record.h"
 
 struct admin;
@@ -49,6 +50,7 @@ struct server {
     struct stats stats;
     struct store *store;     /* NULL: nothing can be deployed */
     struct deploys *deploys; /* NULL until there are tenants */
+    struct helper_health helpers[HELPERS];
     struct counters counters;
     struct incident_counts incident_counts;
     struct incidents incidents;

@@ -3,12 +3,15 @@
  * The service at a glance. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "common/io.h"
 #include "common/v8_release.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/totals.h"
+
+#define HELPER_TEXT_BYTES 400
 
 static int list_totals(const struct server *server, struct arena *arena,
                        Skep__Admin__Status *status)
@@ -31,6 +34,37 @@ static int list_totals(const struct server *server, struct arena *arena,
     }
     status->totals = pointers;
     status->n_totals = TOTALS;
+    return 0;
+}
+
+/* Those that there are. */
+static int report_helpers(const struct server *server, struct arena *arena,
+                          Skep__Admin__Status *ret)
+{
+    ret->helpers = report_take(arena, HELPERS * sizeof(Skep__Admin__NamedText *));
+    if (!ret->helpers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < HELPERS; i++) {
+        const struct helper_health *health = &server->helpers[i];
+        Skep__Admin__NamedText *row = report_take(arena, sizeof *row);
+        const char *state = helper_state_name(health->state);
+        if (health->state == HELPER_ABSENT)
+            continue;
+        if (!row)
+            return -ENOMEM;
+        skep__admin__named_text__init(row);
+        row->name = report_text(helper_name((enum helper) i));
+        row->value = report_text(state);
+        if (health->state > HELPER_OK) {
+            char *text = report_take(arena, HELPER_TEXT_BYTES);
+            if (!text)
+                return -ENOMEM;
+            (void) snprintf(text, HELPER_TEXT_BYTES, "%s: %s: %s", state, health->why,
+                            helper_advice((enum helper) i, health->state));
+            row->value = report_text(text);
+        }
+        ret->helpers[ret->n_helpers++] = row;
+    }
     return 0;
 }
 
@@ -57,5 +91,7 @@ int admin_report_status(const struct server *server, struct arena *arena, Skep__
     if (r == 0)
         r = report_layers(JAIL_OWN_LAYERS, jail->own_layers, jail->errors, arena, &ret->own_layers,
                           &ret->n_own_layers);
+    if (r == 0)
+        r = report_helpers(server, arena, ret);
     return r < 0 ? r : list_totals(server, arena, ret);
 }

@@ -159,7 +159,7 @@ static int check(const struct server *server, ProtobufCBinaryData text,
             "restart skepd%s",
             server->config->path, "");
     if (server->deploys->is_store_gone)
-        return refuse(server, -EPIPE, ret_reason, "the store has ended: restart skepd%s%s", "", "");
+        return refuse(server, -EPIPE, ret_reason, DEPLOY_STORE_GONE "%s%s", "", "");
     if (count(server->deploys, DEPLOY_LIST) >= WAITING_MAX ||
         count(server->deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
         count(server->deploys, DEPLOY_ABORT) >= WAITING_MAX || store_is_congested(server->store))

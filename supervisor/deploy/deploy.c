@@ -264,10 +264,28 @@ static void on_store_gone(void *owner, int error)
     if (deploys->is_store_gone)
         return;
     deploys->is_store_gone = true;
-    log_error_errno(error < 0 ? error : -EPIPE,
-                    "the store has ended: nothing can be deployed until skepd is restarted");
-    while ((deploy = TAILQ_FIRST(&deploys->list)))
-        deploy_fail(deploy, "the store has ended: restart skepd");
+    helper_note_loss(deploys->server, HELPER_STORE, HELPER_GONE,
+                     error == -ETIMEDOUT ? "it was stopped by a signal, and is ended"
+                     : error == -EPROTO  ? "it broke the protocol"
+                                         : "it died");
+    while ((deploy = TAILQ_FIRST(&deploys->list))) {
+        if (deploy->state == DEPLOY_COMMITTING)
+            deploy_fail(deploy,
+                        "the store has ended while it made this durable: after `skep upgrade`, "
+                        "`skep versions %s` says whether it did",
+                        deploy->tenant);
+        else
+            deploy_fail(deploy, DEPLOY_STORE_GONE);
+    }
+}
+
+static void on_store_silent(void *owner, bool is_silent)
+{
+    const struct deploys *deploys = owner;
+
+    if (!deploys->is_store_gone)
+        helper_note(deploys->server, HELPER_STORE, is_silent ? HELPER_SILENT : HELPER_OK,
+                    "it does not answer");
 }
 
 int deploys_new(struct server *server, struct deploys **ret_deploys)
@@ -285,6 +303,7 @@ int deploys_new(struct server *server, struct deploys **ret_deploys)
         .receive = &deploy_answers,
         .owner = deploys,
         .on_gone = on_store_gone,
+        .on_silent = on_store_silent,
     };
     int r = deploys->tick && deploys->check ? 0 : -ENOMEM;
     if (r == 0 && server->store)

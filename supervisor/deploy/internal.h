@@ -17,6 +17,7 @@
 
 #define DEPLOY_TICK_US 20000
 #define DEPLOY_REASON_MAX 160
+#define DEPLOY_STORE_GONE "the store has ended: `skep upgrade` starts another, and loses no request"
 
 enum deploy_kind {
     DEPLOY_UPLOAD,

@@ -10,11 +10,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/service/handover.h"
 #include "supervisor/service/origin.h"
 #include "supervisor/service/sockets.h"
+#include "supervisor/store/store.h"
 #include "supervisor/workers/cgroup.h"
 
 #define COLLECT_AGAIN_S 1
@@ -104,7 +106,7 @@ void heir_say_failed(struct heir *heir, const char *text)
     (void) handover_send(heir->fd, message);
 }
 
-static void become_main(struct heir *heir, const char *text)
+static void become_main(struct heir *heir, const char *text, int *owner_fd)
 {
     struct server *server = heir->server;
     unsigned undoes_cgroups = 0;
@@ -113,6 +115,8 @@ static void become_main(struct heir *heir, const char *text)
     if (sscanf(text, HANDOVER_MAIN " cgroups=%u files=%" SCNx64, &undoes_cgroups, &files) < 2)
         log_warning("what the skepd before this one leaves cannot be read: \"%s\"", text);
     heir->state = HEIR_SERVING;
+    if (*owner_fd >= 0 && server->store)
+        store_inherit(server->store, TAKE_FD(*owner_fd));
     cgroup_set_to_undo(server->cgroups, undoes_cgroups != 0);
     sockets_inherit_files(server->sockets, server, files);
     heir->ops->on_main(server);
@@ -154,6 +158,7 @@ static void on_end(struct heir *heir)
     if (!was_waiting) {
         log_info("the skepd before this one has ended");
         collect(heir);
+        (void) store_own(heir->server->store); /* one that has handed no lock over has had none */
         if (was_unknown) /* unless it was told, systemd takes no notice of what this one says */
             heir->ops->on_known(heir->server);
         return;
@@ -170,13 +175,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    int r = handover_receive(heir->fd, text, sizeof text);
+    _cleanup_fd_ int passed = -1;
+    int r = handover_receive(heir->fd, text, sizeof text, &passed);
     if (r == -EAGAIN)
         return;
     if (r < 0)
         on_end(heir);
     else if (heir->state == HEIR_READY && handover_is(text, HANDOVER_MAIN))
-        become_main(heir, text);
+        become_main(heir, text, &passed);
     else if (heir->state == HEIR_SERVING && handover_is(text, HANDOVER_KNOWN))
         become_known(heir);
 }

@@ -88,6 +88,10 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
         reason = "an upgrade is under way: wait for its end";
     else if (server->is_draining)
         reason = "skepd is about to end: it drains";
+    else if (server->helpers[HELPER_SPAWNER].state == HELPER_GONE)
+        reason =
+            "both spawners are gone, so that no other skepd can be started: restart it (`systemctl "
+            "restart skepd`)";
     else if (deploy_is_busy(server))
         reason = "a deploy, rollback or removal is under way: try again when it has ended";
     else if (heir_has_predecessor(service->heir))
@@ -100,21 +104,23 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
 
 /* ---- being the service */
 
-static void tell_status(const struct server *server)
+void service_tell_status(const struct server *server)
 {
     const struct tenant *tenant;
     const struct child *child;
     unsigned n_tenants = 0, n_workers = 0;
-    char text[128];
+    char text[480], health[320];
 
-    if (!server->notify || server->is_draining || heir_is_unknown(server->service->heir))
+    if (!server->notify || !server->pool || server->is_draining ||
+        heir_is_unknown(server->service->heir))
         return;
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
         n_tenants++;
     TAILQ_FOREACH (child, &server->pool->children, entry)
         n_workers += child->state == CHILD_READY;
-    (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s", n_tenants,
-                    n_workers, jail_level_name(&server->jail));
+    helper_summary(server, health, sizeof health);
+    (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s%s%s", n_tenants,
+                    n_workers, jail_level_name(&server->jail), health[0] ? "; " : "", health);
     notify_status(server->notify, text);
 }
 
@@ -129,7 +135,7 @@ static void become_main(struct server *server)
         return;
     }
     sockets_store(server->sockets, server, server->notify);
-    tell_status(server);
+    service_tell_status(server);
     notify_ready(server->notify);
     if (service->watchdog_us > 0 && server->notify &&
         watchdog_new(server, service->watchdog_us, &service->watchdog) < 0)
@@ -303,7 +309,7 @@ static void on_status_tick(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    tell_status(service->server);
+    service_tell_status(service->server);
 }
 
 static struct event *start_tick(struct service *service, event_callback_fn callback, long usec)

@@ -44,6 +44,9 @@ void service_stop_events(struct service *service);
  * waits to take over. */
 void service_end(struct server *server, bool is_signal);
 
+/* Tells the service manager how it goes, if that has changed. */
+void service_tell_status(const struct server *server);
+
 /* Accepts nothing from now on, on all of its sockets, until it is let go: another skepd does. */
 void service_hold(struct server *server, bool hold);
 

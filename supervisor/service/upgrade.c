@@ -23,6 +23,7 @@
 #include "supervisor/service/service.h"
 #include "supervisor/service/sockets.h"
 #include "supervisor/spawner/spawner.h"
+#include "supervisor/store/store.h"
 #include "supervisor/workers/cgroup.h"
 
 #define READY_TIMEOUT_S 30  /* from the start of the other one to its "ready" */
@@ -161,10 +162,13 @@ static void on_timeout(struct upgrade *upgrade)
 static void read_last_words(struct upgrade *upgrade)
 {
     char text[HANDOVER_MAX_BYTES];
+    int passed = -1;
 
-    while (handover_receive(upgrade->fd, text, sizeof text) == 0)
+    while (handover_receive(upgrade->fd, text, sizeof text, &passed) == 0) {
+        fd_cleanup(&passed); /* none is expected */
         if (handover_is(text, HANDOVER_FAILED))
             give_up(upgrade, handover_rest(text), true);
+    }
 }
 
 /* The other one had the service. This one has closed its sockets, and can only end so that the manager starts
@@ -259,7 +263,7 @@ static void on_ready(struct upgrade *upgrade, const char *version)
                     cgroup_is_to_undo(server->cgroups), sockets_files(server->sockets));
     upgrade->state = UPGRADE_HANDING_OVER;
     set_timer(upgrade, SERVING_TIMEOUT_S);
-    if (handover_send(upgrade->fd, text) < 0)
+    if (handover_send_with(upgrade->fd, text, store_owner_fd(server->store)) < 0)
         give_up(upgrade, "the new skepd was ready, and is gone", true);
 }
 
@@ -281,7 +285,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    int r = handover_receive(upgrade->fd, text, sizeof text);
+    _cleanup_fd_ int passed = -1; /* none is expected */
+    int r = handover_receive(upgrade->fd, text, sizeof text, &passed);
     if (r == 0)
         on_message(upgrade, text);
     else if (r != -EAGAIN) /* the spawner says how it has ended */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The spawner process: takes jobs from its socket, starts workers, reports their ends. It
- * holds no socket but that one and keeps the privileges that a birth needs, no others. It
- * trusts the supervisor, and reads nothing from workers. Single-threaded, for good: a worker's
- * parent death signal is bound to the thread that made it.
+ * The spawner process: takes jobs from its socket, starts workers, looks at their jails. Workers are
+ * children of the supervisor (CLONE_PARENT), which reaps them, and die with it, not with the spawner. The
+ * spawner holds no socket but that one and keeps the privileges that a birth needs, no others. It
+ * trusts the supervisor, and reads nothing from workers. Single-threaded.
  */
 #include <assert.h>
 #include <errno.h>
@@ -30,22 +30,15 @@ enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, FIRST_FREE_FD = 6, SPARE_FD =
 
 #define REAP_AGAIN_MS 50
 
-#define SUCCESSOR_SLOT UINT32_MAX /* of the one child that is no worker */
-
-struct worker {
-    uint32_t slot;
-    pid_t pid;
-};
-
-/* polls[0] is the socket, polls[i + 1] the pidfd of workers[i], which is owned. */
+/* polls[0] is the socket, polls[1] the pidfd of the successor, which is owned. */
 struct spawner_child {
     const struct origin *origin; /* NULL: there can be no successor */
+    pid_t supervisor;
     bool high_ids;
-    layer_set floor; /* that every worker has */
-    struct worker *workers;
-    struct pollfd *polls;
-    size_t n_workers;
-    size_t max_workers;
+    bool has_started; /* a worker */
+    layer_set floor;  /* that every worker has */
+    pid_t successor;  /* 0: there is none */
+    struct pollfd polls[2];
 };
 
 /* ---- setting up */
@@ -125,61 +118,12 @@ static int set_up(const struct spawner_descriptors *descriptors, pid_t superviso
     return r;
 }
 
-/* ---- workers */
-
-static int reserve_worker(struct spawner_child *child)
-{
-    if (child->n_workers < child->max_workers)
-        return 0;
-    size_t max = child->max_workers ? child->max_workers * 2 : 16;
-    struct worker *workers = reallocarray(child->workers, max, sizeof *workers);
-    if (!workers)
-        return -ENOMEM;
-    child->workers = workers;
-    struct pollfd *polls = reallocarray(child->polls, max + 1, sizeof *polls);
-    if (!polls)
-        return -ENOMEM;
-    child->polls = polls;
-    child->polls[0] = (struct pollfd){ .fd = SOCKET_FD, .events = POLLIN };
-    child->max_workers = max;
-    return 0;
-}
-
-static void add_worker(struct spawner_child *child, uint32_t slot, pid_t pid, int pidfd)
-{
-    assert(child->n_workers < child->max_workers);
-    child->workers[child->n_workers] = (struct worker){ .slot = slot, .pid = pid };
-    child->n_workers++;
-    child->polls[child->n_workers] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
-}
-
-static void remove_worker(struct spawner_child *child, size_t i)
-{
-    (void) close(child->polls[i + 1].fd);
-    child->n_workers--;
-    child->workers[i] = child->workers[child->n_workers];
-    child->polls[i + 1] = child->polls[child->n_workers + 1];
-}
-
-/* No worker outlives the supervisor. A successor does: it sees for itself whether it is to serve. */
-static _Noreturn void end(const struct spawner_child *child)
-{
-    for (size_t i = 0; i < child->n_workers; i++)
-        if (child->workers[i].slot != SUCCESSOR_SLOT)
-            (void) pidfd_send_signal(child->polls[i + 1].fd, SIGKILL, NULL, 0);
-    for (size_t i = 0; i < child->n_workers; i++)
-        while (child->workers[i].slot != SUCCESSOR_SLOT &&
-               waitpid(child->workers[i].pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    _exit(0);
-}
-
 /* ---- messages */
 
 /* fds: n_fds of them, at most SPAWNER_RESULT_FDS. body: what follows the answer itself, for the kinds
  * that have it; else NULL. */
-static void send_answer(const struct spawner_child *child, const struct spawner_answer *answer,
-                        const int *fds, size_t n_fds, const void *body, size_t body_size)
+static void send_answer(const struct spawner_answer *answer, const int *fds, size_t n_fds,
+                        const void *body, size_t body_size)
 {
     struct iovec iov[] = {
         { .iov_base = (void *) (uintptr_t) answer, .iov_len = sizeof *answer },
@@ -206,7 +150,7 @@ static void send_answer(const struct spawner_child *child, const struct spawner_
         n = sendmsg(SOCKET_FD, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        end(child);
+        _exit(0); /* the supervisor is gone, and its workers with it */
 }
 
 /* A request and its descriptors. 0; -EPIPE at the end; -EPROTO if it is none. */
@@ -239,27 +183,24 @@ static int receive_request(struct spawner_request *ret_request,
     return 0;
 }
 
-/* Starts it and opens what the supervisor is to see of it. 0 or -errno, and then there is no worker. */
+/* Starts it and opens what the supervisor is to see of it. 0 or -errno: then it has ended, if *ret_pid is
+ * not -1, and is the supervisor's to reap. */
 static int start_worker(const struct spawner_birth *birth, pid_t *ret_pid,
                         int ret_fds[static SPAWNER_RESULT_FDS], enum spawner_step *ret_step)
 {
     _cleanup_fd_ int pidfd = -1, stat_fd = -1, statm_fd = -1;
-    pid_t pid = -1;
 
-    int r = spawner_exec(birth, &pid, &pidfd, ret_step);
+    int r = spawner_exec(birth, ret_pid, &pidfd, ret_step);
     if (r < 0)
         return r;
-    r = process_open(pid, &stat_fd);
+    r = process_open(*ret_pid, &stat_fd);
     if (r == 0)
-        r = rss_open(pid, &statm_fd);
+        r = rss_open(*ret_pid, &statm_fd);
     if (r < 0) {
         *ret_step = SPAWNER_STEP_DESCRIPTORS;
-        (void) pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        spawner_end_birth(birth, *ret_pid, pidfd);
         return r;
     }
-    *ret_pid = pid;
     ret_fds[0] = TAKE_FD(pidfd);
     ret_fds[1] = TAKE_FD(stat_fd);
     ret_fds[2] = TAKE_FD(statm_fd);
@@ -283,8 +224,6 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
         r = -EPROTO;
     if ((request->layers & child->floor) != child->floor)
         r = -EPERM;
-    if (r == 0)
-        r = reserve_worker(child);
     if (r == 0) {
         const struct spawner_birth birth = {
             .slot = request->slot,
@@ -302,31 +241,39 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
     answer.error = r;
     answer.step = step;
     answer.pid = pid;
-    if (r == 0)
-        add_worker(child, request->slot, pid, result_fds[0]);
-    send_answer(child, &answer, result_fds, r == 0 ? SPAWNER_RESULT_FDS : 0, NULL, 0);
-    if (r < 0)
-        return;
-    (void) close(result_fds[1]);
-    (void) close(result_fds[2]);
+    child->has_started = child->has_started || r == 0;
+    send_answer(&answer, result_fds, r == 0 ? SPAWNER_RESULT_FDS : 0, NULL, 0);
+    for (size_t i = 0; r == 0 && i < SPAWNER_RESULT_FDS; i++)
+        (void) close(result_fds[i]);
 }
 
-/* Only at its own workers: the supervisor is no oracle about other processes. */
+/* The spawner tells of the supervisor's own children only: it is no oracle about other processes. Workers
+ * may have been started by the spawner before this one. */
+static int look(const struct spawner_child *child, const struct spawner_request *request,
+                struct jail_facts *ret_facts)
+{
+    _cleanup_fd_ int pidfd = pidfd_open(request->pid, 0);
+    pid_t parent = -1;
+
+    if (pidfd < 0)
+        return -ESRCH;
+    int r = process_parent(request->pid, &parent);
+    if (r < 0 || parent != child->supervisor)
+        return -ESRCH;
+    return facts_collect(request->pid, pidfd, request->with_maps != 0, ret_facts);
+}
+
 static void on_look(const struct spawner_child *child, const struct spawner_request *request)
 {
     struct spawner_answer answer = {
         .kind = SPAWNER_FACTS,
         .slot = request->slot,
         .pid = request->pid,
-        .error = -ESRCH,
     };
     struct jail_facts facts = { 0 };
 
-    for (size_t i = 0; i < child->n_workers; i++)
-        if (child->workers[i].pid == request->pid && child->workers[i].slot == request->slot)
-            answer.error = facts_collect(request->pid, child->polls[i + 1].fd,
-                                         request->with_maps != 0, &facts);
-    send_answer(child, &answer, NULL, 0, &facts, sizeof facts);
+    answer.error = look(child, request, &facts);
+    send_answer(&answer, NULL, 0, &facts, sizeof facts);
 }
 
 static void on_probe(struct spawner_child *child, const struct spawner_request *request)
@@ -344,21 +291,13 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
 
     /* It takes its time, in which no worker's end would be seen: at the start only. */
     answer.error =
-        child->n_workers > 0 ? -EBUSY : spawner_probe_run(&birth, &probe, &step, answer.text);
+        child->has_started ? -EBUSY : spawner_probe_run(&birth, &probe, &step, answer.text);
     answer.step = step;
     if (answer.error == 0 && (probe.layers & LAYER_BIT(LAYER_USER)))
         answer.error = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
     if (answer.error == 0 && request->is_last)
         child->floor = probe.layers;
-    send_answer(child, &answer, NULL, 0, &probe, sizeof probe);
-}
-
-static bool has_successor(const struct spawner_child *child)
-{
-    for (size_t i = 0; i < child->n_workers; i++)
-        if (child->workers[i].slot == SUCCESSOR_SLOT)
-            return true;
-    return false;
+    send_answer(&answer, NULL, 0, &probe, sizeof probe);
 }
 
 static bool is_upgrade(const struct spawner_request *request,
@@ -387,17 +326,17 @@ static void on_upgrade(struct spawner_child *child, const struct spawner_request
         r = -EPROTO;
     else if (!child->origin)
         r = -EOPNOTSUPP;
-    else if (has_successor(child))
+    else if (child->successor > 0)
         r = -EBUSY;
     if (r == 0)
-        r = reserve_worker(child);
-    if (r == 0)
         r = spawner_start_successor(child->origin, fds, request, &pid, &pidfd);
-    if (r == 0)
-        add_worker(child, SUCCESSOR_SLOT, pid, pidfd);
+    if (r == 0) {
+        child->successor = pid;
+        child->polls[1] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+    }
     answer.error = r;
     answer.pid = pid;
-    send_answer(child, &answer, &pidfd, r == 0 ? 1 : 0, NULL, 0);
+    send_answer(&answer, &pidfd, r == 0 ? 1 : 0, NULL, 0);
 }
 
 static void close_all(int fds[static SPAWNER_REQUEST_FDS])
@@ -415,7 +354,7 @@ static void on_request(struct spawner_child *child)
         fds[i] = -1;
     int r = receive_request(&request, fds);
     if (r < 0)
-        end(child); /* the supervisor is gone, or is not what it was */
+        _exit(0); /* the supervisor is gone, or is not what it was */
     switch ((enum spawner_request_kind) request.kind) {
     case SPAWNER_SPAWN:
         on_spawn(child, &request, fds);
@@ -433,59 +372,51 @@ static void on_request(struct spawner_child *child)
     close_all(fds);
 }
 
-/* Its pidfd says that it has ended. While somebody traces it, it cannot be reaped: the others do not
- * wait for that. */
-static void on_worker_ended(struct spawner_child *child, size_t i)
+/* Its pidfd says that it has ended. While somebody traces it, it cannot be reaped: jobs do not wait for
+ * that. */
+static void on_successor_ended(struct spawner_child *child)
 {
-    const struct worker *worker = &child->workers[i];
-    struct spawner_answer answer = {
-        .kind = worker->slot == SUCCESSOR_SLOT ? SPAWNER_SUCCESSOR_EXITED : SPAWNER_EXITED,
-        .slot = worker->slot,
-        .pid = worker->pid,
-    };
+    struct spawner_answer answer = { .kind = SPAWNER_SUCCESSOR_EXITED, .pid = child->successor };
     pid_t pid;
 
     do
-        pid = waitpid(worker->pid, &answer.wait_status, WNOHANG);
+        pid = waitpid(child->successor, &answer.wait_status, WNOHANG);
     while (pid < 0 && errno == EINTR);
-    child->polls[i + 1].events = 0; /* or it would be told again and again */
+    child->polls[1].events = 0; /* or it would be told again and again */
     if (pid == 0)
         return;
-    remove_worker(child, i);
-    send_answer(child, &answer, NULL, 0, NULL, 0);
-}
-
-static bool has_ended_unreaped(const struct spawner_child *child)
-{
-    for (size_t i = 0; i < child->n_workers; i++)
-        if (child->polls[i + 1].events == 0)
-            return true;
-    return false;
+    (void) close(child->polls[1].fd);
+    child->polls[1].fd = -1; /* poll(2) ignores it */
+    child->successor = 0;
+    send_answer(&answer, NULL, 0, NULL, 0);
 }
 
 static void turn(struct spawner_child *child)
 {
-    assert(child->polls);
-    int timeout = has_ended_unreaped(child) ? REAP_AGAIN_MS : -1;
-    if (poll(child->polls, child->n_workers + 1, timeout) < 0)
+    bool is_unreaped = child->successor > 0 && child->polls[1].events == 0;
+
+    if (poll(child->polls, ARRAY_LEN(child->polls), is_unreaped ? REAP_AGAIN_MS : -1) < 0)
         return; /* EINTR or ENOMEM: try again */
-    /* Backwards, because removing one moves the last into its place. */
-    for (size_t i = child->n_workers; i-- > 0;)
-        if (child->polls[i + 1].revents || child->polls[i + 1].events == 0)
-            on_worker_ended(child, i);
+    if (child->successor > 0 && (child->polls[1].revents || is_unreaped))
+        on_successor_ended(child);
     if (child->polls[0].revents)
         on_request(child);
 }
 
 _Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
-                                 const struct origin *origin)
+                                 const struct origin *origin, layer_set floor)
 {
-    struct spawner_child child = { .origin = origin };
+    struct spawner_child child = {
+        .origin = origin,
+        .supervisor = supervisor,
+        .floor = floor,
+        .polls = { { .fd = SOCKET_FD, .events = POLLIN }, { .fd = -1 } },
+    };
 
     journal_leave();
     int r = set_up(descriptors, supervisor);
-    if (r == 0)
-        r = reserve_worker(&child);
+    if (r == 0 && (floor & LAYER_BIT(LAYER_USER)))
+        r = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
     if (r < 0) {
         (void) log_error_errno(r, "the spawner cannot start");
         _exit(1);

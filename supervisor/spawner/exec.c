@@ -130,16 +130,20 @@ static void take_ids(const struct spawner_birth *birth, const struct pipes *pipe
 }
 
 /* After the last change of ids, which clears the signal. getppid() says nothing in a new PID
- * namespace, so the pipe says whether the spawner died before the signal was set. */
-static void die_with_spawner(const struct pipes *pipes)
+ * namespace, so the channel says whether the supervisor died before the signal was set, and the pipe
+ * whether the spawner did: then nobody would hear of this worker. */
+static void die_with_parent(const struct spawner_birth *birth, const struct pipes *pipes)
 {
-    struct pollfd go = { .fd = pipes->go_read };
+    struct pollfd go = { .fd = pipes->go_read }, channel = { .fd = birth->channel_fd };
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         give_up(pipes, SPAWNER_STEP_PARENT_DEATH);
     if (poll(&go, 1, 0) < 0)
         give_up(pipes, SPAWNER_STEP_PARENT_DEATH);
     if (go.revents & (POLLHUP | POLLERR))
+        _exit(127);
+    /* The end of a process closes its descriptors before its children get another parent: exit(2). */
+    if (poll(&channel, 1, 0) < 0 || (channel.revents & (POLLHUP | POLLERR)))
         _exit(127);
 }
 
@@ -190,7 +194,7 @@ static _Noreturn void become_worker(const struct spawner_birth *birth, struct pi
     if ((birth->layers & LAYER_BIT(LAYER_CGROUP)) && unshare(CLONE_NEWCGROUP) < 0)
         give_up(pipes, SPAWNER_STEP_CGROUP_NAMESPACE);
     take_ids(birth, pipes);
-    die_with_spawner(pipes);
+    die_with_parent(birth, pipes);
     (void) setsid();
     spawner_reset_signals();
     int worker = place_descriptors(birth, pipes);
@@ -203,7 +207,7 @@ static _Noreturn void become_worker(const struct spawner_birth *birth, struct pi
 /* The raw call: glibc's clone wants a stack, and seccomp filters (RestrictNamespaces= of systemd)
  * can look into clone's flags but not into clone3's. On x86-64 and aarch64 the third argument
  * is where the pidfd goes. */
-static pid_t clone_process(unsigned long flags, int *ret_pidfd)
+static pid_t clone_process(uint64_t flags, int *ret_pidfd)
 {
     return (pid_t) syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, 0);
 }
@@ -215,7 +219,7 @@ static pid_t clone_into_cgroup(uint64_t flags, int cgroup_fd, int *ret_pidfd)
     struct clone_args args = {
         .flags = flags | CLONE_PIDFD | CLONE_INTO_CGROUP,
         .pidfd = (uint64_t) (uintptr_t) ret_pidfd,
-        .exit_signal = SIGCHLD,
+        .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD, /* with it, as the spawner's own */
         .cgroup = (unsigned) cgroup_fd,
     };
 
@@ -356,6 +360,19 @@ static int guide(pid_t pid, const struct spawner_birth *birth, bool has_joined, 
     return r < 0 ? r : await_exec(pipes, ret_step);
 }
 
+void spawner_end_birth(const struct spawner_birth *birth, pid_t pid, int pidfd)
+{
+    struct pollfd end = { .fd = pidfd, .events = POLLIN };
+
+    (void) pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    if (birth->is_report)
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    else
+        while (poll(&end, 1, -1) < 0 && errno == EINTR)
+            ;
+}
+
 int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pidfd,
                  enum spawner_step *ret_step)
 {
@@ -367,7 +384,9 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
     int r = pipes_init(&pipes);
     if (r < 0)
         return r;
-    uint64_t flags = clone_flags(birth->layers);
+    /* A worker is the supervisor's child, so that it does not die with the spawner; a throw-away one is the
+     * spawner's own. */
+    uint64_t flags = clone_flags(birth->layers) | (birth->is_report ? 0 : CLONE_PARENT);
     if (birth->cgroup_fd >= 0)
         pid = clone_into_cgroup(flags, birth->cgroup_fd, &raw_pidfd);
     bool has_joined = pid >= 0;
@@ -383,13 +402,11 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
 
     _cleanup_fd_ int pidfd = raw_pidfd;
     r = guide(pid, birth, has_joined, &pipes, ret_step);
+    *ret_pid = pid;
     if (r < 0) {
-        (void) pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        spawner_end_birth(birth, pid, pidfd);
         return r;
     }
-    *ret_pid = pid;
     *ret_pidfd = TAKE_FD(pidfd);
     return 0;
 }

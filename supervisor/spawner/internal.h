@@ -36,6 +36,7 @@ enum spawner_step {
     SPAWNER_STEP_TIMEOUT,
     SPAWNER_STEP_REQUEST,
     SPAWNER_STEP_JAIL,
+    SPAWNER_STEP_LOST, /* the spawner itself, before it answered */
     SPAWNER_STEPS,
 };
 
@@ -66,8 +67,9 @@ struct spawner_request {
 };
 
 enum spawner_answer_kind {
-    SPAWNER_RESULT, /* with descriptors if error is 0: pidfd, /proc/PID/stat, /proc/PID/statm */
-    SPAWNER_EXITED,
+    /* With descriptors if error is 0: pidfd, /proc/PID/stat, /proc/PID/statm. With a pid and an error: that
+     * process has ended, and is to be reaped. */
+    SPAWNER_RESULT,
     SPAWNER_FACTS,     /* a struct jail_facts follows */
     SPAWNER_PROBED,    /* a struct jail_probe follows */
     SPAWNER_SUCCESSOR, /* with its pidfd, if error is 0 */
@@ -90,11 +92,11 @@ struct spawner_descriptors {
     int socket, worker, null;
 };
 
-/* The spawner process: serves jobs on its socket until it closes, then kills and reaps its
- * workers. Takes all descriptors. supervisor: the pid that must be its parent. origin: NULL: no
- * successor can be started. */
+/* The spawner process: serves jobs on its socket until it closes. Takes all descriptors. supervisor: the pid
+ * that must be its parent. origin: NULL: no successor can be started. floor: layers that every worker has,
+ * where a probe has found them; else 0. */
 _Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
-                                 const struct origin *origin);
+                                 const struct origin *origin, layer_set floor);
 
 /* ---- exec.c; all in the spawner process */
 
@@ -116,8 +118,13 @@ struct spawner_birth {
  * its own user namespace knows these ids. */
 bool spawner_may_map_high_ids(void);
 
-/* Starts a worker in new namespaces and waits until its program runs. 0 or -errno with the step that
- * failed, and then no child is left. */
+/* Ends a worker that cannot be born, and returns when it has ended. A throw-away one is reaped, any other the
+ * supervisor's to reap. */
+void spawner_end_birth(const struct spawner_birth *birth, pid_t pid, int pidfd);
+
+/* Starts a worker in new namespaces, as the supervisor's child (a throw-away one as the spawner's), and waits
+ * until its program runs. 0 or -errno with the step that failed; *ret_pid is then -1, or as after
+ * spawner_end_birth. */
 int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pidfd,
                  enum spawner_step *ret_step);
 

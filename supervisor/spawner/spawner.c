@@ -11,27 +11,55 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "supervisor/spawner/ends.h"
 #include "supervisor/spawner/internal.h"
+#include "supervisor/workers/process.h"
 
+#define MEMBERS 2 /* the spawner and its reserve */
 #define FREE_TIMEOUT_MS 2000
+#define TICK_S 1
+#define STOPPED_LOOKS 2 /* in a row; a debugger that only attaches stops it for a moment */
+/* Longer than the spawner itself waits for a birth (EXEC_TIMEOUT_MS). */
+#define ANSWER_TIMEOUT_NS (15 * NSEC_PER_SEC)
 #define PROBE_TIMEOUT_MS 60000 /* some tries of 10 s each, on a host that hardly moves */
 
-struct spawner {
+/* A request that is not answered yet; a spawner answers in their order. */
+struct pending {
+    STAILQ_ENTRY(pending) entry;
+    enum spawner_request_kind kind;
+    unsigned slot;
     pid_t pid;
-    int pidfd;
-    int socket_fd;
+    uint64_t since_ns;
+};
+STAILQ_HEAD(pending_list, pending);
+
+struct member {
+    struct spawner *spawner; /* borrowed */
+    pid_t pid;
+    int pidfd, socket_fd, stat_fd;
     struct event *event;
+    struct pending_list pending;
+    unsigned stopped; /* looks in a row that have found it so */
+    bool is_lost;
+};
+
+struct spawner {
+    struct member members[MEMBERS]; /* the first that is not lost works */
+    unsigned n_members;
+    struct ends *ends;
+    struct event *tick;
     const struct spawner_ops *ops; /* borrowed: from the caller of spawner_attach */
     void *owner;                   /* borrowed: same */
-    bool gone;
 };
 
 static const char *const step_names[SPAWNER_STEPS] = {
@@ -48,6 +76,7 @@ static const char *const step_names[SPAWNER_STEPS] = {
     [SPAWNER_STEP_TIMEOUT] = "wait for the exec of the worker program",
     [SPAWNER_STEP_REQUEST] = "request",
     [SPAWNER_STEP_JAIL] = "jail",
+    [SPAWNER_STEP_LOST] = "the spawner, which was lost meanwhile",
 };
 
 const char *spawner_hint(int error, const char *step)
@@ -72,61 +101,94 @@ const char *spawner_hint(int error, const char *step)
 }
 
 /* In the child, never returns. */
-static int fork_spawner(int our_socket, const struct spawner_descriptors *theirs,
-                        const struct origin *origin, pid_t *ret_pid, int *ret_pidfd)
+static int fork_spawner(struct member *member, const struct spawner_descriptors *theirs,
+                        const struct origin *origin, layer_set floor)
 {
     pid_t supervisor = getpid();
-    pid_t pid = fork();
 
-    if (pid < 0)
+    member->pid = fork();
+    if (member->pid < 0)
         return -errno;
-    if (pid == 0) {
-        (void) close(our_socket);
-        spawner_child_run(theirs, supervisor, origin);
+    if (member->pid == 0) {
+        (void) close(member->socket_fd);
+        spawner_child_run(theirs, supervisor, origin, floor);
     }
-    int pidfd = pidfd_open(pid, 0);
-    if (pidfd < 0) {
-        int r = -errno;
-        (void) kill(pid, SIGKILL);
-        (void) waitpid(pid, NULL, 0);
-        return r;
+    member->pidfd = pidfd_open(member->pid, 0);
+    int r = member->pidfd < 0 ? -errno : process_open(member->pid, &member->stat_fd);
+    if (r < 0) {
+        (void) kill(member->pid, SIGKILL);
+        (void) waitpid(member->pid, NULL, 0);
     }
-    *ret_pid = pid;
-    *ret_pidfd = pidfd;
-    return 0;
+    return r;
 }
 
-int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner)
+static void member_close(struct member *member)
+{
+    fd_cleanup(&member->pidfd);
+    fd_cleanup(&member->socket_fd);
+    fd_cleanup(&member->stat_fd);
+    member->pidfd = member->socket_fd = member->stat_fd = -1;
+}
+
+static int start_member(struct spawner *spawner, const struct spawner_options *options,
+                        layer_set floor)
 {
     _cleanup_fd_ int worker_fd = open(options->worker_path, O_PATH | O_CLOEXEC);
     _cleanup_fd_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct member *member = &spawner->members[spawner->n_members];
     int pair[2];
 
+    assert(spawner->n_members < MEMBERS);
     if (worker_fd < 0 || null_fd < 0)
         return -errno;
     if (faccessat(AT_FDCWD, options->worker_path, X_OK, AT_EACCESS) < 0)
         return -errno;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    _cleanup_fd_ int ours = pair[0];
     _cleanup_fd_ int theirs = pair[1];
-    _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
-    if (!spawner)
-        return -ENOMEM;
+    *member = (struct member){ .spawner = spawner, .socket_fd = pair[0] };
+    member->pidfd = member->stat_fd = -1;
+    STAILQ_INIT(&member->pending);
 
     const struct spawner_descriptors descriptors = { theirs, worker_fd, null_fd };
-    int r = io_set_nonblocking(ours);
+    int r = io_set_nonblocking(member->socket_fd);
     if (r == 0)
-        r = fork_spawner(ours, &descriptors, options->origin, &spawner->pid, &spawner->pidfd);
+        r = fork_spawner(member, &descriptors, options->origin, floor);
     if (r < 0)
-        return r;
-    spawner->socket_fd = TAKE_FD(ours);
-    *ret_spawner = TAKE_PTR(spawner);
-    return 0;
+        member_close(member);
+    else
+        spawner->n_members++;
+    return r;
 }
 
-static int send_request(const struct spawner *spawner, const struct spawner_request *request,
-                        const int *fds, size_t n_fds)
+int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner)
+{
+    _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
+
+    int r = spawner ? start_member(spawner, options, 0) : -ENOMEM;
+    if (r == 0)
+        *ret_spawner = TAKE_PTR(spawner);
+    return r;
+}
+
+int spawner_start_reserve(struct spawner *spawner, const struct spawner_options *options,
+                          layer_set floor)
+{
+    return start_member(spawner, options, floor);
+}
+
+/* ---- requests */
+
+static struct member *find_working(struct spawner *spawner)
+{
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        if (!spawner->members[i].is_lost)
+            return &spawner->members[i];
+    return NULL;
+}
+
+static int send_to(const struct member *member, const struct spawner_request *request,
+                   const int *fds, size_t n_fds)
 {
     const size_t fds_size = n_fds * sizeof fds[0];
     struct iovec iov = { .iov_base = (void *) (uintptr_t) request, .iov_len = sizeof *request };
@@ -136,10 +198,6 @@ static int send_request(const struct spawner *spawner, const struct spawner_requ
     } control = { 0 };
     struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-    if (request->slot >= SPAWNER_MAX_SLOTS)
-        return -EINVAL;
-    if (spawner->gone)
-        return -EPIPE;
     if (n_fds > 0) {
         message.msg_control = &control;
         message.msg_controllen = CMSG_SPACE(fds_size);
@@ -149,10 +207,39 @@ static int send_request(const struct spawner *spawner, const struct spawner_requ
         header->cmsg_len = CMSG_LEN(fds_size);
         memcpy(CMSG_DATA(header), fds, fds_size);
     }
-    if (sendmsg(spawner->socket_fd, &message, MSG_NOSIGNAL) < 0)
+    if (sendmsg(member->socket_fd, &message, MSG_NOSIGNAL) < 0)
         return -errno;
     return 0;
 }
+
+/* To the spawner that works. One that has died is noted as lost by the loop, not here, where the caller is
+ * in the middle of something. */
+static int send_request(struct spawner *spawner, const struct spawner_request *request,
+                        const int *fds, size_t n_fds)
+{
+    struct pending *pending = calloc(1, sizeof *pending);
+    int r = -EPIPE;
+
+    if (!pending)
+        return -ENOMEM;
+    pending->kind = (enum spawner_request_kind) request->kind;
+    pending->slot = request->slot;
+    pending->pid = request->pid;
+    pending->since_ns = io_now_ns();
+    for (unsigned i = 0; i < spawner->n_members && r == -EPIPE; i++) {
+        struct member *member = &spawner->members[i];
+        r = member->is_lost ? -EPIPE : send_to(member, request, fds, n_fds);
+        if (r == -ECONNRESET)
+            r = -EPIPE;
+        if (r == 0)
+            STAILQ_INSERT_TAIL(&member->pending, pending, entry);
+    }
+    if (r < 0)
+        free(pending);
+    return r;
+}
+
+static void lose_stopped(struct spawner *spawner, unsigned looks);
 
 int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
 {
@@ -165,6 +252,8 @@ int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
     };
     const int fds[SPAWNER_SPAWN_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
 
+    if (request.slot >= SPAWNER_MAX_SLOTS)
+        return -EINVAL;
     return send_request(spawner, &request, fds, request.has_cgroup ? 3 : 2);
 }
 
@@ -181,6 +270,7 @@ int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *j
         fds[1 + i] = job->socket_fds[i];
         request.socket_kinds[i] = (uint8_t) job->socket_kinds[i];
     }
+    lose_stopped(spawner, 1); /* an upgrade is what heals it, and must not wait for it */
     return send_request(spawner, &request, fds, 1 + job->n_sockets);
 }
 
@@ -257,6 +347,7 @@ static void close_fds(const int fds[static SPAWNER_RESULT_FDS])
             (void) close(fds[i]);
 }
 
+/* Its descriptors are the callee's from here on, or are closed. */
 static void deliver_result(const struct spawner *spawner, const struct spawner_answer *answer,
                            const int fds[static SPAWNER_RESULT_FDS])
 {
@@ -269,16 +360,49 @@ static void deliver_result(const struct spawner *spawner, const struct spawner_a
     const char *step = step_name(answer);
     int error = answer->error;
 
-    if (error == 0 && fds[SPAWNER_RESULT_FDS - 1] < 0) {
+    if (error == 0) {
         /* The kernel drops the descriptors that we have no room for, from the last one on, and says
          * nothing. */
-        error = -EMFILE;
-        (void) kill(answer->pid, SIGKILL);
-        step = step_names[SPAWNER_STEP_DESCRIPTORS];
+        error = fds[SPAWNER_RESULT_FDS - 1] < 0
+                    ? -EMFILE
+                    : ends_add(spawner->ends, answer->slot, answer->pid, fds[0]);
+        if (error < 0) {
+            (void) kill(answer->pid, SIGKILL); /* a child of ours: ends_sweep reaps it */
+            step = step_names[SPAWNER_STEP_DESCRIPTORS];
+        }
+    } else if (answer->pid > 0) {
+        (void) waitpid(answer->pid, NULL, WNOHANG);
     }
     if (error < 0)
         close_fds(fds);
     spawner->ops->on_result(spawner->owner, answer->slot, error, step, error == 0 ? &worker : NULL);
+}
+
+static const struct {
+    bool is_answer;
+    enum spawner_request_kind to;
+} answer_kinds[] = {
+    [SPAWNER_RESULT] = { true, SPAWNER_SPAWN },
+    [SPAWNER_FACTS] = { true, SPAWNER_LOOK },
+    [SPAWNER_PROBED] = { true, SPAWNER_PROBE },
+    [SPAWNER_SUCCESSOR] = { true, SPAWNER_UPGRADE },
+    [SPAWNER_SUCCESSOR_EXITED] = { .is_answer = false },
+};
+
+/* Takes the request off the list that this is the answer to. -EPROTO if there is none. */
+static int settle(struct member *member, const struct spawner_answer *answer)
+{
+    struct pending *pending = STAILQ_FIRST(&member->pending);
+
+    if (answer->kind >= ARRAY_LEN(answer_kinds))
+        return -EPROTO;
+    if (!answer_kinds[answer->kind].is_answer)
+        return 0;
+    if (!pending || pending->kind != answer_kinds[answer->kind].to)
+        return -EPROTO;
+    STAILQ_REMOVE_HEAD(&member->pending, entry);
+    free(pending);
+    return 0;
 }
 
 static void deliver(const struct spawner *spawner, const struct spawner_answer *answer,
@@ -287,9 +411,6 @@ static void deliver(const struct spawner *spawner, const struct spawner_answer *
     switch ((enum spawner_answer_kind) answer->kind) {
     case SPAWNER_RESULT:
         deliver_result(spawner, answer, fds);
-        break;
-    case SPAWNER_EXITED:
-        spawner->ops->on_exited(spawner->owner, answer->slot, answer->pid, answer->wait_status);
         break;
     case SPAWNER_FACTS:
         spawner->ops->on_facts(spawner->owner, answer->slot, answer->pid, answer->error,
@@ -315,7 +436,8 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
         .layers = job->layers,
         .is_last = job->is_last,
     };
-    struct pollfd wait = { .fd = spawner->socket_fd, .events = POLLIN };
+    struct member *member = &spawner->members[0];
+    struct pollfd wait = { .fd = member->socket_fd, .events = POLLIN };
     struct spawner_answer answer = { 0 };
     union answer_body body;
     int fds[SPAWNER_RESULT_FDS];
@@ -329,8 +451,10 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
     while (r < 0 && errno == EINTR);
     if (r <= 0)
         return r < 0 ? -errno : -ETIMEDOUT;
-    r = receive_answer(spawner->socket_fd, &answer, &body, fds);
+    r = receive_answer(member->socket_fd, &answer, &body, fds);
     close_fds(fds); /* there are none */
+    if (r == 0)
+        r = settle(member, &answer);
     if (r == 0 && answer.kind != SPAWNER_PROBED)
         r = -EPROTO;
     if (r < 0)
@@ -343,25 +467,103 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
     return answer.error;
 }
 
+/* ---- spawners that are lost */
+
+static void fail_pending(const struct spawner *spawner, struct pending_list *list)
+{
+    struct pending *pending;
+
+    while ((pending = STAILQ_FIRST(list))) {
+        STAILQ_REMOVE_HEAD(list, entry);
+        if (pending->kind == SPAWNER_SPAWN)
+            spawner->ops->on_result(spawner->owner, pending->slot, -EPIPE,
+                                    step_names[SPAWNER_STEP_LOST], NULL);
+        else if (pending->kind == SPAWNER_LOOK)
+            spawner->ops->on_facts(spawner->owner, pending->slot, pending->pid, -EAGAIN, NULL);
+        else if (pending->kind == SPAWNER_UPGRADE)
+            spawner->ops->on_successor(spawner->owner, -EPIPE, 0, -1);
+        free(pending);
+    }
+}
+
+/* One that stands still is ended: it would wake up later, and do what nobody waits for any more. */
+static void lose(struct member *member, const char *why)
+{
+    struct pending_list pending = STAILQ_HEAD_INITIALIZER(pending);
+    struct spawner *spawner = member->spawner;
+
+    member->is_lost = true;
+    (void) pidfd_send_signal(member->pidfd, SIGKILL, NULL, 0);
+    event_free(TAKE_PTR(member->event));
+    member_close(member); /* ends_sweep reaps it */
+    STAILQ_CONCAT(&pending, &member->pending);
+    spawner->ops->on_lost(spawner->owner, find_working(spawner) ? SPAWNER_RESERVE : SPAWNER_GONE,
+                          why);
+    fail_pending(spawner, &pending);
+}
+
+/* Those that a signal or a debugger has stopped for so many looks in a row. */
+static void lose_stopped(struct spawner *spawner, unsigned looks)
+{
+    for (unsigned i = 0; i < spawner->n_members; i++) {
+        struct member *member = &spawner->members[i];
+        if (member->is_lost || !member->event)
+            continue;
+        bool is_stopped = process_state(member->stat_fd) == PROCESS_STOPPED;
+        member->stopped = is_stopped ? member->stopped + 1 : 0;
+        if (member->stopped >= looks)
+            lose(member, "it was stopped by a signal, and is ended");
+    }
+}
+
+/* An answer that has come and was not read yet counts: skepd itself may have stood still. */
+static bool is_silent(const struct member *member, uint64_t now_ns)
+{
+    const struct pending *oldest = STAILQ_FIRST(&member->pending);
+    struct pollfd answer = { .fd = member->socket_fd, .events = POLLIN };
+
+    return oldest && now_ns - oldest->since_ns > ANSWER_TIMEOUT_NS && poll(&answer, 1, 0) == 0;
+}
+
+static void watch(struct spawner *spawner)
+{
+    uint64_t now = io_now_ns();
+
+    lose_stopped(spawner, STOPPED_LOOKS);
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        if (!spawner->members[i].is_lost && is_silent(&spawner->members[i], now))
+            lose(&spawner->members[i], "it does not answer, and is ended");
+    ends_sweep(spawner->ends);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    watch(arg);
+}
+
+/* ---- answers */
+
 /* One message for each call: the event is level-triggered, and after a callback the spawner may
  * be freed. */
-static void on_readable(struct spawner *spawner)
+static void on_readable(struct member *member)
 {
     struct spawner_answer answer = { 0 };
     union answer_body body;
     int fds[SPAWNER_RESULT_FDS];
-    int r = receive_answer(spawner->socket_fd, &answer, &body, fds);
+    int r = receive_answer(member->socket_fd, &answer, &body, fds);
 
     if (r == -EAGAIN || r == -EINTR)
         return;
+    if (r == 0)
+        r = settle(member, &answer);
     if (r == 0) {
-        deliver(spawner, &answer, &body, fds);
+        deliver(member->spawner, &answer, &body, fds);
         return;
     }
     close_fds(fds);
-    spawner->gone = true;
-    (void) event_del(spawner->event);
-    spawner->ops->on_gone(spawner->owner);
+    lose(member, r == -EPROTO ? "it broke the protocol, and is ended" : "it died");
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
@@ -371,48 +573,76 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     on_readable(arg);
 }
 
+static void on_worker_ended(void *owner, unsigned slot, pid_t pid, int wait_status)
+{
+    const struct spawner *spawner = owner;
+
+    spawner->ops->on_exited(spawner->owner, slot, pid, wait_status);
+}
+
 int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
                    void *owner)
 {
-    assert(!spawner->event);
-    struct event *event =
-        event_new(base, spawner->socket_fd, EV_READ | EV_PERSIST, on_event, spawner);
+    static const struct timeval period = { .tv_sec = TICK_S };
 
-    if (!event)
-        return -ENOMEM;
-    if (event_add(event, NULL) < 0) {
-        event_free(event);
-        return -ENOMEM;
-    }
-    spawner->event = event;
+    assert(!spawner->tick);
     spawner->ops = ops;
     spawner->owner = owner;
+    spawner->ends = ends_new(base, on_worker_ended, spawner);
+    spawner->tick = event_new(base, -1, EV_PERSIST, on_tick, spawner);
+    if (!spawner->ends || !spawner->tick || event_add(spawner->tick, &period) < 0)
+        return -ENOMEM;
+    for (unsigned i = 0; i < spawner->n_members; i++) {
+        struct member *member = &spawner->members[i];
+        member->event = event_new(base, member->socket_fd, EV_READ | EV_PERSIST, on_event, member);
+        if (!member->event || event_add(member->event, NULL) < 0)
+            return -ENOMEM;
+    }
     return 0;
 }
 
 pid_t spawner_pid(const struct spawner *spawner)
 {
-    return spawner->pid;
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        if (!spawner->members[i].is_lost)
+            return spawner->members[i].pid;
+    return 0;
+}
+
+static void member_done(struct member *member)
+{
+    struct pollfd end = { .fd = member->pidfd, .events = POLLIN };
+    struct pending *pending;
+    int r;
+
+    if (member->event)
+        event_free(member->event);
+    while ((pending = STAILQ_FIRST(&member->pending))) {
+        STAILQ_REMOVE_HEAD(&member->pending, entry);
+        free(pending);
+    }
+    if (member->is_lost)
+        return;
+    (void) close(TAKE_FD(member->socket_fd));
+    do
+        r = poll(&end, 1, FREE_TIMEOUT_MS);
+    while (r < 0 && errno == EINTR);
+    if (r <= 0)
+        (void) pidfd_send_signal(member->pidfd, SIGKILL, NULL, 0);
+    while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    member_close(member);
 }
 
 struct spawner *spawner_free(struct spawner *spawner)
 {
     if (!spawner)
         return NULL;
-    if (spawner->event)
-        event_free(spawner->event);
-    (void) close(spawner->socket_fd);
-
-    struct pollfd end = { .fd = spawner->pidfd, .events = POLLIN };
-    int r;
-    do
-        r = poll(&end, 1, FREE_TIMEOUT_MS);
-    while (r < 0 && errno == EINTR);
-    if (r <= 0)
-        (void) pidfd_send_signal(spawner->pidfd, SIGKILL, NULL, 0);
-    while (waitpid(spawner->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    (void) close(spawner->pidfd);
+    if (spawner->tick)
+        event_free(spawner->tick);
+    spawner->ends = ends_free(spawner->ends);
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        member_done(&spawner->members[i]);
     free(spawner);
     return NULL;
 }

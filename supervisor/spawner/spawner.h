@@ -2,8 +2,10 @@
 /*
  * The spawner: the only process that may fork, exec and make namespaces. It is forked
  * before the supervisor opens a socket or a thread, speaks fixed-size messages over a
- * SOCK_SEQPACKET pair, and dies with the supervisor (PDEATHSIG). Its children, the
- * workers, die with it. It is not in the supervisor's loop but its answers are.
+ * SOCK_SEQPACKET pair, and dies with the supervisor (PDEATHSIG). Workers are the
+ * supervisor's children: they die with it, and outlive the spawner. A second spawner, the
+ * reserve, takes over where the first dies or stands still: without one, the supervisor,
+ * which is confined, could start neither a worker nor the skepd that replaces it.
  */
 #pragma once
 
@@ -45,6 +47,12 @@ struct spawner_worker {
     int stat_fd, statm_fd; /* /proc/PID/stat and statm: process.h, rss.h */
 };
 
+enum spawner_state {
+    SPAWNER_WHOLE,   /* one works, and one is in reserve */
+    SPAWNER_RESERVE, /* one of the two is lost */
+    SPAWNER_GONE,    /* both are: nothing can be started any more */
+};
+
 /* All are called on the supervisor's loop, and may call spawner_spawn. */
 struct spawner_ops {
     /* Answer to a job, one for each, in order. error: 0, and the worker's program runs; or
@@ -56,23 +64,28 @@ struct spawner_ops {
      * no worker (any more), or another -errno. facts: borrowed for the call; NULL on error. */
     void (*on_facts)(void *owner, unsigned slot, pid_t pid, int error,
                      const struct jail_facts *facts);
-    /* A worker has ended, for whatever reason, and is reaped. Always after its on_result. The
-     * slot may have been given to another worker meanwhile: compare the pid. wait_status: as
-     * from waitpid. */
+    /* A worker has ended, for whatever reason, and is reaped; seen by its pidfd, without the spawner. Always
+     * after its on_result. The slot may have been given to another worker meanwhile: compare the pid.
+     * wait_status: as from waitpid. */
     void (*on_exited)(void *owner, unsigned slot, pid_t pid, int wait_status);
     /* Answer to spawner_upgrade: error 0, its pid and pidfd (owned by the callee); or -errno. */
     void (*on_successor)(void *owner, int error, pid_t pid, int pidfd);
     /* The successor has ended, and is reaped. After its on_successor. */
     void (*on_successor_exited)(void *owner, pid_t pid, int wait_status);
-    /* Once, if the spawner died: all workers die with it, no worker can be started any more,
-     * and the service should end. */
-    void (*on_gone)(void *owner);
+    /* A spawner was lost, for that reason (text for people); what it was asked and had not answered fails
+     * next, with -EPIPE (a look: -EAGAIN). Workers go on. */
+    void (*on_lost)(void *owner, enum spawner_state state, const char *why);
 };
 
 /* Forks the spawner. Call in a single-threaded process, before any socket is opened and before
  * event_base_new. The thread that calls must live as long as the workers shall. 0 or -errno
  * (-ENOENT, -EACCES: worker_path). */
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
+
+/* Forks the reserve, under the same conditions, once the layers that every worker gets are known. options: as
+ * for spawner_start. 0 or -errno. */
+int spawner_start_reserve(struct spawner *spawner, const struct spawner_options *options,
+                          layer_set floor);
 
 struct spawner_probe_job {
     enum jit_mode jit;
@@ -93,7 +106,7 @@ int spawner_attach(struct spawner *spawner, struct event_base *base, const struc
                    void *owner);
 
 /* Asks for one worker; the answer comes later by on_result. 0 or -errno (-EAGAIN: socket full,
- * -EPIPE: the spawner is gone). */
+ * -EPIPE: both spawners are gone). */
 int spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
 
 /* Asks what the kernel says of a worker's jail; the answer comes later by on_facts. with_maps: of its
@@ -114,9 +127,9 @@ int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *j
 /* What the operator can do about a failed job, or NULL. Static string. */
 const char *spawner_hint(int error, const char *step);
 
-/* The spawner's own pid; for stats and attestation. */
+/* The pid of the spawner that works; 0 if both are lost. For tests. */
 pid_t spawner_pid(const struct spawner *spawner);
 
-/* Ends the spawner, and by that all workers; returns once it is reaped. No callback is called
- * any more. NULL is allowed. Returns NULL. */
+/* Ends workers and spawners; returns once they have ended. No callback is called any more. NULL is allowed.
+ * Returns NULL. */
 struct spawner *spawner_free(struct spawner *spawner);

@@ -228,6 +228,27 @@ static void write_layers(const struct server *server, const char *name, struct t
                    (server->jail.layers & LAYER_BIT(i)) != 0);
 }
 
+/* ---- helpers */
+
+static void write_helpers(const struct server *server, const char *name, struct text *text)
+{
+    for (unsigned i = 0; i < HELPERS; i++)
+        for (unsigned state = HELPER_OK; state < HELPER_STATES; state++)
+            if (server->helpers[i].state != HELPER_ABSENT)
+                text_count(text, name,
+                           TEXT_LABELS({ "helper", helper_name((enum helper) i) },
+                                       { "state", helper_state_name((enum helper_state) state) }),
+                           server->helpers[i].state == state);
+}
+
+static void write_helper_losses(const struct server *server, const char *name, struct text *text)
+{
+    for (unsigned i = 0; i < HELPERS; i++)
+        if (server->helpers[i].state != HELPER_ABSENT)
+            text_count(text, name, TEXT_LABELS({ "helper", helper_name((enum helper) i) }),
+                       server->helpers[i].losses);
+}
+
 /* clang-format off */
 const struct family families_of_service[] = {
     { "skep_build_info", "gauge",
@@ -271,6 +292,12 @@ const struct family families_of_service[] = {
     { "skep_limit_overshoot_bytes", "histogram",
       "How far over a limit of memory or size the use was when it was stopped or killed.",
       write_overshoot_bytes, NULL, false },
+    { "skep_helper_state", "gauge",
+      "1 for the state of each helper process, 0 for the others; all but ok want the operator.",
+      write_helpers, NULL, false },
+    { "skep_helper_losses_total", "counter",
+      "Helper processes that died, or stood still and were ended.",
+      write_helper_losses, NULL, false },
     { "skep_jail_level", "gauge",
       "1 for the level of the workers' jail, 0 for the others.", write_level, NULL, false },
     { "skep_jail_layer", "gauge",

@@ -4,7 +4,8 @@
  * in), versions.c (what is kept), recover.c (what was interrupted). Tests link it, too. No other includes
  * this.
  *
- *   STATE/lock                                  flock(2) for each change: two skepd may run side by side
+ *   STATE/lock                                  flock(2) for each change: at an upgrade, two skepd run side by side
+ *   STATE/owner                                 flock(2) by the skepd whose state folder it is, for its life
  *   STATE/tenants/NAME/current                  link to versions/SHA256: what serves
  *   STATE/tenants/NAME/history                  history.h
  *   STATE/tenants/NAME/versions/SHA256/         bundle/ (the files as sent), env, info

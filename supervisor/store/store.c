@@ -2,13 +2,17 @@
 #include "supervisor/store/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -17,20 +21,104 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/store/internal.h"
+#include "supervisor/workers/process.h"
 
 #define READY_TIMEOUT_MS 60000 /* a large folder of an interrupted upload on a slow disk */
 #define FREE_TIMEOUT_MS 5000
 #define READY_MAX_BYTES 1024
 #define OUTPUT_HIGH_BYTES (1U << 20)
+#define TICK_S 1
+#define STOPPED_LOOKS 2 /* in a row; a debugger that only attaches stops it for a moment */
+#define SILENT_NS (30 * NSEC_PER_SEC)
+#define OWNER_FILE "owner"
+#define OWNER_TRIES 40 /* the skepd before, killed, may take a moment to be gone */
+#define OWNER_WAIT_NS (50 * NSEC_PER_MSEC)
 
 enum { STORE_PHASE = 1 };
 
 struct store {
     pid_t pid;
     int pidfd;
+    int stat_fd;             /* of /proc/PID */
+    int owner_fd;            /* locked with flock(2) by the skepd whose state folder it is */
     int fd;                  /* the channel's, while there is one */
     struct channel *channel; /* while it is attached */
+    struct store_options options;
+    struct event *tick;
+    uint64_t asked, answered; /* requests, and of these; each has one answer */
+    uint64_t progress_ns;     /* since when nothing was answered that was asked */
+    unsigned stopped;         /* looks in a row that have found it so */
+    bool is_silent;
 };
+
+/* ---- whose folder it is */
+
+static int try_to_own(int fd)
+{
+    return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+}
+
+static int open_owner(const char *path, int *ret_fd)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return log_error_errno(-errno, "state: cannot make %s", path);
+    _cleanup_fd_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = dir_fd < 0
+                 ? -1
+                 : openat(dir_fd, OWNER_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return log_error_errno(-errno, "state: cannot write in %s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+static int own(const struct store_start_options *options, int *ret_fd)
+{
+    const struct timespec wait = { .tv_nsec = OWNER_WAIT_NS };
+    _cleanup_fd_ int fd = -1;
+
+    int r = open_owner(options->path, &fd);
+    if (r == 0 && !options->has_predecessor) {
+        r = try_to_own(fd);
+        for (unsigned i = 0; r == -EWOULDBLOCK && i < OWNER_TRIES; i++) {
+            (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+            r = try_to_own(fd);
+        }
+        if (r == -EWOULDBLOCK)
+            return log_error_errno(-EBUSY,
+                                   "state: %s is in use by another skepd (`fuser %s/" OWNER_FILE
+                                   "` names it): each needs a folder of its own; `skep upgrade` "
+                                   "replaces a skepd that serves",
+                                   options->path, options->path);
+        if (r < 0)
+            return log_error_errno(r, "state: cannot lock %s/" OWNER_FILE, options->path);
+    }
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
+}
+
+int store_owner_fd(const struct store *store)
+{
+    return store ? store->owner_fd : -1;
+}
+
+void store_inherit(struct store *store, int owner_fd)
+{
+    (void) close(store->owner_fd);
+    store->owner_fd = owner_fd;
+}
+
+int store_own(const struct store *store)
+{
+    int r = store ? try_to_own(store->owner_fd) : 0;
+
+    return r < 0 ? log_error_errno(r, "state: the folder of the skepd before this one cannot be "
+                                      "locked: is another skepd using it?")
+                 : 0;
+}
+
+/* ---- start */
 
 static int fork_store(struct store *store, const int pair[static 2], const char *path,
                       bool landlock_may_be_missing)
@@ -43,13 +131,12 @@ static int fork_store(struct store *store, const int pair[static 2], const char 
     if (store->pid == 0)
         store_child_run(pair[1], path, landlock_may_be_missing, supervisor);
     store->pidfd = pidfd_open(store->pid, 0);
-    if (store->pidfd < 0) {
-        int r = -errno;
+    int r = store->pidfd < 0 ? -errno : process_open(store->pid, &store->stat_fd);
+    if (r < 0) {
         (void) kill(store->pid, SIGKILL);
         (void) waitpid(store->pid, NULL, 0);
-        return r;
     }
-    return 0;
+    return r;
 }
 
 static int read_all(int fd, uint8_t *data, size_t size)
@@ -106,28 +193,48 @@ static int wait_ready(const struct store *store, const char *path)
     return r;
 }
 
-int store_start(const char *path, bool landlock_may_be_missing, struct store **ret_store)
+static void close_all(struct store *store)
+{
+    const int fds[] = { store->pidfd, store->stat_fd, store->owner_fd };
+
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (fds[i] >= 0)
+            (void) close(fds[i]);
+}
+
+static int start(struct store *store, const struct store_start_options *options)
+{
+    int pair[2];
+
+    int r = own(options, &store->owner_fd);
+    if (r < 0)
+        return r;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return log_error_errno(-errno, "cannot start the store");
+    store->fd = pair[0];
+    r = fork_store(store, pair, options->path, options->landlock_may_be_missing);
+    (void) close(pair[1]);
+    if (r < 0) {
+        (void) close(store->fd);
+        return log_error_errno(r, "cannot start the store");
+    }
+    return 0;
+}
+
+int store_start(const struct store_start_options *options, struct store **ret_store)
 {
     struct store *store = calloc(1, sizeof *store);
-    int pair[2];
 
     if (!store)
         return log_error_errno(-ENOMEM, "cannot start the store");
-    store->pidfd = store->fd = -1;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        int error = -errno;
-        free(store);
-        return log_error_errno(error, "cannot start the store");
-    }
-    store->fd = pair[0];
-    int r = fork_store(store, pair, path, landlock_may_be_missing);
-    (void) close(pair[1]);
+    store->pidfd = store->stat_fd = store->owner_fd = store->fd = -1;
+    int r = start(store, options);
     if (r < 0) {
-        (void) close(pair[0]);
+        close_all(store);
         free(store);
-        return log_error_errno(r, "cannot start the store");
+        return r;
     }
-    r = wait_ready(store, path);
+    r = wait_ready(store, options->path);
     if (r == 0)
         r = io_set_nonblocking(store->fd);
     if (r < 0) {
@@ -138,8 +245,45 @@ int store_start(const char *path, bool landlock_may_be_missing, struct store **r
     return 0;
 }
 
+/* ---- whether it is well */
+
+static void note_silence(struct store *store, uint64_t now)
+{
+    uint64_t answered = channel_received_frames(store->channel);
+
+    if (answered != store->answered || store->asked <= answered)
+        store->progress_ns = now;
+    store->answered = answered;
+    bool is_silent = now - store->progress_ns > SILENT_NS;
+    if (is_silent != store->is_silent)
+        store->options.on_silent(store->options.owner, is_silent);
+    store->is_silent = is_silent;
+}
+
+/* One that stands still is ended: it would wake up later, and make durable what nobody waits for any more,
+ * perhaps after another skepd has taken over. One that waits for its disk is waited for. */
+static void watch(struct store *store)
+{
+    store->stopped = process_state(store->stat_fd) == PROCESS_STOPPED ? store->stopped + 1 : 0;
+    if (store->stopped >= STOPPED_LOOKS) {
+        (void) pidfd_send_signal(store->pidfd, SIGKILL, NULL, 0);
+        (void) event_del(store->tick);
+        store->options.on_gone(store->options.owner, -ETIMEDOUT);
+        return;
+    }
+    note_silence(store, io_now_ns());
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    watch(arg);
+}
+
 int store_attach(struct store *store, const struct store_options *options)
 {
+    static const struct timeval period = { .tv_sec = TICK_S };
     const struct channel_options channel = {
         .base = options->base,
         .fd = store->fd,
@@ -150,12 +294,21 @@ int store_attach(struct store *store, const struct store_options *options)
         .output_high_bytes = OUTPUT_HIGH_BYTES,
     };
 
+    store->options = *options;
+    store->progress_ns = io_now_ns();
+    store->tick = event_new(options->base, -1, EV_PERSIST, on_tick, store);
+    if (!store->tick || event_add(store->tick, &period) < 0)
+        return -ENOMEM;
     return channel_new(&channel, &store->channel);
 }
 
 int store_send(struct store *store, const ProtobufCMessage *request)
 {
-    return store && store->channel ? channel_send(store->channel, request) : -EPIPE;
+    int r = store && store->channel ? channel_send(store->channel, request) : -EPIPE;
+
+    if (r == 0)
+        store->asked++;
+    return r;
 }
 
 bool store_is_congested(const struct store *store)
@@ -167,6 +320,8 @@ void store_detach(struct store *store)
 {
     uint64_t until = io_now_ns() + FREE_TIMEOUT_MS * NSEC_PER_MSEC;
 
+    if (store && store->tick)
+        event_free(TAKE_PTR(store->tick));
     if (!store || !store->channel)
         return;
     for (;;) {
@@ -198,7 +353,7 @@ struct store *store_free(struct store *store)
         (void) pidfd_send_signal(store->pidfd, SIGKILL, NULL, 0);
     while (waitpid(store->pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    (void) close(store->pidfd);
+    close_all(store);
     free(store);
     return NULL;
 }

@@ -32,6 +32,12 @@ void child_on_facts(struct child *child, pid_t pid, int error, const struct jail
     child->is_look_due = false;
     if (error == -ESRCH)
         return; /* its exit comes next */
+    if (error ==
+        -EAGAIN) { /* the spawner was lost: the next one is asked, of one that runs at the next look */
+        if (child->state == CHILD_BOOTING)
+            child_attest(child);
+        return;
+    }
     child->look_error = error;
     if (facts) {
         child->facts = *facts;

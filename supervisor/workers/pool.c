@@ -246,6 +246,22 @@ void pool_watch(struct pool *pool)
         (void) event_add(pool->watch, &period);
 }
 
+/* Without a spawner no worker comes any more: with the last one gone, only another skepd can serve. */
+static void check_last_worker(struct server *server)
+{
+    const struct child *child;
+
+    if (server->helpers[HELPER_SPAWNER].state != HELPER_GONE || server->is_draining ||
+        !server->service)
+        return;
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        if (child->pid > 0)
+            return;
+    log_error("no worker is left, and none can be started: ending");
+    server->has_failed = true;
+    service_end(server, false);
+}
+
 static void on_care(evutil_socket_t fd, short what, void *arg)
 {
     struct pool *pool = arg;
@@ -264,6 +280,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
     TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
         tenant->cpu_seen_us = tenant->cpu_us;
     pool_check_change(pool, now);
+    check_last_worker(pool->server);
     tenants_sweep(pool->server->tenants);
     tenants_say_left_out(pool->server->tenants);
     reload_tenants_retry(pool->server);
@@ -337,13 +354,15 @@ static void on_successor_exited(void *owner, pid_t pid, int wait_status)
     upgrade_on_successor_exited(service_upgrade(server->service), pid, wait_status);
 }
 
-static void on_spawner_gone(void *owner)
+static void on_spawner_lost(void *owner, enum spawner_state state, const char *why)
 {
-    struct server *server = owner;
+    static const enum helper_state states[] = {
+        [SPAWNER_WHOLE] = HELPER_OK,
+        [SPAWNER_RESERVE] = HELPER_RESERVE,
+        [SPAWNER_GONE] = HELPER_GONE,
+    };
 
-    log_error("the spawner died: no worker can be started any more; ending");
-    server->has_failed = true;
-    (void) event_base_loopbreak(server->base);
+    helper_note_loss(owner, HELPER_SPAWNER, states[state], why);
 }
 
 const struct spawner_ops pool_spawner_ops = {
@@ -352,7 +371,7 @@ const struct spawner_ops pool_spawner_ops = {
     .on_exited = on_exited,
     .on_successor = on_successor,
     .on_successor_exited = on_successor_exited,
-    .on_gone = on_spawner_gone,
+    .on_lost = on_spawner_lost,
 };
 
 static int add_cordon(struct pool *pool, const struct cordon_config *cordon)

@@ -16,5 +16,8 @@ enum process_state {
  * 0 or -errno (-ENOENT: it is gone). */
 int process_open(pid_t pid, int *ret_fd);
 
+/* The pid of its parent, by /proc/PID/stat. 0 or -errno. */
+int process_parent(pid_t pid, pid_t *ret_parent);
+
 /* proc_pid_stat(5): state and flags, at this moment. */
 enum process_state process_state(int stat_fd);

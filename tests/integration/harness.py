@@ -119,7 +119,8 @@ def count_cgroups(pid):
 def remains(skepd):
     """What a skepd and its spawner hold, and what is below them; for a look before and after."""
     below = descendants(skepd.pid)
-    spawners = [p for p in below if is_alive(p) and int(status_of(p)["PPid"]) == skepd.pid]
+    alive = [p for p in below if is_alive(p)]
+    spawners = [p for p in alive if status_of(p)["Name"].strip() == "skep-spawner"]
     return {
         "fds": fd_count(skepd.pid),
         "spawner_fds": sum(map(fd_count, spawners)),

@@ -394,9 +394,9 @@ def test_store_is_confined(deployer):
 def test_skepd_serves_on_without_its_store(deployer):
     deployer.deploy("alone")
     os.kill(store_of(deployer.skepd), signal.SIGKILL)
-    deployer.skepd.wait_log("the store has ended")
+    deployer.skepd.wait_log("helper store is gone")
     assert deployer.text("alone") == "one"
-    assert "restart skepd" in deployer.fail("deploy", deployer.bundle("alone", say("two")))
+    assert "`skep upgrade`" in deployer.fail("deploy", deployer.bundle("alone", say("two")))
     assert deployer.text("alone") == "one"
     deployer.restart()
     deployer.deploy("alone", say("two"))

@@ -86,6 +86,7 @@ def test_format_and_names_follow_the_conventions(start_metrics):
             assert set(sample.labels) <= {
                 "tenant", "code", "cause", "limit", "stage", "level", "layer", "cordon", "slot", "bound",
                 "state", "version", "v8", "v8_date", "what", "le", "cap",
+                "helper",
             }
 
 

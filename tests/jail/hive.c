@@ -70,21 +70,23 @@ static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
     cell->wait_status = wait_status;
 }
 
-static void on_gone(void *owner)
+static void on_lost(void *owner, enum spawner_state state, const char *why)
 {
     struct hive *hive = owner;
 
-    hive->gone = true;
+    assert_non_null(why);
+    hive->lost++;
+    hive->state = state;
 }
 
 static const struct spawner_ops ops = {
     .on_result = on_result,
     .on_facts = on_facts,
     .on_exited = on_exited,
-    .on_gone = on_gone,
+    .on_lost = on_lost,
 };
 
-void hive_init(struct hive *hive, const char *worker_path)
+static void init(struct hive *hive, const char *worker_path, bool has_reserve)
 {
     const struct spawner_options options = {
         .worker_path = worker_path ? worker_path : "/proc/self/exe",
@@ -101,9 +103,21 @@ void hive_init(struct hive *hive, const char *worker_path)
     if (r < 0 && !worker_path)
         fail_msg("%s: %s", text, strerror(-r));
     hive->layers = r == 0 ? probe.layers : layers_that_are_walls();
+    if (has_reserve)
+        assert_int_equal(spawner_start_reserve(hive->spawner, &options, hive->layers), 0);
     hive->base = event_base_new();
     assert_non_null(hive->base);
     assert_int_equal(spawner_attach(hive->spawner, hive->base, &ops, hive), 0);
+}
+
+void hive_init(struct hive *hive, const char *worker_path)
+{
+    init(hive, worker_path, false);
+}
+
+void hive_init_with_reserve(struct hive *hive)
+{
+    init(hive, NULL, true);
 }
 
 static void cell_done(struct cell *cell)
@@ -161,7 +175,7 @@ struct cell *cell_spawn(struct hive *hive, const struct probe_plan *plan, bool j
         .cgroup_fd = hive->cgroup_fd,
     };
     assert_int_equal(spawner_spawn(hive->spawner, &job), 0);
-    while (!cell->answered && !hive->gone)
+    while (!cell->answered)
         assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
     return cell;
 }

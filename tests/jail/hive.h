@@ -38,11 +38,14 @@ struct hive {
     struct cell cells[HIVE_CELLS];
     int cgroup_fd;    /* that cells are started in; 0: none */
     layer_set layers; /* that cells get: all that work here */
-    bool gone;
+    unsigned lost;    /* spawners */
+    enum spawner_state state;
 };
 
 /* worker_path: NULL for this test program itself, as a probe. Finds out which layers work here. */
 void hive_init(struct hive *hive, const char *worker_path);
+/* The same, with a second spawner. */
+void hive_init_with_reserve(struct hive *hive);
 void hive_done(struct hive *hive);
 
 /* Asks for a worker, and waits for the answer: cell->error. Takes a free slot. */

@@ -381,19 +381,68 @@ static void test_root_of_a_container_may_start_workers(void **state)
     run_apart(run_in_container);
 }
 
-static void test_worker_dies_with_its_spawner(void **state)
+static void turn_until_lost(struct hive *hive, unsigned n)
+{
+    while (hive->lost < n)
+        assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
+}
+
+/* Its loss costs no worker: the reserve starts others, and looks at those that were there. */
+static void test_reserve_takes_over_from_a_spawner_that_dies_or_stands_still(void **state)
+{
+    static const int signals[] = { SIGKILL, SIGSTOP };
+    char text[128];
+
+    (void) state;
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+        struct hive hive;
+        hive_init_with_reserve(&hive);
+        struct cell *first = cell_start(&hive, &sealed, true);
+        pid_t lost = spawner_pid(hive.spawner);
+        assert_int_equal(kill(lost, signals[i]), 0);
+        turn_until_lost(&hive, 1);
+        assert_int_equal(hive.state, SPAWNER_RESERVE);
+        assert_int_not_equal(spawner_pid(hive.spawner), lost);
+        assert_int_equal(cell_attest(&hive, first, true, text, sizeof text), 0);
+        (void) cell_start(&hive, &sealed, true);
+        hive.layers &= ~LAYER_BIT(LAYER_NET); /* no lesser jail by the reserve */
+        assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
+        assert_int_equal(cell_end(&hive, first), 0);
+        hive_done(&hive);
+    }
+}
+
+static void
+test_request_to_a_spawner_that_stands_still_fails_and_the_next_one_does_not(void **state)
 {
     struct hive hive;
 
     (void) state;
-    hive_init(&hive, NULL);
+    hive_init_with_reserve(&hive);
+    assert_int_equal(kill(spawner_pid(hive.spawner), SIGSTOP), 0);
+    assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPIPE);
+    assert_int_equal(hive.lost, 1);
+    (void) cell_start(&hive, &sealed, true);
+    hive_done(&hive);
+}
+
+static void test_worker_outlives_all_spawners_and_its_end_is_seen(void **state)
+{
+    struct hive hive;
+
+    (void) state;
+    hive_init_with_reserve(&hive);
     struct cell *cell = cell_start(&hive, &sealed, true);
-    assert_int_equal(kill(spawner_pid(hive.spawner), SIGKILL), 0);
-    await_readable(cell->pidfd);
-    while (!hive.gone)
-        assert_int_equal(event_base_loop(hive.base, EVLOOP_ONCE), 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(kill(spawner_pid(hive.spawner), SIGKILL), 0);
+        turn_until_lost(&hive, i);
+    }
+    assert_int_equal(hive.state, SPAWNER_GONE);
+    assert_int_equal(spawner_pid(hive.spawner), 0);
     const struct spawner_job job = { .channel_fd = 0, .scoreboard_fd = 0 };
     assert_int_equal(spawner_spawn(hive.spawner, &job), -EPIPE);
+    assert_int_equal(kill(cell->pid, 0), 0);
+    assert_int_equal(cell_end(&hive, cell), 0);
     hive_done(&hive);
 }
 
@@ -482,7 +531,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_worker_is_first_to_go_when_memory_is_short),
         cmocka_unit_test(test_denied_user_namespaces_are_named),
         cmocka_unit_test(test_root_of_a_container_may_start_workers),
-        cmocka_unit_test(test_worker_dies_with_its_spawner),
+        cmocka_unit_test(test_reserve_takes_over_from_a_spawner_that_dies_or_stands_still),
+        cmocka_unit_test(
+            test_request_to_a_spawner_that_stands_still_fails_and_the_next_one_does_not),
+        cmocka_unit_test(test_worker_outlives_all_spawners_and_its_end_is_seen),
         cmocka_unit_test(test_worker_dies_when_the_spawner_is_freed),
         cmocka_unit_test(test_spawner_ignores_the_terminal),
         cmocka_unit_test(test_nothing_outlives_the_supervisor),

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A helper of skepd (spawner, store) that dies or stands still: skepd serves on, says so everywhere, and an
+upgrade heals it without a lost request."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from deploying import say, store_of
+from harness import SKEPD, descendants, free_port, is_alive, status_of, wait_for
+from load import Load
+from manager import HELLO
+from scrape import scrape
+
+ENDS = [signal.SIGKILL, signal.SIGSTOP]
+STATES = ["ok", "reserve", "silent", "gone"]
+
+
+def spawners_of(skepd):
+    """The one that works comes first."""
+    below = [p for p in descendants(skepd.pid) if is_alive(p)]
+    return [p for p in below if status_of(p)["Name"].strip() == "skep-spawner"]
+
+
+def helpers_of(skepd):
+    return skepd.admin("status")["helpers"]
+
+
+def wait_state(skepd, helper, state):
+    def is_so():
+        return helpers_of(skepd)[helper].startswith(state)
+
+    wait_for(is_so, f"the {helper} to be {state}", timeout=20)
+
+
+def check_said(skepd, port, helper, state, advice):
+    """In `skep status`, its --json, the metrics and the log."""
+    text = skepd.skep("status").stdout
+    assert f"{helper} {state}: " in text and advice in text
+    assert advice in json.loads(skepd.skep("status", "--json").stdout)["helpers"][helper]
+    metrics = scrape(port)
+    found = {s: metrics.get("skep_helper_state", helper=helper, state=s) for s in STATES}
+    assert found == {s: float(s == state) for s in STATES}
+    assert metrics.get("skep_helper_losses_total", helper=helper) >= 1
+    assert f"helper {helper} is {state}: " in skepd.log() and advice in skepd.log()
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_spawner_that_is_lost_costs_no_request_and_an_upgrade_heals_it(upgradable, port, end):
+    skepd = upgradable(metrics={"listen": f"127.0.0.1:{port}"})
+    assert helpers_of(skepd) == {"spawner": "ok"}
+    before = spawners_of(skepd)
+    assert len(before) == 2
+    with Load(skepd.address, "a.test", answer=b"hello") as load:
+        load.more(50)
+        os.kill(before[0], end)
+        worker = skepd.worker()["pid"]
+        os.kill(worker, signal.SIGKILL)  # its end is seen by its pidfd; a request in it is sent again
+        wait_state(skepd, "spawner", "reserve")
+        load.more(50)
+        wait_for(lambda: skepd.worker()["pid"] not in (None, worker), "another worker")
+        wait_for(lambda: skepd.worker(slot=1)["state"] in ("ready", "spare"), "a spare by the reserve")
+        check_said(skepd, port, "spawner", "reserve", "`skep upgrade`")
+        assert spawners_of(skepd) == before[1:]
+        skepd.replace_program(SKEPD)
+        old = skepd.pid
+        skepd.upgrade()
+        load.more(50)
+        skepd.wait_gone(old)
+        load.more(50)
+    load.check()
+    assert helpers_of(skepd) == {"spawner": "ok"}
+    assert len(spawners_of(skepd)) == 2
+
+
+def test_upgrade_does_not_wait_for_a_spawner_that_was_stopped_just_now(upgradable):
+    skepd = upgradable()
+    stopped = spawners_of(skepd)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    skepd.upgrade()
+    assert not is_alive(stopped)
+    assert skepd.get("a").text == "hello"
+
+
+def test_without_any_spawner_skepd_serves_with_the_workers_that_it_has(manager, service):
+    skepd = service({"a": HELLO}, manager=manager).start()
+    manager.wait("READY")
+    with Load(skepd.address, "a.test", answer=b"hello") as load:
+        load.more(20)
+        for n, state in ((1, "reserve"), (2, "gone")):
+            os.kill(spawners_of(skepd)[0], signal.SIGKILL)
+            wait_state(skepd, "spawner", state)
+            load.more(20)
+    load.check()
+    wait_for(lambda: "spawner is gone" in manager.all("STATUS")[-1], "systemd to be told")
+    assert "restart" in manager.all("STATUS")[-1]
+    run = skepd.skep("upgrade")
+    assert run.returncode == 1 and "systemctl restart skepd" in run.stderr
+    assert skepd.get("a").text == "hello"
+    for worker in skepd.workers():
+        if worker["pid"]:
+            os.kill(worker["pid"], signal.SIGKILL)
+    assert skepd.process.wait(timeout=60) == 1, "systemd would not start it again"
+    assert "no worker is left" in skepd.log()
+    skepd.process = None
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_store_that_is_lost_is_said_and_an_upgrade_brings_another(upgradable, tmp_path, port, end):
+    skepd = upgradable(state=str(tmp_path / "state"), metrics={"listen": f"127.0.0.1:{port}"})
+    bundle = tmp_path / "kept"
+    bundle.mkdir()
+    (bundle / "skep.yaml").write_text("name: kept\nmain: worker.js\nroutes: [kept.test/*]\n")
+    (bundle / "worker.js").write_text(say("one"))
+    assert skepd.skep("deploy", bundle).returncode == 0
+    (bundle / "worker.js").write_text(say("two"))
+    with Load(skepd.address, "kept.test", answer=b"one") as load:
+        load.more(20)
+        os.kill(store_of(skepd), end)
+        run = skepd.skep("deploy", bundle)  # of a stopped one: asked before it is found so
+        assert run.returncode == 1 and "`skep upgrade`" in run.stderr
+        wait_state(skepd, "store", "gone")
+        check_said(skepd, port, "store", "gone", "`skep upgrade`")
+        load.more(20)
+        old = skepd.pid
+        skepd.upgrade()
+        load.more(20)
+        skepd.wait_gone(old)
+        load.more(20)
+    load.check()
+    assert helpers_of(skepd) == {"spawner": "ok", "store": "ok"}
+    run = skepd.skep("deploy", bundle)
+    assert run.returncode == 0, run.stderr
+    assert skepd.get("kept").text == "two"
+
+
+def start_beside(skepd, folder):
+    """Another one with the same state folder, which must refuse to start."""
+    config = {**skepd.config, "listen": ["127.0.0.1:0"], "admin_socket": str(folder / "other.sock")}
+    (folder / "other.yaml").write_text(json.dumps(config))
+    command = [SKEPD, "--config", folder / "other.yaml", "--worker", skepd.worker_program]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1, run.stderr
+    return run.stderr
+
+
+def test_state_folder_is_of_one_skepd_also_after_an_upgrade(upgradable, tmp_path):
+    skepd = upgradable(state=str(tmp_path / "state"))
+    assert "is in use by another skepd" in start_beside(skepd, tmp_path)
+    old = skepd.pid
+    skepd.upgrade()
+    assert "is in use by another skepd" in start_beside(skepd, tmp_path)
+    skepd.wait_gone(old)
+    wait_for(lambda: "has ended" in skepd.log(), "the new one to see the end of the old one")
+    assert "is in use by another skepd" in start_beside(skepd, tmp_path)
+    assert skepd.get("a").text == "hello"
