@@ -2,7 +2,7 @@
 /*
  * What the verbs of `skep` share. A verb is a file VERB.c with a struct verb, named
  * below and listed in main.c; it parses its own options with cli_options, so that every verb has
- * --help, --json and --socket.
+ * --help, --json, --socket and --timeout.
  */
 #pragma once
 
@@ -22,6 +22,7 @@ enum cli_exit {
 struct cli {
     const char *socket; /* --socket; never NULL */
     bool json;          /* --json */
+    int timeout_ms;     /* --timeout; 0: what the command takes as a rule */
     const struct verb *verb;
 };
 
@@ -58,6 +59,10 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
 
 /* "skep VERB: text; try …" on standard error. Returns CLI_USAGE. */
 enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* "skep VERB: text" on standard error. Returns CLI_FAILED. */
+enum cli_exit cli_failure(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* The same for a verb that is none; names the nearest one. */

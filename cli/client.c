@@ -21,6 +21,7 @@
 
 struct client {
     int fd;
+    int timeout_ms; /* that the user wants; 0: that of the command */
     struct arena arena;
     uint8_t *input;
     size_t have;
@@ -28,9 +29,9 @@ struct client {
 };
 
 /* A listening socket with a full backlog answers -EAGAIN at once: then it is tried again. */
-static int connect_socket(int fd, const struct sockaddr_un *address)
+static int connect_socket(int fd, const struct sockaddr_un *address, int timeout_ms)
 {
-    uint64_t end_ns = io_now_ns() + CLIENT_TIMEOUT_MS * NSEC_PER_MSEC;
+    uint64_t end_ns = io_now_ns() + (uint64_t) timeout_ms * NSEC_PER_MSEC;
 
     while (connect(fd, (const struct sockaddr *) address, sizeof *address) < 0) {
         if (errno != EAGAIN && errno != EINTR)
@@ -42,7 +43,12 @@ static int connect_socket(int fd, const struct sockaddr_un *address)
     return 0;
 }
 
-int client_new(const char *socket_path, struct client **ret_client)
+static int find_timeout(const struct client *client, int timeout_ms)
+{
+    return client->timeout_ms > 0 ? client->timeout_ms : timeout_ms;
+}
+
+int client_new(const char *socket_path, int timeout_ms, struct client **ret_client)
 {
     _cleanup_(client_cleanup) struct client *client = calloc(1, sizeof *client);
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -50,6 +56,7 @@ int client_new(const char *socket_path, struct client **ret_client)
     if (!client)
         return -ENOMEM;
     client->fd = -1;
+    client->timeout_ms = timeout_ms;
     if (strlen(socket_path) >= sizeof address.sun_path)
         return -ENAMETOOLONG;
     memcpy(address.sun_path, socket_path, strlen(socket_path) + 1);
@@ -59,7 +66,7 @@ int client_new(const char *socket_path, struct client **ret_client)
     client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (client->fd < 0)
         return -errno;
-    int r = connect_socket(client->fd, &address);
+    int r = connect_socket(client->fd, &address, find_timeout(client, CLIENT_TIMEOUT_MS));
     if (r < 0)
         return r;
     *ret_client = TAKE_PTR(client);
@@ -101,7 +108,8 @@ static int wait_for(const struct client *client, short events, uint64_t end_ns)
 
 int client_send(struct client *client, const Skep__Admin__Command *command)
 {
-    uint64_t end_ns = io_now_ns() + CLIENT_TIMEOUT_MS * NSEC_PER_MSEC;
+    uint64_t end_ns =
+        io_now_ns() + (uint64_t) find_timeout(client, CLIENT_TIMEOUT_MS) * NSEC_PER_MSEC;
     size_t size = frame_packed_size(&command->base);
 
     if (size == 0)
@@ -143,10 +151,9 @@ static int take_frame(struct client *client, const Skep__Admin__Answer **ret_ans
     return 1;
 }
 
-int client_receive(struct client *client, int timeout_ms, const Skep__Admin__Answer **ret_answer)
+static int receive_until(struct client *client, uint64_t end_ns,
+                         const Skep__Admin__Answer **ret_answer)
 {
-    uint64_t end_ns = io_now_ns() + (uint64_t) timeout_ms * NSEC_PER_MSEC;
-
     for (;;) {
         int r = take_frame(client, ret_answer);
         if (r != 0)
@@ -160,12 +167,19 @@ int client_receive(struct client *client, int timeout_ms, const Skep__Admin__Ans
             return -EPIPE;
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
-        if (timeout_ms == 0)
+        if (end_ns == 0)
             return -EAGAIN;
         r = wait_for(client, POLLIN, end_ns);
         if (r < 0)
             return r;
     }
+}
+
+int client_receive(struct client *client, int timeout_ms, const Skep__Admin__Answer **ret_answer)
+{
+    uint64_t end_ns = io_now_ns() + (uint64_t) timeout_ms * NSEC_PER_MSEC;
+
+    return receive_until(client, timeout_ms == 0 ? 0 : end_ns, ret_answer);
 }
 
 /* ---- for verbs that ask and print */
@@ -174,7 +188,7 @@ struct client *client_connect(const struct cli *cli)
 {
     struct client *client = NULL;
 
-    int r = client_new(cli->socket, &client);
+    int r = client_new(cli->socket, cli->timeout_ms, &client);
     if (r < 0)
         hint_connect(cli, r);
     return client;
@@ -183,7 +197,8 @@ struct client *client_connect(const struct cli *cli)
 void client_explain(const struct cli *cli, int error)
 {
     const char *text = error == -EPIPE       ? "skepd closed the connection: its log says why"
-                       : error == -ETIMEDOUT ? "skepd does not answer: its log may say why"
+                       : error == -ETIMEDOUT ? "skepd does not answer in time: its log may say "
+                                               "why; --timeout waits longer"
                        : error == -EPROTO ? "what came is not an answer: skep and skepd must be of "
                                             "the same version"
                                           : strerrordesc_np(-error);
@@ -197,10 +212,12 @@ static int try_for(struct client *client, const Skep__Admin__Command *command,
 {
     const Skep__Admin__Answer *answer = NULL;
 
+    uint64_t end_ns = io_now_ns() + (uint64_t) find_timeout(client, timeout_ms) * NSEC_PER_MSEC;
+
     int r = client_send(client, command);
     if (r == 0 || r == -EPIPE) { /* a refusal came before we had asked */
         do
-            r = client_receive(client, timeout_ms, &answer);
+            r = receive_until(client, end_ns, &answer);
         while (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_LOG);
     }
     if (r < 0)

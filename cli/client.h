@@ -14,7 +14,7 @@
 struct client;
 
 /* 0 or -errno: -ENOENT and -ECONNREFUSED if no skepd is there, -EACCES, -ENAMETOOLONG, … */
-int client_new(const char *socket_path, struct client **ret_client);
+int client_new(const char *socket_path, int timeout_ms, struct client **ret_client);
 struct client *client_free(struct client *client); /* NULL is allowed; returns NULL */
 DEFINE_CLEANUP(struct client *, client_free, client_cleanup)
 

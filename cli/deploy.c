@@ -17,6 +17,7 @@
 #include "config/tenant_files.h"
 
 #define PART_BYTES (UINT32_C(256) << 10)
+#define ENV_FILE_MAX_BYTES (TENANT_ENV_BYTES_MAX + (UINT32_C(64) << 10))
 
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
 
@@ -33,6 +34,7 @@ struct sending {
 
 static const struct cli_option deploy_options[] = {
     { .name = "env", .argument = "N=V", .help = "env.N is V, over skep.yaml; again for others" },
+    { .name = "env-file", .argument = "FILE", .help = "the same, a line each; -: standard input" },
     { .name = NULL },
 };
 
@@ -62,12 +64,48 @@ static int check_env(const struct cli *cli, const struct cli_values *env)
     for (unsigned i = 0; i < env->count; i++) {
         size_t size = strcspn(env->items[i], "=");
         if (size == 0 || env->items[i][size] == '\0')
-            return (int) cli_usage_error(cli, "--env \"%s\": expected NAME=VALUE", env->items[i]);
+            return (int) cli_usage_error(cli, "--env: number %u: expected NAME=VALUE", i + 1);
         for (unsigned j = 0; j < i; j++)
             if (strncmp(env->items[j], env->items[i], size + 1) == 0)
                 return (int) cli_usage_error(cli, "--env: %.*s is given twice", (int) size,
                                              env->items[i]);
     }
+    return CLI_DONE;
+}
+
+/* Lines NAME=VALUE of the file, as values of --env; empty ones and those that begin with '#' are left out. The
+ * text is *ret_text, which the values point into. */
+static int read_env_file(const struct cli *cli, const char *path, char **ret_text,
+                         struct cli_values *env)
+{
+    bool is_input = strcmp(path, "-") == 0;
+    _cleanup_file_ FILE *opened = is_input ? NULL : fopen(path, "re");
+    FILE *file = is_input ? stdin : opened;
+    _cleanup_free_ char *text = calloc(1, ENV_FILE_MAX_BYTES + 2);
+    unsigned number = 0;
+
+    if (!file || !text)
+        return (int) cli_failure(cli, "--env-file %s: %s", path, strerror(errno));
+    size_t size = fread(text, 1, ENV_FILE_MAX_BYTES + 1, file);
+    if (ferror(file))
+        return (int) cli_failure(cli, "--env-file %s: %s", path, strerror(errno));
+    if (size > ENV_FILE_MAX_BYTES || memchr(text, '\0', size))
+        return (int) cli_failure(cli, "--env-file %s: expected text of at most %u KiB", path,
+                                 ENV_FILE_MAX_BYTES >> 10);
+    for (char *line = text, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        line[strcspn(line, "\r")] = '\0';
+        number++;
+        if (line[0] == '\0' || line[0] == '#')
+            continue;
+        if (line[0] == '=' || !strchr(line, '=')) /* without its text, which may be a secret */
+            return (int) cli_failure(cli, "--env-file %s:%u: expected NAME=VALUE", path, number);
+        if (env->count++ < CLI_VALUES_MAX)
+            env->items[env->count - 1] = line;
+    }
+    *ret_text = TAKE_PTR(text);
     return CLI_DONE;
 }
 
@@ -220,18 +258,23 @@ static int run(struct cli *cli, int argc, char **argv)
 {
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
     _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
-    struct cli_option options[] = { deploy_options[0], deploy_options[1] };
+    struct cli_option options[] = { deploy_options[0], deploy_options[1], deploy_options[2] };
+    _cleanup_free_ char *env_text = NULL;
+    const char *env_file = NULL;
     struct tenant_file yaml = { 0 };
     struct cli_values env = { 0 };
     enum cli_exit status = CLI_DONE;
 
     options[0].values = &env;
+    options[1].value = &env_file;
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
     if (argc - first != 1)
         return (int) cli_usage_error(cli, "expected one DIR");
-    int wrong = check_env(cli, &env);
+    int wrong = env_file ? read_env_file(cli, env_file, &env_text, &env) : CLI_DONE;
+    if (wrong == CLI_DONE)
+        wrong = check_env(cli, &env);
     if (wrong != CLI_DONE)
         return wrong;
     int r = read_folder(argv[first], &env, &manifest, &yaml, &errors);
@@ -256,7 +299,8 @@ const struct verb verb_deploy = {
             "new version. If it fails far more often than the one before in its first time, that\n"
             "one comes back by itself (deploy: in skepd.yaml).\n\n"
             "What --env gives belongs to this version only: give it with each deploy. Other users\n"
-            "of this machine can see the command line while it runs.\n\n"
+            "of this machine can see the command line while it runs, but not what --env-file\n"
+            "reads: lines NAME=VALUE, empty ones and those that begin with # left out.\n\n"
             "Fields of --json: tenant, version (SHA-256), previous (null: none), unchanged (it\n"
             "served already), routes, files, bytes, boot_us (that loading took).\n",
     .options = deploy_options,

@@ -283,7 +283,7 @@ int dev_wait_until_up(struct dev *dev)
             { .fd = dev->service->log_fd, .events = POLLIN },
             { .fd = dev->service->pidfd, .events = POLLIN },
         };
-        int r = client_new(dev->service->socket, &dev->client);
+        int r = client_new(dev->service->socket, 0, &dev->client);
         if (r == 0) {
             dev->load_ns = 0;
             return subscribe(dev);

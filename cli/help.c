@@ -8,6 +8,7 @@
 
 static const struct cli_option common_options[] = {
     { .name = "socket", .argument = "PATH", .help = "admin socket of skepd" },
+    { .name = "timeout", .argument = "S", .help = "seconds that skepd has for each answer" },
     { .name = "json", .help = "one JSON document on standard output" },
     { .name = "help", .help = "this" },
     { .name = NULL },
@@ -20,16 +21,19 @@ static void print_overview(void)
     size_t n;
     const struct verb *const *verbs = cli_verbs(&n);
 
-    (void) printf("usage: skep [--socket PATH] [--json] VERB [ARGUMENT…]\n\n"
+    (void) printf("usage: skep [--socket PATH] [--timeout S] [--json] VERB [ARGUMENT…]\n\n"
                   "Runs and looks after untrusted request handlers.\n\n");
     for (size_t i = 0; i < n; i++)
         (void) printf("  %-12s %s\n", verbs[i]->name, verbs[i]->summary);
-    (void) printf("\n  --socket PATH  admin socket of skepd ($SKEP_SOCKET, or %s)\n"
-                  "  --json         one JSON document on standard output\n"
-                  "  --help         this, or the help of a verb after its name\n"
-                  "  --version      the same as version\n\n"
-                  "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
-                  CLI_DEFAULT_SOCKET);
+    (void) printf(
+        "\n  --socket PATH  admin socket of skepd ($SKEP_SOCKET, or %s)\n"
+        "  --timeout S    seconds that skepd has for each answer (10; 60 and more where it\n"
+        "                 has much to do); what follows, as logs -f, waits on in between\n"
+        "  --json         one JSON document on standard output\n"
+        "  --help         this, or the help of a verb after its name\n"
+        "  --version      the same as version\n\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
+        CLI_DEFAULT_SOCKET);
 }
 
 static void print_options(const struct cli_option *options)

@@ -66,6 +66,18 @@ enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     return CLI_USAGE;
 }
 
+enum cli_exit cli_failure(const struct cli *cli, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    (void) vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    (void) fprintf(stderr, "skep %s: %s\n", cli->verb->name, text);
+    return CLI_FAILED;
+}
+
 enum cli_exit cli_unknown_verb(const struct cli *cli, const char *name)
 {
     const struct cli none = { .socket = cli->socket };
@@ -100,6 +112,7 @@ enum common_option {
     OPTION_HELP = 1,
     OPTION_JSON,
     OPTION_SOCKET,
+    OPTION_TIMEOUT,
     OPTION_VERSION,
 };
 
@@ -107,8 +120,21 @@ static const struct option common_options[] = {
     { "help", no_argument, NULL, OPTION_HELP },
     { "json", no_argument, NULL, OPTION_JSON },
     { "socket", required_argument, NULL, OPTION_SOCKET },
+    { "timeout", required_argument, NULL, OPTION_TIMEOUT },
     { "version", no_argument, NULL, OPTION_VERSION },
 };
+
+#define TIMEOUT_MAX_S 86400U
+
+static bool take_timeout(struct cli *cli)
+{
+    uint32_t seconds;
+
+    if (!cli_parse_number(optarg, TIMEOUT_MAX_S, &seconds) || seconds == 0)
+        return false;
+    cli->timeout_ms = (int) seconds * 1000;
+    return true;
+}
 
 /* Fills table, which has room for OPTIONS_MAX and an end, and letters with room for two of each. */
 static void make_table(const struct cli_option *options, struct option *table, char *letters)
@@ -180,6 +206,12 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
         case OPTION_SOCKET:
             cli->socket = optarg;
             break;
+        case OPTION_TIMEOUT:
+            if (take_timeout(cli))
+                break;
+            *ret_exit = cli_usage_error(cli, "--timeout \"%s\": expected seconds, 1 to %u", optarg,
+                                        TIMEOUT_MAX_S);
+            return -1;
         case OPTION_VERSION:
             *ret_exit = (enum cli_exit) verb_version.run(cli, 0, NULL);
             return -1;

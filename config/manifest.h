@@ -13,6 +13,8 @@
 #define TENANT_DEPTH_MAX 16                   /* folders in folders */
 #define TENANT_ENV_MAX 128
 #define TENANT_ENV_VALUE_MAX 32768
+#define TENANT_ENV_BYTES_MAX \
+    (UINT32_C(1000) << 10) /* names and values: it goes to workers in one frame */
 #define TENANT_ROUTES_MAX 64
 
 struct route_pattern { // "hello.example.com/api/*", "*.example.com/*", "*"

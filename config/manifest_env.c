@@ -60,6 +60,21 @@ static int override_one(struct manifest *manifest, const char *name, const char 
     return add_entry(manifest, name, value);
 }
 
+static int check_env_size(const struct manifest *manifest, struct config_errors *errors)
+{
+    size_t size = 0;
+
+    for (unsigned i = 0; i < manifest->n_env; i++)
+        size += strlen(manifest->env[i].name) + strlen(manifest->env[i].value);
+    if (size <= TENANT_ENV_BYTES_MAX)
+        return 0;
+    config_errors_add(
+        errors, manifest->file, 0,
+        "env: %zu KiB are too many: expected at most %u KiB of names and values together",
+        size >> 10, TENANT_ENV_BYTES_MAX >> 10);
+    return -EINVAL;
+}
+
 int manifest_override_env(struct manifest *manifest, const char *data, size_t size,
                           struct config_errors *errors)
 {
@@ -79,5 +94,5 @@ int manifest_override_env(struct manifest *manifest, const char *data, size_t si
             return r;
         at += length + 1;
     }
-    return 0;
+    return check_env_size(manifest, errors);
 }

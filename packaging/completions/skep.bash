@@ -6,31 +6,31 @@ _skep_verbs='check dev deploy rollback versions remove status stats tenants work
 
 _skep_options() {
     case $1 in
-    check) echo '--socket --json --help' ;;
-    dev) echo '--port --jit --socket --json --help' ;;
-    deploy) echo '--env --socket --json --help' ;;
-    rollback) echo '--socket --json --help' ;;
-    versions) echo '--socket --json --help' ;;
-    remove) echo '--socket --json --help' ;;
-    status) echo '--socket --json --help' ;;
-    stats) echo '--socket --json --help' ;;
-    tenants) echo '--socket --json --help' ;;
-    workers) echo '--socket --json --help' ;;
-    top) echo '-i --interval -s --sort -w --workers -1 --once --socket --json --help' ;;
-    explain) echo '--socket --json --help' ;;
-    incidents) echo '-n --last --socket --json --help' ;;
-    logs) echo '-f --follow -n --last --level --socket --json --help' ;;
-    quarantine) echo '--for --socket --json --help' ;;
-    release) echo '--socket --json --help' ;;
-    retire) echo '--socket --json --help' ;;
-    reload) echo '--socket --json --help' ;;
-    kill-worker) echo '--socket --json --help' ;;
-    jail-report) echo '--all --socket --json --help' ;;
-    drain) echo '--socket --json --help' ;;
-    upgrade) echo '--socket --json --help' ;;
-    help) echo '--socket --json --help' ;;
-    version) echo '--v8 --socket --json --help' ;;
-    '') echo '--socket --json --help --version' ;;
+    check) echo '--socket --timeout --json --help' ;;
+    dev) echo '--port --jit --socket --timeout --json --help' ;;
+    deploy) echo '--env --env-file --socket --timeout --json --help' ;;
+    rollback) echo '--socket --timeout --json --help' ;;
+    versions) echo '--socket --timeout --json --help' ;;
+    remove) echo '--socket --timeout --json --help' ;;
+    status) echo '--socket --timeout --json --help' ;;
+    stats) echo '--socket --timeout --json --help' ;;
+    tenants) echo '--socket --timeout --json --help' ;;
+    workers) echo '--socket --timeout --json --help' ;;
+    top) echo '-i --interval -s --sort -w --workers -1 --once --socket --timeout --json --help' ;;
+    explain) echo '--socket --timeout --json --help' ;;
+    incidents) echo '-n --last --socket --timeout --json --help' ;;
+    logs) echo '-f --follow -n --last --level --socket --timeout --json --help' ;;
+    quarantine) echo '--for --socket --timeout --json --help' ;;
+    release) echo '--socket --timeout --json --help' ;;
+    retire) echo '--socket --timeout --json --help' ;;
+    reload) echo '--socket --timeout --json --help' ;;
+    kill-worker) echo '--socket --timeout --json --help' ;;
+    jail-report) echo '--all --socket --timeout --json --help' ;;
+    drain) echo '--socket --timeout --json --help' ;;
+    upgrade) echo '--socket --timeout --json --help' ;;
+    help) echo '--socket --timeout --json --help' ;;
+    version) echo '--v8 --socket --timeout --json --help' ;;
+    '') echo '--socket --timeout --json --help --version' ;;
     esac
 }
 
@@ -40,6 +40,7 @@ _skep_value_kind() {
     dev,--port) echo ':' ;;
     dev,--jit) echo ':on baseline off' ;;
     deploy,--env) echo ':' ;;
+    deploy,--env-file) echo ':files' ;;
     top,--interval | top,-i) echo ':' ;;
     top,--sort | top,-s) echo ':name rps errors p50 p99 cpu heap memory queue in_flight kills' ;;
     incidents,--last | incidents,-n) echo ':' ;;
@@ -47,6 +48,7 @@ _skep_value_kind() {
     logs,--level) echo ':debug info warn error' ;;
     quarantine,--for) echo ':' ;;
     *,--socket) echo ':files' ;;
+    *,--timeout) echo ':' ;;
     esac
 }
 

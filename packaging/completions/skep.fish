@@ -17,6 +17,7 @@ end
 complete -c skep -f
 complete -c skep -n __fish_use_subcommand -l version -d 'the version'
 complete -c skep -l socket -r -F -d 'admin socket of skepd'
+complete -c skep -l timeout -r -F -d 'seconds that skepd has for each answer'
 complete -c skep -l json -d 'one JSON document on standard output'
 complete -c skep -l help -d 'this'
 
@@ -30,6 +31,7 @@ complete -c skep -n '__fish_seen_subcommand_from dev' -F
 
 complete -c skep -n __fish_use_subcommand -a deploy -d 'send a tenant'\''s folder, and serve it once it has loaded'
 complete -c skep -n '__fish_seen_subcommand_from deploy' -l env -x -d 'env.N is V, over skep.yaml; again for others'
+complete -c skep -n '__fish_seen_subcommand_from deploy' -l env-file -r -F -d 'the same, a line each; -: standard input'
 complete -c skep -n '__fish_seen_subcommand_from deploy' -a '(__fish_complete_directories)'
 
 complete -c skep -n __fish_use_subcommand -a rollback -d 'serve a version that was deployed before'

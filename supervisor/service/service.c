@@ -356,8 +356,21 @@ int service_start(struct service *service)
     return r < 0 ? log_error_errno(r, "cannot start") : 0;
 }
 
+/* From here on skepd ends, and does so whatever else it is told: with its handlers gone, one more signal would
+ * kill it before its sockets are removed. */
+static void block_signals(void)
+{
+    sigset_t set;
+
+    (void) sigemptyset(&set);
+    for (int i = 0; i < SIGNALS; i++)
+        (void) sigaddset(&set, signals[i].number);
+    (void) sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 void service_stop_events(struct service *service)
 {
+    block_signals();
     for (int i = 0; i < SIGNALS; i++)
         if (service->signals[i])
             event_free(TAKE_PTR(service->signals[i]));

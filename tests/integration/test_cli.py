@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import stat
 import subprocess
 
@@ -244,3 +245,19 @@ def test_port_that_is_taken_is_said_and_nothing_is_left_running(start, folder):
     assert run.returncode == 1
     assert str(first.port) in run.stderr
     assert first.get("hello").text == "hello\n"
+
+
+def test_verbs_wait_for_an_answer_as_long_as_they_are_told(start):
+    skepd = start({"a": HELLO})
+    os.kill(skepd.pid, signal.SIGSTOP)
+    try:
+        for verb in (["status"], ["tenants"], ["stats"], ["reload"], ["upgrade"], ["logs"]):
+            run = skepd.skep("--timeout", "1", *verb)
+            assert run.returncode == 1, verb
+            assert "does not answer in time" in run.stderr and "--timeout" in run.stderr, verb
+    finally:
+        os.kill(skepd.pid, signal.SIGCONT)
+    assert skepd.skep("status", "--timeout", "20").returncode == 0
+    for wrong in ("0", "-1", "1s", "86401", ""):
+        run = skepd.skep("status", "--timeout", wrong)
+        assert run.returncode == 2 and "expected seconds, 1 to 86400" in run.stderr, wrong

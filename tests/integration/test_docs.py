@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -111,6 +112,41 @@ def test_skepd_8_has_every_option():
     text = (MAN / "skepd.8").read_text()
     for option in options:
         assert re.search(rf"Fl -{option}\b", text), f"skepd.8 lacks --{option}"
+
+
+def examples(page):
+    """Commands of the examples of a page."""
+    text = (MAN / page).read_text()
+    text = text[text.index(".Sh EXAMPLES") :]
+    blocks = re.findall(r"^\.Bd -literal[^\n]*\n((?:.|\n)*?)^\.Ed", text, re.M)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_examples_of_skepd_8_work_from_the_folder_of_the_config(folder):
+    """As they are written: with a relative path, which a reload finds again."""
+    found = examples("skepd.8")
+    assert "skepd --config skepd.yaml" in found and "skepd --config skepd.yaml --check" in found
+    (folder / "tenants").mkdir()
+    port, path = free_port(), f"{SKEPD.parent}:{BIN}:{os.environ['PATH']}"
+    (folder / "skepd.yaml").write_text(
+        f"listen: ['127.0.0.1:{port}']\ntenants: tenants\nadmin_socket: admin.sock\n"
+    )
+    environment = {**os.environ, "PATH": path, "SKEP_SOCKET": str(folder / "admin.sock")}
+    options = {"cwd": folder, "env": environment}
+    check = run(*shlex.split("skepd --config skepd.yaml --check"), **options)
+    assert (check.returncode, check.stderr) == (0, "")
+    command = shlex.split("skepd --config skepd.yaml")
+    if not (SKEPD.parent / "skep-worker").exists():  # of a build that has none of its own
+        command += ["--worker", BIN / "skep-worker"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as skepd:
+        try:
+            wait_for(lambda: run("skep", "status", **options).returncode == 0, "skepd to serve")
+            reload = run("skep", "reload", **options)
+            assert reload.returncode == 0, reload.stderr
+        finally:
+            skepd.terminate()
+            _, log = skepd.communicate(timeout=30)
+    assert skepd.returncode == 0, log
 
 
 def known_keys(folder, file, text):
