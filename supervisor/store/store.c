@@ -28,7 +28,8 @@
 #define READY_MAX_BYTES 1024
 #define OUTPUT_HIGH_BYTES (1U << 20)
 #define TICK_S 1
-#define STOPPED_LOOKS 2 /* in a row; a debugger that only attaches stops it for a moment */
+#define STOPPED_SAID 2   /* looks in a row that find it stopped, until that is said */
+#define STOPPED_LOOKS 10 /* likewise, until it is ended */
 #define SILENT_NS (30 * NSEC_PER_SEC)
 #define OWNER_FILE "owner"
 #define OWNER_TRIES 40 /* the skepd before, killed, may take a moment to be gone */
@@ -254,7 +255,7 @@ static void note_silence(struct store *store, uint64_t now)
     if (answered != store->answered || store->asked <= answered)
         store->progress_ns = now;
     store->answered = answered;
-    bool is_silent = now - store->progress_ns > SILENT_NS;
+    bool is_silent = store->stopped >= STOPPED_SAID || now - store->progress_ns > SILENT_NS;
     if (is_silent != store->is_silent)
         store->options.on_silent(store->options.owner, is_silent);
     store->is_silent = is_silent;
