@@ -147,6 +147,9 @@ export class Host {
             owner: () => this.#running,
             clearTimer: (id) => void this.timers.delete(id),
             now: () => this.time,
+            head: (string, n) => string.slice(0, n),
+            namedKeys: (object, all) => this.#namedKeys(object, all),
+            proxyParts: () => undefined, // JavaScript cannot tell
             utf8Encode: (string) => utf8(new TextEncoder().encode(string)),
             utf8EncodeInto: (string, u8) => {
                 const { read, written } = new TextEncoder().encodeInto(string, u8);
@@ -165,6 +168,13 @@ export class Host {
                 this.entries = entries;
             },
         };
+    }
+
+    #namedKeys(object, all) {
+        const keys = Reflect.ownKeys(object).filter((key) =>
+            !(typeof key === "string" && /^(0|[1-9]\d{0,9})$/.test(key)) &&
+            (all || Object.getOwnPropertyDescriptor(object, key)?.enumerable));
+        return this.#makeArray(keys);
     }
 
     #clone(value, transfer) {

@@ -14,10 +14,11 @@ namespace
 constexpr size_t line_window = 120; // of a minified line, show this much around the caret
 constexpr size_t max_text_bytes = 16 * 1024;
 
+// Cut: a tenant may throw a string of half a gigabyte.
 std::string latin_or_utf8(v8::Isolate *v8, v8::Local<v8::String> string)
 {
     std::vector<uint8_t> bytes;
-    text_append_utf8(v8, string, &bytes);
+    text_append_head(v8, string, max_text_units, &bytes);
     return std::string(bytes.begin(), bytes.end());
 }
 

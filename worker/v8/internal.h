@@ -108,6 +108,9 @@ static inline struct isolate *isolate_from(v8::Isolate *v8)
     return static_cast<struct isolate *>(v8->GetData(0));
 }
 
+// Texts for logs and messages are cut to this before they are copied; the host cuts them further.
+inline constexpr size_t max_text_units = 16 * 1024;
+
 // The script name of the JS layer, as stack traces have it.
 inline constexpr const char js_layer_name[] = "skep:js";
 
@@ -192,6 +195,7 @@ std::string error_place(struct isolate *self, v8::Local<v8::Context> context,
                         v8::Local<v8::Value> exception, std::string_view frames);
 // The text with the same for a place that is known.
 std::string error_text_at(struct isolate *self, std::string text, const Place &place);
+// The first max_text_units of String(value), as UTF-8; "" if that throws.
 std::string to_std_string(v8::Isolate *v8, v8::Local<v8::Value> value);
 
 // ---- text.cc
@@ -203,9 +207,22 @@ v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_byte
                                             v8::NewStringType type = v8::NewStringType::kNormal);
 bool text_is_ascii(const uint8_t *data, size_t size);
 bool text_is_utf8(const uint8_t *data, size_t size);
-// Appends the string as UTF-8; lone surrogates become U+FFFD.
+// All of these walk a rope as it is and take nothing of V8's heap for it, which might be fatal; they write
+// lone surrogates as U+FFFD. The caller has bounded the length of a string that is not cut.
+
+// Appends the string as UTF-8.
 void text_append_utf8(v8::Isolate *v8, v8::Local<v8::String> string, std::vector<uint8_t> *out);
-size_t text_utf8_length(v8::Isolate *v8, v8::Local<v8::String> string);
+// Appends its first units as UTF-8; a pair is not cut.
+void text_append_head(v8::Isolate *v8, v8::Local<v8::String> string, size_t max_units,
+                      std::vector<uint8_t> *out);
+// A flat string of its first units, or the string itself if it is not longer.
+v8::MaybeLocal<v8::String> text_head(v8::Isolate *v8, v8::Local<v8::String> string,
+                                     size_t max_units);
+// Its UTF-8 bytes. Empty, with a RangeError pending, over the tenant's external memory.
+v8::MaybeLocal<v8::Uint8Array> text_encode(v8::Isolate *v8, v8::Local<v8::String> string);
+// Writes whole characters, at most size bytes. Returns the bytes written, *ret_read the units read.
+size_t text_encode_into(v8::Isolate *v8, v8::Local<v8::String> string, uint8_t *to, size_t size,
+                        size_t *ret_read);
 
 // A copy of the bytes. Empty, with a RangeError pending, over the tenant's external memory.
 v8::MaybeLocal<v8::Uint8Array> bytes_new(v8::Isolate *v8, const uint8_t *data, size_t size);

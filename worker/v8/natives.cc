@@ -17,7 +17,6 @@ using Info = v8::FunctionCallbackInfo<v8::Value>;
 
 constexpr size_t max_header_strings = 512; // names and values
 constexpr size_t max_header_bytes = 256 * 1024;
-constexpr size_t max_log_bytes = 256 * 1024;
 constexpr size_t max_encode_into_bytes = (1 << 21) - 1;
 constexpr size_t scratch_keep_bytes = 256 * 1024;
 
@@ -52,20 +51,46 @@ void throw_errno(v8::Isolate *v8, int64_t r)
         throw_type(v8, "The response cannot be sent");
 }
 
-// Memory that one large body took is not kept for the rest of the isolate's life.
-void trim(struct isolate *self)
+// Memory that a call works in, kept from call to call. What runs meanwhile (a getter of an argument) may
+// call natives again, which then have their own.
+class Scratch
 {
-    if (self->scratch.capacity() > scratch_keep_bytes)
-        std::vector<uint8_t>().swap(self->scratch);
-}
+  public:
+    explicit Scratch(struct isolate *self)
+        : bytes(std::move(self->scratch)), headers(std::move(self->headers)), self_(self)
+    {
+        bytes.clear();
+        headers.clear();
+    }
+    // What one large body took is not kept for the rest of the isolate's life.
+    ~Scratch()
+    {
+        if (bytes.capacity() <= scratch_keep_bytes)
+            self_->scratch = std::move(bytes);
+        self_->headers = std::move(headers);
+    }
+    Scratch(const Scratch &) = delete;
+    void operator=(const Scratch &) = delete;
+
+    struct isolate_bytes view() const
+    {
+        return { bytes.data(), bytes.size() };
+    }
+
+    std::vector<uint8_t> bytes;
+    std::vector<struct isolate_header> headers;
+
+  private:
+    struct isolate *self_;
+};
 
 // Bytes of a body argument: undefined, a string, or a Uint8Array. Strings are appended to
-// self->scratch, where *ret_offset is their place; bytes stay where they are.
+// the scratch; bytes stay where they are.
 class Body
 {
   public:
     // False with a pending exception.
-    bool read(struct isolate *self, v8::Local<v8::Value> value)
+    bool read(struct isolate *self, v8::Local<v8::Value> value, Scratch *scratch)
     {
         if (value->IsUint8Array()) {
             v8::MemorySpan<uint8_t> span =
@@ -81,9 +106,9 @@ class Body
                 return false;
             }
             in_scratch_ = true;
-            offset_ = self->scratch.size();
-            text_append_utf8(self->v8, string, &self->scratch);
-            bytes_.size = self->scratch.size() - offset_;
+            offset_ = scratch->bytes.size();
+            text_append_utf8(self->v8, string, &scratch->bytes);
+            bytes_.size = scratch->bytes.size() - offset_;
             return true;
         }
         if (value->IsUndefined())
@@ -92,9 +117,9 @@ class Body
         return false;
     }
     // Once scratch does not move any more.
-    struct isolate_bytes get(const struct isolate *self) const
+    struct isolate_bytes get(const Scratch &scratch) const
     {
-        return in_scratch_ ? isolate_bytes{ self->scratch.data() + offset_, bytes_.size } : bytes_;
+        return in_scratch_ ? isolate_bytes{ scratch.bytes.data() + offset_, bytes_.size } : bytes_;
     }
 
   private:
@@ -112,48 +137,46 @@ void native_log(const Info &info)
     v8::Local<v8::String> text = info[1].As<v8::String>();
     const uint64_t level = to_u64(info[0]);
 
-    std::vector<uint8_t> &out = self->scratch;
-    out.resize(std::min<size_t>(static_cast<size_t>(text->Length()) * 3, max_log_bytes));
-    const size_t size = text->WriteUtf8V2(self->v8, reinterpret_cast<char *>(out.data()),
-                                          out.size(), v8::String::WriteFlags::kReplaceInvalidUtf8);
+    Scratch scratch(self);
+    text_append_head(self->v8, text, max_text_units, &scratch.bytes);
     const auto known =
         static_cast<enum isolate_log_level>(std::min<uint64_t>(level, ISOLATE_LOG_ERROR));
-    self->ops->log(self->host, entries_owner(self), known, { out.data(), size });
-    trim(self);
+    self->ops->log(self->host, entries_owner(self), known, scratch.view());
 }
 
-// Copies [name, value, ...] to self->scratch, one after the other, their sizes to self->headers.
-// Own elements only, and no JavaScript runs, whatever the tenant did to Array.prototype.
-bool read_headers(struct isolate *self, v8::Local<v8::Context> context, v8::Local<v8::Value> value)
+// Copies [name, value, ...] to the scratch, one after the other, their sizes to its headers. Of the layer's own
+// arrays, which have no prototype and no getters, no JavaScript runs. False: they are not good, or a getter threw.
+bool read_headers(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Value> value,
+                  Scratch *scratch)
 {
     if (!value->IsArray())
         return false;
     struct Walk {
-        struct isolate *self;
+        v8::Isolate *v8;
+        Scratch *scratch;
         size_t count;
         bool good;
-    } walk = { self, 0, true };
-    self->headers.clear();
+    } walk = { v8, scratch, 0, true };
     // An element's handle is valid inside the callback only.
     auto each = [](uint32_t, v8::Local<v8::Value> element, void *data) {
         Walk *w = static_cast<Walk *>(data);
         if (!element->IsString() || w->count == max_header_strings ||
-            w->self->scratch.size() + static_cast<size_t>(element.As<v8::String>()->Length()) >
+            w->scratch->bytes.size() + static_cast<size_t>(element.As<v8::String>()->Length()) >
                 max_header_bytes ||
             !element.As<v8::String>()->ContainsOnlyOneByte()) {
             w->good = false;
             return v8::Array::CallbackResult::kBreak;
         }
         v8::Local<v8::String> string = element.As<v8::String>();
-        std::vector<uint8_t> &out = w->self->scratch;
+        std::vector<uint8_t> &out = w->scratch->bytes;
         const uint32_t length = static_cast<uint32_t>(string->Length());
         const size_t at = out.size();
         out.resize(at + length);
-        string->WriteOneByteV2(w->self->v8, 0, length, out.data() + at);
+        string->WriteOneByteV2(w->v8, 0, length, out.data() + at);
         if (w->count++ % 2 == 0)
-            w->self->headers.push_back({ { nullptr, length }, { nullptr, 0 } });
+            w->scratch->headers.push_back({ { nullptr, length }, { nullptr, 0 } });
         else
-            w->self->headers.back().value.size = length;
+            w->scratch->headers.back().value.size = length;
         return v8::Array::CallbackResult::kContinue;
     };
     if (value.As<v8::Array>()->Iterate(context, each, &walk).IsNothing())
@@ -161,42 +184,52 @@ bool read_headers(struct isolate *self, v8::Local<v8::Context> context, v8::Loca
     return walk.good && walk.count % 2 == 0;
 }
 
+uint32_t to_u32(v8::Local<v8::Value> value)
+{
+    return static_cast<uint32_t>(std::min<uint64_t>(to_u64(value), UINT32_MAX));
+}
+
 void native_respond(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
     struct isolate *self = isolate_from(v8);
-    self->scratch.clear();
-    if (!read_headers(self, v8->GetCurrentContext(), info[2]))
+    Scratch scratch(self);
+    v8::TryCatch getters(v8); // what the getters of a hostile array throw is not what is wrong
+    const bool good = read_headers(v8, v8->GetCurrentContext(), info[2], &scratch);
+    if (!good && getters.HasTerminated())
+        return (void) getters.ReThrow();
+    getters.Reset();
+    if (!good)
         return throw_type(v8,
                           "Headers must be at most 256 pairs of latin-1 strings, in all 256 KiB");
     Body body;
-    if (!body.read(self, info[3]))
-        return;
+    if (!body.read(self, info[3], &scratch))
+        return (void) getters.ReThrow();
     // Scratch does not move any more.
-    const uint8_t *at = self->scratch.data();
-    for (struct isolate_header &header : self->headers) {
+    const uint8_t *at = scratch.bytes.data();
+    for (struct isolate_header &header : scratch.headers) {
         header.name.data = at;
         header.value.data = at + header.name.size;
         at += header.name.size + header.value.size;
     }
-    const int r = self->ops->respond(self->host, to_u64(info[0]),
-                                     static_cast<uint32_t>(to_u64(info[1])), self->headers.data(),
-                                     self->headers.size(), body.get(self), info[4]->IsTrue());
-    trim(self);
-    if (r < 0)
+    const int r =
+        self->ops->respond(self->host, to_u64(info[0]), to_u32(info[1]), scratch.headers.data(),
+                           scratch.headers.size(), body.get(scratch), info[4]->IsTrue());
+    if (r < 0) {
         throw_errno(v8, r);
+        getters.ReThrow();
+    }
 }
 
 void native_send_body(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
-    self->scratch.clear();
+    Scratch scratch(self);
     Body body;
-    if (!body.read(self, info[1]))
+    if (!body.read(self, info[1], &scratch))
         return;
     const int64_t r =
-        self->ops->send_body(self->host, to_u64(info[0]), body.get(self), info[2]->IsTrue());
-    trim(self);
+        self->ops->send_body(self->host, to_u64(info[0]), body.get(scratch), info[2]->IsTrue());
     if (r < 0)
         return throw_errno(info.GetIsolate(), r);
     info.GetReturnValue().Set(static_cast<double>(r));
@@ -212,18 +245,11 @@ void native_done(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     const uint64_t outcome = std::min<uint64_t>(to_u64(info[1]), ISOLATE_REQUEST_BAD_RESPONSE);
-    self->scratch.clear();
-    if (info[2]->IsString()) {
-        v8::Local<v8::String> text = info[2].As<v8::String>();
-        self->scratch.resize(
-            std::min<size_t>(static_cast<size_t>(text->Length()) * 3, max_log_bytes));
-        self->scratch.resize(
-            text->WriteUtf8V2(self->v8, reinterpret_cast<char *>(self->scratch.data()),
-                              self->scratch.size(), v8::String::WriteFlags::kReplaceInvalidUtf8));
-    }
+    Scratch scratch(self);
+    if (info[2]->IsString())
+        text_append_head(self->v8, info[2].As<v8::String>(), max_text_units, &scratch.bytes);
     self->ops->done(self->host, to_u64(info[0]), static_cast<enum isolate_outcome>(outcome),
-                    { self->scratch.data(), self->scratch.size() });
-    trim(self);
+                    scratch.view());
 }
 
 void native_set_timer(const Info &info)
@@ -280,25 +306,11 @@ void native_utf8_encode(const Info &info)
     if (!info[0]->IsString())
         return throw_type(v8, "not a string");
     v8::Local<v8::String> string = info[0].As<v8::String>();
-    // To look into a rope would make it flat first, and be fatal if that does not fit the heap.
     if (static_cast<size_t>(string->Length()) > isolate_from(v8)->allocator->limit())
         return throw_range(v8, "Array buffer allocation failed");
     v8::Local<v8::Uint8Array> array;
-    if (string->IsOneByte()) { // nearly always ASCII, which is a plain copy
-        const uint32_t length = static_cast<uint32_t>(string->Length());
-        if (!bytes_new(v8, nullptr, length).ToLocal(&array))
-            return;
-        uint8_t *to = static_cast<uint8_t *>(array->Buffer()->Data());
-        string->WriteOneByteV2(v8, 0, length, to);
-        if (text_is_ascii(to, length))
-            return info.GetReturnValue().Set(array);
-    }
-    const size_t size = string->Utf8LengthV2(v8);
-    if (!bytes_new(v8, nullptr, size).ToLocal(&array))
-        return;
-    string->WriteUtf8V2(v8, static_cast<char *>(array->Buffer()->Data()), size,
-                        v8::String::WriteFlags::kReplaceInvalidUtf8);
-    info.GetReturnValue().Set(array);
+    if (text_encode(v8, string).ToLocal(&array))
+        info.GetReturnValue().Set(array);
 }
 
 void native_utf8_encode_into(const Info &info)
@@ -309,14 +321,53 @@ void native_utf8_encode_into(const Info &info)
     v8::Local<v8::Uint8Array> array = info[1].As<v8::Uint8Array>();
     // Both counts share one Number, exact up to 2^53; the caller goes on from what was read.
     const size_t size = std::min(array->ByteLength(), max_encode_into_bytes);
-    char *to = static_cast<char *>(array->Buffer()->Data());
+    uint8_t *to = static_cast<uint8_t *>(array->Buffer()->Data());
     size_t read = 0;
     size_t written = 0;
     if (to && size != 0)
-        written = info[0].As<v8::String>()->WriteUtf8V2(
-            v8, to + array->ByteOffset(), size, v8::String::WriteFlags::kReplaceInvalidUtf8, &read);
+        written =
+            text_encode_into(v8, info[0].As<v8::String>(), to + array->ByteOffset(), size, &read);
     info.GetReturnValue().Set(static_cast<double>(read) * 4294967296.0 +
                               static_cast<double>(written));
+}
+
+// head(string, n): its first n units, without making a rope flat; the string itself if it is not longer.
+void native_head(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[0]->IsString())
+        return throw_type(v8, "not a string");
+    v8::Local<v8::String> head;
+    if (text_head(v8, info[0].As<v8::String>(), std::min<uint64_t>(to_u64(info[1]), max_text_units))
+            .ToLocal(&head))
+        info.GetReturnValue().Set(head);
+}
+
+// namedKeys(object, all): its own keys without the indices, which an array of a million has a million of;
+// the enumerable ones, or all.
+void native_named_keys(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[0]->IsObject())
+        return throw_type(v8, "not an object");
+    v8::Local<v8::Array> keys;
+    if (info[0]
+            .As<v8::Object>()
+            ->GetPropertyNames(v8->GetCurrentContext(), v8::KeyCollectionMode::kOwnOnly,
+                               info[1]->IsTrue() ? v8::ALL_PROPERTIES : v8::ONLY_ENUMERABLE,
+                               v8::IndexFilter::kSkipIndices)
+            .ToLocal(&keys))
+        info.GetReturnValue().Set(keys);
+}
+
+// proxyParts(value): target and handler of a proxy, null both if it was revoked; undefined for what is no proxy.
+void native_proxy_parts(const Info &info)
+{
+    if (!info[0]->IsProxy())
+        return;
+    v8::Local<v8::Value> parts[] = { info[0].As<v8::Proxy>()->GetTarget(),
+                                     info[0].As<v8::Proxy>()->GetHandler() };
+    info.GetReturnValue().Set(v8::Array::New(info.GetIsolate(), parts, 2));
 }
 
 void native_utf8_decode(const Info &info)
@@ -364,6 +415,9 @@ const Native natives[] = {
     { "owner", native_owner },
     { "now", native_now },
     { "locate", native_locate },
+    { "head", native_head },
+    { "namedKeys", native_named_keys },
+    { "proxyParts", native_proxy_parts },
     { "utf8Encode", native_utf8_encode },
     { "utf8EncodeInto", native_utf8_encode_into },
     { "utf8Decode", native_utf8_decode },

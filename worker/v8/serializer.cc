@@ -60,6 +60,12 @@ struct Free {
     }
 };
 
+void throw_not_transferable(v8::Isolate *v8)
+{
+    v8->ThrowException(v8::Exception::Error(
+        literal(v8, "Value at the transfer list is not a transferable ArrayBuffer")));
+}
+
 // False with an exception pending.
 bool read_transfer(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Value> value,
                    v8::LocalVector<v8::ArrayBuffer> *ret)
@@ -74,14 +80,11 @@ bool read_transfer(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8
             return false;
         good = element->IsArrayBuffer() && element.As<v8::ArrayBuffer>()->IsDetachable() &&
                !element.As<v8::ArrayBuffer>()->WasDetached();
-        for (const v8::Local<v8::ArrayBuffer> &other : *ret)
-            good = good && other != element;
         if (good)
             ret->push_back(element.As<v8::ArrayBuffer>());
     }
     if (!good)
-        v8->ThrowException(v8::Exception::Error(
-            literal(v8, "Value at the transfer list is not a transferable ArrayBuffer")));
+        throw_not_transferable(v8);
     return good;
 }
 
@@ -102,7 +105,10 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     for (uint32_t i = 0; i < transfer.size(); i++)
         serializer.TransferArrayBuffer(i, transfer[i]);
     serializer.WriteHeader();
-    if (!serializer.WriteValue(context, info[0]).FromMaybe(false))
+    // A primitive is its own clone; to write a rope would make it flat.
+    const bool is_plain = info[0]->IsString() || info[0]->IsNumber() || info[0]->IsBigInt();
+    v8::Local<v8::Value> whole = is_plain ? v8::Undefined(v8).As<v8::Value>() : info[0];
+    if (!serializer.WriteValue(context, whole).FromMaybe(false))
         return;
     std::pair<uint8_t *, size_t> released = serializer.Release();
     std::unique_ptr<uint8_t, Free> buffer(released.first);
@@ -110,6 +116,8 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     v8::ValueDeserializer deserializer(v8, buffer.get(), released.second);
     for (uint32_t i = 0; i < transfer.size(); i++) {
         // The new buffer takes over the memory; the old one is detached.
+        if (transfer[i]->WasDetached()) // it is in the list twice, or a getter of the value did it
+            return throw_not_transferable(v8);
         std::shared_ptr<v8::BackingStore> store = transfer[i]->GetBackingStore();
         if (transfer[i]->Detach(v8::Local<v8::Value>()).IsNothing())
             return;
@@ -118,5 +126,5 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     v8::Local<v8::Value> value;
     if (deserializer.ReadHeader(context).FromMaybe(false) &&
         deserializer.ReadValue(context).ToLocal(&value))
-        info.GetReturnValue().Set(value);
+        info.GetReturnValue().Set(is_plain ? info[0] : value);
 }

@@ -9,7 +9,7 @@ import {
     StringPrototypeIndexOf, StringPrototypeSlice,
     SymbolToStringTag, isObject,
 } from "./primordials.js";
-import { cut, inspect, inspectLibrary } from "./inspect.js";
+import { MAX_TEXT, cut, formatText, inspect } from "./inspect.js";
 import { renderTable } from "./console_table.js";
 
 const DEBUG = 0;
@@ -24,7 +24,8 @@ let counts;
 let timersByLabel;
 
 function write(level, text) {
-    log(level, cut(indent === "" ? text : indent + replaceNewlines(text)));
+    text = cut(text);
+    log(level, indent === "" ? text : cut(indent + replaceNewlines(text)));
 }
 
 function replaceNewlines(text) {
@@ -42,20 +43,21 @@ function format(args) {
     if (args.length === 0) {
         return "";
     }
-    if (typeof args[0] === "string" && StringPrototypeIncludes(args[0], "%")) {
+    if (typeof args[0] === "string" && StringPrototypeIncludes(cut(args[0]), "%")) {
         try {
-            return inspectLibrary().format(...args);
+            return formatText(args);
         } catch {
             // what an argument does when it is shown; below it is shown more carefully
         }
     }
     let text = inspect(args[0]);
-    for (let i = 1; i < args.length; i++) {
+    for (let i = 1; i < args.length && text.length <= MAX_TEXT; i++) {
         text += " " + inspect(args[i]);
     }
     return text;
 }
 
+const toLabel = (label) => cut(`${label}`);
 
 function elapsed(label) {
     const start = timersByLabel === undefined ? undefined : MapPrototypeGet(timersByLabel, label);
@@ -72,7 +74,7 @@ const methods = {
             if (data.length === 0) {
                 write(ERROR, "Assertion failed");
             } else if (typeof data[0] === "string") {
-                data[0] = `Assertion failed: ${data[0]}`;
+                data[0] = `Assertion failed: ${cut(data[0])}`;
                 write(ERROR, format(data));
             } else {
                 write(ERROR, `Assertion failed: ${format(data)}`);
@@ -105,7 +107,7 @@ const methods = {
         const holder = {};
         captureStackTrace(holder, methods.trace);
         const text = format(data);
-        const stack = `${holder.stack}`;
+        const stack = cut(`${holder.stack}`);
         const lines = StringPrototypeSlice(stack, StringPrototypeIndexOf(stack, "\n") + 1);
         write(DEBUG, `Trace${text === "" ? "" : `: ${text}`}\n${lines}`);
     },
@@ -113,19 +115,19 @@ const methods = {
         write(WARN, format(data));
     },
     dir(item = undefined, options = undefined) {
-        write(INFO, inspect(item, { customInspect: false, ...options }));
+        write(INFO, inspect(item, options ?? { __proto__: null }, false));
     },
     dirxml(...data) {
         write(INFO, format(data));
     },
     count(label = "default") {
-        label = `${label}`;
+        label = toLabel(label);
         const count = (MapPrototypeGet(counts ??= new Map(), label) ?? 0) + 1;
         MapPrototypeSet(counts, label, count);
         write(INFO, `${label}: ${count}`);
     },
     countReset(label = "default") {
-        label = `${label}`;
+        label = toLabel(label);
         if (counts === undefined || !MapPrototypeDelete(counts, label)) {
             write(WARN, `Count for '${label}' does not exist`);
         }
@@ -145,7 +147,7 @@ const methods = {
         indent = StringPrototypeSlice(indent, 2);
     },
     time(label = "default") {
-        label = `${label}`;
+        label = toLabel(label);
         if (elapsed(label) !== undefined) {
             write(WARN, `Timer '${label}' already exists`);
             return;
@@ -153,7 +155,7 @@ const methods = {
         MapPrototypeSet(timersByLabel ??= new Map(), label, now());
     },
     timeLog(label = "default", ...data) {
-        label = `${label}`;
+        label = toLabel(label);
         const ms = elapsed(label);
         if (ms === undefined) {
             write(WARN, `Timer '${label}' does not exist`);
@@ -163,7 +165,7 @@ const methods = {
         write(INFO, elapsedText(label, ms) + (more === "" ? "" : ` ${more}`));
     },
     timeEnd(label = "default") {
-        label = `${label}`;
+        label = toLabel(label);
         const ms = elapsed(label);
         if (ms === undefined) {
             write(WARN, `Timer '${label}' does not exist`);

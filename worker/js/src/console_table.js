@@ -3,30 +3,57 @@
 // The text of console.table: one row for each entry of the data, one column for each key of the
 // rows, as Node draws it.
 import {
-    ArrayIsArray, Map, MapPrototypeForEach, MapPrototypeGet, MapPrototypeSet, ObjectKeys,
-    StringPrototypeRepeat, isObject, newList,
+    ArrayIsArray, Map, MapPrototypeForEach, MapPrototypeGet, MapPrototypeSet, ObjectHasOwn,
+    StringPrototypeRepeat, TypedArrayPrototypeGetTag, isObject, newList,
 } from "./primordials.js";
-import { inspect } from "./inspect.js";
+import { head } from "./native.js";
+import { someKeys, unproxied } from "./lib/inspect_bounds.js";
+import { MAX_TEXT, inspect } from "./inspect.js";
 
 const MAX_ROWS = 1000;
+const MAX_COLUMNS = 100;
+const MAX_CELLS = 2000; // more than a line of the log can show
+const MAX_CELL_TEXT = 256;
 const VALUES = "Values";
-const options = { depth: 0, maxArrayLength: 3, breakLength: Infinity };
+const options = { __proto__: null, depth: 0, maxArrayLength: 3, breakLength: Infinity };
 
-const show = (value) => inspect(value, options);
+// In what is wider, nobody would find a column.
+function short(text) {
+    return text.length > MAX_CELL_TEXT ? `${head(text, MAX_CELL_TEXT)}…` : text;
+}
+
+const show = (value) => short(inspect(value, options));
+
+// The first keys. Those of arrays are indices: a large one has too many to list them all.
+function keysOf(object, most) {
+    if (!ArrayIsArray(object) && TypedArrayPrototypeGetTag(object) === undefined) {
+        return someKeys(object);
+    }
+    const keys = newList();
+    for (let i = 0; i < object.length && i < 10 * most && keys.length < most; i++) {
+        if (ObjectHasOwn(object, i)) {
+            keys[keys.length] = `${i}`;
+        }
+    }
+    return keys;
+}
 
 export function renderTable(data, properties) {
+    data = unproxied(data) ?? newList();
     const columns = new Map(); // in the order of their first use; name to true
     const rows = newList();
     let hasValues = false;
-    const keys = ObjectKeys(data);
-    for (let i = 0; i < keys.length && i < MAX_ROWS; i++) {
-        const item = data[keys[i]];
+    const keys = keysOf(data, MAX_ROWS);
+    let cells = 0;
+    for (let i = 0; i < keys.length && i < MAX_ROWS && cells < MAX_CELLS; i++) {
+        const item = unproxied(data[keys[i]]);
         const row = new Map();
         let value = "";
         if (isObject(item)) {
-            const own = ArrayIsArray(properties) ? properties : ObjectKeys(item);
-            for (let j = 0; j < own.length; j++) {
-                const name = `${own[j]}`;
+            const own = ArrayIsArray(properties) ? properties : keysOf(item, MAX_COLUMNS);
+            for (let j = 0; j < own.length && j < MAX_COLUMNS; j++) {
+                const name = short(`${own[j]}`);
+                cells++;
                 MapPrototypeSet(columns, name, true);
                 MapPrototypeSet(row, name, name in item ? show(item[name]) : "");
             }
@@ -34,7 +61,8 @@ export function renderTable(data, properties) {
             value = show(item);
             hasValues = true;
         }
-        rows[rows.length] = { index: keys[i], row, value };
+        cells++;
+        rows[rows.length] = { __proto__: null, index: short(keys[i]), row, value };
     }
     const heads = newList();
     heads[0] = "(index)";
@@ -82,7 +110,7 @@ function draw(heads, lines) {
         return text;
     };
     let text = `${rule("┌", "┬", "┐")}\n${row(heads)}\n${rule("├", "┼", "┤")}\n`;
-    for (let i = 0; i < lines.length; i++) {
+    for (let i = 0; i < lines.length && text.length <= MAX_TEXT; i++) {
         text += `${row(lines[i])}\n`;
     }
     return text + rule("└", "┴", "┘");

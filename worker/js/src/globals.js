@@ -4,7 +4,8 @@
 // navigator, queueMicrotask, structuredClone, reportError.
 import { nativeStructuredClone, now } from "./native.js";
 import {
-    Error, FunctionPrototypeCall, ObjectGetPrototypeOf, Promise, PromisePrototypeThen, TypeError,
+    Error, FunctionPrototypeCall, Map, MapPrototypeHas, MapPrototypeSet, ObjectGetPrototypeOf,
+    Promise, PromisePrototypeThen, TypeError,
     isArrayBuffer, isObject, newList,
 } from "./primordials.js";
 import { timeOrigin } from "./clock.js";
@@ -98,15 +99,15 @@ function toTransferList(value) {
         throw new TypeError("structuredClone: transfer is not a sequence.");
     }
     const list = newList();
+    const seen = new Map();
     forEachOf(value, iteratorMethod(value), (item) => {
         if (!isObject(item)) {
             throw new TypeError("structuredClone: an item of transfer is not an object.");
         }
-        for (let i = 0; i < list.length; i++) {
-            if (list[i] === item) {
-                throw new DOMException("An object is in transfer twice.", "DataCloneError");
-            }
+        if (MapPrototypeHas(seen, item)) {
+            throw new DOMException("An object is in transfer twice.", "DataCloneError");
         }
+        MapPrototypeSet(seen, item, true);
         if (!isArrayBuffer(item)) {
             throw new DOMException("An object in transfer cannot be transferred.",
                 "DataCloneError");

@@ -2,17 +2,22 @@
 //
 // Values as text for logs, as Node's util.inspect shows them. Nothing here throws, whatever a
 // tenant's getters, proxies and toString functions do.
-import { locate } from "./native.js";
+import { head, locate } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
+import { MAX_TEXT, bigIntText, refill, symbolText } from "./lib/inspect_bounds.js";
 import {
-    ArrayIsArray, MathMin, ObjectDefineProperty, StringPrototypeCharCodeAt,
+    ArrayIsArray, FunctionPrototypeApply, MathMin, ObjectDefineProperty, StringPrototypeCharCodeAt,
     StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
-    SymbolPrototypeToString, isObject,
+    SymbolPrototypeToString, isObject, newList,
 } from "./primordials.js";
 
-export const MAX_TEXT = 8192;
+export { MAX_TEXT };
+const MAX_ITEMS = 1000; // of one array, Set or Map, whatever the options say
+const MAX_ARGUMENTS = 500; // of one call of the console
 const MAX_CAUSES = 5; // one may be its own cause
 const MAX_ERRORS = 5;
+const OPTIONS = ["showHidden", "depth", "colors", "customInspect", "showProxy", "maxArrayLength",
+    "maxStringLength", "breakLength", "compact", "sorted", "getters", "numericSeparator"];
 const OWN_FRAME = "skep:js:"; // what skep-mksnapshot calls this script
 
 let library;
@@ -46,23 +51,56 @@ function withAbsentGlobals(load) {
     }
 }
 
+// A tenant's text may be a rope of half a gigabyte, which must not be made flat.
 export function cut(text) {
-    return text.length > MAX_TEXT ? StringPrototypeSlice(text, 0, MAX_TEXT) + "…" : text;
+    return text.length > MAX_TEXT ? `${head(text, MAX_TEXT)}…` : text;
 }
 
-export function inspect(value, options) {
+// What a tenant asks for, as far as it can be printed.
+function boundOptions(options, customInspect = true) {
+    const bounded = { __proto__: null, customInspect };
+    for (let i = 0; isObject(options) && i < OPTIONS.length; i++) {
+        const value = options[OPTIONS[i]];
+        if (value !== undefined) {
+            bounded[OPTIONS[i]] = value;
+        }
+    }
+    const { maxArrayLength } = bounded;
+    bounded.maxArrayLength = maxArrayLength === undefined ? 100 : within(maxArrayLength, MAX_ITEMS);
+    bounded.maxStringLength = within(bounded.maxStringLength, MAX_TEXT);
+    return bounded;
+}
+
+function within(value, most) {
+    return typeof value === "number" && value < most ? value : most;
+}
+
+// A format string and its arguments, as util.format.
+export function formatText(args) {
+    const bounded = newList();
+    bounded[0] = boundOptions(undefined);
+    for (let i = 0; i < args.length && i < MAX_ARGUMENTS; i++) {
+        bounded[i + 1] = typeof args[i] === "string" ? cut(args[i]) : args[i];
+    }
+    refill();
+    return cut(FunctionPrototypeApply(inspectLibrary().formatWithOptions, undefined, bounded));
+}
+
+// customInspect: whether an object may show itself, if the options do not say.
+export function inspect(value, options, customInspect) {
     switch (typeof value) {
     case "string":
         if (options === undefined) {
-            return value;
+            return cut(value);
         }
+        value = cut(value);
         break;
     case "symbol":
-        return SymbolPrototypeToString(value);
+        return symbolText(value, SymbolPrototypeToString);
     case "number":
         return value === 0 && 1 / value < 0 ? "-0" : `${value}`;
     case "bigint":
-        return `${value}n`;
+        return `${bigIntText(value)}n`;
     case "boolean":
     case "undefined":
         return `${value}`;
@@ -71,7 +109,8 @@ export function inspect(value, options) {
         return "null";
     }
     try {
-        return `${inspectLibrary().inspect(value, options)}`;
+        refill();
+        return cut(`${inspectLibrary().inspect(value, boundOptions(options, customInspect))}`);
     } catch {
         return typeof value === "function" ? "[Function]" : "[object that cannot be shown]";
     }
@@ -137,12 +176,13 @@ function describeReasons(error) {
     return text;
 }
 
-// An exception for the tenant's log.
+// An exception for the tenant's log. Never throws: who calls it has a request to end.
 export function describeError(error) {
-    const text = describeOne(error);
+    let text = "an exception that cannot be shown";
     try {
+        text = cut(describeOne(error));
         return cut(text + describeReasons(error));
     } catch {
-        return cut(text); // a getter or proxy of the tenant again
+        return text; // a getter or proxy of the tenant, or no stack is left
     }
 }

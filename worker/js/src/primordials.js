@@ -50,6 +50,7 @@ export const StringPrototypeRepeat = uncurryThis(String.prototype.repeat);
 export const StringPrototypeSlice = uncurryThis(String.prototype.slice);
 export const StringPrototypeToLowerCase = uncurryThis(String.prototype.toLowerCase);
 export const StringPrototypeToUpperCase = uncurryThis(String.prototype.toUpperCase);
+export const StringPrototypeValueOf = uncurryThis(String.prototype.valueOf);
 export const StringPrototypeToWellFormed = uncurryThis(String.prototype.toWellFormed);
 export const RegExpPrototypeExec = uncurryThis(RegExp.prototype.exec);
 export const RegExpPrototypeTest = (regexp, string) => RegExpPrototypeExec(regexp, string) !== null;

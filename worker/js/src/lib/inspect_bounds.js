@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bounds for node-inspect-extracted, which build.mjs puts into its code: what it looks at is bounded by what can
+// be printed, whatever a value holds. It shows proxies as Node does, without a call of their traps.
+import { head, namedKeys, proxyParts } from "../native.js";
+import {
+    ObjectHasOwn, ObjectKeys, RangeError, StringPrototypeValueOf, newList,
+} from "../primordials.js";
+
+export const MAX_TEXT = 8192;
+const MAX_KEYS = 1000; // of one object: with the shortest names they fill a line
+const MAX_WORK = 3 * MAX_TEXT; // characters and steps of one inspection
+const MAX_STEPS = 10000; // of a walk through holes
+const MAX_JSON = 2000;
+const MAX_BIGINT = 2n ** 26000n; // fills a line; to write more in decimal takes more than linear time
+
+let left = 0;
+
+// At the start of each inspection.
+export function refill() {
+    left = MAX_WORK;
+}
+
+// Takes the work of one value; true if there is none left for it.
+export function isSpent(context, value) {
+    left -= 2 + context.indentationLvl;
+    if (typeof value === "string") {
+        left -= value.length < MAX_TEXT ? value.length : MAX_TEXT;
+    }
+    return left < 0;
+}
+
+// How many items of a typed array, or bytes of a buffer, there is work left for.
+export function items(count) {
+    left -= count;
+    return left < 0 ? 0 : count;
+}
+
+// A rope of half a gigabyte must not be made flat.
+export function text(value) {
+    return typeof value === "string" && value.length > MAX_TEXT ?
+        `${head(value, MAX_TEXT)}…` : value;
+}
+
+export function bigIntText(value) {
+    return value > MAX_BIGINT || value < -MAX_BIGINT ? "<more than 26000 bits>" : `${value}`;
+}
+
+export function symbolText(symbol, toText) {
+    try {
+        return text(toText(symbol));
+    } catch {
+        return "Symbol(…)"; // its description is as long as a string can be
+    }
+}
+
+function some(keys) {
+    let kept = 0;
+    for (let i = 0; i < keys.length && kept < MAX_KEYS; i++) {
+        if (typeof keys[i] !== "string" || keys[i].length <= MAX_TEXT) {
+            keys[kept++] = keys[i];
+        }
+    }
+    keys.length = kept;
+    return keys;
+}
+
+export function nonIndexKeys(object, filter = 2) {
+    return some(namedKeys(object, filter !== 2));
+}
+
+export function proxyDetails(value, isFull = true) {
+    const parts = proxyParts(value);
+    return parts === undefined || isFull ? parts : parts[0];
+}
+
+// What the proxies that it is stand for. Of a revoked one nothing is left.
+export function unproxied(value) {
+    for (let parts = proxyParts(value); parts !== undefined; parts = proxyParts(value)) {
+        value = parts[0];
+    }
+    return value;
+}
+
+// String objects have a key for each character.
+function isLongString(object) {
+    if (!ObjectHasOwn(object, "length") || !ObjectHasOwn(object, MAX_KEYS)) {
+        return false;
+    }
+    try {
+        StringPrototypeValueOf(object);
+        return true;
+    } catch {
+        return false;
+    }
+}
+
+// The own enumerable keys, as far as they can be printed.
+export function someKeys(object) {
+    return isLongString(object) ? newList() : some(ObjectKeys(object));
+}
+
+// The rest of an array from a hole on, output's items included at most max.
+export function sparse(context, array, recurseTimes, max, output, from, formatProperty, more) {
+    const { length } = array;
+    const holes = (count) => `<${count} empty item${count > 1 ? "s" : ""}>`;
+    let at = from;
+    let empty = 0;
+    const end = length - from > MAX_STEPS ? from + MAX_STEPS : length;
+    for (; at < end && output.length < max; at++) {
+        if (!ObjectHasOwn(array, at)) {
+            empty++;
+            continue;
+        }
+        if (empty > 0) {
+            output[output.length] = context.stylize(holes(empty), "undefined");
+            empty = 0;
+            if (output.length >= max) {
+                break;
+            }
+        }
+        output[output.length] = formatProperty(context, array, recurseTimes, at, 1);
+    }
+    if (empty > 0 && output.length < max) {
+        output[output.length] = context.stylize(holes(empty), "undefined");
+    }
+    if (at < length) {
+        output[output.length] = more(length - at);
+    }
+    return output;
+}
+
+// The library's built-ins, before it freezes them.
+export function bound(built) {
+    const {
+        ErrorPrototypeToString, JSONStringify, ObjectGetOwnPropertyNames,
+        ObjectGetOwnPropertySymbols, RegExpPrototypeToString, String,
+        StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
+        SymbolPrototypeToString,
+    } = built;
+    built.ErrorPrototypeToString = (error) => text(ErrorPrototypeToString(error));
+    built.RegExpPrototypeToString = (regexp) => text(RegExpPrototypeToString(regexp));
+    built.String = (value) => (typeof value === "bigint" ? bigIntText(value) : text(String(value)));
+    built.ObjectKeys = (object) => (isLongString(object) ? [] : some(ObjectKeys(object)));
+    built.ObjectGetOwnPropertyNames = (object) =>
+        (isLongString(object) ? [] : some(ObjectGetOwnPropertyNames(object)));
+    built.ObjectGetOwnPropertySymbols = (object) => some(ObjectGetOwnPropertySymbols(object));
+    built.ReflectOwnKeys = (object) => nonIndexKeys(object, 0);
+    built.SymbolPrototypeToString = (symbol) => symbolText(symbol, SymbolPrototypeToString);
+    built.StringPrototypeSlice = (string, start, end) =>
+        (start === 0 && end >= 0 && end <= 2 * MAX_TEXT && string.length > 2 * MAX_TEXT ?
+            head(string, end) : StringPrototypeSlice(string, start, end));
+    built.StringPrototypeIncludes = (string, part, at) =>
+        !(part.length > string.length) && StringPrototypeIncludes(string, part, at);
+    built.StringPrototypeIndexOf = (string, part, at) =>
+        (part.length > string.length ? -1 : StringPrototypeIndexOf(string, part, at));
+    built.JSONStringify = (value) => {
+        let count = 0;
+        return JSONStringify(value, (key, item) => {
+            if (++count > MAX_JSON) {
+                throw new RangeError("too much to show as JSON");
+            }
+            return typeof item === "bigint" ? item : text(item);
+        });
+    };
+}
