@@ -2,7 +2,12 @@
 """What a tenant's JavaScript may choose (proto/PROTOCOL.md, "What a tenant can steer") never breaks the protocol: the
 worker that it shares with others lives, and the incident says a bounded figure."""
 
+import pathlib
+import re
+
 from harness import script
+
+TOP = pathlib.Path(__file__).parents[2]
 
 # Each asks for more than there can be, of something that is counted and told to skepd.
 WISHES = {
@@ -42,3 +47,51 @@ def test_wish_that_cannot_be_met_costs_the_worker_nothing(start):
     assert skepd.worker()["restarts"] == 0
     incidents = skepd.admin("incidents")
     assert any("external_mib" in str(incident) for incident in incidents["incidents"]), incidents
+
+
+# ---- the table of PROTOCOL.md
+
+
+def table_rows():
+    """The first cells of "What a tenant can steer", name by name."""
+    text = (TOP / "proto/PROTOCOL.md").read_text()
+    section = text.split("### What a tenant can steer", 1)[1].split("\n## ", 1)[0]
+    cells = re.findall(r"^\|([^|]*)\|", section, re.M)
+    return {name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)}
+
+
+def messages():
+    """Name to names of fields, of worker.proto."""
+    text = re.sub(r"//.*", "", (TOP / "proto/worker.proto").read_text())
+    return {
+        name: re.findall(r"^\s*(?:repeated\s+)?\w+\s+(\w+)\s*=\s*\d+;", body, re.M)
+        or re.findall(r"\w+ (\w+) = \d+;", body)
+        for name, body in re.findall(r"message (\w+) \{(.*?)\}", text, re.S)
+    }
+
+
+def test_table_has_each_field_that_a_worker_sends():
+    text = (TOP / "proto/worker.proto").read_text()
+    envelope = re.search(r"message FromWorker \{.*?oneof message \{(.*?)\}", text, re.S)
+    all_messages, rows, missing = messages(), table_rows(), []
+    names = re.findall(r"(\w+) \w+ = \d+;", envelope[1])
+    assert len(names) >= 11
+    for name in names:
+        missing += [f"{name}.{field}" for field in all_messages[name] if f"{name}.{field}" not in rows]
+    assert not missing
+    frames = {row for row in rows if "." in row}
+    assert frames == {f"{name}.{field}" for name in names for field in all_messages[name]}
+
+
+def test_table_has_each_place_of_the_scoreboard():
+    text = re.sub(r"/\*.*?\*/", "", (TOP / "proto/scoreboard.h").read_text(), flags=re.S)
+    places = set(re.findall(r"^\s+(?:_Atomic \w+|struct \w+) (\w+)(?:\[\w+\])?;", text, re.M))
+    assert {"heartbeat", "cpu_ns", "entered", "tenants"} <= places
+    assert places - {"tenant", "unused"} <= table_rows()
+
+
+def test_table_has_each_native():
+    text = (TOP / "worker/v8/natives.cc").read_text()
+    natives = set(re.findall(r'^    \{ "(\w+)", native_\w+ \},', text, re.M))
+    assert len(natives) >= 19
+    assert natives <= table_rows()

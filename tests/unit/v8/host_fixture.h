@@ -189,7 +189,7 @@ static inline unsigned count_frames(Skep__Worker__FromWorker__MessageCase kind)
 /* Runs the loop until such a frame has come. */
 static inline struct frame *await_frame(Skep__Worker__FromWorker__MessageCase kind, uint64_t id)
 {
-    static const struct timeval patience = { .tv_sec = 20 };
+    static const struct timeval patience = { .tv_sec = 240 };
     struct frame *frame = NULL;
 
     assert_int_equal(event_base_loopexit(world->base, &patience), 0);

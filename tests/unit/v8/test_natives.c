@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The natives of worker/v8/natives.cc, called with hostile arguments inside a real isolate. Whatever they get, the
+ * process lives, the host sees values within bounds only, and the isolate serves an ordinary request afterwards.
+ *
+ *   test_natives                        some thousand calls, the same each time
+ *   test_natives --seconds N [--seed S] as many as there is time for (scripts/fuzz natives)
+ */
+#include "tests/unit/v8/isolate_fixture.h"
+
+#include "worker/v8/testing/lend_natives.h"
+
+#include <time.h>
+
+enum {
+    HEADERS_MAX = 256,
+    HEADER_BYTES_MAX = 256 * 1024,
+    TEXT_MAX = 3 * 16 * 1024, /* of 16 Ki units */
+    CALLS = 400,              /* in one isolate */
+    ROUNDS = 16,
+    UNITS_MAX = EXTERNAL_MIB * 1024 * 1024,
+};
+
+#define EXACT_MAX ((UINT64_C(1) << 53) - 1)
+
+/* ---- a host that believes nothing */
+
+static volatile uint8_t
+    sum; /* of all bytes that it was shown: a sanitizer sees those that are not there */
+
+static void touch(struct isolate_bytes bytes, size_t most)
+{
+    if (bytes.size > most)
+        fail_msg("%zu bytes, where %zu are the most", bytes.size, most);
+    for (size_t i = 0; i < bytes.size; i++)
+        sum = (uint8_t) (sum + bytes.data[i]);
+}
+
+static void check_log(void *data, uint64_t request, enum isolate_log_level level,
+                      struct isolate_bytes text)
+{
+    (void) data;
+    assert_in_range(request, 0, EXACT_MAX);
+    assert_in_range(level, ISOLATE_LOG_DEBUG, ISOLATE_LOG_ERROR);
+    touch(text, TEXT_MAX);
+}
+
+static int check_respond(void *data, uint64_t request, uint32_t status,
+                         const struct isolate_header *headers, size_t n_headers,
+                         struct isolate_bytes body, bool end)
+{
+    size_t size = 0;
+
+    assert_in_range(request, 0, EXACT_MAX);
+    assert_in_range(n_headers, 0, HEADERS_MAX);
+    for (size_t i = 0; i < n_headers; i++) {
+        touch(headers[i].name, HEADER_BYTES_MAX);
+        touch(headers[i].value, HEADER_BYTES_MAX);
+        size += headers[i].name.size + headers[i].value.size;
+    }
+    assert_in_range(size, 0, HEADER_BYTES_MAX);
+    touch(body, 3 * (size_t) UNITS_MAX);
+    return on_respond(data, request, status, headers, n_headers, body, end);
+}
+
+static int64_t check_send_body(void *data, uint64_t request, struct isolate_bytes part, bool end)
+{
+    assert_in_range(request, 0, EXACT_MAX);
+    touch(part, 3 * (size_t) UNITS_MAX);
+    return request % 3 == 0 ? -ENOENT : on_send_body(data, request, part, end);
+}
+
+static void check_consume_body(void *data, uint64_t request, size_t size)
+{
+    (void) data;
+    assert_in_range(request, 0, EXACT_MAX);
+    assert_in_range(size, 0, EXACT_MAX);
+}
+
+static void check_done(void *data, uint64_t request, enum isolate_outcome outcome,
+                       struct isolate_bytes message)
+{
+    assert_in_range(request, 0, EXACT_MAX);
+    assert_in_range(outcome, ISOLATE_REQUEST_OK, ISOLATE_REQUEST_BAD_RESPONSE);
+    touch(message, TEXT_MAX);
+    on_done(data, request, outcome, message);
+}
+
+static int64_t check_set_timer(void *data, uint64_t request, uint64_t delay_ms, bool repeat)
+{
+    struct host *to = data;
+
+    (void) repeat;
+    assert_in_range(request, 0, EXACT_MAX);
+    assert_in_range(delay_ms, 0, EXACT_MAX);
+    return to->last_timer % 5 == 4 ? -EDQUOT : ++to->last_timer;
+}
+
+static void check_clear_timer(void *data, int64_t timer)
+{
+    (void) data;
+    assert_in_range(timer, 0, EXACT_MAX);
+}
+
+static uint64_t check_pass_timer(void *data, int64_t timer)
+{
+    (void) data;
+    assert_in_range(timer, 0, EXACT_MAX);
+    return 0;
+}
+
+static const struct isolate_host checks = {
+    .log = check_log,
+    .respond = check_respond,
+    .send_body = check_send_body,
+    .consume_body = check_consume_body,
+    .done = check_done,
+    .set_timer = check_set_timer,
+    .pass_timer = check_pass_timer,
+    .clear_timer = check_clear_timer,
+};
+
+/* ---- the arguments */
+
+#define GENERATOR                                                                                                                                                                \
+    "const natives = globalThis.__skep;\n"                                                                                                                                       \
+    "const names = Object.getOwnPropertyNames(natives);\n"                                                                                                                       \
+    "let state;\n"                                                                                                                                                               \
+    "const random = (n) => {\n"                                                                                                                                                  \
+    "    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;\n"                                                                                                              \
+    "    return Math.floor(state / 2 ** 32 * n);\n"                                                                                                                              \
+    "};\n"                                                                                                                                                                       \
+    "const pick = (list) => list[random(list.length)];\n"                                                                                                                        \
+    "const trap = () => { throw new Error('trap'); };\n"                                                                                                                         \
+    "const rope = 'a'.repeat(2 ** 29 - 24), wide = '\\u20ac'.repeat(2 ** 27);\n" /* V8's own serialiser makes what is in an object flat, as any use of it in JavaScript does. */ \
+    "const ropy = new WeakSet(), hold = (o) => { ropy.add(o); return o; };\n"                                                                                                    \
+    "const numbers = [0, -0, 1, 2, 3, 7, 255, 256, 65535, 65536, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - "                                                                               \
+    "1,\n"                                                                                                                                                                       \
+    "    2 ** 32, 2 ** 32 + 200, 2 ** 52, 2 ** 53 - 1, 2 ** 53, 2 ** 63, 2 ** 64, 1e300, -1, -(2 "                                                                               \
+    "** 31),\n"                                                                                                                                                                  \
+    "    -(2 ** 53), NaN, Infinity, -Infinity, 0.5, 1.5, 1e-300];\n"                                                                                                             \
+    "const texts = ['', 'a', '\\xe9', '\\u20ac', '\\ud800', '\\udc00x', '\\ud83d\\ude00', '\\0', "                                                                               \
+    "'x'.repeat(70000),\n"                                                                                                                                                       \
+    "    '\\xff'.repeat(70000), '\\u20ac'.repeat(70001), '\\ud83d\\ude00'.repeat(40000), 'x' + "                                                                                 \
+    "'\\ud83d\\ude00'.repeat(40000),\n"                                                                                                                                          \
+    "    rope, wide, wide.repeat(2), 'x'.repeat(300000), '\\n    "                                                                                 \
+    "at f (main.js:1:1)',\n"                                                                                                                                                     \
+    "    '\\n    at f (main.js:99999999999:1)\\n'.repeat(50), '):-1:-1', 'at (:::)'];\n"                                                                                         \
+    "const detached = () => { const b = new ArrayBuffer(100); b.transfer(); return b; };\n"                                                                                      \
+    "const resizable = (n, most) => new ArrayBuffer(n, { maxByteLength: most });\n"                                                                                              \
+    "function shrunk(C) { const b = resizable(200, 400); const v = new C(b, 80, 8); "                                                                                            \
+    "b.resize(random(100)); return v; }\n"                                                                                                                                       \
+    "function grown(C) { const b = resizable(80, 40000); const v = new C(b); b.resize(32000); "                                                                                  \
+    "return v; }\n"                                                                                                                                                              \
+    "const later = [];\n" /* what happens while a native runs */                                                                                                                 \
+    "const meddle = () => { for (const f of later.splice(0)) try { f(); } catch {} };\n"                                                                                         \
+    "const buffers = [\n"                                                                                                                                                        \
+    "    () => new Uint8Array(random(200)), () => new Uint8Array(1e6), () => new "                                                                                               \
+    "Uint8Array(detached()),\n"                                                                                                                                                  \
+    "    () => { const v = new Uint8Array(100); v.buffer.transfer(); return v; },\n"                                                                                             \
+    "    () => shrunk(Uint8Array), () => grown(Uint8Array), () => new Uint8Array(resizable(0, "                                                                                  \
+    "1e6)),\n"                                                                                                                                                                   \
+    "    () => { const b = resizable(50000, 50000); later.push(() => b.resize(1)); return new "                                                                                  \
+    "Uint8Array(b); },\n"                                                                                                                                                        \
+    "    () => { const b = new ArrayBuffer(50000); later.push(() => b.transfer()); return new "                                                                                  \
+    "Uint8Array(b); },\n"                                                                                                                                                        \
+    "    () => new Uint8Array(new ArrayBuffer(100), 3, 60), () => new Uint8ClampedArray(9), () "                                                                                 \
+    "=> new Float64Array(9),\n"                                                                                                                                                  \
+    "    () => new BigUint64Array(3), () => new DataView(new ArrayBuffer(9)), () => new "                                                                                        \
+    "ArrayBuffer(99), detached,\n"                                                                                                                                               \
+    "    () => resizable(10, 100), () => Object.setPrototypeOf(new Uint8Array(70), null),\n"                                                                                     \
+    "    () => Object.defineProperty(new Uint8Array(7), 'byteLength', { get: trap }),\n"                                                                                         \
+    "    () => new WebAssembly.Memory({ initial: 1 }).buffer, () => new Uint8Array(new "                                                                                         \
+    "WebAssembly.Memory({ initial: 1 }).buffer),\n"                                                                                                                              \
+    "];\n"                                                                                                                                                                       \
+    "const bare = (list) => Object.setPrototypeOf(list, null);\n"                                                                                                                \
+    "const getter = (f) => Object.defineProperty([1, 2, 3, 4], 1, { get() { meddle(); return "                                                                                   \
+    "f(); }, enumerable: true });\n"                                                                                                                                             \
+    "const arrays = [\n"                                                                                                                                                         \
+    "    () => [], () => bare([]), () => ['a', 'b'], () => bare(['x-a', 'b']), () => "                                                                                           \
+    "bare(['x-a']), () => [1, 2],\n"                                                                                                                                             \
+    "    () => Array(4294967295), () => bare(Array(1e6)), () => Array(600).fill('x'), () => "                                                                                    \
+    "bare(Array(512).fill('x'.repeat(500))),\n"                                                                                                                                  \
+    "    () => bare(Array(512).fill('x'.repeat(600))), () => hold(['a', rope]), () => "                                                                                          \
+    "hold([rope, 'b']), () => ['\\u20ac', 'b'],\n"                                                                                                                               \
+    "    () => getter(trap), () => getter(() => 'x'), () => getter(() => call(random(3))),\n"                                                                                    \
+    "    () => { const a = ['a', 'b', 'c', 'd']; Object.defineProperty(a, 1, { get() { a.length "                                                                                \
+    "= 0; return 'q'; } }); return a; },\n"                                                                                                                                      \
+    "    () => { const a = ['a', 'b']; Object.defineProperty(a, 1, { get() { while (a.length < "                                                                                 \
+    "600) a.push('y'); call(2); return 'q'; } }); return a; },\n"                                                                                                                \
+    "    () => [, 'a', , 'b'], () => Object.setPrototypeOf([, 'b'], { get 0() { meddle(); return "                                                                               \
+    "'proto'; } }),\n"                                                                                                                                                           \
+    "    () => new Proxy([], { get: trap, getPrototypeOf: trap, ownKeys: trap }), () => new "                                                                                    \
+    "Proxy(['a', 'b'], {}),\n"                                                                                                                                                   \
+    "    () => [new ArrayBuffer(8)], () => { const b = new ArrayBuffer(8); return [b, b]; }, () "                                                                                \
+    "=> [detached()],\n"                                                                                                                                                         \
+    "    () => { const a = new ArrayBuffer(8), b = new ArrayBuffer(8); return [a, b, "                                                                                           \
+    "resizable(1, 9)]; },\n"                                                                                                                                                     \
+    "    () => getter(() => new ArrayBuffer(8)), () => (function () { return arguments; })('a', "                                                                                \
+    "'b'),\n"                                                                                                                                                                    \
+    "];\n"                                                                                                                                                                       \
+    "const objects = [\n"                                                                                                                                                        \
+    "    () => ({}), () => Object.create(null), () => trap, () => class {}, () => Symbol('x'), "                                                                                 \
+    "() => 10n ** 20n, () => null,\n"                                                                                                                                            \
+    "    () => true, () => undefined, () => new Date(NaN), () => /x/g, () => new Error('e'), () "                                                                                \
+    "=> new Map([[1, 2]]),\n"                                                                                                                                                    \
+    "    () => { const e = new Error('x'); Object.defineProperty(e, 'stack', { get: trap }); "                                                                                   \
+    "return e; },\n"                                                                                                                                                             \
+    "    () => new Proxy(new Error('x'), {}), () => { const { proxy, revoke } = "                                                                                                \
+    "Proxy.revocable({}, {}); revoke(); return proxy; },\n"                                                                                                                      \
+    "    () => new Proxy({}, { get: trap, ownKeys: trap, getOwnPropertyDescriptor: trap }),\n"                                                                                   \
+    "    () => ({ get a() { meddle(); return call(1); }, b: pick(buffers)() }), () => ({ a: { "                                                                                  \
+    "get b() { throw new RangeError('deep'); } } }),\n"                                                                                                                          \
+    "    () => { let o = {}; for (let i = 0; i < 20000; i++) o = { o }; return o; }, () => { "                                                                                   \
+    "const o = {}; o.o = o; return o; },\n"                                                                                                                                      \
+    "    () => ({ toString: trap, valueOf: trap, [Symbol.toPrimitive]: trap }), () => new "                                                                                      \
+    "String('boxed'), () => Object(1n),\n"                                                                                                                                       \
+    "    () => new WebAssembly.Memory({ initial: 1 }), () => Promise.reject(1), () => "                                                                                          \
+    "globalThis, () => natives,\n"                                                                                                                                               \
+    "    () => { const s = new Error('x'); s.stack = rope; return s; },\n"                                                                                                       \
+    "    () => hold(new Error(rope)), () => hold({ message: rope, a: [rope] }),\n"                                                                                               \
+    "];\n"                                                                                                                                                                       \
+    "const value = () => pick([() => pick(numbers), () => pick(texts), () => pick(buffers)(), () "                                                                               \
+    "=> pick(arrays)(),\n"                                                                                                                                                       \
+    "    () => pick(objects)()])();\n"                                                                                                                                           \
+    "let depth = 0;\n"                                                                                                                                                           \
+    "function call(left) {\n"                                                                                                                                                    \
+    "    const name = pick(names), args = [];\n"                                                                                                                                 \
+    "    for (let i = random(7); i > 0; i--) args[args.length] = value();\n"                                                                                                     \
+    "    if (depth > 3 || (name === 'structuredClone' && ropy.has(args[0]))) return;\n"                                                                                          \
+    "    depth++;\n"                                                                                                                                                             \
+    "    try { Reflect.apply(natives[name], pick([undefined, natives, 1, null]), args); } catch "                                                                                \
+    "{}\n"                                                                                                                                                                       \
+    "    finally { depth--; later.length = 0; }\n"                                                                                                                               \
+    "    if (left > 0) call(left - 1);\n"                                                                                                                                        \
+    "}\n"                                                                                                                                                                        \
+    "const pollutions = [() => {}, () => {}, () => {\n"                                                                                                                          \
+    "    for (let i = 0; i < 8; i++) Object.defineProperty(Array.prototype, i, { get: () => 'g', "                                                                               \
+    "set: trap, configurable: true });\n"                                                                                                                                        \
+    "}, () => { Object.defineProperty(Object.prototype, 'then', { get: () => undefined, "                                                                                        \
+    "configurable: true }); },\n"                                                                                                                                                \
+    "() => { Array.prototype[Symbol.iterator] = trap; Object.defineProperty(Object.prototype, "                                                                                  \
+    "'value', { set: trap, configurable: true }); },\n"                                                                                                                          \
+    "() => { for (const C of [Uint8Array, Array, String, Map, Error]) "                                                                                                          \
+    "Object.setPrototypeOf(C.prototype, null); }];\n"                                                                                                                            \
+    "let asked = false;\n"                                                                                                                                                       \
+    "export default { fetch(request) {\n"                                                                                                                                        \
+    "    if (asked) return new Response('lives');\n"                                                                                                                             \
+    "    asked = true;\n"                                                                                                                                                        \
+    "    const [seed, calls] = new URL(request.url).pathname.slice(1).split('/').map(Number);\n"                                                                                 \
+    "    state = seed;\n"                                                                                                                                                        \
+    "    pick(pollutions)();\n"                                                                                                                                                  \
+    "    for (let i = 0; i < calls; i++) call(0);\n"                                                                                                                             \
+    "    return new Response('called');\n"                                                                                                                                       \
+    "} };\n"
+
+static enum isolate_result ask(struct isolate *isolate, uint64_t id, const char *path)
+{
+    char url[128];
+
+    (void) snprintf(url, sizeof url, "http://a.test/%s", path);
+    const struct isolate_request request = {
+        .id = id, .method = bytes("GET"), .url = bytes(url), .end = true
+    };
+    host.n_responses = host.n_done = 0;
+    host.body[0] = '\0';
+    return isolate_dispatch(isolate, &request);
+}
+
+static void call_natives(uint32_t seed)
+{
+    struct isolate_options options = {
+        .ops = &checks,
+        .host = &host,
+        .heap_mib = HEAP_MIB,
+        .external_mib = EXTERNAL_MIB,
+        .tenant = "test",
+    };
+    struct isolate *isolate = NULL;
+    char path[64];
+
+    memset(&host, 0, sizeof host);
+    assert_int_equal(isolate_new(&options, &isolate), 0);
+    assert_int_equal(isolate_lend_natives(isolate), 0);
+    add(isolate, "main.js", GENERATOR);
+    if (isolate_load(isolate, bytes("main.js")) != ISOLATE_OK)
+        fail_msg("load: %s", isolate_error(isolate));
+    (void) snprintf(path, sizeof path, "%u/%u", seed, CALLS);
+    /* What it has polluted may well fail it; the natives are what is tried here. */
+    enum isolate_result r = ask(isolate, 1, path);
+    if (r != ISOLATE_OK && r != ISOLATE_EXCEPTION)
+        fail_msg("seed %u: the entry has ended with %d", seed, (int) r);
+    assert_int_equal(ask(isolate, 2, ""), ISOLATE_OK);
+    if (strcmp(host.body, "lives") != 0)
+        fail_msg("seed %u: it does not serve any more: %s", seed, host.message);
+    isolate_free(isolate);
+}
+
+static uint32_t first_seed = 1;
+static long seconds;
+
+static void test_natives_take_whatever_they_are_given(void **state)
+{
+    unsigned rounds = 0;
+    time_t end = time(NULL) + seconds;
+
+    (void) state;
+    for (uint32_t seed = first_seed; rounds < ROUNDS || time(NULL) < end; seed++, rounds++) {
+        if (seconds > 0)
+            (void) fprintf(stderr, "\rseed %u", seed);
+        call_natives(seed);
+    }
+    if (seconds > 0)
+        (void) fprintf(stderr, "\r%u isolates, %u calls\n", rounds, rounds * CALLS);
+}
+
+int main(int argc, char **argv)
+{
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--seconds") == 0)
+            seconds = strtol(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--seed") == 0)
+            first_seed = (uint32_t) strtoul(argv[i + 1], NULL, 10);
+    }
+    if (start_v8() < 0)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        TEST(test_natives_take_whatever_they_are_given),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
