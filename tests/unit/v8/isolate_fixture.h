@@ -25,6 +25,7 @@ struct host {
     char body[8192];
     size_t body_size;
     int n_responses;
+    int n_parts; /* of bodies, for who counts them */
     int n_done;
     enum isolate_outcome outcome;
     char message[4096];
@@ -151,10 +152,10 @@ static const struct isolate_host ops = {
 
 static struct host host; /* of the test that runs */
 
-static inline struct isolate *new_isolate(void)
+static inline struct isolate *new_isolate_with(const struct isolate_host *with)
 {
     struct isolate_options options = {
-        .ops = &ops,
+        .ops = with,
         .host = &host,
         .heap_mib = HEAP_MIB,
         .external_mib = EXTERNAL_MIB,
@@ -165,6 +166,11 @@ static inline struct isolate *new_isolate(void)
     assert_int_equal(isolate_new(&options, &isolate), 0);
     assert_non_null(isolate);
     return isolate;
+}
+
+static inline struct isolate *new_isolate(void)
+{
+    return new_isolate_with(&ops);
 }
 
 static inline void add(struct isolate *isolate, const char *path, const char *source)

@@ -4,9 +4,10 @@
 // was given as, and becomes a stream only if the tenant asks for one.
 import { utf8Encode } from "./native.js";
 import {
-    ArrayBufferPrototypeGetByteLength, JSONParse, MapPrototypeGet, ObjectDefineProperty,
-    ObjectGetOwnPropertyDescriptors, StringPrototypeSlice, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, copyBytes, isObject, isUint8Array, newList,
+    ArrayBufferPrototypeGetByteLength, FunctionPrototypeCall, JSONParse, MapPrototypeGet,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, StringPrototypeSlice,
+    SymbolAsyncIterator, TypeError, TypedArrayPrototypeGetBuffer,
+    TypedArrayPrototypeGetByteLength, closeClass, copyBytes, isObject, isUint8Array, newList,
 } from "./primordials.js";
 import { blobBytes, blobOf, blobType, isBlob } from "./blob.js";
 import { concat } from "./bytes.js";
@@ -33,6 +34,7 @@ export class Body {
         this.stream = stream;
     }
 }
+closeClass(Body);
 
 export function isUsed(body) {
     return body.used || body.stream !== undefined && isDisturbed(body.stream);
@@ -80,6 +82,10 @@ export function extractBody(object) {
             extractedType = "application/x-www-form-urlencoded;charset=UTF-8";
             return new Body(form, undefined, undefined);
         }
+        const iterate = object[SymbolAsyncIterator];
+        if (typeof iterate === "function") {
+            return new Body(undefined, undefined, iteratorStream(object, iterate));
+        }
     }
     const text = toUSVString(object);
     extractedType = "text/plain;charset=UTF-8";
@@ -100,6 +106,47 @@ export function streamOf(body) {
         }
     }
     return body.stream;
+}
+
+// What an async generator yields, bytes or text. When nobody wants it any more, its finally blocks run.
+function iteratorStream(object, iterate) {
+    const iterator = FunctionPrototypeCall(iterate, object);
+    if (!isObject(iterator)) {
+        throw new TypeError("The iterator is not an object.");
+    }
+    const { next } = iterator;
+    return new ReadableStream({
+        __proto__: null,
+        type: "bytes",
+        async pull(controller) {
+            for (;;) {
+                const step = await FunctionPrototypeCall(next, iterator);
+                if (!isObject(step)) {
+                    throw new TypeError("The iterator's result is not an object.");
+                }
+                if (step.done) {
+                    closeBytes(controller);
+                    return;
+                }
+                const { value } = step;
+                const chunk = typeof value === "string" ? utf8Encode(value) : value;
+                if (!isUint8Array(chunk)) {
+                    throw new TypeError("A chunk of the body is neither a Uint8Array nor a string.");
+                }
+                // The stream takes the memory over; an empty chunk is none to it.
+                if (TypedArrayPrototypeGetByteLength(chunk) > 0) {
+                    enqueueBytes(controller, copyBytes(chunk));
+                    return;
+                }
+            }
+        },
+        async cancel(reason) {
+            const end = iterator.return;
+            if (end !== undefined && end !== null) {
+                await FunctionPrototypeCall(end, iterator, reason);
+            }
+        },
+    }, { __proto__: null, highWaterMark: 0 });
 }
 
 function bytesOfSource(source) {

@@ -55,6 +55,10 @@ export const StringPrototypeToWellFormed = uncurryThis(String.prototype.toWellFo
 export const RegExpPrototypeExec = uncurryThis(RegExp.prototype.exec);
 export const RegExpPrototypeTest = (regexp, string) => RegExpPrototypeExec(regexp, string) !== null;
 
+// Taken from tenants once this layer has it.
+export const { WeakRef: WeakReference } = globalThis;
+export const WeakRefPrototypeDeref = uncurryThis(WeakReference.prototype.deref);
+
 export const MapPrototypeDelete = uncurryThis(Map.prototype.delete);
 export const MapPrototypeForEach = uncurryThis(Map.prototype.forEach);
 export const MapPrototypeGet = uncurryThis(Map.prototype.get);
@@ -62,6 +66,7 @@ export const MapPrototypeHas = uncurryThis(Map.prototype.has);
 export const MapPrototypeSet = uncurryThis(Map.prototype.set);
 export const SetPrototypeAdd = uncurryThis(Set.prototype.add);
 export const SetPrototypeDelete = uncurryThis(Set.prototype.delete);
+export const SetPrototypeGetSize = getter(Set.prototype, "size");
 export const SetPrototypeForEach = uncurryThis(Set.prototype.forEach);
 
 export const PromisePrototypeThen = uncurryThis(Promise.prototype.then);
@@ -69,6 +74,7 @@ export const PromiseResolve = Promise.resolve.bind(Promise);
 export const PromiseReject = Promise.reject.bind(Promise);
 
 export const {
+    asyncIterator: SymbolAsyncIterator,
     iterator: SymbolIterator,
     toStringTag: SymbolToStringTag,
 } = Symbol;
@@ -95,6 +101,10 @@ export const DataViewPrototypeGetByteOffset = getter(DataView.prototype, "byteOf
 
 // A list that no setter on Array.prototype can reach: list[list.length] = x appends to it.
 export const newList = () => ObjectSetPrototypeOf([], null);
+
+// For a class of this layer's own: what is looked up in its objects, or set, never reaches Object.prototype, where a
+// tenant may have put anything. Their members are class fields, which are defined, not set.
+export const closeClass = (constructor) => ObjectSetPrototypeOf(constructor.prototype, null);
 
 export function isObject(value) {
     return value !== null && (typeof value === "object" || typeof value === "function");
