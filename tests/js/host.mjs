@@ -60,9 +60,8 @@ export class Host {
         this.#makeBytes = vm.runInContext(
             "{ const Bytes = Uint8Array; (content) => new Bytes(content); }", sandbox);
         this.#makeArray = vm.runInContext("Array.from.bind(Array)", sandbox);
-        // What V8 alone does not have, node:vm adds; and what skep-mksnapshot takes away.
-        vm.runInContext("delete globalThis.console; delete globalThis.SharedArrayBuffer;" +
-            "delete globalThis.WeakRef; delete globalThis.FinalizationRegistry;", sandbox);
+        // What V8 alone does not have, node:vm adds.
+        vm.runInContext("delete globalThis.console; delete globalThis.SharedArrayBuffer;", sandbox);
         if (isTransferMissing) {
             sandbox.__transfer = (buffer) => structuredClone(buffer, { transfer: [buffer] });
             vm.runInContext(`{
@@ -75,6 +74,8 @@ export class Host {
         }
         sandbox.__skep = this.#natives();
         bundle.runInContext(sandbox);
+        // And what skep-mksnapshot takes away, once the layer has it
+        vm.runInContext("delete globalThis.WeakRef; delete globalThis.FinalizationRegistry;", sandbox);
         this.global = vm.runInContext("globalThis", sandbox);
     }
 

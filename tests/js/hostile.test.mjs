@@ -3,6 +3,7 @@
 // Tenants that change the built-ins, or hand over objects that fight back: the layer goes on, and
 // the contract with the natives holds (host.mjs checks its arguments).
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { Host } from "./host.mjs";
 
@@ -83,6 +84,70 @@ test("an exception is reported whatever became of Error", () => {
         assert.equal(result.outcome, 1, code);
         assert.equal(typeof result.message, "string", code);
     }
+});
+
+// Every name that the layer sets on some object. On one of its own that is not there as an own property, a setter of
+// Object.prototype would be called with it.
+function namesThatAreSet() {
+    const folder = new URL("../../worker/js/src/", import.meta.url);
+    const names = new Set();
+    for (const file of readdirSync(folder)) {
+        if (file.endsWith(".js")) {
+            const text = readFileSync(new URL(file, folder), "utf8");
+            for (const [, name] of text.matchAll(/\.([a-z]\w*) (?:[-+?|&]{0,2})= /gi)) {
+                names.add(name);
+            }
+            for (const [, name] of text.matchAll(/^ +([a-z]\w*)(?:: |;| = |,$)/gim)) {
+                names.add(name);
+            }
+        }
+    }
+    // As attributes of descriptors they break whatever defines a property, the tenant's own code too.
+    return [...names].filter((name) => !/^([gs]et|value|writable|enumerable|configurable)$/.test(name));
+}
+
+const everything = `{ async fetch(request, env, ctx) {
+    const target = new EventTarget(), controller = new AbortController();
+    const listener = () => {};
+    target.addEventListener("x", listener, { once: false, signal: controller.signal });
+    target.addEventListener("x", { handleEvent() {} });
+    target.dispatchEvent(new CustomEvent("x", { detail: 1, bubbles: true }));
+    target.removeEventListener("x", listener);
+    controller.signal.onabort = listener;
+    AbortSignal.any([controller.signal]).addEventListener("abort", listener);
+    controller.abort();
+    const id = setTimeout(() => {}, 1000, 1, 2); setInterval(() => {}, 1000); clearTimeout(id);
+    AbortSignal.timeout(1000);
+    const headers = new Headers([["a", "b"]]); headers.append("c", "d"); headers.set("a", "e"); headers.delete("c");
+    [...headers, ...headers.keys()]; headers.getSetCookie();
+    const form = new FormData(); form.append("a", "b"); form.append("f", new File(["x"], "f.txt")); [...form];
+    await new Response(form).formData(); await new Response(new URLSearchParams("a=b&c=d")).formData();
+    const url = new URL("http://u:p@a.test:81/p?q=1#h"); url.searchParams.append("a", "b"); url.pathname = "/x"; \`\${url}\`;
+    const copy = new Request(request, { method: "POST", body: "b", headers, signal: controller.signal }).clone();
+    await copy.text(); copy.signal; copy.headers.get("a");
+    const response = new Response("x", { status: 201, headers, statusText: "t" }); response.clone(); response.body;
+    Response.json({ a: 1 }); Response.redirect("http://a/", 302); Response.error();
+    await new Blob(["a", new Uint8Array(3)], { type: "t" }).slice(0, 2).text();
+    new TextDecoder().decode(new TextEncoder().encode("x"), { stream: true }); new TextEncoder().encodeInto("x", new Uint8Array(3));
+    structuredClone({ a: [1, new Map([[1, 2]])] }); queueMicrotask(() => {}); reportError(new Error("x"));
+    performance.now(); navigator.userAgent; atob(btoa("x")); new DOMException("x", "AbortError").code;
+    for (const m of ["log", "error", "table", "trace", "dir", "count", "group", "groupEnd", "time", "timeEnd", "assert"])
+        console[m]({ a: [1, "x", { b: new Error("e") }] }, new Map([[1, 2]]));
+    ctx.waitUntil(Promise.reject(new Error("w")));
+    return new Response("all", { headers: { "x-a": "b" } });
+} }`;
+
+test("no setter on Object.prototype gets an object of the layer", () => {
+    const host = new Host();
+    host.boot(everything);
+    host.run(`globalThis.caught = [];
+        for (const name of ${JSON.stringify(namesThatAreSet())}) {
+            Object.defineProperty(Object.prototype, name, { __proto__: null, configurable: true, get() { return undefined; },
+                set(value) { caught.push(name + " of " + Object.getOwnPropertyNames(this)); } });
+        }`);
+    const { status, outcome, message, body } = host.fetch({ body: "hello", method: "PUT" });
+    assert.deepEqual([status, outcome, body], [200, 0, "all"], message);
+    assert.deepEqual([...host.run("caught")], []);
 });
 
 test("the console shows hostile objects and goes on", () => {

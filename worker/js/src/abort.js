@@ -2,13 +2,16 @@
 //
 // AbortController and AbortSignal (DOM), with AbortSignal.abort, timeout and any.
 import {
-    Set, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeForEach, TypeError,
+    Set, SetPrototypeAdd, SetPrototypeDelete, SetPrototypeForEach, SetPrototypeGetSize, TypeError,
     isObject, newList,
 } from "./primordials.js";
 import { DOMException } from "./dom_exception.js";
 import { createEvent } from "./event.js";
-import { EventTarget, defineHandler, dispatch, targetListeners } from "./event_target.js";
+import {
+    EventTarget, defineHandler, dispatch, removeListener, targetListeners,
+} from "./event_target.js";
 import { startTimer } from "./timers.js";
+import { WeakList } from "./weak_list.js";
 import {
     defineInterface, forEachOf, iteratorMethod, requireArguments, toUnsignedLongLongEnforced,
 } from "./webidl.js";
@@ -22,10 +25,15 @@ export let abortReason;
 export let onAbort;
 export let offAbort;
 export let abortSignal;
+// removeOnAbort(signal, listener): the listener goes from its list when the signal aborts, and is not kept by it.
+export let removeOnAbort;
+// After each change of a target's listeners.
+export let onListeners;
 let isDependent;
 let sourcesOf;
 let dependOn;
 let takeAlgorithms;
+let takeRemovals;
 
 export class AbortSignal extends EventTarget {
     #aborted = false;
@@ -33,7 +41,11 @@ export class AbortSignal extends EventTarget {
     #algorithms;
     #dependent = false;
     #sources;
-    #dependents;
+    // A source may live as long as the isolate, and have dependents in each request. It keeps those that
+    // somebody would hear of (DOM, "garbage collection" of AbortSignal).
+    #dependents; // WeakList
+    #heard; // Set of those that have algorithms or listeners
+    #removals; // WeakList of listeners that go with this signal
 
     constructor(token) {
         if (token !== internal) {
@@ -88,19 +100,29 @@ export class AbortSignal extends EventTarget {
         onAbort = (signal, algorithm) => {
             if (!signal.#aborted) {
                 SetPrototypeAdd(signal.#algorithms ??= new Set(), algorithm);
+                signal.#settle();
             }
         };
         offAbort = (signal, algorithm) => {
             if (signal.#algorithms !== undefined) {
                 SetPrototypeDelete(signal.#algorithms, algorithm);
+                signal.#settle();
             }
         };
         dependOn = (signal, sources) => {
             signal.#dependent = true;
             signal.#sources = sources;
             SetPrototypeForEach(sources, (source) => {
-                SetPrototypeAdd(source.#dependents ??= new Set(), signal);
+                WeakList.add(source.#dependents ??= new WeakList(), signal);
             });
+        };
+        removeOnAbort = (signal, listener) => {
+            WeakList.add(signal.#removals ??= new WeakList(), listener);
+        };
+        onListeners = (target) => {
+            if (isObject(target) && #dependent in target && target.#dependent) {
+                target.#settle();
+            }
         };
         abortSignal = (signal, reason) => {
             if (signal.#aborted) {
@@ -110,14 +132,16 @@ export class AbortSignal extends EventTarget {
             signal.#reason = reason === undefined ? abortError() : reason;
             const dependents = newList();
             if (signal.#dependents !== undefined) {
-                SetPrototypeForEach(signal.#dependents, (dependent) => {
-                    if (!dependent.#aborted) {
-                        dependent.#aborted = true;
-                        dependent.#reason = signal.#reason;
-                        dependents[dependents.length] = dependent;
+                const all = WeakList.all(signal.#dependents);
+                for (let i = 0; i < all.length; i++) {
+                    if (!all[i].#aborted) {
+                        all[i].#aborted = true;
+                        all[i].#reason = signal.#reason;
+                        dependents[dependents.length] = all[i];
                     }
-                });
+                }
                 signal.#dependents = undefined;
+                signal.#heard = undefined;
             }
             runAbortSteps(signal);
             for (let i = 0; i < dependents.length; i++) {
@@ -127,9 +151,43 @@ export class AbortSignal extends EventTarget {
         takeAlgorithms = (signal) => {
             const algorithms = signal.#algorithms;
             signal.#algorithms = undefined;
-            signal.#sources = undefined;
+            signal.#forgetSources();
             return algorithms;
         };
+        takeRemovals = (signal) => {
+            const removals = signal.#removals;
+            signal.#removals = undefined;
+            return removals === undefined ? newList() : WeakList.all(removals);
+        };
+    }
+
+    // Its sources keep it while somebody would hear of its abort.
+    #settle() {
+        if (!this.#dependent || this.#sources === undefined) {
+            return;
+        }
+        const listeners = targetListeners(this);
+        const isHeard = listeners !== undefined && listeners.length > 0 ||
+            this.#algorithms !== undefined && SetPrototypeGetSize(this.#algorithms) > 0;
+        SetPrototypeForEach(this.#sources, (source) => {
+            if (isHeard) {
+                SetPrototypeAdd(source.#heard ??= new Set(), this);
+            } else if (source.#heard !== undefined) {
+                SetPrototypeDelete(source.#heard, this);
+            }
+        });
+    }
+
+    // Of several sources, one has aborted: the others have nothing to tell it any more.
+    #forgetSources() {
+        if (this.#sources !== undefined) {
+            SetPrototypeForEach(this.#sources, (source) => {
+                if (source.#heard !== undefined) {
+                    SetPrototypeDelete(source.#heard, this);
+                }
+            });
+            this.#sources = undefined;
+        }
     }
 }
 
@@ -138,6 +196,10 @@ function abortError() {
 }
 
 function runAbortSteps(signal) {
+    const removals = takeRemovals(signal);
+    for (let i = 0; i < removals.length; i++) {
+        removeListener(removals[i]);
+    }
     const algorithms = takeAlgorithms(signal);
     if (algorithms !== undefined) {
         SetPrototypeForEach(algorithms, (algorithm) => algorithm());

@@ -6,7 +6,7 @@ import { done, respond, sendBody, utf8Encode } from "./native.js";
 import {
     FunctionPrototypeCall, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
     Promise, PromisePrototypeThen, PromiseResolve, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, Uint8Array, isObject,
+    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, Uint8Array, closeClass, isObject,
     isUint8Array, newList,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
@@ -55,6 +55,7 @@ class Call {
         this.isHead = isHead;
     }
 }
+closeClass(Call);
 
 function drop(call) {
     call.gone = true;

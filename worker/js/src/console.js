@@ -104,7 +104,7 @@ const methods = {
         write(INFO, text);
     },
     trace(...data) {
-        const holder = {};
+        const holder = ObjectCreate(null);
         captureStackTrace(holder, methods.trace);
         const text = format(data);
         const stack = cut(`${holder.stack}`);

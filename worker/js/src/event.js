@@ -3,7 +3,8 @@
 // Event, CustomEvent, ErrorEvent and PromiseRejectionEvent (DOM, HTML). There is no tree, so an
 // event has one target and its path is that.
 import {
-    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, PromiseResolve, TypeError, isObject,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, PromiseResolve, TypeError, closeClass,
+    isObject,
 } from "./primordials.js";
 import { now } from "./native.js";
 import { defineInterface, requireArguments, toDOMString, toDictionary } from "./webidl.js";
@@ -35,6 +36,7 @@ class State {
     trusted = false;
     timeStamp = 0;
 }
+closeClass(State);
 
 const isTrustedGetter = ObjectGetOwnPropertyDescriptor({
     get isTrusted() {

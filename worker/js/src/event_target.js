@@ -3,7 +3,7 @@
 // EventTarget (DOM): listener lists, dispatch, and event handler attributes (onabort, onerror).
 import {
     FunctionPrototypeCall, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, TypeError,
-    isObject, newList,
+    closeClass, isObject, newList,
 } from "./primordials.js";
 import { DOMException } from "./dom_exception.js";
 import { eventState, isEvent } from "./event.js";
@@ -12,24 +12,33 @@ import { defineInterface, requireArguments, toDOMString } from "./webidl.js";
 export let targetListeners;
 export let isEventTarget;
 
-let hooks = { reportException() {}, isAbortSignal: () => false };
-// From abort.js and report.js, which import this file: reportException(error),
-// isAbortSignal(value), isAborted(signal), onAbort(signal, algorithm).
+let hooks = { __proto__: null, reportException() {}, isAbortSignal: () => false, onListeners() {} };
+// From abort.js and report.js, which import this file: reportException(error), isAbortSignal(value),
+// isAborted(signal), removeOnAbort(signal, listener), onListeners(target).
 export function setEventTargetHooks(given) {
     hooks = given;
 }
 
 class Listener {
-    constructor(type, callback, capture, once, passive) {
+    target;
+    type;
+    callback;
+    capture;
+    once;
+    passive;
+    removed = false;
+    isHandler = false;
+
+    constructor(target, type, callback, capture, once, passive) {
+        this.target = target;
         this.type = type;
         this.callback = callback;
         this.capture = capture;
         this.once = once;
         this.passive = passive;
-        this.removed = false;
-        this.isHandler = false;
     }
 }
+closeClass(Listener);
 
 let setHandlerOf;
 
@@ -64,10 +73,11 @@ export class EventTarget {
         if (find(listeners, type, callback, capture) !== -1) {
             return;
         }
-        const listener = new Listener(type, callback, capture, once, passive);
+        const listener = new Listener(this, type, callback, capture, once, passive);
         listeners[listeners.length] = listener;
+        hooks.onListeners(this);
         if (signal !== undefined) {
-            hooks.onAbort(signal, () => remove(this.#listeners, listener));
+            hooks.removeOnAbort(signal, listener);
         }
     }
 
@@ -82,7 +92,7 @@ export class EventTarget {
         }
         const index = find(this.#listeners, type, callback, capture);
         if (index !== -1) {
-            remove(this.#listeners, this.#listeners[index]);
+            removeListener(this.#listeners[index]);
         }
     }
 
@@ -108,7 +118,7 @@ export class EventTarget {
             for (let i = 0; i < listeners.length; i++) {
                 if (listeners[i].isHandler && listeners[i].type === type) {
                     if (callback === null) {
-                        remove(listeners, listeners[i]);
+                        removeListener(listeners[i]);
                     } else {
                         listeners[i].callback = callback;
                     }
@@ -116,9 +126,10 @@ export class EventTarget {
                 }
             }
             if (callback !== null) {
-                const listener = new Listener(type, callback, false, false, false);
+                const listener = new Listener(target, type, callback, false, false, false);
                 listener.isHandler = true;
                 listeners[listeners.length] = listener;
+                hooks.onListeners(target);
             }
         };
     }
@@ -146,7 +157,8 @@ function find(listeners, type, callback, capture) {
     return -1;
 }
 
-function remove(listeners, listener) {
+export function removeListener(listener) {
+    const listeners = targetListeners(listener.target);
     listener.removed = true;
     let kept = 0;
     for (let i = 0; i < listeners.length; i++) {
@@ -155,6 +167,7 @@ function remove(listeners, listener) {
         }
     }
     listeners.length = kept;
+    hooks.onListeners(listener.target);
 }
 
 // Gives false if the event was cancelled. What listeners throw is reported, not thrown.
@@ -193,7 +206,7 @@ function callAll(listeners, target, event, state, capture) {
             continue;
         }
         if (listener.once) {
-            remove(targetListeners(target), listener);
+            removeListener(listener);
         }
         state.passive = listener.passive;
         try {

@@ -3,7 +3,7 @@
 // The request body on its way in. At most the credit window (256 KiB) lies here: the supervisor
 // sends more only as consumeBody tells of what was read.
 import { consumeBody } from "./native.js";
-import { Promise, TypedArrayPrototypeGetByteLength, newList } from "./primordials.js";
+import { Promise, TypedArrayPrototypeGetByteLength, closeClass, newList } from "./primordials.js";
 import { concat } from "./bytes.js";
 import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
 
@@ -134,3 +134,4 @@ export class IncomingBody {
         }
     }
 }
+closeClass(IncomingBody);

@@ -4,7 +4,9 @@
 // while the snapshot is made: no native may be called here but register.
 import { ObjectDefineProperty, ObjectKeys } from "./primordials.js";
 import { register } from "./native.js";
-import { AbortController, AbortSignal, isAborted, isAbortSignal, onAbort } from "./abort.js";
+import {
+    AbortController, AbortSignal, isAborted, isAbortSignal, onListeners, removeOnAbort,
+} from "./abort.js";
 import { base64Functions } from "./base64.js";
 import { Blob, File } from "./blob.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
@@ -38,7 +40,9 @@ function define(values, enumerable) {
     }
 }
 
-setEventTargetHooks({ __proto__: null, reportException, isAbortSignal, isAborted, onAbort });
+setEventTargetHooks({
+    __proto__: null, reportException, isAbortSignal, isAborted, onListeners, removeOnAbort,
+});
 
 define({
     AbortController, AbortSignal, Blob, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,

@@ -5,13 +5,18 @@
 import { clearTimer, passTimer, setTimer } from "./native.js";
 import {
     ArrayPrototypeSlice, FunctionPrototypeApply, Map, MapPrototypeDelete, MapPrototypeForEach,
-    MapPrototypeGet, MapPrototypeSet, TypeError,
+    MapPrototypeGet, MapPrototypeSet, TypeError, closeClass,
 } from "./primordials.js";
 import { calls, currentCall } from "./current.js";
 import { reportException } from "./report.js";
 import { requireArguments } from "./webidl.js";
 
 class Timer {
+    call;
+    callback;
+    args;
+    repeat;
+
     constructor(call, callback, args, repeat) {
         this.call = call;
         this.callback = callback;
@@ -19,6 +24,7 @@ class Timer {
         this.repeat = repeat;
     }
 }
+closeClass(Timer);
 
 let timers; // id to Timer, of all requests
 
