@@ -107,6 +107,8 @@ struct isolate_platform_options {
      * on: must only store a few words and return; a trap instruction then ends the process
      * (SIGILL or SIGTRAP). is_oom: heap. */
     void (*on_fatal)(bool is_oom, const char *location);
+    /* After on_fatal for a heap, under the same rule: bytes in use. May be NULL. */
+    void (*on_fatal_heap)(uint64_t heap_used);
 };
 
 /* Once for the process, before the jail. *ret_blank: an isolate for isolate_adopt, as it is made on

@@ -44,6 +44,18 @@ static void on_fatal(bool is_oom, const char *location)
     atomic_store(&board->last_words, is_oom ? LAST_WORDS_HEAP_OOM : LAST_WORDS_V8_FATAL);
 }
 
+/* What the isolate holds that runs: it was last measured before this entry. */
+static void on_fatal_heap(uint64_t heap_used)
+{
+    uint32_t running = atomic_load(&board->running_tenant);
+    uint64_t kib = heap_used >> 10;
+
+    for (size_t i = 0; running != 0 && i < SCOREBOARD_TENANTS; i++)
+        if (atomic_load(&board->tenants[i].tenant) == running)
+            atomic_store(&board->tenants[i].heap_kib,
+                         kib < UINT32_MAX ? (uint32_t) kib : UINT32_MAX);
+}
+
 static struct scoreboard *map_scoreboard(void)
 {
     void *page = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, SCOREBOARD_FD, 0);
@@ -142,6 +154,7 @@ static void start_v8(const char *argv0, enum jit_mode jit, struct isolate **ret_
         .blank_heap_mib = HOST_BLANK_HEAP_MIB,
         .snapshot = { skep_snapshot, skep_snapshot_size },
         .on_fatal = on_fatal,
+        .on_fatal_heap = on_fatal_heap,
     };
     int r = isolate_platform_init(&platform, ret_blank);
 

@@ -49,6 +49,18 @@ def test_wish_that_cannot_be_met_costs_the_worker_nothing(start):
     assert any("external_mib" in str(incident) for incident in incidents["incidents"]), incidents
 
 
+def test_incident_of_a_heap_death_says_what_was_in_use(start):
+    """An isolate is measured after its entries, and this one dies in its first."""
+    code = "const kept = []; for (let i = 0; i < 40; i++) kept.push(new Array(2 ** 17).fill(i));"
+    code += "new Array(2 ** 27).fill(0); return new Response(String(kept.length));"
+    limits = {"cpu_ms": 5000, "heap_mib": 96}
+    skepd = start({"array": {"limits": limits, "files": {"worker.js": script(code)}}})
+    assert skepd.get("array").code == "mem_isolate"
+    deaths = [i for i in skepd.admin("incidents")["incidents"] if i["stage"] == "killed"]
+    assert [(death["cause"], death["limit"]) for death in deaths] == [("heap_mib", 96)]
+    assert deaths[0]["used"] >= 40
+
+
 # ---- the table of PROTOCOL.md
 
 

@@ -6,6 +6,7 @@
 
 #include "sandbox-policy/v8_flags.h"
 #include "worker/v8/allocator.h"
+#include "worker/v8/internal.h"
 
 #include <libplatform/libplatform.h>
 #include <pthread.h>
@@ -129,6 +130,7 @@ class Platform final : public v8::Platform
 Platform *platform; // lives as long as the process
 uintptr_t stack_limit;
 void (*on_fatal)(bool is_oom, const char *location);
+void (*on_fatal_heap)(uint64_t heap_used);
 
 bool entropy(unsigned char *buffer, size_t length)
 {
@@ -149,6 +151,9 @@ bool entropy(unsigned char *buffer, size_t length)
 {
     if (on_fatal)
         on_fatal(is_oom, location ? location : "");
+    v8::Isolate *v8 = is_oom && on_fatal_heap ? v8::Isolate::TryGetCurrent() : nullptr;
+    if (v8)
+        on_fatal_heap(isolate_heap_used(v8)); // reads V8's counters, and allocates nothing
     __builtin_trap();
 }
 
@@ -202,6 +207,7 @@ int platform_start(const struct isolate_platform_options *options)
     if (r < 0)
         return r;
     on_fatal = options->on_fatal;
+    on_fatal_heap = options->on_fatal_heap;
 
     // Every tenant sees UTC, and ICU needs no file for it.
     if (setenv("TZ", "UTC", 1) != 0)

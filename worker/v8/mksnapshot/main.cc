@@ -268,6 +268,7 @@ int main(int argc, char **argv)
         .blank_heap_mib = 0, // it makes none
         .snapshot = {},
         .on_fatal = print_fatal,
+        .on_fatal_heap = nullptr,
     };
     v8::V8::SetFlagsFromString("--no-flush-bytecode");
     int r = platform_start(&options);
