@@ -55,8 +55,10 @@ void ledger_make_way(struct tenant *tenant, uint64_t now)
     struct request *request, *next;
     unsigned wanted = tenant->n_queued;
 
-    if (wanted == 0 || tenant->n_in_flight < tenant->version->limits.concurrency ||
-        now < books->way_made_ns + LOOK_AGAIN_MS * NSEC_PER_MSEC)
+    bool has_place =
+        tenant->n_in_flight < tenant->version->limits.concurrency && share_next(tenant);
+
+    if (wanted == 0 || has_place || now < books->way_made_ns + LOOK_AGAIN_MS * NSEC_PER_MSEC)
         return;
     books->way_made_ns = now;
     for (request = TAILQ_FIRST(&tenant->server->ledger->active); request && wanted > 0;

@@ -216,6 +216,19 @@ def test_places_that_wait_for_slow_clients_are_given_up(start):
     assert access(skepd, "/slow")[0]["code"] == "request_timeout"
 
 
+def test_slow_clients_do_not_keep_out_others_of_their_address(start):
+    reads = {"limits": {"concurrency": 4, "queue": 4}, "files": READS["files"]}
+    skepd = start({"a": reads})
+    slow = [skepd.connect() for _ in range(8)]
+    for connection in slow:
+        connection.send_head("POST", "a.test", "/slow", [("Transfer-Encoding", "chunked")])
+        connection.send_chunk(b"x")
+    wait_for(lambda: skepd.tenant("a")["queued"] == 4, "the queue to be full")
+    wait_for(lambda: skepd.get("a").status == 200, "an honest client to be served", 20)
+    for connection in slow:
+        connection.close()
+
+
 def test_address_with_most_in_a_full_queue_makes_room(start):
     skepd = start({"a": limited(1, 3)})
     many = [skepd.connect() for _ in range(4)]
