@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes corpus/worker_frames and corpus/admin_frames: one small file for each kind of input.
+"""Writes corpus/worker_frames, corpus/admin_frames and corpus/frame: one small file for each kind of input.
 
-Numbers are those of fuzz_worker_frames.c and fuzz_admin_frames.c. Run it after a change of the
+Numbers are those of fuzz_worker_frames.c, fuzz_admin_frames.c and fuzz_frame.c. Run it after a change of the
 protocol, and commit what it writes; what a fuzzer has found is kept beside, with another name."""
 
 import pathlib
@@ -271,6 +271,25 @@ ADMIN = {
     "http": (0, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
 }
 
+# ---- frames of every envelope, see fuzz_frame.c
+
+FROM_WORKER, TO_WORKER, COMMAND, ANSWER, STORE_REQUEST, STORE_ANSWER = range(6)
+FRAMES = {
+    "from-worker": (FROM_WORKER, hello() + frame(2, f1=1, f2=0, f3="text", f4=7) + frame(9, f1=1)),
+    "to-worker": (TO_WORKER, frame(1, f1=1, f2="a", f3="worker.js") + frame(4, f1=5, f2="GET", f3="/")),
+    "command": (COMMAND, b"".join(frame(case, f1="alpha") for case in range(1, 26))),
+    "answer": (ANSWER, frame(1, f1="0.1", f2="13.6", f3=9) + frame(2, f1="gone", f2="why")),
+    "store-request": (STORE_REQUEST, b"".join(frame(case, f1=1, f2="a") for case in range(1, 8))),
+    "store-answer": (STORE_ANSWER, b"".join(frame(case, f1=1, f2="a" * 64) for case in range(1, 9))),
+    "repeated": (ANSWER, frame(3, f1=[message(f1="a", f2=1)] * 30)),
+    "truncated": (COMMAND, frame(4, f1="alpha")[:-1]),
+    "giant-length": (COMMAND, b"\xff\xff\xff\xff"),
+    "most-length": (COMMAND, b"\x00\x00\x10\x00"),
+    "zero-length": (COMMAND, bytes(4) + frame(1)),
+    "overlong-varint": (STORE_ANSWER, raw(b"\x12\x0c\x08" + b"\x80" * 10 + b"\x01")),
+    "unknown-fields": (TO_WORKER, raw(field(99, "x") + field(1, message(f98=1)))),
+}
+
 
 def write(folder, seeds):
     for name, (*options, frames) in seeds.items():
@@ -282,3 +301,4 @@ def write(folder, seeds):
 
 write("worker_frames", WORKER)
 write("admin_frames", ADMIN)
+write("frame", FRAMES)
