@@ -44,8 +44,8 @@ enum {
     CLAIM_USE = 64, /* of CPU time and memory, more than can be */
 };
 
-/* Version numbers, and the request of the honest worker; a seed may name them. */
-enum { ALPHA = 1, BETA = 2, HONEST = 3, HONEST_REQUEST = 1024, FIRST_REQUEST = 2048 };
+/* Numbers of placements on the wire, in the order of their loads, and requests; a seed may name them. */
+enum { HONEST = 1, ALPHA = 2, BETA = 3, HONEST_REQUEST = 1024, FIRST_REQUEST = 2048 };
 
 const size_t fuzz_options_bytes = OPTIONS_BYTES;
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -160,11 +160,27 @@ static void stage_loading(struct scene *scene)
     ask(scene, "GET / HTTP/1.1\r\nHost: alpha.localhost\r\n\r\n");
 }
 
+/* Says that what was sent to the worker has begun: a request of which nothing is known yet goes to it only
+ * then. */
+static void begin_all(struct scene *scene)
+{
+    Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;
+    struct child *child = scene->hostile.child;
+
+    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++)
+        if (child->requests[slot])
+            atomic_store(&child->board->entered[slot], child->requests[slot]->id);
+    say(&scene->hostile, SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
+    settle(scene);
+}
+
 static void stage_serving(struct scene *scene)
 {
     stage_loading(scene);
     say_loaded(scene, &scene->hostile, ALPHA);
+    begin_all(scene);
     ask(scene, "POST / HTTP/1.1\r\nHost: alpha.localhost\r\nContent-Length: 1\r\n\r\nx");
+    begin_all(scene);
     ask(scene, "GET / HTTP/1.1\r\nHost: beta.localhost\r\n\r\n");
     say_loaded(scene, &scene->hostile, BETA);
     ask(scene, "GET /waits HTTP/1.1\r\nHost: alpha.localhost\r\n\r\n");

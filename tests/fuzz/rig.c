@@ -53,7 +53,16 @@ static void make_front(struct rig *rig)
         .base = rig->server.base,
         .ops = &ledger_http,
         .handler = &rig->server,
-        .limits = { 4096, 16, 16, 16, 60000, 60000, 60000, 60000 },
+        .limits = {
+            .header_bytes = 4096,
+            .header_count = 16,
+            .connections = 16,
+            .connections_per_ip = 16,
+            .header_timeout_ms = 60000,
+            .body_idle_ms = 60000,
+            .keepalive_ms = 60000,
+            .write_idle_ms = 60000,
+        },
     };
 
     CHECK(http_front_new(&options, &rig->server.front) == 0);
