@@ -40,6 +40,11 @@ static int on_accepted(void *owner, const ProtobufCMessage *message)
 
     if (!deploy)
         return 0;
+    if (deploy->kind == DEPLOY_ROLLBACK && deploy->state == DEPLOY_IN_STORE &&
+        version_is_valid(deploy->version)) {
+        deploy_boot(deploy, deploy->version);
+        return 0;
+    }
     if (deploy->kind != DEPLOY_UPLOAD || deploy->state != DEPLOY_IN_STORE)
         return -EPROTO;
     deploy->state = DEPLOY_UPLOADING;
@@ -168,8 +173,8 @@ static int roll_back(struct deploy *deploy, const Skep__Store__Versions *list)
     deploy->bytes = chosen->bytes;
     if (is_serving(deploy->deploys, deploy->tenant, deploy->version))
         deploy_fail(deploy, "%s serves that version already", deploy->tenant);
-    else
-        deploy_boot(deploy, deploy->version);
+    else if (deploy_send_check(deploy) < 0) /* then it loads, see on_accepted */
+        deploy_fail(deploy, "the store cannot be reached");
     return 0;
 }
 

@@ -88,6 +88,16 @@ int deploy_send_remove(struct deploy *deploy)
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_REMOVE, &remove);
 }
 
+int deploy_send_check(struct deploy *deploy)
+{
+    Skep__Store__Check check = SKEP__STORE__CHECK__INIT;
+
+    check.id = deploy->id;
+    check.tenant = bytes_of(deploy->tenant);
+    check.version = bytes_of(deploy->version);
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_CHECK, &check);
+}
+
 int deploy_send_abort(struct deploy *deploy)
 {
     Skep__Store__Abort abort = SKEP__STORE__ABORT__INIT;

@@ -61,7 +61,7 @@ struct deploys {
     uint64_t last_id;
     struct event *tick;
     struct event *check; /* a version that is watched has failed too often */
-    uint64_t refused; /* changes that were too many at a time */
+    uint64_t refused;    /* changes that were too many at a time */
     bool is_store_gone;
     char reason[512];
 };
@@ -91,6 +91,7 @@ void deploy_want_tick(struct deploys *deploys);
 int deploy_send_seal(struct deploy *deploy);
 int deploy_send_commit(struct deploy *deploy, enum store_action action);
 int deploy_send_remove(struct deploy *deploy);
+int deploy_send_check(struct deploy *deploy);
 int deploy_send_abort(struct deploy *deploy);
 
 /* ---- boot.c */

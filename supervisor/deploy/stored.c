@@ -66,8 +66,11 @@ static int install_version(struct server *server, const char *name, const char *
     return 0;
 }
 
-static void install_tenant(struct server *server, const char *folder, const char *name)
+static void install_tenant(struct server *server, struct store_reader *reader, const char *folder,
+                           const char *name)
 {
+    const char *text = "";
+
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
     char version[VERSION_BYTES + 1];
 
@@ -78,6 +81,11 @@ static void install_tenant(struct server *server, const char *folder, const char
         return;
     }
     int r = find_current(folder, name, version);
+    if (r == 0 && store_reader_check(reader, name, version, &text) < 0) {
+        log_event(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = name),
+                  "%s was deployed, and is not served: %s", name, text);
+        return;
+    }
     if (r == 0)
         r = install_version(server, name, version, &errors);
     for (unsigned i = 0; i < errors.n_items; i++)
@@ -107,13 +115,21 @@ int deploy_install_stored(struct server *server)
         folder = NULL;
         return -ENOMEM;
     }
+    struct store_reader *reader = NULL;
+    int r = store_reader_new(server->config->state, &reader);
+    if (r < 0)
+        return log_error_errno(r, "cannot read %s", folder);
     int count = scandir(folder, &entries, is_tenant, compare_entries);
-    if (count < 0)
-        return log_error_errno(-errno, "cannot read %s", folder);
+    if (count < 0) {
+        r = log_error_errno(-errno, "cannot read %s", folder);
+        (void) store_reader_free(reader);
+        return r;
+    }
     for (int i = 0; i < count; i++) {
-        install_tenant(server, folder, entries[i]->d_name);
+        install_tenant(server, reader, folder, entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);
+    (void) store_reader_free(reader);
     return 0;
 }

@@ -125,7 +125,7 @@ static int on_seal(struct store_child *child, const Skep__Store__Seal *seal)
     sealed.folder = bytes_of(upload->is_stored ? upload->version : upload->folder);
     sealed.files = upload->n_files;
     sealed.bytes = upload->bytes;
-    sealed.current = strcmp(current, upload->version) == 0;
+    sealed.current = strcmp(current, upload->version) == 0 && !upload->has_damaged;
     answer.message_case = SKEP__STORE__ANSWER__MESSAGE_SEALED;
     answer.sealed = &sealed;
     return send_answer(&answer);
@@ -219,6 +219,22 @@ static int on_list(struct store_child *child, const Skep__Store__List *list)
                                                                 : send_versions(&tenant, list->id);
 }
 
+static int on_check(struct store_child *child, const Skep__Store__Check *check)
+{
+    _cleanup_(stored_tenant_done) struct stored_tenant tenant = { .fd = -1, .versions_fd = -1 };
+    char name[NAME_MAX_BYTES + 1] = "", version[VERSION_BYTES + 1] = "";
+
+    (void) take_name(check->tenant, name);
+    if (check->version.len == VERSION_BYTES)
+        memcpy(version, check->version.data, VERSION_BYTES);
+    int r = stored_tenant_open(&child->state, name, &tenant);
+    if (r == 0 && !version_is_valid(version))
+        r = store_fail(&child->state, -EINVAL, "not the name of a version");
+    if (r == 0)
+        r = version_check(&child->state, tenant.versions_fd, version);
+    return r < 0 ? send_failed(child, check->id) : send_accepted(check->id);
+}
+
 static int on_remove(struct store_child *child, const Skep__Store__Remove *remove)
 {
     Skep__Store__Removed removed = SKEP__STORE__REMOVED__INIT;
@@ -252,6 +268,8 @@ static int dispatch(struct store_child *child, const Skep__Store__Request *reque
         return on_list(child, request->list);
     case SKEP__STORE__REQUEST__MESSAGE_REMOVE:
         return on_remove(child, request->remove);
+    case SKEP__STORE__REQUEST__MESSAGE_CHECK:
+        return on_check(child, request->check);
     case SKEP__STORE__REQUEST__MESSAGE__NOT_SET:
     default:
         return -EPROTO;

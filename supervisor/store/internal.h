@@ -6,9 +6,11 @@
  *
  *   STATE/lock                                  flock(2) for each change: at an upgrade, two skepd run side by side
  *   STATE/owner                                 flock(2) by the skepd whose state folder it is, for its life
+ *   STATE/key                                   random bytes that go into the names of versions: who reads a name
+ *                                               cannot try what was in env
  *   STATE/tenants/NAME/current                  link to versions/SHA256: what serves
  *   STATE/tenants/NAME/history                  history.h
- *   STATE/tenants/NAME/versions/SHA256/         bundle/ (the files as sent), env, info
+ *   STATE/tenants/NAME/versions/SHA256/         bundle/ (the files as sent), env, info, sums
  *   STATE/tenants/NAME/versions/.new-PID-ID/    an upload; locked with flock(2) by who makes it
  *   STATE/tenants/.trash-NAME                   removed, and not yet gone
  */
@@ -32,6 +34,9 @@
 #define STORE_NEW ".new-"
 #define STORE_TRASH ".trash-"
 #define STORE_INFO_FILE "info"
+#define STORE_SUMS_FILE "sums"
+#define STORE_KEY_FILE "key"
+#define STORE_KEY_BYTES 32
 #define STORE_ENV_FILE "env"
 #define STORE_BUNDLE "bundle"
 #define STORE_VERSIONS "versions"
@@ -61,7 +66,8 @@ struct upload {
     struct env_entry *env;
     unsigned n_env;
     bool is_sealed;
-    bool is_stored; /* a version of the same content was there: the upload's own files are gone */
+    bool is_stored;   /* a version of the same content was there: the upload's own files are gone */
+    bool has_damaged; /* likewise, but it is damaged: the upload takes its place */
     char version[VERSION_BYTES + 1];
 };
 TAILQ_HEAD(upload_list, upload);
@@ -71,7 +77,8 @@ struct store_state {
     struct upload_list uploads;
     unsigned n_uploads;
     EVP_MD *sha256;
-    char text[STORE_TEXT_MAX]; /* why the last call failed, for people */
+    uint8_t key[STORE_KEY_BYTES]; /* in the names of versions */
+    char text[STORE_TEXT_MAX];    /* why the last call failed, for people */
 };
 
 /* All return 0 or -errno, and then text says why, unless noted otherwise. */
@@ -94,8 +101,20 @@ int upload_begin(struct store_state *state, const Skep__Store__Begin *begin);
 int upload_part(struct store_state *state, struct upload *upload, const Skep__Store__Part *part);
 /* Names the version and has all of it on the disk. If it fails, the upload is gone. */
 int upload_seal(struct store_state *state, struct upload *upload);
+/* For qsort: by their paths. */
+int upload_compare_files(const void *a, const void *b);
+/* Whether its content, files and env sorted, has that name, by the rule of before there was a key. */
+bool upload_is_named(const struct store_state *state, struct upload *upload, const char *version);
 /* Ends it, and removes what is left of it in its folder. */
 void upload_free(struct store_state *state, struct upload *upload);
+
+/* ---- check.c */
+
+/* Writes the digests of an upload's files (sorted) and env, in its folder. 0 or -errno without text. */
+int version_write_sums(const struct store_state *state, const struct upload *upload,
+                       const char *env, size_t env_size);
+/* Whether a stored version is what came in. -EBADMSG: it is damaged; text names what of it. */
+int version_check(struct store_state *state, int versions_fd, const char *version);
 
 /* ---- versions.c */
 

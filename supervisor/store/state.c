@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "supervisor/store/internal.h"
 #include "supervisor/store/tree.h"
 
@@ -44,11 +46,31 @@ static int open_state(struct store_state *state, const char *path)
     return 0;
 }
 
+/* Made once; a lost one only means that what is deployed again is a new version. */
+static int open_key(struct store_state *state)
+{
+    _cleanup_fd_ int fd =
+        openat(state->state_fd, STORE_KEY_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int r = 0;
+
+    if (fd >= 0 && read(fd, state->key, sizeof state->key) == (ssize_t) sizeof state->key)
+        return 0;
+    if (getrandom(state->key, sizeof state->key, 0) != (ssize_t) sizeof state->key)
+        r = -errno;
+    if (r == 0)
+        r = tree_replace(state->state_fd, STORE_KEY_FILE, state->key, sizeof state->key);
+    return r < 0 ? store_fail(state, r, "cannot make the file \"key\" in the state folder: %s",
+                              strerrordesc_np(-r))
+                 : 0;
+}
+
 int store_open(struct store_state *state, const char *path)
 {
     state->state_fd = state->lock_fd = state->tenants_fd = -1;
     TAILQ_INIT(&state->uploads);
     int r = open_state(state, path);
+    if (r == 0)
+        r = open_key(state);
     if (r < 0)
         return r;
     /* No config file, and the digest now: afterwards no library is loaded and no file of others read. */

@@ -46,6 +46,16 @@ void store_inherit(struct store *store, int owner_fd);
  * was inherited. 0, or -errno, logged. NULL is allowed. */
 int store_own(const struct store *store);
 
+/* Checks what is stored, without a store: for skepd at its start, before it is confined. 0 or -errno. */
+struct store_reader;
+int store_reader_new(const char *path, struct store_reader **ret_reader);
+struct store_reader *
+store_reader_free(struct store_reader *reader); /* NULL is allowed; returns NULL */
+/* Whether the version is what was deployed. 0, -EBADMSG if not, or another -errno; *ret_text says why, until the
+ * next call. */
+int store_reader_check(struct store_reader *reader, const char *tenant, const char *version,
+                       const char **ret_text);
+
 /* Queues a request (an envelope). 0 or -errno: -EPIPE if the store is gone. */
 int store_send(struct store *store, const ProtobufCMessage *request);
 /* It is behind: no time for new work. */

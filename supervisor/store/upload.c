@@ -263,7 +263,7 @@ int upload_part(struct store_state *state, struct upload *upload, const Skep__St
 
 /* ---- the end */
 
-static int compare_files(const void *a, const void *b)
+int upload_compare_files(const void *a, const void *b)
 {
     return strcmp(((const struct stored_file *) a)->path, ((const struct stored_file *) b)->path);
 }
@@ -287,14 +287,17 @@ static bool add_text(EVP_MD_CTX *digest, const char *text)
     return add_number(digest, strlen(text)) && EVP_DigestUpdate(digest, text, strlen(text)) == 1;
 }
 
-/* Of what the content is, each part with its length: no two different ones look the same. */
-static bool name_version(const struct store_state *state, struct upload *upload)
+/* Of what the content is, each part with its length: no two different ones look the same. The key of the state
+ * folder keeps whoever reads the name from trying what may be in env; versions of before have none. */
+static bool name_version(const struct store_state *state, struct upload *upload, bool has_key)
 {
     EVP_MD_CTX *digest = upload->digest;
     uint8_t bytes[DIGEST_BYTES];
 
     bool is_good = EVP_DigestInit_ex2(digest, state->sha256, NULL) == 1 &&
-                   add_text(digest, "skep bundle 1") && add_number(digest, upload->n_files);
+                   add_text(digest, has_key ? "skep bundle 2" : "skep bundle 1") &&
+                   (!has_key || EVP_DigestUpdate(digest, state->key, sizeof state->key) == 1) &&
+                   add_number(digest, upload->n_files);
     for (unsigned i = 0; i < upload->n_files && is_good; i++)
         is_good = add_text(digest, upload->files[i].path) &&
                   add_number(digest, upload->files[i].size) &&
@@ -309,7 +312,14 @@ static bool name_version(const struct store_state *state, struct upload *upload)
     return true;
 }
 
-static int write_env(const struct upload *upload)
+bool upload_is_named(const struct store_state *state, struct upload *upload, const char *version)
+{
+    if (upload->n_env > 0)
+        qsort(upload->env, upload->n_env, sizeof *upload->env, compare_env);
+    return name_version(state, upload, false) && strcmp(upload->version, version) == 0;
+}
+
+static int write_env(const struct store_state *state, const struct upload *upload)
 {
     _cleanup_free_ char *text = NULL;
     size_t size = 0;
@@ -321,7 +331,8 @@ static int write_env(const struct upload *upload)
         (void) fprintf(file, "%s=%s%c", upload->env[i].name, upload->env[i].value, '\0');
     if (fclose(file) != 0)
         return -ENOMEM;
-    return tree_write(upload->dir_fd, STORE_ENV_FILE, text, size);
+    int r = tree_write(upload->dir_fd, STORE_ENV_FILE, text, size);
+    return r < 0 ? r : version_write_sums(state, upload, text, size);
 }
 
 static int write_info(const struct upload *upload)
@@ -341,22 +352,25 @@ static int seal(struct store_state *state, struct upload *upload)
     if (upload->is_sealed || upload->file_fd >= 0)
         return store_fail(state, -EINVAL, "a file is not complete");
     if (upload->n_files > 0)
-        qsort(upload->files, upload->n_files, sizeof *upload->files, compare_files);
+        qsort(upload->files, upload->n_files, sizeof *upload->files, upload_compare_files);
     if (upload->n_env > 0)
         qsort(upload->env, upload->n_env, sizeof *upload->env, compare_env);
     if (upload->n_files == 0 ||
-        !bsearch(&manifest, upload->files, upload->n_files, sizeof manifest, compare_files))
+        !bsearch(&manifest, upload->files, upload->n_files, sizeof manifest, upload_compare_files))
         return store_fail(state, -EINVAL, "there is no skep.yaml in it");
-    if (!name_version(state, upload))
+    if (!name_version(state, upload, true))
         return store_fail(state, -EIO, "libcrypto failed");
-    if (faccessat(upload->versions_fd, upload->version, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    bool is_there = faccessat(upload->versions_fd, upload->version, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    upload->has_damaged =
+        is_there && version_check(state, upload->versions_fd, upload->version) < 0;
+    if (is_there && !upload->has_damaged) {
         upload->is_stored = true;
         upload->is_sealed = true;
         int r = tree_remove(upload->versions_fd, upload->folder);
         upload->folder[0] = '\0';
         return r < 0 ? store_fail(state, r, "cannot remove what was stored already") : 0;
     }
-    int r = write_env(upload);
+    int r = write_env(state, upload);
     if (r == 0)
         r = write_info(upload);
     if (r == 0)

@@ -227,7 +227,15 @@ static int keep_upload(struct upload *upload, bool *ret_is_new)
     *ret_is_new = false;
     if (upload->is_stored)
         return 0;
+    char damaged[VERSION_BYTES + sizeof STORE_NEW];
+    (void) snprintf(damaged, sizeof damaged, STORE_NEW "%s", upload->version);
+    if (upload->has_damaged) {
+        (void) tree_remove(upload->versions_fd, damaged);
+        (void) renameat(upload->versions_fd, upload->version, upload->versions_fd, damaged);
+    }
     int r = tree_rename(upload->versions_fd, upload->folder, upload->version);
+    if (upload->has_damaged)
+        (void) tree_remove(upload->versions_fd, damaged);
     if (r == -EEXIST || r == -ENOTEMPTY)
         return 0; /* it has come to be there meanwhile; this one goes with the upload */
     *ret_is_new = r == 0;

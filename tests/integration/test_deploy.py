@@ -19,6 +19,7 @@ from deploying import (  # noqa: F401
     begin,
     deployer,
     part,
+    reload_with,
     say,
     store_of,
 )
@@ -205,7 +206,8 @@ def test_stored_tenant_that_is_broken_is_left_out(deployer):
     deployer.skepd.start()
     assert deployer.text("good") == "one"
     assert deployer.skepd.get("bad").status == 404
-    assert "bad was deployed, and cannot be served" in deployer.skepd.log()
+    assert "bad was deployed, and is not served: version" in deployer.skepd.log()
+    assert "skep.yaml is not what was deployed" in deployer.skepd.log()
     deployer.deploy("bad", say("mended"))
     assert deployer.text("bad") == "mended"
 
@@ -235,10 +237,12 @@ def test_rollback_needs_a_version_before(deployer):
 
 
 def test_rollback_to_a_version_that_does_not_load_any_more(deployer):
-    first = deployer.deploy("rotten")["version"]
+    """Its cordon is gone."""
+    reload_with(deployer, cordons=[{"name": "default", "workers": 1}, {"name": "old", "workers": 1}])
+    deployer.deploy("rotten", cordon="old")
     deployer.deploy("rotten", say("two"))
-    (deployer.state / "tenants/rotten/versions" / first / "bundle/worker.js").write_text(BROKEN)
-    assert "no luck" in deployer.fail("rollback", "rotten")
+    reload_with(deployer, cordons=[{"name": "default", "workers": 1}])
+    assert "unknown cordon" in deployer.fail("rollback", "rotten")
     assert deployer.text("rotten") == "two"
     assert deployer.states("rotten") == ["serving", "previous"]
 
@@ -454,3 +458,66 @@ def test_full_disk_leaves_the_old_version(tmp_path, small_disk):
     deployer.restart()
     assert deployer.text("full") == "two"
     deployer.skepd.stop()
+
+
+# ---- what is stored is what was deployed
+
+
+def stored_file(deployer, name, path="bundle/worker.js"):
+    return deployer.state / "tenants" / name / "current" / path
+
+
+DAMAGES = {
+    "byte": lambda file: file.write_bytes(file.read_bytes().replace(b"good", b"evil")),
+    "empty": lambda file: file.write_bytes(b""),
+    "gone": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_version_is_named_and_not_served_and_a_deploy_heals_it(deployer, damage):
+    deployer.deploy("hurt", say("good"))
+    deployer.deploy("whole")
+    deployer.skepd.stop()
+    DAMAGES[damage](stored_file(deployer, "hurt"))
+    deployer.skepd.start()
+    assert deployer.text("whole") == "one"
+    assert deployer.skepd.get("hurt").status == 404
+    assert "hurt was deployed, and is not served: version" in deployer.skepd.log()
+    assert "worker.js is not what was deployed" in deployer.skepd.log()
+    assert deployer.deploy("hurt", say("good"))["unchanged"] is False
+    assert deployer.text("hurt") == "good"
+    deployer.restart()
+    assert deployer.text("hurt") == "good"
+    assert deployer.left("hurt") == set()
+
+
+def test_damage_under_a_version_that_serves_is_healed_by_a_deploy(deployer):
+    deployer.deploy("live", say("good"))
+    stored_file(deployer, "live").write_bytes(b"")
+    assert deployer.text("live") == "good"
+    assert deployer.deploy("live", say("good"))["unchanged"] is False
+    assert deployer.deploy("live", say("good"))["unchanged"] is True
+    deployer.restart()
+    assert deployer.text("live") == "good"
+
+
+def test_rollback_to_a_damaged_version_fails_and_what_serves_serves_on(deployer):
+    deployer.deploy("back", say("one"))
+    stored_file(deployer, "back", "env").write_bytes(b"A=forged\0")
+    deployer.deploy("back", say("two"))
+    assert "env is not what was deployed" in deployer.fail("rollback", "back")
+    assert deployer.text("back") == "two"
+
+
+def test_name_of_a_version_says_nothing_of_its_env(tmp_path):
+    """The same content has another name in another state folder: nobody can try values."""
+    names = set()
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        deployer = Deployer(tmp_path / place)
+        answers = [deployer.deploy("same", say("x"), "--env", "PIN=1234") for _ in range(2)]
+        assert [a["unchanged"] for a in answers] == [False, True]
+        names.add(answers[0]["version"])
+        deployer.skepd.stop()
+    assert len(names) == 2

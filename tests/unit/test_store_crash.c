@@ -315,9 +315,22 @@ static int run_recovery(struct store_state *state)
     return store_recover(state, &leftovers);
 }
 
+/* With the same key as the others, so that versions have the same names. */
+static void make_keyed_folder(char *path)
+{
+    char file[64];
+
+    make_folder(path);
+    (void) snprintf(file, sizeof file, "%s/" STORE_KEY_FILE, path);
+    _cleanup_fd_ int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "0123456789abcdef0123456789abcdef", STORE_KEY_BYTES),
+                     STORE_KEY_BYTES);
+}
+
 static void prepare(const struct scenario *scenario, char *path)
 {
-    make_folder(path);
+    make_keyed_folder(path);
     assert_int_equal(in_process(path, scenario->prepare, 0), 0);
 }
 
@@ -375,7 +388,7 @@ static void test_what_is_done_is_synced(void **state)
     for (size_t i = 0; i < ARRAY_LEN(scenarios); i++) {
         struct store_state store = { 0 };
         char path[32];
-        make_folder(path);
+        make_keyed_folder(path);
         n_dirty = 0;
         is_recording = true;
         assert_int_equal(store_open(&store, path), 0);
@@ -395,7 +408,7 @@ static int set_up(void **state)
     char path[32];
 
     (void) state;
-    make_folder(path);
+    make_keyed_folder(path);
     assert_int_equal(store_open(&store, path), 0);
     assert_int_equal(upload(&store, 1, "t", &old, old_name), 0);
     assert_int_equal(upload(&store, 2, "t", &older, older_name), 0);
