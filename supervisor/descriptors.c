@@ -11,8 +11,8 @@
 /* 32 admin clients with a descriptor that each may hand over, 32 scrapes, the log, the loop, helpers, an
  * upgrade, and some for what a library opens for a moment. */
 #define RESERVE 160
-/* Channel, pidfd, two files of /proc, the scoreboard, the cgroup, and one on its way. */
-#define FILES_PER_WORKER 8
+/* Channel, two of the pidfd, two files of /proc, the scoreboard, the cgroup, and one on its way. */
+#define FILES_PER_WORKER 9
 
 /* A worker that retires and its successor are there at the same time. */
 static uint64_t count_workers(const struct config *config)
