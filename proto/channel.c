@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/loop_watch.h"
 #include "proto/frame.h"
 
 #define INPUT_FIRST_BYTES (64U << 10)
@@ -107,7 +108,12 @@ static int dispatch(struct channel *ch, const uint8_t *frame, size_t size)
         return -EPROTO;
     ch->received++;
     int r = ch->options.may_handle ? ch->options.may_handle(ch->options.owner, number) : 1;
-    return r > 0 ? rule->handle(ch->options.owner, message) : r;
+    if (r <= 0)
+        return r;
+    if (!ch->options.is_each_watched)
+        return rule->handle(ch->options.owner, message);
+    LOOP_CALLBACK(message->descriptor->short_name);
+    return rule->handle(ch->options.owner, message);
 }
 
 /* Handles the whole frames in the input buffer, as many as the turn has left. Returns 0 or -errno. */
@@ -233,8 +239,15 @@ static void read_turn(struct channel *ch)
         read_in(ch, READS_PER_TURN, frames_per_turn(ch));
 }
 
+static const char *name_of(const struct channel *ch)
+{
+    return ch->options.name ? ch->options.name : "channel";
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK(name_of(arg));
+
     (void) fd;
     (void) what;
     read_turn(arg);
@@ -288,6 +301,7 @@ static void write_out(struct channel *ch)
 
 static void on_flush(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK(name_of(arg));
     struct channel *ch = arg;
 
     (void) fd;

@@ -52,6 +52,9 @@ struct channel_options {
     /* Called when queued output has fallen to zero after channel_send answered -EAGAIN or
      * after it went over output_high_bytes; may be NULL. */
     void (*on_drained)(void *owner);
+    const char *name; /* of its callbacks, for common/loop_watch.h; static */
+    /* Each message is a callback with a name of its own. For channels whose messages are few and dear. */
+    bool is_each_watched;
     size_t output_high_bytes; /* channel_is_congested above this */
     size_t output_max_bytes;  /* channel_send fails with -ENOBUFS above this; 0: no limit */
     /* Frames handled in one loop turn; the rest waits for the next turn, after everybody else's. 0: no

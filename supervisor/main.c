@@ -20,6 +20,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "config/config.h"
 #include "config/manifest.h"
 #include "supervisor/admin/admin.h"
@@ -282,6 +283,7 @@ static int serve(struct server *server, const struct arguments *arguments)
     int r = set_up(server, arguments);
     if (r == 0)
         r = confine_server(server);
+    loop_watch_start();
     if (r == 0 && event_base_dispatch(server->base) < 0)
         r = log_error_errno(-EIO, "the event loop failed");
     if (r == 0 && server->has_failed)

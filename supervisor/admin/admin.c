@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/admin/log_store.h"
 #include "supervisor/service/sockets.h"
@@ -72,6 +73,8 @@ static void on_client_closed(void *owner, int error)
 
 static void on_client_idle(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("admin: idle client");
+
     (void) fd;
     (void) what;
     client_free(arg);
@@ -103,6 +106,7 @@ static void on_client_drained(void *owner)
  * others have their turn in between. */
 static void on_next(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("admin: next command");
     struct admin_client *client = arg;
 
     (void) fd;
@@ -204,6 +208,8 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
     struct channel_options options = {
         .base = admin->server->base,
         .fd = fd,
+        .name = "admin: commands",
+        .is_each_watched = true,
         .receive = &admin_commands,
         .phase = ADMIN_PHASE_OPEN,
         .owner = client,
@@ -310,6 +316,7 @@ static void admit(struct admin *admin, int accepted)
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("admin: new clients");
     static const struct timeval pause = { .tv_sec = ACCEPT_PAUSE_S };
     struct admin *admin = arg;
 
@@ -334,6 +341,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("admin: new clients");
     struct admin *admin = arg;
 
     (void) fd;

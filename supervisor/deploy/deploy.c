@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/deploy/internal.h"
 
 #define IDLE_TICK_S 1
@@ -229,6 +230,7 @@ void deploy_want_tick(struct deploys *deploys)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("deploys: tick");
     static const struct timeval later = { .tv_sec = IDLE_TICK_S };
     struct deploys *deploys = arg;
     struct deploy *deploy, *next;
@@ -249,6 +251,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static void on_check(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("deploys: watch");
+
     (void) fd;
     (void) what;
     (void) deploy_check_watches(arg);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/loop_watch.h"
 #include "supervisor/http/internal.h"
 
 DEFINE_CLEANUP(struct http_front *, http_front_free, front_cleanup)
@@ -131,6 +132,8 @@ static void run_later(struct http_front *front)
 
 static void on_work(evutil_socket_t fd, short what, void *front)
 {
+    LOOP_CALLBACK("front: work");
+
     (void) fd;
     (void) what;
     run_work(front);
@@ -138,6 +141,8 @@ static void on_work(evutil_socket_t fd, short what, void *front)
 
 static void on_later(evutil_socket_t fd, short what, void *front)
 {
+    LOOP_CALLBACK("front: later");
+
     (void) fd;
     (void) what;
     run_later(front);
@@ -145,6 +150,8 @@ static void on_later(evutil_socket_t fd, short what, void *front)
 
 static void on_timer(evutil_socket_t fd, short what, void *front)
 {
+    LOOP_CALLBACK("front: timeouts");
+
     (void) fd;
     (void) what;
     run_timers(front);

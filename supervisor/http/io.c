@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/loop_watch.h"
 #include "supervisor/http/internal.h"
 
 #define READS_PER_TURN 4     /* then the other connections have their turn */
@@ -164,6 +165,8 @@ static void on_ready(struct http_connection *connection, short what)
 
 void http_connection_on_event(evutil_socket_t fd, short what, void *connection)
 {
+    LOOP_CALLBACK("front: connection");
+
     (void) fd;
     on_ready(connection, what);
 }

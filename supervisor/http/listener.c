@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/http/internal.h"
 
 #define LISTEN_BACKLOG 4096 /* the kernel takes the smaller of this and somaxconn */
@@ -53,6 +54,7 @@ void http_listeners_resume(struct http_front *front)
 /* The next one that cannot be accepted pauses again. */
 void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("front: new connections");
     struct http_front *front = arg;
 
     (void) fd;
@@ -135,6 +137,8 @@ static void accept_some(struct http_listener *listener, int most, bool is_ready)
 
 static void on_acceptable(evutil_socket_t fd, short what, void *listener)
 {
+    LOOP_CALLBACK("front: new connections");
+
     (void) fd;
     (void) what;
     accept_some(listener, ACCEPTS_PER_TURN, true);

@@ -11,6 +11,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/deploy/deploy.h"
@@ -262,6 +263,7 @@ static void push_later(struct request *request)
 
 static void on_push(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("ledger: push");
     struct ledger *ledger = arg;
     struct request *request;
 

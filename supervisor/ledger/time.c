@@ -5,6 +5,7 @@
  * comes when the next of these is due. Supervisor, loop thread.
  */
 #include "common/io.h"
+#include "common/loop_watch.h"
 #include "supervisor/ledger/internal.h"
 #include "supervisor/workers/child.h"
 
@@ -235,6 +236,7 @@ static uint64_t check_waiting(struct ledger *ledger, uint64_t now)
 
 void ledger_on_tick(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("ledger: tick");
     struct ledger *ledger = arg;
     uint64_t now = io_now_ns();
 

@@ -8,6 +8,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
@@ -109,6 +110,8 @@ static void check(struct drain *drain)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("drain: tick");
+
     (void) fd;
     (void) what;
     check(arg);

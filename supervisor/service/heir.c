@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/service/handover.h"
 #include "supervisor/service/origin.h"
 #include "supervisor/service/sockets.h"
@@ -140,6 +141,7 @@ static void collect(struct heir *heir)
 
 static void on_collect(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("heir: collect");
     const struct heir *heir = arg;
 
     (void) fd;
@@ -170,6 +172,8 @@ static void on_end(struct heir *heir)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("heir: other side");
+
     char text[HANDOVER_MAX_BYTES];
     struct heir *heir = arg;
 

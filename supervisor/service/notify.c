@@ -17,6 +17,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 
 #define TEXT_MAX_BYTES 512
 #define WAITING_MAX 512 /* what is more is lost; a manager that reads nothing needs none of it */
@@ -228,6 +229,8 @@ static void end_barrier(struct notify *notify, int error)
 /* The manager closes its end, when it is that message's turn. */
 static void on_barrier_event(evutil_socket_t fd, short what, void *notify)
 {
+    LOOP_CALLBACK("notify: barrier");
+
     (void) fd;
     end_barrier(notify, what & EV_TIMEOUT ? -ETIMEDOUT : 0);
 }
@@ -272,6 +275,8 @@ void notify_barrier(struct notify *notify, void (*on_done)(void *owner, int erro
 
 static void on_retry(evutil_socket_t fd, short what, void *notify)
 {
+    LOOP_CALLBACK("notify: retry");
+
     (void) fd;
     (void) what;
     flush(notify);

@@ -10,6 +10,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/http/http.h"
@@ -256,6 +257,7 @@ void service_end(struct server *server, bool is_signal)
 
 static void on_end_signal(evutil_socket_t number, short what, void *arg)
 {
+    LOOP_CALLBACK("signal to end");
     const struct service *service = arg;
 
     (void) number;
@@ -265,6 +267,7 @@ static void on_end_signal(evutil_socket_t number, short what, void *arg)
 
 static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
 {
+    LOOP_CALLBACK("signal to upgrade");
     const struct service *service = arg;
     const char *reason = "";
 
@@ -277,6 +280,7 @@ static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
 
 static void on_reload_signal(evutil_socket_t number, short what, void *arg)
 {
+    LOOP_CALLBACK("signal to reload");
     struct service *service = arg;
 
     (void) number;
@@ -298,6 +302,8 @@ static const struct {
 
 static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("service: ready");
+
     (void) fd;
     (void) what;
     check_ready(arg);

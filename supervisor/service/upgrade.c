@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/service/drain.h"
 #include "supervisor/service/handover.h"
@@ -280,6 +281,8 @@ static void on_message(struct upgrade *upgrade, const char *text)
 /* One message for each call: after it, nothing here may be as it was. */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("upgrade: other side");
+
     char text[HANDOVER_MAX_BYTES];
     struct upgrade *upgrade = arg;
 
@@ -295,6 +298,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("upgrade: timer");
+
     (void) fd;
     (void) what;
     on_timeout(arg);

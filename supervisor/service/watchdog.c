@@ -6,6 +6,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/service/notify.h"
 
 /* Longer than child.c waits for the same, before it does something about it. */
@@ -109,6 +110,8 @@ static void look(struct watchdog *watchdog)
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("watchdog");
+
     (void) fd;
     (void) what;
     look(arg);

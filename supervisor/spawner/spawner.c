@@ -21,6 +21,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/loop_watch.h"
 #include "supervisor/spawner/ends.h"
 #include "supervisor/spawner/internal.h"
 #include "supervisor/workers/process.h"
@@ -568,6 +569,8 @@ static void on_readable(struct member *member)
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("spawner: answers");
+
     (void) fd;
     (void) what;
     on_readable(arg);

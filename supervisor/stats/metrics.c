@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/http/http.h"
 #include "supervisor/service/sockets.h"
 #include "supervisor/stats/families.h"
@@ -118,6 +119,7 @@ static void write_piece(struct scrape *scrape)
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("metrics: a piece");
     struct metrics *metrics = arg;
     struct scrape *scrape = TAILQ_FIRST(&metrics->writing);
 
@@ -130,6 +132,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("metrics: deadline");
+
     (void) fd;
     (void) what;
     cut_off(arg);

@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/loop_watch.h"
 #include "common/v8_release.h"
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
@@ -152,6 +153,43 @@ static void write_refused(const struct server *server, const char *name, struct 
     write_totals(server, name, refused_of, text);
 }
 
+/* ---- the loop */
+
+static void write_slow(const struct server *server, const char *name, struct text *text)
+{
+    size_t n;
+    const struct loop_slow *slow = loop_watch_slow(&n);
+    uint64_t cpu = 0, disk = 0;
+
+    (void) server;
+    for (size_t i = 0; i < n; i++) {
+        cpu += slow[i].cpu;
+        disk += slow[i].disk;
+    }
+    text_count(text, name, TEXT_LABELS({ "reason", "cpu" }), cpu);
+    text_count(text, name, TEXT_LABELS({ "reason", "disk" }), disk);
+}
+
+/* At least one series, so that the family is there before the first. */
+static void write_slow_by_name(const struct server *server, const char *name, struct text *text)
+{
+    static const struct loop_slow none = { .name = "none" };
+    size_t n;
+    const struct loop_slow *slow = loop_watch_slow(&n);
+
+    (void) server;
+    for (size_t i = 0; i < (n > 0 ? n : 1); i++) {
+        const struct loop_slow *one = n > 0 ? &slow[i] : &none;
+        text_time(text, name, TEXT_LABELS({ "callback", one->name }), one->longest_us);
+    }
+}
+
+static void write_longest(const struct server *server, const char *name, struct text *text)
+{
+    (void) server;
+    text_time(text, name, TEXT_NO_LABELS, loop_watch_longest_us());
+}
+
 /* ---- limits */
 
 /* Those that have series from the start: what a worker can be killed for, or die of. */
@@ -282,6 +320,14 @@ const struct family families_of_service[] = {
     { "skep_log_lines_left_out_total", "counter",
       "Lines that tenants were not allowed to write, by the bound that was met.",
       write_left_out, NULL, false },
+    { "skep_loop_slow_callbacks_total", "counter",
+      "Callbacks of skepd's loop above 5 ms of CPU time, or that waited for a disk.",
+      write_slow, NULL, false },
+    { "skep_loop_slow_callback_seconds", "gauge",
+      "CPU time of the longest slow callback so far, by its name.",
+      write_slow_by_name, NULL, false },
+    { "skep_loop_longest_callback_seconds", "gauge",
+      "CPU time of the longest callback so far.", write_longest, NULL, false },
     { "skep_kills_total", "counter",
       "Workers that were killed or died, by cause.", write_kills, NULL, false },
     { "skep_limits_met_total", "counter",

@@ -288,6 +288,7 @@ int store_attach(struct store *store, const struct store_options *options)
     const struct channel_options channel = {
         .base = options->base,
         .fd = store->fd,
+        .name = "store: answers",
         .receive = options->receive,
         .phase = STORE_PHASE,
         .owner = options->owner,

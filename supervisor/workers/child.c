@@ -12,6 +12,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "proto/channel.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/spawner/spawner.h"
@@ -426,6 +427,8 @@ uint64_t child_cpu_ns(const struct child *child)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("worker: timer");
+
     (void) fd;
     (void) what;
     child_on_event(arg, EVENT_TIMEOUT);

@@ -329,6 +329,7 @@ int link_open(struct child *child, int fd)
     struct channel_options options = {
         .base = child->server->base,
         .fd = fd,
+        .name = "worker: frames",
         .receive = &table,
         .phase = PHASE_BOOTING,
         .owner = child,

@@ -11,6 +11,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/reload_tenants.h"
 #include "supervisor/service/service.h"
@@ -145,6 +146,7 @@ void pool_drop(struct pool *pool, struct child *child)
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("workers: sweep");
     struct pool *pool = arg;
     struct child *child, *next;
 
@@ -218,6 +220,7 @@ void pool_on_ready(struct pool *pool, struct child *child)
 
 static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("workers: watch");
     struct pool *pool = arg;
     uint64_t now = io_now_ns();
     bool has_work = false;
@@ -264,6 +267,7 @@ static void check_last_worker(struct server *server)
 
 static void on_care(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("workers: care");
     struct pool *pool = arg;
     struct tenant *tenant;
     struct child *child;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Watches the callbacks of a process's one loop: a callback that computes for long, or waits for a disk, holds up
+ * everybody else. Each adapter says its name first: LOOP_CALLBACK("front: connection"). Until
+ * loop_watch_start nothing is measured. One thread; the state is the process's, as the log's is.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+
+#define LOOP_CALLBACK_MAX_US 5000 /* CPU time of one callback; those above are counted */
+
+struct loop_scope {
+    const char *name;
+    uint64_t began_ns; /* 0: nothing is measured */
+};
+
+struct loop_slow { /* of callbacks of one name */
+    const char *name;
+    uint64_t cpu,
+        disk; /* how many used more than LOOP_CALLBACK_MAX_US; how many waited for a disk */
+    uint64_t longest_us; /* CPU time, of those */
+};
+
+/* From now on this thread's callbacks are measured. */
+void loop_watch_start(void);
+
+/* name: static text. Scopes may be nested: the innermost that is slow has the blame. */
+struct loop_scope loop_watch_enter(const char *name);
+void loop_watch_leave(const struct loop_scope *scope);
+#define LOOP_CALLBACK(name)                                                                   \
+    __attribute__((unused)) _cleanup_(loop_watch_leave) const struct loop_scope loop_scope_ = \
+        loop_watch_enter(name)
+
+/* Those that were slow at least once, at most LOOP_SLOW_MAX; borrowed until the next callback. */
+#define LOOP_SLOW_MAX 64
+const struct loop_slow *loop_watch_slow(size_t *ret_n);
+/* CPU time of the longest callback of all so far, if it was above about a millisecond. */
+uint64_t loop_watch_longest_us(void);
