@@ -143,7 +143,7 @@ static const struct policy_syscall supervisor_syscalls[] = {
     { ALLOW(sysinfo),
       .reason = "qsort of glibc asks how much memory there is, and does not look at the result" },
 
-    /* Locks of libraries: there is one thread, so nobody waits; an error here would be an abort. */
+    /* Locks of libraries, and of glibc's heap, which two threads share; an error here would be an abort. */
     { ALLOW(futex), .args = { FUTEX_COMMAND(1, FUTEX_WAIT) },
       .reason = "glibc aborts if this fails with anything that it does not know" },
     { ALLOW(futex), .args = { FUTEX_COMMAND(1, FUTEX_WAKE) },

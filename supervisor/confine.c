@@ -21,6 +21,7 @@
 
 static const char step_no_new_privs[] = "no_new_privs";
 static const char step_threads[] = "more than one thread";
+static const char step_start[] = "threads";
 static const char step_capabilities[] = "capabilities";
 static const char step_filter[] = "seccomp filter";
 
@@ -208,6 +209,11 @@ int confine_supervisor(const struct confine_options *options, const char **ret_s
     }
     if (r == 0)
         r = drop_capabilities(options->keep_capabilities, ret_step);
+    if (r == 0 && options->start_threads) {
+        r = options->start_threads(options->owner);
+        if (r < 0)
+            *ret_step = step_start;
+    }
     if (r == 0)
         r = load_filter(options->table, ret_step);
     if (r < 0 || !missing)

@@ -34,10 +34,14 @@ struct confine_options {
     uint64_t keep_capabilities; /* bits by number; 0: none. What is not there is not missed */
     bool landlock_may_be_missing;
     const struct policy_table *table; /* of system calls; NULL: the supervisor's */
+    /* Makes threads, which have all that is given up before the filter, and the filter; NULL: there are none.
+     * 0 or -errno. */
+    int (*start_threads)(void *owner);
+    void *owner;
     bool no_signals; /* also none to processes outside, where Landlock can say so */
 };
 
-/* In this order: no_new_privs, Landlock, capabilities, seccomp filter. 0; or 1, and all of it but
+/* In this order: no_new_privs, Landlock, capabilities, threads, seccomp filter. 0; or 1, and all of it but
  * Landlock, which the kernel does not have, if that may be; or -errno, and then the process must end,
  * because some of it may be done. If not 0, *ret_step names what failed (static string, or the path
  * of a folder, borrowed from options). */

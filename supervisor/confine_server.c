@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "supervisor/confine.h"
+#include "supervisor/reader.h"
 #include "supervisor/server.h"
 #include "supervisor/tenant.h"
 #include "supervisor/workers/cgroup.h"
@@ -74,6 +75,11 @@ static bool is_bounding_set_empty(FILE *file)
     return false;
 }
 
+static int start_reader(void *owner)
+{
+    return reader_start(owner);
+}
+
 int confine_server(struct server *server)
 {
     const layer_set layers = server->jail.layers;
@@ -94,6 +100,8 @@ int confine_server(struct server *server)
          * this alone. */
         .keep_capabilities = layers & LAYER_BIT(LAYER_USER) ? 0 : UINT64_C(1) << CAP_KILL,
         /* That the kernel has none was agreed to when the workers' jail was tried. */
+        .start_threads = server->reader ? start_reader : NULL,
+        .owner = server->reader,
         .landlock_may_be_missing = (layers & LAYER_BIT(LAYER_LANDLOCK)) == 0,
     };
     int r = confine_supervisor(&options, &step);
@@ -113,8 +121,7 @@ int confine_server(struct server *server)
 /* LeakSanitizer starts a process that traces this one. */
 int confine_server(struct server *server)
 {
-    (void) server;
-    return 0;
+    return server->reader ? reader_start(server->reader) : 0;
 }
 
 #endif

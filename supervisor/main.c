@@ -30,6 +30,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/journal.h"
 #include "supervisor/ledger/ledger.h"
+#include "supervisor/reader.h"
 #include "supervisor/reload.h"
 #include "supervisor/server.h"
 #include "supervisor/service/service.h"
@@ -229,6 +230,8 @@ static int set_up(struct server *server, const struct arguments *arguments)
     int r = tenants_new(server, &server->tenants);
 
     if (r == 0)
+        r = reader_new(server->base, &server->reader);
+    if (r == 0)
         r = ledger_new(server, &server->ledger);
     if (r == 0)
         r = make_front(server);
@@ -261,6 +264,7 @@ static void tear_down(struct server *server)
     service_stop_events(server->service);
     server->admin = admin_free(server->admin);
     server->metrics = metrics_free(server->metrics);
+    server->reader = reader_free(server->reader);
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
@@ -314,6 +318,7 @@ static void keep_memory_small(void)
 {
     (void) mallopt(M_MMAP_THRESHOLD, 128 << 10);
     (void) mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    (void) mallopt(M_ARENA_MAX, 1); /* of two threads; another arena would need more system calls */
 }
 
 /* A reserve is kept for everything that is not a client, or admin and metrics would stop under load. */

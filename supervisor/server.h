@@ -30,6 +30,7 @@ struct store;
 struct pool;
 struct ledger;
 struct metrics;
+struct reader;
 struct tenants;
 
 struct server {
@@ -47,6 +48,7 @@ struct server {
     struct notify *notify;   /* NULL: nobody is to be notified */
     struct service *service; /* NULL in tests */
     struct metrics *metrics; /* NULL: no endpoint */
+    struct reader *reader;   /* NULL in tests: files are read in the loop */
     struct stats stats;
     struct store *store;     /* NULL: nothing can be deployed */
     struct deploys *deploys; /* NULL until there are tenants */

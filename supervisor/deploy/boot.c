@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,10 @@
 #include "common/log.h"
 #include "config/tenant_files.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/reader.h"
 
 #define BOOT_S 60
+#define FOLDER_NAME_BYTES 128
 #define ENV_MAX_BYTES ((size_t) TENANT_ENV_MAX * (TENANT_ENV_VALUE_MAX + (64U << 10)))
 
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
@@ -110,16 +113,13 @@ static bool has_conflict(struct deploy *deploy, const struct manifest *manifest)
     return true;
 }
 
-void deploy_boot(struct deploy *deploy, const char *folder)
+static void install(struct deploy *deploy, struct manifest *read, const char *dir)
 {
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
-    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
-    _cleanup_free_ char *dir = NULL;
+    _cleanup_(manifest_cleanup) struct manifest *manifest = read;
     struct server *server = deploy->deploys->server;
 
-    int r = deploy_read(server->config->state, deploy->tenant, folder, &manifest, &dir, &errors);
-    if (r == 0)
-        r = manifest_check(manifest, server->config, &errors);
+    int r = manifest_check(manifest, server->config, &errors);
     if (r < 0) {
         fail_with_errors(deploy, r, &errors);
         return;
@@ -137,6 +137,76 @@ void deploy_boot(struct deploy *deploy, const char *folder)
     deploy->until_ns = deploy->boot_from_ns + BOOT_S * NSEC_PER_SEC;
     (void) tenant_preload(deploy->staged->tenant); /* else with a tick */
     deploy_want_tick(deploy->deploys);
+}
+
+/* ---- in the reader: a version that was stored long ago may be on a cold disk */
+
+struct boot_reading {
+    struct reader_job job;
+    struct deploys *deploys; /* borrowed; of the loop */
+    uint64_t id;             /* of the deploy, which may be over by then */
+    char *state;
+    char tenant[NAME_MAX_BYTES + 1];
+    char folder[FOLDER_NAME_BYTES];
+    struct manifest *manifest;
+    char *dir;
+    struct config_errors errors;
+    int error;
+};
+
+static struct boot_reading *reading_free(struct boot_reading *reading)
+{
+    if (!reading)
+        return NULL;
+    (void) manifest_free(reading->manifest);
+    config_errors_done(&reading->errors);
+    free(reading->dir);
+    free(reading->state);
+    free(reading);
+    return NULL;
+}
+DEFINE_CLEANUP(struct boot_reading *, reading_free, reading_cleanup)
+
+static void read_version(struct reader_job *job)
+{
+    struct boot_reading *reading = (struct boot_reading *) job;
+
+    reading->error = deploy_read(reading->state, reading->tenant, reading->folder,
+                                 &reading->manifest, &reading->dir, &reading->errors);
+}
+
+static void on_read(struct reader_job *job, bool is_end)
+{
+    _cleanup_(reading_cleanup) struct boot_reading *reading = (struct boot_reading *) job;
+    struct deploy *deploy = is_end ? NULL : deploy_find(reading->deploys, reading->id);
+
+    if (!deploy || deploy->state != DEPLOY_READING)
+        return;
+    if (reading->error < 0)
+        fail_with_errors(deploy, reading->error, &reading->errors);
+    else
+        install(deploy, TAKE_PTR(reading->manifest), reading->dir);
+}
+
+_Static_assert(offsetof(struct boot_reading, job) == 0, "a job is what embeds it");
+
+void deploy_boot(struct deploy *deploy, const char *folder)
+{
+    const struct server *server = deploy->deploys->server;
+    struct boot_reading *reading = calloc(1, sizeof *reading);
+
+    if (!reading || !(reading->state = strdup(server->config->state))) {
+        (void) reading_free(reading);
+        deploy_fail(deploy, "skepd is out of memory");
+        return;
+    }
+    reading->job = (struct reader_job){ .work = read_version, .done = on_read };
+    reading->deploys = deploy->deploys;
+    reading->id = deploy->id;
+    (void) snprintf(reading->tenant, sizeof reading->tenant, "%s", deploy->tenant);
+    (void) snprintf(reading->folder, sizeof reading->folder, "%s", folder);
+    deploy->state = DEPLOY_READING;
+    reader_run(server->reader, &reading->job);
 }
 
 /* ---- the switch */

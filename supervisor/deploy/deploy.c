@@ -216,6 +216,7 @@ static void visit(struct deploy *deploy, uint64_t now)
                 deploy_fail(deploy, "the store cannot be reached");
         break;
     case DEPLOY_IN_STORE:
+    case DEPLOY_READING:
     case DEPLOY_COMMITTING:
         break;
     }

@@ -30,6 +30,7 @@ enum deploy_kind {
 
 enum deploy_state {
     DEPLOY_IN_STORE,   /* the store has a request and will answer */
+    DEPLOY_READING,    /* the reader reads its version */
     DEPLOY_UPLOADING,  /* the next part may come */
     DEPLOY_BOOTING,    /* its version loads */
     DEPLOY_COMMITTING, /* it has loaded; the store makes it durable */
@@ -96,7 +97,8 @@ int deploy_send_abort(struct deploy *deploy);
 
 /* ---- boot.c */
 
-/* Reads the version from its folder below versions/, and has it load. If it fails, the deploy is gone. */
+/* Has the reader read the version from its folder below versions/, and then has it load. If it fails, the deploy is
+ * gone. */
 void deploy_boot(struct deploy *deploy, const char *folder);
 /* The commit is done: it serves. previous: what did before, or "". */
 void deploy_switch(struct deploy *deploy, const char *previous);

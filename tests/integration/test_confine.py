@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 
+import pathlib
+
 import pytest
 
 from harness import BIN, IS_SANITIZED, SKEPD, Skepd, is_alive, script, status_of, wait_for
@@ -24,6 +26,16 @@ def test_skepd_has_a_filter_and_no_capabilities(start):
     assert status["Seccomp"].strip() == "2"
     assert status["NoNewPrivs"].strip() == "1"
     assert {name: int(status[name], 16) for name in SETS} == {name: 0 for name in SETS}
+
+
+def test_each_thread_of_skepd_has_the_filter_and_no_capabilities(start):
+    """Capabilities and Landlock are those of a thread: the one that reads files is made between them and the filter."""
+    threads = [path / "status" for path in pathlib.Path(f"/proc/{start().pid}/task").iterdir()]
+    assert len(threads) == 2
+    for thread in threads:
+        status = dict(line.split(":\t", 1) for line in thread.read_text().splitlines())
+        assert status["Seccomp"] == "2" and status["NoNewPrivs"] == "1"
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
 
 
 def test_tenant_behind_a_link_is_read_again(start, folder):

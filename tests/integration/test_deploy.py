@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -213,6 +214,24 @@ def test_stored_tenant_that_is_broken_is_left_out(deployer):
 
 
 # ---- rollback, versions, remove
+
+
+def read_by_loop(skepd):
+    """Bytes that the thread of the loop has read so far, from files and sockets."""
+    text = pathlib.Path(f"/proc/{skepd.pid}/task/{skepd.pid}/io").read_text()
+    return int(re.search(r"^rchar: (\d+)", text, re.M)[1])
+
+
+def test_version_that_comes_back_from_the_disk_is_not_read_by_the_loop(deployer):
+    """A cold disk takes its time, and the loop has others to serve meanwhile."""
+    size = 6 << 20
+    name = deployer.deploy("cold", say("first"), files={"data.txt": "x" * size})["version"]
+    for text in ("second", "third"):  # so that nothing of the first is in memory
+        deployer.deploy("cold", say(text))
+    before = read_by_loop(deployer.skepd)
+    deployer.ask("rollback", "cold", name)
+    assert deployer.text("cold") == "first"
+    assert read_by_loop(deployer.skepd) - before < size // 2
 
 
 def test_rollback_goes_to_the_version_before_and_to_one_by_name(deployer):
