@@ -102,10 +102,22 @@ int route_pattern_compare(const struct route_pattern *a, const struct route_patt
  * routes, manifest_check. config may be NULL: only against each other. Good ones are returned even
  * if others are bad; of two with the same name or route the first is good. 0, -EINVAL if there
  * were errors, -ENOMEM; ret_set is written except for -ENOMEM. */
+struct manifest_folder {
+    char *dir;    /* owned; that has a skep.yaml */
+    bool is_good; /* its tenant is one of the items */
+};
 struct manifest_set {
     struct manifest **items; /* owned */
     unsigned count;
+    bool is_read;                    /* false: the folder itself cannot be */
+    struct manifest_folder *folders; /* owned; sorted by dir */
+    unsigned n_folders;
+    struct manifest_name *names; /* owned; of the items, sorted */
 };
 int manifest_read_all(const char *dir, const struct config *config, struct manifest_set *ret_set,
                       struct config_errors *errors);
 void manifest_set_done(struct manifest_set *set);
+/* The item of that name; NULL if there is none, or if it was taken (set to NULL). */
+struct manifest **manifest_set_find(const struct manifest_set *set, const char *name);
+/* NULL: no folder of a tenant. */
+struct manifest_folder *manifest_set_find_folder(const struct manifest_set *set, const char *dir);

@@ -148,11 +148,28 @@ static int set_add(struct manifest_set *set, struct index *index, struct manifes
     return index_add(index, manifest);
 }
 
+/* In the order of their names, and so sorted. */
+static struct manifest_folder *add_folder(struct manifest_set *set, const char *dir)
+{
+    struct manifest_folder *folders =
+        reallocarray(set->folders, set->n_folders + 1, sizeof *set->folders);
+
+    if (!folders)
+        return NULL;
+    set->folders = folders;
+    folders[set->n_folders] = (struct manifest_folder){ .dir = strdup(dir) };
+    return folders[set->n_folders].dir ? &folders[set->n_folders++] : NULL;
+}
+
 static int read_one(const char *dir, const struct config *config, struct manifest_set *set,
                     struct index *index, struct config_errors *errors)
 {
     _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
 
+    struct manifest_folder *folder = add_folder(set, dir);
+
+    if (!folder)
+        return -ENOMEM;
     int r = manifest_read(dir, &manifest, errors);
     if (r == 0 && config)
         r = manifest_check(manifest, config, errors);
@@ -162,6 +179,7 @@ static int read_one(const char *dir, const struct config *config, struct manifes
         r = check_routes(index, manifest, errors);
     if (r < 0)
         return r;
+    folder->is_good = true;
     return set_add(set, index, TAKE_PTR(manifest));
 }
 
@@ -184,6 +202,63 @@ static bool has_manifest(const char *dir)
     return fd >= 0;
 }
 
+/* ---- finding */
+
+struct manifest_name {
+    char text[NAME_MAX_BYTES + 1];
+    unsigned item;
+};
+
+static int compare_texts(const void *a, const void *b)
+{
+    const struct manifest_name *left = a;
+    const struct manifest_name *right = b;
+
+    return strcmp(left->text, right->text);
+}
+
+static int sort_names(struct manifest_set *set)
+{
+    set->names = calloc(set->count + 1, sizeof *set->names);
+    if (!set->names)
+        return -ENOMEM;
+    for (unsigned i = 0; i < set->count; i++) {
+        (void) snprintf(set->names[i].text, sizeof set->names[i].text, "%s", set->items[i]->name);
+        set->names[i].item = i;
+    }
+    qsort(set->names, set->count, sizeof *set->names, compare_texts);
+    return 0;
+}
+
+struct manifest **manifest_set_find(const struct manifest_set *set, const char *name)
+{
+    struct manifest_name key = { .item = 0 };
+
+    (void) snprintf(key.text, sizeof key.text, "%s", name);
+    const struct manifest_name *found =
+        set->names ? bsearch(&key, set->names, set->count, sizeof *set->names, compare_texts)
+                   : NULL;
+    return found && set->items[found->item] ? &set->items[found->item] : NULL;
+}
+
+static int compare_folders(const void *a, const void *b)
+{
+    const struct manifest_folder *left = a;
+    const struct manifest_folder *right = b;
+
+    return strcmp(left->dir, right->dir);
+}
+
+struct manifest_folder *manifest_set_find_folder(const struct manifest_set *set, const char *dir)
+{
+    const struct manifest_folder key = { .dir = (char *) (uintptr_t) dir };
+
+    return set->folders ? bsearch(&key, set->folders, set->n_folders, sizeof key, compare_folders)
+                        : NULL;
+}
+
+/* ---- reading */
+
 int manifest_read_all(const char *dir, const struct config *config, struct manifest_set *ret_set,
                       struct config_errors *errors)
 {
@@ -196,6 +271,7 @@ int manifest_read_all(const char *dir, const struct config *config, struct manif
     int count = scandir(dir, &entries, is_visible, compare_entries);
     if (count < 0)
         config_errors_add(errors, dir, 0, "cannot be read: %s", strerrordesc_np(errno));
+    set.is_read = count >= 0;
     for (int i = 0; i < count; i++) {
         _cleanup_free_ struct dirent *entry = entries[i];
         _cleanup_free_ char *path = path_absolute(dir, entry->d_name);
@@ -205,7 +281,7 @@ int manifest_read_all(const char *dir, const struct config *config, struct manif
             r = read_one(path, config, &set, &index, errors);
     }
     free(entries);
-    if (r == -ENOMEM)
+    if (r == -ENOMEM || (r = sort_names(&set)) < 0)
         return r;
     *ret_set = set;
     set = (struct manifest_set){ 0 };
@@ -217,5 +293,9 @@ void manifest_set_done(struct manifest_set *set)
     for (unsigned i = 0; i < set->count; i++)
         (void) manifest_free(set->items[i]);
     free(set->items);
+    for (unsigned i = 0; i < set->n_folders; i++)
+        free(set->folders[i].dir);
+    free(set->folders);
+    free(set->names);
     *set = (struct manifest_set){ 0 };
 }

@@ -265,6 +265,7 @@ static void tear_down(struct server *server)
     server->admin = admin_free(server->admin);
     server->metrics = metrics_free(server->metrics);
     server->reader = reader_free(server->reader);
+    reload_end(server);
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);

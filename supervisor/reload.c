@@ -2,14 +2,20 @@
 #include "supervisor/reload.h"
 
 #include <errno.h>
+#include <event2/event.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/descriptors.h"
 #include "supervisor/http/http.h"
+#include "supervisor/reader.h"
 #include "supervisor/reload_tenants.h"
 #include "supervisor/service/notify.h"
 #include "supervisor/service/service.h"
@@ -17,7 +23,7 @@
 #include "supervisor/tenant.h"
 #include "supervisor/workers/pool_change.h"
 
-DEFINE_CLEANUP(struct config *, config_free, config_cleanup)
+#define STEP_CPU_NS (2 * NSEC_PER_MSEC) /* of the loop, then others have their turn */
 
 const char *reload_kind_name(enum reload_kind kind)
 {
@@ -125,8 +131,7 @@ static void apply_log_level(const struct config *config)
 
 /* What of the config is read where it is used has its effect by the exchange alone. Takes over next, and
  * cannot fail: what needs memory has it by now. */
-static void apply(struct server *server, struct config *next, struct manifest_set *set,
-                  struct reload_report *report)
+static void apply_config(struct server *server, struct config *next, struct reload_report *report)
 {
     struct config *running = server->config;
 
@@ -135,8 +140,6 @@ static void apply(struct server *server, struct config *next, struct manifest_se
     server->config = next;
     (void) config_free(running);
     apply_log_level(next);
-    reload_tenants_apply(server, set, report);
-    pool_apply(server->pool);
     report->is_applied = true;
 }
 
@@ -155,6 +158,10 @@ void reload_log_errors(const struct config_errors *errors)
 
 static void log_report(const struct reload_report *report)
 {
+    if (report->refusal) {
+        log_warning("%s", report->refusal);
+        return;
+    }
     for (unsigned i = 0; i < report->changes.count && report->is_applied; i++) {
         const struct config_change *change = &report->changes.items[i];
         log_info("%s: %s -> %s%s", change->key, change->before, change->after,
@@ -169,24 +176,128 @@ static void log_report(const struct reload_report *report)
                  report->n_tenants);
 }
 
-/* ---- reading */
+/* ---- in the reader */
 
-static void note_memory(const struct server *server, struct reload_report *report)
+struct asker {
+    TAILQ_ENTRY(asker) entry;
+    reload_done_fn done; /* NULL: it has left, or is nobody that could be told */
+    void *owner;
+};
+TAILQ_HEAD(asker_list, asker);
+
+struct reload {
+    struct reader_job job;
+    struct server *server; /* borrowed; of the loop */
+    char *path, *folder;   /* of the config; of tenants, NULL: none is read */
+    struct config *next;
+    struct manifest_set set;
+    struct reload_report report;
+    int error;
+    struct reload_walk walk;
+    struct event *turn;
+    struct asker_list askers;
+    struct asker_list later; /* they may mean what has changed since this one began to read */
+};
+
+_Static_assert(offsetof(struct reload, job) == 0, "a job is what embeds it");
+
+static void read_all(struct reader_job *job)
 {
-    config_errors_add(&report->errors, server->config->path, 0, "skepd is out of memory");
-}
+    struct reload *reload = (struct reload *) job;
+    struct reload_report *report = &reload->report;
 
-static int read_config(const struct server *server, struct config **ret_next,
-                       struct reload_report *report)
-{
-    const char *path = server->config->path;
-    int r = config_read(path, ret_next, &report->errors);
-
+    int r = config_read(reload->path, &reload->next, &report->errors);
     if (r == -EACCES)
-        config_errors_add(&report->errors, path, 0,
+        config_errors_add(&report->errors, reload->path, 0,
                           "skepd reads it without capabilities: it must be its user's, or readable "
                           "for that user or all");
-    return r;
+    if (r == 0 && reload->folder &&
+        manifest_read_all(reload->folder, reload->next, &reload->set, &report->tenant_errors) ==
+            -ENOMEM)
+        r = -ENOMEM;
+    reload->error = r;
+}
+
+/* ---- its life */
+
+static void askers_done(struct asker_list *askers)
+{
+    struct asker *asker;
+
+    while ((asker = TAILQ_FIRST(askers))) {
+        TAILQ_REMOVE(askers, asker, entry);
+        free(asker);
+    }
+}
+
+static struct reload *reload_free(struct reload *reload)
+{
+    if (!reload)
+        return NULL;
+    if (reload->server->reload == reload)
+        reload->server->reload = NULL;
+    if (reload->turn)
+        event_free(reload->turn);
+    askers_done(&reload->askers);
+    askers_done(&reload->later);
+    manifest_set_done(&reload->set);
+    (void) config_free(reload->next);
+    reload_report_done(&reload->report);
+    free(reload->path);
+    free(reload->folder);
+    free(reload);
+    return NULL;
+}
+DEFINE_CLEANUP(struct reload *, reload_free, reload_cleanup)
+
+void reload_end(struct server *server)
+{
+    (void) reload_free(server->reload);
+}
+
+static void begin(struct server *server, struct asker_list *askers);
+
+/* Tells all who asked, and begins again for those who asked meanwhile. */
+static void finish(struct reload *reload)
+{
+    struct server *server = reload->server;
+    struct asker_list later = TAILQ_HEAD_INITIALIZER(later);
+    struct asker *asker;
+
+    notify_ready(server->notify);
+    log_report(&reload->report);
+    TAILQ_CONCAT(&later, &reload->later, entry);
+    TAILQ_FOREACH (asker, &reload->askers, entry)
+        if (asker->done)
+            asker->done(asker->owner, &reload->report);
+    (void) reload_free(reload);
+    if (!TAILQ_EMPTY(&later))
+        begin(server, &later);
+}
+
+/* ---- applying, step by step */
+
+static void step(struct reload *reload)
+{
+    static const struct timeval soon = { 0 };
+    struct server *server = reload->server;
+
+    if (!reload_tenants_step(server, &reload->walk, &reload->report,
+                             reload->turn ? STEP_CPU_NS : UINT64_MAX)) {
+        (void) event_add(reload->turn, &soon);
+        return;
+    }
+    pool_apply(server->pool);
+    finish(reload);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("reload: tenants");
+
+    (void) fd;
+    (void) what;
+    step(arg);
 }
 
 /* What is confined cannot raise its limit any more. */
@@ -202,41 +313,23 @@ static int check_descriptors(const struct server *server, const struct config *n
 }
 
 /* All that can fail. */
-static int prepare(const struct server *server, const struct config *next,
-                   struct manifest_set *ret_set, struct reload_report *report)
+static int prepare(const struct server *server, struct reload *reload)
 {
     struct http_limits limits;
-    int r = check_descriptors(server, next, report);
+    int r = check_descriptors(server, reload->next, &reload->report);
 
     if (r == 0)
-        r = config_compare(server->config, next, &report->changes);
+        r = config_compare(server->config, reload->next, &reload->report.changes);
     if (r == 0)
         r = pool_reserve_former(server->pool, server->config->n_cordons);
     if (r == 0)
-        r = reload_tenants_read(server, next, ret_set, report);
+        r = reload_tenants_check(server, reload->next, &reload->set, &reload->report);
     if (r < 0)
         return r;
-    reload_http_limits(next, &limits);
-    r = http_front_set_proxies(server->front, next->proxy_prefixes, next->n_proxies);
-    if (r == 0)
-        r = http_front_set_limits(server->front, &limits);
-    if (r < 0)
-        manifest_set_done(ret_set);
-    return r;
-}
-
-static void read_and_apply(struct server *server, struct reload_report *report)
-{
-    _cleanup_(config_cleanup) struct config *next = NULL;
-    struct manifest_set set = { 0 };
-    int r = read_config(server, &next, report);
-
-    if (r == 0)
-        r = prepare(server, next, &set, report);
-    if (r == -ENOMEM)
-        note_memory(server, report);
-    if (r == 0)
-        apply(server, TAKE_PTR(next), &set, report);
+    reload_http_limits(reload->next, &limits);
+    r = http_front_set_proxies(server->front, reload->next->proxy_prefixes,
+                               reload->next->n_proxies);
+    return r < 0 ? r : http_front_set_limits(server->front, &limits);
 }
 
 static const char *find_refusal(const struct server *server)
@@ -249,26 +342,101 @@ static const char *find_refusal(const struct server *server)
     return NULL;
 }
 
-void reload_config(struct server *server, const char *by, struct reload_report *ret)
+static void on_read(struct reader_job *job, bool is_end)
 {
-    log_info("a reload is asked for by %s", by);
-    ret->refusal = find_refusal(server);
-    if (ret->refusal) {
-        log_warning("%s", ret->refusal);
+    struct reload *reload = (struct reload *) job;
+    struct server *server = reload->server;
+
+    if (is_end) {
+        (void) reload_free(reload);
         return;
     }
-    notify_reloading(server->notify);
-    read_and_apply(server, ret);
-    notify_ready(server->notify);
-    log_report(ret);
+    reload->report.refusal = find_refusal(server);
+    int r = reload->report.refusal ? -ECANCELED : reload->error;
+    if (r == 0)
+        r = prepare(server, reload);
+    if (r == -ENOMEM)
+        config_errors_add(&reload->report.errors, reload->path, 0, "skepd is out of memory");
+    if (r < 0) {
+        finish(reload);
+        return;
+    }
+    apply_config(server, TAKE_PTR(reload->next), &reload->report);
+    reload->walk.set = &reload->set;
+    step(reload);
 }
 
-/* ---- SIGHUP */
+/* Empties askers. */
+static void begin(struct server *server, struct asker_list *askers)
+{
+    const struct config *config = server->config;
+    bool has_folder = config->tenants && !server->is_dev;
+    _cleanup_(reload_cleanup) struct reload *reload = calloc(1, sizeof *reload);
+
+    if (!reload) {
+        askers_done(askers); /* they wait until they leave */
+        log_error("no reload: skepd is out of memory");
+        return;
+    }
+    reload->server = server;
+    TAILQ_INIT(&reload->askers);
+    TAILQ_INIT(&reload->later);
+    TAILQ_CONCAT(&reload->askers, askers, entry);
+    reload->job = (struct reader_job){ .work = read_all, .done = on_read };
+    reload->path = strdup(config->path);
+    reload->folder = has_folder ? strdup(config->tenants) : NULL;
+    reload->turn = server->reader ? evtimer_new(server->base, on_turn, reload) : NULL;
+    server->reload = reload;
+    notify_reloading(server->notify);
+    if (!reload->path || (has_folder && !reload->folder) || (server->reader && !reload->turn)) {
+        reload->error = -ENOMEM;
+        on_read(&TAKE_PTR(reload)->job, false);
+        return;
+    }
+    reader_run(server->reader, &TAKE_PTR(reload)->job);
+}
+
+const char *reload_config(struct server *server, const char *by, reload_done_fn done, void *owner)
+{
+    struct asker_list askers = TAILQ_HEAD_INITIALIZER(askers);
+    const char *refusal = find_refusal(server);
+
+    log_info("a reload is asked for by %s", by);
+    if (refusal) {
+        log_warning("%s", refusal);
+        return refusal;
+    }
+    struct asker *asker = malloc(sizeof *asker);
+    if (!asker)
+        return "skepd is out of memory";
+    *asker = (struct asker){ .done = done, .owner = owner };
+    if (server->reload) {
+        TAILQ_INSERT_TAIL(&server->reload->later, asker, entry);
+        return NULL;
+    }
+    TAILQ_INSERT_TAIL(&askers, asker, entry);
+    begin(server, &askers);
+    return NULL;
+}
+
+static void forget_asker(struct asker_list *askers, const void *owner)
+{
+    struct asker *asker;
+
+    TAILQ_FOREACH (asker, askers, entry)
+        if (asker->owner == owner)
+            asker->done = NULL;
+}
+
+void reload_forget(struct server *server, const void *owner)
+{
+    if (!server->reload)
+        return;
+    forget_asker(&server->reload->askers, owner);
+    forget_asker(&server->reload->later, owner);
+}
 
 void reload_on_signal(struct server *server)
 {
-    struct reload_report report = { 0 };
-
-    reload_config(server, "SIGHUP", &report);
-    reload_report_done(&report);
+    (void) reload_config(server, "SIGHUP", NULL, NULL);
 }

@@ -33,10 +33,19 @@ struct reload_report {           /* starts as { 0 } */
     unsigned unchanged; /* tenants */
 };
 
-/* by: who asks, for the log. What comes of it is in the log, too. */
-void reload_config(struct server *server, const char *by, struct reload_report *ret);
+/* In the end, once. report: for the call. */
+typedef void (*reload_done_fn)(void *owner, const struct reload_report *report);
+
+/* Files are read and parsed by the reader, and tenants changed in steps, so that nobody has to wait meanwhile. by: who
+ * asks, for the log, which says what comes of it, too. NULL, and done is called, maybe before this returns; else why
+ * not, and it is not. While one is under way, another follows, for all who have asked by then. */
+const char *reload_config(struct server *server, const char *by, reload_done_fn done, void *owner);
 /* For SIGHUP: the same, and only the log says what came of it. */
 void reload_on_signal(struct server *server);
+/* The owner is not to be told any more. */
+void reload_forget(struct server *server, const void *owner);
+/* After reader_free: none is under way any more. */
+void reload_end(struct server *server);
 /* Each line of them. */
 void reload_log_errors(const struct config_errors *errors);
 void reload_report_done(struct reload_report *report);

@@ -2,12 +2,13 @@
 #include "supervisor/reload_tenants.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/log.h"
 #include "supervisor/tenant.h"
 
@@ -17,14 +18,6 @@ struct reload_waiting {
     enum reload_kind kind;     /* once it is installed */
     bool is_noted;             /* that it waits */
 };
-
-static struct manifest **find_in_set(const struct manifest_set *set, const char *name)
-{
-    for (unsigned i = 0; i < set->count; i++)
-        if (set->items[i] && strcmp(set->items[i]->name, name) == 0)
-            return &set->items[i];
-    return NULL;
-}
 
 static char *folder_of(const struct manifest *manifest)
 {
@@ -42,36 +35,26 @@ static bool is_of_folder(const struct tenant *tenant)
            tenant->server->config->tenants;
 }
 
-/* No tenant is there any more; one that cannot be read, or is broken, is. */
-static bool is_gone(const char *dir)
-{
-    _cleanup_free_ char *file = NULL;
-
-    if (asprintf(&file, "%s/skep.yaml", dir) < 0)
-        return false;
-    _cleanup_fd_ int fd = open(file, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    return fd < 0 && (errno == ENOENT || errno == ENOTDIR);
-}
-
-/* Whether another tenant has its folder now. */
-static bool is_taken(const struct manifest_set *set, const char *dir)
-{
-    size_t size = strlen(dir);
-
-    for (unsigned i = 0; i < set->count; i++)
-        if (set->items[i] && strncmp(set->items[i]->file, dir, size) == 0 &&
-            strcmp(set->items[i]->file + size, "/skep.yaml") == 0)
-            return true;
-    return false;
-}
-
+/* No tenant is in its folder any more, be it a broken one, or another has its folder now. */
 static bool is_removed(const struct tenant *tenant, const struct manifest_set *set)
 {
-    return is_of_folder(tenant) && !find_in_set(set, tenant->name) &&
-           (is_gone(tenant->dir) || is_taken(set, tenant->dir));
+    if (!is_of_folder(tenant) || !set->is_read || manifest_set_find(set, tenant->name))
+        return false;
+    const struct manifest_folder *folder = manifest_set_find_folder(set, tenant->dir);
+    return !folder || folder->is_good;
 }
 
-/* ---- reading */
+/* ---- checking */
+
+/* Its tenant is none that could take another's place. */
+static void forget_folder(const struct manifest_set *set, const struct manifest *manifest)
+{
+    _cleanup_free_ char *dir = folder_of(manifest);
+    struct manifest_folder *folder = dir ? manifest_set_find_folder(set, dir) : NULL;
+
+    if (folder)
+        folder->is_good = false;
+}
 
 /* What was deployed has its name, whatever the folder says. */
 static void drop_deployed(const struct server *server, struct manifest_set *set,
@@ -87,6 +70,7 @@ static void drop_deployed(const struct server *server, struct manifest_set *set,
                           "a tenant \"%s\" was deployed: remove that one, or name this one "
                           "differently",
                           manifest->name);
+        forget_folder(set, manifest);
         set->items[i] = manifest_free(manifest);
     }
 }
@@ -104,7 +88,8 @@ static int check_serving(const struct server *server, const struct config *next,
     int r = 0;
 
     TAILQ_FOREACH (tenant, &server->tenants->list, entry) {
-        if ((is_of_folder(tenant) && find_in_set(set, tenant->name)) || is_removed(tenant, set))
+        if ((is_of_folder(tenant) && manifest_set_find(set, tenant->name)) ||
+            is_removed(tenant, set))
             continue;
         if (check_version(tenant->version, next, report) < 0 ||
             check_version(tenant->candidate, next, report) < 0 ||
@@ -114,33 +99,11 @@ static int check_serving(const struct server *server, const struct config *next,
     return r;
 }
 
-/* The folder as a whole: that it cannot be read does not remove all tenants. */
-static bool can_read(const char *folder)
+int reload_tenants_check(const struct server *server, const struct config *next,
+                         struct manifest_set *set, struct reload_report *report)
 {
-    _cleanup_fd_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    return fd >= 0;
-}
-
-int reload_tenants_read(const struct server *server, const struct config *next,
-                        struct manifest_set *ret_set, struct reload_report *report)
-{
-    const char *folder = server->config->tenants;
-    struct manifest_set set = { 0 };
-    int r = 0;
-
-    if (folder && !server->is_dev)
-        r = manifest_read_all(folder, next, &set, &report->tenant_errors);
-    if (r == -ENOMEM)
-        return r;
-    drop_deployed(server, &set, report);
-    r = check_serving(server, next, &set, report);
-    if (r < 0) {
-        manifest_set_done(&set);
-        return r;
-    }
-    *ret_set = set;
-    return 0;
+    drop_deployed(server, set, report);
+    return check_serving(server, next, set, report);
 }
 
 /* ---- applying */
@@ -306,28 +269,89 @@ static void renew(struct tenant *tenant, struct manifest **slot, struct reload_r
     renew_limits(tenant, report);
 }
 
-void reload_tenants_apply(struct server *server, struct manifest_set *set,
-                          struct reload_report *report)
-{
-    bool may_remove = server->config->tenants && can_read(server->config->tenants);
-    struct tenant *tenant, *next;
+/* ---- all of it, in steps */
 
-    reload_tenants_forget(server->tenants);
-    /* First, so that their routes are free. */
-    for (tenant = TAILQ_FIRST(&server->tenants->list); tenant; tenant = next) {
-        next = TAILQ_NEXT(tenant, entry);
-        if (!may_remove || !is_removed(tenant, set))
-            continue;
+struct pace {
+    uint64_t until_ns; /* of the thread's CPU clock */
+};
+
+static bool is_over(const struct pace *pace)
+{
+    return io_clock_ns(CLOCK_THREAD_CPUTIME_ID) >= pace->until_ns;
+}
+
+/* Tenants are listed in the order of their numbers. */
+static struct tenant *first_after(const struct tenants *tenants, uint64_t number)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &tenants->list, entry)
+        if (tenant->number > number)
+            return tenant;
+    return NULL;
+}
+
+static void remove_or_renew(struct tenant *tenant, const struct reload_walk *walk,
+                            struct reload_report *report)
+{
+    if (walk->stage == RELOAD_RENEWING) {
+        renew(tenant, manifest_set_find(walk->set, tenant->name), report);
+    } else if (is_removed(tenant, walk->set)) {
         note(report, tenant->name, RELOAD_REMOVED);
         tenant_remove(tenant);
     }
-    for (tenant = TAILQ_FIRST(&server->tenants->list); tenant; tenant = next) {
+}
+
+/* Those that are there. Returns whether all have had their turn. */
+static bool visit_tenants(struct server *server, struct reload_walk *walk,
+                          struct reload_report *report, const struct pace *pace)
+{
+    struct tenant *next = NULL;
+
+    for (struct tenant *tenant = first_after(server->tenants, walk->cursor); tenant;
+         tenant = next) {
+        if (is_over(pace))
+            return false;
         next = TAILQ_NEXT(tenant, entry);
-        renew(tenant, find_in_set(set, tenant->name), report);
+        walk->cursor = tenant->number;
+        remove_or_renew(tenant, walk, report);
     }
-    for (unsigned i = 0; i < set->count; i++)
-        if (set->items[i])
-            install_or_wait(server, TAKE_PTR(set->items[i]), RELOAD_ADDED, report);
+    walk->cursor = 0;
+    return true;
+}
+
+/* Those that are not there yet. */
+static bool add_tenants(struct server *server, struct reload_walk *walk,
+                        struct reload_report *report, const struct pace *pace)
+{
+    struct manifest_set *set = walk->set;
+
+    for (; walk->cursor < set->count; walk->cursor++) {
+        if (is_over(pace))
+            return false;
+        if (set->items[walk->cursor])
+            install_or_wait(server, TAKE_PTR(set->items[walk->cursor]), RELOAD_ADDED, report);
+    }
+    return true;
+}
+
+bool reload_tenants_step(struct server *server, struct reload_walk *walk,
+                         struct reload_report *report, uint64_t cpu_ns)
+{
+    const struct pace pace = { .until_ns = cpu_ns == UINT64_MAX
+                                               ? UINT64_MAX
+                                               : io_clock_ns(CLOCK_THREAD_CPUTIME_ID) + cpu_ns };
+
+    if (walk->stage == RELOAD_BEGINNING) {
+        reload_tenants_forget(server->tenants);
+        walk->stage = RELOAD_REMOVING; /* first, so that their routes are free */
+    }
+    if (walk->stage == RELOAD_REMOVING && visit_tenants(server, walk, report, &pace))
+        walk->stage = RELOAD_RENEWING;
+    if (walk->stage == RELOAD_RENEWING && visit_tenants(server, walk, report, &pace))
+        walk->stage = RELOAD_ADDING;
+    if (walk->stage != RELOAD_ADDING || !add_tenants(server, walk, report, &pace))
+        return false;
     settle_waiting(server, report);
-    manifest_set_done(set);
+    return true;
 }

@@ -31,6 +31,7 @@ struct pool;
 struct ledger;
 struct metrics;
 struct reader;
+struct reload;
 struct tenants;
 
 struct server {
@@ -48,6 +49,7 @@ struct server {
     struct notify *notify;   /* NULL: nobody is to be notified */
     struct service *service; /* NULL in tests */
     struct metrics *metrics; /* NULL: no endpoint */
+    struct reload *reload;   /* that is under way; NULL: none */
     struct reader *reader;   /* NULL in tests: files are read in the loop */
     struct stats stats;
     struct store *store;     /* NULL: nothing can be deployed */

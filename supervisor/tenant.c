@@ -103,11 +103,28 @@ int tenant_version_new(struct server *server, struct tenant *tenant, struct mani
 
 /* ---- tenants */
 
+/* FNV-1a. Names are the operator's: nobody chooses them so that they meet. */
+static unsigned bucket_of(const char *name, size_t size)
+{
+    uint32_t hash = UINT32_C(2166136261);
+
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (unsigned char) name[i]) * UINT32_C(16777619);
+    return hash % TENANT_BUCKETS;
+}
+
+void tenant_list(struct tenants *tenants, struct tenant *tenant)
+{
+    TAILQ_INSERT_TAIL(&tenants->list, tenant, entry);
+    LIST_INSERT_HEAD(&tenants->by_name[bucket_of(tenant->name, strlen(tenant->name))], tenant,
+                     in_bucket);
+}
+
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size)
 {
     struct tenant *tenant;
 
-    TAILQ_FOREACH (tenant, &tenants->list, entry)
+    LIST_FOREACH (tenant, &tenants->by_name[bucket_of(name, size)], in_bucket)
         if (strlen(tenant->name) == size && memcmp(tenant->name, name, size) == 0)
             return tenant;
     return NULL;
@@ -249,7 +266,7 @@ static int install_first(struct server *server, struct manifest *manifest, const
         (void) tenant_free(tenant);
         return r;
     }
-    TAILQ_INSERT_TAIL(&server->tenants->list, tenant, entry);
+    tenant_list(server->tenants, tenant);
     return 0;
 }
 
@@ -367,6 +384,7 @@ void tenant_remove(struct tenant *tenant)
     router_remove(tenants->router, tenant);
     metrics_forget_tenant(tenant->server->metrics, tenant);
     TAILQ_REMOVE(&tenants->list, tenant, entry);
+    LIST_REMOVE(tenant, in_bucket);
     TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
 }
 

@@ -109,6 +109,7 @@ struct tenant_logs {
 
 struct tenant {
     TAILQ_ENTRY(tenant) entry;
+    LIST_ENTRY(tenant) in_bucket;
     struct server *server; /* borrowed */
     uint64_t number;       /* of no other, ever; not 0 */
     unsigned n_versions;   /* that point to it */
@@ -154,9 +155,12 @@ struct log_counts {
 struct reload_waiting;
 LIST_HEAD(reload_waiting_list, reload_waiting);
 
+#define TENANT_BUCKETS 4096
+
 struct tenants {
-    LIST_HEAD(, tenant) left_out; /* lines of these were, in this second */
-    struct log_window logged;     /* by all */
+    LIST_HEAD(, tenant) by_name[TENANT_BUCKETS]; /* those of list */
+    LIST_HEAD(, tenant) left_out;                /* lines of these were, in this second */
+    struct log_window logged;                    /* by all */
     struct log_counts log_counts;
     struct tenant_list list;
     struct tenant_list leaving;         /* removed: they end what they have accepted */
@@ -174,6 +178,8 @@ struct tenants *tenants_free(struct tenants *tenants);
  * name, which serves once it has loaded. dir: where its files are by now, copied. 0, -EEXIST if a route
  * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
 int tenant_install(struct server *server, struct manifest *manifest, const char *dir);
+/* It is one of tenants from now on. */
+void tenant_list(struct tenants *tenants, struct tenant *tenant);
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
 /* Its files are somewhere else now. Out of memory nothing changes. */
 void tenant_set_dir(struct tenant *tenant, const char *dir);

@@ -48,7 +48,7 @@ static int stage_first(struct server *server, struct manifest *manifest, const c
     }
     tenant->origin = TENANT_DEPLOYED;
     tenant->deployed.is_unrouted = true;
-    TAILQ_INSERT_TAIL(&server->tenants->list, tenant, entry);
+    tenant_list(server->tenants, tenant);
     *ret_version = tenant->version;
     return 0;
 }

@@ -18,6 +18,7 @@
 #include "common/loop_watch.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/admin/log_store.h"
+#include "supervisor/reload.h"
 #include "supervisor/service/sockets.h"
 
 /* So that nobody can keep root out, nor another user. */
@@ -49,6 +50,7 @@ struct admin {
 static void client_free(struct admin_client *client)
 {
     admin_leave_deploy(client);
+    reload_forget(client->admin->server, client);
     LIST_REMOVE(client, entry);
     client->admin->n_clients--;
     (void) channel_free(client->channel);
@@ -99,7 +101,7 @@ static void on_client_drained(void *owner)
 
     if (client->lost > 0)
         send_lost_mark(client);
-    channel_set_reading(client->channel, !client->awaits_upgrade);
+    channel_set_reading(client->channel, !client->is_awaiting);
 }
 
 /* One command for each turn of the loop: however many a client sends at once, and whatever they cost,
@@ -111,7 +113,7 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    if (!channel_is_congested(client->channel) && !client->awaits_upgrade)
+    if (!channel_is_congested(client->channel) && !client->is_awaiting)
         channel_set_reading(client->channel, true);
 }
 
@@ -189,11 +191,26 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant,
     return 0;
 }
 
+void admin_client_await(struct admin_client *client)
+{
+    client->is_awaiting = true;
+    channel_set_reading(client->channel, false);
+    (void) event_del(client->idle);
+}
+
+/* Its next command is read in the next turn, after the answer. */
+void admin_client_resume(struct admin_client *client)
+{
+    static const struct timeval next_turn = { 0 };
+
+    client->is_awaiting = false;
+    (void) event_add(client->next, &next_turn);
+}
+
 void admin_client_await_upgrade(struct admin_client *client)
 {
     client->awaits_upgrade = true;
-    channel_set_reading(client->channel, false);
-    (void) event_del(client->idle);
+    admin_client_await(client);
 }
 
 /* fd and what peer holds are owned from success on. */
@@ -413,7 +430,7 @@ void admin_tell_upgrade(struct admin *admin, const struct upgrade_result *result
         if (!client->awaits_upgrade)
             continue;
         client->awaits_upgrade = false;
-        channel_set_reading(client->channel, true);
+        admin_client_resume(client);
         (void) admin_send_upgraded(client, result);
     }
 }

@@ -31,6 +31,7 @@ struct admin_client {
     struct event *next; /* its next command is read in the next turn of the loop */
     struct admin_peer peer;
     bool is_subscribed;
+    bool is_awaiting; /* the answer to its last command comes later; nothing is read until then */
     bool awaits_upgrade; /* the answer to its last command comes when the upgrade has ended */
     char *tenant;        /* whose lines; NULL: of all */
     enum tenant_log_level level; /* of these, or more important ones */
@@ -70,6 +71,9 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant,
 enum admin_right admin_client_right(const struct admin_client *client);
 struct log_store *admin_client_log_store(const struct admin_client *client);
 
+/* Reads nothing more from it until admin_client_resume. */
+void admin_client_await(struct admin_client *client);
+void admin_client_resume(struct admin_client *client);
 /* Reads nothing more from it until admin_tell_upgrade. */
 void admin_client_await_upgrade(struct admin_client *client);
 

@@ -116,18 +116,28 @@ static int send_report(struct admin_client *client, const struct reload_report *
     return admin_client_send(client, &answer);
 }
 
+static void on_reloaded(void *owner, const struct reload_report *report)
+{
+    struct admin_client *client = owner;
+
+    admin_client_resume(client);
+    (void) (report->refusal ? admin_send_failure(client, report->refusal)
+                            : send_report(client, report));
+}
+
+/* Answered when it has ended. */
 int admin_on_config_reload(void *owner, const ProtobufCMessage *message)
 {
-    struct reload_report report = { 0 };
     struct admin_client *client = owner;
     char by[64];
 
     (void) message;
     (void) snprintf(by, sizeof by, "uid %u, pid %d", (unsigned) client->peer.who.uid,
                     (int) client->peer.who.pid);
-    reload_config(admin_client_server(client), by, &report);
-    int r =
-        report.refusal ? admin_send_failure(client, report.refusal) : send_report(client, &report);
-    reload_report_done(&report);
-    return r;
+    admin_client_await(client);
+    const char *refusal = reload_config(admin_client_server(client), by, on_reloaded, client);
+    if (!refusal)
+        return 0;
+    admin_client_resume(client);
+    return admin_send_failure(client, refusal);
 }

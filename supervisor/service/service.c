@@ -93,6 +93,8 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
         reason =
             "both spawners are gone, so that no other skepd can be started: restart it (`systemctl "
             "restart skepd`)";
+    else if (server->reload)
+        reason = "a reload is under way: try again when it has ended";
     else if (deploy_is_busy(server))
         reason = "a deploy, rollback or removal is under way: try again when it has ended";
     else if (heir_has_predecessor(service->heir))

@@ -68,6 +68,7 @@ static inline int tear_down(void **state)
     (void) admin_free(f->server.admin);
     while ((tenant = TAILQ_FIRST(&f->server.tenants->list))) {
         TAILQ_REMOVE(&f->server.tenants->list, tenant, entry);
+        LIST_REMOVE(tenant, in_bucket);
         free(tenant->name);
         free(tenant);
     }
@@ -95,7 +96,7 @@ static inline struct tenant *add_tenant(struct fixture *f, const char *name)
     tenant->server = &f->server;
     tenant->name = strdup(name);
     TAILQ_INIT(&tenant->queue);
-    TAILQ_INSERT_TAIL(&f->server.tenants->list, tenant, entry);
+    tenant_list(f->server.tenants, tenant);
     return tenant;
 }
 
