@@ -89,6 +89,12 @@ def cpu_ns(pid):
     return (int(fields[11]) + int(fields[12])) * 10**9 // os.sysconf("SC_CLK_TCK")
 
 
+def read_by_loop(skepd):
+    """Bytes that the thread of the loop has read so far, from files and sockets."""
+    text = pathlib.Path(f"/proc/{skepd.pid}/task/{skepd.pid}/io").read_text()
+    return int(re.search(r"^rchar: (\d+)", text, re.M)[1])
+
+
 def fd_count(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 

@@ -4,7 +4,6 @@
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import threading
@@ -24,7 +23,7 @@ from deploying import (  # noqa: F401
     say,
     store_of,
 )
-from harness import IS_SANITIZED, Loader, Skepd, script, status_of, wait_for
+from harness import IS_SANITIZED, Loader, Skepd, read_by_loop, script, status_of, wait_for
 
 
 # ---- deploy
@@ -214,12 +213,6 @@ def test_stored_tenant_that_is_broken_is_left_out(deployer):
 
 
 # ---- rollback, versions, remove
-
-
-def read_by_loop(skepd):
-    """Bytes that the thread of the loop has read so far, from files and sockets."""
-    text = pathlib.Path(f"/proc/{skepd.pid}/task/{skepd.pid}/io").read_text()
-    return int(re.search(r"^rchar: (\d+)", text, re.M)[1])
 
 
 def test_version_that_comes_back_from_the_disk_is_not_read_by_the_loop(deployer):

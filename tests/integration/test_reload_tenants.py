@@ -4,7 +4,7 @@
 import shutil
 import threading
 
-from harness import script, wait_for
+from harness import read_by_loop, script, wait_for
 from reloads import HELLO, SLOW, SLOW_TO_LOAD, changes, cordons, reload, says
 
 BUSY = script(
@@ -38,6 +38,37 @@ def test_tenants_come_change_and_go_with_the_folder(start):
     assert skepd.tenant("stays")["requests"] == before
     assert {t["name"] for t in skepd.admin("tenants")["tenants"]} == {"stays", "changes", "comes"}
     assert reload(skepd)["tenants"] == {}
+
+
+def test_files_of_tenants_are_not_read_by_the_loop(start):
+    """Reading and parsing takes its time, and the loop has others to serve meanwhile."""
+    size = 3 << 20
+    names = [f"t{i}" for i in range(4)]
+
+    def tenant(text):
+        return {"files": {"worker.js": says(text), "data.txt": "x" * size}}
+
+    skepd = start({name: tenant("one") for name in names})
+    for name in names[:2]:
+        skepd.write_tenant(name, tenant("two"))
+    before = read_by_loop(skepd)
+    report = reload(skepd)
+    assert report["tenants"] == dict.fromkeys(names[:2], "changed") and report["unchanged"] == 2
+    wait_for(lambda: skepd.get("t0").text == "two", "the new version")
+    assert read_by_loop(skepd) - before < size
+
+
+def test_reload_that_is_asked_for_during_another_has_what_was_changed_by_then(start):
+    skepd = start({"a": says("0")})
+    for i in range(1, 6):
+        runs = [threading.Thread(target=skepd.skep, args=("reload",)) for _ in range(3)]
+        for run in runs:
+            run.start()
+        skepd.write_tenant("a", says(str(i)))
+        assert reload(skepd)["applied"]
+        for run in runs:
+            run.join()
+        wait_for(lambda: skepd.get("a").text == str(i), "the new version")
 
 
 def test_broken_tenant_is_named_and_serves_on_and_others_change(start):
