@@ -8,6 +8,8 @@
 #include "supervisor/stats/families_internal.h"
 #include "supervisor/tenant.h"
 
+#define LOOKS_MAX 512 /* at tenants, whether they have series or not, in one piece */
+
 static const struct family_set {
     const struct family *families;
     const size_t *n;
@@ -40,11 +42,13 @@ static bool write_tenant(struct families_cursor *cursor, const struct family *fa
     const struct tenant *tenant = cursor->next;
 
     if (!tenant) {
-        family_write_rest(cursor->server, family, text);
+        family_write_rest(cursor->server, &cursor->rest, family, text);
         return false;
     }
     if (tenant->has_series)
         family_write_tenant(tenant, family, text);
+    else if (family->needs_state)
+        family_add_state(tenant, &cursor->rest);
     cursor->next = TAILQ_NEXT(tenant, entry);
     return true;
 }
@@ -55,6 +59,7 @@ static bool write_some(struct families_cursor *cursor, const struct family *fami
     if (!cursor->has_begun) {
         text_family(text, family->name, family->type, family->help);
         cursor->next = first_tenant(cursor->server);
+        cursor->rest = (struct families_state){ 0 };
         cursor->has_begun = true;
     }
     if (family->write_source)
@@ -66,9 +71,10 @@ static bool write_some(struct families_cursor *cursor, const struct family *fami
 bool families_write(struct families_cursor *cursor, struct text *text, size_t enough)
 {
     const struct family *family;
+    unsigned n_looks = 0;
 
     while ((family = find_family(cursor->family))) {
-        if (text->size >= enough)
+        if (text->size >= enough || n_looks++ >= LOOKS_MAX)
             return true;
         if (!write_some(cursor, family, text)) {
             cursor->family++;

@@ -8,17 +8,26 @@
 #include <stdbool.h>
 
 #include "supervisor/server.h"
+#include "supervisor/stats/memory.h"
 #include "supervisor/stats/text.h"
+
+/* What is counted when it is asked for. */
+struct families_state {
+    uint64_t in_flight, queued, quarantined;
+    struct memory_use memory;
+};
 
 /* How far one scrape has come. All zero but for server: at its beginning. */
 struct families_cursor {
     const struct server *server;
     unsigned family;
-    bool has_begun;            /* the family's first lines are out */
-    const struct tenant *next; /* of a family with series for each tenant */
+    bool has_begun;             /* the family's first lines are out */
+    const struct tenant *next;  /* of a family with series for each tenant */
+    struct families_state rest; /* of those without */
 };
 
-/* Writes until the text has so many bytes, or a little more. Returns whether there is more. */
+/* Writes until the text has so many bytes, or a little more, or some hundred tenants have been looked at. Returns
+ * whether there is more. */
 bool families_write(struct families_cursor *cursor, struct text *text, size_t enough);
 /* The tenant goes. */
 void families_forget_tenant(struct families_cursor *cursor, const struct tenant *tenant);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "supervisor/server.h"
+#include "supervisor/stats/families.h"
 #include "supervisor/stats/memory.h"
 #include "supervisor/stats/text.h"
 
@@ -17,8 +18,7 @@ struct family_source {
     const struct counters *counters;
     const struct incident_counts *incidents;
     uint64_t cpu_ns;
-    uint64_t in_flight, queued, quarantined;
-    struct memory_use memory;
+    struct families_state state;
 };
 
 struct family {
@@ -34,6 +34,8 @@ extern const size_t n_families_of_service, n_families_of_tenants, n_families_of_
 
 void family_write_tenant(const struct tenant *tenant, const struct family *family,
                          struct text *text);
-void family_write_rest(const struct server *server, const struct family *family, struct text *text);
+void family_write_rest(const struct server *server, const struct families_state *state,
+                       const struct family *family, struct text *text);
+void family_add_state(const struct tenant *tenant, struct families_state *state);
 /* "ok" for answers without a failure. */
 const char *family_code_name(enum error_code code);

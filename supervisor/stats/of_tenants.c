@@ -18,12 +18,12 @@ const char *family_code_name(enum error_code code)
 
 /* ---- where the numbers come from */
 
-static void add_state(const struct tenant *tenant, struct family_source *source)
+void family_add_state(const struct tenant *tenant, struct families_state *state)
 {
-    source->in_flight += tenant->n_in_flight;
-    source->queued += tenant->n_queued;
-    source->quarantined += conduct_retry_after_s(&tenant->conduct, io_now_ns()) > 0;
-    memory_add_tenant(tenant, &source->memory);
+    state->in_flight += tenant->n_in_flight;
+    state->queued += tenant->n_queued;
+    state->quarantined += conduct_retry_after_s(&tenant->conduct, io_now_ns()) > 0;
+    memory_add_tenant(tenant, &state->memory);
 }
 
 void family_write_tenant(const struct tenant *tenant, const struct family *family,
@@ -38,27 +38,23 @@ void family_write_tenant(const struct tenant *tenant, const struct family *famil
     };
 
     if (family->needs_state)
-        add_state(tenant, &source);
+        family_add_state(tenant, &source.state);
     family->write_source(&source, family->name, text);
 }
 
-void family_write_rest(const struct server *server, const struct family *family, struct text *text)
+void family_write_rest(const struct server *server, const struct families_state *state,
+                       const struct family *family, struct text *text)
 {
     const struct traffic_rest *rest = &server->stats.rest;
-    const struct tenant *tenant;
-    struct family_source source = {
+    const struct family_source source = {
         .tenant = REST_NAME,
         .traffic = &rest->traffic,
         .counters = &rest->counters,
         .incidents = &rest->incidents,
         .cpu_ns = rest->cpu_ns,
+        .state = *state,
     };
 
-    if (server->tenants && family->needs_state)
-        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-            if (!tenant->has_series)
-                if (family->needs_state)
-                    add_state(tenant, &source);
     family->write_source(&source, family->name, text);
 }
 
@@ -112,33 +108,33 @@ static void write_cpu(const struct family_source *source, const char *name, stru
 
 static void write_in_flight(const struct family_source *source, const char *name, struct text *text)
 {
-    text_count(text, name, TENANT, source->in_flight);
+    text_count(text, name, TENANT, source->state.in_flight);
 }
 
 static void write_queued(const struct family_source *source, const char *name, struct text *text)
 {
-    text_count(text, name, TENANT, source->queued);
+    text_count(text, name, TENANT, source->state.queued);
 }
 
 static void write_heap(const struct family_source *source, const char *name, struct text *text)
 {
-    text_count(text, name, TENANT, source->memory.heap_kib * BYTES_PER_KIB);
+    text_count(text, name, TENANT, source->state.memory.heap_kib * BYTES_PER_KIB);
 }
 
 static void write_external(const struct family_source *source, const char *name, struct text *text)
 {
-    text_count(text, name, TENANT, source->memory.external_kib * BYTES_PER_KIB);
+    text_count(text, name, TENANT, source->state.memory.external_kib * BYTES_PER_KIB);
 }
 
 static void write_bodies(const struct family_source *source, const char *name, struct text *text)
 {
-    text_count(text, name, TENANT, source->memory.bodies_kib * BYTES_PER_KIB);
+    text_count(text, name, TENANT, source->state.memory.bodies_kib * BYTES_PER_KIB);
 }
 
 static void write_quarantined(const struct family_source *source, const char *name,
                               struct text *text)
 {
-    text_count(text, name, TENANT, source->quarantined);
+    text_count(text, name, TENANT, source->state.quarantined);
 }
 
 static void write_kills(const struct family_source *source, const char *name, struct text *text)
