@@ -255,6 +255,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void on_next_turn(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK(name_of(arg));
     struct channel *ch = arg;
 
     (void) fd;
