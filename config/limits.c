@@ -29,7 +29,7 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
     { LIMIT(heap_mib), .unit = "MiB", .preset = 64, .least = 8, .most = 4096,
       .may_be_observed = true, .help = "JavaScript heap of one isolate" },
     { LIMIT(external_mib), .unit = "MiB", .preset = 64, .least = 1, .most = 4096,
-      .may_be_observed = true, .help = "ArrayBuffers and WebAssembly memory of one isolate" },
+      .may_be_observed = true, .help = "ArrayBuffers, WebAssembly and native memory of one isolate" },
     { LIMIT(concurrency), .unit = "", .preset = 64, .least = 1, .most = 10000,
       .may_be_unlimited = true, .may_be_observed = true,
       .help = "requests of the tenant in workers at a time" },

@@ -23,9 +23,11 @@ enum last_words_cause {
 };
 
 struct scoreboard_tenant {
-    _Atomic uint32_t tenant; /* 0: free */
-    _Atomic uint32_t heap_kib;
-    _Atomic uint32_t external_kib;
+    _Atomic uint32_t tenant;       /* 0: free */
+    _Atomic uint32_t heap_kib;     /* objects in V8's heap, garbage included */
+    _Atomic uint32_t external_kib; /* ArrayBuffers and WebAssembly memories */
+    _Atomic uint32_t native_kib;   /* allocated for it by V8, ICU and natives; WebAssembly code */
+    _Atomic uint32_t heap_held_kib; /* pages of the heap that are in memory */
     _Atomic uint32_t unused;
     _Atomic uint64_t cpu_ns; /* of all its entries since it was loaded; only grows */
 };
@@ -38,6 +40,8 @@ struct scoreboard {
     _Atomic uint64_t running_since_ns; /* CLOCK_MONOTONIC */
     _Atomic uint32_t syscall_number;   /* with LAST_WORDS_SYSCALL */
     _Atomic uint32_t syscall_arch;     /* AUDIT_ARCH_* of it */
+    _Atomic uint32_t own_kib;          /* native memory of no tenant, and isolates made ahead */
+    _Atomic uint32_t unused;
     struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
     _Atomic uint64_t entered[SCOREBOARD_SLOTS]; /* id of the slot's last request to enter JS */
 };

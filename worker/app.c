@@ -58,6 +58,11 @@ static int set_env(struct app *app, const Skep__Worker__LoadBegin *load)
     return isolate_set_env(app->isolate, env, load->n_env);
 }
 
+static uint32_t *word(_Atomic uint32_t *value)
+{
+    return (uint32_t *) (uintptr_t) value;
+}
+
 static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
 {
     const Skep__Worker__Limits *limits = load->limits;
@@ -78,7 +83,16 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
     app->observed = limits->observed;
     app->reuse_after_stop = load->reuse_after_stop;
     int r = host_take_isolate(app->host, &options, &app->isolate);
-    return r < 0 ? r : set_env(app, load);
+    if (r < 0)
+        return r;
+    struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
+    struct isolate_meter meter = {
+        .heap_held_kib = word(&place->heap_held_kib),
+        .external_kib = word(&place->external_kib),
+        .native_kib = word(&place->native_kib),
+    };
+    isolate_publish(app->isolate, &meter);
+    return set_env(app, load);
 }
 
 int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app)
@@ -279,7 +293,9 @@ void app_free(struct app *app)
     app->host->apps[app->place] = NULL;
     atomic_store(&place->tenant, 0);
     atomic_store(&place->heap_kib, 0);
+    atomic_store(&place->heap_held_kib, 0);
     atomic_store(&place->external_kib, 0);
+    atomic_store(&place->native_kib, 0);
     atomic_store(&place->cpu_ns, 0);
     free(app->name);
     free(app->main);

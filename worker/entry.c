@@ -41,7 +41,19 @@ static void measure(struct app *app, uint64_t now)
     app->is_unmeasured = false;
     isolate_get_memory(app->isolate, &memory);
     atomic_store_explicit(&place->heap_kib, to_kib(memory.heap_used), memory_order_relaxed);
-    atomic_store_explicit(&place->external_kib, to_kib(memory.external), memory_order_relaxed);
+}
+
+/* Memory of the process that is no tenant's: the supervisor knows then what it is. */
+static void measure_own(struct host *host)
+{
+    uint64_t bytes = isolate_unpublished();
+    struct isolate_memory memory;
+
+    if (host->blank) {
+        isolate_get_memory(host->blank, &memory);
+        bytes += memory.heap_held;
+    }
+    atomic_store_explicit(&host->board->own_kib, to_kib(bytes), memory_order_relaxed);
 }
 
 /* Now and then only, but also when the last entry for a while has just been. */
@@ -51,11 +63,10 @@ static void measure_sometimes(struct app *app)
     struct host *host = app->host;
     uint64_t now = io_now_ns();
 
-    if (now - app->measured_ns >= MEASURE_EVERY_NS) {
+    if (now - app->measured_ns >= MEASURE_EVERY_NS)
         measure(app, now);
-        return;
-    }
-    app->is_unmeasured = true;
+    else
+        app->is_unmeasured = true;
     if (!host->is_measure_due)
         host->is_measure_due = event_add(host->measure, &later) == 0;
 }
@@ -68,6 +79,7 @@ void entry_on_measure(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     host->is_measure_due = false;
+    measure_own(host);
     for (size_t i = 0; i < APPS_MAX; i++)
         if (host->apps[i] && host->apps[i]->is_unmeasured)
             measure(host->apps[i], now);
@@ -112,7 +124,7 @@ static void stop_for_memory(struct app *app, struct job *job, enum isolate_resul
 {
     const char *text = result == ISOLATE_HEAP_LIMIT
                            ? "stopped: the isolate's heap is over heap_mib"
-                           : "stopped: the isolate's buffers are over external_mib";
+                           : "stopped: the isolate's buffers and native memory are over external_mib";
 
     if (job == &app->boot && !app->is_ready) {
         app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_MEM_ISOLATE, text);

@@ -40,7 +40,7 @@ enum isolate_result {
     ISOLATE_EXCEPTION,  /* an exception left the JS layer itself or the module; see isolate_error */
     ISOLATE_TERMINATED, /* isolate_terminate stopped it; the isolate may be used again */
     ISOLATE_HEAP_LIMIT, /* near the heap limit, terminated; dispose of the isolate */
-    ISOLATE_EXTERNAL_LIMIT, /* holds more external memory than allowed; dispose of it */
+    ISOLATE_EXTERNAL_LIMIT, /* holds more external and native memory than allowed; dispose of it */
 };
 
 /* How a request ended, as the JS layer reports it. */
@@ -91,7 +91,7 @@ struct isolate_options {
     const struct isolate_host *ops; /* static */
     void *host;                     /* borrowed: outlives the isolate */
     uint32_t heap_mib;
-    uint32_t external_mib; /* ArrayBuffers (own allocator) and WebAssembly memory */
+    uint32_t external_mib; /* ArrayBuffers (own allocator), WebAssembly memory, native memory */
     bool observe_heap;     /* heap_mib is noted, not enforced, up to 4096 MiB */
     bool observe_external; /* external_mib is noted, not enforced */
     const char *tenant;    /* for messages; copied */
@@ -193,9 +193,26 @@ void isolate_cancel_terminate(struct isolate *isolate);
 struct isolate_memory {
     uint64_t heap_used;
     uint64_t heap_limit;
-    uint64_t external; /* ArrayBuffers and WebAssembly */
+    uint64_t heap_held; /* pages of the heap that are in memory, whether in use or not */
+    uint64_t external;  /* ArrayBuffers and WebAssembly memories */
+    uint64_t native;    /* what V8, ICU and the natives have allocated for it outside the heap, and
+                         * WebAssembly code; see memory.h */
 };
 void isolate_get_memory(struct isolate *isolate, struct isolate_memory *ret_memory);
+
+/* Words to which the isolate writes what it holds as it changes, in KiB: native and external memory at
+ * once, the heap's pages at each collection. */
+struct isolate_meter {
+    uint32_t *heap_held_kib;
+    uint32_t *external_kib;
+    uint32_t *native_kib;
+};
+/* The words are the caller's, until the isolate is freed. */
+void isolate_publish(struct isolate *isolate, const struct isolate_meter *meter);
+/* Native memory in this process that belongs to no isolate that is published; bytes. */
+uint64_t isolate_unpublished(void);
+/* Gives memory that is free in this process back to the kernel: tens of microseconds for each MiB. */
+void isolate_trim(void);
 
 /* What was in use of a limit when it was met, bytes, since the last call; 0: it was not met. With a
  * refusal, what was asked for counts too. */

@@ -11,7 +11,7 @@
 #define CLAIM_FACTOR 2
 #define CLAIM_MAX_KIB (UINT64_C(64) << 20)
 
-static uint64_t bounded_claim(uint32_t claim_kib, uint32_t limit_mib)
+static uint64_t bounded_claim(uint64_t claim_kib, uint32_t limit_mib)
 {
     uint64_t most =
         limit_mib == LIMIT_UNLIMITED ? CLAIM_MAX_KIB : CLAIM_FACTOR * KIB_PER_MIB * limit_mib;
@@ -32,8 +32,10 @@ void memory_add_isolate(const struct placement *placement, struct memory_use *me
         return;
     memory->heap_kib += bounded_claim(atomic_load_explicit(&claim->heap_kib, memory_order_relaxed),
                                       limits->heap_mib);
-    memory->external_kib += bounded_claim(
-        atomic_load_explicit(&claim->external_kib, memory_order_relaxed), limits->external_mib);
+    uint64_t external =
+        (uint64_t) atomic_load_explicit(&claim->external_kib, memory_order_relaxed) +
+        atomic_load_explicit(&claim->native_kib, memory_order_relaxed);
+    memory->external_kib += bounded_claim(external, limits->external_mib);
 }
 
 void memory_add_bodies(const struct tenant *tenant, struct memory_use *memory)

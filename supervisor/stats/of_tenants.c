@@ -168,7 +168,7 @@ const struct family families_of_tenants[] = {
     { "skep_heap_bytes", "gauge",
       "JavaScript heap of the tenant's isolates, by their workers' account.", NULL, write_heap, true },
     { "skep_external_bytes", "gauge",
-      "ArrayBuffers and WebAssembly memory, by their workers' account.", NULL, write_external, true },
+      "ArrayBuffers, WebAssembly and native memory, by their workers' account.", NULL, write_external, true },
     { "skep_body_buffer_bytes", "gauge",
       "Bytes of bodies that skepd keeps for the tenant.", NULL, write_bodies, true },
     { "skep_quarantined", "gauge",

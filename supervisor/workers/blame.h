@@ -39,13 +39,14 @@ struct death {
     enum kill_reason reason;
     int wait_status;     /* as of wait(2) */
     uint32_t last_words; /* claim: enum last_words_cause */
+    bool is_memory;      /* fact: it held more than rss_mib */
     bool is_kernel_oom;  /* fact: the kernel's OOM killer, by the worker's cgroup */
     bool is_stopped;     /* fact: somebody had sent it SIGSTOP, or traces it */
     unsigned candidates; /* fact: how many tenants */
     bool is_own;         /* fact: the worker is one tenant's own */
     bool is_shared;      /* fact: several tenants have had isolates in this process */
-    /* Claim, already checked to be of a candidate in this worker: what ran. The request is 0 if it was
-     * a load. Both 0: nothing ran, or nothing that can be true. */
+    /* Claim, already checked to be of a candidate in this worker: what ran; where is_memory, whom the
+     * accounts name (memory_share.h). The request is 0 if it was a load. Both 0: nothing ran, or nothing that can be true. */
     uint64_t claimed_request;
     uint32_t claimed_version;
     uint32_t only_version; /* fact: of the only candidate; 0 if there is none, or more */

@@ -229,6 +229,12 @@ uint64_t child_cpu_ns(const struct child *child);
 /* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that
  * is being made or unmade. JavaScript of others does not run. */
 bool child_is_candidate(const struct placement *placement);
+/* What the isolate holds in all, by the worker's account: the heap's pages, buffers, native memory. */
+uint64_t child_held_kib(const struct placement *placement);
+/* The accounts of all that is in a worker that is up or has just died; room for SCOREBOARD_TENANTS.
+ * Returns their number. */
+struct memory_share;
+size_t child_memory_shares(const struct child *child, struct memory_share *ret_shares);
 /* The version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
  * there is none that it can be. */
 uint32_t child_loading_version(const struct child *child);

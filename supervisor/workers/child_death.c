@@ -3,6 +3,7 @@
  * The death of a worker: the facts and claims for blame.c, and what follows from its verdict for
  * the tenants, the incidents and the requests. Supervisor, loop thread.
  */
+#include <inttypes.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,11 @@
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/workers/cgroup.h"
 #include "supervisor/workers/child_internal.h"
+#include "supervisor/workers/memory_share.h"
 #include "supervisor/workers/seclude.h"
+
+#define BYTES_PER_KIB 1024
+#define KIB_PER_MIB 1024
 
 bool child_is_candidate(const struct placement *placement)
 {
@@ -69,28 +74,61 @@ uint32_t child_loading_version(const struct child *child)
     return 0;
 }
 
-static uint64_t claimed_kib(const struct child *child, const struct placement *placement)
+uint64_t child_held_kib(const struct placement *placement)
 {
-    const struct scoreboard_tenant *claim = &child->board->tenants[placement->place];
+    const struct scoreboard_tenant *claim = &placement->child->board->tenants[placement->place];
 
-    return (uint64_t) atomic_load(&claim->heap_kib) + atomic_load(&claim->external_kib);
+    if (atomic_load(&claim->tenant) != placement->id)
+        return 0;
+    return (uint64_t) atomic_load(&claim->heap_held_kib) + atomic_load(&claim->external_kib) +
+           atomic_load(&claim->native_kib);
 }
 
-/* Who holds more than all others together, by the worker's word. */
-static uint32_t largest_version(const struct child *child)
+static uint64_t allowed_kib(const struct limits *limits)
 {
-    const struct placement *placement, *largest = NULL;
-    uint64_t most = 0, all = 0;
+    if (limits->heap_mib == LIMIT_UNLIMITED || limits->external_mib == LIMIT_UNLIMITED)
+        return UINT64_MAX;
+    return ((uint64_t) limits->heap_mib + limits->external_mib) * KIB_PER_MIB;
+}
+
+size_t child_memory_shares(const struct child *child, struct memory_share *ret_shares)
+{
+    const struct placement *placement;
+    size_t n = 0;
 
     LIST_FOREACH (placement, &child->placements, in_child) {
-        uint64_t kib = claimed_kib(child, placement);
-        all += kib;
-        if (kib > most) {
-            most = kib;
-            largest = placement;
-        }
+        if (n == SCOREBOARD_TENANTS)
+            break;
+        ret_shares[n++] = (struct memory_share){
+            .version = placement->version->id,
+            .held_kib = child_held_kib(placement),
+            .limit_kib = allowed_kib(&placement->version->limits),
+        };
     }
-    return largest && most > all / 2 ? largest->version->id : 0;
+    return n;
+}
+
+/* The kernel kills at the limit; what was seen at the last look may be old. */
+static void find_in_accounts(const struct child *child, struct death *death)
+{
+    struct memory_share shares[SCOREBOARD_TENANTS];
+    size_t n = child_memory_shares(child, shares);
+    uint64_t limit_kib = (uint64_t) child->rss_mib * KIB_PER_MIB;
+    uint64_t seen_kib = child->rss_bytes / BYTES_PER_KIB;
+    struct memory_sum sum = {
+        .used_kib = death->is_kernel_oom && seen_kib < limit_kib ? limit_kib : seen_kib,
+        .base_kib = child->ready_rss_bytes / BYTES_PER_KIB,
+        .limit_kib = limit_kib,
+    };
+    struct memory_finding finding;
+
+    memory_share_find(&sum, shares, n, &finding);
+    death->claimed_version = finding.version;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(child),
+              "worker %u held %" PRIu64 " MiB: %" PRIu64 " when it was ready, %" PRIu64
+              " that nobody accounts for",
+              child->number, sum.used_kib / KIB_PER_MIB, sum.base_kib / KIB_PER_MIB,
+              finding.unexplained_kib / KIB_PER_MIB);
 }
 
 static void read_claims(const struct child *child, bool is_memory, struct death *death)
@@ -100,7 +138,7 @@ static void read_claims(const struct child *child, bool is_memory, struct death 
     const struct request *request = child_find_request(child, claim);
 
     if (is_memory) {
-        death->claimed_version = largest_version(child);
+        find_in_accounts(child, death);
     } else if (request) {
         death->claimed_request = request->id;
         death->claimed_version = request->version->id;
@@ -125,10 +163,10 @@ static void decide(const struct child *child, struct verdict *ret_verdict)
 
     if (child->cgroup && cgroup_worker_events(child->cgroup, &events) == 0)
         death.is_kernel_oom = events.oom_kill > 0;
-    bool is_memory = child->kill_reason == KILL_RSS || death.is_kernel_oom;
+    death.is_memory = child->kill_reason == KILL_RSS || death.is_kernel_oom;
 
-    count_candidates(child, is_memory, &death);
-    read_claims(child, is_memory, &death);
+    count_candidates(child, death.is_memory, &death);
+    read_claims(child, death.is_memory, &death);
     blame_decide(&death, ret_verdict);
 }
 
@@ -221,7 +259,7 @@ bool child_bury(struct child *child, bool was_booting)
                   (int) child->pid, verdict.cause, child->in_flight);
         report(child, placement, &verdict);
     }
-    if (verdict.must_separate && !seclude_suspects(child) && !culprit)
+    if (verdict.must_separate && !seclude_suspects(child, verdict.incident == CAUSE_RSS) && !culprit)
         verdict.counts_as_failure = true; /* it may go on for ever */
     ledger_on_death(child, &verdict);
     if (culprit) {

@@ -126,8 +126,7 @@ static uint64_t accounted_bytes(const struct child *child)
     uint64_t kib = 0;
 
     LIST_FOREACH (placement, &child->placements, in_child) {
-        const struct scoreboard_tenant *claim = &child->board->tenants[placement->place];
-        kib += (uint64_t) atomic_load(&claim->heap_kib) + atomic_load(&claim->external_kib);
+        kib += child_held_kib(placement);
     }
     return kib * BYTES_PER_KIB + child->ready_rss_bytes;
 }

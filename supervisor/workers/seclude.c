@@ -361,31 +361,34 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
 }
 
 /* Who was suspected longest ago, or never, comes first: where there is not room for all, each death asks
- * about others, and finds who it was sooner or later. Between equals, who ran by the worker's word. */
+ * about others, and finds who it was sooner or later. Between equals, in whose time the worker has grown
+ * by what nobody accounts for, and who ran by the worker's word. */
 static bool is_before(const struct child *child, const struct placement *one,
                       const struct placement *other)
 {
     uint64_t first = one->version->tenant->conduct.suspected;
     uint64_t second = other->version->tenant->conduct.suspected;
 
+    if (first == second && one->grown_kib != other->grown_kib)
+        return one->grown_kib > other->grown_kib;
     return first < second ||
            (first == second && atomic_load(&child->board->running_tenant) == one->id);
 }
 
 /* Of those that were not suspected for this death yet; NULL: none. */
-static struct tenant *next_suspect(const struct child *child, uint64_t suspicion)
+static struct tenant *next_suspect(const struct child *child, uint64_t suspicion, bool is_memory)
 {
     const struct placement *placement, *next = NULL;
 
     LIST_FOREACH (placement, &child->placements, in_child)
-        if (child_is_candidate(placement) &&
+        if ((is_memory || child_is_candidate(placement)) &&
             placement->version->tenant->conduct.suspected != suspicion &&
             (!next || is_before(child, placement, next)))
             next = placement;
     return next ? next->version->tenant : NULL;
 }
 
-bool seclude_suspects(struct child *child)
+bool seclude_suspects(struct child *child, bool is_memory)
 {
     struct pool *pool = child->server->pool;
     const struct cordon_config *cordon = child->cordon;
@@ -397,7 +400,7 @@ bool seclude_suspects(struct child *child)
 
     if (child->place.kind == PLACE_OWN)
         return false;
-    while ((tenant = next_suspect(child, suspicion))) {
+    while ((tenant = next_suspect(child, suspicion, is_memory))) {
         /* Those that are separated already had nothing in this worker. */
         bool has_own = tenant->own && tenant->own->place.kind == PLACE_OWN;
         if (!has_own && room == 0 && !make_room(pool, cordon))

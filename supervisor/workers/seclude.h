@@ -23,9 +23,9 @@ void seclude_take_over(const struct child *from, struct child *to);
 void seclude_on_blame(struct tenant *tenant, const struct child *child,
                       const struct verdict *verdict);
 /* A worker died, and nothing chooses among the tenants that had something in it: each gets a worker
- * of its own for a while, as far as there is room. child: it, with its placements. Returns false if
- * there is room for none. */
-bool seclude_suspects(struct child *child);
+ * of its own for a while, as far as there is room. child: it, with its placements. is_memory: isolates
+ * that did nothing are suspects, too. Returns false if there is room for none. */
+bool seclude_suspects(struct child *child, bool is_memory);
 
 /* The tenant's requests are stopped so often that its new isolates would take others their time: it gets a
  * worker of its own, if there is room. Its queue is to be pumped. */

@@ -299,6 +299,17 @@ MISDEED(burns_after)
         ;
 }
 
+/* Keeps memory that no account of the worker's has. */
+MISDEED(hoards)
+{
+    UNUSED;
+    const size_t size = 40 << 20;
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages != MAP_FAILED)
+        (void) memset(pages, 1, size);
+    answer(id);
+}
+
 #define ROW(name) { #name, name }
 static const struct {
     const char *name;
@@ -325,7 +336,7 @@ static const struct {
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
     ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies),
-    ROW(frames_and_charges), ROW(burns_after),
+    ROW(frames_and_charges), ROW(burns_after), ROW(hoards),
 };
 
 /* ---- what it does with other frames */

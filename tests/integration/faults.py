@@ -265,7 +265,7 @@ def all_rows():
     tenants["deep-source"] = {"files": {"worker.js": "(" * 500000 + ")" * 500000}}
     tenants["wasm-big"] = row("")
     tenants["wasm-functions"] = {
-        "limits": {"cpu_startup_ms": 2000},
+        "limits": {"cpu_startup_ms": 2000, "external_mib": 128},  # V8 keeps 400 bytes for each
         "files": {
             "worker.js": 'import module from "./big.wasm";' + script("return new Response('ok');"),
             "big.wasm": many_functions(200000, 60),

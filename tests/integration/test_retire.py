@@ -6,9 +6,12 @@ import pathlib
 
 import pytest
 
-from faults import many_functions
-from harness import Loader, is_alive, rss_kib, script, wait_for
+from harness import IS_SANITIZED, SKEPD, Loader, is_alive, rss_kib, script, wait_for
 
+WORKER = SKEPD.parent / "tests" / "hostile_worker"
+needs_hostile_worker = pytest.mark.skipif(
+    not IS_SANITIZED or not WORKER.exists(), reason="for a skepd without jail"
+)
 HELLO = script('return new Response("hello\\n")')
 SLOW = script(
     'console.log("entered"); await new Promise((r) => setTimeout(r, 700));'
@@ -163,15 +166,11 @@ def test_tenant_that_moves_to_another_cordon_is_served_there(start):
     assert not loader.wrong
 
 
+@needs_hostile_worker
 def test_worker_that_holds_more_than_its_isolates_account_for_is_replaced(start):
-    """A WebAssembly module of 200,000 functions takes memory that is neither heap nor ArrayBuffer."""
-    source = script('return new Response("ok");')
-    big = {
-        "limits": {"cpu_startup_ms": 20000, "cpu_ms": 1000},
-        "files": {"worker.js": 'import wasm from "./many.wasm";\n' + source,
-                  "many.wasm": many_functions(200000, 60)},
-    }
-    skepd = start({"big": big, "good": HELLO}, cordons=cordon(drift_mib=16))
+    skepd = start({"big": {"files": {"worker.js": "hoards\n"}},
+                   "good": {"files": {"worker.js": "honest\n"}}},
+                  worker=WORKER, cordons=cordon(drift_mib=16))
     pid = skepd.worker()["pid"]
     with Loader(skepd, "good", connections=1) as good:
         assert skepd.get("big").status == 200

@@ -43,6 +43,7 @@ static void test_a_kill_by_the_kernel_for_memory_blames_who_holds_it(void **stat
 {
     struct death death = { .wait_status = DIED_OF(SIGKILL),
                            .is_kernel_oom = true,
+                           .is_memory = true,
                            .candidates = 2,
                            .claimed_version = 3 };
     struct verdict v = decide(death);
@@ -55,6 +56,33 @@ static void test_a_kill_by_the_kernel_for_memory_blames_who_holds_it(void **stat
     death.candidates = 1;
     death.only_version = 3;
     assert_int_equal(decide(death).evidence, EVIDENCE_PROOF);
+}
+
+/* See memory_share.h for whom the accounts name. */
+static void test_memory_that_nobody_accounts_for_separates_those_who_may_have_it(void **state)
+{
+    struct death death = {
+        .reason = KILL_RSS, .is_memory = true, .candidates = 3, .is_shared = true
+    };
+    struct verdict v = decide(death);
+
+    (void) state;
+    assert_int_equal(v.version, 0);
+    assert_true(v.must_separate);
+    assert_int_equal(v.evidence, EVIDENCE_NONE);
+    assert_int_equal(v.code, ERROR_MEM_PROCESS);
+    /* Another, which has left, may have left it there. */
+    death.candidates = 1;
+    death.only_version = 3;
+    v = decide(death);
+    assert_int_equal(v.version, 0);
+    assert_true(v.must_separate);
+    /* Nobody else was ever in it. */
+    death.is_shared = false;
+    death.is_own = true;
+    v = decide(death);
+    assert_int_equal(v.version, 3);
+    assert_int_equal(v.evidence, EVIDENCE_PROOF);
 }
 
 static void test_nothing_is_proof_where_others_were_in_the_process(void **state)
@@ -351,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_kill_from_outside_blames_nobody),
         cmocka_unit_test(test_a_kill_by_the_kernel_for_memory_blames_who_holds_it),
+        cmocka_unit_test(test_memory_that_nobody_accounts_for_separates_those_who_may_have_it),
         cmocka_unit_test(test_nothing_is_proof_where_others_were_in_the_process),
         cmocka_unit_test(test_last_words_of_heap_make_it_mem_isolate),
         cmocka_unit_test(test_last_words_of_a_worker_that_just_exits_count_for_nothing),

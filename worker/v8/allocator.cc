@@ -24,14 +24,14 @@ static void *map_zeroed(size_t size)
 
 bool Allocator::take(size_t size, bool is_retried)
 {
-    const size_t used = used_.load(std::memory_order_relaxed);
-    const bool fits = size <= limit_ && used <= limit_ - size;
+    const size_t before = charged();
+    const bool fits = size <= limit_ && before <= limit_ - size;
     if (size != refused_) {
         settle_refusal();
         refused_ = size;
     }
     if (!fits) {
-        wanted_ = size < SIZE_MAX - used ? used + size : SIZE_MAX;
+        wanted_ = size < SIZE_MAX - before ? before + size : SIZE_MAX;
         const bool is_last = !is_retried || ++refusals_ > collections_;
         if (!observe_ || (!is_last && !is_garbage_gone_))
             return false;
@@ -44,7 +44,23 @@ bool Allocator::take(size_t size, bool is_retried)
     refusals_ = 0;
     wanted_ = 0;
     used_.fetch_add(size, std::memory_order_relaxed);
+    publish();
     return true;
+}
+
+void Allocator::publish()
+{
+    constexpr size_t kib = 1024;
+    if (published_kib_)
+        __atomic_store_n(published_kib_,
+                         static_cast<uint32_t>(std::min(used() / kib, size_t{ UINT32_MAX })),
+                         __ATOMIC_RELAXED);
+}
+
+void Allocator::publish_to(uint32_t *kib)
+{
+    published_kib_ = kib;
+    publish();
 }
 
 void Allocator::settle_refusal()
@@ -58,16 +74,26 @@ void Allocator::settle_refusal()
 size_t Allocator::take_excess()
 {
     settle_refusal();
-    const size_t excess = std::max(excess_, used() > limit_ ? used() : 0);
+    const size_t excess = std::max(excess_, charged() > limit_ ? charged() : 0);
     excess_ = 0;
     return excess;
+}
+
+// The allocator has counted it already.
+static void *malloc_uncounted(size_t length, bool is_zeroed)
+{
+    const uint32_t before = memory_enter(MEMORY_UNCOUNTED);
+    const size_t size = length ? length : 1;
+    void *p = is_zeroed ? calloc(1, size) : malloc(size);
+    memory_leave(before);
+    return p;
 }
 
 void *Allocator::Allocate(size_t length)
 {
     if (!take(length, true))
         return nullptr;
-    void *p = length >= mmap_from_bytes ? map_zeroed(length) : calloc(1, length ? length : 1);
+    void *p = length >= mmap_from_bytes ? map_zeroed(length) : malloc_uncounted(length, true);
     if (!p)
         give_back(length);
     return p;
@@ -79,7 +105,7 @@ void *Allocator::AllocateUninitialized(size_t length)
         return Allocate(length);
     if (!take(length, true))
         return nullptr;
-    void *p = malloc(length ? length : 1);
+    void *p = malloc_uncounted(length, false);
     if (!p)
         give_back(length);
     return p;
@@ -98,12 +124,12 @@ void Allocator::Free(void *data, size_t length)
 
 // ---- address space for WebAssembly memories and resizable buffers
 
-// Whose code runs now; NULL while V8 itself starts.
+// Whose code runs now; NULL while V8 itself starts, or an isolate is made.
 static std::shared_ptr<Allocator> current_owner()
 {
     v8::Isolate *v8 = v8::Isolate::TryGetCurrent();
     struct isolate *self = v8 ? isolate_from(v8) : nullptr;
-    return self ? self->allocator : nullptr;
+    return self && !self->context.IsEmpty() ? self->allocator : nullptr;
 }
 
 CountingPages::Reservation *CountingPages::find(const void *address, size_t *ret_offset)
@@ -124,7 +150,10 @@ void CountingPages::close(Reservation *reservation, size_t from)
 {
     if (reservation->open <= from)
         return;
-    reservation->owner->give_back(reservation->open - from);
+    if (reservation->is_code)
+        memory_remove(reservation->owner->account(), reservation->open - from);
+    else
+        reservation->owner->give_back(reservation->open - from);
     reservation->open = from;
 }
 
@@ -132,9 +161,9 @@ void *CountingPages::AllocatePages(void *address, size_t length, size_t alignmen
                                    Permission permission)
 {
     void *p = inner_->AllocatePages(address, length, alignment, permission);
-    if (p && permission == kNoAccess)
+    if (p && (permission == kNoAccess || permission == kNoAccessWillJitLater))
         if (std::shared_ptr<Allocator> owner = current_owner())
-            reservations_[static_cast<char *>(p)] = { length, 0, std::move(owner) };
+            reservations_[static_cast<char *>(p)] = { length, 0, false, std::move(owner) };
     return p;
 }
 
@@ -165,14 +194,21 @@ bool CountingPages::SetPermissions(void *address, size_t length, Permission perm
     if (!r)
         return inner_->SetPermissions(address, length, permission);
 
-    const bool opens = permission == kRead || permission == kReadWrite;
+    const bool is_code = permission == kReadWriteExecute || permission == kReadExecute;
+    const bool opens = is_code || permission == kRead || permission == kReadWrite;
     const size_t end = offset + length;
     const size_t grown = opens && end > r->open ? end - r->open : 0;
-    if (!r->owner->take(grown, false))
+    // Code is never refused: V8 would end the process.
+    if (!is_code && !r->owner->take(grown, false))
         return false;
     if (!inner_->SetPermissions(address, length, permission)) {
-        r->owner->give_back(grown);
+        if (!is_code)
+            r->owner->give_back(grown);
         return false;
+    }
+    if (is_code && grown > 0) {
+        r->is_code = true;
+        memory_add_to(r->owner->account(), grown);
     }
     r->open += grown;
     if (!opens)

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory of one isolate's ArrayBuffers and WebAssembly memories: counts it, and refuses more than
-// the tenant's external_mib, so that JavaScript gets a RangeError and the worker keeps its memory.
-// V8's heap limit does not see any of this. Worker process, main thread.
+// Memory of one isolate outside V8's heap, whose limit does not see any of it. ArrayBuffers and
+// WebAssembly memories are counted here, and refused above the tenant's external_mib, so that
+// JavaScript gets a RangeError and the worker keeps its memory. Native memory is counted by
+// worker/memory.h, and what is more than native_free_bytes of it counts against the same limit: where
+// it goes over, garbage is collected, and if that is in vain the JavaScript is terminated
+// (isolate.cc), because a malloc that fails would end the process. Worker process, main thread.
 #pragma once
+
+#include "worker/memory.h"
 
 #include <v8.h>
 
@@ -12,11 +17,15 @@
 #include <map>
 #include <memory>
 
+// Native memory that each isolate may have beside its external_mib, for V8's own needs.
+inline constexpr size_t native_free_bytes = size_t{ 8 } << 20;
+
 class Allocator final : public v8::ArrayBuffer::Allocator
 {
   public:
     // observe: what is over the limit is noted, and given all the same.
-    Allocator(size_t limit_bytes, bool observe) : limit_(limit_bytes), observe_(observe)
+    Allocator(size_t limit_bytes, bool observe)
+        : account_(memory_open()), limit_(limit_bytes), observe_(observe)
     {
     }
 
@@ -38,12 +47,35 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     size_t take_excess();
     bool is_over() const
     {
-        return !observe_ && used() > limit_;
+        return !observe_ && charged() > limit_;
     }
     void give_back(size_t size)
     {
         used_.fetch_sub(size, std::memory_order_relaxed);
+        publish();
     }
+    // Bytes that count against the limit.
+    size_t charged() const
+    {
+        return used() + native_charged();
+    }
+    // The isolate is made: what native memory it has now is not the tenant's.
+    void set_native_base()
+    {
+        native_base_ = memory_held(account_);
+    }
+    // What the account of memory.h holds when native memory alone is over the limit; SIZE_MAX: the
+    // limit is only observed.
+    size_t native_alarm() const
+    {
+        return observe_ ? SIZE_MAX : native_base_ + native_free_bytes + limit_ + 1;
+    }
+    uint32_t account() const
+    {
+        return account_;
+    }
+    // See isolate_publish. nullptr: no longer.
+    void publish_to(uint32_t *kib);
     size_t used() const
     {
         return used_.load(std::memory_order_relaxed);
@@ -54,6 +86,16 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     }
 
   private:
+    size_t native_charged() const
+    {
+        const size_t held = memory_held(account_);
+        const size_t free = native_base_ + native_free_bytes;
+        return held > free ? held - free : 0;
+    }
+    void publish();
+    uint32_t account_;
+    size_t native_base_ = 0;
+    uint32_t *published_kib_ = nullptr; // borrowed
     // A backing store may be freed after its isolate, when the last shared_ptr to it goes.
     std::atomic<size_t> used_{ 0 };
     size_t limit_;
@@ -70,8 +112,9 @@ class Allocator final : public v8::ArrayBuffer::Allocator
 
 // V8's page allocator, with WebAssembly memories and resizable ArrayBuffers counted: these do not
 // come from ArrayBuffer::Allocator. V8 reserves addresses without access for them and opens parts
-// later. Its heap pages are mapped open at once, and code is opened executable: neither is counted
-// here.
+// later. WebAssembly's code is opened executable, and counted as native memory. V8's heap pages are
+// mapped open at once, and the range for its code is opened as a whole while the isolate is made:
+// neither is counted here.
 class CountingPages final : public v8::PageAllocator
 {
   public:
@@ -116,6 +159,7 @@ class CountingPages final : public v8::PageAllocator
     struct Reservation {
         size_t size;
         size_t open;
+        bool is_code;
         std::shared_ptr<Allocator> owner;
     };
     Reservation *find(const void *address, size_t *ret_offset);

@@ -42,7 +42,7 @@ uint64_t entries_owner(struct isolate *self)
 }
 
 Entry::Entry(struct isolate *self, uint64_t request)
-    : self_(self), isolate_scope_(self->v8), handle_scope_(self->v8),
+    : self_(self), payer_(self), isolate_scope_(self->v8), handle_scope_(self->v8),
       context_(self->context.Get(self->v8)), context_scope_(context_), try_catch_(self->v8)
 {
     assert(!self->in_entry);
@@ -58,7 +58,7 @@ Entry::~Entry()
 
 bool Entry::is_terminated() const
 {
-    return try_catch_.HasTerminated() || self_->heap_limit_hit ||
+    return try_catch_.HasTerminated() || self_->heap_limit_hit || self_->native_limit_hit ||
            self_->v8->IsExecutionTerminating();
 }
 
@@ -140,6 +140,8 @@ enum isolate_result Entry::finish()
     }
     if (self_->heap_limit_hit)
         return ISOLATE_HEAP_LIMIT;
+    if (self_->native_limit_hit)
+        return ISOLATE_EXTERNAL_LIMIT;
     if (is_terminated() || self_->terminate_requested.load(std::memory_order_relaxed)) {
         drop_pending();
         return ISOLATE_TERMINATED;
@@ -150,8 +152,7 @@ enum isolate_result Entry::finish()
         if (self_->heap_limit_hit)
             return ISOLATE_HEAP_LIMIT;
     }
-    // Live memory only: what is garbage now was within the limit, which the allocator keeps.
-    if (self_->allocator->is_over())
+    if (!isolate_check_external(self_))
         return ISOLATE_EXTERNAL_LIMIT;
     return threw_ || self_->load_state == ISOLATE_LOAD_FAILED ? ISOLATE_EXCEPTION : ISOLATE_OK;
 }

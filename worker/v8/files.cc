@@ -90,6 +90,7 @@ v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context
 
 int isolate_add_file(struct isolate *self, struct isolate_bytes path, struct isolate_bytes source)
 {
+    Payer payer(self);
     std::string name(reinterpret_cast<const char *>(path.data), path.size);
     std::string normal;
     if (name.empty() || name.size() > max_path_bytes || !normalise(name, &normal) ||
@@ -106,6 +107,7 @@ int isolate_add_file(struct isolate *self, struct isolate_bytes path, struct iso
 
 int isolate_set_env(struct isolate *self, const struct isolate_env *env, size_t n_env)
 {
+    Payer payer(self);
     self->env.clear();
     for (size_t i = 0; i < n_env; i++)
         self->env.emplace_back(

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "worker/isolate.h"
+#include "worker/memory.h"
 #include "worker/v8/allocator.h"
 
 #include <v8.h>
@@ -76,6 +77,8 @@ struct isolate {
     void *host = nullptr; // borrowed: from the caller of isolate_new
     std::string tenant;
     std::shared_ptr<Allocator> allocator;
+    bool native_limit_hit = false;
+    uint32_t *heap_held_kib = nullptr; // borrowed: see isolate_publish
 
     bool in_entry = false;
     uint64_t request = 0; // of the entry that runs
@@ -114,12 +117,33 @@ inline constexpr size_t max_text_units = 16 * 1024;
 // The script name of the JS layer, as stack traces have it.
 inline constexpr const char js_layer_name[] = "skep:js";
 
+// What is allocated in its scope belongs to the isolate.
+class Payer
+{
+  public:
+    explicit Payer(const struct isolate *self) : before_(memory_enter(self->allocator->account()))
+    {
+    }
+    ~Payer()
+    {
+        memory_leave(before_);
+    }
+    Payer(const Payer &) = delete;
+    void operator=(const Payer &) = delete;
+
+  private:
+    uint32_t before_;
+};
+
 // ---- isolate.cc
 
 // Bytes of JavaScript objects, garbage that was not collected yet included.
 size_t isolate_heap_used(v8::Isolate *v8);
 // After a collection: notes a heap over its limit. False if the isolate may not be kept.
 bool isolate_check_heap(struct isolate *self);
+// Collects garbage if the isolate holds more external and native memory than it may. False if that was
+// in vain.
+bool isolate_check_external(struct isolate *self);
 
 // ---- entries.cc
 
@@ -154,6 +178,7 @@ class Entry
     bool run_rejections();
 
     struct isolate *self_;
+    Payer payer_;
     v8::Isolate::Scope isolate_scope_;
     v8::HandleScope handle_scope_;
     v8::Local<v8::Context> context_;

@@ -5,6 +5,8 @@
 #include "worker/v8/platform.h"
 #include "worker/v8/snapshot.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
@@ -21,6 +23,16 @@ static constexpr size_t observed_max_bytes = 4096 * mib;
 
 static std::atomic<size_t> n_isolates{ 0 };
 
+static void publish_heap(struct isolate *self)
+{
+    v8::HeapStatistics heap;
+    if (!self->heap_held_kib)
+        return;
+    self->v8->GetHeapStatistics(&heap);
+    __atomic_store_n(self->heap_held_kib, static_cast<uint32_t>(heap.total_physical_size() >> 10),
+                     __ATOMIC_RELAXED);
+}
+
 static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
@@ -35,6 +47,35 @@ static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
     return limit + heap_slack_bytes;
 }
 
+// Native memory is over the limit. Only a stack check may collect garbage, so that is where it is
+// decided; Entry::finish decides where none comes.
+static void on_native_interrupt(v8::Isolate *v8, void *data)
+{
+    struct isolate *self = static_cast<struct isolate *>(data);
+    if (!isolate_check_external(self)) {
+        self->native_limit_hit = true;
+        v8->TerminateExecution();
+    }
+}
+
+// From inside an allocation.
+static void on_native_alarm(void *owner)
+{
+    struct isolate *self = static_cast<struct isolate *>(owner);
+    self->v8->RequestInterrupt(on_native_interrupt, self);
+}
+
+bool isolate_check_external(struct isolate *self)
+{
+    if (self->allocator->is_over())
+        self->v8->LowMemoryNotification();
+    const bool is_good = !self->allocator->is_over();
+    if (is_good)
+        memory_set_alarm(self->allocator->account(), self->allocator->native_alarm(),
+                         on_native_alarm, self);
+    return is_good;
+}
+
 // V8 lets one object of any size into an empty space of large young objects, past its own limit.
 // The next collection looks at the sum, as V8 would have.
 static void on_collected(v8::Isolate *v8, v8::GCType type, v8::GCCallbackFlags flags, void *data)
@@ -42,6 +83,7 @@ static void on_collected(v8::Isolate *v8, v8::GCType type, v8::GCCallbackFlags f
     struct isolate *self = static_cast<struct isolate *>(data);
     (void) type;
     (void) flags;
+    publish_heap(self);
     if (!isolate_check_heap(self))
         v8->TerminateExecution();
 }
@@ -112,6 +154,7 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
     self->observe_heap = options->observe_heap;
     self->allocator =
         std::make_shared<Allocator>(options->external_mib * mib, options->observe_external);
+    Payer payer(self.get());
 
     v8::Isolate::CreateParams params;
     params.snapshot_blob = snapshot_blob();
@@ -150,6 +193,8 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
         isolate_free(self.release());
         return -EINVAL;
     }
+    self->allocator->set_native_base();
+    (void) isolate_check_external(self.get());
     *ret_isolate = self.release();
     return 0;
 }
@@ -163,6 +208,7 @@ int isolate_adopt(struct isolate *self, const struct isolate_options *options)
     self->tenant = options->tenant ? options->tenant : "";
     self->observe_heap = options->observe_heap;
     self->allocator->set_limit(options->external_mib * mib, options->observe_external);
+    (void) isolate_check_external(self);
     return 0;
 }
 
@@ -185,10 +231,14 @@ struct isolate *isolate_free(struct isolate *self)
             function.Reset();
         self->context.Reset();
     }
+    const uint32_t account = self->allocator->account();
+    isolate_publish(self, nullptr);
+    memory_set_alarm(account, SIZE_MAX, nullptr, nullptr);
     platform_forget(v8);
     self->microtasks.reset();
     v8->Dispose();
     delete self;
+    memory_close(account);
     n_isolates--;
     return nullptr;
 }
@@ -211,7 +261,31 @@ void isolate_get_memory(struct isolate *self, struct isolate_memory *ret_memory)
     self->v8->GetHeapStatistics(&heap);
     ret_memory->heap_used = heap.used_heap_size();
     ret_memory->heap_limit = heap.heap_size_limit();
+    ret_memory->heap_held = heap.total_physical_size();
     ret_memory->external = self->allocator->used();
+    ret_memory->native = memory_held(self->allocator->account());
+    if (self->heap_held_kib)
+        __atomic_store_n(self->heap_held_kib, static_cast<uint32_t>(ret_memory->heap_held >> 10),
+                         __ATOMIC_RELAXED);
+}
+
+void isolate_publish(struct isolate *self, const struct isolate_meter *meter)
+{
+    self->heap_held_kib = meter ? meter->heap_held_kib : nullptr;
+    self->allocator->publish_to(meter ? meter->external_kib : nullptr);
+    memory_publish(self->allocator->account(), meter ? meter->native_kib : nullptr);
+    if (meter)
+        publish_heap(self);
+}
+
+uint64_t isolate_unpublished(void)
+{
+    return memory_unpublished();
+}
+
+void isolate_trim(void)
+{
+    (void) malloc_trim(0);
 }
 
 void isolate_take_excess(struct isolate *self, struct isolate_excess *ret_excess)
