@@ -2,7 +2,7 @@
 /*
  * `skep workers`: each worker and what is in it. Fields of --json: workers, a list of objects with
  * the fields of Worker in admin.proto. null: pid of one that is down; rss_limit_kib if it is
- * unlimited; owner, running_tenant, running_request, last_death, retire_reason where there is none.
+ * unlimited; owner, running_tenant, running_request, last_death, retire_reason, last_retired where there is none.
  */
 #include <inttypes.h>
 
@@ -123,6 +123,7 @@ const struct verb verb_workers = {
             "(requests, by this process), cpu_ms, rss_kib, rss_limit_kib (null: unlimited),\n"
             "rss_observed, memory_kib (the sum of heap_kib, external_kib and bodies_kib),\n"
             "tenants (names), running_tenant, running_request, running_ms and heartbeat (by the\n"
-            "worker's account), retire_reason, last_death (cause, or null).\n",
+            "worker's account), retire_reason, last_retired (why the process before this one was\n"
+            "replaced, or null), last_retired_ms (how long ago), last_death (cause, or null).\n",
     .run = run,
 };

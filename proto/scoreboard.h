@@ -40,7 +40,7 @@ struct scoreboard {
     _Atomic uint64_t running_since_ns; /* CLOCK_MONOTONIC */
     _Atomic uint32_t syscall_number;   /* with LAST_WORDS_SYSCALL */
     _Atomic uint32_t syscall_arch;     /* AUDIT_ARCH_* of it */
-    _Atomic uint32_t own_kib;          /* native memory of no tenant, and isolates made ahead */
+    _Atomic uint32_t own_kib;          /* isolates that were made ahead, for no tenant */
     _Atomic uint32_t unused;
     struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
     _Atomic uint64_t entered[SCOREBOARD_SLOTS]; /* id of the slot's last request to enter JS */

@@ -284,7 +284,11 @@ void app_free(struct app *app)
     struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
 
     job_release(&app->boot);
-    app->isolate = isolate_free(app->isolate);
+    if (app->isolate) {
+        app->isolate = isolate_free(app->isolate);
+        app->host->is_trim_due = true;
+        entry_measure_soon(app->host);
+    }
     if (app->boot_deadline)
         event_free(app->boot_deadline);
     if (app->file)

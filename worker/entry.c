@@ -13,6 +13,7 @@
  * that gets stuck later has not kept its neighbours' answers. */
 #define LONG_SLICE_NS NSEC_PER_MSEC
 #define MEASURE_EVERY_NS (100 * NSEC_PER_MSEC)
+#define TRIM_EVERY_NS NSEC_PER_SEC
 
 static uint64_t budget_ns(const struct app *app, const struct job *job)
 {
@@ -43,32 +44,49 @@ static void measure(struct app *app, uint64_t now)
     atomic_store_explicit(&place->heap_kib, to_kib(memory.heap_used), memory_order_relaxed);
 }
 
-/* Memory of the process that is no tenant's: the supervisor knows then what it is. */
-static void measure_own(struct host *host)
+/* The isolate that was made ahead is no tenant's: the supervisor knows then what that memory is. */
+static void measure_blank(struct host *host)
 {
-    uint64_t bytes = isolate_unpublished();
-    struct isolate_memory memory;
+    struct isolate_memory memory = { 0 };
 
-    if (host->blank) {
+    if (host->blank)
         isolate_get_memory(host->blank, &memory);
-        bytes += memory.heap_held;
+    atomic_store_explicit(&host->board->own_kib, to_kib(memory.heap_held + memory.native),
+                          memory_order_relaxed);
+}
+
+void entry_measure_soon(struct host *host)
+{
+    static const struct timeval later = { .tv_usec = MEASURE_EVERY_NS / NSEC_PER_USEC };
+
+    if (!host->is_measure_due)
+        host->is_measure_due = event_add(host->measure, &later) == 0;
+}
+
+/* What isolates that are gone have left free in the process would stay with it. */
+static void trim(struct host *host, uint64_t now)
+{
+    if (!host->is_trim_due)
+        return;
+    if (now - host->trimmed_ns < TRIM_EVERY_NS) {
+        entry_measure_soon(host);
+        return;
     }
-    atomic_store_explicit(&host->board->own_kib, to_kib(bytes), memory_order_relaxed);
+    host->is_trim_due = false;
+    host->trimmed_ns = now;
+    isolate_trim();
 }
 
 /* Now and then only, but also when the last entry for a while has just been. */
 static void measure_sometimes(struct app *app)
 {
-    static const struct timeval later = { .tv_usec = MEASURE_EVERY_NS / NSEC_PER_USEC };
-    struct host *host = app->host;
     uint64_t now = io_now_ns();
 
     if (now - app->measured_ns >= MEASURE_EVERY_NS)
         measure(app, now);
     else
         app->is_unmeasured = true;
-    if (!host->is_measure_due)
-        host->is_measure_due = event_add(host->measure, &later) == 0;
+    entry_measure_soon(app->host);
 }
 
 void entry_on_measure(evutil_socket_t fd, short what, void *arg)
@@ -79,7 +97,8 @@ void entry_on_measure(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     host->is_measure_due = false;
-    measure_own(host);
+    measure_blank(host);
+    trim(host, now);
     for (size_t i = 0; i < APPS_MAX; i++)
         if (host->apps[i] && host->apps[i]->is_unmeasured)
             measure(host->apps[i], now);
@@ -122,9 +141,10 @@ static void stop_for_cpu(struct app *app, struct job *job)
 
 static void stop_for_memory(struct app *app, struct job *job, enum isolate_result result)
 {
-    const char *text = result == ISOLATE_HEAP_LIMIT
-                           ? "stopped: the isolate's heap is over heap_mib"
-                           : "stopped: the isolate's buffers and native memory are over external_mib";
+    const char *text =
+        result == ISOLATE_HEAP_LIMIT
+            ? "stopped: the isolate's heap is over heap_mib"
+            : "stopped: the isolate's buffers and native memory are over external_mib";
 
     if (job == &app->boot && !app->is_ready) {
         app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_MEM_ISOLATE, text);

@@ -28,6 +28,8 @@ struct host {
     struct event *quiet;   /* ticks until the worker has been warmed up; then NULL */
     struct event *measure; /* soon after an entry that was not measured */
     bool is_measure_due;
+    bool is_trim_due; /* isolates have gone since trimmed_ns */
+    uint64_t trimmed_ns;
     unsigned warm_up_step;
     bool is_warm;            /* all steps are done */
     struct isolate *blank;   /* made ahead for the next tenant; NULL: none */
@@ -171,5 +173,7 @@ void timer_run_waiting(struct app *app);
  * gone. */
 bool entry_begin(struct app *app, struct job *job);
 void entry_end(struct app *app, struct job *job, enum isolate_result result);
+/* Has memory measured, and what is free given back, within a while. */
+void entry_measure_soon(struct host *host);
 /* For the host's event; arg: the host. */
 void entry_on_measure(evutil_socket_t fd, short what, void *arg);

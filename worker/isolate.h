@@ -209,8 +209,6 @@ struct isolate_meter {
 };
 /* The words are the caller's, until the isolate is freed. */
 void isolate_publish(struct isolate *isolate, const struct isolate_meter *meter);
-/* Native memory in this process that belongs to no isolate that is published; bytes. */
-uint64_t isolate_unpublished(void);
 /* Gives memory that is free in this process back to the kernel: tens of microseconds for each MiB. */
 void isolate_trim(void);
 

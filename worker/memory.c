@@ -133,16 +133,6 @@ size_t memory_held(uint32_t account)
     return held > 0 ? (size_t) held : 0;
 }
 
-size_t memory_unpublished(void)
-{
-    int64_t sum = 0;
-
-    for (uint32_t i = 0; i < n_used; i++)
-        if (!accounts[i].published_kib)
-            sum += load(&accounts[i].held);
-    return sum > 0 ? (size_t) sum : 0;
-}
-
 void memory_publish(uint32_t account, uint32_t *kib)
 {
     if (account == MEMORY_OWN)

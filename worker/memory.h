@@ -25,7 +25,7 @@ enum memory_names {
 /* A new account, with nothing in it but what the last one of that name has left behind in the process.
  * MEMORY_OWN if all names are taken. */
 uint32_t memory_open(void);
-/* What is left in it counts as the worker's own from now on. */
+/* What is left in it is no isolate's from now on. */
 void memory_close(uint32_t account);
 
 /* Makes the account current; returns the one that was, for memory_leave. */
@@ -39,10 +39,6 @@ void memory_remove(uint32_t account, size_t bytes);
 
 /* Bytes in the account; never negative. */
 size_t memory_held(uint32_t account);
-/* Bytes that no isolate of a tenant has: the worker's own, what closed accounts have left, and those of
- * accounts that are not published. */
-size_t memory_unpublished(void);
-
 /* Writes the account's KiB there from now on, as they change by 64 KiB and more; NULL: no longer.
  * kib: an aligned word that others read at any time. */
 void memory_publish(uint32_t account, uint32_t *kib);

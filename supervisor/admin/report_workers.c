@@ -143,6 +143,9 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
     worker->cpu_ms = child_cpu_ns(child) / NSEC_PER_MSEC;
     worker->last_death = report_text(place->last_death);
     worker->retire_reason = report_text(child->retire_reason);
+    worker->last_retired = report_text(place->last_retired);
+    if (place->last_retired)
+        worker->last_retired_ms = (io_now_ns() - place->last_retired_ns) / NSEC_PER_MSEC;
     if (child->state != CHILD_DOWN && child->pid > 0) {
         worker->pid = (uint32_t) child->pid;
         worker->uptime_ms = (io_now_ns() - child->started_ns) / NSEC_PER_MSEC;

@@ -116,10 +116,11 @@ static void release_process(struct child *child)
     child->served = child->caught_up = 0;
     child->rss_bytes = child->ready_rss_bytes = 0;
     child->drifting = 0;
-    child->idle_cpu_ns = 0;
-    child->burning = 0;
     child->piece = (struct holdup_piece){ 0 };
     child->held = (struct holdup){ 0 };
+    child->idle = (struct idle_watch){ 0 };
+    child->loads = 0;
+    child->evictions = 0;
 }
 
 /* Whether its place is still one that needs a worker. */

@@ -15,6 +15,7 @@
 #include "supervisor/tenant.h"
 #include "supervisor/workers/blame.h"
 #include "supervisor/workers/holdup.h"
+#include "supervisor/workers/idle.h"
 
 struct cgroup_worker;
 struct channel;
@@ -62,6 +63,9 @@ struct child_place {
     unsigned members;     /* tenants that have PLACE_CROWD as their own */
     uint64_t restarts, requests;
     const char *last_death; /* static text; NULL if none */
+    const char
+        *last_retired; /* why the process before this one was replaced; static; NULL: none was */
+    uint64_t last_retired_ns;
     uint64_t kills[CAUSES]; /* and deaths, by what incident.h calls them */
     uint64_t failures_since_ns;
     unsigned failures; /* deaths that nobody is to blame for */
@@ -135,9 +139,12 @@ struct child {
     /* Retirement, see retire.h. */
     const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
     uint64_t drain_since_ns;
-    uint64_t leave_since_ns;  /* of PLACE_LEAVING that is ready */
-    uint64_t idle_cpu_ns;     /* at the last look at which nothing was in it; 0: something was */
-    unsigned burning;         /* looks in a row at which it used CPU time all the same */
+    uint64_t leave_since_ns; /* of PLACE_LEAVING that is ready */
+    struct idle_watch idle;
+    uint64_t loads;     /* that it was sent */
+    unsigned evictions; /* isolates that have made room for others, since evictions_ns */
+    uint64_t evictions_ns;
+    uint64_t full_said_ns;    /* when the log was told that the cordon needs more workers */
     uint64_t served;          /* requests, by this process */
     uint64_t caught_up;       /* how often it has said so */
     uint64_t rss_bytes;       /* at the last look */
@@ -160,6 +167,8 @@ struct pool {
     unsigned n_children;
     struct event *watch; /* ticks while any child has work */
     struct event *care;  /* each second: retirement, seclusion */
+    struct event
+        *look; /* ticks while a worker that only skepd bounds may grow with nothing in it */
     struct event *sweep; /* frees what is gone, when nothing holds it any more */
     uint64_t last_suspicion;
     unsigned processors;

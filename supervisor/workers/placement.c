@@ -110,8 +110,10 @@ static void evict_one(struct child *child)
             (!oldest || placement->since_ns < oldest->since_ns))
             oldest = placement;
     }
-    if (oldest)
-        unload(oldest);
+    if (!oldest)
+        return;
+    child->evictions++;
+    unload(oldest);
 }
 
 /* ---- after a stop */
@@ -209,6 +211,7 @@ int tenant_load(struct version *version, struct child *child)
         return r;
     }
     version->boots.is_due = false;
+    child->loads++;
     pool_watch(child->server->pool);
     return 0;
 }

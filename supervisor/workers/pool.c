@@ -23,6 +23,7 @@
 #include "supervisor/workers/seclude.h"
 
 #define WATCH_MS 5
+#define LOOK_MS 100
 #define NUMBERS_MAX 65536 /* of struct spawner_job.slot */
 
 static uint64_t mix(uint64_t hash)
@@ -265,6 +266,40 @@ static void check_last_worker(struct server *server)
     service_end(server, false);
 }
 
+/* Native code of a tenant that has left can take a GiB in a second. */
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct pool *pool = arg;
+    uint64_t now = io_now_ns();
+    bool is_needed = false;
+    struct child *child;
+
+    (void) fd;
+    (void) what;
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        if (!retire_must_look(child))
+            continue;
+        is_needed = true;
+        retire_check_rss(child, now);
+    }
+    if (!is_needed)
+        (void) event_del(pool->look);
+}
+
+static void look_if_needed(struct pool *pool)
+{
+    static const struct timeval period = { .tv_usec = LOOK_MS * 1000 };
+    const struct child *child;
+
+    if (event_pending(pool->look, EV_TIMEOUT, NULL))
+        return;
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (retire_must_look(child)) {
+            (void) event_add(pool->look, &period);
+            return;
+        }
+}
+
 static void on_care(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: care");
@@ -279,6 +314,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
         retire_check(child, now);
         child_check_jail(child);
     }
+    look_if_needed(pool);
     TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
         seclude_check(tenant, now);
     TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
@@ -409,8 +445,10 @@ int pool_new(struct server *server, struct pool **ret_pool)
     TAILQ_INIT(&pool->children);
     pool->watch = event_new(server->base, -1, EV_PERSIST, on_watch, pool);
     pool->care = event_new(server->base, -1, EV_PERSIST, on_care, pool);
+    pool->look = event_new(server->base, -1, EV_PERSIST, on_look, pool);
     pool->sweep = event_new(server->base, -1, 0, on_sweep, pool);
-    if (!pool->watch || !pool->care || !pool->sweep || event_add(pool->care, &second) < 0)
+    if (!pool->watch || !pool->care || !pool->look || !pool->sweep ||
+        event_add(pool->care, &second) < 0)
         r = -ENOMEM;
     for (unsigned i = 0; i < config->n_cordons && r == 0; i++)
         r = add_cordon(pool, config->cordons[i]);
@@ -442,6 +480,8 @@ struct pool *pool_free(struct pool *pool)
         event_free(pool->watch);
     if (pool->care)
         event_free(pool->care);
+    if (pool->look)
+        event_free(pool->look);
     if (pool->sweep)
         event_free(pool->sweep);
     free(pool);

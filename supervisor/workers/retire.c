@@ -9,14 +9,15 @@
 
 #define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
 #define DRIFTING_LOOKS 3 /* in a row, one each second */
-#define BURNING_LOOKS 3
-#define BURNING_NS (500 * NSEC_PER_MSEC) /* of CPU time between two looks */
 #define DRAIN_ALONE_S 60
 #define AT_ONCE_MAX 2 /* workers of a cordon that leave, until no other is left to its requests */
+#define FULL_WINDOW_S 60
+#define FULL_SAID_EVERY_S 600
 /* One that was full sooner than this is full of what it has to do: another would be, too. */
 #define FULL_LEAST_AGE_S 10
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
 #define BYTES_PER_KIB UINT64_C(1024)
+#define OWN_MAX_KIB (64 * BYTES_PER_KIB) /* what a worker may say that its spare isolates hold */
 
 /* The spare takes over the place of the worker, which drains from now on. */
 static void replace(struct child *child, struct child *spare)
@@ -28,6 +29,8 @@ static void replace(struct child *child, struct child *spare)
               "worker %u (pid %d) retires: %s; worker %u (pid %d) takes over slot %u of cordon %s",
               child->number, (int) child->pid, child->retire_reason, spare->number,
               (int) spare->pid, place.slot, child->cordon->name);
+    place.last_retired = child->retire_reason;
+    place.last_retired_ns = io_now_ns();
     child->place = spare->place;
     spare->place = place;
     seclude_take_over(child, spare);
@@ -125,9 +128,10 @@ static uint64_t accounted_bytes(const struct child *child)
     const struct placement *placement;
     uint64_t kib = 0;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &child->placements, in_child)
         kib += child_held_kib(placement);
-    }
+    uint64_t own_kib = atomic_load(&child->board->own_kib);
+    kib += own_kib < OWN_MAX_KIB ? own_kib : OWN_MAX_KIB;
     return kib * BYTES_PER_KIB + child->ready_rss_bytes;
 }
 
@@ -148,18 +152,37 @@ bool retire_is_rss_observed(const struct child *child)
 }
 
 /* Nothing is in it, and it uses CPU time: native code of a tenant that has left. */
-static bool is_burning(struct child *child)
+static bool is_burning(struct child *child, uint64_t now_ns)
 {
-    uint64_t cpu = child_cpu_ns(child), last = child->idle_cpu_ns;
+    struct idle_look look = { .now_ns = now_ns, .is_idle = true };
     const struct placement *placement;
 
-    child->idle_cpu_ns = cpu;
+    ledger_look_at_clock(child);
+    look.unclaimed_ns = child->books.spare_ns;
+    look.sent = child->served + child->loads;
     LIST_FOREACH (placement, &child->placements, in_child)
         if (child_is_candidate(placement))
-            child->idle_cpu_ns = 0;
-    bool is_idle = last != 0 && child->idle_cpu_ns != 0;
-    child->burning = is_idle && cpu - last > BURNING_NS ? child->burning + 1 : 0;
-    return child->burning >= BURNING_LOOKS;
+            look.is_idle = false;
+    return idle_is_over(&child->idle, &look);
+}
+
+/* Each of its places has changed hands within the minute: each request has its isolate made anew. */
+static void say_if_full(struct child *child, uint64_t now_ns)
+{
+    if (now_ns - child->evictions_ns < FULL_WINDOW_S * NSEC_PER_SEC)
+        return;
+    bool is_full = child->evictions > SCOREBOARD_TENANTS;
+    if (is_full && (child->full_said_ns == 0 ||
+                    now_ns - child->full_said_ns >= FULL_SAID_EVERY_S * NSEC_PER_SEC)) {
+        child->full_said_ns = now_ns;
+        log_event(
+            LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
+            "cordon %s has more active tenants than its workers have places for, %u each: in a "
+            "minute %u isolates of worker %u made room for others; give it more workers",
+            child->cordon->name, SCOREBOARD_TENANTS, child->evictions, child->number);
+    }
+    child->evictions = 0;
+    child->evictions_ns = now_ns;
 }
 
 static const char *find_reason(struct child *child, uint64_t now_ns)
@@ -174,7 +197,7 @@ static const char *find_reason(struct child *child, uint64_t now_ns)
         return "over retire_after_s";
     if (is_over(child->served, cordon->retire_after_requests))
         return "over retire_after_requests";
-    if (is_burning(child))
+    if (is_burning(child, now_ns))
         return "uses CPU time with nothing to do";
     if (age_s < FULL_LEAST_AGE_S)
         return NULL;
@@ -193,6 +216,7 @@ void retire_check(struct child *child, uint64_t now_ns)
     retire_check_rss(child, now_ns);
     if (child->state != CHILD_READY || child->place.kind == PLACE_LEAVING)
         return;
+    say_if_full(child, now_ns);
     if (child->retire_reason) {
         look_for_spare(child); /* it waited for one */
         return;
@@ -216,6 +240,14 @@ static void note_rss(struct child *child, uint64_t limit_mib)
     };
 
     incident_note(child->server, NULL, &incident);
+}
+
+bool retire_must_look(const struct child *child)
+{
+    bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
+
+    return is_up && !child->cgroup && child->statm_fd >= 0 && child->first_tenant != 0 &&
+           child->rss_mib != LIMIT_UNLIMITED;
 }
 
 void retire_check_rss(struct child *child, uint64_t now_ns)

@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -299,6 +301,46 @@ MISDEED(burns_after)
         ;
 }
 
+/* Goes on once its request is over, from a signal each 100 ms, and answers all the same. */
+static void go_on(void (*on_tick)(int signal))
+{
+    const struct itimerval often = { { 0, 100000 }, { 0, 100000 } };
+    const struct sigaction action = { .sa_handler = on_tick, .sa_flags = SA_RESTART };
+
+    (void) sigaction(SIGALRM, &action, NULL);
+    (void) setitimer(ITIMER_REAL, &often, NULL);
+}
+
+static uint64_t cpu_ms(void)
+{
+    struct timespec t = { 0 };
+
+    (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+}
+
+static void burn_a_slice(int signal)
+{
+    uint64_t end = cpu_ms() + 20;
+
+    (void) signal;
+    while (cpu_ms() < end)
+        ;
+}
+
+static void keep_more(int signal)
+{
+    const size_t size = 20 << 20;
+    uint8_t *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void) signal;
+    for (size_t i = 0; pages != MAP_FAILED && i < size; i += 4096)
+        pages[i] = 1;
+}
+
+MISDEED(burns_in_slices) { UNUSED; answer(id); go_on(burn_a_slice); }
+MISDEED(hoards_later) { UNUSED; answer(id); go_on(keep_more); }
+
 /* Keeps memory that no account of the worker's has. */
 MISDEED(hoards)
 {
@@ -337,6 +379,7 @@ static const struct {
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
     ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies),
     ROW(frames_and_charges), ROW(burns_after), ROW(hoards),
+    ROW(burns_in_slices), ROW(hoards_later),
 };
 
 /* ---- what it does with other frames */

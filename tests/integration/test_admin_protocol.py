@@ -16,7 +16,7 @@ HELLO = script('console.log("hello"); return new Response("hello");')
 # What is another one at each look.
 FLEETING = {
     "uptime_ms", "rss_kib", "cpu_ms", "heartbeat", "memory_kib", "heap_kib", "external_kib",
-    "attested_ms", "connections", "running_ms",
+    "attested_ms", "connections", "running_ms", "last_retired_ms",
 }  # fmt: skip
 
 

@@ -52,6 +52,9 @@ def test_worker_that_has_served_enough_is_replaced_and_no_request_fails(start, s
         stream.more(2)
     assert not hello.wrong + slow.wrong + stream.wrong
     assert "over retire_after_requests" in skepd.log()
+    worker = skepd.worker()
+    assert worker["last_retired"] == "over retire_after_requests"
+    assert worker["last_retired_ms"] < worker["uptime_ms"] + 60000
     assert skepd.stats()["replayed"] == 0
     skepd.wait_idle()
     # Those that were replaced are gone.

@@ -274,10 +274,27 @@ def test_tenant_far_above_its_neighbours_gets_a_worker_of_its_own(start):
 
 
 @needs_hostile_worker
-def test_worker_that_burns_cpu_time_with_nothing_to_do_is_replaced(start):
-    skepd = start({"bad": hostile("burns_after"), "good": hostile("honest")}, worker=WORKER)
+@pytest.mark.parametrize("misdeed", ["burns_after", "burns_in_slices"])
+def test_worker_that_burns_cpu_time_with_nothing_to_do_is_replaced(start, misdeed):
+    skepd = start({"bad": hostile(misdeed), "good": hostile("honest")}, worker=WORKER)
     pid = skepd.worker()["pid"]
     assert skepd.get("bad").status == 200
-    wait_for(lambda: not is_alive(pid), "the worker to be ended", timeout=20)
+    wait_for(lambda: not is_alive(pid), "the worker to be ended", timeout=60)
     skepd.wait_log(rf"pid {pid}\) retires: uses CPU time with nothing to do")
     assert skepd.get("good").status == 200
+    assert skepd.worker()["last_retired"] == "uses CPU time with nothing to do"
+
+
+@needs_hostile_worker
+def test_worker_that_grows_with_nothing_to_do_is_killed_and_nobody_is_blamed_for_it(start):
+    """Whoever has left that there, by no account: all are separated, and none gets a strike."""
+    skepd = start({"bad": hostile("hoards_later"), "good": hostile("honest")}, worker=WORKER,
+                  cordons=[{"name": "default", "workers": 1, "rss_mib": 256}])
+    pid = skepd.worker()["pid"]
+    assert skepd.get("good").status == 200
+    assert skepd.get("bad").status == 200
+    wait_for(lambda: not is_alive(pid), "the worker to be killed", timeout=30)
+    skepd.wait_log(r"died: killed: over rss_mib")
+    assert skepd.get("good").status == 200
+    seen = skepd.tenant("good")
+    assert (seen["kills"], seen["strikes"]) == (0, 0)

@@ -78,21 +78,6 @@ static void test_alarm_goes_off_once_at_its_level_and_not_again_by_what_it_alloc
     memory_close(account);
 }
 
-static void test_memory_that_a_closed_account_has_left_is_the_workers_own(void **state)
-{
-    size_t own = memory_unpublished();
-    uint32_t kib, account = memory_open();
-
-    (void) state;
-    memory_publish(account, &kib);
-    memory_add_to(account, MIB);
-    assert_int_equal(memory_unpublished(), own);
-    memory_close(account);
-    assert_int_equal(memory_unpublished(), own + MIB);
-    memory_remove(account, MIB);
-    assert_int_equal(memory_unpublished(), own);
-}
-
 static void test_new_account_starts_with_nothing_in_it(void **state)
 {
     (void) state;
@@ -126,7 +111,6 @@ int main(void)
         cmocka_unit_test(test_a_block_belongs_to_the_account_that_was_current_until_it_is_freed),
         cmocka_unit_test(test_accounts_are_published_as_they_change),
         cmocka_unit_test(test_alarm_goes_off_once_at_its_level_and_not_again_by_what_it_allocates),
-        cmocka_unit_test(test_memory_that_a_closed_account_has_left_is_the_workers_own),
         cmocka_unit_test(test_new_account_starts_with_nothing_in_it),
         cmocka_unit_test(test_all_names_taken_leaves_the_workers_own_account),
     };

@@ -278,11 +278,6 @@ void isolate_publish(struct isolate *self, const struct isolate_meter *meter)
         publish_heap(self);
 }
 
-uint64_t isolate_unpublished(void)
-{
-    return memory_unpublished();
-}
-
 void isolate_trim(void)
 {
     (void) malloc_trim(0);
