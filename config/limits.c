@@ -45,6 +45,8 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
       .may_be_unlimited = true, .may_be_observed = true, .help = "body of one request" },
     { LIMIT(response_mib), .unit = "MiB", .preset = 100, .least = 1, .most = 102400,
       .may_be_unlimited = true, .may_be_observed = true, .help = "body of one answer" },
+    { LIMIT(hung_ms), .unit = "ms", .preset = 5000, .least = 10, .most = 3600000, .word = "off",
+      .may_be_unlimited = true, .help = "time in which nothing but another request can wake one" },
     { LIMIT(renewals), .unit = "", .preset = 5, .least = 1, .most = 10000, .is_capped = true,
       .help = "new isolates in 10 s in place of stopped ones" },
 };

@@ -30,6 +30,7 @@ struct limits {
     uint32_t log_kib;     /* of one request */
     uint32_t request_mib;
     uint32_t response_mib;
+    uint32_t hung_ms;  /* a request that nothing but another one can wake */
     uint32_t renewals; /* isolates in 10 s that replace stopped ones, in a worker that is shared */
 };
 
@@ -39,6 +40,8 @@ struct limit_info {
     size_t offset;    /* in struct limits */
     uint32_t preset;  /* where nobody says anything */
     uint32_t least, most;
+    const char
+        *word; /* for LIMIT_UNLIMITED, where a tenant needs no leave to say so; NULL: `unlimited` */
     bool may_be_unlimited; /* false: what enforces it needs a number, whatever the cordon allows */
     bool may_be_observed;  /* noted and not enforced, if the operator says so */
     bool is_capped; /* more than the preset, or the operator's default, needs a maximum to be set */
@@ -48,7 +51,7 @@ struct limit_info {
 /* A set of limits: bit 1 << index in limit_table. */
 typedef uint32_t limit_set;
 
-#define LIMITS_COUNT 16
+#define LIMITS_COUNT 17
 extern const struct limit_info limit_table[LIMITS_COUNT]; /* in the order of struct limits */
 
 static inline uint32_t *limit_at(struct limits *limits, const struct limit_info *info)

@@ -76,7 +76,8 @@ int manifest_check(const struct manifest *manifest, const struct config *config,
         return -EINVAL;
     }
     for (size_t i = 0; i < LIMITS_COUNT && !cordon->allow_unlimited; i++)
-        if (limit_get(&manifest->limits, &limit_table[i]) == LIMIT_UNLIMITED)
+        if (!limit_table[i].word &&
+            limit_get(&manifest->limits, &limit_table[i]) == LIMIT_UNLIMITED)
             config_errors_add(errors, manifest->file, manifest->lines.limits[i],
                               "limits.%s: \"unlimited\" is not allowed: expected a number, or "
                               "allow_unlimited: on in cordon \"%s\"",

@@ -36,6 +36,7 @@ const cyaml_schema_field_t yaml_limits_fields[LIMITS_COUNT + 1] = {
     FIELD(log_kib, LIMIT_INDEX(log_kib)),
     FIELD(request_mib, LIMIT_INDEX(request_mib)),
     FIELD(response_mib, LIMIT_INDEX(response_mib)),
+    FIELD(hung_ms, LIMIT_INDEX(hung_ms)),
     FIELD(renewals, LIMIT_INDEX(renewals)),
     CYAML_FIELD_END,
 };
@@ -48,8 +49,10 @@ static uint32_t parse_one(const struct yaml_document *document, const struct yam
         .least = info->least,
         .most = info->most,
         .unit = info->unit[0] ? info->unit : NULL,
-        .word = "unlimited",
-        .refusal = info->may_be_unlimited ? refusal : "this limit needs a number",
+        .word = info->word ? info->word : "unlimited",
+        .refusal = !info->may_be_unlimited ? "this limit needs a number"
+                   : info->word            ? NULL
+                                           : refusal,
     };
     uint32_t value = LIMIT_UNSET;
 

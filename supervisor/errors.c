@@ -49,6 +49,8 @@ static const struct error_info errors[ERROR_CODES] = {
         BY_ANY_TENANT | BY_OPERATOR | BY_HOST, FOR_STRIKES | FOR_REQUESTS | FOR_BACK_OFF },
     [ERROR_QUARANTINED] = { "quarantined", "The tenant is in quarantine.", 503,
         BY_TENANT | BY_OPERATOR, FOR_REQUESTS },
+    [ERROR_HUNG] = { "hung", "The request waited for what can never come.", 500,
+        BY_TENANT, FOR_REQUESTS },
     [ERROR_ISOLATE_STOPPED] = { "isolate_stopped", "Another request of the tenant was stopped, and this one with it.", 503,
         BY_TENANT, FOR_REQUESTS },
 };

@@ -30,6 +30,7 @@ enum error_code {
     ERROR_WORKER_CRASHED,
     ERROR_QUARANTINED,
     ERROR_ISOLATE_STOPPED,
+    ERROR_HUNG,
     ERROR_CODES,
 };
 

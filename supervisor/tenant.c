@@ -179,8 +179,7 @@ void tenant_retire_version(struct version *version)
 
     for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
         next = LIST_NEXT(placement, in_version);
-        placement->is_retiring = true;
-        tenant_on_idle(placement);
+        placement_retire(placement);
     }
 }
 

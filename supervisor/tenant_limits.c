@@ -25,7 +25,7 @@ void tenant_resolve_limits(const struct config *config, const struct cordon_conf
 #define LIMIT_BIT(field) ((limit_set) 1 << LIMIT_INDEX(field))
 static const limit_set told_limits = LIMIT_BIT(cpu_ms) | LIMIT_BIT(cpu_startup_ms) |
                                      LIMIT_BIT(heap_mib) | LIMIT_BIT(external_mib) |
-                                     LIMIT_BIT(timers) | LIMIT_BIT(log_kib);
+                                     LIMIT_BIT(timers) | LIMIT_BIT(log_kib) | LIMIT_BIT(hung_ms);
 
 /* Which differ, in value or in being observed only. */
 static limit_set differing(const struct version *version, const struct limits *limits,

@@ -4,12 +4,14 @@
  * its main module, its end. Worker, main thread, jailed.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "worker/host_internal.h"
+#include "worker/wake.h"
 
 #define FILE_MAX_BYTES (UINT32_C(16) << 20)
 /* A load that waits (top-level await) has this many times cpu_startup_ms of wall time. */
@@ -82,6 +84,9 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
     app->log_kib = limits->log_kib;
     app->observed = limits->observed;
     app->reuse_after_stop = load->reuse_after_stop;
+    app->hung_ms = limits->hung_ms;
+    app->linger_ms = limits->linger_ms;
+    app->lingering_max = limits->lingering;
     int r = host_take_isolate(app->host, &options, &app->isolate);
     if (r < 0)
         return r;
@@ -112,9 +117,12 @@ int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app *
     app->name = copy_text(load->name);
     app->main = copy_text(load->main);
     app->boot_deadline = event_new(host->options.base, -1, 0, on_boot_deadline, app);
+    app->hung = event_new(host->options.base, -1, 0, wake_on_hung, app);
     job_init(&app->boot, app, 0);
+    app->boot.is_body_ended = true;
     TAILQ_INIT(&app->jobs);
-    int r = app->name && app->main && app->boot_deadline ? make_isolate(app, load) : -ENOMEM;
+    int r = app->name && app->main && app->boot_deadline && app->hung ? make_isolate(app, load)
+                                                                      : -ENOMEM;
     host->apps[place] = app;
     atomic_store(&host->board->tenants[place].cpu_ns, 0);
     atomic_store(&host->board->tenants[place].tenant, app->id);
@@ -192,6 +200,17 @@ void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char 
     app_free(app);
 }
 
+static void fail_hung_load(struct app *app)
+{
+    char where[768], text[1024];
+
+    isolate_where(app->isolate, where, sizeof where);
+    (void) snprintf(text, sizeof text,
+                    "top-level await never ends: nothing is left that could end it%s%s",
+                    where[0] ? "; it waits at " : "", where);
+    app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED, text);
+}
+
 void app_check_load(struct app *app)
 {
     struct timeval wall = { .tv_sec = (time_t) app->cpu_startup_ms * BOOT_WALL_FACTOR / 1000 };
@@ -210,9 +229,8 @@ void app_check_load(struct app *app)
                       isolate_error(app->isolate));
         return;
     case ISOLATE_LOADING:
-        if (TAILQ_EMPTY(&app->boot.timers))
-            app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED,
-                          "top-level await never ends: nothing is left that could end it");
+        if (!wake_is_open(&app->boot))
+            fail_hung_load(app);
         else if (app->cpu_startup_ms != UINT32_MAX &&
                  !(app->boot.exceeded >> SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS & 1) &&
                  !event_pending(app->boot_deadline, EV_TIMEOUT, NULL))
@@ -243,40 +261,15 @@ void app_dispose(struct app *app, Skep__Worker__Outcome outcome)
     app_free(app);
 }
 
-void app_on_stop(struct app *app, const struct job *stopped)
+void app_on_stop(struct app *app)
 {
-    struct job *job;
+    Skep__Worker__Stopped message = SKEP__WORKER__STOPPED__INIT;
 
-    TAILQ_FOREACH (job, &app->jobs, entry)
-        job->is_at_risk |= job != stopped;
     if (app->is_stopped || app->reuse_after_stop || !app->is_ready)
         return;
-    Skep__Worker__Stopped message = SKEP__WORKER__STOPPED__INIT;
     app->is_stopped = true;
     message.tenant = app->id;
     host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &message);
-}
-
-void app_condemn(struct app *app)
-{
-    static const char text[] = "a request has waited in vain since another one was stopped for its "
-                               "cpu_ms: the isolate is replaced";
-
-    if (app->is_unclean)
-        return;
-    app->is_unclean = true;
-    job_log(app, &app->boot, SKEP__WORKER__LOG_LEVEL__LOG_WARN, text, sizeof text - 1);
-    event_active(app->host->retire, EV_TIMEOUT, 0);
-}
-
-void app_retire(struct app *app)
-{
-    struct job *job;
-
-    TAILQ_FOREACH (job, &app->jobs, entry)
-        if (job->is_head_sent || !job->is_idempotent)
-            return;
-    app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
 }
 
 void app_free(struct app *app)
@@ -291,6 +284,8 @@ void app_free(struct app *app)
     }
     if (app->boot_deadline)
         event_free(app->boot_deadline);
+    if (app->hung)
+        event_free(app->hung);
     if (app->file)
         evbuffer_free(app->file);
     free(app->file_path);

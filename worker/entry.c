@@ -8,6 +8,7 @@
 
 #include "common/io.h"
 #include "worker/host_internal.h"
+#include "worker/wake.h"
 
 /* A slice this long lets what is queued go out before anything else runs, so that a worker
  * that gets stuck later has not kept its neighbours' answers. */
@@ -171,8 +172,11 @@ bool entry_begin(struct app *app, struct job *job)
     uint64_t budget = budget_ns(app, job);
 
     if (budget == 0) {
-        app_on_stop(app, job);
+        bool is_boot = job == &app->boot;
+        app_on_stop(app);
         stop_for_cpu(app, job);
+        if (!is_boot) /* else it may be gone */
+            wake_look(app);
         return false;
     }
     if (host->unflushed_tenant != app->id) {
@@ -185,6 +189,7 @@ bool entry_begin(struct app *app, struct job *job)
     atomic_store_explicit(&board->running_tenant, app->id, memory_order_relaxed);
     atomic_store_explicit(&board->running_request, job->id, memory_order_release);
     isolate_freeze_clock();
+    wake_before_entry(app);
     sentry_enter(host->sentry, app->isolate, budget);
     return true;
 }
@@ -193,6 +198,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
 {
     struct host *host = app->host;
     struct scoreboard *board = host->board;
+    uint32_t tenant = app->id, place = app->place;
     uint64_t cpu_ns;
 
     if (sentry_leave(host->sentry, &cpu_ns))
@@ -212,7 +218,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
         stop_for_memory(app, job, result);
         break;
     case ISOLATE_TERMINATED:
-        app_on_stop(app, job);
+        app_on_stop(app);
         stop_for_cpu(app, job);
         break;
     case ISOLATE_EXCEPTION:
@@ -229,6 +235,8 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
             job_settle(job);
         break;
     }
+    if (host->apps[place] && host->apps[place]->id == tenant) /* it is still there */
+        wake_look(host->apps[place]);
     if (cpu_ns > LONG_SLICE_NS)
         channel_flush(host->channel);
 }

@@ -17,12 +17,15 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "worker/host_internal.h"
+#include "worker/wake.h"
 #include "worker/warm_up.h"
 
 enum { PHASE_SERVING = 1 };
 
 /* A worker that is needed at once gets its first frame before that. */
 #define FIRST_QUIET_MS 10
+/* The place of a request whose client has left is soon free. */
+#define LINGER_CANCELLED_MS 2000
 
 static const char *const cancel_reasons[] = {
     [SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE] = "client_gone",
@@ -112,6 +115,18 @@ static int on_unload(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
+static int on_retire(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Retire *retire = (const Skep__Worker__Retire *) message;
+    struct app *app = app_find(owner, retire->tenant);
+
+    if (!app) /* it may have gone by itself while this was on its way */
+        return 0;
+    app->is_retired = true;
+    wake_look(app);
+    return 0;
+}
+
 static struct isolate_bytes view(ProtobufCBinaryData data)
 {
     return (struct isolate_bytes){ .data = data.data, .size = data.len };
@@ -164,6 +179,7 @@ static int on_request(void *owner, const ProtobufCMessage *message)
         refuse(host, request->id);
         return 0;
     }
+    app->is_retired = false;
     int r = job_new(app, request, &job);
     if (r < 0)
         return r;
@@ -197,6 +213,7 @@ static int on_body(void *owner, const ProtobufCMessage *message)
         return 0;
     struct app *app = job->app;
     job->unread += (uint32_t) body->data.len;
+    job->is_body_ended = body->end;
     if (entry_begin(app, job))
         entry_end(app, job, isolate_on_body(app->isolate, job->id, view(body->data), body->end));
     return 0;
@@ -212,6 +229,24 @@ static int on_credit(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
+/* What a client that has left set off may be what others wait for. */
+static uint32_t linger_ms(const struct app *app, Skep__Worker__CancelReason reason)
+{
+    if (reason == SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST)
+        return 0;
+    return app->linger_ms < LINGER_CANCELLED_MS ? app->linger_ms : LINGER_CANCELLED_MS;
+}
+
+static void end_cancelled(struct job *job)
+{
+    struct app *app = job->app;
+
+    job->is_done = true;
+    job->outcome = SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED;
+    job_settle(job);
+    wake_look(app);
+}
+
 static int on_cancel(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Cancel *cancel = (const Skep__Worker__Cancel *) message;
@@ -222,14 +257,12 @@ static int on_cancel(void *owner, const ProtobufCMessage *message)
     if (!job)
         return 0;
     struct app *app = job->app;
+    job->linger_ms = linger_ms(app, cancel->reason);
     if ((unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) && entry_begin(app, job))
         entry_end(app, job, isolate_on_cancel(app->isolate, id, cancel_reasons[cancel->reason]));
     job = job_find(host, id); /* the entry may have ended it */
-    if (job && job->is_at_risk &&
-        cancel->reason == SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST)
-        app_condemn(app);
     if (job)
-        job_finish(job, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED, NULL, 0);
+        end_cancelled(job);
     return 0;
 }
 
@@ -253,6 +286,7 @@ static const struct channel_rule rules[] = {
     [SKEP__WORKER__TO_WORKER__MESSAGE_CREDIT] = { PHASE_SERVING, on_credit },
     [SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL] = { PHASE_SERVING, on_cancel },
     [SKEP__WORKER__TO_WORKER__MESSAGE_PING] = { PHASE_SERVING, on_ping },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE] = { PHASE_SERVING, on_retire },
 };
 
 static const struct channel_table table = {
@@ -345,17 +379,6 @@ static void on_quiet(evutil_socket_t fd, short what, void *arg)
         (void) event_add(host->quiet, &second);
 }
 
-static void on_retire(evutil_socket_t fd, short what, void *arg)
-{
-    struct host *host = arg;
-
-    (void) fd;
-    (void) what;
-    for (size_t i = 0; i < APPS_MAX; i++)
-        if (host->apps[i] && host->apps[i]->is_unclean)
-            app_retire(host->apps[i]);
-}
-
 static void on_closed(void *owner, int error)
 {
     struct host *host = owner;
@@ -402,9 +425,9 @@ int host_start(struct host *host, struct sentry *sentry)
 
     host->sentry = sentry;
     host->quiet = event_new(host->options.base, -1, 0, on_quiet, host);
-    host->retire = event_new(host->options.base, -1, 0, on_retire, host);
+    host->linger = event_new(host->options.base, -1, 0, job_on_linger, host);
     host->measure = event_new(host->options.base, -1, 0, entry_on_measure, host);
-    if (!host->quiet || !host->retire || !host->measure || event_add(host->quiet, &soon) < 0)
+    if (!host->quiet || !host->linger || !host->measure || event_add(host->quiet, &soon) < 0)
         return -ENOMEM;
     hello.protocol = PROTOCOL_VERSION;
     hello.v8_version.data = (uint8_t *) (uintptr_t) version;

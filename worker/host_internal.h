@@ -24,7 +24,8 @@ struct host {
     struct host_options options;
     struct channel *channel;
     struct sentry *sentry;
-    struct event *retire;  /* made active when an app that is not clean may be let go */
+    struct event *linger;  /* made active when an app has too many requests that only timers keep */
+    uint64_t where_ns;     /* when the place of an await was looked for last */
     struct event *quiet;   /* ticks until the worker has been warmed up; then NULL */
     struct event *measure; /* soon after an entry that was not measured */
     bool is_measure_due;
@@ -58,13 +59,20 @@ struct job {
     struct timer_list timers;
     unsigned n_timers;
     uint64_t log_bytes;
-    uint64_t silent_since; /* host.reads when it entered JavaScript; 0: it has said something */
+    uint64_t silent_since;    /* host.reads when it entered JavaScript; 0: it has said something */
+    uint64_t began_ns;        /* when it came */
+    uint64_t awake_ns;        /* when its JavaScript ran in the entry of another, see wake.c */
+    uint64_t linger_until_ns; /* what is due by then keeps it; 0: it has not ended yet */
+    uint32_t linger_ms;       /* that long after its end */
+    unsigned n_dropped;       /* timers that went because of its end */
+    bool is_lingering;        /* is_done, and only its timers keep it */
+    bool is_body_ended;       /* nothing of the request's body is to come */
+    bool has_read;            /* of the request's body */
     bool is_head_sent;
     bool is_end_sent;
     bool wants_credit;  /* JavaScript waits for isolate_on_credit */
     bool is_done;       /* JavaScript is through with it; goes at the end of the entry */
     bool is_idempotent; /* its method: may be sent again */
-    bool is_at_risk;    /* was there when a stop dropped microtasks, which may have been its own */
     bool is_stopped;    /* over its budget: it leaves nothing to others */
     bool is_held;       /* does not end yet, even if is_done */
     bool is_log_cut;
@@ -83,20 +91,25 @@ struct app {
     char *main;
     uint32_t cpu_ms, cpu_startup_ms, timers_max, log_kib;
     uint32_t observed; /* bit 1 << limit: noted, not enforced */
+    uint32_t hung_ms;  /* UINT32_MAX: off */
+    uint32_t linger_ms, lingering_max;
+    unsigned n_lingering;
+    uint64_t dropped_said_ns; /* when the log was told last that timers were dropped */
+    struct event *hung;       /* see wake.c */
+    uint64_t asleep_ns; /* since when nothing but a request can wake any of its; 0: something can */
+    bool is_watched;    /* isolate_watch is on */
+    bool is_retired;    /* no other request comes, says the supervisor */
     struct isolate *isolate;
     struct job boot;
     struct job_list jobs;
     char *file_path; /* file now being received */
     struct evbuffer *file;
     struct event *boot_deadline;
-    unsigned n_passed;  /* timers of requests that are over, with others now */
-    bool is_in_passed;  /* one of them runs now */
     int64_t last_timer; /* for each tenant: what the others do cannot be counted with it */
     uint64_t measured_ns;
     bool is_unmeasured; /* has had an entry since then */
     bool is_running_load;
     bool is_ready;
-    bool is_unclean; /* it has lost work of a request that was not stopped */
     bool reuse_after_stop;
     bool is_stopped; /* JavaScript was terminated in it: takes no request any more */
 };
@@ -123,11 +136,7 @@ void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char 
 void app_dispose(struct app *app, Skep__Worker__Outcome outcome);
 /* A job was stopped in the middle, for its CPU time, and with it what was queued in the isolate: what it
  * has left half-done is met by no other request. Before the job's end. */
-void app_on_stop(struct app *app, const struct job *stopped);
-/* A job that was at risk never came to an end: the isolate goes as soon as it costs nobody anything. */
-void app_condemn(struct app *app);
-/* Lets it go if each request in it may be sent again; else later. */
-void app_retire(struct app *app);
+void app_on_stop(struct app *app);
 void app_free(struct app *app);
 
 /* ---- job.c */
@@ -141,8 +150,10 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
 void job_release(struct job *job); /* what it holds, not the struct */
 /* From its entry into JavaScript on, until it sends its head or done. */
 void job_begin_silence(struct job *job);
-/* Ends it if JavaScript is through with it. */
+/* Ends it if JavaScript is through with it, and no timer keeps it. Not inside its own entry. */
 void job_settle(struct job *job);
+/* For the host's event; arg: the host. */
+void job_on_linger(evutil_socket_t fd, short what, void *arg);
 void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
              size_t size);
 
@@ -157,9 +168,11 @@ void exceeded_check(struct job *job);
 /* ---- timer.c */
 int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat);
 void timer_stop(struct job *job, int64_t id);
-/* The job ends: its timer, if it is one of a single time that may be passed on, goes to the youngest
- * other request of the app, which is returned. NULL: it does not. */
-struct job *timer_pass(struct job *job, int64_t id);
+/* The job ends. Returns whether its timer keeps it, because it is due within linger_ms; else the timer is
+ * gone. */
+bool timer_keep(struct job *job, int64_t id);
+/* Tells the tenant's log how many timers went with the job. */
+void timer_note_dropped(struct job *job);
 void timer_stop_all(struct job *job);
 /* Timers of the boot job that were due while no request of the app was in the worker. */
 bool timer_is_waiting(const struct job *boot);

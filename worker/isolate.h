@@ -76,10 +76,12 @@ struct isolate_host {
     /* Starts a timer for the request. Returns its id (> 0), or -EDQUOT over the request's number
      * of timers (thrown as RangeError). repeat: setInterval. */
     int64_t (*set_timer)(void *host, uint64_t request, uint64_t delay_ms, bool repeat);
-    /* The timer's request ends: hands it to another, on whose behalf it will be due. Returns that
-     * one's id; 0: the timer goes. */
-    uint64_t (*pass_timer)(void *host, int64_t timer);
+    /* The timer's request ends, before done(). Returns the request if the timer is due so soon that it
+     * keeps the request, else 0: the timer goes. isolate_forget tells of the end of a request that was kept. */
+    uint64_t (*keep_timer)(void *host, int64_t timer);
     void (*clear_timer)(void *host, int64_t timer);
+    /* A promise of this request is continued in the entry of another; only while isolate_watch is on. */
+    void (*woken)(void *host, uint64_t request);
 };
 
 struct isolate_env {
@@ -176,6 +178,13 @@ enum isolate_result isolate_on_timer(struct isolate *isolate, uint64_t request, 
  * layer forgets it; no done() follows. */
 enum isolate_result isolate_on_cancel(struct isolate *isolate, uint64_t request,
                                       const char *reason);
+/* Whether the host is told by woken() whose promises are continued in the entries of others. Turning it on
+ * slows down promises. */
+void isolate_watch(struct isolate *isolate, bool is_on);
+/* Writes the places at which async functions of the tenant wait, at most three: "file:line:column (in
+ * name)". Collects garbage first; if nothing refers to any of them, the place of the handler. "" if that is
+ * not known either. */
+void isolate_where(struct isolate *isolate, char *text, size_t size);
 /* Forgets a request without running JavaScript that belongs to the tenant's handler. */
 void isolate_forget(struct isolate *isolate, uint64_t request);
 

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "worker/host_internal.h"
+#include "worker/wake.h"
 
 #define GRANT_STEP_BYTES (BODY_WINDOW_BYTES / 4) /* credit is given back in steps of this */
 #define RESPONSE_HEADERS_MAX 256
@@ -22,7 +24,9 @@ static ProtobufCBinaryData bytes(const void *data, size_t size)
 
 void job_init(struct job *job, struct app *app, uint64_t id)
 {
-    *job = (struct job){ .id = id, .app = app, .credit = BODY_WINDOW_BYTES };
+    *job = (struct job){
+        .id = id, .app = app, .credit = BODY_WINDOW_BYTES, .linger_ms = app->linger_ms
+    };
     TAILQ_INIT(&job->timers);
 }
 
@@ -48,6 +52,8 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct job **
         return -ENOMEM;
     job_init(job, app, request->id);
     job->unread = (uint32_t) request->body.len;
+    job->is_body_ended = request->end;
+    job->began_ns = io_now_ns();
     job->slot = request->slot;
     job->is_idempotent = is_idempotent(request->method);
     host->jobs[job->slot] = job;
@@ -99,8 +105,9 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     end_silence(job);
     host->jobs[job->slot] = NULL;
     TAILQ_REMOVE(&job->app->jobs, job, entry);
-    if (job->app->is_unclean)
-        event_active(host->retire, EV_TIMEOUT, 0);
+    job->app->n_lingering -= job->is_lingering;
+    job->n_dropped += job->is_done ? job->n_timers : 0;
+    timer_note_dropped(job);
     job_release(job);
     free(job);
 }
@@ -123,10 +130,56 @@ static void send_body(struct job *job, const uint8_t *data, size_t size, bool en
     job->credit -= size;
 }
 
+/* The oldest of too many gives way: soon, as JavaScript may run now. So does one whose timers another request
+ * has cleared. */
+static void begin_to_linger(struct job *job)
+{
+    struct app *app = job->app;
+
+    if (job->is_lingering)
+        return;
+    job->is_lingering = true;
+    if (++app->n_lingering > app->lingering_max)
+        event_active(app->host->linger, EV_TIMEOUT, 0);
+}
+
+static void check_lingering(struct app *app)
+{
+    struct job *job, *next;
+
+    for (job = TAILQ_FIRST(&app->jobs); job; job = next) {
+        next = TAILQ_NEXT(job, entry);
+        bool is_too_many = app->n_lingering > app->lingering_max;
+        if (!job->is_lingering || (job->n_timers > 0 && !is_too_many))
+            continue;
+        job->n_dropped += job->n_timers;
+        timer_stop_all(job);
+        job_settle(job);
+    }
+    wake_look(app);
+}
+
+void job_on_linger(evutil_socket_t fd, short what, void *arg)
+{
+    struct host *host = arg;
+
+    (void) fd;
+    (void) what;
+    for (size_t i = 0; i < APPS_MAX; i++)
+        if (host->apps[i] && host->apps[i]->n_lingering > 0)
+            check_lingering(host->apps[i]);
+}
+
 void job_settle(struct job *job)
 {
     if (!job->is_done || job->is_held)
         return;
+    if (job->n_timers > 0 && job->linger_until_ns != 0) {
+        begin_to_linger(job);
+        return;
+    }
+    if (job->linger_until_ns != 0)
+        isolate_forget(job->app->isolate, job->id); /* JavaScript has kept it, too */
     _cleanup_free_ char *message = TAKE_PTR(job->message);
     job_finish(job, job->outcome, message, job->message_size);
 }
@@ -179,9 +232,9 @@ static struct job *find_job(struct app *app, uint64_t id)
  * runs. */
 static struct job *find_owner(struct app *app, uint64_t id)
 {
-    struct job *job = id == 0 ? &app->boot : find_job(app, id);
+    struct job *job = id == 0 ? &app->boot : job_find(app->host, id);
 
-    if (!job)
+    if (!job || job->app != app)
         job = app->host->running_job;
     return job ? job : &app->boot;
 }
@@ -268,6 +321,7 @@ static void on_consume_body(void *host, uint64_t id, size_t size)
     /* More credit than it had would look to the supervisor as if the worker lied. */
     uint32_t read = size < job->unread ? (uint32_t) size : job->unread;
     job->unread -= read;
+    job->has_read = true;
     job->consumed += read;
     if (job->consumed < GRANT_STEP_BYTES)
         return;
@@ -297,9 +351,10 @@ static void on_done(void *host, uint64_t id, enum isolate_outcome outcome,
         memcpy(job->message, message.data, size);
         job->message_size = size;
     }
-    timer_stop_all(job);
+    if (job->linger_until_ns == 0) /* no timer is kept: JavaScript has none of it either */
+        timer_stop_all(job);
     /* A job of another entry (a promise shared between requests) has no entry_end to come. */
-    if (job != job->app->host->running_job)
+    if (job != job->app->host->running_job && (job->linger_until_ns == 0 || job->n_timers > 0))
         job_settle(job);
 }
 
@@ -308,17 +363,24 @@ static int64_t on_set_timer(void *host, uint64_t request, uint64_t delay_ms, boo
     return timer_start(find_owner(host, request), delay_ms, repeat);
 }
 
-static uint64_t on_pass_timer(void *host, int64_t id)
+static uint64_t on_keep_timer(void *host, int64_t id)
 {
     struct app *app = host;
     struct job *job;
 
-    TAILQ_FOREACH (job, &app->jobs, entry) {
-        struct job *heir = timer_pass(job, id);
-        if (heir)
-            return heir->id;
-    }
+    TAILQ_FOREACH (job, &app->jobs, entry)
+        if (timer_keep(job, id))
+            return job->id;
     return 0;
+}
+
+static void on_woken(void *host, uint64_t id)
+{
+    struct app *app = host;
+    struct job *job = find_job(app, id);
+
+    if (job)
+        wake_note(job);
 }
 
 static void on_clear_timer(void *host, int64_t timer)
@@ -327,8 +389,11 @@ static void on_clear_timer(void *host, int64_t timer)
     struct job *job;
 
     timer_stop(&app->boot, timer);
-    TAILQ_FOREACH (job, &app->jobs, entry)
+    TAILQ_FOREACH (job, &app->jobs, entry) {
         timer_stop(job, timer);
+        if (job->is_lingering && job->n_timers == 0 && job != app->host->running_job)
+            event_active(app->host->linger, EV_TIMEOUT, 0);
+    }
 }
 
 const struct isolate_host job_ops = {
@@ -338,6 +403,7 @@ const struct isolate_host job_ops = {
     .consume_body = on_consume_body,
     .done = on_done,
     .set_timer = on_set_timer,
-    .pass_timer = on_pass_timer,
+    .keep_timer = on_keep_timer,
     .clear_timer = on_clear_timer,
+    .woken = on_woken,
 };

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * setTimeout and setInterval: each timer belongs to the request that started it, counts
- * against its budgets and goes with it. Those of module code run only while a request of the
+ * setTimeout and setInterval: each timer belongs to the request that started it and counts
+ * against its budgets. Those that are due soon after its end keep it, others go with it. Those of module code run only while a request of the
  * app is in the worker: what an idle tenant did to the worker, a neighbour would be blamed for.
  * Worker, main thread, jailed.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/io.h"
 #include "worker/host_internal.h"
 
 #define DELAY_MAX_MS UINT64_C(0x7fffffff)
@@ -19,19 +21,15 @@ struct timer {
     struct event *event;
     int64_t id;
     struct timeval period;
+    uint64_t due_ns;
     bool repeat;
-    bool is_passed;  /* from a request that is over; not in n_timers of its job */
-    bool is_last;    /* set by one of these: goes with its job */
     bool is_waiting; /* due, and not pending: until a request comes */
 };
 
 static void timer_free(struct timer *timer)
 {
     TAILQ_REMOVE(&timer->job->timers, timer, entry);
-    if (timer->is_passed)
-        timer->job->app->n_passed--;
-    else
-        timer->job->n_timers--;
+    timer->job->n_timers--;
     event_free(timer->event);
     free(timer);
 }
@@ -43,21 +41,35 @@ static bool must_wait(const struct timer *timer)
     return timer->job == &app->boot && app->is_ready && TAILQ_EMPTY(&app->jobs);
 }
 
+static uint64_t period_ns(const struct timer *timer)
+{
+    return (uint64_t) timer->period.tv_sec * NSEC_PER_SEC +
+           (uint64_t) timer->period.tv_usec * NSEC_PER_USEC;
+}
+
+/* After the end of its request. */
+static bool is_too_late(const struct job *job, uint64_t due_ns)
+{
+    return job->linger_until_ns != 0 && due_ns > job->linger_until_ns;
+}
+
 static void fire(struct timer *timer)
 {
     struct job *job = timer->job;
     struct app *app = job->app;
     int64_t id = timer->id;
-    bool is_passed = timer->is_passed || timer->is_last;
 
-    if (!timer->repeat)
+    if (timer->repeat)
+        timer->due_ns = io_now_ns() + period_ns(timer);
+    if (!timer->repeat) {
         timer_free(timer);
+    } else if (is_too_late(job, timer->due_ns)) {
+        job->n_dropped++;
+        timer_free(timer);
+    }
     if (!entry_begin(app, job))
         return;
-    app->is_in_passed = is_passed;
-    enum isolate_result result = isolate_on_timer(app->isolate, job->id, id);
-    app->is_in_passed = false;
-    entry_end(app, job, result);
+    entry_end(app, job, isolate_on_timer(app->isolate, job->id, id));
 }
 
 static void on_due(evutil_socket_t fd, short what, void *arg)
@@ -115,6 +127,11 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
         return -EDQUOT;
     if (repeat && delay < REPEAT_LEAST_MS)
         delay = REPEAT_LEAST_MS;
+    uint64_t due_ns = io_now_ns() + delay * NSEC_PER_MSEC;
+    if (is_too_late(job, due_ns)) {
+        job->n_dropped++;
+        return ++job->app->last_timer;
+    }
     struct timeval due = { .tv_sec = (time_t) (delay / 1000),
                            .tv_usec = (suseconds_t) (delay % 1000 * 1000) };
     struct timer *timer = calloc(1, sizeof *timer);
@@ -128,8 +145,8 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
         return -ENOMEM;
     }
     timer->job = job;
-    timer->is_last = job->app->is_in_passed;
     timer->period = due;
+    timer->due_ns = due_ns;
     timer->repeat = repeat;
     timer->id = ++job->app->last_timer;
     TAILQ_INSERT_TAIL(&job->timers, timer, entry);
@@ -155,29 +172,42 @@ void timer_stop(struct job *job, int64_t id)
         timer_free(timer);
 }
 
-/* Each fires once at the time that was said: they end, however many requests pass them on. One that
- * sets itself again would not. */
-struct job *timer_pass(struct job *job, int64_t id)
+bool timer_keep(struct job *job, int64_t id)
+{
+    struct timer *timer = find(job, id);
+    uint64_t now = io_now_ns();
+
+    if (!timer)
+        return false;
+    uint64_t until_ns =
+        job->linger_until_ns ? job->linger_until_ns : now + job->linger_ms * NSEC_PER_MSEC;
+    if (timer->due_ns > until_ns || job->linger_ms == 0 || job->is_stopped) {
+        job->n_dropped++;
+        timer_free(timer);
+        return false;
+    }
+    job->linger_until_ns = until_ns;
+    return true;
+}
+
+void timer_note_dropped(struct job *job)
 {
     struct app *app = job->app;
-    struct timer *timer = find(job, id);
-    struct job *heir = TAILQ_LAST(&app->jobs, job_list);
+    uint64_t now;
+    char text[160];
 
-    if (!timer || timer->repeat || timer->is_last || job->is_stopped)
-        return NULL;
-    while (heir && (heir == job || heir->is_done || heir->is_stopped))
-        heir = TAILQ_PREV(heir, job_list, entry);
-    if (!heir || (!timer->is_passed && app->n_passed >= app->timers_max))
-        return NULL;
-    TAILQ_REMOVE(&job->timers, timer, entry);
-    if (!timer->is_passed) {
-        job->n_timers--;
-        app->n_passed++;
-    }
-    timer->is_passed = true;
-    timer->job = heir;
-    TAILQ_INSERT_TAIL(&heir->timers, timer, entry);
-    return heir;
+    if (job->n_dropped == 0 || job->is_stopped)
+        return;
+    now = io_now_ns();
+    if (app->dropped_said_ns != 0 && now - app->dropped_said_ns < NSEC_PER_SEC)
+        return;
+    app->dropped_said_ns = now;
+    int n =
+        snprintf(text, sizeof text,
+                 "timers were dropped with their request: %u; only what is due within %u ms of its "
+                 "end still runs",
+                 job->n_dropped, job->linger_ms);
+    job_log(app, job, SKEP__WORKER__LOG_LEVEL__LOG_WARN, text, (size_t) n);
 }
 
 void timer_stop_all(struct job *job)

@@ -75,7 +75,7 @@ static int64_t on_set_timer(void *host, uint64_t request, uint64_t delay_ms, boo
     return -EDQUOT;
 }
 
-static uint64_t on_pass_timer(void *host, int64_t timer)
+static uint64_t on_keep_timer(void *host, int64_t timer)
 {
     (void) host;
     (void) timer;
@@ -88,6 +88,12 @@ static void on_clear_timer(void *host, int64_t timer)
     (void) timer;
 }
 
+static void on_woken(void *host, uint64_t request)
+{
+    (void) host;
+    (void) request;
+}
+
 static const struct isolate_host ops = {
     .log = on_log,
     .respond = on_respond,
@@ -95,8 +101,9 @@ static const struct isolate_host ops = {
     .consume_body = on_consume_body,
     .done = on_done,
     .set_timer = on_set_timer,
-    .pass_timer = on_pass_timer,
+    .keep_timer = on_keep_timer,
     .clear_timer = on_clear_timer,
+    .woken = on_woken,
 };
 
 static struct isolate_bytes text(const char *string)

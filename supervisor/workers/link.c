@@ -22,6 +22,9 @@ enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 #define VERSION_TEXT_MAX 31
 /* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
 #define STOPS_MOST 100
+/* Requests that are over, and kept by their timers. */
+#define LINGER_MS 5000
+#define LINGERING_MAX 16
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
@@ -151,6 +154,7 @@ static int on_done(void *owner, const ProtobufCMessage *message)
         [SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE] = ERROR_MEM_ISOLATE,
         [SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED] = ERROR_EXCEPTION,
         [SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED] = ERROR_NONE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_HUNG] = ERROR_HUNG,
     };
     const Skep__Worker__Done *done = (const Skep__Worker__Done *) message;
     struct request *request = child_find_request(owner, done->id);
@@ -393,6 +397,16 @@ static int send_files(const struct placement *placement)
     return 0;
 }
 
+/* Timers that are due within 5 s keep a request that is over, within half of what it may take, so that none
+ * is over its time because of them; and it leaves others their places. */
+static void set_lingering(const struct limits *limits, Skep__Worker__Limits *told)
+{
+    uint32_t half = limits->concurrency / 2;
+
+    told->linger_ms = limits->wall_ms / 2 < LINGER_MS ? limits->wall_ms / 2 : LINGER_MS;
+    told->lingering = half > LINGERING_MAX ? LINGERING_MAX : half > 0 ? half : 1;
+}
+
 int link_send_load(const struct placement *placement)
 {
     struct child *child = placement->child;
@@ -410,6 +424,8 @@ int link_send_load(const struct placement *placement)
     limits.external_mib = version->limits.external_mib;
     limits.timers = version->limits.timers;
     limits.log_kib = version->limits.log_kib;
+    limits.hung_ms = version->limits.hung_ms;
+    set_lingering(&version->limits, &limits);
     for (unsigned i = 0; i < ARRAY_LEN(exceeded_limits); i++)
         limits.observed |= (version->observed >> exceeded_limits[i].index & 1U) << i;
     for (unsigned i = 0; i < manifest->n_env; i++) {
@@ -439,6 +455,14 @@ int link_send_unload(struct child *child, uint32_t placement)
 
     unload.tenant = placement;
     return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD, &unload);
+}
+
+int link_send_retire(struct child *child, uint32_t placement)
+{
+    Skep__Worker__Retire retire = SKEP__WORKER__RETIRE__INIT;
+
+    retire.tenant = placement;
+    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE, &retire);
 }
 
 int link_send_request(struct child *child, struct request *request)

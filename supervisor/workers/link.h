@@ -23,6 +23,7 @@ void link_set_ready(struct child *child);
 /* Each 0 or -errno of channel_send. */
 int link_send_load(const struct placement *placement);
 int link_send_unload(struct child *child, uint32_t placement);
+int link_send_retire(struct child *child, uint32_t placement);
 int link_send_request(struct child *child, struct request *request);
 int link_send_body(struct child *child, uint64_t id, const uint8_t *data, size_t size, bool end);
 int link_send_credit(struct child *child, uint64_t id, uint32_t bytes);

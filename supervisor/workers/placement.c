@@ -85,9 +85,16 @@ void placement_leave_others(const struct version *version, const struct child *c
         next = LIST_NEXT(placement, in_version);
         if (placement->child == child)
             continue;
-        placement->is_retiring = true;
-        tenant_on_idle(placement);
+        placement_retire(placement);
     }
+}
+
+void placement_retire(struct placement *placement)
+{
+    placement->is_retiring = true;
+    if (placement->state == PLACEMENT_READY && placement->in_flight > 0)
+        (void) link_send_retire(placement->child, placement->id);
+    tenant_on_idle(placement);
 }
 
 static void unload(struct placement *placement)

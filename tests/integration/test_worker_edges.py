@@ -45,7 +45,8 @@ def test_interval_of_module_code_ends_with_its_budget_and_the_tenant_serves_on(o
     cases = {"n": "return new Response(++n);", "wait": "await new Promise(() => {});"}
     burn = "setInterval(() => { for (let i = 0; i < 3e6; i++); }, 1);\n"
     skepd = one_worker(
-        {"a": tenant(burn + "let n = 0;" + on_path(cases), cpu_startup_ms=50)}
+        {"a": {**tenant(burn + "let n = 0;" + on_path(cases), cpu_startup_ms=50, hung_ms="off"),
+               "after_stop": "reuse"}}
     )
     with skepd.connect() as waiting, skepd.connect() as connection:
         waiting.send_head("GET", "a.test", "/wait")
@@ -109,7 +110,7 @@ def test_module_whose_evaluation_was_stopped_is_evaluated_again(one_worker):
         "leaf.js": "export default `run ${globalThis.runs}`;",
     }
     source = script('return new Response((await import("./top.js")).default)')
-    skepd = one_worker({"a": tenant(source, files, wall_ms=5000)})
+    skepd = one_worker({"a": {**tenant(source, files, wall_ms=5000), "after_stop": "reuse"}})
     assert skepd.get("a").code == "cpu_request"
     assert skepd.get("a").text == "run 2"
     assert skepd.get("a").text == "run 2"

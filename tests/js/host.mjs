@@ -141,7 +141,7 @@ export class Host {
                 this.timers.set(id, { request: this.#running, due: this.time + delay, delay, repeat });
                 return id;
             },
-            passTimer: (id) => {
+            keepTimer: (id) => {
                 this.timers.delete(id);
                 return 0;
             },

@@ -216,7 +216,7 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
         LISTEN "limits:\n  default:\n    cpu: 1\n",
         "4: unknown key \"cpu\" in limits.default: expected one of cpu_ms, "
         "cpu_startup_ms, cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
-        "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, renewals");
+        "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals");
 }
 
 static void test_missing_key_has_the_line_of_its_mapping(void **state)

@@ -209,11 +209,11 @@ static void test_list_of_what_is_observed_has_the_shape_of_a_list(void **state)
         LISTEN "limits: { default: { observe: [cpu_ms] } }\n",
         "2: unknown key \"observe\" in limits.default: expected one of cpu_ms, "
         "cpu_startup_ms, cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
-        "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, renewals");
+        "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals");
     for (unsigned i = 0; i < LIMITS_COUNT + 3; i++)
         strcat(text, "cpu_ms, ");
     strcat(text, "]\n");
-    expect_errors(text, "3: limits.observe: 19 entries are too many: expected at most 18");
+    expect_errors(text, "3: limits.observe: 20 entries are too many: expected at most 19");
 }
 
 int main(void)

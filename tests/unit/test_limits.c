@@ -62,6 +62,7 @@ static void test_without_layers_the_presets_of_the_design_apply(void **state)
         .log_kib = 64,
         .request_mib = 10,
         .response_mib = 100,
+        .hung_ms = 5000,
         .renewals = 5,
     };
     struct limits limits = { 0 };
@@ -191,9 +192,9 @@ static void test_what_only_shapes_other_limits_cannot_be_observed(void **state)
 {
     (void) state;
     for (size_t i = 0; i < LIMITS_COUNT; i++)
-        assert_int_equal(limit_table[i].may_be_observed, i != LIMIT_INDEX(grace_ms) &&
-                                                             i != LIMIT_INDEX(weight) &&
-                                                             i != LIMIT_INDEX(renewals));
+        assert_int_equal(limit_table[i].may_be_observed,
+                         i != LIMIT_INDEX(grace_ms) && i != LIMIT_INDEX(weight) &&
+                             i != LIMIT_INDEX(hung_ms) && i != LIMIT_INDEX(renewals));
 }
 
 /* 64000 as "64 000", and 4096 as it is; with a unit if there is one. */

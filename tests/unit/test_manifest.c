@@ -202,11 +202,14 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
                   "5: limits.wall_ms: lots is not a number: expected 10 to 3600000 ms, or "
                   "unlimited\n"
                   "6: limits.heap_mib: \"unlimited\" is not allowed: this limit needs a number");
+    struct manifest *manifest = parse(START "limits: { hung_ms: off }\n");
+    assert_true(manifest->limits.hung_ms == LIMIT_UNLIMITED);
+    (void) manifest_free(manifest);
     expect_errors(
         START "limits: {cpu: 5}\n",
         "3: unknown key \"cpu\" in limits: expected one of cpu_ms, cpu_startup_ms, "
         "cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, concurrency, queue, "
-        "weight, timers, log_kib, request_mib, response_mib, renewals");
+        "weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals");
 }
 
 static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)

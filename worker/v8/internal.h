@@ -95,6 +95,7 @@ struct isolate {
     Place bad_import; // that made the last compilation fail
     v8::Global<v8::Module> main;
     v8::Global<v8::Promise> evaluation;
+    v8::Global<v8::Function> fetch; // the tenant's handler, once it is loaded
     enum isolate_load load_state = ISOLATE_LOADING;
 
     std::vector<Rejection> rejections;

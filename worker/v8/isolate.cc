@@ -226,6 +226,7 @@ struct isolate *isolate_free(struct isolate *self)
         self->files.clear();
         self->main.Reset();
         self->evaluation.Reset();
+        self->fetch.Reset();
         self->registered.Reset();
         for (v8::Global<v8::Function> &function : self->entries)
             function.Reset();

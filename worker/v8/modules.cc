@@ -393,7 +393,10 @@ void boot(struct isolate *self, Entry *entry)
         return;
     }
     v8::Local<v8::Value> argv[] = { handler, env };
-    if (entry->call(ENTRY_BOOT, 2, argv)) {
+    v8::Local<v8::Value> fetch;
+    if (entry->call(ENTRY_BOOT, 2, argv, &fetch)) {
+        if (fetch->IsFunction())
+            self->fetch.Reset(self->v8, fetch.As<v8::Function>());
         self->load_state = ISOLATE_LOADED;
         self->evaluation.Reset();
     } else if (!entry->is_terminated()) {

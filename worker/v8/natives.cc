@@ -268,11 +268,11 @@ void native_clear_timer(const Info &info)
     self->ops->clear_timer(self->host, static_cast<int64_t>(to_u64(info[0])));
 }
 
-void native_pass_timer(const Info &info)
+void native_keep_timer(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     const int64_t timer = static_cast<int64_t>(to_u64(info[0]));
-    info.GetReturnValue().Set(static_cast<double>(self->ops->pass_timer(self->host, timer)));
+    info.GetReturnValue().Set(static_cast<double>(self->ops->keep_timer(self->host, timer)));
 }
 
 void native_owner(const Info &info)
@@ -411,7 +411,7 @@ const Native natives[] = {
     { "done", native_done },
     { "setTimer", native_set_timer },
     { "clearTimer", native_clear_timer },
-    { "passTimer", native_pass_timer },
+    { "keepTimer", native_keep_timer },
     { "owner", native_owner },
     { "now", native_now },
     { "locate", native_locate },

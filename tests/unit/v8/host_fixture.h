@@ -217,6 +217,9 @@ static inline Skep__Worker__Limits usual_limits(void)
     limits.external_mib = 16;
     limits.timers = 8;
     limits.log_kib = 1;
+    limits.hung_ms = UINT32_MAX;
+    limits.linger_ms = 5000;
+    limits.lingering = 2;
     return limits;
 }
 

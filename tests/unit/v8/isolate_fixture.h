@@ -132,11 +132,17 @@ static inline void on_clear_timer(void *data, int64_t timer)
             host->timers[i] = 0;
 }
 
-static inline uint64_t on_pass_timer(void *data, int64_t timer)
+static inline uint64_t on_keep_timer(void *data, int64_t timer)
 {
     (void) data;
     (void) timer;
     return 0;
+}
+
+static inline void on_woken(void *data, uint64_t request)
+{
+    (void) data;
+    (void) request;
 }
 
 static const struct isolate_host ops = {
@@ -146,8 +152,9 @@ static const struct isolate_host ops = {
     .consume_body = on_consume_body,
     .done = on_done,
     .set_timer = on_set_timer,
-    .pass_timer = on_pass_timer,
+    .keep_timer = on_keep_timer,
     .clear_timer = on_clear_timer,
+    .woken = on_woken,
 };
 
 static struct host host; /* of the test that runs */

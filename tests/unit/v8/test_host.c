@@ -326,70 +326,6 @@ static void test_continuation_belongs_to_its_own_request(void **state)
     }
 }
 
-static void test_timer_of_a_request_that_is_over_passes_to_one_that_is_not(void **state)
-{
-    (void) state;
-    assert_int_equal(load(1, 0, usual_limits(), SHARED), 0);
-    send_request(1, 1, "/share");
-    send_request(1, 2, "/share");
-    send_request(1, 3, "/share");
-    send_cancel(1, CLIENT_GONE);
-    send_cancel(3, CLIENT_GONE);
-    (void) await_done(2);
-    assert_int_equal(find_frame(DONE, 1)->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
-    assert_string_equal(find_frame(HEAD, 2)->text, "shared");
-
-    /* The limit of the heir is its own: 8 timers are allowed, 20 are left to it. */
-    for (uint64_t id = 10; id < 30; id++)
-        send_request(1, id, "/race");
-    send_request(1, 30, "/wait");
-    (void) await_done(30);
-    assert_null(find_frame(EXCEEDED, 30));
-    unload(1);
-}
-
-static void test_left_over_timer_runs_for_its_heir_once(void **state)
-{
-    (void) state;
-    assert_int_equal(load(1, 0, usual_limits(), SHARED), 0);
-    send_request(1, 1, "/wait");
-    send_request(1, 2, "/race");
-    (void) await_done(1);
-    assert_non_null(find_frame(LOG, 1));
-    assert_int_equal(count_frames(LOG), 1);
-    unload(1);
-}
-
-static void test_work_that_renews_itself_ends_with_the_heir(void **state)
-{
-    static const char *const paths[] = { "/chain", "/interval" };
-    char first[256];
-
-    (void) state;
-    for (size_t i = 0; i < 2; i++) {
-        uint32_t tenant = (uint32_t) i + 1;
-        world->n_frames = 0;
-        assert_int_equal(load(tenant, 0, usual_limits(), SHARED), 0);
-        send_request(tenant, 1, "/wait");
-        send_request(tenant, 2, paths[i]);
-        pass_time(50);
-        send_request(tenant, 3, "/wait");
-        (void) await_done(1);
-        send_request(tenant, 4, "/polls");
-        (void) await_done(4);
-        (void) snprintf(first, sizeof first, "%s", find_frame(HEAD, 4)->text);
-        if (i == 1)
-            assert_string_equal(first, "0"); /* an interval goes with its request */
-        else
-            assert_true(strtol(first, NULL, 10) > 1);
-        (void) await_done(3);
-        send_request(tenant, 5, "/polls");
-        (void) await_done(5);
-        assert_string_equal(find_frame(HEAD, 5)->text, first);
-        unload(tenant);
-    }
-}
-
 /* ---- after a stop */
 
 static void stop_beside(uint32_t tenant, const char *path)
@@ -430,33 +366,13 @@ static void test_stop_between_two_slices_is_one_as_well(void **state)
     unload(1);
 }
 
-static void test_isolate_that_lost_work_of_another_request_goes_and_fails_nobody(void **state)
-{
-    (void) state;
-    world->reuse_after_stop = true;
-    stop_beside(1, "/continue"); /* its continuation was queued when request 2 was stopped */
-    send_request(1, 3, "/wait");
-    send_method("POST", 1, 4, "/wait");
-    send_request(1, 5, "/long");
-    send_cancel(1, WALL);
-    assert_int_equal(await_done(1)->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
-    assert_int_equal(await_done(4)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
-    (void) await_frame(UNLOADED, 1);
-    assert_int_equal(find_frame(DONE, 3)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
-    assert_null(find_frame(HEAD, 5));
-    assert_int_equal(find_frame(DONE, 5)->code, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
-}
-
-static void test_isolate_whose_other_requests_end_after_a_stop_goes_on(void **state)
+static void test_isolate_that_is_reused_goes_on_after_a_stop(void **state)
 {
     (void) state;
     world->reuse_after_stop = true;
     stop_beside(1, "/wait");
     assert_int_equal(count_frames(STOPPED), 0);
     (void) await_done(1);
-    send_request(1, 3, "/long");
-    send_cancel(3, WALL); /* came after the stop: what it waits for is its own affair */
-    (void) await_done(3);
     send_request(1, 4, "/");
     assert_int_equal(await_done(4)->code, SKEP__WORKER__OUTCOME__OUTCOME_OK);
     assert_null(find_frame(UNLOADED, 1));
@@ -477,13 +393,9 @@ int main(void)
         TEST(test_timers_of_module_code_run_only_beside_a_request),
         TEST(test_waiting_timer_that_ends_the_isolate_fails_the_request_that_it_ran_beside),
         TEST(test_continuation_belongs_to_its_own_request),
-        TEST(test_timer_of_a_request_that_is_over_passes_to_one_that_is_not),
-        TEST(test_left_over_timer_runs_for_its_heir_once),
-        TEST(test_work_that_renews_itself_ends_with_the_heir),
         TEST(test_isolate_that_was_stopped_ends_what_is_in_it_and_takes_no_more),
         TEST(test_stop_between_two_slices_is_one_as_well),
-        TEST(test_isolate_that_lost_work_of_another_request_goes_and_fails_nobody),
-        TEST(test_isolate_whose_other_requests_end_after_a_stop_goes_on),
+        TEST(test_isolate_that_is_reused_goes_on_after_a_stop),
     };
 
     return cmocka_run_group_tests(tests, start_process, NULL);

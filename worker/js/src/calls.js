@@ -22,7 +22,7 @@ import {
     isNullBodyStatus, isResponse, responseBody, responseList, responseStatus,
 } from "./response.js";
 import { cancelReader, getReader, read } from "./streams.js";
-import { forgetTimers, runTimer } from "./timers.js";
+import { forgetTimers, keepTimers, runTimer } from "./timers.js";
 
 const OK = 0;
 const EXCEPTION = 1;
@@ -43,7 +43,8 @@ class Call {
     request;
     incoming;
     timers;
-    gone = false; // done, cancelled or forgotten: the id means nothing any more
+    gone = false; // done, cancelled or forgotten: no more is answered
+    lingers = false; // gone, and kept by its timers
     pending = 1; // the response, and each promise given to waitUntil
     reader; // of the response body, while it is sent
     credit = 0;
@@ -60,8 +61,10 @@ closeClass(Call);
 function drop(call) {
     call.gone = true;
     call.rest = undefined;
-    MapPrototypeDelete(calls, call.id);
-    forgetTimers(call);
+    call.lingers = keepTimers(call);
+    if (!call.lingers) {
+        MapPrototypeDelete(calls, call.id);
+    }
 }
 
 function finish(call, outcome, message) {
@@ -107,6 +110,7 @@ export function boot(defaultExport, environment) {
     handler = defaultExport;
     handlerFetch = fetch;
     env = environment;
+    return fetch;
 }
 
 export function dispatch(id, method, url, headers, bytes, end, hasBody) {
@@ -280,7 +284,7 @@ function cancelQuietly(call, reason) {
 
 export function onBody(id, data, end) {
     const call = MapPrototypeGet(calls, id);
-    if (call !== undefined && call.incoming !== undefined) {
+    if (call !== undefined && !call.gone && call.incoming !== undefined) {
         setCurrent(call);
         call.incoming.push(data, end);
     }
@@ -288,7 +292,7 @@ export function onBody(id, data, end) {
 
 export function onCredit(id, credit) {
     const call = MapPrototypeGet(calls, id);
-    if (call !== undefined) {
+    if (call !== undefined && !call.gone) {
         setCurrent(call);
         call.credit = credit;
         if (credit > 0 && call.wake !== undefined) {
@@ -307,7 +311,7 @@ export function onTimer(id, timer) {
 
 export function onCancel(id, reason) {
     const call = MapPrototypeGet(calls, id);
-    if (call === undefined) {
+    if (call === undefined || call.gone) {
         return;
     }
     setCurrent(call);
@@ -326,7 +330,11 @@ export function onCancel(id, reason) {
 export function forget(id) {
     const call = MapPrototypeGet(calls, id);
     if (call !== undefined) {
-        drop(call);
+        call.gone = true;
+        call.lingers = false;
+        call.rest = undefined;
+        MapPrototypeDelete(calls, id);
+        forgetTimers(call);
     }
     forgetCurrent(call);
 }

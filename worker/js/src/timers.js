@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // setTimeout, setInterval and what clears them (HTML). A timer belongs to the request that started
-// it, and goes with it or passes to another; the worker counts them and keeps the time.
-import { clearTimer, passTimer, setTimer } from "./native.js";
+// it, and keeps it or goes with it; the worker counts them and keeps the time.
+import { clearTimer, keepTimer, setTimer } from "./native.js";
 import {
     ArrayPrototypeSlice, FunctionPrototypeApply, Map, MapPrototypeDelete, MapPrototypeForEach,
     MapPrototypeGet, MapPrototypeSet, TypeError, closeClass,
@@ -32,7 +32,7 @@ let timers; // id to Timer, of all requests
 export function startTimer(delay, repeat, callback, args) {
     const id = setTimer(delay, repeat);
     const current = currentCall();
-    if (current !== undefined && current.gone) {
+    if (current !== undefined && current.gone && !current.lingers) {
         return id; // goes with its request before it is due
     }
     const timer = new Timer(current, callback, args, repeat);
@@ -78,22 +78,27 @@ export function runTimer(id) {
     }
 }
 
-// The worker forgets the timers of a request by itself, so there is nothing to clear there. Other
-// requests may wait for what one of them does: the worker says to whom it goes.
-export function forgetTimers(call) {
-    if (call.timers === undefined) {
-        return;
+// The request is over: those that are due soon keep it, the others go. Returns whether any does.
+export function keepTimers(call) {
+    let isKept = false;
+    if (call.timers !== undefined) {
+        MapPrototypeForEach(call.timers, (timer, id) => {
+            if (keepTimer(id) === 0) {
+                drop(id, timer);
+            } else {
+                isKept = true;
+            }
+        });
     }
-    MapPrototypeForEach(call.timers, (timer, id) => {
-        const heir = timer.repeat ? 0 : passTimer(id);
-        timer.call = heir === 0 ? undefined : MapPrototypeGet(calls, heir);
-        if (timer.call === undefined) {
-            MapPrototypeDelete(timers, id);
-        } else {
-            MapPrototypeSet(timer.call.timers ??= new Map(), id, timer);
-        }
-    });
-    call.timers = undefined;
+    return isKept;
+}
+
+// The worker forgets the timers of a request by itself.
+export function forgetTimers(call) {
+    if (call.timers !== undefined) {
+        MapPrototypeForEach(call.timers, (timer, id) => MapPrototypeDelete(timers, id));
+        call.timers = undefined;
+    }
 }
 
 function start(name, argumentList, repeat) {

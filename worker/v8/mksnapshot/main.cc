@@ -51,8 +51,9 @@ const struct isolate_host host = {
                 outcome.assign(reinterpret_cast<const char *>(message.data), message.size);
         },
     .set_timer = [](void *, uint64_t, uint64_t, bool) { return int64_t{ 1 }; },
-    .pass_timer = [](void *, int64_t) { return uint64_t{ 0 }; },
+    .keep_timer = [](void *, int64_t) { return uint64_t{ 0 }; },
     .clear_timer = [](void *, int64_t) {},
+    .woken = [](void *, uint64_t) {},
 };
 
 [[noreturn]] void die(const std::string &text)
