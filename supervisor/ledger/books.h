@@ -29,6 +29,9 @@ struct tenant_books {
     struct rate rate;        /* of cpu_rate */
     uint64_t cpu_ns;         /* all that it has used */
     uint64_t queued_bytes;   /* of bodies, see ledger_queued_bytes */
+    uint64_t failure_second; /* see failure.c */
+    uint64_t failures_skipped;
+    uint32_t failure_codes; /* bit 1 << code: the log was told in that second */
     uint64_t noted_second;
     limit_set noted;          /* limits that were met in that second */
     struct share_list shares; /* of the queue, by turn (share.c) */

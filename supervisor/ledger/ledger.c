@@ -16,6 +16,7 @@
 #include "proto/frame.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/ledger/access.h"
+#include "supervisor/ledger/failure.h"
 #include "supervisor/ledger/internal.h"
 #include "supervisor/router.h"
 #include "supervisor/workers/child.h"
@@ -143,6 +144,7 @@ void ledger_count(struct request *request, enum error_code code)
     stats_record_latency(request->tenant, request->received_ns, now);
     if (placement)
         stats_record(&placement->child->latency_us, request->sent_ns, now);
+    failure_log(request->tenant, request, request->id, code);
     access_log_request(request, code);
     deploy_count_request(request, code);
 }
@@ -206,6 +208,7 @@ void ledger_send_again(struct request *request)
     request->body_window = 0;
     request->body_end_sent = false;
     request->exceeded = 0;
+    request->is_told = false;
     request->server->counters.replayed++;
     ledger_enqueue(request, true);
 }
@@ -378,6 +381,8 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
     stats_count_answer(server, tenant, code, is_blamed);
     if (tenant)
         deploy_count(tenant->version, code, is_blamed);
+    if (tenant)
+        failure_log(tenant, NULL, id, code);
     access_log_refusal(server, tenant, head, code, id);
     http_set_request_id(exchange, ledger_public_id(server->ledger, id));
     http_fail(exchange, code, retry_s);

@@ -54,6 +54,10 @@ struct request {
     bool is_over_wall;     /* cancelled because of its time */
     bool is_unknown;       /* sent when nothing was known of its tenant's cost */
     bool is_blameless;     /* what it fails by is another tenant's doing */
+    bool is_told;          /* the tenant's log has the reason why it fails */
+    bool has_met_limit;    /* one that failed it, the last of these: */
+    unsigned met_limit;
+    uint64_t met_used_milli;
     limit_set noted;       /* limits that it has met */
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
     size_t body_sent;      /* bytes of it that the worker has */

@@ -4,6 +4,7 @@
  * thread.
  */
 #include "common/io.h"
+#include "supervisor/ledger/failure.h"
 #include "supervisor/ledger/internal.h"
 #include "supervisor/workers/child.h"
 
@@ -59,6 +60,8 @@ bool ledger_meet_limit(const struct version *version, struct request *request, u
 
     if (!ledger_is_noted(version, request, limit)) {
         *noted |= (limit_set) 1 << limit;
+        if (request && !is_observed)
+            failure_note_limit(request, limit, used);
         note_limit(version, request, limit, used, is_observed);
     }
     return !is_observed;

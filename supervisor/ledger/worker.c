@@ -105,6 +105,7 @@ int ledger_on_head(struct request *request, const struct http_response *response
         static const char text[] = "the response cannot be sent: its status, a header or the "
                                    "size of its body is not allowed";
         tenant_log(request->tenant, TENANT_ERROR, text, sizeof text - 1);
+        request->is_told = true;
         give_up(request, ERROR_BAD_RESPONSE);
         return 0;
     }

@@ -12,6 +12,7 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/ledger/failure.h"
 #include "worker.pb-c.h"
 
 enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
@@ -139,9 +140,11 @@ static int on_credit(void *owner, const ProtobufCMessage *message)
 static void log_of_tenant(struct request *request, Skep__Worker__LogLevel level,
                           ProtobufCBinaryData line)
 {
-    if (line.len > 0)
-        tenant_log(request->tenant, (enum tenant_log_level) level, (const char *) line.data,
-                   line_size(line));
+    if (line.len == 0)
+        return;
+    tenant_log(request->tenant, (enum tenant_log_level) level, (const char *) line.data,
+               line_size(line));
+    request->is_told = true;
 }
 
 static int on_done(void *owner, const ProtobufCMessage *message)
@@ -244,8 +247,9 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
 
     if (!placement || which >= ARRAY_LEN(exceeded_limits))
         return -EPROTO;
+    struct request *request =
+        exceeded->request != 0 ? child_find_request(child, exceeded->request) : NULL;
     if (exceeded->request != 0) {
-        struct request *request = child_find_request(child, exceeded->request);
         if (!request || request->placement != placement)
             return -EPROTO;
         seen = &request->exceeded;
@@ -270,6 +274,8 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
         .pid = child->pid,
     };
     incident_note(child->server, placement->version->tenant, &incident);
+    if (request && !is_observed)
+        failure_note_limit(request, index, incident.used_milli);
     if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
         placement->is_retiring = true; /* when it is idle */
     return 0;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that nothing can wake any more are found, and those that wait honestly are never hit."""
 
+import http.client
 import threading
 import time
 
@@ -276,3 +277,42 @@ def test_timer_of_a_request_that_is_over_is_charged_to_that_request(start):
     skepd.wait_log(r"\[a\] stopped: cpu_ms is 20.0 ms")
     skepd.wait_idle()
     assert skepd.tenant("a")["errors"] == {}
+
+
+# ---- what the tenant is told
+
+
+FAILURES = {
+    "wall": ("await new Promise((r) => setTimeout(r, 60000));", {"wall_ms": 100}, "wall_request",
+             r"request \d+ failed with 504 wall_request: it took too long; "
+             r"wall_ms is 100 ms, used 1\d\d\.\d ms"),
+    "heap": ("for (let list = [];;) list = [list, 1, 2, 3];", {"heap_mib": 16, "cpu_ms": 5000},
+             "mem_isolate", r"failed with 503 mem_isolate: .*; heap_mib is 16 MiB, used \d+\.\d MiB"),
+    "cpu": ("for (;;);", {"cpu_ms": 20}, "cpu_request", r"error: stopped after 2\d\.\d ms of CPU time; "
+            r"cpu_ms is 20"),
+    "stuck": ("Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);",
+              {"cpu_ms": 20, "grace_ms": 20}, "cpu_request",
+              r"failed with 503 cpu_request: it has used up its CPU time"),
+    "big": ("return new Response('x'.repeat(2 ** 21));", {"response_mib": 1}, "bad_response",
+            r"failed with 502 bad_response: .*; response_mib is 1 MiB, used 1\.1 MiB"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_each_failed_answer_leaves_its_reason_in_the_tenants_log(start, name):
+    body, limits, code, line = FAILURES[name]
+    skepd = start({"a": {"limits": limits, "files": {"worker.js": script(body)}}})
+    try:
+        assert skepd.get("a").code == code
+    except http.client.IncompleteRead:
+        assert name == "big"  # its response had begun
+    skepd.wait_log(r"\[a\] .*" + line)
+
+
+def test_lines_of_failed_answers_are_bounded(start):
+    skepd = start({"a": {"limits": {"wall_ms": 20}, "files": {
+        "worker.js": script("await new Promise((r) => setTimeout(r, 60000));")}}})
+    for _ in range(60):
+        assert skepd.get("a").code == "wall_request"
+    lines = skepd.log().count("failed with 504 wall_request")
+    assert 1 <= lines < 30
