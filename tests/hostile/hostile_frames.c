@@ -126,6 +126,14 @@ void send_exceeded(uint32_t tenant, uint64_t request, int limit, uint64_t used, 
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
 }
 
+void send_stopped(uint32_t tenant)
+{
+    Skep__Worker__Stopped stopped = SKEP__WORKER__STOPPED__INIT;
+
+    stopped.tenant = tenant;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &stopped);
+}
+
 void send_caught_up(void)
 {
     Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;

@@ -24,9 +24,11 @@ void send_unloaded(uint32_t tenant);
 void send_pong(uint64_t token);
 void send_log(uint32_t tenant, const void *data, size_t size);
 void send_exceeded(uint32_t tenant, uint64_t request, int limit, uint64_t used, bool observed);
+void send_stopped(uint32_t tenant);
 void send_caught_up(void);
 void send_done(uint64_t id, int outcome);
-void answer_saying(uint64_t id, ProtobufCBinaryData message); /* a head that ends, and done with that */
+void answer_saying(uint64_t id,
+                   ProtobufCBinaryData message); /* a head that ends, and done with that */
 void send_credit(uint64_t id, uint32_t size);
 void send_body(uint64_t id, size_t size, bool end);
 /* A head with n times the same header (name NULL: empty ones). */

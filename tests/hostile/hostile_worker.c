@@ -132,6 +132,9 @@ MISDEED(exceeded_twice)
     send_exceeded(tenant, id, 0, 51000, false);
 }
 
+MISDEED(stopped_unknown) { UNUSED; send_stopped(tenant + 1000); }
+MISDEED(stopped_twice) { UNUSED; send_stopped(tenant); send_stopped(tenant); }
+MISDEED(stopped_always) { UNUSED; send_stopped(tenant); answer(id); }
 MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
 MISDEED(caught_up_flood) { UNUSED; for (unsigned i = 0; i < 10000; i++) send_caught_up(); }
 MISDEED(never_answers) { UNUSED; }
@@ -372,6 +375,7 @@ static const struct {
     ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
     ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
     ROW(done_long), ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_flood),
+    ROW(stopped_unknown), ROW(stopped_twice), ROW(stopped_always),
     ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(stops_reading_bodies),
     ROW(body_beyond_window), ROW(answers_much),
