@@ -302,6 +302,9 @@ void tenant_on_unloaded(struct placement *placement)
 {
     struct child *child = placement->child;
 
+    /* Not asked for: the isolate held too much memory. The next one is bounded like any after a stop. */
+    if (placement->state == PLACEMENT_READY)
+        placement->version->boots.is_due = true;
     if (placement->in_flight > 0) {
         placement->state = PLACEMENT_GONE;
         return;

@@ -131,6 +131,15 @@ def test_oldest_of_three_stopped_isolates_is_cut_off(start):
     assert skepd.tenant("a")["kills"] == 0
 
 
+def test_new_isolates_after_memory_stops_are_bounded_too(start):
+    source = WAIT.replace("for (;;);", "for (let list = [];;) list = [list, 1, 2, 3];")
+    limits = {"cpu_ms": 5000, "heap_mib": 8, "wall_ms": 300, "renewals": 2}
+    skepd = start({"a": tenant(source, limits)}, cordons=[cordon(solitary=0)])
+    for _ in range(3):
+        assert skepd.get("a", "/loop").code == "mem_isolate"
+    assert skepd.get("a").code == "overloaded"
+
+
 def test_new_isolates_are_bounded_in_a_worker_that_is_shared(start):
     """Beyond renewals, the tenant has a worker of its own; where there is none, its requests wait."""
     limits = {**LIMITS, "cpu_ms": 10}
