@@ -286,7 +286,7 @@ def all_rows():
         idle_ms=200,
     )
     tenants["never"] = row("await new Promise(() => {});", wall_ms=100)
-    tenants["late"] = row("for (;;);", cpu_ms=25)
+    tenants["late"] = {**row("for (;;);", cpu_ms=25), "after_stop": "reuse"}
     tenants["polluter"] = {"files": {"worker.js": POLLUTION + row("")["files"]["worker.js"]}}
     tenants["absent"] = row(
         "return Response.json([typeof SharedArrayBuffer, typeof FinalizationRegistry, typeof WeakRef]);"

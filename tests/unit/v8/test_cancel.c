@@ -31,8 +31,9 @@ static const struct isolate_host two_parts = {
     .consume_body = on_consume_body,
     .done = on_done,
     .set_timer = on_set_timer,
-    .pass_timer = on_pass_timer,
+    .keep_timer = on_keep_timer,
     .clear_timer = on_clear_timer,
+    .woken = on_woken,
 };
 
 static const char *const bodies[] = {

@@ -102,11 +102,17 @@ static void check_clear_timer(void *data, int64_t timer)
     assert_in_range(timer, 0, EXACT_MAX);
 }
 
-static uint64_t check_pass_timer(void *data, int64_t timer)
+static uint64_t check_keep_timer(void *data, int64_t timer)
 {
     (void) data;
     assert_in_range(timer, 0, EXACT_MAX);
     return 0;
+}
+
+static void check_woken(void *data, uint64_t request)
+{
+    (void) data;
+    assert_in_range(request, 1, EXACT_MAX);
 }
 
 static const struct isolate_host checks = {
@@ -116,8 +122,9 @@ static const struct isolate_host checks = {
     .consume_body = check_consume_body,
     .done = check_done,
     .set_timer = check_set_timer,
-    .pass_timer = check_pass_timer,
+    .keep_timer = check_keep_timer,
     .clear_timer = check_clear_timer,
+    .woken = check_woken,
 };
 
 /* ---- the arguments */
@@ -143,7 +150,7 @@ static const struct isolate_host checks = {
     "'x'.repeat(70000),\n"                                                                                                                                                       \
     "    '\\xff'.repeat(70000), '\\u20ac'.repeat(70001), '\\ud83d\\ude00'.repeat(40000), 'x' + "                                                                                 \
     "'\\ud83d\\ude00'.repeat(40000),\n"                                                                                                                                          \
-    "    rope, wide, wide.repeat(2), 'x'.repeat(300000), '\\n    "                                                                                 \
+    "    rope, wide, wide.repeat(2), 'x'.repeat(300000), '\\n    "                                                                                                               \
     "at f (main.js:1:1)',\n"                                                                                                                                                     \
     "    '\\n    at f (main.js:99999999999:1)\\n'.repeat(50), '):-1:-1', 'at (:::)'];\n"                                                                                         \
     "const detached = () => { const b = new ArrayBuffer(100); b.transfer(); return b; };\n"                                                                                      \
