@@ -4,9 +4,11 @@
  */
 #include "supervisor/totals.h"
 
+#include "common/io.h"
 #include "proto/channel.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/descriptors.h"
 #include "supervisor/http/http.h"
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/server.h"
@@ -55,6 +57,43 @@ static void read_worker_output(const struct server *server, struct total *total)
     total->refused = server->counters.unread;
 }
 
+/* Each takes a place of the worker's scoreboard, and none is begun while the worker does not read. */
+static void read_loads(const struct server *server, struct total *total)
+{
+    const struct placement *placement;
+    const struct child *child;
+    unsigned n = 0;
+
+    if (server->pool)
+        TAILQ_FOREACH (child, &server->pool->children, entry) {
+            n++;
+            LIST_FOREACH (placement, &child->placements, in_child)
+                total->used += placement->state == PLACEMENT_LOADING;
+        }
+    total->limit = (uint64_t) SCOREBOARD_TENANTS * (n > 0 ? n : 1);
+}
+
+static void read_log_lines(const struct server *server, struct total *total)
+{
+    const struct tenants *tenants = server->tenants;
+
+    total->limit = server->config->log.lines;
+    if (!tenants)
+        return;
+    total->used = tenants->logged.second == io_now_ns() / NSEC_PER_SEC ? tenants->logged.lines : 0;
+    total->refused = tenants->log_counts.over_all + tenants->log_counts.over_own;
+}
+
+static void read_descriptors(const struct server *server, struct total *total)
+{
+    total->used = descriptors_reserve(server->config);
+    total->limit = server->max_files > 0 ? server->max_files : total->used;
+    if (!server->front)
+        return;
+    total->used += http_front_connections(server->front);
+    total->refused = http_front_cap_count(server->front, HTTP_CAP_DESCRIPTORS);
+}
+
 static void read_admin_clients(const struct server *server, struct total *total)
 {
     admin_read_total(server->admin, total);
@@ -89,6 +128,10 @@ const struct total_info total_table[TOTALS] = {
         "requests that wait for a worker; one for each connection, and each tenant's queue" },
     [TOTAL_WORKER_OUTPUT] = { "worker_output", "bytes", NULL,
         "frames that workers have not read yet, 36 MiB for each; a worker above that is killed" },
+    [TOTAL_LOADS] = { "loads", "", NULL,
+        "versions that are being loaded, 256 for each worker" },
+    [TOTAL_LOG_LINES] = { "log_lines", "", "log.lines",
+        "lines of tenants in the log in this second; one of them has log.tenant_lines" },
     [TOTAL_ADMIN_CLIENTS] = { "admin_clients", "", NULL,
         "clients of the admin socket; 8 of one user, 24 but root's" },
     [TOTAL_SCRAPES] = { "scrapes", "", NULL,
@@ -97,6 +140,8 @@ const struct total_info total_table[TOTALS] = {
         "deploys that are under way" },
     [TOTAL_INCIDENTS] = { "incidents", "", NULL,
         "last incidents that are kept; an older one goes" },
+    [TOTAL_DESCRIPTORS] = { "descriptors", "", NULL,
+        "connections, and the reserve of descriptors for everything else" },
 };
 
 static void (*const readers[TOTALS])(const struct server *server, struct total *total) = {
@@ -104,10 +149,13 @@ static void (*const readers[TOTALS])(const struct server *server, struct total *
     [TOTAL_BUFFERS] = read_buffers,
     [TOTAL_WAITING_REQUESTS] = read_waiting_requests,
     [TOTAL_WORKER_OUTPUT] = read_worker_output,
+    [TOTAL_LOADS] = read_loads,
+    [TOTAL_LOG_LINES] = read_log_lines,
     [TOTAL_ADMIN_CLIENTS] = read_admin_clients,
     [TOTAL_SCRAPES] = read_scrapes,
     [TOTAL_DEPLOYS] = read_deploys,
     [TOTAL_INCIDENTS] = read_incidents,
+    [TOTAL_DESCRIPTORS] = read_descriptors,
 };
 /* clang-format on */
 
