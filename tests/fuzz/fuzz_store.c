@@ -94,7 +94,7 @@ static void follow_order(int fd, const char *outside, char *line)
     if (line[0] == 'l' && rest && rest[0] != '\0') {
         (void) snprintf(target, sizeof target, "%s%s", rest[0] == '@' ? outside : "",
                         rest[0] == '@' ? rest + 1 : rest);
-        (void) symlinkat(target, fd, path);
+        (void) !symlinkat(target, fd, path);
     }
 }
 
