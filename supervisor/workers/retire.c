@@ -250,6 +250,19 @@ bool retire_must_look(const struct child *child)
            child->rss_mib != LIMIT_UNLIMITED;
 }
 
+/* Notes for each tenant that has something in the worker by how much that has grown since the last look:
+ * where nobody accounts for its memory, these are separated first. */
+static void note_growth(const struct child *child, uint64_t before)
+{
+    struct placement *placement;
+
+    if (before == 0 || child->rss_bytes <= before)
+        return;
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (child_is_candidate(placement))
+            placement->grown_kib += (child->rss_bytes - before) / 1024;
+}
+
 void retire_check_rss(struct child *child, uint64_t now_ns)
 {
     uint64_t limit_mib = child->rss_mib;
@@ -259,8 +272,10 @@ void retire_check_rss(struct child *child, uint64_t now_ns)
     if (!has_started || child->statm_fd < 0 || now_ns - child->rss_at_ns < RSS_EVERY_NS)
         return;
     bool was_over = child->rss_bytes > limit_mib * BYTES_PER_MIB;
+    uint64_t before = child->rss_bytes;
     child->rss_at_ns = now_ns;
     child->rss_bytes = rss_read_bytes(child->statm_fd);
+    note_growth(child, before);
     if (child->ready_rss_bytes == 0)
         child->ready_rss_bytes = child->rss_bytes;
     if (limit_mib == LIMIT_UNLIMITED || child->rss_bytes <= limit_mib * BYTES_PER_MIB)
