@@ -46,8 +46,8 @@ struct placement {
     uint64_t stopped_ns;
     uint64_t ready_ns; /* when it was loaded */
     uint64_t since_ns;
-    /* Fact: by how much the worker's memory has grown beyond its accounts while this one had a request
-     * in it, shared with the others that had one. */
+    /* Fact: by how much the worker's memory has grown while this one had a request, a load or an unload
+     * in it. */
     uint64_t grown_kib;
     struct placement_books books;
 };
