@@ -490,30 +490,40 @@ void seclude_for_renewals(struct tenant *tenant)
                       "has its requests stopped more often than its isolates may be replaced");
 }
 
-/* What the request that runs may still use: as much again, once it has used more than it was expected
+/* What has used so much CPU time may still use: as much again, once it has used more than it was expected
  * to, but not more than its limits allow. */
-static uint64_t rest_ms(const struct request *running, uint64_t used_ms)
+static uint64_t rest_ms(uint64_t expected_ms, uint64_t used_ms, uint64_t most_ms, uint64_t grace_ms)
 {
-    const struct limits *limits = &running->version->limits;
-    uint64_t expected_ms = running->cost_us / 1000, most_ms = limits->cpu_ms;
     uint64_t rest = expected_ms > used_ms ? expected_ms - used_ms : used_ms;
 
     if (used_ms > most_ms) /* V8 has not stopped it */
-        most_ms += limits->grace_ms;
+        most_ms += grace_ms;
     return most_ms < used_ms ? 0 : rest < most_ms - used_ms ? rest : most_ms - used_ms;
+}
+
+/* A piece of JavaScript that is no request's: the load of a version, timers of its modules. */
+#define NO_REQUEST (UINT64_C(1) << 63)
+
+static uint64_t load_piece(const struct placement *placement)
+{
+    return NO_REQUEST | placement->id;
 }
 
 /* CPU time that what the placement has in its worker is likely to use. */
 static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
 {
     const struct child *child = placement->child;
+    const struct limits *limits = &placement->version->limits;
     const struct request *running = child_find_request(child, child->piece.request);
     uint64_t cost_us = placement->version->tenant->books.cost_us;
     uint64_t used_ms = holdup_piece_ns(&child->piece, cpu_ns) / NSEC_PER_MSEC;
 
+    if (placement->state == PLACEMENT_LOADING && child->piece.request == load_piece(placement))
+        return rest_ms(0, used_ms, limits->cpu_startup_ms, limits->grace_ms);
     if (!running || running->placement != placement)
         return placement->in_flight * cost_us / 1000;
-    return (placement->in_flight - 1) * cost_us / 1000 + rest_ms(running, used_ms);
+    return (placement->in_flight - 1) * cost_us / 1000 +
+           rest_ms(running->cost_us / 1000, used_ms, limits->cpu_ms, limits->grace_ms);
 }
 
 /* Its next requests go somewhere else already. */
@@ -563,23 +573,41 @@ static void relieve(struct child *child, uint64_t now_ns)
         go_apart(parted[--n]);
 }
 
+/* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */
+static struct tenant *find_running(const struct child *child, uint64_t *ret_piece)
+{
+    const struct request *request =
+        child_find_request(child, atomic_load(&child->board->running_request));
+    uint32_t claim = request ? 0 : atomic_load(&child->board->running_tenant);
+    const struct placement *placement;
+
+    *ret_piece = request ? request->id : 0;
+    if (request)
+        return request->tenant;
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->id == claim) {
+            *ret_piece = load_piece(placement);
+            return placement->version->tenant;
+        }
+    return NULL;
+}
+
 void seclude_look(struct child *child, uint64_t now_ns)
 {
     bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
     bool is_shared = child->place.kind == PLACE_SHARED || child->place.kind == PLACE_LEAVING;
+    uint64_t piece;
 
-    if (!is_up || !is_shared || child->in_flight == 0 || child->cordon->is_solitary)
+    if (!is_up || !is_shared || child->cordon->is_solitary)
         return;
     uint64_t since_ns = atomic_load(&child->board->running_since_ns);
-    const struct request *request =
-        child_find_request(child, atomic_load(&child->board->running_request));
-    uint64_t grown_ns = request
-                            ? holdup_look(&child->piece, request->id, since_ns, child_cpu_ns(child))
-                            : holdup_look(&child->piece, 0, 0, 0);
-    if (grown_ns == 0 || !ledger_others_wait(child, request->tenant))
+    struct tenant *tenant = find_running(child, &piece);
+    uint64_t grown_ns = tenant ? holdup_look(&child->piece, piece, since_ns, child_cpu_ns(child))
+                               : holdup_look(&child->piece, 0, 0, 0);
+    if (grown_ns == 0 || !ledger_others_wait(child, tenant))
         return;
     holdup_add(&child->held, grown_ns, now_ns);
-    holdup_add(&request->tenant->held, grown_ns, now_ns);
+    holdup_add(&tenant->held, grown_ns, now_ns);
     child->held_at_ns = now_ns;
     if (holdup_is_pressed(&child->held, now_ns))
         relieve(child, now_ns);

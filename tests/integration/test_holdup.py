@@ -136,6 +136,29 @@ def test_others_do_not_wait_for_one_request_that_runs_for_long(start):
     assert not good.wrong
 
 
+@pytest.mark.parametrize("solitary", [8, 1])
+def test_others_do_not_wait_for_a_load_that_runs_for_long(start, solitary):
+    loads = {"limits": {"cpu_startup_ms": 5000}, "files": {"worker.js": "for (;;);"}}
+    skepd = start(
+        {"loads": loads, "good": honest("good")},
+        cordons=[{"name": "default", "workers": 1, "solitary": solitary}],
+    )
+    pid = skepd.worker()["pid"]
+    assert skepd.get("good").status == 200
+    with skepd.connect(timeout=60) as loading, skepd.connect(timeout=60) as waiting:
+        loading.send_head("GET", "loads.test")
+        wait_for(lambda: skepd.worker()["running_tenant"] == "loads", "it to be loaded")
+        waiting.send_head("GET", "good.test")
+        skepd.wait_log(rf"pid {pid}\) retires: a tenant holds it up", timeout=30)
+        with Witness(skepd, "good") as good:
+            good.more(50)
+        assert skepd.worker()["pid"] != pid
+    assert not good.wrong
+    tenant = skepd.tenant("loads")
+    assert (tenant["seclusion"], tenant["kills"]) == ("busy", 0)
+    assert skepd.tenant("good")["seclusion"] == "shared"
+
+
 def test_slow_tenant_that_is_alone_in_its_worker_stays(start):
     skepd = start({"slow": culprit(LONG, cpu_ms=5000), "idle": honest("idle")})
     assert skepd.get("idle").status == 200
