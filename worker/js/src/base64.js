@@ -6,7 +6,7 @@ import {
     StringFromCharCode, StringPrototypeCharCodeAt, Uint8Array,
 } from "./primordials.js";
 import { DOMException } from "./dom_exception.js";
-import { requireArguments, toDOMString } from "./webidl.js";
+import { requireArguments, toText } from "./webidl.js";
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const SPACE = 64;
@@ -29,7 +29,7 @@ const invalid = () => new DOMException("The string is not correctly encoded.",
 export const base64Functions = {
     atob(data) {
         requireArguments(arguments.length, 1, "atob");
-        const text = toDOMString(data);
+        const text = toText(data);
         let out = "";
         let bits = 0;
         let digits = 0;
@@ -67,7 +67,7 @@ export const base64Functions = {
 
     btoa(data) {
         requireArguments(arguments.length, 1, "btoa");
-        const text = toDOMString(data);
+        const text = toText(data);
         if (!isLatin1(text)) {
             throw invalid();
         }

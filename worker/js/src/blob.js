@@ -10,8 +10,8 @@ import {
 import { decodeUtf8 } from "./encoding.js";
 import { ReadableStream, closeBytes, enqueueBytes } from "./streams.js";
 import {
-    defineInterface, forEachOf, isBufferSource, iteratorMethod, requireArguments, toDOMString,
-    toDictionary, toUSVString,
+    defineInterface, forEachOf, isBufferSource, iteratorMethod, requireArguments, toContent,
+    toDictionary, toNumber, toText, toUSVString,
 } from "./webidl.js";
 
 const subarray = uncurryThis(Uint8Array.prototype.subarray);
@@ -61,7 +61,7 @@ function toParts(value, name) {
     const parts = newList();
     forEachOf(value, method, (part) => {
         if (!isObject(part) || !isBlob(part) && !isBufferSource(part)) {
-            part = toUSVString(part);
+            part = toContent(part);
         }
         parts[parts.length] = part;
     });
@@ -91,7 +91,7 @@ function endingsOf(options) {
     if (options === undefined || options.endings === undefined) {
         return false;
     }
-    const endings = toDOMString(options.endings);
+    const endings = toText(options.endings);
     if (endings !== "transparent" && endings !== "native") {
         throw new TypeError(`Blob: '${endings}' is not a valid value for endings.`);
     }
@@ -100,7 +100,7 @@ function endingsOf(options) {
 
 // long long, clamped, as slice() wants it
 function toClamped(value) {
-    const number = +value;
+    const number = toNumber(value);
     return number !== number ? 0 : MathTrunc(MathMin(MathMax(number, -(2 ** 53 - 1)), 2 ** 53 - 1));
 }
 
@@ -121,7 +121,7 @@ export class Blob {
         const isNative = endingsOf(options);
         const type = options === undefined ? undefined : options.type;
         if (type !== undefined) {
-            this.#type = toType(toDOMString(type));
+            this.#type = toType(toText(type));
         }
         this.#bytes = joinParts(parts, isNative);
     }
@@ -138,7 +138,7 @@ export class Blob {
         const size = this.#bytes.length;
         start = toClamped(start);
         end = end === undefined ? size : toClamped(end);
-        const type = contentType === undefined ? "" : toType(toDOMString(contentType));
+        const type = contentType === undefined ? "" : toType(toText(contentType));
         const from = start < 0 ? MathMax(size + start, 0) : MathMin(start, size);
         const to = end < 0 ? MathMax(size + end, 0) : MathMin(end, size);
         return new Blob(internal, subarray(this.#bytes, from, MathMax(from, to)), type);
@@ -238,7 +238,7 @@ export class File extends Blob {
 defineInterface(File, "File");
 
 function toLongLong(value) {
-    const number = MathTrunc(+value);
+    const number = MathTrunc(toNumber(value));
     return NumberIsFinite(number) ? number + 0 : 0;
 }
 

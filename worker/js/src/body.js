@@ -20,7 +20,7 @@ import {
     isReadableStream, pipeThrough, read, tee,
 } from "./streams.js";
 import { searchParamsText } from "./url.js";
-import { isBufferSource, toUSVString } from "./webidl.js";
+import { isBufferSource, toContent } from "./webidl.js";
 
 export class Body {
     source; // string or Uint8Array if the whole body is known
@@ -87,7 +87,7 @@ export function extractBody(object) {
             return new Body(undefined, undefined, iteratorStream(object, iterate));
         }
     }
-    const text = toUSVString(object);
+    const text = toContent(object);
     extractedType = "text/plain;charset=UTF-8";
     return new Body(text, undefined, undefined);
 }

@@ -4,7 +4,7 @@
 import {
     Error, ObjectSetPrototypeOf,
 } from "./primordials.js";
-import { defineInterface, toDOMString } from "./webidl.js";
+import { defineInterface, toDOMString, toText } from "./webidl.js";
 
 const { captureStackTrace } = Error;
 
@@ -26,7 +26,7 @@ export class DOMException {
 
     constructor(message = "", name = "Error") {
         this.#message = toDOMString(message);
-        this.#name = toDOMString(name);
+        this.#name = toText(name);
         captureStackTrace(this, DOMException);
     }
 

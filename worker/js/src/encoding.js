@@ -8,7 +8,7 @@ import {
     TypedArrayPrototypeSet, bytesOf, isUint8Array,
 } from "./primordials.js";
 import {
-    defineInterface, isBufferSource, requireArguments, toDOMString, toDictionary,
+    defineInterface, isBufferSource, requireArguments, toDOMString, toDictionary, toText,
 } from "./webidl.js";
 
 export class TextEncoder {
@@ -95,7 +95,7 @@ export class TextDecoder {
     #doNotFlush = false;
 
     constructor(label = "utf-8", options = undefined) {
-        label = toDOMString(label);
+        label = toText(label);
         options = toDictionary(options, "TextDecoder");
         if (options !== undefined) {
             this.#fatal = !!options.fatal;

@@ -8,7 +8,7 @@ import {
 } from "./primordials.js";
 import { TextDecoder } from "./encoding.js";
 import { TransformStream, streamInterfaces } from "./streams.js";
-import { defineInterface, isBufferSource, toDOMString } from "./webidl.js";
+import { defineInterface, isBufferSource, isLong, toDOMString } from "./webidl.js";
 
 const getter = (constructor, name) =>
     uncurryThis(ObjectGetOwnPropertyDescriptor(constructor.prototype, name).get);
@@ -32,6 +32,10 @@ export class TextEncoderStream {
             transform: (chunk, controller) => {
                 let text = this.#high + toDOMString(chunk);
                 this.#high = "";
+                if (isLong(text)) { // a pair that the next chunk would complete is broken then
+                    enqueue(controller, utf8Encode(text));
+                    return;
+                }
                 const last = text.length - 1;
                 if (last >= 0 && isHighSurrogate(StringPrototypeCharCodeAt(text, last))) {
                     this.#high = text[last];

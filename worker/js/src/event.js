@@ -7,7 +7,7 @@ import {
     isObject,
 } from "./primordials.js";
 import { now } from "./native.js";
-import { defineInterface, requireArguments, toDOMString, toDictionary } from "./webidl.js";
+import { defineInterface, requireArguments, toDOMString, toDictionary, toText } from "./webidl.js";
 import { timeOrigin } from "./clock.js";
 
 // For EventTarget: what an event keeps while it is dispatched.
@@ -55,7 +55,7 @@ export class Event {
             state.cancelable = init.cancelable === true;
         } else {
             requireArguments(arguments.length, 1, "Event");
-            type = toDOMString(type);
+            type = toText(type);
             init = toDictionary(init, "Event");
             if (init !== undefined) {
                 state.bubbles = !!init.bubbles;
@@ -136,7 +136,7 @@ export class Event {
     initEvent(type, bubbles = false, cancelable = false) {
         const state = this.#state;
         requireArguments(arguments.length, 1, "Event.initEvent");
-        type = toDOMString(type);
+        type = toText(type);
         if (state.dispatching) {
             return;
         }
@@ -191,7 +191,7 @@ export class CustomEvent extends Event {
         const state = eventState(this);
         this.#detail; // eslint-disable-line no-unused-expressions -- brand check
         requireArguments(arguments.length, 1, "CustomEvent.initCustomEvent");
-        type = toDOMString(type);
+        type = toText(type);
         if (state.dispatching) {
             return;
         }

@@ -7,7 +7,7 @@ import {
 } from "./primordials.js";
 import { DOMException } from "./dom_exception.js";
 import { eventState, isEvent } from "./event.js";
-import { defineInterface, requireArguments, toDOMString } from "./webidl.js";
+import { defineInterface, requireArguments, toText } from "./webidl.js";
 
 export let targetListeners;
 export let isEventTarget;
@@ -49,7 +49,7 @@ export class EventTarget {
     addEventListener(type, callback, options = undefined) {
         this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
         requireArguments(arguments.length, 2, "EventTarget.addEventListener");
-        type = toDOMString(type);
+        type = toText(type);
         callback = toCallback(callback);
         let capture = false;
         let once = false;
@@ -84,7 +84,7 @@ export class EventTarget {
     removeEventListener(type, callback, options = undefined) {
         this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
         requireArguments(arguments.length, 2, "EventTarget.removeEventListener");
-        type = toDOMString(type);
+        type = toText(type);
         callback = toCallback(callback);
         const capture = isObject(options) ? !!options.capture : !!options;
         if (this.#listeners === undefined) {

@@ -15,7 +15,7 @@ import {
 } from "./headers.js";
 import { isPlainUrl, parse, serialize } from "./url.js";
 import {
-    defineInterface, requireArguments, toByteString, toDOMString, toDictionary, toUSVString,
+    defineInterface, requireArguments, toByteString, toDictionary, toText, toUSVString,
 } from "./webidl.js";
 
 const internal = Symbol("internal");
@@ -45,7 +45,7 @@ function enumValue(init, name) {
     if (value === undefined) {
         return undefined;
     }
-    const string = toDOMString(value);
+    const string = toText(value);
     for (let i = 0; i < enums[name].length; i++) {
         if (enums[name][i] === string) {
             return string;
@@ -335,7 +335,7 @@ function readInit(value) {
     set("credentials", enumValue(init, "credentials"));
     set("duplex", enumValue(init, "duplex"));
     set("headers", init.headers);
-    set("integrity", optional(init.integrity, toDOMString));
+    set("integrity", optional(init.integrity, toText));
     set("keepalive", optional(init.keepalive, (given) => !!given));
     set("method", optional(init.method, (given) => toByteString(given, "Request: method")));
     set("mode", enumValue(init, "mode"));

@@ -9,7 +9,7 @@ import {
 } from "./primordials.js";
 import { calls, currentCall } from "./current.js";
 import { reportException } from "./report.js";
-import { requireArguments } from "./webidl.js";
+import { requireArguments, toNumber } from "./webidl.js";
 
 class Timer {
     call;
@@ -107,7 +107,7 @@ function start(name, argumentList, repeat) {
     if (typeof callback !== "function") {
         throw new TypeError(`${name}: parameter 1 is not a function (text is not run as code).`);
     }
-    const delay = argumentList[1] | 0; // Web IDL long
+    const delay = toNumber(argumentList[1]) | 0; // Web IDL long
     return startTimer(delay < 0 ? 0 : delay, repeat, callback,
         ArrayPrototypeSlice(argumentList, 2));
 }
@@ -120,9 +120,9 @@ export const timerFunctions = {
         return start("setInterval", arguments, true);
     },
     clearTimeout() {
-        stopTimer(arguments[0] | 0);
+        stopTimer(toNumber(arguments[0]) | 0);
     },
     clearInterval() {
-        stopTimer(arguments[0] | 0);
+        stopTimer(toNumber(arguments[0]) | 0);
     },
 };

@@ -5,11 +5,11 @@
 import {
     ArrayBufferIsView, FunctionPrototypeCall, IteratorPrototype, MathTrunc, NumberIsFinite,
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectGetOwnPropertyNames,
-    ObjectSetPrototypeOf, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys,
+    ObjectSetPrototypeOf, RangeError, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys,
     StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
     isArrayBuffer, isObject,
 } from "./primordials.js";
-import { isLatin1 } from "./native.js";
+import { isLatin1, utf8Encode } from "./native.js";
 
 export function requireArguments(count, needed, name) {
     if (count < needed) {
@@ -20,16 +20,41 @@ export function requireArguments(count, needed, name) {
 
 export const illegalInvocation = () => new TypeError("Illegal invocation");
 
+// UTF-16 units. Whatever looks into a rope makes it flat first: half a gigabyte of it ends the process.
+const MAX_TEXT = 2 ** 25;
+
+export const isLong = (string) => string.length > MAX_TEXT;
+
+// For texts that nothing looks into.
 export function toDOMString(value) {
     return typeof value === "string" ? value : `${value}`;
 }
 
+// A name, a URL, a field, or what else is looked into.
+export function toText(value) {
+    const string = typeof value === "string" ? value : `${value}`;
+    if (isLong(string)) {
+        throw new RangeError("The text is too long");
+    }
+    return string;
+}
+
 export function toUSVString(value) {
-    return StringPrototypeToWellFormed(typeof value === "string" ? value : `${value}`);
+    return StringPrototypeToWellFormed(toText(value));
+}
+
+// What goes into a body. A long text becomes bytes at once: these are bounded, and made without looking into it.
+export function toContent(value) {
+    const string = toDOMString(value);
+    return isLong(string) ? utf8Encode(string) : StringPrototypeToWellFormed(string);
+}
+
+export function toNumber(value) {
+    return typeof value === "string" && isLong(value) ? NaN : +value;
 }
 
 export function toByteString(value, name) {
-    const string = typeof value === "string" ? value : `${value}`;
+    const string = toText(value);
     if (!isLatin1(string)) {
         throw new TypeError(`${name}: cannot convert to ByteString: ` +
             "a character has a value greater than 255.");
@@ -42,7 +67,7 @@ export function toUnsignedShort(value) {
 }
 
 function toInteger(value, modulus) {
-    let number = MathTrunc(+value);
+    let number = MathTrunc(toNumber(value));
     if (!NumberIsFinite(number)) {
         return 0;
     }
@@ -52,7 +77,7 @@ function toInteger(value, modulus) {
 
 // [EnforceRange] unsigned long long
 export function toUnsignedLongLongEnforced(value, name) {
-    const number = MathTrunc(+value);
+    const number = MathTrunc(toNumber(value));
     if (!NumberIsFinite(number) || number < 0 || number > 0x1fffffffffffff) {
         throw new TypeError(`${name}: the value is outside the range of an unsigned long long.`);
     }
