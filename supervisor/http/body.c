@@ -167,7 +167,8 @@ void http_grant(struct http_exchange *exchange, size_t bytes)
         if (out)
             (void) evbuffer_add(out, go_on, sizeof(go_on) - 1);
     }
-    if (connection->read_timer.kind == HTTP_TIMER_NONE)
+    if (connection->read_timer.kind == HTTP_TIMER_NONE ||
+        connection->read_timer.kind == HTTP_TIMER_LOOK)
         http_connection_time_body(connection);
     http_front_queue(connection, HTTP_QUEUE_WORK);
 }

@@ -233,7 +233,9 @@ void http_connection_time_body(struct http_connection *connection)
     bool is_exchange = connection->state == CONNECTION_EXCHANGE;
     bool is_due = connection->state == CONNECTION_DRAIN ||
                   (is_exchange && exchange->body_open && exchange->grant > 0);
-    enum http_timer_kind kind = is_due ? HTTP_TIMER_BODY : HTTP_TIMER_NONE;
+    enum http_timer_kind kind = is_due        ? HTTP_TIMER_BODY
+                                : is_exchange ? HTTP_TIMER_LOOK
+                                              : HTTP_TIMER_NONE;
 
     if (is_due || exchange->body_since_ms > 0)
         clock_body(connection, is_due);
@@ -286,7 +288,7 @@ static void dispatch(struct http_connection *connection, const struct http_reque
     void *handle;
 
     connection->state = CONNECTION_EXCHANGE;
-    http_timer_set(&connection->read_timer, HTTP_TIMER_NONE);
+    http_timer_set(&connection->read_timer, HTTP_TIMER_LOOK);
     exchange->is_active = true;
     handle = front->ops->on_request(front->handler, exchange, request);
     if (!exchange->is_active)
@@ -382,6 +384,10 @@ void http_connection_on_timeout(struct http_connection *connection, enum http_ti
     switch (kind) {
     case HTTP_TIMER_HALF:
         on_half_timeout(connection);
+        break;
+    case HTTP_TIMER_LOOK:
+        if (http_connection_has_failed(connection))
+            http_connection_fail(connection);
         break;
     case HTTP_TIMER_HEAD:
     case HTTP_TIMER_BODY:

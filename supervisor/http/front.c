@@ -169,6 +169,7 @@ static void set_timer_ms(struct http_front *front)
     front->timer_ms[HTTP_TIMER_HALF] = limits->half_close_ms;
     front->timer_ms[HTTP_TIMER_WRITE] = limits->write_idle_ms;
     front->timer_ms[HTTP_TIMER_LINGER] = HTTP_LINGER_MS;
+    front->timer_ms[HTTP_TIMER_LOOK] = HTTP_LOOK_MS;
     for (size_t i = 0; i < HTTP_TIMER_KINDS; i++) {
         if (front->timer_ms[i] == 0)
             front->timer_ms[i] = 1; /* run_timers needs that time passes */

@@ -26,6 +26,7 @@
 /* After our last response, for clients that read it only when they have sent all. */
 #define HTTP_LINGER_MAX_BYTES 16777216
 #define HTTP_LINGER_MS 5000
+#define HTTP_LOOK_MS 1000
 #define HTTP_SPARE_BUFFERS 64
 #define HTTP_PORT_BYTES 7 /* ":65535" and NUL */
 #define HTTP_DEFAULT_HOST "localhost"
@@ -51,6 +52,7 @@ enum http_timer_kind {
     HTTP_TIMER_HALF, /* the client has ended its side and waits for the rest of the answer */
     HTTP_TIMER_WRITE,
     HTTP_TIMER_LINGER,
+    HTTP_TIMER_LOOK, /* nothing is read while the handler is at work: whether the client is still there */
     HTTP_TIMER_KINDS,
 };
 
@@ -318,6 +320,8 @@ bool http_connection_is_late(struct http_connection *connection);
 /* --- io.c ----------------------------------------------------------------------------- */
 
 void http_connection_on_event(evutil_socket_t fd, short what, void *connection);
+/* Whether the client has reset the connection. */
+bool http_connection_has_failed(const struct http_connection *connection);
 /* Does what is due at the end of a loop turn. Returns when it wants to be called again: LATER or
  * NONE. Called with connection->queue still WORK, so that what it does queues nothing; the caller
  * frees a connection that is closed after it. */

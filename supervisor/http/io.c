@@ -137,8 +137,9 @@ static void check_gone(struct http_connection *connection)
         http_connection_on_fin(connection);
 }
 
-/* A reset is reported like new input, which is not looked at while the handler is at work. */
-static bool has_failed(const struct http_connection *connection)
+/* A reset is reported like new input, which is not looked at while the handler is at work. One that came with the
+ * request has no event of its own: HTTP_TIMER_LOOK finds it. */
+bool http_connection_has_failed(const struct http_connection *connection)
 {
     int error = 0;
     socklen_t size = sizeof(error);
@@ -151,7 +152,8 @@ static void on_ready(struct http_connection *connection, short what)
     connection->can_read |= (what & (EV_READ | EV_CLOSED)) != 0;
     connection->can_write |= (what & EV_WRITE) != 0;
     connection->peer_closed |= (what & EV_CLOSED) != 0;
-    if ((what & EV_READ) && !http_connection_may_read(connection) && has_failed(connection)) {
+    if ((what & EV_READ) && !http_connection_may_read(connection) &&
+        http_connection_has_failed(connection)) {
         http_connection_fail(connection);
         return;
     }

@@ -207,16 +207,46 @@ void ledger_send_again(struct request *request)
     request->body_sent = 0;
     request->body_window = 0;
     request->body_end_sent = false;
+    request->push_at_ns = 0;
     request->exceeded = 0;
     request->is_told = false;
     request->server->counters.replayed++;
     ledger_enqueue(request, true);
 }
 
+/* Each piece is an entry into JavaScript, which the tenant pays for, and how small they are is the client's
+ * choice: those below this wait for more, the longer the more of them there were, so that the tenant's CPU time
+ * lasts for hours of them. */
+#define PIECE_BYTES 16384
+#define PIECE_PAUSE_NS (NSEC_PER_MSEC / 4)
+#define PIECE_PAUSE_MAX_NS NSEC_PER_SEC
+
+/* Whether so much of the body waits for more of it. Notes what is sent. */
+static bool must_grow(struct request *request, size_t part)
+{
+    uint64_t pause_ns = request->small_pieces * PIECE_PAUSE_NS;
+    uint64_t now;
+
+    if (part >= PIECE_BYTES || part == request->body_window || request->body_ended ||
+        !request->exchange || !http_awaits_body(request->exchange))
+        return false;
+    now = io_now_ns();
+    pause_ns = pause_ns < PIECE_PAUSE_MAX_NS ? pause_ns : PIECE_PAUSE_MAX_NS;
+    if (now < request->piece_ns + pause_ns) {
+        request->push_at_ns = request->piece_ns + pause_ns;
+        ledger_want_tick(request->server->ledger, request->push_at_ns);
+        return true;
+    }
+    request->small_pieces++;
+    request->piece_ns = now;
+    return false;
+}
+
 void ledger_push_body(struct request *request)
 {
     struct child *child = request->placement->child;
 
+    request->push_at_ns = 0;
     while (request->body && !request->body_end_sent && !request->is_cancelled &&
            !child_is_congested(child)) {
         size_t left = evbuffer_get_length(request->body) - request->body_sent;
@@ -236,7 +266,7 @@ void ledger_push_body(struct request *request)
             part = span.iov_len < part ? span.iov_len : part;
         }
         bool is_end = request->body_ended && part == left;
-        if ((part == 0 && !is_end) ||
+        if ((part == 0 && !is_end) || must_grow(request, part) ||
             link_send_body(child, request->id, span.iov_base, part, is_end) < 0)
             return;
         request->body_window -= part;

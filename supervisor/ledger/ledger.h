@@ -62,6 +62,9 @@ struct request {
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
     size_t body_sent;      /* bytes of it that the worker has */
     size_t body_window;    /* bytes that the worker allows beyond those */
+    unsigned small_pieces; /* that went to workers, see PIECE_BYTES */
+    uint64_t piece_ns;     /* when the last one went */
+    uint64_t push_at_ns;   /* until then a small one waits for more of the body; 0: none does */
     uint64_t body_total;
     uint64_t response_total;
     uint64_t response_owed;   /* response bytes taken from the worker, credit not yet given back */

@@ -45,9 +45,9 @@ static bool waits_for_client(const struct request *request)
         return false;
     if (request->state == REQUEST_RESPONDING && request->response_window == 0)
         return true;
-    /* The worker has all that has come, and takes more. */
+    /* The worker has all that has come but for what waits for more, and takes more. */
     return !request->body_ended && request->body && http_awaits_body(request->exchange) &&
-           evbuffer_get_length(request->body) == request->body_sent;
+           (evbuffer_get_length(request->body) == request->body_sent || request->push_at_ns != 0);
 }
 
 void ledger_note_client(struct request *request)
@@ -160,6 +160,8 @@ static uint64_t check_active(struct ledger *ledger, uint64_t now)
     for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
         next = TAILQ_NEXT(request, entry);
         note_taken(request, now);
+        if (request->push_at_ns != 0 && request->push_at_ns <= now)
+            ledger_push_body(request);
         ledger_note_client(request);
         ledger_note_slow(request, now);
         uint64_t due = ledger_deadline_ns(request);
@@ -167,6 +169,8 @@ static uint64_t check_active(struct ledger *ledger, uint64_t now)
             end_overdue(request, now);
             continue;
         }
+        if (request->push_at_ns != 0 && request->push_at_ns < due)
+            due = request->push_at_ns;
         first = due < first ? due : first;
     }
     return first;

@@ -75,6 +75,29 @@ def test_time_of_a_slow_client_is_not_the_tenants(start):
     assert "idle_ms" not in skepd.log()
 
 
+def test_body_in_tiny_pieces_costs_its_tenant_few_entries(start):
+    """How many there are depends on how long the body takes, not on how the client cuts it."""
+    pieces = script(
+        "let n = 0; for await (const part of request.body) n++; return new Response(String(n));"
+    )
+    skepd = start({"a": pieces})
+    size = 4000
+    with skepd.connect() as connection:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begin = time.monotonic()
+        connection.send_head("POST", "a.test", headers=[("Content-Length", size)])
+        for _ in range(size):
+            connection.send(b"x")
+            time.sleep(0.0002)  # so that they come one by one
+        answer = connection.read_response()
+        took_ms = (time.monotonic() - begin) * 1000
+    count = int(answer.text)
+    assert 1 < count
+    # Each waits a quarter of a millisecond longer than the one before; two may be the last ones.
+    assert (count - 2) * (count - 3) / 8 < took_ms
+    assert skepd.tenant("a")["errors"] == {}
+
+
 def test_body_that_stops_is_a_timeout_of_the_client(start):
     skepd = start({"a": READS}, http={"body_idle_ms": 200}, access_log="on", log_format="json")
     with skepd.connect() as connection:

@@ -402,6 +402,24 @@ static void test_a_client_that_leaves_behind_pipelined_requests_is_gone(void **s
     assert_int_equal(http_front_connections(fixture->front), 0);
 }
 
+static void test_a_reset_that_came_with_the_request_is_noticed(void **state)
+{
+    static const struct linger reset = { .l_onoff = 1 };
+    static const char request[] = "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    /* No turn of the loop before both are there. */
+    assert_int_equal(send(client->fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
+    (void) setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    (void) close(client->fd);
+    client->fd = -1;
+    WAIT_UNTIL(fixture, (struct client *) NULL, fixture->gone == 1);
+    assert_non_null(strstr(fixture->seen, "target=/wait"));
+    assert_int_equal(http_front_connections(fixture->front), 0);
+}
+
 static void test_a_reset_while_the_body_is_held_back_is_noticed(void **state)
 {
     static const struct linger reset = { .l_onoff = 1 };
@@ -470,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_a_half_closed_exchange_without_a_byte_is_aborted_in_time),
         cmocka_unit_test(test_a_half_closed_stream_that_goes_on_is_not_aborted),
         cmocka_unit_test(test_a_client_that_leaves_behind_pipelined_requests_is_gone),
+        cmocka_unit_test(test_a_reset_that_came_with_the_request_is_noticed),
         cmocka_unit_test(test_a_reset_while_the_body_is_held_back_is_noticed),
         cmocka_unit_test(test_a_client_that_leaves_in_the_middle_of_a_response_is_gone),
         cmocka_unit_test(test_all_of_a_pipeline_is_answered_after_the_end),
