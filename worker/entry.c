@@ -26,7 +26,11 @@ static uint64_t budget_ns(const struct app *app, const struct job *job)
                                           : SKEP__WORKER__LIMIT__LIMIT_CPU_MS))
         return UINT64_MAX;
     limit *= NSEC_PER_MSEC;
-    return limit > job->cpu_ns ? limit - job->cpu_ns : 0;
+    if (limit + job->spared_ns <= job->cpu_ns)
+        return 0;
+    uint64_t left = limit + job->spared_ns - job->cpu_ns;
+    return left < limit ? left
+                        : limit; /* of one entry: the supervisor counts none that is longer */
 }
 
 static uint32_t to_kib(uint64_t size)

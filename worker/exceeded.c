@@ -37,7 +37,7 @@ void exceeded_check(struct job *job)
     uint32_t limit_ms = is_boot ? app->cpu_startup_ms : app->cpu_ms;
     struct isolate_excess excess;
 
-    if (limit_ms != UINT32_MAX && job->cpu_ns >= limit_ms * NSEC_PER_MSEC)
+    if (limit_ms != UINT32_MAX && job->cpu_ns >= limit_ms * NSEC_PER_MSEC + job->spared_ns)
         (void) exceeded_note(job,
                              is_boot ? SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS
                                      : SKEP__WORKER__LIMIT__LIMIT_CPU_MS,
