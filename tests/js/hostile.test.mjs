@@ -150,6 +150,23 @@ test("no setter on Object.prototype gets an object of the layer", () => {
     assert.deepEqual([...host.run("caught")], []);
 });
 
+test("no attribute on Object.prototype gets into a descriptor of the layer", () => {
+    for (const attribute of ["get", "set", "value", "writable", "enumerable", "configurable"]) {
+        for (const value of ["() => {}", "1", "undefined"]) {
+            const host = new Host();
+            host.boot(everything);
+            host.run(`Object.prototype.${attribute} = ${value};`);
+            const { status, outcome, message, body } = host.fetch({ body: "hello", method: "PUT" });
+            assert.deepEqual([status, outcome, body], [200, 0, "all"], message);
+            host.run(`console.log({ a: [1] }, new URL("http://\u00fc.test/").host, [...new URLSearchParams("a=b")]);`);
+            assert.match(host.logs.at(-1).text, /a: \[ 1/);
+            assert.match(host.logs.at(-1).text, /xn--tda\.test/);
+            assert.doesNotMatch(host.logs.map(({ text }) => text).join("\n"), /cannot be shown/);
+            assert.equal(host.run(`"${attribute}" in {}`), true);
+        }
+    }
+});
+
 test("the console shows hostile objects and goes on", () => {
     const host = new Host();
     host.run(`

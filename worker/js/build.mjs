@@ -47,6 +47,20 @@ Object.setPrototypeOf(${name}.prototype, null);`;
                 return { contents, loader: "js" };
             });
 
+        // Descriptors that have nothing of Object.prototype.
+        build.onLoad({ filter: /whatwg-url[\\/]lib[\\/]URL(SearchParams)?\.js$/ }, async (args) => ({
+            contents: (await readFile(args.path, "utf8"))
+                .replace(/(Object\.defineProperty\((?:wrapper|iterator), [\w.]+, \{)/g, "$1 __proto__: null,"),
+            loader: "js",
+        }));
+
+        // There is one realm.
+        build.onLoad({ filter: /whatwg-url[\\/]lib[\\/]utils\.js$/ }, async (args) => ({
+            contents: `${await readFile(args.path, "utf8")}
+module.exports.newObjectInRealm = (realm, object) => object;`,
+            loader: "js",
+        }));
+
         // One bound for all texts that the layer looks into.
         build.onLoad({ filter: /webidl-conversions[\\/]lib[\\/]index\.js$/ }, async (args) => {
             const webidl = JSON.stringify(path.join(here, "src/webidl.js"));

@@ -2,6 +2,7 @@
 //
 // Values as text for logs, as Node's util.inspect shows them. Nothing here throws, whatever a
 // tenant's getters, proxies and toString functions do.
+import { firstUse } from "./first_use.js";
 import { head, locate } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
 import { MAX_TEXT, bigIntText, refill, symbolText } from "./lib/inspect_bounds.js";
@@ -25,7 +26,7 @@ let library;
 // Loaded at first use: its code stays out of the snapshot's heap until a tenant logs an object.
 export function inspectLibrary() {
     if (library === undefined) {
-        library = withAbsentGlobals(() => require("node-inspect-extracted"));
+        library = firstUse(() => withAbsentGlobals(() => require("node-inspect-extracted")));
     }
     return library;
 }

@@ -27,6 +27,7 @@ export const {
     getPrototypeOf: ObjectGetPrototypeOf,
     hasOwn: ObjectHasOwn,
     keys: ObjectKeys,
+    prototype: ObjectPrototype,
     setPrototypeOf: ObjectSetPrototypeOf,
 } = Object;
 
