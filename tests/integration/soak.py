@@ -55,8 +55,9 @@ class Hog(threading.Thread):
             self.end.wait(max(0.0, 1 - self.seconds[-1]))
 
 
-def soak(skepd, seconds):
-    """Returns the loaders and the hogs, all ended."""
+def soak(skepd, seconds, answers=0):
+    """Returns the loaders and the hogs, all ended: after that time, and when each hog has had so many right
+    answers."""
     end = threading.Event()
     hogs = [Hog(skepd, name, end) for name in HOGS]
     loaders = [
@@ -67,6 +68,9 @@ def soak(skepd, seconds):
         for hog in hogs:
             hog.start()
         time.sleep(seconds)
+        patience = time.monotonic() + 120
+        while any(hog.right < answers for hog in hogs) and time.monotonic() < patience:
+            time.sleep(0.1)
         end.set()
         for hog in hogs:
             hog.join()

@@ -66,13 +66,13 @@ def test_router_is_a_hono_app_that_runs_unchanged(start, examples):
 
 
 def test_hello_answers_every_request_while_hogs_die_beside_it(start, examples):
-    """The short form of the soak: 10 s, everything in one worker."""
+    """The short form of the soak: 10 s or longer, everything in one worker at first."""
     skepd = start(tenants_folder=examples)
-    loaders, hogs = soak(skepd, 10)
+    loaders, hogs = soak(skepd, 10, answers=3)
     assert report(loaders, hogs)
     assert all(hog.right >= 3 for hog in hogs)
-    worker = skepd.worker()
-    assert worker["restarts"] >= 6
+    for name in ("hog-array", "stuck"):
+        assert skepd.tenant(name)["kills"] >= 3
     for name in ("hello", "router", "hog-cpu", "hog-heap"):
         assert skepd.tenant(name)["kills"] == 0
     hog = skepd.tenant("hog-cpu")
