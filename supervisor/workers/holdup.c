@@ -11,10 +11,10 @@ uint64_t holdup_piece_ns(const struct holdup_piece *piece, uint64_t cpu_ns)
 }
 
 uint64_t holdup_look(struct holdup_piece *piece, uint64_t request, uint64_t since_ns,
-                     uint64_t cpu_ns)
+                     uint64_t cpu_ns, uint64_t spared_ns)
 {
     if (request != piece->request || since_ns != piece->since_ns) {
-        *piece = (struct holdup_piece){ request, since_ns, cpu_ns, 0 };
+        *piece = (struct holdup_piece){ request, since_ns, cpu_ns, spared_ns };
         return 0;
     }
     uint64_t length = holdup_piece_ns(piece, cpu_ns);

@@ -15,6 +15,9 @@
 
 /* A shorter piece of JavaScript holds up nobody: a stretch of work in a worker is about as long. */
 #define HOLDUP_PIECE_MS 5
+/* So much of a load counts for nothing: honest tenants need it, and each once, all at a time where a worker
+ * is new. */
+#define HOLDUP_LOAD_MS 250
 /* What is forgotten of all that was counted: this many ms in each second. A tenant that holds up others
  * for a smaller part of the time stays among them. */
 #define HOLDUP_FORGET_MS_PER_S 100
@@ -41,9 +44,10 @@ struct holdup_piece {
 };
 
 /* The worker runs this request since since_ns (both 0: none), and has used cpu_ns of CPU time. Returns
- * by how much a long piece has grown since the last call; 0 if it is short, or was not seen before. */
+ * by how much a long piece has grown since the last call; 0 if it is short, or was not seen before.
+ * spared_ns: how much of its length counts for nothing. */
 uint64_t holdup_look(struct holdup_piece *piece, uint64_t request, uint64_t since_ns,
-                     uint64_t cpu_ns);
+                     uint64_t cpu_ns, uint64_t spared_ns);
 /* How long the piece has run by now. */
 uint64_t holdup_piece_ns(const struct holdup_piece *piece, uint64_t cpu_ns);
 

@@ -574,7 +574,8 @@ static void relieve(struct child *child, uint64_t now_ns)
 }
 
 /* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */
-static struct tenant *find_running(const struct child *child, uint64_t *ret_piece)
+static struct tenant *find_running(const struct child *child, uint64_t *ret_piece,
+                                   uint64_t *ret_spared_ns)
 {
     const struct request *request =
         child_find_request(child, atomic_load(&child->board->running_request));
@@ -582,11 +583,14 @@ static struct tenant *find_running(const struct child *child, uint64_t *ret_piec
     const struct placement *placement;
 
     *ret_piece = request ? request->id : 0;
+    *ret_spared_ns = 0;
     if (request)
         return request->tenant;
     LIST_FOREACH (placement, &child->placements, in_child)
         if (placement->id == claim) {
             *ret_piece = load_piece(placement);
+            if (placement->state == PLACEMENT_LOADING)
+                *ret_spared_ns = HOLDUP_LOAD_MS * NSEC_PER_MSEC;
             return placement->version->tenant;
         }
     return NULL;
@@ -596,14 +600,15 @@ void seclude_look(struct child *child, uint64_t now_ns)
 {
     bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
     bool is_shared = child->place.kind == PLACE_SHARED || child->place.kind == PLACE_LEAVING;
-    uint64_t piece;
+    uint64_t piece, spared_ns;
 
     if (!is_up || !is_shared || child->cordon->is_solitary)
         return;
     uint64_t since_ns = atomic_load(&child->board->running_since_ns);
-    struct tenant *tenant = find_running(child, &piece);
-    uint64_t grown_ns = tenant ? holdup_look(&child->piece, piece, since_ns, child_cpu_ns(child))
-                               : holdup_look(&child->piece, 0, 0, 0);
+    struct tenant *tenant = find_running(child, &piece, &spared_ns);
+    uint64_t grown_ns =
+        tenant ? holdup_look(&child->piece, piece, since_ns, child_cpu_ns(child), spared_ns)
+               : holdup_look(&child->piece, 0, 0, 0, 0);
     if (grown_ns == 0 || !ledger_others_wait(child, tenant))
         return;
     holdup_add(&child->held, grown_ns, now_ns);

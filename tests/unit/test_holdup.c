@@ -35,7 +35,7 @@ static enum holdup_step run(struct worker *worker, struct holdup *tenant, uint64
     worker->request++;
     for (uint64_t at = 0; at <= ms && step == HOLDUP_STAY; at += LOOK_MS) {
         uint64_t grown_ns =
-            holdup_look(&worker->piece, worker->request, since_ns, worker->cpu_ns + at * MS);
+            holdup_look(&worker->piece, worker->request, since_ns, worker->cpu_ns + at * MS, 0);
         holdup_add(&worker->held, grown_ns, since_ns + at * MS);
         holdup_add(tenant, grown_ns, since_ns + at * MS);
         struct holdup_facts facts = {
@@ -159,7 +159,7 @@ static void test_time_without_use_of_the_processor_is_nobodys(void **state)
 
     (void) state;
     for (unsigned i = 0; i < 200; i++)
-        assert_int_equal(holdup_look(&piece, 7, 100, 3 * MS + i * 10000), 0);
+        assert_int_equal(holdup_look(&piece, 7, 100, 3 * MS + i * 10000, 0), 0);
 }
 
 static void test_piece_is_counted_once_and_the_next_anew(void **state)
@@ -167,15 +167,29 @@ static void test_piece_is_counted_once_and_the_next_anew(void **state)
     struct holdup_piece piece = { 0 };
 
     (void) state;
-    assert_int_equal(holdup_look(&piece, 7, 100, 0), 0);
-    assert_int_equal(holdup_look(&piece, 7, 100, HOLDUP_PIECE_MS * MS - 1), 0);
-    assert_int_equal(holdup_look(&piece, 7, 100, 12 * MS), 12 * MS);
-    assert_int_equal(holdup_look(&piece, 7, 100, 20 * MS), 8 * MS);
-    assert_int_equal(holdup_look(&piece, 7, 100, 20 * MS), 0);
-    assert_int_equal(holdup_look(&piece, 7, 900, 40 * MS), 0); /* entered again */
-    assert_int_equal(holdup_look(&piece, 8, 900, 60 * MS), 0);
-    assert_int_equal(holdup_look(&piece, 8, 900, 50 * MS),
+    assert_int_equal(holdup_look(&piece, 7, 100, 0, 0), 0);
+    assert_int_equal(holdup_look(&piece, 7, 100, HOLDUP_PIECE_MS * MS - 1, 0), 0);
+    assert_int_equal(holdup_look(&piece, 7, 100, 12 * MS, 0), 12 * MS);
+    assert_int_equal(holdup_look(&piece, 7, 100, 20 * MS, 0), 8 * MS);
+    assert_int_equal(holdup_look(&piece, 7, 100, 20 * MS, 0), 0);
+    assert_int_equal(holdup_look(&piece, 7, 900, 40 * MS, 0), 0); /* entered again */
+    assert_int_equal(holdup_look(&piece, 8, 900, 60 * MS, 0), 0);
+    assert_int_equal(holdup_look(&piece, 8, 900, 50 * MS, 0),
                      0); /* no clock goes back; nor does this */
+}
+
+static void test_of_a_load_only_what_honest_tenants_do_not_need_counts(void **state)
+{
+    struct holdup_piece piece = { 0 };
+    uint64_t spared = HOLDUP_LOAD_MS * MS;
+
+    (void) state;
+    assert_int_equal(holdup_look(&piece, 7, 100, 10 * MS, spared), 0);
+    assert_int_equal(holdup_look(&piece, 7, 100, 10 * MS + spared, spared), 0);
+    assert_int_equal(holdup_look(&piece, 7, 100, 30 * MS + spared, spared), 20 * MS);
+    assert_int_equal(holdup_look(&piece, 7, 100, 40 * MS + spared, spared), 10 * MS);
+    assert_int_equal(holdup_look(&piece, 8, 200, 50 * MS + spared, spared), 0);
+    assert_int_equal(holdup_look(&piece, 8, 200, 90 * MS + spared, spared), 0);
 }
 
 static uint64_t at(uint64_t second)
@@ -227,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_tenant_that_holds_up_others_now_and_then_stays),
         cmocka_unit_test(test_time_without_use_of_the_processor_is_nobodys),
         cmocka_unit_test(test_piece_is_counted_once_and_the_next_anew),
+        cmocka_unit_test(test_of_a_load_only_what_honest_tenants_do_not_need_counts),
         cmocka_unit_test(test_tenant_that_is_let_back_too_soon_stays_apart_for_twice_as_long),
         cmocka_unit_test(test_tenant_with_strikes_is_not_let_back_for_being_calm),
     };
