@@ -3,11 +3,12 @@
  * The page that one worker shares with the supervisor: a sealed memfd, written by the
  * worker without system calls, read by the supervisor for stats and for blame after a
  * death. Everything in it is a claim of the worker: the supervisor bounds each value and
- * never enforces a limit by it.
+ * never enforces a limit by it. One place is written by both: entered, see scoreboard_withdraw.
  */
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SCOREBOARD_SLOTS 1024
@@ -43,7 +44,33 @@ struct scoreboard {
     _Atomic uint32_t own_kib;          /* isolates that were made ahead, for no tenant */
     _Atomic uint32_t unused;
     struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
-    _Atomic uint64_t entered[SCOREBOARD_SLOTS]; /* id of the slot's last request to enter JS */
+    /* Of the slot's last request to enter JS its id; of one that was withdrawn before, ~id. */
+    _Atomic uint64_t entered[SCOREBOARD_SLOTS];
 };
 
 #define SCOREBOARD_BYTES sizeof(struct scoreboard)
+
+/*
+ * Each request that was sent is either entered by the worker or withdrawn by the supervisor, never both
+ * and for good: whoever changes the slot's place first has it. No other request has the slot meanwhile.
+ */
+
+/* Worker, before JavaScript of the request runs. Returns false if it was withdrawn: it must not run. */
+static inline bool scoreboard_enter(struct scoreboard *board, unsigned slot, uint64_t id)
+{
+    uint64_t before = atomic_load(&board->entered[slot]);
+
+    while (before != ~id)
+        if (atomic_compare_exchange_weak(&board->entered[slot], &before, id))
+            return true;
+    return false;
+}
+
+/* Supervisor. Returns true if an honest worker will never run it. A try, and no more: who changes the
+ * place meanwhile enters the request, or lies. */
+static inline bool scoreboard_withdraw(struct scoreboard *board, unsigned slot, uint64_t id)
+{
+    uint64_t before = atomic_load(&board->entered[slot]);
+
+    return before != id && atomic_compare_exchange_strong(&board->entered[slot], &before, ~id);
+}

@@ -153,7 +153,6 @@ static void enter(struct app *app, struct job *job, const struct isolate_request
     job->is_held = timer_is_waiting(&app->boot);
     bool is_held = job->is_held;
     job_begin_silence(job);
-    atomic_store_explicit(&host->board->entered[job->slot], call->id, memory_order_release);
     entry_end(app, job, isolate_dispatch(app->isolate, call));
     if (!is_held)
         return;
@@ -175,7 +174,10 @@ static int on_request(void *owner, const ProtobufCMessage *message)
     struct app *app = app_find(host, request->tenant);
     struct job *job;
 
-    if (!app || !app->is_ready || app->is_stopped) {
+    if (request->slot >= JOBS_MAX)
+        return -EPROTO;
+    if (!app || !app->is_ready || app->is_stopped ||
+        !scoreboard_enter(host->board, request->slot, request->id)) {
         refuse(host, request->id);
         return 0;
     }

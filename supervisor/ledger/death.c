@@ -29,7 +29,7 @@ static void decide_fate(struct child *child, struct request *request, const stru
         .has_answered = request->state != REQUEST_SENT,
         .is_body_lost = request->is_body_lost,
         .deaths = request->deaths,
-        .sendings = request->sendings,
+        .sendings = request->sendings - request->withdrawals,
     };
     enum error_code code =
         is_culprit(request, verdict, facts.has_entered) ? verdict->code : ERROR_NONE;

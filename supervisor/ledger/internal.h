@@ -24,6 +24,8 @@ void ledger_answer_failure(struct request *request, enum error_code code, unsign
 void ledger_leave_worker(struct request *request);
 /* Back to the head of its tenant's queue; it has left its worker. */
 void ledger_send_again(struct request *request);
+/* The same, and it is not counted as sent again. */
+void ledger_return_to_queue(struct request *request);
 /* Frees it; it is in no queue and no worker. */
 void ledger_end(struct request *request);
 void ledger_push_body(struct request *request);
@@ -45,6 +47,8 @@ void ledger_stop_waiting(struct tenant *tenant);
 void ledger_run(struct child *child);
 /* Its JavaScript has begun, as that of all that was sent before it; or it is out of the worker. */
 void ledger_note_started(struct request *request);
+/* It was withdrawn: it never begins, and costs its tenant nothing. It is still in its worker. */
+void ledger_forget_unstarted(struct request *request);
 /* What a request of its tenant cost. */
 void ledger_note_cost(struct request *request, uint64_t cpu_us);
 /* It is to blame for a death: that has cost all others in the worker their time, too. */

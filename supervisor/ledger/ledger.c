@@ -202,7 +202,7 @@ void ledger_end(struct request *request)
     request_free(request);
 }
 
-void ledger_send_again(struct request *request)
+void ledger_return_to_queue(struct request *request)
 {
     request->body_sent = 0;
     request->body_window = 0;
@@ -210,8 +210,13 @@ void ledger_send_again(struct request *request)
     request->push_at_ns = 0;
     request->exceeded = 0;
     request->is_told = false;
-    request->server->counters.replayed++;
     ledger_enqueue(request, true);
+}
+
+void ledger_send_again(struct request *request)
+{
+    request->server->counters.replayed++;
+    ledger_return_to_queue(request);
 }
 
 /* Each piece is an entry into JavaScript, which the tenant pays for, and how small they are is the client's

@@ -80,9 +80,10 @@ struct request {
     unsigned deaths;    /* of workers while this was in JavaScript there */
     limit_set exceeded; /* that the worker said of it, see Exceeded */
     unsigned sendings;
-    unsigned refusals;  /* of these: see REFUSALS_MAX */
-    uint32_t cost_us;   /* CPU time that it was expected to take when it was sent */
-    uint64_t queued_ns; /* since when it waits for a place */
+    unsigned refusals;    /* of these: see REFUSALS_MAX */
+    unsigned withdrawals; /* of these: taken back before it had begun */
+    uint32_t cost_us;     /* CPU time that it was expected to take when it was sent */
+    uint64_t queued_ns;   /* since when it waits for a place */
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
     uint64_t answered_ns;    /* is_access_due: when its answer was complete */
     uint64_t cpu_us;         /* of its JavaScript, by the worker's word; 0: not known */
@@ -151,6 +152,11 @@ void ledger_look_at_clock(struct child *child);
 void ledger_forget_child(struct child *child);
 /* Whether a request of another tenant waits while this one's JavaScript runs in the worker. */
 bool ledger_others_wait(struct child *child, const struct tenant *tenant);
+/* Takes requests that have not begun in the worker back into their tenants' queues, in their order; they are sent
+ * where their place is within milliseconds. What the worker says of them later reaches no client. Returns
+ * how many. */
+unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct child *child,
+                                                                const struct request *request));
 /* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
 void ledger_charge_death(struct child *child);
 

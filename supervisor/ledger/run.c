@@ -38,14 +38,22 @@ static bool is_unknown(const struct tenant *tenant)
     return tenant->books.cost_us == 0;
 }
 
+/* Its tenant's turn was charged with what was expected. */
+static void settle(const struct request *request, uint32_t cost)
+{
+    struct tenant_books *books = &request->tenant->books;
+    struct child *child = books->run_child ? books->run_child : request->placement->child;
+
+    run_queue_settle(&child->books.queue, &books->run, request->cost_us, cost);
+}
+
 void ledger_note_cost(struct request *request, uint64_t cpu_us)
 {
     struct tenant_books *books = &request->tenant->books;
     int64_t last = cpu_us < RUN_COST_MAX_US ? (int64_t) cpu_us : RUN_COST_MAX_US;
     int64_t cost = cost_us(request->tenant);
-    struct child *child = books->run_child ? books->run_child : request->placement->child;
 
-    run_queue_settle(&child->books.queue, &books->run, request->cost_us, (uint32_t) last);
+    settle(request, (uint32_t) last);
     cost += (last - cost) / COST_SHARE;
     books->cost_us = cost > COST_MIN_US ? (uint32_t) cost : COST_MIN_US;
 }
@@ -67,10 +75,8 @@ static void push_unstarted(struct request *request, struct child_books *books)
     TAILQ_INSERT_TAIL(&books->unstarted, request, unstarted);
 }
 
-static void pop_unstarted(struct child_books *books)
+static void drop_unstarted(struct child_books *books, struct request *request)
 {
-    struct request *request = TAILQ_FIRST(&books->unstarted);
-
     TAILQ_REMOVE(&books->unstarted, request, unstarted);
     request->is_unstarted = false;
     books->unstarted_us -= request->cost_us;
@@ -78,10 +84,22 @@ static void pop_unstarted(struct child_books *books)
     books->n_unstarted--;
 }
 
+static void pop_unstarted(struct child_books *books)
+{
+    drop_unstarted(books, TAILQ_FIRST(&books->unstarted));
+}
+
 void ledger_note_started(struct request *request)
 {
     while (request->is_unstarted)
         pop_unstarted(&request->placement->child->books);
+}
+
+void ledger_forget_unstarted(struct request *request)
+{
+    if (request->is_unstarted)
+        drop_unstarted(&request->placement->child->books, request);
+    settle(request, 0);
 }
 
 /* By the marks on the scoreboard. They are claims: a worker that lies gets its own requests at
@@ -214,6 +232,18 @@ static bool may_send(struct tenant *tenant)
     return ledger_debt_ns(tenant) == 0;
 }
 
+/* Its place was taken over because of what runs in it, and that still does: nobody's next request goes
+ * behind it. */
+static bool is_left_to_what_runs(const struct child *child)
+{
+    const struct scoreboard *board = child->board;
+
+    return child->place.kind == PLACE_LEAVING && child->piece.request != 0 &&
+           atomic_load(&board->running_tenant) != 0 &&
+           atomic_load(&board->running_since_ns) == child->piece.since_ns &&
+           holdup_is_pressed(&child->held, io_now_ns());
+}
+
 /* While the worker that it should be in does not have it yet: another that does. One that was kept away
  * from the others may have hurt them. */
 static struct placement *find_meanwhile(const struct tenant *tenant)
@@ -225,6 +255,7 @@ static struct placement *find_meanwhile(const struct tenant *tenant)
     LIST_FOREACH (placement, &tenant->version->placements, in_version)
         if (placement->state == PLACEMENT_READY && !placement->is_retiring &&
             placement->child->state == CHILD_READY && !placement->child->is_hung_up &&
+            !is_left_to_what_runs(placement->child) &&
             !channel_is_congested(placement->child->channel))
             return placement;
     return NULL;

@@ -201,7 +201,7 @@ void ledger_on_not_loaded(struct request *request)
         .is_idempotent = request->is_idempotent,
         .has_answered = request->state != REQUEST_SENT,
         .is_body_lost = request->is_body_lost,
-        .sendings = request->sendings - request->refusals,
+        .sendings = request->sendings - request->refusals - request->withdrawals,
     };
     /* It came too late for an isolate that was stopped meanwhile: any number of stops may be before it. */
     bool is_refused =

@@ -73,6 +73,11 @@ static void write_unrouted(const struct server *server, const char *name, struct
                        counters->errors[code]);
 }
 
+static void write_withdrawn(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS, server->counters.withdrawn);
+}
+
 static void write_replayed(const struct server *server, const char *name, struct text *text)
 {
     text_count(text, name, TEXT_NO_LABELS, server->counters.replayed);
@@ -310,6 +315,9 @@ const struct family families_of_service[] = {
       write_caps, NULL, false },
     { "skep_unrouted_requests_total", "counter",
       "Answers to requests of no tenant, by error code.", write_unrouted, NULL, false },
+    { "skep_requests_withdrawn_total", "counter",
+      "Requests that were taken back from a worker that was held up, before they had begun.",
+      write_withdrawn, NULL, false },
     { "skep_requests_replayed_total", "counter",
       "Requests that were sent again after a worker's death.", write_replayed, NULL, false },
     { "skep_tenants", "gauge", "Tenants.", write_tenants, NULL, false },

@@ -21,8 +21,9 @@ struct tenant;
 struct counters {
     uint64_t requests; /* answered, with whatever code */
     uint64_t errors[ERROR_CODES];
-    uint64_t failed;   /* of these, what counts as the tenant's own failures: see error_counts */
-    uint64_t replayed; /* sent again after a worker's death */
+    uint64_t failed;    /* of these, what counts as the tenant's own failures: see error_counts */
+    uint64_t replayed;  /* sent again after a worker's death */
+    uint64_t withdrawn; /* taken back from a worker in which they had not begun */
     uint64_t worker_restarts;
     uint64_t unread; /* workers that were killed because they did not read */
 };

@@ -29,6 +29,8 @@
 #define FAILURES_FREE 5
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 30000
+/* Withdrawn requests whose slots a worker keeps taken: the rest is for those that it serves. */
+#define WITHDRAWN_MAX (SCOREBOARD_SLOTS / 4)
 
 typedef void (*child_action_fn)(struct child *child);
 
@@ -84,8 +86,15 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+static void forget_withdrawn(struct child *child)
+{
+    for (unsigned slot = 0; child->n_withdrawn > 0 && slot < SCOREBOARD_SLOTS; slot++)
+        (void) child_end_withdrawn(child, child->withdrawn[slot]);
+}
+
 static void release_process(struct child *child)
 {
+    forget_withdrawn(child);
     child->channel = channel_free(child->channel);
     if (child->board)
         (void) munmap(child->board, SCOREBOARD_BYTES);
@@ -406,7 +415,8 @@ void child_give_slot(struct child *child, const struct request *request)
     unsigned slot = (unsigned) (request->id % SCOREBOARD_SLOTS);
 
     child->requests[slot] = NULL;
-    child->free_slots[child->n_free_slots++] = (uint16_t) slot;
+    if (child->withdrawn[slot] == 0)
+        child->free_slots[child->n_free_slots++] = (uint16_t) slot;
     child->in_flight--;
     if (child->in_flight == 0)
         child_on_event(child, EVENT_IDLE);
@@ -417,6 +427,30 @@ struct request *child_find_request(const struct child *child, uint64_t id)
     struct request *request = child->requests[id % SCOREBOARD_SLOTS];
 
     return request && request->id == id ? request : NULL;
+}
+
+bool child_withdraw(struct child *child, const struct request *request)
+{
+    unsigned slot = (unsigned) (request->id % SCOREBOARD_SLOTS);
+
+    if (child->n_withdrawn >= WITHDRAWN_MAX ||
+        !scoreboard_withdraw(child->board, slot, request->id))
+        return false;
+    child->withdrawn[slot] = request->id;
+    child->n_withdrawn++;
+    return true;
+}
+
+bool child_end_withdrawn(struct child *child, uint64_t id)
+{
+    unsigned slot = (unsigned) (id % SCOREBOARD_SLOTS);
+
+    if (id == 0 || child->withdrawn[slot] != id)
+        return false;
+    child->withdrawn[slot] = 0;
+    child->n_withdrawn--;
+    child->free_slots[child->n_free_slots++] = (uint16_t) slot;
+    return true;
 }
 
 uint64_t child_cpu_ns(const struct child *child)

@@ -80,7 +80,7 @@ struct child {
     unsigned number; /* of no other in the pool; the spawner's slot */
     enum child_state state;
     enum jit_mode jit; /* that the process was started with */
-    uint32_t rss_mib; /* that bounds it; another one than its cordon's where that was lowered */
+    uint32_t rss_mib;  /* that bounds it; another one than its cordon's where that was lowered */
     pid_t pid;
     int pidfd;
     int stat_fd, statm_fd;        /* of /proc/PID */
@@ -98,7 +98,9 @@ struct child {
     struct request *requests[SCOREBOARD_SLOTS];
     uint16_t free_slots[SCOREBOARD_SLOTS];
     unsigned n_free_slots;
-    unsigned in_flight;
+    uint64_t withdrawn[SCOREBOARD_SLOTS]; /* ids whose done is to come; 0: none */
+    unsigned n_withdrawn;
+    unsigned in_flight; /* without those */
     struct child_books books;
     struct holdup_piece piece;   /* of JavaScript that runs */
     struct holdup held;          /* by all tenants in it */
@@ -228,6 +230,12 @@ void child_kill(struct child *child, enum kill_reason reason, uint64_t request);
 int child_take_slot(struct child *child, struct request *request, unsigned *ret_slot);
 void child_give_slot(struct child *child, const struct request *request);
 struct request *child_find_request(const struct child *child, uint64_t id); /* may be NULL */
+/* Takes the request back, if its JavaScript has not begun by the worker's word: it will not. The slot that
+ * it gives then stays taken until the worker says that it has seen that. Returns false if it has begun,
+ * or too many are open. */
+bool child_withdraw(struct child *child, const struct request *request);
+/* The worker is through with that id. Returns whether it was a withdrawn one. */
+bool child_end_withdrawn(struct child *child, uint64_t id);
 /* It gets no new requests and ends when it has none; its place must be another's already. */
 void child_drain(struct child *child);
 /* What its cgroup bounds, by its cordon and rss_mib. */

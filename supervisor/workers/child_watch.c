@@ -50,7 +50,8 @@ static bool is_moving(const struct placement *placement)
 static uint64_t work_patience_ms(const struct child *child)
 {
     const struct placement *placement;
-    uint64_t most = channel_is_congested(child->channel) ? SILENT_BASE_MS : 0;
+    bool owes_answer = channel_is_congested(child->channel) || child->n_withdrawn > 0;
+    uint64_t most = owes_answer ? SILENT_BASE_MS : 0;
 
     LIST_FOREACH (placement, &child->placements, in_child) {
         if (!is_moving(placement) && placement->in_flight == 0)

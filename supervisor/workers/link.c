@@ -162,6 +162,10 @@ static int on_done(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Done *done = (const Skep__Worker__Done *) message;
     struct request *request = child_find_request(owner, done->id);
 
+    /* Another worker has it by now: anything else that is said of it is of an id that is not known. */
+    if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED &&
+        child_end_withdrawn(owner, done->id))
+        return 0;
     if (!request || (unsigned) done->outcome >= ARRAY_LEN(codes))
         return -EPROTO;
     log_of_tenant(request, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, done->message);

@@ -543,34 +543,73 @@ static bool begin_hold_part(const struct child *child, struct tenant *tenant, ui
     return begin_part(tenant, reason);
 }
 
+/* Has each begin to part that has its part in it. Returns how many do. */
+static unsigned part_holders(const struct child *child, struct holdup_facts *facts,
+                             struct tenant *parted[static SCOREBOARD_TENANTS], uint64_t now_ns)
+{
+    const struct placement *placement;
+    unsigned n = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        struct tenant *tenant = placement->version->tenant;
+        facts->tenant_ns = holdup_held_ns(&tenant->held, now_ns);
+        facts->is_apart = is_apart(tenant, child);
+        facts->remaining_ms = 0;
+        if (!facts->is_apart && holdup_decide(facts) != HOLDUP_STAY &&
+            begin_hold_part(child, tenant, now_ns))
+            parted[n++] = tenant;
+    }
+    return n;
+}
+
+/* Of a tenant that is apart, or just goes: what it had sent before goes with it. */
+static bool is_of_holder(const struct child *child, const struct request *request)
+{
+    const struct tenant *tenant = request->tenant;
+
+    return tenant->conduct.seclusion == SECLUSION_BUSY || is_apart(tenant, child);
+}
+
+/* Of those that did not hold it up: another worker has taken over the place. */
+static bool has_moved(const struct child *child, const struct request *request)
+{
+    struct child *place = pool_place(child->server->pool, request->tenant->version);
+
+    return place && place != child && place->state == CHILD_READY;
+}
+
+/* Whether what is left in it of those that are apart keeps the others waiting for too long. */
+static bool must_replace(const struct child *child, struct holdup_facts *facts)
+{
+    uint64_t cpu_ns = child_cpu_ns(child);
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        const struct tenant *tenant = placement->version->tenant;
+        facts->is_apart = is_apart(tenant, child) || tenant->conduct.seclusion == SECLUSION_BUSY;
+        facts->tenant_ns = 0;
+        facts->remaining_ms = remaining_ms(placement, cpu_ns);
+        if (holdup_decide(facts) == HOLDUP_REPLACE)
+            return true;
+    }
+    return false;
+}
+
 /* Has each go that has its part in it, and sees to it that the others do not wait for what is left. */
 static void relieve(struct child *child, uint64_t now_ns)
 {
     struct holdup_facts facts = { .worker_ns = holdup_held_ns(&child->held, now_ns) };
     struct tenant *parted[SCOREBOARD_TENANTS];
-    uint64_t cpu_ns = child_cpu_ns(child);
-    const struct placement *placement;
-    bool must_replace = false;
-    unsigned n = 0;
+    unsigned n = part_holders(child, &facts, parted, now_ns);
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
-        struct tenant *tenant = placement->version->tenant;
-        facts.tenant_ns = holdup_held_ns(&tenant->held, now_ns);
-        facts.is_apart = is_apart(tenant, child);
-        facts.remaining_ms = remaining_ms(placement, cpu_ns);
-        enum holdup_step step = holdup_decide(&facts);
-        if (step == HOLDUP_STAY)
-            continue;
-        bool has_begun = !facts.is_apart && begin_hold_part(child, tenant, now_ns);
-        if (has_begun)
-            parted[n++] = tenant;
-        must_replace = must_replace || (step == HOLDUP_REPLACE && (facts.is_apart || has_begun));
-    }
+    (void) ledger_withdraw(child, is_of_holder);
     /* The spare is for the others. */
-    if (must_replace)
+    if (must_replace(child, &facts))
         retire_at_once(child, HELD_UP_REASON);
     while (n > 0)
         go_apart(parted[--n]);
+    if (child->place.kind == PLACE_LEAVING)
+        (void) ledger_withdraw(child, has_moved);
 }
 
 /* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */

@@ -355,6 +355,22 @@ MISDEED(hoards)
     answer(id);
 }
 
+/* Has used no CPU time, by its word: the next one is sent while others run. */
+MISDEED(cheap) { UNUSED; answer_saying(id, bytes("", 0)); }
+
+/* Keeps those behind it waiting until one is withdrawn, and answers it all the same. */
+MISDEED(holds_up)
+{
+    UNUSED;
+    for (unsigned slot = 0; atomic_load(&board->entered[slot]) < UINT64_MAX / 2;)
+        slot = (slot + 1) % SCOREBOARD_SLOTS;
+}
+
+/* The same, and says then that they were never run, twice. */
+static bool denies_twice;
+
+MISDEED(holds_up_and_denies) { holds_up(id, tenant); denies_twice = true; }
+
 #define ROW(name) { #name, name }
 static const struct {
     const char *name;
@@ -383,7 +399,8 @@ static const struct {
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
     ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies),
     ROW(frames_and_charges), ROW(burns_after), ROW(hoards),
-    ROW(burns_in_slices), ROW(hoards_later),
+    ROW(burns_in_slices), ROW(hoards_later), ROW(cheap), ROW(holds_up),
+    ROW(holds_up_and_denies),
 };
 
 /* ---- what it does with other frames */
@@ -452,6 +469,11 @@ static void on_request(const Skep__Worker__Request *request)
 {
     const char *behaviour = find_app(request->tenant)->behaviour;
 
+    if (denies_twice) {
+        send_done(request->id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+        send_done(request->id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+        return;
+    }
     atomic_store(&board->entered[request->slot], request->id);
     atomic_store(&board->running_request, request->id);
     for (size_t i = 0; i < ARRAY_LEN(misdeeds); i++)

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from harness import Loader, Witness, honest, script, wait_for
+from harness import Loader, Witness, free_port, honest, script, wait_for
+from scrape import scrape
 
 SPIN = "for (;;);"
 # Some 20 to 40 ms of CPU time, and never stopped.
@@ -134,6 +135,38 @@ def test_others_do_not_wait_for_one_request_that_runs_for_long(start):
         assert skepd.worker()["pid"] != pid
         assert {w["pid"]: w["in_flight"] for w in skepd.workers()}[pid] >= 1  # it runs still
     assert not good.wrong
+
+
+ECHO = script('console.log("ran", await request.text()); return new Response("echo");')
+
+
+def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start):
+    """Also one that may not be sent twice; and so are those of the tenant that holds it up."""
+    port = free_port()
+    skepd = start(
+        {"spins": culprit(cpu_ms=20000), "good": {"files": {"worker.js": ECHO}}},
+        metrics={"listen": f"127.0.0.1:{port}"},
+        drain_s=1,  # what spins is not waited for
+    )
+    pid = skepd.worker()["pid"]
+    assert skepd.post("good", b"first").text == "echo"
+    for _ in range(20):  # little is known of its cost, so several of its requests go at once
+        assert skepd.get("spins").text == "ok"
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(skepd.connect()).send_head("GET", "spins.test", "/bad")
+        sent = wait_for(lambda: (n := skepd.worker()["in_flight"]) > 1 and n, "spins in the worker")
+        answer = skepd.post("good", b"second")
+        workers = {w["pid"]: w["in_flight"] for w in skepd.workers()}
+        assert answer.text == "echo"
+        assert workers[pid] == 1  # the first spin runs still
+        assert skepd.worker()["pid"] != pid
+        # It, and the spins behind the first.
+        assert scrape(port).get("skep_requests_withdrawn_total") >= sent
+        skepd.wait_log(r"\[good\].* ran second")
+    assert len(re.findall(r"\[good\].* ran second", skepd.log())) == 1
+    assert skepd.stats()["replayed"] == 0
+    assert skepd.get("spins").text == "ok"
 
 
 @pytest.mark.parametrize("solitary", [8, 1])

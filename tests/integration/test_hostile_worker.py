@@ -313,6 +313,25 @@ def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
     hive.assert_well()
 
 
+@pytest.mark.parametrize("misdeed", ["holds_up", "holds_up_and_denies"])
+def test_worker_that_runs_what_was_withdrawn_answers_nobody(start, misdeed):
+    """Another worker has answered by then; a second word about it breaks the protocol."""
+    patient = {"cpu_ms": 20000, "wall_ms": 60000}
+    tenants = {"holder": bad(misdeed, **patient), "beside": bad("cheap", **patient)}
+    skepd = start(tenants, worker=WORKER, cordons=[cordon()], drain_s=1)
+    assert ask(skepd, "beside") == (200, None)
+    pid = skepd.worker()["pid"]
+    with skepd.connect() as holder:
+        holder.send_head("GET", "holder.test")
+        wait_for(lambda: skepd.worker()["in_flight"] == 1, "the request to be in the worker")
+        with skepd.connect() as beside:
+            answer = beside.request("POST", "beside.test", body=b"x")
+            assert (answer.status, answer.code) == (200, None)
+            skepd.wait_log(rf"\(pid {pid}\) broke the protocol", timeout=30)
+            assert beside.request("POST", "beside.test", body=b"x").body == answer.body
+    assert skepd.tenant("beside")["kills"] == 0
+
+
 def test_stop_waits_for_a_client_that_has_not_taken_its_answer(start):
     tenants = {"much": bad("answers_much", idle_ms=20000), "good": GOOD}
     skepd = start(tenants, worker=WORKER, cordons=CORDONS)

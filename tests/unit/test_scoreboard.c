@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request that was sent is entered by the worker or withdrawn by the supervisor: exactly one of both.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/scoreboard.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/child.h"
+
+#define ROUNDS 20000
+#define SLOT 7
+#define ID(round) (((uint64_t) (round) << 10) + SLOT)
+
+static struct scoreboard board;
+
+/* ---- both at the same time */
+
+struct race {
+    pthread_barrier_t start;
+    bool entered[ROUNDS];
+};
+
+static void *run_worker(void *arg)
+{
+    struct race *race = arg;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        (void) pthread_barrier_wait(&race->start);
+        race->entered[i] = scoreboard_enter(&board, SLOT, ID(i + 1));
+    }
+    return NULL;
+}
+
+static void test_one_of_both_has_each_request(void **state)
+{
+    static struct race race;
+    static bool withdrawn[ROUNDS];
+    pthread_t worker;
+    unsigned n = 0;
+
+    (void) state;
+    memset(&board, 0, sizeof board);
+    assert_int_equal(pthread_barrier_init(&race.start, NULL, 2), 0);
+    assert_int_equal(pthread_create(&worker, NULL, run_worker, &race), 0);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        (void) pthread_barrier_wait(&race.start);
+        withdrawn[i] = scoreboard_withdraw(&board, SLOT, ID(i + 1));
+    }
+    assert_int_equal(pthread_join(worker, NULL), 0);
+    (void) pthread_barrier_destroy(&race.start);
+    for (unsigned i = 0; i < ROUNDS; i++)
+        n += withdrawn[i] != race.entered[i];
+    assert_int_equal(n, ROUNDS);
+}
+
+/* ---- one after the other */
+
+static void test_what_has_begun_stays(void **state)
+{
+    (void) state;
+    memset(&board, 0, sizeof board);
+    assert_true(scoreboard_enter(&board, SLOT, ID(1)));
+    assert_false(scoreboard_withdraw(&board, SLOT, ID(1)));
+    assert_true(board.entered[SLOT] == ID(1));
+}
+
+static void test_what_was_withdrawn_never_begins(void **state)
+{
+    (void) state;
+    memset(&board, 0, sizeof board);
+    assert_true(scoreboard_withdraw(&board, SLOT, ID(1)));
+    assert_false(scoreboard_enter(&board, SLOT, ID(1)));
+    assert_false(scoreboard_enter(&board, SLOT, ID(1)));
+    assert_true(board.entered[SLOT] != ID(1));
+    /* The slot's next request has nothing to do with it. */
+    assert_true(scoreboard_enter(&board, SLOT, ID(2)));
+}
+
+/* ---- what the supervisor keeps of it */
+
+struct fixture {
+    struct server server;
+    struct cordon_config cordon;
+    struct child *child;
+};
+
+static void set_up(struct fixture *fixture)
+{
+    *fixture = (struct fixture){ 0 };
+    memset(&board, 0, sizeof board);
+    fixture->server.base = event_base_new();
+    fixture->child = child_new(&fixture->server, &fixture->cordon, 0);
+    assert_non_null(fixture->child);
+    fixture->child->board = &board;
+}
+
+static void tear_down(struct fixture *fixture)
+{
+    fixture->child->board = NULL; /* not mapped */
+    (void) child_free(fixture->child);
+    event_base_free(fixture->server.base);
+}
+
+static void take(struct child *child, struct request *request, uint64_t round)
+{
+    unsigned slot;
+
+    assert_int_equal(child_take_slot(child, request, &slot), 0);
+    request->id = round * SCOREBOARD_SLOTS + slot;
+}
+
+static void test_slot_of_a_withdrawn_request_is_taken_until_its_worker_says_so(void **state)
+{
+    struct request request = { 0 };
+    struct fixture fixture;
+
+    (void) state;
+    set_up(&fixture);
+    struct child *child = fixture.child;
+    take(child, &request, 1);
+    assert_true(child_withdraw(child, &request));
+    child_give_slot(child, &request);
+    assert_null(child_find_request(child, request.id));
+    assert_int_equal(child->in_flight, 0);
+    assert_int_equal(child->n_free_slots, SCOREBOARD_SLOTS - 1);
+    assert_false(child_end_withdrawn(child, request.id + SCOREBOARD_SLOTS));
+    assert_false(child_end_withdrawn(child, 0));
+    assert_true(child_end_withdrawn(child, request.id));
+    assert_int_equal(child->n_free_slots, SCOREBOARD_SLOTS);
+    assert_false(child_end_withdrawn(child, request.id)); /* once */
+    tear_down(&fixture);
+}
+
+static void test_open_withdrawals_leave_slots_to_others(void **state)
+{
+    static struct request requests[SCOREBOARD_SLOTS];
+    struct fixture fixture;
+    unsigned n = 0;
+
+    (void) state;
+    set_up(&fixture);
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+        take(fixture.child, &requests[i], 1);
+        n += child_withdraw(fixture.child, &requests[i]);
+    }
+    assert_int_equal(n, SCOREBOARD_SLOTS / 4);
+    assert_int_equal(fixture.child->n_withdrawn, n);
+    tear_down(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_of_both_has_each_request),
+        cmocka_unit_test(test_what_has_begun_stays),
+        cmocka_unit_test(test_what_was_withdrawn_never_begins),
+        cmocka_unit_test(test_slot_of_a_withdrawn_request_is_taken_until_its_worker_says_so),
+        cmocka_unit_test(test_open_withdrawals_leave_slots_to_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
