@@ -267,6 +267,8 @@ static int on_cancel(void *owner, const ProtobufCMessage *message)
         return 0;
     struct app *app = job->app;
     job->linger_ms = linger_ms(app, cancel->reason);
+    if (job->linger_until_ns == 0) /* for timers of what the cancel sets off, too */
+        job->linger_until_ns = io_now_ns() + job->linger_ms * NSEC_PER_MSEC;
     if ((unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) && entry_begin(app, job))
         entry_end(app, job, isolate_on_cancel(app->isolate, id, cancel_reasons[cancel->reason]));
     job = job_find(host, id); /* the entry may have ended it */

@@ -7,14 +7,20 @@
 
 #define DONE SKEP__WORKER__FROM_WORKER__MESSAGE_DONE
 #define HUNG SKEP__WORKER__OUTCOME__OUTCOME_HUNG
-#define WAIT                                                                        \
-    SLEEP "let go; const gone = new Promise((r) => { go = r; });\n" HANDLER(        \
-        "if (path === '/never') await new Promise(() => {});\n"                     \
-        "if (path === '/gone') await gone;\n"                                       \
-        "if (path === '/go') go();\n"                                               \
-        "if (path === '/sleep') await sleep(120);\n"                                \
-        "if (path === '/soon') { setTimeout(() => console.log('fired'), 30); }\n"   \
-        "if (path === '/many') { setTimeout(() => console.log('fired'), 3000); }\n" \
+#define WAIT                                                                              \
+    SLEEP "let go; const gone = new Promise((r) => { go = r; });\n" HANDLER(              \
+        "if (path === '/never') await new Promise(() => {});\n"                           \
+        "if (path === '/gone') await gone;\n"                                             \
+        "if (path === '/go') go();\n"                                                     \
+        "if (path === '/sleep') await sleep(120);\n"                                      \
+        "if (path === '/listener') { request.signal.onabort = async () => { await 0;\n"   \
+        "  setTimeout(() => console.log('cleaned'), 30); setTimeout(() => {}, 9e6); };\n" \
+        "  await new Promise(() => {}); }\n"                                              \
+        "if (path === '/generator') return new Response((async function* () {\n"          \
+        "  try { for (;;) yield new Uint8Array(9999); }\n"                                \
+        "  finally { await sleep(30); console.log('cleaned'); } })());\n"                 \
+        "if (path === '/soon') { setTimeout(() => console.log('fired'), 30); }\n"         \
+        "if (path === '/many') { setTimeout(() => console.log('fired'), 3000); }\n"       \
         "if (path === '/late') { setTimeout(() => console.log('fired'), 9e6); }\n")
 
 static void test_each_frame_to_the_worker_has_a_row(void **state)
@@ -155,6 +161,31 @@ static void test_request_whose_client_has_left_is_kept_by_its_timers_too(void **
     unload(1);
 }
 
+static void test_what_a_cancel_sets_off_has_its_timers(void **state)
+{
+    static const char *const paths[] = { "/listener", "/generator" };
+
+    (void) state;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t id = 1 + 2 * i;
+        world->n_frames = 0;
+        load_waiting(UINT32_MAX);
+        send_request(1, id, paths[i]);
+        send_cancel(id, SKEP__WORKER__CANCEL_REASON__CANCEL_CLIENT_GONE);
+        const struct frame *done = await_done(id);
+        assert_int_equal(done->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
+        const struct frame *line = find_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, id);
+        if (!line || line > done || strcmp(line->text, "cleaned") != 0)
+            fail_msg("%s: %s", paths[i], line ? line->text : "no line");
+        send_request(1, id + 1, paths[i]); /* over its time: nothing of it goes on */
+        send_cancel(id + 1, SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST);
+        assert_int_equal(await_done(id + 1)->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
+        line = find_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, id + 1);
+        assert_true(!line || strcmp(line->text, "cleaned") != 0);
+        unload(1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +199,7 @@ int main(void)
         TEST(test_timer_that_is_due_late_goes_with_a_line),
         TEST(test_oldest_of_too_many_requests_that_only_timers_keep_goes),
         TEST(test_request_whose_client_has_left_is_kept_by_its_timers_too),
+        TEST(test_what_a_cancel_sets_off_has_its_timers),
     };
 
     return cmocka_run_group_tests(tests, start_process, NULL);

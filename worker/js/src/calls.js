@@ -315,7 +315,10 @@ export function onCancel(id, reason) {
         return;
     }
     setCurrent(call);
-    drop(call);
+    call.gone = true;
+    call.rest = undefined;
+    keepTimers(call);
+    call.lingers = true; // listeners, and what follows from them, may set timers; the worker forgets it
     const error = reason === "wall_request" ?
         new DOMException("The request took longer than it may", "TimeoutError") :
         new DOMException(`The request was cancelled: ${reason}`, "AbortError");
