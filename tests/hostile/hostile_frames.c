@@ -201,7 +201,7 @@ void send_head_with(uint64_t id, uint32_t status, size_t n, const char *name,
     head.status = status;
     head.headers = headers;
     head.n_headers = n;
-    head.body = bytes("hostile\n", 8);
+    head.body = bytes("hostile\n", HEAD_BODY_BYTES);
     head.end = end;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
     free(headers);

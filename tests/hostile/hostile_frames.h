@@ -31,6 +31,8 @@ void answer_saying(uint64_t id,
                    ProtobufCBinaryData message); /* a head that ends, and done with that */
 void send_credit(uint64_t id, uint32_t size);
 void send_body(uint64_t id, size_t size, bool end);
+#define HEAD_BODY_BYTES 8 /* of the body, in each head */
+
 /* A head with n times the same header (name NULL: empty ones). */
 void send_head_with(uint64_t id, uint32_t status, size_t n, const char *name,
                     ProtobufCBinaryData value, bool end);
@@ -39,6 +41,6 @@ void answer(uint64_t id);
 void answer_fields(uint64_t id, size_t n, const char *name, ProtobufCBinaryData value);
 void answer_with(uint64_t id, const char *name, const char *value);
 void answer_status(uint64_t id, uint32_t status);
-/* 8 bytes of body with the head, and 2 more. */
+/* HEAD_BODY_BYTES with the head, and 2 more. */
 void answer_length(uint64_t id, const char *length, bool end);
 void send_length(uint32_t length, size_t n_bytes);

@@ -140,7 +140,14 @@ MISDEED(caught_up_flood) { UNUSED; for (unsigned i = 0; i < 10000; i++) send_cau
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
 MISDEED(stops_reading) { UNUSED; is_deaf = true; }
-MISDEED(stops_reading_bodies) { UNUSED; stops_at_body = true; }
+
+/* Each request has entered and does not run, so that the next one is sent. */
+MISDEED(stops_reading_bodies)
+{
+    UNUSED;
+    stops_at_body = true;
+    atomic_store(&board->running_request, 0);
+}
 
 /* By the fault itself: the first process of a PID namespace may be deaf to signals of its own. */
 MISDEED(signal_segv)
@@ -175,13 +182,15 @@ MISDEED(body_beyond_window)
         send_body(id, BODY_CHUNK_MAX_BYTES, false);
 }
 
-/* As much as may be sent without credit from the client's side of skepd. */
+/* As much as may be sent without credit: the rest of the window after the head's part of the body. */
 MISDEED(answers_much)
 {
     UNUSED;
     send_head(id, false);
-    for (unsigned i = 0; i < 8; i++)
-        send_body(id, BODY_CHUNK_MAX_BYTES, i == 7);
+    for (size_t left = BODY_WINDOW_BYTES - HEAD_BODY_BYTES, part; left > 0; left -= part) {
+        part = left < BODY_CHUNK_MAX_BYTES ? left : BODY_CHUNK_MAX_BYTES;
+        send_body(id, part, part == left);
+    }
     send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_OK);
 }
 

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from harness import IS_SANITIZED, SKEPD, Loader, Skepd, cordon, fd_count, is_alive, wait_for
+from reloads import reload
 
 WORKER = SKEPD.parent / "tests" / "hostile_worker"
 
@@ -29,7 +30,7 @@ CORDONS = [
     cordon("other", jit="off", spare="off"),  # where the worker starts as a good one
 ]
 GOOD = {"cordon": "other", "files": {"worker.js": "honest\n"}}
-MUCH_BYTES = 8 + 8 * 65536  # what answers_much sends
+MUCH_BYTES = 256 << 10  # what answers_much sends
 SHORT = {"cpu_ms": 50, "cpu_startup_ms": 50, "grace_ms": 10, "wall_ms": 300, "idle_ms": 300}
 
 
@@ -137,6 +138,7 @@ ON_LOAD = {
     "load_silent": (503, "overloaded", True),
     "load_never": (503, "overloaded", True),
 }
+IN_NEW_VERSION = ["load_exit", "load_exit_unnamed", "load_bad_result", "load_silent", "load_never"]
 
 
 class Hive:
@@ -164,12 +166,27 @@ class Hive:
         assert self.skepd.worker("other")["restarts"] == 0
 
 
+def tenant_of_new_version(misdeed):
+    return f"new-{misdeed}".replace("_", "-")
+
+
+def remove_bad_tenants(skepd):
+    """And with them the workers of their own that those have who are still separated."""
+    for folder in skepd.tenants_folder.iterdir():
+        if folder.name not in ("good", "beside"):
+            shutil.rmtree(folder)
+    reload(skepd)
+
+
 @pytest.fixture(scope="module")
 def hive():
     tenants = {name.replace("_", "-"): bad(name) for name in {**ON_REQUEST, **ON_LOAD}}
     tenants["upload"] = bad("exit_after_credit", wall_ms=5000, idle_ms=5000)
     tenants["flood"] = bad("body_beyond_window", wall_ms=5000, idle_ms=5000)
     tenants["stubborn"] = bad("never_answers")
+    # One for each: who is suspected too often gets a worker of its own.
+    tenants.update({tenant_of_new_version(name): bad("honest") for name in IN_NEW_VERSION})
+    tenants["kept"] = bad("honest")
     tenants["beside"] = bad("honest", wall_ms=20000)
     tenants["good"] = GOOD
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:
@@ -181,6 +198,7 @@ def hive():
                 hive.loader.more(10)
             hive.assert_well()
             skepd.wait_idle()
+            remove_bad_tenants(skepd)
             wait_for(lambda: fd_count(skepd.pid) <= hive.fds, "all descriptors to be closed")
         finally:
             skepd.stop()
@@ -259,9 +277,10 @@ def test_bodies_for_a_worker_that_does_not_read_wait_at_their_clients(start):
 
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(skepd.connect()) for _ in range(clients)]
-        for connection in connections:
+        for n, connection in enumerate(connections):
             connection.send_head("PUT", "deaf.test", headers=[("Content-Length", len(body))])
-        wait_for(lambda: skepd.stats()["in_flight"] == clients, "all requests to be sent")
+            # One after the other: where others wait for a place, bodies are taken in first.
+            wait_for(lambda n=n: skepd.worker()["in_flight"] == n + 1, "the request to be sent")
         senders = [threading.Thread(target=send_some, args=(c, body)) for c in connections]
         for sender in senders:
             sender.start()
@@ -283,17 +302,15 @@ def test_worker_that_keeps_a_cancelled_request_is_killed(hive):
     hive.assert_well()
 
 
-@pytest.mark.parametrize(
-    "misdeed", ["load_exit", "load_exit_unnamed", "load_bad_result", "load_silent", "load_never"]
-)
+@pytest.mark.parametrize("misdeed", IN_NEW_VERSION)
 def test_new_version_that_kills_its_worker_does_not_take_over(hive, misdeed):
-    skepd = hive.skepd
-    assert ask(skepd, "honest") == (200, None)
+    skepd, name = hive.skepd, tenant_of_new_version(misdeed)
+    assert ask(skepd, name) == (200, None)
     before = hive.restarts()
-    skepd.write_tenant("honest", bad(misdeed))
-    skepd.reload("honest")
+    skepd.write_tenant(name, bad(misdeed))
+    skepd.reload(name)
     wait_for(lambda: hive.is_back(before), "the worker to be replaced")
-    assert ask(skepd, "honest") == (200, None)
+    assert ask(skepd, name) == (200, None)
     assert hive.restarts() == before + 1
     hive.assert_well()
 
@@ -301,15 +318,15 @@ def test_new_version_that_kills_its_worker_does_not_take_over(hive, misdeed):
 def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
     """Its room would never be free again."""
     skepd = hive.skepd
-    skepd.write_tenant("honest", bad("unload_never"))
-    skepd.reload("honest")
-    wait_for(lambda: "serves a new version" in skepd.log(), "the new version to serve")
-    assert ask(skepd, "honest") == (200, None)
+    skepd.write_tenant("kept", bad("unload_never"))
+    skepd.reload("kept")
+    skepd.wait_log(r"\[kept\] serves a new version")
+    assert ask(skepd, "kept") == (200, None)
     before = hive.restarts()
-    skepd.write_tenant("honest", bad("honest"))
-    skepd.reload("honest")
+    skepd.write_tenant("kept", bad("honest"))
+    skepd.reload("kept")
     wait_for(lambda: hive.is_back(before), "the worker to be replaced")
-    assert ask(skepd, "honest") == (200, None)
+    assert ask(skepd, "kept") == (200, None)
     hive.assert_well()
 
 
@@ -335,6 +352,7 @@ def test_worker_that_runs_what_was_withdrawn_answers_nobody(start, misdeed):
 def test_stop_waits_for_a_client_that_has_not_taken_its_answer(start):
     tenants = {"much": bad("answers_much", idle_ms=20000), "good": GOOD}
     skepd = start(tenants, worker=WORKER, cordons=CORDONS)
+    pid = skepd.pid
     with skepd.connect(receive_buffer=4096) as connection:
         connection.send_head("GET", "much.test")
         response = connection.start_response()
@@ -343,6 +361,7 @@ def test_stop_waits_for_a_client_that_has_not_taken_its_answer(start):
         stopping.start()
         skepd.wait_log("stopping")
         time.sleep(0.1)  # more than it takes to end when nobody waits
+        assert is_alive(pid)
         assert len(response.read()) == MUCH_BYTES
     stopping.join()
 
