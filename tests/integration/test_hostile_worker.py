@@ -31,11 +31,17 @@ CORDONS = [
 ]
 GOOD = {"cordon": "other", "files": {"worker.js": "honest\n"}}
 MUCH_BYTES = 256 << 10  # what answers_much sends
-SHORT = {"cpu_ms": 50, "cpu_startup_ms": 50, "grace_ms": 10, "wall_ms": 300, "idle_ms": 300}
+CPU = {"cpu_ms": 50, "cpu_startup_ms": 50, "grace_ms": 10}
+LONG = {**CPU, "wall_ms": 20000, "idle_ms": 20000}
+SHORT = {**CPU, "wall_ms": 300, "idle_ms": 300}  # where that time is what ends it
+ENDED_BY_TIME = (
+    "frame_half_silence close_and_stay stops_in_response stops_reading load_silent load_never".split()
+)
 
 
 def bad(name, **limits):
-    return {"limits": {**SHORT, **limits}, "files": {"worker.js": f"{name}\n"}}
+    most = SHORT if name in ENDED_BY_TIME else LONG
+    return {"limits": {**most, **limits}, "files": {"worker.js": f"{name}\n"}}
 
 
 KILLED = (502, "worker_crashed", True)
@@ -181,13 +187,13 @@ def remove_bad_tenants(skepd):
 @pytest.fixture(scope="module")
 def hive():
     tenants = {name.replace("_", "-"): bad(name) for name in {**ON_REQUEST, **ON_LOAD}}
-    tenants["upload"] = bad("exit_after_credit", wall_ms=5000, idle_ms=5000)
-    tenants["flood"] = bad("body_beyond_window", wall_ms=5000, idle_ms=5000)
-    tenants["stubborn"] = bad("never_answers")
+    tenants["upload"] = bad("exit_after_credit")
+    tenants["flood"] = bad("body_beyond_window")
+    tenants["stubborn"] = bad("never_answers", wall_ms=300)
     # One for each: who is suspected too often gets a worker of its own.
     tenants.update({tenant_of_new_version(name): bad("honest") for name in IN_NEW_VERSION})
     tenants["kept"] = bad("honest")
-    tenants["beside"] = bad("honest", wall_ms=20000)
+    tenants["beside"] = bad("honest")
     tenants["good"] = GOOD
     with tempfile.TemporaryDirectory(prefix="skep-") as folder:
         skepd = Skepd(folder, tenants, {"cordons": CORDONS}, worker=WORKER)
@@ -268,7 +274,7 @@ def test_worker_that_ignores_credit_is_killed_and_does_not_fill_memory(hive):
 
 def test_bodies_for_a_worker_that_does_not_read_wait_at_their_clients(start):
     clients, body = 100, bytes(256 << 10)
-    tenants = {"deaf": bad("stops_reading_bodies", wall_ms=20000, idle_ms=20000, concurrency=200)}
+    tenants = {"deaf": bad("stops_reading_bodies", concurrency=200)}
     skepd = start(tenants, worker=WORKER, cordons=CORDONS[:1])
 
     def output():
@@ -318,7 +324,7 @@ def test_new_version_that_kills_its_worker_does_not_take_over(hive, misdeed):
 def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
     """Its room would never be free again."""
     skepd = hive.skepd
-    skepd.write_tenant("kept", bad("unload_never"))
+    skepd.write_tenant("kept", bad("unload_never", wall_ms=1000))
     skepd.reload("kept")
     skepd.wait_log(r"\[kept\] serves a new version")
     assert ask(skepd, "kept") == (200, None)
@@ -350,7 +356,7 @@ def test_worker_that_runs_what_was_withdrawn_answers_nobody(start, misdeed):
 
 
 def test_stop_waits_for_a_client_that_has_not_taken_its_answer(start):
-    tenants = {"much": bad("answers_much", idle_ms=20000), "good": GOOD}
+    tenants = {"much": bad("answers_much"), "good": GOOD}
     skepd = start(tenants, worker=WORKER, cordons=CORDONS)
     pid = skepd.pid
     with skepd.connect(receive_buffer=4096) as connection:
