@@ -244,5 +244,6 @@ def test_limit_that_is_observed_from_now_on(start):
     assert skepd.get("a", "/?n=150").code == "cpu_request"
     report = reload(skepd, limits={"default": {"cpu_ms": 20}, "observe": ["cpu_ms", "strikes"]})
     assert changes(report) == {"limits.observe": ("[]", "[cpu_ms, strikes]")}
-    skepd.wait_log("serves a new version")
+    # Its isolate was stopped, so no version has to be loaded before the new one serves.
+    wait_for(lambda: "cpu_ms" in skepd.tenant("a")["observed"], "the new limits")
     assert skepd.get("a", "/?n=150").status == 200
