@@ -12,6 +12,8 @@
 #define FRAME_HEADER_BYTES 4
 #define FRAME_MAX_BYTES (UINT32_C(1) << 20)
 #define BODY_CHUNK_MAX_BYTES (UINT32_C(64) << 10)
+/* Who has a body gives credit back in steps of so much: with less to come it would wait for ever. */
+#define BODY_GRANT_STEP_BYTES (UINT32_C(64) << 10)
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)
 #define EXCEEDED_USED_MAX (UINT64_C(1) << 40) /* the most that Exceeded.used says, in any unit */

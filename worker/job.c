@@ -13,7 +13,6 @@
 #include "worker/host_internal.h"
 #include "worker/wake.h"
 
-#define GRANT_STEP_BYTES (BODY_WINDOW_BYTES / 4) /* credit is given back in steps of this */
 #define RESPONSE_HEADERS_MAX 256
 #define MESSAGE_MAX_BYTES LOG_LINE_MAX_BYTES
 
@@ -323,7 +322,7 @@ static void on_consume_body(void *host, uint64_t id, size_t size)
     job->unread -= read;
     job->has_read = true;
     job->consumed += read;
-    if (job->consumed < GRANT_STEP_BYTES)
+    if (job->consumed < BODY_GRANT_STEP_BYTES)
         return;
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
     credit.id = id;

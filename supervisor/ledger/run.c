@@ -327,10 +327,12 @@ static void after_sending(struct request *request)
 
     TAILQ_INSERT_TAIL(&ledger->active, request, entry);
     ledger_want_tick(ledger, ledger_deadline_ns(request));
-    /* Without the rest, the window stays as small as the first part. */
-    if (request->sendings++ == 0 && !request->body_ended &&
-        http_front_pressure(request->server->front) == 0)
-        http_grant(request->exchange, BODY_WINDOW_BYTES - request->first_grant);
+    if (request->sendings++ == 0 && !request->body_ended) {
+        bool is_short = http_front_pressure(request->server->front) > 0;
+        size_t window = is_short ? BODY_GRANT_STEP_BYTES : BODY_WINDOW_BYTES;
+        if (request->first_grant < window)
+            http_grant(request->exchange, window - request->first_grant);
+    }
     ledger_push_body(request);
 }
 

@@ -21,7 +21,9 @@ static bool is_slow(const struct request *request, uint64_t now)
 {
     if (request->client_since_ns == 0)
         return false;
-    uint64_t waited_ms = (request->client_ns + now - request->client_since_ns) / NSEC_PER_MSEC;
+    /* now is that of a look at many, in the course of which it may have begun to wait. */
+    uint64_t waits_ns = now > request->client_since_ns ? now - request->client_since_ns : 0;
+    uint64_t waited_ms = (request->client_ns + waits_ns) / NSEC_PER_MSEC;
     return waited_ms >= PATIENCE_MS &&
            ledger_moved(request) < request->client_moved + waited_ms * SLOW_BYTES_PER_S / 1000;
 }

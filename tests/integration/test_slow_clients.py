@@ -290,6 +290,20 @@ def test_address_that_has_its_share_of_places_waits_for_others(start):
 # ---- buffers
 
 
+def test_body_goes_on_while_buffers_are_short(start):
+    """Windows are smaller then, but never so small that each side waits for the other."""
+    skepd = start({"a": READS}, http={"buffer_mib": 1, "body_buffer_kib": 16})
+    others = [skepd.connect() for _ in range(40)]
+    for connection in others:
+        connection.send(b"GET / HTTP/1.1\r\nX: " + b"a" * 15_000)
+    wait_for(
+        lambda: skepd.admin("status")["totals"][1]["used"] > 1 << 19, "buffers to be half full"
+    )
+    assert skepd.post("a", bytes(400_000)).text == "400000"
+    for connection in others:
+        connection.close()
+
+
 def test_slow_readers_are_cut_off_above_the_budget_and_others_served(start):
     reads = {"limits": {"concurrency": 200, "queue": 200, "cpu_ms": 5000}, "files": READS["files"]}
     port = free_port()
