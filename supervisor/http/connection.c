@@ -121,7 +121,8 @@ void http_connection_close(struct http_connection *connection)
     LIST_REMOVE(connection, link);
     front->n_connections--;
     http_buffers_note(connection);
-    http_peer_leave(front->peers, connection->peer);
+    http_buffers_forget_kept(connection);
+    http_peer_leave(front->peers, TAKE_PTR(connection->peer));
     http_front_queue(connection, HTTP_QUEUE_WORK);
     http_listeners_resume(front);
 }
@@ -139,6 +140,7 @@ void http_connection_forget_exchange(struct http_connection *connection, enum ht
     struct http_exchange *exchange = &connection->exchange;
     void *request = TAKE_PTR(exchange->request);
 
+    http_buffers_forget_kept(connection);
     exchange->is_active = false;
     if (request)
         connection->front->ops->on_gone(request, why);
@@ -267,6 +269,7 @@ void http_connection_end_exchange(struct http_connection *connection)
 {
     struct http_exchange *exchange = &connection->exchange;
 
+    http_buffers_forget_kept(connection);
     exchange->is_active = false;
     exchange->request = NULL;
     if (!exchange->keep_alive || connection->front->is_draining ||
@@ -433,12 +436,13 @@ static struct http_connection *find_oldest(struct http_front *front, enum http_t
 {
     uint64_t due_ms = http_front_now_ms() + front->timer_ms[kind];
     const struct http_timer *timer;
-    int looks = 8; /* the rest can wait for the next connection */
+    int looks = 64; /* the rest can wait for the next connection */
 
     TAILQ_FOREACH (timer, &front->timers[kind], link) {
         if (timer->due_ms + patience_ms > due_ms || looks-- == 0)
             return NULL;
-        if (may_give_way(timer->connection))
+        if (may_give_way(timer->connection) &&
+            (kind != HTTP_TIMER_WRITE || !http_buffers_moves(timer->connection)))
             return timer->connection;
     }
     return NULL;

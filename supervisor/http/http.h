@@ -155,9 +155,11 @@ uint64_t http_front_cap_count(const struct http_front *front, enum http_cap cap)
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 
-/* Bytes that are kept for clients, of limits.buffer_bytes. The handler notes what it keeps of bodies itself. */
+/* Bytes that are kept for clients, of limits.buffer_bytes. The handler notes what it keeps of requests itself;
+ * exchange: whose request it is, NULL once that is gone. */
 uint64_t http_front_buffered(const struct http_front *front);
-void http_front_note_kept(struct http_front *front, size_t before, size_t now);
+void http_front_note_kept(struct http_front *front, struct http_exchange *exchange, size_t before,
+                          size_t now);
 /* How full that is: 0, or by how many powers of four windows have to be smaller, at most 2. */
 unsigned http_front_pressure(const struct http_front *front);
 

@@ -166,6 +166,7 @@ struct http_connection {
     bool no_linger;
     uint32_t lingered_bytes;
     size_t noted_bytes;   /* of it in the front's buffered */
+    size_t kept_bytes;    /* what the handler keeps of its request, likewise */
     uint64_t period_sent; /* response bytes that the client took since the write timer was set */
     char client[HTTP_CLIENT_MAX_BYTES];
 };
@@ -245,6 +246,10 @@ void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front)
 
 /* Counts what the connection keeps now. */
 void http_buffers_note(struct http_connection *connection);
+/* Its exchange ends: what the handler still keeps for it is no more of this connection's. */
+void http_buffers_forget_kept(struct http_connection *connection);
+/* Whether the client takes what waits to be sent at a fair rate. */
+bool http_buffers_moves(const struct http_connection *connection);
 /* Output above this is "full", see HTTP_OUTPUT_LOW_BYTES: less under pressure. */
 size_t http_front_low_bytes(const struct http_front *front);
 /* Cuts off clients until what is kept is within the budget. */
@@ -272,6 +277,8 @@ void http_peer_leave(struct http_peers *peers, struct http_peer *peer);
 uint64_t http_peer_id(const struct http_peer *peer);
 /* When a client of the address was found slow last; 0: never. */
 uint64_t *http_peer_slow_ms(struct http_peer *peer);
+/* Bytes that are kept for all of its connections (buffers.c). */
+uint64_t *http_peer_buffered(struct http_peer *peer);
 
 /* --- connection.c --------------------------------------------------------------------- */
 

@@ -77,7 +77,8 @@ static ssize_t read_some(struct http_connection *connection)
     struct http_input *input = &connection->input;
     bool is_direct = input->start == input->end;
     uint8_t *data = connection->front->input;
-    size_t room = HTTP_INPUT_BYTES;
+    /* What cannot be used at once is kept. */
+    size_t room = HTTP_INPUT_BYTES >> 2 * http_front_pressure(connection->front);
     size_t used;
     ssize_t n;
     int r;
@@ -160,6 +161,7 @@ static void on_ready(struct http_connection *connection, short what)
     if (pump(connection))
         http_front_queue(connection, HTTP_QUEUE_LATER);
     check_gone(connection);
+    http_buffers_note(connection);
     if ((http_connection_queued(connection) > 0 && connection->can_write) ||
         http_front_pressure(connection->front) > 1)
         http_front_queue(connection, HTTP_QUEUE_WORK);

@@ -19,6 +19,7 @@ struct http_peer {
     uint64_t key;
     uint64_t id;
     uint64_t slow_ms;
+    uint64_t buffered;
     sa_family_t family;
     uint32_t connections;
 };
@@ -54,6 +55,11 @@ uint64_t http_peer_id(const struct http_peer *peer)
 uint64_t *http_peer_slow_ms(struct http_peer *peer)
 {
     return &peer->slow_ms;
+}
+
+uint64_t *http_peer_buffered(struct http_peer *peer)
+{
+    return &peer->buffered;
 }
 
 /* False for families that have no limit. */

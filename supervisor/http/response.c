@@ -345,6 +345,7 @@ static void cut_off(struct http_connection *connection)
 
     connection->reset_on_close = exchange->response_mode == HTTP_BODY_CLOSE;
     connection->no_linger = true;
+    http_buffers_forget_kept(connection);
     exchange->is_active = false;
     exchange->request = NULL;
     http_connection_finish(connection);

@@ -81,6 +81,7 @@ static int copy_head(struct request *request, const struct http_request *head)
     request->head_memory = malloc(size + 1);
     if (!request->head_memory)
         return -ENOMEM;
+    request->head_bytes = size;
     request->fields = (struct http_field *) (void *) request->head_memory;
     char *at = request->head_memory + fields_size;
     request->method = copy_text(&at, head->method);
@@ -127,6 +128,7 @@ static int request_new(struct server *server, struct tenant *tenant, struct http
         request_free(request);
         return r;
     }
+    ledger_count_bytes(request);
     *ret_request = request;
     return 0;
 }
@@ -327,6 +329,10 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     if (atomic_load(&board->running_request) == request->id)
         request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
     ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
+    if (request->body) /* it is not sent again */
+        (void) evbuffer_drain(request->body, evbuffer_get_length(request->body));
+    request->body_sent = 0;
+    ledger_count_bytes(request);
     (void) link_send_cancel(request->placement->child, request->id, reason);
 }
 

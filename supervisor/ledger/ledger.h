@@ -39,6 +39,7 @@ struct request {
     struct http_field *fields;
     size_t n_fields;
     char *head_memory;
+    size_t head_bytes; /* of it */
     bool is_idempotent;
     bool body_ended;
     bool body_end_sent;
@@ -47,15 +48,15 @@ struct request {
     bool is_counted;   /* its answer is in the counters */
     bool is_in_access_log;
     bool is_http10;
-    bool is_cold;          /* its version was loaded in the worker while it waited */
-    bool is_access_due;    /* answered; its event for the access log waits for its CPU time */
-    bool is_push_due;      /* has body to send at the end of this turn */
-    bool is_unstarted;     /* sent; nothing says yet that its JavaScript has begun */
-    bool is_over_wall;     /* cancelled because of its time */
-    bool is_unknown;       /* sent when nothing was known of its tenant's cost */
-    bool is_blameless;     /* what it fails by is another tenant's doing */
-    bool is_told;          /* the tenant's log has the reason why it fails */
-    bool has_met_limit;    /* one that failed it, the last of these: */
+    bool is_cold;       /* its version was loaded in the worker while it waited */
+    bool is_access_due; /* answered; its event for the access log waits for its CPU time */
+    bool is_push_due;   /* has body to send at the end of this turn */
+    bool is_unstarted;  /* sent; nothing says yet that its JavaScript has begun */
+    bool is_over_wall;  /* cancelled because of its time */
+    bool is_unknown;    /* sent when nothing was known of its tenant's cost */
+    bool is_blameless;  /* what it fails by is another tenant's doing */
+    bool is_told;       /* the tenant's log has the reason why it fails */
+    bool has_met_limit; /* one that failed it, the last of these: */
     unsigned met_limit;
     uint64_t met_used_milli;
     limit_set noted;       /* limits that it has met */

@@ -83,7 +83,7 @@ static void set_counted(struct request *request, size_t bytes)
 static void set_kept(struct request *request, size_t bytes)
 {
     if (request->server->front) /* else it has gone before the ledger */
-        http_front_note_kept(request->server->front, request->kept_bytes, bytes);
+        http_front_note_kept(request->server->front, request->exchange, request->kept_bytes, bytes);
     request->kept_bytes = bytes;
 }
 
@@ -91,7 +91,8 @@ void ledger_count_bytes(struct request *request)
 {
     size_t bytes = request->body ? evbuffer_get_length(request->body) : 0;
 
-    set_kept(request, bytes);
+    /* Without a client it ends soon, and there are no more of those than workers have slots. */
+    set_kept(request, request->exchange ? bytes + request->head_bytes : bytes);
     if (request->exchange)
         bytes += http_queued_bytes(request->exchange);
     set_counted(request, bytes);

@@ -203,6 +203,135 @@ static void test_a_shortage_of_descriptors_is_counted_and_passes(void **state)
     WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
 }
 
+static void test_parts_of_heads_are_within_the_budget(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    struct client *clients[16];
+    char head[7000];
+    uint64_t most = 0;
+
+    (void) state;
+    memset(head, 'a', sizeof(head));
+    memcpy(head, "GET /", 5);
+    limits.buffer_bytes = 1 << 16;
+    fixture = fixture_new(&limits);
+    for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
+        uint64_t now;
+
+        clients[i] = client_new(fixture);
+        client_send(fixture, clients[i], head, sizeof(head));
+        fixture_turn(fixture);
+        now = http_front_buffered(fixture->front);
+        most = now > most ? now : most;
+    }
+    assert_in_range(most, 1 << 14, 1 << 16);
+    assert_true(http_front_cap_count(fixture->front, HTTP_CAP_BUFFERS) > 0);
+    for (size_t i = 0; i < ARRAY_LEN(clients); i++)
+        client_free(clients[i]);
+    WAIT_UNTIL(fixture, (struct client *) NULL, http_front_connections(fixture->front) == 0);
+    assert_int_equal(http_front_buffered(fixture->front), 0);
+}
+
+static struct client *client_from(struct fixture *fixture, const char *address)
+{
+    struct client *client = calloc(1, sizeof(*client));
+    struct sockaddr_in from = { .sin_family = AF_INET };
+
+    assert_non_null(client);
+    assert_int_equal(inet_pton(AF_INET, address, &from.sin_addr), 1);
+    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(client->fd, (struct sockaddr *) &from, sizeof(from)), 0);
+    assert_int_equal(
+        connect(client->fd, (const struct sockaddr *) &fixture->address, sizeof(fixture->address)),
+        0);
+    assert_int_equal(io_set_nonblocking(client->fd), 0);
+    return client;
+}
+
+/* What comes behind a request that is with the handler; of the address with most of it, one goes. */
+static void test_requests_behind_another_are_within_the_budget(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *large = NULL;
+    struct client *many[6];
+    char text[20000];
+
+    (void) state;
+    memset(text, 'a', sizeof(text));
+    memcpy(text, WAIT, sizeof(WAIT) - 1);
+    limits.buffer_bytes = 50000;
+    fixture = fixture_new(&limits);
+    large = client_from(fixture, "127.0.0.2");
+    assert_int_equal(send(large->fd, text, sizeof(text), 0), sizeof(text));
+    WAIT_UNTIL(fixture, large, http_front_buffered(fixture->front) > 15000);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        many[i] = client_from(fixture, "127.0.0.3");
+        assert_int_equal(send(many[i]->fd, text, 12000, 0), 12000);
+    }
+    WAIT_UNTIL(fixture, large, fixture->gone > 0);
+    assert_false(large->is_closed);
+    assert_int_equal(fixture->why, HTTP_GONE_SLOW);
+    assert_in_range(http_front_buffered(fixture->front), 15000, 50000);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        client_free(many[i]);
+}
+
+/* What the handler keeps of requests is the connection's, as long as it has one. */
+static void test_what_the_handler_keeps_is_within_the_budget(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+
+    (void) state;
+    limits.buffer_bytes = 50000;
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    http_front_note_kept(fixture->front, fixture->exchange, 0, 60000);
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->gone == 1);
+    http_front_note_kept(fixture->front, NULL, 60000, 0);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_int_equal(http_front_buffered(fixture->front), 0);
+}
+
+/* The write timer has been running for longer than anybody's patience, but all the time bytes go. */
+static void test_a_client_that_takes_its_answer_does_not_give_way(void **state)
+{
+    static const struct http_response response = { .status = 200 };
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *client = NULL;
+    _cleanup_(client_cleanup) struct client *other = NULL;
+    static char part[1 << 16];
+    uint64_t end_ns;
+
+    (void) state;
+    limits.connections = 1;
+    fixture = fixture_new(&limits);
+    client = client_new(fixture);
+    client_say(fixture, client, WAIT);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_int_equal(http_respond(fixture->exchange, &response, NULL, 0, false), 0);
+    end_ns = io_now_ns() + 1500 * NSEC_PER_MSEC;
+    while (io_now_ns() < end_ns && fixture->gone == 0) {
+        while (http_queued_bytes(fixture->exchange) < 4 * sizeof(part))
+            assert_int_equal(
+                http_send_body(fixture->exchange, (const uint8_t *) part, sizeof(part), false), 0);
+        fixture_turn(fixture);
+        assert_true(read(client->fd, client->data, sizeof(part)) != 0);
+        if (!other && end_ns - io_now_ns() < 300 * NSEC_PER_MSEC)
+            other = client_new(fixture);
+        (void) usleep(500);
+    }
+    assert_non_null(other);
+    assert_int_equal(fixture->gone, 0);
+}
+
 static void test_above_the_budget_the_slowest_is_cut_off(void **state)
 {
     static const struct http_response response = { .status = 200 };
@@ -534,6 +663,10 @@ int main(void)
         cmocka_unit_test(test_a_proxy_has_no_limit_of_its_own),
         cmocka_unit_test(test_a_client_that_stops_within_its_body_gives_way),
         cmocka_unit_test(test_a_shortage_of_descriptors_is_counted_and_passes),
+        cmocka_unit_test(test_parts_of_heads_are_within_the_budget),
+        cmocka_unit_test(test_requests_behind_another_are_within_the_budget),
+        cmocka_unit_test(test_what_the_handler_keeps_is_within_the_budget),
+        cmocka_unit_test(test_a_client_that_takes_its_answer_does_not_give_way),
         cmocka_unit_test(test_above_the_budget_the_slowest_is_cut_off),
         cmocka_unit_test(test_an_idle_connection_is_closed_without_a_word),
         cmocka_unit_test(test_a_client_that_reads_nothing_is_closed),
