@@ -192,7 +192,7 @@ def test_load_over_cpu_startup_ms_serves(both):
     assert both.get("load-seen").text == "done"
     said, used = wait_observed(both, "load-seen", "cpu_startup_ms")
     assert said == 10
-    assert abs(used - both.tenant("load-seen")["cpu_ms"]) <= 3
+    assert abs(used - both.tenant("load-seen")["cpu_ms"]) <= 3 + used / 10  # its isolate was made, too
     assert both.get("load").code == "cpu_startup"
 
 
