@@ -52,10 +52,12 @@ static bool is_false(const struct http_connection *connection)
     return false;
 }
 
-/* The answers to pipelined requests must not pile up for a client that does not read them. */
+/* The answers to pipelined requests must not pile up for a client that does not read them; nor may those that are
+ * answered at once hold the loop. */
 static bool has_room(const struct http_connection *connection)
 {
-    return http_connection_queued(connection) <= HTTP_OUTPUT_LOW_BYTES;
+    return http_connection_queued(connection) <= HTTP_OUTPUT_LOW_BYTES &&
+           connection->turn_heads < HTTP_HEADS_PER_TURN;
 }
 
 /* The framing between chunks needs no grant: the end of the body may be in it. */
@@ -329,6 +331,7 @@ static size_t take_head(struct http_connection *connection, uint8_t *data, size_
     if (scan->state != HTTP_SCAN_DONE)
         return 0;
     size = scan->bytes;
+    connection->turn_heads++;
     connection->exchange = (struct http_exchange){ 0 };
     status = http_parse_head(connection, data, size, &request);
     if (status != 0) {

@@ -28,7 +28,8 @@
 #define HTTP_LINGER_MS 5000
 #define HTTP_LOOK_MS 1000
 #define HTTP_SPARE_BUFFERS 64
-#define HTTP_PORT_BYTES 7 /* ":65535" and NUL */
+#define HTTP_HEADS_PER_TURN 16 /* of one connection; then the others have their turn */
+#define HTTP_PORT_BYTES 7      /* ":65535" and NUL */
 #define HTTP_DEFAULT_HOST "localhost"
 #define HTTP_SLOW_MS 10000       /* for so long an address is known for a slow client */
 #define HTTP_CLIENT_MAX_BYTES 46 /* INET6_ADDRSTRLEN */
@@ -165,6 +166,7 @@ struct http_connection {
     bool reset_on_close; /* the client must not take the end for a complete body */
     bool no_linger;
     uint32_t lingered_bytes;
+    uint32_t turn_heads;  /* taken in this turn */
     size_t noted_bytes;   /* of it in the front's buffered */
     size_t kept_bytes;    /* what the handler keeps of its request, likewise */
     uint64_t period_sent; /* response bytes that the client took since the write timer was set */

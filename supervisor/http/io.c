@@ -108,8 +108,7 @@ static ssize_t read_some(struct http_connection *connection)
     return r < 0 ? r : n;
 }
 
-/* Takes and reads what the state allows. Returns whether there may be more. */
-static bool pump(struct http_connection *connection)
+static bool pump_some(struct http_connection *connection)
 {
     for (int i = 0; i < READS_PER_TURN; i++) {
         ssize_t n;
@@ -129,6 +128,18 @@ static bool pump(struct http_connection *connection)
     }
     take_input(connection);
     return connection->can_read && http_connection_may_read(connection);
+}
+
+/* Takes and reads what the state allows. Returns whether there may be more. */
+static bool pump(struct http_connection *connection)
+{
+    bool may_be_more;
+
+    connection->turn_heads = 0;
+    may_be_more = pump_some(connection);
+    may_be_more |= connection->turn_heads == HTTP_HEADS_PER_TURN;
+    connection->turn_heads = 0;
+    return may_be_more;
 }
 
 /* A FIN behind a request that the handler has. It may be noticed without reading. */

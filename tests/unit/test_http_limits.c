@@ -203,6 +203,30 @@ static void test_a_shortage_of_descriptors_is_counted_and_passes(void **state)
     WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
 }
 
+static void test_a_pipeline_takes_turns_with_other_connections(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+    char pipeline[100 * (sizeof(HELLO) - 1)];
+    size_t before = 0, most = 0;
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(pipeline); i += sizeof(HELLO) - 1)
+        memcpy(pipeline + i, HELLO, sizeof(HELLO) - 1);
+    assert_int_equal(send(client->fd, pipeline, sizeof(pipeline), 0), sizeof(pipeline));
+    while (before < 100) {
+        size_t now;
+
+        (void) event_base_loop(fixture->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        client_read(client);
+        now = client_count(client, "HTTP/1.1 200");
+        most = now - before > most ? now - before : most;
+        before = now;
+        assert_false(client->is_closed);
+    }
+    assert_in_range(most, 1, 40); /* by its event, and at the end of the turn */
+}
+
 static void test_parts_of_heads_are_within_the_budget(void **state)
 {
     struct http_limits limits = fixture_limits;
@@ -663,6 +687,7 @@ int main(void)
         cmocka_unit_test(test_a_proxy_has_no_limit_of_its_own),
         cmocka_unit_test(test_a_client_that_stops_within_its_body_gives_way),
         cmocka_unit_test(test_a_shortage_of_descriptors_is_counted_and_passes),
+        cmocka_unit_test(test_a_pipeline_takes_turns_with_other_connections),
         cmocka_unit_test(test_parts_of_heads_are_within_the_budget),
         cmocka_unit_test(test_requests_behind_another_are_within_the_budget),
         cmocka_unit_test(test_what_the_handler_keeps_is_within_the_budget),
