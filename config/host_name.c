@@ -238,7 +238,7 @@ static size_t write_ipv6(const uint8_t bytes[16], char *name)
             at = stpcpy(at, i == 0 ? "::" : ":");
             i += count - 1;
         } else {
-            at += sprintf(at, i + 1 < IPV6_PIECES ? "%x:" : "%x", pieces[i]);
+            at += snprintf(at, sizeof "ffff:", i + 1 < IPV6_PIECES ? "%x:" : "%x", pieces[i]);
         }
     }
     *at++ = ']';

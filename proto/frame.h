@@ -12,7 +12,7 @@
 #define FRAME_HEADER_BYTES 4
 #define FRAME_MAX_BYTES (UINT32_C(1) << 20)
 #define BODY_CHUNK_MAX_BYTES (UINT32_C(64) << 10)
-/* Who has a body gives credit back in steps of so much: with less to come it would wait for ever. */
+/* Credit is given back in steps of this size: with less to come a peer would wait for ever. */
 #define BODY_GRANT_STEP_BYTES (UINT32_C(64) << 10)
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)

@@ -24,10 +24,10 @@ enum last_words_cause {
 };
 
 struct scoreboard_tenant {
-    _Atomic uint32_t tenant;       /* 0: free */
-    _Atomic uint32_t heap_kib;     /* objects in V8's heap, garbage included */
-    _Atomic uint32_t external_kib; /* ArrayBuffers and WebAssembly memories */
-    _Atomic uint32_t native_kib;   /* allocated for it by V8, ICU and natives; WebAssembly code */
+    _Atomic uint32_t tenant;        /* 0: free */
+    _Atomic uint32_t heap_kib;      /* objects in V8's heap, garbage included */
+    _Atomic uint32_t external_kib;  /* ArrayBuffers and WebAssembly memories */
+    _Atomic uint32_t native_kib;    /* allocated for it by V8, ICU and natives; WebAssembly code */
     _Atomic uint32_t heap_held_kib; /* pages of the heap that are in memory */
     _Atomic uint32_t unused;
     _Atomic uint64_t cpu_ns; /* of all its entries since it was loaded; only grows */
@@ -44,7 +44,7 @@ struct scoreboard {
     _Atomic uint32_t own_kib;          /* isolates that were made ahead, for no tenant */
     _Atomic uint32_t unused;
     struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
-    /* Of the slot's last request to enter JS its id; of one that was withdrawn before, ~id. */
+    /* Id of the slot's last request to enter JS; ~id of one that was withdrawn before. */
     _Atomic uint64_t entered[SCOREBOARD_SLOTS];
 };
 

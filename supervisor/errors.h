@@ -44,7 +44,7 @@ enum error_party {
     BY_HOST = 1 << 4, /* the machine, or skep itself */
 };
 
-/* What a failure may count for, against the tenant whose request it ended; a set of them. */
+/* Accounts that a failure may count for, against the tenant whose request it ended; a set of them. */
 enum error_account {
     FOR_STRIKES = 1 << 0,  /* towards a worker of its own and quarantine */
     FOR_WATCH = 1 << 1,    /* towards the rollback of a deploy that is watched */

@@ -110,7 +110,7 @@ static void describe(const struct incident *incident, char *text, size_t size)
                         amount(used > limit ? used - limit : 0, unit, over, sizeof over));
 }
 
-/* Whether the tenant may have another line in this second. What is not said of nobody's incidents, which only
+/* Returns whether the tenant may have another line in this second. What is not said of nobody's incidents, which only
  * workers that die make, would be said nowhere else. */
 static bool may_log(struct server *server, struct tenant *tenant)
 {

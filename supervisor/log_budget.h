@@ -10,7 +10,7 @@
 
 #include "config/config.h"
 
-/* What one tenant, or all, have logged in a second. Starts as { 0 }. */
+/* Lines and bytes that one tenant, or all, have logged in a second. Starts as { 0 }. */
 struct log_window {
     uint64_t second;
     uint64_t lines, bytes;

@@ -300,7 +300,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     step(arg);
 }
 
-/* What is confined cannot raise its limit any more. */
+/* A confined process cannot raise its limit any more. */
 static int check_descriptors(const struct server *server, const struct config *next,
                              struct reload_report *report)
 {

@@ -100,7 +100,7 @@ enum tenant_origin {
     TENANT_DEPLOYED, /* comes and goes by deploys: no reload touches it */
 };
 
-/* What a tenant has logged, and what of it was too much; see log_budget.h. */
+/* Lines that a tenant has logged, and those that were too many; see log_budget.h. */
 struct tenant_logs {
     struct log_share share;
     uint64_t lost;                  /* lines since the last one that `skep logs` has */
@@ -181,7 +181,7 @@ struct tenants *tenants_free(struct tenants *tenants);
  * name, which serves once it has loaded. dir: where its files are by now, copied. 0, -EEXIST if a route
  * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
 int tenant_install(struct server *server, struct manifest *manifest, const char *dir);
-/* It is one of tenants from now on. */
+/* Adds the tenant to the list and the table. */
 void tenant_list(struct tenants *tenants, struct tenant *tenant);
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
 /* Its files are somewhere else now. Out of memory nothing changes. */

@@ -178,7 +178,7 @@ enum isolate_result isolate_on_timer(struct isolate *isolate, uint64_t request, 
  * layer forgets it; no done() follows. */
 enum isolate_result isolate_on_cancel(struct isolate *isolate, uint64_t request,
                                       const char *reason);
-/* Whether the host is told by woken() whose promises are continued in the entries of others. Turning it on
+/* Sets whether the host is told by woken() whose promises are continued in the entries of others. Turning it on
  * slows down promises. */
 void isolate_watch(struct isolate *isolate, bool is_on);
 /* Writes the places at which async functions of the tenant wait, at most three: "file:line:column (in

@@ -25,7 +25,7 @@ enum memory_names {
 /* A new account, with nothing in it but what the last one of that name has left behind in the process.
  * MEMORY_OWN if all names are taken. */
 uint32_t memory_open(void);
-/* What is left in it is no isolate's from now on. */
+/* Takes what is left in the account from its isolate. */
 void memory_close(uint32_t account);
 
 /* Makes the account current; returns the one that was, for memory_leave. */

@@ -88,7 +88,7 @@ bool wake_is_open(const struct job *job)
     return false;
 }
 
-/* Whether requests wait, and none of them has anything that could wake it. */
+/* Returns whether requests wait, and none of them has anything that could wake it. */
 static bool is_asleep(const struct app *app)
 {
     const struct job *job;

@@ -132,7 +132,7 @@ static uint64_t rate_of(const struct http_connection *connection)
     return 0;
 }
 
-/* Whether a is of an address for which more is kept; or of the same (share), and moves less, or has more. */
+/* Returns whether a is of an address for which more is kept; or of the same (share), and moves less, or has more. */
 static bool goes_before(const struct http_connection *a, uint64_t share,
                         const struct http_connection *b, uint64_t share_of_b)
 {

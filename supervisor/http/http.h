@@ -80,7 +80,7 @@ struct http_limits {
     char default_host[HOST_NAME_MAX_BYTES + 1]; /* for HTTP/1.0 without Host; "": localhost */
 };
 
-/* What clients meet, counted each time. */
+/* Caps that clients meet; each time is counted. */
 enum http_cap {
     HTTP_CAP_CONNECTIONS, /* none can give way: new ones wait */
     HTTP_CAP_IDLE,        /* one without a request gave way */
@@ -169,7 +169,7 @@ uint64_t http_client_key(const struct http_exchange *exchange);
 /* The exchange's client has been found slow; which is known of its address for a while. */
 void http_client_note_slow(struct http_exchange *exchange);
 bool http_client_is_slow(const struct http_exchange *exchange);
-/* Whether more of the request body is to come, and the front would take it. */
+/* Returns whether more of the request body is to come, and the front would take it. */
 bool http_awaits_body(const struct http_exchange *exchange);
 /* Allows the client to send that many more bytes of the request body; sends 100 Continue if the
  * client waits for it. on_body follows from the loop. */

@@ -250,7 +250,7 @@ void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front)
 void http_buffers_note(struct http_connection *connection);
 /* Its exchange ends: what the handler still keeps for it is no more of this connection's. */
 void http_buffers_forget_kept(struct http_connection *connection);
-/* Whether the client takes what waits to be sent at a fair rate. */
+/* Returns whether the client takes what waits to be sent at a fair rate. */
 bool http_buffers_moves(const struct http_connection *connection);
 /* Output above this is "full", see HTTP_OUTPUT_LOW_BYTES: less under pressure. */
 size_t http_front_low_bytes(const struct http_front *front);
@@ -323,13 +323,13 @@ bool http_connection_can_drain_body(const struct http_connection *connection);
 struct http_connection *http_exchange_connection(const struct http_exchange *exchange);
 /* Starts or stops the timer for the request body, after a change of state or grant. */
 void http_connection_time_body(struct http_connection *connection);
-/* Whether the request body has come more slowly than limits.min_bytes_per_s, beyond the first body_idle_ms. */
+/* Returns whether the request body has come more slowly than limits.min_bytes_per_s, beyond the first body_idle_ms. */
 bool http_connection_is_late(struct http_connection *connection);
 
 /* --- io.c ----------------------------------------------------------------------------- */
 
 void http_connection_on_event(evutil_socket_t fd, short what, void *connection);
-/* Whether the client has reset the connection. */
+/* Returns whether the client has reset the connection. */
 bool http_connection_has_failed(const struct http_connection *connection);
 /* Does what is due at the end of a loop turn. Returns when it wants to be called again: LATER or
  * NONE. Called with connection->queue still WORK, so that what it does queues nothing; the caller

@@ -47,7 +47,7 @@ void ledger_stop_waiting(struct tenant *tenant);
 void ledger_run(struct child *child);
 /* Its JavaScript has begun, as that of all that was sent before it; or it is out of the worker. */
 void ledger_note_started(struct request *request);
-/* It was withdrawn: it never begins, and costs its tenant nothing. It is still in its worker. */
+/* Notes that the request was withdrawn: it never begins, and costs its tenant nothing, though it is still in its worker. */
 void ledger_forget_unstarted(struct request *request);
 /* What a request of its tenant cost. */
 void ledger_note_cost(struct request *request, uint64_t cpu_us);

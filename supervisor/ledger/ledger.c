@@ -228,7 +228,7 @@ void ledger_send_again(struct request *request)
 #define PIECE_PAUSE_NS (NSEC_PER_MSEC / 4)
 #define PIECE_PAUSE_MAX_NS NSEC_PER_SEC
 
-/* Whether so much of the body waits for more of it. Notes what is sent. */
+/* Returns whether so much of the body waits for more of it. Notes what is sent. */
 static bool must_grow(struct request *request, size_t part)
 {
     uint64_t pause_ns = request->small_pieces * PIECE_PAUSE_NS;

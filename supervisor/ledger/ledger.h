@@ -151,7 +151,7 @@ void ledger_forget_placement(struct placement *placement);
 void ledger_look_at_clock(struct child *child);
 /* It goes for good: no tenant waits for it any more. */
 void ledger_forget_child(struct child *child);
-/* Whether a request of another tenant waits while this one's JavaScript runs in the worker. */
+/* Returns whether a request of another tenant waits while this one's JavaScript runs in the worker. */
 bool ledger_others_wait(struct child *child, const struct tenant *tenant);
 /* Takes requests that have not begun in the worker back into their tenants' queues, in their order; they are sent
  * where their place is within milliseconds. What the worker says of them later reaches no client. Returns

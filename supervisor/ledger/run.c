@@ -183,7 +183,7 @@ static bool has_trial(const struct child *child, uint64_t now)
            atomic_load(&child->board->running_request) == books->trial;
 }
 
-/* Whether a tenant whose next request may hold up others has to wait until those have had some time. */
+/* Returns whether a tenant whose next request may hold up others has to wait until those have had some time. */
 static bool must_pause(const struct child *child, const struct tenant *tenant)
 {
     uint64_t now = io_now_ns();

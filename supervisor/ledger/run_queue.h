@@ -43,7 +43,7 @@ void run_queue_join(struct run_queue *queue, struct run_entry *entry, uint32_t c
 void run_queue_leave(struct run_queue *queue, struct run_entry *entry);
 /* Whose turn it is; it stays the next until it is charged or leaves. NULL if nobody waits. */
 struct run_entry *run_queue_next(struct run_queue *queue);
-/* It cannot take its turn yet: those of this round and the next come before it. */
+/* Puts off an entry that cannot take its turn yet: those of this round and the next come before it. */
 void run_queue_postpone(struct run_queue *queue, struct run_entry *entry);
 /* It has had its turn, which cost this, and waits for another. */
 void run_queue_charge(struct run_queue *queue, struct run_entry *entry, uint32_t cost_us,

@@ -7,7 +7,7 @@
 #include "supervisor/ledger/internal.h"
 #include "supervisor/workers/child.h"
 
-/* Of one request; then it stays where it is. */
+/* Withdrawals of one request; after so many it stays where it is. */
 #define WITHDRAWALS_MAX 8
 
 static bool take_back(struct request *request)

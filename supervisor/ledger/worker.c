@@ -203,7 +203,7 @@ void ledger_on_not_loaded(struct request *request)
         .is_body_lost = request->is_body_lost,
         .sendings = request->sendings - request->refusals - request->withdrawals,
     };
-    /* It came too late for an isolate that was stopped meanwhile: any number of stops may be before it. */
+    /* The request came too late for an isolate that was stopped meanwhile: any number of stops may be before it. */
     bool is_refused =
         placement->is_stopped && !facts.has_entered && request->refusals < REFUSALS_MAX;
     enum error_code code = placement->is_stopped ? ERROR_ISOLATE_STOPPED : ERROR_WORKER_CRASHED;

@@ -30,7 +30,7 @@ struct helper_health {
 const char *helper_name(enum helper helper);
 /* "ok", "reserve", "silent", "gone". */
 const char *helper_state_name(enum helper_state state);
-/* What is lost by that state, and what to do. Static text; "" for a good one. */
+/* Says what is lost by that state, and what to do. Static text; "" for a good one. */
 const char *helper_advice(enum helper helper, enum helper_state state);
 
 /* Notes a change, with its reason (static text), and says it to the log and the service manager. */

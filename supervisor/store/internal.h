@@ -103,7 +103,7 @@ int upload_part(struct store_state *state, struct upload *upload, const Skep__St
 int upload_seal(struct store_state *state, struct upload *upload);
 /* For qsort: by their paths. */
 int upload_compare_files(const void *a, const void *b);
-/* Whether its content, files and env sorted, has that name, by the rule of before there was a key. */
+/* Returns whether its content, files and env sorted, has that name, by the rule of before there was a key. */
 bool upload_is_named(const struct store_state *state, struct upload *upload, const char *version);
 /* Ends it, and removes what is left of it in its folder. */
 void upload_free(struct store_state *state, struct upload *upload);
@@ -113,7 +113,7 @@ void upload_free(struct store_state *state, struct upload *upload);
 /* Writes the digests of an upload's files (sorted) and env, in its folder. 0 or -errno without text. */
 int version_write_sums(const struct store_state *state, const struct upload *upload,
                        const char *env, size_t env_size);
-/* Whether a stored version is what came in. -EBADMSG: it is damaged; text names what of it. */
+/* Compares a stored version with what came in. -EBADMSG: the version is damaged; text names what of it. */
 int version_check(struct store_state *state, int versions_fd, const char *version);
 
 /* ---- versions.c */

@@ -31,7 +31,7 @@ struct store_options {
     /* The store ended: nothing can be deployed any more. error: of the channel, or -ETIMEDOUT if the store stood
      * still and was ended. May come twice. */
     void (*on_gone)(void *owner, int error);
-    /* What it was asked has not been answered for long; false: now it has. Also of a store that is gone. */
+    /* Notes that the store has not answered for long; false: now it has. Also of a store that is gone. */
     void (*on_silent)(void *owner, bool is_silent);
 };
 /* Attaches the answers to the loop. 0 or -errno. */
@@ -51,7 +51,7 @@ struct store_reader;
 int store_reader_new(const char *path, struct store_reader **ret_reader);
 struct store_reader *
 store_reader_free(struct store_reader *reader); /* NULL is allowed; returns NULL */
-/* Whether the version is what was deployed. 0, -EBADMSG if not, or another -errno; *ret_text says why, until the
+/* Asks the store whether the version is what was deployed: 0, -EBADMSG if not, or another -errno; *ret_text says why, until the
  * next call. */
 int store_reader_check(struct store_reader *reader, const char *tenant, const char *version,
                        const char **ret_text);

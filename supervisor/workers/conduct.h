@@ -69,7 +69,7 @@ enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct
 void conduct_suspect(struct conduct *conduct, uint64_t suspicion, uint64_t now_ns);
 /* Another one was found to be the culprit. */
 void conduct_clear(struct conduct *conduct);
-/* It holds up others. Returns true if it has to go apart because of that; false if it is apart. */
+/* Notes that the tenant holds up others. Returns true if it has to go apart because of that; false if it is apart. */
 bool conduct_part(struct conduct *conduct, uint64_t now_ns);
 /* It has been calm for so long: lets it back if it went apart for being busy and that is enough.
  * Returns true if it did. */

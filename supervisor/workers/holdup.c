@@ -54,7 +54,7 @@ struct rule {
 static const struct rule rules[] = {
     { HOLDUP_PRESSED_MS, HOLDUP_PART_MS, HOLDUP_REMAINING_MS, false, HOLDUP_REPLACE },
     { HOLDUP_PRESSED_MS, HOLDUP_PART_MS, 0, false, HOLDUP_PART },
-    /* Of what it had sent before it went apart there is more than was thought, or no spare was ready. */
+    /* More is there than was thought of what the tenant had sent before it went apart, or no spare was ready. */
     { HOLDUP_PRESSED_MS, 0, HOLDUP_REMAINING_MS, true, HOLDUP_REPLACE },
 };
 

@@ -52,7 +52,7 @@ uint64_t holdup_look(struct holdup_piece *piece, uint64_t request, uint64_t sinc
 uint64_t holdup_piece_ns(const struct holdup_piece *piece, uint64_t cpu_ns);
 
 void holdup_add(struct holdup *holdup, uint64_t held_ns, uint64_t now_ns);
-/* What is left of it. */
+/* Returns what is left of the count. */
 uint64_t holdup_held_ns(const struct holdup *holdup, uint64_t now_ns);
 bool holdup_is_pressed(const struct holdup *worker, uint64_t now_ns);
 

@@ -36,6 +36,6 @@ struct memory_finding {
 
 void memory_share_find(const struct memory_sum *sum, const struct memory_share *shares, size_t n,
                        struct memory_finding *ret_finding);
-/* What the accounts do not explain of used_kib. */
+/* Memory that the accounts do not explain of used_kib. */
 uint64_t memory_share_unexplained_kib(const struct memory_sum *sum,
                                       const struct memory_share *shares, size_t n);

@@ -196,7 +196,7 @@ static struct child *find_crowd(struct pool *pool, const struct cordon_config *c
 
 /* ---- */
 
-/* Whether the worker is of the kind that the tenant needs now. */
+/* Returns whether the worker is of the kind that the tenant needs now. */
 static bool is_right(const struct child *own, const struct tenant *tenant)
 {
     return own && (own->place.kind != PLACE_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
@@ -562,7 +562,7 @@ static unsigned part_holders(const struct child *child, struct holdup_facts *fac
     return n;
 }
 
-/* Of a tenant that is apart, or just goes: what it had sent before goes with it. */
+/* Takes along what a tenant that is apart, or just goes, had sent before. */
 static bool is_of_holder(const struct child *child, const struct request *request)
 {
     const struct tenant *tenant = request->tenant;
@@ -570,7 +570,7 @@ static bool is_of_holder(const struct child *child, const struct request *reques
     return tenant->conduct.seclusion == SECLUSION_BUSY || is_apart(tenant, child);
 }
 
-/* Of those that did not hold it up: another worker has taken over the place. */
+/* Moves the others' requests: another worker has taken over the place. */
 static bool has_moved(const struct child *child, const struct request *request)
 {
     struct child *place = pool_place(child->server->pool, request->tenant->version);
@@ -578,7 +578,7 @@ static bool has_moved(const struct child *child, const struct request *request)
     return place && place != child && place->state == CHILD_READY;
 }
 
-/* Whether what is left in it of those that are apart keeps the others waiting for too long. */
+/* Returns whether what is left in it of those that are apart keeps the others waiting for too long. */
 static bool must_replace(const struct child *child, struct holdup_facts *facts)
 {
     uint64_t cpu_ns = child_cpu_ns(child);

@@ -33,7 +33,7 @@ static void check(bool is_so)
 
 /* ---- making the folder */
 
-/* Whether a path of the input stays below the folder, and is short. */
+/* Returns whether a path of the input stays below the folder, and is short. */
 static bool is_inside(const char *path)
 {
     if (path[0] == '\0' || path[0] == '/' || strlen(path) > 512)

@@ -208,7 +208,7 @@ static const struct {
     { "terminal", as_terminal_text, false },   { "JSON of skep", as_terminal_json, false },
 };
 
-/* Whether all that is shown is visible by the lists above, and UTF-8. */
+/* Returns whether all that is shown is visible by the lists above, and UTF-8. */
 static void assert_fools_nobody(const char *output, const char *shown, size_t size,
                                 bool may_newline)
 {

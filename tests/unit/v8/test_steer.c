@@ -6,7 +6,7 @@
 
 #define EXCEEDED SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED
 
-/* What "/n" of TENANT does, by n. */
+/* Behaviour of "/n" of TENANT, by n. */
 #define TENANT                                                                                \
     HANDLER("const huge = [2 ** 31, 2 ** 32 - 1, 2 ** 40, 2 ** 52, Number.MAX_SAFE_INTEGER, " \
             "1e300, Infinity, -1, -Infinity, NaN];\n"                                         \
