@@ -227,6 +227,7 @@ static void test_set_of_a_folder_that_is_not_there_is_empty_with_an_error(void *
     assert_int_equal(manifest_read_all("nothing", NULL, &set, &errors), -EINVAL);
     assert_string_equal(errors.text, "nothing: cannot be read: No such file or directory\n");
     assert_int_equal(set.count, 0);
+    manifest_set_done(&set);
     config_errors_done(&errors);
     assert_int_equal(manifest_read_all(".", NULL, &set, &errors), 0);
     assert_int_equal(set.count, 0);
