@@ -67,8 +67,8 @@ static int check_env(const struct cli *cli, const struct cli_values *env)
             return (int) cli_usage_error(cli, "--env: number %u: expected NAME=VALUE", i + 1);
         for (unsigned j = 0; j < i; j++)
             if (strncmp(env->items[j], env->items[i], size + 1) == 0)
-                return (int) cli_usage_error(cli, "--env: %.*s is given twice", (int) size,
-                                             env->items[i]);
+                return (int) cli_usage_error(cli, "%.*s is given twice, by --env or --env-file",
+                                             (int) size, env->items[i]);
     }
     return CLI_DONE;
 }

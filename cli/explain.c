@@ -8,6 +8,7 @@
 #include "cli/client.h"
 #include "cli/message.h"
 #include "cli/output.h"
+#include "config/limits.h"
 
 /* ---- JSON */
 
@@ -95,10 +96,22 @@ static void print_head(const Skep__Admin__Explained *e)
     (void) printf("\n");
 }
 
-static int add_value(struct table *table, uint32_t value, const char *unit)
+/* Returns the word for a limit that is not there: "off" of hung_ms, "unlimited" of most. */
+static const char *word_of(ProtobufCBinaryData name)
 {
-    return value == 0 ? table_add(table, "unlimited")
-                      : table_add(table, "%" PRIu32 "%s%s", value, unit[0] ? " " : "", unit);
+    for (unsigned i = 0; i < LIMITS_COUNT; i++)
+        if (limit_table[i].word && strlen(limit_table[i].name) == name.len &&
+            memcmp(limit_table[i].name, name.data, name.len) == 0)
+            return limit_table[i].word;
+    return "unlimited";
+}
+
+static int add_value(struct table *table, const Skep__Admin__ExplainedLimit *limit,
+                     const char *unit)
+{
+    return limit->value == 0
+               ? table_add(table, "%s", word_of(limit->name))
+               : table_add(table, "%" PRIu32 "%s%s", limit->value, unit[0] ? " " : "", unit);
 }
 
 /* "3", "12.4": tenths, and none of them where it is a count. */
@@ -134,7 +147,7 @@ static int add_row(struct table *table, const Skep__Admin__ExplainedLimit *limit
     if (!unit)
         return -1;
     int r = table_add_text(table, limit->name.data, limit->name.len);
-    r |= add_value(table, limit->value, unit);
+    r |= add_value(table, limit, unit);
     r |= is_measured ? add_milli(table, used, unit, false) : table_add(table, "-");
     r |= is_measured && limit->value > 0
              ? add_milli(table, is_over ? used - value_milli : value_milli - used, unit, is_over)

@@ -25,7 +25,7 @@ static void print_named(Skep__Admin__NamedText *const *items, size_t n, const ch
         output_text(stdout, items[i]->name.data, items[i]->name.len);
         is_first = false;
     }
-    (void) printf("%s\n", is_first ? "nothing" : "");
+    (void) printf("%s\n", is_first ? "none" : "");
     for (size_t i = 0; i < n; i++) {
         if (is_text(items[i]->value, good))
             continue;

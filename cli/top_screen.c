@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <ncurses.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +177,25 @@ static bool on_key(struct screen *screen, int key)
     return false;
 }
 
+/* ---- an interrupt */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+    interrupted = signal;
+}
+
+/* ncurses would leave its screen from within the handler, where an interrupt inside of malloc(3) can hang it:
+ * signal-safety(7). The second interrupt ends the process at once. */
+static void catch_interrupts(void)
+{
+    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int) SA_RESETHAND };
+
+    (void) sigaction(SIGINT, &action, NULL);
+    (void) sigaction(SIGTERM, &action, NULL);
+}
+
 /* Keys, until the next sample is due or is asked for. */
 static void wait_for_keys(struct screen *screen, uint64_t due_ns)
 {
@@ -185,6 +205,8 @@ static void wait_for_keys(struct screen *screen, uint64_t due_ns)
             return;
         timeout((int) ((due_ns - now) / NSEC_PER_MSEC) + 1);
         int key = getch();
+        if (interrupted)
+            return;
         if (key == ERR && now + NSEC_PER_MSEC < due_ns && io_now_ns() < due_ns &&
             (feof(stdin) || ferror(stdin)))
             screen->is_over = true; /* the terminal is gone */
@@ -207,7 +229,7 @@ static uint64_t next_ns(const struct screen *screen)
 
 static int loop(struct screen *screen, struct client *client)
 {
-    while (!screen->is_over) {
+    while (!screen->is_over && !interrupted) {
         int r = take(screen, client);
         if (r < 0)
             return r;
@@ -226,6 +248,7 @@ enum cli_exit top_screen(const struct cli *cli, struct client *client,
         .sort = options->sort,
     };
 
+    catch_interrupts();
     SCREEN *terminal = newterm(NULL, stdout, stdin);
     if (!terminal) {
         const char *name = getenv("TERM");
@@ -245,7 +268,7 @@ enum cli_exit top_screen(const struct cli *cli, struct client *client,
     delscreen(terminal);
     drop_samples(&screen);
     if (r == 0)
-        return CLI_DONE;
+        return interrupted ? CLI_FAILED : CLI_DONE;
     client_explain(cli, r);
     return CLI_FAILED;
 }
