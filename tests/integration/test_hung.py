@@ -117,6 +117,19 @@ HONEST = {
         await w.close(); }})(); return new Response(t.readable);""",
     "generator": f"""async function* all() {{ for (const c of 'good') {{ await sleep({LONG} / 4);
         yield c; }} }} let s = ''; for await (const c of all()) s += c; return new Response(s);""",
+    "own_response": f"""const s = new ReadableStream({{ async start(c) {{ await sleep({LONG});
+        c.enqueue(new TextEncoder().encode('good')); c.close(); }} }});
+        return new Response(await new Response(s).text());""",
+    "clone": f"""const r = new Response(new ReadableStream({{ async start(c) {{ await sleep({LONG});
+        c.enqueue(new TextEncoder().encode('good')); c.close(); }} }})); const other = r.clone();
+        await r.text(); return new Response(await other.text());""",
+    "event": f"""const t = new EventTarget(); sleep({LONG}).then(() => t.dispatchEvent(new Event('go')));
+        await new Promise((r) => t.addEventListener('go', r, {{ once: true }}));
+        return new Response('good');""",
+    "all": f"""await Promise.all([sleep({LONG}), sleep({LONG} / 2)]); return new Response('good');""",
+    "retry": f"""for (let i = 0; ; i++) try {{ await sleep({LONG} / 3); if (i < 2) throw new Error('again');
+        return new Response('good'); }} catch {{}}""",
+    "thenable": f"""await {{ then(r) {{ setTimeout(r, {LONG}); }} }}; return new Response('good');""",
 }
 
 
