@@ -270,7 +270,7 @@ struct placement *placement_find(const struct version *version, const struct chi
 /* 0, or -EAGAIN if the worker has no place left, or -ENOMEM. */
 /* The version is where it should be: its isolates elsewhere go when they have nothing left to do. */
 void placement_leave_others(const struct version *version, const struct child *child);
-/* It gets no other request, as far as is known: it is unloaded when it is idle, and gone afterwards if it
+/* Retires a placement that gets no other request, as far as is known: it is unloaded when it is idle, and gone afterwards if it
  * is so now. */
 void placement_retire(struct placement *placement);
 int placement_new(struct version *version, struct child *child, struct placement **ret_placement);

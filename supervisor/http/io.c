@@ -77,7 +77,7 @@ static ssize_t read_some(struct http_connection *connection)
     struct http_input *input = &connection->input;
     bool is_direct = input->start == input->end;
     uint8_t *data = connection->front->input;
-    /* What cannot be used at once is kept. */
+    /* Input that cannot be used at once is kept. */
     size_t room = HTTP_INPUT_BYTES >> 2 * http_front_pressure(connection->front);
     size_t used;
     ssize_t n;

@@ -11,7 +11,7 @@
 #include "supervisor/stats/memory.h"
 #include "supervisor/stats/text.h"
 
-/* What is counted when it is asked for. */
+/* Rows that are counted when somebody asks for them. */
 struct families_state {
     uint64_t in_flight, queued, quarantined;
     struct memory_use memory;

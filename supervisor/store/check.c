@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether what is stored is what was deployed: the digest of each file of a version is written beside it
+ * Checks that a stored version is what was deployed: the digest of each file of a version is written beside it
  * when it comes in (the file `sums`), and compared when the version is about to be used. Versions of before
  * there were sums are named by what is in them, which is compared instead. Store process, and skepd at its
  * start.

@@ -287,7 +287,7 @@ static bool add_text(EVP_MD_CTX *digest, const char *text)
     return add_number(digest, strlen(text)) && EVP_DigestUpdate(digest, text, strlen(text)) == 1;
 }
 
-/* Of what the content is, each part with its length: no two different ones look the same. The key of the state
+/* Digests the content, each part with its length: no two different ones look the same. The key of the state
  * folder keeps whoever reads the name from trying what may be in env; versions of before have none. */
 static bool name_version(const struct store_state *state, struct upload *upload, bool has_key)
 {

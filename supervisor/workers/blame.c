@@ -100,7 +100,7 @@ static void choose(const struct death *death, const struct kind *kind, struct ve
 {
     bool has_claim = death->claimed_version != 0 && !kind->is_hostile;
 
-    /* What nobody accounts for may have been left in the process by any that was in it. */
+    /* Memory that nobody accounts for may have been left in the process by any tenant that was in it. */
     if (death->is_memory && !has_claim && death->is_shared) {
         verdict->is_unexplained = true;
         verdict->must_separate = death->candidates > 0;

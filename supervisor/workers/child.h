@@ -246,7 +246,7 @@ uint64_t child_cpu_ns(const struct child *child);
 /* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that
  * is being made or unmade. JavaScript of others does not run. */
 bool child_is_candidate(const struct placement *placement);
-/* What the isolate holds in all, by the worker's account: the heap's pages, buffers, native memory. */
+/* Memory that the isolate holds in all, by the worker's account: the heap's pages, buffers, native memory. */
 uint64_t child_held_kib(const struct placement *placement);
 /* The accounts of all that is in a worker that is up or has just died; room for SCOREBOARD_TENANTS.
  * Returns their number. */

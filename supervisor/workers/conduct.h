@@ -71,7 +71,7 @@ void conduct_suspect(struct conduct *conduct, uint64_t suspicion, uint64_t now_n
 void conduct_clear(struct conduct *conduct);
 /* Notes that the tenant holds up others. Returns true if it has to go apart because of that; false if it is apart. */
 bool conduct_part(struct conduct *conduct, uint64_t now_ns);
-/* It has been calm for so long: lets it back if it went apart for being busy and that is enough.
+/* Notes that the tenant has been calm for so long: lets it back if it went apart for being busy and that is enough.
  * Returns true if it did. */
 bool conduct_rejoin(struct conduct *conduct, uint64_t calm_s, uint64_t now_ns);
 /* Lets it back among the others when its time has come. Returns true if it did. Not if it is busy. */

@@ -18,7 +18,7 @@
 /* So much of a load counts for nothing: honest tenants need it, and each once, all at a time where a worker
  * is new. */
 #define HOLDUP_LOAD_MS 250
-/* What is forgotten of all that was counted: this many ms in each second. A tenant that holds up others
+/* Rate at which counts are forgotten: this many ms in each second. A tenant that holds up others
  * for a smaller part of the time stays among them. */
 #define HOLDUP_FORGET_MS_PER_S 100
 /* A worker is pressed when this much was counted for all tenants in it. */
@@ -70,5 +70,5 @@ struct holdup_facts {
     bool is_apart;         /* its next requests go somewhere else already */
 };
 
-/* What is to be done about a tenant with a placement in a worker that was just held up. */
+/* Steps to be taken about a tenant with a placement in a worker that was just held up. */
 enum holdup_step holdup_decide(const struct holdup_facts *facts);

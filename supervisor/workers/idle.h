@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a worker may do while nothing is in it: native code of a tenant that has left may go on there. A
+ * Bounds on what a worker may do while nothing is in it: native code of a tenant that has left may go on there. A
  * pure function over what the supervisor sees each second. Supervisor.
  */
 #pragma once

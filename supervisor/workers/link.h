@@ -9,7 +9,7 @@
 #include "supervisor/ledger/ledger.h"
 #include "supervisor/workers/child.h"
 
-/* Nothing is begun that can wait while more than LINK_OUTPUT_HIGH_BYTES are queued for a worker. One load
+/* The supervisor begins nothing that can wait while more than LINK_OUTPUT_HIGH_BYTES are queued for a worker. One load
  * (16 MiB of files and their env), one request and the small frames of those in the worker may still be
  * added: a worker with more than LINK_OUTPUT_MAX_BYTES is killed. */
 #define LINK_OUTPUT_HIGH_BYTES (4U << 20)
