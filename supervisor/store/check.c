@@ -166,17 +166,7 @@ static int take_env(struct upload *upload, const char *env, size_t size)
 
 static void content_done(struct content *content)
 {
-    struct upload *upload = &content->upload;
-
-    for (unsigned i = 0; i < upload->n_files; i++)
-        free(upload->files[i].path);
-    for (unsigned i = 0; i < upload->n_env; i++) {
-        free(upload->env[i].name);
-        free(upload->env[i].value);
-    }
-    EVP_MD_CTX_free(upload->digest);
-    free(upload->files);
-    free(upload->env);
+    upload_done_content(&content->upload);
 }
 
 /* ---- comparing */

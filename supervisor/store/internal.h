@@ -105,6 +105,8 @@ int upload_seal(struct store_state *state, struct upload *upload);
 int upload_compare_files(const void *a, const void *b);
 /* Returns whether its content, files and env sorted, has that name, by the rule of before there was a key. */
 bool upload_is_named(const struct store_state *state, struct upload *upload, const char *version);
+/* Frees the list of files, the env and the digest, and neither descriptors nor the upload itself. */
+void upload_done_content(struct upload *upload);
 /* Ends it, and removes what is left of it in its folder. */
 void upload_free(struct store_state *state, struct upload *upload);
 

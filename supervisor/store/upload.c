@@ -35,14 +35,8 @@ struct upload *upload_find(const struct store_state *state, uint64_t id)
 
 /* ---- begin and end */
 
-static void free_upload(struct upload *upload)
+void upload_done_content(struct upload *upload)
 {
-    const int fds[] = { upload->file_fd, upload->bundle_fd, upload->dir_fd, upload->versions_fd,
-                        upload->tenant_fd };
-
-    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-        if (fds[i] >= 0)
-            (void) close(fds[i]);
     for (unsigned i = 0; i < upload->n_files; i++)
         free(upload->files[i].path);
     for (unsigned i = 0; i < upload->n_env; i++) {
@@ -52,6 +46,17 @@ static void free_upload(struct upload *upload)
     EVP_MD_CTX_free(upload->digest);
     free(upload->files);
     free(upload->env);
+}
+
+static void free_upload(struct upload *upload)
+{
+    const int fds[] = { upload->file_fd, upload->bundle_fd, upload->dir_fd, upload->versions_fd,
+                        upload->tenant_fd };
+
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (fds[i] >= 0)
+            (void) close(fds[i]);
+    upload_done_content(upload);
     free(upload);
 }
 
