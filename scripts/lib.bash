@@ -24,6 +24,17 @@ die() {
 # that is not a comment.
 print_help() { sed -n '4,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
 
+# test_python: prints a python3 that has what the tests import; not always the first one in PATH has.
+test_python() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        "$python" -c 'import prometheus_client' 2>/dev/null || continue
+        printf '%s\n' "$python"
+        return
+    done
+    die "no python3 has the package prometheus_client" "scripts/setup installs it"
+}
+
 # build_preset NAME [TARGET...]: configures (a second or two when nothing changed) and builds.
 build_preset() {
     local preset=$1 target

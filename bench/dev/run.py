@@ -13,8 +13,8 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "integration"))
 
+from dev_server import Dev  # noqa: E402
 from harness import script  # noqa: E402
-from test_dev import Dev  # noqa: E402
 
 GOAL_MS = 100
 

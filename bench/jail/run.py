@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 
-BIN = pathlib.Path(os.environ["SKEP_BIN"]).resolve()
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("SKEP_BIN") or TOP / "build" / "release").resolve()
 GOAL_MS = 3.0
 
 

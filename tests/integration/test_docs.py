@@ -12,8 +12,8 @@ import tempfile
 
 import pytest
 
+from dev_server import Dev
 from harness import BIN, SKEPD, TOP, free_port, script, wait_for
-from test_dev import Dev
 
 MAN = TOP / "docs" / "man"
 PAGES = ["skep.1", "skepd.8", "skep.yaml.5", "skepd.yaml.5"]
@@ -439,3 +439,14 @@ def test_readmes_way_from_the_package_to_a_tenant(start, folder):
     lines = [line for line in script_text.splitlines() if not line.startswith("apt ")]
     guide.take("sh", ["run"], "\n".join(lines).replace("logs --follow", "logs"))
     assert "hello from hello.example.com" in guide.printed
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in TOP.glob("bench/*/run.py")))
+def test_the_help_of_a_benchmark_needs_no_build(name):
+    clean = {key: value for key, value in os.environ.items() if key != "SKEP_BIN"}
+    shown = run(TOP / "scripts" / "bench", name, "--rounds", "3", "--help", env=clean)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith(f"usage: scripts/bench {name} ")
+    # -S: without any package but Python's own.
+    bare = run("python3", "-S", "-B", TOP / "bench" / name / "run.py", "--help", env=clean)
+    assert (bare.returncode, bare.stderr) == (0, "")
