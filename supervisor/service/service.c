@@ -313,6 +313,7 @@ static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
 
 static void on_status_tick(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("service: status");
     const struct service *service = arg;
 
     (void) fd;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "common/loop_watch.h"
 
 #define FIRST_FD 3
 #define REAP_AGAIN_US 50000
@@ -68,6 +69,8 @@ static void on_ended(struct end *end)
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("spawner: end of a worker");
+
     (void) fd;
     (void) what;
     on_ended(arg);

@@ -539,6 +539,8 @@ static void watch(struct spawner *spawner)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("spawner: tick");
+
     (void) fd;
     (void) what;
     watch(arg);

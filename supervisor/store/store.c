@@ -18,6 +18,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/store/internal.h"
@@ -277,6 +278,8 @@ static void watch(struct store *store)
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("store: tick");
+
     (void) fd;
     (void) what;
     watch(arg);

@@ -269,6 +269,7 @@ static void check_last_worker(struct server *server)
 /* Native code of a tenant that has left can take a GiB in a second. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("workers: look at memory");
     struct pool *pool = arg;
     uint64_t now = io_now_ns();
     bool is_needed = false;
