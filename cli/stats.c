@@ -95,7 +95,8 @@ const struct verb verb_stats = {
     .summary = "show what skepd as a whole has done",
     .help = "Fields of --json: version, v8_version (null until a worker was up), pid, uptime_ms,\n"
             "draining, tenants, quarantined (tenants), workers (shared and own), workers_ready,\n"
-            "workers_failed (that wait for their next start), own_workers (of single tenants),\n"
+            "workers_failed (spares too; they wait for their next start), own_workers (of single\n"
+            "tenants),\n"
             "memory_kib (of all tenants; the sum of heap_kib, external_kib and bodies_kib),\n"
             "connections, in_flight (requests in workers), queued, requests (answered, with\n"
             "whatever code), replayed (sent again after a worker's death), worker_restarts,\n"

@@ -179,17 +179,13 @@ static void count_tenants(const struct tenants *tenants, Skep__Admin__Stats *sta
 
 static void count_workers(const struct pool *pool, Skep__Admin__Stats *stats)
 {
-    const struct child *child;
+    struct pool_tally tally;
 
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        bool is_own = child->place.kind == PLACE_OWN || child->place.kind == PLACE_CROWD;
-        if (child->is_gone || (child->place.kind != PLACE_SHARED && !is_own))
-            continue;
-        stats->workers++;
-        stats->own_workers += is_own;
-        stats->workers_ready += child->state == CHILD_READY;
-        stats->workers_failed += report_has_failed(child);
-    }
+    pool_read_tally(pool, &tally);
+    stats->workers = tally.places;
+    stats->own_workers = tally.own;
+    stats->workers_ready = tally.ready;
+    stats->workers_failed = tally.failed;
 }
 
 void report_count(const struct server *server, Skep__Admin__Stats *stats)

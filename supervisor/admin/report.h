@@ -46,8 +46,6 @@ const char *report_worker_state(const struct child *child);
 const char *report_worker_kind(const struct child *child);
 /* Of the isolates in it, and the bodies of the tenants that are at home there. */
 void report_add_worker(const struct child *child, struct memory_use *memory);
-/* It is down because it failed too often, and waits. */
-bool report_has_failed(const struct child *child);
 
 /* Of the set `which`, each layer as "active" or "missing: why". errors: by enum jail_layer. */
 int report_layers(layer_set which, layer_set active, const int errors[static LAYERS],

@@ -123,7 +123,7 @@ int admin_report_top(const struct server *server, const Skep__Admin__TopRequest 
 {
     struct page page = { .arena = arena, .skip = request->skip };
     const struct tenant *tenant;
-    const struct child *child;
+    const struct child *child = NULL;
     Skep__Admin__TopRow *row;
 
     page.rows = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__TopRow *));
@@ -134,7 +134,7 @@ int admin_report_top(const struct server *server, const Skep__Admin__TopRequest 
             if ((row = next_row(&page)))
                 add_row(&page, row, fill_tenant(tenant, arena, row));
     if (request->workers && server->pool)
-        TAILQ_FOREACH (child, &server->pool->children, entry)
+        while ((child = pool_next_listed(server->pool, child)))
             if ((row = next_row(&page)))
                 add_row(&page, row, fill_worker(child, arena, row));
     if (page.n == 0 && page.skip < page.total)

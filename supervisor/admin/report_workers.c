@@ -27,14 +27,9 @@ const char *report_worker_kind(const struct child *child)
     return kind_names[child->place.kind];
 }
 
-bool report_has_failed(const struct child *child)
-{
-    return child->state == CHILD_DOWN && !child_is_usable(child);
-}
-
 const char *report_worker_state(const struct child *child)
 {
-    if (report_has_failed(child))
+    if (child_has_failed(child))
         return "failed";
     if (child->place.kind == PLACE_SPARE && child->state == CHILD_READY)
         return "spare";
@@ -159,14 +154,17 @@ int admin_report_workers(const struct server *server, uint32_t skip, struct aren
                          Skep__Admin__Workers *ret)
 {
     Skep__Admin__Worker **page = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__Worker *));
-    uint32_t total = server->pool ? server->pool->n_children : 0;
+    struct pool_tally tally = { 0 };
     size_t size = 0, n = 0;
 
     if (!page)
         return -ENOMEM;
-    struct child *child = total > 0 ? TAILQ_FIRST(&server->pool->children) : NULL;
+    if (server->pool)
+        pool_read_tally(server->pool, &tally);
+    uint32_t total = tally.listed;
+    struct child *child = total > 0 ? pool_next_listed(server->pool, NULL) : NULL;
     for (uint32_t i = 0; child && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES;
-         i++, child = TAILQ_NEXT(child, entry)) {
+         i++, child = pool_next_listed(server->pool, child)) {
         if (i < skip)
             continue;
         page[n] = report_take(arena, sizeof **page);

@@ -110,8 +110,8 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
 void service_tell_status(const struct server *server)
 {
     const struct tenant *tenant;
-    const struct child *child;
-    unsigned n_tenants = 0, n_workers = 0;
+    struct pool_tally tally;
+    unsigned n_tenants = 0;
     char text[480], health[320];
 
     if (!server->notify || !server->pool || server->is_draining ||
@@ -119,11 +119,10 @@ void service_tell_status(const struct server *server)
         return;
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
         n_tenants++;
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        n_workers += child->state == CHILD_READY;
+    pool_read_tally(server->pool, &tally);
     helper_summary(server, health, sizeof health);
     (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s%s%s", n_tenants,
-                    n_workers, jail_level_name(&server->jail), health[0] ? "; " : "", health);
+                    tally.ready, jail_level_name(&server->jail), health[0] ? "; " : "", health);
     notify_status(server->notify, text);
 }
 

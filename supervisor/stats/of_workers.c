@@ -19,12 +19,12 @@ static void write_restarts(const struct server *server, const char *name, struct
 static void write_states(const struct server *server, const char *name, struct text *text)
 {
     const struct config *config = server->config;
-    const struct child *child;
 
     for (unsigned i = 0; server->pool && i < config->n_cordons; i++) {
+        const struct child *child = NULL;
         uint64_t n[CHILD_STATES] = { 0 };
-        TAILQ_FOREACH (child, &server->pool->children, entry)
-            if (child->cordon == config->cordons[i] && !child->is_gone)
+        while ((child = pool_next_listed(server->pool, child)))
+            if (child->cordon == config->cordons[i])
                 n[child->state]++;
         for (unsigned state = 0; state < CHILD_STATES; state++)
             text_count(text, name,

@@ -474,6 +474,11 @@ bool child_is_usable(const struct child *child)
     return child->state == CHILD_READY || child->place.failures < FAILURES_FREE;
 }
 
+bool child_has_failed(const struct child *child)
+{
+    return child->state == CHILD_DOWN && !child_is_usable(child);
+}
+
 struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number)
 {
     struct child *child = calloc(1, sizeof *child);

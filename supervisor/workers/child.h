@@ -214,6 +214,17 @@ struct child *pool_find_spare(const struct pool *pool, const struct cordon_confi
 void pool_keep_spare(struct pool *pool, const struct cordon_config *cordon, bool is_wanted);
 unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
                     enum place_kind kind);
+
+/* Workers by what `skep workers` says of each. Every count of workers that skepd reports is one of these. */
+struct pool_tally {
+    unsigned listed;     /* all that are listed */
+    unsigned places;     /* of tenants: shared and own workers, without spares and those that leave */
+    unsigned own, ready; /* of the places */
+    unsigned failed;     /* of all listed: child_has_failed */
+};
+void pool_read_tally(const struct pool *pool, struct pool_tally *ret_tally);
+/* The next worker that is listed, behind that one, or the first for NULL. NULL: there is no other. */
+struct child *pool_next_listed(const struct pool *pool, const struct child *child);
 /* The process in that place is gone: the spare of its cordon takes the place over, if it is ready,
  * and this child is the spare from now on. */
 void pool_promote_spare(struct pool *pool, struct child *child);
@@ -275,3 +286,5 @@ struct child *child_new(struct server *server, const struct cordon_config *cordo
 struct child *child_free(struct child *child); /* kills what runs in it */
 /* May requests be kept for this slot: it runs, or is expected back at once. */
 bool child_is_usable(const struct child *child);
+/* True if the worker is down because it failed too often, and waits for its next start. */
+bool child_has_failed(const struct child *child);

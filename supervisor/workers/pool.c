@@ -89,6 +89,32 @@ unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
     return n;
 }
 
+struct child *pool_next_listed(const struct pool *pool, const struct child *child)
+{
+    struct child *next = child ? TAILQ_NEXT(child, entry) : TAILQ_FIRST(&pool->children);
+
+    while (next && next->is_gone)
+        next = TAILQ_NEXT(next, entry);
+    return next;
+}
+
+void pool_read_tally(const struct pool *pool, struct pool_tally *ret_tally)
+{
+    const struct child *child = NULL;
+    struct pool_tally tally = { 0 };
+
+    while ((child = pool_next_listed(pool, child))) {
+        bool is_own = child->place.kind == PLACE_OWN || child->place.kind == PLACE_CROWD;
+        bool is_place = is_own || child->place.kind == PLACE_SHARED;
+        tally.listed++;
+        tally.places += is_place;
+        tally.own += is_own;
+        tally.ready += is_place && child->state == CHILD_READY;
+        tally.failed += child_has_failed(child);
+    }
+    *ret_tally = tally;
+}
+
 static bool has_slot(const struct pool *pool, const struct cordon_config *cordon, unsigned slot)
 {
     const struct child *child;

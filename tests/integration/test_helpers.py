@@ -112,6 +112,36 @@ def test_without_any_spawner_skepd_serves_with_the_workers_that_it_has(manager, 
     skepd.process = None
 
 
+def counts_of(skepd):
+    """Workers as `skep status` and `skep stats` count them, and by the list that `skep workers` shows."""
+    workers = skepd.workers()
+    places = [w for w in workers if w["kind"] in ("shared", "own")]
+    listed = {
+        "workers": len(places),
+        "workers_ready": sum(w["state"] == "ready" for w in places),
+        "workers_failed": sum(w["state"] == "failed" for w in workers),
+    }
+    return [listed, *({key: told[key] for key in listed} for told in (skepd.admin("status"), skepd.stats()))]
+
+
+def test_workers_that_cannot_be_started_are_counted_as_they_are_listed(manager, service):
+    skepd = service({"a": HELLO}, cordons=[{"name": "default", "workers": 2}], manager=manager).start()
+    manager.wait("READY")
+    wait_for(lambda: any(w["state"] == "spare" for w in skepd.workers()), "the spare")
+    for state in ("reserve", "gone"):
+        os.kill(spawners_of(skepd)[0], signal.SIGKILL)
+        wait_state(skepd, "spawner", state)
+    # The spare takes the place of the first that is killed, which then is the spare that does not start.
+    killed = next(w["number"] for w in skepd.workers() if w["kind"] == "shared")
+    assert skepd.skep("kill-worker", str(killed)).returncode == 0
+    wait_for(lambda: counts_of(skepd)[0]["workers_failed"] == 1, "the worker to be given up", timeout=60)
+    assert [w["kind"] for w in skepd.workers() if w["state"] == "failed"] == ["spare"]
+    listed, status, stats = counts_of(skepd)
+    assert listed == status == stats == {"workers": 2, "workers_ready": 2, "workers_failed": 1}
+    assert "2 ready of 2, 1 failed" in skepd.skep("status").stdout
+    wait_for(lambda: "with 2 workers" in manager.all("STATUS")[-1], "systemd to be told")
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_store_that_is_lost_is_said_and_an_upgrade_brings_another(upgradable, tmp_path, port, end):
     skepd = upgradable(state=str(tmp_path / "state"), metrics={"listen": f"127.0.0.1:{port}"})
