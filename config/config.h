@@ -56,7 +56,7 @@ struct metrics_config {
     uint32_t tenants; /* with series of their own; the others are one */
 };
 
-struct log_config { /* what tenants may log in a second, see supervisor/log_budget.h */
+struct log_config { /* what tenants may log in a second, see supervisor/record/log_budget.h */
     uint32_t tenant_lines, tenant_kib; /* each of them */
     uint32_t lines, kib;               /* all together */
 };

@@ -11,11 +11,11 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "supervisor/confine.h"
-#include "supervisor/reader.h"
+#include "helper/confine.h"
+#include "supervisor/host/cgroup.h"
+#include "supervisor/host/reader.h"
 #include "supervisor/server.h"
-#include "supervisor/tenant.h"
-#include "supervisor/workers/cgroup.h"
+#include "supervisor/tenants/tenant.h"
 
 #ifndef SKEP_UNJAILED
 

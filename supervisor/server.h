@@ -11,11 +11,11 @@
 #include <sys/queue.h>
 
 #include "config/config.h"
-#include "supervisor/errors.h"
-#include "supervisor/incident.h"
+#include "supervisor/helpers/health.h"
 #include "supervisor/jail/level.h"
-#include "supervisor/service/helpers.h"
-#include "supervisor/stats/record.h"
+#include "supervisor/record/counts.h"
+#include "supervisor/record/errors.h"
+#include "supervisor/record/incident.h"
 
 struct admin;
 struct cgroup_tree;

@@ -17,9 +17,9 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "supervisor/admin/internal.h"
-#include "supervisor/admin/log_store.h"
-#include "supervisor/reload.h"
-#include "supervisor/service/sockets.h"
+#include "supervisor/host/sockets.h"
+#include "supervisor/record/log_store.h"
+#include "supervisor/reload/reload.h"
 
 /* So that nobody can keep root out, nor another user. */
 #define CLIENTS_MAX 32

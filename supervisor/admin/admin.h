@@ -8,9 +8,9 @@
 
 #include <stddef.h>
 
+#include "supervisor/record/totals.h"
 #include "supervisor/server.h"
-#include "supervisor/tenant.h"
-#include "supervisor/totals.h"
+#include "supervisor/tenants/tenant.h"
 
 struct admin;
 struct upgrade_result;

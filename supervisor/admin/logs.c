@@ -9,8 +9,8 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/admin/log_store.h"
 #include "supervisor/admin/report.h"
+#include "supervisor/record/log_store.h"
 
 #define TAIL_ARENA_BYTES (1U << 20)
 

@@ -2,7 +2,7 @@
 /*
  * `skep reload`: asks for it, and says what came of it. Supervisor, loop thread.
  */
-#include "supervisor/reload.h"
+#include "supervisor/reload/reload.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -11,7 +11,7 @@
 #include "common/io.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/http/http.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 
 #define TEXT_MAX_BYTES 4096U /* of a text that a tenant wrote */

@@ -8,7 +8,7 @@
 
 #include "config/manifest.h"
 #include "supervisor/admin/internal.h"
-#include "supervisor/incident.h"
+#include "supervisor/record/incident.h"
 #include "supervisor/stats/memory.h"
 
 struct child;

@@ -7,7 +7,7 @@
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 
 #define KIB_PER_MIB UINT64_C(1024)

@@ -9,7 +9,7 @@
 #include "common/io.h"
 #include "common/v8_release.h"
 #include "supervisor/admin/report.h"
-#include "supervisor/totals.h"
+#include "supervisor/record/totals.h"
 
 #define HELPER_TEXT_BYTES 400
 

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "common/rss.h"
 #include "supervisor/admin/report.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/rss.h"
-#include "supervisor/workers/seclude.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)
 

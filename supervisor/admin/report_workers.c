@@ -5,21 +5,18 @@
 #include <errno.h>
 
 #include "common/io.h"
+#include "common/rss.h"
 #include "supervisor/admin/report.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/rss.h"
-#include "supervisor/workers/seclude.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)
 #define KIB_PER_MIB UINT64_C(1024)
 
 static const char *const kind_names[] = {
-    [PLACE_SHARED] = "shared",
-    [PLACE_SPARE] = "spare",
-    [PLACE_OWN] = "own",
-    [PLACE_CROWD] = "own",
-    [PLACE_LEAVING] = "leaving",
+    [PLACE_SHARED] = "shared", [PLACE_SPARE] = "spare",     [PLACE_OWN] = "own",
+    [PLACE_CROWD] = "own",     [PLACE_LEAVING] = "leaving",
 };
 
 const char *report_worker_kind(const struct child *child)

@@ -9,9 +9,9 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/record/totals.h"
 #include "supervisor/service/service.h"
 #include "supervisor/service/upgrade.h"
-#include "supervisor/totals.h"
 
 #define DEPLOYS_MAX 4  /* each holds a bundle in memory, while it boots */
 #define WAITING_MAX 32 /* of each other kind: requests whose client is gone wait, too */

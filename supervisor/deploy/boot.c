@@ -16,7 +16,7 @@
 #include "common/log.h"
 #include "config/tenant_files.h"
 #include "supervisor/deploy/internal.h"
-#include "supervisor/reader.h"
+#include "supervisor/host/reader.h"
 
 #define BOOT_S 60
 #define FOLDER_NAME_BYTES 128

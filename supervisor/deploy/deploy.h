@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "store.pb-c.h"
-#include "supervisor/tenant.h"
+#include "supervisor/tenants/tenant.h"
 
 struct deploy;
 struct deploys;

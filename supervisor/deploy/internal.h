@@ -11,9 +11,9 @@
 
 #include "config/names.h"
 #include "proto/channel.h"
+#include "store/history.h"
 #include "supervisor/deploy/deploy.h"
-#include "supervisor/store/history.h"
-#include "supervisor/store/store.h"
+#include "supervisor/helpers/store.h"
 
 #define DEPLOY_TICK_US 20000
 #define DEPLOY_REASON_MAX 160

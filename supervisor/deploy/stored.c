@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "store/check.h"
 #include "supervisor/deploy/internal.h"
 
 static const char prefix[] = "versions/";

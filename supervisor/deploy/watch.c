@@ -9,10 +9,10 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/service/service.h"
 #include "supervisor/service/upgrade.h"
-#include "supervisor/workers/seclude.h"
 
 #define COUNTS_MAX 4096
 

@@ -16,7 +16,7 @@
 
 #include "common/address.h"
 #include "config/host_name.h"
-#include "supervisor/errors.h"
+#include "supervisor/record/errors.h"
 
 /* Output above this many queued bytes is "full": on_writable follows once it is below again. */
 #define HTTP_OUTPUT_LOW_BYTES 65536

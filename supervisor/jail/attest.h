@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #include "common/layers.h"
-#include "supervisor/jail/facts.h"
+#include "spawner/facts.h"
 
 /* layers: that it was started with. jit: of its cordon. 0, or -EPERM with the first thing that differs in
  * text (at most size bytes). What facts->may_look says cannot be seen is only excused where the user

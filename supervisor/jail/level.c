@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "supervisor/spawner/spawner.h"
+#include "supervisor/helpers/spawner.h"
 
 const char *jail_level_name(const struct jail_state *state)
 {

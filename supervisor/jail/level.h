@@ -10,7 +10,7 @@
 
 #include "common/layers.h"
 #include "config/config.h"
-#include "supervisor/jail/probe.h"
+#include "spawner/probe_facts.h"
 
 struct spawner;
 

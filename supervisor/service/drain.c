@@ -10,9 +10,9 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/host/notify.h"
 #include "supervisor/http/http.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/service/notify.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/service/service.h"
 #include "supervisor/stats/metrics.h"
 

@@ -14,11 +14,11 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "spawner/origin.h"
+#include "supervisor/helpers/store.h"
+#include "supervisor/host/cgroup.h"
+#include "supervisor/host/sockets.h"
 #include "supervisor/service/handover.h"
-#include "supervisor/service/origin.h"
-#include "supervisor/service/sockets.h"
-#include "supervisor/store/store.h"
-#include "supervisor/workers/cgroup.h"
 
 #define COLLECT_AGAIN_S 1
 

@@ -18,14 +18,14 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/helpers/spawner.h"
+#include "supervisor/helpers/store.h"
+#include "supervisor/host/cgroup.h"
+#include "supervisor/host/notify.h"
+#include "supervisor/host/sockets.h"
 #include "supervisor/service/drain.h"
 #include "supervisor/service/handover.h"
-#include "supervisor/service/notify.h"
 #include "supervisor/service/service.h"
-#include "supervisor/service/sockets.h"
-#include "supervisor/spawner/spawner.h"
-#include "supervisor/store/store.h"
-#include "supervisor/workers/cgroup.h"
 
 #define READY_TIMEOUT_S 30  /* from the start of the other one to its "ready" */
 #define SERVING_TIMEOUT_S 5 /* from "main" to its "serving" */

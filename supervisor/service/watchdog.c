@@ -7,7 +7,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
-#include "supervisor/service/notify.h"
+#include "supervisor/host/notify.h"
 
 /* Longer than child.c waits for the same, before it does something about it. */
 #define BOOTING_MS 15000

@@ -6,7 +6,7 @@
 
 #include "common/cleanup.h"
 #include "supervisor/stats/families_internal.h"
-#include "supervisor/tenant.h"
+#include "supervisor/tenants/tenant.h"
 
 #define LOOKS_MAX 512 /* at tenants, whether they have series or not, in one piece */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/stats/memory.h"
 
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)

@@ -11,10 +11,10 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "supervisor/host/sockets.h"
 #include "supervisor/http/http.h"
-#include "supervisor/service/sockets.h"
+#include "supervisor/record/totals.h"
 #include "supervisor/stats/families.h"
-#include "supervisor/totals.h"
 
 /* A piece takes some tenths of a millisecond; after it the loop is others' for as long as this. */
 #define PIECE_BYTES (32U << 10)

@@ -9,9 +9,9 @@
 #include "common/loop_watch.h"
 #include "common/v8_release.h"
 #include "supervisor/http/http.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/record/totals.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/stats/families_internal.h"
-#include "supervisor/totals.h"
 #include "supervisor/workers/child.h"
 
 static void write_build(const struct server *server, const char *name, struct text *text)

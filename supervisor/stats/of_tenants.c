@@ -5,7 +5,7 @@
  */
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/stats/families_internal.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)

@@ -7,9 +7,9 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/rss.h"
 #include "supervisor/stats/families_internal.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/rss.h"
 
 static void write_restarts(const struct server *server, const char *name, struct text *text)
 {

@@ -13,14 +13,14 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "common/process.h"
+#include "common/rss.h"
 #include "proto/channel.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/spawner/spawner.h"
-#include "supervisor/workers/cgroup.h"
+#include "supervisor/helpers/spawner.h"
+#include "supervisor/host/cgroup.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child_internal.h"
 #include "supervisor/workers/link.h"
-#include "supervisor/workers/process.h"
-#include "supervisor/workers/rss.h"
 
 #define BOOT_TIMEOUT_MS 10000
 #define KILL_TIMEOUT_MS 5000

@@ -9,13 +9,13 @@
 #include <sys/types.h>
 
 #include "proto/scoreboard.h"
-#include "supervisor/incident.h"
-#include "supervisor/jail/facts.h"
+#include "spawner/facts.h"
+#include "supervisor/placement/blame.h"
+#include "supervisor/placement/holdup.h"
+#include "supervisor/placement/idle.h"
+#include "supervisor/record/incident.h"
 #include "supervisor/service/vigil.h"
-#include "supervisor/tenant.h"
-#include "supervisor/workers/blame.h"
-#include "supervisor/workers/holdup.h"
-#include "supervisor/workers/idle.h"
+#include "supervisor/tenants/tenant.h"
 
 struct cgroup_worker;
 struct channel;
@@ -217,8 +217,8 @@ unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
 
 /* Workers by what `skep workers` says of each. Every count of workers that skepd reports is one of these. */
 struct pool_tally {
-    unsigned listed;     /* all that are listed */
-    unsigned places;     /* of tenants: shared and own workers, without spares and those that leave */
+    unsigned listed; /* all that are listed */
+    unsigned places; /* of tenants: shared and own workers, without spares and those that leave */
     unsigned own, ready; /* of the places */
     unsigned failed;     /* of all listed: child_has_failed */
 };

@@ -9,8 +9,8 @@
 #include <sys/random.h>
 
 #include "common/log.h"
+#include "supervisor/helpers/spawner.h"
 #include "supervisor/jail/attest.h"
-#include "supervisor/spawner/spawner.h"
 #include "supervisor/workers/child_internal.h"
 
 #define LOOK_EACH 5 /* seconds between two looks at one worker, on average */

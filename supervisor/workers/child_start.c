@@ -10,8 +10,8 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "supervisor/spawner/spawner.h"
-#include "supervisor/workers/cgroup.h"
+#include "supervisor/helpers/spawner.h"
+#include "supervisor/host/cgroup.h"
 #include "supervisor/workers/child_internal.h"
 #include "supervisor/workers/link.h"
 #include "supervisor/workers/retire.h"

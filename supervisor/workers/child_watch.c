@@ -4,11 +4,11 @@
  * finishes what it was told to load. Looked at from a timer; supervisor, loop thread.
  */
 #include "common/io.h"
+#include "common/process.h"
 #include "proto/channel.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
-#include "supervisor/workers/process.h"
 #include "supervisor/workers/retire.h"
 
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */

@@ -12,7 +12,7 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
-#include "supervisor/ledger/failure.h"
+#include "supervisor/requests/failure.h"
 #include "worker.pb-c.h"
 
 enum { PHASE_BOOTING = 1, PHASE_READY = 2 };

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 
 /* The supervisor begins nothing that can wait while more than LINK_OUTPUT_HIGH_BYTES are queued for a worker. One load

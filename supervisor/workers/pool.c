@@ -12,15 +12,15 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/reload_tenants.h"
+#include "supervisor/helpers/spawner.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/reload/tenants.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/service/service.h"
 #include "supervisor/service/upgrade.h"
-#include "supervisor/spawner/spawner.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/pool_change.h"
 #include "supervisor/workers/retire.h"
-#include "supervisor/workers/seclude.h"
 
 #define WATCH_MS 5
 #define LOOK_MS 100

@@ -7,10 +7,10 @@
 
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/workers/cgroup.h"
+#include "supervisor/host/cgroup.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/retire.h"
-#include "supervisor/workers/seclude.h"
 
 /* A worker that leaves goes then, whatever is still loaded in it alone. */
 #define LEAVE_PATIENCE_NS (30 * NSEC_PER_SEC)

@@ -3,9 +3,9 @@
 
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/workers/rss.h"
-#include "supervisor/workers/seclude.h"
+#include "common/rss.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
 
 #define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
 #define DRIFTING_LOOKS 3 /* in a row, one each second */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "supervisor/router.h"
+#include "supervisor/tenants/router.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

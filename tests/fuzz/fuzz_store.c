@@ -16,8 +16,8 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/store/internal.h"
-#include "supervisor/store/tree.h"
+#include "store/internal.h"
+#include "store/tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

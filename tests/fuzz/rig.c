@@ -14,11 +14,11 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/process.h"
+#include "common/rss.h"
+#include "supervisor/helpers/spawner.h"
 #include "supervisor/http/http.h"
-#include "supervisor/spawner/spawner.h"
 #include "supervisor/workers/link.h"
-#include "supervisor/workers/process.h"
-#include "supervisor/workers/rss.h"
 
 void rig_fail(const char *condition, int line)
 {

@@ -13,9 +13,9 @@
 #include <sys/un.h>
 
 #include "proto/channel.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/server.h"
-#include "supervisor/tenant.h"
+#include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
 
 /* Not assert: the message is libFuzzer's stack, and it is there in every build. */

@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/confine.h"
+#include "helper/confine.h"
 
 struct path path_in(const char *folder, const char *name)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes that confine themselves as skepd does, for tests of supervisor/confine.h: some folders
+ * Processes that confine themselves as skepd does, for tests of helper/confine.h: some folders
  * with files, and a fork in which something is tried.
  */
 #pragma once

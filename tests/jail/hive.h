@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 #include "proto/scoreboard.h"
-#include "supervisor/spawner/spawner.h"
+#include "supervisor/helpers/spawner.h"
 #include "tests/jail/probe.h"
 
 #define HIVE_CELLS 64

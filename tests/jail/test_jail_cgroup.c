@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/workers/cgroup.h"
+#include "supervisor/host/cgroup.h"
 #include "tests/jail/hive.h"
 
 static const struct probe_plan sealed = { .lock = PROBE_SEALED };

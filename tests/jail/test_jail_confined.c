@@ -25,8 +25,8 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
+#include "helper/confine.h"
 #include "sandbox-policy/landlock.h"
-#include "supervisor/confine.h"
 #include "tests/jail/confined.h"
 #include "tests/jail/hive.h"
 

@@ -22,8 +22,8 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/workers/process.h"
-#include "supervisor/workers/rss.h"
+#include "common/process.h"
+#include "common/rss.h"
 #include "tests/jail/hive.h"
 
 static const struct probe_plan sealed = { .lock = PROBE_SEALED };

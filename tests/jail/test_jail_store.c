@@ -22,8 +22,8 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
+#include "helper/confine.h"
 #include "sandbox-policy/policy.h"
-#include "supervisor/confine.h"
 #include "tests/jail/confined.h"
 #include "tests/unit/store_fixture.h"
 

@@ -18,8 +18,8 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/store/internal.h"
-#include "supervisor/store/tree.h"
+#include "store/internal.h"
+#include "store/tree.h"
 
 struct file {
     const char *path, *content;

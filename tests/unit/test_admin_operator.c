@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #include "admin_fixture.h"
-#include "supervisor/ledger/ledger.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "proto/scoreboard.h"
-#include "supervisor/incident.h"
-#include "supervisor/workers/blame.h"
+#include "supervisor/placement/blame.h"
+#include "supervisor/record/incident.h"
 
 #define DIED_OF(signal) (signal) /* a wait status of a death by signal */
 #define EXITED_WITH(code) ((code) << 8)

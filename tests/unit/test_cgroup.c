@@ -20,7 +20,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
-#include "supervisor/workers/cgroup.h"
+#include "supervisor/host/cgroup.h"
 
 #define MIB (UINT64_C(1) << 20)
 

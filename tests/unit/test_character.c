@@ -23,8 +23,8 @@
 #include "common/cleanup.h"
 #include "common/log_internal.h"
 #include "config/errors.h"
-#include "supervisor/journal.h"
-#include "supervisor/service/notify.h"
+#include "helper/journal.h"
+#include "supervisor/host/notify.h"
 #include "supervisor/stats/text.h"
 
 #define OUTPUT_BYTES 65536

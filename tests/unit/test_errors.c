@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/errors.h"
+#include "supervisor/record/errors.h"
 
 static const struct {
     unsigned bit;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor/ledger/failure.h: what a tenant's log says of answers that skep makes.
+ * supervisor/requests/failure.h: what a tenant's log says of answers that skep makes.
  */
-#include "supervisor/ledger/failure.h"
+#include "supervisor/requests/failure.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ static void test_each_code_of_500_and_above_has_a_reason_in_words(void **state)
     for (unsigned code = ERROR_NONE + 1; code < ERROR_CODES; code++) {
         const struct error_info *info = error_info((enum error_code) code);
         if (info->status >= 500 && !failure_reason((enum error_code) code))
-            fail_msg("supervisor/ledger/failure.c has no reason for %s", info->code);
+            fail_msg("supervisor/requests/failure.c has no reason for %s", info->code);
         if (info->status < 500)
             assert_null(failure_reason((enum error_code) code));
     }

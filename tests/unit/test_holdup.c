@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "common/io.h"
-#include "supervisor/workers/conduct.h"
-#include "supervisor/workers/holdup.h"
+#include "supervisor/placement/conduct.h"
+#include "supervisor/placement/holdup.h"
 
 #define MS NSEC_PER_MSEC
 #define LOOK_MS 5

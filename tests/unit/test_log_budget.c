@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/log_budget.h"
+#include "supervisor/record/log_budget.h"
 
 static const struct log_config limits = {
     .tenant_lines = 50, .tenant_kib = 16, .lines = 150, .kib = 64

@@ -17,7 +17,7 @@
 
 #include "common/cleanup.h"
 #include "common/log_internal.h"
-#include "supervisor/journal.h"
+#include "helper/journal.h"
 
 static const char evil[] = "a\nPRIORITY=0\n\"},{\"level\":\"error\\ \x1b[31m\xc2\x9b\xff\0z";
 

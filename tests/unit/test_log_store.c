@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/admin/log_store.h"
+#include "supervisor/record/log_store.h"
 
 static uint64_t add(struct log_store *store, struct tenant *tenant, const char *text)
 {

@@ -10,7 +10,7 @@
 
 #include "supervisor/stats/families.h"
 #include "supervisor/stats/text.h"
-#include "supervisor/tenant.h"
+#include "supervisor/tenants/tenant.h"
 
 static void assert_text(struct text *text, const char *expected)
 {

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/service/notify.h"
+#include "supervisor/host/notify.h"
 
 struct fixture {
     int manager;

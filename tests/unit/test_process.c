@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/workers/process.h"
+#include "common/process.h"
 
 static pid_t start_sleeper(void)
 {

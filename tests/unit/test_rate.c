@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "common/io.h"
-#include "supervisor/ledger/rate.h"
+#include "supervisor/tenants/rate.h"
 
 #define RATE 100 /* ms of each second */
 #define START NSEC_PER_SEC

@@ -12,7 +12,7 @@
 
 #include <errno.h>
 
-#include "supervisor/router.h"
+#include "supervisor/tenants/router.h"
 
 static int setup(void **state)
 {

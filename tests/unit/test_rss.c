@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/workers/rss.h"
+#include "common/rss.h"
 
 #define MIB (UINT64_C(1) << 20)
 

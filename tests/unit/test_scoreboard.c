@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "proto/scoreboard.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/tenant.h"
+#include "supervisor/requests/ledger.h"
+#include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
 
 #define ROUNDS 20000

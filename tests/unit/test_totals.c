@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/descriptors.h"
+#include "supervisor/host/descriptors.h"
+#include "supervisor/record/totals.h"
 #include "supervisor/server.h"
-#include "supervisor/totals.h"
 
 static void test_each_row_has_a_limit_and_uses_nothing_at_first(void **state)
 {

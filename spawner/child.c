@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spawner process: takes jobs from its socket, starts workers, looks at their jails. Workers are
+ * children of the supervisor (CLONE_PARENT), which reaps them, and die with it, not with the spawner. The
+ * spawner holds no socket but that one and keeps the privileges that a birth needs, no others. It
+ * trusts the supervisor, and reads nothing from workers. Single-threaded.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "common/rss.h"
+#include "helper/journal.h"
+#include "spawner/wire.h"
+
+/* Where its three descriptors are put. What it receives and opens later is above. */
+enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, FIRST_FREE_FD = 6, SPARE_FD = 16 };
+
+#define REAP_AGAIN_MS 50
+
+/* polls[0] is the socket, polls[1] the pidfd of the successor, which is owned. */
+struct spawner_child {
+    const struct origin *origin; /* NULL: there can be no successor */
+    pid_t supervisor;
+    bool high_ids;
+    bool has_started; /* a worker */
+    layer_set floor;  /* that every worker has */
+    pid_t successor;  /* 0: there is none */
+    struct pollfd polls[2];
+};
+
+/* ---- setting up */
+
+static int place_descriptors(const struct spawner_descriptors *from)
+{
+    int s = fcntl(from->socket, F_DUPFD_CLOEXEC, SPARE_FD);
+    int w = fcntl(from->worker, F_DUPFD_CLOEXEC, SPARE_FD);
+    int n = fcntl(from->null, F_DUPFD_CLOEXEC, SPARE_FD);
+
+    if (s < 0 || w < 0 || n < 0 || dup3(s, SOCKET_FD, O_CLOEXEC) < 0 ||
+        dup3(w, PROGRAM_FD, O_CLOEXEC) < 0 || dup3(n, NULL_FD, O_CLOEXEC) < 0 ||
+        close_range(FIRST_FREE_FD, ~0U, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Signals of the terminal go to the whole group: the supervisor decides what they mean. */
+static void set_signals(void)
+{
+    static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2 };
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
+    const struct sigaction standard = { .sa_handler = SIG_DFL };
+    sigset_t none;
+
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+        (void) sigaction(ignored[i], &ignore, NULL);
+    (void) sigaction(SIGCHLD, &standard, NULL); /* ignored, there would be nothing to wait for */
+    (void) sigemptyset(&none);
+    (void) sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* What the id maps need: SETUID and SETGID for ids of their own, SETFCAP where root has to be mapped to
+ * itself. DAC_READ_SEARCH to list the descriptors of a worker with another uid. SETPCAP for the bounding set:
+ * of workers without a user namespace, and of a successor. Then, for such workers only, KILL and SYS_PTRACE
+ * because they are nobody's to kill and to look into. A user without privileges has none of them, and that works too. */
+static const cap_value_t kept[] = {
+    CAP_SETUID, CAP_SETGID, CAP_SETFCAP, CAP_DAC_READ_SEARCH, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE,
+};
+#define N_KEPT_WITH_USER_NAMESPACES 5
+
+static int keep_capabilities(size_t n_kept)
+{
+    cap_t now = cap_get_proc();
+    cap_t few = cap_init();
+    int r = now && few ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < n_kept && r == 0; i++) {
+        cap_flag_value_t value = CAP_CLEAR;
+        if (cap_get_flag(now, kept[i], CAP_PERMITTED, &value) < 0 ||
+            cap_set_flag(few, CAP_PERMITTED, 1, &kept[i], value) < 0 ||
+            cap_set_flag(few, CAP_EFFECTIVE, 1, &kept[i], value) < 0)
+            r = -errno;
+    }
+    if (r == 0 && cap_set_proc(few) < 0)
+        r = -errno;
+    (void) cap_free(now);
+    (void) cap_free(few);
+    return r;
+}
+
+static int set_up(const struct spawner_descriptors *descriptors, pid_t supervisor)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return -errno;
+    if (getppid() != supervisor)
+        return -ESRCH; /* it died before the signal was set */
+    (void) prctl(PR_SET_NAME, "skep-spawner", 0, 0, 0);
+    set_signals();
+    if (chdir("/") < 0)
+        return -errno;
+    int r = place_descriptors(descriptors);
+    if (r == 0)
+        r = keep_capabilities(ARRAY_LEN(kept));
+    if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        r = -errno;
+    return r;
+}
+
+/* ---- messages */
+
+/* fds: n_fds of them, at most SPAWNER_RESULT_FDS. body: what follows the answer itself, for the kinds
+ * that have it; else NULL. */
+static void send_answer(const struct spawner_answer *answer, const int *fds, size_t n_fds,
+                        const void *body, size_t body_size)
+{
+    struct iovec iov[] = {
+        { .iov_base = (void *) (uintptr_t) answer, .iov_len = sizeof *answer },
+        { .iov_base = (void *) (uintptr_t) body, .iov_len = body_size },
+    };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_RESULT_FDS]))];
+    } control = { 0 };
+    struct msghdr message = { .msg_iov = iov, .msg_iovlen = body ? 2 : 1 };
+    ssize_t n;
+
+    assert(n_fds <= SPAWNER_RESULT_FDS);
+    if (n_fds > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(n_fds * sizeof *fds);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(n_fds * sizeof *fds);
+        memcpy(CMSG_DATA(header), fds, n_fds * sizeof *fds);
+    }
+    do
+        n = sendmsg(SOCKET_FD, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        _exit(0); /* the supervisor is gone, and its workers with it */
+}
+
+/* A request and its descriptors. 0; -EPIPE at the end; -EPROTO if it is none. */
+static int receive_request(struct spawner_request *ret_request,
+                           int ret_fds[static SPAWNER_REQUEST_FDS])
+{
+    struct iovec iov = { .iov_base = ret_request, .iov_len = sizeof *ret_request };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_REQUEST_FDS]))];
+    } control = { 0 };
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof control.bytes,
+    };
+    ssize_t n;
+
+    do
+        n = recvmsg(SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return -EPIPE;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    if (n != (ssize_t) sizeof *ret_request || ret_request->slot >= SPAWNER_MAX_SLOTS)
+        return -EPROTO;
+    return 0;
+}
+
+/* Starts it and opens what the supervisor is to see of it. 0 or -errno: then it has ended, if *ret_pid is
+ * not -1, and is the supervisor's to reap. */
+static int start_worker(const struct spawner_birth *birth, pid_t *ret_pid,
+                        int ret_fds[static SPAWNER_RESULT_FDS], enum spawner_step *ret_step)
+{
+    _cleanup_fd_ int pidfd = -1, stat_fd = -1, statm_fd = -1;
+
+    int r = spawner_exec(birth, ret_pid, &pidfd, ret_step);
+    if (r < 0)
+        return r;
+    r = process_open(*ret_pid, &stat_fd);
+    if (r == 0)
+        r = rss_open(*ret_pid, &statm_fd);
+    if (r < 0) {
+        *ret_step = SPAWNER_STEP_DESCRIPTORS;
+        spawner_end_birth(birth, *ret_pid, pidfd);
+        return r;
+    }
+    ret_fds[0] = TAKE_FD(pidfd);
+    ret_fds[1] = TAKE_FD(stat_fd);
+    ret_fds[2] = TAKE_FD(statm_fd);
+    return 0;
+}
+
+static void on_spawn(struct spawner_child *child, const struct spawner_request *request,
+                     const int fds[static SPAWNER_REQUEST_FDS])
+{
+    struct spawner_answer answer = {
+        .kind = SPAWNER_RESULT,
+        .slot = request->slot,
+        .step = SPAWNER_STEP_REQUEST,
+    };
+    enum spawner_step step = SPAWNER_STEP_REQUEST;
+    int result_fds[SPAWNER_RESULT_FDS];
+    pid_t pid = -1;
+    int r = 0;
+
+    if (fds[0] < 0 || fds[1] < 0 || (fds[2] >= 0) != (request->has_cgroup != 0))
+        r = -EPROTO;
+    if ((request->layers & child->floor) != child->floor)
+        r = -EPERM;
+    if (r == 0) {
+        const struct spawner_birth birth = {
+            .slot = request->slot,
+            .jit = request->jit < JIT_MODES ? (enum jit_mode) request->jit : JIT_OFF,
+            .layers = request->layers & LAYERS_ALL,
+            .high_ids = child->high_ids,
+            .channel_fd = fds[0],
+            .scoreboard_fd = fds[1],
+            .cgroup_fd = fds[2],
+            .worker_fd = PROGRAM_FD,
+            .null_fd = NULL_FD,
+        };
+        r = start_worker(&birth, &pid, result_fds, &step);
+    }
+    answer.error = r;
+    answer.step = step;
+    answer.pid = pid;
+    child->has_started = child->has_started || r == 0;
+    send_answer(&answer, result_fds, r == 0 ? SPAWNER_RESULT_FDS : 0, NULL, 0);
+    for (size_t i = 0; r == 0 && i < SPAWNER_RESULT_FDS; i++)
+        (void) close(result_fds[i]);
+}
+
+/* The spawner tells of the supervisor's own children only: it is no oracle about other processes. Workers
+ * may have been started by the spawner before this one. */
+static int look(const struct spawner_child *child, const struct spawner_request *request,
+                struct jail_facts *ret_facts)
+{
+    _cleanup_fd_ int pidfd = pidfd_open(request->pid, 0);
+    pid_t parent = -1;
+
+    if (pidfd < 0)
+        return -ESRCH;
+    int r = process_parent(request->pid, &parent);
+    if (r < 0 || parent != child->supervisor)
+        return -ESRCH;
+    return facts_collect(request->pid, pidfd, request->with_maps != 0, ret_facts);
+}
+
+static void on_look(const struct spawner_child *child, const struct spawner_request *request)
+{
+    struct spawner_answer answer = {
+        .kind = SPAWNER_FACTS,
+        .slot = request->slot,
+        .pid = request->pid,
+    };
+    struct jail_facts facts = { 0 };
+
+    answer.error = look(child, request, &facts);
+    send_answer(&answer, NULL, 0, &facts, sizeof facts);
+}
+
+static void on_probe(struct spawner_child *child, const struct spawner_request *request)
+{
+    static struct jail_probe probe;
+    struct spawner_answer answer = { .kind = SPAWNER_PROBED };
+    enum spawner_step step = SPAWNER_STEP_NONE;
+    const struct spawner_birth birth = {
+        .jit = request->jit < JIT_MODES ? (enum jit_mode) request->jit : JIT_OFF,
+        .layers = request->layers & LAYERS_ALL,
+        .high_ids = child->high_ids,
+        .worker_fd = PROGRAM_FD,
+        .null_fd = NULL_FD,
+    };
+
+    /* It takes its time, in which no worker's end would be seen: at the start only. */
+    answer.error =
+        child->has_started ? -EBUSY : spawner_probe_run(&birth, &probe, &step, answer.text);
+    answer.step = step;
+    if (answer.error == 0 && (probe.layers & LAYER_BIT(LAYER_USER)))
+        answer.error = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
+    if (answer.error == 0 && request->is_last)
+        child->floor = probe.layers;
+    send_answer(&answer, NULL, 0, &probe, sizeof probe);
+}
+
+static bool is_upgrade(const struct spawner_request *request,
+                       const int fds[static SPAWNER_REQUEST_FDS])
+{
+    size_t n = 0;
+
+    if (request->n_sockets > SOCKETS_MAX)
+        return false;
+    while (n < SPAWNER_REQUEST_FDS && fds[n] >= 0)
+        n++;
+    for (size_t i = 0; i < request->n_sockets; i++)
+        if (request->socket_kinds[i] >= SOCKET_KINDS)
+            return false;
+    return n == 1 + request->n_sockets;
+}
+
+static void on_upgrade(struct spawner_child *child, const struct spawner_request *request,
+                       const int fds[static SPAWNER_REQUEST_FDS])
+{
+    struct spawner_answer answer = { .kind = SPAWNER_SUCCESSOR };
+    pid_t pid = -1;
+    int pidfd = -1, r = 0;
+
+    if (!is_upgrade(request, fds))
+        r = -EPROTO;
+    else if (!child->origin)
+        r = -EOPNOTSUPP;
+    else if (child->successor > 0)
+        r = -EBUSY;
+    if (r == 0)
+        r = spawner_start_successor(child->origin, fds, request, &pid, &pidfd);
+    if (r == 0) {
+        child->successor = pid;
+        child->polls[1] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+    }
+    answer.error = r;
+    answer.pid = pid;
+    send_answer(&answer, &pidfd, r == 0 ? 1 : 0, NULL, 0);
+}
+
+static void close_all(int fds[static SPAWNER_REQUEST_FDS])
+{
+    for (size_t i = 0; i < SPAWNER_REQUEST_FDS; i++)
+        fd_cleanup(&fds[i]);
+}
+
+static void on_request(struct spawner_child *child)
+{
+    struct spawner_request request = { 0 };
+    int fds[SPAWNER_REQUEST_FDS];
+
+    for (size_t i = 0; i < SPAWNER_REQUEST_FDS; i++)
+        fds[i] = -1;
+    int r = receive_request(&request, fds);
+    if (r < 0)
+        _exit(0); /* the supervisor is gone, or is not what it was */
+    switch ((enum spawner_request_kind) request.kind) {
+    case SPAWNER_SPAWN:
+        on_spawn(child, &request, fds);
+        break;
+    case SPAWNER_LOOK:
+        on_look(child, &request);
+        break;
+    case SPAWNER_PROBE:
+        on_probe(child, &request);
+        break;
+    case SPAWNER_UPGRADE:
+        on_upgrade(child, &request, fds);
+        break;
+    }
+    close_all(fds);
+}
+
+/* Its pidfd says that it has ended. While somebody traces it, it cannot be reaped: jobs do not wait for
+ * that. */
+static void on_successor_ended(struct spawner_child *child)
+{
+    struct spawner_answer answer = { .kind = SPAWNER_SUCCESSOR_EXITED, .pid = child->successor };
+    pid_t pid;
+
+    do
+        pid = waitpid(child->successor, &answer.wait_status, WNOHANG);
+    while (pid < 0 && errno == EINTR);
+    child->polls[1].events = 0; /* or it would be told again and again */
+    if (pid == 0)
+        return;
+    (void) close(child->polls[1].fd);
+    child->polls[1].fd = -1; /* poll(2) ignores it */
+    child->successor = 0;
+    send_answer(&answer, NULL, 0, NULL, 0);
+}
+
+static void turn(struct spawner_child *child)
+{
+    bool is_unreaped = child->successor > 0 && child->polls[1].events == 0;
+
+    if (poll(child->polls, ARRAY_LEN(child->polls), is_unreaped ? REAP_AGAIN_MS : -1) < 0)
+        return; /* EINTR or ENOMEM: try again */
+    if (child->successor > 0 && (child->polls[1].revents || is_unreaped))
+        on_successor_ended(child);
+    if (child->polls[0].revents)
+        on_request(child);
+}
+
+_Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
+                                 const struct origin *origin, layer_set floor)
+{
+    struct spawner_child child = {
+        .origin = origin,
+        .supervisor = supervisor,
+        .floor = floor,
+        .polls = { { .fd = SOCKET_FD, .events = POLLIN }, { .fd = -1 } },
+    };
+
+    journal_leave();
+    int r = set_up(descriptors, supervisor);
+    if (r == 0 && (floor & LAYER_BIT(LAYER_USER)))
+        r = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
+    if (r < 0) {
+        (void) log_error_errno(r, "the spawner cannot start");
+        _exit(1);
+    }
+    child.high_ids = spawner_may_map_high_ids();
+    for (;;)
+        turn(&child);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the two ends of the spawner's socket share. For spawner.c (supervisor), child.c (the spawner
+ * process), exec.c (one worker's birth) and probe.c (which layers work) only.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/jit.h"
+#include "spawner/origin.h"
+#include "spawner/probe_facts.h"
+#include "spawner/sockets.h"
+
+#define SPAWNER_MAX_SLOTS 65536U
+
+/* As root, the worker in slot n runs as uid and gid SPAWNER_UID_BASE + n: in the range between
+ * what container managers give out and 2^31, so that no account and no container has it.
+ * https://systemd.io/UIDS-GIDS/ */
+#define SPAWNER_UID_BASE 0x7A000000U
+
+enum spawner_step {
+    SPAWNER_STEP_NONE,
+    SPAWNER_STEP_FORK,
+    SPAWNER_STEP_USER_NAMESPACE,
+    SPAWNER_STEP_NAMESPACES,
+    SPAWNER_STEP_CGROUP_NAMESPACE,
+    SPAWNER_STEP_CGROUP,
+    SPAWNER_STEP_ID_MAP,
+    SPAWNER_STEP_IDS,
+    SPAWNER_STEP_PARENT_DEATH,
+    SPAWNER_STEP_DESCRIPTORS,
+    SPAWNER_STEP_EXEC,
+    SPAWNER_STEP_TIMEOUT,
+    SPAWNER_STEP_REQUEST,
+    SPAWNER_STEP_JAIL,
+    SPAWNER_STEP_LOST, /* the spawner itself, before it answered */
+    SPAWNER_STEPS,
+};
+
+#define SPAWNER_SPAWN_FDS 3
+#define SPAWNER_REQUEST_FDS (1 + SOCKETS_MAX)
+
+enum spawner_request_kind {
+    SPAWNER_SPAWN, /* with its descriptors: channel, scoreboard, and the cgroup if it has one */
+    SPAWNER_LOOK,  /* at a worker's jail: slot, pid, with_maps */
+    SPAWNER_PROBE, /* the layers that work here: jit, layers to try, is_last */
+    /* Our own program, as it was started: n_sockets, socket_kinds; with its end of the hand-over, and then
+     * the sockets. */
+    SPAWNER_UPGRADE,
+};
+
+/* Supervisor to spawner. What a kind does not name is 0. */
+struct spawner_request {
+    uint32_t kind;
+    uint32_t slot;
+    uint32_t jit;
+    uint32_t has_cgroup;
+    uint32_t layers;
+    uint32_t with_maps;
+    uint32_t is_last; /* from now on every worker has what this probe finds */
+    int32_t pid;
+    uint32_t n_sockets;
+    uint8_t socket_kinds[SOCKETS_MAX]; /* enum socket_kind */
+};
+
+enum spawner_answer_kind {
+    /* With descriptors if error is 0: pidfd, /proc/PID/stat, /proc/PID/statm. With a pid and an error: that
+     * process has ended, and is to be reaped. */
+    SPAWNER_RESULT,
+    SPAWNER_FACTS,     /* a struct jail_facts follows */
+    SPAWNER_PROBED,    /* a struct jail_probe follows */
+    SPAWNER_SUCCESSOR, /* with its pidfd, if error is 0 */
+    SPAWNER_SUCCESSOR_EXITED,
+};
+
+#define SPAWNER_RESULT_FDS 3
+
+struct spawner_answer {
+    uint32_t kind;
+    uint32_t slot;
+    uint32_t step; /* enum spawner_step */
+    int32_t error;
+    int32_t pid;
+    int32_t wait_status;
+    char text[VERDICT_STEP_BYTES]; /* of a failed SPAWNER_PROBED: what the worker could not do */
+};
+
+struct spawner_descriptors {
+    int socket, worker, null;
+};
+
+/* The spawner process: serves jobs on its socket until it closes. Takes all descriptors. supervisor: the pid
+ * that must be its parent. origin: NULL: no successor can be started. floor: layers that every worker has,
+ * where a probe has found them; else 0. */
+_Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
+                                 const struct origin *origin, layer_set floor);
+
+/* ---- exec.c; all in the spawner process */
+
+/* One worker to be born. Everything is borrowed. */
+struct spawner_birth {
+    unsigned slot;
+    enum jit_mode jit;
+    bool high_ids;    /* SPAWNER_UID_BASE + slot; false: our own uid and gid */
+    bool is_report;   /* the throw-away worker */
+    layer_set layers; /* that it has */
+    int channel_fd;
+    int scoreboard_fd;
+    int cgroup_fd; /* -1: none */
+    int worker_fd;
+    int null_fd;
+};
+
+/* Whether this process may give workers uids and gids of their own: it has the capabilities, and
+ * its own user namespace knows these ids. */
+bool spawner_may_map_high_ids(void);
+
+/* Ends a worker that cannot be born, and returns when it has ended. A throw-away one is reaped, any other the
+ * supervisor's to reap. */
+void spawner_end_birth(const struct spawner_birth *birth, pid_t pid, int pidfd);
+
+/* Starts a worker in new namespaces, as the supervisor's child (a throw-away one as the spawner's), and waits
+ * until its program runs. 0 or -errno with the step that failed; *ret_pid is then -1, or as after
+ * spawner_end_birth. */
+int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pidfd,
+                 enum spawner_step *ret_step);
+
+/* Which of the namespaces, made alone with a user namespace, cannot be had. 0: each can. */
+layer_set spawner_missing_namespaces(layer_set layers);
+
+/* All to their defaults, none blocked. Between fork and exec. */
+void spawner_reset_signals(void);
+
+/* ---- successor.c; in the spawner process */
+
+/* Starts the program of origin. fds: its end of the hand-over, then n_sockets sockets. It is told by its
+ * environment, as by sd_listen_fds(3), and says itself on the hand-over if it cannot be run. 0 or
+ * -errno. */
+int spawner_start_successor(const struct origin *origin, const int *fds,
+                            const struct spawner_request *request, pid_t *ret_pid, int *ret_pidfd);
+
+/* ---- probe.c */
+
+/* Starts throw-away workers with ever fewer layers until one shows its jail. birth: worker_fd, null_fd,
+ * high_ids, jit and the layers to try. 0; or -errno with the step, and what the worker could not do in
+ * text ("" if it was not the worker), when a layer that must be there is not. */
+int spawner_probe_run(const struct spawner_birth *birth, struct jail_probe *ret_probe,
+                      enum spawner_step *ret_step, char text[static VERDICT_STEP_BYTES]);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks what is stored, without a store: for skepd at its start, before it is confined. The store process
+ * checks the same way when a version is about to serve.
+ */
+#pragma once
+
+struct store_reader;
+
+/* path: of the state folder. 0 or -errno. */
+int store_reader_new(const char *path, struct store_reader **ret_reader);
+/* NULL is allowed. Returns NULL. */
+struct store_reader *store_reader_free(struct store_reader *reader);
+/* Whether the version is what was deployed: 0, -EBADMSG if not, or another -errno; *ret_text says why, until the
+ * next call. */
+int store_reader_check(struct store_reader *reader, const char *tenant, const char *version,
+                       const char **ret_text);

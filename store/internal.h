@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the store process share: child.c (the process and its loop), upload.c (what comes
+ * in), versions.c (what is kept), recover.c (what was interrupted). Tests link it, too. No other includes
+ * this.
+ *
+ *   STATE/lock                                  flock(2) for each change: at an upgrade, two skepd run side by side
+ *   STATE/owner                                 flock(2) by the skepd whose state folder it is, for its life
+ *   STATE/key                                   random bytes that go into the names of versions: who reads a name
+ *                                               cannot try what was in env
+ *   STATE/tenants/NAME/current                  link to versions/SHA256: what serves
+ *   STATE/tenants/NAME/history                  history.h
+ *   STATE/tenants/NAME/versions/SHA256/         bundle/ (the files as sent), env, info, sums
+ *   STATE/tenants/NAME/versions/.new-PID-ID/    an upload; locked with flock(2) by who makes it
+ *   STATE/tenants/.trash-NAME                   removed, and not yet gone
+ */
+#pragma once
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "config/manifest.h"
+#include "config/names.h"
+#include "store.pb-c.h"
+#include "store/history.h"
+
+#define STORE_UPLOADS_MAX 8
+#define STORE_TEXT_MAX 512
+#define STORE_VERSIONS_MAX 1100 /* deploy.keep, and what is being replaced */
+#define STORE_NEW ".new-"
+#define STORE_TRASH ".trash-"
+#define STORE_INFO_FILE "info"
+#define STORE_SUMS_FILE "sums"
+#define STORE_KEY_FILE "key"
+#define STORE_KEY_BYTES 32
+#define STORE_ENV_FILE "env"
+#define STORE_BUNDLE "bundle"
+#define STORE_VERSIONS "versions"
+#define STORE_CURRENT "current"
+#define STORE_HISTORY_FILE "history"
+
+#define DIGEST_BYTES 32
+
+struct stored_file {
+    char *path;
+    uint64_t size;
+    uint8_t digest[DIGEST_BYTES];
+};
+
+struct upload {
+    TAILQ_ENTRY(upload) entry;
+    uint64_t id;
+    uint32_t uid;
+    char tenant[NAME_MAX_BYTES + 1];
+    char folder[64]; /* its name in versions/ */
+    int tenant_fd, versions_fd, dir_fd, bundle_fd;
+    struct stored_file *files;
+    unsigned n_files;
+    uint64_t bytes;
+    int file_fd; /* of the last of files, more of which is to come; -1: none */
+    EVP_MD_CTX *digest;
+    struct env_entry *env;
+    unsigned n_env;
+    bool is_sealed;
+    bool is_stored;   /* a version of the same content was there: the upload's own files are gone */
+    bool has_damaged; /* likewise, but it is damaged: the upload takes its place */
+    char version[VERSION_BYTES + 1];
+};
+TAILQ_HEAD(upload_list, upload);
+
+struct store_state {
+    int state_fd, tenants_fd, lock_fd;
+    struct upload_list uploads;
+    unsigned n_uploads;
+    EVP_MD *sha256;
+    uint8_t key[STORE_KEY_BYTES]; /* in the names of versions */
+    char text[STORE_TEXT_MAX];    /* why the last call failed, for people */
+};
+
+/* All return 0 or -errno, and then text says why, unless noted otherwise. */
+
+/* Opens (and makes, where they are not) the folders below path. state is zeroed. */
+int store_open(struct store_state *state, const char *path);
+void store_close(struct store_state *state);
+/* Notes why something failed. Returns error. */
+int store_fail(struct store_state *state, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Waits for the other store, if there is one. */
+int store_lock(struct store_state *state);
+void store_unlock(struct store_state *state);
+
+/* ---- upload.c */
+
+struct upload *upload_find(const struct store_state *state, uint64_t id); /* may be NULL */
+int upload_begin(struct store_state *state, const Skep__Store__Begin *begin);
+/* If it fails, the upload is gone. */
+int upload_part(struct store_state *state, struct upload *upload, const Skep__Store__Part *part);
+/* Names the version and has all of it on the disk. If it fails, the upload is gone. */
+int upload_seal(struct store_state *state, struct upload *upload);
+/* For qsort: by their paths. */
+int upload_compare_files(const void *a, const void *b);
+/* Returns whether its content, files and env sorted, has that name, by the rule of before there was a key. */
+bool upload_is_named(const struct store_state *state, struct upload *upload, const char *version);
+/* Frees the list of files, the env and the digest, and neither descriptors nor the upload itself. */
+void upload_done_content(struct upload *upload);
+/* Ends it, and removes what is left of it in its folder. */
+void upload_free(struct store_state *state, struct upload *upload);
+
+/* ---- check.c */
+
+/* Writes the digests of an upload's files (sorted) and env, in its folder. 0 or -errno without text. */
+int version_write_sums(const struct store_state *state, const struct upload *upload,
+                       const char *env, size_t env_size);
+/* Compares a stored version with what came in. -EBADMSG: the version is damaged; text names what of it. */
+int version_check(struct store_state *state, int versions_fd, const char *version);
+
+/* ---- versions.c */
+
+struct stored_version {
+    char name[VERSION_BYTES + 1];
+    uint64_t time_ms, bytes;
+    uint32_t uid, files;
+    int last_record; /* in the history; -1: none */
+    bool is_current, is_previous;
+};
+
+struct stored_tenant {
+    int fd, versions_fd;
+    struct history history;
+    char current[VERSION_BYTES + 1]; /* "": none */
+    struct stored_version *versions; /* those that served last come first */
+    unsigned n_versions;
+};
+
+/* What a tenant's `current` leads to; "" if it is none of ours. */
+void version_current(int tenant_fd, char ret_version[static VERSION_BYTES + 1]);
+/* -ENOENT if nothing is kept of that name. */
+int stored_tenant_open(struct store_state *state, const char *name, struct stored_tenant *ret);
+void stored_tenant_done(struct stored_tenant *tenant);
+/* ret_previous: what served before, "" if nothing did. Ends the upload of that id, if there is one. */
+int version_commit(struct store_state *state, const Skep__Store__Commit *commit,
+                   char ret_previous[static VERSION_BYTES + 1]);
+int version_remove_tenant(struct store_state *state, const char *name, unsigned *ret_versions);
+
+/* ---- recover.c */
+
+/* Removes what interrupted writes have left, but not what another store is at. Tenants that cannot be read
+ * are left as they are: then it returns 0, too, and text names them, else it is empty. */
+int store_recover(struct store_state *state, unsigned *ret_leftovers);
+
+/* ---- child.c */

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/helpers/ends.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/queue.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/loop_watch.h"
+
+#define FIRST_FD 3
+#define REAP_AGAIN_US 50000
+#define FREE_TIMEOUT_MS 2000
+
+struct end {
+    TAILQ_ENTRY(end) entry;
+    struct ends *ends; /* borrowed */
+    unsigned slot;
+    pid_t pid;
+    int pidfd;
+    struct event *event;
+};
+
+struct ends {
+    struct event_base *base; /* borrowed */
+    TAILQ_HEAD(, end) list;
+    ends_fn on_end;
+    void *owner; /* borrowed */
+};
+
+static void end_free(struct end *end)
+{
+    TAILQ_REMOVE(&end->ends->list, end, entry);
+    if (end->event)
+        event_free(end->event);
+    (void) close(end->pidfd);
+    free(end);
+}
+
+/* While somebody traces it, it cannot be reaped: its end is told when it can. */
+static void on_ended(struct end *end)
+{
+    static const struct timeval later = { .tv_usec = REAP_AGAIN_US };
+    const struct ends *ends = end->ends;
+    const unsigned slot = end->slot;
+    int wait_status = 0;
+    pid_t pid;
+
+    do
+        pid = waitpid(end->pid, &wait_status, WNOHANG);
+    while (pid < 0 && errno == EINTR);
+    if (pid == 0) {
+        (void) event_del(end->event);
+        (void) event_assign(end->event, ends->base, -1, 0, event_get_callback(end->event), end);
+        (void) event_add(end->event, &later);
+        return;
+    }
+    pid = end->pid;
+    end_free(end);
+    ends->on_end(ends->owner, slot, pid, wait_status);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("spawner: end of a worker");
+
+    (void) fd;
+    (void) what;
+    on_ended(arg);
+}
+
+int ends_add(struct ends *ends, unsigned slot, pid_t pid, int pidfd)
+{
+    struct end *end = calloc(1, sizeof *end);
+
+    if (!end)
+        return -ENOMEM;
+    end->ends = ends;
+    end->slot = slot;
+    end->pid = pid;
+    end->pidfd = fcntl(pidfd, F_DUPFD_CLOEXEC, FIRST_FD);
+    if (end->pidfd < 0) {
+        int r = -errno;
+        free(end);
+        return r;
+    }
+    TAILQ_INSERT_TAIL(&ends->list, end, entry);
+    end->event = event_new(ends->base, end->pidfd, EV_READ, on_event, end);
+    if (!end->event || event_add(end->event, NULL) < 0) {
+        end_free(end);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static bool has(const struct ends *ends, pid_t pid)
+{
+    const struct end *end;
+
+    TAILQ_FOREACH (end, &ends->list, entry)
+        if (end->pid == pid)
+            return true;
+    return false;
+}
+
+void ends_sweep(const struct ends *ends)
+{
+    siginfo_t info = { 0 };
+
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid <= 0)
+        return;
+    if (!has(ends, info.si_pid))
+        (void) waitpid(info.si_pid, NULL, WNOHANG);
+}
+
+struct ends *ends_new(struct event_base *base, ends_fn on_end, void *owner)
+{
+    struct ends *ends = calloc(1, sizeof *ends);
+
+    if (!ends)
+        return NULL;
+    ends->base = base;
+    ends->on_end = on_end;
+    ends->owner = owner;
+    TAILQ_INIT(&ends->list);
+    return ends;
+}
+
+struct ends *ends_free(struct ends *ends)
+{
+    const uint64_t until = io_now_ns() + FREE_TIMEOUT_MS * NSEC_PER_MSEC;
+    struct end *end;
+
+    if (!ends)
+        return NULL;
+    TAILQ_FOREACH (end, &ends->list, entry)
+        (void) pidfd_send_signal(end->pidfd, SIGKILL, NULL, 0);
+    while ((end = TAILQ_FIRST(&ends->list))) {
+        struct pollfd wait = { .fd = end->pidfd, .events = POLLIN };
+        uint64_t now = io_now_ns();
+        while (now < until && poll(&wait, 1, (int) ((until - now) / NSEC_PER_MSEC) + 1) < 0 &&
+               errno == EINTR)
+            now = io_now_ns();
+        (void) waitpid(end->pid, NULL, WNOHANG);
+        end_free(end);
+    }
+    free(ends);
+    return NULL;
+}

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's side of the spawner: forks it, sends it jobs, hands its answers to the
+ * loop. Supervisor process, main thread. The other side is child.c.
+ */
+#include "supervisor/helpers/spawner.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/loop_watch.h"
+#include "common/process.h"
+#include "spawner/wire.h"
+#include "supervisor/helpers/ends.h"
+
+#define MEMBERS 2 /* the spawner and its reserve */
+#define FREE_TIMEOUT_MS 2000
+#define TICK_S 1
+#define STOPPED_LOOKS 2 /* in a row; a debugger that only attaches stops it for a moment */
+/* Longer than the spawner itself waits for a birth (EXEC_TIMEOUT_MS). */
+#define ANSWER_TIMEOUT_NS (15 * NSEC_PER_SEC)
+#define PROBE_TIMEOUT_MS 60000 /* some tries of 10 s each, on a host that hardly moves */
+
+/* A request that is not answered yet; a spawner answers in their order. */
+struct pending {
+    STAILQ_ENTRY(pending) entry;
+    enum spawner_request_kind kind;
+    unsigned slot;
+    pid_t pid;
+    uint64_t since_ns;
+};
+STAILQ_HEAD(pending_list, pending);
+
+struct member {
+    struct spawner *spawner; /* borrowed */
+    pid_t pid;
+    int pidfd, socket_fd, stat_fd;
+    struct event *event;
+    struct pending_list pending;
+    unsigned stopped; /* looks in a row that have found it so */
+    bool is_lost;
+};
+
+struct spawner {
+    struct member members[MEMBERS]; /* the first that is not lost works */
+    unsigned n_members;
+    struct ends *ends;
+    struct event *tick;
+    const struct spawner_ops *ops; /* borrowed: from the caller of spawner_attach */
+    void *owner;                   /* borrowed: same */
+};
+
+static const char *const step_names[SPAWNER_STEPS] = {
+    [SPAWNER_STEP_FORK] = "fork",
+    [SPAWNER_STEP_USER_NAMESPACE] = "user namespace",
+    [SPAWNER_STEP_NAMESPACES] = "pid, net, mount, ipc, uts and cgroup namespaces",
+    [SPAWNER_STEP_CGROUP_NAMESPACE] = "cgroup namespace",
+    [SPAWNER_STEP_CGROUP] = "cgroup of the worker",
+    [SPAWNER_STEP_ID_MAP] = "uid and gid map of the user namespace",
+    [SPAWNER_STEP_IDS] = "change to the worker's uid",
+    [SPAWNER_STEP_PARENT_DEATH] = "parent death signal",
+    [SPAWNER_STEP_DESCRIPTORS] = "file descriptors",
+    [SPAWNER_STEP_EXEC] = "exec of the worker program",
+    [SPAWNER_STEP_TIMEOUT] = "wait for the exec of the worker program",
+    [SPAWNER_STEP_REQUEST] = "request",
+    [SPAWNER_STEP_JAIL] = "jail",
+    [SPAWNER_STEP_LOST] = "the spawner, which was lost meanwhile",
+};
+
+const char *spawner_hint(int error, const char *step)
+{
+    if (!step)
+        return NULL;
+    if (strcmp(step, step_names[SPAWNER_STEP_USER_NAMESPACE]) == 0)
+        return error == -ENOSPC || error == -EUSERS ? "raise the sysctl user.max_user_namespaces"
+                                                    : layer_table[LAYER_USER].hint;
+    if (strcmp(step, step_names[SPAWNER_STEP_NAMESPACES]) == 0 ||
+        strcmp(step, step_names[SPAWNER_STEP_CGROUP_NAMESPACE]) == 0)
+        return layer_table[LAYER_CGROUP].hint;
+    if (strcmp(step, step_names[SPAWNER_STEP_CGROUP]) == 0)
+        return "skepd's cgroup and those below are its own to change (Delegate=): look for another "
+               "program that moves processes, removes cgroups or changes their owner";
+    if (strcmp(step, step_names[SPAWNER_STEP_EXEC]) == 0 && error == -EACCES)
+        return "the worker's program file must be readable and executable for every user, and "
+               "not on a file system mounted noexec";
+    if (strcmp(step, step_names[SPAWNER_STEP_FORK]) == 0 && error == -EAGAIN)
+        return "raise TasksMax= of the unit, or the limit on processes";
+    return NULL;
+}
+
+/* In the child, never returns. */
+static int fork_spawner(struct member *member, const struct spawner_descriptors *theirs,
+                        const struct origin *origin, layer_set floor)
+{
+    pid_t supervisor = getpid();
+
+    member->pid = fork();
+    if (member->pid < 0)
+        return -errno;
+    if (member->pid == 0) {
+        (void) close(member->socket_fd);
+        spawner_child_run(theirs, supervisor, origin, floor);
+    }
+    member->pidfd = pidfd_open(member->pid, 0);
+    int r = member->pidfd < 0 ? -errno : process_open(member->pid, &member->stat_fd);
+    if (r < 0) {
+        (void) kill(member->pid, SIGKILL);
+        (void) waitpid(member->pid, NULL, 0);
+    }
+    return r;
+}
+
+static void member_close(struct member *member)
+{
+    fd_cleanup(&member->pidfd);
+    fd_cleanup(&member->socket_fd);
+    fd_cleanup(&member->stat_fd);
+    member->pidfd = member->socket_fd = member->stat_fd = -1;
+}
+
+static int start_member(struct spawner *spawner, const struct spawner_options *options,
+                        layer_set floor)
+{
+    _cleanup_fd_ int worker_fd = open(options->worker_path, O_PATH | O_CLOEXEC);
+    _cleanup_fd_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct member *member = &spawner->members[spawner->n_members];
+    int pair[2];
+
+    assert(spawner->n_members < MEMBERS);
+    if (worker_fd < 0 || null_fd < 0)
+        return -errno;
+    if (faccessat(AT_FDCWD, options->worker_path, X_OK, AT_EACCESS) < 0)
+        return -errno;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    _cleanup_fd_ int theirs = pair[1];
+    *member = (struct member){ .spawner = spawner, .socket_fd = pair[0] };
+    member->pidfd = member->stat_fd = -1;
+    STAILQ_INIT(&member->pending);
+
+    const struct spawner_descriptors descriptors = { theirs, worker_fd, null_fd };
+    int r = io_set_nonblocking(member->socket_fd);
+    if (r == 0)
+        r = fork_spawner(member, &descriptors, options->origin, floor);
+    if (r < 0)
+        member_close(member);
+    else
+        spawner->n_members++;
+    return r;
+}
+
+int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner)
+{
+    _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
+
+    int r = spawner ? start_member(spawner, options, 0) : -ENOMEM;
+    if (r == 0)
+        *ret_spawner = TAKE_PTR(spawner);
+    return r;
+}
+
+int spawner_start_reserve(struct spawner *spawner, const struct spawner_options *options,
+                          layer_set floor)
+{
+    return start_member(spawner, options, floor);
+}
+
+/* ---- requests */
+
+static struct member *find_working(struct spawner *spawner)
+{
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        if (!spawner->members[i].is_lost)
+            return &spawner->members[i];
+    return NULL;
+}
+
+static int send_to(const struct member *member, const struct spawner_request *request,
+                   const int *fds, size_t n_fds)
+{
+    const size_t fds_size = n_fds * sizeof fds[0];
+    struct iovec iov = { .iov_base = (void *) (uintptr_t) request, .iov_len = sizeof *request };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_REQUEST_FDS]))];
+    } control = { 0 };
+    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (n_fds > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(fds_size);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(fds_size);
+        memcpy(CMSG_DATA(header), fds, fds_size);
+    }
+    if (sendmsg(member->socket_fd, &message, MSG_NOSIGNAL) < 0)
+        return -errno;
+    return 0;
+}
+
+/* To the spawner that works. One that has died is noted as lost by the loop, not here, where the caller is
+ * in the middle of something. */
+static int send_request(struct spawner *spawner, const struct spawner_request *request,
+                        const int *fds, size_t n_fds)
+{
+    struct pending *pending = calloc(1, sizeof *pending);
+    int r = -EPIPE;
+
+    if (!pending)
+        return -ENOMEM;
+    pending->kind = (enum spawner_request_kind) request->kind;
+    pending->slot = request->slot;
+    pending->pid = request->pid;
+    pending->since_ns = io_now_ns();
+    for (unsigned i = 0; i < spawner->n_members && r == -EPIPE; i++) {
+        struct member *member = &spawner->members[i];
+        r = member->is_lost ? -EPIPE : send_to(member, request, fds, n_fds);
+        if (r == -ECONNRESET)
+            r = -EPIPE;
+        if (r == 0)
+            STAILQ_INSERT_TAIL(&member->pending, pending, entry);
+    }
+    if (r < 0)
+        free(pending);
+    return r;
+}
+
+static void lose_stopped(struct spawner *spawner, unsigned looks);
+
+int spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
+{
+    const struct spawner_request request = {
+        .kind = SPAWNER_SPAWN,
+        .slot = job->slot,
+        .jit = job->jit,
+        .has_cgroup = job->cgroup_fd > 0,
+        .layers = job->layers,
+    };
+    const int fds[SPAWNER_SPAWN_FDS] = { job->channel_fd, job->scoreboard_fd, job->cgroup_fd };
+
+    if (request.slot >= SPAWNER_MAX_SLOTS)
+        return -EINVAL;
+    return send_request(spawner, &request, fds, request.has_cgroup ? 3 : 2);
+}
+
+int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *job)
+{
+    struct spawner_request request = {
+        .kind = SPAWNER_UPGRADE,
+        .n_sockets = (uint32_t) job->n_sockets,
+    };
+    int fds[SPAWNER_REQUEST_FDS] = { job->handover_fd };
+
+    assert(job->n_sockets <= SOCKETS_MAX);
+    for (size_t i = 0; i < job->n_sockets; i++) {
+        fds[1 + i] = job->socket_fds[i];
+        request.socket_kinds[i] = (uint8_t) job->socket_kinds[i];
+    }
+    lose_stopped(spawner, 1); /* an upgrade is what heals it, and must not wait for it */
+    return send_request(spawner, &request, fds, 1 + job->n_sockets);
+}
+
+int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps)
+{
+    const struct spawner_request request = {
+        .kind = SPAWNER_LOOK,
+        .slot = slot,
+        .pid = pid,
+        .with_maps = with_maps,
+    };
+
+    return send_request(spawner, &request, NULL, 0);
+}
+
+/* What follows the answer itself, by its kind. */
+union answer_body {
+    struct jail_facts facts;
+    struct jail_probe probe;
+};
+
+static size_t body_size_of(uint32_t kind)
+{
+    return kind == SPAWNER_FACTS    ? sizeof(struct jail_facts)
+           : kind == SPAWNER_PROBED ? sizeof(struct jail_probe)
+                                    : 0;
+}
+
+/* One answer and its descriptors; those that are not there are -1. 0, -EAGAIN, -EPIPE at the end, or
+ * another -errno. */
+static int receive_answer(int socket_fd, struct spawner_answer *ret_answer,
+                          union answer_body *ret_body, int ret_fds[static SPAWNER_RESULT_FDS])
+{
+    struct iovec iov[] = {
+        { .iov_base = ret_answer, .iov_len = sizeof *ret_answer },
+        { .iov_base = ret_body, .iov_len = sizeof *ret_body },
+    };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_RESULT_FDS]))];
+    } control = { 0 };
+    struct msghdr message = {
+        .msg_iov = iov,
+        .msg_iovlen = ARRAY_LEN(iov),
+        .msg_control = &control,
+        .msg_controllen = sizeof control.bytes,
+    };
+
+    ssize_t n = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
+    for (size_t i = 0; i < SPAWNER_RESULT_FDS; i++)
+        ret_fds[i] = -1;
+    if (n < 0)
+        return -errno;
+    if (n == 0)
+        return -EPIPE;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    if (n < (ssize_t) sizeof *ret_answer ||
+        (size_t) n != sizeof *ret_answer + body_size_of(ret_answer->kind))
+        return -EPROTO;
+    return 0;
+}
+
+static const char *step_name(const struct spawner_answer *answer)
+{
+    return step_names[answer->step < SPAWNER_STEPS ? answer->step : SPAWNER_STEP_REQUEST];
+}
+
+static void close_fds(const int fds[static SPAWNER_RESULT_FDS])
+{
+    for (size_t i = 0; i < SPAWNER_RESULT_FDS; i++)
+        if (fds[i] >= 0)
+            (void) close(fds[i]);
+}
+
+/* Its descriptors are the callee's from here on, or are closed. */
+static void deliver_result(const struct spawner *spawner, const struct spawner_answer *answer,
+                           const int fds[static SPAWNER_RESULT_FDS])
+{
+    const struct spawner_worker worker = {
+        .pid = answer->pid,
+        .pidfd = fds[0],
+        .stat_fd = fds[1],
+        .statm_fd = fds[2],
+    };
+    const char *step = step_name(answer);
+    int error = answer->error;
+
+    if (error == 0) {
+        /* The kernel drops the descriptors that we have no room for, from the last one on, and says
+         * nothing. */
+        error = fds[SPAWNER_RESULT_FDS - 1] < 0
+                    ? -EMFILE
+                    : ends_add(spawner->ends, answer->slot, answer->pid, fds[0]);
+        if (error < 0) {
+            (void) kill(answer->pid, SIGKILL); /* a child of ours: ends_sweep reaps it */
+            step = step_names[SPAWNER_STEP_DESCRIPTORS];
+        }
+    } else if (answer->pid > 0) {
+        (void) waitpid(answer->pid, NULL, WNOHANG);
+    }
+    if (error < 0)
+        close_fds(fds);
+    spawner->ops->on_result(spawner->owner, answer->slot, error, step, error == 0 ? &worker : NULL);
+}
+
+static const struct {
+    bool is_answer;
+    enum spawner_request_kind to;
+} answer_kinds[] = {
+    [SPAWNER_RESULT] = { true, SPAWNER_SPAWN },
+    [SPAWNER_FACTS] = { true, SPAWNER_LOOK },
+    [SPAWNER_PROBED] = { true, SPAWNER_PROBE },
+    [SPAWNER_SUCCESSOR] = { true, SPAWNER_UPGRADE },
+    [SPAWNER_SUCCESSOR_EXITED] = { .is_answer = false },
+};
+
+/* Takes the request off the list that this is the answer to. -EPROTO if there is none. */
+static int settle(struct member *member, const struct spawner_answer *answer)
+{
+    struct pending *pending = STAILQ_FIRST(&member->pending);
+
+    if (answer->kind >= ARRAY_LEN(answer_kinds))
+        return -EPROTO;
+    if (!answer_kinds[answer->kind].is_answer)
+        return 0;
+    if (!pending || pending->kind != answer_kinds[answer->kind].to)
+        return -EPROTO;
+    STAILQ_REMOVE_HEAD(&member->pending, entry);
+    free(pending);
+    return 0;
+}
+
+static void deliver(const struct spawner *spawner, const struct spawner_answer *answer,
+                    const union answer_body *body, const int fds[static SPAWNER_RESULT_FDS])
+{
+    switch ((enum spawner_answer_kind) answer->kind) {
+    case SPAWNER_RESULT:
+        deliver_result(spawner, answer, fds);
+        break;
+    case SPAWNER_FACTS:
+        spawner->ops->on_facts(spawner->owner, answer->slot, answer->pid, answer->error,
+                               answer->error == 0 ? &body->facts : NULL);
+        break;
+    case SPAWNER_SUCCESSOR:
+        spawner->ops->on_successor(spawner->owner, answer->error, answer->pid, fds[0]);
+        break;
+    case SPAWNER_SUCCESSOR_EXITED:
+        spawner->ops->on_successor_exited(spawner->owner, answer->pid, answer->wait_status);
+        break;
+    case SPAWNER_PROBED:
+        break; /* spawner_probe has waited for it */
+    }
+}
+
+int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
+                  struct jail_probe *ret_probe, char *text, size_t size)
+{
+    const struct spawner_request request = {
+        .kind = SPAWNER_PROBE,
+        .jit = job->jit,
+        .layers = job->layers,
+        .is_last = job->is_last,
+    };
+    struct member *member = &spawner->members[0];
+    struct pollfd wait = { .fd = member->socket_fd, .events = POLLIN };
+    struct spawner_answer answer = { 0 };
+    union answer_body body;
+    int fds[SPAWNER_RESULT_FDS];
+
+    (void) snprintf(text, size, "the spawner does not answer");
+    int r = send_request(spawner, &request, NULL, 0);
+    if (r < 0)
+        return r;
+    do
+        r = poll(&wait, 1, PROBE_TIMEOUT_MS);
+    while (r < 0 && errno == EINTR);
+    if (r <= 0)
+        return r < 0 ? -errno : -ETIMEDOUT;
+    r = receive_answer(member->socket_fd, &answer, &body, fds);
+    close_fds(fds); /* there are none */
+    if (r == 0)
+        r = settle(member, &answer);
+    if (r == 0 && answer.kind != SPAWNER_PROBED)
+        r = -EPROTO;
+    if (r < 0)
+        return r;
+    answer.text[sizeof answer.text - 1] = '\0';
+    (void) snprintf(text, size, "%s%s%s", answer.error < 0 ? step_name(&answer) : "",
+                    answer.text[0] ? ": " : "", answer.text);
+    if (answer.error == 0)
+        *ret_probe = body.probe;
+    return answer.error;
+}
+
+/* ---- spawners that are lost */
+
+static void fail_pending(const struct spawner *spawner, struct pending_list *list)
+{
+    struct pending *pending;
+
+    while ((pending = STAILQ_FIRST(list))) {
+        STAILQ_REMOVE_HEAD(list, entry);
+        if (pending->kind == SPAWNER_SPAWN)
+            spawner->ops->on_result(spawner->owner, pending->slot, -EPIPE,
+                                    step_names[SPAWNER_STEP_LOST], NULL);
+        else if (pending->kind == SPAWNER_LOOK)
+            spawner->ops->on_facts(spawner->owner, pending->slot, pending->pid, -EAGAIN, NULL);
+        else if (pending->kind == SPAWNER_UPGRADE)
+            spawner->ops->on_successor(spawner->owner, -EPIPE, 0, -1);
+        free(pending);
+    }
+}
+
+/* One that stands still is ended: it would wake up later, and do what nobody waits for any more. */
+static void lose(struct member *member, const char *why)
+{
+    struct pending_list pending = STAILQ_HEAD_INITIALIZER(pending);
+    struct spawner *spawner = member->spawner;
+
+    member->is_lost = true;
+    (void) pidfd_send_signal(member->pidfd, SIGKILL, NULL, 0);
+    event_free(TAKE_PTR(member->event));
+    member_close(member); /* ends_sweep reaps it */
+    STAILQ_CONCAT(&pending, &member->pending);
+    spawner->ops->on_lost(spawner->owner, find_working(spawner) ? SPAWNER_RESERVE : SPAWNER_GONE,
+                          why);
+    fail_pending(spawner, &pending);
+}
+
+/* Those that a signal or a debugger has stopped for so many looks in a row. */
+static void lose_stopped(struct spawner *spawner, unsigned looks)
+{
+    for (unsigned i = 0; i < spawner->n_members; i++) {
+        struct member *member = &spawner->members[i];
+        if (member->is_lost || !member->event)
+            continue;
+        bool is_stopped = process_state(member->stat_fd) == PROCESS_STOPPED;
+        member->stopped = is_stopped ? member->stopped + 1 : 0;
+        if (member->stopped >= looks)
+            lose(member, "it was stopped by a signal, and is ended");
+    }
+}
+
+/* An answer that has come and was not read yet counts: skepd itself may have stood still. */
+static bool is_silent(const struct member *member, uint64_t now_ns)
+{
+    const struct pending *oldest = STAILQ_FIRST(&member->pending);
+    struct pollfd answer = { .fd = member->socket_fd, .events = POLLIN };
+
+    return oldest && now_ns - oldest->since_ns > ANSWER_TIMEOUT_NS && poll(&answer, 1, 0) == 0;
+}
+
+static void watch(struct spawner *spawner)
+{
+    uint64_t now = io_now_ns();
+
+    lose_stopped(spawner, STOPPED_LOOKS);
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        if (!spawner->members[i].is_lost && is_silent(&spawner->members[i], now))
+            lose(&spawner->members[i], "it does not answer, and is ended");
+    ends_sweep(spawner->ends);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("spawner: tick");
+
+    (void) fd;
+    (void) what;
+    watch(arg);
+}
+
+/* ---- answers */
+
+/* One message for each call: the event is level-triggered, and after a callback the spawner may
+ * be freed. */
+static void on_readable(struct member *member)
+{
+    struct spawner_answer answer = { 0 };
+    union answer_body body;
+    int fds[SPAWNER_RESULT_FDS];
+    int r = receive_answer(member->socket_fd, &answer, &body, fds);
+
+    if (r == -EAGAIN || r == -EINTR)
+        return;
+    if (r == 0)
+        r = settle(member, &answer);
+    if (r == 0) {
+        deliver(member->spawner, &answer, &body, fds);
+        return;
+    }
+    close_fds(fds);
+    lose(member, r == -EPROTO ? "it broke the protocol, and is ended" : "it died");
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("spawner: answers");
+
+    (void) fd;
+    (void) what;
+    on_readable(arg);
+}
+
+static void on_worker_ended(void *owner, unsigned slot, pid_t pid, int wait_status)
+{
+    const struct spawner *spawner = owner;
+
+    spawner->ops->on_exited(spawner->owner, slot, pid, wait_status);
+}
+
+int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
+                   void *owner)
+{
+    static const struct timeval period = { .tv_sec = TICK_S };
+
+    assert(!spawner->tick);
+    spawner->ops = ops;
+    spawner->owner = owner;
+    spawner->ends = ends_new(base, on_worker_ended, spawner);
+    spawner->tick = event_new(base, -1, EV_PERSIST, on_tick, spawner);
+    if (!spawner->ends || !spawner->tick || event_add(spawner->tick, &period) < 0)
+        return -ENOMEM;
+    for (unsigned i = 0; i < spawner->n_members; i++) {
+        struct member *member = &spawner->members[i];
+        member->event = event_new(base, member->socket_fd, EV_READ | EV_PERSIST, on_event, member);
+        if (!member->event || event_add(member->event, NULL) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+pid_t spawner_pid(const struct spawner *spawner)
+{
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        if (!spawner->members[i].is_lost)
+            return spawner->members[i].pid;
+    return 0;
+}
+
+static void member_done(struct member *member)
+{
+    struct pollfd end = { .fd = member->pidfd, .events = POLLIN };
+    struct pending *pending;
+    int r;
+
+    if (member->event)
+        event_free(member->event);
+    while ((pending = STAILQ_FIRST(&member->pending))) {
+        STAILQ_REMOVE_HEAD(&member->pending, entry);
+        free(pending);
+    }
+    if (member->is_lost)
+        return;
+    (void) close(TAKE_FD(member->socket_fd));
+    do
+        r = poll(&end, 1, FREE_TIMEOUT_MS);
+    while (r < 0 && errno == EINTR);
+    if (r <= 0)
+        (void) pidfd_send_signal(member->pidfd, SIGKILL, NULL, 0);
+    while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    member_close(member);
+}
+
+struct spawner *spawner_free(struct spawner *spawner)
+{
+    if (!spawner)
+        return NULL;
+    if (spawner->tick)
+        event_free(spawner->tick);
+    spawner->ends = ends_free(spawner->ends);
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        member_done(&spawner->members[i]);
+    free(spawner);
+    return NULL;
+}

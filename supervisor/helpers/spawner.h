@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The spawner: the only process that may fork, exec and make namespaces. It is forked
+ * before the supervisor opens a socket or a thread, speaks fixed-size messages over a
+ * SOCK_SEQPACKET pair, and dies with the supervisor (PDEATHSIG). Workers are the
+ * supervisor's children: they die with it, and outlive the spawner. A second spawner, the
+ * reserve, takes over where the first dies or stands still: without one, the supervisor,
+ * which is confined, could start neither a worker nor the skepd that replaces it.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/jit.h"
+#include "spawner/probe_facts.h"
+#include "supervisor/host/sockets.h"
+
+struct origin;
+
+struct spawner;
+
+struct spawner_options {
+    const char *worker_path;     /* opened before the fork, by this path; borrowed for the call */
+    const struct origin *origin; /* of this program; borrowed for the call; NULL: no upgrade */
+};
+
+/* One worker to be started. It gets argv "skep-worker --jit=MODE --layers=HEX", no environment,
+ * /dev/null as 0 and 1, the supervisor's standard error as 2 (jail_seal replaces it). */
+struct spawner_job {
+    unsigned slot; /* names the worker in the answers, picks its uid when root; < 65536 */
+    enum jit_mode jit;
+    layer_set layers;
+    int channel_fd;    /* worker's end; becomes its fd 3. Duplicated, stays the caller's */
+    int scoreboard_fd; /* becomes its fd 4. Duplicated, stays the caller's */
+    /* The cgroup v2 directory that it is born in; 0 or less: none, it stays in the spawner's. The root
+     * of its cgroup namespace in either case. Duplicated, stays the caller's. */
+    int cgroup_fd;
+};
+
+/* What the supervisor holds of a worker. The files are open because /proc itself is closed to a confined
+ * supervisor, by Landlock and where a service manager hides other processes. */
+struct spawner_worker {
+    pid_t pid; /* in the supervisor's PID namespace */
+    int pidfd;
+    int stat_fd, statm_fd; /* /proc/PID/stat and statm: process.h, rss.h */
+};
+
+enum spawner_state {
+    SPAWNER_WHOLE,   /* one works, and one is in reserve */
+    SPAWNER_RESERVE, /* one of the two is lost */
+    SPAWNER_GONE,    /* both are: nothing can be started any more */
+};
+
+/* All are called on the supervisor's loop, and may call spawner_spawn. */
+struct spawner_ops {
+    /* Answer to a job, one for each, in order. error: 0, and the worker's program runs; or
+     * -errno, and there is no worker: step says what failed (static string), spawner_hint what
+     * to do. worker: borrowed for the call, its descriptors are the callee's; NULL on error. */
+    void (*on_result)(void *owner, unsigned slot, int error, const char *step,
+                      const struct spawner_worker *worker);
+    /* Answer to spawner_look, one for each, in order: error 0 and the facts, or -ESRCH if that process is
+     * no worker (any more), or another -errno. facts: borrowed for the call; NULL on error. */
+    void (*on_facts)(void *owner, unsigned slot, pid_t pid, int error,
+                     const struct jail_facts *facts);
+    /* A worker has ended, for whatever reason, and is reaped; seen by its pidfd, without the spawner. Always
+     * after its on_result. The slot may have been given to another worker meanwhile: compare the pid.
+     * wait_status: as from waitpid. */
+    void (*on_exited)(void *owner, unsigned slot, pid_t pid, int wait_status);
+    /* Answer to spawner_upgrade: error 0, its pid and pidfd (owned by the callee); or -errno. */
+    void (*on_successor)(void *owner, int error, pid_t pid, int pidfd);
+    /* The successor has ended, and is reaped. After its on_successor. */
+    void (*on_successor_exited)(void *owner, pid_t pid, int wait_status);
+    /* A spawner was lost, for that reason (text for people); what it was asked and had not answered fails
+     * next, with -EPIPE (a look: -EAGAIN). Workers go on. */
+    void (*on_lost)(void *owner, enum spawner_state state, const char *why);
+};
+
+/* Forks the spawner. Call in a single-threaded process, before any socket is opened and before
+ * event_base_new. The thread that calls must live as long as the workers shall. 0 or -errno
+ * (-ENOENT, -EACCES: worker_path). */
+int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
+
+/* Forks the reserve, under the same conditions, once the layers that every worker gets are known. options: as
+ * for spawner_start. 0 or -errno. */
+int spawner_start_reserve(struct spawner *spawner, const struct spawner_options *options,
+                          layer_set floor);
+
+struct spawner_probe_job {
+    enum jit_mode jit;
+    layer_set layers; /* to try */
+    /* From now on the spawner starts no worker without all that this probe finds: whoever takes the
+     * supervisor over gets no lesser jail. */
+    bool is_last;
+};
+
+/* Has throw-away workers try which of the layers work together on this host. Blocks, for some
+ * milliseconds; before spawner_attach. 0; or -errno, when a layer that must be there is not, with what
+ * failed in text. */
+int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
+                  struct jail_probe *ret_probe, char *text, size_t size);
+
+/* Attaches the answers to the loop. ops is borrowed and must outlive the spawner. 0 or -errno. */
+int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
+                   void *owner);
+
+/* Asks for one worker; the answer comes later by on_result. 0 or -errno (-EAGAIN: socket full,
+ * -EPIPE: both spawners are gone). */
+int spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
+
+/* Asks what the kernel says of a worker's jail; the answer comes later by on_facts. with_maps: of its
+ * mappings, too. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
+int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps);
+
+/* Asks for another skepd, by the program, arguments, folder and environment that this one was started with.
+ * It inherits the sockets and one end of the hand-over; all stay the caller's. One at a time: -EBUSY in
+ * the answer while there is one. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
+struct spawner_upgrade_job {
+    int handover_fd;
+    const int *socket_fds;
+    const enum socket_kind *socket_kinds;
+    size_t n_sockets; /* at most SOCKETS_MAX */
+};
+int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *job);
+
+/* What the operator can do about a failed job, or NULL. Static string. */
+const char *spawner_hint(int error, const char *step);
+
+/* The pid of the spawner that works; 0 if both are lost. For tests. */
+pid_t spawner_pid(const struct spawner *spawner);
+
+/* Ends workers and spawners; returns once they have ended. No callback is called any more. NULL is allowed.
+ * Returns NULL. */
+struct spawner *spawner_free(struct spawner *spawner);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listening sockets that outlive a process. Those that this one inherited come by one way, that of
+ * sd_listen_fds(3), from three sides: a .socket unit, systemd's store of descriptors (what skepd itself had
+ * bound before a restart), and the skepd that this one replaces. Each has a name:
+ *
+ *   http     serves HTTP, whether or not `listen` has its address
+ *   listen   bound by skepd for an entry of `listen`; closed if that is not there any more
+ *   admin    the admin socket, if it is the configuration's
+ *   metrics  for the metrics module
+ *
+ * Supervisor. What binds or asks for addresses runs before confinement.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "common/cleanup.h"
+#include "spawner/sockets.h"
+
+struct notify;
+struct server;
+struct sockets;
+
+/* Takes what is inherited, and LISTEN_* out of the environment. Sockets of a name that is not known, and
+ * what is no listening stream socket, are closed with a line in the log; so is one whose address another
+ * has too, and a Unix socket whose file is gone. Call first, before other descriptors are opened. 0 or
+ * -errno. */
+int sockets_new(struct sockets **ret_sockets);
+/* Closes what was inherited and not taken. NULL is allowed. Returns NULL. */
+struct sockets *sockets_free(struct sockets *sockets);
+DEFINE_CLEANUP(struct sockets *, sockets_free, sockets_cleanup)
+
+/* Hands an inherited socket of that name out; the descriptor is the caller's from now on, and must stay
+ * open while skepd serves. -1: there is none (more). sockets: may be NULL. */
+int sockets_take(struct sockets *sockets, const char *name);
+/* The same of the one with that address (port 0: any); others of that name stay. */
+int sockets_take_address(struct sockets *sockets, const char *name,
+                         const struct sockaddr_storage *address);
+/* The same of one Unix socket. */
+int sockets_take_file(struct sockets *sockets, const char *name, const char *path);
+/* Notes a listening socket that was bound here, so that a restart and an upgrade keep it; the descriptor
+ * stays the caller's, and open while skepd serves. 0 or -ENOSPC. sockets: may be NULL. */
+int sockets_add(struct sockets *sockets, enum socket_kind kind, int fd);
+
+/* Gives server->front its listening sockets: inherited ones, and new ones for the rest of `listen`. Logs
+ * each. 0 or -errno, which is logged with what to do; -EDESTADDRREQ: there would be none. */
+int sockets_listen(struct sockets *sockets, struct server *server);
+
+/* Closes what nobody has taken, with a line in the log each. After everybody had the chance. */
+void sockets_settle(struct sockets *sockets);
+/* Has systemd keep what was bound here, for the next start; files of these sockets are then left alone at
+ * the end. notify: NULL for none. */
+void sockets_store(struct sockets *sockets, struct server *server, struct notify *notify);
+
+/* What a skepd that replaces this one inherits, in this order: all that are in use, at most SOCKETS_MAX.
+ * Returns how many. The descriptors are borrowed. */
+size_t sockets_list(const struct sockets *sockets, int *ret_fds, enum socket_kind *ret_kinds);
+/* Which of that list have files that are to be removed at the end, one bit each. */
+uint64_t sockets_files(const struct sockets *sockets);
+/* The same, as the skepd that had them before has said it. */
+void sockets_inherit_files(struct sockets *sockets, struct server *server, uint64_t files);
+/* Another has them now. */
+void sockets_leave_files(struct sockets *sockets, struct server *server);

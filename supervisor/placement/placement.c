@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where versions have their isolates, and how they get there: loading, its failures, unloading.
+ * Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "proto/channel.h"
+#include "supervisor/deploy/deploy.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
+#include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/link.h"
+
+#define LOAD_AGAIN_FIRST_MS 1000
+#define LOAD_AGAIN_MAX_MS 30000
+/* In which renewals count. */
+#define RENEWALS_WINDOW_NS (10 * NSEC_PER_SEC)
+/* Stopped isolates of a version in which requests may go on. */
+#define STOPPED_MAX 2
+
+struct placement *placement_find(const struct version *version, const struct child *child)
+{
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &version->placements, in_version)
+        if (placement->child == child && !placement->is_stopped)
+            return placement;
+    return NULL;
+}
+
+/* Numbers come round after 2^32 isolates, when the first ones are long gone. */
+static uint32_t next_id(struct tenants *tenants)
+{
+    if (++tenants->last_placement == 0)
+        tenants->last_placement = 1;
+    return tenants->last_placement;
+}
+
+int placement_new(struct version *version, struct child *child, struct placement **ret_placement)
+{
+    struct placement *placement;
+
+    if (child->n_free_places == 0)
+        return -EAGAIN;
+    placement = calloc(1, sizeof *placement);
+    if (!placement)
+        return -ENOMEM;
+    placement->id = next_id(version->tenant->server->tenants);
+    placement->place = child->free_places[--child->n_free_places];
+    placement->version = version_ref(version);
+    placement->child = child;
+    placement->since_ns = io_now_ns();
+    LIST_INSERT_HEAD(&version->placements, placement, in_version);
+    LIST_INSERT_HEAD(&child->placements, placement, in_child);
+    child->n_placements++;
+    if (child->first_tenant == 0)
+        child->first_tenant = version->tenant->number;
+    child->is_shared = child->is_shared || child->first_tenant != version->tenant->number;
+    *ret_placement = placement;
+    return 0;
+}
+
+void placement_free(struct placement *placement)
+{
+    ledger_forget_placement(placement);
+    LIST_REMOVE(placement, in_version);
+    LIST_REMOVE(placement, in_child);
+    placement->child->n_placements--;
+    placement->child->free_places[placement->child->n_free_places++] = placement->place;
+    (void) version_unref(placement->version);
+    free(placement);
+}
+
+void placement_leave_others(const struct version *version, const struct child *child)
+{
+    struct placement *placement, *next;
+
+    for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
+        next = LIST_NEXT(placement, in_version);
+        if (placement->child == child)
+            continue;
+        placement_retire(placement);
+    }
+}
+
+void placement_retire(struct placement *placement)
+{
+    placement->is_retiring = true;
+    if (placement->state == PLACEMENT_READY && placement->in_flight > 0)
+        (void) link_send_retire(placement->child, placement->id);
+    tenant_on_idle(placement);
+}
+
+static void unload(struct placement *placement)
+{
+    placement->state = PLACEMENT_UNLOADING;
+    placement->since_ns = io_now_ns();
+    (void) link_send_unload(placement->child, placement->id);
+    pool_watch(placement->child->server->pool);
+}
+
+/* The worker is full: the isolate that was used least recently makes room. */
+static void evict_one(struct child *child)
+{
+    struct placement *placement, *oldest = NULL;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        if (placement->state == PLACEMENT_UNLOADING)
+            return; /* room is being made already */
+        if (placement->state == PLACEMENT_READY && placement->in_flight == 0 &&
+            (!oldest || placement->since_ns < oldest->since_ns))
+            oldest = placement;
+    }
+    if (!oldest)
+        return;
+    child->evictions++;
+    unload(oldest);
+}
+
+/* ---- after a stop */
+
+static void note_empty_bucket(struct version *version)
+{
+    struct tenant *tenant = version->tenant;
+    char text[160];
+
+    if (version->boots.is_empty)
+        return;
+    version->boots.is_empty = true;
+    int n =
+        snprintf(text, sizeof text,
+                 "its requests were stopped too often: %u new isolates in 10 s (renewals) are used "
+                 "up, requests wait for the next one",
+                 version->limits.renewals);
+    tenant_log(tenant, TENANT_WARN, text, (size_t) n);
+    seclude_for_renewals(tenant);
+}
+
+/* Each stop costs a new isolate, and clients can cause stops: a token for each. In a worker of its own, or
+ * among its like, a tenant needs none: it has one isolate made at a time and holds up no honest one. */
+static bool may_boot(struct version *version, const struct child *child)
+{
+    struct boot_bucket *boots = &version->boots;
+    uint32_t renewals = version->limits.renewals;
+    bool is_own = child->place.kind == PLACE_CROWD ||
+                  (child->place.kind == PLACE_OWN && child->place.owner == version->tenant);
+    uint64_t now = io_now_ns();
+
+    if (!boots->is_due || is_own || renewals == LIMIT_UNLIMITED)
+        return true;
+    uint64_t full_ns = boots->full_ns > now ? boots->full_ns : now;
+    uint64_t each_ns = RENEWALS_WINDOW_NS / renewals;
+    if (full_ns + each_ns > now + RENEWALS_WINDOW_NS) {
+        note_empty_bucket(version);
+        return false;
+    }
+    boots->full_ns = full_ns + each_ns;
+    boots->is_empty = false;
+    return true;
+}
+
+/* The one that was stopped first, if there are more than may go on; NULL: none. */
+static struct placement *find_too_many(const struct version *version)
+{
+    struct placement *placement, *oldest = NULL;
+    unsigned n = 0;
+
+    LIST_FOREACH (placement, &version->placements, in_version) {
+        if (!placement->is_stopped || placement->state != PLACEMENT_READY)
+            continue;
+        n++;
+        if (!oldest || placement->stopped_ns < oldest->stopped_ns)
+            oldest = placement;
+    }
+    return n > STOPPED_MAX ? oldest : NULL;
+}
+
+void tenant_on_stopped(struct placement *placement)
+{
+    struct version *version = placement->version;
+    struct tenant *tenant = version->tenant;
+    struct placement *oldest;
+
+    placement->is_stopped = placement->is_retiring = true;
+    placement->stopped_ns = io_now_ns();
+    version->boots.is_due = true;
+    oldest = find_too_many(version);
+    if (oldest)
+        unload(oldest); /* its requests end with it: ledger_on_not_loaded */
+    tenant_on_idle(placement);
+    ledger_pump(tenant);
+}
+
+int tenant_load(struct version *version, struct child *child)
+{
+    struct placement *placement;
+
+    if (channel_is_congested(child->channel))
+        return -EAGAIN; /* tried again when it has read */
+    if (child->n_placements >= SCOREBOARD_TENANTS) {
+        evict_one(child);
+        return -EAGAIN;
+    }
+    if (!may_boot(version, child))
+        return -EAGAIN; /* tried again with the ledger's tick */
+    int r = placement_new(version, child, &placement);
+    if (r < 0)
+        return r;
+    r = link_send_load(placement);
+    if (r < 0) {
+        placement_free(placement);
+        return r;
+    }
+    version->boots.is_due = false;
+    child->loads++;
+    pool_watch(child->server->pool);
+    return 0;
+}
+
+int tenant_preload(struct tenant *tenant)
+{
+    struct version *version = tenant->candidate ? tenant->candidate : tenant->version;
+    struct child *child = tenant->server->pool ? pool_place(tenant->server->pool, version) : NULL;
+
+    if (!child || child->state != CHILD_READY)
+        return -EAGAIN;
+    return placement_find(version, child) ? 0 : tenant_load(version, child);
+}
+
+static void note_load_failure(struct tenant *tenant, enum error_code code, const char *text,
+                              size_t size)
+{
+    unsigned doublings = tenant->load_failures < 5 ? tenant->load_failures : 5;
+    uint64_t wait_ms = (uint64_t) LOAD_AGAIN_FIRST_MS << doublings;
+
+    if (wait_ms > LOAD_AGAIN_MAX_MS)
+        wait_ms = LOAD_AGAIN_MAX_MS;
+    tenant->load_failures++;
+    tenant->load_error = code;
+    tenant->load_again_ns = io_now_ns() + wait_ms * NSEC_PER_MSEC;
+    free(tenant->last_error);
+    tenant->last_error = strndup(text, size);
+    tenant_log(tenant, TENANT_ERROR, text, size);
+    ledger_fail_queue(tenant, code, tenant_retry_after_s(tenant));
+}
+
+unsigned tenant_retry_after_s(const struct tenant *tenant)
+{
+    uint64_t now = io_now_ns();
+
+    if (tenant->load_again_ns <= now)
+        return 0;
+    return (unsigned) ((tenant->load_again_ns - now + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
+}
+
+void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
+                      size_t size, uint64_t cpu_us)
+{
+    struct version *version = placement->version;
+    struct tenant *tenant = version->tenant;
+    bool is_current = tenant->version == version;
+
+    ledger_collect_load(placement, cpu_us);
+    if (code != ERROR_NONE) {
+        bool is_candidate = tenant->candidate == version;
+        struct deploy *deploy = version->deploy;
+        placement_free(placement);
+        if (deploy)
+            deploy_on_refused(version, text, size);
+        else if (is_current)
+            note_load_failure(tenant, code, text, size);
+        else if (is_candidate)
+            tenant_refuse_candidate(tenant, text, size);
+        return;
+    }
+    placement->state = PLACEMENT_READY;
+    placement->ready_ns = io_now_ns();
+    if (version->deploy) {
+        deploy_on_loaded(version);
+    } else if (tenant->candidate == version) {
+        tenant_serve_candidate(tenant);
+        is_current = tenant->version == version;
+    }
+    if (is_current) {
+        tenant->load_failures = 0;
+        free(tenant->last_error);
+        tenant->last_error = NULL;
+    }
+    if (is_current && pool_place(tenant->server->pool, version) == placement->child)
+        placement_leave_others(version, placement->child); /* it has moved */
+    tenant_on_idle(placement);
+    ledger_pump(tenant);
+}
+
+void tenant_on_unloaded(struct placement *placement)
+{
+    struct child *child = placement->child;
+
+    /* Not asked for: the isolate held too much memory. The next one is bounded like any after a stop. */
+    if (placement->state == PLACEMENT_READY)
+        placement->version->boots.is_due = true;
+    if (placement->in_flight > 0) {
+        placement->state = PLACEMENT_GONE;
+        return;
+    }
+    placement_free(placement);
+    ledger_on_ready(child); /* whoever waited for room in it */
+}
+
+void tenant_on_load_death(struct version *version, enum error_code code, const char *cause)
+{
+    struct tenant *tenant = version->tenant;
+
+    if (version->deploy)
+        deploy_on_refused(version, cause, strlen(cause));
+    else if (tenant->version == version && error_counts(code, FOR_BACK_OFF, true))
+        note_load_failure(tenant, code, cause, strlen(cause));
+    else if (tenant->candidate == version)
+        tenant_refuse_candidate(tenant, cause, strlen(cause));
+}
+
+void tenant_on_idle(struct placement *placement)
+{
+    if (placement->in_flight > 0)
+        return;
+    if (placement->state == PLACEMENT_GONE) {
+        tenant_on_unloaded(placement);
+    } else if (placement->state == PLACEMENT_READY) {
+        placement->since_ns = io_now_ns();
+        if (placement->is_retiring)
+            unload(placement);
+    }
+}

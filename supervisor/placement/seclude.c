@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/placement/seclude.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/requests/ledger.h"
+#include "supervisor/workers/pool_change.h"
+#include "supervisor/workers/retire.h"
+
+/* A tenant that uses so much CPU time each second, for so many seconds, while others want their share
+ * of the same worker, goes apart; while it uses so little it is calm. */
+#define BUSY_US_PER_S 500000
+#define BUSY_LOOKS 10
+#define CALM_US_PER_S 100000
+#define BUSY_FACTOR 4 /* times what the busiest neighbour uses */
+
+#define HELD_UP_REASON "a tenant holds it up"
+
+static struct pool *pool_of(const struct tenant *tenant)
+{
+    return tenant->server->pool;
+}
+
+static const struct cordon_config *cordon_of(const struct tenant *tenant)
+{
+    return tenant->version->cordon;
+}
+
+bool seclude_is_wanted(const struct version *version)
+{
+    return version->tenant->conduct.seclusion != SECLUSION_NONE || version->cordon->is_solitary;
+}
+
+/* ---- the worker */
+
+/* Where the version's tenant has its own worker noted: a candidate may be in another cordon. */
+static struct child **own_of(const struct version *version)
+{
+    struct tenant *tenant = version->tenant;
+
+    return version->cordon == cordon_of(tenant) ? &tenant->own : &tenant->next_own;
+}
+
+const struct tenant *seclude_owner(const struct child *child)
+{
+    const struct tenant *tenant;
+
+    if (child->place.kind != PLACE_CROWD || child->place.members != 1)
+        return child->place.owner;
+    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry)
+        if (tenant->own == child || tenant->next_own == child)
+            return tenant;
+    return NULL;
+}
+
+static void let_go(struct child **own)
+{
+    struct child *child = *own;
+
+    if (!child)
+        return;
+    *own = NULL;
+    if (child->place.kind == PLACE_CROWD && --child->place.members > 0)
+        return;
+    child->place.owner = NULL;
+    child_drain(child);
+}
+
+static void lead_crowd(const struct tenant_list *list, const struct child *from, struct child *to)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, list, entry) {
+        tenant->own = tenant->own == from ? to : tenant->own;
+        tenant->next_own = tenant->next_own == from ? to : tenant->next_own;
+    }
+}
+
+void seclude_take_over(const struct child *from, struct child *to)
+{
+    struct tenant *owner = to->place.owner;
+
+    if (to->place.kind == PLACE_CROWD) {
+        lead_crowd(&to->server->tenants->list, from, to);
+        lead_crowd(&to->server->tenants->leaving, from, to);
+    }
+    if (owner && owner->own == from)
+        owner->own = to;
+    else if (owner)
+        owner->next_own = to;
+}
+
+/* Whose own worker is worth less than one for a tenant that has just got strikes: of one without, or
+ * the one that has been calm for longest. Who has a death in its own worker more often than that comes
+ * to quarantine. */
+static struct child *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+{
+    uint64_t since_ns = io_now_ns() - CONDUCT_WINDOW_S * NSEC_PER_SEC / cordon->strikes;
+    struct child *child, *calmest = NULL;
+
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        const struct tenant *owner = child->place.owner;
+        if (child->cordon != cordon || child->place.kind != PLACE_OWN || !owner)
+            continue;
+        if (owner->conduct.seclusion != SECLUSION_STRIKES)
+            return child;
+        if (owner->conduct.last_mark_ns < since_ns) {
+            calmest = child;
+            since_ns = owner->conduct.last_mark_ns;
+        }
+    }
+    return calmest;
+}
+
+/* Returns false if there is none that could. */
+static bool make_room(const struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *other = find_milder(pool, cordon);
+
+    if (!other)
+        return false;
+    struct tenant *milder = other->place.owner;
+    milder->conduct.seclusion = SECLUSION_NONE;
+    milder->conduct.suspicion = 0;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = milder->name),
+              "shares a worker again, others need one more");
+    let_go(milder->own == other ? &milder->own : &milder->next_own);
+    return true;
+}
+
+static bool has_room(struct pool *pool, const struct version *version)
+{
+    const struct cordon_config *cordon = version->cordon;
+
+    if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
+        return true;
+    return version->tenant->conduct.seclusion == SECLUSION_STRIKES && !cordon->is_solitary &&
+           make_room(pool, cordon);
+}
+
+/* A worker of the cordon apart from the shared ones, if possible one that is up already. */
+static struct child *take_worker(struct pool *pool, const struct cordon_config *cordon,
+                                 enum place_kind kind)
+{
+    struct child *spare = pool_find_spare(pool, cordon);
+    struct child *child = spare ? spare : pool_add(pool, cordon, kind);
+
+    if (!child)
+        return NULL;
+    child->place.kind = kind;
+    if (spare)
+        pool_keep_spare(pool, cordon, false);
+    else
+        child_on_event(child, EVENT_START);
+    return child;
+}
+
+/* ---- those that hold up others */
+
+/* One processor is left to all others, where there are several. */
+static bool has_room_for_crowd(const struct pool *pool, const struct cordon_config *cordon)
+{
+    unsigned crowds = pool_count(pool, cordon, PLACE_CROWD);
+
+    if (crowds == 0)
+        return cordon->solitary > 0;
+    return crowds + 1 < pool->processors &&
+           crowds + pool_count(pool, cordon, PLACE_OWN) < cordon->solitary;
+}
+
+static struct child *smallest_crowd(const struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *child, *smallest = NULL;
+
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->cordon == cordon && child->place.kind == PLACE_CROWD && !child->is_gone &&
+            (!smallest || child->place.members < smallest->place.members))
+            smallest = child;
+    return smallest;
+}
+
+static struct child *find_crowd(struct pool *pool, const struct cordon_config *cordon)
+{
+    struct child *child =
+        has_room_for_crowd(pool, cordon) ? take_worker(pool, cordon, PLACE_CROWD) : NULL;
+
+    if (!child)
+        child = smallest_crowd(pool, cordon);
+    if (child)
+        child->place.members++;
+    return child;
+}
+
+/* ---- */
+
+/* Returns whether the worker is of the kind that the tenant needs now. */
+static bool is_right(const struct child *own, const struct tenant *tenant)
+{
+    return own && (own->place.kind != PLACE_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
+}
+
+static struct child *find_own(struct pool *pool, const struct version *version)
+{
+    struct child *child =
+        has_room(pool, version) ? take_worker(pool, version->cordon, PLACE_OWN) : NULL;
+
+    if (child)
+        child->place.owner = version->tenant;
+    return child;
+}
+
+struct child *seclude_place(struct pool *pool, const struct version *version)
+{
+    const struct cordon_config *cordon = version->cordon;
+    struct child **own = own_of(version);
+    enum seclusion seclusion = version->tenant->conduct.seclusion;
+    bool is_busy = seclusion == SECLUSION_BUSY && !cordon->is_solitary;
+
+    if (is_right(*own, version->tenant))
+        return *own;
+    struct child *child = is_busy ? find_crowd(pool, cordon) : find_own(pool, version);
+    if (!child)
+        return *own;
+    let_go(own);
+    *own = child;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = version->tenant->name),
+              child->place.members > 1 ? "shares worker %u of cordon %s with others that are busy"
+                                       : "has worker %u of cordon %s to itself",
+              child->number, cordon->name);
+    /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
+    if (seclusion != SECLUSION_NONE)
+        placement_leave_others(version, child);
+    return child;
+}
+
+void seclude_follow(struct tenant *tenant)
+{
+    let_go(&tenant->own);
+    tenant->own = tenant->next_own;
+    tenant->next_own = NULL;
+    if (!seclude_is_wanted(tenant->version))
+        let_go(&tenant->own);
+}
+
+void seclude_fit(struct pool *pool)
+{
+    struct child *child;
+
+    TAILQ_FOREACH (child, &pool->children, entry) {
+        struct tenant *owner = child->place.kind == PLACE_OWN ? child->place.owner : NULL;
+        if (!owner)
+            continue;
+        struct child **own = owner->own == child ? &owner->own : &owner->next_own;
+        const struct version *version = own == &owner->own ? owner->version : owner->candidate;
+        if (version && seclude_is_wanted(version))
+            continue;
+        *own = NULL;
+        pool_leave(child);
+        ledger_pump(owner);
+    }
+}
+
+void seclude_forget_next(struct tenant *tenant)
+{
+    let_go(&tenant->next_own);
+}
+
+void seclude_forget(struct tenant *tenant)
+{
+    let_go(&tenant->own);
+    let_go(&tenant->next_own);
+}
+
+/* It shares again: what waits goes to a worker of the cordon. */
+static void let_back(struct tenant *tenant)
+{
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "shares a worker again");
+    let_go(&tenant->own);
+    ledger_pump(tenant);
+}
+
+/* ---- after a death */
+
+static void begin_quarantine(struct tenant *tenant)
+{
+    uint32_t seconds = conduct_retry_after_s(&tenant->conduct, io_now_ns());
+
+    if (seconds == UINT32_MAX)
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+                  "is in quarantine until it is released");
+    else
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name), "is in quarantine for %u s",
+                  seconds);
+    ledger_fail_queue(tenant, ERROR_QUARANTINED, seconds == UINT32_MAX ? 0 : seconds);
+    let_go(&tenant->own);
+}
+
+static bool is_observed(const struct tenant *tenant)
+{
+    return cordon_of(tenant)->observe_strikes || tenant->server->config->observe_strikes;
+}
+
+/* The death cleared those that were suspected together with the culprit. */
+static void clear_suspects(struct tenant *culprit)
+{
+    uint64_t suspicion = culprit->conduct.suspicion;
+    struct tenant *tenant;
+
+    if (suspicion == 0)
+        return;
+    culprit->conduct.suspicion = 0;
+    TAILQ_FOREACH (tenant, &culprit->server->tenants->list, entry) {
+        if (tenant->conduct.suspicion != suspicion)
+            continue;
+        conduct_clear(&tenant->conduct);
+        if (!seclude_is_wanted(tenant->version))
+            let_back(tenant);
+    }
+}
+
+void seclude_on_blame(struct tenant *tenant, const struct child *child,
+                      const struct verdict *verdict)
+{
+    struct conduct_rules rules = {
+        .strikes = cordon_of(tenant)->strikes,
+        .quarantine_s = cordon_of(tenant)->quarantine_s,
+        /* By the operator's will only; otherwise what a worker claims could bring an innocent into
+         * quarantine while others take all the room. */
+        .has_no_seclusion = cordon_of(tenant)->solitary == 0,
+    };
+    bool has_own = child->place.kind == PLACE_OWN && child->place.owner == tenant;
+
+    if (!error_counts(verdict->code, FOR_STRIKES, verdict->evidence != EVIDENCE_NONE))
+        return;
+    struct conduct before = tenant->conduct;
+    enum conduct_step step =
+        conduct_on_death(&tenant->conduct, &rules, verdict->evidence, has_own, io_now_ns());
+
+    if (verdict->evidence == EVIDENCE_PROOF)
+        clear_suspects(tenant);
+    if (step == CONDUCT_NO_STEP)
+        return;
+    const char *text = step == CONDUCT_QUARANTINE ? "quarantine" : "a worker of its own";
+    if (is_observed(tenant)) {
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+                  "would get %s now: %u strikes in %u s (only observed)", text, rules.strikes,
+                  CONDUCT_WINDOW_S);
+        tenant->conduct.seclusion = before.seclusion;
+        tenant->conduct.quarantined_until_ns = before.quarantined_until_ns;
+        tenant->conduct.is_by_operator = before.is_by_operator;
+        tenant->conduct.quarantines = before.quarantines;
+        return;
+    }
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name), "gets %s: %u strikes in %u s",
+              text, rules.strikes, CONDUCT_WINDOW_S);
+    if (step == CONDUCT_QUARANTINE)
+        begin_quarantine(tenant);
+}
+
+/* Who was suspected longest ago, or never, comes first: where there is not room for all, each death asks
+ * about others, and finds who it was sooner or later. Between equals, in whose time the worker has grown
+ * by what nobody accounts for, and who ran by the worker's word. */
+static bool is_before(const struct child *child, const struct placement *one,
+                      const struct placement *other)
+{
+    uint64_t first = one->version->tenant->conduct.suspected;
+    uint64_t second = other->version->tenant->conduct.suspected;
+
+    if (first == second && one->grown_kib != other->grown_kib)
+        return one->grown_kib > other->grown_kib;
+    return first < second ||
+           (first == second && atomic_load(&child->board->running_tenant) == one->id);
+}
+
+/* Of those that were not suspected for this death yet; NULL: none. */
+static struct tenant *next_suspect(const struct child *child, uint64_t suspicion, bool is_memory)
+{
+    const struct placement *placement, *next = NULL;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if ((is_memory || child_is_candidate(placement)) &&
+            placement->version->tenant->conduct.suspected != suspicion &&
+            (!next || is_before(child, placement, next)))
+            next = placement;
+    return next ? next->version->tenant : NULL;
+}
+
+bool seclude_suspects(struct child *child, bool is_memory)
+{
+    struct pool *pool = child->server->pool;
+    const struct cordon_config *cordon = child->cordon;
+    unsigned own = pool_count(pool, cordon, PLACE_OWN);
+    unsigned room = cordon->solitary > own ? cordon->solitary - own : 0;
+    uint64_t suspicion = ++pool->last_suspicion;
+    bool is_any_separated = false;
+    struct tenant *tenant;
+
+    if (child->place.kind == PLACE_OWN)
+        return false;
+    while ((tenant = next_suspect(child, suspicion, is_memory))) {
+        /* Those that are separated already had nothing in this worker. */
+        bool has_own = tenant->own && tenant->own->place.kind == PLACE_OWN;
+        if (!has_own && room == 0 && !make_room(pool, cordon))
+            break;
+        room -= !has_own && room > 0;
+        conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+                  "is separated for a while: it may have killed the worker");
+        is_any_separated = true;
+    }
+    return is_any_separated;
+}
+
+/* ---- each second */
+
+static uint64_t spent_us(struct tenant *tenant)
+{
+    return tenant->cpu_us - tenant->cpu_seen_us;
+}
+
+/* What the busiest of the others in its worker has used since the last look. */
+static uint64_t busiest_neighbour_us(const struct tenant *tenant)
+{
+    const struct placement *own = LIST_FIRST(&tenant->version->placements), *other;
+    uint64_t most = 0;
+
+    if (!own)
+        return 0;
+    LIST_FOREACH (other, &own->child->placements, in_child)
+        if (other->version->tenant != tenant && spent_us(other->version->tenant) > most)
+            most = spent_us(other->version->tenant);
+    return most;
+}
+
+static void check_busy(struct tenant *tenant, uint64_t now_ns)
+{
+    uint64_t spent = spent_us(tenant), others = busiest_neighbour_us(tenant);
+    bool is_busy = spent > BUSY_US_PER_S && others > 0 && spent > others * BUSY_FACTOR;
+
+    tenant->busy_looks = is_busy ? tenant->busy_looks + 1 : 0;
+    tenant->calm_looks = spent < CALM_US_PER_S ? tenant->calm_looks + 1 : 0;
+    if (tenant->busy_looks >= BUSY_LOOKS)
+        seclude_part(tenant, "uses far more CPU time than its neighbours");
+    else if (conduct_rejoin(&tenant->conduct, tenant->calm_looks, now_ns) &&
+             !cordon_of(tenant)->is_solitary)
+        let_back(tenant);
+}
+
+void seclude_check(struct tenant *tenant, uint64_t now_ns)
+{
+    if (conduct_expire(&tenant->conduct, now_ns) && !cordon_of(tenant)->is_solitary)
+        let_back(tenant);
+    check_busy(tenant, now_ns);
+}
+
+/* ---- at once */
+
+static void go_apart(struct tenant *tenant)
+{
+    (void) pool_place(pool_of(tenant), tenant->version);
+    ledger_pump(tenant);
+}
+
+/* Returns whether it has to go apart. */
+static bool begin_part(struct tenant *tenant, const char *reason)
+{
+    const struct cordon_config *cordon = cordon_of(tenant);
+
+    if (cordon->is_solitary || cordon->solitary == 0 ||
+        !conduct_part(&tenant->conduct, io_now_ns()))
+        return false;
+    tenant->held = (struct holdup){ 0 };
+    tenant->calm_looks = 0;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "%s", reason);
+    return true;
+}
+
+void seclude_part(struct tenant *tenant, const char *reason)
+{
+    if (begin_part(tenant, reason))
+        go_apart(tenant);
+}
+
+void seclude_for_renewals(struct tenant *tenant)
+{
+    (void) begin_part(tenant,
+                      "has its requests stopped more often than its isolates may be replaced");
+}
+
+/* What has used so much CPU time may still use: as much again, once it has used more than it was expected
+ * to, but not more than its limits allow. */
+static uint64_t rest_ms(uint64_t expected_ms, uint64_t used_ms, uint64_t most_ms, uint64_t grace_ms)
+{
+    uint64_t rest = expected_ms > used_ms ? expected_ms - used_ms : used_ms;
+
+    if (used_ms > most_ms) /* V8 has not stopped it */
+        most_ms += grace_ms;
+    return most_ms < used_ms ? 0 : rest < most_ms - used_ms ? rest : most_ms - used_ms;
+}
+
+/* A piece of JavaScript that is no request's: the load of a version, timers of its modules. */
+#define NO_REQUEST (UINT64_C(1) << 63)
+
+static uint64_t load_piece(const struct placement *placement)
+{
+    return NO_REQUEST | placement->id;
+}
+
+/* CPU time that what the placement has in its worker is likely to use. */
+static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
+{
+    const struct child *child = placement->child;
+    const struct limits *limits = &placement->version->limits;
+    const struct request *running = child_find_request(child, child->piece.request);
+    uint64_t cost_us = placement->version->tenant->books.cost_us;
+    uint64_t used_ms = holdup_piece_ns(&child->piece, cpu_ns) / NSEC_PER_MSEC;
+
+    if (placement->state == PLACEMENT_LOADING && child->piece.request == load_piece(placement))
+        return rest_ms(0, used_ms, limits->cpu_startup_ms, limits->grace_ms);
+    if (!running || running->placement != placement)
+        return placement->in_flight * cost_us / 1000;
+    return (placement->in_flight - 1) * cost_us / 1000 +
+           rest_ms(running->cost_us / 1000, used_ms, limits->cpu_ms, limits->grace_ms);
+}
+
+/* Its next requests go somewhere else already. */
+static bool is_apart(const struct tenant *tenant, const struct child *child)
+{
+    return tenant->conduct.seclusion != SECLUSION_NONE && tenant->own && tenant->own != child;
+}
+
+static bool begin_hold_part(const struct child *child, struct tenant *tenant, uint64_t now_ns)
+{
+    char reason[128];
+
+    (void) snprintf(reason, sizeof reason,
+                    "uses far more CPU time than its neighbours: has held up worker %u for %" PRIu64
+                    " ms",
+                    child->number, holdup_held_ns(&tenant->held, now_ns) / NSEC_PER_MSEC);
+    return begin_part(tenant, reason);
+}
+
+/* Has each begin to part that has its part in it. Returns how many do. */
+static unsigned part_holders(const struct child *child, struct holdup_facts *facts,
+                             struct tenant *parted[static SCOREBOARD_TENANTS], uint64_t now_ns)
+{
+    const struct placement *placement;
+    unsigned n = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        struct tenant *tenant = placement->version->tenant;
+        facts->tenant_ns = holdup_held_ns(&tenant->held, now_ns);
+        facts->is_apart = is_apart(tenant, child);
+        facts->remaining_ms = 0;
+        if (!facts->is_apart && holdup_decide(facts) != HOLDUP_STAY &&
+            begin_hold_part(child, tenant, now_ns))
+            parted[n++] = tenant;
+    }
+    return n;
+}
+
+/* Takes along what a tenant that is apart, or just goes, had sent before. */
+static bool is_of_holder(const struct child *child, const struct request *request)
+{
+    const struct tenant *tenant = request->tenant;
+
+    return tenant->conduct.seclusion == SECLUSION_BUSY || is_apart(tenant, child);
+}
+
+/* Moves the others' requests: another worker has taken over the place. */
+static bool has_moved(const struct child *child, const struct request *request)
+{
+    struct child *place = pool_place(child->server->pool, request->tenant->version);
+
+    return place && place != child && place->state == CHILD_READY;
+}
+
+/* Returns whether what is left in it of those that are apart keeps the others waiting for too long. */
+static bool must_replace(const struct child *child, struct holdup_facts *facts)
+{
+    uint64_t cpu_ns = child_cpu_ns(child);
+    const struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        const struct tenant *tenant = placement->version->tenant;
+        facts->is_apart = is_apart(tenant, child) || tenant->conduct.seclusion == SECLUSION_BUSY;
+        facts->tenant_ns = 0;
+        facts->remaining_ms = remaining_ms(placement, cpu_ns);
+        if (holdup_decide(facts) == HOLDUP_REPLACE)
+            return true;
+    }
+    return false;
+}
+
+/* Has each go that has its part in it, and sees to it that the others do not wait for what is left. */
+static void relieve(struct child *child, uint64_t now_ns)
+{
+    struct holdup_facts facts = { .worker_ns = holdup_held_ns(&child->held, now_ns) };
+    struct tenant *parted[SCOREBOARD_TENANTS];
+    unsigned n = part_holders(child, &facts, parted, now_ns);
+
+    (void) ledger_withdraw(child, is_of_holder);
+    /* The spare is for the others. */
+    if (must_replace(child, &facts))
+        retire_at_once(child, HELD_UP_REASON);
+    while (n > 0)
+        go_apart(parted[--n]);
+    if (child->place.kind == PLACE_LEAVING)
+        (void) ledger_withdraw(child, has_moved);
+}
+
+/* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */
+static struct tenant *find_running(const struct child *child, uint64_t *ret_piece,
+                                   uint64_t *ret_spared_ns)
+{
+    const struct request *request =
+        child_find_request(child, atomic_load(&child->board->running_request));
+    uint32_t claim = request ? 0 : atomic_load(&child->board->running_tenant);
+    const struct placement *placement;
+
+    *ret_piece = request ? request->id : 0;
+    *ret_spared_ns = 0;
+    if (request)
+        return request->tenant;
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->id == claim) {
+            *ret_piece = load_piece(placement);
+            if (placement->state == PLACEMENT_LOADING)
+                *ret_spared_ns = HOLDUP_LOAD_MS * NSEC_PER_MSEC;
+            return placement->version->tenant;
+        }
+    return NULL;
+}
+
+void seclude_look(struct child *child, uint64_t now_ns)
+{
+    bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
+    bool is_shared = child->place.kind == PLACE_SHARED || child->place.kind == PLACE_LEAVING;
+    uint64_t piece, spared_ns;
+
+    if (!is_up || !is_shared || child->cordon->is_solitary)
+        return;
+    uint64_t since_ns = atomic_load(&child->board->running_since_ns);
+    struct tenant *tenant = find_running(child, &piece, &spared_ns);
+    uint64_t grown_ns =
+        tenant ? holdup_look(&child->piece, piece, since_ns, child_cpu_ns(child), spared_ns)
+               : holdup_look(&child->piece, 0, 0, 0, 0);
+    if (grown_ns == 0 || !ledger_others_wait(child, tenant))
+        return;
+    holdup_add(&child->held, grown_ns, now_ns);
+    holdup_add(&tenant->held, grown_ns, now_ns);
+    child->held_at_ns = now_ns;
+    if (holdup_is_pressed(&child->held, now_ns))
+        relieve(child, now_ns);
+}
+
+/* ---- the operator */
+
+void seclude_quarantine(struct tenant *tenant, uint64_t seconds)
+{
+    conduct_quarantine(&tenant->conduct, seconds, io_now_ns());
+    begin_quarantine(tenant);
+}
+
+void seclude_release(struct tenant *tenant)
+{
+    conduct_release(&tenant->conduct);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "is released");
+    if (!seclude_is_wanted(tenant->version))
+        let_back(tenant);
+}

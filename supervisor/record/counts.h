@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is counted of requests, tenants and workers, for reports and metrics: plain counters and
+ * histograms in what they are of, written where a thing happens. No lock, no allocation, no clock of its
+ * own. A tenant has series in the metrics from when it first does something, as long as there is room
+ * (metrics.tenants); what tenants without series do is summed here as it happens, and they get none later, so
+ * that neither sum ever jumps. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/histogram.h"
+#include "supervisor/record/errors.h"
+#include "supervisor/record/incident.h"
+
+struct server;
+struct tenant;
+
+struct counters {
+    uint64_t requests; /* answered, with whatever code */
+    uint64_t errors[ERROR_CODES];
+    uint64_t failed;    /* of these, what counts as the tenant's own failures: see error_counts */
+    uint64_t replayed;  /* sent again after a worker's death */
+    uint64_t withdrawn; /* taken back from a worker in which they had not begun */
+    uint64_t worker_restarts;
+    uint64_t unread; /* workers that were killed because they did not read */
+};
+
+struct traffic {
+    struct histogram latency_us; /* from the head to the end of the answer; without what was refused
+                                    at once and what clients did not wait for */
+    struct histogram queue_us;   /* from the head to the first sending, or the end of waiting */
+    uint64_t bytes_in, bytes_out;         /* of bodies */
+    uint64_t abandoned;                   /* the client left before its answer was complete */
+    unsigned most_queued, most_in_flight; /* at a time */
+};
+
+/* What all tenants without series have done. */
+struct traffic_rest {
+    struct traffic traffic;
+    struct counters counters;
+    struct incident_counts incidents;
+    uint64_t cpu_ns;
+};
+
+/* Limits of which it is kept how far over it was when the request or worker was stopped. */
+#define OVERSHOOTS 8
+enum { OVERSHOOT_STOPPED, OVERSHOOT_KILLED, OVERSHOOT_STAGES };
+
+struct stats {
+    struct traffic all;
+    struct traffic_rest rest;
+    struct counters
+        no_tenant; /* requests that no tenant was found for, or that were not looked at */
+    struct histogram overshoot[OVERSHOOT_STAGES][OVERSHOOTS]; /* us or KiB, see below */
+    unsigned n_series;                                        /* tenants that have them */
+};
+
+/* The limit of struct stats.overshoot: its cause, and whether it is a time. */
+struct overshoot_info {
+    unsigned cause;
+    bool is_time; /* us; else KiB */
+};
+extern const struct overshoot_info overshoot_table[OVERSHOOTS];
+
+/* The tenant does something: it has series from now on, if there is room for one more and nothing of it was
+ * summed in the rest before. */
+void stats_enter(struct tenant *tenant);
+/* It goes, and leaves its room to another. */
+void stats_forget_tenant(struct tenant *tenant);
+
+/* Counts an answer. tenant: NULL if there is none. is_blamed: as for error_counts. */
+void stats_count_answer(struct server *server, struct tenant *tenant, enum error_code code,
+                        bool is_blamed);
+/* The time between two, as microseconds. */
+void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns);
+void stats_record_latency(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns);
+void stats_record_queue(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns);
+void stats_count_abandoned(struct tenant *tenant);
+/* A request of the tenant waits now, or is in a worker. */
+void stats_note_load(struct tenant *tenant);
+void stats_add_bytes(struct tenant *tenant, uint64_t in, uint64_t out);
+void stats_add_cpu(struct tenant *tenant, uint64_t cpu_ns);
+/* tenant: NULL if nobody is to blame. */
+void stats_count_incident(struct server *server, struct tenant *tenant,
+                          const struct incident *incident);

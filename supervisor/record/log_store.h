@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The last lines of each tenant, for `skep logs`: so much for each and for all. Each line has a number
+ * that is never used twice and grows. Supervisor, loop thread; no I/O.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "supervisor/tenants/tenant.h"
+
+#define LOG_STORE_TENANT_BYTES (64U << 10)
+#define LOG_STORE_BYTES (8U << 20)
+
+struct log_store;
+
+struct log_line {
+    TAILQ_ENTRY(log_line) in_all;
+    TAILQ_ENTRY(log_line) in_shelf;
+    struct log_shelf *shelf; /* borrowed */
+    uint64_t number, time_ms;
+    uint64_t lost; /* lines of the tenant before it that skepd dropped */
+    enum tenant_log_level level;
+    size_t size;
+    char text[];
+};
+TAILQ_HEAD(log_line_list, log_line);
+
+/* Of a tenant; made with its first line. */
+struct log_shelf {
+    LIST_ENTRY(log_shelf) entry;
+    const struct tenant *tenant; /* borrowed */
+    struct log_line_list lines;
+    size_t bytes;
+};
+
+int log_store_new(struct log_store **ret_store);
+/* The tenants' shelves are gone with it; nothing may be added or forgotten afterwards. */
+struct log_store *log_store_free(struct log_store *store); /* NULL is allowed; returns NULL */
+
+/* Keeps a copy of the line. The oldest make room: of the tenant, then of all. Without memory it is not
+ * kept. Returns its number in any case. line: number, shelf and lists are filled in. */
+uint64_t log_store_add(struct log_store *store, struct tenant *tenant, const struct log_line *line,
+                       const char *text);
+/* The tenant goes, and its lines with it. */
+void log_store_forget(struct log_store *store, struct tenant *tenant);
+/* The number of the newest line there has been; 0: none. */
+uint64_t log_store_last_number(const struct log_store *store);
+
+/* Of a tenant, or (NULL) of all. NULL: there is none (any more). */
+const struct log_line *log_store_newest(const struct log_store *store, const struct tenant *tenant);
+const struct log_line *log_line_older(const struct log_line *line, const struct tenant *tenant);
+const struct log_line *log_line_newer(const struct log_line *line, const struct tenant *tenant);

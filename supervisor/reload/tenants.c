@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/reload/tenants.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "supervisor/tenants/tenant.h"
+
+struct reload_waiting {
+    LIST_ENTRY(reload_waiting) entry;
+    struct manifest *manifest; /* owned */
+    enum reload_kind kind;     /* once it is installed */
+    bool is_noted;             /* that it waits */
+};
+
+static char *folder_of(const struct manifest *manifest)
+{
+    const char *slash = strrchr(manifest->file, '/');
+
+    return strndup(manifest->file, slash ? (size_t) (slash - manifest->file) : 0);
+}
+
+/* ---- which tenants a reload of the folder may change */
+
+/* Whether its tenants come and go with the folder; those of others are not touched. */
+static bool is_of_folder(const struct tenant *tenant)
+{
+    return tenant->origin == TENANT_FOLDER && !tenant->server->is_dev &&
+           tenant->server->config->tenants;
+}
+
+/* No tenant is in its folder any more, be it a broken one, or another has its folder now. */
+static bool is_removed(const struct tenant *tenant, const struct manifest_set *set)
+{
+    if (!is_of_folder(tenant) || !set->is_read || manifest_set_find(set, tenant->name))
+        return false;
+    const struct manifest_folder *folder = manifest_set_find_folder(set, tenant->dir);
+    return !folder || folder->is_good;
+}
+
+/* ---- checking */
+
+/* Its tenant is none that could take another's place. */
+static void forget_folder(const struct manifest_set *set, const struct manifest *manifest)
+{
+    _cleanup_free_ char *dir = folder_of(manifest);
+    struct manifest_folder *folder = dir ? manifest_set_find_folder(set, dir) : NULL;
+
+    if (folder)
+        folder->is_good = false;
+}
+
+/* What was deployed has its name, whatever the folder says. */
+static void drop_deployed(const struct server *server, struct manifest_set *set,
+                          struct reload_report *report)
+{
+    for (unsigned i = 0; i < set->count; i++) {
+        struct manifest *manifest = set->items[i];
+        const struct tenant *tenant =
+            tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+        if (!tenant || tenant->origin == TENANT_FOLDER)
+            continue;
+        config_errors_add(&report->tenant_errors, manifest->file, manifest->lines.name,
+                          "a tenant \"%s\" was deployed: remove that one, or name this one "
+                          "differently",
+                          manifest->name);
+        forget_folder(set, manifest);
+        set->items[i] = manifest_free(manifest);
+    }
+}
+
+static int check_version(const struct version *version, const struct config *next,
+                         struct reload_report *report)
+{
+    return version ? manifest_check(version->manifest, next, &report->errors) : 0;
+}
+
+static int check_serving(const struct server *server, const struct config *next,
+                         const struct manifest_set *set, struct reload_report *report)
+{
+    const struct tenant *tenant;
+    int r = 0;
+
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry) {
+        if ((is_of_folder(tenant) && manifest_set_find(set, tenant->name)) ||
+            is_removed(tenant, set))
+            continue;
+        if (check_version(tenant->version, next, report) < 0 ||
+            check_version(tenant->candidate, next, report) < 0 ||
+            check_version(tenant->deployed.standby, next, report) < 0)
+            r = -EINVAL;
+    }
+    return r;
+}
+
+int reload_tenants_check(const struct server *server, const struct config *next,
+                         struct manifest_set *set, struct reload_report *report)
+{
+    drop_deployed(server, set, report);
+    return check_serving(server, next, set, report);
+}
+
+/* ---- applying */
+
+static void note(struct reload_report *report, const char *name, enum reload_kind kind)
+{
+    struct reload_tenant *tenants =
+        reallocarray(report->tenants, report->n_tenants + 1, sizeof *report->tenants);
+
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = name), "%s", reload_kind_name(kind));
+    if (!tenants)
+        return;
+    report->tenants = tenants;
+    (void) snprintf(tenants[report->n_tenants].name, sizeof tenants->name, "%s", name);
+    tenants[report->n_tenants++].kind = kind;
+}
+
+static const char *refusal_text(int error)
+{
+    return error == -EEXIST     ? "another tenant has one of these routes"
+           : error == -ENOTUNIQ ? "a tenant of this name was deployed"
+                                : strerrordesc_np(-error);
+}
+
+/* -ENOTUNIQ: while it waited, its name was deployed. */
+static int install(struct server *server, struct manifest *manifest)
+{
+    _cleanup_free_ char *dir = folder_of(manifest);
+    const struct tenant *tenant =
+        tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+
+    if (tenant && tenant->origin == TENANT_DEPLOYED)
+        return -ENOTUNIQ;
+    return dir ? tenant_install(server, manifest, dir) : -ENOMEM;
+}
+
+/* Some version is about to serve, or to be refused. */
+static bool is_any_loading(const struct server *server)
+{
+    const struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        if (tenant->candidate)
+            return true;
+    return false;
+}
+
+/* Takes over the manifest. */
+static int wait_for_route(struct server *server, struct manifest *manifest, enum reload_kind kind)
+{
+    struct reload_waiting *waiting = malloc(sizeof *waiting);
+
+    if (!waiting)
+        return -ENOMEM;
+    *waiting = (struct reload_waiting){ .manifest = manifest, .kind = kind };
+    LIST_INSERT_HEAD(&server->tenants->waiting, waiting, entry);
+    return 0;
+}
+
+static void note_failure(const struct manifest *manifest, int error, struct reload_report *report)
+{
+    config_errors_add(&report->tenant_errors, manifest->file, 0, "%s", refusal_text(error));
+}
+
+/* Takes over the manifest. Whoever has its route may give it up in this very reload. */
+static void install_or_wait(struct server *server, struct manifest *manifest, enum reload_kind kind,
+                            struct reload_report *report)
+{
+    char name[sizeof report->tenants->name];
+    (void) snprintf(name, sizeof name, "%s", manifest->name);
+    int r = install(server, manifest);
+
+    if (r == 0) {
+        note(report, name, kind);
+        return;
+    }
+    if (r == -EEXIST)
+        r = wait_for_route(server, manifest, kind);
+    if (r == 0)
+        return;
+    note_failure(manifest, r, report);
+    (void) manifest_free(manifest);
+}
+
+static void forget(struct reload_waiting *waiting)
+{
+    LIST_REMOVE(waiting, entry);
+    (void) manifest_free(waiting->manifest);
+    free(waiting);
+}
+
+void reload_tenants_forget(struct tenants *tenants)
+{
+    while (!LIST_EMPTY(&tenants->waiting))
+        forget(LIST_FIRST(&tenants->waiting));
+}
+
+/* Those whose route is free by now, and those that wait in vain. */
+static void settle_waiting(struct server *server, struct reload_report *report)
+{
+    struct reload_waiting *waiting, *next;
+
+    for (waiting = LIST_FIRST(&server->tenants->waiting); waiting; waiting = next) {
+        next = LIST_NEXT(waiting, entry);
+        int r = install(server, waiting->manifest);
+        if (r == -EEXIST && is_any_loading(server)) {
+            if (!waiting->is_noted)
+                note(report, waiting->manifest->name, RELOAD_WAITS);
+            waiting->is_noted = true;
+            continue;
+        }
+        if (r < 0) {
+            note_failure(waiting->manifest, r, report);
+        } else {
+            note(report, waiting->manifest->name, waiting->kind);
+            waiting->manifest = NULL; /* the tenant's */
+        }
+        forget(waiting);
+    }
+}
+
+void reload_tenants_retry(struct server *server)
+{
+    struct reload_report report = { 0 };
+
+    if (LIST_EMPTY(&server->tenants->waiting))
+        return;
+    settle_waiting(server, &report);
+    reload_log_errors(&report.tenant_errors);
+    reload_report_done(&report);
+}
+
+static void renew_limits(struct tenant *tenant, struct reload_report *report)
+{
+    int r = tenant_renew_limits(tenant);
+
+    if (r < 0)
+        config_errors_add(&report->tenant_errors, tenant->dir, 0, "its limits stay: %s",
+                          strerrordesc_np(-r));
+    else if (r > 0)
+        note(report, tenant->name, RELOAD_LIMITS);
+    else
+        report->unchanged++;
+}
+
+/* slot: its state in the folder, in the set; NULL: there is none, or it is broken. */
+static void renew(struct tenant *tenant, struct manifest **slot, struct reload_report *report)
+{
+    const struct version *last = tenant->candidate ? tenant->candidate : tenant->version;
+
+    if (!slot || !is_of_folder(tenant)) {
+        renew_limits(tenant, report);
+        return;
+    }
+    if (!manifest_is_same(*slot, last->manifest)) {
+        install_or_wait(tenant->server, TAKE_PTR(*slot), RELOAD_CHANGED, report);
+        return;
+    }
+    _cleanup_free_ char *dir = folder_of(*slot);
+    if (dir)
+        tenant_set_dir(tenant, dir);
+    *slot = manifest_free(*slot);
+    renew_limits(tenant, report);
+}
+
+/* ---- all of it, in steps */
+
+struct pace {
+    uint64_t until_ns; /* of the thread's CPU clock */
+};
+
+static bool is_over(const struct pace *pace)
+{
+    return io_clock_ns(CLOCK_THREAD_CPUTIME_ID) >= pace->until_ns;
+}
+
+/* Tenants are listed in the order of their numbers. */
+static struct tenant *first_after(const struct tenants *tenants, uint64_t number)
+{
+    struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &tenants->list, entry)
+        if (tenant->number > number)
+            return tenant;
+    return NULL;
+}
+
+static void remove_or_renew(struct tenant *tenant, const struct reload_walk *walk,
+                            struct reload_report *report)
+{
+    if (walk->stage == RELOAD_RENEWING) {
+        renew(tenant, manifest_set_find(walk->set, tenant->name), report);
+    } else if (is_removed(tenant, walk->set)) {
+        note(report, tenant->name, RELOAD_REMOVED);
+        tenant_remove(tenant);
+    }
+}
+
+/* Those that are there. Returns whether all have had their turn. */
+static bool visit_tenants(struct server *server, struct reload_walk *walk,
+                          struct reload_report *report, const struct pace *pace)
+{
+    struct tenant *next = NULL;
+
+    for (struct tenant *tenant = first_after(server->tenants, walk->cursor); tenant;
+         tenant = next) {
+        if (is_over(pace))
+            return false;
+        next = TAILQ_NEXT(tenant, entry);
+        walk->cursor = tenant->number;
+        remove_or_renew(tenant, walk, report);
+    }
+    walk->cursor = 0;
+    return true;
+}
+
+/* Those that are not there yet. */
+static bool add_tenants(struct server *server, struct reload_walk *walk,
+                        struct reload_report *report, const struct pace *pace)
+{
+    struct manifest_set *set = walk->set;
+
+    for (; walk->cursor < set->count; walk->cursor++) {
+        if (is_over(pace))
+            return false;
+        if (set->items[walk->cursor])
+            install_or_wait(server, TAKE_PTR(set->items[walk->cursor]), RELOAD_ADDED, report);
+    }
+    return true;
+}
+
+bool reload_tenants_step(struct server *server, struct reload_walk *walk,
+                         struct reload_report *report, uint64_t cpu_ns)
+{
+    const struct pace pace = { .until_ns = cpu_ns == UINT64_MAX
+                                               ? UINT64_MAX
+                                               : io_clock_ns(CLOCK_THREAD_CPUTIME_ID) + cpu_ns };
+
+    if (walk->stage == RELOAD_BEGINNING) {
+        reload_tenants_forget(server->tenants);
+        walk->stage = RELOAD_REMOVING; /* first, so that their routes are free */
+    }
+    if (walk->stage == RELOAD_REMOVING && visit_tenants(server, walk, report, &pace))
+        walk->stage = RELOAD_RENEWING;
+    if (walk->stage == RELOAD_RENEWING && visit_tenants(server, walk, report, &pace))
+        walk->stage = RELOAD_ADDING;
+    if (walk->stage != RELOAD_ADDING || !add_tenants(server, walk, report, &pace))
+        return false;
+    settle_waiting(server, report);
+    return true;
+}

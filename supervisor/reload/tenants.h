@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tenants' part of a reload. Supervisor, loop thread.
+ */
+#pragma once
+
+#include "config/manifest.h"
+#include "supervisor/reload/reload.h"
+
+/* Checks what was read of the folder of config->tenants: tenants that cannot come are named in
+ * report->tenant_errors, and are not in set afterwards. Checks, too, that all tenants that would serve on as they
+ * are may do so with next: if not, that is in report->errors and returns -EINVAL. 0, or -ENOMEM. */
+int reload_tenants_check(const struct server *server, const struct config *next,
+                         struct manifest_set *set, struct reload_report *report);
+
+/* How far it has come. Starts as { .set = … }. */
+struct reload_walk {
+    struct manifest_set *set; /* borrowed; emptied on the way */
+    enum { RELOAD_BEGINNING, RELOAD_REMOVING, RELOAD_RENEWING, RELOAD_ADDING } stage;
+    uint64_t cursor;
+};
+
+/* server->config is the next one by now: makes the tenants what set and the limits say, for about cpu_ns of
+ * the thread's time; UINT64_MAX: all of them. Returns whether it has come to the end; else it is to be called again,
+ * and others may have changed the tenants meanwhile. */
+bool reload_tenants_step(struct server *server, struct reload_walk *walk,
+                         struct reload_report *report, uint64_t cpu_ns);
+
+/* Each second: installs what waits for a route that another tenant gives up, once it has. */
+void reload_tenants_retry(struct server *server);
+/* Nothing waits any more. */
+struct tenants;
+void reload_tenants_forget(struct tenants *tenants);

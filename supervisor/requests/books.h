@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the ledger notes in each tenant, worker and placement, besides the requests themselves. Only
+ * the ledger's files write it. All zero is right for a new one. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "config/limits.h"
+#include "supervisor/requests/run_queue.h"
+#include "supervisor/tenants/rate.h"
+
+struct child;
+struct request;
+struct share;
+struct tenant;
+TAILQ_HEAD(request_list, request);
+TAILQ_HEAD(share_list, share);
+LIST_HEAD(share_table, share);
+
+struct tenant_books {
+    TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of those whose queue is not empty */
+    struct run_entry run;
+    struct child *run_child; /* borrowed; in whose run queue it is; NULL: in none */
+    uint32_t cost_us;        /* CPU time of a request, as far as is known; 0: not yet */
+    struct rate rate;        /* of cpu_rate */
+    uint64_t cpu_ns;         /* all that it has used */
+    uint64_t queued_bytes;   /* of bodies, see ledger_queued_bytes */
+    uint64_t failure_second; /* see failure.c */
+    uint64_t failures_skipped;
+    uint32_t failure_codes; /* bit 1 << code: the log was told in that second */
+    uint64_t noted_second;
+    limit_set noted;          /* limits that were met in that second */
+    struct share_list shares; /* of the queue, by turn (share.c) */
+    unsigned n_shares;        /* addresses with requests here */
+    unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
+    uint64_t way_made_ns;     /* when slow clients had to give up places last */
+};
+
+struct child_books {
+    struct run_queue queue; /* tenants whose next request goes into this worker */
+    /* Sent, and JavaScript has not begun, as far as is known; in the order of their sending. */
+    struct request_list unstarted;
+    uint64_t unstarted_us;
+    unsigned n_unstarted;
+    unsigned n_unknown; /* of them, of tenants whose cost is not known */
+    uint64_t trial;     /* request that may hold up others, sent while the worker was pressed */
+    uint64_t trial_ns;  /* when */
+    /* The process's CPU clock, and what of it no tenant was charged with. */
+    int pid;
+    uint64_t clock_ns, spare_ns;
+    uint64_t claim; /* of the request that runs, at the last look */
+    uint64_t claim_clock_ns;
+};
+
+struct placement_books {
+    LIST_ENTRY(placement) used; /* in the ledger's list, if is_used */
+    bool is_used;               /* may have used CPU time that was not looked at */
+    uint64_t cpu_seen_ns;       /* on the scoreboard */
+    uint64_t clock_seen_ns;     /* the process's, when that was seen to grow */
+    uint64_t clock_from_ns;     /* what grows next may have been used from here on */
+};

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of requests when a worker dies, and when one is ready again. Supervisor, loop thread.
+ */
+#include "common/io.h"
+#include "supervisor/requests/internal.h"
+#include "supervisor/workers/child.h"
+
+/* In a death by memory all of the culprit's requests are: each would do the same again. */
+static bool is_culprit(const struct request *request, const struct verdict *verdict,
+                       bool has_entered)
+{
+    if (verdict->request != 0 && request->id == verdict->request)
+        return true;
+    return verdict->code == ERROR_MEM_PROCESS && has_entered &&
+           request->version->id == verdict->version;
+}
+
+static void decide_fate(struct child *child, struct request *request, const struct verdict *verdict)
+{
+    uint64_t mark = atomic_load(&child->board->entered[request->id % SCOREBOARD_SLOTS]);
+    struct fate_facts facts = {
+        .has_entered = mark == request->id,
+        .is_untrusted = verdict->is_untrusted,
+        /* It, or another of its tenant, or any in the worker may be what did it. */
+        .is_suspect = verdict->is_unexplained ||
+                      (verdict->request == 0 && request->version->id == verdict->version),
+        .is_idempotent = request->is_idempotent,
+        .has_answered = request->state != REQUEST_SENT,
+        .is_body_lost = request->is_body_lost,
+        .deaths = request->deaths,
+        .sendings = request->sendings - request->withdrawals,
+    };
+    enum error_code code =
+        is_culprit(request, verdict, facts.has_entered) ? verdict->code : ERROR_NONE;
+
+    request->is_blameless = request->version->id != verdict->version;
+    ledger_leave_worker(request);
+    if (code == ERROR_NONE && request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN) {
+        request->deaths += facts.has_entered || facts.is_untrusted || facts.is_suspect;
+        ledger_send_again(request);
+        return;
+    }
+    if (code == ERROR_NONE)
+        code = verdict->code == ERROR_MEM_PROCESS ? ERROR_MEM_PROCESS : ERROR_WORKER_CRASHED;
+    ledger_answer_failure(request, code, 0);
+    ledger_end(request);
+}
+
+void ledger_on_death(struct child *child, const struct verdict *verdict)
+{
+    struct ledger *ledger = child->server->ledger;
+    struct request *request, *previous;
+    struct placement *placement;
+
+    ledger_charge_death(child);
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->version->id == verdict->version)
+            ledger_note_death_cost(placement->version->tenant);
+    /* From the youngest to the oldest, so that each goes before those that were behind it. */
+    for (request = TAILQ_LAST(&ledger->active, request_list); request; request = previous) {
+        previous = TAILQ_PREV(request, request_list, entry);
+        if (request->placement->child == child)
+            decide_fate(child, request, verdict);
+    }
+    while ((placement = LIST_FIRST(&child->placements))) {
+        struct version *version = version_ref(placement->version);
+        bool was_loading = placement->state == PLACEMENT_LOADING;
+        placement_free(placement);
+        if (was_loading && version->id == verdict->version)
+            tenant_on_load_death(version, verdict->code, verdict->cause);
+        (void) version_unref(version);
+    }
+}
+
+static void find_another_place(struct tenant *tenant)
+{
+    if (tenant->candidate)
+        (void) tenant_preload(tenant);
+    if (TAILQ_EMPTY(&tenant->queue))
+        return;
+    if (pool_place(tenant->server->pool, tenant->version))
+        ledger_pump(tenant);
+    else
+        ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
+}
+
+static void use_place(struct tenant *tenant)
+{
+    if (tenant->candidate)
+        (void) tenant_preload(tenant);
+    ledger_pump(tenant);
+}
+
+/* Those that were blamed for a death come last: where each of many kills the worker as soon as it is
+ * there, the others would never have their turn. */
+static void for_each_tenant(const struct server *server, void (*visit)(struct tenant *))
+{
+    uint64_t now = io_now_ns();
+    struct tenant *tenant;
+
+    for (unsigned pass = 0; pass < 2; pass++)
+        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+            if (conduct_is_marked(&tenant->conduct, now) == (pass == 1))
+                visit(tenant);
+    TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
+        visit(tenant);
+}
+
+void ledger_on_place_lost(struct child *child)
+{
+    for_each_tenant(child->server, find_another_place);
+}
+
+void ledger_on_ready(struct child *child)
+{
+    for_each_tenant(child->server, use_place);
+}
+
+void ledger_on_drained(struct child *child)
+{
+    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS && !child_is_congested(child); slot++)
+        if (child->requests[slot])
+            ledger_push_body(child->requests[slot]);
+    ledger_on_ready(child);
+}

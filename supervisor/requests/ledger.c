@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's side of the ledger: from the parsed head to the worker, and everything that the
+ * front says later. worker.c has what workers say.
+ */
+#include "supervisor/requests/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "common/loop_watch.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "supervisor/deploy/deploy.h"
+#include "supervisor/requests/access.h"
+#include "supervisor/requests/failure.h"
+#include "supervisor/requests/internal.h"
+#include "supervisor/tenants/router.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/link.h"
+
+/* ---- life of a request */
+
+static struct http_text copy_text(char **at, struct http_text text)
+{
+    struct http_text copy = { .data = *at, .size = text.size };
+
+    memcpy(*at, text.data, text.size);
+    *at += text.size;
+    return copy;
+}
+
+static bool is_cookie(const struct http_field *field)
+{
+    return field->name.size == 6 && memcmp(field->name.data, "cookie", 6) == 0;
+}
+
+/* Copies fields; those of the name Cookie become one, in the place of the first: RFC 9113 section 8.2.3, as no list with
+ * commas can be made of them. Needs no more room than all of them apart. */
+static void copy_fields(struct request *request, const struct http_request *head, char **at)
+{
+    bool has_cookie = false;
+
+    request->n_fields = 0;
+    for (size_t i = 0; i < head->n_fields; i++) {
+        struct http_field *field = &request->fields[request->n_fields];
+
+        if (has_cookie && is_cookie(&head->fields[i]))
+            continue;
+        request->n_fields++;
+        field->name = copy_text(at, head->fields[i].name);
+        field->value = copy_text(at, head->fields[i].value);
+        if (!is_cookie(&head->fields[i]))
+            continue;
+        has_cookie = true;
+        for (size_t k = i + 1; k < head->n_fields; k++) {
+            if (!is_cookie(&head->fields[k]))
+                continue;
+            (void) copy_text(at, (struct http_text){ "; ", 2 });
+            (void) copy_text(at, head->fields[k].value);
+        }
+        field->value.size = (size_t) (*at - field->value.data);
+    }
+}
+
+static int copy_head(struct request *request, const struct http_request *head)
+{
+    static const char scheme[] = "http://";
+    struct http_text authority = head->authority.size > 0 ? head->authority : head->host;
+    size_t fields_size = head->n_fields * sizeof *request->fields;
+    size_t url_size = sizeof scheme - 1 + authority.size + head->target.size;
+    size_t size = fields_size + head->method.size + url_size;
+
+    for (size_t i = 0; i < head->n_fields; i++)
+        size += head->fields[i].name.size + head->fields[i].value.size;
+    if (access_is_on(request->server))
+        size += head->client.size;
+    request->head_memory = malloc(size + 1);
+    if (!request->head_memory)
+        return -ENOMEM;
+    request->head_bytes = size;
+    request->fields = (struct http_field *) (void *) request->head_memory;
+    char *at = request->head_memory + fields_size;
+    request->method = copy_text(&at, head->method);
+    request->url = (struct http_text){ .data = at, .size = url_size };
+    (void) copy_text(&at, (struct http_text){ scheme, sizeof scheme - 1 });
+    (void) copy_text(&at, authority);
+    (void) copy_text(&at, head->target);
+    copy_fields(request, head, &at);
+    if (access_is_on(request->server))
+        request->client = copy_text(&at, head->client);
+    return 0;
+}
+
+static void request_free(struct request *request)
+{
+    ledger_uncount_bytes(request);
+    share_leave(request);
+    if (request->body)
+        evbuffer_free(request->body);
+    free(request->head_memory);
+    free(request);
+}
+
+static int request_new(struct server *server, struct tenant *tenant, struct http_exchange *exchange,
+                       const struct http_request *head, struct request **ret_request)
+{
+    struct request *request = calloc(1, sizeof *request);
+
+    if (!request)
+        return -ENOMEM;
+    request->server = server;
+    request->tenant = tenant;
+    request->exchange = exchange;
+    request->is_idempotent = head->is_idempotent;
+    request->is_http10 = head->is_http10;
+    request->body_ended = !head->has_body;
+    request->received_ns = request->queued_ns = io_now_ns();
+    int r = copy_head(request, head);
+    if (r == 0)
+        r = share_enter(request, http_client_key(exchange));
+    if (r == 0 && head->has_body && !(request->body = evbuffer_new()))
+        r = -ENOMEM;
+    if (r < 0) {
+        request_free(request);
+        return r;
+    }
+    ledger_count_bytes(request);
+    *ret_request = request;
+    return 0;
+}
+
+void ledger_count(struct request *request, enum error_code code)
+{
+    const struct placement *placement = request->placement;
+
+    if (request->is_counted)
+        return;
+    request->is_counted = true;
+    /* The last part of an answer that is complete has just been taken. */
+    uint64_t now = code == ERROR_NONE ? request->progress_ns : io_now_ns();
+    stats_count_answer(request->server, request->tenant, code, !request->is_blameless);
+    stats_record_latency(request->tenant, request->received_ns, now);
+    if (placement)
+        stats_record(&placement->child->latency_us, request->sent_ns, now);
+    failure_log(request->tenant, request, request->id, code);
+    access_log_request(request, code);
+    deploy_count_request(request, code);
+}
+
+static uint64_t next_id(struct ledger *ledger)
+{
+    return ++ledger->last_id * SCOREBOARD_SLOTS;
+}
+
+uint64_t ledger_get_id(struct request *request)
+{
+    if (request->id == 0)
+        request->id = next_id(request->server->ledger);
+    return request->id;
+}
+
+void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s)
+{
+    struct http_exchange *exchange = request->exchange;
+
+    (void) ledger_get_id(request);
+    ledger_count(request, code);
+    if (!exchange)
+        return;
+    request->exchange = NULL;
+    http_set_request_id(exchange, ledger_public_id(request->server->ledger, request->id));
+    http_fail(exchange, code, retry_after_s);
+}
+
+/* ---- to the worker */
+
+void ledger_leave_worker(struct request *request)
+{
+    struct ledger *ledger = request->server->ledger;
+    struct placement *placement = request->placement;
+
+    access_log_end(request); /* as long as its version is known */
+    TAILQ_REMOVE(&ledger->active, request, entry);
+    if (request->is_push_due)
+        LIST_REMOVE(request, push);
+    request->is_push_due = false;
+    ledger_note_started(request);
+    ledger->in_workers--;
+    request->tenant->n_in_flight--;
+    share_give_place(request);
+    child_give_slot(placement->child, request);
+    placement->in_flight--;
+    request->placement = NULL;
+    request->version = version_unref(request->version);
+}
+
+void ledger_end(struct request *request)
+{
+    access_log_end(request);
+    request_free(request);
+}
+
+void ledger_return_to_queue(struct request *request)
+{
+    request->body_sent = 0;
+    request->body_window = 0;
+    request->body_end_sent = false;
+    request->push_at_ns = 0;
+    request->exceeded = 0;
+    request->is_told = false;
+    ledger_enqueue(request, true);
+}
+
+void ledger_send_again(struct request *request)
+{
+    request->server->counters.replayed++;
+    ledger_return_to_queue(request);
+}
+
+/* Each piece is an entry into JavaScript, which the tenant pays for, and how small they are is the client's
+ * choice: those below this wait for more, the longer the more of them there were, so that the tenant's CPU time
+ * lasts for hours of them. */
+#define PIECE_BYTES 16384
+#define PIECE_PAUSE_NS (NSEC_PER_MSEC / 4)
+#define PIECE_PAUSE_MAX_NS NSEC_PER_SEC
+
+/* Returns whether so much of the body waits for more of it. Notes what is sent. */
+static bool must_grow(struct request *request, size_t part)
+{
+    uint64_t pause_ns = request->small_pieces * PIECE_PAUSE_NS;
+    uint64_t now;
+
+    if (part >= PIECE_BYTES || part == request->body_window || request->body_ended ||
+        !request->exchange || !http_awaits_body(request->exchange))
+        return false;
+    now = io_now_ns();
+    pause_ns = pause_ns < PIECE_PAUSE_MAX_NS ? pause_ns : PIECE_PAUSE_MAX_NS;
+    if (now < request->piece_ns + pause_ns) {
+        request->push_at_ns = request->piece_ns + pause_ns;
+        ledger_want_tick(request->server->ledger, request->push_at_ns);
+        return true;
+    }
+    request->small_pieces++;
+    request->piece_ns = now;
+    return false;
+}
+
+void ledger_push_body(struct request *request)
+{
+    struct child *child = request->placement->child;
+
+    request->push_at_ns = 0;
+    while (request->body && !request->body_end_sent && !request->is_cancelled &&
+           !child_is_congested(child)) {
+        size_t left = evbuffer_get_length(request->body) - request->body_sent;
+        size_t part = left < BODY_CHUNK_MAX_BYTES ? left : BODY_CHUNK_MAX_BYTES;
+        struct evbuffer_ptr at;
+        struct evbuffer_iovec span = { 0 };
+
+        part = part < request->body_window ? part : request->body_window;
+        if (part > 0 && request->body_sent == 0) { /* one piece, however small those that came */
+            span.iov_base = evbuffer_pullup(request->body, (ev_ssize_t) part);
+            if (!span.iov_base)
+                return;
+        } else if (part > 0) {
+            if (evbuffer_ptr_set(request->body, &at, request->body_sent, EVBUFFER_PTR_SET) < 0 ||
+                evbuffer_peek(request->body, (ev_ssize_t) part, &at, &span, 1) < 1)
+                return;
+            part = span.iov_len < part ? span.iov_len : part;
+        }
+        bool is_end = request->body_ended && part == left;
+        if ((part == 0 && !is_end) || must_grow(request, part) ||
+            link_send_body(child, request->id, span.iov_base, part, is_end) < 0)
+            return;
+        request->body_window -= part;
+        request->body_end_sent = is_end;
+        if (request->is_body_lost)
+            (void) evbuffer_drain(request->body, part);
+        else
+            request->body_sent += part;
+    }
+    ledger_note_client(request);
+    ledger_count_bytes(request);
+}
+
+/* What comes in tiny chunks goes on in as few frames as a turn allows: each is an entry into
+ * JavaScript, which the tenant pays for. */
+static void push_later(struct request *request)
+{
+    struct ledger *ledger = request->server->ledger;
+
+    if (request->is_push_due)
+        return;
+    if (LIST_EMPTY(&ledger->pushes))
+        event_active(ledger->push_event, EV_WRITE, 0);
+    request->is_push_due = true;
+    LIST_INSERT_HEAD(&ledger->pushes, request, push);
+}
+
+static void on_push(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("ledger: push");
+    struct ledger *ledger = arg;
+    struct request *request;
+
+    (void) fd;
+    (void) what;
+    while ((request = LIST_FIRST(&ledger->pushes))) {
+        LIST_REMOVE(request, push);
+        request->is_push_due = false;
+        ledger_push_body(request);
+    }
+}
+
+void ledger_cancel(struct request *request, enum link_cancel reason)
+{
+    request->state = REQUEST_DETACHED;
+    if (request->is_cancelled)
+        return;
+    request->is_cancelled = true;
+    ledger_note_client(request);
+    request->is_over_wall = reason == LINK_CANCEL_WALL;
+    request->detached_ns = io_now_ns();
+    const struct scoreboard *board = request->placement->child->board;
+    if (atomic_load(&board->running_request) == request->id)
+        request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
+    ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
+    if (request->body) /* it is not sent again */
+        (void) evbuffer_drain(request->body, evbuffer_get_length(request->body));
+    request->body_sent = 0;
+    ledger_count_bytes(request);
+    (void) link_send_cancel(request->placement->child, request->id, reason);
+}
+
+/* ---- from the front */
+
+static bool is_too_big(const struct tenant *tenant, struct request *request, uint64_t size)
+{
+    uint32_t most = tenant->version->limits.request_mib;
+
+    return most != LIMIT_UNLIMITED && size > (uint64_t) most << 20 &&
+           ledger_meet_limit(tenant->version, request, LIMIT_INDEX(request_mib), size * 1000 >> 20);
+}
+
+/* Also while none can be sent, as during a load: what may run may wait besides the queue. */
+static bool is_queue_full(const struct tenant *tenant)
+{
+    const struct limits *limits = &tenant->version->limits;
+    /* More than that run where concurrency is only observed; they take no place in the queue. */
+    uint64_t running =
+        tenant->n_in_flight < limits->concurrency ? tenant->n_in_flight : limits->concurrency;
+
+    if (running + tenant->n_queued < (uint64_t) limits->concurrency + limits->queue)
+        return false;
+    return ledger_meet_limit(tenant->version, NULL, LIMIT_INDEX(queue),
+                             ((uint64_t) tenant->n_queued + 1) * 1000) ||
+           tenant->n_queued >= limit_table[LIMIT_INDEX(queue)].most;
+}
+
+static uint64_t announced_size(const struct http_request *head)
+{
+    return head->has_body && head->content_length > 0 ? (uint64_t) head->content_length : 0;
+}
+
+/* In a full queue, an address with more in it has to make room for one with less. */
+static bool make_room(struct tenant *tenant, const struct http_exchange *exchange)
+{
+    struct request *excess =
+        share_find_excess(tenant, http_client_key(exchange), http_client_is_slow(exchange));
+
+    if (!excess)
+        return false;
+    ledger_dequeue(excess);
+    ledger_answer_failure(excess, ERROR_TENANT_BUSY, ledger_retry_after_s(tenant));
+    ledger_end(excess);
+    return true;
+}
+
+static enum error_code refuse(struct server *server, struct tenant *tenant,
+                              const struct http_exchange *exchange, unsigned *ret_retry_s)
+{
+    *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
+    if (*ret_retry_s > 0) {
+        *ret_retry_s = *ret_retry_s == UINT32_MAX ? 0 : *ret_retry_s;
+        return ERROR_QUARANTINED;
+    }
+    *ret_retry_s = tenant_retry_after_s(tenant);
+    if (*ret_retry_s > 0)
+        return tenant->load_error;
+    *ret_retry_s = 1;
+    if (is_queue_full(tenant) && !make_room(tenant, exchange)) {
+        *ret_retry_s = ledger_retry_after_s(tenant);
+        return ERROR_TENANT_BUSY;
+    }
+    if (!pool_place(server->pool, tenant->version))
+        return ERROR_OVERLOADED;
+    *ret_retry_s = 0;
+    return ERROR_NONE;
+}
+
+static enum error_code refuse_head(struct server *server, struct tenant *tenant,
+                                   const struct http_exchange *exchange,
+                                   const struct http_request *head, unsigned *ret_retry_s)
+{
+    if (!LIMIT_IS_IN(tenant->version->observed, request_mib) &&
+        is_too_big(tenant, NULL, announced_size(head)))
+        return ERROR_BODY_TOO_LARGE;
+    return refuse(server, tenant, exchange, ret_retry_s);
+}
+
+static void answer_refusal(struct server *server, struct tenant *tenant,
+                           struct http_exchange *exchange, const struct http_request *head,
+                           enum error_code code, unsigned retry_s)
+{
+    uint64_t id = next_id(server->ledger);
+
+    bool is_blamed = tenant && !tenant->conduct.is_by_operator;
+    stats_count_answer(server, tenant, code, is_blamed);
+    if (tenant)
+        deploy_count(tenant->version, code, is_blamed);
+    if (tenant)
+        failure_log(tenant, NULL, id, code);
+    access_log_refusal(server, tenant, head, code, id);
+    http_set_request_id(exchange, ledger_public_id(server->ledger, id));
+    http_fail(exchange, code, retry_s);
+}
+
+/* ---- bodies that come before their request takes a place */
+
+/* While places are short, a body that is known to be small, or the first part of a larger one, is waited for
+ * outside. One without a length may have to be answered while it comes. */
+static size_t gathers(const struct tenant *tenant, const struct http_request *head)
+{
+    uint64_t most = (uint64_t) tenant->server->config->http.body_buffer_kib << 10;
+    uint64_t size = announced_size(head);
+    uint32_t places = tenant->version->limits.concurrency;
+
+    places = places < SCOREBOARD_SLOTS ? places : SCOREBOARD_SLOTS;
+    if (tenant->n_queued == 0 && tenant->n_in_flight < places / 2)
+        return 0;
+    return size < most ? (size_t) size : (size_t) most;
+}
+
+static void start_gathering(struct request *request)
+{
+    TAILQ_INSERT_TAIL(&request->server->ledger->gathering, request, entry);
+    request->tenant->books.n_gathering++;
+    request->state = REQUEST_GATHERING;
+    http_grant(request->exchange, request->first_grant);
+}
+
+static void stop_gathering(struct request *request)
+{
+    TAILQ_REMOVE(&request->server->ledger->gathering, request, entry);
+    request->tenant->books.n_gathering--;
+}
+
+static void take_place(struct request *request)
+{
+    struct tenant *tenant = request->tenant;
+
+    ledger_enqueue(request, false);
+    if (!request->body_ended && request->body_total == 0)
+        http_grant(request->exchange, request->first_grant);
+    ledger_pump(tenant);
+    stats_note_load(tenant);
+    ledger_start_tick(tenant->server->ledger);
+}
+
+static void end_gathering(struct request *request)
+{
+    struct server *server = request->server;
+    unsigned retry_s = 0;
+
+    stop_gathering(request);
+    request->queued_ns = io_now_ns();
+    enum error_code code = server->is_ending
+                               ? ERROR_DRAINING
+                               : refuse(server, request->tenant, request->exchange, &retry_s);
+    if (code == ERROR_NONE) {
+        take_place(request);
+        return;
+    }
+    ledger_answer_failure(request, code, retry_s);
+    ledger_end(request);
+}
+
+static void *on_request(void *handler, struct http_exchange *exchange,
+                        const struct http_request *head)
+{
+    struct server *server = handler;
+    struct tenant *tenant = router_find(server->tenants->router, head->host.data, head->host.size,
+                                        head->target.data, head->target.size);
+    struct request *request;
+    unsigned retry_s = 0;
+
+    if (tenant)
+        stats_enter(tenant);
+    enum error_code code = server->is_ending ? ERROR_DRAINING
+                           : !tenant         ? ERROR_NO_ROUTE
+                                     : refuse_head(server, tenant, exchange, head, &retry_s);
+    if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
+        code = ERROR_OVERLOADED;
+    if (code != ERROR_NONE) {
+        answer_refusal(server, tenant, exchange, head, code, retry_s);
+        return NULL;
+    }
+    (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */
+    request->first_grant = gathers(tenant, head);
+    if (request->first_grant > 0) {
+        start_gathering(request);
+        return request;
+    }
+    request->first_grant =
+        http_front_pressure(server->front) > 0 ? FIRST_GRANT_MIN_BYTES : FIRST_GRANT_BYTES;
+    take_place(request);
+    return request;
+}
+
+/* The request ends; false: it is in a worker. */
+static bool leave_before_worker(struct request *request)
+{
+    if (request->state == REQUEST_GATHERING)
+        stop_gathering(request);
+    else if (request->state == REQUEST_QUEUED)
+        ledger_dequeue(request);
+    else
+        return false;
+    ledger_end(request);
+    return true;
+}
+
+static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
+{
+    struct request *request = arg;
+
+    request->body_total += size;
+    stats_add_bytes(request->tenant, size, 0);
+    request->progress_ns = io_now_ns();
+    if (is_too_big(request->tenant, request, request->body_total) ||
+        evbuffer_add(request->body, data, size) < 0) {
+        ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
+        if (!leave_before_worker(request))
+            ledger_cancel(request, LINK_CANCEL_FAILED);
+        return;
+    }
+    ledger_count_bytes(request);
+    request->body_ended = end;
+    if (request->state == REQUEST_GATHERING) {
+        if (end || request->body_total >= request->first_grant)
+            end_gathering(request);
+        return;
+    }
+    ledger_note_client(request);
+    if (request->state != REQUEST_QUEUED)
+        push_later(request);
+}
+
+static void on_writable(void *arg)
+{
+    ledger_give_credit(arg);
+}
+
+static void on_gone(void *arg, enum http_gone why)
+{
+    struct request *request = arg;
+
+    (void) ledger_get_id(request);
+    if (why == HTTP_GONE_MALFORMED || why == HTTP_GONE_LATE) {
+        ledger_count(request, why == HTTP_GONE_LATE ? ERROR_REQUEST_TIMEOUT : ERROR_BAD_REQUEST);
+    } else {
+        access_log_gone(request, why == HTTP_GONE_SLOW ? "client_slow" : "client_gone");
+        stats_count_abandoned(request->tenant);
+    }
+    request->exchange = NULL;
+    if (!leave_before_worker(request))
+        ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
+}
+
+const struct http_handler ledger_http = {
+    .on_request = on_request,
+    .on_body = on_body,
+    .on_writable = on_writable,
+    .on_gone = on_gone,
+    .on_rejected = access_log_rejection,
+};
+
+int ledger_new(struct server *server, struct ledger **ret_ledger)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+
+    if (!ledger)
+        return -ENOMEM;
+    ledger->server = server;
+    TAILQ_INIT(&ledger->active);
+    TAILQ_INIT(&ledger->gathering);
+    TAILQ_INIT(&ledger->waiting);
+    LIST_INIT(&ledger->used);
+    ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
+    ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
+    int r = ledger->tick && ledger->push_event ? ledger_make_id_keys(ledger) : -ENOMEM;
+    if (r < 0) {
+        if (ledger->tick)
+            event_free(ledger->tick);
+        if (ledger->push_event)
+            event_free(ledger->push_event);
+        free(ledger);
+        return r;
+    }
+    *ret_ledger = ledger;
+    return 0;
+}
+
+struct ledger *ledger_free(struct ledger *ledger)
+{
+    struct request *request, *next;
+    struct tenant *tenant;
+
+    if (!ledger)
+        return NULL;
+    /* The front is gone: no exchange is left to answer on. */
+    for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
+        next = TAILQ_NEXT(request, entry);
+        ledger_leave_worker(request);
+        request_free(request);
+    }
+    while ((request = TAILQ_FIRST(&ledger->gathering))) {
+        stop_gathering(request);
+        request_free(request);
+    }
+    while ((tenant = TAILQ_FIRST(&ledger->waiting)))
+        for (request = TAILQ_FIRST(&tenant->queue); request; request = next) {
+            next = TAILQ_NEXT(request, entry);
+            ledger_dequeue(request);
+            request_free(request);
+        }
+    while (!LIST_EMPTY(&ledger->used))
+        ledger_forget_placement(LIST_FIRST(&ledger->used));
+    event_free(ledger->tick);
+    event_free(ledger->push_event);
+    free(ledger);
+    return NULL;
+}

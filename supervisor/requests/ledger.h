@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger: the supervisor's own record of each request, from the parsed head to the last
+ * byte and the worker's done. It alone decides what a client is told when a worker dies.
+ * Supervisor, loop thread.
+ */
+#pragma once
+
+#include <event2/buffer.h>
+
+#include "supervisor/http/http.h"
+#include "supervisor/placement/blame.h"
+#include "supervisor/tenants/tenant.h"
+
+enum request_state {
+    REQUEST_GATHERING,  /* its body comes, before it takes a place in the queue */
+    REQUEST_QUEUED,     /* in its tenant's queue */
+    REQUEST_SENT,       /* in a worker; nothing answered */
+    REQUEST_RESPONDING, /* head has gone to the client */
+    REQUEST_DETACHED,   /* the client has its answer or is gone; the worker is not through */
+};
+
+struct request {
+    TAILQ_ENTRY(request) entry;     /* in its tenant's queue or the ledger's active */
+    LIST_ENTRY(request) push;       /* in the ledger's pushes, if is_push_due */
+    TAILQ_ENTRY(request) in_share;  /* in its address's part of the tenant's queue */
+    struct share *share;            /* counted, see share.h */
+    TAILQ_ENTRY(request) unstarted; /* in its worker's list, if is_unstarted */
+    struct server *server;          /* borrowed */
+    struct tenant *tenant;          /* borrowed: outlives its requests */
+    struct version *version;        /* counted; set when sent */
+    struct placement *placement;    /* borrowed; set when sent */
+    struct http_exchange *exchange; /* borrowed; NULL when detached */
+    enum request_state state;
+    uint64_t id; /* on the wire: counter << 10 | slot; another one for each sending */
+    /* Head, kept for sending it again. Texts point into head_memory. */
+    struct http_text method, url;
+    struct http_text client; /* its address; empty where nobody wants to know */
+    struct http_field *fields;
+    size_t n_fields;
+    char *head_memory;
+    size_t head_bytes; /* of it */
+    bool is_idempotent;
+    bool body_ended;
+    bool body_end_sent;
+    bool is_body_lost; /* parts have been dropped: cannot be sent again */
+    bool is_cancelled; /* the worker has been told */
+    bool is_counted;   /* its answer is in the counters */
+    bool is_in_access_log;
+    bool is_http10;
+    bool is_cold;       /* its version was loaded in the worker while it waited */
+    bool is_access_due; /* answered; its event for the access log waits for its CPU time */
+    bool is_push_due;   /* has body to send at the end of this turn */
+    bool is_unstarted;  /* sent; nothing says yet that its JavaScript has begun */
+    bool is_over_wall;  /* cancelled because of its time */
+    bool is_unknown;    /* sent when nothing was known of its tenant's cost */
+    bool is_blameless;  /* what it fails by is another tenant's doing */
+    bool is_told;       /* the tenant's log has the reason why it fails */
+    bool has_met_limit; /* one that failed it, the last of these: */
+    unsigned met_limit;
+    uint64_t met_used_milli;
+    limit_set noted;       /* limits that it has met */
+    struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
+    size_t body_sent;      /* bytes of it that the worker has */
+    size_t body_window;    /* bytes that the worker allows beyond those */
+    unsigned small_pieces; /* that went to workers, see PIECE_BYTES */
+    uint64_t piece_ns;     /* when the last one went */
+    uint64_t push_at_ns;   /* until then a small one waits for more of the body; 0: none does */
+    uint64_t body_total;
+    uint64_t response_total;
+    uint64_t response_owed;   /* response bytes taken from the worker, credit not yet given back */
+    uint64_t response_window; /* bytes that the worker may still send */
+    size_t queued_seen;       /* of the response, for the client, at the last look */
+    size_t kept_bytes;        /* of body, as the front was told */
+    size_t first_grant;       /* what the client may send before it is in a worker */
+    size_t counted_bytes;     /* of it in its tenant's queued_bytes */
+    bool response_ended;
+    unsigned status; /* of the answer; 0: no head has gone out */
+    unsigned worker; /* where it was sent last; its number counts if the pid is set */
+    pid_t worker_pid;
+    unsigned deaths;    /* of workers while this was in JavaScript there */
+    limit_set exceeded; /* that the worker said of it, see Exceeded */
+    unsigned sendings;
+    unsigned refusals;    /* of these: see REFUSALS_MAX */
+    unsigned withdrawals; /* of these: taken back before it had begun */
+    uint32_t cost_us;     /* CPU time that it was expected to take when it was sent */
+    uint64_t queued_ns;   /* since when it waits for a place */
+    uint64_t received_ns, sent_ns, progress_ns, detached_ns;
+    uint64_t answered_ns;    /* is_access_due: when its answer was complete */
+    uint64_t cpu_us;         /* of its JavaScript, by the worker's word; 0: not known */
+    unsigned access_status;  /* is_access_due: with this status, */
+    const char *access_code; /* and code (NULL: none) */
+    uint64_t client_ns;      /* since it was sent, time in which its tenant waited for the client */
+    uint64_t client_moved;   /* bytes that had moved when it began to wait the first time */
+    bool is_client_slow;     /* noted */
+    uint64_t client_since_ns; /* from when on its tenant waits for the client; 0: does not */
+    uint64_t
+        cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
+};
+
+#define LEDGER_SHARE_BUCKETS 4096
+#define LEDGER_ID_KEYS 6
+
+struct ledger {
+    struct server *server;
+    uint64_t last_id;
+    uint64_t id_keys[LEDGER_ID_KEYS]; /* see ledger_public_id */
+    LIST_HEAD(, request) pushes;      /* their bodies go out at the end of the turn */
+    struct event *push_event;
+    struct request_list gathering;
+    struct share_table shares[LEDGER_SHARE_BUCKETS];
+    struct request_list active;  /* in workers, by the time of their sending */
+    struct tenant_list waiting;  /* whose queues are not empty */
+    LIST_HEAD(, placement) used; /* whose CPU time is to be looked at */
+    struct event *tick;          /* all that time does: limits, debts, looks at workers */
+    uint64_t tick_at_ns;         /* 0: not set */
+    unsigned in_workers, queued;
+    unsigned n_waiting; /* tenants */
+};
+
+extern const struct http_handler ledger_http; /* handler: struct server */
+
+/* The number by which a request is known outside skepd and its workers: in Skep-Request-Id, logs, incidents and
+ * `skep workers`. Random for each start; one for each sending. id: on the wire; 0 (none) stays 0. ledger: NULL
+ * before there is one; id stays as it is. */
+uint64_t ledger_public_id(const struct ledger *ledger, uint64_t id);
+
+int ledger_new(struct server *server, struct ledger **ret_ledger);
+struct ledger *ledger_free(struct ledger *ledger);
+
+/* Has the tenant's queue wait for its turn in the tenant's worker, if limits and the worker allow, and
+ * sends what has its turn there. Call when a worker or a place became free. */
+void ledger_pump(struct tenant *tenant);
+/* Limits of the tenant's version are others now: what they allow goes on, and what is over them ends. */
+void ledger_on_limits(struct tenant *tenant);
+/* Fails all that wait in the queue. */
+void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned retry_after_s);
+/* Bytes of request bodies that are kept, and of responses that wait for clients. */
+uint64_t ledger_queued_bytes(const struct tenant *tenant);
+
+/* ---- CPU time (account.c) */
+
+/* Charges the version's tenant with what its scoreboard place says it has used since the last look. The
+ * worker's board is still mapped. Also before a placement goes. */
+void ledger_collect_cpu(struct placement *placement);
+/* As above, for a version that was loaded or would not: cpu_us is what the worker says that took. */
+void ledger_collect_load(struct placement *placement, uint64_t cpu_us);
+/* The placement goes. */
+void ledger_forget_placement(struct placement *placement);
+/* Looks at the worker's CPU clock: also right before it is killed. */
+void ledger_look_at_clock(struct child *child);
+/* It goes for good: no tenant waits for it any more. */
+void ledger_forget_child(struct child *child);
+/* Returns whether a request of another tenant waits while this one's JavaScript runs in the worker. */
+bool ledger_others_wait(struct child *child, const struct tenant *tenant);
+/* Takes requests that have not begun in the worker back into their tenants' queues, in their order; they are sent
+ * where their place is within milliseconds. What the worker says of them later reaches no client. Returns
+ * how many. */
+unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct child *child,
+                                                                const struct request *request));
+/* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
+void ledger_charge_death(struct child *child);
+
+/* ---- from a worker (link.c); each returns 0 or -EPROTO */
+int ledger_on_head(struct request *request, const struct http_response *response,
+                   const uint8_t *body, size_t size, bool end);
+int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bool end);
+int ledger_on_credit(struct request *request, uint32_t bytes);
+/* code: ERROR_NONE if all went well. The request is gone afterwards. */
+void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us);
+/* All that was sent has begun, it says: there is room for more. */
+void ledger_on_caught_up(struct child *child);
+/* The worker does not have the isolate any more; nothing was run. */
+void ledger_on_not_loaded(struct request *request);
+
+/* A worker died with these in it: each is answered or queued again, by the verdict. */
+void ledger_on_death(struct child *child, const struct verdict *verdict);
+/* Every request is out and the slot is empty: tenants may go elsewhere. */
+void ledger_on_place_lost(struct child *child);
+/* A worker is ready, or has room again: sends what waited for it. */
+void ledger_on_ready(struct child *child);
+/* The worker has read what was queued for it: bodies that waited for that go on, then as ledger_on_ready. */
+void ledger_on_drained(struct child *child);

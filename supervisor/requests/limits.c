@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Limits that the supervisor itself sees met, and what bodies of a tenant take here. Supervisor, loop
+ * thread.
+ */
+#include "common/io.h"
+#include "supervisor/requests/failure.h"
+#include "supervisor/requests/internal.h"
+#include "supervisor/workers/child.h"
+
+/* Of these, to wait is all that happens: no incident, unless they are only observed. */
+static bool is_only_waiting(unsigned limit)
+{
+    return limit == LIMIT_INDEX(concurrency) || limit == LIMIT_INDEX(cpu_rate);
+}
+
+static enum incident_stage stage_of(unsigned limit)
+{
+    return limit == LIMIT_INDEX(queue) || limit == LIMIT_INDEX(request_mib) ? STAGE_REFUSED
+                                                                            : STAGE_STOPPED;
+}
+
+static void note_limit(const struct version *version, const struct request *request, unsigned limit,
+                       uint64_t used, bool is_observed)
+{
+    struct tenant *tenant = version->tenant;
+    const struct placement *placement = request ? request->placement : NULL;
+    struct incident incident = {
+        .stage = is_observed ? STAGE_OBSERVED : stage_of(limit),
+        .cause = limit,
+        .limit_milli = UINT64_C(1000) * limit_get(&version->limits, &limit_table[limit]),
+        .used_milli = used,
+        .request = request ? request->id : 0,
+        .worker = placement ? placement->child->number : 0,
+        .pid = placement ? placement->child->pid : 0,
+    };
+
+    if (is_observed || !is_only_waiting(limit))
+        incident_note(tenant->server, tenant, &incident);
+}
+
+bool ledger_is_noted(const struct version *version, const struct request *request, unsigned limit)
+{
+    struct tenant_books *books = &version->tenant->books;
+
+    if (request)
+        return ledger_is_met(request, limit);
+    uint64_t second = io_now_ns() / NSEC_PER_SEC;
+    if (books->noted_second != second)
+        books->noted = 0;
+    books->noted_second = second;
+    return (books->noted >> limit & 1U) != 0;
+}
+
+bool ledger_meet_limit(const struct version *version, struct request *request, unsigned limit,
+                       uint64_t used)
+{
+    bool is_observed = (version->observed >> limit & 1U) != 0;
+    limit_set *noted = request ? &request->noted : &version->tenant->books.noted;
+
+    if (!ledger_is_noted(version, request, limit)) {
+        *noted |= (limit_set) 1 << limit;
+        if (request && !is_observed)
+            failure_note_limit(request, limit, used);
+        note_limit(version, request, limit, used, is_observed);
+    }
+    return !is_observed;
+}
+
+bool ledger_is_met(const struct request *request, unsigned limit)
+{
+    return (request->noted >> limit & 1U) != 0;
+}
+
+static void set_counted(struct request *request, size_t bytes)
+{
+    request->tenant->books.queued_bytes += bytes;
+    request->tenant->books.queued_bytes -= request->counted_bytes;
+    request->counted_bytes = bytes;
+}
+
+/* The front bounds what is kept for all clients; its own part it knows. */
+static void set_kept(struct request *request, size_t bytes)
+{
+    if (request->server->front) /* else it has gone before the ledger */
+        http_front_note_kept(request->server->front, request->exchange, request->kept_bytes, bytes);
+    request->kept_bytes = bytes;
+}
+
+void ledger_count_bytes(struct request *request)
+{
+    size_t bytes = request->body ? evbuffer_get_length(request->body) : 0;
+
+    /* Without a client it ends soon, and there are no more of those than workers have slots. */
+    set_kept(request, request->exchange ? bytes + request->head_bytes : bytes);
+    if (request->exchange)
+        bytes += http_queued_bytes(request->exchange);
+    set_counted(request, bytes);
+}
+
+void ledger_uncount_bytes(struct request *request)
+{
+    set_kept(request, 0);
+    set_counted(request, 0);
+}
+
+uint64_t ledger_queued_bytes(const struct tenant *tenant)
+{
+    return tenant->books.queued_bytes;
+}

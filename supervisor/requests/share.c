@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/requests/share.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/io.h"
+
+#define SLOW_NS (10 * NSEC_PER_SEC)
+/* A quarter of the places is kept for addresses that are not known for slow clients. */
+#define KEPT_SHARE 4
+
+struct share {
+    LIST_ENTRY(share) in_table;
+    TAILQ_ENTRY(share) waiting; /* in its tenant's books, if its queue is not empty */
+    struct tenant *tenant;      /* borrowed */
+    uint64_t client;            /* 0: has no address of its own, and so no share */
+    struct request_list queue;
+    uint64_t slow_until_ns; /* until then it is known for slow clients */
+    unsigned n_queued;
+    unsigned n_placed;   /* in workers */
+    unsigned n_requests; /* in all */
+};
+
+static struct share_table *find_bucket(const struct tenant *tenant, uint64_t client)
+{
+    uint64_t hash = client ^ tenant->number * UINT64_C(0x9e3779b97f4a7c15);
+
+    return &tenant->server->ledger->shares[(hash ^ hash >> 32) % LEDGER_SHARE_BUCKETS];
+}
+
+static struct share *find(const struct tenant *tenant, uint64_t client)
+{
+    struct share *share;
+
+    LIST_FOREACH (share, find_bucket(tenant, client), in_table)
+        if (share->tenant == tenant && share->client == client)
+            return share;
+    return NULL;
+}
+
+static struct share_list *waiting_of(struct tenant *tenant)
+{
+    struct share_list *list = &tenant->books.shares;
+
+    if (!list->tqh_last) /* books start as all zero */
+        TAILQ_INIT(list);
+    return list;
+}
+
+int share_enter(struct request *request, uint64_t client)
+{
+    struct tenant *tenant = request->tenant;
+    struct share *share = find(tenant, client);
+
+    if (!share) {
+        share = calloc(1, sizeof *share);
+        if (!share)
+            return -ENOMEM;
+        share->tenant = tenant;
+        share->client = client;
+        TAILQ_INIT(&share->queue);
+        LIST_INSERT_HEAD(find_bucket(tenant, client), share, in_table);
+        tenant->books.n_shares++;
+    }
+    share->n_requests++;
+    request->share = share;
+    if (http_client_is_slow(request->exchange))
+        share->slow_until_ns = io_now_ns() + SLOW_NS;
+    return 0;
+}
+
+void share_note_slow(struct request *request)
+{
+    request->share->slow_until_ns = io_now_ns() + SLOW_NS;
+    http_client_note_slow(request->exchange);
+}
+
+static bool is_slow(const struct share *share)
+{
+    return share->client != 0 && share->slow_until_ns != 0 && io_now_ns() < share->slow_until_ns;
+}
+
+void share_leave(struct request *request)
+{
+    struct share *share = request->share;
+
+    request->share = NULL;
+    if (!share || --share->n_requests > 0)
+        return;
+    share->tenant->books.n_shares--;
+    LIST_REMOVE(share, in_table);
+    free(share);
+}
+
+void share_enqueue(struct request *request, bool at_head)
+{
+    struct share *share = request->share;
+    struct share_list *waiting = waiting_of(request->tenant);
+
+    if (share->n_queued++ > 0 && at_head)
+        TAILQ_REMOVE(waiting, share, waiting);
+    if (at_head)
+        TAILQ_INSERT_HEAD(waiting, share, waiting);
+    else if (share->n_queued == 1)
+        TAILQ_INSERT_TAIL(waiting, share, waiting);
+    if (at_head)
+        TAILQ_INSERT_HEAD(&share->queue, request, in_share);
+    else
+        TAILQ_INSERT_TAIL(&share->queue, request, in_share);
+}
+
+void share_dequeue(struct request *request)
+{
+    struct share *share = request->share;
+    struct share_list *waiting = waiting_of(request->tenant);
+
+    TAILQ_REMOVE(&share->queue, request, in_share);
+    TAILQ_REMOVE(waiting, share, waiting);
+    if (--share->n_queued > 0)
+        TAILQ_INSERT_TAIL(waiting, share, waiting);
+}
+
+void share_take_place(struct request *request)
+{
+    request->share->n_placed++;
+}
+
+void share_give_place(struct request *request)
+{
+    request->share->n_placed--;
+}
+
+/* Alone, an address may have all places. */
+static bool may_have_place(const struct share *share)
+{
+    const struct tenant *tenant = share->tenant;
+    uint64_t concurrency = tenant->version->limits.concurrency;
+    uint64_t most = concurrency * tenant->server->config->http.share_percent / 100;
+
+    if (concurrency == LIMIT_UNLIMITED || share->client == 0)
+        return true;
+    if (is_slow(share) && concurrency >= KEPT_SHARE &&
+        tenant->n_in_flight >= concurrency - concurrency / KEPT_SHARE)
+        return false;
+    return tenant->books.n_shares < 2 || share->n_placed < (most > 0 ? most : 1);
+}
+
+struct request *share_next(const struct tenant *tenant)
+{
+    const struct share *share;
+
+    if (TAILQ_EMPTY(&tenant->queue))
+        return NULL;
+    TAILQ_FOREACH (share, &tenant->books.shares, waiting)
+        if (may_have_place(share))
+            return TAILQ_FIRST(&share->queue);
+    return NULL;
+}
+
+struct request *share_find_excess(const struct tenant *tenant, uint64_t client, bool is_slow_client)
+{
+    const struct share *share, *mine = find(tenant, client), *most = NULL;
+
+    if (TAILQ_EMPTY(&tenant->queue))
+        return NULL;
+    if (!is_slow_client)
+        TAILQ_FOREACH (share, &tenant->books.shares, waiting)
+            if (is_slow(share))
+                return TAILQ_LAST(&share->queue, request_list);
+    TAILQ_FOREACH (share, &tenant->books.shares, waiting)
+        if (share->client != 0 && (!most || share->n_queued > most->n_queued))
+            most = share;
+    if (!most || most == mine || most->n_queued <= (mine ? mine->n_queued : 0) + 1)
+        return NULL;
+    return TAILQ_LAST(&most->queue, request_list);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests of one client address in one tenant: each address has its turn in the tenant's queue, and none
+ * has all places while others are there. Only the ledger includes this. Supervisor, loop thread.
+ */
+#pragma once
+
+#include "supervisor/requests/ledger.h"
+
+/* Counts the request, which has no share yet. client: of http_client_key. 0 or -ENOMEM. */
+int share_enter(struct request *request, uint64_t client);
+/* The client was found slow: its address gets no place of those that are kept for others. */
+void share_note_slow(struct request *request);
+/* The request goes; one without a share is let go as well. */
+void share_leave(struct request *request);
+/* Into its address's part of the tenant's queue, and out of it. */
+void share_enqueue(struct request *request, bool at_head);
+void share_dequeue(struct request *request);
+/* The request has got a place in a worker; it has left it. */
+void share_take_place(struct request *request);
+void share_give_place(struct request *request);
+/* The request of the tenant's queue whose turn it is; NULL if it is empty, or all that is in it is of
+ * addresses that have their share of places already. */
+struct request *share_next(const struct tenant *tenant);
+/* A request that has to leave a full queue for one of the client's: the last one of an address that is known
+ * for slow clients, or of the one with most in it. NULL if that would be no fairer than to refuse the client's. */
+struct request *share_find_excess(const struct tenant *tenant, uint64_t client,
+                                  bool is_slow_client);

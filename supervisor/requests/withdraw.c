@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests that were sent to a worker and have not begun there, taken back: what runs there holds them
+ * up, and there is a better place. Safe for any method: see scoreboard_withdraw. Supervisor, loop thread.
+ */
+#include "common/io.h"
+#include "supervisor/requests/internal.h"
+#include "supervisor/workers/child.h"
+
+/* Withdrawals of one request; after so many it stays where it is. */
+#define WITHDRAWALS_MAX 8
+
+static bool take_back(struct request *request)
+{
+    /* A worker that lets a part of the body be read, or answers, has begun, whatever its mark says. */
+    if (request->state != REQUEST_SENT || request->is_cancelled || !request->exchange ||
+        request->is_body_lost || request->withdrawals >= WITHDRAWALS_MAX ||
+        !child_withdraw(request->placement->child, request))
+        return false;
+    ledger_forget_unstarted(request);
+    request->withdrawals++;
+    request->server->counters.withdrawn++;
+    ledger_leave_worker(request);
+    ledger_return_to_queue(request);
+    return true;
+}
+
+/* A placement that waits for its last request to leave, which has; NULL: none. */
+static struct placement *find_left(const struct child *child)
+{
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->in_flight == 0 &&
+            (placement->state == PLACEMENT_GONE ||
+             (placement->state == PLACEMENT_READY && placement->is_retiring)))
+            return placement;
+    return NULL;
+}
+
+unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct child *child,
+                                                                const struct request *request))
+{
+    struct request *request = NULL, *previous;
+    struct placement *placement;
+    unsigned n = 0;
+
+    if (child->books.n_unstarted > 0)
+        request = TAILQ_LAST(&child->books.unstarted, request_list);
+    /* From the youngest to the oldest, so that each goes before those that were behind it. */
+    for (; request; request = previous) {
+        previous = TAILQ_PREV(request, request_list, unstarted);
+        if (is_wanted(child, request) && take_back(request))
+            n++;
+    }
+    if (n == 0)
+        return 0;
+    while ((placement = find_left(child)))
+        tenant_on_idle(placement); /* it is unloaded, or free */
+    ledger_want_tick(child->server->ledger, io_now_ns());
+    return n;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The workers' side of the ledger: answers and ends. All that comes in here was said by a worker and
+ * is checked against the record.
+ */
+#include <errno.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "proto/frame.h"
+#include "supervisor/requests/internal.h"
+#include "supervisor/workers/child.h"
+
+/* Credit goes back to the worker in steps, as the client takes what is queued for it. */
+#define CREDIT_STEPS 4
+/* Sendings that an isolate did not take, because it was stopped before, and that do not count. */
+#define REFUSALS_MAX 1000
+
+void ledger_give_credit(struct request *request)
+{
+    size_t queued = request->exchange ? http_queued_bytes(request->exchange) : 0;
+    /* As much as keeps what is queued and what may come within one window. */
+    uint64_t window = BODY_WINDOW_BYTES >> 2 * http_front_pressure(request->server->front);
+    uint64_t used = request->response_window + queued;
+    uint64_t credit = window > used ? window - used : 0;
+
+    if (!request->exchange || !request->placement || request->response_ended ||
+        credit < window / CREDIT_STEPS)
+        return;
+    request->progress_ns = io_now_ns();
+    request->response_window += credit;
+    (void) link_send_credit(request->placement->child, request->id, (uint32_t) credit);
+    request->response_owed -= credit;
+    ledger_note_client(request);
+}
+
+static void give_up(struct request *request, enum error_code code)
+{
+    ledger_answer_failure(request, code, 0);
+    ledger_cancel(request, LINK_CANCEL_FAILED);
+}
+
+/* Checks a part of a body against the window and the limit, before it goes to the client. Returns
+ * 0, -EPROTO, or -EFBIG over response_mib. */
+static int take_part(struct request *request, size_t size, bool end)
+{
+    uint32_t most = request->version->limits.response_mib;
+
+    ledger_note_started(request);
+    if (request->response_ended || size > request->response_window)
+        return -EPROTO;
+    request->response_window -= size;
+    request->response_owed += size;
+    request->response_total += size;
+    stats_add_bytes(request->tenant, 0, size);
+    request->response_ended = end;
+    request->progress_ns = io_now_ns();
+    if (most != LIMIT_UNLIMITED && request->response_total > (uint64_t) most << 20 &&
+        ledger_meet_limit(request->version, request, LIMIT_INDEX(response_mib),
+                          request->response_total * 1000 >> 20))
+        return -EFBIG;
+    return 0;
+}
+
+static void after_part(struct request *request, bool end)
+{
+    if (!end) {
+        ledger_give_credit(request);
+        ledger_note_client(request);
+        ledger_count_bytes(request);
+        return;
+    }
+    request->exchange = NULL; /* the front has all; waitUntil may go on */
+    request->state = REQUEST_DETACHED;
+    ledger_note_client(request);
+    ledger_count(request, ERROR_NONE);
+}
+
+static void set_timing(const struct request *request)
+{
+    uint64_t now;
+
+    if (!request->server->config->server_timing)
+        return;
+    now = io_now_ns();
+    http_set_timing(request->exchange, (request->sent_ns - request->queued_ns) / NSEC_PER_USEC,
+                    (now - request->received_ns) / NSEC_PER_USEC, request->is_cold);
+}
+
+int ledger_on_head(struct request *request, const struct http_response *response,
+                   const uint8_t *body, size_t size, bool end)
+{
+    if (request->state == REQUEST_DETACHED)
+        return request->is_cancelled ? 0 : -EPROTO;
+    if (request->state != REQUEST_SENT)
+        return -EPROTO;
+    int r = take_part(request, size, end);
+    if (r == -EPROTO)
+        return r;
+    if (r == 0)
+        set_timing(request);
+    if (r == 0)
+        r = http_respond(request->exchange, response, body, size, end);
+    if (r < 0) {
+        static const char text[] = "the response cannot be sent: its status, a header or the "
+                                   "size of its body is not allowed";
+        tenant_log(request->tenant, TENANT_ERROR, text, sizeof text - 1);
+        request->is_told = true;
+        give_up(request, ERROR_BAD_RESPONSE);
+        return 0;
+    }
+    request->state = REQUEST_RESPONDING;
+    request->status = response->status;
+    after_part(request, end);
+    return 0;
+}
+
+int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bool end)
+{
+    if (request->state == REQUEST_DETACHED)
+        return request->is_cancelled ? 0 : -EPROTO;
+    if (request->state != REQUEST_RESPONDING)
+        return -EPROTO;
+    int r = take_part(request, size, end);
+    if (r == -EPROTO)
+        return r;
+    if (r < 0) {
+        give_up(request, ERROR_BAD_RESPONSE);
+        return 0;
+    }
+    r = http_send_body(request->exchange, data, size, end);
+    if (r < 0) { /* the front has closed the connection */
+        request->exchange = NULL;
+        ledger_count(request, ERROR_BAD_RESPONSE);
+        ledger_cancel(request, LINK_CANCEL_FAILED);
+        return 0;
+    }
+    after_part(request, end);
+    return 0;
+}
+
+int ledger_on_credit(struct request *request, uint32_t bytes)
+{
+    if (bytes == 0 || bytes > BODY_WINDOW_BYTES - request->body_window)
+        return -EPROTO;
+    request->body_window += bytes;
+    if (!request->body)
+        return -EPROTO;
+    /* Its JavaScript has read of it: what was sent cannot be sent again from here. */
+    request->is_body_lost = true;
+    (void) evbuffer_drain(request->body, request->body_sent);
+    request->body_sent = 0;
+    ledger_count_bytes(request);
+    if (request->is_cancelled)
+        return 0;
+    ledger_push_body(request);
+    if (request->exchange && !request->body_ended)
+        http_grant(request->exchange, bytes);
+    return 0;
+}
+
+static void leave_and_pump(struct request *request)
+{
+    struct tenant *tenant = request->tenant;
+    struct placement *placement = request->placement;
+    struct child *child = placement->child;
+
+    ledger_leave_worker(request);
+    if (placement->in_flight == 0 || tenant->version->limits.cpu_rate != LIMIT_UNLIMITED)
+        ledger_collect_cpu(placement);
+    tenant_on_idle(placement);
+    ledger_end(request);
+    ledger_pump(tenant);
+    ledger_run(child); /* others wait for what this has left */
+}
+
+void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us)
+{
+    ledger_note_cost(request, cpu_us);
+    request->cpu_us = cpu_us;
+    if (request->exchange && code == ERROR_NONE)
+        code = ERROR_BAD_RESPONSE; /* through, it says, without an answer */
+    if (code != ERROR_NONE && !request->is_cancelled)
+        ledger_answer_failure(request, code, 0);
+    leave_and_pump(request);
+}
+
+void ledger_on_caught_up(struct child *child)
+{
+    ledger_run(child);
+}
+
+void ledger_on_not_loaded(struct request *request)
+{
+    struct placement *placement = request->placement;
+    struct tenant *tenant = request->tenant;
+    const struct scoreboard *board = placement->child->board;
+    /* That nothing was run is the worker's word. */
+    struct fate_facts facts = {
+        .has_entered = atomic_load(&board->entered[request->id % SCOREBOARD_SLOTS]) == request->id,
+        .is_idempotent = request->is_idempotent,
+        .has_answered = request->state != REQUEST_SENT,
+        .is_body_lost = request->is_body_lost,
+        .sendings = request->sendings - request->refusals - request->withdrawals,
+    };
+    /* The request came too late for an isolate that was stopped meanwhile: any number of stops may be before it. */
+    bool is_refused =
+        placement->is_stopped && !facts.has_entered && request->refusals < REFUSALS_MAX;
+    enum error_code code = placement->is_stopped ? ERROR_ISOLATE_STOPPED : ERROR_WORKER_CRASHED;
+    bool may_send = request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN;
+
+    if (!may_send) {
+        if (!request->is_cancelled)
+            ledger_answer_failure(request, code, 0);
+        leave_and_pump(request);
+        return;
+    }
+    request->refusals += is_refused;
+    struct child *child = placement->child;
+    ledger_leave_worker(request);
+    ledger_send_again(request);
+    tenant_on_idle(placement);
+    ledger_pump(tenant);
+    ledger_run(child);
+}

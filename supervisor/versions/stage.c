@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Versions that load before they serve, at the bidding of a deploy, and the one that served before and
+ * may come back. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/tenants/internal.h"
+#include "supervisor/tenants/router.h"
+
+const struct tenant *tenant_find_conflict(const struct tenants *tenants,
+                                          const struct manifest *manifest,
+                                          const struct route_pattern **ret_route)
+{
+    const struct tenant *tenant;
+
+    TAILQ_FOREACH (tenant, &tenants->list, entry) {
+        const struct manifest *other = tenant->version->manifest;
+        if (strcmp(tenant->name, manifest->name) == 0)
+            continue;
+        for (unsigned i = 0; i < manifest->n_routes; i++)
+            for (unsigned j = 0; j < other->n_routes; j++)
+                if (route_pattern_compare(&manifest->routes[i], &other->routes[j]) == 0) {
+                    *ret_route = &manifest->routes[i];
+                    return tenant;
+                }
+    }
+    return NULL;
+}
+
+static int stage_first(struct server *server, struct manifest *manifest, const char *dir,
+                       struct version **ret_version)
+{
+    struct tenant *tenant;
+    int r = tenant_new(server, manifest->name, dir, &tenant);
+
+    if (r < 0)
+        return r;
+    r = tenant_version_new(server, tenant, manifest, &tenant->version);
+    if (r < 0) {
+        (void) tenant_free(tenant);
+        return r;
+    }
+    tenant->origin = TENANT_DEPLOYED;
+    tenant->deployed.is_unrouted = true;
+    tenant_list(server->tenants, tenant);
+    *ret_version = tenant->version;
+    return 0;
+}
+
+int tenant_stage(struct server *server, struct manifest *manifest, const char *dir,
+                 struct deploy *deploy, struct version **ret_version)
+{
+    struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+    const struct route_pattern *route;
+    int r;
+
+    if (tenant_find_conflict(server->tenants, manifest, &route))
+        return -EEXIST;
+    if (!tenant) {
+        r = stage_first(server, manifest, dir, ret_version);
+    } else {
+        r = tenant_version_new(server, tenant, manifest, ret_version);
+        if (r < 0)
+            return r;
+        tenant_drop_candidate(tenant);
+        tenant->candidate = *ret_version;
+    }
+    if (r == 0)
+        (*ret_version)->deploy = deploy;
+    return r;
+}
+
+void tenant_drop_standby(struct tenant *tenant)
+{
+    struct version *standby = TAKE_PTR(tenant->deployed.standby);
+
+    if (!standby)
+        return;
+    tenant->deployed.standby_name[0] = '\0';
+    tenant_retire_version(standby);
+    (void) version_unref(standby);
+}
+
+/* Takes over the tenant's reference to next. */
+static void serve(struct tenant *tenant, struct version *next)
+{
+    struct version *old = tenant->version;
+
+    tenant->version = next;
+    if (next->cordon != old->cordon)
+        seclude_follow(tenant);
+    tenant->load_failures = 0;
+    tenant->load_again_ns = 0;
+}
+
+static void serve_first(struct tenant *tenant, const char *name)
+{
+    tenant->deployed.is_unrouted = false;
+    (void) snprintf(tenant->deployed.serving, sizeof tenant->deployed.serving, "%s", name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves its first version, %.12s",
+              name);
+}
+
+int tenant_serve_staged(struct version *version, const char *name, bool keep_old)
+{
+    struct tenant *tenant = version->tenant;
+    struct tenant_deployed *deployed = &tenant->deployed;
+    struct version *old = tenant->version;
+
+    if (version != old && version != tenant->candidate)
+        return -ESTALE;
+    int r = tenant_swap_routes(tenant, version->manifest);
+    if (r < 0)
+        return r;
+    version->deploy = NULL;
+    if (version == old) {
+        serve_first(tenant, name);
+        (void) tenant_renew_limits(tenant); /* they may have changed while it was loading */
+        return 0;
+    }
+    tenant_drop_standby(tenant);
+    serve(tenant, TAKE_PTR(tenant->candidate));
+    if (keep_old && old->cordon == version->cordon) {
+        deployed->standby = old;
+        memcpy(deployed->standby_name, deployed->serving, sizeof deployed->standby_name);
+    } else {
+        tenant_retire_version(old);
+        (void) version_unref(old);
+    }
+    (void) snprintf(deployed->serving, sizeof deployed->serving, "%s", name);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves version %.12s", name);
+    (void) tenant_renew_limits(tenant);
+    return 0;
+}
+
+void tenant_drop_staged(struct version *version)
+{
+    struct tenant *tenant = version->tenant;
+
+    version->deploy = NULL;
+    if (tenant->candidate == version) {
+        tenant_drop_candidate(tenant);
+        (void) tenant_renew_limits(tenant); /* which waited for it */
+    } else if (tenant->version == version && tenant->deployed.is_unrouted) {
+        tenant_remove(tenant);
+    }
+}
+
+int tenant_serve_standby(struct tenant *tenant)
+{
+    struct tenant_deployed *deployed = &tenant->deployed;
+    struct version *bad = tenant->version;
+
+    int r = tenant_swap_routes(tenant, deployed->standby->manifest);
+    if (r < 0)
+        return r;
+    serve(tenant, TAKE_PTR(deployed->standby));
+    memcpy(deployed->serving, deployed->standby_name, sizeof deployed->serving);
+    deployed->standby_name[0] = '\0';
+    tenant_retire_version(bad);
+    (void) version_unref(bad);
+    (void) tenant_renew_limits(tenant);
+    return 0;
+}
