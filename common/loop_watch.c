@@ -13,6 +13,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/log_gate.h"
 
 #define SAMPLE_MAX_AGE_NS NSEC_PER_MSEC
 #define LOOK_NS NSEC_PER_MSEC  /* shorter ones are not looked at */
@@ -30,7 +31,8 @@ static bool is_blamed; /* an inner scope of the callback that runs was slow */
 static struct sample last;
 static struct loop_slow slow[LOOP_SLOW_MAX];
 static size_t n_slow;
-static uint64_t longest_us, logged_ns, unlogged;
+static uint64_t longest_us;
+static struct log_gate gate;
 
 static struct sample take_sample(uint64_t now_ns)
 {
@@ -78,17 +80,15 @@ static struct loop_slow *get_slow(const char *name)
 
 static void say(const char *name, uint64_t cpu_us, uint64_t wall_us, long blocks, uint64_t now_ns)
 {
-    if (logged_ns > 0 && now_ns - logged_ns < LOG_INTERVAL_NS) {
-        unlogged++;
+    uint64_t left_out;
+    char text[LOG_GATE_TEXT_BYTES];
+
+    if (!log_gate_pass(&gate, now_ns, LOG_INTERVAL_NS, &left_out))
         return;
-    }
-    logged_ns = now_ns;
     log_warning("the loop stood still for %" PRIu64 ".%" PRIu64 " ms in \"%s\": %" PRIu64
-                ".%" PRIu64 " ms of CPU time, %ld reads from disks (%" PRIu64
-                " more like this not logged)",
+                ".%" PRIu64 " ms of CPU time, %ld reads from disks%s",
                 wall_us / 1000, wall_us % 1000 / 100, name, cpu_us / 1000, cpu_us % 1000 / 100,
-                blocks, unlogged);
-    unlogged = 0;
+                blocks, log_gate_text(left_out, text));
 }
 
 static void look(const struct loop_scope *scope, uint64_t now_ns)

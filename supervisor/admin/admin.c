@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/log_gate.h"
 #include "common/loop_watch.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/host/sockets.h"
@@ -30,7 +31,7 @@
 #define OUTPUT_MAX_BYTES (4U << 20)    /* more than high and the largest answer */
 #define ACCEPTS_PER_TURN 8
 #define ACCEPT_PAUSE_S 1
-#define REFUSAL_LOG_INTERVAL_NS NSEC_PER_SEC
+#define LOG_INTERVAL_NS NSEC_PER_SEC /* of each kind of line that clients can repeat */
 
 struct admin {
     struct server *server; /* borrowed */
@@ -42,7 +43,7 @@ struct admin {
     struct admin_client_list clients;
     unsigned n_clients;
     uint64_t refused; /* clients that were too many */
-    uint64_t refusal_logged_ns;
+    struct log_gate refusals, closings, shortages; /* lines in the log that clients can repeat */
 };
 
 /* ---- one client */
@@ -67,9 +68,14 @@ static void on_client_closed(void *owner, int error)
 {
     struct admin_client *client = owner;
 
-    if (error < 0 && error != -EPIPE && error != -ECONNRESET)
-        (void) log_warning_errno(error, "admin client (uid %u, pid %d) is closed",
-                                 (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
+    uint64_t left_out;
+    char text[LOG_GATE_TEXT_BYTES];
+
+    if (error < 0 && error != -EPIPE && error != -ECONNRESET &&
+        log_gate_pass(&client->admin->closings, io_now_ns(), LOG_INTERVAL_NS, &left_out))
+        log_warning("admin client (uid %u, pid %d) is closed: %s%s",
+                    (unsigned) client->peer.who.uid, (int) client->peer.who.pid,
+                    strerrordesc_np(-error), log_gate_text(left_out, text));
     client_free(client);
 }
 
@@ -291,6 +297,8 @@ static void refuse(struct admin *admin, int fd, const struct ucred *peer, const 
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     uint8_t frame[512];
+    uint64_t left_out;
+    char text[LOG_GATE_TEXT_BYTES];
 
     failure.message = admin_bytes(reason, strlen(reason));
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
@@ -301,13 +309,19 @@ static void refuse(struct admin *admin, int fd, const struct ucred *peer, const 
         (void) !send(fd, frame, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     admin->refused++;
-    /* A peer that keeps coming must not fill the log. */
-    uint64_t now = io_now_ns();
-    if (admin->refusal_logged_ns > 0 && now - admin->refusal_logged_ns < REFUSAL_LOG_INTERVAL_NS)
-        return;
-    admin->refusal_logged_ns = now;
-    log_warning("admin client (uid %u, pid %d) is refused: %s", (unsigned) peer->uid,
-                (int) peer->pid, reason);
+    if (log_gate_pass(&admin->refusals, io_now_ns(), LOG_INTERVAL_NS, &left_out))
+        log_warning("admin client (uid %u, pid %d) is refused: %s%s", (unsigned) peer->uid,
+                    (int) peer->pid, reason, log_gate_text(left_out, text));
+}
+
+/* Logs that a client cannot be served for want of memory or descriptors. */
+static void say_short(struct admin *admin, int error, const char *what)
+{
+    uint64_t left_out;
+    char text[LOG_GATE_TEXT_BYTES];
+
+    if (log_gate_pass(&admin->shortages, io_now_ns(), LOG_INTERVAL_NS, &left_out))
+        log_warning("%s: %s%s", what, strerrordesc_np(-error), log_gate_text(left_out, text));
 }
 
 static void admit(struct admin *admin, int accepted)
@@ -326,7 +340,7 @@ static void admit(struct admin *admin, int accepted)
     r = client_new(admin, fd, &peer);
     admin_peer_done(&peer);
     if (r < 0)
-        (void) log_warning_errno(r, "cannot serve an admin client");
+        say_short(admin, r, "cannot serve an admin client");
     else
         (void) TAKE_FD(fd);
 }
@@ -349,7 +363,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
         if (errno == EAGAIN)
             return;
         /* Out of descriptors or memory: the event would fire again at once. */
-        (void) log_warning_errno(-errno, "cannot accept an admin client");
+        say_short(admin, -errno, "cannot accept an admin client");
         (void) event_del(admin->accept_event);
         (void) event_add(admin->resume_event, &pause);
         return;

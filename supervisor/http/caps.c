@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Caps of the HTTP front that clients meet: counts each time, and says so in the log, at most once in
- * SAY_AGAIN_MS for each cap, so that an attack is seen and does not fill the log. Supervisor, loop thread.
+ * SAY_AGAIN_NS for each cap, so that an attack is seen and does not fill the log. Supervisor, loop thread.
  */
 #include <inttypes.h>
 
+#include "common/io.h"
 #include "common/log.h"
 #include "supervisor/http/internal.h"
 
-#define SAY_AGAIN_MS 10000
+#define SAY_AGAIN_NS (10 * NSEC_PER_SEC)
 
 static const struct {
     const char *name;
@@ -45,18 +46,16 @@ void http_cap_met(struct http_front *front, enum http_cap cap, const char *clien
 {
     struct http_cap_state *state = &front->caps[cap];
     uint32_t limit = cap_limit(front, cap);
-    uint64_t now = http_front_now_ms();
+    uint64_t left_out;
     char figure[32] = "";
 
     state->met++;
-    if (state->said_ms != 0 && now < state->said_ms + SAY_AGAIN_MS)
+    if (!log_gate_pass(&state->gate, io_now_ns(), SAY_AGAIN_NS, &left_out))
         return;
     if (limit > 0)
         (void) snprintf(figure, sizeof(figure), " is %" PRIu32, limit);
     log_warning("%s%s: %s; client %s; %" PRIu64 " times since the last such line", caps[cap].name,
-                figure, caps[cap].text, client, state->met - state->said);
-    state->said = state->met;
-    state->said_ms = now;
+                figure, caps[cap].text, client, left_out + 1);
 }
 
 uint64_t http_front_cap_count(const struct http_front *front, enum http_cap cap)

@@ -18,6 +18,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "common/log_gate.h"
 #include "config/host_name.h"
 #include "supervisor/http/http.h"
 
@@ -187,8 +188,7 @@ LIST_HEAD(http_listener_list, http_listener);
 
 struct http_cap_state {
     uint64_t met;
-    uint64_t said; /* of them, in the log */
-    uint64_t said_ms;
+    struct log_gate gate; /* of the lines that say so */
 };
 
 struct http_peers; /* connections for each client address (peers.c) */

@@ -267,6 +267,24 @@ def test_what_is_no_command_closes_the_connection_and_nothing_else(skepd, client
     assert skepd.get("a").text == "hello"
 
 
+def test_clients_that_break_the_protocol_again_and_again_do_not_fill_the_log(start):
+    skepd = start({"a": script('return new Response("hello");')})
+    began = time.monotonic()
+    clients = 0
+    # Until the line of a later second says how many were left out.
+    while not re.search(r"is closed: .*; \d+ more lines like this were left out before", skepd.log()):
+        for _ in range(50):
+            with AdminClient(skepd.admin_socket) as client:
+                client.socket.sendall(b"\0\0\0\0")
+                with pytest.raises(Closed):
+                    client.receive()
+        clients += 50
+        assert time.monotonic() - began < 60
+    seconds = time.monotonic() - began
+    lines = skepd.log().count("is closed: ")
+    assert lines <= seconds + 2 < clients
+
+
 def test_unknown_fields_are_skipped(client):
     later = encode_varint(99 << 3) + b"\x01" + encode_varint(100 << 3 | 2) + b"\x02hi"
     client.send_frame(bytes([11 << 3 | 2, len(later)]) + later + later)
