@@ -104,10 +104,13 @@ static void describe(const struct incident *incident, char *text, size_t size)
         (void) snprintf(text, size, "%s", name);
     else if (used == 0)
         (void) snprintf(text, size, "%s is %s", name, amount(limit, unit, most, sizeof most));
+    else if (used <= limit) /* what was asked for besides would have been too much */
+        (void) snprintf(text, size, "%s is %s, used %s", name,
+                        amount(limit, unit, most, sizeof most), amount(used, unit, had, sizeof had));
     else
         (void) snprintf(text, size, "%s is %s, used %s (%s over)", name,
                         amount(limit, unit, most, sizeof most), amount(used, unit, had, sizeof had),
-                        amount(used > limit ? used - limit : 0, unit, over, sizeof over));
+                        amount(used - limit, unit, over, sizeof over));
 }
 
 /* Returns whether the tenant may have another line in this second. What is not said of nobody's incidents, which only

@@ -4,7 +4,7 @@ honest neighbours of whatever size never are."""
 
 import pytest
 
-from harness import IS_SANITIZED, SKEPD, cordon, script, wait_for
+from harness import IS_SANITIZED, SKEPD, cordon, is_alive, script, wait_for
 
 WORKER = SKEPD.parent / "tests" / "hostile_worker"
 counts_memory = pytest.mark.skipif(IS_SANITIZED, reason="sanitizers have a malloc of their own")
@@ -162,6 +162,79 @@ def test_memory_of_each_kind_counts_against_the_limits_of_who_keeps_it(hive, kin
     hive.wait_log(rf"\[{name}\] (stopped|refused): (heap|external)_mib is 24.0 MiB")
     assert hive.worker()["pid"] == pid
     assert_neighbours_are_untouched(hive)
+
+
+# V8 makes a string flat, in the heap, that was put together of parts, wherever it has to look into it.
+LEAP = 'globalThis.rope = "a".repeat(2 ** 27);'
+AGE = f"{LEAP} for (let i = 0; i < 2e6; i++) globalThis.last = new Array(30);"
+SAVED_LEAPS = {
+    "compared": f'{LEAP} return new Response(String(rope === rope.slice(1) + "a"));',
+    "kept": f"{LEAP} rope.charCodeAt(5); for (;;) globalThis.last = new Array(30);",
+    "array": "globalThis.a = new Array(8e6).fill(1); for (;;) globalThis.last = new Array(30);",
+    "expression": f"{LEAP} new RegExp(rope);",
+}
+FATAL_LEAPS = {
+    "key": f"{LEAP} ({{}})[rope];",
+    "logged_key": f"{LEAP} console.log({{ [rope]: 1 }});",
+    "symbol": f"{LEAP} Symbol.for(rope);",
+    "old": f"{AGE} rope.charCodeAt(5);",
+    "old_clone": f"{AGE} structuredClone([rope]);",
+}
+WAITS = """
+    console.log("entered"); await new Promise((resolve) => setTimeout(resolve, 500));
+    return new Response("done");
+"""
+
+
+def leaper(body):
+    limits = {"heap_mib": 32, "cpu_ms": 10000}
+    return {"limits": limits, "files": {"worker.js": script(body + 'return new Response("ok");')}}
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="without V8")
+@pytest.mark.parametrize("name", SAVED_LEAPS)
+def test_heap_that_leaps_past_its_limit_ends_the_isolate_only(start, name):
+    skepd = start({"leaps": leaper(SAVED_LEAPS[name]), "waits": {"files": {"worker.js": script(WAITS)}}})
+    pid = skepd.worker()["pid"]
+    with skepd.connect() as connection:
+        connection.send_head("POST", "waits.test", headers=[("Content-Length", 0)])
+        skepd.wait_log("entered")
+        assert skepd.get("leaps").code == "mem_isolate"
+        assert connection.read_response().text == "done"
+    assert skepd.worker()["pid"] == pid
+    assert (skepd.tenant("leaps")["kills"], skepd.tenant("waits")["strikes"]) == (0, 0)
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="without V8")
+@pytest.mark.parametrize("name", FATAL_LEAPS)
+def test_who_has_v8_end_the_worker_by_one_string_is_named(start, name):
+    skepd = start({"leaps": leaper(FATAL_LEAPS[name]), "waits": {"files": {"worker.js": script(WAITS)}}})
+    pid = skepd.worker()["pid"]
+    with skepd.connect() as connection:
+        connection.send_head("GET", "waits.test")
+        skepd.wait_log("entered")
+        assert skepd.get("leaps").code == "mem_isolate"
+        assert connection.read_response().text == "done"
+    assert not is_alive(pid)
+    assert skepd.tenant("leaps")["kills"] == 1
+    seen = skepd.tenant("waits")
+    assert (seen["kills"], seen["strikes"], seen["seclusion"]) == (0, 0, "shared")
+    assert skepd.stats()["replayed"] == 1
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="without V8")
+def test_who_has_v8_end_workers_by_strings_is_apart_after_three_and_then_has_strikes(start):
+    skepd = start({"leaps": leaper(FATAL_LEAPS["key"]), "honest": {"files": {"worker.js": script(
+        'return new Response("ok");')}}})
+    for _ in range(3):
+        assert skepd.get("honest").text == "ok"
+        assert skepd.get("leaps").code == "mem_isolate"
+    skepd.wait_log(r"\[leaps\] gets a worker of its own: 3 strikes")
+    assert skepd.get("leaps").code == "mem_isolate"
+    wait_for(lambda: skepd.tenant("leaps")["strikes"] == 1, "a death that only it can have caused")
+    assert skepd.get("honest").text == "ok"
+    seen = skepd.tenant("honest")
+    assert (seen["kills"], seen["strikes"], seen["seclusion"]) == (0, 0, "shared")
 
 
 @counts_memory

@@ -83,6 +83,7 @@ struct isolate {
     bool in_entry = false;
     uint64_t request = 0; // of the entry that runs
     bool heap_limit_hit = false;
+    bool heap_slack_given = false; // to V8, to unwind in
     size_t heap_limit = 0; // bytes; above it the isolate is not kept
     bool observe_heap = false;
     size_t heap_excess = 0; // see isolate_take_excess

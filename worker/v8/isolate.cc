@@ -13,8 +13,8 @@
 #include <new>
 
 static constexpr size_t mib = 1024 * 1024;
-// Room for V8 to unwind in, once the heap limit was met. More would only let a builtin that never
-// looks at the terminate flag take more.
+// Room for V8 to unwind in, above what the heap holds when its limit is met. More would only let a builtin
+// that never looks at the terminate flag take more.
 static constexpr size_t heap_slack_bytes = 8 * mib;
 static constexpr size_t max_young_bytes = 24 * mib;
 // An observed heap grows in steps, and not for ever.
@@ -33,18 +33,30 @@ static void publish_heap(struct isolate *self)
                      __ATOMIC_RELAXED);
 }
 
+static size_t heap_committed(v8::Isolate *v8)
+{
+    v8::HeapStatistics heap;
+    v8->GetHeapStatistics(&heap);
+    return heap.total_heap_size();
+}
+
+// V8 ends the process if the heap does not fit the limit returned here. A large young object may have taken
+// the heap past its limit by any amount (see on_collected); that memory is in use already, so the new limit
+// begins above it. The slack is given once: a heap that meets its limit again ends the process.
 static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
     (void) initial_limit;
-    if (self->heap_limit_hit)
+    if (self->heap_slack_given)
         return limit;
+    const size_t held = std::max(limit, heap_committed(self->v8));
     self->heap_excess = std::max(self->heap_excess, isolate_heap_used(self->v8));
     if (self->observe_heap && limit < observed_max_bytes)
-        return std::min(observed_max_bytes, limit + std::max(observed_step_bytes, limit / 2));
+        return std::min(observed_max_bytes, held + std::max(observed_step_bytes, limit / 2));
     self->heap_limit_hit = true;
+    self->heap_slack_given = true;
     self->v8->TerminateExecution();
-    return limit + heap_slack_bytes;
+    return held + heap_slack_bytes;
 }
 
 // Native memory is over the limit. Only a stack check may collect garbage, so that is where it is

@@ -263,7 +263,7 @@ static inline void on_fatal(bool is_oom, const char *location)
     (void) fprintf(stderr, "V8 died: %s%s\n", is_oom ? "out of memory: " : "", location);
 }
 
-static inline int start_v8(void)
+static inline int start_v8_with(void (*fatal)(bool is_oom, const char *location))
 {
     const struct isolate_platform_options options = {
         .argv0 = "test",
@@ -271,13 +271,18 @@ static inline int start_v8(void)
         .wasm_max_mem_pages = 1024,
         .blank_heap_mib = 32,
         .snapshot = { skep_snapshot, skep_snapshot_size },
-        .on_fatal = on_fatal,
+        .on_fatal = fatal,
     };
     int r = isolate_platform_init(&options, NULL);
     if (r < 0) {
         (void) fprintf(stderr, "isolate_platform_init: %s\n", strerror(-r));
     }
     return r;
+}
+
+static inline int start_v8(void)
+{
+    return start_v8_with(on_fatal);
 }
 
 #define TEST(function) cmocka_unit_test_teardown(function, no_isolate_is_left)

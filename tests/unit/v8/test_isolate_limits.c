@@ -153,6 +153,30 @@ static void test_heap_that_grows_meets_its_limit(void **state)
     }
 }
 
+static void test_heap_that_one_object_takes_past_its_limit_ends_the_request_only(void **state)
+{
+    (void) state;
+    static const char *const leaps[] = {
+        "const a = []; for (let i = 0; i < 8; i++) { a.push('a'.repeat(2 ** 26 + i)); "
+        "a[i].charCodeAt(5); }",
+        "const r = 'a'.repeat(2 ** 26); return new Response(String(r === r.slice(1) + 'a'));",
+        "new RegExp('a'.repeat(2 ** 26));",
+        "'a'.repeat(2 ** 26).toUpperCase();",
+        "globalThis.rope = 'a'.repeat(2 ** 26); rope.charCodeAt(5);",
+        "globalThis.array = new Array(5e6).fill(1); for (;;) globalThis.last = new Array(30);",
+        "globalThis.rope = 'a'.repeat(2 ** 26); rope.charCodeAt(5); const a = [];\n"
+        "for (let i = 0; i < 14; i++) a.push(new Uint8Array(2 ** 20)); globalThis.kept = a;",
+    };
+    for (size_t i = 0; i < sizeof(leaps) / sizeof(leaps[0]); i++) {
+        char source[512];
+        (void) snprintf(source, sizeof(source), "export default { async fetch() { %s } };",
+                        leaps[i]);
+        struct isolate *isolate = load(source);
+        assert_int_equal(get(isolate, 1), ISOLATE_HEAP_LIMIT);
+        isolate_free(isolate);
+    }
+}
+
 static void test_memory_outside_the_heap_meets_its_limit(void **state)
 {
     (void) state;
@@ -250,6 +274,7 @@ int main(void)
         TEST(test_module_that_was_terminated_is_evaluated_again),
         TEST(test_endless_module_is_terminated),
         TEST(test_heap_that_grows_meets_its_limit),
+        TEST(test_heap_that_one_object_takes_past_its_limit_ends_the_request_only),
         TEST(test_memory_outside_the_heap_meets_its_limit),
         TEST(test_garbage_outside_the_heap_is_collected),
         TEST(test_deep_recursion_is_a_range_error),
