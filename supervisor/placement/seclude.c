@@ -562,12 +562,14 @@ static unsigned part_holders(const struct child *child, struct holdup_facts *fac
     return n;
 }
 
-/* Takes along what a tenant that is apart, or just goes, had sent before. */
-static bool is_of_holder(const struct child *child, const struct request *request)
+/* All that is behind the piece that holds up the worker, whosever it is: none of it has to wait there. Those
+ * that are apart, or just go, take theirs along; the others' is sent again, in turn, when the piece is
+ * over, or to the worker that takes over. */
+static bool is_behind(const struct child *child, const struct request *request)
 {
-    const struct tenant *tenant = request->tenant;
-
-    return tenant->conduct.seclusion == SECLUSION_BUSY || is_apart(tenant, child);
+    (void) child;
+    (void) request;
+    return true;
 }
 
 /* Moves the others' requests: another worker has taken over the place. */
@@ -602,7 +604,7 @@ static void relieve(struct child *child, uint64_t now_ns)
     struct tenant *parted[SCOREBOARD_TENANTS];
     unsigned n = part_holders(child, &facts, parted, now_ns);
 
-    (void) ledger_withdraw(child, is_of_holder);
+    (void) ledger_withdraw(child, is_behind);
     /* The spare is for the others. */
     if (must_replace(child, &facts))
         retire_at_once(child, HELD_UP_REASON);
@@ -641,7 +643,7 @@ void seclude_look(struct child *child, uint64_t now_ns)
     bool is_shared = child->place.kind == PLACE_SHARED || child->place.kind == PLACE_LEAVING;
     uint64_t piece, spared_ns;
 
-    if (!is_up || !is_shared || child->cordon->is_solitary)
+    if (!is_up || !is_shared || child->cordon->is_solitary || child->cordon->solitary == 0)
         return;
     uint64_t since_ns = atomic_load(&child->board->running_since_ns);
     struct tenant *tenant = find_running(child, &piece, &spared_ns);

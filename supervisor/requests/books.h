@@ -26,6 +26,7 @@ struct tenant_books {
     struct run_entry run;
     struct child *run_child; /* borrowed; in whose run queue it is; NULL: in none */
     uint32_t cost_us;        /* CPU time of a request, as far as is known; 0: not yet */
+    uint64_t cheap_ns;       /* when a request last ended that had used little */
     struct rate rate;        /* of cpu_rate */
     uint64_t cpu_ns;         /* all that it has used */
     uint64_t queued_bytes;   /* of bodies, see ledger_queued_bytes */
@@ -46,7 +47,7 @@ struct child_books {
     struct request_list unstarted;
     uint64_t unstarted_us;
     unsigned n_unstarted;
-    unsigned n_unknown; /* of them, of tenants whose cost is not known */
+    unsigned n_suspect; /* of them, those that may hold up others for all that is known */
     uint64_t trial;     /* request that may hold up others, sent while the worker was pressed */
     uint64_t trial_ns;  /* when */
     /* The process's CPU clock, and what of it no tenant was charged with. */

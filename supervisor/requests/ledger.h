@@ -53,7 +53,7 @@ struct request {
     bool is_push_due;   /* has body to send at the end of this turn */
     bool is_unstarted;  /* sent; nothing says yet that its JavaScript has begun */
     bool is_over_wall;  /* cancelled because of its time */
-    bool is_unknown;    /* sent when nothing was known of its tenant's cost */
+    bool is_suspect;    /* might hold up others, for all that was known when it was sent */
     bool is_blameless;  /* what it fails by is another tenant's doing */
     bool is_told;       /* the tenant's log has the reason why it fails */
     bool has_met_limit; /* one that failed it, the last of these: */

@@ -25,6 +25,8 @@
 #define LONG_PIECE_NS (2 * NSEC_PER_MSEC)
 /* Of the moving average: what the last request counts. */
 #define COST_SHARE 4
+/* A tenant whose last cheap request ended longer ago may have begun to do something else. */
+#define PROOF_NS NSEC_PER_SEC
 
 /* ---- what requests cost */
 
@@ -56,6 +58,8 @@ void ledger_note_cost(struct request *request, uint64_t cpu_us)
     settle(request, (uint32_t) last);
     cost += (last - cost) / COST_SHARE;
     books->cost_us = cost > COST_MIN_US ? (uint32_t) cost : COST_MIN_US;
+    if (last <= UNSTARTED_MAX_US)
+        books->cheap_ns = io_now_ns();
 }
 
 void ledger_note_death_cost(struct tenant *tenant)
@@ -71,7 +75,7 @@ static void push_unstarted(struct request *request, struct child_books *books)
         TAILQ_INIT(&books->unstarted);
     request->is_unstarted = true;
     books->unstarted_us += request->cost_us;
-    books->n_unknown += request->is_unknown;
+    books->n_suspect += request->is_suspect;
     TAILQ_INSERT_TAIL(&books->unstarted, request, unstarted);
 }
 
@@ -80,7 +84,7 @@ static void drop_unstarted(struct child_books *books, struct request *request)
     TAILQ_REMOVE(&books->unstarted, request, unstarted);
     request->is_unstarted = false;
     books->unstarted_us -= request->cost_us;
-    books->n_unknown -= request->is_unknown;
+    books->n_suspect -= request->is_suspect;
     books->n_unstarted--;
 }
 
@@ -156,22 +160,58 @@ static bool has_room(struct child *child, uint32_t cost)
     return !child_find_request(child, atomic_load(&child->board->running_request));
 }
 
-/* A request that may turn out to be such goes behind none that is, or may be: others have their turn
- * between them. */
+/* ---- in a worker that is held up */
+
+/* Returns whether tenants in the worker have held up others so much that it is known, and may go apart. */
+static bool is_pressed(const struct child *child)
+{
+    return child->place.kind == PLACE_SHARED && child->cordon->solitary > 0 &&
+           holdup_is_pressed(&child->held, io_now_ns());
+}
+
+/* Returns whether the tenant's next request may hold up others, for all that is known. In a worker that is
+ * pressed only what a tenant did just now counts: those that were cheap may spin all at once. */
+static bool is_suspect(const struct child *child, const struct tenant *tenant)
+{
+    if (is_unknown(tenant))
+        return true;
+    return is_pressed(child) && (cost_us(tenant) > UNSTARTED_MAX_US ||
+                                 io_now_ns() - tenant->books.cheap_ns > PROOF_NS);
+}
+
+/* A suspect's request goes behind none that is one's, or that runs for long: others have their turn between
+ * them. */
 static bool must_wait_for_others(struct child *child, const struct tenant *tenant)
 {
-    if (!is_unknown(tenant))
+    if (!is_suspect(child, tenant))
         return false;
     look_at_marks(child);
-    if (child->books.n_unknown > 0)
+    if (child->books.n_suspect > 0)
         return true;
     const struct request *running =
         child_find_request(child, atomic_load(&child->board->running_request));
     uint64_t since_ns = atomic_load(&child->board->running_since_ns);
-    return running && (running->is_unknown || io_now_ns() - since_ns > LONG_PIECE_NS);
+    return running && (running->is_suspect || io_now_ns() - since_ns > LONG_PIECE_NS);
 }
 
-/* ---- in a worker that is held up */
+static bool is_running(const struct child *child, const struct request *request)
+{
+    return request->is_unstarted || atomic_load(&child->board->running_request) == request->id;
+}
+
+/* Returns whether a worker that is pressed has something in it that runs for long, or may: nobody's next
+ * request goes behind that, where it would have to be withdrawn. */
+static bool is_blocked(struct child *child)
+{
+    if (!is_pressed(child))
+        return false;
+    look_at_marks(child);
+    const struct request *trial = child_find_request(child, child->books.trial);
+    if (child->books.n_suspect > 0 || (trial && is_running(child, trial)))
+        return true;
+    return atomic_load(&child->board->running_tenant) != 0 &&
+           io_now_ns() - atomic_load(&child->board->running_since_ns) > LONG_PIECE_NS;
+}
 
 static bool has_trial(const struct child *child, uint64_t now)
 {
@@ -188,9 +228,7 @@ static bool must_pause(const struct child *child, const struct tenant *tenant)
 {
     uint64_t now = io_now_ns();
 
-    if ((!is_unknown(tenant) && cost_us(tenant) <= UNSTARTED_MAX_US) ||
-        child->place.kind != PLACE_SHARED || child->cordon->solitary == 0 ||
-        !holdup_is_pressed(&child->held, now))
+    if (!is_pressed(child) || !is_suspect(child, tenant))
         return false;
     return now - child->held_at_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC || has_trial(child, now);
 }
@@ -305,8 +343,8 @@ static int send_request(struct request *request, struct placement *placement)
     request->body_window = BODY_WINDOW_BYTES;
     request->response_window = BODY_WINDOW_BYTES;
     request->cost_us = cost_us(request->tenant);
-    request->is_unknown = is_unknown(request->tenant);
-    if (request->is_unknown || request->cost_us > UNSTARTED_MAX_US) {
+    request->is_suspect = is_suspect(child, request->tenant);
+    if (request->is_suspect || request->cost_us > UNSTARTED_MAX_US) {
         child->books.trial = request->id;
         child->books.trial_ns = request->sent_ns;
     }
@@ -353,6 +391,8 @@ static enum turn take_turn(struct child *child, struct tenant *tenant)
         ledger_stop_waiting(tenant);
         return TURN_TAKEN;
     }
+    if (is_blocked(child))
+        return TURN_NONE;
     if (must_wait_for_others(child, tenant))
         return TURN_LATER;
     if (!has_room(child, cost_us(tenant)) || send_request(request, placement) < 0)

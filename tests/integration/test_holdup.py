@@ -170,6 +170,35 @@ def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start)
     assert skepd.get("spins").text == "ok"
 
 
+def test_others_do_not_wait_for_all_that_were_cheap_until_they_spin_at_once(start):
+    """They are found one after the other, and others have their turn between them."""
+    names = [f"spins-{i}" for i in range(10)]
+    good = script('console.log("ran", new URL(request.url).search); return new Response("good");')
+    skepd = start({**{name: culprit(cpu_ms=60) for name in names}, "good": {"files": {"worker.js": good}}})
+    pid = skepd.worker()["pid"]
+    for name in (*names, "good"):
+        for _ in range(30):
+            assert skepd.get(name).status == 200
+    before = skepd.log()
+    with contextlib.ExitStack() as stack:
+        spinning = [stack.enter_context(skepd.connect(timeout=60)) for _ in range(40)]
+        waiting = [stack.enter_context(skepd.connect(timeout=60)) for _ in range(4)]
+        for i, connection in enumerate(spinning):
+            connection.send_head("GET", f"{names[i % 10]}.test", "/bad")
+        for i, connection in enumerate(waiting):
+            connection.send_head("GET", "good.test", f"/?{i}")
+        assert all(connection.read_response().text == "good" for connection in waiting)
+        skepd.wait_log(r"ran \?3")
+        log = skepd.log()[len(before) :]
+        for connection in spinning:
+            assert connection.read_response().code == "cpu_request"
+    spins = re.findall(rf"stopped: cpu_ms .*\(pid {pid}\)|\[good\].* ran", log)
+    # Two until the worker is pressed, and what runs when the good ones arrive; without the rule it would be 40.
+    assert len([line for line in spins[: spins.index("[good] info: ran")] if "stopped" in line]) <= 4, spins
+    for name in names:
+        assert skepd.get(name).text == "ok"
+
+
 @pytest.mark.parametrize("solitary", [8, 1])
 def test_others_do_not_wait_for_a_load_that_runs_for_long(start, solitary):
     loads = {"limits": {"cpu_startup_ms": 20000}, "files": {"worker.js": "for (;;);"}}
