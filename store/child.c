@@ -159,7 +159,7 @@ static int on_commit(struct store_child *child, const Skep__Store__Commit *commi
 static void fill_version(const struct stored_tenant *tenant, const struct stored_version *version,
                          Skep__Store__Version *ret)
 {
-    const struct record *rolled_back = history_rollback_of(&tenant->history, version->name);
+    const struct history_entry *rolled_back = history_rollback_of(&tenant->history, version->name);
 
     skep__store__version__init(ret);
     ret->version = bytes_of(version->name);

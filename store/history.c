@@ -32,10 +32,10 @@ void history_done(struct history *history)
     *history = (struct history){ 0 };
 }
 
-int history_add(struct history *history, const struct record *record)
+int history_add(struct history *history, const struct history_entry *record)
 {
     unsigned drop = history->count >= HISTORY_RECORDS_MAX;
-    struct record *records =
+    struct history_entry *records =
         reallocarray(history->records, history->count + 1, sizeof *history->records);
 
     if (!records)
@@ -48,7 +48,7 @@ int history_add(struct history *history, const struct record *record)
 }
 
 /* TIME UID ACTION VERSION FROM REASON, the last of which may be empty. */
-static bool parse_line(char *line, struct record *ret)
+static bool parse_line(char *line, struct history_entry *ret)
 {
     char *rest = line, *fields[5];
     char *end;
@@ -58,7 +58,7 @@ static bool parse_line(char *line, struct record *ret)
         if (!fields[i])
             return false;
     }
-    *ret = (struct record){ .action = STORE_ACTIONS };
+    *ret = (struct history_entry){ .action = STORE_ACTIONS };
     ret->time_ms = strtoull(fields[0], &end, 10);
     if (*end)
         return false;
@@ -81,7 +81,7 @@ int history_read(int tenant_fd, struct history *ret_history)
 {
     _cleanup_(history_done) struct history history = { 0 };
     _cleanup_free_ char *text = NULL;
-    struct record record;
+    struct history_entry record;
     size_t size = 0;
 
     int r = tenant_file_read(tenant_fd, HISTORY_FILE, HISTORY_MAX_BYTES, &text, &size);
@@ -111,7 +111,7 @@ int history_write(int tenant_fd, const struct history *history)
     if (!file)
         return -ENOMEM;
     for (unsigned i = 0; i < history->count; i++) {
-        const struct record *record = &history->records[i];
+        const struct history_entry *record = &history->records[i];
         (void) fprintf(file, "%" PRIu64 " %" PRIu32 " %s %s %s %s\n", record->time_ms, record->uid,
                        action_names[record->action], record->version, record->from, record->reason);
     }
@@ -129,10 +129,10 @@ int history_find(const struct history *history, const char *version)
     return -1;
 }
 
-const struct record *history_rollback_of(const struct history *history, const char *version)
+const struct history_entry *history_rollback_of(const struct history *history, const char *version)
 {
     for (unsigned i = history->count; i-- > 0;) {
-        const struct record *record = &history->records[i];
+        const struct history_entry *record = &history->records[i];
         if (strcmp(record->version, version) == 0)
             return NULL;
         if (strcmp(record->from, version) == 0 && record->action == STORE_AUTO_ROLLBACK)

@@ -21,7 +21,7 @@ enum store_action {
     STORE_ACTIONS,
 };
 
-struct record {
+struct history_entry {
     uint64_t time_ms;
     uint32_t uid;
     enum store_action action;
@@ -31,7 +31,7 @@ struct record {
 };
 
 struct history {
-    struct record *records; /* owned; oldest first */
+    struct history_entry *records; /* owned; oldest first */
     unsigned count;
 };
 
@@ -43,7 +43,7 @@ bool version_is_valid(const char *text);
 int history_read(int tenant_fd, struct history *ret_history);
 void history_done(struct history *history);
 /* Adds one at the end, and drops the oldest if there are too many. 0 or -ENOMEM. */
-int history_add(struct history *history, const struct record *record);
+int history_add(struct history *history, const struct history_entry *record);
 /* Writes it, durably. 0 or -errno. */
 int history_write(int tenant_fd, const struct history *history);
 
@@ -51,4 +51,4 @@ int history_write(int tenant_fd, const struct history *history);
 int history_find(const struct history *history, const char *version);
 /* The record by which the version was rolled back for its errors, if it has not been switched to since;
  * NULL: it was not. */
-const struct record *history_rollback_of(const struct history *history, const char *version);
+const struct history_entry *history_rollback_of(const struct history *history, const char *version);

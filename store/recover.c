@@ -57,7 +57,8 @@ static int recover_temporary(void *arg, int dir_fd, const char *name)
 static int recover_history(struct recovery *recovery)
 {
     struct history *history = &recovery->tenant->history;
-    const struct record *last = history->count > 0 ? &history->records[history->count - 1] : NULL;
+    const struct history_entry *last =
+        history->count > 0 ? &history->records[history->count - 1] : NULL;
 
     if (!last || strcmp(last->version, recovery->tenant->current) == 0 ||
         strcmp(last->from, recovery->tenant->current) != 0)

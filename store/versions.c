@@ -174,7 +174,7 @@ static int link_current(const struct stored_tenant *tenant, const char *version,
 }
 
 /* The history first: where the link is not there yet, recovery takes the line away again. */
-static int switch_to(struct stored_tenant *tenant, const struct record *record)
+static int switch_to(struct stored_tenant *tenant, const struct history_entry *record)
 {
     bool is_switched = false;
 
@@ -243,7 +243,7 @@ static int keep_upload(struct upload *upload, bool *ret_is_new)
 }
 
 static int commit_locked(struct store_state *state, const char *name, struct upload *upload,
-                         struct record *record)
+                         struct history_entry *record)
 {
     _cleanup_(stored_tenant_done) struct stored_tenant tenant;
     bool is_new = false;
@@ -276,8 +276,8 @@ int version_commit(struct store_state *state, const Skep__Store__Commit *commit,
                    char ret_previous[static VERSION_BYTES + 1])
 {
     struct upload *upload = upload_find(state, commit->id);
-    struct record record = { .time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC,
-                             .uid = commit->uid };
+    struct history_entry record = { .time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC,
+                                    .uid = commit->uid };
     char name[NAME_MAX_BYTES + 1];
 
     if (!take_text(commit->tenant, name, sizeof name) ||

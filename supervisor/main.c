@@ -284,7 +284,6 @@ static int serve(struct server *server, const struct arguments *arguments)
         event_config_free(config);
     if (!server->base)
         return log_error_errno(-ENOMEM, "cannot make the event loop");
-    server->started_ns = io_now_ns();
     int r = set_up(server, arguments);
     if (r == 0)
         r = confine_server(server);
@@ -436,11 +435,15 @@ static int run(const struct arguments *arguments, struct config **config, struct
     r = raise_file_limit(&server);
     if (r < 0)
         return r;
+    r = record_init(&server.record, server.config);
+    if (r < 0)
+        return log_error_errno(r, "cannot start");
     prevent_cores();
     keep_memory_small();
     (void) signal(SIGPIPE, SIG_IGN);
     service_attach(service, &server);
     r = run_with_cgroups(&server, arguments, worker);
+    record_done(&server.record);
     *config = server.config;
     return r;
 }

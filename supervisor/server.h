@@ -13,9 +13,7 @@
 #include "config/config.h"
 #include "supervisor/helpers/health.h"
 #include "supervisor/jail/level.h"
-#include "supervisor/record/counts.h"
-#include "supervisor/record/errors.h"
-#include "supervisor/record/incident.h"
+#include "supervisor/record/record.h"
 
 struct admin;
 struct cgroup_tree;
@@ -51,15 +49,10 @@ struct server {
     struct metrics *metrics; /* NULL: no endpoint */
     struct reload *reload;   /* that is under way; NULL: none */
     struct reader *reader;   /* NULL in tests: files are read in the loop */
-    struct stats stats;
+    struct record record;
     struct store *store;     /* NULL: nothing can be deployed */
     struct deploys *deploys; /* NULL until there are tenants */
     struct helper_health helpers[HELPERS];
-    struct counters counters;
-    struct incident_counts incident_counts;
-    struct incidents incidents;
-    char v8_version[32]; /* as the last worker said it, checked */
-    uint64_t started_ns;
     uint64_t max_files; /* descriptors that the process may have */
     bool is_draining;   /* it stops: requests that come on open connections are still served */
     bool is_ending;     /* no request is left; the last answers go out */

@@ -37,12 +37,11 @@ struct admin {
     struct server *server; /* borrowed */
     struct admin_socket socket;
     gid_t group; /* of the socket; ADMIN_NO_GROUP: that of skepd */
-    struct log_store *log_store;
     struct event *accept_event;
     struct event *resume_event; /* accepts again after a shortage of descriptors */
     struct admin_client_list clients;
     unsigned n_clients;
-    uint64_t refused; /* clients that were too many */
+    uint64_t refused;                              /* clients that were too many */
     struct log_gate refusals, closings, shortages; /* lines in the log that clients can repeat */
 };
 
@@ -157,7 +156,7 @@ static int may_handle(void *owner, unsigned number)
 
 struct log_store *admin_client_log_store(const struct admin_client *client)
 {
-    return client->admin->log_store;
+    return client->admin->server->record.log_store;
 }
 
 struct server *admin_client_server(const struct admin_client *client)
@@ -260,11 +259,13 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
     return 0;
 }
 
-void admin_read_total(const struct admin *admin, struct total *total)
+static void read_total(void *owner, struct total *total)
 {
+    const struct admin *admin = owner;
+
     total->limit = CLIENTS_MAX;
-    total->used = admin ? admin->n_clients : 0;
-    total->refused = admin ? admin->refused : 0;
+    total->used = admin->n_clients;
+    total->refused = admin->refused;
 }
 
 /* ---- the door */
@@ -382,6 +383,14 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 /* ---- all of it */
 
+static void on_line(void *owner, const struct counted *counted, const struct log_line *line,
+                    const char *text)
+{
+    struct admin *admin = owner;
+
+    admin_forward_line(&admin->clients, counted, line, text);
+}
+
 int admin_new(struct server *server, const char *socket_path, struct admin **ret_admin)
 {
     struct admin *admin = calloc(1, sizeof *admin);
@@ -392,9 +401,7 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
     LIST_INIT(&admin->clients);
     admin->socket.fd = -1;
     int inherited = sockets_take_file(server->sockets, "admin", socket_path);
-    int r = log_store_new(&admin->log_store);
-    if (r == 0)
-        r = admin_group_find(server->config->admin.group, &admin->group);
+    int r = admin_group_find(server->config->admin.group, &admin->group);
     if (r == 0)
         r = admin_socket_open(socket_path, admin->group, inherited, &admin->socket);
     if (r == 0 && inherited < 0)
@@ -410,6 +417,8 @@ int admin_new(struct server *server, const char *socket_path, struct admin **ret
         admin_free(admin);
         return log_error_errno(-ENOMEM, "cannot make the admin socket");
     }
+    log_store_listen(server->record.log_store, on_line, admin);
+    total_set(server->record.totals, TOTAL_ADMIN_CLIENTS, read_total, admin);
     *ret_admin = admin;
     return 0;
 }
@@ -465,26 +474,8 @@ struct admin *admin_free(struct admin *admin)
             client_free(client);
     }
     admin_socket_done(&admin->socket);
-    (void) log_store_free(admin->log_store);
+    log_store_listen(admin->server->record.log_store, NULL, NULL);
+    total_set(admin->server->record.totals, TOTAL_ADMIN_CLIENTS, NULL, NULL);
     free(admin);
     return NULL;
-}
-
-void admin_log(struct admin *admin, struct tenant *tenant, const struct tenant_line *line)
-{
-    struct log_line kept = {
-        .time_ms = io_clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC,
-        .lost = line->lost,
-        .level = line->level,
-        .size = line->size < LOG_LINE_MAX_BYTES ? line->size : LOG_LINE_MAX_BYTES,
-    };
-
-    if (admin)
-        admin_forward_line(&admin->clients, admin->log_store, tenant, &kept, line->text);
-}
-
-void admin_forget_tenant(struct admin *admin, struct tenant *tenant)
-{
-    if (admin)
-        log_store_forget(admin->log_store, tenant);
 }

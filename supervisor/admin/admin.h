@@ -8,7 +8,6 @@
 
 #include <stddef.h>
 
-#include "supervisor/record/totals.h"
 #include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 
@@ -35,20 +34,3 @@ void admin_tell_upgrade(struct admin *admin, const struct upgrade_result *result
 /* Sends what is queued as far as the sockets take it, closes all, removes the socket file. NULL
  * is allowed. Returns NULL. */
 struct admin *admin_free(struct admin *admin);
-
-/* A line of a tenant's; text may hold anything. */
-struct tenant_line {
-    enum tenant_log_level level;
-    const char *text;
-    size_t size;
-    uint64_t lost; /* lines before it that were dropped */
-};
-
-/* Keeps the line for a while, and forwards it to the clients that asked for this tenant's. Never
- * waits and never fails: a client that does not keep up loses lines, and is told how many.
- * admin: NULL is allowed, for lines before admin_new. */
-void admin_log(struct admin *admin, struct tenant *tenant, const struct tenant_line *line);
-/* Reads the row of the clients; admin: NULL is allowed. */
-void admin_read_total(const struct admin *admin, struct total *total);
-/* The tenant goes: nothing of it is kept any more. */
-void admin_forget_tenant(struct admin *admin, struct tenant *tenant);

@@ -107,9 +107,9 @@ int admin_on_kill_worker(void *owner, const ProtobufCMessage *message);
 
 int admin_on_logs(void *owner, const ProtobufCMessage *message);
 int admin_on_log_tail(void *owner, const ProtobufCMessage *message);
-/* Keeps a line, which gets its number, and sends it to those that want it. */
-void admin_forward_line(struct admin_client_list *clients, struct log_store *store,
-                        struct tenant *tenant, struct log_line *line, const char *text);
+/* Sends a line to those that want it. */
+void admin_forward_line(struct admin_client_list *clients, const struct counted *counted,
+                        const struct log_line *line, const char *text);
 
 /* ---- reload.c: the same */
 

@@ -50,15 +50,18 @@ static int parse_level(ProtobufCBinaryData text, enum tenant_log_level *ret_leve
 
 /* 0 with what is meant; else a failure is sent, and 1 or -errno returned. tenant: NULL for all. */
 static int resolve(struct admin_client *client, ProtobufCBinaryData name, ProtobufCBinaryData level,
-                   const struct tenant **ret_tenant, enum tenant_log_level *ret_level)
+                   const struct counted **ret_counted, enum tenant_log_level *ret_level)
 {
     const char *problem = NULL;
+    const struct tenant *tenant = NULL;
 
-    *ret_tenant = NULL;
+    *ret_counted = NULL;
     if (parse_level(level, ret_level) < 0)
         problem = "there is no such level: expected debug, info, warn or error";
-    else if (name.len > 0 && !(*ret_tenant = admin_find_tenant(client, name)))
+    else if (name.len > 0 && !(tenant = admin_find_tenant(client, name)))
         problem = ADMIN_NO_TENANT;
+    if (tenant)
+        *ret_counted = &tenant->counted;
     if (!problem)
         return 0;
     int r = admin_send_failure(client, problem);
@@ -68,7 +71,7 @@ static int resolve(struct admin_client *client, ProtobufCBinaryData name, Protob
 /* ---- those that are kept */
 
 struct wish {
-    const struct tenant *tenant; /* NULL: all */
+    const struct counted *counted; /* of one tenant; NULL: of all */
     uint64_t after;
     uint32_t last; /* 0: all */
     enum tenant_log_level level;
@@ -78,11 +81,11 @@ struct wish {
 static const struct log_line *find_first(const struct log_store *store, const struct wish *wish,
                                          uint32_t *ret_total)
 {
-    const struct log_line *line = log_store_newest(store, wish->tenant), *first = NULL;
+    const struct log_line *line = log_store_newest(store, wish->counted), *first = NULL;
     uint32_t n = 0;
 
     for (; line && line->number > wish->after && (wish->last == 0 || n < wish->last);
-         line = log_line_older(line, wish->tenant))
+         line = log_line_older(line, wish->counted))
         if (line->level >= wish->level) {
             first = line;
             n++;
@@ -101,10 +104,10 @@ static int fill_tail(const struct log_store *store, const struct wish *wish, str
 
     if (!page || !items)
         return -ENOMEM;
-    for (; line && n < most && size < PAGE_MAX_BYTES; line = log_line_newer(line, wish->tenant)) {
+    for (; line && n < most && size < PAGE_MAX_BYTES; line = log_line_newer(line, wish->counted)) {
         if (line->level < wish->level)
             continue;
-        fill_line(line, line->shelf->tenant->name, line->text, &items[n]);
+        fill_line(line, line->shelf->counted->name, line->text, &items[n]);
         page[n] = &items[n];
         size += skep__admin__log_line__get_packed_size(page[n]);
         n++;
@@ -123,7 +126,7 @@ int admin_on_log_tail(void *owner, const ProtobufCMessage *message)
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_(arena_done) struct arena arena = { 0 };
 
-    int r = resolve(owner, request->name, request->level, &wish.tenant, &wish.level);
+    int r = resolve(owner, request->name, request->level, &wish.counted, &wish.level);
     if (r != 0)
         return r < 0 ? r : 0;
     r = arena_init(&arena, TAIL_ARENA_BYTES);
@@ -159,9 +162,9 @@ static void send_kept(struct admin_client *client, const struct wish *wish)
     uint32_t total;
 
     const struct log_line *kept = find_first(admin_client_log_store(client), wish, &total);
-    for (; kept; kept = log_line_newer(kept, wish->tenant))
+    for (; kept; kept = log_line_newer(kept, wish->counted))
         if (kept->level >= wish->level) {
-            fill_line(kept, kept->shelf->tenant->name, kept->text, &line);
+            fill_line(kept, kept->shelf->counted->name, kept->text, &line);
             send_line(client, &line);
         }
 }
@@ -173,10 +176,10 @@ int admin_on_logs(void *owner, const ProtobufCMessage *message)
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct wish wish = { .after = request->after };
 
-    int r = resolve(owner, request->name, request->level, &wish.tenant, &wish.level);
+    int r = resolve(owner, request->name, request->level, &wish.counted, &wish.level);
     if (r != 0)
         return r < 0 ? r : 0;
-    r = admin_client_subscribe(owner, wish.tenant ? wish.tenant->name : NULL, wish.level);
+    r = admin_client_subscribe(owner, wish.counted ? wish.counted->name : NULL, wish.level);
     if (r < 0)
         return r;
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_SUBSCRIBED;
@@ -195,15 +198,14 @@ static bool is_wanted(const struct admin_client *client, const char *tenant,
            admin_client_right(client) <= ADMIN_MAY_READ;
 }
 
-void admin_forward_line(struct admin_client_list *clients, struct log_store *store,
-                        struct tenant *tenant, struct log_line *line, const char *text)
+void admin_forward_line(struct admin_client_list *clients, const struct counted *counted,
+                        const struct log_line *line, const char *text)
 {
     struct admin_client *client;
     Skep__Admin__LogLine frame;
 
-    line->number = log_store_add(store, tenant, line, text);
-    fill_line(line, tenant->name, text, &frame);
+    fill_line(line, counted->name, text, &frame);
     LIST_FOREACH (client, clients, entry)
-        if (is_wanted(client, tenant->name, line->level))
+        if (is_wanted(client, counted->name, line->level))
             send_line(client, &frame);
 }

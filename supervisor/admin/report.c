@@ -144,7 +144,7 @@ static int list_quantiles(const struct histogram *histogram, struct arena *arena
 
 static int fill_traffic(const struct server *server, struct arena *arena, Skep__Admin__Stats *stats)
 {
-    const struct traffic *all = &server->stats.all;
+    const struct traffic *all = &server->record.stats.all;
 
     stats->body_bytes_in = all->bytes_in;
     stats->body_bytes_out = all->bytes_out;
@@ -153,7 +153,7 @@ static int fill_traffic(const struct server *server, struct arena *arena, Skep__
     if (r == 0)
         r = list_quantiles(&all->queue_us, arena, &stats->queue_us, &stats->n_queue_us);
     if (r == 0)
-        r = report_kills(server->incident_counts.by[STAGE_KILLED], arena, &stats->kills,
+        r = report_kills(server->record.incident_counts.by[STAGE_KILLED], arena, &stats->kills,
                          &stats->n_kills);
     return r;
 }
@@ -201,12 +201,12 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
 
     stats.version = report_text(SKEP_VERSION);
-    stats.v8_version = report_text(server->v8_version);
+    stats.v8_version = report_text(server->record.v8_version);
     stats.pid = (uint32_t) getpid();
-    stats.uptime_ms = (io_now_ns() - server->started_ns) / NSEC_PER_MSEC;
-    stats.requests = server->counters.requests;
-    stats.replayed = server->counters.replayed;
-    stats.worker_restarts = server->counters.worker_restarts;
+    stats.uptime_ms = (io_now_ns() - server->record.started_ns) / NSEC_PER_MSEC;
+    stats.requests = server->record.counters.requests;
+    stats.replayed = server->record.counters.replayed;
+    stats.worker_restarts = server->record.counters.worker_restarts;
     stats.draining = server->is_draining;
     if (server->ledger) {
         stats.in_flight = server->ledger->in_workers;
@@ -215,9 +215,9 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
     if (server->front)
         stats.connections = http_front_connections(server->front);
     report_count(server, &stats);
-    int r = report_errors(&server->counters, arena, &stats.errors, &stats.n_errors);
+    int r = report_errors(&server->record.counters, arena, &stats.errors, &stats.n_errors);
     if (r == 0)
-        r = report_incident_counts(&server->incident_counts, arena, &stats.incidents,
+        r = report_incident_counts(&server->record.incident_counts, arena, &stats.incidents,
                                    &stats.n_incidents);
     if (r == 0)
         r = fill_traffic(server, arena, &stats);

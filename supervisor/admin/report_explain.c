@@ -67,13 +67,13 @@ static struct use use_external(const struct tenant *tenant)
 static struct use use_concurrency(const struct tenant *tenant)
 {
     return (struct use){ "in workers now", UINT64_C(1000) * tenant->n_in_flight, true,
-                         UINT64_C(1000) * tenant->traffic.most_in_flight };
+                         UINT64_C(1000) * tenant->counted.traffic.most_in_flight };
 }
 
 static struct use use_queue(const struct tenant *tenant)
 {
     return (struct use){ "waiting now", UINT64_C(1000) * tenant->n_queued, true,
-                         UINT64_C(1000) * tenant->traffic.most_queued };
+                         UINT64_C(1000) * tenant->counted.traffic.most_queued };
 }
 
 /* What is missing from a full bucket: more than the limit where it is in debt. */

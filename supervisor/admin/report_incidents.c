@@ -74,11 +74,12 @@ int admin_report_incidents(const struct server *server,
 
     if (!page || !items || !numbers)
         return -ENOMEM;
-    uint32_t total = select_numbers(&server->incidents, request->tenant, request->last, numbers);
+    uint32_t total =
+        select_numbers(&server->record.incidents, request->tenant, request->last, numbers);
     for (uint32_t i = 0; i < total && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES; i++) {
         if (numbers[i] <= request->after)
             continue;
-        fill_incident(incident_get(&server->incidents, numbers[i]), &items[n]);
+        fill_incident(incident_get(&server->record.incidents, numbers[i]), &items[n]);
         page[n] = &items[n];
         size += skep__admin__incident__get_packed_size(page[n]);
         n++;

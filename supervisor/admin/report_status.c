@@ -23,7 +23,7 @@ static int list_totals(const struct server *server, struct arena *arena,
         return -ENOMEM;
     for (unsigned i = 0; i < TOTALS; i++) {
         struct total total;
-        total_read(server, (enum total_kind) i, &total);
+        total_read(server->record.totals, (enum total_kind) i, &total);
         skep__admin__total__init(&items[i]);
         items[i].used = total.used;
         items[i].limit = total.limit;
@@ -77,15 +77,15 @@ int admin_report_status(const struct server *server, struct arena *arena, Skep__
     ret->state = report_text(server->is_draining ? "draining" : "serving");
     ret->version = report_text(SKEP_VERSION);
     ret->pid = (uint32_t) getpid();
-    ret->uptime_ms = (io_now_ns() - server->started_ns) / NSEC_PER_MSEC;
+    ret->uptime_ms = (io_now_ns() - server->record.started_ns) / NSEC_PER_MSEC;
     ret->tenants = stats.tenants;
     ret->quarantined = stats.quarantined;
     ret->workers = stats.workers;
     ret->workers_ready = stats.workers_ready;
     ret->workers_failed = stats.workers_failed;
     ret->jail = report_text(jail_level_name(jail));
-    ret->v8_version = report_text(server->v8_version);
-    ret->v8_date = report_text(v8_release_date(server->v8_version));
+    ret->v8_version = report_text(server->record.v8_version);
+    ret->v8_date = report_text(v8_release_date(server->record.v8_version));
     int r =
         report_layers(LAYERS_ALL, jail->layers, jail->errors, arena, &ret->layers, &ret->n_layers);
     if (r == 0)

@@ -120,21 +120,21 @@ static int fill_tenant(const struct tenant *from, struct arena *arena, Skep__Adm
     skep__admin__tenant__init(tenant);
     tenant->name = report_text(from->name);
     tenant->state = report_text(report_tenant_state(from));
-    tenant->requests = from->counters.requests;
+    tenant->requests = from->counted.counters.requests;
     tenant->in_flight = from->n_in_flight;
     tenant->queued = from->n_queued;
     tenant->cpu_ms = from->cpu_us / USEC_PER_MSEC;
     tenant->last_error = report_text(from->last_error);
-    tenant->failed = from->counters.failed;
+    tenant->failed = from->counted.counters.failed;
     fill_conduct(from, tenant);
     memory_add_tenant(from, &memory);
     tenant->heap_kib = memory.heap_kib;
     tenant->external_kib = memory.external_kib;
     tenant->bodies_kib = memory.bodies_kib;
     tenant->memory_kib = memory_sum_kib(&memory);
-    int r = report_errors(&from->counters, arena, &tenant->errors, &tenant->n_errors);
+    int r = report_errors(&from->counted.counters, arena, &tenant->errors, &tenant->n_errors);
     if (r == 0)
-        r = report_incident_counts(&from->incidents, arena, &tenant->incidents,
+        r = report_incident_counts(&from->counted.incidents, arena, &tenant->incidents,
                                    &tenant->n_incidents);
     if (r < 0 || !from->version)
         return r;

@@ -52,17 +52,18 @@ static int fill_tenant(const struct tenant *tenant, struct arena *arena, Skep__A
     if (tenant->version)
         row->cordon = report_text(tenant->version->manifest->cordon);
     row->state = report_text(report_tenant_state(tenant));
-    row->requests = tenant->counters.requests;
-    row->failed = tenant->counters.failed;
+    row->requests = tenant->counted.counters.requests;
+    row->failed = tenant->counted.counters.failed;
     row->in_flight = tenant->n_in_flight;
     row->queued = tenant->n_queued;
     row->cpu_us = tenant->cpu_us;
     memory_add_tenant(tenant, &memory);
     fill_memory(&memory, row);
-    int r = report_kills(tenant->incidents.by[STAGE_KILLED], arena, &row->kills, &row->n_kills);
+    int r =
+        report_kills(tenant->counted.incidents.by[STAGE_KILLED], arena, &row->kills, &row->n_kills);
     if (r == 0)
-        r = fill_histogram(&tenant->traffic.latency_us, arena, &row->latency);
-    return r < 0 ? r : fill_histogram(&tenant->traffic.queue_us, arena, &row->queue);
+        r = fill_histogram(&tenant->counted.traffic.latency_us, arena, &row->latency);
+    return r < 0 ? r : fill_histogram(&tenant->counted.traffic.queue_us, arena, &row->queue);
 }
 
 static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__TopRow *row)

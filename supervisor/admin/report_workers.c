@@ -110,7 +110,7 @@ static void fill_running(const struct child *child, Skep__Admin__Worker *worker)
     const struct request *request = child_find_request(
         child, atomic_load_explicit(&board->running_request, memory_order_relaxed));
     if (request && request->placement == placement)
-        worker->running_request = ledger_public_id(child->server->ledger, request->id);
+        worker->running_request = public_id(&child->server->record.ids, request->id);
     uint64_t since = atomic_load_explicit(&board->running_since_ns, memory_order_relaxed);
     since = since < placement->since_ns ? placement->since_ns : since;
     worker->running_ms = since < now ? (now - since) / NSEC_PER_MSEC : 0;

@@ -140,11 +140,11 @@ static unsigned count(const struct deploys *deploys, enum deploy_kind kind)
     return n;
 }
 
-void deploy_read_total(const struct deploys *deploys, struct total *total)
+void deploys_read_total(void *owner, struct total *total)
 {
+    const struct deploys *deploys = owner;
+
     total->limit = DEPLOYS_MAX;
-    if (!deploys)
-        return;
     total->used = count(deploys, DEPLOY_UPLOAD) + count(deploys, DEPLOY_ROLLBACK);
     total->refused = deploys->refused;
 }

@@ -317,6 +317,7 @@ int deploys_new(struct server *server, struct deploys **ret_deploys)
         (void) deploys_free(deploys);
         return r;
     }
+    total_set(server->record.totals, TOTAL_DEPLOYS, deploys_read_total, deploys);
     *ret_deploys = deploys;
     return 0;
 }
@@ -333,6 +334,7 @@ struct deploys *deploys_free(struct deploys *deploys)
             (void) deploy_send_remove(deploy);
         deploy_free(deploy);
     }
+    total_set(deploys->server->record.totals, TOTAL_DEPLOYS, NULL, NULL);
     store_detach(deploys->server->store);
     if (deploys->tick)
         event_free(deploys->tick);

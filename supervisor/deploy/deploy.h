@@ -84,8 +84,6 @@ void deploy_leave(struct deploy *deploy);
 bool deploy_is_busy(const struct server *server);
 /* How many of these there are. */
 unsigned deploy_count_busy(const struct server *server);
-/* Reads the row of uploads and rollbacks under way; deploys: NULL is allowed. */
-void deploy_read_total(const struct deploys *deploys, struct total *total);
 
 /* ---- from elsewhere in the supervisor */
 

@@ -117,3 +117,8 @@ void deploy_begin_watch(struct tenant *tenant);
 /* Brings versions back whose successors failed too often, and ends watches that are over. Returns whether
  * any is left. */
 bool deploy_check_watches(struct deploys *deploys);
+
+/* ---- ask.c */
+
+/* Reads the row of uploads and rollbacks under way. owner: struct deploys. */
+void deploys_read_total(void *owner, struct total *total);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "supervisor/record/errors.h"
+#include "supervisor/record/incident.h"
 
 /* Why the supervisor killed it, if it did. */
 enum kill_reason {
@@ -26,13 +27,6 @@ enum kill_reason {
     KILL_OPERATOR, /* the operator asked for it */
     KILL_STOP,     /* asked to: shutdown, retirement */
     KILL_REASONS,
-};
-
-/* How sure it is that it was the one who is blamed. */
-enum evidence {
-    EVIDENCE_NONE,  /* nobody is blamed */
-    EVIDENCE_CLAIM, /* the worker's word chose among several, or nothing else speaks for another */
-    EVIDENCE_PROOF, /* nobody else can have been it: nobody else was in that process */
 };
 
 struct death {

@@ -19,7 +19,7 @@ static void charge(struct tenant *tenant, uint64_t used_ns)
 
     books->cpu_ns += used_ns;
     tenant->cpu_us = books->cpu_ns / 1000;
-    stats_add_cpu(tenant, used_ns);
+    stats_add_cpu(&tenant->counted, used_ns);
     if (rate == LIMIT_UNLIMITED)
         return;
     rate_refill(&books->rate, rate, io_now_ns());

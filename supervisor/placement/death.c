@@ -234,7 +234,8 @@ static void report(struct child *child, const struct placement *culprit,
         (void) snprintf(incident.text, sizeof incident.text, "%s", verdict->cause);
     add_memory(child, culprit, &incident);
     child->place.kills[verdict->incident]++;
-    incident_note(child->server, culprit ? culprit->version->tenant : NULL, &incident);
+    incident_note(&child->server->record, culprit ? &culprit->version->tenant->counted : NULL,
+                  &incident);
 }
 
 bool child_bury(struct child *child, bool was_booting)
@@ -253,7 +254,7 @@ bool child_bury(struct child *child, bool was_booting)
     if (child->kill_reason != KILL_STOP) {
         child->place.last_death = verdict.cause;
         child->place.restarts++;
-        child->server->counters.worker_restarts++;
+        child->server->record.counters.worker_restarts++;
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
                   "worker %u (pid %d) died: %s; %u requests were in it", child->number,
                   (int) child->pid, verdict.cause, child->in_flight);

@@ -2,8 +2,7 @@
 #include "supervisor/record/counts.h"
 
 #include "common/io.h"
-#include "supervisor/server.h"
-#include "supervisor/tenants/tenant.h"
+#include "supervisor/record/record.h"
 
 #define KIB_PER_MIB 1024
 
@@ -18,38 +17,38 @@ const struct overshoot_info overshoot_table[OVERSHOOTS] = {
     { LIMIT_INDEX(response_mib), false },
 };
 
-static struct stats *stats_of(const struct tenant *tenant)
+static struct stats *stats_of(const struct counted *counted)
 {
-    return &tenant->server->stats;
+    return &counted->record->stats;
 }
 
 /* ---- series */
 
-void stats_enter(struct tenant *tenant)
+void stats_enter(struct counted *counted)
 {
-    struct stats *stats = stats_of(tenant);
+    struct stats *stats = stats_of(counted);
 
-    if (tenant->has_series || tenant->is_in_rest ||
-        stats->n_series >= tenant->server->config->metrics.tenants)
+    if (counted->has_series || counted->is_in_rest ||
+        stats->n_series >= counted->record->config->metrics.tenants)
         return;
-    tenant->has_series = true;
+    counted->has_series = true;
     stats->n_series++;
 }
 
-void stats_forget_tenant(struct tenant *tenant)
+void stats_forget(struct counted *counted)
 {
-    if (tenant->has_series)
-        stats_of(tenant)->n_series--;
-    tenant->has_series = false;
+    if (counted->has_series)
+        stats_of(counted)->n_series--;
+    counted->has_series = false;
 }
 
 /* Whether what it does now is counted in the rest. Then that is so for ever: with series of its own, what it
  * has done until now would be in both. */
-static bool is_of_rest(struct tenant *tenant)
+static bool is_of_rest(struct counted *counted)
 {
-    if (!tenant->has_series)
-        tenant->is_in_rest = true;
-    return tenant->is_in_rest;
+    if (!counted->has_series)
+        counted->is_in_rest = true;
+    return counted->is_in_rest;
 }
 
 /* ---- requests */
@@ -61,19 +60,19 @@ static void count_answer(struct counters *counters, enum error_code code, bool i
     counters->failed += is_failure;
 }
 
-void stats_count_answer(struct server *server, struct tenant *tenant, enum error_code code,
+void stats_count_answer(struct record *record, struct counted *counted, enum error_code code,
                         bool is_blamed)
 {
-    bool is_failure = tenant && error_counts(code, FOR_FIGURES, is_blamed);
+    bool is_failure = counted && error_counts(code, FOR_FIGURES, is_blamed);
 
-    count_answer(&server->counters, code, is_failure);
-    if (!tenant) {
-        count_answer(&server->stats.no_tenant, code, false);
+    count_answer(&record->counters, code, is_failure);
+    if (!counted) {
+        count_answer(&record->stats.no_tenant, code, false);
         return;
     }
-    count_answer(&tenant->counters, code, is_failure);
-    if (is_of_rest(tenant))
-        count_answer(&server->stats.rest.counters, code, is_failure);
+    count_answer(&counted->counters, code, is_failure);
+    if (is_of_rest(counted))
+        count_answer(&record->stats.rest.counters, code, is_failure);
 }
 
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns)
@@ -81,44 +80,44 @@ void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns)
     histogram_record(histogram, to_ns > from_ns ? (to_ns - from_ns) / NSEC_PER_USEC : 0);
 }
 
-void stats_record_latency(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns)
+void stats_record_latency(struct counted *counted, uint64_t from_ns, uint64_t to_ns)
 {
-    struct stats *stats = stats_of(tenant);
+    struct stats *stats = stats_of(counted);
 
     stats_record(&stats->all.latency_us, from_ns, to_ns);
-    stats_record(&tenant->traffic.latency_us, from_ns, to_ns);
-    if (is_of_rest(tenant))
+    stats_record(&counted->traffic.latency_us, from_ns, to_ns);
+    if (is_of_rest(counted))
         stats_record(&stats->rest.traffic.latency_us, from_ns, to_ns);
 }
 
-void stats_record_queue(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns)
+void stats_record_queue(struct counted *counted, uint64_t from_ns, uint64_t to_ns)
 {
-    struct stats *stats = stats_of(tenant);
+    struct stats *stats = stats_of(counted);
 
     stats_record(&stats->all.queue_us, from_ns, to_ns);
-    stats_record(&tenant->traffic.queue_us, from_ns, to_ns);
-    if (is_of_rest(tenant))
+    stats_record(&counted->traffic.queue_us, from_ns, to_ns);
+    if (is_of_rest(counted))
         stats_record(&stats->rest.traffic.queue_us, from_ns, to_ns);
 }
 
-void stats_count_abandoned(struct tenant *tenant)
+void stats_count_abandoned(struct counted *counted)
 {
-    struct stats *stats = stats_of(tenant);
+    struct stats *stats = stats_of(counted);
 
     stats->all.abandoned++;
-    tenant->traffic.abandoned++;
-    if (is_of_rest(tenant))
+    counted->traffic.abandoned++;
+    if (is_of_rest(counted))
         stats->rest.traffic.abandoned++;
 }
 
-void stats_note_load(struct tenant *tenant)
+void stats_note_load(struct counted *counted, unsigned queued, unsigned in_flight)
 {
-    struct traffic *traffic = &tenant->traffic;
+    struct traffic *traffic = &counted->traffic;
 
-    if (tenant->n_queued > traffic->most_queued)
-        traffic->most_queued = tenant->n_queued;
-    if (tenant->n_in_flight > traffic->most_in_flight)
-        traffic->most_in_flight = tenant->n_in_flight;
+    if (queued > traffic->most_queued)
+        traffic->most_queued = queued;
+    if (in_flight > traffic->most_in_flight)
+        traffic->most_in_flight = in_flight;
 }
 
 static void add_bytes(struct traffic *traffic, uint64_t in, uint64_t out)
@@ -127,21 +126,21 @@ static void add_bytes(struct traffic *traffic, uint64_t in, uint64_t out)
     traffic->bytes_out += out;
 }
 
-void stats_add_bytes(struct tenant *tenant, uint64_t in, uint64_t out)
+void stats_add_bytes(struct counted *counted, uint64_t in, uint64_t out)
 {
-    struct stats *stats = stats_of(tenant);
+    struct stats *stats = stats_of(counted);
 
     add_bytes(&stats->all, in, out);
-    add_bytes(&tenant->traffic, in, out);
-    if (is_of_rest(tenant))
+    add_bytes(&counted->traffic, in, out);
+    if (is_of_rest(counted))
         add_bytes(&stats->rest.traffic, in, out);
 }
 
-void stats_add_cpu(struct tenant *tenant, uint64_t cpu_ns)
+void stats_add_cpu(struct counted *counted, uint64_t cpu_ns)
 {
-    stats_enter(tenant);
-    if (is_of_rest(tenant))
-        stats_of(tenant)->rest.cpu_ns += cpu_ns;
+    stats_enter(counted);
+    if (is_of_rest(counted))
+        stats_of(counted)->rest.cpu_ns += cpu_ns;
 }
 
 /* ---- incidents */
@@ -165,15 +164,15 @@ static void record_overshoot(struct stats *stats, const struct incident *inciden
     }
 }
 
-void stats_count_incident(struct server *server, struct tenant *tenant,
+void stats_count_incident(struct record *record, struct counted *counted,
                           const struct incident *incident)
 {
-    server->incident_counts.by[incident->stage][incident->cause]++;
-    record_overshoot(&server->stats, incident);
-    if (!tenant)
+    record->incident_counts.by[incident->stage][incident->cause]++;
+    record_overshoot(&record->stats, incident);
+    if (!counted)
         return;
-    stats_enter(tenant);
-    tenant->incidents.by[incident->stage][incident->cause]++;
-    if (is_of_rest(tenant))
-        server->stats.rest.incidents.by[incident->stage][incident->cause]++;
+    stats_enter(counted);
+    counted->incidents.by[incident->stage][incident->cause]++;
+    if (is_of_rest(counted))
+        record->stats.rest.incidents.by[incident->stage][incident->cause]++;
 }

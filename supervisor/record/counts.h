@@ -10,13 +10,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "common/histogram.h"
 #include "supervisor/record/errors.h"
 #include "supervisor/record/incident.h"
+#include "supervisor/record/log_budget.h"
 
-struct server;
-struct tenant;
+struct record;
+struct counted;
 
 struct counters {
     uint64_t requests; /* answered, with whatever code */
@@ -65,24 +67,47 @@ struct overshoot_info {
 };
 extern const struct overshoot_info overshoot_table[OVERSHOOTS];
 
+/* Lines that a tenant has logged, and those that were too many; see log_budget.h. */
+struct counted_logs {
+    struct log_share share;
+    uint64_t lost;                   /* lines since the last one that `skep logs` has */
+    uint64_t over_own, over_all;     /* lines that were left out, not said yet */
+    struct log_window incidents;     /* that were logged */
+    uint64_t unlogged_incidents;     /* not said yet */
+    LIST_ENTRY(counted) in_left_out; /* of the record, where any of those is not 0 */
+};
+
+/* What is counted and kept of one tenant. */
+struct counted {
+    struct record *record; /* borrowed */
+    const char *name;      /* of the tenant; borrowed */
+    struct counters counters;
+    struct traffic traffic;
+    struct incident_counts incidents;
+    bool has_series; /* of its own in the metrics */
+    bool is_in_rest; /* it has done something without them */
+    struct counted_logs logs;
+    struct log_shelf *shelf; /* of the record's log store; NULL: no line yet */
+};
+
 /* The tenant does something: it has series from now on, if there is room for one more and nothing of it was
  * summed in the rest before. */
-void stats_enter(struct tenant *tenant);
+void stats_enter(struct counted *counted);
 /* It goes, and leaves its room to another. */
-void stats_forget_tenant(struct tenant *tenant);
+void stats_forget(struct counted *counted);
 
-/* Counts an answer. tenant: NULL if there is none. is_blamed: as for error_counts. */
-void stats_count_answer(struct server *server, struct tenant *tenant, enum error_code code,
+/* Counts an answer. counted: NULL if there is no tenant. is_blamed: as for error_counts. */
+void stats_count_answer(struct record *record, struct counted *counted, enum error_code code,
                         bool is_blamed);
 /* The time between two, as microseconds. */
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns);
-void stats_record_latency(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns);
-void stats_record_queue(struct tenant *tenant, uint64_t from_ns, uint64_t to_ns);
-void stats_count_abandoned(struct tenant *tenant);
-/* A request of the tenant waits now, or is in a worker. */
-void stats_note_load(struct tenant *tenant);
-void stats_add_bytes(struct tenant *tenant, uint64_t in, uint64_t out);
-void stats_add_cpu(struct tenant *tenant, uint64_t cpu_ns);
-/* tenant: NULL if nobody is to blame. */
-void stats_count_incident(struct server *server, struct tenant *tenant,
+void stats_record_latency(struct counted *counted, uint64_t from_ns, uint64_t to_ns);
+void stats_record_queue(struct counted *counted, uint64_t from_ns, uint64_t to_ns);
+void stats_count_abandoned(struct counted *counted);
+/* So many requests of the tenant wait now, and are in workers. */
+void stats_note_load(struct counted *counted, unsigned queued, unsigned in_flight);
+void stats_add_bytes(struct counted *counted, uint64_t in, uint64_t out);
+void stats_add_cpu(struct counted *counted, uint64_t cpu_ns);
+/* counted: NULL if nobody is to blame. */
+void stats_count_incident(struct record *record, struct counted *counted,
                           const struct incident *incident);

@@ -9,9 +9,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/server.h"
-#include "supervisor/tenants/tenant.h"
+#include "supervisor/record/record.h"
 
 /* Lines that one tenant, and all of them, may cause in a second; the others are counted. */
 #define LINES_PER_SECOND 20
@@ -115,19 +113,19 @@ static void describe(const struct incident *incident, char *text, size_t size)
 
 /* Returns whether the tenant may have another line in this second. What is not said of nobody's incidents, which only
  * workers that die make, would be said nowhere else. */
-static bool may_log(struct server *server, struct tenant *tenant)
+static bool may_log(struct record *record, struct counted *counted)
 {
     uint64_t second = io_now_ns() / NSEC_PER_SEC;
-    struct log_window *all = &server->incidents.logged;
+    struct log_window *all = &record->incidents.logged;
 
-    if (!tenant)
+    if (!counted)
         return true;
-    struct log_window *own = &tenant->logs.incidents;
+    struct log_window *own = &counted->logs.incidents;
     log_window_roll(all, second);
     log_window_roll(own, second);
     if (own->lines >= LINES_PER_SECOND ||
         log_budget_has_share(own->lines, all->lines, LINES_OF_ALL_PER_SECOND, LITTLE_LINES)) {
-        tenant_leave_out_incident(tenant);
+        counted_leave_out_incident(counted);
         return false;
     }
     own->lines++;
@@ -164,25 +162,25 @@ static void log_one(const struct incident *incident)
         evidence_text(incident->evidence), where, worker);
 }
 
-void incident_note(struct server *server, struct tenant *tenant, const struct incident *incident)
+void incident_note(struct record *record, struct counted *counted, const struct incident *incident)
 {
-    struct incidents *all = &server->incidents;
+    struct incidents *all = &record->incidents;
     struct incident *kept = &all->kept[++all->last % INCIDENTS_KEPT];
     struct timespec now;
 
     (void) clock_gettime(CLOCK_REALTIME, &now);
     *kept = *incident;
-    kept->request = ledger_public_id(server->ledger, incident->request);
+    kept->request = public_id(&record->ids, incident->request);
     if (kept->code == ERROR_NONE)
         kept->code = code_of(kept->stage, kept->cause);
     kept->number = all->last;
     kept->time_ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / NSEC_PER_MSEC;
     kept->tenant[0] = '\0';
-    if (tenant)
-        (void) snprintf(kept->tenant, sizeof kept->tenant, "%s", tenant->name);
-    stats_count_incident(server, tenant, kept);
+    if (counted)
+        (void) snprintf(kept->tenant, sizeof kept->tenant, "%s", counted->name);
+    stats_count_incident(record, counted, kept);
     /* That a worker was killed from outside is said where its death is. */
-    if (kept->cause != CAUSE_OUTSIDE && may_log(server, tenant))
+    if (kept->cause != CAUSE_OUTSIDE && may_log(record, counted))
         log_one(kept);
 }
 

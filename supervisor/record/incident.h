@@ -9,12 +9,11 @@
 #include <sys/types.h>
 
 #include "config/limits.h"
-#include "supervisor/placement/blame.h"
 #include "supervisor/record/errors.h"
 #include "supervisor/record/log_budget.h"
 
-struct server;
-struct tenant;
+struct record;
+struct counted;
 
 /* What was met: the limits of limit_table by their index, then these. */
 enum {
@@ -25,6 +24,13 @@ enum {
     CAUSE_SILENT,             /* did not answer */
     CAUSE_OUTSIDE,            /* somebody else's SIGKILL */
     CAUSES,
+};
+
+/* How sure it is who is to blame for a death. */
+enum evidence {
+    EVIDENCE_NONE,  /* nobody is blamed */
+    EVIDENCE_CLAIM, /* the worker's word chose among several, or nothing else speaks for another */
+    EVIDENCE_PROOF, /* nobody else can have been it: nobody else was in that process */
 };
 
 enum incident_stage {
@@ -68,8 +74,8 @@ struct incidents {
     struct log_window logged;
 };
 
-/* tenant: NULL if nobody is to blame. incident is copied. */
-void incident_note(struct server *server, struct tenant *tenant, const struct incident *incident);
+/* counted: of the tenant; NULL if nobody is to blame. incident is copied. */
+void incident_note(struct record *record, struct counted *counted, const struct incident *incident);
 /* "cpu_ms", …, "rss_mib", "crash", "jail", "protocol", "silent", "outside"; static. */
 const char *incident_cause_name(unsigned cause);
 const char *incident_cause_unit(unsigned cause); /* "ms", "MiB", …; "" if it has none */

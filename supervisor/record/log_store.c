@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "supervisor/record/record.h"
 
 /* What malloc adds to a line. */
 #define MALLOC_BYTES 16
@@ -15,6 +16,8 @@ struct log_store {
     LIST_HEAD(, log_shelf) shelves;
     size_t bytes;
     uint64_t last;
+    log_store_fn on_line;
+    void *owner;
 };
 
 static size_t cost_of(const struct log_line *line)
@@ -31,17 +34,17 @@ static void drop(struct log_store *store, struct log_line *line)
     free(line);
 }
 
-static struct log_shelf *get_shelf(struct log_store *store, struct tenant *tenant)
+static struct log_shelf *get_shelf(struct log_store *store, struct counted *counted)
 {
-    if (tenant->log_shelf)
-        return tenant->log_shelf;
+    if (counted->shelf)
+        return counted->shelf;
     struct log_shelf *shelf = calloc(1, sizeof *shelf);
     if (!shelf)
         return NULL;
-    shelf->tenant = tenant;
+    shelf->counted = counted;
     TAILQ_INIT(&shelf->lines);
     LIST_INSERT_HEAD(&store->shelves, shelf, entry);
-    tenant->log_shelf = shelf;
+    counted->shelf = shelf;
     return shelf;
 }
 
@@ -74,17 +77,15 @@ struct log_store *log_store_free(struct log_store *store)
     return NULL;
 }
 
-uint64_t log_store_add(struct log_store *store, struct tenant *tenant, const struct log_line *line,
-                       const char *text)
+static void keep(struct log_store *store, struct counted *counted, const struct log_line *line,
+                 const char *text)
 {
-    uint64_t number = ++store->last;
-    struct log_shelf *shelf = get_shelf(store, tenant);
+    struct log_shelf *shelf = get_shelf(store, counted);
     struct log_line *kept = shelf ? malloc(sizeof *kept + line->size) : NULL;
 
     if (!kept)
-        return number;
+        return;
     *kept = *line;
-    kept->number = number;
     kept->shelf = shelf;
     memcpy(kept->text, text, line->size);
     TAILQ_INSERT_TAIL(&store->lines, kept, in_all);
@@ -95,12 +96,26 @@ uint64_t log_store_add(struct log_store *store, struct tenant *tenant, const str
         drop(store, TAILQ_FIRST(&shelf->lines));
     while (store->bytes > LOG_STORE_BYTES)
         drop(store, TAILQ_FIRST(&store->lines));
-    return number;
 }
 
-void log_store_forget(struct log_store *store, struct tenant *tenant)
+void log_store_add(struct log_store *store, struct counted *counted, struct log_line *line,
+                   const char *text)
 {
-    struct log_shelf *shelf = TAKE_PTR(tenant->log_shelf);
+    line->number = ++store->last;
+    keep(store, counted, line, text);
+    if (store->on_line)
+        store->on_line(store->owner, counted, line, text);
+}
+
+void log_store_listen(struct log_store *store, log_store_fn on_line, void *owner)
+{
+    store->on_line = on_line;
+    store->owner = owner;
+}
+
+void log_store_forget(struct log_store *store, struct counted *counted)
+{
+    struct log_shelf *shelf = TAKE_PTR(counted->shelf);
     struct log_line *line;
 
     if (!shelf)
@@ -116,20 +131,21 @@ uint64_t log_store_last_number(const struct log_store *store)
     return store->last;
 }
 
-const struct log_line *log_store_newest(const struct log_store *store, const struct tenant *tenant)
+const struct log_line *log_store_newest(const struct log_store *store,
+                                        const struct counted *counted)
 {
-    if (!tenant)
+    if (!counted)
         return TAILQ_LAST(&store->lines, log_line_list);
-    return tenant->log_shelf ? TAILQ_LAST(&tenant->log_shelf->lines, log_line_list) : NULL;
+    return counted->shelf ? TAILQ_LAST(&counted->shelf->lines, log_line_list) : NULL;
 }
 
-const struct log_line *log_line_older(const struct log_line *line, const struct tenant *tenant)
+const struct log_line *log_line_older(const struct log_line *line, const struct counted *counted)
 {
-    return tenant ? TAILQ_PREV(line, log_line_list, in_shelf)
-                  : TAILQ_PREV(line, log_line_list, in_all);
+    return counted ? TAILQ_PREV(line, log_line_list, in_shelf)
+                   : TAILQ_PREV(line, log_line_list, in_all);
 }
 
-const struct log_line *log_line_newer(const struct log_line *line, const struct tenant *tenant)
+const struct log_line *log_line_newer(const struct log_line *line, const struct counted *counted)
 {
-    return tenant ? TAILQ_NEXT(line, in_shelf) : TAILQ_NEXT(line, in_all);
+    return counted ? TAILQ_NEXT(line, in_shelf) : TAILQ_NEXT(line, in_all);
 }

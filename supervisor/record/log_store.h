@@ -9,12 +9,13 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "supervisor/tenants/tenant.h"
-
 #define LOG_STORE_TENANT_BYTES (64U << 10)
 #define LOG_STORE_BYTES (8U << 20)
 
+struct counted;
 struct log_store;
+
+enum tenant_log_level { TENANT_DEBUG, TENANT_INFO, TENANT_WARN, TENANT_ERROR };
 
 struct log_line {
     TAILQ_ENTRY(log_line) in_all;
@@ -31,7 +32,7 @@ TAILQ_HEAD(log_line_list, log_line);
 /* Of a tenant; made with its first line. */
 struct log_shelf {
     LIST_ENTRY(log_shelf) entry;
-    const struct tenant *tenant; /* borrowed */
+    const struct counted *counted; /* whose; borrowed */
     struct log_line_list lines;
     size_t bytes;
 };
@@ -41,15 +42,21 @@ int log_store_new(struct log_store **ret_store);
 struct log_store *log_store_free(struct log_store *store); /* NULL is allowed; returns NULL */
 
 /* Keeps a copy of the line. The oldest make room: of the tenant, then of all. Without memory it is not
- * kept. Returns its number in any case. line: number, shelf and lists are filled in. */
-uint64_t log_store_add(struct log_store *store, struct tenant *tenant, const struct log_line *line,
-                       const char *text);
+ * kept. line: number, shelf and lists are filled in, the number in line, too. */
+void log_store_add(struct log_store *store, struct counted *counted, struct log_line *line,
+                   const char *text);
+/* Has each line that is added told, once, with its number: whoever forwards lines listens. One at a time; NULL:
+ * nobody any more. owner is borrowed. */
+typedef void (*log_store_fn)(void *owner, const struct counted *counted,
+                             const struct log_line *line, const char *text);
+void log_store_listen(struct log_store *store, log_store_fn on_line, void *owner);
 /* The tenant goes, and its lines with it. */
-void log_store_forget(struct log_store *store, struct tenant *tenant);
+void log_store_forget(struct log_store *store, struct counted *counted);
 /* The number of the newest line there has been; 0: none. */
 uint64_t log_store_last_number(const struct log_store *store);
 
 /* Of a tenant, or (NULL) of all. NULL: there is none (any more). */
-const struct log_line *log_store_newest(const struct log_store *store, const struct tenant *tenant);
-const struct log_line *log_line_older(const struct log_line *line, const struct tenant *tenant);
-const struct log_line *log_line_newer(const struct log_line *line, const struct tenant *tenant);
+const struct log_line *log_store_newest(const struct log_store *store,
+                                        const struct counted *counted);
+const struct log_line *log_line_older(const struct log_line *line, const struct counted *counted);
+const struct log_line *log_line_newer(const struct log_line *line, const struct counted *counted);

@@ -8,8 +8,6 @@
 
 #include <stdint.h>
 
-struct server;
-
 struct total {
     uint64_t used;
     uint64_t limit;   /* for all together; never 0 */
@@ -41,5 +39,16 @@ enum total_kind {
 /* By enum total_kind. */
 extern const struct total_info total_table[TOTALS];
 
-/* Reads the row as it is now; a module that is not there uses nothing. */
-void total_read(const struct server *server, enum total_kind kind, struct total *ret_total);
+/* Fills used, limit and refused; owner: of total_set. */
+typedef void (*total_fn)(void *owner, struct total *total);
+struct total_source {
+    total_fn read; /* NULL: the module is not there */
+    void *owner;   /* borrowed */
+};
+
+/* The module that keeps the thing says how its row is read; read NULL: it goes. */
+void total_set(struct total_source sources[static TOTALS], enum total_kind kind, total_fn read,
+               void *owner);
+/* Reads the row as it is now; a module that is not there uses nothing, and its limit is 1. */
+void total_read(const struct total_source sources[static TOTALS], enum total_kind kind,
+                struct total *ret_total);

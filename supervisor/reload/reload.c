@@ -129,6 +129,15 @@ static void apply_log_level(const struct config *config)
     log_set_level(level);
 }
 
+/* The object stays, so that every module may keep a pointer to it. */
+static void exchange(struct config *running, struct config *next)
+{
+    struct config values = *running;
+
+    *running = *next;
+    *next = values;
+}
+
 /* What of the config is read where it is used has its effect by the exchange alone. Takes over next, and
  * cannot fail: what needs memory has it by now. */
 static void apply_config(struct server *server, struct config *next, struct reload_report *report)
@@ -137,9 +146,9 @@ static void apply_config(struct server *server, struct config *next, struct relo
 
     config_keep_running(running, next);
     adopt_cordons(server->pool, running, next);
-    server->config = next;
-    (void) config_free(running);
-    apply_log_level(next);
+    exchange(running, next);
+    (void) config_free(next);
+    apply_log_level(running);
     report->is_applied = true;
 }
 

@@ -250,7 +250,7 @@ void access_log_end(struct request *request)
         .status = request->access_status,
         .code = request->access_code,
         .tenant = request->tenant,
-        .id = ledger_public_id(request->server->ledger, request->id),
+        .id = public_id(&request->server->record.ids, request->id),
         .worker = request->worker,
         .worker_pid = request->worker_pid,
         .bytes = is_head(request->method) ? 0 : request->response_total,
@@ -294,7 +294,7 @@ void access_log_refusal(const struct server *server, const struct tenant *tenant
         .status = error_info(code)->status,
         .code = error_info(code)->code,
         .tenant = tenant,
-        .id = ledger_public_id(server->ledger, id),
+        .id = public_id(&server->record.ids, id),
     };
 
     if (access_is_on(server))

@@ -12,8 +12,6 @@
 #define FIRST_GRANT_BYTES (BODY_WINDOW_BYTES / 4)
 #define FIRST_GRANT_MIN_BYTES (BODY_WINDOW_BYTES / 16) /* while buffers are short */
 
-/* Keys for ledger_public_id. 0 or -errno. */
-int ledger_make_id_keys(struct ledger *ledger);
 /* Counts the answer, once for each request. */
 void ledger_count(struct request *request, enum error_code code);
 /* By which the request is known outside, also if it was in no worker. */
@@ -75,6 +73,12 @@ bool ledger_is_noted(const struct version *version, const struct request *reques
 /* Counts the bytes that are kept for the request now; gone: none any more. */
 void ledger_count_bytes(struct request *request);
 void ledger_uncount_bytes(struct request *request);
+
+/* ---- totals.c */
+
+/* Says how the rows of totals.h are read that the ledger and the floors below it keep. */
+void ledger_set_totals(struct ledger *ledger);
+void ledger_unset_totals(struct ledger *ledger);
 
 /* ---- time.c */
 

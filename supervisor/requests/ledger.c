@@ -142,8 +142,9 @@ void ledger_count(struct request *request, enum error_code code)
     request->is_counted = true;
     /* The last part of an answer that is complete has just been taken. */
     uint64_t now = code == ERROR_NONE ? request->progress_ns : io_now_ns();
-    stats_count_answer(request->server, request->tenant, code, !request->is_blameless);
-    stats_record_latency(request->tenant, request->received_ns, now);
+    stats_count_answer(&request->server->record, &request->tenant->counted, code,
+                       !request->is_blameless);
+    stats_record_latency(&request->tenant->counted, request->received_ns, now);
     if (placement)
         stats_record(&placement->child->latency_us, request->sent_ns, now);
     failure_log(request->tenant, request, request->id, code);
@@ -172,7 +173,7 @@ void ledger_answer_failure(struct request *request, enum error_code code, unsign
     if (!exchange)
         return;
     request->exchange = NULL;
-    http_set_request_id(exchange, ledger_public_id(request->server->ledger, request->id));
+    http_set_request_id(exchange, public_id(&request->server->record.ids, request->id));
     http_fail(exchange, code, retry_after_s);
 }
 
@@ -217,7 +218,7 @@ void ledger_return_to_queue(struct request *request)
 
 void ledger_send_again(struct request *request)
 {
-    request->server->counters.replayed++;
+    request->server->record.counters.replayed++;
     ledger_return_to_queue(request);
 }
 
@@ -419,13 +420,13 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
     uint64_t id = next_id(server->ledger);
 
     bool is_blamed = tenant && !tenant->conduct.is_by_operator;
-    stats_count_answer(server, tenant, code, is_blamed);
+    stats_count_answer(&server->record, tenant ? &tenant->counted : NULL, code, is_blamed);
     if (tenant)
         deploy_count(tenant->version, code, is_blamed);
     if (tenant)
         failure_log(tenant, NULL, id, code);
     access_log_refusal(server, tenant, head, code, id);
-    http_set_request_id(exchange, ledger_public_id(server->ledger, id));
+    http_set_request_id(exchange, public_id(&server->record.ids, id));
     http_fail(exchange, code, retry_s);
 }
 
@@ -467,7 +468,7 @@ static void take_place(struct request *request)
     if (!request->body_ended && request->body_total == 0)
         http_grant(request->exchange, request->first_grant);
     ledger_pump(tenant);
-    stats_note_load(tenant);
+    stats_note_load(&tenant->counted, tenant->n_queued, tenant->n_in_flight);
     ledger_start_tick(tenant->server->ledger);
 }
 
@@ -499,7 +500,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     unsigned retry_s = 0;
 
     if (tenant)
-        stats_enter(tenant);
+        stats_enter(&tenant->counted);
     enum error_code code = server->is_ending ? ERROR_DRAINING
                            : !tenant         ? ERROR_NO_ROUTE
                                      : refuse_head(server, tenant, exchange, head, &retry_s);
@@ -539,7 +540,7 @@ static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
     struct request *request = arg;
 
     request->body_total += size;
-    stats_add_bytes(request->tenant, size, 0);
+    stats_add_bytes(&request->tenant->counted, size, 0);
     request->progress_ns = io_now_ns();
     if (is_too_big(request->tenant, request, request->body_total) ||
         evbuffer_add(request->body, data, size) < 0) {
@@ -574,7 +575,7 @@ static void on_gone(void *arg, enum http_gone why)
         ledger_count(request, why == HTTP_GONE_LATE ? ERROR_REQUEST_TIMEOUT : ERROR_BAD_REQUEST);
     } else {
         access_log_gone(request, why == HTTP_GONE_SLOW ? "client_slow" : "client_gone");
-        stats_count_abandoned(request->tenant);
+        stats_count_abandoned(&request->tenant->counted);
     }
     request->exchange = NULL;
     if (!leave_before_worker(request))
@@ -602,7 +603,7 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
     LIST_INIT(&ledger->used);
     ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
     ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
-    int r = ledger->tick && ledger->push_event ? ledger_make_id_keys(ledger) : -ENOMEM;
+    int r = ledger->tick && ledger->push_event ? 0 : -ENOMEM;
     if (r < 0) {
         if (ledger->tick)
             event_free(ledger->tick);
@@ -611,6 +612,7 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
         free(ledger);
         return r;
     }
+    ledger_set_totals(ledger);
     *ret_ledger = ledger;
     return 0;
 }
@@ -622,6 +624,7 @@ struct ledger *ledger_free(struct ledger *ledger)
 
     if (!ledger)
         return NULL;
+    ledger_unset_totals(ledger);
     /* The front is gone: no exchange is left to answer on. */
     for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
         next = TAILQ_NEXT(request, entry);

@@ -99,13 +99,11 @@ struct request {
 };
 
 #define LEDGER_SHARE_BUCKETS 4096
-#define LEDGER_ID_KEYS 6
 
 struct ledger {
     struct server *server;
     uint64_t last_id;
-    uint64_t id_keys[LEDGER_ID_KEYS]; /* see ledger_public_id */
-    LIST_HEAD(, request) pushes;      /* their bodies go out at the end of the turn */
+    LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
     struct event *push_event;
     struct request_list gathering;
     struct share_table shares[LEDGER_SHARE_BUCKETS];
@@ -119,11 +117,6 @@ struct ledger {
 };
 
 extern const struct http_handler ledger_http; /* handler: struct server */
-
-/* The number by which a request is known outside skepd and its workers: in Skep-Request-Id, logs, incidents and
- * `skep workers`. Random for each start; one for each sending. id: on the wire; 0 (none) stays 0. ledger: NULL
- * before there is one; id stays as it is. */
-uint64_t ledger_public_id(const struct ledger *ledger, uint64_t id);
 
 int ledger_new(struct server *server, struct ledger **ret_ledger);
 struct ledger *ledger_free(struct ledger *ledger);

@@ -30,7 +30,7 @@ void ledger_dequeue(struct request *request)
     struct ledger *ledger = request->server->ledger;
 
     if (request->sendings == 0)
-        stats_record_queue(tenant, request->queued_ns,
+        stats_record_queue(&tenant->counted, request->queued_ns,
                            request->state == REQUEST_SENT ? request->sent_ns : io_now_ns());
     TAILQ_REMOVE(&tenant->queue, request, entry);
     share_dequeue(request);

@@ -353,7 +353,8 @@ static int send_request(struct request *request, struct placement *placement)
     placement->in_flight++;
     request->tenant->n_in_flight++;
     share_take_place(request);
-    stats_note_load(request->tenant);
+    stats_note_load(&request->tenant->counted, request->tenant->n_queued,
+                    request->tenant->n_in_flight);
     child->place.requests++;
     ledger->in_workers++;
     return 0;

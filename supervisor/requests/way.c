@@ -42,7 +42,7 @@ static void give_up(struct request *request)
 
     if (http_head_sent(exchange)) {
         access_log_gone(request, "client_slow");
-        stats_count_abandoned(request->tenant);
+        stats_count_abandoned(&request->tenant->counted);
         request->exchange = NULL;
         http_fail(exchange, ERROR_REQUEST_TIMEOUT, 0);
     } else {

@@ -52,7 +52,7 @@ static int take_part(struct request *request, size_t size, bool end)
     request->response_window -= size;
     request->response_owed += size;
     request->response_total += size;
-    stats_add_bytes(request->tenant, 0, size);
+    stats_add_bytes(&request->tenant->counted, 0, size);
     request->response_ended = end;
     request->progress_ns = io_now_ns();
     if (most != LIMIT_UNLIMITED && request->response_total > (uint64_t) most << 20 &&

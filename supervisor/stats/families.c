@@ -45,7 +45,7 @@ static bool write_tenant(struct families_cursor *cursor, const struct family *fa
         family_write_rest(cursor->server, &cursor->rest, family, text);
         return false;
     }
-    if (tenant->has_series)
+    if (tenant->counted.has_series)
         family_write_tenant(tenant, family, text);
     else if (family->needs_state)
         family_add_state(tenant, &cursor->rest);

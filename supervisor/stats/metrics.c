@@ -319,6 +319,15 @@ static int make(struct server *server, struct metrics **ret_metrics)
     return 0;
 }
 
+static void read_total(void *owner, struct total *total)
+{
+    const struct metrics *metrics = owner; /* NULL: there is no endpoint */
+
+    total->limit = SCRAPES_MAX;
+    total->used = metrics ? metrics->n_scrapes : 0;
+    total->refused = metrics ? metrics->refused : 0;
+}
+
 /* The configuration's address: its socket may be inherited. */
 static int listen_on(struct metrics *metrics, const char *address)
 {
@@ -344,6 +353,7 @@ int metrics_new(struct server *server, struct metrics **ret_metrics)
     int inherited = address ? -1 : sockets_take(server->sockets, "metrics");
 
     *ret_metrics = NULL;
+    total_set(server->record.totals, TOTAL_SCRAPES, read_total, NULL);
     if (!address && inherited < 0)
         return 0;
     int r = make(server, &metrics);
@@ -358,6 +368,7 @@ int metrics_new(struct server *server, struct metrics **ret_metrics)
         log_info("metrics are at http://%s/metrics", address);
     else
         log_info("metrics are on an inherited socket");
+    total_set(server->record.totals, TOTAL_SCRAPES, read_total, metrics);
     *ret_metrics = metrics;
     return 0;
 }
@@ -386,13 +397,6 @@ void metrics_forget_tenant(struct metrics *metrics, const struct tenant *tenant)
         families_forget_tenant(&scrape->cursor, tenant);
 }
 
-void metrics_read_total(const struct metrics *metrics, struct total *total)
-{
-    total->limit = SCRAPES_MAX;
-    total->used = metrics ? metrics->n_scrapes : 0;
-    total->refused = metrics ? metrics->refused : 0;
-}
-
 static void free_scrapes(struct scrape_list *list)
 {
     struct scrape *scrape, *next;
@@ -407,6 +411,7 @@ struct metrics *metrics_free(struct metrics *metrics)
 {
     if (!metrics)
         return NULL;
+    total_set(metrics->server->record.totals, TOTAL_SCRAPES, NULL, NULL);
     metrics->front = http_front_free(metrics->front);
     free_scrapes(&metrics->writing);
     free_scrapes(&metrics->waiting);

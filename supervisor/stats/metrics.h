@@ -24,6 +24,4 @@ void metrics_hold(struct metrics *metrics, bool hold);
 void metrics_drain(struct metrics *metrics);
 /* The tenant goes: no scrape that is under way looks at it any more. NULL is allowed. */
 void metrics_forget_tenant(struct metrics *metrics, const struct tenant *tenant);
-/* Reads the row of the scrapes; metrics: NULL is allowed. */
-void metrics_read_total(const struct metrics *metrics, struct total *total);
 struct metrics *metrics_free(struct metrics *metrics); /* NULL is allowed; returns NULL */

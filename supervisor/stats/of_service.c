@@ -17,15 +17,15 @@
 static void write_build(const struct server *server, const char *name, struct text *text)
 {
     text_count(text, name,
-               TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", server->v8_version },
-                           { "v8_date", v8_release_date(server->v8_version) }),
+               TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", server->record.v8_version },
+                           { "v8_date", v8_release_date(server->record.v8_version) }),
                1);
 }
 
 /* The time of day when the loop began, which a step of the clock may move. */
 static void write_start(const struct server *server, const char *name, struct text *text)
 {
-    uint64_t up_ns = io_now_ns() - server->started_ns;
+    uint64_t up_ns = io_now_ns() - server->record.started_ns;
 
     text_time(text, name, TEXT_NO_LABELS, (io_clock_ns(CLOCK_REALTIME) - up_ns) / NSEC_PER_USEC);
 }
@@ -64,7 +64,7 @@ static void write_caps(const struct server *server, const char *name, struct tex
 
 static void write_unrouted(const struct server *server, const char *name, struct text *text)
 {
-    const struct counters *counters = &server->stats.no_tenant;
+    const struct counters *counters = &server->record.stats.no_tenant;
 
     for (unsigned code = 0; code < ERROR_CODES; code++)
         if (code == ERROR_NO_ROUTE || counters->errors[code] > 0)
@@ -75,12 +75,12 @@ static void write_unrouted(const struct server *server, const char *name, struct
 
 static void write_withdrawn(const struct server *server, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->counters.withdrawn);
+    text_count(text, name, TEXT_NO_LABELS, server->record.counters.withdrawn);
 }
 
 static void write_replayed(const struct server *server, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->counters.replayed);
+    text_count(text, name, TEXT_NO_LABELS, server->record.counters.replayed);
 }
 
 static void write_tenants(const struct server *server, const char *name, struct text *text)
@@ -96,21 +96,20 @@ static void write_tenants(const struct server *server, const char *name, struct 
 
 static void write_series(const struct server *server, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->stats.n_series);
+    text_count(text, name, TEXT_NO_LABELS, server->record.stats.n_series);
 }
 
 /* ---- the log */
 
 static void write_log_lines(const struct server *server, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS,
-               server->tenants ? server->tenants->log_counts.written : 0);
+    text_count(text, name, TEXT_NO_LABELS, server->tenants ? server->record.log_counts.written : 0);
 }
 
 static void write_left_out(const struct server *server, const char *name, struct text *text)
 {
     const struct log_counts none = { 0 };
-    const struct log_counts *counts = server->tenants ? &server->tenants->log_counts : &none;
+    const struct log_counts *counts = server->tenants ? &server->record.log_counts : &none;
 
     text_count(text, name, TEXT_LABELS({ "bound", "tenant" }), counts->over_own);
     text_count(text, name, TEXT_LABELS({ "bound", "all" }), counts->over_all);
@@ -123,7 +122,7 @@ static void write_totals(const struct server *server, const char *name,
 {
     for (unsigned i = 0; i < TOTALS; i++) {
         struct total total;
-        total_read(server, (enum total_kind) i, &total);
+        total_read(server->record.totals, (enum total_kind) i, &total);
         text_count(text, name, TEXT_LABELS({ "what", total_table[i].name }), member_of(&total));
     }
 }
@@ -208,9 +207,10 @@ static void write_longest(const struct server *server, const char *name, struct 
 static void write_kills(const struct server *server, const char *name, struct text *text)
 {
     for (unsigned cause = 0; cause < CAUSES; cause++)
-        if ((KILL_CAUSES >> cause & 1U) != 0 || server->incident_counts.by[STAGE_KILLED][cause] > 0)
+        if ((KILL_CAUSES >> cause & 1U) != 0 ||
+            server->record.incident_counts.by[STAGE_KILLED][cause] > 0)
             text_count(text, name, TEXT_LABELS({ "cause", incident_cause_name(cause) }),
-                       server->incident_counts.by[STAGE_KILLED][cause]);
+                       server->record.incident_counts.by[STAGE_KILLED][cause]);
 }
 
 static void write_met(const struct server *server, const char *name, struct text *text)
@@ -222,7 +222,7 @@ static void write_met(const struct server *server, const char *name, struct text
                     text, name,
                     TEXT_LABELS({ "limit", incident_cause_name(cause) },
                                 { "stage", incident_stage_name((enum incident_stage) stage) }),
-                    server->incident_counts.by[stage][cause]);
+                    server->record.incident_counts.by[stage][cause]);
 }
 
 static void write_overshoot(const struct server *server, const char *name, bool is_time,
@@ -240,7 +240,7 @@ static void write_overshoot(const struct server *server, const char *name, bool 
                     text, name,
                     TEXT_LABELS({ "limit", incident_cause_name(overshoot_table[i].cause) },
                                 { "stage", stages[stage] }),
-                    is_time ? TEXT_SECONDS : TEXT_BYTES, &server->stats.overshoot[stage][i]);
+                    is_time ? TEXT_SECONDS : TEXT_BYTES, &server->record.stats.overshoot[stage][i]);
 }
 
 static void write_overshoot_time(const struct server *server, const char *name, struct text *text)

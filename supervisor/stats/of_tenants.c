@@ -31,9 +31,9 @@ void family_write_tenant(const struct tenant *tenant, const struct family *famil
 {
     struct family_source source = {
         .tenant = tenant->name,
-        .traffic = &tenant->traffic,
-        .counters = &tenant->counters,
-        .incidents = &tenant->incidents,
+        .traffic = &tenant->counted.traffic,
+        .counters = &tenant->counted.counters,
+        .incidents = &tenant->counted.incidents,
         .cpu_ns = tenant->books.cpu_ns,
     };
 
@@ -45,7 +45,7 @@ void family_write_tenant(const struct tenant *tenant, const struct family *famil
 void family_write_rest(const struct server *server, const struct families_state *state,
                        const struct family *family, struct text *text)
 {
-    const struct traffic_rest *rest = &server->stats.rest;
+    const struct traffic_rest *rest = &server->record.stats.rest;
     const struct family_source source = {
         .tenant = REST_NAME,
         .traffic = &rest->traffic,

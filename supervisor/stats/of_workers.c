@@ -13,7 +13,7 @@
 
 static void write_restarts(const struct server *server, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->counters.worker_restarts);
+    text_count(text, name, TEXT_NO_LABELS, server->record.counters.worker_restarts);
 }
 
 static void write_states(const struct server *server, const char *name, struct text *text)

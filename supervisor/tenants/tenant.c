@@ -11,7 +11,6 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/admin/admin.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/reload/tenants.h"
@@ -20,8 +19,6 @@
 #include "supervisor/tenants/internal.h"
 #include "supervisor/tenants/router.h"
 #include "supervisor/workers/child.h"
-
-#define TENANTS_SAID 20 /* whose lines were left out: named in one second, the others are counted */
 
 int tenants_new(struct server *server, struct tenants **ret_tenants)
 {
@@ -33,7 +30,6 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
     TAILQ_INIT(&tenants->list);
     TAILQ_INIT(&tenants->leaving);
     LIST_INIT(&tenants->waiting);
-    LIST_INIT(&tenants->left_out);
     int r = router_new(&tenants->router);
     if (r < 0) {
         free(tenants);
@@ -134,6 +130,7 @@ struct tenant *tenant_free(struct tenant *tenant)
 {
     if (!tenant)
         return NULL;
+    counted_done(&tenant->counted);
     (void) version_unref(tenant->version);
     (void) version_unref(tenant->candidate);
     free(tenant->name);
@@ -158,6 +155,7 @@ int tenant_new(struct server *server, const char *name, const char *dir, struct 
         (void) tenant_free(tenant);
         return -ENOMEM;
     }
+    counted_init(&tenant->counted, &server->record, tenant->name);
     *ret_tenant = tenant;
     return 0;
 }
@@ -387,15 +385,10 @@ void tenant_remove(struct tenant *tenant)
     TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
 }
 
-static void forget_left_out(struct tenant *tenant);
-
 static void destroy(struct tenant *tenant)
 {
-    forget_left_out(tenant);
     if (tenant->server->pool)
         seclude_forget(tenant);
-    admin_forget_tenant(tenant->server->admin, tenant);
-    stats_forget_tenant(tenant);
     TAILQ_REMOVE(&tenant->server->tenants->leaving, tenant, entry);
     (void) tenant_free(tenant);
 }
@@ -412,123 +405,4 @@ void tenants_sweep(struct tenants *tenants)
         if (LIST_EMPTY(&tenant->version->placements) && tenant->n_versions == 1)
             destroy(tenant);
     }
-}
-
-/* ---- log */
-
-static bool has_left_out(const struct tenant_logs *logs)
-{
-    return logs->over_own + logs->over_all + logs->unlogged_incidents > 0;
-}
-
-static void list_left_out(struct tenant *tenant)
-{
-    if (!has_left_out(&tenant->logs))
-        LIST_INSERT_HEAD(&tenant->server->tenants->left_out, tenant, logs.in_left_out);
-}
-
-void tenant_leave_out_incident(struct tenant *tenant)
-{
-    list_left_out(tenant);
-    tenant->logs.unlogged_incidents++;
-}
-
-static void leave_out(struct tenant *tenant, enum log_verdict verdict, uint64_t lines)
-{
-    struct tenants *tenants = tenant->server->tenants;
-    struct tenant_logs *logs = &tenant->logs;
-
-    list_left_out(tenant);
-    if (verdict == LOG_OVER_ALL) {
-        logs->over_all += lines;
-        tenants->log_counts.over_all += lines;
-    } else {
-        logs->over_own += lines;
-        tenants->log_counts.over_own += lines;
-    }
-}
-
-static void forget_left_out(struct tenant *tenant)
-{
-    if (has_left_out(&tenant->logs))
-        LIST_REMOVE(tenant, logs.in_left_out);
-    tenant->logs.over_own = tenant->logs.over_all = tenant->logs.unlogged_incidents = 0;
-}
-
-static void say_left_out(const struct tenant *tenant)
-{
-    const struct log_config *limits = &tenant->server->config->log;
-    const struct tenant_logs *logs = &tenant->logs;
-    const struct log_field field = { .name = "left_out",
-                                     .kind = LOG_FIELD_NUMBER,
-                                     .number = logs->over_own + logs->over_all +
-                                               logs->unlogged_incidents };
-    const struct log_context *about =
-        LOG_ABOUT(.tenant = tenant->name, .fields = &field, .n_fields = 1);
-
-    if (logs->over_own > 0)
-        log_event(LOG_LEVEL_WARNING, about,
-                  "%" PRIu64
-                  " lines of tenant %s left out: a tenant may log %u lines and %u KiB in "
-                  "a second (log.tenant_lines, log.tenant_kib)",
-                  logs->over_own, tenant->name, limits->tenant_lines, limits->tenant_kib);
-    if (logs->over_all > 0)
-        log_event(LOG_LEVEL_WARNING, about,
-                  "%" PRIu64 " lines of tenant %s left out of this log: all tenants together may "
-                  "log %u lines and %u KiB in a second (log.lines, log.kib); `skep logs` has them",
-                  logs->over_all, tenant->name, limits->lines, limits->kib);
-    if (logs->unlogged_incidents > 0)
-        log_event(LOG_LEVEL_INFO, about,
-                  "%" PRIu64 " more incidents of tenant %s were counted and not logged",
-                  logs->unlogged_incidents, tenant->name);
-}
-
-void tenants_say_left_out(struct tenants *tenants)
-{
-    struct tenant *tenant;
-    uint64_t n_lines = 0, n_tenants = 0;
-
-    while ((tenant = LIST_FIRST(&tenants->left_out))) {
-        if (n_tenants++ < TENANTS_SAID)
-            say_left_out(tenant);
-        else
-            n_lines +=
-                tenant->logs.over_own + tenant->logs.over_all + tenant->logs.unlogged_incidents;
-        forget_left_out(tenant);
-    }
-    if (n_tenants > TENANTS_SAID)
-        log_warning("%" PRIu64 " lines and incidents of %" PRIu64 " more tenants left out", n_lines,
-                    n_tenants - TENANTS_SAID);
-}
-
-void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size)
-{
-    static const char *const names[] = {
-        [TENANT_DEBUG] = "debug",
-        [TENANT_INFO] = "info",
-        [TENANT_WARN] = "warn",
-        [TENANT_ERROR] = "error",
-    };
-    struct tenants *tenants = tenant->server->tenants;
-    struct tenant_logs *logs = &tenant->logs;
-    struct log_cost cost = log_cost_of(text, size);
-    enum log_verdict verdict =
-        log_budget_take(&tenants->logged, &logs->share, &tenant->server->config->log,
-                        io_now_ns() / NSEC_PER_SEC, cost);
-
-    if (verdict != LOG_TAKEN)
-        leave_out(tenant, verdict, cost.lines);
-    if (verdict == LOG_OVER_TENANT) {
-        logs->lost += cost.lines;
-        return;
-    }
-    const struct tenant_line line = { level, text, size, logs->lost };
-    logs->lost = 0;
-    admin_log(tenant->server->admin, tenant, &line);
-    if (verdict == LOG_OVER_ALL)
-        return;
-    tenants->log_counts.written += cost.lines;
-    if (log_get_level() >= LOG_LEVEL_INFO)
-        log_text(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name, .tenant_level = names[level]),
-                 text, size);
 }

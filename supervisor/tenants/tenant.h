@@ -11,14 +11,12 @@
 #include "config/manifest.h"
 #include "supervisor/placement/conduct.h"
 #include "supervisor/placement/holdup.h"
-#include "supervisor/record/incident.h"
-#include "supervisor/record/log_budget.h"
+#include "supervisor/record/record.h"
 #include "supervisor/requests/books.h"
 #include "supervisor/server.h"
 
 struct child;
 struct deploy;
-struct log_shelf;
 struct request;
 
 enum placement_state {
@@ -100,16 +98,6 @@ enum tenant_origin {
     TENANT_DEPLOYED, /* comes and goes by deploys: no reload touches it */
 };
 
-/* Lines that a tenant has logged, and those that were too many; see log_budget.h. */
-struct tenant_logs {
-    struct log_share share;
-    uint64_t lost;                  /* lines since the last one that `skep logs` has */
-    uint64_t over_own, over_all;    /* lines that were left out, not said yet */
-    struct log_window incidents;    /* that were logged */
-    uint64_t unlogged_incidents;    /* not said yet */
-    LIST_ENTRY(tenant) in_left_out; /* of struct tenants, where any of those is not 0 */
-};
-
 struct tenant {
     TAILQ_ENTRY(tenant) entry;
     LIST_ENTRY(tenant) in_bucket;
@@ -125,16 +113,12 @@ struct tenant {
     struct request_list queue;
     unsigned n_queued;
     unsigned n_in_flight;
-    struct counters counters;
-    struct traffic traffic;
-    bool has_series; /* of its own in the metrics, see record.h */
-    bool is_in_rest; /* it has done something without them */
+    struct counted counted;
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
     struct conduct conduct;
     struct child *own;      /* borrowed: the worker that is its own, or PLACE_CROWD; NULL: none */
     struct child *next_own; /* the same for a candidate that is in another cordon */
-    struct incident_counts incidents;
     /* How busy it is, see seclude.h. */
     uint64_t cpu_seen_us;
     unsigned busy_looks, calm_looks; /* in a row */
@@ -143,17 +127,10 @@ struct tenant {
     enum error_code load_error;
     unsigned load_failures;
     uint64_t load_again_ns;
-    struct tenant_logs logs;
-    struct log_shelf *log_shelf; /* borrowed: of the admin socket's log store; NULL: none yet */
-    char *last_error;            /* owned; text of the last failed load */
+    char *last_error; /* owned; text of the last failed load */
     struct tenant_books books;
 };
 TAILQ_HEAD(tenant_list, tenant);
-
-/* Lines of all tenants since the start. */
-struct log_counts {
-    uint64_t written, over_own, over_all;
-};
 
 struct reload_waiting;
 LIST_HEAD(reload_waiting_list, reload_waiting);
@@ -162,9 +139,6 @@ LIST_HEAD(reload_waiting_list, reload_waiting);
 
 struct tenants {
     LIST_HEAD(, tenant) by_name[TENANT_BUCKETS]; /* those of list */
-    LIST_HEAD(, tenant) left_out;                /* lines of these were, in this second */
-    struct log_window logged;                    /* by all */
-    struct log_counts log_counts;
     struct tenant_list list;
     struct tenant_list leaving;         /* removed: they end what they have accepted */
     struct reload_waiting_list waiting; /* see reload_tenants.h */
@@ -230,13 +204,12 @@ const struct tenant *tenant_find_conflict(const struct tenants *tenants,
 struct version *version_ref(struct version *version);
 struct version *version_unref(struct version *version); /* returns NULL */
 
-enum tenant_log_level { TENANT_DEBUG, TENANT_INFO, TENANT_WARN, TENANT_ERROR };
-/* One line of the tenant's: to our log, tagged and escaped, and to subscribed admin clients. */
-void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text, size_t size);
-/* An incident of the tenant is counted and not logged. */
-void tenant_leave_out_incident(struct tenant *tenant);
-/* Each second: says how many lines of whom were left out since the last time. */
-void tenants_say_left_out(struct tenants *tenants);
+/* One line of the tenant's: see counted_log. */
+static inline void tenant_log(struct tenant *tenant, enum tenant_log_level level, const char *text,
+                              size_t size)
+{
+    counted_log(&tenant->counted, level, text, size);
+}
 
 /* The candidate has loaded, or will not. Either way there is none afterwards. */
 void tenant_serve_candidate(struct tenant *tenant);

@@ -217,7 +217,7 @@ static void note_stuck(struct child *child, uint64_t used_ns)
         .pid = child->pid,
         .text = "it still runs",
     };
-    incident_note(child->server, version->tenant, &incident);
+    incident_note(&child->server->record, &version->tenant->counted, &incident);
 }
 
 /* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the

@@ -55,7 +55,7 @@ static int on_hello(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Hello *hello = (const Skep__Worker__Hello *) message;
     static const char allowed[] = "0123456789.-abcdefghijklmnopqrstuvwxyz";
     struct child *child = owner;
-    char *version = child->server->v8_version;
+    char *version = child->server->record.v8_version;
 
     if (child->has_hello || hello->protocol != PROTOCOL_VERSION ||
         hello->v8_version.len > VERSION_TEXT_MAX)
@@ -63,8 +63,8 @@ static int on_hello(void *owner, const ProtobufCMessage *message)
     for (size_t i = 0; i < hello->v8_version.len; i++)
         if (!memchr(allowed, hello->v8_version.data[i], sizeof allowed - 1))
             return -EPROTO;
-    (void) snprintf(version, sizeof child->server->v8_version, "%.*s", (int) hello->v8_version.len,
-                    (const char *) hello->v8_version.data);
+    (void) snprintf(version, sizeof child->server->record.v8_version, "%.*s",
+                    (int) hello->v8_version.len, (const char *) hello->v8_version.data);
     child_on_event(child, EVENT_HELLO);
     return 0;
 }
@@ -277,7 +277,7 @@ static int on_exceeded(void *owner, const ProtobufCMessage *message)
         .worker = child->number,
         .pid = child->pid,
     };
-    incident_note(child->server, placement->version->tenant, &incident);
+    incident_note(&child->server->record, &placement->version->tenant->counted, &incident);
     if (request && !is_observed)
         failure_note_limit(request, index, incident.used_milli);
     if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
@@ -377,7 +377,7 @@ static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase w
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
                   "worker %u (pid %d) does not read: %u MiB wait for it", child->number,
                   (int) child->pid, LINK_OUTPUT_MAX_BYTES >> 20);
-        child->server->counters.unread++;
+        child->server->record.counters.unread++;
         child_kill(child, KILL_SILENT, 0);
     }
     return r;

@@ -349,7 +349,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
     pool_check_change(pool, now);
     check_last_worker(pool->server);
     tenants_sweep(pool->server->tenants);
-    tenants_say_left_out(pool->server->tenants);
+    record_say_left_out(&pool->server->record);
     reload_tenants_retry(pool->server);
 }
 

@@ -239,7 +239,7 @@ static void note_rss(struct child *child, uint64_t limit_mib)
         .pid = child->pid,
     };
 
-    incident_note(child->server, NULL, &incident);
+    incident_note(&child->server->record, NULL, &incident);
 }
 
 bool retire_must_look(const struct child *child)

@@ -215,8 +215,8 @@ static void set_up(struct scene *scene)
     for (unsigned i = 0; i < ARRAY_LEN(scene->workers); i++)
         rig_worker_become_ready(scene->rig, &scene->workers[i]);
     CHECK(tenant_preload(TAILQ_FIRST(&server->tenants->list)) == 0);
-    incident_note(server, TAILQ_FIRST(&server->tenants->list), &incident);
-    incident_note(server, NULL, &incident);
+    incident_note(&server->record, &TAILQ_FIRST(&server->tenants->list)->counted, &incident);
+    incident_note(&server->record, NULL, &incident);
     CHECK(admin_new(server, socket_path, &server->admin) == 0);
     client_start(&scene->witness, inputs[0]);
     client_start(&scene->hostile, inputs[1]);

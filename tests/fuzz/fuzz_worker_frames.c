@@ -390,8 +390,8 @@ static void end_hostile(struct scene *scene, int wait_status)
     CHECK(child->n_placements == 0 && LIST_EMPTY(&child->placements));
     CHECK(child->n_free_slots == SCOREBOARD_SLOTS && child->n_free_places == SCOREBOARD_TENANTS);
     CHECK(child->books.n_unstarted == 0 && child->books.unstarted_us == 0);
-    CHECK(server->counters.worker_restarts == is_death);
-    CHECK(server->incident_counts.by[STAGE_KILLED][CAUSE_PROTOCOL] ==
+    CHECK(server->record.counters.worker_restarts == is_death);
+    CHECK(server->record.incident_counts.by[STAGE_KILLED][CAUSE_PROTOCOL] ==
           (is_death && reason == KILL_PROTOCOL));
     rig_worker_done(&scene->hostile);
     settle(scene); /* a place that is not wanted any more goes */

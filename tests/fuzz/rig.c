@@ -120,8 +120,8 @@ struct rig *rig_start(const char *config)
         .spawner = server->spawner,
         .jail = { .is_unjailed = true }, /* a dead spawner looks at none */
         .front = server->front,
-        .started_ns = io_now_ns(),
     };
+    CHECK(record_init(&server->record, server->config) == 0);
     CHECK(tenants_new(server, &server->tenants) == 0 && ledger_new(server, &server->ledger) == 0);
     make_pool(&rig);
     return &rig;
@@ -135,6 +135,7 @@ void rig_stop(struct rig *rig)
     server->ledger = ledger_free(server->ledger);
     server->pool = pool_free(server->pool);
     server->tenants = tenants_free(server->tenants);
+    record_done(&server->record);
 }
 
 void rig_install(struct rig *rig, const char *text, const char *dir)

@@ -52,6 +52,7 @@ static inline int set_up(void **state)
         config_parse("skepd.yaml", config, sizeof config - 1, &f->server.config, &errors), 0);
     f->server.base = event_base_new();
     assert_non_null(f->server.base);
+    assert_int_equal(record_init(&f->server.record, f->server.config), 0);
     assert_int_equal(tenants_new(&f->server, &f->server.tenants), 0);
     assert_int_equal(arena_init(&f->arena, 16U << 20), 0);
     f->input = malloc(INPUT_BYTES);
@@ -69,10 +70,12 @@ static inline int tear_down(void **state)
     while ((tenant = TAILQ_FIRST(&f->server.tenants->list))) {
         TAILQ_REMOVE(&f->server.tenants->list, tenant, entry);
         LIST_REMOVE(tenant, in_bucket);
+        counted_done(&tenant->counted);
         free(tenant->name);
         free(tenant);
     }
     (void) tenants_free(f->server.tenants);
+    record_done(&f->server.record);
     event_base_free(f->server.base);
     (void) config_free(f->server.config);
     arena_done(&f->arena);
@@ -95,6 +98,7 @@ static inline struct tenant *add_tenant(struct fixture *f, const char *name)
     assert_non_null(tenant);
     tenant->server = &f->server;
     tenant->name = strdup(name);
+    counted_init(&tenant->counted, &f->server.record, tenant->name);
     TAILQ_INIT(&tenant->queue);
     tenant_list(f->server.tenants, tenant);
     return tenant;

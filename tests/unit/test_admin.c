@@ -70,8 +70,8 @@ static void test_commands_are_answered_in_their_order(void **state)
     Skep__Admin__TenantsRequest tenants = SKEP__ADMIN__TENANTS_REQUEST__INIT;
 
     open_admin(f);
-    f->server.counters.requests = 7;
-    f->server.counters.errors[ERROR_NO_ROUTE] = 3;
+    f->server.record.counters.requests = 7;
+    f->server.record.counters.errors[ERROR_NO_ROUTE] = 3;
     int fd = connect_to(f->path);
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &tenants);
@@ -154,7 +154,7 @@ static void test_client_that_does_not_read_is_not_read_from(void **state)
         (void) snprintf(name, sizeof name, "tenant-%u", i);
         struct tenant *tenant = add_tenant(f, name);
         for (unsigned code = 1; code < ERROR_CODES; code++)
-            tenant->counters.errors[code] = UINT64_MAX;
+            tenant->counted.counters.errors[code] = UINT64_MAX;
     }
     int fd = connect_to(f->path);
     while (try_send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &request)) {
@@ -272,12 +272,13 @@ static void test_client_has_one_command_in_a_turn_of_the_loop(void **state)
 
 /* ---- log lines */
 
-static void log_line(struct admin *admin, struct tenant *tenant, enum tenant_log_level level,
-                     const char *text, size_t size)
+/* As counted_log does it, without its bounds. */
+static void log_line(struct tenant *tenant, enum tenant_log_level level, const char *text,
+                     size_t size)
 {
-    const struct tenant_line line = { .level = level, .text = text, .size = size };
+    struct log_line line = { .level = level, .size = size };
 
-    admin_log(admin, tenant, &line);
+    log_store_add(tenant->counted.record->log_store, &tenant->counted, &line, text);
 }
 
 static void test_lines_go_to_those_who_asked_for_that_tenant(void **state)
@@ -285,13 +286,13 @@ static void test_lines_go_to_those_who_asked_for_that_tenant(void **state)
     struct fixture *f = *state;
     struct tenant *a = add_tenant(f, "a"), *b = add_tenant(f, "b");
 
-    log_line(NULL, a, TENANT_INFO, "early", 5);
+    log_line(a, TENANT_INFO, "early", 5);
     open_admin(f);
     int of_b = connect_to(f->path), silent = connect_to(f->path);
     subscribe(f, of_b, "b");
     assert_non_null(ask_stats(f, silent));
-    log_line(f->server.admin, a, TENANT_INFO, "not this", 8);
-    log_line(f->server.admin, b, TENANT_ERROR, "two\nlines\0!", 11);
+    log_line(a, TENANT_INFO, "not this", 8);
+    log_line(b, TENANT_ERROR, "two\nlines\0!", 11);
     const Skep__Admin__Answer *answer = receive(f, of_b);
     assert_int_equal(answer->message_case, SKEP__ADMIN__ANSWER__MESSAGE_LOG);
     assert_true(is_text(answer->log->tenant, "b"));
@@ -316,7 +317,7 @@ static void test_slow_client_loses_lines_and_is_told_how_many(void **state)
     int fd = connect_to(f->path);
     subscribe(f, fd, "");
     for (unsigned i = 0; i < LINES; i++) {
-        log_line(f->server.admin, tenant, TENANT_INFO, line, sizeof line);
+        log_line(tenant, TENANT_INFO, line, sizeof line);
         if (i % 100 == 0)
             turn(f);
     }

@@ -35,7 +35,7 @@ static void note(struct fixture *f, struct tenant *tenant, enum incident_stage s
         .text = "a text",
     };
 
-    incident_note(&f->server, tenant, &incident);
+    incident_note(&f->server.record, tenant ? &tenant->counted : NULL, &incident);
 }
 
 static const Skep__Admin__Answer *ask_incidents(struct fixture *f, int fd, uint64_t after,
@@ -101,7 +101,7 @@ static void test_incident_of_each_stage_and_cause_is_listed_and_counted(void **s
         assert_true(is_text(incident->text, "a text"));
         assert_int_equal(incident->worker, 3);
         assert_int_equal(incident->pid, 4711);
-        assert_int_equal(incident->request, 7);
+        assert_int_equal(incident->request, public_id(&f->server.record.ids, 7));
     }
     assert_int_equal(ask_stats(f, fd)->stats->n_incidents, all);
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &request);
@@ -178,8 +178,8 @@ static void test_tenants_with_every_counter_are_all_listed(void **state)
     for (unsigned i = 0; i < TENANTS; i++) {
         (void) snprintf(name, sizeof name, "tenant-%u", i);
         struct tenant *tenant = add_tenant(f, name);
-        memset(&tenant->incidents, 0xff, sizeof tenant->incidents);
-        memset(tenant->counters.errors, 0xff, sizeof tenant->counters.errors);
+        memset(&tenant->counted.incidents, 0xff, sizeof tenant->counted.incidents);
+        memset(tenant->counted.counters.errors, 0xff, sizeof tenant->counted.counters.errors);
     }
     int fd = connect_to(f->path);
     for (size_t n = 1; n > 0; request.skip += (uint32_t) n) {

@@ -8,22 +8,23 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/record/log_store.h"
+#include "supervisor/record/record.h"
 
-static uint64_t add(struct log_store *store, struct tenant *tenant, const char *text)
+static uint64_t add(struct log_store *store, struct counted *counted, const char *text)
 {
-    const struct log_line line = { .level = TENANT_INFO, .size = strlen(text) };
+    struct log_line line = { .level = TENANT_INFO, .size = strlen(text) };
 
-    return log_store_add(store, tenant, &line, text);
+    log_store_add(store, counted, &line, text);
+    return line.number;
 }
 
-static size_t count(const struct log_store *store, const struct tenant *tenant, size_t *ret_bytes)
+static size_t count(const struct log_store *store, const struct counted *counted, size_t *ret_bytes)
 {
     size_t n = 0;
 
     *ret_bytes = 0;
-    for (const struct log_line *line = log_store_newest(store, tenant); line;
-         line = log_line_older(line, tenant)) {
+    for (const struct log_line *line = log_store_newest(store, counted); line;
+         line = log_line_older(line, counted)) {
         *ret_bytes += line->size;
         n++;
     }
@@ -32,7 +33,7 @@ static size_t count(const struct log_store *store, const struct tenant *tenant, 
 
 static void test_lines_are_kept_in_order_of_each_and_of_all(void **state)
 {
-    struct tenant a = { 0 }, b = { 0 };
+    struct counted a = { 0 }, b = { 0 };
     struct log_store *store;
     size_t bytes;
 
@@ -58,7 +59,7 @@ static void test_lines_are_kept_in_order_of_each_and_of_all(void **state)
 
 static void test_the_oldest_of_a_tenant_make_room_for_its_own(void **state)
 {
-    struct tenant loud = { 0 }, quiet = { 0 };
+    struct counted loud = { 0 }, quiet = { 0 };
     struct log_store *store;
     char text[1000];
     size_t bytes;
@@ -82,7 +83,7 @@ static void test_the_oldest_of_a_tenant_make_room_for_its_own(void **state)
 static void test_the_oldest_of_all_make_room_where_there_are_many_tenants(void **state)
 {
     enum { TENANTS = 400 };
-    static struct tenant tenants[TENANTS];
+    static struct counted tenants[TENANTS];
     struct log_store *store;
     size_t bytes, n;
 
@@ -102,7 +103,7 @@ static void test_the_oldest_of_all_make_room_where_there_are_many_tenants(void *
 
 static void test_tenant_that_goes_takes_its_lines_along(void **state)
 {
-    struct tenant a = { 0 }, b = { 0 };
+    struct counted a = { 0 }, b = { 0 };
     struct log_store *store;
     size_t bytes;
 
@@ -111,7 +112,7 @@ static void test_tenant_that_goes_takes_its_lines_along(void **state)
     (void) add(store, &a, "a");
     (void) add(store, &b, "b");
     log_store_forget(store, &a);
-    assert_null(a.log_shelf);
+    assert_null(a.shelf);
     assert_int_equal(count(store, NULL, &bytes), 1);
     log_store_forget(store, &a);
     assert_int_equal(add(store, &a, "again"), 3);

@@ -112,6 +112,7 @@ static struct scene *make_scene(uint32_t most)
     assert_non_null(s);
     s->config.metrics.tenants = most;
     s->server.config = &s->config;
+    s->server.record.config = &s->config;
     s->server.tenants = &s->tenants;
     TAILQ_INIT(&s->tenants.list);
     for (unsigned i = 0; i < TENANTS; i++) {
@@ -119,6 +120,7 @@ static struct scene *make_scene(uint32_t most)
         s->names[i][1] = (char) ('0' + i);
         s->tenant[i].name = s->names[i];
         s->tenant[i].server = &s->server;
+        counted_init(&s->tenant[i].counted, &s->server.record, s->names[i]);
         TAILQ_INSERT_TAIL(&s->tenants.list, &s->tenant[i], entry);
     }
     return s;
@@ -127,9 +129,9 @@ static struct scene *make_scene(uint32_t most)
 static void ask(struct tenant *tenant, unsigned times)
 {
     for (unsigned i = 0; i < times; i++) {
-        stats_enter(tenant);
-        stats_count_answer(tenant->server, tenant, ERROR_NONE, false);
-        stats_record_latency(tenant, 0, 1000000);
+        stats_enter(&tenant->counted);
+        stats_count_answer(&tenant->server->record, &tenant->counted, ERROR_NONE, false);
+        stats_record_latency(&tenant->counted, 0, 1000000);
     }
 }
 
@@ -185,7 +187,7 @@ static void test_rest_has_no_series_later(void **state)
     (void) state;
     ask(&s->tenant[0], 1);
     ask(&s->tenant[1], 2);
-    stats_forget_tenant(&s->tenant[0]); /* and its room is free */
+    stats_forget(&s->tenant[0].counted); /* and its room is free */
     TAILQ_REMOVE(&s->tenants.list, &s->tenant[0], entry);
     ask(&s->tenant[1], 3);
     ask(&s->tenant[2], 4);
@@ -203,10 +205,10 @@ static void test_incident_is_something_that_a_tenant_does(void **state)
     struct scene *s = make_scene(1);
 
     (void) state;
-    stats_count_incident(&s->server, &s->tenant[0], &(struct incident){ 0 });
-    assert_true(s->tenant[0].has_series);
+    stats_count_incident(&s->server.record, &s->tenant[0].counted, &(struct incident){ 0 });
+    assert_true(s->tenant[0].counted.has_series);
     ask(&s->tenant[1], 1);
-    assert_false(s->tenant[1].has_series);
+    assert_false(s->tenant[1].counted.has_series);
     free(s);
 }
 

@@ -313,7 +313,7 @@ static void test_tenant_that_cannot_be_read_is_named_and_others_are_recovered(vo
 static void test_history_is_bounded(void **state)
 {
     struct history history = { 0 };
-    struct record record = { .version = "x" };
+    struct history_entry record = { .version = "x" };
 
     (void) state;
     for (unsigned i = 0; i < 2 * HISTORY_RECORDS_MAX; i++) {

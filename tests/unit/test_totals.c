@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of bounds: each row has a limit, also where no module is there yet, and a line in
- * docs/limits.md.
+ * The table of bounds: each row is read from the module that keeps the thing, and has a line in docs/limits.md.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,25 +11,33 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/host/descriptors.h"
 #include "supervisor/record/totals.h"
-#include "supervisor/server.h"
 
-static void test_each_row_has_a_limit_and_uses_nothing_at_first(void **state)
+static void read_seven(void *owner, struct total *total)
 {
-    struct config config = { .http = { .connections = 10, .buffer_mib = 1 },
-                             .log = { .lines = 5 } };
-    struct server server = { .config = &config };
+    *total = (struct total){ .used = *(const unsigned *) owner, .limit = 10, .refused = 1 };
+}
+
+static void test_row_is_read_from_the_module_that_keeps_the_thing_while_it_is_there(void **state)
+{
+    struct total_source sources[TOTALS] = { 0 };
+    unsigned seven = 7;
+    struct total total;
 
     (void) state;
     for (unsigned i = 0; i < TOTALS; i++) {
-        struct total total;
-        total_read(&server, (enum total_kind) i, &total);
+        total_read(sources, (enum total_kind) i, &total);
         assert_int_not_equal(total.limit, 0);
-        /* The reserve is kept from the start. */
-        assert_int_equal(total.used, i == TOTAL_DESCRIPTORS ? descriptors_reserve(&config) : 0);
-        assert_int_equal(total.refused, 0);
+        assert_int_equal(total.used + total.refused, 0);
     }
+    total_set(sources, TOTAL_SCRAPES, read_seven, &seven);
+    total_read(sources, TOTAL_SCRAPES, &total);
+    assert_int_equal(total.used, 7);
+    assert_int_equal(total.limit, 10);
+    assert_int_equal(total.refused, 1);
+    total_set(sources, TOTAL_SCRAPES, NULL, NULL);
+    total_read(sources, TOTAL_SCRAPES, &total);
+    assert_int_equal(total.used, 0);
 }
 
 static void test_limits_md_has_each_row(void **state)
@@ -56,7 +63,7 @@ static void test_limits_md_has_each_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_row_has_a_limit_and_uses_nothing_at_first),
+        cmocka_unit_test(test_row_is_read_from_the_module_that_keeps_the_thing_while_it_is_there),
         cmocka_unit_test(test_limits_md_has_each_row),
     };
 

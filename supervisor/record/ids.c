@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
-#include "supervisor/requests/internal.h"
+#include "supervisor/record/ids.h"
 
 /* Both halves together fit into the integers that JSON's readers keep exactly. */
 #define HALF_BITS 26
@@ -24,22 +24,23 @@ static uint64_t mix(uint64_t half, uint64_t key)
     return (x ^ x >> 33) & HALF_MASK;
 }
 
-int ledger_make_id_keys(struct ledger *ledger)
+int public_ids_init(struct public_ids *ids)
 {
-    ssize_t n = getrandom(ledger->id_keys, sizeof ledger->id_keys, 0);
+    ssize_t n = getrandom(ids->keys, sizeof ids->keys, 0);
 
-    return n == (ssize_t) sizeof ledger->id_keys ? 0 : n < 0 ? -errno : -EIO;
+    ids->is_made = n == (ssize_t) sizeof ids->keys;
+    return ids->is_made ? 0 : n < 0 ? -errno : -EIO;
 }
 
 /* A Feistel network: each round can be undone, so no two numbers become one. */
-uint64_t ledger_public_id(const struct ledger *ledger, uint64_t id)
+uint64_t public_id(const struct public_ids *ids, uint64_t id)
 {
     uint64_t left = id >> HALF_BITS & HALF_MASK, right = id & HALF_MASK;
 
-    if (id == 0 || !ledger)
+    if (id == 0 || !ids->is_made)
         return id;
-    for (unsigned i = 0; i < LEDGER_ID_KEYS; i++) {
-        uint64_t next = left ^ mix(right, ledger->id_keys[i]);
+    for (unsigned i = 0; i < PUBLIC_ID_KEYS; i++) {
+        uint64_t next = left ^ mix(right, ids->keys[i]);
         left = right;
         right = next;
     }
