@@ -144,6 +144,7 @@ static void test_incidents_of_nobody_fail_and_those_of_a_tenant_that_is_gone_do_
     struct fixture *f = *state;
     struct tenant gone = { .server = &f->server, .name = (char *) (uintptr_t) "gone" };
 
+    counted_init(&gone.counted, &f->server.record, gone.name);
     open_admin(f);
     note(f, &gone, STAGE_STOPPED, LIMIT_INDEX(cpu_ms));
     int fd = connect_to(f->path);
@@ -383,7 +384,7 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     assert_true(shown->running_ms < 60000);
     struct request request = { .id = 9, .placement = worker.placement };
     worker.child->requests[9] = &request;
-    assert_int_equal(ask_worker(f, fd)->running_request, 9);
+    assert_int_equal(ask_worker(f, fd)->running_request, public_id(&f->server.record.ids, 9));
     request.placement = NULL; /* another tenant's */
     assert_int_equal(ask_worker(f, fd)->running_request, 0);
     worker.child->requests[9] = NULL;
