@@ -22,15 +22,9 @@
 
 /* clang-format off */
 static const struct policy_syscall store_syscalls[] = {
-    /* The socket to skepd; files. */
-    { ALLOW(read),
-      .reason = "requests of skepd; history and info of versions" },
-    { ALLOW(write),
-      .reason = "answers to skepd; files of versions; the log" },
-    { ALLOW(writev),
-      .reason = "glibc's last words" },
-    { ALLOW(close),
-      .reason = "files and folders that are done" },
+#include "sandbox-policy/base_syscalls.inc"
+
+    /* Files: Landlock says which. */
     { ALLOW(openat), .args = { INT_MASKED(2, OPEN_CHANGES, O_RDONLY) },
       .reason = "folders, and the history" },
     { ALLOW(openat), .args = { INT_MASKED(2, OPEN_CHANGES, O_WRONLY | O_CREAT | O_EXCL) },
@@ -62,85 +56,10 @@ static const struct policy_syscall store_syscalls[] = {
     { ALLOW(fcntl), .args = { INT_EQUAL(1, F_SETFD), INT_EQUAL(2, FD_CLOEXEC) },
       .reason = "fdopendir sets what was set already, and fails if it may not" },
 
-    { ALLOW(clock_gettime),
-      .reason = "when a version was deployed, where the vDSO cannot say" },
-    { ALLOW(getpid),
-      .reason = "the name of an upload; abort needs it" },
-
-    /* Memory: never executable. */
-    { ALLOW(brk),
-      .reason = "glibc's heap" },
-    { ALLOW(mmap), .args = { LONG_BITS(2, 0, PROT_READ | PROT_WRITE) },
-      .reason = "large buffers" },
-    { ALLOW(munmap),
-      .reason = "gives them back" },
-    { ALLOW(mremap), .args = { INT_EQUAL(3, MREMAP_MAYMOVE) },
-      .reason = "realloc of a large buffer" },
-    { ALLOW(madvise), .args = { INT_EQUAL(2, MADV_DONTNEED) },
-      .reason = "glibc gives free pages back" },
-    { ALLOW(sysinfo),
-      .reason = "qsort of glibc asks how much memory there is, and does not look at the result" },
-
-    /* Locks of libraries: there is one thread, so nobody waits; an error here would be an abort. */
-    { ALLOW(futex), .args = { FUTEX_COMMAND(1, FUTEX_WAIT) },
-      .reason = "glibc aborts if this fails with anything that it does not know" },
-    { ALLOW(futex), .args = { FUTEX_COMMAND(1, FUTEX_WAKE) },
-      .reason = "pthread_once of libcrypto wakes whoever may wait" },
-
-    /* Signals, and what dying needs. */
-    { ALLOW(rt_sigaction),
-      .reason = "abort resets SIGABRT" },
-    { ALLOW(rt_sigprocmask),
-      .reason = "abort unblocks SIGABRT" },
-    { ALLOW(rt_sigreturn),
-      .reason = "return from a signal handler" },
-    { ALLOW(restart_syscall),
-      .reason = "the kernel's own, after SIGSTOP and SIGCONT in a wait" },
-    { ALLOW(tgkill), .args = { SELF(0), INT_EQUAL(2, SIGABRT) },
-      .reason = "abort of this process; nobody else can be signalled" },
-    { ALLOW(gettid),
-      .reason = "abort needs it" },
-    { ALLOW(exit_group),
-      .reason = "end of the process" },
-    { ALLOW(getrandom),
-      .reason = "seeds of malloc in newer C libraries" },
-
-    { FAIL(clone3, ENOSYS),
-      .reason = "glibc then tries clone, which kills; its flags cannot be seen here" },
-
-    /* Other processes, and programs. */
-    { KILL(execve), .reason = "the store runs no programs" },
-    { KILL(execveat), .reason = "the store runs no programs" },
-    { KILL(clone), .reason = "the store makes no processes, and has one thread" },
-    { KILL(fork), .arch = POLICY_X86_64, .reason = "the store makes no processes" },
-    { KILL(vfork), .arch = POLICY_X86_64, .reason = "the store makes no processes" },
-    { KILL(ptrace), .reason = "takes another process over" },
-    { KILL(process_vm_readv), .reason = "reads another process's memory" },
-    { KILL(process_vm_writev), .reason = "writes another process's memory" },
-    { KILL(pidfd_getfd), .reason = "takes another process's descriptors" },
-
     /* The network. */
     { KILL(socket), .reason = "the store talks to skepd alone, on a socket that it was born with" },
     { KILL(connect), .reason = "the store talks to skepd alone" },
     { KILL(bind), .reason = "the store talks to skepd alone" },
-
-    /* Namespaces, mounts, roots. */
-    { KILL(setns), .reason = "enters a worker's namespaces, or the host's" },
-    { KILL(unshare), .reason = "a user namespace would give capabilities in it" },
-    { KILL(mount), .reason = "changes what files there are" },
-    { KILL(umount2), .reason = "changes what files there are" },
-    { KILL(pivot_root), .reason = "changes what files there are" },
-    { KILL(chroot), .reason = "changes what files there are" },
-    { KILL(open_by_handle_at), .reason = "opens files by number, around every folder" },
-
-    /* The kernel: much code that nobody here needs, with a long record of bugs. */
-    { KILL(bpf), .reason = "programs for the kernel" },
-    { KILL(io_uring_setup), .reason = "makes system calls that no filter sees" },
-    { KILL(io_uring_enter), .reason = "makes system calls that no filter sees" },
-    { KILL(userfaultfd), .reason = "stops the kernel in the middle of a copy" },
-    { KILL(perf_event_open), .reason = "observes the kernel and other processes" },
-    { KILL(keyctl), .reason = "the kernel's keyrings hold nothing of skep's" },
-    { KILL(personality), .reason = "READ_IMPLIES_EXEC would make every new page executable" },
 };
 /* clang-format on */
 
