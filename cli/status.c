@@ -55,6 +55,21 @@ static void print_totals(Skep__Admin__Total *const *totals, size_t n)
     }
 }
 
+/* The end of the line on tenants, and a line for each that cannot be served. */
+static void print_unserved(const Skep__Admin__Status *s)
+{
+    if (s->tenants_unserved > 0)
+        (void) printf(", %" PRIu32 " that cannot be served", s->tenants_unserved);
+    (void) printf("\n");
+    for (size_t i = 0; i < s->n_unserved; i++) {
+        (void) printf("            %s", output_style(stdout, OUTPUT_YELLOW));
+        output_text(stdout, s->unserved[i]->name.data, s->unserved[i]->name.len);
+        (void) printf(": ");
+        output_text(stdout, s->unserved[i]->value.data, s->unserved[i]->value.len);
+        (void) printf("%s\n", output_style(stdout, OUTPUT_PLAIN));
+    }
+}
+
 static void print_text(const void *message)
 {
     const Skep__Admin__Status *s = message;
@@ -74,8 +89,8 @@ static void print_text(const void *message)
         output_text(stdout, s->v8_date.data, s->v8_date.len);
     }
     (void) printf("\n");
-    (void) printf("tenants     %" PRIu32 ", %" PRIu32 " in quarantine\n", s->tenants,
-                  s->quarantined);
+    (void) printf("tenants     %" PRIu32 ", %" PRIu32 " in quarantine", s->tenants, s->quarantined);
+    print_unserved(s);
     (void) printf("workers     %" PRIu32 " ready of %" PRIu32 ", %" PRIu32 " failed\n",
                   s->workers_ready, s->workers, s->workers_failed);
     (void) printf("jail        ");
@@ -109,14 +124,17 @@ const struct verb verb_status = {
     .name = "status",
     .arguments = "",
     .summary = "show how the service is, and which layers of the jail hold",
-    .help = "Fields of --json: state (serving, draining), version, pid, uptime_ms, tenants,\n"
-            "quarantined, workers, workers_ready, workers_failed, jail (full; reduced: the host\n"
-            "does not give every layer, and the configuration agrees; none: a build without\n"
-            "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
-            "WHY\"),\n"
-            "own_layers (the same of skepd itself), totals (what strangers can make skepd keep: a\n"
-            "list of objects with name, unit, used, limit, refused), v8_version, v8_date (of\n"
-            "its release; null: not known), helpers (object: spawner, store, to \"ok\" or to\n"
-            "\"reserve: WHY: WHAT TO DO\", likewise with silent or gone).\n",
+    .help =
+        "Fields of --json: state (serving, draining), version, pid, uptime_ms, tenants,\n"
+        "quarantined, workers, workers_ready, workers_failed, jail (full; reduced: the host\n"
+        "does not give every layer, and the configuration agrees; none: a build without\n"
+        "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
+        "WHY\"),\n"
+        "own_layers (the same of skepd itself), totals (what strangers can make skepd keep: a\n"
+        "list of objects with name, unit, used, limit, refused), v8_version, v8_date (of\n"
+        "its release; null: not known), helpers (object: spawner, store, to \"ok\" or to\n"
+        "\"reserve: WHY: WHAT TO DO\", likewise with silent or gone), unserved (object: tenant\n"
+        "that was deployed and cannot be served, to why and what to do; 100 at the most),\n"
+        "tenants_unserved (how many; tenants does not count them).\n",
     .run = run,
 };

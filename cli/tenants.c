@@ -112,14 +112,15 @@ const struct verb verb_tenants = {
             "it\n"
             "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
             "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
-            "loading, ready, failed), requests, failed (by its own doing), in_flight, queued, cpu_ms, memory_kib (the sum\n"
-            "of heap_kib, external_kib and bodies_kib), strikes (deaths of workers that nobody\n"
+            "loading, ready, failed, unserved: deployed and cannot be served), requests, failed\n"
+            "(by its own doing), in_flight, queued, cpu_ms, memory_kib (the sum of heap_kib, "
+            "external_kib and bodies_kib), strikes (deaths of workers that nobody\n"
             "else can have caused), marks (deaths that count towards the next step), kills\n"
             "(workers that died of it), seclusion (shared, suspect, strikes, busy, solitary),\n"
             "own_worker (number, or null), quarantined, quarantine_s (left; null: until it is\n"
             "released), errors (object: code to count), incidents (object: stage to an object:\n"
             "cause to count), limits (object: name to value, null: unlimited), observed\n"
             "(limits that are not enforced), routes, last_error (of the last failed load, or\n"
-            "null).\n",
+            "why it is unserved, or null).\n",
     .run = run,
 };

@@ -84,10 +84,13 @@ const struct verb verb_versions = {
     .name = "versions",
     .arguments = "TENANT",
     .summary = "list what was deployed of a tenant",
-    .help = "What served last comes first. STATE: serving; previous, which `skep rollback` goes\n"
-            "to; rolled_back, with the reason; stored.\n\n"
-            "Fields of --json: tenant, versions: a list with time_ms (when it was deployed),\n"
-            "version, state, uid (who deployed it), files, bytes, reason (of rolled_back),\n"
-            "served_ms (when it was last switched to; 0: not known).\n",
+    .help =
+        "What served last comes first. STATE: serving; previous, which `skep rollback` goes\n"
+        "to; rolled_back, with the reason; stored; unserved: should serve and cannot, with the\n"
+        "reason and what to do.\n\n"
+        "Fields of --json: tenant, versions: a list with time_ms (when it was deployed),\n"
+        "version, state, uid (who deployed it), files, bytes, reason (of rolled_back\n"
+        "and unserved),\n"
+        "served_ms (when it was last switched to; 0: not known).\n",
     .run = run,
 };

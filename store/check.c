@@ -281,3 +281,51 @@ int store_reader_check(struct store_reader *reader, const char *tenant, const ch
         return store_fail(&reader->state, -ENOENT, "its versions cannot be read");
     return version_check(&reader->state, versions_fd, version);
 }
+
+/* Whether the sums of a version have the file with that digest and size. */
+static bool has_sum(const char *sums, const struct stored_file *stored)
+{
+    _cleanup_free_ char *line = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&line, &size);
+
+    if (!file)
+        return false;
+    add_sum(file, stored);
+    if (fclose(file) != 0)
+        return false;
+    for (const char *at = sums; (at = strstr(at, line)); at++)
+        if (at == sums || at[-1] == '\n')
+            return true;
+    return false;
+}
+
+int store_reader_read_manifest(struct store_reader *reader, const char *tenant, const char *version,
+                               char **ret_text, size_t *ret_size)
+{
+    static char name[] = "skep.yaml";
+    struct stored_file stored = { .path = name };
+    _cleanup_free_ char *sums = NULL, *text = NULL;
+    size_t size = 0, sums_size = 0;
+    _cleanup_fd_ int tenant_fd = tree_enter(reader->state.tenants_fd, tenant, false);
+    _cleanup_fd_ int versions_fd =
+        tenant_fd < 0 ? -1 : tree_enter(tenant_fd, STORE_VERSIONS, false);
+    _cleanup_fd_ int dir_fd = versions_fd < 0 ? -1 : tree_enter(versions_fd, version, false);
+    _cleanup_fd_ int bundle_fd = dir_fd < 0 ? -1 : tree_enter(dir_fd, STORE_BUNDLE, false);
+
+    if (bundle_fd < 0)
+        return -ENOENT;
+    int r = tenant_file_read(dir_fd, STORE_SUMS_FILE, SUMS_MAX_BYTES, &sums, &sums_size);
+    if (r == 0)
+        r = tenant_file_read(bundle_fd, name, CONFIG_FILE_MAX_BYTES, &text, &size);
+    if (r == 0)
+        r = digest_of(&reader->state, text, size, stored.digest);
+    if (r < 0)
+        return r;
+    stored.size = size;
+    if (!has_sum(sums, &stored))
+        return -EBADMSG;
+    *ret_text = TAKE_PTR(text);
+    *ret_size = size;
+    return 0;
+}

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 struct store_reader;
 
 /* path: of the state folder. 0 or -errno. */
@@ -15,3 +17,7 @@ struct store_reader *store_reader_free(struct store_reader *reader);
  * next call. */
 int store_reader_check(struct store_reader *reader, const char *tenant, const char *version,
                        const char **ret_text);
+/* Reads skep.yaml of a version that may be damaged elsewhere: *ret_text (freed by the caller) is what was deployed. 0,
+ * -EBADMSG if skep.yaml itself is another one, or another -errno, as for a version from before there were sums. */
+int store_reader_read_manifest(struct store_reader *reader, const char *tenant, const char *version,
+                               char **ret_text, size_t *ret_size);

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/tenants/unserved.h"
 
 /* ---- answers */
 
@@ -109,6 +110,11 @@ static void copy_version(const Skep__Store__Version *from, Skep__Admin__StoredVe
     ret->served_ms = from->served_ms;
 }
 
+static bool is_of_name(ProtobufCBinaryData version, const char *name)
+{
+    return version.len == strlen(name) && memcmp(version.data, name, version.len) == 0;
+}
+
 static void on_list(void *owner, const char *tenant, const Skep__Store__Versions *list)
 {
     Skep__Admin__Versions versions = SKEP__ADMIN__VERSIONS__INIT;
@@ -124,9 +130,14 @@ static void on_list(void *owner, const char *tenant, const Skep__Store__Versions
         (void) admin_send_failure(client, "skepd is out of memory");
         return;
     }
+    const struct unserved *unserved = unserved_find(admin_client_server(client)->tenants, tenant);
     for (size_t i = 0; i < n; i++) {
         rows[i] = &items[i];
         copy_version(list->versions[i], rows[i]);
+        if (unserved && is_of_name(rows[i]->version, unserved->version)) {
+            rows[i]->state = admin_bytes("unserved", strlen("unserved"));
+            rows[i]->reason = admin_bytes(unserved->text, strlen(unserved->text));
+        }
     }
     versions.tenant = admin_bytes(tenant, strlen(tenant));
     versions.versions = rows;

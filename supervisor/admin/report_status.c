@@ -10,8 +10,10 @@
 #include "common/v8_release.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/record/totals.h"
+#include "supervisor/tenants/unserved.h"
 
 #define HELPER_TEXT_BYTES 400
+#define UNSERVED_NAMED 100
 
 static int list_totals(const struct server *server, struct arena *arena,
                        Skep__Admin__Status *status)
@@ -68,6 +70,29 @@ static int report_helpers(const struct server *server, struct arena *arena,
     return 0;
 }
 
+/* The first of them by name of what is wrong, and how many there are. */
+static int report_unserved(const struct server *server, struct arena *arena,
+                           Skep__Admin__Status *ret)
+{
+    const struct unserved *unserved = NULL;
+
+    ret->unserved = report_take(arena, UNSERVED_NAMED * sizeof(Skep__Admin__NamedText *));
+    if (!ret->unserved)
+        return -ENOMEM;
+    while (server->tenants && (unserved = unserved_next(server->tenants, unserved))) {
+        if (ret->tenants_unserved++ >= UNSERVED_NAMED)
+            continue;
+        Skep__Admin__NamedText *row = report_take(arena, sizeof *row);
+        if (!row)
+            return -ENOMEM;
+        skep__admin__named_text__init(row);
+        row->name = report_text(unserved->target->name);
+        row->value = report_text(unserved->text);
+        ret->unserved[ret->n_unserved++] = row;
+    }
+    return 0;
+}
+
 int admin_report_status(const struct server *server, struct arena *arena, Skep__Admin__Status *ret)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
@@ -93,5 +118,7 @@ int admin_report_status(const struct server *server, struct arena *arena, Skep__
                           &ret->n_own_layers);
     if (r == 0)
         r = report_helpers(server, arena, ret);
+    if (r == 0)
+        r = report_unserved(server, arena, ret);
     return r < 0 ? r : list_totals(server, arena, ret);
 }

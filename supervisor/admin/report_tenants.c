@@ -8,6 +8,7 @@
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
+#include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/child.h"
 
 #define ROUTE_MAX_BYTES 1024U
@@ -145,35 +146,68 @@ static int fill_tenant(const struct tenant *from, struct arena *arena, Skep__Adm
                : report_routes(from->version->manifest, arena, &tenant->routes, &tenant->n_routes);
 }
 
+static int fill_unserved(const struct unserved *from, struct arena *arena,
+                         Skep__Admin__Tenant *tenant)
+{
+    skep__admin__tenant__init(tenant);
+    tenant->name = report_text(from->target->name);
+    tenant->state = report_text("unserved");
+    tenant->seclusion = report_text("shared");
+    tenant->last_error = report_text(from->text);
+    if (!from->manifest)
+        return 0;
+    tenant->cordon = report_text(from->manifest->cordon);
+    return report_routes(from->manifest, arena, &tenant->routes, &tenant->n_routes);
+}
+
+/* A page of the list: those that are served, then those that are not. */
+struct tenants_page {
+    Skep__Admin__Tenant **rows;
+    struct arena *arena;
+    uint32_t skip, total;
+    size_t n, size;
+    bool is_full;
+};
+
+/* Adds a row if it belongs to the page; one of both is NULL. */
+static void add_row(struct tenants_page *page, const struct tenant *tenant,
+                    const struct unserved *unserved)
+{
+    if (page->total++ < page->skip || page->is_full)
+        return;
+    Skep__Admin__Tenant *row = report_take(page->arena, sizeof *row);
+    int r = !row     ? -ENOMEM
+            : tenant ? fill_tenant(tenant, page->arena, row)
+                     : fill_unserved(unserved, page->arena, row);
+    if (r < 0) {
+        page->is_full = true;
+        return;
+    }
+    page->rows[page->n++] = row;
+    page->size += skep__admin__tenant__get_packed_size(row);
+    page->is_full = page->n == PAGE_ITEMS_MAX || page->size >= PAGE_MAX_BYTES;
+}
+
 int admin_report_tenants(const struct server *server, uint32_t skip, struct arena *arena,
                          Skep__Admin__Tenants *ret)
 {
-    Skep__Admin__Tenant **page = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__Tenant *));
-    const struct tenant *tenant = NULL;
-    size_t size = 0, n = 0;
-    uint32_t total = 0;
-    bool is_full = false;
+    struct tenants_page page = { .arena = arena, .skip = skip };
+    const struct unserved *unserved = NULL;
+    const struct tenant *tenant;
 
-    if (!page)
+    page.rows = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__Tenant *));
+    if (!page.rows)
         return -ENOMEM;
-    if (server->tenants)
-        tenant = TAILQ_FIRST(&server->tenants->list);
-    for (; tenant; tenant = TAILQ_NEXT(tenant, entry), total++) {
-        if (total < skip || is_full)
-            continue;
-        page[n] = report_take(arena, sizeof **page);
-        if (!page[n] || fill_tenant(tenant, arena, page[n]) < 0) {
-            is_full = true;
-            continue;
-        }
-        size += skep__admin__tenant__get_packed_size(page[n]);
-        n++;
-        is_full = n == PAGE_ITEMS_MAX || size >= PAGE_MAX_BYTES;
+    if (server->tenants) {
+        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+            add_row(&page, tenant, NULL);
+        while ((unserved = unserved_next(server->tenants, unserved)))
+            add_row(&page, NULL, unserved);
     }
-    if (n == 0 && skip < total)
+    if (page.n == 0 && skip < page.total)
         return -ENOMEM;
-    ret->tenants = page;
-    ret->n_tenants = n;
-    ret->total = total;
+    ret->tenants = page.rows;
+    ret->n_tenants = page.n;
+    ret->total = page.total;
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/tenants/unserved.h"
 
 #define FOLDER_MAX_BYTES 80
 
@@ -220,6 +221,7 @@ static int on_removed(void *owner, const ProtobufCMessage *message)
         .versions = removed->versions,
         .in_flight = leaving ? leaving->n_in_flight + leaving->n_queued : 0,
     };
+    unserved_forget(deploy->deploys->server->tenants, deploy->tenant);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant), "is removed, with %u versions",
               removed->versions);
     deploy_succeed(deploy, &result);

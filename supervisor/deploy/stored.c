@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "store/check.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/tenants/unserved.h"
 
 static const char prefix[] = "versions/";
 
@@ -67,13 +68,46 @@ static int install_version(struct server *server, const char *name, const char *
     return 0;
 }
 
+/* Lists the tenant with what is wrong; with its routes, if its skep.yaml is what was deployed. */
+static void note_unserved(struct server *server, struct store_reader *reader, const char *name,
+                          const char *version, const char *text)
+{
+    _cleanup_(config_errors_done) struct config_errors errors = { 0 };
+    _cleanup_free_ char *yaml = NULL;
+    struct manifest *manifest = NULL;
+    size_t size = 0;
+
+    log_event(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = name), "%s was deployed, and is not served: %s",
+              name, text);
+    if (version[0] && store_reader_read_manifest(reader, name, version, &yaml, &size) == 0 &&
+        manifest_parse("skep.yaml", yaml, size, &manifest, &errors) == 0 &&
+        strcmp(manifest->name, name) != 0)
+        manifest = manifest_free(manifest);
+    if (unserved_add(server, name, version, text, manifest) < 0)
+        log_error("out of memory: %s is not listed", name);
+}
+
+/* Why a version that is what was deployed cannot be served, and what to do. */
+static void describe(int error, const struct config_errors *errors, const char *version, char *text,
+                     size_t size)
+{
+    if (errors->n_items > 0)
+        (void) snprintf(text, size,
+                        "version %.12s: skep.yaml:%u: %.400s; mend the configuration and restart "
+                        "skepd, or deploy another version",
+                        version, errors->items[0].line, errors->items[0].text);
+    else
+        (void) snprintf(text, size, "version %.12s cannot be read: %s; deploy it again", version,
+                        strerrordesc_np(-error));
+}
+
 static void install_tenant(struct server *server, struct store_reader *reader, const char *folder,
                            const char *name)
 {
-    const char *text = "";
-
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
-    char version[VERSION_BYTES + 1];
+    char version[VERSION_BYTES + 1] = "";
+    const char *reason = "";
+    char text[640];
 
     const struct tenant *tenant = tenant_find(server->tenants, name, strlen(name));
     if (tenant) {
@@ -82,17 +116,26 @@ static void install_tenant(struct server *server, struct store_reader *reader, c
         return;
     }
     int r = find_current(folder, name, version);
-    if (r == 0 && store_reader_check(reader, name, version, &text) < 0) {
-        log_event(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = name),
-                  "%s was deployed, and is not served: %s", name, text);
+    if (r < 0) {
+        (void) snprintf(text, sizeof text,
+                        "which version served is not known, its link `current` cannot be read: %s; "
+                        "deploy it again",
+                        strerrordesc_np(-r));
+        note_unserved(server, reader, name, "", text);
         return;
     }
-    if (r == 0)
-        r = install_version(server, name, version, &errors);
+    if (store_reader_check(reader, name, version, &reason) < 0) {
+        (void) snprintf(text, sizeof text, "%s", reason);
+        note_unserved(server, reader, name, version, text);
+        return;
+    }
+    r = install_version(server, name, version, &errors);
     for (unsigned i = 0; i < errors.n_items; i++)
         log_warning("%s:%u: %s", errors.items[i].file, errors.items[i].line, errors.items[i].text);
-    if (r < 0)
-        log_error_errno(r, "%s was deployed, and cannot be served", name);
+    if (r < 0) {
+        describe(r, &errors, version, text, sizeof text);
+        note_unserved(server, reader, name, version, text);
+    }
 }
 
 static int is_tenant(const struct dirent *entry)

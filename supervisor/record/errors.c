@@ -51,6 +51,8 @@ static const struct error_info errors[ERROR_CODES] = {
         BY_TENANT | BY_OPERATOR, FOR_REQUESTS },
     [ERROR_HUNG] = { "hung", "The request waited for what can never come.", 500,
         BY_TENANT, FOR_REQUESTS },
+    [ERROR_UNSERVED] = { "unserved", "The tenant is deployed, and cannot be served.", 503,
+        BY_OPERATOR | BY_HOST, 0 },
     [ERROR_ISOLATE_STOPPED] = { "isolate_stopped", "Another request of the tenant was stopped, and this one with it.", 503,
         BY_TENANT, FOR_REQUESTS },
 };

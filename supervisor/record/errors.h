@@ -31,6 +31,7 @@ enum error_code {
     ERROR_QUARANTINED,
     ERROR_ISOLATE_STOPPED,
     ERROR_HUNG,
+    ERROR_UNSERVED,
     ERROR_CODES,
 };
 

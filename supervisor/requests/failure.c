@@ -23,6 +23,7 @@ static const char *const reasons[ERROR_CODES] = {
         "the worker ended while this was in it, and it could not be sent again",
     [ERROR_QUARANTINED] = "the tenant is in quarantine",
     [ERROR_ISOLATE_STOPPED] = "others of the tenant were stopped, and their isolate had to go",
+    [ERROR_UNSERVED] = "what was deployed is damaged, or not allowed any more",
     [ERROR_HUNG] = "nothing could have woken it",
 };
 static_assert(ERROR_CODES <= 32, "a bit for each code");

@@ -499,9 +499,13 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     struct request *request;
     unsigned retry_s = 0;
 
+    bool is_unserved = tenant && tenant->unserved;
+    if (is_unserved)
+        tenant = NULL;
     if (tenant)
         stats_enter(&tenant->counted);
     enum error_code code = server->is_ending ? ERROR_DRAINING
+                           : is_unserved     ? ERROR_UNSERVED
                            : !tenant         ? ERROR_NO_ROUTE
                                      : refuse_head(server, tenant, exchange, head, &retry_s);
     if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)

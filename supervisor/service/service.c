@@ -24,6 +24,7 @@
 #include "supervisor/service/upgrade.h"
 #include "supervisor/service/watchdog.h"
 #include "supervisor/stats/metrics.h"
+#include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/child.h"
 
 #define READY_TIMEOUT_S 20
@@ -112,7 +113,7 @@ void service_tell_status(const struct server *server)
     const struct tenant *tenant;
     struct pool_tally tally;
     unsigned n_tenants = 0;
-    char text[480], health[320];
+    char text[540], health[320], unserved[64] = "";
 
     if (!server->notify || !server->pool || server->is_draining ||
         heir_is_unknown(server->service->heir))
@@ -121,8 +122,12 @@ void service_tell_status(const struct server *server)
         n_tenants++;
     pool_read_tally(server->pool, &tally);
     helper_summary(server, health, sizeof health);
-    (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s%s%s", n_tenants,
-                    tally.ready, jail_level_name(&server->jail), health[0] ? "; " : "", health);
+    if (unserved_count(server->tenants) > 0)
+        (void) snprintf(unserved, sizeof unserved, "; %u cannot be served: see skep status",
+                        unserved_count(server->tenants));
+    (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s%s%s%s",
+                    n_tenants, tally.ready, jail_level_name(&server->jail), unserved,
+                    health[0] ? "; " : "", health);
     notify_status(server->notify, text);
 }
 

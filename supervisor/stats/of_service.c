@@ -12,6 +12,7 @@
 #include "supervisor/record/totals.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/stats/families_internal.h"
+#include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/child.h"
 
 static void write_build(const struct server *server, const char *name, struct text *text)
@@ -92,6 +93,11 @@ static void write_tenants(const struct server *server, const char *name, struct 
         TAILQ_FOREACH (tenant, &server->tenants->list, entry)
             n++;
     text_count(text, name, TEXT_NO_LABELS, n);
+}
+
+static void write_unserved(const struct server *server, const char *name, struct text *text)
+{
+    text_count(text, name, TEXT_NO_LABELS, server->tenants ? unserved_count(server->tenants) : 0);
 }
 
 static void write_series(const struct server *server, const char *name, struct text *text)
@@ -321,6 +327,8 @@ const struct family families_of_service[] = {
     { "skep_requests_replayed_total", "counter",
       "Requests that were sent again after a worker's death.", write_replayed, NULL, false },
     { "skep_tenants", "gauge", "Tenants.", write_tenants, NULL, false },
+    { "skep_tenants_unserved", "gauge",
+      "Tenants that were deployed and cannot be served; skep status says why.", write_unserved, NULL, false },
     { "skep_tenants_with_series", "gauge",
       "Tenants that have series of their own; the rest is _other.", write_series, NULL, false },
     { "skep_log_lines_total", "counter",

@@ -18,6 +18,7 @@
 #include "supervisor/stats/metrics.h"
 #include "supervisor/tenants/internal.h"
 #include "supervisor/tenants/router.h"
+#include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/child.h"
 
 int tenants_new(struct server *server, struct tenants **ret_tenants)
@@ -30,6 +31,7 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
     TAILQ_INIT(&tenants->list);
     TAILQ_INIT(&tenants->leaving);
     LIST_INIT(&tenants->waiting);
+    LIST_INIT(&tenants->unserved);
     int r = router_new(&tenants->router);
     if (r < 0) {
         free(tenants);
@@ -52,6 +54,7 @@ struct tenants *tenants_free(struct tenants *tenants)
     while ((tenant = TAILQ_FIRST(&tenants->leaving)))
         destroy(tenant);
     reload_tenants_forget(tenants);
+    unserved_forget_all(tenants);
     (void) router_free(tenants->router);
     free(tenants);
     return NULL;
@@ -186,6 +189,7 @@ int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest)
 {
     struct router *router = tenant->server->tenants->router;
 
+    unserved_forget(tenant->server->tenants, tenant->name); /* from now on it is served */
     router_remove(router, tenant);
     int r = add_routes(router, manifest, tenant);
     if (r < 0) {

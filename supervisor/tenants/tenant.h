@@ -110,6 +110,9 @@ struct tenant {
     struct version *version;   /* serving */
     struct version *candidate; /* takes over when it has loaded; NULL: none */
     struct tenant_deployed deployed;
+    /* borrowed: this is what the routes of a tenant that cannot be served lead to, without a version and in no
+     * list; NULL for every other. */
+    const struct unserved *unserved;
     struct request_list queue;
     unsigned n_queued;
     unsigned n_in_flight;
@@ -142,6 +145,7 @@ struct tenants {
     struct tenant_list list;
     struct tenant_list leaving;         /* removed: they end what they have accepted */
     struct reload_waiting_list waiting; /* see reload_tenants.h */
+    LIST_HEAD(, unserved) unserved;     /* see unserved.h */
     struct router *router;
     uint64_t last_number;
     uint32_t last_version;

@@ -12,24 +12,36 @@
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/internal.h"
 #include "supervisor/tenants/router.h"
+#include "supervisor/tenants/unserved.h"
+
+/* Returns whether both have a route of the same requests, and are of different tenants; ret_route: of manifest. */
+static bool has_conflict(const struct manifest *manifest, const struct manifest *other,
+                         const struct route_pattern **ret_route)
+{
+    if (strcmp(other->name, manifest->name) == 0)
+        return false;
+    for (unsigned i = 0; i < manifest->n_routes; i++)
+        for (unsigned j = 0; j < other->n_routes; j++)
+            if (route_pattern_compare(&manifest->routes[i], &other->routes[j]) == 0) {
+                *ret_route = &manifest->routes[i];
+                return true;
+            }
+    return false;
+}
 
 const struct tenant *tenant_find_conflict(const struct tenants *tenants,
                                           const struct manifest *manifest,
                                           const struct route_pattern **ret_route)
 {
+    const struct unserved *unserved = NULL;
     const struct tenant *tenant;
 
-    TAILQ_FOREACH (tenant, &tenants->list, entry) {
-        const struct manifest *other = tenant->version->manifest;
-        if (strcmp(tenant->name, manifest->name) == 0)
-            continue;
-        for (unsigned i = 0; i < manifest->n_routes; i++)
-            for (unsigned j = 0; j < other->n_routes; j++)
-                if (route_pattern_compare(&manifest->routes[i], &other->routes[j]) == 0) {
-                    *ret_route = &manifest->routes[i];
-                    return tenant;
-                }
-    }
+    TAILQ_FOREACH (tenant, &tenants->list, entry)
+        if (has_conflict(manifest, tenant->version->manifest, ret_route))
+            return tenant;
+    while ((unserved = unserved_next(tenants, unserved)))
+        if (unserved->manifest && has_conflict(manifest, unserved->manifest, ret_route))
+            return unserved->target;
     return NULL;
 }
 

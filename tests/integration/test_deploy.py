@@ -23,7 +23,8 @@ from deploying import (  # noqa: F401
     say,
     store_of,
 )
-from harness import IS_SANITIZED, Loader, Skepd, read_by_loop, script, status_of, wait_for
+from harness import IS_SANITIZED, Loader, Skepd, free_port, read_by_loop, script, status_of, wait_for
+from scrape import scrape
 
 
 # ---- deploy
@@ -488,13 +489,16 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_version_is_named_and_not_served_and_a_deploy_heals_it(deployer, damage):
-    deployer.deploy("hurt", say("good"))
+    version = deployer.deploy("hurt", say("good"))["version"]
     deployer.deploy("whole")
     deployer.skepd.stop()
     DAMAGES[damage](stored_file(deployer, "hurt"))
     deployer.skepd.start()
     assert deployer.text("whole") == "one"
-    assert deployer.skepd.get("hurt").status == 404
+    check_unserved(deployer.skepd, "hurt", "worker.js is not what was deployed; deploy it again")
+    (listed,) = deployer.versions("hurt")
+    assert (listed["version"], listed["state"]) == (version, "unserved")
+    assert "deploy it again" in listed["reason"]
     assert "hurt was deployed, and is not served: version" in deployer.skepd.log()
     assert "worker.js is not what was deployed" in deployer.skepd.log()
     assert deployer.deploy("hurt", say("good"))["unchanged"] is False
@@ -502,6 +506,58 @@ def test_damaged_version_is_named_and_not_served_and_a_deploy_heals_it(deployer,
     deployer.restart()
     assert deployer.text("hurt") == "good"
     assert deployer.left("hurt") == set()
+    assert deployer.states("hurt") == ["serving"]
+    assert deployer.skepd.admin("status")["tenants_unserved"] == 0
+
+
+def check_unserved(skepd, name, words):
+    """A tenant that cannot be served: its clients, `skep tenants` and `skep status` are told, and nobody is billed."""
+    answer = skepd.get(name)
+    assert (answer.status, answer.header("Skep-Error")) == (503, "unserved")
+    (row,) = [t for t in skepd.admin("tenants")["tenants"] if t["name"] == name]
+    assert (row["state"], row["requests"], row["failed"]) == ("unserved", 0, 0)
+    assert words in row["last_error"]
+    status = skepd.admin("status")
+    assert (list(status["unserved"]), status["tenants_unserved"]) == ([name], 1)
+    assert words in status["unserved"][name]
+    text = skepd.skep("status").stdout
+    assert ", 1 that cannot be served\n" in text and f"{name}: version" in text and words in text
+
+
+def test_deployed_version_that_the_configuration_does_not_allow_any_more_is_listed_and_answers_503(tmp_path):
+    port = free_port()
+    cordons = [{"name": name, "workers": 1} for name in ("default", "other")]
+    deployer = Deployer(tmp_path, cordons=cordons, metrics={"listen": f"127.0.0.1:{port}"})
+    deployer.deploy("moved", cordon="other")
+    deployer.skepd.stop()
+    deployer.skepd.config["cordons"].pop()
+    deployer.skepd.write_config()
+    deployer.skepd.start()
+    check_unserved(deployer.skepd, "moved", "mend the configuration and restart skepd, or deploy another version")
+    assert scrape(port).get("skep_tenants_unserved") == 1
+    # Its routes stay its own until it is removed.
+    other = deployer.bundle("other", routes=["moved.test/*"])
+    assert "one of the tenant moved" in deployer.fail("deploy", other)
+    assert deployer.ask("remove", "moved")["versions"] == 1
+    assert deployer.skepd.get("moved").status == 404
+    assert deployer.skepd.admin("tenants")["tenants"] == []
+    assert deployer.ask("deploy", other)["unchanged"] is False
+    assert deployer.text("moved") == "one"
+    deployer.skepd.stop()
+
+
+def test_damaged_version_stays_unserved_while_a_deploy_fails(deployer):
+    deployer.deploy("hurt", say("good"))
+    deployer.skepd.stop()
+    DAMAGES["byte"](stored_file(deployer, "hurt"))
+    deployer.skepd.start()
+    deployer.fail("deploy", deployer.bundle("hurt", BROKEN))
+    check_unserved(deployer.skepd, "hurt", "deploy it again")
+    # The hosts of a skep.yaml that is another one now are not believed.
+    stored_file(deployer, "hurt", "bundle/skep.yaml").write_text("name: hurt\nmain: worker.js\nroutes: ['evil.test/*']\n")
+    deployer.restart()
+    assert deployer.skepd.admin("status")["tenants_unserved"] == 1
+    assert [deployer.skepd.get(host).status for host in ("hurt", "evil")] == [404, 404]
 
 
 def test_damage_under_a_version_that_serves_is_healed_by_a_deploy(deployer):
