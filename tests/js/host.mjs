@@ -25,7 +25,8 @@ function bundlePath() {
     return out;
 }
 
-const bundle = new vm.Script(readFileSync(bundlePath(), "utf8"), { filename: "skep:bundle.js" });
+const bundleText = readFileSync(bundlePath(), "utf8");
+const bundle = new vm.Script(bundleText, { filename: "skep:bundle.js" });
 const WINDOW = 256 * 1024;
 
 // skep's V8 has it, that of Node 20 does not. What it gives belongs to this context, so it is needed
@@ -39,6 +40,8 @@ if (isTransferMissing) {
 
 // One tenant's isolate with its host.
 export class Host {
+    static bundle = bundleText;
+    natives; // what the bundle got as __skep
     logs = []; // {level, text}
     sent = new Map(); // request id to {status, headers, chunks, ended, outcome, message}
     consumed = new Map(); // request id to bytes
@@ -72,7 +75,8 @@ export class Host {
                 });
             }`, sandbox);
         }
-        sandbox.__skep = this.#natives();
+        this.natives = this.#natives();
+        sandbox.__skep = this.natives;
         bundle.runInContext(sandbox);
         // And what skep-mksnapshot takes away, once the layer has it
         vm.runInContext("delete globalThis.WeakRef; delete globalThis.FinalizationRegistry;", sandbox);

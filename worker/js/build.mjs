@@ -113,6 +113,9 @@ try {
         outfile: path.resolve(out),
         bundle: true,
         format: "iife",
+        // For the libraries too. A sloppy function of a tenant that is called by a sloppy one has that one as its
+        // `caller`, and by its `arguments` what the layer keeps of the request.
+        banner: { js: '"use strict";' },
         platform: "neutral",
         mainFields: ["module", "main"],
         target: "es2023",
