@@ -29,6 +29,7 @@ static const struct cordon_config cordon_presets = {
     .retire_after_requests = LIMIT_UNLIMITED,
     .strikes = 3,
     .quarantine_s = 60,
+    .caller_percent = 25,
 };
 
 /* All that the steps below read and write. */
@@ -298,6 +299,7 @@ static const struct cordon_number cordon_table[] = {
       .number = { .least = 1, .most = LIMIT_UNLIMITED - 1, .word = "never" } },
     { CORDON(strikes), .number = { .least = 1, .most = 20 } },
     { CORDON(quarantine_s), .number = { .least = 1, .most = 86400, .unit = "s" } },
+    { CORDON(caller_percent), .number = { .least = 1, .most = 100 } },
 };
 
 /* Leaves the preset where the key is not given. */
@@ -374,6 +376,7 @@ static int take_cordon(const struct reading *reading, uint32_t i)
     take_jit(reading, i, raw->jit);
     cordon->spare = !yaml_find(reading->document, "cordons[%u].spare", i) || raw->spare;
     cordon->allow_unlimited = raw->allow_unlimited;
+    cordon->calls_across = raw->calls_across;
     (void) snprintf(path, sizeof path, "cordons[%u].limits", i);
     take_limits_pair(
         reading, path, &raw->limits,

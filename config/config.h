@@ -23,6 +23,9 @@ struct cordon_config {
     enum jit_mode jit;
     bool spare; /* one worker more, which takes over where one dies */
     bool allow_unlimited;
+    bool
+        calls_across; /* its tenants call those of other cordons that say so too, and are called by them */
+    uint32_t caller_percent; /* of a tenant's places and queue, that one calling tenant may have */
     struct limits defaults, maximum; /* LIMIT_UNSET where not given */
     limit_set observed;              /* noted and not enforced; besides those of struct config */
     bool observe_rss, observe_strikes;

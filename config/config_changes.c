@@ -224,6 +224,8 @@ static const struct key cordon_keys[] = {
     CORDON_KEY(jit, jit),
     CORDON_KEY(spare, switch),
     CORDON_KEY(allow_unlimited, switch),
+    CORDON_KEY(calls_across, switch),
+    CORDON_KEY(caller_percent, number),
     CORDON_WORD_KEY(rss_mib, "unlimited"),
     CORDON_WORD_KEY(drift_mib, "unlimited"),
     CORDON_KEY(cpu_weight, number),

@@ -98,6 +98,8 @@ static const cyaml_schema_field_t cordon_fields[] = {
     CYAML_FIELD_STRING_PTR("jit", TEXT | OPTIONAL, struct raw_cordon, jit, 1, YAML_KEY_MAX),
     CYAML_FIELD_BOOL("spare", OPTIONAL, struct raw_cordon, spare),
     CYAML_FIELD_BOOL("allow_unlimited", OPTIONAL, struct raw_cordon, allow_unlimited),
+    CYAML_FIELD_BOOL("calls_across", OPTIONAL, struct raw_cordon, calls_across),
+    CORDON_NUMBER(caller_percent),
     CORDON_NUMBER(rss_mib),
     CORDON_NUMBER(drift_mib),
     CORDON_NUMBER(cpu_weight),

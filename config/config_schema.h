@@ -27,9 +27,9 @@ struct raw_cordon {
     char *name;
     /* A number or a word: yaml_number.h. */
     char *workers, *solitary, *rss_mib, *drift_mib, *cpu_weight, *retire_after_s,
-        *retire_after_requests, *strikes, *quarantine_s;
+        *retire_after_requests, *strikes, *quarantine_s, *caller_percent;
     char *jit; /* a switch or a word: take_jit */
-    bool spare, allow_unlimited;
+    bool spare, allow_unlimited, calls_across;
     struct raw_limits_pair limits;
 };
 

@@ -29,7 +29,8 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
     { LIMIT(heap_mib), .unit = "MiB", .preset = 64, .least = 8, .most = 4096,
       .may_be_observed = true, .help = "JavaScript heap of one isolate" },
     { LIMIT(external_mib), .unit = "MiB", .preset = 64, .least = 1, .most = 4096,
-      .may_be_observed = true, .help = "ArrayBuffers, WebAssembly and native memory of one isolate" },
+      .may_be_observed = true,
+      .help = "ArrayBuffers, WebAssembly and native memory of one isolate" },
     { LIMIT(concurrency), .unit = "", .preset = 64, .least = 1, .most = 10000,
       .may_be_unlimited = true, .may_be_observed = true,
       .help = "requests of the tenant in workers at a time" },
@@ -49,6 +50,14 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
       .may_be_unlimited = true, .help = "time in which nothing but another request can wake one" },
     { LIMIT(renewals), .unit = "", .preset = 5, .least = 1, .most = 10000, .is_capped = true,
       .help = "new isolates in 10 s in place of stopped ones" },
+    { LIMIT(subrequests), .unit = "", .preset = 50, .least = 1, .most = 10000,
+      .may_be_unlimited = true, .may_be_observed = true,
+      .help = "calls of one request, and of all that are made on its behalf" },
+    { LIMIT(calls), .unit = "", .preset = 16, .least = 1, .most = 64, .may_be_observed = true,
+      .help = "calls of one request at a time" },
+    { LIMIT(call_mib), .unit = "MiB", .preset = 100, .least = 1, .most = 102400,
+      .may_be_unlimited = true, .may_be_observed = true,
+      .help = "bodies of all calls of one request, both ways" },
 };
 
 static uint32_t layer_get(const struct limits *layer, const struct limit_info *info)

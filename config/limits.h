@@ -32,6 +32,9 @@ struct limits {
     uint32_t response_mib;
     uint32_t hung_ms;  /* a request that nothing but another one can wake */
     uint32_t renewals; /* isolates in 10 s that replace stopped ones, in a worker that is shared */
+    uint32_t subrequests; /* calls of a request, and of all that are made on its behalf */
+    uint32_t calls;       /* of one request at a time */
+    uint32_t call_mib;    /* bodies of all calls of one request, both ways */
 };
 
 struct limit_info {
@@ -51,7 +54,7 @@ struct limit_info {
 /* A set of limits: bit 1 << index in limit_table. */
 typedef uint32_t limit_set;
 
-#define LIMITS_COUNT 17
+#define LIMITS_COUNT 20
 extern const struct limit_info limit_table[LIMITS_COUNT]; /* in the order of struct limits */
 
 static inline uint32_t *limit_at(struct limits *limits, const struct limit_info *info)

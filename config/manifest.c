@@ -10,19 +10,40 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "config/manifest_bindings.h"
 #include "config/names.h"
 #include "config/tenant_files.h"
 #include "config/yaml_limits.h"
 
+struct raw_binding {
+    char *name, *service;
+};
+
 struct raw_manifest {
     char *name, *main, *cordon, *after_stop;
-    char **routes;
-    uint32_t n_routes;
+    char **routes, **callers;
+    uint32_t n_routes, n_callers;
+    struct raw_binding *bindings;
+    uint32_t n_bindings;
     struct raw_limits limits;
 };
 
 static const cyaml_schema_value_t route_value = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 1000),
+};
+
+static const cyaml_schema_value_t caller_value = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 1000),
+};
+
+static const cyaml_schema_field_t binding_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_binding, name, 1, 1000),
+    CYAML_FIELD_STRING_PTR("service", CYAML_FLAG_POINTER, struct raw_binding, service, 1, 1000),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t binding_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_binding, binding_fields),
 };
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
@@ -37,6 +58,10 @@ static const cyaml_schema_field_t manifest_fields[] = {
     CYAML_FIELD_STRING_PTR("after_stop", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
                            after_stop, 0, 1000),
     CYAML_FIELD_IGNORE("env", OPTIONAL), /* free keys: take_env */
+    CYAML_FIELD_SEQUENCE_COUNT("bindings", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
+                               bindings, n_bindings, &binding_value, 0, TENANT_BINDINGS_MAX),
+    CYAML_FIELD_SEQUENCE_COUNT("callers", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
+                               callers, n_callers, &caller_value, 0, TENANT_CALLERS_MAX),
     YAML_FIELD_LIMITS("limits", struct raw_manifest, limits),
     CYAML_FIELD_END,
 };
@@ -260,8 +285,14 @@ static int take_lines(const struct reading *reading)
     return 0;
 }
 
+static int take_bindings(const struct reading *reading)
+{
+    return manifest_take_bindings(reading->document, reading->manifest, reading->errors);
+}
+
 static const reading_fn steps[] = {
-    take_name, take_main, take_routes, take_env, take_limits, take_after_stop, take_lines,
+    take_name,     take_main,   take_routes,     take_env,
+    take_bindings, take_limits, take_after_stop, take_lines,
 };
 
 int manifest_parse(const char *file, const char *text, size_t size, struct manifest **ret_manifest,
@@ -357,6 +388,7 @@ struct manifest *manifest_free(struct manifest *manifest)
         free(manifest->files[i].path);
         free(manifest->files[i].data);
     }
+    manifest_free_bindings(manifest);
     free(manifest->file);
     free(manifest->name);
     free(manifest->main);

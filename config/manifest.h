@@ -16,6 +16,8 @@
 #define TENANT_ENV_BYTES_MAX \
     (UINT32_C(1000) << 10) /* names and values: it goes to workers in one frame */
 #define TENANT_ROUTES_MAX 64
+#define TENANT_BINDINGS_MAX 32
+#define TENANT_CALLERS_MAX 64
 
 struct route_pattern { // "hello.example.com/api/*", "*.example.com/*", "*"
     char *host;        /* lower case; "" for any host; without "*." for suffixes */
@@ -28,6 +30,19 @@ struct route_pattern { // "hello.example.com/api/*", "*.example.com/*", "*"
 struct env_entry {
     char *name;  /* [A-Za-z_][A-Za-z0-9_]*, not __proto__ */
     char *value; /* as written: 8080 and "8080" are the same */
+};
+
+/* What a binding leads to; each has a row in supervisor/calls and a face in worker/js. */
+enum binding_kind {
+    BINDING_SERVICE, /* another tenant */
+    BINDING_KINDS,
+};
+
+struct binding { /* env.NAME */
+    enum binding_kind kind;
+    char *name;    /* as of an env_entry; of no other binding and no env_entry */
+    char *target;  /* of BINDING_SERVICE: the tenant's name */
+    unsigned line; /* in skep.yaml, for messages */
 };
 
 struct tenant_file {
@@ -50,6 +65,10 @@ struct manifest {
     unsigned n_routes;
     struct env_entry *env;
     unsigned n_env;
+    struct binding *bindings;
+    unsigned n_bindings;
+    char **callers; /* names of the tenants that may call this one */
+    unsigned n_callers;
     struct limits limits; /* LIMIT_UNSET where not given */
     bool
         reuse_after_stop; /* after_stop: reuse; else an isolate in which JavaScript was stopped goes */
@@ -71,7 +90,10 @@ int manifest_parse(const char *file, const char *text, size_t size, struct manif
                    struct config_errors *errors);
 struct manifest *manifest_free(struct manifest *manifest);
 
-/* Whether they serve the same: name, main, cordon, routes, env, limits and files, in their order. Lines
+/* The binding of that name; NULL if there is none. */
+const struct binding *manifest_find_binding(const struct manifest *manifest, const char *name);
+
+/* Whether they serve the same: name, main, cordon, routes, env, bindings, callers, limits and files, in their order. Lines
  * and where they were read from do not count. */
 bool manifest_is_same(const struct manifest *a, const struct manifest *b);
 /* With its files. 0 or -ENOMEM. */

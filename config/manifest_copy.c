@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "config/manifest.h"
+#include "config/manifest_bindings.h"
 
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
 
@@ -60,7 +60,7 @@ bool manifest_is_same(const struct manifest *a, const struct manifest *b)
     return strcmp(a->name, b->name) == 0 && strcmp(a->main, b->main) == 0 &&
            strcmp(a->cordon, b->cordon) == 0 && has_same_routes(a, b) && has_same_env(a, b) &&
            a->reuse_after_stop == b->reuse_after_stop && has_same_limits(a, b) &&
-           has_same_files(a, b);
+           manifest_has_same_bindings(a, b) && has_same_files(a, b);
 }
 
 /* ---- copy */
@@ -146,6 +146,8 @@ int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifes
         r = copy_routes(manifest, copy);
     if (r == 0)
         r = copy_env(manifest, copy);
+    if (r == 0)
+        r = manifest_copy_bindings(manifest, copy);
     if (r == 0)
         r = copy_files(manifest, copy);
     if (r < 0)

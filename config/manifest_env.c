@@ -43,6 +43,11 @@ static int override_one(struct manifest *manifest, const char *name, const char 
                           name);
         return -EINVAL;
     }
+    if (manifest_find_binding(manifest, name)) {
+        config_errors_add(errors, manifest->file, 0,
+                          "env: %s is the name of a binding: expected another one", name);
+        return -EINVAL;
+    }
     if (strlen(value) > TENANT_ENV_VALUE_MAX) {
         config_errors_add(errors, manifest->file, 0, "env: %s: too long: expected at most 32 KiB",
                           name);

@@ -38,6 +38,9 @@ const cyaml_schema_field_t yaml_limits_fields[LIMITS_COUNT + 1] = {
     FIELD(response_mib, LIMIT_INDEX(response_mib)),
     FIELD(hung_ms, LIMIT_INDEX(hung_ms)),
     FIELD(renewals, LIMIT_INDEX(renewals)),
+    FIELD(subrequests, LIMIT_INDEX(subrequests)),
+    FIELD(calls, LIMIT_INDEX(calls)),
+    FIELD(call_mib, LIMIT_INDEX(call_mib)),
     CYAML_FIELD_END,
 };
 

@@ -210,13 +210,15 @@ static void test_unknown_key_is_told_with_those_that_are_known(void **state)
                   "jail, http, limits, cordons");
     expect_errors(LISTEN "cordons:\n  - name: a\n    wrkers: 1\n",
                   "4: unknown key \"wrkers\" in cordons[0]: expected one of name, workers, "
-                  "solitary, jit, spare, allow_unlimited, rss_mib, drift_mib, cpu_weight, "
+                  "solitary, jit, spare, allow_unlimited, calls_across, caller_percent, "
+                  "rss_mib, drift_mib, cpu_weight, "
                   "retire_after_s, retire_after_requests, strikes, quarantine_s, limits");
     expect_errors(
         LISTEN "limits:\n  default:\n    cpu: 1\n",
         "4: unknown key \"cpu\" in limits.default: expected one of cpu_ms, "
         "cpu_startup_ms, cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
-        "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals");
+        "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals, "
+        "subrequests, calls, call_mib");
 }
 
 static void test_missing_key_has_the_line_of_its_mapping(void **state)

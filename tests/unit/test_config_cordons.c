@@ -4,7 +4,9 @@
 
 #define OBSERVABLE                                                                                 \
     "expected one of cpu_ms, cpu_startup_ms, cpu_rate, wall_ms, idle_ms, heap_mib, external_mib, " \
-    "concurrency, queue, timers, log_kib, request_mib, response_mib, rss_mib, strikes"
+    "concurrency, queue, timers, log_kib, request_mib, response_mib, subrequests, calls, "         \
+    "call_mib, "                                                                                   \
+    "rss_mib, strikes"
 
 static void test_number_of_a_cordon_that_is_wrong_is_told_with_what_is_right(void **state)
 {
@@ -157,6 +159,21 @@ static void test_observed_limits_are_those_of_platform_and_cordon(void **state)
     (void) config_free(config);
 }
 
+static void test_cordon_says_who_calls_into_it(void **state)
+{
+    struct config *config = parse(LISTEN "cordons:\n  - { name: a }\n"
+                                         "  - { name: b, calls_across: on, caller_percent: 60 }\n");
+
+    (void) state;
+    assert_false(config->cordons[0]->calls_across);
+    assert_int_equal(config->cordons[0]->caller_percent, 25);
+    assert_true(config->cordons[1]->calls_across);
+    assert_int_equal(config->cordons[1]->caller_percent, 60);
+    (void) config_free(config);
+    expect_errors(LISTEN "cordons:\n  - { name: a, caller_percent: 101 }\n",
+                  "3: cordons[0].caller_percent: 101 is out of range: expected 1 to 100");
+}
+
 static void test_every_limit_that_may_be_observed_is_taken(void **state)
 {
     struct config *config =
@@ -164,7 +181,7 @@ static void test_every_limit_that_may_be_observed_is_taken(void **state)
               "limits:\n"
               "  observe: [strikes, cpu_ms, cpu_startup_ms, cpu_rate, wall_ms, idle_ms, heap_mib,\n"
               "            external_mib, concurrency, queue, timers, log_kib, request_mib,\n"
-              "            response_mib, rss_mib]\n");
+              "            response_mib, subrequests, calls, call_mib, rss_mib]\n");
 
     (void) state;
     for (size_t i = 0; i < LIMITS_COUNT; i++)
@@ -205,15 +222,16 @@ static void test_list_of_what_is_observed_has_the_shape_of_a_list(void **state)
     expect_errors(LISTEN "limits: { observe: [[cpu_ms], ~] }\n",
                   "2: limits.observe[0]: a list: expected a single value\n"
                   "2: limits.observe[1]: no value: expected text");
-    expect_errors(
-        LISTEN "limits: { default: { observe: [cpu_ms] } }\n",
-        "2: unknown key \"observe\" in limits.default: expected one of cpu_ms, "
-        "cpu_startup_ms, cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
-        "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals");
+    expect_errors(LISTEN "limits: { default: { observe: [cpu_ms] } }\n",
+                  "2: unknown key \"observe\" in limits.default: expected one of cpu_ms, "
+                  "cpu_startup_ms, cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, "
+                  "concurrency, queue, weight, timers, log_kib, request_mib, response_mib, "
+                  "hung_ms, renewals, "
+                  "subrequests, calls, call_mib");
     for (unsigned i = 0; i < LIMITS_COUNT + 3; i++)
         strcat(text, "cpu_ms, ");
     strcat(text, "]\n");
-    expect_errors(text, "3: limits.observe: 20 entries are too many: expected at most 19");
+    expect_errors(text, "3: limits.observe: 23 entries are too many: expected at most 22");
 }
 
 int main(void)
@@ -223,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_bounds_and_words_of_a_cordon_are_taken),
         cmocka_unit_test(test_solitary_cordon_has_no_worker_that_tenants_share),
         cmocka_unit_test(test_observed_limits_are_those_of_platform_and_cordon),
+        cmocka_unit_test(test_cordon_says_who_calls_into_it),
         cmocka_unit_test(test_every_limit_that_may_be_observed_is_taken),
         cmocka_unit_test(test_what_cannot_be_observed_is_told_with_what_can),
         cmocka_unit_test(test_list_of_what_is_observed_has_the_shape_of_a_list),

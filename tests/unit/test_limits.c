@@ -64,6 +64,9 @@ static void test_without_layers_the_presets_of_the_design_apply(void **state)
         .response_mib = 100,
         .hung_ms = 5000,
         .renewals = 5,
+        .subrequests = 50,
+        .calls = 16,
+        .call_mib = 100,
     };
     struct limits limits = { 0 };
 

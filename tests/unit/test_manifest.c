@@ -111,7 +111,7 @@ static void test_shape_of_the_file_is_checked(void **state)
 {
     (void) state;
     expect_errors("nam: a\n", "1: unknown key \"nam\": expected one of name, main, routes, cordon, "
-                              "after_stop, env, limits\n"
+                              "after_stop, env, bindings, callers, limits\n"
                               "1: missing key \"name\": expected it in this mapping\n"
                               "1: missing key \"main\": expected it in this mapping");
     expect_errors(START "name: b\n", "3: duplicate key \"name\": it is in line 1 already");
@@ -209,7 +209,8 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
         START "limits: {cpu: 5}\n",
         "3: unknown key \"cpu\" in limits: expected one of cpu_ms, cpu_startup_ms, "
         "cpu_rate, grace_ms, wall_ms, idle_ms, heap_mib, external_mib, concurrency, queue, "
-        "weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals");
+        "weight, timers, log_kib, request_mib, response_mib, hung_ms, renewals, "
+        "subrequests, calls, call_mib");
 }
 
 static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
@@ -221,8 +222,66 @@ static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
     expect_errors(START "limits:\n  observe: [cpu_ms]\n", message);
     expect_errors(START "limits:\n  observe:\n    - strikes\n", message);
     expect_errors(START "limits:\n  observe: []\n", message);
-    expect_errors(START "observe: []\n", "3: unknown key \"observe\": expected one of name, main, "
-                                         "routes, cordon, after_stop, env, limits");
+    expect_errors(START "observe: []\n",
+                  "3: unknown key \"observe\": expected one of name, main, "
+                  "routes, cordon, after_stop, env, bindings, callers, limits");
+}
+
+static void test_bindings_and_callers_are_taken(void **state)
+{
+    struct manifest *manifest =
+        parse(START "env: { A: x }\nbindings:\n  - { name: B, service: other }\n"
+                    "  - name: C\n    service: third\ncallers: [d, e-f]\n");
+    struct manifest *copy = NULL;
+
+    (void) state;
+    assert_int_equal(manifest->n_bindings, 2);
+    assert_int_equal(manifest->bindings[1].kind, BINDING_SERVICE);
+    assert_string_equal(manifest->bindings[1].name, "C");
+    assert_string_equal(manifest->bindings[1].target, "third");
+    assert_int_equal(manifest->bindings[1].line, 6);
+    assert_ptr_equal(manifest_find_binding(manifest, "B"), &manifest->bindings[0]);
+    assert_null(manifest_find_binding(manifest, "A"));
+    assert_int_equal(manifest->n_callers, 2);
+    assert_string_equal(manifest->callers[1], "e-f");
+    assert_int_equal(manifest_copy(manifest, &copy), 0);
+    assert_true(manifest_is_same(manifest, copy));
+    copy->callers[1][0] = 'x';
+    assert_false(manifest_is_same(manifest, copy));
+    copy->callers[1][0] = 'e';
+    copy->bindings[0].target[0] = 'x';
+    assert_false(manifest_is_same(manifest, copy));
+    (void) manifest_free(copy);
+    (void) manifest_free(manifest);
+}
+
+static void test_bad_bindings_say_what_was_expected(void **state)
+{
+    (void) state;
+    expect_errors(START "bindings: [{ name: B }]\n",
+                  "3: bindings[0]: missing key \"service\": expected it in this mapping");
+    expect_errors(START "bindings: [{ name: B, service: b, kind: x }]\n",
+                  "3: unknown key \"kind\" in bindings[0]: expected one of name, service");
+    expect_errors(
+        START "env: { A: x }\nbindings:\n  - { name: 1B, service: b }\n"
+              "  - { name: A, service: b }\n  - { name: B, service: b }\n"
+              "  - { name: B, service: a }\n  - { name: D, service: D_ }\n",
+        "5: bindings[0].name: \"1B\" is not a name: expected A-Z, a-z, 0-9 and _, and no "
+        "digit first\n"
+        "6: bindings[1].name: \"A\" is taken: expected a name that neither env nor another "
+        "binding has\n"
+        "8: bindings[3].name: \"B\" is taken: expected a name that neither env nor another "
+        "binding has\n"
+        "8: bindings[3].service: \"a\" is this tenant itself, which cannot call itself: "
+        "expected another one\n"
+        "9: bindings[4].service: \"D_\" is not a tenant's name: expected a-z, 0-9 and - (not first "
+        "or last), at most 63");
+    expect_errors(START "callers: [b, b, a, B]\n",
+                  "3: callers[1]: duplicate caller \"b\": expected each once\n"
+                  "3: callers[2]: \"a\" is this tenant itself, which cannot call itself: expected "
+                  "another one\n"
+                  "3: callers[3]: \"B\" is not a tenant's name: expected a-z, 0-9 and - (not first "
+                  "or last), at most 63");
 }
 
 static void test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse(void **state)
@@ -360,6 +419,8 @@ int main(void)
         cmocka_unit_test(test_env_is_bounded),
         cmocka_unit_test(test_limits_are_numbers_in_bounds_or_unlimited),
         cmocka_unit_test(test_tenant_cannot_say_that_a_limit_is_only_observed),
+        cmocka_unit_test(test_bindings_and_callers_are_taken),
+        cmocka_unit_test(test_bad_bindings_say_what_was_expected),
         cmocka_unit_test(test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse),
         cmocka_unit_test(test_routes_are_checked_and_unique),
         cmocka_unit_test(test_patterns_are_taken_apart),

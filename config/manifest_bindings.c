@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/manifest_bindings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/names.h"
+
+static bool is_taken(const struct manifest *manifest, const char *name)
+{
+    for (unsigned i = 0; i < manifest->n_env; i++)
+        if (strcmp(manifest->env[i].name, name) == 0)
+            return true;
+    return manifest_find_binding(manifest, name) != NULL;
+}
+
+const struct binding *manifest_find_binding(const struct manifest *manifest, const char *name)
+{
+    for (unsigned i = 0; i < manifest->n_bindings; i++)
+        if (strcmp(manifest->bindings[i].name, name) == 0)
+            return &manifest->bindings[i];
+    return NULL;
+}
+
+static int take_binding(const struct yaml_document *document, unsigned i, struct manifest *manifest,
+                        struct config_errors *errors)
+{
+    const struct yaml_node *name = yaml_find(document, "bindings[%u].name", i);
+    const struct yaml_node *service = yaml_find(document, "bindings[%u].service", i);
+    struct binding *binding = &manifest->bindings[manifest->n_bindings];
+
+    if (!env_name_is_valid(name->value))
+        yaml_error(document, name, errors,
+                   "\"%s\" is not a name: expected A-Z, a-z, 0-9 and _, and no digit first",
+                   name->value);
+    else if (is_taken(manifest, name->value))
+        yaml_error(document, name, errors,
+                   "\"%s\" is taken: expected a name that neither env nor another binding has",
+                   name->value);
+    if (!name_is_valid(service->value))
+        yaml_error(document, service, errors, "\"%s\" is not a tenant's name: %s", service->value,
+                   name_expected);
+    else if (strcmp(service->value, manifest->name) == 0)
+        yaml_error(document, service, errors,
+                   "\"%s\" is this tenant itself, which cannot call itself: expected another one",
+                   service->value);
+    manifest->n_bindings++;
+    *binding = (struct binding){ .kind = BINDING_SERVICE, .line = name->line };
+    binding->name = strdup(name->value);
+    binding->target = strdup(service->value);
+    return binding->name && binding->target ? 0 : -ENOMEM;
+}
+
+static bool has_caller(const struct manifest *manifest, const char *name)
+{
+    for (unsigned i = 0; i < manifest->n_callers; i++)
+        if (strcmp(manifest->callers[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int take_caller(const struct yaml_document *document, const struct yaml_node *node,
+                       struct manifest *manifest, struct config_errors *errors)
+{
+    if (!name_is_valid(node->value))
+        yaml_error(document, node, errors, "\"%s\" is not a tenant's name: %s", node->value,
+                   name_expected);
+    else if (strcmp(node->value, manifest->name) == 0)
+        yaml_error(document, node, errors,
+                   "\"%s\" is this tenant itself, which cannot call itself: expected another one",
+                   node->value);
+    else if (has_caller(manifest, node->value))
+        yaml_error(document, node, errors, "duplicate caller \"%s\": expected each once",
+                   node->value);
+    manifest->callers[manifest->n_callers] = strdup(node->value);
+    return manifest->callers[manifest->n_callers++] ? 0 : -ENOMEM;
+}
+
+int manifest_take_bindings(const struct yaml_document *document, struct manifest *manifest,
+                           struct config_errors *errors)
+{
+    const struct yaml_node *bindings = yaml_find(document, "bindings");
+    const struct yaml_node *callers = yaml_find(document, "callers");
+    unsigned n_bindings = bindings ? bindings->n_children : 0;
+    int r = 0;
+
+    if (n_bindings > 0 && !(manifest->bindings = calloc(n_bindings, sizeof *manifest->bindings)))
+        return -ENOMEM;
+    for (unsigned i = 0; i < n_bindings && r == 0; i++)
+        r = take_binding(document, i, manifest, errors);
+    if (r < 0 || !callers || callers->n_children == 0)
+        return r;
+    manifest->callers = calloc(callers->n_children, sizeof *manifest->callers);
+    if (!manifest->callers)
+        return -ENOMEM;
+    for (const struct yaml_node *node = callers->first_child; node && r == 0; node = node->next)
+        r = take_caller(document, node, manifest, errors);
+    return r;
+}
+
+int manifest_copy_bindings(const struct manifest *from, struct manifest *to)
+{
+    to->bindings = calloc(from->n_bindings + 1, sizeof *to->bindings);
+    to->callers = calloc(from->n_callers + 1, sizeof *to->callers);
+    if (!to->bindings || !to->callers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < from->n_bindings; i++) {
+        struct binding *binding = &to->bindings[to->n_bindings++];
+        *binding = from->bindings[i];
+        binding->name = strdup(from->bindings[i].name);
+        binding->target = strdup(from->bindings[i].target);
+        if (!binding->name || !binding->target)
+            return -ENOMEM;
+    }
+    for (unsigned i = 0; i < from->n_callers; i++) {
+        to->callers[to->n_callers] = strdup(from->callers[i]);
+        if (!to->callers[to->n_callers++])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+bool manifest_has_same_bindings(const struct manifest *a, const struct manifest *b)
+{
+    if (a->n_bindings != b->n_bindings || a->n_callers != b->n_callers)
+        return false;
+    for (unsigned i = 0; i < a->n_bindings; i++)
+        if (a->bindings[i].kind != b->bindings[i].kind ||
+            strcmp(a->bindings[i].name, b->bindings[i].name) != 0 ||
+            strcmp(a->bindings[i].target, b->bindings[i].target) != 0)
+            return false;
+    for (unsigned i = 0; i < a->n_callers; i++)
+        if (strcmp(a->callers[i], b->callers[i]) != 0)
+            return false;
+    return true;
+}
+
+void manifest_free_bindings(struct manifest *manifest)
+{
+    for (unsigned i = 0; i < manifest->n_bindings; i++) {
+        free(manifest->bindings[i].name);
+        free(manifest->bindings[i].target);
+    }
+    for (unsigned i = 0; i < manifest->n_callers; i++)
+        free(manifest->callers[i]);
+    free(manifest->bindings);
+    free(manifest->callers);
+}
