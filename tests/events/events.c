@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Random sequences of events for the heart of the supervisor, with invariants after each, and failures shrunk to short
+ * sequences. Each run is a process of its own, so that a crash is a failure like any other.
+ *
+ *   events [--events N] [--seed S] [--length L]   sequences S, S+1, ... of L events until there were N
+ *   events FILE...                                sequences that are kept, see steps.h
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "tests/events/asks.h"
+#include "tests/events/steps.h"
+#include "tests/events/world.h"
+
+#define LENGTH 120
+#define LENGTH_MAX 10000
+#define STILL_S 5 /* a sequence that takes longer stands still */
+#define SHRINK_S 60
+
+/* What a run leaves behind for the process that has started it. */
+struct report {
+    uint64_t seed; /* of the sequence that is played */
+    uint64_t events;
+    size_t step;
+    char text[1024]; /* why it has failed; "": no invariant */
+};
+static struct report *report;
+
+/* Read by AddressSanitizer, where there is one. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=8";
+}
+
+void events_fail(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    (void) vsnprintf(report->text, sizeof report->text, format, args);
+    va_end(args);
+    if (getenv("EVENTS_ABORT"))
+        abort();
+    _exit(1);
+}
+
+static void play(const struct step *steps, size_t n)
+{
+    (void) alarm(STILL_S);
+    world_start();
+    for (size_t i = 0; i < n; i++) {
+        report->step = i;
+        step_play(&steps[i]);
+        report->events++;
+    }
+    report->step = n;
+    world_end();
+    (void) alarm(0);
+}
+
+/* Waits for a run; returns whether it has failed, and says why in the report. */
+static bool has_failed(pid_t pid)
+{
+    int status;
+
+    if (waitpid(pid, &status, 0) != pid)
+        return true;
+    if (status == 0)
+        return false;
+    if (report->text[0] == '\0' && WIFSIGNALED(status))
+        (void) snprintf(report->text, sizeof report->text,
+                        WTERMSIG(status) == SIGALRM ? "it stands still" : "it died of signal %d",
+                        WTERMSIG(status));
+    else if (report->text[0] == '\0')
+        (void) snprintf(report->text, sizeof report->text, "it ended with status %d",
+                        WEXITSTATUS(status));
+    return true;
+}
+
+static void silence(void)
+{
+    if (!getenv("EVENTS_VERBOSE"))
+        log_silence();
+    (void) signal(SIGPIPE, SIG_IGN);
+}
+
+/* Plays it in a process of its own. */
+static bool fails(const struct step *steps, size_t n)
+{
+    *report = (struct report){ 0 };
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        silence();
+        if (!getenv("EVENTS_VERBOSE") && !freopen("/dev/null", "w", stderr))
+            exit(1);
+        play(steps, n);
+        exit(0);
+    }
+    return has_failed(pid);
+}
+
+/* ---- shrinking */
+
+struct shrink {
+    struct step *steps;
+    size_t n;
+    char text[1024]; /* the failure that is kept */
+    time_t until;
+};
+
+/* Keeps the candidate if it fails in the same way. */
+static bool keep_if_fails(struct shrink *shrink, const struct step *candidate, size_t n)
+{
+    if (time(NULL) > shrink->until || !fails(candidate, n) ||
+        strcmp(report->text, shrink->text) != 0)
+        return false;
+    memmove(shrink->steps, candidate, n * sizeof *candidate);
+    shrink->n = n;
+    return true;
+}
+
+/* Leaves out parts, of half the sequence first, of single steps last. */
+static void leave_out(struct shrink *shrink, struct step *candidate)
+{
+    for (size_t part = (shrink->n + 1) / 2; part > 0; part = part == 1 ? 0 : (part + 1) / 2)
+        for (size_t at = 0; at < shrink->n;) {
+            size_t cut = part < shrink->n - at ? part : shrink->n - at;
+            memcpy(candidate, shrink->steps, at * sizeof *candidate);
+            memcpy(candidate + at, shrink->steps + at + cut,
+                   (shrink->n - at - cut) * sizeof *candidate);
+            if (!keep_if_fails(shrink, candidate, shrink->n - cut))
+                at += cut;
+        }
+}
+
+/* Makes numbers small, so that the steps read well. */
+static void simplify(struct shrink *shrink, struct step *candidate)
+{
+    for (size_t i = 0; i < shrink->n; i++)
+        for (unsigned which = 0; which < 3; which++)
+            for (uint32_t value = 0; value < 3; value++) {
+                memcpy(candidate, shrink->steps, shrink->n * sizeof *candidate);
+                uint32_t *number = which == 0   ? &candidate[i].a
+                                   : which == 1 ? &candidate[i].b
+                                                : &candidate[i].c;
+                if (*number <= value)
+                    break;
+                *number = value;
+                if (keep_if_fails(shrink, candidate, shrink->n))
+                    break;
+            }
+}
+
+static void shrink_and_print(const struct step *steps, size_t n, const char *text)
+{
+    struct shrink shrink = { .steps = calloc(n + 1, sizeof *steps), .n = n };
+    struct step *candidate = calloc(n + 1, sizeof *steps);
+    size_t before;
+
+    if (!shrink.steps || !candidate)
+        exit(1);
+    memcpy(shrink.steps, steps, n * sizeof *steps);
+    (void) snprintf(shrink.text, sizeof shrink.text, "%s", text);
+    shrink.until = time(NULL) + SHRINK_S;
+    do {
+        before = shrink.n;
+        leave_out(&shrink, candidate);
+    } while (shrink.n < before);
+    simplify(&shrink, candidate);
+    (void) printf("# %s\n", shrink.text);
+    for (size_t i = 0; i < shrink.n; i++)
+        step_print(stdout, &shrink.steps[i]);
+    free(shrink.steps);
+    free(candidate);
+}
+
+/* ---- runs */
+
+struct options {
+    uint64_t events, seed;
+    size_t length;
+};
+
+/* In the process of the run. */
+static _Noreturn void play_all(const struct options *options)
+{
+    static struct step steps[LENGTH_MAX];
+
+    silence();
+    for (uint64_t seed = options->seed; report->events < options->events; seed++) {
+        report->seed = seed;
+        steps_make(seed, steps, options->length);
+        play(steps, options->length);
+    }
+    exit(0);
+}
+
+static int run(const struct options *options)
+{
+    static struct step steps[LENGTH_MAX];
+
+    pid_t pid = fork();
+    if (pid == 0)
+        play_all(options);
+    if (!has_failed(pid)) {
+        (void) printf("%" PRIu64 " events, seeds %" PRIu64 " to %" PRIu64 "\n", report->events,
+                      options->seed, report->seed);
+        return 0;
+    }
+    uint64_t seed = report->seed;
+    char text[1024];
+    (void) snprintf(text, sizeof text, "%s", report->text);
+    (void) printf("# seed %" PRIu64 ", step %zu, after %" PRIu64 " events: %s\n", seed,
+                  report->step, report->events, text);
+    (void) fflush(stdout);
+    steps_make(seed, steps, options->length);
+    if (fails(steps, options->length))
+        shrink_and_print(steps, options->length, report->text);
+    else
+        (void) printf("# alone it does not fail: what is left of sequences before it does it\n");
+    return 1;
+}
+
+static int play_files(char **paths)
+{
+    static struct step steps[LENGTH_MAX];
+    int status = 0;
+
+    for (; *paths; paths++) {
+        size_t n = steps_read(*paths, steps, LENGTH_MAX);
+        if (!fails(steps, n))
+            continue;
+        (void) printf("%s: %s\n", *paths, report->text);
+        status = 1;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option names[] = {
+        { "events", required_argument, NULL, 'e' },
+        { "seed", required_argument, NULL, 's' },
+        { "length", required_argument, NULL, 'l' },
+        { NULL, 0, NULL, 0 },
+    };
+    struct options options = { .events = 100000, .seed = 1, .length = LENGTH };
+    int name;
+
+    while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (name == 'e')
+            options.events = strtoull(optarg, NULL, 10);
+        else if (name == 's')
+            options.seed = strtoull(optarg, NULL, 10);
+        else if (name == 'l')
+            options.length = strtoul(optarg, NULL, 10);
+        else
+            return 2;
+    }
+    if (options.length == 0 || options.length > LENGTH_MAX)
+        return 2;
+    report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (report == MAP_FAILED)
+        return 2;
+    return optind < argc ? play_files(argv + optind) : run(&options);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/events/inside.h"
+
+#include <stdio.h>
+
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/ledger/share.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/child.h"
+#include "tests/events/asks.h"
+
+bool inside_limits_changed;
+
+/* ---- tenants */
+
+struct sums {
+    unsigned queued, gathering, in_workers, waiting;
+};
+
+static unsigned count_active(const struct server *server, const struct tenant *tenant)
+{
+    const struct request *request;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (request, &server->ledger->active, entry)
+        n += request->tenant == tenant;
+    return n;
+}
+
+static unsigned count_gathering(const struct server *server, const struct tenant *tenant)
+{
+    const struct request *request;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (request, &server->ledger->gathering, entry)
+        n += request->tenant == tenant;
+    return n;
+}
+
+/* Bytes of bodies and answers that the tenant's requests are counted with. */
+static uint64_t sum_bytes(const struct server *server, const struct tenant *tenant)
+{
+    const struct request *request;
+    uint64_t bytes = 0;
+
+    TAILQ_FOREACH (request, &server->ledger->active, entry)
+        if (request->tenant == tenant)
+            bytes += request->counted_bytes;
+    TAILQ_FOREACH (request, &server->ledger->gathering, entry)
+        if (request->tenant == tenant)
+            bytes += request->counted_bytes;
+    TAILQ_FOREACH (request, &tenant->queue, entry)
+        bytes += request->counted_bytes;
+    return bytes;
+}
+
+static unsigned count_refs(const struct server *server, const struct version *version)
+{
+    const struct tenant *tenant = version->tenant;
+    const struct placement *placement;
+    const struct request *request;
+    unsigned n = 0;
+
+    n += tenant->version == version;
+    n += tenant->candidate == version;
+    n += tenant->deployed.standby == version;
+
+    LIST_FOREACH (placement, &version->placements, in_version)
+        n++;
+    TAILQ_FOREACH (request, &server->ledger->active, entry)
+        n += request->version == version;
+    return n;
+}
+
+static void check_version(const struct server *server, const struct version *version)
+{
+    const struct placement *placement;
+
+    if (!version)
+        return;
+    HOLD(version->refs == count_refs(server, version));
+    LIST_FOREACH (placement, &version->placements, in_version)
+        HOLD(placement->version == version && placement->child);
+}
+
+/* What waits may never be more than the limits of the queue allow, but for what came before they were lowered. */
+static void check_queue_limit(struct tenant *tenant)
+{
+    const struct limits *limits = &tenant->version->limits;
+    unsigned running =
+        tenant->n_in_flight < limits->concurrency ? tenant->n_in_flight : limits->concurrency;
+
+    if (running + tenant->n_queued <= limits->concurrency + limits->queue)
+        return;
+    /* Requests that come back from a worker are not refused, and lower limits refuse nothing that waits. */
+    const struct request *request;
+    unsigned n_sent = 0;
+    TAILQ_FOREACH (request, &tenant->queue, entry)
+        n_sent += request->sendings > 0;
+    if (n_sent == 0 && tenant->n_versions == 1 && !inside_limits_changed)
+        events_fail("tenant %s: %u requests run and %u wait, where %u may run and %u wait",
+                    tenant->name, tenant->n_in_flight, tenant->n_queued, limits->concurrency,
+                    limits->queue);
+}
+
+static void check_tenant(const struct server *server, struct tenant *tenant, struct sums *sums)
+{
+    const struct request *request;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (request, &tenant->queue, entry) {
+        HOLD(request->tenant == tenant && request->state == REQUEST_QUEUED);
+        HOLD(!request->placement && !request->version && request->exchange);
+        n++;
+    }
+    HOLD(n == tenant->n_queued);
+    HOLD(tenant->n_in_flight == count_active(server, tenant));
+    HOLD(tenant->books.n_gathering == count_gathering(server, tenant));
+    HOLD(tenant->books.queued_bytes == sum_bytes(server, tenant));
+    check_version(server, tenant->version);
+    check_version(server, tenant->candidate);
+    check_version(server, tenant->deployed.standby);
+    check_queue_limit(tenant);
+    sums->queued += n;
+    sums->gathering += tenant->books.n_gathering;
+    sums->in_workers += tenant->n_in_flight;
+    sums->waiting += n > 0;
+}
+
+/* ---- workers */
+
+static unsigned count_waiting(const struct server *server, const struct child *child)
+{
+    const struct tenant *tenant;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        n += tenant->books.run_child == child;
+    TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
+        n += tenant->books.run_child == child;
+    return n;
+}
+
+static void check_placements(const struct server *server, const struct child *child)
+{
+    const struct placement *placement;
+    const struct request *request;
+    unsigned n = 0;
+
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        unsigned in_flight = 0;
+        TAILQ_FOREACH (request, &server->ledger->active, entry)
+            in_flight += request->placement == placement;
+        HOLD(placement->child == child && placement->in_flight == in_flight);
+        HOLD(placement->state != PLACEMENT_LOADING || in_flight == 0);
+        n++;
+    }
+    HOLD(n == child->n_placements);
+    HOLD(child->n_free_places + n == SCOREBOARD_TENANTS);
+}
+
+static void check_child(const struct server *server, const struct child *child)
+{
+    const struct request *request;
+    uint64_t unstarted_us = 0;
+    unsigned n = 0;
+
+    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++) {
+        if (!child->requests[slot])
+            continue;
+        HOLD(child->requests[slot]->id % SCOREBOARD_SLOTS == slot);
+        HOLD(child->requests[slot]->placement->child == child);
+        n++;
+    }
+    HOLD(n == child->in_flight);
+    HOLD(n + child->n_free_slots + child->n_withdrawn == SCOREBOARD_SLOTS);
+    HOLD(child->books.queue.n == count_waiting(server, child));
+    n = 0;
+    if (child->books.n_unstarted > 0)
+        TAILQ_FOREACH (request, &child->books.unstarted, unstarted) {
+            HOLD(request->is_unstarted && request->placement->child == child);
+            unstarted_us += request->cost_us;
+            n++;
+        }
+    HOLD(n == child->books.n_unstarted && unstarted_us == child->books.unstarted_us);
+    check_placements(server, child);
+}
+
+/* ---- requests */
+
+static void check_request(const struct request *request)
+{
+    HOLD(request->placement && request->version == request->placement->version);
+    HOLD(child_find_request(request->placement->child, request->id) == request);
+    HOLD(request->body_window <= BODY_WINDOW_BYTES);
+    HOLD(request->response_window + request->response_owed == BODY_WINDOW_BYTES);
+    HOLD(request->state != REQUEST_QUEUED && request->state != REQUEST_GATHERING);
+    HOLD(request->exchange || request->state == REQUEST_DETACHED);
+}
+
+void inside_check(const struct server *server)
+{
+    const struct ledger *ledger = server->ledger;
+    const struct request *request;
+    struct tenant *tenant;
+    const struct child *child;
+    struct sums sums = { 0 };
+    unsigned n = 0;
+
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        check_tenant(server, tenant, &sums);
+    TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
+        check_tenant(server, tenant, &sums);
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        check_child(server, child);
+    TAILQ_FOREACH (request, &ledger->active, entry) {
+        check_request(request);
+        n++;
+    }
+    HOLD(n == ledger->in_workers && n == sums.in_workers);
+    HOLD(ledger->queued == sums.queued && ledger->n_waiting == sums.waiting);
+    n = 0;
+    TAILQ_FOREACH (request, &ledger->gathering, entry)
+        n++;
+    HOLD(n == sums.gathering);
+}
+
+void inside_check_is_idle(const struct server *server)
+{
+    const struct ledger *ledger = server->ledger;
+    const struct tenant *tenant;
+    const struct child *child;
+
+    HOLD(ledger->queued == 0 && ledger->in_workers == 0 && ledger->n_waiting == 0);
+    HOLD(TAILQ_EMPTY(&ledger->active) && TAILQ_EMPTY(&ledger->gathering));
+    HOLD(TAILQ_EMPTY(&ledger->waiting) && LIST_EMPTY(&ledger->pushes));
+    for (unsigned i = 0; i < LEDGER_SHARE_BUCKETS; i++)
+        HOLD(LIST_EMPTY(&ledger->shares[i]));
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        HOLD(tenant->books.queued_bytes == 0 && !tenant->books.run_child);
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        HOLD(child->in_flight == 0 && child->books.queue.n == 0);
+}
+
+void inside_check_is_empty(const struct server *server)
+{
+    const struct child *child;
+
+    HOLD(TAILQ_EMPTY(&server->tenants->list) && TAILQ_EMPTY(&server->tenants->leaving));
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        HOLD(child->n_placements == 0);
+}
+
+unsigned inside_count_work(const struct server *server)
+{
+    const struct placement *placement;
+    const struct child *child;
+    unsigned n = server->ledger->queued + server->ledger->in_workers;
+
+    n += !TAILQ_EMPTY(&server->ledger->gathering);
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        LIST_FOREACH (placement, &child->placements, in_child)
+            n += placement->state != PLACEMENT_READY || placement->is_retiring;
+    return n;
+}
+
+void inside_describe(const struct server *server, char *text, unsigned size)
+{
+    const struct tenant *tenant;
+    int n = snprintf(text, size, "%u in workers, %u queued", server->ledger->in_workers,
+                     server->ledger->queued);
+
+    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        if (n > 0 && (unsigned) n < size && tenant->n_queued + tenant->n_in_flight > 0)
+            n += snprintf(text + n, size - (unsigned) n, "; %s: %u and %u", tenant->name,
+                          tenant->n_in_flight, tenant->n_queued);
+}
+
+/* ---- one worker */
+
+static const struct child *find_child(const struct server *server, unsigned slot, int pid)
+{
+    const struct child *child;
+
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        if (child->number == slot && child->pid == pid)
+            return child;
+    return NULL;
+}
+
+bool inside_is_ready(const struct server *server, unsigned slot, int pid)
+{
+    const struct child *child = find_child(server, slot, pid);
+
+    return child && (child->state == CHILD_READY || child->state == CHILD_DRAINING);
+}
+
+bool inside_is_killed(const struct server *server, unsigned slot, int pid)
+{
+    const struct child *child = find_child(server, slot, pid);
+
+    return child && child->state == CHILD_KILLED;
+}
+
+bool inside_broke_protocol(const struct server *server, unsigned slot, int pid)
+{
+    const struct child *child = find_child(server, slot, pid);
+
+    return child && child->kill_reason == KILL_PROTOCOL;
+}
+
+bool inside_is_memory_death(const struct server *server, unsigned slot, int pid)
+{
+    const struct child *child = find_child(server, slot, pid);
+
+    return child && child->kill_reason == KILL_RSS;
+}
+
+bool inside_has_output(const struct server *server, unsigned slot, int pid)
+{
+    const struct child *child = find_child(server, slot, pid);
+
+    return child && child->channel && channel_queued_bytes(child->channel) > 0;
+}

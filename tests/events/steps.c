@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/events/steps.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/tenant.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/seclude.h"
+#include "tests/events/asks.h"
+#include "tests/events/clock.h"
+#include "tests/events/inside.h"
+#include "tests/events/world.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* ---- whom a step is about */
+
+static struct client *client_of(const struct step *step)
+{
+    return &world.clients[step->a % CLIENTS];
+}
+
+/* One of those that are there, so that a step of many meets somebody. */
+static struct worker *worker_of(const struct step *step)
+{
+    static struct worker nobody = { .fd = -1 };
+    struct worker *found[WORKERS];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < WORKERS; i++)
+        if (world_worker(i)->is_there)
+            found[n++] = world_worker(i);
+    return n > 0 ? found[step->a % n] : &nobody;
+}
+
+static uint32_t size_of(uint32_t n)
+{
+    static const uint32_t sizes[] = { 0, 1, 100, 5000, 16384, 65536, 65536 };
+
+    return sizes[n % COUNT(sizes)];
+}
+
+/* ---- clients */
+
+static void play_ask(const struct step *step)
+{
+    static const uint64_t bodies[] = { 0, 0, 10, 3000, 70000, 400000, 3000000 };
+    char host[64];
+    struct client_ask ask = {
+        .host = host,
+        .is_post = step->c % 3 == 1,
+        .is_chunked = step->c % 7 == 1,
+        .body_bytes = bodies[step->c % COUNT(bodies)],
+    };
+
+    (void) snprintf(host, sizeof host, "%s.localhost", world_tenant_name(step->b));
+    (void) client_ask(client_of(step), &world.address, world.address_size, &ask);
+    if (step->c % 2)
+        client_feed(client_of(step), 1U << 20);
+}
+
+static void play_feed(const struct step *step)
+{
+    client_feed(client_of(step), size_of(step->b));
+}
+
+static void play_leave(const struct step *step)
+{
+    client_leave(client_of(step));
+}
+
+static void play_half_close(const struct step *step)
+{
+    client_half_close(client_of(step));
+}
+
+static void play_break_body(const struct step *step)
+{
+    client_break_body(client_of(step));
+}
+
+static void play_deafen(const struct step *step)
+{
+    struct client *client = client_of(step);
+
+    client->is_deaf = !client->is_deaf;
+    client->is_odd |= client->is_deaf;
+}
+
+/* ---- workers */
+
+static void play_spawned(const struct step *step)
+{
+    world_spawned(worker_of(step));
+}
+
+static void play_not_spawned(const struct step *step)
+{
+    world_not_spawned(worker_of(step));
+}
+
+static void play_hello(const struct step *step)
+{
+    world_spawned(worker_of(step));
+    worker_say_hello(worker_of(step));
+}
+
+static void play_loaded(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_loaded(worker, worker_pick_app(worker, step->b, APP_LOADING), 0);
+}
+
+static void play_refused(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_loaded(worker, worker_pick_app(worker, step->b, APP_LOADING), 1 + step->c % 3);
+}
+
+static void play_unloaded(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_unloaded(worker, worker_pick_app(worker, step->b, APP_UNLOADING));
+}
+
+static void play_gone(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_unloaded(worker, worker_pick_app(worker, step->b, APP_READY));
+}
+
+static void play_stopped(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_stopped(worker, worker_pick_app(worker, step->b, APP_READY));
+}
+
+static void play_begin(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_begin(worker, worker_pick_job(worker, step->b));
+}
+
+static void play_head(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+    struct job *job = worker_pick_job(worker, step->b);
+
+    worker_begin(worker, job);
+    worker_say_head(worker, job, size_of(step->c), step->c % 3 == 0);
+}
+
+static void play_body(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_body(worker, worker_pick_job(worker, step->b), size_of(step->c), step->c % 5 == 0);
+}
+
+static void play_credit(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_credit(worker, worker_pick_job(worker, step->b));
+}
+
+static void play_done(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_done(worker, worker_pick_job(worker, step->b), step->c % 8, step->c % 20000);
+}
+
+/* A whole answer. */
+static void play_answer(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+    struct job *job = worker_pick_job(worker, step->b);
+
+    worker_begin(worker, job);
+    worker_say_head(worker, job, size_of(step->c), true);
+    worker_say_body(worker, job, size_of(step->c), true);
+    worker_say_done(worker, job, 0, step->c % 20000);
+}
+
+static void play_exceeded(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+    struct job *job = step->b % 2 ? worker_pick_job(worker, step->b / 2) : NULL;
+
+    worker_say_exceeded(worker, worker_pick_app(worker, step->b, APP_READY), job, step->c);
+}
+
+static void play_log(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_log(worker, worker_pick_app(worker, step->b, APP_READY));
+}
+
+static void play_pong(const struct step *step)
+{
+    worker_say_pong(worker_of(step));
+}
+
+static void play_worker_deafens(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker->is_deaf = !worker->is_deaf;
+}
+
+static void play_burn(const struct step *step)
+{
+    static const uint64_t ms[] = { 1, 10, 60, 300, 2000 };
+    struct worker *worker = worker_of(step);
+
+    if (worker->pid > 0)
+        clock_burn(worker->pid, ms[step->b % COUNT(ms)] * 1000000);
+}
+
+static void play_dies(const struct step *step)
+{
+    static const int statuses[] = { SIGSEGV, SIGKILL, SIGSYS, SIGTRAP, 0x100, SIGABRT, 0 };
+    struct worker *worker = worker_of(step);
+
+    if (worker->pid > 0 && step->c % 4 == 0)
+        atomic_store(&worker->board->last_words, step->b % 4);
+    world_exited(worker, statuses[step->b % COUNT(statuses)]);
+}
+
+/* Only where the supervisor has killed it. */
+static void play_is_reaped(const struct step *step)
+{
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct worker *worker = world_worker(step->a + i);
+        if (worker->is_there && worker->is_killed) {
+            world_exited(worker, SIGKILL);
+            return;
+        }
+    }
+}
+
+static void play_breach(const struct step *step)
+{
+    worker_break_protocol(worker_of(step), step->b);
+}
+
+static void play_hangs_up(const struct step *step)
+{
+    worker_hang_up(worker_of(step));
+}
+
+/* Those that start, load or are killed come through. */
+static void play_workers_come(const struct step *step)
+{
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct worker *worker = world_worker(i);
+        struct app *app;
+        if (!worker->is_there || worker->is_deaf)
+            continue;
+        world_spawned(worker);
+        worker_say_hello(worker);
+        worker_say_pong(worker);
+        world_settle();
+        while ((app = worker_pick_app(worker, step->b, APP_LOADING)) && worker_may_say(worker))
+            worker_say_loaded(worker, app, 0);
+    }
+}
+
+/* ---- time and the operator */
+
+static void play_pass(const struct step *step)
+{
+    static const uint64_t ms[] = { 1, 1, 5, 5, 20, 100, 500, 3000, 20000 };
+
+    world_pass(ms[step->a % COUNT(ms)]);
+}
+
+static void play_install(const struct step *step)
+{
+    if (!world.is_draining)
+        world_install(step->a, step->b);
+}
+
+static void play_remove(const struct step *step)
+{
+    world_remove(step->a);
+}
+
+static void play_reload(const struct step *step)
+{
+    world_reload(step->a);
+}
+
+static void play_quarantine(const struct step *step)
+{
+    struct tenant *tenant = world_tenant(step->a);
+
+    if (tenant && step->b % 2)
+        seclude_quarantine(tenant, 1 + step->b % 10);
+    else if (tenant)
+        seclude_release(tenant);
+}
+
+static const struct {
+    const char *name;
+    void (*play)(const struct step *step);
+    unsigned weight;
+    bool is_rare; /* left out of two thirds of the sequences */
+} kinds[] = {
+    { "client-asks", play_ask, 30, false },
+    { "client-feeds", play_feed, 12, false },
+    { "client-leaves", play_leave, 4, true },
+    { "client-half-closes", play_half_close, 2, true },
+    { "client-breaks-its-body", play_break_body, 2, true },
+    { "client-deafens-or-hears", play_deafen, 4, true },
+    { "worker-spawned", play_spawned, 3, true },
+    { "worker-not-spawned", play_not_spawned, 1, true },
+    { "worker-hello", play_hello, 8, false },
+    { "worker-loaded", play_loaded, 12, false },
+    { "worker-refuses-load", play_refused, 2, true },
+    { "worker-unloaded", play_unloaded, 8, false },
+    { "worker-unloads-by-itself", play_gone, 2, true },
+    { "worker-stopped", play_stopped, 3, true },
+    { "worker-begins", play_begin, 12, false },
+    { "worker-head", play_head, 10, false },
+    { "worker-body", play_body, 12, false },
+    { "worker-credit", play_credit, 8, false },
+    { "worker-done", play_done, 10, false },
+    { "worker-answers", play_answer, 12, false },
+    { "worker-exceeded", play_exceeded, 3, true },
+    { "worker-logs", play_log, 1, true },
+    { "worker-pongs", play_pong, 4, false },
+    { "worker-deafens-or-hears", play_worker_deafens, 2, true },
+    { "worker-burns", play_burn, 4, true },
+    { "worker-dies", play_dies, 3, true },
+    { "worker-is-reaped", play_is_reaped, 6, false },
+    { "worker-breaks-the-protocol", play_breach, 1, true },
+    { "worker-hangs-up", play_hangs_up, 1, true },
+    { "workers-come", play_workers_come, 6, false },
+    { "time-passes", play_pass, 14, false },
+    { "tenant-installed", play_install, 3, true },
+    { "tenant-removed", play_remove, 2, true },
+    { "config-reloaded", play_reload, 1, true },
+    { "tenant-quarantined-or-released", play_quarantine, 1, true },
+};
+
+/* ---- sequences */
+
+/* SplitMix64. */
+static uint64_t next(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* Each sequence has its own mixture: what is rare elsewhere is often met where it is in it. */
+void steps_make(uint64_t seed, struct step *steps, size_t n)
+{
+    unsigned weights[COUNT(kinds)], sum = 0;
+    uint64_t state = seed;
+
+    for (unsigned i = 0; i < COUNT(kinds); i++) {
+        weights[i] = kinds[i].is_rare && next(&state) % 3 != 0 ? 0 : kinds[i].weight;
+        sum += weights[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t choice = next(&state) % sum;
+        unsigned kind = 0;
+        while (choice >= weights[kind])
+            choice -= weights[kind++];
+        uint64_t values = next(&state);
+        steps[i] = (struct step){ .kind = kind,
+                                  .a = values & 0xff,
+                                  .b = values >> 8 & 0xff,
+                                  .c = values >> 16 & 0xffff };
+    }
+}
+
+void step_play(const struct step *step)
+{
+    kinds[step->kind].play(step);
+    world_settle();
+    inside_check(&world.server);
+}
+
+void step_print(FILE *file, const struct step *step)
+{
+    (void) fprintf(file, "%s %" PRIu32 " %" PRIu32 " %" PRIu32 "\n", kinds[step->kind].name,
+                   step->a, step->b, step->c);
+}
+
+static void parse(const char *line, struct step *step)
+{
+    char name[64];
+
+    if (sscanf(line, "%63s %" SCNu32 " %" SCNu32 " %" SCNu32, name, &step->a, &step->b,
+               &step->c) == 4)
+        for (step->kind = 0; step->kind < COUNT(kinds); step->kind++)
+            if (strcmp(kinds[step->kind].name, name) == 0)
+                return;
+    events_fail("not a step: %s", line);
+}
+
+size_t steps_read(const char *path, struct step *steps, size_t max)
+{
+    FILE *file = fopen(path, "r");
+    char line[256];
+    size_t n = 0;
+
+    if (!file)
+        events_fail("cannot read %s", path);
+    while (n < max && fgets(line, sizeof line, file))
+        if (line[0] != '#' && line[0] != '\n')
+            parse(line, &steps[n++]);
+    (void) fclose(file);
+    return n;
+}

@@ -1,0 +1,638 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/events/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "proto/frame.h"
+#include "tests/events/asks.h"
+#include "tests/events/world.h"
+#include "worker.pb-c.h"
+
+#define IN_MAX (4U << 20)
+#define LIMITS 6 /* that a worker may say are exceeded */
+
+void worker_init(struct worker *worker, unsigned slot, int channel_fd, int board_fd)
+{
+    *worker = (struct worker){ .is_there = true, .slot = slot };
+    worker->fd = fcntl(channel_fd, F_DUPFD_CLOEXEC, 0);
+    worker->board =
+        mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
+    HOLD(worker->fd >= 0 && worker->board != MAP_FAILED);
+}
+
+void worker_done(struct worker *worker)
+{
+    if (!worker->is_there)
+        return;
+    if (worker->fd >= 0)
+        (void) close(worker->fd);
+    (void) munmap(worker->board, SCOREBOARD_BYTES);
+    free(worker->in);
+    *worker = (struct worker){ .fd = -1 };
+}
+
+struct job *worker_pick_job(struct worker *worker, uint32_t n)
+{
+    struct job *found[WORKER_JOBS];
+    unsigned n_found = 0;
+
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0)
+            found[n_found++] = &worker->jobs[i];
+    return n_found > 0 ? found[n % n_found] : NULL;
+}
+
+struct app *worker_pick_app(struct worker *worker, uint32_t n, enum app_state state)
+{
+    struct app *found[WORKER_APPS];
+    unsigned n_found = 0;
+
+    for (unsigned i = 0; i < WORKER_APPS; i++)
+        if (worker->apps[i].state == state)
+            found[n_found++] = &worker->apps[i];
+    return n_found > 0 ? found[n % n_found] : NULL;
+}
+
+bool worker_is_candidate(const struct worker *worker, const char *tenant, bool is_memory)
+{
+    for (unsigned i = 0; i < WORKER_APPS; i++) {
+        const struct app *app = &worker->apps[i];
+        if (app->state != APP_NONE && strcmp(app->name, tenant) == 0 &&
+            (is_memory || app->state != APP_READY))
+            return true;
+    }
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0 && strcmp(worker->jobs[i].tenant, tenant) == 0)
+            return true;
+    return false;
+}
+
+static struct app *find_app(struct worker *worker, uint32_t id)
+{
+    for (unsigned i = 0; i < WORKER_APPS; i++)
+        if (worker->apps[i].state != APP_NONE && worker->apps[i].id == id)
+            return &worker->apps[i];
+    return NULL;
+}
+
+static struct job *find_job(struct worker *worker, uint64_t id)
+{
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id == id)
+            return &worker->jobs[i];
+    return NULL;
+}
+
+static bool was_withdrawn(const struct worker *worker, const struct job *job)
+{
+    return atomic_load(&worker->board->entered[job->id % SCOREBOARD_SLOTS]) == ~job->id;
+}
+
+/* ---- in */
+
+static void on_load_begin(struct worker *worker, const Skep__Worker__LoadBegin *begin)
+{
+    HOLD(begin->tenant != 0 && !find_app(worker, begin->tenant) &&
+         begin->place < SCOREBOARD_TENANTS && begin->name.len < sizeof worker->apps->name);
+    for (unsigned i = 0; i < WORKER_APPS; i++)
+        if (worker->apps[i].state != APP_NONE && worker->apps[i].place == begin->place)
+            events_fail("two versions have the place %u of one worker", begin->place);
+    for (unsigned i = 0; i < WORKER_APPS; i++) {
+        struct app *app = &worker->apps[i];
+        if (app->state != APP_NONE)
+            continue;
+        *app = (struct app){
+            .id = begin->tenant,
+            .state = APP_COMING,
+            .place = begin->place,
+            .reuse_after_stop = begin->reuse_after_stop,
+            .observed = begin->limits->observed,
+        };
+        memcpy(app->name, begin->name.data, begin->name.len);
+        return;
+    }
+}
+
+static void on_load_end(struct worker *worker, const Skep__Worker__LoadEnd *end)
+{
+    struct app *app = find_app(worker, end->tenant);
+
+    HOLD(app && app->state == APP_COMING);
+    app->state = APP_LOADING;
+}
+
+static void on_unload(struct worker *worker, const Skep__Worker__Unload *unload)
+{
+    struct app *app = find_app(worker, unload->tenant);
+
+    /* It may have gone by itself meanwhile. */
+    if (app) {
+        HOLD(app->state == APP_READY);
+        app->state = APP_UNLOADING;
+    }
+}
+
+static uint32_t parse_number(const Skep__Worker__Request *request)
+{
+    const uint8_t *end = request->url.data + request->url.len, *at = end;
+    uint32_t number = 0;
+
+    while (at > request->url.data && at[-1] != '/')
+        at--;
+    for (; at < end && *at >= '0' && *at <= '9'; at++)
+        number = number * 10 + (uint32_t) (*at - '0');
+    return number;
+}
+
+/* A request is in one worker at a time, and one that has run is not sent again unless that is safe. */
+static void check_sending(const struct worker *worker, uint32_t number)
+{
+    const struct ask *ask = ask_find(number);
+
+    if (!ask)
+        events_fail("a worker got a request that nobody has made: %u", number);
+    if (ask->is_answered)
+        events_fail("ask %u was sent after its answer", number);
+    if (ask->has_run && !ask->is_safe)
+        events_fail("ask %u was sent again after its JavaScript had run, and that is not safe",
+                    number);
+    for (unsigned i = 0; i < WORKERS; i++) {
+        const struct worker *other = world_worker(i);
+        for (unsigned j = 0; other->is_there && j < WORKER_JOBS; j++)
+            if (other->jobs[j].id != 0 && other->jobs[j].number == number &&
+                !was_withdrawn(other, &other->jobs[j]) && !other->is_hostile)
+                events_fail("ask %u is in two workers%s", number,
+                            other == worker ? ", which are the same" : "");
+    }
+}
+
+static void on_request(struct worker *worker, const Skep__Worker__Request *request)
+{
+    uint32_t number = parse_number(request);
+    struct app *app = find_app(worker, request->tenant);
+
+    if (find_job(worker, request->id))
+        events_fail("a request has the id of another one");
+    check_sending(worker, number);
+    HOLD(request->slot == request->id % SCOREBOARD_SLOTS);
+    struct job *job = find_job(worker, 0);
+    HOLD(job);
+    *job = (struct job){
+        .id = request->id,
+        .number = number,
+        .app = app,
+        .window = BODY_WINDOW_BYTES,
+        .credit = BODY_WINDOW_BYTES,
+        .is_all_there = request->end,
+    };
+    if (app)
+        (void) snprintf(job->tenant, sizeof job->tenant, "%s", app->name);
+    ask_find(number)->sendings++;
+    ask_find(number)->is_ended = false;
+    ask_find(number)->answered_bytes = 0;
+}
+
+static void on_body(struct worker *worker, const Skep__Worker__Body *body)
+{
+    struct job *job = find_job(worker, body->id);
+
+    if (!job || job->is_cancelled)
+        return; /* it was on its way when the job ended */
+    if (job->is_all_there || body->data.len > job->window)
+        events_fail("ask %u: its worker got more of the body than it allows", job->number);
+    if (!ask_is_body(job->number, job->got, body->data.data, body->data.len))
+        events_fail("ask %u: its worker got other bytes than the client sent", job->number);
+    job->got += body->data.len;
+    job->window -= (uint32_t) body->data.len;
+    job->unread += (uint32_t) body->data.len;
+    job->is_all_there = body->end;
+}
+
+static void on_credit(struct worker *worker, const Skep__Worker__Credit *credit)
+{
+    struct job *job = find_job(worker, credit->id);
+
+    if (!job)
+        return;
+    if (credit->bytes > BODY_WINDOW_BYTES - job->credit)
+        events_fail("ask %u: its worker got more credit than the window", job->number);
+    job->credit += credit->bytes;
+}
+
+static void on_cancel(struct worker *worker, const Skep__Worker__Cancel *cancel)
+{
+    struct job *job = find_job(worker, cancel->id);
+
+    if (!job)
+        return;
+    if (job->is_cancelled)
+        events_fail("ask %u was cancelled twice", job->number);
+    job->is_cancelled = true;
+    ask_find(job->number)->may_be_cut = true;
+}
+
+static void on_message(struct worker *worker, const Skep__Worker__ToWorker *message)
+{
+    switch (message->message_case) {
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN:
+        on_load_begin(worker, message->load_begin);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END:
+        on_load_end(worker, message->load_end);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD:
+        on_unload(worker, message->unload);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST:
+        on_request(worker, message->request);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_BODY:
+        on_body(worker, message->body);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_CREDIT:
+        on_credit(worker, message->credit);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL:
+        on_cancel(worker, message->cancel);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_PING:
+        worker->pings++;
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE:
+    case SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE:
+        break;
+    default:
+        events_fail("a worker got a frame that is none");
+    }
+}
+
+static void take_frames(struct worker *worker)
+{
+    static struct arena arena;
+    size_t at = 0;
+    int64_t size;
+
+    HOLD(arena.memory || arena_init(&arena, 4U << 20) == 0);
+    while ((size = frame_measure(worker->in + at, worker->in_size - at)) > 0) {
+        const ProtobufCMessage *message = frame_unpack(&skep__worker__to_worker__descriptor,
+                                                       worker->in + at, (size_t) size, &arena);
+        HOLD(message);
+        on_message(worker, (const Skep__Worker__ToWorker *) message);
+        worker->frames++;
+        at += (size_t) size;
+    }
+    HOLD(size == 0);
+    worker->in_size -= at;
+    if (at > 0)
+        memmove(worker->in, worker->in + at, worker->in_size);
+}
+
+bool worker_turn(struct worker *worker)
+{
+    bool has_moved = false;
+    ssize_t n;
+
+    if (!worker->is_there || worker->fd < 0 || worker->is_deaf)
+        return false;
+    if (!worker->in)
+        worker->in = malloc(IN_MAX);
+    HOLD(worker->in);
+    while ((n = recv(worker->fd, worker->in + worker->in_size, IN_MAX - worker->in_size,
+                     MSG_DONTWAIT)) > 0) {
+        worker->in_size += (size_t) n;
+        take_frames(worker);
+        has_moved = true;
+    }
+    worker->is_closed = n == 0 || errno != EAGAIN;
+    return has_moved;
+}
+
+/* ---- out */
+
+static void say(struct worker *worker, Skep__Worker__FromWorker__MessageCase which, void *message)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    static uint8_t frame[FRAME_MAX_BYTES];
+
+    envelope.message_case = which;
+    envelope.hello = message; /* any member: all are pointers */
+    size_t size = frame_packed_size(&envelope.base);
+    HOLD(size > 0 && size <= sizeof frame);
+    frame_pack(&envelope.base, frame, size);
+    world_send(worker->fd, frame, size);
+}
+
+bool worker_may_say(const struct worker *worker)
+{
+    return worker->is_there && worker->has_said_hello && worker->fd >= 0 && !worker->is_hostile &&
+           world_has_attested(worker);
+}
+
+static void forget_job(struct job *job)
+{
+    *job = (struct job){ 0 };
+}
+
+void worker_say_hello(struct worker *worker)
+{
+    Skep__Worker__Hello hello = SKEP__WORKER__HELLO__INIT;
+    static const char version[] = "13.0";
+
+    if (worker->has_said_hello || worker->fd < 0 || worker->is_hostile)
+        return;
+    hello.protocol = PROTOCOL_VERSION;
+    hello.v8_version =
+        (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) version, .len = sizeof version - 1 };
+    worker->has_said_hello = true;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO, &hello);
+}
+
+void worker_say_loaded(struct worker *worker, struct app *app, unsigned result)
+{
+    Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
+
+    if (!app || app->state != APP_LOADING || !worker_may_say(worker))
+        return;
+    loaded.tenant = app->id;
+    loaded.result = (Skep__Worker__LoadResult) result;
+    loaded.cpu_us = 1000;
+    app->state = result == 0 ? APP_READY : APP_NONE;
+    if (result == 0) {
+        struct scoreboard_tenant *claim = &worker->board->tenants[app->place];
+        atomic_store(&claim->tenant, app->id);
+        atomic_store(&claim->cpu_ns, 1000000);
+    }
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
+}
+
+void worker_say_unloaded(struct worker *worker, struct app *app)
+{
+    Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
+
+    if (!app || (app->state != APP_UNLOADING && app->state != APP_READY) || !worker_may_say(worker))
+        return;
+    unloaded.tenant = app->id;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0 && worker->jobs[i].app == app)
+            worker->jobs[i].app = NULL; /* each ends as not loaded */
+    atomic_store(&worker->board->tenants[app->place].tenant, 0);
+    app->state = APP_NONE;
+}
+
+void worker_say_stopped(struct worker *worker, struct app *app)
+{
+    Skep__Worker__Stopped stopped = SKEP__WORKER__STOPPED__INIT;
+
+    if (!app || app->state != APP_READY || app->is_stopped || app->reuse_after_stop ||
+        !worker_may_say(worker))
+        return;
+    app->is_stopped = true;
+    stopped.tenant = app->id;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &stopped);
+}
+
+void worker_say_pong(struct worker *worker)
+{
+    Skep__Worker__Pong pong = SKEP__WORKER__PONG__INIT;
+
+    if (!worker_may_say(worker))
+        return;
+    for (; worker->pings > 0; worker->pings--)
+        say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_PONG, &pong);
+}
+
+void worker_begin(struct worker *worker, struct job *job)
+{
+    Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;
+    bool has_other = false;
+
+    if (!job || job->id == 0 || job->has_begun || !worker_may_say(worker))
+        return;
+    if (!job->app || job->app->is_stopped || job->is_cancelled ||
+        !scoreboard_enter(worker->board, (unsigned) (job->id % SCOREBOARD_SLOTS), job->id)) {
+        worker_say_done(worker, job, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED, 0);
+        return;
+    }
+    job->has_begun = true;
+    ask_find(job->number)->has_run = true;
+    atomic_store(&worker->board->running_request, job->id);
+    atomic_store(&worker->board->running_tenant, job->app->id);
+    atomic_store(&worker->board->running_since_ns, world_now_ns());
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        has_other |= worker->jobs[i].id != 0 && !worker->jobs[i].has_begun;
+    if (has_other)
+        return;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
+}
+
+static void fill(const struct job *job, uint8_t *data, uint32_t size)
+{
+    ask_fill(job->number, job->said, data, size);
+}
+
+static void after_part(struct job *job, uint32_t size, bool is_end)
+{
+    struct ask *ask = ask_find(job->number);
+
+    job->said += size;
+    job->credit -= size;
+    job->has_ended = is_end;
+    if (job->is_cancelled)
+        return;
+    ask->answered_bytes = job->said;
+    ask->is_ended = is_end;
+}
+
+static uint32_t part_size(const struct job *job, uint32_t bytes)
+{
+    bytes = bytes < BODY_CHUNK_MAX_BYTES ? bytes : BODY_CHUNK_MAX_BYTES;
+    return bytes < job->credit ? bytes : job->credit;
+}
+
+void worker_say_head(struct worker *worker, struct job *job, uint32_t bytes, bool is_end)
+{
+    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
+    Skep__Worker__Header token = SKEP__WORKER__HEADER__INIT, *headers[] = { &token };
+    static uint8_t data[BODY_CHUNK_MAX_BYTES];
+    char text[16];
+
+    if (!job || !job->has_begun || job->has_head || !job->app || job->is_cancelled ||
+        !worker_may_say(worker))
+        return;
+    bytes = part_size(job, bytes);
+    fill(job, data, bytes);
+    token.name = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "x-token", .len = 7 };
+    token.value.data = (uint8_t *) text;
+    token.value.len = (size_t) snprintf(text, sizeof text, "%u", job->number);
+    head.id = job->id;
+    head.status = 200;
+    head.headers = headers;
+    head.n_headers = 1;
+    head.body = (ProtobufCBinaryData){ .data = data, .len = bytes };
+    head.end = is_end;
+    job->has_head = true;
+    after_part(job, bytes, is_end);
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
+}
+
+void worker_say_body(struct worker *worker, struct job *job, uint32_t bytes, bool is_end)
+{
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+    static uint8_t data[BODY_CHUNK_MAX_BYTES];
+
+    if (!job || !job->has_head || job->has_ended || !job->app || job->is_cancelled ||
+        !worker_may_say(worker))
+        return;
+    bytes = part_size(job, bytes);
+    if (bytes == 0 && !is_end)
+        return;
+    fill(job, data, bytes);
+    body.id = job->id;
+    body.data = (ProtobufCBinaryData){ .data = data, .len = bytes };
+    body.end = is_end;
+    after_part(job, bytes, is_end);
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
+}
+
+void worker_say_credit(struct worker *worker, struct job *job)
+{
+    Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
+
+    if (!job || !job->has_begun || !job->app || job->unread == 0 || !worker_may_say(worker))
+        return;
+    credit.id = job->id;
+    credit.bytes = job->unread;
+    job->window += job->unread;
+    job->unread = 0;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
+}
+
+/* What an honest worker would say of it. */
+static unsigned true_outcome(const struct worker *worker, const struct job *job, unsigned outcome)
+{
+    if (was_withdrawn(worker, job))
+        return SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED;
+    if (job->is_cancelled)
+        return SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED;
+    if (!job->app || !job->has_begun)
+        return SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED;
+    if (outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED ||
+        outcome == SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED)
+        outcome = SKEP__WORKER__OUTCOME__OUTCOME_OK;
+    if (outcome == SKEP__WORKER__OUTCOME__OUTCOME_OK && !job->has_ended)
+        return SKEP__WORKER__OUTCOME__OUTCOME_EXCEPTION;
+    return outcome;
+}
+
+/* A request that has not begun ends only where it cannot begin. */
+static bool must_begin_first(const struct worker *worker, const struct job *job)
+{
+    return !job->has_begun && job->app && !job->app->is_stopped && !job->is_cancelled &&
+           !was_withdrawn(worker, job);
+}
+
+void worker_say_done(struct worker *worker, struct job *job, unsigned outcome, uint64_t cpu_us)
+{
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+
+    if (!job || job->id == 0 || !worker_may_say(worker) || must_begin_first(worker, job))
+        return;
+    done.id = job->id;
+    done.outcome = (Skep__Worker__Outcome) true_outcome(worker, job, outcome);
+    done.cpu_us = cpu_us;
+    if (atomic_load(&worker->board->running_request) == job->id) {
+        atomic_store(&worker->board->running_request, 0);
+        atomic_store(&worker->board->running_tenant, 0);
+    }
+    if (job->app && job->has_begun) {
+        struct scoreboard_tenant *claim = &worker->board->tenants[job->app->place];
+        atomic_fetch_add(&claim->cpu_ns, cpu_us * 1000);
+    }
+    atomic_fetch_add(&worker->board->heartbeat, 1);
+    if (!job->has_ended)
+        ask_find(job->number)->may_be_cut = true;
+    forget_job(job);
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
+}
+
+void worker_say_exceeded(struct worker *worker, struct app *app, struct job *job, unsigned limit)
+{
+    Skep__Worker__Exceeded exceeded = SKEP__WORKER__EXCEEDED__INIT;
+    uint32_t *seen;
+
+    if (job)
+        app = job->app;
+    if (!app || (app->state != APP_READY && app->state != APP_LOADING) ||
+        (job && (job->id == 0 || !job->has_begun)) || !worker_may_say(worker))
+        return;
+    seen = job ? &job->exceeded : &app->exceeded;
+    limit %= LIMITS;
+    if (*seen >> limit & 1)
+        return;
+    *seen |= 1U << limit;
+    exceeded.tenant = app->id;
+    exceeded.request = job ? job->id : 0;
+    exceeded.limit = (Skep__Worker__Limit) limit;
+    exceeded.used = 1000;
+    exceeded.observed = (app->observed >> limit & 1) != 0;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
+}
+
+void worker_say_log(struct worker *worker, struct app *app)
+{
+    Skep__Worker__Log line = SKEP__WORKER__LOG__INIT;
+    static const char text[] = "says something";
+
+    if (!app || !worker_may_say(worker))
+        return;
+    line.tenant = app->id;
+    line.level = SKEP__WORKER__LOG_LEVEL__LOG_INFO;
+    line.text =
+        (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) text, .len = sizeof text - 1 };
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
+}
+
+void worker_break_protocol(struct worker *worker, unsigned how)
+{
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+    Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+    struct job *job = worker_pick_job(worker, how);
+
+    if (!worker_may_say(worker))
+        return;
+    worker->is_hostile = true;
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0)
+            ask_find(worker->jobs[i].number)->may_be_cut = true;
+    done.id = credit.id = body.id = job ? job->id + SCOREBOARD_SLOTS : 77;
+    if (how % 3 == 0) {
+        say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
+    } else if (how % 3 == 1) {
+        credit.id = job ? job->id : 77;
+        credit.bytes = BODY_WINDOW_BYTES + 1;
+        say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
+    } else {
+        body.end = true;
+        say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
+    }
+}
+
+void worker_hang_up(struct worker *worker)
+{
+    if (worker->fd >= 0)
+        (void) shutdown(worker->fd, SHUT_RDWR);
+    worker->is_hostile = true; /* nothing that it says is heard */
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0)
+            ask_find(worker->jobs[i].number)->may_be_cut = true;
+}

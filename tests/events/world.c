@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/events/world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "supervisor/ledger/ledger.h"
+#include "supervisor/reload.h"
+#include "supervisor/spawner/spawner.h"
+#include "supervisor/tenant.h"
+#include "supervisor/workers/child.h"
+#include "tests/events/asks.h"
+#include "tests/events/clock.h"
+#include "tests/events/inside.h"
+
+#define TURNS_MAX 1000
+#define ROUNDS_MAX 3000
+#define QUIET_TURNS 2
+#define STEPS_MAX 10 /* in which time passes at once */
+
+struct world world;
+
+/* ---- config and tenants */
+
+static const char *const tenant_names[TENANTS] = { "alpha", "beta", "gamma", "delta", "solo", "late" };
+
+const char *world_tenant_name(unsigned tenant)
+{
+    return tenant_names[tenant % TENANTS];
+}
+
+struct tenant *world_tenant(unsigned tenant)
+{
+    const char *name = world_tenant_name(tenant);
+
+    return tenant_find(world.server.tenants, name, strlen(name));
+}
+
+static void write_config(unsigned variant)
+{
+    static const char *const variants[] = {
+        "limits: { observe: [timers] }\n"
+        "cordons:\n"
+        "  - { name: many, workers: 2, rss_mib: 256, spare: on, strikes: 3 }\n"
+        "  - { name: one, workers: 1, rss_mib: unlimited, spare: off, strikes: 2 }\n",
+        "limits: { maximum: { concurrency: 2, queue: 2 } }\n"
+        "cordons:\n"
+        "  - { name: many, workers: 3, rss_mib: 256, spare: on, strikes: 3 }\n"
+        "  - { name: one, workers: 1, rss_mib: unlimited, spare: on, strikes: 2 }\n",
+        "limits: { observe: [timers, queue] }\n"
+        "cordons:\n"
+        "  - { name: many, workers: 1, rss_mib: 128, spare: off, strikes: 3, jit: on }\n"
+        "  - { name: one, workers: 2, rss_mib: unlimited, spare: off, strikes: 2 }\n",
+    };
+    char path[256];
+
+    (void) snprintf(path, sizeof path, "%s/skepd.yaml", world.folder);
+    FILE *file = fopen(path, "w");
+    HOLD(file);
+    (void) fprintf(file,
+                   "listen: [\"127.0.0.1:0\"]\n"
+                   "http: { connections: 64, connections_per_ip: 64 }\n%s",
+                   variants[variant % (sizeof variants / sizeof *variants)]);
+    HOLD(fclose(file) == 0);
+}
+
+void world_install(unsigned tenant, unsigned variant)
+{
+    static const char *const limits[] = {
+        "concurrency: 2, queue: 3, response_mib: 1, request_mib: 1",
+        "concurrency: 4, queue: 2, cpu_rate: 200",
+        "concurrency: 1, queue: 4, request_mib: 1",
+        "concurrency: 8, queue: 8, idle_ms: 5000",
+    };
+    struct config_errors errors = { 0 };
+    struct manifest *manifest = NULL;
+    char text[512];
+
+    (void) snprintf(text, sizeof text,
+                    "name: %s\nmain: a.js\ncordon: %s\n%slimits: { %s, cpu_ms: %u }\n",
+                    world_tenant_name(tenant), tenant % TENANTS == 4 ? "one" : "many",
+                    tenant % TENANTS == 1 ? "after_stop: reuse\n" : "", limits[tenant % 4],
+                    50 + variant % 4);
+    HOLD(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) == 0);
+    if (tenant_install(&world.server, manifest, "/nowhere") < 0)
+        (void) manifest_free(manifest);
+}
+
+void world_remove(unsigned tenant)
+{
+    struct tenant *found = world_tenant(tenant);
+
+    if (found)
+        tenant_remove(found);
+}
+
+void world_reload(unsigned variant)
+{
+    if (world.is_draining)
+        return;
+    write_config(variant);
+    inside_limits_changed = true;
+    HOLD(!reload_config(&world.server, "a test", NULL, NULL));
+}
+
+/* ---- the spawner */
+
+/* The linker has the supervisor call this in place of spawner_spawn. */
+int __wrap_spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
+int __wrap_spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
+{
+    (void) spawner;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        if (world.workers[i].is_there)
+            continue;
+        worker_init(&world.workers[i], job->slot, job->channel_fd, job->scoreboard_fd);
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+static int make_file(const char *text)
+{
+    int fd = memfd_create("events", MFD_CLOEXEC);
+
+    HOLD(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t) strlen(text));
+    return fd;
+}
+
+void world_spawned(struct worker *worker)
+{
+    struct spawner_worker answer = { .pid = world.next_pid };
+
+    if (!worker->is_there || worker->pid > 0)
+        return;
+    answer.pidfd = eventfd(0, EFD_CLOEXEC); /* no signal can be sent by it */
+    answer.stat_fd = make_file("1 (w) S 1 1 1 0 -1 0");
+    answer.statm_fd = make_file("20000 10000 0 0 0 0 0");
+    HOLD(answer.pidfd >= 0);
+    worker->pid = world.next_pid++;
+    pool_spawner_ops.on_result(&world.server, worker->slot, 0, "", &answer);
+}
+
+void world_not_spawned(struct worker *worker)
+{
+    unsigned slot = worker->slot;
+
+    if (!worker->is_there || worker->pid > 0)
+        return;
+    worker_done(worker);
+    pool_spawner_ops.on_result(&world.server, slot, -EAGAIN, "fork", NULL);
+}
+
+struct worker *world_worker(unsigned n)
+{
+    return &world.workers[n % WORKERS];
+}
+
+bool world_has_attested(const struct worker *worker)
+{
+    return inside_is_ready(&world.server, worker->slot, worker->pid);
+}
+
+/* ---- deaths and blame */
+
+/* All of them where the worker has not read what it was sent, and so does not know what is in it. */
+static unsigned candidates(const struct worker *worker)
+{
+    const struct server *server = &world.server;
+    bool is_memory = inside_is_memory_death(server, worker->slot, worker->pid);
+    unsigned set = 0;
+
+    if (worker->is_deaf || inside_has_output(server, worker->slot, worker->pid))
+        return UINT32_MAX;
+    for (unsigned i = 0; i < TENANTS; i++)
+        if (worker_is_candidate(worker, tenant_names[i], is_memory))
+            set |= 1U << i;
+    return set;
+}
+
+static uint64_t kills_of(const char *name)
+{
+    const struct tenant *tenant;
+    uint64_t kills = 0;
+
+    TAILQ_FOREACH (tenant, &world.server.tenants->list, entry)
+        if (strcmp(tenant->name, name) == 0)
+            kills += tenant->kills;
+    TAILQ_FOREACH (tenant, &world.server.tenants->leaving, entry)
+        if (strcmp(tenant->name, name) == 0)
+            kills += tenant->kills;
+    return kills;
+}
+
+static void let_answers_be_cut(const struct worker *worker)
+{
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0)
+            ask_find(worker->jobs[i].number)->may_be_cut = true;
+}
+
+void world_exited(struct worker *worker, int wait_status)
+{
+    uint64_t before[TENANTS];
+
+    if (!worker->is_there || worker->pid == 0)
+        return;
+    unsigned allowed = candidates(worker) | worker->suspects;
+    let_answers_be_cut(worker);
+    for (unsigned i = 0; i < TENANTS; i++)
+        before[i] = kills_of(tenant_names[i]);
+    unsigned slot = worker->slot;
+    pid_t pid = worker->pid;
+    worker_done(worker);
+    world.deaths++;
+    pool_spawner_ops.on_exited(&world.server, slot, pid, wait_status);
+    for (unsigned i = 0; i < TENANTS; i++)
+        if (kills_of(tenant_names[i]) != before[i] && !(allowed >> i & 1))
+            events_fail("tenant %s is blamed for the death of a worker in which it had nothing",
+                        tenant_names[i]);
+}
+
+/* An honest worker is never taken for one that breaks the protocol. */
+static void check_kills(void)
+{
+    const struct server *server = &world.server;
+
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct worker *worker = &world.workers[i];
+        if (!worker->is_there || !inside_is_killed(server, worker->slot, worker->pid))
+            continue;
+        if (!worker->is_killed)
+            worker->suspects = candidates(worker);
+        worker->is_killed = true;
+        if (!worker->is_hostile && inside_broke_protocol(server, worker->slot, worker->pid))
+            events_fail("an honest worker was killed for breaking the protocol");
+    }
+}
+
+/* ---- turns */
+
+/* The loop first, then everybody for whom something has come. One look at all sockets costs less than a try at each. */
+static bool turn(void)
+{
+    struct pollfd sockets[WORKERS + CLIENTS];
+    bool has_moved = false;
+
+    (void) event_base_loop(world.server.base, EVLOOP_NONBLOCK);
+    for (unsigned i = 0; i < WORKERS; i++)
+        sockets[i] = (struct pollfd){ .fd = world.workers[i].fd, .events = POLLIN };
+    for (unsigned i = 0; i < CLIENTS; i++)
+        sockets[WORKERS + i] = (struct pollfd){ .fd = world.clients[i].fd, .events = POLLIN };
+    (void) poll(sockets, WORKERS + CLIENTS, 0);
+    for (unsigned i = 0; i < WORKERS; i++)
+        if (sockets[i].revents)
+            has_moved |= worker_turn(&world.workers[i]);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        if (sockets[WORKERS + i].revents || world.clients[i].out_size > 0)
+            has_moved |= client_turn(&world.clients[i]);
+    return has_moved;
+}
+
+void world_settle(void)
+{
+    unsigned quiet = 0;
+
+    for (unsigned i = 0; quiet < QUIET_TURNS; i++) {
+        HOLD(i < TURNS_MAX);
+        quiet = turn() ? 0 : quiet + 1;
+    }
+    check_kills();
+}
+
+void world_pass(uint64_t ms)
+{
+    uint64_t each = ms / STEPS_MAX > 1 ? ms / STEPS_MAX : 1;
+
+    for (uint64_t passed = 0; passed < ms; passed += each) {
+        clock_pass(each * NSEC_PER_MSEC);
+        (void) turn();
+    }
+    world_settle();
+}
+
+uint64_t world_now_ns(void)
+{
+    return clock_now();
+}
+
+void world_send(int fd, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+
+    for (unsigned i = 0; size > 0 && i < TURNS_MAX; i++) {
+        ssize_t n = send(fd, at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno != EAGAIN)
+            return; /* the supervisor has closed it */
+        if (n > 0) {
+            at += n;
+            size -= (size_t) n;
+        } else {
+            (void) event_base_loop(world.server.base, EVLOOP_NONBLOCK);
+        }
+    }
+    HOLD(size == 0);
+}
+
+/* ---- start */
+
+static void listen_somewhere(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX }; /* the kernel picks an abstract name */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    HOLD(fd >= 0 && bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)) == 0);
+    world.address_size = sizeof world.address;
+    HOLD(getsockname(fd, (struct sockaddr *) &world.address, &world.address_size) == 0);
+    HOLD(listen(fd, 16) == 0 && http_front_adopt(world.server.front, fd) == 0);
+}
+
+static void make_front(void)
+{
+    struct http_front_options options = {
+        .base = world.server.base,
+        .ops = &ledger_http,
+        .handler = &world.server,
+    };
+
+    reload_http_limits(world.server.config, &options.limits);
+    HOLD(http_front_new(&options, &world.server.front) == 0);
+    listen_somewhere();
+}
+
+static void make_base(void)
+{
+    struct event_config *config = event_config_new();
+
+    HOLD(config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0);
+    world.server.base = event_base_new_with_config(config);
+    event_config_free(config);
+    HOLD(world.server.base);
+}
+
+void world_start(void)
+{
+    struct config_errors errors = { 0 };
+    struct server *server = &world.server;
+    static char folder[64];
+    char path[256];
+
+    if (!folder[0]) {
+        (void) snprintf(folder, sizeof folder, "/tmp/skep-events-XXXXXX");
+        HOLD(mkdtemp(folder));
+    }
+    clock_reset();
+    asks_reset();
+    inside_limits_changed = false;
+    world = (struct world){ .folder = folder, .next_pid = CLOCK_FIRST_PID };
+    for (unsigned i = 0; i < CLIENTS; i++)
+        client_init(&world.clients[i]);
+    for (unsigned i = 0; i < WORKERS; i++)
+        world.workers[i].fd = -1;
+    make_base();
+    write_config(0);
+    (void) snprintf(path, sizeof path, "%s/skepd.yaml", folder);
+    if (config_read(path, &server->config, &errors) < 0)
+        events_fail("%s", errors.text);
+    server->jail.is_unjailed = true;
+    server->max_files = 1 << 20;
+    server->started_ns = io_now_ns();
+    HOLD(tenants_new(server, &server->tenants) == 0);
+    HOLD(ledger_new(server, &server->ledger) == 0);
+    make_front();
+    for (unsigned i = 0; i < TENANTS - 1; i++)
+        world_install(i, 0);
+    HOLD(pool_new(server, &server->pool) == 0);
+}
+
+/* ---- end */
+
+static void help_worker(struct worker *worker)
+{
+    struct app *app;
+
+    if (!worker->is_there)
+        return;
+    worker->is_deaf = false;
+    world_spawned(worker);
+    if (worker->is_hostile || worker->is_killed || worker->is_closed) {
+        world_exited(worker, SIGKILL);
+        return;
+    }
+    worker_say_hello(worker);
+    worker_say_pong(worker);
+    while ((app = worker_pick_app(worker, 0, APP_LOADING)) && worker_may_say(worker))
+        worker_say_loaded(worker, app, 0);
+    while ((app = worker_pick_app(worker, 0, APP_UNLOADING)) && worker_may_say(worker))
+        worker_say_unloaded(worker, app);
+    for (unsigned i = 0; i < WORKER_JOBS; i++) {
+        struct job *job = &worker->jobs[i];
+        if (job->id == 0)
+            continue;
+        worker_begin(worker, job);
+        if (job->id == 0)
+            continue;
+        worker_say_credit(worker, job);
+        worker_say_head(worker, job, 100, true);
+        worker_say_body(worker, job, 100, true);
+        if (job->is_all_there || job->is_cancelled || !job->app)
+            worker_say_done(worker, job, 0, 1000);
+    }
+}
+
+static void help_client(struct client *client)
+{
+    client->is_deaf = false;
+    client_feed(client, 65536);
+}
+
+static bool is_anybody_waiting(void)
+{
+    for (unsigned i = 0; i < CLIENTS; i++)
+        if (client_is_waiting(&world.clients[i]))
+            return true;
+    return false;
+}
+
+/* All are honest and quick from here on: what is under way must end within seconds. */
+static void let_all_end(const char *what)
+{
+    char text[512];
+
+    for (unsigned i = 0; i < ROUNDS_MAX; i++) {
+        for (unsigned j = 0; j < WORKERS; j++)
+            help_worker(&world.workers[j]);
+        for (unsigned j = 0; j < CLIENTS; j++)
+            help_client(&world.clients[j]);
+        world_settle();
+        inside_check(&world.server);
+        if (!is_anybody_waiting() && inside_count_work(&world.server) == 0)
+            return;
+        world_pass(i < 100 ? 2 : 50);
+    }
+    inside_describe(&world.server, text, sizeof text);
+    events_fail("%s: something does not end: %s", what, text);
+}
+
+static void tear_down(void)
+{
+    struct server *server = &world.server;
+
+    reload_end(server);
+    server->front = http_front_free(server->front);
+    server->ledger = ledger_free(server->ledger);
+    server->pool = pool_free(server->pool);
+    server->tenants = tenants_free(server->tenants);
+    (void) config_free(server->config);
+    for (unsigned i = 0; i < WORKERS; i++)
+        worker_done(&world.workers[i]);
+    event_base_free(server->base);
+}
+
+void world_end(void)
+{
+    let_all_end("at the end");
+    for (unsigned i = 0; i < CLIENTS; i++)
+        client_leave(&world.clients[i]);
+    world_settle();
+    inside_check_is_idle(&world.server);
+    HOLD(http_front_connections(world.server.front) == 0);
+    for (unsigned i = 0; i < TENANTS; i++)
+        world_remove(i);
+    for (unsigned i = 0; i < 30 && !TAILQ_EMPTY(&world.server.tenants->leaving); i++) {
+        world_pass(1000);
+        let_all_end("after the last tenant was removed");
+    }
+    inside_check_is_empty(&world.server);
+    tear_down();
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor without processes: front, ledger, pool, tenants and deploys as main makes them, on a loop whose time
+ * a test moves. The spawner and the store are played here (their two functions are wrapped by the linker), workers
+ * in worker.c, clients in client.c.
+ */
+#pragma once
+
+#include "supervisor/server.h"
+#include "tests/events/client.h"
+#include "tests/events/worker.h"
+
+#define CLIENTS 10
+
+struct world {
+    struct server server;
+    struct sockaddr_un address; /* of the front */
+    socklen_t address_size;
+    struct client clients[CLIENTS];
+    struct worker workers[WORKERS];
+    int next_pid;
+    unsigned deaths; /* of workers */
+    char *folder;    /* owned; for skepd.yaml */
+    bool is_draining;
+};
+
+extern struct world world;
+
+void world_start(void);
+/* Ends all that is open and lets it come to rest; fails the run if something does not end, or a count stays. */
+void world_end(void);
+/* The loop and everybody around it go on until nothing moves any more. */
+void world_settle(void);
+/* Time passes, in steps small enough for each timer to have its turn. */
+void world_pass(uint64_t ms);
+uint64_t world_now_ns(void);
+
+struct worker *world_worker(unsigned n);
+/* From the socket of a worker; the loop takes what does not fit. */
+void world_send(int fd, const void *data, size_t size);
+/* The supervisor has let it begin to work. */
+bool world_has_attested(const struct worker *worker);
+
+/* ---- what the spawner says */
+void world_spawned(struct worker *worker);
+void world_not_spawned(struct worker *worker);
+/* The process ends. is_memory: the kernel's OOM killer. */
+void world_exited(struct worker *worker, int wait_status);
+
+/* ---- what the operator does */
+void world_install(unsigned tenant, unsigned variant);
+void world_remove(unsigned tenant);
+void world_reload(unsigned variant);
+#define TENANTS 6
+const char *world_tenant_name(unsigned tenant);
+struct tenant *world_tenant(unsigned tenant);
