@@ -36,8 +36,8 @@ bool ask_is_body(uint32_t number, uint64_t at, const uint8_t *data, size_t size)
 
 /* Ends the run: an invariant does not hold. */
 _Noreturn void events_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-#define HOLD(condition)                                                       \
-    do {                                                                      \
-        if (!(condition))                                                     \
+#define HOLD(condition)                                                            \
+    do {                                                                           \
+        if (!(condition))                                                          \
             events_fail("%s:%d: not so: %s", __FILE_NAME__, __LINE__, #condition); \
     } while (0)

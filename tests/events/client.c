@@ -89,8 +89,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t size)
 {
     struct client *client = client_of(parser);
 
-    if (client->token != 0 &&
-        !ask_is_body(client->token, client->got, (const uint8_t *) at, size))
+    if (client->token != 0 && !ask_is_body(client->token, client->got, (const uint8_t *) at, size))
         events_fail("ask %u got other bytes than its worker sent", client->token);
     client->got += size;
     return 0;
@@ -116,8 +115,7 @@ static int on_complete(llhttp_t *parser)
             events_fail("ask %u got a whole answer that its worker has not ended", client->token);
         if (ask->answered_bytes != client->got)
             events_fail("ask %u got %llu bytes of %llu", client->token,
-                        (unsigned long long) client->got,
-                        (unsigned long long) ask->answered_bytes);
+                        (unsigned long long) client->got, (unsigned long long) ask->answered_bytes);
     }
     ask->is_answered = true;
     client->has_head = false;

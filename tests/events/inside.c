@@ -5,9 +5,9 @@
 
 #include "proto/channel.h"
 #include "proto/frame.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/ledger/share.h"
-#include "supervisor/tenant.h"
+#include "supervisor/requests/ledger.h"
+#include "supervisor/requests/share.h"
+#include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
 #include "tests/events/asks.h"
 

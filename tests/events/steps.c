@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/tenant.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/seclude.h"
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
 #include "tests/events/inside.h"
@@ -383,10 +383,9 @@ void steps_make(uint64_t seed, struct step *steps, size_t n)
         while (choice >= weights[kind])
             choice -= weights[kind++];
         uint64_t values = next(&state);
-        steps[i] = (struct step){ .kind = kind,
-                                  .a = values & 0xff,
-                                  .b = values >> 8 & 0xff,
-                                  .c = values >> 16 & 0xffff };
+        steps[i] = (struct step){
+            .kind = kind, .a = values & 0xff, .b = values >> 8 & 0xff, .c = values >> 16 & 0xffff
+        };
     }
 }
 
@@ -407,8 +406,8 @@ static void parse(const char *line, struct step *step)
 {
     char name[64];
 
-    if (sscanf(line, "%63s %" SCNu32 " %" SCNu32 " %" SCNu32, name, &step->a, &step->b,
-               &step->c) == 4)
+    if (sscanf(line, "%63s %" SCNu32 " %" SCNu32 " %" SCNu32, name, &step->a, &step->b, &step->c) ==
+        4)
         for (step->kind = 0; step->kind < COUNT(kinds); step->kind++)
             if (strcmp(kinds[step->kind].name, name) == 0)
                 return;

@@ -23,8 +23,7 @@ void worker_init(struct worker *worker, unsigned slot, int channel_fd, int board
 {
     *worker = (struct worker){ .is_there = true, .slot = slot };
     worker->fd = fcntl(channel_fd, F_DUPFD_CLOEXEC, 0);
-    worker->board =
-        mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
+    worker->board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
     HOLD(worker->fd >= 0 && worker->board != MAP_FAILED);
 }
 

@@ -32,15 +32,15 @@ struct app {
 
 /* A request in the worker. */
 struct job {
-    uint64_t id; /* 0: none */
+    uint64_t id;     /* 0: none */
     uint32_t number; /* of the ask */
     struct app *app; /* NULL: gone, and the job is to end */
     char tenant[64];
     bool has_begun, has_head, has_ended, is_cancelled;
     /* The request's body. */
     uint64_t got;
-    uint32_t window;   /* that it has granted and not got */
-    uint32_t unread;   /* got, and not credited */
+    uint32_t window; /* that it has granted and not got */
+    uint32_t unread; /* got, and not credited */
     bool is_all_there;
     /* The response's body. */
     uint64_t said;
@@ -55,10 +55,10 @@ struct worker {
     int fd;        /* -1: closed */
     struct scoreboard *board;
     bool has_said_hello, is_deaf;
-    bool is_hostile; /* has broken the protocol: nothing that it says counts */
-    bool is_killed;  /* by the supervisor: its end is to come */
+    bool is_hostile;   /* has broken the protocol: nothing that it says counts */
+    bool is_killed;    /* by the supervisor: its end is to come */
     unsigned suspects; /* tenants that had something in it then; bits */
-    bool is_closed;  /* the supervisor has closed the channel */
+    bool is_closed;    /* the supervisor has closed the channel */
     unsigned pings;
     unsigned begun; /* since it last said that it has caught up */
     struct app apps[WORKER_APPS];

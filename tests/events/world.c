@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "common/io.h"
-#include "supervisor/ledger/ledger.h"
-#include "supervisor/reload.h"
-#include "supervisor/spawner/spawner.h"
-#include "supervisor/tenant.h"
+#include "supervisor/helpers/spawner.h"
+#include "supervisor/reload/reload.h"
+#include "supervisor/requests/ledger.h"
+#include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
@@ -31,7 +31,9 @@ struct world world;
 
 /* ---- config and tenants */
 
-static const char *const tenant_names[TENANTS] = { "alpha", "beta", "gamma", "delta", "solo", "late" };
+static const char *const tenant_names[TENANTS] = {
+    "alpha", "beta", "gamma", "delta", "solo", "late"
+};
 
 const char *world_tenant_name(unsigned tenant)
 {
@@ -85,11 +87,10 @@ void world_install(unsigned tenant, unsigned variant)
     struct manifest *manifest = NULL;
     char text[512];
 
-    (void) snprintf(text, sizeof text,
-                    "name: %s\nmain: a.js\ncordon: %s\n%slimits: { %s, cpu_ms: %u }\n",
-                    world_tenant_name(tenant), tenant % TENANTS == 4 ? "one" : "many",
-                    tenant % TENANTS == 1 ? "after_stop: reuse\n" : "", limits[tenant % 4],
-                    50 + variant % 4);
+    (void) snprintf(
+        text, sizeof text, "name: %s\nmain: a.js\ncordon: %s\n%slimits: { %s, cpu_ms: %u }\n",
+        world_tenant_name(tenant), tenant % TENANTS == 4 ? "one" : "many",
+        tenant % TENANTS == 1 ? "after_stop: reuse\n" : "", limits[tenant % 4], 50 + variant % 4);
     HOLD(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) == 0);
     if (tenant_install(&world.server, manifest, "/nowhere") < 0)
         (void) manifest_free(manifest);
@@ -376,7 +377,7 @@ void world_start(void)
         events_fail("%s", errors.text);
     server->jail.is_unjailed = true;
     server->max_files = 1 << 20;
-    server->started_ns = io_now_ns();
+    HOLD(record_init(&server->record, server->config) == 0);
     HOLD(tenants_new(server, &server->tenants) == 0);
     HOLD(ledger_new(server, &server->ledger) == 0);
     make_front();
@@ -463,6 +464,7 @@ static void tear_down(void)
     server->ledger = ledger_free(server->ledger);
     server->pool = pool_free(server->pool);
     server->tenants = tenants_free(server->tenants);
+    record_done(&server->record);
     (void) config_free(server->config);
     for (unsigned i = 0; i < WORKERS; i++)
         worker_done(&world.workers[i]);
