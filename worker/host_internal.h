@@ -53,7 +53,7 @@ struct job {
     struct app *app; /* borrowed: the app outlives its jobs */
     uint32_t slot;
     uint64_t cpu_ns;
-    uint64_t spared_ns; /* of it, what cpu_ms does not count: see on_body */
+    uint64_t spared_ns; /* of it, what cpu_ms does not count: see on_body, job_add_credit */
     uint64_t credit;    /* bytes of response body that may be sent */
     uint32_t unread;    /* request body that JavaScript has, within the window */
     uint32_t consumed;  /* request body that it has read, not yet granted again */

@@ -183,6 +183,11 @@ void job_settle(struct job *job)
     job_finish(job, job->outcome, message, job->message_size);
 }
 
+/* A credit is smaller than a step only while skepd's buffers for clients are short, and how many there are is then the
+ * client's choice, by how it reads. Each is an entry, for which cpu_ms does not count what it takes by itself. Few
+ * can be small: see ledger_give_credit. */
+#define SMALL_CREDIT_NS (100 * NSEC_PER_USEC)
+
 void job_add_credit(struct job *job, uint32_t credit)
 {
     struct app *app = job->app;
@@ -191,6 +196,8 @@ void job_add_credit(struct job *job, uint32_t credit)
     if (!job->wants_credit || job->credit == 0)
         return;
     job->wants_credit = false;
+    if (job->credit < BODY_GRANT_STEP_BYTES)
+        job->spared_ns += SMALL_CREDIT_NS;
     if (entry_begin(app, job))
         entry_end(app, job, isolate_on_credit(app->isolate, job->id, job->credit));
 }

@@ -13,6 +13,9 @@
 
 /* Credit goes back to the worker in steps, as the client takes what is queued for it. */
 #define CREDIT_STEPS 4
+/* The least of a step, since each is an entry into JavaScript. Less than what is free of the smallest window when the
+ * front says that little is queued (http_front_low_bytes): no step is waited for in vain. */
+#define CREDIT_MIN_BYTES 8192
 /* Sendings that an isolate did not take, because it was stopped before, and that do not count. */
 #define REFUSALS_MAX 1000
 
@@ -25,7 +28,8 @@ void ledger_give_credit(struct request *request)
     uint64_t credit = window > used ? window - used : 0;
 
     if (!request->exchange || !request->placement || request->response_ended ||
-        credit < window / CREDIT_STEPS)
+        credit <
+            (window / CREDIT_STEPS > CREDIT_MIN_BYTES ? window / CREDIT_STEPS : CREDIT_MIN_BYTES))
         return;
     request->progress_ns = io_now_ns();
     request->response_window += credit;

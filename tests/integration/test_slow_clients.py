@@ -11,7 +11,7 @@ import time
 import pytest
 
 from client import Connection
-from harness import IS_SANITIZED, Skepd, free_port, script, wait_for
+from harness import IS_SANITIZED, Skepd, cordon, free_port, script, wait_for
 from reloads import reload
 from scrape import scrape
 
@@ -97,6 +97,33 @@ def test_body_in_tiny_pieces_costs_its_tenant_few_entries(start):
     # Each waits a quarter of a millisecond longer than the one before; two may be the last ones.
     assert (count - 2) * (count - 3) / 8 < took_ms
     assert skepd.tenant("a")["errors"] == {}  # cpu_ms spares what each costs by itself
+
+
+def test_slow_reader_while_buffers_are_short_does_not_use_up_the_tenants_cpu_time(start):
+    """Windows are small then, and each credit is an entry: how many there are is not the tenant's doing."""
+    size = 16 << 20
+    big = f"const big = new Uint8Array({size});\n" + script("return new Response(big);")
+    tenant = {"limits": {"cpu_ms": 15, "wall_ms": 120000, "external_mib": 128}, "files": {"worker.js": big}}
+    skepd = start({"a": tenant}, http={"buffer_mib": 1, "min_bytes_per_s": 0}, cordons=[cordon(spare="off")])
+    others = [skepd.connect() for _ in range(48)]
+    for connection in others:
+        connection.send(b"GET / HTTP/1.1\r\nX: " + b"a" * 15_000)
+    wait_for(lambda: skepd.admin("status")["totals"][1]["used"] > 3 << 18, "buffers to be nearly full")
+    before = skepd.worker()["heartbeat"]
+    with skepd.connect(receive_buffer=4096) as connection:
+        connection.send_head("GET", "a.test")
+        read = 0
+        while read < size:
+            got = len(connection.socket.recv(4096))
+            assert got > 0, f"cut off after {read} bytes: {skepd.tenant('a')['errors']}"
+            read += got
+            time.sleep(0.0002)  # slower than the tenant is asked for more
+    skepd.wait_idle()
+    assert skepd.tenant("a")["errors"] == {}
+    entries = skepd.worker()["heartbeat"] - before
+    assert size / (64 << 10) < entries < size / (8 << 10) * 1.1, "windows were not short, or credits too small"
+    for connection in others:
+        connection.close()
 
 
 def test_body_that_stops_is_a_timeout_of_the_client(start):
