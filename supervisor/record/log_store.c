@@ -87,7 +87,8 @@ static void keep(struct log_store *store, struct counted *counted, const struct 
         return;
     *kept = *line;
     kept->shelf = shelf;
-    memcpy(kept->text, text, line->size);
+    if (line->size > 0) /* text is NULL for an empty line */
+        memcpy(kept->text, text, line->size);
     TAILQ_INSERT_TAIL(&store->lines, kept, in_all);
     TAILQ_INSERT_TAIL(&shelf->lines, kept, in_shelf);
     store->bytes += cost_of(kept);

@@ -128,7 +128,8 @@ static void make_folder(void)
 {
     if (folder[0])
         return;
-    (void) snprintf(folder, sizeof folder, "/tmp/skep-fuzz-XXXXXX");
+    /* In memory: the socket is made and removed for each input. */
+    (void) snprintf(folder, sizeof folder, "/dev/shm/skep-fuzz-XXXXXX");
     CHECK(mkdtemp(folder));
     (void) snprintf(socket_path, sizeof socket_path, "%s/admin.sock", folder);
     (void) atexit(remove_folder);

@@ -54,7 +54,7 @@ static const char config[] =
     "listen: [\"127.0.0.1:0\"]\n"
     "limits: { observe: [timers] }\n"
     "cordons:\n"
-    "  - { name: hostile, workers: 1, rss_mib: unlimited, spare: off, strikes: 1 }\n"
+    "  - { name: hostile, workers: 1, rss_mib: unlimited, spare: off, strikes: 1, solitary: 2 }\n"
     "  - { name: honest, workers: 1, rss_mib: unlimited, spare: off }\n";
 
 static const char alpha[] = "name: alpha\nmain: a.js\ncordon: hostile\n"

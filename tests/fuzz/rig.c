@@ -188,14 +188,23 @@ void rig_worker_start(struct rig *rig, const char *cordon, enum place_kind kind,
 void rig_worker_spawned(struct rig *rig, struct rig_worker *worker)
 {
     /* Our own number, so that its clock and its state can be read; and a descriptor that no signal
-     * can be sent to. */
+     * can be sent to. Opened once: to open a file of /proc is most of what a worker costs here. */
+    static struct spawner_worker opened;
+    if (opened.pid == 0) {
+        opened.pid = getpid();
+        opened.pidfd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        CHECK(opened.pidfd >= 0);
+        CHECK(process_open(opened.pid, &opened.stat_fd) == 0 &&
+              rss_open(opened.pid, &opened.statm_fd) == 0);
+    }
     struct spawner_worker self = {
-        .pid = getpid(),
-        .pidfd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+        .pid = opened.pid,
+        .pidfd = fcntl(opened.pidfd, F_DUPFD_CLOEXEC, 0),
+        .stat_fd = fcntl(opened.stat_fd, F_DUPFD_CLOEXEC, 0),
+        .statm_fd = fcntl(opened.statm_fd, F_DUPFD_CLOEXEC, 0),
     };
 
-    CHECK(self.pidfd >= 0);
-    CHECK(process_open(self.pid, &self.stat_fd) == 0 && rss_open(self.pid, &self.statm_fd) == 0);
+    CHECK(self.pidfd >= 0 && self.stat_fd >= 0 && self.statm_fd >= 0);
     pool_spawner_ops.on_result(&rig->server, worker->child->number, 0, "", &self);
 }
 

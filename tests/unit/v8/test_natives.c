@@ -25,7 +25,8 @@ enum {
     CALLS = 400,              /* in one isolate */
     ROUNDS = 16,
     UNITS_MAX = EXTERNAL_MIB * 1024 * 1024,
-    OUT_OF_MEMORY_PERCENT_MAX = 5, /* of the isolates: a native that makes ropes flat ends nearly all */
+    OUT_OF_MEMORY_PERCENT_MAX =
+        5, /* of the isolates: a native that makes ropes flat ends nearly all */
 };
 
 /* How an isolate's process ends; another status is a failure. */
@@ -360,9 +361,8 @@ static void test_natives_take_whatever_they_are_given(void **state)
         ended[call_natives_apart(seed)]++;
     }
     if (seconds > 0)
-        (void) fprintf(stderr,
-                       "\r%u isolates, %u calls, %u at the heap limit, %u out of memory\n", rounds,
-                       rounds * CALLS, ended[AT_HEAP_LIMIT], ended[OUT_OF_MEMORY]);
+        (void) fprintf(stderr, "\r%u isolates, %u calls, %u at the heap limit, %u out of memory\n",
+                       rounds, rounds * CALLS, ended[AT_HEAP_LIMIT], ended[OUT_OF_MEMORY]);
     const unsigned over = ended[AT_HEAP_LIMIT] + ended[OUT_OF_MEMORY];
     if (over * 100 > (seconds > 0 ? OUT_OF_MEMORY_PERCENT_MAX * rounds : 0))
         fail_msg("%u of %u isolates have met their heap's end", over, rounds);
