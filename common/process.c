@@ -63,3 +63,11 @@ enum process_state process_state(int stat_fd)
         return PROCESS_EXITING;
     return state == 'T' || state == 't' ? PROCESS_STOPPED : PROCESS_RUNS;
 }
+
+bool process_is_runnable(int stat_fd)
+{
+    char data[512], state = 'X';
+    const char *rest = read_stat(stat_fd, data, sizeof data);
+
+    return rest && sscanf(rest, ") %c", &state) == 1 && (state == 'R' || state == 'D');
+}

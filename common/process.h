@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 enum process_state {
@@ -21,3 +22,7 @@ int process_parent(pid_t pid, pid_t *ret_parent);
 
 /* proc_pid_stat(5): state and flags, at this moment. */
 enum process_state process_state(int stat_fd);
+
+/* Returns whether its first thread would go on if the host let it: it runs, waits for a processor, or for a
+ * disk. */
+bool process_is_runnable(int stat_fd);

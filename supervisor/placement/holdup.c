@@ -39,6 +39,13 @@ void holdup_add(struct holdup *holdup, uint64_t held_ns, uint64_t now_ns)
     holdup->at_ns = now_ns;
 }
 
+void holdup_wait(struct holdup *holdup, uint64_t waited_ns, uint64_t now_ns)
+{
+    uint64_t at_ns = holdup->at_ns + waited_ns;
+
+    holdup->at_ns = at_ns < now_ns ? at_ns : now_ns;
+}
+
 bool holdup_is_pressed(const struct holdup *worker, uint64_t now_ns)
 {
     return holdup_held_ns(worker, now_ns) >= HOLDUP_PRESSED_MS * NSEC_PER_MSEC;

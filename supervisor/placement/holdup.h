@@ -18,7 +18,7 @@
 /* So much of a load counts for nothing: honest tenants need it, and each once, all at a time where a worker
  * is new. */
 #define HOLDUP_LOAD_MS 250
-/* Rate at which counts are forgotten: this many ms in each second. A tenant that holds up others
+/* Rate at which counts are forgotten: this many ms in each second of the worker's own time (own_time.h). A tenant that holds up others
  * for a smaller part of the time stays among them. */
 #define HOLDUP_FORGET_MS_PER_S 100
 /* A worker is pressed when this much was counted for all tenants in it. */
@@ -52,6 +52,9 @@ uint64_t holdup_look(struct holdup_piece *piece, uint64_t request, uint64_t sinc
 uint64_t holdup_piece_ns(const struct holdup_piece *piece, uint64_t cpu_ns);
 
 void holdup_add(struct holdup *holdup, uint64_t held_ns, uint64_t now_ns);
+/* The worker has waited for a processor for so long since the count was looked at last: nothing is forgotten for
+ * that time, in which nobody could have gone on. */
+void holdup_wait(struct holdup *holdup, uint64_t waited_ns, uint64_t now_ns);
 /* Returns what is left of the count. */
 uint64_t holdup_held_ns(const struct holdup *holdup, uint64_t now_ns);
 bool holdup_is_pressed(const struct holdup *worker, uint64_t now_ns);

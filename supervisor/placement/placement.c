@@ -56,6 +56,7 @@ int placement_new(struct version *version, struct child *child, struct placement
     placement->version = version_ref(version);
     placement->child = child;
     placement->since_ns = io_now_ns();
+    placement->waited_ns = child->own.waited_ns;
     LIST_INSERT_HEAD(&version->placements, placement, in_version);
     LIST_INSERT_HEAD(&child->placements, placement, in_child);
     child->n_placements++;
@@ -101,6 +102,7 @@ static void unload(struct placement *placement)
 {
     placement->state = PLACEMENT_UNLOADING;
     placement->since_ns = io_now_ns();
+    placement->waited_ns = placement->child->own.waited_ns;
     (void) link_send_unload(placement->child, placement->id);
     pool_watch(placement->child->server->pool);
 }

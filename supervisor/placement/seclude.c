@@ -637,6 +637,20 @@ static struct tenant *find_running(const struct child *child, uint64_t *ret_piec
     return NULL;
 }
 
+/* What was counted is not forgotten for the time in which the worker waited for a processor. */
+static void keep_counts(struct child *child, uint64_t now_ns)
+{
+    uint64_t waited_ns = child->own.waited_ns - child->held_waited_ns;
+    const struct placement *placement;
+
+    child->held_waited_ns = child->own.waited_ns;
+    if (waited_ns == 0 || child->held.held_ns == 0)
+        return;
+    holdup_wait(&child->held, waited_ns, now_ns);
+    LIST_FOREACH (placement, &child->placements, in_child)
+        holdup_wait(&placement->version->tenant->held, waited_ns, now_ns);
+}
+
 void seclude_look(struct child *child, uint64_t now_ns)
 {
     bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
@@ -645,6 +659,7 @@ void seclude_look(struct child *child, uint64_t now_ns)
 
     if (!is_up || !is_shared || child->cordon->is_solitary || child->cordon->solitary == 0)
         return;
+    keep_counts(child, now_ns);
     uint64_t since_ns = atomic_load(&child->board->running_since_ns);
     struct tenant *tenant = find_running(child, &piece, &spared_ns);
     uint64_t grown_ns =

@@ -326,6 +326,7 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     ledger_note_client(request);
     request->is_over_wall = reason == LINK_CANCEL_WALL;
     request->detached_ns = io_now_ns();
+    request->cancelled_waited_ns = request->placement->child->own.waited_ns;
     const struct scoreboard *board = request->placement->child->board;
     if (atomic_load(&board->running_request) == request->id)
         request->cancelled_entry_ns = atomic_load(&board->running_since_ns);

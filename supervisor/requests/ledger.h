@@ -93,7 +93,8 @@ struct request {
     uint64_t client_ns;      /* since it was sent, time in which its tenant waited for the client */
     uint64_t client_moved;   /* bytes that had moved when it began to wait the first time */
     bool is_client_slow;     /* noted */
-    uint64_t client_since_ns; /* from when on its tenant waits for the client; 0: does not */
+    uint64_t client_since_ns;     /* from when on its tenant waits for the client; 0: does not */
+    uint64_t cancelled_waited_ns; /* at its cancel, of its worker's own time (own_time.h) */
     uint64_t
         cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
 };

@@ -94,15 +94,25 @@ static uint64_t others_ms(const struct request *request)
     return cpu_ms + other->version->limits.grace_ms;
 }
 
+/* When the worker has to be through with a request that was cancelled, by its own time. */
+static uint64_t cancel_deadline_ns(const struct request *request)
+{
+    const struct own_mark since = { request->detached_ns, request->cancelled_waited_ns };
+    uint32_t grace_ms = request->version->limits.grace_ms;
+    uint64_t patience_ms = is_still_running(request) ? 0 : CANCEL_PATIENCE_MS + others_ms(request);
+
+    if (grace_ms == LIMIT_UNLIMITED)
+        return UINT64_MAX;
+    return own_time_deadline_ns(&request->placement->child->own, &since,
+                                (grace_ms + patience_ms) * NSEC_PER_MSEC);
+}
+
 uint64_t ledger_deadline_ns(const struct request *request)
 {
     const struct limits *limits = &request->version->limits;
-    uint64_t patience_ms = is_still_running(request) ? 0 : CANCEL_PATIENCE_MS + others_ms(request);
 
     if (request->is_cancelled)
-        return limits->grace_ms == LIMIT_UNLIMITED
-                   ? UINT64_MAX
-                   : after_ms(request->detached_ns, limits->grace_ms + patience_ms);
+        return cancel_deadline_ns(request);
     if (request->client_since_ns != 0)
         return UINT64_MAX; /* the front's limits for clients hold */
     unsigned limit = time_limit(request);

@@ -10,7 +10,7 @@
 #include "supervisor/host/notify.h"
 
 /* Longer than child.c waits for the same, before it does something about it. */
-#define BOOTING_MS 15000
+#define BOOTING_MS 65000
 #define KILLED_MS 10000
 #define LOOKS_PER_PERIOD 4
 

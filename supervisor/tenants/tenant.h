@@ -44,6 +44,7 @@ struct placement {
     uint64_t stopped_ns;
     uint64_t ready_ns; /* when it was loaded */
     uint64_t since_ns;
+    uint64_t waited_ns; /* of the worker's own time, when it began to load or unload */
     /* Fact: by how much the worker's memory has grown while this one had a request, a load or an unload
      * in it. */
     uint64_t grown_kib;

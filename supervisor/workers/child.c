@@ -23,6 +23,8 @@
 #include "supervisor/workers/link.h"
 
 #define BOOT_TIMEOUT_MS 10000
+#define BOOT_MOST_MS 60000 /* for one that gets no processor */
+#define BOOT_AGAIN_MS 1000
 #define KILL_TIMEOUT_MS 5000
 #define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
 #define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
@@ -113,7 +115,9 @@ static void release_process(struct child *child)
     child->is_asked = false;
     child->is_hung_up = false;
     child->is_stopped = false;
-    child->ping_sent_ns = 0;
+    child->ping_sent = (struct own_mark){ 0 };
+    child->own = (struct own_time){ 0 };
+    child->held_waited_ns = 0;
     child->pings_open = 0;
     child->first_tenant = 0;
     child->is_shared = false;
@@ -228,8 +232,20 @@ static void kill_now(struct child *child)
         (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
 }
 
+bool child_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable)
+{
+    return is_runnable && elapsed_ms < BOOT_MOST_MS && cpu_ms < BOOT_TIMEOUT_MS / 2;
+}
+
 static void kill_boot(struct child *child)
 {
+    uint64_t elapsed_ms = (io_now_ns() - child->started_ns) / NSEC_PER_MSEC;
+
+    if (child_may_boot_on(elapsed_ms, child_cpu_ns(child) / NSEC_PER_MSEC,
+                          process_is_runnable(child->stat_fd))) {
+        set_timer(child, BOOT_AGAIN_MS);
+        return;
+    }
     log_event(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child), "worker %u (pid %d) does not start",
               child->number, (int) child->pid);
     child->kill_reason = KILL_BOOT;

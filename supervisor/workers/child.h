@@ -16,6 +16,7 @@
 #include "supervisor/record/incident.h"
 #include "supervisor/service/vigil.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/own_time.h"
 
 struct cgroup_worker;
 struct channel;
@@ -105,22 +106,24 @@ struct child {
     struct holdup_piece piece;   /* of JavaScript that runs */
     struct holdup held;          /* by all tenants in it */
     uint64_t held_at_ns;         /* when that was counted last */
+    uint64_t held_waited_ns;     /* of its own time, when its counts were looked at last */
     struct histogram latency_us; /* from sending to the end of the answer; of all its processes */
     /* Liveness, see child_check. */
     uint64_t signs_seen;
     uint64_t cpu_at_sign_ns;
     uint64_t claim_seen; /* what the worker said it runs */
     uint64_t cpu_at_claim_ns;
+    struct own_time own;
     uint64_t cpu_seen_ns; /* at the last look, and since when it has been that */
-    uint64_t cpu_still_since_ns;
-    uint64_t ping_sent_ns; /* 0: none is waited for */
-    bool is_watched;       /* the above are of this stretch of work */
-    bool is_asked;         /* to answer, though nothing is in it, since it had asked_signs */
+    struct own_mark cpu_still_since;
+    struct own_mark ping_sent; /* all zero: none is waited for */
+    bool is_watched;           /* the above are of this stretch of work */
+    bool is_asked;             /* to answer, though nothing is in it, since it had asked_signs */
     uint64_t asked_signs;
     struct watchdog_vigil vigil;
     unsigned pings_open;   /* sent and not answered */
-    uint64_t written_seen; /* bytes that it had read, more or less, at written_at_ns */
-    uint64_t written_at_ns;
+    uint64_t written_seen; /* bytes that it had read, more or less, at written_at */
+    struct own_mark written_at;
     bool has_hello;
     /* Attestation. */
     bool is_look_due; /* asked of the spawner, and not answered */
@@ -190,6 +193,9 @@ const char *child_action_name(enum child_state state, enum child_event event);
 const char *child_state_name(enum child_state state);
 /* Milliseconds to wait before the next start after so many failures within the window. */
 uint64_t child_backoff_ms(unsigned failures, uint32_t random);
+/* Whether a worker that is late with its hello has more time: the host is busy, and the worker would go on.
+ * elapsed_ms: since its start. */
+bool child_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable);
 
 /* Makes the slots of all cordons and starts their workers. 0 or -errno. */
 int pool_new(struct server *server, struct pool **ret_pool);

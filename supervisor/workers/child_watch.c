@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether a worker with work in it still does that work: it answers, reads what it is sent, and
- * finishes what it was told to load. Looked at from a timer; supervisor, loop thread.
+ * finishes what it was told to load. Patience is by the worker's own time (own_time.h): a busy host is not
+ * its fault. Looked at from a timer; supervisor, loop thread.
  */
 #include "common/io.h"
 #include "common/process.h"
@@ -111,11 +112,13 @@ static bool has_overdue_placement(const struct child *child, uint64_t now_ns)
 {
     const struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &child->placements, in_child) {
+        const struct own_mark since = { placement->since_ns, placement->waited_ns };
         if (is_moving(placement) &&
-            is_over_ms(now_ns - placement->since_ns,
+            is_over_ms(own_time_since_ns(&child->own, &since, now_ns),
                        silence_ms(sum_ms(placement->version->limits.wall_ms, 0))))
             return true;
+    }
     return false;
 }
 
@@ -126,9 +129,9 @@ static uint64_t unread_ns(struct child *child, uint64_t now_ns)
 
     if (!channel_is_congested(child->channel) || written != child->written_seen) {
         child->written_seen = written;
-        child->written_at_ns = now_ns;
+        child->written_at = own_time_mark(&child->own, now_ns);
     }
-    return now_ns - child->written_at_ns;
+    return own_time_since_ns(&child->own, &child->written_at, now_ns);
 }
 
 static void kill_silent(struct child *child)
@@ -245,7 +248,7 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
         return;
     if (has_answered || cpu != child->cpu_seen_ns) {
         child->cpu_seen_ns = cpu;
-        child->cpu_still_since_ns = now_ns;
+        child->cpu_still_since = own_time_mark(&child->own, now_ns);
     }
     if (has_answered || claim != child->claim_seen) {
         child->claim_seen = claim;
@@ -255,15 +258,17 @@ static void check_answers(struct child *child, uint64_t patience, uint64_t now_n
         child->is_watched = true;
         child->signs_seen = signs;
         child->cpu_at_sign_ns = cpu;
-        child->ping_sent_ns = 0;
-    } else if (child->ping_sent_ns == 0) {
-        child->ping_sent_ns = now_ns;
+        child->ping_sent = (struct own_mark){ 0 };
+    } else if (child->ping_sent.at_ns == 0) {
+        child->ping_sent = own_time_mark(&child->own, now_ns);
         (void) link_send_ping(child);
     } else if (is_over_ms(cpu - child->cpu_at_sign_ns, patience) ||
                is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
         kill_stuck(child, cpu - child->cpu_at_claim_ns);
-    } else if (is_over_ms(now_ns - child->ping_sent_ns, silence_ms(patience)) ||
-               is_over_ms(now_ns - child->cpu_still_since_ns, STILL_MS)) {
+    } else if (is_over_ms(own_time_since_ns(&child->own, &child->ping_sent, now_ns),
+                          silence_ms(patience)) ||
+               is_over_ms(own_time_since_ns(&child->own, &child->cpu_still_since, now_ns),
+                          STILL_MS)) {
         kill_silent(child);
     } else {
         note_stuck(child, cpu - child->cpu_at_claim_ns);
@@ -280,8 +285,10 @@ void child_check(struct child *child, uint64_t now_ns)
 
     if (patience == 0) {
         child->is_watched = false;
+        own_time_rest(&child->own);
         return;
     }
+    own_time_look(&child->own, now_ns, child_cpu_ns(child), process_is_runnable(child->stat_fd));
     retire_check_rss(child, now_ns);
     if (child->state == CHILD_KILLED)
         return;

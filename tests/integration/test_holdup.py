@@ -67,9 +67,9 @@ def test_spinner_is_apart_from_the_others_after_its_first_spins(start, solitary)
         b.more(20)
         worker = next(w for w in skepd.workers() if w["number"] == own)
     assert not a.wrong + b.wrong
-    # Two spins, and what it had sent before they were seen; more on a busy machine, on which what was counted is
-    # forgotten meanwhile. Without the rule it would be hundreds.
-    assert before.get(shared, 0) <= 12, before
+    # Two spins; one or two more where nobody else was waiting at the time, or skepd could not look. Without the
+    # rule it would be hundreds.
+    assert before.get(shared, 0) <= 4, before
     assert [pid for pid in after if after[pid] > before.get(pid, 0)] == [worker["pid"]]
     assert (worker["kind"], worker["tenants"]) == ("own", ["spins"])
     assert sorted(skepd.worker()["tenants"]) == ["a", "b"]

@@ -99,6 +99,16 @@ static void test_every_state_has_a_name(void **state)
         assert_non_null(child_state_name(s));
 }
 
+static void test_worker_that_waits_for_a_processor_has_more_time_to_boot(void **state)
+{
+    (void) state;
+    assert_true(child_may_boot_on(10000, 40, true));
+    assert_true(child_may_boot_on(59000, 0, true));
+    assert_false(child_may_boot_on(60000, 0, true));
+    assert_false(child_may_boot_on(10000, 40, false));  /* sleeps, or was stopped */
+    assert_false(child_may_boot_on(10000, 9000, true)); /* has had a processor all the time */
+}
+
 static void test_backoff_is_none_for_the_first_failures_then_doubles_to_its_limit(void **state)
 {
     (void) state;
@@ -134,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_a_killed_worker_that_stays_is_killed_again),
         cmocka_unit_test(test_a_worker_that_appears_after_its_kill_is_killed),
         cmocka_unit_test(test_every_state_has_a_name),
+        cmocka_unit_test(test_worker_that_waits_for_a_processor_has_more_time_to_boot),
         cmocka_unit_test(test_backoff_is_none_for_the_first_failures_then_doubles_to_its_limit),
         cmocka_unit_test(test_backoff_has_at_most_a_quarter_of_jitter),
     };

@@ -228,9 +228,30 @@ static void test_tenant_with_strikes_is_not_let_back_for_being_calm(void **state
     assert_int_equal(conduct.seclusion, SECLUSION_STRIKES);
 }
 
+static void test_nothing_is_forgotten_while_the_worker_waits_for_a_processor(void **state)
+{
+    struct holdup busy = { 0 }, idle = { 0 };
+    uint64_t now_ns = fresh.now_ns;
+
+    (void) state;
+    holdup_add(&busy, 50 * MS, now_ns);
+    holdup_add(&idle, 50 * MS, now_ns);
+    for (unsigned i = 0; i < 200; i++) {
+        now_ns += LOOK_MS * MS;
+        holdup_wait(&busy, LOOK_MS * MS, now_ns);
+    }
+    assert_int_equal(holdup_held_ns(&busy, now_ns), 50 * MS);
+    assert_int_equal(holdup_held_ns(&idle, now_ns), 0);
+    /* Its own time goes on. */
+    assert_in_range(holdup_held_ns(&busy, now_ns + 200 * MS), 29 * MS, 31 * MS);
+    holdup_wait(&idle, 10000 * MS, now_ns); /* never later than now */
+    assert_true(idle.at_ns <= now_ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_forgotten_while_the_worker_waits_for_a_processor),
         cmocka_unit_test(test_spinner_goes_apart_in_its_second_spin),
         cmocka_unit_test(test_tenant_just_under_its_budget_goes_apart_as_well),
         cmocka_unit_test(test_of_many_spinners_each_goes_apart_in_its_first_spin),

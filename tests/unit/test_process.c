@@ -3,6 +3,7 @@
  * What the kernel says of another process, by a file that was opened once.
  */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -49,6 +50,27 @@ static void test_states_of_one_process_are_seen_as_they_come(void **state)
     assert_int_equal(process_state(fd), PROCESS_EXITING); /* gone */
 }
 
+static void test_process_is_runnable_if_it_would_go_on(void **state)
+{
+    _cleanup_fd_ int fd = -1, own_fd = -1;
+    siginfo_t info;
+    pid_t pid = start_sleeper();
+
+    (void) state;
+    assert_int_equal(process_open(getpid(), &own_fd), 0);
+    assert_true(process_is_runnable(own_fd));
+    assert_int_equal(process_open(pid, &fd), 0);
+    while (process_is_runnable(fd)) /* until it pauses */
+        (void) sched_yield();
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_int_equal(waitid(P_PID, (id_t) pid, &info, WSTOPPED | WNOWAIT), 0);
+    assert_false(process_is_runnable(fd));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_false(process_is_runnable(fd));
+    assert_false(process_is_runnable(-1));
+}
+
 static void test_process_that_is_not_there_cannot_be_opened(void **state)
 {
     int unset = -1;
@@ -66,6 +88,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states_of_one_process_are_seen_as_they_come),
+        cmocka_unit_test(test_process_is_runnable_if_it_would_go_on),
         cmocka_unit_test(test_process_that_is_not_there_cannot_be_opened),
     };
 
