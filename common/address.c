@@ -3,9 +3,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
+
+#include "common/cleanup.h"
 
 #define TEXT_MAX_BYTES 64
 
@@ -88,4 +92,58 @@ bool address_prefix_has(const struct address_prefix *prefix, const struct addres
         if (has_bit(prefix->bytes, bit) != has_bit(other->bytes, bit))
             return false;
     return true;
+}
+
+/* ---- of `listen` */
+
+static int parse_unix(const char *path, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    if (*path == '\0' || strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    memcpy(ret_address, &address, sizeof(address));
+    *ret_size = sizeof(address);
+    return 0;
+}
+
+int address_parse_listen(const char *address, struct sockaddr_storage *ret_address,
+                         socklen_t *ret_size)
+{
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+    };
+    _cleanup_free_ char *copy = NULL;
+    struct addrinfo *info = NULL;
+    char *host;
+    char *port;
+
+    if (strncmp(address, "unix:", 5) == 0)
+        return parse_unix(address + 5, ret_address, ret_size);
+    copy = strdup(address);
+    if (!copy)
+        return -ENOMEM;
+    host = copy;
+    port = strrchr(copy, ':');
+    if (!port || port == copy || port[1] == '\0')
+        return -EINVAL;
+    *port++ = '\0';
+    if (host[0] == '[' && port[-2] == ']') {
+        host++;
+        port[-2] = '\0';
+    } else if (strchr(host, ':')) {
+        return -EINVAL; /* an IPv6 address without brackets */
+    }
+    /* glibc takes larger ports and cuts them off. */
+    if (strspn(port, "0123456789") != strlen(port) || strtoul(port, NULL, 10) > UINT16_MAX)
+        return -EINVAL;
+    if (getaddrinfo(host, port, &hints, &info) != 0)
+        return -EINVAL;
+    memcpy(ret_address, info->ai_addr, info->ai_addrlen);
+    *ret_size = info->ai_addrlen;
+    freeaddrinfo(info);
+    return 0;
 }

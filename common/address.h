@@ -20,3 +20,8 @@ int address_prefix_parse(const char *text, struct address_prefix *ret_prefix);
 bool address_of(const struct sockaddr *address, struct address_prefix *ret_prefix);
 /* True if the prefix has the whole of the other. */
 bool address_prefix_has(const struct address_prefix *prefix, const struct address_prefix *other);
+
+/* An address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only) as bind(2) takes it. 0, -EINVAL for
+ * another form, -ENAMETOOLONG. */
+int address_parse_listen(const char *address, struct sockaddr_storage *ret_address,
+                         socklen_t *ret_size);

@@ -26,17 +26,18 @@
 #include "helper/confine.h"
 #include "helper/journal.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/commands.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/helpers/store.h"
 #include "supervisor/host/cgroup.h"
 #include "supervisor/host/descriptors.h"
 #include "supervisor/host/reader.h"
-#include "supervisor/host/sockets.h"
 #include "supervisor/http/http.h"
 #include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/server.h"
+#include "supervisor/service/listen.h"
 #include "supervisor/service/service.h"
 #include "supervisor/stats/metrics.h"
 #include "supervisor/tenants/tenant.h"
@@ -216,6 +217,7 @@ static int make_front(struct server *server)
         .base = server->base,
         .ops = &ledger_http,
         .handler = server,
+        .n_connections = &server->life.n_connections,
     };
 
     reload_http_limits(server->config, &options.limits);
@@ -247,7 +249,7 @@ static int set_up(struct server *server, const struct arguments *arguments)
     r = spawner_attach(server->spawner, server->base, &pool_spawner_ops, server);
     if (r < 0)
         return log_error_errno(r, "cannot reach the spawner");
-    r = sockets_listen(server->sockets, server);
+    r = listen_front(server);
     if (r < 0)
         return r;
     r = pool_new(server, &server->pool);
@@ -255,7 +257,7 @@ static int set_up(struct server *server, const struct arguments *arguments)
         return log_error_errno(r, "cannot start the workers");
     r = metrics_new(server, &server->metrics);
     if (r == 0)
-        r = admin_new(server, server->config->admin_socket, &server->admin);
+        r = admin_new(server, server->config->admin_socket, &commands, &server->admin);
     return r < 0 ? r : service_start(server->service);
 }
 
@@ -290,7 +292,7 @@ static int serve(struct server *server, const struct arguments *arguments)
     loop_watch_start();
     if (r == 0 && event_base_dispatch(server->base) < 0)
         r = log_error_errno(-EIO, "the event loop failed");
-    if (r == 0 && server->has_failed)
+    if (r == 0 && server->life.has_failed)
         r = -ECHILD;
     if (r < 0) /* now: what follows may log errors of its own */
         service_say_failed(server->service, NULL);

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "supervisor/helpers/health.h"
 #include "supervisor/jail/level.h"
+#include "supervisor/record/life.h"
 #include "supervisor/record/record.h"
 
 struct admin;
@@ -54,14 +55,9 @@ struct server {
     struct deploys *deploys; /* NULL until there are tenants */
     struct helper_health helpers[HELPERS];
     uint64_t max_files; /* descriptors that the process may have */
-    bool is_draining;   /* it stops: requests that come on open connections are still served */
-    bool is_ending;     /* no request is left; the last answers go out */
-    bool has_failed;    /* it ends because it cannot go on */
-    bool is_dev;        /* one tenant, which gets every request */
+    struct life life;
+    bool is_dev; /* one tenant, which gets every request */
 };
-
-/* Whether requests may still come, so that workers are needed for them. */
-bool server_expects_requests(const struct server *server);
 
 /* Whether the binary may be replaced now. If not, *ret_reason says why (static text): a module whose
  * work another process could not take over in the middle adds its own reason here. */

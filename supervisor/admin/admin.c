@@ -34,7 +34,8 @@
 #define LOG_INTERVAL_NS NSEC_PER_SEC /* of each kind of line that clients can repeat */
 
 struct admin {
-    struct server *server; /* borrowed */
+    const struct admin_commands *commands; /* borrowed */
+    struct server *server;                 /* borrowed */
     struct admin_socket socket;
     gid_t group; /* of the socket; ADMIN_NO_GROUP: that of skepd */
     struct event *accept_event;
@@ -140,6 +141,11 @@ static int refuse_command(struct admin_client *client, enum admin_right right)
               "or a gid of yours to admin.read or admin.write in skepd.yaml");
 }
 
+enum admin_right admin_command_right(const struct admin_commands *commands, unsigned number)
+{
+    return number < commands->n_rights ? commands->rights[number] : ADMIN_MAY_WRITE;
+}
+
 static int may_handle(void *owner, unsigned number)
 {
     static const struct timeval next_turn = { 0 };
@@ -148,7 +154,7 @@ static int may_handle(void *owner, unsigned number)
 
     channel_set_reading(client->channel, false);
     (void) event_add(client->next, &next_turn);
-    if (right <= admin_command_right(number))
+    if (right <= admin_command_right(client->admin->commands, number))
         return 1;
     int r = refuse_command(client, right);
     return r < 0 ? r : 0;
@@ -157,6 +163,41 @@ static int may_handle(void *owner, unsigned number)
 struct log_store *admin_client_log_store(const struct admin_client *client)
 {
     return client->admin->server->record.log_store;
+}
+
+int admin_send_failure(struct admin_client *client, const char *reason)
+{
+    Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+
+    failure.message = admin_bytes(reason, strlen(reason));
+    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
+    answer.failure = &failure;
+    return admin_client_send(client, &answer);
+}
+
+struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name)
+{
+    return tenant_find(admin_client_server(client)->tenants, (const char *) name.data, name.len);
+}
+
+const struct cordon_config *admin_find_cordon(const struct config *config, ProtobufCBinaryData name)
+{
+    for (unsigned i = 0; i < config->n_cordons; i++)
+        if (strlen(config->cordons[i]->name) == name.len &&
+            memcmp(config->cordons[i]->name, name.data, name.len) == 0)
+            return config->cordons[i];
+    return NULL;
+}
+
+uid_t admin_client_uid(const struct admin_client *client)
+{
+    return client->peer.who.uid;
+}
+
+pid_t admin_client_pid(const struct admin_client *client)
+{
+    return client->peer.who.pid;
 }
 
 struct server *admin_client_server(const struct admin_client *client)
@@ -212,9 +253,9 @@ void admin_client_resume(struct admin_client *client)
     (void) event_add(client->next, &next_turn);
 }
 
-void admin_client_await_upgrade(struct admin_client *client)
+void admin_client_await_answer(struct admin_client *client, admin_answer_fn answer)
 {
-    client->awaits_upgrade = true;
+    client->waits_with = answer;
     admin_client_await(client);
 }
 
@@ -232,7 +273,7 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
         .fd = fd,
         .name = "admin: commands",
         .is_each_watched = true,
-        .receive = &admin_commands,
+        .receive = &admin->commands->table,
         .phase = ADMIN_PHASE_OPEN,
         .owner = client,
         .may_handle = may_handle,
@@ -391,13 +432,15 @@ static void on_line(void *owner, const struct counted *counted, const struct log
     admin_forward_line(&admin->clients, counted, line, text);
 }
 
-int admin_new(struct server *server, const char *socket_path, struct admin **ret_admin)
+int admin_new(struct server *server, const char *socket_path, const struct admin_commands *commands,
+              struct admin **ret_admin)
 {
     struct admin *admin = calloc(1, sizeof *admin);
 
     if (!admin)
         return log_error_errno(-ENOMEM, "cannot make the admin socket");
     admin->server = server;
+    admin->commands = commands;
     LIST_INIT(&admin->clients);
     admin->socket.fd = -1;
     int inherited = sockets_take_file(server->sockets, "admin", socket_path);
@@ -444,17 +487,17 @@ void admin_stop_listening(struct admin *admin)
     (void) close(TAKE_FD(admin->socket.fd));
 }
 
-void admin_tell_upgrade(struct admin *admin, const struct upgrade_result *result)
+void admin_answer_waiting(struct admin *admin, admin_answer_fn answer, const void *what)
 {
     struct admin_client *client, *next;
 
     for (client = LIST_FIRST(&admin->clients); client; client = next) {
         next = LIST_NEXT(client, entry);
-        if (!client->awaits_upgrade)
+        if (client->waits_with != answer)
             continue;
-        client->awaits_upgrade = false;
+        client->waits_with = NULL;
         admin_client_resume(client);
-        (void) admin_send_upgraded(client, result);
+        answer(client, what);
     }
 }
 

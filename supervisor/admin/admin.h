@@ -8,18 +8,31 @@
 
 #include <stddef.h>
 
+#include "proto/channel.h"
+#include "supervisor/admin/roles.h"
 #include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 
 struct admin;
-struct upgrade_result;
+struct admin_client;
+
+/* What may be asked: a handler and a right for each command, by its number in the oneof of Skep__Admin__Command.
+ * owner of the handlers: struct admin_client. A command without a row in rights needs the right to write. */
+enum { ADMIN_PHASE_OPEN = 1 };
+struct admin_commands {
+    struct channel_table table;
+    const enum admin_right *rights;
+    unsigned n_rights;
+};
+enum admin_right admin_command_right(const struct admin_commands *commands, unsigned number);
 
 /* Listens on socket_path (copied; mode 0660, of the group that
  * server->config names; its folder must exist; a socket that nobody answers
  * on is replaced; one that server->sockets has inherited is taken as it is). Call when all else
- * is up: that the socket answers is the sign that skepd serves. server->config says who may do what; the rest of server is read with each command.
+ * is up: that the socket answers is the sign that skepd serves. server->config says who may do what; the rest of server is read with each command. commands is borrowed.
  * 0, or -errno, which is logged with what to do about it (-EADDRINUSE: another skepd answers). */
-int admin_new(struct server *server, const char *socket_path, struct admin **ret_admin);
+int admin_new(struct server *server, const char *socket_path, const struct admin_commands *commands,
+              struct admin **ret_admin);
 
 /* Whether the socket's file is removed at the end. */
 void admin_set_file(struct admin *admin, bool is_ours);
@@ -28,8 +41,10 @@ void admin_hold(struct admin *admin, bool hold);
 /* Closes the socket, and keeps the clients that are there. */
 void admin_stop_listening(struct admin *admin);
 
-/* Answers the clients that wait for it. */
-void admin_tell_upgrade(struct admin *admin, const struct upgrade_result *result);
+/* Answers one client. what: of admin_answer_waiting. */
+typedef void (*admin_answer_fn)(struct admin_client *client, const void *what);
+/* Answers the clients that wait for an answer by that function, see client.h. */
+void admin_answer_waiting(struct admin *admin, admin_answer_fn answer, const void *what);
 
 /* Sends what is queued as far as the sockets take it, closes all, removes the socket file. NULL
  * is allowed. Returns NULL. */

@@ -207,7 +207,7 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
     stats.requests = server->record.counters.requests;
     stats.replayed = server->record.counters.replayed;
     stats.worker_restarts = server->record.counters.worker_restarts;
-    stats.draining = server->is_draining;
+    stats.draining = server->life.is_draining;
     if (server->ledger) {
         stats.in_flight = server->ledger->in_workers;
         stats.queued = server->ledger->queued;

@@ -9,7 +9,7 @@
 #include "config/manifest.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/record/incident.h"
-#include "supervisor/stats/memory.h"
+#include "supervisor/requests/memory.h"
 
 struct child;
 

@@ -99,7 +99,7 @@ int admin_report_status(const struct server *server, struct arena *arena, Skep__
     const struct jail_state *jail = &server->jail;
 
     report_count(server, &stats);
-    ret->state = report_text(server->is_draining ? "draining" : "serving");
+    ret->state = report_text(server->life.is_draining ? "draining" : "serving");
     ret->version = report_text(SKEP_VERSION);
     ret->pid = (uint32_t) getpid();
     ret->uptime_ms = (io_now_ns() - server->record.started_ns) / NSEC_PER_MSEC;

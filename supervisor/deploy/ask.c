@@ -10,8 +10,6 @@
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
 #include "supervisor/record/totals.h"
-#include "supervisor/service/service.h"
-#include "supervisor/service/upgrade.h"
 
 #define DEPLOYS_MAX 4  /* each holds a bundle in memory, while it boots */
 #define WAITING_MAX 32 /* of each other kind: requests whose client is gone wait, too */
@@ -186,8 +184,7 @@ static int check_change(const struct server *server, ProtobufCBinaryData text,
 
     if (r < 0)
         return r;
-    if (server->is_draining ||
-        (server->service && upgrade_is_under_way(service_upgrade(server->service))))
+    if (server->life.is_draining || server->life.is_handing_over)
         return refuse(server, -EBUSY, ret_reason, "skepd is about to end: try again%s%s", "", "");
     if (tenant && tenant->origin == TENANT_FOLDER)
         return refuse(server, -EEXIST, ret_reason,

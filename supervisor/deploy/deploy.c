@@ -210,7 +210,7 @@ static void visit(struct deploy *deploy, uint64_t now)
             deploy_fail(deploy, "the upload took too long");
         break;
     case DEPLOY_LEAVING:
-        if (now >= deploy->until_ns || deploy->deploys->server->is_draining ||
+        if (now >= deploy->until_ns || deploy->deploys->server->life.is_draining ||
             !has_work(deploy_find_leaving(deploy)))
             if (deploy_send_remove(deploy) < 0)
                 deploy_fail(deploy, "the store cannot be reached");

@@ -11,8 +11,6 @@
 #include "supervisor/deploy/internal.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/service/service.h"
-#include "supervisor/service/upgrade.h"
 
 #define COUNTS_MAX 4096
 
@@ -128,7 +126,7 @@ bool deploy_check_watches(struct deploys *deploys)
 {
     const struct server *server = deploys->server;
     /* What will serve has read by now which version does. */
-    bool is_upgrading = server->service && upgrade_is_under_way(service_upgrade(server->service));
+    bool is_upgrading = server->life.is_handing_over;
     struct tenant *tenant;
     uint64_t now = io_now_ns();
     bool is_any_left = false;
@@ -136,7 +134,7 @@ bool deploy_check_watches(struct deploys *deploys)
     TAILQ_FOREACH (tenant, &server->tenants->list, entry) {
         if (!tenant->deployed.standby)
             continue;
-        if (server->is_draining) { /* another skepd may serve, and write */
+        if (server->life.is_draining) { /* another skepd may serve, and write */
             tenant_drop_standby(tenant);
             continue;
         }

@@ -60,8 +60,10 @@ struct spawner {
     unsigned n_members;
     struct ends *ends;
     struct event *tick;
-    const struct spawner_ops *ops; /* borrowed: from the caller of spawner_attach */
-    void *owner;                   /* borrowed: same */
+    const struct spawner_ops *ops;         /* borrowed: from the caller of spawner_attach */
+    void *owner;                           /* borrowed: same */
+    const struct successor_ops *successor; /* of the last spawner_upgrade */
+    void *successor_owner;
 };
 
 static const char *const step_names[SPAWNER_STEPS] = {
@@ -272,6 +274,8 @@ int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *j
         fds[1 + i] = job->socket_fds[i];
         request.socket_kinds[i] = (uint8_t) job->socket_kinds[i];
     }
+    spawner->successor = job->ops;
+    spawner->successor_owner = job->owner;
     lose_stopped(spawner, 1); /* an upgrade is what heals it, and must not wait for it */
     return send_request(spawner, &request, fds, 1 + job->n_sockets);
 }
@@ -419,10 +423,12 @@ static void deliver(const struct spawner *spawner, const struct spawner_answer *
                                answer->error == 0 ? &body->facts : NULL);
         break;
     case SPAWNER_SUCCESSOR:
-        spawner->ops->on_successor(spawner->owner, answer->error, answer->pid, fds[0]);
+        spawner->successor->on_successor(spawner->successor_owner, answer->error, answer->pid,
+                                         fds[0]);
         break;
     case SPAWNER_SUCCESSOR_EXITED:
-        spawner->ops->on_successor_exited(spawner->owner, answer->pid, answer->wait_status);
+        spawner->successor->on_successor_exited(spawner->successor_owner, answer->pid,
+                                                answer->wait_status);
         break;
     case SPAWNER_PROBED:
         break; /* spawner_probe has waited for it */
@@ -483,7 +489,7 @@ static void fail_pending(const struct spawner *spawner, struct pending_list *lis
         else if (pending->kind == SPAWNER_LOOK)
             spawner->ops->on_facts(spawner->owner, pending->slot, pending->pid, -EAGAIN, NULL);
         else if (pending->kind == SPAWNER_UPGRADE)
-            spawner->ops->on_successor(spawner->owner, -EPIPE, 0, -1);
+            spawner->successor->on_successor(spawner->successor_owner, -EPIPE, 0, -1);
         free(pending);
     }
 }

@@ -68,10 +68,6 @@ struct spawner_ops {
      * after its on_result. The slot may have been given to another worker meanwhile: compare the pid.
      * wait_status: as from waitpid. */
     void (*on_exited)(void *owner, unsigned slot, pid_t pid, int wait_status);
-    /* Answer to spawner_upgrade: error 0, its pid and pidfd (owned by the callee); or -errno. */
-    void (*on_successor)(void *owner, int error, pid_t pid, int pidfd);
-    /* The successor has ended, and is reaped. After its on_successor. */
-    void (*on_successor_exited)(void *owner, pid_t pid, int wait_status);
     /* A spawner was lost, for that reason (text for people); what it was asked and had not answered fails
      * next, with -EPIPE (a look: -EAGAIN). Workers go on. */
     void (*on_lost)(void *owner, enum spawner_state state, const char *why);
@@ -116,7 +112,16 @@ int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_ma
 /* Asks for another skepd, by the program, arguments, folder and environment that this one was started with.
  * It inherits the sockets and one end of the hand-over; all stay the caller's. One at a time: -EBUSY in
  * the answer while there is one. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
+struct successor_ops {
+    /* Answer to spawner_upgrade: error 0, its pid and pidfd (owned by the callee); or -errno. */
+    void (*on_successor)(void *owner, int error, pid_t pid, int pidfd);
+    /* The successor has ended, and is reaped. After its on_successor. */
+    void (*on_successor_exited)(void *owner, pid_t pid, int wait_status);
+};
 struct spawner_upgrade_job {
+    const struct successor_ops
+        *ops; /* borrowed, with owner, until the successor has ended or is this skepd's no more */
+    void *owner;
     int handover_fd;
     const int *socket_fds;
     const enum socket_kind *socket_kinds;

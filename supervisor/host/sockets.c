@@ -12,12 +12,10 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/admin/admin.h"
 #include "supervisor/host/notify.h"
-#include "supervisor/http/http.h"
-#include "supervisor/server.h"
 
 #define ADDRESS_TEXT_BYTES 128
 
@@ -252,10 +250,10 @@ int sockets_add(struct sockets *sockets, enum socket_kind kind, int fd)
 
 /* ---- HTTP */
 
-static int adopt(struct server *server, struct inherited *item)
+static int adopt(const struct sockets_user *user, struct inherited *item)
 {
     char text[ADDRESS_TEXT_BYTES];
-    int r = http_front_adopt(server->front, item->fd);
+    int r = user->adopt(user->owner, item->fd);
 
     if (r < 0)
         return log_error_errno(r, "cannot use the inherited socket %s",
@@ -278,18 +276,18 @@ static struct inherited *find_inherited(struct sockets *sockets,
 }
 
 /* For one entry of `listen`. */
-static int listen_on(struct sockets *sockets, struct server *server, const char *address)
+static int listen_on(struct sockets *sockets, const struct sockets_user *user, const char *address)
 {
     struct sockaddr_storage wanted = { 0 };
     socklen_t size;
     int fd = -1;
 
-    int r = http_address_parse(address, &wanted, &size);
+    int r = address_parse_listen(address, &wanted, &size);
     struct inherited *item = r == 0 ? find_inherited(sockets, &wanted) : NULL;
     if (item)
-        return adopt(server, item);
+        return adopt(user, item);
     if (r == 0)
-        r = http_front_listen(server->front, address, &fd);
+        r = user->listen(user->owner, address, &fd);
     if (r == 0)
         r = sockets_add(sockets, SOCKET_LISTEN, fd);
     if (r < 0)
@@ -298,14 +296,14 @@ static int listen_on(struct sockets *sockets, struct server *server, const char 
     return 0;
 }
 
-int sockets_listen(struct sockets *sockets, struct server *server)
+int sockets_listen(struct sockets *sockets, const struct config *config,
+                   const struct sockets_user *user)
 {
-    const struct config *config = server->config;
     size_t n_inherited = sockets->n;
     unsigned n_listening = config->n_listen;
 
     for (unsigned i = 0; i < config->n_listen; i++) {
-        int r = listen_on(sockets, server, config->listen[i]);
+        int r = listen_on(sockets, user, config->listen[i]);
         if (r < 0)
             return r;
     }
@@ -313,7 +311,7 @@ int sockets_listen(struct sockets *sockets, struct server *server)
         struct inherited *item = &sockets->items[i];
         if (item->is_taken || item->kind != SOCKET_HTTP)
             continue;
-        int r = adopt(server, item);
+        int r = adopt(user, item);
         if (r < 0)
             return r;
         n_listening++;
@@ -347,15 +345,11 @@ static void close_rest(struct sockets *sockets)
     sockets->n = kept;
 }
 
-static void apply_files(const struct sockets *sockets, struct server *server)
+void sockets_tell_files(const struct sockets *sockets, sockets_file_fn tell, void *owner)
 {
     for (size_t i = 0; i < sockets->n; i++) {
         const struct inherited *item = &sockets->items[i];
-        bool is_ours = item->owns_file && !item->is_stored;
-        if (item->kind == SOCKET_ADMIN && server->admin)
-            admin_set_file(server->admin, is_ours);
-        else if (server->front)
-            http_front_set_file(server->front, item->fd, is_ours);
+        tell(owner, item->kind, item->fd, item->owns_file && !item->is_stored);
     }
 }
 
@@ -364,7 +358,7 @@ void sockets_settle(struct sockets *sockets)
     close_rest(sockets);
 }
 
-void sockets_store(struct sockets *sockets, struct server *server, struct notify *notify)
+void sockets_store(struct sockets *sockets, struct notify *notify)
 {
     if (!notify)
         return;
@@ -383,7 +377,6 @@ void sockets_store(struct sockets *sockets, struct server *server, struct notify
                                      socket_kind_name(item->kind));
         item->is_stored = r == 0;
     }
-    apply_files(sockets, server);
 }
 
 size_t sockets_list(const struct sockets *sockets, int *ret_fds, enum socket_kind *ret_kinds)
@@ -405,17 +398,15 @@ uint64_t sockets_files(const struct sockets *sockets)
     return files;
 }
 
-void sockets_inherit_files(struct sockets *sockets, struct server *server, uint64_t files)
+void sockets_inherit_files(struct sockets *sockets, uint64_t files)
 {
     for (size_t i = 0; i < sockets->n; i++)
         if (sockets->items[i].is_inherited)
             sockets->items[i].owns_file = (files >> sockets->items[i].position & 1) != 0;
-    apply_files(sockets, server);
 }
 
-void sockets_leave_files(struct sockets *sockets, struct server *server)
+void sockets_leave_files(struct sockets *sockets)
 {
     for (size_t i = 0; i < sockets->n; i++)
         sockets->items[i].owns_file = false;
-    apply_files(sockets, server);
 }

@@ -19,10 +19,10 @@
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
+#include "config/config.h"
 #include "spawner/sockets.h"
 
 struct notify;
-struct server;
 struct sockets;
 
 /* Takes what is inherited, and LISTEN_* out of the environment. Sockets of a name that is not known, and
@@ -46,15 +46,27 @@ int sockets_take_file(struct sockets *sockets, const char *name, const char *pat
  * stays the caller's, and open while skepd serves. 0 or -ENOSPC. sockets: may be NULL. */
 int sockets_add(struct sockets *sockets, enum socket_kind kind, int fd);
 
-/* Gives server->front its listening sockets: inherited ones, and new ones for the rest of `listen`. Logs
- * each. 0 or -errno, which is logged with what to do; -EDESTADDRREQ: there would be none. */
-int sockets_listen(struct sockets *sockets, struct server *server);
+/* Whose sockets those of `listen` are; returns as http_front_adopt and http_front_listen. */
+struct sockets_user {
+    int (*adopt)(void *owner, int fd);
+    int (*listen)(void *owner, const char *address, int *ret_fd);
+    void *owner; /* borrowed for the call */
+};
+/* Gives it its listening sockets: inherited ones, and new ones for the rest of `listen`. Logs each. 0 or
+ * -errno, which is logged with what to do; -EDESTADDRREQ: there would be none. */
+int sockets_listen(struct sockets *sockets, const struct config *config,
+                   const struct sockets_user *user);
 
 /* Closes what nobody has taken, with a line in the log each. After everybody had the chance. */
 void sockets_settle(struct sockets *sockets);
 /* Has systemd keep what was bound here, for the next start; files of these sockets are then left alone at
  * the end. notify: NULL for none. */
-void sockets_store(struct sockets *sockets, struct server *server, struct notify *notify);
+void sockets_store(struct sockets *sockets, struct notify *notify);
+
+/* Says of each socket whether its file, if it has one, is removed when it is closed: after each of the calls that
+ * change that. */
+typedef void (*sockets_file_fn)(void *owner, enum socket_kind kind, int fd, bool is_ours);
+void sockets_tell_files(const struct sockets *sockets, sockets_file_fn tell, void *owner);
 
 /* What a skepd that replaces this one inherits, in this order: all that are in use, at most SOCKETS_MAX.
  * Returns how many. The descriptors are borrowed. */
@@ -62,6 +74,6 @@ size_t sockets_list(const struct sockets *sockets, int *ret_fds, enum socket_kin
 /* Which of that list have files that are to be removed at the end, one bit each. */
 uint64_t sockets_files(const struct sockets *sockets);
 /* The same, as the skepd that had them before has said it. */
-void sockets_inherit_files(struct sockets *sockets, struct server *server, uint64_t files);
+void sockets_inherit_files(struct sockets *sockets, uint64_t files);
 /* Another has them now. */
-void sockets_leave_files(struct sockets *sockets, struct server *server);
+void sockets_leave_files(struct sockets *sockets);

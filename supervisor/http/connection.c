@@ -121,7 +121,7 @@ void http_connection_close(struct http_connection *connection)
     (void) close(connection->fd);
     connection->fd = -1;
     LIST_REMOVE(connection, link);
-    front->n_connections--;
+    http_front_count_connection(front, -1);
     http_buffers_note(connection);
     http_buffers_forget_kept(connection);
     http_peer_leave(front->peers, TAKE_PTR(connection->peer));
@@ -584,7 +584,7 @@ int http_connection_new(struct http_front *front, int fd, const struct sockaddr 
     connection->write_timer.connection = connection;
     http_client_name(address, connection->client);
     LIST_INSERT_HEAD(&front->connections, connection, link);
-    front->n_connections++;
+    http_front_count_connection(front, 1);
     become_idle(connection);
     http_timer_set(&connection->read_timer,
                    HTTP_TIMER_HEAD); /* the first head has no idle time before it */

@@ -206,6 +206,7 @@ int http_front_new(const struct http_front_options *options, struct http_front *
     front->base = options->base;
     front->ops = options->ops;
     front->handler = options->handler;
+    front->n_connections_out = options->n_connections;
     front->limits = *limits;
     set_timer_ms(front);
     front->timer_due_ms = UINT64_MAX;

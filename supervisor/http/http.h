@@ -116,6 +116,7 @@ struct http_front_options {
     const struct http_handler *ops;
     void *handler;
     struct http_limits limits;
+    size_t *n_connections; /* borrowed; kept at the number of its connections. NULL: nowhere */
 };
 
 /* Ignores SIGPIPE for the process. 0, -ENOMEM, -EOPNOTSUPP (base is not epoll's). */
@@ -127,12 +128,8 @@ int http_front_set_proxies(struct http_front *front, const struct address_prefix
 /* Other limits from now on, also for connections that are open: a shorter time counts from now. 0, or
  * -ENOMEM and nothing is changed. */
 int http_front_set_limits(struct http_front *front, const struct http_limits *limits);
-/* An address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only) as bind(2) takes it. 0, -EINVAL for
- * another form, -ENAMETOOLONG. */
-int http_address_parse(const char *address, struct sockaddr_storage *ret_address,
-                       socklen_t *ret_size);
 /* Listens on an address. *ret_fd (may be NULL): its socket, borrowed. A socket file is removed when it is
- * closed, see http_front_set_file. 0, -errno of http_address_parse, socket, bind or listen. */
+ * closed, see http_front_set_file. 0, -errno of address_parse_listen, socket, bind or listen. */
 int http_front_listen(struct http_front *front, const char *address, int *ret_fd);
 /* Takes over a listening socket (socket activation, an upgrade, tests). Owned from success on. Its file, if
  * it has one, is left alone. */

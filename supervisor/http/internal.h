@@ -200,7 +200,7 @@ struct http_front {
     struct http_limits limits;
     struct http_listener_list listeners;
     struct http_connection_list connections;
-    size_t n_connections;
+    size_t n_connections, *n_connections_out; /* the latter: of the options */
     struct http_peers *peers;
     struct http_connection_queue work;
     struct http_connection_queue later;
@@ -227,6 +227,13 @@ struct http_front {
               HTTP_PORT_BYTES]; /* and port, of the head that is being parsed */
     uint8_t input[HTTP_INPUT_BYTES];
 };
+
+static inline void http_front_count_connection(struct http_front *front, int change)
+{
+    front->n_connections += (size_t) change;
+    if (front->n_connections_out)
+        *front->n_connections_out = front->n_connections;
+}
 
 /* --- front.c: queues and timers ------------------------------------------------------- */
 

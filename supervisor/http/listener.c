@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
@@ -290,7 +291,7 @@ int http_front_listen(struct http_front *front, const char *address, int *ret_fd
     socklen_t size = 0;
     int r;
 
-    r = http_address_parse(address, &parsed, &size);
+    r = address_parse_listen(address, &parsed, &size);
     if (r < 0)
         return r;
     _cleanup_fd_ int fd = socket(parsed.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -308,57 +309,5 @@ int http_front_listen(struct http_front *front, const char *address, int *ret_fd
     if (ret_fd)
         *ret_fd = fd;
     (void) TAKE_FD(fd);
-    return 0;
-}
-
-static int parse_unix(const char *path, struct sockaddr_storage *ret_address, socklen_t *ret_size)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-    if (*path == '\0' || strlen(path) >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    memcpy(ret_address, &address, sizeof(address));
-    *ret_size = sizeof(address);
-    return 0;
-}
-
-int http_address_parse(const char *address, struct sockaddr_storage *ret_address,
-                       socklen_t *ret_size)
-{
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
-    };
-    _cleanup_free_ char *copy = NULL;
-    struct addrinfo *info = NULL;
-    char *host;
-    char *port;
-
-    if (strncmp(address, "unix:", 5) == 0)
-        return parse_unix(address + 5, ret_address, ret_size);
-    copy = strdup(address);
-    if (!copy)
-        return -ENOMEM;
-    host = copy;
-    port = strrchr(copy, ':');
-    if (!port || port == copy || port[1] == '\0')
-        return -EINVAL;
-    *port++ = '\0';
-    if (host[0] == '[' && port[-2] == ']') {
-        host++;
-        port[-2] = '\0';
-    } else if (strchr(host, ':')) {
-        return -EINVAL; /* an IPv6 address without brackets */
-    }
-    /* glibc takes larger ports and cuts them off. */
-    if (strspn(port, "0123456789") != strlen(port) || strtoul(port, NULL, 10) > UINT16_MAX)
-        return -EINVAL;
-    if (getaddrinfo(host, port, &hints, &info) != 0)
-        return -EINVAL;
-    memcpy(ret_address, info->ai_addr, info->ai_addrlen);
-    *ret_size = info->ai_addrlen;
-    freeaddrinfo(info);
     return 0;
 }

@@ -18,8 +18,6 @@
 #include "supervisor/host/reader.h"
 #include "supervisor/http/http.h"
 #include "supervisor/reload/tenants.h"
-#include "supervisor/service/service.h"
-#include "supervisor/service/upgrade.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/pool_change.h"
 
@@ -343,10 +341,10 @@ static int prepare(const struct server *server, struct reload *reload)
 
 static const char *find_refusal(const struct server *server)
 {
-    if (server->is_draining)
+    if (server->life.is_draining)
         return "skepd is ending: nothing is reloaded any more";
     /* It may have read the config before it was changed, and would serve with that one. */
-    if (server->service && upgrade_is_under_way(service_upgrade(server->service)))
+    if (server->life.is_handing_over)
         return "an upgrade is under way: reload when it has ended";
     return NULL;
 }

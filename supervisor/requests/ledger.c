@@ -480,7 +480,7 @@ static void end_gathering(struct request *request)
 
     stop_gathering(request);
     request->queued_ns = io_now_ns();
-    enum error_code code = server->is_ending
+    enum error_code code = server->life.is_ending
                                ? ERROR_DRAINING
                                : refuse(server, request->tenant, request->exchange, &retry_s);
     if (code == ERROR_NONE) {
@@ -505,9 +505,9 @@ static void *on_request(void *handler, struct http_exchange *exchange,
         tenant = NULL;
     if (tenant)
         stats_enter(&tenant->counted);
-    enum error_code code = server->is_ending ? ERROR_DRAINING
-                           : is_unserved     ? ERROR_UNSERVED
-                           : !tenant         ? ERROR_NO_ROUTE
+    enum error_code code = server->life.is_ending ? ERROR_DRAINING
+                           : is_unserved          ? ERROR_UNSERVED
+                           : !tenant              ? ERROR_NO_ROUTE
                                      : refuse_head(server, tenant, exchange, head, &retry_s);
     if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
         code = ERROR_OVERLOADED;

@@ -68,7 +68,7 @@ static void end(struct drain *drain)
 {
     static const struct timeval soon = { .tv_usec = TICK_US };
 
-    drain->server->is_ending = true;
+    drain->server->life.is_ending = true;
     (void) event_del(drain->tick);
     (void) event_base_loopexit(drain->server->base, &soon);
 }
@@ -122,9 +122,9 @@ void drain_start(struct drain *drain, enum drain_kind kind)
     static const struct timeval period = { .tv_usec = TICK_US };
     struct server *server = drain->server;
 
-    if (server->is_draining)
+    if (server->life.is_draining)
         return;
-    server->is_draining = true;
+    server->life.is_draining = true;
     drain->kind = kind;
     drain->began_ns = io_now_ns();
     deploys_drain(server);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/service/heir.h"
+#include "supervisor/service/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -119,7 +120,8 @@ static void become_main(struct heir *heir, const char *text, int *owner_fd)
     if (*owner_fd >= 0 && server->store)
         store_inherit(server->store, TAKE_FD(*owner_fd));
     cgroup_set_to_undo(server->cgroups, undoes_cgroups != 0);
-    sockets_inherit_files(server->sockets, server, files);
+    sockets_inherit_files(server->sockets, files);
+    listen_apply_files(server);
     heir->ops->on_main(server);
     (void) handover_send(heir->fd, HANDOVER_SERVING);
 }
@@ -166,7 +168,7 @@ static void on_end(struct heir *heir)
         return;
     }
     log_error("the skepd that this one was to replace has gone before it handed over; ending");
-    heir->server->has_failed = true;
+    heir->server->life.has_failed = true;
     (void) event_base_loopbreak(heir->server->base);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/service/service.h"
+#include "supervisor/service/listen.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -73,12 +74,6 @@ const struct origin *service_origin(const struct service *service)
 
 /* ---- what the server may do */
 
-bool server_expects_requests(const struct server *server)
-{
-    return !server->is_draining ||
-           (!server->is_ending && server->front && http_front_connections(server->front) > 0);
-}
-
 bool server_may_upgrade(const struct server *server, const char **ret_reason)
 {
     const struct service *service = server->service;
@@ -88,7 +83,7 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
         reason = "this skepd cannot be upgraded";
     else if (upgrade_is_under_way(service->upgrade))
         reason = "an upgrade is under way: wait for its end";
-    else if (server->is_draining)
+    else if (server->life.is_draining)
         reason = "skepd is about to end: it drains";
     else if (server->helpers[HELPER_SPAWNER].state == HELPER_GONE)
         reason =
@@ -115,7 +110,7 @@ void service_tell_status(const struct server *server)
     unsigned n_tenants = 0;
     char text[540], health[320], unserved[64] = "";
 
-    if (!server->notify || !server->pool || server->is_draining ||
+    if (!server->notify || !server->pool || server->life.is_draining ||
         heir_is_unknown(server->service->heir))
         return;
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
@@ -136,12 +131,13 @@ static void become_main(struct server *server)
 {
     struct service *service = server->service;
 
-    if (server
-            ->is_draining) { /* told to stop meanwhile: what it said then was of no process that counts */
+    if (server->life
+            .is_draining) { /* told to stop meanwhile: what it said then was of no process that counts */
         notify_stopping(server->notify);
         return;
     }
-    sockets_store(server->sockets, server, server->notify);
+    sockets_store(server->sockets, server->notify);
+    listen_apply_files(server);
     service_tell_status(server);
     notify_ready(server->notify);
     if (service->watchdog_us > 0 && server->notify &&
@@ -207,7 +203,7 @@ static void give_up_start(struct service *service, const struct readiness *found
         found->n_ready, found->n_workers, READY_TIMEOUT_S, found->n_failed);
     log_error("cannot take over: %s", text);
     heir_say_failed(service->heir, text);
-    service->server->has_failed = true;
+    service->server->life.has_failed = true;
     stop_waiting(service);
     (void) event_base_loopbreak(service->server->base);
 }
@@ -247,7 +243,7 @@ void service_end(struct server *server, bool is_signal)
         (void) event_base_loopbreak(server->base);
         return;
     }
-    if (server->is_draining) {
+    if (server->life.is_draining) {
         /* An upgrade does that, too. A manager may send the first signal to all processes. */
         if (is_signal)
             drain_hurry(service->drain);
@@ -436,8 +432,15 @@ int service_new(int argc, char *const *argv, struct service **ret_service)
     return 0;
 }
 
+static void end_by_life(void *owner)
+{
+    service_end(owner, false);
+}
+
 void service_attach(struct service *service, struct server *server)
 {
+    server->life.end = end_by_life;
+    server->life.owner = server;
     service->server = server;
     server->service = service;
     server->sockets = service->sockets;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/service/upgrade.h"
+#include "supervisor/service/commands.h"
+#include "supervisor/service/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,6 +55,12 @@ struct upgrade {
     char failure[HANDOVER_MAX_BYTES];
 };
 
+static void set_state(struct upgrade *upgrade, enum upgrade_state state)
+{
+    upgrade->state = state;
+    upgrade->server->life.is_handing_over = state != UPGRADE_NONE;
+}
+
 static void set_timer(struct upgrade *upgrade, time_t seconds)
 {
     const struct timeval wait = { .tv_sec = seconds };
@@ -74,7 +82,7 @@ static void forget(struct upgrade *upgrade)
         (void) close(TAKE_FD(upgrade->pidfd));
     upgrade->pid = 0;
     upgrade->is_killed = false;
-    upgrade->state = UPGRADE_NONE;
+    set_state(upgrade, UPGRADE_NONE);
 }
 
 static void tell(struct upgrade *upgrade)
@@ -87,7 +95,7 @@ static void tell(struct upgrade *upgrade)
     };
 
     if (upgrade->server->admin)
-        admin_tell_upgrade(upgrade->server->admin, &result);
+        service_tell_upgrade(upgrade->server->admin, &result);
 }
 
 /* The other one is gone. What it left of its cgroups is nobody's now. */
@@ -125,7 +133,7 @@ static void give_up(struct upgrade *upgrade, const char *why, bool may_end_by_it
         (void) snprintf(upgrade->failure, sizeof upgrade->failure, "%s", why);
     if (upgrade->state == UPGRADE_NOTIFYING)
         take_back(upgrade->server);
-    upgrade->state = UPGRADE_FAILING;
+    set_state(upgrade, UPGRADE_FAILING);
     if (!may_end_by_itself)
         kill_other(upgrade);
     set_timer(upgrade, EXIT_TIMEOUT_S);
@@ -181,11 +189,12 @@ static void note_lost_service(struct server *server, int wait_status)
     log_error("the skepd that serves in place of this one has ended (%s %d): nobody serves now",
               WIFSIGNALED(wait_status) ? "signal" : "status",
               WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
-    server->has_failed = true;
+    server->life.has_failed = true;
 }
 
-void upgrade_on_successor_exited(struct upgrade *upgrade, pid_t pid, int wait_status)
+static void on_successor_exited(void *owner, pid_t pid, int wait_status)
 {
+    struct upgrade *upgrade = owner;
     char why[128];
 
     if (upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
@@ -211,14 +220,15 @@ static void succeed(struct upgrade *upgrade)
 {
     struct server *server = upgrade->server;
 
-    upgrade->state = UPGRADE_DONE;
+    set_state(upgrade, UPGRADE_DONE);
     (void) event_del(upgrade->timer);
     if (upgrade->event) /* that our end closes tells the other one that we are gone */
         event_free(TAKE_PTR(upgrade->event));
     log_info("skepd %s (pid %d) serves in place of this one (%s)", upgrade->version,
              (int) upgrade->pid, SKEP_VERSION);
     tell(upgrade);
-    sockets_leave_files(server->sockets, server);
+    sockets_leave_files(server->sockets);
+    listen_apply_files(server);
     admin_stop_listening(server->admin);
     server->notify =
         notify_free(server->notify); /* what we would say is not of the service any more */
@@ -248,7 +258,7 @@ static void on_serving(struct upgrade *upgrade)
     struct server *server = upgrade->server;
 
     (void) event_del(upgrade->timer);
-    upgrade->state = UPGRADE_NOTIFYING;
+    set_state(upgrade, UPGRADE_NOTIFYING);
     service_hold(server, true);
     notify_main_pid(server->notify, upgrade->pid);
     notify_barrier(server->notify, on_main_pid_known, upgrade);
@@ -262,7 +272,7 @@ static void on_ready(struct upgrade *upgrade, const char *version)
     (void) snprintf(upgrade->version, sizeof upgrade->version, "%s", version);
     (void) snprintf(text, sizeof text, HANDOVER_MAIN " cgroups=%d files=%" PRIx64,
                     cgroup_is_to_undo(server->cgroups), sockets_files(server->sockets));
-    upgrade->state = UPGRADE_HANDING_OVER;
+    set_state(upgrade, UPGRADE_HANDING_OVER);
     set_timer(upgrade, SERVING_TIMEOUT_S);
     if (handover_send_with(upgrade->fd, text, store_owner_fd(server->store)) < 0)
         give_up(upgrade, "the new skepd was ready, and is gone", true);
@@ -307,8 +317,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- starting */
 
-void upgrade_on_successor(struct upgrade *upgrade, int error, pid_t pid, int pidfd)
+static void on_successor(void *owner, int error, pid_t pid, int pidfd)
 {
+    struct upgrade *upgrade = owner;
     _cleanup_fd_ int owned = pidfd;
 
     if (upgrade->state == UPGRADE_NONE)
@@ -327,6 +338,11 @@ void upgrade_on_successor(struct upgrade *upgrade, int error, pid_t pid, int pid
     else if (event_add(upgrade->event, NULL) < 0)
         give_up(upgrade, "skepd is out of memory", false);
 }
+
+static const struct successor_ops successor_ops = {
+    .on_successor = on_successor,
+    .on_successor_exited = on_successor_exited,
+};
 
 /* Its end of the hand-over is *ret_fd. */
 static int open_handover(struct upgrade *upgrade, int *ret_fd)
@@ -361,6 +377,8 @@ int upgrade_start(struct upgrade *upgrade, const char **ret_reason)
     int r = open_handover(upgrade, &theirs);
     if (r == 0) {
         const struct spawner_upgrade_job job = {
+            .ops = &successor_ops,
+            .owner = upgrade,
             .handover_fd = theirs,
             .socket_fds = fds,
             .socket_kinds = kinds,
@@ -374,7 +392,7 @@ int upgrade_start(struct upgrade *upgrade, const char **ret_reason)
         *ret_reason = "skepd cannot begin it: its log says why";
         return r;
     }
-    upgrade->state = UPGRADE_STARTING;
+    set_state(upgrade, UPGRADE_STARTING);
     set_timer(upgrade, READY_TIMEOUT_S);
     return 0;
 }

@@ -30,7 +30,3 @@ int upgrade_start(struct upgrade *upgrade, const char **ret_reason);
 bool upgrade_is_under_way(const struct upgrade *upgrade);
 /* The service is told to stop: the other one must not take it over. Nothing happens if none is under way. */
 void upgrade_cancel(struct upgrade *upgrade);
-
-/* The spawner's answers, as in struct spawner_ops. */
-void upgrade_on_successor(struct upgrade *upgrade, int error, pid_t pid, int pidfd);
-void upgrade_on_successor_exited(struct upgrade *upgrade, pid_t pid, int wait_status);

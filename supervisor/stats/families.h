@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
+#include "supervisor/requests/memory.h"
 #include "supervisor/server.h"
-#include "supervisor/stats/memory.h"
 #include "supervisor/stats/text.h"
 
 /* Rows that are counted when somebody asks for them. */

@@ -4,9 +4,9 @@
  */
 #pragma once
 
+#include "supervisor/requests/memory.h"
 #include "supervisor/server.h"
 #include "supervisor/stats/families.h"
-#include "supervisor/stats/memory.h"
 #include "supervisor/stats/text.h"
 
 #define REST_NAME "_other" /* no tenant can be called that */

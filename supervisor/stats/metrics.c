@@ -336,7 +336,7 @@ static int listen_on(struct metrics *metrics, const char *address)
     socklen_t size;
     int fd = -1;
 
-    int r = http_address_parse(address, &wanted, &size);
+    int r = address_parse_listen(address, &wanted, &size);
     if (r < 0)
         return r;
     int inherited = sockets_take_address(sockets, "metrics", &wanted);

@@ -39,7 +39,7 @@ static void write_cpu(const struct server *server, const char *name, struct text
 
 static void write_draining(const struct server *server, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->is_draining);
+    text_count(text, name, TEXT_NO_LABELS, server->life.is_draining);
 }
 
 static void write_connections(const struct server *server, const char *name, struct text *text)

@@ -143,12 +143,12 @@ static bool has_use(const struct child *child)
 
     switch (child->place.kind) {
     case PLACE_SPARE:
-        return child->cordon->spare && !server->is_draining;
+        return child->cordon->spare && !server->life.is_draining;
     case PLACE_OWN:
     case PLACE_CROWD:
     case PLACE_SHARED:
         /* Requests that wait are answered even while we stop: they were accepted. */
-        return server_expects_requests(server) || server->ledger->queued > 0;
+        return life_expects_requests(&server->life) || server->ledger->queued > 0;
     case PLACE_LEAVING:
         break;
     }

@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
-#include "supervisor/admin/admin.h"
 #include "supervisor/requests/failure.h"
 #include "worker.pb-c.h"
 

@@ -16,8 +16,6 @@
 #include "supervisor/placement/seclude.h"
 #include "supervisor/reload/tenants.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/service/service.h"
-#include "supervisor/service/upgrade.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/pool_change.h"
 #include "supervisor/workers/retire.h"
@@ -207,7 +205,7 @@ void pool_keep_spare(struct pool *pool, const struct cordon_config *cordon, bool
 {
     struct child *spare;
 
-    if ((!cordon->spare && !is_wanted) || pool->server->is_draining ||
+    if ((!cordon->spare && !is_wanted) || pool->server->life.is_draining ||
         pool_count(pool, cordon, PLACE_SPARE) > 0)
         return;
     spare = pool_add(pool, cordon, PLACE_SPARE);
@@ -281,15 +279,13 @@ static void check_last_worker(struct server *server)
 {
     const struct child *child;
 
-    if (server->helpers[HELPER_SPAWNER].state != HELPER_GONE || server->is_draining ||
-        !server->service)
+    if (server->helpers[HELPER_SPAWNER].state != HELPER_GONE || server->life.is_draining)
         return;
     TAILQ_FOREACH (child, &server->pool->children, entry)
         if (child->pid > 0)
             return;
     log_error("no worker is left, and none can be started: ending");
-    server->has_failed = true;
-    service_end(server, false);
+    life_fail(&server->life);
 }
 
 /* Native code of a tenant that has left can take a GiB in a second. */
@@ -407,20 +403,6 @@ static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
         child_on_facts(child, pid, error, facts);
 }
 
-static void on_successor(void *owner, int error, pid_t pid, int pidfd)
-{
-    const struct server *server = owner;
-
-    upgrade_on_successor(service_upgrade(server->service), error, pid, pidfd);
-}
-
-static void on_successor_exited(void *owner, pid_t pid, int wait_status)
-{
-    const struct server *server = owner;
-
-    upgrade_on_successor_exited(service_upgrade(server->service), pid, wait_status);
-}
-
 static void on_spawner_lost(void *owner, enum spawner_state state, const char *why)
 {
     static const enum helper_state states[] = {
@@ -436,8 +418,6 @@ const struct spawner_ops pool_spawner_ops = {
     .on_result = on_spawned,
     .on_facts = on_facts,
     .on_exited = on_exited,
-    .on_successor = on_successor,
-    .on_successor_exited = on_successor_exited,
     .on_lost = on_spawner_lost,
 };
 

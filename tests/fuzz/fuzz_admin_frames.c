@@ -20,6 +20,7 @@
 #include "common/io.h"
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/commands.h"
 #include "tests/fuzz/rig.h"
 
 #define OPTIONS_BYTES 1
@@ -218,7 +219,7 @@ static void set_up(struct scene *scene)
     CHECK(tenant_preload(TAILQ_FIRST(&server->tenants->list)) == 0);
     incident_note(&server->record, &TAILQ_FIRST(&server->tenants->list)->counted, &incident);
     incident_note(&server->record, NULL, &incident);
-    CHECK(admin_new(server, socket_path, &server->admin) == 0);
+    CHECK(admin_new(server, socket_path, &commands, &server->admin) == 0);
     client_start(&scene->witness, inputs[0]);
     client_start(&scene->hostile, inputs[1]);
     rig_turn(scene->rig);

@@ -25,6 +25,7 @@
 #include "common/io.h"
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/commands.h"
 
 #define CLIENTS_MAX (geteuid() == 0 ? 32U : 24U) /* as PROTOCOL.md says */
 #define TURNS_MAX 5000
@@ -88,7 +89,7 @@ static inline int tear_down(void **state)
 
 static inline void open_admin(struct fixture *f)
 {
-    assert_int_equal(admin_new(&f->server, f->path, &f->server.admin), 0);
+    assert_int_equal(admin_new(&f->server, f->path, &commands, &f->server.admin), 0);
 }
 
 static inline struct tenant *add_tenant(struct fixture *f, const char *name)

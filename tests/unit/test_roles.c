@@ -12,6 +12,7 @@
 #include "admin.pb-c.h"
 #include "common/cleanup.h"
 #include "supervisor/admin/internal.h"
+#include "supervisor/commands.h"
 
 enum { GROUP = 5000, READERS, WRITERS, SOMEBODY, READER, WRITER };
 
@@ -71,10 +72,12 @@ static void test_group_may_read_only_where_no_list_has_an_entry(void **state)
 static void test_command_needs_the_right_to_write_unless_it_is_said(void **state)
 {
     (void) state;
-    assert_int_equal(admin_command_right(SKEP__ADMIN__COMMAND__MESSAGE_STATS), ADMIN_MAY_READ);
-    assert_int_equal(admin_command_right(SKEP__ADMIN__COMMAND__MESSAGE_RELOAD), ADMIN_MAY_WRITE);
-    assert_int_equal(admin_command_right(0), ADMIN_MAY_WRITE);
-    assert_int_equal(admin_command_right(9999), ADMIN_MAY_WRITE);
+    assert_int_equal(admin_command_right(&commands, SKEP__ADMIN__COMMAND__MESSAGE_STATS),
+                     ADMIN_MAY_READ);
+    assert_int_equal(admin_command_right(&commands, SKEP__ADMIN__COMMAND__MESSAGE_RELOAD),
+                     ADMIN_MAY_WRITE);
+    assert_int_equal(admin_command_right(&commands, 0), ADMIN_MAY_WRITE);
+    assert_int_equal(admin_command_right(&commands, 9999), ADMIN_MAY_WRITE);
 }
 
 static void test_peer_is_who_the_kernel_says(void **state)

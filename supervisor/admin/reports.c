@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a client of the admin socket may ask: one handler for each command, those that act on tenants
- * and workers in operator.c, those on log lines in logs.c, and the table that names them. Each command
- * has exactly one answer; log lines may come between. Supervisor, loop thread.
+ * Commands that ask for a report or have tenants read and loaded again: one handler each, as of
+ * channel_handler_fn; owner: struct admin_client. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -19,22 +18,6 @@
 #define _cleanup_arena_ _cleanup_(arena_done)
 #define _cleanup_errors_ _cleanup_(config_errors_done)
 
-int admin_send_failure(struct admin_client *client, const char *reason)
-{
-    Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-
-    failure.message = admin_bytes(reason, strlen(reason));
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
-    answer.failure = &failure;
-    return admin_client_send(client, &answer);
-}
-
-struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name)
-{
-    return tenant_find(admin_client_server(client)->tenants, (const char *) name.data, name.len);
-}
-
 /* ---- reports */
 
 /* r: what filling it has returned. */
@@ -44,7 +27,7 @@ static int send_report(struct admin_client *client, int r, const Skep__Admin__An
                  : admin_client_send(client, answer);
 }
 
-static int on_stats(void *owner, const ProtobufCMessage *message)
+int admin_on_stats(void *owner, const ProtobufCMessage *message)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
@@ -59,7 +42,7 @@ static int on_stats(void *owner, const ProtobufCMessage *message)
     return send_report(owner, r, &answer);
 }
 
-static int on_workers(void *owner, const ProtobufCMessage *message)
+int admin_on_workers(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__WorkersRequest *request = (const Skep__Admin__WorkersRequest *) message;
     Skep__Admin__Workers workers = SKEP__ADMIN__WORKERS__INIT;
@@ -74,7 +57,7 @@ static int on_workers(void *owner, const ProtobufCMessage *message)
     return send_report(owner, r, &answer);
 }
 
-static int on_tenants(void *owner, const ProtobufCMessage *message)
+int admin_on_tenants(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__TenantsRequest *request = (const Skep__Admin__TenantsRequest *) message;
     Skep__Admin__Tenants tenants = SKEP__ADMIN__TENANTS__INIT;
@@ -89,7 +72,7 @@ static int on_tenants(void *owner, const ProtobufCMessage *message)
     return send_report(owner, r, &answer);
 }
 
-static int on_incidents(void *owner, const ProtobufCMessage *message)
+int admin_on_incidents(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__IncidentsRequest *request = (const Skep__Admin__IncidentsRequest *) message;
     Skep__Admin__Incidents incidents = SKEP__ADMIN__INCIDENTS__INIT;
@@ -108,7 +91,7 @@ static int on_incidents(void *owner, const ProtobufCMessage *message)
     return send_report(owner, r, &answer);
 }
 
-static int on_status(void *owner, const ProtobufCMessage *message)
+int admin_on_status(void *owner, const ProtobufCMessage *message)
 {
     Skep__Admin__Status status = SKEP__ADMIN__STATUS__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
@@ -123,16 +106,7 @@ static int on_status(void *owner, const ProtobufCMessage *message)
     return send_report(owner, r, &answer);
 }
 
-const struct cordon_config *admin_find_cordon(const struct config *config, ProtobufCBinaryData name)
-{
-    for (unsigned i = 0; i < config->n_cordons; i++)
-        if (strlen(config->cordons[i]->name) == name.len &&
-            memcmp(config->cordons[i]->name, name.data, name.len) == 0)
-            return config->cordons[i];
-    return NULL;
-}
-
-static int on_jail_report(void *owner, const ProtobufCMessage *message)
+int admin_on_jail_report(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__JailReportRequest *request =
         (const Skep__Admin__JailReportRequest *) message;
@@ -156,14 +130,14 @@ static int on_jail_report(void *owner, const ProtobufCMessage *message)
 
 /* ---- reload and load */
 
-struct reload {
+struct reload_command {
     bool read, load; /* what is asked for */
     struct config_errors errors;
     unsigned n_read;
     bool has_load_failed;
 };
 
-static void reload_one(struct reload *reload, struct tenant *tenant)
+static void reload_one(struct reload_command *reload, struct tenant *tenant)
 {
     unsigned n_errors = reload->errors.count;
 
@@ -181,7 +155,7 @@ static void reload_one(struct reload *reload, struct tenant *tenant)
         reload->has_load_failed = true;
 }
 
-static int send_reloaded(struct admin_client *client, const struct reload *reload)
+static int send_reloaded(struct admin_client *client, const struct reload_command *reload)
 {
     Skep__Admin__Reloaded reloaded = SKEP__ADMIN__RELOADED__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
@@ -197,7 +171,8 @@ static int send_reloaded(struct admin_client *client, const struct reload *reloa
 }
 
 /* The tenants of that name, or all of them. */
-static int do_reload(struct admin_client *client, ProtobufCBinaryData name, struct reload *reload)
+static int do_reload(struct admin_client *client, ProtobufCBinaryData name,
+                     struct reload_command *reload)
 {
     struct tenants *tenants = admin_client_server(client)->tenants;
     struct tenant *tenant;
@@ -217,75 +192,18 @@ static int do_reload(struct admin_client *client, ProtobufCBinaryData name, stru
     return r;
 }
 
-static int on_reload(void *owner, const ProtobufCMessage *message)
+int admin_on_reload(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__ReloadRequest *request = (const Skep__Admin__ReloadRequest *) message;
-    struct reload reload = { .read = true, .load = request->load };
+    struct reload_command reload = { .read = true, .load = request->load };
 
     return do_reload(owner, request->name, &reload);
 }
 
-static int on_load(void *owner, const ProtobufCMessage *message)
+int admin_on_load(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__LoadRequest *request = (const Skep__Admin__LoadRequest *) message;
-    struct reload reload = { .load = true };
+    struct reload_command reload = { .load = true };
 
     return do_reload(owner, request->name, &reload);
 }
-
-/* ---- the table */
-
-static const struct channel_rule rules[] = {
-    [SKEP__ADMIN__COMMAND__MESSAGE_STATS] = { ADMIN_PHASE_OPEN, on_stats },
-    [SKEP__ADMIN__COMMAND__MESSAGE_WORKERS] = { ADMIN_PHASE_OPEN, on_workers },
-    [SKEP__ADMIN__COMMAND__MESSAGE_TENANTS] = { ADMIN_PHASE_OPEN, on_tenants },
-    [SKEP__ADMIN__COMMAND__MESSAGE_RELOAD] = { ADMIN_PHASE_OPEN, on_reload },
-    [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = { ADMIN_PHASE_OPEN, admin_on_logs },
-    [SKEP__ADMIN__COMMAND__MESSAGE_LOAD] = { ADMIN_PHASE_OPEN, on_load },
-    [SKEP__ADMIN__COMMAND__MESSAGE_INCIDENTS] = { ADMIN_PHASE_OPEN, on_incidents },
-    [SKEP__ADMIN__COMMAND__MESSAGE_QUARANTINE] = { ADMIN_PHASE_OPEN, admin_on_quarantine },
-    [SKEP__ADMIN__COMMAND__MESSAGE_RELEASE] = { ADMIN_PHASE_OPEN, admin_on_release },
-    [SKEP__ADMIN__COMMAND__MESSAGE_RETIRE] = { ADMIN_PHASE_OPEN, admin_on_retire },
-    [SKEP__ADMIN__COMMAND__MESSAGE_DRAIN] = { ADMIN_PHASE_OPEN, admin_on_drain },
-    [SKEP__ADMIN__COMMAND__MESSAGE_UPGRADE] = { ADMIN_PHASE_OPEN, admin_on_upgrade },
-    [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = { ADMIN_PHASE_OPEN, on_status },
-    [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = { ADMIN_PHASE_OPEN, on_jail_report },
-    [SKEP__ADMIN__COMMAND__MESSAGE_CONFIG_RELOAD] = { ADMIN_PHASE_OPEN, admin_on_config_reload },
-    [SKEP__ADMIN__COMMAND__MESSAGE_KILL_WORKER] = { ADMIN_PHASE_OPEN, admin_on_kill_worker },
-    [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = { ADMIN_PHASE_OPEN, admin_on_log_tail },
-    [SKEP__ADMIN__COMMAND__MESSAGE_EXPLAIN] = { ADMIN_PHASE_OPEN, admin_on_explain },
-    [SKEP__ADMIN__COMMAND__MESSAGE_TOP] = { ADMIN_PHASE_OPEN, admin_on_top },
-    [SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY] = { ADMIN_PHASE_OPEN, admin_on_deploy },
-    [SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY_PART] = { ADMIN_PHASE_OPEN, admin_on_deploy_part },
-    [SKEP__ADMIN__COMMAND__MESSAGE_ROLLBACK] = { ADMIN_PHASE_OPEN, admin_on_rollback },
-    [SKEP__ADMIN__COMMAND__MESSAGE_VERSIONS] = { ADMIN_PHASE_OPEN, admin_on_versions },
-    [SKEP__ADMIN__COMMAND__MESSAGE_REMOVE] = { ADMIN_PHASE_OPEN, admin_on_remove },
-};
-
-/* A command that is not here needs the right to write. */
-static const enum admin_right rights[ARRAY_LEN(rules)] = {
-    [SKEP__ADMIN__COMMAND__MESSAGE_STATS] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_WORKERS] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_TENANTS] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_LOGS] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_INCIDENTS] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_STATUS] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_EXPLAIN] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_TOP] = ADMIN_MAY_READ,
-    [SKEP__ADMIN__COMMAND__MESSAGE_VERSIONS] = ADMIN_MAY_READ,
-};
-
-enum admin_right admin_command_right(unsigned number)
-{
-    return number < ARRAY_LEN(rights) ? rights[number] : ADMIN_MAY_WRITE;
-}
-
-const struct channel_table admin_commands = {
-    .envelope = &skep__admin__command__descriptor,
-    .case_offset = offsetof(Skep__Admin__Command, message_case),
-    .value_offset = offsetof(Skep__Admin__Command, stats),
-    .rules = rules,
-    .n_rules = ARRAY_LEN(rules),
-};

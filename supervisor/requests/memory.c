@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/stats/memory.h"
+#include "supervisor/requests/memory.h"
 
 #include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client of the admin socket, as the handler of a command sees it. Supervisor, loop thread.
+ */
+#pragma once
+
+#include "admin.pb-c.h"
+#include "supervisor/admin/admin.h"
+
+struct admin_client;
+
+struct server *admin_client_server(const struct admin_client *client);
+/* Who it is, for the log. */
+uid_t admin_client_uid(const struct admin_client *client);
+pid_t admin_client_pid(const struct admin_client *client);
+
+/* Queues an answer. 0 or -errno of channel_send. */
+int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
+int admin_send_failure(struct admin_client *client, const char *reason);
+/* Reads nothing more from it until admin_answer_waiting with the same function. */
+void admin_client_await_answer(struct admin_client *client, admin_answer_fn answer);
+
+#define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"
+/* NULL if there is none of that name. */
+struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name);
+#define ADMIN_NO_CORDON "no such cordon: `skep workers` lists them"
+/* NULL if there is none of that name. */
+const struct cordon_config *admin_find_cordon(const struct config *config,
+                                              ProtobufCBinaryData name);
+static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)
+{
+    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
+}
