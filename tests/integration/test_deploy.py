@@ -379,6 +379,79 @@ def test_version_that_fails_as_the_one_before_stays(tmp_path):
     deployer.skepd.stop()
 
 
+# Reads what it is sent; the paths say what else it does.
+READS = script("""
+    const path = new URL(request.url).pathname;
+    if (path === "/throw") throw new Error("always");
+    if (path === "/wait") await new Promise((r) => request.signal.addEventListener("abort", r));
+    return new Response(String((await request.text()).length));
+""")
+
+
+def stop_within_body(skepd):
+    with skepd.connect() as connection:
+        connection.send_head("POST", "calm.test", headers=[("Content-Length", 300_000)])
+        connection.send(bytes(100_000))
+        return connection.read_response().code
+
+
+def announce_too_much(skepd):
+    with skepd.connect() as connection:
+        connection.send_head("POST", "calm.test", headers=[("Content-Length", 2 << 20)])
+        return connection.read_response().code
+
+
+def send_too_much(skepd):
+    with skepd.connect() as connection:
+        connection.send_head("POST", "calm.test", headers=[("Transfer-Encoding", "chunked")])
+        for _ in range(5):
+            connection.send_chunk(bytes(256 << 10))
+        return connection.read_response().code
+
+
+def ask_above_the_queue(skepd):
+    with skepd.connect() as one, skepd.connect() as two:
+        one.send_head("GET", "calm.test", "/wait")
+        wait_for(lambda: skepd.tenant("calm")["in_flight"] == 1, "the place to be taken")
+        two.send_head("GET", "calm.test", "/wait")
+        wait_for(lambda: skepd.tenant("calm")["queued"] == 1, "the queue to be full")
+        code = skepd.get("calm").code
+    skepd.wait_idle()
+    return code
+
+
+CLIENTS_DO = {
+    stop_within_body: "request_timeout",
+    announce_too_much: "body_too_large",
+    send_too_much: "body_too_large",
+    ask_above_the_queue: "tenant_busy",
+}
+
+
+@pytest.mark.parametrize("do", CLIENTS_DO, ids=lambda do: do.__name__)
+def test_what_clients_cause_is_no_failure_of_a_version_nor_of_its_tenant(tmp_path, do):
+    deployer = Deployer(
+        tmp_path,
+        deploy={"watch_s": 60, "errors": 3, "error_percent": 50},
+        http={"body_idle_ms": 100},
+    )
+    skepd, limits = deployer.skepd, {"request_mib": 1, "concurrency": 1, "queue": 1}
+    deployer.deploy("calm", READS, limits=limits)
+    deployer.text("calm")
+    version = deployer.deploy("calm", READS + "// another\n", limits=limits)["version"]
+    for _ in range(6):
+        assert do(skepd) == CLIENTS_DO[do]
+    assert deployer.text("calm") == "0"
+    seen = skepd.tenant("calm")
+    assert (seen["errors"], seen["failed"]) == ({CLIENTS_DO[do]: 6}, 0)
+    assert "rolled back" not in skepd.log()
+    # The watch goes on, and what the version does itself counts.
+    wait_for(lambda: skepd.get("calm", "/throw") and "rolled back" in skepd.log(), "the way back")
+    assert f"version {version[:12]} is rolled back" in skepd.log()
+    assert skepd.tenant("calm")["failed"] >= 3
+    skepd.stop()
+
+
 def test_few_errors_and_errors_after_the_watch_stay(tmp_path):
     deployer = Deployer(tmp_path, deploy={"watch_s": 1, "errors": 5, "error_percent": 50})
     half = script("if (new URL(request.url).pathname == '/bad') throw 1; return new Response('ok');")

@@ -280,6 +280,32 @@ def test_slow_clients_do_not_keep_out_others_of_their_address(start):
         connection.close()
 
 
+def test_places_are_kept_from_addresses_that_are_known_for_slow_clients(start):
+    """A quarter of them, also for requests of such an address that are not slow by themselves."""
+    works = script("""
+        if (request.method === "POST") return new Response(await request.text());
+        if (request.url.endsWith("/long")) await new Promise((done) => setTimeout(done, 60000));
+        return new Response("soon");
+    """)
+    limits = {"concurrency": 4, "queue": 8, "wall_ms": 120000}
+    skepd = start({"a": {"limits": limits, "files": {"worker.js": works}}})
+    slow, long = [[skepd.connect() for _ in range(4)] for _ in range(2)]
+    for connection in slow:
+        connection.send_head("POST", "a.test", headers=[("Transfer-Encoding", "chunked")])
+        connection.send_chunk(b"x")
+    wait_for(lambda: skepd.tenant("a")["in_flight"] == 4, "the places to be taken")
+    for connection in long:
+        connection.send_head("GET", "a.test", "/long")
+    for connection in slow:
+        assert connection.read_response().code == "request_timeout"  # given up
+    wait_for(lambda: skepd.tenant("a")["in_flight"] == 3, "three of the others to run")
+    with connect_from(skepd, "127.0.0.2") as other:
+        assert other.request("GET", "a.test").text == "soon"
+    assert skepd.tenant("a")["queued"] == 1
+    for connection in slow + long:
+        connection.reset()
+
+
 def test_address_with_most_in_a_full_queue_makes_room(start):
     skepd = start({"a": limited(1, 3)})
     many = [skepd.connect() for _ in range(4)]
