@@ -62,6 +62,7 @@ struct metrics_config {
 struct log_config { /* what tenants may log in a second, see supervisor/record/log_budget.h */
     uint32_t tenant_lines, tenant_kib; /* each of them */
     uint32_t lines, kib;               /* all together */
+    uint32_t access_lines;             /* of the access log, besides */
 };
 
 struct deploy_config {

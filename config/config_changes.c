@@ -181,6 +181,7 @@ static const struct key keys[] = {
     KEY(log.tenant_kib, number),
     KEY(log.lines, number),
     KEY(log.kib, number),
+    KEY(log.access_lines, number),
     START_KEY(metrics.listen, text),
     KEY(metrics.tenants, number),
     KEY(deploy.keep, number),

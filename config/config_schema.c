@@ -48,8 +48,8 @@ static const cyaml_schema_field_t deploy_fields[] = {
 #define LOG_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct log_config, name)
 
 static const cyaml_schema_field_t log_fields[] = {
-    LOG_FIELD(tenant_lines), LOG_FIELD(tenant_kib), LOG_FIELD(lines),
-    LOG_FIELD(kib),          CYAML_FIELD_END,
+    LOG_FIELD(tenant_lines), LOG_FIELD(tenant_kib),   LOG_FIELD(lines),
+    LOG_FIELD(kib),          LOG_FIELD(access_lines), CYAML_FIELD_END,
 };
 
 #define HTTP_FIELD(name) CYAML_FIELD_UINT(#name, OPTIONAL, struct raw_http, limits.name)

@@ -79,6 +79,8 @@ static const struct service_number {
       1500, 1, 1000000 },
     { "log.kib", offsetof(struct config, log.kib), offsetof(struct raw_service, log.kib), 1024, 1,
       1048576 },
+    { "log.access_lines", offsetof(struct config, log.access_lines),
+      offsetof(struct raw_service, log.access_lines), 10000, 1, 1000000 },
     { "deploy.keep", offsetof(struct config, deploy.keep),
       offsetof(struct raw_service, deploy.keep), 10, 2, 1000 },
     { "deploy.watch_s", offsetof(struct config, deploy.watch_s),

@@ -17,6 +17,8 @@ const struct total_info total_table[TOTALS] = {
         "versions that are being loaded, 256 for each worker" },
     [TOTAL_LOG_LINES] = { "log_lines", "", "log.lines",
         "lines of tenants in the log in this second; one of them has log.tenant_lines" },
+    [TOTAL_ACCESS_LINES] = { "access_lines", "", "log.access_lines",
+        "lines of the access log in this second" },
     [TOTAL_ADMIN_CLIENTS] = { "admin_clients", "", NULL,
         "clients of the admin socket; 8 of one user, 24 but root's" },
     [TOTAL_SCRAPES] = { "scrapes", "", NULL,

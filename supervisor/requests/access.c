@@ -14,14 +14,15 @@
 #define METHOD_MAX_BYTES 32
 #define TEXT_BYTES 2048
 #define ROUTE_PATH_MAX_BYTES 512
+#define LITTLE_LINES 4 /* see log_budget_has_share */
 
 struct access {
     struct http_text method, host, path, client; /* empty: not known */
     bool is_http10;
     unsigned status; /* 0: nothing was sent */
     const char *code;
-    const struct tenant *tenant; /* NULL: none */
-    uint64_t id;                 /* 0: none */
+    struct tenant *tenant; /* NULL: none */
+    uint64_t id;           /* 0: none */
     unsigned worker;
     pid_t worker_pid; /* 0: none had it */
     uint64_t bytes, duration_us, queue_us, cpu_us;
@@ -88,7 +89,38 @@ static size_t describe(const struct access *a, char *text, size_t size)
     return n < 0 ? 0 : (size_t) n < size ? (size_t) n : size - 1;
 }
 
-static void write_event(const struct access *a)
+static void say_left_out(const struct server *server, uint64_t now_ns)
+{
+    struct access_bound *bound = &server->ledger->access;
+    uint64_t skipped;
+
+    if (log_gate_pass(&bound->gate, now_ns, NSEC_PER_SEC, &skipped))
+        log_warning("the access log may have %u lines in a second (log.access_lines): others are "
+                    "left out, %" PRIu64 " so far",
+                    server->config->log.access_lines, bound->left_out);
+}
+
+/* Takes a line from the bound of the access log, which tenants share. Returns false if it is left out. */
+static bool may_write(const struct server *server, struct tenant *tenant)
+{
+    struct access_bound *bound = &server->ledger->access;
+    struct log_window *own = tenant ? &tenant->books.access : &bound->of_nobody;
+    uint64_t now_ns = io_now_ns();
+
+    log_window_roll(&bound->all, now_ns / NSEC_PER_SEC);
+    log_window_roll(own, now_ns / NSEC_PER_SEC);
+    if (log_budget_has_share(own->lines, bound->all.lines, server->config->log.access_lines,
+                             LITTLE_LINES)) {
+        bound->left_out++;
+        say_left_out(server, now_ns);
+        return false;
+    }
+    own->lines++;
+    bound->all.lines++;
+    return true;
+}
+
+static void write_event(const struct server *server, const struct access *a)
 {
     static const struct http_text event = { "access", 6 }, http10 = { "1.0", 3 },
                                   http11 = { "1.1", 3 }, cold = { "cold", 4 }, warm = { "warm", 4 };
@@ -107,6 +139,8 @@ static void write_event(const struct access *a)
     size_t n_fields = 10;
     char text[TEXT_BYTES];
 
+    if (!may_write(server, a->tenant))
+        return;
     if (a->route.size > 0)
         fields[n_fields++] = text_field("route", a->route);
     if (a->version.size > 0)
@@ -266,7 +300,7 @@ void access_log_end(struct request *request)
     if (request->version || request->tenant->version)
         name_route((request->version ? request->version : request->tenant->version)->manifest,
                    a.host, &a);
-    write_event(&a);
+    write_event(request->server, &a);
 }
 
 void access_log_request(struct request *request, enum error_code code)
@@ -282,7 +316,7 @@ void access_log_gone(struct request *request, const char *code)
 
 /* ---- others */
 
-void access_log_refusal(const struct server *server, const struct tenant *tenant,
+void access_log_refusal(const struct server *server, struct tenant *tenant,
                         const struct http_request *head, enum error_code code, uint64_t id)
 {
     const struct access a = {
@@ -298,7 +332,7 @@ void access_log_refusal(const struct server *server, const struct tenant *tenant
     };
 
     if (access_is_on(server))
-        write_event(&a);
+        write_event(server, &a);
 }
 
 void access_log_rejection(void *server, struct http_text client, enum error_code code,
@@ -314,5 +348,5 @@ void access_log_rejection(void *server, struct http_text client, enum error_code
     };
 
     if (access_is_on(server))
-        write_event(&a);
+        write_event(server, &a);
 }

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 #include "config/limits.h"
+#include "supervisor/record/log_budget.h"
 #include "supervisor/requests/run_queue.h"
 #include "supervisor/tenants/rate.h"
 
@@ -22,6 +23,7 @@ TAILQ_HEAD(share_list, share);
 LIST_HEAD(share_table, share);
 
 struct tenant_books {
+    struct log_window access;    /* its lines in the access log */
     TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of those whose queue is not empty */
     struct run_entry run;
     struct child *run_child; /* borrowed; in whose run queue it is; NULL: in none */

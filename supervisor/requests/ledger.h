@@ -8,6 +8,7 @@
 
 #include <event2/buffer.h>
 
+#include "common/log_gate.h"
 #include "supervisor/http/http.h"
 #include "supervisor/placement/blame.h"
 #include "supervisor/tenants/tenant.h"
@@ -101,8 +102,16 @@ struct request {
 
 #define LEDGER_SHARE_BUCKETS 4096
 
+/* Lines of the access log: in this second, and those that were too many. */
+struct access_bound {
+    struct log_window all, of_nobody; /* of_nobody: of requests of no tenant */
+    uint64_t left_out;
+    struct log_gate gate; /* of the line that says so */
+};
+
 struct ledger {
     struct server *server;
+    struct access_bound access;
     uint64_t last_id;
     LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
     struct event *push_event;

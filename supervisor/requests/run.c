@@ -175,8 +175,8 @@ static bool is_suspect(const struct child *child, const struct tenant *tenant)
 {
     if (is_unknown(tenant))
         return true;
-    return is_pressed(child) && (cost_us(tenant) > UNSTARTED_MAX_US ||
-                                 io_now_ns() - tenant->books.cheap_ns > PROOF_NS);
+    return is_pressed(child) &&
+           (cost_us(tenant) > UNSTARTED_MAX_US || io_now_ns() - tenant->books.cheap_ns > PROOF_NS);
 }
 
 /* A suspect's request goes behind none that is one's, or that runs for long: others have their turn between

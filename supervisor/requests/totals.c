@@ -3,6 +3,7 @@
  * What the ledger, the front and the workers keep, as rows of record/totals.h. Supervisor, loop thread.
  */
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "proto/channel.h"
 #include "supervisor/host/descriptors.h"
 #include "supervisor/requests/internal.h"
@@ -71,6 +72,16 @@ static void read_loads(void *owner, struct total *total)
     total->limit = (uint64_t) SCOREBOARD_TENANTS * (n > 0 ? n : 1);
 }
 
+static void read_access_lines(void *owner, struct total *total)
+{
+    const struct ledger *ledger = owner;
+    const struct access_bound *bound = &ledger->access;
+
+    total->limit = ledger->server->config->log.access_lines;
+    total->used = bound->all.second == io_now_ns() / NSEC_PER_SEC ? bound->all.lines : 0;
+    total->refused = bound->left_out;
+}
+
 static void read_descriptors(void *owner, struct total *total)
 {
     const struct server *server = ((const struct ledger *) owner)->server;
@@ -91,6 +102,7 @@ static const struct {
     { TOTAL_WAITING_REQUESTS, read_waiting_requests },
     { TOTAL_WORKER_OUTPUT, read_worker_output },
     { TOTAL_LOADS, read_loads },
+    { TOTAL_ACCESS_LINES, read_access_lines },
     { TOTAL_DESCRIPTORS, read_descriptors },
 };
 

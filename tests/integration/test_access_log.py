@@ -78,6 +78,26 @@ def test_a_reload_switches_it(start):
     assert lines == {"/slow": "", "/while": "127.0.0.1"}
 
 
+def test_lines_beyond_the_bound_are_counted_and_another_tenant_finds_room(start):
+    tenants = {name: script("return new Response('x');") for name in ("loud", "quiet")}
+    skepd = start(tenants, access_log="on", log_format="json", log={"access_lines": 8})
+
+    def left_out():
+        row = skepd.admin("status")["totals"]
+        return next(r for r in row if r["name"] == "access_lines")["refused"]
+
+    asked = 0
+    while left_out() == 0 or not any("log.access_lines" in line for line in skepd.log().splitlines()):
+        for _ in range(100):
+            skepd.get("loud", "/many")
+        asked += 100
+    skepd.get("quiet", "/one")
+    skepd.wait_idle()
+    wait_access(skepd, path="/one")  # a quarter of the lines are for those that have not had any
+    written = [o for o in accesses(skepd) if o["path"] == "/many"]
+    assert len(written) + left_out() == asked
+
+
 def test_an_answer_has_all_fields(skepd):
     assert skepd.get("a", "/path/of%20it?secret=1").status == 201
     line = wait_access(skepd, status=201)
