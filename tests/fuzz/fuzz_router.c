@@ -15,6 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ROUTES_MAX 64
 #define TARGETS 4U
+#define HOST_MAX 253 /* RFC 1035; a longer host is nobody's, but that of a route for any host */
 
 struct route {
     struct route_pattern pattern;
@@ -37,6 +38,8 @@ static size_t host_rank(const struct route_pattern *pattern, const char *host, s
 
     if (own == 0 && !pattern->is_suffix)
         return 1;
+    if (size > HOST_MAX)
+        return 0;
     if (!pattern->is_suffix)
         return own == size && memcmp(host, pattern->host, own) == 0 ? SIZE_MAX : 0;
     if (size < own + 1 || host[size - own - 1] != '.' ||
