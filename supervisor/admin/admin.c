@@ -51,6 +51,7 @@ struct admin {
 static void client_free(struct admin_client *client)
 {
     admin_leave_deploy(client);
+    admin_walk_done(&client->walk);
     reload_forget(client->admin->server, client);
     LIST_REMOVE(client, entry);
     client->admin->n_clients--;
@@ -110,8 +111,8 @@ static void on_client_drained(void *owner)
     channel_set_reading(client->channel, !client->is_awaiting);
 }
 
-/* One command for each turn of the loop: however many a client sends at once, and whatever they cost,
- * others have their turn in between. */
+/* One command, or a part of one, for each turn of the loop: however many a client sends at once, and whatever they
+ * cost, others have their turn in between. */
 static void on_next(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("admin: next command");
@@ -119,8 +120,12 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    if (!channel_is_congested(client->channel) && !client->is_awaiting)
+    if (client->walk.goal != ADMIN_WALK_NONE) {
+        if (admin_walk_on(client) < 0)
+            client_free(client);
+    } else if (!channel_is_congested(client->channel) && !client->is_awaiting) {
         channel_set_reading(client->channel, true);
+    }
 }
 
 /* Looked up for each command: the configuration may be another by now. */
@@ -148,12 +153,11 @@ enum admin_right admin_command_right(const struct admin_commands *commands, unsi
 
 static int may_handle(void *owner, unsigned number)
 {
-    static const struct timeval next_turn = { 0 };
     struct admin_client *client = owner;
     enum admin_right right = admin_client_right(client);
 
     channel_set_reading(client->channel, false);
-    (void) event_add(client->next, &next_turn);
+    admin_client_next_turn(client);
     if (right <= admin_command_right(client->admin->commands, number))
         return 1;
     int r = refuse_command(client, right);
@@ -244,13 +248,18 @@ void admin_client_await(struct admin_client *client)
     (void) event_del(client->idle);
 }
 
+void admin_client_next_turn(struct admin_client *client)
+{
+    static const struct timeval at_once = { 0 };
+
+    (void) event_add(client->next, &at_once);
+}
+
 /* Its next command is read in the next turn, after the answer. */
 void admin_client_resume(struct admin_client *client)
 {
-    static const struct timeval next_turn = { 0 };
-
     client->is_awaiting = false;
-    (void) event_add(client->next, &next_turn);
+    admin_client_next_turn(client);
 }
 
 void admin_client_await_answer(struct admin_client *client, admin_answer_fn answer)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands for a closer look: at the limits of one tenant, and at what changes from second to second.
+ * The command for a closer look at the limits of one tenant.
  * Supervisor, loop thread.
  */
 #include "common/cleanup.h"
@@ -29,20 +29,5 @@ int admin_on_explain(void *owner, const ProtobufCMessage *message)
         r = admin_report_explained(tenant, &arena, &explained);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_EXPLAINED;
     answer.explained = &explained;
-    return send_report(owner, r, &answer);
-}
-
-int admin_on_top(void *owner, const ProtobufCMessage *message)
-{
-    const Skep__Admin__TopRequest *request = (const Skep__Admin__TopRequest *) message;
-    Skep__Admin__Top top = SKEP__ADMIN__TOP__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    _cleanup_(arena_done) struct arena arena = { 0 };
-
-    int r = arena_init(&arena, INSPECT_ARENA_BYTES);
-    if (r == 0)
-        r = admin_report_top(admin_client_server(owner), request, &arena, &top);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TOP;
-    answer.top = &top;
     return send_report(owner, r, &answer);
 }

@@ -18,9 +18,33 @@
 #include "supervisor/admin/client.h"
 #include "supervisor/admin/handlers.h"
 #include "supervisor/admin/roles.h"
+#include "supervisor/tenants/tenant_cursor.h"
 
 struct log_line;
 struct log_store;
+
+/* What a walk over the tenants is for. */
+enum admin_walk_goal {
+    ADMIN_WALK_NONE,
+    ADMIN_WALK_STATS,
+    ADMIN_WALK_STATUS,
+    ADMIN_WALK_TENANTS,
+    ADMIN_WALK_TOP
+};
+
+/* What StatsRequest and StatusRequest ask of all tenants together. */
+struct admin_count {
+    uint32_t tenants, quarantined;
+    uint64_t heap_kib, external_kib, bodies_kib;
+};
+
+/* A command that has to look at many tenants: at some in each turn of the loop. */
+struct admin_walk {
+    enum admin_walk_goal goal;   /* of the one that is under way */
+    struct tenant_cursor cursor; /* kept from one page of a list to the next */
+    uint32_t skip;               /* of the page */
+    struct admin_count count;
+};
 
 struct admin_client {
     LIST_ENTRY(admin_client) entry;
@@ -37,6 +61,7 @@ struct admin_client {
     enum tenant_log_level level; /* of these, or more important ones */
     uint64_t lost;               /* lines since the last one that was sent */
     struct deploy *deploy;       /* borrowed: what it waits for, or uploads; NULL: nothing */
+    struct admin_walk walk;
 };
 LIST_HEAD(admin_client_list, admin_client);
 
@@ -68,9 +93,17 @@ int admin_client_subscribe(struct admin_client *client, const char *tenant,
 enum admin_right admin_client_right(const struct admin_client *client);
 struct log_store *admin_client_log_store(const struct admin_client *client);
 
+/* ---- walk.c */
+
+/* Goes on with the client's walk, in its next turn. 0, or -errno of channel_send. */
+int admin_walk_on(struct admin_client *client);
+void admin_walk_done(struct admin_walk *walk);
+
 /* Reads nothing more from it until admin_client_resume. */
 void admin_client_await(struct admin_client *client);
 void admin_client_resume(struct admin_client *client);
+/* on_next comes in the next turn of the loop. */
+void admin_client_next_turn(struct admin_client *client);
 
 /* ---- logs.c */
 
@@ -87,18 +120,24 @@ void admin_leave_deploy(struct admin_client *client);
  * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
  * many of the list; the page ends where a frame would become too large. */
 
-int admin_report_stats(const struct server *server, struct arena *arena, Skep__Admin__Stats *ret);
+/* count: of all tenants. */
+int admin_report_stats(const struct server *server, const struct admin_count *count,
+                       struct arena *arena, Skep__Admin__Stats *ret);
 int admin_report_workers(const struct server *server, uint32_t skip, struct arena *arena,
                          Skep__Admin__Workers *ret);
-int admin_report_tenants(const struct server *server, uint32_t skip, struct arena *arena,
+/* The page begins at the cursor, which goes to its end. */
+int admin_report_tenants(struct tenant_cursor *cursor, uint32_t skip, struct arena *arena,
                          Skep__Admin__Tenants *ret);
 /* Those after a number, of a tenant or of all: see the request. */
 int admin_report_incidents(const struct server *server,
                            const Skep__Admin__IncidentsRequest *request, struct arena *arena,
                            Skep__Admin__Incidents *ret);
-int admin_report_status(const struct server *server, struct arena *arena, Skep__Admin__Status *ret);
-int admin_report_top(const struct server *server, const Skep__Admin__TopRequest *request,
-                     struct arena *arena, Skep__Admin__Top *ret);
+int admin_report_status(const struct server *server, const struct admin_count *count,
+                        struct arena *arena, Skep__Admin__Status *ret);
+int admin_report_top_tenants(struct tenant_cursor *cursor, struct arena *arena,
+                             Skep__Admin__Top *ret);
+int admin_report_top_workers(const struct server *server, uint32_t skip, struct arena *arena,
+                             Skep__Admin__Top *ret);
 int admin_report_explained(const struct tenant *tenant, struct arena *arena,
                            Skep__Admin__Explained *ret);
 /* cordon: of the configuration. */

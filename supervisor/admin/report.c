@@ -160,43 +160,31 @@ static int fill_traffic(const struct server *server, struct arena *arena, Skep__
 
 /* ---- skepd as a whole */
 
-static void count_tenants(const struct tenants *tenants, Skep__Admin__Stats *stats)
-{
-    struct memory_use memory = { 0 };
-    const struct tenant *tenant;
-    uint64_t now = io_now_ns();
-
-    TAILQ_FOREACH (tenant, &tenants->list, entry) {
-        stats->tenants++;
-        stats->quarantined += conduct_retry_after_s(&tenant->conduct, now) > 0;
-        memory_add_tenant(tenant, &memory);
-    }
-    stats->heap_kib = memory.heap_kib;
-    stats->external_kib = memory.external_kib;
-    stats->bodies_kib = memory.bodies_kib;
-    stats->memory_kib = memory_sum_kib(&memory);
-}
-
-static void count_workers(const struct pool *pool, Skep__Admin__Stats *stats)
+void report_count_workers(const struct server *server, Skep__Admin__Stats *stats)
 {
     struct pool_tally tally;
 
-    pool_read_tally(pool, &tally);
+    if (!server->pool)
+        return;
+    pool_read_tally(server->pool, &tally);
     stats->workers = tally.places;
     stats->own_workers = tally.own;
     stats->workers_ready = tally.ready;
     stats->workers_failed = tally.failed;
 }
 
-void report_count(const struct server *server, Skep__Admin__Stats *stats)
+static void fill_count(const struct admin_count *count, Skep__Admin__Stats *stats)
 {
-    if (server->tenants)
-        count_tenants(server->tenants, stats);
-    if (server->pool)
-        count_workers(server->pool, stats);
+    stats->tenants = count->tenants;
+    stats->quarantined = count->quarantined;
+    stats->heap_kib = count->heap_kib;
+    stats->external_kib = count->external_kib;
+    stats->bodies_kib = count->bodies_kib;
+    stats->memory_kib = count->heap_kib + count->external_kib + count->bodies_kib;
 }
 
-int admin_report_stats(const struct server *server, struct arena *arena, Skep__Admin__Stats *ret)
+int admin_report_stats(const struct server *server, const struct admin_count *count,
+                       struct arena *arena, Skep__Admin__Stats *ret)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
 
@@ -214,7 +202,8 @@ int admin_report_stats(const struct server *server, struct arena *arena, Skep__A
     }
     if (server->front)
         stats.connections = http_front_connections(server->front);
-    report_count(server, &stats);
+    fill_count(count, &stats);
+    report_count_workers(server, &stats);
     int r = report_errors(&server->record.counters, arena, &stats.errors, &stats.n_errors);
     if (r == 0)
         r = report_incident_counts(&server->record.incident_counts, arena, &stats.incidents,

@@ -16,6 +16,8 @@ struct child;
 /* Of a list, in one frame: so many items at most, and no more after so many bytes. */
 #define PAGE_ITEMS_MAX 256U
 #define PAGE_MAX_BYTES (256U << 10)
+/* The same of tenants, whose rows are long: packing a page takes about a millisecond. */
+#define TENANTS_PAGE_ITEMS_MAX 32U
 
 void *report_take(struct arena *arena, size_t size); /* zeroes; NULL: no room */
 /* Borrowed, and cut where it is too long; NULL is empty. */
@@ -28,8 +30,8 @@ int report_errors(const struct counters *counters, struct arena *arena,
 int report_incident_counts(const struct incident_counts *counts, struct arena *arena,
                            Skep__Admin__IncidentCount ***ret_counts, size_t *ret_n);
 
-/* Tenants, workers, and the memory of tenants, into those fields. */
-void report_count(const struct server *server, Skep__Admin__Stats *stats);
+/* Counts workers, into those fields. */
+void report_count_workers(const struct server *server, Skep__Admin__Stats *stats);
 
 /* Causes of workers' deaths that have occurred. */
 int report_kills(const uint64_t counts[static CAUSES], struct arena *arena,

@@ -93,18 +93,19 @@ static int report_unserved(const struct server *server, struct arena *arena,
     return 0;
 }
 
-int admin_report_status(const struct server *server, struct arena *arena, Skep__Admin__Status *ret)
+int admin_report_status(const struct server *server, const struct admin_count *count,
+                        struct arena *arena, Skep__Admin__Status *ret)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
     const struct jail_state *jail = &server->jail;
 
-    report_count(server, &stats);
+    report_count_workers(server, &stats);
     ret->state = report_text(server->life.is_draining ? "draining" : "serving");
     ret->version = report_text(SKEP_VERSION);
     ret->pid = (uint32_t) getpid();
     ret->uptime_ms = (io_now_ns() - server->record.started_ns) / NSEC_PER_MSEC;
-    ret->tenants = stats.tenants;
-    ret->quarantined = stats.quarantined;
+    ret->tenants = count->tenants;
+    ret->quarantined = count->quarantined;
     ret->workers = stats.workers;
     ret->workers_ready = stats.workers_ready;
     ret->workers_failed = stats.workers_failed;

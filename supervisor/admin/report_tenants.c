@@ -164,50 +164,49 @@ static int fill_unserved(const struct unserved *from, struct arena *arena,
 struct tenants_page {
     Skep__Admin__Tenant **rows;
     struct arena *arena;
-    uint32_t skip, total;
     size_t n, size;
     bool is_full;
 };
 
-/* Adds a row if it belongs to the page; one of both is NULL. */
-static void add_row(struct tenants_page *page, const struct tenant *tenant,
+/* Adds a row; one of both is NULL. Returns whether it is on the page. */
+static bool add_row(struct tenants_page *page, const struct tenant *tenant,
                     const struct unserved *unserved)
 {
-    if (page->total++ < page->skip || page->is_full)
-        return;
+    if (page->is_full)
+        return false;
     Skep__Admin__Tenant *row = report_take(page->arena, sizeof *row);
     int r = !row     ? -ENOMEM
             : tenant ? fill_tenant(tenant, page->arena, row)
                      : fill_unserved(unserved, page->arena, row);
     if (r < 0) {
         page->is_full = true;
-        return;
+        return false;
     }
     page->rows[page->n++] = row;
     page->size += skep__admin__tenant__get_packed_size(row);
-    page->is_full = page->n == PAGE_ITEMS_MAX || page->size >= PAGE_MAX_BYTES;
+    page->is_full = page->n == TENANTS_PAGE_ITEMS_MAX || page->size >= PAGE_MAX_BYTES;
+    return true;
 }
 
-int admin_report_tenants(const struct server *server, uint32_t skip, struct arena *arena,
+int admin_report_tenants(struct tenant_cursor *cursor, uint32_t skip, struct arena *arena,
                          Skep__Admin__Tenants *ret)
 {
-    struct tenants_page page = { .arena = arena, .skip = skip };
+    /* Pages behind the last tenant. */
+    uint32_t n_unserved_had = cursor->next || skip < cursor->n_taken ? 0 : skip - cursor->n_taken;
+    struct tenants_page page = { .arena = arena };
     const struct unserved *unserved = NULL;
-    const struct tenant *tenant;
+    uint32_t n_unserved = 0;
 
-    page.rows = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__Tenant *));
+    page.rows = report_take(arena, TENANTS_PAGE_ITEMS_MAX * sizeof(Skep__Admin__Tenant *));
     if (!page.rows)
         return -ENOMEM;
-    if (server->tenants) {
-        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-            add_row(&page, tenant, NULL);
-        while ((unserved = unserved_next(server->tenants, unserved)))
-            add_row(&page, NULL, unserved);
-    }
-    if (page.n == 0 && skip < page.total)
-        return -ENOMEM;
+    while (cursor->next && add_row(&page, cursor->next, NULL))
+        (void) tenant_cursor_take(cursor);
+    while ((unserved = unserved_next(cursor->tenants, unserved)))
+        if (n_unserved++ >= n_unserved_had && !cursor->next)
+            (void) add_row(&page, NULL, unserved);
     ret->tenants = page.rows;
     ret->n_tenants = page.n;
-    ret->total = page.total;
-    return 0;
+    ret->total = tenant_cursor_total(cursor) + n_unserved;
+    return page.n == 0 && skip < ret->total ? -ENOMEM : 0;
 }

@@ -15,13 +15,6 @@
 
 #define BYTES_PER_KIB UINT64_C(1024)
 
-struct page {
-    Skep__Admin__TopRow **rows;
-    struct arena *arena;
-    uint32_t skip, total;
-    size_t n, size;
-};
-
 static int fill_histogram(const struct histogram *histogram, struct arena *arena,
                           ProtobufCBinaryData *ret)
 {
@@ -90,59 +83,65 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
     return r < 0 ? r : fill_histogram(&child->latency_us, arena, &row->latency);
 }
 
-static bool is_full(const struct page *page)
+static int begin_page(unsigned items_max, struct arena *arena, Skep__Admin__Top *ret)
 {
-    return page->n == PAGE_ITEMS_MAX || page->size >= PAGE_MAX_BYTES;
+    ret->rows = report_take(arena, items_max * sizeof(Skep__Admin__TopRow *));
+    ret->n_rows = 0;
+    ret->time_us = io_now_ns() / NSEC_PER_USEC;
+    return ret->rows ? 0 : -ENOMEM;
 }
 
-/* NULL: it is not on this page. */
-static Skep__Admin__TopRow *next_row(struct page *page)
+/* NULL: no room. */
+static Skep__Admin__TopRow *new_row(struct arena *arena)
 {
-    if (page->total++ < page->skip || is_full(page))
-        return NULL;
-    Skep__Admin__TopRow *row = report_take(page->arena, sizeof *row);
-    if (!row)
-        page->size = PAGE_MAX_BYTES;
-    else
+    Skep__Admin__TopRow *row = report_take(arena, sizeof *row);
+
+    if (row)
         skep__admin__top_row__init(row);
     return row;
 }
 
-/* r: what filling it has returned. The page ends before a row that there is no memory for. */
-static void add_row(struct page *page, Skep__Admin__TopRow *row, int r)
+int admin_report_top_tenants(struct tenant_cursor *cursor, struct arena *arena,
+                             Skep__Admin__Top *ret)
 {
-    if (r < 0) {
-        page->size = PAGE_MAX_BYTES;
-        return;
+    size_t size = 0;
+    int r = begin_page(TENANTS_PAGE_ITEMS_MAX, arena, ret);
+
+    if (r < 0)
+        return r;
+    while (cursor->next && ret->n_rows < TENANTS_PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES) {
+        Skep__Admin__TopRow *row = new_row(arena);
+        if (!row || fill_tenant(cursor->next, arena, row) < 0)
+            break;
+        size += skep__admin__top_row__get_packed_size(row);
+        ret->rows[ret->n_rows++] = row;
+        (void) tenant_cursor_take(cursor);
     }
-    page->size += skep__admin__top_row__get_packed_size(row);
-    page->rows[page->n++] = row;
+    ret->total = tenant_cursor_total(cursor);
+    return ret->n_rows == 0 && cursor->next ? -ENOMEM : 0;
 }
 
-int admin_report_top(const struct server *server, const Skep__Admin__TopRequest *request,
-                     struct arena *arena, Skep__Admin__Top *ret)
+int admin_report_top_workers(const struct server *server, uint32_t skip, struct arena *arena,
+                             Skep__Admin__Top *ret)
 {
-    struct page page = { .arena = arena, .skip = request->skip };
-    const struct tenant *tenant;
     const struct child *child = NULL;
-    Skep__Admin__TopRow *row;
+    size_t size = 0;
+    bool is_full = false;
+    int r = begin_page(PAGE_ITEMS_MAX, arena, ret);
 
-    page.rows = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__TopRow *));
-    if (!page.rows)
-        return -ENOMEM;
-    if (!request->workers && server->tenants)
-        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-            if ((row = next_row(&page)))
-                add_row(&page, row, fill_tenant(tenant, arena, row));
-    if (request->workers && server->pool)
-        while ((child = pool_next_listed(server->pool, child)))
-            if ((row = next_row(&page)))
-                add_row(&page, row, fill_worker(child, arena, row));
-    if (page.n == 0 && page.skip < page.total)
-        return -ENOMEM;
-    ret->rows = page.rows;
-    ret->n_rows = page.n;
-    ret->total = page.total;
-    ret->time_us = io_now_ns() / NSEC_PER_USEC;
-    return 0;
+    if (r < 0)
+        return r;
+    while (server->pool && (child = pool_next_listed(server->pool, child))) {
+        if (ret->total++ < skip || is_full)
+            continue;
+        Skep__Admin__TopRow *row = new_row(arena);
+        if (!row || fill_worker(child, arena, row) < 0) {
+            is_full = true;
+            continue;
+        }
+        size += skep__admin__top_row__get_packed_size(row);
+        ret->rows[ret->n_rows++] = row;
+        is_full = ret->n_rows == PAGE_ITEMS_MAX || size >= PAGE_MAX_BYTES;
+    }
+    return ret->n_rows == 0 && skip < ret->total ? -ENOMEM : 0;
 }

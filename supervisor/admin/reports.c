@@ -27,21 +27,6 @@ static int send_report(struct admin_client *client, int r, const Skep__Admin__An
                  : admin_client_send(client, answer);
 }
 
-int admin_on_stats(void *owner, const ProtobufCMessage *message)
-{
-    Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    _cleanup_arena_ struct arena arena = { 0 };
-
-    (void) message;
-    int r = arena_init(&arena, REPORT_ARENA_BYTES);
-    if (r == 0)
-        r = admin_report_stats(admin_client_server(owner), &arena, &stats);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATS;
-    answer.stats = &stats;
-    return send_report(owner, r, &answer);
-}
-
 int admin_on_workers(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__WorkersRequest *request = (const Skep__Admin__WorkersRequest *) message;
@@ -54,21 +39,6 @@ int admin_on_workers(void *owner, const ProtobufCMessage *message)
         r = admin_report_workers(admin_client_server(owner), request->skip, &arena, &workers);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKERS;
     answer.workers = &workers;
-    return send_report(owner, r, &answer);
-}
-
-int admin_on_tenants(void *owner, const ProtobufCMessage *message)
-{
-    const Skep__Admin__TenantsRequest *request = (const Skep__Admin__TenantsRequest *) message;
-    Skep__Admin__Tenants tenants = SKEP__ADMIN__TENANTS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    _cleanup_arena_ struct arena arena = { 0 };
-
-    int r = arena_init(&arena, REPORT_ARENA_BYTES);
-    if (r == 0)
-        r = admin_report_tenants(admin_client_server(owner), request->skip, &arena, &tenants);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TENANTS;
-    answer.tenants = &tenants;
     return send_report(owner, r, &answer);
 }
 
@@ -88,21 +58,6 @@ int admin_on_incidents(void *owner, const ProtobufCMessage *message)
         return admin_send_failure(owner, ADMIN_NO_TENANT);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_INCIDENTS;
     answer.incidents = &incidents;
-    return send_report(owner, r, &answer);
-}
-
-int admin_on_status(void *owner, const ProtobufCMessage *message)
-{
-    Skep__Admin__Status status = SKEP__ADMIN__STATUS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
-    _cleanup_arena_ struct arena arena = { 0 };
-
-    (void) message;
-    int r = arena_init(&arena, REPORT_ARENA_BYTES);
-    if (r == 0)
-        r = admin_report_status(admin_client_server(owner), &arena, &status);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATUS;
-    answer.status = &status;
     return send_report(owner, r, &answer);
 }
 

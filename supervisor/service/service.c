@@ -105,24 +105,20 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
 
 void service_tell_status(const struct server *server)
 {
-    const struct tenant *tenant;
     struct pool_tally tally;
-    unsigned n_tenants = 0;
     char text[540], health[320], unserved[64] = "";
 
     if (!server->notify || !server->pool || server->life.is_draining ||
         heir_is_unknown(server->service->heir))
         return;
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-        n_tenants++;
     pool_read_tally(server->pool, &tally);
     helper_summary(server, health, sizeof health);
     if (unserved_count(server->tenants) > 0)
         (void) snprintf(unserved, sizeof unserved, "; %u cannot be served: see skep status",
                         unserved_count(server->tenants));
     (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s%s%s%s",
-                    n_tenants, tally.ready, jail_level_name(&server->jail), unserved,
-                    health[0] ? "; " : "", health);
+                    server->tenants->n_listed, tally.ready, jail_level_name(&server->jail),
+                    unserved, health[0] ? "; " : "", health);
     notify_status(server->notify, text);
 }
 

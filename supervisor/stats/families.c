@@ -8,8 +8,6 @@
 #include "supervisor/stats/families_internal.h"
 #include "supervisor/tenants/tenant.h"
 
-#define LOOKS_MAX 512 /* at tenants, whether they have series or not, in one piece */
-
 static const struct family_set {
     const struct family *families;
     const size_t *n;
@@ -30,16 +28,11 @@ static const struct family *find_family(unsigned index)
     return NULL;
 }
 
-static const struct tenant *first_tenant(const struct server *server)
-{
-    return server->tenants ? TAILQ_FIRST(&server->tenants->list) : NULL;
-}
-
 /* One tenant, or the rest after the last of them. Returns whether there is more of the family. */
 static bool write_tenant(struct families_cursor *cursor, const struct family *family,
                          struct text *text)
 {
-    const struct tenant *tenant = cursor->next;
+    const struct tenant *tenant = tenant_cursor_take(&cursor->tenants);
 
     if (!tenant) {
         family_write_rest(cursor->server, &cursor->rest, family, text);
@@ -49,7 +42,6 @@ static bool write_tenant(struct families_cursor *cursor, const struct family *fa
         family_write_tenant(tenant, family, text);
     else if (family->needs_state)
         family_add_state(tenant, &cursor->rest);
-    cursor->next = TAILQ_NEXT(tenant, entry);
     return true;
 }
 
@@ -58,7 +50,8 @@ static bool write_some(struct families_cursor *cursor, const struct family *fami
 {
     if (!cursor->has_begun) {
         text_family(text, family->name, family->type, family->help);
-        cursor->next = first_tenant(cursor->server);
+        if (cursor->server->tenants)
+            tenant_cursor_open(&cursor->tenants, cursor->server->tenants);
         cursor->rest = (struct families_state){ 0 };
         cursor->has_begun = true;
     }
@@ -74,7 +67,7 @@ bool families_write(struct families_cursor *cursor, struct text *text, size_t en
     unsigned n_looks = 0;
 
     while ((family = find_family(cursor->family))) {
-        if (text->size >= enough || n_looks++ >= LOOKS_MAX)
+        if (text->size >= enough || n_looks++ >= TENANT_LOOKS_MAX)
             return true;
         if (!write_some(cursor, family, text)) {
             cursor->family++;
@@ -84,8 +77,7 @@ bool families_write(struct families_cursor *cursor, struct text *text, size_t en
     return false;
 }
 
-void families_forget_tenant(struct families_cursor *cursor, const struct tenant *tenant)
+void families_cursor_done(struct families_cursor *cursor)
 {
-    if (cursor->next == tenant)
-        cursor->next = TAILQ_NEXT(tenant, entry);
+    tenant_cursor_close(&cursor->tenants);
 }

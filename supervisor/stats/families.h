@@ -10,6 +10,7 @@
 #include "supervisor/requests/memory.h"
 #include "supervisor/server.h"
 #include "supervisor/stats/text.h"
+#include "supervisor/tenants/tenant_cursor.h"
 
 /* Rows that are counted when somebody asks for them. */
 struct families_state {
@@ -21,13 +22,12 @@ struct families_state {
 struct families_cursor {
     const struct server *server;
     unsigned family;
-    bool has_begun;             /* the family's first lines are out */
-    const struct tenant *next;  /* of a family with series for each tenant */
-    struct families_state rest; /* of those without */
+    bool has_begun;               /* the family's first lines are out */
+    struct tenant_cursor tenants; /* of a family with series for each tenant */
+    struct families_state rest;   /* of those without */
 };
 
 /* Writes until the text has so many bytes, or a little more, or some hundred tenants have been looked at. Returns
  * whether there is more. */
 bool families_write(struct families_cursor *cursor, struct text *text, size_t enough);
-/* The tenant goes. */
-void families_forget_tenant(struct families_cursor *cursor, const struct tenant *tenant);
+void families_cursor_done(struct families_cursor *cursor);

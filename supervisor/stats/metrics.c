@@ -68,6 +68,7 @@ static void scrape_free(struct scrape *scrape)
 {
     TAILQ_REMOVE(list_of(scrape), scrape, entry);
     scrape->metrics->n_scrapes--;
+    families_cursor_done(&scrape->cursor);
     if (scrape->deadline)
         event_free(scrape->deadline);
     free(scrape);
@@ -383,18 +384,6 @@ void metrics_drain(struct metrics *metrics)
 {
     if (metrics)
         http_front_drain(metrics->front, false);
-}
-
-void metrics_forget_tenant(struct metrics *metrics, const struct tenant *tenant)
-{
-    struct scrape *scrape;
-
-    if (!metrics)
-        return;
-    TAILQ_FOREACH (scrape, &metrics->writing, entry)
-        families_forget_tenant(&scrape->cursor, tenant);
-    TAILQ_FOREACH (scrape, &metrics->waiting, entry)
-        families_forget_tenant(&scrape->cursor, tenant);
 }
 
 static void free_scrapes(struct scrape_list *list)

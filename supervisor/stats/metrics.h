@@ -22,6 +22,4 @@ int metrics_new(struct server *server, struct metrics **ret_metrics);
 void metrics_hold(struct metrics *metrics, bool hold);
 /* Another skepd serves from now on: accepts no more. NULL is allowed. */
 void metrics_drain(struct metrics *metrics);
-/* The tenant goes: no scrape that is under way looks at it any more. NULL is allowed. */
-void metrics_forget_tenant(struct metrics *metrics, const struct tenant *tenant);
 struct metrics *metrics_free(struct metrics *metrics); /* NULL is allowed; returns NULL */

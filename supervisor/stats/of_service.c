@@ -86,13 +86,7 @@ static void write_replayed(const struct server *server, const char *name, struct
 
 static void write_tenants(const struct server *server, const char *name, struct text *text)
 {
-    const struct tenant *tenant;
-    uint64_t n = 0;
-
-    if (server->tenants)
-        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-            n++;
-    text_count(text, name, TEXT_NO_LABELS, n);
+    text_count(text, name, TEXT_NO_LABELS, server->tenants ? server->tenants->n_listed : 0);
 }
 
 static void write_unserved(const struct server *server, const char *name, struct text *text)

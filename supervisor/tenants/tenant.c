@@ -32,6 +32,7 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
     TAILQ_INIT(&tenants->leaving);
     LIST_INIT(&tenants->waiting);
     LIST_INIT(&tenants->unserved);
+    LIST_INIT(&tenants->cursors);
     int r = router_new(&tenants->router);
     if (r < 0) {
         free(tenants);
@@ -117,6 +118,16 @@ void tenant_list(struct tenants *tenants, struct tenant *tenant)
     TAILQ_INSERT_TAIL(&tenants->list, tenant, entry);
     LIST_INSERT_HEAD(&tenants->by_name[bucket_of(tenant->name, strlen(tenant->name))], tenant,
                      in_bucket);
+    tenants->n_listed++;
+    tenant_cursors_add(tenants, tenant);
+}
+
+void tenant_unlist(struct tenants *tenants, struct tenant *tenant)
+{
+    tenant_cursors_remove(tenants, tenant);
+    TAILQ_REMOVE(&tenants->list, tenant, entry);
+    LIST_REMOVE(tenant, in_bucket);
+    tenants->n_listed--;
 }
 
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size)
@@ -383,9 +394,7 @@ void tenant_remove(struct tenant *tenant)
     if (tenant->version->deploy)
         deploy_on_dropped(tenant->version);
     router_remove(tenants->router, tenant);
-    metrics_forget_tenant(tenant->server->metrics, tenant);
-    TAILQ_REMOVE(&tenants->list, tenant, entry);
-    LIST_REMOVE(tenant, in_bucket);
+    tenant_unlist(tenants, tenant);
     TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
 }
 

@@ -14,6 +14,7 @@
 #include "supervisor/record/record.h"
 #include "supervisor/requests/books.h"
 #include "supervisor/server.h"
+#include "supervisor/tenants/tenant_cursor.h"
 
 struct child;
 struct deploy;
@@ -143,10 +144,12 @@ LIST_HEAD(reload_waiting_list, reload_waiting);
 
 struct tenants {
     LIST_HEAD(, tenant) by_name[TENANT_BUCKETS]; /* those of list */
-    struct tenant_list list;
-    struct tenant_list leaving;         /* removed: they end what they have accepted */
-    struct reload_waiting_list waiting; /* see reload_tenants.h */
-    LIST_HEAD(, unserved) unserved;     /* see unserved.h */
+    struct tenant_list list;                     /* in the order of their numbers */
+    unsigned n_listed;                           /* of list */
+    struct tenant_cursor_list cursors;           /* in list */
+    struct tenant_list leaving;                  /* removed: they end what they have accepted */
+    struct reload_waiting_list waiting;          /* see reload_tenants.h */
+    LIST_HEAD(, unserved) unserved;              /* see unserved.h */
     struct router *router;
     uint64_t last_number;
     uint32_t last_version;
@@ -162,6 +165,8 @@ struct tenants *tenants_free(struct tenants *tenants);
 int tenant_install(struct server *server, struct manifest *manifest, const char *dir);
 /* Adds the tenant to the list and the table. */
 void tenant_list(struct tenants *tenants, struct tenant *tenant);
+/* Removes the tenant from both. */
+void tenant_unlist(struct tenants *tenants, struct tenant *tenant);
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
 /* Its files are somewhere else now. Out of memory nothing changes. */
 void tenant_set_dir(struct tenant *tenant, const char *dir);

@@ -69,8 +69,7 @@ static inline int tear_down(void **state)
 
     (void) admin_free(f->server.admin);
     while ((tenant = TAILQ_FIRST(&f->server.tenants->list))) {
-        TAILQ_REMOVE(&f->server.tenants->list, tenant, entry);
-        LIST_REMOVE(tenant, in_bucket);
+        tenant_unlist(f->server.tenants, tenant);
         counted_done(&tenant->counted);
         free(tenant->name);
         free(tenant);
@@ -98,6 +97,7 @@ static inline struct tenant *add_tenant(struct fixture *f, const char *name)
 
     assert_non_null(tenant);
     tenant->server = &f->server;
+    tenant->number = ++f->server.tenants->last_number;
     tenant->name = strdup(name);
     counted_init(&tenant->counted, &f->server.record, tenant->name);
     TAILQ_INIT(&tenant->queue);

@@ -3,7 +3,11 @@
  * The admin socket over real sockets and a real loop, with a server that has tenants but neither
  * workers nor a front: what clients are told, and that none can harm the others.
  */
+#include <signal.h>
+
 #include "admin_fixture.h"
+
+#define PAGE_TENANTS 32 /* as PROTOCOL.md says */
 
 /* ---- the file */
 
@@ -164,7 +168,7 @@ static void test_client_that_does_not_read_is_not_read_from(void **state)
     while (answered < sent) {
         const Skep__Admin__Answer *answer = receive(f, fd);
         assert_non_null(answer);
-        assert_int_equal(answer->tenants->n_tenants, 256);
+        assert_int_equal(answer->tenants->n_tenants, PAGE_TENANTS);
         answered++;
     }
     (void) close(fd);
@@ -197,8 +201,169 @@ static void test_long_list_comes_in_pages(void **state)
         request.skip += (uint32_t) n;
     }
     assert_int_equal(request.skip, 600);
-    assert_true(pages > 2);
+    assert_true(pages > 600 / PAGE_TENANTS); /* a page is what one turn may fill */
     (void) close(fd);
+}
+
+static void remove_tenant(struct fixture *f, struct tenant *tenant)
+{
+    tenant_unlist(f->server.tenants, tenant);
+    counted_done(&tenant->counted);
+    free(tenant->name);
+    free(tenant);
+}
+
+static void add_tenants(struct fixture *f, unsigned first, unsigned n)
+{
+    char name[32];
+
+    for (unsigned i = first; i < first + n; i++) {
+        (void) snprintf(name, sizeof name, "tenant-%u", i);
+        (void) add_tenant(f, name);
+    }
+}
+
+/* Every tenant that stays, and those that come, are in the list once, though others go: some that the client has had,
+ * the next one, and some that it would have got later. */
+static void test_pages_have_each_tenant_once_while_others_come_and_go(void **state)
+{
+    enum { TENANTS = 10 * PAGE_TENANTS, ADDED = 20 };
+    struct fixture *f = *state;
+    Skep__Admin__TenantsRequest request = SKEP__ADMIN__TENANTS_REQUEST__INIT;
+    unsigned seen[TENANTS + ADDED] = { 0 };
+    bool is_gone[TENANTS] = { false };
+    size_t n = 1;
+
+    open_admin(f);
+    add_tenants(f, 0, TENANTS);
+    int fd = connect_to(f->path);
+    for (unsigned page = 0; n > 0; page++, request.skip += (uint32_t) n) {
+        send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &request);
+        const Skep__Admin__Answer *answer = receive(f, fd);
+        n = answer->tenants->n_tenants;
+        assert_true(request.skip + n <= answer->tenants->total);
+        for (size_t i = 0; i < n; i++)
+            seen[strtoul((const char *) answer->tenants->tenants[i]->name.data + 7, NULL, 10)]++;
+        if (page >= 5) {
+            if (page == 5)
+                add_tenants(f, TENANTS, ADDED);
+            continue;
+        }
+        const unsigned going[] = { page * PAGE_TENANTS + 1, (page + 1) * PAGE_TENANTS,
+                                   TENANTS - 1 - page };
+        for (size_t i = 0; i < ARRAY_LEN(going); i++) {
+            char name[32];
+            (void) snprintf(name, sizeof name, "tenant-%u", going[i]);
+            is_gone[going[i]] = true;
+            remove_tenant(f, tenant_find(f->server.tenants, name, strlen(name)));
+        }
+    }
+    for (unsigned i = 0; i < TENANTS + ADDED; i++)
+        if (i >= TENANTS || !is_gone[i])
+            assert_int_equal(seen[i], 1);
+    (void) close(fd);
+}
+
+/* turn() goes on until nothing is due any more. */
+static void one_turn(struct fixture *f)
+{
+    (void) event_base_loop(f->server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static bool is_answered(int fd)
+{
+    uint8_t byte;
+
+    return recv(fd, &byte, 1, MSG_PEEK) > 0;
+}
+
+/* Counts turns of the loop until the answer is there, in which the first tenant goes each time. */
+static unsigned count_turns(struct fixture *f, int fd, bool has_removals)
+{
+    unsigned turns = 0;
+
+    while (!is_answered(fd)) {
+        assert_true(++turns < TURNS_MAX);
+        one_turn(f);
+        if (has_removals)
+            remove_tenant(f, TAILQ_FIRST(&f->server.tenants->list));
+    }
+    return turns;
+}
+
+static void test_no_turn_looks_at_all_tenants(void **state)
+{
+    enum { TENANTS = 10 * TENANT_LOOKS_MAX };
+    struct fixture *f = *state;
+    Skep__Admin__StatsRequest stats = SKEP__ADMIN__STATS_REQUEST__INIT;
+    Skep__Admin__StatusRequest status = SKEP__ADMIN__STATUS_REQUEST__INIT;
+    Skep__Admin__TenantsRequest tenants = SKEP__ADMIN__TENANTS_REQUEST__INIT;
+    Skep__Admin__TopRequest top = SKEP__ADMIN__TOP_REQUEST__INIT;
+
+    open_admin(f);
+    add_tenants(f, 0, TENANTS);
+    int fd = connect_to(f->path);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
+    assert_true(count_turns(f, fd, false) >= TENANTS / TENANT_LOOKS_MAX);
+    assert_int_equal(receive(f, fd)->stats->tenants, TENANTS);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATUS, &status);
+    assert_true(count_turns(f, fd, false) >= TENANTS / TENANT_LOOKS_MAX);
+    assert_int_equal(receive(f, fd)->status->tenants, TENANTS);
+    tenants.skip = top.skip = TENANTS - 1;
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &tenants);
+    assert_true(count_turns(f, fd, false) >= TENANTS / TENANT_LOOKS_MAX);
+    assert_int_equal(receive(f, fd)->tenants->n_tenants, 1);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TOP, &top);
+    assert_true(count_turns(f, fd, false) >= TENANTS / TENANT_LOOKS_MAX);
+    assert_int_equal(receive(f, fd)->top->n_rows, 1);
+    /* The last page is where the cursor stands already. */
+    tenants.skip = TENANTS;
+    top.skip = TENANTS;
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TOP, &top);
+    assert_true(count_turns(f, fd, false) < TENANTS / TENANT_LOOKS_MAX);
+    assert_int_equal(receive(f, fd)->top->n_rows, 0);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
+    assert_true(count_turns(f, fd, true) >= TENANTS / TENANT_LOOKS_MAX);
+    assert_true(receive(f, fd)->stats->tenants >= TENANTS - TENANT_LOOKS_MAX);
+    (void) close(fd);
+}
+
+/* Commands that were sent at once are answered in their order, also when the first one takes many turns. */
+static void test_commands_behind_a_long_one_wait_for_its_answer(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Admin__StatsRequest stats = SKEP__ADMIN__STATS_REQUEST__INIT;
+    Skep__Admin__TenantsRequest tenants = SKEP__ADMIN__TENANTS_REQUEST__INIT;
+
+    open_admin(f);
+    add_tenants(f, 0, 10 * TENANT_LOOKS_MAX);
+    int fd = connect_to(f->path);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &tenants);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
+    assert_int_equal(receive(f, fd)->message_case, SKEP__ADMIN__ANSWER__MESSAGE_STATS);
+    assert_int_equal(receive(f, fd)->message_case, SKEP__ADMIN__ANSWER__MESSAGE_TENANTS);
+    assert_int_equal(receive(f, fd)->message_case, SKEP__ADMIN__ANSWER__MESSAGE_STATS);
+    (void) close(fd);
+}
+
+static void test_client_may_leave_in_the_middle_of_a_walk(void **state)
+{
+    struct fixture *f = *state;
+    Skep__Admin__StatsRequest stats = SKEP__ADMIN__STATS_REQUEST__INIT;
+
+    (void) signal(SIGPIPE, SIG_IGN); /* as skepd does */
+    open_admin(f);
+    add_tenants(f, 0, 10 * TENANT_LOOKS_MAX);
+    int fd = connect_to(f->path);
+    send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
+    for (unsigned i = 0; i < TURNS_MAX && LIST_EMPTY(&f->server.tenants->cursors); i++)
+        one_turn(f);
+    assert_false(LIST_EMPTY(&f->server.tenants->cursors));
+    (void) close(fd);
+    for (unsigned i = 0; i < TURNS_MAX && !LIST_EMPTY(&f->server.tenants->cursors); i++)
+        turn(f);
+    assert_true(LIST_EMPTY(&f->server.tenants->cursors));
 }
 
 static void test_reload_of_nobody_fails_and_the_client_stays(void **state)
@@ -346,6 +511,10 @@ int main(void)
         TEST(test_client_that_does_not_read_is_not_read_from),
         TEST(test_client_has_one_command_in_a_turn_of_the_loop),
         TEST(test_long_list_comes_in_pages),
+        TEST(test_pages_have_each_tenant_once_while_others_come_and_go),
+        TEST(test_no_turn_looks_at_all_tenants),
+        TEST(test_commands_behind_a_long_one_wait_for_its_answer),
+        TEST(test_client_may_leave_in_the_middle_of_a_walk),
         TEST(test_reload_of_nobody_fails_and_the_client_stays),
         TEST(test_reload_of_a_tenant_that_is_gone_from_disk_says_so),
         TEST(test_lines_go_to_those_who_asked_for_that_tenant),

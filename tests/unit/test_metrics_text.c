@@ -263,7 +263,7 @@ static void test_tenant_may_go_while_it_is_scraped(void **state)
             ask(&s->tenant[i], 1);
         for (unsigned i = 0; i < steps && has_more; i++)
             has_more = families_write(&cursor, &text, text.size + 1);
-        families_forget_tenant(&cursor, &s->tenant[3]);
+        tenant_cursors_remove(&s->tenants, &s->tenant[3]);
         TAILQ_REMOVE(&s->tenants.list, &s->tenant[3], entry);
         size_t size = text.size;
         memset(&s->tenant[3], 0xff, sizeof s->tenant[3]);
@@ -272,6 +272,7 @@ static void test_tenant_may_go_while_it_is_scraped(void **state)
             has_more = families_write(&cursor, &text, text.size + 1);
         if (size < text.size)
             assert_null(memmem(text.data + size, text.size - size, "t3", 2));
+        families_cursor_done(&cursor);
         text_done(&text);
         free(s);
         if (is_over)
