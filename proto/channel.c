@@ -41,7 +41,7 @@ struct channel {
     bool is_output_over;   /* the peer takes no more; closes when what it has said is read */
     bool is_closed;
     bool is_reading;
-    bool wants_drained;
+    bool wants_drained, wants_written;
     unsigned depth; /* callbacks of the owner now on the stack */
     bool is_freed;  /* by a callback; the memory goes when depth is 0 */
 };
@@ -294,7 +294,11 @@ static void write_out(struct channel *ch)
         }
         ch->written += (uint64_t) n;
     }
-    if (ch->wants_drained && ch->options.on_drained) {
+    if (ch->wants_written && ch->options.on_written) {
+        ch->wants_written = false;
+        ch->options.on_written(ch->options.owner);
+    }
+    if (ch->wants_drained && ch->options.on_drained && !ch->is_closed) {
         ch->wants_drained = false;
         ch->options.on_drained(ch->options.owner);
     }
@@ -404,6 +408,11 @@ void channel_drain_input(struct channel *ch)
 {
     channel_set_reading(ch, true);
     read_in(ch, UINT_MAX, UINT_MAX);
+}
+
+void channel_await_written(struct channel *ch)
+{
+    ch->wants_written = true;
 }
 
 size_t channel_queued_bytes(const struct channel *ch)

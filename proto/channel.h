@@ -52,6 +52,8 @@ struct channel_options {
     /* Called when queued output has fallen to zero after channel_send answered -EAGAIN or
      * after it went over output_high_bytes; may be NULL. */
     void (*on_drained)(void *owner);
+    /* Called once after channel_await_written, when nothing is queued any more; may be NULL. */
+    void (*on_written)(void *owner);
     const char *name; /* of its callbacks, for common/loop_watch.h; static */
     /* Each message is a callback with a name of its own. For channels whose messages are few and dear. */
     bool is_each_watched;
@@ -77,6 +79,9 @@ int channel_send(struct channel *channel, const ProtobufCMessage *envelope);
 
 /* Writes now what is queued, as far as the socket takes it. */
 void channel_flush(struct channel *channel);
+
+/* Has on_written called when what is queued now, and what is queued until then, has been written. */
+void channel_await_written(struct channel *channel);
 
 /* Reads and handles now what the peer had written, to the end of file or until the socket is empty;
  * for a peer that is dead. on_closed may be called. */

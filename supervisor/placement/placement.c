@@ -70,6 +70,7 @@ int placement_new(struct version *version, struct child *child, struct placement
 void placement_free(struct placement *placement)
 {
     ledger_forget_placement(placement);
+    link_drop_load(placement);
     LIST_REMOVE(placement, in_version);
     LIST_REMOVE(placement, in_child);
     placement->child->n_placements--;

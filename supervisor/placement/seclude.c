@@ -416,12 +416,7 @@ bool seclude_suspects(struct child *child, bool is_memory)
 
 /* ---- each second */
 
-static uint64_t spent_us(struct tenant *tenant)
-{
-    return tenant->cpu_us - tenant->cpu_seen_us;
-}
-
-/* What the busiest of the others in its worker has used since the last look. */
+/* Returns the CPU time of the busiest other tenant in its worker, between the last two looks at that one. */
 static uint64_t busiest_neighbour_us(const struct tenant *tenant)
 {
     const struct placement *own = LIST_FIRST(&tenant->version->placements), *other;
@@ -430,14 +425,17 @@ static uint64_t busiest_neighbour_us(const struct tenant *tenant)
     if (!own)
         return 0;
     LIST_FOREACH (other, &own->child->placements, in_child)
-        if (other->version->tenant != tenant && spent_us(other->version->tenant) > most)
-            most = spent_us(other->version->tenant);
+        if (other->version->tenant != tenant && other->version->tenant->spent_us > most)
+            most = other->version->tenant->spent_us;
     return most;
 }
 
 static void check_busy(struct tenant *tenant, uint64_t now_ns)
 {
-    uint64_t spent = spent_us(tenant), others = busiest_neighbour_us(tenant);
+    uint64_t spent = tenant->cpu_us - tenant->cpu_seen_us, others = busiest_neighbour_us(tenant);
+
+    tenant->cpu_seen_us = tenant->cpu_us;
+    tenant->spent_us = spent;
     bool is_busy = spent > BUSY_US_PER_S && others > 0 && spent > others * BUSY_FACTOR;
 
     tenant->busy_looks = is_busy ? tenant->busy_looks + 1 : 0;
@@ -449,11 +447,29 @@ static void check_busy(struct tenant *tenant, uint64_t now_ns)
         let_back(tenant);
 }
 
-void seclude_check(struct tenant *tenant, uint64_t now_ns)
+static void check(struct tenant *tenant, uint64_t now_ns)
 {
     if (conduct_expire(&tenant->conduct, now_ns) && !cordon_of(tenant)->is_solitary)
         let_back(tenant);
     check_busy(tenant, now_ns);
+}
+
+bool seclude_check_some(struct tenants *tenants, uint64_t now_ns)
+{
+    struct tenant_cursor *cursor = &tenants->care;
+    struct tenant *tenant;
+
+    if (!cursor->tenants)
+        tenant_cursor_open(cursor, tenants);
+    for (unsigned i = 0; i < TENANT_LOOKS_MAX; i++) {
+        tenant = tenant_cursor_take(cursor);
+        if (!tenant) {
+            tenant_cursor_close(cursor);
+            return false;
+        }
+        check(tenant, now_ns);
+    }
+    return true;
 }
 
 /* ---- at once */

@@ -36,8 +36,9 @@ void seclude_part(struct tenant *tenant, const char *reason);
 /* Each few milliseconds while something is in the worker: whether a tenant holds up others in it. */
 void seclude_look(struct child *child, uint64_t now_ns);
 
-/* Each second, for each tenant. */
-void seclude_check(struct tenant *tenant, uint64_t now_ns);
+/* Looks at the next TENANT_LOOKS_MAX tenants, in rounds that begin once a second. Returns whether the round has
+ * more. */
+bool seclude_check_some(struct tenants *tenants, uint64_t now_ns);
 
 /* By the operator: no requests for so long (0: until it is released). */
 void seclude_quarantine(struct tenant *tenant, uint64_t seconds);

@@ -21,6 +21,8 @@
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/child.h"
 
+#define SWEEP_MAX 256U /* tenants that one sweep looks at */
+
 int tenants_new(struct server *server, struct tenants **ret_tenants)
 {
     struct tenants *tenants = calloc(1, sizeof *tenants);
@@ -50,6 +52,7 @@ struct tenants *tenants_free(struct tenants *tenants)
 
     if (!tenants)
         return NULL;
+    tenant_cursor_close(&tenants->care);
     while ((tenant = TAILQ_FIRST(&tenants->list)))
         tenant_remove(tenant);
     while ((tenant = TAILQ_FIRST(&tenants->leaving)))
@@ -408,10 +411,14 @@ static void destroy(struct tenant *tenant)
 
 void tenants_sweep(struct tenants *tenants)
 {
-    struct tenant *tenant, *next;
+    struct tenant *tenant, *first = TAILQ_FIRST(&tenants->leaving);
 
-    for (tenant = TAILQ_FIRST(&tenants->leaving); tenant; tenant = next) {
-        next = TAILQ_NEXT(tenant, entry);
+    for (unsigned i = 0; i < SWEEP_MAX; i++) {
+        tenant = TAILQ_FIRST(&tenants->leaving);
+        if (!tenant || (i > 0 && tenant == first))
+            return;
+        TAILQ_REMOVE(&tenants->leaving, tenant, entry);
+        TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
         if (tenant->n_queued > 0 || tenant->n_in_flight > 0 || tenant->books.n_gathering > 0)
             continue;
         tenant_retire_version(tenant->version);

@@ -27,8 +27,18 @@ enum placement_state {
     PLACEMENT_GONE, /* the isolate is; requests that were on their way come back */
 };
 
+/* How much of a version has been sent to its worker. */
+struct load_progress {
+    bool is_listed; /* in the worker's to_load */
+    bool has_begun;
+    unsigned file; /* of the manifest: the next one */
+    size_t at;     /* bytes of it that were sent */
+};
+
 /* A version in a worker. Owned by the version; goes with the worker. */
 struct placement {
+    TAILQ_ENTRY(placement) in_to_load;
+    struct load_progress load;
     LIST_ENTRY(placement) in_version;
     LIST_ENTRY(placement) in_child;
     struct version *version; /* borrowed */
@@ -52,6 +62,7 @@ struct placement {
     struct placement_books books;
 };
 LIST_HEAD(placement_list, placement);
+TAILQ_HEAD(placement_queue, placement);
 
 /* What its requests came to, as far as it is to blame. Both are halved now and then, so that what was
  * long ago counts less. */
@@ -125,7 +136,8 @@ struct tenant {
     struct child *own;      /* borrowed: the worker that is its own, or PLACE_CROWD; NULL: none */
     struct child *next_own; /* the same for a candidate that is in another cordon */
     /* How busy it is, see seclude.h. */
-    uint64_t cpu_seen_us;
+    uint64_t cpu_seen_us;            /* cpu_us at the last look, one each second */
+    uint64_t spent_us;               /* between the last two looks */
     unsigned busy_looks, calm_looks; /* in a row */
     struct holdup held;
     /* After a failed load no other is tried for a while. */
@@ -147,9 +159,10 @@ struct tenants {
     struct tenant_list list;                     /* in the order of their numbers */
     unsigned n_listed;                           /* of list */
     struct tenant_cursor_list cursors;           /* in list */
-    struct tenant_list leaving;                  /* removed: they end what they have accepted */
-    struct reload_waiting_list waiting;          /* see reload_tenants.h */
-    LIST_HEAD(, unserved) unserved;              /* see unserved.h */
+    struct tenant_cursor care;  /* of the look at each tenant, each second; closed in between */
+    struct tenant_list leaving; /* removed: they end what they have accepted */
+    struct reload_waiting_list waiting; /* see reload_tenants.h */
+    LIST_HEAD(, unserved) unserved;     /* see unserved.h */
     struct router *router;
     uint64_t last_number;
     uint32_t last_version;
@@ -176,7 +189,8 @@ int tenant_reload(struct tenant *tenant, struct config_errors *errors);
 /* It gets no new requests: its routes and its name are free at once. What it has accepted is served to
  * the end; the tenant is freed by a later tenants_sweep. */
 void tenant_remove(struct tenant *tenant);
-/* Each second: frees removed tenants of which nothing is left in any worker. */
+/* Each second: frees removed tenants of which nothing is left in any worker; looks at some of them, and next time at
+ * the others. */
 void tenants_sweep(struct tenants *tenants);
 /* Limits of server->config or of its cordons have changed: those that the supervisor keeps count at
  * once; for others the same files become the next version, which serves once it has loaded, after the

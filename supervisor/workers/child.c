@@ -485,6 +485,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     child_on_event(arg, EVENT_TIMEOUT);
 }
 
+static void on_load_turn(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("worker: a part of a load");
+
+    (void) fd;
+    (void) what;
+    link_on_load_turn(arg);
+}
+
 bool child_is_usable(const struct child *child)
 {
     return child->state == CHILD_READY || child->place.failures < FAILURES_FREE;
@@ -514,8 +523,10 @@ struct child *child_new(struct server *server, const struct cordon_config *cordo
     for (unsigned i = 0; i < SCOREBOARD_TENANTS; i++)
         child->free_places[i] = (uint16_t) (SCOREBOARD_TENANTS - 1 - i);
     LIST_INIT(&child->placements);
+    TAILQ_INIT(&child->to_load);
     child->timer = event_new(server->base, -1, 0, on_timer, child);
-    return child->timer ? child : child_free(child);
+    child->load_turn = event_new(server->base, -1, 0, on_load_turn, child);
+    return child->timer && child->load_turn ? child : child_free(child);
 }
 
 struct child *child_free(struct child *child)
@@ -526,6 +537,8 @@ struct child *child_free(struct child *child)
         return NULL;
     if (child->timer)
         event_free(child->timer);
+    if (child->load_turn)
+        event_free(child->load_turn);
     if (child->pidfd >= 0)
         (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
     while ((placement = LIST_FIRST(&child->placements)))

@@ -91,8 +91,10 @@ struct child {
     struct scoreboard *board; /* mapped; the worker writes it */
     struct event *timer;
     struct placement_list placements;
-    uint64_t first_tenant; /* number of whose isolate the process had first; 0: none */
-    bool is_shared;        /* it has had another's since */
+    struct placement_queue to_load; /* of these, whose files it is still to get, in that order */
+    struct event *load_turn;        /* sends it more of them */
+    uint64_t first_tenant;          /* number of whose isolate the process had first; 0: none */
+    bool is_shared;                 /* it has had another's since */
     unsigned n_placements;
     uint16_t free_places[SCOREBOARD_TENANTS];
     unsigned n_free_places;
@@ -170,8 +172,9 @@ struct pool {
     struct server *server;
     struct child_list children;
     unsigned n_children;
-    struct event *watch; /* ticks while any child has work */
-    struct event *care;  /* each second: retirement, seclusion */
+    struct event *watch;     /* ticks while any child has work */
+    struct event *care;      /* each second: retirement, seclusion */
+    struct event *care_turn; /* goes on with the tenants' part of it */
     struct event
         *look; /* ticks while a worker that only skepd bounds may grow with nothing in it */
     struct event *sweep; /* frees what is gone, when nothing holds it any more */

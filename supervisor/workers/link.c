@@ -25,6 +25,10 @@ enum { PHASE_BOOTING = 1, PHASE_READY = 2 };
 /* Requests that are over, and kept by their timers. */
 #define LINGER_MS 5000
 #define LINGERING_MAX 16
+/* Files of a version that are sent in one turn: about half a millisecond of the loop's time. */
+#define LOAD_PART_BYTES (FRAME_MAX_BYTES / 2)
+#define FRAME_COST_BYTES 1024 /* for which a frame counts besides its data */
+#define LOAD_AGAIN_MS 100     /* after a shortage of memory */
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
@@ -337,6 +341,8 @@ static void on_drained(void *owner)
     ledger_on_drained(owner);
 }
 
+static void on_written(void *owner);
+
 int link_open(struct child *child, int fd)
 {
     struct channel_options options = {
@@ -348,6 +354,7 @@ int link_open(struct child *child, int fd)
         .owner = child,
         .on_closed = on_closed,
         .on_drained = on_drained,
+        .on_written = on_written,
         .output_high_bytes = LINK_OUTPUT_HIGH_BYTES,
         .output_max_bytes = LINK_OUTPUT_MAX_BYTES,
         .frames_per_turn = FRAMES_PER_TURN,
@@ -382,30 +389,6 @@ static int send_frame(struct child *child, Skep__Worker__ToWorker__MessageCase w
     return r;
 }
 
-static int send_files(const struct placement *placement)
-{
-    const struct manifest *manifest = placement->version->manifest;
-    struct child *child = placement->child;
-
-    for (unsigned i = 0; i < manifest->n_files; i++) {
-        const struct tenant_file *file = &manifest->files[i];
-        size_t at = 0;
-        do {
-            Skep__Worker__LoadFile load = SKEP__WORKER__LOAD_FILE__INIT;
-            size_t part =
-                file->size - at < FRAME_MAX_BYTES / 2 ? file->size - at : FRAME_MAX_BYTES / 2;
-            load.tenant = placement->id;
-            load.path = text(file->path);
-            load.data = bytes(file->data + at, part);
-            int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &load);
-            if (r < 0)
-                return r;
-            at += part;
-        } while (at < file->size);
-    }
-    return 0;
-}
-
 /* Timers that are due within 5 s keep a request that is over, within half of what it may take, so that none
  * is over its time because of them; and it leaves others their places. */
 static void set_lingering(const struct limits *limits, Skep__Worker__Limits *told)
@@ -416,7 +399,7 @@ static void set_lingering(const struct limits *limits, Skep__Worker__Limits *tol
     told->lingering = half > LINGERING_MAX ? LINGERING_MAX : half > 0 ? half : 1;
 }
 
-int link_send_load(const struct placement *placement)
+static int send_begin(const struct placement *placement)
 {
     struct child *child = placement->child;
     const struct version *version = placement->version;
@@ -425,7 +408,6 @@ int link_send_load(const struct placement *placement)
     Skep__Worker__EnvVar *pointers[TENANT_ENV_MAX];
     Skep__Worker__Limits limits = SKEP__WORKER__LIMITS__INIT;
     Skep__Worker__LoadBegin begin = SKEP__WORKER__LOAD_BEGIN__INIT;
-    Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
 
     limits.cpu_ms = version->limits.cpu_ms;
     limits.cpu_startup_ms = version->limits.cpu_startup_ms;
@@ -451,11 +433,115 @@ int link_send_load(const struct placement *placement)
     begin.n_env = manifest->n_env;
     begin.place = placement->place;
     begin.reuse_after_stop = manifest->reuse_after_stop;
-    int r = send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
-    if (r == 0)
-        r = send_files(placement);
+    return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+}
+
+static int send_end(const struct placement *placement)
+{
+    Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
+
     end.tenant = placement->id;
-    return r < 0 ? r : send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
+    return send_frame(placement->child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
+}
+
+/* Sends the next part of the file at which the load stands. Returns its bytes or -errno. */
+static int send_file_part(struct placement *placement)
+{
+    struct load_progress *load = &placement->load;
+    const struct tenant_file *file = &placement->version->manifest->files[load->file];
+    Skep__Worker__LoadFile part = SKEP__WORKER__LOAD_FILE__INIT;
+    size_t size = file->size - load->at < LOAD_PART_BYTES ? file->size - load->at : LOAD_PART_BYTES;
+
+    part.tenant = placement->id;
+    part.path = text(file->path);
+    part.data = bytes(file->data + load->at, size);
+    int r = send_frame(placement->child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &part);
+    if (r < 0)
+        return r;
+    load->at += size;
+    if (load->at == file->size) {
+        load->file++;
+        load->at = 0;
+    }
+    return (int) size + FRAME_COST_BYTES;
+}
+
+/* Sends the next frame of the load. Returns what it has cost in bytes, 0 if it was the last one, or -errno. */
+static int send_next(struct placement *placement)
+{
+    struct load_progress *load = &placement->load;
+
+    if (!load->has_begun) {
+        int r = send_begin(placement);
+        load->has_begun = r == 0;
+        return r < 0 ? r : FRAME_COST_BYTES;
+    }
+    if (load->file < placement->version->manifest->n_files)
+        return send_file_part(placement);
+    return send_end(placement);
+}
+
+static void plan_loads(const struct child *child, unsigned wait_ms)
+{
+    const struct timeval wait = { .tv_usec = (suseconds_t) wait_ms * 1000 };
+
+    (void) event_add(child->load_turn, &wait);
+}
+
+/* Sends about LOAD_PART_BYTES of what is to be loaded; the next part follows in another turn of the loop, once the worker
+ * has taken this one, so that neither the loop nor the memory for what is queued depends on how large a version is.
+ * One load follows the other. Returns 0, or -errno of a frame that was not sent. */
+static int send_loads(struct child *child)
+{
+    struct placement *placement;
+    size_t sent = 0;
+
+    while ((placement = TAILQ_FIRST(&child->to_load)) && sent < LOAD_PART_BYTES) {
+        int r = send_next(placement);
+        if (r == -ENOMEM)
+            plan_loads(child, LOAD_AGAIN_MS);
+        if (r < 0)
+            return r;
+        sent += (size_t) r;
+        if (r == 0)
+            link_drop_load(placement);
+    }
+    if (placement)
+        channel_await_written(child->channel);
+    return 0;
+}
+
+static void on_written(void *owner)
+{
+    plan_loads(owner, 0);
+}
+
+void link_on_load_turn(struct child *child)
+{
+    if (child->channel)
+        (void) send_loads(child);
+}
+
+int link_send_load(struct placement *placement)
+{
+    struct child *child = placement->child;
+    bool is_first = TAILQ_EMPTY(&child->to_load);
+
+    if (!child->channel)
+        return -EPIPE;
+    TAILQ_INSERT_TAIL(&child->to_load, placement, in_to_load);
+    placement->load.is_listed = true;
+    if (!is_first)
+        return 0;
+    int r = send_loads(child);
+    return placement->load.has_begun || r == -ENOMEM ? 0 : r;
+}
+
+void link_drop_load(struct placement *placement)
+{
+    if (placement->load.is_listed)
+        TAILQ_REMOVE(&placement->child->to_load, placement, in_to_load);
+    placement->load.is_listed = false;
 }
 
 int link_send_unload(struct child *child, uint32_t placement)

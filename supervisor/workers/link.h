@@ -9,19 +9,26 @@
 #include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 
-/* The supervisor begins nothing that can wait while more than LINK_OUTPUT_HIGH_BYTES are queued for a worker. One load
- * (16 MiB of files and their env), one request and the small frames of those in the worker may still be
+/* The supervisor begins nothing that can wait while more than LINK_OUTPUT_HIGH_BYTES are queued for a worker. A part of a
+ * load (its env, or half a MiB of its files), one request and the small frames of those in the worker may still be
  * added: a worker with more than LINK_OUTPUT_MAX_BYTES is killed. */
 #define LINK_OUTPUT_HIGH_BYTES (4U << 20)
-#define LINK_OUTPUT_MAX_BYTES (LINK_OUTPUT_HIGH_BYTES + (32U << 20))
+#define LINK_OUTPUT_MAX_BYTES (LINK_OUTPUT_HIGH_BYTES + (8U << 20))
 
 /* Makes the channel of a worker that is being started; fd owned on success. */
 int link_open(struct child *child, int fd);
 /* Hello and attestation are through: every frame is allowed now. */
 void link_set_ready(struct child *child);
 
+/* Begins to send what the placement's isolate is made of, behind the loads that are on their way to that worker; the rest
+ * follows in later turns of the loop. 0; or -errno of channel_send, and nothing was sent. */
+int link_send_load(struct placement *placement);
+/* The placement goes, or has failed: nothing more of its load is sent. */
+void link_drop_load(struct placement *placement);
+/* For the child's load_turn. */
+void link_on_load_turn(struct child *child);
+
 /* Each 0 or -errno of channel_send. */
-int link_send_load(const struct placement *placement);
 int link_send_unload(struct child *child, uint32_t placement);
 int link_send_retire(struct child *child, uint32_t placement);
 int link_send_request(struct child *child, struct request *request);

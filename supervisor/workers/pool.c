@@ -323,11 +323,28 @@ static void look_if_needed(struct pool *pool)
         }
 }
 
+/* Some in each turn of the loop. */
+static void care_for_tenants(struct pool *pool)
+{
+    static const struct timeval at_once = { 0 };
+
+    if (seclude_check_some(pool->server->tenants, io_now_ns()))
+        (void) event_add(pool->care_turn, &at_once);
+}
+
+static void on_care_turn(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("workers: care of tenants");
+
+    (void) fd;
+    (void) what;
+    care_for_tenants(arg);
+}
+
 static void on_care(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: care");
     struct pool *pool = arg;
-    struct tenant *tenant;
     struct child *child;
     uint64_t now = io_now_ns();
 
@@ -338,10 +355,8 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
         child_check_jail(child);
     }
     look_if_needed(pool);
-    TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
-        seclude_check(tenant, now);
-    TAILQ_FOREACH (tenant, &pool->server->tenants->list, entry)
-        tenant->cpu_seen_us = tenant->cpu_us;
+    if (!event_pending(pool->care_turn, EV_TIMEOUT, NULL))
+        care_for_tenants(pool);
     pool_check_change(pool, now);
     check_last_worker(pool->server);
     tenants_sweep(pool->server->tenants);
@@ -452,9 +467,10 @@ int pool_new(struct server *server, struct pool **ret_pool)
     TAILQ_INIT(&pool->children);
     pool->watch = event_new(server->base, -1, EV_PERSIST, on_watch, pool);
     pool->care = event_new(server->base, -1, EV_PERSIST, on_care, pool);
+    pool->care_turn = event_new(server->base, -1, 0, on_care_turn, pool);
     pool->look = event_new(server->base, -1, EV_PERSIST, on_look, pool);
     pool->sweep = event_new(server->base, -1, 0, on_sweep, pool);
-    if (!pool->watch || !pool->care || !pool->look || !pool->sweep ||
+    if (!pool->watch || !pool->care || !pool->care_turn || !pool->look || !pool->sweep ||
         event_add(pool->care, &second) < 0)
         r = -ENOMEM;
     for (unsigned i = 0; i < config->n_cordons && r == 0; i++)
@@ -487,6 +503,8 @@ struct pool *pool_free(struct pool *pool)
         event_free(pool->watch);
     if (pool->care)
         event_free(pool->care);
+    if (pool->care_turn)
+        event_free(pool->care_turn);
     if (pool->look)
         event_free(pool->look);
     if (pool->sweep)

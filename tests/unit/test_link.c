@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a version goes to its worker, over a real socket and a real loop: in parts, whole and in order, however large it
+ * is, with other frames in between.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/cleanup.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
+#include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/link.h"
+#include "worker.pb-c.h"
+
+#define FILES 14U
+#define FILE_BYTES (1U << 20)
+#define QUEUED_MAX_BYTES (1U << 20)
+#define TURNS_MAX 100000U
+
+struct scene {
+    struct server server;
+    struct child *child;
+    int worker_fd;
+    struct tenant tenant;
+    struct manifest manifest;
+    struct tenant_file files[FILES];
+    struct version version;
+    struct placement placement[2];
+    struct arena arena;
+    uint8_t *input;
+    size_t have, most_queued;
+    char order[4096]; /* B, F, E, P: frames as they came, with the placement's number behind each */
+    size_t n_order;
+    uint64_t file_bytes;
+};
+
+static void on_load_turn(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    link_on_load_turn(arg);
+}
+
+static int set_up(void **state)
+{
+    struct scene *s = calloc(1, sizeof *s);
+    int fds[2];
+
+    assert_non_null(s);
+    s->server.base = event_base_new();
+    s->child = calloc(1, sizeof *s->child);
+    assert_non_null(s->child);
+    s->child->server = &s->server;
+    s->child->state = CHILD_READY;
+    LIST_INIT(&s->child->placements);
+    TAILQ_INIT(&s->child->to_load);
+    s->child->load_turn = event_new(s->server.base, -1, 0, on_load_turn, s->child);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(link_open(s->child, fds[0]), 0);
+    s->worker_fd = fds[1];
+    for (unsigned i = 0; i < FILES; i++) {
+        char path[32];
+        (void) snprintf(path, sizeof path, "file%02u.txt", i);
+        s->files[i] = (struct tenant_file){ .path = strdup(path),
+                                            .data = malloc(FILE_BYTES),
+                                            .size = FILE_BYTES };
+        assert_non_null(s->files[i].data);
+        memset(s->files[i].data, 'a' + (int) i, FILE_BYTES);
+    }
+    s->manifest.name = strdup("large");
+    s->manifest.main = strdup("file00.txt");
+    s->manifest.files = s->files;
+    s->manifest.n_files = FILES;
+    s->version.tenant = &s->tenant;
+    s->version.manifest = &s->manifest;
+    for (unsigned i = 0; i < ARRAY_LEN(s->placement); i++) {
+        s->placement[i].version = &s->version;
+        s->placement[i].child = s->child;
+        s->placement[i].id = i + 1;
+    }
+    assert_int_equal(arena_init(&s->arena, 4U << 20), 0);
+    s->input = malloc(FRAME_HEADER_BYTES + FRAME_MAX_BYTES);
+    assert_non_null(s->input);
+    *state = s;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *s = *state;
+
+    s->child->channel = channel_free(s->child->channel);
+    event_free(s->child->load_turn);
+    free(s->child);
+    (void) close(s->worker_fd);
+    for (unsigned i = 0; i < FILES; i++) {
+        free(s->files[i].path);
+        free(s->files[i].data);
+    }
+    free(s->manifest.name);
+    free(s->manifest.main);
+    event_base_free(s->server.base);
+    arena_done(&s->arena);
+    free(s->input);
+    free(s);
+    return 0;
+}
+
+static void note_frame(struct scene *s, char kind, uint32_t placement)
+{
+    assert_true(s->n_order + 2 < sizeof s->order);
+    if (s->n_order >= 2 && kind == 'F' && s->order[s->n_order - 2] == 'F')
+        return;
+    s->order[s->n_order++] = kind;
+    s->order[s->n_order++] = (char) ('0' + placement);
+}
+
+static void on_frame(struct scene *s, size_t size)
+{
+    const Skep__Worker__ToWorker *frame = (const Skep__Worker__ToWorker *) frame_unpack(
+        &skep__worker__to_worker__descriptor, s->input, size, &s->arena);
+
+    assert_non_null(frame);
+    switch (frame->message_case) {
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN:
+        note_frame(s, 'B', frame->load_begin->tenant);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE: {
+        const Skep__Worker__LoadFile *file = frame->load_file;
+        uint64_t at = s->file_bytes % ((uint64_t) FILES * FILE_BYTES);
+        unsigned number = (unsigned) (at / FILE_BYTES);
+        assert_memory_equal(file->path.data, s->files[number].path, file->path.len);
+        for (size_t i = 0; i < file->data.len; i++)
+            assert_true(file->data.data[i] == 'a' + number);
+        s->file_bytes += file->data.len;
+        note_frame(s, 'F', file->tenant);
+        break;
+    }
+    case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END:
+        note_frame(s, 'E', frame->load_end->tenant);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD:
+        note_frame(s, 'U', frame->unload->tenant);
+        break;
+    default:
+        fail_msg("frame %d", frame->message_case);
+    }
+}
+
+static void read_some(struct scene *s)
+{
+    ssize_t n = read(s->worker_fd, s->input + s->have, 64U << 10);
+
+    if (n > 0)
+        s->have += (size_t) n;
+    for (int64_t size; (size = frame_measure(s->input, s->have)) > 0;) {
+        on_frame(s, (size_t) size);
+        s->have -= (size_t) size;
+        memmove(s->input, s->input + size, s->have);
+    }
+}
+
+static void one_turn(struct scene *s)
+{
+    (void) event_base_loop(s->server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    size_t queued = channel_queued_bytes(s->child->channel);
+    s->most_queued = queued > s->most_queued ? queued : s->most_queued;
+}
+
+static void run_until_end_of(struct scene *s, char placement)
+{
+    for (unsigned i = 0; i < TURNS_MAX; i++) {
+        if (s->n_order >= 2 && s->order[s->n_order - 2] == 'E' &&
+            s->order[s->n_order - 1] == placement)
+            return;
+        one_turn(s);
+        read_some(s);
+    }
+    fail_msg("no end");
+}
+
+static void test_large_version_goes_in_parts_and_is_never_queued_whole(void **state)
+{
+    struct scene *s = *state;
+
+    assert_int_equal(link_send_load(&s->placement[0]), 0);
+    s->most_queued = channel_queued_bytes(s->child->channel);
+    run_until_end_of(s, '1');
+    assert_int_equal(s->file_bytes, (uint64_t) FILES * FILE_BYTES);
+    assert_in_range(s->most_queued, 1, QUEUED_MAX_BYTES);
+    assert_string_equal(s->order, "B1F1E1");
+}
+
+static void test_worker_that_does_not_read_is_sent_no_more_parts(void **state)
+{
+    struct scene *s = *state;
+
+    assert_int_equal(link_send_load(&s->placement[0]), 0);
+    for (unsigned i = 0; i < 100; i++)
+        one_turn(s);
+    size_t queued = channel_queued_bytes(s->child->channel);
+    assert_in_range(queued, 1, QUEUED_MAX_BYTES);
+    for (unsigned i = 0; i < 100; i++)
+        one_turn(s);
+    assert_int_equal(channel_queued_bytes(s->child->channel), queued);
+    run_until_end_of(s, '1');
+}
+
+static void test_loads_go_one_after_the_other_and_other_frames_between(void **state)
+{
+    struct scene *s = *state;
+
+    assert_int_equal(link_send_load(&s->placement[0]), 0);
+    assert_int_equal(link_send_load(&s->placement[1]), 0);
+    assert_int_equal(link_send_unload(s->child, 7), 0);
+    run_until_end_of(s, '2');
+    assert_string_equal(s->order, "B1F1U7F1E1B2F2E2");
+}
+
+static void test_load_that_is_dropped_sends_no_more_and_lets_the_next_one_go(void **state)
+{
+    struct scene *s = *state;
+
+    assert_int_equal(link_send_load(&s->placement[0]), 0);
+    assert_int_equal(link_send_load(&s->placement[1]), 0);
+    while (s->n_order < 4) {
+        one_turn(s);
+        read_some(s);
+    }
+    link_drop_load(&s->placement[0]);
+    while (s->n_order < 6 || s->order[s->n_order - 2] != 'B') {
+        one_turn(s);
+        read_some(s);
+    }
+    s->file_bytes = 0;
+    run_until_end_of(s, '2');
+    assert_string_equal(s->order, "B1F1B2F2E2");
+}
+
+static void test_no_load_is_sent_without_a_channel(void **state)
+{
+    struct scene *s = *state;
+
+    s->child->channel = channel_free(s->child->channel);
+    assert_int_equal(link_send_load(&s->placement[0]), -EPIPE);
+    assert_true(TAILQ_EMPTY(&s->child->to_load));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_large_version_goes_in_parts_and_is_never_queued_whole),
+        TEST(test_worker_that_does_not_read_is_sent_no_more_parts),
+        TEST(test_loads_go_one_after_the_other_and_other_frames_between),
+        TEST(test_load_that_is_dropped_sends_no_more_and_lets_the_next_one_go),
+        TEST(test_no_load_is_sent_without_a_channel),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
