@@ -199,7 +199,9 @@ def test_connections_from_one_address_are_limited(start):
     for connection in kept:
         assert connection.request("GET", "hello.test").status == 200
     with skepd.connect(timeout=5) as extra:
+        assert extra.read_response().code == "overloaded"
         assert extra.is_closed_by_peer()
+    skepd.wait_log("http.connections_per_ip is 5: .* client 127.0.0.1")
     kept.pop().close()
 
     def is_served():

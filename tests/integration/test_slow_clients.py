@@ -33,8 +33,8 @@ READS = {
         )
     },
 }
-WAITS = {
-    "limits": {"concurrency": 1000, "queue": 1000, "wall_ms": 120000},
+WAITS = {  # hung_ms would end what waits, too
+    "limits": {"concurrency": 1000, "queue": 1000, "wall_ms": 120000, "hung_ms": "off"},
     "files": {
         "worker.js": """
             let entered = 0, aborted = 0;
@@ -304,6 +304,39 @@ def test_places_are_kept_from_addresses_that_are_known_for_slow_clients(start):
     assert skepd.tenant("a")["queued"] == 1
     for connection in slow + long:
         connection.reset()
+
+
+def test_requests_of_slow_addresses_are_the_first_to_leave_a_full_queue(start):
+    """Also where no address has more in it than the one that comes."""
+    works = script("""
+        if (request.method === "POST") return new Response(await request.text());
+        if (request.url.endsWith("/long")) await new Promise((done) => setTimeout(done, 60000));
+        return new Response("soon");
+    """)
+    limits = {"concurrency": 1, "queue": 2, "wall_ms": 120000}
+    skepd = start({"a": {"limits": limits, "files": {"worker.js": works}}})
+
+    def wait_queued(count):
+        wait_for(lambda: skepd.tenant("a")["queued"] == count, f"{count} to be queued")
+
+    slow, first, second = [skepd.connect() for _ in range(3)]
+    slow.send_head("POST", "a.test", headers=[("Transfer-Encoding", "chunked")])
+    slow.send_chunk(b"x")
+    wait_for(lambda: skepd.tenant("a")["in_flight"] == 1, "the place to be taken")
+    first.send_head("GET", "a.test", "/long")
+    assert slow.read_response().code == "request_timeout"  # given up
+    wait_queued(0)
+    second.send_head("GET", "a.test", "/long")
+    wait_queued(1)
+    with connect_from(skepd, "127.0.0.2") as honest, connect_from(skepd, "127.0.0.3") as other:
+        honest.send_head("GET", "a.test", "/honest")
+        wait_queued(2)
+        other.send_head("GET", "a.test", "/other")
+        assert second.read_response().code == "tenant_busy"
+        first.reset()
+        assert honest.read_response().text == other.read_response().text == "soon"
+    for connection in (slow, second):
+        connection.close()
 
 
 def test_address_with_most_in_a_full_queue_makes_room(start):
