@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The supervisor gives up what it needs no longer, once everything is set up: files but for a few
- * folders, capabilities, and the system calls that make processes or reach into them. Nothing here
- * can be undone. Supervisor process, single-threaded, just before the loop; and the store, as it starts.
+ * A process gives up what it needs no longer, once everything is set up: files but for a few folders,
+ * capabilities, and the system calls that make processes or reach into them. Nothing here can be undone.
+ * Supervisor, single-threaded, just before the loop; each helper as it starts (helper.h).
  */
 #pragma once
 
@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 struct policy_table;
-struct server;
 
 /* What may be done in a folder and all below it, from now on. */
 enum confine_use {
@@ -49,7 +48,3 @@ int confine_supervisor(const struct confine_options *options, const char **ret_s
 
 /* What the operator can do about it, or NULL. Static string. */
 const char *confine_hint(int error, const char *step);
-
-/* The same for the server that is about to serve, with the folders that it needs: fills in what it has by
- * then (jail.own_layers). Logs. 0 or -errno. */
-int confine_server(struct server *server);

@@ -3,6 +3,8 @@
  * Which folders a skepd that serves still needs, and what the operator is told if it cannot be
  * confined to them. Supervisor, after set-up, before the loop.
  */
+#include "supervisor/confine_server.h"
+
 #include <errno.h>
 #include <libgen.h>
 #include <stdlib.h>

@@ -23,10 +23,10 @@
 #include "common/loop_watch.h"
 #include "config/config.h"
 #include "config/manifest.h"
-#include "helper/confine.h"
 #include "helper/journal.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/commands.h"
+#include "supervisor/confine_server.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/helpers/store.h"
@@ -365,7 +365,7 @@ static int start_reserve(struct server *server, const struct spawner_options *op
     int r = spawner_start_reserve(server->spawner, options, server->jail.layers);
 
     if (r == 0)
-        server->helpers[HELPER_SPAWNER].state = HELPER_OK;
+        server->health.of[HELPER_SPAWNER].state = HELPER_OK;
     return r < 0 ? log_error_errno(r, "cannot start the reserve of the spawner") : 0;
 }
 
@@ -391,7 +391,7 @@ static int run_with_spawner(struct server *server, const struct arguments *argum
     if (r == 0 && server->config->state && !server->is_dev)
         r = store_start(&store, &server->store);
     if (r == 0 && server->store)
-        server->helpers[HELPER_STORE].state = HELPER_OK;
+        server->health.of[HELPER_STORE].state = HELPER_OK;
     if (r == 0)
         r = serve(server, arguments);
     server->store = store_free(server->store);

@@ -53,7 +53,7 @@ struct server {
     struct record record;
     struct store *store;     /* NULL: nothing can be deployed */
     struct deploys *deploys; /* NULL until there are tenants */
-    struct helper_health helpers[HELPERS];
+    struct health health; /* of the helper processes */
     uint64_t max_files; /* descriptors that the process may have */
     struct life life;
     bool is_dev; /* one tenant, which gets every request */

@@ -47,7 +47,7 @@ static int report_helpers(const struct server *server, struct arena *arena,
     if (!ret->helpers)
         return -ENOMEM;
     for (unsigned i = 0; i < HELPERS; i++) {
-        const struct helper_health *health = &server->helpers[i];
+        const struct helper_health *health = &server->health.of[i];
         Skep__Admin__NamedText *row = report_take(arena, sizeof *row);
         const char *state = helper_state_name(health->state);
         if (health->state == HELPER_ABSENT)
@@ -55,14 +55,14 @@ static int report_helpers(const struct server *server, struct arena *arena,
         if (!row)
             return -ENOMEM;
         skep__admin__named_text__init(row);
-        row->name = report_text(helper_name((enum helper) i));
+        row->name = report_text(helper_name((enum helper_id) i));
         row->value = report_text(state);
         if (health->state > HELPER_OK) {
             char *text = report_take(arena, HELPER_TEXT_BYTES);
             if (!text)
                 return -ENOMEM;
             (void) snprintf(text, HELPER_TEXT_BYTES, "%s: %s: %s", state, health->why,
-                            helper_advice((enum helper) i, health->state));
+                            helper_advice((enum helper_id) i, health->state));
             row->value = report_text(text);
         }
         ret->helpers[ret->n_helpers++] = row;

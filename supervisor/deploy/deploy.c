@@ -269,7 +269,7 @@ static void on_store_gone(void *owner, int error)
     if (deploys->is_store_gone)
         return;
     deploys->is_store_gone = true;
-    helper_note_loss(deploys->server, HELPER_STORE, HELPER_GONE,
+    helper_note_loss(&deploys->server->health, HELPER_STORE, HELPER_GONE,
                      error == -ETIMEDOUT ? "it was stopped by a signal, and is ended"
                      : error == -EPROTO  ? "it broke the protocol"
                                          : "it died");
@@ -289,7 +289,7 @@ static void on_store_silent(void *owner, bool is_silent)
     const struct deploys *deploys = owner;
 
     if (!deploys->is_store_gone)
-        helper_note(deploys->server, HELPER_STORE, is_silent ? HELPER_SILENT : HELPER_OK,
+        helper_note(&deploys->server->health, HELPER_STORE, is_silent ? HELPER_SILENT : HELPER_OK,
                     "it does not answer");
 }
 

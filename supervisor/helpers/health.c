@@ -4,8 +4,6 @@
 #include <stdio.h>
 
 #include "common/log.h"
-#include "supervisor/server.h"
-#include "supervisor/service/service.h"
 
 static const char *const names[HELPERS] = {
     [HELPER_SPAWNER] = "spawner",
@@ -31,7 +29,7 @@ static const char *const advice[HELPERS][HELPER_STATES] = {
     },
 };
 
-const char *helper_name(enum helper helper)
+const char *helper_name(enum helper_id helper)
 {
     return names[helper];
 }
@@ -41,45 +39,45 @@ const char *helper_state_name(enum helper_state state)
     return states[state];
 }
 
-const char *helper_advice(enum helper helper, enum helper_state state)
+const char *helper_advice(enum helper_id helper, enum helper_state state)
 {
     return advice[helper][state] ? advice[helper][state] : "";
 }
 
-void helper_note(struct server *server, enum helper helper, enum helper_state state,
+void helper_note(struct health *health, enum helper_id helper, enum helper_state state,
                  const char *why)
 {
-    struct helper_health *health = &server->helpers[helper];
+    struct helper_health *now = &health->of[helper];
 
-    if (health->state == state)
+    if (now->state == state)
         return;
     if (state > HELPER_OK)
         log_error("helper %s is %s: %s: %s", names[helper], states[state], why,
                   helper_advice(helper, state));
-    else if (health->state > HELPER_OK)
+    else if (now->state > HELPER_OK)
         log_info("helper %s is %s again", names[helper], states[state]);
-    health->state = state;
-    health->why = why;
-    if (server->service)
-        service_tell_status(server);
+    now->state = state;
+    now->why = why;
+    if (health->on_change)
+        health->on_change(health->owner);
 }
 
-void helper_note_loss(struct server *server, enum helper helper, enum helper_state state,
+void helper_note_loss(struct health *health, enum helper_id helper, enum helper_state state,
                       const char *why)
 {
-    server->helpers[helper].losses++;
-    helper_note(server, helper, state, why);
+    health->of[helper].losses++;
+    helper_note(health, helper, state, why);
 }
 
-void helper_summary(const struct server *server, char *text, size_t size)
+void helper_summary(const struct health *health, char *text, size_t size)
 {
     text[0] = '\0';
     for (unsigned i = 0; i < HELPERS; i++) {
-        const struct helper_health *health = &server->helpers[i];
-        if (health->state <= HELPER_OK)
+        enum helper_state state = health->of[i].state;
+        if (state <= HELPER_OK)
             continue;
-        (void) snprintf(text, size, "helper %s is %s: %s", names[i], states[health->state],
-                        helper_advice((enum helper) i, health->state));
+        (void) snprintf(text, size, "helper %s is %s: %s", names[i], states[state],
+                        helper_advice((enum helper_id) i, state));
         return;
     }
 }

@@ -8,9 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct server;
-
-enum helper { HELPER_SPAWNER, HELPER_STORE, HELPERS };
+enum helper_id { HELPER_SPAWNER, HELPER_STORE, HELPERS };
 
 enum helper_state {
     HELPER_ABSENT, /* not configured */
@@ -27,18 +25,24 @@ struct helper_health {
     uint64_t losses; /* processes that died or were ended, since skepd's start */
 };
 
-const char *helper_name(enum helper helper);
+struct health {
+    struct helper_health of[HELPERS];
+    void (*on_change)(void *owner); /* a state is another; NULL: nobody looks on */
+    void *owner;                    /* borrowed */
+};
+
+const char *helper_name(enum helper_id helper);
 /* "ok", "reserve", "silent", "gone". */
 const char *helper_state_name(enum helper_state state);
 /* Says what is lost by that state, and what to do. Static text; "" for a good one. */
-const char *helper_advice(enum helper helper, enum helper_state state);
+const char *helper_advice(enum helper_id helper, enum helper_state state);
 
-/* Notes a change, with its reason (static text), and says it to the log and the service manager. */
-void helper_note(struct server *server, enum helper helper, enum helper_state state,
+/* Notes a change, with its reason (static text), and says it to the log and to on_change. */
+void helper_note(struct health *health, enum helper_id helper, enum helper_state state,
                  const char *why);
 /* One more of its processes is lost. */
-void helper_note_loss(struct server *server, enum helper helper, enum helper_state state,
+void helper_note_loss(struct health *health, enum helper_id helper, enum helper_state state,
                       const char *why);
 
 /* The first helper that is not well, in few words, or "". */
-void helper_summary(const struct server *server, char *text, size_t size);
+void helper_summary(const struct health *health, char *text, size_t size);

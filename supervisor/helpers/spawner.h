@@ -15,7 +15,7 @@
 
 #include "common/jit.h"
 #include "spawner/probe_facts.h"
-#include "supervisor/host/sockets.h"
+#include "spawner/sockets.h"
 
 struct origin;
 

@@ -85,7 +85,7 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
         reason = "an upgrade is under way: wait for its end";
     else if (server->life.is_draining)
         reason = "skepd is about to end: it drains";
-    else if (server->helpers[HELPER_SPAWNER].state == HELPER_GONE)
+    else if (server->health.of[HELPER_SPAWNER].state == HELPER_GONE)
         reason =
             "both spawners are gone, so that no other skepd can be started: restart it (`systemctl "
             "restart skepd`)";
@@ -112,7 +112,7 @@ void service_tell_status(const struct server *server)
         heir_is_unknown(server->service->heir))
         return;
     pool_read_tally(server->pool, &tally);
-    helper_summary(server, health, sizeof health);
+    helper_summary(&server->health, health, sizeof health);
     if (unserved_count(server->tenants) > 0)
         (void) snprintf(unserved, sizeof unserved, "; %u cannot be served: see skep status",
                         unserved_count(server->tenants));
@@ -433,10 +433,17 @@ static void end_by_life(void *owner)
     service_end(owner, false);
 }
 
+static void on_health(void *owner)
+{
+    service_tell_status(owner);
+}
+
 void service_attach(struct service *service, struct server *server)
 {
     server->life.end = end_by_life;
     server->life.owner = server;
+    server->health.on_change = on_health;
+    server->health.owner = server;
     service->server = server;
     server->service = service;
     server->sockets = service->sockets;

@@ -277,19 +277,19 @@ static void write_helpers(const struct server *server, const char *name, struct 
 {
     for (unsigned i = 0; i < HELPERS; i++)
         for (unsigned state = HELPER_OK; state < HELPER_STATES; state++)
-            if (server->helpers[i].state != HELPER_ABSENT)
+            if (server->health.of[i].state != HELPER_ABSENT)
                 text_count(text, name,
-                           TEXT_LABELS({ "helper", helper_name((enum helper) i) },
+                           TEXT_LABELS({ "helper", helper_name((enum helper_id) i) },
                                        { "state", helper_state_name((enum helper_state) state) }),
-                           server->helpers[i].state == state);
+                           server->health.of[i].state == state);
 }
 
 static void write_helper_losses(const struct server *server, const char *name, struct text *text)
 {
     for (unsigned i = 0; i < HELPERS; i++)
-        if (server->helpers[i].state != HELPER_ABSENT)
-            text_count(text, name, TEXT_LABELS({ "helper", helper_name((enum helper) i) }),
-                       server->helpers[i].losses);
+        if (server->health.of[i].state != HELPER_ABSENT)
+            text_count(text, name, TEXT_LABELS({ "helper", helper_name((enum helper_id) i) }),
+                       server->health.of[i].losses);
 }
 
 /* clang-format off */

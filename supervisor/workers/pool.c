@@ -279,7 +279,7 @@ static void check_last_worker(struct server *server)
 {
     const struct child *child;
 
-    if (server->helpers[HELPER_SPAWNER].state != HELPER_GONE || server->life.is_draining)
+    if (server->health.of[HELPER_SPAWNER].state != HELPER_GONE || server->life.is_draining)
         return;
     TAILQ_FOREACH (child, &server->pool->children, entry)
         if (child->pid > 0)
@@ -420,13 +420,14 @@ static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
 
 static void on_spawner_lost(void *owner, enum spawner_state state, const char *why)
 {
+    struct server *server = owner;
     static const enum helper_state states[] = {
         [SPAWNER_WHOLE] = HELPER_OK,
         [SPAWNER_RESERVE] = HELPER_RESERVE,
         [SPAWNER_GONE] = HELPER_GONE,
     };
 
-    helper_note_loss(owner, HELPER_SPAWNER, states[state], why);
+    helper_note_loss(&server->health, HELPER_SPAWNER, states[state], why);
 }
 
 const struct spawner_ops pool_spawner_ops = {
