@@ -41,6 +41,7 @@
 #include "supervisor/service/service.h"
 #include "supervisor/stats/metrics.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/versions/versions.h"
 #include "supervisor/workers/child.h"
 
 struct arguments {
@@ -161,7 +162,7 @@ static void log_errors(struct config_errors *errors)
 
 static int install_one(struct server *server, struct manifest *manifest, const char *dir)
 {
-    int r = tenant_install(server, manifest, dir);
+    int r = versions_install(server, manifest, dir);
 
     if (r < 0) {
         (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name), r,
@@ -232,6 +233,8 @@ static int set_up(struct server *server, const struct arguments *arguments)
     int r = tenants_new(server, &server->tenants);
 
     if (r == 0)
+        r = versions_new(server, &server->versions);
+    if (r == 0)
         r = reader_new(server->base, &server->reader);
     if (r == 0)
         r = ledger_new(server, &server->ledger);
@@ -272,6 +275,7 @@ static void tear_down(struct server *server)
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
     server->pool = pool_free(server->pool);
+    server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
     server->spawner = spawner_free(server->spawner);
 }

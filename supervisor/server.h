@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "supervisor/helpers/health.h"
 #include "supervisor/jail/level.h"
+#include "supervisor/placement/ops.h"
 #include "supervisor/record/life.h"
 #include "supervisor/record/record.h"
 
@@ -32,6 +33,14 @@ struct metrics;
 struct reader;
 struct reload;
 struct tenants;
+struct versions;
+
+/* Tenants that wait for a route which another gives up: see reload/tenants.c. */
+struct reload_waiting;
+struct reload_waits {
+    LIST_HEAD(, reload_waiting) list;
+    struct event *second; /* NULL: none waits */
+};
 
 struct server {
     struct event_base *base;
@@ -43,13 +52,16 @@ struct server {
     struct tenants *tenants;
     struct pool *pool;
     struct ledger *ledger;
+    struct placements placements;
     struct admin *admin;
     struct sockets *sockets; /* inherited and own; NULL in tests */
     struct notify *notify;   /* NULL: nobody is to be notified */
     struct service *service; /* NULL in tests */
     struct metrics *metrics; /* NULL: no endpoint */
     struct reload *reload;   /* that is under way; NULL: none */
-    struct reader *reader;   /* NULL in tests: files are read in the loop */
+    struct reload_waits reload_waits;
+    struct versions *versions;
+    struct reader *reader; /* NULL in tests: files are read in the loop */
     struct record record;
     struct store *store;     /* NULL: nothing can be deployed */
     struct deploys *deploys; /* NULL until there are tenants */

@@ -11,6 +11,8 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/versions/versions.h"
 
 #define REPORT_ARENA_BYTES (4U << 20)
 #define ERRORS_MAX_BYTES (128U << 10)
@@ -97,7 +99,7 @@ static void reload_one(struct reload_command *reload, struct tenant *tenant)
     unsigned n_errors = reload->errors.count;
 
     if (reload->read) {
-        int r = tenant_reload(tenant, &reload->errors);
+        int r = versions_reload(tenant, &reload->errors);
         if (r < 0) {
             if (reload->errors.count == n_errors) /* the reader could not say more */
                 config_errors_add(&reload->errors, tenant->dir ? tenant->dir : tenant->name, 0,
@@ -106,7 +108,7 @@ static void reload_one(struct reload_command *reload, struct tenant *tenant)
         }
         reload->n_read++;
     }
-    if (reload->load && tenant_preload(tenant) < 0)
+    if (reload->load && placement_preload(tenant) < 0)
         reload->has_load_failed = true;
 }
 

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
 #include "supervisor/record/totals.h"
+#include "supervisor/versions/versions.h"
 
 #define DEPLOYS_MAX 4  /* each holds a bundle in memory, while it boots */
 #define WAITING_MAX 32 /* of each other kind: requests whose client is gone wait, too */
@@ -302,7 +303,7 @@ int deploy_remove(struct server *server, ProtobufCBinaryData text, const struct 
     deploy->leaving_number = tenant->number;
     deploy->state = DEPLOY_LEAVING;
     deploy->until_ns = io_now_ns() + LEAVE_S * NSEC_PER_SEC;
-    tenant_remove(tenant);
+    versions_remove(tenant);
     return begun(deploy, 0, ret_deploy, ret_reason);
 }
 

@@ -17,6 +17,8 @@
 #include "config/tenant_files.h"
 #include "supervisor/deploy/internal.h"
 #include "supervisor/host/reader.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/versions/versions.h"
 
 #define BOOT_S 60
 #define FOLDER_NAME_BYTES 128
@@ -126,7 +128,7 @@ static void install(struct deploy *deploy, struct manifest *read, const char *di
     }
     if (has_conflict(deploy, manifest))
         return;
-    r = tenant_stage(server, manifest, dir, deploy, &deploy->staged);
+    r = versions_stage(server, manifest, dir, &deploy_of_version, deploy, &deploy->staged);
     if (r < 0) {
         deploy_fail(deploy, "it cannot be installed: %s", strerrordesc_np(-r));
         return;
@@ -135,7 +137,7 @@ static void install(struct deploy *deploy, struct manifest *read, const char *di
     deploy->state = DEPLOY_BOOTING;
     deploy->boot_from_ns = io_now_ns();
     deploy->until_ns = deploy->boot_from_ns + BOOT_S * NSEC_PER_SEC;
-    (void) tenant_preload(deploy->staged->tenant); /* else with a tick */
+    (void) placement_preload(deploy->staged->tenant); /* else with a tick */
     deploy_want_tick(deploy->deploys);
 }
 
@@ -233,7 +235,7 @@ void deploy_switch(struct deploy *deploy, const char *previous)
     bool is_watched = deploy->kind == DEPLOY_UPLOAD && config->deploy.watch_s > 0;
 
     struct tenant *tenant = deploy->staged ? deploy->staged->tenant : NULL;
-    int r = tenant ? tenant_serve_staged(deploy->staged, deploy->version, is_watched) : -ESTALE;
+    int r = tenant ? versions_serve_staged(deploy->staged, deploy->version, is_watched) : -ESTALE;
     if (r < 0) { /* something else happened while the disk was busy */
         const char *reason = r == -ESTALE ? "another version took its place meanwhile"
                                           : "its routes were taken meanwhile";

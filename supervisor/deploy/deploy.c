@@ -14,6 +14,8 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/versions/versions.h"
 
 #define IDLE_TICK_S 1
 
@@ -66,7 +68,7 @@ void deploy_free(struct deploy *deploy)
 {
     TAILQ_REMOVE(&deploy->deploys->list, deploy, entry);
     if (deploy->staged)
-        deploy->staged->deploy = NULL;
+        deploy->staged->listener = NULL;
     free(deploy);
 }
 
@@ -76,7 +78,7 @@ static void give_up(struct deploy *deploy)
     struct version *staged = TAKE_PTR(deploy->staged);
 
     if (staged)
-        tenant_drop_staged(staged);
+        versions_drop_staged(staged);
     if (deploy->kind != DEPLOY_UPLOAD || deploy->deploys->is_store_gone ||
         deploy_send_abort(deploy) < 0) {
         deploy_free(deploy);
@@ -142,9 +144,9 @@ void deploy_leave(struct deploy *deploy)
 
 /* ---- how the load ends */
 
-void deploy_on_loaded(struct version *version)
+static void on_loaded(void *owner)
 {
-    struct deploy *deploy = version->deploy;
+    struct deploy *deploy = owner;
 
     if (deploy->state != DEPLOY_BOOTING)
         return; /* again, in another worker */
@@ -157,25 +159,31 @@ void deploy_on_loaded(struct version *version)
         deploy_fail(deploy, "the store cannot be reached");
 }
 
-void deploy_on_refused(struct version *version, const char *text, size_t size)
+static void on_refused(void *owner, const char *text, size_t size)
 {
-    struct deploy *deploy = version->deploy;
+    struct deploy *deploy = owner;
 
     if (deploy->state != DEPLOY_BOOTING)
         return; /* it has loaded once, and serves when it is durable */
-    tenant_log(version->tenant, TENANT_ERROR, text, size);
+    tenant_log(deploy->staged->tenant, TENANT_ERROR, text, size);
     deploy_fail_text(deploy, text, size);
 }
 
-void deploy_on_dropped(struct version *version)
+static void on_dropped(void *owner)
 {
-    struct deploy *deploy = TAKE_PTR(version->deploy);
+    struct deploy *deploy = owner;
 
     deploy->staged = NULL;
     if (deploy->state == DEPLOY_BOOTING)
         deploy_fail(deploy, "the service was reloaded meanwhile: try again");
     /* Else the answer of the store finds that there is nothing to switch to. */
 }
+
+const struct version_listener deploy_of_version = {
+    .loaded = on_loaded,
+    .refused = on_refused,
+    .dropped = on_dropped,
+};
 
 /* ---- time */
 
@@ -203,7 +211,7 @@ static void visit(struct deploy *deploy, uint64_t now)
             deploy_fail(deploy, "it has not loaded in time: `skep workers` shows whether there are "
                                 "workers for it");
         else
-            (void) tenant_preload(deploy->staged->tenant); /* until there is a worker */
+            (void) placement_preload(deploy->staged->tenant); /* until there is a worker */
         break;
     case DEPLOY_UPLOADING:
         if (now >= deploy->until_ns)
@@ -293,6 +301,13 @@ static void on_store_silent(void *owner, bool is_silent)
                     "it does not answer");
 }
 
+static void on_failing(void *owner)
+{
+    struct deploys *deploys = owner;
+
+    event_active(deploys->check, EV_TIMEOUT, 0);
+}
+
 int deploys_new(struct server *server, struct deploys **ret_deploys)
 {
     struct deploys *deploys = calloc(1, sizeof *deploys);
@@ -317,6 +332,7 @@ int deploys_new(struct server *server, struct deploys **ret_deploys)
         (void) deploys_free(deploys);
         return r;
     }
+    tenants_watch(server->tenants, on_failing, deploys);
     total_set(server->record.totals, TOTAL_DEPLOYS, deploys_read_total, deploys);
     *ret_deploys = deploys;
     return 0;
@@ -334,6 +350,7 @@ struct deploys *deploys_free(struct deploys *deploys)
             (void) deploy_send_remove(deploy);
         deploy_free(deploy);
     }
+    tenants_watch(deploys->server->tenants, NULL, NULL);
     total_set(deploys->server->record.totals, TOTAL_DEPLOYS, NULL, NULL);
     store_detach(deploys->server->store);
     if (deploys->tick)

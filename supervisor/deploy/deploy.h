@@ -84,13 +84,3 @@ void deploy_leave(struct deploy *deploy);
 bool deploy_is_busy(const struct server *server);
 /* How many of these there are. */
 unsigned deploy_count_busy(const struct server *server);
-
-/* ---- from elsewhere in the supervisor */
-
-/* How the load of a staged version ended; or that something else took its place. */
-void deploy_on_loaded(struct version *version);
-void deploy_on_refused(struct version *version, const char *text, size_t size);
-void deploy_on_dropped(struct version *version);
-/* Counts an answer to a request of the version. is_blamed: as for error_counts. Never frees or moves anything. */
-void deploy_count(struct version *version, enum error_code code, bool is_blamed);
-void deploy_count_request(const struct request *request, enum error_code code);

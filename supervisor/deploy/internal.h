@@ -87,6 +87,9 @@ const struct tenant *deploy_find_leaving(const struct deploy *deploy);
 /* Has the tick come. */
 void deploy_want_tick(struct deploys *deploys);
 
+/* owner: struct deploy. For the version that it has staged. */
+extern const struct version_listener deploy_of_version;
+
 /* ---- ask.c: requests to the store. Each has the deploy wait for the answer; 0 or -errno. */
 
 int deploy_send_seal(struct deploy *deploy);

@@ -14,6 +14,7 @@
 #include "store/check.h"
 #include "supervisor/deploy/internal.h"
 #include "supervisor/tenants/unserved.h"
+#include "supervisor/versions/versions.h"
 
 static const char prefix[] = "versions/";
 
@@ -58,7 +59,7 @@ static int install_version(struct server *server, const char *name, const char *
                           other->name);
         return -EEXIST;
     }
-    r = tenant_install(server, manifest, dir);
+    r = versions_install(server, manifest, dir);
     if (r < 0)
         return r;
     (void) TAKE_PTR(manifest);

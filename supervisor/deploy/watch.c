@@ -11,25 +11,7 @@
 #include "supervisor/deploy/internal.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/ledger.h"
-
-#define COUNTS_MAX 4096
-
-/* Then the counts of a version are halved: not before there is room for as many errors as it takes. */
-static uint64_t counts_max(const struct deploy_config *config)
-{
-    uint64_t enough = UINT64_C(200) * config->errors / config->error_percent;
-
-    return enough > COUNTS_MAX ? enough : COUNTS_MAX;
-}
-
-static bool has_failed_often(const struct tenant *tenant)
-{
-    const struct deploy_config *config = &tenant->server->config->deploy;
-    const struct version_counts *now = &tenant->version->counts;
-
-    return now->failed >= config->errors &&
-           (uint64_t) now->failed * 100 >= (uint64_t) now->answered * config->error_percent;
-}
+#include "supervisor/versions/versions.h"
 
 /* The one before failed less than half as often. Where nothing is known of it, it is thought to be good: it
  * served, and nobody had called it back. */
@@ -40,32 +22,6 @@ static bool was_before_better(const struct tenant *tenant)
 
     return (uint64_t) before->failed * now->answered * 2 <
            (uint64_t) now->failed * (before->answered > 0 ? before->answered : 1);
-}
-
-void deploy_count(struct version *version, enum error_code code, bool is_blamed)
-{
-    struct version_counts *counts = &version->counts;
-    const struct tenant *tenant = version->tenant;
-    struct deploys *deploys = tenant->server->deploys;
-
-    /* Full queues, overload and what clients do wrong say nothing of a version. */
-    if (code != ERROR_NONE && !error_counts(code, FOR_WATCH, is_blamed))
-        return;
-    if (counts->answered >= counts_max(&tenant->server->config->deploy)) {
-        counts->answered /= 2;
-        counts->failed /= 2;
-    }
-    counts->answered++;
-    counts->failed += code != ERROR_NONE;
-    if (code != ERROR_NONE && deploys && tenant->deployed.standby && tenant->version == version &&
-        has_failed_often(tenant))
-        event_active(deploys->check, EV_TIMEOUT, 0);
-}
-
-void deploy_count_request(const struct request *request, enum error_code code)
-{
-    deploy_count(request->version ? request->version : request->tenant->version, code,
-                 !request->is_blameless);
 }
 
 void deploy_begin_watch(struct tenant *tenant)
@@ -86,11 +42,11 @@ static void roll_back(struct deploys *deploys, struct tenant *tenant)
     char from[VERSION_BYTES + 1], reason[DEPLOY_REASON_MAX];
 
     memcpy(from, tenant->deployed.serving, sizeof from);
-    int r = tenant_serve_standby(tenant);
+    int r = versions_serve_standby(tenant);
     if (r < 0) {
         (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = tenant->name), r,
                                "cannot go back to the version before");
-        tenant_drop_standby(tenant);
+        versions_drop_standby(tenant);
         return;
     }
     (void) snprintf(reason, sizeof reason, "%u of %u requests failed", bad.failed, bad.answered);
@@ -135,17 +91,17 @@ bool deploy_check_watches(struct deploys *deploys)
         if (!tenant->deployed.standby)
             continue;
         if (server->life.is_draining) { /* another skepd may serve, and write */
-            tenant_drop_standby(tenant);
+            versions_drop_standby(tenant);
             continue;
         }
         if (is_upgrading || is_succeeded(deploys, tenant)) { /* the next tick looks again */
             is_any_left = true;
             continue;
         }
-        if (has_failed_often(tenant) && was_before_better(tenant))
+        if (tenant_is_failing(tenant) && was_before_better(tenant))
             roll_back(deploys, tenant);
         else if (now >= tenant->deployed.watched_until_ns)
-            tenant_drop_standby(tenant);
+            versions_drop_standby(tenant);
         is_any_left = is_any_left || tenant->deployed.standby;
     }
     return is_any_left;

@@ -10,15 +10,13 @@
 
 #include "common/io.h"
 #include "proto/channel.h"
-#include "supervisor/deploy/deploy.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
 
-#define LOAD_AGAIN_FIRST_MS 1000
-#define LOAD_AGAIN_MAX_MS 30000
 /* In which renewals count. */
 #define RENEWALS_WINDOW_NS (10 * NSEC_PER_SEC)
 /* Stopped isolates of a version in which requests may go on. */
@@ -96,7 +94,7 @@ void placement_retire(struct placement *placement)
     placement->is_retiring = true;
     if (placement->state == PLACEMENT_READY && placement->in_flight > 0)
         (void) link_send_retire(placement->child, placement->id);
-    tenant_on_idle(placement);
+    placement_on_idle(placement);
 }
 
 static void unload(struct placement *placement)
@@ -184,7 +182,7 @@ static struct placement *find_too_many(const struct version *version)
     return n > STOPPED_MAX ? oldest : NULL;
 }
 
-void tenant_on_stopped(struct placement *placement)
+void placement_on_stopped(struct placement *placement)
 {
     struct version *version = placement->version;
     struct tenant *tenant = version->tenant;
@@ -196,11 +194,11 @@ void tenant_on_stopped(struct placement *placement)
     oldest = find_too_many(version);
     if (oldest)
         unload(oldest); /* its requests end with it: ledger_on_not_loaded */
-    tenant_on_idle(placement);
+    placement_on_idle(placement);
     ledger_pump(tenant);
 }
 
-int tenant_load(struct version *version, struct child *child)
+int placement_load(struct version *version, struct child *child)
 {
     struct placement *placement;
 
@@ -226,82 +224,41 @@ int tenant_load(struct version *version, struct child *child)
     return 0;
 }
 
-int tenant_preload(struct tenant *tenant)
+int placement_preload(struct tenant *tenant)
 {
     struct version *version = tenant->candidate ? tenant->candidate : tenant->version;
     struct child *child = tenant->server->pool ? pool_place(tenant->server->pool, version) : NULL;
 
     if (!child || child->state != CHILD_READY)
         return -EAGAIN;
-    return placement_find(version, child) ? 0 : tenant_load(version, child);
+    return placement_find(version, child) ? 0 : placement_load(version, child);
 }
 
-static void note_load_failure(struct tenant *tenant, enum error_code code, const char *text,
-                              size_t size)
-{
-    unsigned doublings = tenant->load_failures < 5 ? tenant->load_failures : 5;
-    uint64_t wait_ms = (uint64_t) LOAD_AGAIN_FIRST_MS << doublings;
-
-    if (wait_ms > LOAD_AGAIN_MAX_MS)
-        wait_ms = LOAD_AGAIN_MAX_MS;
-    tenant->load_failures++;
-    tenant->load_error = code;
-    tenant->load_again_ns = io_now_ns() + wait_ms * NSEC_PER_MSEC;
-    free(tenant->last_error);
-    tenant->last_error = strndup(text, size);
-    tenant_log(tenant, TENANT_ERROR, text, size);
-    ledger_fail_queue(tenant, code, tenant_retry_after_s(tenant));
-}
-
-unsigned tenant_retry_after_s(const struct tenant *tenant)
-{
-    uint64_t now = io_now_ns();
-
-    if (tenant->load_again_ns <= now)
-        return 0;
-    return (unsigned) ((tenant->load_again_ns - now + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
-}
-
-void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
-                      size_t size, uint64_t cpu_us)
+void placement_on_loaded(struct placement *placement, enum error_code code, const char *text,
+                         size_t size, uint64_t cpu_us)
 {
     struct version *version = placement->version;
     struct tenant *tenant = version->tenant;
-    bool is_current = tenant->version == version;
+    const struct placements *placements = &tenant->server->placements;
 
     ledger_collect_load(placement, cpu_us);
     if (code != ERROR_NONE) {
-        bool is_candidate = tenant->candidate == version;
-        struct deploy *deploy = version->deploy;
+        (void) version_ref(version); /* the placement may have the last one */
         placement_free(placement);
-        if (deploy)
-            deploy_on_refused(version, text, size);
-        else if (is_current)
-            note_load_failure(tenant, code, text, size);
-        else if (is_candidate)
-            tenant_refuse_candidate(tenant, text, size);
+        placements->versions->refused(version, code, text, size);
+        (void) version_unref(version);
         return;
     }
     placement->state = PLACEMENT_READY;
     placement->ready_ns = io_now_ns();
-    if (version->deploy) {
-        deploy_on_loaded(version);
-    } else if (tenant->candidate == version) {
-        tenant_serve_candidate(tenant);
-        is_current = tenant->version == version;
-    }
-    if (is_current) {
-        tenant->load_failures = 0;
-        free(tenant->last_error);
-        tenant->last_error = NULL;
-    }
-    if (is_current && pool_place(tenant->server->pool, version) == placement->child)
+    placements->versions->loaded(version);
+    if (tenant->version == version && pool_place(tenant->server->pool, version) == placement->child)
         placement_leave_others(version, placement->child); /* it has moved */
-    tenant_on_idle(placement);
+    placement_on_idle(placement);
     ledger_pump(tenant);
 }
 
-void tenant_on_unloaded(struct placement *placement)
+void placement_on_unloaded(struct placement *placement)
 {
     struct child *child = placement->child;
 
@@ -316,27 +273,20 @@ void tenant_on_unloaded(struct placement *placement)
     ledger_on_ready(child); /* whoever waited for room in it */
 }
 
-void tenant_on_load_death(struct version *version, enum error_code code, const char *cause)
-{
-    struct tenant *tenant = version->tenant;
-
-    if (version->deploy)
-        deploy_on_refused(version, cause, strlen(cause));
-    else if (tenant->version == version && error_counts(code, FOR_BACK_OFF, true))
-        note_load_failure(tenant, code, cause, strlen(cause));
-    else if (tenant->candidate == version)
-        tenant_refuse_candidate(tenant, cause, strlen(cause));
-}
-
-void tenant_on_idle(struct placement *placement)
+void placement_on_idle(struct placement *placement)
 {
     if (placement->in_flight > 0)
         return;
     if (placement->state == PLACEMENT_GONE) {
-        tenant_on_unloaded(placement);
+        placement_on_unloaded(placement);
     } else if (placement->state == PLACEMENT_READY) {
         placement->since_ns = io_now_ns();
         if (placement->is_retiring)
             unload(placement);
     }
+}
+
+void placement_on_load_death(struct version *version, enum error_code code, const char *cause)
+{
+    version->tenant->server->placements.versions->died(version, code, cause);
 }

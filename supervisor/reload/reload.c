@@ -260,6 +260,7 @@ DEFINE_CLEANUP(struct reload *, reload_free, reload_cleanup)
 void reload_end(struct server *server)
 {
     (void) reload_free(server->reload);
+    reload_tenants_forget(server);
 }
 
 static void begin(struct server *server, struct asker_list *askers);

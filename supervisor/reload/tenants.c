@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/reload/tenants.h"
+#include "supervisor/versions/versions.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "supervisor/tenants/tenant.h"
 
 struct reload_waiting {
@@ -137,7 +139,7 @@ static int install(struct server *server, struct manifest *manifest)
 
     if (tenant && tenant->origin == TENANT_DEPLOYED)
         return -ENOTUNIQ;
-    return dir ? tenant_install(server, manifest, dir) : -ENOMEM;
+    return dir ? versions_install(server, manifest, dir) : -ENOMEM;
 }
 
 /* Some version is about to serve, or to be refused. */
@@ -159,7 +161,7 @@ static int wait_for_route(struct server *server, struct manifest *manifest, enum
     if (!waiting)
         return -ENOMEM;
     *waiting = (struct reload_waiting){ .manifest = manifest, .kind = kind };
-    LIST_INSERT_HEAD(&server->tenants->waiting, waiting, entry);
+    LIST_INSERT_HEAD(&server->reload_waits.list, waiting, entry);
     return 0;
 }
 
@@ -195,10 +197,12 @@ static void forget(struct reload_waiting *waiting)
     free(waiting);
 }
 
-void reload_tenants_forget(struct tenants *tenants)
+void reload_tenants_forget(struct server *server)
 {
-    while (!LIST_EMPTY(&tenants->waiting))
-        forget(LIST_FIRST(&tenants->waiting));
+    while (!LIST_EMPTY(&server->reload_waits.list))
+        forget(LIST_FIRST(&server->reload_waits.list));
+    if (server->reload_waits.second)
+        event_free(TAKE_PTR(server->reload_waits.second));
 }
 
 /* Those whose route is free by now, and those that wait in vain. */
@@ -206,7 +210,7 @@ static void settle_waiting(struct server *server, struct reload_report *report)
 {
     struct reload_waiting *waiting, *next;
 
-    for (waiting = LIST_FIRST(&server->tenants->waiting); waiting; waiting = next) {
+    for (waiting = LIST_FIRST(&server->reload_waits.list); waiting; waiting = next) {
         next = LIST_NEXT(waiting, entry);
         int r = install(server, waiting->manifest);
         if (r == -EEXIST && is_any_loading(server)) {
@@ -225,20 +229,37 @@ static void settle_waiting(struct server *server, struct reload_report *report)
     }
 }
 
-void reload_tenants_retry(struct server *server)
+static void on_second(evutil_socket_t fd, short what, void *arg)
 {
+    LOOP_CALLBACK("reload: tenants that wait for a route");
+    struct server *server = arg;
     struct reload_report report = { 0 };
 
-    if (LIST_EMPTY(&server->tenants->waiting))
-        return;
+    (void) fd;
+    (void) what;
     settle_waiting(server, &report);
     reload_log_errors(&report.tenant_errors);
     reload_report_done(&report);
+    if (LIST_EMPTY(&server->reload_waits.list))
+        event_free(TAKE_PTR(server->reload_waits.second));
+}
+
+/* Each second, as long as any waits. Without memory for that they wait for the next reload. */
+static void keep_trying(struct server *server)
+{
+    static const struct timeval second = { .tv_sec = 1 };
+    struct reload_waits *waits = &server->reload_waits;
+
+    if (LIST_EMPTY(&waits->list) || waits->second)
+        return;
+    waits->second = event_new(server->base, -1, EV_PERSIST, on_second, server);
+    if (waits->second)
+        (void) event_add(waits->second, &second);
 }
 
 static void renew_limits(struct tenant *tenant, struct reload_report *report)
 {
-    int r = tenant_renew_limits(tenant);
+    int r = versions_renew_limits(tenant);
 
     if (r < 0)
         config_errors_add(&report->tenant_errors, tenant->dir, 0, "its limits stay: %s",
@@ -298,7 +319,7 @@ static void remove_or_renew(struct tenant *tenant, const struct reload_walk *wal
         renew(tenant, manifest_set_find(walk->set, tenant->name), report);
     } else if (is_removed(tenant, walk->set)) {
         note(report, tenant->name, RELOAD_REMOVED);
-        tenant_remove(tenant);
+        versions_remove(tenant);
     }
 }
 
@@ -343,7 +364,7 @@ bool reload_tenants_step(struct server *server, struct reload_walk *walk,
                                                : io_clock_ns(CLOCK_THREAD_CPUTIME_ID) + cpu_ns };
 
     if (walk->stage == RELOAD_BEGINNING) {
-        reload_tenants_forget(server->tenants);
+        reload_tenants_forget(server);
         walk->stage = RELOAD_REMOVING; /* first, so that their routes are free */
     }
     if (walk->stage == RELOAD_REMOVING && visit_tenants(server, walk, report, &pace))
@@ -353,5 +374,6 @@ bool reload_tenants_step(struct server *server, struct reload_walk *walk,
     if (walk->stage != RELOAD_ADDING || !add_tenants(server, walk, report, &pace))
         return false;
     settle_waiting(server, report);
+    keep_trying(server);
     return true;
 }

@@ -26,8 +26,5 @@ struct reload_walk {
 bool reload_tenants_step(struct server *server, struct reload_walk *walk,
                          struct reload_report *report, uint64_t cpu_ns);
 
-/* Each second: installs what waits for a route that another tenant gives up, once it has. */
-void reload_tenants_retry(struct server *server);
-/* Nothing waits any more. */
-struct tenants;
-void reload_tenants_forget(struct tenants *tenants);
+/* Nothing waits any more for a route that another tenant has. */
+void reload_tenants_forget(struct server *server);

@@ -3,6 +3,7 @@
  * What becomes of requests when a worker dies, and when one is ready again. Supervisor, loop thread.
  */
 #include "common/io.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/child.h"
 
@@ -68,7 +69,7 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
         bool was_loading = placement->state == PLACEMENT_LOADING;
         placement_free(placement);
         if (was_loading && version->id == verdict->version)
-            tenant_on_load_death(version, verdict->code, verdict->cause);
+            placement_on_load_death(version, verdict->code, verdict->cause);
         (void) version_unref(version);
     }
 }
@@ -76,7 +77,7 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
 static void find_another_place(struct tenant *tenant)
 {
     if (tenant->candidate)
-        (void) tenant_preload(tenant);
+        (void) placement_preload(tenant);
     if (TAILQ_EMPTY(&tenant->queue))
         return;
     if (pool_place(tenant->server->pool, tenant->version))
@@ -88,7 +89,7 @@ static void find_another_place(struct tenant *tenant)
 static void use_place(struct tenant *tenant)
 {
     if (tenant->candidate)
-        (void) tenant_preload(tenant);
+        (void) placement_preload(tenant);
     ledger_pump(tenant);
 }
 

@@ -149,7 +149,8 @@ void ledger_count(struct request *request, enum error_code code)
         stats_record(&placement->child->latency_us, request->sent_ns, now);
     failure_log(request->tenant, request, request->id, code);
     access_log_request(request, code);
-    deploy_count_request(request, code);
+    version_count(request->version ? request->version : request->tenant->version, code,
+                  !request->is_blameless);
 }
 
 static uint64_t next_id(struct ledger *ledger)
@@ -423,7 +424,7 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
     bool is_blamed = tenant && !tenant->conduct.is_by_operator;
     stats_count_answer(&server->record, tenant ? &tenant->counted : NULL, code, is_blamed);
     if (tenant)
-        deploy_count(tenant->version, code, is_blamed);
+        version_count(tenant->version, code, is_blamed);
     if (tenant)
         failure_log(tenant, NULL, id, code);
     access_log_refusal(server, tenant, head, code, id);

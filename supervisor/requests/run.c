@@ -10,6 +10,7 @@
 #include "common/io.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/child.h"
 
@@ -312,7 +313,7 @@ static struct placement *find_place(struct tenant *tenant)
         return NULL;
     struct placement *placement = placement_find(version, child);
     if (!placement)
-        (void) tenant_load(version, child);
+        (void) placement_load(version, child);
     return placement && placement->state == PLACEMENT_READY ? placement : find_meanwhile(tenant);
 }
 

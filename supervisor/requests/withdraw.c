@@ -4,6 +4,7 @@
  * up, and there is a better place. Safe for any method: see scoreboard_withdraw. Supervisor, loop thread.
  */
 #include "common/io.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/child.h"
 
@@ -56,7 +57,7 @@ unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct chi
     if (n == 0)
         return 0;
     while ((placement = find_left(child)))
-        tenant_on_idle(placement); /* it is unloaded, or free */
+        placement_on_idle(placement); /* it is unloaded, or free */
     ledger_want_tick(child->server->ledger, io_now_ns());
     return n;
 }

@@ -8,6 +8,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "proto/frame.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/child.h"
 
@@ -172,7 +173,7 @@ static void leave_and_pump(struct request *request)
     ledger_leave_worker(request);
     if (placement->in_flight == 0 || tenant->version->limits.cpu_rate != LIMIT_UNLIMITED)
         ledger_collect_cpu(placement);
-    tenant_on_idle(placement);
+    placement_on_idle(placement);
     ledger_end(request);
     ledger_pump(tenant);
     ledger_run(child); /* others wait for what this has left */
@@ -223,7 +224,7 @@ void ledger_on_not_loaded(struct request *request)
     struct child *child = placement->child;
     ledger_leave_worker(request);
     ledger_send_again(request);
-    tenant_on_idle(placement);
+    placement_on_idle(placement);
     ledger_pump(tenant);
     ledger_run(child);
 }

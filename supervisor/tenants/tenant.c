@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/tenants/tenant.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,17 +12,8 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/deploy/deploy.h"
-#include "supervisor/placement/seclude.h"
-#include "supervisor/reload/tenants.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/stats/metrics.h"
-#include "supervisor/tenants/internal.h"
 #include "supervisor/tenants/router.h"
 #include "supervisor/tenants/unserved.h"
-#include "supervisor/workers/child.h"
-
-#define SWEEP_MAX 256U /* tenants that one sweep looks at */
 
 int tenants_new(struct server *server, struct tenants **ret_tenants)
 {
@@ -32,7 +24,6 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
         return -ENOMEM;
     TAILQ_INIT(&tenants->list);
     TAILQ_INIT(&tenants->leaving);
-    LIST_INIT(&tenants->waiting);
     LIST_INIT(&tenants->unserved);
     LIST_INIT(&tenants->cursors);
     int r = router_new(&tenants->router);
@@ -44,20 +35,12 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
     return 0;
 }
 
-static void destroy(struct tenant *tenant);
-
 struct tenants *tenants_free(struct tenants *tenants)
 {
-    struct tenant *tenant;
-
     if (!tenants)
         return NULL;
     tenant_cursor_close(&tenants->care);
-    while ((tenant = TAILQ_FIRST(&tenants->list)))
-        tenant_remove(tenant);
-    while ((tenant = TAILQ_FIRST(&tenants->leaving)))
-        destroy(tenant);
-    reload_tenants_forget(tenants);
+    assert(TAILQ_EMPTY(&tenants->list) && TAILQ_EMPTY(&tenants->leaving));
     unserved_forget_all(tenants);
     (void) router_free(tenants->router);
     free(tenants);
@@ -82,8 +65,8 @@ struct version *version_unref(struct version *version)
     return NULL;
 }
 
-int tenant_version_new(struct server *server, struct tenant *tenant, struct manifest *manifest,
-                       struct version **ret_version)
+int version_new(struct server *server, struct tenant *tenant, struct manifest *manifest,
+                struct version **ret_version)
 {
     const struct config *config = server->config;
     const struct cordon_config *cordon = config_find_cordon(config, manifest->cordon);
@@ -187,17 +170,6 @@ static int add_routes(struct router *router, const struct manifest *manifest, st
     return 0;
 }
 
-/* Takes the version out of its workers: at once where it is idle, else when it is. */
-void tenant_retire_version(struct version *version)
-{
-    struct placement *placement, *next;
-
-    for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
-        next = LIST_NEXT(placement, in_version);
-        placement_retire(placement);
-    }
-}
-
 /* The routes of another version instead of those of the serving one; as before on error. */
 int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest)
 {
@@ -214,116 +186,6 @@ int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest)
     return r;
 }
 
-void tenant_drop_candidate(struct tenant *tenant)
-{
-    struct version *candidate = TAKE_PTR(tenant->candidate);
-
-    if (!candidate)
-        return;
-    if (candidate->deploy)
-        deploy_on_dropped(candidate);
-    if (tenant->server->pool)
-        seclude_forget_next(tenant);
-    tenant_retire_version(candidate);
-    (void) version_unref(candidate);
-}
-
-void tenant_serve_candidate(struct tenant *tenant)
-{
-    struct version *old = tenant->version;
-
-    int r = tenant_swap_routes(tenant, tenant->candidate->manifest);
-    if (r < 0) { /* a route was free when it was installed, and is not any more */
-        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = tenant->name), r,
-                               "cannot route to the new version");
-        tenant_drop_candidate(tenant);
-        return;
-    }
-    tenant_drop_standby(tenant); /* what is watched is another one now */
-    tenant->version = TAKE_PTR(tenant->candidate);
-    if (tenant->version->cordon != old->cordon)
-        seclude_follow(tenant);
-    if (old->deploy)
-        deploy_on_dropped(old);
-    tenant_retire_version(old);
-    (void) version_unref(old);
-    tenant->load_failures = 0;
-    tenant->load_again_ns = 0;
-    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves a new version");
-    (void) tenant_renew_limits(tenant); /* they may have changed while it was loading */
-}
-
-void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t size)
-{
-    tenant_log(tenant, TENANT_ERROR, text, size);
-    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
-              "the new version does not load; the one before serves on");
-    free(tenant->last_error);
-    tenant->last_error = strndup(text, size);
-    bool has_waited = tenant_has_old_limits(tenant->candidate);
-    tenant_drop_candidate(tenant);
-    if (has_waited) /* else the same would be tried again and again */
-        (void) tenant_renew_limits(tenant);
-}
-
-static int install_first(struct server *server, struct manifest *manifest, const char *dir)
-{
-    struct tenant *tenant;
-    int r = tenant_new(server, manifest->name, dir, &tenant);
-
-    if (r < 0)
-        return r;
-    r = tenant_swap_routes(tenant, manifest);
-    if (r == 0)
-        r = tenant_version_new(server, tenant, manifest, &tenant->version);
-    if (r < 0) {
-        router_remove(server->tenants->router, tenant);
-        (void) tenant_free(tenant);
-        return r;
-    }
-    tenant_list(server->tenants, tenant);
-    return 0;
-}
-
-static int install_next(struct tenant *tenant, struct manifest *manifest)
-{
-    struct version *candidate;
-    int r = tenant_swap_routes(tenant, manifest);
-
-    if (r < 0)
-        return r;
-    (void) tenant_swap_routes(tenant, tenant->version->manifest); /* until it has loaded */
-    r = tenant_version_new(tenant->server, tenant, manifest, &candidate);
-    if (r < 0)
-        return r;
-    tenant_drop_candidate(tenant);
-    tenant->candidate = candidate;
-    (void) tenant_preload(tenant); /* else when a worker is ready */
-    return 0;
-}
-
-static int serve_every_host(struct manifest *manifest)
-{
-    static const char every[] = "*";
-    struct route_pattern pattern;
-    const char *reason;
-    int r = route_pattern_parse(every, &pattern, &reason);
-
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < manifest->n_routes; i++)
-        route_pattern_done(&manifest->routes[i]);
-    free(manifest->routes);
-    manifest->n_routes = 0;
-    manifest->routes = calloc(1, sizeof *manifest->routes);
-    if (!manifest->routes) {
-        route_pattern_done(&pattern);
-        return -ENOMEM;
-    }
-    manifest->routes[manifest->n_routes++] = pattern;
-    return 0;
-}
-
 void tenant_set_dir(struct tenant *tenant, const char *dir)
 {
     char *copy = strcmp(tenant->dir, dir) == 0 ? NULL : strdup(dir);
@@ -334,95 +196,89 @@ void tenant_set_dir(struct tenant *tenant, const char *dir)
     tenant->dir = copy;
 }
 
-int tenant_install(struct server *server, struct manifest *manifest, const char *dir)
+/* Returns whether both have a route of the same requests, and are of different tenants; ret_route: of manifest. */
+static bool has_conflict(const struct manifest *manifest, const struct manifest *other,
+                         const struct route_pattern **ret_route)
 {
-    struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
-    int r = server->is_dev ? serve_every_host(manifest) : 0;
-
-    if (r < 0)
-        return r;
-    if (!tenant)
-        return install_first(server, manifest, dir);
-    r = install_next(tenant, manifest);
-    if (r == 0)
-        tenant_set_dir(tenant, dir);
-    return r;
+    if (strcmp(other->name, manifest->name) == 0)
+        return false;
+    for (unsigned i = 0; i < manifest->n_routes; i++)
+        for (unsigned j = 0; j < other->n_routes; j++)
+            if (route_pattern_compare(&manifest->routes[i], &other->routes[j]) == 0) {
+                *ret_route = &manifest->routes[i];
+                return true;
+            }
+    return false;
 }
 
-int tenant_reload(struct tenant *tenant, struct config_errors *errors)
+const struct tenant *tenant_find_conflict(const struct tenants *tenants,
+                                          const struct manifest *manifest,
+                                          const struct route_pattern **ret_route)
 {
-    struct manifest *manifest;
-    struct stat st;
+    const struct unserved *unserved = NULL;
+    const struct tenant *tenant;
 
-    if (tenant->origin == TENANT_DEPLOYED)
-        return 0; /* what is stored does not change */
-    if (stat(tenant->dir, &st) < 0) {
-        int error = -errno;
-        config_errors_add(errors, tenant->dir, 0, "cannot be read: %s", strerrordesc_np(-error));
-        return error;
+    TAILQ_FOREACH (tenant, &tenants->list, entry)
+        if (has_conflict(manifest, tenant->version->manifest, ret_route))
+            return tenant;
+    while ((unserved = unserved_next(tenants, unserved)))
+        if (unserved->manifest && has_conflict(manifest, unserved->manifest, ret_route))
+            return unserved->target;
+    return NULL;
+}
+
+unsigned tenant_retry_after_s(const struct tenant *tenant)
+{
+    uint64_t now = io_now_ns();
+
+    if (tenant->load_again_ns <= now)
+        return 0;
+    return (unsigned) ((tenant->load_again_ns - now + NSEC_PER_SEC - 1) / NSEC_PER_SEC);
+}
+
+/* ---- counts, for the watch of deploys */
+
+#define COUNTS_MAX 4096
+
+/* Then the counts of a version are halved: not before there is room for as many errors as it takes. */
+static uint64_t counts_max(const struct deploy_config *config)
+{
+    uint64_t enough = UINT64_C(200) * config->errors / config->error_percent;
+
+    return enough > COUNTS_MAX ? enough : COUNTS_MAX;
+}
+
+bool tenant_is_failing(const struct tenant *tenant)
+{
+    const struct deploy_config *config = &tenant->server->config->deploy;
+    const struct version_counts *now = &tenant->version->counts;
+
+    return now->failed >= config->errors &&
+           (uint64_t) now->failed * 100 >= (uint64_t) now->answered * config->error_percent;
+}
+
+void version_count(struct version *version, enum error_code code, bool is_blamed)
+{
+    struct version_counts *counts = &version->counts;
+    const struct tenant *tenant = version->tenant;
+    const struct tenants *tenants = tenant->server->tenants;
+
+    /* Full queues, overload and what clients do wrong say nothing of a version. */
+    if (code != ERROR_NONE && !error_counts(code, FOR_WATCH, is_blamed))
+        return;
+    if (counts->answered >= counts_max(&tenant->server->config->deploy)) {
+        counts->answered /= 2;
+        counts->failed /= 2;
     }
-    int r = S_ISDIR(st.st_mode) ? manifest_read(tenant->dir, &manifest, errors)
-                                : manifest_from_script(tenant->dir, &manifest, errors);
-    if (r == -EACCES)
-        config_errors_add(errors, tenant->dir, 0,
-                          "skepd reads only folders that tenants had when it started, and what its "
-                          "user may read: restart it if this folder is another one by now");
-    if (r < 0)
-        return r;
-    if (strcmp(manifest->name, tenant->name) != 0) {
-        config_errors_add(errors, manifest->file, 0, "the name was \"%s\" and is now \"%s\"",
-                          tenant->name, manifest->name);
-        r = -EINVAL;
-    } else {
-        r = tenant_install(tenant->server, manifest, tenant->dir);
-        if (r < 0)
-            config_errors_add(errors, manifest->file, 0, "%s",
-                              r == -EEXIST   ? "another tenant has one of these routes"
-                              : r == -ENOENT ? "there is no cordon of that name"
-                                             : strerrordesc_np(-r));
-    }
-    if (r < 0)
-        (void) manifest_free(manifest);
-    return r;
+    counts->answered++;
+    counts->failed += code != ERROR_NONE;
+    if (code != ERROR_NONE && tenants->on_failing && tenant->deployed.standby &&
+        tenant->version == version && tenant_is_failing(tenant))
+        tenants->on_failing(tenants->watcher);
 }
 
-/* ---- the end */
-
-void tenant_remove(struct tenant *tenant)
+void tenants_watch(struct tenants *tenants, void (*on_failing)(void *owner), void *owner)
 {
-    struct tenants *tenants = tenant->server->tenants;
-
-    tenant_drop_standby(tenant);
-    tenant_drop_candidate(tenant);
-    if (tenant->version->deploy)
-        deploy_on_dropped(tenant->version);
-    router_remove(tenants->router, tenant);
-    tenant_unlist(tenants, tenant);
-    TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
-}
-
-static void destroy(struct tenant *tenant)
-{
-    if (tenant->server->pool)
-        seclude_forget(tenant);
-    TAILQ_REMOVE(&tenant->server->tenants->leaving, tenant, entry);
-    (void) tenant_free(tenant);
-}
-
-void tenants_sweep(struct tenants *tenants)
-{
-    struct tenant *tenant, *first = TAILQ_FIRST(&tenants->leaving);
-
-    for (unsigned i = 0; i < SWEEP_MAX; i++) {
-        tenant = TAILQ_FIRST(&tenants->leaving);
-        if (!tenant || (i > 0 && tenant == first))
-            return;
-        TAILQ_REMOVE(&tenants->leaving, tenant, entry);
-        TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
-        if (tenant->n_queued > 0 || tenant->n_in_flight > 0 || tenant->books.n_gathering > 0)
-            continue;
-        tenant_retire_version(tenant->version);
-        if (LIST_EMPTY(&tenant->version->placements) && tenant->n_versions == 1)
-            destroy(tenant);
-    }
+    tenants->on_failing = on_failing;
+    tenants->watcher = owner;
 }

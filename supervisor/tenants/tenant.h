@@ -17,7 +17,6 @@
 #include "supervisor/tenants/tenant_cursor.h"
 
 struct child;
-struct deploy;
 struct request;
 
 enum placement_state {
@@ -79,6 +78,15 @@ struct boot_bucket {
 
 #define VERSION_NAME_BYTES 64 /* of one that was deployed: SHA-256 in hexadecimal */
 
+/* Who had a version staged, and waits for it. A version that is not staged any more has none. */
+struct version_listener {
+    void (*loaded)(void *owner);
+    /* It will not load, for that reason, a text for the tenant. */
+    void (*refused)(void *owner, const char *text, size_t size);
+    /* Something else took its place. */
+    void (*dropped)(void *owner);
+};
+
 struct version {
     uint32_t id;           /* never used twice; not 0 */
     struct tenant *tenant; /* borrowed */
@@ -88,8 +96,9 @@ struct version {
     struct limit_origin origins[LIMITS_COUNT]; /* of these */
     limit_set observed;                        /* of these, what is not enforced */
     struct placement_list placements;
-    unsigned refs;         /* the tenant's, each placement's, each request's */
-    struct deploy *deploy; /* borrowed: that waits for its load; NULL: none */
+    unsigned refs;                           /* the tenant's, each placement's, each request's */
+    const struct version_listener *listener; /* borrowed: who waits for its load; NULL: nobody */
+    void *listener_owner;                    /* borrowed */
     struct boot_bucket boots;
     struct version_counts counts;
 };
@@ -149,9 +158,6 @@ struct tenant {
 };
 TAILQ_HEAD(tenant_list, tenant);
 
-struct reload_waiting;
-LIST_HEAD(reload_waiting_list, reload_waiting);
-
 #define TENANT_BUCKETS 4096
 
 struct tenants {
@@ -159,11 +165,12 @@ struct tenants {
     struct tenant_list list;                     /* in the order of their numbers */
     unsigned n_listed;                           /* of list */
     struct tenant_cursor_list cursors;           /* in list */
-    struct tenant_cursor care;  /* of the look at each tenant, each second; closed in between */
-    struct tenant_list leaving; /* removed: they end what they have accepted */
-    struct reload_waiting_list waiting; /* see reload_tenants.h */
-    LIST_HEAD(, unserved) unserved;     /* see unserved.h */
+    struct tenant_cursor care;      /* of the look at each tenant, each second; closed in between */
+    struct tenant_list leaving;     /* removed: they end what they have accepted */
+    LIST_HEAD(, unserved) unserved; /* see unserved.h */
     struct router *router;
+    void (*on_failing)(void *owner); /* see tenants_watch */
+    void *watcher;
     uint64_t last_number;
     uint32_t last_version;
     uint32_t last_placement;
@@ -172,10 +179,6 @@ struct tenants {
 int tenants_new(struct server *server, struct tenants **ret_tenants);
 struct tenants *tenants_free(struct tenants *tenants);
 
-/* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
- * name, which serves once it has loaded. dir: where its files are by now, copied. 0, -EEXIST if a route
- * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
-int tenant_install(struct server *server, struct manifest *manifest, const char *dir);
 /* Adds the tenant to the list and the table. */
 void tenant_list(struct tenants *tenants, struct tenant *tenant);
 /* Removes the tenant from both. */
@@ -183,47 +186,24 @@ void tenant_unlist(struct tenants *tenants, struct tenant *tenant);
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
 /* Its files are somewhere else now. Out of memory nothing changes. */
 void tenant_set_dir(struct tenant *tenant, const char *dir);
-/* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
- * serves goes on. */
-int tenant_reload(struct tenant *tenant, struct config_errors *errors);
-/* It gets no new requests: its routes and its name are free at once. What it has accepted is served to
- * the end; the tenant is freed by a later tenants_sweep. */
-void tenant_remove(struct tenant *tenant);
-/* Each second: frees removed tenants of which nothing is left in any worker; looks at some of them, and next time at
- * the others. */
-void tenants_sweep(struct tenants *tenants);
-/* Limits of server->config or of its cordons have changed: those that the supervisor keeps count at
- * once; for others the same files become the next version, which serves once it has loaded, after the
- * candidate if there is one, or the first version if that has not loaded. Returns 1 if any of the
- * tenant's limits is another one now, 0, or -errno. */
-int tenant_renew_limits(struct tenant *tenant);
-/* Whether the config says others by now. */
-bool tenant_has_old_limits(const struct version *version);
 /* The lowest of platform, cordon and tenant: see limits_resolve. */
 void tenant_resolve_limits(const struct config *config, const struct cordon_config *cordon,
                            const struct manifest *manifest, struct limits *ret,
                            struct limit_origin ret_origins[static LIMITS_COUNT]);
 
-/* ---- for deploys (tenant_stage.c) */
-
-/* As tenant_install, but the version only loads: as the candidate, or, for a new tenant, as the version
- * of one without routes. deploy is told how that ends, and then has it served or dropped; borrowed. */
-int tenant_stage(struct server *server, struct manifest *manifest, const char *dir,
-                 struct deploy *deploy, struct version **ret_version);
-/* The staged version serves, from the next request on. name: of the version. keep_old: the one before
- * stays as standby. 0; or -errno, and nothing has changed: -ESTALE if it is not staged any more, else a
- * route is not free any more. */
-int tenant_serve_staged(struct version *version, const char *name, bool keep_old);
-/* It is not wanted: as before, or, for a new tenant, no tenant. */
-void tenant_drop_staged(struct version *version);
-/* The standby serves again, from the next request on, and the version that served goes. 0 or -errno as
- * above. */
-int tenant_serve_standby(struct tenant *tenant);
-void tenant_drop_standby(struct tenant *tenant);
 /* Another tenant than the one of the manifest's name that has one of its routes; NULL: none. */
 const struct tenant *tenant_find_conflict(const struct tenants *tenants,
                                           const struct manifest *manifest,
                                           const struct route_pattern **ret_route);
+
+/* Counts an answer to a request of the version, for the watch of a deploy. is_blamed: as for error_counts. Never
+ * frees or moves anything. */
+void version_count(struct version *version, enum error_code code, bool is_blamed);
+/* The serving version has failed far more often than the share that a deploy allows, by what was counted. */
+bool tenant_is_failing(const struct tenant *tenant);
+/* Has it told once a tenant with a standby is failing; it may only note that: a request is being answered. owner is
+ * borrowed. NULL: nobody any more. */
+void tenants_watch(struct tenants *tenants, void (*on_failing)(void *owner), void *owner);
 
 struct version *version_ref(struct version *version);
 struct version *version_unref(struct version *version); /* returns NULL */
@@ -235,40 +215,17 @@ static inline void tenant_log(struct tenant *tenant, enum tenant_log_level level
     counted_log(&tenant->counted, level, text, size);
 }
 
-/* The candidate has loaded, or will not. Either way there is none afterwards. */
-void tenant_serve_candidate(struct tenant *tenant);
-void tenant_refuse_candidate(struct tenant *tenant, const char *text, size_t size);
-
-/* Loads the candidate, else the serving version, into its worker without a request. 0, or -EAGAIN
- * while no worker is ready for it. */
-int tenant_preload(struct tenant *tenant);
-
 /* Seconds until a load is tried again after a failed one; 0: now. */
 unsigned tenant_retry_after_s(const struct tenant *tenant);
 
-/* The answer to a load; code ERROR_NONE: it is ready. The placement may be gone afterwards. */
-void tenant_on_loaded(struct placement *placement, enum error_code code, const char *text,
-                      size_t size, uint64_t cpu_us);
-/* JavaScript was terminated in the isolate, says the worker: it gets no other request, and goes when those
- * in it have ended. */
-void tenant_on_stopped(struct placement *placement);
-/* The worker has disposed of the isolate. Without requests the placement is gone afterwards. */
-void tenant_on_unloaded(struct placement *placement);
-/* The worker died while it was loading this, and this is to blame. */
-void tenant_on_load_death(struct version *version, enum error_code code, const char *cause);
-/* Requests wait and this worker is the place for them: has the version loaded there. 0 or -errno. */
-int tenant_load(struct version *version, struct child *child);
-/* A request has left the placement: unloads it if it is not wanted any more. It may be gone
- * afterwards. */
-void tenant_on_idle(struct placement *placement);
+/* ---- for those that make tenants: versions/ */
 
-/* The isolate of the version that takes requests in that worker, or will; NULL if there is none. */
-struct placement *placement_find(const struct version *version, const struct child *child);
-/* 0, or -EAGAIN if the worker has no place left, or -ENOMEM. */
-/* The version is where it should be: its isolates elsewhere go when they have nothing left to do. */
-void placement_leave_others(const struct version *version, const struct child *child);
-/* Retires a placement that gets no other request, as far as is known: it is unloaded when it is idle, and gone afterwards if it
- * is so now. */
-void placement_retire(struct placement *placement);
-int placement_new(struct version *version, struct child *child, struct placement **ret_placement);
-void placement_free(struct placement *placement);
+/* 0 or -ENOMEM. It is in no list yet. */
+int tenant_new(struct server *server, const char *name, const char *dir,
+               struct tenant **ret_tenant);
+struct tenant *tenant_free(struct tenant *tenant);
+/* manifest is owned from success on. 0, -ENOENT if there is no such cordon, or -ENOMEM. */
+int version_new(struct server *server, struct tenant *tenant, struct manifest *manifest,
+                struct version **ret_version);
+/* The routes of another version instead of those of the serving one; as before on error. */
+int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest);

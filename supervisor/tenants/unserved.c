@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "supervisor/tenants/internal.h"
 #include "supervisor/tenants/router.h"
+#include "supervisor/tenants/tenant.h"
 
 static void destroy(struct tenants *tenants, struct unserved *unserved)
 {

@@ -10,40 +10,9 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/tenants/internal.h"
 #include "supervisor/tenants/router.h"
 #include "supervisor/tenants/unserved.h"
-
-/* Returns whether both have a route of the same requests, and are of different tenants; ret_route: of manifest. */
-static bool has_conflict(const struct manifest *manifest, const struct manifest *other,
-                         const struct route_pattern **ret_route)
-{
-    if (strcmp(other->name, manifest->name) == 0)
-        return false;
-    for (unsigned i = 0; i < manifest->n_routes; i++)
-        for (unsigned j = 0; j < other->n_routes; j++)
-            if (route_pattern_compare(&manifest->routes[i], &other->routes[j]) == 0) {
-                *ret_route = &manifest->routes[i];
-                return true;
-            }
-    return false;
-}
-
-const struct tenant *tenant_find_conflict(const struct tenants *tenants,
-                                          const struct manifest *manifest,
-                                          const struct route_pattern **ret_route)
-{
-    const struct unserved *unserved = NULL;
-    const struct tenant *tenant;
-
-    TAILQ_FOREACH (tenant, &tenants->list, entry)
-        if (has_conflict(manifest, tenant->version->manifest, ret_route))
-            return tenant;
-    while ((unserved = unserved_next(tenants, unserved)))
-        if (unserved->manifest && has_conflict(manifest, unserved->manifest, ret_route))
-            return unserved->target;
-    return NULL;
-}
+#include "supervisor/versions/internal.h"
 
 static int stage_first(struct server *server, struct manifest *manifest, const char *dir,
                        struct version **ret_version)
@@ -53,7 +22,7 @@ static int stage_first(struct server *server, struct manifest *manifest, const c
 
     if (r < 0)
         return r;
-    r = tenant_version_new(server, tenant, manifest, &tenant->version);
+    r = version_new(server, tenant, manifest, &tenant->version);
     if (r < 0) {
         (void) tenant_free(tenant);
         return r;
@@ -65,8 +34,9 @@ static int stage_first(struct server *server, struct manifest *manifest, const c
     return 0;
 }
 
-int tenant_stage(struct server *server, struct manifest *manifest, const char *dir,
-                 struct deploy *deploy, struct version **ret_version)
+int versions_stage(struct server *server, struct manifest *manifest, const char *dir,
+                   const struct version_listener *listener, void *owner,
+                   struct version **ret_version)
 {
     struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
     const struct route_pattern *route;
@@ -77,25 +47,27 @@ int tenant_stage(struct server *server, struct manifest *manifest, const char *d
     if (!tenant) {
         r = stage_first(server, manifest, dir, ret_version);
     } else {
-        r = tenant_version_new(server, tenant, manifest, ret_version);
+        r = version_new(server, tenant, manifest, ret_version);
         if (r < 0)
             return r;
-        tenant_drop_candidate(tenant);
+        versions_drop_candidate(tenant);
         tenant->candidate = *ret_version;
     }
-    if (r == 0)
-        (*ret_version)->deploy = deploy;
+    if (r == 0) {
+        (*ret_version)->listener = listener;
+        (*ret_version)->listener_owner = owner;
+    }
     return r;
 }
 
-void tenant_drop_standby(struct tenant *tenant)
+void versions_drop_standby(struct tenant *tenant)
 {
     struct version *standby = TAKE_PTR(tenant->deployed.standby);
 
     if (!standby)
         return;
     tenant->deployed.standby_name[0] = '\0';
-    tenant_retire_version(standby);
+    versions_retire(standby);
     (void) version_unref(standby);
 }
 
@@ -119,7 +91,7 @@ static void serve_first(struct tenant *tenant, const char *name)
               name);
 }
 
-int tenant_serve_staged(struct version *version, const char *name, bool keep_old)
+int versions_serve_staged(struct version *version, const char *name, bool keep_old)
 {
     struct tenant *tenant = version->tenant;
     struct tenant_deployed *deployed = &tenant->deployed;
@@ -130,41 +102,41 @@ int tenant_serve_staged(struct version *version, const char *name, bool keep_old
     int r = tenant_swap_routes(tenant, version->manifest);
     if (r < 0)
         return r;
-    version->deploy = NULL;
+    version->listener = NULL;
     if (version == old) {
         serve_first(tenant, name);
-        (void) tenant_renew_limits(tenant); /* they may have changed while it was loading */
+        (void) versions_renew_limits(tenant); /* they may have changed while it was loading */
         return 0;
     }
-    tenant_drop_standby(tenant);
+    versions_drop_standby(tenant);
     serve(tenant, TAKE_PTR(tenant->candidate));
     if (keep_old && old->cordon == version->cordon) {
         deployed->standby = old;
         memcpy(deployed->standby_name, deployed->serving, sizeof deployed->standby_name);
     } else {
-        tenant_retire_version(old);
+        versions_retire(old);
         (void) version_unref(old);
     }
     (void) snprintf(deployed->serving, sizeof deployed->serving, "%s", name);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves version %.12s", name);
-    (void) tenant_renew_limits(tenant);
+    (void) versions_renew_limits(tenant);
     return 0;
 }
 
-void tenant_drop_staged(struct version *version)
+void versions_drop_staged(struct version *version)
 {
     struct tenant *tenant = version->tenant;
 
-    version->deploy = NULL;
+    version->listener = NULL;
     if (tenant->candidate == version) {
-        tenant_drop_candidate(tenant);
-        (void) tenant_renew_limits(tenant); /* which waited for it */
+        versions_drop_candidate(tenant);
+        (void) versions_renew_limits(tenant); /* which waited for it */
     } else if (tenant->version == version && tenant->deployed.is_unrouted) {
-        tenant_remove(tenant);
+        versions_remove(tenant);
     }
 }
 
-int tenant_serve_standby(struct tenant *tenant)
+int versions_serve_standby(struct tenant *tenant)
 {
     struct tenant_deployed *deployed = &tenant->deployed;
     struct version *bad = tenant->version;
@@ -175,8 +147,8 @@ int tenant_serve_standby(struct tenant *tenant)
     serve(tenant, TAKE_PTR(deployed->standby));
     memcpy(deployed->serving, deployed->standby_name, sizeof deployed->serving);
     deployed->standby_name[0] = '\0';
-    tenant_retire_version(bad);
+    versions_retire(bad);
     (void) version_unref(bad);
-    (void) tenant_renew_limits(tenant);
+    (void) versions_renew_limits(tenant);
     return 0;
 }

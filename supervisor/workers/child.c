@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/workers/child.h"
+#include "supervisor/placement/placement.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/workers/link.h"
+#include "supervisor/placement/placement.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -97,9 +98,9 @@ static int on_loaded(void *owner, const ProtobufCMessage *message)
     if (!placement || placement->state != PLACEMENT_LOADING ||
         (unsigned) loaded->result >= ARRAY_LEN(codes))
         return -EPROTO;
-    tenant_on_loaded(placement, codes[loaded->result],
-                     loaded->message.len > 0 ? (const char *) loaded->message.data : "",
-                     line_size(loaded->message), loaded->cpu_us);
+    placement_on_loaded(placement, codes[loaded->result],
+                        loaded->message.len > 0 ? (const char *) loaded->message.data : "",
+                        line_size(loaded->message), loaded->cpu_us);
     return 0;
 }
 
@@ -198,7 +199,7 @@ static int on_unloaded(void *owner, const ProtobufCMessage *message)
 
     if (!placement || placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_GONE)
         return -EPROTO;
-    tenant_on_unloaded(placement);
+    placement_on_unloaded(placement);
     return 0;
 }
 
@@ -211,7 +212,7 @@ static int on_stopped(void *owner, const ProtobufCMessage *message)
     if (!placement || placement->is_stopped || placement->state == PLACEMENT_LOADING ||
         placement->state == PLACEMENT_GONE || placement->version->manifest->reuse_after_stop)
         return -EPROTO;
-    tenant_on_stopped(placement);
+    placement_on_stopped(placement);
     return 0;
 }
 

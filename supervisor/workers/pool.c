@@ -14,8 +14,8 @@
 #include "common/loop_watch.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/reload/tenants.h"
 #include "supervisor/requests/ledger.h"
+#include "supervisor/versions/versions.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/pool_change.h"
 #include "supervisor/workers/retire.h"
@@ -359,9 +359,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
         care_for_tenants(pool);
     pool_check_change(pool, now);
     check_last_worker(pool->server);
-    tenants_sweep(pool->server->tenants);
     record_say_left_out(&pool->server->record);
-    reload_tenants_retry(pool->server);
 }
 
 /* ---- the spawner's answers */

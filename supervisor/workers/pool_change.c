@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/workers/pool_change.h"
+#include "supervisor/placement/placement.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -147,7 +148,7 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
         return true;
     const struct placement *there = placement_find(version, child);
     if (!there && tenant_retry_after_s(tenant) == 0)
-        (void) tenant_load(version, child);
+        (void) placement_load(version, child);
     return there ? there->state != PLACEMENT_READY : tenant_retry_after_s(tenant) == 0;
 }
 

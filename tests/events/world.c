@@ -17,6 +17,7 @@
 #include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/versions/versions.h"
 #include "supervisor/workers/child.h"
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
@@ -92,7 +93,7 @@ void world_install(unsigned tenant, unsigned variant)
         world_tenant_name(tenant), tenant % TENANTS == 4 ? "one" : "many",
         tenant % TENANTS == 1 ? "after_stop: reuse\n" : "", limits[tenant % 4], 50 + variant % 4);
     HOLD(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) == 0);
-    if (tenant_install(&world.server, manifest, "/nowhere") < 0)
+    if (versions_install(&world.server, manifest, "/nowhere") < 0)
         (void) manifest_free(manifest);
 }
 
@@ -101,7 +102,7 @@ void world_remove(unsigned tenant)
     struct tenant *found = world_tenant(tenant);
 
     if (found)
-        tenant_remove(found);
+        versions_remove(found);
 }
 
 void world_reload(unsigned variant)
@@ -379,6 +380,7 @@ void world_start(void)
     server->max_files = 1 << 20;
     HOLD(record_init(&server->record, server->config) == 0);
     HOLD(tenants_new(server, &server->tenants) == 0);
+    HOLD(versions_new(server, &server->versions) == 0);
     HOLD(ledger_new(server, &server->ledger) == 0);
     make_front();
     for (unsigned i = 0; i < TENANTS - 1; i++)
@@ -463,6 +465,7 @@ static void tear_down(void)
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
     server->pool = pool_free(server->pool);
+    server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
     record_done(&server->record);
     (void) config_free(server->config);

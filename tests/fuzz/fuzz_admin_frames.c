@@ -21,6 +21,7 @@
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/commands.h"
+#include "supervisor/placement/placement.h"
 #include "tests/fuzz/rig.h"
 
 #define OPTIONS_BYTES 1
@@ -216,7 +217,7 @@ static void set_up(struct scene *scene)
     rig_worker_start(scene->rig, "shared", PLACE_SPARE, &scene->workers[1]);
     for (unsigned i = 0; i < ARRAY_LEN(scene->workers); i++)
         rig_worker_become_ready(scene->rig, &scene->workers[i]);
-    CHECK(tenant_preload(TAILQ_FIRST(&server->tenants->list)) == 0);
+    CHECK(placement_preload(TAILQ_FIRST(&server->tenants->list)) == 0);
     incident_note(&server->record, &TAILQ_FIRST(&server->tenants->list)->counted, &incident);
     incident_note(&server->record, NULL, &incident);
     CHECK(admin_new(server, socket_path, &commands, &server->admin) == 0);

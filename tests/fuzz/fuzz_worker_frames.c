@@ -15,6 +15,7 @@
 
 #include "common/cleanup.h"
 #include "proto/frame.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 #include "tests/fuzz/rig.h"
 #include "worker.pb-c.h"
@@ -237,7 +238,7 @@ static void stage_unloading(struct scene *scene)
     say_done(scene, &scene->hostile, FIRST_REQUEST);
     struct placement *placement = LIST_FIRST(&scene->hostile.child->placements);
     placement->is_retiring = true;
-    tenant_on_idle(placement);
+    placement_on_idle(placement);
     CHECK(placement->state == PLACEMENT_UNLOADING);
 }
 

@@ -18,6 +18,7 @@
 #include "common/rss.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/http/http.h"
+#include "supervisor/versions/versions.h"
 #include "supervisor/workers/link.h"
 
 void rig_fail(const char *condition, int line)
@@ -122,7 +123,8 @@ struct rig *rig_start(const char *config)
         .front = server->front,
     };
     CHECK(record_init(&server->record, server->config) == 0);
-    CHECK(tenants_new(server, &server->tenants) == 0 && ledger_new(server, &server->ledger) == 0);
+    CHECK(tenants_new(server, &server->tenants) == 0 &&
+          versions_new(server, &server->versions) == 0 && ledger_new(server, &server->ledger) == 0);
     make_pool(&rig);
     return &rig;
 }
@@ -134,6 +136,7 @@ void rig_stop(struct rig *rig)
     CHECK(http_front_connections(server->front) == 0);
     server->ledger = ledger_free(server->ledger);
     server->pool = pool_free(server->pool);
+    server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
     record_done(&server->record);
 }
@@ -145,7 +148,7 @@ void rig_install(struct rig *rig, const char *text, const char *dir)
 
     if (manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) < 0)
         rig_fail(errors.text, __LINE__);
-    CHECK(tenant_install(&rig->server, manifest, dir) == 0);
+    CHECK(versions_install(&rig->server, manifest, dir) == 0);
 }
 
 /* Time does nothing by itself, so that the same input has the same outcome: see rig_tick. */

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "admin_fixture.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 

@@ -121,7 +121,8 @@ static struct scene *make_scene(uint32_t most)
         s->tenant[i].name = s->names[i];
         s->tenant[i].server = &s->server;
         counted_init(&s->tenant[i].counted, &s->server.record, s->names[i]);
-        TAILQ_INSERT_TAIL(&s->tenants.list, &s->tenant[i], entry);
+        s->tenant[i].number = i + 1;
+        tenant_list(&s->tenants, &s->tenant[i]);
     }
     return s;
 }
@@ -188,7 +189,7 @@ static void test_rest_has_no_series_later(void **state)
     ask(&s->tenant[0], 1);
     ask(&s->tenant[1], 2);
     stats_forget(&s->tenant[0].counted); /* and its room is free */
-    TAILQ_REMOVE(&s->tenants.list, &s->tenant[0], entry);
+    tenant_unlist(&s->tenants, &s->tenant[0]);
     ask(&s->tenant[1], 3);
     ask(&s->tenant[2], 4);
     write_all(s, &text);
@@ -263,8 +264,7 @@ static void test_tenant_may_go_while_it_is_scraped(void **state)
             ask(&s->tenant[i], 1);
         for (unsigned i = 0; i < steps && has_more; i++)
             has_more = families_write(&cursor, &text, text.size + 1);
-        tenant_cursors_remove(&s->tenants, &s->tenant[3]);
-        TAILQ_REMOVE(&s->tenants.list, &s->tenant[3], entry);
+        tenant_unlist(&s->tenants, &s->tenant[3]);
         size_t size = text.size;
         memset(&s->tenant[3], 0xff, sizeof s->tenant[3]);
         bool is_over = !has_more;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of versions/ share. No other includes this.
+ */
+#pragma once
+
+#include "supervisor/versions/versions.h"
+
+/* Takes the version out of its workers: at once where it is idle, else when it is. */
+void versions_retire(struct version *version);
+void versions_drop_candidate(struct tenant *tenant);
+/* Another version takes its place: tells who waits for it. */
+void version_tell_dropped(struct version *version);
+
+/* ---- load.c */
+
+extern const struct version_ops versions_of_placement;

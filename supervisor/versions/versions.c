@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/versions/versions.h"
+#include "supervisor/placement/placement.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/cleanup.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/loop_watch.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/placement/seclude.h"
+#include "supervisor/requests/ledger.h"
+#include "supervisor/tenants/router.h"
+#include "supervisor/versions/internal.h"
+
+#define SWEEP_MAX 256U /* tenants that one sweep looks at */
+
+struct versions {
+    struct server *server; /* borrowed */
+    struct event *second;
+};
+
+/* Takes the version out of its workers: at once where it is idle, else when it is. */
+void versions_retire(struct version *version)
+{
+    struct placement *placement, *next;
+
+    for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
+        next = LIST_NEXT(placement, in_version);
+        placement_retire(placement);
+    }
+}
+
+void version_tell_dropped(struct version *version)
+{
+    const struct version_listener *listener = version->listener;
+
+    version->listener = NULL;
+    if (listener)
+        listener->dropped(version->listener_owner);
+}
+
+void versions_drop_candidate(struct tenant *tenant)
+{
+    struct version *candidate = TAKE_PTR(tenant->candidate);
+
+    if (!candidate)
+        return;
+    version_tell_dropped(candidate);
+    if (tenant->server->pool)
+        seclude_forget_next(tenant);
+    versions_retire(candidate);
+    (void) version_unref(candidate);
+}
+
+void versions_serve_candidate(struct tenant *tenant)
+{
+    struct version *old = tenant->version;
+
+    int r = tenant_swap_routes(tenant, tenant->candidate->manifest);
+    if (r < 0) { /* a route was free when it was installed, and is not any more */
+        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = tenant->name), r,
+                               "cannot route to the new version");
+        versions_drop_candidate(tenant);
+        return;
+    }
+    versions_drop_standby(tenant); /* what is watched is another one now */
+    tenant->version = TAKE_PTR(tenant->candidate);
+    if (tenant->version->cordon != old->cordon)
+        seclude_follow(tenant);
+    version_tell_dropped(old);
+    versions_retire(old);
+    (void) version_unref(old);
+    tenant->load_failures = 0;
+    tenant->load_again_ns = 0;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves a new version");
+    (void) versions_renew_limits(tenant); /* they may have changed while it was loading */
+}
+
+void versions_refuse_candidate(struct tenant *tenant, const char *text, size_t size)
+{
+    tenant_log(tenant, TENANT_ERROR, text, size);
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
+              "the new version does not load; the one before serves on");
+    free(tenant->last_error);
+    tenant->last_error = strndup(text, size);
+    bool has_waited = version_has_old_limits(tenant->candidate);
+    versions_drop_candidate(tenant);
+    if (has_waited) /* else the same would be tried again and again */
+        (void) versions_renew_limits(tenant);
+}
+
+static int install_first(struct server *server, struct manifest *manifest, const char *dir)
+{
+    struct tenant *tenant;
+    int r = tenant_new(server, manifest->name, dir, &tenant);
+
+    if (r < 0)
+        return r;
+    r = tenant_swap_routes(tenant, manifest);
+    if (r == 0)
+        r = version_new(server, tenant, manifest, &tenant->version);
+    if (r < 0) {
+        router_remove(server->tenants->router, tenant);
+        (void) tenant_free(tenant);
+        return r;
+    }
+    tenant_list(server->tenants, tenant);
+    return 0;
+}
+
+static int install_next(struct tenant *tenant, struct manifest *manifest)
+{
+    struct version *candidate;
+    int r = tenant_swap_routes(tenant, manifest);
+
+    if (r < 0)
+        return r;
+    (void) tenant_swap_routes(tenant, tenant->version->manifest); /* until it has loaded */
+    r = version_new(tenant->server, tenant, manifest, &candidate);
+    if (r < 0)
+        return r;
+    versions_drop_candidate(tenant);
+    tenant->candidate = candidate;
+    (void) placement_preload(tenant); /* else when a worker is ready */
+    return 0;
+}
+
+static int serve_every_host(struct manifest *manifest)
+{
+    static const char every[] = "*";
+    struct route_pattern pattern;
+    const char *reason;
+    int r = route_pattern_parse(every, &pattern, &reason);
+
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < manifest->n_routes; i++)
+        route_pattern_done(&manifest->routes[i]);
+    free(manifest->routes);
+    manifest->n_routes = 0;
+    manifest->routes = calloc(1, sizeof *manifest->routes);
+    if (!manifest->routes) {
+        route_pattern_done(&pattern);
+        return -ENOMEM;
+    }
+    manifest->routes[manifest->n_routes++] = pattern;
+    return 0;
+}
+
+int versions_install(struct server *server, struct manifest *manifest, const char *dir)
+{
+    struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+    int r = server->is_dev ? serve_every_host(manifest) : 0;
+
+    if (r < 0)
+        return r;
+    if (!tenant)
+        return install_first(server, manifest, dir);
+    r = install_next(tenant, manifest);
+    if (r == 0)
+        tenant_set_dir(tenant, dir);
+    return r;
+}
+
+int versions_reload(struct tenant *tenant, struct config_errors *errors)
+{
+    struct manifest *manifest;
+    struct stat st;
+
+    if (tenant->origin == TENANT_DEPLOYED)
+        return 0; /* what is stored does not change */
+    if (stat(tenant->dir, &st) < 0) {
+        int error = -errno;
+        config_errors_add(errors, tenant->dir, 0, "cannot be read: %s", strerrordesc_np(-error));
+        return error;
+    }
+    int r = S_ISDIR(st.st_mode) ? manifest_read(tenant->dir, &manifest, errors)
+                                : manifest_from_script(tenant->dir, &manifest, errors);
+    if (r == -EACCES)
+        config_errors_add(errors, tenant->dir, 0,
+                          "skepd reads only folders that tenants had when it started, and what its "
+                          "user may read: restart it if this folder is another one by now");
+    if (r < 0)
+        return r;
+    if (strcmp(manifest->name, tenant->name) != 0) {
+        config_errors_add(errors, manifest->file, 0, "the name was \"%s\" and is now \"%s\"",
+                          tenant->name, manifest->name);
+        r = -EINVAL;
+    } else {
+        r = versions_install(tenant->server, manifest, tenant->dir);
+        if (r < 0)
+            config_errors_add(errors, manifest->file, 0, "%s",
+                              r == -EEXIST   ? "another tenant has one of these routes"
+                              : r == -ENOENT ? "there is no cordon of that name"
+                                             : strerrordesc_np(-r));
+    }
+    if (r < 0)
+        (void) manifest_free(manifest);
+    return r;
+}
+
+/* ---- the end */
+
+void versions_remove(struct tenant *tenant)
+{
+    struct tenants *tenants = tenant->server->tenants;
+
+    versions_drop_standby(tenant);
+    versions_drop_candidate(tenant);
+    version_tell_dropped(tenant->version);
+    router_remove(tenants->router, tenant);
+    tenant_unlist(tenants, tenant);
+    TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
+}
+
+static void destroy(struct tenant *tenant)
+{
+    if (tenant->server->pool)
+        seclude_forget(tenant);
+    TAILQ_REMOVE(&tenant->server->tenants->leaving, tenant, entry);
+    (void) tenant_free(tenant);
+}
+
+/* Looks at some of them, and next time at the others. */
+static void sweep(struct tenants *tenants)
+{
+    struct tenant *tenant, *first = TAILQ_FIRST(&tenants->leaving);
+
+    for (unsigned i = 0; i < SWEEP_MAX; i++) {
+        tenant = TAILQ_FIRST(&tenants->leaving);
+        if (!tenant || (i > 0 && tenant == first))
+            return;
+        TAILQ_REMOVE(&tenants->leaving, tenant, entry);
+        TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
+        if (tenant->n_queued > 0 || tenant->n_in_flight > 0 || tenant->books.n_gathering > 0)
+            continue;
+        versions_retire(tenant->version);
+        if (LIST_EMPTY(&tenant->version->placements) && tenant->n_versions == 1)
+            destroy(tenant);
+    }
+}
+
+/* ---- time */
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("versions: second");
+    const struct versions *versions = arg;
+
+    (void) fd;
+    (void) what;
+    sweep(versions->server->tenants);
+}
+
+int versions_new(struct server *server, struct versions **ret_versions)
+{
+    static const struct timeval second = { .tv_sec = 1 };
+    struct versions *versions = calloc(1, sizeof *versions);
+
+    if (!versions)
+        return -ENOMEM;
+    versions->server = server;
+    versions->second = event_new(server->base, -1, EV_PERSIST, on_second, versions);
+    if (!versions->second || event_add(versions->second, &second) < 0) {
+        if (versions->second)
+            event_free(versions->second);
+        free(versions);
+        return -ENOMEM;
+    }
+    server->placements.versions = &versions_of_placement;
+    *ret_versions = versions;
+    return 0;
+}
+
+struct versions *versions_free(struct versions *versions)
+{
+    struct tenant *tenant;
+
+    if (!versions)
+        return NULL;
+    struct tenants *tenants = versions->server->tenants;
+    while ((tenant = TAILQ_FIRST(&tenants->list)))
+        versions_remove(tenant);
+    while ((tenant = TAILQ_FIRST(&tenants->leaving)))
+        destroy(tenant);
+    event_free(versions->second);
+    free(versions);
+    return NULL;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a version comes to serve, and goes: installed from a folder or staged by a deploy, loaded as the candidate,
+ * serving, standby, gone; what a failed load costs; what other limits make of it. Makes and frees tenants.
+ * Supervisor, loop thread.
+ */
+#pragma once
+
+#include "supervisor/server.h"
+#include "supervisor/tenants/tenant.h"
+#include "supervisor/versions/versions.h"
+
+struct versions;
+
+/* Once there are tenants: what placement tells of loads comes here from now on. 0 or -ENOMEM. */
+int versions_new(struct server *server, struct versions **ret_versions);
+/* Frees all tenants, whatever they do; nothing of them is in a worker any more. NULL is allowed. Returns NULL. */
+struct versions *versions_free(struct versions *versions);
+
+/* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
+ * name, which serves once it has loaded. dir: where its files are by now, copied. 0, -EEXIST if a route
+ * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
+int versions_install(struct server *server, struct manifest *manifest, const char *dir);
+/* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
+ * serves goes on. */
+int versions_reload(struct tenant *tenant, struct config_errors *errors);
+/* It gets no new requests: its routes and its name are free at once. What it has accepted is served to
+ * the end; the tenant is freed later, when nothing of it is left in any worker. */
+void versions_remove(struct tenant *tenant);
+/* Limits of server->config or of its cordons have changed: those that the supervisor keeps count at
+ * once; for others the same files become the next version, which serves once it has loaded, after the
+ * candidate if there is one, or the first version if that has not loaded. Returns 1 if any of the
+ * tenant's limits is another one now, 0, or -errno. */
+int versions_renew_limits(struct tenant *tenant);
+/* Whether the config says others by now. */
+bool version_has_old_limits(const struct version *version);
+/* As versions_install, but the version only loads: as the candidate, or, for a new tenant, as the version
+ * of one without routes. listener is told how that ends, and then has it served or dropped; borrowed, with owner. */
+int versions_stage(struct server *server, struct manifest *manifest, const char *dir,
+                   const struct version_listener *listener, void *owner,
+                   struct version **ret_version);
+/* The staged version serves, from the next request on. name: of the version. keep_old: the one before
+ * stays as standby. 0; or -errno, and nothing has changed: -ESTALE if it is not staged any more, else a
+ * route is not free any more. */
+int versions_serve_staged(struct version *version, const char *name, bool keep_old);
+/* It is not wanted: as before, or, for a new tenant, no tenant. */
+void versions_drop_staged(struct version *version);
+/* The standby serves again, from the next request on, and the version that served goes. 0 or -errno as
+ * above. */
+int versions_serve_standby(struct tenant *tenant);
+void versions_drop_standby(struct tenant *tenant);
+/* The candidate has loaded, or will not. Either way there is none afterwards. */
+void versions_serve_candidate(struct tenant *tenant);
+void versions_refuse_candidate(struct tenant *tenant, const char *text, size_t size);
