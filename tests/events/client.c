@@ -147,7 +147,10 @@ static void forget_connection(struct client *client)
 /* The front has closed it. */
 static void on_end(struct client *client)
 {
-    if (client->n_asks > 0 && !client->is_odd) {
+    /* One that does not send the rest of its body is late at some time. */
+    bool is_late = client->body_left > 0 || client->is_chunked || client->out_size > 0;
+
+    if (client->n_asks > 0 && !client->is_odd && !is_late) {
         const struct ask *first = ask_find(client->asks[0]);
         if (client->has_head && !first->may_be_cut)
             events_fail("ask %u was cut off within its answer, and its worker went on",

@@ -3,17 +3,21 @@
  * Random sequences of events for the heart of the supervisor, with invariants after each, and failures shrunk to short
  * sequences. Each run is a process of its own, so that a crash is a failure like any other.
  *
- *   events [--events N] [--seed S] [--length L]   sequences S, S+1, ... of L events until there were N
- *   events FILE...                                sequences that are kept, see steps.h
+ *   events [--events N] [--seed S] [--length L] [--patience T] [--shrink T]
+ *                     sequences S, S+1, ... of L events until there were N. One that takes T seconds of CPU time
+ *                     stands still; one that fails is made short for T seconds.
+ *   events FILE...    sequences that are kept, see steps.h
  */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,9 +28,9 @@
 #include "tests/events/world.h"
 
 #define LENGTH 120
+#define WARM_UP 40
+#define HEAP_SLACK 96 /* of glibc's own, where the heap was grown */
 #define LENGTH_MAX 10000
-#define STILL_S 5 /* a sequence that takes longer stands still */
-#define SHRINK_S 60
 
 /* What a run leaves behind for the process that has started it. */
 struct report {
@@ -36,6 +40,8 @@ struct report {
     char text[1024]; /* why it has failed; "": no invariant */
 };
 static struct report *report;
+static unsigned shrink_s = 60;   /* for making a sequence short */
+static unsigned patience_s = 10; /* CPU time of a sequence; one that takes more stands still */
 
 /* Read by AddressSanitizer, where there is one. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
@@ -56,9 +62,61 @@ void events_fail(const char *format, ...)
     _exit(1);
 }
 
+/* ---- memory */
+
+/* glibc counts each byte that is in use, once it keeps no chunks aside; and it fills those that are freed. (Under
+ * AddressSanitizer, which has a malloc of its own, both are done by that.) */
+static const char tunables[] =
+    "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.perturb=165";
+
+static void restart_with_tunables(char **argv)
+{
+    if (getenv("GLIBC_TUNABLES"))
+        return;
+    (void) setenv("GLIBC_TUNABLES", tunables, 1);
+    (void) execv("/proc/self/exe", argv);
+}
+
+/* After a world has ended nothing is left of it: as much memory is in use as after the first one. */
+static void check_memory(void)
+{
+    static size_t first;
+    size_t used = mallinfo2().uordblks;
+
+    if (first == 0)
+        first = used;
+    if (used > first + HEAP_SLACK)
+        events_fail("%zu bytes were not freed", used - first);
+}
+
+/* A short world, in which all that lasts is made. */
+static void warm_up(void)
+{
+    struct step steps[WARM_UP];
+
+    steps_make(0, steps, WARM_UP);
+    world_start();
+    for (size_t i = 0; i < WARM_UP; i++)
+        step_play(&steps[i]);
+    world_end();
+    check_memory();
+}
+
+/* ---- one sequence */
+
+/* By CPU time, which does not depend on what else the host does. SIGPROF ends the process. */
+static void set_patience(unsigned seconds)
+{
+    const struct itimerval patience = { .it_value.tv_sec = seconds };
+
+    (void) setitimer(ITIMER_PROF, &patience, NULL);
+}
+
 static void play(const struct step *steps, size_t n)
 {
-    (void) alarm(STILL_S);
+    set_patience(patience_s);
+    if (report->events == 0)
+        warm_up();
     world_start();
     for (size_t i = 0; i < n; i++) {
         report->step = i;
@@ -67,7 +125,8 @@ static void play(const struct step *steps, size_t n)
     }
     report->step = n;
     world_end();
-    (void) alarm(0);
+    check_memory();
+    set_patience(0);
 }
 
 /* Waits for a run; returns whether it has failed, and says why in the report. */
@@ -81,7 +140,7 @@ static bool has_failed(pid_t pid)
         return false;
     if (report->text[0] == '\0' && WIFSIGNALED(status))
         (void) snprintf(report->text, sizeof report->text,
-                        WTERMSIG(status) == SIGALRM ? "it stands still" : "it died of signal %d",
+                        WTERMSIG(status) == SIGPROF ? "it stands still" : "it died of signal %d",
                         WTERMSIG(status));
     else if (report->text[0] == '\0')
         (void) snprintf(report->text, sizeof report->text, "it ended with status %d",
@@ -121,11 +180,21 @@ struct shrink {
     time_t until;
 };
 
+/* Whether two failures are the same but for their numbers. */
+static bool is_same(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        a += strspn(a, "0123456789");
+        b += strspn(b, "0123456789");
+        if (*a != *b || *a == '\0')
+            return *a == *b;
+    }
+}
+
 /* Keeps the candidate if it fails in the same way. */
 static bool keep_if_fails(struct shrink *shrink, const struct step *candidate, size_t n)
 {
-    if (time(NULL) > shrink->until || !fails(candidate, n) ||
-        strcmp(report->text, shrink->text) != 0)
+    if (time(NULL) > shrink->until || !fails(candidate, n) || !is_same(report->text, shrink->text))
         return false;
     memmove(shrink->steps, candidate, n * sizeof *candidate);
     shrink->n = n;
@@ -174,7 +243,7 @@ static void shrink_and_print(const struct step *steps, size_t n, const char *tex
         exit(1);
     memcpy(shrink.steps, steps, n * sizeof *steps);
     (void) snprintf(shrink.text, sizeof shrink.text, "%s", text);
-    shrink.until = time(NULL) + SHRINK_S;
+    shrink.until = time(NULL) + shrink_s;
     do {
         before = shrink.n;
         leave_out(&shrink, candidate);
@@ -252,10 +321,9 @@ static int play_files(char **paths)
 int main(int argc, char **argv)
 {
     static const struct option names[] = {
-        { "events", required_argument, NULL, 'e' },
-        { "seed", required_argument, NULL, 's' },
-        { "length", required_argument, NULL, 'l' },
-        { NULL, 0, NULL, 0 },
+        { "events", required_argument, NULL, 'e' }, { "seed", required_argument, NULL, 's' },
+        { "length", required_argument, NULL, 'l' }, { "patience", required_argument, NULL, 'p' },
+        { "shrink", required_argument, NULL, 'k' }, { NULL, 0, NULL, 0 },
     };
     struct options options = { .events = 100000, .seed = 1, .length = LENGTH };
     int name;
@@ -267,9 +335,14 @@ int main(int argc, char **argv)
             options.seed = strtoull(optarg, NULL, 10);
         else if (name == 'l')
             options.length = strtoul(optarg, NULL, 10);
+        else if (name == 'p')
+            patience_s = (unsigned) strtoul(optarg, NULL, 10);
+        else if (name == 'k')
+            shrink_s = (unsigned) strtoul(optarg, NULL, 10);
         else
             return 2;
     }
+    restart_with_tunables(argv);
     if (options.length == 0 || options.length > LENGTH_MAX)
         return 2;
     report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -9,6 +9,7 @@
 #include "supervisor/requests/share.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/retire.h"
 #include "tests/events/asks.h"
 
 bool inside_limits_changed;
@@ -323,4 +324,31 @@ bool inside_has_output(const struct server *server, unsigned slot, int pid)
     const struct child *child = find_child(server, slot, pid);
 
     return child && child->channel && channel_queued_bytes(child->channel) > 0;
+}
+
+static struct child *pick_child(const struct server *server, unsigned n)
+{
+    struct child *child;
+
+    n %= server->pool->n_children;
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        if (n-- == 0)
+            return child;
+    return NULL;
+}
+
+void inside_retire(const struct server *server, unsigned n)
+{
+    struct child *child = pick_child(server, n);
+
+    if (child && child->state == CHILD_READY)
+        retire_child(child, "a test asks for it");
+}
+
+void inside_kill(const struct server *server, unsigned n)
+{
+    struct child *child = pick_child(server, n);
+
+    if (child)
+        child_kill(child, KILL_OPERATOR, 0);
 }

@@ -31,3 +31,7 @@ bool inside_broke_protocol(const struct server *server, unsigned slot, int pid);
 bool inside_is_memory_death(const struct server *server, unsigned slot, int pid);
 /* Whether the supervisor still has something to send to it. */
 bool inside_has_output(const struct server *server, unsigned slot, int pid);
+
+/* Has one of the workers replaced, or killed, as the operator may ask for it. */
+void inside_retire(const struct server *server, unsigned n);
+void inside_kill(const struct server *server, unsigned n);

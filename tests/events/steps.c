@@ -11,6 +11,7 @@
 #include "supervisor/workers/child.h"
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
+#include "tests/events/deploys.h"
 #include "tests/events/inside.h"
 #include "tests/events/world.h"
 
@@ -214,9 +215,7 @@ static void play_pong(const struct step *step)
 
 static void play_worker_deafens(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
-
-    worker->is_deaf = !worker->is_deaf;
+    worker_deafen(worker_of(step));
 }
 
 static void play_burn(const struct step *step)
@@ -252,7 +251,13 @@ static void play_is_reaped(const struct step *step)
 
 static void play_breach(const struct step *step)
 {
-    worker_break_protocol(worker_of(step), step->b);
+    struct worker *worker = worker_of(step);
+
+    if (!worker_break_protocol(worker, step->b))
+        return;
+    world_settle();
+    if (!inside_is_killed(&world.server, worker->slot, worker->pid))
+        events_fail("a worker broke the protocol, and nothing came of it");
 }
 
 static void play_hangs_up(const struct step *step)
@@ -288,13 +293,13 @@ static void play_pass(const struct step *step)
 
 static void play_install(const struct step *step)
 {
-    if (!world.is_draining)
-        world_install(step->a, step->b);
+    /* The last one comes by deploys only. */
+    world_install(step->a % (TENANTS - 1), step->b);
 }
 
 static void play_remove(const struct step *step)
 {
-    world_remove(step->a);
+    world_remove(step->a % (TENANTS - 1));
 }
 
 static void play_reload(const struct step *step)
@@ -310,6 +315,65 @@ static void play_quarantine(const struct step *step)
         seclude_quarantine(tenant, 1 + step->b % 10);
     else if (tenant)
         seclude_release(tenant);
+}
+
+static void play_retire(const struct step *step)
+{
+    inside_retire(&world.server, step->a);
+}
+
+static void play_kill(const struct step *step)
+{
+    inside_kill(&world.server, step->a);
+}
+
+static void play_drain(const struct step *step)
+{
+    if (step->a % 4 == 0)
+        world_drain();
+}
+
+/* ---- deploys */
+
+static void play_deploy(const struct step *step)
+{
+    deploys_begin(step->a);
+}
+
+static void play_deploy_goes_on(const struct step *step)
+{
+    (void) step;
+    deploys_go_on();
+}
+
+static void play_deployer_leaves(const struct step *step)
+{
+    (void) step;
+    deploys_asker_leaves();
+}
+
+static void play_rollback(const struct step *step)
+{
+    (void) step;
+    deploys_roll_back();
+}
+
+static void play_removal(const struct step *step)
+{
+    (void) step;
+    deploys_remove();
+}
+
+static void play_store_answers(const struct step *step)
+{
+    (void) step;
+    (void) deploys_store_answers(false);
+}
+
+static void play_store_fails(const struct step *step)
+{
+    (void) step;
+    (void) deploys_store_answers(true);
 }
 
 static const struct {
@@ -353,6 +417,16 @@ static const struct {
     { "tenant-removed", play_remove, 2, true },
     { "config-reloaded", play_reload, 1, true },
     { "tenant-quarantined-or-released", play_quarantine, 1, true },
+    { "worker-retired", play_retire, 2, true },
+    { "worker-killed-by-the-operator", play_kill, 1, true },
+    { "skepd-drains", play_drain, 1, true },
+    { "deploy-begins", play_deploy, 4, true },
+    { "deploy-goes-on", play_deploy_goes_on, 8, false },
+    { "deployer-leaves", play_deployer_leaves, 1, true },
+    { "rollback-begins", play_rollback, 3, true },
+    { "removal-begins", play_removal, 2, true },
+    { "store-answers", play_store_answers, 10, false },
+    { "store-fails", play_store_fails, 1, true },
 };
 
 /* ---- sequences */
@@ -372,6 +446,9 @@ void steps_make(uint64_t seed, struct step *steps, size_t n)
 {
     unsigned weights[COUNT(kinds)], sum = 0;
     uint64_t state = seed;
+    /* In half of them most requests are one tenant's, so that its queue is full at times. */
+    bool has_favourite = next(&state) % 2;
+    uint32_t favourite = (uint32_t) (next(&state) % TENANTS);
 
     for (unsigned i = 0; i < COUNT(kinds); i++) {
         weights[i] = kinds[i].is_rare && next(&state) % 3 != 0 ? 0 : kinds[i].weight;
@@ -386,6 +463,8 @@ void steps_make(uint64_t seed, struct step *steps, size_t n)
         steps[i] = (struct step){
             .kind = kind, .a = values & 0xff, .b = values >> 8 & 0xff, .c = values >> 16 & 0xffff
         };
+        if (kinds[kind].play == play_ask && has_favourite && (values >> 32) % 4)
+            steps[i].b = favourite;
     }
 }
 
@@ -394,6 +473,7 @@ void step_play(const struct step *step)
     kinds[step->kind].play(step);
     world_settle();
     inside_check(&world.server);
+    world_check_credit();
 }
 
 void step_print(FILE *file, const struct step *step)

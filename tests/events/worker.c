@@ -181,6 +181,9 @@ static void on_request(struct worker *worker, const Skep__Worker__Request *reque
     if (find_job(worker, request->id))
         events_fail("a request has the id of another one");
     check_sending(worker, number);
+    if (app && app->state != APP_READY)
+        events_fail("ask %u was sent to a version that is not in the worker%s", number,
+                    app->state == APP_UNLOADING ? " any more" : " yet");
     HOLD(request->slot == request->id % SCOREBOARD_SLOTS);
     struct job *job = find_job(worker, 0);
     HOLD(job);
@@ -559,6 +562,7 @@ void worker_say_done(struct worker *worker, struct job *job, unsigned outcome, u
     atomic_fetch_add(&worker->board->heartbeat, 1);
     if (!job->has_ended)
         ask_find(job->number)->may_be_cut = true;
+    worker->last_done = job->id;
     forget_job(job);
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
 }
@@ -600,30 +604,51 @@ void worker_say_log(struct worker *worker, struct app *app)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
 }
 
-void worker_break_protocol(struct worker *worker, unsigned how)
+/* The id of a request that is over, whose slot another may have by now; else one that never was. */
+static uint64_t find_late_id(const struct worker *worker, const struct job *job)
+{
+    if (worker->last_done != 0)
+        return worker->last_done;
+    return job ? job->id + SCOREBOARD_SLOTS : 77;
+}
+
+bool worker_break_protocol(struct worker *worker, unsigned how)
 {
     Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
     Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
-    struct job *job = worker_pick_job(worker, how);
+    const struct job *job = worker_pick_job(worker, how);
 
     if (!worker_may_say(worker))
-        return;
+        return false;
     worker->is_hostile = true;
     for (unsigned i = 0; i < WORKER_JOBS; i++)
         if (worker->jobs[i].id != 0)
             ask_find(worker->jobs[i].number)->may_be_cut = true;
-    done.id = credit.id = body.id = job ? job->id + SCOREBOARD_SLOTS : 77;
+    done.id = credit.id = body.id = find_late_id(worker, job);
     if (how % 3 == 0) {
         say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
     } else if (how % 3 == 1) {
-        credit.id = job ? job->id : 77;
-        credit.bytes = BODY_WINDOW_BYTES + 1;
+        credit.bytes = 1;
         say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
     } else {
         body.end = true;
         say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
     }
+    return true;
+}
+
+static void let_answers_be_cut(const struct worker *worker)
+{
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0)
+            ask_find(worker->jobs[i].number)->may_be_cut = true;
+}
+
+void worker_deafen(struct worker *worker)
+{
+    worker->is_deaf = !worker->is_deaf;
+    let_answers_be_cut(worker); /* a cancel may not be read */
 }
 
 void worker_hang_up(struct worker *worker)
@@ -631,7 +656,5 @@ void worker_hang_up(struct worker *worker)
     if (worker->fd >= 0)
         (void) shutdown(worker->fd, SHUT_RDWR);
     worker->is_hostile = true; /* nothing that it says is heard */
-    for (unsigned i = 0; i < WORKER_JOBS; i++)
-        if (worker->jobs[i].id != 0)
-            ask_find(worker->jobs[i].number)->may_be_cut = true;
+    let_answers_be_cut(worker);
 }

@@ -55,12 +55,12 @@ struct worker {
     int fd;        /* -1: closed */
     struct scoreboard *board;
     bool has_said_hello, is_deaf;
-    bool is_hostile;   /* has broken the protocol: nothing that it says counts */
-    bool is_killed;    /* by the supervisor: its end is to come */
-    unsigned suspects; /* tenants that had something in it then; bits */
-    bool is_closed;    /* the supervisor has closed the channel */
+    bool is_hostile;    /* has broken the protocol: nothing that it says counts */
+    bool is_killed;     /* by the supervisor: its end is to come */
+    unsigned suspects;  /* tenants that had something in it then; bits */
+    bool is_closed;     /* the supervisor has closed the channel */
+    uint64_t last_done; /* id of the request that ended last; 0: none has */
     unsigned pings;
-    unsigned begun; /* since it last said that it has caught up */
     struct app apps[WORKER_APPS];
     struct job jobs[WORKER_JOBS];
     uint8_t *in; /* owned */
@@ -96,7 +96,9 @@ void worker_say_credit(struct worker *worker, struct job *job);
 void worker_say_done(struct worker *worker, struct job *job, unsigned outcome, uint64_t cpu_us);
 void worker_say_exceeded(struct worker *worker, struct app *app, struct job *job, unsigned limit);
 void worker_say_log(struct worker *worker, struct app *app);
-/* Something that no worker may say. */
-void worker_break_protocol(struct worker *worker, unsigned how);
+/* Something that no worker may say. Returns whether it said it. */
+bool worker_break_protocol(struct worker *worker, unsigned how);
+/* Stops to read, or reads again. */
+void worker_deafen(struct worker *worker);
 /* Closes its end of the channel. */
 void worker_hang_up(struct worker *worker);

@@ -13,18 +13,23 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "proto/frame.h"
+#include "supervisor/deploy/deploy.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
+#include "supervisor/service/drain.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/versions/versions.h"
 #include "supervisor/workers/child.h"
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
+#include "tests/events/deploys.h"
 #include "tests/events/inside.h"
 
 #define TURNS_MAX 1000
 #define ROUNDS_MAX 3000
+#define END_BYTES (BODY_WINDOW_BYTES + 100000) /* of some answers: more than a window */
 #define QUIET_TURNS 2
 #define STEPS_MAX 10 /* in which time passes at once */
 
@@ -71,8 +76,9 @@ static void write_config(unsigned variant)
     HOLD(file);
     (void) fprintf(file,
                    "listen: [\"127.0.0.1:0\"]\n"
+                   "state: %s/state\n"
                    "http: { connections: 64, connections_per_ip: 64 }\n%s",
-                   variants[variant % (sizeof variants / sizeof *variants)]);
+                   world.folder, variants[variant % (sizeof variants / sizeof *variants)]);
     HOLD(fclose(file) == 0);
 }
 
@@ -107,11 +113,19 @@ void world_remove(unsigned tenant)
 
 void world_reload(unsigned variant)
 {
-    if (world.is_draining)
+    if (world.drain)
         return;
     write_config(variant);
     inside_limits_changed = true;
     HOLD(!reload_config(&world.server, "a test", NULL, NULL));
+}
+
+void world_drain(void)
+{
+    if (world.drain)
+        return;
+    HOLD(drain_new(&world.server, &world.drain) == 0);
+    drain_start(world.drain, DRAIN_STOP);
 }
 
 /* ---- the spawner */
@@ -282,6 +296,41 @@ void world_settle(void)
     check_kills();
 }
 
+/* ---- credit */
+
+static const struct client *find_asker(uint32_t number)
+{
+    for (unsigned i = 0; i < CLIENTS; i++)
+        if (world.clients[i].n_asks > 0 && world.clients[i].asks[0] == number)
+            return &world.clients[i];
+    return NULL;
+}
+
+/* What a client has taken comes back to the worker as credit, but for less than a quarter of the window. */
+static void check_credit_of(const struct job *job)
+{
+    const struct client *client = find_asker(job->number);
+
+    if (job->has_ended || job->is_cancelled || !job->has_head || !client || client->is_deaf ||
+        !client->has_head || client->got != job->said)
+        return;
+    if (job->credit <= BODY_WINDOW_BYTES / 4 * 3)
+        events_fail("ask %u: its client has all that was said, and its worker has no credit",
+                    job->number);
+}
+
+void world_check_credit(void)
+{
+    for (unsigned i = 0; i < WORKERS; i++) {
+        const struct worker *worker = &world.workers[i];
+        if (!worker->is_there || worker->is_killed || worker->is_deaf || worker->is_hostile)
+            continue;
+        for (unsigned j = 0; j < WORKER_JOBS; j++)
+            if (worker->jobs[j].id != 0)
+                check_credit_of(&worker->jobs[j]);
+    }
+}
+
 void world_pass(uint64_t ms)
 {
     uint64_t each = ms / STEPS_MAX > 1 ? ms / STEPS_MAX : 1;
@@ -385,6 +434,9 @@ void world_start(void)
     make_front();
     for (unsigned i = 0; i < TENANTS - 1; i++)
         world_install(i, 0);
+    (void) snprintf(path, sizeof path, "%s/state", folder);
+    server->store = (struct store *) (void *) &world; /* only its wrapped functions see it */
+    deploys_start(path);
     HOLD(pool_new(server, &server->pool) == 0);
 }
 
@@ -416,8 +468,9 @@ static void help_worker(struct worker *worker)
         if (job->id == 0)
             continue;
         worker_say_credit(worker, job);
-        worker_say_head(worker, job, 100, true);
-        worker_say_body(worker, job, 100, true);
+        worker_say_head(worker, job, 100, false);
+        worker_say_body(worker, job, BODY_CHUNK_MAX_BYTES,
+                        job->said > END_BYTES || job->number % 8);
         if (job->is_all_there || job->is_cancelled || !job->app)
             worker_say_done(worker, job, 0, 1000);
     }
@@ -447,23 +500,30 @@ static void let_all_end(const char *what)
             help_worker(&world.workers[j]);
         for (unsigned j = 0; j < CLIENTS; j++)
             help_client(&world.clients[j]);
+        while (deploys_store_answers(false))
+            deploys_go_on();
+        deploys_go_on();
         world_settle();
         inside_check(&world.server);
-        if (!is_anybody_waiting() && inside_count_work(&world.server) == 0)
+        world_check_credit();
+        if (!is_anybody_waiting() && !deploys_are_busy() && inside_count_work(&world.server) == 0)
             return;
         world_pass(i < 100 ? 2 : 50);
     }
     inside_describe(&world.server, text, sizeof text);
-    events_fail("%s: something does not end: %s", what, text);
+    events_fail("%s: something does not end: %s%s", what, text,
+                deploys_are_busy() ? "; a deploy" : "");
 }
 
 static void tear_down(void)
 {
     struct server *server = &world.server;
 
+    world.drain = drain_free(world.drain);
     reload_end(server);
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
+    server->deploys = deploys_free(server->deploys);
     server->pool = pool_free(server->pool);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);

@@ -10,7 +10,7 @@
 #include "tests/events/client.h"
 #include "tests/events/worker.h"
 
-#define CLIENTS 10
+#define CLIENTS 14
 
 struct world {
     struct server server;
@@ -19,9 +19,9 @@ struct world {
     struct client clients[CLIENTS];
     struct worker workers[WORKERS];
     int next_pid;
-    unsigned deaths; /* of workers */
-    char *folder;    /* owned; for skepd.yaml */
-    bool is_draining;
+    unsigned deaths;     /* of workers */
+    char *folder;        /* owned; for skepd.yaml */
+    struct drain *drain; /* owned; NULL: skepd is not to end */
 };
 
 extern struct world world;
@@ -34,6 +34,8 @@ void world_settle(void);
 /* Time passes, in steps small enough for each timer to have its turn. */
 void world_pass(uint64_t ms);
 uint64_t world_now_ns(void);
+/* Fails the run if bytes that a client has taken are lost to the worker's window. */
+void world_check_credit(void);
 
 struct worker *world_worker(unsigned n);
 /* From the socket of a worker; the loop takes what does not fit. */
@@ -51,6 +53,8 @@ void world_exited(struct worker *worker, int wait_status);
 void world_install(unsigned tenant, unsigned variant);
 void world_remove(unsigned tenant);
 void world_reload(unsigned variant);
+/* skepd is told to end: what it has accepted is still answered. */
+void world_drain(void);
 #define TENANTS 6
 const char *world_tenant_name(unsigned tenant);
 struct tenant *world_tenant(unsigned tenant);

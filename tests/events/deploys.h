@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who deploys, and a store without a process: it keeps nothing but which version of the tenant serves, and answers
+ * when a step says so, in the order of its requests. The linker puts it in place of the four functions of the store's
+ * client.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/* folder: of the state; its versions are written there, once. */
+void deploys_start(const char *folder);
+
+/* Each begins one for the tenant that only comes by deploys, if nobody else changes it. */
+void deploys_begin(unsigned variant);
+void deploys_roll_back(void);
+void deploys_remove(void);
+/* The next part of an upload, or its end. */
+void deploys_go_on(void);
+void deploys_asker_leaves(void);
+/* The store answers its oldest request. Returns whether there was one. */
+bool deploys_store_answers(bool is_failure);
+/* Whether a deploy that was asked for has not ended. */
+bool deploys_are_busy(void);
