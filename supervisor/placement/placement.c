@@ -97,12 +97,16 @@ void placement_retire(struct placement *placement)
     placement_on_idle(placement);
 }
 
+/* A worker that is killed or has hung up takes its isolates with it. One that would begin to unload now, when that
+ * cannot be heard any more, would be a candidate for the blame of a death that has happened already. */
 static void unload(struct placement *placement)
 {
+    if (placement->child->state == CHILD_KILLED ||
+        link_send_unload(placement->child, placement->id) == -EPIPE)
+        return;
     placement->state = PLACEMENT_UNLOADING;
     placement->since_ns = io_now_ns();
     placement->waited_ns = placement->child->own.waited_ns;
-    (void) link_send_unload(placement->child, placement->id);
     pool_watch(placement->child->server->pool);
 }
 
