@@ -274,7 +274,9 @@ void http_connection_end_exchange(struct http_connection *connection)
     http_buffers_forget_kept(connection);
     exchange->is_active = false;
     exchange->request = NULL;
-    if (!exchange->keep_alive || connection->front->is_draining ||
+    /* Also while the front drains: a response that has not said that it is the last may be followed by a request, which
+     * is on its way. */
+    if (!exchange->keep_alive ||
         (exchange->body_open && !http_connection_can_drain_body(connection))) {
         http_connection_finish(connection);
     } else if (exchange->body_open) {
