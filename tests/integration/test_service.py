@@ -126,7 +126,7 @@ def test_stopping_is_said_and_the_time_extended(manager, service):
         os.kill(skepd.pid, signal.SIGTERM)
         manager.wait("STOPPING", "1")
         manager.wait("EXTEND_TIMEOUT_USEC", "5000000")
-        assert "stopping, 1 in flight, for at most 5 s" in manager.all("STATUS")
+        manager.wait("STATUS", "stopping, 1 in flight, for at most 5 s")
         answer = slow.read_response()
         assert (answer.status, answer.text) == (200, "slow")
         assert answer.header("connection") == "close"
