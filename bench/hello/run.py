@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Requests per second and latency of "hello, world": skep, node:http and `deno serve`, on the same
-machine in the same run. All servers are up all the time; wrk asks one after the other, round
-after round, so that whatever else the machine does falls on all of them. Run by scripts/bench."""
+"""Requests per second, latency and CPU time of "hello, world" (or of 1 MiB down or up): skep, node:http
+and `deno serve`, on the same machine in the same run. All servers are up all the time; wrk asks one
+after the other, round after round, so that whatever else the machine does falls on all of them. CPU
+time is that of all processes of a server, divided by its requests: a busy machine hardly changes it.
+Run by scripts/bench."""
 
 import argparse
 import contextlib
@@ -31,11 +33,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def skep_command(folder, port, workers):
+def skep_command(folder, port, workers, script):
     tenant = folder / "tenants" / "hello"
     tenant.mkdir(parents=True)
     (tenant / "skep.yaml").write_text(f'name: hello\nmain: worker.js\nroutes: ["{HOST}/*"]\n')
-    (tenant / "worker.js").write_bytes((HERE / "worker.js").read_bytes())
+    (tenant / "worker.js").write_bytes((HERE / script).read_bytes())
     config = {
         "listen": [f"127.0.0.1:{port}"],
         "admin_socket": str(folder / "admin.sock"),
@@ -52,35 +54,37 @@ def deno_program():
     sys.exit("error: no deno below build/bench; run scripts/bench hello")
 
 
-def commands(folder):
+def commands(folder, what):
     """name -> (port, command)"""
+    script = "worker.js" if what == "hello" else "mib.js"
     result = {}
     for name, workers in (("skep, workers: 1", 1), ("skep, default", None)):
         port = free_port()
-        result[name] = (port, skep_command(folder / f"skep-{workers}", port, workers))
-    port = free_port()
-    result["node:http"] = (port, ["node", HERE / "node.mjs", str(port)])
+        result[name] = (port, skep_command(folder / f"skep-{workers}", port, workers, script))
+    if what == "hello":
+        port = free_port()
+        result["node:http"] = (port, ["node", HERE / "node.mjs", str(port)])
     port = free_port()
     deno = [deno_program(), "serve", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
-    result["deno serve"] = (port, [*deno, HERE / "worker.js"])
+    result["deno serve"] = (port, [*deno, HERE / script])
     return result
 
 
 @contextlib.contextmanager
-def servers(log):
-    """All servers, up and answering: name -> port."""
+def servers(log, what):
+    """All servers, up and answering: name -> (port, pid)."""
     running = []
     with tempfile.TemporaryDirectory(prefix="skep-bench-") as folder:
         try:
             ports = {}
-            for name, (port, command) in commands(pathlib.Path(folder)).items():
+            for name, (port, command) in commands(pathlib.Path(folder), what).items():
                 environment = {**os.environ, "DENO_NO_UPDATE_CHECK": "1", "DENO_DIR": folder}
                 process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
                 )
                 running.append((name, process))
                 wait_answer(name, process, port)
-                ports[name] = port
+                ports[name] = (port, process.pid)
             yield ports
         finally:
             for _, process in running:
@@ -103,7 +107,7 @@ def wait_answer(name, process, port):
         with contextlib.suppress(OSError):
             with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
                 connection.sendall(request)
-                if b"Hello, world\n" in connection.makefile("rb").read():
+                if connection.makefile("rb").read().startswith(b"HTTP/1.1 200 "):
                     return
         time.sleep(0.05)
     sys.exit(f"error: {name} does not answer")
@@ -112,13 +116,40 @@ def wait_answer(name, process, port):
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
-def ask(port, seconds, connections):
-    """One run of wrk: requests/s, p50 and p99 in ms."""
+def processes(root):
+    """The process and all that come from it."""
+    parents = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def cpu_seconds(root):
+    """By the CPU clocks of the processes: clock_getcpuclockid(3)."""
+    total = 0.0
+    for pid in processes(root):
+        with contextlib.suppress(OSError):
+            total += time.clock_gettime(~pid << 3 | 2)
+    return total
+
+
+def ask(server, seconds, connections, what):
+    """One run of wrk: requests/s, p50 and p99 in ms, microseconds of CPU time for each request."""
+    port, pid = server
     url = f"http://127.0.0.1:{port}/"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    if what == "up":
+        command += ["-s", HERE / "up.lua"]
+    before = cpu_seconds(pid)
     run = subprocess.run(
         [*command, "-H", f"Host: {HOST}", url], capture_output=True, text=True, check=True
     )
+    cpu = cpu_seconds(pid) - before
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)", run.stdout)
     if bad:
         sys.exit(f"error: not every request was answered: {bad[0]}")
@@ -127,7 +158,8 @@ def ask(port, seconds, connections):
         percent: float(value) * UNITS[unit]
         for percent, value, unit in re.findall(r"\s(\d\d)%\s+([\d.]+)(us|ms|s)\b", run.stdout)
     }
-    return rate, latency["50"], latency["99"]
+    requests = int(re.search(r"(\d+) requests in", run.stdout)[1])
+    return rate, latency["50"], latency["99"], 1e6 * cpu / requests
 
 
 def first_line(*command):
@@ -157,13 +189,13 @@ def print_table(results, reference):
         name: [statistics.median(values) for values in zip(*rounds)]
         for name, rounds in results.items()
     }
-    base = rows[reference][0]
+    base, _, _, base_cpu = rows[reference]
     print(f"\n{'':18}{'requests/s':>12}{'least':>10}{'most':>10}{'p50 ms':>9}{'p99 ms':>9}"
-          f"{'to ' + reference:>15}")
-    for name, (rate, p50, p99) in rows.items():
+          f"{'to ' + reference:>15}{'CPU us':>9}{'to it':>8}")
+    for name, (rate, p50, p99, cpu) in rows.items():
         rates = [one[0] for one in results[name]]
         print(f"{name:18}{rate:12.0f}{min(rates):10.0f}{max(rates):10.0f}{p50:9.2f}{p99:9.2f}"
-              f"{rate / base:14.2f}x")
+              f"{rate / base:14.2f}x{cpu:9.1f}{cpu / base_cpu:7.2f}x")
 
 
 def main():
@@ -171,17 +203,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
     parser.add_argument("--seconds", type=int, default=3, help="of each server and round (3)")
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections (64)")
+    parser.add_argument(
+        "--what", choices=("hello", "down", "up"), default="hello",
+        help="hello, world; or a response of 1 MiB (down) or a request of 1 MiB (up)",
+    )  # fmt: skip
     arguments = parser.parse_args()
+    what = arguments.what
     log_path = TOP / "build" / "bench" / "hello" / "servers.log"
-    with log_path.open("wb") as log, servers(log) as ports:
+    with log_path.open("wb") as log, servers(log, what) as ports:
         print_facts(arguments)
         for port in ports.values():  # warm up
-            ask(port, 1, arguments.connections)
+            ask(port, 1, arguments.connections, what)
         results = {name: [] for name in ports}
         for number in range(arguments.rounds):
             names = list(ports) if number % 2 == 0 else list(reversed(ports))
             for name in names:
-                results[name].append(ask(ports[name], arguments.seconds, arguments.connections))
+                one = ask(ports[name], arguments.seconds, arguments.connections, what)
+                results[name].append(one)
             print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
         print_table(results, "deno serve")
 
