@@ -17,7 +17,7 @@
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)
 #define EXCEEDED_USED_MAX (UINT64_C(1) << 40) /* the most that Exceeded.used says, in any unit */
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 
 /* Looks at the first bytes of a stream. Returns the size of the whole frame there
  * (header included), 0 if more bytes are needed to tell or to complete it, -EMSGSIZE if

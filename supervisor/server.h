@@ -28,6 +28,7 @@ struct sockets;
 struct spawner;
 struct store;
 struct pool;
+struct link_call_frames;
 struct ledger;
 struct metrics;
 struct reader;
@@ -52,6 +53,7 @@ struct server {
     struct tenants *tenants;
     struct pool *pool;
     struct ledger *ledger;
+    const struct link_call_frames *call_frames; /* static: the ledger's */
     struct placements placements;
     struct admin *admin;
     struct sockets *sockets; /* inherited and own; NULL in tests */

@@ -60,6 +60,22 @@ static int set_env(struct app *app, const Skep__Worker__LoadBegin *load)
     return isolate_set_env(app->isolate, env, load->n_env);
 }
 
+static int set_bindings(struct app *app, const Skep__Worker__LoadBegin *load)
+{
+    _cleanup_free_ struct isolate_binding *bindings =
+        calloc(load->n_bindings + 1, sizeof *bindings);
+
+    if (!bindings)
+        return -ENOMEM;
+    for (size_t i = 0; i < load->n_bindings; i++) {
+        bindings[i].name = view(load->bindings[i]->name);
+        bindings[i].kind = (uint32_t) load->bindings[i]->kind;
+    }
+    app->n_bindings = (unsigned) load->n_bindings;
+    isolate_set_bindings(app->isolate, bindings, load->n_bindings);
+    return 0;
+}
+
 static uint32_t *word(_Atomic uint32_t *value)
 {
     return (uint32_t *) (uintptr_t) value;
@@ -97,7 +113,8 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
         .native_kib = word(&place->native_kib),
     };
     isolate_publish(app->isolate, &meter);
-    return set_env(app, load);
+    r = set_env(app, load);
+    return r < 0 ? r : set_bindings(app, load);
 }
 
 int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app)

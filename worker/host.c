@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "worker/call.h"
 #include "worker/host_internal.h"
 #include "worker/wake.h"
 #include "worker/warm_up.h"
@@ -201,6 +202,7 @@ static int on_request(void *owner, const ProtobufCMessage *message)
         .body = view(request->body),
         .end = request->end,
         .has_body = !request->end || request->body.len > 0,
+        .caller = view(request->caller),
     };
     enter(app, job, &call);
     return 0;
@@ -250,6 +252,7 @@ static void end_cancelled(struct job *job)
 {
     struct app *app = job->app;
 
+    call_free_all(job); /* the supervisor has ended them */
     job->is_done = true;
     job->outcome = SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED;
     job_settle(job);
@@ -277,6 +280,26 @@ static int on_cancel(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
+static int on_call_head(void *owner, const ProtobufCMessage *message)
+{
+    return call_on_head(owner, (const Skep__Worker__CallHead *) message);
+}
+
+static int on_call_body(void *owner, const ProtobufCMessage *message)
+{
+    return call_on_body(owner, (const Skep__Worker__CallBody *) message);
+}
+
+static int on_call_credit(void *owner, const ProtobufCMessage *message)
+{
+    return call_on_credit(owner, (const Skep__Worker__CallCredit *) message);
+}
+
+static int on_call_done(void *owner, const ProtobufCMessage *message)
+{
+    return call_on_done(owner, (const Skep__Worker__CallDone *) message);
+}
+
 static int on_ping(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Ping *ping = (const Skep__Worker__Ping *) message;
@@ -298,6 +321,10 @@ static const struct channel_rule rules[] = {
     [SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL] = { PHASE_SERVING, on_cancel },
     [SKEP__WORKER__TO_WORKER__MESSAGE_PING] = { PHASE_SERVING, on_ping },
     [SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE] = { PHASE_SERVING, on_retire },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_HEAD] = { PHASE_SERVING, on_call_head },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_BODY] = { PHASE_SERVING, on_call_body },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_CREDIT] = { PHASE_SERVING, on_call_credit },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_DONE] = { PHASE_SERVING, on_call_done },
 };
 
 static const struct channel_table table = {

@@ -19,6 +19,7 @@
 
 TAILQ_HEAD(job_list, job);
 TAILQ_HEAD(timer_list, timer);
+TAILQ_HEAD(call_list, call);
 
 struct host {
     struct host_options options;
@@ -59,6 +60,8 @@ struct job {
     uint32_t consumed;  /* request body that it has read, not yet granted again */
     struct timer_list timers;
     unsigned n_timers;
+    struct call_list calls; /* open ones, see call.h */
+    uint32_t last_call;     /* number of the last one */
     uint64_t log_bytes;
     uint64_t silent_since;    /* host.reads when it entered JavaScript; 0: it has said something */
     uint64_t began_ns;        /* when it came */
@@ -100,6 +103,7 @@ struct app {
     uint64_t asleep_ns; /* since when nothing but a request can wake any of its; 0: something can */
     bool is_watched;    /* isolate_watch is on */
     bool is_retired;    /* no other request comes, says the supervisor */
+    unsigned n_bindings;
     struct isolate *isolate;
     struct job boot;
     struct job_list jobs;

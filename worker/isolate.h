@@ -50,6 +50,16 @@ enum isolate_outcome {
     ISOLATE_REQUEST_BAD_RESPONSE, /* not a Response, or a body that was used already */
 };
 
+/* What JavaScript asks of the supervisor by a binding. */
+struct isolate_call {
+    uint32_t binding; /* as it was given to isolate_set_bindings */
+    struct isolate_bytes method, url;
+    const struct isolate_header *headers;
+    size_t n_headers;
+    struct isolate_bytes body; /* first part */
+    bool end;                  /* the body is complete; also: there is none */
+};
+
 /* What JavaScript asks of the worker. host is struct isolate_options.host. request is the
  * id given to isolate_dispatch; 0 means no request (module load). With log and set_timer it is the
  * request whose code runs, which promises carry along: in the entry of one request a continuation of
@@ -80,6 +90,14 @@ struct isolate_host {
      * keeps the request, else 0: the timer goes. isolate_forget tells of the end of a request that was kept. */
     uint64_t (*keep_timer)(void *host, int64_t timer);
     void (*clear_timer)(void *host, int64_t timer);
+    /* Makes a call for the request. Returns its number (> 0), or -errno as respond. */
+    int64_t (*call)(void *host, uint64_t request, const struct isolate_call *call);
+    /* As send_body and consume_body, for the body of a call and its answer. */
+    int64_t (*send_call)(void *host, uint64_t request, uint32_t call, struct isolate_bytes data,
+                         bool end);
+    void (*consume_call)(void *host, uint64_t request, uint32_t call, size_t size);
+    /* Nobody wants any more of it. */
+    void (*cancel_call)(void *host, uint64_t request, uint32_t call);
     /* A promise of this request is continued in the entry of another; only while isolate_watch is on. */
     void (*woken)(void *host, uint64_t request);
 };
@@ -87,6 +105,12 @@ struct isolate_host {
 struct isolate_env {
     struct isolate_bytes name;
     struct isolate_bytes value; /* UTF-8 */
+};
+
+/* What env has besides texts; kind: its face in the JS layer. */
+struct isolate_binding {
+    struct isolate_bytes name;
+    uint32_t kind;
 };
 
 struct isolate_options {
@@ -142,6 +166,8 @@ struct isolate *isolate_free(struct isolate *isolate);
 int isolate_add_file(struct isolate *isolate, struct isolate_bytes path,
                      struct isolate_bytes source);
 int isolate_set_env(struct isolate *isolate, const struct isolate_env *env, size_t n_env);
+void isolate_set_bindings(struct isolate *isolate, const struct isolate_binding *bindings,
+                          size_t n_bindings);
 
 enum isolate_load { ISOLATE_LOADING, ISOLATE_LOADED, ISOLATE_LOAD_FAILED };
 
@@ -163,9 +189,10 @@ struct isolate_request {
     struct isolate_bytes url;
     const struct isolate_header *headers;
     size_t n_headers;
-    struct isolate_bytes body; /* first part */
-    bool end;                  /* the body is complete */
-    bool has_body;             /* false: request.body is null */
+    struct isolate_bytes body;   /* first part */
+    bool end;                    /* the body is complete */
+    bool has_body;               /* false: request.body is null */
+    struct isolate_bytes caller; /* the tenant that calls; empty: none */
 };
 
 enum isolate_result isolate_dispatch(struct isolate *isolate,
@@ -173,6 +200,28 @@ enum isolate_result isolate_dispatch(struct isolate *isolate,
 enum isolate_result isolate_on_body(struct isolate *isolate, uint64_t request,
                                     struct isolate_bytes data, bool end);
 enum isolate_result isolate_on_credit(struct isolate *isolate, uint64_t request, uint64_t credit);
+
+/* ---- calls of a request (entries); what JavaScript does not know any more is passed over */
+
+struct isolate_answer {
+    uint32_t call;
+    uint32_t status;
+    const struct isolate_header *headers;
+    size_t n_headers;
+    struct isolate_bytes body; /* first part */
+    bool end;                  /* the call is over */
+};
+
+enum isolate_result isolate_on_call_head(struct isolate *isolate, uint64_t request,
+                                         const struct isolate_answer *answer);
+enum isolate_result isolate_on_call_body(struct isolate *isolate, uint64_t request, uint32_t call,
+                                         struct isolate_bytes data, bool end);
+enum isolate_result isolate_on_call_credit(struct isolate *isolate, uint64_t request, uint32_t call,
+                                           uint64_t credit);
+/* is_limit: a limit of the request. message: for the exception. */
+enum isolate_result isolate_on_call_failed(struct isolate *isolate, uint64_t request, uint32_t call,
+                                           bool is_limit, struct isolate_bytes message);
+
 enum isolate_result isolate_on_timer(struct isolate *isolate, uint64_t request, int64_t timer);
 /* Aborts request.signal with the reason, errors the streams, and lets the request go: the JS
  * layer forgets it; no done() follows. */

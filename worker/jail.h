@@ -14,9 +14,9 @@
 struct scoreboard;
 
 struct jail_options {
-    layer_set layers; /* those that this worker has; the spawner's are in place already */
+    layer_set layers;  /* those that this worker has; the spawner's are in place already */
     enum jit_mode jit; /* JIT_OFF: no executable mapping may be made */
-    int channel_fd;   /* stays open; read, write and poll only */
+    int channel_fd;    /* stays open; read, write and poll only */
     struct scoreboard *scoreboard; /* borrowed: for the last words; may be NULL */
     bool is_report;                /* jail_report.h: a refused call fails, and the process lives */
 };

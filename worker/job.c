@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "worker/call.h"
 #include "worker/host_internal.h"
 #include "worker/wake.h"
 
@@ -27,6 +28,7 @@ void job_init(struct job *job, struct app *app, uint64_t id)
         .id = id, .app = app, .credit = BODY_WINDOW_BYTES, .linger_ms = app->linger_ms
     };
     TAILQ_INIT(&job->timers);
+    TAILQ_INIT(&job->calls);
 }
 
 /* RFC 9110, 9.2.2. */
@@ -87,6 +89,7 @@ static void end_silence(struct job *job)
 void job_release(struct job *job)
 {
     timer_stop_all(job);
+    call_free_all(job);
     free(job->message);
     job->message = NULL;
 }
@@ -351,6 +354,7 @@ static void on_done(void *host, uint64_t id, enum isolate_outcome outcome,
     if (!job)
         return;
     size_t size = message.size < MESSAGE_MAX_BYTES ? message.size : MESSAGE_MAX_BYTES;
+    call_cancel_all(job);
     job->is_done = true;
     job->outcome = outcomes[outcome];
     if (size > 0 && (job->message = malloc(size))) {
@@ -411,5 +415,9 @@ const struct isolate_host job_ops = {
     .set_timer = on_set_timer,
     .keep_timer = on_keep_timer,
     .clear_timer = on_clear_timer,
+    .call = call_open,
+    .send_call = call_send,
+    .consume_call = call_consume,
+    .cancel_call = call_cancel,
     .woken = on_woken,
 };

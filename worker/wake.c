@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "worker/call.h"
 
 /* Requests that wait for each other are no reason to look closer until one has waited this long. */
 #define WATCH_AFTER_NS (500 * NSEC_PER_MSEC)
@@ -33,6 +34,7 @@ const struct wake_row wake_table[WAKE_SOURCES] = {
     [WAKE_TIMER] = { "timer", has_timer },
     [WAKE_BODY] = { "body to come", has_body_to_come },
     [WAKE_CREDIT] = { "body to go", waits_for_credit },
+    [WAKE_CALL] = { "call", call_is_awaited },
 };
 
 /* 1 + the source; 0: not named. */
@@ -52,6 +54,10 @@ int wake_of_frame(unsigned message_case)
         [SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL] = NONE, /* ends the request */
         [SKEP__WORKER__TO_WORKER__MESSAGE_PING] = NONE,
         [SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE] = NONE,
+        [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_HEAD] = ROW(WAKE_CALL),
+        [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_BODY] = ROW(WAKE_CALL),
+        [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_CREDIT] = ROW(WAKE_CALL),
+        [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_DONE] = ROW(WAKE_CALL),
     };
 
     return message_case < ARRAY_LEN(rows) ? rows[message_case] - 1 : -1;
@@ -71,6 +77,10 @@ int wake_of_native(size_t offset)
         { offsetof(struct isolate_host, set_timer), WAKE_TIMER },
         { offsetof(struct isolate_host, keep_timer), WAKE_TIMER },
         { offsetof(struct isolate_host, clear_timer), WAKE_SOURCES },
+        { offsetof(struct isolate_host, call), WAKE_CALL },
+        { offsetof(struct isolate_host, send_call), WAKE_CALL },
+        { offsetof(struct isolate_host, consume_call), WAKE_CALL },
+        { offsetof(struct isolate_host, cancel_call), WAKE_SOURCES },
         { offsetof(struct isolate_host, woken), WAKE_SOURCES },
     };
 

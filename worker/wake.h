@@ -13,6 +13,7 @@ enum wake_source {
     WAKE_TIMER,
     WAKE_BODY,   /* more of the request's body, or its end */
     WAKE_CREDIT, /* room for more of the response's body */
+    WAKE_CALL,   /* what comes of a call */
     WAKE_SOURCES,
 };
 

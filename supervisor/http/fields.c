@@ -164,6 +164,20 @@ bool http_is_token(struct http_text text)
     return text.size > 0;
 }
 
+static bool is_of_skepd(struct http_text name)
+{
+    return name.size > 5 && strncasecmp(name.data, "skep-", 5) == 0;
+}
+
+enum http_passage http_field_passage(const struct http_field *field)
+{
+    if (!http_is_token(field->name) || !http_is_field_value(field->value))
+        return HTTP_PASSAGE_REFUSED;
+    enum http_field_kind kind = http_field_kind(field->name);
+    bool is_free = kind == HTTP_FIELD_PLAIN || kind == HTTP_FIELD_DATE;
+    return is_free && !is_of_skepd(field->name) ? HTTP_PASSAGE_FREE : HTTP_PASSAGE_DROPPED;
+}
+
 bool http_is_field_value(struct http_text text)
 {
     for (size_t i = 0; i < text.size; i++) {

@@ -152,6 +152,16 @@ uint64_t http_front_cap_count(const struct http_front *front, enum http_cap cap)
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 
+/* What becomes of a field on its way from one tenant to another. */
+enum http_passage {
+    HTTP_PASSAGE_FREE,
+    HTTP_PASSAGE_DROPPED, /* of a connection, or for skepd alone to say */
+    HTTP_PASSAGE_REFUSED, /* its name or value may not be sent at all */
+};
+enum http_passage http_field_passage(const struct http_field *field);
+bool http_is_token(struct http_text text);
+bool http_is_idempotent(struct http_text method); /* RFC 9110 section 9.2.2 */
+
 /* Bytes that are kept for clients, of limits.buffer_bytes. The handler notes what it keeps of requests itself;
  * exchange: whose request it is, NULL once that is gone. */
 uint64_t http_front_buffered(const struct http_front *front);

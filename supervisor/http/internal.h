@@ -403,7 +403,6 @@ enum http_field_kind http_field_kind(struct http_text name);
 bool http_is_end_to_end(struct http_text name);
 /* Lower-cases in place. False: not a token. */
 bool http_token_to_lower(char *data, size_t size);
-bool http_is_token(struct http_text text);
 /* No control characters but TAB; 0x80 to 0xff pass. */
 bool http_is_field_value(struct http_text text);
 bool http_text_is(struct http_text text, const char *lower_case); /* any case */

@@ -326,7 +326,7 @@ static unsigned split(struct head *head, const char *data, size_t size)
     return result == HPE_USER ? 431 : 400;
 }
 
-static bool is_idempotent(struct http_text method)
+bool http_is_idempotent(struct http_text method)
 {
     static const char *const methods[] = { "get", "head", "put", "delete", "options" };
 
@@ -372,7 +372,7 @@ unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, siz
     collect_fields(&head, ret_request);
     ret_request->is_http10 = exchange->is_http10;
     ret_request->client = (struct http_text){ connection->client, strlen(connection->client) };
-    ret_request->is_idempotent = is_idempotent(head.method);
+    ret_request->is_idempotent = http_is_idempotent(head.method);
     exchange->is_head = http_text_is(head.method, "head");
     exchange->keep_alive = !head.has_close && (!exchange->is_http10 || head.has_keep_alive);
     if (exchange->body_mode == HTTP_BODY_CHUNKED)

@@ -384,7 +384,7 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
     const struct error_info *info = error_info(code);
     uint64_t request_id = connection->exchange.request_id;
     char retry_after[16], id[24];
-    char body[320];
+    char body[ERROR_PROBLEM_BYTES];
     struct http_field fields[4] = {
         { { "Content-Type", 12 }, { "application/problem+json", 24 } },
         { { "Skep-Error", 10 }, { info->code, strlen(info->code) } },
@@ -395,8 +395,6 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
         .n_fields = 2,
     };
     struct plan plan = { .response = &response, .is_ours = true };
-    int size;
-
     if (request_id > 0)
         fields[response.n_fields++] = (struct http_field){
             { "Skep-Request-Id", 15 },
@@ -408,11 +406,8 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
             { retry_after,
               (size_t) snprintf(retry_after, sizeof(retry_after), "%u", retry_after_s) },
         };
-    size = snprintf(body, sizeof(body),
-                    "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\"}\n",
-                    info->title, response.status, info->code);
-    assert(size > 0 && (size_t) size < sizeof(body));
-    if (respond(connection, &plan, (const uint8_t *) body, (size_t) size, true) < 0)
+    size_t size = error_write_problem(code, response.status, body);
+    if (respond(connection, &plan, (const uint8_t *) body, size, true) < 0)
         http_connection_close(connection);
 }
 

@@ -75,6 +75,14 @@ void stats_count_answer(struct record *record, struct counted *counted, enum err
         count_answer(&record->stats.rest.counters, code, is_failure);
 }
 
+void stats_count_call(struct record *record, struct counted *counted, enum error_code code)
+{
+    record->counters.calls[code]++;
+    counted->counters.calls[code]++;
+    if (is_of_rest(counted))
+        record->stats.rest.counters.calls[code]++;
+}
+
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns)
 {
     histogram_record(histogram, to_ns > from_ns ? (to_ns - from_ns) / NSEC_PER_USEC : 0);

@@ -27,7 +27,8 @@ struct counters {
     uint64_t replayed;  /* sent again after a worker's death */
     uint64_t withdrawn; /* taken back from a worker in which they had not begun */
     uint64_t worker_restarts;
-    uint64_t unread; /* workers that were killed because they did not read */
+    uint64_t calls[ERROR_CODES]; /* that were made, by what came of each: ERROR_NONE: an answer */
+    uint64_t unread;             /* workers that were killed because they did not read */
 };
 
 struct traffic {
@@ -99,6 +100,8 @@ void stats_forget(struct counted *counted);
 /* Counts an answer. counted: NULL if there is no tenant. is_blamed: as for error_counts. */
 void stats_count_answer(struct record *record, struct counted *counted, enum error_code code,
                         bool is_blamed);
+/* A call of the tenant was answered, or has failed. */
+void stats_count_call(struct record *record, struct counted *counted, enum error_code code);
 /* The time between two, as microseconds. */
 void stats_record(struct histogram *histogram, uint64_t from_ns, uint64_t to_ns);
 void stats_record_latency(struct counted *counted, uint64_t from_ns, uint64_t to_ns);

@@ -6,6 +6,7 @@
 #include "supervisor/record/errors.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #define BY_ANY_TENANT (BY_TENANT | BY_NEIGHBOUR)
 #define FOR_REQUESTS (FOR_WATCH | FOR_FIGURES)
@@ -55,6 +56,14 @@ static const struct error_info errors[ERROR_CODES] = {
         BY_OPERATOR | BY_HOST, 0 },
     [ERROR_ISOLATE_STOPPED] = { "isolate_stopped", "Another request of the tenant was stopped, and this one with it.", 503,
         BY_TENANT, FOR_REQUESTS },
+    [ERROR_NO_SERVICE] = { "no_service", "The tenant that was called is not there.", 502,
+        BY_ANY_TENANT | BY_OPERATOR, 0 },
+    [ERROR_CALL_DENIED] = { "call_denied", "The tenant may not be called from here.", 403,
+        BY_ANY_TENANT | BY_OPERATOR, 0 },
+    [ERROR_CALL_CYCLE] = { "call_cycle", "The tenant that was called waits for this call.", 508,
+        BY_ANY_TENANT, 0 },
+    [ERROR_SUB_LIMIT] = { "sub_limit", "The request has made too many calls.", 429,
+        BY_ANY_TENANT, 0 },
 };
 /* clang-format on */
 
@@ -62,6 +71,17 @@ const struct error_info *error_info(enum error_code code)
 {
     assert((unsigned) code < ERROR_CODES);
     return &errors[code];
+}
+
+size_t error_write_problem(enum error_code code, unsigned status, char text[ERROR_PROBLEM_BYTES])
+{
+    const struct error_info *info = error_info(code);
+    int size = snprintf(text, ERROR_PROBLEM_BYTES,
+                        "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\"}\n",
+                        info->title, status, info->code);
+
+    assert(size > 0 && (size_t) size < ERROR_PROBLEM_BYTES);
+    return (size_t) size;
 }
 
 bool error_counts(enum error_code code, enum error_account account, bool is_blamed)

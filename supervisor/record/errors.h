@@ -32,6 +32,11 @@ enum error_code {
     ERROR_ISOLATE_STOPPED,
     ERROR_HUNG,
     ERROR_UNSERVED,
+    /* To tenants that call others only. */
+    ERROR_NO_SERVICE,
+    ERROR_CALL_DENIED,
+    ERROR_CALL_CYCLE,
+    ERROR_SUB_LIMIT,
     ERROR_CODES,
 };
 
@@ -63,6 +68,10 @@ struct error_info {
 
 /* Never NULL for a valid code; "none" for ERROR_NONE. */
 const struct error_info *error_info(enum error_code code);
+
+#define ERROR_PROBLEM_BYTES 320
+/* Writes the body of the answer, an application/problem+json of RFC 9457. Returns its size. */
+size_t error_write_problem(enum error_code code, unsigned status, char text[ERROR_PROBLEM_BYTES]);
 
 /* Returns whether the failure counts for the account against the tenant. A code that others can cause as
  * well counts only if is_blamed: if something else than the code says that it was this tenant. */

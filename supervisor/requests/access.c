@@ -18,6 +18,7 @@
 
 struct access {
     struct http_text method, host, path, client; /* empty: not known */
+    struct http_text caller;                     /* tenant; empty: none */
     bool is_http10;
     unsigned status; /* 0: nothing was sent */
     const char *code;
@@ -124,7 +125,7 @@ static void write_event(const struct server *server, const struct access *a)
 {
     static const struct http_text event = { "access", 6 }, http10 = { "1.0", 3 },
                                   http11 = { "1.1", 3 }, cold = { "cold", 4 }, warm = { "warm", 4 };
-    struct log_field fields[14] = {
+    struct log_field fields[15] = {
         text_field("event", event),
         text_field("method", a->method),
         text_field("host", a->host),
@@ -141,6 +142,8 @@ static void write_event(const struct server *server, const struct access *a)
 
     if (!may_write(server, a->tenant))
         return;
+    if (a->caller.size > 0)
+        fields[n_fields++] = text_field("caller", a->caller);
     if (a->route.size > 0)
         fields[n_fields++] = text_field("route", a->route);
     if (a->version.size > 0)
@@ -159,10 +162,11 @@ static void write_event(const struct server *server, const struct access *a)
 
 /* ---- a request of the ledger's */
 
-/* "http://", authority, target: see copy_head. */
+/* Scheme, "://", authority, target: see copy_head. */
 static void split_url(struct http_text url, struct access *a)
 {
-    const char *start = url.data + strlen("http://"), *end = url.data + url.size;
+    const char *start = (const char *) memchr(url.data, '/', url.size) + 2,
+               *end = url.data + url.size;
     const char *slash = memchr(start, '/', (size_t) (end - start));
 
     if (!slash)
@@ -279,7 +283,8 @@ void access_log_end(struct request *request)
     uint64_t sent = request->sent_ns > 0 ? request->sent_ns : end;
     struct access a = {
         .method = cut(request->method, METHOD_MAX_BYTES),
-        .client = request->client,
+        .client = request->address,
+        .caller = request->caller,
         .is_http10 = request->is_http10,
         .status = request->access_status,
         .code = request->access_code,

@@ -37,7 +37,7 @@ static void decide_fate(struct child *child, struct request *request, const stru
 
     request->is_blameless = request->version->id != verdict->version;
     ledger_leave_worker(request);
-    if (code == ERROR_NONE && request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN) {
+    if (code == ERROR_NONE && request->client.to && blame_fate(&facts) == FATE_SEND_AGAIN) {
         request->deaths += facts.has_entered || facts.is_untrusted || facts.is_suspect;
         ledger_send_again(request);
         return;
@@ -121,7 +121,9 @@ void ledger_on_ready(struct child *child)
 void ledger_on_drained(struct child *child)
 {
     for (unsigned slot = 0; slot < SCOREBOARD_SLOTS && !child_is_congested(child); slot++)
-        if (child->requests[slot])
+        if (child->requests[slot]) {
+            caller_on_room(&child->requests[slot]->calls);
             ledger_push_body(child->requests[slot]);
+        }
     ledger_on_ready(child);
 }

@@ -25,6 +25,8 @@ static const char *const reasons[ERROR_CODES] = {
     [ERROR_ISOLATE_STOPPED] = "others of the tenant were stopped, and their isolate had to go",
     [ERROR_UNSERVED] = "what was deployed is damaged, or not allowed any more",
     [ERROR_HUNG] = "nothing could have woken it",
+    [ERROR_NO_SERVICE] = "the tenant that it calls is not there",
+    [ERROR_CALL_CYCLE] = "the tenant that it calls waits for it",
 };
 static_assert(ERROR_CODES <= 32, "a bit for each code");
 

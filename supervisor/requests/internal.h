@@ -8,10 +8,25 @@
 #include "supervisor/requests/share.h"
 #include "supervisor/workers/link.h"
 
+/* Where a request comes from, besides its head. */
+struct request_origin {
+    struct http_text scheme;     /* of its URL, with "://" */
+    struct http_text caller;     /* name of the tenant that calls; empty: an HTTP client asks */
+    const struct caller *parent; /* whose call it is; NULL: none's */
+};
+
 /* What a client may send of a body before its request is in a worker. */
 #define FIRST_GRANT_BYTES (BODY_WINDOW_BYTES / 4)
 #define FIRST_GRANT_MIN_BYTES (BODY_WINDOW_BYTES / 16) /* while buffers are short */
 
+/* A request of a client for the tenant, with which it shares the queue; NULL as tenant: no route leads to one. NULL: the
+ * client was told why there is none. */
+struct request *ledger_open(struct server *server, struct tenant *tenant,
+                            const struct request_client *client, const struct http_request *head,
+                            const struct request_origin *origin);
+/* For the client, as in struct http_handler; request: struct request. */
+void ledger_take_body(void *request, const uint8_t *data, size_t size, bool end);
+void ledger_lose_client(void *request, enum http_gone why);
 /* Counts the answer, once for each request. */
 void ledger_count(struct request *request, enum error_code code);
 /* By which the request is known outside, also if it was in no worker. */
@@ -89,7 +104,7 @@ void ledger_start_tick(struct ledger *ledger);
  * the response. That time counts for none of the tenant's limits. Call when either may have changed. */
 void ledger_note_client(struct request *request);
 /* When the request has been in its worker for too long; UINT64_MAX: never. */
-uint64_t ledger_deadline_ns(const struct request *request);
+uint64_t ledger_deadline_ns(struct request *request);
 /* Notes it of the client if its tenant has waited for it long, with little moving. */
 void ledger_note_slow(struct request *request, uint64_t now);
 /* Bytes that have moved to and from the client. */

@@ -16,6 +16,7 @@
 #include "proto/frame.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/requests/access.h"
+#include "supervisor/requests/call_frames.h"
 #include "supervisor/requests/failure.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/tenants/router.h"
@@ -28,7 +29,8 @@ static struct http_text copy_text(char **at, struct http_text text)
 {
     struct http_text copy = { .data = *at, .size = text.size };
 
-    memcpy(*at, text.data, text.size);
+    if (text.size > 0)
+        memcpy(*at, text.data, text.size);
     *at += text.size;
     return copy;
 }
@@ -66,13 +68,15 @@ static void copy_fields(struct request *request, const struct http_request *head
     }
 }
 
-static int copy_head(struct request *request, const struct http_request *head)
+static const struct request_origin from_front = { .scheme = { "http://", 7 } };
+
+static int copy_head(struct request *request, const struct http_request *head,
+                     const struct request_origin *origin)
 {
-    static const char scheme[] = "http://";
     struct http_text authority = head->authority.size > 0 ? head->authority : head->host;
     size_t fields_size = head->n_fields * sizeof *request->fields;
-    size_t url_size = sizeof scheme - 1 + authority.size + head->target.size;
-    size_t size = fields_size + head->method.size + url_size;
+    size_t url_size = origin->scheme.size + authority.size + head->target.size;
+    size_t size = fields_size + head->method.size + url_size + origin->caller.size;
 
     for (size_t i = 0; i < head->n_fields; i++)
         size += head->fields[i].name.size + head->fields[i].value.size;
@@ -86,17 +90,19 @@ static int copy_head(struct request *request, const struct http_request *head)
     char *at = request->head_memory + fields_size;
     request->method = copy_text(&at, head->method);
     request->url = (struct http_text){ .data = at, .size = url_size };
-    (void) copy_text(&at, (struct http_text){ scheme, sizeof scheme - 1 });
+    (void) copy_text(&at, origin->scheme);
     (void) copy_text(&at, authority);
     (void) copy_text(&at, head->target);
     copy_fields(request, head, &at);
     if (access_is_on(request->server))
-        request->client = copy_text(&at, head->client);
+        request->address = copy_text(&at, head->client);
+    request->caller = copy_text(&at, origin->caller);
     return 0;
 }
 
 static void request_free(struct request *request)
 {
+    caller_done(&request->calls);
     ledger_uncount_bytes(request);
     share_leave(request);
     if (request->body)
@@ -105,8 +111,9 @@ static void request_free(struct request *request)
     free(request);
 }
 
-static int request_new(struct server *server, struct tenant *tenant, struct http_exchange *exchange,
-                       const struct http_request *head, struct request **ret_request)
+static int request_new(struct server *server, struct tenant *tenant,
+                       const struct request_client *client, const struct http_request *head,
+                       const struct request_origin *origin, struct request **ret_request)
 {
     struct request *request = calloc(1, sizeof *request);
 
@@ -114,14 +121,16 @@ static int request_new(struct server *server, struct tenant *tenant, struct http
         return -ENOMEM;
     request->server = server;
     request->tenant = tenant;
-    request->exchange = exchange;
+    request->client = *client;
+    if (origin->parent)
+        caller_inherit(&request->calls, origin->parent);
     request->is_idempotent = head->is_idempotent;
     request->is_http10 = head->is_http10;
     request->body_ended = !head->has_body;
     request->received_ns = request->queued_ns = io_now_ns();
-    int r = copy_head(request, head);
+    int r = copy_head(request, head, origin);
     if (r == 0)
-        r = share_enter(request, http_client_key(exchange));
+        r = share_enter(request);
     if (r == 0 && head->has_body && !(request->body = evbuffer_new()))
         r = -ENOMEM;
     if (r < 0) {
@@ -167,15 +176,15 @@ uint64_t ledger_get_id(struct request *request)
 
 void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s)
 {
-    struct http_exchange *exchange = request->exchange;
+    struct request_client client = request->client;
 
     (void) ledger_get_id(request);
     ledger_count(request, code);
-    if (!exchange)
+    if (!client.to)
         return;
-    request->exchange = NULL;
-    http_set_request_id(exchange, public_id(&request->server->record.ids, request->id));
-    http_fail(exchange, code, retry_after_s);
+    request->client.to = NULL;
+    client.ops->fail(client.to, code, retry_after_s,
+                     public_id(&request->server->record.ids, request->id));
 }
 
 /* ---- to the worker */
@@ -186,6 +195,7 @@ void ledger_leave_worker(struct request *request)
     struct placement *placement = request->placement;
 
     access_log_end(request); /* as long as its version is known */
+    caller_end(&request->calls);
     TAILQ_REMOVE(&ledger->active, request, entry);
     if (request->is_push_due)
         LIST_REMOVE(request, push);
@@ -237,7 +247,7 @@ static bool must_grow(struct request *request, size_t part)
     uint64_t now;
 
     if (part >= PIECE_BYTES || part == request->body_window || request->body_ended ||
-        !request->exchange || !http_awaits_body(request->exchange))
+        !request->client.to || !request->client.ops->awaits_body(request->client.to))
         return false;
     now = io_now_ns();
     pause_ns = pause_ns < PIECE_PAUSE_MAX_NS ? pause_ns : PIECE_PAUSE_MAX_NS;
@@ -324,6 +334,7 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     if (request->is_cancelled)
         return;
     request->is_cancelled = true;
+    caller_cancel(&request->calls);
     ledger_note_client(request);
     request->is_over_wall = reason == LINK_CANCEL_WALL;
     request->detached_ns = io_now_ns();
@@ -370,10 +381,9 @@ static uint64_t announced_size(const struct http_request *head)
 }
 
 /* In a full queue, an address with more in it has to make room for one with less. */
-static bool make_room(struct tenant *tenant, const struct http_exchange *exchange)
+static bool make_room(struct tenant *tenant, const struct request_client *client)
 {
-    struct request *excess =
-        share_find_excess(tenant, http_client_key(exchange), http_client_is_slow(exchange));
+    struct request *excess = share_find_excess(tenant, client);
 
     if (!excess)
         return false;
@@ -384,7 +394,7 @@ static bool make_room(struct tenant *tenant, const struct http_exchange *exchang
 }
 
 static enum error_code refuse(struct server *server, struct tenant *tenant,
-                              const struct http_exchange *exchange, unsigned *ret_retry_s)
+                              const struct request_client *client, unsigned *ret_retry_s)
 {
     *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
     if (*ret_retry_s > 0) {
@@ -395,7 +405,7 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
     if (*ret_retry_s > 0)
         return tenant->load_error;
     *ret_retry_s = 1;
-    if (is_queue_full(tenant) && !make_room(tenant, exchange)) {
+    if (share_is_full(tenant, client) || (is_queue_full(tenant) && !make_room(tenant, client))) {
         *ret_retry_s = ledger_retry_after_s(tenant);
         return ERROR_TENANT_BUSY;
     }
@@ -406,17 +416,17 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
 }
 
 static enum error_code refuse_head(struct server *server, struct tenant *tenant,
-                                   const struct http_exchange *exchange,
+                                   const struct request_client *client,
                                    const struct http_request *head, unsigned *ret_retry_s)
 {
     if (!LIMIT_IS_IN(tenant->version->observed, request_mib) &&
         is_too_big(tenant, NULL, announced_size(head)))
         return ERROR_BODY_TOO_LARGE;
-    return refuse(server, tenant, exchange, ret_retry_s);
+    return refuse(server, tenant, client, ret_retry_s);
 }
 
 static void answer_refusal(struct server *server, struct tenant *tenant,
-                           struct http_exchange *exchange, const struct http_request *head,
+                           const struct request_client *client, const struct http_request *head,
                            enum error_code code, unsigned retry_s)
 {
     uint64_t id = next_id(server->ledger);
@@ -428,8 +438,7 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
     if (tenant)
         failure_log(tenant, NULL, id, code);
     access_log_refusal(server, tenant, head, code, id);
-    http_set_request_id(exchange, public_id(&server->record.ids, id));
-    http_fail(exchange, code, retry_s);
+    client->ops->fail(client->to, code, retry_s, public_id(&server->record.ids, id));
 }
 
 /* ---- bodies that come before their request takes a place */
@@ -453,7 +462,7 @@ static void start_gathering(struct request *request)
     TAILQ_INSERT_TAIL(&request->server->ledger->gathering, request, entry);
     request->tenant->books.n_gathering++;
     request->state = REQUEST_GATHERING;
-    http_grant(request->exchange, request->first_grant);
+    request->client.ops->grant(request->client.to, request->first_grant);
 }
 
 static void stop_gathering(struct request *request)
@@ -468,7 +477,7 @@ static void take_place(struct request *request)
 
     ledger_enqueue(request, false);
     if (!request->body_ended && request->body_total == 0)
-        http_grant(request->exchange, request->first_grant);
+        request->client.ops->grant(request->client.to, request->first_grant);
     ledger_pump(tenant);
     stats_note_load(&tenant->counted, tenant->n_queued, tenant->n_in_flight);
     ledger_start_tick(tenant->server->ledger);
@@ -483,7 +492,7 @@ static void end_gathering(struct request *request)
     request->queued_ns = io_now_ns();
     enum error_code code = server->life.is_ending
                                ? ERROR_DRAINING
-                               : refuse(server, request->tenant, request->exchange, &retry_s);
+                               : refuse(server, request->tenant, &request->client, &retry_s);
     if (code == ERROR_NONE) {
         take_place(request);
         return;
@@ -492,12 +501,10 @@ static void end_gathering(struct request *request)
     ledger_end(request);
 }
 
-static void *on_request(void *handler, struct http_exchange *exchange,
-                        const struct http_request *head)
+struct request *ledger_open(struct server *server, struct tenant *tenant,
+                            const struct request_client *client, const struct http_request *head,
+                            const struct request_origin *origin)
 {
-    struct server *server = handler;
-    struct tenant *tenant = router_find(server->tenants->router, head->host.data, head->host.size,
-                                        head->target.data, head->target.size);
     struct request *request;
     unsigned retry_s = 0;
 
@@ -509,11 +516,11 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     enum error_code code = server->life.is_ending ? ERROR_DRAINING
                            : is_unserved          ? ERROR_UNSERVED
                            : !tenant              ? ERROR_NO_ROUTE
-                                     : refuse_head(server, tenant, exchange, head, &retry_s);
-    if (code == ERROR_NONE && request_new(server, tenant, exchange, head, &request) < 0)
+                                     : refuse_head(server, tenant, client, head, &retry_s);
+    if (code == ERROR_NONE && request_new(server, tenant, client, head, origin, &request) < 0)
         code = ERROR_OVERLOADED;
     if (code != ERROR_NONE) {
-        answer_refusal(server, tenant, exchange, head, code, retry_s);
+        answer_refusal(server, tenant, client, head, code, retry_s);
         return NULL;
     }
     (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */
@@ -526,6 +533,17 @@ static void *on_request(void *handler, struct http_exchange *exchange,
         http_front_pressure(server->front) > 0 ? FIRST_GRANT_MIN_BYTES : FIRST_GRANT_BYTES;
     take_place(request);
     return request;
+}
+
+static void *on_request(void *handler, struct http_exchange *exchange,
+                        const struct http_request *head)
+{
+    struct server *server = handler;
+    struct request_client client = client_of_exchange(exchange);
+    struct tenant *tenant = router_find(server->tenants->router, head->host.data, head->host.size,
+                                        head->target.data, head->target.size);
+
+    return ledger_open(server, tenant, &client, head, &from_front);
 }
 
 /* The request ends; false: it is in a worker. */
@@ -541,7 +559,7 @@ static bool leave_before_worker(struct request *request)
     return true;
 }
 
-static void on_body(void *arg, const uint8_t *data, size_t size, bool end)
+void ledger_take_body(void *arg, const uint8_t *data, size_t size, bool end)
 {
     struct request *request = arg;
 
@@ -572,7 +590,7 @@ static void on_writable(void *arg)
     ledger_give_credit(arg);
 }
 
-static void on_gone(void *arg, enum http_gone why)
+void ledger_lose_client(void *arg, enum http_gone why)
 {
     struct request *request = arg;
 
@@ -583,16 +601,16 @@ static void on_gone(void *arg, enum http_gone why)
         access_log_gone(request, why == HTTP_GONE_SLOW ? "client_slow" : "client_gone");
         stats_count_abandoned(&request->tenant->counted);
     }
-    request->exchange = NULL;
+    request->client.to = NULL;
     if (!leave_before_worker(request))
         ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
 }
 
 const struct http_handler ledger_http = {
     .on_request = on_request,
-    .on_body = on_body,
+    .on_body = ledger_take_body,
     .on_writable = on_writable,
-    .on_gone = on_gone,
+    .on_gone = ledger_lose_client,
     .on_rejected = access_log_rejection,
 };
 
@@ -619,6 +637,7 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
         return r;
     }
     ledger_set_totals(ledger);
+    server->call_frames = &call_frames;
     *ret_ledger = ledger;
     return 0;
 }
@@ -631,7 +650,9 @@ struct ledger *ledger_free(struct ledger *ledger)
     if (!ledger)
         return NULL;
     ledger_unset_totals(ledger);
-    /* The front is gone: no exchange is left to answer on. */
+    /* The front is gone: no exchange is left to answer on. Calls are clients, too. */
+    TAILQ_FOREACH (request, &ledger->active, entry)
+        caller_end(&request->calls);
     for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
         next = TAILQ_NEXT(request, entry);
         ledger_leave_worker(request);

@@ -9,8 +9,10 @@
 #include <event2/buffer.h>
 
 #include "common/log_gate.h"
+#include "supervisor/calls/calls.h"
 #include "supervisor/http/http.h"
 #include "supervisor/placement/blame.h"
+#include "supervisor/requests/client.h"
 #include "supervisor/tenants/tenant.h"
 
 enum request_state {
@@ -31,12 +33,16 @@ struct request {
     struct tenant *tenant;          /* borrowed: outlives its requests */
     struct version *version;        /* counted; set when sent */
     struct placement *placement;    /* borrowed; set when sent */
-    struct http_exchange *exchange; /* borrowed; NULL when detached */
+    struct request_client client;   /* without one when detached */
+    struct caller calls;            /* that its JavaScript makes */
+    uint64_t
+        tree_due_ns; /* of a call: when the request that all is done for is over, at the latest */
     enum request_state state;
     uint64_t id; /* on the wire: counter << 10 | slot; another one for each sending */
     /* Head, kept for sending it again. Texts point into head_memory. */
     struct http_text method, url;
-    struct http_text client; /* its address; empty where nobody wants to know */
+    struct http_text address; /* of the client; empty where nobody wants to know */
+    struct http_text caller;  /* name of the tenant that calls; empty: an HTTP client asks */
     struct http_field *fields;
     size_t n_fields;
     char *head_memory;

@@ -16,8 +16,11 @@ static bool is_only_waiting(unsigned limit)
 
 static enum incident_stage stage_of(unsigned limit)
 {
-    return limit == LIMIT_INDEX(queue) || limit == LIMIT_INDEX(request_mib) ? STAGE_REFUSED
-                                                                            : STAGE_STOPPED;
+    return limit == LIMIT_INDEX(queue) || limit == LIMIT_INDEX(request_mib) ||
+                   limit == LIMIT_INDEX(subrequests) || limit == LIMIT_INDEX(calls) ||
+                   limit == LIMIT_INDEX(call_mib)
+               ? STAGE_REFUSED
+               : STAGE_STOPPED;
 }
 
 static void note_limit(const struct version *version, const struct request *request, unsigned limit,
@@ -83,18 +86,20 @@ static void set_counted(struct request *request, size_t bytes)
 static void set_kept(struct request *request, size_t bytes)
 {
     if (request->server->front) /* else it has gone before the ledger */
-        http_front_note_kept(request->server->front, request->exchange, request->kept_bytes, bytes);
+        request->client.ops->note_kept(request->server->front, request->client.to,
+                                       request->kept_bytes, bytes);
     request->kept_bytes = bytes;
 }
 
 void ledger_count_bytes(struct request *request)
 {
-    size_t bytes = request->body ? evbuffer_get_length(request->body) : 0;
+    size_t bytes = (request->body ? evbuffer_get_length(request->body) : 0) +
+                   caller_kept_bytes(&request->calls);
 
     /* Without a client it ends soon, and there are no more of those than workers have slots. */
-    set_kept(request, request->exchange ? bytes + request->head_bytes : bytes);
-    if (request->exchange)
-        bytes += http_queued_bytes(request->exchange);
+    set_kept(request, request->client.to ? bytes + request->head_bytes : bytes);
+    if (request->client.to)
+        bytes += request->client.ops->queued(request->client.to);
     set_counted(request, bytes);
 }
 

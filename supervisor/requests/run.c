@@ -11,7 +11,7 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/placement/placement.h"
-#include "supervisor/requests/internal.h"
+#include "supervisor/requests/service.h"
 #include "supervisor/workers/child.h"
 
 /* What may be in a worker that has not begun. */
@@ -338,6 +338,7 @@ static int send_request(struct request *request, struct placement *placement)
     request->worker = child->number;
     request->worker_pid = child->pid;
     request->version = version_ref(placement->version);
+    service_begin(request);
     request->sent_ns = request->progress_ns = io_now_ns();
     request->is_cold = placement->ready_ns > request->received_ns;
     request->client_ns = request->client_since_ns = 0;
@@ -371,7 +372,7 @@ static void after_sending(struct request *request)
         bool is_short = http_front_pressure(request->server->front) > 0;
         size_t window = is_short ? BODY_GRANT_STEP_BYTES : BODY_WINDOW_BYTES;
         if (request->first_grant < window)
-            http_grant(request->exchange, window - request->first_grant);
+            request->client.ops->grant(request->client.to, window - request->first_grant);
     }
     ledger_push_body(request);
 }

@@ -15,6 +15,7 @@ struct share {
     TAILQ_ENTRY(share) waiting; /* in its tenant's books, if its queue is not empty */
     struct tenant *tenant;      /* borrowed */
     uint64_t client;            /* 0: has no address of its own, and so no share */
+    bool is_caller;             /* client is the number of a tenant */
     struct request_list queue;
     uint64_t slow_until_ns; /* until then it is known for slow clients */
     unsigned n_queued;
@@ -29,14 +30,19 @@ static struct share_table *find_bucket(const struct tenant *tenant, uint64_t cli
     return &tenant->server->ledger->shares[(hash ^ hash >> 32) % LEDGER_SHARE_BUCKETS];
 }
 
-static struct share *find(const struct tenant *tenant, uint64_t client)
+static struct share *find_key(const struct tenant *tenant, uint64_t client, bool is_caller)
 {
     struct share *share;
 
     LIST_FOREACH (share, find_bucket(tenant, client), in_table)
-        if (share->tenant == tenant && share->client == client)
+        if (share->tenant == tenant && share->client == client && share->is_caller == is_caller)
             return share;
     return NULL;
+}
+
+static struct share *find(const struct tenant *tenant, const struct request_client *client)
+{
+    return find_key(tenant, client->ops->key(client->to), client->ops->is_caller);
 }
 
 static struct share_list *waiting_of(struct tenant *tenant)
@@ -48,9 +54,10 @@ static struct share_list *waiting_of(struct tenant *tenant)
     return list;
 }
 
-int share_enter(struct request *request, uint64_t client)
+int share_enter(struct request *request)
 {
     struct tenant *tenant = request->tenant;
+    const struct request_client *client = &request->client;
     struct share *share = find(tenant, client);
 
     if (!share) {
@@ -58,14 +65,15 @@ int share_enter(struct request *request, uint64_t client)
         if (!share)
             return -ENOMEM;
         share->tenant = tenant;
-        share->client = client;
+        share->client = client->ops->key(client->to);
+        share->is_caller = client->ops->is_caller;
         TAILQ_INIT(&share->queue);
-        LIST_INSERT_HEAD(find_bucket(tenant, client), share, in_table);
+        LIST_INSERT_HEAD(find_bucket(tenant, share->client), share, in_table);
         tenant->books.n_shares++;
     }
     share->n_requests++;
     request->share = share;
-    if (http_client_is_slow(request->exchange))
+    if (client->ops->is_slow(client->to))
         share->slow_until_ns = io_now_ns() + SLOW_NS;
     return 0;
 }
@@ -73,7 +81,7 @@ int share_enter(struct request *request, uint64_t client)
 void share_note_slow(struct request *request)
 {
     request->share->slow_until_ns = io_now_ns() + SLOW_NS;
-    http_client_note_slow(request->exchange);
+    request->client.ops->note_slow(request->client.to);
 }
 
 static bool is_slow(const struct share *share)
@@ -131,7 +139,25 @@ void share_give_place(struct request *request)
     request->share->n_placed--;
 }
 
-/* Alone, an address may have all places. */
+/* At least 1. */
+static uint64_t part_of(const struct tenant *tenant, uint64_t all)
+{
+    uint64_t part = all * tenant->version->cordon->caller_percent / 100;
+
+    return part > 0 ? part : 1;
+}
+
+bool share_is_full(const struct tenant *tenant, const struct request_client *client)
+{
+    const struct limits *limits = &tenant->version->limits;
+    const struct share *share = client->ops->is_caller ? find(tenant, client) : NULL;
+
+    return share && limits->concurrency != LIMIT_UNLIMITED &&
+           share->n_placed + share->n_queued >=
+               part_of(tenant, limits->concurrency) + part_of(tenant, limits->queue);
+}
+
+/* Alone, an address may have all places; a tenant that calls may not. */
 static bool may_have_place(const struct share *share)
 {
     const struct tenant *tenant = share->tenant;
@@ -140,6 +166,8 @@ static bool may_have_place(const struct share *share)
 
     if (concurrency == LIMIT_UNLIMITED || share->client == 0)
         return true;
+    if (share->is_caller)
+        return share->n_placed < part_of(tenant, concurrency);
     if (is_slow(share) && concurrency >= KEPT_SHARE &&
         tenant->n_in_flight >= concurrency - concurrency / KEPT_SHARE)
         return false;
@@ -158,13 +186,13 @@ struct request *share_next(const struct tenant *tenant)
     return NULL;
 }
 
-struct request *share_find_excess(const struct tenant *tenant, uint64_t client, bool is_slow_client)
+struct request *share_find_excess(const struct tenant *tenant, const struct request_client *client)
 {
     const struct share *share, *mine = find(tenant, client), *most = NULL;
 
     if (TAILQ_EMPTY(&tenant->queue))
         return NULL;
-    if (!is_slow_client)
+    if (!client->ops->is_slow(client->to))
         TAILQ_FOREACH (share, &tenant->books.shares, waiting)
             if (is_slow(share))
                 return TAILQ_LAST(&share->queue, request_list);

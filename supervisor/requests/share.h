@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests of one client address in one tenant: each address has its turn in the tenant's queue, and none
- * has all places while others are there. Only the ledger includes this. Supervisor, loop thread.
+ * has all places while others are there. A tenant that calls counts as one address, which never has more than a part. Only the ledger includes this. Supervisor, loop thread.
  */
 #pragma once
 
 #include "supervisor/requests/ledger.h"
 
-/* Counts the request, which has no share yet. client: of http_client_key. 0 or -ENOMEM. */
-int share_enter(struct request *request, uint64_t client);
+/* Counts the request, which has no share yet, for its client. 0 or -ENOMEM. */
+int share_enter(struct request *request);
+/* Returns whether a tenant that calls has all that it may have of the tenant's places and queue. */
+bool share_is_full(const struct tenant *tenant, const struct request_client *client);
 /* The client was found slow: its address gets no place of those that are kept for others. */
 void share_note_slow(struct request *request);
 /* The request goes; one without a share is let go as well. */
@@ -24,5 +26,4 @@ void share_give_place(struct request *request);
 struct request *share_next(const struct tenant *tenant);
 /* A request that has to leave a full queue for one of the client's: the last one of an address that is known
  * for slow clients, or of the one with most in it. NULL if that would be no fairer than to refuse the client's. */
-struct request *share_find_excess(const struct tenant *tenant, uint64_t client,
-                                  bool is_slow_client);
+struct request *share_find_excess(const struct tenant *tenant, const struct request_client *client);

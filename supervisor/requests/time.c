@@ -6,7 +6,7 @@
  */
 #include "common/io.h"
 #include "common/loop_watch.h"
-#include "supervisor/requests/internal.h"
+#include "supervisor/requests/service.h"
 #include "supervisor/workers/child.h"
 
 #define TICK_MAX_NS (20 * NSEC_PER_MSEC)
@@ -22,7 +22,7 @@ static uint64_t after_ms(uint64_t since_ns, uint64_t ms)
 /* A part of it moves, or should: idle_ms holds instead of wall_ms. */
 static bool is_stream(const struct request *request)
 {
-    return request->exchange && (request->state == REQUEST_RESPONDING || !request->body_ended);
+    return request->client.to && (request->state == REQUEST_RESPONDING || !request->body_ended);
 }
 
 static unsigned time_limit(const struct request *request)
@@ -41,12 +41,13 @@ static uint64_t since_ns(const struct request *request)
 
 static bool waits_for_client(const struct request *request)
 {
-    if (!request->exchange || !request->placement || request->is_cancelled)
+    if (!request->client.to || !request->placement || request->is_cancelled)
         return false;
     if (request->state == REQUEST_RESPONDING && request->response_window == 0)
         return true;
     /* The worker has all that has come but for what waits for more, and takes more. */
-    return !request->body_ended && request->body && http_awaits_body(request->exchange) &&
+    return !request->body_ended && request->body &&
+           request->client.ops->awaits_body(request->client.to) &&
            (evbuffer_get_length(request->body) == request->body_sent || request->push_at_ns != 0);
 }
 
@@ -107,7 +108,8 @@ static uint64_t cancel_deadline_ns(const struct request *request)
                                 (grace_ms + patience_ms) * NSEC_PER_MSEC);
 }
 
-uint64_t ledger_deadline_ns(const struct request *request)
+/* By the limits of its own version. */
+static uint64_t own_deadline_ns(const struct request *request)
 {
     const struct limits *limits = &request->version->limits;
 
@@ -122,10 +124,20 @@ uint64_t ledger_deadline_ns(const struct request *request)
                : after_ms(since_ns(request), limit_ms);
 }
 
+uint64_t ledger_deadline_ns(struct request *request)
+{
+    uint64_t own_ns = own_deadline_ns(request);
+
+    if (request->caller.size == 0 || request->is_cancelled)
+        return own_ns;
+    uint64_t tree_ns = service_due_ns(request);
+    return tree_ns < own_ns ? tree_ns : own_ns;
+}
+
 /* The client has taken of what is queued for it: that is progress too. */
 static void note_taken(struct request *request, uint64_t now)
 {
-    size_t queued = request->exchange ? http_queued_bytes(request->exchange) : 0;
+    size_t queued = request->client.to ? request->client.ops->queued(request->client.to) : 0;
 
     if (queued < request->queued_seen)
         request->progress_ns = now;
@@ -154,9 +166,10 @@ static void end_overdue(struct request *request, uint64_t now)
         child_kill(child, KILL_WALL, request->id);
         return;
     }
-    if (!ledger_meet_limit(request->version, request, time_limit(request), used_us))
+    bool is_own = own_deadline_ns(request) <= now; /* else its caller's time is over */
+    if (is_own && !ledger_meet_limit(request->version, request, time_limit(request), used_us))
         return;
-    request->is_blameless = !has_entered(request);
+    request->is_blameless = !is_own || !has_entered(request);
     ledger_answer_failure(request, ERROR_WALL_REQUEST, 0);
     ledger_cancel(request, LINK_CANCEL_WALL);
 }

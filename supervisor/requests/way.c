@@ -14,7 +14,8 @@
 
 uint64_t ledger_moved(const struct request *request)
 {
-    return request->body_total + request->response_total - http_queued_bytes(request->exchange);
+    return request->body_total + request->response_total -
+           request->client.ops->queued(request->client.to);
 }
 
 static bool is_slow(const struct request *request, uint64_t now)
@@ -38,13 +39,13 @@ void ledger_note_slow(struct request *request, uint64_t now)
 
 static void give_up(struct request *request)
 {
-    struct http_exchange *exchange = request->exchange;
+    struct request_client client = request->client;
 
-    if (http_head_sent(exchange)) {
+    if (client.ops->is_head_sent(client.to)) {
         access_log_gone(request, "client_slow");
         stats_count_abandoned(&request->tenant->counted);
-        request->exchange = NULL;
-        http_fail(exchange, ERROR_REQUEST_TIMEOUT, 0);
+        request->client.to = NULL;
+        client.ops->fail(client.to, ERROR_REQUEST_TIMEOUT, 0, 0);
     } else {
         ledger_answer_failure(request, ERROR_REQUEST_TIMEOUT, 0);
     }

@@ -14,7 +14,7 @@
 static bool take_back(struct request *request)
 {
     /* A worker that lets a part of the body be read, or answers, has begun, whatever its mark says. */
-    if (request->state != REQUEST_SENT || request->is_cancelled || !request->exchange ||
+    if (request->state != REQUEST_SENT || request->is_cancelled || !request->client.to ||
         request->is_body_lost || request->withdrawals >= WITHDRAWALS_MAX ||
         !child_withdraw(request->placement->child, request))
         return false;

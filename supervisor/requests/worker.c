@@ -22,13 +22,13 @@
 
 void ledger_give_credit(struct request *request)
 {
-    size_t queued = request->exchange ? http_queued_bytes(request->exchange) : 0;
+    size_t queued = request->client.to ? request->client.ops->queued(request->client.to) : 0;
     /* As much as keeps what is queued and what may come within one window. */
     uint64_t window = BODY_WINDOW_BYTES >> 2 * http_front_pressure(request->server->front);
     uint64_t used = request->response_window + queued;
     uint64_t credit = window > used ? window - used : 0;
 
-    if (!request->exchange || !request->placement || request->response_ended ||
+    if (!request->client.to || !request->placement || request->response_ended ||
         credit <
             (window / CREDIT_STEPS > CREDIT_MIN_BYTES ? window / CREDIT_STEPS : CREDIT_MIN_BYTES))
         return;
@@ -75,7 +75,7 @@ static void after_part(struct request *request, bool end)
         ledger_count_bytes(request);
         return;
     }
-    request->exchange = NULL; /* the front has all; waitUntil may go on */
+    request->client.to = NULL; /* the front has all; waitUntil may go on */
     request->state = REQUEST_DETACHED;
     ledger_note_client(request);
     ledger_count(request, ERROR_NONE);
@@ -88,8 +88,9 @@ static void set_timing(const struct request *request)
     if (!request->server->config->server_timing)
         return;
     now = io_now_ns();
-    http_set_timing(request->exchange, (request->sent_ns - request->queued_ns) / NSEC_PER_USEC,
-                    (now - request->received_ns) / NSEC_PER_USEC, request->is_cold);
+    request->client.ops->set_timing(request->client.to,
+                                    (request->sent_ns - request->queued_ns) / NSEC_PER_USEC,
+                                    (now - request->received_ns) / NSEC_PER_USEC, request->is_cold);
 }
 
 int ledger_on_head(struct request *request, const struct http_response *response,
@@ -105,7 +106,11 @@ int ledger_on_head(struct request *request, const struct http_response *response
     if (r == 0)
         set_timing(request);
     if (r == 0)
-        r = http_respond(request->exchange, response, body, size, end);
+        r = request->client.ops->respond(request->client.to, response, body, size, end);
+    if (r == -ECANCELED) {
+        ledger_lose_client(request, HTTP_GONE_LEFT);
+        return 0;
+    }
     if (r < 0) {
         static const char text[] = "the response cannot be sent: its status, a header or the "
                                    "size of its body is not allowed";
@@ -133,9 +138,13 @@ int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bo
         give_up(request, ERROR_BAD_RESPONSE);
         return 0;
     }
-    r = http_send_body(request->exchange, data, size, end);
+    r = request->client.ops->send_body(request->client.to, data, size, end);
+    if (r == -ECANCELED) {
+        ledger_lose_client(request, HTTP_GONE_LEFT);
+        return 0;
+    }
     if (r < 0) { /* the front has closed the connection */
-        request->exchange = NULL;
+        request->client.to = NULL;
         ledger_count(request, ERROR_BAD_RESPONSE);
         ledger_cancel(request, LINK_CANCEL_FAILED);
         return 0;
@@ -159,8 +168,8 @@ int ledger_on_credit(struct request *request, uint32_t bytes)
     if (request->is_cancelled)
         return 0;
     ledger_push_body(request);
-    if (request->exchange && !request->body_ended)
-        http_grant(request->exchange, bytes);
+    if (request->client.to && !request->body_ended)
+        request->client.ops->grant(request->client.to, bytes);
     return 0;
 }
 
@@ -183,7 +192,7 @@ void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_
 {
     ledger_note_cost(request, cpu_us);
     request->cpu_us = cpu_us;
-    if (request->exchange && code == ERROR_NONE)
+    if (request->client.to && code == ERROR_NONE)
         code = ERROR_BAD_RESPONSE; /* through, it says, without an answer */
     if (code != ERROR_NONE && !request->is_cancelled)
         ledger_answer_failure(request, code, 0);
@@ -212,7 +221,7 @@ void ledger_on_not_loaded(struct request *request)
     bool is_refused =
         placement->is_stopped && !facts.has_entered && request->refusals < REFUSALS_MAX;
     enum error_code code = placement->is_stopped ? ERROR_ISOLATE_STOPPED : ERROR_WORKER_CRASHED;
-    bool may_send = request->exchange && blame_fate(&facts) == FATE_SEND_AGAIN;
+    bool may_send = request->client.to && blame_fate(&facts) == FATE_SEND_AGAIN;
 
     if (!may_send) {
         if (!request->is_cancelled)

@@ -24,6 +24,7 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
         return -ENOMEM;
     TAILQ_INIT(&tenants->list);
     TAILQ_INIT(&tenants->leaving);
+    LIST_INIT(&tenants->awaited);
     LIST_INIT(&tenants->unserved);
     LIST_INIT(&tenants->cursors);
     int r = router_new(&tenants->router);
@@ -59,6 +60,7 @@ struct version *version_unref(struct version *version)
 {
     if (version && --version->refs == 0) {
         version->tenant->n_versions--;
+        callers_free(version);
         (void) manifest_free(version->manifest);
         free(version);
     }
@@ -74,12 +76,16 @@ int version_new(struct server *server, struct tenant *tenant, struct manifest *m
 
     if (!version)
         return cordon ? -ENOMEM : -ENOENT;
+    version->manifest = manifest;
+    if (callers_bind(server->tenants, version, tenant->version) < 0) {
+        free(version);
+        return -ENOMEM;
+    }
     version->id = ++server->tenants->last_version;
     version->tenant = tenant;
     tenant->n_versions++;
     version->cordon = cordon;
     version->observed = limits_observed(config, cordon);
-    version->manifest = manifest;
     version->refs = 1;
     LIST_INIT(&version->placements);
     tenant_resolve_limits(config, cordon, manifest, &version->limits, version->origins);
@@ -101,6 +107,7 @@ static unsigned bucket_of(const char *name, size_t size)
 
 void tenant_list(struct tenants *tenants, struct tenant *tenant)
 {
+    callers_on_made(tenants, tenant);
     TAILQ_INSERT_TAIL(&tenants->list, tenant, entry);
     LIST_INSERT_HEAD(&tenants->by_name[bucket_of(tenant->name, strlen(tenant->name))], tenant,
                      in_bucket);

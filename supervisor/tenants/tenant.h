@@ -14,6 +14,7 @@
 #include "supervisor/record/record.h"
 #include "supervisor/requests/books.h"
 #include "supervisor/server.h"
+#include "supervisor/tenants/callers.h"
 #include "supervisor/tenants/tenant_cursor.h"
 
 struct child;
@@ -101,6 +102,7 @@ struct version {
     void *listener_owner;                    /* borrowed */
     struct boot_bucket boots;
     struct version_counts counts;
+    struct caller_right *rights; /* owned; one for each of the manifest's callers */
 };
 
 /* Of a tenant that was deployed; see supervisor/deploy/. */
@@ -168,6 +170,7 @@ struct tenants {
     struct tenant_cursor care;      /* of the look at each tenant, each second; closed in between */
     struct tenant_list leaving;     /* removed: they end what they have accepted */
     LIST_HEAD(, unserved) unserved; /* see unserved.h */
+    struct caller_right_list awaited; /* of names that no tenant has had yet */
     struct router *router;
     void (*on_failing)(void *owner); /* see tenants_watch */
     void *watcher;

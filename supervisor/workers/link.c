@@ -301,6 +301,26 @@ static int on_caught_up(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
+static int on_call(void *owner, const ProtobufCMessage *message)
+{
+    return ((struct child *) owner)->server->call_frames->on_call(owner, message);
+}
+
+static int on_call_body(void *owner, const ProtobufCMessage *message)
+{
+    return ((struct child *) owner)->server->call_frames->on_body(owner, message);
+}
+
+static int on_call_credit(void *owner, const ProtobufCMessage *message)
+{
+    return ((struct child *) owner)->server->call_frames->on_credit(owner, message);
+}
+
+static int on_call_cancel(void *owner, const ProtobufCMessage *message)
+{
+    return ((struct child *) owner)->server->call_frames->on_cancel(owner, message);
+}
+
 static const struct channel_rule rules[] = {
     [SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO] = { PHASE_BOOTING, on_hello },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED] = { PHASE_READY, on_loaded },
@@ -314,6 +334,10 @@ static const struct channel_rule rules[] = {
     [SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED] = { PHASE_READY, on_exceeded },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP] = { PHASE_READY, on_caught_up },
     [SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED] = { PHASE_READY, on_stopped },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_CALL] = { PHASE_READY, on_call },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_BODY] = { PHASE_READY, on_call_body },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CREDIT] = { PHASE_READY, on_call_credit },
+    [SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CANCEL] = { PHASE_READY, on_call_cancel },
 };
 
 static const struct channel_table table = {
@@ -407,6 +431,8 @@ static int send_begin(const struct placement *placement)
     const struct manifest *manifest = version->manifest;
     Skep__Worker__EnvVar env[TENANT_ENV_MAX];
     Skep__Worker__EnvVar *pointers[TENANT_ENV_MAX];
+    Skep__Worker__Binding bindings[TENANT_BINDINGS_MAX];
+    Skep__Worker__Binding *to_bindings[TENANT_BINDINGS_MAX];
     Skep__Worker__Limits limits = SKEP__WORKER__LIMITS__INIT;
     Skep__Worker__LoadBegin begin = SKEP__WORKER__LOAD_BEGIN__INIT;
 
@@ -426,6 +452,14 @@ static int send_begin(const struct placement *placement)
         env[i].value = text(manifest->env[i].value);
         pointers[i] = &env[i];
     }
+    for (unsigned i = 0; i < manifest->n_bindings; i++) {
+        skep__worker__binding__init(&bindings[i]);
+        bindings[i].name = text(manifest->bindings[i].name);
+        bindings[i].kind = (Skep__Worker__BindingKind) manifest->bindings[i].kind;
+        to_bindings[i] = &bindings[i];
+    }
+    begin.bindings = to_bindings;
+    begin.n_bindings = manifest->n_bindings;
     begin.tenant = placement->id;
     begin.name = text(manifest->name);
     begin.main = text(manifest->main);
@@ -545,6 +579,11 @@ void link_drop_load(struct placement *placement)
     placement->load.is_listed = false;
 }
 
+int link_send_message(struct child *child, unsigned which, void *message)
+{
+    return send_frame(child, (Skep__Worker__ToWorker__MessageCase) which, message);
+}
+
 int link_send_unload(struct child *child, uint32_t placement)
 {
     Skep__Worker__Unload unload = SKEP__WORKER__UNLOAD__INIT;
@@ -584,6 +623,7 @@ int link_send_request(struct child *child, struct request *request)
     frame.headers = pointers;
     frame.n_headers = request->n_fields;
     frame.end = !request->body;
+    frame.caller = bytes(request->caller.data, request->caller.size);
     return send_frame(child, SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST, &frame);
 }
 

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child.h"
 
@@ -14,6 +16,15 @@
  * added: a worker with more than LINK_OUTPUT_MAX_BYTES is killed. */
 #define LINK_OUTPUT_HIGH_BYTES (4U << 20)
 #define LINK_OUTPUT_MAX_BYTES (LINK_OUTPUT_HIGH_BYTES + (8U << 20))
+
+/* Handlers of the frames by which requests make calls, for the rows of the channel's table. Each 0 or -EPROTO; owner: struct
+ * child. */
+struct link_call_frames {
+    int (*on_call)(void *owner, const ProtobufCMessage *message);
+    int (*on_body)(void *owner, const ProtobufCMessage *message);
+    int (*on_credit)(void *owner, const ProtobufCMessage *message);
+    int (*on_cancel)(void *owner, const ProtobufCMessage *message);
+};
 
 /* Makes the channel of a worker that is being started; fd owned on success. */
 int link_open(struct child *child, int fd);
@@ -29,6 +40,8 @@ void link_drop_load(struct placement *placement);
 void link_on_load_turn(struct child *child);
 
 /* Each 0 or -errno of channel_send. */
+/* which: of the oneof in ToWorker; message: its member. */
+int link_send_message(struct child *child, unsigned which, void *message);
 int link_send_unload(struct child *child, uint32_t placement);
 int link_send_retire(struct child *child, uint32_t placement);
 int link_send_request(struct child *child, struct request *request);

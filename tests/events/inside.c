@@ -113,7 +113,7 @@ static void check_tenant(const struct server *server, struct tenant *tenant, str
 
     TAILQ_FOREACH (request, &tenant->queue, entry) {
         HOLD(request->tenant == tenant && request->state == REQUEST_QUEUED);
-        HOLD(!request->placement && !request->version && request->exchange);
+        HOLD(!request->placement && !request->version && request->client.to);
         n++;
     }
     HOLD(n == tenant->n_queued);
@@ -198,7 +198,7 @@ static void check_request(const struct request *request)
     HOLD(request->body_window <= BODY_WINDOW_BYTES);
     HOLD(request->response_window + request->response_owed == BODY_WINDOW_BYTES);
     HOLD(request->state != REQUEST_QUEUED && request->state != REQUEST_GATHERING);
-    HOLD(request->exchange || request->state == REQUEST_DETACHED);
+    HOLD(request->client.to || request->state == REQUEST_DETACHED);
 }
 
 void inside_check(const struct server *server)

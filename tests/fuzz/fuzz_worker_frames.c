@@ -59,6 +59,7 @@ static const char config[] =
     "  - { name: honest, workers: 1, rss_mib: unlimited, spare: off }\n";
 
 static const char alpha[] = "name: alpha\nmain: a.js\ncordon: hostile\n"
+                            "bindings: [{ name: B, service: beta }, { name: N, service: nobody }]\n"
                             "limits: { concurrency: 2, cpu_rate: 200, response_mib: 1 }\n";
 
 struct scene {
@@ -316,7 +317,8 @@ static void set_up(struct scene *scene, unsigned which, unsigned how)
     *scene = (struct scene){ .hostile.fd = -1, .honest.fd = -1, .witness.fd = -1 };
     scene->rig = rig_start(config);
     rig_install(scene->rig, alpha, "/nowhere/alpha");
-    rig_install(scene->rig, "name: beta\nmain: a.js\ncordon: hostile\n", "/nowhere/beta");
+    rig_install(scene->rig, "name: beta\nmain: a.js\ncordon: hostile\ncallers: [alpha]\n",
+                "/nowhere/beta");
     rig_install(scene->rig, "name: honest\nmain: a.js\ncordon: honest\n", "/nowhere/honest");
     set_up_honest(scene);
     rig_worker_start(scene->rig, "hostile", PLACE_SHARED, &scene->hostile);

@@ -55,7 +55,7 @@ HONEST, ALPHA, BETA, NEXT = 1, 2, 3, 4
 HONEST_REQUEST, FIRST, SECOND, OF_BETA = 1024, 2048, 3073, 4098
 
 
-def hello(version="13.8.258.26", protocol=1):
+def hello(version="13.8.258.26", protocol=2):
     return frame(1, f1=protocol, f2=version)
 
 
@@ -99,6 +99,22 @@ def exceeded(tenant, request, limit, used=60000, observed=0):
     return frame(10, f1=tenant, f2=request, f3=limit, f4=used, f5=observed)
 
 
+def call(request, number=1, binding=0, url="http://beta/", body="", end=1):
+    return frame(13, f1=request, f2=number, f3=binding, f4="GET", f5=url, f6=[header("X-A", "b")], f7=body, f8=end)
+
+
+def call_body(request, number=1, data="x", end=0):
+    return frame(14, f1=request, f2=number, f3=data, f4=end)
+
+
+def call_credit(request, number, size):
+    return frame(15, f1=request, f2=number, f3=size)
+
+
+def call_cancel(request, number=1):
+    return frame(16, f1=request, f2=number)
+
+
 CAUGHT_UP = frame(11)
 
 # name: scene, how, claims, frames
@@ -106,7 +122,7 @@ WORKER = {
     "hello": (HELLO, 0, 0, hello()),
     "hello-before-the-spawner-answers": (BOOTING, 0, 0, hello()),
     "hello-twice": (HELLO, 0, 0, hello() * 2),
-    "hello-of-another-protocol": (HELLO, 0, 0, hello(protocol=2)),
+    "hello-of-another-protocol": (HELLO, 0, 0, hello(protocol=1)),
     "hello-with-an-escape": (HELLO, 0, 0, hello("\x1b[2J")),
     "hello-when-ready": (IDLE, 0, 0, hello()),
     "wrong-phase": (HELLO, 0, 0, loaded(ALPHA) + hello()),
@@ -160,6 +176,25 @@ WORKER = {
     "exceeded-observed": (SERVING, 0, 0, exceeded(ALPHA, 0, 4, 5, 1)),
     "exceeded-foreign": (SERVING, 0, 0, exceeded(BETA, FIRST, 0)),
     "caught-up-flood": (SERVING, 0, 0, CAUGHT_UP * 40),
+    "call": (SERVING, 0, 0, call(FIRST) + call(FIRST, 2) + done(FIRST) + done(SECOND)),
+    "call-with-a-body": (SERVING, 0, 0, call(FIRST, 1, 0, "https://beta:8/x?y", "part", 0) + call_body(FIRST)
+                         + call_body(FIRST, 1, "", 1) + call_cancel(FIRST) + call_cancel(FIRST)),
+    "call-that-cannot-be-sent": (SERVING, 0, 0, call(FIRST, 1, 0, "http://beta/\r\nX: y") + call(FIRST, 2, 0, "ftp://b/")
+                                 + call(FIRST, 3, 0, "http://[::1") + done(FIRST)),
+    "call-of-nobody": (SERVING, 0, 0, call(FIRST, 1, 1) + done(FIRST)),
+    "call-by-a-binding-that-is-not-there": (SERVING, 0, 0, call(FIRST, 1, 2)),
+    "call-by-a-tenant-without-bindings": (SERVING, 0, 0, call(OF_BETA)),
+    "call-out-of-order": (SERVING, 0, 0, call(FIRST, 2)),
+    "call-twice": (SERVING, 0, 0, call(FIRST) * 2),
+    "call-for-another-request": (SERVING, 0, 0, call(HONEST_REQUEST)),
+    "call-for-a-client-that-left": (CANCELLED, 0, 0, call(FIRST) + call_body(FIRST) + done(FIRST, 5)),
+    "call-body-after-the-end": (SERVING, 0, 0, call(FIRST) + call_body(FIRST)),
+    "call-body-of-nothing": (SERVING, 0, 0, call(FIRST, 1, 0, "http://beta/", "", 0) + call_body(FIRST, 1, "")),
+    "call-body-of-no-call": (SERVING, 0, 0, call_body(FIRST)),
+    "call-credit-that-was-not-given": (SERVING, 0, 0, call(FIRST) + call_credit(FIRST, 1, 1)),
+    "call-credit-of-no-call": (SERVING, 0, 0, call_credit(FIRST, 1, 1)),
+    "call-cancel-of-no-call": (SERVING, 0, 0, call_cancel(FIRST)),
+    "call-in-a-circle": (SERVING, 0, 0, call(FIRST) + done(SECOND) + call(OF_BETA)),
     "draining": (DRAINING, 0, 0, head(FIRST, "ok", 1) + done(FIRST) + done(SECOND, 1)
                  + done(OF_BETA, 5)),
     "half-frame": (SERVING, CLOSES, 0, head(FIRST, "never to end")[:-4]),

@@ -19,6 +19,10 @@ const char *const entry_names[ENTRY_COUNT] = {
     [ENTRY_FORGET] = "forget",
     [ENTRY_ON_REJECTION] = "onRejection",
     [ENTRY_PREPARE] = "prepare",
+    [ENTRY_ON_CALL_HEAD] = "onCallHead",
+    [ENTRY_ON_CALL_BODY] = "onCallBody",
+    [ENTRY_ON_CALL_CREDIT] = "onCallCredit",
+    [ENTRY_ON_CALL_FAILED] = "onCallFailed",
 };
 
 // Rejections without a handler that one entry may report; each keeps its promise alive.
@@ -233,6 +237,14 @@ enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_
     v8::Local<v8::String> url;
     v8::Local<v8::Value> headers;
     v8::Local<v8::Value> body;
+    v8::Local<v8::Value> caller = v8::Null(self->v8);
+    v8::Local<v8::String> name;
+    if (request->caller.size > 0) {
+        if (!text_from_latin1(self->v8, request->caller, v8::NewStringType::kInternalized)
+                 .ToLocal(&name))
+            return ISOLATE_EXTERNAL_LIMIT;
+        caller = name;
+    }
     if (!text_from_latin1(self->v8, request->method, v8::NewStringType::kInternalized)
              .ToLocal(&method) ||
         !text_decode(self->v8, request->url.data, request->url.size).ToLocal(&url) ||
@@ -245,8 +257,9 @@ enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_
                                     headers,
                                     body,
                                     v8::Boolean::New(self->v8, request->end),
-                                    v8::Boolean::New(self->v8, request->has_body) };
-    (void) entry.call(ENTRY_DISPATCH, 7, argv);
+                                    v8::Boolean::New(self->v8, request->has_body),
+                                    caller };
+    (void) entry.call(ENTRY_DISPATCH, 8, argv);
     return entry.finish();
 }
 
@@ -268,6 +281,61 @@ enum isolate_result isolate_on_credit(struct isolate *self, uint64_t request, ui
     Entry entry(self, request);
     v8::Local<v8::Value> argv[] = { number(self->v8, request), number(self->v8, credit) };
     (void) entry.call(ENTRY_ON_CREDIT, 2, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_call_head(struct isolate *self, uint64_t request,
+                                         const struct isolate_answer *answer)
+{
+    Entry entry(self, request);
+    v8::Local<v8::Value> headers;
+    v8::Local<v8::Value> body;
+    if (!headers_value(self->v8, answer->headers, answer->n_headers).ToLocal(&headers) ||
+        !body_value(self->v8, answer->body).ToLocal(&body))
+        return ISOLATE_EXTERNAL_LIMIT;
+    v8::Local<v8::Value> argv[] = { number(self->v8, request),
+                                    number(self->v8, answer->call),
+                                    number(self->v8, answer->status),
+                                    headers,
+                                    body,
+                                    v8::Boolean::New(self->v8, answer->end) };
+    (void) entry.call(ENTRY_ON_CALL_HEAD, 6, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_call_body(struct isolate *self, uint64_t request, uint32_t call,
+                                         struct isolate_bytes data, bool end)
+{
+    Entry entry(self, request);
+    v8::Local<v8::Value> body;
+    if (!body_value(self->v8, data).ToLocal(&body))
+        return ISOLATE_EXTERNAL_LIMIT;
+    v8::Local<v8::Value> argv[] = { number(self->v8, request), number(self->v8, call), body,
+                                    v8::Boolean::New(self->v8, end) };
+    (void) entry.call(ENTRY_ON_CALL_BODY, 4, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_call_credit(struct isolate *self, uint64_t request, uint32_t call,
+                                           uint64_t credit)
+{
+    Entry entry(self, request);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request), number(self->v8, call),
+                                    number(self->v8, credit) };
+    (void) entry.call(ENTRY_ON_CALL_CREDIT, 3, argv);
+    return entry.finish();
+}
+
+enum isolate_result isolate_on_call_failed(struct isolate *self, uint64_t request, uint32_t call,
+                                           bool is_limit, struct isolate_bytes message)
+{
+    Entry entry(self, request);
+    v8::Local<v8::String> text;
+    if (!text_decode(self->v8, message.data, message.size).ToLocal(&text))
+        text = v8::String::Empty(self->v8);
+    v8::Local<v8::Value> argv[] = { number(self->v8, request), number(self->v8, call),
+                                    v8::Boolean::New(self->v8, is_limit), text };
+    (void) entry.call(ENTRY_ON_CALL_FAILED, 4, argv);
     return entry.finish();
 }
 

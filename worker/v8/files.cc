@@ -88,6 +88,20 @@ v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context
     return env;
 }
 
+v8::MaybeLocal<v8::Array> files_bindings(struct isolate *self)
+{
+    v8::LocalVector<v8::Value> flat(self->v8);
+    for (const auto &[name, kind] : self->bindings) {
+        v8::Local<v8::String> key;
+        if (!text_decode(self->v8, reinterpret_cast<const uint8_t *>(name.data()), name.size())
+                 .ToLocal(&key))
+            return {};
+        flat.push_back(key);
+        flat.push_back(v8::Integer::NewFromUnsigned(self->v8, kind));
+    }
+    return v8::Array::New(self->v8, flat.data(), flat.size());
+}
+
 int isolate_add_file(struct isolate *self, struct isolate_bytes path, struct isolate_bytes source)
 {
     Payer payer(self);
@@ -114,4 +128,15 @@ int isolate_set_env(struct isolate *self, const struct isolate_env *env, size_t 
             std::string(reinterpret_cast<const char *>(env[i].name.data), env[i].name.size),
             std::string(reinterpret_cast<const char *>(env[i].value.data), env[i].value.size));
     return 0;
+}
+
+void isolate_set_bindings(struct isolate *self, const struct isolate_binding *bindings, size_t n)
+{
+    Payer payer(self);
+    self->bindings.clear();
+    for (size_t i = 0; i < n; i++)
+        self->bindings.emplace_back(
+            std::string(reinterpret_cast<const char *>(bindings[i].name.data),
+                        bindings[i].name.size),
+            bindings[i].kind);
 }

@@ -32,6 +32,10 @@ enum entry {
     ENTRY_FORGET,
     ENTRY_ON_REJECTION,
     ENTRY_PREPARE,
+    ENTRY_ON_CALL_HEAD,
+    ENTRY_ON_CALL_BODY,
+    ENTRY_ON_CALL_CREDIT,
+    ENTRY_ON_CALL_FAILED,
     ENTRY_COUNT,
 };
 extern const char *const entry_names[ENTRY_COUNT];
@@ -84,7 +88,7 @@ struct isolate {
     uint64_t request = 0; // of the entry that runs
     bool heap_limit_hit = false;
     bool heap_slack_given = false; // to V8, to unwind in
-    size_t heap_limit = 0; // bytes; above it the isolate is not kept
+    size_t heap_limit = 0;         // bytes; above it the isolate is not kept
     bool observe_heap = false;
     size_t heap_excess = 0; // see isolate_take_excess
     std::atomic<bool> terminate_requested{ false };
@@ -92,6 +96,7 @@ struct isolate {
     std::map<std::string, File, std::less<>> files;
     std::unordered_multimap<int, File *> files_by_module; // key: identity hash
     std::vector<std::pair<std::string, std::string>> env;
+    std::vector<std::pair<std::string, uint32_t>> bindings; // name and kind
     std::deque<DynamicImport> imports;
     Place bad_import; // that made the last compilation fail
     v8::Global<v8::Module> main;
@@ -200,6 +205,8 @@ File *files_find(struct isolate *self, std::string_view path);
 // What the import specifier means in the file with the path referrer; NULL if nothing.
 File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier);
 v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context> context);
+// [name, kind, ...]
+v8::MaybeLocal<v8::Array> files_bindings(struct isolate *self);
 
 // ---- modules.cc
 

@@ -382,19 +382,20 @@ void boot(struct isolate *self, Entry *entry)
     v8::Local<v8::Context> context = entry->context();
     v8::Local<v8::Module> module = self->main.Get(self->v8);
     v8::Local<v8::Object> env;
+    v8::Local<v8::Array> bindings;
     v8::Local<v8::Value> handler = v8::Undefined(self->v8);
     v8::Local<v8::Value> space = module->GetModuleNamespace();
     v8::Local<v8::String> name = literal(self->v8, "default");
     // A namespace without this export answers undefined, and boot says what is missing.
-    if (!files_env(self, context).ToLocal(&env) ||
+    if (!files_env(self, context).ToLocal(&env) || !files_bindings(self).ToLocal(&bindings) ||
         !space.As<v8::Object>()->Get(context, name).ToLocal(&handler)) {
         if (!entry->is_terminated())
             fail(self, error_text(self->v8, context, entry->try_catch()));
         return;
     }
-    v8::Local<v8::Value> argv[] = { handler, env };
+    v8::Local<v8::Value> argv[] = { handler, env, bindings };
     v8::Local<v8::Value> fetch;
-    if (entry->call(ENTRY_BOOT, 2, argv, &fetch)) {
+    if (entry->call(ENTRY_BOOT, 3, argv, &fetch)) {
         if (fetch->IsFunction())
             self->fetch.Reset(self->v8, fetch.As<v8::Function>());
         self->load_state = ISOLATE_LOADED;

@@ -51,6 +51,11 @@ void throw_errno(v8::Isolate *v8, int64_t r)
         throw_type(v8, "The response cannot be sent");
 }
 
+void throw_call_errno(v8::Isolate *v8, int64_t r)
+{
+    throw_type(v8, r == -ENOENT ? "The request or the call is over" : "The call cannot be sent");
+}
+
 // Memory that a call works in, kept from call to call. What runs meanwhile (a getter of an argument) may
 // call natives again, which then have their own.
 class Scratch
@@ -189,6 +194,17 @@ uint32_t to_u32(v8::Local<v8::Value> value)
     return static_cast<uint32_t>(std::min<uint64_t>(to_u64(value), UINT32_MAX));
 }
 
+// Gives the headers what they point to, once scratch does not move any more.
+void place_headers(Scratch *scratch)
+{
+    const uint8_t *at = scratch->bytes.data();
+    for (struct isolate_header &header : scratch->headers) {
+        header.name.data = at;
+        header.value.data = at + header.name.size;
+        at += header.name.size + header.value.size;
+    }
+}
+
 void native_respond(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
@@ -205,13 +221,7 @@ void native_respond(const Info &info)
     Body body;
     if (!body.read(self, info[3], &scratch))
         return (void) getters.ReThrow();
-    // Scratch does not move any more.
-    const uint8_t *at = scratch.bytes.data();
-    for (struct isolate_header &header : scratch.headers) {
-        header.name.data = at;
-        header.value.data = at + header.name.size;
-        at += header.name.size + header.value.size;
-    }
+    place_headers(&scratch);
     const int r =
         self->ops->respond(self->host, to_u64(info[0]), to_u32(info[1]), scratch.headers.data(),
                            scratch.headers.size(), body.get(scratch), info[4]->IsTrue());
@@ -239,6 +249,86 @@ void native_consume_body(const Info &info)
 {
     struct isolate *self = isolate_from(info.GetIsolate());
     self->ops->consume_body(self->host, to_u64(info[0]), static_cast<size_t>(to_u64(info[1])));
+}
+
+// A latin-1 string behind what is in the scratch. False: it is none, or has more than a head may have.
+bool append_latin1(v8::Isolate *v8, v8::Local<v8::Value> value, Scratch *scratch, size_t *ret_size)
+{
+    if (!value->IsString() ||
+        value.As<v8::String>()->Length() > static_cast<int>(max_header_bytes) ||
+        !value.As<v8::String>()->ContainsOnlyOneByte())
+        return false;
+    const uint32_t length = static_cast<uint32_t>(value.As<v8::String>()->Length());
+    const size_t at = scratch->bytes.size();
+    scratch->bytes.resize(at + length);
+    value.As<v8::String>()->WriteOneByteV2(v8, 0, length, scratch->bytes.data() + at);
+    *ret_size = length;
+    return true;
+}
+
+// call(request, binding, method, url, headers, body, end)
+void native_call(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    struct isolate *self = isolate_from(v8);
+    Scratch scratch(self);
+    struct isolate_call call = {};
+    v8::TryCatch getters(v8); // as in native_respond
+    const bool good = read_headers(v8, v8->GetCurrentContext(), info[4], &scratch);
+    if (!good && getters.HasTerminated())
+        return (void) getters.ReThrow();
+    getters.Reset();
+    const size_t at = scratch.bytes.size();
+    if (!good || !append_latin1(v8, info[2], &scratch, &call.method.size) ||
+        !append_latin1(v8, info[3], &scratch, &call.url.size)) {
+        throw_type(v8, "A call has at most 256 headers of latin-1 strings, in all 256 KiB");
+        return (void) getters.ReThrow();
+    }
+    Body body;
+    if (!body.read(self, info[5], &scratch))
+        return (void) getters.ReThrow();
+    place_headers(&scratch);
+    call.binding = to_u32(info[1]);
+    call.method.data = scratch.bytes.data() + at;
+    call.url.data = call.method.data + call.method.size;
+    call.headers = scratch.headers.data();
+    call.n_headers = scratch.headers.size();
+    call.body = body.get(scratch);
+    call.end = info[6]->IsTrue();
+    const int64_t r = self->ops->call(self->host, to_u64(info[0]), &call);
+    if (r < 0) {
+        throw_call_errno(v8, r);
+        getters.ReThrow();
+        return;
+    }
+    info.GetReturnValue().Set(static_cast<double>(r));
+}
+
+void native_send_call(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    Scratch scratch(self);
+    Body body;
+    if (!body.read(self, info[2], &scratch))
+        return;
+    const int64_t r = self->ops->send_call(self->host, to_u64(info[0]), to_u32(info[1]),
+                                           body.get(scratch), info[3]->IsTrue());
+    if (r < 0)
+        return throw_call_errno(info.GetIsolate(), r);
+    info.GetReturnValue().Set(static_cast<double>(r));
+}
+
+void native_consume_call(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    self->ops->consume_call(self->host, to_u64(info[0]), to_u32(info[1]),
+                            static_cast<size_t>(to_u64(info[2])));
+}
+
+void native_cancel_call(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    self->ops->cancel_call(self->host, to_u64(info[0]), to_u32(info[1]));
 }
 
 void native_done(const Info &info)
@@ -423,6 +513,10 @@ const Native natives[] = {
     { "utf8Decode", native_utf8_decode },
     { "structuredClone", native_structured_clone },
     { "isLatin1", native_is_latin1 },
+    { "call", native_call },
+    { "sendCall", native_send_call },
+    { "consumeCall", native_consume_call },
+    { "cancelCall", native_cancel_call },
     { "register", native_register },
 };
 

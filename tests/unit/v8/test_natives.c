@@ -126,6 +126,50 @@ static void check_woken(void *data, uint64_t request)
     assert_in_range(request, 1, EXACT_MAX);
 }
 
+static int64_t check_call(void *data, uint64_t request, const struct isolate_call *call)
+{
+    struct host *to = data;
+    size_t size = 0;
+
+    assert_in_range(request, 0, EXACT_MAX);
+    assert_in_range(call->n_headers, 0, HEADERS_MAX);
+    for (size_t i = 0; i < call->n_headers; i++) {
+        touch(call->headers[i].name, HEADER_BYTES_MAX);
+        touch(call->headers[i].value, HEADER_BYTES_MAX);
+        size += call->headers[i].name.size + call->headers[i].value.size;
+    }
+    assert_in_range(size, 0, HEADER_BYTES_MAX);
+    touch(call->method, HEADER_BYTES_MAX);
+    touch(call->url, HEADER_BYTES_MAX);
+    touch(call->body, 3 * (size_t) UNITS_MAX);
+    return request % 3 == 0 ? -ENOENT : ++to->last_timer;
+}
+
+static int64_t check_send_call(void *data, uint64_t request, uint32_t call,
+                               struct isolate_bytes part, bool end)
+{
+    (void) data;
+    (void) call;
+    assert_in_range(request, 0, EXACT_MAX);
+    touch(part, 3 * (size_t) UNITS_MAX);
+    return end ? -EINVAL : (int64_t) part.size;
+}
+
+static void check_consume_call(void *data, uint64_t request, uint32_t call, size_t size)
+{
+    (void) data;
+    (void) call;
+    assert_in_range(request, 0, EXACT_MAX);
+    assert_in_range(size, 0, EXACT_MAX);
+}
+
+static void check_cancel_call(void *data, uint64_t request, uint32_t call)
+{
+    (void) data;
+    (void) call;
+    assert_in_range(request, 0, EXACT_MAX);
+}
+
 static const struct isolate_host checks = {
     .log = check_log,
     .respond = check_respond,
@@ -135,6 +179,10 @@ static const struct isolate_host checks = {
     .set_timer = check_set_timer,
     .keep_timer = check_keep_timer,
     .clear_timer = check_clear_timer,
+    .call = check_call,
+    .send_call = check_send_call,
+    .consume_call = check_consume_call,
+    .cancel_call = check_cancel_call,
     .woken = check_woken,
 };
 

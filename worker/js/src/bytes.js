@@ -2,7 +2,8 @@
 //
 // Small helpers for byte arrays.
 import {
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeSet, Uint8Array,
+    TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteLength,
+    TypedArrayPrototypeGetByteOffset, TypedArrayPrototypeSet, Uint8Array,
 } from "./primordials.js";
 
 // size: the sum of the lengths of chunks
@@ -14,3 +15,7 @@ export function concat(chunks, size) {
     }
     return all;
 }
+
+// A part of bytes, over the same memory.
+export const viewBytes = (bytes, from, to) => new Uint8Array(TypedArrayPrototypeGetBuffer(bytes),
+    TypedArrayPrototypeGetByteOffset(bytes) + from, to - from);

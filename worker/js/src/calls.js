@@ -2,14 +2,15 @@
 //
 // The life of a request: dispatch, the handler, the response on its way out, waitUntil, the end.
 // Entry points for worker/v8; see the contract in ../README.md.
-import { done, respond, sendBody, utf8Encode } from "./native.js";
+import { consumeBody, done, respond, sendBody, utf8Encode } from "./native.js";
 import {
-    FunctionPrototypeCall, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
-    Promise, PromisePrototypeThen, PromiseResolve, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetByteOffset, Uint8Array, closeClass, isObject,
-    isUint8Array, newList,
+    FunctionPrototypeCall, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet, ObjectDefineProperty,
+    Promise, PromisePrototypeThen, PromiseResolve, TypeError, TypedArrayPrototypeGetByteLength,
+    closeClass, isObject, isUint8Array, newList,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
+import { addBindings, failCalls } from "./bindings.js";
+import { viewBytes } from "./bytes.js";
 import { setTimeOrigin } from "./clock.js";
 import { calls, forgetCurrent, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
@@ -36,10 +37,12 @@ let handler; // the default export
 let handlerFetch;
 let env;
 
-// All that is kept of one request. timers: set by timers.js
+// All that is kept of one request. timers: set by timers.js, exchanges: by bindings.js
 class Call {
     id;
     isHead;
+    caller; // name of the tenant that calls; null: none
+    exchanges;
     request;
     incoming;
     timers;
@@ -51,9 +54,19 @@ class Call {
     rest; // the part of a chunk for which there was no credit
     wake; // resolves when there is credit again
 
-    constructor(id, isHead) {
+    constructor(id, isHead, caller) {
         this.id = id;
         this.isHead = isHead;
+        this.caller = caller;
+    }
+
+    // For IncomingBody, both.
+    consumed(size) {
+        consumeBody(this.id, size);
+    }
+
+    discard() {
+        return false;
     }
 }
 closeClass(Call);
@@ -87,6 +100,11 @@ class ExecutionContext {
         this.#call = call;
     }
 
+    // The tenant that calls, by skepd's word; null in a request of an HTTP client.
+    get caller() {
+        return this.#call.caller;
+    }
+
     waitUntil(promise) {
         const call = this.#call;
         if (call.gone) {
@@ -100,7 +118,11 @@ class ExecutionContext {
     }
 }
 
-export function boot(defaultExport, environment) {
+const define = (object, name, value) => ObjectDefineProperty(object, name, {
+    __proto__: null, value, writable: true, enumerable: true, configurable: true,
+});
+
+export function boot(defaultExport, environment, bindings = newList()) {
     setTimeOrigin();
     const fetch = isObject(defaultExport) && typeof defaultExport === "object" ?
         defaultExport.fetch : undefined;
@@ -110,11 +132,12 @@ export function boot(defaultExport, environment) {
     handler = defaultExport;
     handlerFetch = fetch;
     env = environment;
+    addBindings(env, bindings, define);
     return fetch;
 }
 
-export function dispatch(id, method, url, headers, bytes, end, hasBody) {
-    const call = new Call(id, method === "HEAD");
+export function dispatch(id, method, url, headers, bytes, end, hasBody, caller) {
+    const call = new Call(id, method === "HEAD", caller);
     MapPrototypeSet(calls, id, call);
     setCurrent(call);
     let body = null;
@@ -197,9 +220,6 @@ function answer(call, response) {
 const lengthOf = (content) =>
     (typeof content === "string" ? content.length : TypedArrayPrototypeGetByteLength(content));
 
-const view = (bytes, from, to) => new Uint8Array(TypedArrayPrototypeGetBuffer(bytes),
-    TypedArrayPrototypeGetByteOffset(bytes) + from, to - from);
-
 // What is known whole is announced, although it goes in parts. A tenant's own length stays.
 function withLength(list, length) {
     if (listHas(list, "content-length")) {
@@ -264,8 +284,8 @@ async function sendNext(call) {
     }
     const length = lengthOf(chunk);
     if (length > call.credit) {
-        call.rest = view(chunk, call.credit, length);
-        chunk = view(chunk, 0, call.credit);
+        call.rest = viewBytes(chunk, call.credit, length);
+        chunk = viewBytes(chunk, 0, call.credit);
     } else {
         call.rest = undefined;
     }
@@ -324,6 +344,7 @@ export function onCancel(id, reason) {
         new DOMException(`The request was cancelled: ${reason}`, "AbortError");
     try {
         call.incoming?.fail(error);
+        failCalls(call, error);
         cancelQuietly(call, error);
     } finally {
         abortRequest(call.request, error);

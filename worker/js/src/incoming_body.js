@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The request body on its way in. At most the credit window (256 KiB) lies here: the supervisor
-// sends more only as consumeBody tells of what was read.
-import { consumeBody } from "./native.js";
+// A body on its way in: of the request, or of the answer to a call. At most the credit window (256 KiB) lies here: the supervisor
+// sends more only as it is told of what was read. Its owner has consumed(bytes), discard() and gone.
 import { Promise, TypedArrayPrototypeGetByteLength, closeClass, newList } from "./primordials.js";
 import { concat } from "./bytes.js";
 import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
 
 export class IncomingBody {
-    #call;
+    #owner;
     #chunks = newList();
     #size = 0; // bytes in #chunks
     #ended;
@@ -19,8 +18,8 @@ export class IncomingBody {
     #pulling = false; // the stream waits for a chunk
     #collector; // {resolve, reject}: collect() waits for the end
 
-    constructor(call, first, ended) {
-        this.#call = call;
+    constructor(owner, first, ended) {
+        this.#owner = owner;
         this.#ended = ended;
         if (first !== undefined) {
             this.#chunks[0] = first;
@@ -96,7 +95,9 @@ export class IncomingBody {
             },
             cancel: () => {
                 this.#discarding = true;
-                this.#consumed(this.#size);
+                if (!this.#owner.discard()) {
+                    this.#consumed(this.#size);
+                }
                 this.#chunks = newList();
                 this.#size = 0;
             },
@@ -129,8 +130,8 @@ export class IncomingBody {
 
     // After the end there is no more to ask for.
     #consumed(size) {
-        if (size > 0 && !this.#ended && !this.#call.gone) {
-            consumeBody(this.#call.id, size);
+        if (size > 0 && !this.#ended && !this.#owner.gone) {
+            this.#owner.consumed(size);
         }
     }
 }

@@ -9,6 +9,7 @@ import {
 } from "./abort.js";
 import { base64Functions } from "./base64.js";
 import { Blob, File } from "./blob.js";
+import { onCallBody, onCallCredit, onCallFailed, onCallHead } from "./bindings.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
 import { console } from "./console.js";
 import { DOMException } from "./dom_exception.js";
@@ -56,6 +57,6 @@ define(globalFunctions, true);
 define(timerFunctions, true);
 
 register({
-    boot, describe: describeError, dispatch, forget, onBody, onCancel, onCredit, onRejection,
-    onTimer, prepare,
+    boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
+    onCallHead, onCancel, onCredit, onRejection, onTimer, prepare,
 });

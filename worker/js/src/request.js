@@ -78,7 +78,11 @@ function toMethod(value) {
 
 export let isRequest;
 export let requestBody;
-let requestList;
+export let requestList;
+export let requestMethod;
+export let requestUrl;
+// Undefined if nobody has given one, or asked for it.
+export let requestSignal;
 export let createIncoming;
 // Aborts the signal of a request that came from a client.
 export let abortRequest;
@@ -211,6 +215,9 @@ export class Request {
         return this.#method;
     }
     get url() {
+        return this.#getUrl();
+    }
+    #getUrl() {
         if (!this.#isSerialized) {
             this.#isSerialized = true;
             if (!isPlainUrl(this.#url)) {
@@ -299,6 +306,9 @@ export class Request {
         isRequest = (value) => isObject(value) && #method in value;
         requestBody = (request) => request.#body;
         requestList = (request) => request.#getList();
+        requestMethod = (request) => request.#method;
+        requestUrl = (request) => request.#getUrl();
+        requestSignal = (request) => request.#signal;
         createIncoming = (method, url, wire, body) => {
             const request = new Request(internal);
             request.#method = method;

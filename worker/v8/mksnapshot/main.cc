@@ -53,6 +53,10 @@ const struct isolate_host host = {
     .set_timer = [](void *, uint64_t, uint64_t, bool) { return int64_t{ 1 }; },
     .keep_timer = [](void *, int64_t) { return uint64_t{ 0 }; },
     .clear_timer = [](void *, int64_t) {},
+    .call = [](void *, uint64_t, const struct isolate_call *) { return int64_t{ 0 }; },
+    .send_call = [](void *, uint64_t, uint32_t, struct isolate_bytes, bool) { return int64_t{ 0 }; },
+    .consume_call = [](void *, uint64_t, uint32_t, size_t) {},
+    .cancel_call = [](void *, uint64_t, uint32_t) {},
     .woken = [](void *, uint64_t) {},
 };
 

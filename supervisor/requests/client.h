@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whoever waits for the answer to a request: an exchange of the front (client.c), or a call of another tenant
+ * (service.c). Only the ledger's files use this. Supervisor, loop thread.
+ */
+#pragma once
+
+#include "supervisor/http/http.h"
+
+/* Each as the function of http.h with its name. to: as in struct request_client, not NULL unless said otherwise. */
+struct client_ops {
+    int (*respond)(void *to, const struct http_response *response, const uint8_t *body, size_t size,
+                   bool end);
+    /* Both: -ECANCELED: the client is gone, for a reason of its own. Another error of send_body: it is gone, too. */
+    int (*send_body)(void *to, const uint8_t *data, size_t size, bool end);
+    /* request_id: the public one. The client is gone. */
+    void (*fail)(void *to, enum error_code code, unsigned retry_after_s, uint64_t request_id);
+    void (*grant)(void *to, size_t bytes);
+    bool (*awaits_body)(const void *to);
+    bool (*is_head_sent)(const void *to);
+    size_t (*queued)(const void *to);
+    void (*set_timing)(void *to, uint64_t queue_us, uint64_t total_us, bool is_cold);
+    /* Requests with the same key share the tenant's places and queue with the others, see share.h; 0: has none. */
+    uint64_t (*key)(const void *to);
+    bool (*is_slow)(const void *to);
+    void (*note_slow)(void *to);
+    /* to: NULL once it is gone. */
+    void (*note_kept)(struct http_front *front, void *to, size_t before, size_t now);
+    bool is_caller; /* the key is the number of a tenant */
+};
+
+struct request_client {
+    const struct client_ops *ops; /* static */
+    void *to;                     /* borrowed; NULL: it has its answer, or is gone */
+};
+
+struct request_client client_of_exchange(struct http_exchange *exchange);
