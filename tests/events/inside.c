@@ -312,6 +312,13 @@ bool inside_broke_protocol(const struct server *server, unsigned slot, int pid)
     return child && child->kill_reason == KILL_PROTOCOL;
 }
 
+bool inside_is_silent(const struct server *server, unsigned slot, int pid)
+{
+    const struct child *child = find_child(server, slot, pid);
+
+    return child && child->kill_reason == KILL_SILENT;
+}
+
 bool inside_is_memory_death(const struct server *server, unsigned slot, int pid)
 {
     const struct child *child = find_child(server, slot, pid);

@@ -28,6 +28,8 @@ bool inside_is_ready(const struct server *server, unsigned slot, int pid);
 bool inside_is_killed(const struct server *server, unsigned slot, int pid);
 /* Whether it was killed for breaking the protocol. */
 bool inside_broke_protocol(const struct server *server, unsigned slot, int pid);
+/* Whether it was killed because it gave no sign of life. */
+bool inside_is_silent(const struct server *server, unsigned slot, int pid);
 bool inside_is_memory_death(const struct server *server, unsigned slot, int pid);
 /* Whether the supervisor still has something to send to it. */
 bool inside_has_output(const struct server *server, unsigned slot, int pid);

@@ -27,7 +27,7 @@ static struct client *client_of(const struct step *step)
 /* One of those that are there, so that a step of many meets somebody. */
 static struct worker *worker_of(const struct step *step)
 {
-    static struct worker nobody = { .fd = -1 };
+    static struct worker nobody = { .fd = -1, .stat_fd = -1 };
     struct worker *found[WORKERS];
     unsigned n = 0;
 
@@ -218,12 +218,17 @@ static void play_worker_deafens(const struct step *step)
     worker_deafen(worker_of(step));
 }
 
+static void play_wait(const struct step *step)
+{
+    worker_wait_or_go_on(worker_of(step));
+}
+
 static void play_burn(const struct step *step)
 {
     static const uint64_t ms[] = { 1, 10, 60, 300, 2000 };
     struct worker *worker = worker_of(step);
 
-    if (worker->pid > 0)
+    if (worker->pid > 0 && worker->waits_since_ns == 0)
         clock_burn(worker->pid, ms[step->b % COUNT(ms)] * 1000000);
 }
 
@@ -271,7 +276,7 @@ static void play_workers_come(const struct step *step)
     for (unsigned i = 0; i < WORKERS; i++) {
         struct worker *worker = world_worker(i);
         struct app *app;
-        if (!worker->is_there || worker->is_deaf)
+        if (!worker->is_there || worker->is_deaf || worker->waits_since_ns > 0)
             continue;
         world_spawned(worker);
         worker_say_hello(worker);
@@ -407,6 +412,7 @@ static const struct {
     { "worker-pongs", play_pong, 4, false },
     { "worker-deafens-or-hears", play_worker_deafens, 2, true },
     { "worker-burns", play_burn, 4, true },
+    { "worker-waits-or-goes-on", play_wait, 3, true },
     { "worker-dies", play_dies, 3, true },
     { "worker-is-reaped", play_is_reaped, 6, false },
     { "worker-breaks-the-protocol", play_breach, 1, true },

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "proto/frame.h"
 #include "tests/events/asks.h"
 #include "tests/events/world.h"
@@ -18,10 +19,13 @@
 
 #define IN_MAX (4U << 20)
 #define LIMITS 6 /* that a worker may say are exceeded */
+#define STAT_STATE_AT 6
+/* Ten times the shortest patience, less what it may have used up at the first look. */
+#define WAIT_LEAST_MS UINT64_C(28000)
 
 void worker_init(struct worker *worker, unsigned slot, int channel_fd, int board_fd)
 {
-    *worker = (struct worker){ .is_there = true, .slot = slot };
+    *worker = (struct worker){ .is_there = true, .slot = slot, .stat_fd = -1 };
     worker->fd = fcntl(channel_fd, F_DUPFD_CLOEXEC, 0);
     worker->board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
     HOLD(worker->fd >= 0 && worker->board != MAP_FAILED);
@@ -33,9 +37,11 @@ void worker_done(struct worker *worker)
         return;
     if (worker->fd >= 0)
         (void) close(worker->fd);
+    if (worker->stat_fd >= 0)
+        (void) close(worker->stat_fd);
     (void) munmap(worker->board, SCOREBOARD_BYTES);
     free(worker->in);
-    *worker = (struct worker){ .fd = -1 };
+    *worker = (struct worker){ .fd = -1, .stat_fd = -1 };
 }
 
 struct job *worker_pick_job(struct worker *worker, uint32_t n)
@@ -158,7 +164,7 @@ static void check_sending(const struct worker *worker, uint32_t number)
 
     if (!ask)
         events_fail("a worker got a request that nobody has made: %u", number);
-    if (ask->is_answered)
+    if (ask->is_answered && !worker->reads_late)
         events_fail("ask %u was sent after its answer", number);
     if (ask->has_run && !ask->is_safe)
         events_fail("ask %u was sent again after its JavaScript had run, and that is not safe",
@@ -302,8 +308,12 @@ bool worker_turn(struct worker *worker)
     bool has_moved = false;
     ssize_t n;
 
-    if (!worker->is_there || worker->fd < 0 || worker->is_deaf)
+    if (!worker->is_there || worker->fd < 0)
         return false;
+    if (worker->is_deaf || worker->waits_since_ns > 0) {
+        worker->reads_late = true;
+        return false;
+    }
     if (!worker->in)
         worker->in = malloc(IN_MAX);
     HOLD(worker->in);
@@ -314,6 +324,7 @@ bool worker_turn(struct worker *worker)
         has_moved = true;
     }
     worker->is_closed = n == 0 || errno != EAGAIN;
+    worker->reads_late = false;
     return has_moved;
 }
 
@@ -335,7 +346,7 @@ static void say(struct worker *worker, Skep__Worker__FromWorker__MessageCase whi
 bool worker_may_say(const struct worker *worker)
 {
     return worker->is_there && worker->has_said_hello && worker->fd >= 0 && !worker->is_hostile &&
-           world_has_attested(worker);
+           worker->waits_since_ns == 0 && world_has_attested(worker);
 }
 
 static void forget_job(struct job *job)
@@ -612,6 +623,13 @@ static uint64_t find_late_id(const struct worker *worker, const struct job *job)
     return job ? job->id + SCOREBOARD_SLOTS : 77;
 }
 
+void worker_let_answers_be_cut(const struct worker *worker)
+{
+    for (unsigned i = 0; i < WORKER_JOBS; i++)
+        if (worker->jobs[i].id != 0)
+            ask_find(worker->jobs[i].number)->may_be_cut = true;
+}
+
 bool worker_break_protocol(struct worker *worker, unsigned how)
 {
     Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
@@ -622,9 +640,7 @@ bool worker_break_protocol(struct worker *worker, unsigned how)
     if (!worker_may_say(worker))
         return false;
     worker->is_hostile = true;
-    for (unsigned i = 0; i < WORKER_JOBS; i++)
-        if (worker->jobs[i].id != 0)
-            ask_find(worker->jobs[i].number)->may_be_cut = true;
+    worker_let_answers_be_cut(worker);
     done.id = credit.id = body.id = find_late_id(worker, job);
     if (how % 3 == 0) {
         say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
@@ -638,17 +654,37 @@ bool worker_break_protocol(struct worker *worker, unsigned how)
     return true;
 }
 
-static void let_answers_be_cut(const struct worker *worker)
-{
-    for (unsigned i = 0; i < WORKER_JOBS; i++)
-        if (worker->jobs[i].id != 0)
-            ask_find(worker->jobs[i].number)->may_be_cut = true;
-}
-
 void worker_deafen(struct worker *worker)
 {
     worker->is_deaf = !worker->is_deaf;
-    let_answers_be_cut(worker); /* a cancel may not be read */
+    worker_let_answers_be_cut(worker); /* a cancel may not be read */
+}
+
+static bool has_moving_app(const struct worker *worker)
+{
+    for (unsigned i = 0; i < WORKER_APPS; i++)
+        if (worker->apps[i].state != APP_NONE && worker->apps[i].state != APP_READY)
+            return true;
+    return false;
+}
+
+void worker_wait_or_go_on(struct worker *worker)
+{
+    bool waits = worker->waits_since_ns == 0;
+
+    if (worker->stat_fd < 0 || worker->is_killed)
+        return;
+    HOLD(pwrite(worker->stat_fd, waits ? "R" : "S", 1, STAT_STATE_AT) == 1);
+    worker->waits_since_ns = waits ? world_now_ns() : 0;
+    worker->was_moving = worker->is_deaf || has_moving_app(worker);
+    worker_let_answers_be_cut(worker); /* a cancellation may not be read for long */
+    atomic_fetch_add(&worker->board->heartbeat, 1);
+}
+
+bool worker_is_excused(const struct worker *worker, uint64_t now_ns)
+{
+    return worker->waits_since_ns > 0 && !worker->was_moving && !worker->is_hostile &&
+           now_ns - worker->waits_since_ns < WAIT_LEAST_MS * NSEC_PER_MSEC;
 }
 
 void worker_hang_up(struct worker *worker)
@@ -656,5 +692,5 @@ void worker_hang_up(struct worker *worker)
     if (worker->fd >= 0)
         (void) shutdown(worker->fd, SHUT_RDWR);
     worker->is_hostile = true; /* nothing that it says is heard */
-    let_answers_be_cut(worker);
+    worker_let_answers_be_cut(worker);
 }

@@ -54,6 +54,11 @@ struct worker {
     pid_t pid;     /* 0: the spawner has not answered */
     int fd;        /* -1: closed */
     struct scoreboard *board;
+    int stat_fd; /* what the supervisor reads as its /proc/PID/stat; -1: not spawned */
+    /* Since when the host gives it no processor, so that it neither reads nor says anything; 0: it has one. */
+    uint64_t waits_since_ns;
+    bool reads_late; /* what it reads next may have been sent long ago */
+    bool was_moving; /* a version was on its way, or it was deaf, when it began to wait */
     bool has_said_hello, is_deaf;
     bool is_hostile;    /* has broken the protocol: nothing that it says counts */
     bool is_killed;     /* by the supervisor: its end is to come */
@@ -100,5 +105,11 @@ void worker_say_log(struct worker *worker, struct app *app);
 bool worker_break_protocol(struct worker *worker, unsigned how);
 /* Stops to read, or reads again. */
 void worker_deafen(struct worker *worker);
+/* The host gives it no processor, or gives it one again. */
+void worker_wait_or_go_on(struct worker *worker);
+/* Returns whether it waits for a processor, and not yet for so long that the supervisor may give it up as silent. */
+bool worker_is_excused(const struct worker *worker, uint64_t now_ns);
+/* The answers to what is in it may be broken off from now on. */
+void worker_let_answers_be_cut(const struct worker *worker);
 /* Closes its end of the channel. */
 void worker_hang_up(struct worker *worker);

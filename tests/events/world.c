@@ -161,7 +161,8 @@ void world_spawned(struct worker *worker)
     answer.pidfd = eventfd(0, EFD_CLOEXEC); /* no signal can be sent by it */
     answer.stat_fd = make_file("1 (w) S 1 1 1 0 -1 0");
     answer.statm_fd = make_file("20000 10000 0 0 0 0 0");
-    HOLD(answer.pidfd >= 0);
+    worker->stat_fd = fcntl(answer.stat_fd, F_DUPFD_CLOEXEC, 0);
+    HOLD(answer.pidfd >= 0 && worker->stat_fd >= 0);
     worker->pid = world.next_pid++;
     pool_spawner_ops.on_result(&world.server, worker->slot, 0, "", &answer);
 }
@@ -195,7 +196,8 @@ static unsigned candidates(const struct worker *worker)
     bool is_memory = inside_is_memory_death(server, worker->slot, worker->pid);
     unsigned set = 0;
 
-    if (worker->is_deaf || inside_has_output(server, worker->slot, worker->pid))
+    if (worker->is_deaf || worker->waits_since_ns > 0 ||
+        inside_has_output(server, worker->slot, worker->pid))
         return UINT32_MAX;
     for (unsigned i = 0; i < TENANTS; i++)
         if (worker_is_candidate(worker, tenant_names[i], is_memory))
@@ -217,13 +219,6 @@ static uint64_t kills_of(const char *name)
     return kills;
 }
 
-static void let_answers_be_cut(const struct worker *worker)
-{
-    for (unsigned i = 0; i < WORKER_JOBS; i++)
-        if (worker->jobs[i].id != 0)
-            ask_find(worker->jobs[i].number)->may_be_cut = true;
-}
-
 void world_exited(struct worker *worker, int wait_status)
 {
     uint64_t before[TENANTS];
@@ -231,7 +226,7 @@ void world_exited(struct worker *worker, int wait_status)
     if (!worker->is_there || worker->pid == 0)
         return;
     unsigned allowed = candidates(worker) | worker->suspects;
-    let_answers_be_cut(worker);
+    worker_let_answers_be_cut(worker);
     for (unsigned i = 0; i < TENANTS; i++)
         before[i] = kills_of(tenant_names[i]);
     unsigned slot = worker->slot;
@@ -245,7 +240,8 @@ void world_exited(struct worker *worker, int wait_status)
                         tenant_names[i]);
 }
 
-/* An honest worker is never taken for one that breaks the protocol. */
+/* An honest worker is never taken for one that breaks the protocol, nor one that the host lets wait for one that
+ * does nothing. */
 static void check_kills(void)
 {
     const struct server *server = &world.server;
@@ -259,6 +255,9 @@ static void check_kills(void)
         worker->is_killed = true;
         if (!worker->is_hostile && inside_broke_protocol(server, worker->slot, worker->pid))
             events_fail("an honest worker was killed for breaking the protocol");
+        if (worker_is_excused(worker, world_now_ns()) &&
+            inside_is_silent(server, worker->slot, worker->pid))
+            events_fail("a worker that waits for a processor was killed as silent");
     }
 }
 
@@ -419,7 +418,7 @@ void world_start(void)
     for (unsigned i = 0; i < CLIENTS; i++)
         client_init(&world.clients[i]);
     for (unsigned i = 0; i < WORKERS; i++)
-        world.workers[i].fd = -1;
+        world.workers[i].fd = world.workers[i].stat_fd = -1;
     make_base();
     write_config(0);
     (void) snprintf(path, sizeof path, "%s/skepd.yaml", folder);
@@ -449,6 +448,8 @@ static void help_worker(struct worker *worker)
     if (!worker->is_there)
         return;
     worker->is_deaf = false;
+    if (worker->waits_since_ns > 0)
+        worker_wait_or_go_on(worker);
     world_spawned(worker);
     if (worker->is_hostile || worker->is_killed || worker->is_closed) {
         world_exited(worker, SIGKILL);
