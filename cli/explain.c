@@ -93,6 +93,10 @@ static void print_head(const Skep__Admin__Explained *e)
                                           : "until it is released");
     for (size_t i = 0; i < e->n_routes; i++)
         print_line(i == 0 ? "routes" : "", e->routes[i]);
+    for (size_t i = 0; i < e->n_bindings; i++)
+        print_line(i == 0 ? "bindings" : "", e->bindings[i]);
+    for (size_t i = 0; i < e->n_callers; i++)
+        print_line(i == 0 ? "callers" : "", e->callers[i]);
     (void) printf("\n");
 }
 

@@ -3,11 +3,15 @@
  * The limits of one tenant: where each comes from, and how much of it is used. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/requests/ledger.h"
+#include "supervisor/requests/may_call.h"
 #include "supervisor/workers/child.h"
 
 #define KIB_PER_MIB UINT64_C(1024)
@@ -170,6 +174,76 @@ static int list_limits(const struct tenant *tenant, struct arena *arena,
     return 0;
 }
 
+/* ---- bindings */
+
+#define LINE_BYTES 192
+
+static int put_line(struct arena *arena, ProtobufCBinaryData *line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static int put_line(struct arena *arena, ProtobufCBinaryData *line, const char *format, ...)
+{
+    char *text = report_take(arena, LINE_BYTES);
+    va_list values;
+
+    if (!text)
+        return -ENOMEM;
+    va_start(values, format);
+    (void) vsnprintf(text, LINE_BYTES, format, values);
+    va_end(values);
+    *line = report_text(text);
+    return 0;
+}
+
+static int list_bindings(const struct tenant *tenant, struct arena *arena,
+                         Skep__Admin__Explained *ret)
+{
+    const struct manifest *manifest = tenant->version->manifest;
+
+    ret->bindings = report_take(arena, (manifest->n_bindings + 1) * sizeof *ret->bindings);
+    if (!ret->bindings)
+        return -ENOMEM;
+    for (unsigned i = 0; i < manifest->n_bindings; i++) {
+        const struct binding *binding = &manifest->bindings[i];
+        enum error_code code = service_check(tenant, binding);
+        int r = put_line(arena, &ret->bindings[ret->n_bindings++], "%s: service %s%s%s",
+                         binding->name, binding->target, code == ERROR_NONE ? "" : ", refused: ",
+                         code == ERROR_NONE ? "" : error_info(code)->code);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static const char *state_of(const struct tenants *tenants, const struct caller_right *right)
+{
+    const struct tenant *tenant = tenant_find(tenants, right->name, strlen(right->name));
+
+    if (right->tenant == 0)
+        return ", not there yet";
+    if (!tenant)
+        return ", gone";
+    return tenant->number == right->tenant ? "" : ", gone: another tenant has the name by now";
+}
+
+static int list_callers(const struct tenant *tenant, struct arena *arena,
+                        Skep__Admin__Explained *ret)
+{
+    const struct version *version = tenant->version;
+    unsigned n = version->manifest->n_callers;
+
+    ret->callers = report_take(arena, (n + 1) * sizeof *ret->callers);
+    if (!ret->callers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < n; i++) {
+        const struct caller_right *right = &version->rights[i];
+        int r = put_line(arena, &ret->callers[ret->n_callers++], "%s%s", right->name,
+                         state_of(tenant->server->tenants, right));
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int admin_report_explained(const struct tenant *tenant, struct arena *arena,
                            Skep__Admin__Explained *ret)
 {
@@ -191,5 +265,9 @@ int admin_report_explained(const struct tenant *tenant, struct arena *arena,
     ret->cordon = report_text(version->manifest->cordon);
     ret->file = report_text(version->manifest->file);
     int r = report_routes(version->manifest, arena, &ret->routes, &ret->n_routes);
+    if (r == 0)
+        r = list_bindings(tenant, arena, ret);
+    if (r == 0)
+        r = list_callers(tenant, arena, ret);
     return r < 0 ? r : list_limits(tenant, arena, ret);
 }

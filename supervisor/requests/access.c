@@ -302,7 +302,7 @@ void access_log_end(struct request *request)
     split_url(request->url, &a);
     if (request->version)
         name_version(request->version, &a);
-    if (request->version || request->tenant->version)
+    if (request->caller.size == 0 && (request->version || request->tenant->version))
         name_route((request->version ? request->version : request->tenant->version)->manifest,
                    a.host, &a);
     write_event(request->server, &a);

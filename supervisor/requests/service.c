@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "proto/frame.h"
 #include "supervisor/requests/call_frames.h"
+#include "supervisor/requests/may_call.h"
 #include "supervisor/tenants/callers.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/child.h"
@@ -293,17 +294,35 @@ static bool may_cross(const struct cordon_config *from, const struct cordon_conf
     return strcmp(from->name, to->name) == 0 || (from->calls_across && to->calls_across);
 }
 
+/* What does not depend on the request. from: of the caller. */
+static enum error_code check_right(const struct version *from, const char *name,
+                                   const struct tenant *tenant)
+{
+    if (!tenant)
+        return unserved_find(from->tenant->server->tenants, name) ? ERROR_UNSERVED
+                                                                  : ERROR_NO_SERVICE;
+    if (tenant->deployed.is_unrouted)
+        return ERROR_NO_SERVICE;
+    return callers_may_call(tenant->version, from->tenant) &&
+                   may_cross(from->cordon, tenant->version->cordon)
+               ? ERROR_NONE
+               : ERROR_CALL_DENIED;
+}
+
 static enum error_code check(const struct request *parent, const char *name,
                              const struct tenant *tenant)
 {
-    if (!tenant)
-        return unserved_find(parent->server->tenants, name) ? ERROR_UNSERVED : ERROR_NO_SERVICE;
-    if (tenant->deployed.is_unrouted)
-        return ERROR_NO_SERVICE;
-    if (!callers_may_call(tenant->version, parent->tenant) ||
-        !may_cross(parent->version->cordon, tenant->version->cordon))
-        return ERROR_CALL_DENIED;
-    return is_in_chain(parent, tenant) ? ERROR_CALL_CYCLE : ERROR_NONE;
+    enum error_code code = check_right(parent->version, name, tenant);
+
+    return code == ERROR_NONE && is_in_chain(parent, tenant) ? ERROR_CALL_CYCLE : code;
+}
+
+enum error_code service_check(const struct tenant *tenant, const struct binding *binding)
+{
+    const char *name = binding->target;
+
+    return check_right(tenant->version, name,
+                       tenant_find(tenant->server->tenants, name, strlen(name)));
 }
 
 /* ---- the head of a call, which a worker chooses */

@@ -70,6 +70,16 @@ static void write_requests(const struct family_source *source, const char *name,
                        source->counters->errors[code]);
 }
 
+static void write_calls(const struct family_source *source, const char *name, struct text *text)
+{
+    for (unsigned code = 0; code < ERROR_CODES; code++)
+        if (code == ERROR_NONE || source->counters->calls[code] > 0)
+            text_count(text, name,
+                       TEXT_LABELS({ "tenant", source->tenant },
+                                   { "code", family_code_name((enum error_code) code) }),
+                       source->counters->calls[code]);
+}
+
 static void write_failures(const struct family_source *source, const char *name, struct text *text)
 {
     text_count(text, name, TENANT, source->counters->failed);
@@ -177,6 +187,8 @@ const struct family families_of_tenants[] = {
       "Workers that died of the tenant, by cause.", NULL, write_kills, false },
     { "skep_requests_total", "counter",
       "Answers by error code, ok for those without.", NULL, write_requests, false },
+    { "skep_calls_total", "counter",
+      "Calls that the tenant has made by its bindings, by error code.", NULL, write_calls, false },
     { "skep_failures_total", "counter",
       "Answers that failed by the tenant's own doing.", NULL, write_failures, false },
 };

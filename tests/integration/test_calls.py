@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from harness import cordon, script, wait_for
+from client import Connection
+from harness import cordon, free_port, script, wait_for
 
 
 def calling(body, *callees, **manifest):
@@ -750,10 +751,54 @@ def test_arguments_that_cannot_be_sent_are_refused(start):
 # ---- what operators see
 
 
-def test_calls_are_in_metrics_and_the_access_log(start):
-    skepd = start({"a": calling(ASK, "b"), "b": called(YES, "a")}, access_log=True)
+def test_calls_are_in_the_access_log(start):
+    skepd = start({"a": calling(ASK, "b"), "b": called(YES, "a")}, access_log=True, log_format="json")
     assert skepd.get("a").text == "yes"
-    skepd.wait_log(r"GET b/ 200")
-    line = next(line for line in skepd.log().splitlines() if "GET b/ 200" in line)
-    assert "client call" in line
-    assert skepd.stats()["requests"] == 2
+
+    def lines():
+        events = [json.loads(line) for line in skepd.log().splitlines() if line.startswith("{")]
+        return {event["tenant"]: event for event in events if event.get("event") == "access"}
+
+    found = wait_for(lambda: len(lines()) == 2 and lines(), "both requests in the access log")
+    assert (found["b"]["caller"], found["b"]["client"], found["b"]["host"]) == ("a", "call", "b")
+    assert "route" not in found["b"]
+    assert "caller" not in found["a"]
+
+
+def test_calls_are_counted_by_what_came_of_them(start):
+    port = free_port()
+    skepd = start(
+        {"a": calling(MANY, "b", limits={"subrequests": 2}), "b": called(YES, "a"), "c": calling(ASK, "b")},
+        metrics={"listen": f"127.0.0.1:{port}"},
+    )
+    skepd.get("a", "/?count=3")
+    skepd.get("c")
+    with Connection(("127.0.0.1", port)) as connection:
+        text = connection.request("GET", "localhost", "/metrics").text
+    assert 'skep_calls_total{tenant="a",code="ok"} 2' in text
+    assert 'skep_calls_total{tenant="a",code="sub_limit"} 1' in text
+    assert 'skep_calls_total{tenant="c",code="call_denied"} 1' in text
+    assert 'skep_calls_total{tenant="b",code="ok"} 0' in text
+    assert 'skep_requests_total{tenant="b",code="ok"} 2' in text
+
+
+def test_explain_says_what_bindings_and_names_stand_for(start):
+    skepd = start(
+        {
+            "a": calling(ASK, "b", "nobody", "c"),
+            "b": called(YES, "a", "later"),
+            "c": called(YES, "b"),
+        }
+    )
+    told = json.loads(skepd.skep("explain", "a", "--json").stdout)
+    assert told["bindings"] == [
+        "B: service b",
+        "NOBODY: service nobody, refused: no_service",
+        "C: service c, refused: call_denied",
+    ]
+    assert json.loads(skepd.skep("explain", "b", "--json").stdout)["callers"] == ["a", "later, not there yet"]
+    remove(skepd, "a")
+    assert "a, gone" in skepd.skep("explain", "b").stdout
+    skepd.write_tenant("a", calling(ASK, "b"))
+    assert skepd.skep("reload").returncode == 0
+    assert "a, gone: another tenant has the name by now" in skepd.skep("explain", "b").stdout

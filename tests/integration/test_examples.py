@@ -15,6 +15,13 @@ def test_hello_greets(start, examples):
     assert skepd.get("hello.localhost").text == "Hello from skep\n"
 
 
+def test_shop_asks_prices(start, examples):
+    skepd = start(tenants_folder=examples)
+    assert skepd.get("shop.localhost").text == "apples: 3\n"
+    assert skepd.get("shop.localhost", "/nuts").text == "no nuts today\n"
+    assert skepd.get("prices.localhost", "/apples").status == 403
+
+
 @pytest.mark.parametrize("name", HOGS)
 def test_hog_gets_its_code_again_and_again(start, examples, name):
     skepd = start(tenants_folder=examples)
