@@ -51,10 +51,12 @@ static void sleep_ns(uint64_t ns)
     (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
+/* Called with each tick until the entry is over: V8 may have forgotten the terminate before, which ended no
+ * more than a getter that was called from its C++. */
 static void terminate(struct sentry *sentry, uint64_t generation)
 {
     (void) pthread_mutex_lock(&sentry->lock);
-    if (atomic_load(&sentry->generation) == generation && sentry->terminated != generation) {
+    if (atomic_load(&sentry->generation) == generation) {
         sentry->terminated = generation;
         isolate_terminate(atomic_load(&sentry->isolate));
     }

@@ -18,7 +18,7 @@ struct sentry;
 int sentry_start(struct sentry **ret_sentry);
 
 /* Arms the sentry for one entry into the isolate: after budget_ns of CPU time of the watched
- * thread, isolate_terminate is called. Watched thread only; entries do not nest. */
+ * thread, isolate_terminate is called, and again every few milliseconds until the entry ends. Watched thread only; entries do not nest. */
 void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budget_ns);
 
 /* Ends the entry. *ret_cpu_ns: CPU time that it took. Returns true if the sentry has stopped it;

@@ -60,9 +60,11 @@ Entry::~Entry()
     self_->in_entry = false;
 }
 
+// V8 forgets a terminate that an inner TryCatch has met, as that of error_text: the flag stays.
 bool Entry::is_terminated() const
 {
-    return try_catch_.HasTerminated() || self_->heap_limit_hit || self_->native_limit_hit ||
+    return self_->terminate_requested.load(std::memory_order_relaxed) ||
+           try_catch_.HasTerminated() || self_->heap_limit_hit || self_->native_limit_hit ||
            self_->v8->IsExecutionTerminating();
 }
 
@@ -101,13 +103,12 @@ bool Entry::run_rejections()
     return true;
 }
 
-// Until nothing is left that could run now. A terminate ends it: by V8 if JavaScript runs, else by
-// the flag, because V8's own tasks do not look.
+// Until nothing is left that could run now, or a terminate comes.
 void Entry::run_pending()
 {
     for (bool more = true; more && !is_terminated();) {
         self_->microtasks->PerformCheckpoint(self_->v8);
-        if (is_terminated() || self_->terminate_requested.load(std::memory_order_relaxed))
+        if (is_terminated())
             break;
         more = run_rejections();
         if (!is_terminated() && platform_pump(self_->v8))
@@ -146,7 +147,7 @@ enum isolate_result Entry::finish()
         return ISOLATE_HEAP_LIMIT;
     if (self_->native_limit_hit)
         return ISOLATE_EXTERNAL_LIMIT;
-    if (is_terminated() || self_->terminate_requested.load(std::memory_order_relaxed)) {
+    if (is_terminated()) {
         drop_pending();
         return ISOLATE_TERMINATED;
     }

@@ -198,15 +198,20 @@ static inline void run_timers(struct isolate *isolate, uint64_t request)
 }
 
 /* An isolate whose main.js is the source; loaded. */
-static inline struct isolate *load(const char *source)
+static inline struct isolate *load_with(const struct isolate_host *with, const char *source)
 {
-    struct isolate *isolate = new_isolate();
+    struct isolate *isolate = new_isolate_with(with);
     add(isolate, "main.js", source);
     enum isolate_result r = isolate_load(isolate, bytes("main.js"));
     if (r != ISOLATE_OK)
         fail_msg("load: %d: %s", r, isolate_error(isolate));
     assert_int_equal(isolate_load_state(isolate), ISOLATE_LOADED);
     return isolate;
+}
+
+static inline struct isolate *load(const char *source)
+{
+    return load_with(&ops, source);
 }
 
 static inline enum isolate_result get(struct isolate *isolate, uint64_t id)

@@ -5,34 +5,67 @@
  */
 #include "tests/unit/v8/isolate_fixture.h"
 
-#include <pthread.h>
-#include <time.h>
+#include "common/io.h"
+#include "worker/sentry.h"
 
 /* ---- limits */
 
-struct killer {
-    struct isolate *isolate;
-    long after_ms;
-};
+#define BUDGET_NS (20 * NSEC_PER_MSEC)
+#define LOST_NS (10 * NSEC_PER_MSEC) /* in which terminates are lost */
 
-static void *kill_later(void *data)
+static struct sentry *sentry; /* of the process */
+static struct isolate *armed; /* in its entry, watched; NULL: none */
+static struct isolate *next;  /* to be armed */
+static uint64_t lost_until_ns;
+
+/* The first line arms the sentry: however slow the machine is, no loop is stopped before it is reached. */
+static void arm_on_log(void *data, uint64_t request, enum isolate_log_level level,
+                       struct isolate_bytes text)
 {
-    const struct killer *killer = data;
-    const struct timespec wait = { 0, killer->after_ms * 1000000 };
-    (void) nanosleep(&wait, NULL);
-    isolate_terminate(killer->isolate);
-    return NULL;
+    on_log(data, request, level, text);
+    if (armed)
+        return;
+    armed = next;
+    sentry_enter(sentry, armed, BUDGET_NS);
+}
+
+/* As if V8 had forgotten each terminate of the first milliseconds over the budget. */
+static void lose_on_log(void *data, uint64_t request, enum isolate_log_level level,
+                        struct isolate_bytes text)
+{
+    if (!armed)
+        lost_until_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID) + BUDGET_NS + LOST_NS;
+    arm_on_log(data, request, level, text);
+    if (io_clock_ns(CLOCK_THREAD_CPUTIME_ID) < lost_until_ns)
+        isolate_cancel_terminate(armed);
+}
+
+#define HOST(on_line)                                                                  \
+    {                                                                                  \
+        .log = on_line, .respond = on_respond, .send_body = on_send_body,              \
+        .consume_body = on_consume_body, .done = on_done, .set_timer = on_set_timer,   \
+        .keep_timer = on_keep_timer, .clear_timer = on_clear_timer, .woken = on_woken, \
+    }
+
+static const struct isolate_host arming = HOST(arm_on_log);
+static const struct isolate_host losing = HOST(lose_on_log);
+
+/* Ends the watched entry, and asserts that the sentry has stopped it. */
+static void assert_stopped(enum isolate_result r)
+{
+    uint64_t cpu_ns;
+
+    assert_non_null(armed);
+    assert_true(sentry_leave(sentry, &cpu_ns));
+    isolate_cancel_terminate(armed);
+    armed = NULL;
+    assert_int_equal(r, ISOLATE_TERMINATED);
 }
 
 static void assert_terminated(struct isolate *isolate, uint64_t id)
 {
-    struct killer killer = { isolate, 50 };
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, kill_later, &killer), 0);
-    enum isolate_result r = get(isolate, id);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    isolate_cancel_terminate(isolate);
-    assert_int_equal(r, ISOLATE_TERMINATED);
+    next = isolate;
+    assert_stopped(get(isolate, id));
     isolate_forget(isolate, id);
 }
 
@@ -58,10 +91,10 @@ static void test_endless_loops_are_terminated_and_the_isolate_lives_on(void **st
         (void) snprintf(source, sizeof(source),
                         "let calls = 0;\n"
                         "export default { async fetch() {\n"
-                        "    if (calls++ === 0) { %s }\n"
+                        "    if (calls++ === 0) { console.log('begins'); %s }\n"
                         "    return new Response('alive ' + calls);\n} };\n",
                         loops[i]);
-        struct isolate *isolate = load(source);
+        struct isolate *isolate = load_with(&arming, source);
         assert_terminated(isolate, 1);
         if (get(isolate, 2) != ISOLATE_OK)
             fail_msg("after %s: %s", loops[i], isolate_error(isolate));
@@ -90,14 +123,15 @@ static void test_microtasks_of_a_terminated_entry_do_not_run_in_the_next(void **
 {
     (void) state;
     struct isolate *isolate =
-        load("let calls = 0;\n"
-             "export default { async fetch() {\n"
-             "    if (calls++ > 0)\n"
-             "        return new Response(String(globalThis.late));\n"
-             "    Promise.resolve().then(() => { globalThis.late = 'microtask'; });\n"
-             "    import('./late.js');\n"
-             "    for (;;);\n"
-             "} };\n");
+        load_with(&arming, "let calls = 0;\n"
+                           "export default { async fetch() {\n"
+                           "    if (calls++ > 0)\n"
+                           "        return new Response(String(globalThis.late));\n"
+                           "    console.log('begins');\n"
+                           "    Promise.resolve().then(() => { globalThis.late = 'microtask'; });\n"
+                           "    import('./late.js');\n"
+                           "    for (;;);\n"
+                           "} };\n");
     assert_terminated(isolate, 1);
     assert_int_equal(get(isolate, 2), ISOLATE_OK);
     assert_string_equal(host.body, "undefined");
@@ -107,13 +141,14 @@ static void test_microtasks_of_a_terminated_entry_do_not_run_in_the_next(void **
 static void test_module_that_was_terminated_is_evaluated_again(void **state)
 {
     (void) state;
-    struct isolate *isolate = new_isolate();
+    struct isolate *isolate = new_isolate_with(&arming);
     add(isolate, "main.js",
         "export default { async fetch() {\n"
         "    return new Response((await import('./slow.js')).default);\n} };\n");
     add(isolate, "slow.js", "import './loop.js'; export default 'run ' + globalThis.runs;");
     add(isolate, "loop.js",
-        "globalThis.runs = (globalThis.runs ?? 0) + 1; if (runs === 1) for (;;);");
+        "globalThis.runs = (globalThis.runs ?? 0) + 1;\n"
+        "if (runs === 1) { console.log('begins'); for (;;); }");
     assert_int_equal(isolate_load(isolate, bytes("main.js")), ISOLATE_OK);
     assert_terminated(isolate, 1);
     assert_int_equal(get(isolate, 2), ISOLATE_OK);
@@ -124,14 +159,19 @@ static void test_module_that_was_terminated_is_evaluated_again(void **state)
 static void test_endless_module_is_terminated(void **state)
 {
     (void) state;
-    struct isolate *isolate = new_isolate();
-    add(isolate, "main.js", "for (;;);");
-    struct killer killer = { isolate, 50 };
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, kill_later, &killer), 0);
-    assert_int_equal(isolate_load(isolate, bytes("main.js")), ISOLATE_TERMINATED);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    isolate_cancel_terminate(isolate);
+    struct isolate *isolate = new_isolate_with(&arming);
+    add(isolate, "main.js", "console.log('begins'); for (;;);");
+    next = isolate;
+    assert_stopped(isolate_load(isolate, bytes("main.js")));
+    isolate_free(isolate);
+}
+
+static void test_terminate_that_is_lost_is_repeated(void **state)
+{
+    (void) state;
+    struct isolate *isolate =
+        load_with(&losing, "export default { fetch() { for (;;) console.log('on'); } };");
+    assert_terminated(isolate, 1);
     isolate_free(isolate);
 }
 
@@ -265,7 +305,7 @@ static void test_polluted_prototypes_do_not_reach_the_next_request(void **state)
 
 int main(void)
 {
-    if (start_v8() < 0)
+    if (start_v8() < 0 || sentry_start(&sentry) < 0)
         return 1;
     const struct CMUnitTest tests[] = {
         TEST(test_endless_loops_are_terminated_and_the_isolate_lives_on),
@@ -273,6 +313,7 @@ int main(void)
         TEST(test_microtasks_of_a_terminated_entry_do_not_run_in_the_next),
         TEST(test_module_that_was_terminated_is_evaluated_again),
         TEST(test_endless_module_is_terminated),
+        TEST(test_terminate_that_is_lost_is_repeated),
         TEST(test_heap_that_grows_meets_its_limit),
         TEST(test_heap_that_one_object_takes_past_its_limit_ends_the_request_only),
         TEST(test_memory_outside_the_heap_meets_its_limit),
