@@ -83,10 +83,8 @@ static void trim(struct host *host, uint64_t now)
 }
 
 /* Now and then only, but also when the last entry for a while has just been. */
-static void measure_sometimes(struct app *app)
+static void measure_sometimes(struct app *app, uint64_t now)
 {
-    uint64_t now = io_now_ns();
-
     if (now - app->measured_ns >= MEASURE_EVERY_NS)
         measure(app, now);
     else
@@ -173,7 +171,7 @@ bool entry_begin(struct app *app, struct job *job)
 {
     struct host *host = app->host;
     struct scoreboard *board = host->board;
-    uint64_t budget = budget_ns(app, job);
+    uint64_t budget = budget_ns(app, job), now;
 
     if (budget == 0) {
         bool is_boot = job == &app->boot;
@@ -189,12 +187,13 @@ bool entry_begin(struct app *app, struct job *job)
     }
     host->running_app = app;
     host->running_job = job;
-    atomic_store_explicit(&board->running_since_ns, io_now_ns(), memory_order_relaxed);
+    now = io_now_ns();
+    atomic_store_explicit(&board->running_since_ns, now, memory_order_relaxed);
     atomic_store_explicit(&board->running_tenant, app->id, memory_order_relaxed);
     atomic_store_explicit(&board->running_request, job->id, memory_order_release);
     isolate_freeze_clock();
     wake_before_entry(app);
-    sentry_enter(host->sentry, app->isolate, budget);
+    sentry_enter(host->sentry, app->isolate, budget, now);
     return true;
 }
 
@@ -203,9 +202,9 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
     struct host *host = app->host;
     struct scoreboard *board = host->board;
     uint32_t tenant = app->id, place = app->place;
-    uint64_t cpu_ns;
+    uint64_t now = io_now_ns(), cpu_ns;
 
-    if (sentry_leave(host->sentry, &cpu_ns))
+    if (sentry_leave(host->sentry, now, &cpu_ns))
         isolate_cancel_terminate(app->isolate);
     job->cpu_ns += cpu_ns;
     atomic_fetch_add_explicit(&board->tenants[app->place].cpu_ns, cpu_ns, memory_order_relaxed);
@@ -232,7 +231,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
         }
         __attribute__((fallthrough));
     case ISOLATE_OK:
-        measure_sometimes(app);
+        measure_sometimes(app, now);
         if (job == &app->boot)
             app_check_load(app);
         else

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "worker/slice_clock.h"
 
 /* How long the sentry sleeps at most while entries come, which bounds how late it sees a new
  * one; and how many such ticks without an entry send it to sleep for good. */
@@ -31,7 +32,8 @@ struct sentry {
     uint64_t terminated;  /* generation last terminated; under lock */
     clockid_t clock;
     pthread_t thread;
-    uint64_t entered_ns; /* watched thread only */
+    struct slice_clock slice; /* watched thread only, as budget_ns */
+    uint64_t budget_ns;
 };
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
@@ -103,12 +105,18 @@ static void *run(void *arg)
     return NULL;
 }
 
+static uint64_t read_cpu_ns(void)
+{
+    return io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int sentry_start(struct sentry **ret_sentry)
 {
     struct sentry *sentry = calloc(1, sizeof *sentry);
 
     if (!sentry)
         return -ENOMEM;
+    sentry->slice.read_cpu_ns = read_cpu_ns;
     (void) pthread_mutex_init(&sentry->lock, NULL);
     int r = pthread_getcpuclockid(pthread_self(), &sentry->clock);
     if (r == 0)
@@ -123,13 +131,15 @@ int sentry_start(struct sentry **ret_sentry)
     return 0;
 }
 
-void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budget_ns)
+void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budget_ns,
+                  uint64_t now_ns)
 {
-    uint64_t now = io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t cpu_ns = slice_begin(&sentry->slice, now_ns);
+    uint64_t deadline_ns = budget_ns > UINT64_MAX - cpu_ns ? UINT64_MAX : cpu_ns + budget_ns;
 
-    sentry->entered_ns = now;
-    atomic_store(&sentry->isolate, isolate);
-    atomic_store(&sentry->deadline_ns, budget_ns > UINT64_MAX - now ? UINT64_MAX : now + budget_ns);
+    sentry->budget_ns = budget_ns;
+    atomic_store_explicit(&sentry->isolate, isolate, memory_order_relaxed);
+    atomic_store_explicit(&sentry->deadline_ns, deadline_ns, memory_order_relaxed);
     atomic_fetch_add(&sentry->generation, 1);
     if (atomic_load(&sentry->is_asleep)) {
         atomic_store(&sentry->is_asleep, 0);
@@ -137,16 +147,17 @@ void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budge
     }
 }
 
-bool sentry_leave(struct sentry *sentry, uint64_t *ret_cpu_ns)
+bool sentry_leave(struct sentry *sentry, uint64_t now_ns, uint64_t *ret_cpu_ns)
 {
     uint64_t generation = atomic_fetch_add(&sentry->generation, 1);
-    uint64_t now = io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
     /* The lock is taken always: a sentry that has passed its check of the generation may be
      * about to terminate, and must have done so before the next entry begins. */
     (void) pthread_mutex_lock(&sentry->lock);
     bool was_terminated = sentry->terminated == generation;
     (void) pthread_mutex_unlock(&sentry->lock);
-    *ret_cpu_ns = now - sentry->entered_ns;
+    uint64_t used_ns = slice_end(&sentry->slice, now_ns);
+    /* A slice that was stopped has used its budget, by the sentry's own reading. */
+    *ret_cpu_ns = was_terminated && used_ns < sentry->budget_ns ? sentry->budget_ns : used_ns;
     return was_terminated;
 }

@@ -18,9 +18,11 @@ struct sentry;
 int sentry_start(struct sentry **ret_sentry);
 
 /* Arms the sentry for one entry into the isolate: after budget_ns of CPU time of the watched
- * thread, isolate_terminate is called, and again every few milliseconds until the entry ends. Watched thread only; entries do not nest. */
-void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budget_ns);
+ * thread, isolate_terminate is called, and again every few milliseconds until the entry ends. now_ns:
+ * CLOCK_MONOTONIC. Watched thread only; entries do not nest. */
+void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budget_ns,
+                  uint64_t now_ns);
 
-/* Ends the entry. *ret_cpu_ns: CPU time that it took. Returns true if the sentry has stopped it;
- * then the caller calls isolate_cancel_terminate before the next entry. */
-bool sentry_leave(struct sentry *sentry, uint64_t *ret_cpu_ns);
+/* Ends the entry. *ret_cpu_ns: CPU time that it took, as near as slice_clock.h says. Returns true if the
+ * sentry has stopped it; then the caller calls isolate_cancel_terminate before the next entry. */
+bool sentry_leave(struct sentry *sentry, uint64_t now_ns, uint64_t *ret_cpu_ns);

@@ -26,7 +26,7 @@ static void arm_on_log(void *data, uint64_t request, enum isolate_log_level leve
     if (armed)
         return;
     armed = next;
-    sentry_enter(sentry, armed, BUDGET_NS);
+    sentry_enter(sentry, armed, BUDGET_NS, io_now_ns());
 }
 
 /* As if V8 had forgotten each terminate of the first milliseconds over the budget. */
@@ -56,7 +56,8 @@ static void assert_stopped(enum isolate_result r)
     uint64_t cpu_ns;
 
     assert_non_null(armed);
-    assert_true(sentry_leave(sentry, &cpu_ns));
+    assert_true(sentry_leave(sentry, io_now_ns(), &cpu_ns));
+    assert_in_range(cpu_ns, BUDGET_NS, UINT64_MAX);
     isolate_cancel_terminate(armed);
     armed = NULL;
     assert_int_equal(r, ISOLATE_TERMINATED);
