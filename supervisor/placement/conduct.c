@@ -12,6 +12,11 @@ static const char *const names[] = {
     [SECLUSION_BUSY] = "busy",
 };
 
+/* Parts of what its worker could do, and times what the busiest neighbour uses. */
+#define BUSY_PART 2
+#define BUSY_FACTOR 4
+#define CALM_PART 10
+
 static bool is_within(uint64_t since_ns, uint64_t seconds, uint64_t now_ns)
 {
     return now_ns - since_ns < seconds * NSEC_PER_SEC;
@@ -121,6 +126,16 @@ bool conduct_part(struct conduct *conduct, uint64_t now_ns)
     conduct->seclusion = SECLUSION_BUSY;
     conduct->parts++;
     return true;
+}
+
+bool conduct_is_busy(uint64_t spent_us, uint64_t others_us, uint64_t own_us)
+{
+    return spent_us > own_us / BUSY_PART && others_us > 0 && spent_us > others_us * BUSY_FACTOR;
+}
+
+bool conduct_is_calm(uint64_t spent_us, uint64_t own_us)
+{
+    return spent_us * CALM_PART <= own_us;
 }
 
 bool conduct_rejoin(struct conduct *conduct, uint64_t calm_s, uint64_t now_ns)

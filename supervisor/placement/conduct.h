@@ -74,6 +74,12 @@ bool conduct_part(struct conduct *conduct, uint64_t now_ns);
 /* Notes that the tenant has been calm for so long: lets it back if it went apart for being busy and that is enough.
  * Returns true if it did. */
 bool conduct_rejoin(struct conduct *conduct, uint64_t calm_s, uint64_t now_ns);
+/* Returns whether a tenant takes far more than its share: it has used spent_us of CPU time, the busiest of the others in
+ * its worker others_us, and the worker has had own_us of its own time (own_time.h), so that on a busy host, which
+ * gives the worker little, little is much. */
+bool conduct_is_busy(uint64_t spent_us, uint64_t others_us, uint64_t own_us);
+/* Returns whether it uses so little that others would not notice. */
+bool conduct_is_calm(uint64_t spent_us, uint64_t own_us);
 /* Lets it back among the others when its time has come. Returns true if it did. Not if it is busy. */
 bool conduct_expire(struct conduct *conduct, uint64_t now_ns);
 

@@ -11,12 +11,7 @@
 #include "supervisor/workers/pool_change.h"
 #include "supervisor/workers/retire.h"
 
-/* A tenant that uses so much CPU time each second, for so many seconds, while others want their share
- * of the same worker, goes apart; while it uses so little it is calm. */
-#define BUSY_US_PER_S 500000
-#define BUSY_LOOKS 10
-#define CALM_US_PER_S 100000
-#define BUSY_FACTOR 4 /* times what the busiest neighbour uses */
+#define BUSY_LOOKS 10 /* in a row, one each second, until a tenant goes apart */
 
 #define HELD_UP_REASON "a tenant holds it up"
 
@@ -431,16 +426,28 @@ static uint64_t busiest_neighbour_us(const struct tenant *tenant)
     return most;
 }
 
+/* Returns how much of its own time the tenant's worker has had since the last look, and begins anew. */
+static uint64_t take_own_us(struct tenant *tenant, uint64_t now_ns)
+{
+    const struct placement *placement = LIST_FIRST(&tenant->version->placements);
+    const struct own_time nobody = { 0 }, *own = placement ? &placement->child->own : &nobody;
+    const struct own_mark looked = { tenant->looked_ns, tenant->looked_waited_ns };
+
+    tenant->looked_ns = now_ns;
+    tenant->looked_waited_ns = own->waited_ns;
+    return own_time_since_ns(own, &looked, now_ns) / NSEC_PER_USEC;
+}
+
 static void check_busy(struct tenant *tenant, uint64_t now_ns)
 {
-    uint64_t spent = tenant->cpu_us - tenant->cpu_seen_us, others = busiest_neighbour_us(tenant);
+    uint64_t spent_us = tenant->cpu_us - tenant->cpu_seen_us, own_us = take_own_us(tenant, now_ns);
 
     tenant->cpu_seen_us = tenant->cpu_us;
-    tenant->spent_us = spent;
-    bool is_busy = spent > BUSY_US_PER_S && others > 0 && spent > others * BUSY_FACTOR;
+    tenant->spent_us = spent_us;
+    bool is_busy = conduct_is_busy(spent_us, busiest_neighbour_us(tenant), own_us);
 
     tenant->busy_looks = is_busy ? tenant->busy_looks + 1 : 0;
-    tenant->calm_looks = spent < CALM_US_PER_S ? tenant->calm_looks + 1 : 0;
+    tenant->calm_looks = conduct_is_calm(spent_us, own_us) ? tenant->calm_looks + 1 : 0;
     if (tenant->busy_looks >= BUSY_LOOKS)
         seclude_part(tenant, "uses far more CPU time than its neighbours");
     else if (conduct_rejoin(&tenant->conduct, tenant->calm_looks, now_ns) &&

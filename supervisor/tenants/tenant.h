@@ -147,9 +147,10 @@ struct tenant {
     struct child *own;      /* borrowed: the worker that is its own, or PLACE_CROWD; NULL: none */
     struct child *next_own; /* the same for a candidate that is in another cordon */
     /* How busy it is, see seclude.h. */
-    uint64_t cpu_seen_us;            /* cpu_us at the last look, one each second */
-    uint64_t spent_us;               /* between the last two looks */
-    unsigned busy_looks, calm_looks; /* in a row */
+    uint64_t cpu_seen_us;                 /* cpu_us at the last look, one each second */
+    uint64_t spent_us;                    /* between the last two looks */
+    uint64_t looked_ns, looked_waited_ns; /* then, and not its worker's own time until then */
+    unsigned busy_looks, calm_looks;      /* in a row */
     struct holdup held;
     /* After a failed load no other is tried for a while. */
     enum error_code load_error;

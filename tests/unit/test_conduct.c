@@ -249,6 +249,18 @@ static void test_more_strikes_than_are_kept_still_count(void **state)
                      CONDUCT_SECLUDE);
 }
 
+static void test_what_is_much_depends_on_what_the_host_gives_the_worker(void **state)
+{
+    (void) state;
+    assert_true(conduct_is_busy(600000, 100000, 1000000));
+    assert_false(conduct_is_busy(400000, 10000, 1000000));
+    assert_false(conduct_is_busy(600000, 200000, 1000000)); /* one neighbour is nearly as busy */
+    assert_false(conduct_is_busy(600000, 0, 1000000));      /* nobody wants a share */
+    assert_true(conduct_is_busy(60000, 10000, 100000));     /* the host gives the worker a tenth */
+    assert_true(conduct_is_calm(60000, 1000000));
+    assert_false(conduct_is_calm(60000, 100000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_what_the_operator_quarantines_is_known_as_such),
         cmocka_unit_test(test_deaths_do_not_shorten_what_the_operator_said),
         cmocka_unit_test(test_more_strikes_than_are_kept_still_count),
+        cmocka_unit_test(test_what_is_much_depends_on_what_the_host_gives_the_worker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include "common/io.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/child.h"
 
 #define TENANTS (3 * TENANT_LOOKS_MAX)
 
@@ -116,6 +117,52 @@ static void test_tenants_may_go_in_the_middle_of_a_round(void **state)
             assert_int_equal(s->tenant[i]->calm_looks, 1);
 }
 
+static void look_at_all(struct scene *s, uint64_t now_ns)
+{
+    while (seclude_check_some(s->tenants, now_ns))
+        ;
+}
+
+/* Looks so many times, a second apart; the first tenant uses 60 ms of CPU time in each, the second one 10 ms. */
+static unsigned count_busy_looks(struct scene *s, uint64_t waited_ms_per_s)
+{
+    struct child child = { 0 };
+    struct version versions[2];
+    struct placement placements[2];
+    const unsigned looks = 5;
+
+    LIST_INIT(&child.placements);
+    for (unsigned i = 0; i < 2; i++) {
+        versions[i] = (struct version){ .cordon = &s->cordon, .tenant = s->tenant[i] };
+        placements[i] = (struct placement){ .version = &versions[i], .child = &child };
+        LIST_INIT(&versions[i].placements);
+        LIST_INSERT_HEAD(&versions[i].placements, &placements[i], in_version);
+        LIST_INSERT_HEAD(&child.placements, &placements[i], in_child);
+        s->tenant[i]->version = &versions[i];
+    }
+    look_at_all(s, NSEC_PER_SEC);
+    for (unsigned i = 1; i <= looks; i++) {
+        s->tenant[0]->cpu_us += 60000;
+        s->tenant[1]->cpu_us += 10000;
+        child.own.waited_ns += waited_ms_per_s * NSEC_PER_MSEC;
+        look_at_all(s, (1 + i) * NSEC_PER_SEC);
+    }
+    assert_int_equal(s->tenant[1]->busy_looks, 0);
+    for (unsigned i = 0; i < 2; i++)
+        s->tenant[i]->version = &s->version;
+    return s->tenant[0]->busy_looks;
+}
+
+static void test_tenant_that_takes_most_of_what_a_busy_host_gives_is_busy(void **state)
+{
+    assert_int_equal(count_busy_looks(*state, 900), 5);
+}
+
+static void test_tenant_that_takes_little_of_an_idle_host_is_not(void **state)
+{
+    assert_int_equal(count_busy_looks(*state, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +170,10 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tenants_may_go_in_the_middle_of_a_round, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_tenant_that_takes_most_of_what_a_busy_host_gives_is_busy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_tenant_that_takes_little_of_an_idle_host_is_not,
+                                        set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
