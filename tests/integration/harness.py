@@ -89,6 +89,18 @@ def cpu_ns(pid):
     return (int(fields[11]) + int(fields[12])) * 10**9 // os.sysconf("SC_CLK_TCK")
 
 
+def starved_ms(*pids):
+    """For how long threads of these processes were ready to run and the machine gave them no processor."""
+    total = 0
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            try:
+                total += int(task.read_text().split()[1])
+            except (FileNotFoundError, ProcessLookupError, IndexError):
+                pass  # it has ended
+    return total / 10**6
+
+
 def read_by_loop(skepd):
     """Bytes that the thread of the loop has read so far, from files and sockets."""
     text = pathlib.Path(f"/proc/{skepd.pid}/task/{skepd.pid}/io").read_text()

@@ -3,10 +3,11 @@
 what another has piled up, and what is over a limit is told so at once."""
 
 import contextlib
+import os
 import threading
 import time
 
-from harness import Loader, script, wait_for
+from harness import Loader, is_alive, script, starved_ms, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 
@@ -186,14 +187,17 @@ def test_wall_limit_ends_a_request_to_the_millisecond(start):
     )
     for ms in limits:
         timed(skepd, f"wall-{ms}")
-        late = []
+        late, own = [], []
+        pids = (os.getpid(), skepd.pid, skepd.worker()["pid"])
         for _ in range(40):
+            starved = starved_ms(*pids)
             answer, took = timed(skepd, f"wall-{ms}")
             assert (answer.status, answer.code) == (504, "wall_request")
             late.append(took - ms)
+            own.append(took - ms - (starved_ms(*pids) - starved))
         assert min(late) >= 0
-        # The p99 is for a machine that has nothing else to do: bench/limits.
-        assert percentile(late, 50) < 5, sorted(late)
+        # Without the time in which the machine let one of them wait. The p99 is for bench/limits.
+        assert percentile(own, 50) < 5, sorted(own)
 
 
 def test_request_that_does_not_yield_is_killed_after_wall_and_grace(start):
@@ -208,11 +212,19 @@ def test_request_that_does_not_yield_is_killed_after_wall_and_grace(start):
         }
     )
     skepd.get("light")
-    answer, _ = timed(skepd, "loop")
+    worker, others = skepd.worker()["pid"], (os.getpid(), skepd.pid)
+    starved, starved_worker = starved_ms(*others), starved_ms(worker)
+    before = starved_worker
+    with skepd.connect() as connection:
+        connection.send_head("GET", "loop.test")
+        while is_alive(worker):  # it can be asked only until then
+            starved_worker = max(starved_worker, starved_ms(worker))
+        answer = connection.read_response()
     assert (answer.status, answer.code) == (504, "wall_request")
-    assert skepd.get("light").status == 200  # in another worker, or after it in this one
+    assert skepd.get("light").status == 200  # in another worker
     used = float(skepd.wait_log(r"killed: wall_ms is 100.0 ms, used (\d+\.\d) ms")[1])
-    assert 250 <= used < 250 + 20 + 250, used
+    starved = starved_ms(*others) - starved + starved_worker - before
+    assert 250 <= used < 250 + 20 + 250 + starved, (used, starved)
     wait_for(lambda: skepd.stats()["worker_restarts"] == 1, "the death to be counted")
 
 

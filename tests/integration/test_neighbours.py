@@ -217,16 +217,27 @@ def test_cordon_with_baseline_jit_compiles_but_optimises_nothing(start):
         """
     )
     modes = ("on", "baseline")
+    used = {name: [] for name in modes}
     limits = {"cpu_ms": 20000, "wall_ms": 60000}
     skepd = start(
         {name: {"cordon": name, "limits": limits, "files": {"worker.js": source}} for name in modes},
         cordons=[{"name": name, "workers": 1, "jit": name} for name in modes],
     )
-    assert skepd.get("on").json() == skepd.get("baseline").json() == [-833853055, "5000050000"]
-    # A loop of arithmetic takes some ten times as long without optimising compilers.
-    skepd.wait_idle()
-    cpu_ms = {name: skepd.tenant(name)["cpu_ms"] for name in modes}
-    assert cpu_ms["baseline"] > 3 * cpu_ms["on"]
+
+    def ask(name):
+        """CPU time of one more request."""
+        before = skepd.tenant(name)["cpu_ms"]
+        assert skepd.get(name).json() == [-833853055, "5000050000"]
+        skepd.wait_idle()
+        used[name].append(skepd.tenant(name)["cpu_ms"] - before)
+
+    # A loop of arithmetic takes some ten times as long without optimising compilers. They run beside the loop, in threads
+    # that a busy machine lets wait, so optimised code may come to a later request.
+    ask("baseline")
+    wait_for(lambda: ask("on") or 3 * min(used["on"]) < min(used["baseline"]), "optimised code", 60)
+    for _ in range(len(used["on"]) + 3):
+        ask("baseline")
+    assert min(used["baseline"]) > 3 * min(used["on"]), used
 
 
 def test_cordon_without_jit_has_no_writable_code_and_no_webassembly(start):
