@@ -83,14 +83,13 @@ bool deploy_check_watches(struct deploys *deploys)
     const struct server *server = deploys->server;
     /* What will serve has read by now which version does. */
     bool is_upgrading = server->life.is_handing_over;
-    struct tenant *tenant;
+    struct tenant *tenant, *next;
     uint64_t now = io_now_ns();
     bool is_any_left = false;
 
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry) {
-        if (!tenant->deployed.standby)
-            continue;
-        if (server->life.is_draining) { /* another skepd may serve, and write */
+    for (tenant = TAILQ_FIRST(&server->tenants->watched); tenant; tenant = next) {
+        next = TAILQ_NEXT(tenant, watched); /* this one may leave the list */
+        if (server->life.is_draining) {     /* another skepd may serve, and write */
             versions_drop_standby(tenant);
             continue;
         }

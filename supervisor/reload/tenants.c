@@ -145,12 +145,7 @@ static int install(struct server *server, struct manifest *manifest)
 /* Some version is about to serve, or to be refused. */
 static bool is_any_loading(const struct server *server)
 {
-    const struct tenant *tenant;
-
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-        if (tenant->candidate)
-            return true;
-    return false;
+    return !TAILQ_EMPTY(&server->tenants->changing);
 }
 
 /* Takes over the manifest. */

@@ -24,6 +24,8 @@ int tenants_new(struct server *server, struct tenants **ret_tenants)
         return -ENOMEM;
     TAILQ_INIT(&tenants->list);
     TAILQ_INIT(&tenants->leaving);
+    TAILQ_INIT(&tenants->changing);
+    TAILQ_INIT(&tenants->watched);
     LIST_INIT(&tenants->awaited);
     LIST_INIT(&tenants->unserved);
     LIST_INIT(&tenants->cursors);
@@ -121,6 +123,32 @@ void tenant_unlist(struct tenants *tenants, struct tenant *tenant)
     TAILQ_REMOVE(&tenants->list, tenant, entry);
     LIST_REMOVE(tenant, in_bucket);
     tenants->n_listed--;
+}
+
+struct version *tenant_set_candidate(struct tenant *tenant, struct version *version)
+{
+    struct tenant_list *changing = &tenant->server->tenants->changing;
+    struct version *before = tenant->candidate;
+
+    tenant->candidate = version;
+    if (version && !before)
+        TAILQ_INSERT_TAIL(changing, tenant, changing);
+    else if (!version && before)
+        TAILQ_REMOVE(changing, tenant, changing);
+    return before;
+}
+
+struct version *tenant_set_standby(struct tenant *tenant, struct version *version)
+{
+    struct tenant_list *watched = &tenant->server->tenants->watched;
+    struct version *before = tenant->deployed.standby;
+
+    tenant->deployed.standby = version;
+    if (version && !before)
+        TAILQ_INSERT_TAIL(watched, tenant, watched);
+    else if (!version && before)
+        TAILQ_REMOVE(watched, tenant, watched);
+    return before;
 }
 
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size)

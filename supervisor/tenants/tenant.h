@@ -109,7 +109,7 @@ struct version {
 struct tenant_deployed {
     char serving[VERSION_NAME_BYTES + 1]; /* what serves; "" if it was not deployed */
     /* It served before the last deploy, and can again at once, as long as the new one is watched; NULL:
-     * none. */
+     * none. See tenant_set_standby. */
     struct version *standby;
     char standby_name[VERSION_NAME_BYTES + 1];
     uint64_t watched_until_ns;
@@ -132,7 +132,10 @@ struct tenant {
     enum tenant_origin origin; /* TENANT_FOLDER, unless who installs it says otherwise */
     char *dir;                 /* where it was read from */
     struct version *version;   /* serving */
-    struct version *candidate; /* takes over when it has loaded; NULL: none */
+    struct version
+        *candidate; /* takes over when it has loaded; NULL: none. See tenant_set_candidate */
+    TAILQ_ENTRY(tenant) changing; /* if there is a candidate */
+    TAILQ_ENTRY(tenant) watched;  /* if there is a standby */
     struct tenant_deployed deployed;
     /* borrowed: this is what the routes of a tenant that cannot be served lead to, without a version and in no
      * list; NULL for every other. */
@@ -170,6 +173,8 @@ struct tenants {
     struct tenant_cursor_list cursors;           /* in list */
     struct tenant_cursor care;      /* of the look at each tenant, each second; closed in between */
     struct tenant_list leaving;     /* removed: they end what they have accepted */
+    struct tenant_list changing;    /* with a candidate */
+    struct tenant_list watched;     /* with a standby */
     LIST_HEAD(, unserved) unserved; /* see unserved.h */
     struct caller_right_list awaited; /* of names that no tenant has had yet */
     struct router *router;
@@ -188,6 +193,10 @@ void tenant_list(struct tenants *tenants, struct tenant *tenant);
 /* Removes the tenant from both. */
 void tenant_unlist(struct tenants *tenants, struct tenant *tenant);
 struct tenant *tenant_find(const struct tenants *tenants, const char *name, size_t size);
+/* The tenant's candidate or standby is that version now, whose reference is the tenant's from then on; NULL: none.
+ * Returns the one before, and its reference; NULL: there was none. */
+struct version *tenant_set_candidate(struct tenant *tenant, struct version *version);
+struct version *tenant_set_standby(struct tenant *tenant, struct version *version);
 /* Its files are somewhere else now. Out of memory nothing changes. */
 void tenant_set_dir(struct tenant *tenant, const char *dir);
 /* The lowest of platform, cordon and tenant: see limits_resolve. */

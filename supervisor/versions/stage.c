@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "common/log.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/router.h"
@@ -51,7 +50,7 @@ int versions_stage(struct server *server, struct manifest *manifest, const char 
         if (r < 0)
             return r;
         versions_drop_candidate(tenant);
-        tenant->candidate = *ret_version;
+        (void) tenant_set_candidate(tenant, *ret_version);
     }
     if (r == 0) {
         (*ret_version)->listener = listener;
@@ -62,7 +61,7 @@ int versions_stage(struct server *server, struct manifest *manifest, const char 
 
 void versions_drop_standby(struct tenant *tenant)
 {
-    struct version *standby = TAKE_PTR(tenant->deployed.standby);
+    struct version *standby = tenant_set_standby(tenant, NULL);
 
     if (!standby)
         return;
@@ -109,9 +108,9 @@ int versions_serve_staged(struct version *version, const char *name, bool keep_o
         return 0;
     }
     versions_drop_standby(tenant);
-    serve(tenant, TAKE_PTR(tenant->candidate));
+    serve(tenant, tenant_set_candidate(tenant, NULL));
     if (keep_old && old->cordon == version->cordon) {
-        deployed->standby = old;
+        (void) tenant_set_standby(tenant, old);
         memcpy(deployed->standby_name, deployed->serving, sizeof deployed->standby_name);
     } else {
         versions_retire(old);
@@ -144,7 +143,7 @@ int versions_serve_standby(struct tenant *tenant)
     int r = tenant_swap_routes(tenant, deployed->standby->manifest);
     if (r < 0)
         return r;
-    serve(tenant, TAKE_PTR(deployed->standby));
+    serve(tenant, tenant_set_standby(tenant, NULL));
     memcpy(deployed->serving, deployed->standby_name, sizeof deployed->serving);
     deployed->standby_name[0] = '\0';
     versions_retire(bad);

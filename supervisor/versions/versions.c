@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
@@ -46,7 +45,7 @@ void version_tell_dropped(struct version *version)
 
 void versions_drop_candidate(struct tenant *tenant)
 {
-    struct version *candidate = TAKE_PTR(tenant->candidate);
+    struct version *candidate = tenant_set_candidate(tenant, NULL);
 
     if (!candidate)
         return;
@@ -69,7 +68,7 @@ void versions_serve_candidate(struct tenant *tenant)
         return;
     }
     versions_drop_standby(tenant); /* what is watched is another one now */
-    tenant->version = TAKE_PTR(tenant->candidate);
+    tenant->version = tenant_set_candidate(tenant, NULL);
     if (tenant->version->cordon != old->cordon)
         seclude_follow(tenant);
     version_tell_dropped(old);
@@ -125,7 +124,7 @@ static int install_next(struct tenant *tenant, struct manifest *manifest)
     if (r < 0)
         return r;
     versions_drop_candidate(tenant);
-    tenant->candidate = candidate;
+    (void) tenant_set_candidate(tenant, candidate);
     (void) placement_preload(tenant); /* else when a worker is ready */
     return 0;
 }

@@ -130,6 +130,27 @@ static void check_tenant(const struct server *server, struct tenant *tenant, str
     sums->waiting += n > 0;
 }
 
+/* Lists of tenants by what they have: each that has it, and no other. */
+static void check_tenant_lists(const struct tenants *tenants)
+{
+    const struct tenant *tenant;
+    unsigned n_changing = 0, n_watched = 0;
+
+    TAILQ_FOREACH (tenant, &tenants->list, entry) {
+        n_changing += tenant->candidate != NULL;
+        n_watched += tenant->deployed.standby != NULL;
+    }
+    TAILQ_FOREACH (tenant, &tenants->changing, changing) {
+        HOLD(tenant->candidate);
+        n_changing--;
+    }
+    TAILQ_FOREACH (tenant, &tenants->watched, watched) {
+        HOLD(tenant->deployed.standby);
+        n_watched--;
+    }
+    HOLD(n_changing == 0 && n_watched == 0);
+}
+
 /* ---- workers */
 
 static unsigned count_waiting(const struct server *server, const struct child *child)
@@ -214,6 +235,7 @@ void inside_check(const struct server *server)
         check_tenant(server, tenant, &sums);
     TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
         check_tenant(server, tenant, &sums);
+    check_tenant_lists(server->tenants);
     TAILQ_FOREACH (child, &server->pool->children, entry)
         check_child(server, child);
     TAILQ_FOREACH (request, &ledger->active, entry) {
