@@ -193,7 +193,7 @@ static int load_filter(const struct policy_table *table, const char **ret_step)
     return seccomp_load(filter);
 }
 
-int confine_supervisor(const struct confine_options *options, const char **ret_step)
+int confine_process(const struct confine_options *options, const char **ret_step)
 {
     const char *missing = NULL;
 

@@ -44,7 +44,7 @@ struct confine_options {
  * Landlock, which the kernel does not have, if that may be; or -errno, and then the process must end,
  * because some of it may be done. If not 0, *ret_step names what failed (static string, or the path
  * of a folder, borrowed from options). */
-int confine_supervisor(const struct confine_options *options, const char **ret_step);
+int confine_process(const struct confine_options *options, const char **ret_step);
 
 /* What the operator can do about it, or NULL. Static string. */
 const char *confine_hint(int error, const char *step);

@@ -22,6 +22,7 @@
 
 struct channel {
     struct channel_options options;
+    void *receiver; /* borrowed: the owner that handlers of messages get */
     uint32_t phase;
     struct event *read_event;
     struct event *write_event; /* waits until the socket takes more */
@@ -107,13 +108,15 @@ static int dispatch(struct channel *ch, const uint8_t *frame, size_t size)
     if (!message)
         return -EPROTO;
     ch->received++;
-    int r = ch->options.may_handle ? ch->options.may_handle(ch->options.owner, number) : 1;
+    int r = 1;
+    if (ch->options.may_handle)
+        r = ch->options.may_handle(ch->options.owner, number, message);
     if (r <= 0)
         return r;
     if (!ch->options.is_each_watched)
-        return rule->handle(ch->options.owner, message);
+        return rule->handle(ch->receiver, message);
     LOOP_CALLBACK(message->descriptor->short_name);
-    return rule->handle(ch->options.owner, message);
+    return rule->handle(ch->receiver, message);
 }
 
 /* Handles the whole frames in the input buffer, as many as the turn has left. Returns 0 or -errno. */
@@ -326,6 +329,7 @@ int channel_new(const struct channel_options *options, struct channel **ret_chan
     if (!ch)
         return -ENOMEM;
     ch->options = *options;
+    ch->receiver = options->owner;
     ch->phase = options->phase;
     ch->is_reading = true;
     ch->input_size = INPUT_FIRST_BYTES;
@@ -364,6 +368,12 @@ struct channel *channel_free(struct channel *ch)
 void channel_set_phase(struct channel *ch, uint32_t phase)
 {
     ch->phase = phase;
+}
+
+void channel_set_receiver(struct channel *ch, const struct channel_table *receive, void *owner)
+{
+    ch->options.receive = receive;
+    ch->receiver = owner;
 }
 
 int channel_send(struct channel *ch, const ProtobufCMessage *envelope)

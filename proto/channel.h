@@ -44,8 +44,9 @@ struct channel_options {
      * file, else -errno. Not called after channel_free. The owner may free the channel in it. */
     void (*on_closed)(void *owner, int error);
     /* Asked before each message that the table allows; NULL: all are handled. number: its case in the
-     * oneof. 1: handle it; 0: it was refused, and answered; -errno: close. May stop reading. */
-    int (*may_handle)(void *owner, unsigned number);
+     * oneof, message: as for its handler. 1: handle it; 0: it was refused, and answered; -errno: close. May
+     * stop reading. */
+    int (*may_handle)(void *owner, unsigned number, const ProtobufCMessage *message);
     /* Called when the frames of one turn's reads have been handled and the channel is still open;
      * may be NULL. May free the channel. */
     void (*on_read_end)(void *owner);
@@ -72,6 +73,11 @@ int channel_new(const struct channel_options *options, struct channel **ret_chan
 struct channel *channel_free(struct channel *channel);
 
 void channel_set_phase(struct channel *channel, uint32_t phase);
+
+/* From the next message on, what may be received is that table, and its handlers get that owner; the
+ * callbacks of channel_options keep theirs. */
+void channel_set_receiver(struct channel *channel, const struct channel_table *receive,
+                          void *owner);
 
 /* Queues one message (an envelope); it is written at the end of the loop turn. 0,
  * -EMSGSIZE over FRAME_MAX_BYTES, -ENOBUFS over output_max_bytes, -EPIPE after closing. */

@@ -3,7 +3,8 @@
  * The spawner process: takes jobs from its socket, starts workers, looks at their jails. Workers are
  * children of the supervisor (CLONE_PARENT), which reaps them, and die with it, not with the spawner. The
  * spawner holds no socket but that one and keeps the privileges that a birth needs, no others. It
- * trusts the supervisor, and reads nothing from workers. Single-threaded.
+ * trusts the supervisor, and reads nothing from workers. Single-threaded. The first spawner is a fork of
+ * skepd, each later one of the spawner before it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -19,21 +20,25 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/io.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "common/rss.h"
 #include "helper/journal.h"
 #include "spawner/wire.h"
 
-/* Where its three descriptors are put. What it receives and opens later is above. */
-enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, FIRST_FREE_FD = 6, SPARE_FD = 16 };
+/* Where its descriptors are put: after these three, two of each helper. What it receives and opens later is
+ * above. */
+enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, HELPER_FDS = 6 };
+
+#define OWN_FDS (HELPER_FDS - SOCKET_FD + 2 * SPAWNER_HELPERS_MAX)
+#define SPARE_FD 64 /* above all of them */
 
 #define REAP_AGAIN_MS 50
 
 /* polls[0] is the socket, polls[1] the pidfd of the successor, which is owned. */
 struct spawner_child {
-    const struct origin *origin; /* NULL: there can be no successor */
-    pid_t supervisor;
+    const struct spawner_start *start; /* borrowed */
     bool high_ids;
     bool has_started; /* a worker */
     layer_set floor;  /* that every worker has */
@@ -43,17 +48,29 @@ struct spawner_child {
 
 /* ---- setting up */
 
-static int place_descriptors(const struct spawner_descriptors *from)
+/* Notes where the helpers' are from then on. */
+static int place_descriptors(struct spawner_start *start)
 {
-    int s = fcntl(from->socket, F_DUPFD_CLOEXEC, SPARE_FD);
-    int w = fcntl(from->worker, F_DUPFD_CLOEXEC, SPARE_FD);
-    int n = fcntl(from->null, F_DUPFD_CLOEXEC, SPARE_FD);
+    int *wanted[OWN_FDS] = { &start->socket, &start->worker, &start->null };
+    unsigned n = HELPER_FDS - SOCKET_FD;
 
-    if (s < 0 || w < 0 || n < 0 || dup3(s, SOCKET_FD, O_CLOEXEC) < 0 ||
-        dup3(w, PROGRAM_FD, O_CLOEXEC) < 0 || dup3(n, NULL_FD, O_CLOEXEC) < 0 ||
-        close_range(FIRST_FREE_FD, ~0U, 0) < 0)
-        return -errno;
-    return 0;
+    for (unsigned i = 0; i < start->n_helpers; i++) {
+        wanted[n++] = &start->helpers[i].program_fd;
+        wanted[n++] = &start->helpers[i].folder_fd;
+    }
+    for (unsigned i = 0; i < n; i++)
+        if (*wanted[i] >= 0 && (*wanted[i] = fcntl(*wanted[i], F_DUPFD_CLOEXEC, SPARE_FD)) < 0)
+            return -errno;
+    for (unsigned i = 0; i < n; i++) {
+        int fd = SOCKET_FD + (int) i;
+        if (*wanted[i] < 0)
+            (void) close(fd);
+        else if (dup3(*wanted[i], fd, O_CLOEXEC) < 0)
+            return -errno;
+        else
+            *wanted[i] = fd;
+    }
+    return close_range((unsigned) SOCKET_FD + n, ~0U, 0) < 0 ? -errno : 0;
 }
 
 /* Signals of the terminal go to the whole group: the supervisor decides what they mean. */
@@ -100,17 +117,25 @@ static int keep_capabilities(size_t n_kept)
     return r;
 }
 
-static int set_up(const struct spawner_descriptors *descriptors, pid_t supervisor)
+/* After a fork, which clears the signal. -ESRCH: the supervisor died before it was set. */
+static int die_with(pid_t supervisor)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return -errno;
-    if (getppid() != supervisor)
-        return -ESRCH; /* it died before the signal was set */
+    return getppid() == supervisor ? 0 : -ESRCH;
+}
+
+static int set_up(struct spawner_start *start)
+{
+    int r = die_with(start->supervisor);
+
+    if (r < 0)
+        return r;
     (void) prctl(PR_SET_NAME, "skep-spawner", 0, 0, 0);
     set_signals();
     if (chdir("/") < 0)
         return -errno;
-    int r = place_descriptors(descriptors);
+    r = place_descriptors(start);
     if (r == 0)
         r = keep_capabilities(ARRAY_LEN(kept));
     if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -231,9 +256,9 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
             .layers = request->layers & LAYERS_ALL,
             .high_ids = child->high_ids,
             .channel_fd = fds[0],
-            .scoreboard_fd = fds[1],
+            .second_fd = fds[1],
             .cgroup_fd = fds[2],
-            .worker_fd = PROGRAM_FD,
+            .program_fd = PROGRAM_FD,
             .null_fd = NULL_FD,
         };
         r = start_worker(&birth, &pid, result_fds, &step);
@@ -258,7 +283,7 @@ static int look(const struct spawner_child *child, const struct spawner_request 
     if (pidfd < 0)
         return -ESRCH;
     int r = process_parent(request->pid, &parent);
-    if (r < 0 || parent != child->supervisor)
+    if (r < 0 || parent != child->start->supervisor)
         return -ESRCH;
     return facts_collect(request->pid, pidfd, request->with_maps != 0, ret_facts);
 }
@@ -285,7 +310,7 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
         .jit = request->jit < JIT_MODES ? (enum jit_mode) request->jit : JIT_OFF,
         .layers = request->layers & LAYERS_ALL,
         .high_ids = child->high_ids,
-        .worker_fd = PROGRAM_FD,
+        .program_fd = PROGRAM_FD,
         .null_fd = NULL_FD,
     };
 
@@ -324,12 +349,12 @@ static void on_upgrade(struct spawner_child *child, const struct spawner_request
 
     if (!is_upgrade(request, fds))
         r = -EPROTO;
-    else if (!child->origin)
+    else if (!child->start->origin)
         r = -EOPNOTSUPP;
     else if (child->successor > 0)
         r = -EBUSY;
     if (r == 0)
-        r = spawner_start_successor(child->origin, fds, request, &pid, &pidfd);
+        r = spawner_start_successor(child->start->origin, fds, request, &pid, &pidfd);
     if (r == 0) {
         child->successor = pid;
         child->polls[1] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
@@ -337,6 +362,89 @@ static void on_upgrade(struct spawner_child *child, const struct spawner_request
     answer.error = r;
     answer.pid = pid;
     send_answer(&answer, &pidfd, r == 0 ? 1 : 0, NULL, 0);
+}
+
+static void close_fds(const int fds[static SPAWNER_RESULT_FDS])
+{
+    for (size_t i = 0; i < SPAWNER_RESULT_FDS; i++)
+        fd_cleanup(&fds[i]);
+}
+
+static size_t count_fds(const int fds[static SPAWNER_RESULT_FDS])
+{
+    size_t n = 0;
+
+    while (n < SPAWNER_RESULT_FDS && fds[n] >= 0)
+        n++;
+    return n;
+}
+
+static void on_helper(const struct spawner_child *child, const struct spawner_request *request)
+{
+    struct spawner_answer answer = { .kind = SPAWNER_STARTED, .slot = request->slot };
+    enum spawner_step step = SPAWNER_STEP_REQUEST;
+    int fds[SPAWNER_RESULT_FDS] = { -1, -1, -1 };
+    pid_t pid = 0;
+
+    answer.error = request->slot >= child->start->n_helpers
+                       ? -EPROTO
+                       : spawner_run_helper(&child->start->helpers[request->slot], NULL_FD,
+                                            child->floor, fds, &pid, &step);
+    answer.step = step;
+    answer.pid = pid;
+    send_answer(&answer, fds, answer.error == 0 ? count_fds(fds) : 0, NULL, 0);
+    close_fds(fds);
+}
+
+/* The reserve: all that this one is, but for its socket, and for the successor, which is no child of its. */
+static void become_reserve(struct spawner_child *child, int socket_fd)
+{
+    if (die_with(child->start->supervisor) < 0 || dup3(socket_fd, SOCKET_FD, O_CLOEXEC) < 0)
+        _exit(1);
+    fd_cleanup(&child->polls[1].fd);
+    child->polls[1].fd = -1;
+    child->successor = 0;
+}
+
+static int fork_reserve(struct spawner_child *child, int ret_fds[static SPAWNER_RESULT_FDS],
+                        pid_t *ret_pid)
+{
+    int pair[2], pidfd = -1;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    _cleanup_fd_ int ours = pair[0], theirs = pair[1];
+    int r = io_set_nonblocking(ours); /* a confined supervisor cannot */
+    if (r < 0)
+        return r;
+    *ret_pid = spawner_fork_sibling(&pidfd);
+    if (*ret_pid < 0)
+        return -errno;
+    if (*ret_pid == 0) {
+        become_reserve(child, theirs);
+        return 0;
+    }
+    ret_fds[0] = TAKE_FD(ours);
+    ret_fds[1] = pidfd;
+    return process_open(*ret_pid, &ret_fds[2]);
+}
+
+/* Returns twice, as a fork does. */
+static void on_reserve(struct spawner_child *child)
+{
+    struct spawner_answer answer = { .kind = SPAWNER_RESERVED };
+    int fds[SPAWNER_RESULT_FDS] = { -1, -1, -1 };
+    pid_t pid = -1;
+
+    int r = fork_reserve(child, fds, &pid);
+    if (pid == 0)
+        return;
+    answer.error = r;
+    answer.step = SPAWNER_STEP_FORK;
+    answer.pid = pid;
+    /* Without its socket, a reserve that nobody is told of ends by itself. */
+    send_answer(&answer, fds, r == 0 ? SPAWNER_RESULT_FDS : 0, NULL, 0);
+    close_fds(fds);
 }
 
 static void close_all(int fds[static SPAWNER_REQUEST_FDS])
@@ -367,6 +475,12 @@ static void on_request(struct spawner_child *child)
         break;
     case SPAWNER_UPGRADE:
         on_upgrade(child, &request, fds);
+        break;
+    case SPAWNER_HELPER:
+        on_helper(child, &request);
+        break;
+    case SPAWNER_RESERVE:
+        on_reserve(child);
         break;
     }
     close_all(fds);
@@ -403,20 +517,15 @@ static void turn(struct spawner_child *child)
         on_request(child);
 }
 
-_Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
-                                 const struct origin *origin, layer_set floor)
+_Noreturn void spawner_child_run(struct spawner_start *start)
 {
     struct spawner_child child = {
-        .origin = origin,
-        .supervisor = supervisor,
-        .floor = floor,
+        .start = start,
         .polls = { { .fd = SOCKET_FD, .events = POLLIN }, { .fd = -1 } },
     };
 
     journal_leave();
-    int r = set_up(descriptors, supervisor);
-    if (r == 0 && (floor & LAYER_BIT(LAYER_USER)))
-        r = keep_capabilities(N_KEPT_WITH_USER_NAMESPACES);
+    int r = set_up(start);
     if (r < 0) {
         (void) log_error_errno(r, "the spawner cannot start");
         _exit(1);

@@ -3,7 +3,8 @@
  * The birth of one worker: clone into new namespaces, id maps, and on the other side of the
  * clone descriptors, signals and exec. Spawner process, with CAP_SETUID and CAP_SETGID or
  * without any privilege; the child is root of its own user namespace and nothing outside, or, where
- * there are no user namespaces, nobody.
+ * there are no user namespaces, nobody. A helper is born the same way without namespaces, as who skepd is,
+ * and without capabilities.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,9 +113,14 @@ static bool drop_capabilities(void)
     return done;
 }
 
+static bool has_layer(const struct spawner_birth *birth, enum jail_layer layer)
+{
+    return !birth->helper && (birth->layers & LAYER_BIT(layer)) != 0;
+}
+
 static void take_ids(const struct spawner_birth *birth, const struct pipes *pipes)
 {
-    bool is_own = (birth->layers & LAYER_BIT(LAYER_USER)) != 0;
+    bool is_own = has_layer(birth, LAYER_USER);
     unsigned uid = is_own ? 0 : birth->high_ids ? SPAWNER_UID_BASE + birth->slot : geteuid();
     unsigned gid = is_own ? 0 : birth->high_ids ? SPAWNER_UID_BASE + birth->slot : getegid();
 
@@ -162,43 +168,54 @@ void spawner_reset_signals(void)
 static int place_descriptors(const struct spawner_birth *birth, struct pipes *pipes)
 {
     pipes->report_write = fcntl(pipes->report_write, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
-    int worker = fcntl(birth->worker_fd, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
+    int program = fcntl(birth->program_fd, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
     int channel = fcntl(birth->channel_fd, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
-    int scoreboard = fcntl(birth->scoreboard_fd, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
+    int second =
+        birth->second_fd < 0 ? -1 : fcntl(birth->second_fd, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
 
     if (pipes->report_write < 0)
         _exit(127);
-    if (worker < 0 || channel < 0 || scoreboard < 0)
+    if (program < 0 || channel < 0 || (second < 0 && birth->second_fd >= 0))
         give_up(pipes, SPAWNER_STEP_DESCRIPTORS);
     if (dup2(birth->null_fd, STDIN_FILENO) < 0 || dup2(birth->null_fd, STDOUT_FILENO) < 0 ||
-        dup2(channel, POLICY_CHANNEL_FD) < 0 || dup2(scoreboard, POLICY_SCOREBOARD_FD) < 0)
+        dup2(channel, POLICY_CHANNEL_FD) < 0 ||
+        (second >= 0 && dup2(second, POLICY_SCOREBOARD_FD) < 0))
         give_up(pipes, SPAWNER_STEP_DESCRIPTORS);
-    if (close_range(POLICY_SCOREBOARD_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+    if (close_range(second >= 0 ? POLICY_SCOREBOARD_FD + 1 : POLICY_SCOREBOARD_FD, ~0U,
+                    CLOSE_RANGE_CLOEXEC) < 0)
         give_up(pipes, SPAWNER_STEP_DESCRIPTORS);
-    return worker;
+    return program;
 }
 
-static _Noreturn void become_worker(const struct spawner_birth *birth, struct pipes *pipes)
+static _Noreturn void execute(const struct spawner_birth *birth, int program,
+                              const struct pipes *pipes)
 {
-    char name[] = "skep-worker", jit[32], layers[32], report[] = "--report";
-    char *const argv[] = { name, jit, layers, birth->is_report ? report : NULL, NULL };
+    char worker[] = "skep-worker", helper[32], jit[32], layers[32], report[] = "--report";
+    char *const worker_argv[] = { worker, jit, layers, birth->is_report ? report : NULL, NULL };
+    char *const helper_argv[] = { helper, layers, NULL };
     char *const environment[] = { NULL };
 
+    (void) snprintf(helper, sizeof helper, "%s", birth->helper ? birth->helper : "");
     (void) snprintf(jit, sizeof jit, "--jit=%s", jit_name(birth->jit));
     (void) snprintf(layers, sizeof layers, "--layers=%x", birth->layers);
+    (void) execveat(program, "", birth->helper ? helper_argv : worker_argv, environment,
+                    AT_EMPTY_PATH);
+    give_up(pipes, SPAWNER_STEP_EXEC);
+}
+
+static _Noreturn void become_program(const struct spawner_birth *birth, struct pipes *pipes)
+{
     (void) close(pipes->go_write); /* or its own copy would hide the spawner's end */
     await_go(pipes);
     /* The root of a cgroup namespace is where the process that makes it is at that time: not by clone,
      * but now that it is in its cgroup. So it sees nothing of the others, not even their names. */
-    if ((birth->layers & LAYER_BIT(LAYER_CGROUP)) && unshare(CLONE_NEWCGROUP) < 0)
+    if (has_layer(birth, LAYER_CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
         give_up(pipes, SPAWNER_STEP_CGROUP_NAMESPACE);
     take_ids(birth, pipes);
     die_with_parent(birth, pipes);
     (void) setsid();
     spawner_reset_signals();
-    int worker = place_descriptors(birth, pipes);
-    (void) execveat(worker, "", argv, environment, AT_EMPTY_PATH);
-    give_up(pipes, SPAWNER_STEP_EXEC);
+    execute(birth, place_descriptors(birth, pipes), pipes);
 }
 
 /* ---- the spawner's side */
@@ -260,6 +277,13 @@ static bool can_clone(uint64_t flags)
         ;
     (void) close(pidfd);
     return true;
+}
+
+/* Not fork(3): only the raw call gives the child another parent. What glibc's own fork would do besides, a
+ * process of one thread does not need. */
+pid_t spawner_fork_sibling(int *ret_pidfd)
+{
+    return clone_process(CLONE_PARENT, ret_pidfd);
 }
 
 layer_set spawner_missing_namespaces(layer_set layers)
@@ -350,10 +374,11 @@ static int guide(pid_t pid, const struct spawner_birth *birth, bool has_joined, 
             return r;
     }
     *ret_step = SPAWNER_STEP_ID_MAP;
-    r = birth->layers & LAYER_BIT(LAYER_USER) ? map_ids(pid, birth) : 0;
+    r = has_layer(birth, LAYER_USER) ? map_ids(pid, birth) : 0;
     /* When the host runs out of memory, a worker is to die before anything else of the service.
      * Best effort: a container may have set a higher value already. */
-    (void) write_proc(pid, "oom_score_adj", WORKER_OOM_SCORE);
+    if (!birth->helper)
+        (void) write_proc(pid, "oom_score_adj", WORKER_OOM_SCORE);
     if (r == 0)
         r = io_write_all(pipes->go_write, "g", 1);
     return r < 0 ? r : await_exec(pipes, ret_step);
@@ -385,7 +410,8 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
         return r;
     /* A worker is the supervisor's child, so that it does not die with the spawner; a throw-away one is the
      * spawner's own. */
-    uint64_t flags = clone_flags(birth->layers) | (birth->is_report ? 0 : CLONE_PARENT);
+    uint64_t flags =
+        (birth->helper ? 0 : clone_flags(birth->layers)) | (birth->is_report ? 0 : CLONE_PARENT);
     if (birth->cgroup_fd >= 0)
         pid = clone_into_cgroup(flags, birth->cgroup_fd, &raw_pidfd);
     bool has_joined = pid >= 0;
@@ -397,7 +423,7 @@ int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pid
         return r;
     }
     if (pid == 0)
-        become_worker(birth, &pipes);
+        become_program(birth, &pipes);
 
     _cleanup_fd_ int pidfd = raw_pidfd;
     r = guide(pid, birth, has_joined, &pipes, ret_step);

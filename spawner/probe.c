@@ -96,7 +96,7 @@ static int try(const struct spawner_birth *wanted, struct attempt *attempt,
     _cleanup_fd_ int theirs = pair[1];
     birth.is_report = true;
     birth.channel_fd = theirs;
-    birth.scoreboard_fd = board_fd;
+    birth.second_fd = board_fd;
     birth.cgroup_fd = -1;
     birth.layers = probe->layers;
     uint64_t start_ns = io_now_ns();

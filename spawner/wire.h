@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two ends of the spawner's socket share. For spawner.c (supervisor), child.c (the spawner
- * process), exec.c (one worker's birth) and probe.c (which layers work) only.
+ * What the two ends of the spawner's socket share. For supervisor/helpers/spawner.c (supervisor), and in the
+ * spawner process child.c, exec.c (one birth), helper.c (helpers), probe.c (which layers work).
  */
 #pragma once
 
@@ -36,6 +36,7 @@ enum spawner_step {
     SPAWNER_STEP_TIMEOUT,
     SPAWNER_STEP_REQUEST,
     SPAWNER_STEP_JAIL,
+    SPAWNER_STEP_CONNECT,
     SPAWNER_STEP_LOST, /* the spawner itself, before it answered */
     SPAWNER_STEPS,
 };
@@ -50,6 +51,8 @@ enum spawner_request_kind {
     /* Our own program, as it was started: n_sockets, socket_kinds; with its end of the hand-over, and then
      * the sockets. */
     SPAWNER_UPGRADE,
+    SPAWNER_HELPER,  /* the helper whose number is slot, or a connection to it */
+    SPAWNER_RESERVE, /* another spawner, like this one */
 };
 
 /* Supervisor to spawner. What a kind does not name is 0. */
@@ -74,6 +77,10 @@ enum spawner_answer_kind {
     SPAWNER_PROBED,    /* a struct jail_probe follows */
     SPAWNER_SUCCESSOR, /* with its pidfd, if error is 0 */
     SPAWNER_SUCCESSOR_EXITED,
+    /* Of a helper (slot: its number) and of a reserve. With descriptors if error is 0: our end of the channel;
+     * and, if it is a process of ours (pid), its pidfd and /proc/PID/stat. */
+    SPAWNER_STARTED,
+    SPAWNER_RESERVED,
 };
 
 #define SPAWNER_RESULT_FDS 3
@@ -88,29 +95,44 @@ struct spawner_answer {
     char text[VERDICT_STEP_BYTES]; /* of a failed SPAWNER_PROBED: what the worker could not do */
 };
 
-struct spawner_descriptors {
-    int socket, worker, null;
+/* A helper that the spawner can start or reach (helper/helper.h), whatever skepd asks: only its number is in
+ * a request. */
+struct spawner_helper {
+    int program_fd;        /* -1: a unit */
+    int folder_fd;         /* -1: none */
+    const char *name;      /* argv[0] of a program */
+    const char *unit_path; /* of the unit's socket */
 };
 
-/* The spawner process: serves jobs on its socket until it closes. Takes all descriptors. supervisor: the pid
- * that must be its parent. origin: NULL: no successor can be started. floor: layers that every worker has,
- * where a probe has found them; else 0. */
-_Noreturn void spawner_child_run(const struct spawner_descriptors *descriptors, pid_t supervisor,
-                                 const struct origin *origin, layer_set floor);
+#define SPAWNER_HELPERS_MAX 8
+
+struct spawner_start {
+    int socket, worker, null;    /* descriptors */
+    pid_t supervisor;            /* that must be its parent */
+    const struct origin *origin; /* NULL: no successor can be started */
+    struct spawner_helper helpers[SPAWNER_HELPERS_MAX];
+    unsigned n_helpers;
+};
+
+/* The spawner process: serves jobs on its socket until it closes. Takes all descriptors. start: must last as
+ * long as the process. */
+_Noreturn void spawner_child_run(struct spawner_start *start);
 
 /* ---- exec.c; all in the spawner process */
 
-/* One worker to be born. Everything is borrowed. */
+/* One worker or helper to be born. Everything is borrowed. */
 struct spawner_birth {
+    const char *helper; /* argv[0] of a helper; NULL: a worker */
     unsigned slot;
     enum jit_mode jit;
-    bool high_ids;    /* SPAWNER_UID_BASE + slot; false: our own uid and gid */
-    bool is_report;   /* the throw-away worker */
-    layer_set layers; /* that it has */
+    bool high_ids;  /* SPAWNER_UID_BASE + slot; false: our own uid and gid */
+    bool is_report; /* the throw-away worker */
+    layer_set
+        layers; /* that it has; of a helper, those that it is told of: it has no namespaces of its own */
     int channel_fd;
-    int scoreboard_fd;
+    int second_fd; /* a worker's scoreboard, or a helper's folder; -1: none */
     int cgroup_fd; /* -1: none */
-    int worker_fd;
+    int program_fd;
     int null_fd;
 };
 
@@ -118,15 +140,26 @@ struct spawner_birth {
  * its own user namespace knows these ids. */
 bool spawner_may_map_high_ids(void);
 
-/* Ends a worker that cannot be born, and returns when it has ended. A throw-away one is reaped, any other the
+/* Ends a process that cannot be born, and returns when it has ended. A throw-away one is reaped, any other the
  * supervisor's to reap. */
 void spawner_end_birth(const struct spawner_birth *birth, pid_t pid, int pidfd);
 
-/* Starts a worker in new namespaces, as the supervisor's child (a throw-away one as the spawner's), and waits
- * until its program runs. 0 or -errno with the step that failed; *ret_pid is then -1, or as after
+/* Starts a worker in new namespaces, or a helper, as the supervisor's child (a throw-away worker as the
+ * spawner's), and waits until its program runs. 0 or -errno with the step that failed; *ret_pid is then -1, or as after
  * spawner_end_birth. */
 int spawner_exec(const struct spawner_birth *birth, pid_t *ret_pid, int *ret_pidfd,
                  enum spawner_step *ret_step);
+
+/* Forks a process like this one, as the supervisor's child. As fork(2), with *ret_pidfd in the parent. */
+pid_t spawner_fork_sibling(int *ret_pidfd);
+
+/* ---- helper.c */
+
+/* Starts a helper, or connects to it. ret_fds: as of SPAWNER_STARTED, -1 where there is none. layers: those
+ * that the helper is told of. 0; or -errno with the step, and then *ret_pid is as of spawner_exec. */
+int spawner_run_helper(const struct spawner_helper *helper, int null_fd, layer_set layers,
+                       int ret_fds[static SPAWNER_RESULT_FDS], pid_t *ret_pid,
+                       enum spawner_step *ret_step);
 
 /* Which of the namespaces, made alone with a user namespace, cannot be had. 0: each can. */
 layer_set spawner_missing_namespaces(layer_set layers);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the store process share: child.c (the process and its loop), upload.c (what comes
+ * What the files of the store process share: main.c (the process), upload.c (what comes
  * in), versions.c (what is kept), recover.c (what was interrupted). Tests link it, too. No other includes
  * this.
  *
@@ -151,5 +151,3 @@ int version_remove_tenant(struct store_state *state, const char *name, unsigned 
 /* Removes what interrupted writes have left, but not what another store is at. Tenants that cannot be read
  * are left as they are: then it returns 0, too, and text names them, else it is empty. */
 int store_recover(struct store_state *state, unsigned *ret_leftovers);
-
-/* ---- child.c */

@@ -106,7 +106,7 @@ int confine_server(struct server *server)
         .owner = server->reader,
         .landlock_may_be_missing = (layers & LAYER_BIT(LAYER_LANDLOCK)) == 0,
     };
-    int r = confine_supervisor(&options, &step);
+    int r = confine_process(&options, &step);
     if (r < 0)
         return report_failure(r, step);
     if (r > 0)

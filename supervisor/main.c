@@ -24,6 +24,7 @@
 #include "config/config.h"
 #include "config/manifest.h"
 #include "helper/journal.h"
+#include "store/program.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/commands.h"
 #include "supervisor/confine_server.h"
@@ -51,6 +52,9 @@ struct arguments {
     bool check_only;
     bool probe_only;
 };
+
+/* Helpers that are programs, by their numbers in spawner_options. */
+enum { PROGRAM_STORE };
 
 static const char usage_text[] =
     "Usage: skepd --config FILE [--worker PATH] [--dev PATH] [--check | --probe]\n"
@@ -121,13 +125,11 @@ static char *make_absolute(const char *path)
     return !folder || asprintf(&absolute, "%s/%s", folder, path) < 0 ? NULL : absolute;
 }
 
-static int find_worker(const char *given, char *path, size_t size)
+static int find_program(const char *name, char *path, size_t size)
 {
-    static const char *const places[] = { "%.*s/skep-worker", "%.*s/../libexec/skep/skep-worker" };
+    static const char *const places[] = { "%.*s/%s", "%.*s/../libexec/skep/%s" };
     char self[PATH_MAX];
 
-    if (given)
-        return snprintf(path, size, "%s", given) < (int) size ? 0 : -ENAMETOOLONG;
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n < 0)
         return -errno;
@@ -136,7 +138,7 @@ static int find_worker(const char *given, char *path, size_t size)
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        (void) snprintf(path, size, places[i], folder, self);
+        (void) snprintf(path, size, places[i], folder, self, name);
 #pragma GCC diagnostic pop
         if (access(path, X_OK) == 0)
             return 0;
@@ -228,10 +230,31 @@ static int make_front(struct server *server)
                                           server->config->n_proxies);
 }
 
+/* The helper processes are there before what is stored is read, and before anything is asked of them. */
+static int start_helpers(struct server *server)
+{
+    const struct store_start_options store = {
+        .has_predecessor = service_has_predecessor(server->service),
+        .number = PROGRAM_STORE,
+        .base = server->base,
+        .spawner = server->spawner,
+        .health = &server->health,
+    };
+
+    int r = spawner_attach(server->spawner, server->base, &pool_spawner_ops, server);
+    if (r < 0)
+        return log_error_errno(r, "cannot reach the spawner");
+    spawner_keep_reserve(server->spawner, &server->health);
+    return server->store ? store_start(server->store, &store) : 0;
+}
+
 static int set_up(struct server *server, const struct arguments *arguments)
 {
-    int r = tenants_new(server, &server->tenants);
+    int r = start_helpers(server);
 
+    if (r < 0)
+        return r;
+    r = tenants_new(server, &server->tenants);
     if (r == 0)
         r = versions_new(server, &server->versions);
     if (r == 0)
@@ -249,9 +272,6 @@ static int set_up(struct server *server, const struct arguments *arguments)
         r = deploys_new(server, &server->deploys);
     if (r < 0)
         return r;
-    r = spawner_attach(server->spawner, server->base, &pool_spawner_ops, server);
-    if (r < 0)
-        return log_error_errno(r, "cannot reach the spawner");
     r = listen_front(server);
     if (r < 0)
         return r;
@@ -274,6 +294,7 @@ static void tear_down(struct server *server)
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
+    server->store = store_free(server->store);
     server->pool = pool_free(server->pool);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
@@ -364,17 +385,7 @@ static void make_cgroups(struct server *server)
         log_info("workers get cgroups of their own");
 }
 
-static int start_reserve(struct server *server, const struct spawner_options *options)
-{
-    int r = spawner_start_reserve(server->spawner, options, server->jail.layers);
-
-    if (r == 0)
-        server->health.of[HELPER_SPAWNER].state = HELPER_OK;
-    return r < 0 ? log_error_errno(r, "cannot start the reserve of the spawner") : 0;
-}
-
-static int run_with_spawner(struct server *server, const struct arguments *arguments,
-                            const struct spawner_options *options)
+static int run_with_spawner(struct server *server, const struct arguments *arguments)
 {
     int r = jail_find_level(server->spawner, server->config, &server->jail);
 
@@ -384,40 +395,38 @@ static int run_with_spawner(struct server *server, const struct arguments *argum
         jail_print_layers(&server->jail, stdout);
         return server->jail.is_reduced ? -EPERM : 0;
     }
-    const struct store_start_options store = {
-        .path = server->config->state,
-        .landlock_may_be_missing = (server->jail.layers & LAYER_BIT(LAYER_LANDLOCK)) == 0,
-        .has_predecessor = service_has_predecessor(server->service),
-    };
     r = jail_check_consent(&server->jail, &server->config->jail, server->is_dev);
-    if (r == 0)
-        r = start_reserve(server, options);
-    if (r == 0 && server->config->state && !server->is_dev)
-        r = store_start(&store, &server->store);
-    if (r == 0 && server->store)
-        server->health.of[HELPER_STORE].state = HELPER_OK;
-    if (r == 0)
-        r = serve(server, arguments);
-    server->store = store_free(server->store);
-    return r;
+    return r < 0 ? r : serve(server, arguments);
 }
 
 /* Before any process is forked, and after all have ended. */
 static int run_with_cgroups(struct server *server, const struct arguments *arguments,
                             const char *worker)
 {
+    struct spawner_program programs[] = { [PROGRAM_STORE] = { .name = STORE_PROGRAM } };
     const struct spawner_options spawner = {
         .worker_path = worker,
         .origin = service_origin(server->service),
+        .programs = programs,
+        .n_programs = server->store ? ARRAY_LEN(programs) : 0,
     };
+    char store[PATH_MAX];
 
+    if (server->store) {
+        int found = find_program(STORE_PROGRAM, store, sizeof store);
+        if (found < 0)
+            return log_error_errno(found, "cannot find " STORE_PROGRAM ", which `state` needs");
+        programs[PROGRAM_STORE].path = store;
+        programs[PROGRAM_STORE].folder_fd = store_folder_fd(server->store);
+    }
     if (!arguments->probe_only)
         make_cgroups(server);
     int r = spawner_start(&spawner, &server->spawner);
     if (r < 0)
-        (void) log_error_errno(r, "cannot start the spawner with %s", worker);
+        (void) log_error_errno(r, "cannot start the spawner with %s%s%s", worker,
+                               server->store ? " and " : "", server->store ? store : "");
     else
-        r = run_with_spawner(server, arguments, &spawner);
+        r = run_with_spawner(server, arguments);
     server->spawner = spawner_free(server->spawner);
     server->cgroups = cgroup_free(server->cgroups);
     return r;
@@ -435,7 +444,9 @@ static int run(const struct arguments *arguments, struct config **config, struct
         return check(server.config);
     log_set_level(level);
     log_set_format(server.config->log_format);
-    int r = find_worker(arguments->worker, worker, sizeof worker);
+    int r = arguments->worker ? 0 : find_program("skep-worker", worker, sizeof worker);
+    if (arguments->worker && snprintf(worker, sizeof worker, "%s", arguments->worker) >= PATH_MAX)
+        r = -ENAMETOOLONG;
     if (r < 0)
         return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
     r = raise_file_limit(&server);
@@ -448,7 +459,11 @@ static int run(const struct arguments *arguments, struct config **config, struct
     keep_memory_small();
     (void) signal(SIGPIPE, SIG_IGN);
     service_attach(service, &server);
-    r = run_with_cgroups(&server, arguments, worker);
+    if (server.config->state && !server.is_dev && !arguments->probe_only)
+        r = store_new(server.config->state, &server.store);
+    if (r == 0)
+        r = run_with_cgroups(&server, arguments, worker);
+    server.store = store_free(server.store);
     record_done(&server.record);
     *config = server.config;
     return r;

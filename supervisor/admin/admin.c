@@ -151,11 +151,12 @@ enum admin_right admin_command_right(const struct admin_commands *commands, unsi
     return number < commands->n_rights ? commands->rights[number] : ADMIN_MAY_WRITE;
 }
 
-static int may_handle(void *owner, unsigned number)
+static int may_handle(void *owner, unsigned number, const ProtobufCMessage *message)
 {
     struct admin_client *client = owner;
     enum admin_right right = admin_client_right(client);
 
+    (void) message;
     channel_set_reading(client->channel, false);
     admin_client_next_turn(client);
     if (right <= admin_command_right(client->admin->commands, number))

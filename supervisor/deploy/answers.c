@@ -258,7 +258,7 @@ static const struct channel_rule rules[] = {
 const struct channel_table deploy_answers = {
     .envelope = &skep__store__answer__descriptor,
     .case_offset = offsetof(Skep__Store__Answer, message_case),
-    .value_offset = offsetof(Skep__Store__Answer, ready),
+    .value_offset = offsetof(Skep__Store__Answer, accepted),
     .rules = rules,
     .n_rules = ARRAY_LEN(rules),
 };

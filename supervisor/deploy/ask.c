@@ -32,7 +32,7 @@ static int send_request(struct deploy *deploy, Skep__Store__Request__MessageCase
 
     request.message_case = kind;
     request.begin = message; /* any member: all are pointers */
-    return store_send(deploy->deploys->server->store, &request.base);
+    return helper_ask(store_helper(deploy->deploys->server->store), deploy->id, &request.base);
 }
 
 static int send_begin(struct deploy *deploy)
@@ -167,11 +167,12 @@ static int check(const struct server *server, ProtobufCBinaryData text,
             "nothing can be deployed here: name a folder for it as `state` in %.200s, and "
             "restart skepd%s",
             server->config->path, "");
-    if (server->deploys->is_store_gone)
+    if (!helper_is_ready(store_helper(server->store)))
         return refuse(server, -EPIPE, ret_reason, DEPLOY_STORE_GONE "%s%s", "", "");
     if (count(server->deploys, DEPLOY_LIST) >= WAITING_MAX ||
         count(server->deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
-        count(server->deploys, DEPLOY_ABORT) >= WAITING_MAX || store_is_congested(server->store))
+        count(server->deploys, DEPLOY_ABORT) >= WAITING_MAX ||
+        helper_is_congested(store_helper(server->store)))
         return refuse(server, -EBUSY, ret_reason, "the store is busy: try again%s%s", "", "");
     return 0;
 }

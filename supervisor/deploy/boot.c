@@ -223,10 +223,7 @@ static void revert(struct deploy *deploy, const char *previous, const char *reas
         return;
     (void) snprintf(back->reason, sizeof back->reason, "%s", reason);
     (void) snprintf(back->version, sizeof back->version, "%s", previous);
-    back->state = DEPLOY_IN_STORE;
-    int r = previous[0] ? deploy_send_commit(back, STORE_AUTO_ROLLBACK) : deploy_send_remove(back);
-    if (r < 0)
-        deploy_free(back);
+    deploy_send_back(back);
 }
 
 void deploy_switch(struct deploy *deploy, const char *previous)

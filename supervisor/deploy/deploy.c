@@ -79,8 +79,7 @@ static void give_up(struct deploy *deploy)
 
     if (staged)
         versions_drop_staged(staged);
-    if (deploy->kind != DEPLOY_UPLOAD || deploy->deploys->is_store_gone ||
-        deploy_send_abort(deploy) < 0) {
+    if (deploy->kind != DEPLOY_UPLOAD || deploy_send_abort(deploy) < 0) {
         deploy_free(deploy);
         return;
     }
@@ -224,6 +223,7 @@ static void visit(struct deploy *deploy, uint64_t now)
                 deploy_fail(deploy, "the store cannot be reached");
         break;
     case DEPLOY_IN_STORE:
+    case DEPLOY_POSTPONED:
     case DEPLOY_READING:
     case DEPLOY_COMMITTING:
         break;
@@ -269,37 +269,56 @@ static void on_check(evutil_socket_t fd, short what, void *arg)
 
 /* ---- all of them */
 
-static void on_store_gone(void *owner, int error)
+static void on_store_failed(void *owner, uint64_t id)
+{
+    struct deploy *deploy = deploy_find(owner, id);
+
+    if (!deploy)
+        return;
+    if (deploy->kind == DEPLOY_ABORT)
+        deploy_free(deploy);
+    else if (deploy->kind == DEPLOY_WATCH)
+        deploy->state = DEPLOY_POSTPONED;
+    else if (deploy->state == DEPLOY_COMMITTING)
+        deploy_fail(
+            deploy,
+            "the store has ended while it made this durable: run this once more, so that what "
+            "serves %s is what is stored",
+            deploy->tenant);
+    else
+        deploy_fail(deploy, DEPLOY_STORE_GONE);
+}
+
+/* What was uploaded to it is gone. */
+static void on_store_lost(void *owner)
 {
     struct deploys *deploys = owner;
-    struct deploy *deploy;
+    struct deploy *deploy, *next;
 
-    if (deploys->is_store_gone)
-        return;
-    deploys->is_store_gone = true;
-    helper_note_loss(&deploys->server->health, HELPER_STORE, HELPER_GONE,
-                     error == -ETIMEDOUT ? "it was stopped by a signal, and is ended"
-                     : error == -EPROTO  ? "it broke the protocol"
-                                         : "it died");
-    while ((deploy = TAILQ_FIRST(&deploys->list))) {
-        if (deploy->state == DEPLOY_COMMITTING)
-            deploy_fail(deploy,
-                        "the store has ended while it made this durable: after `skep upgrade`, "
-                        "`skep versions %s` says whether it did",
-                        deploy->tenant);
-        else
+    for (deploy = TAILQ_FIRST(&deploys->list); deploy; deploy = next) {
+        next = TAILQ_NEXT(deploy, entry);
+        if (deploy->kind == DEPLOY_UPLOAD)
             deploy_fail(deploy, DEPLOY_STORE_GONE);
     }
 }
 
-static void on_store_silent(void *owner, bool is_silent)
+static void on_store_ready(void *owner)
 {
-    const struct deploys *deploys = owner;
+    struct deploys *deploys = owner;
+    struct deploy *deploy, *next;
 
-    if (!deploys->is_store_gone)
-        helper_note(&deploys->server->health, HELPER_STORE, is_silent ? HELPER_SILENT : HELPER_OK,
-                    "it does not answer");
+    for (deploy = TAILQ_FIRST(&deploys->list); deploy; deploy = next) {
+        next = TAILQ_NEXT(deploy, entry);
+        if (deploy->state == DEPLOY_POSTPONED)
+            deploy_send_back(deploy);
+    }
 }
+
+static const struct helper_ops store_ops = {
+    .on_failed = on_store_failed,
+    .on_lost = on_store_lost,
+    .on_ready = on_store_ready,
+};
 
 static void on_failing(void *owner)
 {
@@ -318,21 +337,13 @@ int deploys_new(struct server *server, struct deploys **ret_deploys)
     TAILQ_INIT(&deploys->list);
     deploys->tick = evtimer_new(server->base, on_tick, deploys);
     deploys->check = event_new(server->base, -1, 0, on_check, deploys);
-    const struct store_options options = {
-        .base = server->base,
-        .receive = &deploy_answers,
-        .owner = deploys,
-        .on_gone = on_store_gone,
-        .on_silent = on_store_silent,
-    };
-    int r = deploys->tick && deploys->check ? 0 : -ENOMEM;
-    if (r == 0 && server->store)
-        r = store_attach(server->store, &options);
-    if (r < 0) {
+    if (!deploys->tick || !deploys->check) {
         (void) deploys_free(deploys);
-        return r;
+        return -ENOMEM;
     }
     tenants_watch(server->tenants, on_failing, deploys);
+    if (server->store)
+        helper_listen(store_helper(server->store), &deploy_answers, &store_ops, deploys);
     total_set(server->record.totals, TOTAL_DEPLOYS, deploys_read_total, deploys);
     *ret_deploys = deploys;
     return 0;
@@ -352,7 +363,6 @@ struct deploys *deploys_free(struct deploys *deploys)
     }
     tenants_watch(deploys->server->tenants, NULL, NULL);
     total_set(deploys->server->record.totals, TOTAL_DEPLOYS, NULL, NULL);
-    store_detach(deploys->server->store);
     if (deploys->tick)
         event_free(deploys->tick);
     if (deploys->check)

@@ -17,7 +17,7 @@
 
 #define DEPLOY_TICK_US 20000
 #define DEPLOY_REASON_MAX 160
-#define DEPLOY_STORE_GONE "the store has ended: `skep upgrade` starts another, and loses no request"
+#define DEPLOY_STORE_GONE "the store has ended, and is started again: try again"
 
 enum deploy_kind {
     DEPLOY_UPLOAD,
@@ -30,6 +30,7 @@ enum deploy_kind {
 
 enum deploy_state {
     DEPLOY_IN_STORE,   /* the store has a request and will answer */
+    DEPLOY_POSTPONED,  /* the store is asked as soon as it is there again */
     DEPLOY_READING,    /* the reader reads its version */
     DEPLOY_UPLOADING,  /* the next part may come */
     DEPLOY_BOOTING,    /* its version loads */
@@ -63,7 +64,6 @@ struct deploys {
     struct event *tick;
     struct event *check; /* a version that is watched has failed too often */
     uint64_t refused;    /* changes that were too many at a time */
-    bool is_store_gone;
     char reason[512];
 };
 
@@ -117,6 +117,9 @@ extern const struct channel_table deploy_answers; /* owner: struct deploys */
 /* ---- watch.c */
 
 void deploy_begin_watch(struct tenant *tenant);
+/* Has the store make durable, now or when it is there again, that the version of a DEPLOY_WATCH serves, or none
+ * if that is "". May free the deploy. */
+void deploy_send_back(struct deploy *deploy);
 /* Brings versions back whose successors failed too often, and ends watches that are over. Returns whether
  * any is left. */
 bool deploy_check_watches(struct deploys *deploys);

@@ -3,6 +3,7 @@
  * A new version is watched for a while: if it fails far more often than the one before, that one serves
  * again, at once and without anybody. Supervisor, loop thread.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +35,16 @@ void deploy_begin_watch(struct tenant *tenant)
     deploy_want_tick(tenant->server->deploys);
 }
 
+void deploy_send_back(struct deploy *deploy)
+{
+    int r = deploy->version[0] ? deploy_send_commit(deploy, STORE_AUTO_ROLLBACK)
+                               : deploy_send_remove(deploy);
+
+    deploy->state = r == -EPIPE ? DEPLOY_POSTPONED : DEPLOY_IN_STORE;
+    if (r < 0 && r != -EPIPE)
+        deploy_free(deploy);
+}
+
 /* The route first: what the disk does about it may take its time. */
 static void roll_back(struct deploys *deploys, struct tenant *tenant)
 {
@@ -61,9 +72,7 @@ static void roll_back(struct deploys *deploys, struct tenant *tenant)
         return;
     (void) snprintf(deploy->version, sizeof deploy->version, "%s", tenant->deployed.serving);
     (void) snprintf(deploy->reason, sizeof deploy->reason, "%s", reason);
-    deploy->state = DEPLOY_IN_STORE;
-    if (deploy_send_commit(deploy, STORE_AUTO_ROLLBACK) < 0)
-        deploy_free(deploy);
+    deploy_send_back(deploy);
 }
 
 /* A version that takes over from the one that is watched is about to be durable. Going back now would be

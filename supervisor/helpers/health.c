@@ -11,21 +11,23 @@ static const char *const names[HELPERS] = {
 };
 
 static const char *const states[HELPER_STATES] = {
-    [HELPER_ABSENT] = "absent", [HELPER_OK] = "ok",     [HELPER_RESERVE] = "reserve",
-    [HELPER_SILENT] = "silent", [HELPER_GONE] = "gone",
+    [HELPER_ABSENT] = "absent",         [HELPER_OK] = "ok",         [HELPER_RESERVE] = "reserve",
+    [HELPER_RESTARTING] = "restarting", [HELPER_SILENT] = "silent", [HELPER_GONE] = "gone",
 };
 
 static const char *const advice[HELPERS][HELPER_STATES] = {
     [HELPER_SPAWNER] = {
-        [HELPER_RESERVE] = "workers are started by its reserve, after which there is none; `skep upgrade` "
-                           "makes both anew, and loses no request",
+        [HELPER_RESERVE] = "its reserve starts workers, and makes another reserve: if this lasts, the log says "
+                           "why it cannot",
         [HELPER_GONE] = "no worker that ends is replaced, and no upgrade can be started; skepd serves with "
                         "the workers that it has: restart it (`systemctl restart skepd`)",
     },
     [HELPER_STORE] = {
+        [HELPER_RESTARTING] = "deploys, rollbacks and removals fail until it is back: if this lasts, the log "
+                              "says why it does not start",
         [HELPER_SILENT] = "deploys, rollbacks and removals wait for it: look at the disk of the state folder",
-        [HELPER_GONE] = "nothing can be deployed, rolled back or removed; `skep upgrade` starts another, and "
-                        "loses no request",
+        [HELPER_GONE] = "nothing can be deployed, rolled back or removed, for no spawner is left to start it: "
+                        "restart skepd (`systemctl restart skepd`)",
     },
 };
 

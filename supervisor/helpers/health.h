@@ -13,8 +13,9 @@ enum helper_id { HELPER_SPAWNER, HELPER_STORE, HELPERS };
 enum helper_state {
     HELPER_ABSENT, /* not configured */
     HELPER_OK,
-    HELPER_RESERVE, /* its reserve does its work, and there is no other */
-    HELPER_SILENT,  /* it has not answered for long; what it was asked still waits */
+    HELPER_RESERVE,    /* its reserve does its work, and there is no other */
+    HELPER_RESTARTING, /* it is lost, and is started again */
+    HELPER_SILENT,     /* it has not answered for long; what it was asked still waits */
     HELPER_GONE,
     HELPER_STATES,
 };
@@ -32,7 +33,7 @@ struct health {
 };
 
 const char *helper_name(enum helper_id helper);
-/* "ok", "reserve", "silent", "gone". */
+/* "ok", "reserve", "restarting", "silent", "gone". */
 const char *helper_state_name(enum helper_state state);
 /* Says what is lost by that state, and what to do. Static text; "" for a good one. */
 const char *helper_advice(enum helper_id helper, enum helper_state state);

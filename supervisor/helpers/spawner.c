@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The supervisor's side of the spawner: forks it, sends it jobs, hands its answers to the
- * loop. Supervisor process, main thread. The other side is child.c.
+ * loop. Supervisor process, main thread. The other side is spawner/child.c.
  */
 #include "supervisor/helpers/spawner.h"
 
@@ -19,12 +19,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/backoff.h"
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/log.h"
 #include "common/loop_watch.h"
 #include "common/process.h"
 #include "spawner/wire.h"
 #include "supervisor/helpers/ends.h"
+#include "supervisor/helpers/health.h"
+#include "supervisor/helpers/process.h"
 
 #define MEMBERS 2 /* the spawner and its reserve */
 #define FREE_TIMEOUT_MS 2000
@@ -42,21 +46,21 @@ struct pending {
     unsigned slot;
     pid_t pid;
     uint64_t since_ns;
+    spawner_started_fn on_started; /* of a helper; NULL: it is not wanted any more */
+    void *owner;                   /* borrowed: on_started's */
 };
 STAILQ_HEAD(pending_list, pending);
 
 struct member {
     struct spawner *spawner; /* borrowed */
-    pid_t pid;
-    int pidfd, socket_fd, stat_fd;
+    struct helper_process process;
+    int socket_fd;
     struct event *event;
     struct pending_list pending;
-    unsigned stopped; /* looks in a row that have found it so */
-    bool is_lost;
 };
 
 struct spawner {
-    struct member members[MEMBERS]; /* the first that is not lost works */
+    struct member *members[MEMBERS]; /* the first works */
     unsigned n_members;
     struct ends *ends;
     struct event *tick;
@@ -64,6 +68,11 @@ struct spawner {
     void *owner;                           /* borrowed: same */
     const struct successor_ops *successor; /* of the last spawner_upgrade */
     void *successor_owner;
+    /* The reserve. */
+    struct health *health;  /* borrowed; NULL: none is kept */
+    struct backoff backoff; /* of spawners that were lost */
+    uint64_t reserve_at_ns; /* not before */
+    bool is_reserve_asked;
 };
 
 static const char *const step_names[SPAWNER_STEPS] = {
@@ -76,10 +85,11 @@ static const char *const step_names[SPAWNER_STEPS] = {
     [SPAWNER_STEP_IDS] = "change to the worker's uid",
     [SPAWNER_STEP_PARENT_DEATH] = "parent death signal",
     [SPAWNER_STEP_DESCRIPTORS] = "file descriptors",
-    [SPAWNER_STEP_EXEC] = "exec of the worker program",
-    [SPAWNER_STEP_TIMEOUT] = "wait for the exec of the worker program",
+    [SPAWNER_STEP_EXEC] = "exec of the program",
+    [SPAWNER_STEP_TIMEOUT] = "wait for the exec of the program",
     [SPAWNER_STEP_REQUEST] = "request",
     [SPAWNER_STEP_JAIL] = "jail",
+    [SPAWNER_STEP_CONNECT] = "connection to the unit",
     [SPAWNER_STEP_LOST] = "the spawner, which was lost meanwhile",
 };
 
@@ -97,99 +107,137 @@ const char *spawner_hint(int error, const char *step)
         return "skepd's cgroup and those below are its own to change (Delegate=): look for another "
                "program that moves processes, removes cgroups or changes their owner";
     if (strcmp(step, step_names[SPAWNER_STEP_EXEC]) == 0 && error == -EACCES)
-        return "the worker's program file must be readable and executable for every user, and "
+        return "the program file must be readable and executable for every user, and "
                "not on a file system mounted noexec";
     if (strcmp(step, step_names[SPAWNER_STEP_FORK]) == 0 && error == -EAGAIN)
         return "raise TasksMax= of the unit, or the limit on processes";
     return NULL;
 }
 
-/* In the child, never returns. */
-static int fork_spawner(struct member *member, const struct spawner_descriptors *theirs,
-                        const struct origin *origin, layer_set floor)
+static struct member *member_free(struct member *member)
 {
-    pid_t supervisor = getpid();
+    struct pending *pending;
 
-    member->pid = fork();
-    if (member->pid < 0)
-        return -errno;
-    if (member->pid == 0) {
-        (void) close(member->socket_fd);
-        spawner_child_run(theirs, supervisor, origin, floor);
+    if (!member)
+        return NULL;
+    if (member->event)
+        event_free(member->event);
+    fd_cleanup(&member->socket_fd);
+    while ((pending = STAILQ_FIRST(&member->pending))) {
+        STAILQ_REMOVE_HEAD(&member->pending, entry);
+        free(pending);
     }
-    member->pidfd = pidfd_open(member->pid, 0);
-    int r = member->pidfd < 0 ? -errno : process_open(member->pid, &member->stat_fd);
+    free(member);
+    return NULL;
+}
+
+DEFINE_CLEANUP(struct member *, member_free, member_cleanup)
+
+/* socket_fd: non-blocking; owned, also on error. 0 or -errno. */
+static int member_new(struct spawner *spawner, int socket_fd, struct member **ret_member)
+{
+    _cleanup_(member_cleanup) struct member *member = calloc(1, sizeof *member);
+
+    if (!member) {
+        (void) close(socket_fd);
+        return -ENOMEM;
+    }
+    member->spawner = spawner;
+    member->process = HELPER_NO_PROCESS;
+    member->socket_fd = socket_fd;
+    STAILQ_INIT(&member->pending);
+    *ret_member = TAKE_PTR(member);
+    return 0;
+}
+
+/* In the child, never returns. */
+static int fork_spawner(struct member *member, struct spawner_start *start)
+{
+    struct helper_process *process = &member->process;
+
+    start->supervisor = getpid();
+    process->pid = fork();
+    if (process->pid < 0)
+        return -errno;
+    if (process->pid == 0) {
+        (void) close(member->socket_fd);
+        spawner_child_run(start);
+    }
+    process->pidfd = pidfd_open(process->pid, 0);
+    int r = process->pidfd < 0 ? -errno : process_open(process->pid, &process->stat_fd);
     if (r < 0) {
-        (void) kill(member->pid, SIGKILL);
-        (void) waitpid(member->pid, NULL, 0);
+        (void) kill(process->pid, SIGKILL);
+        (void) waitpid(process->pid, NULL, 0);
     }
     return r;
 }
 
-static void member_close(struct member *member)
+/* A program that may be executed. */
+static int open_program(const char *path, int *ret_fd)
 {
-    fd_cleanup(&member->pidfd);
-    fd_cleanup(&member->socket_fd);
-    fd_cleanup(&member->stat_fd);
-    member->pidfd = member->socket_fd = member->stat_fd = -1;
+    *ret_fd = open(path, O_PATH | O_CLOEXEC);
+    return *ret_fd < 0 || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
-static int start_member(struct spawner *spawner, const struct spawner_options *options,
-                        layer_set floor)
+static void close_start(const struct spawner_start *start)
 {
-    _cleanup_fd_ int worker_fd = open(options->worker_path, O_PATH | O_CLOEXEC);
-    _cleanup_fd_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct member *member = &spawner->members[spawner->n_members];
-    int pair[2];
+    fd_cleanup(&start->socket);
+    fd_cleanup(&start->worker);
+    fd_cleanup(&start->null);
+    for (unsigned i = 0; i < start->n_helpers; i++)
+        fd_cleanup(&start->helpers[i].program_fd);
+}
 
-    assert(spawner->n_members < MEMBERS);
-    if (worker_fd < 0 || null_fd < 0)
-        return -errno;
-    if (faccessat(AT_FDCWD, options->worker_path, X_OK, AT_EACCESS) < 0)
-        return -errno;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
-    _cleanup_fd_ int theirs = pair[1];
-    *member = (struct member){ .spawner = spawner, .socket_fd = pair[0] };
-    member->pidfd = member->stat_fd = -1;
-    STAILQ_INIT(&member->pending);
+/* What the spawner is to hold; the folders stay the caller's. */
+static int open_start(const struct spawner_options *options, struct spawner_start *start)
+{
+    int r = open_program(options->worker_path, &start->worker);
 
-    const struct spawner_descriptors descriptors = { theirs, worker_fd, null_fd };
-    int r = io_set_nonblocking(member->socket_fd);
-    if (r == 0)
-        r = fork_spawner(member, &descriptors, options->origin, floor);
-    if (r < 0)
-        member_close(member);
-    else
-        spawner->n_members++;
+    assert(options->n_programs <= SPAWNER_HELPERS_MAX);
+    start->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (r == 0 && start->null < 0)
+        r = -errno;
+    for (unsigned i = 0; i < options->n_programs && r == 0; i++) {
+        const struct spawner_program *program = &options->programs[i];
+        struct spawner_helper *helper = &start->helpers[start->n_helpers++];
+        *helper = (struct spawner_helper){
+            .program_fd = -1,
+            .folder_fd = program->folder_fd,
+            .name = program->name,
+            .unit_path = program->unit_path,
+        };
+        if (program->path)
+            r = open_program(program->path, &helper->program_fd);
+    }
     return r;
 }
 
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner)
 {
     _cleanup_free_ struct spawner *spawner = calloc(1, sizeof *spawner);
+    _cleanup_(close_start) struct spawner_start start = { -1, -1, -1, .origin = options->origin };
+    _cleanup_(member_cleanup) struct member *member = NULL;
+    int pair[2];
 
-    int r = spawner ? start_member(spawner, options, 0) : -ENOMEM;
+    int r = spawner ? open_start(options, &start) : -ENOMEM;
+    if (r < 0)
+        return r;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    start.socket = pair[1];
+    r = member_new(spawner, pair[0], &member);
     if (r == 0)
-        *ret_spawner = TAKE_PTR(spawner);
-    return r;
-}
-
-int spawner_start_reserve(struct spawner *spawner, const struct spawner_options *options,
-                          layer_set floor)
-{
-    return start_member(spawner, options, floor);
+        r = io_set_nonblocking(pair[0]);
+    if (r == 0)
+        r = fork_spawner(member, &start);
+    if (r < 0)
+        return r;
+    spawner->members[spawner->n_members++] = TAKE_PTR(member);
+    *ret_spawner = TAKE_PTR(spawner);
+    return 0;
 }
 
 /* ---- requests */
-
-static struct member *find_working(struct spawner *spawner)
-{
-    for (unsigned i = 0; i < spawner->n_members; i++)
-        if (!spawner->members[i].is_lost)
-            return &spawner->members[i];
-    return NULL;
-}
 
 static int send_to(const struct member *member, const struct spawner_request *request,
                    const int *fds, size_t n_fds)
@@ -218,21 +266,22 @@ static int send_to(const struct member *member, const struct spawner_request *re
 
 /* To the spawner that works. One that has died is noted as lost by the loop, not here, where the caller is
  * in the middle of something. */
-static int send_request(struct spawner *spawner, const struct spawner_request *request,
-                        const int *fds, size_t n_fds)
+static int send_pending(struct spawner *spawner, const struct spawner_request *request,
+                        const struct pending *wanted, const int *fds, size_t n_fds)
 {
-    struct pending *pending = calloc(1, sizeof *pending);
+    struct pending *pending = malloc(sizeof *pending);
     int r = -EPIPE;
 
     if (!pending)
         return -ENOMEM;
+    *pending = *wanted;
     pending->kind = (enum spawner_request_kind) request->kind;
     pending->slot = request->slot;
     pending->pid = request->pid;
     pending->since_ns = io_now_ns();
     for (unsigned i = 0; i < spawner->n_members && r == -EPIPE; i++) {
-        struct member *member = &spawner->members[i];
-        r = member->is_lost ? -EPIPE : send_to(member, request, fds, n_fds);
+        struct member *member = spawner->members[i];
+        r = send_to(member, request, fds, n_fds);
         if (r == -ECONNRESET)
             r = -EPIPE;
         if (r == 0)
@@ -241,6 +290,12 @@ static int send_request(struct spawner *spawner, const struct spawner_request *r
     if (r < 0)
         free(pending);
     return r;
+}
+
+static int send_request(struct spawner *spawner, const struct spawner_request *request,
+                        const int *fds, size_t n_fds)
+{
+    return send_pending(spawner, request, &(const struct pending){ 0 }, fds, n_fds);
 }
 
 static void lose_stopped(struct spawner *spawner, unsigned looks);
@@ -290,6 +345,25 @@ int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_ma
     };
 
     return send_request(spawner, &request, NULL, 0);
+}
+
+int spawner_start_helper(struct spawner *spawner, unsigned number, spawner_started_fn on_started,
+                         void *owner)
+{
+    const struct spawner_request request = { .kind = SPAWNER_HELPER, .slot = number };
+    const struct pending pending = { .on_started = on_started, .owner = owner };
+
+    return send_pending(spawner, &request, &pending, NULL, 0);
+}
+
+void spawner_forget(struct spawner *spawner, const void *owner)
+{
+    struct pending *pending;
+
+    for (unsigned i = 0; i < spawner->n_members; i++)
+        STAILQ_FOREACH (pending, &spawner->members[i]->pending, entry)
+            if (pending->owner == owner)
+                pending->on_started = NULL;
 }
 
 /* What follows the answer itself, by its kind. */
@@ -393,10 +467,13 @@ static const struct {
     [SPAWNER_PROBED] = { true, SPAWNER_PROBE },
     [SPAWNER_SUCCESSOR] = { true, SPAWNER_UPGRADE },
     [SPAWNER_SUCCESSOR_EXITED] = { .is_answer = false },
+    [SPAWNER_STARTED] = { true, SPAWNER_HELPER },
+    [SPAWNER_RESERVED] = { true, SPAWNER_RESERVE },
 };
 
 /* Takes the request off the list that this is the answer to. -EPROTO if there is none. */
-static int settle(struct member *member, const struct spawner_answer *answer)
+static int settle(struct member *member, const struct spawner_answer *answer,
+                  struct pending *ret_pending)
 {
     struct pending *pending = STAILQ_FIRST(&member->pending);
 
@@ -407,12 +484,48 @@ static int settle(struct member *member, const struct spawner_answer *answer)
     if (!pending || pending->kind != answer_kinds[answer->kind].to)
         return -EPROTO;
     STAILQ_REMOVE_HEAD(&member->pending, entry);
+    *ret_pending = *pending;
     free(pending);
     return 0;
 }
 
-static void deliver(const struct spawner *spawner, const struct spawner_answer *answer,
-                    const union answer_body *body, const int fds[static SPAWNER_RESULT_FDS])
+/* The error of an answer that comes with a process and its descriptors: of a process without all of them, which
+ * is ended, -EMFILE. */
+static int check_started(const struct spawner_answer *answer,
+                         const int fds[static SPAWNER_RESULT_FDS])
+{
+    bool is_whole = fds[answer->pid > 0 ? SPAWNER_RESULT_FDS - 1 : 0] >= 0;
+
+    if (answer->error < 0 && answer->pid > 0)
+        (void) waitpid(answer->pid, NULL, WNOHANG);
+    if (answer->error < 0 || is_whole)
+        return answer->error;
+    if (answer->pid > 0)
+        (void) kill(answer->pid, SIGKILL); /* a child of ours: ends_sweep reaps it */
+    return -EMFILE;
+}
+
+static void deliver_started(const struct spawner_answer *answer, const struct pending *pending,
+                            const int fds[static SPAWNER_RESULT_FDS])
+{
+    const struct spawner_started started = { answer->pid, fds[1], fds[2], fds[0] };
+    int error = check_started(answer, fds);
+
+    if (error == 0 && !pending->on_started && answer->pid > 0)
+        (void) kill(answer->pid, SIGKILL);
+    if (error < 0 || !pending->on_started)
+        close_fds(fds);
+    if (pending->on_started)
+        pending->on_started(pending->owner, error, error < 0 ? step_name(answer) : NULL,
+                            error < 0 ? NULL : &started);
+}
+
+static void add_reserve(struct spawner *spawner, const struct spawner_answer *answer,
+                        const int fds[static SPAWNER_RESULT_FDS]);
+
+static void deliver(struct spawner *spawner, const struct spawner_answer *answer,
+                    const struct pending *pending, const union answer_body *body,
+                    const int fds[static SPAWNER_RESULT_FDS])
 {
     switch ((enum spawner_answer_kind) answer->kind) {
     case SPAWNER_RESULT:
@@ -430,6 +543,12 @@ static void deliver(const struct spawner *spawner, const struct spawner_answer *
         spawner->successor->on_successor_exited(spawner->successor_owner, answer->pid,
                                                 answer->wait_status);
         break;
+    case SPAWNER_STARTED:
+        deliver_started(answer, pending, fds);
+        break;
+    case SPAWNER_RESERVED:
+        add_reserve(spawner, answer, fds);
+        break;
     case SPAWNER_PROBED:
         break; /* spawner_probe has waited for it */
     }
@@ -444,9 +563,10 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
         .layers = job->layers,
         .is_last = job->is_last,
     };
-    struct member *member = &spawner->members[0];
+    struct member *member = spawner->members[0];
     struct pollfd wait = { .fd = member->socket_fd, .events = POLLIN };
     struct spawner_answer answer = { 0 };
+    struct pending pending;
     union answer_body body;
     int fds[SPAWNER_RESULT_FDS];
 
@@ -462,7 +582,7 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
     r = receive_answer(member->socket_fd, &answer, &body, fds);
     close_fds(fds); /* there are none */
     if (r == 0)
-        r = settle(member, &answer);
+        r = settle(member, &answer, &pending);
     if (r == 0 && answer.kind != SPAWNER_PROBED)
         r = -EPROTO;
     if (r < 0)
@@ -475,53 +595,128 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
     return answer.error;
 }
 
+/* ---- the reserve */
+
+/* The one that works makes it, as soon as there is a place for it and it is due. */
+static void want_reserve(struct spawner *spawner)
+{
+    const struct spawner_request request = { .kind = SPAWNER_RESERVE };
+
+    if (!spawner->health || spawner->n_members != MEMBERS - 1 || spawner->is_reserve_asked ||
+        io_now_ns() < spawner->reserve_at_ns)
+        return;
+    spawner->is_reserve_asked = send_request(spawner, &request, NULL, 0) == 0;
+}
+
+static int listen_to(struct member *member, struct event_base *base);
+
+static int take_reserve(struct spawner *spawner, const struct spawner_answer *answer,
+                        const int fds[static SPAWNER_RESULT_FDS])
+{
+    struct helper_process process = { answer->pid, fds[1], fds[2], 0 };
+    struct member *member = NULL;
+
+    int r = member_new(spawner, fds[0], &member);
+    if (r == 0)
+        r = listen_to(member, event_get_base(spawner->tick));
+    if (r < 0) {
+        helper_process_drop(&process);
+        (void) member_free(member);
+        return r;
+    }
+    member->process = process;
+    spawner->members[spawner->n_members++] = member;
+    return 0;
+}
+
+static void add_reserve(struct spawner *spawner, const struct spawner_answer *answer,
+                        const int fds[static SPAWNER_RESULT_FDS])
+{
+    int r = check_started(answer, fds);
+
+    spawner->is_reserve_asked = false;
+    if (r < 0)
+        close_fds(fds);
+    else
+        r = take_reserve(spawner, answer, fds);
+    if (r == 0) {
+        helper_note(spawner->health, HELPER_SPAWNER, HELPER_OK, NULL);
+        return;
+    }
+    (void) log_warning_errno(r, "cannot make a reserve of the spawner (%s)", step_name(answer));
+    backoff_note(&spawner->backoff, io_now_ns());
+    spawner->reserve_at_ns =
+        io_now_ns() + backoff_ms(spawner->backoff.failures, 0) * NSEC_PER_MSEC; /* by the tick */
+}
+
+void spawner_keep_reserve(struct spawner *spawner, struct health *health)
+{
+    spawner->health = health;
+    want_reserve(spawner);
+}
+
 /* ---- spawners that are lost */
 
-static void fail_pending(const struct spawner *spawner, struct pending_list *list)
+static void fail_pending(struct spawner *spawner, struct pending_list *list)
 {
     struct pending *pending;
 
     while ((pending = STAILQ_FIRST(list))) {
+        const char *step = step_names[SPAWNER_STEP_LOST];
         STAILQ_REMOVE_HEAD(list, entry);
-        if (pending->kind == SPAWNER_SPAWN)
-            spawner->ops->on_result(spawner->owner, pending->slot, -EPIPE,
-                                    step_names[SPAWNER_STEP_LOST], NULL);
-        else if (pending->kind == SPAWNER_LOOK)
+        switch (pending->kind) {
+        case SPAWNER_SPAWN:
+            spawner->ops->on_result(spawner->owner, pending->slot, -EPIPE, step, NULL);
+            break;
+        case SPAWNER_LOOK:
             spawner->ops->on_facts(spawner->owner, pending->slot, pending->pid, -EAGAIN, NULL);
-        else if (pending->kind == SPAWNER_UPGRADE)
+            break;
+        case SPAWNER_UPGRADE:
             spawner->successor->on_successor(spawner->successor_owner, -EPIPE, 0, -1);
+            break;
+        case SPAWNER_HELPER:
+            if (pending->on_started)
+                pending->on_started(pending->owner, -EPIPE, step, NULL);
+            break;
+        case SPAWNER_RESERVE:
+            spawner->is_reserve_asked = false;
+            break;
+        case SPAWNER_PROBE:
+            break;
+        }
         free(pending);
     }
 }
 
-/* One that stands still is ended: it would wake up later, and do what nobody waits for any more. */
+/* Frees the member. One that stands still is ended: it would wake up later, and do what nobody waits for any
+ * more. */
 static void lose(struct member *member, const char *why)
 {
     struct pending_list pending = STAILQ_HEAD_INITIALIZER(pending);
     struct spawner *spawner = member->spawner;
+    uint64_t now = io_now_ns();
 
-    member->is_lost = true;
-    (void) pidfd_send_signal(member->pidfd, SIGKILL, NULL, 0);
-    event_free(TAKE_PTR(member->event));
-    member_close(member); /* ends_sweep reaps it */
     STAILQ_CONCAT(&pending, &member->pending);
-    spawner->ops->on_lost(spawner->owner, find_working(spawner) ? SPAWNER_RESERVE : SPAWNER_GONE,
-                          why);
+    if (spawner->members[0] == member)
+        spawner->members[0] = spawner->members[1];
+    spawner->members[--spawner->n_members] = NULL;
+    helper_process_drop(&member->process);
+    (void) member_free(member);
+    backoff_note(&spawner->backoff, now);
+    spawner->reserve_at_ns = now + backoff_ms(spawner->backoff.failures, 0) * NSEC_PER_MSEC;
+    if (spawner->health)
+        helper_note_loss(spawner->health, HELPER_SPAWNER,
+                         spawner->n_members > 0 ? HELPER_RESERVE : HELPER_GONE, why);
     fail_pending(spawner, &pending);
+    want_reserve(spawner);
 }
 
 /* Those that a signal or a debugger has stopped for so many looks in a row. */
 static void lose_stopped(struct spawner *spawner, unsigned looks)
 {
-    for (unsigned i = 0; i < spawner->n_members; i++) {
-        struct member *member = &spawner->members[i];
-        if (member->is_lost || !member->event)
-            continue;
-        bool is_stopped = process_state(member->stat_fd) == PROCESS_STOPPED;
-        member->stopped = is_stopped ? member->stopped + 1 : 0;
-        if (member->stopped >= looks)
-            lose(member, "it was stopped by a signal, and is ended");
-    }
+    for (unsigned i = spawner->n_members; i-- > 0;)
+        if (helper_process_is_stopped(&spawner->members[i]->process, looks))
+            lose(spawner->members[i], "it was stopped by a signal, and is ended");
 }
 
 /* An answer that has come and was not read yet counts: skepd itself may have stood still. */
@@ -535,17 +730,17 @@ static bool is_silent(const struct member *member, uint64_t now_ns)
     if (waited_ns <= ANSWER_TIMEOUT_NS || poll(&answer, 1, 0) != 0)
         return false;
     /* On a busy host it may wait for a processor or a disk as long as skepd waits for it. */
-    return waited_ns > ANSWER_MOST_NS || !process_is_runnable(member->stat_fd);
+    return waited_ns > ANSWER_MOST_NS || !process_is_runnable(member->process.stat_fd);
 }
 
 static void watch(struct spawner *spawner)
 {
-    uint64_t now = io_now_ns();
-
     lose_stopped(spawner, STOPPED_LOOKS);
-    for (unsigned i = 0; i < spawner->n_members; i++)
-        if (!spawner->members[i].is_lost && is_silent(&spawner->members[i], now))
-            lose(&spawner->members[i], "it does not answer, and is ended");
+    uint64_t now = io_now_ns();
+    for (unsigned i = spawner->n_members; i-- > 0;)
+        if (is_silent(spawner->members[i], now))
+            lose(spawner->members[i], "it does not answer, and is ended");
+    want_reserve(spawner);
     ends_sweep(spawner->ends);
 }
 
@@ -565,6 +760,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static void on_readable(struct member *member)
 {
     struct spawner_answer answer = { 0 };
+    struct pending pending = { 0 };
     union answer_body body;
     int fds[SPAWNER_RESULT_FDS];
     int r = receive_answer(member->socket_fd, &answer, &body, fds);
@@ -572,9 +768,9 @@ static void on_readable(struct member *member)
     if (r == -EAGAIN || r == -EINTR)
         return;
     if (r == 0)
-        r = settle(member, &answer);
+        r = settle(member, &answer, &pending);
     if (r == 0) {
-        deliver(member->spawner, &answer, &body, fds);
+        deliver(member->spawner, &answer, &pending, &body, fds);
         return;
     }
     close_fds(fds);
@@ -588,6 +784,12 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     on_readable(arg);
+}
+
+static int listen_to(struct member *member, struct event_base *base)
+{
+    member->event = event_new(base, member->socket_fd, EV_READ | EV_PERSIST, on_event, member);
+    return member->event && event_add(member->event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
 static void on_worker_ended(void *owner, unsigned slot, pid_t pid, int wait_status)
@@ -609,46 +811,12 @@ int spawner_attach(struct spawner *spawner, struct event_base *base, const struc
     spawner->tick = event_new(base, -1, EV_PERSIST, on_tick, spawner);
     if (!spawner->ends || !spawner->tick || event_add(spawner->tick, &period) < 0)
         return -ENOMEM;
-    for (unsigned i = 0; i < spawner->n_members; i++) {
-        struct member *member = &spawner->members[i];
-        member->event = event_new(base, member->socket_fd, EV_READ | EV_PERSIST, on_event, member);
-        if (!member->event || event_add(member->event, NULL) < 0)
-            return -ENOMEM;
-    }
-    return 0;
+    return listen_to(spawner->members[0], base);
 }
 
-pid_t spawner_pid(const struct spawner *spawner)
+pid_t spawner_pid(const struct spawner *spawner, unsigned n)
 {
-    for (unsigned i = 0; i < spawner->n_members; i++)
-        if (!spawner->members[i].is_lost)
-            return spawner->members[i].pid;
-    return 0;
-}
-
-static void member_done(struct member *member)
-{
-    struct pollfd end = { .fd = member->pidfd, .events = POLLIN };
-    struct pending *pending;
-    int r;
-
-    if (member->event)
-        event_free(member->event);
-    while ((pending = STAILQ_FIRST(&member->pending))) {
-        STAILQ_REMOVE_HEAD(&member->pending, entry);
-        free(pending);
-    }
-    if (member->is_lost)
-        return;
-    (void) close(TAKE_FD(member->socket_fd));
-    do
-        r = poll(&end, 1, FREE_TIMEOUT_MS);
-    while (r < 0 && errno == EINTR);
-    if (r <= 0)
-        (void) pidfd_send_signal(member->pidfd, SIGKILL, NULL, 0);
-    while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    member_close(member);
+    return n < spawner->n_members ? spawner->members[n]->process.pid : 0;
 }
 
 struct spawner *spawner_free(struct spawner *spawner)
@@ -658,8 +826,11 @@ struct spawner *spawner_free(struct spawner *spawner)
     if (spawner->tick)
         event_free(spawner->tick);
     spawner->ends = ends_free(spawner->ends);
-    for (unsigned i = 0; i < spawner->n_members; i++)
-        member_done(&spawner->members[i]);
+    for (unsigned i = 0; i < spawner->n_members; i++) {
+        struct helper_process process = spawner->members[i]->process;
+        (void) member_free(spawner->members[i]); /* its end of the socket: then a spawner ends */
+        helper_process_end(&process, FREE_TIMEOUT_MS);
+    }
     free(spawner);
     return NULL;
 }

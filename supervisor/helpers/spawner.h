@@ -2,10 +2,10 @@
 /*
  * The spawner: the only process that may fork, exec and make namespaces. It is forked
  * before the supervisor opens a socket or a thread, speaks fixed-size messages over a
- * SOCK_SEQPACKET pair, and dies with the supervisor (PDEATHSIG). Workers are the
+ * SOCK_SEQPACKET pair, and dies with the supervisor (PDEATHSIG). Workers and helpers are the
  * supervisor's children: they die with it, and outlive the spawner. A second spawner, the
- * reserve, takes over where the first dies or stands still: without one, the supervisor,
- * which is confined, could start neither a worker nor the skepd that replaces it.
+ * reserve, takes over where the first dies or stands still, and forks the next reserve: without
+ * a spawner, the supervisor, which is confined, could start nothing any more.
  */
 #pragma once
 
@@ -17,13 +17,24 @@
 #include "spawner/probe_facts.h"
 #include "spawner/sockets.h"
 
+struct health;
 struct origin;
 
 struct spawner;
 
+/* A helper (helper/helper.h) that the spawner can start or reach. */
+struct spawner_program {
+    const char *name;      /* argv[0] of a program */
+    const char *path;      /* of a program; opened before the fork. NULL: a unit */
+    int folder_fd;         /* becomes a program's HELPER_FOLDER_FD; -1: none */
+    const char *unit_path; /* of a unit's socket */
+};
+
 struct spawner_options {
     const char *worker_path;     /* opened before the fork, by this path; borrowed for the call */
     const struct origin *origin; /* of this program; borrowed for the call; NULL: no upgrade */
+    const struct spawner_program *programs; /* borrowed for the call */
+    unsigned n_programs;
 };
 
 /* One worker to be started. It gets argv "skep-worker --jit=MODE --layers=HEX", no environment,
@@ -47,13 +58,20 @@ struct spawner_worker {
     int stat_fd, statm_fd; /* /proc/PID/stat and statm: process.h, rss.h */
 };
 
-enum spawner_state {
-    SPAWNER_WHOLE,   /* one works, and one is in reserve */
-    SPAWNER_RESERVE, /* one of the two is lost */
-    SPAWNER_GONE,    /* both are: nothing can be started any more */
+/* A helper that was started or reached. The descriptors are the callee's. */
+struct spawner_started {
+    pid_t pid; /* 0: a unit, and then without the next two, which are -1 */
+    int pidfd, stat_fd;
+    int channel_fd; /* connected to it */
 };
 
-/* All are called on the supervisor's loop, and may call spawner_spawn. */
+/* Answer to spawner_start_helper. error: 0, or -errno and step (static string) says what failed; started is
+ * then NULL. */
+typedef void (*spawner_started_fn)(void *owner, int error, const char *step,
+                                   const struct spawner_started *started);
+
+/* All are called on the supervisor's loop, and may call spawner_spawn. What a spawner was asked and had not
+ * answered when it was lost fails with -EPIPE (a look: -EAGAIN). */
 struct spawner_ops {
     /* Answer to a job, one for each, in order. error: 0, and the worker's program runs; or
      * -errno, and there is no worker: step says what failed (static string), spawner_hint what
@@ -68,20 +86,12 @@ struct spawner_ops {
      * after its on_result. The slot may have been given to another worker meanwhile: compare the pid.
      * wait_status: as from waitpid. */
     void (*on_exited)(void *owner, unsigned slot, pid_t pid, int wait_status);
-    /* A spawner was lost, for that reason (text for people); what it was asked and had not answered fails
-     * next, with -EPIPE (a look: -EAGAIN). Workers go on. */
-    void (*on_lost)(void *owner, enum spawner_state state, const char *why);
 };
 
 /* Forks the spawner. Call in a single-threaded process, before any socket is opened and before
  * event_base_new. The thread that calls must live as long as the workers shall. 0 or -errno
  * (-ENOENT, -EACCES: worker_path). */
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
-
-/* Forks the reserve, under the same conditions, once the layers that every worker gets are known. options: as
- * for spawner_start. 0 or -errno. */
-int spawner_start_reserve(struct spawner *spawner, const struct spawner_options *options,
-                          layer_set floor);
 
 struct spawner_probe_job {
     enum jit_mode jit;
@@ -101,9 +111,20 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
 int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
                    void *owner);
 
+/* From now on a second spawner is kept in reserve: the one that works makes it, now and whenever one is lost.
+ * What becomes of the two is told to health (borrowed). After spawner_attach. */
+void spawner_keep_reserve(struct spawner *spawner, struct health *health);
+
 /* Asks for one worker; the answer comes later by on_result. 0 or -errno (-EAGAIN: socket full,
  * -EPIPE: both spawners are gone). */
 int spawner_spawn(struct spawner *spawner, const struct spawner_job *job);
+
+/* Asks for the program with that number, from 0 on, in spawner_options; the answer comes later by on_started.
+ * 0 or -errno, as for spawner_spawn. */
+int spawner_start_helper(struct spawner *spawner, unsigned number, spawner_started_fn on_started,
+                         void *owner);
+/* Takes that owner's on_started back: a helper that is started all the same is ended. */
+void spawner_forget(struct spawner *spawner, const void *owner);
 
 /* Asks what the kernel says of a worker's jail; the answer comes later by on_facts. with_maps: of its
  * mappings, too. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
@@ -132,8 +153,8 @@ int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *j
 /* What the operator can do about a failed job, or NULL. Static string. */
 const char *spawner_hint(int error, const char *step);
 
-/* The pid of the spawner that works; 0 if both are lost. For tests. */
-pid_t spawner_pid(const struct spawner *spawner);
+/* The pid of the spawner that works (n: 0) or of the reserve (1); 0: it is lost. For tests. */
+pid_t spawner_pid(const struct spawner *spawner, unsigned n);
 
 /* Ends workers and spawners; returns once they have ended. No callback is called any more. NULL is allowed.
  * Returns NULL. */

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/backoff.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
@@ -30,8 +31,6 @@
 #define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
 #define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
 #define FAILURES_FREE 5
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 30000
 /* Withdrawn requests whose slots a worker keeps taken: the rest is for those that it serves. */
 #define WITHDRAWN_MAX (SCOREBOARD_SLOTS / 4)
 
@@ -57,14 +56,7 @@ static void set_timer(struct child *child, uint64_t ms)
 
 uint64_t child_backoff_ms(unsigned failures, uint32_t random)
 {
-    if (failures < FAILURES_FREE)
-        return 0;
-    unsigned doublings = failures - FAILURES_FREE;
-    uint64_t ms = doublings < 9 ? (uint64_t) BACKOFF_FIRST_MS << doublings : BACKOFF_MAX_MS;
-    if (ms > BACKOFF_MAX_MS)
-        ms = BACKOFF_MAX_MS;
-    /* Up to a quarter more, so that slots that failed together do not return together. */
-    return ms + ms * (random % 256) / 1024;
+    return backoff_ms(failures, random);
 }
 
 static void note_failure(struct child *child)

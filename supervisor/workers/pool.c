@@ -416,23 +416,10 @@ static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
         child_on_facts(child, pid, error, facts);
 }
 
-static void on_spawner_lost(void *owner, enum spawner_state state, const char *why)
-{
-    struct server *server = owner;
-    static const enum helper_state states[] = {
-        [SPAWNER_WHOLE] = HELPER_OK,
-        [SPAWNER_RESERVE] = HELPER_RESERVE,
-        [SPAWNER_GONE] = HELPER_GONE,
-    };
-
-    helper_note_loss(&server->health, HELPER_SPAWNER, states[state], why);
-}
-
 const struct spawner_ops pool_spawner_ops = {
     .on_result = on_spawned,
     .on_facts = on_facts,
     .on_exited = on_exited,
-    .on_lost = on_spawner_lost,
 };
 
 static int add_cordon(struct pool *pool, const struct cordon_config *cordon)

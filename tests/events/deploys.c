@@ -26,7 +26,10 @@ struct question {
 };
 
 static struct {
-    struct store_options store;
+    const struct channel_table *answers;
+    const struct helper_ops *ops;
+    void *owner;
+    bool is_lost; /* the store, until its next step */
     struct question waiting[WAITING];
     unsigned n_waiting;
     char current[VERSION_SIZE + 1], previous[VERSION_SIZE + 1];
@@ -50,41 +53,52 @@ static void name_version(unsigned variant, char name[static VERSION_SIZE + 1])
 
 /* ---- the client of the store, as the supervisor calls it */
 
-int __wrap_store_attach(struct store *store, const struct store_options *options);
-int __wrap_store_send(struct store *store, const ProtobufCMessage *message);
-bool __wrap_store_is_congested(const struct store *store);
-void __wrap_store_detach(struct store *store);
+struct helper *__wrap_store_helper(const struct store *store);
+void __wrap_helper_listen(struct helper *helper, const struct channel_table *answers,
+                          const struct helper_ops *ops, void *owner);
+int __wrap_helper_ask(struct helper *helper, uint64_t id, const ProtobufCMessage *message);
+bool __wrap_helper_is_ready(const struct helper *helper);
+bool __wrap_helper_is_congested(const struct helper *helper);
 
-int __wrap_store_attach(struct store *store, const struct store_options *options)
+struct helper *__wrap_store_helper(const struct store *store)
 {
-    (void) store;
-    state.store = *options;
-    return 0;
+    return (struct helper *) (uintptr_t) store; /* only the wrapped functions see it */
 }
 
-bool __wrap_store_is_congested(const struct store *store)
+void __wrap_helper_listen(struct helper *helper, const struct channel_table *answers,
+                          const struct helper_ops *ops, void *owner)
 {
-    (void) store;
+    (void) helper;
+    state.answers = answers;
+    state.ops = ops;
+    state.owner = owner;
+}
+
+bool __wrap_helper_is_ready(const struct helper *helper)
+{
+    (void) helper;
+    return !state.is_lost;
+}
+
+bool __wrap_helper_is_congested(const struct helper *helper)
+{
+    (void) helper;
     return state.n_waiting > WAITING / 2;
 }
 
-void __wrap_store_detach(struct store *store)
-{
-    (void) store;
-}
-
-int __wrap_store_send(struct store *store, const ProtobufCMessage *message)
+int __wrap_helper_ask(struct helper *helper, uint64_t id, const ProtobufCMessage *message)
 {
     const Skep__Store__Request *request = (const Skep__Store__Request *) message;
     struct question *question = &state.waiting[state.n_waiting];
 
-    (void) store;
-    if (state.n_waiting == WAITING)
+    (void) helper;
+    if (state.n_waiting == WAITING || state.is_lost)
         return -EPIPE;
     state.n_waiting++;
     *question = (struct question){ .which = request->message_case };
     /* Each message has its id first. */
-    question->id = request->begin->id;
+    HOLD(request->begin->id == id);
+    question->id = id;
     if (request->message_case == SKEP__STORE__REQUEST__MESSAGE_COMMIT) {
         HOLD(request->commit->version.len == VERSION_SIZE);
         memcpy(question->version, request->commit->version.data, VERSION_SIZE);
@@ -96,10 +110,10 @@ int __wrap_store_send(struct store *store, const ProtobufCMessage *message)
 
 static void answer(Skep__Store__Answer__MessageCase which, const void *message)
 {
-    const struct channel_table *table = state.store.receive;
+    const struct channel_table *table = state.answers;
 
     HOLD((size_t) which < table->n_rules && table->rules[which].handle);
-    if (table->rules[which].handle(state.store.owner, message) < 0)
+    if (table->rules[which].handle(state.owner, message) < 0)
         events_fail("an honest answer of the store (%d) is refused", (int) which);
 }
 
@@ -171,8 +185,28 @@ static void answer_failed(uint64_t id)
     answer(SKEP__STORE__ANSWER__MESSAGE_FAILED, &failed);
 }
 
+void deploys_store_dies(void)
+{
+    struct question waiting[WAITING];
+    unsigned n = state.n_waiting;
+
+    if (state.is_lost)
+        return;
+    memcpy(waiting, state.waiting, sizeof waiting);
+    state.n_waiting = 0;
+    state.is_lost = true;
+    for (unsigned i = 0; i < n; i++)
+        state.ops->on_failed(state.owner, waiting[i].id);
+    state.ops->on_lost(state.owner);
+}
+
 bool deploys_store_answers(bool is_failure)
 {
+    if (state.is_lost) {
+        state.is_lost = false;
+        state.ops->on_ready(state.owner);
+        return true;
+    }
     if (state.n_waiting == 0)
         return false;
     struct question question = state.waiting[0];

@@ -20,5 +20,7 @@ void deploys_go_on(void);
 void deploys_asker_leaves(void);
 /* The store answers its oldest request. Returns whether there was one. */
 bool deploys_store_answers(bool is_failure);
+/* The store dies; it is there again when it is to answer next. */
+void deploys_store_dies(void);
 /* Whether a deploy that was asked for has not ended. */
 bool deploys_are_busy(void);

@@ -381,6 +381,12 @@ static void play_store_fails(const struct step *step)
     (void) deploys_store_answers(true);
 }
 
+static void play_store_dies(const struct step *step)
+{
+    (void) step;
+    deploys_store_dies();
+}
+
 static const struct {
     const char *name;
     void (*play)(const struct step *step);
@@ -433,6 +439,7 @@ static const struct {
     { "removal-begins", play_removal, 2, true },
     { "store-answers", play_store_answers, 10, false },
     { "store-fails", play_store_fails, 1, true },
+    { "store-dies", play_store_dies, 1, true },
 };
 
 /* ---- sequences */

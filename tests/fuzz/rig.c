@@ -77,8 +77,8 @@ static struct spawner *make_dead_spawner(void)
     struct spawner *spawner;
 
     CHECK(spawner_start(&options, &spawner) == 0);
-    CHECK(kill(spawner_pid(spawner), SIGKILL) == 0);
-    CHECK(waitpid(spawner_pid(spawner), NULL, 0) == spawner_pid(spawner));
+    CHECK(kill(spawner_pid(spawner, 0), SIGKILL) == 0);
+    CHECK(waitpid(spawner_pid(spawner, 0), NULL, 0) == spawner_pid(spawner, 0));
     return spawner;
 }
 

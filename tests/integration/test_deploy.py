@@ -481,18 +481,6 @@ def test_store_is_confined(deployer):
     assert sorted(os.listdir(f"/proc/{store_of(deployer.skepd)}/fd"))[:4] == ["0", "1", "2", "3"]
 
 
-def test_skepd_serves_on_without_its_store(deployer):
-    deployer.deploy("alone")
-    os.kill(store_of(deployer.skepd), signal.SIGKILL)
-    deployer.skepd.wait_log("helper store is gone")
-    assert deployer.text("alone") == "one"
-    assert "`skep upgrade`" in deployer.fail("deploy", deployer.bundle("alone", say("two")))
-    assert deployer.text("alone") == "one"
-    deployer.restart()
-    deployer.deploy("alone", say("two"))
-    assert deployer.text("alone") == "two"
-
-
 def test_killed_skepd_takes_the_store_along_and_leaves_a_whole_version(deployer):
     deployer.deploy("whole")
     store = store_of(deployer.skepd)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A helper of skepd (spawner, store) that dies or stands still: skepd serves on, says so everywhere, and an
-upgrade heals it without a lost request."""
+"""A helper of skepd (spawner, store) that dies or stands still: skepd serves on, says so, and has another one
+without a lost request."""
 
 import json
 import os
@@ -8,14 +8,14 @@ import signal
 import subprocess
 
 import pytest
-from deploying import say, store_of
-from harness import SKEPD, descendants, free_port, is_alive, status_of, wait_for
+from deploying import SLOW_BOOT, Meanwhile, deployer, say, store_of, wait_loading  # noqa: F401
+from harness import BIN, SKEPD, descendants, free_port, is_alive, status_of, wait_for
 from load import Load
 from manager import HELLO
 from scrape import scrape
 
 ENDS = [signal.SIGKILL, signal.SIGSTOP]
-STATES = ["ok", "reserve", "silent", "gone"]
+STATES = ["ok", "reserve", "restarting", "silent", "gone"]
 
 
 def spawners_of(skepd):
@@ -32,7 +32,32 @@ def wait_state(skepd, helper, state):
     def is_so():
         return helpers_of(skepd)[helper].startswith(state)
 
-    wait_for(is_so, f"the {helper} to be {state}", timeout=20)
+    wait_for(is_so, f"the {helper} to be {state}", timeout=30)
+
+
+def wait_replaced(skepd, helper, find, lost):
+    """Until none of the processes `lost` is left, and the helper is ok again."""
+
+    def is_so():
+        now = find(skepd)
+        return now and not set(now) & set(lost) and helpers_of(skepd)[helper] == "ok"
+
+    wait_for(is_so, f"another {helper}", timeout=60)
+
+
+def stores_of(skepd):
+    below = [p for p in descendants(skepd.pid) if is_alive(p)]
+    return [p for p in below if status_of(p)["Name"].strip() == "skep-store"]
+
+
+def end_both_spawners(skepd):
+    """At a time: one that is left would make another."""
+    both = spawners_of(skepd)
+    assert len(both) == 2
+    for end in ENDS[::-1]:
+        for pid in both:
+            os.kill(pid, end)
+    wait_state(skepd, "spawner", "gone")
 
 
 def check_said(skepd, port, helper, state, advice):
@@ -53,9 +78,9 @@ def port():
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_spawner_that_is_lost_costs_no_request_and_an_upgrade_heals_it(upgradable, port, end):
+def test_spawner_that_is_lost_costs_no_request_and_another_takes_its_place(upgradable, port, end):
     skepd = upgradable(metrics={"listen": f"127.0.0.1:{port}"})
-    assert helpers_of(skepd) == {"spawner": "ok"}
+    wait_state(skepd, "spawner", "ok")
     before = spawners_of(skepd)
     assert len(before) == 2
     with Load(skepd.address, "a.test", answer=b"hello") as load:
@@ -63,12 +88,14 @@ def test_spawner_that_is_lost_costs_no_request_and_an_upgrade_heals_it(upgradabl
         os.kill(before[0], end)
         worker = skepd.worker()["pid"]
         os.kill(worker, signal.SIGKILL)  # its end is seen by its pidfd; a request in it is sent again
-        wait_state(skepd, "spawner", "reserve")
+        wait_for(lambda: "helper spawner is reserve: " in skepd.log(), "the loss to be said", timeout=20)
+        wait_state(skepd, "spawner", "ok")
         load.more(50)
         wait_for(lambda: skepd.worker()["pid"] not in (None, worker), "another worker")
         wait_for(lambda: skepd.worker(slot=1)["state"] in ("ready", "spare"), "a spare by the reserve")
-        check_said(skepd, port, "spawner", "reserve", "`skep upgrade`")
-        assert spawners_of(skepd) == before[1:]
+        assert scrape(port).get("skep_helper_losses_total", helper="spawner") == 1
+        after = spawners_of(skepd)
+        assert len(after) == 2 and before[1] in after and before[0] not in after
         skepd.replace_program(SKEPD)
         old = skepd.pid
         skepd.upgrade()
@@ -76,8 +103,26 @@ def test_spawner_that_is_lost_costs_no_request_and_an_upgrade_heals_it(upgradabl
         skepd.wait_gone(old)
         load.more(50)
     load.check()
-    assert helpers_of(skepd) == {"spawner": "ok"}
+    wait_state(skepd, "spawner", "ok")
     assert len(spawners_of(skepd)) == 2
+
+
+def test_spawner_and_store_that_are_killed_again_and_again_cost_no_request_and_no_deploy(deployer):  # noqa: F811
+    skepd = deployer.skepd
+    deployer.deploy("kept", say("0"))
+    with Load(skepd.address, "kept.test") as load:
+        for n in range(1, 9):
+            for helper, find in (("spawner", lambda s: spawners_of(s)[:1]), ("store", stores_of)):
+                lost = find(skepd)
+                os.kill(lost[0], signal.SIGKILL)
+                wait_replaced(skepd, helper, find, lost)
+            wait_for(lambda: len(spawners_of(skepd)) == 2, "the reserve")
+            deployer.deploy("kept", say(str(n)))
+            assert deployer.text("kept") == str(n)
+            load.more(20)
+    load.check()
+    assert helpers_of(skepd) == {"spawner": "ok", "store": "ok"}
+    assert deployer.left("kept") == set()
 
 
 def test_upgrade_does_not_wait_for_a_spawner_that_was_stopped_just_now(upgradable):
@@ -94,10 +139,8 @@ def test_without_any_spawner_skepd_serves_with_the_workers_that_it_has(manager, 
     manager.wait("READY")
     with Load(skepd.address, "a.test", answer=b"hello") as load:
         load.more(20)
-        for n, state in ((1, "reserve"), (2, "gone")):
-            os.kill(spawners_of(skepd)[0], signal.SIGKILL)
-            wait_state(skepd, "spawner", state)
-            load.more(20)
+        end_both_spawners(skepd)
+        load.more(20)
     load.check()
     wait_for(lambda: "spawner is gone" in manager.all("STATUS")[-1], "systemd to be told")
     assert "restart" in manager.all("STATUS")[-1]
@@ -128,9 +171,7 @@ def test_workers_that_cannot_be_started_are_counted_as_they_are_listed(manager, 
     skepd = service({"a": HELLO}, cordons=[{"name": "default", "workers": 2}], manager=manager).start()
     manager.wait("READY")
     wait_for(lambda: any(w["state"] == "spare" for w in skepd.workers()), "the spare")
-    for state in ("reserve", "gone"):
-        os.kill(spawners_of(skepd)[0], signal.SIGKILL)
-        wait_state(skepd, "spawner", state)
+    end_both_spawners(skepd)
     # The spare takes the place of the first that is killed, which then is the spare that does not start.
     killed = next(w["number"] for w in skepd.workers() if w["kind"] == "shared")
     assert skepd.skep("kill-worker", str(killed)).returncode == 0
@@ -143,32 +184,64 @@ def test_workers_that_cannot_be_started_are_counted_as_they_are_listed(manager, 
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_store_that_is_lost_is_said_and_an_upgrade_brings_another(upgradable, tmp_path, port, end):
-    skepd = upgradable(state=str(tmp_path / "state"), metrics={"listen": f"127.0.0.1:{port}"})
-    bundle = tmp_path / "kept"
-    bundle.mkdir()
-    (bundle / "skep.yaml").write_text("name: kept\nmain: worker.js\nroutes: [kept.test/*]\n")
-    (bundle / "worker.js").write_text(say("one"))
-    assert skepd.skep("deploy", bundle).returncode == 0
-    (bundle / "worker.js").write_text(say("two"))
-    with Load(skepd.address, "kept.test", answer=b"one") as load:
+def test_store_that_is_lost_is_started_again(deployer, end):  # noqa: F811
+    skepd = deployer.skepd
+    deployer.deploy("kept", say("one"))
+    with Load(skepd.address, "kept.test") as load:
         load.more(20)
-        os.kill(store_of(skepd), end)
-        run = skepd.skep("deploy", bundle)  # of a stopped one: asked before it is found so
-        assert run.returncode == 1 and "`skep upgrade`" in run.stderr
-        wait_state(skepd, "store", "gone")
-        check_said(skepd, port, "store", "gone", "`skep upgrade`")
-        load.more(20)
-        old = skepd.pid
-        skepd.upgrade()
-        load.more(20)
-        skepd.wait_gone(old)
+        lost = stores_of(skepd)
+        os.kill(lost[0], end)
+        # What was asked of it, or comes before the next one is there, fails; a stopped one is found so first.
+        run = skepd.skep("deploy", deployer.bundle("kept", say("two")))
+        assert run.returncode == 0 or "the store has ended, and is started again" in run.stderr
+        wait_replaced(skepd, "store", stores_of, lost)
         load.more(20)
     load.check()
-    assert helpers_of(skepd) == {"spawner": "ok", "store": "ok"}
-    run = skepd.skep("deploy", bundle)
-    assert run.returncode == 0, run.stderr
-    assert skepd.get("kept").text == "two"
+    assert "helper store is restarting: " in skepd.log() and "helper store is ok again" in skepd.log()
+    deployer.deploy("kept", say("two"))
+    assert deployer.text("kept") == "two"
+    assert deployer.left("kept") == set()
+
+
+def test_deploy_that_a_dead_store_held_fails_and_the_next_does_not(deployer):  # noqa: F811
+    skepd = deployer.skepd
+    deployer.deploy("kept", say("one"))
+    deploy = Meanwhile(deployer, "slow", SLOW_BOOT + say("slow"))
+    wait_loading(deployer, "slow")
+    lost = stores_of(skepd)
+    os.kill(lost[0], signal.SIGKILL)
+    status, text = deploy.end()
+    assert status == 1 and "the store has ended, and is started again" in text
+    wait_replaced(skepd, "store", stores_of, lost)
+    assert deployer.left("slow") is None
+    deployer.deploy("slow", say("slow"))
+    assert deployer.text("slow") == "slow" and deployer.text("kept") == "one"
+
+
+def test_store_is_not_started_again_without_any_spawner(upgradable, tmp_path, port):
+    skepd = upgradable(state=str(tmp_path / "state"), metrics={"listen": f"127.0.0.1:{port}"})
+    end_both_spawners(skepd)
+    os.kill(stores_of(skepd)[0], signal.SIGKILL)
+    wait_state(skepd, "store", "gone")
+    check_said(skepd, port, "store", "gone", "systemctl restart skepd")
+    assert skepd.get("a").text == "hello"
+
+
+def test_upgrade_does_not_wait_for_a_store_that_is_busy(upgradable, tmp_path):
+    """Both skepd have a store of their own; the old one still answers what it was asked."""
+    skepd = upgradable(state=str(tmp_path / "state"))
+    busy = stores_of(skepd)[0]
+    os.kill(busy, signal.SIGSTOP)
+    command = [BIN / "skep", "--socket", skepd.admin_socket, "versions", "a"]
+    asked = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: "silent" in helpers_of(skepd)["store"], "the question to be with the store")
+    old = skepd.pid
+    skepd.upgrade()
+    assert helpers_of(skepd)["store"] == "ok" and stores_of(skepd) != [busy]
+    os.kill(busy, signal.SIGCONT)
+    assert "a" in asked.communicate(timeout=30)[1] and asked.returncode == 1  # nothing of it is stored
+    skepd.wait_gone(old)
+    assert not is_alive(busy)
 
 
 def start_beside(skepd, folder):
@@ -190,4 +263,8 @@ def test_state_folder_is_of_one_skepd_also_after_an_upgrade(upgradable, tmp_path
     skepd.wait_gone(old)
     wait_for(lambda: "has ended" in skepd.log(), "the new one to see the end of the old one")
     assert "is in use by another skepd" in start_beside(skepd, tmp_path)
+    lost = stores_of(skepd)
+    os.kill(lost[0], signal.SIGKILL)  # the lock is skepd's, whatever store it has
+    assert "is in use by another skepd" in start_beside(skepd, tmp_path)
+    wait_replaced(skepd, "store", stores_of, lost)
     assert skepd.get("a").text == "hello"

@@ -189,6 +189,7 @@ WANTED = {
     "usr/sbin/skepd": 0o755,
     "usr/bin/skep": 0o755,
     "usr/libexec/skep/skep-worker": 0o755,
+    "usr/libexec/skep/skep-store": 0o755,
     "usr/lib/systemd/system/skepd.service": 0o644,
     "usr/lib/systemd/system/skepd.socket": 0o644,
     "usr/lib/systemd/system/skepd-metrics.socket": 0o644,
@@ -219,7 +220,7 @@ def test_package_has_all_files(package):
 
 def test_programs_of_the_package_are_stripped_and_find_each_other(package, tmp_path):
     _, root = package
-    for name in ("usr/sbin/skepd", "usr/bin/skep", "usr/libexec/skep/skep-worker"):
+    for name in ("usr/sbin/skepd", "usr/bin/skep", "usr/libexec/skep/skep-worker", "usr/libexec/skep/skep-store"):
         sections = run("readelf", "--wide", "--section-headers", root / name)
         assert ".debug_info" not in sections and ".symtab" not in sections
     config = tmp_path / "skepd.yaml"
@@ -228,11 +229,15 @@ def test_programs_of_the_package_are_stripped_and_find_each_other(package, tmp_p
     assert "seccomp" in answer
 
 
-def test_packaged_programs_serve(package, start, monkeypatch):
+def test_packaged_programs_serve(package, start, monkeypatch, tmp_path):
     _, root = package
     monkeypatch.setattr("harness.SKEPD", root / "usr/sbin/skepd")
-    skepd = start({"a": script('return new Response("hello")')}, worker=root / "usr/libexec/skep/skep-worker")
+    skepd = start(
+        {"a": script('return new Response("hello")')}, worker=root / "usr/libexec/skep/skep-worker",
+        state=str(tmp_path / "state"),
+    )  # fmt: skip
     assert skepd.get("a").text == "hello"
+    assert skepd.admin("status")["helpers"] == {"spawner": "ok", "store": "ok"}
 
 
 @pytest.mark.parametrize("name", ["preinst", "postinst", "prerm", "postrm"])

@@ -24,6 +24,7 @@ class Upgradable(Skepd):
         super().__init__(folder, tenants, config)
         self.program = self.folder / "skepd"
         shutil.copy(SKEPD, self.program)
+        shutil.copy(SKEPD.parent / "skep-store", self.folder)
         shutil.copy(self.worker_program, self.folder / "skep-worker")
         self.worker_program = self.folder / "skep-worker"
         self.all_pids = []

@@ -75,7 +75,7 @@ void confine_here(const struct place *place, uint64_t keep_capabilities)
     };
     const char *step = "";
 
-    int r = confine_supervisor(&options, &step);
+    int r = confine_process(&options, &step);
     if (r != 0) {
         (void) fprintf(stderr, "%s: %s\n", step, strerror(-r));
         _exit(99);

@@ -70,20 +70,10 @@ static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
     cell->wait_status = wait_status;
 }
 
-static void on_lost(void *owner, enum spawner_state state, const char *why)
-{
-    struct hive *hive = owner;
-
-    assert_non_null(why);
-    hive->lost++;
-    hive->state = state;
-}
-
 static const struct spawner_ops ops = {
     .on_result = on_result,
     .on_facts = on_facts,
     .on_exited = on_exited,
-    .on_lost = on_lost,
 };
 
 static void init(struct hive *hive, const char *worker_path, bool has_reserve)
@@ -98,16 +88,20 @@ static void init(struct hive *hive, const char *worker_path, bool has_reserve)
     memset(hive, 0, sizeof *hive);
     assert_int_equal(spawner_start(&options, &hive->spawner), 0);
     /* What is no worker cannot say; tests of that look at how its start fails. */
-    const struct spawner_probe_job job = { .jit = JIT_ON, .layers = LAYERS_ALL };
+    const struct spawner_probe_job job = { .jit = JIT_ON,
+                                           .layers = LAYERS_ALL,
+                                           .is_last = has_reserve };
     int r = spawner_probe(hive->spawner, &job, &probe, text, sizeof text);
     if (r < 0 && !worker_path)
         fail_msg("%s: %s", text, strerror(-r));
     hive->layers = r == 0 ? probe.layers : layers_that_are_walls();
-    if (has_reserve)
-        assert_int_equal(spawner_start_reserve(hive->spawner, &options, hive->layers), 0);
     hive->base = event_base_new();
     assert_non_null(hive->base);
     assert_int_equal(spawner_attach(hive->spawner, hive->base, &ops, hive), 0);
+    if (has_reserve)
+        spawner_keep_reserve(hive->spawner, &hive->health);
+    while (has_reserve && hive->health.of[HELPER_SPAWNER].state != HELPER_OK)
+        assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
 }
 
 void hive_init(struct hive *hive, const char *worker_path)

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "proto/scoreboard.h"
+#include "supervisor/helpers/health.h"
 #include "supervisor/helpers/spawner.h"
 #include "tests/jail/probe.h"
 
@@ -36,15 +37,14 @@ struct hive {
     struct event_base *base;
     struct spawner *spawner;
     struct cell cells[HIVE_CELLS];
-    int cgroup_fd;    /* that cells are started in; 0: none */
-    layer_set layers; /* that cells get: all that work here */
-    unsigned lost;    /* spawners */
-    enum spawner_state state;
+    int cgroup_fd;        /* that cells are started in; 0: none */
+    layer_set layers;     /* that cells get: all that work here */
+    struct health health; /* of the spawners, where one is in reserve */
 };
 
 /* worker_path: NULL for this test program itself, as a probe. Finds out which layers work here. */
 void hive_init(struct hive *hive, const char *worker_path);
-/* The same, with a second spawner. */
+/* The same, with a second spawner, which is there on return. */
 void hive_init_with_reserve(struct hive *hive);
 void hive_done(struct hive *hive);
 

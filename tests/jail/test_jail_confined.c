@@ -109,7 +109,7 @@ static void confine_to(const char *path)
     const struct confine_options options = { .folders = &folder, .n_folders = 1 };
     const char *step = "";
 
-    expect(confine_supervisor(&options, &step) == 0, step);
+    expect(confine_process(&options, &step) == 0, step);
 }
 
 static void use_link_to_folder(void)
@@ -152,7 +152,7 @@ static void use_cgroup(void)
     const char *step = "";
 
     expect(tree > 0, "open the tree");
-    expect(confine_supervisor(&options, &step) == 0, step);
+    expect(confine_process(&options, &step) == 0, step);
     expect(mkdirat(tree, "worker-0", 0755) == 0, "make a cgroup");
     expect(openat(tree, "worker-0", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0, "open it");
     expect(openat(tree, "file", O_WRONLY | O_CLOEXEC) >= 0, "write what is there");
@@ -233,11 +233,11 @@ static void confine_without_landlock(void)
     const char *step = NULL;
 
     take_landlock_away();
-    expect(confine_supervisor(&options, &step) == -EOPNOTSUPP, "without consent");
+    expect(confine_process(&options, &step) == -EOPNOTSUPP, "without consent");
     expect(step && confine_hint(-EOPNOTSUPP, step), "step and hint");
     options.landlock_may_be_missing = true;
     step = NULL;
-    expect(confine_supervisor(&options, &step) == 1, "with consent");
+    expect(confine_process(&options, &step) == 1, "with consent");
     expect(step && confine_hint(-EOPNOTSUPP, step), "step and hint");
     expect_error(socket(AF_INET, SOCK_STREAM, 0), EPERM, "the filter is there");
 }
@@ -262,7 +262,7 @@ static void confine_with_second_thread(void)
     pthread_t thread;
 
     expect(pthread_create(&thread, NULL, wait_for_ever, NULL) == 0, "pthread_create");
-    expect(confine_supervisor(&options, &step) == -EBUSY, step);
+    expect(confine_process(&options, &step) == -EBUSY, step);
 }
 
 static void test_second_thread_is_an_error(void **state)

@@ -267,7 +267,7 @@ static void assert_exec_fails(mode_t mode, int error)
     assert_int_equal(unlink(path), 0);
     struct cell *cell = cell_spawn(&hive, &sealed, true);
     assert_int_equal(cell->error, error);
-    assert_string_equal(cell->step, "exec of the worker program");
+    assert_string_equal(cell->step, "exec of the program");
     assert_int_equal(cell->pidfd, -1);
     if (error == -EACCES)
         assert_non_null(strstr(spawner_hint(cell->error, cell->step), "for every user"));
@@ -383,7 +383,7 @@ static void test_root_of_a_container_may_start_workers(void **state)
 
 static void turn_until_lost(struct hive *hive, unsigned n)
 {
-    while (hive->lost < n)
+    while (hive->health.of[HELPER_SPAWNER].losses < n)
         assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
 }
 
@@ -398,13 +398,16 @@ static void test_reserve_takes_over_from_a_spawner_that_dies_or_stands_still(voi
         struct hive hive;
         hive_init_with_reserve(&hive);
         struct cell *first = cell_start(&hive, &sealed, true);
-        pid_t lost = spawner_pid(hive.spawner);
+        pid_t lost = spawner_pid(hive.spawner, 0);
         assert_int_equal(kill(lost, signals[i]), 0);
         turn_until_lost(&hive, 1);
-        assert_int_equal(hive.state, SPAWNER_RESERVE);
-        assert_int_not_equal(spawner_pid(hive.spawner), lost);
+        assert_int_equal(hive.health.of[HELPER_SPAWNER].state, HELPER_RESERVE);
+        assert_int_not_equal(spawner_pid(hive.spawner, 0), lost);
         assert_int_equal(cell_attest(&hive, first, true, text, sizeof text), 0);
         (void) cell_start(&hive, &sealed, true);
+        while (hive.health.of[HELPER_SPAWNER].state != HELPER_OK) /* it makes the next reserve */
+            assert_int_equal(event_base_loop(hive.base, EVLOOP_ONCE), 0);
+        assert_true(spawner_pid(hive.spawner, 1) > 0);
         hive.layers &= ~LAYER_BIT(LAYER_NET); /* no lesser jail by the reserve */
         assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
         assert_int_equal(cell_end(&hive, first), 0);
@@ -419,9 +422,9 @@ test_request_to_a_spawner_that_stands_still_fails_and_the_next_one_does_not(void
 
     (void) state;
     hive_init_with_reserve(&hive);
-    assert_int_equal(kill(spawner_pid(hive.spawner), SIGSTOP), 0);
+    assert_int_equal(kill(spawner_pid(hive.spawner, 0), SIGSTOP), 0);
     assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPIPE);
-    assert_int_equal(hive.lost, 1);
+    assert_int_equal(hive.health.of[HELPER_SPAWNER].losses, 1);
     (void) cell_start(&hive, &sealed, true);
     hive_done(&hive);
 }
@@ -433,12 +436,11 @@ static void test_worker_outlives_all_spawners_and_its_end_is_seen(void **state)
     (void) state;
     hive_init_with_reserve(&hive);
     struct cell *cell = cell_start(&hive, &sealed, true);
-    for (unsigned i = 1; i <= 2; i++) {
-        assert_int_equal(kill(spawner_pid(hive.spawner), SIGKILL), 0);
-        turn_until_lost(&hive, i);
-    }
-    assert_int_equal(hive.state, SPAWNER_GONE);
-    assert_int_equal(spawner_pid(hive.spawner), 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(kill(spawner_pid(hive.spawner, i), SIGKILL), 0);
+    turn_until_lost(&hive, 2);
+    assert_int_equal(hive.health.of[HELPER_SPAWNER].state, HELPER_GONE);
+    assert_int_equal(spawner_pid(hive.spawner, 0), 0);
     const struct spawner_job job = { .channel_fd = 0, .scoreboard_fd = 0 };
     assert_int_equal(spawner_spawn(hive.spawner, &job), -EPIPE);
     assert_int_equal(kill(cell->pid, 0), 0);
@@ -465,8 +467,8 @@ static void test_spawner_ignores_the_terminal(void **state)
     (void) state;
     hive_init(&hive, NULL);
     (void) cell_start(&hive, &sealed, true); /* by now its signals are set */
-    assert_int_equal(kill(spawner_pid(hive.spawner), SIGINT), 0);
-    assert_int_equal(kill(spawner_pid(hive.spawner), SIGTERM), 0);
+    assert_int_equal(kill(spawner_pid(hive.spawner, 0), SIGINT), 0);
+    assert_int_equal(kill(spawner_pid(hive.spawner, 0), SIGTERM), 0);
     (void) cell_start(&hive, &sealed, true);
     hive_done(&hive);
 }
@@ -480,7 +482,7 @@ static _Noreturn void play_supervisor(int out)
     hive_init(&hive, NULL);
     const struct cell *cell = cell_start(&hive, &sealed, true);
     pid_t holder = fork();
-    const pid_t pids[3] = { spawner_pid(hive.spawner), cell->pid, holder };
+    const pid_t pids[3] = { spawner_pid(hive.spawner, 0), cell->pid, holder };
     if (holder == 0)
         (void) alarm(60); /* longer than the test's patience, shorter than a hanging build's */
     else

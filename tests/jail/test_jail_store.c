@@ -68,7 +68,7 @@ static void confine_here_as_store(void)
     };
     const char *step = "";
 
-    expect(confine_supervisor(&options, &step) == 0, step);
+    expect(confine_process(&options, &step) == 0, step);
 }
 
 static int run_as_store(void (*try)(void))

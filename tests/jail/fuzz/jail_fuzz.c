@@ -65,7 +65,7 @@ static void check_others(struct run *run, uint64_t seed)
 
     if (!cell_ask(run->sibling, &ask, &reply) || reply.result != 1)
         on_surprise(run, seed, "the neighbour was hurt");
-    if (run->hive.lost > 0)
+    if (spawner_pid(run->hive.spawner, 0) == 0)
         on_surprise(run, seed, "the spawner was hurt");
 }
 

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The helper's side of the kit of helper processes: start, confinement, hello, requests by a const table.
+ * supervisor/helpers/helper.h is skepd's side, proto/PROTOCOL.md has the frames. A helper comes in one of two
+ * forms, and its main() is the same for both:
+ *
+ *   a program   executed by the spawner, as a worker is: a child of skepd, which dies with it; nobody's
+ *               capabilities, no environment; /dev/null as 0 and 1, skepd's standard error as 2, the
+ *               channel to skepd as HELPER_CHANNEL_FD, its folder, if it has one, as HELPER_FOLDER_FD. The
+ *               helper ends when the channel closes, once all that was asked before is done.
+ *   a unit      started by the service manager with one listening Unix socket (sd_listen_fds(3)), for what
+ *               a child of skepd's unit may not have. Every skepd that connects is a client of its own: at
+ *               an upgrade there are two. SO_PEERCRED must say that a client is root or owns the socket's
+ *               file. The helper ends by SIGTERM.
+ *
+ * At an upgrade the new skepd has a helper (or a connection) of its own beside the old one's: a helper must
+ * bear that there are two of it. Helper process, one thread, one loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "helper/confine.h"
+#include "proto/channel.h"
+
+#define HELPER_CHANNEL_FD 3
+#define HELPER_FOLDER_FD 4
+#define HELPER_TEXT_MAX 512
+
+/* One skepd that is connected. */
+struct helper_client;
+
+/* What the hello says besides name and version. Empty texts are not said. */
+struct helper_words {
+    char error[HELPER_TEXT_MAX];   /* the helper cannot work, and ends */
+    char warning[HELPER_TEXT_MAX]; /* for skepd's log */
+    char info[HELPER_TEXT_MAX];
+};
+
+struct helper_program {
+    const char *name; /* "store": the hello's; the process is called skep-NAME */
+    uint32_t version; /* of its own protocol; skepd refuses another one */
+    const struct channel_table *requests; /* owner: struct helper_client */
+    const struct policy_table *calls;     /* that it may make from the hello on */
+    enum confine_use folder_use; /* of HELPER_FOLDER_FD, which is the working folder then */
+    bool has_folder;
+    /* Opens what takes files outside of the folder; before confinement. NULL: nothing. 0; or -errno with
+     * words->error. */
+    int (*open)(void *owner, struct helper_words *words);
+    /* Gets ready to serve; confined. NULL: nothing. 0; or -errno with words->error. */
+    int (*start)(void *owner, struct helper_words *words);
+    /* A client has left; nothing can be sent to it any more. NULL: nothing. */
+    void (*on_left)(void *owner, struct helper_client *client);
+    void *owner; /* borrowed */
+};
+
+/* The life of a helper; main() returns what this returns. argv: as the spawner gives it, "--layers=HEX" says
+ * which layers of the jail this host has (common/layers.h). */
+int helper_main(int argc, char **argv, const struct helper_program *program);
+
+/* The program's owner, for handlers of requests. */
+void *helper_owner(const struct helper_client *client);
+
+/* Sends an answer, which has the id of its request; to a client that has left, to nobody. 0 or -errno, which
+ * a handler returns. */
+int helper_answer(struct helper_client *client, const ProtobufCMessage *answer);
