@@ -14,9 +14,7 @@
 #include "cli/cli.h"
 #include "cli/output.h"
 #include "common/cleanup.h"
-
-#define NAME_MAX_BYTES 32 /* of verbs that are compared */
-#define NEAR 2            /* letters that may differ */
+#include "common/nearest.h"
 
 /* ---- no connection */
 
@@ -79,45 +77,13 @@ void hint_connect(const struct cli *cli, int error)
 
 /* ---- a verb that is none */
 
-static unsigned least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
-
-/* Levenshtein's distance, row by row. Both are shorter than NAME_MAX_BYTES. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[NAME_MAX_BYTES + 1];
-    size_t width = strlen(b);
-
-    for (unsigned j = 0; j <= width; j++)
-        row[j] = j;
-    for (unsigned i = 0; a[i]; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < width; j++) {
-            unsigned changed = diagonal + (a[i] != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = least(changed, least(row[j], diagonal) + 1);
-        }
-    }
-    return row[width];
-}
-
 const char *hint_verb(const char *given)
 {
+    struct nearest nearest = { .given = given };
     size_t n;
     const struct verb *const *verbs = cli_verbs(&n);
-    const char *nearest = NULL;
-    unsigned best = NEAR + 1;
 
-    for (size_t i = 0; i < n && strlen(given) < NAME_MAX_BYTES; i++) {
-        unsigned d =
-            strlen(verbs[i]->name) < NAME_MAX_BYTES ? distance(given, verbs[i]->name) : best;
-        if (d < best && d < strlen(verbs[i]->name) / 2) {
-            best = d;
-            nearest = verbs[i]->name;
-        }
-    }
-    return nearest;
+    for (size_t i = 0; i < n; i++)
+        nearest_add(&nearest, verbs[i]->name);
+    return nearest.word;
 }

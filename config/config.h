@@ -88,7 +88,7 @@ struct config {
     char *tenants;      /* folder of tenant folders; absolute; NULL if not given */
     char *state;        /* folder of what was deployed; absolute; NULL: nothing can be */
     struct admin_config admin;
-    char *log_level; /* error, warning, info, debug */
+    enum log_level log_level;
     enum log_format log_format;
     bool access_log; /* a line for each request */
     struct log_config log;

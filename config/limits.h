@@ -54,7 +54,7 @@ struct limit_info {
 /* A set of limits: bit 1 << index in limit_table. */
 typedef uint32_t limit_set;
 
-#define LIMITS_COUNT 20
+#define LIMITS_COUNT (sizeof(struct limits) / sizeof(uint32_t))
 extern const struct limit_info limit_table[LIMITS_COUNT]; /* in the order of struct limits */
 
 static inline uint32_t *limit_at(struct limits *limits, const struct limit_info *info)

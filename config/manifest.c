@@ -11,104 +11,20 @@
 
 #include "common/cleanup.h"
 #include "config/manifest_bindings.h"
+#include "config/manifest_keys.h"
 #include "config/names.h"
 #include "config/tenant_files.h"
-#include "config/yaml_limits.h"
-
-struct raw_binding {
-    char *name, *service;
-};
-
-struct raw_manifest {
-    char *name, *main, *cordon, *after_stop;
-    char **routes, **callers;
-    uint32_t n_routes, n_callers;
-    struct raw_binding *bindings;
-    uint32_t n_bindings;
-    struct raw_limits limits;
-};
-
-static const cyaml_schema_value_t route_value = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 1000),
-};
-
-static const cyaml_schema_value_t caller_value = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 1000),
-};
-
-static const cyaml_schema_field_t binding_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_binding, name, 1, 1000),
-    CYAML_FIELD_STRING_PTR("service", CYAML_FLAG_POINTER, struct raw_binding, service, 1, 1000),
-    CYAML_FIELD_END,
-};
-
-static const cyaml_schema_value_t binding_value = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_binding, binding_fields),
-};
-
-#define OPTIONAL CYAML_FLAG_OPTIONAL
-
-static const cyaml_schema_field_t manifest_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct raw_manifest, name, 1, 1000),
-    CYAML_FIELD_STRING_PTR("main", CYAML_FLAG_POINTER, struct raw_manifest, main, 1, 1000),
-    CYAML_FIELD_SEQUENCE_COUNT("routes", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest, routes,
-                               n_routes, &route_value, 1, TENANT_ROUTES_MAX),
-    CYAML_FIELD_STRING_PTR("cordon", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest, cordon, 1,
-                           1000),
-    CYAML_FIELD_STRING_PTR("after_stop", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
-                           after_stop, 0, 1000),
-    CYAML_FIELD_IGNORE("env", OPTIONAL), /* free keys: take_env */
-    CYAML_FIELD_SEQUENCE_COUNT("bindings", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
-                               bindings, n_bindings, &binding_value, 0, TENANT_BINDINGS_MAX),
-    CYAML_FIELD_SEQUENCE_COUNT("callers", CYAML_FLAG_POINTER | OPTIONAL, struct raw_manifest,
-                               callers, n_callers, &caller_value, 0, TENANT_CALLERS_MAX),
-    YAML_FIELD_LIMITS("limits", struct raw_manifest, limits),
-    CYAML_FIELD_END,
-};
-
-static const cyaml_schema_value_t manifest_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_manifest, manifest_fields),
-};
-
-static const struct yaml_refusal refused[] = {
-    { "limits.observe", "only the operator decides what is not enforced: expected no such key, for "
-                        "it belongs in skepd.yaml" },
-    { NULL, NULL },
-};
-
-/* All that the steps below read and write. */
-struct reading {
-    const struct yaml_document *document;
-    const struct raw_manifest *raw;
-    struct manifest *manifest;
-    struct config_errors *errors;
-};
-
-typedef int (*reading_fn)(const struct reading *reading);
 
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
 DEFINE_CLEANUP(struct yaml_document *, yaml_document_free, document_cleanup)
 
-static void raw_cleanup(struct raw_manifest **raw)
+static int read_name(const struct key_reading *reading, const struct key *key,
+                     const struct yaml_node *node, void *base)
 {
-    yaml_data_free(&manifest_schema, *raw);
-}
-
-static int take_name(const struct reading *reading)
-{
-    struct manifest *manifest = reading->manifest;
-    const struct yaml_node *name = yaml_find(reading->document, "name");
-    const struct yaml_node *cordon = yaml_find(reading->document, "cordon");
-
-    if (!name_is_valid(reading->raw->name))
-        yaml_error(reading->document, name, reading->errors, "\"%s\" is not a name: %s",
-                   reading->raw->name, name_expected);
-    if (cordon && !name_is_valid(cordon->value))
-        yaml_error(reading->document, cordon, reading->errors, "\"%s\" is not a name: %s",
-                   cordon->value, name_expected);
-    manifest->name = strdup(reading->raw->name);
-    manifest->cordon = strdup(cordon ? cordon->value : "default");
-    return manifest->name && manifest->cordon ? 0 : -ENOMEM;
+    if (!name_is_valid(node->value))
+        yaml_error(reading->document, node, reading->errors, "\"%s\" is not a name: %s",
+                   node->value, name_expected);
+    return key_read_kind(reading, key, node, base);
 }
 
 /* Takes "." and empty parts out of a relative path, in place. NULL, or what was expected. */
@@ -138,20 +54,19 @@ static const char *normalise(char *path)
     return NULL;
 }
 
-static int take_main(const struct reading *reading)
+static int read_main(const struct key_reading *reading, const struct key *key,
+                     const struct yaml_node *node, void *base)
 {
-    const struct yaml_node *node = yaml_find(reading->document, "main");
-    char *path = strdup(reading->raw->main);
+    struct manifest *manifest = base;
 
-    if (!path)
-        return -ENOMEM;
-    reading->manifest->main = path;
-    const char *wrong = normalise(path);
+    int r = key_read_kind(reading, key, node, base);
+    if (r < 0)
+        return r;
+    const char *wrong = normalise(manifest->main);
     if (!wrong)
-        wrong = main_kind_check(path);
+        wrong = main_kind_check(manifest->main);
     if (wrong)
-        yaml_error(reading->document, node, reading->errors, "\"%s\": %s", reading->raw->main,
-                   wrong);
+        yaml_error(reading->document, node, reading->errors, "\"%s\": %s", node->value, wrong);
     return 0;
 }
 
@@ -171,23 +86,29 @@ static int add_route(struct manifest *manifest, const char *text, unsigned line,
     return 0;
 }
 
-static int take_routes(const struct reading *reading)
+static int add_preset_route(struct manifest *manifest)
 {
-    struct manifest *manifest = reading->manifest;
-    uint32_t count = reading->raw->n_routes;
+    char text[1024 + 16];
     const char *reason = NULL;
 
-    manifest->routes = calloc(count > 0 ? count : 1, sizeof *manifest->routes);
+    (void) snprintf(text, sizeof text, "%s.localhost", manifest->name);
+    int r = add_route(manifest, text, 1, &reason);
+    return r == -EINVAL ? 0 : r; /* the name is wrong, and that is in errors */
+}
+
+static int read_routes(const struct key_reading *reading, const struct key *key,
+                       const struct yaml_node *list, void *base)
+{
+    struct manifest *manifest = base;
+    const char *reason = NULL;
+
+    (void) key;
+    manifest->routes = calloc(list ? list->n_children : 1, sizeof *manifest->routes);
     if (!manifest->routes)
         return -ENOMEM;
-    if (count == 0) {
-        char text[1024 + 16];
-        (void) snprintf(text, sizeof text, "%s.localhost", manifest->name);
-        int r = add_route(manifest, text, 1, &reason);
-        return r == -EINVAL ? 0 : r; /* the name is wrong, and that is in errors */
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct yaml_node *node = yaml_find(reading->document, "routes[%u]", i);
+    if (!list)
+        return add_preset_route(manifest);
+    for (const struct yaml_node *node = list->first_child; node; node = node->next) {
         int r = add_route(manifest, node->value, node->line, &reason);
         if (r == -EINVAL)
             yaml_error(reading->document, node, reading->errors, "\"%s\" is not a route: %s",
@@ -201,9 +122,10 @@ static int take_routes(const struct reading *reading)
     return 0;
 }
 
-static int take_env_entry(const struct reading *reading, const struct yaml_node *node)
+static int read_env_entry(const struct key_reading *reading, const struct yaml_node *node,
+                          struct manifest *manifest)
 {
-    struct env_entry *entry = &reading->manifest->env[reading->manifest->n_env];
+    struct env_entry *entry = &manifest->env[manifest->n_env];
 
     if (!env_name_is_valid(node->key)) {
         config_errors_add(reading->errors, reading->document->file, node->key_line,
@@ -221,15 +143,16 @@ static int take_env_entry(const struct reading *reading, const struct yaml_node 
         yaml_error(reading->document, node, reading->errors, "too long: expected at most 32 KiB");
         return 0;
     }
-    reading->manifest->n_env++;
+    manifest->n_env++;
     entry->name = strdup(node->key);
     entry->value = strdup(node->value);
     return entry->name && entry->value ? 0 : -ENOMEM;
 }
 
-static int take_env(const struct reading *reading)
+static int read_env(const struct key_reading *reading, const struct key *key,
+                    const struct yaml_node *env, void *base)
 {
-    const struct yaml_node *env = yaml_find(reading->document, "env");
+    struct manifest *manifest = base;
     int r = 0;
 
     if (!env || (env->kind == YAML_KIND_MAPPING && env->n_children == 0))
@@ -239,69 +162,82 @@ static int take_env(const struct reading *reading)
                    "not a mapping: expected NAME: text, or no such key");
         return 0;
     }
-    if (env->n_children > TENANT_ENV_MAX) {
+    if (env->n_children > key->most) {
         yaml_error(reading->document, env, reading->errors,
-                   "%u entries are too many: expected at most %u", env->n_children, TENANT_ENV_MAX);
+                   "%u entries are too many: expected at most %u", env->n_children, key->most);
         return 0;
     }
-    reading->manifest->env = calloc(env->n_children, sizeof *reading->manifest->env);
-    if (!reading->manifest->env)
+    manifest->env = calloc(env->n_children, sizeof *manifest->env);
+    if (!manifest->env)
         return -ENOMEM;
     for (const struct yaml_node *node = env->first_child; node && r == 0; node = node->next)
-        r = take_env_entry(reading, node);
+        r = read_env_entry(reading, node, manifest);
     return r;
 }
 
-static int take_limits(const struct reading *reading)
+static void take_lines(const struct yaml_document *document, struct manifest_lines *lines)
 {
-    /* Whether `unlimited` is allowed is the cordon's to say: manifest_check. */
-    yaml_limits_parse(reading->document, "limits", &reading->raw->limits, NULL,
-                      &reading->manifest->limits, reading->errors);
-    return 0;
-}
-
-static int take_after_stop(const struct reading *reading)
-{
-    const char *value = reading->raw->after_stop;
-
-    if (!value || strcmp(value, "fresh") == 0)
-        return 0;
-    reading->manifest->reuse_after_stop = strcmp(value, "reuse") == 0;
-    if (!reading->manifest->reuse_after_stop)
-        yaml_error(reading->document, yaml_find(reading->document, "after_stop"), reading->errors,
-                   "\"%s\": expected fresh or reuse", value);
-    return 0;
-}
-
-static int take_lines(const struct reading *reading)
-{
-    struct manifest_lines *lines = &reading->manifest->lines;
-
-    lines->name = yaml_line(reading->document, "name");
-    lines->main = yaml_line(reading->document, "main");
-    lines->cordon = yaml_line(reading->document, "cordon");
+    lines->name = yaml_line(document, "name");
+    lines->main = yaml_line(document, "main");
+    lines->cordon = yaml_line(document, "cordon");
     for (size_t i = 0; i < LIMITS_COUNT; i++)
-        lines->limits[i] = yaml_line(reading->document, "limits.%s", limit_table[i].name);
-    return 0;
+        lines->limits[i] = yaml_line(document, "limits.%s", limit_table[i].name);
 }
 
-static int take_bindings(const struct reading *reading)
-{
-    return manifest_take_bindings(reading->document, reading->manifest, reading->errors);
-}
+/* ---- the rows */
 
-static const reading_fn steps[] = {
-    take_name,     take_main,   take_routes,     take_env,
-    take_bindings, take_limits, take_after_stop, take_lines,
+#define TEXT_MAX 1000
+#define KEY(field) .name = #field, KEY_AT(struct manifest, field), .reload = RELOAD_VERSION
+
+static const struct key_word after_stop_words[] = { { "fresh", false },
+                                                    { "reuse", true },
+                                                    { NULL, 0 } };
+
+/* clang-format off */
+static const struct key binding_rows[] = {
+    { .name = "name", .kind = KEY_TEXT, .is_required = true, .reload = RELOAD_VERSION,
+      .help = "its name in env" },
+    { .name = "service", .kind = KEY_TEXT, .is_required = true, .reload = RELOAD_VERSION,
+      .help = "the tenant that env.NAME.fetch() calls" },
 };
+
+static const struct key_table binding_keys = { binding_rows, ARRAY_LEN(binding_rows) };
+
+static const struct key manifest_rows[] = {
+    { KEY(name), .kind = KEY_TEXT, .is_required = true, .most = TEXT_MAX, .read = read_name,
+      .help = "name of the tenant, the same for all of its versions" },
+    { KEY(main), .kind = KEY_TEXT, .is_required = true, .most = TEXT_MAX, .read = read_main,
+      .help = "the ES module whose default export has fetch(): a .js or .mjs file below this folder" },
+    { KEY(routes), .kind = KEY_TEXTS, .least = 1, .most = TENANT_ROUTES_MAX, .read = read_routes,
+      .help = "HOST or HOST/PATH that it serves; NAME.localhost if it is not given" },
+    { KEY(cordon), .kind = KEY_TEXT, .most = TEXT_MAX, .preset = "default", .read = read_name,
+      .help = "the pool of workers of skepd.yaml that serves it" },
+    { .name = "after_stop", .kind = KEY_WORD, .preset = "fresh", .words = after_stop_words,
+      KEY_AT(struct manifest, reuse_after_stop), .reload = RELOAD_VERSION,
+      .help = "whether the isolate in which JavaScript was stopped serves on (reuse)" },
+    { KEY(env), .kind = KEY_MAP, .most = TENANT_ENV_MAX, .read = read_env,
+      .help = "texts that handlers get as env" },
+    { KEY(bindings), .kind = KEY_ENTRIES, .most = TENANT_BINDINGS_MAX, .entry = &binding_keys,
+      .read = manifest_read_bindings, .help = "other tenants that handlers may call, as env.NAME" },
+    { KEY(callers), .kind = KEY_TEXTS, .most = TENANT_CALLERS_MAX,
+      KEY_MORE(struct manifest, n_callers), .read = manifest_read_callers,
+      .help = "tenants that may call this one" },
+    { KEY(limits), .kind = KEY_LIMITS, .help = "what it may use: see limits" },
+    { .name = "limits.observe", .kind = KEY_REFUSED,
+      .help = "only the operator decides what is not enforced: expected no such key, for it belongs in skepd.yaml" },
+};
+/* clang-format on */
+
+const struct key_table manifest_keys = { manifest_rows, ARRAY_LEN(manifest_rows) };
+
+/* ---- reading */
 
 int manifest_parse(const char *file, const char *text, size_t size, struct manifest **ret_manifest,
                    struct config_errors *errors)
 {
     _cleanup_(document_cleanup) struct yaml_document *document = NULL;
-    _cleanup_(raw_cleanup) struct raw_manifest *raw = NULL;
     _cleanup_(manifest_cleanup) struct manifest *manifest = calloc(1, sizeof *manifest);
-    void *data = NULL;
+    unsigned before = errors->count;
 
     if (!manifest || !(manifest->file = strdup(file)))
         return -ENOMEM;
@@ -311,19 +247,16 @@ int manifest_parse(const char *file, const char *text, size_t size, struct manif
     }
     int r = yaml_document_parse(file, text, size, &document, errors);
     if (r == 0)
-        r = yaml_document_load(document, &manifest_schema, refused, &data, errors);
+        r = keys_check(document, &manifest_keys, errors);
     if (r < 0)
         return r;
-    raw = data;
-
-    const struct reading reading = { document, raw, manifest, errors };
-    unsigned before = errors->count;
-    for (size_t i = 0; i < ARRAY_LEN(steps) && r == 0; i++)
-        r = steps[i](&reading);
+    const struct key_reading reading = { document, NULL, manifest, errors };
+    r = keys_read(&reading, &manifest_keys, document->root, manifest);
     if (r == 0 && errors->count > before)
         r = -EINVAL;
     if (r < 0)
         return r;
+    take_lines(document, &manifest->lines);
     *ret_manifest = TAKE_PTR(manifest);
     return 0;
 }

@@ -23,11 +23,11 @@ const struct binding *manifest_find_binding(const struct manifest *manifest, con
     return NULL;
 }
 
-static int take_binding(const struct yaml_document *document, unsigned i, struct manifest *manifest,
-                        struct config_errors *errors)
+static int take_binding(const struct yaml_document *document, const struct yaml_node *entry,
+                        struct manifest *manifest, struct config_errors *errors)
 {
-    const struct yaml_node *name = yaml_find(document, "bindings[%u].name", i);
-    const struct yaml_node *service = yaml_find(document, "bindings[%u].service", i);
+    const struct yaml_node *name = yaml_find_below(entry, "name");
+    const struct yaml_node *service = yaml_find_below(entry, "service");
     struct binding *binding = &manifest->bindings[manifest->n_bindings];
 
     if (!env_name_is_valid(name->value))
@@ -77,25 +77,37 @@ static int take_caller(const struct yaml_document *document, const struct yaml_n
     return manifest->callers[manifest->n_callers++] ? 0 : -ENOMEM;
 }
 
-int manifest_take_bindings(const struct yaml_document *document, struct manifest *manifest,
-                           struct config_errors *errors)
+int manifest_read_bindings(const struct key_reading *reading, const struct key *key,
+                           const struct yaml_node *list, void *base)
 {
-    const struct yaml_node *bindings = yaml_find(document, "bindings");
-    const struct yaml_node *callers = yaml_find(document, "callers");
-    unsigned n_bindings = bindings ? bindings->n_children : 0;
+    struct manifest *manifest = base;
     int r = 0;
 
-    if (n_bindings > 0 && !(manifest->bindings = calloc(n_bindings, sizeof *manifest->bindings)))
+    (void) key;
+    if (!list || list->n_children == 0)
+        return 0;
+    manifest->bindings = calloc(list->n_children, sizeof *manifest->bindings);
+    if (!manifest->bindings)
         return -ENOMEM;
-    for (unsigned i = 0; i < n_bindings && r == 0; i++)
-        r = take_binding(document, i, manifest, errors);
-    if (r < 0 || !callers || callers->n_children == 0)
-        return r;
-    manifest->callers = calloc(callers->n_children, sizeof *manifest->callers);
+    for (const struct yaml_node *node = list->first_child; node && r == 0; node = node->next)
+        r = take_binding(reading->document, node, manifest, reading->errors);
+    return r;
+}
+
+int manifest_read_callers(const struct key_reading *reading, const struct key *key,
+                          const struct yaml_node *list, void *base)
+{
+    struct manifest *manifest = base;
+    int r = 0;
+
+    (void) key;
+    if (!list || list->n_children == 0)
+        return 0;
+    manifest->callers = calloc(list->n_children, sizeof *manifest->callers);
     if (!manifest->callers)
         return -ENOMEM;
-    for (const struct yaml_node *node = callers->first_child; node && r == 0; node = node->next)
-        r = take_caller(document, node, manifest, errors);
+    for (const struct yaml_node *node = list->first_child; node && r == 0; node = node->next)
+        r = take_caller(reading->document, node, manifest, reading->errors);
     return r;
 }
 

@@ -4,13 +4,14 @@
  */
 #pragma once
 
+#include "config/keys.h"
 #include "config/manifest.h"
-#include "config/yaml_document.h"
 
-/* Takes both from the document, of which the schema has been checked; adds an error for each entry that is wrong. The
- * manifest has its name and its env already. 0 or -ENOMEM. */
-int manifest_take_bindings(const struct yaml_document *document, struct manifest *manifest,
-                           struct config_errors *errors);
+/* Readers of the rows `bindings` and `callers` (config/keys.h). The manifest has its name and its env already. */
+int manifest_read_bindings(const struct key_reading *reading, const struct key *key,
+                           const struct yaml_node *list, void *base);
+int manifest_read_callers(const struct key_reading *reading, const struct key *key,
+                          const struct yaml_node *list, void *base);
 /* 0 or -ENOMEM; to is half-filled then, for manifest_free. */
 int manifest_copy_bindings(const struct manifest *from, struct manifest *to);
 bool manifest_has_same_bindings(const struct manifest *a, const struct manifest *b);

@@ -326,13 +326,15 @@ __attribute__((format(printf, 2, 0))) static const struct yaml_node *
 find_path(const struct yaml_document *document, const char *format, va_list args)
 {
     char path[YAML_PATH_MAX];
-    const struct yaml_node *node = document->root;
 
     int n = vsnprintf(path, sizeof path, format, args);
-    if (n < 0 || (size_t) n >= sizeof path)
-        return NULL;
-    for (const char *p = path; *p && node;)
-        node = find_step(node, &p);
+    return n < 0 || (size_t) n >= sizeof path ? NULL : yaml_find_below(document->root, path);
+}
+
+const struct yaml_node *yaml_find_below(const struct yaml_node *node, const char *path)
+{
+    while (*path && node)
+        node = find_step(node, &path);
     return node;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A YAML text as a bounded tree in which every key and value knows its line. The first of the two
- * steps of yaml_reader.h; also for what a schema cannot say: maps with free keys, such as env.
- * Any process; no state.
+ * A YAML text, read once, as a bounded tree in which every key and value knows its line. keys.h makes a struct of
+ * it. Any process; no state.
  *
  * Refused, so that no text is larger in memory than on disk and each has one meaning: anchors and
  * aliases, tags, duplicate keys, several documents, NUL, more than 16 levels.
@@ -57,6 +56,8 @@ struct yaml_document *yaml_document_free(struct yaml_document *document);
 /* The node at a path, "limits.cpu_ms" or "cordons[0].name"; NULL if it is not there. */
 const struct yaml_node *yaml_find(const struct yaml_document *document, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same from a node on: "limits.cpu_ms" of a cordon. */
+const struct yaml_node *yaml_find_below(const struct yaml_node *node, const char *path);
 /* The line of the value at a path; 1 if it is not there. */
 unsigned yaml_line(const struct yaml_document *document, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -8,11 +8,11 @@
 #include <stdint.h>
 
 #include "config/limits.h"
-#include "config/yaml_reader.h"
+#include "config/yaml_document.h"
 
 /* What is read where the word stands. */
 #define YAML_NUMBER_WORD LIMIT_UNLIMITED
-#define YAML_NUMBER_TEXT_MAX 32 /* bytes, for the schema */
+#define YAML_NUMBER_TEXT_MAX 32 /* bytes, in messages */
 
 struct yaml_number {
     uint32_t least, most; /* most is below YAML_NUMBER_WORD */

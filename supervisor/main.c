@@ -436,13 +436,11 @@ static int run_with_cgroups(struct server *server, const struct arguments *argum
 static int run(const struct arguments *arguments, struct config **config, struct service *service)
 {
     struct server server = { .config = *config, .is_dev = arguments->dev };
-    enum log_level level = LOG_LEVEL_INFO;
     char worker[PATH_MAX];
 
-    (void) log_level_parse(server.config->log_level, &level);
     if (arguments->check_only)
         return check(server.config);
-    log_set_level(level);
+    log_set_level(server.config->log_level);
     log_set_format(server.config->log_format);
     int r = arguments->worker ? 0 : find_program("skep-worker", worker, sizeof worker);
     if (arguments->worker && snprintf(worker, sizeof worker, "%s", arguments->worker) >= PATH_MAX)

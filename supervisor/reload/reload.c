@@ -119,14 +119,6 @@ void reload_http_limits(const struct config *config, struct http_limits *ret_lim
                     config->default_host);
 }
 
-static void apply_log_level(const struct config *config)
-{
-    enum log_level level = log_get_level();
-
-    (void) log_level_parse(config->log_level, &level);
-    log_set_level(level);
-}
-
 /* The object stays, so that every module may keep a pointer to it. */
 static void exchange(struct config *running, struct config *next)
 {
@@ -146,7 +138,7 @@ static void apply_config(struct server *server, struct config *next, struct relo
     adopt_cordons(server->pool, running, next);
     exchange(running, next);
     (void) config_free(next);
-    apply_log_level(running);
+    log_set_level(running->log_level);
     report->is_applied = true;
 }
 

@@ -45,7 +45,7 @@ static void test_number_of_a_cordon_that_is_wrong_is_told_with_what_is_right(voi
         { "strikes: 3.0", "3.0 is not a number: expected 1 to 20" },
         { "quarantine_s: 0", "0 is out of range: expected 1 to 86400 s" },
         { "quarantine_s: 86401", "86401 is out of range: expected 1 to 86400 s" },
-        { "quarantine_s:", "no value: expected text" },
+        { "quarantine_s:", "no value: expected a number" },
         { "quarantine_s: [1]", "a list: expected a single value" },
     };
 

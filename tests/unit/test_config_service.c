@@ -58,14 +58,14 @@ static void test_what_is_wrong_is_told_with_what_is_right(void **state)
     static const struct {
         const char *text, *message;
     } rows[] = {
-        { "drain_s: 0", "drain_s: 0 is out of range: expected 1 to 3600" },
-        { "drain_s: 3601", "drain_s: 3601 is out of range: expected 1 to 3600" },
+        { "drain_s: 0", "drain_s: 0 is out of range: expected 1 to 3600 s" },
+        { "drain_s: 3601", "drain_s: 3601 is out of range: expected 1 to 3600 s" },
         { "log_format: xml",
           "log_format: \"xml\" is unknown: expected one of auto, human, json, journal" },
         { "access_log: maybe", "access_log: \"maybe\" is not a switch: expected on or off" },
         { "deploy: { keep: 1 }", "deploy.keep: 1 is out of range: expected 2 to 1000" },
         { "deploy: { watch_s: 86401 }",
-          "deploy.watch_s: 86401 is out of range: expected 0 to 86400" },
+          "deploy.watch_s: 86401 is out of range: expected 0 to 86400 s" },
         { "deploy: { errors: 0 }", "deploy.errors: 0 is out of range: expected 1 to 1000000" },
         { "deploy: { error_percent: 101 }",
           "deploy.error_percent: 101 is out of range: expected 1 to 100" },
@@ -76,7 +76,7 @@ static void test_what_is_wrong_is_told_with_what_is_right(void **state)
         { "metrics: { listen: \"unix:/x\" }",
           "metrics.listen: \"unix:/x\" is not an address: expected an address and a port" },
         { "admin: { read: { gids: [4294967295] } }",
-          "admin.read.gids[0]: 4294967295 is not a group id: expected 0 to 4294967294" },
+          "admin.read.gids[0]: 4294967295 is out of range: expected 0 to 4294967294" },
         { "admin: { write: { users: [] } }",
           "unknown key \"users\" in admin.write: expected one of uids, gids" },
     };

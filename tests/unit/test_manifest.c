@@ -110,7 +110,7 @@ static void test_full_manifest_is_read_as_it_stands(void **state)
 static void test_shape_of_the_file_is_checked(void **state)
 {
     (void) state;
-    expect_errors("nam: a\n", "1: unknown key \"nam\": expected one of name, main, routes, cordon, "
+    expect_errors("nam: a\n", "1: unknown key \"nam\": did you mean \"name\"? Expected one of name, main, routes, cordon, "
                               "after_stop, env, bindings, callers, limits\n"
                               "1: missing key \"name\": expected it in this mapping\n"
                               "1: missing key \"main\": expected it in this mapping");
@@ -295,7 +295,7 @@ static void test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse(v
         assert_int_equal(manifest->reuse_after_stop, i == 2);
         (void) manifest_free(manifest);
     }
-    expect_errors(START "after_stop: never\n", "3: after_stop: \"never\": expected fresh or reuse");
+    expect_errors(START "after_stop: never\n", "3: after_stop: \"never\" is unknown: expected one of fresh, reuse");
 }
 
 static void test_routes_are_checked_and_unique(void **state)

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Levenshtein's distance between short words. Any process; no state.
+ */
+#include "common/nearest.h"
+
+#include <string.h>
+
+#define NEAR 2 /* letters that may differ */
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Row by row. Both are shorter than NEAREST_MAX_BYTES. */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[NEAREST_MAX_BYTES + 1];
+    size_t width = strlen(b);
+
+    for (unsigned j = 0; j <= width; j++)
+        row[j] = j;
+    for (unsigned i = 0; a[i]; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < width; j++) {
+            unsigned changed = diagonal + (a[i] != b[j]);
+            diagonal = row[j + 1];
+            row[j + 1] = least(changed, least(row[j], diagonal) + 1);
+        }
+    }
+    return row[width];
+}
+
+void nearest_add(struct nearest *nearest, const char *word)
+{
+    if (strlen(nearest->given) >= NEAREST_MAX_BYTES || strlen(word) >= NEAREST_MAX_BYTES)
+        return;
+    unsigned d = distance(nearest->given, word);
+    if (d > NEAR || 2 * d >= strlen(word) || (nearest->word && d >= nearest->distance))
+        return;
+    nearest->word = word;
+    nearest->distance = d;
+}

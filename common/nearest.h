@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The nearest of the words that would have been right, for messages: "did you mean …?". Pure functions.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#define NEAREST_MAX_BYTES 64 /* longer words are near to none */
+
+/* Starts as { .given = word }. */
+struct nearest {
+    const char *given; /* borrowed: from the caller */
+    const char *word;  /* borrowed: the nearest so far; NULL while none is near */
+    unsigned distance; /* of word */
+};
+
+/* Compares one word that would have been right. A word is near if few of its letters differ, fewer than half. */
+void nearest_add(struct nearest *nearest, const char *word);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rows of skepd.yaml, and of a cordon in it. Const data.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "config/keys.h"
+
+extern const struct key_table config_keys; /* of struct config */
+extern const struct key_table cordon_keys; /* of struct cordon_config */
+
+/* Readers of rows whose values need more than their kind says; config_readers.c. */
+int config_read_listen(const struct key_reading *reading, const struct key *key,
+                       const struct yaml_node *node, void *base);
+int config_read_path(const struct key_reading *reading, const struct key *key,
+                     const struct yaml_node *node, void *base);
+int config_read_socket(const struct key_reading *reading, const struct key *key,
+                       const struct yaml_node *node, void *base);
+int config_read_metrics(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base);
+int config_read_host(const struct key_reading *reading, const struct key *key,
+                     const struct yaml_node *node, void *base);
+int config_read_proxies(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base);
+int config_read_layers(const struct key_reading *reading, const struct key *key,
+                       const struct yaml_node *node, void *base);
+int config_read_cordons(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base);
+int cordon_read_name(const struct key_reading *reading, const struct key *key,
+                     const struct yaml_node *node, void *base);
+int cordon_read_workers(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base);
+int cordon_read_solitary(const struct key_reading *reading, const struct key *key,
+                         const struct yaml_node *node, void *base);
+void cordon_print_workers(const struct key *key, const void *base, FILE *file);
