@@ -29,12 +29,14 @@
 #include "supervisor/commands.h"
 #include "supervisor/confine_server.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/frames.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/helpers/store.h"
 #include "supervisor/host/cgroup.h"
 #include "supervisor/host/descriptors.h"
 #include "supervisor/host/reader.h"
 #include "supervisor/http/http.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/server.h"
@@ -256,6 +258,8 @@ static int set_up(struct server *server, const struct arguments *arguments)
         return r;
     r = tenants_new(server, &server->tenants);
     if (r == 0)
+        r = placements_new(server, &server->placements);
+    if (r == 0)
         r = versions_new(server, &server->versions);
     if (r == 0)
         r = reader_new(server->base, &server->reader);
@@ -275,7 +279,7 @@ static int set_up(struct server *server, const struct arguments *arguments)
     r = listen_front(server);
     if (r < 0)
         return r;
-    r = pool_new(server, &server->pool);
+    r = pool_new(server, &placement_slot_ops, &worker_frames, &server->pool);
     if (r < 0)
         return log_error_errno(r, "cannot start the workers");
     r = metrics_new(server, &server->metrics);
@@ -296,6 +300,7 @@ static void tear_down(struct server *server)
     server->deploys = deploys_free(server->deploys);
     server->store = store_free(server->store);
     server->pool = pool_free(server->pool);
+    server->placements = placements_free(server->placements);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
     server->spawner = spawner_free(server->spawner);

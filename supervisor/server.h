@@ -13,7 +13,6 @@
 #include "config/config.h"
 #include "supervisor/helpers/health.h"
 #include "supervisor/jail/level.h"
-#include "supervisor/placement/ops.h"
 #include "supervisor/record/life.h"
 #include "supervisor/record/record.h"
 
@@ -27,8 +26,8 @@ struct service;
 struct sockets;
 struct spawner;
 struct store;
+struct placements;
 struct pool;
-struct link_call_frames;
 struct ledger;
 struct metrics;
 struct reader;
@@ -53,8 +52,7 @@ struct server {
     struct tenants *tenants;
     struct pool *pool;
     struct ledger *ledger;
-    const struct link_call_frames *call_frames; /* static: the ledger's */
-    struct placements placements;
+    struct placements *placements;
     struct admin *admin;
     struct sockets *sockets; /* inherited and own; NULL in tests */
     struct notify *notify;   /* NULL: nobody is to be notified */
@@ -67,8 +65,8 @@ struct server {
     struct record record;
     struct store *store;     /* NULL: nothing can be deployed */
     struct deploys *deploys; /* NULL until there are tenants */
-    struct health health; /* of the helper processes */
-    uint64_t max_files; /* descriptors that the process may have */
+    struct health health;    /* of the helper processes */
+    uint64_t max_files;      /* descriptors that the process may have */
     struct life life;
     bool is_dev; /* one tenant, which gets every request */
 };

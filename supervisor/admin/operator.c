@@ -12,9 +12,9 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
+#include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/retire.h"
 
 #define QUARANTINE_MAX_DAYS 365
 #define QUARANTINE_MAX_S (UINT64_C(86400) * QUARANTINE_MAX_DAYS)

@@ -110,7 +110,7 @@ static struct use use_wall(const struct tenant *tenant)
 
     if (ledger)
         TAILQ_FOREACH (request, &ledger->active, entry)
-            if (request->tenant == tenant && now - request->sent_ns > longest)
+            if (request->attempt.tenant == tenant && now - request->sent_ns > longest)
                 longest = now - request->sent_ns;
     return (struct use){ .measure = "longest request now", .used_milli = longest / NSEC_PER_USEC };
 }

@@ -8,6 +8,7 @@
 
 #include "common/io.h"
 #include "supervisor/admin/report.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/child.h"
 

@@ -107,7 +107,7 @@ static void fill_running(const struct child *child, Skep__Admin__Worker *worker)
     if (!placement)
         return;
     worker->running_tenant = report_text(placement->version->tenant->name);
-    const struct request *request = child_find_request(
+    const struct attempt *request = child_find_attempt(
         child, atomic_load_explicit(&board->running_request, memory_order_relaxed));
     if (request && request->placement == placement)
         worker->running_request = public_id(&child->server->record.ids, request->id);

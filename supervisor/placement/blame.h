@@ -12,22 +12,7 @@
 
 #include "supervisor/record/errors.h"
 #include "supervisor/record/incident.h"
-
-/* Why the supervisor killed it, if it did. */
-enum kill_reason {
-    KILL_NONE,     /* it died by itself or by somebody else's hand */
-    KILL_CPU,      /* burnt CPU past budget and grace without an answer */
-    KILL_STARTUP,  /* the same, while loading */
-    KILL_WALL,     /* did not let go of a request that was cancelled */
-    KILL_RSS,      /* holds more memory than rss_mib */
-    KILL_SILENT,   /* does not answer, and does not burn CPU either */
-    KILL_PROTOCOL, /* sent what it may not */
-    KILL_JAIL,     /* could not show its jail any more */
-    KILL_BOOT,     /* did not say hello, or could not show its jail */
-    KILL_OPERATOR, /* the operator asked for it */
-    KILL_STOP,     /* asked to: shutdown, retirement */
-    KILL_REASONS,
-};
+#include "supervisor/workers/child.h"
 
 struct death {
     enum kill_reason reason;

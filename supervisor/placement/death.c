@@ -13,10 +13,12 @@
 #include "common/log.h"
 #include "proto/channel.h"
 #include "supervisor/host/cgroup.h"
+#include "supervisor/placement/blame.h"
+#include "supervisor/placement/memory_share.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/workers/child_internal.h"
-#include "supervisor/workers/memory_share.h"
+#include "supervisor/server.h"
+#include "supervisor/workers/clock.h"
 
 #define BYTES_PER_KIB 1024
 #define KIB_PER_MIB 1024
@@ -135,13 +137,13 @@ static void read_claims(const struct child *child, bool is_memory, struct death 
 {
     uint64_t claim =
         child->blamed_version ? child->blamed_request : atomic_load(&child->board->running_request);
-    const struct request *request = child_find_request(child, claim);
+    const struct attempt *attempt = child_find_attempt(child, claim);
 
     if (is_memory) {
         find_in_accounts(child, death);
-    } else if (request) {
-        death->claimed_request = request->id;
-        death->claimed_version = request->version->id;
+    } else if (attempt) {
+        death->claimed_request = attempt->id;
+        death->claimed_version = attempt->version->id;
     } else if (child->blamed_version) {
         death->claimed_version = child->blamed_version;
     } else {
@@ -238,7 +240,7 @@ static void report(struct child *child, const struct placement *culprit,
                   &incident);
 }
 
-bool child_bury(struct child *child, bool was_booting)
+bool placement_bury(struct child *child, bool was_booting)
 {
     struct verdict verdict = { .cause = "did not boot", .incident = CAUSE_CRASH };
     const struct placement *placement;
@@ -263,7 +265,7 @@ bool child_bury(struct child *child, bool was_booting)
     if (verdict.must_separate && !seclude_suspects(child, verdict.incident == CAUSE_RSS) &&
         !culprit)
         verdict.counts_as_failure = true; /* it may go on for ever */
-    ledger_on_death(child, &verdict);
+    child->server->placements->ops->on_death(child, &verdict);
     if (culprit) {
         culprit->kills++;
         seclude_on_blame(culprit, child, &verdict);

@@ -12,7 +12,6 @@
 #include "proto/channel.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
@@ -67,8 +66,8 @@ int placement_new(struct version *version, struct child *child, struct placement
 
 void placement_free(struct placement *placement)
 {
-    ledger_forget_placement(placement);
-    link_drop_load(placement);
+    cpu_forget(placement);
+    load_drop(placement);
     LIST_REMOVE(placement, in_version);
     LIST_REMOVE(placement, in_child);
     placement->child->n_placements--;
@@ -107,7 +106,7 @@ static void unload(struct placement *placement)
     placement->state = PLACEMENT_UNLOADING;
     placement->since_ns = io_now_ns();
     placement->waited_ns = placement->child->own.waited_ns;
-    pool_watch(placement->child->server->pool);
+    placements_watch(placement->child->server->placements);
 }
 
 /* The worker is full: the isolate that was used least recently makes room. */
@@ -199,7 +198,7 @@ void placement_on_stopped(struct placement *placement)
     if (oldest)
         unload(oldest); /* its requests end with it: ledger_on_not_loaded */
     placement_on_idle(placement);
-    ledger_pump(tenant);
+    tenant->server->placements->ops->on_tenant(tenant);
 }
 
 int placement_load(struct version *version, struct child *child)
@@ -217,21 +216,22 @@ int placement_load(struct version *version, struct child *child)
     int r = placement_new(version, child, &placement);
     if (r < 0)
         return r;
-    r = link_send_load(placement);
+    r = load_send(placement);
     if (r < 0) {
         placement_free(placement);
         return r;
     }
     version->boots.is_due = false;
     child->loads++;
-    pool_watch(child->server->pool);
+    placements_watch(child->server->placements);
     return 0;
 }
 
 int placement_preload(struct tenant *tenant)
 {
     struct version *version = tenant->candidate ? tenant->candidate : tenant->version;
-    struct child *child = tenant->server->pool ? pool_place(tenant->server->pool, version) : NULL;
+    struct child *child =
+        tenant->server->pool ? placement_place(tenant->server->pool, version) : NULL;
 
     if (!child || child->state != CHILD_READY)
         return -EAGAIN;
@@ -243,9 +243,9 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
 {
     struct version *version = placement->version;
     struct tenant *tenant = version->tenant;
-    const struct placements *placements = &tenant->server->placements;
+    const struct placements *placements = tenant->server->placements;
 
-    ledger_collect_load(placement, cpu_us);
+    cpu_collect_load(placement, cpu_us);
     if (code != ERROR_NONE) {
         (void) version_ref(version); /* the placement may have the last one */
         placement_free(placement);
@@ -256,10 +256,11 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
     placement->state = PLACEMENT_READY;
     placement->ready_ns = io_now_ns();
     placements->versions->loaded(version);
-    if (tenant->version == version && pool_place(tenant->server->pool, version) == placement->child)
+    if (tenant->version == version &&
+        placement_place(tenant->server->pool, version) == placement->child)
         placement_leave_others(version, placement->child); /* it has moved */
     placement_on_idle(placement);
-    ledger_pump(tenant);
+    tenant->server->placements->ops->on_tenant(tenant);
 }
 
 void placement_on_unloaded(struct placement *placement)
@@ -274,7 +275,7 @@ void placement_on_unloaded(struct placement *placement)
         return;
     }
     placement_free(placement);
-    ledger_on_ready(child); /* whoever waited for room in it */
+    child->server->placements->ops->on_room(child); /* whoever waited for room in it */
 }
 
 void placement_on_idle(struct placement *placement)
@@ -292,5 +293,5 @@ void placement_on_idle(struct placement *placement)
 
 void placement_on_load_death(struct version *version, enum error_code code, const char *cause)
 {
-    version->tenant->server->placements.versions->died(version, code, cause);
+    version->tenant->server->placements->versions->died(version, code, cause);
 }

@@ -4,10 +4,83 @@
  */
 #pragma once
 
+#include "supervisor/placement/ops.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/child.h"
 
-struct child;
+/* Only the files of placement/ write it. */
+struct placement_books {
+    LIST_ENTRY(placement) used; /* in the ledger's list, if is_used */
+    bool is_used;               /* may have used CPU time that was not looked at */
+    uint64_t cpu_seen_ns;       /* on the scoreboard */
+    uint64_t clock_seen_ns;     /* the process's, when that was seen to grow */
+    uint64_t clock_from_ns;     /* what grows next may have been used from here on */
+};
+
+enum placement_state {
+    PLACEMENT_LOADING,
+    PLACEMENT_READY,
+    PLACEMENT_UNLOADING,
+    PLACEMENT_GONE, /* the isolate is; requests that were on their way come back */
+};
+
+/* How much of a version has been sent to its worker. */
+struct load_progress {
+    bool is_listed; /* in the worker's to_load */
+    bool has_begun;
+    unsigned file; /* of the manifest: the next one */
+    size_t at;     /* bytes of it that were sent */
+};
+
+/* A version in a worker. Owned by the version; goes with the worker. */
+struct placement {
+    TAILQ_ENTRY(placement) in_to_load;
+    struct load_progress load;
+    LIST_ENTRY(placement) in_version;
+    LIST_ENTRY(placement) in_child;
+    struct version *version; /* borrowed */
+    struct child *child;     /* borrowed */
+    uint32_t id; /* "tenant" on the wire and on the scoreboard: of no other isolate, ever; not 0 */
+    enum placement_state state;
+    uint16_t place;     /* on the worker's scoreboard */
+    limit_set exceeded; /* that it said of its load, see Exceeded */
+    limit_set noted;    /* limits that the supervisor has seen its load meet */
+    unsigned in_flight;
+    unsigned stops;   /* of its requests by V8 */
+    bool is_retiring; /* unloaded when the last request is through */
+    bool is_stopped;  /* JavaScript was terminated in it: it gets no other request */
+    uint64_t stopped_ns;
+    uint64_t ready_ns; /* when it was loaded */
+    uint64_t since_ns;
+    uint64_t waited_ns; /* of the worker's own time, when it began to load or unload */
+    /* Fact: by how much the worker's memory has grown while this one had a request, a load or an unload
+     * in it. */
+    uint64_t grown_kib;
+    struct placement_books books;
+};
+
+/* All of placement. */
+struct placements {
+    struct server *server;              /* borrowed */
+    const struct version_ops *versions; /* borrowed, as ops */
+    const struct placement_ops *ops;
+    LIST_HEAD(, placement) used; /* whose CPU time is to be looked at */
+    struct event *watch;         /* ticks while any worker has work */
+    struct event *care;          /* each second: retirement, seclusion */
+    struct event *care_turn;     /* goes on with the tenants in the next turn of the loop */
+    struct event
+        *look; /* ticks while a worker that only skepd bounds may grow with nothing in it */
+    uint64_t last_suspicion;
+};
+
+/* What workers tell placement, for pool_new. */
+extern const struct slot_ops placement_slot_ops;
+
+/* Before the pool. 0 or -ENOMEM. */
+int placements_new(struct server *server, struct placements **ret_placements);
+/* After the pool. NULL is allowed. Returns NULL. */
+struct placements *placements_free(struct placements *placements);
 
 /* Loads the candidate, else the serving version, into its worker without a request. 0, or -EAGAIN
  * while no worker is ready for it. */
@@ -37,3 +110,65 @@ int placement_new(struct version *version, struct child *child, struct placement
 void placement_free(struct placement *placement);
 /* The worker died while it was loading this, and this is to blame. */
 void placement_on_load_death(struct version *version, enum error_code code, const char *cause);
+
+/* ---- send.c */
+
+/* Begins to send what the placement's isolate is made of, behind the loads that are on their way to that worker; the rest
+ * follows in later turns of the loop. 0; or -errno of channel_send, and nothing was sent. */
+int load_send(struct placement *placement);
+/* The placement goes, or has failed: nothing more of its load is sent. */
+void load_drop(struct placement *placement);
+/* For the child's load_turn. */
+void load_on_turn(struct child *child);
+
+/* ---- choose.c */
+
+/* The worker in which the version should be: its tenant's own, or by rendezvous hash in its cordon. A
+ * slot that is about to come back keeps its tenants; one that keeps failing gives them up. NULL if
+ * there is none. */
+struct child *placement_place(struct pool *pool, const struct version *version);
+
+/* ---- watch.c */
+
+/* Something was sent to a worker: has it watched. */
+void placements_watch(struct placements *placements);
+/* Frames and entries into JavaScript so far, for comparison only; of a worker that is up. */
+uint64_t child_signs_of_life(const struct child *child);
+/* Whether something is in it that may keep it from answering. */
+bool child_has_work(const struct child *child);
+/* It has to answer, though nothing may be in it: it is watched until it has, and killed if it does not. It is
+ * up. */
+void child_ask(struct child *child);
+/* Looks whether a worker with work in it still answers; kills it when it is stuck. */
+void child_check(struct child *child, uint64_t now_ns);
+
+/* ---- death.c */
+
+/* For slot_ops. */
+bool placement_bury(struct child *child, bool was_booting);
+/* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that
+ * is being made or unmade. JavaScript of others does not run. */
+bool child_is_candidate(const struct placement *placement);
+/* Memory that the isolate holds in all, by the worker's account: the heap's pages, buffers, native memory. */
+uint64_t child_held_kib(const struct placement *placement);
+struct memory_share;
+size_t child_memory_shares(const struct child *child, struct memory_share *ret_shares);
+/* The version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
+ * there is none that it can be. */
+uint32_t child_loading_version(const struct child *child);
+
+/* ---- cpu.c: the one account of CPU time */
+
+/* Charges the version's tenant with what its scoreboard place says it has used since the last look. The
+ * worker's board is still mapped. Also before a placement goes. */
+void cpu_collect(struct placement *placement);
+/* As above, for a version that was loaded or would not: cpu_us is what the worker says that took. */
+void cpu_collect_load(struct placement *placement, uint64_t cpu_us);
+/* The placement goes. */
+void cpu_forget(struct placement *placement);
+/* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
+void cpu_charge_death(struct child *child);
+/* The placement may have used CPU time from now on. */
+void cpu_use(struct placement *placement);
+/* Of all that have. */
+void cpu_collect_all(struct placements *placements);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/placement/seclude.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/server.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/workers/pool_change.h"
-#include "supervisor/workers/retire.h"
+#include "supervisor/placement/change.h"
+#include "supervisor/placement/retire.h"
 
 #define BUSY_LOOKS 10 /* in a row, one each second, until a tenant goes apart */
 
@@ -255,7 +255,7 @@ void seclude_fit(struct pool *pool)
             continue;
         *own = NULL;
         pool_leave(child);
-        ledger_pump(owner);
+        owner->server->placements->ops->on_tenant(owner);
     }
 }
 
@@ -275,7 +275,7 @@ static void let_back(struct tenant *tenant)
 {
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "shares a worker again");
     let_go(&tenant->own);
-    ledger_pump(tenant);
+    tenant->server->placements->ops->on_tenant(tenant);
 }
 
 /* ---- after a death */
@@ -290,7 +290,8 @@ static void begin_quarantine(struct tenant *tenant)
     else
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name), "is in quarantine for %u s",
                   seconds);
-    ledger_fail_queue(tenant, ERROR_QUARANTINED, seconds == UINT32_MAX ? 0 : seconds);
+    tenant->server->placements->ops->on_refused(tenant, ERROR_QUARANTINED,
+                                                seconds == UINT32_MAX ? 0 : seconds);
     let_go(&tenant->own);
 }
 
@@ -390,7 +391,7 @@ bool seclude_suspects(struct child *child, bool is_memory)
     const struct cordon_config *cordon = child->cordon;
     unsigned own = pool_count(pool, cordon, PLACE_OWN);
     unsigned room = cordon->solitary > own ? cordon->solitary - own : 0;
-    uint64_t suspicion = ++pool->last_suspicion;
+    uint64_t suspicion = ++child->server->placements->last_suspicion;
     bool is_any_separated = false;
     struct tenant *tenant;
 
@@ -484,8 +485,8 @@ bool seclude_check_some(struct tenants *tenants, uint64_t now_ns)
 
 static void go_apart(struct tenant *tenant)
 {
-    (void) pool_place(pool_of(tenant), tenant->version);
-    ledger_pump(tenant);
+    (void) placement_place(pool_of(tenant), tenant->version);
+    tenant->server->placements->ops->on_tenant(tenant);
 }
 
 /* Returns whether it has to go apart. */
@@ -538,7 +539,7 @@ static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
 {
     const struct child *child = placement->child;
     const struct limits *limits = &placement->version->limits;
-    const struct request *running = child_find_request(child, child->piece.request);
+    const struct attempt *running = child_find_attempt(child, child->piece.request);
     uint64_t cost_us = placement->version->tenant->books.cost_us;
     uint64_t used_ms = holdup_piece_ns(&child->piece, cpu_ns) / NSEC_PER_MSEC;
 
@@ -589,17 +590,17 @@ static unsigned part_holders(const struct child *child, struct holdup_facts *fac
 /* All that is behind the piece that holds up the worker, whosever it is: none of it has to wait there. Those
  * that are apart, or just go, take theirs along; the others' is sent again, in turn, when the piece is
  * over, or to the worker that takes over. */
-static bool is_behind(const struct child *child, const struct request *request)
+static bool is_behind(const struct child *child, const struct attempt *attempt)
 {
     (void) child;
-    (void) request;
+    (void) attempt;
     return true;
 }
 
 /* Moves the others' requests: another worker has taken over the place. */
-static bool has_moved(const struct child *child, const struct request *request)
+static bool has_moved(const struct child *child, const struct attempt *attempt)
 {
-    struct child *place = pool_place(child->server->pool, request->tenant->version);
+    struct child *place = placement_place(child->server->pool, attempt->tenant->version);
 
     return place && place != child && place->state == CHILD_READY;
 }
@@ -628,29 +629,29 @@ static void relieve(struct child *child, uint64_t now_ns)
     struct tenant *parted[SCOREBOARD_TENANTS];
     unsigned n = part_holders(child, &facts, parted, now_ns);
 
-    (void) ledger_withdraw(child, is_behind);
+    (void) child->server->placements->ops->withdraw(child, is_behind);
     /* The spare is for the others. */
     if (must_replace(child, &facts))
         retire_at_once(child, HELD_UP_REASON);
     while (n > 0)
         go_apart(parted[--n]);
     if (child->place.kind == PLACE_LEAVING)
-        (void) ledger_withdraw(child, has_moved);
+        (void) child->server->placements->ops->withdraw(child, has_moved);
 }
 
 /* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */
 static struct tenant *find_running(const struct child *child, uint64_t *ret_piece,
                                    uint64_t *ret_spared_ns)
 {
-    const struct request *request =
-        child_find_request(child, atomic_load(&child->board->running_request));
-    uint32_t claim = request ? 0 : atomic_load(&child->board->running_tenant);
+    const struct attempt *attempt =
+        child_find_attempt(child, atomic_load(&child->board->running_request));
+    uint32_t claim = attempt ? 0 : atomic_load(&child->board->running_tenant);
     const struct placement *placement;
 
-    *ret_piece = request ? request->id : 0;
+    *ret_piece = attempt ? attempt->id : 0;
     *ret_spared_ns = 0;
-    if (request)
-        return request->tenant;
+    if (attempt)
+        return attempt->tenant;
     LIST_FOREACH (placement, &child->placements, in_child)
         if (placement->id == claim) {
             *ret_piece = load_piece(placement);
@@ -689,7 +690,7 @@ void seclude_look(struct child *child, uint64_t now_ns)
     uint64_t grown_ns =
         tenant ? holdup_look(&child->piece, piece, since_ns, child_cpu_ns(child), spared_ns)
                : holdup_look(&child->piece, 0, 0, 0, 0);
-    if (grown_ns == 0 || !ledger_others_wait(child, tenant))
+    if (grown_ns == 0 || !child->server->placements->ops->others_wait(child, tenant))
         return;
     holdup_add(&child->held, grown_ns, now_ns);
     holdup_add(&tenant->held, grown_ns, now_ns);

@@ -7,7 +7,8 @@
  */
 #pragma once
 
-#include "supervisor/workers/child.h"
+#include "supervisor/placement/blame.h"
+#include "supervisor/placement/placement.h"
 
 /* Whether the version, which serves or is the candidate, should have a worker of its own. */
 bool seclude_is_wanted(const struct version *version);

@@ -104,7 +104,8 @@ static void describe(const struct incident *incident, char *text, size_t size)
         (void) snprintf(text, size, "%s is %s", name, amount(limit, unit, most, sizeof most));
     else if (used <= limit) /* what was asked for besides would have been too much */
         (void) snprintf(text, size, "%s is %s, used %s", name,
-                        amount(limit, unit, most, sizeof most), amount(used, unit, had, sizeof had));
+                        amount(limit, unit, most, sizeof most),
+                        amount(used, unit, had, sizeof had));
     else
         (void) snprintf(text, size, "%s is %s, used %s (%s over)", name,
                         amount(limit, unit, most, sizeof most), amount(used, unit, had, sizeof had),

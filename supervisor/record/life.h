@@ -14,6 +14,7 @@ struct life {
     bool
         is_handing_over; /* another skepd is about to take over: nothing that it would not know of may begin */
     size_t n_connections; /* of clients; http writes it */
+    unsigned n_queued;    /* requests that wait for a worker; requests/ writes it */
     /* Has skepd end as `skep drain` does. NULL in tests: nothing ends. */
     void (*end)(void *owner);
     void *owner; /* borrowed */

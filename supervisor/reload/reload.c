@@ -17,9 +17,9 @@
 #include "supervisor/host/notify.h"
 #include "supervisor/host/reader.h"
 #include "supervisor/http/http.h"
+#include "supervisor/placement/change.h"
 #include "supervisor/reload/tenants.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/pool_change.h"
 
 #define STEP_CPU_NS (2 * NSEC_PER_MSEC) /* of the loop, then others have their turn */
 

@@ -270,7 +270,7 @@ static void note_answer(struct request *request, unsigned status, const char *co
     request->answered_ns = io_now_ns();
     request->access_status = status;
     request->access_code = code;
-    if (!request->placement)
+    if (!request->attempt.placement)
         access_log_end(request);
 }
 
@@ -288,8 +288,8 @@ void access_log_end(struct request *request)
         .is_http10 = request->is_http10,
         .status = request->access_status,
         .code = request->access_code,
-        .tenant = request->tenant,
-        .id = public_id(&request->server->record.ids, request->id),
+        .tenant = request->attempt.tenant,
+        .id = public_id(&request->server->record.ids, request->attempt.id),
         .worker = request->worker,
         .worker_pid = request->worker_pid,
         .bytes = is_head(request->method) ? 0 : request->response_total,
@@ -300,11 +300,13 @@ void access_log_end(struct request *request)
     };
 
     split_url(request->url, &a);
-    if (request->version)
-        name_version(request->version, &a);
-    if (request->caller.size == 0 && (request->version || request->tenant->version))
-        name_route((request->version ? request->version : request->tenant->version)->manifest,
-                   a.host, &a);
+    if (request->attempt.version)
+        name_version(request->attempt.version, &a);
+    if (request->caller.size == 0 && (request->attempt.version || request->attempt.tenant->version))
+        name_route(
+            (request->attempt.version ? request->attempt.version : request->attempt.tenant->version)
+                ->manifest,
+            a.host, &a);
     write_event(request->server, &a);
 }
 

@@ -23,10 +23,10 @@ static struct call_text view(ProtobufCBinaryData data)
 
 /* ---- in */
 
-static int on_call(void *owner, const ProtobufCMessage *message)
+int requests_on_call_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Call *call = (const Skep__Worker__Call *) message;
-    struct request *request = child_find_request(owner, call->request);
+    struct request *request = request_find(owner, call->request);
     struct call_field fields[HEADERS_MAX];
 
     if (!request || call->n_headers > HEADERS_MAX)
@@ -50,20 +50,20 @@ static int on_call(void *owner, const ProtobufCMessage *message)
     return caller_on_call(&request->calls, &head);
 }
 
-static int on_body(void *owner, const ProtobufCMessage *message)
+int requests_on_call_body_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__CallBody *body = (const Skep__Worker__CallBody *) message;
-    struct request *request = child_find_request(owner, body->request);
+    struct request *request = request_find(owner, body->request);
 
     return request ? caller_on_body(&request->calls, body->id, body->data.data, body->data.len,
                                     body->end)
                    : -EPROTO;
 }
 
-static int on_credit(void *owner, const ProtobufCMessage *message)
+int requests_on_call_credit_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__CallCredit *credit = (const Skep__Worker__CallCredit *) message;
-    struct request *request = child_find_request(owner, credit->request);
+    struct request *request = request_find(owner, credit->request);
 
     if (!request)
         return -EPROTO;
@@ -72,26 +72,20 @@ static int on_credit(void *owner, const ProtobufCMessage *message)
     return r;
 }
 
-static int on_cancel(void *owner, const ProtobufCMessage *message)
+int requests_on_call_cancel_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__CallCancel *cancel = (const Skep__Worker__CallCancel *) message;
-    struct request *request = child_find_request(owner, cancel->request);
+    struct request *request = request_find(owner, cancel->request);
 
     return request ? caller_on_cancel(&request->calls, cancel->id) : -EPROTO;
 }
-
-const struct link_call_frames call_frames = {
-    .on_call = on_call,
-    .on_body = on_body,
-    .on_credit = on_credit,
-    .on_cancel = on_cancel,
-};
 
 /* ---- out */
 
 static void send_frame(const struct request *request, unsigned which, void *message)
 {
-    (void) link_send_message(request->placement->child, which, message);
+    (void) link_send(request->attempt.placement->child, (Skep__Worker__ToWorker__MessageCase) which,
+                     message);
 }
 
 void call_frames_send_head(struct request *request, uint32_t id, const struct call_answer *answer,
@@ -108,7 +102,7 @@ void call_frames_send_head(struct request *request, uint32_t id, const struct ca
         headers[i].value = bytes(field->value.data, field->value.size);
         pointers[i] = &headers[i];
     }
-    frame.request = request->id;
+    frame.request = request->attempt.id;
     frame.id = id;
     frame.status = answer->status;
     frame.headers = pointers;
@@ -122,7 +116,7 @@ void call_frames_send_body(struct request *request, uint32_t id, const struct ca
 {
     Skep__Worker__CallBody frame = SKEP__WORKER__CALL_BODY__INIT;
 
-    frame.request = request->id;
+    frame.request = request->attempt.id;
     frame.id = id;
     frame.data = bytes(part->data, part->size);
     frame.end = part->end;
@@ -133,7 +127,7 @@ void call_frames_send_credit(struct request *request, uint32_t id, uint32_t size
 {
     Skep__Worker__CallCredit frame = SKEP__WORKER__CALL_CREDIT__INIT;
 
-    frame.request = request->id;
+    frame.request = request->attempt.id;
     frame.id = id;
     frame.bytes = size;
     send_frame(request, SKEP__WORKER__TO_WORKER__MESSAGE_CALL_CREDIT, &frame);
@@ -143,7 +137,7 @@ void call_frames_send_failure(struct request *request, uint32_t id, bool is_limi
 {
     Skep__Worker__CallDone frame = SKEP__WORKER__CALL_DONE__INIT;
 
-    frame.request = request->id;
+    frame.request = request->attempt.id;
     frame.id = id;
     frame.failure =
         is_limit ? SKEP__WORKER__CALL_FAILURE__CALL_LIMIT : SKEP__WORKER__CALL_FAILURE__CALL_BROKEN;

@@ -13,8 +13,11 @@ struct call_part { /* of a body */
     bool end;
 };
 
-/* For workers' channels. */
-extern const struct link_call_frames call_frames;
+/* Handlers, for the table in supervisor/frames.c. Each is a channel_handler_fn; owner: struct child. */
+int requests_on_call_frame(void *owner, const ProtobufCMessage *message);
+int requests_on_call_body_frame(void *owner, const ProtobufCMessage *message);
+int requests_on_call_credit_frame(void *owner, const ProtobufCMessage *message);
+int requests_on_call_cancel_frame(void *owner, const ProtobufCMessage *message);
 
 /* To the request's worker. A frame that cannot be sent is lost with the worker. */
 void call_frames_send_head(struct request *request, uint32_t id, const struct call_answer *answer,

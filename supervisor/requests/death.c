@@ -4,6 +4,7 @@
  */
 #include "common/io.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/requests/failure.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/child.h"
 
@@ -11,21 +12,21 @@
 static bool is_culprit(const struct request *request, const struct verdict *verdict,
                        bool has_entered)
 {
-    if (verdict->request != 0 && request->id == verdict->request)
+    if (verdict->request != 0 && request->attempt.id == verdict->request)
         return true;
     return verdict->code == ERROR_MEM_PROCESS && has_entered &&
-           request->version->id == verdict->version;
+           request->attempt.version->id == verdict->version;
 }
 
 static void decide_fate(struct child *child, struct request *request, const struct verdict *verdict)
 {
-    uint64_t mark = atomic_load(&child->board->entered[request->id % SCOREBOARD_SLOTS]);
+    uint64_t mark = atomic_load(&child->board->entered[request->attempt.id % SCOREBOARD_SLOTS]);
     struct fate_facts facts = {
-        .has_entered = mark == request->id,
+        .has_entered = mark == request->attempt.id,
         .is_untrusted = verdict->is_untrusted,
         /* It, or another of its tenant, or any in the worker may be what did it. */
         .is_suspect = verdict->is_unexplained ||
-                      (verdict->request == 0 && request->version->id == verdict->version),
+                      (verdict->request == 0 && request->attempt.version->id == verdict->version),
         .is_idempotent = request->is_idempotent,
         .has_answered = request->state != REQUEST_SENT,
         .is_body_lost = request->is_body_lost,
@@ -35,7 +36,7 @@ static void decide_fate(struct child *child, struct request *request, const stru
     enum error_code code =
         is_culprit(request, verdict, facts.has_entered) ? verdict->code : ERROR_NONE;
 
-    request->is_blameless = request->version->id != verdict->version;
+    request->is_blameless = request->attempt.version->id != verdict->version;
     ledger_leave_worker(request);
     if (code == ERROR_NONE && request->client.to && blame_fate(&facts) == FATE_SEND_AGAIN) {
         request->deaths += facts.has_entered || facts.is_untrusted || facts.is_suspect;
@@ -54,14 +55,14 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
     struct request *request, *previous;
     struct placement *placement;
 
-    ledger_charge_death(child);
+    cpu_charge_death(child);
     LIST_FOREACH (placement, &child->placements, in_child)
         if (placement->version->id == verdict->version)
             ledger_note_death_cost(placement->version->tenant);
     /* From the youngest to the oldest, so that each goes before those that were behind it. */
     for (request = TAILQ_LAST(&ledger->active, request_list); request; request = previous) {
         previous = TAILQ_PREV(request, request_list, entry);
-        if (request->placement->child == child)
+        if (request->attempt.placement->child == child)
             decide_fate(child, request, verdict);
     }
     while ((placement = LIST_FIRST(&child->placements))) {
@@ -80,7 +81,7 @@ static void find_another_place(struct tenant *tenant)
         (void) placement_preload(tenant);
     if (TAILQ_EMPTY(&tenant->queue))
         return;
-    if (pool_place(tenant->server->pool, tenant->version))
+    if (placement_place(tenant->server->pool, tenant->version))
         ledger_pump(tenant);
     else
         ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
@@ -121,9 +122,38 @@ void ledger_on_ready(struct child *child)
 void ledger_on_drained(struct child *child)
 {
     for (unsigned slot = 0; slot < SCOREBOARD_SLOTS && !child_is_congested(child); slot++)
-        if (child->requests[slot]) {
-            caller_on_room(&child->requests[slot]->calls);
-            ledger_push_body(child->requests[slot]);
+        if (child->attempts[slot]) {
+            struct request *request = request_of_attempt(child->attempts[slot]);
+            caller_on_room(&request->calls);
+            ledger_push_body(request);
         }
     ledger_on_ready(child);
 }
+
+/* A load is a turn, too: it comes out of the tenant's share of the worker. */
+static void charge_turn(struct tenant *tenant, struct child *child, uint64_t used_us)
+{
+    uint32_t cost_us = used_us < RUN_COST_MAX_US ? (uint32_t) used_us : RUN_COST_MAX_US;
+
+    child = tenant->books.run_child ? tenant->books.run_child : child;
+    run_queue_settle(&child->books.queue, &tenant->books.run, 0, cost_us);
+}
+
+static void on_limit_met(struct attempt *attempt, unsigned limit, uint64_t used)
+{
+    failure_note_limit(request_of_attempt(attempt), limit, used);
+}
+
+const struct placement_ops ledger_placement_ops = {
+    .on_room = ledger_on_ready,
+    .on_drained = ledger_on_drained,
+    .on_lost = ledger_on_place_lost,
+    .on_death = ledger_on_death,
+    .on_free = ledger_forget_child,
+    .on_tenant = ledger_pump,
+    .on_refused = ledger_fail_queue,
+    .on_load_cost = charge_turn,
+    .on_limit_met = on_limit_met,
+    .others_wait = ledger_others_wait,
+    .withdraw = ledger_withdraw,
+};

@@ -57,8 +57,9 @@ static size_t append_limit(const struct request *request, char *text, size_t siz
 {
     const struct limit_info *info = &limit_table[request->met_limit];
     const char *space = info->unit[0] ? " " : "";
-    uint32_t limit = limit_get(
-        request->version ? &request->version->limits : &request->tenant->version->limits, info);
+    uint32_t limit = limit_get(request->attempt.version ? &request->attempt.version->limits
+                                                        : &request->attempt.tenant->version->limits,
+                               info);
 
     int n = snprintf(text, size, "; %s is %u%s%s, used %.1f%s%s", info->name, limit, space,
                      info->unit, (double) request->met_used_milli / 1000, space, info->unit);

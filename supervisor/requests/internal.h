@@ -46,6 +46,11 @@ void ledger_push_body(struct request *request);
 void ledger_cancel(struct request *request, enum link_cancel reason);
 /* Lets the worker send more of the response, if the client has taken enough. */
 void ledger_give_credit(struct request *request);
+/* ---- frames.c */
+
+/* 0 or -errno of channel_send. */
+int ledger_send_request(struct child *child, struct request *request);
+
 /* ---- queue.c */
 
 /* Into its tenant's queue, and out of it. */
@@ -67,14 +72,10 @@ void ledger_note_cost(struct request *request, uint64_t cpu_us);
 /* It is to blame for a death: that has cost all others in the worker their time, too. */
 void ledger_note_death_cost(struct tenant *tenant);
 
-/* ---- account.c */
-
 /* Until the tenant is within its cpu_rate again; 0: it is. */
 uint64_t ledger_debt_ns(struct tenant *tenant);
 /* What a client is told whose request finds the queue full; at least 1. */
 unsigned ledger_retry_after_s(struct tenant *tenant);
-void ledger_use_placement(struct placement *placement);
-void ledger_collect_all(struct ledger *ledger);
 
 /* ---- limits.c */
 

@@ -14,7 +14,6 @@
 #include "common/loop_watch.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
-#include "supervisor/deploy/deploy.h"
 #include "supervisor/requests/access.h"
 #include "supervisor/requests/call_frames.h"
 #include "supervisor/requests/failure.h"
@@ -120,7 +119,7 @@ static int request_new(struct server *server, struct tenant *tenant,
     if (!request)
         return -ENOMEM;
     request->server = server;
-    request->tenant = tenant;
+    request->attempt.tenant = tenant;
     request->client = *client;
     if (origin->parent)
         caller_inherit(&request->calls, origin->parent);
@@ -144,22 +143,23 @@ static int request_new(struct server *server, struct tenant *tenant,
 
 void ledger_count(struct request *request, enum error_code code)
 {
-    const struct placement *placement = request->placement;
+    const struct placement *placement = request->attempt.placement;
 
     if (request->is_counted)
         return;
     request->is_counted = true;
     /* The last part of an answer that is complete has just been taken. */
     uint64_t now = code == ERROR_NONE ? request->progress_ns : io_now_ns();
-    stats_count_answer(&request->server->record, &request->tenant->counted, code,
+    stats_count_answer(&request->server->record, &request->attempt.tenant->counted, code,
                        !request->is_blameless);
-    stats_record_latency(&request->tenant->counted, request->received_ns, now);
+    stats_record_latency(&request->attempt.tenant->counted, request->received_ns, now);
     if (placement)
         stats_record(&placement->child->latency_us, request->sent_ns, now);
-    failure_log(request->tenant, request, request->id, code);
+    failure_log(request->attempt.tenant, request, request->attempt.id, code);
     access_log_request(request, code);
-    version_count(request->version ? request->version : request->tenant->version, code,
-                  !request->is_blameless);
+    version_count(request->attempt.version ? request->attempt.version
+                                           : request->attempt.tenant->version,
+                  code, !request->is_blameless);
 }
 
 static uint64_t next_id(struct ledger *ledger)
@@ -169,9 +169,9 @@ static uint64_t next_id(struct ledger *ledger)
 
 uint64_t ledger_get_id(struct request *request)
 {
-    if (request->id == 0)
-        request->id = next_id(request->server->ledger);
-    return request->id;
+    if (request->attempt.id == 0)
+        request->attempt.id = next_id(request->server->ledger);
+    return request->attempt.id;
 }
 
 void ledger_answer_failure(struct request *request, enum error_code code, unsigned retry_after_s)
@@ -184,7 +184,7 @@ void ledger_answer_failure(struct request *request, enum error_code code, unsign
         return;
     request->client.to = NULL;
     client.ops->fail(client.to, code, retry_after_s,
-                     public_id(&request->server->record.ids, request->id));
+                     public_id(&request->server->record.ids, request->attempt.id));
 }
 
 /* ---- to the worker */
@@ -192,7 +192,7 @@ void ledger_answer_failure(struct request *request, enum error_code code, unsign
 void ledger_leave_worker(struct request *request)
 {
     struct ledger *ledger = request->server->ledger;
-    struct placement *placement = request->placement;
+    struct placement *placement = request->attempt.placement;
 
     access_log_end(request); /* as long as its version is known */
     caller_end(&request->calls);
@@ -202,12 +202,12 @@ void ledger_leave_worker(struct request *request)
     request->is_push_due = false;
     ledger_note_started(request);
     ledger->in_workers--;
-    request->tenant->n_in_flight--;
+    request->attempt.tenant->n_in_flight--;
     share_give_place(request);
-    child_give_slot(placement->child, request);
+    child_give_slot(placement->child, &request->attempt);
     placement->in_flight--;
-    request->placement = NULL;
-    request->version = version_unref(request->version);
+    request->attempt.placement = NULL;
+    request->attempt.version = version_unref(request->attempt.version);
 }
 
 void ledger_end(struct request *request)
@@ -222,7 +222,7 @@ void ledger_return_to_queue(struct request *request)
     request->body_window = 0;
     request->body_end_sent = false;
     request->push_at_ns = 0;
-    request->exceeded = 0;
+    request->attempt.exceeded = 0;
     request->is_told = false;
     ledger_enqueue(request, true);
 }
@@ -263,7 +263,7 @@ static bool must_grow(struct request *request, size_t part)
 
 void ledger_push_body(struct request *request)
 {
-    struct child *child = request->placement->child;
+    struct child *child = request->attempt.placement->child;
 
     request->push_at_ns = 0;
     while (request->body && !request->body_end_sent && !request->is_cancelled &&
@@ -286,7 +286,7 @@ void ledger_push_body(struct request *request)
         }
         bool is_end = request->body_ended && part == left;
         if ((part == 0 && !is_end) || must_grow(request, part) ||
-            link_send_body(child, request->id, span.iov_base, part, is_end) < 0)
+            link_send_body(child, request->attempt.id, span.iov_base, part, is_end) < 0)
             return;
         request->body_window -= part;
         request->body_end_sent = is_end;
@@ -338,16 +338,16 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     ledger_note_client(request);
     request->is_over_wall = reason == LINK_CANCEL_WALL;
     request->detached_ns = io_now_ns();
-    request->cancelled_waited_ns = request->placement->child->own.waited_ns;
-    const struct scoreboard *board = request->placement->child->board;
-    if (atomic_load(&board->running_request) == request->id)
+    request->cancelled_waited_ns = request->attempt.placement->child->own.waited_ns;
+    const struct scoreboard *board = request->attempt.placement->child->board;
+    if (atomic_load(&board->running_request) == request->attempt.id)
         request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
     ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
     if (request->body) /* it is not sent again */
         (void) evbuffer_drain(request->body, evbuffer_get_length(request->body));
     request->body_sent = 0;
     ledger_count_bytes(request);
-    (void) link_send_cancel(request->placement->child, request->id, reason);
+    (void) link_send_cancel(request->attempt.placement->child, request->attempt.id, reason);
 }
 
 /* ---- from the front */
@@ -409,7 +409,7 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
         *ret_retry_s = ledger_retry_after_s(tenant);
         return ERROR_TENANT_BUSY;
     }
-    if (!pool_place(server->pool, tenant->version))
+    if (!placement_place(server->pool, tenant->version))
         return ERROR_OVERLOADED;
     *ret_retry_s = 0;
     return ERROR_NONE;
@@ -460,7 +460,7 @@ static size_t gathers(const struct tenant *tenant, const struct http_request *he
 static void start_gathering(struct request *request)
 {
     TAILQ_INSERT_TAIL(&request->server->ledger->gathering, request, entry);
-    request->tenant->books.n_gathering++;
+    request->attempt.tenant->books.n_gathering++;
     request->state = REQUEST_GATHERING;
     request->client.ops->grant(request->client.to, request->first_grant);
 }
@@ -468,12 +468,12 @@ static void start_gathering(struct request *request)
 static void stop_gathering(struct request *request)
 {
     TAILQ_REMOVE(&request->server->ledger->gathering, request, entry);
-    request->tenant->books.n_gathering--;
+    request->attempt.tenant->books.n_gathering--;
 }
 
 static void take_place(struct request *request)
 {
-    struct tenant *tenant = request->tenant;
+    struct tenant *tenant = request->attempt.tenant;
 
     ledger_enqueue(request, false);
     if (!request->body_ended && request->body_total == 0)
@@ -490,9 +490,9 @@ static void end_gathering(struct request *request)
 
     stop_gathering(request);
     request->queued_ns = io_now_ns();
-    enum error_code code = server->life.is_ending
-                               ? ERROR_DRAINING
-                               : refuse(server, request->tenant, &request->client, &retry_s);
+    enum error_code code = server->life.is_ending ? ERROR_DRAINING
+                                                  : refuse(server, request->attempt.tenant,
+                                                           &request->client, &retry_s);
     if (code == ERROR_NONE) {
         take_place(request);
         return;
@@ -564,9 +564,9 @@ void ledger_take_body(void *arg, const uint8_t *data, size_t size, bool end)
     struct request *request = arg;
 
     request->body_total += size;
-    stats_add_bytes(&request->tenant->counted, size, 0);
+    stats_add_bytes(&request->attempt.tenant->counted, size, 0);
     request->progress_ns = io_now_ns();
-    if (is_too_big(request->tenant, request, request->body_total) ||
+    if (is_too_big(request->attempt.tenant, request, request->body_total) ||
         evbuffer_add(request->body, data, size) < 0) {
         ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
         if (!leave_before_worker(request))
@@ -599,7 +599,7 @@ void ledger_lose_client(void *arg, enum http_gone why)
         ledger_count(request, why == HTTP_GONE_LATE ? ERROR_REQUEST_TIMEOUT : ERROR_BAD_REQUEST);
     } else {
         access_log_gone(request, why == HTTP_GONE_SLOW ? "client_slow" : "client_gone");
-        stats_count_abandoned(&request->tenant->counted);
+        stats_count_abandoned(&request->attempt.tenant->counted);
     }
     request->client.to = NULL;
     if (!leave_before_worker(request))
@@ -624,7 +624,6 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
     TAILQ_INIT(&ledger->active);
     TAILQ_INIT(&ledger->gathering);
     TAILQ_INIT(&ledger->waiting);
-    LIST_INIT(&ledger->used);
     ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
     ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
     int r = ledger->tick && ledger->push_event ? 0 : -ENOMEM;
@@ -637,7 +636,7 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
         return r;
     }
     ledger_set_totals(ledger);
-    server->call_frames = &call_frames;
+    server->placements->ops = &ledger_placement_ops;
     *ret_ledger = ledger;
     return 0;
 }
@@ -668,8 +667,8 @@ struct ledger *ledger_free(struct ledger *ledger)
             ledger_dequeue(request);
             request_free(request);
         }
-    while (!LIST_EMPTY(&ledger->used))
-        ledger_forget_placement(LIST_FIRST(&ledger->used));
+    while (!LIST_EMPTY(&ledger->server->placements->used))
+        cpu_forget(LIST_FIRST(&ledger->server->placements->used));
     event_free(ledger->tick);
     event_free(ledger->push_event);
     free(ledger);

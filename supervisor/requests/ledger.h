@@ -6,14 +6,19 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <event2/buffer.h>
+#include <stddef.h>
 
 #include "common/log_gate.h"
 #include "supervisor/calls/calls.h"
 #include "supervisor/http/http.h"
 #include "supervisor/placement/blame.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/requests/client.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/attempt.h"
+#include "supervisor/workers/child.h"
 
 enum request_state {
     REQUEST_GATHERING,  /* its body comes, before it takes a place in the queue */
@@ -24,21 +29,18 @@ enum request_state {
 };
 
 struct request {
+    struct attempt attempt;         /* the first: request_of_attempt */
     TAILQ_ENTRY(request) entry;     /* in its tenant's queue or the ledger's active */
     LIST_ENTRY(request) push;       /* in the ledger's pushes, if is_push_due */
     TAILQ_ENTRY(request) in_share;  /* in its address's part of the tenant's queue */
     struct share *share;            /* counted, see share.h */
     TAILQ_ENTRY(request) unstarted; /* in its worker's list, if is_unstarted */
     struct server *server;          /* borrowed */
-    struct tenant *tenant;          /* borrowed: outlives its requests */
-    struct version *version;        /* counted; set when sent */
-    struct placement *placement;    /* borrowed; set when sent */
     struct request_client client;   /* without one when detached */
     struct caller calls;            /* that its JavaScript makes */
     uint64_t
         tree_due_ns; /* of a call: when the request that all is done for is over, at the latest */
     enum request_state state;
-    uint64_t id; /* on the wire: counter << 10 | slot; another one for each sending */
     /* Head, kept for sending it again. Texts point into head_memory. */
     struct http_text method, url;
     struct http_text address; /* of the client; empty where nobody wants to know */
@@ -66,7 +68,6 @@ struct request {
     bool has_met_limit; /* one that failed it, the last of these: */
     unsigned met_limit;
     uint64_t met_used_milli;
-    limit_set noted;       /* limits that it has met */
     struct evbuffer *body; /* parts that may have to be sent (again); NULL: none */
     size_t body_sent;      /* bytes of it that the worker has */
     size_t body_window;    /* bytes that the worker allows beyond those */
@@ -85,12 +86,10 @@ struct request {
     unsigned status; /* of the answer; 0: no head has gone out */
     unsigned worker; /* where it was sent last; its number counts if the pid is set */
     pid_t worker_pid;
-    unsigned deaths;    /* of workers while this was in JavaScript there */
-    limit_set exceeded; /* that the worker said of it, see Exceeded */
+    unsigned deaths; /* of workers while this was in JavaScript there */
     unsigned sendings;
     unsigned refusals;    /* of these: see REFUSALS_MAX */
     unsigned withdrawals; /* of these: taken back before it had begun */
-    uint32_t cost_us;     /* CPU time that it was expected to take when it was sent */
     uint64_t queued_ns;   /* since when it waits for a place */
     uint64_t received_ns, sent_ns, progress_ns, detached_ns;
     uint64_t answered_ns;    /* is_access_due: when its answer was complete */
@@ -105,6 +104,19 @@ struct request {
     uint64_t
         cancelled_entry_ns; /* when what it was running at its cancel began; 0: it ran nothing */
 };
+
+static_assert(offsetof(struct request, attempt) == 0, "an attempt is what embeds it");
+static inline struct request *request_of_attempt(struct attempt *attempt)
+{
+    return (struct request *) attempt;
+}
+/* NULL: none of that id is in the worker. */
+static inline struct request *request_find(const struct child *child, uint64_t id)
+{
+    return request_of_attempt(child_find_attempt(child, id));
+}
+
+LIST_HEAD(share_table, share);
 
 #define LEDGER_SHARE_BUCKETS 4096
 
@@ -123,11 +135,10 @@ struct ledger {
     struct event *push_event;
     struct request_list gathering;
     struct share_table shares[LEDGER_SHARE_BUCKETS];
-    struct request_list active;  /* in workers, by the time of their sending */
-    struct tenant_list waiting;  /* whose queues are not empty */
-    LIST_HEAD(, placement) used; /* whose CPU time is to be looked at */
-    struct event *tick;          /* all that time does: limits, debts, looks at workers */
-    uint64_t tick_at_ns;         /* 0: not set */
+    struct request_list active; /* in workers, by the time of their sending */
+    struct tenant_list waiting; /* whose queues are not empty */
+    struct event *tick;         /* all that time does: limits, debts, looks at workers */
+    uint64_t tick_at_ns;        /* 0: not set */
     unsigned in_workers, queued;
     unsigned n_waiting; /* tenants */
 };
@@ -147,17 +158,8 @@ void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned ret
 /* Bytes of request bodies that are kept, and of responses that wait for clients. */
 uint64_t ledger_queued_bytes(const struct tenant *tenant);
 
-/* ---- CPU time (account.c) */
+/* ---- for placement, see struct placement_ops */
 
-/* Charges the version's tenant with what its scoreboard place says it has used since the last look. The
- * worker's board is still mapped. Also before a placement goes. */
-void ledger_collect_cpu(struct placement *placement);
-/* As above, for a version that was loaded or would not: cpu_us is what the worker says that took. */
-void ledger_collect_load(struct placement *placement, uint64_t cpu_us);
-/* The placement goes. */
-void ledger_forget_placement(struct placement *placement);
-/* Looks at the worker's CPU clock: also right before it is killed. */
-void ledger_look_at_clock(struct child *child);
 /* It goes for good: no tenant waits for it any more. */
 void ledger_forget_child(struct child *child);
 /* Returns whether a request of another tenant waits while this one's JavaScript runs in the worker. */
@@ -166,11 +168,10 @@ bool ledger_others_wait(struct child *child, const struct tenant *tenant);
  * where their place is within milliseconds. What the worker says of them later reaches no client. Returns
  * how many. */
 unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct child *child,
-                                                                const struct request *request));
-/* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
-void ledger_charge_death(struct child *child);
+                                                                const struct attempt *attempt));
+extern const struct placement_ops ledger_placement_ops;
 
-/* ---- from a worker (link.c); each returns 0 or -EPROTO */
+/* ---- from a worker (frames.c); each returns 0 or -EPROTO */
 int ledger_on_head(struct request *request, const struct http_response *response,
                    const uint8_t *body, size_t size, bool end);
 int ledger_on_body(struct request *request, const uint8_t *data, size_t size, bool end);

@@ -27,13 +27,13 @@ static void note_limit(const struct version *version, const struct request *requ
                        uint64_t used, bool is_observed)
 {
     struct tenant *tenant = version->tenant;
-    const struct placement *placement = request ? request->placement : NULL;
+    const struct placement *placement = request ? request->attempt.placement : NULL;
     struct incident incident = {
         .stage = is_observed ? STAGE_OBSERVED : stage_of(limit),
         .cause = limit,
         .limit_milli = UINT64_C(1000) * limit_get(&version->limits, &limit_table[limit]),
         .used_milli = used,
-        .request = request ? request->id : 0,
+        .request = request ? request->attempt.id : 0,
         .worker = placement ? placement->child->number : 0,
         .pid = placement ? placement->child->pid : 0,
     };
@@ -59,7 +59,7 @@ bool ledger_meet_limit(const struct version *version, struct request *request, u
                        uint64_t used)
 {
     bool is_observed = (version->observed >> limit & 1U) != 0;
-    limit_set *noted = request ? &request->noted : &version->tenant->books.noted;
+    limit_set *noted = request ? &request->attempt.noted : &version->tenant->books.noted;
 
     if (!ledger_is_noted(version, request, limit)) {
         *noted |= (limit_set) 1 << limit;
@@ -72,13 +72,13 @@ bool ledger_meet_limit(const struct version *version, struct request *request, u
 
 bool ledger_is_met(const struct request *request, unsigned limit)
 {
-    return (request->noted >> limit & 1U) != 0;
+    return (request->attempt.noted >> limit & 1U) != 0;
 }
 
 static void set_counted(struct request *request, size_t bytes)
 {
-    request->tenant->books.queued_bytes += bytes;
-    request->tenant->books.queued_bytes -= request->counted_bytes;
+    request->attempt.tenant->books.queued_bytes += bytes;
+    request->attempt.tenant->books.queued_bytes -= request->counted_bytes;
     request->counted_bytes = bytes;
 }
 
@@ -112,4 +112,35 @@ void ledger_uncount_bytes(struct request *request)
 uint64_t ledger_queued_bytes(const struct tenant *tenant)
 {
     return tenant->books.queued_bytes;
+}
+
+/* ---- cpu_rate */
+
+uint64_t ledger_debt_ns(struct tenant *tenant)
+{
+    const struct version *version = tenant->version;
+    struct rate *rate = &tenant->books.rate;
+    uint32_t ms_per_s = version->limits.cpu_rate;
+
+    if (ms_per_s == LIMIT_UNLIMITED)
+        return 0;
+    rate_refill(rate, ms_per_s, io_now_ns());
+    uint64_t wait_ns = rate_wait_ns(rate, ms_per_s);
+    if (wait_ns == 0)
+        return 0;
+    /* Used in this second: what the second brings, and the debt. */
+    uint64_t used_ms = ms_per_s + (uint64_t) -rate->left_ns / NSEC_PER_MSEC;
+    bool is_noted = ledger_is_noted(version, NULL, LIMIT_INDEX(cpu_rate));
+    if (ledger_meet_limit(version, NULL, LIMIT_INDEX(cpu_rate), used_ms * 1000))
+        return wait_ns;
+    if (!is_noted) /* only observed: the next second is not told of this one's debt again */
+        rate->left_ns = 0;
+    return 0;
+}
+
+unsigned ledger_retry_after_s(struct tenant *tenant)
+{
+    uint64_t seconds = (ledger_debt_ns(tenant) + NSEC_PER_SEC - 1) / NSEC_PER_SEC;
+
+    return seconds < 1 ? 1 : seconds < UINT32_MAX ? (unsigned) seconds : UINT32_MAX;
 }

@@ -7,7 +7,7 @@
 
 void ledger_enqueue(struct request *request, bool at_head)
 {
-    struct tenant *tenant = request->tenant;
+    struct tenant *tenant = request->attempt.tenant;
     struct ledger *ledger = request->server->ledger;
 
     request->state = REQUEST_QUEUED;
@@ -22,11 +22,12 @@ void ledger_enqueue(struct request *request, bool at_head)
     share_enqueue(request, at_head);
     tenant->n_queued++;
     ledger->queued++;
+    ledger->server->life.n_queued = ledger->queued;
 }
 
 void ledger_dequeue(struct request *request)
 {
-    struct tenant *tenant = request->tenant;
+    struct tenant *tenant = request->attempt.tenant;
     struct ledger *ledger = request->server->ledger;
 
     if (request->sendings == 0)
@@ -36,6 +37,7 @@ void ledger_dequeue(struct request *request)
     share_dequeue(request);
     tenant->n_queued--;
     ledger->queued--;
+    ledger->server->life.n_queued = ledger->queued;
     if (!TAILQ_EMPTY(&tenant->queue))
         return;
     TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);

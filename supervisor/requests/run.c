@@ -44,17 +44,17 @@ static bool is_unknown(const struct tenant *tenant)
 /* Its tenant's turn was charged with what was expected. */
 static void settle(const struct request *request, uint32_t cost)
 {
-    struct tenant_books *books = &request->tenant->books;
-    struct child *child = books->run_child ? books->run_child : request->placement->child;
+    struct tenant_books *books = &request->attempt.tenant->books;
+    struct child *child = books->run_child ? books->run_child : request->attempt.placement->child;
 
-    run_queue_settle(&child->books.queue, &books->run, request->cost_us, cost);
+    run_queue_settle(&child->books.queue, &books->run, request->attempt.cost_us, cost);
 }
 
 void ledger_note_cost(struct request *request, uint64_t cpu_us)
 {
-    struct tenant_books *books = &request->tenant->books;
+    struct tenant_books *books = &request->attempt.tenant->books;
     int64_t last = cpu_us < RUN_COST_MAX_US ? (int64_t) cpu_us : RUN_COST_MAX_US;
-    int64_t cost = cost_us(request->tenant);
+    int64_t cost = cost_us(request->attempt.tenant);
 
     settle(request, (uint32_t) last);
     cost += (last - cost) / COST_SHARE;
@@ -75,7 +75,7 @@ static void push_unstarted(struct request *request, struct child_books *books)
     if (books->n_unstarted++ == 0)
         TAILQ_INIT(&books->unstarted);
     request->is_unstarted = true;
-    books->unstarted_us += request->cost_us;
+    books->unstarted_us += request->attempt.cost_us;
     books->n_suspect += request->is_suspect;
     TAILQ_INSERT_TAIL(&books->unstarted, request, unstarted);
 }
@@ -84,7 +84,7 @@ static void drop_unstarted(struct child_books *books, struct request *request)
 {
     TAILQ_REMOVE(&books->unstarted, request, unstarted);
     request->is_unstarted = false;
-    books->unstarted_us -= request->cost_us;
+    books->unstarted_us -= request->attempt.cost_us;
     books->n_suspect -= request->is_suspect;
     books->n_unstarted--;
 }
@@ -97,13 +97,13 @@ static void pop_unstarted(struct child_books *books)
 void ledger_note_started(struct request *request)
 {
     while (request->is_unstarted)
-        pop_unstarted(&request->placement->child->books);
+        pop_unstarted(&request->attempt.placement->child->books);
 }
 
 void ledger_forget_unstarted(struct request *request)
 {
     if (request->is_unstarted)
-        drop_unstarted(&request->placement->child->books, request);
+        drop_unstarted(&request->attempt.placement->child->books, request);
     settle(request, 0);
 }
 
@@ -116,7 +116,8 @@ static void look_at_marks(struct child *child)
 
     while (books->n_unstarted > 0) {
         request = TAILQ_FIRST(&books->unstarted);
-        if (atomic_load(&child->board->entered[request->id % SCOREBOARD_SLOTS]) != request->id)
+        if (atomic_load(&child->board->entered[request->attempt.id % SCOREBOARD_SLOTS]) !=
+            request->attempt.id)
             return;
         pop_unstarted(books);
     }
@@ -138,7 +139,7 @@ bool ledger_others_wait(struct child *child, const struct tenant *tenant)
     look_at_marks(child);
     if (books->n_unstarted > 0)
         TAILQ_FOREACH (request, &books->unstarted, unstarted)
-            if (request->tenant != tenant)
+            if (request->attempt.tenant != tenant)
                 return true;
     LIST_FOREACH (placement, &child->placements, in_child)
         if (placement->state == PLACEMENT_LOADING && placement->version->tenant != tenant &&
@@ -158,7 +159,7 @@ static bool has_room(struct child *child, uint32_t cost)
     look_at_marks(child);
     if (books->n_unstarted > 0 || cost <= UNSTARTED_MAX_US)
         return books->n_unstarted == 0 || fits(books, cost);
-    return !child_find_request(child, atomic_load(&child->board->running_request));
+    return !request_find(child, atomic_load(&child->board->running_request));
 }
 
 /* ---- in a worker that is held up */
@@ -190,14 +191,15 @@ static bool must_wait_for_others(struct child *child, const struct tenant *tenan
     if (child->books.n_suspect > 0)
         return true;
     const struct request *running =
-        child_find_request(child, atomic_load(&child->board->running_request));
+        request_find(child, atomic_load(&child->board->running_request));
     uint64_t since_ns = atomic_load(&child->board->running_since_ns);
     return running && (running->is_suspect || io_now_ns() - since_ns > LONG_PIECE_NS);
 }
 
 static bool is_running(const struct child *child, const struct request *request)
 {
-    return request->is_unstarted || atomic_load(&child->board->running_request) == request->id;
+    return request->is_unstarted ||
+           atomic_load(&child->board->running_request) == request->attempt.id;
 }
 
 /* Returns whether a worker that is pressed has something in it that runs for long, or may: nobody's next
@@ -207,7 +209,7 @@ static bool is_blocked(struct child *child)
     if (!is_pressed(child))
         return false;
     look_at_marks(child);
-    const struct request *trial = child_find_request(child, child->books.trial);
+    const struct request *trial = request_find(child, child->books.trial);
     if (child->books.n_suspect > 0 || (trial && is_running(child, trial)))
         return true;
     return atomic_load(&child->board->running_tenant) != 0 &&
@@ -218,7 +220,7 @@ static bool has_trial(const struct child *child, uint64_t now)
 {
     const struct child_books *books = &child->books;
 
-    if (!child_find_request(child, books->trial))
+    if (!request_find(child, books->trial))
         return false;
     return now - books->trial_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC ||
            atomic_load(&child->board->running_request) == books->trial;
@@ -305,7 +307,7 @@ static struct placement *find_place(struct tenant *tenant)
 {
     struct pool *pool = tenant->server->pool;
     struct version *version = tenant->version;
-    struct child *child = pool ? pool_place(pool, version) : NULL;
+    struct child *child = pool ? placement_place(pool, version) : NULL;
 
     if (!child || child->state != CHILD_READY)
         return find_meanwhile(tenant);
@@ -322,41 +324,42 @@ static int send_request(struct request *request, struct placement *placement)
     struct ledger *ledger = request->server->ledger;
     struct child *child = placement->child;
     unsigned slot;
-    int r = child_take_slot(child, request, &slot);
+    int r = child_take_slot(child, &request->attempt, &slot);
 
     if (r < 0)
         return r;
-    request->id = ++ledger->last_id * SCOREBOARD_SLOTS + slot;
-    request->placement = placement;
-    r = link_send_request(child, request);
+    request->attempt.id = ++ledger->last_id * SCOREBOARD_SLOTS + slot;
+    request->attempt.placement = placement;
+    r = ledger_send_request(child, request);
     if (r < 0) {
-        child_give_slot(child, request);
-        request->placement = NULL;
+        child_give_slot(child, &request->attempt);
+        request->attempt.placement = NULL;
         return r;
     }
     request->state = REQUEST_SENT;
     request->worker = child->number;
     request->worker_pid = child->pid;
-    request->version = version_ref(placement->version);
+    request->attempt.version = version_ref(placement->version);
+    request->attempt.version_id = placement->version->id;
     service_begin(request);
     request->sent_ns = request->progress_ns = io_now_ns();
     request->is_cold = placement->ready_ns > request->received_ns;
     request->client_ns = request->client_since_ns = 0;
     request->body_window = BODY_WINDOW_BYTES;
     request->response_window = BODY_WINDOW_BYTES;
-    request->cost_us = cost_us(request->tenant);
-    request->is_suspect = is_suspect(child, request->tenant);
-    if (request->is_suspect || request->cost_us > UNSTARTED_MAX_US) {
-        child->books.trial = request->id;
+    request->attempt.cost_us = cost_us(request->attempt.tenant);
+    request->is_suspect = is_suspect(child, request->attempt.tenant);
+    if (request->is_suspect || request->attempt.cost_us > UNSTARTED_MAX_US) {
+        child->books.trial = request->attempt.id;
         child->books.trial_ns = request->sent_ns;
     }
     push_unstarted(request, &child->books);
-    ledger_use_placement(placement);
+    cpu_use(placement);
     placement->in_flight++;
-    request->tenant->n_in_flight++;
+    request->attempt.tenant->n_in_flight++;
     share_take_place(request);
-    stats_note_load(&request->tenant->counted, request->tenant->n_queued,
-                    request->tenant->n_in_flight);
+    stats_note_load(&request->attempt.tenant->counted, request->attempt.tenant->n_queued,
+                    request->attempt.tenant->n_in_flight);
     child->place.requests++;
     ledger->in_workers++;
     return 0;
@@ -402,7 +405,7 @@ static enum turn take_turn(struct child *child, struct tenant *tenant)
         return TURN_NONE;
     ledger_dequeue(request); /* the last one takes the tenant out of the run queue */
     if (tenant->books.run_child)
-        run_queue_charge(&child->books.queue, &tenant->books.run, request->cost_us,
+        run_queue_charge(&child->books.queue, &tenant->books.run, request->attempt.cost_us,
                          cost_us(tenant));
     after_sending(request);
     return TURN_TAKEN;
@@ -431,7 +434,7 @@ void ledger_run(struct child *child)
         }
     }
     if (ledger->in_workers != sent)
-        pool_watch(child->server->pool);
+        placements_watch(child->server->placements);
 }
 
 void ledger_pump(struct tenant *tenant)

@@ -45,7 +45,7 @@ static struct request *parent_of(const struct call *call)
 
 static void count_call(const struct request *parent, enum error_code code)
 {
-    stats_count_call(&parent->server->record, &parent->tenant->counted, code);
+    stats_count_call(&parent->server->record, &parent->attempt.tenant->counted, code);
 }
 
 /* ---- the answer, to the caller's worker */
@@ -54,7 +54,7 @@ static void count_call(const struct request *parent, enum error_code code)
 static bool is_short(const struct request *parent)
 {
     return http_front_pressure(parent->server->front) >= 2 &&
-           child_is_congested(parent->placement->child);
+           child_is_congested(parent->attempt.placement->child);
 }
 
 static int refuse_for_room(struct service *service)
@@ -240,7 +240,7 @@ static uint64_t key(const void *to)
 {
     const struct service *service = to;
 
-    return parent_of(service->call)->tenant->number;
+    return parent_of(service->call)->attempt.tenant->number;
 }
 
 static bool is_slow(const void *to)
@@ -284,7 +284,7 @@ static bool is_in_chain(const struct request *request, const struct tenant *tena
     for (; request; request = request->client.ops == &service_client && request->client.to
                                   ? parent_of(((struct service *) request->client.to)->call)
                                   : NULL)
-        if (request->tenant == tenant)
+        if (request->attempt.tenant == tenant)
             return true;
     return false;
 }
@@ -312,7 +312,7 @@ static enum error_code check_right(const struct version *from, const char *name,
 static enum error_code check(const struct request *parent, const char *name,
                              const struct tenant *tenant)
 {
-    enum error_code code = check_right(parent->version, name, tenant);
+    enum error_code code = check_right(parent->attempt.version, name, tenant);
 
     return code == ERROR_NONE && is_in_chain(parent, tenant) ? ERROR_CALL_CYCLE : code;
 }
@@ -483,7 +483,7 @@ static int open_request(struct call *call, struct tenant *tenant, const struct c
     const struct request_client client = { &service_client, service };
     const struct request_origin origin = {
         .scheme = parsed->scheme,
-        .caller = { parent->tenant->name, strlen(parent->tenant->name) },
+        .caller = { parent->attempt.tenant->name, strlen(parent->attempt.tenant->name) },
         .parent = call->caller,
     };
 
@@ -554,14 +554,14 @@ static const struct call_kind service_kind = {
 
 static bool is_congested(const struct caller *caller)
 {
-    return child_is_congested(request_of(caller)->placement->child);
+    return child_is_congested(request_of(caller)->attempt.placement->child);
 }
 
 static bool meet_limit(struct caller *caller, unsigned limit, uint64_t used_milli)
 {
     struct request *request = request_of(caller);
 
-    return ledger_meet_limit(request->version, request, limit, used_milli);
+    return ledger_meet_limit(request->attempt.version, request, limit, used_milli);
 }
 
 static void send_failure(struct caller *caller, uint32_t id, bool is_limit, const char *text)
@@ -603,8 +603,8 @@ static const struct call_kind *const kinds[BINDING_KINDS] = {
 
 void service_begin(struct request *request)
 {
-    caller_begin(&request->calls, &caller_ops, kinds, request->version->manifest,
-                 &request->version->limits);
+    caller_begin(&request->calls, &caller_ops, kinds, request->attempt.version->manifest,
+                 &request->attempt.version->limits);
 }
 
 uint64_t service_due_ns(struct request *request)
@@ -614,7 +614,7 @@ uint64_t service_due_ns(struct request *request)
     if (root == &request->calls || request->caller.size == 0)
         return UINT64_MAX;
     struct request *first = root ? request_of(root) : NULL;
-    if (first && first->placement) {
+    if (first && first->attempt.placement) {
         uint64_t due_ns = ledger_deadline_ns(first);
         if (due_ns != UINT64_MAX || request->tree_due_ns == 0)
             request->tree_due_ns = due_ns;

@@ -56,7 +56,7 @@ static struct share_list *waiting_of(struct tenant *tenant)
 
 int share_enter(struct request *request)
 {
-    struct tenant *tenant = request->tenant;
+    struct tenant *tenant = request->attempt.tenant;
     const struct request_client *client = &request->client;
     struct share *share = find(tenant, client);
 
@@ -104,7 +104,7 @@ void share_leave(struct request *request)
 void share_enqueue(struct request *request, bool at_head)
 {
     struct share *share = request->share;
-    struct share_list *waiting = waiting_of(request->tenant);
+    struct share_list *waiting = waiting_of(request->attempt.tenant);
 
     if (share->n_queued++ > 0 && at_head)
         TAILQ_REMOVE(waiting, share, waiting);
@@ -121,7 +121,7 @@ void share_enqueue(struct request *request, bool at_head)
 void share_dequeue(struct request *request)
 {
     struct share *share = request->share;
-    struct share_list *waiting = waiting_of(request->tenant);
+    struct share_list *waiting = waiting_of(request->attempt.tenant);
 
     TAILQ_REMOVE(&share->queue, request, in_share);
     TAILQ_REMOVE(waiting, share, waiting);

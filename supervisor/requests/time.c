@@ -41,7 +41,7 @@ static uint64_t since_ns(const struct request *request)
 
 static bool waits_for_client(const struct request *request)
 {
-    if (!request->client.to || !request->placement || request->is_cancelled)
+    if (!request->client.to || !request->attempt.placement || request->is_cancelled)
         return false;
     if (request->state == REQUEST_RESPONDING && request->response_window == 0)
         return true;
@@ -67,7 +67,7 @@ void ledger_note_client(struct request *request)
     request->client_ns += now - request->client_since_ns;
     request->client_since_ns = 0;
     request->progress_ns = now;
-    if (request->placement)
+    if (request->attempt.placement)
         ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
 }
 
@@ -75,43 +75,42 @@ void ledger_note_client(struct request *request)
  * the longer patience. */
 static bool is_still_running(const struct request *request)
 {
-    const struct scoreboard *board = request->placement->child->board;
+    const struct scoreboard *board = request->attempt.placement->child->board;
 
     return request->is_over_wall && request->cancelled_entry_ns != 0 &&
-           atomic_load(&board->running_request) == request->id &&
+           atomic_load(&board->running_request) == request->attempt.id &&
            atomic_load(&board->running_since_ns) == request->cancelled_entry_ns;
 }
 
 /* What another request may take that runs in the worker, by its word, before the cancel is read. */
 static uint64_t others_ms(const struct request *request)
 {
-    const struct child *child = request->placement->child;
-    const struct request *other =
-        child_find_request(child, atomic_load(&child->board->running_request));
+    const struct child *child = request->attempt.placement->child;
+    const struct request *other = request_find(child, atomic_load(&child->board->running_request));
 
     if (!other || other == request)
         return 0;
-    uint64_t cpu_ms = other->version->limits.cpu_ms; /* unlimited: 49 days */
-    return cpu_ms + other->version->limits.grace_ms;
+    uint64_t cpu_ms = other->attempt.version->limits.cpu_ms; /* unlimited: 49 days */
+    return cpu_ms + other->attempt.version->limits.grace_ms;
 }
 
 /* When the worker has to be through with a request that was cancelled, by its own time. */
 static uint64_t cancel_deadline_ns(const struct request *request)
 {
     const struct own_mark since = { request->detached_ns, request->cancelled_waited_ns };
-    uint32_t grace_ms = request->version->limits.grace_ms;
+    uint32_t grace_ms = request->attempt.version->limits.grace_ms;
     uint64_t patience_ms = is_still_running(request) ? 0 : CANCEL_PATIENCE_MS + others_ms(request);
 
     if (grace_ms == LIMIT_UNLIMITED)
         return UINT64_MAX;
-    return own_time_deadline_ns(&request->placement->child->own, &since,
+    return own_time_deadline_ns(&request->attempt.placement->child->own, &since,
                                 (grace_ms + patience_ms) * NSEC_PER_MSEC);
 }
 
 /* By the limits of its own version. */
 static uint64_t own_deadline_ns(const struct request *request)
 {
-    const struct limits *limits = &request->version->limits;
+    const struct limits *limits = &request->attempt.version->limits;
 
     if (request->is_cancelled)
         return cancel_deadline_ns(request);
@@ -148,9 +147,10 @@ static void note_taken(struct request *request, uint64_t now)
 /* Returns whether its JavaScript has begun, by the worker's word: until then others held it up. */
 static bool has_entered(const struct request *request)
 {
-    const struct scoreboard *board = request->placement->child->board;
+    const struct scoreboard *board = request->attempt.placement->child->board;
 
-    return atomic_load(&board->entered[request->id % SCOREBOARD_SLOTS]) == request->id;
+    return atomic_load(&board->entered[request->attempt.id % SCOREBOARD_SLOTS]) ==
+           request->attempt.id;
 }
 
 static void end_overdue(struct request *request, uint64_t now)
@@ -158,16 +158,17 @@ static void end_overdue(struct request *request, uint64_t now)
     uint64_t used_us = (now - since_ns(request)) / 1000;
 
     if (request->is_cancelled) {
-        struct child *child = request->placement->child;
+        struct child *child = request->attempt.placement->child;
         if (request->is_over_wall) {
-            child->limit_milli = UINT64_C(1000) * request->version->limits.wall_ms;
+            child->limit_milli = UINT64_C(1000) * request->attempt.version->limits.wall_ms;
             child->used_milli = used_us;
         }
-        child_kill(child, KILL_WALL, request->id);
+        child_kill(child, KILL_WALL, request->attempt.id);
         return;
     }
     bool is_own = own_deadline_ns(request) <= now; /* else its caller's time is over */
-    if (is_own && !ledger_meet_limit(request->version, request, time_limit(request), used_us))
+    if (is_own &&
+        !ledger_meet_limit(request->attempt.version, request, time_limit(request), used_us))
         return;
     request->is_blameless = !is_own || !has_entered(request);
     ledger_answer_failure(request, ERROR_WALL_REQUEST, 0);
@@ -270,7 +271,7 @@ void ledger_on_tick(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     ledger->tick_at_ns = 0;
-    ledger_collect_all(ledger);
+    cpu_collect_all(ledger->server->placements);
     uint64_t active_due = check_active(ledger, now);
     uint64_t waiting_due = check_waiting(ledger, now);
     if (ledger->in_workers > 0 || ledger->queued > 0)

@@ -43,7 +43,7 @@ static void give_up(struct request *request)
 
     if (client.ops->is_head_sent(client.to)) {
         access_log_gone(request, "client_slow");
-        stats_count_abandoned(&request->tenant->counted);
+        stats_count_abandoned(&request->attempt.tenant->counted);
         request->client.to = NULL;
         client.ops->fail(client.to, ERROR_REQUEST_TIMEOUT, 0, 0);
     } else {
@@ -67,7 +67,7 @@ void ledger_make_way(struct tenant *tenant, uint64_t now)
     for (request = TAILQ_FIRST(&tenant->server->ledger->active); request && wanted > 0;
          request = next) {
         next = TAILQ_NEXT(request, entry);
-        if (request->tenant != tenant || !is_slow(request, now))
+        if (request->attempt.tenant != tenant || !is_slow(request, now))
             continue;
         give_up(request);
         wanted--;

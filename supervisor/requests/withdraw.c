@@ -16,7 +16,7 @@ static bool take_back(struct request *request)
     /* A worker that lets a part of the body be read, or answers, has begun, whatever its mark says. */
     if (request->state != REQUEST_SENT || request->is_cancelled || !request->client.to ||
         request->is_body_lost || request->withdrawals >= WITHDRAWALS_MAX ||
-        !child_withdraw(request->placement->child, request))
+        !child_withdraw(request->attempt.placement->child, &request->attempt))
         return false;
     ledger_forget_unstarted(request);
     request->withdrawals++;
@@ -40,7 +40,7 @@ static struct placement *find_left(const struct child *child)
 }
 
 unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct child *child,
-                                                                const struct request *request))
+                                                                const struct attempt *attempt))
 {
     struct request *request = NULL, *previous;
     struct placement *placement;
@@ -51,7 +51,7 @@ unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct chi
     /* From the youngest to the oldest, so that each goes before those that were behind it. */
     for (; request; request = previous) {
         previous = TAILQ_PREV(request, request_list, unstarted);
-        if (is_wanted(child, request) && take_back(request))
+        if (is_wanted(child, &request->attempt) && take_back(request))
             n++;
     }
     if (n == 0)

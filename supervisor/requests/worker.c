@@ -28,13 +28,14 @@ void ledger_give_credit(struct request *request)
     uint64_t used = request->response_window + queued;
     uint64_t credit = window > used ? window - used : 0;
 
-    if (!request->client.to || !request->placement || request->response_ended ||
+    if (!request->client.to || !request->attempt.placement || request->response_ended ||
         credit <
             (window / CREDIT_STEPS > CREDIT_MIN_BYTES ? window / CREDIT_STEPS : CREDIT_MIN_BYTES))
         return;
     request->progress_ns = io_now_ns();
     request->response_window += credit;
-    (void) link_send_credit(request->placement->child, request->id, (uint32_t) credit);
+    (void) link_send_credit(request->attempt.placement->child, request->attempt.id,
+                            (uint32_t) credit);
     request->response_owed -= credit;
     ledger_note_client(request);
 }
@@ -49,7 +50,7 @@ static void give_up(struct request *request, enum error_code code)
  * 0, -EPROTO, or -EFBIG over response_mib. */
 static int take_part(struct request *request, size_t size, bool end)
 {
-    uint32_t most = request->version->limits.response_mib;
+    uint32_t most = request->attempt.version->limits.response_mib;
 
     ledger_note_started(request);
     if (request->response_ended || size > request->response_window)
@@ -57,11 +58,11 @@ static int take_part(struct request *request, size_t size, bool end)
     request->response_window -= size;
     request->response_owed += size;
     request->response_total += size;
-    stats_add_bytes(&request->tenant->counted, 0, size);
+    stats_add_bytes(&request->attempt.tenant->counted, 0, size);
     request->response_ended = end;
     request->progress_ns = io_now_ns();
     if (most != LIMIT_UNLIMITED && request->response_total > (uint64_t) most << 20 &&
-        ledger_meet_limit(request->version, request, LIMIT_INDEX(response_mib),
+        ledger_meet_limit(request->attempt.version, request, LIMIT_INDEX(response_mib),
                           request->response_total * 1000 >> 20))
         return -EFBIG;
     return 0;
@@ -114,7 +115,7 @@ int ledger_on_head(struct request *request, const struct http_response *response
     if (r < 0) {
         static const char text[] = "the response cannot be sent: its status, a header or the "
                                    "size of its body is not allowed";
-        tenant_log(request->tenant, TENANT_ERROR, text, sizeof text - 1);
+        tenant_log(request->attempt.tenant, TENANT_ERROR, text, sizeof text - 1);
         request->is_told = true;
         give_up(request, ERROR_BAD_RESPONSE);
         return 0;
@@ -175,13 +176,13 @@ int ledger_on_credit(struct request *request, uint32_t bytes)
 
 static void leave_and_pump(struct request *request)
 {
-    struct tenant *tenant = request->tenant;
-    struct placement *placement = request->placement;
+    struct tenant *tenant = request->attempt.tenant;
+    struct placement *placement = request->attempt.placement;
     struct child *child = placement->child;
 
     ledger_leave_worker(request);
     if (placement->in_flight == 0 || tenant->version->limits.cpu_rate != LIMIT_UNLIMITED)
-        ledger_collect_cpu(placement);
+        cpu_collect(placement);
     placement_on_idle(placement);
     ledger_end(request);
     ledger_pump(tenant);
@@ -206,12 +207,13 @@ void ledger_on_caught_up(struct child *child)
 
 void ledger_on_not_loaded(struct request *request)
 {
-    struct placement *placement = request->placement;
-    struct tenant *tenant = request->tenant;
+    struct placement *placement = request->attempt.placement;
+    struct tenant *tenant = request->attempt.tenant;
     const struct scoreboard *board = placement->child->board;
     /* That nothing was run is the worker's word. */
     struct fate_facts facts = {
-        .has_entered = atomic_load(&board->entered[request->id % SCOREBOARD_SLOTS]) == request->id,
+        .has_entered = atomic_load(&board->entered[request->attempt.id % SCOREBOARD_SLOTS]) ==
+                       request->attempt.id,
         .is_idempotent = request->is_idempotent,
         .has_answered = request->state != REQUEST_SENT,
         .is_body_lost = request->is_body_lost,

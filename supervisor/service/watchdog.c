@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/service/watchdog.h"
+#include "supervisor/placement/placement.h"
 
 #include <errno.h>
 #include <stdlib.h>

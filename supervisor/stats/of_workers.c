@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/rss.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/stats/families_internal.h"
 #include "supervisor/workers/child.h"
 

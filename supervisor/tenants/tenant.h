@@ -9,60 +9,16 @@
 #include <sys/queue.h>
 
 #include "config/manifest.h"
-#include "supervisor/placement/conduct.h"
-#include "supervisor/placement/holdup.h"
+#include "supervisor/record/holdup.h"
 #include "supervisor/record/record.h"
-#include "supervisor/requests/books.h"
 #include "supervisor/server.h"
+#include "supervisor/tenants/books.h"
 #include "supervisor/tenants/callers.h"
+#include "supervisor/tenants/conduct.h"
 #include "supervisor/tenants/tenant_cursor.h"
 
 struct child;
 struct request;
-
-enum placement_state {
-    PLACEMENT_LOADING,
-    PLACEMENT_READY,
-    PLACEMENT_UNLOADING,
-    PLACEMENT_GONE, /* the isolate is; requests that were on their way come back */
-};
-
-/* How much of a version has been sent to its worker. */
-struct load_progress {
-    bool is_listed; /* in the worker's to_load */
-    bool has_begun;
-    unsigned file; /* of the manifest: the next one */
-    size_t at;     /* bytes of it that were sent */
-};
-
-/* A version in a worker. Owned by the version; goes with the worker. */
-struct placement {
-    TAILQ_ENTRY(placement) in_to_load;
-    struct load_progress load;
-    LIST_ENTRY(placement) in_version;
-    LIST_ENTRY(placement) in_child;
-    struct version *version; /* borrowed */
-    struct child *child;     /* borrowed */
-    uint32_t id; /* "tenant" on the wire and on the scoreboard: of no other isolate, ever; not 0 */
-    enum placement_state state;
-    uint16_t place;     /* on the worker's scoreboard */
-    limit_set exceeded; /* that it said of its load, see Exceeded */
-    limit_set noted;    /* limits that the supervisor has seen its load meet */
-    unsigned in_flight;
-    unsigned stops;   /* of its requests by V8 */
-    bool is_retiring; /* unloaded when the last request is through */
-    bool is_stopped;  /* JavaScript was terminated in it: it gets no other request */
-    uint64_t stopped_ns;
-    uint64_t ready_ns; /* when it was loaded */
-    uint64_t since_ns;
-    uint64_t waited_ns; /* of the worker's own time, when it began to load or unload */
-    /* Fact: by how much the worker's memory has grown while this one had a request, a load or an unload
-     * in it. */
-    uint64_t grown_kib;
-    struct placement_books books;
-};
-LIST_HEAD(placement_list, placement);
-TAILQ_HEAD(placement_queue, placement);
 
 /* What its requests came to, as far as it is to blame. Both are halved now and then, so that what was
  * long ago counts less. */
@@ -96,7 +52,7 @@ struct version {
     struct limits limits;                      /* resolved */
     struct limit_origin origins[LIMITS_COUNT]; /* of these */
     limit_set observed;                        /* of these, what is not enforced */
-    struct placement_list placements;
+    LIST_HEAD(, placement) placements;
     unsigned refs;                           /* the tenant's, each placement's, each request's */
     const struct version_listener *listener; /* borrowed: who waits for its load; NULL: nobody */
     void *listener_owner;                    /* borrowed */

@@ -271,7 +271,7 @@ int versions_new(struct server *server, struct versions **ret_versions)
         free(versions);
         return -ENOMEM;
     }
-    server->placements.versions = &versions_of_placement;
+    server->placements->versions = &versions_of_placement;
     *ret_versions = versions;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/workers/child.h"
-#include "supervisor/placement/placement.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,8 +20,8 @@
 #include "proto/channel.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/host/cgroup.h"
-#include "supervisor/requests/ledger.h"
 #include "supervisor/workers/child_internal.h"
+#include "supervisor/workers/clock.h"
 #include "supervisor/workers/link.h"
 
 #define BOOT_TIMEOUT_MS 10000
@@ -141,7 +141,7 @@ static bool has_use(const struct child *child)
     case PLACE_CROWD:
     case PLACE_SHARED:
         /* Requests that wait are answered even while we stop: they were accepted. */
-        return life_expects_requests(&server->life) || server->ledger->queued > 0;
+        return life_expects_requests(&server->life) || server->life.n_queued > 0;
     case PLACE_LEAVING:
         break;
     }
@@ -193,7 +193,7 @@ static void give_up_start(struct child *child)
     release_process(child);
     note_failure(child);
     leave_place(child);
-    ledger_on_place_lost(child);
+    child->ops->on_lost(child);
 }
 
 void child_become_ready(struct child *child)
@@ -205,8 +205,7 @@ void child_become_ready(struct child *child)
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(child), "worker %u (pid %d) is ready after %.1f ms",
               child->number, (int) child->pid,
               (double) (child->ready_ns - child->started_ns) / 1e6);
-    pool_on_ready(child->server->pool, child);
-    ledger_on_ready(child);
+    child->ops->on_ready(child);
 }
 
 static void note_hello(struct child *child)
@@ -281,12 +280,12 @@ void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
 {
     if (child->state == CHILD_KILLED || child->state == CHILD_DOWN)
         return;
-    ledger_look_at_clock(child);
+    child_look_at_clock(child);
     child->kill_reason = reason;
     child->blamed_request = request;
-    const struct request *blamed = child_find_request(child, request);
+    const struct attempt *blamed = child_find_attempt(child, request);
     if (blamed)
-        child->blamed_version = blamed->version->id;
+        child->blamed_version = blamed->version_id;
     child_on_event(child, EVENT_STUCK);
 }
 
@@ -333,13 +332,13 @@ static void reap(struct child *child)
 
     (void) event_del(child->timer);
     child->state = CHILD_KILLED; /* events of what follows are not for the next process */
-    if (child_bury(child, was_booting))
+    if (child->ops->on_end(child, was_booting))
         note_failure(child);
     else
         child->place.failures = 0;
     release_process(child);
     leave_place(child);
-    ledger_on_place_lost(child);
+    child->ops->on_lost(child);
 }
 
 /* clang-format off */
@@ -407,23 +406,23 @@ void child_on_event(struct child *child, enum child_event event)
 
 /* ---- requests in it */
 
-int child_take_slot(struct child *child, struct request *request, unsigned *ret_slot)
+int child_take_slot(struct child *child, struct attempt *attempt, unsigned *ret_slot)
 {
     if (child->n_free_slots == 0)
         return -EAGAIN;
     unsigned slot = child->free_slots[--child->n_free_slots];
-    child->requests[slot] = request;
+    child->attempts[slot] = attempt;
     child->in_flight++;
     child->served++;
     *ret_slot = slot;
     return 0;
 }
 
-void child_give_slot(struct child *child, const struct request *request)
+void child_give_slot(struct child *child, const struct attempt *attempt)
 {
-    unsigned slot = (unsigned) (request->id % SCOREBOARD_SLOTS);
+    unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
 
-    child->requests[slot] = NULL;
+    child->attempts[slot] = NULL;
     if (child->withdrawn[slot] == 0)
         child->free_slots[child->n_free_slots++] = (uint16_t) slot;
     child->in_flight--;
@@ -431,21 +430,21 @@ void child_give_slot(struct child *child, const struct request *request)
         child_on_event(child, EVENT_IDLE);
 }
 
-struct request *child_find_request(const struct child *child, uint64_t id)
+struct attempt *child_find_attempt(const struct child *child, uint64_t id)
 {
-    struct request *request = child->requests[id % SCOREBOARD_SLOTS];
+    struct attempt *attempt = child->attempts[id % SCOREBOARD_SLOTS];
 
-    return request && request->id == id ? request : NULL;
+    return attempt && attempt->id == id ? attempt : NULL;
 }
 
-bool child_withdraw(struct child *child, const struct request *request)
+bool child_withdraw(struct child *child, const struct attempt *attempt)
 {
-    unsigned slot = (unsigned) (request->id % SCOREBOARD_SLOTS);
+    unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
 
     if (child->n_withdrawn >= WITHDRAWN_MAX ||
-        !scoreboard_withdraw(child->board, slot, request->id))
+        !scoreboard_withdraw(child->board, slot, attempt->id))
         return false;
-    child->withdrawn[slot] = request->id;
+    child->withdrawn[slot] = attempt->id;
     child->n_withdrawn++;
     return true;
 }
@@ -484,7 +483,9 @@ static void on_load_turn(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    link_on_load_turn(arg);
+    struct child *child = arg;
+
+    child->ops->on_load_turn(child);
 }
 
 bool child_is_usable(const struct child *child)
@@ -524,8 +525,6 @@ struct child *child_new(struct server *server, const struct cordon_config *cordo
 
 struct child *child_free(struct child *child)
 {
-    struct placement *placement;
-
     if (!child)
         return NULL;
     if (child->timer)
@@ -534,8 +533,7 @@ struct child *child_free(struct child *child)
         event_free(child->load_turn);
     if (child->pidfd >= 0)
         (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
-    while ((placement = LIST_FIRST(&child->placements)))
-        placement_free(placement);
+    assert(LIST_EMPTY(&child->placements));
     release_process(child);
     free(child);
     return NULL;

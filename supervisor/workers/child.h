@@ -10,16 +10,37 @@
 
 #include "proto/scoreboard.h"
 #include "spawner/facts.h"
-#include "supervisor/placement/blame.h"
-#include "supervisor/placement/holdup.h"
-#include "supervisor/placement/idle.h"
+#include "supervisor/record/holdup.h"
 #include "supervisor/record/incident.h"
-#include "supervisor/service/vigil.h"
-#include "supervisor/tenants/tenant.h"
+#include "supervisor/server.h"
+#include "supervisor/workers/attempt.h"
+#include "supervisor/workers/books.h"
+#include "supervisor/workers/idle.h"
 #include "supervisor/workers/own_time.h"
+#include "supervisor/workers/vigil.h"
 
+struct child;
 struct cgroup_worker;
 struct channel;
+struct channel_table;
+struct pool;
+struct server;
+struct tenant;
+/* Why the supervisor killed it, if it did. */
+enum kill_reason {
+    KILL_NONE,     /* it died by itself or by somebody else's hand */
+    KILL_CPU,      /* burnt CPU past budget and grace without an answer */
+    KILL_STARTUP,  /* the same, while loading */
+    KILL_WALL,     /* did not let go of a request that was cancelled */
+    KILL_RSS,      /* holds more memory than rss_mib */
+    KILL_SILENT,   /* does not answer, and does not burn CPU either */
+    KILL_PROTOCOL, /* sent what it may not */
+    KILL_JAIL,     /* could not show its jail any more */
+    KILL_BOOT,     /* did not say hello, or could not show its jail */
+    KILL_OPERATOR, /* the operator asked for it */
+    KILL_STOP,     /* asked to: shutdown, retirement */
+    KILL_REASONS,
+};
 
 enum child_state {
     CHILD_DOWN,    /* no process; a timer may be set to start one */
@@ -72,8 +93,30 @@ struct child_place {
     unsigned failures; /* deaths that nobody is to blame for */
 };
 
+/* What workers tell the floor above, which hands the table down when the pool is made. */
+struct slot_ops {
+    /* It is ready: the first thing that is said of a process. */
+    void (*on_ready)(struct child *child);
+    /* Its process is gone, and what it has left is still there: decides who is to blame, tells everybody concerned, and
+     * empties what is kept of the worker. was_booting: it had not said hello. Returns whether it counts as a
+     * failure of its place. */
+    bool (*on_end)(struct child *child, bool was_booting);
+    /* Its place has no process, and nothing is left of the one before: tenants may go elsewhere. */
+    void (*on_lost)(struct child *child);
+    /* It has read what was queued for it. */
+    void (*on_drained)(struct child *child);
+    /* The next part of what is to be loaded may go. */
+    void (*on_load_turn)(struct child *child);
+    /* Another process has taken over the place of one. */
+    void (*on_take_over)(const struct child *from, struct child *to);
+    /* It is about to be freed. */
+    void (*on_free)(struct child *child);
+};
+
 struct child {
     TAILQ_ENTRY(child) entry;
+    const struct slot_ops *ops;         /* borrowed, as frames */
+    const struct channel_table *frames; /* what may come from it */
     struct child_place place;
     struct server *server; /* borrowed */
     const struct cordon_config
@@ -90,21 +133,22 @@ struct child {
     struct channel *channel;
     struct scoreboard *board; /* mapped; the worker writes it */
     struct event *timer;
-    struct placement_list placements;
-    struct placement_queue to_load; /* of these, whose files it is still to get, in that order */
-    struct event *load_turn;        /* sends it more of them */
-    uint64_t first_tenant;          /* number of whose isolate the process had first; 0: none */
-    bool is_shared;                 /* it has had another's since */
+    LIST_HEAD(, placement) placements;
+    TAILQ_HEAD(, placement) to_load; /* of these, whose files it is still to get, in that order */
+    struct event *load_turn;         /* sends it more of them */
+    uint64_t first_tenant;           /* number of whose isolate the process had first; 0: none */
+    bool is_shared;                  /* it has had another's since */
     unsigned n_placements;
     uint16_t free_places[SCOREBOARD_TENANTS];
     unsigned n_free_places;
-    struct request *requests[SCOREBOARD_SLOTS];
+    struct attempt *attempts[SCOREBOARD_SLOTS]; /* borrowed */
     uint16_t free_slots[SCOREBOARD_SLOTS];
     unsigned n_free_slots;
     uint64_t withdrawn[SCOREBOARD_SLOTS]; /* ids whose done is to come; 0: none */
     unsigned n_withdrawn;
     unsigned in_flight; /* without those */
     struct child_books books;
+    struct worker_clock clock;
     struct holdup_piece piece;   /* of JavaScript that runs */
     struct holdup held;          /* by all tenants in it */
     uint64_t held_at_ns;         /* when that was counted last */
@@ -172,13 +216,9 @@ struct pool {
     struct server *server;
     struct child_list children;
     unsigned n_children;
-    struct event *watch;     /* ticks while any child has work */
-    struct event *care;      /* each second: retirement, seclusion */
-    struct event *care_turn; /* goes on with the tenants' part of it */
-    struct event
-        *look; /* ticks while a worker that only skepd bounds may grow with nothing in it */
+    const struct slot_ops *ops; /* borrowed, as frames */
+    const struct channel_table *frames;
     struct event *sweep; /* frees what is gone, when nothing holds it any more */
-    uint64_t last_suspicion;
     unsigned processors;
     struct cordon_config **former; /* owned: see pool_change.h */
     unsigned n_former;
@@ -201,19 +241,15 @@ uint64_t child_backoff_ms(unsigned failures, uint32_t random);
 bool child_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable);
 
 /* Makes the slots of all cordons and starts their workers. 0 or -errno. */
-int pool_new(struct server *server, struct pool **ret_pool);
+int pool_new(struct server *server, const struct slot_ops *ops, const struct channel_table *frames,
+             struct pool **ret_pool);
 /* Kills what runs. */
 struct pool *pool_free(struct pool *pool);
-/* Something was sent to a worker: have it watched. */
-void pool_watch(struct pool *pool);
 /* For spawner_attach; owner: struct server. */
 extern const struct spawner_ops pool_spawner_ops;
 
-/* The worker in which the version should be: its tenant's own, or by rendezvous hash in its cordon. A
- * slot that is about to come back keeps its tenants; one that keeps failing gives them up. NULL if
- * there is none. */
-struct child *pool_place(struct pool *pool, const struct version *version);
-
+/* Each second: ends skepd, with an error, once no worker is left and none can be started. */
+void pool_check_last(struct pool *pool);
 /* One more worker of the cordon; it is down. NULL: out of memory, or there are too many. */
 struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind);
 /* The cordon's spare if it is ready, else NULL. */
@@ -237,8 +273,6 @@ struct child *pool_next_listed(const struct pool *pool, const struct child *chil
 /* The process in that place is gone: the spare of its cordon takes the place over, if it is ready,
  * and this child is the spare from now on. */
 void pool_promote_spare(struct pool *pool, struct child *child);
-/* It has become ready: a spare may be waited for. */
-void pool_on_ready(struct pool *pool, struct child *child);
 /* Nothing runs in it, and nothing will: has it freed. */
 void pool_drop(struct pool *pool, struct child *child);
 
@@ -247,13 +281,13 @@ void child_on_event(struct child *child, enum child_event event);
 void child_kill(struct child *child, enum kill_reason reason, uint64_t request);
 
 /* Slots for requests in flight. -EAGAIN if all are taken. */
-int child_take_slot(struct child *child, struct request *request, unsigned *ret_slot);
-void child_give_slot(struct child *child, const struct request *request);
-struct request *child_find_request(const struct child *child, uint64_t id); /* may be NULL */
+int child_take_slot(struct child *child, struct attempt *attempt, unsigned *ret_slot);
+void child_give_slot(struct child *child, const struct attempt *attempt);
+struct attempt *child_find_attempt(const struct child *child, uint64_t id); /* may be NULL */
 /* Takes the request back, if its JavaScript has not begun by the worker's word: it will not. The slot that
  * it gives then stays taken until the worker says that it has seen that. Returns false if it has begun,
  * or too many are open. */
-bool child_withdraw(struct child *child, const struct request *request);
+bool child_withdraw(struct child *child, const struct attempt *attempt);
 /* The worker is through with that id. Returns whether it was a withdrawn one. */
 bool child_end_withdrawn(struct child *child, uint64_t id);
 /* It gets no new requests and ends when it has none; its place must be another's already. */
@@ -261,35 +295,18 @@ void child_drain(struct child *child);
 /* What its cgroup bounds, by its cordon and rss_mib. */
 struct cgroup_limits;
 void child_cgroup_limits(const struct child *child, struct cgroup_limits *ret_limits);
+/* Whether rss_mib is only noted in the worker's cordon. */
+bool child_is_rss_observed(const struct child *child);
 /* CPU time of the process that runs now; 0 if none. */
 uint64_t child_cpu_ns(const struct child *child);
-/* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that
- * is being made or unmade. JavaScript of others does not run. */
-bool child_is_candidate(const struct placement *placement);
-/* Memory that the isolate holds in all, by the worker's account: the heap's pages, buffers, native memory. */
-uint64_t child_held_kib(const struct placement *placement);
 /* The accounts of all that is in a worker that is up or has just died; room for SCOREBOARD_TENANTS.
  * Returns their number. */
-struct memory_share;
-size_t child_memory_shares(const struct child *child, struct memory_share *ret_shares);
-/* The version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
- * there is none that it can be. */
-uint32_t child_loading_version(const struct child *child);
 /* What the spawner has seen of its jail. error: as in struct spawner_ops. */
 void child_on_facts(struct child *child, pid_t pid, int error, const struct jail_facts *facts);
 /* Has the jail of a worker looked at again, now and then, at random. Each second. */
 void child_check_jail(struct child *child);
 /* Returns whether the worker has not read what is queued for it: nothing that can wait is sent. */
 bool child_is_congested(const struct child *child);
-/* Frames and entries into JavaScript so far, for comparison only; of a worker that is up. */
-uint64_t child_signs_of_life(const struct child *child);
-/* Whether something is in it that may keep it from answering. */
-bool child_has_work(const struct child *child);
-/* It has to answer, though nothing may be in it: it is watched until it has, and killed if it does not. It is
- * up. */
-void child_ask(struct child *child);
-/* Looks whether a worker with work in it still answers; kills it when it is stuck. */
-void child_check(struct child *child, uint64_t now_ns);
 /* Down, with nothing started. NULL: out of memory. */
 struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number);
 struct child *child_free(struct child *child); /* kills what runs in it */

@@ -6,10 +6,6 @@
 
 #include "supervisor/workers/child.h"
 
-/* The process is gone: decides who is to blame, tells everybody concerned, and empties the worker's
- * books. was_booting: it had not said hello. Returns whether it counts as a failure of its place. */
-bool child_bury(struct child *child, bool was_booting);
-
 /* Makes what the process needs and asks the spawner for it. 0 or -errno; what was made is released
  * with the process. */
 int child_spawn(struct child *child);

@@ -14,7 +14,11 @@
 #include "supervisor/host/cgroup.h"
 #include "supervisor/workers/child_internal.h"
 #include "supervisor/workers/link.h"
-#include "supervisor/workers/retire.h"
+
+bool child_is_rss_observed(const struct child *child)
+{
+    return child->cordon->observe_rss || child->server->config->observe_rss;
+}
 
 static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
 {
@@ -35,7 +39,7 @@ static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
 
 void child_cgroup_limits(const struct child *child, struct cgroup_limits *ret_limits)
 {
-    bool is_bound = child->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child);
+    bool is_bound = child->rss_mib != LIMIT_UNLIMITED && !child_is_rss_observed(child);
 
     *ret_limits = (struct cgroup_limits){
         .memory_max_bytes = is_bound ? (uint64_t) child->rss_mib << 20 : UINT64_MAX,

@@ -13,66 +13,9 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "supervisor/helpers/spawner.h"
-#include "supervisor/placement/seclude.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/versions/versions.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/pool_change.h"
-#include "supervisor/workers/retire.h"
 
-#define WATCH_MS 5
-#define LOOK_MS 100
 #define NUMBERS_MAX 65536 /* of struct spawner_job.slot */
-
-static uint64_t mix(uint64_t hash)
-{
-    hash = (hash ^ (hash >> 33)) * UINT64_C(0xff51afd7ed558ccd);
-    hash = (hash ^ (hash >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return hash ^ (hash >> 33);
-}
-
-/* FNV-1a, then a mixer, so that slots that differ in one bit rank independently. */
-static uint64_t rank(const char *tenant, unsigned slot)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (const char *p = tenant; *p; p++)
-        hash = (hash ^ (unsigned char) *p) * UINT64_C(0x100000001b3);
-    return mix(hash ^ (uint64_t) slot * UINT64_C(0x9e3779b97f4a7c15));
-}
-
-static struct child *best_shared(const struct pool *pool, const struct version *version,
-                                 bool is_joining)
-{
-    struct child *child, *best = NULL;
-    uint64_t best_rank = 0;
-
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        if (child->place.kind != PLACE_SHARED || child->cordon != version->cordon ||
-            child->place.is_joining != is_joining || !child_is_usable(child))
-            continue;
-        uint64_t r = rank(version->tenant->name, child->place.slot);
-        if (!best || r > best_rank) {
-            best = child;
-            best_rank = r;
-        }
-    }
-    return best;
-}
-
-struct child *pool_place(struct pool *pool, const struct version *version)
-{
-    const struct cordon_config *cordon = version->cordon;
-    struct child *child;
-
-    if (seclude_is_wanted(version)) {
-        child = seclude_place(pool, version);
-        if (child || cordon->is_solitary)
-            return child && child_is_usable(child) ? child : NULL;
-    }
-    child = best_shared(pool, version, false);
-    return child ? child : best_shared(pool, version, true);
-}
 
 /* ---- places */
 
@@ -155,6 +98,8 @@ struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, en
     struct child *child = child_new(pool->server, cordon, number);
     if (!child)
         return NULL;
+    child->ops = pool->ops;
+    child->frames = pool->frames;
     child->place.kind = kind;
     child->place.slot = free_slot(pool, cordon, kind);
     TAILQ_INSERT_TAIL(&pool->children, child, entry);
@@ -181,7 +126,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
         next = TAILQ_NEXT(child, entry);
         if (!child->is_gone)
             continue;
-        ledger_forget_child(child);
+        child->ops->on_free(child);
         TAILQ_REMOVE(&pool->children, child, entry);
         pool->n_children--;
         (void) child_free(child);
@@ -225,141 +170,25 @@ void pool_promote_spare(struct pool *pool, struct child *child)
     child->place = spare->place;
     spare->place = place;
     spare->place.is_joining = false;
-    seclude_take_over(child, spare);
+    child->ops->on_take_over(child, spare);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(spare),
               "worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
               (int) spare->pid, place.slot, spare->cordon->name);
 }
 
-void pool_on_ready(struct pool *pool, struct child *child)
-{
-    child->place.is_joining = false;
-    if (child_is_stale(child))
-        retire_child(child, RETIRE_STALE_REASON);
-    else if (child->place.kind == PLACE_SPARE && !retire_use_spare(pool, child) &&
-             !child->cordon->spare)
-        child_drain(child); /* it was wanted, and is not any more */
-}
-
-/* ---- ticks */
-
-static void on_watch(evutil_socket_t fd, short what, void *arg)
-{
-    LOOP_CALLBACK("workers: watch");
-    struct pool *pool = arg;
-    uint64_t now = io_now_ns();
-    bool has_work = false;
-    struct child *child;
-
-    (void) fd;
-    (void) what;
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        child_check(child, now);
-        has_work = has_work || child->is_watched;
-    }
-    if (!has_work) {
-        (void) event_del(pool->watch);
-        return;
-    }
-    /* Afterwards, because this loads tenants in other workers. */
-    TAILQ_FOREACH (child, &pool->children, entry)
-        seclude_look(child, now);
-}
-
-void pool_watch(struct pool *pool)
-{
-    static const struct timeval period = { .tv_usec = WATCH_MS * 1000 };
-
-    if (!event_pending(pool->watch, EV_TIMEOUT, NULL))
-        (void) event_add(pool->watch, &period);
-}
-
 /* Without a spawner no worker comes any more: with the last one gone, only another skepd can serve. */
-static void check_last_worker(struct server *server)
+void pool_check_last(struct pool *pool)
 {
+    struct server *server = pool->server;
     const struct child *child;
 
     if (server->health.of[HELPER_SPAWNER].state != HELPER_GONE || server->life.is_draining)
         return;
-    TAILQ_FOREACH (child, &server->pool->children, entry)
+    TAILQ_FOREACH (child, &pool->children, entry)
         if (child->pid > 0)
             return;
     log_error("no worker is left, and none can be started: ending");
     life_fail(&server->life);
-}
-
-/* Native code of a tenant that has left can take a GiB in a second. */
-static void on_look(evutil_socket_t fd, short what, void *arg)
-{
-    LOOP_CALLBACK("workers: look at memory");
-    struct pool *pool = arg;
-    uint64_t now = io_now_ns();
-    bool is_needed = false;
-    struct child *child;
-
-    (void) fd;
-    (void) what;
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        if (!retire_must_look(child))
-            continue;
-        is_needed = true;
-        retire_check_rss(child, now);
-    }
-    if (!is_needed)
-        (void) event_del(pool->look);
-}
-
-static void look_if_needed(struct pool *pool)
-{
-    static const struct timeval period = { .tv_usec = LOOK_MS * 1000 };
-    const struct child *child;
-
-    if (event_pending(pool->look, EV_TIMEOUT, NULL))
-        return;
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (retire_must_look(child)) {
-            (void) event_add(pool->look, &period);
-            return;
-        }
-}
-
-/* Some in each turn of the loop. */
-static void care_for_tenants(struct pool *pool)
-{
-    static const struct timeval at_once = { 0 };
-
-    if (seclude_check_some(pool->server->tenants, io_now_ns()))
-        (void) event_add(pool->care_turn, &at_once);
-}
-
-static void on_care_turn(evutil_socket_t fd, short what, void *arg)
-{
-    LOOP_CALLBACK("workers: care of tenants");
-
-    (void) fd;
-    (void) what;
-    care_for_tenants(arg);
-}
-
-static void on_care(evutil_socket_t fd, short what, void *arg)
-{
-    LOOP_CALLBACK("workers: care");
-    struct pool *pool = arg;
-    struct child *child;
-    uint64_t now = io_now_ns();
-
-    (void) fd;
-    (void) what;
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        retire_check(child, now);
-        child_check_jail(child);
-    }
-    look_if_needed(pool);
-    if (!event_pending(pool->care_turn, EV_TIMEOUT, NULL))
-        care_for_tenants(pool);
-    pool_check_change(pool, now);
-    check_last_worker(pool->server);
-    record_say_left_out(&pool->server->record);
 }
 
 /* ---- the spawner's answers */
@@ -438,9 +267,9 @@ static unsigned count_processors(void)
     return n > 1 ? (unsigned) n : 1;
 }
 
-int pool_new(struct server *server, struct pool **ret_pool)
+int pool_new(struct server *server, const struct slot_ops *ops, const struct channel_table *frames,
+             struct pool **ret_pool)
 {
-    static const struct timeval second = { .tv_sec = 1 };
     const struct config *config = server->config;
     struct pool *pool = calloc(1, sizeof *pool);
     struct child *child;
@@ -449,15 +278,12 @@ int pool_new(struct server *server, struct pool **ret_pool)
     if (!pool)
         return -ENOMEM;
     pool->server = server;
+    pool->ops = ops;
+    pool->frames = frames;
     pool->processors = count_processors();
     TAILQ_INIT(&pool->children);
-    pool->watch = event_new(server->base, -1, EV_PERSIST, on_watch, pool);
-    pool->care = event_new(server->base, -1, EV_PERSIST, on_care, pool);
-    pool->care_turn = event_new(server->base, -1, 0, on_care_turn, pool);
-    pool->look = event_new(server->base, -1, EV_PERSIST, on_look, pool);
     pool->sweep = event_new(server->base, -1, 0, on_sweep, pool);
-    if (!pool->watch || !pool->care || !pool->care_turn || !pool->look || !pool->sweep ||
-        event_add(pool->care, &second) < 0)
+    if (!pool->sweep)
         r = -ENOMEM;
     for (unsigned i = 0; i < config->n_cordons && r == 0; i++)
         r = add_cordon(pool, config->cordons[i]);
@@ -479,20 +305,13 @@ struct pool *pool_free(struct pool *pool)
     if (!pool)
         return NULL;
     while ((child = TAILQ_FIRST(&pool->children))) {
+        child->ops->on_free(child);
         TAILQ_REMOVE(&pool->children, child, entry);
         (void) child_free(child);
     }
     for (unsigned i = 0; i < pool->n_former; i++)
         (void) cordon_config_free(pool->former[i]);
     free(pool->former);
-    if (pool->watch)
-        event_free(pool->watch);
-    if (pool->care)
-        event_free(pool->care);
-    if (pool->care_turn)
-        event_free(pool->care_turn);
-    if (pool->look)
-        event_free(pool->look);
     if (pool->sweep)
         event_free(pool->sweep);
     free(pool);

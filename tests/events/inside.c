@@ -5,11 +5,11 @@
 
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "supervisor/placement/retire.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/requests/share.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/retire.h"
 #include "tests/events/asks.h"
 
 bool inside_limits_changed;
@@ -26,7 +26,7 @@ static unsigned count_active(const struct server *server, const struct tenant *t
     unsigned n = 0;
 
     TAILQ_FOREACH (request, &server->ledger->active, entry)
-        n += request->tenant == tenant;
+        n += request->attempt.tenant == tenant;
     return n;
 }
 
@@ -36,7 +36,7 @@ static unsigned count_gathering(const struct server *server, const struct tenant
     unsigned n = 0;
 
     TAILQ_FOREACH (request, &server->ledger->gathering, entry)
-        n += request->tenant == tenant;
+        n += request->attempt.tenant == tenant;
     return n;
 }
 
@@ -47,10 +47,10 @@ static uint64_t sum_bytes(const struct server *server, const struct tenant *tena
     uint64_t bytes = 0;
 
     TAILQ_FOREACH (request, &server->ledger->active, entry)
-        if (request->tenant == tenant)
+        if (request->attempt.tenant == tenant)
             bytes += request->counted_bytes;
     TAILQ_FOREACH (request, &server->ledger->gathering, entry)
-        if (request->tenant == tenant)
+        if (request->attempt.tenant == tenant)
             bytes += request->counted_bytes;
     TAILQ_FOREACH (request, &tenant->queue, entry)
         bytes += request->counted_bytes;
@@ -71,7 +71,7 @@ static unsigned count_refs(const struct server *server, const struct version *ve
     LIST_FOREACH (placement, &version->placements, in_version)
         n++;
     TAILQ_FOREACH (request, &server->ledger->active, entry)
-        n += request->version == version;
+        n += request->attempt.version == version;
     return n;
 }
 
@@ -112,8 +112,8 @@ static void check_tenant(const struct server *server, struct tenant *tenant, str
     unsigned n = 0;
 
     TAILQ_FOREACH (request, &tenant->queue, entry) {
-        HOLD(request->tenant == tenant && request->state == REQUEST_QUEUED);
-        HOLD(!request->placement && !request->version && request->client.to);
+        HOLD(request->attempt.tenant == tenant && request->state == REQUEST_QUEUED);
+        HOLD(!request->attempt.placement && !request->attempt.version && request->client.to);
         n++;
     }
     HOLD(n == tenant->n_queued);
@@ -174,7 +174,7 @@ static void check_placements(const struct server *server, const struct child *ch
     LIST_FOREACH (placement, &child->placements, in_child) {
         unsigned in_flight = 0;
         TAILQ_FOREACH (request, &server->ledger->active, entry)
-            in_flight += request->placement == placement;
+            in_flight += request->attempt.placement == placement;
         HOLD(placement->child == child && placement->in_flight == in_flight);
         HOLD(placement->state != PLACEMENT_LOADING || in_flight == 0);
         n++;
@@ -190,10 +190,10 @@ static void check_child(const struct server *server, const struct child *child)
     unsigned n = 0;
 
     for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++) {
-        if (!child->requests[slot])
+        if (!child->attempts[slot])
             continue;
-        HOLD(child->requests[slot]->id % SCOREBOARD_SLOTS == slot);
-        HOLD(child->requests[slot]->placement->child == child);
+        HOLD(child->attempts[slot]->id % SCOREBOARD_SLOTS == slot);
+        HOLD(child->attempts[slot]->placement->child == child);
         n++;
     }
     HOLD(n == child->in_flight);
@@ -202,8 +202,8 @@ static void check_child(const struct server *server, const struct child *child)
     n = 0;
     if (child->books.n_unstarted > 0)
         TAILQ_FOREACH (request, &child->books.unstarted, unstarted) {
-            HOLD(request->is_unstarted && request->placement->child == child);
-            unstarted_us += request->cost_us;
+            HOLD(request->is_unstarted && request->attempt.placement->child == child);
+            unstarted_us += request->attempt.cost_us;
             n++;
         }
     HOLD(n == child->books.n_unstarted && unstarted_us == child->books.unstarted_us);
@@ -214,8 +214,9 @@ static void check_child(const struct server *server, const struct child *child)
 
 static void check_request(const struct request *request)
 {
-    HOLD(request->placement && request->version == request->placement->version);
-    HOLD(child_find_request(request->placement->child, request->id) == request);
+    HOLD(request->attempt.placement &&
+         request->attempt.version == request->attempt.placement->version);
+    HOLD(request_find(request->attempt.placement->child, request->attempt.id) == request);
     HOLD(request->body_window <= BODY_WINDOW_BYTES);
     HOLD(request->response_window + request->response_owed == BODY_WINDOW_BYTES);
     HOLD(request->state != REQUEST_QUEUED && request->state != REQUEST_GATHERING);

@@ -15,7 +15,9 @@
 #include "common/io.h"
 #include "proto/frame.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/frames.h"
 #include "supervisor/helpers/spawner.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/service/drain.h"
@@ -428,6 +430,7 @@ void world_start(void)
     server->max_files = 1 << 20;
     HOLD(record_init(&server->record, server->config) == 0);
     HOLD(tenants_new(server, &server->tenants) == 0);
+    HOLD(placements_new(server, &server->placements) == 0);
     HOLD(versions_new(server, &server->versions) == 0);
     HOLD(ledger_new(server, &server->ledger) == 0);
     make_front();
@@ -436,7 +439,7 @@ void world_start(void)
     (void) snprintf(path, sizeof path, "%s/state", folder);
     server->store = (struct store *) (void *) &world; /* only its wrapped functions see it */
     deploys_start(path);
-    HOLD(pool_new(server, &server->pool) == 0);
+    HOLD(pool_new(server, &placement_slot_ops, &worker_frames, &server->pool) == 0);
 }
 
 /* ---- end */
@@ -526,6 +529,7 @@ static void tear_down(void)
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
     server->pool = pool_free(server->pool);
+    server->placements = placements_free(server->placements);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
     record_done(&server->record);

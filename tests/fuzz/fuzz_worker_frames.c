@@ -170,8 +170,8 @@ static void begin_all(struct scene *scene)
     struct child *child = scene->hostile.child;
 
     for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++)
-        if (child->requests[slot])
-            atomic_store(&child->board->entered[slot], child->requests[slot]->id);
+        if (child->attempts[slot])
+            atomic_store(&child->board->entered[slot], child->attempts[slot]->id);
     say(&scene->hostile, SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
     settle(scene);
 }
@@ -211,7 +211,7 @@ static void stage_responding(struct scene *scene)
 static void stage_choked(struct scene *scene)
 {
     stage_responding(scene);
-    struct request *request = child_find_request(scene->hostile.child, FIRST_REQUEST);
+    struct request *request = request_find(scene->hostile.child, FIRST_REQUEST);
     CHECK(request);
     request->response_owed += request->response_window - 8;
     request->response_window = 8;
@@ -299,7 +299,7 @@ static void set_up_honest(struct scene *scene)
     rig_client_ask(&scene->witness, request, sizeof request - 1, true);
     settle(scene);
     say_loaded(scene, &scene->honest, HONEST);
-    CHECK(child_find_request(scene->honest.child, HONEST_REQUEST));
+    CHECK(request_find(scene->honest.child, HONEST_REQUEST));
 }
 
 /* One takes over the place of the worker, the other becomes a suspect's own. */

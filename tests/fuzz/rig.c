@@ -16,8 +16,10 @@
 #include "common/log.h"
 #include "common/process.h"
 #include "common/rss.h"
+#include "supervisor/frames.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/http/http.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/versions/versions.h"
 #include "supervisor/workers/link.h"
 
@@ -89,7 +91,7 @@ static void make_pool(struct rig *rig)
     unsigned n_cordons = config->n_cordons;
 
     config->n_cordons = 0;
-    CHECK(pool_new(&rig->server, &rig->server.pool) == 0);
+    CHECK(pool_new(&rig->server, &placement_slot_ops, &worker_frames, &rig->server.pool) == 0);
     config->n_cordons = n_cordons;
 }
 
@@ -124,6 +126,7 @@ struct rig *rig_start(const char *config)
     };
     CHECK(record_init(&server->record, server->config) == 0);
     CHECK(tenants_new(server, &server->tenants) == 0 &&
+          placements_new(server, &server->placements) == 0 &&
           versions_new(server, &server->versions) == 0 && ledger_new(server, &server->ledger) == 0);
     make_pool(&rig);
     return &rig;
@@ -136,6 +139,7 @@ void rig_stop(struct rig *rig)
     CHECK(http_front_connections(server->front) == 0);
     server->ledger = ledger_free(server->ledger);
     server->pool = pool_free(server->pool);
+    server->placements = placements_free(server->placements);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
     record_done(&server->record);
@@ -154,16 +158,16 @@ void rig_install(struct rig *rig, const char *text, const char *dir)
 /* Time does nothing by itself, so that the same input has the same outcome: see rig_tick. */
 void rig_turn(struct rig *rig)
 {
-    (void) event_del(rig->server.pool->watch);
-    (void) event_del(rig->server.pool->care);
+    (void) event_del(rig->server.placements->watch);
+    (void) event_del(rig->server.placements->care);
     (void) event_del(rig->server.ledger->tick);
     (void) event_base_loop(rig->server.base, EVLOOP_NONBLOCK);
 }
 
 void rig_tick(struct rig *rig)
 {
-    event_active(rig->server.pool->watch, EV_TIMEOUT, 0);
-    event_active(rig->server.pool->care, EV_TIMEOUT, 0);
+    event_active(rig->server.placements->watch, EV_TIMEOUT, 0);
+    event_active(rig->server.placements->care, EV_TIMEOUT, 0);
     event_active(rig->server.ledger->tick, EV_TIMEOUT, 0);
     (void) event_base_loop(rig->server.base, EVLOOP_NONBLOCK);
 }
@@ -220,8 +224,7 @@ void rig_worker_become_ready(struct rig *rig, struct rig_worker *worker)
     child->state = CHILD_READY;
     child->ready_ns = io_now_ns();
     link_set_ready(child);
-    pool_on_ready(rig->server.pool, child);
-    ledger_on_ready(child);
+    child->ops->on_ready(child);
 }
 
 void rig_worker_exit(struct rig *rig, struct rig_worker *worker, int wait_status)

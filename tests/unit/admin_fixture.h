@@ -26,6 +26,8 @@
 #include "proto/frame.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/commands.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/requests/ledger.h"
 
 #define CLIENTS_MAX (geteuid() == 0 ? 32U : 24U) /* as PROTOCOL.md says */
 #define TURNS_MAX 5000
@@ -54,6 +56,8 @@ static inline int set_up(void **state)
     f->server.base = event_base_new();
     assert_non_null(f->server.base);
     assert_int_equal(record_init(&f->server.record, f->server.config), 0);
+    assert_int_equal(placements_new(&f->server, &f->server.placements), 0);
+    f->server.placements->ops = &ledger_placement_ops;
     assert_int_equal(tenants_new(&f->server, &f->server.tenants), 0);
     assert_int_equal(arena_init(&f->arena, 16U << 20), 0);
     f->input = malloc(INPUT_BYTES);
@@ -75,6 +79,7 @@ static inline int tear_down(void **state)
         free(tenant);
     }
     (void) tenants_free(f->server.tenants);
+    (void) placements_free(f->server.placements);
     record_done(&f->server.record);
     event_base_free(f->server.base);
     (void) config_free(f->server.config);

@@ -319,6 +319,7 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct worker 
     f->server.pool = ret->pool;
     ret->child = child_new(&f->server, cordon, 0);
     assert_non_null(ret->child);
+    ret->child->ops = &placement_slot_ops;
     ret->child->state = CHILD_READY;
     ret->child->pid = getpid();
     ret->child->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
@@ -383,12 +384,12 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     atomic_store(&board->running_since_ns, 0);
     shown = ask_worker(f, fd);
     assert_true(shown->running_ms < 60000);
-    struct request request = { .id = 9, .placement = worker.placement };
-    worker.child->requests[9] = &request;
+    struct attempt attempt = { .id = 9, .placement = worker.placement };
+    worker.child->attempts[9] = &attempt;
     assert_int_equal(ask_worker(f, fd)->running_request, public_id(&f->server.record.ids, 9));
-    request.placement = NULL; /* another tenant's */
+    attempt.placement = NULL; /* another tenant's */
     assert_int_equal(ask_worker(f, fd)->running_request, 0);
-    worker.child->requests[9] = NULL;
+    worker.child->attempts[9] = NULL;
     drop_worker(f, &worker);
     (void) close(fd);
 }

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "common/io.h"
-#include "supervisor/placement/conduct.h"
+#include "supervisor/tenants/conduct.h"
 
 static const struct conduct_rules rules = { .strikes = 3, .quarantine_s = 60 };
 

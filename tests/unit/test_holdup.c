@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "common/io.h"
-#include "supervisor/placement/conduct.h"
-#include "supervisor/placement/holdup.h"
+#include "supervisor/record/holdup.h"
+#include "supervisor/tenants/conduct.h"
 
 #define MS NSEC_PER_MSEC
 #define LOOK_MS 5

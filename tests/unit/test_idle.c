@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/io.h"
-#include "supervisor/placement/idle.h"
+#include "supervisor/workers/idle.h"
 
 #define NEVER 1000
 

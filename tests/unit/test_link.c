@@ -18,6 +18,8 @@
 #include "common/cleanup.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "supervisor/frames.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
@@ -49,7 +51,7 @@ static void on_load_turn(evutil_socket_t fd, short what, void *arg)
 {
     (void) fd;
     (void) what;
-    link_on_load_turn(arg);
+    load_on_turn(arg);
 }
 
 static int set_up(void **state)
@@ -62,6 +64,7 @@ static int set_up(void **state)
     s->child = calloc(1, sizeof *s->child);
     assert_non_null(s->child);
     s->child->server = &s->server;
+    s->child->frames = &worker_frames;
     s->child->state = CHILD_READY;
     LIST_INIT(&s->child->placements);
     TAILQ_INIT(&s->child->to_load);
@@ -194,7 +197,7 @@ static void test_large_version_goes_in_parts_and_is_never_queued_whole(void **st
 {
     struct scene *s = *state;
 
-    assert_int_equal(link_send_load(&s->placement[0]), 0);
+    assert_int_equal(load_send(&s->placement[0]), 0);
     s->most_queued = channel_queued_bytes(s->child->channel);
     run_until_end_of(s, '1');
     assert_int_equal(s->file_bytes, (uint64_t) FILES * FILE_BYTES);
@@ -206,7 +209,7 @@ static void test_worker_that_does_not_read_is_sent_no_more_parts(void **state)
 {
     struct scene *s = *state;
 
-    assert_int_equal(link_send_load(&s->placement[0]), 0);
+    assert_int_equal(load_send(&s->placement[0]), 0);
     for (unsigned i = 0; i < 100; i++)
         one_turn(s);
     size_t queued = channel_queued_bytes(s->child->channel);
@@ -221,8 +224,8 @@ static void test_loads_go_one_after_the_other_and_other_frames_between(void **st
 {
     struct scene *s = *state;
 
-    assert_int_equal(link_send_load(&s->placement[0]), 0);
-    assert_int_equal(link_send_load(&s->placement[1]), 0);
+    assert_int_equal(load_send(&s->placement[0]), 0);
+    assert_int_equal(load_send(&s->placement[1]), 0);
     assert_int_equal(link_send_unload(s->child, 7), 0);
     run_until_end_of(s, '2');
     assert_string_equal(s->order, "B1F1U7F1E1B2F2E2");
@@ -232,13 +235,13 @@ static void test_load_that_is_dropped_sends_no_more_and_lets_the_next_one_go(voi
 {
     struct scene *s = *state;
 
-    assert_int_equal(link_send_load(&s->placement[0]), 0);
-    assert_int_equal(link_send_load(&s->placement[1]), 0);
+    assert_int_equal(load_send(&s->placement[0]), 0);
+    assert_int_equal(load_send(&s->placement[1]), 0);
     while (s->n_order < 4) {
         one_turn(s);
         read_some(s);
     }
-    link_drop_load(&s->placement[0]);
+    load_drop(&s->placement[0]);
     while (s->n_order < 6 || s->order[s->n_order - 2] != 'B') {
         one_turn(s);
         read_some(s);
@@ -253,7 +256,7 @@ static void test_no_load_is_sent_without_a_channel(void **state)
     struct scene *s = *state;
 
     s->child->channel = channel_free(s->child->channel);
-    assert_int_equal(link_send_load(&s->placement[0]), -EPIPE);
+    assert_int_equal(load_send(&s->placement[0]), -EPIPE);
     assert_true(TAILQ_EMPTY(&s->child->to_load));
 }
 

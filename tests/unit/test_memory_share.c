@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/workers/memory_share.h"
+#include "supervisor/placement/memory_share.h"
 
 #define KIB_PER_MIB UINT64_C(1024)
 #define MIB(n) (KIB_PER_MIB * (n))

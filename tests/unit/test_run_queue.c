@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/requests/run_queue.h"
+#include "common/run_queue.h"
 
 #define MS 1000U /* in us */
 

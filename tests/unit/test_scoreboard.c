@@ -110,47 +110,47 @@ static void tear_down(struct fixture *fixture)
     event_base_free(fixture->server.base);
 }
 
-static void take(struct child *child, struct request *request, uint64_t round)
+static void take(struct child *child, struct attempt *attempt, uint64_t round)
 {
     unsigned slot;
 
-    assert_int_equal(child_take_slot(child, request, &slot), 0);
-    request->id = round * SCOREBOARD_SLOTS + slot;
+    assert_int_equal(child_take_slot(child, attempt, &slot), 0);
+    attempt->id = round * SCOREBOARD_SLOTS + slot;
 }
 
 static void test_slot_of_a_withdrawn_request_is_taken_until_its_worker_says_so(void **state)
 {
-    struct request request = { 0 };
+    struct attempt attempt = { 0 };
     struct fixture fixture;
 
     (void) state;
     set_up(&fixture);
     struct child *child = fixture.child;
-    take(child, &request, 1);
-    assert_true(child_withdraw(child, &request));
-    child_give_slot(child, &request);
-    assert_null(child_find_request(child, request.id));
+    take(child, &attempt, 1);
+    assert_true(child_withdraw(child, &attempt));
+    child_give_slot(child, &attempt);
+    assert_null(child_find_attempt(child, attempt.id));
     assert_int_equal(child->in_flight, 0);
     assert_int_equal(child->n_free_slots, SCOREBOARD_SLOTS - 1);
-    assert_false(child_end_withdrawn(child, request.id + SCOREBOARD_SLOTS));
+    assert_false(child_end_withdrawn(child, attempt.id + SCOREBOARD_SLOTS));
     assert_false(child_end_withdrawn(child, 0));
-    assert_true(child_end_withdrawn(child, request.id));
+    assert_true(child_end_withdrawn(child, attempt.id));
     assert_int_equal(child->n_free_slots, SCOREBOARD_SLOTS);
-    assert_false(child_end_withdrawn(child, request.id)); /* once */
+    assert_false(child_end_withdrawn(child, attempt.id)); /* once */
     tear_down(&fixture);
 }
 
 static void test_open_withdrawals_leave_slots_to_others(void **state)
 {
-    static struct request requests[SCOREBOARD_SLOTS];
+    static struct attempt attempts[SCOREBOARD_SLOTS];
     struct fixture fixture;
     unsigned n = 0;
 
     (void) state;
     set_up(&fixture);
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
-        take(fixture.child, &requests[i], 1);
-        n += child_withdraw(fixture.child, &requests[i]);
+        take(fixture.child, &attempts[i], 1);
+        n += child_withdraw(fixture.child, &attempts[i]);
     }
     assert_int_equal(n, SCOREBOARD_SLOTS / 4);
     assert_int_equal(fixture.child->n_withdrawn, n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/workers/memory_share.h"
+#include "supervisor/placement/memory_share.h"
 
 #define PERCENT 100
 

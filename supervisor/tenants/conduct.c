@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/placement/conduct.h"
+#include "supervisor/tenants/conduct.h"
 
 #include <string.h>
 

@@ -26,5 +26,3 @@ bool retire_use_spare(struct pool *pool, struct child *spare);
 bool retire_must_look(const struct child *child);
 /* Reads how much memory it holds, at most each 20 ms; kills it over rss_mib. */
 void retire_check_rss(struct child *child, uint64_t now_ns);
-/* Whether rss_mib is only noted in the worker's cordon. */
-bool retire_is_rss_observed(const struct child *child);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/placement/holdup.h"
+#include "supervisor/record/holdup.h"
 
 #include <stddef.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/workers/pool_change.h"
+#include "supervisor/placement/change.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/server.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,9 +10,8 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/host/cgroup.h"
+#include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/workers/retire.h"
 
 /* A worker that leaves goes then, whatever is still loaded in it alone. */
 #define LEAVE_PATIENCE_NS (30 * NSEC_PER_SEC)
@@ -94,7 +94,7 @@ static void fit_memory(struct child *child)
     uint64_t used = child->cgroup ? cgroup_worker_memory(child->cgroup) : child->rss_bytes;
     uint64_t most = (uint64_t) cordon->rss_mib << 20;
 
-    if (cordon->rss_mib < child->rss_mib && !retire_is_rss_observed(child) &&
+    if (cordon->rss_mib < child->rss_mib && !child_is_rss_observed(child) &&
         used >= most / 100 * RETIRE_RSS_PERCENT) {
         retire_child(child, LOWER_RSS_REASON);
         return;
@@ -143,7 +143,7 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
         (placement->in_flight == 0 && tenant->n_queued == 0 &&
          now_ns - placement->since_ns > LATELY_NS))
         return false;
-    struct child *child = pool_place(tenant->server->pool, version);
+    struct child *child = placement_place(tenant->server->pool, version);
     if (!child || child->state != CHILD_READY)
         return true;
     const struct placement *there = placement_find(version, child);

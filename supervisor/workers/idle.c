@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/placement/idle.h"
+#include "supervisor/workers/idle.h"
 
 #include "common/io.h"
 

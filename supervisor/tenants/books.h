@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ledger notes in each tenant, worker and placement, besides the requests themselves. Only
- * the ledger's files write it. All zero is right for a new one. Supervisor, loop thread.
+ * What the ledger notes in each tenant besides the requests themselves. Only the files of requests/ write it; what
+ * it points to is theirs. All zero is right for a new one. Supervisor, loop thread.
  */
 #pragma once
 
@@ -9,18 +9,17 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "common/run_queue.h"
 #include "config/limits.h"
+#include "supervisor/record/lists.h"
 #include "supervisor/record/log_budget.h"
-#include "supervisor/requests/run_queue.h"
 #include "supervisor/tenants/rate.h"
 
 struct child;
 struct request;
 struct share;
 struct tenant;
-TAILQ_HEAD(request_list, request);
 TAILQ_HEAD(share_list, share);
-LIST_HEAD(share_table, share);
 
 struct tenant_books {
     struct log_window access;    /* its lines in the access log */
@@ -41,28 +40,4 @@ struct tenant_books {
     unsigned n_shares;        /* addresses with requests here */
     unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
     uint64_t way_made_ns;     /* when slow clients had to give up places last */
-};
-
-struct child_books {
-    struct run_queue queue; /* tenants whose next request goes into this worker */
-    /* Sent, and JavaScript has not begun, as far as is known; in the order of their sending. */
-    struct request_list unstarted;
-    uint64_t unstarted_us;
-    unsigned n_unstarted;
-    unsigned n_suspect; /* of them, those that may hold up others for all that is known */
-    uint64_t trial;     /* request that may hold up others, sent while the worker was pressed */
-    uint64_t trial_ns;  /* when */
-    /* The process's CPU clock, and what of it no tenant was charged with. */
-    int pid;
-    uint64_t clock_ns, spare_ns;
-    uint64_t claim; /* of the request that runs, at the last look */
-    uint64_t claim_clock_ns;
-};
-
-struct placement_books {
-    LIST_ENTRY(placement) used; /* in the ledger's list, if is_used */
-    bool is_used;               /* may have used CPU time that was not looked at */
-    uint64_t cpu_seen_ns;       /* on the scoreboard */
-    uint64_t clock_seen_ns;     /* the process's, when that was seen to grow */
-    uint64_t clock_from_ns;     /* what grows next may have been used from here on */
 };

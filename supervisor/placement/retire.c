@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/workers/retire.h"
+#include "supervisor/placement/retire.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/server.h"
+#include "supervisor/workers/clock.h"
 
 #include "common/io.h"
 #include "common/log.h"
 #include "common/rss.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/requests/ledger.h"
 
 #define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
 #define DRIFTING_LOOKS 3 /* in a row, one each second */
@@ -36,7 +38,7 @@ static void replace(struct child *child, struct child *spare)
     seclude_take_over(child, spare);
     child_drain(child);
     pool_keep_spare(pool, child->cordon, false);
-    ledger_on_ready(spare);
+    spare->server->placements->ops->on_room(spare);
 }
 
 /* One at a time in each cordon, so that memory is never needed twice for all; but a stream that does
@@ -146,19 +148,14 @@ static bool has_drifted(struct child *child)
     return child->drifting >= DRIFTING_LOOKS;
 }
 
-bool retire_is_rss_observed(const struct child *child)
-{
-    return child->cordon->observe_rss || child->server->config->observe_rss;
-}
-
 /* Nothing is in it, and it uses CPU time: native code of a tenant that has left. */
 static bool is_burning(struct child *child, uint64_t now_ns)
 {
     struct idle_look look = { .now_ns = now_ns, .is_idle = true };
     const struct placement *placement;
 
-    ledger_look_at_clock(child);
-    look.unclaimed_ns = child->books.spare_ns;
+    child_look_at_clock(child);
+    look.unclaimed_ns = child->clock.spare_ns;
     look.sent = child->served + child->loads;
     LIST_FOREACH (placement, &child->placements, in_child)
         if (child_is_candidate(placement))
@@ -201,7 +198,7 @@ static const char *find_reason(struct child *child, uint64_t now_ns)
         return "uses CPU time with nothing to do";
     if (age_s < FULL_LEAST_AGE_S)
         return NULL;
-    if (cordon->rss_mib != LIMIT_UNLIMITED && !retire_is_rss_observed(child) &&
+    if (cordon->rss_mib != LIMIT_UNLIMITED && !child_is_rss_observed(child) &&
         rss_mib * 100 >= (uint64_t) cordon->rss_mib * RETIRE_RSS_PERCENT)
         return "holds 80 % of rss_mib";
     if (has_drifted(child))
@@ -280,7 +277,7 @@ void retire_check_rss(struct child *child, uint64_t now_ns)
         child->ready_rss_bytes = child->rss_bytes;
     if (limit_mib == LIMIT_UNLIMITED || child->rss_bytes <= limit_mib * BYTES_PER_MIB)
         return;
-    if (retire_is_rss_observed(child)) {
+    if (child_is_rss_observed(child)) {
         if (!was_over && now_ns - child->rss_noted_ns >= NSEC_PER_SEC) {
             child->rss_noted_ns = now_ns;
             note_rss(child, limit_mib);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/requests/run_queue.h"
+#include "common/run_queue.h"
 
 #include <assert.h>
 #include <stddef.h>

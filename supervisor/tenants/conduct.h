@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "supervisor/placement/blame.h"
+#include "supervisor/record/incident.h"
 
 #define CONDUCT_STRIKES_MAX 20
 #define CONDUCT_WINDOW_S 60     /* in which strikes add up */

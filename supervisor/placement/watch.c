@@ -7,10 +7,11 @@
 #include "common/io.h"
 #include "common/process.h"
 #include "proto/channel.h"
-#include "supervisor/requests/ledger.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/placement/retire.h"
+#include "supervisor/server.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
-#include "supervisor/workers/retire.h"
 
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
 #define SILENT_FACTOR 4
@@ -93,10 +94,10 @@ static struct placement *find_loading(const struct child *child)
 /* The same for what the worker says it runs: a claim, so it can only shorten. */
 static uint64_t claimed_patience_ms(const struct child *child, uint64_t claim)
 {
-    const struct request *request = child_find_request(child, claim);
+    const struct attempt *attempt = child_find_attempt(child, claim);
 
-    if (request)
-        return version_patience_ms(request->version, false);
+    if (attempt)
+        return version_patience_ms(attempt->version, false);
     const struct placement *loading = find_loading(child);
     return loading ? version_patience_ms(loading->version, true) : UINT64_MAX;
 }
@@ -175,9 +176,9 @@ static bool is_loading(const struct child *child, const struct version *version)
 static void kill_stuck(struct child *child, uint64_t used_ns)
 {
     uint64_t claim = atomic_load(&child->board->running_request);
-    const struct request *request = child_find_request(child, claim);
-    uint32_t loading = request ? 0 : child_loading_version(child);
-    const struct version *version = request ? request->version : suspect_version(child, loading);
+    const struct attempt *attempt = child_find_attempt(child, claim);
+    uint32_t loading = attempt ? 0 : child_loading_version(child);
+    const struct version *version = attempt ? attempt->version : suspect_version(child, loading);
     bool is_load = loading != 0 || (version && is_loading(child, version));
 
     if (!version) { /* it burns CPU and does not say for whom */
@@ -188,23 +189,23 @@ static void kill_stuck(struct child *child, uint64_t used_ns)
         UINT64_C(1000) * (is_load ? version->limits.cpu_startup_ms : version->limits.cpu_ms);
     child->used_milli = used_ns / NSEC_PER_USEC;
     child->blamed_version = version->id;
-    child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, request ? claim : 0);
+    child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, attempt ? claim : 0);
 }
 
 /* Over its budget and grace, but the operator only looks on. Said while it runs, because it may
  * never end; what the worker says of it later is not noted again. */
 static void note_stuck(struct child *child, uint64_t used_ns)
 {
-    struct request *request =
-        child_find_request(child, atomic_load(&child->board->running_request));
-    struct placement *placement = request ? request->placement : find_loading(child);
+    struct attempt *attempt =
+        child_find_attempt(child, atomic_load(&child->board->running_request));
+    struct placement *placement = attempt ? attempt->placement : find_loading(child);
 
     if (!placement)
         return;
     const struct version *version = placement->version;
-    unsigned limit = request ? LIMIT_INDEX(cpu_ms) : LIMIT_INDEX(cpu_startup_ms);
+    unsigned limit = attempt ? LIMIT_INDEX(cpu_ms) : LIMIT_INDEX(cpu_startup_ms);
     uint32_t limit_ms = limit_get(&version->limits, &limit_table[limit]);
-    limit_set *noted = request ? &request->noted : &placement->noted;
+    limit_set *noted = attempt ? &attempt->noted : &placement->noted;
 
     if ((version->observed >> limit & 1U) == 0 || (*noted >> limit & 1U) != 0 ||
         !is_over_ms(used_ns, sum_ms(limit_ms, version->limits.grace_ms)))
@@ -215,7 +216,7 @@ static void note_stuck(struct child *child, uint64_t used_ns)
         .cause = limit,
         .limit_milli = UINT64_C(1000) * limit_ms,
         .used_milli = used_ns / NSEC_PER_USEC,
-        .request = request ? request->id : 0,
+        .request = attempt ? attempt->id : 0,
         .worker = child->number,
         .pid = child->pid,
         .text = "it still runs",
@@ -234,7 +235,7 @@ void child_ask(struct child *child)
 {
     child->is_asked = true;
     child->asked_signs = child_signs_of_life(child);
-    pool_watch(child->server->pool);
+    placements_watch(child->server->placements);
 }
 
 static void check_answers(struct child *child, uint64_t patience, uint64_t now_ns)

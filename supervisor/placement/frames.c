@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a worker says of the versions in it. Every byte is hostile; what does not fit the record is -EPROTO, which
+ * gets the worker killed. Supervisor, loop thread.
+ */
+#include "supervisor/placement/frames.h"
+
+#include <errno.h>
+
+#include "common/cleanup.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/workers/link.h"
+
+/* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
+#define STOPS_MOST 100
+
+static struct placement *find_placement(struct child *child, uint32_t id)
+{
+    struct placement *placement;
+
+    LIST_FOREACH (placement, &child->placements, in_child)
+        if (placement->id == id)
+            return placement;
+    return NULL;
+}
+
+int placement_on_loaded_frame(void *owner, const ProtobufCMessage *message)
+{
+    static const enum error_code codes[] = {
+        [SKEP__WORKER__LOAD_RESULT__LOAD_OK] = ERROR_NONE,
+        [SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED] = ERROR_BOOT_FAILED,
+        [SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP] = ERROR_CPU_STARTUP,
+        [SKEP__WORKER__LOAD_RESULT__LOAD_MEM_ISOLATE] = ERROR_MEM_ISOLATE,
+    };
+    const Skep__Worker__Loaded *loaded = (const Skep__Worker__Loaded *) message;
+    struct child *child = owner;
+    struct placement *placement = find_placement(child, loaded->tenant);
+
+    if (!placement || placement->state != PLACEMENT_LOADING ||
+        (unsigned) loaded->result >= ARRAY_LEN(codes))
+        return -EPROTO;
+    placement_on_loaded(placement, codes[loaded->result],
+                        loaded->message.len > 0 ? (const char *) loaded->message.data : "",
+                        link_line_size(loaded->message), loaded->cpu_us);
+    return 0;
+}
+
+int placement_on_log_frame(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Log *line = (const Skep__Worker__Log *) message;
+    struct placement *placement = find_placement(owner, line->tenant);
+
+    if (!placement || (unsigned) line->level > SKEP__WORKER__LOG_LEVEL__LOG_ERROR)
+        return -EPROTO;
+    tenant_log(placement->version->tenant, (enum tenant_log_level) line->level,
+               (const char *) line->text.data, link_line_size(line->text));
+    return 0;
+}
+
+int placement_on_unloaded_frame(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Unloaded *unloaded = (const Skep__Worker__Unloaded *) message;
+    struct placement *placement = find_placement(owner, unloaded->tenant);
+
+    if (!placement || placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_GONE)
+        return -EPROTO;
+    placement_on_unloaded(placement);
+    return 0;
+}
+
+/* Its word: a lie costs the tenant of that isolate a new one, and nobody else anything. */
+int placement_on_stopped_frame(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Stopped *stopped = (const Skep__Worker__Stopped *) message;
+    struct placement *placement = find_placement(owner, stopped->tenant);
+
+    if (!placement || placement->is_stopped || placement->state == PLACEMENT_LOADING ||
+        placement->state == PLACEMENT_GONE || placement->version->manifest->reuse_after_stop)
+        return -EPROTO;
+    placement_on_stopped(placement);
+    return 0;
+}
+
+/* What a worker may say of a limit: which row of limit_table, and how many thousandths of its unit one
+ * of `used` is. */
+static const struct {
+    unsigned index;
+    uint64_t numerator, denominator;
+    enum incident_stage stage;
+} exceeded_limits[] = {
+    [SKEP__WORKER__LIMIT__LIMIT_CPU_MS] = { LIMIT_INDEX(cpu_ms), 1, 1, STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS] = { LIMIT_INDEX(cpu_startup_ms), 1, 1,
+                                                    STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB] = { LIMIT_INDEX(heap_mib), 1000, 1024, STAGE_STOPPED },
+    [SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB] = { LIMIT_INDEX(external_mib), 1000, 1024,
+                                                  STAGE_REFUSED },
+    [SKEP__WORKER__LIMIT__LIMIT_TIMERS] = { LIMIT_INDEX(timers), 1000, 1, STAGE_REFUSED },
+    [SKEP__WORKER__LIMIT__LIMIT_LOG_KIB] = { LIMIT_INDEX(log_kib), 1000, 1024, STAGE_REFUSED },
+};
+
+int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Exceeded *exceeded = (const Skep__Worker__Exceeded *) message;
+    struct child *child = owner;
+    struct placement *placement = find_placement(child, exceeded->tenant);
+    limit_set *seen = placement ? &placement->exceeded : NULL;
+    limit_set *noted = placement ? &placement->noted : NULL;
+    unsigned which = (unsigned) exceeded->limit;
+
+    if (!placement || which >= ARRAY_LEN(exceeded_limits))
+        return -EPROTO;
+    struct attempt *attempt =
+        exceeded->request != 0 ? child_find_attempt(child, exceeded->request) : NULL;
+    if (exceeded->request != 0) {
+        if (!attempt || attempt->placement != placement)
+            return -EPROTO;
+        seen = &attempt->exceeded;
+        noted = &attempt->noted;
+    }
+    uint64_t used = exceeded->used < EXCEEDED_USED_MAX ? exceeded->used : EXCEEDED_USED_MAX;
+    unsigned index = exceeded_limits[which].index;
+    bool is_observed = (placement->version->observed >> index & 1U) != 0;
+    if ((*seen >> index & 1U) != 0 || exceeded->observed != is_observed)
+        return -EPROTO;
+    *seen |= 1U << index;
+    if (is_observed && (*noted >> index & 1U) != 0) /* while it ran */
+        return 0;
+    *noted |= (limit_set) 1 << index;
+    struct incident incident = {
+        .stage = is_observed ? STAGE_OBSERVED : exceeded_limits[which].stage,
+        .cause = index,
+        .limit_milli = UINT64_C(1000) * limit_get(&placement->version->limits, &limit_table[index]),
+        .used_milli = used * exceeded_limits[which].numerator / exceeded_limits[which].denominator,
+        .request = exceeded->request,
+        .worker = child->number,
+        .pid = child->pid,
+    };
+    incident_note(&child->server->record, &placement->version->tenant->counted, &incident);
+    if (attempt && !is_observed)
+        child->server->placements->ops->on_limit_met(attempt, index, incident.used_milli);
+    if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
+        placement->is_retiring = true; /* when it is idle */
+    return 0;
+}
+
+uint32_t placement_observed_limits(limit_set observed)
+{
+    uint32_t told = 0;
+
+    for (unsigned i = 0; i < ARRAY_LEN(exceeded_limits); i++)
+        told |= (observed >> exceeded_limits[i].index & 1U) << i;
+    return told;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a version's files get to its worker, in parts. Supervisor, loop thread.
+ */
+#include <errno.h>
+
+#include "common/cleanup.h"
+#include "proto/channel.h"
+#include "supervisor/placement/frames.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/workers/link.h"
+
+/* Requests that are over, and kept by their timers. */
+#define LINGER_MS 5000
+#define LINGERING_MAX 16
+/* Files of a version that are sent in one turn: about half a millisecond of the loop's time. */
+#define LOAD_PART_BYTES (FRAME_MAX_BYTES / 2)
+#define FRAME_COST_BYTES 1024 /* for which a frame counts besides its data */
+#define LOAD_AGAIN_MS 100     /* after a shortage of memory */
+
+/* Timers that are due within 5 s keep a request that is over, within half of what it may take, so that none
+ * is over its time because of them; and it leaves others their places. */
+static void set_lingering(const struct limits *limits, Skep__Worker__Limits *told)
+{
+    uint32_t half = limits->concurrency / 2;
+
+    told->linger_ms = limits->wall_ms / 2 < LINGER_MS ? limits->wall_ms / 2 : LINGER_MS;
+    told->lingering = half > LINGERING_MAX ? LINGERING_MAX : half > 0 ? half : 1;
+}
+
+static int send_begin(const struct placement *placement)
+{
+    struct child *child = placement->child;
+    const struct version *version = placement->version;
+    const struct manifest *manifest = version->manifest;
+    Skep__Worker__EnvVar env[TENANT_ENV_MAX];
+    Skep__Worker__EnvVar *pointers[TENANT_ENV_MAX];
+    Skep__Worker__Binding bindings[TENANT_BINDINGS_MAX];
+    Skep__Worker__Binding *to_bindings[TENANT_BINDINGS_MAX];
+    Skep__Worker__Limits limits = SKEP__WORKER__LIMITS__INIT;
+    Skep__Worker__LoadBegin begin = SKEP__WORKER__LOAD_BEGIN__INIT;
+
+    limits.cpu_ms = version->limits.cpu_ms;
+    limits.cpu_startup_ms = version->limits.cpu_startup_ms;
+    limits.heap_mib = version->limits.heap_mib;
+    limits.external_mib = version->limits.external_mib;
+    limits.timers = version->limits.timers;
+    limits.log_kib = version->limits.log_kib;
+    limits.hung_ms = version->limits.hung_ms;
+    set_lingering(&version->limits, &limits);
+    limits.observed = placement_observed_limits(version->observed);
+    for (unsigned i = 0; i < manifest->n_env; i++) {
+        skep__worker__env_var__init(&env[i]);
+        env[i].name = link_text(manifest->env[i].name);
+        env[i].value = link_text(manifest->env[i].value);
+        pointers[i] = &env[i];
+    }
+    for (unsigned i = 0; i < manifest->n_bindings; i++) {
+        skep__worker__binding__init(&bindings[i]);
+        bindings[i].name = link_text(manifest->bindings[i].name);
+        bindings[i].kind = (Skep__Worker__BindingKind) manifest->bindings[i].kind;
+        to_bindings[i] = &bindings[i];
+    }
+    begin.bindings = to_bindings;
+    begin.n_bindings = manifest->n_bindings;
+    begin.tenant = placement->id;
+    begin.name = link_text(manifest->name);
+    begin.main = link_text(manifest->main);
+    begin.limits = &limits;
+    begin.env = pointers;
+    begin.n_env = manifest->n_env;
+    begin.place = placement->place;
+    begin.reuse_after_stop = manifest->reuse_after_stop;
+    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+}
+
+static int send_end(const struct placement *placement)
+{
+    Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
+
+    end.tenant = placement->id;
+    return link_send(placement->child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
+}
+
+/* Sends the next part of the file at which the load stands. Returns its bytes or -errno. */
+static int send_file_part(struct placement *placement)
+{
+    struct load_progress *load = &placement->load;
+    const struct tenant_file *file = &placement->version->manifest->files[load->file];
+    Skep__Worker__LoadFile part = SKEP__WORKER__LOAD_FILE__INIT;
+    size_t size = file->size - load->at < LOAD_PART_BYTES ? file->size - load->at : LOAD_PART_BYTES;
+
+    part.tenant = placement->id;
+    part.path = link_text(file->path);
+    part.data = link_bytes(file->data + load->at, size);
+    int r = link_send(placement->child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &part);
+    if (r < 0)
+        return r;
+    load->at += size;
+    if (load->at == file->size) {
+        load->file++;
+        load->at = 0;
+    }
+    return (int) size + FRAME_COST_BYTES;
+}
+
+/* Sends the next frame of the load. Returns what it has cost in bytes, 0 if it was the last one, or -errno. */
+static int send_next(struct placement *placement)
+{
+    struct load_progress *load = &placement->load;
+
+    if (!load->has_begun) {
+        int r = send_begin(placement);
+        load->has_begun = r == 0;
+        return r < 0 ? r : FRAME_COST_BYTES;
+    }
+    if (load->file < placement->version->manifest->n_files)
+        return send_file_part(placement);
+    return send_end(placement);
+}
+
+static void plan_loads(const struct child *child, unsigned wait_ms)
+{
+    const struct timeval wait = { .tv_usec = (suseconds_t) wait_ms * 1000 };
+
+    (void) event_add(child->load_turn, &wait);
+}
+
+/* Sends about LOAD_PART_BYTES of what is to be loaded; the next part follows in another turn of the loop, once the worker
+ * has taken this one, so that neither the loop nor the memory for what is queued depends on how large a version is.
+ * One load follows the other. Returns 0, or -errno of a frame that was not sent. */
+static int send_loads(struct child *child)
+{
+    struct placement *placement;
+    size_t sent = 0;
+
+    while ((placement = TAILQ_FIRST(&child->to_load)) && sent < LOAD_PART_BYTES) {
+        int r = send_next(placement);
+        if (r == -ENOMEM)
+            plan_loads(child, LOAD_AGAIN_MS);
+        if (r < 0)
+            return r;
+        sent += (size_t) r;
+        if (r == 0)
+            load_drop(placement);
+    }
+    if (placement)
+        channel_await_written(child->channel);
+    return 0;
+}
+
+void load_on_turn(struct child *child)
+{
+    if (child->channel)
+        (void) send_loads(child);
+}
+
+int load_send(struct placement *placement)
+{
+    struct child *child = placement->child;
+    bool is_first = TAILQ_EMPTY(&child->to_load);
+
+    if (!child->channel)
+        return -EPIPE;
+    TAILQ_INSERT_TAIL(&child->to_load, placement, in_to_load);
+    placement->load.is_listed = true;
+    if (!is_first)
+        return 0;
+    int r = send_loads(child);
+    return placement->load.has_begun || r == -ENOMEM ? 0 : r;
+}
+
+void load_drop(struct placement *placement)
+{
+    if (placement->load.is_listed)
+        TAILQ_REMOVE(&placement->child->to_load, placement, in_to_load);
+    placement->load.is_listed = false;
+}

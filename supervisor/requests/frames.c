@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The frames of requests: what a worker says of them, and the one that brings them there. Every byte from a worker
+ * is hostile; what does not fit the ledger is -EPROTO, which gets the worker killed. Supervisor, loop thread.
+ */
+#include "supervisor/requests/frames.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "supervisor/requests/internal.h"
+#include "supervisor/workers/link.h"
+
+#define RESPONSE_HEADERS_MAX 256
+
+static struct http_text view(ProtobufCBinaryData data)
+{
+    return (struct http_text){ .data = (const char *) data.data, .size = data.len };
+}
+
+int requests_on_response_head_frame(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__ResponseHead *head = (const Skep__Worker__ResponseHead *) message;
+    struct request *request = request_find(owner, head->id);
+    struct http_field fields[RESPONSE_HEADERS_MAX];
+
+    if (!request || head->n_headers > RESPONSE_HEADERS_MAX || head->body.len > BODY_CHUNK_MAX_BYTES)
+        return -EPROTO;
+    for (size_t i = 0; i < head->n_headers; i++) {
+        fields[i].name = view(head->headers[i]->name);
+        fields[i].value = view(head->headers[i]->value);
+    }
+    struct http_response response = { .status = head->status,
+                                      .fields = fields,
+                                      .n_fields = head->n_headers };
+    return ledger_on_head(request, &response, head->body.data, head->body.len, head->end);
+}
+
+int requests_on_body_frame(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Body *body = (const Skep__Worker__Body *) message;
+    struct request *request = request_find(owner, body->id);
+
+    /* Each part is progress: one without bytes is none. */
+    if (!request || body->data.len > BODY_CHUNK_MAX_BYTES || (body->data.len == 0 && !body->end))
+        return -EPROTO;
+    return ledger_on_body(request, body->data.data, body->data.len, body->end);
+}
+
+int requests_on_credit_frame(void *owner, const ProtobufCMessage *message)
+{
+    const Skep__Worker__Credit *credit = (const Skep__Worker__Credit *) message;
+    struct request *request = request_find(owner, credit->id);
+
+    return request ? ledger_on_credit(request, credit->bytes) : -EPROTO;
+}
+
+static void log_of_tenant(struct request *request, Skep__Worker__LogLevel level,
+                          ProtobufCBinaryData line)
+{
+    if (line.len == 0)
+        return;
+    tenant_log(request->attempt.tenant, (enum tenant_log_level) level, (const char *) line.data,
+               link_line_size(line));
+    request->is_told = true;
+}
+
+int requests_on_done_frame(void *owner, const ProtobufCMessage *message)
+{
+    static const enum error_code codes[] = {
+        [SKEP__WORKER__OUTCOME__OUTCOME_OK] = ERROR_NONE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_EXCEPTION] = ERROR_EXCEPTION,
+        [SKEP__WORKER__OUTCOME__OUTCOME_BAD_RESPONSE] = ERROR_BAD_RESPONSE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST] = ERROR_CPU_REQUEST,
+        [SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE] = ERROR_MEM_ISOLATE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED] = ERROR_EXCEPTION,
+        [SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED] = ERROR_NONE,
+        [SKEP__WORKER__OUTCOME__OUTCOME_HUNG] = ERROR_HUNG,
+    };
+    const Skep__Worker__Done *done = (const Skep__Worker__Done *) message;
+    struct request *request = request_find(owner, done->id);
+
+    /* Another worker has it by now: anything else that is said of it is of an id that is not known. */
+    if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED &&
+        child_end_withdrawn(owner, done->id))
+        return 0;
+    if (!request || (unsigned) done->outcome >= ARRAY_LEN(codes))
+        return -EPROTO;
+    log_of_tenant(request, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, done->message);
+    if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED)
+        ledger_on_not_loaded(request);
+    else
+        ledger_on_done(request, codes[done->outcome], done->cpu_us);
+    return 0;
+}
+
+int requests_on_caught_up_frame(void *owner, const ProtobufCMessage *message)
+{
+    struct child *child = owner;
+
+    (void) message;
+    if (child->caught_up == child->served) /* each is for one request at least */
+        return -EPROTO;
+    child->caught_up++;
+    ledger_on_caught_up(child);
+    return 0;
+}
+
+int ledger_send_request(struct child *child, struct request *request)
+{
+    Skep__Worker__Request frame = SKEP__WORKER__REQUEST__INIT;
+    _cleanup_free_ Skep__Worker__Header *headers =
+        malloc((request->n_fields + 1) * (sizeof *headers + sizeof(Skep__Worker__Header *)));
+    if (!headers)
+        return -ENOMEM;
+    Skep__Worker__Header **pointers = (void *) (headers + request->n_fields + 1);
+
+    for (size_t i = 0; i < request->n_fields; i++) {
+        skep__worker__header__init(&headers[i]);
+        headers[i].name = link_bytes(request->fields[i].name.data, request->fields[i].name.size);
+        headers[i].value = link_bytes(request->fields[i].value.data, request->fields[i].value.size);
+        pointers[i] = &headers[i];
+    }
+    frame.id = request->attempt.id;
+    frame.tenant = request->attempt.placement->id;
+    frame.slot = (uint32_t) (request->attempt.id % SCOREBOARD_SLOTS);
+    frame.method = link_bytes(request->method.data, request->method.size);
+    frame.url = link_bytes(request->url.data, request->url.size);
+    frame.headers = pointers;
+    frame.n_headers = request->n_fields;
+    frame.end = !request->body;
+    frame.caller = link_bytes(request->caller.data, request->caller.size);
+    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST, &frame);
+}

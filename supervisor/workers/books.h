@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the floors above note in each worker. All zero is right for a new one. Supervisor, loop thread.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "common/run_queue.h"
+#include "supervisor/record/lists.h"
+
+/* Only the files of requests/ write it. */
+struct child_books {
+    struct run_queue queue; /* tenants whose next request goes into this worker */
+    /* Sent, and JavaScript has not begun, as far as is known; in the order of their sending. */
+    struct request_list unstarted;
+    uint64_t unstarted_us;
+    unsigned n_unstarted;
+    unsigned n_suspect; /* of them, those that may hold up others for all that is known */
+    uint64_t trial;     /* request that may hold up others, sent while the worker was pressed */
+    uint64_t trial_ns;  /* when */
+};
+
+/* The process's CPU clock, and what of it no tenant was charged with; see clock.h. */
+struct worker_clock {
+    pid_t pid;
+    uint64_t clock_ns, spare_ns;
+    uint64_t claim; /* of the request that runs, at the last look */
+    uint64_t claim_clock_ns;
+};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/clock.h"
+
+#include <stdatomic.h>
+
+/* ---- the process's clock */
+
+void child_look_at_clock(struct child *child)
+{
+    struct worker_clock *clock = &child->clock;
+    uint64_t now_ns = child_cpu_ns(child);
+    uint64_t claim = child->board ? atomic_load(&child->board->running_request) : 0;
+
+    if (clock->pid != child->pid) {
+        clock->pid = child->pid;
+        clock->clock_ns = clock->spare_ns = clock->claim = 0;
+    }
+    if (now_ns > clock->clock_ns) {
+        clock->spare_ns += now_ns - clock->clock_ns;
+        clock->clock_ns = now_ns;
+    }
+    if (claim != clock->claim) {
+        clock->claim = claim;
+        clock->claim_clock_ns = clock->clock_ns;
+    }
+}
+
+uint64_t child_take_spare(struct child *child, uint64_t claim_ns, uint64_t since_clock_ns)
+{
+    struct worker_clock *clock = &child->clock;
+
+    if (clock->pid != child->pid || claim_ns > clock->spare_ns ||
+        claim_ns > clock->clock_ns - since_clock_ns)
+        child_look_at_clock(child);
+    if (since_clock_ns > clock->clock_ns)
+        return 0;
+    uint64_t most = clock->clock_ns - since_clock_ns;
+    most = most < clock->spare_ns ? most : clock->spare_ns;
+    uint64_t taken = claim_ns < most ? claim_ns : most;
+    clock->spare_ns -= taken;
+    return taken;
+}
