@@ -174,6 +174,37 @@ static void play_credit(const struct step *step)
     worker_say_credit(worker, worker_pick_job(worker, step->b));
 }
 
+static void play_call(const struct step *step)
+{
+    static const uint32_t bodies[] = { 0, 0, 0, 10, 70000, 300000 };
+    struct worker *worker = worker_of(step);
+    struct job *job = worker_pick_job(worker, step->b);
+
+    worker_begin(worker, job);
+    worker_say_call(worker, job, step->c, bodies[step->c / 2 % COUNT(bodies)]);
+}
+
+static void play_call_body(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_call_body(worker, worker_pick_job(worker, step->b), step->c, size_of(step->c / 3));
+}
+
+static void play_call_credit(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_call_credit(worker, worker_pick_job(worker, step->b), step->c);
+}
+
+static void play_call_cancel(const struct step *step)
+{
+    struct worker *worker = worker_of(step);
+
+    worker_say_call_cancel(worker, worker_pick_job(worker, step->b), step->c);
+}
+
 static void play_done(const struct step *step)
 {
     struct worker *worker = worker_of(step);
@@ -411,6 +442,10 @@ static const struct {
     { "worker-head", play_head, 10, false },
     { "worker-body", play_body, 12, false },
     { "worker-credit", play_credit, 8, false },
+    { "worker-calls", play_call, 18, false },
+    { "worker-calls-body", play_call_body, 7, false },
+    { "worker-calls-credit", play_call_credit, 6, false },
+    { "worker-calls-cancel", play_call_cancel, 2, true },
     { "worker-done", play_done, 10, false },
     { "worker-answers", play_answer, 12, false },
     { "worker-exceeded", play_exceeded, 3, true },

@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "config/manifest.h"
 #include "proto/frame.h"
 #include "tests/events/asks.h"
 #include "tests/events/world.h"
@@ -120,6 +121,7 @@ static void on_load_begin(struct worker *worker, const Skep__Worker__LoadBegin *
             .place = begin->place,
             .reuse_after_stop = begin->reuse_after_stop,
             .observed = begin->limits->observed,
+            .n_bindings = (unsigned) begin->n_bindings,
         };
         memcpy(app->name, begin->name.data, begin->name.len);
         return;
@@ -247,6 +249,93 @@ static void on_cancel(struct worker *worker, const Skep__Worker__Cancel *cancel)
     ask_find(job->number)->may_be_cut = true;
 }
 
+/* ---- answers to calls */
+
+static struct out_call *find_call(struct worker *worker, uint64_t request, uint32_t id)
+{
+    struct job *job = find_job(worker, request);
+
+    if (!job || job->is_cancelled)
+        return NULL; /* it was on its way when the job ended */
+    HOLD(id > 0 && id <= job->last_call);
+    for (unsigned i = 0; i < JOB_CALLS; i++)
+        if (job->calls[i].id == id)
+            return &job->calls[i];
+    return NULL;
+}
+
+static void end_call(struct out_call *call)
+{
+    ask_find(call->number)->is_over = true;
+    *call = (struct out_call){ 0 };
+}
+
+static void take_answer(struct out_call *call, ProtobufCBinaryData data, bool is_end)
+{
+    struct ask *ask = ask_find(call->number);
+
+    if (data.len > call->window)
+        events_fail("call %u got more of its answer than it allows", call->number);
+    if (call->token != 0 && !ask_is_body(call->token, call->got, data.data, data.len))
+        events_fail("call %u got other bytes than its worker sent", call->number);
+    call->got += data.len;
+    call->window -= (uint32_t) data.len;
+    call->unread += (uint32_t) data.len;
+    if (!is_end)
+        return;
+    if (call->token != 0 && (!ask->is_ended || ask->answered_bytes != call->got))
+        events_fail("call %u got a whole answer that its worker has not ended so", call->number);
+    ask->is_answered = true;
+    end_call(call);
+}
+
+static void on_call_head(struct worker *worker, const Skep__Worker__CallHead *head)
+{
+    struct out_call *call = find_call(worker, head->request, head->id);
+
+    if (!call)
+        return;
+    HOLD(!call->has_head && !ask_find(call->number)->is_answered);
+    call->has_head = true;
+    for (size_t i = 0; i < head->n_headers; i++) {
+        ProtobufCBinaryData name = head->headers[i]->name, value = head->headers[i]->value;
+        for (size_t k = 0; name.len == 7 && memcmp(name.data, "x-token", 7) == 0 && k < value.len;
+             k++)
+            call->token = call->token * 10 + (uint32_t) (value.data[k] - '0');
+    }
+    if (call->token != 0 && call->token != call->number)
+        events_fail("the answer to ask %u reached call %u", call->token, call->number);
+    take_answer(call, head->body, head->end);
+}
+
+static void on_call_body(struct worker *worker, const Skep__Worker__CallBody *body)
+{
+    struct out_call *call = find_call(worker, body->request, body->id);
+
+    if (!call)
+        return;
+    HOLD(call->has_head);
+    take_answer(call, body->data, body->end);
+}
+
+static void on_call_credit(struct worker *worker, const Skep__Worker__CallCredit *credit)
+{
+    struct out_call *call = find_call(worker, credit->request, credit->id);
+
+    if (!call)
+        return;
+    HOLD(credit->bytes > 0 && credit->bytes <= BODY_WINDOW_BYTES - call->may_send);
+    call->may_send += credit->bytes;
+}
+
+static void on_call_done(struct worker *worker, const Skep__Worker__CallDone *done)
+{
+    struct out_call *call = find_call(worker, done->request, done->id);
+
+    if (call)
+        end_call(call);
+}
+
 static void on_message(struct worker *worker, const Skep__Worker__ToWorker *message)
 {
     switch (message->message_case) {
@@ -270,6 +359,18 @@ static void on_message(struct worker *worker, const Skep__Worker__ToWorker *mess
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL:
         on_cancel(worker, message->cancel);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_CALL_HEAD:
+        on_call_head(worker, message->call_head);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_CALL_BODY:
+        on_call_body(worker, message->call_body);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_CALL_CREDIT:
+        on_call_credit(worker, message->call_credit);
+        break;
+    case SKEP__WORKER__TO_WORKER__MESSAGE_CALL_DONE:
+        on_call_done(worker, message->call_done);
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_PING:
         worker->pings++;
@@ -351,6 +452,9 @@ bool worker_may_say(const struct worker *worker)
 
 static void forget_job(struct job *job)
 {
+    for (unsigned i = 0; i < JOB_CALLS; i++)
+        if (job->calls[i].id != 0)
+            ask_find(job->calls[i].number)->is_over = true;
     *job = (struct job){ 0 };
 }
 
@@ -529,6 +633,112 @@ void worker_say_credit(struct worker *worker, struct job *job)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
 }
 
+/* ---- calls */
+
+static bool may_call(const struct worker *worker, const struct job *job)
+{
+    return job && job->has_begun && job->app && !job->is_cancelled && worker_may_say(worker);
+}
+
+void worker_say_call(struct worker *worker, struct job *job, uint32_t binding, uint32_t bytes)
+{
+    Skep__Worker__Call frame = SKEP__WORKER__CALL__INIT;
+    static uint8_t data[BODY_CHUNK_MAX_BYTES];
+    struct out_call *call = NULL;
+    bool is_post = bytes > 0;
+    uint32_t first = bytes < sizeof data ? bytes : sizeof data;
+    char url[32];
+
+    if (!may_call(worker, job) || job->app->n_bindings == 0)
+        return;
+    for (unsigned i = 0; i < JOB_CALLS; i++)
+        call = job->calls[i].id == 0 ? &job->calls[i] : call;
+    uint32_t number = call ? ask_new(!is_post) : 0;
+    if (number == 0)
+        return;
+    *call = (struct out_call){
+        .id = ++job->last_call,
+        .number = number,
+        .sent = first,
+        .left = bytes - first,
+        .may_send = BODY_CHUNK_MAX_BYTES - first,
+        .window = BODY_WINDOW_BYTES,
+    };
+    ask_fill(number, 0, data, first);
+    frame.request = job->id;
+    frame.id = call->id;
+    frame.binding = binding % job->app->n_bindings;
+    frame.method.data = (uint8_t *) (uintptr_t) (is_post ? "POST" : "GET");
+    frame.method.len = is_post ? 4 : 3;
+    frame.url.data = (uint8_t *) url;
+    frame.url.len = (size_t) snprintf(url, sizeof url, "http://call/%u", number);
+    frame.body = (ProtobufCBinaryData){ .data = data, .len = first };
+    frame.end = call->left == 0;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &frame);
+}
+
+static struct out_call *pick_call(struct worker *worker, struct job *job, uint32_t n)
+{
+    if (!may_call(worker, job))
+        return NULL;
+    for (unsigned i = 0; i < JOB_CALLS; i++)
+        if (job->calls[(n + i) % JOB_CALLS].id != 0)
+            return &job->calls[(n + i) % JOB_CALLS];
+    return NULL;
+}
+
+void worker_say_call_body(struct worker *worker, struct job *job, uint32_t n, uint32_t bytes)
+{
+    Skep__Worker__CallBody body = SKEP__WORKER__CALL_BODY__INIT;
+    static uint8_t data[BODY_CHUNK_MAX_BYTES];
+    struct out_call *call = pick_call(worker, job, n);
+
+    if (!call || call->left == 0)
+        return;
+    bytes = bytes < sizeof data ? bytes : sizeof data;
+    bytes = bytes < call->may_send ? bytes : call->may_send;
+    bytes = bytes < call->left ? bytes : (uint32_t) call->left;
+    if (bytes == 0)
+        return;
+    ask_fill(call->number, call->sent, data, bytes);
+    call->sent += bytes;
+    call->left -= bytes;
+    call->may_send -= bytes;
+    body.request = job->id;
+    body.id = call->id;
+    body.data = (ProtobufCBinaryData){ .data = data, .len = bytes };
+    body.end = call->left == 0;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_BODY, &body);
+}
+
+void worker_say_call_credit(struct worker *worker, struct job *job, uint32_t n)
+{
+    Skep__Worker__CallCredit credit = SKEP__WORKER__CALL_CREDIT__INIT;
+    struct out_call *call = pick_call(worker, job, n);
+
+    if (!call || call->unread == 0)
+        return;
+    credit.request = job->id;
+    credit.id = call->id;
+    credit.bytes = call->unread;
+    call->window += call->unread;
+    call->unread = 0;
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CREDIT, &credit);
+}
+
+void worker_say_call_cancel(struct worker *worker, struct job *job, uint32_t n)
+{
+    Skep__Worker__CallCancel cancel = SKEP__WORKER__CALL_CANCEL__INIT;
+    struct out_call *call = pick_call(worker, job, n);
+
+    if (!call)
+        return;
+    cancel.request = job->id;
+    cancel.id = call->id;
+    end_call(call);
+    say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CANCEL, &cancel);
+}
+
 /* What an honest worker would say of it. */
 static unsigned true_outcome(const struct worker *worker, const struct job *job, unsigned outcome)
 {
@@ -635,6 +845,8 @@ bool worker_break_protocol(struct worker *worker, unsigned how)
     Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
     Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+    Skep__Worker__Call call = SKEP__WORKER__CALL__INIT;
+    Skep__Worker__CallCredit call_credit = SKEP__WORKER__CALL_CREDIT__INIT;
     const struct job *job = worker_pick_job(worker, how);
 
     if (!worker_may_say(worker))
@@ -642,7 +854,16 @@ bool worker_break_protocol(struct worker *worker, unsigned how)
     worker->is_hostile = true;
     worker_let_answers_be_cut(worker);
     done.id = credit.id = body.id = find_late_id(worker, job);
-    if (how % 3 == 0) {
+    call.request = call_credit.request = job ? job->id : done.id;
+    if (how % 5 == 3) {
+        call.id = job ? job->last_call + 1 : 1;
+        call.binding = TENANT_BINDINGS_MAX;
+        say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &call);
+    } else if (how % 5 == 4) {
+        call_credit.id = job ? job->last_call + 1 : 1;
+        call_credit.bytes = 1;
+        say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CREDIT, &call_credit);
+    } else if (how % 3 == 0) {
         say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
     } else if (how % 3 == 1) {
         credit.bytes = 1;

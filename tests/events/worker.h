@@ -28,7 +28,24 @@ struct app {
     bool reuse_after_stop, is_stopped;
     uint32_t exceeded;
     uint32_t observed; /* limits that are not enforced */
+    unsigned n_bindings;
 };
+
+/* A call that the JavaScript of a request has made: the client of another request. */
+struct out_call {
+    uint32_t id;     /* 0: none */
+    uint32_t number; /* of the ask that it is */
+    /* The body. */
+    uint64_t sent, left;
+    uint32_t may_send; /* what the supervisor has granted */
+    /* The answer. */
+    uint64_t got;
+    uint32_t window; /* that may still come */
+    uint32_t unread; /* got, and not credited */
+    uint32_t token;  /* 0: it is skepd's own */
+    bool has_head;
+};
+#define JOB_CALLS 3
 
 /* A request in the worker. */
 struct job {
@@ -46,6 +63,8 @@ struct job {
     uint64_t said;
     uint32_t credit; /* that it may still say */
     uint32_t exceeded;
+    struct out_call calls[JOB_CALLS];
+    uint32_t last_call;
 };
 
 struct worker {
@@ -97,6 +116,12 @@ void worker_begin(struct worker *worker, struct job *job);
 void worker_say_head(struct worker *worker, struct job *job, uint32_t bytes, bool is_end);
 void worker_say_body(struct worker *worker, struct job *job, uint32_t bytes, bool is_end);
 void worker_say_credit(struct worker *worker, struct job *job);
+/* The job calls another tenant, with so many bytes of body. */
+void worker_say_call(struct worker *worker, struct job *job, uint32_t binding, uint32_t bytes);
+/* The n-th of its calls: more of the body; what was read of the answer; no more of it. */
+void worker_say_call_body(struct worker *worker, struct job *job, uint32_t n, uint32_t bytes);
+void worker_say_call_credit(struct worker *worker, struct job *job, uint32_t n);
+void worker_say_call_cancel(struct worker *worker, struct job *job, uint32_t n);
 /* outcome: of worker.proto; changed to one that is true of the job. */
 void worker_say_done(struct worker *worker, struct job *job, unsigned outcome, uint64_t cpu_us);
 void worker_say_exceeded(struct worker *worker, struct app *app, struct job *job, unsigned limit);

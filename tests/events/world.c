@@ -60,16 +60,20 @@ static void write_config(unsigned variant)
     static const char *const variants[] = {
         "limits: { observe: [timers] }\n"
         "cordons:\n"
-        "  - { name: many, workers: 2, rss_mib: 256, spare: on, strikes: 3 }\n"
-        "  - { name: one, workers: 1, rss_mib: unlimited, spare: off, strikes: 2 }\n",
+        "  - { name: many, workers: 2, rss_mib: 256, spare: on, strikes: 3, calls_across: on }\n"
+        "  - { name: one, workers: 1, rss_mib: unlimited, spare: off, strikes: 2, calls_across: on "
+        "}\n",
         "limits: { maximum: { concurrency: 2, queue: 2 } }\n"
         "cordons:\n"
-        "  - { name: many, workers: 3, rss_mib: 256, spare: on, strikes: 3 }\n"
-        "  - { name: one, workers: 1, rss_mib: unlimited, spare: on, strikes: 2 }\n",
+        "  - { name: many, workers: 3, rss_mib: 256, spare: on, strikes: 3, calls_across: on }\n"
+        "  - { name: one, workers: 1, rss_mib: unlimited, spare: on, strikes: 2, calls_across: on "
+        "}\n",
         "limits: { observe: [timers, queue] }\n"
         "cordons:\n"
-        "  - { name: many, workers: 1, rss_mib: 128, spare: off, strikes: 3, jit: on }\n"
-        "  - { name: one, workers: 2, rss_mib: unlimited, spare: off, strikes: 2 }\n",
+        "  - { name: many, workers: 1, rss_mib: 128, spare: off, strikes: 3, jit: on, "
+        "calls_across: on }\n"
+        "  - { name: one, workers: 2, rss_mib: unlimited, spare: off, strikes: 2, calls_across: on "
+        "}\n",
     };
     char path[256];
 
@@ -94,12 +98,19 @@ void world_install(unsigned tenant, unsigned variant)
     };
     struct config_errors errors = { 0 };
     struct manifest *manifest = NULL;
-    char text[512];
+    char text[1024];
 
-    (void) snprintf(
+    int size = snprintf(
         text, sizeof text, "name: %s\nmain: a.js\ncordon: %s\n%slimits: { %s, cpu_ms: %u }\n",
         world_tenant_name(tenant), tenant % TENANTS == 4 ? "one" : "many",
         tenant % TENANTS == 1 ? "after_stop: reuse\n" : "", limits[tenant % 4], 50 + variant % 4);
+    for (unsigned i = 1; i <= 2; i++)
+        size +=
+            snprintf(text + size, sizeof text - (size_t) size, "%s  - { name: B%u, service: %s }\n",
+                     i == 1 ? "bindings:\n" : "", i, world_tenant_name(tenant + i));
+    for (unsigned i = 1; i < TENANTS; i++)
+        size += snprintf(text + size, sizeof text - (size_t) size, "%s  - %s\n",
+                         i == 1 ? "callers:\n" : "", world_tenant_name(tenant + i));
     HOLD(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) == 0);
     if (versions_install(&world.server, manifest, "/nowhere") < 0)
         (void) manifest_free(manifest);
@@ -307,6 +318,31 @@ static const struct client *find_asker(uint32_t number)
     return NULL;
 }
 
+/* NULL: the ask is no call, or its caller has been told all or nothing of it. */
+static const struct out_call *find_call(uint32_t number)
+{
+    for (unsigned i = 0; i < WORKERS; i++) {
+        const struct worker *worker = &world.workers[i];
+        if (!worker->is_there || worker->is_killed || worker->is_deaf || worker->is_hostile)
+            continue;
+        for (unsigned j = 0; j < WORKER_JOBS; j++)
+            for (unsigned k = 0; k < JOB_CALLS; k++)
+                if (worker->jobs[j].calls[k].number == number && !worker->jobs[j].is_cancelled)
+                    return &worker->jobs[j].calls[k];
+    }
+    return NULL;
+}
+
+static void check_credit_of_call(const struct job *job)
+{
+    const struct out_call *call = find_call(job->number);
+
+    if (!job->has_ended && !job->is_cancelled && job->has_head && call && call->has_head &&
+        call->got == job->said && call->unread == 0 && job->credit <= BODY_WINDOW_BYTES / 4 * 3)
+        events_fail("ask %u: its caller has read all that was said, and its worker has no credit",
+                    job->number);
+}
+
 /* What a client has taken comes back to the worker as credit, but for less than a quarter of the window. */
 static void check_credit_of(const struct job *job)
 {
@@ -327,8 +363,10 @@ void world_check_credit(void)
         if (!worker->is_there || worker->is_killed || worker->is_deaf || worker->is_hostile)
             continue;
         for (unsigned j = 0; j < WORKER_JOBS; j++)
-            if (worker->jobs[j].id != 0)
+            if (worker->jobs[j].id != 0) {
                 check_credit_of(&worker->jobs[j]);
+                check_credit_of_call(&worker->jobs[j]);
+            }
     }
 }
 
