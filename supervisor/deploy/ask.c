@@ -167,6 +167,9 @@ static int check(const struct server *server, ProtobufCBinaryData text,
             "nothing can be deployed here: name a folder for it as `state` in %.200s, and "
             "restart skepd%s",
             server->config->path, "");
+    if (server->health.of[HELPER_STORE].state == HELPER_GONE)
+        return refuse(server, -EPIPE, ret_reason, "%s%s",
+                      helper_advice(HELPER_STORE, HELPER_GONE), "");
     if (!helper_is_ready(store_helper(server->store)))
         return refuse(server, -EPIPE, ret_reason, DEPLOY_STORE_GONE "%s%s", "", "");
     if (count(server->deploys, DEPLOY_LIST) >= WAITING_MAX ||

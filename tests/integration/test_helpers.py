@@ -224,6 +224,8 @@ def test_store_is_not_started_again_without_any_spawner(upgradable, tmp_path, po
     os.kill(stores_of(skepd)[0], signal.SIGKILL)
     wait_state(skepd, "store", "gone")
     check_said(skepd, port, "store", "gone", "systemctl restart skepd")
+    run = skepd.skep("versions", "a")
+    assert run.returncode == 1 and "systemctl restart skepd" in run.stderr
     assert skepd.get("a").text == "hello"
 
 
