@@ -84,8 +84,9 @@ static bool is_meant(const struct child *child, const Skep__Admin__RetireRequest
     if (child->is_gone)
         return false;
     if (!cordon)
-        return child->place.kind == PLACE_SHARED;
-    return child->cordon == cordon && (!request->one_slot || child->place.slot == request->slot);
+        return child->slot->kind == PLACE_SHARED;
+    return child->cordon == cordon &&
+           (!request->one_slot || child->slot->position == request->slot);
 }
 
 /* Spares come first: else an old one would take over from an old one. */
@@ -97,7 +98,7 @@ static unsigned select_children(const struct pool *pool, const Skep__Admin__Reti
 
     for (unsigned pass = 0; pass < 2; pass++)
         TAILQ_FOREACH (child, &pool->children, entry)
-            if ((child->place.kind == PLACE_SPARE) == (pass == 0) &&
+            if ((child->slot->kind == PLACE_SPARE) == (pass == 0) &&
                 is_meant(child, request, cordon))
                 ret_children[n++] = child;
     return n;
@@ -105,7 +106,7 @@ static unsigned select_children(const struct pool *pool, const Skep__Admin__Reti
 
 static void retire_one(struct child *child, Skep__Admin__Retired *retired)
 {
-    if (child->place.kind == PLACE_LEAVING || child->retire_reason) {
+    if (child->slot->kind == PLACE_LEAVING || child->retire_reason) {
         retired->leaving++;
     } else if (child->state != CHILD_READY) {
         retired->down++;

@@ -67,11 +67,11 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
     row->number = child->number;
     row->name = report_text(owner ? owner->name : NULL);
     row->cordon = report_text(child->cordon->name);
-    row->slot = child->place.slot;
+    row->slot = child->slot->position;
     row->kind = report_text(report_worker_kind(child));
     row->state = report_text(report_worker_state(child));
     row->pid = child->state != CHILD_DOWN && child->pid > 0 ? (uint32_t) child->pid : 0;
-    row->requests = child->place.requests;
+    row->requests = child->slot->requests;
     row->in_flight = child->in_flight;
     row->queued = child->books.n_unstarted;
     row->cpu_us = child_cpu_ns(child) / NSEC_PER_USEC;
@@ -79,8 +79,8 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
     row->rss_kib = child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) / BYTES_PER_KIB : 0;
     report_add_worker(child, &memory);
     fill_memory(&memory, row);
-    int r = report_kills(child->place.kills, arena, &row->kills, &row->n_kills);
-    return r < 0 ? r : fill_histogram(&child->latency_us, arena, &row->latency);
+    int r = report_kills(child->slot->kills, arena, &row->kills, &row->n_kills);
+    return r < 0 ? r : fill_histogram(&child->slot->latency_us, arena, &row->latency);
 }
 
 static int begin_page(unsigned items_max, struct arena *arena, Skep__Admin__Top *ret)

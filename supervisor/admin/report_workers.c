@@ -21,14 +21,14 @@ static const char *const kind_names[] = {
 
 const char *report_worker_kind(const struct child *child)
 {
-    return kind_names[child->place.kind];
+    return kind_names[child->slot->kind];
 }
 
 const char *report_worker_state(const struct child *child)
 {
     if (child_has_failed(child))
         return "failed";
-    if (child->place.kind == PLACE_SPARE && child->state == CHILD_READY)
+    if (child->slot->kind == PLACE_SPARE && child->state == CHILD_READY)
         return "spare";
     return child_state_name(child->state);
 }
@@ -118,26 +118,26 @@ static void fill_running(const struct child *child, Skep__Admin__Worker *worker)
 
 static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__Worker *worker)
 {
-    const struct child_place *place = &child->place;
+    const struct slot *slot = child->slot;
     const struct tenant *owner = seclude_owner(child);
 
     skep__admin__worker__init(worker);
     worker->number = child->number;
     worker->cordon = report_text(child->cordon->name);
-    worker->slot = place->slot;
+    worker->slot = slot->position;
     worker->kind = report_text(report_worker_kind(child));
     worker->owner = report_text(owner ? owner->name : NULL);
     worker->state = report_text(report_worker_state(child));
-    worker->restarts = place->restarts;
+    worker->restarts = slot->restarts;
     worker->in_flight = child->in_flight;
-    worker->requests = place->requests;
+    worker->requests = slot->requests;
     worker->served = child->served;
     worker->cpu_ms = child_cpu_ns(child) / NSEC_PER_MSEC;
-    worker->last_death = report_text(place->last_death);
+    worker->last_death = report_text(slot->last_death);
     worker->retire_reason = report_text(child->retire_reason);
-    worker->last_retired = report_text(place->last_retired);
-    if (place->last_retired)
-        worker->last_retired_ms = (io_now_ns() - place->last_retired_ns) / NSEC_PER_MSEC;
+    worker->last_retired = report_text(slot->last_retired);
+    if (slot->last_retired)
+        worker->last_retired_ms = (io_now_ns() - slot->last_retired_ns) / NSEC_PER_MSEC;
     if (child->state != CHILD_DOWN && child->pid > 0) {
         worker->pid = (uint32_t) child->pid;
         worker->uptime_ms = (io_now_ns() - child->started_ns) / NSEC_PER_MSEC;

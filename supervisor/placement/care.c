@@ -136,10 +136,10 @@ static void on_ready(struct child *child)
 {
     struct pool *pool = child->server->pool;
 
-    child->place.is_joining = false;
+    child->slot->is_joining = false;
     if (child_is_stale(child))
         retire_child(child, RETIRE_STALE_REASON);
-    else if (child->place.kind == PLACE_SPARE && !retire_use_spare(pool, child) &&
+    else if (child->slot->kind == PLACE_SPARE && !retire_use_spare(pool, child) &&
              !child->cordon->spare)
         child_drain(child); /* it was wanted, and is not any more */
     ops_of(child)->on_room(child);
@@ -170,7 +170,6 @@ const struct slot_ops placement_slot_ops = {
     .on_lost = on_lost,
     .on_drained = on_drained,
     .on_load_turn = load_on_turn,
-    .on_take_over = seclude_take_over,
     .on_free = on_free,
 };
 

@@ -24,7 +24,7 @@
 static bool is_place(const struct child *child, const struct cordon_config *cordon,
                      enum place_kind kind)
 {
-    return child->cordon == cordon && child->place.kind == kind && !child->is_gone;
+    return child->cordon == cordon && child->slot->kind == kind && !child->is_gone;
 }
 
 void pool_leave(struct child *child)
@@ -33,9 +33,9 @@ void pool_leave(struct child *child)
         child_drain(child);
         return;
     }
-    child->place.kind = PLACE_LEAVING;
-    child->place.owner = NULL;
-    child->place.members = 0;
+    child->slot->kind = PLACE_LEAVING;
+    child->slot->owner = NULL;
+    child->slot->members = 0;
     child->leave_since_ns = io_now_ns();
 }
 
@@ -45,7 +45,7 @@ static struct child *last_shared(const struct pool *pool, const struct cordon_co
 
     TAILQ_FOREACH (child, &pool->children, entry)
         if (is_place(child, cordon, PLACE_SHARED) &&
-            (!last || child->place.slot > last->place.slot))
+            (!last || child->slot->position > last->slot->position))
             last = child;
     return last;
 }
@@ -58,7 +58,7 @@ static void start_shared(struct pool *pool, const struct cordon_config *cordon)
         log_error("no memory for another worker of cordon %s", cordon->name);
         return;
     }
-    child->place.is_joining = true;
+    child->slot->is_joining = true;
     child_on_event(child, EVENT_START);
 }
 
@@ -117,8 +117,8 @@ static void fit_workers(struct pool *pool)
     for (unsigned pass = 0; pass < 2; pass++)
         for (child = TAILQ_FIRST(&pool->children); child; child = next) {
             next = TAILQ_NEXT(child, entry);
-            if ((child->place.kind == PLACE_SPARE) != (pass == 0) || child->is_gone ||
-                child->place.kind == PLACE_LEAVING || child->state == CHILD_DOWN)
+            if ((child->slot->kind == PLACE_SPARE) != (pass == 0) || child->is_gone ||
+                child->slot->kind == PLACE_LEAVING || child->state == CHILD_DOWN)
                 continue;
             if (child_is_stale(child))
                 retire_child(child, RETIRE_STALE_REASON);
@@ -221,7 +221,7 @@ static bool empty_former(struct pool *pool, const struct cordon_config *cordon)
         if (child->cordon != cordon)
             continue;
         is_empty = false;
-        if (child->place.kind != PLACE_LEAVING)
+        if (child->slot->kind != PLACE_LEAVING)
             child_drain(child);
     }
     return is_empty;
@@ -247,7 +247,7 @@ void pool_check_change(struct pool *pool, uint64_t now_ns)
     struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->place.kind == PLACE_LEAVING && child->state == CHILD_READY)
+        if (child->slot->kind == PLACE_LEAVING && child->state == CHILD_READY)
             check_leaving(child, now_ns);
     check_former(pool);
 }

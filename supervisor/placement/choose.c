@@ -29,10 +29,10 @@ static struct child *best_shared(const struct pool *pool, const struct version *
     uint64_t best_rank = 0;
 
     TAILQ_FOREACH (child, &pool->children, entry) {
-        if (child->place.kind != PLACE_SHARED || child->cordon != version->cordon ||
-            child->place.is_joining != is_joining || !child_is_usable(child))
+        if (child->slot->kind != PLACE_SHARED || child->cordon != version->cordon ||
+            child->slot->is_joining != is_joining || !child_is_usable(child))
             continue;
-        uint64_t r = rank(version->tenant->name, child->place.slot);
+        uint64_t r = rank(version->tenant->name, child->slot->position);
         if (!best || r > best_rank) {
             best = child;
             best_rank = r;

@@ -152,8 +152,8 @@ static bool may_boot(struct version *version, const struct child *child)
 {
     struct boot_bucket *boots = &version->boots;
     uint32_t renewals = version->limits.renewals;
-    bool is_own = child->place.kind == PLACE_CROWD ||
-                  (child->place.kind == PLACE_OWN && child->place.owner == version->tenant);
+    bool is_own = child->slot->kind == PLACE_CROWD ||
+                  (child->slot->kind == PLACE_OWN && child->slot->owner == version->tenant);
     uint64_t now = io_now_ns();
 
     if (!boots->is_due || is_own || renewals == LIMIT_UNLIMITED)

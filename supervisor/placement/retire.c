@@ -25,17 +25,14 @@
 static void replace(struct child *child, struct child *spare)
 {
     struct pool *pool = child->server->pool;
-    struct child_place place = child->place;
 
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(child),
               "worker %u (pid %d) retires: %s; worker %u (pid %d) takes over slot %u of cordon %s",
               child->number, (int) child->pid, child->retire_reason, spare->number,
-              (int) spare->pid, place.slot, child->cordon->name);
-    place.last_retired = child->retire_reason;
-    place.last_retired_ns = io_now_ns();
-    child->place = spare->place;
-    spare->place = place;
-    seclude_take_over(child, spare);
+              (int) spare->pid, child->slot->position, child->cordon->name);
+    child->slot->last_retired = child->retire_reason;
+    child->slot->last_retired_ns = io_now_ns();
+    child_swap_slots(child, spare);
     child_drain(child);
     pool_keep_spare(pool, child->cordon, false);
     spare->server->placements->ops->on_room(spare);
@@ -58,7 +55,7 @@ static bool has_draining(const struct pool *pool, const struct cordon_config *co
 static bool may_replace(const struct child *child)
 {
     return child->state == CHILD_READY && child->retire_reason &&
-           child->place.kind != PLACE_SPARE && child->place.kind != PLACE_LEAVING;
+           child->slot->kind != PLACE_SPARE && child->slot->kind != PLACE_LEAVING;
 }
 
 bool retire_use_spare(struct pool *pool, struct child *spare)
@@ -90,10 +87,10 @@ static void look_for_spare(struct child *child)
 
 void retire_child(struct child *child, const char *reason)
 {
-    if (child->state != CHILD_READY || child->retire_reason || child->place.kind == PLACE_LEAVING)
+    if (child->state != CHILD_READY || child->retire_reason || child->slot->kind == PLACE_LEAVING)
         return;
     child->retire_reason = reason;
-    if (child->place.kind == PLACE_SPARE)
+    if (child->slot->kind == PLACE_SPARE)
         child_kill(child, KILL_STOP, 0); /* nothing is in it: the next one starts */
     else
         look_for_spare(child);
@@ -104,7 +101,7 @@ void retire_at_once(struct child *child, const char *reason)
     struct pool *pool = child->server->pool;
     struct child *spare = pool_find_spare(pool, child->cordon);
 
-    if (child->state != CHILD_READY || child->place.kind != PLACE_SHARED ||
+    if (child->state != CHILD_READY || child->slot->kind != PLACE_SHARED ||
         pool_count(pool, child->cordon, PLACE_LEAVING) >= AT_ONCE_MAX)
         return;
     if (!spare) {
@@ -211,7 +208,7 @@ void retire_check(struct child *child, uint64_t now_ns)
     if (child->state != CHILD_READY)
         return;
     retire_check_rss(child, now_ns);
-    if (child->state != CHILD_READY || child->place.kind == PLACE_LEAVING)
+    if (child->state != CHILD_READY || child->slot->kind == PLACE_LEAVING)
         return;
     say_if_full(child, now_ns);
     if (child->retire_reason) {

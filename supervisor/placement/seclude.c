@@ -33,7 +33,7 @@ bool seclude_is_wanted(const struct version *version)
 /* ---- the worker */
 
 /* Where the version's tenant has its own worker noted: a candidate may be in another cordon. */
-static struct child **own_of(const struct version *version)
+static struct slot **own_of(const struct version *version)
 {
     struct tenant *tenant = version->tenant;
 
@@ -44,49 +44,25 @@ const struct tenant *seclude_owner(const struct child *child)
 {
     const struct tenant *tenant;
 
-    if (child->place.kind != PLACE_CROWD || child->place.members != 1)
-        return child->place.owner;
+    if (child->slot->kind != PLACE_CROWD || child->slot->members != 1)
+        return child->slot->owner;
     TAILQ_FOREACH (tenant, &child->server->tenants->list, entry)
-        if (tenant->own == child || tenant->next_own == child)
+        if (tenant->own == child->slot || tenant->next_own == child->slot)
             return tenant;
     return NULL;
 }
 
-static void let_go(struct child **own)
+static void let_go(struct slot **own)
 {
-    struct child *child = *own;
+    struct slot *slot = *own;
 
-    if (!child)
+    if (!slot)
         return;
     *own = NULL;
-    if (child->place.kind == PLACE_CROWD && --child->place.members > 0)
+    if (slot->kind == PLACE_CROWD && --slot->members > 0)
         return;
-    child->place.owner = NULL;
-    child_drain(child);
-}
-
-static void lead_crowd(const struct tenant_list *list, const struct child *from, struct child *to)
-{
-    struct tenant *tenant;
-
-    TAILQ_FOREACH (tenant, list, entry) {
-        tenant->own = tenant->own == from ? to : tenant->own;
-        tenant->next_own = tenant->next_own == from ? to : tenant->next_own;
-    }
-}
-
-void seclude_take_over(const struct child *from, struct child *to)
-{
-    struct tenant *owner = to->place.owner;
-
-    if (to->place.kind == PLACE_CROWD) {
-        lead_crowd(&to->server->tenants->list, from, to);
-        lead_crowd(&to->server->tenants->leaving, from, to);
-    }
-    if (owner && owner->own == from)
-        owner->own = to;
-    else if (owner)
-        owner->next_own = to;
+    slot->owner = NULL;
+    child_drain(slot->child);
 }
 
 /* Whose own worker is worth less than one for a tenant that has just got strikes: of one without, or
@@ -98,8 +74,8 @@ static struct child *find_milder(const struct pool *pool, const struct cordon_co
     struct child *child, *calmest = NULL;
 
     TAILQ_FOREACH (child, &pool->children, entry) {
-        const struct tenant *owner = child->place.owner;
-        if (child->cordon != cordon || child->place.kind != PLACE_OWN || !owner)
+        const struct tenant *owner = child->slot->owner;
+        if (child->cordon != cordon || child->slot->kind != PLACE_OWN || !owner)
             continue;
         if (owner->conduct.seclusion != SECLUSION_STRIKES)
             return child;
@@ -118,12 +94,12 @@ static bool make_room(const struct pool *pool, const struct cordon_config *cordo
 
     if (!other)
         return false;
-    struct tenant *milder = other->place.owner;
+    struct tenant *milder = other->slot->owner;
     milder->conduct.seclusion = SECLUSION_NONE;
     milder->conduct.suspicion = 0;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = milder->name),
               "shares a worker again, others need one more");
-    let_go(milder->own == other ? &milder->own : &milder->next_own);
+    let_go(milder->own == other->slot ? &milder->own : &milder->next_own);
     return true;
 }
 
@@ -146,7 +122,7 @@ static struct child *take_worker(struct pool *pool, const struct cordon_config *
 
     if (!child)
         return NULL;
-    child->place.kind = kind;
+    child->slot->kind = kind;
     if (spare)
         pool_keep_spare(pool, cordon, false);
     else
@@ -172,8 +148,8 @@ static struct child *smallest_crowd(const struct pool *pool, const struct cordon
     struct child *child, *smallest = NULL;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon && child->place.kind == PLACE_CROWD && !child->is_gone &&
-            (!smallest || child->place.members < smallest->place.members))
+        if (child->cordon == cordon && child->slot->kind == PLACE_CROWD && !child->is_gone &&
+            (!smallest || child->slot->members < smallest->slot->members))
             smallest = child;
     return smallest;
 }
@@ -186,16 +162,16 @@ static struct child *find_crowd(struct pool *pool, const struct cordon_config *c
     if (!child)
         child = smallest_crowd(pool, cordon);
     if (child)
-        child->place.members++;
+        child->slot->members++;
     return child;
 }
 
 /* ---- */
 
 /* Returns whether the worker is of the kind that the tenant needs now. */
-static bool is_right(const struct child *own, const struct tenant *tenant)
+static bool is_right(const struct slot *own, const struct tenant *tenant)
 {
-    return own && (own->place.kind != PLACE_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
+    return own && (own->kind != PLACE_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
 }
 
 static struct child *find_own(struct pool *pool, const struct version *version)
@@ -204,26 +180,26 @@ static struct child *find_own(struct pool *pool, const struct version *version)
         has_room(pool, version) ? take_worker(pool, version->cordon, PLACE_OWN) : NULL;
 
     if (child)
-        child->place.owner = version->tenant;
+        child->slot->owner = version->tenant;
     return child;
 }
 
 struct child *seclude_place(struct pool *pool, const struct version *version)
 {
     const struct cordon_config *cordon = version->cordon;
-    struct child **own = own_of(version);
+    struct slot **own = own_of(version);
     enum seclusion seclusion = version->tenant->conduct.seclusion;
     bool is_busy = seclusion == SECLUSION_BUSY && !cordon->is_solitary;
 
     if (is_right(*own, version->tenant))
-        return *own;
+        return (*own)->child;
     struct child *child = is_busy ? find_crowd(pool, cordon) : find_own(pool, version);
     if (!child)
-        return *own;
+        return *own ? (*own)->child : NULL;
     let_go(own);
-    *own = child;
+    *own = child->slot;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = version->tenant->name),
-              child->place.members > 1 ? "shares worker %u of cordon %s with others that are busy"
+              child->slot->members > 1 ? "shares worker %u of cordon %s with others that are busy"
                                        : "has worker %u of cordon %s to itself",
               child->number, cordon->name);
     /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
@@ -246,10 +222,10 @@ void seclude_fit(struct pool *pool)
     struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry) {
-        struct tenant *owner = child->place.kind == PLACE_OWN ? child->place.owner : NULL;
+        struct tenant *owner = child->slot->kind == PLACE_OWN ? child->slot->owner : NULL;
         if (!owner)
             continue;
-        struct child **own = owner->own == child ? &owner->own : &owner->next_own;
+        struct slot **own = owner->own == child->slot ? &owner->own : &owner->next_own;
         const struct version *version = own == &owner->own ? owner->version : owner->candidate;
         if (version && seclude_is_wanted(version))
             continue;
@@ -328,7 +304,7 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
          * quarantine while others take all the room. */
         .has_no_seclusion = cordon_of(tenant)->solitary == 0,
     };
-    bool has_own = child->place.kind == PLACE_OWN && child->place.owner == tenant;
+    bool has_own = child->slot->kind == PLACE_OWN && child->slot->owner == tenant;
 
     if (!error_counts(verdict->code, FOR_STRIKES, verdict->evidence != EVIDENCE_NONE))
         return;
@@ -395,11 +371,11 @@ bool seclude_suspects(struct child *child, bool is_memory)
     bool is_any_separated = false;
     struct tenant *tenant;
 
-    if (child->place.kind == PLACE_OWN)
+    if (child->slot->kind == PLACE_OWN)
         return false;
     while ((tenant = next_suspect(child, suspicion, is_memory))) {
         /* Those that are separated already had nothing in this worker. */
-        bool has_own = tenant->own && tenant->own->place.kind == PLACE_OWN;
+        bool has_own = tenant->own && tenant->own->kind == PLACE_OWN;
         if (!has_own && room == 0 && !make_room(pool, cordon))
             break;
         room -= !has_own && room > 0;
@@ -554,7 +530,7 @@ static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
 /* Its next requests go somewhere else already. */
 static bool is_apart(const struct tenant *tenant, const struct child *child)
 {
-    return tenant->conduct.seclusion != SECLUSION_NONE && tenant->own && tenant->own != child;
+    return tenant->conduct.seclusion != SECLUSION_NONE && tenant->own && tenant->own != child->slot;
 }
 
 static bool begin_hold_part(const struct child *child, struct tenant *tenant, uint64_t now_ns)
@@ -635,7 +611,7 @@ static void relieve(struct child *child, uint64_t now_ns)
         retire_at_once(child, HELD_UP_REASON);
     while (n > 0)
         go_apart(parted[--n]);
-    if (child->place.kind == PLACE_LEAVING)
+    if (child->slot->kind == PLACE_LEAVING)
         (void) child->server->placements->ops->withdraw(child, has_moved);
 }
 
@@ -679,7 +655,7 @@ static void keep_counts(struct child *child, uint64_t now_ns)
 void seclude_look(struct child *child, uint64_t now_ns)
 {
     bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
-    bool is_shared = child->place.kind == PLACE_SHARED || child->place.kind == PLACE_LEAVING;
+    bool is_shared = child->slot->kind == PLACE_SHARED || child->slot->kind == PLACE_LEAVING;
     uint64_t piece, spared_ns;
 
     if (!is_up || !is_shared || child->cordon->is_solitary || child->cordon->solitary == 0)

@@ -17,8 +17,6 @@ bool seclude_is_wanted(const struct version *version);
 struct child *seclude_place(struct pool *pool, const struct version *version);
 /* Whose worker it is: of a single tenant, also if others of its kind may come to it. NULL: nobody's alone. */
 const struct tenant *seclude_owner(const struct child *child);
-/* Another process has taken over the place of one that may be a tenant's own. */
-void seclude_take_over(const struct child *from, struct child *to);
 
 /* A worker died, and this tenant is to blame. child: it. */
 void seclude_on_blame(struct tenant *tenant, const struct child *child,

@@ -154,7 +154,7 @@ void ledger_count(struct request *request, enum error_code code)
                        !request->is_blameless);
     stats_record_latency(&request->attempt.tenant->counted, request->received_ns, now);
     if (placement)
-        stats_record(&placement->child->latency_us, request->sent_ns, now);
+        stats_record(&placement->child->slot->latency_us, request->sent_ns, now);
     failure_log(request->attempt.tenant, request, request->attempt.id, code);
     access_log_request(request, code);
     version_count(request->attempt.version ? request->attempt.version

@@ -167,7 +167,7 @@ static bool has_room(struct child *child, uint32_t cost)
 /* Returns whether tenants in the worker have held up others so much that it is known, and may go apart. */
 static bool is_pressed(const struct child *child)
 {
-    return child->place.kind == PLACE_SHARED && child->cordon->solitary > 0 &&
+    return child->slot->kind == PLACE_SHARED && child->cordon->solitary > 0 &&
            holdup_is_pressed(&child->held, io_now_ns());
 }
 
@@ -279,7 +279,7 @@ static bool is_left_to_what_runs(const struct child *child)
 {
     const struct scoreboard *board = child->board;
 
-    return child->place.kind == PLACE_LEAVING && child->piece.request != 0 &&
+    return child->slot->kind == PLACE_LEAVING && child->piece.request != 0 &&
            atomic_load(&board->running_tenant) != 0 &&
            atomic_load(&board->running_since_ns) == child->piece.since_ns &&
            holdup_is_pressed(&child->held, io_now_ns());
@@ -360,7 +360,7 @@ static int send_request(struct request *request, struct placement *placement)
     share_take_place(request);
     stats_note_load(&request->attempt.tenant->counted, request->attempt.tenant->n_queued,
                     request->attempt.tenant->n_in_flight);
-    child->place.requests++;
+    child->slot->requests++;
     ledger->in_workers++;
     return 0;
 }

@@ -174,12 +174,12 @@ static struct readiness look_at_workers(const struct server *server)
     const struct child *child;
 
     TAILQ_FOREACH (child, &server->pool->children, entry) {
-        if (child->place.kind != PLACE_SHARED)
+        if (child->slot->kind != PLACE_SHARED)
             continue;
         found.n_workers++;
         found.n_ready += child->state == CHILD_READY;
-        found.n_failed += child->state != CHILD_READY && child->place.failures > 0;
-        found.n_hopeless += child_backoff_ms(child->place.failures, 0) > 0;
+        found.n_failed += child->state != CHILD_READY && child->slot->failures > 0;
+        found.n_hopeless += child_backoff_ms(child->slot->failures, 0) > 0;
     }
     return found;
 }

@@ -49,7 +49,7 @@ static uint64_t cpu_us(const struct child *child)
 
 static uint64_t requests(const struct child *child)
 {
-    return child->place.requests;
+    return child->slot->requests;
 }
 
 static uint64_t in_flight(const struct child *child)
@@ -77,9 +77,9 @@ static void write_each(const struct server *server, const char *name,
         return;
     TAILQ_FOREACH (child, &server->pool->children, entry) {
         /* One that leaves has no place any more. */
-        if (child->is_gone || child->place.kind == PLACE_LEAVING)
+        if (child->is_gone || child->slot->kind == PLACE_LEAVING)
             continue;
-        (void) snprintf(slot, sizeof slot, "%u", child->place.slot);
+        (void) snprintf(slot, sizeof slot, "%u", child->slot->position);
         struct text_labels labels =
             TEXT_LABELS({ "cordon", child->cordon->name }, { "slot", slot });
         if (is_time)

@@ -17,7 +17,7 @@
 #include "supervisor/tenants/conduct.h"
 #include "supervisor/tenants/tenant_cursor.h"
 
-struct child;
+struct slot;
 struct request;
 
 /* What its requests came to, as far as it is to blame. Both are halved now and then, so that what was
@@ -103,8 +103,8 @@ struct tenant {
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
     struct conduct conduct;
-    struct child *own;      /* borrowed: the worker that is its own, or PLACE_CROWD; NULL: none */
-    struct child *next_own; /* the same for a candidate that is in another cordon */
+    struct slot *own;      /* borrowed: the slot of its own worker, or a PLACE_CROWD; NULL: none */
+    struct slot *next_own; /* the same for a candidate that is in another cordon */
     /* How busy it is, see seclude.h. */
     uint64_t cpu_seen_us;                 /* cpu_us at the last look, one each second */
     uint64_t spent_us;                    /* between the last two looks */

@@ -61,17 +61,17 @@ uint64_t child_backoff_ms(unsigned failures, uint32_t random)
 
 static void note_failure(struct child *child)
 {
-    struct child_place *place = &child->place;
+    struct slot *slot = child->slot;
     uint64_t now = io_now_ns();
     bool has_served = child->ready_ns > child->started_ns;
 
     if (has_served && now - child->ready_ns > FAILURE_WINDOW_NS)
-        place->failures = 0;
-    if (now - place->failures_since_ns > FAILURE_WINDOW_NS && place->failures < FAILURES_FREE)
-        place->failures = 0;
-    if (place->failures == 0)
-        place->failures_since_ns = now;
-    place->failures++;
+        slot->failures = 0;
+    if (now - slot->failures_since_ns > FAILURE_WINDOW_NS && slot->failures < FAILURES_FREE)
+        slot->failures = 0;
+    if (slot->failures == 0)
+        slot->failures_since_ns = now;
+    slot->failures++;
 }
 
 static void close_fd(int *fd)
@@ -134,7 +134,7 @@ static bool has_use(const struct child *child)
 {
     const struct server *server = child->server;
 
-    switch (child->place.kind) {
+    switch (child->slot->kind) {
     case PLACE_SPARE:
         return child->cordon->spare && !server->life.is_draining;
     case PLACE_OWN:
@@ -150,17 +150,18 @@ static bool has_use(const struct child *child)
 
 static void plan_start(struct child *child)
 {
-    uint64_t wait = child_backoff_ms(child->place.failures, (uint32_t) io_now_ns());
+    uint64_t wait = child_backoff_ms(child->slot->failures, (uint32_t) io_now_ns());
 
     if (!has_use(child)) {
-        if (child->place.kind == PLACE_LEAVING || child->place.kind == PLACE_SPARE)
+        if (child->slot->kind == PLACE_LEAVING || child->slot->kind == PLACE_SPARE)
             pool_drop(child->server->pool, child);
         return;
     }
     if (wait > 0)
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
-                  "slot %u of cordon %s failed %u times; next start in %u ms", child->place.slot,
-                  child->cordon->name, child->place.failures, (unsigned) wait);
+                  "slot %u of cordon %s failed %u times; next start in %u ms",
+                  child->slot->position, child->cordon->name, child->slot->failures,
+                  (unsigned) wait);
     set_timer(child, wait);
 }
 
@@ -300,9 +301,9 @@ static void stop_drained(struct child *child)
 
 static void drain(struct child *child)
 {
-    child->place.kind = PLACE_LEAVING;
-    child->place.owner = NULL;
-    child->place.members = 0;
+    child->slot->kind = PLACE_LEAVING;
+    child->slot->owner = NULL;
+    child->slot->members = 0;
     child->state = CHILD_DRAINING;
     child->drain_since_ns = io_now_ns();
     if (child->in_flight == 0)
@@ -317,9 +318,9 @@ void child_drain(struct child *child)
 /* It is not ready yet, or is down: there is nothing to drain. */
 static void leave_early(struct child *child)
 {
-    child->place.kind = PLACE_LEAVING;
-    child->place.owner = NULL;
-    child->place.members = 0;
+    child->slot->kind = PLACE_LEAVING;
+    child->slot->owner = NULL;
+    child->slot->members = 0;
     if (child->state == CHILD_DOWN)
         pool_drop(child->server->pool, child);
     else if (child->state != CHILD_KILLED)
@@ -335,7 +336,7 @@ static void reap(struct child *child)
     if (child->ops->on_end(child, was_booting))
         note_failure(child);
     else
-        child->place.failures = 0;
+        child->slot->failures = 0;
     release_process(child);
     leave_place(child);
     child->ops->on_lost(child);
@@ -490,12 +491,22 @@ static void on_load_turn(evutil_socket_t fd, short what, void *arg)
 
 bool child_is_usable(const struct child *child)
 {
-    return child->state == CHILD_READY || child->place.failures < FAILURES_FREE;
+    return child->state == CHILD_READY || child->slot->failures < FAILURES_FREE;
 }
 
 bool child_has_failed(const struct child *child)
 {
     return child->state == CHILD_DOWN && !child_is_usable(child);
+}
+
+void child_swap_slots(struct child *one, struct child *other)
+{
+    struct slot *slot = one->slot;
+
+    one->slot = other->slot;
+    other->slot = slot;
+    one->slot->child = one;
+    other->slot->child = other;
 }
 
 struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number)
@@ -506,6 +517,12 @@ struct child *child_new(struct server *server, const struct cordon_config *cordo
         return NULL;
     child->server = server;
     child->cordon = cordon;
+    child->slot = calloc(1, sizeof *child->slot);
+    if (!child->slot) {
+        free(child);
+        return NULL;
+    }
+    child->slot->child = child;
     child->number = number;
     child->pidfd = -1;
     child->stat_fd = -1;
@@ -535,6 +552,7 @@ struct child *child_free(struct child *child)
         (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
     assert(LIST_EMPTY(&child->placements));
     release_process(child);
+    free(child->slot);
     free(child);
     return NULL;
 }

@@ -75,11 +75,12 @@ enum place_kind {
                     * is ready it serves who is not loaded elsewhere yet */
 };
 
-/* What belongs to the place of a worker, and not to the process that is there: where one dies or
- * retires, the spare takes over its place. */
-struct child_place {
+/* A position in a cordon, which outlives the processes that come and go in it: where one dies or retires, the spare's
+ * takes over. */
+struct slot {
+    struct child *child; /* the worker that is there */
     enum place_kind kind;
-    unsigned slot;        /* in the cordon; the shared ones come first */
+    unsigned position;    /* in the cordon; the shared ones come first */
     bool is_joining;      /* it was added, and gets tenants when it is ready */
     struct tenant *owner; /* borrowed; of PLACE_OWN, else NULL */
     unsigned members;     /* tenants that have PLACE_CROWD as their own */
@@ -90,7 +91,8 @@ struct child_place {
     uint64_t last_retired_ns;
     uint64_t kills[CAUSES]; /* and deaths, by what incident.h calls them */
     uint64_t failures_since_ns;
-    unsigned failures; /* deaths that nobody is to blame for */
+    unsigned failures;           /* deaths that nobody is to blame for */
+    struct histogram latency_us; /* from sending to the end of the answer; of all its processes */
 };
 
 /* What workers tell the floor above, which hands the table down when the pool is made. */
@@ -107,8 +109,6 @@ struct slot_ops {
     void (*on_drained)(struct child *child);
     /* The next part of what is to be loaded may go. */
     void (*on_load_turn)(struct child *child);
-    /* Another process has taken over the place of one. */
-    void (*on_take_over)(const struct child *from, struct child *to);
     /* It is about to be freed. */
     void (*on_free)(struct child *child);
 };
@@ -117,7 +117,7 @@ struct child {
     TAILQ_ENTRY(child) entry;
     const struct slot_ops *ops;         /* borrowed, as frames */
     const struct channel_table *frames; /* what may come from it */
-    struct child_place place;
+    struct slot *slot;     /* owned; exchanged with another child's by child_swap_slots */
     struct server *server; /* borrowed */
     const struct cordon_config
         *cordon;     /* borrowed: lives as long as its workers; values may change */
@@ -149,11 +149,10 @@ struct child {
     unsigned in_flight; /* without those */
     struct child_books books;
     struct worker_clock clock;
-    struct holdup_piece piece;   /* of JavaScript that runs */
-    struct holdup held;          /* by all tenants in it */
-    uint64_t held_at_ns;         /* when that was counted last */
-    uint64_t held_waited_ns;     /* of its own time, when its counts were looked at last */
-    struct histogram latency_us; /* from sending to the end of the answer; of all its processes */
+    struct holdup_piece piece; /* of JavaScript that runs */
+    struct holdup held;        /* by all tenants in it */
+    uint64_t held_at_ns;       /* when that was counted last */
+    uint64_t held_waited_ns;   /* of its own time, when its counts were looked at last */
     /* Liveness, see child_check. */
     uint64_t signs_seen;
     uint64_t cpu_at_sign_ns;
@@ -307,6 +306,8 @@ void child_on_facts(struct child *child, pid_t pid, int error, const struct jail
 void child_check_jail(struct child *child);
 /* Returns whether the worker has not read what is queued for it: nothing that can wait is sent. */
 bool child_is_congested(const struct child *child);
+/* Each gets the other's slot. */
+void child_swap_slots(struct child *one, struct child *other);
 /* Down, with nothing started. NULL: out of memory. */
 struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number);
 struct child *child_free(struct child *child); /* kills what runs in it */

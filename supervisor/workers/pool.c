@@ -26,7 +26,7 @@ unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
     unsigned n = 0;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        n += child->cordon == cordon && child->place.kind == kind && !child->is_gone;
+        n += child->cordon == cordon && child->slot->kind == kind && !child->is_gone;
     return n;
 }
 
@@ -45,8 +45,8 @@ void pool_read_tally(const struct pool *pool, struct pool_tally *ret_tally)
     struct pool_tally tally = { 0 };
 
     while ((child = pool_next_listed(pool, child))) {
-        bool is_own = child->place.kind == PLACE_OWN || child->place.kind == PLACE_CROWD;
-        bool is_place = is_own || child->place.kind == PLACE_SHARED;
+        bool is_own = child->slot->kind == PLACE_OWN || child->slot->kind == PLACE_CROWD;
+        bool is_place = is_own || child->slot->kind == PLACE_SHARED;
         tally.listed++;
         tally.places += is_place;
         tally.own += is_own;
@@ -61,7 +61,7 @@ static bool has_slot(const struct pool *pool, const struct cordon_config *cordon
     const struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon && child->place.slot == slot && !child->is_gone)
+        if (child->cordon == cordon && child->slot->position == slot && !child->is_gone)
             return true;
     return false;
 }
@@ -100,8 +100,8 @@ struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, en
         return NULL;
     child->ops = pool->ops;
     child->frames = pool->frames;
-    child->place.kind = kind;
-    child->place.slot = free_slot(pool, cordon, kind);
+    child->slot->kind = kind;
+    child->slot->position = free_slot(pool, cordon, kind);
     TAILQ_INSERT_TAIL(&pool->children, child, entry);
     pool->n_children++;
     return child;
@@ -140,7 +140,7 @@ struct child *pool_find_spare(const struct pool *pool, const struct cordon_confi
     struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->place.kind == PLACE_SPARE && child->cordon == cordon &&
+        if (child->slot->kind == PLACE_SPARE && child->cordon == cordon &&
             child->state == CHILD_READY && !child->is_hung_up && !child_is_stale(child))
             return child;
     return NULL;
@@ -163,17 +163,14 @@ void pool_promote_spare(struct pool *pool, struct child *child)
     struct child *spare = pool_find_spare(pool, child->cordon);
 
     /* A place that keeps failing waits: a spare would only die of the same. */
-    if (child->place.kind == PLACE_SPARE || child->place.kind == PLACE_LEAVING || !spare ||
-        child_backoff_ms(child->place.failures, 0) > 0)
+    if (child->slot->kind == PLACE_SPARE || child->slot->kind == PLACE_LEAVING || !spare ||
+        child_backoff_ms(child->slot->failures, 0) > 0)
         return;
-    struct child_place place = child->place;
-    child->place = spare->place;
-    spare->place = place;
-    spare->place.is_joining = false;
-    child->ops->on_take_over(child, spare);
+    child_swap_slots(child, spare);
+    spare->slot->is_joining = false;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(spare),
               "worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
-              (int) spare->pid, place.slot, spare->cordon->name);
+              (int) spare->pid, spare->slot->position, spare->cordon->name);
 }
 
 /* Without a spawner no worker comes any more: with the last one gone, only another skepd can serve. */
