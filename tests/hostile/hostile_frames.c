@@ -170,6 +170,50 @@ void send_credit(uint64_t id, uint32_t size)
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CREDIT, &credit);
 }
 
+void send_call(uint64_t request, uint32_t id, uint32_t binding)
+{
+    Skep__Worker__Call call = SKEP__WORKER__CALL__INIT;
+    static const char url[] = "http://nobody/";
+
+    call.request = request;
+    call.id = id;
+    call.binding = binding;
+    call.method = bytes("GET", 3);
+    call.url = bytes(url, sizeof url - 1);
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &call);
+}
+
+void send_call_body(uint64_t request, uint32_t id, size_t size, bool end)
+{
+    static const uint8_t data[BODY_CHUNK_MAX_BYTES + 1];
+    Skep__Worker__CallBody body = SKEP__WORKER__CALL_BODY__INIT;
+
+    body.request = request;
+    body.id = id;
+    body.data = bytes(data, size);
+    body.end = end;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_BODY, &body);
+}
+
+void send_call_credit(uint64_t request, uint32_t id, uint32_t size)
+{
+    Skep__Worker__CallCredit credit = SKEP__WORKER__CALL_CREDIT__INIT;
+
+    credit.request = request;
+    credit.id = id;
+    credit.bytes = size;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CREDIT, &credit);
+}
+
+void send_call_cancel(uint64_t request, uint32_t id)
+{
+    Skep__Worker__CallCancel cancel = SKEP__WORKER__CALL_CANCEL__INIT;
+
+    cancel.request = request;
+    cancel.id = id;
+    send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CANCEL, &cancel);
+}
+
 void send_body(uint64_t id, size_t size, bool end)
 {
     const uint8_t data[BODY_CHUNK_MAX_BYTES + 1];

@@ -31,6 +31,10 @@ void answer_saying(uint64_t id,
                    ProtobufCBinaryData message); /* a head that ends, and done with that */
 void send_credit(uint64_t id, uint32_t size);
 void send_body(uint64_t id, size_t size, bool end);
+void send_call(uint64_t request, uint32_t id, uint32_t binding);
+void send_call_body(uint64_t request, uint32_t id, size_t size, bool end);
+void send_call_credit(uint64_t request, uint32_t id, uint32_t size);
+void send_call_cancel(uint64_t request, uint32_t id);
 #define HEAD_BODY_BYTES 8 /* of the body, in each head */
 
 /* A head with n times the same header (name NULL: empty ones). */

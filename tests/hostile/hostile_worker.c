@@ -137,6 +137,16 @@ MISDEED(stopped_twice) { UNUSED; send_stopped(tenant); send_stopped(tenant); }
 MISDEED(stopped_always) { UNUSED; send_stopped(tenant); answer(id); }
 MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
 MISDEED(caught_up_flood) { UNUSED; for (unsigned i = 0; i < 10000; i++) send_caught_up(); }
+MISDEED(call_true) { UNUSED; send_call(id, 1, 0); answer(id); }
+MISDEED(call_binding) { UNUSED; send_call(id, 1, 1); }
+MISDEED(call_number) { UNUSED; send_call(id, 2, 0); }
+MISDEED(call_twice) { UNUSED; send_call(id, 1, 0); send_call(id, 1, 0); }
+MISDEED(call_unknown) { UNUSED; send_call(id + SCOREBOARD_SLOTS, 1, 0); }
+MISDEED(call_body_unknown) { UNUSED; send_call_body(id, 1, 1, true); }
+MISDEED(call_body_empty) { UNUSED; send_call(id, 1, 0); send_call_body(id, 1, 0, false); }
+MISDEED(call_credit_unknown) { UNUSED; send_call_credit(id, 1, 1); }
+MISDEED(call_credit_most) { UNUSED; send_call(id, 1, 0); send_call_credit(id, 1, UINT32_MAX); }
+MISDEED(call_cancel_unknown) { UNUSED; send_call_cancel(id, 1); }
 MISDEED(never_answers) { UNUSED; }
 MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
 MISDEED(stops_reading) { UNUSED; is_deaf = true; }
@@ -401,6 +411,9 @@ static const struct {
     ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
     ROW(done_long), ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_flood),
     ROW(stopped_unknown), ROW(stopped_twice), ROW(stopped_always),
+    ROW(call_true), ROW(call_binding), ROW(call_number), ROW(call_twice), ROW(call_unknown),
+    ROW(call_body_unknown), ROW(call_body_empty), ROW(call_credit_unknown), ROW(call_credit_most),
+    ROW(call_cancel_unknown),
     ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
     ROW(stops_reading_bodies),
     ROW(body_beyond_window), ROW(answers_much),

@@ -41,7 +41,8 @@ ENDED_BY_TIME = (
 
 def bad(name, **limits):
     most = SHORT if name in ENDED_BY_TIME else LONG
-    return {"limits": {**most, **limits}, "files": {"worker.js": f"{name}\n"}}
+    bindings = [{"name": "NOBODY", "service": "nobody"}]
+    return {"limits": {**most, **limits}, "bindings": bindings, "files": {"worker.js": f"{name}\n"}}
 
 
 KILLED = (502, "worker_crashed", True)
@@ -126,6 +127,16 @@ ON_REQUEST = {
     "caught_up": SERVED,
     "caught_up_flood": KILLED,
     "credit_nothing": KILLED,
+    "call_true": SERVED,
+    "call_binding": KILLED,
+    "call_number": KILLED,
+    "call_twice": KILLED,
+    "call_unknown": KILLED,
+    "call_body_unknown": KILLED,
+    "call_body_empty": KILLED,
+    "call_credit_unknown": KILLED,
+    "call_credit_most": KILLED,
+    "call_cancel_unknown": KILLED,
     "stops_in_response": ("cut off", None, True),
     "stops_reading": (504, "wall_request", True),
     "garbage": KILLED,

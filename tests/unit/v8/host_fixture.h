@@ -42,10 +42,43 @@ struct world {
     size_t n_frames;
     int closed;            /* 1, or the error */
     bool reuse_after_stop; /* of what is loaded */
+    bool has_binding;      /* likewise: env.B */
 };
 
 static struct sentry *sentry; /* of the process */
 static struct world *world;   /* of the test that runs */
+
+/* id: of the request; code: of the call; used: bytes. Returns the text. */
+static inline ProtobufCBinaryData keep_call(const ProtobufCMessage *message, struct frame *frame)
+{
+    if (message->descriptor == &skep__worker__call__descriptor) {
+        const Skep__Worker__Call *m = (const Skep__Worker__Call *) message;
+        frame->kind = SKEP__WORKER__FROM_WORKER__MESSAGE_CALL;
+        frame->id = m->request;
+        frame->code = (int) m->id;
+        frame->used = m->body.len;
+        return m->url;
+    }
+    if (message->descriptor == &skep__worker__call_body__descriptor) {
+        const Skep__Worker__CallBody *m = (const Skep__Worker__CallBody *) message;
+        frame->kind = SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_BODY;
+        frame->id = m->request;
+        frame->code = (int) m->id;
+        frame->used = m->data.len;
+    } else if (message->descriptor == &skep__worker__call_credit__descriptor) {
+        const Skep__Worker__CallCredit *m = (const Skep__Worker__CallCredit *) message;
+        frame->kind = SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CREDIT;
+        frame->id = m->request;
+        frame->code = (int) m->id;
+        frame->used = m->bytes;
+    } else if (message->descriptor == &skep__worker__call_cancel__descriptor) {
+        const Skep__Worker__CallCancel *m = (const Skep__Worker__CallCancel *) message;
+        frame->kind = SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CANCEL;
+        frame->id = m->request;
+        frame->code = (int) m->id;
+    }
+    return (ProtobufCBinaryData){ 0 };
+}
 
 static inline int keep(const ProtobufCMessage *message)
 {
@@ -90,6 +123,8 @@ static inline int keep(const ProtobufCMessage *message)
     } else if (message->descriptor == &skep__worker__stopped__descriptor) {
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED;
         frame.id = ((const Skep__Worker__Stopped *) message)->tenant;
+    } else {
+        text = keep_call(message, &frame);
     }
     size_t size = text.len < sizeof frame.text - 1 ? text.len : sizeof frame.text - 1;
     if (size > 0)
@@ -113,7 +148,7 @@ static inline void on_closed(void *owner, int error)
 
 static inline void begin_world(void)
 {
-    static struct channel_rule rules[SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED + 1];
+    static struct channel_rule rules[SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CANCEL + 1];
     static const struct channel_table table = {
         .envelope = &skep__worker__from_worker__descriptor,
         .case_offset = offsetof(Skep__Worker__FromWorker, message_case),
@@ -186,6 +221,17 @@ static inline unsigned count_frames(Skep__Worker__FromWorker__MessageCase kind)
     return n;
 }
 
+/* Bytes of all frames of the kind. */
+static inline uint64_t count_bytes(Skep__Worker__FromWorker__MessageCase kind, uint64_t id)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < world->n_frames; i++)
+        if (world->frames[i].kind == kind && world->frames[i].id == id)
+            n += world->frames[i].used;
+    return n;
+}
+
 /* Runs the loop until such a frame has come. */
 static inline struct frame *await_frame(Skep__Worker__FromWorker__MessageCase kind, uint64_t id)
 {
@@ -229,6 +275,7 @@ static inline void send_load(uint32_t tenant, uint32_t place, Skep__Worker__Limi
     Skep__Worker__LoadBegin begin = SKEP__WORKER__LOAD_BEGIN__INIT;
     Skep__Worker__LoadFile file = SKEP__WORKER__LOAD_FILE__INIT;
     Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
+    Skep__Worker__Binding binding = SKEP__WORKER__BINDING__INIT, *bindings[] = { &binding };
 
     begin.tenant = file.tenant = end.tenant = tenant;
     begin.place = place;
@@ -236,6 +283,9 @@ static inline void send_load(uint32_t tenant, uint32_t place, Skep__Worker__Limi
     begin.main = file.path = text_field("main.js");
     begin.limits = limits;
     begin.reuse_after_stop = world->reuse_after_stop;
+    binding.name = text_field("B");
+    begin.bindings = bindings;
+    begin.n_bindings = world->has_binding;
     file.data = text_field(source);
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &file);
