@@ -115,6 +115,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
     (void) what;
     TAILQ_FOREACH (child, &pool->children, entry) {
         retire_check(child, now);
+        preload_check(child, now);
         child_check_jail(child);
     }
     look_if_needed(placements);
@@ -143,16 +144,19 @@ static void on_ready(struct child *child)
              !child->cordon->spare)
         child_drain(child); /* it was wanted, and is not any more */
     ops_of(child)->on_room(child);
+    placement_preload_candidates(child->server);
 }
 
 static void on_lost(struct child *child)
 {
     ops_of(child)->on_lost(child);
+    placement_preload_candidates(child->server);
 }
 
 static void on_drained(struct child *child)
 {
     ops_of(child)->on_drained(child);
+    preload_run(child);
 }
 
 static void on_free(struct child *child)
@@ -160,6 +164,7 @@ static void on_free(struct child *child)
     struct placement *placement;
 
     ops_of(child)->on_free(child);
+    preload_forget_child(child);
     while ((placement = LIST_FIRST(&child->placements)))
         placement_free(placement);
 }

@@ -67,6 +67,7 @@ int placement_new(struct version *version, struct child *child, struct placement
 void placement_free(struct placement *placement)
 {
     cpu_forget(placement);
+    preload_end(placement);
     load_drop(placement);
     LIST_REMOVE(placement, in_version);
     LIST_REMOVE(placement, in_child);
@@ -227,40 +228,32 @@ int placement_load(struct version *version, struct child *child)
     return 0;
 }
 
-int placement_preload(struct tenant *tenant)
-{
-    struct version *version = tenant->candidate ? tenant->candidate : tenant->version;
-    struct child *child =
-        tenant->server->pool ? placement_place(tenant->server->pool, version) : NULL;
-
-    if (!child || child->state != CHILD_READY)
-        return -EAGAIN;
-    return placement_find(version, child) ? 0 : placement_load(version, child);
-}
-
 void placement_on_loaded(struct placement *placement, enum error_code code, const char *text,
                          size_t size, uint64_t cpu_us)
 {
     struct version *version = placement->version;
     struct tenant *tenant = version->tenant;
+    struct child *child = placement->child;
     const struct placements *placements = tenant->server->placements;
 
     cpu_collect_load(placement, cpu_us);
+    preload_end(placement);
     if (code != ERROR_NONE) {
         (void) version_ref(version); /* the placement may have the last one */
         placement_free(placement);
         placements->versions->refused(version, code, text, size);
         (void) version_unref(version);
+        preload_run(child);
         return;
     }
     placement->state = PLACEMENT_READY;
     placement->ready_ns = io_now_ns();
     placements->versions->loaded(version);
-    if (tenant->version == version &&
-        placement_place(tenant->server->pool, version) == placement->child)
-        placement_leave_others(version, placement->child); /* it has moved */
+    if (tenant->version == version && placement_place(tenant->server->pool, version) == child)
+        placement_leave_others(version, child); /* it has moved */
     placement_on_idle(placement);
     tenant->server->placements->ops->on_tenant(tenant);
+    preload_run(child);
 }
 
 void placement_on_unloaded(struct placement *placement)
@@ -276,6 +269,7 @@ void placement_on_unloaded(struct placement *placement)
     }
     placement_free(placement);
     child->server->placements->ops->on_room(child); /* whoever waited for room in it */
+    preload_run(child);
 }
 
 void placement_on_idle(struct placement *placement)

@@ -48,6 +48,7 @@ struct placement {
     limit_set noted;    /* limits that the supervisor has seen its load meet */
     unsigned in_flight;
     unsigned stops;   /* of its requests by V8 */
+    bool is_preload;  /* loads, nobody waits for it, and it is one of its worker's n_preloads */
     bool is_retiring; /* unloaded when the last request is through */
     bool is_stopped;  /* JavaScript was terminated in it: it gets no other request */
     uint64_t stopped_ns;
@@ -82,9 +83,11 @@ int placements_new(struct server *server, struct placements **ret_placements);
 /* After the pool. NULL is allowed. Returns NULL. */
 struct placements *placements_free(struct placements *placements);
 
-/* Loads the candidate, else the serving version, into its worker without a request. 0, or -EAGAIN
- * while no worker is ready for it. */
+/* Has the candidate, else the serving version, loaded in its worker without a request: at once if somebody waits for the
+ * version (its listener), else when it has its turn. 0, or -EAGAIN while no worker is ready for it. */
 int placement_preload(struct tenant *tenant);
+/* The same for all candidates: a worker has come or gone. */
+void placement_preload_candidates(const struct server *server);
 /* The answer to a load; code ERROR_NONE: it is ready. The placement may be gone afterwards. */
 void placement_on_loaded(struct placement *placement, enum error_code code, const char *text,
                          size_t size, uint64_t cpu_us);
@@ -172,3 +175,14 @@ void cpu_charge_death(struct child *child);
 void cpu_use(struct placement *placement);
 /* Of all that have. */
 void cpu_collect_all(struct placements *placements);
+
+/* ---- preload.c: turns of loads that nobody waits for */
+
+/* The worker may have room for the next one. */
+void preload_run(struct child *child);
+/* The placement's load has ended, or the placement goes; what comes next in the worker is left to preload_run. */
+void preload_end(struct placement *placement);
+/* Each second: takes on where a load lasts. */
+void preload_check(struct child *child, uint64_t now_ns);
+/* The worker goes for good. */
+void preload_forget_child(struct child *child);

@@ -36,6 +36,7 @@ static void replace(struct child *child, struct child *spare)
     child_drain(child);
     pool_keep_spare(pool, child->cordon, false);
     spare->server->placements->ops->on_room(spare);
+    placement_preload_candidates(spare->server);
 }
 
 /* One at a time in each cordon, so that memory is never needed twice for all; but a stream that does

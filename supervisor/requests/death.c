@@ -77,46 +77,38 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
 
 static void find_another_place(struct tenant *tenant)
 {
-    if (tenant->candidate)
-        (void) placement_preload(tenant);
-    if (TAILQ_EMPTY(&tenant->queue))
-        return;
     if (placement_place(tenant->server->pool, tenant->version))
         ledger_pump(tenant);
     else
         ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
 }
 
-static void use_place(struct tenant *tenant)
-{
-    if (tenant->candidate)
-        (void) placement_preload(tenant);
-    ledger_pump(tenant);
-}
-
 /* Those that were blamed for a death come last: where each of many kills the worker as soon as it is
  * there, the others would never have their turn. */
-static void for_each_tenant(const struct server *server, void (*visit)(struct tenant *))
+static void for_each_waiting(struct ledger *ledger, void (*visit)(struct tenant *))
 {
     uint64_t now = io_now_ns();
     struct tenant *tenant;
 
+    /* Any of them may leave the list meanwhile, so it is turned rather than walked. */
     for (unsigned pass = 0; pass < 2; pass++)
-        TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+        for (unsigned n = ledger->n_waiting; n > 0 && (tenant = TAILQ_FIRST(&ledger->waiting));
+             n--) {
+            TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);
+            TAILQ_INSERT_TAIL(&ledger->waiting, tenant, books.waiting);
             if (conduct_is_marked(&tenant->conduct, now) == (pass == 1))
                 visit(tenant);
-    TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
-        visit(tenant);
+        }
 }
 
 void ledger_on_place_lost(struct child *child)
 {
-    for_each_tenant(child->server, find_another_place);
+    for_each_waiting(child->server->ledger, find_another_place);
 }
 
 void ledger_on_ready(struct child *child)
 {
-    for_each_tenant(child->server, use_place);
+    for_each_waiting(child->server->ledger, ledger_pump);
 }
 
 void ledger_on_drained(struct child *child)

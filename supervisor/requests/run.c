@@ -247,16 +247,18 @@ void ledger_stop_waiting(struct tenant *tenant)
     tenant->books.run_child = NULL;
 }
 
+/* Whose entry in a run queue it is. */
+static struct tenant *tenant_of(struct run_entry *entry)
+{
+    return (struct tenant *) (void *) ((char *) entry - offsetof(struct tenant, books.run));
+}
+
 void ledger_forget_child(struct child *child)
 {
-    struct tenant *tenant;
+    struct run_entry *entry;
 
-    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry)
-        if (tenant->books.run_child == child)
-            ledger_stop_waiting(tenant);
-    TAILQ_FOREACH (tenant, &child->server->tenants->leaving, entry)
-        if (tenant->books.run_child == child)
-            ledger_stop_waiting(tenant);
+    while ((entry = run_queue_next(&child->books.queue)))
+        ledger_stop_waiting(tenant_of(entry));
 }
 
 /* Whether the limits of the tenant let its next request go. */
@@ -421,10 +423,8 @@ void ledger_run(struct child *child)
     if (child->state != CHILD_READY)
         return;
     while ((entry = run_queue_next(queue))) {
-        char *tenant = (char *) entry - offsetof(struct tenant, books.run);
-        enum turn turn = channel_is_congested(child->channel)
-                             ? TURN_NONE
-                             : take_turn(child, (struct tenant *) (void *) tenant);
+        enum turn turn =
+            channel_is_congested(child->channel) ? TURN_NONE : take_turn(child, tenant_of(entry));
         if (turn == TURN_LATER)
             run_queue_postpone(queue, entry);
         later = turn == TURN_LATER ? later + 1 : 0;

@@ -53,7 +53,9 @@ struct version {
     struct limit_origin origins[LIMITS_COUNT]; /* of these */
     limit_set observed;                        /* of these, what is not enforced */
     LIST_HEAD(, placement) placements;
-    unsigned refs;                           /* the tenant's, each placement's, each request's */
+    TAILQ_ENTRY(version) preload;
+    struct child *preload_in; /* borrowed; in whose queue it waits to be loaded; NULL: in none */
+    unsigned refs;            /* the tenant's, each placement's, each request's, the queue's */
     const struct version_listener *listener; /* borrowed: who waits for its load; NULL: nobody */
     void *listener_owner;                    /* borrowed */
     struct boot_bucket boots;

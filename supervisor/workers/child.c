@@ -535,6 +535,7 @@ struct child *child_new(struct server *server, const struct cordon_config *cordo
         child->free_places[i] = (uint16_t) (SCOREBOARD_TENANTS - 1 - i);
     LIST_INIT(&child->placements);
     TAILQ_INIT(&child->to_load);
+    TAILQ_INIT(&child->preloads);
     child->timer = event_new(server->base, -1, 0, on_timer, child);
     child->load_turn = event_new(server->base, -1, 0, on_load_turn, child);
     return child->timer && child->load_turn ? child : child_free(child);

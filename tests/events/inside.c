@@ -67,7 +67,7 @@ static unsigned count_refs(const struct server *server, const struct version *ve
     n += tenant->version == version;
     n += tenant->candidate == version;
     n += tenant->deployed.standby == version;
-
+    n += version->preload_in != NULL;
     LIST_FOREACH (placement, &version->placements, in_version)
         n++;
     TAILQ_FOREACH (request, &server->ledger->active, entry)
@@ -168,8 +168,9 @@ static unsigned count_waiting(const struct server *server, const struct child *c
 static void check_placements(const struct server *server, const struct child *child)
 {
     const struct placement *placement;
+    const struct version *version;
     const struct request *request;
-    unsigned n = 0;
+    unsigned n = 0, n_preloads = 0;
 
     LIST_FOREACH (placement, &child->placements, in_child) {
         unsigned in_flight = 0;
@@ -177,8 +178,13 @@ static void check_placements(const struct server *server, const struct child *ch
             in_flight += request->attempt.placement == placement;
         HOLD(placement->child == child && placement->in_flight == in_flight);
         HOLD(placement->state != PLACEMENT_LOADING || in_flight == 0);
+        HOLD(placement->state == PLACEMENT_LOADING || !placement->is_preload);
+        n_preloads += placement->is_preload;
         n++;
     }
+    HOLD(n_preloads == child->n_preloads && n_preloads <= 2);
+    TAILQ_FOREACH (version, &child->preloads, preload)
+        HOLD(version->preload_in == child);
     HOLD(n == child->n_placements);
     HOLD(child->n_free_places + n == SCOREBOARD_TENANTS);
 }
