@@ -136,11 +136,10 @@ struct child {
     LIST_HEAD(, placement) placements;
     TAILQ_HEAD(, placement) to_load; /* of these, whose files it is still to get, in that order */
     struct event *load_turn;         /* sends it more of them */
-    TAILQ_HEAD(, version)
-    preloads; /* that nobody waits for: those to come, and how many load; see preload.c */
-    unsigned n_preloads;
-    uint64_t first_tenant; /* number of whose isolate the process had first; 0: none */
-    bool is_shared;        /* it has had another's since */
+    TAILQ_HEAD(, version) preloads;  /* that nobody waits for, to be loaded: placement/preload.c */
+    unsigned n_preloads;             /* of such, those that load */
+    uint64_t first_tenant;           /* number of whose isolate the process had first; 0: none */
+    bool is_shared;                  /* it has had another's since */
     unsigned n_placements;
     uint16_t free_places[SCOREBOARD_TENANTS];
     unsigned n_free_places;
