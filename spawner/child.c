@@ -6,7 +6,6 @@
  * trusts the supervisor, and reads nothing from workers. Single-threaded. The first spawner is a fork of
  * skepd, each later one of the spawner before it.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -150,31 +149,12 @@ static int set_up(struct spawner_start *start)
 static void send_answer(const struct spawner_answer *answer, const int *fds, size_t n_fds,
                         const void *body, size_t body_size)
 {
-    struct iovec iov[] = {
+    const struct iovec parts[] = {
         { .iov_base = (void *) (uintptr_t) answer, .iov_len = sizeof *answer },
         { .iov_base = (void *) (uintptr_t) body, .iov_len = body_size },
     };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_RESULT_FDS]))];
-    } control = { 0 };
-    struct msghdr message = { .msg_iov = iov, .msg_iovlen = body ? 2 : 1 };
-    ssize_t n;
 
-    assert(n_fds <= SPAWNER_RESULT_FDS);
-    if (n_fds > 0) {
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(n_fds * sizeof *fds);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(n_fds * sizeof *fds);
-        memcpy(CMSG_DATA(header), fds, n_fds * sizeof *fds);
-    }
-    do
-        n = sendmsg(SOCKET_FD, &message, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
+    if (spawner_wire_send(SOCKET_FD, parts, fds, n_fds) < 0)
         _exit(0); /* the supervisor is gone, and its workers with it */
 }
 
@@ -182,30 +162,13 @@ static void send_answer(const struct spawner_answer *answer, const int *fds, siz
 static int receive_request(struct spawner_request *ret_request,
                            int ret_fds[static SPAWNER_REQUEST_FDS])
 {
-    struct iovec iov = { .iov_base = ret_request, .iov_len = sizeof *ret_request };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_REQUEST_FDS]))];
-    } control = { 0 };
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen = sizeof control.bytes,
-    };
-    ssize_t n;
+    const struct iovec parts[] = { { ret_request, sizeof *ret_request }, { NULL, 0 } };
 
-    do
-        n = recvmsg(SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n <= 0)
+    ssize_t n = spawner_wire_receive(SOCKET_FD, parts, ret_fds, SPAWNER_REQUEST_FDS);
+    if (n < 0)
         return -EPIPE;
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
-    if (n != (ssize_t) sizeof *ret_request || ret_request->slot >= SPAWNER_MAX_SLOTS)
-        return -EPROTO;
-    return 0;
+    return n == (ssize_t) sizeof *ret_request && ret_request->slot < SPAWNER_MAX_SLOTS ? 0
+                                                                                       : -EPROTO;
 }
 
 /* Starts it and opens what the supervisor is to see of it. 0 or -errno: then it has ended, if *ret_pid is
@@ -458,8 +421,6 @@ static void on_request(struct spawner_child *child)
     struct spawner_request request = { 0 };
     int fds[SPAWNER_REQUEST_FDS];
 
-    for (size_t i = 0; i < SPAWNER_REQUEST_FDS; i++)
-        fds[i] = -1;
     int r = receive_request(&request, fds);
     if (r < 0)
         _exit(0); /* the supervisor is gone, or is not what it was */

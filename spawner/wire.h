@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "common/jit.h"
 #include "spawner/origin.h"
@@ -94,6 +95,14 @@ struct spawner_answer {
     int32_t wait_status;
     char text[VERDICT_STEP_BYTES]; /* of a failed SPAWNER_PROBED: what the worker could not do */
 };
+
+/* Sends one message of two parts, of which the second may be empty, with n_fds descriptors. 0 or -errno. */
+int spawner_wire_send(int socket_fd, const struct iovec parts[static 2], const int *fds,
+                      size_t n_fds);
+/* Receives one, with at most n_fds descriptors; those that are not there are -1. Its size, or -errno (-EPIPE at
+ * the end). */
+ssize_t spawner_wire_receive(int socket_fd, const struct iovec parts[static 2], int *ret_fds,
+                             size_t n_fds);
 
 /* A helper that the spawner can start or reach (helper/helper.h), whatever skepd asks: only its number is in
  * a request. */

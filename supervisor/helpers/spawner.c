@@ -239,36 +239,12 @@ int spawner_start(const struct spawner_options *options, struct spawner **ret_sp
 
 /* ---- requests */
 
-static int send_to(const struct member *member, const struct spawner_request *request,
-                   const int *fds, size_t n_fds)
-{
-    const size_t fds_size = n_fds * sizeof fds[0];
-    struct iovec iov = { .iov_base = (void *) (uintptr_t) request, .iov_len = sizeof *request };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_REQUEST_FDS]))];
-    } control = { 0 };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-    if (n_fds > 0) {
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(fds_size);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(fds_size);
-        memcpy(CMSG_DATA(header), fds, fds_size);
-    }
-    if (sendmsg(member->socket_fd, &message, MSG_NOSIGNAL) < 0)
-        return -errno;
-    return 0;
-}
-
 /* To the spawner that works. One that has died is noted as lost by the loop, not here, where the caller is
  * in the middle of something. */
 static int send_pending(struct spawner *spawner, const struct spawner_request *request,
                         const struct pending *wanted, const int *fds, size_t n_fds)
 {
+    const struct iovec parts[] = { { (void *) (uintptr_t) request, sizeof *request }, { NULL, 0 } };
     struct pending *pending = malloc(sizeof *pending);
     int r = -EPIPE;
 
@@ -281,7 +257,7 @@ static int send_pending(struct spawner *spawner, const struct spawner_request *r
     pending->since_ns = io_now_ns();
     for (unsigned i = 0; i < spawner->n_members && r == -EPIPE; i++) {
         struct member *member = spawner->members[i];
-        r = send_to(member, request, fds, n_fds);
+        r = spawner_wire_send(member->socket_fd, parts, fds, n_fds);
         if (r == -ECONNRESET)
             r = -EPIPE;
         if (r == 0)
@@ -384,35 +360,16 @@ static size_t body_size_of(uint32_t kind)
 static int receive_answer(int socket_fd, struct spawner_answer *ret_answer,
                           union answer_body *ret_body, int ret_fds[static SPAWNER_RESULT_FDS])
 {
-    struct iovec iov[] = {
-        { .iov_base = ret_answer, .iov_len = sizeof *ret_answer },
-        { .iov_base = ret_body, .iov_len = sizeof *ret_body },
-    };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int[SPAWNER_RESULT_FDS]))];
-    } control = { 0 };
-    struct msghdr message = {
-        .msg_iov = iov,
-        .msg_iovlen = ARRAY_LEN(iov),
-        .msg_control = &control,
-        .msg_controllen = sizeof control.bytes,
-    };
+    const struct iovec parts[] = { { ret_answer, sizeof *ret_answer },
+                                   { ret_body, sizeof *ret_body } };
 
-    ssize_t n = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
-    for (size_t i = 0; i < SPAWNER_RESULT_FDS; i++)
-        ret_fds[i] = -1;
+    ssize_t n = spawner_wire_receive(socket_fd, parts, ret_fds, SPAWNER_RESULT_FDS);
     if (n < 0)
-        return -errno;
-    if (n == 0)
-        return -EPIPE;
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
-    if (n < (ssize_t) sizeof *ret_answer ||
-        (size_t) n != sizeof *ret_answer + body_size_of(ret_answer->kind))
-        return -EPROTO;
-    return 0;
+        return (int) n;
+    return n >= (ssize_t) sizeof *ret_answer &&
+                   (size_t) n == sizeof *ret_answer + body_size_of(ret_answer->kind)
+               ? 0
+               : -EPROTO;
 }
 
 static const char *step_name(const struct spawner_answer *answer)
@@ -765,7 +722,7 @@ static void on_readable(struct member *member)
     int fds[SPAWNER_RESULT_FDS];
     int r = receive_answer(member->socket_fd, &answer, &body, fds);
 
-    if (r == -EAGAIN || r == -EINTR)
+    if (r == -EAGAIN)
         return;
     if (r == 0)
         r = settle(member, &answer, &pending);

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import pytest
-from deploying import SLOW_BOOT, Meanwhile, deployer, say, store_of, wait_loading  # noqa: F401
+from deploying import SLOW_BOOT, THROWS, Deployer, Meanwhile, deployer, say, store_of, wait_loading  # noqa: F401
 from harness import BIN, SKEPD, descendants, free_port, is_alive, status_of, wait_for
 from load import Load
 from manager import HELLO
@@ -216,6 +216,24 @@ def test_deploy_that_a_dead_store_held_fails_and_the_next_does_not(deployer):  #
     assert deployer.left("slow") is None
     deployer.deploy("slow", say("slow"))
     assert deployer.text("slow") == "slow" and deployer.text("kept") == "one"
+
+
+def test_rollback_of_the_watch_outlasts_the_store_that_was_to_make_it_durable(tmp_path):
+    deployer = Deployer(tmp_path, deploy={"watch_s": 60, "errors": 5, "error_percent": 50})
+    skepd = deployer.skepd
+    deployer.deploy("w", say("good"))
+    deployer.deploy("w", THROWS)
+    lost = stores_of(skepd)
+    os.kill(lost[0], signal.SIGSTOP)
+    for _ in range(5):
+        assert skepd.get("w").status == 500
+    wait_for(lambda: skepd.get("w").text == "good", "the version before to serve again")
+    os.kill(lost[0], signal.SIGKILL)  # asked, and not done
+    wait_replaced(skepd, "store", stores_of, lost)
+    wait_for(lambda: deployer.states("w") == ["serving", "rolled_back"], "the disk to follow")
+    deployer.restart()
+    assert deployer.text("w") == "good"
+    skepd.stop()
 
 
 def test_store_is_not_started_again_without_any_spawner(upgradable, tmp_path, port):
