@@ -26,6 +26,7 @@ struct counters {
     uint64_t failed;    /* of these, what counts as the tenant's own failures: see error_counts */
     uint64_t replayed;  /* sent again after a worker's death */
     uint64_t withdrawn; /* taken back from a worker in which they had not begun */
+    uint64_t not_withdrawn; /* times that a worker had too many of these for more */
     uint64_t worker_restarts;
     uint64_t calls[ERROR_CODES]; /* that were made, by what came of each: ERROR_NONE: an answer */
     uint64_t unread;             /* workers that were killed because they did not read */

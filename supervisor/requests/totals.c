@@ -72,6 +72,21 @@ static void read_loads(void *owner, struct total *total)
     total->limit = (uint64_t) SCOREBOARD_TENANTS * (n > 0 ? n : 1);
 }
 
+static void read_withdrawn(void *owner, struct total *total)
+{
+    const struct server *server = ((const struct ledger *) owner)->server;
+    const struct child *child;
+    unsigned n = 0;
+
+    if (server->pool)
+        TAILQ_FOREACH (child, &server->pool->children, entry) {
+            total->used += child->n_withdrawn;
+            n++;
+        }
+    total->limit = (uint64_t) WITHDRAWN_MAX * (n > 0 ? n : 1);
+    total->refused = server->record.counters.not_withdrawn;
+}
+
 static void read_access_lines(void *owner, struct total *total)
 {
     const struct ledger *ledger = owner;
@@ -102,6 +117,7 @@ static const struct {
     { TOTAL_WAITING_REQUESTS, read_waiting_requests },
     { TOTAL_WORKER_OUTPUT, read_worker_output },
     { TOTAL_LOADS, read_loads },
+    { TOTAL_WITHDRAWN, read_withdrawn },
     { TOTAL_ACCESS_LINES, read_access_lines },
     { TOTAL_DESCRIPTORS, read_descriptors },
 };

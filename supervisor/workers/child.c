@@ -31,8 +31,6 @@
 #define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
 #define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
 #define FAILURES_FREE 5
-/* Withdrawn requests whose slots a worker keeps taken: the rest is for those that it serves. */
-#define WITHDRAWN_MAX (SCOREBOARD_SLOTS / 4)
 
 typedef void (*child_action_fn)(struct child *child);
 
@@ -442,8 +440,12 @@ bool child_withdraw(struct child *child, const struct attempt *attempt)
 {
     unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
 
-    if (child->n_withdrawn >= WITHDRAWN_MAX ||
-        !scoreboard_withdraw(child->board, slot, attempt->id))
+    if (child->n_withdrawn >= WITHDRAWN_MAX) {
+        child->server->record.counters.not_withdrawn += !child->is_withdrawn_full;
+        child->is_withdrawn_full = true;
+        return false;
+    }
+    if (!scoreboard_withdraw(child->board, slot, attempt->id))
         return false;
     child->withdrawn[slot] = attempt->id;
     child->n_withdrawn++;
@@ -458,6 +460,7 @@ bool child_end_withdrawn(struct child *child, uint64_t id)
         return false;
     child->withdrawn[slot] = 0;
     child->n_withdrawn--;
+    child->is_withdrawn_full = false;
     child->free_slots[child->n_free_slots++] = (uint16_t) slot;
     return true;
 }

@@ -19,6 +19,9 @@
 #include "supervisor/workers/own_time.h"
 #include "supervisor/workers/vigil.h"
 
+/* Withdrawn requests whose slots a worker keeps taken: the rest is for those that it serves. */
+#define WITHDRAWN_MAX (SCOREBOARD_SLOTS / 4)
+
 struct child;
 struct cgroup_worker;
 struct channel;
@@ -148,7 +151,8 @@ struct child {
     unsigned n_free_slots;
     uint64_t withdrawn[SCOREBOARD_SLOTS]; /* ids whose done is to come; 0: none */
     unsigned n_withdrawn;
-    unsigned in_flight; /* without those */
+    bool is_withdrawn_full; /* one more was refused since the last one ended */
+    unsigned in_flight;     /* without those */
     struct child_books books;
     struct worker_clock clock;
     struct holdup_piece piece; /* of JavaScript that runs */

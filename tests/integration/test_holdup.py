@@ -163,7 +163,9 @@ def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start)
         assert workers[pid] == 1  # the first spin runs still
         assert skepd.worker()["pid"] != pid
         # It, and the spins behind the first.
-        assert scrape(port).get("skep_requests_withdrawn_total") >= sent
+        metrics = scrape(port)
+        assert metrics.get("skep_requests_withdrawn_total") >= sent
+        assert metrics.get("skep_bound_limit", what="withdrawn") >= 256
         skepd.wait_log(r"\[good\].* ran second")
     assert len(re.findall(r"\[good\].* ran second", skepd.log())) == 1
     assert skepd.stats()["replayed"] == 0

@@ -154,6 +154,12 @@ static void test_open_withdrawals_leave_slots_to_others(void **state)
     }
     assert_int_equal(n, SCOREBOARD_SLOTS / 4);
     assert_int_equal(fixture.child->n_withdrawn, n);
+    /* Counted once, however often it is tried, until there is room again. */
+    assert_int_equal(fixture.server.record.counters.not_withdrawn, 1);
+    assert_true(child_end_withdrawn(fixture.child, attempts[0].id));
+    assert_true(child_withdraw(fixture.child, &attempts[n]));
+    assert_false(child_withdraw(fixture.child, &attempts[n + 1]));
+    assert_int_equal(fixture.server.record.counters.not_withdrawn, 2);
     tear_down(&fixture);
 }
 
