@@ -2,6 +2,7 @@
 """The built programs, started and asked as an operator and a client would: Skepd is a running
 supervisor with its own folder, ports and tenants. client.py has the HTTP side."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -93,11 +94,10 @@ def starved_ms(*pids):
     """For how long threads of these processes were ready to run and the machine gave them no processor."""
     total = 0
     for pid in pids:
-        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
-            try:
-                total += int(task.read_text().split()[1])
-            except (FileNotFoundError, ProcessLookupError, IndexError):
-                pass  # it has ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):  # it has ended
+            for task in os.listdir(f"/proc/{pid}/task"):
+                text = pathlib.Path(f"/proc/{pid}/task/{task}/schedstat").read_text()
+                total += int(text.split()[1])
     return total / 10**6
 
 

@@ -5,10 +5,11 @@ import os
 import re
 import signal
 import threading
+import time
 
 import pytest
 
-from harness import IS_SANITIZED, SKEPD, Loader, is_alive, script, wait_for
+from harness import IS_SANITIZED, SKEPD, Loader, cpu_ns, is_alive, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 # V8 cannot interrupt it.
@@ -255,7 +256,8 @@ def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
 
 
 def test_tenant_far_above_its_neighbours_gets_a_worker_of_its_own(start):
-    """Which it gets is seen in the account of its CPU time, so a machine with other work changes nothing."""
+    """That takes more than half of what its worker could do: on a machine that has no half of a processor left for it nobody
+    does, for skepd waits, too, and the worker for skepd. unit/test_seclude has the rule by a clock of its own."""
     burns = script("for (let n = 0; n < 2e7; n++); return new Response('burnt');")
     skepd = start({"busy": {"limits": {"cpu_ms": 10000}, "files": {"worker.js": burns}},
                    "light": HELLO})
@@ -263,7 +265,14 @@ def test_tenant_far_above_its_neighbours_gets_a_worker_of_its_own(start):
     with Loader(skepd, "light", connections=1) as light, Loader(
         skepd, "busy", connections=2
     ) as busy:
-        skepd.wait_log(r"\[busy\] uses far more CPU time than its neighbours", 60)
+        began, used = time.monotonic(), cpu_ns(shared)
+        try:
+            skepd.wait_log(r"\[busy\] uses far more CPU time than its neighbours", 60)
+        except AssertionError:
+            share = (cpu_ns(shared) - used) / 10**9 / (time.monotonic() - began)
+            if share > 0.6:
+                raise
+            pytest.skip(f"the machine left {share:.2f} of a processor for the worker")
         skepd.wait_log(r"\[busy\] has worker \d+ of cordon default to itself")
         busy.more(5)
         light.more(20)
