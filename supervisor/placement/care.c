@@ -12,7 +12,6 @@
 #include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
 
-#define WATCH_MS 5
 #define LOOK_MS 100
 
 /* ---- ticks */
@@ -39,14 +38,6 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     /* Afterwards, because this loads tenants in other workers. */
     TAILQ_FOREACH (child, &pool->children, entry)
         seclude_look(child, now);
-}
-
-void placements_watch(struct placements *placements)
-{
-    static const struct timeval period = { .tv_usec = WATCH_MS * 1000 };
-
-    if (!event_pending(placements->watch, EV_TIMEOUT, NULL))
-        (void) event_add(placements->watch, &period);
 }
 
 /* Native code of a tenant that has left can take a GiB in a second. */

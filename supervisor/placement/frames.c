@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "common/cleanup.h"
+#include "supervisor/placement/exceeded.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 
@@ -81,23 +82,6 @@ int placement_on_stopped_frame(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-/* What a worker may say of a limit: which row of limit_table, and how many thousandths of its unit one
- * of `used` is. */
-static const struct {
-    unsigned index;
-    uint64_t numerator, denominator;
-    enum incident_stage stage;
-} exceeded_limits[] = {
-    [SKEP__WORKER__LIMIT__LIMIT_CPU_MS] = { LIMIT_INDEX(cpu_ms), 1, 1, STAGE_STOPPED },
-    [SKEP__WORKER__LIMIT__LIMIT_CPU_STARTUP_MS] = { LIMIT_INDEX(cpu_startup_ms), 1, 1,
-                                                    STAGE_STOPPED },
-    [SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB] = { LIMIT_INDEX(heap_mib), 1000, 1024, STAGE_STOPPED },
-    [SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB] = { LIMIT_INDEX(external_mib), 1000, 1024,
-                                                  STAGE_REFUSED },
-    [SKEP__WORKER__LIMIT__LIMIT_TIMERS] = { LIMIT_INDEX(timers), 1000, 1, STAGE_REFUSED },
-    [SKEP__WORKER__LIMIT__LIMIT_LOG_KIB] = { LIMIT_INDEX(log_kib), 1000, 1024, STAGE_REFUSED },
-};
-
 int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Exceeded *exceeded = (const Skep__Worker__Exceeded *) message;
@@ -107,7 +91,7 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
     limit_set *noted = placement ? &placement->noted : NULL;
     unsigned which = (unsigned) exceeded->limit;
 
-    if (!placement || which >= ARRAY_LEN(exceeded_limits))
+    if (!placement || which >= EXCEEDED_LIMITS)
         return -EPROTO;
     struct attempt *attempt =
         exceeded->request != 0 ? child_find_attempt(child, exceeded->request) : NULL;
@@ -143,11 +127,3 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-uint32_t placement_observed_limits(limit_set observed)
-{
-    uint32_t told = 0;
-
-    for (unsigned i = 0; i < ARRAY_LEN(exceeded_limits); i++)
-        told |= (observed >> exceeded_limits[i].index & 1U) << i;
-    return told;
-}

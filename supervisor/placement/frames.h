@@ -7,13 +7,8 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#include "config/limits.h"
-
 int placement_on_loaded_frame(void *owner, const ProtobufCMessage *message);
 int placement_on_log_frame(void *owner, const ProtobufCMessage *message);
 int placement_on_unloaded_frame(void *owner, const ProtobufCMessage *message);
 int placement_on_stopped_frame(void *owner, const ProtobufCMessage *message);
 int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message);
-
-/* Limits that are only noted, as a worker is told: bits by its enum Limit. */
-uint32_t placement_observed_limits(limit_set observed);

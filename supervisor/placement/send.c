@@ -6,7 +6,7 @@
 
 #include "common/cleanup.h"
 #include "proto/channel.h"
-#include "supervisor/placement/frames.h"
+#include "supervisor/placement/exceeded.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 

@@ -46,10 +46,19 @@ void ledger_push_body(struct request *request);
 void ledger_cancel(struct request *request, enum link_cancel reason);
 /* Lets the worker send more of the response, if the client has taken enough. */
 void ledger_give_credit(struct request *request);
-/* ---- frames.c */
+/* ---- send.c */
 
 /* 0 or -errno of channel_send. */
 int ledger_send_request(struct child *child, struct request *request);
+
+/* ---- ledger.c, for requests.c */
+
+void *ledger_on_request(void *handler, struct http_exchange *exchange,
+                        const struct http_request *head);
+void ledger_on_writable(void *arg);
+void ledger_on_push(evutil_socket_t fd, short what, void *arg);
+void ledger_request_free(struct request *request);
+void ledger_stop_gathering(struct request *request);
 
 /* ---- queue.c */
 

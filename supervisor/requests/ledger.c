@@ -99,7 +99,7 @@ static int copy_head(struct request *request, const struct http_request *head,
     return 0;
 }
 
-static void request_free(struct request *request)
+void ledger_request_free(struct request *request)
 {
     caller_done(&request->calls);
     ledger_uncount_bytes(request);
@@ -133,7 +133,7 @@ static int request_new(struct server *server, struct tenant *tenant,
     if (r == 0 && head->has_body && !(request->body = evbuffer_new()))
         r = -ENOMEM;
     if (r < 0) {
-        request_free(request);
+        ledger_request_free(request);
         return r;
     }
     ledger_count_bytes(request);
@@ -213,7 +213,7 @@ void ledger_leave_worker(struct request *request)
 void ledger_end(struct request *request)
 {
     access_log_end(request);
-    request_free(request);
+    ledger_request_free(request);
 }
 
 void ledger_return_to_queue(struct request *request)
@@ -313,7 +313,7 @@ static void push_later(struct request *request)
     LIST_INSERT_HEAD(&ledger->pushes, request, push);
 }
 
-static void on_push(evutil_socket_t fd, short what, void *arg)
+void ledger_on_push(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("ledger: push");
     struct ledger *ledger = arg;
@@ -465,7 +465,7 @@ static void start_gathering(struct request *request)
     request->client.ops->grant(request->client.to, request->first_grant);
 }
 
-static void stop_gathering(struct request *request)
+void ledger_stop_gathering(struct request *request)
 {
     TAILQ_REMOVE(&request->server->ledger->gathering, request, entry);
     request->attempt.tenant->books.n_gathering--;
@@ -488,7 +488,7 @@ static void end_gathering(struct request *request)
     struct server *server = request->server;
     unsigned retry_s = 0;
 
-    stop_gathering(request);
+    ledger_stop_gathering(request);
     request->queued_ns = io_now_ns();
     enum error_code code = server->life.is_ending ? ERROR_DRAINING
                                                   : refuse(server, request->attempt.tenant,
@@ -535,7 +535,7 @@ struct request *ledger_open(struct server *server, struct tenant *tenant,
     return request;
 }
 
-static void *on_request(void *handler, struct http_exchange *exchange,
+void *ledger_on_request(void *handler, struct http_exchange *exchange,
                         const struct http_request *head)
 {
     struct server *server = handler;
@@ -550,7 +550,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
 static bool leave_before_worker(struct request *request)
 {
     if (request->state == REQUEST_GATHERING)
-        stop_gathering(request);
+        ledger_stop_gathering(request);
     else if (request->state == REQUEST_QUEUED)
         ledger_dequeue(request);
     else
@@ -585,7 +585,7 @@ void ledger_take_body(void *arg, const uint8_t *data, size_t size, bool end)
         push_later(request);
 }
 
-static void on_writable(void *arg)
+void ledger_on_writable(void *arg)
 {
     ledger_give_credit(arg);
 }
@@ -604,73 +604,4 @@ void ledger_lose_client(void *arg, enum http_gone why)
     request->client.to = NULL;
     if (!leave_before_worker(request))
         ledger_cancel(request, LINK_CANCEL_CLIENT_GONE);
-}
-
-const struct http_handler ledger_http = {
-    .on_request = on_request,
-    .on_body = ledger_take_body,
-    .on_writable = on_writable,
-    .on_gone = ledger_lose_client,
-    .on_rejected = access_log_rejection,
-};
-
-int ledger_new(struct server *server, struct ledger **ret_ledger)
-{
-    struct ledger *ledger = calloc(1, sizeof *ledger);
-
-    if (!ledger)
-        return -ENOMEM;
-    ledger->server = server;
-    TAILQ_INIT(&ledger->active);
-    TAILQ_INIT(&ledger->gathering);
-    TAILQ_INIT(&ledger->waiting);
-    ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
-    ledger->push_event = event_new(server->base, -1, 0, on_push, ledger);
-    int r = ledger->tick && ledger->push_event ? 0 : -ENOMEM;
-    if (r < 0) {
-        if (ledger->tick)
-            event_free(ledger->tick);
-        if (ledger->push_event)
-            event_free(ledger->push_event);
-        free(ledger);
-        return r;
-    }
-    ledger_set_totals(ledger);
-    server->placements->ops = &ledger_placement_ops;
-    *ret_ledger = ledger;
-    return 0;
-}
-
-struct ledger *ledger_free(struct ledger *ledger)
-{
-    struct request *request, *next;
-    struct tenant *tenant;
-
-    if (!ledger)
-        return NULL;
-    ledger_unset_totals(ledger);
-    /* The front is gone: no exchange is left to answer on. Calls are clients, too. */
-    TAILQ_FOREACH (request, &ledger->active, entry)
-        caller_end(&request->calls);
-    for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
-        next = TAILQ_NEXT(request, entry);
-        ledger_leave_worker(request);
-        request_free(request);
-    }
-    while ((request = TAILQ_FIRST(&ledger->gathering))) {
-        stop_gathering(request);
-        request_free(request);
-    }
-    while ((tenant = TAILQ_FIRST(&ledger->waiting)))
-        for (request = TAILQ_FIRST(&tenant->queue); request; request = next) {
-            next = TAILQ_NEXT(request, entry);
-            ledger_dequeue(request);
-            request_free(request);
-        }
-    while (!LIST_EMPTY(&ledger->server->placements->used))
-        cpu_forget(LIST_FIRST(&ledger->server->placements->used));
-    event_free(ledger->tick);
-    event_free(ledger->push_event);
-    free(ledger);
-    return NULL;
 }

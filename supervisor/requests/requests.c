@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger as a whole: made, freed, and tied to the front above which it stands. Supervisor, loop thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+#include "supervisor/requests/access.h"
+#include "supervisor/requests/internal.h"
+
+const struct http_handler ledger_http = {
+    .on_request = ledger_on_request,
+    .on_body = ledger_take_body,
+    .on_writable = ledger_on_writable,
+    .on_gone = ledger_lose_client,
+    .on_rejected = access_log_rejection,
+};
+
+int ledger_new(struct server *server, struct ledger **ret_ledger)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+
+    if (!ledger)
+        return -ENOMEM;
+    ledger->server = server;
+    TAILQ_INIT(&ledger->active);
+    TAILQ_INIT(&ledger->gathering);
+    TAILQ_INIT(&ledger->waiting);
+    ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
+    ledger->push_event = event_new(server->base, -1, 0, ledger_on_push, ledger);
+    int r = ledger->tick && ledger->push_event ? 0 : -ENOMEM;
+    if (r < 0) {
+        if (ledger->tick)
+            event_free(ledger->tick);
+        if (ledger->push_event)
+            event_free(ledger->push_event);
+        free(ledger);
+        return r;
+    }
+    ledger_set_totals(ledger);
+    server->placements->ops = &ledger_placement_ops;
+    *ret_ledger = ledger;
+    return 0;
+}
+
+struct ledger *ledger_free(struct ledger *ledger)
+{
+    struct request *request, *next;
+    struct tenant *tenant;
+
+    if (!ledger)
+        return NULL;
+    ledger_unset_totals(ledger);
+    /* The front is gone: no exchange is left to answer on. Calls are clients, too. */
+    TAILQ_FOREACH (request, &ledger->active, entry)
+        caller_end(&request->calls);
+    for (request = TAILQ_FIRST(&ledger->active); request; request = next) {
+        next = TAILQ_NEXT(request, entry);
+        ledger_leave_worker(request);
+        ledger_request_free(request);
+    }
+    while ((request = TAILQ_FIRST(&ledger->gathering))) {
+        ledger_stop_gathering(request);
+        ledger_request_free(request);
+    }
+    while ((tenant = TAILQ_FIRST(&ledger->waiting)))
+        for (request = TAILQ_FIRST(&tenant->queue); request; request = next) {
+            next = TAILQ_NEXT(request, entry);
+            ledger_dequeue(request);
+            ledger_request_free(request);
+        }
+    while (!LIST_EMPTY(&ledger->server->placements->used))
+        cpu_forget(LIST_FIRST(&ledger->server->placements->used));
+    event_free(ledger->tick);
+    event_free(ledger->push_event);
+    free(ledger);
+    return NULL;
+}
