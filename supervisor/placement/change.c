@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/placement/change.h"
 #include "supervisor/placement/placement.h"
-#include "supervisor/server.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -17,7 +17,6 @@
 #include "supervisor/placement/memory_share.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/server.h"
 #include "supervisor/workers/clock.h"
 
 #define BYTES_PER_KIB 1024

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/placement/retire.h"
 #include "supervisor/placement/placement.h"
-#include "supervisor/server.h"
 #include "supervisor/workers/clock.h"
 
 #include "common/io.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/placement/seclude.h"
 #include "supervisor/placement/placement.h"
-#include "supervisor/server.h"
 
 #include <inttypes.h>
 #include <stdio.h>

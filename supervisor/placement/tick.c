@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/placement/placement.h"
-#include "supervisor/server.h"
 
 #define WATCH_MS 5
 

@@ -9,7 +9,6 @@
 #include "proto/channel.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/retire.h"
-#include "supervisor/server.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
 

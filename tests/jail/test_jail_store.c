@@ -25,7 +25,7 @@
 #include "helper/confine.h"
 #include "sandbox-policy/policy.h"
 #include "tests/jail/confined.h"
-#include "tests/unit/store_fixture.h"
+#include "tests/unit/store/store_fixture.h"
 
 /* Above every number of Linux 6.18 (470 and some), with room. */
 #define LAST_NUMBER 512

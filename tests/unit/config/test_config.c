@@ -6,7 +6,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "config/config_changes.h"
-#include "tests/unit/config_fixture.h"
+#include "tests/unit/config/config_fixture.h"
 
 static void test_smallest_file_has_the_defaults(void **state)
 {

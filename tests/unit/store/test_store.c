@@ -2,7 +2,7 @@
 /*
  * The store: what it takes, what it names it, what it keeps, and what it says of it.
  */
-#include "tests/unit/store_fixture.h"
+#include "tests/unit/store/store_fixture.h"
 
 static const struct bundle one = { .files = { { "skep.yaml", "name: t\n" }, { "a.js", "1" } } };
 static const struct bundle two = { .files = { { "skep.yaml", "name: t\n" }, { "a.js", "2" } } };

@@ -6,7 +6,7 @@
 #include <sys/un.h>
 
 #include "supervisor/http/internal.h"
-#include "tests/unit/http_fixture.h"
+#include "tests/unit/http/http_fixture.h"
 
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 #define WAIT "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"

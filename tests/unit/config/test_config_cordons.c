@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cordons of skepd.yaml: their numbers, and what is only observed. */
-#include "tests/unit/config_fixture.h"
+#include "tests/unit/config/config_fixture.h"
 
 #define OBSERVABLE                                                                                 \
     "expected one of cpu_ms, cpu_startup_ms, cpu_rate, wall_ms, idle_ms, heap_mib, external_mib, " \

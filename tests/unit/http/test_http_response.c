@@ -2,7 +2,7 @@
 /*
  * What the HTTP front makes of a handler's response, which may come from a hostile worker.
  */
-#include "tests/unit/http_fixture.h"
+#include "tests/unit/http/http_fixture.h"
 
 /* One request to a handler that waits. */
 struct talk {

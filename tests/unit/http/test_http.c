@@ -3,7 +3,7 @@
  * Connections of the HTTP front: keep-alive, pipelining, bodies and their flow control, clients
  * that leave.
  */
-#include "tests/unit/http_fixture.h"
+#include "tests/unit/http/http_fixture.h"
 
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 #define WAIT "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"

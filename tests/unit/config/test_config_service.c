@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keys of skepd.yaml that say how the service is run: admin, log, metrics, deploy, state. */
-#include "tests/unit/config_fixture.h"
+#include "tests/unit/config/config_fixture.h"
 
 static void test_nothing_is_given_away_where_nothing_is_said(void **state)
 {

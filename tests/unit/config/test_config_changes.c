@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What differs between two configs, and what of it a running skepd keeps. */
-#include "tests/unit/config_fixture.h"
+#include "tests/unit/config/config_fixture.h"
 
 #include "config/config_changes.h"
 #include "config/manifest.h"

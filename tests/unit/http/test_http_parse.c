@@ -3,7 +3,7 @@
  * What the HTTP front accepts and refuses in requests, and that it does not matter how the bytes
  * are split into packets.
  */
-#include "tests/unit/http_fixture.h"
+#include "tests/unit/http/http_fixture.h"
 
 #define GET "GET / HTTP/1.1\r\n"
 #define POST "POST /echo HTTP/1.1\r\nHost: a\r\n"

@@ -4,7 +4,7 @@
  * returns. Jumps only lead forward, so each program ends.
  * https://www.kernel.org/doc/html/latest/networking/filter.html
  */
-#include "tests/unit/bpf.h"
+#include "tests/unit/sandbox-policy/bpf.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -6,7 +6,7 @@
  */
 #include <sys/wait.h>
 
-#include "tests/unit/store_fixture.h"
+#include "tests/unit/store/store_fixture.h"
 
 #define OPERATIONS_MAX 2000
 #define CUT_OFF 77

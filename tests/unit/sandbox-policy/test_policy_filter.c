@@ -18,7 +18,7 @@
 
 #include "common/cleanup.h"
 #include "sandbox-policy/policy.h"
-#include "tests/unit/bpf.h"
+#include "tests/unit/sandbox-policy/bpf.h"
 
 #define LAST_NUMBER 512
 #define X32_BIT 0x40000000
