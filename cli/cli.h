@@ -91,6 +91,7 @@ extern const struct verb verb_reload;
 extern const struct verb verb_remove;
 extern const struct verb verb_retire;
 extern const struct verb verb_rollback;
+extern const struct verb verb_schema;
 extern const struct verb verb_stats;
 extern const struct verb verb_status;
 extern const struct verb verb_tenants;

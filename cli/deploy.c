@@ -286,6 +286,10 @@ static int run(struct cli *cli, int argc, char **argv)
             output_error("deploy", "%s: %s", argv[first], strerrordesc_np(-r));
         return CLI_FAILED;
     }
+    _cleanup_(config_errors_done) struct config_errors notes = { 0 };
+    tenant_files_note_left_out(manifest, &notes);
+    if (notes.text)
+        (void) fputs(notes.text, stderr);
     return deploy(cli, manifest, &yaml, &env);
 }
 

@@ -1,14 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep explain TENANT`: what a tenant may use, who said so, and how much is left.
+ * `skep explain NAME`: of a tenant, what it may use, who said so, and how much is left; of an error code, a key of
+ * skepd.yaml or skep.yaml, or a limit, what it is. Only for a tenant is skepd asked.
  */
 #include <inttypes.h>
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/keys_text.h"
 #include "cli/message.h"
 #include "cli/output.h"
+#include "common/error_codes.h"
 #include "config/limits.h"
+#include "config/names.h"
+
+static bool is_tenant;
+
+static const struct cli_option explain_options[] = {
+    { .name = "tenant",
+      .help = "NAME is a tenant's, though it is a code's, too",
+      .given = &is_tenant },
+    { 0 },
+};
 
 /* ---- JSON */
 
@@ -56,6 +69,8 @@ static json_t *explained_json(const Skep__Admin__Explained *e)
     if (!e->has_own_worker)
         r |= json_object_set_new(object, "own_worker", json_null());
     r |= message_null_if_zero(object, "quarantine_s");
+    if (e->deployed.len == 0)
+        r |= json_object_set_new(object, "deployed", json_null());
     for (size_t i = 0; i < e->n_limits; i++)
         r |= finish_limit(e->limits[i], json_array_get(limits, i));
     if (r == 0)
@@ -80,7 +95,12 @@ static void print_head(const Skep__Admin__Explained *e)
     print_line("tenant", e->tenant);
     print_line("from", e->file);
     print_line("cordon", e->cordon);
-    (void) printf("%-10s %" PRIu32 ", ", "version", e->version);
+    (void) printf("%-10s ", "version");
+    if (e->deployed.len > 0)
+        output_text(stdout, e->deployed.data, e->deployed.len > 12 ? 12 : e->deployed.len);
+    else
+        (void) printf("%" PRIu32, e->version);
+    (void) printf(", ");
     output_text(stdout, e->state.data, e->state.len);
     (void) printf("\n%-10s ", "worker");
     if (e->has_own_worker)
@@ -181,19 +201,65 @@ static int print_text(const Skep__Admin__Explained *e)
     return 0;
 }
 
+/* ---- codes and keys */
+
+static const struct {
+    unsigned bit;
+    const char *name;
+} parties[] = {
+    { BY_CLIENT, "client" },     { BY_TENANT, "tenant" }, { BY_NEIGHBOUR, "neighbour" },
+    { BY_OPERATOR, "operator" }, { BY_HOST, "host" },
+};
+
+static int print_code(const struct cli *cli, const struct error_info *info)
+{
+    json_t *causes = json_array();
+    char text[128] = "";
+
+    for (size_t i = 0; i < ARRAY_LEN(parties); i++) {
+        size_t have = strlen(text);
+        if ((info->causes & parties[i].bit) == 0)
+            continue;
+        (void) json_array_append_new(causes, json_string(parties[i].name));
+        (void) snprintf(text + have, sizeof text - have, "%s%s", have > 0 ? ", " : "",
+                        parties[i].name);
+    }
+    if (cli->json)
+        return json_print(json_pack("{s:s, s:i, s:s, s:s, s:s, s:o}", "code", info->code, "status",
+                                    (int) info->status, "title", info->title, "when", info->when,
+                                    "advice", info->advice, "causes", causes));
+    json_decref(causes);
+    (void) printf("%s: %u, \"%s\"\n  when       %s\n  what to do %s\n  caused by  %s\n", info->code,
+                  info->status, info->title, info->when, info->advice, text);
+    return 0;
+}
+
+/* Explains what skepd need not be asked for. Returns whether it was such a name. */
+static bool explain_word(const struct cli *cli, const char *name)
+{
+    enum error_code code;
+
+    if (!error_code_parse(name, &code))
+        return !cli->json && !name_is_valid(name) && keys_text_explain(name);
+    (void) print_code(cli, error_info(code));
+    return true;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__ExplainRequest request = SKEP__ADMIN__EXPLAIN_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
     enum cli_exit status = CLI_DONE;
 
-    int first = cli_options(cli, NULL, argc, argv, &status);
+    int first = cli_options(cli, explain_options, argc, argv, &status);
     if (first < 0)
         return (int) status;
     if (first >= argc)
-        return (int) cli_usage_error(cli, "expected one TENANT");
+        return (int) cli_usage_error(cli, "expected one NAME");
     if (argc - first > 1)
         return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
+    if (!is_tenant && explain_word(cli, argv[first]))
+        return CLI_DONE;
     request.name.data = (uint8_t *) argv[first];
     request.name.len = strlen(argv[first]);
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_EXPLAIN;
@@ -210,18 +276,28 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_explain = {
     .name = "explain",
-    .arguments = "TENANT",
-    .summary = "show a tenant's limits: why each is what it is, and what is left",
+    .arguments = "TENANT|CODE|KEY",
+    .summary = "explain a tenant's limits, an error code, or a key of the configuration",
+    .options = explain_options,
     .help =
+        "CODE is an error code, as in Skep-Error: when it comes, what to do, and who can cause\n"
+        "it. KEY is a key of skepd.yaml or skep.yaml, or a limit, such as http.connections,\n"
+        "keepalive_ms or limits.queue: what is allowed, and what holds where it is not given. Both "
+        "are told without skepd. Of a TENANT it shows the\n"
+        "limits, why each is what it is, and what is left.\n\n"
         "FROM says who set the limit: built-in, the platform's or the cordon's default in\n"
         "skepd.yaml, or the tenant in its skep.yaml; and, where that was more than is allowed,\n"
         "which maximum has cut it. PEAK is since the tenant was installed.\n\n"
         "Fields of --json: tenant, cordon, state (idle, loading, ready, failed), version\n"
-        "(number), file (where its limits are written), routes, seclusion (shared, suspect,\n"
+        "(number), deployed (name of the version,\n"
+        "as in skep versions; null: it is in the folder), file (where its limits are written), "
+        "routes, seclusion (shared, suspect,\n"
         "strikes, busy, solitary), own_worker (number, or null), quarantined, quarantine_s\n"
         "(left; null: until it is released), marks, limits (list of objects with name, unit,\n"
         "value (null: unlimited), source, wanted (by the source; null: unlimited), cut_by\n"
         "(null: nothing), observed (noted and not enforced), measure (what used is), used,\n"
-        "headroom (below 0: over it) and peak, null where there is nothing to measure).\n",
+        "headroom (below 0: over it) and peak, null where there is nothing to measure). Of a code: "
+        "code,\n"
+        "status, title, when, advice, causes.\n",
     .run = run,
 };

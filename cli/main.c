@@ -20,6 +20,7 @@
 /* clang-format off */
 static const struct verb *const verbs[] = {
     &verb_check,
+    &verb_schema,
     &verb_dev,
     &verb_deploy,
     &verb_rollback,

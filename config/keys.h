@@ -3,7 +3,7 @@
  * The keys of a YAML file as rows of a table. A row says everything about its key: what kind of value it has,
  * where the value goes, what holds where it is not given, what is allowed, what applies it at a reload, and
  * one line of help. Reading, `skep check`, the differences of a reload, `skep schema` and the man pages are
- * made from the rows. Private to config/, and read by cli/. Any process; no state.
+ * made from the rows. For config/ and cli/. Any process; no state.
  */
 #pragma once
 

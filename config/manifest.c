@@ -321,6 +321,8 @@ struct manifest *manifest_free(struct manifest *manifest)
         free(manifest->files[i].path);
         free(manifest->files[i].data);
     }
+    for (unsigned i = 0; i < TENANT_LEFT_OUT_MAX; i++)
+        free(manifest->left_out[i]);
     manifest_free_bindings(manifest);
     free(manifest->file);
     free(manifest->name);

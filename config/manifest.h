@@ -16,6 +16,7 @@
 #define TENANT_ENV_BYTES_MAX \
     (UINT32_C(1000) << 10) /* names and values: it goes to workers in one frame */
 #define TENANT_ROUTES_MAX 64
+#define TENANT_LEFT_OUT_MAX 8 /* that are named */
 #define TENANT_BINDINGS_MAX 32
 #define TENANT_CALLERS_MAX 64
 
@@ -75,6 +76,10 @@ struct manifest {
     struct manifest_lines lines;
     struct tenant_file *files; /* sorted by path */
     unsigned n_files;
+    /* Names of what lies in the folder and does not belong to the tenant: other kinds of files, and links. The
+     * first ones; hidden ones and node_modules are not counted. */
+    char *left_out[TENANT_LEFT_OUT_MAX];
+    unsigned n_left_out; /* of all, also those that are not named */
 };
 
 /* Reads DIR/skep.yaml and the files below DIR (.js .mjs .json .wasm .txt .html; hidden files and

@@ -155,6 +155,21 @@ static int walk_subfolder(struct walk *walk, int parent_fd, const char *name, co
     return walk_folder(walk, fd, path, depth);
 }
 
+/* skep.yaml is read before, and is none of the files. */
+static int leave_out(struct manifest *manifest, const char *prefix, const char *name)
+{
+    if (prefix[0] == '\0' && strcmp(name, "skep.yaml") == 0)
+        return 0;
+    if (manifest->n_left_out++ >= TENANT_LEFT_OUT_MAX)
+        return 0;
+    char **place = &manifest->left_out[manifest->n_left_out - 1];
+    if (asprintf(place, "%s%s%s", prefix, prefix[0] ? "/" : "", name) < 0) {
+        *place = NULL;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 static int walk_entry(struct walk *walk, int fd, const char *prefix, const char *name,
                       unsigned depth)
 {
@@ -172,7 +187,7 @@ static int walk_entry(struct walk *walk, int fd, const char *prefix, const char 
         return errno == ENOENT ? 0 : -errno;
     bool is_folder = S_ISDIR(st.st_mode);
     if (!is_folder && (!S_ISREG(st.st_mode) || !has_known_kind(name)))
-        return 0;
+        return leave_out(walk->manifest, prefix, name);
     int n = snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "/" : "", name);
     if (n < 0 || (size_t) n >= sizeof path || has_control_character(name)) {
         config_errors_add(walk->errors, walk->dir, 0,
@@ -223,6 +238,24 @@ int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
     if (r == 0 && manifest->n_files > 0)
         qsort(manifest->files, manifest->n_files, sizeof *manifest->files, compare_files);
     return r;
+}
+
+void tenant_files_note_left_out(const struct manifest *manifest, struct config_errors *notes)
+{
+    char names[1024] = "";
+
+    if (manifest->n_left_out == 0)
+        return;
+    for (unsigned i = 0; i < manifest->n_left_out && i < TENANT_LEFT_OUT_MAX; i++) {
+        size_t have = strlen(names);
+        (void) snprintf(names + have, sizeof names - have, "%s%.100s", have > 0 ? ", " : "",
+                        manifest->left_out[i] ? manifest->left_out[i] : "?");
+    }
+    config_errors_add(
+        notes, manifest->file, 0,
+        "left out, as no handler can read it: %s%s; a tenant has .js, .mjs, .json, .wasm, "
+        ".txt and .html files, and no links",
+        names, manifest->n_left_out > TENANT_LEFT_OUT_MAX ? " and more" : "");
 }
 
 const struct tenant_file *tenant_files_find(const struct manifest *manifest, const char *path)

@@ -17,6 +17,8 @@ int tenant_file_read(int dir_fd, const char *name, size_t max_bytes, char **ret_
  * messages. 0, -EINVAL with errors filled, or -ENOMEM. */
 int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
                       struct config_errors *errors);
+/* Names in a note what lies in the folder and is not among the files, if anything does. */
+void tenant_files_note_left_out(const struct manifest *manifest, struct config_errors *notes);
 /* NULL if there is none of that path. */
 const struct tenant_file *tenant_files_find(const struct manifest *manifest, const char *path);
 

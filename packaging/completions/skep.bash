@@ -2,11 +2,12 @@
 #
 # Completion of skep for bash. Written by scripts/make-completions.
 
-_skep_verbs='check dev deploy rollback versions remove status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
+_skep_verbs='check schema dev deploy rollback versions remove status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 _skep_options() {
     case $1 in
-    check) echo '--socket --timeout --json --help' ;;
+    check) echo '--unit --socket --timeout --json --help' ;;
+    schema) echo '--text --socket --timeout --json --help' ;;
     dev) echo '--port --jit --socket --timeout --json --help' ;;
     deploy) echo '--env --env-file --socket --timeout --json --help' ;;
     rollback) echo '--socket --timeout --json --help' ;;
@@ -17,7 +18,7 @@ _skep_options() {
     tenants) echo '--socket --timeout --json --help' ;;
     workers) echo '--socket --timeout --json --help' ;;
     top) echo '-i --interval -s --sort -w --workers -1 --once --socket --timeout --json --help' ;;
-    explain) echo '--socket --timeout --json --help' ;;
+    explain) echo '--tenant --socket --timeout --json --help' ;;
     incidents) echo '-n --last --socket --timeout --json --help' ;;
     logs) echo '-f --follow -n --last --level --socket --timeout --json --help' ;;
     quarantine) echo '--for --socket --timeout --json --help' ;;
@@ -37,6 +38,7 @@ _skep_options() {
 # ":KIND" for an option that takes a value.
 _skep_value_kind() {
     case $1,$2 in
+    check,--unit) echo ':files' ;;
     dev,--port) echo ':' ;;
     dev,--jit) echo ':on baseline off' ;;
     deploy,--env) echo ':' ;;
@@ -56,6 +58,7 @@ _skep_value_kind() {
 _skep_argument_kind() {
     case $1,$2 in
     check,*) echo 'files' ;;
+    schema,0) echo 'files' ;;
     dev,0) echo 'files' ;;
     deploy,0) echo 'folders' ;;
     rollback,0) echo 'tenants' ;;

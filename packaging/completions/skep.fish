@@ -22,7 +22,12 @@ complete -c skep -l json -d 'one JSON document on standard output'
 complete -c skep -l help -d 'this'
 
 complete -c skep -n __fish_use_subcommand -a check -d 'check config files and tenants without starting anything'
+complete -c skep -n '__fish_seen_subcommand_from check' -l unit -r -F -d 'the systemd unit that starts skepd with a skepd.yaml'
 complete -c skep -n '__fish_seen_subcommand_from check' -F
+
+complete -c skep -n __fish_use_subcommand -a schema -d 'print the JSON Schema of skepd.yaml or skep.yaml, for editors'
+complete -c skep -n '__fish_seen_subcommand_from schema' -l text -d 'each key for people: what it is, default, what is allowed'
+complete -c skep -n '__fish_seen_subcommand_from schema' -F
 
 complete -c skep -n __fish_use_subcommand -a dev -d 'serve one script or tenant folder, and reload it when it is saved'
 complete -c skep -n '__fish_seen_subcommand_from dev' -l port -x -d 'listen on 127.0.0.1:N (8080)'
@@ -57,7 +62,8 @@ complete -c skep -n '__fish_seen_subcommand_from top' -l sort -s s -x -a 'name r
 complete -c skep -n '__fish_seen_subcommand_from top' -l workers -s w -d 'begin with workers, not with tenants'
 complete -c skep -n '__fish_seen_subcommand_from top' -l once -s 1 -d 'one interval, as text; so too where the output is no terminal'
 
-complete -c skep -n __fish_use_subcommand -a explain -d 'show a tenant'\''s limits: why each is what it is, and what is left'
+complete -c skep -n __fish_use_subcommand -a explain -d 'explain a tenant'\''s limits, an error code, or a key of the configuration'
+complete -c skep -n '__fish_seen_subcommand_from explain' -l tenant -d 'NAME is a tenant'\''s, though it is a code'\''s, too'
 complete -c skep -n '__fish_seen_subcommand_from explain' -a '(__skep_names tenants name)'
 
 complete -c skep -n __fish_use_subcommand -a incidents -d 'show the last limits met, tenants stopped, workers lost'
@@ -93,7 +99,7 @@ complete -c skep -n __fish_use_subcommand -a drain -d 'stop skepd when its reque
 complete -c skep -n __fish_use_subcommand -a upgrade -d 'replace skepd by the program on disk, without a lost request'
 
 complete -c skep -n __fish_use_subcommand -a help -d 'show this, or the help of a verb'
-complete -c skep -n '__fish_seen_subcommand_from help' -a 'check dev deploy rollback versions remove status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
+complete -c skep -n '__fish_seen_subcommand_from help' -a 'check schema dev deploy rollback versions remove status stats tenants workers top explain incidents logs quarantine release retire reload kill-worker jail-report drain upgrade help version'
 
 complete -c skep -n __fish_use_subcommand -a version -d 'show the version, or the flags that workers set in V8'
 complete -c skep -n '__fish_seen_subcommand_from version' -l v8 -d 'the flags that workers set in V8, why, and who may switch them'

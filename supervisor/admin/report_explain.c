@@ -264,6 +264,7 @@ int admin_report_explained(const struct tenant *tenant, struct arena *arena,
     ret->version = version->id;
     ret->cordon = report_text(version->manifest->cordon);
     ret->file = report_text(version->manifest->file);
+    ret->deployed = report_text(tenant->deployed.serving);
     int r = report_routes(version->manifest, arena, &ret->routes, &ret->n_routes);
     if (r == 0)
         r = list_bindings(tenant, arena, ret);

@@ -226,6 +226,22 @@ static void revert(struct deploy *deploy, const char *previous, const char *reas
     deploy_send_back(back);
 }
 
+/* The store has given the folder of the upload the version's name by now. */
+static void take_name(const struct deploy *deploy, struct tenant *tenant)
+{
+    struct manifest *manifest = tenant->version->manifest;
+    char *file = NULL;
+
+    if (asprintf(&file, "%s/tenants/%s/versions/%s/bundle/skep.yaml",
+                 deploy->deploys->server->config->state, tenant->name, deploy->version) < 0)
+        return;
+    free(manifest->file);
+    manifest->file = file;
+    _cleanup_free_ char *dir = strndup(file, strlen(file) - strlen("/skep.yaml"));
+    if (dir)
+        tenant_set_dir(tenant, dir);
+}
+
 void deploy_switch(struct deploy *deploy, const char *previous)
 {
     const struct config *config = deploy->deploys->server->config;
@@ -241,6 +257,7 @@ void deploy_switch(struct deploy *deploy, const char *previous)
         return;
     }
     deploy->staged = NULL;
+    take_name(deploy, tenant);
     if (is_watched)
         deploy_begin_watch(tenant);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant),

@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 
 #include "common/address.h"
+#include "common/error_codes.h"
 #include "config/host_name.h"
-#include "supervisor/record/errors.h"
 
 /* Output above this many queued bytes is "full": on_writable follows once it is below again. */
 #define HTTP_OUTPUT_LOW_BYTES 65536

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "supervisor/record/errors.h"
+#include "common/error_codes.h"
 #include "supervisor/record/incident.h"
 #include "supervisor/workers/child.h"
 

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "supervisor/record/errors.h"
+#include "common/error_codes.h"
 
 struct attempt;
 struct child;

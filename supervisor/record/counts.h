@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "common/error_codes.h"
 #include "common/histogram.h"
-#include "supervisor/record/errors.h"
 #include "supervisor/record/incident.h"
 #include "supervisor/record/log_budget.h"
 

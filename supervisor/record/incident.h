@@ -8,8 +8,8 @@
 
 #include <sys/types.h>
 
+#include "common/error_codes.h"
 #include "config/limits.h"
-#include "supervisor/record/errors.h"
 #include "supervisor/record/log_budget.h"
 
 struct record;

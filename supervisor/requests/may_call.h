@@ -4,8 +4,8 @@
  */
 #pragma once
 
+#include "common/error_codes.h"
 #include "config/manifest.h"
-#include "supervisor/record/errors.h"
 
 struct tenant;
 

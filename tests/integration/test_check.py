@@ -171,7 +171,7 @@ def test_good_tenant_is_said_to_be_good():
     run = check(EXAMPLES / "hello")
     assert run.returncode == 0, run.stderr
     run = check(EXAMPLES / "hello", "--json")
-    assert json.loads(run.stdout) == {"ok": True, "configs": 0, "tenants": 1, "errors": []}
+    assert json.loads(run.stdout) == {"ok": True, "configs": 0, "tenants": 1, "errors": [], "notes": []}
 
 
 def test_errors_come_as_json(folder):
@@ -245,3 +245,65 @@ def test_example_of_the_documentation_is_right_and_complete(folder):
         known = re.search(r'unknown key "nonsense".*expected one of (.*)', bad.stdout)[1].split(", ")
         for key in known:
             assert re.search(where.format(key), example, re.M), f"{key} of {place}"
+
+
+# ---- what is left out
+
+
+def test_files_that_no_handler_can_read_are_named(folder):
+    tenant = folder / "shop"
+    (tenant / "img").mkdir(parents=True)
+    (tenant / "skep.yaml").write_text("name: shop\nmain: worker.js\n")
+    (tenant / "worker.js").write_text("export default { fetch() {} }\n")
+    (tenant / "img" / "logo.png").write_bytes(b"\x89PNG")
+    (tenant / "style.css").write_text("a {}")
+    (tenant / "link.js").symlink_to("worker.js")
+    (tenant / ".git").mkdir()
+    run = check(tenant)
+    assert run.returncode == 0, run.stdout
+    note = run.stdout.splitlines()[0]
+    assert note.startswith(f"{tenant}/skep.yaml: left out")
+    for name in ("img/logo.png", "style.css", "link.js"):
+        assert name in note
+    assert ".git" not in note and "worker.js," not in note
+    told = json.loads(check(folder, "--json").stdout)
+    assert told["ok"] and "style.css" in told["notes"][0]["text"]
+
+
+# ---- the unit
+
+UNIT = TOP / "packaging" / "systemd" / "skepd.service"
+
+
+@pytest.mark.parametrize("line, key, advice", [
+    ("listen: ['127.0.0.1:80']", "listen[0]", "skepd.socket"),
+    ("metrics: {listen: '127.0.0.1:9'}", "metrics.listen", "skepd-metrics.socket"),
+    ("tenants: /home/me/tenants", "tenants", "/srv"),
+    ("tenants: /tmp/tenants", "tenants", "/srv"),
+    ("state: /srv/skep", "state", "/var/lib/skep"),
+    ("admin_socket: /run/other/socket", "admin_socket", "/run/skep/admin.sock"),
+    ("admin: {group: no-such-group}", "admin.group", "addgroup"),
+])
+def test_configuration_that_the_unit_does_not_allow_is_refused(folder, line, key, advice):
+    path = folder / "skepd.yaml"
+    path.write_text(f"log_level: info\n{line}\n")
+    run = check("--unit", UNIT, path)
+    assert run.returncode == 1
+    found = [text for text in run.stdout.splitlines() if text.startswith(f"{path}:2: {key}: ")]
+    assert len(found) == 1 and advice in found[0], run.stdout
+    assert UNIT.name in found[0] or key == "admin.group"
+
+
+def test_configuration_of_the_package_is_right_in_its_unit(folder):
+    path = folder / "skepd.yaml"
+    text = (TOP / "packaging" / "skepd.yaml").read_text()
+    path.write_text(text.replace("admin: { group: skep }", "admin: { group: root }"))
+    run = check("--unit", UNIT, path)
+    assert run.returncode == 0, run.stdout
+
+
+def test_without_a_unit_that_names_the_file_nothing_is_compared(folder):
+    path = folder / "skepd.yaml"
+    path.write_text("listen: ['127.0.0.1:80']\nadmin: {group: no-such-group}\n")
+    assert check(path).returncode == 0
+    assert check("--unit", folder / "none.service", path).returncode == 1

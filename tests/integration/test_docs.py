@@ -240,7 +240,7 @@ def limits_of_docs():
 
 def test_errors_md_has_every_code_with_its_status():
     text = (TOP / "docs" / "errors.md").read_text()
-    table = (TOP / "supervisor" / "record" / "errors.c").read_text()
+    table = (TOP / "common" / "error_codes.c").read_text()
     rows = re.findall(r'\{ "([a-z_]+)",\s+"[^"]*",\s+([45]\d\d),', table)
     assert len(rows) > 10
     for code, status in rows:

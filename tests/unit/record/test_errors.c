@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
-#include "supervisor/record/errors.h"
+#include "common/error_codes.h"
 
 static const struct {
     unsigned bit;

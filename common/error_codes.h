@@ -64,10 +64,13 @@ struct error_info {
     unsigned status;   /* HTTP */
     unsigned causes;   /* set of enum error_party; 0 for ERROR_NONE only */
     unsigned accounts; /* set of enum error_account; empty if the client can cause it */
+    const char *when, *advice; /* for operators and tenants: when it comes, and what to do; NULL for ERROR_NONE only */
 };
 
 /* Never NULL for a valid code; "none" for ERROR_NONE. */
 const struct error_info *error_info(enum error_code code);
+/* By its name; false for anything else. */
+bool error_code_parse(const char *text, enum error_code *ret_code);
 
 #define ERROR_PROBLEM_BYTES 320
 /* Writes the body of the answer, an application/problem+json of RFC 9457. Returns its size. */

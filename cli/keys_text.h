@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows of keys and limits for people: `skep schema --text` and `skep explain KEY`.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "config/keys.h"
+
+/* The two files that have keys. */
+struct key_file {
+    const char *name;  /* "skepd.yaml" */
+    const char *title; /* what it is */
+    const struct key_table *table;
+};
+
+extern const struct key_file key_files[2];
+
+/* Prints all keys of a file, and of the entries of its lists. */
+void keys_text_print_all(const struct key_file *file);
+/* Prints each key, or limit, of that name; its last part may do. Returns whether there is one. */
+bool keys_text_explain(const char *name);
