@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -18,6 +19,9 @@
 #define ARENA_BYTES (4U << 20)
 #define TURNS_AT_END \
     64 /* that read what a peer has said that takes no more: all that its socket holds */
+/* A frame with a tail of this size is written at once, from where it lies. */
+#define DIRECT_MIN_BYTES (16U << 10)
+#define DIRECT_HEAD_MAX_BYTES 512
 #define READS_PER_TURN 4 /* so that one peer cannot keep the loop to itself */
 
 struct channel {
@@ -92,7 +96,10 @@ static void fail(struct channel *ch, int error)
 static int dispatch(struct channel *ch, const uint8_t *frame, size_t size)
 {
     const struct channel_table *table = ch->options.receive;
-    ProtobufCMessage *envelope = frame_unpack(table->envelope, frame, size, &ch->arena);
+    const struct frame_tails *tails = ch->options.tails;
+    ProtobufCMessage *envelope =
+        tails ? frame_unpack_tail(table->envelope, tails, frame, size, &ch->arena)
+              : frame_unpack(table->envelope, frame, size, &ch->arena);
 
     if (!envelope)
         return -EPROTO;
@@ -376,26 +383,79 @@ void channel_set_receiver(struct channel *ch, const struct channel_table *receiv
     ch->receiver = owner;
 }
 
+/* Writes a frame with a large tail from where it lies, behind what is queued, as far as the socket takes it. Returns
+ * how much of the frame was written; errors are met again, and reported, when the rest is. */
+static size_t write_large(struct channel *ch, const struct frame_cut *cut)
+{
+    uint8_t head[DIRECT_HEAD_MAX_BYTES];
+    struct iovec parts[] = { { head, cut->head_bytes }, { cut->tail.data, cut->tail.len } };
+
+    if (cut->tail.len < DIRECT_MIN_BYTES || cut->head_bytes > sizeof head ||
+        event_pending(ch->write_event, EV_WRITE, NULL))
+        return 0;
+    while (evbuffer_get_length(ch->output) > 0) {
+        int n = evbuffer_write(ch->output, ch->options.fd);
+        if (n <= 0)
+            return 0;
+        ch->written += (uint64_t) n;
+    }
+    frame_pack_head(cut, head);
+    ssize_t n = writev(ch->options.fd, parts, ARRAY_LEN(parts));
+    if (n <= 0)
+        return 0;
+    ch->written += (uint64_t) n;
+    return (size_t) n;
+}
+
+/* Queues what follows the first `done` bytes of the frame: all of that, or nothing. 0 or -ENOMEM. */
+static int queue_rest(struct channel *ch, const struct frame_cut *cut, size_t done)
+{
+    struct evbuffer_iovec space;
+    uint8_t head[DIRECT_HEAD_MAX_BYTES];
+    size_t tail_done = done > cut->head_bytes ? done - cut->head_bytes : 0;
+
+    /* From here on there is room for all. */
+    if (evbuffer_expand(ch->output, cut->head_bytes + cut->tail.len - done) < 0)
+        return -ENOMEM;
+    if (done == 0) {
+        if (evbuffer_reserve_space(ch->output, (ev_ssize_t) cut->head_bytes, &space, 1) < 1)
+            return -ENOMEM;
+        frame_pack_head(cut, space.iov_base);
+        space.iov_len = cut->head_bytes;
+        (void) evbuffer_commit_space(ch->output, &space, 1);
+    } else if (done < cut->head_bytes) {
+        frame_pack_head(cut, head);
+        (void) evbuffer_add(ch->output, head + done, cut->head_bytes - done);
+    }
+    if (tail_done < cut->tail.len)
+        (void) evbuffer_add(ch->output, cut->tail.data + tail_done, cut->tail.len - tail_done);
+    return 0;
+}
+
 int channel_send(struct channel *ch, const ProtobufCMessage *envelope)
 {
-    size_t size = frame_packed_size(envelope);
-    struct evbuffer_iovec space;
+    struct frame_cut cut;
 
     if (ch->is_closed || ch->is_output_over)
         return -EPIPE;
-    if (size == 0)
+    frame_cut(&cut, envelope, ch->options.tails);
+    if (cut.head_bytes == 0)
         return -EMSGSIZE;
+    size_t size = cut.head_bytes + cut.tail.len;
     if (ch->options.output_max_bytes > 0 &&
         evbuffer_get_length(ch->output) + size > ch->options.output_max_bytes) {
         ch->wants_drained = true;
         return -ENOBUFS;
     }
-    if (evbuffer_reserve_space(ch->output, (ev_ssize_t) size, &space, 1) < 1)
-        return -ENOMEM;
-    frame_pack(envelope, space.iov_base, size);
-    space.iov_len = size;
-    if (evbuffer_commit_space(ch->output, &space, 1) < 0)
-        return -ENOMEM;
+    size_t done = write_large(ch, &cut);
+    if (done == size)
+        return 0;
+    if (queue_rest(ch, &cut, done) < 0) {
+        if (done == 0)
+            return -ENOMEM;
+        end_output(ch); /* which closes it: the peer has half a frame */
+        return -EPIPE;
+    }
     if (channel_is_congested(ch))
         ch->wants_drained = true;
     if (!ch->is_flush_due && !event_pending(ch->write_event, EV_WRITE, NULL)) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct channel;
+struct frame_tails;
 
 /* Handles one message of the envelope's oneof. owner: as given to channel_new. Returns 0,
  * or -errno to close the channel (-EPROTO: the peer broke the protocol). The message
@@ -38,7 +39,8 @@ struct channel_options {
     struct event_base *base; /* borrowed: outlives the channel */
     int fd;                  /* connected stream socket; owned from channel_new's success on */
     const struct channel_table *receive;
-    uint32_t phase; /* first phase, one bit */
+    const struct frame_tails *tails; /* of both directions; NULL: no message has one */
+    uint32_t phase;                  /* first phase, one bit */
     void *owner;
     /* Called once when the channel has failed or the peer has left: error is 0 for end of
      * file, else -errno. Not called after channel_free. The owner may free the channel in it. */
@@ -79,7 +81,7 @@ void channel_set_phase(struct channel *channel, uint32_t phase);
 void channel_set_receiver(struct channel *channel, const struct channel_table *receive,
                           void *owner);
 
-/* Queues one message (an envelope); it is written at the end of the loop turn. 0,
+/* Queues one message (an envelope); it is written at the end of the loop turn, or now if it has a large tail. 0,
  * -EMSGSIZE over FRAME_MAX_BYTES, -ENOBUFS over output_max_bytes, -EPIPE after closing. */
 int channel_send(struct channel *channel, const ProtobufCMessage *envelope);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Framing: u32 little-endian length, then that many bytes of one protobuf message.
+ * Framing: u32 little-endian length, then that many bytes: one protobuf message, and behind it, raw, the bytes of a body.
  * Pure functions on bytes; used by skepd, skep-worker and skep. See PROTOCOL.md.
  */
 #pragma once
@@ -10,14 +10,28 @@
 #include <stdint.h>
 
 #define FRAME_HEADER_BYTES 4
-#define FRAME_MAX_BYTES (UINT32_C(1) << 20)
+#define FRAME_TAIL_BIT (UINT32_C(1) << 31) /* of the length: the size of a tail follows, as u32 */
+#define FRAME_TAIL_BYTES 4
+#define FRAME_MAX_BYTES (UINT32_C(1) << 20) /* behind the length */
 #define BODY_CHUNK_MAX_BYTES (UINT32_C(64) << 10)
 /* Credit is given back in steps of this size: with less to come a peer would wait for ever. */
 #define BODY_GRANT_STEP_BYTES (UINT32_C(64) << 10)
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)
 #define EXCEEDED_USED_MAX (UINT64_C(1) << 40) /* the most that Exceeded.used says, in any unit */
-#define PROTOCOL_VERSION 2
+#define PROTOCOL_VERSION 3
+
+/* One type of message whose bytes go raw behind the message: its field `offset`, a ProtobufCBinaryData. In the message
+ * itself that field is empty. */
+struct frame_tail {
+    const ProtobufCMessageDescriptor *type;
+    size_t offset;
+};
+
+struct frame_tails {
+    const struct frame_tail *rows;
+    size_t n_rows;
+};
 
 /* Looks at the first bytes of a stream. Returns the size of the whole frame there
  * (header included), 0 if more bytes are needed to tell or to complete it, -EMSGSIZE if
@@ -45,8 +59,32 @@ void arena_done(struct arena *arena);
 ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *frame,
                                size_t size, struct arena *arena);
 
+/* The same for an envelope (a type with one oneof and nothing else) whose message may have a tail: the message's field shows
+ * the bytes where they are in the frame. NULL also for a tail of a type that has none, and for bytes that are not in the
+ * tail but in the message. */
+ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
+                                    const struct frame_tails *tails, const uint8_t *frame,
+                                    size_t size, struct arena *arena);
+
 /* Bytes that frame_pack will write, or 0 if the message is over FRAME_MAX_BYTES. */
 size_t frame_packed_size(const ProtobufCMessage *message);
 
 /* Writes header and message to buffer, which holds frame_packed_size bytes. */
 void frame_pack(const ProtobufCMessage *message, uint8_t *buffer, size_t size);
+
+/* A frame in two pieces: its head, which frame_pack_head writes, and the tail as it lies in memory. */
+struct frame_cut {
+    const ProtobufCMessage
+        *envelope; /* to be packed: the caller's, or without the tail the one below */
+    ProtobufCBinaryData tail;
+    size_t head_bytes; /* 0: the frame is over FRAME_MAX_BYTES */
+    _Alignas(16) uint8_t envelope_copy[48];
+    _Alignas(16) uint8_t message_copy[192];
+};
+
+/* Cuts the tail off an envelope. The result is as short-lived as the envelope, and is not copied. */
+void frame_cut(struct frame_cut *cut, const ProtobufCMessage *envelope,
+               const struct frame_tails *tails);
+void frame_pack_head(const struct frame_cut *cut, uint8_t *buffer);
+/* Writes both pieces to buffer, which holds head_bytes and the tail. */
+void frame_pack_cut(const struct frame_cut *cut, uint8_t *buffer);

@@ -19,6 +19,7 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "common/large_blocks.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "config/config.h"
@@ -460,6 +461,7 @@ static int run(const struct arguments *arguments, struct config **config, struct
         return log_error_errno(r, "cannot start");
     prevent_cores();
     keep_memory_small();
+    large_blocks_start();
     (void) signal(SIGPIPE, SIG_IGN);
     service_attach(service, &server);
     if (server.config->state && !server.is_dev && !arguments->probe_only)

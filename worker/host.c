@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "proto/worker_tails.h"
 #include "worker/call.h"
 #include "worker/host_internal.h"
 #include "worker/wake.h"
@@ -433,6 +434,7 @@ int host_new(const struct host_options *options, struct host **ret_host)
         .base = options->base,
         .fd = options->channel_fd,
         .receive = &table,
+        .tails = &worker_tails,
         .phase = PHASE_SERVING,
         .on_closed = on_closed,
         .on_read_end = on_read_end,

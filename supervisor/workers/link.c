@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "supervisor/record/record.h"
 #include "supervisor/server.h"
 
@@ -27,6 +28,12 @@ int link_on_hello(void *owner, const ProtobufCMessage *message)
     struct child *child = owner;
     char *version = child->server->record.v8_version;
 
+    if (hello->protocol != PROTOCOL_VERSION)
+        log_event(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child),
+                  "worker %u (pid %d) speaks version %u of the protocol, this skepd version %u: "
+                  "skepd and skep-worker are not of one release; after installing both, "
+                  "\"skep upgrade\" or a restart takes both",
+                  child->number, (int) child->pid, hello->protocol, PROTOCOL_VERSION);
     if (child->has_hello || hello->protocol != PROTOCOL_VERSION ||
         hello->v8_version.len > VERSION_TEXT_MAX)
         return -EPROTO;
@@ -85,6 +92,7 @@ int link_open(struct child *child, int fd)
         .fd = fd,
         .name = "worker: frames",
         .receive = child->frames,
+        .tails = &worker_tails,
         .phase = LINK_PHASE_BOOTING,
         .owner = child,
         .on_closed = on_closed,

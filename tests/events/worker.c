@@ -14,6 +14,7 @@
 #include "common/io.h"
 #include "config/manifest.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "tests/events/asks.h"
 #include "tests/events/world.h"
 #include "worker.pb-c.h"
@@ -391,8 +392,9 @@ static void take_frames(struct worker *worker)
 
     HOLD(arena.memory || arena_init(&arena, 4U << 20) == 0);
     while ((size = frame_measure(worker->in + at, worker->in_size - at)) > 0) {
-        const ProtobufCMessage *message = frame_unpack(&skep__worker__to_worker__descriptor,
-                                                       worker->in + at, (size_t) size, &arena);
+        const ProtobufCMessage *message =
+            frame_unpack_tail(&skep__worker__to_worker__descriptor, &worker_tails, worker->in + at,
+                              (size_t) size, &arena);
         HOLD(message);
         on_message(worker, (const Skep__Worker__ToWorker *) message);
         worker->frames++;
@@ -434,14 +436,15 @@ bool worker_turn(struct worker *worker)
 static void say(struct worker *worker, Skep__Worker__FromWorker__MessageCase which, void *message)
 {
     Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
-    static uint8_t frame[FRAME_MAX_BYTES];
+    static uint8_t frame[FRAME_HEADER_BYTES + FRAME_MAX_BYTES];
+    struct frame_cut cut;
 
     envelope.message_case = which;
     envelope.hello = message; /* any member: all are pointers */
-    size_t size = frame_packed_size(&envelope.base);
-    HOLD(size > 0 && size <= sizeof frame);
-    frame_pack(&envelope.base, frame, size);
-    world_send(worker->fd, frame, size);
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    HOLD(cut.head_bytes > 0);
+    frame_pack_cut(&cut, frame);
+    world_send(worker->fd, frame, cut.head_bytes + cut.tail.len);
 }
 
 bool worker_may_say(const struct worker *worker)

@@ -10,6 +10,7 @@
 #include "admin.pb-c.h"
 #include "common/cleanup.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "store.pb-c.h"
 #include "worker.pb-c.h"
 
@@ -38,9 +39,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         if (frame <= 0)
             break;
-        const ProtobufCMessage *message = frame_unpack(type, data, (size_t) frame, &arena);
-        /* Walks all of it: what was unpacked lies within the arena. */
-        if (message && frame_packed_size(message) > FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
+        const ProtobufCMessage *message =
+            frame_unpack_tail(type, &worker_tails, data, (size_t) frame, &arena);
+        struct frame_cut cut = { 0 };
+        /* Walks all of it: what was unpacked lies within the arena, and the tail within the frame. */
+        if (message)
+            frame_cut(&cut, message, &worker_tails);
+        if (cut.head_bytes + cut.tail.len > FRAME_HEADER_BYTES + FRAME_MAX_BYTES ||
+            (cut.tail.len > 0 && cut.tail.data + cut.tail.len != data + frame))
             abort();
         data += frame;
         size -= (size_t) frame;

@@ -15,6 +15,7 @@
 
 #include "common/cleanup.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 #include "tests/fuzz/rig.h"
@@ -95,13 +96,15 @@ static void say(const struct rig_worker *worker, Skep__Worker__FromWorker__Messa
                 void *message)
 {
     Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    struct frame_cut cut;
     uint8_t frame[256];
 
     envelope.message_case = which;
     envelope.hello = message; /* any member: all are pointers */
-    size_t size = frame_packed_size(&envelope.base);
-    CHECK(size > 0 && size <= sizeof frame);
-    frame_pack(&envelope.base, frame, size);
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    size_t size = cut.head_bytes + cut.tail.len;
+    CHECK(cut.head_bytes > 0 && size <= sizeof frame);
+    frame_pack_cut(&cut, frame);
     CHECK(write(worker->fd, frame, size) == (ssize_t) size);
 }
 
@@ -424,8 +427,10 @@ static bool has_breach(const uint8_t *data, size_t size, bool is_booting)
 
     CHECK(arena.memory || arena_init(&arena, 4U << 20) == 0);
     for (; (frame = frame_measure(data, size)) > 0; data += frame, size -= (size_t) frame) {
-        const Skep__Worker__FromWorker *message = (const Skep__Worker__FromWorker *) frame_unpack(
-            &skep__worker__from_worker__descriptor, data, (size_t) frame, &arena);
+        const Skep__Worker__FromWorker *message =
+            (const Skep__Worker__FromWorker *) frame_unpack_tail(
+                &skep__worker__from_worker__descriptor, &worker_tails, data, (size_t) frame,
+                &arena);
         bool is_hello =
             message && message->message_case == SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO;
         if (!message || message->message_case == 0 || is_hello != is_booting)

@@ -46,6 +46,19 @@ def frame(case, **fields):
     return raw(field(case, message(**fields)))
 
 
+def with_tail(content, tail):
+    """A frame whose message has its bytes behind it."""
+    tail = tail.encode() if isinstance(tail, str) else tail
+    if not tail:
+        return raw(content)
+    size = len(content) + len(tail) + 4
+    return struct.pack("<II", size | 1 << 31, len(tail)) + content + tail
+
+
+def frame_with_tail(case, tail, **fields):
+    return with_tail(field(case, message(**fields)), tail)
+
+
 # ---- a worker
 
 BOOTING, HELLO, IDLE, LOADING, SERVING, UPLOADING, RESPONDING, ANSWERED = range(8)
@@ -55,7 +68,7 @@ HONEST, ALPHA, BETA, NEXT = 1, 2, 3, 4
 HONEST_REQUEST, FIRST, SECOND, OF_BETA = 1024, 2048, 3073, 4098
 
 
-def hello(version="13.8.258.26", protocol=2):
+def hello(version="13.8.258.26", protocol=3):
     return frame(1, f1=protocol, f2=version)
 
 
@@ -68,11 +81,11 @@ def header(name, value):
 
 
 def head(request, body="", end=0, status=200, headers=()):
-    return frame(3, f1=request, f2=status, f3=list(headers), f4=body, f5=end)
+    return frame_with_tail(3, body, f1=request, f2=status, f3=list(headers), f5=end)
 
 
 def body(request, data="x", end=0):
-    return frame(4, f1=request, f2=data, f3=end)
+    return frame_with_tail(4, data, f1=request, f3=end)
 
 
 def credit(request, size):
@@ -100,11 +113,12 @@ def exceeded(tenant, request, limit, used=60000, observed=0):
 
 
 def call(request, number=1, binding=0, url="http://beta/", body="", end=1):
-    return frame(13, f1=request, f2=number, f3=binding, f4="GET", f5=url, f6=[header("X-A", "b")], f7=body, f8=end)
+    fields = {"f1": request, "f2": number, "f3": binding, "f4": "GET", "f5": url, "f6": [header("X-A", "b")]}
+    return frame_with_tail(13, body, **fields, f8=end)
 
 
 def call_body(request, number=1, data="x", end=0):
-    return frame(14, f1=request, f2=number, f3=data, f4=end)
+    return frame_with_tail(14, data, f1=request, f2=number, f4=end)
 
 
 def call_credit(request, number, size):
@@ -149,6 +163,13 @@ WORKER = {
     "body-after-the-end": (ANSWERED, 0, 0, body(FIRST)),
     "body-before-the-head": (SERVING, 0, 0, body(FIRST)),
     "body-of-nothing": (RESPONDING, 0, 0, body(FIRST, "")),
+    "body-inside-its-message": (RESPONDING, 0, 0, frame(4, f1=FIRST, f2="x")),
+    "body-on-both-sides": (RESPONDING, 0, 0, frame_with_tail(4, "y", f1=FIRST, f2="x")),
+    "tail-of-a-message-that-has-none": (SERVING, 0, 0, frame_with_tail(6, "x", f1=FIRST)),
+    "tail-without-a-message": (SERVING, 0, 0, with_tail(b"", "x")),
+    "tail-of-nothing": (RESPONDING, 0, 0, struct.pack("<II", 8 | 1 << 31, 0) + field(4, message(f1=1))),
+    "tail-longer-than-its-frame": (RESPONDING, 0, 0, struct.pack("<II", 8 | 1 << 31, 5) + bytes(4)),
+    "tail-without-its-size": (RESPONDING, 0, 0, struct.pack("<IH", 2 | 1 << 31, 1)),
     "body-over-the-window": (CHOKED, 0, 0, body(FIRST, "12345678") + body(FIRST, "9")),
     "body-for-a-client-that-left": (CANCELLED, 0, 0, head(FIRST) + body(FIRST) + done(FIRST, 5)),
     "credit": (UPLOADING, 0, 0, credit(FIRST, 40000)),
@@ -311,6 +332,9 @@ ADMIN = {
 FROM_WORKER, TO_WORKER, COMMAND, ANSWER, STORE_REQUEST, STORE_ANSWER = range(6)
 FRAMES = {
     "from-worker": (FROM_WORKER, hello() + frame(2, f1=1, f2=0, f3="text", f4=7) + frame(9, f1=1)),
+    "to-worker-with-a-tail": (TO_WORKER, frame_with_tail(6, "body", f1=2048) + frame_with_tail(2, "file", f1=1, f2="a")),
+    "from-worker-with-a-tail": (FROM_WORKER, frame_with_tail(4, "body", f1=2048) + frame_with_tail(3, "x", f1=1, f2=200)),
+    "command-with-a-tail": (COMMAND, frame_with_tail(4, "x", f1="alpha")),
     "to-worker": (TO_WORKER, frame(1, f1=1, f2="a", f3="worker.js") + frame(4, f1=5, f2="GET", f3="/")),
     "command": (COMMAND, b"".join(frame(case, f1="alpha") for case in range(1, 26))),
     "answer": (ANSWER, frame(1, f1="0.1", f2="13.6", f3=9) + frame(2, f1="gone", f2="why")),

@@ -57,13 +57,30 @@ static size_t skip_envelope(const uint8_t *message, size_t size)
     return at < size ? at + 1 : 0;
 }
 
+/* The bytes that go raw behind the frame's message; *ret_lead: those before it. */
+static size_t find_tail(const uint8_t *frame, size_t size, size_t *ret_lead)
+{
+    uint32_t length, tail;
+
+    memcpy(&length, frame, sizeof length);
+    if (!(le32toh(length) & FRAME_TAIL_BIT) || size < FRAME_HEADER_BYTES + FRAME_TAIL_BYTES)
+        return 0;
+    memcpy(&tail, frame + FRAME_HEADER_BYTES, sizeof tail);
+    tail = le32toh(tail);
+    if (tail == 0 || tail > size - FRAME_HEADER_BYTES - FRAME_TAIL_BYTES)
+        return 0;
+    *ret_lead = FRAME_HEADER_BYTES + FRAME_TAIL_BYTES;
+    return tail;
+}
+
 /* Another message in its place. Returns the size of the whole. */
 static size_t change_message(uint8_t *data, size_t size, size_t max_size, const size_t *frame,
                              unsigned seed)
 {
     _cleanup_free_ uint8_t *body = malloc(max_size);
-    const uint8_t *message = data + frame[0] + FRAME_HEADER_BYTES;
-    size_t message_size = frame[1] - frame[0] - FRAME_HEADER_BYTES;
+    size_t lead = FRAME_HEADER_BYTES, tail = find_tail(data + frame[0], frame[1] - frame[0], &lead);
+    const uint8_t *message = data + frame[0] + lead;
+    size_t end = frame[1] - tail, message_size = end - frame[0] - lead;
     size_t skip = skip_envelope(message, message_size);
     uint8_t head[16] = { 0 };
 
@@ -74,17 +91,22 @@ static size_t change_message(uint8_t *data, size_t size, size_t max_size, const 
     memcpy(body, message + skip, n);
     if (seed & 7)
         n = LLVMFuzzerMutate(body, n, max_size);
-    size_t head_size = FRAME_HEADER_BYTES;
+    size_t head_size = lead;
     if (skip > 0) {
         head[head_size++] = tag;
         head_size += put_varint(head + head_size, n);
     }
-    size_t rest = size - frame[1];
+    size_t rest = size - end; /* with the tail */
     if (frame[0] + head_size + n + rest > max_size)
         return size;
-    uint32_t length = htole32((uint32_t) (head_size - FRAME_HEADER_BYTES + n));
+    uint32_t length = htole32((uint32_t) (head_size - FRAME_HEADER_BYTES + n + tail) |
+                              (tail > 0 ? FRAME_TAIL_BIT : 0));
     memcpy(head, &length, sizeof length);
-    memmove(data + frame[0] + head_size + n, data + frame[1], rest);
+    if (tail > 0) {
+        length = htole32((uint32_t) tail);
+        memcpy(head + FRAME_HEADER_BYTES, &length, sizeof length);
+    }
+    memmove(data + frame[0] + head_size + n, data + end, rest);
     memcpy(data + frame[0], head, head_size);
     memcpy(data + frame[0] + head_size, body, n);
     return frame[0] + head_size + n + rest;

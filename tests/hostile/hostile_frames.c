@@ -9,6 +9,7 @@
 
 #include "common/cleanup.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 
 void write_all(const void *data, size_t size)
 {
@@ -55,11 +56,13 @@ void send_message(Skep__Worker__FromWorker__MessageCase which, void *message)
 
     envelope.message_case = which;
     envelope.hello = message; /* any member: all are pointers */
-    size_t size = frame_packed_size(&envelope.base);
+    struct frame_cut cut;
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    size_t size = cut.head_bytes + cut.tail.len;
     uint8_t *frame = malloc(size);
     if (!frame)
         _exit(2);
-    frame_pack(&envelope.base, frame, size);
+    frame_pack_cut(&cut, frame);
     write_all(frame, size);
     free(frame);
 }
@@ -293,4 +296,35 @@ void send_length(uint32_t length, size_t n_bytes)
                           (uint8_t) (length >> 24) };
 
     write_all(frame, n_bytes);
+}
+
+void send_body_inside(uint64_t id)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+    uint8_t frame[64];
+
+    body.id = id;
+    body.data = bytes("in", 2);
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_BODY;
+    envelope.body = &body;
+    size_t size = frame_packed_size(&envelope.base);
+    frame_pack(&envelope.base, frame, size);
+    write_all(frame, size);
+}
+
+void send_done_with_tail(uint64_t id)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
+    uint8_t frame[64];
+
+    done.id = id;
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_DONE;
+    envelope.done = &done;
+    struct frame_cut cut = { .envelope = &envelope.base, .tail = bytes("tail", 4) };
+    cut.head_bytes =
+        FRAME_HEADER_BYTES + FRAME_TAIL_BYTES + protobuf_c_message_get_packed_size(cut.envelope);
+    frame_pack_cut(&cut, frame);
+    write_all(frame, cut.head_bytes + cut.tail.len);
 }

@@ -31,6 +31,8 @@ void answer_saying(uint64_t id,
                    ProtobufCBinaryData message); /* a head that ends, and done with that */
 void send_credit(uint64_t id, uint32_t size);
 void send_body(uint64_t id, size_t size, bool end);
+void send_body_inside(uint64_t id);    /* its bytes are in the message, not behind it */
+void send_done_with_tail(uint64_t id); /* bytes behind a message that has none */
 void send_call(uint64_t request, uint32_t id, uint32_t binding);
 void send_call_body(uint64_t request, uint32_t id, size_t size, bool end);
 void send_call_credit(uint64_t request, uint32_t id, uint32_t size);

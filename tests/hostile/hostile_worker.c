@@ -25,6 +25,7 @@
 
 #include "common/cleanup.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "proto/scoreboard.h"
 #include "tests/hostile/hostile_frames.h"
 
@@ -64,6 +65,8 @@ MISDEED(head_twice) { UNUSED; send_head(id, false); send_head(id, false); }
 MISDEED(body_first) { UNUSED; send_body(id, 1, false); }
 MISDEED(body_after_end) { UNUSED; send_head(id, true); send_body(id, 1, false); }
 MISDEED(body_too_big) { UNUSED; send_head(id, false); send_body(id, BODY_CHUNK_MAX_BYTES + 1, 0); }
+MISDEED(body_inside) { UNUSED; send_head(id, false); send_body_inside(id); }
+MISDEED(tail_of_done) { UNUSED; send_done_with_tail(id); }
 MISDEED(body_empty) { UNUSED; send_head(id, false); send_body(id, 0, false); }
 MISDEED(credit_beyond) { UNUSED; send_credit(id, BODY_WINDOW_BYTES + 1); }
 MISDEED(credit_most) { UNUSED; send_credit(id, UINT32_MAX); }
@@ -418,6 +421,7 @@ static const struct {
     ROW(stops_reading_bodies),
     ROW(body_beyond_window), ROW(answers_much),
     ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
+    ROW(body_inside), ROW(tail_of_done),
     ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
     ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies),
     ROW(frames_and_charges), ROW(burns_after), ROW(hoards),
@@ -549,20 +553,24 @@ static void handle(const Skep__Worker__ToWorker *frame)
 static void serve(void)
 {
     static uint8_t frame[FRAME_HEADER_BYTES + FRAME_MAX_BYTES];
+    struct arena arena;
 
+    if (arena_init(&arena, 4U << 20) < 0)
+        _exit(4);
     while (!is_deaf) {
         read_all(frame, FRAME_HEADER_BYTES);
         uint32_t length = (uint32_t) frame[0] | (uint32_t) frame[1] << 8 |
                           (uint32_t) frame[2] << 16 | (uint32_t) frame[3] << 24;
+        length &= ~FRAME_TAIL_BIT;
         if (length > FRAME_MAX_BYTES)
             _exit(4);
         read_all(frame + FRAME_HEADER_BYTES, length);
-        Skep__Worker__ToWorker *message =
-            skep__worker__to_worker__unpack(NULL, length, frame + FRAME_HEADER_BYTES);
+        const ProtobufCMessage *message =
+            frame_unpack_tail(&skep__worker__to_worker__descriptor, &worker_tails, frame,
+                              FRAME_HEADER_BYTES + length, &arena);
         if (!message)
             _exit(5);
-        handle(message);
-        skep__worker__to_worker__free_unpacked(message, NULL);
+        handle((const Skep__Worker__ToWorker *) message);
     }
     stay_silent();
 }
@@ -579,7 +587,8 @@ static void boot(const char *behaviour)
         send_loaded(1, 0);
     if (strcmp(behaviour, "garbage_first") == 0)
         garbage(0, 0);
-    send_hello(strcmp(behaviour, "wrong_protocol") == 0 ? PROTOCOL_VERSION + 1 : PROTOCOL_VERSION);
+    send_hello(PROTOCOL_VERSION + (strcmp(behaviour, "newer_protocol") == 0) -
+               (strcmp(behaviour, "older_protocol") == 0));
     if (strcmp(behaviour, "two_hellos") == 0)
         send_hello(PROTOCOL_VERSION);
     if (strcmp(behaviour, "exit_after_hello") == 0)

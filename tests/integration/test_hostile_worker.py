@@ -139,6 +139,8 @@ ON_REQUEST = {
     "call_cancel_unknown": KILLED,
     "stops_in_response": ("cut off", None, True),
     "stops_reading": (504, "wall_request", True),
+    "body_inside": CUT_AND_KILLED,
+    "tail_of_done": KILLED,
     "garbage": KILLED,
     "no_message": KILLED,
     "pong_flood": KILLED,
@@ -397,7 +399,7 @@ def start_booting(start, folder, behaviour):
     )
 
 
-BOOTS = "wrong_protocol two_hellos frames_first garbage_first exit_first exit_after_hello".split()
+BOOTS = "newer_protocol two_hellos frames_first garbage_first exit_first exit_after_hello".split()
 
 
 @pytest.mark.parametrize("behaviour", BOOTS)
@@ -413,6 +415,15 @@ def test_worker_that_cannot_boot_is_tried_ever_more_slowly(start, folder, behavi
     assert skepd.worker("other")["restarts"] == 0
     assert skepd.worker()["restarts"] < 20
     assert fd_count(skepd.pid) <= fds + 8
+
+
+@pytest.mark.parametrize("behaviour, later", [("newer_protocol", 1), ("older_protocol", -1)])
+def test_worker_of_another_release_is_named(start, folder, behaviour, later):
+    skepd = start_booting(start, folder, behaviour)
+    said = r"speaks version (\d+) of the protocol, this skepd version (\d+): .*of one release"
+    match = skepd.wait_log(said)
+    assert int(match[1]) == int(match[2]) + later
+    assert ask(skepd, "good") == (200, None)
 
 
 @pytest.mark.parametrize("behaviour", ["no_hello", "close_after_hello"])

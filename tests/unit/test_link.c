@@ -18,6 +18,7 @@
 #include "common/cleanup.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "supervisor/frames.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
@@ -131,8 +132,8 @@ static void note_frame(struct scene *s, char kind, uint32_t placement)
 
 static void on_frame(struct scene *s, size_t size)
 {
-    const Skep__Worker__ToWorker *frame = (const Skep__Worker__ToWorker *) frame_unpack(
-        &skep__worker__to_worker__descriptor, s->input, size, &s->arena);
+    const Skep__Worker__ToWorker *frame = (const Skep__Worker__ToWorker *) frame_unpack_tail(
+        &skep__worker__to_worker__descriptor, &worker_tails, s->input, size, &s->arena);
 
     assert_non_null(frame);
     switch (frame->message_case) {

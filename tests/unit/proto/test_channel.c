@@ -20,6 +20,7 @@
 #include "common/io.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "worker.pb-c.h"
 
 enum { PHASE_ONE = 1, PHASE_TWO = 2 };
@@ -105,6 +106,7 @@ static int setup(void **state)
         .base = f->base,
         .fd = pair[0],
         .receive = &table,
+        .tails = &worker_tails,
         .phase = PHASE_ONE,
         .owner = f,
         .on_closed = on_closed,
@@ -440,6 +442,90 @@ static void test_what_is_sent_in_one_turn_goes_out_in_one_write(void **state)
     assert_int_equal(recv(f->peer, buffer, sizeof buffer, 0), -1);
 }
 
+/* Reads what has come, and asserts that these are Ping frames and Body frames in the order in which they were sent, body
+ * number i with bytes i. */
+static void assert_bodies_in_order(struct fixture *f, unsigned n, size_t size)
+{
+    static uint8_t input[2 << 20];
+    struct arena arena;
+    size_t have = 0, at = 0;
+    int64_t frame;
+
+    turn(f);
+    for (ssize_t got = 1; got > 0; turn(f))
+        if ((got = read(f->peer, input + have, sizeof input - have)) > 0)
+            have += (size_t) got;
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    for (unsigned i = 0; i < n; i++) {
+        for (int ping = 0; ping < 2; ping++) {
+            frame = frame_measure(input + at, have - at);
+            assert_true(frame > 0);
+            const Skep__Worker__ToWorker *got = (const Skep__Worker__ToWorker *) frame_unpack_tail(
+                &skep__worker__to_worker__descriptor, &worker_tails, input + at, (size_t) frame,
+                &arena);
+            assert_non_null(got);
+            if (ping == 0) {
+                assert_int_equal(got->message_case, SKEP__WORKER__TO_WORKER__MESSAGE_PING);
+                assert_int_equal(got->ping->token, i + 1);
+            } else {
+                assert_int_equal(got->message_case, SKEP__WORKER__TO_WORKER__MESSAGE_BODY);
+                assert_int_equal(got->body->data.len, size);
+                for (size_t k = 0; k < size; k++)
+                    assert_true(got->body->data.data[k] == i);
+            }
+            at += (size_t) frame;
+        }
+    }
+    assert_int_equal(at, have);
+    arena_done(&arena);
+}
+
+/* Small frames wait for the end of the turn; large bodies take them along, and what the socket does not take of either waits
+ * behind. */
+static void send_in_order(struct fixture *f, unsigned n, size_t size)
+{
+    static uint8_t data[BODY_CHUNK_MAX_BYTES];
+    Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
+    Skep__Worker__Ping ping = SKEP__WORKER__PING__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+
+    for (unsigned i = 0; i < n; i++) {
+        ping.token = i + 1;
+        envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_PING;
+        envelope.ping = &ping;
+        assert_int_equal(channel_send(f->channel, &envelope.base), 0);
+        memset(data, (int) i, size); /* the caller's again as soon as it is sent */
+        body.data = (ProtobufCBinaryData){ .data = data, .len = size };
+        envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_BODY;
+        envelope.body = &body;
+        assert_int_equal(channel_send(f->channel, &envelope.base), 0);
+    }
+}
+
+static void test_large_bodies_are_written_at_once_and_in_order(void **state)
+{
+    struct fixture *f = *state;
+
+    send_in_order(f, 2, BODY_CHUNK_MAX_BYTES);
+    assert_int_equal(channel_queued_bytes(f->channel), 0);
+    assert_true(channel_written_bytes(f->channel) > (uint64_t) 2 * BODY_CHUNK_MAX_BYTES);
+    assert_bodies_in_order(f, 2, BODY_CHUNK_MAX_BYTES);
+    send_in_order(f, 20, BODY_CHUNK_MAX_BYTES);
+    assert_true(channel_queued_bytes(f->channel) > 0);
+    assert_bodies_in_order(f, 20, BODY_CHUNK_MAX_BYTES);
+    assert_int_equal(channel_queued_bytes(f->channel), 0);
+}
+
+static void test_small_bodies_wait_for_the_end_of_the_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    send_in_order(f, 20, 1000);
+    assert_true(channel_queued_bytes(f->channel) > 20 * 1000);
+    assert_int_equal(channel_written_bytes(f->channel), 0);
+    assert_bodies_in_order(f, 20, 1000);
+}
+
 static void test_a_peer_that_does_not_read_is_congestion_and_then_enobufs(void **state)
 {
     struct fixture *f = *state;
@@ -483,6 +569,8 @@ int main(void)
         TEST(test_the_channel_may_be_freed_by_its_own_handler),
         TEST(test_frames_wait_while_reading_is_stopped),
         TEST(test_what_is_sent_in_one_turn_goes_out_in_one_write),
+        TEST(test_large_bodies_are_written_at_once_and_in_order),
+        TEST(test_small_bodies_wait_for_the_end_of_the_turn),
         TEST(test_a_peer_that_does_not_read_is_congestion_and_then_enobufs),
     };
 

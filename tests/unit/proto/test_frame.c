@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "proto/frame.h"
+#include "proto/worker_tails.h"
 #include "worker.pb-c.h"
 
 static void put_length(uint8_t *frame, uint32_t length)
@@ -138,9 +140,155 @@ static void test_a_message_over_the_limit_has_no_packed_size(void **state)
     assert_int_equal(frame_packed_size(&envelope.base), 0);
 }
 
+/* A body of four bytes, packed by hand with this tail; returns the frame's size. */
+static size_t pack_body(uint8_t *frame, ProtobufCMessage *message, unsigned which, const char *tail,
+                        uint32_t tail_size)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+
+    envelope.message_case = which;
+    envelope.body = (Skep__Worker__Body *) message;
+    size_t packed = protobuf_c_message_pack(&envelope.base, frame + 8);
+    memcpy(frame + 8 + packed, tail, strlen(tail));
+    put_length(frame, (uint32_t) (4 + packed + strlen(tail)) | FRAME_TAIL_BIT);
+    put_length(frame + 4, tail_size);
+    return 8 + packed + strlen(tail);
+}
+
+static const Skep__Worker__FromWorker *unpack(const uint8_t *frame, size_t size,
+                                              struct arena *arena)
+{
+    return (const Skep__Worker__FromWorker *) frame_unpack_tail(
+        &skep__worker__from_worker__descriptor, &worker_tails, frame, size, arena);
+}
+
+static void test_a_body_goes_behind_its_message_and_is_not_copied(void **state)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
+    Skep__Worker__Header header = SKEP__WORKER__HEADER__INIT;
+    Skep__Worker__Header *headers[] = { &header };
+    struct frame_cut cut;
+    struct arena arena;
+    uint8_t frame[128];
+
+    (void) state;
+    head.id = 77;
+    head.headers = headers;
+    head.n_headers = 1;
+    head.body = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "four", .len = 4 };
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD;
+    envelope.response_head = &head;
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    assert_ptr_equal(cut.tail.data, head.body.data);
+    frame_pack_cut(&cut, frame);
+    size_t size = cut.head_bytes + cut.tail.len;
+    assert_int_equal(frame_measure(frame, size), (int64_t) size);
+    assert_int_equal(frame_measure(frame, size - 1), 0);
+    assert_memory_equal(frame + size - 4, "four", 4);
+    assert_int_equal(head.body.len, 4); /* the caller's message is as it was */
+
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    const Skep__Worker__FromWorker *got = unpack(frame, size, &arena);
+    assert_non_null(got);
+    assert_int_equal(got->response_head->id, 77);
+    assert_int_equal(got->response_head->n_headers, 1);
+    assert_ptr_equal(got->response_head->body.data, frame + size - 4);
+    assert_int_equal(got->response_head->body.len, 4);
+    assert_null(frame_unpack(&skep__worker__from_worker__descriptor, frame, size, &arena));
+    arena_done(&arena);
+}
+
+static void test_a_body_without_bytes_has_no_tail(void **state)
+{
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+    struct frame_cut cut;
+    struct arena arena;
+    uint8_t frame[64];
+
+    (void) state;
+    body.id = 5;
+    body.end = true;
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_BODY;
+    envelope.body = &body;
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    assert_int_equal(cut.tail.len, 0);
+    assert_int_equal(cut.head_bytes, frame_packed_size(&envelope.base));
+    frame_pack_cut(&cut, frame);
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    const Skep__Worker__FromWorker *got = unpack(frame, cut.head_bytes, &arena);
+    assert_non_null(got);
+    assert_true(got->body->end);
+    assert_int_equal(got->body->data.len, 0);
+    arena_done(&arena);
+}
+
+static void test_a_tail_that_cannot_be_is_refused(void **state)
+{
+    enum { BODY = SKEP__WORKER__FROM_WORKER__MESSAGE_BODY };
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+    Skep__Worker__Pong pong = SKEP__WORKER__PONG__INIT;
+    struct arena arena;
+    uint8_t frame[128];
+    size_t size;
+
+    (void) state;
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    body.id = 5;
+    size = pack_body(frame, &body.base, BODY, "four", 4);
+    assert_non_null(unpack(frame, size, &arena));
+    size = pack_body(frame, &body.base, BODY, "four", 0); /* it says that it has one */
+    assert_null(unpack(frame, size, &arena));
+    size = pack_body(frame, &body.base, BODY, "four", 60); /* longer than its frame */
+    assert_null(unpack(frame, size, &arena));
+    size = pack_body(frame, &body.base, BODY, "four", UINT32_MAX);
+    assert_null(unpack(frame, size, &arena));
+    size = pack_body(frame, &body.base, BODY, "four", 3); /* a byte behind the message */
+    assert_null(unpack(frame, size, &arena));
+    pong.token = 1;
+    size = pack_body(frame, &pong.base, SKEP__WORKER__FROM_WORKER__MESSAGE_PONG, "four", 4);
+    assert_null(unpack(frame, size, &arena)); /* a message without a body */
+    body.data = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "in", .len = 2 };
+    size = pack_body(frame, &body.base, BODY, "four", 4); /* bytes in both places */
+    assert_null(unpack(frame, size, &arena));
+    size = pack_body(frame, &body.base, BODY, "", 0);
+    memmove(frame + 4, frame + 8, size - 8); /* bytes in the message only */
+    put_length(frame, (uint32_t) size - 8);
+    assert_null(unpack(frame, size - 4, &arena));
+    for (size_t n = FRAME_HEADER_BYTES + 1; n < 8; n++) { /* its size is cut off */
+        put_length(frame, (uint32_t) (n - FRAME_HEADER_BYTES) | FRAME_TAIL_BIT);
+        assert_null(unpack(frame, n, &arena));
+    }
+    arena_done(&arena);
+}
+
+static void test_a_tail_counts_for_the_limit_of_a_frame(void **state)
+{
+    _cleanup_free_ uint8_t *data = calloc(1, FRAME_MAX_BYTES);
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
+    struct frame_cut cut;
+
+    (void) state;
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_BODY;
+    envelope.body = &body;
+    body.id = 5;
+    body.data = (ProtobufCBinaryData){ .data = data, .len = FRAME_MAX_BYTES - 8 };
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    assert_int_equal(cut.head_bytes + cut.tail.len, FRAME_HEADER_BYTES + FRAME_MAX_BYTES);
+    body.data.len++;
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    assert_int_equal(cut.head_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_body_goes_behind_its_message_and_is_not_copied),
+        cmocka_unit_test(test_a_body_without_bytes_has_no_tail),
+        cmocka_unit_test(test_a_tail_that_cannot_be_is_refused),
+        cmocka_unit_test(test_a_tail_counts_for_the_limit_of_a_frame),
         cmocka_unit_test(test_a_short_header_asks_for_more),
         cmocka_unit_test(test_an_incomplete_frame_asks_for_more),
         cmocka_unit_test(test_lengths_out_of_bounds_are_refused_from_the_header_alone),

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "proto/channel.h"
+#include "proto/worker_tails.h"
 #include "worker.pb-c.h"
 #include "worker/host.h"
 #include "worker/isolate.h"
@@ -168,6 +169,7 @@ static inline void begin_world(void)
         .base = world->base,
         .fd = pair[0],
         .receive = &table,
+        .tails = &worker_tails,
         .phase = 1,
         .owner = world,
         .on_closed = on_closed,
