@@ -112,12 +112,12 @@ static bool has(const struct ends *ends, pid_t pid)
 
 void ends_sweep(const struct ends *ends)
 {
-    siginfo_t info = { 0 };
+    siginfo_t info;
 
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid <= 0)
-        return;
-    if (!has(ends, info.si_pid))
-        (void) waitpid(info.si_pid, NULL, WNOHANG);
+    do
+        info.si_pid = 0;
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid > 0 &&
+           !has(ends, info.si_pid) && waitpid(info.si_pid, NULL, WNOHANG) > 0);
 }
 
 struct ends *ends_new(struct event_base *base, ends_fn on_end, void *owner)

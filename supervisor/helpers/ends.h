@@ -21,6 +21,6 @@ struct ends *ends_free(struct ends *ends);
 
 /* From now on the end of that worker is reported, once. pidfd is duplicated. 0 or -errno. */
 int ends_add(struct ends *ends, unsigned slot, pid_t pid, int pidfd);
-/* Reaps one ended child that is none of these, if there is any: a helper, or a worker that was born when its
- * spawner died. Whoever waits for such a child gets ECHILD, which says the same. */
+/* Reaps ended children that are none of these: helpers, and workers that were born when their spawner died, up
+ * to the first of these. Whoever waits for such a child gets ECHILD, which says the same. */
 void ends_sweep(const struct ends *ends);
