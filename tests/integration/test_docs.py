@@ -450,3 +450,20 @@ def test_the_help_of_a_benchmark_needs_no_build(name):
     # -S: without any package but Python's own.
     bare = run("python3", "-S", "-B", TOP / "bench" / name / "run.py", "--help", env=clean)
     assert (bare.returncode, bare.stderr) == (0, "")
+
+
+PATH = re.compile(r"`((?:common|config|proto|sandbox-policy|helper|spawner|store|supervisor|worker|cli|tests|scripts|docs|bench"
+                  r"|packaging|examples|cmake)/[\w./{},*-]+)`")
+
+
+def expand(path):
+    """`a.{h,c}` is two paths"""
+    found = re.fullmatch(r"(.*)\{([\w,]+)\}(.*)", path)
+    return [found[1] + part + found[3] for part in found[2].split(",")] if found else [path]
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md", "sandbox-policy/README.md", "proto/PROTOCOL.md"])
+def test_paths_that_a_page_names_are_there(page):
+    named = [path for found in PATH.findall((TOP / page).read_text()) for path in expand(found)]
+    assert named
+    assert [path for path in named if not any(TOP.glob(path.rstrip("/")))] == []
