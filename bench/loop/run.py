@@ -44,7 +44,9 @@ class Case:
     def __init__(self, folder, tenants, **config):
         self.metrics_port = free_port()
         config = {"log_level": "warning", "metrics": {"listen": f"127.0.0.1:{self.metrics_port}"}, **config}
-        self.skepd = Skepd(folder, {"honest": HONEST, **tenants}, config).start()
+        self.skepd = Skepd(folder, {"honest": HONEST, **tenants}, config)
+        self.skepd.patience_s = 600  # it may still end before: that is seen at once
+        self.skepd.start()
         for _ in range(50):
             assert self.skepd.get("honest").status == 200
 
@@ -96,7 +98,7 @@ def reload_many(folder, arguments):
 
     def reload():
         assert case.skepd.skep("reload").returncode == 0
-        wait_for(lambda: case.skepd.get(names[-1]).text == "two", "the last new version", timeout=60)
+        wait_for(lambda: case.skepd.get(names[-1]).text == "two", "the last new version", timeout=600)
 
     case.report(f"reload of {len(names)} tenants", case.meanwhile(reload))
 

@@ -161,6 +161,8 @@ class Skepd:
     ready: names of the cordons whose workers are waited for (None: all); launcher: a command that
     becomes skepd."""
 
+    patience_s = 20  # for its start and its end; more where there is much to start, as in a benchmark
+
     def __init__(
         self,
         folder,
@@ -224,8 +226,8 @@ class Skepd:
                 cwd=self.folder,
                 env={"PATH": os.environ["PATH"], **self._environment()},
             )
-        wait_for(self._answers, "skepd to listen", timeout=20)
-        wait_for(self._has_ready_workers, "workers to be ready", timeout=20)
+        wait_for(self._answers, "skepd to listen", timeout=self.patience_s)
+        wait_for(self._has_ready_workers, "workers to be ready", timeout=self.patience_s)
         return self
 
     @staticmethod
@@ -266,7 +268,7 @@ class Skepd:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            code = process.wait(timeout=20)
+            code = process.wait(timeout=self.patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
