@@ -19,14 +19,15 @@ uint64_t backoff_ms(unsigned failures, uint32_t random)
     return ms + ms * (random % 256) / 1024;
 }
 
-/* One that has come to wait is forgiven when it has lived for that long since the last failure. */
 void backoff_note(struct backoff *backoff, uint64_t now_ns)
 {
-    if (now_ns - backoff->since_ns > WINDOW_NS) {
+    uint64_t waited_ns = backoff_ms(backoff->failures, UINT8_MAX) * NSEC_PER_MSEC;
+
+    if (now_ns - backoff->since_ns > WINDOW_NS + waited_ns) {
         backoff->failures = 0;
         backoff->since_ns = now_ns;
     }
+    backoff->failures++;
     if (backoff->failures >= FAILURES_FREE)
         backoff->since_ns = now_ns;
-    backoff->failures++;
 }

@@ -13,8 +13,8 @@ uint64_t backoff_ms(unsigned failures, uint32_t random);
 /* Failures in a row, as the caller keeps them. */
 struct backoff {
     unsigned failures;
-    uint64_t since_ns; /* of the first */
+    uint64_t since_ns; /* of the first; of the last, once they wait */
 };
 
-/* Notes a failure, and forgets those before it that are longer than 30 s ago. */
+/* Notes a failure. Those before it are forgotten if they are longer than 30 s ago, the wait not counted. */
 void backoff_note(struct backoff *backoff, uint64_t now_ns);
