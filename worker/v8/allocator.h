@@ -110,6 +110,9 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     bool is_garbage_gone_ = false; // observed: it is over the limit with what is live
 };
 
+// Gives blocks that were freed a moment ago back to the kernel: at most 4 MiB of the process.
+void allocator_release_spare();
+
 // V8's page allocator, with WebAssembly memories and resizable ArrayBuffers counted: these do not
 // come from ArrayBuffer::Allocator. V8 reserves addresses without access for them and opens parts
 // later. WebAssembly's code is opened executable, and counted as native memory. V8's heap pages are

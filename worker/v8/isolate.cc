@@ -291,6 +291,11 @@ void isolate_publish(struct isolate *self, const struct isolate_meter *meter)
         publish_heap(self);
 }
 
+void isolate_release_spare(void)
+{
+    allocator_release_spare();
+}
+
 void isolate_trim(void)
 {
     (void) malloc_trim(0);

@@ -253,6 +253,50 @@ static void test_garbage_outside_the_heap_is_collected(void **state)
                   "200");
 }
 
+/* Memory of this process, as the kernel counts it. */
+static size_t resident_bytes(void)
+{
+    unsigned long size, resident;
+    FILE *statm = fopen("/proc/self/statm", "re");
+
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%lu %lu", &size, &resident), 2);
+    (void) fclose(statm);
+    return resident * 4096;
+}
+
+static void test_buffer_in_memory_that_was_freed_holds_zeros(void **state)
+{
+    /* Each isolate writes into its buffers, and drops them; the next ones, of others too, must be as if new. */
+    static const char expression[] =
+        "(() => { let bad = 0; for (let i = 0; i < 300; i++) { "
+        "const a = i % 2 ? new Uint8Array(1 << 20) : new Uint8Array(300001); "
+        "for (let k = 0; k < a.length; k += 4095) { if (a[k] !== 0) bad++; a[k] = 7; } "
+        "if (a[a.length - 1] !== 0) bad++; a[a.length - 1] = 7; "
+        "const b = a.slice(); for (let k = 0; k < b.length; k += 4095) if (b[k] !== 7) bad++; "
+        "} return bad; })()";
+
+    (void) state;
+    assert_answer(expression, "0");
+    assert_answer(expression, "0");
+}
+
+static void test_freed_buffers_that_are_kept_are_few_and_go(void **state)
+{
+    (void) state;
+    isolate_release_spare();
+    size_t before = resident_bytes();
+    assert_answer("(() => { let n = 0; for (let i = 0; i < 300; i++) "
+                  "n += new Uint8Array(1 << 20).fill(1)[5]; return n; })()",
+                  "300");
+    size_t kept = resident_bytes();
+    isolate_release_spare();
+    size_t released = resident_bytes();
+    /* The isolate is gone; all that it has left is what is kept. */
+    assert_in_range(kept - released, 1 << 20, 4 << 20);
+    assert_true(released < before + (8 << 20));
+}
+
 static void test_deep_recursion_is_a_range_error(void **state)
 {
     (void) state;
@@ -319,6 +363,8 @@ int main(void)
         TEST(test_heap_that_one_object_takes_past_its_limit_ends_the_request_only),
         TEST(test_memory_outside_the_heap_meets_its_limit),
         TEST(test_garbage_outside_the_heap_is_collected),
+        TEST(test_buffer_in_memory_that_was_freed_holds_zeros),
+        TEST(test_freed_buffers_that_are_kept_are_few_and_go),
         TEST(test_deep_recursion_is_a_range_error),
         TEST(test_polluted_prototypes_do_not_reach_the_next_request),
     };
