@@ -78,37 +78,36 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
 /* ---- retire */
 
 /* cordon: NULL for the shared workers of all. */
-static bool is_meant(const struct child *child, const Skep__Admin__RetireRequest *request,
+static bool is_meant(const struct slot *slot, const Skep__Admin__RetireRequest *request,
                      const struct cordon_config *cordon)
 {
-    if (child->is_gone)
-        return false;
     if (!cordon)
-        return child->slot->kind == PLACE_SHARED;
-    return child->cordon == cordon &&
-           (!request->one_slot || child->slot->position == request->slot);
+        return slot->kind == PLACE_SHARED;
+    return slot->cordon == cordon && (!request->one_slot || slot->position == request->slot);
 }
 
 /* Spares come first: else an old one would take over from an old one. */
-static unsigned select_children(const struct pool *pool, const Skep__Admin__RetireRequest *request,
-                                const struct cordon_config *cordon, struct child **ret_children)
+static unsigned select_slots(const struct pool *pool, const Skep__Admin__RetireRequest *request,
+                             const struct cordon_config *cordon, struct slot **ret_slots)
 {
-    struct child *child;
     unsigned n = 0;
 
-    for (unsigned pass = 0; pass < 2; pass++)
-        TAILQ_FOREACH (child, &pool->children, entry)
-            if ((child->slot->kind == PLACE_SPARE) == (pass == 0) &&
-                is_meant(child, request, cordon))
-                ret_children[n++] = child;
+    for (unsigned pass = 0; pass < 2; pass++) {
+        struct slot *slot = NULL;
+        while ((slot = pool_next_slot(pool, slot)))
+            if ((slot->kind == PLACE_SPARE) == (pass == 0) && is_meant(slot, request, cordon))
+                ret_slots[n++] = slot;
+    }
     return n;
 }
 
-static void retire_one(struct child *child, Skep__Admin__Retired *retired)
+static void retire_one(const struct slot *slot, Skep__Admin__Retired *retired)
 {
-    if (child->slot->kind == PLACE_LEAVING || child->retire_reason) {
+    struct child *child = slot_find_ready(slot);
+
+    if (slot->child && slot->child->retire_reason) {
         retired->leaving++;
-    } else if (child->state != CHILD_READY) {
+    } else if (!child) {
         retired->down++;
     } else {
         retired->workers++;
@@ -121,14 +120,18 @@ static void retire_one(struct child *child, Skep__Admin__Retired *retired)
 static int retire_all(const struct pool *pool, const Skep__Admin__RetireRequest *request,
                       const struct cordon_config *cordon, Skep__Admin__Retired *retired)
 {
-    _cleanup_free_ struct child **children = calloc(pool->n_children + 1, sizeof(struct child *));
+    _cleanup_free_ struct slot **slots = calloc(pool->n_slots + 1, sizeof(struct slot *));
 
-    if (!children)
+    if (!slots)
         return -ENOMEM;
-    unsigned n = select_children(pool, request, cordon, children);
+    unsigned n = select_slots(pool, request, cordon, slots);
     for (unsigned i = 0; i < n; i++)
-        retire_one(children[i], retired);
-    return (int) n;
+        retire_one(slots[i], retired);
+    if (!cordon || request->one_slot)
+        return (int) n;
+    unsigned leaving = pool_count_leaving(pool, cordon);
+    retired->leaving += leaving;
+    return (int) (n + leaving);
 }
 
 int admin_on_retire(void *owner, const ProtobufCMessage *message)
@@ -161,15 +164,24 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
 
 /* ---- kill-worker */
 
-static struct child *find_child(const struct pool *pool, uint32_t number)
+/* Returns false if there is none of that number. ret_child: NULL if it has no process now. */
+static bool find_worker(const struct pool *pool, uint32_t number, struct child **ret_child)
 {
+    const struct slot *slot = NULL;
     struct child *child;
 
-    if (pool)
-        TAILQ_FOREACH (child, &pool->children, entry)
-            if (!child->is_gone && child->number == number)
-                return child;
-    return NULL;
+    *ret_child = NULL;
+    if (!pool)
+        return false;
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->number == number) {
+            *ret_child = child->pid > 0 && child->state != CHILD_KILLED ? child : NULL;
+            return true;
+        }
+    while ((slot = pool_next_slot(pool, slot)))
+        if (slot->number == number)
+            return true;
+    return false;
 }
 
 int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
@@ -179,11 +191,11 @@ int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
     Skep__Admin__WorkerKilled killed = SKEP__ADMIN__WORKER_KILLED__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
-    struct child *child = find_child(admin_client_server(client)->pool, request->number);
+    struct child *child;
 
-    if (!child)
+    if (!find_worker(admin_client_server(client)->pool, request->number, &child))
         return admin_send_failure(client, "no worker of that number: `skep workers` lists them");
-    if (child->pid <= 0 || child->state == CHILD_DOWN || child->state == CHILD_KILLED)
+    if (!child)
         return admin_send_failure(client, "that worker has no process now: it starts by itself");
     killed.number = child->number;
     killed.pid = (uint32_t) child->pid;

@@ -12,6 +12,7 @@
 #include "supervisor/requests/memory.h"
 
 struct child;
+struct listed;
 
 /* Of a list, in one frame: so many items at most, and no more after so many bytes. */
 #define PAGE_ITEMS_MAX 256U
@@ -44,8 +45,8 @@ int report_routes(const struct manifest *manifest, struct arena *arena,
                   ProtobufCBinaryData **ret_routes, size_t *ret_n);
 
 /* Static. */
-const char *report_worker_state(const struct child *child);
-const char *report_worker_kind(const struct child *child);
+const char *report_worker_state(const struct listed *listed);
+const char *report_worker_kind(const struct listed *listed);
 /* Of the isolates in it, and the bodies of the tenants that are at home there. */
 void report_add_worker(const struct child *child, struct memory_use *memory);
 

@@ -255,7 +255,7 @@ int admin_report_explained(const struct tenant *tenant, struct arena *arena,
     ret->state = report_text(report_tenant_state(tenant));
     ret->seclusion = report_text(report_seclusion(tenant));
     ret->has_own_worker = tenant->own != NULL;
-    ret->own_worker = tenant->own ? tenant->own->child->number : 0;
+    ret->own_worker = tenant->own ? tenant->own->number : 0;
     ret->quarantined = left_s > 0;
     ret->quarantine_s = left_s == UINT32_MAX ? 0 : left_s;
     ret->marks = conduct_marks(&tenant->conduct, now);

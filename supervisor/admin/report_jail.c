@@ -296,8 +296,8 @@ static int add_workers(const struct server *server, const struct cordon_config *
     if (!server->pool)
         return 0;
     TAILQ_FOREACH (child, &server->pool->children, entry) {
-        if (child->cordon != cordon || !child->has_facts || child->is_gone ||
-            report->n_workers == PAGE_ITEMS_MAX || r < 0)
+        if (child->cordon != cordon || !child->has_facts || report->n_workers == PAGE_ITEMS_MAX ||
+            r < 0)
             continue;
         Skep__Admin__JailedWorker *worker = report_take(arena, sizeof *worker);
         r = worker ? fill_worker(child, arena, worker) : -ENOMEM;

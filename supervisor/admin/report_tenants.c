@@ -110,7 +110,7 @@ static void fill_conduct(const struct tenant *from, Skep__Admin__Tenant *tenant)
     tenant->marks = conduct_marks(conduct, now);
     tenant->seclusion = report_text(report_seclusion(from));
     tenant->has_own_worker = from->own != NULL;
-    tenant->own_worker = from->own ? from->own->child->number : 0;
+    tenant->own_worker = from->own ? from->own->number : 0;
     tenant->quarantined = left_s > 0;
     tenant->quarantine_s = left_s == UINT32_MAX ? 0 : left_s;
 }

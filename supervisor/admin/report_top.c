@@ -59,19 +59,24 @@ static int fill_tenant(const struct tenant *tenant, struct arena *arena, Skep__A
     return r < 0 ? r : fill_histogram(&tenant->counted.traffic.queue_us, arena, &row->queue);
 }
 
-static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__TopRow *row)
+static int fill_slot(const struct slot *slot, struct arena *arena, Skep__Admin__TopRow *row)
 {
-    const struct tenant *owner = seclude_owner(child);
+    const struct tenant *owner = seclude_owner(slot);
+
+    row->number = slot->number;
+    row->name = report_text(owner ? owner->name : NULL);
+    row->cordon = report_text(slot->cordon->name);
+    row->slot = slot->position;
+    row->requests = slot->requests;
+    int r = report_kills(slot->kills, arena, &row->kills, &row->n_kills);
+    return r < 0 ? r : fill_histogram(&slot->latency_us, arena, &row->latency);
+}
+
+static void fill_process(const struct child *child, Skep__Admin__TopRow *row)
+{
     struct memory_use memory = { 0 };
 
-    row->number = child->number;
-    row->name = report_text(owner ? owner->name : NULL);
-    row->cordon = report_text(child->cordon->name);
-    row->slot = child->slot->position;
-    row->kind = report_text(report_worker_kind(child));
-    row->state = report_text(report_worker_state(child));
-    row->pid = child->state != CHILD_DOWN && child->pid > 0 ? (uint32_t) child->pid : 0;
-    row->requests = child->slot->requests;
+    row->pid = child->pid > 0 ? (uint32_t) child->pid : 0;
     row->in_flight = child->in_flight;
     row->queued = child->books.n_unstarted;
     row->cpu_us = child_cpu_ns(child) / NSEC_PER_USEC;
@@ -79,8 +84,23 @@ static int fill_worker(const struct child *child, struct arena *arena, Skep__Adm
     row->rss_kib = child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) / BYTES_PER_KIB : 0;
     report_add_worker(child, &memory);
     fill_memory(&memory, row);
-    int r = report_kills(child->slot->kills, arena, &row->kills, &row->n_kills);
-    return r < 0 ? r : fill_histogram(&child->slot->latency_us, arena, &row->latency);
+}
+
+static int fill_worker(const struct listed *listed, struct arena *arena, Skep__Admin__TopRow *row)
+{
+    const struct child *child = listed->child;
+
+    row->kind = report_text(report_worker_kind(listed));
+    row->state = report_text(report_worker_state(listed));
+    if (child)
+        fill_process(child, row);
+    if (listed->slot)
+        return fill_slot(listed->slot, arena, row);
+    row->number = child->number;
+    row->cordon = report_text(child->cordon->name);
+    row->slot = child->list_position;
+    row->requests = child->served;
+    return 0;
 }
 
 static int begin_page(unsigned items_max, struct arena *arena, Skep__Admin__Top *ret)
@@ -124,18 +144,18 @@ int admin_report_top_tenants(struct tenant_cursor *cursor, struct arena *arena,
 int admin_report_top_workers(const struct server *server, uint32_t skip, struct arena *arena,
                              Skep__Admin__Top *ret)
 {
-    const struct child *child = NULL;
+    struct listed listed = { 0 };
     size_t size = 0;
     bool is_full = false;
     int r = begin_page(PAGE_ITEMS_MAX, arena, ret);
 
     if (r < 0)
         return r;
-    while (server->pool && (child = pool_next_listed(server->pool, child))) {
+    while (server->pool && pool_next_listed(server->pool, &listed)) {
         if (ret->total++ < skip || is_full)
             continue;
         Skep__Admin__TopRow *row = new_row(arena);
-        if (!row || fill_worker(child, arena, row) < 0) {
+        if (!row || fill_worker(&listed, arena, row) < 0) {
             is_full = true;
             continue;
         }

@@ -15,22 +15,24 @@
 #define KIB_PER_MIB UINT64_C(1024)
 
 static const char *const kind_names[] = {
-    [PLACE_SHARED] = "shared", [PLACE_SPARE] = "spare",     [PLACE_OWN] = "own",
-    [PLACE_CROWD] = "own",     [PLACE_LEAVING] = "leaving",
+    [PLACE_SHARED] = "shared",
+    [PLACE_SPARE] = "spare",
+    [PLACE_OWN] = "own",
+    [PLACE_CROWD] = "own",
 };
 
-const char *report_worker_kind(const struct child *child)
+const char *report_worker_kind(const struct listed *listed)
 {
-    return kind_names[child->slot->kind];
+    return listed->slot ? kind_names[listed->slot->kind] : "leaving";
 }
 
-const char *report_worker_state(const struct child *child)
+const char *report_worker_state(const struct listed *listed)
 {
-    if (child_has_failed(child))
-        return "failed";
-    if (child->slot->kind == PLACE_SPARE && child->state == CHILD_READY)
+    if (!listed->child)
+        return slot_has_failed(listed->slot) ? "failed" : "down";
+    if (child_is_in(listed->child, PLACE_SPARE) && listed->child->state == CHILD_READY)
         return "spare";
-    return child_state_name(child->state);
+    return child_state_name(listed->child->state);
 }
 
 static int list_tenants(const struct child *child, struct arena *arena, Skep__Admin__Worker *worker)
@@ -70,7 +72,6 @@ void report_add_worker(const struct child *child, struct memory_use *memory)
 
 static void fill_memory(const struct child *child, Skep__Admin__Worker *worker)
 {
-    const struct cordon_config *cordon = child->cordon;
     struct memory_use memory = { 0 };
 
     report_add_worker(child, &memory);
@@ -79,8 +80,6 @@ static void fill_memory(const struct child *child, Skep__Admin__Worker *worker)
     worker->bodies_kib = memory.bodies_kib;
     worker->memory_kib = memory_sum_kib(&memory);
     worker->rss_kib = child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) / BYTES_PER_KIB : 0;
-    worker->rss_limit_kib = cordon->rss_mib == LIMIT_UNLIMITED ? 0 : cordon->rss_mib * KIB_PER_MIB;
-    worker->rss_observed = cordon->observe_rss || child->server->config->observe_rss;
 }
 
 static const struct placement *find_placement(const struct child *child, uint32_t id)
@@ -116,35 +115,61 @@ static void fill_running(const struct child *child, Skep__Admin__Worker *worker)
     worker->running_ms = since < now ? (now - since) / NSEC_PER_MSEC : 0;
 }
 
-static int fill_worker(const struct child *child, struct arena *arena, Skep__Admin__Worker *worker)
+static void fill_slot(const struct slot *slot, Skep__Admin__Worker *worker)
 {
-    const struct slot *slot = child->slot;
-    const struct tenant *owner = seclude_owner(child);
+    const struct tenant *owner = seclude_owner(slot);
 
-    skep__admin__worker__init(worker);
-    worker->number = child->number;
-    worker->cordon = report_text(child->cordon->name);
+    worker->number = slot->number;
+    worker->cordon = report_text(slot->cordon->name);
     worker->slot = slot->position;
-    worker->kind = report_text(report_worker_kind(child));
     worker->owner = report_text(owner ? owner->name : NULL);
-    worker->state = report_text(report_worker_state(child));
     worker->restarts = slot->restarts;
-    worker->in_flight = child->in_flight;
     worker->requests = slot->requests;
-    worker->served = child->served;
-    worker->cpu_ms = child_cpu_ns(child) / NSEC_PER_MSEC;
     worker->last_death = report_text(slot->last_death);
-    worker->retire_reason = report_text(child->retire_reason);
     worker->last_retired = report_text(slot->last_retired);
     if (slot->last_retired)
         worker->last_retired_ms = (io_now_ns() - slot->last_retired_ns) / NSEC_PER_MSEC;
-    if (child->state != CHILD_DOWN && child->pid > 0) {
+}
+
+static void fill_leaving(const struct child *child, Skep__Admin__Worker *worker)
+{
+    worker->number = child->number;
+    worker->cordon = report_text(child->cordon->name);
+    worker->slot = child->list_position;
+    worker->requests = child->served;
+}
+
+static int fill_process(const struct child *child, struct arena *arena, Skep__Admin__Worker *worker)
+{
+    worker->in_flight = child->in_flight;
+    worker->served = child->served;
+    worker->cpu_ms = child_cpu_ns(child) / NSEC_PER_MSEC;
+    worker->retire_reason = report_text(child->retire_reason);
+    if (child->pid > 0) {
         worker->pid = (uint32_t) child->pid;
         worker->uptime_ms = (io_now_ns() - child->started_ns) / NSEC_PER_MSEC;
         fill_running(child, worker);
     }
     fill_memory(child, worker);
     return list_tenants(child, arena, worker);
+}
+
+static int fill_worker(const struct listed *listed, const struct config *config,
+                       struct arena *arena, Skep__Admin__Worker *worker)
+{
+    const struct cordon_config *cordon =
+        listed->slot ? listed->slot->cordon : listed->child->cordon;
+
+    skep__admin__worker__init(worker);
+    if (listed->slot)
+        fill_slot(listed->slot, worker);
+    else
+        fill_leaving(listed->child, worker);
+    worker->kind = report_text(report_worker_kind(listed));
+    worker->state = report_text(report_worker_state(listed));
+    worker->rss_limit_kib = cordon->rss_mib == LIMIT_UNLIMITED ? 0 : cordon->rss_mib * KIB_PER_MIB;
+    worker->rss_observed = cordon->observe_rss || config->observe_rss;
+    return listed->child ? fill_process(listed->child, arena, worker) : 0;
 }
 
 int admin_report_workers(const struct server *server, uint32_t skip, struct arena *arena,
@@ -159,13 +184,14 @@ int admin_report_workers(const struct server *server, uint32_t skip, struct aren
     if (server->pool)
         pool_read_tally(server->pool, &tally);
     uint32_t total = tally.listed;
-    struct child *child = total > 0 ? pool_next_listed(server->pool, NULL) : NULL;
-    for (uint32_t i = 0; child && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES;
-         i++, child = pool_next_listed(server->pool, child)) {
+    struct listed listed = { 0 };
+    for (uint32_t i = 0; total > 0 && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES &&
+                         pool_next_listed(server->pool, &listed);
+         i++) {
         if (i < skip)
             continue;
         page[n] = report_take(arena, sizeof **page);
-        if (!page[n] || fill_worker(child, arena, page[n]) < 0)
+        if (!page[n] || fill_worker(&listed, server->config, arena, page[n]) < 0)
             break;
         size += skep__admin__worker__get_packed_size(page[n]);
         n++;

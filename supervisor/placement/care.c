@@ -126,22 +126,20 @@ static const struct placement_ops *ops_of(const struct child *child)
 
 static void on_ready(struct child *child)
 {
-    struct pool *pool = child->server->pool;
-
     child->slot->is_joining = false;
     if (child_is_stale(child))
         retire_child(child, RETIRE_STALE_REASON);
-    else if (child->slot->kind == PLACE_SPARE && !retire_use_spare(pool, child) &&
+    else if (child->slot->kind == PLACE_SPARE && !retire_use_spare(child->slot) &&
              !child->cordon->spare)
-        child_drain(child); /* it was wanted, and is not any more */
+        slot_close(child->slot); /* it was wanted, and is not any more */
     ops_of(child)->on_room(child);
     placement_preload_candidates(child->server);
 }
 
-static void on_lost(struct child *child)
+static void on_lost(struct server *server)
 {
-    ops_of(child)->on_lost(child);
-    placement_preload_candidates(child->server);
+    server->placements->ops->on_lost(server);
+    placement_preload_candidates(server);
 }
 
 static void on_drained(struct child *child)

@@ -18,47 +18,29 @@
 #define LATELY_NS (10 * NSEC_PER_SEC)
 #define LOWER_RSS_REASON "holds much of the rss_mib that its cordon has now"
 
-/* ---- places that come and go */
+/* ---- slots that come and go */
 
-static bool is_place(const struct child *child, const struct cordon_config *cordon,
-                     enum place_kind kind)
+static struct slot *last_shared(const struct pool *pool, const struct cordon_config *cordon)
 {
-    return child->cordon == cordon && child->slot->kind == kind && !child->is_gone;
-}
+    struct slot *slot = NULL, *last = NULL;
 
-void pool_leave(struct child *child)
-{
-    if (child->state != CHILD_READY || child->is_hung_up) {
-        child_drain(child);
-        return;
-    }
-    child->slot->kind = PLACE_LEAVING;
-    child->slot->owner = NULL;
-    child->slot->members = 0;
-    child->leave_since_ns = io_now_ns();
-}
-
-static struct child *last_shared(const struct pool *pool, const struct cordon_config *cordon)
-{
-    struct child *child, *last = NULL;
-
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (is_place(child, cordon, PLACE_SHARED) &&
-            (!last || child->slot->position > last->slot->position))
-            last = child;
+    while ((slot = pool_next_slot(pool, slot)))
+        if (slot->cordon == cordon && slot->kind == PLACE_SHARED &&
+            (!last || slot->position > last->position))
+            last = slot;
     return last;
 }
 
 static void start_shared(struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *child = pool_add(pool, cordon, PLACE_SHARED);
+    struct slot *slot = pool_add(pool, cordon, PLACE_SHARED);
 
-    if (!child) {
+    if (!slot) {
         log_error("no memory for another worker of cordon %s", cordon->name);
         return;
     }
-    child->slot->is_joining = true;
-    child_on_event(child, EVENT_START);
+    slot->is_joining = true;
+    slot_start(slot);
 }
 
 static void fit_shared(struct pool *pool, const struct cordon_config *cordon)
@@ -68,19 +50,17 @@ static void fit_shared(struct pool *pool, const struct cordon_config *cordon)
     for (unsigned i = have; i < cordon->workers; i++)
         start_shared(pool, cordon);
     for (unsigned i = have; i > cordon->workers; i--)
-        pool_leave(last_shared(pool, cordon));
+        slot_close_softly(last_shared(pool, cordon));
 }
 
 static void fit_spare(struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *child, *next;
+    struct slot *slot = NULL;
 
     pool_keep_spare(pool, cordon, false);
-    for (child = TAILQ_FIRST(&pool->children); child && !cordon->spare; child = next) {
-        next = TAILQ_NEXT(child, entry);
-        if (is_place(child, cordon, PLACE_SPARE))
-            child_drain(child);
-    }
+    while (!cordon->spare && (slot = pool_next_slot(pool, slot)))
+        if (slot->cordon == cordon && slot->kind == PLACE_SPARE)
+            slot_close(slot);
 }
 
 /* ---- workers that run */
@@ -111,19 +91,18 @@ static void fit_memory(struct child *child)
 /* Spares come first: else an old one would take over from an old one. */
 static void fit_workers(struct pool *pool)
 {
-    struct child *child, *next;
-
-    for (unsigned pass = 0; pass < 2; pass++)
-        for (child = TAILQ_FIRST(&pool->children); child; child = next) {
-            next = TAILQ_NEXT(child, entry);
-            if ((child->slot->kind == PLACE_SPARE) != (pass == 0) || child->is_gone ||
-                child->slot->kind == PLACE_LEAVING || child->state == CHILD_DOWN)
+    for (unsigned pass = 0; pass < 2; pass++) {
+        struct slot *slot = NULL;
+        while ((slot = pool_next_slot(pool, slot))) {
+            struct child *child = slot->child;
+            if (!child || (slot->kind == PLACE_SPARE) != (pass == 0))
                 continue;
             if (child_is_stale(child))
                 retire_child(child, RETIRE_STALE_REASON);
             else if (child->state != CHILD_KILLED)
                 fit_memory(child);
         }
+    }
 }
 
 /* ---- who leaves */
@@ -142,8 +121,8 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
         (placement->in_flight == 0 && tenant->n_queued == 0 &&
          now_ns - placement->since_ns > LATELY_NS))
         return false;
-    struct child *child = placement_place(tenant->server->pool, version);
-    if (!child || child->state != CHILD_READY)
+    struct child *child = placement_find_worker(tenant->server->pool, version);
+    if (!child)
         return true;
     const struct placement *there = placement_find(version, child);
     if (!there && tenant_retry_after_s(tenant) == 0)
@@ -209,21 +188,19 @@ static bool is_used_by(const struct tenant_list *list, const struct cordon_confi
  * are through, is in its workers. */
 static bool empty_former(struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *child, *next;
-    bool is_empty = true;
+    const struct child *child;
+    struct slot *slot = NULL;
 
     if (is_used_by(&pool->server->tenants->list, cordon) ||
         is_used_by(&pool->server->tenants->leaving, cordon))
         return false;
-    for (child = TAILQ_FIRST(&pool->children); child; child = next) {
-        next = TAILQ_NEXT(child, entry);
-        if (child->cordon != cordon)
-            continue;
-        is_empty = false;
-        if (child->slot->kind != PLACE_LEAVING)
-            child_drain(child);
-    }
-    return is_empty;
+    while ((slot = pool_next_slot(pool, slot)))
+        if (slot->cordon == cordon)
+            slot_close(slot);
+    TAILQ_FOREACH (child, &pool->children, entry)
+        if (child->cordon == cordon)
+            return false;
+    return true;
 }
 
 static void check_former(struct pool *pool)
@@ -246,7 +223,7 @@ void pool_check_change(struct pool *pool, uint64_t now_ns)
     struct child *child;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->slot->kind == PLACE_LEAVING && child->state == CHILD_READY)
+        if (!child->slot && child->state == CHILD_READY)
             check_leaving(child, now_ns);
     check_former(pool);
 }

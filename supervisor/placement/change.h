@@ -20,7 +20,3 @@ int pool_reserve_former(struct pool *pool, unsigned n);
 void pool_add_former(struct pool *pool, struct cordon_config *cordon);
 /* The former cordon of that name, which is the caller's from now on; NULL: there is none. */
 struct cordon_config *pool_take_former(struct pool *pool, const char *name);
-
-/* A cordon has fewer places, or a tenant needs its own no more: it goes as soon as its tenants are
- * loaded elsewhere. */
-void pool_leave(struct child *child);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The worker in which a version should be. Supervisor, loop thread.
+ * The slot in whose worker a version should be. Supervisor, loop thread.
  */
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
@@ -22,35 +22,40 @@ static uint64_t rank(const char *tenant, unsigned slot)
     return mix(hash ^ (uint64_t) slot * UINT64_C(0x9e3779b97f4a7c15));
 }
 
-static struct child *best_shared(const struct pool *pool, const struct version *version,
-                                 bool is_joining)
+static struct slot *best_shared(const struct pool *pool, const struct version *version,
+                                bool is_joining)
 {
-    struct child *child, *best = NULL;
+    struct slot *slot = NULL, *best = NULL;
     uint64_t best_rank = 0;
 
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        if (child->slot->kind != PLACE_SHARED || child->cordon != version->cordon ||
-            child->slot->is_joining != is_joining || !child_is_usable(child))
+    while ((slot = pool_next_slot(pool, slot))) {
+        if (slot->kind != PLACE_SHARED || slot->cordon != version->cordon ||
+            slot->is_joining != is_joining || !slot_is_usable(slot))
             continue;
-        uint64_t r = rank(version->tenant->name, child->slot->position);
+        uint64_t r = rank(version->tenant->name, slot->position);
         if (!best || r > best_rank) {
-            best = child;
+            best = slot;
             best_rank = r;
         }
     }
     return best;
 }
 
-struct child *placement_place(struct pool *pool, const struct version *version)
+struct slot *placement_place(struct pool *pool, const struct version *version)
 {
     const struct cordon_config *cordon = version->cordon;
-    struct child *child;
+    struct slot *slot;
 
     if (seclude_is_wanted(version)) {
-        child = seclude_place(pool, version);
-        if (child || cordon->is_solitary)
-            return child && child_is_usable(child) ? child : NULL;
+        slot = seclude_place(pool, version);
+        if (slot || cordon->is_solitary)
+            return slot && slot_is_usable(slot) ? slot : NULL;
     }
-    child = best_shared(pool, version, false);
-    return child ? child : best_shared(pool, version, true);
+    slot = best_shared(pool, version, false);
+    return slot ? slot : best_shared(pool, version, true);
+}
+
+struct child *placement_find_worker(struct pool *pool, const struct version *version)
+{
+    return slot_find_ready(placement_place(pool, version));
 }

@@ -113,7 +113,7 @@ void cpu_charge_death(struct child *child)
     LIST_FOREACH (placement, &child->placements, in_child)
         cpu_collect(placement);
     const struct attempt *attempt = child_find_attempt(child, clock->claim);
-    if (!attempt || clock->pid != child->pid)
+    if (!attempt)
         return;
     charge(attempt->tenant, child_take_spare(child, UINT64_MAX, clock->claim_clock_ns));
 }

@@ -157,7 +157,7 @@ static void decide(const struct child *child, struct verdict *ret_verdict)
         .wait_status = child->wait_status,
         .last_words = atomic_load(&child->board->last_words),
         .is_stopped = child->is_stopped,
-        .is_own = child->slot->kind == PLACE_OWN,
+        .is_own = child_is_in(child, PLACE_OWN),
         .is_shared = child->is_shared,
     };
     struct cgroup_events events = { 0 };
@@ -234,7 +234,8 @@ static void report(struct child *child, const struct placement *culprit,
     else
         (void) snprintf(incident.text, sizeof incident.text, "%s", verdict->cause);
     add_memory(child, culprit, &incident);
-    child->slot->kills[verdict->incident]++;
+    if (child->slot)
+        child->slot->kills[verdict->incident]++;
     incident_note(&child->server->record, culprit ? &culprit->version->tenant->counted : NULL,
                   &incident);
 }
@@ -253,8 +254,10 @@ bool placement_bury(struct child *child, bool was_booting)
     placement = find_culprit(child, &verdict);
     struct tenant *culprit = placement ? placement->version->tenant : NULL;
     if (child->kill_reason != KILL_STOP) {
-        child->slot->last_death = verdict.cause;
-        child->slot->restarts++;
+        if (child->slot) {
+            child->slot->last_death = verdict.cause;
+            child->slot->restarts++;
+        }
         child->server->record.counters.worker_restarts++;
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
                   "worker %u (pid %d) died: %s; %u requests were in it", child->number,

@@ -13,6 +13,7 @@
 
 struct attempt;
 struct child;
+struct server;
 struct tenant;
 struct verdict;
 struct version;
@@ -32,8 +33,8 @@ struct placement_ops {
     void (*on_room)(struct child *child);
     /* It has read what was queued for it: bodies go on, then as on_room. */
     void (*on_drained)(struct child *child);
-    /* Its place has no process: who waited for it goes elsewhere. */
-    void (*on_lost)(struct child *child);
+    /* A worker is gone, or none could be started: who waited for it goes elsewhere. */
+    void (*on_lost)(struct server *server);
     /* It died with these in it: each request is answered or queued again, by the verdict. */
     void (*on_death)(struct child *child, const struct verdict *verdict);
     /* It is about to be freed: nobody waits for it any more. */

@@ -153,8 +153,8 @@ static bool may_boot(struct version *version, const struct child *child)
 {
     struct boot_bucket *boots = &version->boots;
     uint32_t renewals = version->limits.renewals;
-    bool is_own = child->slot->kind == PLACE_CROWD ||
-                  (child->slot->kind == PLACE_OWN && child->slot->owner == version->tenant);
+    bool is_own = child_is_in(child, PLACE_CROWD) ||
+                  (child_is_in(child, PLACE_OWN) && child->slot->owner == version->tenant);
     uint64_t now = io_now_ns();
 
     if (!boots->is_due || is_own || renewals == LIMIT_UNLIMITED)
@@ -249,7 +249,7 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
     placement->state = PLACEMENT_READY;
     placement->ready_ns = io_now_ns();
     placements->versions->loaded(version);
-    if (tenant->version == version && placement_place(tenant->server->pool, version) == child)
+    if (tenant->version == version && placement_find_worker(tenant->server->pool, version) == child)
         placement_leave_others(version, child); /* it has moved */
     placement_on_idle(placement);
     tenant->server->placements->ops->on_tenant(tenant);

@@ -126,10 +126,12 @@ void load_on_turn(struct child *child);
 
 /* ---- choose.c */
 
-/* The worker in which the version should be: its tenant's own, or by rendezvous hash in its cordon. A
- * slot that is about to come back keeps its tenants; one that keeps failing gives them up. NULL if
+/* The slot in whose worker the version should be: its tenant's own, or by rendezvous hash in its cordon. A
+ * slot whose next worker is about to come keeps its tenants; one that keeps failing gives them up. NULL if
  * there is none. */
-struct child *placement_place(struct pool *pool, const struct version *version);
+struct slot *placement_place(struct pool *pool, const struct version *version);
+/* Its worker, if that is ready, else NULL. */
+struct child *placement_find_worker(struct pool *pool, const struct version *version);
 
 /* ---- watch.c */
 

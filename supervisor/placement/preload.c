@@ -56,9 +56,8 @@ static bool is_wanted(const struct version *version)
 static struct child *find_child(const struct version *version)
 {
     struct pool *pool = version->tenant->server->pool;
-    struct child *child = pool ? placement_place(pool, version) : NULL;
 
-    return child && child->state == CHILD_READY ? child : NULL;
+    return pool ? placement_find_worker(pool, version) : NULL;
 }
 
 int placement_preload(struct tenant *tenant)

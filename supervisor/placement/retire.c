@@ -20,22 +20,25 @@
 #define BYTES_PER_KIB UINT64_C(1024)
 #define OWN_MAX_KIB (64 * BYTES_PER_KIB) /* what a worker may say that its spare isolates hold */
 
-/* The spare takes over the place of the worker, which drains from now on. */
-static void replace(struct child *child, struct child *spare)
-{
-    struct pool *pool = child->server->pool;
+/* ---- one takes over from another */
 
-    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(child),
+/* The slot gets the spare's worker. The one before leaves and ends when nothing is left in it, and the next spare is
+ * started. */
+static void replace(struct slot *slot, struct slot *spare)
+{
+    struct child *old = slot->child;
+
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(old),
               "worker %u (pid %d) retires: %s; worker %u (pid %d) takes over slot %u of cordon %s",
-              child->number, (int) child->pid, child->retire_reason, spare->number,
-              (int) spare->pid, child->slot->position, child->cordon->name);
-    child->slot->last_retired = child->retire_reason;
-    child->slot->last_retired_ns = io_now_ns();
-    child_swap_slots(child, spare);
-    child_drain(child);
-    pool_keep_spare(pool, child->cordon, false);
-    spare->server->placements->ops->on_room(spare);
-    placement_preload_candidates(spare->server);
+              old->number, (int) old->pid, old->retire_reason, spare->number,
+              (int) spare->child->pid, slot->position, slot->cordon->name);
+    slot->last_retired = old->retire_reason;
+    slot->last_retired_ns = io_now_ns();
+    slot_swap(slot, spare);
+    child_drain(slot_detach(spare));
+    slot_fill(spare);
+    slot->pool->server->placements->ops->on_room(slot->child);
+    placement_preload_candidates(slot->pool->server);
 }
 
 /* One at a time in each cordon, so that memory is never needed twice for all; but a stream that does
@@ -52,21 +55,23 @@ static bool has_draining(const struct pool *pool, const struct cordon_config *co
     return false;
 }
 
-static bool may_replace(const struct child *child)
+/* Whether its worker waits for a spare. */
+static bool may_replace(const struct slot *slot)
 {
-    return child->state == CHILD_READY && child->retire_reason &&
-           child->slot->kind != PLACE_SPARE && child->slot->kind != PLACE_LEAVING;
+    const struct child *child = slot_find_ready(slot);
+
+    return child && child->retire_reason && slot->kind != PLACE_SPARE;
 }
 
-bool retire_use_spare(struct pool *pool, struct child *spare)
+bool retire_use_spare(struct slot *spare)
 {
-    struct child *child;
+    struct slot *slot = NULL;
 
-    if (has_draining(pool, spare->cordon))
+    if (has_draining(spare->pool, spare->cordon))
         return false;
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == spare->cordon && may_replace(child)) {
-            replace(child, spare);
+    while ((slot = pool_next_slot(spare->pool, slot)))
+        if (slot->cordon == spare->cordon && may_replace(slot)) {
+            replace(slot, spare);
             return true;
         }
     return false;
@@ -75,22 +80,22 @@ bool retire_use_spare(struct pool *pool, struct child *spare)
 static void look_for_spare(struct child *child)
 {
     struct pool *pool = child->server->pool;
-    struct child *spare = pool_find_spare(pool, child->cordon);
+    struct slot *spare = pool_find_spare(pool, child->cordon);
 
     if (has_draining(pool, child->cordon))
         return;
     if (spare)
-        replace(child, spare);
+        replace(child->slot, spare);
     else
         pool_keep_spare(pool, child->cordon, true);
 }
 
 void retire_child(struct child *child, const char *reason)
 {
-    if (child->state != CHILD_READY || child->retire_reason || child->slot->kind == PLACE_LEAVING)
+    if (child->state != CHILD_READY || child->retire_reason || !child->slot)
         return;
     child->retire_reason = reason;
-    if (child->slot->kind == PLACE_SPARE)
+    if (child_is_in(child, PLACE_SPARE))
         child_kill(child, KILL_STOP, 0); /* nothing is in it: the next one starts */
     else
         look_for_spare(child);
@@ -99,19 +104,19 @@ void retire_child(struct child *child, const char *reason)
 void retire_at_once(struct child *child, const char *reason)
 {
     struct pool *pool = child->server->pool;
-    struct child *spare = pool_find_spare(pool, child->cordon);
+    struct slot *spare = pool_find_spare(pool, child->cordon);
 
-    if (child->state != CHILD_READY || child->slot->kind != PLACE_SHARED ||
-        pool_count(pool, child->cordon, PLACE_LEAVING) >= AT_ONCE_MAX)
+    if (child->state != CHILD_READY || !child_is_in(child, PLACE_SHARED) ||
+        pool_count_leaving(pool, child->cordon) >= AT_ONCE_MAX)
         return;
     if (!spare) {
         pool_keep_spare(pool, child->cordon, true);
         return;
     }
     child->retire_reason = reason;
-    spare->held = child->held; /* who did not have its turn yet may do the same there */
-    spare->held_at_ns = child->held_at_ns;
-    replace(child, spare);
+    spare->child->held = child->held; /* who did not have its turn yet may do the same there */
+    spare->child->held_at_ns = child->held_at_ns;
+    replace(child->slot, spare);
 }
 
 /* ---- when */
@@ -166,9 +171,9 @@ static void say_if_full(struct child *child, uint64_t now_ns)
     if (now_ns - child->evictions_ns < FULL_WINDOW_S * NSEC_PER_SEC)
         return;
     bool is_full = child->evictions > SCOREBOARD_TENANTS;
-    if (is_full && (child->full_said_ns == 0 ||
-                    now_ns - child->full_said_ns >= FULL_SAID_EVERY_S * NSEC_PER_SEC)) {
-        child->full_said_ns = now_ns;
+    if (is_full && (child->slot->full_said_ns == 0 ||
+                    now_ns - child->slot->full_said_ns >= FULL_SAID_EVERY_S * NSEC_PER_SEC)) {
+        child->slot->full_said_ns = now_ns;
         log_event(
             LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
             "cordon %s has more active tenants than its workers have places for, %u each: in a "
@@ -208,7 +213,7 @@ void retire_check(struct child *child, uint64_t now_ns)
     if (child->state != CHILD_READY)
         return;
     retire_check_rss(child, now_ns);
-    if (child->state != CHILD_READY || child->slot->kind == PLACE_LEAVING)
+    if (child->state != CHILD_READY || !child->slot)
         return;
     say_if_full(child, now_ns);
     if (child->retire_reason) {
@@ -262,8 +267,7 @@ void retire_check_rss(struct child *child, uint64_t now_ns)
     uint64_t limit_mib = child->rss_mib;
 
     /* ready_rss_bytes is that of a worker that has started. */
-    bool has_started = child->ready_ns >= child->started_ns;
-    if (!has_started || child->statm_fd < 0 || now_ns - child->rss_at_ns < RSS_EVERY_NS)
+    if (child->ready_ns == 0 || child->statm_fd < 0 || now_ns - child->rss_at_ns < RSS_EVERY_NS)
         return;
     bool was_over = child->rss_bytes > limit_mib * BYTES_PER_MIB;
     uint64_t before = child->rss_bytes;

@@ -20,7 +20,7 @@ void retire_at_once(struct child *child, const char *reason);
 /* Each second, for a worker that is ready: whether it is time. */
 void retire_check(struct child *child, uint64_t now_ns);
 /* A spare of the cordon is ready: replaces one that waits for that. Returns true if it was used. */
-bool retire_use_spare(struct pool *pool, struct child *spare);
+bool retire_use_spare(struct slot *spare);
 /* Returns whether only skepd's looks bound its memory, also while nothing is in it: no cgroup does, and a tenant
  * has been in it. */
 bool retire_must_look(const struct child *child);

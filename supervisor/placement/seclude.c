@@ -39,14 +39,14 @@ static struct slot **own_of(const struct version *version)
     return version->cordon == cordon_of(tenant) ? &tenant->own : &tenant->next_own;
 }
 
-const struct tenant *seclude_owner(const struct child *child)
+const struct tenant *seclude_owner(const struct slot *slot)
 {
     const struct tenant *tenant;
 
-    if (child->slot->kind != PLACE_CROWD || child->slot->members != 1)
-        return child->slot->owner;
-    TAILQ_FOREACH (tenant, &child->server->tenants->list, entry)
-        if (tenant->own == child->slot || tenant->next_own == child->slot)
+    if (slot->kind != PLACE_CROWD || slot->members != 1)
+        return slot->owner;
+    TAILQ_FOREACH (tenant, &slot->pool->server->tenants->list, entry)
+        if (tenant->own == slot || tenant->next_own == slot)
             return tenant;
     return NULL;
 }
@@ -60,26 +60,25 @@ static void let_go(struct slot **own)
     *own = NULL;
     if (slot->kind == PLACE_CROWD && --slot->members > 0)
         return;
-    slot->owner = NULL;
-    child_drain(slot->child);
+    slot_close(slot);
 }
 
 /* Whose own worker is worth less than one for a tenant that has just got strikes: of one without, or
  * the one that has been calm for longest. Who has a death in its own worker more often than that comes
  * to quarantine. */
-static struct child *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+static struct slot *find_milder(const struct pool *pool, const struct cordon_config *cordon)
 {
     uint64_t since_ns = io_now_ns() - CONDUCT_WINDOW_S * NSEC_PER_SEC / cordon->strikes;
-    struct child *child, *calmest = NULL;
+    struct slot *slot = NULL, *calmest = NULL;
 
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        const struct tenant *owner = child->slot->owner;
-        if (child->cordon != cordon || child->slot->kind != PLACE_OWN || !owner)
+    while ((slot = pool_next_slot(pool, slot))) {
+        const struct tenant *owner = slot->owner;
+        if (slot->cordon != cordon || slot->kind != PLACE_OWN || !owner)
             continue;
         if (owner->conduct.seclusion != SECLUSION_STRIKES)
-            return child;
+            return slot;
         if (owner->conduct.last_mark_ns < since_ns) {
-            calmest = child;
+            calmest = slot;
             since_ns = owner->conduct.last_mark_ns;
         }
     }
@@ -89,16 +88,16 @@ static struct child *find_milder(const struct pool *pool, const struct cordon_co
 /* Returns false if there is none that could. */
 static bool make_room(const struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *other = find_milder(pool, cordon);
+    struct slot *other = find_milder(pool, cordon);
 
     if (!other)
         return false;
-    struct tenant *milder = other->slot->owner;
+    struct tenant *milder = other->owner;
     milder->conduct.seclusion = SECLUSION_NONE;
     milder->conduct.suspicion = 0;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = milder->name),
               "shares a worker again, others need one more");
-    let_go(milder->own == other->slot ? &milder->own : &milder->next_own);
+    let_go(milder->own == other ? &milder->own : &milder->next_own);
     return true;
 }
 
@@ -112,21 +111,21 @@ static bool has_room(struct pool *pool, const struct version *version)
            make_room(pool, cordon);
 }
 
-/* A worker of the cordon apart from the shared ones, if possible one that is up already. */
-static struct child *take_worker(struct pool *pool, const struct cordon_config *cordon,
-                                 enum place_kind kind)
+/* A slot of the cordon apart from the shared ones, if possible one whose worker is up already. */
+static struct slot *take_slot(struct pool *pool, const struct cordon_config *cordon,
+                              enum place_kind kind)
 {
-    struct child *spare = pool_find_spare(pool, cordon);
-    struct child *child = spare ? spare : pool_add(pool, cordon, kind);
+    struct slot *spare = pool_find_spare(pool, cordon);
+    struct slot *slot = spare ? spare : pool_add(pool, cordon, kind);
 
-    if (!child)
+    if (!slot)
         return NULL;
-    child->slot->kind = kind;
+    slot->kind = kind;
     if (spare)
         pool_keep_spare(pool, cordon, false);
     else
-        child_on_event(child, EVENT_START);
-    return child;
+        slot_start(slot);
+    return slot;
 }
 
 /* ---- those that hold up others */
@@ -142,27 +141,27 @@ static bool has_room_for_crowd(const struct pool *pool, const struct cordon_conf
            crowds + pool_count(pool, cordon, PLACE_OWN) < cordon->solitary;
 }
 
-static struct child *smallest_crowd(const struct pool *pool, const struct cordon_config *cordon)
+static struct slot *smallest_crowd(const struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *child, *smallest = NULL;
+    struct slot *slot = NULL, *smallest = NULL;
 
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon && child->slot->kind == PLACE_CROWD && !child->is_gone &&
-            (!smallest || child->slot->members < smallest->slot->members))
-            smallest = child;
+    while ((slot = pool_next_slot(pool, slot)))
+        if (slot->cordon == cordon && slot->kind == PLACE_CROWD &&
+            (!smallest || slot->members < smallest->members))
+            smallest = slot;
     return smallest;
 }
 
-static struct child *find_crowd(struct pool *pool, const struct cordon_config *cordon)
+static struct slot *find_crowd(struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *child =
-        has_room_for_crowd(pool, cordon) ? take_worker(pool, cordon, PLACE_CROWD) : NULL;
+    struct slot *slot =
+        has_room_for_crowd(pool, cordon) ? take_slot(pool, cordon, PLACE_CROWD) : NULL;
 
-    if (!child)
-        child = smallest_crowd(pool, cordon);
-    if (child)
-        child->slot->members++;
-    return child;
+    if (!slot)
+        slot = smallest_crowd(pool, cordon);
+    if (slot)
+        slot->members++;
+    return slot;
 }
 
 /* ---- */
@@ -173,17 +172,17 @@ static bool is_right(const struct slot *own, const struct tenant *tenant)
     return own && (own->kind != PLACE_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
 }
 
-static struct child *find_own(struct pool *pool, const struct version *version)
+static struct slot *find_own(struct pool *pool, const struct version *version)
 {
-    struct child *child =
-        has_room(pool, version) ? take_worker(pool, version->cordon, PLACE_OWN) : NULL;
+    struct slot *slot =
+        has_room(pool, version) ? take_slot(pool, version->cordon, PLACE_OWN) : NULL;
 
-    if (child)
-        child->slot->owner = version->tenant;
-    return child;
+    if (slot)
+        slot->owner = version->tenant;
+    return slot;
 }
 
-struct child *seclude_place(struct pool *pool, const struct version *version)
+struct slot *seclude_place(struct pool *pool, const struct version *version)
 {
     const struct cordon_config *cordon = version->cordon;
     struct slot **own = own_of(version);
@@ -191,20 +190,20 @@ struct child *seclude_place(struct pool *pool, const struct version *version)
     bool is_busy = seclusion == SECLUSION_BUSY && !cordon->is_solitary;
 
     if (is_right(*own, version->tenant))
-        return (*own)->child;
-    struct child *child = is_busy ? find_crowd(pool, cordon) : find_own(pool, version);
-    if (!child)
-        return *own ? (*own)->child : NULL;
+        return *own;
+    struct slot *slot = is_busy ? find_crowd(pool, cordon) : find_own(pool, version);
+    if (!slot)
+        return *own;
     let_go(own);
-    *own = child->slot;
+    *own = slot;
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = version->tenant->name),
-              child->slot->members > 1 ? "shares worker %u of cordon %s with others that are busy"
-                                       : "has worker %u of cordon %s to itself",
-              child->number, cordon->name);
+              slot->members > 1 ? "shares worker %u of cordon %s with others that are busy"
+                                : "has worker %u of cordon %s to itself",
+              slot->number, cordon->name);
     /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
     if (seclusion != SECLUSION_NONE)
-        placement_leave_others(version, child);
-    return child;
+        placement_leave_others(version, slot->child);
+    return slot;
 }
 
 void seclude_follow(struct tenant *tenant)
@@ -218,18 +217,18 @@ void seclude_follow(struct tenant *tenant)
 
 void seclude_fit(struct pool *pool)
 {
-    struct child *child;
+    struct slot *slot = NULL;
 
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        struct tenant *owner = child->slot->kind == PLACE_OWN ? child->slot->owner : NULL;
+    while ((slot = pool_next_slot(pool, slot))) {
+        struct tenant *owner = slot->kind == PLACE_OWN ? slot->owner : NULL;
         if (!owner)
             continue;
-        struct slot **own = owner->own == child->slot ? &owner->own : &owner->next_own;
+        struct slot **own = owner->own == slot ? &owner->own : &owner->next_own;
         const struct version *version = own == &owner->own ? owner->version : owner->candidate;
         if (version && seclude_is_wanted(version))
             continue;
         *own = NULL;
-        pool_leave(child);
+        slot_close_softly(slot);
         owner->server->placements->ops->on_tenant(owner);
     }
 }
@@ -303,7 +302,7 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
          * quarantine while others take all the room. */
         .has_no_seclusion = cordon_of(tenant)->solitary == 0,
     };
-    bool has_own = child->slot->kind == PLACE_OWN && child->slot->owner == tenant;
+    bool has_own = child_is_in(child, PLACE_OWN) && child->slot->owner == tenant;
 
     if (!error_counts(verdict->code, FOR_STRIKES, verdict->evidence != EVIDENCE_NONE))
         return;
@@ -370,7 +369,7 @@ bool seclude_suspects(struct child *child, bool is_memory)
     bool is_any_separated = false;
     struct tenant *tenant;
 
-    if (child->slot->kind == PLACE_OWN)
+    if (child_is_in(child, PLACE_OWN))
         return false;
     while ((tenant = next_suspect(child, suspicion, is_memory))) {
         /* Those that are separated already had nothing in this worker. */
@@ -575,9 +574,10 @@ static bool is_behind(const struct child *child, const struct attempt *attempt)
 /* Moves the others' requests: another worker has taken over the place. */
 static bool has_moved(const struct child *child, const struct attempt *attempt)
 {
-    struct child *place = placement_place(child->server->pool, attempt->tenant->version);
+    const struct child *place =
+        placement_find_worker(child->server->pool, attempt->tenant->version);
 
-    return place && place != child && place->state == CHILD_READY;
+    return place && place != child;
 }
 
 /* Returns whether what is left in it of those that are apart keeps the others waiting for too long. */
@@ -610,7 +610,7 @@ static void relieve(struct child *child, uint64_t now_ns)
         retire_at_once(child, HELD_UP_REASON);
     while (n > 0)
         go_apart(parted[--n]);
-    if (child->slot->kind == PLACE_LEAVING)
+    if (!child->slot)
         (void) child->server->placements->ops->withdraw(child, has_moved);
 }
 
@@ -654,7 +654,7 @@ static void keep_counts(struct child *child, uint64_t now_ns)
 void seclude_look(struct child *child, uint64_t now_ns)
 {
     bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
-    bool is_shared = child->slot->kind == PLACE_SHARED || child->slot->kind == PLACE_LEAVING;
+    bool is_shared = !child->slot || child_is_in(child, PLACE_SHARED);
     uint64_t piece, spared_ns;
 
     if (!is_up || !is_shared || child->cordon->is_solitary || child->cordon->solitary == 0)

@@ -12,11 +12,11 @@
 
 /* Whether the version, which serves or is the candidate, should have a worker of its own. */
 bool seclude_is_wanted(const struct version *version);
-/* The tenant's own worker in the version's cordon, or the one that it shares with others of its kind;
+/* The slot of the tenant's own worker in the version's cordon, or of the one that it shares with others of its kind;
  * makes it if it has none. NULL if the cordon has no room for another. */
-struct child *seclude_place(struct pool *pool, const struct version *version);
-/* Whose worker it is: of a single tenant, also if others of its kind may come to it. NULL: nobody's alone. */
-const struct tenant *seclude_owner(const struct child *child);
+struct slot *seclude_place(struct pool *pool, const struct version *version);
+/* Whose slot it is: of a single tenant, also if others of its kind may come to it. NULL: nobody's alone. */
+const struct tenant *seclude_owner(const struct slot *slot);
 
 /* A worker died, and this tenant is to blame. child: it. */
 void seclude_on_blame(struct tenant *tenant, const struct child *child,

@@ -101,9 +101,9 @@ static void for_each_waiting(struct ledger *ledger, void (*visit)(struct tenant 
         }
 }
 
-void ledger_on_place_lost(struct child *child)
+void ledger_on_place_lost(struct server *server)
 {
-    for_each_waiting(child->server->ledger, find_another_place);
+    for_each_waiting(server->ledger, find_another_place);
 }
 
 void ledger_on_ready(struct child *child)

@@ -153,7 +153,7 @@ void ledger_count(struct request *request, enum error_code code)
     stats_count_answer(&request->server->record, &request->attempt.tenant->counted, code,
                        !request->is_blameless);
     stats_record_latency(&request->attempt.tenant->counted, request->received_ns, now);
-    if (placement)
+    if (placement && placement->child->slot)
         stats_record(&placement->child->slot->latency_us, request->sent_ns, now);
     failure_log(request->attempt.tenant, request, request->attempt.id, code);
     access_log_request(request, code);

@@ -186,7 +186,7 @@ void ledger_on_not_loaded(struct request *request);
 /* A worker died with these in it: each is answered or queued again, by the verdict. */
 void ledger_on_death(struct child *child, const struct verdict *verdict);
 /* Every request is out and the slot is empty: tenants may go elsewhere. */
-void ledger_on_place_lost(struct child *child);
+void ledger_on_place_lost(struct server *server);
 /* A worker is ready, or has room again: sends what waited for it. */
 void ledger_on_ready(struct child *child);
 /* The worker has read what was queued for it: bodies that waited for that go on, then as ledger_on_ready. */

@@ -167,7 +167,7 @@ static bool has_room(struct child *child, uint32_t cost)
 /* Returns whether tenants in the worker have held up others so much that it is known, and may go apart. */
 static bool is_pressed(const struct child *child)
 {
-    return child->slot->kind == PLACE_SHARED && child->cordon->solitary > 0 &&
+    return child_is_in(child, PLACE_SHARED) && child->cordon->solitary > 0 &&
            holdup_is_pressed(&child->held, io_now_ns());
 }
 
@@ -281,8 +281,7 @@ static bool is_left_to_what_runs(const struct child *child)
 {
     const struct scoreboard *board = child->board;
 
-    return child->slot->kind == PLACE_LEAVING && child->piece.request != 0 &&
-           atomic_load(&board->running_tenant) != 0 &&
+    return !child->slot && child->piece.request != 0 && atomic_load(&board->running_tenant) != 0 &&
            atomic_load(&board->running_since_ns) == child->piece.since_ns &&
            holdup_is_pressed(&child->held, io_now_ns());
 }
@@ -309,9 +308,9 @@ static struct placement *find_place(struct tenant *tenant)
 {
     struct pool *pool = tenant->server->pool;
     struct version *version = tenant->version;
-    struct child *child = pool ? placement_place(pool, version) : NULL;
+    struct child *child = pool ? placement_find_worker(pool, version) : NULL;
 
-    if (!child || child->state != CHILD_READY)
+    if (!child)
         return find_meanwhile(tenant);
     if (channel_is_congested(child->channel))
         return NULL;
@@ -362,7 +361,8 @@ static int send_request(struct request *request, struct placement *placement)
     share_take_place(request);
     stats_note_load(&request->attempt.tenant->counted, request->attempt.tenant->n_queued,
                     request->attempt.tenant->n_in_flight);
-    child->slot->requests++;
+    if (child->slot)
+        child->slot->requests++;
     ledger->in_workers++;
     return 0;
 }

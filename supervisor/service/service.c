@@ -171,15 +171,16 @@ struct readiness {
 static struct readiness look_at_workers(const struct server *server)
 {
     struct readiness found = { 0 };
-    const struct child *child;
+    const struct slot *slot = NULL;
 
-    TAILQ_FOREACH (child, &server->pool->children, entry) {
-        if (child->slot->kind != PLACE_SHARED)
+    while ((slot = pool_next_slot(server->pool, slot))) {
+        if (slot->kind != PLACE_SHARED)
             continue;
+        bool is_ready = slot_find_ready(slot) != NULL;
         found.n_workers++;
-        found.n_ready += child->state == CHILD_READY;
-        found.n_failed += child->state != CHILD_READY && child->slot->failures > 0;
-        found.n_hopeless += child_backoff_ms(child->slot->failures, 0) > 0;
+        found.n_ready += is_ready;
+        found.n_failed += !is_ready && slot->failures > 0;
+        found.n_hopeless += slot_backoff_ms(slot->failures, 0) > 0;
     }
     return found;
 }

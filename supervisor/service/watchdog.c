@@ -36,7 +36,6 @@ enum watchdog_view watchdog_judge(const struct watchdog_facts *facts)
         return facts->in_state_ms > BOOTING_MS ? WATCHDOG_SILENT : WATCHDOG_EXCUSED;
     case CHILD_KILLED:
         return facts->in_state_ms > KILLED_MS ? WATCHDOG_SILENT : WATCHDOG_EXCUSED;
-    case CHILD_DOWN: /* waits out a back-off, or is not needed */
     case CHILD_STATES:
         break;
     }
@@ -56,7 +55,8 @@ static bool is_up(const struct child *child)
 static enum watchdog_view look_at(struct child *child, uint64_t now_ns)
 {
     struct watchdog_vigil *vigil = &child->vigil;
-    bool is_new = vigil->pid != child->pid || vigil->state != (unsigned) child->state;
+    bool is_new =
+        vigil->since_ns == 0 || vigil->pid != child->pid || vigil->state != (unsigned) child->state;
     uint64_t signs = is_up(child) ? child_signs_of_life(child) : 0;
     const struct watchdog_facts facts = {
         .state = child->state,

@@ -22,11 +22,18 @@ static void write_states(const struct server *server, const char *name, struct t
     const struct config *config = server->config;
 
     for (unsigned i = 0; server->pool && i < config->n_cordons; i++) {
-        const struct child *child = NULL;
-        uint64_t n[CHILD_STATES] = { 0 };
-        while ((child = pool_next_listed(server->pool, child)))
-            if (child->cordon == config->cordons[i])
-                n[child->state]++;
+        struct listed listed = { 0 };
+        uint64_t n[CHILD_STATES] = { 0 }, down = 0;
+        while (pool_next_listed(server->pool, &listed)) {
+            if ((listed.slot ? listed.slot->cordon : listed.child->cordon) != config->cordons[i])
+                continue;
+            if (listed.child)
+                n[listed.child->state]++;
+            else
+                down++;
+        }
+        text_count(text, name,
+                   TEXT_LABELS({ "cordon", config->cordons[i]->name }, { "state", "down" }), down);
         for (unsigned state = 0; state < CHILD_STATES; state++)
             text_count(text, name,
                        TEXT_LABELS({ "cordon", config->cordons[i]->name },
@@ -37,55 +44,47 @@ static void write_states(const struct server *server, const char *name, struct t
 
 /* ---- for each place */
 
-static uint64_t rss_bytes(const struct child *child)
+static uint64_t rss_bytes(const struct slot *slot)
 {
-    return child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) : 0;
+    const struct child *child = slot->child;
+
+    return child && child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) : 0;
 }
 
-static uint64_t cpu_us(const struct child *child)
+static uint64_t cpu_us(const struct slot *slot)
 {
-    return child_cpu_ns(child) / NSEC_PER_USEC;
+    return slot->child ? child_cpu_ns(slot->child) / NSEC_PER_USEC : 0;
 }
 
-static uint64_t requests(const struct child *child)
+static uint64_t requests(const struct slot *slot)
 {
-    return child->slot->requests;
+    return slot->requests;
 }
 
-static uint64_t in_flight(const struct child *child)
+static uint64_t in_flight(const struct slot *slot)
 {
-    return child->in_flight;
+    return slot->child ? slot->child->in_flight : 0;
 }
 
-static uint64_t isolates(const struct child *child)
+static uint64_t isolates(const struct slot *slot)
 {
-    const struct placement *placement;
-    uint64_t n = 0;
-
-    LIST_FOREACH (placement, &child->placements, in_child)
-        n++;
-    return n;
+    return slot->child ? slot->child->n_placements : 0;
 }
 
 static void write_each(const struct server *server, const char *name,
-                       uint64_t (*get)(const struct child *child), bool is_time, struct text *text)
+                       uint64_t (*get)(const struct slot *slot), bool is_time, struct text *text)
 {
-    const struct child *child;
-    char slot[16];
+    const struct slot *slot = NULL;
+    char position[16];
 
-    if (!server->pool)
-        return;
-    TAILQ_FOREACH (child, &server->pool->children, entry) {
-        /* One that leaves has no place any more. */
-        if (child->is_gone || child->slot->kind == PLACE_LEAVING)
-            continue;
-        (void) snprintf(slot, sizeof slot, "%u", child->slot->position);
+    while (server->pool && (slot = pool_next_slot(server->pool, slot))) {
+        (void) snprintf(position, sizeof position, "%u", slot->position);
         struct text_labels labels =
-            TEXT_LABELS({ "cordon", child->cordon->name }, { "slot", slot });
+            TEXT_LABELS({ "cordon", slot->cordon->name }, { "slot", position });
         if (is_time)
-            text_time(text, name, labels, get(child));
+            text_time(text, name, labels, get(slot));
         else
-            text_count(text, name, labels, get(child));
+            text_count(text, name, labels, get(slot));
     }
 }
 

@@ -25,7 +25,6 @@ struct child_books {
 
 /* The process's CPU clock, and what of it no tenant was charged with; see clock.h. */
 struct worker_clock {
-    pid_t pid;
     uint64_t clock_ns, spare_ns;
     uint64_t claim; /* of the request that runs, at the last look */
     uint64_t claim_clock_ns;

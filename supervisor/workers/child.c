@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/backoff.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
@@ -29,8 +28,6 @@
 #define BOOT_AGAIN_MS 1000
 #define KILL_TIMEOUT_MS 5000
 #define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
-#define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
-#define FAILURES_FREE 5
 
 typedef void (*child_action_fn)(struct child *child);
 
@@ -40,8 +37,10 @@ struct child_action {
 };
 
 static const char *const state_names[] = {
-    [CHILD_DOWN] = "down",         [CHILD_BOOTING] = "booting", [CHILD_READY] = "ready",
-    [CHILD_DRAINING] = "draining", [CHILD_KILLED] = "killed",
+    [CHILD_BOOTING] = "booting",
+    [CHILD_READY] = "ready",
+    [CHILD_DRAINING] = "draining",
+    [CHILD_KILLED] = "killed",
 };
 
 static void set_timer(struct child *child, uint64_t ms)
@@ -52,26 +51,6 @@ static void set_timer(struct child *child, uint64_t ms)
     (void) event_add(child->timer, &t);
 }
 
-uint64_t child_backoff_ms(unsigned failures, uint32_t random)
-{
-    return backoff_ms(failures, random);
-}
-
-static void note_failure(struct child *child)
-{
-    struct slot *slot = child->slot;
-    uint64_t now = io_now_ns();
-    bool has_served = child->ready_ns > child->started_ns;
-
-    if (has_served && now - child->ready_ns > FAILURE_WINDOW_NS)
-        slot->failures = 0;
-    if (now - slot->failures_since_ns > FAILURE_WINDOW_NS && slot->failures < FAILURES_FREE)
-        slot->failures = 0;
-    if (slot->failures == 0)
-        slot->failures_since_ns = now;
-    slot->failures++;
-}
-
 static void close_fd(int *fd)
 {
     if (*fd >= 0)
@@ -79,120 +58,17 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static void forget_withdrawn(struct child *child)
+void child_await_hello(struct child *child)
 {
-    for (unsigned slot = 0; child->n_withdrawn > 0 && slot < SCOREBOARD_SLOTS; slot++)
-        (void) child_end_withdrawn(child, child->withdrawn[slot]);
-}
-
-static void release_process(struct child *child)
-{
-    forget_withdrawn(child);
-    child->channel = channel_free(child->channel);
-    if (child->board)
-        (void) munmap(child->board, SCOREBOARD_BYTES);
-    child->board = NULL;
-    close_fd(&child->pidfd);
-    close_fd(&child->stat_fd);
-    close_fd(&child->statm_fd);
-    child->cgroup = cgroup_worker_free(child->cgroup);
-    child->pid = 0;
-    child->has_hello = false;
-    child->is_look_due = false;
-    child->is_doubted = false;
-    child->has_facts = false;
-    child->jail_text[0] = '\0';
-    child->is_watched = false;
-    child->is_asked = false;
-    child->is_hung_up = false;
-    child->is_stopped = false;
-    child->ping_sent = (struct own_mark){ 0 };
-    child->own = (struct own_time){ 0 };
-    child->held_waited_ns = 0;
-    child->pings_open = 0;
-    child->first_tenant = 0;
-    child->is_shared = false;
-    child->kill_reason = KILL_NONE;
-    child->blamed_request = 0;
-    child->blamed_version = 0;
-    child->limit_milli = child->used_milli = 0;
-    child->retire_reason = NULL;
-    child->served = child->caught_up = 0;
-    child->rss_bytes = child->ready_rss_bytes = 0;
-    child->drifting = 0;
-    child->piece = (struct holdup_piece){ 0 };
-    child->held = (struct holdup){ 0 };
-    child->idle = (struct idle_watch){ 0 };
-    child->loads = 0;
-    child->evictions = 0;
-}
-
-/* Whether its place is still one that needs a worker. */
-static bool has_use(const struct child *child)
-{
-    const struct server *server = child->server;
-
-    switch (child->slot->kind) {
-    case PLACE_SPARE:
-        return child->cordon->spare && !server->life.is_draining;
-    case PLACE_OWN:
-    case PLACE_CROWD:
-    case PLACE_SHARED:
-        /* Requests that wait are answered even while we stop: they were accepted. */
-        return life_expects_requests(&server->life) || server->life.n_queued > 0;
-    case PLACE_LEAVING:
-        break;
-    }
-    return false;
-}
-
-static void plan_start(struct child *child)
-{
-    uint64_t wait = child_backoff_ms(child->slot->failures, (uint32_t) io_now_ns());
-
-    if (!has_use(child)) {
-        if (child->slot->kind == PLACE_LEAVING || child->slot->kind == PLACE_SPARE)
-            pool_drop(child->server->pool, child);
-        return;
-    }
-    if (wait > 0)
-        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
-                  "slot %u of cordon %s failed %u times; next start in %u ms",
-                  child->slot->position, child->cordon->name, child->slot->failures,
-                  (unsigned) wait);
-    set_timer(child, wait);
-}
-
-/* No process is there: a spare takes over, or the next one is started, at once or after a while. */
-static void leave_place(struct child *child)
-{
-    child->state = CHILD_DOWN;
-    pool_promote_spare(child->server->pool, child);
-    plan_start(child);
+    child->started_ns = io_now_ns();
+    set_timer(child, BOOT_TIMEOUT_MS);
 }
 
 /* ---- starting */
 
-static void start(struct child *child)
-{
-    child->started_ns = io_now_ns();
-    child->state = CHILD_BOOTING;
-    set_timer(child, BOOT_TIMEOUT_MS);
-    int r = child_spawn(child);
-    if (r < 0) {
-        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child), r, "cannot start worker %u",
-                               child->number);
-        child_on_event(child, EVENT_SPAWN_FAILED);
-    }
-}
-
 static void give_up_start(struct child *child)
 {
-    (void) event_del(child->timer);
-    release_process(child);
-    note_failure(child);
-    leave_place(child);
-    child->ops->on_lost(child);
+    slot_on_end(child, true);
 }
 
 void child_become_ready(struct child *child)
@@ -277,7 +153,7 @@ bool child_is_congested(const struct child *child)
 
 void child_kill(struct child *child, enum kill_reason reason, uint64_t request)
 {
-    if (child->state == CHILD_KILLED || child->state == CHILD_DOWN)
+    if (child->state == CHILD_KILLED)
         return;
     child_look_at_clock(child);
     child->kill_reason = reason;
@@ -299,9 +175,6 @@ static void stop_drained(struct child *child)
 
 static void drain(struct child *child)
 {
-    child->slot->kind = PLACE_LEAVING;
-    child->slot->owner = NULL;
-    child->slot->members = 0;
     child->state = CHILD_DRAINING;
     child->drain_since_ns = io_now_ns();
     if (child->in_flight == 0)
@@ -310,19 +183,8 @@ static void drain(struct child *child)
 
 void child_drain(struct child *child)
 {
+    assert(!child->slot);
     child_on_event(child, EVENT_RETIRE);
-}
-
-/* It is not ready yet, or is down: there is nothing to drain. */
-static void leave_early(struct child *child)
-{
-    child->slot->kind = PLACE_LEAVING;
-    child->slot->owner = NULL;
-    child->slot->members = 0;
-    if (child->state == CHILD_DOWN)
-        pool_drop(child->server->pool, child);
-    else if (child->state != CHILD_KILLED)
-        stop_drained(child);
 }
 
 static void reap(struct child *child)
@@ -330,27 +192,16 @@ static void reap(struct child *child)
     bool was_booting = child->state == CHILD_BOOTING;
 
     (void) event_del(child->timer);
-    child->state = CHILD_KILLED; /* events of what follows are not for the next process */
-    if (child->ops->on_end(child, was_booting))
-        note_failure(child);
-    else
-        child->slot->failures = 0;
-    release_process(child);
-    leave_place(child);
-    child->ops->on_lost(child);
+    child->state = CHILD_KILLED; /* events of what follows are ignored */
+    slot_on_end(child, child->ops->on_end(child, was_booting));
 }
 
 /* clang-format off */
 #define ACTION(fn) { .name = #fn, .run = fn }
 /* clang-format on */
 static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
-    [CHILD_DOWN] = {
-        [EVENT_START] = ACTION(start),
-        [EVENT_TIMEOUT] = ACTION(start),
-        [EVENT_RETIRE] = ACTION(leave_early),
-    },
     [CHILD_BOOTING] = {
-        [EVENT_RETIRE] = ACTION(leave_early),
+        [EVENT_RETIRE] = ACTION(stop_drained),
         [EVENT_SPAWNED] = ACTION(child_attest),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_HELLO] = ACTION(note_hello),
@@ -377,7 +228,6 @@ static const struct child_action actions[CHILD_STATES][CHILD_EVENTS] = {
         [EVENT_EXIT] = ACTION(reap),
     },
     [CHILD_KILLED] = {
-        [EVENT_RETIRE] = ACTION(leave_early),
         [EVENT_SPAWNED] = ACTION(kill_now),
         [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
         [EVENT_TIMEOUT] = ACTION(kill_again),
@@ -470,7 +320,7 @@ uint64_t child_cpu_ns(const struct child *child)
     return child->pid > 0 ? io_clock_ns(child->cpu_clock) : 0;
 }
 
-/* ---- life of the slot */
+/* ---- life */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -492,26 +342,6 @@ static void on_load_turn(evutil_socket_t fd, short what, void *arg)
     child->ops->on_load_turn(child);
 }
 
-bool child_is_usable(const struct child *child)
-{
-    return child->state == CHILD_READY || child->slot->failures < FAILURES_FREE;
-}
-
-bool child_has_failed(const struct child *child)
-{
-    return child->state == CHILD_DOWN && !child_is_usable(child);
-}
-
-void child_swap_slots(struct child *one, struct child *other)
-{
-    struct slot *slot = one->slot;
-
-    one->slot = other->slot;
-    other->slot = slot;
-    one->slot->child = one;
-    other->slot->child = other;
-}
-
 struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number)
 {
     struct child *child = calloc(1, sizeof *child);
@@ -520,12 +350,6 @@ struct child *child_new(struct server *server, const struct cordon_config *cordo
         return NULL;
     child->server = server;
     child->cordon = cordon;
-    child->slot = calloc(1, sizeof *child->slot);
-    if (!child->slot) {
-        free(child);
-        return NULL;
-    }
-    child->slot->child = child;
     child->number = number;
     child->pidfd = -1;
     child->stat_fd = -1;
@@ -555,8 +379,13 @@ struct child *child_free(struct child *child)
     if (child->pidfd >= 0)
         (void) syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
     assert(LIST_EMPTY(&child->placements));
-    release_process(child);
-    free(child->slot);
+    child->channel = channel_free(child->channel);
+    if (child->board)
+        (void) munmap(child->board, SCOREBOARD_BYTES);
+    close_fd(&child->pidfd);
+    close_fd(&child->stat_fd);
+    close_fd(&child->statm_fd);
+    child->cgroup = cgroup_worker_free(child->cgroup);
     free(child);
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers as a table of states and events. One struct child is one slot of a cordon: a worker
- * process comes and goes in it. Supervisor, loop thread.
+ * Workers as a table of states and events. One struct child is one process: made when the spawner is asked for it, and
+ * freed at its end. Where it works is its slot, see slot.h. Supervisor, loop thread.
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "supervisor/workers/books.h"
 #include "supervisor/workers/idle.h"
 #include "supervisor/workers/own_time.h"
+#include "supervisor/workers/slot.h"
 #include "supervisor/workers/vigil.h"
 
 /* Withdrawn requests whose slots a worker keeps taken: the rest is for those that it serves. */
@@ -46,7 +47,6 @@ enum kill_reason {
 };
 
 enum child_state {
-    CHILD_DOWN,    /* no process; a timer may be set to start one */
     CHILD_BOOTING, /* asked of the spawner; hello and attestation to come */
     CHILD_READY,
     CHILD_DRAINING, /* replaced: gets nothing new, and ends when nothing is left in it */
@@ -55,12 +55,11 @@ enum child_state {
 };
 
 enum child_event {
-    EVENT_START,
     EVENT_SPAWNED,
     EVENT_SPAWN_FAILED,
     EVENT_HELLO,
     EVENT_LOOKED, /* the spawner has looked at its jail, see child_jail.c */
-    EVENT_RETIRE, /* another one has taken over its place */
+    EVENT_RETIRE, /* its slot is another worker's, or is no more */
     EVENT_IDLE,   /* the last request has left it */
     EVENT_CLOSED, /* the channel failed or was closed */
     EVENT_STUCK,  /* a limit asks for SIGKILL; reason is set */
@@ -69,45 +68,16 @@ enum child_event {
     CHILD_EVENTS,
 };
 
-enum place_kind {
-    PLACE_SHARED, /* one of the cordon's workers */
-    PLACE_SPARE,  /* gets no tenants: takes over a place */
-    PLACE_OWN,    /* of one tenant */
-    PLACE_CROWD,  /* of tenants that hold up others, see holdup.h */
-    PLACE_LEAVING, /* its place was taken over, or is no more: goes when nothing is left in it. While it
-                    * is ready it serves who is not loaded elsewhere yet */
-};
-
-/* A position in a cordon, which outlives the processes that come and go in it: where one dies or retires, the spare's
- * takes over. */
-struct slot {
-    struct child *child; /* the worker that is there */
-    enum place_kind kind;
-    unsigned position;    /* in the cordon; the shared ones come first */
-    bool is_joining;      /* it was added, and gets tenants when it is ready */
-    struct tenant *owner; /* borrowed; of PLACE_OWN, else NULL */
-    unsigned members;     /* tenants that have PLACE_CROWD as their own */
-    uint64_t restarts, requests;
-    const char *last_death; /* static text; NULL if none */
-    const char
-        *last_retired; /* why the process before this one was replaced; static; NULL: none was */
-    uint64_t last_retired_ns;
-    uint64_t kills[CAUSES]; /* and deaths, by what incident.h calls them */
-    uint64_t failures_since_ns;
-    unsigned failures;           /* deaths that nobody is to blame for */
-    struct histogram latency_us; /* from sending to the end of the answer; of all its processes */
-};
-
 /* What workers tell the floor above, which hands the table down when the pool is made. */
 struct slot_ops {
     /* It is ready: the first thing that is said of a process. */
     void (*on_ready)(struct child *child);
     /* Its process is gone, and what it has left is still there: decides who is to blame, tells everybody concerned, and
      * empties what is kept of the worker. was_booting: it had not said hello. Returns whether it counts as a
-     * failure of its place. */
+     * failure of its slot. */
     bool (*on_end)(struct child *child, bool was_booting);
-    /* Its place has no process, and nothing is left of the one before: tenants may go elsewhere. */
-    void (*on_lost)(struct child *child);
+    /* A worker is gone, and nothing is left of it, or none could be started: tenants may go elsewhere. */
+    void (*on_lost)(struct server *server);
     /* It has read what was queued for it. */
     void (*on_drained)(struct child *child);
     /* The next part of what is to be loaded may go. */
@@ -120,11 +90,13 @@ struct child {
     TAILQ_ENTRY(child) entry;
     const struct slot_ops *ops;         /* borrowed, as frames */
     const struct channel_table *frames; /* what may come from it */
-    struct slot *slot;     /* owned; exchanged with another child's by child_swap_slots */
+    struct slot *
+        slot; /* borrowed; NULL: it leaves. While it is ready it serves whoever is not loaded elsewhere yet */
+    unsigned
+        list_position;     /* without a slot: one that no slot has, where `skep workers` lists it */
     struct server *server; /* borrowed */
-    const struct cordon_config
-        *cordon;     /* borrowed: lives as long as its workers; values may change */
-    unsigned number; /* of no other in the pool; the spawner's slot */
+    const struct cordon_config *cordon; /* borrowed: lives as long as they; values may change */
+    unsigned number;                    /* of no other in the pool; the spawner's slot */
     enum child_state state;
     enum jit_mode jit; /* that the process was started with */
     uint32_t rss_mib;  /* that bounds it; another one than its cordon's where that was lowered */
@@ -195,12 +167,11 @@ struct child {
     /* Retirement, see retire.h. */
     const char *retire_reason; /* static; NULL: none. Waits for a spare, or drains */
     uint64_t drain_since_ns;
-    uint64_t leave_since_ns; /* of PLACE_LEAVING that is ready */
+    uint64_t leave_since_ns; /* without a slot, and ready */
     struct idle_watch idle;
     uint64_t loads;     /* that it was sent */
     unsigned evictions; /* isolates that have made room for others, since evictions_ns */
     uint64_t evictions_ns;
-    uint64_t full_said_ns;    /* when the log was told that the cordon needs more workers */
     uint64_t served;          /* requests, by this process */
     uint64_t caught_up;       /* how often it has said so */
     uint64_t rss_bytes;       /* at the last look */
@@ -208,22 +179,22 @@ struct child {
     uint64_t rss_at_ns;
     uint64_t rss_noted_ns; /* when it was last said to be over an observed rss_mib */
     unsigned drifting;     /* looks in a row at which it had drifted */
-    bool is_gone;          /* freed at the next sweep */
 };
 TAILQ_HEAD(child_list, child);
 
-/* For the log; the process that runs now, if any. */
+/* For the log; pid 0: no process is there yet. */
 #define LOG_ABOUT_CHILD(child)                                       \
     LOG_ABOUT(.worker = (child)->number, .worker_pid = (child)->pid, \
               .cordon = (child)->cordon->name)
 
 struct pool {
     struct server *server;
-    struct child_list children;
-    unsigned n_children;
+    struct slot_list slots;     /* in the order of their making; those that are dropped, too */
+    struct child_list children; /* owned; in slots, and those that leave */
+    unsigned n_slots;
     const struct slot_ops *ops; /* borrowed, as frames */
     const struct channel_table *frames;
-    struct event *sweep; /* frees what is gone, when nothing holds it any more */
+    struct event *sweep; /* frees slots that are dropped, when nothing holds them any more */
     unsigned processors;
     struct cordon_config **former; /* owned: see pool_change.h */
     unsigned n_former;
@@ -232,20 +203,18 @@ struct pool {
 /* Whether its cordon's jit is another one since the process was started. */
 static inline bool child_is_stale(const struct child *child)
 {
-    return child->state != CHILD_DOWN && child->jit != child->cordon->jit;
+    return child->jit != child->cordon->jit;
 }
 
 /* The table itself, for tests: what an event does in a state; NULL: ignored. Returns by name
  * what the action is called. */
 const char *child_action_name(enum child_state state, enum child_event event);
 const char *child_state_name(enum child_state state);
-/* Milliseconds to wait before the next start after so many failures within the window. */
-uint64_t child_backoff_ms(unsigned failures, uint32_t random);
 /* Whether a worker that is late with its hello has more time: the host is busy, and the worker would go on.
  * elapsed_ms: since its start. */
 bool child_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable);
 
-/* Makes the slots of all cordons and starts their workers. 0 or -errno. */
+/* Makes the slots of all cordons, and starts a worker in each. 0 or -errno. */
 int pool_new(struct server *server, const struct slot_ops *ops, const struct channel_table *frames,
              struct pool **ret_pool);
 /* Kills what runs. */
@@ -255,10 +224,18 @@ extern const struct spawner_ops pool_spawner_ops;
 
 /* Each second: ends skepd, with an error, once no worker is left and none can be started. */
 void pool_check_last(struct pool *pool);
-/* One more worker of the cordon; it is down. NULL: out of memory, or there are too many. */
-struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind);
-/* The cordon's spare if it is ready, else NULL. */
-struct child *pool_find_spare(const struct pool *pool, const struct cordon_config *cordon);
+/* One more slot of the cordon, without a worker. NULL: out of memory, or there are too many. */
+struct slot *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind);
+/* The next slot that is not dropped, behind that one, or the first for NULL. NULL: there is no other. Slots may be added and
+ * dropped meanwhile. */
+struct slot *pool_next_slot(const struct pool *pool, const struct slot *slot);
+/* The lowest position that no other slot of the cordon has, and no worker that leaves it; the shared ones come first. */
+unsigned pool_free_position(const struct pool *pool, const struct cordon_config *cordon,
+                            enum place_kind kind);
+/* A number that no slot and no worker has. */
+unsigned pool_free_number(const struct pool *pool);
+/* The slot of the cordon's spare if that is ready, else NULL. */
+struct slot *pool_find_spare(const struct pool *pool, const struct cordon_config *cordon);
 /* Has the cordon make a spare if it has none: because it should have one, or (is_wanted) because one
  * is needed for a while. */
 void pool_keep_spare(struct pool *pool, const struct cordon_config *cordon, bool is_wanted);
@@ -270,16 +247,22 @@ struct pool_tally {
     unsigned listed; /* all that are listed */
     unsigned places; /* of tenants: shared and own workers, without spares and those that leave */
     unsigned own, ready; /* of the places */
-    unsigned failed;     /* of all listed: child_has_failed */
+    unsigned failed;     /* of all listed: slot_has_failed */
 };
 void pool_read_tally(const struct pool *pool, struct pool_tally *ret_tally);
-/* The next worker that is listed, behind that one, or the first for NULL. NULL: there is no other. */
-struct child *pool_next_listed(const struct pool *pool, const struct child *child);
-/* The process in that place is gone: the spare of its cordon takes the place over, if it is ready,
- * and this child is the spare from now on. */
-void pool_promote_spare(struct pool *pool, struct child *child);
-/* Nothing runs in it, and nothing will: has it freed. */
-void pool_drop(struct pool *pool, struct child *child);
+/* A line of `skep workers`: a slot and its worker, if it has one; or a worker that leaves. */
+struct listed {
+    const struct slot *slot;   /* NULL: it leaves */
+    const struct child *child; /* NULL: none is there */
+};
+/* The next one, behind that, or the first for one that is all NULL. Slots come first. Returns false: there is no other. */
+bool pool_next_listed(const struct pool *pool, struct listed *listed);
+/* How many workers of the cordon have no slot any more. */
+unsigned pool_count_leaving(const struct pool *pool, const struct cordon_config *cordon);
+/* Takes the worker, which is in that slot from now on. */
+void pool_put(struct pool *pool, struct slot *slot, struct child *child);
+/* Its process is at its end, or there is none: frees the worker. */
+void pool_forget(struct pool *pool, struct child *child);
 
 void child_on_event(struct child *child, enum child_event event);
 /* Kills the worker for a reason; request: whom to blame, 0 if not known. */
@@ -295,29 +278,26 @@ struct attempt *child_find_attempt(const struct child *child, uint64_t id); /* m
 bool child_withdraw(struct child *child, const struct attempt *attempt);
 /* The worker is through with that id. Returns whether it was a withdrawn one. */
 bool child_end_withdrawn(struct child *child, uint64_t id);
-/* It gets no new requests and ends when it has none; its place must be another's already. */
+/* It gets no new requests and ends when it has none. It has no slot any more. */
 void child_drain(struct child *child);
 /* What its cgroup bounds, by its cordon and rss_mib. */
 struct cgroup_limits;
 void child_cgroup_limits(const struct child *child, struct cgroup_limits *ret_limits);
 /* Whether rss_mib is only noted in the worker's cordon. */
 bool child_is_rss_observed(const struct child *child);
-/* CPU time of the process that runs now; 0 if none. */
+/* CPU time of its process; 0 if it has none yet. */
 uint64_t child_cpu_ns(const struct child *child);
-/* The accounts of all that is in a worker that is up or has just died; room for SCOREBOARD_TENANTS.
- * Returns their number. */
+/* True if it is in a slot of that kind. */
+static inline bool child_is_in(const struct child *child, enum place_kind kind)
+{
+    return child->slot && child->slot->kind == kind;
+}
 /* What the spawner has seen of its jail. error: as in struct spawner_ops. */
 void child_on_facts(struct child *child, pid_t pid, int error, const struct jail_facts *facts);
 /* Has the jail of a worker looked at again, now and then, at random. Each second. */
 void child_check_jail(struct child *child);
 /* Returns whether the worker has not read what is queued for it: nothing that can wait is sent. */
 bool child_is_congested(const struct child *child);
-/* Each gets the other's slot. */
-void child_swap_slots(struct child *one, struct child *other);
-/* Down, with nothing started. NULL: out of memory. */
+/* Without a process and a slot. NULL: out of memory. */
 struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number);
 struct child *child_free(struct child *child); /* kills what runs in it */
-/* May requests be kept for this slot: it runs, or is expected back at once. */
-bool child_is_usable(const struct child *child);
-/* True if the worker is down because it failed too often, and waits for its next start. */
-bool child_has_failed(const struct child *child);

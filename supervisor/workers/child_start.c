@@ -62,25 +62,42 @@ static void make_cgroup(struct child *child)
                                "no cgroup for worker %u", child->number);
 }
 
-int child_spawn(struct child *child)
+/* Makes what the process is born with. */
+static int equip(struct child *child, int *ret_board_fd, int *ret_worker_end)
 {
-    _cleanup_fd_ int board_fd = -1, worker_end = -1;
+    _cleanup_fd_ int worker_end = -1, own_end = -1;
     int pair[2];
 
-    int r = make_scoreboard(&child->board, &board_fd);
+    int r = make_scoreboard(&child->board, ret_board_fd);
     if (r < 0)
         return r;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
+    own_end = pair[0];
     worker_end = pair[1];
-    r = link_open(child, pair[0]);
-    if (r < 0) {
-        (void) close(pair[0]);
+    r = link_open(child, own_end);
+    if (r < 0)
         return r;
-    }
-    child->jit = child->cordon->jit;
-    child->rss_mib = child->cordon->rss_mib;
+    (void) TAKE_FD(own_end);
+    *ret_worker_end = TAKE_FD(worker_end);
     make_cgroup(child);
+    return 0;
+}
+
+int child_spawn(struct slot *slot)
+{
+    _cleanup_fd_ int board_fd = -1, worker_end = -1;
+    struct pool *pool = slot->pool;
+    struct child *child = child_new(pool->server, slot->cordon, slot->number);
+
+    if (!child)
+        return -ENOMEM;
+    child->ops = pool->ops;
+    child->frames = pool->frames;
+    child->jit = slot->cordon->jit;
+    child->rss_mib = slot->cordon->rss_mib;
+    child_await_hello(child);
+    int r = equip(child, &board_fd, &worker_end);
     struct spawner_job job = {
         .slot = child->number,
         .jit = child->jit,
@@ -89,5 +106,12 @@ int child_spawn(struct child *child)
         .scoreboard_fd = board_fd,
         .cgroup_fd = child->cgroup ? cgroup_worker_fd(child->cgroup) : -1,
     };
-    return spawner_spawn(child->server->spawner, &job);
+    if (r == 0)
+        r = spawner_spawn(child->server->spawner, &job);
+    if (r < 0) {
+        (void) child_free(child);
+        return r;
+    }
+    pool_put(pool, slot, child);
+    return 0;
 }

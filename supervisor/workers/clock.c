@@ -11,10 +11,6 @@ void child_look_at_clock(struct child *child)
     uint64_t now_ns = child_cpu_ns(child);
     uint64_t claim = child->board ? atomic_load(&child->board->running_request) : 0;
 
-    if (clock->pid != child->pid) {
-        clock->pid = child->pid;
-        clock->clock_ns = clock->spare_ns = clock->claim = 0;
-    }
     if (now_ns > clock->clock_ns) {
         clock->spare_ns += now_ns - clock->clock_ns;
         clock->clock_ns = now_ns;
@@ -29,8 +25,7 @@ uint64_t child_take_spare(struct child *child, uint64_t claim_ns, uint64_t since
 {
     struct worker_clock *clock = &child->clock;
 
-    if (clock->pid != child->pid || claim_ns > clock->spare_ns ||
-        claim_ns > clock->clock_ns - since_clock_ns)
+    if (claim_ns > clock->spare_ns || claim_ns > clock->clock_ns - since_clock_ns)
         child_look_at_clock(child);
     if (since_clock_ns > clock->clock_ns)
         return 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All slots of all cordons: the spawner's answers go to their child from here, requests find
- * their worker here. Supervisor, loop thread.
+ * All slots of all cordons, and all workers: the spawner's answers go to their worker from here. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,66 +14,101 @@
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/workers/child.h"
 
-#define NUMBERS_MAX 65536 /* of struct spawner_job.slot */
+/* Each has a number of struct spawner_job.slot, and as many are left to workers that leave. */
+#define SLOTS_MAX 32768
 
-/* ---- places */
+/* ---- slots */
+
+struct slot *pool_next_slot(const struct pool *pool, const struct slot *slot)
+{
+    struct slot *next = slot ? TAILQ_NEXT(slot, entry) : TAILQ_FIRST(&pool->slots);
+
+    while (next && next->is_dropped)
+        next = TAILQ_NEXT(next, entry);
+    return next;
+}
 
 unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
                     enum place_kind kind)
+{
+    const struct slot *slot = NULL;
+    unsigned n = 0;
+
+    while ((slot = pool_next_slot(pool, slot)))
+        n += slot->cordon == cordon && slot->kind == kind;
+    return n;
+}
+
+unsigned pool_count_leaving(const struct pool *pool, const struct cordon_config *cordon)
 {
     const struct child *child;
     unsigned n = 0;
 
     TAILQ_FOREACH (child, &pool->children, entry)
-        n += child->cordon == cordon && child->slot->kind == kind && !child->is_gone;
+        n += child->cordon == cordon && !child->slot;
     return n;
 }
 
-struct child *pool_next_listed(const struct pool *pool, const struct child *child)
+bool pool_next_listed(const struct pool *pool, struct listed *listed)
 {
-    struct child *next = child ? TAILQ_NEXT(child, entry) : TAILQ_FIRST(&pool->children);
+    const struct child *child = NULL;
 
-    while (next && next->is_gone)
-        next = TAILQ_NEXT(next, entry);
-    return next;
+    if (listed->slot || !listed->child) {
+        listed->slot = pool_next_slot(pool, listed->slot);
+        listed->child = listed->slot ? listed->slot->child : NULL;
+        if (listed->slot)
+            return true;
+        child = TAILQ_FIRST(&pool->children);
+    } else {
+        child = TAILQ_NEXT(listed->child, entry);
+    }
+    while (child && child->slot)
+        child = TAILQ_NEXT(child, entry);
+    listed->child = child;
+    return child != NULL;
 }
 
 void pool_read_tally(const struct pool *pool, struct pool_tally *ret_tally)
 {
-    const struct child *child = NULL;
+    struct listed listed = { 0 };
     struct pool_tally tally = { 0 };
 
-    while ((child = pool_next_listed(pool, child))) {
-        bool is_own = child->slot->kind == PLACE_OWN || child->slot->kind == PLACE_CROWD;
-        bool is_place = is_own || child->slot->kind == PLACE_SHARED;
+    while (pool_next_listed(pool, &listed)) {
+        const struct slot *slot = listed.slot;
+        bool is_own = slot && (slot->kind == PLACE_OWN || slot->kind == PLACE_CROWD);
+        bool is_place = is_own || (slot && slot->kind == PLACE_SHARED);
         tally.listed++;
         tally.places += is_place;
         tally.own += is_own;
-        tally.ready += is_place && child->state == CHILD_READY;
-        tally.failed += child_has_failed(child);
+        tally.ready += is_place && slot_find_ready(slot);
+        tally.failed += slot && slot_has_failed(slot);
     }
     *ret_tally = tally;
 }
 
-static bool has_slot(const struct pool *pool, const struct cordon_config *cordon, unsigned slot)
+static bool has_position(const struct pool *pool, const struct cordon_config *cordon,
+                         unsigned position)
 {
+    const struct slot *slot = NULL;
     const struct child *child;
 
+    while ((slot = pool_next_slot(pool, slot)))
+        if (slot->cordon == cordon && slot->position == position)
+            return true;
     TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon && child->slot->position == slot && !child->is_gone)
+        if (child->cordon == cordon && !child->slot && child->list_position == position)
             return true;
     return false;
 }
 
-/* The lowest that no other place of the cordon has; the shared ones come first. */
-static unsigned free_slot(const struct pool *pool, const struct cordon_config *cordon,
-                          enum place_kind kind)
+unsigned pool_free_position(const struct pool *pool, const struct cordon_config *cordon,
+                            enum place_kind kind)
 {
-    unsigned slot = kind == PLACE_SHARED ? 0 : cordon->workers;
+    unsigned position = kind == PLACE_SHARED ? 0 : cordon->workers;
 
-    while (has_slot(pool, cordon, slot))
-        slot++;
-    return slot;
+    while (has_position(pool, cordon, position))
+        position++;
+    return position;
 }
 
 static struct child *find_number(const struct pool *pool, unsigned number)
@@ -87,90 +121,95 @@ static struct child *find_number(const struct pool *pool, unsigned number)
     return NULL;
 }
 
-struct child *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind)
+static bool is_free_number(const struct pool *pool, unsigned number)
+{
+    const struct slot *slot = NULL;
+
+    while ((slot = pool_next_slot(pool, slot)))
+        if (slot->number == number)
+            return false;
+    return !find_number(pool, number);
+}
+
+unsigned pool_free_number(const struct pool *pool)
 {
     unsigned number = 0;
 
-    while (find_number(pool, number))
+    while (!is_free_number(pool, number))
         number++;
-    if (number >= NUMBERS_MAX)
-        return NULL;
-    struct child *child = child_new(pool->server, cordon, number);
-    if (!child)
-        return NULL;
-    child->ops = pool->ops;
-    child->frames = pool->frames;
-    child->slot->kind = kind;
-    child->slot->position = free_slot(pool, cordon, kind);
-    TAILQ_INSERT_TAIL(&pool->children, child, entry);
-    pool->n_children++;
-    return child;
+    return number;
 }
 
-void pool_drop(struct pool *pool, struct child *child)
+struct slot *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind)
 {
-    (void) event_del(child->timer); /* it may be due in this very turn of the loop */
-    child->is_gone = true;
-    event_active(pool->sweep, EV_TIMEOUT, 0);
+    struct slot *slot = pool->n_slots < SLOTS_MAX ? slot_new(pool, cordon, kind) : NULL;
+
+    if (!slot)
+        return NULL;
+    slot->position = pool_free_position(pool, cordon, kind);
+    slot->number = pool_free_number(pool);
+    TAILQ_INSERT_TAIL(&pool->slots, slot, entry);
+    pool->n_slots++;
+    return slot;
+}
+
+void pool_put(struct pool *pool, struct slot *slot, struct child *child)
+{
+    TAILQ_INSERT_TAIL(&pool->children, child, entry);
+    slot->child = child;
+    child->slot = slot;
+}
+
+void pool_forget(struct pool *pool, struct child *child)
+{
+    pool->ops->on_free(child);
+    TAILQ_REMOVE(&pool->children, child, entry);
+    (void) child_free(child);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: sweep");
     struct pool *pool = arg;
-    struct child *child, *next;
+    struct slot *slot, *next;
 
     (void) fd;
     (void) what;
-    for (child = TAILQ_FIRST(&pool->children); child; child = next) {
-        next = TAILQ_NEXT(child, entry);
-        if (!child->is_gone)
+    for (slot = TAILQ_FIRST(&pool->slots); slot; slot = next) {
+        next = TAILQ_NEXT(slot, entry);
+        if (!slot->is_dropped)
             continue;
-        child->ops->on_free(child);
-        TAILQ_REMOVE(&pool->children, child, entry);
-        pool->n_children--;
-        (void) child_free(child);
+        TAILQ_REMOVE(&pool->slots, slot, entry);
+        pool->n_slots--;
+        (void) slot_free(slot);
     }
 }
 
 /* ---- spares */
 
-struct child *pool_find_spare(const struct pool *pool, const struct cordon_config *cordon)
+struct slot *pool_find_spare(const struct pool *pool, const struct cordon_config *cordon)
 {
-    struct child *child;
+    struct slot *slot = NULL;
 
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->slot->kind == PLACE_SPARE && child->cordon == cordon &&
-            child->state == CHILD_READY && !child->is_hung_up && !child_is_stale(child))
-            return child;
+    while ((slot = pool_next_slot(pool, slot))) {
+        const struct child *child = slot_find_ready(slot);
+        if (slot->kind == PLACE_SPARE && slot->cordon == cordon && child && !child->is_hung_up &&
+            !child_is_stale(child))
+            return slot;
+    }
     return NULL;
 }
 
 void pool_keep_spare(struct pool *pool, const struct cordon_config *cordon, bool is_wanted)
 {
-    struct child *spare;
+    struct slot *spare;
 
     if ((!cordon->spare && !is_wanted) || pool->server->life.is_draining ||
         pool_count(pool, cordon, PLACE_SPARE) > 0)
         return;
     spare = pool_add(pool, cordon, PLACE_SPARE);
     if (spare)
-        child_on_event(spare, EVENT_START);
-}
-
-void pool_promote_spare(struct pool *pool, struct child *child)
-{
-    struct child *spare = pool_find_spare(pool, child->cordon);
-
-    /* A place that keeps failing waits: a spare would only die of the same. */
-    if (child->slot->kind == PLACE_SPARE || child->slot->kind == PLACE_LEAVING || !spare ||
-        child_backoff_ms(child->slot->failures, 0) > 0)
-        return;
-    child_swap_slots(child, spare);
-    spare->slot->is_joining = false;
-    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(spare),
-              "worker %u (pid %d), the spare, takes over slot %u of cordon %s", spare->number,
-              (int) spare->pid, spare->slot->position, spare->cordon->name);
+        slot_start(spare);
 }
 
 /* Without a spawner no worker comes any more: with the last one gone, only another skepd can serve. */
@@ -269,7 +308,7 @@ int pool_new(struct server *server, const struct slot_ops *ops, const struct cha
 {
     const struct config *config = server->config;
     struct pool *pool = calloc(1, sizeof *pool);
-    struct child *child;
+    struct slot *slot = NULL;
     int r = 0;
 
     if (!pool)
@@ -278,6 +317,7 @@ int pool_new(struct server *server, const struct slot_ops *ops, const struct cha
     pool->ops = ops;
     pool->frames = frames;
     pool->processors = count_processors();
+    TAILQ_INIT(&pool->slots);
     TAILQ_INIT(&pool->children);
     pool->sweep = event_new(server->base, -1, 0, on_sweep, pool);
     if (!pool->sweep)
@@ -289,8 +329,8 @@ int pool_new(struct server *server, const struct slot_ops *ops, const struct cha
         return r;
     }
     server->pool = pool;
-    TAILQ_FOREACH (child, &pool->children, entry)
-        child_on_event(child, EVENT_START);
+    while ((slot = pool_next_slot(pool, slot)))
+        slot_start(slot);
     *ret_pool = pool;
     return 0;
 }
@@ -298,13 +338,15 @@ int pool_new(struct server *server, const struct slot_ops *ops, const struct cha
 struct pool *pool_free(struct pool *pool)
 {
     struct child *child;
+    struct slot *slot;
 
     if (!pool)
         return NULL;
-    while ((child = TAILQ_FIRST(&pool->children))) {
-        child->ops->on_free(child);
-        TAILQ_REMOVE(&pool->children, child, entry);
-        (void) child_free(child);
+    while ((child = TAILQ_FIRST(&pool->children)))
+        pool_forget(pool, child);
+    while ((slot = TAILQ_FIRST(&pool->slots))) {
+        TAILQ_REMOVE(&pool->slots, slot, entry);
+        (void) slot_free(slot);
     }
     for (unsigned i = 0; i < pool->n_former; i++)
         (void) cordon_config_free(pool->former[i]);

@@ -366,7 +366,12 @@ static struct child *pick_child(const struct server *server, unsigned n)
 {
     struct child *child;
 
-    n %= server->pool->n_children;
+    unsigned n_children = 0;
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        n_children++;
+    if (n_children == 0)
+        return NULL;
+    n %= n_children;
     TAILQ_FOREACH (child, &server->pool->children, entry)
         if (n-- == 0)
             return child;

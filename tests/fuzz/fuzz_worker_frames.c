@@ -267,7 +267,7 @@ static void stage_updating(struct scene *scene)
 static void stage_draining(struct scene *scene)
 {
     stage_serving(scene);
-    child_drain(scene->hostile.child);
+    slot_close(scene->hostile.child->slot);
 }
 
 #define LAST_BOOTING 1
@@ -387,15 +387,14 @@ static void check_honest(struct scene *scene)
 static void end_hostile(struct scene *scene, int wait_status)
 {
     struct server *server = &scene->rig->server;
-    struct child *child = scene->hostile.child;
-    enum kill_reason reason = child->kill_reason;
-    bool is_death = child->pid > 0 && reason != KILL_STOP;
+    enum kill_reason reason = scene->hostile.child->kill_reason;
+    bool is_death = scene->hostile.child->pid > 0 && reason != KILL_STOP;
+    unsigned number = scene->hostile.child->number;
+    const struct child *child;
 
     rig_worker_exit(scene->rig, &scene->hostile, wait_status);
-    CHECK(child->state == CHILD_DOWN && !child->channel && child->in_flight == 0);
-    CHECK(child->n_placements == 0 && LIST_EMPTY(&child->placements));
-    CHECK(child->n_free_slots == SCOREBOARD_SLOTS && child->n_free_places == SCOREBOARD_TENANTS);
-    CHECK(child->books.n_unstarted == 0 && child->books.unstarted_us == 0);
+    TAILQ_FOREACH (child, &server->pool->children, entry)
+        CHECK(child->number != number || child->state != CHILD_KILLED);
     CHECK(server->record.counters.worker_restarts == is_death);
     CHECK(server->record.incident_counts.by[STAGE_KILLED][CAUSE_PROTOCOL] ==
           (is_death && reason == KILL_PROTOCOL));

@@ -178,17 +178,20 @@ void rig_worker_start(struct rig *rig, const char *cordon, enum place_kind kind,
                       struct rig_worker *ret_worker)
 {
     struct server *server = &rig->server;
-    struct child *child = pool_add(server->pool, config_find_cordon(server->config, cordon), kind);
+    struct slot *slot = pool_add(server->pool, config_find_cordon(server->config, cordon), kind);
+    struct child *child = slot ? child_new(server, slot->cordon, slot->number) : NULL;
     int pair[2];
 
     CHECK(child && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    child->ops = server->pool->ops;
+    child->frames = server->pool->frames;
     child->board =
         mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(child->board != MAP_FAILED && link_open(child, pair[0]) == 0);
-    child->state = CHILD_BOOTING;
     child->jit = child->cordon->jit;
     child->rss_mib = child->cordon->rss_mib;
     child->started_ns = io_now_ns();
+    pool_put(server->pool, slot, child);
     *ret_worker = (struct rig_worker){ .child = child, .fd = pair[1] };
 }
 
@@ -229,14 +232,17 @@ void rig_worker_become_ready(struct rig *rig, struct rig_worker *worker)
 
 void rig_worker_exit(struct rig *rig, struct rig_worker *worker, int wait_status)
 {
-    struct child *child = worker->child;
+    const struct child *child = worker->child;
     const struct spawner_ops *ops = &pool_spawner_ops;
+    struct slot *slot = NULL;
 
     if (child->pid > 0)
         ops->on_exited(&rig->server, child->number, child->pid, wait_status);
     else
         ops->on_result(&rig->server, child->number, -EAGAIN, "fork", NULL);
-    (void) event_del(child->timer); /* its next start, which would fail */
+    worker->child = NULL;
+    while ((slot = pool_next_slot(rig->server.pool, slot)))
+        (void) event_del(slot->timer); /* the next start, which would fail */
 }
 
 void rig_worker_done(struct rig_worker *worker)

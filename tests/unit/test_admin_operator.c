@@ -316,6 +316,9 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct worker 
     *ret = (struct worker){ .pool = calloc(1, sizeof *ret->pool) };
     assert_non_null(ret->pool);
     TAILQ_INIT(&ret->pool->children);
+    TAILQ_INIT(&ret->pool->slots);
+    ret->pool->server = &f->server;
+    ret->pool->ops = &placement_slot_ops;
     f->server.pool = ret->pool;
     ret->child = child_new(&f->server, cordon, 0);
     assert_non_null(ret->child);
@@ -326,8 +329,9 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct worker 
     ret->child->board =
         mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(ret->child->board, MAP_FAILED);
-    TAILQ_INSERT_TAIL(&ret->pool->children, ret->child, entry);
-    ret->pool->n_children = 1;
+    struct slot *slot = pool_add(ret->pool, cordon, PLACE_SHARED);
+    assert_non_null(slot);
+    pool_put(ret->pool, slot, ret->child);
     ret->manifest.cordon = cordon->name;
     ret->version = (struct version){
         .id = 5,

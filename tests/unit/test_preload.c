@@ -32,10 +32,10 @@ struct scene {
 
 /* How often a place was chosen for a version: what a callback does for each tenant that it looks at. */
 static unsigned n_choices;
-struct child *__real_placement_place(struct pool *pool, const struct version *version);
-struct child *__wrap_placement_place(struct pool *pool, const struct version *version);
+struct slot *__real_placement_place(struct pool *pool, const struct version *version);
+struct slot *__wrap_placement_place(struct pool *pool, const struct version *version);
 
-struct child *__wrap_placement_place(struct pool *pool, const struct version *version)
+struct slot *__wrap_placement_place(struct pool *pool, const struct version *version)
 {
     n_choices++;
     return __real_placement_place(pool, version);

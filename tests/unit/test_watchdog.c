@@ -27,7 +27,6 @@ static void test_views_of_a_worker(void **state)
         { { .state = CHILD_READY, .was_asked = true, .has_work = true }, WATCHDOG_EXCUSED },
         { { .state = CHILD_READY, .was_asked = true, .has_work = true, .in_state_ms = 3600000 },
           WATCHDOG_EXCUSED },
-        { { .state = CHILD_DOWN, .in_state_ms = 3600000 }, WATCHDOG_EXCUSED },
         { { .state = CHILD_BOOTING, .in_state_ms = 60000 }, WATCHDOG_EXCUSED },
         { { .state = CHILD_BOOTING, .in_state_ms = 65001 }, WATCHDOG_SILENT },
         { { .state = CHILD_KILLED, .in_state_ms = 5000 }, WATCHDOG_EXCUSED },

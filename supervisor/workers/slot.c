@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/slot.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/backoff.h"
+#include "common/io.h"
+#include "common/log.h"
+#include "common/loop_watch.h"
+#include "supervisor/workers/child_internal.h"
+
+#define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
+#define FAILURES_FREE 5
+
+uint64_t slot_backoff_ms(unsigned failures, uint32_t random)
+{
+    return backoff_ms(failures, random);
+}
+
+/* ready_ns: since when the worker had served; 0: never. */
+static void count_failure(struct slot *slot, uint64_t ready_ns)
+{
+    uint64_t now = io_now_ns();
+
+    if (ready_ns > 0 && now - ready_ns > FAILURE_WINDOW_NS)
+        slot->failures = 0;
+    if (now - slot->failures_since_ns > FAILURE_WINDOW_NS && slot->failures < FAILURES_FREE)
+        slot->failures = 0;
+    if (slot->failures == 0)
+        slot->failures_since_ns = now;
+    slot->failures++;
+}
+
+/* ---- the end of a worker */
+
+void slot_on_end(struct child *child, bool is_failure)
+{
+    struct pool *pool = child->server->pool;
+    struct slot *slot = child->slot; /* NULL: it was leaving */
+
+    assert(child->in_flight == 0 && child->n_placements == 0 && child->books.n_unstarted == 0);
+    assert(child->n_free_slots + child->n_withdrawn == SCOREBOARD_SLOTS);
+    if (slot && is_failure)
+        count_failure(slot, child->ready_ns);
+    else if (slot)
+        slot->failures = 0;
+    if (slot)
+        slot->child = NULL;
+    pool_forget(pool, child);
+    if (slot)
+        slot_fill(slot);
+    pool->ops->on_lost(pool->server);
+}
+
+/* ---- the next worker */
+
+/* Whether it is still one that needs a worker. */
+static bool has_use(const struct slot *slot)
+{
+    const struct server *server = slot->pool->server;
+
+    if (slot->kind == PLACE_SPARE)
+        return slot->cordon->spare && !server->life.is_draining;
+    /* Requests that wait are answered even while we stop: they were accepted. */
+    return life_expects_requests(&server->life) || server->life.n_queued > 0;
+}
+
+static void plan_start(struct slot *slot)
+{
+    uint64_t wait_ms = slot_backoff_ms(slot->failures, (uint32_t) io_now_ns());
+    struct timeval wait = { .tv_sec = (time_t) (wait_ms / 1000),
+                            .tv_usec = (suseconds_t) (wait_ms % 1000 * 1000) };
+
+    if (!has_use(slot)) {
+        if (slot->kind == PLACE_SPARE)
+            slot_close(slot);
+        return;
+    }
+    if (wait_ms > 0)
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_SLOT(slot),
+                  "slot %u of cordon %s failed %u times; next start in %u ms", slot->position,
+                  slot->cordon->name, slot->failures, (unsigned) wait_ms);
+    (void) event_add(slot->timer, &wait);
+}
+
+/* Returns whether the cordon's spare has taken the slot over: its worker and number are the slot's from now on, and the
+ * next spare is started in its own slot. */
+static bool promote_spare(struct slot *slot)
+{
+    struct slot *spare = pool_find_spare(slot->pool, slot->cordon);
+
+    /* A slot that keeps failing waits: a spare would only die of the same. */
+    if (slot->kind == PLACE_SPARE || !spare || slot_backoff_ms(slot->failures, 0) > 0)
+        return false;
+    slot_swap(slot, spare);
+    slot->is_joining = false;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(slot->child),
+              "worker %u (pid %d), the spare, takes over slot %u of cordon %s", slot->number,
+              (int) slot->child->pid, slot->position, slot->cordon->name);
+    plan_start(spare);
+    return true;
+}
+
+void slot_fill(struct slot *slot)
+{
+    assert(!slot->child && !slot->is_dropped);
+    if (!promote_spare(slot))
+        plan_start(slot);
+}
+
+void slot_start(struct slot *slot)
+{
+    assert(!slot->child && !slot->is_dropped);
+    (void) event_del(slot->timer);
+    int r = child_spawn(slot);
+    if (r == 0)
+        return;
+    (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT_SLOT(slot), r, "cannot start worker %u",
+                           slot->number);
+    count_failure(slot, 0);
+    slot_fill(slot);
+    slot->pool->ops->on_lost(slot->pool->server);
+}
+
+/* ---- who is in it */
+
+void slot_swap(struct slot *one, struct slot *other)
+{
+    struct child *child = one->child;
+    unsigned number = one->number;
+
+    one->child = other->child;
+    one->number = other->number;
+    other->child = child;
+    other->number = number;
+    if (one->child)
+        one->child->slot = one;
+    if (other->child)
+        other->child->slot = other;
+}
+
+struct child *slot_detach(struct slot *slot)
+{
+    struct child *child = slot->child;
+
+    if (!child)
+        return NULL;
+    child->list_position = pool_free_position(slot->pool, slot->cordon, PLACE_SPARE);
+    child->slot = NULL;
+    slot->child = NULL;
+    slot->number = pool_free_number(slot->pool); /* the worker's is taken until its end */
+    return child;
+}
+
+/* Returns its worker, which leaves; NULL: there was none. */
+static struct child *drop(struct slot *slot)
+{
+    struct child *child = slot_detach(slot);
+
+    slot->owner = NULL;
+    slot->members = 0;
+    (void) event_del(slot->timer); /* it may be due in this very turn of the loop */
+    slot->is_dropped = true;
+    event_active(slot->pool->sweep, EV_TIMEOUT, 0);
+    return child;
+}
+
+void slot_close(struct slot *slot)
+{
+    struct child *child = drop(slot);
+
+    if (child)
+        child_drain(child);
+}
+
+void slot_close_softly(struct slot *slot)
+{
+    struct child *child = drop(slot);
+
+    if (child && child->state == CHILD_READY && !child->is_hung_up)
+        child->leave_since_ns = io_now_ns();
+    else if (child)
+        child_drain(child);
+}
+
+/* ---- what it is like */
+
+bool slot_is_usable(const struct slot *slot)
+{
+    return slot_find_ready(slot) || slot->failures < FAILURES_FREE;
+}
+
+bool slot_has_failed(const struct slot *slot)
+{
+    return !slot->child && !slot_is_usable(slot);
+}
+
+struct child *slot_find_ready(const struct slot *slot)
+{
+    return slot && slot->child && slot->child->state == CHILD_READY ? slot->child : NULL;
+}
+
+/* ---- life */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("slot: the next start");
+
+    (void) fd;
+    (void) what;
+    slot_start(arg);
+}
+
+struct slot *slot_new(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind)
+{
+    struct slot *slot = calloc(1, sizeof *slot);
+
+    if (!slot)
+        return NULL;
+    slot->pool = pool;
+    slot->cordon = cordon;
+    slot->kind = kind;
+    slot->timer = event_new(pool->server->base, -1, 0, on_timer, slot);
+    return slot->timer ? slot : slot_free(slot);
+}
+
+struct slot *slot_free(struct slot *slot)
+{
+    if (!slot)
+        return NULL;
+    if (slot->timer)
+        event_free(slot->timer);
+    free(slot);
+    return NULL;
+}
