@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from harness import IS_SANITIZED, rss_kib, script, wait_for
+from harness import BIN, IS_SANITIZED, rss_kib, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 
@@ -382,3 +382,11 @@ def test_more_tenants_than_a_worker_has_places_for_are_all_served(one_worker):
     with skepd.connect() as connection:
         for n in [*range(260), 0, 1, 2]:
             assert connection.request("GET", f"t{n}.test").text == "hello\n", n
+
+
+def test_worker_of_another_release_is_named(start):
+    skepd = start({"a": script("return new Response('x')")}, worker=BIN / "tests" / "old_worker", ready=[])
+    skepd.wait_log(
+        r"worker \d+ \(pid \d+\) speaks version 1 of the protocol, this skepd version \d+: "
+        "skepd and skep-worker are not of one release"
+    )

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker that shows its jail at skepd's start, because the real one does it for it, and then never lives.
- * In the folder below skep-worker's.
+ * A worker that shows its jail at skepd's start, because the real one does it for it, and then never lives; or, as
+ * old_worker, says hello like one of the first release. In the folder below skep-worker's.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -12,8 +12,15 @@ int main(int argc, char **argv)
 {
     char self[PATH_MAX - 32], worker[PATH_MAX];
 
-    if (argc < 4 || strcmp(argv[3], "--report") != 0)
+    if (argc < 4 || strcmp(argv[3], "--report") != 0) {
+#ifdef OLD_HELLO
+        /* FromWorker { hello { protocol: 1 } } on the channel. */
+        static const char hello[] = { 4, 0, 0, 0, 0x0a, 2, 0x08, 1 };
+        if (write(3, hello, sizeof hello) == (ssize_t) sizeof hello)
+            (void) pause();
+#endif
         return 1;
+    }
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n < 0)
         return 1;
