@@ -240,6 +240,8 @@ static void test_a_tail_that_cannot_be_is_refused(void **state)
     assert_non_null(unpack(frame, size, &arena));
     size = pack_body(frame, &body.base, BODY, "four", 0); /* it says that it has one */
     assert_null(unpack(frame, size, &arena));
+    size = pack_body(frame, &body.base, BODY, "", 0);
+    assert_null(unpack(frame, size, &arena));
     size = pack_body(frame, &body.base, BODY, "four", 60); /* longer than its frame */
     assert_null(unpack(frame, size, &arena));
     size = pack_body(frame, &body.base, BODY, "four", UINT32_MAX);
