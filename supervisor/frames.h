@@ -7,4 +7,4 @@
 
 #include "proto/channel.h"
 
-extern const struct channel_table worker_frames; /* owner: struct child */
+extern const struct channel_table worker_frames; /* owner: struct worker */

@@ -46,7 +46,8 @@
 #include "supervisor/stats/metrics.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/versions/versions.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 struct arguments {
     const char *config;
@@ -244,7 +245,7 @@ static int start_helpers(struct server *server)
         .health = &server->health,
     };
 
-    int r = spawner_attach(server->spawner, server->base, &pool_spawner_ops, server);
+    int r = spawner_attach(server->spawner, server->base, &slots_spawner_ops, server);
     if (r < 0)
         return log_error_errno(r, "cannot reach the spawner");
     spawner_keep_reserve(server->spawner, &server->health);
@@ -280,7 +281,7 @@ static int set_up(struct server *server, const struct arguments *arguments)
     r = listen_front(server);
     if (r < 0)
         return r;
-    r = pool_new(server, &placement_slot_ops, &worker_frames, &server->pool);
+    r = slots_new(server, &placement_slot_ops, &worker_frames, &server->slots);
     if (r < 0)
         return log_error_errno(r, "cannot start the workers");
     r = metrics_new(server, &server->metrics);
@@ -300,7 +301,7 @@ static void tear_down(struct server *server)
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
     server->store = store_free(server->store);
-    server->pool = pool_free(server->pool);
+    server->slots = slots_free(server->slots);
     server->placements = placements_free(server->placements);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);

@@ -27,7 +27,7 @@ struct sockets;
 struct spawner;
 struct store;
 struct placements;
-struct pool;
+struct slots;
 struct ledger;
 struct metrics;
 struct reader;
@@ -50,7 +50,7 @@ struct server {
     struct jail_state jail;
     struct http_front *front;
     struct tenants *tenants;
-    struct pool *pool;
+    struct slots *slots;
     struct ledger *ledger;
     struct placements *placements;
     struct admin *admin;

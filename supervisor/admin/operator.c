@@ -14,7 +14,8 @@
 #include "supervisor/admin/internal.h"
 #include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 #define QUARANTINE_MAX_DAYS 365
 #define QUARANTINE_MAX_S (UINT64_C(86400) * QUARANTINE_MAX_DAYS)
@@ -82,54 +83,54 @@ static bool is_meant(const struct slot *slot, const Skep__Admin__RetireRequest *
                      const struct cordon_config *cordon)
 {
     if (!cordon)
-        return slot->kind == PLACE_SHARED;
+        return slot->kind == SLOT_SHARED;
     return slot->cordon == cordon && (!request->one_slot || slot->position == request->slot);
 }
 
 /* Spares come first: else an old one would take over from an old one. */
-static unsigned select_slots(const struct pool *pool, const Skep__Admin__RetireRequest *request,
-                             const struct cordon_config *cordon, struct slot **ret_slots)
+static unsigned select_slots(const struct slots *slots, const Skep__Admin__RetireRequest *request,
+                             const struct cordon_config *cordon, struct slot **ret_chosen)
 {
     unsigned n = 0;
 
     for (unsigned pass = 0; pass < 2; pass++) {
         struct slot *slot = NULL;
-        while ((slot = pool_next_slot(pool, slot)))
-            if ((slot->kind == PLACE_SPARE) == (pass == 0) && is_meant(slot, request, cordon))
-                ret_slots[n++] = slot;
+        while ((slot = slots_next(slots, slot)))
+            if ((slot->kind == SLOT_SPARE) == (pass == 0) && is_meant(slot, request, cordon))
+                ret_chosen[n++] = slot;
     }
     return n;
 }
 
 static void retire_one(const struct slot *slot, Skep__Admin__Retired *retired)
 {
-    struct child *child = slot_find_ready(slot);
+    struct worker *worker = slot_find_ready(slot);
 
-    if (slot->child && slot->child->retire_reason) {
+    if (slot->worker && slot->worker->retire_reason) {
         retired->leaving++;
-    } else if (!child) {
+    } else if (!worker) {
         retired->down++;
     } else {
         retired->workers++;
-        retire_child(child, RETIRE_REASON);
+        retire_worker(worker, RETIRE_REASON);
     }
 }
 
 /* Returns how many were meant, or -ENOMEM. All are chosen before the first is replaced, as the one
  * that takes over is not meant. */
-static int retire_all(const struct pool *pool, const Skep__Admin__RetireRequest *request,
+static int retire_all(const struct slots *slots, const Skep__Admin__RetireRequest *request,
                       const struct cordon_config *cordon, Skep__Admin__Retired *retired)
 {
-    _cleanup_free_ struct slot **slots = calloc(pool->n_slots + 1, sizeof(struct slot *));
+    _cleanup_free_ struct slot **chosen = calloc(slots->n_slots + 1, sizeof(struct slot *));
 
-    if (!slots)
+    if (!chosen)
         return -ENOMEM;
-    unsigned n = select_slots(pool, request, cordon, slots);
+    unsigned n = select_slots(slots, request, cordon, chosen);
     for (unsigned i = 0; i < n; i++)
-        retire_one(slots[i], retired);
+        retire_one(chosen[i], retired);
     if (!cordon || request->one_slot)
         return (int) n;
-    unsigned leaving = pool_count_leaving(pool, cordon);
+    unsigned leaving = slots_count_leaving(slots, cordon);
     retired->leaving += leaving;
     return (int) (n + leaving);
 }
@@ -152,7 +153,7 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
     }
     log_info("retirement of workers is asked for by uid %u, pid %d",
              (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
-    int n = server->pool ? retire_all(server->pool, request, cordon, &retired) : 0;
+    int n = server->slots ? retire_all(server->slots, request, cordon, &retired) : 0;
     if (n < 0)
         return admin_send_failure(client, "skepd is out of memory");
     if (n == 0 && cordon && request->one_slot)
@@ -164,21 +165,21 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
 
 /* ---- kill-worker */
 
-/* Returns false if there is none of that number. ret_child: NULL if it has no process now. */
-static bool find_worker(const struct pool *pool, uint32_t number, struct child **ret_child)
+/* Returns false if there is none of that number. ret_worker: NULL if it has no process now. */
+static bool find_worker(const struct slots *slots, uint32_t number, struct worker **ret_worker)
 {
     const struct slot *slot = NULL;
-    struct child *child;
+    struct worker *worker;
 
-    *ret_child = NULL;
-    if (!pool)
+    *ret_worker = NULL;
+    if (!slots)
         return false;
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->number == number) {
-            *ret_child = child->pid > 0 && child->state != CHILD_KILLED ? child : NULL;
+    TAILQ_FOREACH (worker, &slots->workers, entry)
+        if (worker->number == number) {
+            *ret_worker = worker->pid > 0 && worker->state != WORKER_KILLED ? worker : NULL;
             return true;
         }
-    while ((slot = pool_next_slot(pool, slot)))
+    while ((slot = slots_next(slots, slot)))
         if (slot->number == number)
             return true;
     return false;
@@ -191,19 +192,19 @@ int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
     Skep__Admin__WorkerKilled killed = SKEP__ADMIN__WORKER_KILLED__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
-    struct child *child;
+    struct worker *worker;
 
-    if (!find_worker(admin_client_server(client)->pool, request->number, &child))
+    if (!find_worker(admin_client_server(client)->slots, request->number, &worker))
         return admin_send_failure(client, "no worker of that number: `skep workers` lists them");
-    if (!child)
+    if (!worker)
         return admin_send_failure(client, "that worker has no process now: it starts by itself");
-    killed.number = child->number;
-    killed.pid = (uint32_t) child->pid;
-    killed.in_flight = child->in_flight;
-    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.worker = child->number, .worker_pid = child->pid),
-              "the end of worker %u (pid %d) is asked for by uid %u, pid %d", child->number,
-              (int) child->pid, (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
-    child_kill(child, KILL_OPERATOR, 0);
+    killed.number = worker->number;
+    killed.pid = (uint32_t) worker->pid;
+    killed.in_flight = worker->in_flight;
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT(.worker = worker->number, .worker_pid = worker->pid),
+              "the end of worker %u (pid %d) is asked for by uid %u, pid %d", worker->number,
+              (int) worker->pid, (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
+    worker_kill(worker, KILL_OPERATOR, 0);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKER_KILLED;
     answer.worker_killed = &killed;
     return admin_client_send(client, &answer);

@@ -12,7 +12,8 @@
 #include "supervisor/admin/report.h"
 #include "supervisor/http/http.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 #define TEXT_MAX_BYTES 4096U /* of a text that a tenant wrote */
 
@@ -162,11 +163,11 @@ static int fill_traffic(const struct server *server, struct arena *arena, Skep__
 
 void report_count_workers(const struct server *server, Skep__Admin__Stats *stats)
 {
-    struct pool_tally tally;
+    struct slots_tally tally;
 
-    if (!server->pool)
+    if (!server->slots)
         return;
-    pool_read_tally(server->pool, &tally);
+    slots_read_tally(server->slots, &tally);
     stats->workers = tally.places;
     stats->own_workers = tally.own;
     stats->workers_ready = tally.ready;

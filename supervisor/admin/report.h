@@ -10,8 +10,9 @@
 #include "supervisor/admin/internal.h"
 #include "supervisor/record/incident.h"
 #include "supervisor/requests/memory.h"
+#include "supervisor/workers/slots.h"
 
-struct child;
+struct worker;
 struct listed;
 
 /* Of a list, in one frame: so many items at most, and no more after so many bytes. */
@@ -48,7 +49,7 @@ int report_routes(const struct manifest *manifest, struct arena *arena,
 const char *report_worker_state(const struct listed *listed);
 const char *report_worker_kind(const struct listed *listed);
 /* Of the isolates in it, and the bodies of the tenants that are at home there. */
-void report_add_worker(const struct child *child, struct memory_use *memory);
+void report_add_worker(const struct worker *worker, struct memory_use *memory);
 
 /* Of the set `which`, each layer as "active" or "missing: why". errors: by enum jail_layer. */
 int report_layers(layer_set which, layer_set active, const int errors[static LAYERS],

@@ -12,7 +12,7 @@
 #include "supervisor/admin/report.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/requests/may_call.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define KIB_PER_MIB UINT64_C(1024)
 

@@ -16,7 +16,8 @@
 #include "sandbox-policy/policy.h"
 #include "supervisor/admin/report.h"
 #include "supervisor/jail/attest.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 #define RULE_BYTES 160
 #define RULES_MAX 8 /* of one call */
@@ -167,7 +168,7 @@ static int add_calls(const struct jail_probe *probe, bool jit, struct arena *are
 /* ---- live workers, from outside */
 
 static int add_capabilities(const struct jail_facts *facts, struct arena *arena,
-                            Skep__Admin__JailedWorker *worker)
+                            Skep__Admin__JailedWorker *jailed)
 {
     const struct {
         const char *name;
@@ -182,13 +183,13 @@ static int add_capabilities(const struct jail_facts *facts, struct arena *arena,
     int r = named_init(&list, arena, ARRAY_LEN(sets));
     for (size_t i = 0; i < ARRAY_LEN(sets) && r == 0; i++)
         named_add(&list, sets[i].name, text_of(arena, "%016" PRIx64, sets[i].mask));
-    worker->capabilities = list.items;
-    worker->n_capabilities = list.n;
+    jailed->capabilities = list.items;
+    jailed->n_capabilities = list.n;
     return r;
 }
 
 static int add_namespaces(const struct jail_facts *facts, struct arena *arena,
-                          Skep__Admin__JailedWorker *worker)
+                          Skep__Admin__JailedWorker *jailed)
 {
     struct named_list list = { 0 };
     int r = named_init(&list, arena, LAYER_NAMESPACES);
@@ -198,8 +199,8 @@ static int add_namespaces(const struct jail_facts *facts, struct arena *arena,
                   report_text(facts->namespaces[i] == 0                          ? "hidden"
                               : facts->namespaces[i] == facts->our_namespaces[i] ? "shared"
                                                                                  : "own"));
-    worker->namespaces = list.items;
-    worker->n_namespaces = list.n;
+    jailed->namespaces = list.items;
+    jailed->n_namespaces = list.n;
     return r;
 }
 
@@ -217,7 +218,7 @@ static ProtobufCBinaryData limit_text(struct arena *arena, const struct fact_lim
 
 /* Those that the policy sets. */
 static int add_limits(const struct jail_facts *facts, struct arena *arena,
-                      Skep__Admin__JailedWorker *worker)
+                      Skep__Admin__JailedWorker *jailed)
 {
     struct named_list list = { 0 };
     int r = named_init(&list, arena, policy_worker_n_limits);
@@ -225,13 +226,13 @@ static int add_limits(const struct jail_facts *facts, struct arena *arena,
     for (size_t i = 0; i < policy_worker_n_limits && r == 0; i++)
         named_add(&list, policy_worker_limits[i].name,
                   limit_text(arena, &facts->limits[policy_worker_limits[i].resource]));
-    worker->limits = list.items;
-    worker->n_limits = list.n;
+    jailed->limits = list.items;
+    jailed->n_limits = list.n;
     return r;
 }
 
 static int add_descriptors(const struct jail_facts *facts, struct arena *arena,
-                           Skep__Admin__JailedWorker *worker)
+                           Skep__Admin__JailedWorker *jailed)
 {
     static const char *const kinds[FACT_FD_KINDS] = {
         [FACT_FD_NULL] = "null",       [FACT_FD_SOCKET] = "socket", [FACT_FD_EPOLL] = "epoll",
@@ -240,69 +241,69 @@ static int add_descriptors(const struct jail_facts *facts, struct arena *arena,
     size_t n = facts->n_fds < FACTS_FDS ? facts->n_fds : FACTS_FDS;
     Skep__Admin__OpenDescriptor *items = report_take(arena, (n + 1) * sizeof *items);
 
-    worker->descriptors = report_take(arena, (n + 1) * sizeof(Skep__Admin__OpenDescriptor *));
-    if (!items || !worker->descriptors)
+    jailed->descriptors = report_take(arena, (n + 1) * sizeof(Skep__Admin__OpenDescriptor *));
+    if (!items || !jailed->descriptors)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
         const struct fact_fd *fd = &facts->fds[i];
         skep__admin__open_descriptor__init(&items[i]);
         items[i].number = (uint32_t) fd->number;
         items[i].kind = report_text(kinds[fd->kind < FACT_FD_KINDS ? fd->kind : FACT_FD_OTHER]);
-        worker->descriptors[i] = &items[i];
+        jailed->descriptors[i] = &items[i];
     }
-    worker->n_descriptors = n;
+    jailed->n_descriptors = n;
     return 0;
 }
 
-static int fill_worker(const struct child *child, struct arena *arena,
-                       Skep__Admin__JailedWorker *worker)
+static int fill_worker(const struct worker *worker, struct arena *arena,
+                       Skep__Admin__JailedWorker *jailed)
 {
-    const struct jail_facts *facts = &child->facts;
+    const struct jail_facts *facts = &worker->facts;
 
-    skep__admin__jailed_worker__init(worker);
-    worker->number = child->number;
-    worker->pid = (uint32_t) child->pid;
-    worker->attested_ms = (io_now_ns() - facts->taken_ns) / NSEC_PER_MSEC;
-    worker->finding = report_text(child->jail_text);
-    worker->threads = facts->n_threads;
-    worker->seccomp = facts->seccomp_mode;
-    worker->filters = facts->n_filters;
-    worker->no_new_privs = facts->no_new_privs;
-    worker->uid = facts->uid;
-    worker->gid = facts->gid;
-    worker->groups = facts->n_groups;
-    worker->mounts = facts->n_mounts;
-    worker->empty_root = facts->is_root_empty != 0;
-    worker->may_look = facts->may_look != 0;
-    worker->exec_anonymous = facts->n_exec_anonymous;
-    worker->exec_writable = facts->n_exec_writable;
-    int r = add_capabilities(facts, arena, worker);
+    skep__admin__jailed_worker__init(jailed);
+    jailed->number = worker->number;
+    jailed->pid = (uint32_t) worker->pid;
+    jailed->attested_ms = (io_now_ns() - facts->taken_ns) / NSEC_PER_MSEC;
+    jailed->finding = report_text(worker->jail_text);
+    jailed->threads = facts->n_threads;
+    jailed->seccomp = facts->seccomp_mode;
+    jailed->filters = facts->n_filters;
+    jailed->no_new_privs = facts->no_new_privs;
+    jailed->uid = facts->uid;
+    jailed->gid = facts->gid;
+    jailed->groups = facts->n_groups;
+    jailed->mounts = facts->n_mounts;
+    jailed->empty_root = facts->is_root_empty != 0;
+    jailed->may_look = facts->may_look != 0;
+    jailed->exec_anonymous = facts->n_exec_anonymous;
+    jailed->exec_writable = facts->n_exec_writable;
+    int r = add_capabilities(facts, arena, jailed);
     if (r == 0)
-        r = add_namespaces(facts, arena, worker);
+        r = add_namespaces(facts, arena, jailed);
     if (r == 0)
-        r = add_limits(facts, arena, worker);
-    return r < 0 ? r : add_descriptors(facts, arena, worker);
+        r = add_limits(facts, arena, jailed);
+    return r < 0 ? r : add_descriptors(facts, arena, jailed);
 }
 
 static int add_workers(const struct server *server, const struct cordon_config *cordon,
                        struct arena *arena, Skep__Admin__JailReport *report)
 {
-    const struct child *child;
+    const struct worker *worker;
     int r = 0;
 
     report->workers = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__JailedWorker *));
     if (!report->workers)
         return -ENOMEM;
-    if (!server->pool)
+    if (!server->slots)
         return 0;
-    TAILQ_FOREACH (child, &server->pool->children, entry) {
-        if (child->cordon != cordon || !child->has_facts || report->n_workers == PAGE_ITEMS_MAX ||
+    TAILQ_FOREACH (worker, &server->slots->workers, entry) {
+        if (worker->cordon != cordon || !worker->has_facts || report->n_workers == PAGE_ITEMS_MAX ||
             r < 0)
             continue;
-        Skep__Admin__JailedWorker *worker = report_take(arena, sizeof *worker);
-        r = worker ? fill_worker(child, arena, worker) : -ENOMEM;
+        Skep__Admin__JailedWorker *jailed = report_take(arena, sizeof *jailed);
+        r = jailed ? fill_worker(worker, arena, jailed) : -ENOMEM;
         if (r == 0)
-            report->workers[report->n_workers++] = worker;
+            report->workers[report->n_workers++] = jailed;
     }
     return r;
 }

@@ -10,7 +10,7 @@
 #include "supervisor/admin/report.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/tenants/unserved.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define ROUTE_MAX_BYTES 1024U
 

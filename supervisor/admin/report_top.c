@@ -11,7 +11,8 @@
 #include "supervisor/admin/report.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)
 
@@ -72,34 +73,34 @@ static int fill_slot(const struct slot *slot, struct arena *arena, Skep__Admin__
     return r < 0 ? r : fill_histogram(&slot->latency_us, arena, &row->latency);
 }
 
-static void fill_process(const struct child *child, Skep__Admin__TopRow *row)
+static void fill_process(const struct worker *worker, Skep__Admin__TopRow *row)
 {
     struct memory_use memory = { 0 };
 
-    row->pid = child->pid > 0 ? (uint32_t) child->pid : 0;
-    row->in_flight = child->in_flight;
-    row->queued = child->books.n_unstarted;
-    row->cpu_us = child_cpu_ns(child) / NSEC_PER_USEC;
-    row->tenants = child->n_placements;
-    row->rss_kib = child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) / BYTES_PER_KIB : 0;
-    report_add_worker(child, &memory);
+    row->pid = worker->pid > 0 ? (uint32_t) worker->pid : 0;
+    row->in_flight = worker->in_flight;
+    row->queued = worker->books.n_unstarted;
+    row->cpu_us = worker_cpu_ns(worker) / NSEC_PER_USEC;
+    row->tenants = worker->n_placements;
+    row->rss_kib = worker->statm_fd >= 0 ? rss_read_bytes(worker->statm_fd) / BYTES_PER_KIB : 0;
+    report_add_worker(worker, &memory);
     fill_memory(&memory, row);
 }
 
 static int fill_worker(const struct listed *listed, struct arena *arena, Skep__Admin__TopRow *row)
 {
-    const struct child *child = listed->child;
+    const struct worker *worker = listed->worker;
 
     row->kind = report_text(report_worker_kind(listed));
     row->state = report_text(report_worker_state(listed));
-    if (child)
-        fill_process(child, row);
+    if (worker)
+        fill_process(worker, row);
     if (listed->slot)
         return fill_slot(listed->slot, arena, row);
-    row->number = child->number;
-    row->cordon = report_text(child->cordon->name);
-    row->slot = child->list_position;
-    row->requests = child->served;
+    row->number = worker->number;
+    row->cordon = report_text(worker->cordon->name);
+    row->slot = worker->list_position;
+    row->requests = worker->served;
     return 0;
 }
 
@@ -151,7 +152,7 @@ int admin_report_top_workers(const struct server *server, uint32_t skip, struct 
 
     if (r < 0)
         return r;
-    while (server->pool && pool_next_listed(server->pool, &listed)) {
+    while (server->slots && slots_next_listed(server->slots, &listed)) {
         if (ret->total++ < skip || is_full)
             continue;
         Skep__Admin__TopRow *row = new_row(arena);

@@ -12,7 +12,7 @@
 
 #include "common/error_codes.h"
 #include "supervisor/record/incident.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 struct death {
     enum kill_reason reason;

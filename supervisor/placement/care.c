@@ -11,6 +11,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
+#include "supervisor/workers/slots.h"
 
 #define LOOK_MS 100
 
@@ -20,24 +21,24 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: watch");
     struct placements *placements = arg;
-    struct pool *pool = placements->server->pool;
+    struct slots *slots = placements->server->slots;
     uint64_t now = io_now_ns();
     bool has_work = false;
-    struct child *child;
+    struct worker *worker;
 
     (void) fd;
     (void) what;
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        child_check(child, now);
-        has_work = has_work || child->is_watched;
+    TAILQ_FOREACH (worker, &slots->workers, entry) {
+        worker_check(worker, now);
+        has_work = has_work || worker->is_watched;
     }
     if (!has_work) {
         (void) event_del(placements->watch);
         return;
     }
     /* Afterwards, because this loads tenants in other workers. */
-    TAILQ_FOREACH (child, &pool->children, entry)
-        seclude_look(child, now);
+    TAILQ_FOREACH (worker, &slots->workers, entry)
+        seclude_look(worker, now);
 }
 
 /* Native code of a tenant that has left can take a GiB in a second. */
@@ -45,18 +46,18 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: look at memory");
     struct placements *placements = arg;
-    struct pool *pool = placements->server->pool;
+    struct slots *slots = placements->server->slots;
     uint64_t now = io_now_ns();
     bool is_needed = false;
-    struct child *child;
+    struct worker *worker;
 
     (void) fd;
     (void) what;
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        if (!retire_must_look(child))
+    TAILQ_FOREACH (worker, &slots->workers, entry) {
+        if (!retire_must_look(worker))
             continue;
         is_needed = true;
-        retire_check_rss(child, now);
+        retire_check_rss(worker, now);
     }
     if (!is_needed)
         (void) event_del(placements->look);
@@ -65,12 +66,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 static void look_if_needed(struct placements *placements)
 {
     static const struct timeval period = { .tv_usec = LOOK_MS * 1000 };
-    const struct child *child;
+    const struct worker *worker;
 
     if (event_pending(placements->look, EV_TIMEOUT, NULL))
         return;
-    TAILQ_FOREACH (child, &placements->server->pool->children, entry)
-        if (retire_must_look(child)) {
+    TAILQ_FOREACH (worker, &placements->server->slots->workers, entry)
+        if (retire_must_look(worker)) {
             (void) event_add(placements->look, &period);
             return;
         }
@@ -98,42 +99,42 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: care");
     struct placements *placements = arg;
-    struct pool *pool = placements->server->pool;
-    struct child *child;
+    struct slots *slots = placements->server->slots;
+    struct worker *worker;
     uint64_t now = io_now_ns();
 
     (void) fd;
     (void) what;
-    TAILQ_FOREACH (child, &pool->children, entry) {
-        retire_check(child, now);
-        preload_check(child, now);
-        child_check_jail(child);
+    TAILQ_FOREACH (worker, &slots->workers, entry) {
+        retire_check(worker, now);
+        preload_check(worker, now);
+        worker_check_jail(worker);
     }
     look_if_needed(placements);
     if (!event_pending(placements->care_turn, EV_TIMEOUT, NULL))
         care_for_tenants(placements);
-    pool_check_change(pool, now);
-    pool_check_last(pool);
-    record_say_left_out(&pool->server->record);
+    slots_check_change(slots, now);
+    slots_check_last(slots);
+    record_say_left_out(&slots->server->record);
 }
 
 /* ---- what workers tell */
 
-static const struct placement_ops *ops_of(const struct child *child)
+static const struct placement_ops *ops_of(const struct worker *worker)
 {
-    return child->server->placements->ops;
+    return worker->server->placements->ops;
 }
 
-static void on_ready(struct child *child)
+static void on_ready(struct worker *worker)
 {
-    child->slot->is_joining = false;
-    if (child_is_stale(child))
-        retire_child(child, RETIRE_STALE_REASON);
-    else if (child->slot->kind == PLACE_SPARE && !retire_use_spare(child->slot) &&
-             !child->cordon->spare)
-        slot_close(child->slot); /* it was wanted, and is not any more */
-    ops_of(child)->on_room(child);
-    placement_preload_candidates(child->server);
+    worker->slot->is_joining = false;
+    if (worker_is_stale(worker))
+        retire_worker(worker, RETIRE_STALE_REASON);
+    else if (worker->slot->kind == SLOT_SPARE && !retire_use_spare(worker->slot) &&
+             !worker->cordon->spare)
+        slot_close(worker->slot); /* it was wanted, and is not any more */
+    ops_of(worker)->on_room(worker);
+    placement_preload_candidates(worker->server);
 }
 
 static void on_lost(struct server *server)
@@ -142,19 +143,19 @@ static void on_lost(struct server *server)
     placement_preload_candidates(server);
 }
 
-static void on_drained(struct child *child)
+static void on_drained(struct worker *worker)
 {
-    ops_of(child)->on_drained(child);
-    preload_run(child);
+    ops_of(worker)->on_drained(worker);
+    preload_run(worker);
 }
 
-static void on_free(struct child *child)
+static void on_free(struct worker *worker)
 {
     struct placement *placement;
 
-    ops_of(child)->on_free(child);
-    preload_forget_child(child);
-    while ((placement = LIST_FIRST(&child->placements)))
+    ops_of(worker)->on_free(worker);
+    preload_forget_worker(worker);
+    while ((placement = LIST_FIRST(&worker->placements)))
         placement_free(placement);
 }
 

@@ -11,6 +11,7 @@
 #include "supervisor/host/cgroup.h"
 #include "supervisor/placement/retire.h"
 #include "supervisor/placement/seclude.h"
+#include "supervisor/workers/slots.h"
 
 /* A worker that leaves goes then, whatever is still loaded in it alone. */
 #define LEAVE_PATIENCE_NS (30 * NSEC_PER_SEC)
@@ -20,20 +21,20 @@
 
 /* ---- slots that come and go */
 
-static struct slot *last_shared(const struct pool *pool, const struct cordon_config *cordon)
+static struct slot *last_shared(const struct slots *slots, const struct cordon_config *cordon)
 {
     struct slot *slot = NULL, *last = NULL;
 
-    while ((slot = pool_next_slot(pool, slot)))
-        if (slot->cordon == cordon && slot->kind == PLACE_SHARED &&
+    while ((slot = slots_next(slots, slot)))
+        if (slot->cordon == cordon && slot->kind == SLOT_SHARED &&
             (!last || slot->position > last->position))
             last = slot;
     return last;
 }
 
-static void start_shared(struct pool *pool, const struct cordon_config *cordon)
+static void start_shared(struct slots *slots, const struct cordon_config *cordon)
 {
-    struct slot *slot = pool_add(pool, cordon, PLACE_SHARED);
+    struct slot *slot = slots_add(slots, cordon, SLOT_SHARED);
 
     if (!slot) {
         log_error("no memory for another worker of cordon %s", cordon->name);
@@ -43,23 +44,23 @@ static void start_shared(struct pool *pool, const struct cordon_config *cordon)
     slot_start(slot);
 }
 
-static void fit_shared(struct pool *pool, const struct cordon_config *cordon)
+static void fit_shared(struct slots *slots, const struct cordon_config *cordon)
 {
-    unsigned have = pool_count(pool, cordon, PLACE_SHARED);
+    unsigned have = slots_count(slots, cordon, SLOT_SHARED);
 
     for (unsigned i = have; i < cordon->workers; i++)
-        start_shared(pool, cordon);
+        start_shared(slots, cordon);
     for (unsigned i = have; i > cordon->workers; i--)
-        slot_close_softly(last_shared(pool, cordon));
+        slot_close_softly(last_shared(slots, cordon));
 }
 
-static void fit_spare(struct pool *pool, const struct cordon_config *cordon)
+static void fit_spare(struct slots *slots, const struct cordon_config *cordon)
 {
     struct slot *slot = NULL;
 
-    pool_keep_spare(pool, cordon, false);
-    while (!cordon->spare && (slot = pool_next_slot(pool, slot)))
-        if (slot->cordon == cordon && slot->kind == PLACE_SPARE)
+    slots_keep_spare(slots, cordon, false);
+    while (!cordon->spare && (slot = slots_next(slots, slot)))
+        if (slot->cordon == cordon && slot->kind == SLOT_SPARE)
             slot_close(slot);
 }
 
@@ -67,40 +68,40 @@ static void fit_spare(struct pool *pool, const struct cordon_config *cordon)
 
 /* A worker that holds too much for its cordon's new rss_mib is replaced and not killed; the one before
  * bounds it until then. */
-static void fit_memory(struct child *child)
+static void fit_memory(struct worker *worker)
 {
-    const struct cordon_config *cordon = child->cordon;
-    uint64_t used = child->cgroup ? cgroup_worker_memory(child->cgroup) : child->rss_bytes;
+    const struct cordon_config *cordon = worker->cordon;
+    uint64_t used = worker->cgroup ? cgroup_worker_memory(worker->cgroup) : worker->rss_bytes;
     uint64_t most = (uint64_t) cordon->rss_mib << 20;
 
-    if (cordon->rss_mib < child->rss_mib && !child_is_rss_observed(child) &&
+    if (cordon->rss_mib < worker->rss_mib && !worker_is_rss_observed(worker) &&
         used >= most / 100 * RETIRE_RSS_PERCENT) {
-        retire_child(child, LOWER_RSS_REASON);
+        retire_worker(worker, LOWER_RSS_REASON);
         return;
     }
-    child->rss_mib = cordon->rss_mib;
-    if (!child->cgroup)
+    worker->rss_mib = cordon->rss_mib;
+    if (!worker->cgroup)
         return;
     struct cgroup_limits limits;
-    child_cgroup_limits(child, &limits);
-    int r = cgroup_worker_set(child->cgroup, &limits);
+    worker_cgroup_limits(worker, &limits);
+    int r = cgroup_worker_set(worker->cgroup, &limits);
     if (r < 0)
-        log_warning_errno(r, "worker %u keeps the limits of its cgroup", child->number);
+        log_warning_errno(r, "worker %u keeps the limits of its cgroup", worker->number);
 }
 
 /* Spares come first: else an old one would take over from an old one. */
-static void fit_workers(struct pool *pool)
+static void fit_workers(struct slots *slots)
 {
     for (unsigned pass = 0; pass < 2; pass++) {
         struct slot *slot = NULL;
-        while ((slot = pool_next_slot(pool, slot))) {
-            struct child *child = slot->child;
-            if (!child || (slot->kind == PLACE_SPARE) != (pass == 0))
+        while ((slot = slots_next(slots, slot))) {
+            struct worker *worker = slot->worker;
+            if (!worker || (slot->kind == SLOT_SPARE) != (pass == 0))
                 continue;
-            if (child_is_stale(child))
-                retire_child(child, RETIRE_STALE_REASON);
-            else if (child->state != CHILD_KILLED)
-                fit_memory(child);
+            if (worker_is_stale(worker))
+                retire_worker(worker, RETIRE_STALE_REASON);
+            else if (worker->state != WORKER_KILLED)
+                fit_memory(worker);
         }
     }
 }
@@ -121,53 +122,53 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
         (placement->in_flight == 0 && tenant->n_queued == 0 &&
          now_ns - placement->since_ns > LATELY_NS))
         return false;
-    struct child *child = placement_find_worker(tenant->server->pool, version);
-    if (!child)
+    struct worker *worker = placement_find_worker(tenant->server->slots, version);
+    if (!worker)
         return true;
-    const struct placement *there = placement_find(version, child);
+    const struct placement *there = placement_find(version, worker);
     if (!there && tenant_retry_after_s(tenant) == 0)
-        (void) placement_load(version, child);
+        (void) placement_load(version, worker);
     return there ? there->state != PLACEMENT_READY : tenant_retry_after_s(tenant) == 0;
 }
 
-static void check_leaving(struct child *child, uint64_t now_ns)
+static void check_leaving(struct worker *worker, uint64_t now_ns)
 {
     struct placement *placement, *next;
     bool is_any_needed = false;
 
-    for (placement = LIST_FIRST(&child->placements); placement; placement = next) {
-        next = LIST_NEXT(placement, in_child);
+    for (placement = LIST_FIRST(&worker->placements); placement; placement = next) {
+        next = LIST_NEXT(placement, in_worker);
         is_any_needed = is_needed(placement, now_ns) || is_any_needed;
     }
-    if (!is_any_needed || now_ns - child->leave_since_ns > LEAVE_PATIENCE_NS)
-        child_drain(child);
+    if (!is_any_needed || now_ns - worker->leave_since_ns > LEAVE_PATIENCE_NS)
+        worker_drain(worker);
 }
 
 /* ---- cordons that are not in the config any more */
 
-int pool_reserve_former(struct pool *pool, unsigned n)
+int slots_reserve_former(struct slots *slots, unsigned n)
 {
     struct cordon_config **former =
-        reallocarray(pool->former, pool->n_former + n + 1, sizeof(struct cordon_config *));
+        reallocarray(slots->former, slots->n_former + n + 1, sizeof(struct cordon_config *));
 
     if (!former)
         return -ENOMEM;
-    pool->former = former;
+    slots->former = former;
     return 0;
 }
 
-void pool_add_former(struct pool *pool, struct cordon_config *cordon)
+void slots_add_former(struct slots *slots, struct cordon_config *cordon)
 {
-    pool->former[pool->n_former++] = cordon;
+    slots->former[slots->n_former++] = cordon;
 }
 
-struct cordon_config *pool_take_former(struct pool *pool, const char *name)
+struct cordon_config *slots_take_former(struct slots *slots, const char *name)
 {
-    for (unsigned i = 0; i < pool->n_former; i++) {
-        struct cordon_config *cordon = pool->former[i];
+    for (unsigned i = 0; i < slots->n_former; i++) {
+        struct cordon_config *cordon = slots->former[i];
         if (strcmp(cordon->name, name) != 0)
             continue;
-        pool->former[i] = pool->former[--pool->n_former];
+        slots->former[i] = slots->former[--slots->n_former];
         return cordon;
     }
     return NULL;
@@ -186,57 +187,57 @@ static bool is_used_by(const struct tenant_list *list, const struct cordon_confi
 
 /* Returns whether nothing is left of it. What still refers to it otherwise, requests and versions that
  * are through, is in its workers. */
-static bool empty_former(struct pool *pool, const struct cordon_config *cordon)
+static bool empty_former(struct slots *slots, const struct cordon_config *cordon)
 {
-    const struct child *child;
+    const struct worker *worker;
     struct slot *slot = NULL;
 
-    if (is_used_by(&pool->server->tenants->list, cordon) ||
-        is_used_by(&pool->server->tenants->leaving, cordon))
+    if (is_used_by(&slots->server->tenants->list, cordon) ||
+        is_used_by(&slots->server->tenants->leaving, cordon))
         return false;
-    while ((slot = pool_next_slot(pool, slot)))
+    while ((slot = slots_next(slots, slot)))
         if (slot->cordon == cordon)
             slot_close(slot);
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (child->cordon == cordon)
+    TAILQ_FOREACH (worker, &slots->workers, entry)
+        if (worker->cordon == cordon)
             return false;
     return true;
 }
 
-static void check_former(struct pool *pool)
+static void check_former(struct slots *slots)
 {
-    for (unsigned i = 0; i < pool->n_former;) {
-        if (!empty_former(pool, pool->former[i])) {
+    for (unsigned i = 0; i < slots->n_former;) {
+        if (!empty_former(slots, slots->former[i])) {
             i++;
             continue;
         }
-        log_info("cordon %s is gone", pool->former[i]->name);
-        (void) cordon_config_free(pool->former[i]);
-        pool->former[i] = pool->former[--pool->n_former];
+        log_info("cordon %s is gone", slots->former[i]->name);
+        (void) cordon_config_free(slots->former[i]);
+        slots->former[i] = slots->former[--slots->n_former];
     }
 }
 
 /* ---- all of it */
 
-void pool_check_change(struct pool *pool, uint64_t now_ns)
+void slots_check_change(struct slots *slots, uint64_t now_ns)
 {
-    struct child *child;
+    struct worker *worker;
 
-    TAILQ_FOREACH (child, &pool->children, entry)
-        if (!child->slot && child->state == CHILD_READY)
-            check_leaving(child, now_ns);
-    check_former(pool);
+    TAILQ_FOREACH (worker, &slots->workers, entry)
+        if (!worker->slot && worker->state == WORKER_READY)
+            check_leaving(worker, now_ns);
+    check_former(slots);
 }
 
-void pool_apply(struct pool *pool)
+void slots_apply(struct slots *slots)
 {
-    const struct config *config = pool->server->config;
+    const struct config *config = slots->server->config;
 
     for (unsigned i = 0; i < config->n_cordons; i++)
-        fit_shared(pool, config->cordons[i]);
-    seclude_fit(pool);
+        fit_shared(slots, config->cordons[i]);
+    seclude_fit(slots);
     for (unsigned i = 0; i < config->n_cordons; i++)
-        fit_spare(pool, config->cordons[i]);
-    fit_workers(pool);
-    pool_check_change(pool, io_now_ns());
+        fit_spare(slots, config->cordons[i]);
+    fit_workers(slots);
+    slots_check_change(slots, io_now_ns());
 }

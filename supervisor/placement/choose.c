@@ -4,6 +4,7 @@
  */
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
+#include "supervisor/workers/slots.h"
 
 static uint64_t mix(uint64_t hash)
 {
@@ -22,14 +23,14 @@ static uint64_t rank(const char *tenant, unsigned slot)
     return mix(hash ^ (uint64_t) slot * UINT64_C(0x9e3779b97f4a7c15));
 }
 
-static struct slot *best_shared(const struct pool *pool, const struct version *version,
+static struct slot *best_shared(const struct slots *slots, const struct version *version,
                                 bool is_joining)
 {
     struct slot *slot = NULL, *best = NULL;
     uint64_t best_rank = 0;
 
-    while ((slot = pool_next_slot(pool, slot))) {
-        if (slot->kind != PLACE_SHARED || slot->cordon != version->cordon ||
+    while ((slot = slots_next(slots, slot))) {
+        if (slot->kind != SLOT_SHARED || slot->cordon != version->cordon ||
             slot->is_joining != is_joining || !slot_is_usable(slot))
             continue;
         uint64_t r = rank(version->tenant->name, slot->position);
@@ -41,21 +42,21 @@ static struct slot *best_shared(const struct pool *pool, const struct version *v
     return best;
 }
 
-struct slot *placement_place(struct pool *pool, const struct version *version)
+struct slot *placement_find_slot(struct slots *slots, const struct version *version)
 {
     const struct cordon_config *cordon = version->cordon;
     struct slot *slot;
 
     if (seclude_is_wanted(version)) {
-        slot = seclude_place(pool, version);
+        slot = seclude_find_slot(slots, version);
         if (slot || cordon->is_solitary)
             return slot && slot_is_usable(slot) ? slot : NULL;
     }
-    slot = best_shared(pool, version, false);
-    return slot ? slot : best_shared(pool, version, true);
+    slot = best_shared(slots, version, false);
+    return slot ? slot : best_shared(slots, version, true);
 }
 
-struct child *placement_find_worker(struct pool *pool, const struct version *version)
+struct worker *placement_find_worker(struct slots *slots, const struct version *version)
 {
-    return slot_find_ready(placement_place(pool, version));
+    return slot_find_ready(placement_find_slot(slots, version));
 }

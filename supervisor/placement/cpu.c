@@ -9,6 +9,7 @@
 #include "common/io.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/clock.h"
+#include "supervisor/workers/slots.h"
 
 /* ---- cpu_rate */
 
@@ -31,11 +32,11 @@ static void charge(struct tenant *tenant, uint64_t used_ns)
 void cpu_collect(struct placement *placement)
 {
     struct placement_books *books = &placement->books;
-    struct child *child = placement->child;
+    struct worker *worker = placement->worker;
 
-    if (!child->board)
+    if (!worker->board)
         return;
-    const struct scoreboard_tenant *slot = &child->board->tenants[placement->place];
+    const struct scoreboard_tenant *slot = &worker->board->tenants[placement->place];
     if (atomic_load(&slot->tenant) != placement->id)
         return;
     uint64_t claim = atomic_load(&slot->cpu_ns);
@@ -43,14 +44,14 @@ void cpu_collect(struct placement *placement)
         books->cpu_seen_ns = claim; /* it cannot shrink; what it says from here on still counts */
         return;
     }
-    uint64_t taken = child_take_spare(child, claim - books->cpu_seen_ns, books->clock_from_ns);
+    uint64_t taken = worker_take_spare(worker, claim - books->cpu_seen_ns, books->clock_from_ns);
     books->cpu_seen_ns = claim;
     /* What runs now is not in the claim yet. It has begun since the last look, because what ran before
      * it has ended since. */
     books->clock_from_ns += taken;
     if (books->clock_from_ns < books->clock_seen_ns)
         books->clock_from_ns = books->clock_seen_ns;
-    books->clock_seen_ns = child->clock.clock_ns;
+    books->clock_seen_ns = worker->clock.clock_ns;
     charge(placement->version->tenant, taken);
 }
 
@@ -64,10 +65,10 @@ void cpu_collect_load(struct placement *placement, uint64_t cpu_us)
     cpu_collect(placement);
     if (books->cpu_seen_ns == 0) { /* it is not on the board */
         uint64_t claim_ns = (cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX) * 1000;
-        charge(tenant, child_take_spare(placement->child, claim_ns, 0));
+        charge(tenant, worker_take_spare(placement->worker, claim_ns, 0));
     }
-    placement->child->server->placements->ops->on_load_cost(tenant, placement->child,
-                                                            tenant->cpu_us - before_us);
+    placement->worker->server->placements->ops->on_load_cost(tenant, placement->worker,
+                                                             tenant->cpu_us - before_us);
 }
 
 void cpu_use(struct placement *placement)
@@ -75,7 +76,7 @@ void cpu_use(struct placement *placement)
     if (placement->books.is_used)
         return;
     placement->books.is_used = true;
-    LIST_INSERT_HEAD(&placement->child->server->placements->used, placement, books.used);
+    LIST_INSERT_HEAD(&placement->worker->server->placements->used, placement, books.used);
 }
 
 void cpu_forget(struct placement *placement)
@@ -87,14 +88,14 @@ void cpu_forget(struct placement *placement)
 
 void cpu_collect_all(struct placements *placements)
 {
-    const struct pool *pool = placements->server->pool;
+    const struct slots *slots = placements->server->slots;
     struct placement *placement, *next;
-    struct child *child;
+    struct worker *worker;
 
-    if (pool)
-        TAILQ_FOREACH (child, &pool->children, entry)
-            if (child->in_flight > 0)
-                child_look_at_clock(child);
+    if (slots)
+        TAILQ_FOREACH (worker, &slots->workers, entry)
+            if (worker->in_flight > 0)
+                worker_look_at_clock(worker);
     for (placement = LIST_FIRST(&placements->used); placement; placement = next) {
         next = LIST_NEXT(placement, books.used);
         cpu_collect(placement);
@@ -105,15 +106,15 @@ void cpu_collect_all(struct placements *placements)
 
 /* ---- death */
 
-void cpu_charge_death(struct child *child)
+void cpu_charge_death(struct worker *worker)
 {
-    const struct worker_clock *clock = &child->clock;
+    const struct worker_clock *clock = &worker->clock;
     struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         cpu_collect(placement);
-    const struct attempt *attempt = child_find_attempt(child, clock->claim);
+    const struct attempt *attempt = worker_find_attempt(worker, clock->claim);
     if (!attempt)
         return;
-    charge(attempt->tenant, child_take_spare(child, UINT64_MAX, clock->claim_clock_ns));
+    charge(attempt->tenant, worker_take_spare(worker, UINT64_MAX, clock->claim_clock_ns));
 }

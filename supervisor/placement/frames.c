@@ -15,11 +15,11 @@
 /* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
 #define STOPS_MOST 100
 
-static struct placement *find_placement(struct child *child, uint32_t id)
+static struct placement *find_placement(struct worker *worker, uint32_t id)
 {
     struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->id == id)
             return placement;
     return NULL;
@@ -34,8 +34,8 @@ int placement_on_loaded_frame(void *owner, const ProtobufCMessage *message)
         [SKEP__WORKER__LOAD_RESULT__LOAD_MEM_ISOLATE] = ERROR_MEM_ISOLATE,
     };
     const Skep__Worker__Loaded *loaded = (const Skep__Worker__Loaded *) message;
-    struct child *child = owner;
-    struct placement *placement = find_placement(child, loaded->tenant);
+    struct worker *worker = owner;
+    struct placement *placement = find_placement(worker, loaded->tenant);
 
     if (!placement || placement->state != PLACEMENT_LOADING ||
         (unsigned) loaded->result >= ARRAY_LEN(codes))
@@ -85,8 +85,8 @@ int placement_on_stopped_frame(void *owner, const ProtobufCMessage *message)
 int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Exceeded *exceeded = (const Skep__Worker__Exceeded *) message;
-    struct child *child = owner;
-    struct placement *placement = find_placement(child, exceeded->tenant);
+    struct worker *worker = owner;
+    struct placement *placement = find_placement(worker, exceeded->tenant);
     limit_set *seen = placement ? &placement->exceeded : NULL;
     limit_set *noted = placement ? &placement->noted : NULL;
     unsigned which = (unsigned) exceeded->limit;
@@ -94,7 +94,7 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
     if (!placement || which >= EXCEEDED_LIMITS)
         return -EPROTO;
     struct attempt *attempt =
-        exceeded->request != 0 ? child_find_attempt(child, exceeded->request) : NULL;
+        exceeded->request != 0 ? worker_find_attempt(worker, exceeded->request) : NULL;
     if (exceeded->request != 0) {
         if (!attempt || attempt->placement != placement)
             return -EPROTO;
@@ -116,14 +116,13 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
         .limit_milli = UINT64_C(1000) * limit_get(&placement->version->limits, &limit_table[index]),
         .used_milli = used * exceeded_limits[which].numerator / exceeded_limits[which].denominator,
         .request = exceeded->request,
-        .worker = child->number,
-        .pid = child->pid,
+        .worker = worker->number,
+        .pid = worker->pid,
     };
-    incident_note(&child->server->record, &placement->version->tenant->counted, &incident);
+    incident_note(&worker->server->record, &placement->version->tenant->counted, &incident);
     if (attempt && !is_observed)
-        child->server->placements->ops->on_limit_met(attempt, index, incident.used_milli);
+        worker->server->placements->ops->on_limit_met(attempt, index, incident.used_milli);
     if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
         placement->is_retiring = true; /* when it is idle */
     return 0;
 }
-

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Handlers for what a worker says of the versions in it, for the table in supervisor/frames.c. Each is a
- * channel_handler_fn; owner: struct child. Supervisor, loop thread.
+ * channel_handler_fn; owner: struct worker. Supervisor, loop thread.
  */
 #pragma once
 

@@ -12,7 +12,7 @@
 #include "common/error_codes.h"
 
 struct attempt;
-struct child;
+struct worker;
 struct server;
 struct tenant;
 struct verdict;
@@ -30,27 +30,27 @@ struct version_ops {
 /* requests/: who waits, and what runs. */
 struct placement_ops {
     /* The worker is ready, or has room again: who waits for that is served. */
-    void (*on_room)(struct child *child);
+    void (*on_room)(struct worker *worker);
     /* It has read what was queued for it: bodies go on, then as on_room. */
-    void (*on_drained)(struct child *child);
+    void (*on_drained)(struct worker *worker);
     /* A worker is gone, or none could be started: who waited for it goes elsewhere. */
     void (*on_lost)(struct server *server);
     /* It died with these in it: each request is answered or queued again, by the verdict. */
-    void (*on_death)(struct child *child, const struct verdict *verdict);
+    void (*on_death)(struct worker *worker, const struct verdict *verdict);
     /* It is about to be freed: nobody waits for it any more. */
-    void (*on_free)(struct child *child);
+    void (*on_free)(struct worker *worker);
     /* Where the tenant's requests go has changed: they are sent as far as there is room. */
     void (*on_tenant)(struct tenant *tenant);
     /* All that wait in the tenant's queue are refused. */
     void (*on_refused)(struct tenant *tenant, enum error_code code, unsigned retry_after_s);
     /* A load of the tenant's has cost its share of the worker so much CPU time. */
-    void (*on_load_cost)(struct tenant *tenant, struct child *child, uint64_t used_us);
+    void (*on_load_cost)(struct tenant *tenant, struct worker *worker, uint64_t used_us);
     /* The worker says that an enforced limit was met by that; used in thousandths of the limit's unit. */
     void (*on_limit_met)(struct attempt *attempt, unsigned limit, uint64_t used);
     /* Returns whether a request of another tenant waits while this one's JavaScript runs in the worker. */
-    bool (*others_wait)(struct child *child, const struct tenant *tenant);
+    bool (*others_wait)(struct worker *worker, const struct tenant *tenant);
     /* Takes what has not begun in the worker back into its tenants' queues, in its order; what the worker says of it
      * later reaches no client. Returns how many that were. */
-    unsigned (*withdraw)(struct child *child, bool (*is_wanted)(const struct child *child,
-                                                                const struct attempt *attempt));
+    unsigned (*withdraw)(struct worker *worker, bool (*is_wanted)(const struct worker *worker,
+                                                                  const struct attempt *attempt));
 };

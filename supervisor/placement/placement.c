@@ -13,20 +13,20 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/worker.h"
 
 /* In which renewals count. */
 #define RENEWALS_WINDOW_NS (10 * NSEC_PER_SEC)
 /* Stopped isolates of a version in which requests may go on. */
 #define STOPPED_MAX 2
 
-struct placement *placement_find(const struct version *version, const struct child *child)
+struct placement *placement_find(const struct version *version, const struct worker *worker)
 {
     struct placement *placement;
 
     LIST_FOREACH (placement, &version->placements, in_version)
-        if (placement->child == child && !placement->is_stopped)
+        if (placement->worker == worker && !placement->is_stopped)
             return placement;
     return NULL;
 }
@@ -39,27 +39,27 @@ static uint32_t next_id(struct tenants *tenants)
     return tenants->last_placement;
 }
 
-int placement_new(struct version *version, struct child *child, struct placement **ret_placement)
+int placement_new(struct version *version, struct worker *worker, struct placement **ret_placement)
 {
     struct placement *placement;
 
-    if (child->n_free_places == 0)
+    if (worker->n_free_places == 0)
         return -EAGAIN;
     placement = calloc(1, sizeof *placement);
     if (!placement)
         return -ENOMEM;
     placement->id = next_id(version->tenant->server->tenants);
-    placement->place = child->free_places[--child->n_free_places];
+    placement->place = worker->free_places[--worker->n_free_places];
     placement->version = version_ref(version);
-    placement->child = child;
+    placement->worker = worker;
     placement->since_ns = io_now_ns();
-    placement->waited_ns = child->own.waited_ns;
+    placement->waited_ns = worker->own.waited_ns;
     LIST_INSERT_HEAD(&version->placements, placement, in_version);
-    LIST_INSERT_HEAD(&child->placements, placement, in_child);
-    child->n_placements++;
-    if (child->first_tenant == 0)
-        child->first_tenant = version->tenant->number;
-    child->is_shared = child->is_shared || child->first_tenant != version->tenant->number;
+    LIST_INSERT_HEAD(&worker->placements, placement, in_worker);
+    worker->n_placements++;
+    if (worker->first_tenant == 0)
+        worker->first_tenant = version->tenant->number;
+    worker->is_shared = worker->is_shared || worker->first_tenant != version->tenant->number;
     *ret_placement = placement;
     return 0;
 }
@@ -70,20 +70,20 @@ void placement_free(struct placement *placement)
     preload_end(placement);
     load_drop(placement);
     LIST_REMOVE(placement, in_version);
-    LIST_REMOVE(placement, in_child);
-    placement->child->n_placements--;
-    placement->child->free_places[placement->child->n_free_places++] = placement->place;
+    LIST_REMOVE(placement, in_worker);
+    placement->worker->n_placements--;
+    placement->worker->free_places[placement->worker->n_free_places++] = placement->place;
     (void) version_unref(placement->version);
     free(placement);
 }
 
-void placement_leave_others(const struct version *version, const struct child *child)
+void placement_leave_others(const struct version *version, const struct worker *worker)
 {
     struct placement *placement, *next;
 
     for (placement = LIST_FIRST(&version->placements); placement; placement = next) {
         next = LIST_NEXT(placement, in_version);
-        if (placement->child == child)
+        if (placement->worker == worker)
             continue;
         placement_retire(placement);
     }
@@ -93,7 +93,7 @@ void placement_retire(struct placement *placement)
 {
     placement->is_retiring = true;
     if (placement->state == PLACEMENT_READY && placement->in_flight > 0)
-        (void) link_send_retire(placement->child, placement->id);
+        (void) link_send_retire(placement->worker, placement->id);
     placement_on_idle(placement);
 }
 
@@ -101,21 +101,21 @@ void placement_retire(struct placement *placement)
  * cannot be heard any more, would be a candidate for the blame of a death that has happened already. */
 static void unload(struct placement *placement)
 {
-    if (placement->child->state == CHILD_KILLED ||
-        link_send_unload(placement->child, placement->id) == -EPIPE)
+    if (placement->worker->state == WORKER_KILLED ||
+        link_send_unload(placement->worker, placement->id) == -EPIPE)
         return;
     placement->state = PLACEMENT_UNLOADING;
     placement->since_ns = io_now_ns();
-    placement->waited_ns = placement->child->own.waited_ns;
-    placements_watch(placement->child->server->placements);
+    placement->waited_ns = placement->worker->own.waited_ns;
+    placements_watch(placement->worker->server->placements);
 }
 
 /* The worker is full: the isolate that was used least recently makes room. */
-static void evict_one(struct child *child)
+static void evict_one(struct worker *worker)
 {
     struct placement *placement, *oldest = NULL;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
         if (placement->state == PLACEMENT_UNLOADING)
             return; /* room is being made already */
         if (placement->state == PLACEMENT_READY && placement->in_flight == 0 &&
@@ -124,7 +124,7 @@ static void evict_one(struct child *child)
     }
     if (!oldest)
         return;
-    child->evictions++;
+    worker->evictions++;
     unload(oldest);
 }
 
@@ -149,12 +149,12 @@ static void note_empty_bucket(struct version *version)
 
 /* Each stop costs a new isolate, and clients can cause stops: a token for each. In a worker of its own, or
  * among its like, a tenant needs none: it has one isolate made at a time and holds up no honest one. */
-static bool may_boot(struct version *version, const struct child *child)
+static bool may_boot(struct version *version, const struct worker *worker)
 {
     struct boot_bucket *boots = &version->boots;
     uint32_t renewals = version->limits.renewals;
-    bool is_own = child_is_in(child, PLACE_CROWD) ||
-                  (child_is_in(child, PLACE_OWN) && child->slot->owner == version->tenant);
+    bool is_own = worker_is_in(worker, SLOT_CROWD) ||
+                  (worker_is_in(worker, SLOT_OWN) && worker->slot->owner == version->tenant);
     uint64_t now = io_now_ns();
 
     if (!boots->is_due || is_own || renewals == LIMIT_UNLIMITED)
@@ -202,19 +202,19 @@ void placement_on_stopped(struct placement *placement)
     tenant->server->placements->ops->on_tenant(tenant);
 }
 
-int placement_load(struct version *version, struct child *child)
+int placement_load(struct version *version, struct worker *worker)
 {
     struct placement *placement;
 
-    if (channel_is_congested(child->channel))
+    if (channel_is_congested(worker->channel))
         return -EAGAIN; /* tried again when it has read */
-    if (child->n_placements >= SCOREBOARD_TENANTS) {
-        evict_one(child);
+    if (worker->n_placements >= SCOREBOARD_TENANTS) {
+        evict_one(worker);
         return -EAGAIN;
     }
-    if (!may_boot(version, child))
+    if (!may_boot(version, worker))
         return -EAGAIN; /* tried again with the ledger's tick */
-    int r = placement_new(version, child, &placement);
+    int r = placement_new(version, worker, &placement);
     if (r < 0)
         return r;
     r = load_send(placement);
@@ -223,8 +223,8 @@ int placement_load(struct version *version, struct child *child)
         return r;
     }
     version->boots.is_due = false;
-    child->loads++;
-    placements_watch(child->server->placements);
+    worker->loads++;
+    placements_watch(worker->server->placements);
     return 0;
 }
 
@@ -233,7 +233,7 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
 {
     struct version *version = placement->version;
     struct tenant *tenant = version->tenant;
-    struct child *child = placement->child;
+    struct worker *worker = placement->worker;
     const struct placements *placements = tenant->server->placements;
 
     cpu_collect_load(placement, cpu_us);
@@ -243,22 +243,23 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
         placement_free(placement);
         placements->versions->refused(version, code, text, size);
         (void) version_unref(version);
-        preload_run(child);
+        preload_run(worker);
         return;
     }
     placement->state = PLACEMENT_READY;
     placement->ready_ns = io_now_ns();
     placements->versions->loaded(version);
-    if (tenant->version == version && placement_find_worker(tenant->server->pool, version) == child)
-        placement_leave_others(version, child); /* it has moved */
+    if (tenant->version == version &&
+        placement_find_worker(tenant->server->slots, version) == worker)
+        placement_leave_others(version, worker); /* it has moved */
     placement_on_idle(placement);
     tenant->server->placements->ops->on_tenant(tenant);
-    preload_run(child);
+    preload_run(worker);
 }
 
 void placement_on_unloaded(struct placement *placement)
 {
-    struct child *child = placement->child;
+    struct worker *worker = placement->worker;
 
     /* Not asked for: the isolate held too much memory. The next one is bounded like any after a stop. */
     if (placement->state == PLACEMENT_READY)
@@ -268,8 +269,8 @@ void placement_on_unloaded(struct placement *placement)
         return;
     }
     placement_free(placement);
-    child->server->placements->ops->on_room(child); /* whoever waited for room in it */
-    preload_run(child);
+    worker->server->placements->ops->on_room(worker); /* whoever waited for room in it */
+    preload_run(worker);
 }
 
 void placement_on_idle(struct placement *placement)

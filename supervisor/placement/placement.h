@@ -7,7 +7,7 @@
 #include "supervisor/placement/ops.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* Only the files of placement/ write it. */
 struct placement_books {
@@ -38,9 +38,9 @@ struct placement {
     TAILQ_ENTRY(placement) in_to_load;
     struct load_progress load;
     LIST_ENTRY(placement) in_version;
-    LIST_ENTRY(placement) in_child;
+    LIST_ENTRY(placement) in_worker;
     struct version *version; /* borrowed */
-    struct child *child;     /* borrowed */
+    struct worker *worker;   /* borrowed */
     uint32_t id; /* "tenant" on the wire and on the scoreboard: of no other isolate, ever; not 0 */
     enum placement_state state;
     uint16_t place;     /* on the worker's scoreboard */
@@ -75,12 +75,12 @@ struct placements {
     uint64_t last_suspicion;
 };
 
-/* What workers tell placement, for pool_new. */
+/* What workers tell placement, for slots_new. */
 extern const struct slot_ops placement_slot_ops;
 
-/* Before the pool. 0 or -ENOMEM. */
+/* Before the slots. 0 or -ENOMEM. */
 int placements_new(struct server *server, struct placements **ret_placements);
-/* After the pool. NULL is allowed. Returns NULL. */
+/* After the slots. NULL is allowed. Returns NULL. */
 struct placements *placements_free(struct placements *placements);
 
 /* Has the candidate, else the serving version, loaded in its worker without a request: at once if somebody waits for the
@@ -97,19 +97,19 @@ void placement_on_stopped(struct placement *placement);
 /* The worker has disposed of the isolate. Without requests the placement is gone afterwards. */
 void placement_on_unloaded(struct placement *placement);
 /* Requests wait and this worker is the place for them: has the version loaded there. 0 or -errno. */
-int placement_load(struct version *version, struct child *child);
+int placement_load(struct version *version, struct worker *worker);
 /* A request has left the placement: unloads it if it is not wanted any more. It may be gone
  * afterwards. */
 void placement_on_idle(struct placement *placement);
 /* The isolate of the version that takes requests in that worker, or will; NULL if there is none. */
-struct placement *placement_find(const struct version *version, const struct child *child);
+struct placement *placement_find(const struct version *version, const struct worker *worker);
 /* The version is where it should be: its isolates elsewhere go when they have nothing left to do. */
-void placement_leave_others(const struct version *version, const struct child *child);
+void placement_leave_others(const struct version *version, const struct worker *worker);
 /* Retires a placement that gets no other request, as far as is known: it is unloaded when it is idle, and gone afterwards if it
  * is so now. */
 void placement_retire(struct placement *placement);
 /* 0, or -EAGAIN if the worker has no place left, or -ENOMEM. */
-int placement_new(struct version *version, struct child *child, struct placement **ret_placement);
+int placement_new(struct version *version, struct worker *worker, struct placement **ret_placement);
 void placement_free(struct placement *placement);
 /* The worker died while it was loading this, and this is to blame. */
 void placement_on_load_death(struct version *version, enum error_code code, const char *cause);
@@ -121,46 +121,46 @@ void placement_on_load_death(struct version *version, enum error_code code, cons
 int load_send(struct placement *placement);
 /* The placement goes, or has failed: nothing more of its load is sent. */
 void load_drop(struct placement *placement);
-/* For the child's load_turn. */
-void load_on_turn(struct child *child);
+/* For the worker's load_turn. */
+void load_on_turn(struct worker *worker);
 
 /* ---- choose.c */
 
 /* The slot in whose worker the version should be: its tenant's own, or by rendezvous hash in its cordon. A
  * slot whose next worker is about to come keeps its tenants; one that keeps failing gives them up. NULL if
  * there is none. */
-struct slot *placement_place(struct pool *pool, const struct version *version);
+struct slot *placement_find_slot(struct slots *slots, const struct version *version);
 /* Its worker, if that is ready, else NULL. */
-struct child *placement_find_worker(struct pool *pool, const struct version *version);
+struct worker *placement_find_worker(struct slots *slots, const struct version *version);
 
 /* ---- watch.c */
 
 /* Something was sent to a worker: has it watched. */
 void placements_watch(struct placements *placements);
 /* Frames and entries into JavaScript so far, for comparison only; of a worker that is up. */
-uint64_t child_signs_of_life(const struct child *child);
+uint64_t worker_signs_of_life(const struct worker *worker);
 /* Whether something is in it that may keep it from answering. */
-bool child_has_work(const struct child *child);
+bool worker_has_work(const struct worker *worker);
 /* It has to answer, though nothing may be in it: it is watched until it has, and killed if it does not. It is
  * up. */
-void child_ask(struct child *child);
+void worker_ask(struct worker *worker);
 /* Looks whether a worker with work in it still answers; kills it when it is stuck. */
-void child_check(struct child *child, uint64_t now_ns);
+void worker_check(struct worker *worker, uint64_t now_ns);
 
 /* ---- death.c */
 
 /* For slot_ops. */
-bool placement_bury(struct child *child, bool was_booting);
+bool placement_bury(struct worker *worker, bool was_booting);
 /* Whether its tenant can be to blame for the worker's death: it has a request in it, or an isolate that
  * is being made or unmade. JavaScript of others does not run. */
-bool child_is_candidate(const struct placement *placement);
+bool placement_is_candidate(const struct placement *placement);
 /* Memory that the isolate holds in all, by the worker's account: the heap's pages, buffers, native memory. */
-uint64_t child_held_kib(const struct placement *placement);
+uint64_t placement_held_kib(const struct placement *placement);
 struct memory_share;
-size_t child_memory_shares(const struct child *child, struct memory_share *ret_shares);
+size_t worker_memory_shares(const struct worker *worker, struct memory_share *ret_shares);
 /* The version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
  * there is none that it can be. */
-uint32_t child_loading_version(const struct child *child);
+uint32_t worker_loading_version(const struct worker *worker);
 
 /* ---- cpu.c: the one account of CPU time */
 
@@ -172,7 +172,7 @@ void cpu_collect_load(struct placement *placement, uint64_t cpu_us);
 /* The placement goes. */
 void cpu_forget(struct placement *placement);
 /* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
-void cpu_charge_death(struct child *child);
+void cpu_charge_death(struct worker *worker);
 /* The placement may have used CPU time from now on. */
 void cpu_use(struct placement *placement);
 /* Of all that have. */
@@ -181,10 +181,10 @@ void cpu_collect_all(struct placements *placements);
 /* ---- preload.c: turns of loads that nobody waits for */
 
 /* The worker may have room for the next one. */
-void preload_run(struct child *child);
+void preload_run(struct worker *worker);
 /* The placement's load has ended, or the placement goes; what comes next in the worker is left to preload_run. */
 void preload_end(struct placement *placement);
 /* Each second: takes on where a load lasts. */
-void preload_check(struct child *child, uint64_t now_ns);
+void preload_check(struct worker *worker, uint64_t now_ns);
 /* The worker goes for good. */
-void preload_forget_child(struct child *child);
+void preload_forget_worker(struct worker *worker);

@@ -8,7 +8,7 @@
 #include "common/io.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define PRELOADS_MAX 2U
 /* One that takes longer waits itself, as for a timer of its module: it is counted no more. */
@@ -17,33 +17,33 @@
 /* The queue has a reference. The version may be gone afterwards. */
 static void leave_queue(struct version *version)
 {
-    struct child *child = version->preload_in;
+    struct worker *worker = version->preload_in;
 
-    if (!child)
+    if (!worker)
         return;
-    TAILQ_REMOVE(&child->preloads, version, preload);
+    TAILQ_REMOVE(&worker->preloads, version, preload);
     version->preload_in = NULL;
     (void) version_unref(version);
 }
 
-static void join_queue(struct version *version, struct child *child)
+static void join_queue(struct version *version, struct worker *worker)
 {
-    if (version->preload_in == child)
+    if (version->preload_in == worker)
         return;
     (void) version_ref(version);
     leave_queue(version);
-    version->preload_in = child;
-    TAILQ_INSERT_TAIL(&child->preloads, version, preload);
+    version->preload_in = worker;
+    TAILQ_INSERT_TAIL(&worker->preloads, version, preload);
 }
 
-static int load(struct version *version, struct child *child)
+static int load(struct version *version, struct worker *worker)
 {
-    int r = placement_load(version, child);
+    int r = placement_load(version, worker);
 
     if (r < 0)
         return r;
-    placement_find(version, child)->is_preload = true;
-    child->n_preloads++;
+    placement_find(version, worker)->is_preload = true;
+    worker->n_preloads++;
     return 0;
 }
 
@@ -53,50 +53,50 @@ static bool is_wanted(const struct version *version)
 }
 
 /* The worker in which the version is to be loaded, and is not yet; NULL: none now. */
-static struct child *find_child(const struct version *version)
+static struct worker *find_worker(const struct version *version)
 {
-    struct pool *pool = version->tenant->server->pool;
+    struct slots *slots = version->tenant->server->slots;
 
-    return pool ? placement_find_worker(pool, version) : NULL;
+    return slots ? placement_find_worker(slots, version) : NULL;
 }
 
 int placement_preload(struct tenant *tenant)
 {
     struct version *version = tenant->candidate ? tenant->candidate : tenant->version;
-    struct child *child = find_child(version);
+    struct worker *worker = find_worker(version);
 
-    if (!child)
+    if (!worker)
         return -EAGAIN;
-    if (placement_find(version, child))
+    if (placement_find(version, worker))
         return 0;
     if (version->listener)
-        return placement_load(version, child);
-    join_queue(version, child);
-    preload_run(child);
+        return placement_load(version, worker);
+    join_queue(version, worker);
+    preload_run(worker);
     return 0;
 }
 
 /* Takes the first one out of the queue, and has it loaded where it is to be. Returns -errno if it stays the first. */
-static int take_first(struct child *child)
+static int take_first(struct worker *worker)
 {
-    struct version *version = TAILQ_FIRST(&child->preloads);
-    struct child *place = is_wanted(version) ? find_child(version) : NULL;
+    struct version *version = TAILQ_FIRST(&worker->preloads);
+    struct worker *place = is_wanted(version) ? find_worker(version) : NULL;
     int r = 0;
 
-    if (place && place != child)
+    if (place && place != worker)
         join_queue(version, place); /* whose turn comes with its next event, see preload_check */
-    else if (place && !placement_find(version, child))
-        r = load(version, child);
-    if (r == 0 && version->preload_in == child)
+    else if (place && !placement_find(version, worker))
+        r = load(version, worker);
+    if (r == 0 && version->preload_in == worker)
         leave_queue(version);
     return r;
 }
 
-void preload_run(struct child *child)
+void preload_run(struct worker *worker)
 {
-    while (child->state == CHILD_READY && child->n_preloads < PRELOADS_MAX &&
-           !TAILQ_EMPTY(&child->preloads))
-        if (take_first(child) < 0)
+    while (worker->state == WORKER_READY && worker->n_preloads < PRELOADS_MAX &&
+           !TAILQ_EMPTY(&worker->preloads))
+        if (take_first(worker) < 0)
             return;
 }
 
@@ -105,24 +105,24 @@ void preload_end(struct placement *placement)
     if (!placement->is_preload)
         return;
     placement->is_preload = false;
-    placement->child->n_preloads--;
+    placement->worker->n_preloads--;
 }
 
-void preload_check(struct child *child, uint64_t now_ns)
+void preload_check(struct worker *worker, uint64_t now_ns)
 {
     struct placement *placement;
 
-    if (child->n_preloads > 0)
-        LIST_FOREACH (placement, &child->placements, in_child)
+    if (worker->n_preloads > 0)
+        LIST_FOREACH (placement, &worker->placements, in_worker)
             if (now_ns - placement->since_ns > PRELOAD_PATIENCE_NS)
                 preload_end(placement);
-    preload_run(child);
+    preload_run(worker);
 }
 
-void preload_forget_child(struct child *child)
+void preload_forget_worker(struct worker *worker)
 {
-    while (!TAILQ_EMPTY(&child->preloads))
-        leave_queue(TAILQ_FIRST(&child->preloads));
+    while (!TAILQ_EMPTY(&worker->preloads))
+        leave_queue(TAILQ_FIRST(&worker->preloads));
 }
 
 void placement_preload_candidates(const struct server *server)

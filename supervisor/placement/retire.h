@@ -6,23 +6,23 @@
  */
 #pragma once
 
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define RETIRE_RSS_PERCENT 80 /* of rss_mib: it is replaced in good time */
 #define RETIRE_STALE_REASON "its cordon's jit was changed"
 
 /* Has it replaced as soon as a spare is ready. reason: static text. Nothing happens if it is on its
  * way out already. */
-void retire_child(struct child *child, const char *reason);
+void retire_worker(struct worker *worker, const char *reason);
 /* The same without waiting for others that drain, for a worker that holds up requests. Later, if no
  * spare is ready or the cordon has several such workers: call it again. */
-void retire_at_once(struct child *child, const char *reason);
+void retire_at_once(struct worker *worker, const char *reason);
 /* Each second, for a worker that is ready: whether it is time. */
-void retire_check(struct child *child, uint64_t now_ns);
+void retire_check(struct worker *worker, uint64_t now_ns);
 /* A spare of the cordon is ready: replaces one that waits for that. Returns true if it was used. */
 bool retire_use_spare(struct slot *spare);
 /* Returns whether only skepd's looks bound its memory, also while nothing is in it: no cgroup does, and a tenant
  * has been in it. */
-bool retire_must_look(const struct child *child);
+bool retire_must_look(const struct worker *worker);
 /* Reads how much memory it holds, at most each 20 ms; kills it over rss_mib. */
-void retire_check_rss(struct child *child, uint64_t now_ns);
+void retire_check_rss(struct worker *worker, uint64_t now_ns);

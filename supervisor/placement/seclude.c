@@ -9,14 +9,15 @@
 #include "common/log.h"
 #include "supervisor/placement/change.h"
 #include "supervisor/placement/retire.h"
+#include "supervisor/workers/slots.h"
 
 #define BUSY_LOOKS 10 /* in a row, one each second, until a tenant goes apart */
 
 #define HELD_UP_REASON "a tenant holds it up"
 
-static struct pool *pool_of(const struct tenant *tenant)
+static struct slots *slots_of(const struct tenant *tenant)
 {
-    return tenant->server->pool;
+    return tenant->server->slots;
 }
 
 static const struct cordon_config *cordon_of(const struct tenant *tenant)
@@ -43,9 +44,9 @@ const struct tenant *seclude_owner(const struct slot *slot)
 {
     const struct tenant *tenant;
 
-    if (slot->kind != PLACE_CROWD || slot->members != 1)
+    if (slot->kind != SLOT_CROWD || slot->members != 1)
         return slot->owner;
-    TAILQ_FOREACH (tenant, &slot->pool->server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &slot->slots->server->tenants->list, entry)
         if (tenant->own == slot || tenant->next_own == slot)
             return tenant;
     return NULL;
@@ -58,7 +59,7 @@ static void let_go(struct slot **own)
     if (!slot)
         return;
     *own = NULL;
-    if (slot->kind == PLACE_CROWD && --slot->members > 0)
+    if (slot->kind == SLOT_CROWD && --slot->members > 0)
         return;
     slot_close(slot);
 }
@@ -66,14 +67,14 @@ static void let_go(struct slot **own)
 /* Whose own worker is worth less than one for a tenant that has just got strikes: of one without, or
  * the one that has been calm for longest. Who has a death in its own worker more often than that comes
  * to quarantine. */
-static struct slot *find_milder(const struct pool *pool, const struct cordon_config *cordon)
+static struct slot *find_milder(const struct slots *slots, const struct cordon_config *cordon)
 {
     uint64_t since_ns = io_now_ns() - CONDUCT_WINDOW_S * NSEC_PER_SEC / cordon->strikes;
     struct slot *slot = NULL, *calmest = NULL;
 
-    while ((slot = pool_next_slot(pool, slot))) {
+    while ((slot = slots_next(slots, slot))) {
         const struct tenant *owner = slot->owner;
-        if (slot->cordon != cordon || slot->kind != PLACE_OWN || !owner)
+        if (slot->cordon != cordon || slot->kind != SLOT_OWN || !owner)
             continue;
         if (owner->conduct.seclusion != SECLUSION_STRIKES)
             return slot;
@@ -86,9 +87,9 @@ static struct slot *find_milder(const struct pool *pool, const struct cordon_con
 }
 
 /* Returns false if there is none that could. */
-static bool make_room(const struct pool *pool, const struct cordon_config *cordon)
+static bool make_room(const struct slots *slots, const struct cordon_config *cordon)
 {
-    struct slot *other = find_milder(pool, cordon);
+    struct slot *other = find_milder(slots, cordon);
 
     if (!other)
         return false;
@@ -101,28 +102,28 @@ static bool make_room(const struct pool *pool, const struct cordon_config *cordo
     return true;
 }
 
-static bool has_room(struct pool *pool, const struct version *version)
+static bool has_room(struct slots *slots, const struct version *version)
 {
     const struct cordon_config *cordon = version->cordon;
 
-    if (pool_count(pool, cordon, PLACE_OWN) < cordon->solitary)
+    if (slots_count(slots, cordon, SLOT_OWN) < cordon->solitary)
         return true;
     return version->tenant->conduct.seclusion == SECLUSION_STRIKES && !cordon->is_solitary &&
-           make_room(pool, cordon);
+           make_room(slots, cordon);
 }
 
 /* A slot of the cordon apart from the shared ones, if possible one whose worker is up already. */
-static struct slot *take_slot(struct pool *pool, const struct cordon_config *cordon,
-                              enum place_kind kind)
+static struct slot *take_slot(struct slots *slots, const struct cordon_config *cordon,
+                              enum slot_kind kind)
 {
-    struct slot *spare = pool_find_spare(pool, cordon);
-    struct slot *slot = spare ? spare : pool_add(pool, cordon, kind);
+    struct slot *spare = slots_find_spare(slots, cordon);
+    struct slot *slot = spare ? spare : slots_add(slots, cordon, kind);
 
     if (!slot)
         return NULL;
     slot->kind = kind;
     if (spare)
-        pool_keep_spare(pool, cordon, false);
+        slots_keep_spare(slots, cordon, false);
     else
         slot_start(slot);
     return slot;
@@ -131,34 +132,34 @@ static struct slot *take_slot(struct pool *pool, const struct cordon_config *cor
 /* ---- those that hold up others */
 
 /* One processor is left to all others, where there are several. */
-static bool has_room_for_crowd(const struct pool *pool, const struct cordon_config *cordon)
+static bool has_room_for_crowd(const struct slots *slots, const struct cordon_config *cordon)
 {
-    unsigned crowds = pool_count(pool, cordon, PLACE_CROWD);
+    unsigned crowds = slots_count(slots, cordon, SLOT_CROWD);
 
     if (crowds == 0)
         return cordon->solitary > 0;
-    return crowds + 1 < pool->processors &&
-           crowds + pool_count(pool, cordon, PLACE_OWN) < cordon->solitary;
+    return crowds + 1 < slots->processors &&
+           crowds + slots_count(slots, cordon, SLOT_OWN) < cordon->solitary;
 }
 
-static struct slot *smallest_crowd(const struct pool *pool, const struct cordon_config *cordon)
+static struct slot *smallest_crowd(const struct slots *slots, const struct cordon_config *cordon)
 {
     struct slot *slot = NULL, *smallest = NULL;
 
-    while ((slot = pool_next_slot(pool, slot)))
-        if (slot->cordon == cordon && slot->kind == PLACE_CROWD &&
+    while ((slot = slots_next(slots, slot)))
+        if (slot->cordon == cordon && slot->kind == SLOT_CROWD &&
             (!smallest || slot->members < smallest->members))
             smallest = slot;
     return smallest;
 }
 
-static struct slot *find_crowd(struct pool *pool, const struct cordon_config *cordon)
+static struct slot *find_crowd(struct slots *slots, const struct cordon_config *cordon)
 {
     struct slot *slot =
-        has_room_for_crowd(pool, cordon) ? take_slot(pool, cordon, PLACE_CROWD) : NULL;
+        has_room_for_crowd(slots, cordon) ? take_slot(slots, cordon, SLOT_CROWD) : NULL;
 
     if (!slot)
-        slot = smallest_crowd(pool, cordon);
+        slot = smallest_crowd(slots, cordon);
     if (slot)
         slot->members++;
     return slot;
@@ -169,20 +170,20 @@ static struct slot *find_crowd(struct pool *pool, const struct cordon_config *co
 /* Returns whether the worker is of the kind that the tenant needs now. */
 static bool is_right(const struct slot *own, const struct tenant *tenant)
 {
-    return own && (own->kind != PLACE_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
+    return own && (own->kind != SLOT_CROWD || tenant->conduct.seclusion == SECLUSION_BUSY);
 }
 
-static struct slot *find_own(struct pool *pool, const struct version *version)
+static struct slot *find_own(struct slots *slots, const struct version *version)
 {
     struct slot *slot =
-        has_room(pool, version) ? take_slot(pool, version->cordon, PLACE_OWN) : NULL;
+        has_room(slots, version) ? take_slot(slots, version->cordon, SLOT_OWN) : NULL;
 
     if (slot)
         slot->owner = version->tenant;
     return slot;
 }
 
-struct slot *seclude_place(struct pool *pool, const struct version *version)
+struct slot *seclude_find_slot(struct slots *slots, const struct version *version)
 {
     const struct cordon_config *cordon = version->cordon;
     struct slot **own = own_of(version);
@@ -191,7 +192,7 @@ struct slot *seclude_place(struct pool *pool, const struct version *version)
 
     if (is_right(*own, version->tenant))
         return *own;
-    struct slot *slot = is_busy ? find_crowd(pool, cordon) : find_own(pool, version);
+    struct slot *slot = is_busy ? find_crowd(slots, cordon) : find_own(slots, version);
     if (!slot)
         return *own;
     let_go(own);
@@ -202,7 +203,7 @@ struct slot *seclude_place(struct pool *pool, const struct version *version)
               slot->number, cordon->name);
     /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
     if (seclusion != SECLUSION_NONE)
-        placement_leave_others(version, slot->child);
+        placement_leave_others(version, slot->worker);
     return slot;
 }
 
@@ -215,12 +216,12 @@ void seclude_follow(struct tenant *tenant)
         let_go(&tenant->own);
 }
 
-void seclude_fit(struct pool *pool)
+void seclude_fit(struct slots *slots)
 {
     struct slot *slot = NULL;
 
-    while ((slot = pool_next_slot(pool, slot))) {
-        struct tenant *owner = slot->kind == PLACE_OWN ? slot->owner : NULL;
+    while ((slot = slots_next(slots, slot))) {
+        struct tenant *owner = slot->kind == SLOT_OWN ? slot->owner : NULL;
         if (!owner)
             continue;
         struct slot **own = owner->own == slot ? &owner->own : &owner->next_own;
@@ -292,7 +293,7 @@ static void clear_suspects(struct tenant *culprit)
     }
 }
 
-void seclude_on_blame(struct tenant *tenant, const struct child *child,
+void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
                       const struct verdict *verdict)
 {
     struct conduct_rules rules = {
@@ -302,7 +303,7 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
          * quarantine while others take all the room. */
         .has_no_seclusion = cordon_of(tenant)->solitary == 0,
     };
-    bool has_own = child_is_in(child, PLACE_OWN) && child->slot->owner == tenant;
+    bool has_own = worker_is_in(worker, SLOT_OWN) && worker->slot->owner == tenant;
 
     if (!error_counts(verdict->code, FOR_STRIKES, verdict->evidence != EVIDENCE_NONE))
         return;
@@ -334,7 +335,7 @@ void seclude_on_blame(struct tenant *tenant, const struct child *child,
 /* Who was suspected longest ago, or never, comes first: where there is not room for all, each death asks
  * about others, and finds who it was sooner or later. Between equals, in whose time the worker has grown
  * by what nobody accounts for, and who ran by the worker's word. */
-static bool is_before(const struct child *child, const struct placement *one,
+static bool is_before(const struct worker *worker, const struct placement *one,
                       const struct placement *other)
 {
     uint64_t first = one->version->tenant->conduct.suspected;
@@ -343,38 +344,38 @@ static bool is_before(const struct child *child, const struct placement *one,
     if (first == second && one->grown_kib != other->grown_kib)
         return one->grown_kib > other->grown_kib;
     return first < second ||
-           (first == second && atomic_load(&child->board->running_tenant) == one->id);
+           (first == second && atomic_load(&worker->board->running_tenant) == one->id);
 }
 
 /* Of those that were not suspected for this death yet; NULL: none. */
-static struct tenant *next_suspect(const struct child *child, uint64_t suspicion, bool is_memory)
+static struct tenant *next_suspect(const struct worker *worker, uint64_t suspicion, bool is_memory)
 {
     const struct placement *placement, *next = NULL;
 
-    LIST_FOREACH (placement, &child->placements, in_child)
-        if ((is_memory || child_is_candidate(placement)) &&
+    LIST_FOREACH (placement, &worker->placements, in_worker)
+        if ((is_memory || placement_is_candidate(placement)) &&
             placement->version->tenant->conduct.suspected != suspicion &&
-            (!next || is_before(child, placement, next)))
+            (!next || is_before(worker, placement, next)))
             next = placement;
     return next ? next->version->tenant : NULL;
 }
 
-bool seclude_suspects(struct child *child, bool is_memory)
+bool seclude_suspects(struct worker *worker, bool is_memory)
 {
-    struct pool *pool = child->server->pool;
-    const struct cordon_config *cordon = child->cordon;
-    unsigned own = pool_count(pool, cordon, PLACE_OWN);
+    struct slots *slots = worker->server->slots;
+    const struct cordon_config *cordon = worker->cordon;
+    unsigned own = slots_count(slots, cordon, SLOT_OWN);
     unsigned room = cordon->solitary > own ? cordon->solitary - own : 0;
-    uint64_t suspicion = ++child->server->placements->last_suspicion;
+    uint64_t suspicion = ++worker->server->placements->last_suspicion;
     bool is_any_separated = false;
     struct tenant *tenant;
 
-    if (child_is_in(child, PLACE_OWN))
+    if (worker_is_in(worker, SLOT_OWN))
         return false;
-    while ((tenant = next_suspect(child, suspicion, is_memory))) {
+    while ((tenant = next_suspect(worker, suspicion, is_memory))) {
         /* Those that are separated already had nothing in this worker. */
-        bool has_own = tenant->own && tenant->own->kind == PLACE_OWN;
-        if (!has_own && room == 0 && !make_room(pool, cordon))
+        bool has_own = tenant->own && tenant->own->kind == SLOT_OWN;
+        if (!has_own && room == 0 && !make_room(slots, cordon))
             break;
         room -= !has_own && room > 0;
         conduct_suspect(&tenant->conduct, suspicion, io_now_ns());
@@ -395,7 +396,7 @@ static uint64_t busiest_neighbour_us(const struct tenant *tenant)
 
     if (!own)
         return 0;
-    LIST_FOREACH (other, &own->child->placements, in_child)
+    LIST_FOREACH (other, &own->worker->placements, in_worker)
         if (other->version->tenant != tenant && other->version->tenant->spent_us > most)
             most = other->version->tenant->spent_us;
     return most;
@@ -405,7 +406,7 @@ static uint64_t busiest_neighbour_us(const struct tenant *tenant)
 static uint64_t take_own_us(struct tenant *tenant, uint64_t now_ns)
 {
     const struct placement *placement = LIST_FIRST(&tenant->version->placements);
-    const struct own_time nobody = { 0 }, *own = placement ? &placement->child->own : &nobody;
+    const struct own_time nobody = { 0 }, *own = placement ? &placement->worker->own : &nobody;
     const struct own_mark looked = { tenant->looked_ns, tenant->looked_waited_ns };
 
     tenant->looked_ns = now_ns;
@@ -459,7 +460,7 @@ bool seclude_check_some(struct tenants *tenants, uint64_t now_ns)
 
 static void go_apart(struct tenant *tenant)
 {
-    (void) placement_place(pool_of(tenant), tenant->version);
+    (void) placement_find_slot(slots_of(tenant), tenant->version);
     tenant->server->placements->ops->on_tenant(tenant);
 }
 
@@ -511,13 +512,13 @@ static uint64_t load_piece(const struct placement *placement)
 /* CPU time that what the placement has in its worker is likely to use. */
 static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
 {
-    const struct child *child = placement->child;
+    const struct worker *worker = placement->worker;
     const struct limits *limits = &placement->version->limits;
-    const struct attempt *running = child_find_attempt(child, child->piece.request);
+    const struct attempt *running = worker_find_attempt(worker, worker->piece.request);
     uint64_t cost_us = placement->version->tenant->books.cost_us;
-    uint64_t used_ms = holdup_piece_ns(&child->piece, cpu_ns) / NSEC_PER_MSEC;
+    uint64_t used_ms = holdup_piece_ns(&worker->piece, cpu_ns) / NSEC_PER_MSEC;
 
-    if (placement->state == PLACEMENT_LOADING && child->piece.request == load_piece(placement))
+    if (placement->state == PLACEMENT_LOADING && worker->piece.request == load_piece(placement))
         return rest_ms(0, used_ms, limits->cpu_startup_ms, limits->grace_ms);
     if (!running || running->placement != placement)
         return placement->in_flight * cost_us / 1000;
@@ -526,36 +527,37 @@ static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
 }
 
 /* Its next requests go somewhere else already. */
-static bool is_apart(const struct tenant *tenant, const struct child *child)
+static bool is_apart(const struct tenant *tenant, const struct worker *worker)
 {
-    return tenant->conduct.seclusion != SECLUSION_NONE && tenant->own && tenant->own != child->slot;
+    return tenant->conduct.seclusion != SECLUSION_NONE && tenant->own &&
+           tenant->own != worker->slot;
 }
 
-static bool begin_hold_part(const struct child *child, struct tenant *tenant, uint64_t now_ns)
+static bool begin_hold_part(const struct worker *worker, struct tenant *tenant, uint64_t now_ns)
 {
     char reason[128];
 
     (void) snprintf(reason, sizeof reason,
                     "uses far more CPU time than its neighbours: has held up worker %u for %" PRIu64
                     " ms",
-                    child->number, holdup_held_ns(&tenant->held, now_ns) / NSEC_PER_MSEC);
+                    worker->number, holdup_held_ns(&tenant->held, now_ns) / NSEC_PER_MSEC);
     return begin_part(tenant, reason);
 }
 
 /* Has each begin to part that has its part in it. Returns how many do. */
-static unsigned part_holders(const struct child *child, struct holdup_facts *facts,
+static unsigned part_holders(const struct worker *worker, struct holdup_facts *facts,
                              struct tenant *parted[static SCOREBOARD_TENANTS], uint64_t now_ns)
 {
     const struct placement *placement;
     unsigned n = 0;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
         struct tenant *tenant = placement->version->tenant;
         facts->tenant_ns = holdup_held_ns(&tenant->held, now_ns);
-        facts->is_apart = is_apart(tenant, child);
+        facts->is_apart = is_apart(tenant, worker);
         facts->remaining_ms = 0;
         if (!facts->is_apart && holdup_decide(facts) != HOLDUP_STAY &&
-            begin_hold_part(child, tenant, now_ns))
+            begin_hold_part(worker, tenant, now_ns))
             parted[n++] = tenant;
     }
     return n;
@@ -564,31 +566,31 @@ static unsigned part_holders(const struct child *child, struct holdup_facts *fac
 /* All that is behind the piece that holds up the worker, whosever it is: none of it has to wait there. Those
  * that are apart, or just go, take theirs along; the others' is sent again, in turn, when the piece is
  * over, or to the worker that takes over. */
-static bool is_behind(const struct child *child, const struct attempt *attempt)
+static bool is_behind(const struct worker *worker, const struct attempt *attempt)
 {
-    (void) child;
+    (void) worker;
     (void) attempt;
     return true;
 }
 
 /* Moves the others' requests: another worker has taken over the place. */
-static bool has_moved(const struct child *child, const struct attempt *attempt)
+static bool has_moved(const struct worker *worker, const struct attempt *attempt)
 {
-    const struct child *place =
-        placement_find_worker(child->server->pool, attempt->tenant->version);
+    const struct worker *place =
+        placement_find_worker(worker->server->slots, attempt->tenant->version);
 
-    return place && place != child;
+    return place && place != worker;
 }
 
 /* Returns whether what is left in it of those that are apart keeps the others waiting for too long. */
-static bool must_replace(const struct child *child, struct holdup_facts *facts)
+static bool must_replace(const struct worker *worker, struct holdup_facts *facts)
 {
-    uint64_t cpu_ns = child_cpu_ns(child);
+    uint64_t cpu_ns = worker_cpu_ns(worker);
     const struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
         const struct tenant *tenant = placement->version->tenant;
-        facts->is_apart = is_apart(tenant, child) || tenant->conduct.seclusion == SECLUSION_BUSY;
+        facts->is_apart = is_apart(tenant, worker) || tenant->conduct.seclusion == SECLUSION_BUSY;
         facts->tenant_ns = 0;
         facts->remaining_ms = remaining_ms(placement, cpu_ns);
         if (holdup_decide(facts) == HOLDUP_REPLACE)
@@ -598,36 +600,36 @@ static bool must_replace(const struct child *child, struct holdup_facts *facts)
 }
 
 /* Has each go that has its part in it, and sees to it that the others do not wait for what is left. */
-static void relieve(struct child *child, uint64_t now_ns)
+static void relieve(struct worker *worker, uint64_t now_ns)
 {
-    struct holdup_facts facts = { .worker_ns = holdup_held_ns(&child->held, now_ns) };
+    struct holdup_facts facts = { .worker_ns = holdup_held_ns(&worker->held, now_ns) };
     struct tenant *parted[SCOREBOARD_TENANTS];
-    unsigned n = part_holders(child, &facts, parted, now_ns);
+    unsigned n = part_holders(worker, &facts, parted, now_ns);
 
-    (void) child->server->placements->ops->withdraw(child, is_behind);
+    (void) worker->server->placements->ops->withdraw(worker, is_behind);
     /* The spare is for the others. */
-    if (must_replace(child, &facts))
-        retire_at_once(child, HELD_UP_REASON);
+    if (must_replace(worker, &facts))
+        retire_at_once(worker, HELD_UP_REASON);
     while (n > 0)
         go_apart(parted[--n]);
-    if (!child->slot)
-        (void) child->server->placements->ops->withdraw(child, has_moved);
+    if (!worker->slot)
+        (void) worker->server->placements->ops->withdraw(worker, has_moved);
 }
 
 /* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */
-static struct tenant *find_running(const struct child *child, uint64_t *ret_piece,
+static struct tenant *find_running(const struct worker *worker, uint64_t *ret_piece,
                                    uint64_t *ret_spared_ns)
 {
     const struct attempt *attempt =
-        child_find_attempt(child, atomic_load(&child->board->running_request));
-    uint32_t claim = attempt ? 0 : atomic_load(&child->board->running_tenant);
+        worker_find_attempt(worker, atomic_load(&worker->board->running_request));
+    uint32_t claim = attempt ? 0 : atomic_load(&worker->board->running_tenant);
     const struct placement *placement;
 
     *ret_piece = attempt ? attempt->id : 0;
     *ret_spared_ns = 0;
     if (attempt)
         return attempt->tenant;
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->id == claim) {
             *ret_piece = load_piece(placement);
             if (placement->state == PLACEMENT_LOADING)
@@ -638,40 +640,40 @@ static struct tenant *find_running(const struct child *child, uint64_t *ret_piec
 }
 
 /* What was counted is not forgotten for the time in which the worker waited for a processor. */
-static void keep_counts(struct child *child, uint64_t now_ns)
+static void keep_counts(struct worker *worker, uint64_t now_ns)
 {
-    uint64_t waited_ns = child->own.waited_ns - child->held_waited_ns;
+    uint64_t waited_ns = worker->own.waited_ns - worker->held_waited_ns;
     const struct placement *placement;
 
-    child->held_waited_ns = child->own.waited_ns;
-    if (waited_ns == 0 || child->held.held_ns == 0)
+    worker->held_waited_ns = worker->own.waited_ns;
+    if (waited_ns == 0 || worker->held.held_ns == 0)
         return;
-    holdup_wait(&child->held, waited_ns, now_ns);
-    LIST_FOREACH (placement, &child->placements, in_child)
+    holdup_wait(&worker->held, waited_ns, now_ns);
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         holdup_wait(&placement->version->tenant->held, waited_ns, now_ns);
 }
 
-void seclude_look(struct child *child, uint64_t now_ns)
+void seclude_look(struct worker *worker, uint64_t now_ns)
 {
-    bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
-    bool is_shared = !child->slot || child_is_in(child, PLACE_SHARED);
+    bool is_up = worker->state == WORKER_READY || worker->state == WORKER_DRAINING;
+    bool is_shared = !worker->slot || worker_is_in(worker, SLOT_SHARED);
     uint64_t piece, spared_ns;
 
-    if (!is_up || !is_shared || child->cordon->is_solitary || child->cordon->solitary == 0)
+    if (!is_up || !is_shared || worker->cordon->is_solitary || worker->cordon->solitary == 0)
         return;
-    keep_counts(child, now_ns);
-    uint64_t since_ns = atomic_load(&child->board->running_since_ns);
-    struct tenant *tenant = find_running(child, &piece, &spared_ns);
+    keep_counts(worker, now_ns);
+    uint64_t since_ns = atomic_load(&worker->board->running_since_ns);
+    struct tenant *tenant = find_running(worker, &piece, &spared_ns);
     uint64_t grown_ns =
-        tenant ? holdup_look(&child->piece, piece, since_ns, child_cpu_ns(child), spared_ns)
-               : holdup_look(&child->piece, 0, 0, 0, 0);
-    if (grown_ns == 0 || !child->server->placements->ops->others_wait(child, tenant))
+        tenant ? holdup_look(&worker->piece, piece, since_ns, worker_cpu_ns(worker), spared_ns)
+               : holdup_look(&worker->piece, 0, 0, 0, 0);
+    if (grown_ns == 0 || !worker->server->placements->ops->others_wait(worker, tenant))
         return;
-    holdup_add(&child->held, grown_ns, now_ns);
+    holdup_add(&worker->held, grown_ns, now_ns);
     holdup_add(&tenant->held, grown_ns, now_ns);
-    child->held_at_ns = now_ns;
-    if (holdup_is_pressed(&child->held, now_ns))
-        relieve(child, now_ns);
+    worker->held_at_ns = now_ns;
+    if (holdup_is_pressed(&worker->held, now_ns))
+        relieve(worker, now_ns);
 }
 
 /* ---- the operator */

@@ -30,7 +30,7 @@ static void set_lingering(const struct limits *limits, Skep__Worker__Limits *tol
 
 static int send_begin(const struct placement *placement)
 {
-    struct child *child = placement->child;
+    struct worker *worker = placement->worker;
     const struct version *version = placement->version;
     const struct manifest *manifest = version->manifest;
     Skep__Worker__EnvVar env[TENANT_ENV_MAX];
@@ -71,7 +71,7 @@ static int send_begin(const struct placement *placement)
     begin.n_env = manifest->n_env;
     begin.place = placement->place;
     begin.reuse_after_stop = manifest->reuse_after_stop;
-    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
 }
 
 static int send_end(const struct placement *placement)
@@ -79,7 +79,7 @@ static int send_end(const struct placement *placement)
     Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
 
     end.tenant = placement->id;
-    return link_send(placement->child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
+    return link_send(placement->worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
 }
 
 /* Sends the next part of the file at which the load stands. Returns its bytes or -errno. */
@@ -93,7 +93,7 @@ static int send_file_part(struct placement *placement)
     part.tenant = placement->id;
     part.path = link_text(file->path);
     part.data = link_bytes(file->data + load->at, size);
-    int r = link_send(placement->child, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &part);
+    int r = link_send(placement->worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &part);
     if (r < 0)
         return r;
     load->at += size;
@@ -119,25 +119,25 @@ static int send_next(struct placement *placement)
     return send_end(placement);
 }
 
-static void plan_loads(const struct child *child, unsigned wait_ms)
+static void plan_loads(const struct worker *worker, unsigned wait_ms)
 {
     const struct timeval wait = { .tv_usec = (suseconds_t) wait_ms * 1000 };
 
-    (void) event_add(child->load_turn, &wait);
+    (void) event_add(worker->load_turn, &wait);
 }
 
 /* Sends about LOAD_PART_BYTES of what is to be loaded; the next part follows in another turn of the loop, once the worker
  * has taken this one, so that neither the loop nor the memory for what is queued depends on how large a version is.
  * One load follows the other. Returns 0, or -errno of a frame that was not sent. */
-static int send_loads(struct child *child)
+static int send_loads(struct worker *worker)
 {
     struct placement *placement;
     size_t sent = 0;
 
-    while ((placement = TAILQ_FIRST(&child->to_load)) && sent < LOAD_PART_BYTES) {
+    while ((placement = TAILQ_FIRST(&worker->to_load)) && sent < LOAD_PART_BYTES) {
         int r = send_next(placement);
         if (r == -ENOMEM)
-            plan_loads(child, LOAD_AGAIN_MS);
+            plan_loads(worker, LOAD_AGAIN_MS);
         if (r < 0)
             return r;
         sent += (size_t) r;
@@ -145,34 +145,34 @@ static int send_loads(struct child *child)
             load_drop(placement);
     }
     if (placement)
-        channel_await_written(child->channel);
+        channel_await_written(worker->channel);
     return 0;
 }
 
-void load_on_turn(struct child *child)
+void load_on_turn(struct worker *worker)
 {
-    if (child->channel)
-        (void) send_loads(child);
+    if (worker->channel)
+        (void) send_loads(worker);
 }
 
 int load_send(struct placement *placement)
 {
-    struct child *child = placement->child;
-    bool is_first = TAILQ_EMPTY(&child->to_load);
+    struct worker *worker = placement->worker;
+    bool is_first = TAILQ_EMPTY(&worker->to_load);
 
-    if (!child->channel)
+    if (!worker->channel)
         return -EPIPE;
-    TAILQ_INSERT_TAIL(&child->to_load, placement, in_to_load);
+    TAILQ_INSERT_TAIL(&worker->to_load, placement, in_to_load);
     placement->load.is_listed = true;
     if (!is_first)
         return 0;
-    int r = send_loads(child);
+    int r = send_loads(worker);
     return placement->load.has_begun || r == -ENOMEM ? 0 : r;
 }
 
 void load_drop(struct placement *placement)
 {
     if (placement->load.is_listed)
-        TAILQ_REMOVE(&placement->child->to_load, placement, in_to_load);
+        TAILQ_REMOVE(&placement->worker->to_load, placement, in_to_load);
     placement->load.is_listed = false;
 }

@@ -9,8 +9,8 @@
 #include "proto/channel.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/retire.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/worker.h"
 
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
 #define SILENT_FACTOR 4
@@ -48,13 +48,13 @@ static bool is_moving(const struct placement *placement)
 }
 
 /* The most CPU time that what is in the worker may take between two answers; 0: nothing is. */
-static uint64_t work_patience_ms(const struct child *child)
+static uint64_t work_patience_ms(const struct worker *worker)
 {
     const struct placement *placement;
-    bool owes_answer = channel_is_congested(child->channel) || child->n_withdrawn > 0;
+    bool owes_answer = channel_is_congested(worker->channel) || worker->n_withdrawn > 0;
     uint64_t most = owes_answer ? SILENT_BASE_MS : 0;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
         if (!is_moving(placement) && placement->in_flight == 0)
             continue;
         /* With a request in it, timers of module code may run. */
@@ -67,37 +67,37 @@ static uint64_t work_patience_ms(const struct child *child)
 }
 
 /* The same, also for a worker without work that was asked for an answer. */
-static uint64_t patience_ms(const struct child *child)
+static uint64_t patience_ms(const struct worker *worker)
 {
-    uint64_t patience = work_patience_ms(child);
+    uint64_t patience = work_patience_ms(worker);
 
-    return child->is_asked && patience < SILENT_BASE_MS ? SILENT_BASE_MS : patience;
+    return worker->is_asked && patience < SILENT_BASE_MS ? SILENT_BASE_MS : patience;
 }
 
-bool child_has_work(const struct child *child)
+bool worker_has_work(const struct worker *worker)
 {
-    return work_patience_ms(child) > 0;
+    return work_patience_ms(worker) > 0;
 }
 
-static struct placement *find_loading(const struct child *child)
+static struct placement *find_loading(const struct worker *worker)
 {
-    uint32_t loading = child_loading_version(child);
+    uint32_t loading = worker_loading_version(worker);
     struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         if (loading != 0 && placement->version->id == loading)
             return placement;
     return NULL;
 }
 
 /* The same for what the worker says it runs: a claim, so it can only shorten. */
-static uint64_t claimed_patience_ms(const struct child *child, uint64_t claim)
+static uint64_t claimed_patience_ms(const struct worker *worker, uint64_t claim)
 {
-    const struct attempt *attempt = child_find_attempt(child, claim);
+    const struct attempt *attempt = worker_find_attempt(worker, claim);
 
     if (attempt)
         return version_patience_ms(attempt->version, false);
-    const struct placement *loading = find_loading(child);
+    const struct placement *loading = find_loading(worker);
     return loading ? version_patience_ms(loading->version, true) : UINT64_MAX;
 }
 
@@ -108,14 +108,14 @@ static bool is_over_ms(uint64_t ns, uint64_t limit_ms)
 }
 
 /* A load or unload that has no end, whatever else the worker answers. */
-static bool has_overdue_placement(const struct child *child, uint64_t now_ns)
+static bool has_overdue_placement(const struct worker *worker, uint64_t now_ns)
 {
     const struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
         const struct own_mark since = { placement->since_ns, placement->waited_ns };
         if (is_moving(placement) &&
-            is_over_ms(own_time_since_ns(&child->own, &since, now_ns),
+            is_over_ms(own_time_since_ns(&worker->own, &since, now_ns),
                        silence_ms(sum_ms(placement->version->limits.wall_ms, 0))))
             return true;
     }
@@ -123,35 +123,35 @@ static bool has_overdue_placement(const struct child *child, uint64_t now_ns)
 }
 
 /* For how long it has left unread what waits for it. */
-static uint64_t unread_ns(struct child *child, uint64_t now_ns)
+static uint64_t unread_ns(struct worker *worker, uint64_t now_ns)
 {
-    uint64_t written = channel_written_bytes(child->channel);
+    uint64_t written = channel_written_bytes(worker->channel);
 
-    if (!channel_is_congested(child->channel) || written != child->written_seen) {
-        child->written_seen = written;
-        child->written_at = own_time_mark(&child->own, now_ns);
+    if (!channel_is_congested(worker->channel) || written != worker->written_seen) {
+        worker->written_seen = written;
+        worker->written_at = own_time_mark(&worker->own, now_ns);
     }
-    return own_time_since_ns(&child->own, &child->written_at, now_ns);
+    return own_time_since_ns(&worker->own, &worker->written_at, now_ns);
 }
 
-static void kill_silent(struct child *child)
+static void kill_silent(struct worker *worker)
 {
-    child->is_stopped = process_state(child->stat_fd) == PROCESS_STOPPED;
-    child_kill(child, KILL_SILENT, 0);
+    worker->is_stopped = process_state(worker->stat_fd) == PROCESS_STOPPED;
+    worker_kill(worker, KILL_SILENT, 0);
 }
 
 /* What loads or unloads, by the worker's claim; else of the only tenant that has something in it. */
-static const struct version *suspect_version(const struct child *child, uint32_t loading)
+static const struct version *suspect_version(const struct worker *worker, uint32_t loading)
 {
     const struct placement *placement;
     const struct version *only = NULL;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
         if (loading != 0 && placement->version->id == loading)
             return placement->version;
     }
-    LIST_FOREACH (placement, &child->placements, in_child) {
-        if (!child_is_candidate(placement))
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
+        if (!placement_is_candidate(placement))
             continue;
         if (only && only->tenant != placement->version->tenant)
             return NULL;
@@ -162,42 +162,42 @@ static const struct version *suspect_version(const struct child *child, uint32_t
 
 /* Of a version that is on its way into the worker nothing else can run yet: reading its files counts as
  * load, too, though the worker does not claim to run it. */
-static bool is_loading(const struct child *child, const struct version *version)
+static bool is_loading(const struct worker *worker, const struct version *version)
 {
     const struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->version == version && placement->state == PLACEMENT_LOADING)
             return true;
     return false;
 }
 
-static void kill_stuck(struct child *child, uint64_t used_ns)
+static void kill_stuck(struct worker *worker, uint64_t used_ns)
 {
-    uint64_t claim = atomic_load(&child->board->running_request);
-    const struct attempt *attempt = child_find_attempt(child, claim);
-    uint32_t loading = attempt ? 0 : child_loading_version(child);
-    const struct version *version = attempt ? attempt->version : suspect_version(child, loading);
-    bool is_load = loading != 0 || (version && is_loading(child, version));
+    uint64_t claim = atomic_load(&worker->board->running_request);
+    const struct attempt *attempt = worker_find_attempt(worker, claim);
+    uint32_t loading = attempt ? 0 : worker_loading_version(worker);
+    const struct version *version = attempt ? attempt->version : suspect_version(worker, loading);
+    bool is_load = loading != 0 || (version && is_loading(worker, version));
 
     if (!version) { /* it burns CPU and does not say for whom */
-        kill_silent(child);
+        kill_silent(worker);
         return;
     }
-    child->limit_milli =
+    worker->limit_milli =
         UINT64_C(1000) * (is_load ? version->limits.cpu_startup_ms : version->limits.cpu_ms);
-    child->used_milli = used_ns / NSEC_PER_USEC;
-    child->blamed_version = version->id;
-    child_kill(child, is_load ? KILL_STARTUP : KILL_CPU, attempt ? claim : 0);
+    worker->used_milli = used_ns / NSEC_PER_USEC;
+    worker->blamed_version = version->id;
+    worker_kill(worker, is_load ? KILL_STARTUP : KILL_CPU, attempt ? claim : 0);
 }
 
 /* Over its budget and grace, but the operator only looks on. Said while it runs, because it may
  * never end; what the worker says of it later is not noted again. */
-static void note_stuck(struct child *child, uint64_t used_ns)
+static void note_stuck(struct worker *worker, uint64_t used_ns)
 {
     struct attempt *attempt =
-        child_find_attempt(child, atomic_load(&child->board->running_request));
-    struct placement *placement = attempt ? attempt->placement : find_loading(child);
+        worker_find_attempt(worker, atomic_load(&worker->board->running_request));
+    struct placement *placement = attempt ? attempt->placement : find_loading(worker);
 
     if (!placement)
         return;
@@ -216,85 +216,86 @@ static void note_stuck(struct child *child, uint64_t used_ns)
         .limit_milli = UINT64_C(1000) * limit_ms,
         .used_milli = used_ns / NSEC_PER_USEC,
         .request = attempt ? attempt->id : 0,
-        .worker = child->number,
-        .pid = child->pid,
+        .worker = worker->number,
+        .pid = worker->pid,
         .text = "it still runs",
     };
-    incident_note(&child->server->record, &version->tenant->counted, &incident);
+    incident_note(&worker->server->record, &version->tenant->counted, &incident);
 }
 
 /* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
  * other without a frame. That these are the worker's word does no harm: it could as well send frames. */
-uint64_t child_signs_of_life(const struct child *child)
+uint64_t worker_signs_of_life(const struct worker *worker)
 {
-    return channel_received_frames(child->channel) + atomic_load(&child->board->heartbeat);
+    return channel_received_frames(worker->channel) + atomic_load(&worker->board->heartbeat);
 }
 
-void child_ask(struct child *child)
+void worker_ask(struct worker *worker)
 {
-    child->is_asked = true;
-    child->asked_signs = child_signs_of_life(child);
-    placements_watch(child->server->placements);
+    worker->is_asked = true;
+    worker->asked_signs = worker_signs_of_life(worker);
+    placements_watch(worker->server->placements);
 }
 
-static void check_answers(struct child *child, uint64_t patience, uint64_t now_ns)
+static void check_answers(struct worker *worker, uint64_t patience, uint64_t now_ns)
 {
-    uint64_t signs = child_signs_of_life(child);
-    uint64_t claim = atomic_load(&child->board->running_request);
-    uint64_t cpu = child_cpu_ns(child);
-    bool has_answered = !child->is_watched || signs != child->signs_seen;
+    uint64_t signs = worker_signs_of_life(worker);
+    uint64_t claim = atomic_load(&worker->board->running_request);
+    uint64_t cpu = worker_cpu_ns(worker);
+    bool has_answered = !worker->is_watched || signs != worker->signs_seen;
 
     if (cpu == 0) /* it is gone; its exit comes */
         return;
-    if (has_answered || cpu != child->cpu_seen_ns) {
-        child->cpu_seen_ns = cpu;
-        child->cpu_still_since = own_time_mark(&child->own, now_ns);
+    if (has_answered || cpu != worker->cpu_seen_ns) {
+        worker->cpu_seen_ns = cpu;
+        worker->cpu_still_since = own_time_mark(&worker->own, now_ns);
     }
-    if (has_answered || claim != child->claim_seen) {
-        child->claim_seen = claim;
-        child->cpu_at_claim_ns = cpu;
+    if (has_answered || claim != worker->claim_seen) {
+        worker->claim_seen = claim;
+        worker->cpu_at_claim_ns = cpu;
     }
     if (has_answered) {
-        child->is_watched = true;
-        child->signs_seen = signs;
-        child->cpu_at_sign_ns = cpu;
-        child->ping_sent = (struct own_mark){ 0 };
-    } else if (child->ping_sent.at_ns == 0) {
-        child->ping_sent = own_time_mark(&child->own, now_ns);
-        (void) link_send_ping(child);
-    } else if (is_over_ms(cpu - child->cpu_at_sign_ns, patience) ||
-               is_over_ms(cpu - child->cpu_at_claim_ns, claimed_patience_ms(child, claim))) {
-        kill_stuck(child, cpu - child->cpu_at_claim_ns);
-    } else if (is_over_ms(own_time_since_ns(&child->own, &child->ping_sent, now_ns),
+        worker->is_watched = true;
+        worker->signs_seen = signs;
+        worker->cpu_at_sign_ns = cpu;
+        worker->ping_sent = (struct own_mark){ 0 };
+    } else if (worker->ping_sent.at_ns == 0) {
+        worker->ping_sent = own_time_mark(&worker->own, now_ns);
+        (void) link_send_ping(worker);
+    } else if (is_over_ms(cpu - worker->cpu_at_sign_ns, patience) ||
+               is_over_ms(cpu - worker->cpu_at_claim_ns, claimed_patience_ms(worker, claim))) {
+        kill_stuck(worker, cpu - worker->cpu_at_claim_ns);
+    } else if (is_over_ms(own_time_since_ns(&worker->own, &worker->ping_sent, now_ns),
                           silence_ms(patience)) ||
-               is_over_ms(own_time_since_ns(&child->own, &child->cpu_still_since, now_ns),
+               is_over_ms(own_time_since_ns(&worker->own, &worker->cpu_still_since, now_ns),
                           STILL_MS)) {
-        kill_silent(child);
+        kill_silent(worker);
     } else {
-        note_stuck(child, cpu - child->cpu_at_claim_ns);
+        note_stuck(worker, cpu - worker->cpu_at_claim_ns);
     }
 }
 
-void child_check(struct child *child, uint64_t now_ns)
+void worker_check(struct worker *worker, uint64_t now_ns)
 {
-    bool is_up = child->state == CHILD_READY || child->state == CHILD_DRAINING;
+    bool is_up = worker->state == WORKER_READY || worker->state == WORKER_DRAINING;
 
-    if (is_up && child->is_asked && child_signs_of_life(child) != child->asked_signs)
-        child->is_asked = false;
-    uint64_t patience = is_up ? patience_ms(child) : 0;
+    if (is_up && worker->is_asked && worker_signs_of_life(worker) != worker->asked_signs)
+        worker->is_asked = false;
+    uint64_t patience = is_up ? patience_ms(worker) : 0;
 
     if (patience == 0) {
-        child->is_watched = false;
-        own_time_rest(&child->own);
+        worker->is_watched = false;
+        own_time_rest(&worker->own);
         return;
     }
-    own_time_look(&child->own, now_ns, child_cpu_ns(child), process_is_runnable(child->stat_fd));
-    retire_check_rss(child, now_ns);
-    if (child->state == CHILD_KILLED)
+    own_time_look(&worker->own, now_ns, worker_cpu_ns(worker),
+                  process_is_runnable(worker->stat_fd));
+    retire_check_rss(worker, now_ns);
+    if (worker->state == WORKER_KILLED)
         return;
-    if (has_overdue_placement(child, now_ns) ||
-        is_over_ms(unread_ns(child, now_ns), silence_ms(patience)))
-        kill_silent(child);
+    if (has_overdue_placement(worker, now_ns) ||
+        is_over_ms(unread_ns(worker, now_ns), silence_ms(patience)))
+        kill_silent(worker);
     else
-        check_answers(child, patience, now_ns);
+        check_answers(worker, patience, now_ns);
 }

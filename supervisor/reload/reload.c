@@ -20,6 +20,7 @@
 #include "supervisor/placement/change.h"
 #include "supervisor/reload/tenants.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/slots.h"
 
 #define STEP_CPU_NS (2 * NSEC_PER_MSEC) /* of the loop, then others have their turn */
 
@@ -73,9 +74,9 @@ static void adopt_running(struct config *running, struct cordon_config **next)
     }
 }
 
-static void adopt_former(struct pool *pool, struct cordon_config **next)
+static void adopt_former(struct slots *slots, struct cordon_config **next)
 {
-    struct cordon_config *former = pool_take_former(pool, (*next)->name);
+    struct cordon_config *former = slots_take_former(slots, (*next)->name);
 
     if (!former)
         return;
@@ -85,14 +86,14 @@ static void adopt_former(struct pool *pool, struct cordon_config **next)
 }
 
 /* Room for former cordons is reserved. */
-static void adopt_cordons(struct pool *pool, struct config *running, struct config *next)
+static void adopt_cordons(struct slots *slots, struct config *running, struct config *next)
 {
     for (unsigned i = 0; i < running->n_cordons; i++)
         if (!config_find_cordon(next, running->cordons[i]->name))
-            pool_add_former(pool, TAKE_PTR(running->cordons[i]));
+            slots_add_former(slots, TAKE_PTR(running->cordons[i]));
     for (unsigned i = 0; i < next->n_cordons; i++) {
         adopt_running(running, &next->cordons[i]);
-        adopt_former(pool, &next->cordons[i]);
+        adopt_former(slots, &next->cordons[i]);
     }
 }
 
@@ -135,7 +136,7 @@ static void apply_config(struct server *server, struct config *next, struct relo
     struct config *running = server->config;
 
     config_keep_running(running, next);
-    adopt_cordons(server->pool, running, next);
+    adopt_cordons(server->slots, running, next);
     exchange(running, next);
     (void) config_free(next);
     log_set_level(running->log_level);
@@ -287,7 +288,7 @@ static void step(struct reload *reload)
         (void) event_add(reload->turn, &soon);
         return;
     }
-    pool_apply(server->pool);
+    slots_apply(server->slots);
     finish(reload);
 }
 
@@ -321,7 +322,7 @@ static int prepare(const struct server *server, struct reload *reload)
     if (r == 0)
         r = config_compare(server->config, reload->next, &reload->report.changes);
     if (r == 0)
-        r = pool_reserve_former(server->pool, server->config->n_cordons);
+        r = slots_reserve_former(server->slots, server->config->n_cordons);
     if (r == 0)
         r = reload_tenants_check(server, reload->next, &reload->set, &reload->report);
     if (r < 0)

@@ -6,7 +6,7 @@
 
 #include "proto/frame.h"
 #include "supervisor/requests/internal.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 #include "worker.pb-c.h"
 
 #define HEADERS_MAX 256
@@ -84,8 +84,8 @@ int requests_on_call_cancel_frame(void *owner, const ProtobufCMessage *message)
 
 static void send_frame(const struct request *request, unsigned which, void *message)
 {
-    (void) link_send(request->attempt.placement->child, (Skep__Worker__ToWorker__MessageCase) which,
-                     message);
+    (void) link_send(request->attempt.placement->worker,
+                     (Skep__Worker__ToWorker__MessageCase) which, message);
 }
 
 void call_frames_send_head(struct request *request, uint32_t id, const struct call_answer *answer,

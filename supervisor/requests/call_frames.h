@@ -13,7 +13,7 @@ struct call_part { /* of a body */
     bool end;
 };
 
-/* Handlers, for the table in supervisor/frames.c. Each is a channel_handler_fn; owner: struct child. */
+/* Handlers, for the table in supervisor/frames.c. Each is a channel_handler_fn; owner: struct worker. */
 int requests_on_call_frame(void *owner, const ProtobufCMessage *message);
 int requests_on_call_body_frame(void *owner, const ProtobufCMessage *message);
 int requests_on_call_credit_frame(void *owner, const ProtobufCMessage *message);

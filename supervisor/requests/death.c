@@ -6,7 +6,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/failure.h"
 #include "supervisor/requests/internal.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* In a death by memory all of the culprit's requests are: each would do the same again. */
 static bool is_culprit(const struct request *request, const struct verdict *verdict,
@@ -18,9 +18,10 @@ static bool is_culprit(const struct request *request, const struct verdict *verd
            request->attempt.version->id == verdict->version;
 }
 
-static void decide_fate(struct child *child, struct request *request, const struct verdict *verdict)
+static void decide_fate(struct worker *worker, struct request *request,
+                        const struct verdict *verdict)
 {
-    uint64_t mark = atomic_load(&child->board->entered[request->attempt.id % SCOREBOARD_SLOTS]);
+    uint64_t mark = atomic_load(&worker->board->entered[request->attempt.id % SCOREBOARD_SLOTS]);
     struct fate_facts facts = {
         .has_entered = mark == request->attempt.id,
         .is_untrusted = verdict->is_untrusted,
@@ -49,23 +50,23 @@ static void decide_fate(struct child *child, struct request *request, const stru
     ledger_end(request);
 }
 
-void ledger_on_death(struct child *child, const struct verdict *verdict)
+void ledger_on_death(struct worker *worker, const struct verdict *verdict)
 {
-    struct ledger *ledger = child->server->ledger;
+    struct ledger *ledger = worker->server->ledger;
     struct request *request, *previous;
     struct placement *placement;
 
-    cpu_charge_death(child);
-    LIST_FOREACH (placement, &child->placements, in_child)
+    cpu_charge_death(worker);
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->version->id == verdict->version)
             ledger_note_death_cost(placement->version->tenant);
     /* From the youngest to the oldest, so that each goes before those that were behind it. */
     for (request = TAILQ_LAST(&ledger->active, request_list); request; request = previous) {
         previous = TAILQ_PREV(request, request_list, entry);
-        if (request->attempt.placement->child == child)
-            decide_fate(child, request, verdict);
+        if (request->attempt.placement->worker == worker)
+            decide_fate(worker, request, verdict);
     }
-    while ((placement = LIST_FIRST(&child->placements))) {
+    while ((placement = LIST_FIRST(&worker->placements))) {
         struct version *version = version_ref(placement->version);
         bool was_loading = placement->state == PLACEMENT_LOADING;
         placement_free(placement);
@@ -77,7 +78,7 @@ void ledger_on_death(struct child *child, const struct verdict *verdict)
 
 static void find_another_place(struct tenant *tenant)
 {
-    if (placement_place(tenant->server->pool, tenant->version))
+    if (placement_find_slot(tenant->server->slots, tenant->version))
         ledger_pump(tenant);
     else
         ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
@@ -106,29 +107,29 @@ void ledger_on_place_lost(struct server *server)
     for_each_waiting(server->ledger, find_another_place);
 }
 
-void ledger_on_ready(struct child *child)
+void ledger_on_ready(struct worker *worker)
 {
-    for_each_waiting(child->server->ledger, ledger_pump);
+    for_each_waiting(worker->server->ledger, ledger_pump);
 }
 
-void ledger_on_drained(struct child *child)
+void ledger_on_drained(struct worker *worker)
 {
-    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS && !child_is_congested(child); slot++)
-        if (child->attempts[slot]) {
-            struct request *request = request_of_attempt(child->attempts[slot]);
+    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS && !worker_is_congested(worker); slot++)
+        if (worker->attempts[slot]) {
+            struct request *request = request_of_attempt(worker->attempts[slot]);
             caller_on_room(&request->calls);
             ledger_push_body(request);
         }
-    ledger_on_ready(child);
+    ledger_on_ready(worker);
 }
 
 /* A load is a turn, too: it comes out of the tenant's share of the worker. */
-static void charge_turn(struct tenant *tenant, struct child *child, uint64_t used_us)
+static void charge_turn(struct tenant *tenant, struct worker *worker, uint64_t used_us)
 {
     uint32_t cost_us = used_us < RUN_COST_MAX_US ? (uint32_t) used_us : RUN_COST_MAX_US;
 
-    child = tenant->books.run_child ? tenant->books.run_child : child;
-    run_queue_settle(&child->books.queue, &tenant->books.run, 0, cost_us);
+    worker = tenant->books.run_worker ? tenant->books.run_worker : worker;
+    run_queue_settle(&worker->books.queue, &tenant->books.run, 0, cost_us);
 }
 
 static void on_limit_met(struct attempt *attempt, unsigned limit, uint64_t used)
@@ -141,7 +142,7 @@ const struct placement_ops ledger_placement_ops = {
     .on_drained = ledger_on_drained,
     .on_lost = ledger_on_place_lost,
     .on_death = ledger_on_death,
-    .on_free = ledger_forget_child,
+    .on_free = ledger_forget_worker,
     .on_tenant = ledger_pump,
     .on_refused = ledger_fail_queue,
     .on_load_cost = charge_turn,

@@ -82,7 +82,7 @@ int requests_on_done_frame(void *owner, const ProtobufCMessage *message)
 
     /* Another worker has it by now: anything else that is said of it is of an id that is not known. */
     if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED &&
-        child_end_withdrawn(owner, done->id))
+        worker_end_withdrawn(owner, done->id))
         return 0;
     if (!request || (unsigned) done->outcome >= ARRAY_LEN(codes))
         return -EPROTO;
@@ -96,13 +96,12 @@ int requests_on_done_frame(void *owner, const ProtobufCMessage *message)
 
 int requests_on_caught_up_frame(void *owner, const ProtobufCMessage *message)
 {
-    struct child *child = owner;
+    struct worker *worker = owner;
 
     (void) message;
-    if (child->caught_up == child->served) /* each is for one request at least */
+    if (worker->caught_up == worker->served) /* each is for one request at least */
         return -EPROTO;
-    child->caught_up++;
-    ledger_on_caught_up(child);
+    worker->caught_up++;
+    ledger_on_caught_up(worker);
     return 0;
 }
-

@@ -49,7 +49,7 @@ void ledger_give_credit(struct request *request);
 /* ---- send.c */
 
 /* 0 or -errno of channel_send. */
-int ledger_send_request(struct child *child, struct request *request);
+int ledger_send_request(struct worker *worker, struct request *request);
 
 /* ---- ledger.c, for requests.c */
 
@@ -71,7 +71,7 @@ void ledger_dequeue(struct request *request);
 /* The tenant has nothing to send just now: it is in no run queue afterwards. */
 void ledger_stop_waiting(struct tenant *tenant);
 /* Sends what has its turn in the worker, as far as there is room. */
-void ledger_run(struct child *child);
+void ledger_run(struct worker *worker);
 /* Its JavaScript has begun, as that of all that was sent before it; or it is out of the worker. */
 void ledger_note_started(struct request *request);
 /* Notes that the request was withdrawn: it never begins, and costs its tenant nothing, though it is still in its worker. */

@@ -19,8 +19,8 @@
 #include "supervisor/requests/failure.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/tenants/router.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/worker.h"
 
 /* ---- life of a request */
 
@@ -153,8 +153,8 @@ void ledger_count(struct request *request, enum error_code code)
     stats_count_answer(&request->server->record, &request->attempt.tenant->counted, code,
                        !request->is_blameless);
     stats_record_latency(&request->attempt.tenant->counted, request->received_ns, now);
-    if (placement && placement->child->slot)
-        stats_record(&placement->child->slot->latency_us, request->sent_ns, now);
+    if (placement && placement->worker->slot)
+        stats_record(&placement->worker->slot->latency_us, request->sent_ns, now);
     failure_log(request->attempt.tenant, request, request->attempt.id, code);
     access_log_request(request, code);
     version_count(request->attempt.version ? request->attempt.version
@@ -204,7 +204,7 @@ void ledger_leave_worker(struct request *request)
     ledger->in_workers--;
     request->attempt.tenant->n_in_flight--;
     share_give_place(request);
-    child_give_slot(placement->child, &request->attempt);
+    worker_give_row(placement->worker, &request->attempt);
     placement->in_flight--;
     request->attempt.placement = NULL;
     request->attempt.version = version_unref(request->attempt.version);
@@ -263,11 +263,11 @@ static bool must_grow(struct request *request, size_t part)
 
 void ledger_push_body(struct request *request)
 {
-    struct child *child = request->attempt.placement->child;
+    struct worker *worker = request->attempt.placement->worker;
 
     request->push_at_ns = 0;
     while (request->body && !request->body_end_sent && !request->is_cancelled &&
-           !child_is_congested(child)) {
+           !worker_is_congested(worker)) {
         size_t left = evbuffer_get_length(request->body) - request->body_sent;
         size_t part = left < BODY_CHUNK_MAX_BYTES ? left : BODY_CHUNK_MAX_BYTES;
         struct evbuffer_ptr at;
@@ -286,7 +286,7 @@ void ledger_push_body(struct request *request)
         }
         bool is_end = request->body_ended && part == left;
         if ((part == 0 && !is_end) || must_grow(request, part) ||
-            link_send_body(child, request->attempt.id, span.iov_base, part, is_end) < 0)
+            link_send_body(worker, request->attempt.id, span.iov_base, part, is_end) < 0)
             return;
         request->body_window -= part;
         request->body_end_sent = is_end;
@@ -338,8 +338,8 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     ledger_note_client(request);
     request->is_over_wall = reason == LINK_CANCEL_WALL;
     request->detached_ns = io_now_ns();
-    request->cancelled_waited_ns = request->attempt.placement->child->own.waited_ns;
-    const struct scoreboard *board = request->attempt.placement->child->board;
+    request->cancelled_waited_ns = request->attempt.placement->worker->own.waited_ns;
+    const struct scoreboard *board = request->attempt.placement->worker->board;
     if (atomic_load(&board->running_request) == request->attempt.id)
         request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
     ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
@@ -347,7 +347,7 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
         (void) evbuffer_drain(request->body, evbuffer_get_length(request->body));
     request->body_sent = 0;
     ledger_count_bytes(request);
-    (void) link_send_cancel(request->attempt.placement->child, request->attempt.id, reason);
+    (void) link_send_cancel(request->attempt.placement->worker, request->attempt.id, reason);
 }
 
 /* ---- from the front */
@@ -409,7 +409,7 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
         *ret_retry_s = ledger_retry_after_s(tenant);
         return ERROR_TENANT_BUSY;
     }
-    if (!placement_place(server->pool, tenant->version))
+    if (!placement_find_slot(server->slots, tenant->version))
         return ERROR_OVERLOADED;
     *ret_retry_s = 0;
     return ERROR_NONE;

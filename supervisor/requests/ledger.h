@@ -18,7 +18,7 @@
 #include "supervisor/requests/client.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/attempt.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 enum request_state {
     REQUEST_GATHERING,  /* its body comes, before it takes a place in the queue */
@@ -111,9 +111,9 @@ static inline struct request *request_of_attempt(struct attempt *attempt)
     return (struct request *) attempt;
 }
 /* NULL: none of that id is in the worker. */
-static inline struct request *request_find(const struct child *child, uint64_t id)
+static inline struct request *request_find(const struct worker *worker, uint64_t id)
 {
-    return request_of_attempt(child_find_attempt(child, id));
+    return request_of_attempt(worker_find_attempt(worker, id));
 }
 
 LIST_HEAD(share_table, share);
@@ -161,14 +161,14 @@ uint64_t ledger_queued_bytes(const struct tenant *tenant);
 /* ---- for placement, see struct placement_ops */
 
 /* It goes for good: no tenant waits for it any more. */
-void ledger_forget_child(struct child *child);
+void ledger_forget_worker(struct worker *worker);
 /* Returns whether a request of another tenant waits while this one's JavaScript runs in the worker. */
-bool ledger_others_wait(struct child *child, const struct tenant *tenant);
+bool ledger_others_wait(struct worker *worker, const struct tenant *tenant);
 /* Takes requests that have not begun in the worker back into their tenants' queues, in their order; they are sent
  * where their place is within milliseconds. What the worker says of them later reaches no client. Returns
  * how many. */
-unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct child *child,
-                                                                const struct attempt *attempt));
+unsigned ledger_withdraw(struct worker *worker, bool (*is_wanted)(const struct worker *worker,
+                                                                  const struct attempt *attempt));
 extern const struct placement_ops ledger_placement_ops;
 
 /* ---- from a worker (frames.c); each returns 0 or -EPROTO */
@@ -179,15 +179,15 @@ int ledger_on_credit(struct request *request, uint32_t bytes);
 /* code: ERROR_NONE if all went well. The request is gone afterwards. */
 void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us);
 /* All that was sent has begun, it says: there is room for more. */
-void ledger_on_caught_up(struct child *child);
+void ledger_on_caught_up(struct worker *worker);
 /* The worker does not have the isolate any more; nothing was run. */
 void ledger_on_not_loaded(struct request *request);
 
 /* A worker died with these in it: each is answered or queued again, by the verdict. */
-void ledger_on_death(struct child *child, const struct verdict *verdict);
+void ledger_on_death(struct worker *worker, const struct verdict *verdict);
 /* Every request is out and the slot is empty: tenants may go elsewhere. */
 void ledger_on_place_lost(struct server *server);
 /* A worker is ready, or has room again: sends what waited for it. */
-void ledger_on_ready(struct child *child);
+void ledger_on_ready(struct worker *worker);
 /* The worker has read what was queued for it: bodies that waited for that go on, then as ledger_on_ready. */
-void ledger_on_drained(struct child *child);
+void ledger_on_drained(struct worker *worker);

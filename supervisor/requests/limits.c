@@ -6,7 +6,7 @@
 #include "common/io.h"
 #include "supervisor/requests/failure.h"
 #include "supervisor/requests/internal.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* Of these, to wait is all that happens: no incident, unless they are only observed. */
 static bool is_only_waiting(unsigned limit)
@@ -34,8 +34,8 @@ static void note_limit(const struct version *version, const struct request *requ
         .limit_milli = UINT64_C(1000) * limit_get(&version->limits, &limit_table[limit]),
         .used_milli = used,
         .request = request ? request->attempt.id : 0,
-        .worker = placement ? placement->child->number : 0,
-        .pid = placement ? placement->child->pid : 0,
+        .worker = placement ? placement->worker->number : 0,
+        .pid = placement ? placement->worker->pid : 0,
     };
 
     if (is_observed || !is_only_waiting(limit))

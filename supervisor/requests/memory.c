@@ -2,7 +2,7 @@
 #include "supervisor/requests/memory.h"
 
 #include "supervisor/requests/ledger.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define BYTES_PER_KIB UINT64_C(1024)
 #define KIB_PER_MIB UINT64_C(1024)
@@ -21,7 +21,7 @@ static uint64_t bounded_claim(uint64_t claim_kib, uint32_t limit_mib)
 
 void memory_add_isolate(const struct placement *placement, struct memory_use *memory)
 {
-    struct scoreboard *board = placement->child->board;
+    struct scoreboard *board = placement->worker->board;
     const struct limits *limits = &placement->version->limits;
 
     if (!board)

@@ -12,7 +12,7 @@
 #include "proto/frame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/service.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* What may be in a worker that has not begun. */
 #define UNSTARTED_MAX_US 5000
@@ -45,9 +45,10 @@ static bool is_unknown(const struct tenant *tenant)
 static void settle(const struct request *request, uint32_t cost)
 {
     struct tenant_books *books = &request->attempt.tenant->books;
-    struct child *child = books->run_child ? books->run_child : request->attempt.placement->child;
+    struct worker *worker =
+        books->run_worker ? books->run_worker : request->attempt.placement->worker;
 
-    run_queue_settle(&child->books.queue, &books->run, request->attempt.cost_us, cost);
+    run_queue_settle(&worker->books.queue, &books->run, request->attempt.cost_us, cost);
 }
 
 void ledger_note_cost(struct request *request, uint64_t cpu_us)
@@ -70,7 +71,7 @@ void ledger_note_death_cost(struct tenant *tenant)
 
 /* ---- what has not begun */
 
-static void push_unstarted(struct request *request, struct child_books *books)
+static void push_unstarted(struct request *request, struct worker_books *books)
 {
     if (books->n_unstarted++ == 0)
         TAILQ_INIT(&books->unstarted);
@@ -80,7 +81,7 @@ static void push_unstarted(struct request *request, struct child_books *books)
     TAILQ_INSERT_TAIL(&books->unstarted, request, unstarted);
 }
 
-static void drop_unstarted(struct child_books *books, struct request *request)
+static void drop_unstarted(struct worker_books *books, struct request *request)
 {
     TAILQ_REMOVE(&books->unstarted, request, unstarted);
     request->is_unstarted = false;
@@ -89,7 +90,7 @@ static void drop_unstarted(struct child_books *books, struct request *request)
     books->n_unstarted--;
 }
 
-static void pop_unstarted(struct child_books *books)
+static void pop_unstarted(struct worker_books *books)
 {
     drop_unstarted(books, TAILQ_FIRST(&books->unstarted));
 }
@@ -97,51 +98,51 @@ static void pop_unstarted(struct child_books *books)
 void ledger_note_started(struct request *request)
 {
     while (request->is_unstarted)
-        pop_unstarted(&request->attempt.placement->child->books);
+        pop_unstarted(&request->attempt.placement->worker->books);
 }
 
 void ledger_forget_unstarted(struct request *request)
 {
     if (request->is_unstarted)
-        drop_unstarted(&request->attempt.placement->child->books, request);
+        drop_unstarted(&request->attempt.placement->worker->books, request);
     settle(request, 0);
 }
 
 /* By the marks on the scoreboard. They are claims: a worker that lies gets its own requests at
  * another pace. */
-static void look_at_marks(struct child *child)
+static void look_at_marks(struct worker *worker)
 {
-    struct child_books *books = &child->books;
+    struct worker_books *books = &worker->books;
     const struct request *request;
 
     while (books->n_unstarted > 0) {
         request = TAILQ_FIRST(&books->unstarted);
-        if (atomic_load(&child->board->entered[request->attempt.id % SCOREBOARD_SLOTS]) !=
+        if (atomic_load(&worker->board->entered[request->attempt.id % SCOREBOARD_SLOTS]) !=
             request->attempt.id)
             return;
         pop_unstarted(books);
     }
 }
 
-static bool fits(const struct child_books *books, uint32_t cost)
+static bool fits(const struct worker_books *books, uint32_t cost)
 {
     return books->n_unstarted < UNSTARTED_MAX && books->unstarted_us + cost <= UNSTARTED_MAX_US;
 }
 
-bool ledger_others_wait(struct child *child, const struct tenant *tenant)
+bool ledger_others_wait(struct worker *worker, const struct tenant *tenant)
 {
-    struct child_books *books = &child->books;
+    struct worker_books *books = &worker->books;
     const struct placement *placement;
     const struct request *request;
 
-    if (books->queue.n > (tenant->books.run_child == child))
+    if (books->queue.n > (tenant->books.run_worker == worker))
         return true;
-    look_at_marks(child);
+    look_at_marks(worker);
     if (books->n_unstarted > 0)
         TAILQ_FOREACH (request, &books->unstarted, unstarted)
             if (request->attempt.tenant != tenant)
                 return true;
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->state == PLACEMENT_LOADING && placement->version->tenant != tenant &&
             placement->version->tenant->n_queued > 0)
             return true;
@@ -150,101 +151,101 @@ bool ledger_others_wait(struct child *child, const struct tenant *tenant)
 
 /* A request that fills the worker's stretch of work alone goes when nothing is before it: nothing is
  * won by having it there while another runs, and a neighbour's would have to wait for both. */
-static bool has_room(struct child *child, uint32_t cost)
+static bool has_room(struct worker *worker, uint32_t cost)
 {
-    struct child_books *books = &child->books;
+    struct worker_books *books = &worker->books;
 
     if (fits(books, cost))
         return true;
-    look_at_marks(child);
+    look_at_marks(worker);
     if (books->n_unstarted > 0 || cost <= UNSTARTED_MAX_US)
         return books->n_unstarted == 0 || fits(books, cost);
-    return !request_find(child, atomic_load(&child->board->running_request));
+    return !request_find(worker, atomic_load(&worker->board->running_request));
 }
 
 /* ---- in a worker that is held up */
 
 /* Returns whether tenants in the worker have held up others so much that it is known, and may go apart. */
-static bool is_pressed(const struct child *child)
+static bool is_pressed(const struct worker *worker)
 {
-    return child_is_in(child, PLACE_SHARED) && child->cordon->solitary > 0 &&
-           holdup_is_pressed(&child->held, io_now_ns());
+    return worker_is_in(worker, SLOT_SHARED) && worker->cordon->solitary > 0 &&
+           holdup_is_pressed(&worker->held, io_now_ns());
 }
 
 /* Returns whether the tenant's next request may hold up others, for all that is known. In a worker that is
  * pressed only what a tenant did just now counts: those that were cheap may spin all at once. */
-static bool is_suspect(const struct child *child, const struct tenant *tenant)
+static bool is_suspect(const struct worker *worker, const struct tenant *tenant)
 {
     if (is_unknown(tenant))
         return true;
-    return is_pressed(child) &&
+    return is_pressed(worker) &&
            (cost_us(tenant) > UNSTARTED_MAX_US || io_now_ns() - tenant->books.cheap_ns > PROOF_NS);
 }
 
 /* A suspect's request goes behind none that is one's, or that runs for long: others have their turn between
  * them. */
-static bool must_wait_for_others(struct child *child, const struct tenant *tenant)
+static bool must_wait_for_others(struct worker *worker, const struct tenant *tenant)
 {
-    if (!is_suspect(child, tenant))
+    if (!is_suspect(worker, tenant))
         return false;
-    look_at_marks(child);
-    if (child->books.n_suspect > 0)
+    look_at_marks(worker);
+    if (worker->books.n_suspect > 0)
         return true;
     const struct request *running =
-        request_find(child, atomic_load(&child->board->running_request));
-    uint64_t since_ns = atomic_load(&child->board->running_since_ns);
+        request_find(worker, atomic_load(&worker->board->running_request));
+    uint64_t since_ns = atomic_load(&worker->board->running_since_ns);
     return running && (running->is_suspect || io_now_ns() - since_ns > LONG_PIECE_NS);
 }
 
-static bool is_running(const struct child *child, const struct request *request)
+static bool is_running(const struct worker *worker, const struct request *request)
 {
     return request->is_unstarted ||
-           atomic_load(&child->board->running_request) == request->attempt.id;
+           atomic_load(&worker->board->running_request) == request->attempt.id;
 }
 
 /* Returns whether a worker that is pressed has something in it that runs for long, or may: nobody's next
  * request goes behind that, where it would have to be withdrawn. */
-static bool is_blocked(struct child *child)
+static bool is_blocked(struct worker *worker)
 {
-    if (!is_pressed(child))
+    if (!is_pressed(worker))
         return false;
-    look_at_marks(child);
-    const struct request *trial = request_find(child, child->books.trial);
-    if (child->books.n_suspect > 0 || (trial && is_running(child, trial)))
+    look_at_marks(worker);
+    const struct request *trial = request_find(worker, worker->books.trial);
+    if (worker->books.n_suspect > 0 || (trial && is_running(worker, trial)))
         return true;
-    return atomic_load(&child->board->running_tenant) != 0 &&
-           io_now_ns() - atomic_load(&child->board->running_since_ns) > LONG_PIECE_NS;
+    return atomic_load(&worker->board->running_tenant) != 0 &&
+           io_now_ns() - atomic_load(&worker->board->running_since_ns) > LONG_PIECE_NS;
 }
 
-static bool has_trial(const struct child *child, uint64_t now)
+static bool has_trial(const struct worker *worker, uint64_t now)
 {
-    const struct child_books *books = &child->books;
+    const struct worker_books *books = &worker->books;
 
-    if (!request_find(child, books->trial))
+    if (!request_find(worker, books->trial))
         return false;
     return now - books->trial_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC ||
-           atomic_load(&child->board->running_request) == books->trial;
+           atomic_load(&worker->board->running_request) == books->trial;
 }
 
 /* Returns whether a tenant whose next request may hold up others has to wait until those have had some time. */
-static bool must_pause(const struct child *child, const struct tenant *tenant)
+static bool must_pause(const struct worker *worker, const struct tenant *tenant)
 {
     uint64_t now = io_now_ns();
 
-    if (!is_pressed(child) || !is_suspect(child, tenant))
+    if (!is_pressed(worker) || !is_suspect(worker, tenant))
         return false;
-    return now - child->held_at_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC || has_trial(child, now);
+    return now - worker->held_at_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC || has_trial(worker, now);
 }
 
 /* ---- turns */
 
 void ledger_stop_waiting(struct tenant *tenant)
 {
-    struct child *child = tenant->books.run_child;
+    struct worker *worker = tenant->books.run_worker;
 
-    if (child)
-        run_queue_leave(&child->books.queue, &tenant->books.run);
-    tenant->books.run_child = NULL;
+    if (worker)
+        run_queue_leave(&worker->books.queue, &tenant->books.run);
+    tenant->books.run_worker = NULL;
 }
 
 /* Whose entry in a run queue it is. */
@@ -253,11 +254,11 @@ static struct tenant *tenant_of(struct run_entry *entry)
     return (struct tenant *) (void *) ((char *) entry - offsetof(struct tenant, books.run));
 }
 
-void ledger_forget_child(struct child *child)
+void ledger_forget_worker(struct worker *worker)
 {
     struct run_entry *entry;
 
-    while ((entry = run_queue_next(&child->books.queue)))
+    while ((entry = run_queue_next(&worker->books.queue)))
         ledger_stop_waiting(tenant_of(entry));
 }
 
@@ -277,13 +278,14 @@ static bool may_send(struct tenant *tenant)
 
 /* Its place was taken over because of what runs in it, and that still does: nobody's next request goes
  * behind it. */
-static bool is_left_to_what_runs(const struct child *child)
+static bool is_left_to_what_runs(const struct worker *worker)
 {
-    const struct scoreboard *board = child->board;
+    const struct scoreboard *board = worker->board;
 
-    return !child->slot && child->piece.request != 0 && atomic_load(&board->running_tenant) != 0 &&
-           atomic_load(&board->running_since_ns) == child->piece.since_ns &&
-           holdup_is_pressed(&child->held, io_now_ns());
+    return !worker->slot && worker->piece.request != 0 &&
+           atomic_load(&board->running_tenant) != 0 &&
+           atomic_load(&board->running_since_ns) == worker->piece.since_ns &&
+           holdup_is_pressed(&worker->held, io_now_ns());
 }
 
 /* While the worker that it should be in does not have it yet: another that does. One that was kept away
@@ -296,9 +298,9 @@ static struct placement *find_meanwhile(const struct tenant *tenant)
         return NULL;
     LIST_FOREACH (placement, &tenant->version->placements, in_version)
         if (placement->state == PLACEMENT_READY && !placement->is_retiring &&
-            placement->child->state == CHILD_READY && !placement->child->is_hung_up &&
-            !is_left_to_what_runs(placement->child) &&
-            !channel_is_congested(placement->child->channel))
+            placement->worker->state == WORKER_READY && !placement->worker->is_hung_up &&
+            !is_left_to_what_runs(placement->worker) &&
+            !channel_is_congested(placement->worker->channel))
             return placement;
     return NULL;
 }
@@ -306,40 +308,40 @@ static struct placement *find_meanwhile(const struct tenant *tenant)
 /* Where its next request goes; NULL while there is no such place. What gives it one pumps again. */
 static struct placement *find_place(struct tenant *tenant)
 {
-    struct pool *pool = tenant->server->pool;
+    struct slots *slots = tenant->server->slots;
     struct version *version = tenant->version;
-    struct child *child = pool ? placement_find_worker(pool, version) : NULL;
+    struct worker *worker = slots ? placement_find_worker(slots, version) : NULL;
 
-    if (!child)
+    if (!worker)
         return find_meanwhile(tenant);
-    if (channel_is_congested(child->channel))
+    if (channel_is_congested(worker->channel))
         return NULL;
-    struct placement *placement = placement_find(version, child);
+    struct placement *placement = placement_find(version, worker);
     if (!placement)
-        (void) placement_load(version, child);
+        (void) placement_load(version, worker);
     return placement && placement->state == PLACEMENT_READY ? placement : find_meanwhile(tenant);
 }
 
 static int send_request(struct request *request, struct placement *placement)
 {
     struct ledger *ledger = request->server->ledger;
-    struct child *child = placement->child;
+    struct worker *worker = placement->worker;
     unsigned slot;
-    int r = child_take_slot(child, &request->attempt, &slot);
+    int r = worker_take_row(worker, &request->attempt, &slot);
 
     if (r < 0)
         return r;
     request->attempt.id = ++ledger->last_id * SCOREBOARD_SLOTS + slot;
     request->attempt.placement = placement;
-    r = ledger_send_request(child, request);
+    r = ledger_send_request(worker, request);
     if (r < 0) {
-        child_give_slot(child, &request->attempt);
+        worker_give_row(worker, &request->attempt);
         request->attempt.placement = NULL;
         return r;
     }
     request->state = REQUEST_SENT;
-    request->worker = child->number;
-    request->worker_pid = child->pid;
+    request->worker = worker->number;
+    request->worker_pid = worker->pid;
     request->attempt.version = version_ref(placement->version);
     request->attempt.version_id = placement->version->id;
     service_begin(request);
@@ -349,20 +351,20 @@ static int send_request(struct request *request, struct placement *placement)
     request->body_window = BODY_WINDOW_BYTES;
     request->response_window = BODY_WINDOW_BYTES;
     request->attempt.cost_us = cost_us(request->attempt.tenant);
-    request->is_suspect = is_suspect(child, request->attempt.tenant);
+    request->is_suspect = is_suspect(worker, request->attempt.tenant);
     if (request->is_suspect || request->attempt.cost_us > UNSTARTED_MAX_US) {
-        child->books.trial = request->attempt.id;
-        child->books.trial_ns = request->sent_ns;
+        worker->books.trial = request->attempt.id;
+        worker->books.trial_ns = request->sent_ns;
     }
-    push_unstarted(request, &child->books);
+    push_unstarted(request, &worker->books);
     cpu_use(placement);
     placement->in_flight++;
     request->attempt.tenant->n_in_flight++;
     share_take_place(request);
     stats_note_load(&request->attempt.tenant->counted, request->attempt.tenant->n_queued,
                     request->attempt.tenant->n_in_flight);
-    if (child->slot)
-        child->slot->requests++;
+    if (worker->slot)
+        worker->slot->requests++;
     ledger->in_workers++;
     return 0;
 }
@@ -389,42 +391,42 @@ enum turn {
 };
 
 /* The turn of a tenant, which waits in the worker's run queue. */
-static enum turn take_turn(struct child *child, struct tenant *tenant)
+static enum turn take_turn(struct worker *worker, struct tenant *tenant)
 {
-    struct placement *placement = placement_find(tenant->version, child);
+    struct placement *placement = placement_find(tenant->version, worker);
     struct request *request = share_next(tenant);
 
     if (!placement || placement->state != PLACEMENT_READY || !may_send(tenant) ||
-        must_pause(child, tenant)) { /* the tick looks again */
+        must_pause(worker, tenant)) { /* the tick looks again */
         ledger_stop_waiting(tenant);
         return TURN_TAKEN;
     }
-    if (is_blocked(child))
+    if (is_blocked(worker))
         return TURN_NONE;
-    if (must_wait_for_others(child, tenant))
+    if (must_wait_for_others(worker, tenant))
         return TURN_LATER;
-    if (!has_room(child, cost_us(tenant)) || send_request(request, placement) < 0)
+    if (!has_room(worker, cost_us(tenant)) || send_request(request, placement) < 0)
         return TURN_NONE;
     ledger_dequeue(request); /* the last one takes the tenant out of the run queue */
-    if (tenant->books.run_child)
-        run_queue_charge(&child->books.queue, &tenant->books.run, request->attempt.cost_us,
+    if (tenant->books.run_worker)
+        run_queue_charge(&worker->books.queue, &tenant->books.run, request->attempt.cost_us,
                          cost_us(tenant));
     after_sending(request);
     return TURN_TAKEN;
 }
 
-void ledger_run(struct child *child)
+void ledger_run(struct worker *worker)
 {
-    struct run_queue *queue = &child->books.queue;
-    struct ledger *ledger = child->server->ledger;
+    struct run_queue *queue = &worker->books.queue;
+    struct ledger *ledger = worker->server->ledger;
     unsigned sent = ledger->in_workers, later = 0;
     struct run_entry *entry;
 
-    if (child->state != CHILD_READY)
+    if (worker->state != WORKER_READY)
         return;
     while ((entry = run_queue_next(queue))) {
         enum turn turn =
-            channel_is_congested(child->channel) ? TURN_NONE : take_turn(child, tenant_of(entry));
+            channel_is_congested(worker->channel) ? TURN_NONE : take_turn(worker, tenant_of(entry));
         if (turn == TURN_LATER)
             run_queue_postpone(queue, entry);
         later = turn == TURN_LATER ? later + 1 : 0;
@@ -434,27 +436,27 @@ void ledger_run(struct child *child)
         }
     }
     if (ledger->in_workers != sent)
-        placements_watch(child->server->placements);
+        placements_watch(worker->server->placements);
 }
 
 void ledger_pump(struct tenant *tenant)
 {
     struct tenant_books *books = &tenant->books;
     struct placement *placement = may_send(tenant) ? find_place(tenant) : NULL;
-    struct child *child = placement ? placement->child : NULL;
+    struct worker *worker = placement ? placement->worker : NULL;
 
-    if (child && must_pause(child, tenant))
-        child = NULL;
-    if (books->run_child != child)
+    if (worker && must_pause(worker, tenant))
+        worker = NULL;
+    if (books->run_worker != worker)
         ledger_stop_waiting(tenant);
-    if (!child)
+    if (!worker)
         return;
-    if (!books->run_child) {
-        books->run_child = child;
-        run_queue_join(&child->books.queue, &books->run, cost_us(tenant),
+    if (!books->run_worker) {
+        books->run_worker = worker;
+        run_queue_join(&worker->books.queue, &books->run, cost_us(tenant),
                        tenant->version->limits.weight);
     }
-    ledger_run(child);
+    ledger_run(worker);
 }
 
 void ledger_on_limits(struct tenant *tenant)

@@ -8,7 +8,7 @@
 #include "common/cleanup.h"
 #include "supervisor/requests/internal.h"
 
-int ledger_send_request(struct child *child, struct request *request)
+int ledger_send_request(struct worker *worker, struct request *request)
 {
     Skep__Worker__Request frame = SKEP__WORKER__REQUEST__INIT;
     _cleanup_free_ Skep__Worker__Header *headers =
@@ -32,5 +32,5 @@ int ledger_send_request(struct child *child, struct request *request)
     frame.n_headers = request->n_fields;
     frame.end = !request->body;
     frame.caller = link_bytes(request->caller.data, request->caller.size);
-    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST, &frame);
+    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST, &frame);
 }

@@ -15,7 +15,7 @@
 #include "supervisor/requests/may_call.h"
 #include "supervisor/tenants/callers.h"
 #include "supervisor/tenants/unserved.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define FIELDS_MAX 256
 #define METHOD_MAX_BYTES 32
@@ -54,7 +54,7 @@ static void count_call(const struct request *parent, enum error_code code)
 static bool is_short(const struct request *parent)
 {
     return http_front_pressure(parent->server->front) >= 2 &&
-           child_is_congested(parent->attempt.placement->child);
+           worker_is_congested(parent->attempt.placement->worker);
 }
 
 static int refuse_for_room(struct service *service)
@@ -554,7 +554,7 @@ static const struct call_kind service_kind = {
 
 static bool is_congested(const struct caller *caller)
 {
-    return child_is_congested(request_of(caller)->attempt.placement->child);
+    return worker_is_congested(request_of(caller)->attempt.placement->worker);
 }
 
 static bool meet_limit(struct caller *caller, unsigned limit, uint64_t used_milli)

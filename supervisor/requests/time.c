@@ -7,7 +7,7 @@
 #include "common/io.h"
 #include "common/loop_watch.h"
 #include "supervisor/requests/service.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define TICK_MAX_NS (20 * NSEC_PER_MSEC)
 #define TICK_MIN_NS NSEC_PER_MSEC
@@ -75,7 +75,7 @@ void ledger_note_client(struct request *request)
  * the longer patience. */
 static bool is_still_running(const struct request *request)
 {
-    const struct scoreboard *board = request->attempt.placement->child->board;
+    const struct scoreboard *board = request->attempt.placement->worker->board;
 
     return request->is_over_wall && request->cancelled_entry_ns != 0 &&
            atomic_load(&board->running_request) == request->attempt.id &&
@@ -85,8 +85,9 @@ static bool is_still_running(const struct request *request)
 /* What another request may take that runs in the worker, by its word, before the cancel is read. */
 static uint64_t others_ms(const struct request *request)
 {
-    const struct child *child = request->attempt.placement->child;
-    const struct request *other = request_find(child, atomic_load(&child->board->running_request));
+    const struct worker *worker = request->attempt.placement->worker;
+    const struct request *other =
+        request_find(worker, atomic_load(&worker->board->running_request));
 
     if (!other || other == request)
         return 0;
@@ -103,7 +104,7 @@ static uint64_t cancel_deadline_ns(const struct request *request)
 
     if (grace_ms == LIMIT_UNLIMITED)
         return UINT64_MAX;
-    return own_time_deadline_ns(&request->attempt.placement->child->own, &since,
+    return own_time_deadline_ns(&request->attempt.placement->worker->own, &since,
                                 (grace_ms + patience_ms) * NSEC_PER_MSEC);
 }
 
@@ -147,7 +148,7 @@ static void note_taken(struct request *request, uint64_t now)
 /* Returns whether its JavaScript has begun, by the worker's word: until then others held it up. */
 static bool has_entered(const struct request *request)
 {
-    const struct scoreboard *board = request->attempt.placement->child->board;
+    const struct scoreboard *board = request->attempt.placement->worker->board;
 
     return atomic_load(&board->entered[request->attempt.id % SCOREBOARD_SLOTS]) ==
            request->attempt.id;
@@ -158,12 +159,12 @@ static void end_overdue(struct request *request, uint64_t now)
     uint64_t used_us = (now - since_ns(request)) / 1000;
 
     if (request->is_cancelled) {
-        struct child *child = request->attempt.placement->child;
+        struct worker *worker = request->attempt.placement->worker;
         if (request->is_over_wall) {
-            child->limit_milli = UINT64_C(1000) * request->attempt.version->limits.wall_ms;
-            child->used_milli = used_us;
+            worker->limit_milli = UINT64_C(1000) * request->attempt.version->limits.wall_ms;
+            worker->used_milli = used_us;
         }
-        child_kill(child, KILL_WALL, request->attempt.id);
+        worker_kill(worker, KILL_WALL, request->attempt.id);
         return;
     }
     bool is_own = own_deadline_ns(request) <= now; /* else its caller's time is over */

@@ -7,8 +7,9 @@
 #include "proto/channel.h"
 #include "supervisor/host/descriptors.h"
 #include "supervisor/requests/internal.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 static void read_connections(void *owner, struct total *total)
 {
@@ -43,12 +44,12 @@ static void read_waiting_requests(void *owner, struct total *total)
 static void read_worker_output(void *owner, struct total *total)
 {
     const struct server *server = ((const struct ledger *) owner)->server;
-    const struct child *child;
+    const struct worker *worker;
     unsigned n = 0;
 
-    if (server->pool)
-        TAILQ_FOREACH (child, &server->pool->children, entry) {
-            total->used += child->channel ? channel_queued_bytes(child->channel) : 0;
+    if (server->slots)
+        TAILQ_FOREACH (worker, &server->slots->workers, entry) {
+            total->used += worker->channel ? channel_queued_bytes(worker->channel) : 0;
             n++;
         }
     total->limit = (uint64_t) LINK_OUTPUT_MAX_BYTES * (n > 0 ? n : 1);
@@ -60,13 +61,13 @@ static void read_loads(void *owner, struct total *total)
 {
     const struct server *server = ((const struct ledger *) owner)->server;
     const struct placement *placement;
-    const struct child *child;
+    const struct worker *worker;
     unsigned n = 0;
 
-    if (server->pool)
-        TAILQ_FOREACH (child, &server->pool->children, entry) {
+    if (server->slots)
+        TAILQ_FOREACH (worker, &server->slots->workers, entry) {
             n++;
-            LIST_FOREACH (placement, &child->placements, in_child)
+            LIST_FOREACH (placement, &worker->placements, in_worker)
                 total->used += placement->state == PLACEMENT_LOADING;
         }
     total->limit = (uint64_t) SCOREBOARD_TENANTS * (n > 0 ? n : 1);
@@ -75,12 +76,12 @@ static void read_loads(void *owner, struct total *total)
 static void read_withdrawn(void *owner, struct total *total)
 {
     const struct server *server = ((const struct ledger *) owner)->server;
-    const struct child *child;
+    const struct worker *worker;
     unsigned n = 0;
 
-    if (server->pool)
-        TAILQ_FOREACH (child, &server->pool->children, entry) {
-            total->used += child->n_withdrawn;
+    if (server->slots)
+        TAILQ_FOREACH (worker, &server->slots->workers, entry) {
+            total->used += worker->n_withdrawn;
             n++;
         }
     total->limit = (uint64_t) WITHDRAWN_MAX * (n > 0 ? n : 1);

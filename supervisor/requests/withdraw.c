@@ -6,7 +6,7 @@
 #include "common/io.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* Withdrawals of one request; after so many it stays where it is. */
 #define WITHDRAWALS_MAX 8
@@ -16,7 +16,7 @@ static bool take_back(struct request *request)
     /* A worker that lets a part of the body be read, or answers, has begun, whatever its mark says. */
     if (request->state != REQUEST_SENT || request->is_cancelled || !request->client.to ||
         request->is_body_lost || request->withdrawals >= WITHDRAWALS_MAX ||
-        !child_withdraw(request->attempt.placement->child, &request->attempt))
+        !worker_withdraw(request->attempt.placement->worker, &request->attempt))
         return false;
     ledger_forget_unstarted(request);
     request->withdrawals++;
@@ -27,11 +27,11 @@ static bool take_back(struct request *request)
 }
 
 /* A placement that waits for its last request to leave, which has; NULL: none. */
-static struct placement *find_left(const struct child *child)
+static struct placement *find_left(const struct worker *worker)
 {
     struct placement *placement;
 
-    LIST_FOREACH (placement, &child->placements, in_child)
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->in_flight == 0 &&
             (placement->state == PLACEMENT_GONE ||
              (placement->state == PLACEMENT_READY && placement->is_retiring)))
@@ -39,25 +39,25 @@ static struct placement *find_left(const struct child *child)
     return NULL;
 }
 
-unsigned ledger_withdraw(struct child *child, bool (*is_wanted)(const struct child *child,
-                                                                const struct attempt *attempt))
+unsigned ledger_withdraw(struct worker *worker, bool (*is_wanted)(const struct worker *worker,
+                                                                  const struct attempt *attempt))
 {
     struct request *request = NULL, *previous;
     struct placement *placement;
     unsigned n = 0;
 
-    if (child->books.n_unstarted > 0)
-        request = TAILQ_LAST(&child->books.unstarted, request_list);
+    if (worker->books.n_unstarted > 0)
+        request = TAILQ_LAST(&worker->books.unstarted, request_list);
     /* From the youngest to the oldest, so that each goes before those that were behind it. */
     for (; request; request = previous) {
         previous = TAILQ_PREV(request, request_list, unstarted);
-        if (is_wanted(child, &request->attempt) && take_back(request))
+        if (is_wanted(worker, &request->attempt) && take_back(request))
             n++;
     }
     if (n == 0)
         return 0;
-    while ((placement = find_left(child)))
+    while ((placement = find_left(worker)))
         placement_on_idle(placement); /* it is unloaded, or free */
-    ledger_want_tick(child->server->ledger, io_now_ns());
+    ledger_want_tick(worker->server->ledger, io_now_ns());
     return n;
 }

@@ -10,7 +10,7 @@
 #include "proto/frame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* Credit goes back to the worker in steps, as the client takes what is queued for it. */
 #define CREDIT_STEPS 4
@@ -34,7 +34,7 @@ void ledger_give_credit(struct request *request)
         return;
     request->progress_ns = io_now_ns();
     request->response_window += credit;
-    (void) link_send_credit(request->attempt.placement->child, request->attempt.id,
+    (void) link_send_credit(request->attempt.placement->worker, request->attempt.id,
                             (uint32_t) credit);
     request->response_owed -= credit;
     ledger_note_client(request);
@@ -178,7 +178,7 @@ static void leave_and_pump(struct request *request)
 {
     struct tenant *tenant = request->attempt.tenant;
     struct placement *placement = request->attempt.placement;
-    struct child *child = placement->child;
+    struct worker *worker = placement->worker;
 
     ledger_leave_worker(request);
     if (placement->in_flight == 0 || tenant->version->limits.cpu_rate != LIMIT_UNLIMITED)
@@ -186,7 +186,7 @@ static void leave_and_pump(struct request *request)
     placement_on_idle(placement);
     ledger_end(request);
     ledger_pump(tenant);
-    ledger_run(child); /* others wait for what this has left */
+    ledger_run(worker); /* others wait for what this has left */
 }
 
 void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us)
@@ -200,16 +200,16 @@ void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_
     leave_and_pump(request);
 }
 
-void ledger_on_caught_up(struct child *child)
+void ledger_on_caught_up(struct worker *worker)
 {
-    ledger_run(child);
+    ledger_run(worker);
 }
 
 void ledger_on_not_loaded(struct request *request)
 {
     struct placement *placement = request->attempt.placement;
     struct tenant *tenant = request->attempt.tenant;
-    const struct scoreboard *board = placement->child->board;
+    const struct scoreboard *board = placement->worker->board;
     /* That nothing was run is the worker's word. */
     struct fate_facts facts = {
         .has_entered = atomic_load(&board->entered[request->attempt.id % SCOREBOARD_SLOTS]) ==
@@ -232,10 +232,10 @@ void ledger_on_not_loaded(struct request *request)
         return;
     }
     request->refusals += is_refused;
-    struct child *child = placement->child;
+    struct worker *worker = placement->worker;
     ledger_leave_worker(request);
     ledger_send_again(request);
     placement_on_idle(placement);
     ledger_pump(tenant);
-    ledger_run(child);
+    ledger_run(worker);
 }

@@ -26,7 +26,8 @@
 #include "supervisor/service/watchdog.h"
 #include "supervisor/stats/metrics.h"
 #include "supervisor/tenants/unserved.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 #define READY_TIMEOUT_S 20
 #define READY_TICK_US 10000
@@ -105,13 +106,13 @@ bool server_may_upgrade(const struct server *server, const char **ret_reason)
 
 void service_tell_status(const struct server *server)
 {
-    struct pool_tally tally;
+    struct slots_tally tally;
     char text[540], health[320], unserved[64] = "";
 
-    if (!server->notify || !server->pool || server->life.is_draining ||
+    if (!server->notify || !server->slots || server->life.is_draining ||
         heir_is_unknown(server->service->heir))
         return;
-    pool_read_tally(server->pool, &tally);
+    slots_read_tally(server->slots, &tally);
     helper_summary(&server->health, health, sizeof health);
     if (unserved_count(server->tenants) > 0)
         (void) snprintf(unserved, sizeof unserved, "; %u cannot be served: see skep status",
@@ -173,8 +174,8 @@ static struct readiness look_at_workers(const struct server *server)
     struct readiness found = { 0 };
     const struct slot *slot = NULL;
 
-    while ((slot = pool_next_slot(server->pool, slot))) {
-        if (slot->kind != PLACE_SHARED)
+    while ((slot = slots_next(server->slots, slot))) {
+        if (slot->kind != SLOT_SHARED)
             continue;
         bool is_ready = slot_find_ready(slot) != NULL;
         found.n_workers++;

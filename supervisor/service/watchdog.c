@@ -9,8 +9,9 @@
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "supervisor/host/notify.h"
+#include "supervisor/workers/slots.h"
 
-/* Longer than child.c waits for the same, before it does something about it. */
+/* Longer than worker.c waits for the same, before it does something about it. */
 #define BOOTING_MS 65000
 #define KILLED_MS 10000
 #define LOOKS_PER_PERIOD 4
@@ -27,16 +28,16 @@ struct watchdog {
 enum watchdog_view watchdog_judge(const struct watchdog_facts *facts)
 {
     switch (facts->state) {
-    case CHILD_READY:
-    case CHILD_DRAINING:
+    case WORKER_READY:
+    case WORKER_DRAINING:
         if (facts->has_sign || facts->is_new) /* its hello was an answer */
             return WATCHDOG_ANSWERED;
         return facts->has_work || !facts->was_asked ? WATCHDOG_EXCUSED : WATCHDOG_SILENT;
-    case CHILD_BOOTING:
+    case WORKER_BOOTING:
         return facts->in_state_ms > BOOTING_MS ? WATCHDOG_SILENT : WATCHDOG_EXCUSED;
-    case CHILD_KILLED:
+    case WORKER_KILLED:
         return facts->in_state_ms > KILLED_MS ? WATCHDOG_SILENT : WATCHDOG_EXCUSED;
-    case CHILD_STATES:
+    case WORKER_STATES:
         break;
     }
     return WATCHDOG_EXCUSED;
@@ -47,35 +48,36 @@ bool watchdog_may_feed(const unsigned n[static WATCHDOG_VIEWS])
     return n[WATCHDOG_ANSWERED] > 0 || n[WATCHDOG_SILENT] == 0;
 }
 
-static bool is_up(const struct child *child)
+static bool is_up(const struct worker *worker)
 {
-    return (child->state == CHILD_READY || child->state == CHILD_DRAINING) && !child->is_hung_up;
+    return (worker->state == WORKER_READY || worker->state == WORKER_DRAINING) &&
+           !worker->is_hung_up;
 }
 
-static enum watchdog_view look_at(struct child *child, uint64_t now_ns)
+static enum watchdog_view look_at(struct worker *worker, uint64_t now_ns)
 {
-    struct watchdog_vigil *vigil = &child->vigil;
-    bool is_new =
-        vigil->since_ns == 0 || vigil->pid != child->pid || vigil->state != (unsigned) child->state;
-    uint64_t signs = is_up(child) ? child_signs_of_life(child) : 0;
+    struct watchdog_vigil *vigil = &worker->vigil;
+    bool is_new = vigil->since_ns == 0 || vigil->pid != worker->pid ||
+                  vigil->state != (unsigned) worker->state;
+    uint64_t signs = is_up(worker) ? worker_signs_of_life(worker) : 0;
     const struct watchdog_facts facts = {
-        .state = child->state,
+        .state = worker->state,
         .is_new = is_new,
-        .has_sign = is_up(child) && signs != vigil->signs,
+        .has_sign = is_up(worker) && signs != vigil->signs,
         .was_asked = vigil->was_asked && !is_new,
-        .has_work = is_up(child) && child_has_work(child),
+        .has_work = is_up(worker) && worker_has_work(worker),
         .in_state_ms = is_new ? 0 : (now_ns - vigil->since_ns) / NSEC_PER_MSEC,
     };
 
     *vigil = (struct watchdog_vigil){
-        .pid = child->pid,
-        .state = (unsigned) child->state,
+        .pid = worker->pid,
+        .state = (unsigned) worker->state,
         .since_ns = is_new ? now_ns : vigil->since_ns,
         .signs = signs,
-        .was_asked = is_up(child),
+        .was_asked = is_up(worker),
     };
-    if (is_up(child) && !child->is_asked) /* one that has not answered is not asked anew */
-        child_ask(child);
+    if (is_up(worker) && !worker->is_asked) /* one that has not answered is not asked anew */
+        worker_ask(worker);
     return watchdog_judge(&facts);
 }
 
@@ -92,10 +94,10 @@ static void look(struct watchdog *watchdog)
 {
     unsigned n[WATCHDOG_VIEWS] = { 0 };
     uint64_t now = io_now_ns();
-    struct child *child;
+    struct worker *worker;
 
-    TAILQ_FOREACH (child, &watchdog->server->pool->children, entry)
-        n[look_at(child, now)]++;
+    TAILQ_FOREACH (worker, &watchdog->server->slots->workers, entry)
+        n[look_at(worker, now)]++;
     watchdog->answered += n[WATCHDOG_ANSWERED];
     if (now - watchdog->fed_ns < watchdog->half_ns)
         return;

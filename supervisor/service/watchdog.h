@@ -7,11 +7,11 @@
  *   fed       if there is none that could have been expected to,
  *   not fed   otherwise.
  *
- * No tenant can starve it. What a tenant can do to a worker is to keep it busy, and then child_watch.c
+ * No tenant can starve it. What a tenant can do to a worker is to keep it busy, and then watch.c
  * counts its silence and kills it: a worker with work is excused. Or to end it, again and again: one that
  * starts, dies or waits out a back-off is excused, too, while it keeps to the time for that. Or, with
  * native code of its own, to have it say nothing with nothing to do: each worker is asked at each look, and one
- * that does not answer is killed like a busy one (child_ask), so that another is there before the watchdog
+ * that does not answer is killed like a busy one (worker_ask), so that another is there before the watchdog
  * is due. What is left to starve it are faults that no tenant has a hand in: a loop that is stuck, a
  * spawner that starts and reaps nothing, a host on which killed processes stay.
  *
@@ -23,13 +23,13 @@
 #include <stdint.h>
 
 #include "supervisor/server.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 enum watchdog_view { WATCHDOG_EXCUSED, WATCHDOG_ANSWERED, WATCHDOG_SILENT, WATCHDOG_VIEWS };
 
 /* One worker, at a look. */
 struct watchdog_facts {
-    enum child_state state;
+    enum worker_state state;
     bool is_new;    /* it was not in this state at the last look */
     bool has_sign;  /* a frame or a heartbeat, since then */
     bool was_asked; /* then */

@@ -13,7 +13,7 @@
 #include "supervisor/requests/ledger.h"
 #include "supervisor/stats/families_internal.h"
 #include "supervisor/tenants/unserved.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 static void write_build(const struct server *server, const char *name, struct text *text)
 {

@@ -10,7 +10,8 @@
 #include "common/rss.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/stats/families_internal.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 static void write_restarts(const struct server *server, const char *name, struct text *text)
 {
@@ -21,23 +22,23 @@ static void write_states(const struct server *server, const char *name, struct t
 {
     const struct config *config = server->config;
 
-    for (unsigned i = 0; server->pool && i < config->n_cordons; i++) {
+    for (unsigned i = 0; server->slots && i < config->n_cordons; i++) {
         struct listed listed = { 0 };
-        uint64_t n[CHILD_STATES] = { 0 }, down = 0;
-        while (pool_next_listed(server->pool, &listed)) {
-            if ((listed.slot ? listed.slot->cordon : listed.child->cordon) != config->cordons[i])
+        uint64_t n[WORKER_STATES] = { 0 }, down = 0;
+        while (slots_next_listed(server->slots, &listed)) {
+            if ((listed.slot ? listed.slot->cordon : listed.worker->cordon) != config->cordons[i])
                 continue;
-            if (listed.child)
-                n[listed.child->state]++;
+            if (listed.worker)
+                n[listed.worker->state]++;
             else
                 down++;
         }
         text_count(text, name,
                    TEXT_LABELS({ "cordon", config->cordons[i]->name }, { "state", "down" }), down);
-        for (unsigned state = 0; state < CHILD_STATES; state++)
+        for (unsigned state = 0; state < WORKER_STATES; state++)
             text_count(text, name,
                        TEXT_LABELS({ "cordon", config->cordons[i]->name },
-                                   { "state", child_state_name((enum child_state) state) }),
+                                   { "state", worker_state_name((enum worker_state) state) }),
                        n[state]);
     }
 }
@@ -46,14 +47,14 @@ static void write_states(const struct server *server, const char *name, struct t
 
 static uint64_t rss_bytes(const struct slot *slot)
 {
-    const struct child *child = slot->child;
+    const struct worker *worker = slot->worker;
 
-    return child && child->statm_fd >= 0 ? rss_read_bytes(child->statm_fd) : 0;
+    return worker && worker->statm_fd >= 0 ? rss_read_bytes(worker->statm_fd) : 0;
 }
 
 static uint64_t cpu_us(const struct slot *slot)
 {
-    return slot->child ? child_cpu_ns(slot->child) / NSEC_PER_USEC : 0;
+    return slot->worker ? worker_cpu_ns(slot->worker) / NSEC_PER_USEC : 0;
 }
 
 static uint64_t requests(const struct slot *slot)
@@ -63,12 +64,12 @@ static uint64_t requests(const struct slot *slot)
 
 static uint64_t in_flight(const struct slot *slot)
 {
-    return slot->child ? slot->child->in_flight : 0;
+    return slot->worker ? slot->worker->in_flight : 0;
 }
 
 static uint64_t isolates(const struct slot *slot)
 {
-    return slot->child ? slot->child->n_placements : 0;
+    return slot->worker ? slot->worker->n_placements : 0;
 }
 
 static void write_each(const struct server *server, const char *name,
@@ -77,7 +78,7 @@ static void write_each(const struct server *server, const char *name,
     const struct slot *slot = NULL;
     char position[16];
 
-    while (server->pool && (slot = pool_next_slot(server->pool, slot))) {
+    while (server->slots && (slot = slots_next(server->slots, slot))) {
         (void) snprintf(position, sizeof position, "%u", slot->position);
         struct text_labels labels =
             TEXT_LABELS({ "cordon", slot->cordon->name }, { "slot", position });

@@ -15,7 +15,7 @@
 #include "supervisor/record/log_budget.h"
 #include "supervisor/tenants/rate.h"
 
-struct child;
+struct worker;
 struct request;
 struct share;
 struct tenant;
@@ -25,13 +25,13 @@ struct tenant_books {
     struct log_window access;    /* its lines in the access log */
     TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of those whose queue is not empty */
     struct run_entry run;
-    struct child *run_child; /* borrowed; in whose run queue it is; NULL: in none */
-    uint32_t cost_us;        /* CPU time of a request, as far as is known; 0: not yet */
-    uint64_t cheap_ns;       /* when a request last ended that had used little */
-    struct rate rate;        /* of cpu_rate */
-    uint64_t cpu_ns;         /* all that it has used */
-    uint64_t queued_bytes;   /* of bodies, see ledger_queued_bytes */
-    uint64_t failure_second; /* see failure.c */
+    struct worker *run_worker; /* borrowed; in whose run queue it is; NULL: in none */
+    uint32_t cost_us;          /* CPU time of a request, as far as is known; 0: not yet */
+    uint64_t cheap_ns;         /* when a request last ended that had used little */
+    struct rate rate;          /* of cpu_rate */
+    uint64_t cpu_ns;           /* all that it has used */
+    uint64_t queued_bytes;     /* of bodies, see ledger_queued_bytes */
+    uint64_t failure_second;   /* see failure.c */
     uint64_t failures_skipped;
     uint32_t failure_codes; /* bit 1 << code: the log was told in that second */
     uint64_t noted_second;

@@ -54,8 +54,8 @@ struct version {
     limit_set observed;                        /* of these, what is not enforced */
     LIST_HEAD(, placement) placements;
     TAILQ_ENTRY(version) preload;
-    struct child *preload_in; /* borrowed; in whose queue it waits to be loaded; NULL: in none */
-    unsigned refs;            /* the tenant's, each placement's, each request's, the queue's */
+    struct worker *preload_in; /* borrowed; in whose queue it waits to be loaded; NULL: in none */
+    unsigned refs;             /* the tenant's, each placement's, each request's, the queue's */
     const struct version_listener *listener; /* borrowed: who waits for its load; NULL: nobody */
     void *listener_owner;                    /* borrowed */
     struct boot_bucket boots;
@@ -105,7 +105,7 @@ struct tenant {
     uint64_t cpu_us;
     uint64_t kills; /* deaths of workers that it was blamed for */
     struct conduct conduct;
-    struct slot *own;      /* borrowed: the slot of its own worker, or a PLACE_CROWD; NULL: none */
+    struct slot *own;      /* borrowed: the slot of its own worker, or a SLOT_CROWD; NULL: none */
     struct slot *next_own; /* the same for a candidate that is in another cordon */
     /* How busy it is, see seclude.h. */
     uint64_t cpu_seen_us;                 /* cpu_us at the last look, one each second */

@@ -50,7 +50,7 @@ void versions_drop_candidate(struct tenant *tenant)
     if (!candidate)
         return;
     version_tell_dropped(candidate);
-    if (tenant->server->pool)
+    if (tenant->server->slots)
         seclude_forget_next(tenant);
     versions_retire(candidate);
     (void) version_unref(candidate);
@@ -219,7 +219,7 @@ void versions_remove(struct tenant *tenant)
 
 static void destroy(struct tenant *tenant)
 {
-    if (tenant->server->pool)
+    if (tenant->server->slots)
         seclude_forget(tenant);
     TAILQ_REMOVE(&tenant->server->tenants->leaving, tenant, entry);
     (void) tenant_free(tenant);

@@ -12,7 +12,7 @@
 #include "supervisor/record/lists.h"
 
 /* Only the files of requests/ write it. */
-struct child_books {
+struct worker_books {
     struct run_queue queue; /* tenants whose next request goes into this worker */
     /* Sent, and JavaScript has not begun, as far as is known; in the order of their sending. */
     struct request_list unstarted;

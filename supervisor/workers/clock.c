@@ -5,11 +5,11 @@
 
 /* ---- the process's clock */
 
-void child_look_at_clock(struct child *child)
+void worker_look_at_clock(struct worker *worker)
 {
-    struct worker_clock *clock = &child->clock;
-    uint64_t now_ns = child_cpu_ns(child);
-    uint64_t claim = child->board ? atomic_load(&child->board->running_request) : 0;
+    struct worker_clock *clock = &worker->clock;
+    uint64_t now_ns = worker_cpu_ns(worker);
+    uint64_t claim = worker->board ? atomic_load(&worker->board->running_request) : 0;
 
     if (now_ns > clock->clock_ns) {
         clock->spare_ns += now_ns - clock->clock_ns;
@@ -21,12 +21,12 @@ void child_look_at_clock(struct child *child)
     }
 }
 
-uint64_t child_take_spare(struct child *child, uint64_t claim_ns, uint64_t since_clock_ns)
+uint64_t worker_take_spare(struct worker *worker, uint64_t claim_ns, uint64_t since_clock_ns)
 {
-    struct worker_clock *clock = &child->clock;
+    struct worker_clock *clock = &worker->clock;
 
     if (claim_ns > clock->spare_ns || claim_ns > clock->clock_ns - since_clock_ns)
-        child_look_at_clock(child);
+        worker_look_at_clock(worker);
     if (since_clock_ns > clock->clock_ns)
         return 0;
     uint64_t most = clock->clock_ns - since_clock_ns;

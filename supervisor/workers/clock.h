@@ -4,10 +4,10 @@
  */
 #pragma once
 
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* Looks at the worker's CPU clock: also right before it is killed. */
-void child_look_at_clock(struct child *child);
+void worker_look_at_clock(struct worker *worker);
 /* As much of a claim as the process can have used since its clock stood at since_clock_ns, which is not there for
  * others any more. */
-uint64_t child_take_spare(struct child *child, uint64_t claim_ns, uint64_t since_clock_ns);
+uint64_t worker_take_spare(struct worker *worker, uint64_t claim_ns, uint64_t since_clock_ns);

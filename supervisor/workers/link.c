@@ -25,76 +25,76 @@ int link_on_hello(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Hello *hello = (const Skep__Worker__Hello *) message;
     static const char allowed[] = "0123456789.-abcdefghijklmnopqrstuvwxyz";
-    struct child *child = owner;
-    char *version = child->server->record.v8_version;
+    struct worker *worker = owner;
+    char *version = worker->server->record.v8_version;
 
     if (hello->protocol != PROTOCOL_VERSION)
-        log_event(LOG_LEVEL_ERROR, LOG_ABOUT_CHILD(child),
+        log_event(LOG_LEVEL_ERROR, LOG_ABOUT_WORKER(worker),
                   "worker %u (pid %d) speaks version %u of the protocol, this skepd version %u: "
                   "skepd and skep-worker are not of one release; after installing both, "
                   "\"skep upgrade\" or a restart takes both",
-                  child->number, (int) child->pid, hello->protocol, PROTOCOL_VERSION);
-    if (child->has_hello || hello->protocol != PROTOCOL_VERSION ||
+                  worker->number, (int) worker->pid, hello->protocol, PROTOCOL_VERSION);
+    if (worker->has_hello || hello->protocol != PROTOCOL_VERSION ||
         hello->v8_version.len > VERSION_TEXT_MAX)
         return -EPROTO;
     for (size_t i = 0; i < hello->v8_version.len; i++)
         if (!memchr(allowed, hello->v8_version.data[i], sizeof allowed - 1))
             return -EPROTO;
-    (void) snprintf(version, sizeof child->server->record.v8_version, "%.*s",
+    (void) snprintf(version, sizeof worker->server->record.v8_version, "%.*s",
                     (int) hello->v8_version.len, (const char *) hello->v8_version.data);
-    child_on_event(child, EVENT_HELLO);
+    worker_on_event(worker, EVENT_HELLO);
     return 0;
 }
 
 int link_on_pong(void *owner, const ProtobufCMessage *message)
 {
-    struct child *child = owner;
+    struct worker *worker = owner;
 
     (void) message;
-    if (child->pings_open == 0)
+    if (worker->pings_open == 0)
         return -EPROTO;
-    child->pings_open--;
-    return 0; /* that it came at all is what counts: child_check looks at the number of frames */
+    worker->pings_open--;
+    return 0; /* that it came at all is what counts: worker_check looks at the number of frames */
 }
 
 static void on_closed(void *owner, int error)
 {
-    struct child *child = owner;
+    struct worker *worker = owner;
 
     if (error == -EPROTO || error == -EMSGSIZE) {
-        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
-                  "worker %u (pid %d) broke the protocol", child->number, (int) child->pid);
-        child_kill(child, KILL_PROTOCOL, 0);
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),
+                  "worker %u (pid %d) broke the protocol", worker->number, (int) worker->pid);
+        worker_kill(worker, KILL_PROTOCOL, 0);
         return;
     }
-    child_on_event(child, EVENT_CLOSED);
+    worker_on_event(worker, EVENT_CLOSED);
 }
 
 static void on_drained(void *owner)
 {
-    struct child *child = owner;
+    struct worker *worker = owner;
 
-    child->ops->on_drained(child);
+    worker->ops->on_drained(worker);
 }
 
 static void on_written(void *owner)
 {
     static const struct timeval at_once = { 0 };
-    const struct child *child = owner;
+    const struct worker *worker = owner;
 
-    (void) event_add(child->load_turn, &at_once);
+    (void) event_add(worker->load_turn, &at_once);
 }
 
-int link_open(struct child *child, int fd)
+int link_open(struct worker *worker, int fd)
 {
     struct channel_options options = {
-        .base = child->server->base,
+        .base = worker->server->base,
         .fd = fd,
         .name = "worker: frames",
-        .receive = child->frames,
+        .receive = worker->frames,
         .tails = &worker_tails,
         .phase = LINK_PHASE_BOOTING,
-        .owner = child,
+        .owner = worker,
         .on_closed = on_closed,
         .on_drained = on_drained,
         .on_written = on_written,
@@ -103,86 +103,86 @@ int link_open(struct child *child, int fd)
         .frames_per_turn = FRAMES_PER_TURN,
     };
 
-    return channel_new(&options, &child->channel);
+    return channel_new(&options, &worker->channel);
 }
 
-void link_set_ready(struct child *child)
+void link_set_ready(struct worker *worker)
 {
-    channel_set_phase(child->channel, LINK_PHASE_READY);
+    channel_set_phase(worker->channel, LINK_PHASE_READY);
 }
 
 /* ---- out */
 
-int link_send(struct child *child, Skep__Worker__ToWorker__MessageCase which, void *message)
+int link_send(struct worker *worker, Skep__Worker__ToWorker__MessageCase which, void *message)
 {
     Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
 
-    if (!child->channel)
+    if (!worker->channel)
         return -EPIPE;
     envelope.message_case = which;
     envelope.ping = message; /* any member: all are pointers */
-    int r = channel_send(child->channel, &envelope.base);
-    if (r == -ENOBUFS && child->state != CHILD_KILLED) {
-        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child),
-                  "worker %u (pid %d) does not read: %u MiB wait for it", child->number,
-                  (int) child->pid, LINK_OUTPUT_MAX_BYTES >> 20);
-        child->server->record.counters.unread++;
-        child_kill(child, KILL_SILENT, 0);
+    int r = channel_send(worker->channel, &envelope.base);
+    if (r == -ENOBUFS && worker->state != WORKER_KILLED) {
+        log_event(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),
+                  "worker %u (pid %d) does not read: %u MiB wait for it", worker->number,
+                  (int) worker->pid, LINK_OUTPUT_MAX_BYTES >> 20);
+        worker->server->record.counters.unread++;
+        worker_kill(worker, KILL_SILENT, 0);
     }
     return r;
 }
 
-int link_send_unload(struct child *child, uint32_t placement)
+int link_send_unload(struct worker *worker, uint32_t placement)
 {
     Skep__Worker__Unload unload = SKEP__WORKER__UNLOAD__INIT;
 
     unload.tenant = placement;
-    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD, &unload);
+    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD, &unload);
 }
 
-int link_send_retire(struct child *child, uint32_t placement)
+int link_send_retire(struct worker *worker, uint32_t placement)
 {
     Skep__Worker__Retire retire = SKEP__WORKER__RETIRE__INIT;
 
     retire.tenant = placement;
-    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE, &retire);
+    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE, &retire);
 }
 
-int link_send_body(struct child *child, uint64_t id, const uint8_t *data, size_t size, bool end)
+int link_send_body(struct worker *worker, uint64_t id, const uint8_t *data, size_t size, bool end)
 {
     Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
 
     body.id = id;
     body.data = link_bytes(data, size);
     body.end = end;
-    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_BODY, &body);
+    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_BODY, &body);
 }
 
-int link_send_credit(struct child *child, uint64_t id, uint32_t size)
+int link_send_credit(struct worker *worker, uint64_t id, uint32_t size)
 {
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
 
     credit.id = id;
     credit.bytes = size;
-    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_CREDIT, &credit);
+    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_CREDIT, &credit);
 }
 
-int link_send_cancel(struct child *child, uint64_t id, enum link_cancel reason)
+int link_send_cancel(struct worker *worker, uint64_t id, enum link_cancel reason)
 {
     Skep__Worker__Cancel cancel = SKEP__WORKER__CANCEL__INIT;
 
     cancel.id = id;
     cancel.reason = (Skep__Worker__CancelReason) reason;
-    return link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL, &cancel);
+    return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_CANCEL, &cancel);
 }
 
-int link_send_ping(struct child *child)
+int link_send_ping(struct worker *worker)
 {
     Skep__Worker__Ping ping = SKEP__WORKER__PING__INIT;
 
-    ping.token = child->signs_seen;
-    int r = link_send(child, SKEP__WORKER__TO_WORKER__MESSAGE_PING, &ping);
+    ping.token = worker->signs_seen;
+    int r = link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_PING, &ping);
     if (r == 0)
-        child->pings_open++;
+        worker->pings_open++;
     return r;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "proto/frame.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 #include "worker.pb-c.h"
 
 /* The supervisor begins nothing that can wait while more than LINK_OUTPUT_HIGH_BYTES are queued for a worker. A part of a
@@ -19,23 +19,23 @@
 #define LINK_OUTPUT_MAX_BYTES (LINK_OUTPUT_HIGH_BYTES + (8U << 20))
 
 /* Makes the channel of a worker that is being started; fd owned on success. */
-int link_open(struct child *child, int fd);
+int link_open(struct worker *worker, int fd);
 /* Hello and attestation are through: every frame is allowed now. */
-void link_set_ready(struct child *child);
+void link_set_ready(struct worker *worker);
 
 /* When a frame may come. */
 enum { LINK_PHASE_BOOTING = 1, LINK_PHASE_READY = 2 };
-/* Handlers, as of channel_handler_fn; owner: struct child. The table of all is supervisor/frames.c. */
+/* Handlers, as of channel_handler_fn; owner: struct worker. The table of all is supervisor/frames.c. */
 int link_on_hello(void *owner, const ProtobufCMessage *message);
 int link_on_pong(void *owner, const ProtobufCMessage *message);
 
 /* Each 0 or -errno of channel_send. */
 /* Any frame. */
-int link_send(struct child *child, Skep__Worker__ToWorker__MessageCase which, void *message);
-int link_send_unload(struct child *child, uint32_t placement);
-int link_send_retire(struct child *child, uint32_t placement);
-int link_send_body(struct child *child, uint64_t id, const uint8_t *data, size_t size, bool end);
-int link_send_credit(struct child *child, uint64_t id, uint32_t bytes);
+int link_send(struct worker *worker, Skep__Worker__ToWorker__MessageCase which, void *message);
+int link_send_unload(struct worker *worker, uint32_t placement);
+int link_send_retire(struct worker *worker, uint32_t placement);
+int link_send_body(struct worker *worker, uint64_t id, const uint8_t *data, size_t size, bool end);
+int link_send_credit(struct worker *worker, uint64_t id, uint32_t bytes);
 static inline ProtobufCBinaryData link_bytes(const void *data, size_t size)
 {
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
@@ -50,5 +50,5 @@ static inline size_t link_line_size(ProtobufCBinaryData line)
     return line.len < LOG_LINE_MAX_BYTES ? line.len : LOG_LINE_MAX_BYTES;
 }
 enum link_cancel { LINK_CANCEL_CLIENT_GONE, LINK_CANCEL_WALL, LINK_CANCEL_FAILED };
-int link_send_cancel(struct child *child, uint64_t id, enum link_cancel reason);
-int link_send_ping(struct child *child);
+int link_send_cancel(struct worker *worker, uint64_t id, enum link_cancel reason);
+int link_send_ping(struct worker *worker);

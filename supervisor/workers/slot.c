@@ -8,7 +8,8 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
-#include "supervisor/workers/child_internal.h"
+#include "supervisor/workers/internal.h"
+#include "supervisor/workers/slots.h"
 
 #define FAILURE_WINDOW_NS (30 * NSEC_PER_SEC)
 #define FAILURES_FREE 5
@@ -34,23 +35,23 @@ static void count_failure(struct slot *slot, uint64_t ready_ns)
 
 /* ---- the end of a worker */
 
-void slot_on_end(struct child *child, bool is_failure)
+void slot_on_end(struct worker *worker, bool is_failure)
 {
-    struct pool *pool = child->server->pool;
-    struct slot *slot = child->slot; /* NULL: it was leaving */
+    struct slots *slots = worker->server->slots;
+    struct slot *slot = worker->slot; /* NULL: it was leaving */
 
-    assert(child->in_flight == 0 && child->n_placements == 0 && child->books.n_unstarted == 0);
-    assert(child->n_free_slots + child->n_withdrawn == SCOREBOARD_SLOTS);
+    assert(worker->in_flight == 0 && worker->n_placements == 0 && worker->books.n_unstarted == 0);
+    assert(worker->n_free_slots + worker->n_withdrawn == SCOREBOARD_SLOTS);
     if (slot && is_failure)
-        count_failure(slot, child->ready_ns);
+        count_failure(slot, worker->ready_ns);
     else if (slot)
         slot->failures = 0;
     if (slot)
-        slot->child = NULL;
-    pool_forget(pool, child);
+        slot->worker = NULL;
+    slots_forget(slots, worker);
     if (slot)
         slot_fill(slot);
-    pool->ops->on_lost(pool->server);
+    slots->ops->on_lost(slots->server);
 }
 
 /* ---- the next worker */
@@ -58,9 +59,9 @@ void slot_on_end(struct child *child, bool is_failure)
 /* Whether it is still one that needs a worker. */
 static bool has_use(const struct slot *slot)
 {
-    const struct server *server = slot->pool->server;
+    const struct server *server = slot->slots->server;
 
-    if (slot->kind == PLACE_SPARE)
+    if (slot->kind == SLOT_SPARE)
         return slot->cordon->spare && !server->life.is_draining;
     /* Requests that wait are answered even while we stop: they were accepted. */
     return life_expects_requests(&server->life) || server->life.n_queued > 0;
@@ -73,7 +74,7 @@ static void plan_start(struct slot *slot)
                             .tv_usec = (suseconds_t) (wait_ms % 1000 * 1000) };
 
     if (!has_use(slot)) {
-        if (slot->kind == PLACE_SPARE)
+        if (slot->kind == SLOT_SPARE)
             slot_close(slot);
         return;
     }
@@ -88,100 +89,100 @@ static void plan_start(struct slot *slot)
  * next spare is started in its own slot. */
 static bool promote_spare(struct slot *slot)
 {
-    struct slot *spare = pool_find_spare(slot->pool, slot->cordon);
+    struct slot *spare = slots_find_spare(slot->slots, slot->cordon);
 
     /* A slot that keeps failing waits: a spare would only die of the same. */
-    if (slot->kind == PLACE_SPARE || !spare || slot_backoff_ms(slot->failures, 0) > 0)
+    if (slot->kind == SLOT_SPARE || !spare || slot_backoff_ms(slot->failures, 0) > 0)
         return false;
     slot_swap(slot, spare);
     slot->is_joining = false;
-    log_event(LOG_LEVEL_INFO, LOG_ABOUT_CHILD(slot->child),
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_WORKER(slot->worker),
               "worker %u (pid %d), the spare, takes over slot %u of cordon %s", slot->number,
-              (int) slot->child->pid, slot->position, slot->cordon->name);
+              (int) slot->worker->pid, slot->position, slot->cordon->name);
     plan_start(spare);
     return true;
 }
 
 void slot_fill(struct slot *slot)
 {
-    assert(!slot->child && !slot->is_dropped);
+    assert(!slot->worker && !slot->is_dropped);
     if (!promote_spare(slot))
         plan_start(slot);
 }
 
 void slot_start(struct slot *slot)
 {
-    assert(!slot->child && !slot->is_dropped);
+    assert(!slot->worker && !slot->is_dropped);
     (void) event_del(slot->timer);
-    int r = child_spawn(slot);
+    int r = worker_spawn(slot);
     if (r == 0)
         return;
     (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT_SLOT(slot), r, "cannot start worker %u",
                            slot->number);
     count_failure(slot, 0);
     slot_fill(slot);
-    slot->pool->ops->on_lost(slot->pool->server);
+    slot->slots->ops->on_lost(slot->slots->server);
 }
 
 /* ---- who is in it */
 
 void slot_swap(struct slot *one, struct slot *other)
 {
-    struct child *child = one->child;
+    struct worker *worker = one->worker;
     unsigned number = one->number;
 
-    one->child = other->child;
+    one->worker = other->worker;
     one->number = other->number;
-    other->child = child;
+    other->worker = worker;
     other->number = number;
-    if (one->child)
-        one->child->slot = one;
-    if (other->child)
-        other->child->slot = other;
+    if (one->worker)
+        one->worker->slot = one;
+    if (other->worker)
+        other->worker->slot = other;
 }
 
-struct child *slot_detach(struct slot *slot)
+struct worker *slot_detach(struct slot *slot)
 {
-    struct child *child = slot->child;
+    struct worker *worker = slot->worker;
 
-    if (!child)
+    if (!worker)
         return NULL;
-    child->list_position = pool_free_position(slot->pool, slot->cordon, PLACE_SPARE);
-    child->slot = NULL;
-    slot->child = NULL;
-    slot->number = pool_free_number(slot->pool); /* the worker's is taken until its end */
-    return child;
+    worker->list_position = slots_free_position(slot->slots, slot->cordon, SLOT_SPARE);
+    worker->slot = NULL;
+    slot->worker = NULL;
+    slot->number = slots_free_number(slot->slots); /* the worker's is taken until its end */
+    return worker;
 }
 
 /* Returns its worker, which leaves; NULL: there was none. */
-static struct child *drop(struct slot *slot)
+static struct worker *drop(struct slot *slot)
 {
-    struct child *child = slot_detach(slot);
+    struct worker *worker = slot_detach(slot);
 
     slot->owner = NULL;
     slot->members = 0;
     (void) event_del(slot->timer); /* it may be due in this very turn of the loop */
     slot->is_dropped = true;
-    event_active(slot->pool->sweep, EV_TIMEOUT, 0);
-    return child;
+    event_active(slot->slots->sweep, EV_TIMEOUT, 0);
+    return worker;
 }
 
 void slot_close(struct slot *slot)
 {
-    struct child *child = drop(slot);
+    struct worker *worker = drop(slot);
 
-    if (child)
-        child_drain(child);
+    if (worker)
+        worker_drain(worker);
 }
 
 void slot_close_softly(struct slot *slot)
 {
-    struct child *child = drop(slot);
+    struct worker *worker = drop(slot);
 
-    if (child && child->state == CHILD_READY && !child->is_hung_up)
-        child->leave_since_ns = io_now_ns();
-    else if (child)
-        child_drain(child);
+    if (worker && worker->state == WORKER_READY && !worker->is_hung_up)
+        worker->leave_since_ns = io_now_ns();
+    else if (worker)
+        worker_drain(worker);
 }
 
 /* ---- what it is like */
@@ -193,12 +194,12 @@ bool slot_is_usable(const struct slot *slot)
 
 bool slot_has_failed(const struct slot *slot)
 {
-    return !slot->child && !slot_is_usable(slot);
+    return !slot->worker && !slot_is_usable(slot);
 }
 
-struct child *slot_find_ready(const struct slot *slot)
+struct worker *slot_find_ready(const struct slot *slot)
 {
-    return slot && slot->child && slot->child->state == CHILD_READY ? slot->child : NULL;
+    return slot && slot->worker && slot->worker->state == WORKER_READY ? slot->worker : NULL;
 }
 
 /* ---- life */
@@ -212,16 +213,16 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     slot_start(arg);
 }
 
-struct slot *slot_new(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind)
+struct slot *slot_new(struct slots *slots, const struct cordon_config *cordon, enum slot_kind kind)
 {
     struct slot *slot = calloc(1, sizeof *slot);
 
     if (!slot)
         return NULL;
-    slot->pool = pool;
+    slot->slots = slots;
     slot->cordon = cordon;
     slot->kind = kind;
-    slot->timer = event_new(pool->server->base, -1, 0, on_timer, slot);
+    slot->timer = event_new(slots->server->base, -1, 0, on_timer, slot);
     return slot->timer ? slot : slot_free(slot);
 }
 

@@ -12,36 +12,35 @@
 #include "common/histogram.h"
 #include "supervisor/record/incident.h"
 
-struct child;
+struct worker;
 struct cordon_config;
 struct event;
-struct pool;
+struct slots;
 struct tenant;
 
-enum place_kind {
-    PLACE_SHARED, /* one of the cordon's workers */
-    PLACE_SPARE,  /* gets no tenants: its worker takes over another slot */
-    PLACE_OWN,    /* of one tenant */
-    PLACE_CROWD,  /* of tenants that hold up others, see holdup.h */
+enum slot_kind {
+    SLOT_SHARED, /* one of the cordon's workers */
+    SLOT_SPARE,  /* gets no tenants: its worker takes over another slot */
+    SLOT_OWN,    /* of one tenant */
+    SLOT_CROWD,  /* of tenants that hold up others, see holdup.h */
 };
 
 struct slot {
     TAILQ_ENTRY(slot) entry;
-    struct pool *pool; /* borrowed */
+    struct slots *slots; /* borrowed */
     const struct cordon_config
         *cordon; /* borrowed: lives as long as its slots; values may change */
     unsigned
         number; /* of its worker, or kept for the next one; goes with the worker, see slot_swap */
     unsigned position; /* in the cordon; the shared ones come first */
-    enum place_kind kind;
-    bool is_joining; /* it was added, and gets tenants when its worker is ready */
-    bool is_dropped; /* it has no worker, and gets none; freed at the next sweep */
-    struct child
-        *child; /* NULL: none. Owned by the pool, which frees it at the end of its process */
-    struct event *timer;  /* the next start */
-    struct tenant *owner; /* borrowed; of PLACE_OWN, else NULL */
-    unsigned members;     /* tenants that have PLACE_CROWD as their own */
-    unsigned failures;    /* deaths that nobody is to blame for */
+    enum slot_kind kind;
+    bool is_joining;       /* it was added, and gets tenants when its worker is ready */
+    bool is_dropped;       /* it has no worker, and gets none; freed at the next sweep */
+    struct worker *worker; /* borrowed from the list of all workers; NULL: none */
+    struct event *timer;   /* the next start */
+    struct tenant *owner;  /* borrowed; of SLOT_OWN, else NULL */
+    unsigned members;      /* tenants that have SLOT_CROWD as their own */
+    unsigned failures;     /* deaths that nobody is to blame for */
     uint64_t failures_since_ns;
     /* Counts of all its workers. */
     uint64_t restarts, requests;
@@ -56,27 +55,27 @@ struct slot {
 TAILQ_HEAD(slot_list, slot);
 
 /* For the log; also while it has no worker. */
-#define LOG_ABOUT_SLOT(slot) LOG_ABOUT(.worker = (slot)->number, .cordon = (slot)->cordon->name)
+#define LOG_ABOUT_SLOT(about) LOG_ABOUT(.worker = (about)->number, .cordon = (about)->cordon->name)
 
 /* Milliseconds to wait before the next start after so many failures within the window. */
 uint64_t slot_backoff_ms(unsigned failures, uint32_t random);
 
-/* In pool.c: without a worker. NULL: out of memory. */
-struct slot *slot_new(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind);
+/* In slots.c: without a worker. NULL: out of memory. */
+struct slot *slot_new(struct slots *slots, const struct cordon_config *cordon, enum slot_kind kind);
 struct slot *slot_free(struct slot *slot);
 
 /* Starts a worker in the slot, which has none. */
 void slot_start(struct slot *slot);
 /* The worker's process has ended, or there was none to be had: frees it, and has its slot, if it still has one, filled.
  * is_failure: nobody is to blame for it. */
-void slot_on_end(struct child *child, bool is_failure);
+void slot_on_end(struct worker *worker, bool is_failure);
 /* The slot has no worker: the cordon's spare takes it over, or the next one is started, at once or after a while; a
  * spare's slot that is not wanted any more is dropped. */
 void slot_fill(struct slot *slot);
 /* Each of the two gets the other's worker and number. */
 void slot_swap(struct slot *one, struct slot *other);
 /* Takes the worker out of its slot: it leaves. The slot keeps nothing of it but counts. Returns the worker; NULL: there was none. */
-struct child *slot_detach(struct slot *slot);
+struct worker *slot_detach(struct slot *slot);
 /* The slot is no more. Its worker, if it has one, drains. */
 void slot_close(struct slot *slot);
 /* The same, but a worker that is ready goes on serving whoever is not loaded elsewhere yet. */
@@ -87,4 +86,4 @@ bool slot_is_usable(const struct slot *slot);
 /* True if the slot has no worker because too many failed, and waits for the next start. */
 bool slot_has_failed(const struct slot *slot);
 /* Returns its worker if that is ready, else NULL. NULL is allowed. */
-struct child *slot_find_ready(const struct slot *slot);
+struct worker *slot_find_ready(const struct slot *slot);

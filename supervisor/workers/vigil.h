@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the watchdog keeps of a worker from one look to the next; embedded in struct child, which is where it
+ * What the watchdog keeps of a worker from one look to the next; embedded in struct worker, which is where it
  * goes when the worker does. For watchdog.c only.
  */
 #pragma once
@@ -11,7 +11,7 @@
 
 struct watchdog_vigil {
     pid_t pid;
-    unsigned state;    /* enum child_state */
+    unsigned state;    /* enum worker_state */
     uint64_t since_ns; /* since when it is in it, seen at a look */
     uint64_t signs;
     bool was_asked;

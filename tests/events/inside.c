@@ -9,7 +9,8 @@
 #include "supervisor/requests/ledger.h"
 #include "supervisor/requests/share.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 #include "tests/events/asks.h"
 
 bool inside_limits_changed;
@@ -83,7 +84,7 @@ static void check_version(const struct server *server, const struct version *ver
         return;
     HOLD(version->refs == count_refs(server, version));
     LIST_FOREACH (placement, &version->placements, in_version)
-        HOLD(placement->version == version && placement->child);
+        HOLD(placement->version == version && placement->worker);
 }
 
 /* What waits may never be more than the limits of the queue allow, but for what came before they were lowered. */
@@ -153,67 +154,67 @@ static void check_tenant_lists(const struct tenants *tenants)
 
 /* ---- workers */
 
-static unsigned count_waiting(const struct server *server, const struct child *child)
+static unsigned count_waiting(const struct server *server, const struct worker *worker)
 {
     const struct tenant *tenant;
     unsigned n = 0;
 
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-        n += tenant->books.run_child == child;
+        n += tenant->books.run_worker == worker;
     TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
-        n += tenant->books.run_child == child;
+        n += tenant->books.run_worker == worker;
     return n;
 }
 
-static void check_placements(const struct server *server, const struct child *child)
+static void check_placements(const struct server *server, const struct worker *worker)
 {
     const struct placement *placement;
     const struct version *version;
     const struct request *request;
     unsigned n = 0, n_preloads = 0;
 
-    LIST_FOREACH (placement, &child->placements, in_child) {
+    LIST_FOREACH (placement, &worker->placements, in_worker) {
         unsigned in_flight = 0;
         TAILQ_FOREACH (request, &server->ledger->active, entry)
             in_flight += request->attempt.placement == placement;
-        HOLD(placement->child == child && placement->in_flight == in_flight);
+        HOLD(placement->worker == worker && placement->in_flight == in_flight);
         HOLD(placement->state != PLACEMENT_LOADING || in_flight == 0);
         HOLD(placement->state == PLACEMENT_LOADING || !placement->is_preload);
         n_preloads += placement->is_preload;
         n++;
     }
-    HOLD(n_preloads == child->n_preloads && n_preloads <= 2);
-    TAILQ_FOREACH (version, &child->preloads, preload)
-        HOLD(version->preload_in == child);
-    HOLD(n == child->n_placements);
-    HOLD(child->n_free_places + n == SCOREBOARD_TENANTS);
+    HOLD(n_preloads == worker->n_preloads && n_preloads <= 2);
+    TAILQ_FOREACH (version, &worker->preloads, preload)
+        HOLD(version->preload_in == worker);
+    HOLD(n == worker->n_placements);
+    HOLD(worker->n_free_places + n == SCOREBOARD_TENANTS);
 }
 
-static void check_child(const struct server *server, const struct child *child)
+static void check_worker(const struct server *server, const struct worker *worker)
 {
     const struct request *request;
     uint64_t unstarted_us = 0;
     unsigned n = 0;
 
     for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++) {
-        if (!child->attempts[slot])
+        if (!worker->attempts[slot])
             continue;
-        HOLD(child->attempts[slot]->id % SCOREBOARD_SLOTS == slot);
-        HOLD(child->attempts[slot]->placement->child == child);
+        HOLD(worker->attempts[slot]->id % SCOREBOARD_SLOTS == slot);
+        HOLD(worker->attempts[slot]->placement->worker == worker);
         n++;
     }
-    HOLD(n == child->in_flight);
-    HOLD(n + child->n_free_slots + child->n_withdrawn == SCOREBOARD_SLOTS);
-    HOLD(child->books.queue.n == count_waiting(server, child));
+    HOLD(n == worker->in_flight);
+    HOLD(n + worker->n_free_slots + worker->n_withdrawn == SCOREBOARD_SLOTS);
+    HOLD(worker->books.queue.n == count_waiting(server, worker));
     n = 0;
-    if (child->books.n_unstarted > 0)
-        TAILQ_FOREACH (request, &child->books.unstarted, unstarted) {
-            HOLD(request->is_unstarted && request->attempt.placement->child == child);
+    if (worker->books.n_unstarted > 0)
+        TAILQ_FOREACH (request, &worker->books.unstarted, unstarted) {
+            HOLD(request->is_unstarted && request->attempt.placement->worker == worker);
             unstarted_us += request->attempt.cost_us;
             n++;
         }
-    HOLD(n == child->books.n_unstarted && unstarted_us == child->books.unstarted_us);
-    check_placements(server, child);
+    HOLD(n == worker->books.n_unstarted && unstarted_us == worker->books.unstarted_us);
+    check_placements(server, worker);
 }
 
 /* ---- requests */
@@ -222,7 +223,7 @@ static void check_request(const struct request *request)
 {
     HOLD(request->attempt.placement &&
          request->attempt.version == request->attempt.placement->version);
-    HOLD(request_find(request->attempt.placement->child, request->attempt.id) == request);
+    HOLD(request_find(request->attempt.placement->worker, request->attempt.id) == request);
     HOLD(request->body_window <= BODY_WINDOW_BYTES);
     HOLD(request->response_window + request->response_owed == BODY_WINDOW_BYTES);
     HOLD(request->state != REQUEST_QUEUED && request->state != REQUEST_GATHERING);
@@ -234,7 +235,7 @@ void inside_check(const struct server *server)
     const struct ledger *ledger = server->ledger;
     const struct request *request;
     struct tenant *tenant;
-    const struct child *child;
+    const struct worker *worker;
     struct sums sums = { 0 };
     unsigned n = 0;
 
@@ -243,8 +244,8 @@ void inside_check(const struct server *server)
     TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
         check_tenant(server, tenant, &sums);
     check_tenant_lists(server->tenants);
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        check_child(server, child);
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+        check_worker(server, worker);
     TAILQ_FOREACH (request, &ledger->active, entry) {
         check_request(request);
         n++;
@@ -261,7 +262,7 @@ void inside_check_is_idle(const struct server *server)
 {
     const struct ledger *ledger = server->ledger;
     const struct tenant *tenant;
-    const struct child *child;
+    const struct worker *worker;
 
     HOLD(ledger->queued == 0 && ledger->in_workers == 0 && ledger->n_waiting == 0);
     HOLD(TAILQ_EMPTY(&ledger->active) && TAILQ_EMPTY(&ledger->gathering));
@@ -269,29 +270,29 @@ void inside_check_is_idle(const struct server *server)
     for (unsigned i = 0; i < LEDGER_SHARE_BUCKETS; i++)
         HOLD(LIST_EMPTY(&ledger->shares[i]));
     TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-        HOLD(tenant->books.queued_bytes == 0 && !tenant->books.run_child);
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        HOLD(child->in_flight == 0 && child->books.queue.n == 0);
+        HOLD(tenant->books.queued_bytes == 0 && !tenant->books.run_worker);
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+        HOLD(worker->in_flight == 0 && worker->books.queue.n == 0);
 }
 
 void inside_check_is_empty(const struct server *server)
 {
-    const struct child *child;
+    const struct worker *worker;
 
     HOLD(TAILQ_EMPTY(&server->tenants->list) && TAILQ_EMPTY(&server->tenants->leaving));
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        HOLD(child->n_placements == 0);
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+        HOLD(worker->n_placements == 0);
 }
 
 unsigned inside_count_work(const struct server *server)
 {
     const struct placement *placement;
-    const struct child *child;
+    const struct worker *worker;
     unsigned n = server->ledger->queued + server->ledger->in_workers;
 
     n += !TAILQ_EMPTY(&server->ledger->gathering);
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        LIST_FOREACH (placement, &child->placements, in_child)
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+        LIST_FOREACH (placement, &worker->placements, in_worker)
             n += placement->state != PLACEMENT_READY || placement->is_retiring;
     return n;
 }
@@ -310,86 +311,86 @@ void inside_describe(const struct server *server, char *text, unsigned size)
 
 /* ---- one worker */
 
-static const struct child *find_child(const struct server *server, unsigned slot, int pid)
+static const struct worker *find_worker(const struct server *server, unsigned slot, int pid)
 {
-    const struct child *child;
+    const struct worker *worker;
 
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        if (child->number == slot && child->pid == pid)
-            return child;
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+        if (worker->number == slot && worker->pid == pid)
+            return worker;
     return NULL;
 }
 
 bool inside_is_ready(const struct server *server, unsigned slot, int pid)
 {
-    const struct child *child = find_child(server, slot, pid);
+    const struct worker *worker = find_worker(server, slot, pid);
 
-    return child && (child->state == CHILD_READY || child->state == CHILD_DRAINING);
+    return worker && (worker->state == WORKER_READY || worker->state == WORKER_DRAINING);
 }
 
 bool inside_is_killed(const struct server *server, unsigned slot, int pid)
 {
-    const struct child *child = find_child(server, slot, pid);
+    const struct worker *worker = find_worker(server, slot, pid);
 
-    return child && child->state == CHILD_KILLED;
+    return worker && worker->state == WORKER_KILLED;
 }
 
 bool inside_broke_protocol(const struct server *server, unsigned slot, int pid)
 {
-    const struct child *child = find_child(server, slot, pid);
+    const struct worker *worker = find_worker(server, slot, pid);
 
-    return child && child->kill_reason == KILL_PROTOCOL;
+    return worker && worker->kill_reason == KILL_PROTOCOL;
 }
 
 bool inside_is_silent(const struct server *server, unsigned slot, int pid)
 {
-    const struct child *child = find_child(server, slot, pid);
+    const struct worker *worker = find_worker(server, slot, pid);
 
-    return child && child->kill_reason == KILL_SILENT;
+    return worker && worker->kill_reason == KILL_SILENT;
 }
 
 bool inside_is_memory_death(const struct server *server, unsigned slot, int pid)
 {
-    const struct child *child = find_child(server, slot, pid);
+    const struct worker *worker = find_worker(server, slot, pid);
 
-    return child && child->kill_reason == KILL_RSS;
+    return worker && worker->kill_reason == KILL_RSS;
 }
 
 bool inside_has_output(const struct server *server, unsigned slot, int pid)
 {
-    const struct child *child = find_child(server, slot, pid);
+    const struct worker *worker = find_worker(server, slot, pid);
 
-    return child && child->channel && channel_queued_bytes(child->channel) > 0;
+    return worker && worker->channel && channel_queued_bytes(worker->channel) > 0;
 }
 
-static struct child *pick_child(const struct server *server, unsigned n)
+static struct worker *pick_worker(const struct server *server, unsigned n)
 {
-    struct child *child;
+    struct worker *worker;
 
-    unsigned n_children = 0;
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        n_children++;
-    if (n_children == 0)
+    unsigned n_workers = 0;
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+        n_workers++;
+    if (n_workers == 0)
         return NULL;
-    n %= n_children;
-    TAILQ_FOREACH (child, &server->pool->children, entry)
+    n %= n_workers;
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
         if (n-- == 0)
-            return child;
+            return worker;
     return NULL;
 }
 
 void inside_retire(const struct server *server, unsigned n)
 {
-    struct child *child = pick_child(server, n);
+    struct worker *worker = pick_worker(server, n);
 
-    if (child && child->state == CHILD_READY)
-        retire_child(child, "a test asks for it");
+    if (worker && worker->state == WORKER_READY)
+        retire_worker(worker, "a test asks for it");
 }
 
 void inside_kill(const struct server *server, unsigned n)
 {
-    struct child *child = pick_child(server, n);
+    struct worker *worker = pick_worker(server, n);
 
-    if (child)
-        child_kill(child, KILL_OPERATOR, 0);
+    if (worker)
+        worker_kill(worker, KILL_OPERATOR, 0);
 }

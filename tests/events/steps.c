@@ -8,7 +8,7 @@
 
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
 #include "tests/events/deploys.h"
@@ -25,10 +25,10 @@ static struct client *client_of(const struct step *step)
 }
 
 /* One of those that are there, so that a step of many meets somebody. */
-static struct worker *worker_of(const struct step *step)
+static struct played_worker *worker_of(const struct step *step)
 {
-    static struct worker nobody = { .fd = -1, .stat_fd = -1 };
-    struct worker *found[WORKERS];
+    static struct played_worker nobody = { .fd = -1, .stat_fd = -1 };
+    struct played_worker *found[WORKERS];
     unsigned n = 0;
 
     for (unsigned i = 0; i < WORKERS; i++)
@@ -111,49 +111,49 @@ static void play_hello(const struct step *step)
 
 static void play_loaded(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_loaded(worker, worker_pick_app(worker, step->b, APP_LOADING), 0);
 }
 
 static void play_refused(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_loaded(worker, worker_pick_app(worker, step->b, APP_LOADING), 1 + step->c % 3);
 }
 
 static void play_unloaded(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_unloaded(worker, worker_pick_app(worker, step->b, APP_UNLOADING));
 }
 
 static void play_gone(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_unloaded(worker, worker_pick_app(worker, step->b, APP_READY));
 }
 
 static void play_stopped(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_stopped(worker, worker_pick_app(worker, step->b, APP_READY));
 }
 
 static void play_begin(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_begin(worker, worker_pick_job(worker, step->b));
 }
 
 static void play_head(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
     struct job *job = worker_pick_job(worker, step->b);
 
     worker_begin(worker, job);
@@ -162,14 +162,14 @@ static void play_head(const struct step *step)
 
 static void play_body(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_body(worker, worker_pick_job(worker, step->b), size_of(step->c), step->c % 5 == 0);
 }
 
 static void play_credit(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_credit(worker, worker_pick_job(worker, step->b));
 }
@@ -177,7 +177,7 @@ static void play_credit(const struct step *step)
 static void play_call(const struct step *step)
 {
     static const uint32_t bodies[] = { 0, 0, 0, 10, 70000, 300000 };
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
     struct job *job = worker_pick_job(worker, step->b);
 
     worker_begin(worker, job);
@@ -186,28 +186,28 @@ static void play_call(const struct step *step)
 
 static void play_call_body(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_call_body(worker, worker_pick_job(worker, step->b), step->c, size_of(step->c / 3));
 }
 
 static void play_call_credit(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_call_credit(worker, worker_pick_job(worker, step->b), step->c);
 }
 
 static void play_call_cancel(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_call_cancel(worker, worker_pick_job(worker, step->b), step->c);
 }
 
 static void play_done(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_done(worker, worker_pick_job(worker, step->b), step->c % 8, step->c % 20000);
 }
@@ -215,7 +215,7 @@ static void play_done(const struct step *step)
 /* A whole answer. */
 static void play_answer(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
     struct job *job = worker_pick_job(worker, step->b);
 
     worker_begin(worker, job);
@@ -226,7 +226,7 @@ static void play_answer(const struct step *step)
 
 static void play_exceeded(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
     struct job *job = step->b % 2 ? worker_pick_job(worker, step->b / 2) : NULL;
 
     worker_say_exceeded(worker, worker_pick_app(worker, step->b, APP_READY), job, step->c);
@@ -234,7 +234,7 @@ static void play_exceeded(const struct step *step)
 
 static void play_log(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     worker_say_log(worker, worker_pick_app(worker, step->b, APP_READY));
 }
@@ -257,7 +257,7 @@ static void play_wait(const struct step *step)
 static void play_burn(const struct step *step)
 {
     static const uint64_t ms[] = { 1, 10, 60, 300, 2000 };
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     if (worker->pid > 0 && worker->waits_since_ns == 0)
         clock_burn(worker->pid, ms[step->b % COUNT(ms)] * 1000000);
@@ -266,7 +266,7 @@ static void play_burn(const struct step *step)
 static void play_dies(const struct step *step)
 {
     static const int statuses[] = { SIGSEGV, SIGKILL, SIGSYS, SIGTRAP, 0x100, SIGABRT, 0 };
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     if (worker->pid > 0 && step->c % 4 == 0)
         atomic_store(&worker->board->last_words, step->b % 4);
@@ -277,7 +277,7 @@ static void play_dies(const struct step *step)
 static void play_is_reaped(const struct step *step)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
-        struct worker *worker = world_worker(step->a + i);
+        struct played_worker *worker = world_worker(step->a + i);
         if (worker->is_there && worker->is_killed) {
             world_exited(worker, SIGKILL);
             return;
@@ -287,7 +287,7 @@ static void play_is_reaped(const struct step *step)
 
 static void play_breach(const struct step *step)
 {
-    struct worker *worker = worker_of(step);
+    struct played_worker *worker = worker_of(step);
 
     if (!worker_break_protocol(worker, step->b))
         return;
@@ -305,7 +305,7 @@ static void play_hangs_up(const struct step *step)
 static void play_workers_come(const struct step *step)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
-        struct worker *worker = world_worker(i);
+        struct played_worker *worker = world_worker(i);
         struct app *app;
         if (!worker->is_there || worker->is_deaf || worker->waits_since_ns > 0)
             continue;

@@ -25,15 +25,15 @@
 /* Ten times the shortest patience, less what it may have used up at the first look. */
 #define WAIT_LEAST_MS UINT64_C(28000)
 
-void worker_init(struct worker *worker, unsigned slot, int channel_fd, int board_fd)
+void worker_init(struct played_worker *worker, unsigned slot, int channel_fd, int board_fd)
 {
-    *worker = (struct worker){ .is_there = true, .slot = slot, .stat_fd = -1 };
+    *worker = (struct played_worker){ .is_there = true, .slot = slot, .stat_fd = -1 };
     worker->fd = fcntl(channel_fd, F_DUPFD_CLOEXEC, 0);
     worker->board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
     HOLD(worker->fd >= 0 && worker->board != MAP_FAILED);
 }
 
-void worker_done(struct worker *worker)
+void worker_done(struct played_worker *worker)
 {
     if (!worker->is_there)
         return;
@@ -43,10 +43,10 @@ void worker_done(struct worker *worker)
         (void) close(worker->stat_fd);
     (void) munmap(worker->board, SCOREBOARD_BYTES);
     free(worker->in);
-    *worker = (struct worker){ .fd = -1, .stat_fd = -1 };
+    *worker = (struct played_worker){ .fd = -1, .stat_fd = -1 };
 }
 
-struct job *worker_pick_job(struct worker *worker, uint32_t n)
+struct job *worker_pick_job(struct played_worker *worker, uint32_t n)
 {
     struct job *found[WORKER_JOBS];
     unsigned n_found = 0;
@@ -57,7 +57,7 @@ struct job *worker_pick_job(struct worker *worker, uint32_t n)
     return n_found > 0 ? found[n % n_found] : NULL;
 }
 
-struct app *worker_pick_app(struct worker *worker, uint32_t n, enum app_state state)
+struct app *worker_pick_app(struct played_worker *worker, uint32_t n, enum app_state state)
 {
     struct app *found[WORKER_APPS];
     unsigned n_found = 0;
@@ -68,7 +68,7 @@ struct app *worker_pick_app(struct worker *worker, uint32_t n, enum app_state st
     return n_found > 0 ? found[n % n_found] : NULL;
 }
 
-bool worker_is_candidate(const struct worker *worker, const char *tenant, bool is_memory)
+bool worker_is_candidate(const struct played_worker *worker, const char *tenant, bool is_memory)
 {
     for (unsigned i = 0; i < WORKER_APPS; i++) {
         const struct app *app = &worker->apps[i];
@@ -82,7 +82,7 @@ bool worker_is_candidate(const struct worker *worker, const char *tenant, bool i
     return false;
 }
 
-static struct app *find_app(struct worker *worker, uint32_t id)
+static struct app *find_app(struct played_worker *worker, uint32_t id)
 {
     for (unsigned i = 0; i < WORKER_APPS; i++)
         if (worker->apps[i].state != APP_NONE && worker->apps[i].id == id)
@@ -90,7 +90,7 @@ static struct app *find_app(struct worker *worker, uint32_t id)
     return NULL;
 }
 
-static struct job *find_job(struct worker *worker, uint64_t id)
+static struct job *find_job(struct played_worker *worker, uint64_t id)
 {
     for (unsigned i = 0; i < WORKER_JOBS; i++)
         if (worker->jobs[i].id == id)
@@ -98,14 +98,14 @@ static struct job *find_job(struct worker *worker, uint64_t id)
     return NULL;
 }
 
-static bool was_withdrawn(const struct worker *worker, const struct job *job)
+static bool was_withdrawn(const struct played_worker *worker, const struct job *job)
 {
     return atomic_load(&worker->board->entered[job->id % SCOREBOARD_SLOTS]) == ~job->id;
 }
 
 /* ---- in */
 
-static void on_load_begin(struct worker *worker, const Skep__Worker__LoadBegin *begin)
+static void on_load_begin(struct played_worker *worker, const Skep__Worker__LoadBegin *begin)
 {
     HOLD(begin->tenant != 0 && !find_app(worker, begin->tenant) &&
          begin->place < SCOREBOARD_TENANTS && begin->name.len < sizeof worker->apps->name);
@@ -129,7 +129,7 @@ static void on_load_begin(struct worker *worker, const Skep__Worker__LoadBegin *
     }
 }
 
-static void on_load_end(struct worker *worker, const Skep__Worker__LoadEnd *end)
+static void on_load_end(struct played_worker *worker, const Skep__Worker__LoadEnd *end)
 {
     struct app *app = find_app(worker, end->tenant);
 
@@ -137,7 +137,7 @@ static void on_load_end(struct worker *worker, const Skep__Worker__LoadEnd *end)
     app->state = APP_LOADING;
 }
 
-static void on_unload(struct worker *worker, const Skep__Worker__Unload *unload)
+static void on_unload(struct played_worker *worker, const Skep__Worker__Unload *unload)
 {
     struct app *app = find_app(worker, unload->tenant);
 
@@ -161,7 +161,7 @@ static uint32_t parse_number(const Skep__Worker__Request *request)
 }
 
 /* A request is in one worker at a time, and one that has run is not sent again unless that is safe. */
-static void check_sending(const struct worker *worker, uint32_t number)
+static void check_sending(const struct played_worker *worker, uint32_t number)
 {
     const struct ask *ask = ask_find(number);
 
@@ -173,7 +173,7 @@ static void check_sending(const struct worker *worker, uint32_t number)
         events_fail("ask %u was sent again after its JavaScript had run, and that is not safe",
                     number);
     for (unsigned i = 0; i < WORKERS; i++) {
-        const struct worker *other = world_worker(i);
+        const struct played_worker *other = world_worker(i);
         for (unsigned j = 0; other->is_there && j < WORKER_JOBS; j++)
             if (other->jobs[j].id != 0 && other->jobs[j].number == number &&
                 !was_withdrawn(other, &other->jobs[j]) && !other->is_hostile)
@@ -182,7 +182,7 @@ static void check_sending(const struct worker *worker, uint32_t number)
     }
 }
 
-static void on_request(struct worker *worker, const Skep__Worker__Request *request)
+static void on_request(struct played_worker *worker, const Skep__Worker__Request *request)
 {
     uint32_t number = parse_number(request);
     struct app *app = find_app(worker, request->tenant);
@@ -211,7 +211,7 @@ static void on_request(struct worker *worker, const Skep__Worker__Request *reque
     ask_find(number)->answered_bytes = 0;
 }
 
-static void on_body(struct worker *worker, const Skep__Worker__Body *body)
+static void on_body(struct played_worker *worker, const Skep__Worker__Body *body)
 {
     struct job *job = find_job(worker, body->id);
 
@@ -227,7 +227,7 @@ static void on_body(struct worker *worker, const Skep__Worker__Body *body)
     job->is_all_there = body->end;
 }
 
-static void on_credit(struct worker *worker, const Skep__Worker__Credit *credit)
+static void on_credit(struct played_worker *worker, const Skep__Worker__Credit *credit)
 {
     struct job *job = find_job(worker, credit->id);
 
@@ -238,7 +238,7 @@ static void on_credit(struct worker *worker, const Skep__Worker__Credit *credit)
     job->credit += credit->bytes;
 }
 
-static void on_cancel(struct worker *worker, const Skep__Worker__Cancel *cancel)
+static void on_cancel(struct played_worker *worker, const Skep__Worker__Cancel *cancel)
 {
     struct job *job = find_job(worker, cancel->id);
 
@@ -252,7 +252,7 @@ static void on_cancel(struct worker *worker, const Skep__Worker__Cancel *cancel)
 
 /* ---- answers to calls */
 
-static struct out_call *find_call(struct worker *worker, uint64_t request, uint32_t id)
+static struct out_call *find_call(struct played_worker *worker, uint64_t request, uint32_t id)
 {
     struct job *job = find_job(worker, request);
 
@@ -290,7 +290,7 @@ static void take_answer(struct out_call *call, ProtobufCBinaryData data, bool is
     end_call(call);
 }
 
-static void on_call_head(struct worker *worker, const Skep__Worker__CallHead *head)
+static void on_call_head(struct played_worker *worker, const Skep__Worker__CallHead *head)
 {
     struct out_call *call = find_call(worker, head->request, head->id);
 
@@ -309,7 +309,7 @@ static void on_call_head(struct worker *worker, const Skep__Worker__CallHead *he
     take_answer(call, head->body, head->end);
 }
 
-static void on_call_body(struct worker *worker, const Skep__Worker__CallBody *body)
+static void on_call_body(struct played_worker *worker, const Skep__Worker__CallBody *body)
 {
     struct out_call *call = find_call(worker, body->request, body->id);
 
@@ -319,7 +319,7 @@ static void on_call_body(struct worker *worker, const Skep__Worker__CallBody *bo
     take_answer(call, body->data, body->end);
 }
 
-static void on_call_credit(struct worker *worker, const Skep__Worker__CallCredit *credit)
+static void on_call_credit(struct played_worker *worker, const Skep__Worker__CallCredit *credit)
 {
     struct out_call *call = find_call(worker, credit->request, credit->id);
 
@@ -329,7 +329,7 @@ static void on_call_credit(struct worker *worker, const Skep__Worker__CallCredit
     call->may_send += credit->bytes;
 }
 
-static void on_call_done(struct worker *worker, const Skep__Worker__CallDone *done)
+static void on_call_done(struct played_worker *worker, const Skep__Worker__CallDone *done)
 {
     struct out_call *call = find_call(worker, done->request, done->id);
 
@@ -337,7 +337,7 @@ static void on_call_done(struct worker *worker, const Skep__Worker__CallDone *do
         end_call(call);
 }
 
-static void on_message(struct worker *worker, const Skep__Worker__ToWorker *message)
+static void on_message(struct played_worker *worker, const Skep__Worker__ToWorker *message)
 {
     switch (message->message_case) {
     case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN:
@@ -384,7 +384,7 @@ static void on_message(struct worker *worker, const Skep__Worker__ToWorker *mess
     }
 }
 
-static void take_frames(struct worker *worker)
+static void take_frames(struct played_worker *worker)
 {
     static struct arena arena;
     size_t at = 0;
@@ -406,7 +406,7 @@ static void take_frames(struct worker *worker)
         memmove(worker->in, worker->in + at, worker->in_size);
 }
 
-bool worker_turn(struct worker *worker)
+bool worker_turn(struct played_worker *worker)
 {
     bool has_moved = false;
     ssize_t n;
@@ -433,7 +433,8 @@ bool worker_turn(struct worker *worker)
 
 /* ---- out */
 
-static void say(struct worker *worker, Skep__Worker__FromWorker__MessageCase which, void *message)
+static void say(struct played_worker *worker, Skep__Worker__FromWorker__MessageCase which,
+                void *message)
 {
     Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
     static uint8_t frame[FRAME_HEADER_BYTES + FRAME_MAX_BYTES];
@@ -447,7 +448,7 @@ static void say(struct worker *worker, Skep__Worker__FromWorker__MessageCase whi
     world_send(worker->fd, frame, cut.head_bytes + cut.tail.len);
 }
 
-bool worker_may_say(const struct worker *worker)
+bool worker_may_say(const struct played_worker *worker)
 {
     return worker->is_there && worker->has_said_hello && worker->fd >= 0 && !worker->is_hostile &&
            worker->waits_since_ns == 0 && world_has_attested(worker);
@@ -461,7 +462,7 @@ static void forget_job(struct job *job)
     *job = (struct job){ 0 };
 }
 
-void worker_say_hello(struct worker *worker)
+void worker_say_hello(struct played_worker *worker)
 {
     Skep__Worker__Hello hello = SKEP__WORKER__HELLO__INIT;
     static const char version[] = "13.0";
@@ -475,7 +476,7 @@ void worker_say_hello(struct worker *worker)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_HELLO, &hello);
 }
 
-void worker_say_loaded(struct worker *worker, struct app *app, unsigned result)
+void worker_say_loaded(struct played_worker *worker, struct app *app, unsigned result)
 {
     Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
 
@@ -493,7 +494,7 @@ void worker_say_loaded(struct worker *worker, struct app *app, unsigned result)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
 }
 
-void worker_say_unloaded(struct worker *worker, struct app *app)
+void worker_say_unloaded(struct played_worker *worker, struct app *app)
 {
     Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
 
@@ -508,7 +509,7 @@ void worker_say_unloaded(struct worker *worker, struct app *app)
     app->state = APP_NONE;
 }
 
-void worker_say_stopped(struct worker *worker, struct app *app)
+void worker_say_stopped(struct played_worker *worker, struct app *app)
 {
     Skep__Worker__Stopped stopped = SKEP__WORKER__STOPPED__INIT;
 
@@ -520,7 +521,7 @@ void worker_say_stopped(struct worker *worker, struct app *app)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &stopped);
 }
 
-void worker_say_pong(struct worker *worker)
+void worker_say_pong(struct played_worker *worker)
 {
     Skep__Worker__Pong pong = SKEP__WORKER__PONG__INIT;
 
@@ -530,7 +531,7 @@ void worker_say_pong(struct worker *worker)
         say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_PONG, &pong);
 }
 
-void worker_begin(struct worker *worker, struct job *job)
+void worker_begin(struct played_worker *worker, struct job *job)
 {
     Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;
     bool has_other = false;
@@ -578,7 +579,7 @@ static uint32_t part_size(const struct job *job, uint32_t bytes)
     return bytes < job->credit ? bytes : job->credit;
 }
 
-void worker_say_head(struct worker *worker, struct job *job, uint32_t bytes, bool is_end)
+void worker_say_head(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end)
 {
     Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
     Skep__Worker__Header token = SKEP__WORKER__HEADER__INIT, *headers[] = { &token };
@@ -604,7 +605,7 @@ void worker_say_head(struct worker *worker, struct job *job, uint32_t bytes, boo
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
 }
 
-void worker_say_body(struct worker *worker, struct job *job, uint32_t bytes, bool is_end)
+void worker_say_body(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end)
 {
     Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
     static uint8_t data[BODY_CHUNK_MAX_BYTES];
@@ -623,7 +624,7 @@ void worker_say_body(struct worker *worker, struct job *job, uint32_t bytes, boo
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_BODY, &body);
 }
 
-void worker_say_credit(struct worker *worker, struct job *job)
+void worker_say_credit(struct played_worker *worker, struct job *job)
 {
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
 
@@ -638,12 +639,13 @@ void worker_say_credit(struct worker *worker, struct job *job)
 
 /* ---- calls */
 
-static bool may_call(const struct worker *worker, const struct job *job)
+static bool may_call(const struct played_worker *worker, const struct job *job)
 {
     return job && job->has_begun && job->app && !job->is_cancelled && worker_may_say(worker);
 }
 
-void worker_say_call(struct worker *worker, struct job *job, uint32_t binding, uint32_t bytes)
+void worker_say_call(struct played_worker *worker, struct job *job, uint32_t binding,
+                     uint32_t bytes)
 {
     Skep__Worker__Call frame = SKEP__WORKER__CALL__INIT;
     static uint8_t data[BODY_CHUNK_MAX_BYTES];
@@ -680,7 +682,7 @@ void worker_say_call(struct worker *worker, struct job *job, uint32_t binding, u
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &frame);
 }
 
-static struct out_call *pick_call(struct worker *worker, struct job *job, uint32_t n)
+static struct out_call *pick_call(struct played_worker *worker, struct job *job, uint32_t n)
 {
     if (!may_call(worker, job))
         return NULL;
@@ -690,7 +692,7 @@ static struct out_call *pick_call(struct worker *worker, struct job *job, uint32
     return NULL;
 }
 
-void worker_say_call_body(struct worker *worker, struct job *job, uint32_t n, uint32_t bytes)
+void worker_say_call_body(struct played_worker *worker, struct job *job, uint32_t n, uint32_t bytes)
 {
     Skep__Worker__CallBody body = SKEP__WORKER__CALL_BODY__INIT;
     static uint8_t data[BODY_CHUNK_MAX_BYTES];
@@ -714,7 +716,7 @@ void worker_say_call_body(struct worker *worker, struct job *job, uint32_t n, ui
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_BODY, &body);
 }
 
-void worker_say_call_credit(struct worker *worker, struct job *job, uint32_t n)
+void worker_say_call_credit(struct played_worker *worker, struct job *job, uint32_t n)
 {
     Skep__Worker__CallCredit credit = SKEP__WORKER__CALL_CREDIT__INIT;
     struct out_call *call = pick_call(worker, job, n);
@@ -729,7 +731,7 @@ void worker_say_call_credit(struct worker *worker, struct job *job, uint32_t n)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CREDIT, &credit);
 }
 
-void worker_say_call_cancel(struct worker *worker, struct job *job, uint32_t n)
+void worker_say_call_cancel(struct played_worker *worker, struct job *job, uint32_t n)
 {
     Skep__Worker__CallCancel cancel = SKEP__WORKER__CALL_CANCEL__INIT;
     struct out_call *call = pick_call(worker, job, n);
@@ -743,7 +745,8 @@ void worker_say_call_cancel(struct worker *worker, struct job *job, uint32_t n)
 }
 
 /* What an honest worker would say of it. */
-static unsigned true_outcome(const struct worker *worker, const struct job *job, unsigned outcome)
+static unsigned true_outcome(const struct played_worker *worker, const struct job *job,
+                             unsigned outcome)
 {
     if (was_withdrawn(worker, job))
         return SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED;
@@ -760,13 +763,14 @@ static unsigned true_outcome(const struct worker *worker, const struct job *job,
 }
 
 /* A request that has not begun ends only where it cannot begin. */
-static bool must_begin_first(const struct worker *worker, const struct job *job)
+static bool must_begin_first(const struct played_worker *worker, const struct job *job)
 {
     return !job->has_begun && job->app && !job->app->is_stopped && !job->is_cancelled &&
            !was_withdrawn(worker, job);
 }
 
-void worker_say_done(struct worker *worker, struct job *job, unsigned outcome, uint64_t cpu_us)
+void worker_say_done(struct played_worker *worker, struct job *job, unsigned outcome,
+                     uint64_t cpu_us)
 {
     Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
 
@@ -791,7 +795,8 @@ void worker_say_done(struct worker *worker, struct job *job, unsigned outcome, u
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
 }
 
-void worker_say_exceeded(struct worker *worker, struct app *app, struct job *job, unsigned limit)
+void worker_say_exceeded(struct played_worker *worker, struct app *app, struct job *job,
+                         unsigned limit)
 {
     Skep__Worker__Exceeded exceeded = SKEP__WORKER__EXCEEDED__INIT;
     uint32_t *seen;
@@ -814,7 +819,7 @@ void worker_say_exceeded(struct worker *worker, struct app *app, struct job *job
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
 }
 
-void worker_say_log(struct worker *worker, struct app *app)
+void worker_say_log(struct played_worker *worker, struct app *app)
 {
     Skep__Worker__Log line = SKEP__WORKER__LOG__INIT;
     static const char text[] = "says something";
@@ -829,21 +834,21 @@ void worker_say_log(struct worker *worker, struct app *app)
 }
 
 /* The id of a request that is over, whose slot another may have by now; else one that never was. */
-static uint64_t find_late_id(const struct worker *worker, const struct job *job)
+static uint64_t find_late_id(const struct played_worker *worker, const struct job *job)
 {
     if (worker->last_done != 0)
         return worker->last_done;
     return job ? job->id + SCOREBOARD_SLOTS : 77;
 }
 
-void worker_let_answers_be_cut(const struct worker *worker)
+void worker_let_answers_be_cut(const struct played_worker *worker)
 {
     for (unsigned i = 0; i < WORKER_JOBS; i++)
         if (worker->jobs[i].id != 0)
             ask_find(worker->jobs[i].number)->may_be_cut = true;
 }
 
-bool worker_break_protocol(struct worker *worker, unsigned how)
+bool worker_break_protocol(struct played_worker *worker, unsigned how)
 {
     Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
     Skep__Worker__Credit credit = SKEP__WORKER__CREDIT__INIT;
@@ -878,13 +883,13 @@ bool worker_break_protocol(struct worker *worker, unsigned how)
     return true;
 }
 
-void worker_deafen(struct worker *worker)
+void worker_deafen(struct played_worker *worker)
 {
     worker->is_deaf = !worker->is_deaf;
     worker_let_answers_be_cut(worker); /* a cancel may not be read */
 }
 
-static bool has_moving_app(const struct worker *worker)
+static bool has_moving_app(const struct played_worker *worker)
 {
     for (unsigned i = 0; i < WORKER_APPS; i++)
         if (worker->apps[i].state != APP_NONE && worker->apps[i].state != APP_READY)
@@ -892,7 +897,7 @@ static bool has_moving_app(const struct worker *worker)
     return false;
 }
 
-void worker_wait_or_go_on(struct worker *worker)
+void worker_wait_or_go_on(struct played_worker *worker)
 {
     bool waits = worker->waits_since_ns == 0;
 
@@ -905,13 +910,13 @@ void worker_wait_or_go_on(struct worker *worker)
     atomic_fetch_add(&worker->board->heartbeat, 1);
 }
 
-bool worker_is_excused(const struct worker *worker, uint64_t now_ns)
+bool worker_is_excused(const struct played_worker *worker, uint64_t now_ns)
 {
     return worker->waits_since_ns > 0 && !worker->was_moving && !worker->is_hostile &&
            now_ns - worker->waits_since_ns < WAIT_LEAST_MS * NSEC_PER_MSEC;
 }
 
-void worker_hang_up(struct worker *worker)
+void worker_hang_up(struct played_worker *worker)
 {
     if (worker->fd >= 0)
         (void) shutdown(worker->fd, SHUT_RDWR);

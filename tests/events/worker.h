@@ -67,7 +67,7 @@ struct job {
     uint32_t last_call;
 };
 
-struct worker {
+struct played_worker {
     bool is_there; /* the supervisor has asked for it, and has not heard of its end */
     unsigned slot; /* as the spawner calls it */
     pid_t pid;     /* 0: the spawner has not answered */
@@ -93,48 +93,52 @@ struct worker {
 };
 
 /* Takes over what the supervisor has made: descriptors are duplicated. */
-void worker_init(struct worker *worker, unsigned slot, int channel_fd, int board_fd);
-void worker_done(struct worker *worker);
+void worker_init(struct played_worker *worker, unsigned slot, int channel_fd, int board_fd);
+void worker_done(struct played_worker *worker);
 /* Reads what it was sent, unless it is deaf. Returns whether anything came. */
-bool worker_turn(struct worker *worker);
+bool worker_turn(struct played_worker *worker);
 
 /* The n-th of those that are there, from any number; NULL: none is. */
-struct job *worker_pick_job(struct worker *worker, uint32_t n);
-struct app *worker_pick_app(struct worker *worker, uint32_t n, enum app_state state);
+struct job *worker_pick_job(struct played_worker *worker, uint32_t n);
+struct app *worker_pick_app(struct played_worker *worker, uint32_t n, enum app_state state);
 /* Whether a version of the tenant has something in it, by which the worker may have died. */
-bool worker_is_candidate(const struct worker *worker, const char *tenant, bool is_memory);
+bool worker_is_candidate(const struct played_worker *worker, const char *tenant, bool is_memory);
 
 /* Whether it may say anything: it is ready, and has not broken the protocol. */
-bool worker_may_say(const struct worker *worker);
+bool worker_may_say(const struct played_worker *worker);
 /* What an honest worker says; each does nothing where it would not. */
-void worker_say_hello(struct worker *worker);
-void worker_say_loaded(struct worker *worker, struct app *app, unsigned result);
-void worker_say_unloaded(struct worker *worker, struct app *app);
-void worker_say_stopped(struct worker *worker, struct app *app);
-void worker_say_pong(struct worker *worker);
-void worker_begin(struct worker *worker, struct job *job);
-void worker_say_head(struct worker *worker, struct job *job, uint32_t bytes, bool is_end);
-void worker_say_body(struct worker *worker, struct job *job, uint32_t bytes, bool is_end);
-void worker_say_credit(struct worker *worker, struct job *job);
+void worker_say_hello(struct played_worker *worker);
+void worker_say_loaded(struct played_worker *worker, struct app *app, unsigned result);
+void worker_say_unloaded(struct played_worker *worker, struct app *app);
+void worker_say_stopped(struct played_worker *worker, struct app *app);
+void worker_say_pong(struct played_worker *worker);
+void worker_begin(struct played_worker *worker, struct job *job);
+void worker_say_head(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end);
+void worker_say_body(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end);
+void worker_say_credit(struct played_worker *worker, struct job *job);
 /* The job calls another tenant, with so many bytes of body. */
-void worker_say_call(struct worker *worker, struct job *job, uint32_t binding, uint32_t bytes);
+void worker_say_call(struct played_worker *worker, struct job *job, uint32_t binding,
+                     uint32_t bytes);
 /* The n-th of its calls: more of the body; what was read of the answer; no more of it. */
-void worker_say_call_body(struct worker *worker, struct job *job, uint32_t n, uint32_t bytes);
-void worker_say_call_credit(struct worker *worker, struct job *job, uint32_t n);
-void worker_say_call_cancel(struct worker *worker, struct job *job, uint32_t n);
+void worker_say_call_body(struct played_worker *worker, struct job *job, uint32_t n,
+                          uint32_t bytes);
+void worker_say_call_credit(struct played_worker *worker, struct job *job, uint32_t n);
+void worker_say_call_cancel(struct played_worker *worker, struct job *job, uint32_t n);
 /* outcome: of worker.proto; changed to one that is true of the job. */
-void worker_say_done(struct worker *worker, struct job *job, unsigned outcome, uint64_t cpu_us);
-void worker_say_exceeded(struct worker *worker, struct app *app, struct job *job, unsigned limit);
-void worker_say_log(struct worker *worker, struct app *app);
+void worker_say_done(struct played_worker *worker, struct job *job, unsigned outcome,
+                     uint64_t cpu_us);
+void worker_say_exceeded(struct played_worker *worker, struct app *app, struct job *job,
+                         unsigned limit);
+void worker_say_log(struct played_worker *worker, struct app *app);
 /* Something that no worker may say. Returns whether it said it. */
-bool worker_break_protocol(struct worker *worker, unsigned how);
+bool worker_break_protocol(struct played_worker *worker, unsigned how);
 /* Stops to read, or reads again. */
-void worker_deafen(struct worker *worker);
+void worker_deafen(struct played_worker *worker);
 /* The host gives it no processor, or gives it one again. */
-void worker_wait_or_go_on(struct worker *worker);
+void worker_wait_or_go_on(struct played_worker *worker);
 /* Returns whether it waits for a processor, and not yet for so long that the supervisor may give it up as silent. */
-bool worker_is_excused(const struct worker *worker, uint64_t now_ns);
+bool worker_is_excused(const struct played_worker *worker, uint64_t now_ns);
 /* The answers to what is in it may be broken off from now on. */
-void worker_let_answers_be_cut(const struct worker *worker);
+void worker_let_answers_be_cut(const struct played_worker *worker);
 /* Closes its end of the channel. */
-void worker_hang_up(struct worker *worker);
+void worker_hang_up(struct played_worker *worker);

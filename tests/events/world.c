@@ -23,7 +23,8 @@
 #include "supervisor/service/drain.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/versions/versions.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 #include "tests/events/asks.h"
 #include "tests/events/clock.h"
 #include "tests/events/deploys.h"
@@ -165,7 +166,7 @@ static int make_file(const char *text)
     return fd;
 }
 
-void world_spawned(struct worker *worker)
+void world_spawned(struct played_worker *worker)
 {
     struct spawner_worker answer = { .pid = world.next_pid };
 
@@ -177,25 +178,25 @@ void world_spawned(struct worker *worker)
     worker->stat_fd = fcntl(answer.stat_fd, F_DUPFD_CLOEXEC, 0);
     HOLD(answer.pidfd >= 0 && worker->stat_fd >= 0);
     worker->pid = world.next_pid++;
-    pool_spawner_ops.on_result(&world.server, worker->slot, 0, "", &answer);
+    slots_spawner_ops.on_result(&world.server, worker->slot, 0, "", &answer);
 }
 
-void world_not_spawned(struct worker *worker)
+void world_not_spawned(struct played_worker *worker)
 {
     unsigned slot = worker->slot;
 
     if (!worker->is_there || worker->pid > 0)
         return;
     worker_done(worker);
-    pool_spawner_ops.on_result(&world.server, slot, -EAGAIN, "fork", NULL);
+    slots_spawner_ops.on_result(&world.server, slot, -EAGAIN, "fork", NULL);
 }
 
-struct worker *world_worker(unsigned n)
+struct played_worker *world_worker(unsigned n)
 {
     return &world.workers[n % WORKERS];
 }
 
-bool world_has_attested(const struct worker *worker)
+bool world_has_attested(const struct played_worker *worker)
 {
     return inside_is_ready(&world.server, worker->slot, worker->pid);
 }
@@ -203,7 +204,7 @@ bool world_has_attested(const struct worker *worker)
 /* ---- deaths and blame */
 
 /* All of them where the worker has not read what it was sent, and so does not know what is in it. */
-static unsigned candidates(const struct worker *worker)
+static unsigned candidates(const struct played_worker *worker)
 {
     const struct server *server = &world.server;
     bool is_memory = inside_is_memory_death(server, worker->slot, worker->pid);
@@ -232,7 +233,7 @@ static uint64_t kills_of(const char *name)
     return kills;
 }
 
-void world_exited(struct worker *worker, int wait_status)
+void world_exited(struct played_worker *worker, int wait_status)
 {
     uint64_t before[TENANTS];
 
@@ -246,7 +247,7 @@ void world_exited(struct worker *worker, int wait_status)
     pid_t pid = worker->pid;
     worker_done(worker);
     world.deaths++;
-    pool_spawner_ops.on_exited(&world.server, slot, pid, wait_status);
+    slots_spawner_ops.on_exited(&world.server, slot, pid, wait_status);
     for (unsigned i = 0; i < TENANTS; i++)
         if (kills_of(tenant_names[i]) != before[i] && !(allowed >> i & 1))
             events_fail("tenant %s is blamed for the death of a worker in which it had nothing",
@@ -260,7 +261,7 @@ static void check_kills(void)
     const struct server *server = &world.server;
 
     for (unsigned i = 0; i < WORKERS; i++) {
-        struct worker *worker = &world.workers[i];
+        struct played_worker *worker = &world.workers[i];
         if (!worker->is_there || !inside_is_killed(server, worker->slot, worker->pid))
             continue;
         if (!worker->is_killed)
@@ -322,7 +323,7 @@ static const struct client *find_asker(uint32_t number)
 static const struct out_call *find_call(uint32_t number)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
-        const struct worker *worker = &world.workers[i];
+        const struct played_worker *worker = &world.workers[i];
         if (!worker->is_there || worker->is_killed || worker->is_deaf || worker->is_hostile)
             continue;
         for (unsigned j = 0; j < WORKER_JOBS; j++)
@@ -359,7 +360,7 @@ static void check_credit_of(const struct job *job)
 void world_check_credit(void)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
-        const struct worker *worker = &world.workers[i];
+        const struct played_worker *worker = &world.workers[i];
         if (!worker->is_there || worker->is_killed || worker->is_deaf || worker->is_hostile)
             continue;
         for (unsigned j = 0; j < WORKER_JOBS; j++)
@@ -477,12 +478,12 @@ void world_start(void)
     (void) snprintf(path, sizeof path, "%s/state", folder);
     server->store = (struct store *) (void *) &world; /* only its wrapped functions see it */
     deploys_start(path);
-    HOLD(pool_new(server, &placement_slot_ops, &worker_frames, &server->pool) == 0);
+    HOLD(slots_new(server, &placement_slot_ops, &worker_frames, &server->slots) == 0);
 }
 
 /* ---- end */
 
-static void help_worker(struct worker *worker)
+static void help_worker(struct played_worker *worker)
 {
     struct app *app;
 
@@ -566,7 +567,7 @@ static void tear_down(void)
     server->front = http_front_free(server->front);
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
-    server->pool = pool_free(server->pool);
+    server->slots = slots_free(server->slots);
     server->placements = placements_free(server->placements);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);

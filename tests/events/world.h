@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The supervisor without processes: front, ledger, pool, tenants and deploys as main makes them, on a loop whose time
+ * The supervisor without processes: front, ledger, slots, tenants and deploys as main makes them, on a loop whose time
  * a test moves. The spawner and the store are played here (their two functions are wrapped by the linker), workers
  * in worker.c, clients in client.c.
  */
@@ -17,7 +17,7 @@ struct world {
     struct sockaddr_un address; /* of the front */
     socklen_t address_size;
     struct client clients[CLIENTS];
-    struct worker workers[WORKERS];
+    struct played_worker workers[WORKERS];
     int next_pid;
     unsigned deaths;     /* of workers */
     char *folder;        /* owned; for skepd.yaml */
@@ -37,17 +37,17 @@ uint64_t world_now_ns(void);
 /* Fails the run if bytes that a client has taken are lost to the worker's window. */
 void world_check_credit(void);
 
-struct worker *world_worker(unsigned n);
+struct played_worker *world_worker(unsigned n);
 /* From the socket of a worker; the loop takes what does not fit. */
 void world_send(int fd, const void *data, size_t size);
 /* The supervisor has let it begin to work. */
-bool world_has_attested(const struct worker *worker);
+bool world_has_attested(const struct played_worker *worker);
 
 /* ---- what the spawner says */
-void world_spawned(struct worker *worker);
-void world_not_spawned(struct worker *worker);
+void world_spawned(struct played_worker *worker);
+void world_not_spawned(struct played_worker *worker);
 /* The process ends. is_memory: the kernel's OOM killer. */
-void world_exited(struct worker *worker, int wait_status);
+void world_exited(struct played_worker *worker, int wait_status);
 
 /* ---- what the operator does */
 void world_install(unsigned tenant, unsigned variant);

@@ -213,8 +213,8 @@ static void set_up(struct scene *scene)
     struct server *server = &scene->rig->server;
     rig_install(scene->rig, manifest, folder);
     rig_install(scene->rig, long_manifest, "/nowhere/beta");
-    rig_worker_start(scene->rig, "shared", PLACE_SHARED, &scene->workers[0]);
-    rig_worker_start(scene->rig, "shared", PLACE_SPARE, &scene->workers[1]);
+    rig_worker_start(scene->rig, "shared", SLOT_SHARED, &scene->workers[0]);
+    rig_worker_start(scene->rig, "shared", SLOT_SPARE, &scene->workers[1]);
     for (unsigned i = 0; i < ARRAY_LEN(scene->workers); i++)
         rig_worker_become_ready(scene->rig, &scene->workers[i]);
     CHECK(placement_preload(TAILQ_FIRST(&server->tenants->list)) == 0);

@@ -18,6 +18,7 @@
 #include "proto/worker_tails.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/slots.h"
 #include "tests/fuzz/rig.h"
 #include "worker.pb-c.h"
 
@@ -170,11 +171,11 @@ static void stage_loading(struct scene *scene)
 static void begin_all(struct scene *scene)
 {
     Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;
-    struct child *child = scene->hostile.child;
+    struct worker *worker = scene->hostile.worker;
 
     for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++)
-        if (child->attempts[slot])
-            atomic_store(&child->board->entered[slot], child->attempts[slot]->id);
+        if (worker->attempts[slot])
+            atomic_store(&worker->board->entered[slot], worker->attempts[slot]->id);
     say(&scene->hostile, SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
     settle(scene);
 }
@@ -189,8 +190,8 @@ static void stage_serving(struct scene *scene)
     ask(scene, "GET / HTTP/1.1\r\nHost: beta.localhost\r\n\r\n");
     say_loaded(scene, &scene->hostile, BETA);
     ask(scene, "GET /waits HTTP/1.1\r\nHost: alpha.localhost\r\n\r\n");
-    CHECK(scene->hostile.child->in_flight == 3 && scene->rig->server.ledger->queued == 1);
-    CHECK(link_send_ping(scene->hostile.child) == 0);
+    CHECK(scene->hostile.worker->in_flight == 3 && scene->rig->server.ledger->queued == 1);
+    CHECK(link_send_ping(scene->hostile.worker) == 0);
 }
 
 static void stage_uploading(struct scene *scene)
@@ -214,7 +215,7 @@ static void stage_responding(struct scene *scene)
 static void stage_choked(struct scene *scene)
 {
     stage_responding(scene);
-    struct request *request = request_find(scene->hostile.child, FIRST_REQUEST);
+    struct request *request = request_find(scene->hostile.worker, FIRST_REQUEST);
     CHECK(request);
     request->response_owed += request->response_window - 8;
     request->response_window = 8;
@@ -240,7 +241,7 @@ static void stage_unloading(struct scene *scene)
     say_loaded(scene, &scene->hostile, ALPHA);
     say_head(scene, &scene->hostile, FIRST_REQUEST, true);
     say_done(scene, &scene->hostile, FIRST_REQUEST);
-    struct placement *placement = LIST_FIRST(&scene->hostile.child->placements);
+    struct placement *placement = LIST_FIRST(&scene->hostile.worker->placements);
     placement->is_retiring = true;
     placement_on_idle(placement);
     CHECK(placement->state == PLACEMENT_UNLOADING);
@@ -267,7 +268,7 @@ static void stage_updating(struct scene *scene)
 static void stage_draining(struct scene *scene)
 {
     stage_serving(scene);
-    slot_close(scene->hostile.child->slot);
+    slot_close(scene->hostile.worker->slot);
 }
 
 #define LAST_BOOTING 1
@@ -296,20 +297,20 @@ static void set_up_honest(struct scene *scene)
 {
     static const char request[] = "GET / HTTP/1.1\r\nHost: honest.localhost\r\n\r\n";
 
-    rig_worker_start(scene->rig, "honest", PLACE_SHARED, &scene->honest);
+    rig_worker_start(scene->rig, "honest", SLOT_SHARED, &scene->honest);
     rig_worker_become_ready(scene->rig, &scene->honest);
     rig_client_start(scene->rig, &scene->witness);
     rig_client_ask(&scene->witness, request, sizeof request - 1, true);
     settle(scene);
     say_loaded(scene, &scene->honest, HONEST);
-    CHECK(request_find(scene->honest.child, HONEST_REQUEST));
+    CHECK(request_find(scene->honest.worker, HONEST_REQUEST));
 }
 
 /* One takes over the place of the worker, the other becomes a suspect's own. */
 static void set_up_spares(struct scene *scene)
 {
     for (unsigned i = 0; i < SPARES; i++) {
-        rig_worker_start(scene->rig, "hostile", PLACE_SPARE, &scene->spares[i]);
+        rig_worker_start(scene->rig, "hostile", SLOT_SPARE, &scene->spares[i]);
         rig_worker_become_ready(scene->rig, &scene->spares[i]);
         scene->n_spares++;
     }
@@ -324,7 +325,7 @@ static void set_up(struct scene *scene, unsigned which, unsigned how)
                 "/nowhere/beta");
     rig_install(scene->rig, "name: honest\nmain: a.js\ncordon: honest\n", "/nowhere/honest");
     set_up_honest(scene);
-    rig_worker_start(scene->rig, "hostile", PLACE_SHARED, &scene->hostile);
+    rig_worker_start(scene->rig, "hostile", SLOT_SHARED, &scene->hostile);
     if (scenes[which].set)
         scenes[which].set(scene);
     if (how & HOW_SPARES)
@@ -345,12 +346,12 @@ static void tear_down(struct scene *scene)
 /* Whatever windows it was told of and whatever it says, no more is kept than these. */
 static void check_bounds(const struct scene *scene)
 {
-    const struct child *child = scene->hostile.child;
+    const struct worker *worker = scene->hostile.worker;
     const struct request *request;
 
-    if (child->channel)
-        CHECK(channel_queued_bytes(child->channel) <= OUTPUT_MAX_BYTES);
-    CHECK(child->n_placements <= 3 && child->caught_up <= child->served);
+    if (worker->channel)
+        CHECK(channel_queued_bytes(worker->channel) <= OUTPUT_MAX_BYTES);
+    CHECK(worker->n_placements <= 3 && worker->caught_up <= worker->served);
     TAILQ_FOREACH (request, &scene->rig->server.ledger->active, entry) {
         CHECK(request->body_window <= BODY_WINDOW_BYTES);
         CHECK(request->response_window <= BODY_WINDOW_BYTES);
@@ -362,39 +363,39 @@ static void check_bounds(const struct scene *scene)
 /* Once it is killed, nothing that it says is heard. */
 static void check_silence(struct scene *scene)
 {
-    const struct child *child = scene->hostile.child;
-    uint64_t frames = channel_received_frames(child->channel);
+    const struct worker *worker = scene->hostile.worker;
+    uint64_t frames = channel_received_frames(worker->channel);
 
-    CHECK(!scene->is_over || (child->state == CHILD_KILLED && frames == scene->frames));
-    scene->is_over = child->state == CHILD_KILLED;
+    CHECK(!scene->is_over || (worker->state == WORKER_KILLED && frames == scene->frames));
+    scene->is_over = worker->state == WORKER_KILLED;
     scene->frames = frames;
 }
 
 static void check_honest(struct scene *scene)
 {
-    const struct child *child = scene->honest.child;
+    const struct worker *worker = scene->honest.worker;
 
-    CHECK(child->state == CHILD_READY && child->in_flight == 1 && scene->witness.begun == 0);
+    CHECK(worker->state == WORKER_READY && worker->in_flight == 1 && scene->witness.begun == 0);
     say_head(scene, &scene->honest, HONEST_REQUEST, true);
     say_done(scene, &scene->honest, HONEST_REQUEST);
     take_output(scene);
     CHECK(scene->witness.ended == 1 && scene->witness.status == 200);
-    CHECK(scene->witness.body_size == 6 && child->in_flight == 0);
-    CHECK(child->state == CHILD_READY);
+    CHECK(scene->witness.body_size == 6 && worker->in_flight == 0);
+    CHECK(worker->state == WORKER_READY);
 }
 
 /* Its end: the books are empty, and it was one death of one kind. */
 static void end_hostile(struct scene *scene, int wait_status)
 {
     struct server *server = &scene->rig->server;
-    enum kill_reason reason = scene->hostile.child->kill_reason;
-    bool is_death = scene->hostile.child->pid > 0 && reason != KILL_STOP;
-    unsigned number = scene->hostile.child->number;
-    const struct child *child;
+    enum kill_reason reason = scene->hostile.worker->kill_reason;
+    bool is_death = scene->hostile.worker->pid > 0 && reason != KILL_STOP;
+    unsigned number = scene->hostile.worker->number;
+    const struct worker *worker;
 
     rig_worker_exit(scene->rig, &scene->hostile, wait_status);
-    TAILQ_FOREACH (child, &server->pool->children, entry)
-        CHECK(child->number != number || child->state != CHILD_KILLED);
+    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+        CHECK(worker->number != number || worker->state != WORKER_KILLED);
     CHECK(server->record.counters.worker_restarts == is_death);
     CHECK(server->record.incident_counts.by[STAGE_KILLED][CAUSE_PROTOCOL] ==
           (is_death && reason == KILL_PROTOCOL));
@@ -441,13 +442,13 @@ static bool has_breach(const uint8_t *data, size_t size, bool is_booting)
 
 static void make_claims(struct scene *scene, unsigned claims)
 {
-    struct scoreboard *board = scene->hostile.child->board;
+    struct scoreboard *board = scene->hostile.worker->board;
     const struct placement *placement;
 
     if (claims & CLAIM_GARBAGE)
         memset(board, (int) claims, SCOREBOARD_BYTES);
     if (claims & CLAIM_USE)
-        LIST_FOREACH (placement, &scene->hostile.child->placements, in_child) {
+        LIST_FOREACH (placement, &scene->hostile.worker->placements, in_worker) {
             struct scoreboard_tenant *claim = &board->tenants[placement->place];
             atomic_store(&claim->tenant, placement->version->id);
             atomic_store(&claim->cpu_ns, UINT64_MAX);
@@ -490,8 +491,8 @@ static void feed(struct scene *scene, const uint8_t *data, size_t size, unsigned
     settle(scene);
     take_output(scene);
     settle(scene);
-    if ((how & HOW_LATE) && event_pending(scene->hostile.child->timer, EV_TIMEOUT, NULL))
-        event_active(scene->hostile.child->timer, EV_TIMEOUT, 0);
+    if ((how & HOW_LATE) && event_pending(scene->hostile.worker->timer, EV_TIMEOUT, NULL))
+        event_active(scene->hostile.worker->timer, EV_TIMEOUT, 0);
     settle(scene);
     check_silence(scene);
     check_bounds(scene);
@@ -507,7 +508,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     make_claims(&scene, data[2]);
     feed(&scene, data + OPTIONS_BYTES, size - OPTIONS_BYTES, data[1]);
     if (has_breach(data + OPTIONS_BYTES, size - OPTIONS_BYTES, data[0] <= LAST_BOOTING))
-        CHECK(scene.hostile.child->state == CHILD_KILLED);
+        CHECK(scene.hostile.worker->state == WORKER_KILLED);
     end_hostile(&scene, data[1] & HOW_CRASHES ? SIGSEGV : SIGKILL);
     check_honest(&scene);
     end_clients(&scene);

@@ -22,6 +22,7 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/versions/versions.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/slots.h"
 
 void rig_fail(const char *condition, int line)
 {
@@ -85,13 +86,13 @@ static struct spawner *make_dead_spawner(void)
 }
 
 /* Without places: those that the config asks for would be started at once. */
-static void make_pool(struct rig *rig)
+static void make_slots(struct rig *rig)
 {
     struct config *config = rig->server.config;
     unsigned n_cordons = config->n_cordons;
 
     config->n_cordons = 0;
-    CHECK(pool_new(&rig->server, &placement_slot_ops, &worker_frames, &rig->server.pool) == 0);
+    CHECK(slots_new(&rig->server, &placement_slot_ops, &worker_frames, &rig->server.slots) == 0);
     config->n_cordons = n_cordons;
 }
 
@@ -128,7 +129,7 @@ struct rig *rig_start(const char *config)
     CHECK(tenants_new(server, &server->tenants) == 0 &&
           placements_new(server, &server->placements) == 0 &&
           versions_new(server, &server->versions) == 0 && ledger_new(server, &server->ledger) == 0);
-    make_pool(&rig);
+    make_slots(&rig);
     return &rig;
 }
 
@@ -138,7 +139,7 @@ void rig_stop(struct rig *rig)
 
     CHECK(http_front_connections(server->front) == 0);
     server->ledger = ledger_free(server->ledger);
-    server->pool = pool_free(server->pool);
+    server->slots = slots_free(server->slots);
     server->placements = placements_free(server->placements);
     server->versions = versions_free(server->versions);
     server->tenants = tenants_free(server->tenants);
@@ -174,28 +175,28 @@ void rig_tick(struct rig *rig)
 
 /* ---- workers */
 
-void rig_worker_start(struct rig *rig, const char *cordon, enum place_kind kind,
+void rig_worker_start(struct rig *rig, const char *cordon, enum slot_kind kind,
                       struct rig_worker *ret_worker)
 {
     struct server *server = &rig->server;
-    struct slot *slot = pool_add(server->pool, config_find_cordon(server->config, cordon), kind);
-    struct child *child = slot ? child_new(server, slot->cordon, slot->number) : NULL;
+    struct slot *slot = slots_add(server->slots, config_find_cordon(server->config, cordon), kind);
+    struct worker *worker = slot ? worker_new(server, slot->cordon, slot->number) : NULL;
     int pair[2];
 
-    CHECK(child && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    child->ops = server->pool->ops;
-    child->frames = server->pool->frames;
-    child->board =
+    CHECK(worker && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    worker->ops = server->slots->ops;
+    worker->frames = server->slots->frames;
+    worker->board =
         mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(child->board != MAP_FAILED && link_open(child, pair[0]) == 0);
-    child->jit = child->cordon->jit;
-    child->rss_mib = child->cordon->rss_mib;
-    child->started_ns = io_now_ns();
-    pool_put(server->pool, slot, child);
-    *ret_worker = (struct rig_worker){ .child = child, .fd = pair[1] };
+    CHECK(worker->board != MAP_FAILED && link_open(worker, pair[0]) == 0);
+    worker->jit = worker->cordon->jit;
+    worker->rss_mib = worker->cordon->rss_mib;
+    worker->started_ns = io_now_ns();
+    slots_put(server->slots, slot, worker);
+    *ret_worker = (struct rig_worker){ .worker = worker, .fd = pair[1] };
 }
 
-void rig_worker_spawned(struct rig *rig, struct rig_worker *worker)
+void rig_worker_spawned(struct rig *rig, struct rig_worker *peer)
 {
     /* Our own number, so that its clock and its state can be read; and a descriptor that no signal
      * can be sent to. Opened once: to open a file of /proc is most of what a worker costs here. */
@@ -215,40 +216,40 @@ void rig_worker_spawned(struct rig *rig, struct rig_worker *worker)
     };
 
     CHECK(self.pidfd >= 0 && self.stat_fd >= 0 && self.statm_fd >= 0);
-    pool_spawner_ops.on_result(&rig->server, worker->child->number, 0, "", &self);
+    slots_spawner_ops.on_result(&rig->server, peer->worker->number, 0, "", &self);
 }
 
-void rig_worker_become_ready(struct rig *rig, struct rig_worker *worker)
+void rig_worker_become_ready(struct rig *rig, struct rig_worker *peer)
 {
-    struct child *child = worker->child;
+    struct worker *worker = peer->worker;
 
-    rig_worker_spawned(rig, worker);
-    child->has_hello = true;
-    child->state = CHILD_READY;
-    child->ready_ns = io_now_ns();
-    link_set_ready(child);
-    child->ops->on_ready(child);
+    rig_worker_spawned(rig, peer);
+    worker->has_hello = true;
+    worker->state = WORKER_READY;
+    worker->ready_ns = io_now_ns();
+    link_set_ready(worker);
+    worker->ops->on_ready(worker);
 }
 
-void rig_worker_exit(struct rig *rig, struct rig_worker *worker, int wait_status)
+void rig_worker_exit(struct rig *rig, struct rig_worker *peer, int wait_status)
 {
-    const struct child *child = worker->child;
-    const struct spawner_ops *ops = &pool_spawner_ops;
+    const struct worker *worker = peer->worker;
+    const struct spawner_ops *ops = &slots_spawner_ops;
     struct slot *slot = NULL;
 
-    if (child->pid > 0)
-        ops->on_exited(&rig->server, child->number, child->pid, wait_status);
+    if (worker->pid > 0)
+        ops->on_exited(&rig->server, worker->number, worker->pid, wait_status);
     else
-        ops->on_result(&rig->server, child->number, -EAGAIN, "fork", NULL);
-    worker->child = NULL;
-    while ((slot = pool_next_slot(rig->server.pool, slot)))
+        ops->on_result(&rig->server, worker->number, -EAGAIN, "fork", NULL);
+    peer->worker = NULL;
+    while ((slot = slots_next(rig->server.slots, slot)))
         (void) event_del(slot->timer); /* the next start, which would fail */
 }
 
-void rig_worker_done(struct rig_worker *worker)
+void rig_worker_done(struct rig_worker *peer)
 {
-    (void) close(worker->fd);
-    worker->fd = -1;
+    (void) close(peer->fd);
+    peer->fd = -1;
 }
 
 void rig_drop_input(int fd)

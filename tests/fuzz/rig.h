@@ -16,7 +16,7 @@
 #include "supervisor/requests/ledger.h"
 #include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 /* Not assert: the message is libFuzzer's stack, and it is there in every build. */
 #define CHECK(condition)                    \
@@ -48,20 +48,20 @@ void rig_tick(struct rig *rig);
 /* ---- a worker: its place in the supervisor, and the other end of its channel */
 
 struct rig_worker {
-    struct child *child; /* borrowed: the pool's */
+    struct worker *worker; /* borrowed from the slots; NULL at its end */
     int fd;
 };
 
-/* In CHILD_BOOTING: asked of the spawner. */
-void rig_worker_start(struct rig *rig, const char *cordon, enum place_kind kind,
+/* In WORKER_BOOTING: asked of the spawner. */
+void rig_worker_start(struct rig *rig, const char *cordon, enum slot_kind kind,
                       struct rig_worker *ret_worker);
 /* The spawner says that the process is there. */
-void rig_worker_spawned(struct rig *rig, struct rig_worker *worker);
-/* To CHILD_READY without hello and attestation, which only a jailed process passes. */
-void rig_worker_become_ready(struct rig *rig, struct rig_worker *worker);
+void rig_worker_spawned(struct rig *rig, struct rig_worker *peer);
+/* To WORKER_READY without hello and attestation, which only a jailed process passes. */
+void rig_worker_become_ready(struct rig *rig, struct rig_worker *peer);
 /* The spawner says that it has ended, or that it could not be started; none comes after it. */
-void rig_worker_exit(struct rig *rig, struct rig_worker *worker, int wait_status);
-void rig_worker_done(struct rig_worker *worker);
+void rig_worker_exit(struct rig *rig, struct rig_worker *peer, int wait_status);
+void rig_worker_done(struct rig_worker *peer);
 /* Reads and forgets what it was sent. */
 void rig_drop_input(int fd);
 

@@ -8,7 +8,8 @@
 #include "admin_fixture.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/slots.h"
+#include "supervisor/workers/worker.h"
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
@@ -300,38 +301,38 @@ static void test_commands_that_are_broken_close_only_that_client(void **state)
 
 /* ---- claims of a worker */
 
-struct worker {
-    struct pool *pool;
-    struct child *child;
+struct lone_worker {
+    struct slots *slots;
+    struct worker *worker;
     struct manifest manifest;
     struct version version;
     struct placement *placement;
 };
 
 /* One worker, without a process, in which a version of the tenant is. */
-static void make_worker(struct fixture *f, struct tenant *tenant, struct worker *ret)
+static void make_worker(struct fixture *f, struct tenant *tenant, struct lone_worker *ret)
 {
     const struct cordon_config *cordon = f->server.config->cordons[0];
 
-    *ret = (struct worker){ .pool = calloc(1, sizeof *ret->pool) };
-    assert_non_null(ret->pool);
-    TAILQ_INIT(&ret->pool->children);
-    TAILQ_INIT(&ret->pool->slots);
-    ret->pool->server = &f->server;
-    ret->pool->ops = &placement_slot_ops;
-    f->server.pool = ret->pool;
-    ret->child = child_new(&f->server, cordon, 0);
-    assert_non_null(ret->child);
-    ret->child->ops = &placement_slot_ops;
-    ret->child->state = CHILD_READY;
-    ret->child->pid = getpid();
-    ret->child->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
-    ret->child->board =
+    *ret = (struct lone_worker){ .slots = calloc(1, sizeof *ret->slots) };
+    assert_non_null(ret->slots);
+    TAILQ_INIT(&ret->slots->workers);
+    TAILQ_INIT(&ret->slots->list);
+    ret->slots->server = &f->server;
+    ret->slots->ops = &placement_slot_ops;
+    f->server.slots = ret->slots;
+    ret->worker = worker_new(&f->server, cordon, 0);
+    assert_non_null(ret->worker);
+    ret->worker->ops = &placement_slot_ops;
+    ret->worker->state = WORKER_READY;
+    ret->worker->pid = getpid();
+    ret->worker->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
+    ret->worker->board =
         mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(ret->child->board, MAP_FAILED);
-    struct slot *slot = pool_add(ret->pool, cordon, PLACE_SHARED);
+    assert_ptr_not_equal(ret->worker->board, MAP_FAILED);
+    struct slot *slot = slots_add(ret->slots, cordon, SLOT_SHARED);
     assert_non_null(slot);
-    pool_put(ret->pool, slot, ret->child);
+    slots_put(ret->slots, slot, ret->worker);
     ret->manifest.cordon = cordon->name;
     ret->version = (struct version){
         .id = 5,
@@ -343,14 +344,14 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct worker 
     };
     LIST_INIT(&ret->version.placements);
     tenant->version = &ret->version;
-    assert_int_equal(placement_new(&ret->version, ret->child, &ret->placement), 0);
+    assert_int_equal(placement_new(&ret->version, ret->worker, &ret->placement), 0);
     ret->placement->state = PLACEMENT_READY;
 }
 
-static void drop_worker(struct fixture *f, struct worker *worker)
+static void drop_worker(struct fixture *f, struct lone_worker *worker)
 {
     worker->version.tenant->version = NULL;
-    f->server.pool = pool_free(worker->pool);
+    f->server.slots = slots_free(worker->slots);
 }
 
 static const Skep__Admin__Worker *ask_worker(struct fixture *f, int fd)
@@ -368,11 +369,11 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
 {
     struct fixture *f = *state;
     struct tenant *tenant = add_tenant(f, "a");
-    struct worker worker;
+    struct lone_worker worker;
 
     open_admin(f);
     make_worker(f, tenant, &worker);
-    struct scoreboard *board = worker.child->board;
+    struct scoreboard *board = worker.worker->board;
     int fd = connect_to(f->path);
     atomic_store(&board->running_tenant, worker.placement->id + 1); /* of nobody there */
     atomic_store(&board->running_request, 9);
@@ -389,11 +390,11 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     shown = ask_worker(f, fd);
     assert_true(shown->running_ms < 60000);
     struct attempt attempt = { .id = 9, .placement = worker.placement };
-    worker.child->attempts[9] = &attempt;
+    worker.worker->attempts[9] = &attempt;
     assert_int_equal(ask_worker(f, fd)->running_request, public_id(&f->server.record.ids, 9));
     attempt.placement = NULL; /* another tenant's */
     assert_int_equal(ask_worker(f, fd)->running_request, 0);
-    worker.child->attempts[9] = NULL;
+    worker.worker->attempts[9] = NULL;
     drop_worker(f, &worker);
     (void) close(fd);
 }
@@ -404,11 +405,11 @@ static void test_claims_on_memory_are_cut_and_add_up_the_same_everywhere(void **
     struct tenant *tenant = add_tenant(f, "a");
     Skep__Admin__TenantsRequest request = SKEP__ADMIN__TENANTS_REQUEST__INIT;
     const uint64_t heap = UINT64_C(20) << 10, external = UINT32_MAX;
-    struct worker worker;
+    struct lone_worker worker;
 
     open_admin(f);
     make_worker(f, tenant, &worker);
-    struct scoreboard_tenant *claim = &worker.child->board->tenants[worker.placement->place];
+    struct scoreboard_tenant *claim = &worker.worker->board->tenants[worker.placement->place];
     atomic_store(&claim->heap_kib, UINT32_MAX);
     atomic_store(&claim->external_kib, UINT32_MAX);
     int fd = connect_to(f->path);

@@ -22,8 +22,8 @@
 #include "supervisor/frames.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/worker.h"
 #include "worker.pb-c.h"
 
 #define FILES 14U
@@ -33,7 +33,7 @@
 
 struct scene {
     struct server server;
-    struct child *child;
+    struct worker *worker;
     int worker_fd;
     struct tenant tenant;
     struct manifest manifest;
@@ -62,16 +62,16 @@ static int set_up(void **state)
 
     assert_non_null(s);
     s->server.base = event_base_new();
-    s->child = calloc(1, sizeof *s->child);
-    assert_non_null(s->child);
-    s->child->server = &s->server;
-    s->child->frames = &worker_frames;
-    s->child->state = CHILD_READY;
-    LIST_INIT(&s->child->placements);
-    TAILQ_INIT(&s->child->to_load);
-    s->child->load_turn = event_new(s->server.base, -1, 0, on_load_turn, s->child);
+    s->worker = calloc(1, sizeof *s->worker);
+    assert_non_null(s->worker);
+    s->worker->server = &s->server;
+    s->worker->frames = &worker_frames;
+    s->worker->state = WORKER_READY;
+    LIST_INIT(&s->worker->placements);
+    TAILQ_INIT(&s->worker->to_load);
+    s->worker->load_turn = event_new(s->server.base, -1, 0, on_load_turn, s->worker);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    assert_int_equal(link_open(s->child, fds[0]), 0);
+    assert_int_equal(link_open(s->worker, fds[0]), 0);
     s->worker_fd = fds[1];
     for (unsigned i = 0; i < FILES; i++) {
         char path[32];
@@ -90,7 +90,7 @@ static int set_up(void **state)
     s->version.manifest = &s->manifest;
     for (unsigned i = 0; i < ARRAY_LEN(s->placement); i++) {
         s->placement[i].version = &s->version;
-        s->placement[i].child = s->child;
+        s->placement[i].worker = s->worker;
         s->placement[i].id = i + 1;
     }
     assert_int_equal(arena_init(&s->arena, 4U << 20), 0);
@@ -104,9 +104,9 @@ static int tear_down(void **state)
 {
     struct scene *s = *state;
 
-    s->child->channel = channel_free(s->child->channel);
-    event_free(s->child->load_turn);
-    free(s->child);
+    s->worker->channel = channel_free(s->worker->channel);
+    event_free(s->worker->load_turn);
+    free(s->worker);
     (void) close(s->worker_fd);
     for (unsigned i = 0; i < FILES; i++) {
         free(s->files[i].path);
@@ -178,7 +178,7 @@ static void read_some(struct scene *s)
 static void one_turn(struct scene *s)
 {
     (void) event_base_loop(s->server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    size_t queued = channel_queued_bytes(s->child->channel);
+    size_t queued = channel_queued_bytes(s->worker->channel);
     s->most_queued = queued > s->most_queued ? queued : s->most_queued;
 }
 
@@ -199,7 +199,7 @@ static void test_large_version_goes_in_parts_and_is_never_queued_whole(void **st
     struct scene *s = *state;
 
     assert_int_equal(load_send(&s->placement[0]), 0);
-    s->most_queued = channel_queued_bytes(s->child->channel);
+    s->most_queued = channel_queued_bytes(s->worker->channel);
     run_until_end_of(s, '1');
     assert_int_equal(s->file_bytes, (uint64_t) FILES * FILE_BYTES);
     assert_in_range(s->most_queued, 1, QUEUED_MAX_BYTES);
@@ -213,11 +213,11 @@ static void test_worker_that_does_not_read_is_sent_no_more_parts(void **state)
     assert_int_equal(load_send(&s->placement[0]), 0);
     for (unsigned i = 0; i < 100; i++)
         one_turn(s);
-    size_t queued = channel_queued_bytes(s->child->channel);
+    size_t queued = channel_queued_bytes(s->worker->channel);
     assert_in_range(queued, 1, QUEUED_MAX_BYTES);
     for (unsigned i = 0; i < 100; i++)
         one_turn(s);
-    assert_int_equal(channel_queued_bytes(s->child->channel), queued);
+    assert_int_equal(channel_queued_bytes(s->worker->channel), queued);
     run_until_end_of(s, '1');
 }
 
@@ -227,7 +227,7 @@ static void test_loads_go_one_after_the_other_and_other_frames_between(void **st
 
     assert_int_equal(load_send(&s->placement[0]), 0);
     assert_int_equal(load_send(&s->placement[1]), 0);
-    assert_int_equal(link_send_unload(s->child, 7), 0);
+    assert_int_equal(link_send_unload(s->worker, 7), 0);
     run_until_end_of(s, '2');
     assert_string_equal(s->order, "B1F1U7F1E1B2F2E2");
 }
@@ -256,9 +256,9 @@ static void test_no_load_is_sent_without_a_channel(void **state)
 {
     struct scene *s = *state;
 
-    s->child->channel = channel_free(s->child->channel);
+    s->worker->channel = channel_free(s->worker->channel);
     assert_int_equal(load_send(&s->placement[0]), -EPIPE);
-    assert_true(TAILQ_EMPTY(&s->child->to_load));
+    assert_true(TAILQ_EMPTY(&s->worker->to_load));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

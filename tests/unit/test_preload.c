@@ -32,13 +32,13 @@ struct scene {
 
 /* How often a place was chosen for a version: what a callback does for each tenant that it looks at. */
 static unsigned n_choices;
-struct slot *__real_placement_place(struct pool *pool, const struct version *version);
-struct slot *__wrap_placement_place(struct pool *pool, const struct version *version);
+struct slot *__real_placement_find_slot(struct slots *slots, const struct version *version);
+struct slot *__wrap_placement_find_slot(struct slots *slots, const struct version *version);
 
-struct slot *__wrap_placement_place(struct pool *pool, const struct version *version)
+struct slot *__wrap_placement_find_slot(struct slots *slots, const struct version *version)
 {
     n_choices++;
-    return __real_placement_place(pool, version);
+    return __real_placement_find_slot(slots, version);
 }
 
 static void install_all(struct scene *scene, unsigned cpu_ms)
@@ -59,7 +59,7 @@ static int set_up(void **state)
 
     scene.rig = rig_start(config);
     install_all(&scene, 50);
-    rig_worker_start(scene.rig, "many", PLACE_SHARED, &scene.worker);
+    rig_worker_start(scene.rig, "many", SLOT_SHARED, &scene.worker);
     rig_worker_become_ready(scene.rig, &scene.worker);
     rig_client_start(scene.rig, &scene.client);
     install_all(&scene, 51);
@@ -84,7 +84,7 @@ static struct placement *find_loading(const struct scene *scene)
 {
     struct placement *placement, *first = NULL;
 
-    LIST_FOREACH (placement, &scene->worker.child->placements, in_child)
+    LIST_FOREACH (placement, &scene->worker.worker->placements, in_worker)
         if (placement->state == PLACEMENT_LOADING)
             first = placement;
     return first;
@@ -95,7 +95,7 @@ static unsigned count_loading(const struct scene *scene)
     const struct placement *placement;
     unsigned n = 0;
 
-    LIST_FOREACH (placement, &scene->worker.child->placements, in_child)
+    LIST_FOREACH (placement, &scene->worker.worker->placements, in_worker)
         n += placement->state == PLACEMENT_LOADING;
     return n;
 }
@@ -138,12 +138,12 @@ static void test_load_that_a_request_waits_for_does_not_wait_for_those(void **st
 
     rig_install(scene->rig, "name: late\nmain: a.js\ncordon: many\n", "/nowhere");
     late = tenant_find(scene->rig->server.tenants, "late", 4);
-    assert_null(placement_find(late->version, scene->worker.child));
+    assert_null(placement_find(late->version, scene->worker.worker));
     rig_client_ask(&scene->client, ask, sizeof ask - 1, true);
     for (unsigned i = 0; i < 10; i++)
         rig_turn(scene->rig);
     assert_int_equal(late->n_queued, 1);
-    assert_non_null(placement_find(late->version, scene->worker.child));
+    assert_non_null(placement_find(late->version, scene->worker.worker));
     assert_int_equal(count_loading(scene), 3);
 }
 
@@ -152,11 +152,11 @@ static void test_loads_that_last_do_not_hold_up_the_others(void **state)
     struct scene *scene = *state;
     struct placement *placement;
 
-    preload_check(scene->worker.child, io_now_ns());
+    preload_check(scene->worker.worker, io_now_ns());
     assert_int_equal(count_loading(scene), 2);
-    LIST_FOREACH (placement, &scene->worker.child->placements, in_child)
+    LIST_FOREACH (placement, &scene->worker.worker->placements, in_worker)
         placement->since_ns -= 5 * NSEC_PER_SEC;
-    preload_check(scene->worker.child, io_now_ns());
+    preload_check(scene->worker.worker, io_now_ns());
     assert_int_equal(count_loading(scene), 4);
 }
 
@@ -179,7 +179,7 @@ static void test_version_that_was_superseded_in_the_queue_is_not_loaded(void **s
 
     install_all(scene, 52);
     for (unsigned i = 0; i < TENANTS + 2; i++) {
-        LIST_FOREACH (placement, &scene->worker.child->placements, in_child)
+        LIST_FOREACH (placement, &scene->worker.worker->placements, in_worker)
             assert_true(i < 2 || placement->version->limits.cpu_ms == 52 ||
                         placement->state != PLACEMENT_LOADING);
         if (find_loading(scene))

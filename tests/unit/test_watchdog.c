@@ -17,20 +17,20 @@ static void test_views_of_a_worker(void **state)
         struct watchdog_facts facts;
         enum watchdog_view view;
     } rows[] = {
-        { { .state = CHILD_READY, .has_sign = true, .was_asked = true }, WATCHDOG_ANSWERED },
-        { { .state = CHILD_DRAINING, .has_sign = true, .was_asked = true }, WATCHDOG_ANSWERED },
-        { { .state = CHILD_READY, .is_new = true }, WATCHDOG_ANSWERED },
-        { { .state = CHILD_READY }, WATCHDOG_EXCUSED }, /* not asked yet */
-        { { .state = CHILD_READY, .was_asked = true }, WATCHDOG_SILENT },
-        { { .state = CHILD_DRAINING, .was_asked = true }, WATCHDOG_SILENT },
+        { { .state = WORKER_READY, .has_sign = true, .was_asked = true }, WATCHDOG_ANSWERED },
+        { { .state = WORKER_DRAINING, .has_sign = true, .was_asked = true }, WATCHDOG_ANSWERED },
+        { { .state = WORKER_READY, .is_new = true }, WATCHDOG_ANSWERED },
+        { { .state = WORKER_READY }, WATCHDOG_EXCUSED }, /* not asked yet */
+        { { .state = WORKER_READY, .was_asked = true }, WATCHDOG_SILENT },
+        { { .state = WORKER_DRAINING, .was_asked = true }, WATCHDOG_SILENT },
         /* What a tenant does to a worker is counted elsewhere. */
-        { { .state = CHILD_READY, .was_asked = true, .has_work = true }, WATCHDOG_EXCUSED },
-        { { .state = CHILD_READY, .was_asked = true, .has_work = true, .in_state_ms = 3600000 },
+        { { .state = WORKER_READY, .was_asked = true, .has_work = true }, WATCHDOG_EXCUSED },
+        { { .state = WORKER_READY, .was_asked = true, .has_work = true, .in_state_ms = 3600000 },
           WATCHDOG_EXCUSED },
-        { { .state = CHILD_BOOTING, .in_state_ms = 60000 }, WATCHDOG_EXCUSED },
-        { { .state = CHILD_BOOTING, .in_state_ms = 65001 }, WATCHDOG_SILENT },
-        { { .state = CHILD_KILLED, .in_state_ms = 5000 }, WATCHDOG_EXCUSED },
-        { { .state = CHILD_KILLED, .in_state_ms = 10001 }, WATCHDOG_SILENT },
+        { { .state = WORKER_BOOTING, .in_state_ms = 60000 }, WATCHDOG_EXCUSED },
+        { { .state = WORKER_BOOTING, .in_state_ms = 65001 }, WATCHDOG_SILENT },
+        { { .state = WORKER_KILLED, .in_state_ms = 5000 }, WATCHDOG_EXCUSED },
+        { { .state = WORKER_KILLED, .in_state_ms = 10001 }, WATCHDOG_SILENT },
     };
 
     (void) state;

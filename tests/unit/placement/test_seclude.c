@@ -14,7 +14,7 @@
 #include "common/io.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define TENANTS (3 * TENANT_LOOKS_MAX)
 
@@ -126,25 +126,25 @@ static void look_at_all(struct scene *s, uint64_t now_ns)
 /* Looks so many times, a second apart; the first tenant uses 60 ms of CPU time in each, the second one 10 ms. */
 static unsigned count_busy_looks(struct scene *s, uint64_t waited_ms_per_s)
 {
-    struct child child = { 0 };
+    struct worker worker = { 0 };
     struct version versions[2];
     struct placement placements[2];
     const unsigned looks = 5;
 
-    LIST_INIT(&child.placements);
+    LIST_INIT(&worker.placements);
     for (unsigned i = 0; i < 2; i++) {
         versions[i] = (struct version){ .cordon = &s->cordon, .tenant = s->tenant[i] };
-        placements[i] = (struct placement){ .version = &versions[i], .child = &child };
+        placements[i] = (struct placement){ .version = &versions[i], .worker = &worker };
         LIST_INIT(&versions[i].placements);
         LIST_INSERT_HEAD(&versions[i].placements, &placements[i], in_version);
-        LIST_INSERT_HEAD(&child.placements, &placements[i], in_child);
+        LIST_INSERT_HEAD(&worker.placements, &placements[i], in_worker);
         s->tenant[i]->version = &versions[i];
     }
     look_at_all(s, NSEC_PER_SEC);
     for (unsigned i = 1; i <= looks; i++) {
         s->tenant[0]->cpu_us += 60000;
         s->tenant[1]->cpu_us += 10000;
-        child.own.waited_ns += waited_ms_per_s * NSEC_PER_MSEC;
+        worker.own.waited_ns += waited_ms_per_s * NSEC_PER_MSEC;
         look_at_all(s, (1 + i) * NSEC_PER_SEC);
     }
     assert_int_equal(s->tenant[1]->busy_looks, 0);

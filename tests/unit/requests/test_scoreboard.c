@@ -14,7 +14,7 @@
 #include "proto/scoreboard.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
 #define ROUNDS 20000
 #define SLOT 7
@@ -90,7 +90,7 @@ static void test_what_was_withdrawn_never_begins(void **state)
 struct fixture {
     struct server server;
     struct cordon_config cordon;
-    struct child *child;
+    struct worker *worker;
 };
 
 static void set_up(struct fixture *fixture)
@@ -98,23 +98,23 @@ static void set_up(struct fixture *fixture)
     *fixture = (struct fixture){ 0 };
     memset(&board, 0, sizeof board);
     fixture->server.base = event_base_new();
-    fixture->child = child_new(&fixture->server, &fixture->cordon, 0);
-    assert_non_null(fixture->child);
-    fixture->child->board = &board;
+    fixture->worker = worker_new(&fixture->server, &fixture->cordon, 0);
+    assert_non_null(fixture->worker);
+    fixture->worker->board = &board;
 }
 
 static void tear_down(struct fixture *fixture)
 {
-    fixture->child->board = NULL; /* not mapped */
-    (void) child_free(fixture->child);
+    fixture->worker->board = NULL; /* not mapped */
+    (void) worker_free(fixture->worker);
     event_base_free(fixture->server.base);
 }
 
-static void take(struct child *child, struct attempt *attempt, uint64_t round)
+static void take(struct worker *worker, struct attempt *attempt, uint64_t round)
 {
     unsigned slot;
 
-    assert_int_equal(child_take_slot(child, attempt, &slot), 0);
+    assert_int_equal(worker_take_row(worker, attempt, &slot), 0);
     attempt->id = round * SCOREBOARD_SLOTS + slot;
 }
 
@@ -125,18 +125,18 @@ static void test_slot_of_a_withdrawn_request_is_taken_until_its_worker_says_so(v
 
     (void) state;
     set_up(&fixture);
-    struct child *child = fixture.child;
-    take(child, &attempt, 1);
-    assert_true(child_withdraw(child, &attempt));
-    child_give_slot(child, &attempt);
-    assert_null(child_find_attempt(child, attempt.id));
-    assert_int_equal(child->in_flight, 0);
-    assert_int_equal(child->n_free_slots, SCOREBOARD_SLOTS - 1);
-    assert_false(child_end_withdrawn(child, attempt.id + SCOREBOARD_SLOTS));
-    assert_false(child_end_withdrawn(child, 0));
-    assert_true(child_end_withdrawn(child, attempt.id));
-    assert_int_equal(child->n_free_slots, SCOREBOARD_SLOTS);
-    assert_false(child_end_withdrawn(child, attempt.id)); /* once */
+    struct worker *worker = fixture.worker;
+    take(worker, &attempt, 1);
+    assert_true(worker_withdraw(worker, &attempt));
+    worker_give_row(worker, &attempt);
+    assert_null(worker_find_attempt(worker, attempt.id));
+    assert_int_equal(worker->in_flight, 0);
+    assert_int_equal(worker->n_free_slots, SCOREBOARD_SLOTS - 1);
+    assert_false(worker_end_withdrawn(worker, attempt.id + SCOREBOARD_SLOTS));
+    assert_false(worker_end_withdrawn(worker, 0));
+    assert_true(worker_end_withdrawn(worker, attempt.id));
+    assert_int_equal(worker->n_free_slots, SCOREBOARD_SLOTS);
+    assert_false(worker_end_withdrawn(worker, attempt.id)); /* once */
     tear_down(&fixture);
 }
 
@@ -149,16 +149,16 @@ static void test_open_withdrawals_leave_slots_to_others(void **state)
     (void) state;
     set_up(&fixture);
     for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
-        take(fixture.child, &attempts[i], 1);
-        n += child_withdraw(fixture.child, &attempts[i]);
+        take(fixture.worker, &attempts[i], 1);
+        n += worker_withdraw(fixture.worker, &attempts[i]);
     }
     assert_int_equal(n, SCOREBOARD_SLOTS / 4);
-    assert_int_equal(fixture.child->n_withdrawn, n);
+    assert_int_equal(fixture.worker->n_withdrawn, n);
     /* Counted once, however often it is tried, until there is room again. */
     assert_int_equal(fixture.server.record.counters.not_withdrawn, 1);
-    assert_true(child_end_withdrawn(fixture.child, attempts[0].id));
-    assert_true(child_withdraw(fixture.child, &attempts[n]));
-    assert_false(child_withdraw(fixture.child, &attempts[n + 1]));
+    assert_true(worker_end_withdrawn(fixture.worker, attempts[0].id));
+    assert_true(worker_withdraw(fixture.worker, &attempts[n]));
+    assert_false(worker_withdraw(fixture.worker, &attempts[n + 1]));
     assert_int_equal(fixture.server.record.counters.not_withdrawn, 2);
     tear_down(&fixture);
 }

@@ -8,11 +8,11 @@
 
 #include <cmocka.h>
 
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/worker.h"
 
-static void expect(enum child_state state, enum child_event event, const char *name)
+static void expect(enum worker_state state, enum worker_event event, const char *name)
 {
-    const char *action = child_action_name(state, event);
+    const char *action = worker_action_name(state, event);
 
     if (name)
         assert_string_equal(action, name);
@@ -23,90 +23,90 @@ static void expect(enum child_state state, enum child_event event, const char *n
 static void test_a_worker_that_is_new_boots_and_has_no_other_beginning(void **state)
 {
     (void) state;
-    assert_int_equal(CHILD_BOOTING, 0); /* the state of a worker that was just made */
-    expect(CHILD_BOOTING, EVENT_SPAWNED, "child_attest");
-    expect(CHILD_BOOTING, EVENT_SPAWN_FAILED, "give_up_start");
-    expect(CHILD_READY, EVENT_SPAWNED, NULL);
-    expect(CHILD_READY, EVENT_SPAWN_FAILED, NULL);
+    assert_int_equal(WORKER_BOOTING, 0); /* the state of a worker that was just made */
+    expect(WORKER_BOOTING, EVENT_SPAWNED, "worker_attest");
+    expect(WORKER_BOOTING, EVENT_SPAWN_FAILED, "give_up_start");
+    expect(WORKER_READY, EVENT_SPAWNED, NULL);
+    expect(WORKER_READY, EVENT_SPAWN_FAILED, NULL);
 }
 
 static void test_a_worker_that_retires_drains_and_ends_when_it_is_idle(void **state)
 {
     (void) state;
-    expect(CHILD_READY, EVENT_RETIRE, "drain");
-    expect(CHILD_READY, EVENT_IDLE, NULL);
-    expect(CHILD_DRAINING, EVENT_IDLE, "stop_drained");
-    expect(CHILD_DRAINING, EVENT_STUCK, "kill_now");
-    expect(CHILD_DRAINING, EVENT_CLOSED, "await_exit");
-    expect(CHILD_DRAINING, EVENT_TIMEOUT, "kill_hung_up");
+    expect(WORKER_READY, EVENT_RETIRE, "drain");
+    expect(WORKER_READY, EVENT_IDLE, NULL);
+    expect(WORKER_DRAINING, EVENT_IDLE, "stop_drained");
+    expect(WORKER_DRAINING, EVENT_STUCK, "kill_now");
+    expect(WORKER_DRAINING, EVENT_CLOSED, "await_exit");
+    expect(WORKER_DRAINING, EVENT_TIMEOUT, "kill_hung_up");
 }
 
 static void test_a_worker_that_does_not_serve_yet_leaves_at_once(void **state)
 {
     (void) state;
-    expect(CHILD_BOOTING, EVENT_RETIRE, "stop_drained");
-    expect(CHILD_KILLED, EVENT_RETIRE, NULL); /* on its way out already */
+    expect(WORKER_BOOTING, EVENT_RETIRE, "stop_drained");
+    expect(WORKER_KILLED, EVENT_RETIRE, NULL); /* on its way out already */
 }
 
 static void test_a_boot_that_takes_too_long_is_killed(void **state)
 {
     (void) state;
-    expect(CHILD_BOOTING, EVENT_TIMEOUT, "kill_boot");
+    expect(WORKER_BOOTING, EVENT_TIMEOUT, "kill_boot");
 }
 
 static void test_hello_is_only_heard_while_booting(void **state)
 {
     (void) state;
-    expect(CHILD_BOOTING, EVENT_HELLO, "note_hello");
-    expect(CHILD_READY, EVENT_HELLO, NULL);
-    expect(CHILD_KILLED, EVENT_HELLO, NULL);
+    expect(WORKER_BOOTING, EVENT_HELLO, "note_hello");
+    expect(WORKER_READY, EVENT_HELLO, NULL);
+    expect(WORKER_KILLED, EVENT_HELLO, NULL);
 }
 
 static void test_a_worker_whose_channel_closes_is_killed_if_it_stays(void **state)
 {
     (void) state;
-    expect(CHILD_BOOTING, EVENT_CLOSED, "await_exit");
-    expect(CHILD_BOOTING, EVENT_TIMEOUT, "kill_boot");
-    expect(CHILD_READY, EVENT_CLOSED, "await_exit");
-    expect(CHILD_READY, EVENT_TIMEOUT, "kill_hung_up");
+    expect(WORKER_BOOTING, EVENT_CLOSED, "await_exit");
+    expect(WORKER_BOOTING, EVENT_TIMEOUT, "kill_boot");
+    expect(WORKER_READY, EVENT_CLOSED, "await_exit");
+    expect(WORKER_READY, EVENT_TIMEOUT, "kill_hung_up");
 }
 
 static void test_an_exit_is_reaped_in_every_state(void **state)
 {
     (void) state;
-    for (unsigned s = 0; s < CHILD_STATES; s++)
+    for (unsigned s = 0; s < WORKER_STATES; s++)
         expect(s, EVENT_EXIT, "reap");
 }
 
 static void test_a_killed_worker_that_stays_is_killed_again(void **state)
 {
     (void) state;
-    expect(CHILD_KILLED, EVENT_TIMEOUT, "kill_again");
-    expect(CHILD_KILLED, EVENT_STUCK, NULL);
+    expect(WORKER_KILLED, EVENT_TIMEOUT, "kill_again");
+    expect(WORKER_KILLED, EVENT_STUCK, NULL);
 }
 
 /* The spawner's answer may come after the kill was decided. */
 static void test_a_worker_that_appears_after_its_kill_is_killed(void **state)
 {
     (void) state;
-    expect(CHILD_KILLED, EVENT_SPAWNED, "kill_now");
+    expect(WORKER_KILLED, EVENT_SPAWNED, "kill_now");
 }
 
 static void test_every_state_has_a_name(void **state)
 {
     (void) state;
-    for (unsigned s = 0; s < CHILD_STATES; s++)
-        assert_non_null(child_state_name(s));
+    for (unsigned s = 0; s < WORKER_STATES; s++)
+        assert_non_null(worker_state_name(s));
 }
 
 static void test_worker_that_waits_for_a_processor_has_more_time_to_boot(void **state)
 {
     (void) state;
-    assert_true(child_may_boot_on(10000, 40, true));
-    assert_true(child_may_boot_on(59000, 0, true));
-    assert_false(child_may_boot_on(60000, 0, true));
-    assert_false(child_may_boot_on(10000, 40, false));  /* sleeps, or was stopped */
-    assert_false(child_may_boot_on(10000, 9000, true)); /* has had a processor all the time */
+    assert_true(worker_may_boot_on(10000, 40, true));
+    assert_true(worker_may_boot_on(59000, 0, true));
+    assert_false(worker_may_boot_on(60000, 0, true));
+    assert_false(worker_may_boot_on(10000, 40, false));  /* sleeps, or was stopped */
+    assert_false(worker_may_boot_on(10000, 9000, true)); /* has had a processor all the time */
 }
 
 static void test_backoff_is_none_for_the_first_failures_then_doubles_to_its_limit(void **state)

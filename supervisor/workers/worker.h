@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers as a table of states and events. One struct child is one process: made when the spawner is asked for it, and
+ * Workers as a table of states and events. One struct worker is one process: made when the spawner is asked for it, and
  * freed at its end. Where it works is its slot, see slot.h. Supervisor, loop thread.
  */
 #pragma once
@@ -23,11 +23,10 @@
 /* Withdrawn requests whose slots a worker keeps taken: the rest is for those that it serves. */
 #define WITHDRAWN_MAX (SCOREBOARD_SLOTS / 4)
 
-struct child;
+struct worker;
 struct cgroup_worker;
 struct channel;
 struct channel_table;
-struct pool;
 struct server;
 struct tenant;
 /* Why the supervisor killed it, if it did. */
@@ -46,48 +45,48 @@ enum kill_reason {
     KILL_REASONS,
 };
 
-enum child_state {
-    CHILD_BOOTING, /* asked of the spawner; hello and attestation to come */
-    CHILD_READY,
-    CHILD_DRAINING, /* replaced: gets nothing new, and ends when nothing is left in it */
-    CHILD_KILLED,   /* SIGKILL sent; its exit to come */
-    CHILD_STATES,
+enum worker_state {
+    WORKER_BOOTING, /* asked of the spawner; hello and attestation to come */
+    WORKER_READY,
+    WORKER_DRAINING, /* replaced: gets nothing new, and ends when nothing is left in it */
+    WORKER_KILLED,   /* SIGKILL sent; its exit to come */
+    WORKER_STATES,
 };
 
-enum child_event {
+enum worker_event {
     EVENT_SPAWNED,
     EVENT_SPAWN_FAILED,
     EVENT_HELLO,
-    EVENT_LOOKED, /* the spawner has looked at its jail, see child_jail.c */
+    EVENT_LOOKED, /* the spawner has looked at its jail, see jail.c */
     EVENT_RETIRE, /* its slot is another worker's, or is no more */
     EVENT_IDLE,   /* the last request has left it */
     EVENT_CLOSED, /* the channel failed or was closed */
     EVENT_STUCK,  /* a limit asks for SIGKILL; reason is set */
     EVENT_TIMEOUT,
     EVENT_EXIT,
-    CHILD_EVENTS,
+    WORKER_EVENTS,
 };
 
-/* What workers tell the floor above, which hands the table down when the pool is made. */
+/* What workers tell the floor above, which hands the table down when the slots are made. */
 struct slot_ops {
     /* It is ready: the first thing that is said of a process. */
-    void (*on_ready)(struct child *child);
+    void (*on_ready)(struct worker *worker);
     /* Its process is gone, and what it has left is still there: decides who is to blame, tells everybody concerned, and
      * empties what is kept of the worker. was_booting: it had not said hello. Returns whether it counts as a
      * failure of its slot. */
-    bool (*on_end)(struct child *child, bool was_booting);
+    bool (*on_end)(struct worker *worker, bool was_booting);
     /* A worker is gone, and nothing is left of it, or none could be started: tenants may go elsewhere. */
     void (*on_lost)(struct server *server);
     /* It has read what was queued for it. */
-    void (*on_drained)(struct child *child);
+    void (*on_drained)(struct worker *worker);
     /* The next part of what is to be loaded may go. */
-    void (*on_load_turn)(struct child *child);
+    void (*on_load_turn)(struct worker *worker);
     /* It is about to be freed. */
-    void (*on_free)(struct child *child);
+    void (*on_free)(struct worker *worker);
 };
 
-struct child {
-    TAILQ_ENTRY(child) entry;
+struct worker {
+    TAILQ_ENTRY(worker) entry;
     const struct slot_ops *ops;         /* borrowed, as frames */
     const struct channel_table *frames; /* what may come from it */
     struct slot *
@@ -96,8 +95,8 @@ struct child {
         list_position;     /* without a slot: one that no slot has, where `skep workers` lists it */
     struct server *server; /* borrowed */
     const struct cordon_config *cordon; /* borrowed: lives as long as they; values may change */
-    unsigned number;                    /* of no other in the pool; the spawner's slot */
-    enum child_state state;
+    unsigned number;                    /* of no other worker or slot; the spawner's slot */
+    enum worker_state state;
     enum jit_mode jit; /* that the process was started with */
     uint32_t rss_mib;  /* that bounds it; another one than its cordon's where that was lowered */
     pid_t pid;
@@ -125,13 +124,13 @@ struct child {
     unsigned n_withdrawn;
     bool is_withdrawn_full; /* one more was refused since the last one ended */
     unsigned in_flight;     /* without those */
-    struct child_books books;
+    struct worker_books books;
     struct worker_clock clock;
     struct holdup_piece piece; /* of JavaScript that runs */
     struct holdup held;        /* by all tenants in it */
     uint64_t held_at_ns;       /* when that was counted last */
     uint64_t held_waited_ns;   /* of its own time, when its counts were looked at last */
-    /* Liveness, see child_check. */
+    /* Liveness, see worker_check. */
     uint64_t signs_seen;
     uint64_t cpu_at_sign_ns;
     uint64_t claim_seen; /* what the worker said it runs */
@@ -180,124 +179,62 @@ struct child {
     uint64_t rss_noted_ns; /* when it was last said to be over an observed rss_mib */
     unsigned drifting;     /* looks in a row at which it had drifted */
 };
-TAILQ_HEAD(child_list, child);
+TAILQ_HEAD(worker_list, worker);
 
 /* For the log; pid 0: no process is there yet. */
-#define LOG_ABOUT_CHILD(child)                                       \
-    LOG_ABOUT(.worker = (child)->number, .worker_pid = (child)->pid, \
-              .cordon = (child)->cordon->name)
-
-struct pool {
-    struct server *server;
-    struct slot_list slots;     /* in the order of their making; those that are dropped, too */
-    struct child_list children; /* owned; in slots, and those that leave */
-    unsigned n_slots;
-    const struct slot_ops *ops; /* borrowed, as frames */
-    const struct channel_table *frames;
-    struct event *sweep; /* frees slots that are dropped, when nothing holds them any more */
-    unsigned processors;
-    struct cordon_config **former; /* owned: see pool_change.h */
-    unsigned n_former;
-};
+#define LOG_ABOUT_WORKER(about)                                      \
+    LOG_ABOUT(.worker = (about)->number, .worker_pid = (about)->pid, \
+              .cordon = (about)->cordon->name)
 
 /* Whether its cordon's jit is another one since the process was started. */
-static inline bool child_is_stale(const struct child *child)
+static inline bool worker_is_stale(const struct worker *worker)
 {
-    return child->jit != child->cordon->jit;
+    return worker->jit != worker->cordon->jit;
 }
 
 /* The table itself, for tests: what an event does in a state; NULL: ignored. Returns by name
  * what the action is called. */
-const char *child_action_name(enum child_state state, enum child_event event);
-const char *child_state_name(enum child_state state);
+const char *worker_action_name(enum worker_state state, enum worker_event event);
+const char *worker_state_name(enum worker_state state);
 /* Whether a worker that is late with its hello has more time: the host is busy, and the worker would go on.
  * elapsed_ms: since its start. */
-bool child_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable);
+bool worker_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable);
 
-/* Makes the slots of all cordons, and starts a worker in each. 0 or -errno. */
-int pool_new(struct server *server, const struct slot_ops *ops, const struct channel_table *frames,
-             struct pool **ret_pool);
-/* Kills what runs. */
-struct pool *pool_free(struct pool *pool);
-/* For spawner_attach; owner: struct server. */
-extern const struct spawner_ops pool_spawner_ops;
-
-/* Each second: ends skepd, with an error, once no worker is left and none can be started. */
-void pool_check_last(struct pool *pool);
-/* One more slot of the cordon, without a worker. NULL: out of memory, or there are too many. */
-struct slot *pool_add(struct pool *pool, const struct cordon_config *cordon, enum place_kind kind);
-/* The next slot that is not dropped, behind that one, or the first for NULL. NULL: there is no other. Slots may be added and
- * dropped meanwhile. */
-struct slot *pool_next_slot(const struct pool *pool, const struct slot *slot);
-/* The lowest position that no other slot of the cordon has, and no worker that leaves it; the shared ones come first. */
-unsigned pool_free_position(const struct pool *pool, const struct cordon_config *cordon,
-                            enum place_kind kind);
-/* A number that no slot and no worker has. */
-unsigned pool_free_number(const struct pool *pool);
-/* The slot of the cordon's spare if that is ready, else NULL. */
-struct slot *pool_find_spare(const struct pool *pool, const struct cordon_config *cordon);
-/* Has the cordon make a spare if it has none: because it should have one, or (is_wanted) because one
- * is needed for a while. */
-void pool_keep_spare(struct pool *pool, const struct cordon_config *cordon, bool is_wanted);
-unsigned pool_count(const struct pool *pool, const struct cordon_config *cordon,
-                    enum place_kind kind);
-
-/* Workers by what `skep workers` says of each. Every count of workers that skepd reports is one of these. */
-struct pool_tally {
-    unsigned listed; /* all that are listed */
-    unsigned places; /* of tenants: shared and own workers, without spares and those that leave */
-    unsigned own, ready; /* of the places */
-    unsigned failed;     /* of all listed: slot_has_failed */
-};
-void pool_read_tally(const struct pool *pool, struct pool_tally *ret_tally);
-/* A line of `skep workers`: a slot and its worker, if it has one; or a worker that leaves. */
-struct listed {
-    const struct slot *slot;   /* NULL: it leaves */
-    const struct child *child; /* NULL: none is there */
-};
-/* The next one, behind that, or the first for one that is all NULL. Slots come first. Returns false: there is no other. */
-bool pool_next_listed(const struct pool *pool, struct listed *listed);
-/* How many workers of the cordon have no slot any more. */
-unsigned pool_count_leaving(const struct pool *pool, const struct cordon_config *cordon);
-/* Takes the worker, which is in that slot from now on. */
-void pool_put(struct pool *pool, struct slot *slot, struct child *child);
-/* Its process is at its end, or there is none: frees the worker. */
-void pool_forget(struct pool *pool, struct child *child);
-
-void child_on_event(struct child *child, enum child_event event);
+void worker_on_event(struct worker *worker, enum worker_event event);
 /* Kills the worker for a reason; request: whom to blame, 0 if not known. */
-void child_kill(struct child *child, enum kill_reason reason, uint64_t request);
+void worker_kill(struct worker *worker, enum kill_reason reason, uint64_t request);
 
-/* Slots for requests in flight. -EAGAIN if all are taken. */
-int child_take_slot(struct child *child, struct attempt *attempt, unsigned *ret_slot);
-void child_give_slot(struct child *child, const struct attempt *attempt);
-struct attempt *child_find_attempt(const struct child *child, uint64_t id); /* may be NULL */
+/* Rows of the scoreboard for requests in flight. -EAGAIN if all are taken. */
+int worker_take_row(struct worker *worker, struct attempt *attempt, unsigned *ret_slot);
+void worker_give_row(struct worker *worker, const struct attempt *attempt);
+struct attempt *worker_find_attempt(const struct worker *worker, uint64_t id); /* may be NULL */
 /* Takes the request back, if its JavaScript has not begun by the worker's word: it will not. The slot that
  * it gives then stays taken until the worker says that it has seen that. Returns false if it has begun,
  * or too many are open. */
-bool child_withdraw(struct child *child, const struct attempt *attempt);
+bool worker_withdraw(struct worker *worker, const struct attempt *attempt);
 /* The worker is through with that id. Returns whether it was a withdrawn one. */
-bool child_end_withdrawn(struct child *child, uint64_t id);
+bool worker_end_withdrawn(struct worker *worker, uint64_t id);
 /* It gets no new requests and ends when it has none. It has no slot any more. */
-void child_drain(struct child *child);
+void worker_drain(struct worker *worker);
 /* What its cgroup bounds, by its cordon and rss_mib. */
 struct cgroup_limits;
-void child_cgroup_limits(const struct child *child, struct cgroup_limits *ret_limits);
+void worker_cgroup_limits(const struct worker *worker, struct cgroup_limits *ret_limits);
 /* Whether rss_mib is only noted in the worker's cordon. */
-bool child_is_rss_observed(const struct child *child);
+bool worker_is_rss_observed(const struct worker *worker);
 /* CPU time of its process; 0 if it has none yet. */
-uint64_t child_cpu_ns(const struct child *child);
+uint64_t worker_cpu_ns(const struct worker *worker);
 /* True if it is in a slot of that kind. */
-static inline bool child_is_in(const struct child *child, enum place_kind kind)
+static inline bool worker_is_in(const struct worker *worker, enum slot_kind kind)
 {
-    return child->slot && child->slot->kind == kind;
+    return worker->slot && worker->slot->kind == kind;
 }
 /* What the spawner has seen of its jail. error: as in struct spawner_ops. */
-void child_on_facts(struct child *child, pid_t pid, int error, const struct jail_facts *facts);
+void worker_on_facts(struct worker *worker, pid_t pid, int error, const struct jail_facts *facts);
 /* Has the jail of a worker looked at again, now and then, at random. Each second. */
-void child_check_jail(struct child *child);
+void worker_check_jail(struct worker *worker);
 /* Returns whether the worker has not read what is queued for it: nothing that can wait is sent. */
-bool child_is_congested(const struct child *child);
+bool worker_is_congested(const struct worker *worker);
 /* Without a process and a slot. NULL: out of memory. */
-struct child *child_new(struct server *server, const struct cordon_config *cordon, unsigned number);
-struct child *child_free(struct child *child); /* kills what runs in it */
+struct worker *worker_new(struct server *server, const struct cordon_config *cordon,
+                          unsigned number);
+struct worker *worker_free(struct worker *worker); /* kills what runs in it */

@@ -12,12 +12,13 @@
 #include "common/log.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/host/cgroup.h"
-#include "supervisor/workers/child_internal.h"
+#include "supervisor/workers/internal.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/slots.h"
 
-bool child_is_rss_observed(const struct child *child)
+bool worker_is_rss_observed(const struct worker *worker)
 {
-    return child->cordon->observe_rss || child->server->config->observe_rss;
+    return worker->cordon->observe_rss || worker->server->config->observe_rss;
 }
 
 static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
@@ -37,81 +38,81 @@ static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
     return 0;
 }
 
-void child_cgroup_limits(const struct child *child, struct cgroup_limits *ret_limits)
+void worker_cgroup_limits(const struct worker *worker, struct cgroup_limits *ret_limits)
 {
-    bool is_bound = child->rss_mib != LIMIT_UNLIMITED && !child_is_rss_observed(child);
+    bool is_bound = worker->rss_mib != LIMIT_UNLIMITED && !worker_is_rss_observed(worker);
 
     *ret_limits = (struct cgroup_limits){
-        .memory_max_bytes = is_bound ? (uint64_t) child->rss_mib << 20 : UINT64_MAX,
+        .memory_max_bytes = is_bound ? (uint64_t) worker->rss_mib << 20 : UINT64_MAX,
         .pids_max = CGROUP_WORKER_PIDS,
-        .cpu_weight = child->cordon->cpu_weight,
+        .cpu_weight = worker->cordon->cpu_weight,
     };
 }
 
 /* Best effort: without it the worker's memory is polled. */
-static void make_cgroup(struct child *child)
+static void make_cgroup(struct worker *worker)
 {
     struct cgroup_limits limits;
 
-    if (!child->server->cgroups)
+    if (!worker->server->cgroups)
         return;
-    child_cgroup_limits(child, &limits);
-    int r = cgroup_make_worker(child->server->cgroups, child->number, &limits, &child->cgroup);
+    worker_cgroup_limits(worker, &limits);
+    int r = cgroup_make_worker(worker->server->cgroups, worker->number, &limits, &worker->cgroup);
     if (r < 0)
-        (void) log_event_errno(LOG_LEVEL_WARNING, LOG_ABOUT_CHILD(child), r,
-                               "no cgroup for worker %u", child->number);
+        (void) log_event_errno(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker), r,
+                               "no cgroup for worker %u", worker->number);
 }
 
 /* Makes what the process is born with. */
-static int equip(struct child *child, int *ret_board_fd, int *ret_worker_end)
+static int equip(struct worker *worker, int *ret_board_fd, int *ret_worker_end)
 {
     _cleanup_fd_ int worker_end = -1, own_end = -1;
     int pair[2];
 
-    int r = make_scoreboard(&child->board, ret_board_fd);
+    int r = make_scoreboard(&worker->board, ret_board_fd);
     if (r < 0)
         return r;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
     own_end = pair[0];
     worker_end = pair[1];
-    r = link_open(child, own_end);
+    r = link_open(worker, own_end);
     if (r < 0)
         return r;
     (void) TAKE_FD(own_end);
     *ret_worker_end = TAKE_FD(worker_end);
-    make_cgroup(child);
+    make_cgroup(worker);
     return 0;
 }
 
-int child_spawn(struct slot *slot)
+int worker_spawn(struct slot *slot)
 {
     _cleanup_fd_ int board_fd = -1, worker_end = -1;
-    struct pool *pool = slot->pool;
-    struct child *child = child_new(pool->server, slot->cordon, slot->number);
+    struct slots *slots = slot->slots;
+    struct worker *worker = worker_new(slots->server, slot->cordon, slot->number);
 
-    if (!child)
+    if (!worker)
         return -ENOMEM;
-    child->ops = pool->ops;
-    child->frames = pool->frames;
-    child->jit = slot->cordon->jit;
-    child->rss_mib = slot->cordon->rss_mib;
-    child_await_hello(child);
-    int r = equip(child, &board_fd, &worker_end);
+    worker->ops = slots->ops;
+    worker->frames = slots->frames;
+    worker->jit = slot->cordon->jit;
+    worker->rss_mib = slot->cordon->rss_mib;
+    worker_await_hello(worker);
+    int r = equip(worker, &board_fd, &worker_end);
     struct spawner_job job = {
-        .slot = child->number,
-        .jit = child->jit,
-        .layers = child->server->jail.layers,
+        .slot = worker->number,
+        .jit = worker->jit,
+        .layers = worker->server->jail.layers,
         .channel_fd = worker_end,
         .scoreboard_fd = board_fd,
-        .cgroup_fd = child->cgroup ? cgroup_worker_fd(child->cgroup) : -1,
+        .cgroup_fd = worker->cgroup ? cgroup_worker_fd(worker->cgroup) : -1,
     };
     if (r == 0)
-        r = spawner_spawn(child->server->spawner, &job);
+        r = spawner_spawn(worker->server->spawner, &job);
     if (r < 0) {
-        (void) child_free(child);
+        (void) worker_free(worker);
         return r;
     }
-    pool_put(pool, slot, child);
+    slots_put(slots, slot, worker);
     return 0;
 }

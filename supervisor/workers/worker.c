@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/workers/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "common/log.h"
+#include "common/loop_watch.h"
+#include "common/process.h"
+#include "common/rss.h"
+#include "proto/channel.h"
+#include "supervisor/helpers/spawner.h"
+#include "supervisor/host/cgroup.h"
+#include "supervisor/workers/clock.h"
+#include "supervisor/workers/internal.h"
+#include "supervisor/workers/link.h"
+
+#define BOOT_TIMEOUT_MS 10000
+#define BOOT_MOST_MS 60000 /* for one that gets no processor */
+#define BOOT_AGAIN_MS 1000
+#define KILL_TIMEOUT_MS 5000
+#define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
+
+typedef void (*worker_action_fn)(struct worker *worker);
+
+struct worker_action {
+    const char *name;
+    worker_action_fn run;
+};
+
+static const char *const state_names[] = {
+    [WORKER_BOOTING] = "booting",
+    [WORKER_READY] = "ready",
+    [WORKER_DRAINING] = "draining",
+    [WORKER_KILLED] = "killed",
+};
+
+static void set_timer(struct worker *worker, uint64_t ms)
+{
+    struct timeval t = { .tv_sec = (time_t) (ms / 1000),
+                         .tv_usec = (suseconds_t) (ms % 1000 * 1000) };
+
+    (void) event_add(worker->timer, &t);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        (void) close(*fd);
+    *fd = -1;
+}
+
+void worker_await_hello(struct worker *worker)
+{
+    worker->started_ns = io_now_ns();
+    set_timer(worker, BOOT_TIMEOUT_MS);
+}
+
+/* ---- starting */
+
+static void give_up_start(struct worker *worker)
+{
+    slot_on_end(worker, true);
+}
+
+void worker_become_ready(struct worker *worker)
+{
+    (void) event_del(worker->timer);
+    worker->state = WORKER_READY;
+    worker->ready_ns = io_now_ns();
+    link_set_ready(worker);
+    log_event(LOG_LEVEL_INFO, LOG_ABOUT_WORKER(worker), "worker %u (pid %d) is ready after %.1f ms",
+              worker->number, (int) worker->pid,
+              (double) (worker->ready_ns - worker->started_ns) / 1e6);
+    worker->ops->on_ready(worker);
+}
+
+static void note_hello(struct worker *worker)
+{
+    worker->has_hello = true;
+    worker_attest(worker);
+}
+
+/* ---- the hard kill: SIGKILL, again if need be, until the exit comes; what a limit asks for begins with worker_kill */
+
+void worker_kill(struct worker *worker, enum kill_reason reason, uint64_t request)
+{
+    if (worker->state == WORKER_KILLED)
+        return;
+    worker_look_at_clock(worker);
+    worker->kill_reason = reason;
+    worker->blamed_request = request;
+    const struct attempt *blamed = worker_find_attempt(worker, request);
+    if (blamed)
+        worker->blamed_version = blamed->version_id;
+    worker_on_event(worker, EVENT_STUCK);
+}
+
+static void kill_now(struct worker *worker)
+{
+    worker->state = WORKER_KILLED;
+    set_timer(worker, KILL_TIMEOUT_MS);
+    if (worker->pidfd >= 0)
+        (void) syscall(SYS_pidfd_send_signal, worker->pidfd, SIGKILL, NULL, 0);
+}
+
+static void kill_again(struct worker *worker)
+{
+    log_event(LOG_LEVEL_ERROR, LOG_ABOUT_WORKER(worker),
+              "worker %u (pid %d) is still there after SIGKILL", worker->number, (int) worker->pid);
+    kill_now(worker);
+}
+
+/* The process has ended. The floor above decides who is to blame; slot.c has what follows. */
+static void reap(struct worker *worker)
+{
+    bool was_booting = worker->state == WORKER_BOOTING;
+
+    (void) event_del(worker->timer);
+    worker->state = WORKER_KILLED; /* events of what follows are ignored */
+    slot_on_end(worker, worker->ops->on_end(worker, was_booting));
+}
+
+/* ---- killed for what the worker does itself: no hello in time, a channel that ends */
+
+bool worker_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable)
+{
+    return is_runnable && elapsed_ms < BOOT_MOST_MS && cpu_ms < BOOT_TIMEOUT_MS / 2;
+}
+
+static void kill_boot(struct worker *worker)
+{
+    uint64_t elapsed_ms = (io_now_ns() - worker->started_ns) / NSEC_PER_MSEC;
+
+    if (worker_may_boot_on(elapsed_ms, worker_cpu_ns(worker) / NSEC_PER_MSEC,
+                           process_is_runnable(worker->stat_fd))) {
+        set_timer(worker, BOOT_AGAIN_MS);
+        return;
+    }
+    log_event(LOG_LEVEL_ERROR, LOG_ABOUT_WORKER(worker), "worker %u (pid %d) does not start",
+              worker->number, (int) worker->pid);
+    worker->kill_reason = KILL_BOOT;
+    kill_now(worker);
+}
+
+/* Its channel has ended: it is dying, and how is seen at its exit; or it has only closed it. */
+static void await_exit(struct worker *worker)
+{
+    worker->is_hung_up = true;
+    set_timer(worker, EXIT_TIMEOUT_MS);
+}
+
+static void kill_hung_up(struct worker *worker)
+{
+    /* On a busy host the way out takes its time; its exit says then how it died. */
+    if (process_state(worker->stat_fd) == PROCESS_EXITING) {
+        set_timer(worker, EXIT_TIMEOUT_MS);
+        return;
+    }
+    log_event(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),
+              "worker %u (pid %d) has closed its channel", worker->number, (int) worker->pid);
+    worker->kill_reason = KILL_PROTOCOL;
+    kill_now(worker);
+}
+
+/* ---- leaving */
+
+/* Nothing is left in it. */
+static void stop_drained(struct worker *worker)
+{
+    worker->kill_reason = KILL_STOP;
+    kill_now(worker);
+}
+
+static void drain(struct worker *worker)
+{
+    worker->state = WORKER_DRAINING;
+    worker->drain_since_ns = io_now_ns();
+    if (worker->in_flight == 0)
+        stop_drained(worker);
+}
+
+void worker_drain(struct worker *worker)
+{
+    assert(!worker->slot);
+    worker_on_event(worker, EVENT_RETIRE);
+}
+
+/* clang-format off */
+#define ACTION(fn) { .name = #fn, .run = fn }
+/* clang-format on */
+static const struct worker_action actions[WORKER_STATES][WORKER_EVENTS] = {
+    [WORKER_BOOTING] = {
+        [EVENT_RETIRE] = ACTION(stop_drained),
+        [EVENT_SPAWNED] = ACTION(worker_attest),
+        [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
+        [EVENT_HELLO] = ACTION(note_hello),
+        [EVENT_LOOKED] = ACTION(worker_judge),
+        [EVENT_CLOSED] = ACTION(await_exit),
+        [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_boot),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+    [WORKER_READY] = {
+        [EVENT_LOOKED] = ACTION(worker_judge_again),
+        [EVENT_RETIRE] = ACTION(drain),
+        [EVENT_CLOSED] = ACTION(await_exit),
+        [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_hung_up),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+    [WORKER_DRAINING] = {
+        [EVENT_LOOKED] = ACTION(worker_judge_again),
+        [EVENT_IDLE] = ACTION(stop_drained),
+        [EVENT_CLOSED] = ACTION(await_exit),
+        [EVENT_STUCK] = ACTION(kill_now),
+        [EVENT_TIMEOUT] = ACTION(kill_hung_up),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+    [WORKER_KILLED] = {
+        [EVENT_SPAWNED] = ACTION(kill_now),
+        [EVENT_SPAWN_FAILED] = ACTION(give_up_start),
+        [EVENT_TIMEOUT] = ACTION(kill_again),
+        [EVENT_EXIT] = ACTION(reap),
+    },
+};
+
+const char *worker_action_name(enum worker_state state, enum worker_event event)
+{
+    return actions[state][event].name;
+}
+
+const char *worker_state_name(enum worker_state state)
+{
+    return state_names[state];
+}
+
+void worker_on_event(struct worker *worker, enum worker_event event)
+{
+    const struct worker_action *action = &actions[worker->state][event];
+
+    if (action->run)
+        action->run(worker);
+}
+
+/* ---- requests in it */
+
+bool worker_is_congested(const struct worker *worker)
+{
+    return worker->channel && channel_is_congested(worker->channel);
+}
+
+int worker_take_row(struct worker *worker, struct attempt *attempt, unsigned *ret_slot)
+{
+    if (worker->n_free_slots == 0)
+        return -EAGAIN;
+    unsigned slot = worker->free_slots[--worker->n_free_slots];
+    worker->attempts[slot] = attempt;
+    worker->in_flight++;
+    worker->served++;
+    *ret_slot = slot;
+    return 0;
+}
+
+void worker_give_row(struct worker *worker, const struct attempt *attempt)
+{
+    unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
+
+    worker->attempts[slot] = NULL;
+    if (worker->withdrawn[slot] == 0)
+        worker->free_slots[worker->n_free_slots++] = (uint16_t) slot;
+    worker->in_flight--;
+    if (worker->in_flight == 0)
+        worker_on_event(worker, EVENT_IDLE);
+}
+
+struct attempt *worker_find_attempt(const struct worker *worker, uint64_t id)
+{
+    struct attempt *attempt = worker->attempts[id % SCOREBOARD_SLOTS];
+
+    return attempt && attempt->id == id ? attempt : NULL;
+}
+
+bool worker_withdraw(struct worker *worker, const struct attempt *attempt)
+{
+    unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
+
+    if (worker->n_withdrawn >= WITHDRAWN_MAX) {
+        worker->server->record.counters.not_withdrawn += !worker->is_withdrawn_full;
+        worker->is_withdrawn_full = true;
+        return false;
+    }
+    if (!scoreboard_withdraw(worker->board, slot, attempt->id))
+        return false;
+    worker->withdrawn[slot] = attempt->id;
+    worker->n_withdrawn++;
+    return true;
+}
+
+bool worker_end_withdrawn(struct worker *worker, uint64_t id)
+{
+    unsigned slot = (unsigned) (id % SCOREBOARD_SLOTS);
+
+    if (id == 0 || worker->withdrawn[slot] != id)
+        return false;
+    worker->withdrawn[slot] = 0;
+    worker->n_withdrawn--;
+    worker->is_withdrawn_full = false;
+    worker->free_slots[worker->n_free_slots++] = (uint16_t) slot;
+    return true;
+}
+
+uint64_t worker_cpu_ns(const struct worker *worker)
+{
+    return worker->pid > 0 ? io_clock_ns(worker->cpu_clock) : 0;
+}
+
+/* ---- life */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("worker: timer");
+
+    (void) fd;
+    (void) what;
+    worker_on_event(arg, EVENT_TIMEOUT);
+}
+
+static void on_load_turn(evutil_socket_t fd, short what, void *arg)
+{
+    LOOP_CALLBACK("worker: a part of a load");
+
+    (void) fd;
+    (void) what;
+    struct worker *worker = arg;
+
+    worker->ops->on_load_turn(worker);
+}
+
+struct worker *worker_new(struct server *server, const struct cordon_config *cordon,
+                          unsigned number)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+
+    if (!worker)
+        return NULL;
+    worker->server = server;
+    worker->cordon = cordon;
+    worker->number = number;
+    worker->pidfd = -1;
+    worker->stat_fd = -1;
+    worker->statm_fd = -1;
+    worker->n_free_slots = SCOREBOARD_SLOTS;
+    worker->n_free_places = SCOREBOARD_TENANTS;
+    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++)
+        worker->free_slots[i] = (uint16_t) (SCOREBOARD_SLOTS - 1 - i);
+    for (unsigned i = 0; i < SCOREBOARD_TENANTS; i++)
+        worker->free_places[i] = (uint16_t) (SCOREBOARD_TENANTS - 1 - i);
+    LIST_INIT(&worker->placements);
+    TAILQ_INIT(&worker->to_load);
+    TAILQ_INIT(&worker->preloads);
+    worker->timer = event_new(server->base, -1, 0, on_timer, worker);
+    worker->load_turn = event_new(server->base, -1, 0, on_load_turn, worker);
+    return worker->timer && worker->load_turn ? worker : worker_free(worker);
+}
+
+struct worker *worker_free(struct worker *worker)
+{
+    if (!worker)
+        return NULL;
+    if (worker->timer)
+        event_free(worker->timer);
+    if (worker->load_turn)
+        event_free(worker->load_turn);
+    if (worker->pidfd >= 0)
+        (void) syscall(SYS_pidfd_send_signal, worker->pidfd, SIGKILL, NULL, 0);
+    assert(LIST_EMPTY(&worker->placements));
+    worker->channel = channel_free(worker->channel);
+    if (worker->board)
+        (void) munmap(worker->board, SCOREBOARD_BYTES);
+    close_fd(&worker->pidfd);
+    close_fd(&worker->stat_fd);
+    close_fd(&worker->statm_fd);
+    worker->cgroup = cgroup_worker_free(worker->cgroup);
+    free(worker);
+    return NULL;
+}
