@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the verbs of `skep` share. A verb is a file VERB.c with a struct verb, named
- * below and listed in main.c; it parses its own options with cli_options, so that every verb has
+ * What the verbs of `skep` share. A verb is a file VERB.c with a struct verb, listed
+ * below; it parses its own options with cli_options, so that every verb has
  * --help, --json, --socket and --timeout.
  */
 #pragma once
@@ -75,28 +75,36 @@ bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
 const struct verb *const *cli_verbs(size_t *ret_n);
 const struct verb *cli_find_verb(const char *name); /* NULL: there is none */
 
-extern const struct verb verb_check;
-extern const struct verb verb_deploy;
-extern const struct verb verb_dev;
-extern const struct verb verb_drain;
-extern const struct verb verb_explain;
-extern const struct verb verb_help;
-extern const struct verb verb_incidents;
-extern const struct verb verb_jail_report;
-extern const struct verb verb_kill_worker;
-extern const struct verb verb_logs;
-extern const struct verb verb_quarantine;
-extern const struct verb verb_release;
-extern const struct verb verb_reload;
-extern const struct verb verb_remove;
-extern const struct verb verb_retire;
-extern const struct verb verb_rollback;
-extern const struct verb verb_schema;
-extern const struct verb verb_stats;
-extern const struct verb verb_status;
-extern const struct verb verb_tenants;
-extern const struct verb verb_upgrade;
-extern const struct verb verb_top;
-extern const struct verb verb_version;
-extern const struct verb verb_versions;
-extern const struct verb verb_workers;
+/* The verbs, in the order of `skep --help`. A new one: its name here, and a file with its struct verb. */
+/* clang-format off */
+#define CLI_VERBS(X) \
+    X(check) \
+    X(schema) \
+    X(dev) \
+    X(deploy) \
+    X(rollback) \
+    X(versions) \
+    X(remove) \
+    X(status) \
+    X(stats) \
+    X(tenants) \
+    X(workers) \
+    X(top) \
+    X(explain) \
+    X(incidents) \
+    X(logs) \
+    X(quarantine) \
+    X(release) \
+    X(retire) \
+    X(reload) \
+    X(kill_worker) \
+    X(jail_report) \
+    X(drain) \
+    X(upgrade) \
+    X(help) \
+    X(version)
+/* clang-format on */
+
+#define CLI_DECLARE_VERB(name) extern const struct verb verb_##name;
+CLI_VERBS(CLI_DECLARE_VERB)
+#undef CLI_DECLARE_VERB

@@ -16,36 +16,8 @@
 #include "cli/output.h"
 #include "common/cleanup.h"
 
-/* In the order of `skep --help`. A new verb: its row here and in cli.h. */
-/* clang-format off */
-static const struct verb *const verbs[] = {
-    &verb_check,
-    &verb_schema,
-    &verb_dev,
-    &verb_deploy,
-    &verb_rollback,
-    &verb_versions,
-    &verb_remove,
-    &verb_status,
-    &verb_stats,
-    &verb_tenants,
-    &verb_workers,
-    &verb_top,
-    &verb_explain,
-    &verb_incidents,
-    &verb_logs,
-    &verb_quarantine,
-    &verb_release,
-    &verb_retire,
-    &verb_reload,
-    &verb_kill_worker,
-    &verb_jail_report,
-    &verb_drain,
-    &verb_upgrade,
-    &verb_help,
-    &verb_version,
-};
-/* clang-format on */
+#define ROW(name) &verb_##name,
+static const struct verb *const verbs[] = { CLI_VERBS(ROW) };
 
 const struct verb *const *cli_verbs(size_t *ret_n)
 {

@@ -39,12 +39,9 @@ endif()
 skep_install_compressed("${packaging}/debian/changelog" changelog share/doc/skep)
 
 # Completions, under the names by which each shell looks for them.
-file(GLOB completions CONFIGURE_DEPENDS "${packaging}/completions/*")
 function(skep_install_completion file folder name)
-    if("${packaging}/completions/${file}" IN_LIST completions)
-        install(FILES "${packaging}/completions/${file}" RENAME "${name}"
-                DESTINATION "share/${folder}" ${package_files})
-    endif()
+    install(FILES "${PROJECT_BINARY_DIR}/completions/${file}" RENAME "${name}"
+            DESTINATION "share/${folder}" ${package_files})
 endfunction()
 skep_install_completion(skep.bash bash-completion/completions skep)
 skep_install_completion(_skep zsh/vendor-completions _skep)

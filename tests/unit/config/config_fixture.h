@@ -15,6 +15,7 @@
 #include <errno.h>
 
 #include "config/config.h"
+#include "tests/unit/config/limit_names.h"
 
 #define FILE_NAME "/etc/skep/skepd.yaml"
 #define LISTEN "listen: [\"127.0.0.1:8080\"]\n"
@@ -43,7 +44,9 @@ static inline void expect_errors_of(const char *text, size_t size, const char *e
     assert_non_null(stream);
     for (const char *line = expected; *line;) {
         size_t length = strcspn(line, "\n");
-        (void) fprintf(stream, FILE_NAME ":%.*s\n", (int) length, line);
+        (void) fputs(FILE_NAME ":", stream);
+        print_with_names(stream, line, length);
+        (void) fputc('\n', stream);
         line += length + (line[length] == '\n');
     }
     (void) fclose(stream);
