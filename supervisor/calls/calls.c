@@ -23,6 +23,7 @@ struct call_budget {
 
 /* A head that waits, with all that it points to. */
 struct call_copy {
+    size_t size; /* in memory */
     struct call_answer answer;
     struct call_field fields[];
 };
@@ -100,6 +101,16 @@ void call_fail(struct call *call, bool is_limit, const char *text)
 static size_t waiting_bytes(const struct call *call)
 {
     return call->waiting ? evbuffer_get_length(call->waiting) : 0;
+}
+
+static size_t head_bytes(const struct call *call)
+{
+    return call->head ? call->head->size : 0;
+}
+
+size_t call_waiting(const struct call *call)
+{
+    return head_bytes(call) + waiting_bytes(call);
 }
 
 size_t call_queued(const struct call *call)
@@ -229,6 +240,17 @@ void caller_done(struct caller *caller)
     caller->budget = budget_unref(caller->budget);
 }
 
+size_t caller_waiting_bytes(const struct caller *caller)
+{
+    const struct call *call;
+    size_t bytes = 0;
+
+    if (caller->n_calls > 0)
+        TAILQ_FOREACH (call, &caller->calls, entry)
+            bytes += call_waiting(call);
+    return bytes;
+}
+
 size_t caller_kept_bytes(const struct caller *caller)
 {
     const struct call *call;
@@ -236,7 +258,7 @@ size_t caller_kept_bytes(const struct caller *caller)
 
     if (caller->n_calls > 0)
         TAILQ_FOREACH (call, &caller->calls, entry)
-            bytes += call->kind ? 0 : waiting_bytes(call);
+            bytes += head_bytes(call) + (call->kind ? 0 : waiting_bytes(call));
     return bytes;
 }
 
@@ -252,6 +274,7 @@ static struct call_copy *copy_answer(const struct call_answer *answer)
     if (!copy)
         return NULL;
     char *at = (char *) &copy->fields[answer->n_fields];
+    copy->size = size;
     copy->answer = (struct call_answer){ answer->status, copy->fields, answer->n_fields };
     for (size_t i = 0; i < answer->n_fields; i++) {
         const struct call_text *from = &answer->fields[i].name;

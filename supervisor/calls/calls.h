@@ -116,7 +116,9 @@ void caller_on_room(struct caller *caller);
 void caller_inherit(struct caller *child, const struct caller *parent);
 /* The caller of the request that all is done for; NULL: it is over, or nothing was done yet. */
 const struct caller *caller_root(const struct caller *caller);
-/* Bytes of answers that wait for the worker's room, and that no kind has to do with any more. */
+/* Bytes of answers that wait here for the worker's room or credit. */
+size_t caller_waiting_bytes(const struct caller *caller);
+/* Of them, those that no kind counts (call_queued): heads, and bodies that no kind has to do with any more. */
 size_t caller_kept_bytes(const struct caller *caller);
 
 /* ---- frames of the worker; each 0, or -EPROTO for what an honest worker does not say */
@@ -157,5 +159,7 @@ int call_send_body(struct call *call, const uint8_t *data, size_t size, bool end
 void call_grant(struct call *call, uint32_t bytes);
 /* The call has failed, and is over. is_limit: a limit of the caller. text: for the exception. */
 void call_fail(struct call *call, bool is_limit, const char *text);
-/* Bytes of the answer that the worker's JavaScript has not read, wherever they are. */
+/* Bytes of the answer, with its head, that wait here for the worker's room or credit. */
+size_t call_waiting(const struct call *call);
+/* Bytes of the answer's body that the worker's JavaScript has not read, wherever they are. */
 size_t call_queued(const struct call *call);

@@ -77,7 +77,11 @@ int requests_on_call_cancel_frame(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__CallCancel *cancel = (const Skep__Worker__CallCancel *) message;
     struct request *request = request_find(owner, cancel->request);
 
-    return request ? caller_on_cancel(&request->calls, cancel->id) : -EPROTO;
+    if (!request)
+        return -EPROTO;
+    int r = caller_on_cancel(&request->calls, cancel->id);
+    ledger_count_bytes(request);
+    return r;
 }
 
 /* ---- out */

@@ -224,6 +224,7 @@ void ledger_return_to_queue(struct request *request)
     request->push_at_ns = 0;
     request->attempt.exceeded = 0;
     request->is_told = false;
+    ledger_count_bytes(request); /* its calls have ended */
     ledger_enqueue(request, true);
 }
 

@@ -93,11 +93,12 @@ static void set_kept(struct request *request, size_t bytes)
 
 void ledger_count_bytes(struct request *request)
 {
-    size_t bytes = (request->body ? evbuffer_get_length(request->body) : 0) +
-                   caller_kept_bytes(&request->calls);
+    size_t bytes = request->body ? evbuffer_get_length(request->body) : 0;
+    size_t kept = bytes + caller_waiting_bytes(&request->calls);
 
     /* Without a client it ends soon, and there are no more of those than workers have slots. */
-    set_kept(request, request->client.to ? bytes + request->head_bytes : bytes);
+    set_kept(request, request->client.to ? kept + request->head_bytes : kept);
+    bytes += caller_kept_bytes(&request->calls);
     if (request->client.to)
         bytes += request->client.ops->queued(request->client.to);
     set_counted(request, bytes);

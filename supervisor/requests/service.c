@@ -57,11 +57,20 @@ static bool is_short(const struct request *parent)
            worker_is_congested(parent->attempt.placement->worker);
 }
 
+/* The call is over; what waits of it is kept for the caller now. */
+static void leave(struct service *service, struct request *parent)
+{
+    free(service);
+    ledger_count_bytes(parent);
+}
+
 static int refuse_for_room(struct service *service)
 {
-    count_call(parent_of(service->call), ERROR_OVERLOADED);
+    struct request *parent = parent_of(service->call);
+
+    count_call(parent, ERROR_OVERLOADED);
     call_fail(service->call, false, "overloaded");
-    free(service);
+    leave(service, parent);
     return -ECANCELED;
 }
 
@@ -103,11 +112,11 @@ static int pass_fields(const struct http_response *response, bool is_head,
     return n;
 }
 
-/* The call is over; what waits of it is kept for the caller now. */
-static void leave(struct service *service, struct request *parent)
+/* What waits of an answer is kept for the caller. */
+static void count_waiting(const struct service *service, struct request *parent)
 {
-    free(service);
-    ledger_count_bytes(parent);
+    if (call_waiting(service->call) > 0)
+        ledger_count_bytes(parent);
 }
 
 static int respond(void *to, const struct http_response *response, const uint8_t *body, size_t size,
@@ -134,11 +143,13 @@ static int respond(void *to, const struct http_response *response, const uint8_t
     }
     count_call(parent, ERROR_NONE);
     if (call_respond(service->call, &answer, body, size, end) < 0) {
-        free(service);
+        leave(service, parent);
         return -ECANCELED;
     }
     if (end)
         leave(service, parent);
+    else
+        count_waiting(service, parent);
     return 0;
 }
 
@@ -151,11 +162,13 @@ static int send_body(void *to, const uint8_t *data, size_t size, bool end)
         return refuse_for_room(service);
     size = service->has_body ? size : 0;
     if ((size > 0 || end) && call_send_body(service->call, data, size, end) < 0) {
-        free(service);
+        leave(service, parent);
         return -ECANCELED;
     }
     if (end)
         leave(service, parent);
+    else
+        count_waiting(service, parent);
     return 0;
 }
 

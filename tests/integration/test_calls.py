@@ -522,6 +522,51 @@ def test_one_caller_gets_a_part_of_the_places(start):
     assert sorted(result[0]) == [200, 200, 429, 429]
 
 
+def buffers_of(skepd):
+    totals = skepd.admin("status")["totals"]
+    return next(total["used"] for total in totals if total["name"] == "buffers")
+
+
+def test_answers_that_wait_for_the_callers_worker_are_counted(start):
+    """With their heads, which are all that these have: a worker that reads no more does not fill skepd's memory unseen."""
+    skepd = start(
+        {
+            "a": calling(
+                "const all = await Promise.all(Array.from({ length: 16 }, () => env.B.fetch('http://b/hold')));"
+                "return Response.json(all.map((answer) => answer.status))",
+                "b",
+                limits={"hung_ms": "off"},
+            ),
+            "b": called(
+                "if (new URL(request.url).pathname === '/hold')"
+                "    await new Promise((resolve) => { globalThis.free = [...(globalThis.free ?? []), resolve]; });"
+                "else globalThis.free.forEach((go) => go());"
+                "const fields = Array.from({ length: 50 }, (_, i) => [`x-${i}`, 'y'.repeat(2000)]);"
+                "return new Response(null, { status: 204, headers: fields });",
+                "a",
+                cordon="other",
+                limits={"concurrency": 128, "hung_ms": "off", "cpu_ms": 5000},
+            ),
+        },
+        cordons=[cordon(calls_across=True), cordon("other", calls_across=True, caller_percent=100)],
+    )
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(skepd.get("a").status)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: skepd.tenant("b")["in_flight"] == 96, "all calls")
+    caller = skepd.worker()["pid"]
+    os.kill(caller, signal.SIGSTOP)
+    skepd.get("b", "/free")  # 96 answers of 100 KB: LINK_OUTPUT_HIGH_BYTES go to the worker's channel, the others wait
+    wait_for(lambda: buffers_of(skepd) > 3_000_000, "the answers to be counted")
+    os.kill(caller, signal.SIGCONT)
+    for thread in threads:
+        thread.join(20)
+    assert answers == [200] * 6
+    skepd.wait_idle()
+    assert buffers_of(skepd) == 0
+
+
 def test_cpu_of_a_call_is_the_called_tenants(start):
     spin = "const end = performance.now(); for (let i = 0; i < 3e7; i++) Math.sqrt(i); return new Response('x');"
     skepd = start({"a": calling(ASK, "b"), "b": called(spin, "a", limits={"cpu_ms": 5000})})

@@ -371,6 +371,34 @@ static void test_answer_waits_for_room_with_its_head(void **state)
     end(attempt);
 }
 
+/* Heads too: each may have 128 KiB, and a worker that does not read has thousands of calls. */
+static void test_what_waits_is_counted(void **state)
+{
+    static const uint8_t bytes[10];
+    static char value[1000];
+    const struct call_field field = { { "x-long", 6 }, { value, sizeof value } };
+    const struct call_answer large = { 200, &field, 1 };
+    struct attempt *attempt = begin();
+    struct call *call = make(attempt), *other = make(attempt);
+
+    (void) state;
+    attempt->is_congested = true;
+    assert_int_equal(call_respond(call, &large, bytes, 10, false), 0);
+    size_t kept = caller_kept_bytes(&attempt->caller);
+    assert_true(kept > sizeof value); /* the body is the kind's to count */
+    assert_int_equal(call_waiting(call), kept + 10);
+    assert_int_equal(caller_waiting_bytes(&attempt->caller), kept + 10);
+    forget(attempt, other);
+    assert_int_equal(call_respond(other, &large, bytes, 10, true), 0);
+    assert_int_equal(caller_kept_bytes(&attempt->caller), 2 * kept + 10);
+    assert_int_equal(caller_waiting_bytes(&attempt->caller), 2 * kept + 20);
+    attempt->is_congested = false;
+    caller_on_room(&attempt->caller);
+    assert_int_equal(caller_kept_bytes(&attempt->caller), 0);
+    assert_int_equal(caller_waiting_bytes(&attempt->caller), 0);
+    end(attempt);
+}
+
 static void test_failure_ends_a_call(void **state)
 {
     struct attempt *attempt = begin();
@@ -654,6 +682,7 @@ int main(void)
         cmocka_unit_test_setup(test_credit_is_never_more_than_what_was_sent, setup),
         cmocka_unit_test_setup(test_answer_waits_for_credit, setup),
         cmocka_unit_test_setup(test_answer_waits_for_room_with_its_head, setup),
+        cmocka_unit_test_setup(test_what_waits_is_counted, setup),
         cmocka_unit_test_setup(test_failure_ends_a_call, setup),
         cmocka_unit_test_setup(test_calls_end_with_their_attempt, setup),
         cmocka_unit_test_setup(test_cancelled_request_gets_no_new_calls, setup),
