@@ -376,8 +376,8 @@ static void test_what_waits_is_counted(void **state)
 {
     static const uint8_t bytes[10];
     static char value[1000];
-    const struct call_field field = { { "x-long", 6 }, { value, sizeof value } };
-    const struct call_answer large = { 200, &field, 1 };
+    const struct call_field long_field = { { "x-long", 6 }, { value, sizeof value } };
+    const struct call_answer large = { 200, &long_field, 1 };
     struct attempt *attempt = begin();
     struct call *call = make(attempt), *other = make(attempt);
 
