@@ -20,11 +20,21 @@
 /* Sendings that an isolate did not take, because it was stopped before, and that do not count. */
 #define REFUSALS_MAX 1000
 
+/* A calling worker says what its JavaScript has read in steps of BODY_GRANT_STEP_BYTES, and what is less counts as
+ * queued: with a window of one step or less, both workers could wait for each other. */
+static uint64_t window_of(const struct request *request)
+{
+    uint64_t window = BODY_WINDOW_BYTES >> 2 * http_front_pressure(request->server->front);
+    uint64_t least = request->client.ops->is_caller ? 2 * BODY_GRANT_STEP_BYTES : 0;
+
+    return window > least ? window : least;
+}
+
 void ledger_give_credit(struct request *request)
 {
     size_t queued = request->client.to ? request->client.ops->queued(request->client.to) : 0;
     /* As much as keeps what is queued and what may come within one window. */
-    uint64_t window = BODY_WINDOW_BYTES >> 2 * http_front_pressure(request->server->front);
+    uint64_t window = window_of(request);
     uint64_t used = request->response_window + queued;
     uint64_t credit = window > used ? window - used : 0;
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls from tenant to tenant by a binding (docs/bindings.md): what passes, who may, what it costs and how it ends."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -565,6 +566,29 @@ def test_answers_that_wait_for_the_callers_worker_are_counted(start):
     assert answers == [200] * 6
     skepd.wait_idle()
     assert buffers_of(skepd) == 0
+
+
+def test_large_answer_comes_while_buffers_are_short(start):
+    """The windows of answers are smaller then, and not so small that the two workers wait for each other."""
+    large = "return new Response(new Uint8Array(4_000_000))"
+    skepd = start(
+        {
+            "a": calling(
+                "const answer = await env.B.fetch('http://b/');"
+                "return new Response(String((await answer.bytes()).length))",
+                "b",
+                limits={"wall_ms": 10000},
+            ),
+            "b": called(large, "a", limits={"cpu_ms": 5000}),
+            "c": called(large),
+        },
+        http={"buffer_mib": 1},
+    )
+    with contextlib.ExitStack() as slow:
+        while (before := buffers_of(skepd)) < 3 << 18:  # three quarters: the smallest windows
+            slow.enter_context(skepd.connect()).send_head("GET", "c.test")
+            wait_for(lambda: buffers_of(skepd) > before, "an answer that nobody reads")  # noqa: B023
+        assert skepd.get("a").text == "4000000"
 
 
 def test_cpu_of_a_call_is_the_called_tenants(start):
