@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In the order of the design. The namespaces come first: their numbers index /proc/PID/ns. */
+/* In the order in which a worker gets them. The namespaces come first: their numbers index /proc/PID/ns. */
 enum jail_layer {
     LAYER_USER,
     LAYER_PID,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "config/host_name.h"
 
 #define TENANT_FILES_MAX 1000
 #define TENANT_BYTES_MAX (UINT32_C(16) << 20) /* all files together */
@@ -121,6 +122,11 @@ int manifest_override_env(struct manifest *manifest, const char *data, size_t si
 int route_pattern_parse(const char *text, struct route_pattern *ret_pattern,
                         const char **ret_reason);
 void route_pattern_done(struct route_pattern *pattern);
+#define ROUTE_PATH_MAX_BYTES 512
+#define ROUTE_TEXT_BYTES (HOST_NAME_MAX_BYTES + ROUTE_PATH_MAX_BYTES + 8)
+/* Writes the route as it may be written in skep.yaml; "*" for every request. Returns buffer. */
+const char *route_pattern_text(const struct route_pattern *pattern,
+                               char buffer[static ROUTE_TEXT_BYTES]);
 /* An order; 0: the same requests. line does not count. */
 int route_pattern_compare(const struct route_pattern *a, const struct route_pattern *b);
 

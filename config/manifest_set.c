@@ -104,16 +104,15 @@ static int check_routes(const struct index *index, const struct manifest *manife
     int r = 0;
 
     for (unsigned i = 0; i < manifest->n_routes; i++) {
+        char text[ROUTE_TEXT_BYTES];
         const struct route_pattern *pattern = &manifest->routes[i];
         const struct claim claim = { pattern, manifest };
         struct claim *const *first = tfind(&claim, &index->routes, compare_claims);
         if (!first)
             continue;
-        config_errors_add(errors, manifest->file, pattern->line,
-                          "duplicate route \"%s%s%s%s\": %s:%u has it already",
-                          pattern->is_suffix ? "*." : "", pattern->host[0] ? pattern->host : "*",
-                          pattern->path, pattern->is_exact ? "" : "*", (*first)->manifest->file,
-                          (*first)->pattern->line);
+        config_errors_add(
+            errors, manifest->file, pattern->line, "duplicate route \"%s\": %s:%u has it already",
+            route_pattern_text(pattern, text), (*first)->manifest->file, (*first)->pattern->line);
         r = -EINVAL;
     }
     return r;

@@ -10,8 +10,6 @@
 #include "config/host_name.h"
 #include "config/manifest.h"
 
-#define ROUTE_PATH_MAX 512
-
 /* Writes the host in its one spelling to name. 0, -EINVAL with *ret_reason, -ENOMEM. */
 static int check_host(const char *host, size_t size, char name[HOST_NAME_MAX_BYTES + 1],
                       const char **ret_reason)
@@ -36,7 +34,7 @@ static int check_host(const char *host, size_t size, char name[HOST_NAME_MAX_BYT
 
 static const char *check_path(const char *path, size_t size)
 {
-    if (size > ROUTE_PATH_MAX)
+    if (size > ROUTE_PATH_MAX_BYTES)
         return "expected a path of at most 512 characters";
     for (size_t i = 0; i < size; i++) {
         if (path[i] == '*')
@@ -107,4 +105,16 @@ int route_pattern_compare(const struct route_pattern *a, const struct route_patt
         return a->is_exact ? 1 : -1;
     int r = strcmp(a->host, b->host);
     return r != 0 ? r : strcmp(a->path, b->path);
+}
+
+const char *route_pattern_text(const struct route_pattern *pattern,
+                               char buffer[static ROUTE_TEXT_BYTES])
+{
+    bool is_any_host = pattern->host[0] == '\0' && !pattern->is_suffix;
+    bool is_any = is_any_host && !pattern->is_exact && strcmp(pattern->path, "/") == 0;
+
+    (void) snprintf(buffer, ROUTE_TEXT_BYTES, "%s%s%s%s", pattern->is_suffix ? "*." : "",
+                    is_any_host ? "*" : pattern->host, is_any ? "" : pattern->path,
+                    is_any || pattern->is_exact ? "" : "*");
+    return buffer;
 }

@@ -52,7 +52,7 @@ struct channel_options {
     /* Called when the frames of one turn's reads have been handled and the channel is still open;
      * may be NULL. May free the channel. */
     void (*on_read_end)(void *owner);
-    /* Called when queued output has fallen to zero after channel_send answered -EAGAIN or
+    /* Called when queued output has fallen to zero after channel_send answered -ENOBUFS or
      * after it went over output_high_bytes; may be NULL. */
     void (*on_drained)(void *owner);
     /* Called once after channel_await_written, when nothing is queued any more; may be NULL. */

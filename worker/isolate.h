@@ -148,7 +148,7 @@ const char *isolate_v8_version(void);
 bool isolate_warm_up(unsigned step);
 
 /* Freezes what Date.now() and performance.now() say until the next call. Called by the host
- * at each entry (coarse clocks, section 8 of the design). */
+ * at each entry (coarse clocks, docs/security.md). */
 void isolate_freeze_clock(void);
 
 int isolate_new(const struct isolate_options *options, struct isolate **ret_isolate);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks the worker in, in the order of the design. Runs once in the worker, which the spawner made root
+ * Locks the worker in, in the order of docs/security.md. Runs once in the worker, which the spawner made root
  * of its own user namespace, if there are such; main.c calls it, before hello.
  */
 #include "worker/jail.h"

@@ -37,16 +37,6 @@ static void on_failed(void *owner, const char *text, size_t size)
     (void) admin_client_send(client, &answer);
 }
 
-static char *route_text(const struct route_pattern *route)
-{
-    char *text = NULL;
-
-    return asprintf(&text, "%s%s%s%s", route->is_suffix ? "*." : "",
-                    route->host[0] ? route->host : "*", route->path, route->is_exact ? "" : "*") < 0
-               ? NULL
-               : text;
-}
-
 static void send_deployed(struct admin_client *client, const struct deploy_result *result)
 {
     Skep__Admin__Deployed deployed = SKEP__ADMIN__DEPLOYED__INIT;
@@ -59,7 +49,8 @@ static void send_deployed(struct admin_client *client, const struct deploy_resul
     deployed.unchanged = result->is_unchanged;
     deployed.routes = routes;
     for (unsigned i = 0; i < result->manifest->n_routes && i < TENANT_ROUTES_MAX; i++) {
-        char *text = route_text(&result->manifest->routes[i]);
+        char buffer[ROUTE_TEXT_BYTES];
+        char *text = strdup(route_pattern_text(&result->manifest->routes[i], buffer));
         if (text)
             routes[deployed.n_routes++] = admin_bytes(text, strlen(text));
     }

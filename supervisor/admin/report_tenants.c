@@ -12,8 +12,6 @@
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/worker.h"
 
-#define ROUTE_MAX_BYTES 1024U
-
 /* idle: no worker has it; failed: its last load failed, so that it is not tried for a while. */
 const char *report_tenant_state(const struct tenant *tenant)
 {
@@ -41,16 +39,8 @@ int report_routes(const struct manifest *manifest, struct arena *arena,
         return -ENOMEM;
     for (unsigned i = 0; i < manifest->n_routes; i++) {
         const struct route_pattern *route = &manifest->routes[i];
-        char buffer[ROUTE_MAX_BYTES];
-        /* As it may be written in skep.yaml. */
-        bool is_any_host = route->host[0] == '\0' && !route->is_suffix;
-        bool is_any = is_any_host && !route->is_exact && strcmp(route->path, "/") == 0;
-        int size = snprintf(buffer, sizeof buffer, "%s%s%s%s", route->is_suffix ? "*." : "",
-                            is_any_host ? "*" : route->host, is_any ? "" : route->path,
-                            is_any || route->is_exact ? "" : "*");
-        if (size < 0)
-            continue;
-        size_t length = (size_t) size < sizeof buffer ? (size_t) size : sizeof buffer - 1;
+        char buffer[ROUTE_TEXT_BYTES];
+        size_t length = strlen(route_pattern_text(route, buffer));
         char *copy = report_take(arena, length + 1);
         if (!copy)
             return -ENOMEM;

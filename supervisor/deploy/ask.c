@@ -3,6 +3,7 @@
  * What may be asked for, and what the store is asked for then. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,15 +108,15 @@ int deploy_send_abort(struct deploy *deploy)
 
 /* ---- what may be asked for */
 
-static int refuse(const struct server *server, int error, const char **ret_reason,
-                  const char *format, const char *name, const char *more)
+static int __attribute__((format(printf, 4, 5)))
+refuse(const struct server *server, int error, const char **ret_reason, const char *format, ...)
 {
     struct deploys *deploys = server->deploys;
+    va_list args;
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    (void) snprintf(deploys->reason, sizeof deploys->reason, format, name, more);
-#pragma GCC diagnostic pop
+    va_start(args, format);
+    (void) vsnprintf(deploys->reason, sizeof deploys->reason, format, args);
+    va_end(args);
     *ret_reason = deploys->reason;
     return error;
 }
@@ -157,26 +158,24 @@ static int check(const struct server *server, ProtobufCBinaryData text,
         return -EPERM;
     }
     if (!take_name(text, name))
-        return refuse(server, -EINVAL, ret_reason, "not the name of a tenant: %s%s", name_expected,
-                      "");
+        return refuse(server, -EINVAL, ret_reason, "not the name of a tenant: %s", name_expected);
     if (server->is_dev)
-        return refuse(server, -EPERM, ret_reason, "`skep dev` serves one tenant only%s%s", "", "");
+        return refuse(server, -EPERM, ret_reason, "`skep dev` serves one tenant only");
     if (!server->store)
         return refuse(
             server, -EPERM, ret_reason,
             "nothing can be deployed here: name a folder for it as `state` in %.200s, and "
-            "restart skepd%s",
-            server->config->path, "");
+            "restart skepd",
+            server->config->path);
     if (server->health.of[HELPER_STORE].state == HELPER_GONE)
-        return refuse(server, -EPIPE, ret_reason, "%s%s",
-                      helper_advice(HELPER_STORE, HELPER_GONE), "");
+        return refuse(server, -EPIPE, ret_reason, "%s", helper_advice(HELPER_STORE, HELPER_GONE));
     if (!helper_is_ready(store_helper(server->store)))
-        return refuse(server, -EPIPE, ret_reason, DEPLOY_STORE_GONE "%s%s", "", "");
+        return refuse(server, -EPIPE, ret_reason, DEPLOY_STORE_GONE);
     if (count(server->deploys, DEPLOY_LIST) >= WAITING_MAX ||
         count(server->deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
         count(server->deploys, DEPLOY_ABORT) >= WAITING_MAX ||
         helper_is_congested(store_helper(server->store)))
-        return refuse(server, -EBUSY, ret_reason, "the store is busy: try again%s%s", "", "");
+        return refuse(server, -EBUSY, ret_reason, "the store is busy: try again");
     return 0;
 }
 
@@ -190,19 +189,18 @@ static int check_change(const struct server *server, ProtobufCBinaryData text,
     if (r < 0)
         return r;
     if (server->life.is_draining || server->life.is_handing_over)
-        return refuse(server, -EBUSY, ret_reason, "skepd is about to end: try again%s%s", "", "");
+        return refuse(server, -EBUSY, ret_reason, "skepd is about to end: try again");
     if (tenant && tenant->origin == TENANT_FOLDER)
         return refuse(server, -EEXIST, ret_reason,
                       "%s is served from %.200s; remove it there first", name, tenant->dir);
     if (deploy_find_change(server->deploys, name))
         return refuse(server, -EBUSY, ret_reason,
-                      "%s is being deployed, rolled back or removed by somebody else: try again%s",
-                      name, "");
+                      "%s is being deployed, rolled back or removed by somebody else: try again",
+                      name);
     if (count(server->deploys, DEPLOY_UPLOAD) + count(server->deploys, DEPLOY_ROLLBACK) >=
         DEPLOYS_MAX) {
         server->deploys->refused++;
-        return refuse(server, -EBUSY, ret_reason, "too many deploys at a time: try again%s%s", "",
-                      "");
+        return refuse(server, -EBUSY, ret_reason, "too many deploys at a time: try again");
     }
     return 0;
 }

@@ -97,6 +97,7 @@ static void fail_with_errors(struct deploy *deploy, int error, const struct conf
 /* The name or a route is another tenant's by now. */
 static bool has_conflict(struct deploy *deploy, const struct manifest *manifest)
 {
+    char text[ROUTE_TEXT_BYTES];
     const struct tenants *tenants = deploy->deploys->server->tenants;
     const struct route_pattern *route = NULL;
     const struct tenant *other = tenant_find(tenants, deploy->tenant, strlen(deploy->tenant));
@@ -109,9 +110,8 @@ static bool has_conflict(struct deploy *deploy, const struct manifest *manifest)
     other = tenant_find_conflict(tenants, manifest, &route);
     if (!other)
         return false;
-    deploy_fail(deploy, "skep.yaml:%u: the route \"%s%.200s%.200s%s\" is one of the tenant %s",
-                route->line, route->is_suffix ? "*." : "", route->host[0] ? route->host : "*",
-                route->path, route->is_exact ? "" : "*", other->name);
+    deploy_fail(deploy, "skep.yaml:%u: the route \"%.400s\" is one of the tenant %s", route->line,
+                route_pattern_text(route, text), other->name);
     return true;
 }
 

@@ -13,7 +13,6 @@
 #define PATH_MAX_BYTES 1024
 #define METHOD_MAX_BYTES 32
 #define TEXT_BYTES 2048
-#define ROUTE_PATH_MAX_BYTES 512
 #define LITTLE_LINES 4 /* see log_budget_has_share */
 
 struct access {
@@ -31,7 +30,7 @@ struct access {
     struct http_text version; /* empty: it was in no worker, or its version has no name any more */
     struct http_text route;   /* empty: none */
     char version_number[16];  /* what version may point to */
-    char route_text[HOST_NAME_MAX_BYTES + ROUTE_PATH_MAX_BYTES + 8]; /* likewise */
+    char route_text[ROUTE_TEXT_BYTES]; /* likewise */
 };
 
 bool access_is_on(const struct server *server)
@@ -241,10 +240,8 @@ static void name_route(const struct manifest *manifest, struct http_text host, s
     }
     if (!best)
         return;
-    int n = snprintf(a->route_text, sizeof a->route_text, "%s%s%s%s", best->is_suffix ? "*." : "",
-                     best->host[0] ? best->host : "*", best->path, best->is_exact ? "" : "*");
-    if (n > 0 && (size_t) n < sizeof a->route_text)
-        a->route = (struct http_text){ a->route_text, (size_t) n };
+    a->route.data = route_pattern_text(best, a->route_text);
+    a->route.size = strlen(a->route.data);
 }
 
 /* A deployed version has the name that `skep versions` shows, any other a number. */

@@ -340,6 +340,26 @@ static void test_patterns_are_taken_apart(void **state)
     }
 }
 
+static void test_route_is_printed_as_it_may_be_written(void **state)
+{
+    static const char *const rows[][2] = {
+        { "h.example/api/*", "h.example/api/*" }, { "h.example/api", "h.example/api" },
+        { "H.Example", "h.example/*" },           { "*.h.example", "*.h.example/*" },
+        { "*", "*" },                             { "*/*", "*" },
+        { "*/", "*/" },                           { "*/x/*", "*/x/*" },
+    };
+    char text[ROUTE_TEXT_BYTES];
+
+    (void) state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct route_pattern pattern = { 0 };
+        const char *reason = NULL;
+        assert_int_equal(route_pattern_parse(rows[i][0], &pattern, &reason), 0);
+        assert_string_equal(route_pattern_text(&pattern, text), rows[i][1]);
+        route_pattern_done(&pattern);
+    }
+}
+
 static void test_bad_patterns_say_what_was_expected(void **state)
 {
     static const struct {
@@ -425,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse),
         cmocka_unit_test(test_routes_are_checked_and_unique),
         cmocka_unit_test(test_patterns_are_taken_apart),
+        cmocka_unit_test(test_route_is_printed_as_it_may_be_written),
         cmocka_unit_test(test_bad_patterns_say_what_was_expected),
         cmocka_unit_test(test_manifest_is_checked_against_its_cordon),
     };
