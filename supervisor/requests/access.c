@@ -321,13 +321,15 @@ void access_log_gone(struct request *request, const char *code)
 /* ---- others */
 
 void access_log_refusal(const struct server *server, struct tenant *tenant,
-                        const struct http_request *head, enum error_code code, uint64_t id)
+                        const struct http_request *head, struct http_text caller,
+                        enum error_code code, uint64_t id)
 {
     const struct access a = {
         .method = cut(head->method, METHOD_MAX_BYTES),
         .host = cut(head->authority.size > 0 ? head->authority : head->host, HOST_MAX_BYTES),
         .path = path_of(head->target),
         .client = head->client,
+        .caller = caller,
         .is_http10 = head->is_http10,
         .status = error_info(code)->status,
         .code = error_info(code)->code,

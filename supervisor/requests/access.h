@@ -18,7 +18,8 @@ void access_log_end(struct request *request);
 /* One that was refused before it became a request of the ledger's. tenant: NULL if there is none; id: as
  * the client was told. */
 void access_log_refusal(const struct server *server, struct tenant *tenant,
-                        const struct http_request *head, enum error_code code, uint64_t id);
+                        const struct http_request *head, struct http_text caller,
+                        enum error_code code, uint64_t id);
 /* One whose head the front has not understood. For struct http_handler; server: struct server. */
 void access_log_rejection(void *server, struct http_text client, enum error_code code,
                           unsigned status);

@@ -428,7 +428,8 @@ static enum error_code refuse_head(struct server *server, struct tenant *tenant,
 
 static void answer_refusal(struct server *server, struct tenant *tenant,
                            const struct request_client *client, const struct http_request *head,
-                           enum error_code code, unsigned retry_s)
+                           const struct request_origin *origin, enum error_code code,
+                           unsigned retry_s)
 {
     uint64_t id = next_id(server->ledger);
 
@@ -438,7 +439,7 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
         version_count(tenant->version, code, is_blamed);
     if (tenant)
         failure_log(tenant, NULL, id, code);
-    access_log_refusal(server, tenant, head, code, id);
+    access_log_refusal(server, tenant, head, origin->caller, code, id);
     client->ops->fail(client->to, code, retry_s, public_id(&server->record.ids, id));
 }
 
@@ -521,7 +522,7 @@ struct request *ledger_open(struct server *server, struct tenant *tenant,
     if (code == ERROR_NONE && request_new(server, tenant, client, head, origin, &request) < 0)
         code = ERROR_OVERLOADED;
     if (code != ERROR_NONE) {
-        answer_refusal(server, tenant, client, head, code, retry_s);
+        answer_refusal(server, tenant, client, head, origin, code, retry_s);
         return NULL;
     }
     (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */

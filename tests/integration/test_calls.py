@@ -834,6 +834,19 @@ def test_calls_are_in_the_access_log(start):
     assert "caller" not in found["a"]
 
 
+def test_refused_call_is_in_the_access_log_with_its_caller(start):
+    skepd = start({"a": calling(ASK, "b"), "b": called(YES, "a")}, access_log=True, log_format="json")
+    assert skepd.skep("quarantine", "b", "--for", "60s").returncode == 0
+    assert skepd.get("a").status == 503
+
+    def find():
+        events = [json.loads(line) for line in skepd.log().splitlines() if line.startswith("{")]
+        return [e for e in events if e.get("event") == "access" and e["tenant"] == "b"]
+
+    found = wait_for(find, "the call in the access log")
+    assert [(e["code"], e["caller"], e["client"]) for e in found] == [("quarantined", "a", "call")]
+
+
 def test_calls_are_counted_by_what_came_of_them(start):
     port = free_port()
     skepd = start(
