@@ -245,14 +245,28 @@ def test_more_than_queue_wait(start):
 
 
 def test_queue_is_not_full_of_what_runs_beyond_an_observed_concurrency(start):
-    source = script(PAUSE + DONE)
+    # They end together, each once the one before it runs: none waits in the queue for the worker to have begun.
+    source = """let n = 0, open; const all = new Promise((r) => open = r);
+        export default { async fetch(request) {
+            if (new URL(request.url).pathname == "/wait") { if (++n == 8) open(); await all; }
+            return new Response("done"); } };"""
     limits = {"concurrency": 1, "queue": 2}
     skepd = start(
         {"a": {"limits": limits, "files": {"worker.js": source}}},
         limits={"observe": ["concurrency"]},
     )
     assert skepd.get("a").text == "done"
-    assert all(answer.status == 200 for answer in get_all(skepd, "a", 8))
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(skepd.get("a", "/wait"))) for _ in range(8)
+    ]
+    for n, thread in enumerate(threads, 1):
+        thread.start()
+        if n < len(threads):
+            wait_for(lambda n=n: skepd.tenant("a")["in_flight"] == n, "the request to run")
+    for thread in threads:
+        thread.join()
+    assert [answer.status for answer in answers] == [200] * 8
     assert not enforced(skepd, "a", "queue")
 
 
