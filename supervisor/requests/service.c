@@ -179,15 +179,14 @@ static void answer_problem(struct call *call, enum error_code code, unsigned ret
     const struct error_info *info = error_info(code);
     char body[ERROR_PROBLEM_BYTES], retry[16], id[24], length[24];
     size_t size = error_write_problem(code, info->status, body);
+
+    (void) snprintf(length, sizeof length, "%zu", size);
     struct call_field fields[5] = {
         { literal("content-type"), literal("application/problem+json") },
         { literal("content-length"), literal(length) },
         { literal("skep-error"), literal(info->code) },
     };
     struct call_answer answer = { info->status, fields, 3 };
-
-    (void) snprintf(length, sizeof length, "%zu", size);
-    fields[1].value = literal(length);
     (void) snprintf(id, sizeof id, "%" PRIu64, request_id);
     if (request_id > 0)
         fields[answer.n_fields++] = (struct call_field){ literal("skep-request-id"), literal(id) };
