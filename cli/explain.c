@@ -255,7 +255,7 @@ static int run(struct cli *cli, int argc, char **argv)
     if (first < 0)
         return (int) status;
     if (first >= argc)
-        return (int) cli_usage_error(cli, "expected one NAME");
+        return (int) cli_usage_error(cli, "expected one TENANT, CODE or KEY");
     if (argc - first > 1)
         return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     if (!is_tenant && explain_word(cli, argv[first]))

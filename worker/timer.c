@@ -72,12 +72,28 @@ static void fire(struct timer *timer)
     entry_end(app, job, isolate_on_timer(app->isolate, job->id, id));
 }
 
+/* libevent's clock is a coarse one (CLOCK_MONOTONIC_COARSE), by which a timer can be due some ms early: then it waits for
+ * the rest. */
+static bool is_early(struct timer *timer)
+{
+    uint64_t now = io_now_ns();
+
+    if (timer->repeat || now >= timer->due_ns)
+        return false;
+    uint64_t rest_us = (timer->due_ns - now) / NSEC_PER_USEC + 1;
+    const struct timeval rest = { .tv_sec = (time_t) (rest_us / 1000000),
+                                  .tv_usec = (suseconds_t) (rest_us % 1000000) };
+    return event_add(timer->event, &rest) == 0;
+}
+
 static void on_due(evutil_socket_t fd, short what, void *arg)
 {
     struct timer *timer = arg;
 
     (void) fd;
     (void) what;
+    if (is_early(timer))
+        return;
     if (must_wait(timer)) {
         timer->is_waiting = true;
         (void) event_del(timer->event);

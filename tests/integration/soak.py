@@ -26,7 +26,7 @@ HOGS = {
 
 
 # Those that cost a worker each time: skep keeps them away after some strikes.
-KILLERS = {"hog-array", "stuck"}
+KILLERS = {"stuck"}
 
 
 class Hog(threading.Thread):

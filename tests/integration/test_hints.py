@@ -13,12 +13,12 @@ from test_cli import as_nobody, reachable_copy_of_skep
 
 HELLO = script('return new Response("hello\\n")')
 VERBS = json.loads(subprocess.check_output([BIN / "skep", "help", "--json"]))["verbs"]
-LOCAL = ("check", "dev", "help", "version")  # speak to no skepd
+LOCAL = ("check", "dev", "help", "schema", "version")  # speak to no skepd
 EXAMPLES = {"TENANT": "nosuch", "CORDON": "nosuch", "NUMBER": "4000000000"}
 
 
 def first_argument(verb):
-    return verb["arguments"].strip("[").split(" ")[0].rstrip("]")
+    return verb["arguments"].strip("[").split(" ")[0].rstrip("]").split("|")[0]
 
 
 def skep(*arguments, **options):
