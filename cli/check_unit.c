@@ -111,7 +111,7 @@ static void check_sight(const struct unit *unit, const char *key, const char *pa
         }
 }
 
-/* Whether the unit has a folder of its own below top that holds path. */
+/* Returns whether the unit has a folder of its own below top that holds path. */
 static bool is_own(const struct unit *unit, const char *name, const char *top, const char *path)
 {
     char value[256], folder[300];
@@ -152,7 +152,7 @@ static void check_group(const struct unit *unit)
 
 /* ---- the unit */
 
-/* Whether the unit starts skepd with the file. */
+/* Returns whether the unit starts skepd with the file. */
 static bool names_file(const struct unit *unit, const char *path)
 {
     char value[1024];

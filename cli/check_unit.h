@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the systemd unit that starts skepd does not let a configuration do.
+ * Settings of a configuration that the systemd unit which starts skepd does not allow.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the verbs of `skep` share. A verb is a file VERB.c with a struct verb, listed
+ * The parts that the verbs of `skep` share. A verb is a file VERB.c with a struct verb, listed
  * below; it parses its own options with cli_options, so that every verb has
  * --help, --json, --socket and --timeout.
  */

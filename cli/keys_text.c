@@ -120,7 +120,7 @@ void keys_text_print_all(const struct key_file *file)
     }
 }
 
-/* Whether name is the whole of the row's name, or what is behind a dot of it. */
+/* Returns whether name is the whole of the row's name, or the part behind a dot of it. */
 static bool is_named(const char *row, const char *name)
 {
     size_t row_size = strlen(row), size = strlen(name);

@@ -29,7 +29,7 @@ enum key_kind {
     KEY_KINDS,
 };
 
-/* What a reload does with a key that has changed. */
+/* The effect of a reload on a key that has changed. */
 enum key_reload {
     RELOAD_AT_ONCE,
     RELOAD_NEXT_COMMAND, /* of the admin socket */
@@ -43,7 +43,7 @@ enum key_reload {
 
 struct key;
 
-/* What readers of keys read and write. */
+/* The input and output of a key's reader. */
 struct key_reading {
     const struct yaml_document *document;
     const char *folder; /* of the file, absolute; relative paths count from there */

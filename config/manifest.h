@@ -34,7 +34,7 @@ struct env_entry {
     char *value; /* as written: 8080 and "8080" are the same */
 };
 
-/* What a binding leads to; each has a row in supervisor/calls and a face in worker/js. */
+/* Kinds of things that a binding leads to; each has a row in supervisor/calls and a face in worker/js. */
 enum binding_kind {
     BINDING_SERVICE, /* another tenant */
     BINDING_KINDS,
@@ -99,7 +99,7 @@ struct manifest *manifest_free(struct manifest *manifest);
 /* The binding of that name; NULL if there is none. */
 const struct binding *manifest_find_binding(const struct manifest *manifest, const char *name);
 
-/* Whether they serve the same: name, main, cordon, routes, env, bindings, callers, limits and files, in their order. Lines
+/* Returns whether they serve the same: name, main, cordon, routes, env, bindings, callers, limits and files, in their order. Lines
  * and where they were read from do not count. */
 bool manifest_is_same(const struct manifest *a, const struct manifest *b);
 /* With its files. 0 or -ENOMEM. */

@@ -32,7 +32,7 @@
 /* One skepd that is connected. */
 struct helper_client;
 
-/* What the hello says besides name and version. Empty texts are not said. */
+/* The part of the hello besides name and version. Empty texts are not said. */
 struct helper_words {
     char error[HELPER_TEXT_MAX];   /* the helper cannot work, and ends */
     char warning[HELPER_TEXT_MAX]; /* for skepd's log */

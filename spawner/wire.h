@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two ends of the spawner's socket share. For supervisor/helpers/spawner.c (supervisor), and in the
+ * The messages that the two ends of the spawner's socket share. For supervisor/helpers/spawner.c (supervisor), and in the
  * spawner process child.c, exec.c (one birth), helper.c (helpers), probe.c (which layers work).
  */
 #pragma once
@@ -78,7 +78,7 @@ enum spawner_answer_kind {
     SPAWNER_PROBED,    /* a struct jail_probe follows */
     SPAWNER_SUCCESSOR, /* with its pidfd, if error is 0 */
     SPAWNER_SUCCESSOR_EXITED,
-    /* Of a helper (slot: its number) and of a reserve. With descriptors if error is 0: our end of the channel;
+    /* The answer for a helper (slot: its number) and for a reserve. With descriptors if error is 0: our end of the channel;
      * and, if it is a process of ours (pid), its pidfd and /proc/PID/stat. */
     SPAWNER_STARTED,
     SPAWNER_RESERVED,

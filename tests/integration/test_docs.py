@@ -469,3 +469,12 @@ def test_paths_that_a_page_names_are_there(page):
     named = [path for found in PATH.findall((TOP / page).read_text()) for path in expand(found)]
     assert named
     assert [path for path in named if not any(TOP.glob(path.rstrip("/")))] == []
+
+
+def test_functions_on_the_walks_are_there():
+    page = (TOP / "docs/architecture.md").read_text()
+    walks = page[page.index("### The walks") : page.index("In `worker/`")]
+    sources = "".join(path.read_text() for path in (TOP / "supervisor").rglob("*.[ch]"))
+    named = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", walks))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not re.search(rf"\b{name}\b", sources)] == []
