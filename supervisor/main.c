@@ -234,6 +234,26 @@ static int make_front(struct server *server)
                                           server->config->n_proxies);
 }
 
+static int make_metrics(struct server *server)
+{
+    const struct metrics_options options = {
+        .base = server->base,
+        .sockets = server->sockets,
+        .from = {
+            .config = server->config,
+            .life = &server->life,
+            .health = &server->health,
+            .jail = &server->jail,
+            .record = &server->record,
+            .tenants = server->tenants,
+            .slots = server->slots,
+            .front = server->front,
+        },
+    };
+
+    return metrics_new(&options, &server->metrics);
+}
+
 /* The helper processes are there before what is stored is read, and before anything is asked of them. */
 static int start_helpers(struct server *server)
 {
@@ -284,7 +304,7 @@ static int set_up(struct server *server, const struct arguments *arguments)
     r = slots_new(server, &placement_slot_ops, &worker_frames, &server->slots);
     if (r < 0)
         return log_error_errno(r, "cannot start the workers");
-    r = metrics_new(server, &server->metrics);
+    r = make_metrics(server);
     if (r == 0)
         r = admin_new(server, server->config->admin_socket, &commands, &server->admin);
     return r < 0 ? r : service_start(server->service);

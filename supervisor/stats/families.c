@@ -35,7 +35,7 @@ static bool write_tenant(struct families_cursor *cursor, const struct family *fa
     const struct tenant *tenant = tenant_cursor_take(&cursor->tenants);
 
     if (!tenant) {
-        family_write_rest(cursor->server, &cursor->rest, family, text);
+        family_write_rest(cursor->from, &cursor->rest, family, text);
         return false;
     }
     if (tenant->counted.has_series)
@@ -50,14 +50,13 @@ static bool write_some(struct families_cursor *cursor, const struct family *fami
 {
     if (!cursor->has_begun) {
         text_family(text, family->name, family->type, family->help);
-        if (cursor->server->tenants)
-            tenant_cursor_open(&cursor->tenants, cursor->server->tenants);
+        tenant_cursor_open(&cursor->tenants, cursor->from->tenants);
         cursor->rest = (struct families_state){ 0 };
         cursor->has_begun = true;
     }
     if (family->write_source)
         return write_tenant(cursor, family, text);
-    family->write(cursor->server, family->name, text);
+    family->write(cursor->from, family->name, text);
     return false;
 }
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "supervisor/requests/memory.h"
-#include "supervisor/server.h"
+#include "supervisor/stats/sources.h"
 #include "supervisor/stats/text.h"
 #include "supervisor/tenants/tenant_cursor.h"
 
@@ -18,9 +18,9 @@ struct families_state {
     struct memory_use memory;
 };
 
-/* How far one scrape has come. All zero but for server: at its beginning. */
+/* How far one scrape has come. All zero but for from: at its beginning. */
 struct families_cursor {
-    const struct server *server;
+    const struct metrics_sources *from; /* borrowed */
     unsigned family;
     bool has_begun;               /* the family's first lines are out */
     struct tenant_cursor tenants; /* of a family with series for each tenant */

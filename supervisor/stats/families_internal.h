@@ -4,8 +4,8 @@
  */
 #pragma once
 
+#include "supervisor/record/record.h"
 #include "supervisor/requests/memory.h"
-#include "supervisor/server.h"
 #include "supervisor/stats/families.h"
 #include "supervisor/stats/text.h"
 
@@ -24,7 +24,7 @@ struct family_source {
 struct family {
     const char *name, *type, *help;
     /* One of these two. */
-    void (*write)(const struct server *server, const char *name, struct text *text);
+    void (*write)(const struct metrics_sources *from, const char *name, struct text *text);
     void (*write_source)(const struct family_source *source, const char *name, struct text *text);
     bool needs_state; /* write_source wants what is not a pointer in the source, besides cpu_ns */
 };
@@ -34,7 +34,7 @@ extern const size_t n_families_of_service, n_families_of_tenants, n_families_of_
 
 void family_write_tenant(const struct tenant *tenant, const struct family *family,
                          struct text *text);
-void family_write_rest(const struct server *server, const struct families_state *state,
+void family_write_rest(const struct metrics_sources *from, const struct families_state *state,
                        const struct family *family, struct text *text);
 void family_add_state(const struct tenant *tenant, struct families_state *state);
 /* "ok" for answers without a failure. */

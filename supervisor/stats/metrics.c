@@ -13,7 +13,7 @@
 #include "common/loop_watch.h"
 #include "supervisor/host/sockets.h"
 #include "supervisor/http/http.h"
-#include "supervisor/record/totals.h"
+#include "supervisor/record/record.h"
 #include "supervisor/stats/families.h"
 
 /* A piece takes some tenths of a millisecond; after it the loop is others' for as long as this. */
@@ -46,7 +46,7 @@ struct scrape {
 TAILQ_HEAD(scrape_list, scrape);
 
 struct metrics {
-    struct server *server; /* borrowed */
+    struct metrics_options with;
     struct http_front *front;
     struct scrape_list writing; /* in turn */
     struct scrape_list waiting; /* is_full */
@@ -150,10 +150,10 @@ static int scrape_new(struct metrics *metrics, struct http_exchange *exchange,
         return -ENOMEM;
     scrape->metrics = metrics;
     scrape->exchange = exchange;
-    scrape->cursor.server = metrics->server;
+    scrape->cursor.from = &metrics->with.from;
     TAILQ_INSERT_TAIL(&metrics->writing, scrape, entry);
     metrics->n_scrapes++;
-    scrape->deadline = event_new(metrics->server->base, -1, 0, on_deadline, scrape);
+    scrape->deadline = event_new(metrics->with.base, -1, 0, on_deadline, scrape);
     if (!scrape->deadline || event_add(scrape->deadline, &timeout) < 0) {
         scrape_free(scrape);
         return -ENOMEM;
@@ -295,11 +295,11 @@ static const struct http_handler metrics_http = {
 
 /* ---- life */
 
-static int make(struct server *server, struct metrics **ret_metrics)
+static int make(const struct metrics_options *with, struct metrics **ret_metrics)
 {
     struct metrics *metrics = calloc(1, sizeof *metrics);
     struct http_front_options options = {
-        .base = server->base,
+        .base = with->base,
         .ops = &metrics_http,
         .handler = metrics,
         .limits = limits,
@@ -307,10 +307,10 @@ static int make(struct server *server, struct metrics **ret_metrics)
 
     if (!metrics)
         return -ENOMEM;
-    metrics->server = server;
+    metrics->with = *with;
     TAILQ_INIT(&metrics->writing);
     TAILQ_INIT(&metrics->waiting);
-    metrics->turn = event_new(server->base, -1, 0, on_turn, metrics);
+    metrics->turn = event_new(with->base, -1, 0, on_turn, metrics);
     int r = metrics->turn ? http_front_new(&options, &metrics->front) : -ENOMEM;
     if (r < 0) {
         (void) metrics_free(metrics);
@@ -332,7 +332,7 @@ static void read_total(void *owner, struct total *total)
 /* The configuration's address: its socket may be inherited. */
 static int listen_on(struct metrics *metrics, const char *address)
 {
-    struct sockets *sockets = metrics->server->sockets;
+    struct sockets *sockets = metrics->with.sockets;
     struct sockaddr_storage wanted = { 0 };
     socklen_t size;
     int fd = -1;
@@ -347,17 +347,18 @@ static int listen_on(struct metrics *metrics, const char *address)
     return r < 0 ? r : sockets_add(sockets, SOCKET_METRICS, fd);
 }
 
-int metrics_new(struct server *server, struct metrics **ret_metrics)
+int metrics_new(const struct metrics_options *options, struct metrics **ret_metrics)
 {
-    const char *address = server->config->metrics.listen;
+    const char *address = options->from.config->metrics.listen;
+    struct total_source *totals = options->from.record->totals;
     struct metrics *metrics = NULL;
-    int inherited = address ? -1 : sockets_take(server->sockets, "metrics");
+    int inherited = address ? -1 : sockets_take(options->sockets, "metrics");
 
     *ret_metrics = NULL;
-    total_set(server->record.totals, TOTAL_SCRAPES, read_total, NULL);
+    total_set(totals, TOTAL_SCRAPES, read_total, NULL);
     if (!address && inherited < 0)
         return 0;
-    int r = make(server, &metrics);
+    int r = make(options, &metrics);
     if (r == 0)
         r = address ? listen_on(metrics, address) : http_front_adopt(metrics->front, inherited);
     if (r < 0) {
@@ -369,7 +370,7 @@ int metrics_new(struct server *server, struct metrics **ret_metrics)
         log_info("metrics are at http://%s/metrics", address);
     else
         log_info("metrics are on an inherited socket");
-    total_set(server->record.totals, TOTAL_SCRAPES, read_total, metrics);
+    total_set(totals, TOTAL_SCRAPES, read_total, metrics);
     *ret_metrics = metrics;
     return 0;
 }
@@ -400,7 +401,7 @@ struct metrics *metrics_free(struct metrics *metrics)
 {
     if (!metrics)
         return NULL;
-    total_set(metrics->server->record.totals, TOTAL_SCRAPES, NULL, NULL);
+    total_set(metrics->with.from.record->totals, TOTAL_SCRAPES, NULL, NULL);
     metrics->front = http_front_free(metrics->front);
     free_scrapes(&metrics->writing);
     free_scrapes(&metrics->waiting);

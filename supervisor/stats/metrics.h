@@ -7,17 +7,25 @@
  */
 #pragma once
 
+#include <event2/event.h>
 #include <stdbool.h>
 
-struct metrics;
-struct server;
-struct tenant;
-struct total;
+#include "supervisor/stats/sources.h"
 
-/* Listens on config->metrics.listen, by an inherited socket if there is one of that address; where nothing
+struct metrics;
+struct sockets;
+
+/* All borrowed, until metrics_free. */
+struct metrics_options {
+    struct event_base *base;
+    struct sockets *sockets; /* inherited and own; NULL: none is inherited */
+    struct metrics_sources from;
+};
+
+/* Listens on metrics.listen of the config, by an inherited socket if there is one of that address; where nothing
  * is configured, on an inherited one called "metrics". *ret_metrics is NULL where there is neither. 0 or
  * -errno, logged. */
-int metrics_new(struct server *server, struct metrics **ret_metrics);
+int metrics_new(const struct metrics_options *options, struct metrics **ret_metrics);
 /* While hold is set nothing is accepted: another skepd serves. NULL is allowed. */
 void metrics_hold(struct metrics *metrics, bool hold);
 /* Another skepd serves from now on: accepts no more. NULL is allowed. */

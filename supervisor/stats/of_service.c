@@ -8,47 +8,50 @@
 #include "common/io.h"
 #include "common/loop_watch.h"
 #include "common/v8_release.h"
+#include "supervisor/helpers/health.h"
 #include "supervisor/http/http.h"
-#include "supervisor/record/totals.h"
+#include "supervisor/jail/level.h"
+#include "supervisor/record/life.h"
+#include "supervisor/record/record.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/stats/families_internal.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/worker.h"
 
-static void write_build(const struct server *server, const char *name, struct text *text)
+static void write_build(const struct metrics_sources *from, const char *name, struct text *text)
 {
     text_count(text, name,
-               TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", server->record.v8_version },
-                           { "v8_date", v8_release_date(server->record.v8_version) }),
+               TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", from->record->v8_version },
+                           { "v8_date", v8_release_date(from->record->v8_version) }),
                1);
 }
 
 /* The time of day when the loop began, which a step of the clock may move. */
-static void write_start(const struct server *server, const char *name, struct text *text)
+static void write_start(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    uint64_t up_ns = io_now_ns() - server->record.started_ns;
+    uint64_t up_ns = io_now_ns() - from->record->started_ns;
 
     text_time(text, name, TEXT_NO_LABELS, (io_clock_ns(CLOCK_REALTIME) - up_ns) / NSEC_PER_USEC);
 }
 
-static void write_cpu(const struct server *server, const char *name, struct text *text)
+static void write_cpu(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    (void) server;
+    (void) from;
     text_time(text, name, TEXT_NO_LABELS, io_clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NSEC_PER_USEC);
 }
 
-static void write_draining(const struct server *server, const char *name, struct text *text)
+static void write_draining(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->life.is_draining);
+    text_count(text, name, TEXT_NO_LABELS, from->life->is_draining);
 }
 
-static void write_connections(const struct server *server, const char *name, struct text *text)
+static void write_connections(const struct metrics_sources *from, const char *name,
+                              struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS,
-               server->front ? http_front_connections(server->front) : 0);
+    text_count(text, name, TEXT_NO_LABELS, from->front ? http_front_connections(from->front) : 0);
 }
 
-static void write_caps(const struct server *server, const char *name, struct text *text)
+static void write_caps(const struct metrics_sources *from, const char *name, struct text *text)
 {
     static const char *const caps[HTTP_CAPS] = {
         [HTTP_CAP_CONNECTIONS] = "connections", [HTTP_CAP_IDLE] = "idle",
@@ -58,14 +61,14 @@ static void write_caps(const struct server *server, const char *name, struct tex
 
     for (enum http_cap cap = 0; cap < HTTP_CAPS; cap++)
         text_count(text, name, TEXT_LABELS({ "cap", caps[cap] }),
-                   server->front ? http_front_cap_count(server->front, cap) : 0);
+                   from->front ? http_front_cap_count(from->front, cap) : 0);
 }
 
 /* ---- requests and tenants */
 
-static void write_unrouted(const struct server *server, const char *name, struct text *text)
+static void write_unrouted(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    const struct counters *counters = &server->record.stats.no_tenant;
+    const struct counters *counters = &from->record->stats.no_tenant;
 
     for (unsigned code = 0; code < ERROR_CODES; code++)
         if (code == ERROR_NO_ROUTE || counters->errors[code] > 0)
@@ -74,42 +77,41 @@ static void write_unrouted(const struct server *server, const char *name, struct
                        counters->errors[code]);
 }
 
-static void write_withdrawn(const struct server *server, const char *name, struct text *text)
+static void write_withdrawn(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->record.counters.withdrawn);
+    text_count(text, name, TEXT_NO_LABELS, from->record->counters.withdrawn);
 }
 
-static void write_replayed(const struct server *server, const char *name, struct text *text)
+static void write_replayed(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->record.counters.replayed);
+    text_count(text, name, TEXT_NO_LABELS, from->record->counters.replayed);
 }
 
-static void write_tenants(const struct server *server, const char *name, struct text *text)
+static void write_tenants(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->tenants ? server->tenants->n_listed : 0);
+    text_count(text, name, TEXT_NO_LABELS, from->tenants->n_listed);
 }
 
-static void write_unserved(const struct server *server, const char *name, struct text *text)
+static void write_unserved(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->tenants ? unserved_count(server->tenants) : 0);
+    text_count(text, name, TEXT_NO_LABELS, unserved_count(from->tenants));
 }
 
-static void write_series(const struct server *server, const char *name, struct text *text)
+static void write_series(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->record.stats.n_series);
+    text_count(text, name, TEXT_NO_LABELS, from->record->stats.n_series);
 }
 
 /* ---- the log */
 
-static void write_log_lines(const struct server *server, const char *name, struct text *text)
+static void write_log_lines(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->tenants ? server->record.log_counts.written : 0);
+    text_count(text, name, TEXT_NO_LABELS, from->record->log_counts.written);
 }
 
-static void write_left_out(const struct server *server, const char *name, struct text *text)
+static void write_left_out(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    const struct log_counts none = { 0 };
-    const struct log_counts *counts = server->tenants ? &server->record.log_counts : &none;
+    const struct log_counts *counts = &from->record->log_counts;
 
     text_count(text, name, TEXT_LABELS({ "bound", "tenant" }), counts->over_own);
     text_count(text, name, TEXT_LABELS({ "bound", "all" }), counts->over_all);
@@ -117,12 +119,12 @@ static void write_left_out(const struct server *server, const char *name, struct
 
 /* ---- bounds of what strangers can make skepd keep */
 
-static void write_totals(const struct server *server, const char *name,
+static void write_totals(const struct metrics_sources *from, const char *name,
                          uint64_t member_of(const struct total *), struct text *text)
 {
     for (unsigned i = 0; i < TOTALS; i++) {
         struct total total;
-        total_read(server->record.totals, (enum total_kind) i, &total);
+        total_read(from->record->totals, (enum total_kind) i, &total);
         text_count(text, name, TEXT_LABELS({ "what", total_table[i].name }), member_of(&total));
     }
 }
@@ -142,30 +144,30 @@ static uint64_t refused_of(const struct total *total)
     return total->refused;
 }
 
-static void write_used(const struct server *server, const char *name, struct text *text)
+static void write_used(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_totals(server, name, used_of, text);
+    write_totals(from, name, used_of, text);
 }
 
-static void write_limit(const struct server *server, const char *name, struct text *text)
+static void write_limit(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_totals(server, name, limit_of, text);
+    write_totals(from, name, limit_of, text);
 }
 
-static void write_refused(const struct server *server, const char *name, struct text *text)
+static void write_refused(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_totals(server, name, refused_of, text);
+    write_totals(from, name, refused_of, text);
 }
 
 /* ---- the loop */
 
-static void write_slow(const struct server *server, const char *name, struct text *text)
+static void write_slow(const struct metrics_sources *from, const char *name, struct text *text)
 {
     size_t n;
     const struct loop_slow *slow = loop_watch_slow(&n);
     uint64_t cpu = 0, disk = 0;
 
-    (void) server;
+    (void) from;
     for (size_t i = 0; i < n; i++) {
         cpu += slow[i].cpu;
         disk += slow[i].disk;
@@ -175,22 +177,23 @@ static void write_slow(const struct server *server, const char *name, struct tex
 }
 
 /* At least one series, so that the family is there before the first. */
-static void write_slow_by_name(const struct server *server, const char *name, struct text *text)
+static void write_slow_by_name(const struct metrics_sources *from, const char *name,
+                               struct text *text)
 {
     static const struct loop_slow none = { .name = "none" };
     size_t n;
     const struct loop_slow *slow = loop_watch_slow(&n);
 
-    (void) server;
+    (void) from;
     for (size_t i = 0; i < (n > 0 ? n : 1); i++) {
         const struct loop_slow *one = n > 0 ? &slow[i] : &none;
         text_time(text, name, TEXT_LABELS({ "callback", one->name }), one->longest_us);
     }
 }
 
-static void write_longest(const struct server *server, const char *name, struct text *text)
+static void write_longest(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    (void) server;
+    (void) from;
     text_time(text, name, TEXT_NO_LABELS, loop_watch_longest_us());
 }
 
@@ -204,16 +207,16 @@ static void write_longest(const struct server *server, const char *name, struct 
 /* Limits that are never met by themselves. */
 #define NEVER_MET (1U << LIMIT_INDEX(grace_ms) | 1U << LIMIT_INDEX(weight))
 
-static void write_kills(const struct server *server, const char *name, struct text *text)
+static void write_kills(const struct metrics_sources *from, const char *name, struct text *text)
 {
     for (unsigned cause = 0; cause < CAUSES; cause++)
         if ((KILL_CAUSES >> cause & 1U) != 0 ||
-            server->record.incident_counts.by[STAGE_KILLED][cause] > 0)
+            from->record->incident_counts.by[STAGE_KILLED][cause] > 0)
             text_count(text, name, TEXT_LABELS({ "cause", incident_cause_name(cause) }),
-                       server->record.incident_counts.by[STAGE_KILLED][cause]);
+                       from->record->incident_counts.by[STAGE_KILLED][cause]);
 }
 
-static void write_met(const struct server *server, const char *name, struct text *text)
+static void write_met(const struct metrics_sources *from, const char *name, struct text *text)
 {
     for (unsigned stage = 0; stage < INCIDENT_STAGES; stage++)
         for (unsigned cause = 0; stage != STAGE_KILLED && cause <= CAUSE_RSS; cause++)
@@ -222,10 +225,10 @@ static void write_met(const struct server *server, const char *name, struct text
                     text, name,
                     TEXT_LABELS({ "limit", incident_cause_name(cause) },
                                 { "stage", incident_stage_name((enum incident_stage) stage) }),
-                    server->record.incident_counts.by[stage][cause]);
+                    from->record->incident_counts.by[stage][cause]);
 }
 
-static void write_overshoot(const struct server *server, const char *name, bool is_time,
+static void write_overshoot(const struct metrics_sources *from, const char *name, bool is_time,
                             struct text *text)
 {
     static const char *const stages[] = {
@@ -240,56 +243,59 @@ static void write_overshoot(const struct server *server, const char *name, bool 
                     text, name,
                     TEXT_LABELS({ "limit", incident_cause_name(overshoot_table[i].cause) },
                                 { "stage", stages[stage] }),
-                    is_time ? TEXT_SECONDS : TEXT_BYTES, &server->record.stats.overshoot[stage][i]);
+                    is_time ? TEXT_SECONDS : TEXT_BYTES, &from->record->stats.overshoot[stage][i]);
 }
 
-static void write_overshoot_time(const struct server *server, const char *name, struct text *text)
+static void write_overshoot_time(const struct metrics_sources *from, const char *name,
+                                 struct text *text)
 {
-    write_overshoot(server, name, true, text);
+    write_overshoot(from, name, true, text);
 }
 
-static void write_overshoot_bytes(const struct server *server, const char *name, struct text *text)
+static void write_overshoot_bytes(const struct metrics_sources *from, const char *name,
+                                  struct text *text)
 {
-    write_overshoot(server, name, false, text);
+    write_overshoot(from, name, false, text);
 }
 
 /* ---- jail */
 
-static void write_level(const struct server *server, const char *name, struct text *text)
+static void write_level(const struct metrics_sources *from, const char *name, struct text *text)
 {
     static const char *const levels[] = { "full", "reduced", "none" };
-    const char *level = jail_level_name(&server->jail);
+    const char *level = jail_level_name(from->jail);
 
     for (size_t i = 0; i < ARRAY_LEN(levels); i++)
         text_count(text, name, TEXT_LABELS({ "level", levels[i] }), levels[i][0] == level[0]);
 }
 
-static void write_layers(const struct server *server, const char *name, struct text *text)
+static void write_layers(const struct metrics_sources *from, const char *name, struct text *text)
 {
     for (unsigned i = 0; i < LAYERS; i++)
         text_count(text, name, TEXT_LABELS({ "layer", layer_table[i].name }),
-                   (server->jail.layers & LAYER_BIT(i)) != 0);
+                   (from->jail->layers & LAYER_BIT(i)) != 0);
 }
 
 /* ---- helpers */
 
-static void write_helpers(const struct server *server, const char *name, struct text *text)
+static void write_helpers(const struct metrics_sources *from, const char *name, struct text *text)
 {
     for (unsigned i = 0; i < HELPERS; i++)
         for (unsigned state = HELPER_OK; state < HELPER_STATES; state++)
-            if (server->health.of[i].state != HELPER_ABSENT)
+            if (from->health->of[i].state != HELPER_ABSENT)
                 text_count(text, name,
                            TEXT_LABELS({ "helper", helper_name((enum helper_id) i) },
                                        { "state", helper_state_name((enum helper_state) state) }),
-                           server->health.of[i].state == state);
+                           from->health->of[i].state == state);
 }
 
-static void write_helper_losses(const struct server *server, const char *name, struct text *text)
+static void write_helper_losses(const struct metrics_sources *from, const char *name,
+                                struct text *text)
 {
     for (unsigned i = 0; i < HELPERS; i++)
-        if (server->health.of[i].state != HELPER_ABSENT)
+        if (from->health->of[i].state != HELPER_ABSENT)
             text_count(text, name, TEXT_LABELS({ "helper", helper_name((enum helper_id) i) }),
-                       server->health.of[i].losses);
+                       from->health->of[i].losses);
 }
 
 /* clang-format off */

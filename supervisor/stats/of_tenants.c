@@ -42,10 +42,10 @@ void family_write_tenant(const struct tenant *tenant, const struct family *famil
     family->write_source(&source, family->name, text);
 }
 
-void family_write_rest(const struct server *server, const struct families_state *state,
+void family_write_rest(const struct metrics_sources *from, const struct families_state *state,
                        const struct family *family, struct text *text)
 {
-    const struct traffic_rest *rest = &server->record.stats.rest;
+    const struct traffic_rest *rest = &from->record->stats.rest;
     const struct family_source source = {
         .tenant = REST_NAME,
         .traffic = &rest->traffic,

@@ -13,19 +13,19 @@
 #include "supervisor/workers/slots.h"
 #include "supervisor/workers/worker.h"
 
-static void write_restarts(const struct server *server, const char *name, struct text *text)
+static void write_restarts(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    text_count(text, name, TEXT_NO_LABELS, server->record.counters.worker_restarts);
+    text_count(text, name, TEXT_NO_LABELS, from->record->counters.worker_restarts);
 }
 
-static void write_states(const struct server *server, const char *name, struct text *text)
+static void write_states(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    const struct config *config = server->config;
+    const struct config *config = from->config;
 
-    for (unsigned i = 0; server->slots && i < config->n_cordons; i++) {
+    for (unsigned i = 0; from->slots && i < config->n_cordons; i++) {
         struct listed listed = { 0 };
         uint64_t n[WORKER_STATES] = { 0 }, down = 0;
-        while (slots_next_listed(server->slots, &listed)) {
+        while (slots_next_listed(from->slots, &listed)) {
             if ((listed.slot ? listed.slot->cordon : listed.worker->cordon) != config->cordons[i])
                 continue;
             if (listed.worker)
@@ -72,13 +72,13 @@ static uint64_t isolates(const struct slot *slot)
     return slot->worker ? slot->worker->n_placements : 0;
 }
 
-static void write_each(const struct server *server, const char *name,
+static void write_each(const struct metrics_sources *from, const char *name,
                        uint64_t (*get)(const struct slot *slot), bool is_time, struct text *text)
 {
     const struct slot *slot = NULL;
     char position[16];
 
-    while (server->slots && (slot = slots_next(server->slots, slot))) {
+    while (from->slots && (slot = slots_next(from->slots, slot))) {
         (void) snprintf(position, sizeof position, "%u", slot->position);
         struct text_labels labels =
             TEXT_LABELS({ "cordon", slot->cordon->name }, { "slot", position });
@@ -89,29 +89,29 @@ static void write_each(const struct server *server, const char *name,
     }
 }
 
-static void write_rss(const struct server *server, const char *name, struct text *text)
+static void write_rss(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_each(server, name, rss_bytes, false, text);
+    write_each(from, name, rss_bytes, false, text);
 }
 
-static void write_cpu(const struct server *server, const char *name, struct text *text)
+static void write_cpu(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_each(server, name, cpu_us, true, text);
+    write_each(from, name, cpu_us, true, text);
 }
 
-static void write_requests(const struct server *server, const char *name, struct text *text)
+static void write_requests(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_each(server, name, requests, false, text);
+    write_each(from, name, requests, false, text);
 }
 
-static void write_in_flight(const struct server *server, const char *name, struct text *text)
+static void write_in_flight(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_each(server, name, in_flight, false, text);
+    write_each(from, name, in_flight, false, text);
 }
 
-static void write_isolates(const struct server *server, const char *name, struct text *text)
+static void write_isolates(const struct metrics_sources *from, const char *name, struct text *text)
 {
-    write_each(server, name, isolates, false, text);
+    write_each(from, name, isolates, false, text);
 }
 
 /* clang-format off */

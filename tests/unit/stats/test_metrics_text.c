@@ -8,6 +8,10 @@
 
 #include <cmocka.h>
 
+#include "supervisor/helpers/health.h"
+#include "supervisor/jail/level.h"
+#include "supervisor/record/life.h"
+#include "supervisor/record/record.h"
 #include "supervisor/stats/families.h"
 #include "supervisor/stats/text.h"
 #include "supervisor/tenants/tenant.h"
@@ -99,8 +103,12 @@ static void test_histogram_of_bytes_counts_kib(void **state)
 
 struct scene {
     struct config config;
-    struct server server;
+    struct life life;
+    struct health health;
+    struct jail_state jail;
+    struct record record;
     struct tenants tenants;
+    struct metrics_sources from;
     struct tenant tenant[TENANTS];
     char names[TENANTS][4];
 };
@@ -111,35 +119,42 @@ static struct scene *make_scene(uint32_t most)
 
     assert_non_null(s);
     s->config.metrics.tenants = most;
-    s->server.config = &s->config;
-    s->server.record.config = &s->config;
-    s->server.tenants = &s->tenants;
+    s->record.config = &s->config;
+    s->from = (struct metrics_sources){
+        .config = &s->config,
+        .life = &s->life,
+        .health = &s->health,
+        .jail = &s->jail,
+        .record = &s->record,
+        .tenants = &s->tenants,
+    };
     TAILQ_INIT(&s->tenants.list);
     for (unsigned i = 0; i < TENANTS; i++) {
         s->names[i][0] = 't';
         s->names[i][1] = (char) ('0' + i);
         s->tenant[i].name = s->names[i];
-        s->tenant[i].server = &s->server;
-        counted_init(&s->tenant[i].counted, &s->server.record, s->names[i]);
+        counted_init(&s->tenant[i].counted, &s->record, s->names[i]);
         s->tenant[i].number = i + 1;
         tenant_list(&s->tenants, &s->tenant[i]);
     }
     return s;
 }
 
-static void ask(struct tenant *tenant, unsigned times)
+static void ask(struct scene *s, unsigned tenant, unsigned times)
 {
+    struct counted *counted = &s->tenant[tenant].counted;
+
     for (unsigned i = 0; i < times; i++) {
-        stats_enter(&tenant->counted);
-        stats_count_answer(&tenant->server->record, &tenant->counted, ERROR_NONE, false);
-        stats_record_latency(&tenant->counted, 0, 1000000);
+        stats_enter(counted);
+        stats_count_answer(&s->record, counted, ERROR_NONE, false);
+        stats_record_latency(counted, 0, 1000000);
     }
 }
 
 /* All of it, in pieces that are as small as can be. */
 static void write_all(struct scene *s, struct text *text)
 {
-    struct families_cursor cursor = { .server = &s->server };
+    struct families_cursor cursor = { .from = &s->from };
 
     while (families_write(&cursor, text, text->size + 1))
         ;
@@ -161,11 +176,11 @@ static void test_pieces_are_the_same_as_all_at_once(void **state)
 {
     struct scene *s = make_scene(3);
     struct text pieces = { 0 }, whole = { 0 };
-    struct families_cursor cursor = { .server = &s->server };
+    struct families_cursor cursor = { .from = &s->from };
 
     (void) state;
     for (unsigned i = 0; i < TENANTS; i++)
-        ask(&s->tenant[i], i + 1);
+        ask(s, i, i + 1);
     write_all(s, &pieces);
     assert_false(families_write(&cursor, &whole, SIZE_MAX));
     assert_true(pieces.size > 10000);
@@ -186,12 +201,12 @@ static void test_rest_has_no_series_later(void **state)
     struct text text = { 0 };
 
     (void) state;
-    ask(&s->tenant[0], 1);
-    ask(&s->tenant[1], 2);
+    ask(s, 0, 1);
+    ask(s, 1, 2);
     stats_forget(&s->tenant[0].counted); /* and its room is free */
     tenant_unlist(&s->tenants, &s->tenant[0]);
-    ask(&s->tenant[1], 3);
-    ask(&s->tenant[2], 4);
+    ask(s, 1, 3);
+    ask(s, 2, 4);
     write_all(s, &text);
     assert_has(&text, "skep_requests_total{tenant=\"_other\",code=\"ok\"} 5\n");
     assert_has(&text, "skep_requests_total{tenant=\"t2\",code=\"ok\"} 4\n");
@@ -206,9 +221,9 @@ static void test_incident_is_something_that_a_tenant_does(void **state)
     struct scene *s = make_scene(1);
 
     (void) state;
-    stats_count_incident(&s->server.record, &s->tenant[0].counted, &(struct incident){ 0 });
+    stats_count_incident(&s->record, &s->tenant[0].counted, &(struct incident){ 0 });
     assert_true(s->tenant[0].counted.has_series);
-    ask(&s->tenant[1], 1);
+    ask(s, 1, 1);
     assert_false(s->tenant[1].counted.has_series);
     free(s);
 }
@@ -219,10 +234,10 @@ static void test_first_come_have_series_and_the_rest_is_one(void **state)
     struct text text = { 0 };
 
     (void) state;
-    ask(&s->tenant[4], 1);
-    ask(&s->tenant[2], 2);
-    ask(&s->tenant[0], 3);
-    ask(&s->tenant[1], 4);
+    ask(s, 4, 1);
+    ask(s, 2, 2);
+    ask(s, 0, 3);
+    ask(s, 1, 4);
     write_all(s, &text);
     assert_has(&text, "skep_requests_total{tenant=\"t4\",code=\"ok\"} 1\n");
     assert_has(&text, "skep_requests_total{tenant=\"t2\",code=\"ok\"} 2\n");
@@ -242,7 +257,7 @@ static void test_none_have_series_where_none_may(void **state)
     struct text text = { 0 };
 
     (void) state;
-    ask(&s->tenant[0], 1);
+    ask(s, 0, 1);
     write_all(s, &text);
     assert_has(&text, "skep_requests_total{tenant=\"_other\",code=\"ok\"} 1\n");
     assert_has_not(&text, "t0");
@@ -255,13 +270,13 @@ static void test_tenant_may_go_while_it_is_scraped(void **state)
 {
     for (unsigned steps = 1;; steps++) {
         struct scene *s = make_scene(TENANTS);
-        struct families_cursor cursor = { .server = &s->server };
+        struct families_cursor cursor = { .from = &s->from };
         struct text text = { 0 };
         bool has_more = true;
 
         (void) state;
         for (unsigned i = 0; i < TENANTS; i++)
-            ask(&s->tenant[i], 1);
+            ask(s, i, 1);
         for (unsigned i = 0; i < steps && has_more; i++)
             has_more = families_write(&cursor, &text, text.size + 1);
         tenant_unlist(&s->tenants, &s->tenant[3]);
