@@ -265,22 +265,55 @@ static int start_helpers(struct server *server)
         .health = &server->health,
     };
 
-    int r = spawner_attach(server->spawner, server->base, &slots_spawner_ops, server);
+    int r = spawner_attach(server->spawner, server->base, &slots_spawner_ops, server->slots);
     if (r < 0)
         return log_error_errno(r, "cannot reach the spawner");
     spawner_keep_reserve(server->spawner, &server->health);
     return server->store ? store_start(server->store, &store) : 0;
 }
 
+/* What workers are made of; none is started yet. */
+static int make_slots(struct server *server)
+{
+    const struct slots_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .life = &server->life,
+        .jail = &server->jail,
+        .cgroups = server->cgroups,
+        .spawner = server->spawner,
+        .health = &server->health,
+        .frames = &worker_frames,
+    };
+
+    return slots_new(&options, &server->slots);
+}
+
+static int make_placements(struct server *server)
+{
+    const struct placements_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .slots = server->slots,
+        .tenants = server->tenants,
+    };
+
+    return placements_new(&options, &server->placements);
+}
+
 static int set_up(struct server *server, const struct arguments *arguments)
 {
-    int r = start_helpers(server);
+    int r = make_slots(server);
 
+    if (r == 0)
+        r = start_helpers(server);
     if (r < 0)
         return r;
-    r = tenants_new(server, &server->tenants);
+    r = tenants_new(server->config, &server->record, &server->tenants);
     if (r == 0)
-        r = placements_new(server, &server->placements);
+        r = make_placements(server);
     if (r == 0)
         r = versions_new(server, &server->versions);
     if (r == 0)
@@ -301,7 +334,7 @@ static int set_up(struct server *server, const struct arguments *arguments)
     r = listen_front(server);
     if (r < 0)
         return r;
-    r = slots_new(server, &placement_slot_ops, &worker_frames, &server->slots);
+    r = slots_start(server->slots);
     if (r < 0)
         return log_error_errno(r, "cannot start the workers");
     r = make_metrics(server);

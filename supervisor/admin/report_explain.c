@@ -104,7 +104,7 @@ static struct use use_cpu(const struct tenant *tenant)
 
 static struct use use_wall(const struct tenant *tenant)
 {
-    const struct ledger *ledger = tenant->server->ledger;
+    const struct ledger *ledger = ledger_of_tenant(tenant);
     const struct request *request;
     uint64_t now = io_now_ns(), longest = 0;
 
@@ -237,7 +237,7 @@ static int list_callers(const struct tenant *tenant, struct arena *arena,
     for (unsigned i = 0; i < n; i++) {
         const struct caller_right *right = &version->rights[i];
         int r = put_line(arena, &ret->callers[ret->n_callers++], "%s%s", right->name,
-                         state_of(tenant->server->tenants, right));
+                         state_of(tenant->tenants, right));
         if (r < 0)
             return r;
     }

@@ -72,7 +72,7 @@ static int list_limits(const struct version *version, struct arena *arena,
         if ((version->observed >> i & 1U) != 0)
             tenant->observed[tenant->n_observed++] = report_text(limit_table[i].name);
     }
-    if (version->cordon->observe_strikes || version->tenant->server->config->observe_strikes)
+    if (version->cordon->observe_strikes || version->tenant->tenants->config->observe_strikes)
         tenant->observed[tenant->n_observed++] = report_text("strikes");
     tenant->limits = pointers;
     tenant->n_limits = LIMITS_COUNT;

@@ -110,7 +110,7 @@ static void fill_running(const struct worker *worker, Skep__Admin__Worker *row)
     const struct attempt *request = worker_find_attempt(
         worker, atomic_load_explicit(&board->running_request, memory_order_relaxed));
     if (request && request->placement == placement)
-        row->running_request = public_id(&worker->server->record.ids, request->id);
+        row->running_request = public_id(&worker->slots->record->ids, request->id);
     uint64_t since = atomic_load_explicit(&board->running_since_ns, memory_order_relaxed);
     since = since < placement->since_ns ? placement->since_ns : since;
     row->running_ms = since < now ? (now - since) / NSEC_PER_MSEC : 0;

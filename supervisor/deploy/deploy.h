@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "store.pb-c.h"
+#include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 
 struct deploy;

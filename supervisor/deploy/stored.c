@@ -84,7 +84,7 @@ static void note_unserved(struct server *server, struct store_reader *reader, co
         manifest_parse("skep.yaml", yaml, size, &manifest, &errors) == 0 &&
         strcmp(manifest->name, name) != 0)
         manifest = manifest_free(manifest);
-    if (unserved_add(server, name, version, text, manifest) < 0)
+    if (unserved_add(server->tenants, name, version, text, manifest) < 0)
         log_error("out of memory: %s is not listed", name);
 }
 

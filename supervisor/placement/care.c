@@ -3,6 +3,7 @@
  * What placement does by time, and what workers tell it. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <event2/event.h>
 #include <stdlib.h>
 
 #include "common/io.h"
@@ -21,7 +22,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: watch");
     struct placements *placements = arg;
-    struct slots *slots = placements->server->slots;
+    struct slots *slots = placements->slots;
     uint64_t now = io_now_ns();
     bool has_work = false;
     struct worker *worker;
@@ -46,7 +47,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: look at memory");
     struct placements *placements = arg;
-    struct slots *slots = placements->server->slots;
+    struct slots *slots = placements->slots;
     uint64_t now = io_now_ns();
     bool is_needed = false;
     struct worker *worker;
@@ -70,7 +71,7 @@ static void look_if_needed(struct placements *placements)
 
     if (event_pending(placements->look, EV_TIMEOUT, NULL))
         return;
-    TAILQ_FOREACH (worker, &placements->server->slots->workers, entry)
+    TAILQ_FOREACH (worker, &placements->slots->workers, entry)
         if (retire_must_look(worker)) {
             (void) event_add(placements->look, &period);
             return;
@@ -82,7 +83,7 @@ static void care_for_tenants(struct placements *placements)
 {
     static const struct timeval at_once = { 0 };
 
-    if (seclude_check_some(placements->server->tenants, io_now_ns()))
+    if (seclude_check_some(placements->tenants, io_now_ns()))
         (void) event_add(placements->care_turn, &at_once);
 }
 
@@ -99,7 +100,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: care");
     struct placements *placements = arg;
-    struct slots *slots = placements->server->slots;
+    struct slots *slots = placements->slots;
     struct worker *worker;
     uint64_t now = io_now_ns();
 
@@ -113,16 +114,16 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
     look_if_needed(placements);
     if (!event_pending(placements->care_turn, EV_TIMEOUT, NULL))
         care_for_tenants(placements);
-    slots_check_change(slots, now);
+    placements_check_change(placements, now);
     slots_check_last(slots);
-    record_say_left_out(&slots->server->record);
+    record_say_left_out(placements->record);
 }
 
 /* ---- what workers tell */
 
 static const struct placement_ops *ops_of(const struct worker *worker)
 {
-    return worker->server->placements->ops;
+    return placements_of_worker(worker)->ops;
 }
 
 static void on_ready(struct worker *worker)
@@ -134,13 +135,15 @@ static void on_ready(struct worker *worker)
              !worker->cordon->spare)
         slot_close(worker->slot); /* it was wanted, and is not any more */
     ops_of(worker)->on_room(worker);
-    placement_preload_candidates(worker->server);
+    placement_preload_candidates(placements_of_worker(worker));
 }
 
-static void on_lost(struct server *server)
+static void on_lost(void *owner)
 {
-    server->placements->ops->on_lost(server);
-    placement_preload_candidates(server);
+    struct placements *placements = owner;
+
+    placements->ops->on_lost(placements->owner);
+    placement_preload_candidates(placements);
 }
 
 static void on_drained(struct worker *worker)
@@ -159,7 +162,7 @@ static void on_free(struct worker *worker)
         placement_free(placement);
 }
 
-const struct slot_ops placement_slot_ops = {
+static const struct slot_ops slot_ops = {
     .on_ready = on_ready,
     .on_end = placement_bury,
     .on_lost = on_lost,
@@ -168,24 +171,38 @@ const struct slot_ops placement_slot_ops = {
     .on_free = on_free,
 };
 
-int placements_new(struct server *server, struct placements **ret_placements)
+static int make_events(struct placements *placements, struct event_base *base)
 {
     static const struct timeval second = { .tv_sec = 1 };
+
+    placements->watch = event_new(base, -1, EV_PERSIST, on_watch, placements);
+    placements->care = event_new(base, -1, EV_PERSIST, on_care, placements);
+    placements->care_turn = event_new(base, -1, 0, on_care_turn, placements);
+    placements->look = event_new(base, -1, EV_PERSIST, on_look, placements);
+    if (!placements->watch || !placements->care || !placements->care_turn || !placements->look ||
+        event_add(placements->care, &second) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+int placements_new(const struct placements_options *options, struct placements **ret_placements)
+{
     struct placements *placements = calloc(1, sizeof *placements);
 
     if (!placements)
         return -ENOMEM;
-    placements->server = server;
+    placements->config = options->config;
+    placements->record = options->record;
+    placements->slots = options->slots;
+    placements->tenants = options->tenants;
     LIST_INIT(&placements->used);
-    placements->watch = event_new(server->base, -1, EV_PERSIST, on_watch, placements);
-    placements->care = event_new(server->base, -1, EV_PERSIST, on_care, placements);
-    placements->care_turn = event_new(server->base, -1, 0, on_care_turn, placements);
-    placements->look = event_new(server->base, -1, EV_PERSIST, on_look, placements);
-    if (!placements->watch || !placements->care || !placements->care_turn || !placements->look ||
-        event_add(placements->care, &second) < 0) {
+    int r = make_events(placements, options->base);
+    if (r < 0) {
         (void) placements_free(placements);
-        return -ENOMEM;
+        return r;
     }
+    slots_attach(options->slots, &slot_ops, placements);
+    options->tenants->books.placements = placements;
     *ret_placements = placements;
     return 0;
 }
@@ -202,6 +219,10 @@ struct placements *placements_free(struct placements *placements)
         event_free(placements->care_turn);
     if (placements->look)
         event_free(placements->look);
+    for (unsigned i = 0; i < placements->n_former; i++)
+        (void) cordon_config_free(placements->former[i]);
+    free(placements->former);
+    placements->tenants->books.placements = NULL;
     free(placements);
     return NULL;
 }

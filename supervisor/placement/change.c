@@ -122,7 +122,7 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
         (placement->in_flight == 0 && tenant->n_queued == 0 &&
          now_ns - placement->since_ns > LATELY_NS))
         return false;
-    struct worker *worker = placement_find_worker(tenant->server->slots, version);
+    struct worker *worker = placement_find_worker(placements_of_tenant(tenant)->slots, version);
     if (!worker)
         return true;
     const struct placement *there = placement_find(version, worker);
@@ -146,29 +146,29 @@ static void check_leaving(struct worker *worker, uint64_t now_ns)
 
 /* ---- cordons that are not in the config any more */
 
-int slots_reserve_former(struct slots *slots, unsigned n)
+int placements_reserve_former(struct placements *placements, unsigned n)
 {
-    struct cordon_config **former =
-        reallocarray(slots->former, slots->n_former + n + 1, sizeof(struct cordon_config *));
+    struct cordon_config **former = reallocarray(placements->former, placements->n_former + n + 1,
+                                                 sizeof(struct cordon_config *));
 
     if (!former)
         return -ENOMEM;
-    slots->former = former;
+    placements->former = former;
     return 0;
 }
 
-void slots_add_former(struct slots *slots, struct cordon_config *cordon)
+void placements_add_former(struct placements *placements, struct cordon_config *cordon)
 {
-    slots->former[slots->n_former++] = cordon;
+    placements->former[placements->n_former++] = cordon;
 }
 
-struct cordon_config *slots_take_former(struct slots *slots, const char *name)
+struct cordon_config *placements_take_former(struct placements *placements, const char *name)
 {
-    for (unsigned i = 0; i < slots->n_former; i++) {
-        struct cordon_config *cordon = slots->former[i];
+    for (unsigned i = 0; i < placements->n_former; i++) {
+        struct cordon_config *cordon = placements->former[i];
         if (strcmp(cordon->name, name) != 0)
             continue;
-        slots->former[i] = slots->former[--slots->n_former];
+        placements->former[i] = placements->former[--placements->n_former];
         return cordon;
     }
     return NULL;
@@ -187,13 +187,14 @@ static bool is_used_by(const struct tenant_list *list, const struct cordon_confi
 
 /* Returns whether nothing is left of it. What still refers to it otherwise, requests and versions that
  * are through, is in its workers. */
-static bool empty_former(struct slots *slots, const struct cordon_config *cordon)
+static bool empty_former(struct placements *placements, const struct cordon_config *cordon)
 {
+    const struct tenants *tenants = placements->tenants;
+    struct slots *slots = placements->slots;
     const struct worker *worker;
     struct slot *slot = NULL;
 
-    if (is_used_by(&slots->server->tenants->list, cordon) ||
-        is_used_by(&slots->server->tenants->leaving, cordon))
+    if (is_used_by(&tenants->list, cordon) || is_used_by(&tenants->leaving, cordon))
         return false;
     while ((slot = slots_next(slots, slot)))
         if (slot->cordon == cordon)
@@ -204,34 +205,35 @@ static bool empty_former(struct slots *slots, const struct cordon_config *cordon
     return true;
 }
 
-static void check_former(struct slots *slots)
+static void check_former(struct placements *placements)
 {
-    for (unsigned i = 0; i < slots->n_former;) {
-        if (!empty_former(slots, slots->former[i])) {
+    for (unsigned i = 0; i < placements->n_former;) {
+        if (!empty_former(placements, placements->former[i])) {
             i++;
             continue;
         }
-        log_info("cordon %s is gone", slots->former[i]->name);
-        (void) cordon_config_free(slots->former[i]);
-        slots->former[i] = slots->former[--slots->n_former];
+        log_info("cordon %s is gone", placements->former[i]->name);
+        (void) cordon_config_free(placements->former[i]);
+        placements->former[i] = placements->former[--placements->n_former];
     }
 }
 
 /* ---- all of it */
 
-void slots_check_change(struct slots *slots, uint64_t now_ns)
+void placements_check_change(struct placements *placements, uint64_t now_ns)
 {
     struct worker *worker;
 
-    TAILQ_FOREACH (worker, &slots->workers, entry)
+    TAILQ_FOREACH (worker, &placements->slots->workers, entry)
         if (!worker->slot && worker->state == WORKER_READY)
             check_leaving(worker, now_ns);
-    check_former(slots);
+    check_former(placements);
 }
 
-void slots_apply(struct slots *slots)
+void placements_apply_config(struct placements *placements)
 {
-    const struct config *config = slots->server->config;
+    const struct config *config = placements->config;
+    struct slots *slots = placements->slots;
 
     for (unsigned i = 0; i < config->n_cordons; i++)
         fit_shared(slots, config->cordons[i]);
@@ -239,5 +241,5 @@ void slots_apply(struct slots *slots)
     for (unsigned i = 0; i < config->n_cordons; i++)
         fit_spare(slots, config->cordons[i]);
     fit_workers(slots);
-    slots_check_change(slots, io_now_ns());
+    placements_check_change(placements, io_now_ns());
 }

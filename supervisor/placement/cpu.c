@@ -67,8 +67,8 @@ void cpu_collect_load(struct placement *placement, uint64_t cpu_us)
         uint64_t claim_ns = (cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX) * 1000;
         charge(tenant, worker_take_spare(placement->worker, claim_ns, 0));
     }
-    placement->worker->server->placements->ops->on_load_cost(tenant, placement->worker,
-                                                             tenant->cpu_us - before_us);
+    placements_of_worker(placement->worker)
+        ->ops->on_load_cost(tenant, placement->worker, tenant->cpu_us - before_us);
 }
 
 void cpu_use(struct placement *placement)
@@ -76,7 +76,7 @@ void cpu_use(struct placement *placement)
     if (placement->books.is_used)
         return;
     placement->books.is_used = true;
-    LIST_INSERT_HEAD(&placement->worker->server->placements->used, placement, books.used);
+    LIST_INSERT_HEAD(&placements_of_worker(placement->worker)->used, placement, books.used);
 }
 
 void cpu_forget(struct placement *placement)
@@ -88,14 +88,13 @@ void cpu_forget(struct placement *placement)
 
 void cpu_collect_all(struct placements *placements)
 {
-    const struct slots *slots = placements->server->slots;
+    const struct slots *slots = placements->slots;
     struct placement *placement, *next;
     struct worker *worker;
 
-    if (slots)
-        TAILQ_FOREACH (worker, &slots->workers, entry)
-            if (worker->in_flight > 0)
-                worker_look_at_clock(worker);
+    TAILQ_FOREACH (worker, &slots->workers, entry)
+        if (worker->in_flight > 0)
+            worker_look_at_clock(worker);
     for (placement = LIST_FIRST(&placements->used); placement; placement = next) {
         next = LIST_NEXT(placement, books.used);
         cpu_collect(placement);

@@ -236,8 +236,8 @@ static void report(struct worker *worker, const struct placement *culprit,
     add_memory(worker, culprit, &incident);
     if (worker->slot)
         worker->slot->kills[verdict->incident]++;
-    incident_note(&worker->server->record, culprit ? &culprit->version->tenant->counted : NULL,
-                  &incident);
+    incident_note(placements_of_worker(worker)->record,
+                  culprit ? &culprit->version->tenant->counted : NULL, &incident);
 }
 
 bool placement_bury(struct worker *worker, bool was_booting)
@@ -258,7 +258,7 @@ bool placement_bury(struct worker *worker, bool was_booting)
             worker->slot->last_death = verdict.cause;
             worker->slot->restarts++;
         }
-        worker->server->record.counters.worker_restarts++;
+        placements_of_worker(worker)->record->counters.worker_restarts++;
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),
                   "worker %u (pid %d) died: %s; %u requests were in it", worker->number,
                   (int) worker->pid, verdict.cause, worker->in_flight);
@@ -267,7 +267,7 @@ bool placement_bury(struct worker *worker, bool was_booting)
     if (verdict.must_separate && !seclude_suspects(worker, verdict.incident == CAUSE_RSS) &&
         !culprit)
         verdict.counts_as_failure = true; /* it may go on for ever */
-    worker->server->placements->ops->on_death(worker, &verdict);
+    placements_of_worker(worker)->ops->on_death(worker, &verdict);
     if (culprit) {
         culprit->kills++;
         seclude_on_blame(culprit, worker, &verdict);

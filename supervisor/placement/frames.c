@@ -119,9 +119,10 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
         .worker = worker->number,
         .pid = worker->pid,
     };
-    incident_note(&worker->server->record, &placement->version->tenant->counted, &incident);
+    incident_note(placements_of_worker(worker)->record, &placement->version->tenant->counted,
+                  &incident);
     if (attempt && !is_observed)
-        worker->server->placements->ops->on_limit_met(attempt, index, incident.used_milli);
+        placements_of_worker(worker)->ops->on_limit_met(attempt, index, incident.used_milli);
     if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
         placement->is_retiring = true; /* when it is idle */
     return 0;

@@ -13,7 +13,6 @@
 
 struct attempt;
 struct worker;
-struct server;
 struct tenant;
 struct verdict;
 struct version;
@@ -33,8 +32,8 @@ struct placement_ops {
     void (*on_room)(struct worker *worker);
     /* It has read what was queued for it: bodies go on, then as on_room. */
     void (*on_drained)(struct worker *worker);
-    /* A worker is gone, or none could be started: who waited for it goes elsewhere. */
-    void (*on_lost)(struct server *server);
+    /* A worker is gone, or none could be started: who waited for it goes elsewhere. owner: of the table. */
+    void (*on_lost)(void *owner);
     /* It died with these in it: each request is answered or queued again, by the verdict. */
     void (*on_death)(struct worker *worker, const struct verdict *verdict);
     /* It is about to be freed: nobody waits for it any more. */

@@ -48,7 +48,7 @@ int placement_new(struct version *version, struct worker *worker, struct placeme
     placement = calloc(1, sizeof *placement);
     if (!placement)
         return -ENOMEM;
-    placement->id = next_id(version->tenant->server->tenants);
+    placement->id = next_id(version->tenant->tenants);
     placement->place = worker->free_places[--worker->n_free_places];
     placement->version = version_ref(version);
     placement->worker = worker;
@@ -107,7 +107,7 @@ static void unload(struct placement *placement)
     placement->state = PLACEMENT_UNLOADING;
     placement->since_ns = io_now_ns();
     placement->waited_ns = placement->worker->own.waited_ns;
-    placements_watch(placement->worker->server->placements);
+    placements_watch(placements_of_worker(placement->worker));
 }
 
 /* The worker is full: the isolate that was used least recently makes room. */
@@ -199,7 +199,7 @@ void placement_on_stopped(struct placement *placement)
     if (oldest)
         unload(oldest); /* its requests end with it: ledger_on_not_loaded */
     placement_on_idle(placement);
-    tenant->server->placements->ops->on_tenant(tenant);
+    placements_of_tenant(tenant)->ops->on_tenant(tenant);
 }
 
 int placement_load(struct version *version, struct worker *worker)
@@ -224,7 +224,7 @@ int placement_load(struct version *version, struct worker *worker)
     }
     version->boots.is_due = false;
     worker->loads++;
-    placements_watch(worker->server->placements);
+    placements_watch(placements_of_worker(worker));
     return 0;
 }
 
@@ -234,7 +234,7 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
     struct version *version = placement->version;
     struct tenant *tenant = version->tenant;
     struct worker *worker = placement->worker;
-    const struct placements *placements = tenant->server->placements;
+    const struct placements *placements = placements_of_tenant(tenant);
 
     cpu_collect_load(placement, cpu_us);
     preload_end(placement);
@@ -250,10 +250,10 @@ void placement_on_loaded(struct placement *placement, enum error_code code, cons
     placement->ready_ns = io_now_ns();
     placements->versions->loaded(version);
     if (tenant->version == version &&
-        placement_find_worker(tenant->server->slots, version) == worker)
+        placement_find_worker(placements_of_tenant(tenant)->slots, version) == worker)
         placement_leave_others(version, worker); /* it has moved */
     placement_on_idle(placement);
-    tenant->server->placements->ops->on_tenant(tenant);
+    placements_of_tenant(tenant)->ops->on_tenant(tenant);
     preload_run(worker);
 }
 
@@ -269,7 +269,7 @@ void placement_on_unloaded(struct placement *placement)
         return;
     }
     placement_free(placement);
-    worker->server->placements->ops->on_room(worker); /* whoever waited for room in it */
+    placements_of_worker(worker)->ops->on_room(worker); /* whoever waited for room in it */
     preload_run(worker);
 }
 
@@ -288,5 +288,5 @@ void placement_on_idle(struct placement *placement)
 
 void placement_on_load_death(struct version *version, enum error_code code, const char *cause)
 {
-    version->tenant->server->placements->versions->died(version, code, cause);
+    placements_of_tenant(version->tenant)->versions->died(version, code, cause);
 }

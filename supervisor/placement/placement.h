@@ -7,6 +7,7 @@
 #include "supervisor/placement/ops.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
+#include "supervisor/workers/slots.h"
 #include "supervisor/workers/worker.h"
 
 /* Only the files of placement/ write it. */
@@ -61,11 +62,26 @@ struct placement {
     struct placement_books books;
 };
 
+/* All borrowed. */
+struct placements_options {
+    struct event_base *base;
+    const struct config *config; /* a reload changes its contents */
+    struct record *record;
+    struct slots *slots;
+    struct tenants *tenants;
+};
+
 /* All of placement. */
 struct placements {
-    struct server *server;              /* borrowed */
-    const struct version_ops *versions; /* borrowed, as ops */
-    const struct placement_ops *ops;
+    /* Borrowed: the options. */
+    const struct config *config;
+    struct record *record;
+    struct slots *slots;
+    struct tenants *tenants;
+    const struct placement_ops *ops; /* borrowed, as owner: of requests/ */
+    void *owner;
+    const struct version_ops *versions; /* borrowed, as versions_owner: of versions/ */
+    void *versions_owner;
     LIST_HEAD(, placement) used; /* whose CPU time is to be looked at */
     struct event *watch;         /* ticks while any worker has work */
     struct event *care;          /* each second: retirement, seclusion */
@@ -73,21 +89,30 @@ struct placements {
     struct event
         *look; /* ticks while a worker that only skepd bounds may grow with nothing in it */
     uint64_t last_suspicion;
+    struct cordon_config **former; /* owned: see change.h */
+    unsigned n_former;
 };
 
-/* What workers tell placement, for slots_new. */
-extern const struct slot_ops placement_slot_ops;
-
-/* Before the slots. 0 or -ENOMEM. */
-int placements_new(struct server *server, struct placements **ret_placements);
+/* Is what the slots call from now on, and what the tenants' placements_of_tenant is. 0 or -ENOMEM. */
+int placements_new(const struct placements_options *options, struct placements **ret_placements);
 /* After the slots. NULL is allowed. Returns NULL. */
 struct placements *placements_free(struct placements *placements);
+
+static inline struct placements *placements_of_worker(const struct worker *worker)
+{
+    return worker->slots->owner;
+}
+/* NULL: the tenant is freed after all workers, or installed before they can be made. */
+static inline struct placements *placements_of_tenant(const struct tenant *tenant)
+{
+    return tenant->tenants->books.placements;
+}
 
 /* Has the candidate, else the serving version, loaded in its worker without a request: at once if somebody waits for the
  * version (its listener), else when it has its turn. 0, or -EAGAIN while no worker is ready for it. */
 int placement_preload(struct tenant *tenant);
 /* The same for all candidates: a worker has come or gone. */
-void placement_preload_candidates(const struct server *server);
+void placement_preload_candidates(struct placements *placements);
 /* The answer to a load; code ERROR_NONE: it is ready. The placement may be gone afterwards. */
 void placement_on_loaded(struct placement *placement, enum error_code code, const char *text,
                          size_t size, uint64_t cpu_us);

@@ -55,9 +55,7 @@ static bool is_wanted(const struct version *version)
 /* The worker in which the version is to be loaded, and is not yet; NULL: none now. */
 static struct worker *find_worker(const struct version *version)
 {
-    struct slots *slots = version->tenant->server->slots;
-
-    return slots ? placement_find_worker(slots, version) : NULL;
+    return placement_find_worker(placements_of_tenant(version->tenant)->slots, version);
 }
 
 int placement_preload(struct tenant *tenant)
@@ -125,13 +123,13 @@ void preload_forget_worker(struct worker *worker)
         leave_queue(TAILQ_FIRST(&worker->preloads));
 }
 
-void placement_preload_candidates(const struct server *server)
+void placement_preload_candidates(struct placements *placements)
 {
     uint64_t now = io_now_ns();
     struct tenant *tenant, *next;
 
     for (unsigned pass = 0; pass < 2; pass++)
-        for (tenant = TAILQ_FIRST(&server->tenants->changing); tenant; tenant = next) {
+        for (tenant = TAILQ_FIRST(&placements->tenants->changing); tenant; tenant = next) {
             next = TAILQ_NEXT(tenant, changing);
             if (conduct_is_marked(&tenant->conduct, now) == (pass == 1))
                 (void) placement_preload(tenant);

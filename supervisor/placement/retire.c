@@ -27,6 +27,7 @@
  * started. */
 static void replace(struct slot *slot, struct slot *spare)
 {
+    struct placements *placements = slot->slots->owner;
     struct worker *old = slot->worker;
 
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_WORKER(old),
@@ -38,8 +39,8 @@ static void replace(struct slot *slot, struct slot *spare)
     slot_swap(slot, spare);
     worker_drain(slot_detach(spare));
     slot_fill(spare);
-    slot->slots->server->placements->ops->on_room(slot->worker);
-    placement_preload_candidates(slot->slots->server);
+    placements->ops->on_room(slot->worker);
+    placement_preload_candidates(placements);
 }
 
 /* One at a time in each cordon, so that memory is never needed twice for all; but a stream that does
@@ -80,7 +81,7 @@ bool retire_use_spare(struct slot *spare)
 
 static void look_for_spare(struct worker *worker)
 {
-    struct slots *slots = worker->server->slots;
+    struct slots *slots = worker->slots;
     struct slot *spare = slots_find_spare(slots, worker->cordon);
 
     if (has_draining(slots, worker->cordon))
@@ -104,7 +105,7 @@ void retire_worker(struct worker *worker, const char *reason)
 
 void retire_at_once(struct worker *worker, const char *reason)
 {
-    struct slots *slots = worker->server->slots;
+    struct slots *slots = worker->slots;
     struct slot *spare = slots_find_spare(slots, worker->cordon);
 
     if (worker->state != WORKER_READY || !worker_is_in(worker, SLOT_SHARED) ||
@@ -239,7 +240,7 @@ static void note_rss(struct worker *worker, uint64_t limit_mib)
         .pid = worker->pid,
     };
 
-    incident_note(&worker->server->record, NULL, &incident);
+    incident_note(placements_of_worker(worker)->record, NULL, &incident);
 }
 
 bool retire_must_look(const struct worker *worker)

@@ -17,7 +17,7 @@
 
 static struct slots *slots_of(const struct tenant *tenant)
 {
-    return tenant->server->slots;
+    return placements_of_tenant(tenant)->slots;
 }
 
 static const struct cordon_config *cordon_of(const struct tenant *tenant)
@@ -42,11 +42,12 @@ static struct slot **own_of(const struct version *version)
 
 const struct tenant *seclude_owner(const struct slot *slot)
 {
+    const struct placements *placements = slot->slots->owner;
     const struct tenant *tenant;
 
     if (slot->kind != SLOT_CROWD || slot->members != 1)
         return slot->owner;
-    TAILQ_FOREACH (tenant, &slot->slots->server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &placements->tenants->list, entry)
         if (tenant->own == slot || tenant->next_own == slot)
             return tenant;
     return NULL;
@@ -230,7 +231,7 @@ void seclude_fit(struct slots *slots)
             continue;
         *own = NULL;
         slot_close_softly(slot);
-        owner->server->placements->ops->on_tenant(owner);
+        placements_of_tenant(owner)->ops->on_tenant(owner);
     }
 }
 
@@ -250,7 +251,7 @@ static void let_back(struct tenant *tenant)
 {
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "shares a worker again");
     let_go(&tenant->own);
-    tenant->server->placements->ops->on_tenant(tenant);
+    placements_of_tenant(tenant)->ops->on_tenant(tenant);
 }
 
 /* ---- after a death */
@@ -265,14 +266,14 @@ static void begin_quarantine(struct tenant *tenant)
     else
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name), "is in quarantine for %u s",
                   seconds);
-    tenant->server->placements->ops->on_refused(tenant, ERROR_QUARANTINED,
-                                                seconds == UINT32_MAX ? 0 : seconds);
+    placements_of_tenant(tenant)->ops->on_refused(tenant, ERROR_QUARANTINED,
+                                                  seconds == UINT32_MAX ? 0 : seconds);
     let_go(&tenant->own);
 }
 
 static bool is_observed(const struct tenant *tenant)
 {
-    return cordon_of(tenant)->observe_strikes || tenant->server->config->observe_strikes;
+    return cordon_of(tenant)->observe_strikes || tenant->tenants->config->observe_strikes;
 }
 
 /* The death cleared those that were suspected together with the culprit. */
@@ -284,7 +285,7 @@ static void clear_suspects(struct tenant *culprit)
     if (suspicion == 0)
         return;
     culprit->conduct.suspicion = 0;
-    TAILQ_FOREACH (tenant, &culprit->server->tenants->list, entry) {
+    TAILQ_FOREACH (tenant, &culprit->tenants->list, entry) {
         if (tenant->conduct.suspicion != suspicion)
             continue;
         conduct_clear(&tenant->conduct);
@@ -362,11 +363,11 @@ static struct tenant *next_suspect(const struct worker *worker, uint64_t suspici
 
 bool seclude_suspects(struct worker *worker, bool is_memory)
 {
-    struct slots *slots = worker->server->slots;
+    struct slots *slots = worker->slots;
     const struct cordon_config *cordon = worker->cordon;
     unsigned own = slots_count(slots, cordon, SLOT_OWN);
     unsigned room = cordon->solitary > own ? cordon->solitary - own : 0;
-    uint64_t suspicion = ++worker->server->placements->last_suspicion;
+    uint64_t suspicion = ++placements_of_worker(worker)->last_suspicion;
     bool is_any_separated = false;
     struct tenant *tenant;
 
@@ -461,7 +462,7 @@ bool seclude_check_some(struct tenants *tenants, uint64_t now_ns)
 static void go_apart(struct tenant *tenant)
 {
     (void) placement_find_slot(slots_of(tenant), tenant->version);
-    tenant->server->placements->ops->on_tenant(tenant);
+    placements_of_tenant(tenant)->ops->on_tenant(tenant);
 }
 
 /* Returns whether it has to go apart. */
@@ -576,8 +577,7 @@ static bool is_behind(const struct worker *worker, const struct attempt *attempt
 /* Moves the others' requests: another worker has taken over the place. */
 static bool has_moved(const struct worker *worker, const struct attempt *attempt)
 {
-    const struct worker *place =
-        placement_find_worker(worker->server->slots, attempt->tenant->version);
+    const struct worker *place = placement_find_worker(worker->slots, attempt->tenant->version);
 
     return place && place != worker;
 }
@@ -606,14 +606,14 @@ static void relieve(struct worker *worker, uint64_t now_ns)
     struct tenant *parted[SCOREBOARD_TENANTS];
     unsigned n = part_holders(worker, &facts, parted, now_ns);
 
-    (void) worker->server->placements->ops->withdraw(worker, is_behind);
+    (void) placements_of_worker(worker)->ops->withdraw(worker, is_behind);
     /* The spare is for the others. */
     if (must_replace(worker, &facts))
         retire_at_once(worker, HELD_UP_REASON);
     while (n > 0)
         go_apart(parted[--n]);
     if (!worker->slot)
-        (void) worker->server->placements->ops->withdraw(worker, has_moved);
+        (void) placements_of_worker(worker)->ops->withdraw(worker, has_moved);
 }
 
 /* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */
@@ -667,7 +667,7 @@ void seclude_look(struct worker *worker, uint64_t now_ns)
     uint64_t grown_ns =
         tenant ? holdup_look(&worker->piece, piece, since_ns, worker_cpu_ns(worker), spared_ns)
                : holdup_look(&worker->piece, 0, 0, 0, 0);
-    if (grown_ns == 0 || !worker->server->placements->ops->others_wait(worker, tenant))
+    if (grown_ns == 0 || !placements_of_worker(worker)->ops->others_wait(worker, tenant))
         return;
     holdup_add(&worker->held, grown_ns, now_ns);
     holdup_add(&tenant->held, grown_ns, now_ns);

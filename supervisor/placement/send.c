@@ -3,6 +3,7 @@
  * How a version's files get to its worker, in parts. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <event2/event.h>
 
 #include "common/cleanup.h"
 #include "proto/channel.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/placement/placement.h"
 
+#include <event2/event.h>
+
 #define WATCH_MS 5
 
 void placements_watch(struct placements *placements)

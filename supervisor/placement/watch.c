@@ -220,7 +220,7 @@ static void note_stuck(struct worker *worker, uint64_t used_ns)
         .pid = worker->pid,
         .text = "it still runs",
     };
-    incident_note(&worker->server->record, &version->tenant->counted, &incident);
+    incident_note(placements_of_worker(worker)->record, &version->tenant->counted, &incident);
 }
 
 /* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
@@ -234,7 +234,7 @@ void worker_ask(struct worker *worker)
 {
     worker->is_asked = true;
     worker->asked_signs = worker_signs_of_life(worker);
-    placements_watch(worker->server->placements);
+    placements_watch(placements_of_worker(worker));
 }
 
 static void check_answers(struct worker *worker, uint64_t patience, uint64_t now_ns)

@@ -74,9 +74,9 @@ static void adopt_running(struct config *running, struct cordon_config **next)
     }
 }
 
-static void adopt_former(struct slots *slots, struct cordon_config **next)
+static void adopt_former(struct placements *placements, struct cordon_config **next)
 {
-    struct cordon_config *former = slots_take_former(slots, (*next)->name);
+    struct cordon_config *former = placements_take_former(placements, (*next)->name);
 
     if (!former)
         return;
@@ -86,14 +86,15 @@ static void adopt_former(struct slots *slots, struct cordon_config **next)
 }
 
 /* Room for former cordons is reserved. */
-static void adopt_cordons(struct slots *slots, struct config *running, struct config *next)
+static void adopt_cordons(struct placements *placements, struct config *running,
+                          struct config *next)
 {
     for (unsigned i = 0; i < running->n_cordons; i++)
         if (!config_find_cordon(next, running->cordons[i]->name))
-            slots_add_former(slots, TAKE_PTR(running->cordons[i]));
+            placements_add_former(placements, TAKE_PTR(running->cordons[i]));
     for (unsigned i = 0; i < next->n_cordons; i++) {
         adopt_running(running, &next->cordons[i]);
-        adopt_former(slots, &next->cordons[i]);
+        adopt_former(placements, &next->cordons[i]);
     }
 }
 
@@ -136,7 +137,7 @@ static void apply_config(struct server *server, struct config *next, struct relo
     struct config *running = server->config;
 
     config_keep_running(running, next);
-    adopt_cordons(server->slots, running, next);
+    adopt_cordons(server->placements, running, next);
     exchange(running, next);
     (void) config_free(next);
     log_set_level(running->log_level);
@@ -288,7 +289,7 @@ static void step(struct reload *reload)
         (void) event_add(reload->turn, &soon);
         return;
     }
-    slots_apply(server->slots);
+    placements_apply_config(server->placements);
     finish(reload);
 }
 
@@ -322,7 +323,7 @@ static int prepare(const struct server *server, struct reload *reload)
     if (r == 0)
         r = config_compare(server->config, reload->next, &reload->report.changes);
     if (r == 0)
-        r = slots_reserve_former(server->slots, server->config->n_cordons);
+        r = placements_reserve_former(server->placements, server->config->n_cordons);
     if (r == 0)
         r = reload_tenants_check(server, reload->next, &reload->set, &reload->report);
     if (r < 0)

@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
+#include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
 
 struct reload_waiting {
@@ -33,8 +34,8 @@ static char *folder_of(const struct manifest *manifest)
 /* Whether its tenants come and go with the folder; those of others are not touched. */
 static bool is_of_folder(const struct tenant *tenant)
 {
-    return tenant->origin == TENANT_FOLDER && !tenant->server->is_dev &&
-           tenant->server->config->tenants;
+    return tenant->origin == TENANT_FOLDER && !ledger_of_tenant(tenant)->server->is_dev &&
+           tenant->tenants->config->tenants;
 }
 
 /* No tenant is in its folder any more, be it a broken one, or another has its folder now. */
@@ -275,7 +276,7 @@ static void renew(struct tenant *tenant, struct manifest **slot, struct reload_r
         return;
     }
     if (!manifest_is_same(*slot, last->manifest)) {
-        install_or_wait(tenant->server, TAKE_PTR(*slot), RELOAD_CHANGED, report);
+        install_or_wait(ledger_of_tenant(tenant)->server, TAKE_PTR(*slot), RELOAD_CHANGED, report);
         return;
     }
     _cleanup_free_ char *dir = folder_of(*slot);

@@ -52,7 +52,7 @@ static void decide_fate(struct worker *worker, struct request *request,
 
 void ledger_on_death(struct worker *worker, const struct verdict *verdict)
 {
-    struct ledger *ledger = worker->server->ledger;
+    struct ledger *ledger = ledger_of_worker(worker);
     struct request *request, *previous;
     struct placement *placement;
 
@@ -78,7 +78,7 @@ void ledger_on_death(struct worker *worker, const struct verdict *verdict)
 
 static void find_another_place(struct tenant *tenant)
 {
-    if (placement_find_slot(tenant->server->slots, tenant->version))
+    if (placement_find_slot(placements_of_tenant(tenant)->slots, tenant->version))
         ledger_pump(tenant);
     else
         ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
@@ -102,14 +102,14 @@ static void for_each_waiting(struct ledger *ledger, void (*visit)(struct tenant 
         }
 }
 
-void ledger_on_place_lost(struct server *server)
+void ledger_on_place_lost(void *owner)
 {
-    for_each_waiting(server->ledger, find_another_place);
+    for_each_waiting(owner, find_another_place);
 }
 
 void ledger_on_ready(struct worker *worker)
 {
-    for_each_waiting(worker->server->ledger, ledger_pump);
+    for_each_waiting(ledger_of_worker(worker), ledger_pump);
 }
 
 void ledger_on_drained(struct worker *worker)

@@ -77,7 +77,7 @@ void failure_log(struct tenant *tenant, const struct request *request, uint64_t 
     if (!reason || (request && request->is_told) || !is_due(&tenant->books, code, &skipped))
         return;
     int n = snprintf(text, sizeof text, "request %" PRIu64 " failed with %u %s: %s",
-                     public_id(&tenant->server->record.ids, id), error_info(code)->status,
+                     public_id(&tenant->tenants->record->ids, id), error_info(code)->status,
                      error_info(code)->code, reason);
     size_t at = (size_t) n;
     if (request && request->has_met_limit)

@@ -449,7 +449,7 @@ static void answer_refusal(struct server *server, struct tenant *tenant,
  * outside. One without a length may have to be answered while it comes. */
 static size_t gathers(const struct tenant *tenant, const struct http_request *head)
 {
-    uint64_t most = (uint64_t) tenant->server->config->http.body_buffer_kib << 10;
+    uint64_t most = (uint64_t) tenant->tenants->config->http.body_buffer_kib << 10;
     uint64_t size = announced_size(head);
     uint32_t places = tenant->version->limits.concurrency;
 
@@ -482,7 +482,7 @@ static void take_place(struct request *request)
         request->client.ops->grant(request->client.to, request->first_grant);
     ledger_pump(tenant);
     stats_note_load(&tenant->counted, tenant->n_queued, tenant->n_in_flight);
-    ledger_start_tick(tenant->server->ledger);
+    ledger_start_tick(ledger_of_tenant(tenant));
 }
 
 static void end_gathering(struct request *request)

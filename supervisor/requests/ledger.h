@@ -16,6 +16,7 @@
 #include "supervisor/placement/blame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/client.h"
+#include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/attempt.h"
 #include "supervisor/workers/worker.h"
@@ -143,6 +144,16 @@ struct ledger {
     unsigned n_waiting; /* tenants */
 };
 
+/* Both may be called while the ledger is there. */
+static inline struct ledger *ledger_of_tenant(const struct tenant *tenant)
+{
+    return placements_of_tenant(tenant)->owner;
+}
+static inline struct ledger *ledger_of_worker(const struct worker *worker)
+{
+    return placements_of_worker(worker)->owner;
+}
+
 extern const struct http_handler ledger_http; /* handler: struct server */
 
 int ledger_new(struct server *server, struct ledger **ret_ledger);
@@ -186,7 +197,7 @@ void ledger_on_not_loaded(struct request *request);
 /* A worker died with these in it: each is answered or queued again, by the verdict. */
 void ledger_on_death(struct worker *worker, const struct verdict *verdict);
 /* Every request is out and the slot is empty: tenants may go elsewhere. */
-void ledger_on_place_lost(struct server *server);
+void ledger_on_place_lost(void *owner);
 /* A worker is ready, or has room again: sends what waited for it. */
 void ledger_on_ready(struct worker *worker);
 /* The worker has read what was queued for it: bodies that waited for that go on, then as ledger_on_ready. */

@@ -39,7 +39,7 @@ static void note_limit(const struct version *version, const struct request *requ
     };
 
     if (is_observed || !is_only_waiting(limit))
-        incident_note(&tenant->server->record, &tenant->counted, &incident);
+        incident_note(tenant->tenants->record, &tenant->counted, &incident);
 }
 
 bool ledger_is_noted(const struct version *version, const struct request *request, unsigned limit)

@@ -40,6 +40,7 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
     }
     ledger_set_totals(ledger);
     server->placements->ops = &ledger_placement_ops;
+    server->placements->owner = ledger;
     *ret_ledger = ledger;
     return 0;
 }

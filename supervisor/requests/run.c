@@ -308,7 +308,7 @@ static struct placement *find_meanwhile(const struct tenant *tenant)
 /* Where its next request goes; NULL while there is no such place. What gives it one pumps again. */
 static struct placement *find_place(struct tenant *tenant)
 {
-    struct slots *slots = tenant->server->slots;
+    struct slots *slots = placements_of_tenant(tenant)->slots;
     struct version *version = tenant->version;
     struct worker *worker = slots ? placement_find_worker(slots, version) : NULL;
 
@@ -418,7 +418,7 @@ static enum turn take_turn(struct worker *worker, struct tenant *tenant)
 void ledger_run(struct worker *worker)
 {
     struct run_queue *queue = &worker->books.queue;
-    struct ledger *ledger = worker->server->ledger;
+    struct ledger *ledger = ledger_of_worker(worker);
     unsigned sent = ledger->in_workers, later = 0;
     struct run_entry *entry;
 
@@ -436,7 +436,7 @@ void ledger_run(struct worker *worker)
         }
     }
     if (ledger->in_workers != sent)
-        placements_watch(worker->server->placements);
+        placements_watch(placements_of_worker(worker));
 }
 
 void ledger_pump(struct tenant *tenant)
@@ -463,5 +463,5 @@ void ledger_on_limits(struct tenant *tenant)
 {
     ledger_stop_waiting(tenant); /* its weight is that of when it came */
     ledger_pump(tenant);
-    ledger_want_tick(tenant->server->ledger, io_now_ns());
+    ledger_want_tick(ledger_of_tenant(tenant), io_now_ns());
 }

@@ -311,8 +311,7 @@ static enum error_code check_right(const struct version *from, const char *name,
                                    const struct tenant *tenant)
 {
     if (!tenant)
-        return unserved_find(from->tenant->server->tenants, name) ? ERROR_UNSERVED
-                                                                  : ERROR_NO_SERVICE;
+        return unserved_find(from->tenant->tenants, name) ? ERROR_UNSERVED : ERROR_NO_SERVICE;
     if (tenant->deployed.is_unrouted)
         return ERROR_NO_SERVICE;
     return callers_may_call(tenant->version, from->tenant) &&
@@ -333,8 +332,7 @@ enum error_code service_check(const struct tenant *tenant, const struct binding 
 {
     const char *name = binding->target;
 
-    return check_right(tenant->version, name,
-                       tenant_find(tenant->server->tenants, name, strlen(name)));
+    return check_right(tenant->version, name, tenant_find(tenant->tenants, name, strlen(name)));
 }
 
 /* ---- the head of a call, which a worker chooses */

@@ -27,7 +27,7 @@ static struct share_table *find_bucket(const struct tenant *tenant, uint64_t cli
 {
     uint64_t hash = client ^ tenant->number * UINT64_C(0x9e3779b97f4a7c15);
 
-    return &tenant->server->ledger->shares[(hash ^ hash >> 32) % LEDGER_SHARE_BUCKETS];
+    return &ledger_of_tenant(tenant)->shares[(hash ^ hash >> 32) % LEDGER_SHARE_BUCKETS];
 }
 
 static struct share *find_key(const struct tenant *tenant, uint64_t client, bool is_caller)
@@ -162,7 +162,7 @@ static bool may_have_place(const struct share *share)
 {
     const struct tenant *tenant = share->tenant;
     uint64_t concurrency = tenant->version->limits.concurrency;
-    uint64_t most = concurrency * tenant->server->config->http.share_percent / 100;
+    uint64_t most = concurrency * tenant->tenants->config->http.share_percent / 100;
 
     if (concurrency == LIMIT_UNLIMITED || share->client == 0)
         return true;

@@ -64,7 +64,7 @@ void ledger_make_way(struct tenant *tenant, uint64_t now)
     if (wanted == 0 || has_place || now < books->way_made_ns + LOOK_AGAIN_MS * NSEC_PER_MSEC)
         return;
     books->way_made_ns = now;
-    for (request = TAILQ_FIRST(&tenant->server->ledger->active); request && wanted > 0;
+    for (request = TAILQ_FIRST(&ledger_of_tenant(tenant)->active); request && wanted > 0;
          request = next) {
         next = TAILQ_NEXT(request, entry);
         if (request->attempt.tenant != tenant || !is_slow(request, now))

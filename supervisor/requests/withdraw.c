@@ -58,6 +58,6 @@ unsigned ledger_withdraw(struct worker *worker, bool (*is_wanted)(const struct w
         return 0;
     while ((placement = find_left(worker)))
         placement_on_idle(placement); /* it is unloaded, or free */
-    ledger_want_tick(worker->server->ledger, io_now_ns());
+    ledger_want_tick(ledger_of_worker(worker), io_now_ns());
     return n;
 }

@@ -109,7 +109,7 @@ void service_tell_status(const struct server *server)
     struct slots_tally tally;
     char text[540], health[320], unserved[64] = "";
 
-    if (!server->notify || !server->slots || server->life.is_draining ||
+    if (!server->notify || server->service->started_ns == 0 || server->life.is_draining ||
         heir_is_unknown(server->service->heir))
         return;
     slots_read_tally(server->slots, &tally);

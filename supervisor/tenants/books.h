@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ledger notes in each tenant besides the requests themselves. Only the files of requests/ write it; what
- * it points to is theirs. All zero is right for a new one. Supervisor, loop thread.
+ * What the floors above keep in each tenant and of all tenants. Only the files of the folder that is named write it;
+ * what it points to is theirs. All zero is right for a new one. Supervisor, loop thread.
  */
 #pragma once
 
@@ -15,12 +15,20 @@
 #include "supervisor/record/log_budget.h"
 #include "supervisor/tenants/rate.h"
 
+struct placements;
 struct worker;
 struct request;
 struct share;
 struct tenant;
 TAILQ_HEAD(share_list, share);
 
+/* Of all tenants. */
+struct tenants_books {
+    struct placements
+        *placements; /* of placement/; borrowed; NULL: none are made yet, or they are gone */
+};
+
+/* Of one; requests/. */
 struct tenant_books {
     struct log_window access;    /* its lines in the access log */
     TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of those whose queue is not empty */

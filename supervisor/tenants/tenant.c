@@ -15,13 +15,14 @@
 #include "supervisor/tenants/router.h"
 #include "supervisor/tenants/unserved.h"
 
-int tenants_new(struct server *server, struct tenants **ret_tenants)
+int tenants_new(const struct config *config, struct record *record, struct tenants **ret_tenants)
 {
     struct tenants *tenants = calloc(1, sizeof *tenants);
 
-    (void) server;
     if (!tenants)
         return -ENOMEM;
+    tenants->config = config;
+    tenants->record = record;
     TAILQ_INIT(&tenants->list);
     TAILQ_INIT(&tenants->leaving);
     TAILQ_INIT(&tenants->changing);
@@ -69,21 +70,21 @@ struct version *version_unref(struct version *version)
     return NULL;
 }
 
-int version_new(struct server *server, struct tenant *tenant, struct manifest *manifest,
-                struct version **ret_version)
+int version_new(struct tenant *tenant, struct manifest *manifest, struct version **ret_version)
 {
-    const struct config *config = server->config;
+    struct tenants *tenants = tenant->tenants;
+    const struct config *config = tenants->config;
     const struct cordon_config *cordon = config_find_cordon(config, manifest->cordon);
     struct version *version = cordon ? calloc(1, sizeof *version) : NULL;
 
     if (!version)
         return cordon ? -ENOMEM : -ENOENT;
     version->manifest = manifest;
-    if (callers_bind(server->tenants, version, tenant->version) < 0) {
+    if (callers_bind(tenants, version, tenant->version) < 0) {
         free(version);
         return -ENOMEM;
     }
-    version->id = ++server->tenants->last_version;
+    version->id = ++tenants->last_version;
     version->tenant = tenant;
     tenant->n_versions++;
     version->cordon = cordon;
@@ -127,7 +128,7 @@ void tenant_unlist(struct tenants *tenants, struct tenant *tenant)
 
 struct version *tenant_set_candidate(struct tenant *tenant, struct version *version)
 {
-    struct tenant_list *changing = &tenant->server->tenants->changing;
+    struct tenant_list *changing = &tenant->tenants->changing;
     struct version *before = tenant->candidate;
 
     tenant->candidate = version;
@@ -140,7 +141,7 @@ struct version *tenant_set_candidate(struct tenant *tenant, struct version *vers
 
 struct version *tenant_set_standby(struct tenant *tenant, struct version *version)
 {
-    struct tenant_list *watched = &tenant->server->tenants->watched;
+    struct tenant_list *watched = &tenant->tenants->watched;
     struct version *before = tenant->deployed.standby;
 
     tenant->deployed.standby = version;
@@ -175,14 +176,15 @@ struct tenant *tenant_free(struct tenant *tenant)
     return NULL;
 }
 
-int tenant_new(struct server *server, const char *name, const char *dir, struct tenant **ret_tenant)
+int tenant_new(struct tenants *tenants, const char *name, const char *dir,
+               struct tenant **ret_tenant)
 {
     struct tenant *tenant = calloc(1, sizeof *tenant);
 
     if (!tenant)
         return -ENOMEM;
-    tenant->server = server;
-    tenant->number = ++server->tenants->last_number;
+    tenant->tenants = tenants;
+    tenant->number = ++tenants->last_number;
     tenant->name = strdup(name);
     tenant->dir = strdup(dir);
     TAILQ_INIT(&tenant->queue);
@@ -190,7 +192,7 @@ int tenant_new(struct server *server, const char *name, const char *dir, struct 
         (void) tenant_free(tenant);
         return -ENOMEM;
     }
-    counted_init(&tenant->counted, &server->record, tenant->name);
+    counted_init(&tenant->counted, tenants->record, tenant->name);
     *ret_tenant = tenant;
     return 0;
 }
@@ -208,9 +210,9 @@ static int add_routes(struct router *router, const struct manifest *manifest, st
 /* The routes of another version instead of those of the serving one; as before on error. */
 int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest)
 {
-    struct router *router = tenant->server->tenants->router;
+    struct router *router = tenant->tenants->router;
 
-    unserved_forget(tenant->server->tenants, tenant->name); /* from now on it is served */
+    unserved_forget(tenant->tenants, tenant->name); /* from now on it is served */
     router_remove(router, tenant);
     int r = add_routes(router, manifest, tenant);
     if (r < 0) {
@@ -285,7 +287,7 @@ static uint64_t counts_max(const struct deploy_config *config)
 
 bool tenant_is_failing(const struct tenant *tenant)
 {
-    const struct deploy_config *config = &tenant->server->config->deploy;
+    const struct deploy_config *config = &tenant->tenants->config->deploy;
     const struct version_counts *now = &tenant->version->counts;
 
     return now->failed >= config->errors &&
@@ -296,12 +298,12 @@ void version_count(struct version *version, enum error_code code, bool is_blamed
 {
     struct version_counts *counts = &version->counts;
     const struct tenant *tenant = version->tenant;
-    const struct tenants *tenants = tenant->server->tenants;
+    const struct tenants *tenants = tenant->tenants;
 
     /* Full queues, overload and what clients do wrong say nothing of a version. */
     if (code != ERROR_NONE && !error_counts(code, FOR_WATCH, is_blamed))
         return;
-    if (counts->answered >= counts_max(&tenant->server->config->deploy)) {
+    if (counts->answered >= counts_max(&tenant->tenants->config->deploy)) {
         counts->answered /= 2;
         counts->failed /= 2;
     }

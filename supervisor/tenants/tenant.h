@@ -11,7 +11,6 @@
 #include "config/manifest.h"
 #include "supervisor/record/holdup.h"
 #include "supervisor/record/record.h"
-#include "supervisor/server.h"
 #include "supervisor/tenants/books.h"
 #include "supervisor/tenants/callers.h"
 #include "supervisor/tenants/conduct.h"
@@ -83,9 +82,9 @@ enum tenant_origin {
 struct tenant {
     TAILQ_ENTRY(tenant) entry;
     LIST_ENTRY(tenant) in_bucket;
-    struct server *server; /* borrowed */
-    uint64_t number;       /* of no other, ever; not 0 */
-    unsigned n_versions;   /* that point to it */
+    struct tenants *tenants; /* borrowed */
+    uint64_t number;         /* of no other, ever; not 0 */
+    unsigned n_versions;     /* that point to it */
     char *name;
     enum tenant_origin origin; /* TENANT_FOLDER, unless who installs it says otherwise */
     char *dir;                 /* where it was read from */
@@ -125,6 +124,9 @@ TAILQ_HEAD(tenant_list, tenant);
 #define TENANT_BUCKETS 4096
 
 struct tenants {
+    const struct config *config; /* borrowed, as record; a reload changes its contents */
+    struct record *record;
+    struct tenants_books books;
     LIST_HEAD(, tenant) by_name[TENANT_BUCKETS]; /* those of list */
     struct tenant_list list;                     /* in the order of their numbers */
     unsigned n_listed;                           /* of list */
@@ -143,7 +145,8 @@ struct tenants {
     uint32_t last_placement;
 };
 
-int tenants_new(struct server *server, struct tenants **ret_tenants);
+/* 0 or -errno. config and record are borrowed. */
+int tenants_new(const struct config *config, struct record *record, struct tenants **ret_tenants);
 struct tenants *tenants_free(struct tenants *tenants);
 
 /* Adds the tenant to the list and the table. */
@@ -192,11 +195,10 @@ unsigned tenant_retry_after_s(const struct tenant *tenant);
 /* ---- for those that make tenants: versions/ */
 
 /* 0 or -ENOMEM. It is in no list yet. */
-int tenant_new(struct server *server, const char *name, const char *dir,
+int tenant_new(struct tenants *tenants, const char *name, const char *dir,
                struct tenant **ret_tenant);
 struct tenant *tenant_free(struct tenant *tenant);
 /* manifest is owned from success on. 0, -ENOENT if there is no such cordon, or -ENOMEM. */
-int version_new(struct server *server, struct tenant *tenant, struct manifest *manifest,
-                struct version **ret_version);
+int version_new(struct tenant *tenant, struct manifest *manifest, struct version **ret_version);
 /* The routes of another version instead of those of the serving one; as before on error. */
 int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest);

@@ -31,10 +31,9 @@ static int add_routes(struct router *router, const struct unserved *unserved)
     return 0;
 }
 
-int unserved_add(struct server *server, const char *name, const char *version, const char *text,
+int unserved_add(struct tenants *tenants, const char *name, const char *version, const char *text,
                  struct manifest *manifest)
 {
-    struct tenants *tenants = server->tenants;
     struct unserved *unserved = calloc(1, sizeof *unserved);
 
     if (!unserved) {
@@ -44,7 +43,7 @@ int unserved_add(struct server *server, const char *name, const char *version, c
     unserved->manifest = manifest;
     (void) snprintf(unserved->version, sizeof unserved->version, "%s", version);
     unserved->text = strdup(text);
-    int r = unserved->text ? tenant_new(server, name, "", &unserved->target) : -ENOMEM;
+    int r = unserved->text ? tenant_new(tenants, name, "", &unserved->target) : -ENOMEM;
     if (r == 0)
         r = add_routes(tenants->router, unserved);
     if (r < 0) {

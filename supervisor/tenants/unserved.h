@@ -20,7 +20,7 @@ struct unserved {
 
 /* Notes that the tenant cannot be served; version may be "". manifest: taken over, also on error; NULL if there is
  * none. A route that another tenant has stays that one's. 0 or -ENOMEM. */
-int unserved_add(struct server *server, const char *name, const char *version, const char *text,
+int unserved_add(struct tenants *tenants, const char *name, const char *version, const char *text,
                  struct manifest *manifest);
 /* The first one, or the next for that one; NULL: there is no other. */
 const struct unserved *unserved_next(const struct tenants *tenants,

@@ -39,7 +39,7 @@ static void set_limits(struct version *version, const struct limits *limits,
 /* Returns the limits that differ and could not be set, as its workers know them. */
 static limit_set renew_version(struct version *version, limit_set *ret_differing)
 {
-    const struct config *config = version->tenant->server->config;
+    const struct config *config = version->tenant->tenants->config;
     limit_set observed = limits_observed(config, version->cordon);
     struct limit_origin origins[LIMITS_COUNT];
     struct limits limits;
@@ -54,7 +54,7 @@ static limit_set renew_version(struct version *version, limit_set *ret_differing
 
 bool version_has_old_limits(const struct version *version)
 {
-    const struct config *config = version->tenant->server->config;
+    const struct config *config = version->tenant->tenants->config;
     struct limit_origin origins[LIMITS_COUNT];
     struct limits limits;
 
@@ -80,7 +80,7 @@ int versions_renew_limits(struct tenant *tenant)
     int r = manifest_copy(tenant->version->manifest, &copy);
     if (r < 0)
         return r;
-    r = versions_install(tenant->server, copy, tenant->dir);
+    r = versions_install(ledger_of_tenant(tenant)->server, copy, tenant->dir);
     if (r < 0)
         (void) manifest_free(copy);
     return r < 0 ? r : 1;

@@ -17,11 +17,11 @@ static int stage_first(struct server *server, struct manifest *manifest, const c
                        struct version **ret_version)
 {
     struct tenant *tenant;
-    int r = tenant_new(server, manifest->name, dir, &tenant);
+    int r = tenant_new(server->tenants, manifest->name, dir, &tenant);
 
     if (r < 0)
         return r;
-    r = version_new(server, tenant, manifest, &tenant->version);
+    r = version_new(tenant, manifest, &tenant->version);
     if (r < 0) {
         (void) tenant_free(tenant);
         return r;
@@ -46,7 +46,7 @@ int versions_stage(struct server *server, struct manifest *manifest, const char 
     if (!tenant) {
         r = stage_first(server, manifest, dir, ret_version);
     } else {
-        r = version_new(server, tenant, manifest, ret_version);
+        r = version_new(tenant, manifest, ret_version);
         if (r < 0)
             return r;
         versions_drop_candidate(tenant);

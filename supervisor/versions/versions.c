@@ -50,7 +50,7 @@ void versions_drop_candidate(struct tenant *tenant)
     if (!candidate)
         return;
     version_tell_dropped(candidate);
-    if (tenant->server->slots)
+    if (placements_of_tenant(tenant)) /* else all workers are gone */
         seclude_forget_next(tenant);
     versions_retire(candidate);
     (void) version_unref(candidate);
@@ -96,13 +96,13 @@ void versions_refuse_candidate(struct tenant *tenant, const char *text, size_t s
 static int install_first(struct server *server, struct manifest *manifest, const char *dir)
 {
     struct tenant *tenant;
-    int r = tenant_new(server, manifest->name, dir, &tenant);
+    int r = tenant_new(server->tenants, manifest->name, dir, &tenant);
 
     if (r < 0)
         return r;
     r = tenant_swap_routes(tenant, manifest);
     if (r == 0)
-        r = version_new(server, tenant, manifest, &tenant->version);
+        r = version_new(tenant, manifest, &tenant->version);
     if (r < 0) {
         router_remove(server->tenants->router, tenant);
         (void) tenant_free(tenant);
@@ -120,7 +120,7 @@ static int install_next(struct tenant *tenant, struct manifest *manifest)
     if (r < 0)
         return r;
     (void) tenant_swap_routes(tenant, tenant->version->manifest); /* until it has loaded */
-    r = version_new(tenant->server, tenant, manifest, &candidate);
+    r = version_new(tenant, manifest, &candidate);
     if (r < 0)
         return r;
     versions_drop_candidate(tenant);
@@ -191,7 +191,7 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
                           tenant->name, manifest->name);
         r = -EINVAL;
     } else {
-        r = versions_install(tenant->server, manifest, tenant->dir);
+        r = versions_install(ledger_of_tenant(tenant)->server, manifest, tenant->dir);
         if (r < 0)
             config_errors_add(errors, manifest->file, 0, "%s",
                               r == -EEXIST   ? "another tenant has one of these routes"
@@ -207,7 +207,7 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
 
 void versions_remove(struct tenant *tenant)
 {
-    struct tenants *tenants = tenant->server->tenants;
+    struct tenants *tenants = tenant->tenants;
 
     versions_drop_standby(tenant);
     versions_drop_candidate(tenant);
@@ -219,9 +219,9 @@ void versions_remove(struct tenant *tenant)
 
 static void destroy(struct tenant *tenant)
 {
-    if (tenant->server->slots)
+    if (placements_of_tenant(tenant)) /* else all workers are gone */
         seclude_forget(tenant);
-    TAILQ_REMOVE(&tenant->server->tenants->leaving, tenant, entry);
+    TAILQ_REMOVE(&tenant->tenants->leaving, tenant, entry);
     (void) tenant_free(tenant);
 }
 

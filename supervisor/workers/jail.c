@@ -12,6 +12,7 @@
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/jail/attest.h"
 #include "supervisor/workers/internal.h"
+#include "supervisor/workers/slots.h"
 
 #define LOOK_EACH 5 /* seconds between two looks at one worker, on average */
 
@@ -19,7 +20,7 @@ static int look(struct worker *worker)
 {
     /* Without JIT no page may be executable, so there the mappings are looked at. */
     int r =
-        spawner_look(worker->server->spawner, worker->number, worker->pid, worker->jit == JIT_OFF);
+        spawner_look(worker->slots->spawner, worker->number, worker->pid, worker->jit == JIT_OFF);
 
     if (r == 0)
         worker->is_look_due = true;
@@ -50,7 +51,7 @@ void worker_on_facts(struct worker *worker, pid_t pid, int error, const struct j
 /* Whether what was seen last is the jail that the worker should have. If not, what differs is kept. */
 static bool shows_jail(struct worker *worker)
 {
-    const struct jail_state *jail = &worker->server->jail;
+    const struct jail_state *jail = worker->slots->jail;
     char *text = worker->jail_text;
     const size_t size = sizeof worker->jail_text;
 
@@ -73,7 +74,7 @@ void worker_attest(struct worker *worker)
 {
     if (!worker->has_hello || worker->is_hung_up || worker->pidfd < 0)
         return;
-    if (worker->server->jail.is_unjailed) {
+    if (worker->slots->jail->is_unjailed) {
         worker_become_ready(worker);
         return;
     }
@@ -118,7 +119,7 @@ void worker_check_jail(struct worker *worker)
     uint32_t random = 0;
 
     if ((worker->state != WORKER_READY && worker->state != WORKER_DRAINING) ||
-        worker->is_look_due || worker->server->jail.is_unjailed)
+        worker->is_look_due || worker->slots->jail->is_unjailed)
         return;
     if (worker->is_doubted ||
         (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t) sizeof random &&

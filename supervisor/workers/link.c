@@ -2,6 +2,7 @@
 #include "supervisor/workers/link.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "proto/frame.h"
 #include "proto/worker_tails.h"
 #include "supervisor/record/record.h"
-#include "supervisor/server.h"
+#include "supervisor/workers/slots.h"
 
 /* Well below a millisecond of the loop's time. */
 #define FRAMES_PER_TURN 256
@@ -26,7 +27,7 @@ int link_on_hello(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Hello *hello = (const Skep__Worker__Hello *) message;
     static const char allowed[] = "0123456789.-abcdefghijklmnopqrstuvwxyz";
     struct worker *worker = owner;
-    char *version = worker->server->record.v8_version;
+    struct record *record = worker->slots->record;
 
     if (hello->protocol != PROTOCOL_VERSION)
         log_event(LOG_LEVEL_ERROR, LOG_ABOUT_WORKER(worker),
@@ -40,7 +41,7 @@ int link_on_hello(void *owner, const ProtobufCMessage *message)
     for (size_t i = 0; i < hello->v8_version.len; i++)
         if (!memchr(allowed, hello->v8_version.data[i], sizeof allowed - 1))
             return -EPROTO;
-    (void) snprintf(version, sizeof worker->server->record.v8_version, "%.*s",
+    (void) snprintf(record->v8_version, sizeof record->v8_version, "%.*s",
                     (int) hello->v8_version.len, (const char *) hello->v8_version.data);
     worker_on_event(worker, EVENT_HELLO);
     return 0;
@@ -74,7 +75,7 @@ static void on_drained(void *owner)
 {
     struct worker *worker = owner;
 
-    worker->ops->on_drained(worker);
+    worker->slots->ops->on_drained(worker);
 }
 
 static void on_written(void *owner)
@@ -88,10 +89,10 @@ static void on_written(void *owner)
 int link_open(struct worker *worker, int fd)
 {
     struct channel_options options = {
-        .base = worker->server->base,
+        .base = worker->slots->base,
         .fd = fd,
         .name = "worker: frames",
-        .receive = worker->frames,
+        .receive = worker->slots->frames,
         .tails = &worker_tails,
         .phase = LINK_PHASE_BOOTING,
         .owner = worker,
@@ -126,7 +127,7 @@ int link_send(struct worker *worker, Skep__Worker__ToWorker__MessageCase which, 
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),
                   "worker %u (pid %d) does not read: %u MiB wait for it", worker->number,
                   (int) worker->pid, LINK_OUTPUT_MAX_BYTES >> 20);
-        worker->server->record.counters.unread++;
+        worker->slots->record->counters.unread++;
         worker_kill(worker, KILL_SILENT, 0);
     }
     return r;

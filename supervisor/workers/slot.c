@@ -2,6 +2,7 @@
 #include "supervisor/workers/slot.h"
 
 #include <assert.h>
+#include <event2/event.h>
 #include <stdlib.h>
 
 #include "common/backoff.h"
@@ -37,7 +38,7 @@ static void count_failure(struct slot *slot, uint64_t ready_ns)
 
 void slot_on_end(struct worker *worker, bool is_failure)
 {
-    struct slots *slots = worker->server->slots;
+    struct slots *slots = worker->slots;
     struct slot *slot = worker->slot; /* NULL: it was leaving */
 
     assert(worker->in_flight == 0 && worker->n_placements == 0 && worker->books.n_unstarted == 0);
@@ -51,7 +52,7 @@ void slot_on_end(struct worker *worker, bool is_failure)
     slots_forget(slots, worker);
     if (slot)
         slot_fill(slot);
-    slots->ops->on_lost(slots->server);
+    slots->ops->on_lost(slots->owner);
 }
 
 /* ---- the next worker */
@@ -59,12 +60,12 @@ void slot_on_end(struct worker *worker, bool is_failure)
 /* Whether it is still one that needs a worker. */
 static bool has_use(const struct slot *slot)
 {
-    const struct server *server = slot->slots->server;
+    const struct life *life = slot->slots->life;
 
     if (slot->kind == SLOT_SPARE)
-        return slot->cordon->spare && !server->life.is_draining;
+        return slot->cordon->spare && !life->is_draining;
     /* Requests that wait are answered even while we stop: they were accepted. */
-    return life_expects_requests(&server->life) || server->life.n_queued > 0;
+    return life_expects_requests(life) || life->n_queued > 0;
 }
 
 static void plan_start(struct slot *slot)
@@ -121,7 +122,7 @@ void slot_start(struct slot *slot)
                            slot->number);
     count_failure(slot, 0);
     slot_fill(slot);
-    slot->slots->ops->on_lost(slot->slots->server);
+    slot->slots->ops->on_lost(slot->slots->owner);
 }
 
 /* ---- who is in it */
@@ -222,7 +223,7 @@ struct slot *slot_new(struct slots *slots, const struct cordon_config *cordon, e
     slot->slots = slots;
     slot->cordon = cordon;
     slot->kind = kind;
-    slot->timer = event_new(slots->server->base, -1, 0, on_timer, slot);
+    slot->timer = event_new(slots->base, -1, 0, on_timer, slot);
     return slot->timer ? slot : slot_free(slot);
 }
 

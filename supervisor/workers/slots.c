@@ -3,6 +3,7 @@
  * All slots of all cordons, and all workers: the spawner's answers go to their worker from here. Supervisor, loop thread.
  */
 #include <errno.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -205,7 +206,7 @@ void slots_keep_spare(struct slots *slots, const struct cordon_config *cordon, b
 {
     struct slot *spare;
 
-    if ((!cordon->spare && !is_wanted) || slots->server->life.is_draining ||
+    if ((!cordon->spare && !is_wanted) || slots->life->is_draining ||
         slots_count(slots, cordon, SLOT_SPARE) > 0)
         return;
     spare = slots_add(slots, cordon, SLOT_SPARE);
@@ -216,16 +217,15 @@ void slots_keep_spare(struct slots *slots, const struct cordon_config *cordon, b
 /* Without a spawner no worker comes any more: with the last one gone, only another skepd can serve. */
 void slots_check_last(struct slots *slots)
 {
-    struct server *server = slots->server;
     const struct worker *worker;
 
-    if (server->health.of[HELPER_SPAWNER].state != HELPER_GONE || server->life.is_draining)
+    if (slots->health->of[HELPER_SPAWNER].state != HELPER_GONE || slots->life->is_draining)
         return;
     TAILQ_FOREACH (worker, &slots->workers, entry)
         if (worker->pid > 0)
             return;
     log_error("no worker is left, and none can be started: ending");
-    life_fail(&server->life);
+    life_fail(slots->life);
 }
 
 /* ---- the spawner's answers */
@@ -233,8 +233,7 @@ void slots_check_last(struct slots *slots)
 static void on_spawned(void *owner, unsigned slot, int error, const char *step,
                        const struct spawner_worker *process)
 {
-    struct server *server = owner;
-    struct worker *worker = find_number(server->slots, slot);
+    struct worker *worker = find_number(owner, slot);
 
     if (!worker) {
         if (process) {
@@ -263,8 +262,7 @@ static void on_spawned(void *owner, unsigned slot, int error, const char *step,
 
 static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
 {
-    struct server *server = owner;
-    struct worker *worker = find_number(server->slots, slot);
+    struct worker *worker = find_number(owner, slot);
 
     if (!worker || worker->pid != pid)
         return;
@@ -275,8 +273,7 @@ static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
 static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
                      const struct jail_facts *facts)
 {
-    struct server *server = owner;
-    struct worker *worker = find_number(server->slots, slot);
+    struct worker *worker = find_number(owner, slot);
 
     if (worker)
         worker_on_facts(worker, pid, error, facts);
@@ -304,35 +301,52 @@ static unsigned count_processors(void)
     return n > 1 ? (unsigned) n : 1;
 }
 
-int slots_new(struct server *server, const struct slot_ops *ops, const struct channel_table *frames,
-              struct slots **ret_slots)
+int slots_new(const struct slots_options *options, struct slots **ret_slots)
 {
-    const struct config *config = server->config;
-    struct slots *slots = calloc(1, sizeof *slots);
-    struct slot *slot = NULL;
-    int r = 0;
+    struct slots *slots = malloc(sizeof *slots);
 
     if (!slots)
         return -ENOMEM;
-    slots->server = server;
-    slots->ops = ops;
-    slots->frames = frames;
-    slots->processors = count_processors();
+    *slots = (struct slots){
+        .base = options->base,
+        .config = options->config,
+        .record = options->record,
+        .life = options->life,
+        .jail = options->jail,
+        .cgroups = options->cgroups,
+        .spawner = options->spawner,
+        .health = options->health,
+        .frames = options->frames,
+        .processors = count_processors(),
+    };
     TAILQ_INIT(&slots->list);
     TAILQ_INIT(&slots->workers);
-    slots->sweep = event_new(server->base, -1, 0, on_sweep, slots);
-    if (!slots->sweep)
-        r = -ENOMEM;
-    for (unsigned i = 0; i < config->n_cordons && r == 0; i++)
-        r = add_cordon(slots, config->cordons[i]);
-    if (r < 0) {
-        (void) slots_free(slots);
-        return r;
+    slots->sweep = event_new(slots->base, -1, 0, on_sweep, slots);
+    if (!slots->sweep) {
+        free(slots);
+        return -ENOMEM;
     }
-    server->slots = slots;
+    *ret_slots = slots;
+    return 0;
+}
+
+void slots_attach(struct slots *slots, const struct slot_ops *ops, void *owner)
+{
+    slots->ops = ops;
+    slots->owner = owner;
+}
+
+int slots_start(struct slots *slots)
+{
+    struct slot *slot = NULL;
+    int r = 0;
+
+    for (unsigned i = 0; i < slots->config->n_cordons && r == 0; i++)
+        r = add_cordon(slots, slots->config->cordons[i]);
+    if (r < 0)
+        return r;
     while ((slot = slots_next(slots, slot)))
         slot_start(slot);
-    *ret_slots = slots;
     return 0;
 }
 
@@ -349,11 +363,7 @@ struct slots *slots_free(struct slots *slots)
         TAILQ_REMOVE(&slots->list, slot, entry);
         (void) slot_free(slot);
     }
-    for (unsigned i = 0; i < slots->n_former; i++)
-        (void) cordon_config_free(slots->former[i]);
-    free(slots->former);
-    if (slots->sweep)
-        event_free(slots->sweep);
+    event_free(slots->sweep);
     free(slots);
     return NULL;
 }

@@ -4,33 +4,62 @@
  */
 #pragma once
 
+#include "supervisor/helpers/health.h"
+#include "supervisor/jail/level.h"
+#include "supervisor/record/life.h"
+#include "supervisor/record/record.h"
 #include "supervisor/workers/slot.h"
 #include "supervisor/workers/worker.h"
 
+struct cgroup_tree;
 struct channel_table;
-struct server;
+struct event_base;
 struct slot_ops;
+struct spawner;
 struct spawner_ops;
 
+/* All borrowed. */
+struct slots_options {
+    struct event_base *base;
+    const struct config *config; /* a reload changes its contents */
+    struct record *record;
+    struct life *life;
+    const struct jail_state *jail;
+    struct cgroup_tree *cgroups; /* NULL: workers have none */
+    struct spawner *spawner;
+    const struct health *health;        /* of the helper processes */
+    const struct channel_table *frames; /* what may come from a worker */
+};
+
 struct slots {
-    struct server *server;
+    /* Borrowed: the options. */
+    struct event_base *base;
+    const struct config *config;
+    struct record *record;
+    struct life *life;
+    const struct jail_state *jail;
+    struct cgroup_tree *cgroups;
+    struct spawner *spawner;
+    const struct health *health;
+    const struct channel_table *frames;
+    const struct slot_ops *ops; /* borrowed, as owner: of the floor above, see slots_attach */
+    void *owner;
     struct slot_list list;      /* in the order of their making; those that are dropped, too */
     struct worker_list workers; /* owned; in slots, and those that leave */
     unsigned n_slots;
-    const struct slot_ops *ops; /* borrowed, as frames */
-    const struct channel_table *frames;
     struct event *sweep; /* frees slots that are dropped, when nothing holds them any more */
     unsigned processors;
-    struct cordon_config **former; /* owned: see placement/change.h */
-    unsigned n_former;
 };
 
-/* Makes the slots of all cordons, and starts a worker in each. 0 or -errno. */
-int slots_new(struct server *server, const struct slot_ops *ops, const struct channel_table *frames,
-              struct slots **ret_slots);
+/* 0 or -errno. There is no slot in it yet. */
+int slots_new(const struct slots_options *options, struct slots **ret_slots);
+/* The floor above hands down what is to be called from now on. */
+void slots_attach(struct slots *slots, const struct slot_ops *ops, void *owner);
+/* Makes the slots of all cordons, and starts a worker in each. 0 or -errno. Attached. */
+int slots_start(struct slots *slots);
 /* Kills what runs. */
 struct slots *slots_free(struct slots *slots);
-/* For spawner_attach; owner: struct server. */
+/* For spawner_attach; owner: struct slots. */
 extern const struct spawner_ops slots_spawner_ops;
 
 /* Each second: ends skepd, with an error, once no worker is left and none can be started. */

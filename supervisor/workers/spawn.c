@@ -18,7 +18,7 @@
 
 bool worker_is_rss_observed(const struct worker *worker)
 {
-    return worker->cordon->observe_rss || worker->server->config->observe_rss;
+    return worker->cordon->observe_rss || worker->slots->config->observe_rss;
 }
 
 static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
@@ -54,10 +54,10 @@ static void make_cgroup(struct worker *worker)
 {
     struct cgroup_limits limits;
 
-    if (!worker->server->cgroups)
+    if (!worker->slots->cgroups)
         return;
     worker_cgroup_limits(worker, &limits);
-    int r = cgroup_make_worker(worker->server->cgroups, worker->number, &limits, &worker->cgroup);
+    int r = cgroup_make_worker(worker->slots->cgroups, worker->number, &limits, &worker->cgroup);
     if (r < 0)
         (void) log_event_errno(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker), r,
                                "no cgroup for worker %u", worker->number);
@@ -89,12 +89,10 @@ int worker_spawn(struct slot *slot)
 {
     _cleanup_fd_ int board_fd = -1, worker_end = -1;
     struct slots *slots = slot->slots;
-    struct worker *worker = worker_new(slots->server, slot->cordon, slot->number);
+    struct worker *worker = worker_new(slots, slot->cordon, slot->number);
 
     if (!worker)
         return -ENOMEM;
-    worker->ops = slots->ops;
-    worker->frames = slots->frames;
     worker->jit = slot->cordon->jit;
     worker->rss_mib = slot->cordon->rss_mib;
     worker_await_hello(worker);
@@ -102,13 +100,13 @@ int worker_spawn(struct slot *slot)
     struct spawner_job job = {
         .slot = worker->number,
         .jit = worker->jit,
-        .layers = worker->server->jail.layers,
+        .layers = slots->jail->layers,
         .channel_fd = worker_end,
         .scoreboard_fd = board_fd,
         .cgroup_fd = worker->cgroup ? cgroup_worker_fd(worker->cgroup) : -1,
     };
     if (r == 0)
-        r = spawner_spawn(worker->server->spawner, &job);
+        r = spawner_spawn(slots->spawner, &job);
     if (r < 0) {
         (void) worker_free(worker);
         return r;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "supervisor/workers/clock.h"
 #include "supervisor/workers/internal.h"
 #include "supervisor/workers/link.h"
+#include "supervisor/workers/slots.h"
 
 #define BOOT_TIMEOUT_MS 10000
 #define BOOT_MOST_MS 60000 /* for one that gets no processor */
@@ -80,7 +82,7 @@ void worker_become_ready(struct worker *worker)
     log_event(LOG_LEVEL_INFO, LOG_ABOUT_WORKER(worker), "worker %u (pid %d) is ready after %.1f ms",
               worker->number, (int) worker->pid,
               (double) (worker->ready_ns - worker->started_ns) / 1e6);
-    worker->ops->on_ready(worker);
+    worker->slots->ops->on_ready(worker);
 }
 
 static void note_hello(struct worker *worker)
@@ -126,7 +128,7 @@ static void reap(struct worker *worker)
 
     (void) event_del(worker->timer);
     worker->state = WORKER_KILLED; /* events of what follows are ignored */
-    slot_on_end(worker, worker->ops->on_end(worker, was_booting));
+    slot_on_end(worker, worker->slots->ops->on_end(worker, was_booting));
 }
 
 /* ---- killed for what the worker does itself: no hello in time, a channel that ends */
@@ -294,7 +296,7 @@ bool worker_withdraw(struct worker *worker, const struct attempt *attempt)
     unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
 
     if (worker->n_withdrawn >= WITHDRAWN_MAX) {
-        worker->server->record.counters.not_withdrawn += !worker->is_withdrawn_full;
+        worker->slots->record->counters.not_withdrawn += !worker->is_withdrawn_full;
         worker->is_withdrawn_full = true;
         return false;
     }
@@ -342,17 +344,16 @@ static void on_load_turn(evutil_socket_t fd, short what, void *arg)
     (void) what;
     struct worker *worker = arg;
 
-    worker->ops->on_load_turn(worker);
+    worker->slots->ops->on_load_turn(worker);
 }
 
-struct worker *worker_new(struct server *server, const struct cordon_config *cordon,
-                          unsigned number)
+struct worker *worker_new(struct slots *slots, const struct cordon_config *cordon, unsigned number)
 {
     struct worker *worker = calloc(1, sizeof *worker);
 
     if (!worker)
         return NULL;
-    worker->server = server;
+    worker->slots = slots;
     worker->cordon = cordon;
     worker->number = number;
     worker->pidfd = -1;
@@ -367,8 +368,8 @@ struct worker *worker_new(struct server *server, const struct cordon_config *cor
     LIST_INIT(&worker->placements);
     TAILQ_INIT(&worker->to_load);
     TAILQ_INIT(&worker->preloads);
-    worker->timer = event_new(server->base, -1, 0, on_timer, worker);
-    worker->load_turn = event_new(server->base, -1, 0, on_load_turn, worker);
+    worker->timer = event_new(slots->base, -1, 0, on_timer, worker);
+    worker->load_turn = event_new(slots->base, -1, 0, on_load_turn, worker);
     return worker->timer && worker->load_turn ? worker : worker_free(worker);
 }
 

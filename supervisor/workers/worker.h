@@ -12,7 +12,6 @@
 #include "spawner/facts.h"
 #include "supervisor/record/holdup.h"
 #include "supervisor/record/incident.h"
-#include "supervisor/server.h"
 #include "supervisor/workers/attempt.h"
 #include "supervisor/workers/books.h"
 #include "supervisor/workers/idle.h"
@@ -27,8 +26,7 @@ struct worker;
 struct cgroup_worker;
 struct channel;
 struct channel_table;
-struct server;
-struct tenant;
+struct slots;
 /* Why the supervisor killed it, if it did. */
 enum kill_reason {
     KILL_NONE,     /* it died by itself or by somebody else's hand */
@@ -75,8 +73,9 @@ struct slot_ops {
      * empties what is kept of the worker. was_booting: it had not said hello. Returns whether it counts as a
      * failure of its slot. */
     bool (*on_end)(struct worker *worker, bool was_booting);
-    /* A worker is gone, and nothing is left of it, or none could be started: tenants may go elsewhere. */
-    void (*on_lost)(struct server *server);
+    /* A worker is gone, and nothing is left of it, or none could be started: tenants may go elsewhere. owner: the
+     * slots' owner. */
+    void (*on_lost)(void *owner);
     /* It has read what was queued for it. */
     void (*on_drained)(struct worker *worker);
     /* The next part of what is to be loaded may go. */
@@ -87,13 +86,11 @@ struct slot_ops {
 
 struct worker {
     TAILQ_ENTRY(worker) entry;
-    const struct slot_ops *ops;         /* borrowed, as frames */
-    const struct channel_table *frames; /* what may come from it */
     struct slot *
         slot; /* borrowed; NULL: it leaves. While it is ready it serves whoever is not loaded elsewhere yet */
     unsigned
-        list_position;     /* without a slot: one that no slot has, where `skep workers` lists it */
-    struct server *server; /* borrowed */
+        list_position;   /* without a slot: one that no slot has, where `skep workers` lists it */
+    struct slots *slots; /* borrowed */
     const struct cordon_config *cordon; /* borrowed: lives as long as they; values may change */
     unsigned number;                    /* of no other worker or slot; the spawner's slot */
     enum worker_state state;
@@ -235,6 +232,5 @@ void worker_check_jail(struct worker *worker);
 /* Returns whether the worker has not read what is queued for it: nothing that can wait is sent. */
 bool worker_is_congested(const struct worker *worker);
 /* Without a process and a slot. NULL: out of memory. */
-struct worker *worker_new(struct server *server, const struct cordon_config *cordon,
-                          unsigned number);
+struct worker *worker_new(struct slots *slots, const struct cordon_config *cordon, unsigned number);
 struct worker *worker_free(struct worker *worker); /* kills what runs in it */

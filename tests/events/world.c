@@ -178,7 +178,7 @@ void world_spawned(struct played_worker *worker)
     worker->stat_fd = fcntl(answer.stat_fd, F_DUPFD_CLOEXEC, 0);
     HOLD(answer.pidfd >= 0 && worker->stat_fd >= 0);
     worker->pid = world.next_pid++;
-    slots_spawner_ops.on_result(&world.server, worker->slot, 0, "", &answer);
+    slots_spawner_ops.on_result(world.server.slots, worker->slot, 0, "", &answer);
 }
 
 void world_not_spawned(struct played_worker *worker)
@@ -188,7 +188,7 @@ void world_not_spawned(struct played_worker *worker)
     if (!worker->is_there || worker->pid > 0)
         return;
     worker_done(worker);
-    slots_spawner_ops.on_result(&world.server, slot, -EAGAIN, "fork", NULL);
+    slots_spawner_ops.on_result(world.server.slots, slot, -EAGAIN, "fork", NULL);
 }
 
 struct played_worker *world_worker(unsigned n)
@@ -247,7 +247,7 @@ void world_exited(struct played_worker *worker, int wait_status)
     pid_t pid = worker->pid;
     worker_done(worker);
     world.deaths++;
-    slots_spawner_ops.on_exited(&world.server, slot, pid, wait_status);
+    slots_spawner_ops.on_exited(world.server.slots, slot, pid, wait_status);
     for (unsigned i = 0; i < TENANTS; i++)
         if (kills_of(tenant_names[i]) != before[i] && !(allowed >> i & 1))
             events_fail("tenant %s is blamed for the death of a worker in which it had nothing",
@@ -441,6 +441,34 @@ static void make_base(void)
     HOLD(world.server.base);
 }
 
+static void make_slots(struct server *server)
+{
+    const struct slots_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .life = &server->life,
+        .jail = &server->jail,
+        .health = &server->health,
+        .frames = &worker_frames,
+    };
+
+    HOLD(slots_new(&options, &server->slots) == 0);
+}
+
+static void make_placements(struct server *server)
+{
+    const struct placements_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .slots = server->slots,
+        .tenants = server->tenants,
+    };
+
+    HOLD(placements_new(&options, &server->placements) == 0);
+}
+
 void world_start(void)
 {
     struct config_errors errors = { 0 };
@@ -468,8 +496,9 @@ void world_start(void)
     server->jail.is_unjailed = true;
     server->max_files = 1 << 20;
     HOLD(record_init(&server->record, server->config) == 0);
-    HOLD(tenants_new(server, &server->tenants) == 0);
-    HOLD(placements_new(server, &server->placements) == 0);
+    make_slots(server);
+    HOLD(tenants_new(server->config, &server->record, &server->tenants) == 0);
+    make_placements(server);
     HOLD(versions_new(server, &server->versions) == 0);
     HOLD(ledger_new(server, &server->ledger) == 0);
     make_front();
@@ -478,7 +507,7 @@ void world_start(void)
     (void) snprintf(path, sizeof path, "%s/state", folder);
     server->store = (struct store *) (void *) &world; /* only its wrapped functions see it */
     deploys_start(path);
-    HOLD(slots_new(server, &placement_slot_ops, &worker_frames, &server->slots) == 0);
+    HOLD(slots_start(server->slots) == 0);
 }
 
 /* ---- end */

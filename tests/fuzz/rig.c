@@ -85,15 +85,34 @@ static struct spawner *make_dead_spawner(void)
     return spawner;
 }
 
-/* Without places: those that the config asks for would be started at once. */
-static void make_slots(struct rig *rig)
+/* Not started: the target plays the workers. */
+static void make_slots(struct server *server)
 {
-    struct config *config = rig->server.config;
-    unsigned n_cordons = config->n_cordons;
+    const struct slots_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .life = &server->life,
+        .jail = &server->jail,
+        .spawner = server->spawner,
+        .health = &server->health,
+        .frames = &worker_frames,
+    };
 
-    config->n_cordons = 0;
-    CHECK(slots_new(&rig->server, &placement_slot_ops, &worker_frames, &rig->server.slots) == 0);
-    config->n_cordons = n_cordons;
+    CHECK(slots_new(&options, &server->slots) == 0);
+}
+
+static void make_placements(struct server *server)
+{
+    const struct placements_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .slots = server->slots,
+        .tenants = server->tenants,
+    };
+
+    CHECK(placements_new(&options, &server->placements) == 0);
 }
 
 static void make_once(struct rig *rig, const char *config)
@@ -126,10 +145,10 @@ struct rig *rig_start(const char *config)
         .front = server->front,
     };
     CHECK(record_init(&server->record, server->config) == 0);
-    CHECK(tenants_new(server, &server->tenants) == 0 &&
-          placements_new(server, &server->placements) == 0 &&
-          versions_new(server, &server->versions) == 0 && ledger_new(server, &server->ledger) == 0);
-    make_slots(&rig);
+    make_slots(server);
+    CHECK(tenants_new(server->config, &server->record, &server->tenants) == 0);
+    make_placements(server);
+    CHECK(versions_new(server, &server->versions) == 0 && ledger_new(server, &server->ledger) == 0);
     return &rig;
 }
 
@@ -180,12 +199,10 @@ void rig_worker_start(struct rig *rig, const char *cordon, enum slot_kind kind,
 {
     struct server *server = &rig->server;
     struct slot *slot = slots_add(server->slots, config_find_cordon(server->config, cordon), kind);
-    struct worker *worker = slot ? worker_new(server, slot->cordon, slot->number) : NULL;
+    struct worker *worker = slot ? worker_new(server->slots, slot->cordon, slot->number) : NULL;
     int pair[2];
 
     CHECK(worker && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    worker->ops = server->slots->ops;
-    worker->frames = server->slots->frames;
     worker->board =
         mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(worker->board != MAP_FAILED && link_open(worker, pair[0]) == 0);
@@ -216,7 +233,7 @@ void rig_worker_spawned(struct rig *rig, struct rig_worker *peer)
     };
 
     CHECK(self.pidfd >= 0 && self.stat_fd >= 0 && self.statm_fd >= 0);
-    slots_spawner_ops.on_result(&rig->server, peer->worker->number, 0, "", &self);
+    slots_spawner_ops.on_result(rig->server.slots, peer->worker->number, 0, "", &self);
 }
 
 void rig_worker_become_ready(struct rig *rig, struct rig_worker *peer)
@@ -228,7 +245,7 @@ void rig_worker_become_ready(struct rig *rig, struct rig_worker *peer)
     worker->state = WORKER_READY;
     worker->ready_ns = io_now_ns();
     link_set_ready(worker);
-    worker->ops->on_ready(worker);
+    worker->slots->ops->on_ready(worker);
 }
 
 void rig_worker_exit(struct rig *rig, struct rig_worker *peer, int wait_status)
@@ -238,9 +255,9 @@ void rig_worker_exit(struct rig *rig, struct rig_worker *peer, int wait_status)
     struct slot *slot = NULL;
 
     if (worker->pid > 0)
-        ops->on_exited(&rig->server, worker->number, worker->pid, wait_status);
+        ops->on_exited(rig->server.slots, worker->number, worker->pid, wait_status);
     else
-        ops->on_result(&rig->server, worker->number, -EAGAIN, "fork", NULL);
+        ops->on_result(rig->server.slots, worker->number, -EAGAIN, "fork", NULL);
     peer->worker = NULL;
     while ((slot = slots_next(rig->server.slots, slot)))
         (void) event_del(slot->timer); /* the next start, which would fail */

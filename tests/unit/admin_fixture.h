@@ -41,6 +41,29 @@ struct fixture {
     size_t have, used;
 };
 
+/* Neither workers nor slots, but what they would be in. */
+static inline void make_workers(struct fixture *f)
+{
+    const struct slots_options slots = {
+        .base = f->server.base,
+        .config = f->server.config,
+        .record = &f->server.record,
+        .life = &f->server.life,
+        .jail = &f->server.jail,
+        .health = &f->server.health,
+    };
+    assert_int_equal(slots_new(&slots, &f->server.slots), 0);
+    const struct placements_options placements = {
+        .base = f->server.base,
+        .config = f->server.config,
+        .record = &f->server.record,
+        .slots = f->server.slots,
+        .tenants = f->server.tenants,
+    };
+    assert_int_equal(placements_new(&placements, &f->server.placements), 0);
+    f->server.placements->ops = &ledger_placement_ops;
+}
+
 static inline int set_up(void **state)
 {
     static const char config[] = "listen: [\"127.0.0.1:8080\"]\n";
@@ -56,9 +79,8 @@ static inline int set_up(void **state)
     f->server.base = event_base_new();
     assert_non_null(f->server.base);
     assert_int_equal(record_init(&f->server.record, f->server.config), 0);
-    assert_int_equal(placements_new(&f->server, &f->server.placements), 0);
-    f->server.placements->ops = &ledger_placement_ops;
-    assert_int_equal(tenants_new(&f->server, &f->server.tenants), 0);
+    assert_int_equal(tenants_new(f->server.config, &f->server.record, &f->server.tenants), 0);
+    make_workers(f);
     assert_int_equal(arena_init(&f->arena, 16U << 20), 0);
     f->input = malloc(INPUT_BYTES);
     assert_non_null(f->input);
@@ -78,8 +100,9 @@ static inline int tear_down(void **state)
         free(tenant->name);
         free(tenant);
     }
-    (void) tenants_free(f->server.tenants);
+    (void) slots_free(f->server.slots);
     (void) placements_free(f->server.placements);
+    (void) tenants_free(f->server.tenants);
     record_done(&f->server.record);
     event_base_free(f->server.base);
     (void) config_free(f->server.config);
@@ -101,7 +124,7 @@ static inline struct tenant *add_tenant(struct fixture *f, const char *name)
     struct tenant *tenant = calloc(1, sizeof *tenant);
 
     assert_non_null(tenant);
-    tenant->server = &f->server;
+    tenant->tenants = f->server.tenants;
     tenant->number = ++f->server.tenants->last_number;
     tenant->name = strdup(name);
     counted_init(&tenant->counted, &f->server.record, tenant->name);

@@ -144,7 +144,7 @@ static void test_last_incidents_are_kept_and_told_apart_by_tenant(void **state)
 static void test_incidents_of_nobody_fail_and_those_of_a_tenant_that_is_gone_do_not(void **state)
 {
     struct fixture *f = *state;
-    struct tenant gone = { .server = &f->server, .name = (char *) (uintptr_t) "gone" };
+    struct tenant gone = { .tenants = f->server.tenants, .name = (char *) (uintptr_t) "gone" };
 
     counted_init(&gone.counted, &f->server.record, gone.name);
     open_admin(f);
@@ -302,7 +302,6 @@ static void test_commands_that_are_broken_close_only_that_client(void **state)
 /* ---- claims of a worker */
 
 struct lone_worker {
-    struct slots *slots;
     struct worker *worker;
     struct manifest manifest;
     struct version version;
@@ -314,25 +313,17 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct lone_wo
 {
     const struct cordon_config *cordon = f->server.config->cordons[0];
 
-    *ret = (struct lone_worker){ .slots = calloc(1, sizeof *ret->slots) };
-    assert_non_null(ret->slots);
-    TAILQ_INIT(&ret->slots->workers);
-    TAILQ_INIT(&ret->slots->list);
-    ret->slots->server = &f->server;
-    ret->slots->ops = &placement_slot_ops;
-    f->server.slots = ret->slots;
-    ret->worker = worker_new(&f->server, cordon, 0);
+    *ret = (struct lone_worker){ .worker = worker_new(f->server.slots, cordon, 0) };
     assert_non_null(ret->worker);
-    ret->worker->ops = &placement_slot_ops;
     ret->worker->state = WORKER_READY;
     ret->worker->pid = getpid();
     ret->worker->cpu_clock = CLOCK_PROCESS_CPUTIME_ID;
     ret->worker->board =
         mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(ret->worker->board, MAP_FAILED);
-    struct slot *slot = slots_add(ret->slots, cordon, SLOT_SHARED);
+    struct slot *slot = slots_add(f->server.slots, cordon, SLOT_SHARED);
     assert_non_null(slot);
-    slots_put(ret->slots, slot, ret->worker);
+    slots_put(f->server.slots, slot, ret->worker);
     ret->manifest.cordon = cordon->name;
     ret->version = (struct version){
         .id = 5,
@@ -351,7 +342,7 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct lone_wo
 static void drop_worker(struct fixture *f, struct lone_worker *worker)
 {
     worker->version.tenant->version = NULL;
-    f->server.slots = slots_free(worker->slots);
+    f->server.slots = slots_free(f->server.slots);
 }
 
 static const Skep__Admin__Worker *ask_worker(struct fixture *f, int fd)

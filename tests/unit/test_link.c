@@ -32,7 +32,8 @@
 #define TURNS_MAX 100000U
 
 struct scene {
-    struct server server;
+    struct record record;
+    struct slots slots;
     struct worker *worker;
     int worker_fd;
     struct tenant tenant;
@@ -61,15 +62,16 @@ static int set_up(void **state)
     int fds[2];
 
     assert_non_null(s);
-    s->server.base = event_base_new();
+    s->slots.base = event_base_new();
     s->worker = calloc(1, sizeof *s->worker);
     assert_non_null(s->worker);
-    s->worker->server = &s->server;
-    s->worker->frames = &worker_frames;
+    s->slots.frames = &worker_frames;
+    s->slots.record = &s->record;
+    s->worker->slots = &s->slots;
     s->worker->state = WORKER_READY;
     LIST_INIT(&s->worker->placements);
     TAILQ_INIT(&s->worker->to_load);
-    s->worker->load_turn = event_new(s->server.base, -1, 0, on_load_turn, s->worker);
+    s->worker->load_turn = event_new(s->slots.base, -1, 0, on_load_turn, s->worker);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     assert_int_equal(link_open(s->worker, fds[0]), 0);
     s->worker_fd = fds[1];
@@ -114,7 +116,7 @@ static int tear_down(void **state)
     }
     free(s->manifest.name);
     free(s->manifest.main);
-    event_base_free(s->server.base);
+    event_base_free(s->slots.base);
     arena_done(&s->arena);
     free(s->input);
     free(s);
@@ -177,7 +179,7 @@ static void read_some(struct scene *s)
 
 static void one_turn(struct scene *s)
 {
-    (void) event_base_loop(s->server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    (void) event_base_loop(s->slots.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     size_t queued = channel_queued_bytes(s->worker->channel);
     s->most_queued = queued > s->most_queued ? queued : s->most_queued;
 }

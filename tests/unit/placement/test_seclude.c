@@ -19,7 +19,6 @@
 #define TENANTS (3 * TENANT_LOOKS_MAX)
 
 struct scene {
-    struct server server;
     struct tenants *tenants;
     struct cordon_config cordon;
     struct version version;
@@ -31,8 +30,7 @@ static int set_up(void **state)
     struct scene *s = calloc(1, sizeof *s);
 
     assert_non_null(s);
-    assert_int_equal(tenants_new(&s->server, &s->tenants), 0);
-    s->server.tenants = s->tenants;
+    assert_int_equal(tenants_new(NULL, NULL, &s->tenants), 0);
     s->version.cordon = &s->cordon;
     LIST_INIT(&s->version.placements);
     for (unsigned i = 0; i < TENANTS; i++) {
@@ -40,7 +38,7 @@ static int set_up(void **state)
         (void) snprintf(name, sizeof name, "tenant-%u", i);
         s->tenant[i] = calloc(1, sizeof *s->tenant[i]);
         assert_non_null(s->tenant[i]);
-        s->tenant[i]->server = &s->server;
+        s->tenant[i]->tenants = s->tenants;
         s->tenant[i]->number = i + 1;
         s->tenant[i]->name = strdup(name);
         s->tenant[i]->version = &s->version;

@@ -88,7 +88,8 @@ static void test_what_was_withdrawn_never_begins(void **state)
 /* ---- what the supervisor keeps of it */
 
 struct fixture {
-    struct server server;
+    struct record record;
+    struct slots slots;
     struct cordon_config cordon;
     struct worker *worker;
 };
@@ -97,8 +98,9 @@ static void set_up(struct fixture *fixture)
 {
     *fixture = (struct fixture){ 0 };
     memset(&board, 0, sizeof board);
-    fixture->server.base = event_base_new();
-    fixture->worker = worker_new(&fixture->server, &fixture->cordon, 0);
+    fixture->slots.base = event_base_new();
+    fixture->slots.record = &fixture->record;
+    fixture->worker = worker_new(&fixture->slots, &fixture->cordon, 0);
     assert_non_null(fixture->worker);
     fixture->worker->board = &board;
 }
@@ -107,7 +109,7 @@ static void tear_down(struct fixture *fixture)
 {
     fixture->worker->board = NULL; /* not mapped */
     (void) worker_free(fixture->worker);
-    event_base_free(fixture->server.base);
+    event_base_free(fixture->slots.base);
 }
 
 static void take(struct worker *worker, struct attempt *attempt, uint64_t round)
@@ -155,11 +157,11 @@ static void test_open_withdrawals_leave_slots_to_others(void **state)
     assert_int_equal(n, SCOREBOARD_SLOTS / 4);
     assert_int_equal(fixture.worker->n_withdrawn, n);
     /* Counted once, however often it is tried, until there is room again. */
-    assert_int_equal(fixture.server.record.counters.not_withdrawn, 1);
+    assert_int_equal(fixture.record.counters.not_withdrawn, 1);
     assert_true(worker_end_withdrawn(fixture.worker, attempts[0].id));
     assert_true(worker_withdraw(fixture.worker, &attempts[n]));
     assert_false(worker_withdraw(fixture.worker, &attempts[n + 1]));
-    assert_int_equal(fixture.server.record.counters.not_withdrawn, 2);
+    assert_int_equal(fixture.record.counters.not_withdrawn, 2);
     tear_down(&fixture);
 }
 

@@ -9,15 +9,16 @@
 
 #include <cmocka.h>
 
+#include <event2/event.h>
 #include <stdlib.h>
 
-#include "supervisor/server.h"
 #include "supervisor/workers/slots.h"
 
 struct scene {
-    struct server server;
+    struct event_base *base;
+    struct life life;
     struct cordon_config cordon;
-    struct slots slots;
+    struct slots *slots;
 };
 
 static unsigned n_lost, n_freed;
@@ -34,9 +35,9 @@ static bool on_end(struct worker *worker, bool was_booting)
     return false;
 }
 
-static void on_lost(struct server *server)
+static void on_lost(void *owner)
 {
-    (void) server;
+    (void) owner;
     n_lost++;
 }
 
@@ -55,13 +56,6 @@ static const struct slot_ops ops = {
     .on_free = on_free,
 };
 
-static void on_sweep(evutil_socket_t fd, short what, void *arg)
-{
-    (void) fd;
-    (void) what;
-    (void) arg;
-}
-
 static int set_up(void **state)
 {
     static char name[] = "c";
@@ -71,13 +65,10 @@ static int set_up(void **state)
     s->cordon.name = name;
     s->cordon.workers = 1;
     s->cordon.spare = true;
-    s->server.base = event_base_new();
-    s->server.slots = &s->slots;
-    s->slots.server = &s->server;
-    s->slots.ops = &ops;
-    TAILQ_INIT(&s->slots.list);
-    TAILQ_INIT(&s->slots.workers);
-    s->slots.sweep = event_new(s->server.base, -1, 0, on_sweep, s);
+    s->base = event_base_new();
+    const struct slots_options options = { .base = s->base, .life = &s->life };
+    assert_int_equal(slots_new(&options, &s->slots), 0);
+    slots_attach(s->slots, &ops, NULL);
     n_lost = n_freed = 0;
     *state = s;
     return 0;
@@ -86,31 +77,22 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct scene *s = *state;
-    struct worker *worker;
-    struct slot *slot;
 
-    while ((worker = TAILQ_FIRST(&s->slots.workers)))
-        slots_forget(&s->slots, worker);
-    while ((slot = TAILQ_FIRST(&s->slots.list))) {
-        TAILQ_REMOVE(&s->slots.list, slot, entry);
-        (void) slot_free(slot);
-    }
-    event_free(s->slots.sweep);
-    event_base_free(s->server.base);
+    (void) slots_free(s->slots);
+    event_base_free(s->base);
     free(s);
     return 0;
 }
 
 static struct slot *add(struct scene *s, enum slot_kind kind)
 {
-    struct slot *slot = slots_add(&s->slots, &s->cordon, kind);
+    struct slot *slot = slots_add(s->slots, &s->cordon, kind);
 
     assert_non_null(slot);
-    struct worker *worker = worker_new(&s->server, &s->cordon, slot->number);
+    struct worker *worker = worker_new(s->slots, &s->cordon, slot->number);
     assert_non_null(worker);
-    worker->ops = &ops;
     worker->state = WORKER_READY;
-    slots_put(&s->slots, slot, worker);
+    slots_put(s->slots, slot, worker);
     return slot;
 }
 
@@ -167,17 +149,17 @@ static void test_worker_that_leaves_keeps_its_number_and_is_listed_behind_the_sl
     assert_ptr_equal(slot_detach(spare), worker);
     assert_int_equal(worker->number, 0);
     assert_int_equal(spare->number, 2); /* 0 leaves, and 1 is the slot's */
-    assert_true(slots_next_listed(&s->slots, &listed) && listed.slot == slot);
-    assert_true(slots_next_listed(&s->slots, &listed) && listed.slot == spare);
+    assert_true(slots_next_listed(s->slots, &listed) && listed.slot == slot);
+    assert_true(slots_next_listed(s->slots, &listed) && listed.slot == spare);
     assert_null(listed.worker);
-    assert_true(slots_next_listed(&s->slots, &listed) && listed.worker == worker);
+    assert_true(slots_next_listed(s->slots, &listed) && listed.worker == worker);
     assert_null(listed.slot);
-    assert_false(slots_next_listed(&s->slots, &listed));
+    assert_false(slots_next_listed(s->slots, &listed));
     assert_int_equal(worker->list_position, 2); /* 0 and 1 are the slots' */
-    assert_int_equal(slots_count_leaving(&s->slots, &s->cordon), 1);
+    assert_int_equal(slots_count_leaving(s->slots, &s->cordon), 1);
     slot_on_end(worker, false); /* no slot is to be filled */
     assert_false(is_start_planned(spare));
-    assert_int_equal(slots_count_leaving(&s->slots, &s->cordon), 0);
+    assert_int_equal(slots_count_leaving(s->slots, &s->cordon), 0);
 }
 
 static void test_slot_that_is_closed_is_gone_and_its_worker_drains(void **state)
@@ -188,7 +170,7 @@ static void test_slot_that_is_closed_is_gone_and_its_worker_drains(void **state)
 
     worker->in_flight = 1;
     slot_close(slot);
-    assert_null(slots_next(&s->slots, NULL));
+    assert_null(slots_next(s->slots, NULL));
     assert_null(worker->slot);
     assert_int_equal(worker->state, WORKER_DRAINING);
     worker->in_flight = 0;
@@ -201,7 +183,7 @@ static void test_slot_that_is_closed_softly_leaves_a_ready_worker_to_its_tenants
     struct worker *worker = slot->worker;
 
     slot_close_softly(slot);
-    assert_null(slots_next(&s->slots, NULL));
+    assert_null(slots_next(s->slots, NULL));
     assert_int_equal(worker->state, WORKER_READY);
     assert_true(worker->leave_since_ns > 0);
 }
@@ -216,9 +198,9 @@ static void test_slot_is_usable_until_too_many_of_its_workers_have_failed(void *
         slot_on_end(slot->worker, true);
         assert_int_equal(slot->failures, i);
         assert_int_equal(slot_is_usable(slot), i < 5);
-        struct worker *worker = worker_new(&s->server, &s->cordon, slot->number);
+        struct worker *worker = worker_new(s->slots, &s->cordon, slot->number);
         assert_non_null(worker);
-        slots_put(&s->slots, slot, worker);
+        slots_put(s->slots, slot, worker);
     }
     slot->worker->state = WORKER_READY;
     assert_true(slot_is_usable(slot));
