@@ -30,7 +30,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     TAILQ_FOREACH (worker, &slots->workers, entry) {
-        worker_check(worker, now);
+        placement_check_worker(worker, now);
         has_work = has_work || worker->is_watched;
     }
     if (!has_work) {

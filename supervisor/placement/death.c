@@ -64,7 +64,7 @@ static void count_candidates(const struct worker *worker, bool is_memory, struct
         death->only_version = 0;
 }
 
-uint32_t worker_loading_version(const struct worker *worker)
+uint32_t placement_loading_version(const struct worker *worker)
 {
     uint32_t claim = atomic_load(&worker->board->running_tenant);
     const struct placement *placement;
@@ -92,7 +92,7 @@ static uint64_t allowed_kib(const struct limits *limits)
     return ((uint64_t) limits->heap_mib + limits->external_mib) * KIB_PER_MIB;
 }
 
-size_t worker_memory_shares(const struct worker *worker, struct memory_share *ret_shares)
+size_t placement_memory_shares(const struct worker *worker, struct memory_share *ret_shares)
 {
     const struct placement *placement;
     size_t n = 0;
@@ -113,7 +113,7 @@ size_t worker_memory_shares(const struct worker *worker, struct memory_share *re
 static void find_in_accounts(const struct worker *worker, struct death *death)
 {
     struct memory_share shares[SCOREBOARD_TENANTS];
-    size_t n = worker_memory_shares(worker, shares);
+    size_t n = placement_memory_shares(worker, shares);
     uint64_t limit_kib = (uint64_t) worker->rss_mib * KIB_PER_MIB;
     uint64_t seen_kib = worker->rss_bytes / BYTES_PER_KIB;
     struct memory_sum sum = {
@@ -146,7 +146,7 @@ static void read_claims(const struct worker *worker, bool is_memory, struct deat
     } else if (worker->blamed_version) {
         death->claimed_version = worker->blamed_version;
     } else {
-        death->claimed_version = worker_loading_version(worker);
+        death->claimed_version = placement_loading_version(worker);
     }
 }
 

@@ -163,14 +163,14 @@ struct worker *placement_find_worker(struct slots *slots, const struct version *
 /* Something was sent to a worker: has it watched. */
 void placements_watch(struct placements *placements);
 /* Frames and entries into JavaScript so far, for comparison only; of a worker that is up. */
-uint64_t worker_signs_of_life(const struct worker *worker);
+uint64_t placement_signs_of_life(const struct worker *worker);
 /* Whether something is in it that may keep it from answering. */
-bool worker_has_work(const struct worker *worker);
+bool placement_has_work(const struct worker *worker);
 /* It has to answer, though nothing may be in it: it is watched until it has, and killed if it does not. It is
  * up. */
-void worker_ask(struct worker *worker);
+void placement_ask_worker(struct worker *worker);
 /* Looks whether a worker with work in it still answers; kills it when it is stuck. */
-void worker_check(struct worker *worker, uint64_t now_ns);
+void placement_check_worker(struct worker *worker, uint64_t now_ns);
 
 /* ---- death.c */
 
@@ -182,10 +182,10 @@ bool placement_is_candidate(const struct placement *placement);
 /* Memory that the isolate holds in all, by the worker's account: the heap's pages, buffers, native memory. */
 uint64_t placement_held_kib(const struct placement *placement);
 struct memory_share;
-size_t worker_memory_shares(const struct worker *worker, struct memory_share *ret_shares);
+size_t placement_memory_shares(const struct worker *worker, struct memory_share *ret_shares);
 /* The version that loads, unloads, or whose module code a timer runs, by the worker's claim; 0 if
  * there is none that it can be. */
-uint32_t worker_loading_version(const struct worker *worker);
+uint32_t placement_loading_version(const struct worker *worker);
 
 /* ---- cpu.c: the one account of CPU time */
 

@@ -10,6 +10,8 @@
 #include "supervisor/placement/blame.h"
 #include "supervisor/placement/placement.h"
 
+/* A SLOT_OWN is one tenant's, which is its owner; a SLOT_CROWD is of tenants that hold up others (holdup.h). */
+
 /* Whether the version, which serves or is the candidate, should have a worker of its own. */
 bool seclude_is_wanted(const struct version *version);
 /* The slot of the tenant's own worker in the version's cordon, or of the one that it shares with others of its kind;

@@ -74,14 +74,14 @@ static uint64_t patience_ms(const struct worker *worker)
     return worker->is_asked && patience < SILENT_BASE_MS ? SILENT_BASE_MS : patience;
 }
 
-bool worker_has_work(const struct worker *worker)
+bool placement_has_work(const struct worker *worker)
 {
     return work_patience_ms(worker) > 0;
 }
 
 static struct placement *find_loading(const struct worker *worker)
 {
-    uint32_t loading = worker_loading_version(worker);
+    uint32_t loading = placement_loading_version(worker);
     struct placement *placement;
 
     LIST_FOREACH (placement, &worker->placements, in_worker)
@@ -176,7 +176,7 @@ static void kill_stuck(struct worker *worker, uint64_t used_ns)
 {
     uint64_t claim = atomic_load(&worker->board->running_request);
     const struct attempt *attempt = worker_find_attempt(worker, claim);
-    uint32_t loading = attempt ? 0 : worker_loading_version(worker);
+    uint32_t loading = attempt ? 0 : placement_loading_version(worker);
     const struct version *version = attempt ? attempt->version : suspect_version(worker, loading);
     bool is_load = loading != 0 || (version && is_loading(worker, version));
 
@@ -225,21 +225,21 @@ static void note_stuck(struct worker *worker, uint64_t used_ns)
 
 /* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
  * other without a frame. That these are the worker's word does no harm: it could as well send frames. */
-uint64_t worker_signs_of_life(const struct worker *worker)
+uint64_t placement_signs_of_life(const struct worker *worker)
 {
     return channel_received_frames(worker->channel) + atomic_load(&worker->board->heartbeat);
 }
 
-void worker_ask(struct worker *worker)
+void placement_ask_worker(struct worker *worker)
 {
     worker->is_asked = true;
-    worker->asked_signs = worker_signs_of_life(worker);
+    worker->asked_signs = placement_signs_of_life(worker);
     placements_watch(placements_of_worker(worker));
 }
 
 static void check_answers(struct worker *worker, uint64_t patience, uint64_t now_ns)
 {
-    uint64_t signs = worker_signs_of_life(worker);
+    uint64_t signs = placement_signs_of_life(worker);
     uint64_t claim = atomic_load(&worker->board->running_request);
     uint64_t cpu = worker_cpu_ns(worker);
     bool has_answered = !worker->is_watched || signs != worker->signs_seen;
@@ -275,11 +275,11 @@ static void check_answers(struct worker *worker, uint64_t patience, uint64_t now
     }
 }
 
-void worker_check(struct worker *worker, uint64_t now_ns)
+void placement_check_worker(struct worker *worker, uint64_t now_ns)
 {
     bool is_up = worker->state == WORKER_READY || worker->state == WORKER_DRAINING;
 
-    if (is_up && worker->is_asked && worker_signs_of_life(worker) != worker->asked_signs)
+    if (is_up && worker->is_asked && placement_signs_of_life(worker) != worker->asked_signs)
         worker->is_asked = false;
     uint64_t patience = is_up ? patience_ms(worker) : 0;
 

@@ -59,13 +59,13 @@ static enum watchdog_view look_at(struct worker *worker, uint64_t now_ns)
     struct watchdog_vigil *vigil = &worker->vigil;
     bool is_new = vigil->since_ns == 0 || vigil->pid != worker->pid ||
                   vigil->state != (unsigned) worker->state;
-    uint64_t signs = is_up(worker) ? worker_signs_of_life(worker) : 0;
+    uint64_t signs = is_up(worker) ? placement_signs_of_life(worker) : 0;
     const struct watchdog_facts facts = {
         .state = worker->state,
         .is_new = is_new,
         .has_sign = is_up(worker) && signs != vigil->signs,
         .was_asked = vigil->was_asked && !is_new,
-        .has_work = is_up(worker) && worker_has_work(worker),
+        .has_work = is_up(worker) && placement_has_work(worker),
         .in_state_ms = is_new ? 0 : (now_ns - vigil->since_ns) / NSEC_PER_MSEC,
     };
 
@@ -77,7 +77,7 @@ static enum watchdog_view look_at(struct worker *worker, uint64_t now_ns)
         .was_asked = is_up(worker),
     };
     if (is_up(worker) && !worker->is_asked) /* one that has not answered is not asked anew */
-        worker_ask(worker);
+        placement_ask_worker(worker);
     return watchdog_judge(&facts);
 }
 

@@ -11,7 +11,7 @@
  * counts its silence and kills it: a worker with work is excused. Or to end it, again and again: one that
  * starts, dies or waits out a back-off is excused, too, while it keeps to the time for that. Or, with
  * native code of its own, to have it say nothing with nothing to do: each worker is asked at each look, and one
- * that does not answer is killed like a busy one (worker_ask), so that another is there before the watchdog
+ * that does not answer is killed like a busy one (placement_ask_worker), so that another is there before the watchdog
  * is due. What is left to starve it are faults that no tenant has a hand in: a loop that is stuck, a
  * spawner that starts and reaps nothing, a host on which killed processes stay.
  *

@@ -55,7 +55,7 @@ int link_on_pong(void *owner, const ProtobufCMessage *message)
     if (worker->pings_open == 0)
         return -EPROTO;
     worker->pings_open--;
-    return 0; /* that it came at all is what counts: worker_check looks at the number of frames */
+    return 0; /* that it came at all is what counts: placement_check_worker looks at the number of frames */
 }
 
 static void on_closed(void *owner, int error)

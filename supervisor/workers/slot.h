@@ -16,13 +16,12 @@ struct worker;
 struct cordon_config;
 struct event;
 struct slots;
-struct tenant;
 
 enum slot_kind {
     SLOT_SHARED, /* one of the cordon's workers */
     SLOT_SPARE,  /* gets no tenants: its worker takes over another slot */
-    SLOT_OWN,    /* of one tenant */
-    SLOT_CROWD,  /* of tenants that hold up others, see holdup.h */
+    SLOT_OWN,    /* apart from these, of one owner */
+    SLOT_CROWD,  /* apart from these, of several members */
 };
 
 struct slot {
@@ -38,8 +37,8 @@ struct slot {
     bool is_dropped;       /* it has no worker, and gets none; freed at the next sweep */
     struct worker *worker; /* borrowed from the list of all workers; NULL: none */
     struct event *timer;   /* the next start */
-    struct tenant *owner;  /* borrowed; of SLOT_OWN, else NULL */
-    unsigned members;      /* tenants that have SLOT_CROWD as their own */
+    void *owner;           /* borrowed; of SLOT_OWN, else NULL; the floor above says what it is */
+    unsigned members;      /* of SLOT_CROWD, else 0; the floor above counts them */
     unsigned failures;     /* deaths that nobody is to blame for */
     uint64_t failures_since_ns;
     /* Counts of all its workers. */

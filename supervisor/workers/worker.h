@@ -127,7 +127,7 @@ struct worker {
     struct holdup held;        /* by all tenants in it */
     uint64_t held_at_ns;       /* when that was counted last */
     uint64_t held_waited_ns;   /* of its own time, when its counts were looked at last */
-    /* Liveness, see worker_check. */
+    /* Liveness, see placement_check_worker. */
     uint64_t signs_seen;
     uint64_t cpu_at_sign_ns;
     uint64_t claim_seen; /* what the worker said it runs */
