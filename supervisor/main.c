@@ -254,6 +254,41 @@ static int make_metrics(struct server *server)
     return metrics_new(&options, &server->metrics);
 }
 
+static int make_admin(struct server *server)
+{
+    const struct admin_options options = {
+        .commands = &commands,
+        .above = server->service,
+        .socket_path = server->config->admin_socket,
+        .server = server,
+    };
+
+    return admin_new(&options, &server->admin);
+}
+
+static int start_service(struct server *server)
+{
+    const struct service_options options = {
+        .base = server->base,
+        .config = server->config,
+        .life = &server->life,
+        .health = &server->health,
+        .jail = &server->jail,
+        .cgroups = server->cgroups,
+        .spawner = server->spawner,
+        .store = server->store,
+        .tenants = server->tenants,
+        .slots = server->slots,
+        .ledger = server->ledger,
+        .front = server->front,
+        .metrics = server->metrics,
+        .admin = server->admin,
+        .server = server,
+    };
+
+    return service_start(server->service, &options);
+}
+
 /* The helper processes are there before what is stored is read, and before anything is asked of them. */
 static int start_helpers(struct server *server)
 {
@@ -331,7 +366,7 @@ static int set_up(struct server *server, const struct arguments *arguments)
         r = deploys_new(server, &server->deploys);
     if (r < 0)
         return r;
-    r = listen_front(server);
+    r = listen_front(server->front, server->sockets, server->config);
     if (r < 0)
         return r;
     r = slots_start(server->slots);
@@ -339,8 +374,8 @@ static int set_up(struct server *server, const struct arguments *arguments)
         return log_error_errno(r, "cannot start the workers");
     r = make_metrics(server);
     if (r == 0)
-        r = admin_new(server, server->config->admin_socket, &commands, &server->admin);
-    return r < 0 ? r : service_start(server->service);
+        r = make_admin(server);
+    return r < 0 ? r : start_service(server);
 }
 
 static void tear_down(struct server *server)
@@ -517,7 +552,9 @@ static int run(const struct arguments *arguments, struct config **config, struct
     keep_memory_small();
     large_blocks_start();
     (void) signal(SIGPIPE, SIG_IGN);
-    service_attach(service, &server);
+    server.service = service;
+    server.sockets = service_sockets(service);
+    server.notify = service_notify(service);
     if (server.config->state && !server.is_dev && !arguments->probe_only)
         r = store_new(server.config->state, &server.store);
     if (r == 0)

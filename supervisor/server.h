@@ -70,7 +70,3 @@ struct server {
     struct life life;
     bool is_dev; /* one tenant, which gets every request */
 };
-
-/* Whether the binary may be replaced now. If not, *ret_reason says why (static text): a module whose
- * work another process could not take over in the middle adds its own reason here. */
-bool server_may_upgrade(const struct server *server, const char **ret_reason);

@@ -34,8 +34,7 @@
 #define LOG_INTERVAL_NS NSEC_PER_SEC /* of each kind of line that clients can repeat */
 
 struct admin {
-    const struct admin_commands *commands; /* borrowed */
-    struct server *server;                 /* borrowed */
+    struct admin_options with;
     struct admin_socket socket;
     gid_t group; /* of the socket; ADMIN_NO_GROUP: that of skepd */
     struct event *accept_event;
@@ -52,7 +51,7 @@ static void client_free(struct admin_client *client)
 {
     admin_leave_deploy(client);
     admin_walk_done(&client->walk);
-    reload_forget(client->admin->server, client);
+    reload_forget(client->admin->with.server, client);
     LIST_REMOVE(client, entry);
     client->admin->n_clients--;
     (void) channel_free(client->channel);
@@ -131,7 +130,7 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 /* Looked up for each command: the configuration may be another by now. */
 enum admin_right admin_client_right(const struct admin_client *client)
 {
-    return admin_peer_right(&client->peer, &client->admin->server->config->admin,
+    return admin_peer_right(&client->peer, &client->admin->with.server->config->admin,
                             client->admin->group);
 }
 
@@ -159,7 +158,7 @@ static int may_handle(void *owner, unsigned number, const ProtobufCMessage *mess
     (void) message;
     channel_set_reading(client->channel, false);
     admin_client_next_turn(client);
-    if (right <= admin_command_right(client->admin->commands, number))
+    if (right <= admin_command_right(client->admin->with.commands, number))
         return 1;
     int r = refuse_command(client, right);
     return r < 0 ? r : 0;
@@ -167,7 +166,7 @@ static int may_handle(void *owner, unsigned number, const ProtobufCMessage *mess
 
 struct log_store *admin_client_log_store(const struct admin_client *client)
 {
-    return client->admin->server->record.log_store;
+    return client->admin->with.server->record.log_store;
 }
 
 int admin_send_failure(struct admin_client *client, const char *reason)
@@ -207,7 +206,12 @@ pid_t admin_client_pid(const struct admin_client *client)
 
 struct server *admin_client_server(const struct admin_client *client)
 {
-    return client->admin->server;
+    return client->admin->with.server;
+}
+
+void *admin_client_above(const struct admin_client *client)
+{
+    return client->admin->with.above;
 }
 
 int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer)
@@ -279,11 +283,11 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
         return -ENOMEM;
     client->admin = admin;
     struct channel_options options = {
-        .base = admin->server->base,
+        .base = admin->with.server->base,
         .fd = fd,
         .name = "admin: commands",
         .is_each_watched = true,
-        .receive = &admin->commands->table,
+        .receive = &admin->with.commands->table,
         .phase = ADMIN_PHASE_OPEN,
         .owner = client,
         .may_handle = may_handle,
@@ -292,8 +296,8 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
         .output_high_bytes = OUTPUT_HIGH_BYTES,
         .output_max_bytes = OUTPUT_MAX_BYTES,
     };
-    client->idle = evtimer_new(admin->server->base, on_client_idle, client);
-    client->next = evtimer_new(admin->server->base, on_next, client);
+    client->idle = evtimer_new(admin->with.server->base, on_client_idle, client);
+    client->next = evtimer_new(admin->with.server->base, on_next, client);
     if (!client->idle || !client->next || event_add(client->idle, &timeout) < 0 ||
         channel_new(&options, &client->channel) < 0) {
         if (client->idle)
@@ -327,7 +331,8 @@ static const char *find_objection(const struct admin *admin, const struct admin_
     const struct admin_client *client;
     unsigned n_but_root = 0, n_of_user = 0;
 
-    if (admin_peer_right(peer, &admin->server->config->admin, admin->group) == ADMIN_MAY_NOTHING)
+    if (admin_peer_right(peer, &admin->with.server->config->admin, admin->group) ==
+        ADMIN_MAY_NOTHING)
         return "this user may not use the admin socket: have the operator add its uid or a gid of "
                "it "
                "to admin.read or admin.write in skepd.yaml, or become root (sudo skep …)";
@@ -442,15 +447,15 @@ static void on_line(void *owner, const struct counted *counted, const struct log
     admin_forward_line(&admin->clients, counted, line, text);
 }
 
-int admin_new(struct server *server, const char *socket_path, const struct admin_commands *commands,
-              struct admin **ret_admin)
+int admin_new(const struct admin_options *options, struct admin **ret_admin)
 {
+    struct server *server = options->server;
+    const char *socket_path = options->socket_path;
     struct admin *admin = calloc(1, sizeof *admin);
 
     if (!admin)
         return log_error_errno(-ENOMEM, "cannot make the admin socket");
-    admin->server = server;
-    admin->commands = commands;
+    admin->with = *options;
     LIST_INIT(&admin->clients);
     admin->socket.fd = -1;
     int inherited = sockets_take_file(server->sockets, "admin", socket_path);
@@ -527,8 +532,8 @@ struct admin *admin_free(struct admin *admin)
             client_free(client);
     }
     admin_socket_done(&admin->socket);
-    log_store_listen(admin->server->record.log_store, NULL, NULL);
-    total_set(admin->server->record.totals, TOTAL_ADMIN_CLIENTS, NULL, NULL);
+    log_store_listen(admin->with.server->record.log_store, NULL, NULL);
+    total_set(admin->with.server->record.totals, TOTAL_ADMIN_CLIENTS, NULL, NULL);
     free(admin);
     return NULL;
 }

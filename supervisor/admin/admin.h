@@ -26,13 +26,19 @@ struct admin_commands {
 };
 enum admin_right admin_command_right(const struct admin_commands *commands, unsigned number);
 
-/* Listens on socket_path (copied; mode 0660, of the group that
- * server->config names; its folder must exist; a socket that nobody answers
- * on is replaced; one that server->sockets has inherited is taken as it is). Call when all else
- * is up: that the socket answers is the sign that skepd serves. server->config says who may do what; the rest of server is read with each command. commands is borrowed.
- * 0, or -errno, which is logged with what to do about it (-EADDRINUSE: another skepd answers). */
-int admin_new(struct server *server, const char *socket_path, const struct admin_commands *commands,
-              struct admin **ret_admin);
+/* All borrowed, until admin_free. */
+struct admin_options {
+    const struct admin_commands *commands;
+    void *above; /* what handlers of the floors above get by admin_client_above; NULL in tests */
+    const char *socket_path;
+    struct server *server;
+};
+
+/* Listens on socket_path (mode 0660, of the group that the config names; its folder must exist; a
+ * socket that nobody answers on is replaced; one that is inherited is taken as it is). Call when all else is up: that
+ * the socket answers is the sign that skepd serves. 0, or -errno, which is logged with what to do about it
+ * (-EADDRINUSE: another skepd answers). */
+int admin_new(const struct admin_options *options, struct admin **ret_admin);
 
 /* Whether the socket's file is removed at the end. */
 void admin_set_file(struct admin *admin, bool is_ours);

@@ -33,7 +33,7 @@ struct notify_message {
 };
 
 struct notify {
-    int fd;
+    int fd; /* -1: from notify_end on */
     struct sockaddr_un to;
     socklen_t to_size;   /* 0: fd is connected */
     struct event *retry; /* NULL until notify_attach */
@@ -129,13 +129,19 @@ __attribute__((format(printf, 3, 0))) static int put(struct notify *notify, int 
     return TAILQ_EMPTY(&notify->waiting) ? notify->error : 0;
 }
 
+/* Returns whether there is nobody to be told anything. */
+static bool is_over(const struct notify *notify)
+{
+    return !notify || notify->fd < 0;
+}
+
 /* As put; -ENOTCONN: nobody listens. */
 __attribute__((format(printf, 3, 4))) static int say(struct notify *notify, int fd,
                                                      const char *format, ...)
 {
     va_list args;
 
-    if (!notify || notify->is_other_main)
+    if (is_over(notify) || notify->is_other_main)
         return -ENOTCONN;
     va_start(args, format);
     int r = put(notify, fd, format, args);
@@ -194,7 +200,7 @@ void notify_extend_timeout(struct notify *notify, uint64_t usec)
 
 void notify_main_pid(struct notify *notify, pid_t pid)
 {
-    if (!notify)
+    if (is_over(notify))
         return;
     say_anyway(notify, -1, "MAINPID=%d", (int) pid);
     notify->is_other_main = pid != getpid();
@@ -338,12 +344,12 @@ int notify_new(const char *address, struct notify **ret_notify)
     return 0;
 }
 
-struct notify *notify_free(struct notify *notify)
+void notify_end(struct notify *notify)
 {
     struct notify_message *message;
 
-    if (!notify)
-        return NULL;
+    if (is_over(notify))
+        return;
     flush(notify);
     while ((message = TAILQ_FIRST(&notify->waiting))) {
         TAILQ_REMOVE(&notify->waiting, message, entry);
@@ -351,8 +357,13 @@ struct notify *notify_free(struct notify *notify)
     }
     notify_cancel_barrier(notify);
     if (notify->retry)
-        event_free(notify->retry);
-    (void) close(notify->fd);
+        event_free(TAKE_PTR(notify->retry));
+    (void) close(TAKE_FD(notify->fd));
+}
+
+struct notify *notify_free(struct notify *notify)
+{
+    notify_end(notify);
     free(notify);
     return NULL;
 }

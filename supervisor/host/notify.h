@@ -22,7 +22,9 @@ int notify_new(const char *address, struct notify **ret_notify);
 /* Messages that found no room go out by this loop. Before it, and after NULL, they wait for the next
  * message. 0 or -ENOMEM. */
 int notify_attach(struct notify *notify, struct event_base *base);
-/* What still waits is tried once more. Returns NULL. */
+/* Tries what still waits once more, and says nothing from now on. Before the loop is freed. */
+void notify_end(struct notify *notify);
+/* As notify_end, and frees it. Returns NULL. */
 struct notify *notify_free(struct notify *notify);
 DEFINE_CLEANUP(struct notify *, notify_free, notify_cleanup)
 

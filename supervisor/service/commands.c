@@ -18,19 +18,19 @@ int service_on_drain(void *owner, const ProtobufCMessage *message)
     Skep__Admin__Draining draining = SKEP__ADMIN__DRAINING__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
-    struct server *server = admin_client_server(client);
+    struct service *service = admin_client_above(client);
 
     (void) message;
-    if (!server->service)
+    if (!service)
         return admin_send_failure(client, "this skepd cannot be drained");
-    const struct drain_load load = drain_load(server);
-    draining.in_flight = (uint32_t) load.in_flight;
-    draining.connections = (uint32_t) load.connections;
-    draining.limit_s = server->config->drain_s;
-    draining.was_draining = server->life.is_draining;
+    const struct drain_state state = drain_state(service_drain(service));
+    draining.in_flight = (uint32_t) state.in_flight;
+    draining.connections = (uint32_t) state.connections;
+    draining.limit_s = state.limit_s;
+    draining.was_draining = state.is_draining;
     log_info("drain is asked for by uid %u, pid %d", (unsigned) admin_client_uid(client),
              (int) admin_client_pid(client));
-    service_end(server, false);
+    service_end(service, false);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_DRAINING;
     answer.draining = &draining;
     return admin_client_send(client, &answer);
@@ -63,14 +63,15 @@ void service_tell_upgrade(struct admin *admin, const struct upgrade_result *resu
 int service_on_upgrade(void *owner, const ProtobufCMessage *message)
 {
     struct admin_client *client = owner;
-    const struct server *server = admin_client_server(client);
+    const struct service *service = admin_client_above(client);
     const char *reason = "";
 
     (void) message;
     log_info("upgrade is asked for by uid %u, pid %d", (unsigned) admin_client_uid(client),
              (int) admin_client_pid(client));
-    if (!server_may_upgrade(server, &reason) ||
-        upgrade_start(service_upgrade(server->service), &reason) < 0)
+    if (!service)
+        return admin_send_failure(client, "this skepd cannot be upgraded");
+    if (upgrade_start(service_upgrade(service), &reason) < 0)
         return admin_send_failure(client, reason);
     admin_client_await_answer(client, send_upgraded);
     return 0;

@@ -12,8 +12,9 @@
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/host/notify.h"
 #include "supervisor/http/http.h"
+#include "supervisor/record/life.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/service/service.h"
+#include "supervisor/service/heir.h"
 #include "supervisor/stats/metrics.h"
 
 #define TICK_US 10000
@@ -22,7 +23,7 @@
 #define EXTEND_US UINT64_C(5000000)
 
 struct drain {
-    struct server *server; /* borrowed */
+    struct drain_options with;
     struct event *tick;
     enum drain_kind kind;
     uint64_t began_ns;
@@ -30,22 +31,19 @@ struct drain {
     bool is_closing_idle;
 };
 
-struct drain_load drain_load(const struct server *server)
+struct drain_state drain_state(const struct drain *drain)
 {
+    const struct drain_options *with = &drain->with;
     size_t n_idle;
-    uint64_t busy = server->front ? http_front_count(server->front, &n_idle) : 0;
-    const struct ledger *ledger = server->ledger;
-    uint64_t requests = ledger ? (uint64_t) ledger->in_workers + ledger->queued : 0;
+    uint64_t busy = http_front_count(with->front, &n_idle);
+    uint64_t requests = (uint64_t) with->ledger->in_workers + with->ledger->queued;
 
-    return (struct drain_load){
-        .in_flight = (busy > requests ? busy : requests) + deploy_count_busy(server),
-        .connections = server->front ? http_front_connections(server->front) : 0,
+    return (struct drain_state){
+        .in_flight = (busy > requests ? busy : requests) + deploy_count_busy(with->server),
+        .connections = http_front_connections(with->front),
+        .limit_s = with->config->drain_s,
+        .is_draining = with->life->is_draining,
     };
-}
-
-static bool has_predecessor(const struct drain *drain)
-{
-    return drain->server->service && service_has_predecessor(drain->server->service);
 }
 
 /* So that a stop that takes longer than TimeoutStopSec= is not cut off. */
@@ -56,21 +54,21 @@ static void tell(struct drain *drain, uint64_t in_flight, uint64_t now)
     if (now - drain->told_ns < NSEC_PER_SEC)
         return;
     drain->told_ns = now;
-    (void) snprintf(text, sizeof text, "stopping, %" PRIu64 " in flight%s, for at most %u s",
-                    in_flight,
-                    has_predecessor(drain) ? ", and those of the skepd before this one" : "",
-                    drain->server->config->drain_s);
-    notify_extend_timeout(drain->server->notify, EXTEND_US);
-    notify_status(drain->server->notify, text);
+    (void) snprintf(
+        text, sizeof text, "stopping, %" PRIu64 " in flight%s, for at most %u s", in_flight,
+        heir_has_predecessor(drain->with.heir) ? ", and those of the skepd before this one" : "",
+        drain->with.config->drain_s);
+    notify_extend_timeout(drain->with.notify, EXTEND_US);
+    notify_status(drain->with.notify, text);
 }
 
 static void end(struct drain *drain)
 {
     static const struct timeval soon = { .tv_usec = TICK_US };
 
-    drain->server->life.is_ending = true;
+    drain->with.life->is_ending = true;
     (void) event_del(drain->tick);
-    (void) event_base_loopexit(drain->server->base, &soon);
+    (void) event_base_loopexit(drain->with.base, &soon);
 }
 
 /* Until when connections without a request stay open. What they bring at the end has some time, too. */
@@ -84,27 +82,27 @@ static uint64_t find_idle_ns(enum drain_kind kind, uint64_t limit_ns)
 
 static void check(struct drain *drain)
 {
-    const struct server *server = drain->server;
-    uint64_t now = io_now_ns(), limit_ns = server->config->drain_s * NSEC_PER_SEC;
+    const struct drain_options *with = &drain->with;
+    uint64_t now = io_now_ns(), limit_ns = with->config->drain_s * NSEC_PER_SEC;
     uint64_t idle_ns = find_idle_ns(drain->kind, limit_ns);
-    struct drain_load load = drain_load(server);
+    struct drain_state load = drain_state(drain);
     size_t n_idle = 0;
 
     tell(drain, load.in_flight, now);
     if (!drain->is_closing_idle && now - drain->began_ns >= idle_ns) {
         drain->is_closing_idle = true;
-        http_front_close_idle(server->front);
+        http_front_close_idle(with->front);
         return; /* what they had in their sockets is in flight at the next look */
     }
-    (void) http_front_count(server->front, &n_idle);
+    (void) http_front_count(with->front, &n_idle);
     bool is_late = now - drain->began_ns >= limit_ns;
     if (load.in_flight == 0 && n_idle == 0) {
-        if (is_late || drain->kind != DRAIN_STOP || !has_predecessor(drain))
+        if (is_late || drain->kind != DRAIN_STOP || !heir_has_predecessor(with->heir))
             end(drain);
     } else if (is_late && load.in_flight > 0) {
         log_warning("%" PRIu64 " still in flight after %u s (drain_s): cut off", load.in_flight,
-                    server->config->drain_s);
-        (void) event_base_loopbreak(server->base);
+                    with->config->drain_s);
+        (void) event_base_loopbreak(with->base);
     }
 }
 
@@ -120,21 +118,21 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 void drain_start(struct drain *drain, enum drain_kind kind)
 {
     static const struct timeval period = { .tv_usec = TICK_US };
-    struct server *server = drain->server;
+    const struct drain_options *with = &drain->with;
 
-    if (server->life.is_draining)
+    if (with->life->is_draining)
         return;
-    server->life.is_draining = true;
+    with->life->is_draining = true;
     drain->kind = kind;
     drain->began_ns = io_now_ns();
-    deploys_drain(server);
+    deploys_drain(with->server);
     log_info("%s: %" PRIu64 " in flight, for at most %u s",
-             kind == DRAIN_STOP ? "stopping" : "another skepd serves", drain_load(server).in_flight,
-             server->config->drain_s);
-    notify_stopping(server->notify);
-    http_front_drain(server->front, kind == DRAIN_STOP);
+             kind == DRAIN_STOP ? "stopping" : "another skepd serves", drain_state(drain).in_flight,
+             with->config->drain_s);
+    notify_stopping(with->notify);
+    http_front_drain(with->front, kind == DRAIN_STOP);
     if (kind != DRAIN_STOP)
-        metrics_drain(server->metrics);
+        metrics_drain(with->metrics);
     (void) event_add(drain->tick, &period);
 }
 
@@ -143,14 +141,14 @@ void drain_hurry(struct drain *drain)
     drain->kind = DRAIN_STOP;
 }
 
-int drain_new(struct server *server, struct drain **ret_drain)
+int drain_new(const struct drain_options *options, struct drain **ret_drain)
 {
     struct drain *drain = calloc(1, sizeof *drain);
 
     if (!drain)
         return -ENOMEM;
-    drain->server = server;
-    drain->tick = event_new(server->base, -1, EV_PERSIST, on_tick, drain);
+    drain->with = *options;
+    drain->tick = event_new(options->base, -1, EV_PERSIST, on_tick, drain);
     if (!drain->tick)
         return (free(drain), -ENOMEM);
     *ret_drain = drain;

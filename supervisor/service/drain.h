@@ -11,21 +11,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "supervisor/server.h"
+#include <event2/event.h>
+#include <stdbool.h>
 
+struct config;
+struct deploys;
 struct drain;
+struct heir;
+struct http_front;
+struct ledger;
+struct life;
+struct metrics;
+struct notify;
+struct server;
 
 enum drain_kind {
     DRAIN_STOP,        /* the service ends */
     DRAIN_HANDED_OVER, /* another skepd has the same sockets: there is no hurry */
 };
 
-struct drain_load {
-    uint64_t in_flight; /* requests, and deploys, that have come and whose answer is not complete */
-    size_t connections;
+/* What a drain looks at, and ends. All borrowed, until drain_free. */
+struct drain_options {
+    struct event_base *base;
+    const struct config *config;
+    struct life *life;
+    struct notify *notify; /* NULL without a service manager */
+    struct http_front *front;
+    const struct ledger *ledger;
+    struct server *server;   /* for its deploys */
+    struct metrics *metrics; /* NULL: no endpoint */
+    const struct heir *heir; /* NULL: this skepd replaces none */
 };
 
-int drain_new(struct server *server, struct drain **ret_drain); /* 0 or -ENOMEM */
+/* How it stands. */
+struct drain_state {
+    uint64_t in_flight; /* requests, and deploys, that have come and whose answer is not complete */
+    size_t connections;
+    unsigned limit_s; /* that a drain takes at the most */
+    bool is_draining;
+};
+
+int drain_new(const struct drain_options *options, struct drain **ret_drain); /* 0 or -ENOMEM */
 /* NULL is allowed. Returns NULL. */
 struct drain *drain_free(struct drain *drain);
 
@@ -35,4 +61,4 @@ struct drain *drain_free(struct drain *drain);
 void drain_start(struct drain *drain, enum drain_kind kind);
 /* The service ends, too: from now on it goes on as DRAIN_STOP. */
 void drain_hurry(struct drain *drain);
-struct drain_load drain_load(const struct server *server);
+struct drain_state drain_state(const struct drain *drain);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/service/heir.h"
-#include "supervisor/service/listen.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 #include "supervisor/helpers/store.h"
 #include "supervisor/host/cgroup.h"
 #include "supervisor/host/sockets.h"
+#include "supervisor/record/life.h"
 #include "supervisor/service/handover.h"
 
 #define COLLECT_AGAIN_S 1
@@ -30,9 +31,8 @@ struct heir {
     enum heir_state state;
     bool has_failed;
     struct event *event;
-    struct event *collect;      /* its cgroups, once more */
-    struct server *server;      /* borrowed; NULL until heir_attach */
-    const struct heir_ops *ops; /* borrowed */
+    struct event *collect;    /* its cgroups, once more */
+    struct heir_options with; /* from heir_attach on */
 };
 
 int heir_new(struct heir **ret_heir)
@@ -110,26 +110,25 @@ void heir_say_failed(struct heir *heir, const char *text)
 
 static void become_main(struct heir *heir, const char *text, int *owner_fd)
 {
-    struct server *server = heir->server;
+    const struct heir_options *with = &heir->with;
     unsigned undoes_cgroups = 0;
     uint64_t files = 0;
 
     if (sscanf(text, HANDOVER_MAIN " cgroups=%u files=%" SCNx64, &undoes_cgroups, &files) < 2)
         log_warning("what the skepd before this one leaves cannot be read: \"%s\"", text);
     heir->state = HEIR_SERVING;
-    if (*owner_fd >= 0 && server->store)
-        store_inherit(server->store, TAKE_FD(*owner_fd));
-    cgroup_set_to_undo(server->cgroups, undoes_cgroups != 0);
-    sockets_inherit_files(server->sockets, files);
-    listen_apply_files(server);
-    heir->ops->on_main(server);
+    if (*owner_fd >= 0 && with->store)
+        store_inherit(with->store, TAKE_FD(*owner_fd));
+    cgroup_set_to_undo(with->cgroups, undoes_cgroups != 0);
+    sockets_inherit_files(with->sockets, files);
+    with->ops->on_main(with->owner);
     (void) handover_send(heir->fd, HANDOVER_SERVING);
 }
 
 static void become_known(struct heir *heir)
 {
     heir->state = HEIR_KNOWN;
-    heir->ops->on_known(heir->server);
+    heir->with.ops->on_known(heir->with.owner);
 }
 
 /* Of what it has left, as a rule nothing. Its processes may be dying yet. */
@@ -137,7 +136,7 @@ static void collect(struct heir *heir)
 {
     static const struct timeval later = { .tv_sec = COLLECT_AGAIN_S };
 
-    cgroup_collect(heir->server->cgroups);
+    cgroup_collect(heir->with.cgroups);
     (void) event_add(heir->collect, &later);
 }
 
@@ -148,7 +147,7 @@ static void on_collect(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    cgroup_collect(heir->server->cgroups);
+    cgroup_collect(heir->with.cgroups);
 }
 
 /* The other one is gone. If it did not hand over before, nobody knows of this one. */
@@ -162,14 +161,14 @@ static void on_end(struct heir *heir)
     if (!was_waiting) {
         log_info("the skepd before this one has ended");
         collect(heir);
-        (void) store_own(heir->server->store); /* one that has handed no lock over has had none */
+        (void) store_own(heir->with.store); /* one that has handed no lock over has had none */
         if (was_unknown) /* unless it was told, systemd takes no notice of what this one says */
-            heir->ops->on_known(heir->server);
+            heir->with.ops->on_known(heir->with.owner);
         return;
     }
     log_error("the skepd that this one was to replace has gone before it handed over; ending");
-    heir->server->life.has_failed = true;
-    (void) event_base_loopbreak(heir->server->base);
+    heir->with.life->has_failed = true;
+    (void) event_base_loopbreak(heir->with.base);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -193,14 +192,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         become_known(heir);
 }
 
-int heir_attach(struct heir *heir, struct server *server, const struct heir_ops *ops)
+int heir_attach(struct heir *heir, const struct heir_options *options)
 {
     if (!heir)
         return 0;
-    heir->server = server;
-    heir->ops = ops;
-    heir->event = event_new(server->base, heir->fd, EV_READ | EV_PERSIST, on_readable, heir);
-    heir->collect = evtimer_new(server->base, on_collect, heir);
+    heir->with = *options;
+    heir->event = event_new(options->base, heir->fd, EV_READ | EV_PERSIST, on_readable, heir);
+    heir->collect = evtimer_new(options->base, on_collect, heir);
     if (!heir->event || !heir->collect)
         return -ENOMEM;
     return event_add(heir->event, NULL) < 0 ? -ENOMEM : 0;

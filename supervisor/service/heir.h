@@ -9,9 +9,13 @@
 #include <stdbool.h>
 
 #include "common/cleanup.h"
-#include "supervisor/server.h"
 
+struct cgroup_tree;
+struct event_base;
 struct heir;
+struct life;
+struct sockets;
+struct store;
 
 /* By SKEP_UPGRADE_FD. *ret_heir: NULL if it is not set. 0 or -errno. */
 int heir_new(struct heir **ret_heir);
@@ -20,12 +24,21 @@ struct heir *heir_free(struct heir *heir);
 DEFINE_CLEANUP(struct heir *, heir_free, heir_cleanup)
 
 struct heir_ops {
-    void (*on_main)(
-        struct server *server); /* it is to serve from now on, and tells systemd nothing yet */
-    void (*on_known)(struct server *server); /* systemd knows it as the main process; once */
+    void (*on_main)(void *owner);  /* it is to serve from now on, and tells systemd nothing yet */
+    void (*on_known)(void *owner); /* systemd knows it as the main process; once */
 };
-/* Listens to the other one by the server's loop. ops: borrowed. 0 or -ENOMEM. */
-int heir_attach(struct heir *heir, struct server *server, const struct heir_ops *ops);
+/* What it takes over, and who is told. All borrowed, until heir_free. */
+struct heir_options {
+    struct event_base *base;
+    struct life *life;
+    struct cgroup_tree *cgroups; /* NULL: workers have none */
+    struct sockets *sockets;
+    struct store *store; /* NULL: nothing can be deployed */
+    const struct heir_ops *ops;
+    void *owner;
+};
+/* Listens to the other one. 0 or -ENOMEM. */
+int heir_attach(struct heir *heir, const struct heir_options *options);
 /* It could serve now. */
 void heir_say_ready(struct heir *heir);
 /* It cannot, and ends: why, for the operator. At any time before it is the service; else nothing happens. */

@@ -4,7 +4,6 @@
 #include "supervisor/admin/admin.h"
 #include "supervisor/host/sockets.h"
 #include "supervisor/http/http.h"
-#include "supervisor/server.h"
 
 static int adopt(void *owner, int fd)
 {
@@ -16,26 +15,33 @@ static int listen_on(void *owner, const char *address, int *ret_fd)
     return http_front_listen(owner, address, ret_fd);
 }
 
-int listen_front(struct server *server)
+int listen_front(struct http_front *front, struct sockets *sockets, const struct config *config)
 {
-    const struct sockets_user front = { .adopt = adopt,
-                                        .listen = listen_on,
-                                        .owner = server->front };
+    const struct sockets_user user = { .adopt = adopt, .listen = listen_on, .owner = front };
 
-    return sockets_listen(server->sockets, server->config, &front);
+    return sockets_listen(sockets, config, &user);
 }
+
+/* Who has listening sockets. */
+struct faces {
+    struct http_front *front;
+    struct admin *admin;
+};
 
 static void set_file(void *owner, enum socket_kind kind, int fd, bool is_ours)
 {
-    const struct server *server = owner;
+    const struct faces *faces = owner;
 
-    if (kind == SOCKET_ADMIN && server->admin)
-        admin_set_file(server->admin, is_ours);
-    else if (server->front)
-        http_front_set_file(server->front, fd, is_ours);
+    if (kind == SOCKET_ADMIN)
+        admin_set_file(faces->admin, is_ours);
+    else
+        http_front_set_file(faces->front, fd, is_ours);
 }
 
-void listen_apply_files(struct server *server)
+void listen_apply_files(const struct sockets *sockets, struct http_front *front,
+                        struct admin *admin)
 {
-    sockets_tell_files(server->sockets, set_file, server);
+    struct faces faces = { front, admin };
+
+    sockets_tell_files(sockets, set_file, &faces);
 }

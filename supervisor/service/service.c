@@ -1,33 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/service/service.h"
-#include "supervisor/service/listen.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "spawner/origin.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/deploy/deploy.h"
-#include "supervisor/helpers/spawner.h"
+#include "supervisor/helpers/health.h"
 #include "supervisor/host/notify.h"
 #include "supervisor/host/sockets.h"
 #include "supervisor/http/http.h"
+#include "supervisor/jail/level.h"
+#include "supervisor/record/life.h"
 #include "supervisor/reload/reload.h"
+#include "supervisor/server.h"
+#include "supervisor/service/commands.h"
 #include "supervisor/service/drain.h"
 #include "supervisor/service/heir.h"
+#include "supervisor/service/listen.h"
 #include "supervisor/service/upgrade.h"
 #include "supervisor/service/watchdog.h"
 #include "supervisor/stats/metrics.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/slots.h"
-#include "supervisor/workers/worker.h"
 
 #define READY_TIMEOUT_S 20
 #define READY_TICK_US 10000
@@ -36,9 +41,9 @@
 #define SIGNALS 4
 
 struct service {
-    struct server *server; /* borrowed; NULL until service_attach */
+    struct service_options with; /* from service_start to service_stop_events */
     struct origin *origin;
-    struct notify *notify; /* the server's from service_attach on */
+    struct notify *notify; /* NULL without a service manager */
     struct sockets *sockets;
     struct heir *heir;    /* NULL: this one replaces none */
     uint64_t watchdog_us; /* 0: there is none */
@@ -73,93 +78,165 @@ const struct origin *service_origin(const struct service *service)
     return service->origin;
 }
 
-/* ---- what the server may do */
-
-bool server_may_upgrade(const struct server *server, const char **ret_reason)
+struct sockets *service_sockets(const struct service *service)
 {
-    const struct service *service = server->service;
-    const char *reason = NULL;
+    return service->sockets;
+}
 
-    if (!service)
-        reason = "this skepd cannot be upgraded";
-    else if (upgrade_is_under_way(service->upgrade))
-        reason = "an upgrade is under way: wait for its end";
-    else if (server->life.is_draining)
-        reason = "skepd is about to end: it drains";
-    else if (server->health.of[HELPER_SPAWNER].state == HELPER_GONE)
-        reason =
-            "both spawners are gone, so that no other skepd can be started: restart it (`systemctl "
-            "restart skepd`)";
-    else if (server->reload)
-        reason = "a reload is under way: try again when it has ended";
-    else if (deploy_is_busy(server))
-        reason = "a deploy, rollback or removal is under way: try again when it has ended";
-    else if (heir_has_predecessor(service->heir))
-        reason = "the skepd before this one has not ended yet: it waits for its last requests, for "
-                 "drain_s at most; try again then";
-    if (reason)
-        *ret_reason = reason;
-    return !reason;
+struct notify *service_notify(const struct service *service)
+{
+    return service->notify;
+}
+
+/* ---- when another process may take over */
+
+static bool is_upgrading(const struct service *service)
+{
+    return upgrade_is_under_way(service->upgrade);
+}
+
+static bool is_draining(const struct service *service)
+{
+    return service->with.life->is_draining;
+}
+
+static bool has_no_spawner(const struct service *service)
+{
+    return service->with.health->of[HELPER_SPAWNER].state == HELPER_GONE;
+}
+
+static bool is_reloading(const struct service *service)
+{
+    return service->with.server->reload;
+}
+
+static bool is_deploying(const struct service *service)
+{
+    return deploy_is_busy(service->with.server);
+}
+
+/* A module whose work another process could not take over in the middle has a row here. */
+static const struct {
+    bool (*is_true)(const struct service *service);
+    const char *reason;
+} objections[] = {
+    { is_upgrading, "an upgrade is under way: wait for its end" },
+    { is_draining, "skepd is about to end: it drains" },
+    { has_no_spawner,
+      "both spawners are gone, so that no other skepd can be started: restart it (`systemctl "
+      "restart skepd`)" },
+    { is_reloading, "a reload is under way: try again when it has ended" },
+    { is_deploying, "a deploy, rollback or removal is under way: try again when it has ended" },
+    { service_has_predecessor,
+      "the skepd before this one has not ended yet: it waits for its last requests, for "
+      "drain_s at most; try again then" },
+};
+
+/* The first of the table that is true; NULL: none is. */
+static const char *find_objection(void *owner)
+{
+    for (size_t i = 0; i < ARRAY_LEN(objections); i++)
+        if (objections[i].is_true(owner))
+            return objections[i].reason;
+    return NULL;
 }
 
 /* ---- being the service */
 
-void service_tell_status(const struct server *server)
+static void tell_status(const struct service *service)
 {
+    const struct service_options *with = &service->with;
     struct slots_tally tally;
     char text[540], health[320], unserved[64] = "";
 
-    if (!server->notify || server->service->started_ns == 0 || server->life.is_draining ||
-        heir_is_unknown(server->service->heir))
+    if (!service->notify || with->life->is_draining || heir_is_unknown(service->heir))
         return;
-    slots_read_tally(server->slots, &tally);
-    helper_summary(&server->health, health, sizeof health);
-    if (unserved_count(server->tenants) > 0)
+    slots_read_tally(with->slots, &tally);
+    helper_summary(with->health, health, sizeof health);
+    if (unserved_count(with->tenants) > 0)
         (void) snprintf(unserved, sizeof unserved, "; %u cannot be served: see skep status",
-                        unserved_count(server->tenants));
+                        unserved_count(with->tenants));
     (void) snprintf(text, sizeof text, "serving %u tenants with %u workers, jail %s%s%s%s",
-                    server->tenants->n_listed, tally.ready, jail_level_name(&server->jail),
-                    unserved, health[0] ? "; " : "", health);
-    notify_status(server->notify, text);
+                    with->tenants->n_listed, tally.ready, jail_level_name(with->jail), unserved,
+                    health[0] ? "; " : "", health);
+    notify_status(service->notify, text);
+}
+
+static void apply_files(const struct service *service)
+{
+    listen_apply_files(service->sockets, service->with.front, service->with.admin);
+}
+
+/* All faces accept nothing from now on, until they are let go: another skepd does. */
+static void hold_all(void *owner, bool hold)
+{
+    const struct service *service = owner;
+
+    http_front_hold(service->with.front, hold);
+    metrics_hold(service->with.metrics, hold);
+    admin_hold(service->with.admin, hold);
 }
 
 /* From here on this process is the service for systemd, too. */
-static void become_main(struct server *server)
+static void become_main(void *owner)
 {
-    struct service *service = server->service;
+    struct service *service = owner;
+    const struct service_options *with = &service->with;
 
-    if (server->life
-            .is_draining) { /* told to stop meanwhile: what it said then was of no process that counts */
-        notify_stopping(server->notify);
+    if (with->life->is_draining) { /* since a time when systemd took no notice of this process */
+        notify_stopping(service->notify);
         return;
     }
-    sockets_store(server->sockets, server->notify);
-    listen_apply_files(server);
-    service_tell_status(server);
-    notify_ready(server->notify);
-    if (service->watchdog_us > 0 && server->notify &&
-        watchdog_new(server, service->watchdog_us, &service->watchdog) < 0)
+    sockets_store(service->sockets, service->notify);
+    apply_files(service);
+    tell_status(service);
+    notify_ready(service->notify);
+    if (service->watchdog_us > 0 && service->notify &&
+        watchdog_new(with->base, service->notify, with->slots, service->watchdog_us,
+                     &service->watchdog) < 0)
         log_error("out of memory: the watchdog will not be fed");
     if (service->is_reload_due)
-        reload_on_signal(server);
+        reload_on_signal(with->server);
 }
 
-void service_hold(struct server *server, bool hold)
+static void take_over(void *owner)
 {
-    http_front_hold(server->front, hold);
-    metrics_hold(server->metrics, hold);
-    admin_hold(server->admin, hold);
-}
-
-static void take_over(struct server *server)
-{
+    apply_files(owner);
     log_info("taking over");
-    service_hold(server, false);
+    hold_all(owner, false);
 }
 
 static const struct heir_ops heir_ops = {
     .on_main = take_over,
     .on_known = become_main,
+};
+
+/* ---- being replaced */
+
+static void tell_upgrade(void *owner, const struct upgrade_result *result)
+{
+    const struct service *service = owner;
+
+    service_tell_upgrade(service->with.admin, result);
+}
+
+/* What this process would still tell the service manager is not of the service any more. */
+static void leave(void *owner)
+{
+    struct service *service = owner;
+
+    sockets_leave_files(service->sockets);
+    apply_files(service);
+    admin_stop_listening(service->with.admin);
+    notify_end(service->notify);
+    drain_start(service->drain, DRAIN_HANDED_OVER);
+}
+
+static const struct upgrade_ops upgrade_ops = {
+    .find_objection = find_objection,
+    .hold = hold_all,
+    .on_end = tell_upgrade,
+    .on_replaced = leave,
 };
 
 /* ---- getting ready */
@@ -169,12 +246,12 @@ struct readiness {
     unsigned n_hopeless; /* of the failed ones: so often that they wait */
 };
 
-static struct readiness look_at_workers(const struct server *server)
+static struct readiness look_at_workers(const struct slots *slots)
 {
     struct readiness found = { 0 };
     const struct slot *slot = NULL;
 
-    while ((slot = slots_next(server->slots, slot))) {
+    while ((slot = slots_next(slots, slot))) {
         if (slot->kind != SLOT_SHARED)
             continue;
         bool is_ready = slot_find_ready(slot) != NULL;
@@ -201,15 +278,14 @@ static void give_up_start(struct service *service, const struct readiness *found
         found->n_ready, found->n_workers, READY_TIMEOUT_S, found->n_failed);
     log_error("cannot take over: %s", text);
     heir_say_failed(service->heir, text);
-    service->server->life.has_failed = true;
+    service->with.life->has_failed = true;
     stop_waiting(service);
-    (void) event_base_loopbreak(service->server->base);
+    (void) event_base_loopbreak(service->with.base);
 }
 
 static void check_ready(struct service *service)
 {
-    struct server *server = service->server;
-    struct readiness found = look_at_workers(server);
+    struct readiness found = look_at_workers(service->with.slots);
     bool is_late = io_now_ns() - service->started_ns > READY_TIMEOUT_S * NSEC_PER_SEC;
 
     if (service->heir) {
@@ -227,21 +303,19 @@ static void check_ready(struct service *service)
         log_warning("serving, with %u of %u workers: %u have failed to start", found.n_ready,
                     found.n_workers, found.n_failed);
     stop_waiting(service);
-    become_main(server);
+    become_main(service);
 }
 
 /* ---- ending */
 
-void service_end(struct server *server, bool is_signal)
+void service_end(struct service *service, bool is_signal)
 {
-    struct service *service = server->service;
-
     service->n_end_signals += is_signal;
     if (is_signal && (service->n_end_signals > 1 || heir_is_waiting(service->heir))) {
-        (void) event_base_loopbreak(server->base);
+        (void) event_base_loopbreak(service->with.base);
         return;
     }
-    if (server->life.is_draining) {
+    if (service->with.life->is_draining) {
         /* An upgrade does that, too. A manager may send the first signal to all processes. */
         if (is_signal)
             drain_hurry(service->drain);
@@ -258,11 +332,10 @@ void service_end(struct server *server, bool is_signal)
 static void on_end_signal(evutil_socket_t number, short what, void *arg)
 {
     LOOP_CALLBACK("signal to end");
-    const struct service *service = arg;
 
     (void) number;
     (void) what;
-    service_end(service->server, true);
+    service_end(arg, true);
 }
 
 static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
@@ -287,7 +360,7 @@ static void on_reload_signal(evutil_socket_t number, short what, void *arg)
     (void) what;
     service->is_reload_due = heir_is_unknown(service->heir);
     if (!service->is_reload_due)
-        reload_on_signal(service->server);
+        reload_on_signal(service->with.server);
 }
 
 static const struct {
@@ -312,17 +385,16 @@ static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
 static void on_status_tick(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("service: status");
-    const struct service *service = arg;
 
     (void) fd;
     (void) what;
-    service_tell_status(service->server);
+    tell_status(arg);
 }
 
 static struct event *start_tick(struct service *service, event_callback_fn callback, long usec)
 {
     const struct timeval period = { .tv_sec = usec / 1000000, .tv_usec = usec % 1000000 };
-    struct event *event = event_new(service->server->base, -1, EV_PERSIST, callback, service);
+    struct event *event = event_new(service->with.base, -1, EV_PERSIST, callback, service);
 
     if (event && event_add(event, &period) < 0)
         event_free(TAKE_PTR(event));
@@ -331,36 +403,121 @@ static struct event *start_tick(struct service *service, event_callback_fn callb
 
 static int start_events(struct service *service)
 {
-    struct server *server = service->server;
-
     for (int i = 0; i < SIGNALS; i++) {
         service->signals[i] =
-            evsignal_new(server->base, signals[i].number, signals[i].callback, service);
+            evsignal_new(service->with.base, signals[i].number, signals[i].callback, service);
         if (!service->signals[i] || event_add(service->signals[i], NULL) < 0)
             return -ENOMEM;
     }
     service->ready_tick = start_tick(service, on_ready_tick, READY_TICK_US);
     service->status_tick = start_tick(service, on_status_tick, STATUS_PERIOD_S * 1000000L);
-    if (!service->ready_tick || !service->status_tick)
-        return -ENOMEM;
-    int r = drain_new(server, &service->drain);
-    if (r == 0)
-        r = upgrade_new(server, &service->upgrade);
-    if (r == 0)
-        r = notify_attach(server->notify, server->base);
-    return r < 0 ? r : heir_attach(service->heir, server, &heir_ops);
+    return service->ready_tick && service->status_tick ? 0 : -ENOMEM;
 }
 
-int service_start(struct service *service)
+static int make_drain(struct service *service)
 {
-    struct server *server = service->server;
+    const struct service_options *with = &service->with;
+    const struct drain_options options = {
+        .base = with->base,
+        .config = with->config,
+        .life = with->life,
+        .notify = service->notify,
+        .front = with->front,
+        .ledger = with->ledger,
+        .server = with->server,
+        .metrics = with->metrics,
+        .heir = service->heir,
+    };
 
-    sockets_settle(server->sockets);
-    if (heir_is_waiting(service->heir))
-        service_hold(server, true);
-    service->started_ns = io_now_ns();
+    return drain_new(&options, &service->drain);
+}
+
+static int make_upgrade(struct service *service)
+{
+    const struct service_options *with = &service->with;
+    const struct upgrade_options options = {
+        .base = with->base,
+        .life = with->life,
+        .notify = service->notify,
+        .cgroups = with->cgroups,
+        .spawner = with->spawner,
+        .store = with->store,
+        .sockets = service->sockets,
+        .ops = &upgrade_ops,
+        .owner = service,
+    };
+
+    return upgrade_new(&options, &service->upgrade);
+}
+
+static int attach_heir(struct service *service)
+{
+    const struct service_options *with = &service->with;
+    const struct heir_options options = {
+        .base = with->base,
+        .life = with->life,
+        .cgroups = with->cgroups,
+        .sockets = service->sockets,
+        .store = with->store,
+        .ops = &heir_ops,
+        .owner = service,
+    };
+
+    return heir_attach(service->heir, &options);
+}
+
+static int start_parts(struct service *service)
+{
     int r = start_events(service);
-    return r < 0 ? log_error_errno(r, "cannot start") : 0;
+
+    if (r == 0)
+        r = make_drain(service);
+    if (r == 0)
+        r = make_upgrade(service);
+    if (r == 0)
+        r = notify_attach(service->notify, service->with.base);
+    return r < 0 ? r : attach_heir(service);
+}
+
+static void end_by_life(void *owner)
+{
+    service_end(owner, false);
+}
+
+static void on_health(void *owner)
+{
+    tell_status(owner);
+}
+
+/* What lower floors have to say comes here from now on. */
+static void listen_to_others(struct service *service)
+{
+    service->with.life->end = end_by_life;
+    service->with.life->owner = service;
+    service->with.health->on_change = on_health;
+    service->with.health->owner = service;
+}
+
+static void leave_others(struct service *service)
+{
+    if (service->with.life)
+        service->with.life->end = NULL;
+    if (service->with.health)
+        service->with.health->on_change = NULL;
+}
+
+int service_start(struct service *service, const struct service_options *options)
+{
+    service->with = *options;
+    sockets_settle(service->sockets);
+    if (heir_is_waiting(service->heir))
+        hold_all(service, true);
+    service->started_ns = io_now_ns();
+    int r = start_parts(service);
+    if (r < 0)
+        return log_error_errno(r, "cannot start");
+    listen_to_others(service);
+    return 0;
 }
 
 /* From here on skepd ends, and does so whatever else it is told: with its handlers gone, one more signal would
@@ -378,6 +535,7 @@ static void block_signals(void)
 void service_stop_events(struct service *service)
 {
     block_signals();
+    leave_others(service);
     for (int i = 0; i < SIGNALS; i++)
         if (service->signals[i])
             event_free(TAKE_PTR(service->signals[i]));
@@ -388,8 +546,7 @@ void service_stop_events(struct service *service)
     service->watchdog = watchdog_free(service->watchdog);
     service->upgrade = upgrade_free(service->upgrade);
     service->drain = drain_free(service->drain);
-    if (service->server)
-        service->server->notify = notify_free(service->server->notify);
+    notify_end(service->notify);
     service->heir = heir_free(service->heir);
 }
 
@@ -428,28 +585,6 @@ int service_new(int argc, char *const *argv, struct service **ret_service)
     origin_clean_environment();
     *ret_service = TAKE_PTR(service);
     return 0;
-}
-
-static void end_by_life(void *owner)
-{
-    service_end(owner, false);
-}
-
-static void on_health(void *owner)
-{
-    service_tell_status(owner);
-}
-
-void service_attach(struct service *service, struct server *server)
-{
-    server->life.end = end_by_life;
-    server->life.owner = server;
-    server->health.on_change = on_health;
-    server->health.owner = server;
-    service->server = server;
-    server->service = service;
-    server->sockets = service->sockets;
-    server->notify = TAKE_PTR(service->notify);
 }
 
 void service_say_failed(struct service *service, const char *text)

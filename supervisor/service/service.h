@@ -13,11 +13,28 @@
 #include <stdbool.h>
 
 #include "common/cleanup.h"
-#include "supervisor/server.h"
 
+struct admin;
+struct cgroup_tree;
+struct config;
+struct deploys;
 struct drain;
+struct event_base;
+struct health;
+struct http_front;
+struct jail_state;
+struct ledger;
+struct life;
+struct metrics;
+struct notify;
 struct origin;
+struct server;
 struct service;
+struct slots;
+struct sockets;
+struct spawner;
+struct store;
+struct tenants;
 struct upgrade;
 
 /* Takes down how this process was started, takes the variables of systemd's out of the environment, and opens
@@ -33,24 +50,38 @@ const struct origin *service_origin(const struct service *service); /* for the s
  * log. */
 void service_say_failed(struct service *service, const char *text);
 
-/* Hands server what it has; before set-up. */
-void service_attach(struct service *service, struct server *server);
+/* Listening sockets, inherited and own; and the service manager, NULL without one. */
+struct sockets *service_sockets(const struct service *service);
+struct notify *service_notify(const struct service *service);
+
+/* The skepd that is a service from now on. All borrowed, until service_stop_events. */
+struct service_options {
+    struct event_base *base;
+    const struct config *config;
+    struct life *life;     /* is ended by service_end from now on */
+    struct health *health; /* a change is told to the service manager */
+    const struct jail_state *jail;
+    struct cgroup_tree *cgroups; /* NULL: workers have none */
+    struct spawner *spawner;
+    struct store *store; /* NULL: nothing can be deployed */
+    struct tenants *tenants;
+    struct slots *slots;
+    struct ledger *ledger;
+    struct http_front *front;
+    struct metrics *metrics; /* NULL: no endpoint */
+    struct admin *admin;
+    struct server *server; /* for its deploys and reloads */
+};
 /* Everything is set up: signals, and what happens by time. Before confinement. 0 or -errno, logged. */
-int service_start(struct service *service);
-/* Frees what service_start made; before the loop is freed. */
+int service_start(struct service *service, const struct service_options *options);
+/* Frees what service_start made, and tells the service manager nothing from now on; before the loop is freed. */
 void service_stop_events(struct service *service);
 
 /* SIGTERM, `skep drain`. is_signal: the second one ends the loop at once; so does the first one, of a skepd that
  * waits to take over. */
-void service_end(struct server *server, bool is_signal);
+void service_end(struct service *service, bool is_signal);
 
-/* Tells the service manager how it goes, if that has changed. */
-void service_tell_status(const struct server *server);
-
-/* Accepts nothing from now on, on all of its sockets, until it is let go: another skepd does. */
-void service_hold(struct server *server, bool hold);
-
-/* service: of a server that serves; never NULL. */
+/* service: that has started; never NULL. */
 struct drain *service_drain(const struct service *service);
 struct upgrade *service_upgrade(const struct service *service);
 /* The skepd that this one has replaced has not ended yet. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "supervisor/service/upgrade.h"
-#include "supervisor/service/commands.h"
-#include "supervisor/service/listen.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -19,15 +18,13 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
-#include "supervisor/admin/admin.h"
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/helpers/store.h"
 #include "supervisor/host/cgroup.h"
 #include "supervisor/host/notify.h"
 #include "supervisor/host/sockets.h"
-#include "supervisor/service/drain.h"
+#include "supervisor/record/life.h"
 #include "supervisor/service/handover.h"
-#include "supervisor/service/service.h"
 
 #define READY_TIMEOUT_S 30  /* from the start of the other one to its "ready" */
 #define SERVING_TIMEOUT_S 5 /* from "main" to its "serving" */
@@ -43,7 +40,7 @@ enum upgrade_state {
 };
 
 struct upgrade {
-    struct server *server; /* borrowed */
+    struct upgrade_options with;
     enum upgrade_state state;
     int fd; /* our end of the hand-over */
     struct event *event;
@@ -58,7 +55,7 @@ struct upgrade {
 static void set_state(struct upgrade *upgrade, enum upgrade_state state)
 {
     upgrade->state = state;
-    upgrade->server->life.is_handing_over = state != UPGRADE_NONE;
+    upgrade->with.life->is_handing_over = state != UPGRADE_NONE;
 }
 
 static void set_timer(struct upgrade *upgrade, time_t seconds)
@@ -72,7 +69,7 @@ static void set_timer(struct upgrade *upgrade, time_t seconds)
 
 static void forget(struct upgrade *upgrade)
 {
-    notify_cancel_barrier(upgrade->server->notify);
+    notify_cancel_barrier(upgrade->with.notify);
     (void) event_del(upgrade->timer);
     if (upgrade->event)
         event_free(TAKE_PTR(upgrade->event));
@@ -94,8 +91,7 @@ static void tell(struct upgrade *upgrade)
         .pid = upgrade->pid,
     };
 
-    if (upgrade->server->admin)
-        service_tell_upgrade(upgrade->server->admin, &result);
+    upgrade->with.ops->on_end(upgrade->with.owner, &result);
 }
 
 /* The other one is gone. What it left of its cgroups is nobody's now. */
@@ -104,7 +100,7 @@ static void conclude_failure(struct upgrade *upgrade)
     log_error("upgrade failed: %s; this skepd serves on", upgrade->failure);
     tell(upgrade);
     forget(upgrade);
-    cgroup_collect(upgrade->server->cgroups);
+    cgroup_collect(upgrade->with.cgroups);
 }
 
 static void kill_other(struct upgrade *upgrade)
@@ -117,11 +113,11 @@ static void kill_other(struct upgrade *upgrade)
 /* From one that has said "serving" and went before systemd knew it, or just then. systemd does not take a dead
  * process as the main one; if it has taken it alive, it does not listen to this one any more, and all
  * that is lost is what a watchdog or Restart= would do then. */
-static void take_back(struct server *server)
+static void take_back(const struct upgrade_options *with)
 {
-    notify_cancel_barrier(server->notify);
-    notify_main_pid(server->notify, getpid());
-    service_hold(server, false);
+    notify_cancel_barrier(with->notify);
+    notify_main_pid(with->notify, getpid());
+    with->ops->hold(with->owner, false);
 }
 
 /* The first reason counts. It may end by itself; if not, it is made to. */
@@ -132,7 +128,7 @@ static void give_up(struct upgrade *upgrade, const char *why, bool may_end_by_it
     if (upgrade->failure[0] == '\0')
         (void) snprintf(upgrade->failure, sizeof upgrade->failure, "%s", why);
     if (upgrade->state == UPGRADE_NOTIFYING)
-        take_back(upgrade->server);
+        take_back(&upgrade->with);
     set_state(upgrade, UPGRADE_FAILING);
     if (!may_end_by_itself)
         kill_other(upgrade);
@@ -182,14 +178,14 @@ static void read_last_words(struct upgrade *upgrade)
 
 /* The other one had the service. This one has closed its sockets, and can only end so that the manager starts
  * skepd anew, once its own requests are answered. */
-static void note_lost_service(struct server *server, int wait_status)
+static void note_lost_service(struct life *life, int wait_status)
 {
     if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
         return; /* it was told to stop */
     log_error("the skepd that serves in place of this one has ended (%s %d): nobody serves now",
               WIFSIGNALED(wait_status) ? "signal" : "status",
               WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
-    server->life.has_failed = true;
+    life->has_failed = true;
 }
 
 static void on_successor_exited(void *owner, pid_t pid, int wait_status)
@@ -200,7 +196,7 @@ static void on_successor_exited(void *owner, pid_t pid, int wait_status)
     if (upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
         return;
     if (upgrade->state == UPGRADE_DONE) {
-        note_lost_service(upgrade->server, wait_status);
+        note_lost_service(upgrade->with.life, wait_status);
         return;
     }
     read_last_words(upgrade);
@@ -218,8 +214,6 @@ static void on_successor_exited(void *owner, pid_t pid, int wait_status)
 
 static void succeed(struct upgrade *upgrade)
 {
-    struct server *server = upgrade->server;
-
     set_state(upgrade, UPGRADE_DONE);
     (void) event_del(upgrade->timer);
     if (upgrade->event) /* that our end closes tells the other one that we are gone */
@@ -227,12 +221,7 @@ static void succeed(struct upgrade *upgrade)
     log_info("skepd %s (pid %d) serves in place of this one (%s)", upgrade->version,
              (int) upgrade->pid, SKEP_VERSION);
     tell(upgrade);
-    sockets_leave_files(server->sockets);
-    listen_apply_files(server);
-    admin_stop_listening(server->admin);
-    server->notify =
-        notify_free(server->notify); /* what we would say is not of the service any more */
-    drain_start(service_drain(server->service), DRAIN_HANDED_OVER);
+    upgrade->with.ops->on_replaced(upgrade->with.owner);
 }
 
 /* systemd knows that the other one is the main process, before that one says anything. */
@@ -255,26 +244,26 @@ static void on_main_pid_known(void *arg, int error)
  * take it back. */
 static void on_serving(struct upgrade *upgrade)
 {
-    struct server *server = upgrade->server;
+    const struct upgrade_options *with = &upgrade->with;
 
     (void) event_del(upgrade->timer);
     set_state(upgrade, UPGRADE_NOTIFYING);
-    service_hold(server, true);
-    notify_main_pid(server->notify, upgrade->pid);
-    notify_barrier(server->notify, on_main_pid_known, upgrade);
+    with->ops->hold(with->owner, true);
+    notify_main_pid(with->notify, upgrade->pid);
+    notify_barrier(with->notify, on_main_pid_known, upgrade);
 }
 
 static void on_ready(struct upgrade *upgrade, const char *version)
 {
-    struct server *server = upgrade->server;
+    const struct upgrade_options *with = &upgrade->with;
     char text[HANDOVER_MAX_BYTES];
 
     (void) snprintf(upgrade->version, sizeof upgrade->version, "%s", version);
     (void) snprintf(text, sizeof text, HANDOVER_MAIN " cgroups=%d files=%" PRIx64,
-                    cgroup_is_to_undo(server->cgroups), sockets_files(server->sockets));
+                    cgroup_is_to_undo(with->cgroups), sockets_files(with->sockets));
     set_state(upgrade, UPGRADE_HANDING_OVER);
     set_timer(upgrade, SERVING_TIMEOUT_S);
-    if (handover_send_with(upgrade->fd, text, store_owner_fd(server->store)) < 0)
+    if (handover_send_with(upgrade->fd, text, store_owner_fd(with->store)) < 0)
         give_up(upgrade, "the new skepd was ready, and is gone", true);
 }
 
@@ -354,7 +343,7 @@ static int open_handover(struct upgrade *upgrade, int *ret_fd)
     upgrade->fd = pair[0];
     *ret_fd = pair[1];
     upgrade->event =
-        event_new(upgrade->server->base, upgrade->fd, EV_READ | EV_PERSIST, on_readable, upgrade);
+        event_new(upgrade->with.base, upgrade->fd, EV_READ | EV_PERSIST, on_readable, upgrade);
     return upgrade->event ? 0 : -ENOMEM;
 }
 
@@ -365,13 +354,16 @@ void upgrade_cancel(struct upgrade *upgrade)
 
 int upgrade_start(struct upgrade *upgrade, const char **ret_reason)
 {
-    struct server *server = upgrade->server;
+    const struct upgrade_options *with = &upgrade->with;
     enum socket_kind kinds[SOCKETS_MAX];
     int fds[SOCKETS_MAX];
     _cleanup_fd_ int theirs = -1;
 
-    if (!server_may_upgrade(server, ret_reason))
+    const char *objection = with->ops->find_objection(with->owner);
+    if (objection) {
+        *ret_reason = objection;
         return -EBUSY;
+    }
     upgrade->failure[0] = '\0';
     upgrade->version[0] = '\0';
     int r = open_handover(upgrade, &theirs);
@@ -382,9 +374,9 @@ int upgrade_start(struct upgrade *upgrade, const char **ret_reason)
             .handover_fd = theirs,
             .socket_fds = fds,
             .socket_kinds = kinds,
-            .n_sockets = sockets_list(server->sockets, fds, kinds),
+            .n_sockets = sockets_list(with->sockets, fds, kinds),
         };
-        r = spawner_upgrade(server->spawner, &job);
+        r = spawner_upgrade(with->spawner, &job);
     }
     if (r < 0) {
         forget(upgrade);
@@ -402,15 +394,15 @@ bool upgrade_is_under_way(const struct upgrade *upgrade)
     return upgrade->state != UPGRADE_NONE;
 }
 
-int upgrade_new(struct server *server, struct upgrade **ret_upgrade)
+int upgrade_new(const struct upgrade_options *options, struct upgrade **ret_upgrade)
 {
     struct upgrade *upgrade = calloc(1, sizeof *upgrade);
 
     if (!upgrade)
         return -ENOMEM;
-    upgrade->server = server;
+    upgrade->with = *options;
     upgrade->fd = upgrade->pidfd = -1;
-    upgrade->timer = evtimer_new(server->base, on_timer, upgrade);
+    upgrade->timer = evtimer_new(options->base, on_timer, upgrade);
     if (!upgrade->timer)
         return (free(upgrade), -ENOMEM);
     *ret_upgrade = upgrade;

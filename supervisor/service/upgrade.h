@@ -10,13 +10,14 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "supervisor/server.h"
-
+struct cgroup_tree;
+struct event_base;
+struct life;
+struct notify;
+struct sockets;
+struct spawner;
+struct store;
 struct upgrade;
-
-int upgrade_new(struct server *server, struct upgrade **ret_upgrade); /* 0 or -ENOMEM */
-/* NULL is allowed. Returns NULL. */
-struct upgrade *upgrade_free(struct upgrade *upgrade);
 
 /* How it has ended, for whoever waits for it. */
 struct upgrade_result {
@@ -24,7 +25,38 @@ struct upgrade_result {
     const char *version; /* of the other one */
     pid_t pid;
 };
-/* Begins. The result goes to the admin clients that wait for it, and to the log. 0; or -errno, with the reason
+
+/* What the upgrade has done by those who know the service's faces. */
+struct upgrade_ops {
+    /* Why none may begin now, static text; NULL: it may. */
+    const char *(*find_objection)(void *owner);
+    /* Accepts nothing on any socket from now on; or, hold unset, does again. */
+    void (*hold)(void *owner, bool hold);
+    /* The end, for whoever waits for it; the log has it. */
+    void (*on_end)(void *owner, const struct upgrade_result *result);
+    /* The other one is the service, for systemd too: what is left here is to end. After on_end. */
+    void (*on_replaced)(void *owner);
+};
+
+/* All borrowed, until upgrade_free. */
+struct upgrade_options {
+    struct event_base *base;
+    struct life *life;
+    struct notify *notify;       /* NULL without a service manager */
+    struct cgroup_tree *cgroups; /* NULL: workers have none */
+    struct spawner *spawner;
+    const struct store *store; /* NULL: nothing can be deployed */
+    struct sockets *sockets;   /* that are handed over */
+    const struct upgrade_ops *ops;
+    void *owner;
+};
+
+int upgrade_new(const struct upgrade_options *options,
+                struct upgrade **ret_upgrade); /* 0 or -ENOMEM */
+/* NULL is allowed. Returns NULL. */
+struct upgrade *upgrade_free(struct upgrade *upgrade);
+
+/* Begins. The end is told by on_end. 0; or -errno, with the reason
  * in *ret_reason (static), and then nothing has begun. */
 int upgrade_start(struct upgrade *upgrade, const char **ret_reason);
 bool upgrade_is_under_way(const struct upgrade *upgrade);

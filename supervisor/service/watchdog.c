@@ -3,6 +3,7 @@
 #include "supervisor/placement/placement.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdlib.h>
 
 #include "common/io.h"
@@ -17,7 +18,8 @@
 #define LOOKS_PER_PERIOD 4
 
 struct watchdog {
-    struct server *server; /* borrowed */
+    struct notify *notify;     /* borrowed */
+    const struct slots *slots; /* borrowed */
     struct event *look;
     uint64_t half_ns;
     uint64_t fed_ns;
@@ -96,7 +98,7 @@ static void look(struct watchdog *watchdog)
     uint64_t now = io_now_ns();
     struct worker *worker;
 
-    TAILQ_FOREACH (worker, &watchdog->server->slots->workers, entry)
+    TAILQ_FOREACH (worker, &watchdog->slots->workers, entry)
         n[look_at(worker, now)]++;
     watchdog->answered += n[WATCHDOG_ANSWERED];
     if (now - watchdog->fed_ns < watchdog->half_ns)
@@ -106,7 +108,7 @@ static void look(struct watchdog *watchdog)
     note_starving(watchdog, !may_feed, n[WATCHDOG_SILENT]);
     if (!may_feed)
         return;
-    notify_watchdog(watchdog->server->notify);
+    notify_watchdog(watchdog->notify);
     watchdog->fed_ns = now;
     watchdog->answered = 0;
 }
@@ -120,7 +122,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     look(arg);
 }
 
-int watchdog_new(struct server *server, uint64_t usec, struct watchdog **ret_watchdog)
+int watchdog_new(struct event_base *base, struct notify *notify, const struct slots *slots,
+                 uint64_t usec, struct watchdog **ret_watchdog)
 {
     uint64_t period_us = usec / LOOKS_PER_PERIOD + 1;
     const struct timeval period = { .tv_sec = (time_t) (period_us / 1000000),
@@ -129,10 +132,11 @@ int watchdog_new(struct server *server, uint64_t usec, struct watchdog **ret_wat
 
     if (!watchdog)
         return -ENOMEM;
-    watchdog->server = server;
+    watchdog->notify = notify;
+    watchdog->slots = slots;
     /* A look comes a little late; it must not have to wait for the next one. */
     watchdog->half_ns = usec * NSEC_PER_USEC / 2 - usec * NSEC_PER_USEC / 20;
-    watchdog->look = event_new(server->base, -1, EV_PERSIST, on_look, watchdog);
+    watchdog->look = event_new(base, -1, EV_PERSIST, on_look, watchdog);
     if (!watchdog->look || event_add(watchdog->look, &period) < 0) {
         (void) watchdog_free(watchdog);
         return -ENOMEM;

@@ -22,8 +22,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "supervisor/server.h"
 #include "supervisor/workers/worker.h"
+
+struct event_base;
+struct notify;
+struct slots;
 
 enum watchdog_view { WATCHDOG_EXCUSED, WATCHDOG_ANSWERED, WATCHDOG_SILENT, WATCHDOG_VIEWS };
 
@@ -44,7 +47,8 @@ bool watchdog_may_feed(const unsigned n[static WATCHDOG_VIEWS]);
 
 struct watchdog;
 
-/* usec: WATCHDOG_USEC; it is fed at half of that. Looks begin at once. 0 or -ENOMEM. */
-int watchdog_new(struct server *server, uint64_t usec, struct watchdog **ret_watchdog);
+/* Feeds notify (borrowed, as slots) at half of usec, WATCHDOG_USEC. Looks begin at once, by the loop base. 0 or -ENOMEM. */
+int watchdog_new(struct event_base *base, struct notify *notify, const struct slots *slots,
+                 uint64_t usec, struct watchdog **ret_watchdog);
 /* NULL is allowed. Returns NULL. */
 struct watchdog *watchdog_free(struct watchdog *watchdog);

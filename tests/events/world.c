@@ -138,7 +138,15 @@ void world_drain(void)
 {
     if (world.drain)
         return;
-    HOLD(drain_new(&world.server, &world.drain) == 0);
+    const struct drain_options options = {
+        .base = world.server.base,
+        .config = world.server.config,
+        .life = &world.server.life,
+        .front = world.server.front,
+        .ledger = world.server.ledger,
+        .server = &world.server,
+    };
+    HOLD(drain_new(&options, &world.drain) == 0);
     drain_start(world.drain, DRAIN_STOP);
 }
 

@@ -220,7 +220,12 @@ static void set_up(struct scene *scene)
     CHECK(placement_preload(TAILQ_FIRST(&server->tenants->list)) == 0);
     incident_note(&server->record, &TAILQ_FIRST(&server->tenants->list)->counted, &incident);
     incident_note(&server->record, NULL, &incident);
-    CHECK(admin_new(server, socket_path, &commands, &server->admin) == 0);
+    const struct admin_options options = {
+        .commands = &commands,
+        .socket_path = socket_path,
+        .server = server,
+    };
+    CHECK(admin_new(&options, &server->admin) == 0);
     client_start(&scene->witness, inputs[0]);
     client_start(&scene->hostile, inputs[1]);
     rig_turn(scene->rig);

@@ -114,9 +114,20 @@ static inline int tear_down(void **state)
     return 0;
 }
 
+static inline int make_admin(struct fixture *f, const char *path, struct admin **ret_admin)
+{
+    const struct admin_options options = {
+        .commands = &commands,
+        .socket_path = path,
+        .server = &f->server,
+    };
+
+    return admin_new(&options, ret_admin);
+}
+
 static inline void open_admin(struct fixture *f)
 {
-    assert_int_equal(admin_new(&f->server, f->path, &commands, &f->server.admin), 0);
+    assert_int_equal(make_admin(f, f->path, &f->server.admin), 0);
 }
 
 static inline struct tenant *add_tenant(struct fixture *f, const char *name)

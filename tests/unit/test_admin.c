@@ -35,7 +35,7 @@ static void test_stale_socket_is_replaced_and_a_live_one_is_not(void **state)
     assert_int_equal(bind(fd, (const struct sockaddr *) &address, sizeof address), 0);
     (void) close(fd); /* the file stays: as after a crash */
     open_admin(f);
-    assert_int_equal(admin_new(&f->server, f->path, &commands, &second), -EADDRINUSE);
+    assert_int_equal(make_admin(f, f->path, &second), -EADDRINUSE);
     fd = connect_to(f->path);
     assert_non_null(ask_stats(f, fd));
     (void) close(fd);
@@ -48,9 +48,9 @@ static void test_what_is_no_socket_is_left_alone(void **state)
     struct stat st;
 
     (void) close(open(f->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    assert_int_equal(admin_new(&f->server, f->path, &commands, &admin), -EEXIST);
+    assert_int_equal(make_admin(f, f->path, &admin), -EEXIST);
     assert_int_equal(lstat(f->path, &st), 0);
-    assert_int_equal(admin_new(&f->server, "/nowhere/admin.sock", &commands, &admin), -ENOENT);
+    assert_int_equal(make_admin(f, "/nowhere/admin.sock", &admin), -ENOENT);
 }
 
 static void test_file_that_took_our_place_is_not_removed(void **state)

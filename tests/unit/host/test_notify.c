@@ -131,6 +131,18 @@ static void test_nothing_is_said_for_a_service_that_another_process_is(void **st
     assert_string_equal(hear(f), "WATCHDOG=1");
 }
 
+static void test_nothing_is_said_after_the_end(void **state)
+{
+    struct fixture *f = *state;
+
+    notify_end(f->notify);
+    notify_ready(f->notify);
+    notify_main_pid(f->notify, getpid());
+    assert_int_equal(notify_store_fd(f->notify, f->manager, "listen"), -ENOTCONN);
+    assert_string_equal(hear(f), "");
+    notify_end(f->notify); /* once more does nothing */
+}
+
 static void test_reloading_has_a_time(void **state)
 {
     struct fixture *f = *state;
@@ -292,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_each_word),
         TEST(test_nothing_is_said_for_a_service_that_another_process_is),
+        TEST(test_nothing_is_said_after_the_end),
         TEST(test_reloading_has_a_time),
         TEST(test_status_is_said_when_it_changes),
         TEST(test_descriptor_goes_along),
