@@ -27,7 +27,8 @@ struct sample {
 
 static bool is_on;
 static unsigned depth;
-static bool is_blamed; /* an inner scope of the callback that runs was slow */
+static bool is_blamed;      /* an inner scope of the callback that runs was slow */
+static uint64_t current_ns; /* of loop_now_ns */
 static struct sample last;
 static struct loop_slow slow[LOOP_SLOW_MAX];
 static size_t n_slow;
@@ -58,7 +59,7 @@ struct loop_scope loop_watch_enter(const char *name)
 
     if (!is_on)
         return scope;
-    scope.began_ns = io_now_ns();
+    scope.began_ns = current_ns = io_now_ns();
     if (depth++ == 0) {
         is_blamed = false;
         if (scope.began_ns - last.wall_ns > SAMPLE_MAX_AGE_NS)
@@ -123,6 +124,17 @@ void loop_watch_leave(const struct loop_scope *scope)
     depth--;
     if (now_ns - scope->began_ns > LOOK_NS && !is_blamed)
         look(scope, now_ns);
+}
+
+uint64_t loop_now_ns(void)
+{
+    return depth > 0 ? current_ns : io_now_ns();
+}
+
+void loop_now_touch(void)
+{
+    if (depth > 0)
+        current_ns = io_now_ns();
 }
 
 const struct loop_slow *loop_watch_slow(size_t *ret_n)

@@ -36,6 +36,13 @@ void loop_watch_leave(const struct loop_scope *scope);
     __attribute__((unused)) _cleanup_(loop_watch_leave) const struct loop_scope loop_scope_ = \
         loop_watch_enter(name)
 
+/* CLOCK_MONOTONIC in nanoseconds as it was when the callback that runs began, or at the last loop_now_touch in it: for times
+ * of which a fraction of a millisecond does not matter, and which are compared with one another. Never less than before. Without
+ * loop_watch_start, or outside of callbacks, the clock itself. */
+uint64_t loop_now_ns(void);
+/* Reads the clock anew. For callbacks that do many things, one after the other. */
+void loop_now_touch(void);
+
 /* Those that were slow at least once, at most LOOP_SLOW_MAX; borrowed until the next callback. */
 #define LOOP_SLOW_MAX 64
 const struct loop_slow *loop_watch_slow(size_t *ret_n);

@@ -22,7 +22,8 @@
 /* A frame with a tail of this size is written at once, from where it lies. */
 #define DIRECT_MIN_BYTES (16U << 10)
 #define DIRECT_HEAD_MAX_BYTES 512
-#define READS_PER_TURN 4 /* so that one peer cannot keep the loop to itself */
+#define READS_PER_TURN 4   /* so that one peer cannot keep the loop to itself */
+#define FRAMES_PER_LOOK 16 /* at the clock of loop_now_ns */
 
 struct channel {
     struct channel_options options;
@@ -138,7 +139,8 @@ static int consume(struct channel *ch)
             r = (int) size;
             break;
         }
-        ch->frames_left--;
+        if (ch->frames_left-- % FRAMES_PER_LOOK == 0)
+            loop_now_touch();
         r = dispatch(ch, ch->input + at, (size_t) size);
         at += (size_t) size;
         if (r < 0)

@@ -192,7 +192,7 @@ bool entry_begin(struct app *app, struct job *job)
     atomic_store_explicit(&board->running_since_ns, now, memory_order_relaxed);
     atomic_store_explicit(&board->running_tenant, app->id, memory_order_relaxed);
     atomic_store_explicit(&board->running_request, job->id, memory_order_release);
-    isolate_freeze_clock();
+    isolate_freeze_clock(now);
     wake_before_entry(app);
     sentry_enter(host->sentry, app->isolate, budget, now);
     return true;

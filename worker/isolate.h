@@ -148,8 +148,8 @@ const char *isolate_v8_version(void);
 bool isolate_warm_up(unsigned step);
 
 /* Freezes what Date.now() and performance.now() say until the next call. Called by the host
- * at each entry (coarse clocks, docs/security.md). */
-void isolate_freeze_clock(void);
+ * at each entry (coarse clocks, docs/security.md). now_ns: CLOCK_MONOTONIC, when the entry began. */
+void isolate_freeze_clock(uint64_t now_ns);
 
 int isolate_new(const struct isolate_options *options, struct isolate **ret_isolate);
 /* Gives an isolate that was made ahead, and has run nothing, to a tenant: all of its options count from

@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 
 #define HOST_MAX_BYTES 255
 #define PATH_MAX_BYTES 1024
@@ -264,7 +265,7 @@ static void note_answer(struct request *request, unsigned status, const char *co
     if (request->is_in_access_log || !access_is_on(request->server))
         return;
     request->is_in_access_log = request->is_access_due = true;
-    request->answered_ns = io_now_ns();
+    request->answered_ns = loop_now_ns();
     request->access_status = status;
     request->access_code = code;
     if (!request->attempt.placement)

@@ -126,7 +126,7 @@ static int request_new(struct server *server, struct tenant *tenant,
     request->is_idempotent = head->is_idempotent;
     request->is_http10 = head->is_http10;
     request->body_ended = !head->has_body;
-    request->received_ns = request->queued_ns = io_now_ns();
+    request->received_ns = request->queued_ns = loop_now_ns();
     int r = copy_head(request, head, origin);
     if (r == 0)
         r = share_enter(request);
@@ -397,7 +397,7 @@ static bool make_room(struct tenant *tenant, const struct request_client *client
 static enum error_code refuse(struct server *server, struct tenant *tenant,
                               const struct request_client *client, unsigned *ret_retry_s)
 {
-    *ret_retry_s = conduct_retry_after_s(&tenant->conduct, io_now_ns());
+    *ret_retry_s = conduct_retry_after_s(&tenant->conduct, loop_now_ns());
     if (*ret_retry_s > 0) {
         *ret_retry_s = *ret_retry_s == UINT32_MAX ? 0 : *ret_retry_s;
         return ERROR_QUARANTINED;
@@ -491,7 +491,7 @@ static void end_gathering(struct request *request)
     unsigned retry_s = 0;
 
     ledger_stop_gathering(request);
-    request->queued_ns = io_now_ns();
+    request->queued_ns = loop_now_ns();
     enum error_code code = server->life.is_ending ? ERROR_DRAINING
                                                   : refuse(server, request->attempt.tenant,
                                                            &request->client, &retry_s);
@@ -567,7 +567,7 @@ void ledger_take_body(void *arg, const uint8_t *data, size_t size, bool end)
 
     request->body_total += size;
     stats_add_bytes(&request->attempt.tenant->counted, size, 0);
-    request->progress_ns = io_now_ns();
+    request->progress_ns = loop_now_ns();
     if (is_too_big(request->attempt.tenant, request, request->body_total) ||
         evbuffer_add(request->body, data, size) < 0) {
         ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);

@@ -2,7 +2,7 @@
 /*
  * Tenants' queues: in, out, and all of it refused. Supervisor, loop thread.
  */
-#include "common/io.h"
+#include "common/loop_watch.h"
 #include "supervisor/requests/internal.h"
 
 void ledger_enqueue(struct request *request, bool at_head)
@@ -32,7 +32,7 @@ void ledger_dequeue(struct request *request)
 
     if (request->sendings == 0)
         stats_record_queue(&tenant->counted, request->queued_ns,
-                           request->state == REQUEST_SENT ? request->sent_ns : io_now_ns());
+                           request->state == REQUEST_SENT ? request->sent_ns : loop_now_ns());
     TAILQ_REMOVE(&tenant->queue, request, entry);
     share_dequeue(request);
     tenant->n_queued--;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "common/io.h"
+#include "common/loop_watch.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/placement/placement.h"
@@ -61,7 +62,7 @@ void ledger_note_cost(struct request *request, uint64_t cpu_us)
     cost += (last - cost) / COST_SHARE;
     books->cost_us = cost > COST_MIN_US ? (uint32_t) cost : COST_MIN_US;
     if (last <= UNSTARTED_MAX_US)
-        books->cheap_ns = io_now_ns();
+        books->cheap_ns = loop_now_ns();
 }
 
 void ledger_note_death_cost(struct tenant *tenant)
@@ -169,7 +170,7 @@ static bool has_room(struct worker *worker, uint32_t cost)
 static bool is_pressed(const struct worker *worker)
 {
     return worker_is_in(worker, SLOT_SHARED) && worker->cordon->solitary > 0 &&
-           holdup_is_pressed(&worker->held, io_now_ns());
+           holdup_is_pressed(&worker->held, loop_now_ns());
 }
 
 /* Returns whether the tenant's next request may hold up others, for all that is known. In a worker that is
@@ -178,8 +179,8 @@ static bool is_suspect(const struct worker *worker, const struct tenant *tenant)
 {
     if (is_unknown(tenant))
         return true;
-    return is_pressed(worker) &&
-           (cost_us(tenant) > UNSTARTED_MAX_US || io_now_ns() - tenant->books.cheap_ns > PROOF_NS);
+    return is_pressed(worker) && (cost_us(tenant) > UNSTARTED_MAX_US ||
+                                  loop_now_ns() - tenant->books.cheap_ns > PROOF_NS);
 }
 
 /* A suspect's request goes behind none that is one's, or that runs for long: others have their turn between
@@ -230,10 +231,9 @@ static bool has_trial(const struct worker *worker, uint64_t now)
 /* Returns whether a tenant whose next request may hold up others has to wait until those have had some time. */
 static bool must_pause(const struct worker *worker, const struct tenant *tenant)
 {
-    uint64_t now = io_now_ns();
-
     if (!is_pressed(worker) || !is_suspect(worker, tenant))
         return false;
+    uint64_t now = io_now_ns();
     return now - worker->held_at_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC || has_trial(worker, now);
 }
 
@@ -345,7 +345,7 @@ static int send_request(struct request *request, struct placement *placement)
     request->attempt.version = version_ref(placement->version);
     request->attempt.version_id = placement->version->id;
     service_begin(request);
-    request->sent_ns = request->progress_ns = io_now_ns();
+    request->sent_ns = request->progress_ns = loop_now_ns();
     request->is_cold = placement->ready_ns > request->received_ns;
     request->client_ns = request->client_since_ns = 0;
     request->body_window = BODY_WINDOW_BYTES;

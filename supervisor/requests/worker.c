@@ -7,6 +7,7 @@
 
 #include "common/io.h"
 #include "common/log.h"
+#include "common/loop_watch.h"
 #include "proto/frame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
@@ -42,7 +43,7 @@ void ledger_give_credit(struct request *request)
         credit <
             (window / CREDIT_STEPS > CREDIT_MIN_BYTES ? window / CREDIT_STEPS : CREDIT_MIN_BYTES))
         return;
-    request->progress_ns = io_now_ns();
+    request->progress_ns = loop_now_ns();
     request->response_window += credit;
     (void) link_send_credit(request->attempt.placement->worker, request->attempt.id,
                             (uint32_t) credit);
@@ -70,7 +71,7 @@ static int take_part(struct request *request, size_t size, bool end)
     request->response_total += size;
     stats_add_bytes(&request->attempt.tenant->counted, 0, size);
     request->response_ended = end;
-    request->progress_ns = io_now_ns();
+    request->progress_ns = loop_now_ns();
     if (most != LIMIT_UNLIMITED && request->response_total > (uint64_t) most << 20 &&
         ledger_meet_limit(request->attempt.version, request, LIMIT_INDEX(response_mib),
                           request->response_total * 1000 >> 20))

@@ -266,8 +266,9 @@ const struct tenant *tenant_find_conflict(const struct tenants *tenants,
 
 unsigned tenant_retry_after_s(const struct tenant *tenant)
 {
+    if (tenant->load_again_ns == 0)
+        return 0;
     uint64_t now = io_now_ns();
-
     if (tenant->load_again_ns <= now)
         return 0;
     return (unsigned) ((tenant->load_again_ns - now + NSEC_PER_SEC - 1) / NSEC_PER_SEC);

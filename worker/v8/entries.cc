@@ -28,6 +28,9 @@ const char *const entry_names[ENTRY_COUNT] = {
 // Rejections without a handler that one entry may report; each keeps its promise alive.
 static constexpr size_t max_rejections = 256;
 static constexpr size_t max_headers = 256;
+// Entries that are so short do not look at the size of the heap, but for one in so many: they fill a few MiB at most.
+static constexpr uint64_t brief_entry_ns = 50'000;
+static constexpr unsigned brief_entries_max = 16;
 // Header names come again with each request, and the JS layer looks them up in tables.
 static constexpr size_t intern_up_to_bytes = 40;
 
@@ -131,6 +134,16 @@ void Entry::drop_pending()
     modules_forget_unfinished(self_);
 }
 
+// Asking V8 for the size of the heap costs more than a short entry, and takes V8's allocation buffer away. An entry can
+// allocate no faster than memory is written.
+bool Entry::is_heap_due()
+{
+    if (++self_->brief_entries <= brief_entries_max && platform_entry_ns() <= brief_entry_ns)
+        return false;
+    self_->brief_entries = 0;
+    return true;
+}
+
 // An isolate goes on after a terminate if it is clean: it is within its heap and its external memory,
 // the terminate is taken back (isolate_cancel_terminate), the microtasks, imports and rejections that
 // waited are gone with their queue, and each module whose evaluation was cut off will be compiled
@@ -152,7 +165,7 @@ enum isolate_result Entry::finish()
         return ISOLATE_TERMINATED;
     }
     // An observed heap may stay over its limit, and is not collected after each entry.
-    if (!self_->observe_heap && isolate_heap_used(self_->v8) > self_->heap_limit) {
+    if (!self_->observe_heap && is_heap_due() && isolate_heap_used(self_->v8) > self_->heap_limit) {
         self_->v8->LowMemoryNotification(); // on_collected decides, without what is garbage
         if (self_->heap_limit_hit)
             return ISOLATE_HEAP_LIMIT;

@@ -90,7 +90,8 @@ struct isolate {
     bool heap_slack_given = false; // to V8, to unwind in
     size_t heap_limit = 0;         // bytes; above it the isolate is not kept
     bool observe_heap = false;
-    size_t heap_excess = 0; // see isolate_take_excess
+    size_t heap_excess = 0;     // see isolate_take_excess
+    unsigned brief_entries = 0; // since the last look at the size of the heap
     std::atomic<bool> terminate_requested{ false };
 
     std::map<std::string, File, std::less<>> files;
@@ -182,6 +183,7 @@ class Entry
   private:
     void run_pending();
     void drop_pending();
+    bool is_heap_due();
     bool run_rejections();
 
     struct isolate *self_;

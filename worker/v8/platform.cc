@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 
 namespace
@@ -39,9 +40,18 @@ class Platform final : public v8::Platform
     {
         return inner_.get();
     }
-    void freeze_clock()
+    void freeze_clock(uint64_t now_ns)
     {
         frozen_ms_ = std::floor(SystemClockTimeMillis());
+        begun_ns_ = now_ns;
+    }
+    // How long the entry that runs has taken so far.
+    uint64_t entry_ns() const
+    {
+        struct timespec now;
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec) -
+               begun_ns_;
     }
 
     v8::PageAllocator *GetPageAllocator() override
@@ -125,6 +135,7 @@ class Platform final : public v8::Platform
     std::unique_ptr<v8::Platform> inner_;
     CountingPages pages_;
     double frozen_ms_ = 0.0; // 0: the real time
+    uint64_t begun_ns_ = 0;  // of the entry that runs, monotonic
 };
 
 Platform *platform; // lives as long as the process
@@ -263,7 +274,12 @@ const char *isolate_v8_version(void)
     return v8::V8::GetVersion();
 }
 
-void isolate_freeze_clock(void)
+void isolate_freeze_clock(uint64_t now_ns)
 {
-    platform->freeze_clock();
+    platform->freeze_clock(now_ns);
+}
+
+uint64_t platform_entry_ns()
+{
+    return platform->entry_ns();
 }

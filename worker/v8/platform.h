@@ -22,6 +22,9 @@ void platform_forget(v8::Isolate *isolate);
 // What Date.now() says: milliseconds since 1970.
 double platform_now_ms();
 
+// Nanoseconds since the last isolate_freeze_clock.
+uint64_t platform_entry_ns();
+
 // The lowest address that JavaScript's stack may reach on the main thread.
 uintptr_t platform_stack_limit();
 

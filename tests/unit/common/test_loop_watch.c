@@ -116,6 +116,37 @@ static void test_there_are_not_more_names_than_room(void **state)
     assert_non_null(find("others"));
 }
 
+static uint64_t time_of_a_callback(void)
+{
+    LOOP_CALLBACK("inner");
+    return loop_now_ns();
+}
+
+static void test_time_of_a_callback_is_when_it_began_until_it_is_touched(void **state)
+{
+    (void) state;
+    uint64_t before = loop_now_ns();
+    LOOP_CALLBACK("timed");
+    uint64_t began = loop_now_ns();
+    assert_true(began >= before);
+    compute(10);
+    assert_int_equal(loop_now_ns(), began);
+    uint64_t after_inner = time_of_a_callback();
+    assert_true(after_inner > began);
+    assert_int_equal(loop_now_ns(), after_inner);
+    compute(10);
+    loop_now_touch();
+    assert_true(loop_now_ns() > after_inner);
+}
+
+static void test_time_outside_of_callbacks_is_the_clocks(void **state)
+{
+    (void) state;
+    uint64_t before = loop_now_ns();
+    compute(10);
+    assert_true(loop_now_ns() > before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +156,8 @@ int main(void)
         cmocka_unit_test(test_waiting_is_no_computing),
         cmocka_unit_test(test_innermost_name_has_the_blame),
         cmocka_unit_test(test_there_are_not_more_names_than_room),
+        cmocka_unit_test(test_time_of_a_callback_is_when_it_began_until_it_is_touched),
+        cmocka_unit_test(test_time_outside_of_callbacks_is_the_clocks),
     };
 
     log_silence();

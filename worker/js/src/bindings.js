@@ -13,7 +13,7 @@ import {
 import { abortReason, isAborted, offAbort, onAbort } from "./abort.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { viewBytes } from "./bytes.js";
-import { calls, currentCall, setCurrent } from "./current.js";
+import { currentCall, findCall, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
 import { IncomingBody } from "./incoming_body.js";
 import {
@@ -236,7 +236,7 @@ async function sendNext(exchange) {
 // ---- entries
 
 function find(request, id) {
-    const call = MapPrototypeGet(calls, request);
+    const call = findCall(request);
     if (call === undefined || call.exchanges === undefined) {
         return undefined;
     }

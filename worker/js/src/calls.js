@@ -4,15 +4,14 @@
 // Entry points for worker/v8; see the contract in ../README.md.
 import { consumeBody, done, respond, sendBody, utf8Encode } from "./native.js";
 import {
-    FunctionPrototypeCall, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet, ObjectDefineProperty,
-    Promise, PromisePrototypeThen, PromiseResolve, TypeError, TypedArrayPrototypeGetByteLength,
-    closeClass, isObject, isUint8Array, newList,
+    FunctionPrototypeCall, ObjectDefineProperty, Promise, PromisePrototypeThen, PromiseResolve,
+    TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { addBindings, failCalls } from "./bindings.js";
 import { viewBytes } from "./bytes.js";
 import { setTimeOrigin } from "./clock.js";
-import { calls, forgetCurrent, setCurrent } from "./current.js";
+import { addCall, findCall, forgetCurrent, removeCall, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
 import { listAppend, listHas } from "./headers.js";
 import { IncomingBody } from "./incoming_body.js";
@@ -76,7 +75,7 @@ function drop(call) {
     call.rest = undefined;
     call.lingers = keepTimers(call);
     if (!call.lingers) {
-        MapPrototypeDelete(calls, call.id);
+        removeCall(call.id);
     }
 }
 
@@ -138,7 +137,7 @@ export function boot(defaultExport, environment, bindings = newList()) {
 
 export function dispatch(id, method, url, headers, bytes, end, hasBody, caller) {
     const call = new Call(id, method === "HEAD", caller);
-    MapPrototypeSet(calls, id, call);
+    addCall(call);
     setCurrent(call);
     let body = null;
     if (hasBody) {
@@ -303,7 +302,7 @@ function cancelQuietly(call, reason) {
 }
 
 export function onBody(id, data, end) {
-    const call = MapPrototypeGet(calls, id);
+    const call = findCall(id);
     if (call !== undefined && !call.gone && call.incoming !== undefined) {
         setCurrent(call);
         call.incoming.push(data, end);
@@ -311,7 +310,7 @@ export function onBody(id, data, end) {
 }
 
 export function onCredit(id, credit) {
-    const call = MapPrototypeGet(calls, id);
+    const call = findCall(id);
     if (call !== undefined && !call.gone) {
         setCurrent(call);
         call.credit = credit;
@@ -324,13 +323,13 @@ export function onCredit(id, credit) {
 }
 
 export function onTimer(id, timer) {
-    const call = MapPrototypeGet(calls, id);
+    const call = findCall(id);
     setCurrent(call);
     runTimer(timer);
 }
 
 export function onCancel(id, reason) {
-    const call = MapPrototypeGet(calls, id);
+    const call = findCall(id);
     if (call === undefined || call.gone) {
         return;
     }
@@ -352,12 +351,12 @@ export function onCancel(id, reason) {
 }
 
 export function forget(id) {
-    const call = MapPrototypeGet(calls, id);
+    const call = findCall(id);
     if (call !== undefined) {
         call.gone = true;
         call.lingers = false;
         call.rest = undefined;
-        MapPrototypeDelete(calls, id);
+        removeCall(id);
         forgetTimers(call);
     }
     forgetCurrent(call);

@@ -2,9 +2,12 @@
 //
 // The requests that are in the isolate, and the one whose code runs.
 import { owner } from "./native.js";
-import { Map, MapPrototypeGet } from "./primordials.js";
+import { newList } from "./primordials.js";
 
-export const calls = new Map(); // id to Call, of calls.js
+// Calls of calls.js, by the slots of their requests: an id is a count, times 1024, plus the slot, which no other request
+// has meanwhile. A Map would be made anew each time that its last request leaves.
+const calls = newList();
+const slotOf = (id) => id & 1023;
 
 let current; // whose entry runs
 
@@ -18,9 +21,25 @@ export function forgetCurrent(call) {
     }
 }
 
+export function addCall(call) {
+    calls[slotOf(call.id)] = call;
+}
+
+// Undefined if the request is not in the isolate.
+export function findCall(id) {
+    const call = calls[slotOf(id)];
+    return call !== undefined && call.id === id ? call : undefined;
+}
+
+export function removeCall(id) {
+    if (findCall(id) !== undefined) {
+        calls[slotOf(id)] = undefined;
+    }
+}
+
 // Undefined for module code. In the entry of one request a continuation of another may run: what it
 // does is that one's, unless it is over.
 export function currentCall() {
     const id = owner();
-    return id === 0 ? undefined : MapPrototypeGet(calls, id) ?? current;
+    return id === 0 ? undefined : findCall(id) ?? current;
 }

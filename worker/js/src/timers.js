@@ -7,7 +7,7 @@ import {
     ArrayPrototypeSlice, FunctionPrototypeApply, Map, MapPrototypeDelete, MapPrototypeForEach,
     MapPrototypeGet, MapPrototypeSet, TypeError, closeClass,
 } from "./primordials.js";
-import { calls, currentCall } from "./current.js";
+import { currentCall } from "./current.js";
 import { reportException } from "./report.js";
 import { requireArguments, toNumber } from "./webidl.js";
 
