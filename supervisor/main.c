@@ -260,6 +260,17 @@ static int make_admin(struct server *server)
         .commands = &commands,
         .above = server->service,
         .socket_path = server->config->admin_socket,
+        .base = server->base,
+        .sockets = server->sockets,
+        .config = server->config,
+        .life = &server->life,
+        .health = &server->health,
+        .jail = &server->jail,
+        .record = &server->record,
+        .tenants = server->tenants,
+        .slots = server->slots,
+        .ledger = server->ledger,
+        .front = server->front,
         .server = server,
     };
 
