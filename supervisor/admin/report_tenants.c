@@ -21,9 +21,9 @@ const char *report_tenant_state(const struct tenant *tenant)
     if (!tenant->version)
         return state;
     LIST_FOREACH (placement, &tenant->version->placements, in_version) {
-        if (placement->state == PLACEMENT_READY)
+        if (placement_is_up(placement))
             return "ready";
-        if (placement->state == PLACEMENT_LOADING)
+        if (placement_is_loading(placement))
             state = "loading";
     }
     return state;

@@ -47,7 +47,7 @@ static int list_tenants(const struct worker *worker, struct arena *arena, Skep__
     if (!row->tenants)
         return -ENOMEM;
     LIST_FOREACH (placement, &worker->placements, in_worker)
-        if (!placement->is_retiring && placement->state != PLACEMENT_UNLOADING)
+        if (placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_READY)
             row->tenants[row->n_tenants++] = report_text(placement->version->tenant->name);
     return 0;
 }

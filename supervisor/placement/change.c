@@ -114,13 +114,12 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
     struct version *version = placement->version;
     const struct tenant *tenant = version->tenant;
     bool is_serving = version == tenant->version && placement->state == PLACEMENT_READY;
-    bool is_candidate = version == tenant->candidate && placement->state == PLACEMENT_LOADING;
+    bool is_candidate = version == tenant->candidate && placement_is_loading(placement);
 
     if (is_candidate)
         return true;
-    if (!is_serving || placement->is_retiring ||
-        (placement->in_flight == 0 && tenant->n_queued == 0 &&
-         now_ns - placement->since_ns > LATELY_NS))
+    if (!is_serving || (placement->in_flight == 0 && tenant->n_queued == 0 &&
+                        now_ns - placement->since_ns > LATELY_NS))
         return false;
     struct worker *worker = placement_find_worker(placements_of_tenant(tenant)->slots, version);
     if (!worker)
@@ -128,7 +127,7 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
     const struct placement *there = placement_find(version, worker);
     if (!there && tenant_retry_after_s(tenant) == 0)
         (void) placement_load(version, worker);
-    return there ? there->state != PLACEMENT_READY : tenant_retry_after_s(tenant) == 0;
+    return there ? !placement_is_up(there) : tenant_retry_after_s(tenant) == 0;
 }
 
 static void check_leaving(struct worker *worker, uint64_t now_ns)

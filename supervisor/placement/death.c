@@ -24,7 +24,7 @@
 
 bool placement_is_candidate(const struct placement *placement)
 {
-    return placement->in_flight > 0 || placement->state == PLACEMENT_LOADING ||
+    return placement->in_flight > 0 || placement_is_loading(placement) ||
            placement->state == PLACEMENT_UNLOADING;
 }
 

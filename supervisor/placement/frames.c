@@ -37,7 +37,7 @@ int placement_on_loaded_frame(void *owner, const ProtobufCMessage *message)
     struct worker *worker = owner;
     struct placement *placement = find_placement(worker, loaded->tenant);
 
-    if (!placement || placement->state != PLACEMENT_LOADING ||
+    if (!placement || !placement_expects(placement, PLACEMENT_EVENT_LOADED) ||
         (unsigned) loaded->result >= ARRAY_LEN(codes))
         return -EPROTO;
     placement_on_loaded(placement, codes[loaded->result],
@@ -63,7 +63,7 @@ int placement_on_unloaded_frame(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Unloaded *unloaded = (const Skep__Worker__Unloaded *) message;
     struct placement *placement = find_placement(owner, unloaded->tenant);
 
-    if (!placement || placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_GONE)
+    if (!placement || !placement_expects(placement, PLACEMENT_EVENT_UNLOADED))
         return -EPROTO;
     placement_on_unloaded(placement);
     return 0;
@@ -75,8 +75,9 @@ int placement_on_stopped_frame(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Stopped *stopped = (const Skep__Worker__Stopped *) message;
     struct placement *placement = find_placement(owner, stopped->tenant);
 
-    if (!placement || placement->is_stopped || placement->state == PLACEMENT_LOADING ||
-        placement->state == PLACEMENT_GONE || placement->version->manifest->reuse_after_stop)
+    if (!placement || placement->is_stopped ||
+        !placement_expects(placement, PLACEMENT_EVENT_STOPPED) ||
+        placement->version->manifest->reuse_after_stop)
         return -EPROTO;
     placement_on_stopped(placement);
     return 0;
@@ -124,6 +125,6 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
     if (attempt && !is_observed)
         placements_of_worker(worker)->ops->on_limit_met(attempt, index, incident.used_milli);
     if (incident.stage == STAGE_STOPPED && ++placement->stops >= STOPS_MOST)
-        placement->is_retiring = true; /* when it is idle */
+        placement_wear_out(placement);
     return 0;
 }

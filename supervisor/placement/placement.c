@@ -78,6 +78,250 @@ void placement_free(struct placement *placement)
     free(placement);
 }
 
+/* ---- life: actions of the table. 0 or -errno, and the state stays */
+
+static void on_event(struct placement *placement, enum placement_event event);
+
+/* Nothing but the change. */
+static int go(struct placement *placement)
+{
+    (void) placement;
+    return 0;
+}
+
+static int serve(struct placement *placement)
+{
+    struct version *version = placement->version;
+    struct placements *placements = placements_of_worker(placement->worker);
+
+    placement->ready_ns = io_now_ns();
+    placements->versions->loaded(version);
+    if (version->tenant->version == version &&
+        placement_find_worker(placements->slots, version) == placement->worker)
+        placement_leave_others(version, placement->worker); /* it has moved */
+    return 0;
+}
+
+static int rest(struct placement *placement)
+{
+    placement->since_ns = io_now_ns();
+    return 0;
+}
+
+static int tell_retire(struct placement *placement)
+{
+    if (placement->in_flight > 0)
+        (void) link_send_retire(placement->worker, placement->id);
+    return 0;
+}
+
+/* A worker that is killed or has hung up takes its isolates with it. One that would begin to unload now, when that
+ * cannot be heard any more, would be a candidate for the blame of a death that has happened already. */
+static int unload(struct placement *placement)
+{
+    struct worker *worker = placement->worker;
+
+    if (worker->state == WORKER_KILLED || link_send_unload(worker, placement->id) == -EPIPE)
+        return -EPIPE;
+    placement->since_ns = io_now_ns();
+    placement->waited_ns = worker->own.waited_ns;
+    placements_watch(placements_of_worker(worker));
+    return 0;
+}
+
+/* The one that was stopped first, if there are more than may go on; NULL: none. */
+static struct placement *find_too_many(const struct version *version)
+{
+    struct placement *placement, *oldest = NULL;
+    unsigned n = 0;
+
+    LIST_FOREACH (placement, &version->placements, in_version) {
+        if (!placement->is_stopped || !placement_is_up(placement))
+            continue;
+        n++;
+        if (!oldest || placement->stopped_ns < oldest->stopped_ns)
+            oldest = placement;
+    }
+    return n > STOPPED_MAX ? oldest : NULL;
+}
+
+static int note_stop(struct placement *placement)
+{
+    struct version *version = placement->version;
+    struct placement *oldest;
+
+    placement->is_stopped = true;
+    placement->stopped_ns = io_now_ns();
+    version->boots.is_due = true;
+    oldest = find_too_many(version);
+    if (oldest)
+        on_event(oldest,
+                 PLACEMENT_EVENT_EVICT); /* its requests end with it: ledger_on_not_loaded */
+    return 0;
+}
+
+/* Not asked for: the isolate held too much memory. The next one is bounded like any after a stop. */
+static int note_loss(struct placement *placement)
+{
+    placement->version->boots.is_due = true;
+    return 0;
+}
+
+static int drop(struct placement *placement)
+{
+    placement_free(placement);
+    return 0;
+}
+
+static int make_room(struct placement *placement)
+{
+    struct worker *worker = placement->worker;
+
+    placement_free(placement);
+    placements_of_worker(worker)->ops->on_room(worker); /* whoever waited for room in it */
+    preload_run(worker);
+    return 0;
+}
+
+struct placement_step {
+    const char *name;
+    int (*run)(struct placement *placement);
+    enum placement_state next;
+};
+
+/* clang-format off */
+#define STEP(to, fn) { .name = #fn, .run = fn, .next = PLACEMENT_##to }
+/* clang-format on */
+static const struct placement_step steps[PLACEMENT_STATES][PLACEMENT_EVENTS] = {
+    [PLACEMENT_LOADING] = {
+        [PLACEMENT_EVENT_LOADED] = STEP(READY, serve),
+        [PLACEMENT_EVENT_REFUSED] = STEP(GONE, drop),
+        [PLACEMENT_EVENT_RETIRE] = STEP(UNWANTED, go),
+        [PLACEMENT_EVENT_WORN] = STEP(UNWANTED, go),
+    },
+    [PLACEMENT_UNWANTED] = {
+        [PLACEMENT_EVENT_LOADED] = STEP(RETIRING, serve),
+        [PLACEMENT_EVENT_REFUSED] = STEP(GONE, drop),
+    },
+    [PLACEMENT_READY] = {
+        [PLACEMENT_EVENT_STOPPED] = STEP(RETIRING, note_stop),
+        [PLACEMENT_EVENT_UNLOADED] = STEP(GONE, note_loss),
+        [PLACEMENT_EVENT_RETIRE] = STEP(RETIRING, tell_retire),
+        [PLACEMENT_EVENT_WORN] = STEP(RETIRING, go),
+        [PLACEMENT_EVENT_IDLE] = STEP(READY, rest),
+        [PLACEMENT_EVENT_EVICT] = STEP(UNLOADING, unload),
+    },
+    [PLACEMENT_RETIRING] = {
+        [PLACEMENT_EVENT_STOPPED] = STEP(RETIRING, note_stop),
+        [PLACEMENT_EVENT_UNLOADED] = STEP(GONE, note_loss),
+        [PLACEMENT_EVENT_RETIRE] = STEP(RETIRING, tell_retire),
+        [PLACEMENT_EVENT_IDLE] = STEP(UNLOADING, unload),
+        [PLACEMENT_EVENT_EVICT] = STEP(UNLOADING, unload),
+    },
+    [PLACEMENT_UNLOADING] = {
+        [PLACEMENT_EVENT_STOPPED] = STEP(UNLOADING, note_stop),
+        [PLACEMENT_EVENT_UNLOADED] = STEP(GONE, go),
+    },
+    [PLACEMENT_GONE] = {
+        [PLACEMENT_EVENT_IDLE] = STEP(GONE, make_room),
+    },
+};
+
+/* The placement may be gone afterwards. */
+static void on_event(struct placement *placement, enum placement_event event)
+{
+    enum placement_state before = placement->state;
+    const struct placement_step *step = &steps[before][event];
+
+    if (!step->run)
+        return;
+    placement->state = step->next;
+    if (step->run(placement) < 0)
+        placement->state = before;
+}
+
+const char *placement_action_name(enum placement_state state, enum placement_event event,
+                                  enum placement_state *ret_next)
+{
+    const struct placement_step *step = &steps[state][event];
+
+    if (step->name)
+        *ret_next = step->next;
+    return step->name;
+}
+
+bool placement_expects(const struct placement *placement, enum placement_event event)
+{
+    return steps[placement->state][event].run;
+}
+
+/* ---- life: events */
+
+void placement_on_idle(struct placement *placement)
+{
+    if (placement->in_flight == 0)
+        on_event(placement, PLACEMENT_EVENT_IDLE);
+}
+
+void placement_retire(struct placement *placement)
+{
+    on_event(placement, PLACEMENT_EVENT_RETIRE);
+    placement_on_idle(placement);
+}
+
+void placement_wear_out(struct placement *placement)
+{
+    on_event(placement, PLACEMENT_EVENT_WORN);
+}
+
+void placement_on_stopped(struct placement *placement)
+{
+    struct tenant *tenant = placement->version->tenant;
+
+    on_event(placement, PLACEMENT_EVENT_STOPPED);
+    placement_on_idle(placement);
+    placements_of_tenant(tenant)->ops->on_tenant(tenant);
+}
+
+static void refuse(struct placement *placement, enum error_code code, const char *text, size_t size)
+{
+    struct version *version = version_ref(placement->version); /* it may have the last one */
+    struct placements *placements = placements_of_worker(placement->worker);
+
+    on_event(placement, PLACEMENT_EVENT_REFUSED);
+    placements->versions->refused(version, code, text, size);
+    (void) version_unref(version);
+}
+
+void placement_on_loaded(struct placement *placement, enum error_code code, const char *text,
+                         size_t size, uint64_t cpu_us)
+{
+    struct tenant *tenant = placement->version->tenant;
+    struct worker *worker = placement->worker;
+
+    cpu_collect_load(placement, cpu_us);
+    preload_end(placement);
+    if (code != ERROR_NONE) {
+        refuse(placement, code, text, size);
+    } else {
+        on_event(placement, PLACEMENT_EVENT_LOADED);
+        placement_on_idle(placement);
+        placements_of_tenant(tenant)->ops->on_tenant(tenant);
+    }
+    preload_run(worker);
+}
+
+void placement_on_unloaded(struct placement *placement)
+{
+    on_event(placement, PLACEMENT_EVENT_UNLOADED);
+    placement_on_idle(placement);
+}
+
+void placement_on_load_death(struct version *version, enum error_code code, const char *cause)
+{
+    placements_of_tenant(version->tenant)->versions->died(version, code, cause);
+}
+
 void placement_leave_others(const struct version *version, const struct worker *worker)
 {
     struct placement *placement, *next;
@@ -90,26 +334,7 @@ void placement_leave_others(const struct version *version, const struct worker *
     }
 }
 
-void placement_retire(struct placement *placement)
-{
-    placement->is_retiring = true;
-    if (placement->state == PLACEMENT_READY && placement->in_flight > 0)
-        (void) link_send_retire(placement->worker, placement->id);
-    placement_on_idle(placement);
-}
-
-/* A worker that is killed or has hung up takes its isolates with it. One that would begin to unload now, when that
- * cannot be heard any more, would be a candidate for the blame of a death that has happened already. */
-static void unload(struct placement *placement)
-{
-    if (placement->worker->state == WORKER_KILLED ||
-        link_send_unload(placement->worker, placement->id) == -EPIPE)
-        return;
-    placement->state = PLACEMENT_UNLOADING;
-    placement->since_ns = io_now_ns();
-    placement->waited_ns = placement->worker->own.waited_ns;
-    placements_watch(placements_of_worker(placement->worker));
-}
+/* ---- loading */
 
 /* The worker is full: the isolate that was used least recently makes room. */
 static void evict_one(struct worker *worker)
@@ -119,17 +344,15 @@ static void evict_one(struct worker *worker)
     LIST_FOREACH (placement, &worker->placements, in_worker) {
         if (placement->state == PLACEMENT_UNLOADING)
             return; /* room is being made already */
-        if (placement->state == PLACEMENT_READY && placement->in_flight == 0 &&
+        if (placement_is_up(placement) && placement->in_flight == 0 &&
             (!oldest || placement->since_ns < oldest->since_ns))
             oldest = placement;
     }
     if (!oldest)
         return;
     worker->evictions++;
-    unload(oldest);
+    on_event(oldest, PLACEMENT_EVENT_EVICT);
 }
-
-/* ---- after a stop */
 
 static void note_empty_bucket(struct version *version)
 {
@@ -171,38 +394,6 @@ static bool may_boot(struct version *version, const struct worker *worker)
     return true;
 }
 
-/* The one that was stopped first, if there are more than may go on; NULL: none. */
-static struct placement *find_too_many(const struct version *version)
-{
-    struct placement *placement, *oldest = NULL;
-    unsigned n = 0;
-
-    LIST_FOREACH (placement, &version->placements, in_version) {
-        if (!placement->is_stopped || placement->state != PLACEMENT_READY)
-            continue;
-        n++;
-        if (!oldest || placement->stopped_ns < oldest->stopped_ns)
-            oldest = placement;
-    }
-    return n > STOPPED_MAX ? oldest : NULL;
-}
-
-void placement_on_stopped(struct placement *placement)
-{
-    struct version *version = placement->version;
-    struct tenant *tenant = version->tenant;
-    struct placement *oldest;
-
-    placement->is_stopped = placement->is_retiring = true;
-    placement->stopped_ns = io_now_ns();
-    version->boots.is_due = true;
-    oldest = find_too_many(version);
-    if (oldest)
-        unload(oldest); /* its requests end with it: ledger_on_not_loaded */
-    placement_on_idle(placement);
-    placements_of_tenant(tenant)->ops->on_tenant(tenant);
-}
-
 int placement_load(struct version *version, struct worker *worker)
 {
     struct placement *placement;
@@ -227,67 +418,4 @@ int placement_load(struct version *version, struct worker *worker)
     worker->loads++;
     placements_watch(placements_of_worker(worker));
     return 0;
-}
-
-void placement_on_loaded(struct placement *placement, enum error_code code, const char *text,
-                         size_t size, uint64_t cpu_us)
-{
-    struct version *version = placement->version;
-    struct tenant *tenant = version->tenant;
-    struct worker *worker = placement->worker;
-    const struct placements *placements = placements_of_tenant(tenant);
-
-    cpu_collect_load(placement, cpu_us);
-    preload_end(placement);
-    if (code != ERROR_NONE) {
-        (void) version_ref(version); /* the placement may have the last one */
-        placement_free(placement);
-        placements->versions->refused(version, code, text, size);
-        (void) version_unref(version);
-        preload_run(worker);
-        return;
-    }
-    placement->state = PLACEMENT_READY;
-    placement->ready_ns = io_now_ns();
-    placements->versions->loaded(version);
-    if (tenant->version == version &&
-        placement_find_worker(placements_of_tenant(tenant)->slots, version) == worker)
-        placement_leave_others(version, worker); /* it has moved */
-    placement_on_idle(placement);
-    placements_of_tenant(tenant)->ops->on_tenant(tenant);
-    preload_run(worker);
-}
-
-void placement_on_unloaded(struct placement *placement)
-{
-    struct worker *worker = placement->worker;
-
-    /* Not asked for: the isolate held too much memory. The next one is bounded like any after a stop. */
-    if (placement->state == PLACEMENT_READY)
-        placement->version->boots.is_due = true;
-    if (placement->in_flight > 0) {
-        placement->state = PLACEMENT_GONE;
-        return;
-    }
-    placement_free(placement);
-    placements_of_worker(worker)->ops->on_room(worker); /* whoever waited for room in it */
-    preload_run(worker);
-}
-
-void placement_on_idle(struct placement *placement)
-{
-    if (placement->in_flight > 0)
-        return;
-    if (placement->state == PLACEMENT_GONE) {
-        placement_on_unloaded(placement);
-    } else if (placement->state == PLACEMENT_READY) {
-        placement->since_ns = io_now_ns();
-        if (placement->is_retiring)
-            unload(placement);
-    }
-}
-
-void placement_on_load_death(struct version *version, enum error_code code, const char *cause)
-{
-    placements_of_tenant(version->tenant)->versions->died(version, code, cause);
 }

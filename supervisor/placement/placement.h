@@ -19,11 +19,29 @@ struct placement_books {
     uint64_t clock_from_ns;     /* what grows next may have been used from here on */
 };
 
+/* placement.c has the table of states and events. */
 enum placement_state {
     PLACEMENT_LOADING,
+    PLACEMENT_UNWANTED, /* loads, and is unloaded as soon as it has */
     PLACEMENT_READY,
+    PLACEMENT_RETIRING, /* as READY, but unloaded when the last request is through */
     PLACEMENT_UNLOADING,
     PLACEMENT_GONE, /* the isolate is; requests that were on their way come back */
+    PLACEMENT_STATES,
+};
+
+enum placement_event {
+    /* By the worker's word: */
+    PLACEMENT_EVENT_LOADED,
+    PLACEMENT_EVENT_REFUSED, /* the version does not load */
+    PLACEMENT_EVENT_STOPPED, /* JavaScript was terminated in the isolate */
+    PLACEMENT_EVENT_UNLOADED,
+    /* By the supervisor: */
+    PLACEMENT_EVENT_RETIRE, /* it is not wanted any more, and the worker may know */
+    PLACEMENT_EVENT_WORN,   /* too many of its requests were stopped */
+    PLACEMENT_EVENT_IDLE,   /* nothing is in it */
+    PLACEMENT_EVENT_EVICT,  /* it goes at once, whatever is in it */
+    PLACEMENT_EVENTS,
 };
 
 /* How much of a version has been sent to its worker. */
@@ -48,10 +66,9 @@ struct placement {
     limit_set exceeded; /* that it said of its load, see Exceeded */
     limit_set noted;    /* limits that the supervisor has seen its load meet */
     unsigned in_flight;
-    unsigned stops;   /* of its requests by V8 */
-    bool is_preload;  /* loads, nobody waits for it, and it is one of its worker's n_preloads */
-    bool is_retiring; /* unloaded when the last request is through */
-    bool is_stopped;  /* JavaScript was terminated in it: it gets no other request */
+    unsigned stops;  /* of its requests by V8 */
+    bool is_preload; /* loads, nobody waits for it, and it is one of its worker's n_preloads */
+    bool is_stopped; /* JavaScript was terminated in it: it gets no other request */
     uint64_t stopped_ns;
     uint64_t ready_ns; /* when it was loaded */
     uint64_t since_ns;
@@ -61,6 +78,17 @@ struct placement {
     uint64_t grown_kib;
     struct placement_books books;
 };
+
+/* The version is on its way into the worker. */
+static inline bool placement_is_loading(const struct placement *placement)
+{
+    return placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_UNWANTED;
+}
+/* Its isolate serves what is in it, and takes more unless it was stopped. */
+static inline bool placement_is_up(const struct placement *placement)
+{
+    return placement->state == PLACEMENT_READY || placement->state == PLACEMENT_RETIRING;
+}
 
 /* All borrowed. */
 struct placements_options {
@@ -113,9 +141,17 @@ static inline struct placements *placements_of_tenant(const struct tenant *tenan
 int placement_preload(struct tenant *tenant);
 /* The same for all candidates: a worker has come or gone. */
 void placement_preload_candidates(struct placements *placements);
+/* The table itself, for tests: what the event does in the state; NULL: nothing. Returns by name what the action is
+ * called; *ret_next: the state after it, unless the action fails. */
+const char *placement_action_name(enum placement_state state, enum placement_event event,
+                                  enum placement_state *ret_next);
+/* Returns whether the event belongs to the state that the placement is in: if not, a worker that says so lies. */
+bool placement_expects(const struct placement *placement, enum placement_event event);
 /* The answer to a load; code ERROR_NONE: it is ready. The placement may be gone afterwards. */
 void placement_on_loaded(struct placement *placement, enum error_code code, const char *text,
                          size_t size, uint64_t cpu_us);
+/* Too many of its requests were stopped: it is unloaded when it is idle. */
+void placement_wear_out(struct placement *placement);
 /* JavaScript was terminated in the isolate, says the worker: it gets no other request, and goes when those
  * in it have ended. */
 void placement_on_stopped(struct placement *placement);

@@ -519,7 +519,7 @@ static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
     uint64_t cost_us = placement->version->tenant->books.cost_us;
     uint64_t used_ms = holdup_piece_ns(&worker->piece, cpu_ns) / NSEC_PER_MSEC;
 
-    if (placement->state == PLACEMENT_LOADING && worker->piece.request == load_piece(placement))
+    if (placement_is_loading(placement) && worker->piece.request == load_piece(placement))
         return rest_ms(0, used_ms, limits->cpu_startup_ms, limits->grace_ms);
     if (!running || running->placement != placement)
         return placement->in_flight * cost_us / 1000;
@@ -632,7 +632,7 @@ static struct tenant *find_running(const struct worker *worker, uint64_t *ret_pi
     LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->id == claim) {
             *ret_piece = load_piece(placement);
-            if (placement->state == PLACEMENT_LOADING)
+            if (placement_is_loading(placement))
                 *ret_spared_ns = HOLDUP_LOAD_MS * NSEC_PER_MSEC;
             return placement->version->tenant;
         }

@@ -44,7 +44,7 @@ static uint64_t version_patience_ms(const struct version *version, bool is_load)
 
 static bool is_moving(const struct placement *placement)
 {
-    return placement->state == PLACEMENT_LOADING || placement->state == PLACEMENT_UNLOADING;
+    return placement_is_loading(placement) || placement->state == PLACEMENT_UNLOADING;
 }
 
 /* The most CPU time that what is in the worker may take between two answers; 0: nothing is. */
@@ -167,7 +167,7 @@ static bool is_loading(const struct worker *worker, const struct version *versio
     const struct placement *placement;
 
     LIST_FOREACH (placement, &worker->placements, in_worker)
-        if (placement->version == version && placement->state == PLACEMENT_LOADING)
+        if (placement->version == version && placement_is_loading(placement))
             return true;
     return false;
 }

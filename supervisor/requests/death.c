@@ -68,7 +68,7 @@ void ledger_on_death(struct worker *worker, const struct verdict *verdict)
     }
     while ((placement = LIST_FIRST(&worker->placements))) {
         struct version *version = version_ref(placement->version);
-        bool was_loading = placement->state == PLACEMENT_LOADING;
+        bool was_loading = placement_is_loading(placement);
         placement_free(placement);
         if (was_loading && version->id == verdict->version)
             placement_on_load_death(version, verdict->code, verdict->cause);

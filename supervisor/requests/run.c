@@ -144,7 +144,7 @@ bool ledger_others_wait(struct worker *worker, const struct tenant *tenant)
             if (request->attempt.tenant != tenant)
                 return true;
     LIST_FOREACH (placement, &worker->placements, in_worker)
-        if (placement->state == PLACEMENT_LOADING && placement->version->tenant != tenant &&
+        if (placement_is_loading(placement) && placement->version->tenant != tenant &&
             placement->version->tenant->n_queued > 0)
             return true;
     return false;
@@ -297,9 +297,8 @@ static struct placement *find_meanwhile(const struct tenant *tenant)
     if (tenant->conduct.seclusion != SECLUSION_NONE)
         return NULL;
     LIST_FOREACH (placement, &tenant->version->placements, in_version)
-        if (placement->state == PLACEMENT_READY && !placement->is_retiring &&
-            placement->worker->state == WORKER_READY && !placement->worker->is_hung_up &&
-            !is_left_to_what_runs(placement->worker) &&
+        if (placement->state == PLACEMENT_READY && placement->worker->state == WORKER_READY &&
+            !placement->worker->is_hung_up && !is_left_to_what_runs(placement->worker) &&
             !channel_is_congested(placement->worker->channel))
             return placement;
     return NULL;
@@ -319,7 +318,7 @@ static struct placement *find_place(struct tenant *tenant)
     struct placement *placement = placement_find(version, worker);
     if (!placement)
         (void) placement_load(version, worker);
-    return placement && placement->state == PLACEMENT_READY ? placement : find_meanwhile(tenant);
+    return placement && placement_is_up(placement) ? placement : find_meanwhile(tenant);
 }
 
 static int send_request(struct request *request, struct placement *placement)
@@ -396,7 +395,7 @@ static enum turn take_turn(struct worker *worker, struct tenant *tenant)
     struct placement *placement = placement_find(tenant->version, worker);
     struct request *request = share_next(tenant);
 
-    if (!placement || placement->state != PLACEMENT_READY || !may_send(tenant) ||
+    if (!placement || !placement_is_up(placement) || !may_send(tenant) ||
         must_pause(worker, tenant)) { /* the tick looks again */
         ledger_stop_waiting(tenant);
         return TURN_TAKEN;

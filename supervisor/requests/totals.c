@@ -68,7 +68,7 @@ static void read_loads(void *owner, struct total *total)
         TAILQ_FOREACH (worker, &server->slots->workers, entry) {
             n++;
             LIST_FOREACH (placement, &worker->placements, in_worker)
-                total->used += placement->state == PLACEMENT_LOADING;
+                total->used += placement_is_loading(placement);
         }
     total->limit = (uint64_t) SCOREBOARD_TENANTS * (n > 0 ? n : 1);
 }

@@ -33,8 +33,7 @@ static struct placement *find_left(const struct worker *worker)
 
     LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->in_flight == 0 &&
-            (placement->state == PLACEMENT_GONE ||
-             (placement->state == PLACEMENT_READY && placement->is_retiring)))
+            (placement->state == PLACEMENT_GONE || placement->state == PLACEMENT_RETIRING))
             return placement;
     return NULL;
 }

@@ -178,8 +178,8 @@ static void check_placements(const struct server *server, const struct worker *w
         TAILQ_FOREACH (request, &server->ledger->active, entry)
             in_flight += request->attempt.placement == placement;
         HOLD(placement->worker == worker && placement->in_flight == in_flight);
-        HOLD(placement->state != PLACEMENT_LOADING || in_flight == 0);
-        HOLD(placement->state == PLACEMENT_LOADING || !placement->is_preload);
+        HOLD(!placement_is_loading(placement) || in_flight == 0);
+        HOLD(placement_is_loading(placement) || !placement->is_preload);
         n_preloads += placement->is_preload;
         n++;
     }
@@ -293,7 +293,7 @@ unsigned inside_count_work(const struct server *server)
     n += !TAILQ_EMPTY(&server->ledger->gathering);
     TAILQ_FOREACH (worker, &server->slots->workers, entry)
         LIST_FOREACH (placement, &worker->placements, in_worker)
-            n += placement->state != PLACEMENT_READY || placement->is_retiring;
+            n += placement->state != PLACEMENT_READY;
     return n;
 }
 

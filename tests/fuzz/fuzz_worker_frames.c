@@ -242,8 +242,7 @@ static void stage_unloading(struct scene *scene)
     say_head(scene, &scene->hostile, FIRST_REQUEST, true);
     say_done(scene, &scene->hostile, FIRST_REQUEST);
     struct placement *placement = LIST_FIRST(&scene->hostile.worker->placements);
-    placement->is_retiring = true;
-    placement_on_idle(placement);
+    placement_retire(placement);
     CHECK(placement->state == PLACEMENT_UNLOADING);
 }
 

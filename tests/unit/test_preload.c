@@ -85,7 +85,7 @@ static struct placement *find_loading(const struct scene *scene)
     struct placement *placement, *first = NULL;
 
     LIST_FOREACH (placement, &scene->worker.worker->placements, in_worker)
-        if (placement->state == PLACEMENT_LOADING)
+        if (placement_is_loading(placement))
             first = placement;
     return first;
 }
@@ -96,7 +96,7 @@ static unsigned count_loading(const struct scene *scene)
     unsigned n = 0;
 
     LIST_FOREACH (placement, &scene->worker.worker->placements, in_worker)
-        n += placement->state == PLACEMENT_LOADING;
+        n += placement_is_loading(placement);
     return n;
 }
 
@@ -181,7 +181,7 @@ static void test_version_that_was_superseded_in_the_queue_is_not_loaded(void **s
     for (unsigned i = 0; i < TENANTS + 2; i++) {
         LIST_FOREACH (placement, &scene->worker.worker->placements, in_worker)
             assert_true(i < 2 || placement->version->limits.cpu_ms == 52 ||
-                        placement->state != PLACEMENT_LOADING);
+                        !placement_is_loading(placement));
         if (find_loading(scene))
             say_loaded(find_loading(scene), ERROR_NONE);
         rig_drop_input(scene->worker.fd);
