@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `skep check`: what skepd would say about config files and tenants, by the same code, without
- * starting anything. Fields of --json: ok, configs, tenants (how many are good), errors (file,
- * line or null, text), notes (likewise).
+ * serving or running any of them. Fields of --json: ok, configs, tenants (how many are good), errors (file,
+ * line or null, column or null, text), notes (likewise).
  */
 #include <errno.h>
 #include <jansson.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/check_modules.h"
 #include "cli/check_unit.h"
 #include "cli/cli.h"
 #include "cli/output.h"
@@ -21,16 +22,64 @@ struct tally {
     struct config_errors errors, notes;
     const char *unit;          /* --unit; NULL: the one that is installed */
     unsigned configs, tenants; /* good ones */
+    char **paths;              /* of tenants whose modules are to be compiled; NULL-ended */
+    size_t n_paths;
 };
+
+static void forget_paths(struct tally *tally)
+{
+    for (size_t i = 0; i < tally->n_paths; i++)
+        free(tally->paths[i]);
+    free(tally->paths);
+    tally->paths = NULL;
+    tally->n_paths = 0;
+}
 
 static void tally_cleanup(struct tally *tally)
 {
+    forget_paths(tally);
     config_errors_done(&tally->errors);
     config_errors_done(&tally->notes);
 }
 
 DEFINE_CLEANUP(struct config *, config_free, config_cleanup)
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
+
+/* The folder of a file, malloc'ed. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
+}
+
+/* A tenant that can be read: the modules are compiled later, all together. path: owned. */
+static int add_good(struct tally *tally, const struct manifest *manifest, char *path)
+{
+    char **paths = path ? reallocarray(tally->paths, tally->n_paths + 2, sizeof *paths) : NULL;
+
+    if (!paths) {
+        free(path);
+        return -ENOMEM;
+    }
+    paths[tally->n_paths++] = path;
+    paths[tally->n_paths] = NULL;
+    tally->paths = paths;
+    tally->tenants++;
+    tenant_files_note_left_out(manifest, &tally->notes);
+    return 0;
+}
+
+static int compile_good(struct tally *tally, const char *config)
+{
+    int r =
+        tally->n_paths > 0 ? check_modules(config, tally->paths, &tally->errors, &tally->notes) : 0;
+
+    forget_paths(tally);
+    return r;
+}
 
 static int check_folder_of_tenants(struct tally *tally, const char *dir,
                                    const struct config *config)
@@ -39,9 +88,9 @@ static int check_folder_of_tenants(struct tally *tally, const char *dir,
     unsigned before = tally->errors.count;
 
     int r = manifest_read_all(dir, config, &set, &tally->errors);
-    tally->tenants += set.count;
-    for (unsigned i = 0; i < set.count; i++)
-        tenant_files_note_left_out(set.items[i], &tally->notes);
+    for (unsigned i = 0; i < set.count && r != -ENOMEM; i++)
+        if (add_good(tally, set.items[i], folder_of(set.items[i]->file)) < 0)
+            r = -ENOMEM;
     if (r == 0 && set.count == 0 && tally->errors.count == before)
         config_errors_add(&tally->errors, dir, 0,
                           "no tenants: expected folders with a skep.yaml in it");
@@ -57,7 +106,11 @@ static int check_config(struct tally *tally, const char *path)
         return r == -ENOMEM ? r : 0;
     tally->configs++;
     (void) check_unit(path, config, tally->unit, &tally->errors);
-    return config->tenants ? check_folder_of_tenants(tally, config->tenants, config) : 0;
+    /* Those of other paths are not of this config. */
+    r = compile_good(tally, NULL);
+    if (r == 0 && config->tenants)
+        r = check_folder_of_tenants(tally, config->tenants, config);
+    return r < 0 ? r : compile_good(tally, path);
 }
 
 static int check_tenant(struct tally *tally, const char *dir)
@@ -67,9 +120,17 @@ static int check_tenant(struct tally *tally, const char *dir)
     int r = manifest_read(dir, &manifest, &tally->errors);
     if (r < 0)
         return r == -ENOMEM ? r : 0;
-    tally->tenants++;
-    tenant_files_note_left_out(manifest, &tally->notes);
-    return 0;
+    return add_good(tally, manifest, strdup(dir));
+}
+
+static int check_script(struct tally *tally, const char *path)
+{
+    _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
+
+    int r = manifest_from_script(path, &manifest, &tally->errors);
+    if (r < 0)
+        return r == -ENOMEM ? r : 0;
+    return add_good(tally, manifest, strdup(path));
 }
 
 static bool has_file(const char *dir, const char *name)
@@ -80,14 +141,11 @@ static bool has_file(const char *dir, const char *name)
     return asprintf(&path, "%s/%s", dir, name) >= 0 && lstat(path, &st) == 0;
 }
 
-/* The folder of a file, malloc'ed. */
-static char *folder_of(const char *path)
+static bool is_script(const char *path)
 {
-    const char *slash = strrchr(path, '/');
+    const char *dot = strrchr(path, '.');
 
-    if (!slash)
-        return strdup(".");
-    return slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
+    return dot && (strcmp(dot, ".js") == 0 || strcmp(dot, ".mjs") == 0);
 }
 
 static int check_path(struct tally *tally, const char *path)
@@ -101,6 +159,8 @@ static int check_path(struct tally *tally, const char *path)
     if (S_ISDIR(st.st_mode))
         return has_file(path, "skep.yaml") ? check_tenant(tally, path)
                                            : check_folder_of_tenants(tally, path, NULL);
+    if (is_script(path))
+        return check_script(tally, path);
     const char *slash = strrchr(path, '/');
     if (strcmp(slash ? slash + 1 : path, "skep.yaml") != 0)
         return check_config(tally, path);
@@ -115,8 +175,10 @@ static json_t *list_json(const struct config_errors *errors)
     for (unsigned i = 0; i < errors->n_items; i++) {
         const struct config_error *error = &errors->items[i];
         json_t *line = error->line > 0 ? json_integer(error->line) : json_null();
-        (void) json_array_append_new(list, json_pack("{s:s+, s:o, s:s+}", "file", error->file, "",
-                                                     "line", line, "text", error->text, ""));
+        json_t *column = error->column > 0 ? json_integer(error->column) : json_null();
+        (void) json_array_append_new(list, json_pack("{s:s+, s:o, s:o, s:s+}", "file", error->file,
+                                                     "", "line", line, "column", column, "text",
+                                                     error->text, ""));
     }
     return list;
 }
@@ -172,6 +234,8 @@ static int run(struct cli *cli, int argc, char **argv)
         return (int) cli_usage_error(cli, "expected a PATH");
     for (int i = first; i < argc && r == 0; i++)
         r = check_path(&tally, argv[i]);
+    if (r == 0)
+        r = compile_good(&tally, NULL);
     if (r == 0 && cli->json)
         r = print_json(&tally);
     else if (r == 0)
@@ -186,15 +250,19 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct verb verb_check = {
     .name = "check",
     .arguments = "PATH…",
-    .summary = "check config files and tenants without starting anything",
+    .summary = "check config files and tenants, and compile their modules without running them",
     .help =
         "PATH is a skepd.yaml (its tenants are checked with it), a skep.yaml, the folder\n"
-        "of a tenant, or a folder of such folders. Each error is one line,\n"
-        "FILE:LINE: what is wrong: what was expected. Notes say which files of a tenant are left\n"
-        "out. A skepd.yaml is also compared with the unit that starts skepd with it: the one\n"
-        "that is installed, or --unit.\n\n"
+        "of a tenant, a folder of such folders, or a script. Each error is one line,\n"
+        "FILE:LINE:COLUMN: what is wrong: what was expected. The modules of each tenant are\n"
+        "compiled and linked in a jailed worker of its own, and not run: syntax errors, imports\n"
+        "that lead nowhere, names that a module does not export, a missing default export.\n"
+        "Notes say which files of a tenant are left out, and what is wrong in files that no "
+        "import\n"
+        "statement leads to. A skepd.yaml is also compared with the unit that starts skepd with\n"
+        "it: the one that is installed, or --unit.\n\n"
         "Fields of --json: ok, configs, tenants (good ones), errors and notes (lists of objects\n"
-        "with file, line (null: the whole file), text).\n",
+        "with file, line and column (null: unknown), text).\n",
     .options = check_options,
     .run = run,
 };

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cli/output.h"
+#include "cli/skepd.h"
 #include "common/io.h"
 
 #define FOLDER_TEMPLATE "/skep-dev-XXXXXX"
@@ -85,25 +86,6 @@ static int write_config(const struct service *service, const struct service_opti
 
 /* ---- its process */
 
-/* Runs in the child. Tries the build tree, the installed tree, PATH. */
-static _Noreturn void exec_skepd(char *const *argv)
-{
-    static const char *const places[] = { "skepd", "../sbin/skepd" };
-    char self[PATH_MAX], path[PATH_MAX + 32];
-
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(self, '/');
-    for (size_t i = 0; slash && i < ARRAY_LEN(places); i++) {
-        (void) snprintf(path, sizeof path, "%.*s/%s", (int) (slash - self), self, places[i]);
-        (void) execv(path, argv);
-    }
-    (void) execvp("skepd", argv);
-    (void) fprintf(stderr, "cannot run skepd (%s): it should be beside skep, or in PATH\n",
-                   strerrordesc_np(errno));
-    _exit(STATUS_NOT_FOUND);
-}
-
 static _Noreturn void run_child(const struct service_options *options, const char *config,
                                 int log_fd, pid_t parent)
 {
@@ -123,7 +105,7 @@ static _Noreturn void run_child(const struct service_options *options, const cha
         dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
         dup2(log_fd, STDERR_FILENO) < 0)
         _exit(STATUS_NOT_FOUND);
-    exec_skepd(argv);
+    skepd_exec(argv);
 }
 
 static int start(struct service *service, const struct service_options *options, const char *config)

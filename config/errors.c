@@ -24,10 +24,12 @@ static char *printable(const char *text)
 
 static int append_line(struct config_errors *errors, const struct config_error *error)
 {
-    char place[16] = "";
+    char place[32] = "";
     char line[2 * ERROR_LINE_MAX + 32];
 
-    if (error->line > 0)
+    if (error->line > 0 && error->column > 0)
+        (void) snprintf(place, sizeof place, ":%u:%u", error->line, error->column);
+    else if (error->line > 0)
         (void) snprintf(place, sizeof place, ":%u", error->line);
     int n = snprintf(line, sizeof line, "%s%s: %s\n", error->file, place, error->text);
     if (n < 0)
@@ -41,19 +43,12 @@ static int append_line(struct config_errors *errors, const struct config_error *
     return 0;
 }
 
-void config_errors_add(struct config_errors *errors, const char *file, unsigned line,
-                       const char *format, ...)
+static void add(struct config_errors *errors, const char *file, unsigned line, unsigned column,
+                const char *text)
 {
-    char text[ERROR_LINE_MAX];
-    va_list args;
-
     errors->count++;
     if (errors->n_items >= CONFIG_ERRORS_MAX)
         return;
-    va_start(args, format);
-    (void) vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-
     struct config_error *items =
         realloc(errors->items, (errors->n_items + 1) * sizeof *errors->items);
     if (!items)
@@ -61,12 +56,38 @@ void config_errors_add(struct config_errors *errors, const char *file, unsigned 
     errors->items = items;
     _cleanup_free_ char *safe_file = printable(file);
     _cleanup_free_ char *safe_text = printable(text);
-    struct config_error error = { .file = safe_file, .line = line, .text = safe_text };
+    struct config_error error = {
+        .file = safe_file, .line = line, .column = column, .text = safe_text
+    };
     if (!safe_file || !safe_text || append_line(errors, &error) < 0)
         return;
     items[errors->n_items++] = error;
     TAKE_PTR(safe_file);
     TAKE_PTR(safe_text);
+}
+
+void config_errors_add(struct config_errors *errors, const char *file, unsigned line,
+                       const char *format, ...)
+{
+    char text[ERROR_LINE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    (void) vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    add(errors, file, line, 0, text);
+}
+
+void config_errors_add_at(struct config_errors *errors, const char *file, unsigned line,
+                          unsigned column, const char *format, ...)
+{
+    char text[ERROR_LINE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    (void) vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    add(errors, file, line, column, text);
 }
 
 void config_errors_done(struct config_errors *errors)

@@ -12,13 +12,14 @@
 
 struct config_error {
     char *file;
-    unsigned line; /* 0: the file as a whole */
-    char *text;    /* "what is wrong: what was expected" */
+    unsigned line;   /* 0: the file as a whole */
+    unsigned column; /* 0: unknown, or the line as a whole */
+    char *text;      /* "what is wrong: what was expected" */
 };
 
 /* Starts as { 0 }. */
 struct config_errors {
-    char *text; /* owned; all of them, each "FILE:LINE: what is wrong\n"; NULL if none */
+    char *text; /* owned; all of them, each "FILE:LINE:COLUMN: what is wrong\n"; NULL if none */
     size_t size;
     unsigned count;             /* also of those that are not kept */
     struct config_error *items; /* owned */
@@ -28,4 +29,8 @@ struct config_errors {
 /* Control characters in what is added are escaped; a line longer than 1 KiB is cut. */
 void config_errors_add(struct config_errors *errors, const char *file, unsigned line,
                        const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* The same with a column. */
+void config_errors_add_at(struct config_errors *errors, const char *file, unsigned line,
+                          unsigned column, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 void config_errors_done(struct config_errors *errors);

@@ -28,6 +28,7 @@
 #include "store/program.h"
 #include "supervisor/admin/admin.h"
 #include "supervisor/commands.h"
+#include "supervisor/compile.h"
 #include "supervisor/confine_server.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/frames.h"
@@ -55,6 +56,8 @@ struct arguments {
     const char *dev;    /* one tenant, for every host; NULL: those of the config */
     bool check_only;
     bool probe_only;
+    bool compile_only;
+    char *const *paths; /* of --compile; NULL-ended */
 };
 
 /* Helpers that are programs, by their numbers in spawner_options. */
@@ -62,6 +65,7 @@ enum { PROGRAM_STORE };
 
 static const char usage_text[] =
     "Usage: skepd --config FILE [--worker PATH] [--dev PATH] [--check | --probe]\n"
+    "       skepd --compile [--config FILE] [--worker PATH] PATH...\n"
     "Serves untrusted tenants: HTTP in front, jailed V8 workers behind.\n"
     "\n"
     "  --config FILE  the service's skepd.yaml\n"
@@ -69,6 +73,8 @@ static const char usage_text[] =
     "  --dev PATH     serve only this script or tenant folder, for every host\n"
     "  --probe        say which layers of the jail this host gives workers, and exit\n"
     "  --check        read config and tenants, say what is wrong, and exit\n"
+    "  --compile      compile and link the modules of scripts and tenants' folders in jailed\n"
+    "                 workers, run nothing, print a JSON object of what is wrong, and exit\n"
     "  --version      print the version\n"
     "  --help         print this\n";
 
@@ -76,10 +82,15 @@ static const char usage_text[] =
 static int parse_arguments(int argc, char **argv, struct arguments *ret)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' }, { "worker", required_argument, NULL, 'w' },
-        { "dev", required_argument, NULL, 'd' },    { "check", no_argument, NULL, 'k' },
-        { "probe", no_argument, NULL, 'p' },        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+        { "config", required_argument, NULL, 'c' },
+        { "worker", required_argument, NULL, 'w' },
+        { "dev", required_argument, NULL, 'd' },
+        { "check", no_argument, NULL, 'k' },
+        { "probe", no_argument, NULL, 'p' },
+        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
+        { "compile", no_argument, NULL, 'm' },
+        { NULL, 0, NULL, 0 },
     };
     int option;
 
@@ -100,6 +111,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret)
         case 'p':
             ret->probe_only = true;
             break;
+        case 'm':
+            ret->compile_only = true;
+            break;
         case 'v':
             (void) printf("skepd %s\n", SKEP_VERSION);
             return 0;
@@ -110,7 +124,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret)
             (void) fputs("Try skepd --help.\n", stderr);
             return 2;
         }
-    if (!ret->config || optind < argc) {
+    ret->paths = argv + optind;
+    if (ret->compile_only ? optind == argc : !ret->config || optind < argc) {
         (void) fputs(usage_text, stderr);
         return 2;
     }
@@ -148,6 +163,16 @@ static int find_program(const char *name, char *path, size_t size)
             return 0;
     }
     return -ENOENT;
+}
+
+/* Writes the path of the program that workers run; size: of path. */
+static int find_worker(const struct arguments *arguments, char *path, size_t size)
+{
+    int r = arguments->worker ? 0 : find_program("skep-worker", path, size);
+
+    if (arguments->worker && (size_t) snprintf(path, size, "%s", arguments->worker) >= size)
+        r = -ENAMETOOLONG;
+    return r < 0 ? log_error_errno(r, "cannot find skep-worker; say where it is with --worker") : 0;
 }
 
 /* To whoever wants to know what is wrong, and serves nothing. */
@@ -260,17 +285,6 @@ static int make_admin(struct server *server)
         .commands = &commands,
         .above = server->service,
         .socket_path = server->config->admin_socket,
-        .base = server->base,
-        .sockets = server->sockets,
-        .config = server->config,
-        .life = &server->life,
-        .health = &server->health,
-        .jail = &server->jail,
-        .record = &server->record,
-        .tenants = server->tenants,
-        .slots = server->slots,
-        .ledger = server->ledger,
-        .front = server->front,
         .server = server,
     };
 
@@ -548,12 +562,9 @@ static int run(const struct arguments *arguments, struct config **config, struct
         return check(server.config);
     log_set_level(server.config->log_level);
     log_set_format(server.config->log_format);
-    int r = arguments->worker ? 0 : find_program("skep-worker", worker, sizeof worker);
-    if (arguments->worker && snprintf(worker, sizeof worker, "%s", arguments->worker) >= PATH_MAX)
-        r = -ENAMETOOLONG;
-    if (r < 0)
-        return log_error_errno(r, "cannot find skep-worker; say where it is with --worker");
-    r = raise_file_limit(&server);
+    int r = find_worker(arguments, worker, sizeof worker);
+    if (r == 0)
+        r = raise_file_limit(&server);
     if (r < 0)
         return r;
     r = record_init(&server.record, server.config);
@@ -594,6 +605,18 @@ static int read_and_run(const struct arguments *arguments, struct service *servi
     return r;
 }
 
+static int compile(const struct arguments *arguments)
+{
+    char worker[PATH_MAX];
+    const struct compile_options options = { .config = arguments->config,
+                                             .worker = worker,
+                                             .paths = arguments->paths };
+    int r = find_worker(arguments, worker, sizeof worker);
+
+    prevent_cores();
+    return r < 0 ? r : compile_run(&options);
+}
+
 int main(int argc, char **argv)
 {
     _cleanup_(service_cleanup) struct service *service = NULL;
@@ -607,6 +630,8 @@ int main(int argc, char **argv)
     int status = parse_arguments(argc, argv, &arguments);
     if (status >= 0)
         return status;
+    if (arguments.compile_only)
+        return compile(&arguments) < 0 ? 1 : 0;
     _cleanup_free_ char *config = make_absolute(arguments.config);
     if (!config) {
         (void) log_error_errno(-errno, "cannot find the folder of %s", arguments.config);

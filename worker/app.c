@@ -16,10 +16,19 @@
 #define FILE_MAX_BYTES (UINT32_C(16) << 20)
 /* A load that waits (top-level await) has this many times cpu_startup_ms of wall time. */
 #define BOOT_WALL_FACTOR 10
+/* Of one LoadCheck; what is beyond is not told. */
+#define PROBLEMS_MAX 100
+#define PROBLEM_TEXT_MAX_BYTES 1024
 
 static struct isolate_bytes view(ProtobufCBinaryData data)
 {
     return (struct isolate_bytes){ .data = data.data, .size = data.len };
+}
+
+static ProtobufCBinaryData cut(struct isolate_bytes text, size_t most)
+{
+    return (ProtobufCBinaryData){ .len = text.size < most ? text.size : most,
+                                  .data = (uint8_t *) (uintptr_t) text.data };
 }
 
 static char *copy_text(ProtobufCBinaryData data)
@@ -228,12 +237,45 @@ static void fail_hung_load(struct app *app)
     app_fail_load(app, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED, text);
 }
 
+/* ---- files that are only looked at */
+
+static void on_problem(void *owner, const struct isolate_problem *problem)
+{
+    Skep__Worker__Problem message = SKEP__WORKER__PROBLEM__INIT;
+    struct app *app = owner;
+
+    if (!problem->is_unused)
+        app->has_faults = true;
+    if (app->n_problems++ >= PROBLEMS_MAX)
+        return;
+    message.tenant = app->id;
+    message.file = cut(problem->file, PROBLEM_TEXT_MAX_BYTES);
+    message.text = cut(problem->text, PROBLEM_TEXT_MAX_BYTES);
+    message.line = problem->line;
+    message.column = problem->column;
+    message.unused = problem->is_unused;
+    host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_PROBLEM, &message);
+}
+
+static void end_check(struct app *app)
+{
+    send_loaded(app,
+                app->has_faults ? SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED
+                                : SKEP__WORKER__LOAD_RESULT__LOAD_OK,
+                "");
+    app_free(app);
+}
+
 void app_check_load(struct app *app)
 {
     struct timeval wall = { .tv_sec = (time_t) app->cpu_startup_ms * BOOT_WALL_FACTOR / 1000 };
 
     if (app->is_ready) /* an interval that module code has started */
         return;
+    if (app->is_checked) {
+        end_check(app);
+        return;
+    }
     wall.tv_usec = (suseconds_t) ((uint64_t) app->cpu_startup_ms * BOOT_WALL_FACTOR % 1000 * 1000);
     switch (isolate_load_state(app->isolate)) {
     case ISOLATE_LOADED:
@@ -263,6 +305,16 @@ void app_load(struct app *app)
     app->is_running_load = true;
     if (entry_begin(app, &app->boot))
         entry_end(app, &app->boot, isolate_load(app->isolate, main_path));
+}
+
+void app_check_files(struct app *app)
+{
+    struct isolate_bytes main_path = { (const uint8_t *) app->main, strlen(app->main) };
+
+    app->is_running_load = true;
+    app->is_checked = true;
+    if (entry_begin(app, &app->boot))
+        entry_end(app, &app->boot, isolate_check(app->isolate, main_path, on_problem, app));
 }
 
 void app_dispose(struct app *app, Skep__Worker__Outcome outcome)

@@ -89,10 +89,10 @@ static int on_load_file(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-static int on_load_end(void *owner, const ProtobufCMessage *message)
+/* All files are there: run is what is done with them. */
+static int end_load(struct host *host, uint32_t tenant, void (*run)(struct app *app))
 {
-    const Skep__Worker__LoadEnd *end = (const Skep__Worker__LoadEnd *) message;
-    struct app *app = app_find(owner, end->tenant);
+    struct app *app = app_find(host, tenant);
 
     if (!app)
         return 0;
@@ -103,8 +103,18 @@ static int on_load_end(void *owner, const ProtobufCMessage *message)
     if (r < 0)
         return check_file(app, r);
     app_charge(app, from_ns);
-    app_load(app);
+    run(app);
     return 0;
+}
+
+static int on_load_end(void *owner, const ProtobufCMessage *message)
+{
+    return end_load(owner, ((const Skep__Worker__LoadEnd *) message)->tenant, app_load);
+}
+
+static int on_load_check(void *owner, const ProtobufCMessage *message)
+{
+    return end_load(owner, ((const Skep__Worker__LoadCheck *) message)->tenant, app_check_files);
 }
 
 static int on_unload(void *owner, const ProtobufCMessage *message)
@@ -326,6 +336,7 @@ static const struct channel_rule rules[] = {
     [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_BODY] = { PHASE_SERVING, on_call_body },
     [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_CREDIT] = { PHASE_SERVING, on_call_credit },
     [SKEP__WORKER__TO_WORKER__MESSAGE_CALL_DONE] = { PHASE_SERVING, on_call_done },
+    [SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_CHECK] = { PHASE_SERVING, on_load_check },
 };
 
 static const struct channel_table table = {

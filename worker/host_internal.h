@@ -114,6 +114,9 @@ struct app {
     uint64_t measured_ns;
     bool is_unmeasured; /* has had an entry since then */
     bool is_running_load;
+    bool is_checked;     /* LoadCheck has come in place of LoadEnd */
+    bool has_faults;     /* problems that would fail a load were found */
+    unsigned n_problems; /* of either kind */
     bool is_ready;
     bool reuse_after_stop;
     bool is_stopped; /* JavaScript was terminated in it: takes no request any more */
@@ -134,6 +137,8 @@ int app_finish_files(struct app *app);
 /* Charges the tenant with the thread's CPU time since then, by its clock: what making an isolate costs. */
 void app_charge(struct app *app, uint64_t from_ns);
 void app_load(struct app *app);
+/* Instead of app_load: compiles and links, and runs nothing. The app is gone. */
+void app_check_files(struct app *app);
 /* Looks whether a load that waited has come to an end. After each entry of the boot job. */
 void app_check_load(struct app *app);
 void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char *message);

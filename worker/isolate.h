@@ -181,6 +181,21 @@ enum isolate_load isolate_load_state(const struct isolate *isolate);
  * caret under the column, stack. Valid until the next entry. Never NULL. */
 const char *isolate_error(const struct isolate *isolate);
 
+/* A fault in a tenant's files, as it can be told without running them. */
+struct isolate_problem {
+    struct isolate_bytes file; /* its path */
+    struct isolate_bytes text; /* UTF-8 */
+    uint32_t line, column;     /* from 1 on; 0: the file as a whole */
+    bool is_unused; /* no import statement leads to it, so that only import() can meet it */
+};
+/* Called from inside the entry: must not call back into isolate_*. problem is borrowed for the call. */
+typedef void (*isolate_problem_fn)(void *owner, const struct isolate_problem *problem);
+
+/* Compiles all files and links the entry module with what it imports, and runs none of them. Tells each fault to
+ * on_problem. The isolate can do nothing else afterwards but be freed. An entry. */
+enum isolate_result isolate_check(struct isolate *isolate, struct isolate_bytes main_path,
+                                  isolate_problem_fn on_problem, void *owner);
+
 /* ---- requests (entries) */
 
 struct isolate_request {

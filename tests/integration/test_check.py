@@ -250,6 +250,131 @@ def test_files_that_no_handler_can_read_are_named(folder):
     assert told["ok"] and "style.css" in told["notes"][0]["text"]
 
 
+# ---- modules, which are compiled and linked, and not run
+
+GOOD_MODULE = "export default { fetch() { return new Response('ok'); } };\n"
+
+
+def tenant_of(folder, files, **keys):
+    """A tenant's folder with these files, main.js among them."""
+    path = folder / "shop"
+    path.mkdir()
+    manifest = {"name": "shop", "main": "main.js", **keys}
+    (path / "skep.yaml").write_text(json.dumps(manifest))
+    for name, content in files.items():
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+# files, and each line behind the tenant's folder
+FAULTS = {
+    "syntax_error": ({"main.js": "export default {\n  fetch() { return 1 +; }\n};\n"},
+                     ["main.js:2:23: SyntaxError: Unexpected token ';'"]),
+    "syntax_error_of_an_import": ({"main.js": "import './lib/a.js';\nexport default {};\n", "lib/a.js": "a = ;\n"},
+                                  ["lib/a.js:1:5: SyntaxError: Unexpected token ';'"]),
+    "missing_import": ({"main.js": "import './gone.js';\nexport default {};\n"},
+                       ["main.js:1:8: Cannot find module './gone.js'"]),
+    "package": ({"main.js": "import { Hono } from 'hono';\nexport default {};\n"},
+                ["main.js:1:22: Cannot find module 'hono'; packages have to be bundled, for instance with esbuild "
+                 "--bundle --format=esm"]),
+    "several": ({"main.js": "import 'a';\nimport './b';\nimport './c.js';\nexport default {};\n",
+                 "b.js": GOOD_MODULE, "c.js": "}"},
+                ["main.js:1:8: Cannot find module 'a'; packages", "main.js:2:8: Cannot find module './b'; did you mean './b.js'?",
+                 "c.js:1:1: SyntaxError: Unexpected token '}'"]),
+    "unknown_export": ({"main.js": "import { b } from './a.js';\nexport default b;\n", "a.js": "export const a = 1;\n"},
+                       ["main.js:1:10: SyntaxError: The requested module './a.js' does not provide an export named 'b'"]),
+    "no_default_export": ({"main.js": "export function fetch() {}\n"},
+                          ["main.js: no default export: expected export default { fetch(request, env, ctx) { … } }"]),
+    "wrong_json": ({"main.js": "import d from './d.json';\nexport default d;\n", "d.json": '{\n  "a": }\n'},
+                   ["d.json:2:8: SyntaxError: Unexpected token '}'"]),
+    "wrong_wasm": ({"main.js": "import w from './w.wasm';\nexport default w;\n", "w.wasm": b"\0asm\1\0\0\0\1\5"},
+                   ["w.wasm: CompileError: "]),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_of_a_module_is_told_with_its_place(folder, name):
+    files, lines = FAULTS[name]
+    path = tenant_of(folder, files)
+    run = check(path)
+    assert run.returncode == 1
+    told = run.stdout.splitlines()
+    assert len(told) == len(lines), run.stdout
+    for line, wanted in zip(told, lines):
+        assert line.startswith(f"{path}/{wanted}"), run.stdout
+
+
+def test_modules_are_not_run(folder):
+    spins = "import { b } from './circle.js';\nfor (;;) ;\nexport const a = 1;\n" + GOOD_MODULE
+    circle = "import { a } from './main.js';\nexport const b = () => a;\nthrow 1;\n"
+    path = tenant_of(folder, {"main.js": spins, "circle.js": circle})
+    run = check(path)
+    assert (run.returncode, run.stdout) == (0, "ok: 1 tenant\n")
+
+
+def test_fault_of_a_file_that_nothing_imports_is_a_note(folder):
+    path = tenant_of(folder, {"main.js": GOOD_MODULE, "old.js": "a = ;\n"})
+    run = check(path, "--json")
+    assert run.returncode == 0
+    told = json.loads(run.stdout)
+    assert told["errors"] == [] and told["ok"]
+    text = "no import statement leads here, and: SyntaxError: Unexpected token ';'"
+    assert told["notes"] == [{"file": f"{path}/old.js", "line": 1, "column": 5, "text": text}]
+
+
+def test_script_is_checked_as_skep_dev_would_serve_it(folder):
+    script_path = folder / "my.js"
+    script_path.write_text("export default {;\n")
+    run = check(script_path)
+    assert run.returncode == 1
+    assert run.stdout == f"{script_path}:1:17: SyntaxError: Unexpected token ';'\n"
+
+
+def test_tenants_of_a_config_are_compiled_by_the_rules_of_their_cordons(folder):
+    wasm = b"\0asm\1\0\0\0"
+    files = {"main.js": "import w from './w.wasm';\nexport default w;\n", "w.wasm": wasm}
+    tenant_of(folder, files, cordon="still")
+    path = folder / "skepd.yaml"
+    path.write_text(f"{GOOD}tenants: .\ncordons: [{{ name: still, jit: off }}]\n")
+    run = check(path)
+    assert run.returncode == 1 and "shop/w.wasm: TypeError: WebAssembly is not available" in run.stdout
+    path.write_text(f"{GOOD}tenants: .\ncordons: [{{ name: still }}]\n")
+    run = check(path)
+    assert (run.returncode, run.stdout) == (0, "ok: 1 config file, 1 tenant\n")
+
+
+def test_files_beyond_the_bound_are_refused_before_they_are_compiled(folder):
+    path = tenant_of(folder, {"main.js": GOOD_MODULE, "big.txt": b"x" * (16 << 20)})
+    run = check(path)
+    assert run.returncode == 1
+    assert run.stdout == f"{path}: main.js: too large: expected at most 16 MiB in all files together\n"
+
+
+@pytest.mark.parametrize("limits, files, words", [
+    ({"heap_mib": 8}, {"main.js": "import d from './d.json';\nexport default d;\n",
+                       "d.json": "[" + ",".join(["[{}]"] * 500_000) + "]"}, "heap_mib"),
+    ({"cpu_startup_ms": 10, "heap_mib": 1024}, {"main.js": "".join(f"(function () {{ a{i} + {i}; }})();\n" for i in range(200_000)) + GOOD_MODULE},
+     "cpu_startup_ms is 10"),
+])
+def test_compiling_keeps_to_the_limits_of_a_load(folder, limits, files, words):
+    path = tenant_of(folder, files, limits=limits)
+    run = check(path)
+    assert run.returncode == 1
+    assert run.stdout.startswith(f"{path}/main.js: ") and words in run.stdout and len(run.stdout.splitlines()) == 1
+
+
+def test_without_skepd_a_note_says_that_nothing_was_compiled(folder):
+    path = tenant_of(folder, {"main.js": "let let;\n"})
+    alone = folder / "bin"
+    alone.mkdir()
+    shutil.copy(BIN / "skep", alone / "skep")
+    run = subprocess.run([alone / "skep", "check", path], capture_output=True, text=True, env={"PATH": str(alone)})
+    assert run.returncode == 0, run.stderr
+    first = run.stdout.splitlines()[0]
+    assert first.startswith(f"{path}: its modules were not compiled: cannot run skepd")
+
+
 # ---- the unit
 
 UNIT = TOP / "packaging" / "systemd" / "skepd.service"

@@ -119,14 +119,6 @@ static inline int make_admin(struct fixture *f, const char *path, struct admin *
     const struct admin_options options = {
         .commands = &commands,
         .socket_path = path,
-        .base = f->server.base,
-        .config = f->server.config,
-        .life = &f->server.life,
-        .health = &f->server.health,
-        .jail = &f->server.jail,
-        .record = &f->server.record,
-        .tenants = f->server.tenants,
-        .slots = f->server.slots,
         .server = &f->server,
     };
 

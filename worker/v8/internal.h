@@ -212,6 +212,26 @@ v8::MaybeLocal<v8::Array> files_bindings(struct isolate *self);
 
 // ---- modules.cc
 
+// What one import of a file leads to.
+struct Import {
+    File *file = nullptr; // null: there is none of that name
+    Place place;          // of the import
+    std::string problem;  // what is wrong with it; "": nothing
+    std::string where;    // the place in words, to follow the problem
+    std::string hint;     // what to do about it, to follow both
+};
+
+// Makes the module of a file, which is kept there: compiles a script; of data, what modules_data gives is its
+// default export once it is evaluated. Runs nothing. Empty with an exception pending.
+v8::MaybeLocal<v8::Module> modules_compile(struct isolate *self, File *file);
+// The number-th import of a file that is compiled.
+Import modules_import(struct isolate *self, v8::Local<v8::Context> context, const File &from,
+                      int number);
+// The value of a file that is no script: parses JSON, compiles WebAssembly. Empty with an exception pending.
+v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Context> context,
+                                       const File &file);
+// Links a module with all that it imports, which is compiled. False with an exception pending.
+bool modules_link(v8::Local<v8::Context> context, v8::Local<v8::Module> module);
 void modules_install(v8::Isolate *v8);
 // After a terminate: modules whose evaluation it cut off are compiled anew when they are imported
 // again, because V8 answers with their first promise, which nothing settles any more.

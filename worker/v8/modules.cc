@@ -31,24 +31,22 @@ const File *file_of(struct isolate *self, v8::Local<v8::Module> module)
 
 // ---- import attributes: { type: "json" } and the like
 
-// False with an exception pending. entry_size: 3 with source offsets, 2 without.
-bool read_attributes(v8::Isolate *v8, v8::Local<v8::Context> context,
-                     v8::Local<v8::FixedArray> attributes, int entry_size, std::string *ret_type)
+// Returns what is wrong with them; "": nothing, and *ret_type is the type. entry_size: 3 with source offsets,
+// 2 without.
+std::string read_attributes(v8::Isolate *v8, v8::Local<v8::Context> context,
+                            v8::Local<v8::FixedArray> attributes, int entry_size,
+                            std::string *ret_type)
 {
     for (int i = 0; i + 1 < attributes->Length(); i += entry_size) {
         v8::Local<v8::Value> value = attributes->Get(context, i + 1).As<v8::Value>();
         std::string key = to_std_string(v8, attributes->Get(context, i).As<v8::Value>());
-        if (key != "type") {
-            throw_type(v8, "Import attribute '" + key + "' is not supported");
-            return false;
-        }
-        if (!value->IsString() || value.As<v8::String>()->Length() > max_specifier_units) {
-            throw_type(v8, "The type of an import is not supported");
-            return false;
-        }
+        if (key != "type")
+            return "Import attribute '" + key + "' is not supported";
+        if (!value->IsString() || value.As<v8::String>()->Length() > max_specifier_units)
+            return "The type of an import is not supported";
         *ret_type = to_std_string(v8, value);
     }
-    return true;
+    return "";
 }
 
 bool type_matches(const File &file, const std::string &type)
@@ -66,33 +64,31 @@ bool type_matches(const File &file, const std::string &type)
     return type.empty();
 }
 
-// ---- one file to one module
+// ---- what to do about a module that is not there
 
-v8::MaybeLocal<v8::Value> default_export(struct isolate *self, v8::Local<v8::Context> context,
-                                         const File &file)
+bool is_relative(std::string_view specifier)
 {
-    const uint8_t *data = reinterpret_cast<const uint8_t *>(file.source.data());
-    if (file.kind == FileKind::wasm) {
-        v8::Local<v8::Value> wasm;
-        if (!context->Global()->Get(context, literal(self->v8, "WebAssembly")).ToLocal(&wasm))
-            return {};
-        if (!wasm->IsObject()) {
-            throw_type(self->v8, "WebAssembly is not available in this cordon (jit: off)");
-            return {};
-        }
-        v8::Local<v8::WasmModuleObject> module;
-        if (!v8::WasmModuleObject::Compile(self->v8, { data, file.source.size() }).ToLocal(&module))
-            return {};
-        return module.As<v8::Value>();
-    }
-    const size_t mark = file.source.starts_with("\xef\xbb\xbf") ? 3 : 0;
-    v8::Local<v8::String> text;
-    if (!text_decode(self->v8, data + mark, file.source.size() - mark).ToLocal(&text))
-        return {};
-    if (file.kind == FileKind::json)
-        return v8::JSON::Parse(context, text);
-    return text.As<v8::Value>();
+    return specifier.starts_with("./") || specifier.starts_with("../") ||
+           specifier.starts_with("/") || specifier.starts_with("file:///");
 }
+
+std::string missing_hint(struct isolate *self, const std::string &referrer,
+                         const std::string &specifier)
+{
+    if (is_relative(specifier)) {
+        for (const char *suffix : { ".js", ".mjs", "/index.js" })
+            if (files_resolve(self, referrer, specifier + suffix))
+                return "; did you mean '" + specifier + suffix + "'?";
+        return "";
+    }
+    if (specifier.starts_with("node:"))
+        return "; modules of Node.js are not available, see docs/tenant.md";
+    if (specifier.find(':') != std::string::npos)
+        return "; a module is a file in the tenant's folder";
+    return "; packages have to be bundled, for instance with esbuild --bundle --format=esm";
+}
+
+// ---- one file to one module
 
 // What V8 says of such a file does not name it.
 void name_culprit(struct isolate *self, const File &file, v8::TryCatch *try_catch)
@@ -123,7 +119,7 @@ v8::MaybeLocal<v8::Value> evaluate_synthetic(v8::Local<v8::Context> context,
     v8::Local<v8::Value> value;
     v8::TryCatch try_catch(v8);
     const File *file = file_of(self, module);
-    if (!file || !default_export(self, context, *file).ToLocal(&value)) {
+    if (!file || !modules_data(self, context, *file).ToLocal(&value)) {
         if (file && try_catch.HasCaught())
             name_culprit(self, *file, &try_catch);
         return {};
@@ -135,33 +131,6 @@ v8::MaybeLocal<v8::Value> evaluate_synthetic(v8::Local<v8::Context> context,
         return {};
     }
     return resolver->GetPromise().As<v8::Value>();
-}
-
-v8::MaybeLocal<v8::Module> compile(struct isolate *self, File *file)
-{
-    v8::Isolate *v8 = self->v8;
-    v8::Local<v8::String> name;
-    if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->path.data()), file->path.size())
-             .ToLocal(&name))
-        return {};
-    v8::Local<v8::Module> module;
-    if (file->kind != FileKind::script) {
-        const v8::Local<v8::String> exports[] = { literal(v8, "default") };
-        module = v8::Module::CreateSyntheticModule(v8, name, { exports, 1 }, evaluate_synthetic);
-    } else {
-        v8::Local<v8::String> text;
-        if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->source.data()),
-                         file->source.size())
-                 .ToLocal(&text))
-            return {};
-        v8::ScriptOrigin origin(name, 0, 0, false, -1, {}, false, false, true);
-        v8::ScriptCompiler::Source source(text, origin);
-        if (!v8::ScriptCompiler::CompileModule(v8, &source).ToLocal(&module))
-            return {};
-    }
-    file->module.Reset(v8, module);
-    self->files_by_module.emplace(module->GetIdentityHash(), file);
-    return module;
 }
 
 void forget(struct isolate *self, File *file)
@@ -185,7 +154,7 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
     v8::Local<v8::Module> root_module;
     if (!root->module.IsEmpty())
         return root->module.Get(v8);
-    if (!compile(self, root).ToLocal(&root_module))
+    if (!modules_compile(self, root).ToLocal(&root_module))
         return {};
     std::vector<File *> todo = { root };
     // A failed graph is forgotten, so that the next import() of a part of it fails alike.
@@ -197,35 +166,19 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
         todo.pop_back();
         if (file->kind != FileKind::script)
             continue;
-        v8::Local<v8::Module> module = file->module.Get(v8);
-        v8::Local<v8::FixedArray> requests = module->GetModuleRequests();
+        v8::Local<v8::FixedArray> requests = file->module.Get(v8)->GetModuleRequests();
         for (int i = 0; good && i < requests->Length(); i++) {
-            v8::Local<v8::ModuleRequest> request =
-                requests->Get(context, i).As<v8::ModuleRequest>();
-            std::string specifier = to_std_string(v8, request->GetSpecifier());
-            v8::Location at = module->SourceOffsetToLocation(request->GetSourceOffset());
-            const Place place = { file->path, at.GetLineNumber() + 1, at.GetColumnNumber() + 1 };
-            std::string where =
-                place.file + ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
-            std::string type;
-            File *next = files_resolve(self, file->path, specifier);
-            if (!read_attributes(v8, context, request->GetImportAttributes(), 3, &type)) {
+            Import import = modules_import(self, context, *file, i);
+            if (!import.problem.empty()) {
+                throw_type(v8, import.problem + import.where + import.hint);
+                self->bad_import = import.place;
                 good = false;
-            } else if (!next) {
-                throw_type(v8, "Cannot find module '" + specifier + "' imported from " + where);
-                good = false;
-            } else if (!type_matches(*next, type)) {
-                throw_type(v8, "'" + next->path + "' is not of type '" + type +
-                                   "', as imported from " + where);
-                good = false;
-            } else if (next->module.IsEmpty()) {
-                good = !compile(self, next).IsEmpty();
-                todo.push_back(next);
-                made.push_back(next);
-                continue; // what does not parse has a place of its own
+            } else if (import.file->module.IsEmpty()) {
+                good =
+                    !modules_compile(self, import.file).IsEmpty(); // it names its place by itself
+                todo.push_back(import.file);
+                made.push_back(import.file);
             }
-            if (!good)
-                self->bad_import = place;
         }
     }
     if (good)
@@ -258,8 +211,7 @@ v8::MaybeLocal<v8::Promise> evaluate(struct isolate *self, v8::Local<v8::Context
 {
     v8::Local<v8::Module> module;
     v8::Local<v8::Value> result;
-    if (!compile_graph(self, context, file).ToLocal(&module) ||
-        !module->InstantiateModule(context, resolve).FromMaybe(false) ||
+    if (!compile_graph(self, context, file).ToLocal(&module) || !modules_link(context, module) ||
         !module->Evaluate(context).ToLocal(&result) || !result->IsPromise())
         return {};
     *ret_module = module;
@@ -280,7 +232,8 @@ bool do_import(struct isolate *self, v8::Local<v8::Context> context, const Dynam
     if (!file || !type_matches(*file, import.type)) {
         throw_type(self->v8, file ? "'" + file->path + "' is not of type '" + import.type + "'"
                                   : "Cannot find module '" + import.specifier + "' imported from " +
-                                        import.referrer);
+                                        import.referrer +
+                                        missing_hint(self, import.referrer, import.specifier));
         return false;
     }
     v8::Local<v8::Module> module;
@@ -338,9 +291,10 @@ v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
     v8::TryCatch try_catch(v8);
     // What waits is copied out of the heap, where nobody counts it.
     const bool is_short = specifier->Length() <= max_specifier_units;
-    if (!is_short)
-        throw_type(v8, "The import specifier is too long");
-    if (!is_short || !read_attributes(v8, context, attributes, 2, &type)) {
+    const std::string problem = is_short ? read_attributes(v8, context, attributes, 2, &type)
+                                         : "The import specifier is too long";
+    if (!problem.empty()) {
+        throw_type(v8, problem);
         if (try_catch.HasTerminated()) {
             try_catch.ReThrow();
             return {};
@@ -406,6 +360,93 @@ void boot(struct isolate *self, Entry *entry)
 }
 
 } // namespace
+
+v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Context> context,
+                                       const File &file)
+{
+    const uint8_t *data = reinterpret_cast<const uint8_t *>(file.source.data());
+    if (file.kind == FileKind::wasm) {
+        v8::Local<v8::Value> wasm;
+        if (!context->Global()->Get(context, literal(self->v8, "WebAssembly")).ToLocal(&wasm))
+            return {};
+        if (!wasm->IsObject()) {
+            throw_type(self->v8, "WebAssembly is not available in this cordon (jit: off)");
+            return {};
+        }
+        v8::Local<v8::WasmModuleObject> module;
+        if (!v8::WasmModuleObject::Compile(self->v8, { data, file.source.size() }).ToLocal(&module))
+            return {};
+        return module.As<v8::Value>();
+    }
+    const size_t mark = file.source.starts_with("\xef\xbb\xbf") ? 3 : 0;
+    v8::Local<v8::String> text;
+    if (!text_decode(self->v8, data + mark, file.source.size() - mark).ToLocal(&text))
+        return {};
+    if (file.kind == FileKind::json)
+        return v8::JSON::Parse(context, text);
+    return text.As<v8::Value>();
+}
+
+v8::MaybeLocal<v8::Module> modules_compile(struct isolate *self, File *file)
+{
+    v8::Isolate *v8 = self->v8;
+    v8::Local<v8::String> name;
+    if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->path.data()), file->path.size())
+             .ToLocal(&name))
+        return {};
+    v8::Local<v8::Module> module;
+    if (file->kind != FileKind::script) {
+        const v8::Local<v8::String> exports[] = { literal(v8, "default") };
+        module = v8::Module::CreateSyntheticModule(v8, name, { exports, 1 }, evaluate_synthetic);
+    } else {
+        v8::Local<v8::String> text;
+        if (!text_decode(v8, reinterpret_cast<const uint8_t *>(file->source.data()),
+                         file->source.size())
+                 .ToLocal(&text))
+            return {};
+        v8::ScriptOrigin origin(name, 0, 0, false, -1, {}, false, false, true);
+        v8::ScriptCompiler::Source source(text, origin);
+        if (!v8::ScriptCompiler::CompileModule(v8, &source).ToLocal(&module))
+            return {};
+    }
+    file->module.Reset(v8, module);
+    self->files_by_module.emplace(module->GetIdentityHash(), file);
+    return module;
+}
+
+Import modules_import(struct isolate *self, v8::Local<v8::Context> context, const File &from,
+                      int number)
+{
+    v8::Isolate *v8 = self->v8;
+    v8::Local<v8::Module> module = from.module.Get(v8);
+    v8::Local<v8::ModuleRequest> request =
+        module->GetModuleRequests()->Get(context, number).As<v8::ModuleRequest>();
+    const std::string specifier = to_std_string(v8, request->GetSpecifier());
+    v8::Location at = module->SourceOffsetToLocation(request->GetSourceOffset());
+    std::string type;
+    Import import;
+    import.place = { from.path, at.GetLineNumber() + 1, at.GetColumnNumber() + 1 };
+    import.file = files_resolve(self, from.path, specifier);
+    import.problem = read_attributes(v8, context, request->GetImportAttributes(), 3, &type);
+    if (!import.problem.empty())
+        return import;
+    import.where = "imported from " + import.place.file + ":" + std::to_string(import.place.line) +
+                   ":" + std::to_string(import.place.column);
+    if (!import.file) {
+        import.problem = "Cannot find module '" + specifier + "'";
+        import.where = " " + import.where;
+        import.hint = missing_hint(self, from.path, specifier);
+    } else if (!type_matches(*import.file, type)) {
+        import.problem = "'" + import.file->path + "' is not of type '" + type + "'";
+        import.where = ", as " + import.where;
+    }
+    return import;
+}
+
+bool modules_link(v8::Local<v8::Context> context, v8::Local<v8::Module> module)
+{
+    return module->InstantiateModule(context, resolve).FromMaybe(false);
+}
 
 void modules_install(v8::Isolate *v8)
 {

@@ -136,6 +136,122 @@ static void test_rejected_top_level_await_fails_the_load(void **state)
     assert_load_fails(isolate, (const char *const[]){ "RangeError: late", "main.js:1:", NULL });
 }
 
+/* ---- checked, and not run */
+
+struct found {
+    char text
+        [4096]; /* "file:line:column: text\n" of each; "(unused) " before those that nothing imports */
+    size_t size;
+};
+
+static void on_problem(void *owner, const struct isolate_problem *problem)
+{
+    struct found *found = owner;
+    char place[64];
+    (void) snprintf(place, sizeof(place), ":%u:%u: ", problem->line, problem->column);
+    keep(found->text, sizeof(found->text), &found->size,
+         bytes(problem->is_unused ? "(unused) " : ""));
+    keep(found->text, sizeof(found->text), &found->size, problem->file);
+    keep(found->text, sizeof(found->text), &found->size, bytes(place));
+    keep(found->text, sizeof(found->text), &found->size, problem->text);
+    keep(found->text, sizeof(found->text), &found->size, bytes("\n"));
+}
+
+/* Of an isolate to which files were added; it goes. */
+static void assert_found(struct isolate *isolate, const char *expected)
+{
+    struct found found = { .size = 0 };
+    assert_int_equal(isolate_check(isolate, bytes("main.js"), on_problem, &found), ISOLATE_OK);
+    found.text[found.size] = '\0';
+    assert_string_equal(found.text, expected);
+    assert_string_equal(host.log, "");
+    assert_int_equal(host.n_timers, 0);
+    isolate_free(isolate);
+}
+
+static void test_check_runs_nothing(void **state)
+{
+    (void) state;
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js",
+        "import './loop.js';\nconsole.log('main'); setTimeout(() => {}, 1);\n"
+        "export default { fetch() {} };\nfor (;;);\n");
+    add(isolate, "loop.js", "import { a } from './circle.js';\nexport const b = a;\nfor (;;);\n");
+    add(isolate, "circle.js", "import { b } from './loop.js';\nexport const a = () => b;\n");
+    add(isolate, "unused.js", "console.log('unused');\n");
+    assert_found(isolate, "");
+}
+
+static void test_check_finds_every_fault_of_files_and_imports(void **state)
+{
+    (void) state;
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js",
+        "import './lib/a.js';\nimport './gone.js';\nimport 'hono';\nimport './lib/b';\n"
+        "import d from './d.json' with { type: 'text' };\nimport e from './e.json';\n"
+        "import w from './w.wasm';\nimport 'node:fs';\nexport default {};\n");
+    add(isolate, "lib/a.js", "export const a = 1;\nlet b = };\n");
+    add(isolate, "lib/b.js", "import './nowhere.js';\n");
+    add(isolate, "d.json", "{}");
+    add(isolate, "e.json", "{ \"a\": 1,\n  \"b\": }\n");
+    add(isolate, "w.wasm", "no wasm");
+    assert_found(
+        isolate,
+        "lib/a.js:2:9: SyntaxError: Unexpected token '}'\n"
+        "main.js:2:8: Cannot find module './gone.js'\n"
+        "main.js:3:8: Cannot find module 'hono'; packages have to be bundled, for instance "
+        "with esbuild --bundle --format=esm\n"
+        "main.js:4:8: Cannot find module './lib/b'; did you mean './lib/b.js'?\n"
+        "main.js:5:15: 'd.json' is not of type 'text'\n"
+        "e.json:2:8: SyntaxError: Unexpected token '}', \"{ \"a\": 1,\n  \"b\": }\n\" is "
+        "not valid JSON\n"
+        "w.wasm:0:0: CompileError: WasmModuleObject::Compile(): expected magic word 00 61 73 "
+        "6d, found 6e 6f 20 77 @+0\n"
+        "main.js:8:8: Cannot find module 'node:fs'; modules of Node.js are not available, see "
+        "docs/tenant.md\n");
+}
+
+static void test_check_names_an_export_that_is_not_there(void **state)
+{
+    (void) state;
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js", "import { a,\n  b } from './a.js';\nexport default { a, b };\n");
+    add(isolate, "a.js", "export const a = 1;\n");
+    assert_found(isolate,
+                 "main.js:2:3: SyntaxError: The requested module './a.js' does not provide an "
+                 "export named 'b'\n");
+}
+
+static void test_check_misses_a_default_export(void **state)
+{
+    (void) state;
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js", "export function fetch() {}\n");
+    assert_found(isolate,
+                 "main.js:0:0: no default export: expected export default { fetch(request, env, "
+                 "ctx) { \xe2\x80\xa6 } }\n");
+    isolate = new_isolate();
+    add(isolate, "main.js", "export { default } from './a.js';\n");
+    add(isolate, "a.js", "let a; export default a;\n");
+    assert_found(isolate, "");
+}
+
+static void test_check_tells_faults_of_unused_files_apart(void **state)
+{
+    (void) state;
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js", "export default {};\n");
+    add(isolate, "page.js", "import './gone.js';\n");
+    add(isolate, "data.json", "[");
+    assert_found(isolate, "(unused) data.json:1:2: SyntaxError: Unexpected end of JSON input\n"
+                          "(unused) page.js:1:8: Cannot find module './gone.js'\n");
+    /* Before the main module is right, what is unused is not known. */
+    isolate = new_isolate();
+    add(isolate, "main.js", "export default {;\n");
+    add(isolate, "page.js", "import './gone.js';\n");
+    assert_found(isolate, "main.js:1:17: SyntaxError: Unexpected token ';'\n");
+}
+
 static void test_bad_paths_are_refused(void **state)
 {
     (void) state;
@@ -339,6 +455,11 @@ int main(void)
         TEST(test_missing_import_names_its_place),
         TEST(test_missing_default_export_fails_the_load),
         TEST(test_rejected_top_level_await_fails_the_load),
+        TEST(test_check_runs_nothing),
+        TEST(test_check_finds_every_fault_of_files_and_imports),
+        TEST(test_check_names_an_export_that_is_not_there),
+        TEST(test_check_misses_a_default_export),
+        TEST(test_check_tells_faults_of_unused_files_apart),
         TEST(test_bad_paths_are_refused),
         TEST(test_top_level_await_with_a_timer_loads_later),
         TEST(test_modules_of_all_kinds_are_imported),
