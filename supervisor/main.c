@@ -193,7 +193,7 @@ static void log_errors(struct config_errors *errors)
 
 static int install_one(struct server *server, struct manifest *manifest, const char *dir)
 {
-    int r = versions_install(server, manifest, dir);
+    int r = versions_install(server->versions, manifest, dir);
 
     if (r < 0) {
         (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name), r,
@@ -248,15 +248,17 @@ static int make_front(struct server *server)
     struct http_front_options options = {
         .base = server->base,
         .ops = &ledger_http,
-        .handler = server,
+        .handler = server->ledger,
         .n_connections = &server->life.n_connections,
     };
 
     reload_http_limits(server->config, &options.limits);
     int r = http_front_new(&options, &server->front);
-    return r < 0 ? r
-                 : http_front_set_proxies(server->front, server->config->proxy_prefixes,
-                                          server->config->n_proxies);
+    if (r < 0)
+        return r;
+    ledger_set_front(server->ledger, server->front);
+    return http_front_set_proxies(server->front, server->config->proxy_prefixes,
+                                  server->config->n_proxies);
 }
 
 static int make_metrics(struct server *server)
@@ -285,6 +287,18 @@ static int make_admin(struct server *server)
         .commands = &commands,
         .above = server->service,
         .socket_path = server->config->admin_socket,
+        .base = server->base,
+        .sockets = server->sockets,
+        .config = server->config,
+        .life = &server->life,
+        .health = &server->health,
+        .jail = &server->jail,
+        .record = &server->record,
+        .tenants = server->tenants,
+        .slots = server->slots,
+        .ledger = server->ledger,
+        .front = server->front,
+        .reload = server->reload,
         .server = server,
     };
 
@@ -308,6 +322,7 @@ static int start_service(struct server *server)
         .front = server->front,
         .metrics = server->metrics,
         .admin = server->admin,
+        .reload = server->reload,
         .server = server,
     };
 
@@ -363,6 +378,51 @@ static int make_placements(struct server *server)
     return placements_new(&options, &server->placements);
 }
 
+static int make_versions(struct server *server)
+{
+    const struct versions_options options = {
+        .base = server->base,
+        .tenants = server->tenants,
+        .placements = server->placements,
+        .is_dev = server->is_dev,
+    };
+
+    return versions_new(&options, &server->versions);
+}
+
+static int make_ledger(struct server *server)
+{
+    const struct ledger_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .life = &server->life,
+        .placements = server->placements,
+        .max_files = server->max_files,
+    };
+
+    return ledger_new(&options, &server->ledger);
+}
+
+static int make_reload(struct server *server)
+{
+    const struct reload_options options = {
+        .base = server->base,
+        .config = server->config,
+        .life = &server->life,
+        .front = server->front,
+        .tenants = server->tenants,
+        .placements = server->placements,
+        .versions = server->versions,
+        .notify = server->notify,
+        .reader = server->reader,
+        .max_files = server->max_files,
+        .is_dev = server->is_dev,
+    };
+
+    return reload_new(&options, &server->reload);
+}
+
 static int set_up(struct server *server, const struct arguments *arguments)
 {
     int r = make_slots(server);
@@ -375,13 +435,15 @@ static int set_up(struct server *server, const struct arguments *arguments)
     if (r == 0)
         r = make_placements(server);
     if (r == 0)
-        r = versions_new(server, &server->versions);
+        r = make_versions(server);
     if (r == 0)
         r = reader_new(server->base, &server->reader);
     if (r == 0)
-        r = ledger_new(server, &server->ledger);
+        r = make_ledger(server);
     if (r == 0)
         r = make_front(server);
+    if (r == 0)
+        r = make_reload(server);
     if (r < 0)
         return log_error_errno(r, "cannot start");
     r = arguments->dev ? install_dev(server, arguments->dev) : install_all(server);
@@ -409,8 +471,10 @@ static void tear_down(struct server *server)
     server->admin = admin_free(server->admin);
     server->metrics = metrics_free(server->metrics);
     server->reader = reader_free(server->reader);
-    reload_end(server);
+    server->reload = reload_free(server->reload);
     server->front = http_front_free(server->front);
+    if (server->ledger)
+        ledger_set_front(server->ledger, NULL);
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
     server->store = store_free(server->store);

@@ -35,13 +35,6 @@ struct reload;
 struct tenants;
 struct versions;
 
-/* Tenants that wait for a route which another gives up: see reload/tenants.c. */
-struct reload_waiting;
-struct reload_waits {
-    LIST_HEAD(, reload_waiting) list;
-    struct event *second; /* NULL: none waits */
-};
-
 struct server {
     struct event_base *base;
     struct config *config;
@@ -58,8 +51,7 @@ struct server {
     struct notify *notify;   /* NULL: nobody is to be notified */
     struct service *service; /* NULL in tests */
     struct metrics *metrics; /* NULL: no endpoint */
-    struct reload *reload;   /* that is under way; NULL: none */
-    struct reload_waits reload_waits;
+    struct reload *reload;   /* NULL in tests of the admin socket */
     struct versions *versions;
     struct reader *reader; /* NULL in tests: files are read in the loop */
     struct record record;

@@ -51,7 +51,7 @@ static void client_free(struct admin_client *client)
 {
     admin_leave_deploy(client);
     admin_walk_done(&client->walk);
-    reload_forget(client->admin->with.server, client);
+    reload_forget(client->admin->with.reload, client);
     LIST_REMOVE(client, entry);
     client->admin->n_clients--;
     (void) channel_free(client->channel);
@@ -130,7 +130,7 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
 /* Looked up for each command: the configuration may be another by now. */
 enum admin_right admin_client_right(const struct admin_client *client)
 {
-    return admin_peer_right(&client->peer, &client->admin->with.server->config->admin,
+    return admin_peer_right(&client->peer, &client->admin->with.config->admin,
                             client->admin->group);
 }
 
@@ -164,11 +164,6 @@ static int may_handle(void *owner, unsigned number, const ProtobufCMessage *mess
     return r < 0 ? r : 0;
 }
 
-struct log_store *admin_client_log_store(const struct admin_client *client)
-{
-    return client->admin->with.server->record.log_store;
-}
-
 int admin_send_failure(struct admin_client *client, const char *reason)
 {
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
@@ -182,7 +177,7 @@ int admin_send_failure(struct admin_client *client, const char *reason)
 
 struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name)
 {
-    return tenant_find(admin_client_server(client)->tenants, (const char *) name.data, name.len);
+    return tenant_find(client->admin->with.tenants, (const char *) name.data, name.len);
 }
 
 const struct cordon_config *admin_find_cordon(const struct config *config, ProtobufCBinaryData name)
@@ -204,9 +199,9 @@ pid_t admin_client_pid(const struct admin_client *client)
     return client->peer.who.pid;
 }
 
-struct server *admin_client_server(const struct admin_client *client)
+const struct admin_options *admin_client_options(const struct admin_client *client)
 {
-    return client->admin->with.server;
+    return &client->admin->with;
 }
 
 void *admin_client_above(const struct admin_client *client)
@@ -283,7 +278,7 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
         return -ENOMEM;
     client->admin = admin;
     struct channel_options options = {
-        .base = admin->with.server->base,
+        .base = admin->with.base,
         .fd = fd,
         .name = "admin: commands",
         .is_each_watched = true,
@@ -296,8 +291,8 @@ static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
         .output_high_bytes = OUTPUT_HIGH_BYTES,
         .output_max_bytes = OUTPUT_MAX_BYTES,
     };
-    client->idle = evtimer_new(admin->with.server->base, on_client_idle, client);
-    client->next = evtimer_new(admin->with.server->base, on_next, client);
+    client->idle = evtimer_new(admin->with.base, on_client_idle, client);
+    client->next = evtimer_new(admin->with.base, on_next, client);
     if (!client->idle || !client->next || event_add(client->idle, &timeout) < 0 ||
         channel_new(&options, &client->channel) < 0) {
         if (client->idle)
@@ -331,8 +326,7 @@ static const char *find_objection(const struct admin *admin, const struct admin_
     const struct admin_client *client;
     unsigned n_but_root = 0, n_of_user = 0;
 
-    if (admin_peer_right(peer, &admin->with.server->config->admin, admin->group) ==
-        ADMIN_MAY_NOTHING)
+    if (admin_peer_right(peer, &admin->with.config->admin, admin->group) == ADMIN_MAY_NOTHING)
         return "this user may not use the admin socket: have the operator add its uid or a gid of "
                "it "
                "to admin.read or admin.write in skepd.yaml, or become root (sudo skep …)";
@@ -449,8 +443,6 @@ static void on_line(void *owner, const struct counted *counted, const struct log
 
 int admin_new(const struct admin_options *options, struct admin **ret_admin)
 {
-    struct server *server = options->server;
-    const char *socket_path = options->socket_path;
     struct admin *admin = calloc(1, sizeof *admin);
 
     if (!admin)
@@ -458,25 +450,25 @@ int admin_new(const struct admin_options *options, struct admin **ret_admin)
     admin->with = *options;
     LIST_INIT(&admin->clients);
     admin->socket.fd = -1;
-    int inherited = sockets_take_file(server->sockets, "admin", socket_path);
-    int r = admin_group_find(server->config->admin.group, &admin->group);
+    int inherited = sockets_take_file(options->sockets, "admin", options->socket_path);
+    int r = admin_group_find(options->config->admin.group, &admin->group);
     if (r == 0)
-        r = admin_socket_open(socket_path, admin->group, inherited, &admin->socket);
+        r = admin_socket_open(options->socket_path, admin->group, inherited, &admin->socket);
     if (r == 0 && inherited < 0)
-        r = sockets_add(server->sockets, SOCKET_ADMIN, admin->socket.fd);
+        r = sockets_add(options->sockets, SOCKET_ADMIN, admin->socket.fd);
     if (r < 0) {
         admin_free(admin);
         return r;
     }
     admin->accept_event =
-        event_new(server->base, admin->socket.fd, EV_READ | EV_PERSIST, on_acceptable, admin);
-    admin->resume_event = evtimer_new(server->base, on_resume, admin);
+        event_new(options->base, admin->socket.fd, EV_READ | EV_PERSIST, on_acceptable, admin);
+    admin->resume_event = evtimer_new(options->base, on_resume, admin);
     if (!admin->accept_event || !admin->resume_event || event_add(admin->accept_event, NULL) < 0) {
         admin_free(admin);
         return log_error_errno(-ENOMEM, "cannot make the admin socket");
     }
-    log_store_listen(server->record.log_store, on_line, admin);
-    total_set(server->record.totals, TOTAL_ADMIN_CLIENTS, read_total, admin);
+    log_store_listen(options->record->log_store, on_line, admin);
+    total_set(options->record->totals, TOTAL_ADMIN_CLIENTS, read_total, admin);
     *ret_admin = admin;
     return 0;
 }
@@ -532,8 +524,8 @@ struct admin *admin_free(struct admin *admin)
             client_free(client);
     }
     admin_socket_done(&admin->socket);
-    log_store_listen(admin->with.server->record.log_store, NULL, NULL);
-    total_set(admin->with.server->record.totals, TOTAL_ADMIN_CLIENTS, NULL, NULL);
+    log_store_listen(admin->with.record->log_store, NULL, NULL);
+    total_set(admin->with.record->totals, TOTAL_ADMIN_CLIENTS, NULL, NULL);
     free(admin);
     return NULL;
 }

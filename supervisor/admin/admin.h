@@ -10,11 +10,20 @@
 
 #include "proto/channel.h"
 #include "supervisor/admin/roles.h"
-#include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 
 struct admin;
 struct admin_client;
+struct event_base;
+struct health;
+struct http_front;
+struct jail_state;
+struct ledger;
+struct life;
+struct reload;
+struct server;
+struct slots;
+struct sockets;
 
 /* What may be asked: a handler and a right for each command, by its number in the oneof of Skep__Admin__Command.
  * owner of the handlers: struct admin_client. A command without a row in rights needs the right to write. */
@@ -31,7 +40,19 @@ struct admin_options {
     const struct admin_commands *commands;
     void *above; /* what handlers of the floors above get by admin_client_above; NULL in tests */
     const char *socket_path;
-    struct server *server;
+    struct event_base *base;
+    struct sockets *sockets; /* inherited and own; NULL: none is inherited */
+    const struct config *config;
+    const struct life *life;
+    const struct health *health;
+    const struct jail_state *jail;
+    struct record *record;
+    struct tenants *tenants;
+    struct slots *slots;
+    const struct ledger *ledger;    /* NULL in tests: no request is there */
+    const struct http_front *front; /* NULL in tests: nobody is connected */
+    struct reload *reload;          /* NULL in tests: nothing is reloaded */
+    struct server *server;          /* for its deploys */
 };
 
 /* Listens on socket_path (mode 0660, of the group that the config names; its folder must exist; a

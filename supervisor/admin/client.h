@@ -9,7 +9,6 @@
 
 struct admin_client;
 
-struct server *admin_client_server(const struct admin_client *client);
 /* For the handlers of the floors above: `above` of admin_options. */
 void *admin_client_above(const struct admin_client *client);
 /* Who it is, for the log. */

@@ -121,7 +121,7 @@ static void on_list(void *owner, const char *tenant, const Skep__Store__Versions
         (void) admin_send_failure(client, "skepd is out of memory");
         return;
     }
-    const struct unserved *unserved = unserved_find(admin_client_server(client)->tenants, tenant);
+    const struct unserved *unserved = unserved_find(admin_client_options(client)->tenants, tenant);
     for (size_t i = 0; i < n; i++) {
         rows[i] = &items[i];
         copy_version(list->versions[i], rows[i]);
@@ -179,8 +179,8 @@ int admin_on_deploy(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r =
-        deploy_begin(admin_client_server(client), request->name, &asker, &client->deploy, &reason);
+    int r = deploy_begin(admin_client_options(client)->server, request->name, &asker,
+                         &client->deploy, &reason);
     return begun(client, r, reason);
 }
 
@@ -211,8 +211,8 @@ int admin_on_rollback(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r = deploy_rollback(admin_client_server(client), request->name, request->version, &asker,
-                            &client->deploy, &reason);
+    int r = deploy_rollback(admin_client_options(client)->server, request->name, request->version,
+                            &asker, &client->deploy, &reason);
     return begun(client, r, reason);
 }
 
@@ -225,8 +225,8 @@ int admin_on_versions(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r =
-        deploy_list(admin_client_server(client), request->name, &asker, &client->deploy, &reason);
+    int r = deploy_list(admin_client_options(client)->server, request->name, &asker,
+                        &client->deploy, &reason);
     return begun(client, r, reason);
 }
 
@@ -239,7 +239,7 @@ int admin_on_remove(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r =
-        deploy_remove(admin_client_server(client), request->name, &asker, &client->deploy, &reason);
+    int r = deploy_remove(admin_client_options(client)->server, request->name, &asker,
+                          &client->deploy, &reason);
     return begun(client, r, reason);
 }

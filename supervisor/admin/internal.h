@@ -89,9 +89,10 @@ void admin_client_wait(struct admin_client *client);
 /* From now on it gets log lines. tenant: NULL for all. 0 or -ENOMEM. */
 int admin_client_subscribe(struct admin_client *client, const char *tenant,
                            enum tenant_log_level level);
+/* What commands read and change. */
+const struct admin_options *admin_client_options(const struct admin_client *client);
 /* By the configuration that holds now. */
 enum admin_right admin_client_right(const struct admin_client *client);
-struct log_store *admin_client_log_store(const struct admin_client *client);
 
 /* ---- walk.c */
 
@@ -116,32 +117,32 @@ void admin_forward_line(struct admin_client_list *clients, const struct counted 
 /* The client is not there to be told any more. */
 void admin_leave_deploy(struct admin_client *client);
 
-/* ---- report*.c: fill an answer from server. Its memory comes from the arena; texts are
- * borrowed from server, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
+/* ---- report*.c: fill an answer from with. Its memory comes from the arena; texts are
+ * borrowed from its objects, so pack it before anything changes. 0 or -ENOMEM. skip: leave out that
  * many of the list; the page ends where a frame would become too large. */
 
 /* count: of all tenants. */
-int admin_report_stats(const struct server *server, const struct admin_count *count,
+int admin_report_stats(const struct admin_options *with, const struct admin_count *count,
                        struct arena *arena, Skep__Admin__Stats *ret);
-int admin_report_workers(const struct server *server, uint32_t skip, struct arena *arena,
+int admin_report_workers(const struct admin_options *with, uint32_t skip, struct arena *arena,
                          Skep__Admin__Workers *ret);
 /* The page begins at the cursor, which goes to its end. */
 int admin_report_tenants(struct tenant_cursor *cursor, uint32_t skip, struct arena *arena,
                          Skep__Admin__Tenants *ret);
 /* Those after a number, of a tenant or of all: see the request. */
-int admin_report_incidents(const struct server *server,
+int admin_report_incidents(const struct admin_options *with,
                            const Skep__Admin__IncidentsRequest *request, struct arena *arena,
                            Skep__Admin__Incidents *ret);
-int admin_report_status(const struct server *server, const struct admin_count *count,
+int admin_report_status(const struct admin_options *with, const struct admin_count *count,
                         struct arena *arena, Skep__Admin__Status *ret);
 int admin_report_top_tenants(struct tenant_cursor *cursor, struct arena *arena,
                              Skep__Admin__Top *ret);
-int admin_report_top_workers(const struct server *server, uint32_t skip, struct arena *arena,
+int admin_report_top_workers(const struct admin_options *with, uint32_t skip, struct arena *arena,
                              Skep__Admin__Top *ret);
 int admin_report_explained(const struct tenant *tenant, struct arena *arena,
                            Skep__Admin__Explained *ret);
 /* cordon: of the configuration. */
-int admin_report_jail(const struct server *server, const struct cordon_config *cordon,
+int admin_report_jail(const struct admin_options *with, const struct cordon_config *cordon,
                       struct arena *arena, Skep__Admin__JailReport *ret);
 /* Why the tenant has a worker of its own; "shared" if it has none. Static. */
 const char *report_seclusion(const struct tenant *tenant);

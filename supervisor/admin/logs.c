@@ -131,7 +131,7 @@ int admin_on_log_tail(void *owner, const ProtobufCMessage *message)
         return r < 0 ? r : 0;
     r = arena_init(&arena, TAIL_ARENA_BYTES);
     if (r == 0)
-        r = fill_tail(admin_client_log_store(owner), &wish, &arena, &tail);
+        r = fill_tail(admin_client_options(owner)->record->log_store, &wish, &arena, &tail);
     if (r < 0)
         return admin_send_failure(owner, "skepd is out of memory");
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG_TAIL;
@@ -161,7 +161,8 @@ static void send_kept(struct admin_client *client, const struct wish *wish)
     Skep__Admin__LogLine line;
     uint32_t total;
 
-    const struct log_line *kept = find_first(admin_client_log_store(client), wish, &total);
+    const struct log_line *kept =
+        find_first(admin_client_options(client)->record->log_store, wish, &total);
     for (; kept; kept = log_line_newer(kept, wish->counted))
         if (kept->level >= wish->level) {
             fill_line(kept, kept->shelf->counted->name, kept->text, &line);

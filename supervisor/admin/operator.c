@@ -141,19 +141,19 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
     Skep__Admin__Retired retired = SKEP__ADMIN__RETIRED__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
-    const struct server *server = admin_client_server(client);
+    const struct admin_options *with = admin_client_options(client);
     const struct cordon_config *cordon = NULL;
 
     if (request->cordon.len == 0 && request->one_slot)
         return admin_send_failure(client, "a slot is one of a cordon: name the cordon, too");
     if (request->cordon.len > 0) {
-        cordon = admin_find_cordon(server->config, request->cordon);
+        cordon = admin_find_cordon(with->config, request->cordon);
         if (!cordon)
             return admin_send_failure(client, ADMIN_NO_CORDON);
     }
     log_info("retirement of workers is asked for by uid %u, pid %d",
              (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
-    int n = server->slots ? retire_all(server->slots, request, cordon, &retired) : 0;
+    int n = retire_all(with->slots, request, cordon, &retired);
     if (n < 0)
         return admin_send_failure(client, "skepd is out of memory");
     if (n == 0 && cordon && request->one_slot)
@@ -172,8 +172,6 @@ static bool find_worker(const struct slots *slots, uint32_t number, struct worke
     struct worker *worker;
 
     *ret_worker = NULL;
-    if (!slots)
-        return false;
     TAILQ_FOREACH (worker, &slots->workers, entry)
         if (worker->number == number) {
             *ret_worker = worker->pid > 0 && worker->state != WORKER_KILLED ? worker : NULL;
@@ -194,7 +192,7 @@ int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
     struct admin_client *client = owner;
     struct worker *worker;
 
-    if (!find_worker(admin_client_server(client)->slots, request->number, &worker))
+    if (!find_worker(admin_client_options(client)->slots, request->number, &worker))
         return admin_send_failure(client, "no worker of that number: `skep workers` lists them");
     if (!worker)
         return admin_send_failure(client, "that worker has no process now: it starts by itself");

@@ -135,7 +135,8 @@ int admin_on_config_reload(void *owner, const ProtobufCMessage *message)
     (void) snprintf(by, sizeof by, "uid %u, pid %d", (unsigned) client->peer.who.uid,
                     (int) client->peer.who.pid);
     admin_client_await(client);
-    const char *refusal = reload_config(admin_client_server(client), by, on_reloaded, client);
+    const char *refusal =
+        reload_config(admin_client_options(client)->reload, by, on_reloaded, client);
     if (!refusal)
         return 0;
     admin_client_resume(client);

@@ -143,9 +143,10 @@ static int list_quantiles(const struct histogram *histogram, struct arena *arena
     return 0;
 }
 
-static int fill_traffic(const struct server *server, struct arena *arena, Skep__Admin__Stats *stats)
+static int fill_traffic(const struct admin_options *with, struct arena *arena,
+                        Skep__Admin__Stats *stats)
 {
-    const struct traffic *all = &server->record.stats.all;
+    const struct traffic *all = &with->record->stats.all;
 
     stats->body_bytes_in = all->bytes_in;
     stats->body_bytes_out = all->bytes_out;
@@ -154,20 +155,18 @@ static int fill_traffic(const struct server *server, struct arena *arena, Skep__
     if (r == 0)
         r = list_quantiles(&all->queue_us, arena, &stats->queue_us, &stats->n_queue_us);
     if (r == 0)
-        r = report_kills(server->record.incident_counts.by[STAGE_KILLED], arena, &stats->kills,
+        r = report_kills(with->record->incident_counts.by[STAGE_KILLED], arena, &stats->kills,
                          &stats->n_kills);
     return r;
 }
 
 /* ---- skepd as a whole */
 
-void report_count_workers(const struct server *server, Skep__Admin__Stats *stats)
+void report_count_workers(const struct admin_options *with, Skep__Admin__Stats *stats)
 {
     struct slots_tally tally;
 
-    if (!server->slots)
-        return;
-    slots_read_tally(server->slots, &tally);
+    slots_read_tally(with->slots, &tally);
     stats->workers = tally.places;
     stats->own_workers = tally.own;
     stats->workers_ready = tally.ready;
@@ -184,33 +183,33 @@ static void fill_count(const struct admin_count *count, Skep__Admin__Stats *stat
     stats->memory_kib = count->heap_kib + count->external_kib + count->bodies_kib;
 }
 
-int admin_report_stats(const struct server *server, const struct admin_count *count,
+int admin_report_stats(const struct admin_options *with, const struct admin_count *count,
                        struct arena *arena, Skep__Admin__Stats *ret)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
 
     stats.version = report_text(SKEP_VERSION);
-    stats.v8_version = report_text(server->record.v8_version);
+    stats.v8_version = report_text(with->record->v8_version);
     stats.pid = (uint32_t) getpid();
-    stats.uptime_ms = (io_now_ns() - server->record.started_ns) / NSEC_PER_MSEC;
-    stats.requests = server->record.counters.requests;
-    stats.replayed = server->record.counters.replayed;
-    stats.worker_restarts = server->record.counters.worker_restarts;
-    stats.draining = server->life.is_draining;
-    if (server->ledger) {
-        stats.in_flight = server->ledger->in_workers;
-        stats.queued = server->ledger->queued;
+    stats.uptime_ms = (io_now_ns() - with->record->started_ns) / NSEC_PER_MSEC;
+    stats.requests = with->record->counters.requests;
+    stats.replayed = with->record->counters.replayed;
+    stats.worker_restarts = with->record->counters.worker_restarts;
+    stats.draining = with->life->is_draining;
+    if (with->ledger) {
+        stats.in_flight = with->ledger->in_workers;
+        stats.queued = with->ledger->queued;
     }
-    if (server->front)
-        stats.connections = http_front_connections(server->front);
+    if (with->front)
+        stats.connections = http_front_connections(with->front);
     fill_count(count, &stats);
-    report_count_workers(server, &stats);
-    int r = report_errors(&server->record.counters, arena, &stats.errors, &stats.n_errors);
+    report_count_workers(with, &stats);
+    int r = report_errors(&with->record->counters, arena, &stats.errors, &stats.n_errors);
     if (r == 0)
-        r = report_incident_counts(&server->record.incident_counts, arena, &stats.incidents,
+        r = report_incident_counts(&with->record->incident_counts, arena, &stats.incidents,
                                    &stats.n_incidents);
     if (r == 0)
-        r = fill_traffic(server, arena, &stats);
+        r = fill_traffic(with, arena, &stats);
     if (r == 0)
         *ret = stats;
     return r;

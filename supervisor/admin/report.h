@@ -33,7 +33,7 @@ int report_incident_counts(const struct incident_counts *counts, struct arena *a
                            Skep__Admin__IncidentCount ***ret_counts, size_t *ret_n);
 
 /* Counts workers, into those fields. */
-void report_count_workers(const struct server *server, Skep__Admin__Stats *stats);
+void report_count_workers(const struct admin_options *with, Skep__Admin__Stats *stats);
 
 /* Causes of workers' deaths that have occurred. */
 int report_kills(const uint64_t counts[static CAUSES], struct arena *arena,

@@ -63,7 +63,7 @@ static uint32_t select_numbers(const struct incidents *incidents, ProtobufCBinar
     return n - too_many;
 }
 
-int admin_report_incidents(const struct server *server,
+int admin_report_incidents(const struct admin_options *with,
                            const Skep__Admin__IncidentsRequest *request, struct arena *arena,
                            Skep__Admin__Incidents *ret)
 {
@@ -75,11 +75,11 @@ int admin_report_incidents(const struct server *server,
     if (!page || !items || !numbers)
         return -ENOMEM;
     uint32_t total =
-        select_numbers(&server->record.incidents, request->tenant, request->last, numbers);
+        select_numbers(&with->record->incidents, request->tenant, request->last, numbers);
     for (uint32_t i = 0; i < total && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES; i++) {
         if (numbers[i] <= request->after)
             continue;
-        fill_incident(incident_get(&server->record.incidents, numbers[i]), &items[n]);
+        fill_incident(incident_get(&with->record->incidents, numbers[i]), &items[n]);
         page[n] = &items[n];
         size += skep__admin__incident__get_packed_size(page[n]);
         n++;

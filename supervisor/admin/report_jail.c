@@ -285,7 +285,7 @@ static int fill_worker(const struct worker *worker, struct arena *arena,
     return r < 0 ? r : add_descriptors(facts, arena, jailed);
 }
 
-static int add_workers(const struct server *server, const struct cordon_config *cordon,
+static int add_workers(const struct admin_options *with, const struct cordon_config *cordon,
                        struct arena *arena, Skep__Admin__JailReport *report)
 {
     const struct worker *worker;
@@ -294,9 +294,7 @@ static int add_workers(const struct server *server, const struct cordon_config *
     report->workers = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__JailedWorker *));
     if (!report->workers)
         return -ENOMEM;
-    if (!server->slots)
-        return 0;
-    TAILQ_FOREACH (worker, &server->slots->workers, entry) {
+    TAILQ_FOREACH (worker, &with->slots->workers, entry) {
         if (worker->cordon != cordon || !worker->has_facts || report->n_workers == PAGE_ITEMS_MAX ||
             r < 0)
             continue;
@@ -308,10 +306,10 @@ static int add_workers(const struct server *server, const struct cordon_config *
     return r;
 }
 
-int admin_report_jail(const struct server *server, const struct cordon_config *cordon,
+int admin_report_jail(const struct admin_options *with, const struct cordon_config *cordon,
                       struct arena *arena, Skep__Admin__JailReport *ret)
 {
-    const struct jail_state *jail = &server->jail;
+    const struct jail_state *jail = with->jail;
     const struct jail_probe *probe = &jail->probes[cordon->jit != JIT_OFF];
 
     ret->cordon = report_text(cordon->name);
@@ -328,5 +326,5 @@ int admin_report_jail(const struct server *server, const struct cordon_config *c
         ret->start_us = probe->ready_us;
         r = add_calls(probe, cordon->jit != JIT_OFF, arena, ret);
     }
-    return r < 0 ? r : add_workers(server, cordon, arena, ret);
+    return r < 0 ? r : add_workers(with, cordon, arena, ret);
 }

@@ -15,7 +15,7 @@
 #define HELPER_TEXT_BYTES 400
 #define UNSERVED_NAMED 100
 
-static int list_totals(const struct server *server, struct arena *arena,
+static int list_totals(const struct admin_options *with, struct arena *arena,
                        Skep__Admin__Status *status)
 {
     Skep__Admin__Total **pointers = report_take(arena, TOTALS * sizeof(Skep__Admin__Total *));
@@ -25,7 +25,7 @@ static int list_totals(const struct server *server, struct arena *arena,
         return -ENOMEM;
     for (unsigned i = 0; i < TOTALS; i++) {
         struct total total;
-        total_read(server->record.totals, (enum total_kind) i, &total);
+        total_read(with->record->totals, (enum total_kind) i, &total);
         skep__admin__total__init(&items[i]);
         items[i].used = total.used;
         items[i].limit = total.limit;
@@ -40,14 +40,14 @@ static int list_totals(const struct server *server, struct arena *arena,
 }
 
 /* Those that there are. */
-static int report_helpers(const struct server *server, struct arena *arena,
+static int report_helpers(const struct admin_options *with, struct arena *arena,
                           Skep__Admin__Status *ret)
 {
     ret->helpers = report_take(arena, HELPERS * sizeof(Skep__Admin__NamedText *));
     if (!ret->helpers)
         return -ENOMEM;
     for (unsigned i = 0; i < HELPERS; i++) {
-        const struct helper_health *health = &server->health.of[i];
+        const struct helper_health *health = &with->health->of[i];
         Skep__Admin__NamedText *row = report_take(arena, sizeof *row);
         const char *state = helper_state_name(health->state);
         if (health->state == HELPER_ABSENT)
@@ -71,7 +71,7 @@ static int report_helpers(const struct server *server, struct arena *arena,
 }
 
 /* The first of them by name of what is wrong, and how many there are. */
-static int report_unserved(const struct server *server, struct arena *arena,
+static int report_unserved(const struct admin_options *with, struct arena *arena,
                            Skep__Admin__Status *ret)
 {
     const struct unserved *unserved = NULL;
@@ -79,7 +79,7 @@ static int report_unserved(const struct server *server, struct arena *arena,
     ret->unserved = report_take(arena, UNSERVED_NAMED * sizeof(Skep__Admin__NamedText *));
     if (!ret->unserved)
         return -ENOMEM;
-    while (server->tenants && (unserved = unserved_next(server->tenants, unserved))) {
+    while ((unserved = unserved_next(with->tenants, unserved))) {
         if (ret->tenants_unserved++ >= UNSERVED_NAMED)
             continue;
         Skep__Admin__NamedText *row = report_take(arena, sizeof *row);
@@ -93,33 +93,33 @@ static int report_unserved(const struct server *server, struct arena *arena,
     return 0;
 }
 
-int admin_report_status(const struct server *server, const struct admin_count *count,
+int admin_report_status(const struct admin_options *with, const struct admin_count *count,
                         struct arena *arena, Skep__Admin__Status *ret)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
-    const struct jail_state *jail = &server->jail;
+    const struct jail_state *jail = with->jail;
 
-    report_count_workers(server, &stats);
-    ret->state = report_text(server->life.is_draining ? "draining" : "serving");
+    report_count_workers(with, &stats);
+    ret->state = report_text(with->life->is_draining ? "draining" : "serving");
     ret->version = report_text(SKEP_VERSION);
     ret->pid = (uint32_t) getpid();
-    ret->uptime_ms = (io_now_ns() - server->record.started_ns) / NSEC_PER_MSEC;
+    ret->uptime_ms = (io_now_ns() - with->record->started_ns) / NSEC_PER_MSEC;
     ret->tenants = count->tenants;
     ret->quarantined = count->quarantined;
     ret->workers = stats.workers;
     ret->workers_ready = stats.workers_ready;
     ret->workers_failed = stats.workers_failed;
     ret->jail = report_text(jail_level_name(jail));
-    ret->v8_version = report_text(server->record.v8_version);
-    ret->v8_date = report_text(v8_release_date(server->record.v8_version));
+    ret->v8_version = report_text(with->record->v8_version);
+    ret->v8_date = report_text(v8_release_date(with->record->v8_version));
     int r =
         report_layers(LAYERS_ALL, jail->layers, jail->errors, arena, &ret->layers, &ret->n_layers);
     if (r == 0)
         r = report_layers(JAIL_OWN_LAYERS, jail->own_layers, jail->errors, arena, &ret->own_layers,
                           &ret->n_own_layers);
     if (r == 0)
-        r = report_helpers(server, arena, ret);
+        r = report_helpers(with, arena, ret);
     if (r == 0)
-        r = report_unserved(server, arena, ret);
-    return r < 0 ? r : list_totals(server, arena, ret);
+        r = report_unserved(with, arena, ret);
+    return r < 0 ? r : list_totals(with, arena, ret);
 }

@@ -142,7 +142,7 @@ int admin_report_top_tenants(struct tenant_cursor *cursor, struct arena *arena,
     return ret->n_rows == 0 && cursor->next ? -ENOMEM : 0;
 }
 
-int admin_report_top_workers(const struct server *server, uint32_t skip, struct arena *arena,
+int admin_report_top_workers(const struct admin_options *with, uint32_t skip, struct arena *arena,
                              Skep__Admin__Top *ret)
 {
     struct listed listed = { 0 };
@@ -152,7 +152,7 @@ int admin_report_top_workers(const struct server *server, uint32_t skip, struct 
 
     if (r < 0)
         return r;
-    while (server->slots && slots_next_listed(server->slots, &listed)) {
+    while (slots_next_listed(with->slots, &listed)) {
         if (ret->total++ < skip || is_full)
             continue;
         Skep__Admin__TopRow *row = new_row(arena);

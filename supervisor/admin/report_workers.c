@@ -173,26 +173,25 @@ static int fill_worker(const struct listed *listed, const struct config *config,
     return listed->worker ? fill_process(listed->worker, arena, row) : 0;
 }
 
-int admin_report_workers(const struct server *server, uint32_t skip, struct arena *arena,
+int admin_report_workers(const struct admin_options *with, uint32_t skip, struct arena *arena,
                          Skep__Admin__Workers *ret)
 {
     Skep__Admin__Worker **page = report_take(arena, PAGE_ITEMS_MAX * sizeof(Skep__Admin__Worker *));
-    struct slots_tally tally = { 0 };
+    struct slots_tally tally;
     size_t size = 0, n = 0;
 
     if (!page)
         return -ENOMEM;
-    if (server->slots)
-        slots_read_tally(server->slots, &tally);
+    slots_read_tally(with->slots, &tally);
     uint32_t total = tally.listed;
     struct listed listed = { 0 };
     for (uint32_t i = 0; total > 0 && n < PAGE_ITEMS_MAX && size < PAGE_MAX_BYTES &&
-                         slots_next_listed(server->slots, &listed);
+                         slots_next_listed(with->slots, &listed);
          i++) {
         if (i < skip)
             continue;
         page[n] = report_take(arena, sizeof **page);
-        if (!page[n] || fill_worker(&listed, server->config, arena, page[n]) < 0)
+        if (!page[n] || fill_worker(&listed, with->config, arena, page[n]) < 0)
             break;
         size += skep__admin__worker__get_packed_size(page[n]);
         n++;

@@ -38,7 +38,7 @@ int admin_on_workers(void *owner, const ProtobufCMessage *message)
 
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
-        r = admin_report_workers(admin_client_server(owner), request->skip, &arena, &workers);
+        r = admin_report_workers(admin_client_options(owner), request->skip, &arena, &workers);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKERS;
     answer.workers = &workers;
     return send_report(owner, r, &answer);
@@ -53,7 +53,7 @@ int admin_on_incidents(void *owner, const ProtobufCMessage *message)
 
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
-        r = admin_report_incidents(admin_client_server(owner), request, &arena, &incidents);
+        r = admin_report_incidents(admin_client_options(owner), request, &arena, &incidents);
     /* A tenant that is gone may still have some. */
     if (r == 0 && incidents.total == 0 && request->tenant.len > 0 &&
         !admin_find_tenant(owner, request->tenant))
@@ -70,16 +70,16 @@ int admin_on_jail_report(void *owner, const ProtobufCMessage *message)
     Skep__Admin__JailReport report = SKEP__ADMIN__JAIL_REPORT__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
-    const struct server *server = admin_client_server(owner);
+    const struct admin_options *with = admin_client_options(owner);
 
     const struct cordon_config *cordon = request->cordon.len == 0
-                                             ? server->config->cordons[0]
-                                             : admin_find_cordon(server->config, request->cordon);
+                                             ? with->config->cordons[0]
+                                             : admin_find_cordon(with->config, request->cordon);
     if (!cordon)
         return admin_send_failure(owner, ADMIN_NO_CORDON);
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
-        r = admin_report_jail(server, cordon, &arena, &report);
+        r = admin_report_jail(with, cordon, &arena, &report);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT;
     answer.jail_report = &report;
     return send_report(owner, r, &answer);
@@ -131,7 +131,7 @@ static int send_reloaded(struct admin_client *client, const struct reload_comman
 static int do_reload(struct admin_client *client, ProtobufCBinaryData name,
                      struct reload_command *reload)
 {
-    struct tenants *tenants = admin_client_server(client)->tenants;
+    struct tenants *tenants = admin_client_options(client)->tenants;
     struct tenant *tenant;
     int r;
 

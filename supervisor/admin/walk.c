@@ -27,7 +27,7 @@ static int send_stats(struct admin_client *client, struct arena *arena)
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
-    int r = admin_report_stats(admin_client_server(client), &client->walk.count, arena, &stats);
+    int r = admin_report_stats(admin_client_options(client), &client->walk.count, arena, &stats);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATS;
     answer.stats = &stats;
     return send_report(client, r, &answer);
@@ -38,7 +38,7 @@ static int send_status(struct admin_client *client, struct arena *arena)
     Skep__Admin__Status status = SKEP__ADMIN__STATUS__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
-    int r = admin_report_status(admin_client_server(client), &client->walk.count, arena, &status);
+    int r = admin_report_status(admin_client_options(client), &client->walk.count, arena, &status);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATUS;
     answer.status = &status;
     return send_report(client, r, &answer);
@@ -142,7 +142,7 @@ static int begin(struct admin_client *client, enum admin_walk_goal goal, uint32_
     bool is_there = walk->cursor.tenants && (walk->cursor.next ? walk->cursor.n_taken == skip
                                                                : walk->cursor.n_taken <= skip);
     if (!goals[goal].is_page || !is_there)
-        tenant_cursor_open(&walk->cursor, admin_client_server(client)->tenants);
+        tenant_cursor_open(&walk->cursor, admin_client_options(client)->tenants);
     if (!look_at_some(walk))
         return finish(client);
     admin_client_await(client);
@@ -187,7 +187,7 @@ int admin_on_top(void *owner, const ProtobufCMessage *message)
         return begin(owner, ADMIN_WALK_TOP, request->skip);
     int r = arena_init(&arena, WALK_ARENA_BYTES);
     if (r == 0)
-        r = admin_report_top_workers(admin_client_server(owner), request->skip, &arena, &top);
+        r = admin_report_top_workers(admin_client_options(owner), request->skip, &arena, &top);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TOP;
     answer.top = &top;
     return send_report(owner, r, &answer);

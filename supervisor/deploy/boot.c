@@ -128,7 +128,8 @@ static void install(struct deploy *deploy, struct manifest *read, const char *di
     }
     if (has_conflict(deploy, manifest))
         return;
-    r = versions_stage(server, manifest, dir, &deploy_of_version, deploy, &deploy->staged);
+    r = versions_stage(server->versions, manifest, dir, &deploy_of_version, deploy,
+                       &deploy->staged);
     if (r < 0) {
         deploy_fail(deploy, "it cannot be installed: %s", strerrordesc_np(-r));
         return;
@@ -259,7 +260,7 @@ void deploy_switch(struct deploy *deploy, const char *previous)
     deploy->staged = NULL;
     take_name(deploy, tenant);
     if (is_watched)
-        deploy_begin_watch(tenant);
+        deploy_begin_watch(deploy->deploys, tenant);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant),
               "%s to version %.12s%s%.12s is done, for uid %u",
               deploy->kind == DEPLOY_UPLOAD ? "deploy" : "rollback", deploy->version,

@@ -116,7 +116,7 @@ extern const struct channel_table deploy_answers; /* owner: struct deploys */
 
 /* ---- watch.c */
 
-void deploy_begin_watch(struct tenant *tenant);
+void deploy_begin_watch(struct deploys *deploys, struct tenant *tenant);
 /* Has the store make durable, now or when it is there again, that the version of a DEPLOY_WATCH serves, or none
  * if that is "". May free the deploy. */
 void deploy_send_back(struct deploy *deploy);

@@ -59,7 +59,7 @@ static int install_version(struct server *server, const char *name, const char *
                           other->name);
         return -EEXIST;
     }
-    r = versions_install(server, manifest, dir);
+    r = versions_install(server->versions, manifest, dir);
     if (r < 0)
         return r;
     (void) TAKE_PTR(manifest);

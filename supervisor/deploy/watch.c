@@ -25,14 +25,14 @@ static bool was_before_better(const struct tenant *tenant)
            (uint64_t) now->failed * (before->answered > 0 ? before->answered : 1);
 }
 
-void deploy_begin_watch(struct tenant *tenant)
+void deploy_begin_watch(struct deploys *deploys, struct tenant *tenant)
 {
     const struct deploy_config *config = &tenant->tenants->config->deploy;
 
     if (!tenant->deployed.standby)
         return;
     tenant->deployed.watched_until_ns = io_now_ns() + config->watch_s * NSEC_PER_SEC;
-    deploy_want_tick(ledger_of_tenant(tenant)->server->deploys);
+    deploy_want_tick(deploys);
 }
 
 void deploy_send_back(struct deploy *deploy)

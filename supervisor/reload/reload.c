@@ -18,7 +18,7 @@
 #include "supervisor/host/reader.h"
 #include "supervisor/http/http.h"
 #include "supervisor/placement/change.h"
-#include "supervisor/reload/tenants.h"
+#include "supervisor/reload/internal.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/slots.h"
 
@@ -132,12 +132,12 @@ static void exchange(struct config *running, struct config *next)
 
 /* What of the config is read where it is used has its effect by the exchange alone. Takes over next, and
  * cannot fail: what needs memory has it by now. */
-static void apply_config(struct server *server, struct config *next, struct reload_report *report)
+static void apply_config(struct reload *reload, struct config *next, struct reload_report *report)
 {
-    struct config *running = server->config;
+    struct config *running = reload->with.config;
 
     config_keep_running(running, next);
-    adopt_cordons(server->placements, running, next);
+    adopt_cordons(reload->with.placements, running, next);
     exchange(running, next);
     (void) config_free(next);
     log_set_level(running->log_level);
@@ -186,9 +186,9 @@ struct asker {
 };
 TAILQ_HEAD(asker_list, asker);
 
-struct reload {
+struct reload_run {
     struct reader_job job;
-    struct server *server; /* borrowed; of the loop */
+    struct reload *reload; /* borrowed; of the loop */
     char *path, *folder;   /* of the config; of tenants, NULL: none is read */
     struct config *next;
     struct manifest_set set;
@@ -200,23 +200,22 @@ struct reload {
     struct asker_list later; /* they may mean what has changed since this one began to read */
 };
 
-_Static_assert(offsetof(struct reload, job) == 0, "a job is what embeds it");
+_Static_assert(offsetof(struct reload_run, job) == 0, "a job is what embeds it");
 
 static void read_all(struct reader_job *job)
 {
-    struct reload *reload = (struct reload *) job;
-    struct reload_report *report = &reload->report;
+    struct reload_run *run = (struct reload_run *) job;
+    struct reload_report *report = &run->report;
 
-    int r = config_read(reload->path, &reload->next, &report->errors);
+    int r = config_read(run->path, &run->next, &report->errors);
     if (r == -EACCES)
-        config_errors_add(&report->errors, reload->path, 0,
+        config_errors_add(&report->errors, run->path, 0,
                           "skepd reads it without capabilities: it must be its user's, or readable "
                           "for that user or all");
-    if (r == 0 && reload->folder &&
-        manifest_read_all(reload->folder, reload->next, &reload->set, &report->tenant_errors) ==
-            -ENOMEM)
+    if (r == 0 && run->folder &&
+        manifest_read_all(run->folder, run->next, &run->set, &report->tenant_errors) == -ENOMEM)
         r = -ENOMEM;
-    reload->error = r;
+    run->error = r;
 }
 
 /* ---- its life */
@@ -231,66 +230,86 @@ static void askers_done(struct asker_list *askers)
     }
 }
 
-static struct reload *reload_free(struct reload *reload)
+static struct reload_run *run_free(struct reload_run *run)
+{
+    if (!run)
+        return NULL;
+    if (run->reload->run == run)
+        run->reload->run = NULL;
+    if (run->turn)
+        event_free(run->turn);
+    askers_done(&run->askers);
+    askers_done(&run->later);
+    manifest_set_done(&run->set);
+    (void) config_free(run->next);
+    reload_report_done(&run->report);
+    free(run->path);
+    free(run->folder);
+    free(run);
+    return NULL;
+}
+DEFINE_CLEANUP(struct reload_run *, run_free, run_cleanup)
+
+int reload_new(const struct reload_options *options, struct reload **ret_reload)
+{
+    struct reload *reload = calloc(1, sizeof *reload);
+
+    if (!reload)
+        return -ENOMEM;
+    reload->with = *options;
+    *ret_reload = reload;
+    return 0;
+}
+
+struct reload *reload_free(struct reload *reload)
 {
     if (!reload)
         return NULL;
-    if (reload->server->reload == reload)
-        reload->server->reload = NULL;
-    if (reload->turn)
-        event_free(reload->turn);
-    askers_done(&reload->askers);
-    askers_done(&reload->later);
-    manifest_set_done(&reload->set);
-    (void) config_free(reload->next);
-    reload_report_done(&reload->report);
-    free(reload->path);
-    free(reload->folder);
+    (void) run_free(reload->run);
+    reload_tenants_forget(reload);
     free(reload);
     return NULL;
 }
-DEFINE_CLEANUP(struct reload *, reload_free, reload_cleanup)
 
-void reload_end(struct server *server)
+bool reload_is_under_way(const struct reload *reload)
 {
-    (void) reload_free(server->reload);
-    reload_tenants_forget(server);
+    return reload->run != NULL;
 }
 
-static void begin(struct server *server, struct asker_list *askers);
+static void begin(struct reload *reload, struct asker_list *askers);
 
 /* Tells all who asked, and begins again for those who asked meanwhile. */
-static void finish(struct reload *reload)
+static void finish(struct reload_run *run)
 {
-    struct server *server = reload->server;
+    struct reload *reload = run->reload;
     struct asker_list later = TAILQ_HEAD_INITIALIZER(later);
     struct asker *asker;
 
-    notify_ready(server->notify);
-    log_report(&reload->report);
-    TAILQ_CONCAT(&later, &reload->later, entry);
-    TAILQ_FOREACH (asker, &reload->askers, entry)
+    notify_ready(reload->with.notify);
+    log_report(&run->report);
+    TAILQ_CONCAT(&later, &run->later, entry);
+    TAILQ_FOREACH (asker, &run->askers, entry)
         if (asker->done)
-            asker->done(asker->owner, &reload->report);
-    (void) reload_free(reload);
+            asker->done(asker->owner, &run->report);
+    (void) run_free(run);
     if (!TAILQ_EMPTY(&later))
-        begin(server, &later);
+        begin(reload, &later);
 }
 
 /* ---- applying, step by step */
 
-static void step(struct reload *reload)
+static void step(struct reload_run *run)
 {
     static const struct timeval soon = { 0 };
-    struct server *server = reload->server;
+    struct reload *reload = run->reload;
 
-    if (!reload_tenants_step(server, &reload->walk, &reload->report,
-                             reload->turn ? STEP_CPU_NS : UINT64_MAX)) {
-        (void) event_add(reload->turn, &soon);
+    if (!reload_tenants_step(reload, &run->walk, &run->report,
+                             run->turn ? STEP_CPU_NS : UINT64_MAX)) {
+        (void) event_add(run->turn, &soon);
         return;
     }
-    placements_apply_config(server->placements);
-    finish(reload);
+    placements_apply_config(reload->with.placements);
+    finish(run);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
@@ -303,105 +322,104 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 }
 
 /* A confined process cannot raise its limit any more. */
-static int check_descriptors(const struct server *server, const struct config *next,
+static int check_descriptors(const struct reload *reload, const struct config *next,
                              struct reload_report *report)
 {
     char text[512];
 
-    if (descriptors_check(next, server->max_files, text, sizeof text) == 0)
+    if (descriptors_check(next, reload->with.max_files, text, sizeof text) == 0)
         return 0;
     config_errors_add(&report->errors, next->path, 0, "%s", text);
     return -EINVAL;
 }
 
 /* All that can fail. */
-static int prepare(const struct server *server, struct reload *reload)
+static int prepare(const struct reload *reload, struct reload_run *run)
 {
     struct http_limits limits;
-    int r = check_descriptors(server, reload->next, &reload->report);
+    int r = check_descriptors(reload, run->next, &run->report);
 
     if (r == 0)
-        r = config_compare(server->config, reload->next, &reload->report.changes);
+        r = config_compare(reload->with.config, run->next, &run->report.changes);
     if (r == 0)
-        r = placements_reserve_former(server->placements, server->config->n_cordons);
+        r = placements_reserve_former(reload->with.placements, reload->with.config->n_cordons);
     if (r == 0)
-        r = reload_tenants_check(server, reload->next, &reload->set, &reload->report);
+        r = reload_tenants_check(reload, run->next, &run->set, &run->report);
     if (r < 0)
         return r;
-    reload_http_limits(reload->next, &limits);
-    r = http_front_set_proxies(server->front, reload->next->proxy_prefixes,
-                               reload->next->n_proxies);
-    return r < 0 ? r : http_front_set_limits(server->front, &limits);
+    reload_http_limits(run->next, &limits);
+    r = http_front_set_proxies(reload->with.front, run->next->proxy_prefixes, run->next->n_proxies);
+    return r < 0 ? r : http_front_set_limits(reload->with.front, &limits);
 }
 
-static const char *find_refusal(const struct server *server)
+static const char *find_refusal(const struct reload *reload)
 {
-    if (server->life.is_draining)
+    if (reload->with.life->is_draining)
         return "skepd is ending: nothing is reloaded any more";
     /* It may have read the config before it was changed, and would serve with that one. */
-    if (server->life.is_handing_over)
+    if (reload->with.life->is_handing_over)
         return "an upgrade is under way: reload when it has ended";
     return NULL;
 }
 
 static void on_read(struct reader_job *job, bool is_end)
 {
-    struct reload *reload = (struct reload *) job;
-    struct server *server = reload->server;
+    struct reload_run *run = (struct reload_run *) job;
+    struct reload *reload = run->reload;
 
     if (is_end) {
-        (void) reload_free(reload);
+        (void) run_free(run);
         return;
     }
-    reload->report.refusal = find_refusal(server);
-    int r = reload->report.refusal ? -ECANCELED : reload->error;
+    run->report.refusal = find_refusal(reload);
+    int r = run->report.refusal ? -ECANCELED : run->error;
     if (r == 0)
-        r = prepare(server, reload);
+        r = prepare(reload, run);
     if (r == -ENOMEM)
-        config_errors_add(&reload->report.errors, reload->path, 0, "skepd is out of memory");
+        config_errors_add(&run->report.errors, run->path, 0, "skepd is out of memory");
     if (r < 0) {
-        finish(reload);
+        finish(run);
         return;
     }
-    apply_config(server, TAKE_PTR(reload->next), &reload->report);
-    reload->walk.set = &reload->set;
-    step(reload);
+    apply_config(reload, TAKE_PTR(run->next), &run->report);
+    run->walk.set = &run->set;
+    step(run);
 }
 
 /* Empties askers. */
-static void begin(struct server *server, struct asker_list *askers)
+static void begin(struct reload *reload, struct asker_list *askers)
 {
-    const struct config *config = server->config;
-    bool has_folder = config->tenants && !server->is_dev;
-    _cleanup_(reload_cleanup) struct reload *reload = calloc(1, sizeof *reload);
+    const struct config *config = reload->with.config;
+    bool has_folder = config->tenants && !reload->with.is_dev;
+    _cleanup_(run_cleanup) struct reload_run *run = calloc(1, sizeof *run);
 
-    if (!reload) {
+    if (!run) {
         askers_done(askers); /* they wait until they leave */
         log_error("no reload: skepd is out of memory");
         return;
     }
-    reload->server = server;
-    TAILQ_INIT(&reload->askers);
-    TAILQ_INIT(&reload->later);
-    TAILQ_CONCAT(&reload->askers, askers, entry);
-    reload->job = (struct reader_job){ .work = read_all, .done = on_read };
-    reload->path = strdup(config->path);
-    reload->folder = has_folder ? strdup(config->tenants) : NULL;
-    reload->turn = server->reader ? evtimer_new(server->base, on_turn, reload) : NULL;
-    server->reload = reload;
-    notify_reloading(server->notify);
-    if (!reload->path || (has_folder && !reload->folder) || (server->reader && !reload->turn)) {
-        reload->error = -ENOMEM;
-        on_read(&TAKE_PTR(reload)->job, false);
+    run->reload = reload;
+    TAILQ_INIT(&run->askers);
+    TAILQ_INIT(&run->later);
+    TAILQ_CONCAT(&run->askers, askers, entry);
+    run->job = (struct reader_job){ .work = read_all, .done = on_read };
+    run->path = strdup(config->path);
+    run->folder = has_folder ? strdup(config->tenants) : NULL;
+    run->turn = reload->with.reader ? evtimer_new(reload->with.base, on_turn, run) : NULL;
+    reload->run = run;
+    notify_reloading(reload->with.notify);
+    if (!run->path || (has_folder && !run->folder) || (reload->with.reader && !run->turn)) {
+        run->error = -ENOMEM;
+        on_read(&TAKE_PTR(run)->job, false);
         return;
     }
-    reader_run(server->reader, &TAKE_PTR(reload)->job);
+    reader_run(reload->with.reader, &TAKE_PTR(run)->job);
 }
 
-const char *reload_config(struct server *server, const char *by, reload_done_fn done, void *owner)
+const char *reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner)
 {
     struct asker_list askers = TAILQ_HEAD_INITIALIZER(askers);
-    const char *refusal = find_refusal(server);
+    const char *refusal = find_refusal(reload);
 
     log_info("a reload is asked for by %s", by);
     if (refusal) {
@@ -412,12 +430,12 @@ const char *reload_config(struct server *server, const char *by, reload_done_fn 
     if (!asker)
         return "skepd is out of memory";
     *asker = (struct asker){ .done = done, .owner = owner };
-    if (server->reload) {
-        TAILQ_INSERT_TAIL(&server->reload->later, asker, entry);
+    if (reload->run) {
+        TAILQ_INSERT_TAIL(&reload->run->later, asker, entry);
         return NULL;
     }
     TAILQ_INSERT_TAIL(&askers, asker, entry);
-    begin(server, &askers);
+    begin(reload, &askers);
     return NULL;
 }
 
@@ -430,15 +448,15 @@ static void forget_asker(struct asker_list *askers, const void *owner)
             asker->done = NULL;
 }
 
-void reload_forget(struct server *server, const void *owner)
+void reload_forget(struct reload *reload, const void *owner)
 {
-    if (!server->reload)
+    if (!reload || !reload->run)
         return;
-    forget_asker(&server->reload->askers, owner);
-    forget_asker(&server->reload->later, owner);
+    forget_asker(&reload->run->askers, owner);
+    forget_asker(&reload->run->later, owner);
 }
 
-void reload_on_signal(struct server *server)
+void reload_on_signal(struct reload *reload)
 {
-    (void) reload_config(server, "SIGHUP", NULL, NULL);
+    (void) reload_config(reload, "SIGHUP", NULL, NULL);
 }

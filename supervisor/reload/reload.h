@@ -7,7 +7,6 @@
 #pragma once
 
 #include "config/config_changes.h"
-#include "supervisor/server.h"
 
 enum reload_kind {
     RELOAD_ADDED,
@@ -33,24 +32,54 @@ struct reload_report {           /* starts as { 0 } */
     unsigned unchanged; /* tenants */
 };
 
+struct event_base;
+struct http_front;
+struct life;
+struct notify;
+struct placements;
+struct reader;
+struct reload;
+struct tenants;
+struct versions;
+
+/* All borrowed. */
+struct reload_options {
+    struct event_base *base;
+    struct config *config; /* the object stays, its contents are exchanged */
+    const struct life *life;
+    struct http_front *front;
+    struct tenants *tenants;
+    struct placements *placements;
+    struct versions *versions;
+    struct notify *notify; /* NULL: nobody is to be notified */
+    struct reader *reader; /* NULL in tests: files are read in the loop */
+    uint64_t max_files;    /* descriptors that the process may have */
+    bool is_dev;           /* one tenant, which gets every request: none comes or goes */
+};
+
+/* 0 or -ENOMEM. */
+int reload_new(const struct reload_options *options, struct reload **ret_reload);
+/* After the reader: none is under way any more. Nobody is told anything. NULL is allowed. Returns NULL. */
+struct reload *reload_free(struct reload *reload);
+
 /* In the end, once. report: for the call. */
 typedef void (*reload_done_fn)(void *owner, const struct reload_report *report);
 
 /* Files are read and parsed by the reader, and tenants changed in steps, so that nobody has to wait meanwhile. by: who
  * asks, for the log, which says what comes of it, too. NULL, and done is called, maybe before this returns; else why
  * not, and it is not. While one is under way, another follows, for all who have asked by then. */
-const char *reload_config(struct server *server, const char *by, reload_done_fn done, void *owner);
+const char *reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner);
 /* For SIGHUP: the same, and only the log says what came of it. */
-void reload_on_signal(struct server *server);
-/* The owner is not to be told any more. */
-void reload_forget(struct server *server, const void *owner);
-/* After reader_free: none is under way any more. */
-void reload_end(struct server *server);
+void reload_on_signal(struct reload *reload);
+/* The owner is not to be told any more. reload: NULL is allowed. */
+void reload_forget(struct reload *reload, const void *owner);
+/* No time for skepd to hand over to another. */
+bool reload_is_under_way(const struct reload *reload);
 /* Each line of them. */
 void reload_log_errors(const struct config_errors *errors);
 void reload_report_done(struct reload_report *report);
-/* The limits of the front, by the config. */
 struct http_limits;
+/* The limits of the front, by the config. */
 void reload_http_limits(const struct config *config, struct http_limits *ret_limits);
 /* "added", "changed", "other limits", "removed", "waits for a route"; static. */
 const char *reload_kind_name(enum reload_kind kind);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "supervisor/reload/tenants.h"
+#include "supervisor/reload/internal.h"
 #include "supervisor/versions/versions.h"
 
 #include <errno.h>
@@ -32,16 +32,17 @@ static char *folder_of(const struct manifest *manifest)
 /* ---- which tenants a reload of the folder may change */
 
 /* Whether its tenants come and go with the folder; those of others are not touched. */
-static bool is_of_folder(const struct tenant *tenant)
+static bool is_of_folder(const struct reload *reload, const struct tenant *tenant)
 {
-    return tenant->origin == TENANT_FOLDER && !ledger_of_tenant(tenant)->server->is_dev &&
+    return tenant->origin == TENANT_FOLDER && !reload->with.is_dev &&
            tenant->tenants->config->tenants;
 }
 
 /* No tenant is in its folder any more, be it a broken one, or another has its folder now. */
-static bool is_removed(const struct tenant *tenant, const struct manifest_set *set)
+static bool is_removed(const struct reload *reload, const struct tenant *tenant,
+                       const struct manifest_set *set)
 {
-    if (!is_of_folder(tenant) || !set->is_read || manifest_set_find(set, tenant->name))
+    if (!is_of_folder(reload, tenant) || !set->is_read || manifest_set_find(set, tenant->name))
         return false;
     const struct manifest_folder *folder = manifest_set_find_folder(set, tenant->dir);
     return !folder || folder->is_good;
@@ -60,13 +61,13 @@ static void forget_folder(const struct manifest_set *set, const struct manifest 
 }
 
 /* What was deployed has its name, whatever the folder says. */
-static void drop_deployed(const struct server *server, struct manifest_set *set,
+static void drop_deployed(const struct reload *reload, struct manifest_set *set,
                           struct reload_report *report)
 {
     for (unsigned i = 0; i < set->count; i++) {
         struct manifest *manifest = set->items[i];
         const struct tenant *tenant =
-            tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+            tenant_find(reload->with.tenants, manifest->name, strlen(manifest->name));
         if (!tenant || tenant->origin == TENANT_FOLDER)
             continue;
         config_errors_add(&report->tenant_errors, manifest->file, manifest->lines.name,
@@ -84,15 +85,15 @@ static int check_version(const struct version *version, const struct config *nex
     return version ? manifest_check(version->manifest, next, &report->errors) : 0;
 }
 
-static int check_serving(const struct server *server, const struct config *next,
+static int check_serving(const struct reload *reload, const struct config *next,
                          const struct manifest_set *set, struct reload_report *report)
 {
     const struct tenant *tenant;
     int r = 0;
 
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry) {
-        if ((is_of_folder(tenant) && manifest_set_find(set, tenant->name)) ||
-            is_removed(tenant, set))
+    TAILQ_FOREACH (tenant, &reload->with.tenants->list, entry) {
+        if ((is_of_folder(reload, tenant) && manifest_set_find(set, tenant->name)) ||
+            is_removed(reload, tenant, set))
             continue;
         if (check_version(tenant->version, next, report) < 0 ||
             check_version(tenant->candidate, next, report) < 0 ||
@@ -102,11 +103,11 @@ static int check_serving(const struct server *server, const struct config *next,
     return r;
 }
 
-int reload_tenants_check(const struct server *server, const struct config *next,
+int reload_tenants_check(const struct reload *reload, const struct config *next,
                          struct manifest_set *set, struct reload_report *report)
 {
-    drop_deployed(server, set, report);
-    return check_serving(server, next, set, report);
+    drop_deployed(reload, set, report);
+    return check_serving(reload, next, set, report);
 }
 
 /* ---- applying */
@@ -132,32 +133,32 @@ static const char *refusal_text(int error)
 }
 
 /* -ENOTUNIQ: while it waited, its name was deployed. */
-static int install(struct server *server, struct manifest *manifest)
+static int install(struct reload *reload, struct manifest *manifest)
 {
     _cleanup_free_ char *dir = folder_of(manifest);
     const struct tenant *tenant =
-        tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+        tenant_find(reload->with.tenants, manifest->name, strlen(manifest->name));
 
     if (tenant && tenant->origin == TENANT_DEPLOYED)
         return -ENOTUNIQ;
-    return dir ? versions_install(server, manifest, dir) : -ENOMEM;
+    return dir ? versions_install(reload->with.versions, manifest, dir) : -ENOMEM;
 }
 
 /* Some version is about to serve, or to be refused. */
-static bool is_any_loading(const struct server *server)
+static bool is_any_loading(const struct reload *reload)
 {
-    return !TAILQ_EMPTY(&server->tenants->changing);
+    return !TAILQ_EMPTY(&reload->with.tenants->changing);
 }
 
 /* Takes over the manifest. */
-static int wait_for_route(struct server *server, struct manifest *manifest, enum reload_kind kind)
+static int wait_for_route(struct reload *reload, struct manifest *manifest, enum reload_kind kind)
 {
     struct reload_waiting *waiting = malloc(sizeof *waiting);
 
     if (!waiting)
         return -ENOMEM;
     *waiting = (struct reload_waiting){ .manifest = manifest, .kind = kind };
-    LIST_INSERT_HEAD(&server->reload_waits.list, waiting, entry);
+    LIST_INSERT_HEAD(&reload->waits.list, waiting, entry);
     return 0;
 }
 
@@ -167,19 +168,19 @@ static void note_failure(const struct manifest *manifest, int error, struct relo
 }
 
 /* Takes over the manifest. Whoever has its route may give it up in this very reload. */
-static void install_or_wait(struct server *server, struct manifest *manifest, enum reload_kind kind,
+static void install_or_wait(struct reload *reload, struct manifest *manifest, enum reload_kind kind,
                             struct reload_report *report)
 {
     char name[sizeof report->tenants->name];
     (void) snprintf(name, sizeof name, "%s", manifest->name);
-    int r = install(server, manifest);
+    int r = install(reload, manifest);
 
     if (r == 0) {
         note(report, name, kind);
         return;
     }
     if (r == -EEXIST)
-        r = wait_for_route(server, manifest, kind);
+        r = wait_for_route(reload, manifest, kind);
     if (r == 0)
         return;
     note_failure(manifest, r, report);
@@ -193,23 +194,23 @@ static void forget(struct reload_waiting *waiting)
     free(waiting);
 }
 
-void reload_tenants_forget(struct server *server)
+void reload_tenants_forget(struct reload *reload)
 {
-    while (!LIST_EMPTY(&server->reload_waits.list))
-        forget(LIST_FIRST(&server->reload_waits.list));
-    if (server->reload_waits.second)
-        event_free(TAKE_PTR(server->reload_waits.second));
+    while (!LIST_EMPTY(&reload->waits.list))
+        forget(LIST_FIRST(&reload->waits.list));
+    if (reload->waits.second)
+        event_free(TAKE_PTR(reload->waits.second));
 }
 
 /* Those whose route is free by now, and those that wait in vain. */
-static void settle_waiting(struct server *server, struct reload_report *report)
+static void settle_waiting(struct reload *reload, struct reload_report *report)
 {
     struct reload_waiting *waiting, *next;
 
-    for (waiting = LIST_FIRST(&server->reload_waits.list); waiting; waiting = next) {
+    for (waiting = LIST_FIRST(&reload->waits.list); waiting; waiting = next) {
         next = LIST_NEXT(waiting, entry);
-        int r = install(server, waiting->manifest);
-        if (r == -EEXIST && is_any_loading(server)) {
+        int r = install(reload, waiting->manifest);
+        if (r == -EEXIST && is_any_loading(reload)) {
             if (!waiting->is_noted)
                 note(report, waiting->manifest->name, RELOAD_WAITS);
             waiting->is_noted = true;
@@ -228,27 +229,27 @@ static void settle_waiting(struct server *server, struct reload_report *report)
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("reload: tenants that wait for a route");
-    struct server *server = arg;
+    struct reload *reload = arg;
     struct reload_report report = { 0 };
 
     (void) fd;
     (void) what;
-    settle_waiting(server, &report);
+    settle_waiting(reload, &report);
     reload_log_errors(&report.tenant_errors);
     reload_report_done(&report);
-    if (LIST_EMPTY(&server->reload_waits.list))
-        event_free(TAKE_PTR(server->reload_waits.second));
+    if (LIST_EMPTY(&reload->waits.list))
+        event_free(TAKE_PTR(reload->waits.second));
 }
 
 /* Each second, as long as any waits. Without memory for that they wait for the next reload. */
-static void keep_trying(struct server *server)
+static void keep_trying(struct reload *reload)
 {
     static const struct timeval second = { .tv_sec = 1 };
-    struct reload_waits *waits = &server->reload_waits;
+    struct reload_waits *waits = &reload->waits;
 
     if (LIST_EMPTY(&waits->list) || waits->second)
         return;
-    waits->second = event_new(server->base, -1, EV_PERSIST, on_second, server);
+    waits->second = event_new(reload->with.base, -1, EV_PERSIST, on_second, reload);
     if (waits->second)
         (void) event_add(waits->second, &second);
 }
@@ -267,16 +268,17 @@ static void renew_limits(struct tenant *tenant, struct reload_report *report)
 }
 
 /* slot: its state in the folder, in the set; NULL: there is none, or it is broken. */
-static void renew(struct tenant *tenant, struct manifest **slot, struct reload_report *report)
+static void renew(struct reload *reload, struct tenant *tenant, struct manifest **slot,
+                  struct reload_report *report)
 {
     const struct version *last = tenant->candidate ? tenant->candidate : tenant->version;
 
-    if (!slot || !is_of_folder(tenant)) {
+    if (!slot || !is_of_folder(reload, tenant)) {
         renew_limits(tenant, report);
         return;
     }
     if (!manifest_is_same(*slot, last->manifest)) {
-        install_or_wait(ledger_of_tenant(tenant)->server, TAKE_PTR(*slot), RELOAD_CHANGED, report);
+        install_or_wait(reload, TAKE_PTR(*slot), RELOAD_CHANGED, report);
         return;
     }
     _cleanup_free_ char *dir = folder_of(*slot);
@@ -308,37 +310,37 @@ static struct tenant *first_after(const struct tenants *tenants, uint64_t number
     return NULL;
 }
 
-static void remove_or_renew(struct tenant *tenant, const struct reload_walk *walk,
-                            struct reload_report *report)
+static void remove_or_renew(struct reload *reload, struct tenant *tenant,
+                            const struct reload_walk *walk, struct reload_report *report)
 {
     if (walk->stage == RELOAD_RENEWING) {
-        renew(tenant, manifest_set_find(walk->set, tenant->name), report);
-    } else if (is_removed(tenant, walk->set)) {
+        renew(reload, tenant, manifest_set_find(walk->set, tenant->name), report);
+    } else if (is_removed(reload, tenant, walk->set)) {
         note(report, tenant->name, RELOAD_REMOVED);
         versions_remove(tenant);
     }
 }
 
 /* Those that are there. Returns whether all have had their turn. */
-static bool visit_tenants(struct server *server, struct reload_walk *walk,
+static bool visit_tenants(struct reload *reload, struct reload_walk *walk,
                           struct reload_report *report, const struct pace *pace)
 {
     struct tenant *next = NULL;
 
-    for (struct tenant *tenant = first_after(server->tenants, walk->cursor); tenant;
+    for (struct tenant *tenant = first_after(reload->with.tenants, walk->cursor); tenant;
          tenant = next) {
         if (is_over(pace))
             return false;
         next = TAILQ_NEXT(tenant, entry);
         walk->cursor = tenant->number;
-        remove_or_renew(tenant, walk, report);
+        remove_or_renew(reload, tenant, walk, report);
     }
     walk->cursor = 0;
     return true;
 }
 
 /* Those that are not there yet. */
-static bool add_tenants(struct server *server, struct reload_walk *walk,
+static bool add_tenants(struct reload *reload, struct reload_walk *walk,
                         struct reload_report *report, const struct pace *pace)
 {
     struct manifest_set *set = walk->set;
@@ -347,12 +349,12 @@ static bool add_tenants(struct server *server, struct reload_walk *walk,
         if (is_over(pace))
             return false;
         if (set->items[walk->cursor])
-            install_or_wait(server, TAKE_PTR(set->items[walk->cursor]), RELOAD_ADDED, report);
+            install_or_wait(reload, TAKE_PTR(set->items[walk->cursor]), RELOAD_ADDED, report);
     }
     return true;
 }
 
-bool reload_tenants_step(struct server *server, struct reload_walk *walk,
+bool reload_tenants_step(struct reload *reload, struct reload_walk *walk,
                          struct reload_report *report, uint64_t cpu_ns)
 {
     const struct pace pace = { .until_ns = cpu_ns == UINT64_MAX
@@ -360,16 +362,16 @@ bool reload_tenants_step(struct server *server, struct reload_walk *walk,
                                                : io_clock_ns(CLOCK_THREAD_CPUTIME_ID) + cpu_ns };
 
     if (walk->stage == RELOAD_BEGINNING) {
-        reload_tenants_forget(server);
+        reload_tenants_forget(reload);
         walk->stage = RELOAD_REMOVING; /* first, so that their routes are free */
     }
-    if (walk->stage == RELOAD_REMOVING && visit_tenants(server, walk, report, &pace))
+    if (walk->stage == RELOAD_REMOVING && visit_tenants(reload, walk, report, &pace))
         walk->stage = RELOAD_RENEWING;
-    if (walk->stage == RELOAD_RENEWING && visit_tenants(server, walk, report, &pace))
+    if (walk->stage == RELOAD_RENEWING && visit_tenants(reload, walk, report, &pace))
         walk->stage = RELOAD_ADDING;
-    if (walk->stage != RELOAD_ADDING || !add_tenants(server, walk, report, &pace))
+    if (walk->stage != RELOAD_ADDING || !add_tenants(reload, walk, report, &pace))
         return false;
-    settle_waiting(server, report);
-    keep_trying(server);
+    settle_waiting(reload, report);
+    keep_trying(reload);
     return true;
 }

@@ -34,9 +34,9 @@ struct access {
     char route_text[ROUTE_TEXT_BYTES]; /* likewise */
 };
 
-bool access_is_on(const struct server *server)
+bool access_is_on(const struct ledger *ledger)
 {
-    return server->config->access_log;
+    return ledger->config->access_log;
 }
 
 static struct http_text cut(struct http_text text, size_t most)
@@ -90,30 +90,30 @@ static size_t describe(const struct access *a, char *text, size_t size)
     return n < 0 ? 0 : (size_t) n < size ? (size_t) n : size - 1;
 }
 
-static void say_left_out(const struct server *server, uint64_t now_ns)
+static void say_left_out(struct ledger *ledger, uint64_t now_ns)
 {
-    struct access_bound *bound = &server->ledger->access;
+    struct access_bound *bound = &ledger->access;
     uint64_t skipped;
 
     if (log_gate_pass(&bound->gate, now_ns, NSEC_PER_SEC, &skipped))
         log_warning("the access log may have %u lines in a second (log.access_lines): others are "
                     "left out, %" PRIu64 " so far",
-                    server->config->log.access_lines, bound->left_out);
+                    ledger->config->log.access_lines, bound->left_out);
 }
 
 /* Takes a line from the bound of the access log, which tenants share. Returns false if it is left out. */
-static bool may_write(const struct server *server, struct tenant *tenant)
+static bool may_write(struct ledger *ledger, struct tenant *tenant)
 {
-    struct access_bound *bound = &server->ledger->access;
+    struct access_bound *bound = &ledger->access;
     struct log_window *own = tenant ? &tenant->books.access : &bound->of_nobody;
     uint64_t now_ns = io_now_ns();
 
     log_window_roll(&bound->all, now_ns / NSEC_PER_SEC);
     log_window_roll(own, now_ns / NSEC_PER_SEC);
-    if (log_budget_has_share(own->lines, bound->all.lines, server->config->log.access_lines,
+    if (log_budget_has_share(own->lines, bound->all.lines, ledger->config->log.access_lines,
                              LITTLE_LINES)) {
         bound->left_out++;
-        say_left_out(server, now_ns);
+        say_left_out(ledger, now_ns);
         return false;
     }
     own->lines++;
@@ -121,7 +121,7 @@ static bool may_write(const struct server *server, struct tenant *tenant)
     return true;
 }
 
-static void write_event(const struct server *server, const struct access *a)
+static void write_event(struct ledger *ledger, const struct access *a)
 {
     static const struct http_text event = { "access", 6 }, http10 = { "1.0", 3 },
                                   http11 = { "1.1", 3 }, cold = { "cold", 4 }, warm = { "warm", 4 };
@@ -140,7 +140,7 @@ static void write_event(const struct server *server, const struct access *a)
     size_t n_fields = 10;
     char text[TEXT_BYTES];
 
-    if (!may_write(server, a->tenant))
+    if (!may_write(ledger, a->tenant))
         return;
     if (a->caller.size > 0)
         fields[n_fields++] = text_field("caller", a->caller);
@@ -262,7 +262,7 @@ static void name_version(const struct version *version, struct access *a)
 
 static void note_answer(struct request *request, unsigned status, const char *code)
 {
-    if (request->is_in_access_log || !access_is_on(request->server))
+    if (request->is_in_access_log || !access_is_on(request->ledger))
         return;
     request->is_in_access_log = request->is_access_due = true;
     request->answered_ns = loop_now_ns();
@@ -287,7 +287,7 @@ void access_log_end(struct request *request)
         .status = request->access_status,
         .code = request->access_code,
         .tenant = request->attempt.tenant,
-        .id = public_id(&request->server->record.ids, request->attempt.id),
+        .id = public_id(&request->ledger->record->ids, request->attempt.id),
         .worker = request->worker,
         .worker_pid = request->worker_pid,
         .bytes = is_head(request->method) ? 0 : request->response_total,
@@ -305,7 +305,7 @@ void access_log_end(struct request *request)
             (request->attempt.version ? request->attempt.version : request->attempt.tenant->version)
                 ->manifest,
             a.host, &a);
-    write_event(request->server, &a);
+    write_event(request->ledger, &a);
 }
 
 void access_log_request(struct request *request, enum error_code code)
@@ -321,7 +321,7 @@ void access_log_gone(struct request *request, const char *code)
 
 /* ---- others */
 
-void access_log_refusal(const struct server *server, struct tenant *tenant,
+void access_log_refusal(struct ledger *ledger, struct tenant *tenant,
                         const struct http_request *head, struct http_text caller,
                         enum error_code code, uint64_t id)
 {
@@ -335,17 +335,18 @@ void access_log_refusal(const struct server *server, struct tenant *tenant,
         .status = error_info(code)->status,
         .code = error_info(code)->code,
         .tenant = tenant,
-        .id = public_id(&server->record.ids, id),
+        .id = public_id(&ledger->record->ids, id),
     };
 
-    if (access_is_on(server))
-        write_event(server, &a);
+    if (access_is_on(ledger))
+        write_event(ledger, &a);
 }
 
-void access_log_rejection(void *server, struct http_text client, enum error_code code,
+void access_log_rejection(void *handler, struct http_text client, enum error_code code,
                           unsigned status)
 {
     static const struct http_text unknown = { "-", 1 };
+    struct ledger *ledger = handler;
     const struct access a = {
         .method = unknown,
         .host = unknown,
@@ -354,6 +355,6 @@ void access_log_rejection(void *server, struct http_text client, enum error_code
         .code = error_info(code)->code,
     };
 
-    if (access_is_on(server))
-        write_event(server, &a);
+    if (access_is_on(ledger))
+        write_event(ledger, &a);
 }

@@ -102,7 +102,7 @@ static void for_each_waiting(struct ledger *ledger, void (*visit)(struct tenant 
         }
 }
 
-void ledger_on_place_lost(void *owner)
+static void on_place_lost(void *owner)
 {
     for_each_waiting(owner, find_another_place);
 }
@@ -140,7 +140,7 @@ static void on_limit_met(struct attempt *attempt, unsigned limit, uint64_t used)
 const struct placement_ops ledger_placement_ops = {
     .on_room = ledger_on_ready,
     .on_drained = ledger_on_drained,
-    .on_lost = ledger_on_place_lost,
+    .on_lost = on_place_lost,
     .on_death = ledger_on_death,
     .on_free = ledger_forget_worker,
     .on_tenant = ledger_pump,

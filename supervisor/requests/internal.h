@@ -21,7 +21,7 @@ struct request_origin {
 
 /* A request of a client for the tenant, with which it shares the queue; NULL as tenant: no route leads to one. NULL: the
  * client was told why there is none. */
-struct request *ledger_open(struct server *server, struct tenant *tenant,
+struct request *ledger_open(struct ledger *ledger, struct tenant *tenant,
                             const struct request_client *client, const struct http_request *head,
                             const struct request_origin *origin);
 /* For the client, as in struct http_handler; request: struct request. */

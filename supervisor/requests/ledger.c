@@ -79,7 +79,7 @@ static int copy_head(struct request *request, const struct http_request *head,
 
     for (size_t i = 0; i < head->n_fields; i++)
         size += head->fields[i].name.size + head->fields[i].value.size;
-    if (access_is_on(request->server))
+    if (access_is_on(request->ledger))
         size += head->client.size;
     request->head_memory = malloc(size + 1);
     if (!request->head_memory)
@@ -93,7 +93,7 @@ static int copy_head(struct request *request, const struct http_request *head,
     (void) copy_text(&at, authority);
     (void) copy_text(&at, head->target);
     copy_fields(request, head, &at);
-    if (access_is_on(request->server))
+    if (access_is_on(request->ledger))
         request->address = copy_text(&at, head->client);
     request->caller = copy_text(&at, origin->caller);
     return 0;
@@ -110,7 +110,7 @@ void ledger_request_free(struct request *request)
     free(request);
 }
 
-static int request_new(struct server *server, struct tenant *tenant,
+static int request_new(struct ledger *ledger, struct tenant *tenant,
                        const struct request_client *client, const struct http_request *head,
                        const struct request_origin *origin, struct request **ret_request)
 {
@@ -118,7 +118,7 @@ static int request_new(struct server *server, struct tenant *tenant,
 
     if (!request)
         return -ENOMEM;
-    request->server = server;
+    request->ledger = ledger;
     request->attempt.tenant = tenant;
     request->client = *client;
     if (origin->parent)
@@ -150,7 +150,7 @@ void ledger_count(struct request *request, enum error_code code)
     request->is_counted = true;
     /* The last part of an answer that is complete has just been taken. */
     uint64_t now = code == ERROR_NONE ? request->progress_ns : io_now_ns();
-    stats_count_answer(&request->server->record, &request->attempt.tenant->counted, code,
+    stats_count_answer(request->ledger->record, &request->attempt.tenant->counted, code,
                        !request->is_blameless);
     stats_record_latency(&request->attempt.tenant->counted, request->received_ns, now);
     if (placement && placement->worker->slot)
@@ -170,7 +170,7 @@ static uint64_t next_id(struct ledger *ledger)
 uint64_t ledger_get_id(struct request *request)
 {
     if (request->attempt.id == 0)
-        request->attempt.id = next_id(request->server->ledger);
+        request->attempt.id = next_id(request->ledger);
     return request->attempt.id;
 }
 
@@ -184,14 +184,14 @@ void ledger_answer_failure(struct request *request, enum error_code code, unsign
         return;
     request->client.to = NULL;
     client.ops->fail(client.to, code, retry_after_s,
-                     public_id(&request->server->record.ids, request->attempt.id));
+                     public_id(&request->ledger->record->ids, request->attempt.id));
 }
 
 /* ---- to the worker */
 
 void ledger_leave_worker(struct request *request)
 {
-    struct ledger *ledger = request->server->ledger;
+    struct ledger *ledger = request->ledger;
     struct placement *placement = request->attempt.placement;
 
     access_log_end(request); /* as long as its version is known */
@@ -230,7 +230,7 @@ void ledger_return_to_queue(struct request *request)
 
 void ledger_send_again(struct request *request)
 {
-    request->server->record.counters.replayed++;
+    request->ledger->record->counters.replayed++;
     ledger_return_to_queue(request);
 }
 
@@ -254,7 +254,7 @@ static bool must_grow(struct request *request, size_t part)
     pause_ns = pause_ns < PIECE_PAUSE_MAX_NS ? pause_ns : PIECE_PAUSE_MAX_NS;
     if (now < request->piece_ns + pause_ns) {
         request->push_at_ns = request->piece_ns + pause_ns;
-        ledger_want_tick(request->server->ledger, request->push_at_ns);
+        ledger_want_tick(request->ledger, request->push_at_ns);
         return true;
     }
     request->small_pieces++;
@@ -304,7 +304,7 @@ void ledger_push_body(struct request *request)
  * JavaScript, which the tenant pays for. */
 static void push_later(struct request *request)
 {
-    struct ledger *ledger = request->server->ledger;
+    struct ledger *ledger = request->ledger;
 
     if (request->is_push_due)
         return;
@@ -343,7 +343,7 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     const struct scoreboard *board = request->attempt.placement->worker->board;
     if (atomic_load(&board->running_request) == request->attempt.id)
         request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
-    ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
+    ledger_want_tick(request->ledger, ledger_deadline_ns(request));
     if (request->body) /* it is not sent again */
         (void) evbuffer_drain(request->body, evbuffer_get_length(request->body));
     request->body_sent = 0;
@@ -394,7 +394,7 @@ static bool make_room(struct tenant *tenant, const struct request_client *client
     return true;
 }
 
-static enum error_code refuse(struct server *server, struct tenant *tenant,
+static enum error_code refuse(struct ledger *ledger, struct tenant *tenant,
                               const struct request_client *client, unsigned *ret_retry_s)
 {
     *ret_retry_s = conduct_retry_after_s(&tenant->conduct, loop_now_ns());
@@ -410,37 +410,37 @@ static enum error_code refuse(struct server *server, struct tenant *tenant,
         *ret_retry_s = ledger_retry_after_s(tenant);
         return ERROR_TENANT_BUSY;
     }
-    if (!placement_find_slot(server->slots, tenant->version))
+    if (!placement_find_slot(ledger->placements->slots, tenant->version))
         return ERROR_OVERLOADED;
     *ret_retry_s = 0;
     return ERROR_NONE;
 }
 
-static enum error_code refuse_head(struct server *server, struct tenant *tenant,
+static enum error_code refuse_head(struct ledger *ledger, struct tenant *tenant,
                                    const struct request_client *client,
                                    const struct http_request *head, unsigned *ret_retry_s)
 {
     if (!LIMIT_IS_IN(tenant->version->observed, request_mib) &&
         is_too_big(tenant, NULL, announced_size(head)))
         return ERROR_BODY_TOO_LARGE;
-    return refuse(server, tenant, client, ret_retry_s);
+    return refuse(ledger, tenant, client, ret_retry_s);
 }
 
-static void answer_refusal(struct server *server, struct tenant *tenant,
+static void answer_refusal(struct ledger *ledger, struct tenant *tenant,
                            const struct request_client *client, const struct http_request *head,
                            const struct request_origin *origin, enum error_code code,
                            unsigned retry_s)
 {
-    uint64_t id = next_id(server->ledger);
+    uint64_t id = next_id(ledger);
 
     bool is_blamed = tenant && !tenant->conduct.is_by_operator;
-    stats_count_answer(&server->record, tenant ? &tenant->counted : NULL, code, is_blamed);
+    stats_count_answer(ledger->record, tenant ? &tenant->counted : NULL, code, is_blamed);
     if (tenant)
         version_count(tenant->version, code, is_blamed);
     if (tenant)
         failure_log(tenant, NULL, id, code);
-    access_log_refusal(server, tenant, head, origin->caller, code, id);
-    client->ops->fail(client->to, code, retry_s, public_id(&server->record.ids, id));
+    access_log_refusal(ledger, tenant, head, origin->caller, code, id);
+    client->ops->fail(client->to, code, retry_s, public_id(&ledger->record->ids, id));
 }
 
 /* ---- bodies that come before their request takes a place */
@@ -461,7 +461,7 @@ static size_t gathers(const struct tenant *tenant, const struct http_request *he
 
 static void start_gathering(struct request *request)
 {
-    TAILQ_INSERT_TAIL(&request->server->ledger->gathering, request, entry);
+    TAILQ_INSERT_TAIL(&request->ledger->gathering, request, entry);
     request->attempt.tenant->books.n_gathering++;
     request->state = REQUEST_GATHERING;
     request->client.ops->grant(request->client.to, request->first_grant);
@@ -469,7 +469,7 @@ static void start_gathering(struct request *request)
 
 void ledger_stop_gathering(struct request *request)
 {
-    TAILQ_REMOVE(&request->server->ledger->gathering, request, entry);
+    TAILQ_REMOVE(&request->ledger->gathering, request, entry);
     request->attempt.tenant->books.n_gathering--;
 }
 
@@ -487,14 +487,14 @@ static void take_place(struct request *request)
 
 static void end_gathering(struct request *request)
 {
-    struct server *server = request->server;
+    struct ledger *ledger = request->ledger;
     unsigned retry_s = 0;
 
     ledger_stop_gathering(request);
     request->queued_ns = loop_now_ns();
-    enum error_code code = server->life.is_ending ? ERROR_DRAINING
-                                                  : refuse(server, request->attempt.tenant,
-                                                           &request->client, &retry_s);
+    enum error_code code = ledger->life->is_ending ? ERROR_DRAINING
+                                                   : refuse(ledger, request->attempt.tenant,
+                                                            &request->client, &retry_s);
     if (code == ERROR_NONE) {
         take_place(request);
         return;
@@ -503,7 +503,7 @@ static void end_gathering(struct request *request)
     ledger_end(request);
 }
 
-struct request *ledger_open(struct server *server, struct tenant *tenant,
+struct request *ledger_open(struct ledger *ledger, struct tenant *tenant,
                             const struct request_client *client, const struct http_request *head,
                             const struct request_origin *origin)
 {
@@ -515,14 +515,14 @@ struct request *ledger_open(struct server *server, struct tenant *tenant,
         tenant = NULL;
     if (tenant)
         stats_enter(&tenant->counted);
-    enum error_code code = server->life.is_ending ? ERROR_DRAINING
-                           : is_unserved          ? ERROR_UNSERVED
-                           : !tenant              ? ERROR_NO_ROUTE
-                                     : refuse_head(server, tenant, client, head, &retry_s);
-    if (code == ERROR_NONE && request_new(server, tenant, client, head, origin, &request) < 0)
+    enum error_code code = ledger->life->is_ending ? ERROR_DRAINING
+                           : is_unserved           ? ERROR_UNSERVED
+                           : !tenant               ? ERROR_NO_ROUTE
+                                     : refuse_head(ledger, tenant, client, head, &retry_s);
+    if (code == ERROR_NONE && request_new(ledger, tenant, client, head, origin, &request) < 0)
         code = ERROR_OVERLOADED;
     if (code != ERROR_NONE) {
-        answer_refusal(server, tenant, client, head, origin, code, retry_s);
+        answer_refusal(ledger, tenant, client, head, origin, code, retry_s);
         return NULL;
     }
     (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */
@@ -532,7 +532,7 @@ struct request *ledger_open(struct server *server, struct tenant *tenant,
         return request;
     }
     request->first_grant =
-        http_front_pressure(server->front) > 0 ? FIRST_GRANT_MIN_BYTES : FIRST_GRANT_BYTES;
+        http_front_pressure(ledger->front) > 0 ? FIRST_GRANT_MIN_BYTES : FIRST_GRANT_BYTES;
     take_place(request);
     return request;
 }
@@ -540,12 +540,12 @@ struct request *ledger_open(struct server *server, struct tenant *tenant,
 void *ledger_on_request(void *handler, struct http_exchange *exchange,
                         const struct http_request *head)
 {
-    struct server *server = handler;
+    struct ledger *ledger = handler;
     struct request_client client = client_of_exchange(exchange);
-    struct tenant *tenant = router_find(server->tenants->router, head->host.data, head->host.size,
-                                        head->target.data, head->target.size);
+    struct tenant *tenant = router_find(ledger->placements->tenants->router, head->host.data,
+                                        head->host.size, head->target.data, head->target.size);
 
-    return ledger_open(server, tenant, &client, head, &from_front);
+    return ledger_open(ledger, tenant, &client, head, &from_front);
 }
 
 /* The request ends; false: it is in a worker. */

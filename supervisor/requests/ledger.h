@@ -16,7 +16,6 @@
 #include "supervisor/placement/blame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/client.h"
-#include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/attempt.h"
 #include "supervisor/workers/worker.h"
@@ -36,7 +35,7 @@ struct request {
     TAILQ_ENTRY(request) in_share;  /* in its address's part of the tenant's queue */
     struct share *share;            /* counted, see share.h */
     TAILQ_ENTRY(request) unstarted; /* in its worker's list, if is_unstarted */
-    struct server *server;          /* borrowed */
+    struct ledger *ledger;          /* borrowed */
     struct request_client client;   /* without one when detached */
     struct caller calls;            /* that its JavaScript makes */
     uint64_t
@@ -128,8 +127,24 @@ struct access_bound {
     struct log_gate gate; /* of the line that says so */
 };
 
+/* All borrowed. */
+struct ledger_options {
+    struct event_base *base;
+    const struct config *config; /* a reload changes its contents */
+    struct record *record;
+    struct life *life; /* the ledger writes n_queued */
+    struct placements *placements;
+    uint64_t max_files; /* descriptors that the process may have; 0: not known */
+};
+
 struct ledger {
-    struct server *server;
+    /* Borrowed: the options. */
+    const struct config *config;
+    struct record *record;
+    struct life *life;
+    struct placements *placements;
+    uint64_t max_files;
+    struct http_front *front; /* borrowed; NULL: see ledger_set_front */
     struct access_bound access;
     uint64_t last_id;
     LIST_HEAD(, request) pushes; /* their bodies go out at the end of the turn */
@@ -154,10 +169,15 @@ static inline struct ledger *ledger_of_worker(const struct worker *worker)
     return placements_of_worker(worker)->owner;
 }
 
-extern const struct http_handler ledger_http; /* handler: struct server */
+extern const struct http_handler ledger_http; /* handler: struct ledger */
 
-int ledger_new(struct server *server, struct ledger **ret_ledger);
+/* Makes a ledger, which placement tells of workers from now on, without a front. 0 or -ENOMEM. */
+int ledger_new(const struct ledger_options *options, struct ledger **ret_ledger);
+/* Frees the ledger with all its requests: after the front, whose clients hear of none of that, and before the slots.
+ * NULL is allowed. Returns NULL. */
 struct ledger *ledger_free(struct ledger *ledger);
+/* Says which front its clients come by, borrowed: before the first request, and NULL as soon as the front is freed. */
+void ledger_set_front(struct ledger *ledger, struct http_front *front);
 
 /* Has the tenant's queue wait for its turn in the tenant's worker, if limits and the worker allow, and
  * sends what has its turn there. Call when a worker or a place became free. */
@@ -196,8 +216,6 @@ void ledger_on_not_loaded(struct request *request);
 
 /* A worker died with these in it: each is answered or queued again, by the verdict. */
 void ledger_on_death(struct worker *worker, const struct verdict *verdict);
-/* Every request is out and the slot is empty: tenants may go elsewhere. */
-void ledger_on_place_lost(void *owner);
 /* A worker is ready, or has room again: sends what waited for it. */
 void ledger_on_ready(struct worker *worker);
 /* The worker has read what was queued for it: bodies that waited for that go on, then as ledger_on_ready. */

@@ -85,8 +85,8 @@ static void set_counted(struct request *request, size_t bytes)
 /* The front bounds what is kept for all clients; its own part it knows. */
 static void set_kept(struct request *request, size_t bytes)
 {
-    if (request->server->front) /* else it has gone before the ledger */
-        request->client.ops->note_kept(request->server->front, request->client.to,
+    if (request->ledger->front) /* else it has gone before the ledger */
+        request->client.ops->note_kept(request->ledger->front, request->client.to,
                                        request->kept_bytes, bytes);
     request->kept_bytes = bytes;
 }

@@ -8,7 +8,7 @@
 void ledger_enqueue(struct request *request, bool at_head)
 {
     struct tenant *tenant = request->attempt.tenant;
-    struct ledger *ledger = request->server->ledger;
+    struct ledger *ledger = request->ledger;
 
     request->state = REQUEST_QUEUED;
     if (TAILQ_EMPTY(&tenant->queue)) {
@@ -22,13 +22,13 @@ void ledger_enqueue(struct request *request, bool at_head)
     share_enqueue(request, at_head);
     tenant->n_queued++;
     ledger->queued++;
-    ledger->server->life.n_queued = ledger->queued;
+    ledger->life->n_queued = ledger->queued;
 }
 
 void ledger_dequeue(struct request *request)
 {
     struct tenant *tenant = request->attempt.tenant;
-    struct ledger *ledger = request->server->ledger;
+    struct ledger *ledger = request->ledger;
 
     if (request->sendings == 0)
         stats_record_queue(&tenant->counted, request->queued_ns,
@@ -37,7 +37,7 @@ void ledger_dequeue(struct request *request)
     share_dequeue(request);
     tenant->n_queued--;
     ledger->queued--;
-    ledger->server->life.n_queued = ledger->queued;
+    ledger->life->n_queued = ledger->queued;
     if (!TAILQ_EMPTY(&tenant->queue))
         return;
     TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);

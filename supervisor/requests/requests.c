@@ -17,18 +17,22 @@ const struct http_handler ledger_http = {
     .on_rejected = access_log_rejection,
 };
 
-int ledger_new(struct server *server, struct ledger **ret_ledger)
+int ledger_new(const struct ledger_options *options, struct ledger **ret_ledger)
 {
     struct ledger *ledger = calloc(1, sizeof *ledger);
 
     if (!ledger)
         return -ENOMEM;
-    ledger->server = server;
+    ledger->config = options->config;
+    ledger->record = options->record;
+    ledger->life = options->life;
+    ledger->placements = options->placements;
+    ledger->max_files = options->max_files;
     TAILQ_INIT(&ledger->active);
     TAILQ_INIT(&ledger->gathering);
     TAILQ_INIT(&ledger->waiting);
-    ledger->tick = event_new(server->base, -1, 0, ledger_on_tick, ledger);
-    ledger->push_event = event_new(server->base, -1, 0, ledger_on_push, ledger);
+    ledger->tick = event_new(options->base, -1, 0, ledger_on_tick, ledger);
+    ledger->push_event = event_new(options->base, -1, 0, ledger_on_push, ledger);
     int r = ledger->tick && ledger->push_event ? 0 : -ENOMEM;
     if (r < 0) {
         if (ledger->tick)
@@ -39,10 +43,15 @@ int ledger_new(struct server *server, struct ledger **ret_ledger)
         return r;
     }
     ledger_set_totals(ledger);
-    server->placements->ops = &ledger_placement_ops;
-    server->placements->owner = ledger;
+    ledger->placements->ops = &ledger_placement_ops;
+    ledger->placements->owner = ledger;
     *ret_ledger = ledger;
     return 0;
+}
+
+void ledger_set_front(struct ledger *ledger, struct http_front *front)
+{
+    ledger->front = front;
 }
 
 struct ledger *ledger_free(struct ledger *ledger)
@@ -71,8 +80,8 @@ struct ledger *ledger_free(struct ledger *ledger)
             ledger_dequeue(request);
             ledger_request_free(request);
         }
-    while (!LIST_EMPTY(&ledger->server->placements->used))
-        cpu_forget(LIST_FIRST(&ledger->server->placements->used));
+    while (!LIST_EMPTY(&ledger->placements->used))
+        cpu_forget(LIST_FIRST(&ledger->placements->used));
     event_free(ledger->tick);
     event_free(ledger->push_event);
     free(ledger);

@@ -323,7 +323,7 @@ static struct placement *find_place(struct tenant *tenant)
 
 static int send_request(struct request *request, struct placement *placement)
 {
-    struct ledger *ledger = request->server->ledger;
+    struct ledger *ledger = request->ledger;
     struct worker *worker = placement->worker;
     unsigned slot;
     int r = worker_take_row(worker, &request->attempt, &slot);
@@ -370,12 +370,12 @@ static int send_request(struct request *request, struct placement *placement)
 
 static void after_sending(struct request *request)
 {
-    struct ledger *ledger = request->server->ledger;
+    struct ledger *ledger = request->ledger;
 
     TAILQ_INSERT_TAIL(&ledger->active, request, entry);
     ledger_want_tick(ledger, ledger_deadline_ns(request));
     if (request->sendings++ == 0 && !request->body_ended) {
-        bool is_short = http_front_pressure(request->server->front) > 0;
+        bool is_short = http_front_pressure(request->ledger->front) > 0;
         size_t window = is_short ? BODY_GRANT_STEP_BYTES : BODY_WINDOW_BYTES;
         if (request->first_grant < window)
             request->client.ops->grant(request->client.to, window - request->first_grant);

@@ -45,7 +45,7 @@ static struct request *parent_of(const struct call *call)
 
 static void count_call(const struct request *parent, enum error_code code)
 {
-    stats_count_call(&parent->server->record, &parent->attempt.tenant->counted, code);
+    stats_count_call(parent->ledger->record, &parent->attempt.tenant->counted, code);
 }
 
 /* ---- the answer, to the caller's worker */
@@ -53,7 +53,7 @@ static void count_call(const struct request *parent, enum error_code code)
 /* Bytes of answers that their callers' workers do not take, while skepd has no room for them. */
 static bool is_short(const struct request *parent)
 {
-    return http_front_pressure(parent->server->front) >= 2 &&
+    return http_front_pressure(parent->ledger->front) >= 2 &&
            worker_is_congested(parent->attempt.placement->worker);
 }
 
@@ -503,7 +503,7 @@ static int open_request(struct call *call, struct tenant *tenant, const struct c
     service->is_head =
         parsed->head.method.size == 4 && memcmp(parsed->head.method.data, "HEAD", 4) == 0;
     call->object = service;
-    struct request *request = ledger_open(parent->server, tenant, &client, &parsed->head, &origin);
+    struct request *request = ledger_open(parent->ledger, tenant, &client, &parsed->head, &origin);
     if (!request)
         return 0;
     service->request = request;
@@ -516,12 +516,12 @@ static int on_open(struct call *call, const struct call_head *from)
 {
     const struct request *parent = parent_of(call);
     const char *name = call->binding->target;
-    struct tenant *tenant = tenant_find(parent->server->tenants, name, strlen(name));
+    struct tenant *tenant = tenant_find(parent->ledger->placements->tenants, name, strlen(name));
     _cleanup_(parsed_done) struct parsed parsed = { .names = NULL };
     enum error_code code = check(parent, name, tenant);
 
     if (code == ERROR_NONE)
-        code = parse(&parent->server->config->http, from, &parsed);
+        code = parse(&parent->ledger->config->http, from, &parsed);
     if (code != ERROR_NONE) {
         refuse(call, code);
         return 0;

@@ -68,7 +68,7 @@ void ledger_note_client(struct request *request)
     request->client_since_ns = 0;
     request->progress_ns = now;
     if (request->attempt.placement)
-        ledger_want_tick(request->server->ledger, ledger_deadline_ns(request));
+        ledger_want_tick(request->ledger, ledger_deadline_ns(request));
 }
 
 /* It has not yielded since it was told that its time is over, if the worker says true; a lie gives it
@@ -272,7 +272,7 @@ void ledger_on_tick(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     ledger->tick_at_ns = 0;
-    cpu_collect_all(ledger->server->placements);
+    cpu_collect_all(ledger->placements);
     uint64_t active_due = check_active(ledger, now);
     uint64_t waiting_due = check_waiting(ledger, now);
     if (ledger->in_workers > 0 || ledger->queued > 0)

@@ -13,59 +13,59 @@
 
 static void read_connections(void *owner, struct total *total)
 {
-    const struct server *server = ((const struct ledger *) owner)->server;
-    total->limit = server->config->http.connections;
-    if (!server->front)
+    const struct ledger *ledger = owner;
+    total->limit = ledger->config->http.connections;
+    if (!ledger->front)
         return;
-    total->used = http_front_connections(server->front);
-    total->refused = http_front_cap_count(server->front, HTTP_CAP_ADDRESS) +
-                     http_front_cap_count(server->front, HTTP_CAP_IDLE);
+    total->used = http_front_connections(ledger->front);
+    total->refused = http_front_cap_count(ledger->front, HTTP_CAP_ADDRESS) +
+                     http_front_cap_count(ledger->front, HTTP_CAP_IDLE);
 }
 
 static void read_buffers(void *owner, struct total *total)
 {
-    const struct server *server = ((const struct ledger *) owner)->server;
-    total->limit = (uint64_t) server->config->http.buffer_mib << 20;
-    if (!server->front)
+    const struct ledger *ledger = owner;
+    total->limit = (uint64_t) ledger->config->http.buffer_mib << 20;
+    if (!ledger->front)
         return;
-    total->used = http_front_buffered(server->front);
-    total->refused = http_front_cap_count(server->front, HTTP_CAP_BUFFERS);
+    total->used = http_front_buffered(ledger->front);
+    total->refused = http_front_cap_count(ledger->front, HTTP_CAP_BUFFERS);
 }
 
 /* A connection has one request at a time. */
 static void read_waiting_requests(void *owner, struct total *total)
 {
-    const struct server *server = ((const struct ledger *) owner)->server;
-    total->limit = server->config->http.connections;
-    total->used = server->ledger->queued;
-    total->refused = server->record.counters.errors[ERROR_TENANT_BUSY];
+    const struct ledger *ledger = owner;
+    total->limit = ledger->config->http.connections;
+    total->used = ledger->queued;
+    total->refused = ledger->record->counters.errors[ERROR_TENANT_BUSY];
 }
 
 static void read_worker_output(void *owner, struct total *total)
 {
-    const struct server *server = ((const struct ledger *) owner)->server;
+    const struct ledger *ledger = owner;
     const struct worker *worker;
     unsigned n = 0;
 
-    if (server->slots)
-        TAILQ_FOREACH (worker, &server->slots->workers, entry) {
+    if (ledger->placements->slots)
+        TAILQ_FOREACH (worker, &ledger->placements->slots->workers, entry) {
             total->used += worker->channel ? channel_queued_bytes(worker->channel) : 0;
             n++;
         }
     total->limit = (uint64_t) LINK_OUTPUT_MAX_BYTES * (n > 0 ? n : 1);
-    total->refused = server->record.counters.unread;
+    total->refused = ledger->record->counters.unread;
 }
 
 /* Each takes a place of the worker's scoreboard, and none is begun while the worker does not read. */
 static void read_loads(void *owner, struct total *total)
 {
-    const struct server *server = ((const struct ledger *) owner)->server;
+    const struct ledger *ledger = owner;
     const struct placement *placement;
     const struct worker *worker;
     unsigned n = 0;
 
-    if (server->slots)
-        TAILQ_FOREACH (worker, &server->slots->workers, entry) {
+    if (ledger->placements->slots)
+        TAILQ_FOREACH (worker, &ledger->placements->slots->workers, entry) {
             n++;
             LIST_FOREACH (placement, &worker->placements, in_worker)
                 total->used += placement_is_loading(placement);
@@ -75,17 +75,17 @@ static void read_loads(void *owner, struct total *total)
 
 static void read_withdrawn(void *owner, struct total *total)
 {
-    const struct server *server = ((const struct ledger *) owner)->server;
+    const struct ledger *ledger = owner;
     const struct worker *worker;
     unsigned n = 0;
 
-    if (server->slots)
-        TAILQ_FOREACH (worker, &server->slots->workers, entry) {
+    if (ledger->placements->slots)
+        TAILQ_FOREACH (worker, &ledger->placements->slots->workers, entry) {
             total->used += worker->n_withdrawn;
             n++;
         }
     total->limit = (uint64_t) WITHDRAWN_MAX * (n > 0 ? n : 1);
-    total->refused = server->record.counters.not_withdrawn;
+    total->refused = ledger->record->counters.not_withdrawn;
 }
 
 static void read_access_lines(void *owner, struct total *total)
@@ -93,20 +93,20 @@ static void read_access_lines(void *owner, struct total *total)
     const struct ledger *ledger = owner;
     const struct access_bound *bound = &ledger->access;
 
-    total->limit = ledger->server->config->log.access_lines;
+    total->limit = ledger->config->log.access_lines;
     total->used = bound->all.second == io_now_ns() / NSEC_PER_SEC ? bound->all.lines : 0;
     total->refused = bound->left_out;
 }
 
 static void read_descriptors(void *owner, struct total *total)
 {
-    const struct server *server = ((const struct ledger *) owner)->server;
-    total->used = descriptors_reserve(server->config);
-    total->limit = server->max_files > 0 ? server->max_files : total->used;
-    if (!server->front)
+    const struct ledger *ledger = owner;
+    total->used = descriptors_reserve(ledger->config);
+    total->limit = ledger->max_files > 0 ? ledger->max_files : total->used;
+    if (!ledger->front)
         return;
-    total->used += http_front_connections(server->front);
-    total->refused = http_front_cap_count(server->front, HTTP_CAP_DESCRIPTORS);
+    total->used += http_front_connections(ledger->front);
+    total->refused = http_front_cap_count(ledger->front, HTTP_CAP_DESCRIPTORS);
 }
 
 static const struct {
@@ -126,11 +126,11 @@ static const struct {
 void ledger_set_totals(struct ledger *ledger)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        total_set(ledger->server->record.totals, rows[i].kind, rows[i].read, ledger);
+        total_set(ledger->record->totals, rows[i].kind, rows[i].read, ledger);
 }
 
 void ledger_unset_totals(struct ledger *ledger)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        total_set(ledger->server->record.totals, rows[i].kind, NULL, NULL);
+        total_set(ledger->record->totals, rows[i].kind, NULL, NULL);
 }

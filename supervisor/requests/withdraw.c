@@ -20,7 +20,7 @@ static bool take_back(struct request *request)
         return false;
     ledger_forget_unstarted(request);
     request->withdrawals++;
-    request->server->record.counters.withdrawn++;
+    request->ledger->record->counters.withdrawn++;
     ledger_leave_worker(request);
     ledger_return_to_queue(request);
     return true;

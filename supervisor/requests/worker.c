@@ -25,7 +25,7 @@
  * queued: with a window of one step or less, both workers could wait for each other. */
 static uint64_t window_of(const struct request *request)
 {
-    uint64_t window = BODY_WINDOW_BYTES >> 2 * http_front_pressure(request->server->front);
+    uint64_t window = BODY_WINDOW_BYTES >> 2 * http_front_pressure(request->ledger->front);
     uint64_t least = request->client.ops->is_caller ? 2 * BODY_GRANT_STEP_BYTES : 0;
 
     return window > least ? window : least;
@@ -97,7 +97,7 @@ static void set_timing(const struct request *request)
 {
     uint64_t now;
 
-    if (!request->server->config->server_timing)
+    if (!request->ledger->config->server_timing)
         return;
     now = io_now_ns();
     request->client.ops->set_timing(request->client.to,

@@ -23,7 +23,6 @@
 #include "supervisor/jail/level.h"
 #include "supervisor/record/life.h"
 #include "supervisor/reload/reload.h"
-#include "supervisor/server.h"
 #include "supervisor/service/commands.h"
 #include "supervisor/service/drain.h"
 #include "supervisor/service/heir.h"
@@ -107,7 +106,7 @@ static bool has_no_spawner(const struct service *service)
 
 static bool is_reloading(const struct service *service)
 {
-    return service->with.server->reload;
+    return reload_is_under_way(service->with.reload);
 }
 
 static bool is_deploying(const struct service *service)
@@ -196,7 +195,7 @@ static void become_main(void *owner)
                      &service->watchdog) < 0)
         log_error("out of memory: the watchdog will not be fed");
     if (service->is_reload_due)
-        reload_on_signal(with->server);
+        reload_on_signal(with->reload);
 }
 
 static void take_over(void *owner)
@@ -360,7 +359,7 @@ static void on_reload_signal(evutil_socket_t number, short what, void *arg)
     (void) what;
     service->is_reload_due = heir_is_unknown(service->heir);
     if (!service->is_reload_due)
-        reload_on_signal(service->with.server);
+        reload_on_signal(service->with.reload);
 }
 
 static const struct {

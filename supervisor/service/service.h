@@ -28,6 +28,7 @@ struct life;
 struct metrics;
 struct notify;
 struct origin;
+struct reload;
 struct server;
 struct service;
 struct slots;
@@ -70,7 +71,8 @@ struct service_options {
     struct http_front *front;
     struct metrics *metrics; /* NULL: no endpoint */
     struct admin *admin;
-    struct server *server; /* for its deploys and reloads */
+    struct reload *reload;
+    struct server *server; /* for its deploys */
 };
 /* Everything is set up: signals, and what happens by time. Before confinement. 0 or -errno, logged. */
 int service_start(struct service *service, const struct service_options *options);

@@ -6,6 +6,20 @@
 
 #include "supervisor/versions/versions.h"
 
+struct versions {
+    /* Borrowed: the options. */
+    struct tenants *tenants;
+    struct placements *placements;
+    bool is_dev;
+    struct event *second;
+};
+
+/* Those that the tenant is made by. */
+static inline struct versions *versions_of(const struct tenant *tenant)
+{
+    return placements_of_tenant(tenant)->versions_owner;
+}
+
 /* Takes the version out of its workers: at once where it is idle, else when it is. */
 void versions_retire(struct version *version);
 void versions_drop_candidate(struct tenant *tenant);

@@ -3,7 +3,7 @@
  * What a change of the config makes of the limits that a tenant's version has. Supervisor, loop thread.
  */
 #include "supervisor/requests/ledger.h"
-#include "supervisor/versions/versions.h"
+#include "supervisor/versions/internal.h"
 
 /* Those that a worker is told with a version's files; the supervisor keeps the others. */
 #define LIMIT_BIT(field) ((limit_set) 1 << LIMIT_INDEX(field))
@@ -80,7 +80,7 @@ int versions_renew_limits(struct tenant *tenant)
     int r = manifest_copy(tenant->version->manifest, &copy);
     if (r < 0)
         return r;
-    r = versions_install(ledger_of_tenant(tenant)->server, copy, tenant->dir);
+    r = versions_install(versions_of(tenant), copy, tenant->dir);
     if (r < 0)
         (void) manifest_free(copy);
     return r < 0 ? r : 1;

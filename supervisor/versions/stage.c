@@ -13,11 +13,11 @@
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/versions/internal.h"
 
-static int stage_first(struct server *server, struct manifest *manifest, const char *dir,
+static int stage_first(struct versions *versions, struct manifest *manifest, const char *dir,
                        struct version **ret_version)
 {
     struct tenant *tenant;
-    int r = tenant_new(server->tenants, manifest->name, dir, &tenant);
+    int r = tenant_new(versions->tenants, manifest->name, dir, &tenant);
 
     if (r < 0)
         return r;
@@ -28,23 +28,23 @@ static int stage_first(struct server *server, struct manifest *manifest, const c
     }
     tenant->origin = TENANT_DEPLOYED;
     tenant->deployed.is_unrouted = true;
-    tenant_list(server->tenants, tenant);
+    tenant_list(versions->tenants, tenant);
     *ret_version = tenant->version;
     return 0;
 }
 
-int versions_stage(struct server *server, struct manifest *manifest, const char *dir,
+int versions_stage(struct versions *versions, struct manifest *manifest, const char *dir,
                    const struct version_listener *listener, void *owner,
                    struct version **ret_version)
 {
-    struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
+    struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
     const struct route_pattern *route;
     int r;
 
-    if (tenant_find_conflict(server->tenants, manifest, &route))
+    if (tenant_find_conflict(versions->tenants, manifest, &route))
         return -EEXIST;
     if (!tenant) {
-        r = stage_first(server, manifest, dir, ret_version);
+        r = stage_first(versions, manifest, dir, ret_version);
     } else {
         r = version_new(tenant, manifest, ret_version);
         if (r < 0)

@@ -18,11 +18,6 @@
 
 #define SWEEP_MAX 256U /* tenants that one sweep looks at */
 
-struct versions {
-    struct server *server; /* borrowed */
-    struct event *second;
-};
-
 /* Takes the version out of its workers: at once where it is idle, else when it is. */
 void versions_retire(struct version *version)
 {
@@ -93,10 +88,10 @@ void versions_refuse_candidate(struct tenant *tenant, const char *text, size_t s
         (void) versions_renew_limits(tenant);
 }
 
-static int install_first(struct server *server, struct manifest *manifest, const char *dir)
+static int install_first(struct versions *versions, struct manifest *manifest, const char *dir)
 {
     struct tenant *tenant;
-    int r = tenant_new(server->tenants, manifest->name, dir, &tenant);
+    int r = tenant_new(versions->tenants, manifest->name, dir, &tenant);
 
     if (r < 0)
         return r;
@@ -104,11 +99,11 @@ static int install_first(struct server *server, struct manifest *manifest, const
     if (r == 0)
         r = version_new(tenant, manifest, &tenant->version);
     if (r < 0) {
-        router_remove(server->tenants->router, tenant);
+        router_remove(versions->tenants->router, tenant);
         (void) tenant_free(tenant);
         return r;
     }
-    tenant_list(server->tenants, tenant);
+    tenant_list(versions->tenants, tenant);
     return 0;
 }
 
@@ -151,15 +146,15 @@ static int serve_every_host(struct manifest *manifest)
     return 0;
 }
 
-int versions_install(struct server *server, struct manifest *manifest, const char *dir)
+int versions_install(struct versions *versions, struct manifest *manifest, const char *dir)
 {
-    struct tenant *tenant = tenant_find(server->tenants, manifest->name, strlen(manifest->name));
-    int r = server->is_dev ? serve_every_host(manifest) : 0;
+    struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
+    int r = versions->is_dev ? serve_every_host(manifest) : 0;
 
     if (r < 0)
         return r;
     if (!tenant)
-        return install_first(server, manifest, dir);
+        return install_first(versions, manifest, dir);
     r = install_next(tenant, manifest);
     if (r == 0)
         tenant_set_dir(tenant, dir);
@@ -191,7 +186,7 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
                           tenant->name, manifest->name);
         r = -EINVAL;
     } else {
-        r = versions_install(ledger_of_tenant(tenant)->server, manifest, tenant->dir);
+        r = versions_install(versions_of(tenant), manifest, tenant->dir);
         if (r < 0)
             config_errors_add(errors, manifest->file, 0, "%s",
                               r == -EEXIST   ? "another tenant has one of these routes"
@@ -253,25 +248,28 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    sweep(versions->server->tenants);
+    sweep(versions->tenants);
 }
 
-int versions_new(struct server *server, struct versions **ret_versions)
+int versions_new(const struct versions_options *options, struct versions **ret_versions)
 {
     static const struct timeval second = { .tv_sec = 1 };
     struct versions *versions = calloc(1, sizeof *versions);
 
     if (!versions)
         return -ENOMEM;
-    versions->server = server;
-    versions->second = event_new(server->base, -1, EV_PERSIST, on_second, versions);
+    versions->tenants = options->tenants;
+    versions->placements = options->placements;
+    versions->is_dev = options->is_dev;
+    versions->second = event_new(options->base, -1, EV_PERSIST, on_second, versions);
     if (!versions->second || event_add(versions->second, &second) < 0) {
         if (versions->second)
             event_free(versions->second);
         free(versions);
         return -ENOMEM;
     }
-    server->placements->versions = &versions_of_placement;
+    versions->placements->versions = &versions_of_placement;
+    versions->placements->versions_owner = versions;
     *ret_versions = versions;
     return 0;
 }
@@ -282,7 +280,7 @@ struct versions *versions_free(struct versions *versions)
 
     if (!versions)
         return NULL;
-    struct tenants *tenants = versions->server->tenants;
+    struct tenants *tenants = versions->tenants;
     while ((tenant = TAILQ_FIRST(&tenants->list)))
         versions_remove(tenant);
     while ((tenant = TAILQ_FIRST(&tenants->leaving)))

@@ -6,28 +6,35 @@
  */
 #pragma once
 
-#include "supervisor/server.h"
+#include "supervisor/placement/placement.h"
 #include "supervisor/tenants/tenant.h"
-#include "supervisor/versions/versions.h"
 
 struct versions;
 
-/* Once there are tenants: what placement tells of loads comes here from now on. 0 or -ENOMEM. */
-int versions_new(struct server *server, struct versions **ret_versions);
+/* All borrowed. */
+struct versions_options {
+    struct event_base *base;
+    struct tenants *tenants;
+    struct placements *placements;
+    bool is_dev; /* one tenant, which gets every request */
+};
+
+/* What placement tells of loads comes here from now on. 0 or -ENOMEM. */
+int versions_new(const struct versions_options *options, struct versions **ret_versions);
 /* Frees all tenants, whatever they do; nothing of them is in a worker any more. NULL is allowed. Returns NULL. */
 struct versions *versions_free(struct versions *versions);
 
 /* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
  * name, which serves once it has loaded. dir: where its files are by now, copied. 0, -EEXIST if a route
  * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
-int versions_install(struct server *server, struct manifest *manifest, const char *dir);
+int versions_install(struct versions *versions, struct manifest *manifest, const char *dir);
 /* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
  * serves goes on. */
 int versions_reload(struct tenant *tenant, struct config_errors *errors);
 /* It gets no new requests: its routes and its name are free at once. What it has accepted is served to
  * the end; the tenant is freed later, when nothing of it is left in any worker. */
 void versions_remove(struct tenant *tenant);
-/* Limits of server->config or of its cordons have changed: those that the supervisor keeps count at
+/* Limits of the config or of its cordons have changed: those that the supervisor keeps count at
  * once; for others the same files become the next version, which serves once it has loaded, after the
  * candidate if there is one, or the first version if that has not loaded. Returns 1 if any of the
  * tenant's limits is another one now, 0, or -errno. */
@@ -36,7 +43,7 @@ int versions_renew_limits(struct tenant *tenant);
 bool version_has_old_limits(const struct version *version);
 /* As versions_install, but the version only loads: as the candidate, or, for a new tenant, as the version
  * of one without routes. listener is told how that ends, and then has it served or dropped; borrowed, with owner. */
-int versions_stage(struct server *server, struct manifest *manifest, const char *dir,
+int versions_stage(struct versions *versions, struct manifest *manifest, const char *dir,
                    const struct version_listener *listener, void *owner,
                    struct version **ret_version);
 /* The staged version serves, from the next request on. name: of the version. keep_old: the one before

@@ -113,7 +113,7 @@ void world_install(unsigned tenant, unsigned variant)
         size += snprintf(text + size, sizeof text - (size_t) size, "%s  - %s\n",
                          i == 1 ? "callers:\n" : "", world_tenant_name(tenant + i));
     HOLD(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) == 0);
-    if (versions_install(&world.server, manifest, "/nowhere") < 0)
+    if (versions_install(world.server.versions, manifest, "/nowhere") < 0)
         (void) manifest_free(manifest);
 }
 
@@ -131,7 +131,7 @@ void world_reload(unsigned variant)
         return;
     write_config(variant);
     inside_limits_changed = true;
-    HOLD(!reload_config(&world.server, "a test", NULL, NULL));
+    HOLD(!reload_config(world.server.reload, "a test", NULL, NULL));
 }
 
 void world_drain(void)
@@ -431,11 +431,12 @@ static void make_front(void)
     struct http_front_options options = {
         .base = world.server.base,
         .ops = &ledger_http,
-        .handler = &world.server,
+        .handler = world.server.ledger,
     };
 
     reload_http_limits(world.server.config, &options.limits);
     HOLD(http_front_new(&options, &world.server.front) == 0);
+    ledger_set_front(world.server.ledger, world.server.front);
     listen_somewhere();
 }
 
@@ -477,6 +478,47 @@ static void make_placements(struct server *server)
     HOLD(placements_new(&options, &server->placements) == 0);
 }
 
+static void make_versions(struct server *server)
+{
+    const struct versions_options options = {
+        .base = server->base,
+        .tenants = server->tenants,
+        .placements = server->placements,
+    };
+
+    HOLD(versions_new(&options, &server->versions) == 0);
+}
+
+static void make_ledger(struct server *server)
+{
+    const struct ledger_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .life = &server->life,
+        .placements = server->placements,
+        .max_files = server->max_files,
+    };
+
+    HOLD(ledger_new(&options, &server->ledger) == 0);
+}
+
+static void make_reload(struct server *server)
+{
+    const struct reload_options options = {
+        .base = server->base,
+        .config = server->config,
+        .life = &server->life,
+        .front = server->front,
+        .tenants = server->tenants,
+        .placements = server->placements,
+        .versions = server->versions,
+        .max_files = server->max_files,
+    };
+
+    HOLD(reload_new(&options, &server->reload) == 0);
+}
+
 void world_start(void)
 {
     struct config_errors errors = { 0 };
@@ -507,9 +549,10 @@ void world_start(void)
     make_slots(server);
     HOLD(tenants_new(server->config, &server->record, &server->tenants) == 0);
     make_placements(server);
-    HOLD(versions_new(server, &server->versions) == 0);
-    HOLD(ledger_new(server, &server->ledger) == 0);
+    make_versions(server);
+    make_ledger(server);
     make_front();
+    make_reload(server);
     for (unsigned i = 0; i < TENANTS - 1; i++)
         world_install(i, 0);
     (void) snprintf(path, sizeof path, "%s/state", folder);
@@ -600,8 +643,9 @@ static void tear_down(void)
     struct server *server = &world.server;
 
     world.drain = drain_free(world.drain);
-    reload_end(server);
+    server->reload = reload_free(server->reload);
     server->front = http_front_free(server->front);
+    ledger_set_front(server->ledger, NULL);
     server->ledger = ledger_free(server->ledger);
     server->deploys = deploys_free(server->deploys);
     server->slots = slots_free(server->slots);

@@ -223,6 +223,17 @@ static void set_up(struct scene *scene)
     const struct admin_options options = {
         .commands = &commands,
         .socket_path = socket_path,
+        .base = server->base,
+        .config = server->config,
+        .life = &server->life,
+        .health = &server->health,
+        .jail = &server->jail,
+        .record = &server->record,
+        .tenants = server->tenants,
+        .slots = server->slots,
+        .ledger = server->ledger,
+        .front = server->front,
+        .reload = server->reload,
         .server = server,
     };
     CHECK(admin_new(&options, &server->admin) == 0);

@@ -20,6 +20,7 @@
 #include "supervisor/helpers/spawner.h"
 #include "supervisor/http/http.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/reload/reload.h"
 #include "supervisor/versions/versions.h"
 #include "supervisor/workers/link.h"
 #include "supervisor/workers/slots.h"
@@ -56,7 +57,7 @@ static void make_front(struct rig *rig)
     const struct http_front_options options = {
         .base = rig->server.base,
         .ops = &ledger_http,
-        .handler = &rig->server,
+        .handler = rig->server.ledger,
         .limits = {
             .header_bytes = 4096,
             .header_count = 16,
@@ -70,6 +71,7 @@ static void make_front(struct rig *rig)
     };
 
     CHECK(http_front_new(&options, &rig->server.front) == 0);
+    ledger_set_front(rig->server.ledger, rig->server.front);
     listen_somewhere(rig);
 }
 
@@ -115,6 +117,45 @@ static void make_placements(struct server *server)
     CHECK(placements_new(&options, &server->placements) == 0);
 }
 
+static void make_versions(struct server *server)
+{
+    const struct versions_options options = {
+        .base = server->base,
+        .tenants = server->tenants,
+        .placements = server->placements,
+    };
+
+    CHECK(versions_new(&options, &server->versions) == 0);
+}
+
+static void make_ledger(struct server *server)
+{
+    const struct ledger_options options = {
+        .base = server->base,
+        .config = server->config,
+        .record = &server->record,
+        .life = &server->life,
+        .placements = server->placements,
+    };
+
+    CHECK(ledger_new(&options, &server->ledger) == 0);
+}
+
+static void make_reload(struct server *server)
+{
+    const struct reload_options options = {
+        .base = server->base,
+        .config = server->config,
+        .life = &server->life,
+        .front = server->front,
+        .tenants = server->tenants,
+        .placements = server->placements,
+        .versions = server->versions,
+    };
+
+    CHECK(reload_new(&options, &server->reload) == 0);
+}
+
 static void make_once(struct rig *rig, const char *config)
 {
     struct config_errors errors = { 0 };
@@ -127,7 +168,6 @@ static void make_once(struct rig *rig, const char *config)
     server->spawner = make_dead_spawner();
     server->base = event_base_new();
     CHECK(server->base);
-    make_front(rig);
 }
 
 struct rig *rig_start(const char *config)
@@ -142,13 +182,15 @@ struct rig *rig_start(const char *config)
         .config = server->config,
         .spawner = server->spawner,
         .jail = { .is_unjailed = true }, /* a dead spawner looks at none */
-        .front = server->front,
     };
     CHECK(record_init(&server->record, server->config) == 0);
     make_slots(server);
     CHECK(tenants_new(server->config, &server->record, &server->tenants) == 0);
     make_placements(server);
-    CHECK(versions_new(server, &server->versions) == 0 && ledger_new(server, &server->ledger) == 0);
+    make_versions(server);
+    make_ledger(server);
+    make_front(&rig);
+    make_reload(server);
     return &rig;
 }
 
@@ -157,6 +199,9 @@ void rig_stop(struct rig *rig)
     struct server *server = &rig->server;
 
     CHECK(http_front_connections(server->front) == 0);
+    server->reload = reload_free(server->reload);
+    server->front = http_front_free(server->front);
+    ledger_set_front(server->ledger, NULL);
     server->ledger = ledger_free(server->ledger);
     server->slots = slots_free(server->slots);
     server->placements = placements_free(server->placements);
@@ -172,7 +217,7 @@ void rig_install(struct rig *rig, const char *text, const char *dir)
 
     if (manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) < 0)
         rig_fail(errors.text, __LINE__);
-    CHECK(versions_install(&rig->server, manifest, dir) == 0);
+    CHECK(versions_install(rig->server.versions, manifest, dir) == 0);
 }
 
 /* Time does nothing by itself, so that the same input has the same outcome: see rig_tick. */

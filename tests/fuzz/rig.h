@@ -35,8 +35,8 @@ struct rig {
     socklen_t address_size;
 };
 
-/* config: text of skepd.yaml, the same in each call. All but workers, admin socket and tenants: loop,
- * config and front are made at the first call and kept, the others are new each time. */
+/* Makes all but workers, admin socket and tenants. config: text of skepd.yaml, the same in each call. Loop, config and
+ * spawner are made at the first call and kept, the others are new each time. */
 struct rig *rig_start(const char *config);
 void rig_stop(struct rig *rig);
 /* text: its skep.yaml. Versions get the numbers 1, 2, 3 ... in the order of the calls. */

@@ -28,6 +28,7 @@
 #include "supervisor/commands.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/ledger.h"
+#include "supervisor/server.h"
 
 #define CLIENTS_MAX (geteuid() == 0 ? 32U : 24U) /* as PROTOCOL.md says */
 #define TURNS_MAX 5000
@@ -119,6 +120,14 @@ static inline int make_admin(struct fixture *f, const char *path, struct admin *
     const struct admin_options options = {
         .commands = &commands,
         .socket_path = path,
+        .base = f->server.base,
+        .config = f->server.config,
+        .life = &f->server.life,
+        .health = &f->server.health,
+        .jail = &f->server.jail,
+        .record = &f->server.record,
+        .tenants = f->server.tenants,
+        .slots = f->server.slots,
         .server = &f->server,
     };
 
