@@ -24,8 +24,6 @@
 
 #define COLLECT_AGAIN_S 1
 
-enum heir_state { HEIR_STARTING, HEIR_READY, HEIR_SERVING, HEIR_KNOWN, HEIR_ALONE };
-
 struct heir {
     int fd;
     enum heir_state state;
@@ -88,15 +86,6 @@ bool heir_has_predecessor(const struct heir *heir)
     return heir && heir->state < HEIR_ALONE;
 }
 
-void heir_say_ready(struct heir *heir)
-{
-    if (!heir || heir->state != HEIR_STARTING)
-        return;
-    heir->state = HEIR_READY;
-    (void) handover_send(heir->fd, HANDOVER_READY " " SKEP_VERSION);
-    log_info("ready to take over");
-}
-
 void heir_say_failed(struct heir *heir, const char *text)
 {
     char message[HANDOVER_MAX_BYTES];
@@ -108,25 +97,45 @@ void heir_say_failed(struct heir *heir, const char *text)
     (void) handover_send(heir->fd, message);
 }
 
-static void become_main(struct heir *heir, const char *text, int *owner_fd)
+/* ---- actions. text: what the other one has said; passed: the descriptor that came with it, taken by whoever wants it */
+
+typedef void (*heir_action_fn)(struct heir *heir, const char *text, int *passed);
+
+struct heir_action {
+    const char *name;
+    heir_action_fn run;
+};
+
+static void say_ready(struct heir *heir, const char *text, int *passed)
+{
+    (void) text;
+    (void) passed;
+    heir->state = HEIR_READY;
+    (void) handover_send(heir->fd, HANDOVER_READY " " SKEP_VERSION);
+    log_info("ready to take over");
+}
+
+static void become_main(struct heir *heir, const char *text, int *passed)
 {
     const struct heir_options *with = &heir->with;
     unsigned undoes_cgroups = 0;
     uint64_t files = 0;
 
-    if (sscanf(text, HANDOVER_MAIN " cgroups=%u files=%" SCNx64, &undoes_cgroups, &files) < 2)
+    if (sscanf(text, "cgroups=%u files=%" SCNx64, &undoes_cgroups, &files) < 2)
         log_warning("what the skepd before this one leaves cannot be read: \"%s\"", text);
     heir->state = HEIR_SERVING;
-    if (*owner_fd >= 0 && with->store)
-        store_inherit(with->store, TAKE_FD(*owner_fd));
+    if (*passed >= 0 && with->store)
+        store_inherit(with->store, TAKE_FD(*passed));
     cgroup_set_to_undo(with->cgroups, undoes_cgroups != 0);
     sockets_inherit_files(with->sockets, files);
     with->ops->on_main(with->owner);
     (void) handover_send(heir->fd, HANDOVER_SERVING);
 }
 
-static void become_known(struct heir *heir)
+static void become_known(struct heir *heir, const char *text, int *passed)
 {
+    (void) text;
+    (void) passed;
     heir->state = HEIR_KNOWN;
     heir->with.ops->on_known(heir->with.owner);
 }
@@ -150,25 +159,83 @@ static void on_collect(evutil_socket_t fd, short what, void *arg)
     cgroup_collect(heir->with.cgroups);
 }
 
-/* The other one is gone. If it did not hand over before, nobody knows of this one. */
-static void on_end(struct heir *heir)
+static void close_handover(struct heir *heir)
 {
-    bool was_waiting = heir_is_waiting(heir), was_unknown = heir_is_unknown(heir);
-
     event_free(TAKE_PTR(heir->event));
     (void) close(TAKE_FD(heir->fd));
     heir->state = HEIR_ALONE;
-    if (!was_waiting) {
-        log_info("the skepd before this one has ended");
-        collect(heir);
-        (void) store_own(heir->with.store); /* one that has handed no lock over has had none */
-        if (was_unknown) /* unless it was told, systemd takes no notice of what this one says */
-            heir->with.ops->on_known(heir->with.owner);
-        return;
-    }
+}
+
+static void stand_alone(struct heir *heir, const char *text, int *passed)
+{
+    (void) text;
+    (void) passed;
+    close_handover(heir);
+    log_info("the skepd before this one has ended");
+    collect(heir);
+    (void) store_own(heir->with.store); /* one that has handed no lock over has had none */
+}
+
+/* systemd takes no notice of what this one says, unless it was told of this one. */
+static void stand_alone_unknown(struct heir *heir, const char *text, int *passed)
+{
+    stand_alone(heir, text, passed);
+    heir->with.ops->on_known(heir->with.owner);
+}
+
+/* Nobody knows of this one. */
+static void end_too(struct heir *heir, const char *text, int *passed)
+{
+    (void) text;
+    (void) passed;
+    close_handover(heir);
     log_error("the skepd that this one was to replace has gone before it handed over; ending");
     heir->with.life->has_failed = true;
     (void) event_base_loopbreak(heir->with.base);
+}
+
+/* ---- the table */
+
+/* clang-format off */
+#define ACTION(fn) { .name = #fn, .run = fn }
+/* clang-format on */
+static const struct heir_action actions[HEIR_STATES][HEIR_EVENTS] = {
+    [HEIR_STARTING] = {
+        [HEIR_ON_READY] = ACTION(say_ready),
+        [HEIR_ON_END] = ACTION(end_too),
+    },
+    [HEIR_READY] = {
+        [HEIR_ON_MAIN] = ACTION(become_main),
+        [HEIR_ON_END] = ACTION(end_too),
+    },
+    [HEIR_SERVING] = {
+        [HEIR_ON_KNOWN] = ACTION(become_known),
+        [HEIR_ON_END] = ACTION(stand_alone_unknown),
+    },
+    [HEIR_KNOWN] = {
+        [HEIR_ON_END] = ACTION(stand_alone),
+    },
+};
+
+const char *heir_action_name(enum heir_state state, enum heir_event event)
+{
+    return actions[state][event].name;
+}
+
+static void dispatch(struct heir *heir, enum heir_event event, const char *text, int *passed)
+{
+    heir_action_fn run = actions[heir->state][event].run;
+
+    if (run)
+        run(heir, text, passed);
+}
+
+/* ---- events */
+
+void heir_say_ready(struct heir *heir)
+{
+    if (heir)
+        dispatch(heir, HEIR_ON_READY, "", NULL);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -185,11 +252,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     if (r == -EAGAIN)
         return;
     if (r < 0)
-        on_end(heir);
-    else if (heir->state == HEIR_READY && handover_is(text, HANDOVER_MAIN))
-        become_main(heir, text, &passed);
-    else if (heir->state == HEIR_SERVING && handover_is(text, HANDOVER_KNOWN))
-        become_known(heir);
+        dispatch(heir, HEIR_ON_END, "", NULL);
+    else if (handover_is(text, HANDOVER_MAIN))
+        dispatch(heir, HEIR_ON_MAIN, handover_rest(text), &passed);
+    else if (handover_is(text, HANDOVER_KNOWN))
+        dispatch(heir, HEIR_ON_KNOWN, "", NULL);
 }
 
 int heir_attach(struct heir *heir, const struct heir_options *options)

@@ -17,6 +17,27 @@ struct life;
 struct sockets;
 struct store;
 
+/* "The other one" is the skepd that this one replaces. */
+enum heir_state {
+    HEIR_STARTING,
+    HEIR_READY,   /* has said that it could serve */
+    HEIR_SERVING, /* was told to */
+    HEIR_KNOWN,   /* is the main process for systemd, too */
+    HEIR_ALONE,   /* the other one has ended */
+    HEIR_STATES,
+};
+
+enum heir_event {
+    HEIR_ON_READY, /* it could serve now */
+    HEIR_ON_MAIN,  /* words of the other one: handover.h */
+    HEIR_ON_KNOWN,
+    HEIR_ON_END, /* the other one has ended */
+    HEIR_EVENTS,
+};
+
+/* The table itself, for tests: the name of the action that an event has in a state; NULL: the event is ignored. */
+const char *heir_action_name(enum heir_state state, enum heir_event event);
+
 /* By SKEP_UPGRADE_FD. *ret_heir: NULL if it is not set. 0 or -errno. */
 int heir_new(struct heir **ret_heir);
 /* NULL is allowed. Returns NULL. */

@@ -30,14 +30,8 @@
 #define SERVING_TIMEOUT_S 5 /* from "main" to its "serving" */
 #define EXIT_TIMEOUT_S 5    /* for the other one to end, by itself or killed */
 
-enum upgrade_state {
-    UPGRADE_NONE,
-    UPGRADE_STARTING,     /* the other one gets ready */
-    UPGRADE_HANDING_OVER, /* "main" is sent */
-    UPGRADE_NOTIFYING,    /* it serves; systemd is told which process is the main one */
-    UPGRADE_FAILING,      /* the other one is to end */
-    UPGRADE_DONE,         /* it serves, and this one drains */
-};
+#define TEXT_OF(number) TEXT_OF_TOKEN(number)
+#define TEXT_OF_TOKEN(token) #token
 
 struct upgrade {
     struct upgrade_options with;
@@ -47,7 +41,7 @@ struct upgrade {
     struct event *timer;
     pid_t pid; /* 0: not known yet */
     int pidfd;
-    bool is_killed;
+    int wait_status; /* of the other one, at its end */
     char version[64];
     char failure[HANDOVER_MAX_BYTES];
 };
@@ -65,8 +59,6 @@ static void set_timer(struct upgrade *upgrade, time_t seconds)
     (void) event_add(upgrade->timer, &wait);
 }
 
-/* ---- how it ends */
-
 static void forget(struct upgrade *upgrade)
 {
     notify_cancel_barrier(upgrade->with.notify);
@@ -78,7 +70,6 @@ static void forget(struct upgrade *upgrade)
     if (upgrade->pidfd >= 0)
         (void) close(TAKE_FD(upgrade->pidfd));
     upgrade->pid = 0;
-    upgrade->is_killed = false;
     set_state(upgrade, UPGRADE_NONE);
 }
 
@@ -94,20 +85,61 @@ static void tell(struct upgrade *upgrade)
     upgrade->with.ops->on_end(upgrade->with.owner, &result);
 }
 
-/* The other one is gone. What it left of its cgroups is nobody's now. */
-static void conclude_failure(struct upgrade *upgrade)
+/* ---- actions. text: what the other one has said, or the reason in few words, for the operator */
+
+typedef void (*upgrade_action_fn)(struct upgrade *upgrade, const char *text);
+
+struct upgrade_action {
+    const char *name;
+    upgrade_action_fn run;
+};
+
+static void dispatch(struct upgrade *upgrade, enum upgrade_event event, const char *text);
+
+/* The first reason counts. */
+static void note_failure(struct upgrade *upgrade, const char *why)
 {
+    if (upgrade->failure[0] == '\0')
+        (void) snprintf(upgrade->failure, sizeof upgrade->failure, "%s",
+                        why && why[0] ? why : "the new skepd does not say why");
+}
+
+static void send_kill(const struct upgrade *upgrade)
+{
+    if (upgrade->pidfd >= 0)
+        (void) pidfd_send_signal(upgrade->pidfd, SIGKILL, NULL, 0);
+}
+
+static void await_end(struct upgrade *upgrade, const char *why)
+{
+    note_failure(upgrade, why);
+    set_state(upgrade, UPGRADE_FAILING);
+    set_timer(upgrade, EXIT_TIMEOUT_S);
+}
+
+static void kill_other(struct upgrade *upgrade, const char *why)
+{
+    note_failure(upgrade, why);
+    set_state(upgrade, UPGRADE_KILLED);
+    send_kill(upgrade);
+    set_timer(upgrade, EXIT_TIMEOUT_S);
+}
+
+/* The spawner's answer comes after the kill was decided. */
+static void kill_late(struct upgrade *upgrade, const char *text)
+{
+    (void) text;
+    send_kill(upgrade);
+}
+
+/* The other one is gone. What it left of its cgroups is nobody's now. */
+static void conclude(struct upgrade *upgrade, const char *why)
+{
+    note_failure(upgrade, why);
     log_error("upgrade failed: %s; this skepd serves on", upgrade->failure);
     tell(upgrade);
     forget(upgrade);
     cgroup_collect(upgrade->with.cgroups);
-}
-
-static void kill_other(struct upgrade *upgrade)
-{
-    upgrade->is_killed = true;
-    if (upgrade->pidfd >= 0)
-        (void) pidfd_send_signal(upgrade->pidfd, SIGKILL, NULL, 0);
 }
 
 /* From one that has said "serving" and went before systemd knew it, or just then. systemd does not take a dead
@@ -120,140 +152,33 @@ static void take_back(const struct upgrade_options *with)
     with->ops->hold(with->owner, false);
 }
 
-/* The first reason counts. It may end by itself; if not, it is made to. */
-static void give_up(struct upgrade *upgrade, const char *why, bool may_end_by_itself)
+static void take_back_and_await_end(struct upgrade *upgrade, const char *why)
 {
-    if (upgrade->state == UPGRADE_NONE || upgrade->state == UPGRADE_DONE)
-        return;
-    if (upgrade->failure[0] == '\0')
-        (void) snprintf(upgrade->failure, sizeof upgrade->failure, "%s", why);
-    if (upgrade->state == UPGRADE_NOTIFYING)
-        take_back(&upgrade->with);
-    set_state(upgrade, UPGRADE_FAILING);
-    if (!may_end_by_itself)
-        kill_other(upgrade);
-    set_timer(upgrade, EXIT_TIMEOUT_S);
+    take_back(&upgrade->with);
+    await_end(upgrade, why);
 }
 
-static void on_timeout(struct upgrade *upgrade)
+static void take_back_and_kill(struct upgrade *upgrade, const char *why)
 {
-    char why[128];
-
-    switch (upgrade->state) {
-    case UPGRADE_STARTING:
-        (void) snprintf(why, sizeof why, "the new skepd was not ready within %d s",
-                        READY_TIMEOUT_S);
-        give_up(upgrade, why, false);
-        break;
-    case UPGRADE_HANDING_OVER:
-        give_up(upgrade, "the new skepd was ready, but did not take the service over", false);
-        break;
-    case UPGRADE_FAILING:
-        if (upgrade->is_killed) { /* the spawner does not tell its end */
-            conclude_failure(upgrade);
-            break;
-        }
-        kill_other(upgrade);
-        set_timer(upgrade, EXIT_TIMEOUT_S);
-        break;
-    case UPGRADE_NONE:
-    case UPGRADE_NOTIFYING: /* the barrier has a time of its own */
-    case UPGRADE_DONE:
-        break;
-    }
+    take_back(&upgrade->with);
+    kill_other(upgrade, why);
 }
 
-/* Its end may be known before what it had said is read. */
-static void read_last_words(struct upgrade *upgrade)
+static void take_back_and_conclude(struct upgrade *upgrade, const char *why)
 {
-    char text[HANDOVER_MAX_BYTES];
-    int passed = -1;
-
-    while (handover_receive(upgrade->fd, text, sizeof text, &passed) == 0) {
-        fd_cleanup(&passed); /* none is expected */
-        if (handover_is(text, HANDOVER_FAILED))
-            give_up(upgrade, handover_rest(text), true);
-    }
+    take_back(&upgrade->with);
+    conclude(upgrade, why);
 }
 
-/* The other one had the service. This one has closed its sockets, and can only end so that the manager starts
- * skepd anew, once its own requests are answered. */
-static void note_lost_service(struct life *life, int wait_status)
+static void listen_to_other(struct upgrade *upgrade, const char *text)
 {
-    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
-        return; /* it was told to stop */
-    log_error("the skepd that serves in place of this one has ended (%s %d): nobody serves now",
-              WIFSIGNALED(wait_status) ? "signal" : "status",
-              WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
-    life->has_failed = true;
+    (void) text;
+    log_info("upgrade: the new skepd is pid %d", (int) upgrade->pid);
+    if (event_add(upgrade->event, NULL) < 0)
+        kill_other(upgrade, "skepd is out of memory");
 }
 
-static void on_successor_exited(void *owner, pid_t pid, int wait_status)
-{
-    struct upgrade *upgrade = owner;
-    char why[128];
-
-    if (upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
-        return;
-    if (upgrade->state == UPGRADE_DONE) {
-        note_lost_service(upgrade->with.life, wait_status);
-        return;
-    }
-    read_last_words(upgrade);
-    if (WIFSIGNALED(wait_status))
-        (void) snprintf(why, sizeof why, "the new skepd was killed by signal %d (%s)",
-                        WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
-    else
-        (void) snprintf(why, sizeof why, "the new skepd ended with status %d; the log may say why",
-                        WEXITSTATUS(wait_status));
-    give_up(upgrade, why, true);
-    conclude_failure(upgrade);
-}
-
-/* ---- handing over */
-
-static void succeed(struct upgrade *upgrade)
-{
-    set_state(upgrade, UPGRADE_DONE);
-    (void) event_del(upgrade->timer);
-    if (upgrade->event) /* that our end closes tells the other one that we are gone */
-        event_free(TAKE_PTR(upgrade->event));
-    log_info("skepd %s (pid %d) serves in place of this one (%s)", upgrade->version,
-             (int) upgrade->pid, SKEP_VERSION);
-    tell(upgrade);
-    upgrade->with.ops->on_replaced(upgrade->with.owner);
-}
-
-/* systemd knows that the other one is the main process, before that one says anything. */
-static void on_main_pid_known(void *arg, int error)
-{
-    struct upgrade *upgrade = arg;
-
-    if (upgrade->state != UPGRADE_NOTIFYING)
-        return;
-    if (error < 0)
-        (void) log_warning_errno(error,
-                                 "the service manager does not say that it knows the new pid");
-    if (handover_send(upgrade->fd, HANDOVER_KNOWN) < 0)
-        give_up(upgrade, "the new skepd served, and is gone", true);
-    else
-        succeed(upgrade);
-}
-
-/* Only one that serves is told to systemd: from then on systemd does not listen to this one, which could not
- * take it back. */
-static void on_serving(struct upgrade *upgrade)
-{
-    const struct upgrade_options *with = &upgrade->with;
-
-    (void) event_del(upgrade->timer);
-    set_state(upgrade, UPGRADE_NOTIFYING);
-    with->ops->hold(with->owner, true);
-    notify_main_pid(with->notify, upgrade->pid);
-    notify_barrier(with->notify, on_main_pid_known, upgrade);
-}
-
-static void on_ready(struct upgrade *upgrade, const char *version)
+static void hand_over(struct upgrade *upgrade, const char *version)
 {
     const struct upgrade_options *with = &upgrade->with;
     char text[HANDOVER_MAX_BYTES];
@@ -264,20 +189,145 @@ static void on_ready(struct upgrade *upgrade, const char *version)
     set_state(upgrade, UPGRADE_HANDING_OVER);
     set_timer(upgrade, SERVING_TIMEOUT_S);
     if (handover_send_with(upgrade->fd, text, store_owner_fd(with->store)) < 0)
-        give_up(upgrade, "the new skepd was ready, and is gone", true);
+        dispatch(upgrade, UPGRADE_ON_LOST, "the new skepd was ready, and is gone");
 }
+
+/* systemd knows that the other one is the main process, before that one says anything. */
+static void on_main_pid_known(void *arg, int error)
+{
+    if (error < 0)
+        (void) log_warning_errno(error,
+                                 "the service manager does not say that it knows the new pid");
+    dispatch(arg, UPGRADE_ON_KNOWN, NULL);
+}
+
+/* Only one that serves is told to systemd: from then on systemd does not listen to this one, which could not
+ * take it back. */
+static void notify_manager(struct upgrade *upgrade, const char *text)
+{
+    const struct upgrade_options *with = &upgrade->with;
+
+    (void) text;
+    (void) event_del(upgrade->timer);
+    set_state(upgrade, UPGRADE_NOTIFYING);
+    with->ops->hold(with->owner, true);
+    notify_main_pid(with->notify, upgrade->pid);
+    notify_barrier(with->notify, on_main_pid_known, upgrade);
+}
+
+static void succeed(struct upgrade *upgrade, const char *text)
+{
+    (void) text;
+    if (handover_send(upgrade->fd, HANDOVER_KNOWN) < 0) {
+        dispatch(upgrade, UPGRADE_ON_LOST, "the new skepd served, and is gone");
+        return;
+    }
+    set_state(upgrade, UPGRADE_DONE);
+    (void) event_del(upgrade->timer);
+    if (upgrade->event) /* that our end closes tells the other one that we are gone */
+        event_free(TAKE_PTR(upgrade->event));
+    log_info("skepd %s (pid %d) serves in place of this one (%s)", upgrade->version,
+             (int) upgrade->pid, SKEP_VERSION);
+    tell(upgrade);
+    upgrade->with.ops->on_replaced(upgrade->with.owner);
+}
+
+/* The other one had the service. This one has closed its sockets, and can only end so that the manager starts
+ * skepd anew, once its own requests are answered. */
+static void note_lost_service(struct upgrade *upgrade, const char *text)
+{
+    int status = upgrade->wait_status;
+
+    (void) text;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return; /* it was told to stop */
+    log_error("the skepd that serves in place of this one has ended (%s %d): nobody serves now",
+              WIFSIGNALED(status) ? "signal" : "status",
+              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    upgrade->with.life->has_failed = true;
+}
+
+/* ---- the table */
+
+/* clang-format off */
+#define ACTION(fn) { .name = #fn, .run = fn }
+/* clang-format on */
+static const struct upgrade_action actions[UPGRADE_STATES][UPGRADE_EVENTS] = {
+    [UPGRADE_STARTING] = {
+        [UPGRADE_ON_STARTED] = ACTION(listen_to_other),
+        [UPGRADE_ON_NOT_STARTED] = ACTION(conclude),
+        [UPGRADE_ON_READY] = ACTION(hand_over),
+        [UPGRADE_ON_FAILED] = ACTION(await_end),
+        [UPGRADE_ON_EXITED] = ACTION(conclude),
+        [UPGRADE_ON_TIMEOUT] = ACTION(kill_other),
+        [UPGRADE_ON_CANCEL] = ACTION(kill_other),
+    },
+    [UPGRADE_HANDING_OVER] = {
+        [UPGRADE_ON_SERVING] = ACTION(notify_manager),
+        [UPGRADE_ON_FAILED] = ACTION(await_end),
+        [UPGRADE_ON_LOST] = ACTION(await_end),
+        [UPGRADE_ON_EXITED] = ACTION(conclude),
+        [UPGRADE_ON_TIMEOUT] = ACTION(kill_other),
+        [UPGRADE_ON_CANCEL] = ACTION(kill_other),
+    },
+    [UPGRADE_NOTIFYING] = { /* without a timeout: the barrier has a time of its own */
+        [UPGRADE_ON_KNOWN] = ACTION(succeed),
+        [UPGRADE_ON_FAILED] = ACTION(take_back_and_await_end),
+        [UPGRADE_ON_LOST] = ACTION(take_back_and_await_end),
+        [UPGRADE_ON_EXITED] = ACTION(take_back_and_conclude),
+        [UPGRADE_ON_CANCEL] = ACTION(take_back_and_kill),
+    },
+    [UPGRADE_FAILING] = {
+        [UPGRADE_ON_EXITED] = ACTION(conclude),
+        [UPGRADE_ON_TIMEOUT] = ACTION(kill_other),
+        [UPGRADE_ON_CANCEL] = ACTION(kill_other),
+    },
+    [UPGRADE_KILLED] = {
+        [UPGRADE_ON_STARTED] = ACTION(kill_late),
+        [UPGRADE_ON_NOT_STARTED] = ACTION(conclude),
+        [UPGRADE_ON_EXITED] = ACTION(conclude),
+        [UPGRADE_ON_TIMEOUT] = ACTION(conclude), /* the spawner does not tell its end */
+    },
+    [UPGRADE_DONE] = {
+        [UPGRADE_ON_EXITED] = ACTION(note_lost_service),
+    },
+};
+
+const char *upgrade_action_name(enum upgrade_state state, enum upgrade_event event)
+{
+    return actions[state][event].name;
+}
+
+/* After it, nothing of the upgrade may be as it was. */
+static void dispatch(struct upgrade *upgrade, enum upgrade_event event, const char *text)
+{
+    upgrade_action_fn run = actions[upgrade->state][event].run;
+
+    if (run)
+        run(upgrade, text);
+}
+
+/* ---- what the other one says */
+
+static const struct {
+    const char *word;
+    enum upgrade_event event;
+} words[] = {
+    { HANDOVER_READY, UPGRADE_ON_READY },
+    { HANDOVER_SERVING, UPGRADE_ON_SERVING },
+    { HANDOVER_FAILED, UPGRADE_ON_FAILED },
+};
 
 static void on_message(struct upgrade *upgrade, const char *text)
 {
-    if (upgrade->state == UPGRADE_STARTING && handover_is(text, HANDOVER_READY))
-        on_ready(upgrade, handover_rest(text));
-    else if (upgrade->state == UPGRADE_HANDING_OVER && handover_is(text, HANDOVER_SERVING))
-        on_serving(upgrade);
-    else if (handover_is(text, HANDOVER_FAILED))
-        give_up(upgrade, handover_rest(text), true);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (handover_is(text, words[i].word)) {
+            dispatch(upgrade, words[i].event, handover_rest(text));
+            return;
+        }
 }
 
-/* One message for each call: after it, nothing here may be as it was. */
+/* One message for each call. */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("upgrade: other side");
@@ -295,43 +345,80 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         event_free(TAKE_PTR(upgrade->event));
 }
 
+/* Its end may be known before what it had said is read. */
+static void read_last_words(struct upgrade *upgrade)
+{
+    char text[HANDOVER_MAX_BYTES];
+    int passed = -1;
+
+    while (handover_receive(upgrade->fd, text, sizeof text, &passed) == 0) {
+        fd_cleanup(&passed); /* none is expected */
+        if (handover_is(text, HANDOVER_FAILED))
+            dispatch(upgrade, UPGRADE_ON_FAILED, handover_rest(text));
+    }
+}
+
+/* By the state in which the time is over. */
+static const char *const overdue[UPGRADE_STATES] = {
+    [UPGRADE_STARTING] = "the new skepd was not ready within " TEXT_OF(READY_TIMEOUT_S) " s",
+    [UPGRADE_HANDING_OVER] = "the new skepd was ready, but did not take the service over",
+};
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("upgrade: timer");
 
     (void) fd;
     (void) what;
-    on_timeout(arg);
+    const struct upgrade *upgrade = arg;
+    dispatch(arg, UPGRADE_ON_TIMEOUT, overdue[upgrade->state]);
 }
 
-/* ---- starting */
+/* ---- what the spawner says of it */
 
 static void on_successor(void *owner, int error, pid_t pid, int pidfd)
 {
     struct upgrade *upgrade = owner;
     _cleanup_fd_ int owned = pidfd;
+    char why[128];
 
     if (upgrade->state == UPGRADE_NONE)
         return;
     if (error < 0) {
-        (void) snprintf(upgrade->failure, sizeof upgrade->failure,
-                        "the spawner cannot start the new skepd: %s", strerrordesc_np(-error));
-        conclude_failure(upgrade);
+        (void) snprintf(why, sizeof why, "the spawner cannot start the new skepd: %s",
+                        strerrordesc_np(-error));
+        dispatch(upgrade, UPGRADE_ON_NOT_STARTED, why);
         return;
     }
     upgrade->pid = pid;
     upgrade->pidfd = TAKE_FD(owned);
-    log_info("upgrade: the new skepd is pid %d", (int) pid);
-    if (upgrade->is_killed)
-        kill_other(upgrade);
-    else if (event_add(upgrade->event, NULL) < 0)
-        give_up(upgrade, "skepd is out of memory", false);
+    dispatch(upgrade, UPGRADE_ON_STARTED, NULL);
+}
+
+static void on_successor_exited(void *owner, pid_t pid, int wait_status)
+{
+    struct upgrade *upgrade = owner;
+    char why[128];
+
+    if (upgrade->state == UPGRADE_NONE || pid != upgrade->pid)
+        return;
+    upgrade->wait_status = wait_status;
+    read_last_words(upgrade);
+    if (WIFSIGNALED(wait_status))
+        (void) snprintf(why, sizeof why, "the new skepd was killed by signal %d (%s)",
+                        WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+    else
+        (void) snprintf(why, sizeof why, "the new skepd ended with status %d; the log may say why",
+                        WEXITSTATUS(wait_status));
+    dispatch(upgrade, UPGRADE_ON_EXITED, why);
 }
 
 static const struct successor_ops successor_ops = {
     .on_successor = on_successor,
     .on_successor_exited = on_successor_exited,
 };
+
+/* ---- starting */
 
 /* Its end of the hand-over is *ret_fd. */
 static int open_handover(struct upgrade *upgrade, int *ret_fd)
@@ -349,7 +436,7 @@ static int open_handover(struct upgrade *upgrade, int *ret_fd)
 
 void upgrade_cancel(struct upgrade *upgrade)
 {
-    give_up(upgrade, "skepd was told to stop meanwhile", false);
+    dispatch(upgrade, UPGRADE_ON_CANCEL, "skepd was told to stop meanwhile");
 }
 
 int upgrade_start(struct upgrade *upgrade, const char **ret_reason)
@@ -414,7 +501,7 @@ struct upgrade *upgrade_free(struct upgrade *upgrade)
     if (!upgrade)
         return NULL;
     if (upgrade->state != UPGRADE_NONE && upgrade->state != UPGRADE_DONE)
-        kill_other(upgrade);
+        send_kill(upgrade);
     forget(upgrade);
     event_free(upgrade->timer);
     free(upgrade);

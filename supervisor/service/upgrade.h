@@ -19,6 +19,35 @@ struct spawner;
 struct store;
 struct upgrade;
 
+/* "The other one" is the skepd that is to replace this one. */
+enum upgrade_state {
+    UPGRADE_NONE,
+    UPGRADE_STARTING,     /* the other one gets ready */
+    UPGRADE_HANDING_OVER, /* it is told to serve */
+    UPGRADE_NOTIFYING,    /* it serves; systemd is told which process is the main one */
+    UPGRADE_FAILING,      /* it ends by itself, if it does */
+    UPGRADE_KILLED,       /* SIGKILL is sent, as soon as there is a process; its end to come */
+    UPGRADE_DONE,         /* it serves, and this one drains */
+    UPGRADE_STATES,
+};
+
+enum upgrade_event {
+    UPGRADE_ON_STARTED,     /* the spawner has started it */
+    UPGRADE_ON_NOT_STARTED, /* the spawner cannot */
+    UPGRADE_ON_READY,       /* its words: handover.h */
+    UPGRADE_ON_SERVING,
+    UPGRADE_ON_FAILED,
+    UPGRADE_ON_KNOWN,  /* systemd knows it as the main process, or will not say so */
+    UPGRADE_ON_LOST,   /* it does not take what it is told */
+    UPGRADE_ON_EXITED, /* the spawner has seen its end */
+    UPGRADE_ON_TIMEOUT,
+    UPGRADE_ON_CANCEL, /* this skepd is told to stop */
+    UPGRADE_EVENTS,
+};
+
+/* The table itself, for tests: the name of the action that an event has in a state; NULL: the event is ignored. */
+const char *upgrade_action_name(enum upgrade_state state, enum upgrade_event event);
+
 /* How it has ended, for whoever waits for it. */
 struct upgrade_result {
     const char *failure; /* NULL: it has succeeded; for the operator, borrowed for the call */
