@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "worker/call.h"
 #include "worker/host_internal.h"
+#include "worker/sentry.h"
 #include "worker/wake.h"
 
 #define RESPONSE_HEADERS_MAX 256
@@ -406,6 +407,13 @@ static void on_clear_timer(void *host, int64_t timer)
     }
 }
 
+static uint64_t on_cpu_left(void *data)
+{
+    const struct app *app = data;
+
+    return sentry_left_ns(app->host->sentry);
+}
+
 const struct isolate_host job_ops = {
     .log = on_log,
     .respond = on_respond,
@@ -419,5 +427,6 @@ const struct isolate_host job_ops = {
     .send_call = call_send,
     .consume_call = call_consume,
     .cancel_call = call_cancel,
+    .cpu_left_ns = on_cpu_left,
     .woken = on_woken,
 };

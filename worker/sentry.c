@@ -147,6 +147,14 @@ void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budge
     }
 }
 
+uint64_t sentry_left_ns(const struct sentry *sentry)
+{
+    uint64_t deadline = atomic_load_explicit(&sentry->deadline_ns, memory_order_relaxed);
+    uint64_t now = deadline == UINT64_MAX ? 0 : read_cpu_ns();
+
+    return deadline == UINT64_MAX ? UINT64_MAX : now < deadline ? deadline - now : 0;
+}
+
 bool sentry_leave(struct sentry *sentry, uint64_t now_ns, uint64_t *ret_cpu_ns)
 {
     uint64_t generation = atomic_fetch_add(&sentry->generation, 1);

@@ -82,6 +82,7 @@ int wake_of_native(size_t offset)
         { offsetof(struct isolate_host, send_call), WAKE_CALL },
         { offsetof(struct isolate_host, consume_call), WAKE_CALL },
         { offsetof(struct isolate_host, cancel_call), WAKE_SOURCES },
+        { offsetof(struct isolate_host, cpu_left_ns), WAKE_SOURCES },
         { offsetof(struct isolate_host, woken), WAKE_SOURCES },
     };
 

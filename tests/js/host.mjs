@@ -4,6 +4,9 @@
 // context of its own and stands in for worker/v8 and the worker. SKEP_JS_BUNDLE names the bundle;
 // without it, it is built from worker/js.
 import { execFileSync } from "node:child_process";
+import {
+    createHash, createHmac, getRandomValues, randomBytes, randomUUID, timingSafeEqual,
+} from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -78,6 +81,11 @@ export class Host {
         this.natives = this.#natives();
         sandbox.__skep = this.natives;
         bundle.runInContext(sandbox);
+        // In a context of node:vm, what an accessor of the global object is called on is the sandbox.
+        const { get } = Object.getOwnPropertyDescriptor(sandbox, "crypto");
+        Object.defineProperty(sandbox, "crypto", {
+            get: () => Reflect.apply(get, undefined, []), enumerable: true, configurable: true,
+        });
         // And what skep-mksnapshot takes away, once the layer has it
         vm.runInContext("delete globalThis.WeakRef; delete globalThis.FinalizationRegistry;", sandbox);
         this.global = vm.runInContext("globalThis", sandbox);
@@ -168,10 +176,47 @@ export class Host {
                 }
             },
             structuredClone: (value, transfer) => this.#clone(value, transfer),
+            lazy: (object, name) => {
+                Object.defineProperty(object, name, {
+                    get: () => {
+                        const value = this.entries.load(name);
+                        Object.defineProperty(object, name, { value, writable: true, configurable: true });
+                        return value;
+                    },
+                    set: (value) => Object.defineProperty(object, name, { value, writable: true, configurable: true }),
+                    configurable: true,
+                });
+            },
+            openCrypto: () => (this.cryptoNatives = this.#crypto()),
             isLatin1: (string) => !/[^\x00-\xff]/.test(string),
             register: (entries) => {
                 this.entries = entries;
             },
+        };
+    }
+
+    // The natives of Web Crypto as far as they are easy here; tests/integration/test_web_crypto.py has all of them.
+    #crypto() {
+        const HASHES = ["sha1", "sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"];
+        const buffer = (bytes) => this.#makeBytes(bytes).buffer;
+        const secrets = new WeakMap();
+        const newSecret = (bytes) => {
+            const handle = {};
+            secrets.set(handle, Buffer.from(bytes));
+            return handle;
+        };
+        const mac = (hash, key, data) => createHmac(HASHES[hash], secrets.get(key)).update(data).digest();
+        return {
+            __proto__: null,
+            random: (u8) => void getRandomValues(u8),
+            uuid: () => randomUUID(),
+            equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+            digest: (hash, data) => buffer(createHash(HASHES[hash]).update(data).digest()),
+            newSecret,
+            generateSecret: (bits) => newSecret(randomBytes(Math.ceil(bits / 8))),
+            secret: (key) => buffer(secrets.get(key)),
+            hmacSign: (hash, key, data) => buffer(mac(hash, key, data)),
+            hmacVerify: (hash, key, data, signature) => mac(hash, key, data).equals(signature),
         };
     }
 

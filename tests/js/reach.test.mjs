@@ -70,7 +70,8 @@ const SPY = `{
             "ReadableByteStreamController", "ReadableStreamDefaultController", "ReadableStreamBYOBReader",
             "ReadableStreamBYOBRequest", "WritableStream", "WritableStreamDefaultWriter", "WritableStreamDefaultController",
             "TransformStream", "TransformStreamDefaultController", "Blob", "File", "FormData", "URL", "URLSearchParams",
-            "Event", "EventTarget", "AbortSignal", "AbortController", "TextDecoder", "TextEncoder", "DOMException"])
+            "Event", "EventTarget", "AbortSignal", "AbortController", "TextDecoder", "TextEncoder", "DOMException", "Crypto",
+            "CryptoKey", "SubtleCrypto"])
             owners.push([C, globalThis[C].prototype], ["static " + C, globalThis[C]]);
         for (const name of ["then", ...names]) {
             if (name in Object.prototype) continue;
@@ -118,6 +119,13 @@ const EVERYTHING = `{ async fetch(request, env, ctx) {
     await copy.text();
     try { null.x; } catch (error) { error.stack; }
     try { new Response("x", { status: 1 }); } catch (error) { error.stack; }
+    crypto.getRandomValues(new Uint8Array(4)); crypto.randomUUID();
+    const key = await crypto.subtle.generateKey({ name: "HMAC", hash: { name: "SHA-256" } }, true, ["sign", "verify"]);
+    await crypto.subtle.verify("HMAC", key, await crypto.subtle.sign("HMAC", key, new Uint8Array(4)), new Uint8Array(4));
+    const jwk = await crypto.subtle.exportKey("jwk", key);
+    await crypto.subtle.importKey("jwk", jwk, { name: "HMAC", hash: "SHA-256" }, true, ["sign"]);
+    await crypto.subtle.digest("SHA-256", new ArrayBuffer(4)).catch(() => {}); key.algorithm; key.usages;
+    await crypto.subtle.digest("none", new ArrayBuffer(4)).catch((error) => error.stack);
     const { readable, writable } = new TransformStream({ transform(chunk, c) { c.enqueue(chunk); } });
     new ReadableStream({ pull(c) { c.enqueue("text"); c.close(); } }).pipeThrough(new TextEncoderStream()).pipeTo(writable);
     return new Response(readable, { headers: { "x-a": "b" } });
@@ -178,7 +186,8 @@ test("what spies on the language catch leads to nothing of the layer's own", () 
     host.onCancel(other, "client_gone");
     const notes = host.run("caught");
     const ways = [];
-    const own = new Set([host.natives, ...Object.values(host.natives), host.entries, ...Object.values(host.entries)]);
+    const own = new Set([host.natives, ...Object.values(host.natives), host.entries, ...Object.values(host.entries),
+        host.cryptoNatives, ...Object.values(host.cryptoNatives)]);
     let count = 0;
     for (const [value, way] of reach(notes)) {
         count++;

@@ -36,6 +36,7 @@ enum entry {
     ENTRY_ON_CALL_BODY,
     ENTRY_ON_CALL_CREDIT,
     ENTRY_ON_CALL_FAILED,
+    ENTRY_LOAD,
     ENTRY_COUNT,
 };
 extern const char *const entry_names[ENTRY_COUNT];
@@ -71,6 +72,8 @@ struct Rejection {
     bool handled;
 };
 
+struct CryptoState; // crypto.cc
+
 struct isolate {
     v8::Isolate *v8 = nullptr;
     v8::Global<v8::Context> context;
@@ -105,6 +108,7 @@ struct isolate {
     v8::Global<v8::Function> fetch; // the tenant's handler, once it is loaded
     enum isolate_load load_state = ISOLATE_LOADING;
 
+    std::shared_ptr<CryptoState> crypto; // null until JavaScript uses it
     std::vector<Rejection> rejections;
     std::string error;
     v8::Global<v8::Object> registered; // skep-mksnapshot only: what __skep.register got

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Birth, death and limits of an isolate. Worker process; main thread, but for isolate_terminate.
+#include "worker/crypto/crypto.h"
+#include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/platform.h"
 #include "worker/v8/snapshot.h"
@@ -240,6 +242,7 @@ struct isolate *isolate_free(struct isolate *self)
         self->evaluation.Reset();
         self->fetch.Reset();
         self->registered.Reset();
+        crypto_close(self);
         for (v8::Global<v8::Function> &function : self->entries)
             function.Reset();
         self->context.Reset();
@@ -369,6 +372,9 @@ int isolate_platform_init(const struct isolate_platform_options *options,
                           struct isolate **ret_blank)
 {
     int r = snapshot_open(options->snapshot);
+    if (r < 0)
+        return r;
+    r = crypto_init();
     if (r < 0)
         return r;
     r = platform_start(options);

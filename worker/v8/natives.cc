@@ -4,6 +4,7 @@
 // all the same: a wrong one throws, and nothing here trusts a length that it did not read itself.
 #include "worker/v8/natives.h"
 
+#include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/platform.h"
 
@@ -481,6 +482,36 @@ void native_is_latin1(const Info &info)
                               info[0].As<v8::String>()->ContainsOnlyOneByte());
 }
 
+// The value of a property that lazy() has made, when it is first looked at; V8 then puts it in the property's place.
+void on_lazy(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value> &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    v8::Local<v8::Value> value;
+    v8::Local<v8::Value> argv[] = { name };
+    if (isolate_from(v8)
+            ->entries[ENTRY_LOAD]
+            .Get(v8)
+            ->Call(v8->GetCurrentContext(), v8::Undefined(v8), 1, argv)
+            .ToLocal(&value))
+        info.GetReturnValue().Set(value);
+}
+
+// lazy(object, name): a data property, not enumerable, whose value the entry load(name) gives when it is first looked at.
+// May be called while the snapshot is made, which cannot hold a function for each such property.
+void native_lazy(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    v8::Local<v8::Context> context = v8->GetCurrentContext();
+    if (!info[0]->IsObject() || info[0]->IsProxy() || !info[1]->IsString())
+        return throw_type(v8, "not an object and a name");
+    v8::Local<v8::String> name = info[1].As<v8::String>();
+    if (info[0]
+            .As<v8::Object>()
+            ->SetLazyDataProperty(context, name, on_lazy, {}, v8::DontEnum)
+            .IsNothing())
+        return;
+}
+
 void native_register(const Info &info)
 {
     if (!info[0]->IsObject())
@@ -517,6 +548,8 @@ const Native natives[] = {
     { "sendCall", native_send_call },
     { "consumeCall", native_consume_call },
     { "cancelCall", native_cancel_call },
+    { "lazy", native_lazy },
+    { "openCrypto", native_open_crypto },
     { "register", native_register },
 };
 
@@ -542,4 +575,5 @@ void natives_add_references(std::vector<intptr_t> *references)
 {
     for (const Native &native : natives)
         references->push_back(reinterpret_cast<intptr_t>(native.callback));
+    references->push_back(reinterpret_cast<intptr_t>(on_lazy));
 }

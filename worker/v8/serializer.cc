@@ -2,6 +2,7 @@
 //
 // structuredClone(value, transfer) with V8's own serialiser. What it cannot clone throws an Error
 // whose text the JS layer puts into a DataCloneError.
+#include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/natives.h"
 
@@ -48,9 +49,70 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
         free(buffer);
     }
 
+    // Only keys have fields of this side's own.
+    v8::Maybe<bool> WriteHostObject(v8::Isolate *v8, v8::Local<v8::Object> object) override
+    {
+        if (!crypto_is_key(self_, object)) {
+            v8->ThrowException(
+                v8::Exception::Error(literal(v8, "An object of this kind cannot be cloned")));
+            return v8::Nothing<bool>();
+        }
+        serializer->WriteUint32(static_cast<uint32_t>(keys.size()));
+        keys.emplace_back(v8, object);
+        return v8::Just(true);
+    }
+
+    v8::ValueSerializer *serializer = nullptr; // borrowed: the one that this is for
+    std::vector<v8::Global<v8::Object>> keys;  // that were met, by number
+
   private:
     struct isolate *self_;
     size_t taken_ = 0;
+};
+
+// A key that was met, and its clones, which the JS layer has not seen yet: it cannot run while V8 reads.
+struct KeyClone {
+    uint32_t of; // number of the key
+    v8::Global<v8::Object> handle;
+};
+
+class DeserializerDelegate final : public v8::ValueDeserializer::Delegate
+{
+  public:
+    DeserializerDelegate(struct isolate *self, const std::vector<v8::Global<v8::Object>> *keys)
+        : self_(self), keys_(keys)
+    {
+    }
+
+    v8::MaybeLocal<v8::Object> ReadHostObject(v8::Isolate *v8) override
+    {
+        uint32_t number = 0;
+        v8::Local<v8::Object> handle;
+        if (!deserializer->ReadUint32(&number) || number >= keys_->size()) {
+            v8->ThrowException(v8::Exception::Error(literal(v8, "The value cannot be cloned")));
+            return {};
+        }
+        if (!crypto_new_handle(self_, (*keys_)[number].Get(v8)).ToLocal(&handle))
+            return {};
+        clones_.push_back({ number, v8::Global<v8::Object>(v8, handle) });
+        return handle;
+    }
+
+    // Makes keys of the handles, once all is read. False with an exception pending.
+    bool finish(v8::Isolate *v8)
+    {
+        for (const KeyClone &clone : clones_)
+            if (!crypto_on_clone(self_, (*keys_)[clone.of].Get(v8), clone.handle.Get(v8)))
+                return false;
+        return true;
+    }
+
+    v8::ValueDeserializer *deserializer = nullptr; // borrowed: the one that this is for
+
+  private:
+    struct isolate *self_;
+    const std::vector<v8::Global<v8::Object>> *keys_;
+    std::vector<KeyClone> clones_;
 };
 
 struct Free {
@@ -102,6 +164,7 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
 
     SerializerDelegate delegate(self);
     v8::ValueSerializer serializer(v8, &delegate);
+    delegate.serializer = &serializer;
     for (uint32_t i = 0; i < transfer.size(); i++)
         serializer.TransferArrayBuffer(i, transfer[i]);
     serializer.WriteHeader();
@@ -113,7 +176,9 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     std::pair<uint8_t *, size_t> released = serializer.Release();
     std::unique_ptr<uint8_t, Free> buffer(released.first);
 
-    v8::ValueDeserializer deserializer(v8, buffer.get(), released.second);
+    DeserializerDelegate reader(self, &delegate.keys);
+    v8::ValueDeserializer deserializer(v8, buffer.get(), released.second, &reader);
+    reader.deserializer = &deserializer;
     for (uint32_t i = 0; i < transfer.size(); i++) {
         // The new buffer takes over the memory; the old one is detached.
         if (transfer[i]->WasDetached()) // it is in the list twice, or a getter of the value did it
@@ -125,6 +190,6 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     }
     v8::Local<v8::Value> value;
     if (deserializer.ReadHeader(context).FromMaybe(false) &&
-        deserializer.ReadValue(context).ToLocal(&value))
+        deserializer.ReadValue(context).ToLocal(&value) && reader.finish(v8))
         info.GetReturnValue().Set(is_plain ? info[0] : value);
 }

@@ -170,6 +170,13 @@ static void check_cancel_call(void *data, uint64_t request, uint32_t call)
     assert_in_range(request, 0, EXACT_MAX);
 }
 
+/* Little enough that a million rounds of PBKDF2 are refused. */
+static uint64_t check_cpu_left(void *data)
+{
+    (void) data;
+    return UINT64_C(2000000);
+}
+
 static const struct isolate_host checks = {
     .log = check_log,
     .respond = check_respond,
@@ -183,10 +190,19 @@ static const struct isolate_host checks = {
     .send_call = check_send_call,
     .consume_call = check_consume_call,
     .cancel_call = check_cancel_call,
+    .cpu_left_ns = check_cpu_left,
     .woken = check_woken,
 };
 
 /* ---- the arguments */
+
+/* What the natives of worker/v8/crypto.cc take: k a handle, n a small number, l a length in bits, u bytes, t a boolean. */
+#define FORMS                                                                                    \
+    "const forms = { digest: 'nu', streamNew: 'n', streamAdd: 'ku', streamEnd: 'k', newSecret: " \
+    "'u',\n"                                                                                     \
+    "    generateSecret: 'l', secret: 'k', hmacSign: 'nku', hmacVerify: 'nkuu', cipher: "        \
+    "'kntuulu', equal: 'uu',\n"                                                                  \
+    "    random: 'u' };\n"
 
 #define GENERATOR                                                                                                                                                                \
     "const natives = globalThis.__skep;\n"                                                                                                                                       \
@@ -285,18 +301,28 @@ static const struct isolate_host checks = {
     "globalThis, () => natives,\n"                                                                                                                                               \
     "    () => { const s = new Error('x'); s.stack = rope; return s; },\n"                                                                                                       \
     "    () => hold(new Error(rope)), () => hold({ message: rope, a: [rope] }),\n"                                                                                               \
-    "];\n"                                                                                                                                                                       \
-    "const value = () => pick([() => pick(numbers), () => pick(texts), () => pick(buffers)(), () "                                                                               \
-    "=> pick(arrays)(),\n"                                                                                                                                                       \
-    "    () => pick(objects)()])();\n"                                                                                                                                           \
+    "];\n" FORMS "const value = () => pick([() => pick(numbers), () => pick(texts), () => "                                                                                      \
+    "pick(buffers)(), () => pick(arrays)(),\n"                                                                                                                                   \
+    "    () => pick(objects)(), () => pick(handles)])();\n"                                                                                                                      \
+    "const handles = [undefined];\n"                                                                                                                                             \
+    "const keep = (made) => { if (typeof made === 'object' && made !== null && !(made "                                                                                          \
+    "instanceof ArrayBuffer) && handles.length < 60) handles.push(made); };\n"                                                                                                   \
+    "const bytes = () => new Uint8Array([() => random(3), () => 16, () => 12, () => 32, "                                                                                        \
+    "() => 8 * random(9), () => random(300)][random(6)]()).fill(random(256));\n"                                                                                                 \
+    "const kinds = { k: () => pick(handles), n: () => random(9), l: () => pick([8, 16, "                                                                                         \
+    "64, 96, 128, 256, 384, 521, 1024]), u: bytes, t: () => random(2) === 1 };\n"                                                                                                \
+    "const aimed = (form) => { const args = []; for (const kind of form) "                                                                                                       \
+    "args[args.length] = random(12) === 0 ? value() : kinds[kind](); return args; };\n"                                                                                          \
     "let depth = 0;\n"                                                                                                                                                           \
     "function call(left) {\n"                                                                                                                                                    \
-    "    const name = pick(names), args = [];\n"                                                                                                                                 \
-    "    for (let i = random(7); i > 0; i--) args[args.length] = value();\n"                                                                                                     \
+    "    const name = pick(random(2) ? names : Object.keys(forms)), form = forms[name];\n"                                                                                       \
+    "    let args = [];\n"                                                                                                                                                       \
+    "    if (form !== undefined && random(4) > 0) args = aimed(form);\n"                                                                                                         \
+    "    else for (let i = random(7); i > 0; i--) args[args.length] = value();\n"                                                                                                \
     "    if (depth > 3 || (name === 'structuredClone' && ropy.has(args[0]))) return;\n"                                                                                          \
     "    depth++;\n"                                                                                                                                                             \
-    "    try { Reflect.apply(natives[name], pick([undefined, natives, 1, null]), args); } catch "                                                                                \
-    "{}\n"                                                                                                                                                                       \
+    "    try { const made = Reflect.apply(natives[name], pick([undefined, natives, 1, "                                                                                          \
+    "null]), args); if (form !== undefined) keep(made); } catch {}\n"                                                                                                            \
     "    finally { depth--; later.length = 0; }\n"                                                                                                                               \
     "    if (left > 0) call(left - 1);\n"                                                                                                                                        \
     "}\n"                                                                                                                                                                        \

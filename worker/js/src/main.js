@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Puts the Web APIs on the global object and hands the entry points to worker/v8. Evaluated once,
-// while the snapshot is made: no native may be called here but register.
+// while the snapshot is made: no native may be called here but lazy and register.
 import { ObjectDefineProperty, ObjectKeys } from "./primordials.js";
 import { register } from "./native.js";
 import {
@@ -12,6 +12,7 @@ import { Blob, File } from "./blob.js";
 import { onCallBody, onCallCredit, onCallFailed, onCallHead } from "./bindings.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
 import { console } from "./console.js";
+import { defineCrypto, loadCrypto } from "./crypto.js";
 import { DOMException } from "./dom_exception.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
 import { TextDecoderStream, TextEncoderStream } from "./encoding_streams.js";
@@ -55,8 +56,9 @@ define({ navigator, performance, self: globalThis }, true);
 define(base64Functions, true);
 define(globalFunctions, true);
 define(timerFunctions, true);
+defineCrypto();
 
 register({
-    boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
+    load: loadCrypto, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
     onCallHead, onCancel, onCredit, onRejection, onTimer, prepare,
 });

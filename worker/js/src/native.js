@@ -7,7 +7,7 @@ const native = globalThis.__skep;
 delete globalThis.__skep;
 
 export const {
-    call, cancelCall, clearTimer, consumeBody, consumeCall, done, head, isLatin1, keepTimer, locate, log, namedKeys, now, owner,
-    proxyParts, register, respond, sendBody, sendCall, setTimer,
+    call, cancelCall, clearTimer, consumeBody, consumeCall, done, head, isLatin1, keepTimer, lazy, locate, log, namedKeys, now,
+    openCrypto, owner, proxyParts, register, respond, sendBody, sendCall, setTimer,
     structuredClone: nativeStructuredClone, utf8Decode, utf8Encode, utf8EncodeInto,
 } = native;

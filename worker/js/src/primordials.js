@@ -96,6 +96,7 @@ export const TypedArrayPrototypeGetTag = getter(TypedArray.prototype, Symbol.toS
 export const TypedArrayPrototypeSet = uncurryThis(TypedArray.prototype.set);
 export const ArrayBufferIsView = ArrayBuffer.isView;
 export const ArrayBufferPrototypeGetByteLength = getter(ArrayBuffer.prototype, "byteLength");
+export const ArrayBufferPrototypeGetResizable = getter(ArrayBuffer.prototype, "resizable");
 export const DataViewPrototypeGetBuffer = getter(DataView.prototype, "buffer");
 export const DataViewPrototypeGetByteLength = getter(DataView.prototype, "byteLength");
 export const DataViewPrototypeGetByteOffset = getter(DataView.prototype, "byteOffset");

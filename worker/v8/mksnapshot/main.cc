@@ -57,6 +57,7 @@ const struct isolate_host host = {
     .send_call = [](void *, uint64_t, uint32_t, struct isolate_bytes, bool) { return int64_t{ 0 }; },
     .consume_call = [](void *, uint64_t, uint32_t, size_t) {},
     .cancel_call = [](void *, uint64_t, uint32_t) {},
+    .cpu_left_ns = nullptr,
     .woken = [](void *, uint64_t) {},
 };
 

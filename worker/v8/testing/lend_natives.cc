@@ -8,6 +8,28 @@
 
 #include <cerrno>
 
+// The natives of openCrypto() beside the others.
+static bool add_crypto(struct isolate *self, v8::Local<v8::Context> context,
+                       v8::Local<v8::Object> natives)
+{
+    v8::Local<v8::Value> open;
+    v8::Local<v8::Value> made;
+    v8::Local<v8::Array> names;
+    if (!natives->Get(context, literal(self->v8, "openCrypto")).ToLocal(&open) ||
+        !open.As<v8::Function>()->Call(context, natives, 0, nullptr).ToLocal(&made) ||
+        !made.As<v8::Object>()->GetOwnPropertyNames(context).ToLocal(&names))
+        return false;
+    for (uint32_t i = 0; i < names->Length(); i++) {
+        v8::Local<v8::Value> name;
+        v8::Local<v8::Value> native;
+        if (!names->Get(context, i).ToLocal(&name) ||
+            !made.As<v8::Object>()->Get(context, name).ToLocal(&native) ||
+            !natives->CreateDataProperty(context, name.As<v8::Name>(), native).FromMaybe(false))
+            return false;
+    }
+    return true;
+}
+
 int isolate_lend_natives(struct isolate *self)
 {
     v8::Isolate::Scope isolate_scope(self->v8);
@@ -15,7 +37,7 @@ int isolate_lend_natives(struct isolate *self)
     v8::Local<v8::Context> context = self->context.Get(self->v8);
     v8::Context::Scope context_scope(context);
     v8::Local<v8::Object> natives;
-    if (!natives_new(self->v8, context).ToLocal(&natives) ||
+    if (!natives_new(self->v8, context).ToLocal(&natives) || !add_crypto(self, context, natives) ||
         context->Global()
             ->CreateDataProperty(context, literal(self->v8, "__skep"), natives)
             .IsNothing())

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cryptography for tenants, by the providers of OpenSSL 3: what worker/v8/crypto.cc gives to JavaScript. Knows
+ * neither V8 nor isolates. Worker process, main thread; crypto_init before the jail, all else inside it.
+ *
+ * Unless said otherwise, functions return 0 or -errno:
+ *   -EINVAL     a parameter that the algorithm does not take
+ *   -EBADMSG    the data, the key or its encoding is bad
+ *   -ECANCELED  stopped in the middle, because the caller is out of time
+ *   -EDQUOT     not begun: would take more CPU time than the caller has left
+ *   -ENOMEM     no memory for the result or on the way to it
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct crypto_bytes {
+    const uint8_t *data; /* borrowed for the call; may be NULL if size is 0 */
+    size_t size;
+};
+
+/* On whose behalf an operation runs. */
+struct crypto_caller {
+    /* True once the operation has to end: is looked at often, and must be cheap. */
+    bool (*is_stopped)(void *owner);
+    /* CPU time that is left, in nanoseconds; UINT64_MAX: no limit. */
+    uint64_t (*left_ns)(void *owner);
+    /* Memory for a result of exactly that size (it may be 0); NULL: there is none. Called once in each operation
+     * that has a result, after all checks that can fail before. */
+    uint8_t *(*reserve)(void *owner, size_t size);
+    void *owner;
+};
+
+enum crypto_hash {
+    CRYPTO_SHA1,
+    CRYPTO_SHA256,
+    CRYPTO_SHA384,
+    CRYPTO_SHA512,
+    CRYPTO_SHA3_256,
+    CRYPTO_SHA3_384,
+    CRYPTO_SHA3_512,
+    CRYPTO_HASHES,
+};
+
+#define CRYPTO_DIGEST_MAX 64 /* bytes of the longest digest */
+
+/* Loads what operations need, reads no file, and has all random numbers come from the kernel. Once for the
+ * process. 0, -EALREADY or -ENOTSUP if this OpenSSL lacks something. */
+int crypto_init(void);
+
+/* Fills the bytes by getrandom(2). 0 or -errno. */
+int crypto_random(uint8_t *data, size_t size);
+
+#define CRYPTO_UUID_CHARS 36
+/* Writes a random UUID (RFC 9562, version 4), without an end mark. 0 or -errno. */
+int crypto_uuid(char text[CRYPTO_UUID_CHARS]);
+
+/* True if both hold the same bytes; takes the same time wherever they differ. */
+bool crypto_equal(struct crypto_bytes a, struct crypto_bytes b);
+
+/* ---- digests */
+
+int crypto_digest(enum crypto_hash hash, struct crypto_bytes data,
+                  const struct crypto_caller *caller);
+
+/* A digest of what comes in parts. */
+struct crypto_stream;
+int crypto_stream_new(enum crypto_hash hash, struct crypto_stream **ret_stream);
+int crypto_stream_add(struct crypto_stream *stream, struct crypto_bytes data,
+                      const struct crypto_caller *caller);
+/* The digest of all that was added; the stream takes no more. */
+int crypto_stream_end(struct crypto_stream *stream, const struct crypto_caller *caller);
+/* NULL is allowed. Returns NULL. */
+struct crypto_stream *crypto_stream_free(struct crypto_stream *stream);
+
+/* ---- keys */
+
+/* The bytes of a key, or a key pair's half. Counted; the last reference wipes it. */
+struct crypto_key;
+int crypto_key_new_secret(struct crypto_bytes secret, struct crypto_key **ret_key);
+/* A secret of that many random bits; bits of the last byte beyond them are 0. */
+int crypto_key_generate_secret(size_t bits, struct crypto_key **ret_key);
+struct crypto_key *crypto_key_ref(struct crypto_key *key);
+/* NULL is allowed. Returns NULL. */
+struct crypto_key *crypto_key_unref(struct crypto_key *key);
+/* The bytes of a secret key; no bytes for another. Valid as long as the key. */
+struct crypto_bytes crypto_key_secret(const struct crypto_key *key);
+
+/* ---- HMAC; the key is a secret */
+
+int crypto_hmac_sign(enum crypto_hash hash, const struct crypto_key *key, struct crypto_bytes data,
+                     const struct crypto_caller *caller);
+/* 1 if the signature is right, 0 if not, or -errno. */
+int crypto_hmac_verify(enum crypto_hash hash, const struct crypto_key *key,
+                       struct crypto_bytes signature, struct crypto_bytes data,
+                       const struct crypto_caller *caller);
+
+/* ---- AES; the key is a secret of 16, 24 or 32 bytes */
+
+enum crypto_cipher {
+    CRYPTO_AES_CBC, /* with the padding of PKCS #7 */
+    CRYPTO_AES_CTR,
+    CRYPTO_AES_GCM, /* the tag follows the ciphertext */
+    CRYPTO_AES_KW,
+    CRYPTO_CIPHERS,
+};
+
+struct crypto_cipher_params {
+    enum crypto_cipher cipher;
+    bool decrypt;
+    struct crypto_bytes iv; /* CBC, GCM; CTR: the first counter block. KW has none */
+    struct crypto_bytes aad;
+    size_t tag_bits;     /* GCM */
+    size_t counter_bits; /* CTR: low bits of the block that count, 1 to 128 */
+};
+
+int crypto_cipher(const struct crypto_key *key, const struct crypto_cipher_params *params,
+                  struct crypto_bytes data, const struct crypto_caller *caller);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The natives of worker/v8/crypto.cc, and what their results mean.
+import { openCrypto } from "../native.js";
+import { DOMException } from "../dom_exception.js";
+import { cloneKey } from "./key.js";
+
+export const native = openCrypto((from, to) => {
+    cloneKey(from, to);
+});
+
+const OUT_OF_TIME = "The operation would take more CPU time than is left.";
+
+// What a native gives: undefined if it has failed, null if it was not begun for want of CPU time.
+export const checked = (result, name, message) => {
+    if (result === undefined || result === null) {
+        throw result === null ? new DOMException(OUT_OF_TIME, "OperationError") :
+            new DOMException(message, name);
+    }
+    return result;
+};
+
+export const done = (result) => checked(result, "OperationError", "The operation failed.");

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The algorithms of Web Crypto: which operations each has, with which parameters, and where its code is, which is evaluated at
+// first use. And the standard's "normalize an algorithm".
+import { firstUse } from "../first_use.js";
+import { isLatin1 } from "../native.js";
+import { StringPrototypeToLowerCase, TypeError, isObject } from "../primordials.js";
+import { toText } from "../webidl.js";
+import { HASH, KEY, dictionaries as d, toAlgorithmIdentifier } from "./convert.js";
+import { notSupported } from "./errors.js";
+import { toKey } from "./key.js";
+
+const once = (load) => {
+    let family;
+    return () => (family ??= firstUse(load));
+};
+const aes = once(() => require("./aes.js").aes);
+const hmac = once(() => require("./hmac.js").hmac);
+const digest = () => undefined;
+
+const hash = { __proto__: null, digest: d.None };
+const cipher = (params) => ({
+    __proto__: null, encrypt: params, decrypt: params, generateKey: d.AesKeyGenParams, importKey: d.None,
+    keyLength: d.AesKeyGenParams,
+});
+
+const table = [
+    ["SHA-1", digest, hash],
+    ["SHA-256", digest, hash],
+    ["SHA-384", digest, hash],
+    ["SHA-512", digest, hash],
+    ["SHA3-256", digest, hash],
+    ["SHA3-384", digest, hash],
+    ["SHA3-512", digest, hash],
+    ["HMAC", hmac, {
+        __proto__: null, sign: d.None, verify: d.None, generateKey: d.HmacKeyParams, importKey: d.HmacKeyParams,
+        keyLength: d.HmacKeyParams,
+    }],
+    ["AES-CBC", aes, cipher(d.AesCbcParams)],
+    ["AES-CTR", aes, cipher(d.AesCtrParams)],
+    ["AES-GCM", aes, cipher(d.AesGcmParams)],
+    ["AES-KW", aes, {
+        __proto__: null, wrapKey: d.None, unwrapKey: d.None, generateKey: d.AesKeyGenParams,
+        importKey: d.None, keyLength: d.AesKeyGenParams,
+    }],
+];
+
+const algorithms = { __proto__: null };
+for (let i = 0; i < table.length; i++) {
+    algorithms[StringPrototypeToLowerCase(table[i][0])] = {
+        __proto__: null, name: table[i][0], load: table[i][1], operations: table[i][2],
+    };
+}
+
+// Numbers of the natives.
+const hashes = {
+    __proto__: null, "SHA-1": 0, "SHA-256": 1, "SHA-384": 2, "SHA-512": 3, "SHA3-256": 4,
+    "SHA3-384": 5, "SHA3-512": 6,
+};
+export const hashNumber = (name) => hashes[name];
+
+// The code of the algorithm with that name, which the registry has.
+export const familyOf = (name) => algorithms[StringPrototypeToLowerCase(name)].load();
+
+const required = (value, label) => {
+    if (value === undefined) {
+        throw new TypeError(`${label} is required.`);
+    }
+    return value;
+};
+
+const convert = (member, value, label) => {
+    if (member.convert === HASH) {
+        return normalize("digest", toAlgorithmIdentifier(value)).name;
+    }
+    return member.convert === KEY ? toKey(value, label) : member.convert(value, label);
+};
+
+// The parameters of identifier, an object or a string, for the operation; with another name if the first is not one of the
+// algorithm's: {name, operation, …}, of which a member that is not given is undefined.
+export const normalize = (operation, identifier, other = undefined) => {
+    const given = isObject(identifier) ? identifier : { __proto__: null, name: identifier };
+    const name = toText(required(given.name, "algorithm.name"));
+    const algorithm = isLatin1(name) ? algorithms[StringPrototypeToLowerCase(name)] : undefined;
+    let members = algorithm?.operations[operation];
+    if (members === undefined && other !== undefined) {
+        operation = other;
+        members = algorithm?.operations[other];
+    }
+    if (members === undefined) {
+        throw notSupported(`${name} is no algorithm for ${operation}.`);
+    }
+    const params = { __proto__: null, name: algorithm.name, operation };
+    for (let i = 0; i < members.length; i++) {
+        const member = members[i];
+        const label = `algorithm.${member.name}`;
+        const value = given[member.name];
+        params[member.name] = value === undefined && !member.isRequired ? undefined :
+            convert(member, required(value, label), label);
+    }
+    return params;
+};
