@@ -299,7 +299,7 @@ static int make_admin(struct server *server)
         .ledger = server->ledger,
         .front = server->front,
         .reload = server->reload,
-        .server = server,
+        .deploys = server->deploys,
     };
 
     return admin_new(&options, &server->admin);
@@ -323,7 +323,7 @@ static int start_service(struct server *server)
         .metrics = server->metrics,
         .admin = server->admin,
         .reload = server->reload,
-        .server = server,
+        .deploys = server->deploys,
     };
 
     return service_start(server->service, &options);
@@ -423,6 +423,24 @@ static int make_reload(struct server *server)
     return reload_new(&options, &server->reload);
 }
 
+static int make_deploys(struct server *server)
+{
+    const struct deploys_options options = {
+        .base = server->base,
+        .config = server->config,
+        .life = &server->life,
+        .health = &server->health,
+        .record = &server->record,
+        .tenants = server->tenants,
+        .versions = server->versions,
+        .store = server->store,
+        .reader = server->reader,
+        .is_dev = server->is_dev,
+    };
+
+    return deploys_new(&options, &server->deploys);
+}
+
 static int set_up(struct server *server, const struct arguments *arguments)
 {
     int r = make_slots(server);
@@ -444,13 +462,13 @@ static int set_up(struct server *server, const struct arguments *arguments)
         r = make_front(server);
     if (r == 0)
         r = make_reload(server);
+    if (r == 0)
+        r = make_deploys(server);
     if (r < 0)
         return log_error_errno(r, "cannot start");
     r = arguments->dev ? install_dev(server, arguments->dev) : install_all(server);
     if (r == 0)
-        r = deploy_install_stored(server);
-    if (r == 0)
-        r = deploys_new(server, &server->deploys);
+        r = deploys_install_stored(server->deploys);
     if (r < 0)
         return r;
     r = listen_front(server->front, server->sockets, server->config);

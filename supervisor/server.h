@@ -55,10 +55,10 @@ struct server {
     struct versions *versions;
     struct reader *reader; /* NULL in tests: files are read in the loop */
     struct record record;
-    struct store *store;     /* NULL: nothing can be deployed */
-    struct deploys *deploys; /* NULL until there are tenants */
-    struct health health;    /* of the helper processes */
-    uint64_t max_files;      /* descriptors that the process may have */
+    struct store *store; /* NULL: nothing can be deployed */
+    struct deploys *deploys;
+    struct health health; /* of the helper processes */
+    uint64_t max_files;   /* descriptors that the process may have */
     struct life life;
     bool is_dev; /* one tenant, which gets every request */
 };

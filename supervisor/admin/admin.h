@@ -14,6 +14,7 @@
 
 struct admin;
 struct admin_client;
+struct deploys;
 struct event_base;
 struct health;
 struct http_front;
@@ -21,7 +22,6 @@ struct jail_state;
 struct ledger;
 struct life;
 struct reload;
-struct server;
 struct slots;
 struct sockets;
 
@@ -52,7 +52,7 @@ struct admin_options {
     const struct ledger *ledger;    /* NULL in tests: no request is there */
     const struct http_front *front; /* NULL in tests: nobody is connected */
     struct reload *reload;          /* NULL in tests: nothing is reloaded */
-    struct server *server;          /* for its deploys */
+    struct deploys *deploys;        /* NULL in tests: nothing can be deployed */
 };
 
 /* Listens on socket_path (mode 0660, of the group that the config names; its folder must exist; a

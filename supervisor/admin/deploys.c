@@ -179,7 +179,7 @@ int admin_on_deploy(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r = deploy_begin(admin_client_options(client)->server, request->name, &asker,
+    int r = deploy_begin(admin_client_options(client)->deploys, request->name, &asker,
                          &client->deploy, &reason);
     return begun(client, r, reason);
 }
@@ -211,7 +211,7 @@ int admin_on_rollback(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r = deploy_rollback(admin_client_options(client)->server, request->name, request->version,
+    int r = deploy_rollback(admin_client_options(client)->deploys, request->name, request->version,
                             &asker, &client->deploy, &reason);
     return begun(client, r, reason);
 }
@@ -225,7 +225,7 @@ int admin_on_versions(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r = deploy_list(admin_client_options(client)->server, request->name, &asker,
+    int r = deploy_list(admin_client_options(client)->deploys, request->name, &asker,
                         &client->deploy, &reason);
     return begun(client, r, reason);
 }
@@ -239,7 +239,7 @@ int admin_on_remove(void *owner, const ProtobufCMessage *message)
 
     if (client->deploy)
         return -EPROTO;
-    int r = deploy_remove(admin_client_options(client)->server, request->name, &asker,
+    int r = deploy_remove(admin_client_options(client)->deploys, request->name, &asker,
                           &client->deploy, &reason);
     return begun(client, r, reason);
 }

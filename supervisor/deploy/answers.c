@@ -56,7 +56,7 @@ static int on_accepted(void *owner, const ProtobufCMessage *message)
 /* That version serves, and not only by the store's word. */
 static bool is_serving(const struct deploys *deploys, const char *name, const char *version)
 {
-    const struct tenant *tenant = tenant_find(deploys->server->tenants, name, strlen(name));
+    const struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
 
     return tenant && !tenant->deployed.is_unrouted && !tenant->candidate &&
            strcmp(tenant->deployed.serving, version) == 0;
@@ -65,7 +65,7 @@ static bool is_serving(const struct deploys *deploys, const char *name, const ch
 static void say_unchanged(struct deploy *deploy)
 {
     const struct tenant *tenant =
-        tenant_find(deploy->deploys->server->tenants, deploy->tenant, strlen(deploy->tenant));
+        tenant_find(deploy->deploys->with.tenants, deploy->tenant, strlen(deploy->tenant));
     const struct deploy_result result = {
         .tenant = deploy->tenant,
         .version = deploy->version,
@@ -221,7 +221,7 @@ static int on_removed(void *owner, const ProtobufCMessage *message)
         .versions = removed->versions,
         .in_flight = leaving ? leaving->n_in_flight + leaving->n_queued : 0,
     };
-    unserved_forget(deploy->deploys->server->tenants, deploy->tenant);
+    unserved_forget(deploy->deploys->with.tenants, deploy->tenant);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant), "is removed, with %u versions",
               removed->versions);
     deploy_succeed(deploy, &result);

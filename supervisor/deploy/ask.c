@@ -33,7 +33,7 @@ static int send_request(struct deploy *deploy, Skep__Store__Request__MessageCase
 
     request.message_case = kind;
     request.begin = message; /* any member: all are pointers */
-    return helper_ask(store_helper(deploy->deploys->server->store), deploy->id, &request.base);
+    return helper_ask(store_helper(deploy->deploys->with.store), deploy->id, &request.base);
 }
 
 static int send_begin(struct deploy *deploy)
@@ -74,7 +74,7 @@ int deploy_send_commit(struct deploy *deploy, enum store_action action)
     commit.action = (uint32_t) action;
     commit.reason = bytes_of(deploy->reason);
     commit.uid = deploy->asker.uid;
-    commit.keep = deploy->deploys->server->config->deploy.keep;
+    commit.keep = deploy->deploys->with.config->deploy.keep;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_COMMIT, &commit);
 }
 
@@ -109,9 +109,8 @@ int deploy_send_abort(struct deploy *deploy)
 /* ---- what may be asked for */
 
 static int __attribute__((format(printf, 4, 5)))
-refuse(const struct server *server, int error, const char **ret_reason, const char *format, ...)
+refuse(struct deploys *deploys, int error, const char **ret_reason, const char *format, ...)
 {
-    struct deploys *deploys = server->deploys;
     va_list args;
 
     va_start(args, format);
@@ -150,57 +149,57 @@ void deploys_read_total(void *owner, struct total *total)
 }
 
 /* What holds for all of them. */
-static int check(const struct server *server, ProtobufCBinaryData text,
+static int check(struct deploys *deploys, ProtobufCBinaryData text,
                  char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
 {
-    if (!server->deploys) {
+    if (!deploys) {
         *ret_reason = "nothing can be deployed here";
         return -EPERM;
     }
     if (!take_name(text, name))
-        return refuse(server, -EINVAL, ret_reason, "not the name of a tenant: %s", name_expected);
-    if (server->is_dev)
-        return refuse(server, -EPERM, ret_reason, "`skep dev` serves one tenant only");
-    if (!server->store)
+        return refuse(deploys, -EINVAL, ret_reason, "not the name of a tenant: %s", name_expected);
+    if (deploys->with.is_dev)
+        return refuse(deploys, -EPERM, ret_reason, "`skep dev` serves one tenant only");
+    if (!deploys->with.store)
         return refuse(
-            server, -EPERM, ret_reason,
+            deploys, -EPERM, ret_reason,
             "nothing can be deployed here: name a folder for it as `state` in %.200s, and "
             "restart skepd",
-            server->config->path);
-    if (server->health.of[HELPER_STORE].state == HELPER_GONE)
-        return refuse(server, -EPIPE, ret_reason, "%s", helper_advice(HELPER_STORE, HELPER_GONE));
-    if (!helper_is_ready(store_helper(server->store)))
-        return refuse(server, -EPIPE, ret_reason, DEPLOY_STORE_GONE);
-    if (count(server->deploys, DEPLOY_LIST) >= WAITING_MAX ||
-        count(server->deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
-        count(server->deploys, DEPLOY_ABORT) >= WAITING_MAX ||
-        helper_is_congested(store_helper(server->store)))
-        return refuse(server, -EBUSY, ret_reason, "the store is busy: try again");
+            deploys->with.config->path);
+    if (deploys->with.health->of[HELPER_STORE].state == HELPER_GONE)
+        return refuse(deploys, -EPIPE, ret_reason, "%s", helper_advice(HELPER_STORE, HELPER_GONE));
+    if (!helper_is_ready(store_helper(deploys->with.store)))
+        return refuse(deploys, -EPIPE, ret_reason, DEPLOY_STORE_GONE);
+    if (count(deploys, DEPLOY_LIST) >= WAITING_MAX ||
+        count(deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
+        count(deploys, DEPLOY_ABORT) >= WAITING_MAX ||
+        helper_is_congested(store_helper(deploys->with.store)))
+        return refuse(deploys, -EBUSY, ret_reason, "the store is busy: try again");
     return 0;
 }
 
 /* What holds for those that change something. */
-static int check_change(const struct server *server, ProtobufCBinaryData text,
+static int check_change(struct deploys *deploys, ProtobufCBinaryData text,
                         char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
 {
-    int r = check(server, text, name, ret_reason);
-    const struct tenant *tenant = r < 0 ? NULL : tenant_find(server->tenants, name, strlen(name));
+    int r = check(deploys, text, name, ret_reason);
+    const struct tenant *tenant =
+        r < 0 ? NULL : tenant_find(deploys->with.tenants, name, strlen(name));
 
     if (r < 0)
         return r;
-    if (server->life.is_draining || server->life.is_handing_over)
-        return refuse(server, -EBUSY, ret_reason, "skepd is about to end: try again");
+    if (deploys->with.life->is_draining || deploys->with.life->is_handing_over)
+        return refuse(deploys, -EBUSY, ret_reason, "skepd is about to end: try again");
     if (tenant && tenant->origin == TENANT_FOLDER)
-        return refuse(server, -EEXIST, ret_reason,
+        return refuse(deploys, -EEXIST, ret_reason,
                       "%s is served from %.200s; remove it there first", name, tenant->dir);
-    if (deploy_find_change(server->deploys, name))
-        return refuse(server, -EBUSY, ret_reason,
+    if (deploy_find_change(deploys, name))
+        return refuse(deploys, -EBUSY, ret_reason,
                       "%s is being deployed, rolled back or removed by somebody else: try again",
                       name);
-    if (count(server->deploys, DEPLOY_UPLOAD) + count(server->deploys, DEPLOY_ROLLBACK) >=
-        DEPLOYS_MAX) {
-        server->deploys->refused++;
-        return refuse(server, -EBUSY, ret_reason, "too many deploys at a time: try again");
+    if (count(deploys, DEPLOY_UPLOAD) + count(deploys, DEPLOY_ROLLBACK) >= DEPLOYS_MAX) {
+        deploys->refused++;
+        return refuse(deploys, -EBUSY, ret_reason, "too many deploys at a time: try again");
     }
     return 0;
 }
@@ -223,15 +222,16 @@ static int no_memory(const char **ret_reason)
     return -ENOMEM;
 }
 
-int deploy_begin(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
-                 struct deploy **ret_deploy, const char **ret_reason)
+int deploy_begin(struct deploys *deploys, ProtobufCBinaryData text,
+                 const struct deploy_asker *asker, struct deploy **ret_deploy,
+                 const char **ret_reason)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check_change(server, text, name, ret_reason);
+    int r = check_change(deploys, text, name, ret_reason);
     if (r < 0)
         return r;
-    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_UPLOAD, asker, name);
+    struct deploy *deploy = deploy_new(deploys, DEPLOY_UPLOAD, asker, name);
     if (!deploy)
         return no_memory(ret_reason);
     deploy->until_ns = io_now_ns() + UPLOAD_S * NSEC_PER_SEC;
@@ -266,19 +266,19 @@ int deploy_take_part(struct deploy *deploy, const struct deploy_part *from)
     return 0;
 }
 
-int deploy_rollback(struct server *server, ProtobufCBinaryData text, ProtobufCBinaryData version,
+int deploy_rollback(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBinaryData version,
                     const struct deploy_asker *asker, struct deploy **ret_deploy,
                     const char **ret_reason)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check_change(server, text, name, ret_reason);
+    int r = check_change(deploys, text, name, ret_reason);
     if (r < 0)
         return r;
     if (version.len > VERSION_BYTES)
-        return refuse(server, -EINVAL, ret_reason, "%s has no such version: `skep versions %s`",
+        return refuse(deploys, -EINVAL, ret_reason, "%s has no such version: `skep versions %s`",
                       name, name);
-    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_ROLLBACK, asker, name);
+    struct deploy *deploy = deploy_new(deploys, DEPLOY_ROLLBACK, asker, name);
     if (!deploy)
         return no_memory(ret_reason);
     if (version.len > 0)
@@ -286,16 +286,17 @@ int deploy_rollback(struct server *server, ProtobufCBinaryData text, ProtobufCBi
     return begun(deploy, send_list(deploy), ret_deploy, ret_reason);
 }
 
-int deploy_remove(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
-                  struct deploy **ret_deploy, const char **ret_reason)
+int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
+                  const struct deploy_asker *asker, struct deploy **ret_deploy,
+                  const char **ret_reason)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check_change(server, text, name, ret_reason);
+    int r = check_change(deploys, text, name, ret_reason);
     if (r < 0)
         return r;
-    struct tenant *tenant = tenant_find(server->tenants, name, strlen(name));
-    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_REMOVAL, asker, name);
+    struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
+    struct deploy *deploy = deploy_new(deploys, DEPLOY_REMOVAL, asker, name);
     if (!deploy)
         return no_memory(ret_reason);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = name), "removal is asked for by uid %u",
@@ -309,15 +310,15 @@ int deploy_remove(struct server *server, ProtobufCBinaryData text, const struct 
     return begun(deploy, 0, ret_deploy, ret_reason);
 }
 
-int deploy_list(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+int deploy_list(struct deploys *deploys, ProtobufCBinaryData text, const struct deploy_asker *asker,
                 struct deploy **ret_deploy, const char **ret_reason)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check(server, text, name, ret_reason);
+    int r = check(deploys, text, name, ret_reason);
     if (r < 0)
         return r;
-    struct deploy *deploy = deploy_new(server->deploys, DEPLOY_LIST, asker, name);
+    struct deploy *deploy = deploy_new(deploys, DEPLOY_LIST, asker, name);
     if (!deploy)
         return no_memory(ret_reason);
     return begun(deploy, send_list(deploy), ret_deploy, ret_reason);

@@ -98,7 +98,7 @@ static void fail_with_errors(struct deploy *deploy, int error, const struct conf
 static bool has_conflict(struct deploy *deploy, const struct manifest *manifest)
 {
     char text[ROUTE_TEXT_BYTES];
-    const struct tenants *tenants = deploy->deploys->server->tenants;
+    const struct tenants *tenants = deploy->deploys->with.tenants;
     const struct route_pattern *route = NULL;
     const struct tenant *other = tenant_find(tenants, deploy->tenant, strlen(deploy->tenant));
 
@@ -119,17 +119,16 @@ static void install(struct deploy *deploy, struct manifest *read, const char *di
 {
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
     _cleanup_(manifest_cleanup) struct manifest *manifest = read;
-    struct server *server = deploy->deploys->server;
+    const struct deploys_options *with = &deploy->deploys->with;
 
-    int r = manifest_check(manifest, server->config, &errors);
+    int r = manifest_check(manifest, with->config, &errors);
     if (r < 0) {
         fail_with_errors(deploy, r, &errors);
         return;
     }
     if (has_conflict(deploy, manifest))
         return;
-    r = versions_stage(server->versions, manifest, dir, &deploy_of_version, deploy,
-                       &deploy->staged);
+    r = versions_stage(with->versions, manifest, dir, &deploy_of_version, deploy, &deploy->staged);
     if (r < 0) {
         deploy_fail(deploy, "it cannot be installed: %s", strerrordesc_np(-r));
         return;
@@ -195,10 +194,10 @@ _Static_assert(offsetof(struct boot_reading, job) == 0, "a job is what embeds it
 
 void deploy_boot(struct deploy *deploy, const char *folder)
 {
-    const struct server *server = deploy->deploys->server;
+    const struct deploys_options *with = &deploy->deploys->with;
     struct boot_reading *reading = calloc(1, sizeof *reading);
 
-    if (!reading || !(reading->state = strdup(server->config->state))) {
+    if (!reading || !(reading->state = strdup(with->config->state))) {
         (void) reading_free(reading);
         deploy_fail(deploy, "skepd is out of memory");
         return;
@@ -209,7 +208,7 @@ void deploy_boot(struct deploy *deploy, const char *folder)
     (void) snprintf(reading->tenant, sizeof reading->tenant, "%s", deploy->tenant);
     (void) snprintf(reading->folder, sizeof reading->folder, "%s", folder);
     deploy->state = DEPLOY_READING;
-    reader_run(server->reader, &reading->job);
+    reader_run(with->reader, &reading->job);
 }
 
 /* ---- the switch */
@@ -234,7 +233,7 @@ static void take_name(const struct deploy *deploy, struct tenant *tenant)
     char *file = NULL;
 
     if (asprintf(&file, "%s/tenants/%s/versions/%s/bundle/skep.yaml",
-                 deploy->deploys->server->config->state, tenant->name, deploy->version) < 0)
+                 deploy->deploys->with.config->state, tenant->name, deploy->version) < 0)
         return;
     free(manifest->file);
     manifest->file = file;
@@ -245,7 +244,7 @@ static void take_name(const struct deploy *deploy, struct tenant *tenant)
 
 void deploy_switch(struct deploy *deploy, const char *previous)
 {
-    const struct config *config = deploy->deploys->server->config;
+    const struct config *config = deploy->deploys->with.config;
     bool is_watched = deploy->kind == DEPLOY_UPLOAD && config->deploy.watch_s > 0;
 
     struct tenant *tenant = deploy->staged ? deploy->staged->tenant : NULL;

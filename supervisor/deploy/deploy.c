@@ -190,7 +190,7 @@ const struct tenant *deploy_find_leaving(const struct deploy *deploy)
 {
     const struct tenant *tenant;
 
-    TAILQ_FOREACH (tenant, &deploy->deploys->server->tenants->leaving, entry)
+    TAILQ_FOREACH (tenant, &deploy->deploys->with.tenants->leaving, entry)
         if (tenant->number == deploy->leaving_number)
             return tenant;
     return NULL;
@@ -217,7 +217,7 @@ static void visit(struct deploy *deploy, uint64_t now)
             deploy_fail(deploy, "the upload took too long");
         break;
     case DEPLOY_LEAVING:
-        if (now >= deploy->until_ns || deploy->deploys->server->life.is_draining ||
+        if (now >= deploy->until_ns || deploy->deploys->with.life->is_draining ||
             !has_work(deploy_find_leaving(deploy)))
             if (deploy_send_remove(deploy) < 0)
                 deploy_fail(deploy, "the store cannot be reached");
@@ -327,24 +327,24 @@ static void on_failing(void *owner)
     event_active(deploys->check, EV_TIMEOUT, 0);
 }
 
-int deploys_new(struct server *server, struct deploys **ret_deploys)
+int deploys_new(const struct deploys_options *options, struct deploys **ret_deploys)
 {
     struct deploys *deploys = calloc(1, sizeof *deploys);
 
     if (!deploys)
         return -ENOMEM;
-    deploys->server = server;
+    deploys->with = *options;
     TAILQ_INIT(&deploys->list);
-    deploys->tick = evtimer_new(server->base, on_tick, deploys);
-    deploys->check = event_new(server->base, -1, 0, on_check, deploys);
+    deploys->tick = evtimer_new(options->base, on_tick, deploys);
+    deploys->check = event_new(options->base, -1, 0, on_check, deploys);
     if (!deploys->tick || !deploys->check) {
         (void) deploys_free(deploys);
         return -ENOMEM;
     }
-    tenants_watch(server->tenants, on_failing, deploys);
-    if (server->store)
-        helper_listen(store_helper(server->store), &deploy_answers, &store_ops, deploys);
-    total_set(server->record.totals, TOTAL_DEPLOYS, deploys_read_total, deploys);
+    tenants_watch(options->tenants, on_failing, deploys);
+    if (options->store)
+        helper_listen(store_helper(options->store), &deploy_answers, &store_ops, deploys);
+    total_set(options->record->totals, TOTAL_DEPLOYS, deploys_read_total, deploys);
     *ret_deploys = deploys;
     return 0;
 }
@@ -361,8 +361,8 @@ struct deploys *deploys_free(struct deploys *deploys)
             (void) deploy_send_remove(deploy);
         deploy_free(deploy);
     }
-    tenants_watch(deploys->server->tenants, NULL, NULL);
-    total_set(deploys->server->record.totals, TOTAL_DEPLOYS, NULL, NULL);
+    tenants_watch(deploys->with.tenants, NULL, NULL);
+    total_set(deploys->with.record->totals, TOTAL_DEPLOYS, NULL, NULL);
     if (deploys->tick)
         event_free(deploys->tick);
     if (deploys->check)
@@ -383,30 +383,27 @@ static struct deploy *find_unsettled(const struct deploys *deploys)
     return NULL;
 }
 
-void deploys_drain(struct server *server)
+void deploys_drain(struct deploys *deploys)
 {
     struct deploy *deploy;
 
-    if (!server->deploys)
-        return;
-    while ((deploy = find_unsettled(server->deploys)))
+    while ((deploy = find_unsettled(deploys)))
         deploy_fail(deploy, "skepd is about to end: try again");
-    if (!TAILQ_EMPTY(&server->deploys->list))
-        deploy_want_tick(server->deploys);
+    if (!TAILQ_EMPTY(&deploys->list))
+        deploy_want_tick(deploys);
 }
 
-unsigned deploy_count_busy(const struct server *server)
+unsigned deploys_count_busy(const struct deploys *deploys)
 {
     const struct deploy *deploy;
     unsigned n = 0;
 
-    if (server->deploys)
-        TAILQ_FOREACH (deploy, &server->deploys->list, entry)
-            n += is_change(deploy);
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        n += is_change(deploy);
     return n;
 }
 
-bool deploy_is_busy(const struct server *server)
+bool deploys_are_busy(const struct deploys *deploys)
 {
-    return deploy_count_busy(server) > 0;
+    return deploys_count_busy(deploys) > 0;
 }

@@ -11,12 +11,17 @@
 #include <stdint.h>
 
 #include "store.pb-c.h"
-#include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 
 struct deploy;
 struct deploys;
+struct event_base;
+struct health;
+struct life;
+struct reader;
+struct store;
 struct total;
+struct versions;
 
 /* The most of a file or of a value that goes in one part. */
 #define DEPLOY_PART_MAX_BYTES (UINT32_C(256) << 10)
@@ -48,27 +53,43 @@ struct deploy_asker {
     uint32_t uid;
 };
 
-/* Attaches the store, if there is one, to the loop. 0 or -errno. */
-int deploys_new(struct server *server, struct deploys **ret_deploys);
+/* All borrowed. */
+struct deploys_options {
+    struct event_base *base;
+    const struct config *config; /* a reload changes its contents */
+    const struct life *life;
+    const struct health *health; /* of the helper processes */
+    struct record *record;
+    struct tenants *tenants;
+    struct versions *versions;
+    struct store *store;   /* NULL: nothing can be deployed */
+    struct reader *reader; /* NULL in tests: files are read in the loop */
+    bool is_dev;           /* one tenant, which gets every request: nothing can be deployed */
+};
+
+/* Listens to the store from now on, if there is one. 0 or -ENOMEM. */
+int deploys_new(const struct deploys_options *options, struct deploys **ret_deploys);
 /* Detaches the store. Nobody is told anything any more; removals that were begun are done by the store.
  * NULL is allowed. Returns NULL. */
 struct deploys *deploys_free(struct deploys *deploys);
 /* skepd is about to end: what is not being made durable yet has failed, and what is goes on. */
-void deploys_drain(struct server *server);
+void deploys_drain(struct deploys *deploys);
 /* Installs what is stored and not in the folder of tenants. What is broken is named in the log and left
  * out. 0 or -ENOMEM. */
-int deploy_install_stored(struct server *server);
+int deploys_install_stored(struct deploys *deploys);
 
-/* Each begins what the name says. 0; or -errno with *ret_reason, a static string or one that lives until
+/* Each begins what the name says; deploys: NULL if nothing can be deployed. 0; or -errno with *ret_reason, a static string or one that lives until
  * the next call. text: the name as it came, checked here. */
-int deploy_begin(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
-                 struct deploy **ret_deploy, const char **ret_reason);
-int deploy_rollback(struct server *server, ProtobufCBinaryData text, ProtobufCBinaryData version,
+int deploy_begin(struct deploys *deploys, ProtobufCBinaryData text,
+                 const struct deploy_asker *asker, struct deploy **ret_deploy,
+                 const char **ret_reason);
+int deploy_rollback(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBinaryData version,
                     const struct deploy_asker *asker, struct deploy **ret_deploy,
                     const char **ret_reason);
-int deploy_remove(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
-                  struct deploy **ret_deploy, const char **ret_reason);
-int deploy_list(struct server *server, ProtobufCBinaryData text, const struct deploy_asker *asker,
+int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
+                  const struct deploy_asker *asker, struct deploy **ret_deploy,
+                  const char **ret_reason);
+int deploy_list(struct deploys *deploys, ProtobufCBinaryData text, const struct deploy_asker *asker,
                 struct deploy **ret_deploy, const char **ret_reason);
 
 struct deploy_part {
@@ -82,6 +103,6 @@ int deploy_take_part(struct deploy *deploy, const struct deploy_part *from);
 void deploy_leave(struct deploy *deploy);
 
 /* A deploy, rollback or removal is under way: no time for skepd to hand over to another. */
-bool deploy_is_busy(const struct server *server);
+bool deploys_are_busy(const struct deploys *deploys);
 /* How many of these there are. */
-unsigned deploy_count_busy(const struct server *server);
+unsigned deploys_count_busy(const struct deploys *deploys);

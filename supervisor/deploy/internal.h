@@ -58,7 +58,7 @@ struct deploy {
 TAILQ_HEAD(deploy_list, deploy);
 
 struct deploys {
-    struct server *server; /* borrowed */
+    struct deploys_options with;
     struct deploy_list list;
     uint64_t last_id;
     struct event *tick;

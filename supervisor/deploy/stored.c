@@ -41,36 +41,36 @@ static int find_current(const char *folder, const char *name,
     return 0;
 }
 
-static int install_version(struct server *server, const char *name, const char *version,
+static int install_version(struct deploys *deploys, const char *name, const char *version,
                            struct config_errors *errors)
 {
     _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
     _cleanup_free_ char *dir = NULL;
     const struct route_pattern *route = NULL;
 
-    int r = deploy_read(server->config->state, name, version, &manifest, &dir, errors);
+    int r = deploy_read(deploys->with.config->state, name, version, &manifest, &dir, errors);
     if (r == 0)
-        r = manifest_check(manifest, server->config, errors);
+        r = manifest_check(manifest, deploys->with.config, errors);
     if (r < 0)
         return r;
-    const struct tenant *other = tenant_find_conflict(server->tenants, manifest, &route);
+    const struct tenant *other = tenant_find_conflict(deploys->with.tenants, manifest, &route);
     if (other) {
         config_errors_add(errors, manifest->file, route->line, "this route is one of the tenant %s",
                           other->name);
         return -EEXIST;
     }
-    r = versions_install(server->versions, manifest, dir);
+    r = versions_install(deploys->with.versions, manifest, dir);
     if (r < 0)
         return r;
     (void) TAKE_PTR(manifest);
-    struct tenant *tenant = tenant_find(server->tenants, name, strlen(name));
+    struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
     tenant->origin = TENANT_DEPLOYED;
     memcpy(tenant->deployed.serving, version, VERSION_BYTES + 1);
     return 0;
 }
 
 /* Lists the tenant with what is wrong; with its routes, if its skep.yaml is what was deployed. */
-static void note_unserved(struct server *server, struct store_reader *reader, const char *name,
+static void note_unserved(struct deploys *deploys, struct store_reader *reader, const char *name,
                           const char *version, const char *text)
 {
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
@@ -84,7 +84,7 @@ static void note_unserved(struct server *server, struct store_reader *reader, co
         manifest_parse("skep.yaml", yaml, size, &manifest, &errors) == 0 &&
         strcmp(manifest->name, name) != 0)
         manifest = manifest_free(manifest);
-    if (unserved_add(server->tenants, name, version, text, manifest) < 0)
+    if (unserved_add(deploys->with.tenants, name, version, text, manifest) < 0)
         log_error("out of memory: %s is not listed", name);
 }
 
@@ -102,7 +102,7 @@ static void describe(int error, const struct config_errors *errors, const char *
                         strerrordesc_np(-error));
 }
 
-static void install_tenant(struct server *server, struct store_reader *reader, const char *folder,
+static void install_tenant(struct deploys *deploys, struct store_reader *reader, const char *folder,
                            const char *name)
 {
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
@@ -110,7 +110,7 @@ static void install_tenant(struct server *server, struct store_reader *reader, c
     const char *reason = "";
     char text[640];
 
-    const struct tenant *tenant = tenant_find(server->tenants, name, strlen(name));
+    const struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
     if (tenant) {
         log_warning("%s was deployed, and is not served so: it is served from %s", name,
                     tenant->dir);
@@ -122,20 +122,20 @@ static void install_tenant(struct server *server, struct store_reader *reader, c
                         "which version served is not known, its link `current` cannot be read: %s; "
                         "deploy it again",
                         strerrordesc_np(-r));
-        note_unserved(server, reader, name, "", text);
+        note_unserved(deploys, reader, name, "", text);
         return;
     }
     if (store_reader_check(reader, name, version, &reason) < 0) {
         (void) snprintf(text, sizeof text, "%s", reason);
-        note_unserved(server, reader, name, version, text);
+        note_unserved(deploys, reader, name, version, text);
         return;
     }
-    r = install_version(server, name, version, &errors);
+    r = install_version(deploys, name, version, &errors);
     for (unsigned i = 0; i < errors.n_items; i++)
         log_warning("%s:%u: %s", errors.items[i].file, errors.items[i].line, errors.items[i].text);
     if (r < 0) {
         describe(r, &errors, version, text, sizeof text);
-        note_unserved(server, reader, name, version, text);
+        note_unserved(deploys, reader, name, version, text);
     }
 }
 
@@ -149,19 +149,19 @@ static int compare_entries(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-int deploy_install_stored(struct server *server)
+int deploys_install_stored(struct deploys *deploys)
 {
     _cleanup_free_ char *folder = NULL;
     struct dirent **entries = NULL;
 
-    if (!server->store || server->is_dev)
+    if (!deploys->with.store || deploys->with.is_dev)
         return 0;
-    if (asprintf(&folder, "%s/tenants", server->config->state) < 0) {
+    if (asprintf(&folder, "%s/tenants", deploys->with.config->state) < 0) {
         folder = NULL;
         return -ENOMEM;
     }
     struct store_reader *reader = NULL;
-    int r = store_reader_new(server->config->state, &reader);
+    int r = store_reader_new(deploys->with.config->state, &reader);
     if (r < 0)
         return log_error_errno(r, "cannot read %s", folder);
     int count = scandir(folder, &entries, is_tenant, compare_entries);
@@ -171,7 +171,7 @@ int deploy_install_stored(struct server *server)
         return r;
     }
     for (int i = 0; i < count; i++) {
-        install_tenant(server, reader, folder, entries[i]->d_name);
+        install_tenant(deploys, reader, folder, entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);

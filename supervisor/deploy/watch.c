@@ -89,16 +89,16 @@ static bool is_succeeded(const struct deploys *deploys, const struct tenant *ten
 
 bool deploy_check_watches(struct deploys *deploys)
 {
-    const struct server *server = deploys->server;
+    const struct deploys_options *with = &deploys->with;
     /* What will serve has read by now which version does. */
-    bool is_upgrading = server->life.is_handing_over;
+    bool is_upgrading = with->life->is_handing_over;
     struct tenant *tenant, *next;
     uint64_t now = io_now_ns();
     bool is_any_left = false;
 
-    for (tenant = TAILQ_FIRST(&server->tenants->watched); tenant; tenant = next) {
+    for (tenant = TAILQ_FIRST(&with->tenants->watched); tenant; tenant = next) {
         next = TAILQ_NEXT(tenant, watched); /* this one may leave the list */
-        if (server->life.is_draining) {     /* another skepd may serve, and write */
+        if (with->life->is_draining) {      /* another skepd may serve, and write */
             versions_drop_standby(tenant);
             continue;
         }

@@ -39,7 +39,7 @@ struct drain_state drain_state(const struct drain *drain)
     uint64_t requests = (uint64_t) with->ledger->in_workers + with->ledger->queued;
 
     return (struct drain_state){
-        .in_flight = (busy > requests ? busy : requests) + deploy_count_busy(with->server),
+        .in_flight = (busy > requests ? busy : requests) + deploys_count_busy(with->deploys),
         .connections = http_front_connections(with->front),
         .limit_s = with->config->drain_s,
         .is_draining = with->life->is_draining,
@@ -125,7 +125,7 @@ void drain_start(struct drain *drain, enum drain_kind kind)
     with->life->is_draining = true;
     drain->kind = kind;
     drain->began_ns = io_now_ns();
-    deploys_drain(with->server);
+    deploys_drain(with->deploys);
     log_info("%s: %" PRIu64 " in flight, for at most %u s",
              kind == DRAIN_STOP ? "stopping" : "another skepd serves", drain_state(drain).in_flight,
              with->config->drain_s);

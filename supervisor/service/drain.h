@@ -23,7 +23,6 @@ struct ledger;
 struct life;
 struct metrics;
 struct notify;
-struct server;
 
 enum drain_kind {
     DRAIN_STOP,        /* the service ends */
@@ -38,7 +37,7 @@ struct drain_options {
     struct notify *notify; /* NULL without a service manager */
     struct http_front *front;
     const struct ledger *ledger;
-    struct server *server;   /* for its deploys */
+    struct deploys *deploys;
     struct metrics *metrics; /* NULL: no endpoint */
     const struct heir *heir; /* NULL: this skepd replaces none */
 };

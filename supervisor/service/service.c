@@ -111,7 +111,7 @@ static bool is_reloading(const struct service *service)
 
 static bool is_deploying(const struct service *service)
 {
-    return deploy_is_busy(service->with.server);
+    return deploys_are_busy(service->with.deploys);
 }
 
 /* A module whose work another process could not take over in the middle has a row here. */
@@ -423,7 +423,7 @@ static int make_drain(struct service *service)
         .notify = service->notify,
         .front = with->front,
         .ledger = with->ledger,
-        .server = with->server,
+        .deploys = with->deploys,
         .metrics = with->metrics,
         .heir = service->heir,
     };

@@ -29,7 +29,6 @@ struct metrics;
 struct notify;
 struct origin;
 struct reload;
-struct server;
 struct service;
 struct slots;
 struct sockets;
@@ -72,7 +71,7 @@ struct service_options {
     struct metrics *metrics; /* NULL: no endpoint */
     struct admin *admin;
     struct reload *reload;
-    struct server *server; /* for its deploys */
+    struct deploys *deploys;
 };
 /* Everything is set up: signals, and what happens by time. Before confinement. 0 or -errno, logged. */
 int service_start(struct service *service, const struct service_options *options);

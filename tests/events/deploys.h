@@ -23,4 +23,4 @@ bool deploys_store_answers(bool is_failure);
 /* The store dies; it is there again when it is to answer next. */
 void deploys_store_dies(void);
 /* Whether a deploy that was asked for has not ended. */
-bool deploys_are_busy(void);
+bool deploys_are_under_way(void);

@@ -144,7 +144,7 @@ void world_drain(void)
         .life = &world.server.life,
         .front = world.server.front,
         .ledger = world.server.ledger,
-        .server = &world.server,
+        .deploys = world.server.deploys,
     };
     HOLD(drain_new(&options, &world.drain) == 0);
     drain_start(world.drain, DRAIN_STOP);
@@ -629,13 +629,14 @@ static void let_all_end(const char *what)
         world_settle();
         inside_check(&world.server);
         world_check_credit();
-        if (!is_anybody_waiting() && !deploys_are_busy() && inside_count_work(&world.server) == 0)
+        if (!is_anybody_waiting() && !deploys_are_under_way() &&
+            inside_count_work(&world.server) == 0)
             return;
         world_pass(i < 100 ? 2 : 50);
     }
     inside_describe(&world.server, text, sizeof text);
     events_fail("%s: something does not end: %s%s", what, text,
-                deploys_are_busy() ? "; a deploy" : "");
+                deploys_are_under_way() ? "; a deploy" : "");
 }
 
 static void tear_down(void)

@@ -234,7 +234,6 @@ static void set_up(struct scene *scene)
         .ledger = server->ledger,
         .front = server->front,
         .reload = server->reload,
-        .server = server,
     };
     CHECK(admin_new(&options, &server->admin) == 0);
     client_start(&scene->witness, inputs[0]);

@@ -128,7 +128,6 @@ static inline int make_admin(struct fixture *f, const char *path, struct admin *
         .record = &f->server.record,
         .tenants = f->server.tenants,
         .slots = f->server.slots,
-        .server = &f->server,
     };
 
     return admin_new(&options, ret_admin);
