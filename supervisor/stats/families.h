@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The families of metrics, as a table, and their samples, a piece at a time: docs/metrics.md has what
- * each means. Supervisor, loop thread.
+ * The families of metrics as rows, and their samples, a piece at a time. A row says all of a family: the endpoint
+ * writes by it, and a test compares it with docs/metrics.md, which has what each means. A new family is a row in
+ * one of of_*.c, and a line there. Supervisor, loop thread.
  */
 #pragma once
 
@@ -12,7 +13,45 @@
 #include "supervisor/stats/text.h"
 #include "supervisor/tenants/tenant_cursor.h"
 
-/* Rows that are counted when somebody asks for them. */
+#define FAMILY_LABELS_MAX 3
+
+struct family_source;
+struct histogram;
+struct samples;
+struct slot;
+
+enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_HISTOGRAM, FAMILY_TYPES };
+/* "counter", "gauge", "histogram". */
+const char *family_type_name(enum family_type type);
+
+/* Of what a family's read function returns, and how that is shown. */
+enum family_unit {
+    UNIT_NONE,
+    UNIT_US,    /* as seconds */
+    UNIT_BYTES, /* histograms: KiB, as bytes */
+};
+
+struct family {
+    const char *name, *help; /* help: one line without backslash */
+    enum family_type type;
+    enum family_unit unit;
+    const char *labels[FAMILY_LABELS_MAX]; /* NULL: no more */
+    bool needs_state; /* reads what is not a pointer in the source, besides cpu_ns */
+    /* One of these is set. Of skepd as a whole: a value without labels, or a sample for each value of the labels. */
+    uint64_t (*read)(const struct metrics_sources *from);
+    void (*list)(const struct metrics_sources *from, struct samples *samples);
+    /* Of each slot, with the labels cordon and slot. */
+    uint64_t (*read_slot)(const struct slot *slot);
+    /* Of each tenant; the first label is tenant. */
+    uint64_t (*read_tenant)(const struct family_source *source);
+    const struct histogram *(*read_histogram)(const struct family_source *source);
+    void (*list_tenant)(const struct family_source *source, struct samples *samples);
+};
+
+/* The families in the order in which they are written; NULL: there are no more. */
+const struct family *family_get(unsigned index);
+
+/* Figures that are counted when somebody asks for them. */
 struct families_state {
     uint64_t in_flight, queued, quarantined;
     struct memory_use memory;

@@ -21,21 +21,37 @@ struct family_source {
     struct families_state state;
 };
 
-struct family {
-    const char *name, *type, *help;
-    /* One of these two. */
-    void (*write)(const struct metrics_sources *from, const char *name, struct text *text);
-    void (*write_source)(const struct family_source *source, const char *name, struct text *text);
-    bool needs_state; /* write_source wants what is not a pointer in the source, besides cpu_ns */
-};
-
 extern const struct family families_of_service[], families_of_tenants[], families_of_workers[];
 extern const size_t n_families_of_service, n_families_of_tenants, n_families_of_workers;
 
-void family_write_tenant(const struct tenant *tenant, const struct family *family,
-                         struct text *text);
-void family_write_rest(const struct metrics_sources *from, const struct families_state *state,
-                       const struct family *family, struct text *text);
+/* Where a list of one family goes. */
+struct samples {
+    const struct family *family;
+    const char *tenant; /* value of the first label; NULL: that is no tenant */
+    struct text *text;
+};
+
+/* Values of the family's labels, but for the tenant: as many as it has. */
+struct sample_labels {
+    const char *const *values;
+    size_t n;
+};
+#define LABELED(...)                                               \
+    ((struct sample_labels){ (const char *const[]){ __VA_ARGS__ }, \
+                             sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *) })
+#define UNLABELED ((struct sample_labels){ 0 })
+
+/* One sample; value: in the family's unit. */
+void samples_add(const struct samples *samples, struct sample_labels labels, uint64_t value);
+void samples_add_histogram(const struct samples *samples, struct sample_labels labels,
+                           const struct histogram *histogram);
+
+bool family_is_of_tenants(const struct family *family);
+/* of_tenants.c: the sources, and what is to be counted of a tenant. */
+void family_of_tenant(const struct tenant *tenant, bool needs_state,
+                      struct family_source *ret_source);
+void family_of_rest(const struct metrics_sources *from, const struct families_state *state,
+                    struct family_source *ret_source);
 void family_add_state(const struct tenant *tenant, struct families_state *state);
 /* "ok" for answers without a failure. */
 const char *family_code_name(enum error_code code);

@@ -12,46 +12,42 @@
 #include "supervisor/http/http.h"
 #include "supervisor/jail/level.h"
 #include "supervisor/record/life.h"
-#include "supervisor/record/record.h"
-#include "supervisor/requests/ledger.h"
 #include "supervisor/stats/families_internal.h"
+#include "supervisor/tenants/tenant.h"
 #include "supervisor/tenants/unserved.h"
-#include "supervisor/workers/worker.h"
 
-static void write_build(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_build(const struct metrics_sources *from, struct samples *samples)
 {
-    text_count(text, name,
-               TEXT_LABELS({ "version", SKEP_VERSION }, { "v8", from->record->v8_version },
-                           { "v8_date", v8_release_date(from->record->v8_version) }),
-               1);
+    const char *v8 = from->record->v8_version;
+
+    samples_add(samples, LABELED(SKEP_VERSION, v8, v8_release_date(v8)), 1);
 }
 
 /* The time of day when the loop began, which a step of the clock may move. */
-static void write_start(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_start(const struct metrics_sources *from)
 {
     uint64_t up_ns = io_now_ns() - from->record->started_ns;
 
-    text_time(text, name, TEXT_NO_LABELS, (io_clock_ns(CLOCK_REALTIME) - up_ns) / NSEC_PER_USEC);
+    return (io_clock_ns(CLOCK_REALTIME) - up_ns) / NSEC_PER_USEC;
 }
 
-static void write_cpu(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_cpu(const struct metrics_sources *from)
 {
     (void) from;
-    text_time(text, name, TEXT_NO_LABELS, io_clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NSEC_PER_USEC);
+    return io_clock_ns(CLOCK_PROCESS_CPUTIME_ID) / NSEC_PER_USEC;
 }
 
-static void write_draining(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_draining(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, from->life->is_draining);
+    return from->life->is_draining;
 }
 
-static void write_connections(const struct metrics_sources *from, const char *name,
-                              struct text *text)
+static uint64_t read_connections(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, from->front ? http_front_connections(from->front) : 0);
+    return from->front ? http_front_connections(from->front) : 0;
 }
 
-static void write_caps(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_caps(const struct metrics_sources *from, struct samples *samples)
 {
     static const char *const caps[HTTP_CAPS] = {
         [HTTP_CAP_CONNECTIONS] = "connections", [HTTP_CAP_IDLE] = "idle",
@@ -60,72 +56,68 @@ static void write_caps(const struct metrics_sources *from, const char *name, str
     };
 
     for (enum http_cap cap = 0; cap < HTTP_CAPS; cap++)
-        text_count(text, name, TEXT_LABELS({ "cap", caps[cap] }),
-                   from->front ? http_front_cap_count(from->front, cap) : 0);
+        samples_add(samples, LABELED(caps[cap]),
+                    from->front ? http_front_cap_count(from->front, cap) : 0);
 }
 
 /* ---- requests and tenants */
 
-static void write_unrouted(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_unrouted(const struct metrics_sources *from, struct samples *samples)
 {
-    const struct counters *counters = &from->record->stats.no_tenant;
+    const uint64_t *counts = from->record->stats.no_tenant.errors;
 
-    for (unsigned code = 0; code < ERROR_CODES; code++)
-        if (code == ERROR_NO_ROUTE || counters->errors[code] > 0)
-            text_count(text, name,
-                       TEXT_LABELS({ "code", family_code_name((enum error_code) code) }),
-                       counters->errors[code]);
+    for (enum error_code code = 0; code < ERROR_CODES; code++)
+        if (code == ERROR_NO_ROUTE || counts[code] > 0)
+            samples_add(samples, LABELED(family_code_name(code)), counts[code]);
 }
 
-static void write_withdrawn(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_withdrawn(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, from->record->counters.withdrawn);
+    return from->record->counters.withdrawn;
 }
 
-static void write_replayed(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_replayed(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, from->record->counters.replayed);
+    return from->record->counters.replayed;
 }
 
-static void write_tenants(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_tenants(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, from->tenants->n_listed);
+    return from->tenants->n_listed;
 }
 
-static void write_unserved(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_unserved(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, unserved_count(from->tenants));
+    return unserved_count(from->tenants);
 }
 
-static void write_series(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_series(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, from->record->stats.n_series);
+    return from->record->stats.n_series;
 }
 
 /* ---- the log */
 
-static void write_log_lines(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_log_lines(const struct metrics_sources *from)
 {
-    text_count(text, name, TEXT_NO_LABELS, from->record->log_counts.written);
+    return from->record->log_counts.written;
 }
 
-static void write_left_out(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_left_out(const struct metrics_sources *from, struct samples *samples)
 {
-    const struct log_counts *counts = &from->record->log_counts;
-
-    text_count(text, name, TEXT_LABELS({ "bound", "tenant" }), counts->over_own);
-    text_count(text, name, TEXT_LABELS({ "bound", "all" }), counts->over_all);
+    samples_add(samples, LABELED("tenant"), from->record->log_counts.over_own);
+    samples_add(samples, LABELED("all"), from->record->log_counts.over_all);
 }
 
 /* ---- bounds of what strangers can make skepd keep */
 
-static void write_totals(const struct metrics_sources *from, const char *name,
-                         uint64_t member_of(const struct total *), struct text *text)
+static void list_totals(const struct metrics_sources *from,
+                        uint64_t member_of(const struct total *), struct samples *samples)
 {
-    for (unsigned i = 0; i < TOTALS; i++) {
+    for (enum total_kind kind = 0; kind < TOTALS; kind++) {
         struct total total;
-        total_read(from->record->totals, (enum total_kind) i, &total);
-        text_count(text, name, TEXT_LABELS({ "what", total_table[i].name }), member_of(&total));
+        total_read(from->record->totals, kind, &total);
+        samples_add(samples, LABELED(total_table[kind].name), member_of(&total));
     }
 }
 
@@ -144,24 +136,24 @@ static uint64_t refused_of(const struct total *total)
     return total->refused;
 }
 
-static void write_used(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_used(const struct metrics_sources *from, struct samples *samples)
 {
-    write_totals(from, name, used_of, text);
+    list_totals(from, used_of, samples);
 }
 
-static void write_limit(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_limit(const struct metrics_sources *from, struct samples *samples)
 {
-    write_totals(from, name, limit_of, text);
+    list_totals(from, limit_of, samples);
 }
 
-static void write_refused(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_refused(const struct metrics_sources *from, struct samples *samples)
 {
-    write_totals(from, name, refused_of, text);
+    list_totals(from, refused_of, samples);
 }
 
 /* ---- the loop */
 
-static void write_slow(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_slow(const struct metrics_sources *from, struct samples *samples)
 {
     size_t n;
     const struct loop_slow *slow = loop_watch_slow(&n);
@@ -172,13 +164,12 @@ static void write_slow(const struct metrics_sources *from, const char *name, str
         cpu += slow[i].cpu;
         disk += slow[i].disk;
     }
-    text_count(text, name, TEXT_LABELS({ "reason", "cpu" }), cpu);
-    text_count(text, name, TEXT_LABELS({ "reason", "disk" }), disk);
+    samples_add(samples, LABELED("cpu"), cpu);
+    samples_add(samples, LABELED("disk"), disk);
 }
 
 /* At least one series, so that the family is there before the first. */
-static void write_slow_by_name(const struct metrics_sources *from, const char *name,
-                               struct text *text)
+static void list_slow_by_name(const struct metrics_sources *from, struct samples *samples)
 {
     static const struct loop_slow none = { .name = "none" };
     size_t n;
@@ -187,14 +178,14 @@ static void write_slow_by_name(const struct metrics_sources *from, const char *n
     (void) from;
     for (size_t i = 0; i < (n > 0 ? n : 1); i++) {
         const struct loop_slow *one = n > 0 ? &slow[i] : &none;
-        text_time(text, name, TEXT_LABELS({ "callback", one->name }), one->longest_us);
+        samples_add(samples, LABELED(one->name), one->longest_us);
     }
 }
 
-static void write_longest(const struct metrics_sources *from, const char *name, struct text *text)
+static uint64_t read_longest(const struct metrics_sources *from)
 {
     (void) from;
-    text_time(text, name, TEXT_NO_LABELS, loop_watch_longest_us());
+    return loop_watch_longest_us();
 }
 
 /* ---- limits */
@@ -207,29 +198,27 @@ static void write_longest(const struct metrics_sources *from, const char *name, 
 /* Limits that are never met by themselves. */
 #define NEVER_MET (1U << LIMIT_INDEX(grace_ms) | 1U << LIMIT_INDEX(weight))
 
-static void write_kills(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_kills(const struct metrics_sources *from, struct samples *samples)
 {
+    const uint64_t *counts = from->record->incident_counts.by[STAGE_KILLED];
+
     for (unsigned cause = 0; cause < CAUSES; cause++)
-        if ((KILL_CAUSES >> cause & 1U) != 0 ||
-            from->record->incident_counts.by[STAGE_KILLED][cause] > 0)
-            text_count(text, name, TEXT_LABELS({ "cause", incident_cause_name(cause) }),
-                       from->record->incident_counts.by[STAGE_KILLED][cause]);
+        if ((KILL_CAUSES >> cause & 1U) != 0 || counts[cause] > 0)
+            samples_add(samples, LABELED(incident_cause_name(cause)), counts[cause]);
 }
 
-static void write_met(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_met(const struct metrics_sources *from, struct samples *samples)
 {
-    for (unsigned stage = 0; stage < INCIDENT_STAGES; stage++)
+    for (enum incident_stage stage = 0; stage < INCIDENT_STAGES; stage++)
         for (unsigned cause = 0; stage != STAGE_KILLED && cause <= CAUSE_RSS; cause++)
             if ((NEVER_MET >> cause & 1U) == 0)
-                text_count(
-                    text, name,
-                    TEXT_LABELS({ "limit", incident_cause_name(cause) },
-                                { "stage", incident_stage_name((enum incident_stage) stage) }),
-                    from->record->incident_counts.by[stage][cause]);
+                samples_add(samples,
+                            LABELED(incident_cause_name(cause), incident_stage_name(stage)),
+                            from->record->incident_counts.by[stage][cause]);
 }
 
-static void write_overshoot(const struct metrics_sources *from, const char *name, bool is_time,
-                            struct text *text)
+static void list_overshoot(const struct metrics_sources *from, bool is_time,
+                           struct samples *samples)
 {
     static const char *const stages[] = {
         [OVERSHOOT_STOPPED] = "stopped",
@@ -239,131 +228,147 @@ static void write_overshoot(const struct metrics_sources *from, const char *name
     for (unsigned i = 0; i < OVERSHOOTS; i++)
         for (unsigned stage = 0; stage < OVERSHOOT_STAGES; stage++)
             if (overshoot_table[i].is_time == is_time)
-                text_histogram(
-                    text, name,
-                    TEXT_LABELS({ "limit", incident_cause_name(overshoot_table[i].cause) },
-                                { "stage", stages[stage] }),
-                    is_time ? TEXT_SECONDS : TEXT_BYTES, &from->record->stats.overshoot[stage][i]);
+                samples_add_histogram(
+                    samples, LABELED(incident_cause_name(overshoot_table[i].cause), stages[stage]),
+                    &from->record->stats.overshoot[stage][i]);
 }
 
-static void write_overshoot_time(const struct metrics_sources *from, const char *name,
-                                 struct text *text)
+static void list_overshoot_time(const struct metrics_sources *from, struct samples *samples)
 {
-    write_overshoot(from, name, true, text);
+    list_overshoot(from, true, samples);
 }
 
-static void write_overshoot_bytes(const struct metrics_sources *from, const char *name,
-                                  struct text *text)
+static void list_overshoot_bytes(const struct metrics_sources *from, struct samples *samples)
 {
-    write_overshoot(from, name, false, text);
+    list_overshoot(from, false, samples);
 }
 
 /* ---- jail */
 
-static void write_level(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_level(const struct metrics_sources *from, struct samples *samples)
 {
     static const char *const levels[] = { "full", "reduced", "none" };
     const char *level = jail_level_name(from->jail);
 
     for (size_t i = 0; i < ARRAY_LEN(levels); i++)
-        text_count(text, name, TEXT_LABELS({ "level", levels[i] }), levels[i][0] == level[0]);
+        samples_add(samples, LABELED(levels[i]), levels[i][0] == level[0]);
 }
 
-static void write_layers(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_layers(const struct metrics_sources *from, struct samples *samples)
 {
     for (unsigned i = 0; i < LAYERS; i++)
-        text_count(text, name, TEXT_LABELS({ "layer", layer_table[i].name }),
-                   (from->jail->layers & LAYER_BIT(i)) != 0);
+        samples_add(samples, LABELED(layer_table[i].name),
+                    (from->jail->layers & LAYER_BIT(i)) != 0);
 }
 
 /* ---- helpers */
 
-static void write_helpers(const struct metrics_sources *from, const char *name, struct text *text)
+static void list_helpers(const struct metrics_sources *from, struct samples *samples)
 {
-    for (unsigned i = 0; i < HELPERS; i++)
-        for (unsigned state = HELPER_OK; state < HELPER_STATES; state++)
-            if (from->health->of[i].state != HELPER_ABSENT)
-                text_count(text, name,
-                           TEXT_LABELS({ "helper", helper_name((enum helper_id) i) },
-                                       { "state", helper_state_name((enum helper_state) state) }),
-                           from->health->of[i].state == state);
+    for (enum helper_id id = 0; id < HELPERS; id++)
+        for (enum helper_state state = HELPER_OK; state < HELPER_STATES; state++)
+            if (from->health->of[id].state != HELPER_ABSENT)
+                samples_add(samples, LABELED(helper_name(id), helper_state_name(state)),
+                            from->health->of[id].state == state);
 }
 
-static void write_helper_losses(const struct metrics_sources *from, const char *name,
-                                struct text *text)
+static void list_helper_losses(const struct metrics_sources *from, struct samples *samples)
 {
-    for (unsigned i = 0; i < HELPERS; i++)
-        if (from->health->of[i].state != HELPER_ABSENT)
-            text_count(text, name, TEXT_LABELS({ "helper", helper_name((enum helper_id) i) }),
-                       from->health->of[i].losses);
+    for (enum helper_id id = 0; id < HELPERS; id++)
+        if (from->health->of[id].state != HELPER_ABSENT)
+            samples_add(samples, LABELED(helper_name(id)), from->health->of[id].losses);
 }
 
 /* clang-format off */
 const struct family families_of_service[] = {
-    { "skep_build_info", "gauge",
-      "1; the versions of skepd and of V8, and when that came out (empty until a worker was up).",
-      write_build, NULL, false },
-    { "process_start_time_seconds", "gauge",
-      "When skepd started, in seconds since 1970.", write_start, NULL, false },
-    { "process_cpu_seconds_total", "counter",
-      "CPU time of skepd itself, without spawner and workers.", write_cpu, NULL, false },
-    { "skep_draining", "gauge", "1 while skepd is stopping.", write_draining, NULL, false },
-    { "skep_connections", "gauge",
-      "Open connections of clients.", write_connections, NULL, false },
-    { "skep_bound_used", "gauge",
-      "What is used of each bound of what strangers can make skepd keep.", write_used, NULL, false },
-    { "skep_bound_limit", "gauge", "These bounds.", write_limit, NULL, false },
-    { "skep_bound_refused_total", "counter",
-      "Times that somebody was refused or cut off because of a bound.", write_refused, NULL, false },
-    { "skep_connection_caps_total", "counter",
-      "Times that connections met a cap: all taken (connections), one without a request gave way "
-      "(idle), connections_per_ip (address), no descriptor (descriptors), buffer_mib (buffers).",
-      write_caps, NULL, false },
-    { "skep_unrouted_requests_total", "counter",
-      "Answers to requests of no tenant, by error code.", write_unrouted, NULL, false },
-    { "skep_requests_withdrawn_total", "counter",
-      "Requests that were taken back from a worker that was held up, before they had begun.",
-      write_withdrawn, NULL, false },
-    { "skep_requests_replayed_total", "counter",
-      "Requests that were sent again after a worker's death.", write_replayed, NULL, false },
-    { "skep_tenants", "gauge", "Tenants.", write_tenants, NULL, false },
-    { "skep_tenants_unserved", "gauge",
-      "Tenants that were deployed and cannot be served; skep status says why.", write_unserved, NULL, false },
-    { "skep_tenants_with_series", "gauge",
-      "Tenants that have series of their own; the rest is _other.", write_series, NULL, false },
-    { "skep_log_lines_total", "counter",
-      "Lines that tenants have written into the log.", write_log_lines, NULL, false },
-    { "skep_log_lines_left_out_total", "counter",
-      "Lines that tenants were not allowed to write, by the bound that was met.",
-      write_left_out, NULL, false },
-    { "skep_loop_slow_callbacks_total", "counter",
-      "Callbacks of skepd's loop above 5 ms of CPU time, or that waited for a disk.",
-      write_slow, NULL, false },
-    { "skep_loop_slow_callback_seconds", "gauge",
-      "CPU time of the longest slow callback so far, by its name.",
-      write_slow_by_name, NULL, false },
-    { "skep_loop_longest_callback_seconds", "gauge",
-      "CPU time of the longest callback so far.", write_longest, NULL, false },
-    { "skep_kills_total", "counter",
-      "Workers that were killed or died, by cause.", write_kills, NULL, false },
-    { "skep_limits_met_total", "counter",
-      "Times that a limit was met without a kill, by what followed.", write_met, NULL, false },
-    { "skep_limit_overshoot_seconds", "histogram",
-      "How far over a limit of time the use was when it was stopped or the worker killed.",
-      write_overshoot_time, NULL, false },
-    { "skep_limit_overshoot_bytes", "histogram",
-      "How far over a limit of memory or size the use was when it was stopped or killed.",
-      write_overshoot_bytes, NULL, false },
-    { "skep_helper_state", "gauge",
-      "1 for the state of each helper process, 0 for the others; all but ok want the operator.",
-      write_helpers, NULL, false },
-    { "skep_helper_losses_total", "counter",
-      "Helper processes that died, or stood still and were ended.",
-      write_helper_losses, NULL, false },
-    { "skep_jail_level", "gauge",
-      "1 for the level of the workers' jail, 0 for the others.", write_level, NULL, false },
-    { "skep_jail_layer", "gauge",
-      "1 for each layer of the jail that workers have.", write_layers, NULL, false },
+    { .name = "skep_build_info", .type = FAMILY_GAUGE,
+      .help = "1; the versions of skepd and of V8, and when that came out (empty until a worker was "
+              "up).",
+      .labels = { "version", "v8", "v8_date" }, .list = list_build },
+    { .name = "process_start_time_seconds", .type = FAMILY_GAUGE, .unit = UNIT_US,
+      .help = "When skepd started, in seconds since 1970.",
+      .read = read_start },
+    { .name = "process_cpu_seconds_total", .type = FAMILY_COUNTER, .unit = UNIT_US,
+      .help = "CPU time of skepd itself, without spawner and workers.",
+      .read = read_cpu },
+    { .name = "skep_draining", .type = FAMILY_GAUGE,
+      .help = "1 while skepd is stopping.",
+      .read = read_draining },
+    { .name = "skep_connections", .type = FAMILY_GAUGE,
+      .help = "Open connections of clients.",
+      .read = read_connections },
+    { .name = "skep_bound_used", .type = FAMILY_GAUGE,
+      .help = "What is used of each bound of what strangers can make skepd keep.",
+      .labels = { "what" }, .list = list_used },
+    { .name = "skep_bound_limit", .type = FAMILY_GAUGE,
+      .help = "These bounds.",
+      .labels = { "what" }, .list = list_limit },
+    { .name = "skep_bound_refused_total", .type = FAMILY_COUNTER,
+      .help = "Times that somebody was refused or cut off because of a bound.",
+      .labels = { "what" }, .list = list_refused },
+    { .name = "skep_connection_caps_total", .type = FAMILY_COUNTER,
+      .help = "Times that connections met a cap: all taken (connections), one without a request gave "
+              "way (idle), connections_per_ip (address), no descriptor (descriptors), buffer_mib "
+              "(buffers).",
+      .labels = { "cap" }, .list = list_caps },
+    { .name = "skep_unrouted_requests_total", .type = FAMILY_COUNTER,
+      .help = "Answers to requests of no tenant, by error code.",
+      .labels = { "code" }, .list = list_unrouted },
+    { .name = "skep_requests_withdrawn_total", .type = FAMILY_COUNTER,
+      .help = "Requests that were taken back from a worker that was held up, before they had begun.",
+      .read = read_withdrawn },
+    { .name = "skep_requests_replayed_total", .type = FAMILY_COUNTER,
+      .help = "Requests that were sent again after a worker's death.",
+      .read = read_replayed },
+    { .name = "skep_tenants", .type = FAMILY_GAUGE,
+      .help = "Tenants.",
+      .read = read_tenants },
+    { .name = "skep_tenants_unserved", .type = FAMILY_GAUGE,
+      .help = "Tenants that were deployed and cannot be served; skep status says why.",
+      .read = read_unserved },
+    { .name = "skep_tenants_with_series", .type = FAMILY_GAUGE,
+      .help = "Tenants that have series of their own; the rest is _other.",
+      .read = read_series },
+    { .name = "skep_log_lines_total", .type = FAMILY_COUNTER,
+      .help = "Lines that tenants have written into the log.",
+      .read = read_log_lines },
+    { .name = "skep_log_lines_left_out_total", .type = FAMILY_COUNTER,
+      .help = "Lines that tenants were not allowed to write, by the bound that was met.",
+      .labels = { "bound" }, .list = list_left_out },
+    { .name = "skep_loop_slow_callbacks_total", .type = FAMILY_COUNTER,
+      .help = "Callbacks of skepd's loop above 5 ms of CPU time, or that waited for a disk.",
+      .labels = { "reason" }, .list = list_slow },
+    { .name = "skep_loop_slow_callback_seconds", .type = FAMILY_GAUGE, .unit = UNIT_US,
+      .help = "CPU time of the longest slow callback so far, by its name.",
+      .labels = { "callback" }, .list = list_slow_by_name },
+    { .name = "skep_loop_longest_callback_seconds", .type = FAMILY_GAUGE, .unit = UNIT_US,
+      .help = "CPU time of the longest callback so far.",
+      .read = read_longest },
+    { .name = "skep_kills_total", .type = FAMILY_COUNTER,
+      .help = "Workers that were killed or died, by cause.",
+      .labels = { "cause" }, .list = list_kills },
+    { .name = "skep_limits_met_total", .type = FAMILY_COUNTER,
+      .help = "Times that a limit was met without a kill, by what followed.",
+      .labels = { "limit", "stage" }, .list = list_met },
+    { .name = "skep_limit_overshoot_seconds", .type = FAMILY_HISTOGRAM, .unit = UNIT_US,
+      .help = "How far over a limit of time the use was when it was stopped or the worker killed.",
+      .labels = { "limit", "stage" }, .list = list_overshoot_time },
+    { .name = "skep_limit_overshoot_bytes", .type = FAMILY_HISTOGRAM, .unit = UNIT_BYTES,
+      .help = "How far over a limit of memory or size the use was when it was stopped or killed.",
+      .labels = { "limit", "stage" }, .list = list_overshoot_bytes },
+    { .name = "skep_helper_state", .type = FAMILY_GAUGE,
+      .help = "1 for the state of each helper process, 0 for the others; all but ok want the "
+              "operator.",
+      .labels = { "helper", "state" }, .list = list_helpers },
+    { .name = "skep_helper_losses_total", .type = FAMILY_COUNTER,
+      .help = "Helper processes that died, or stood still and were ended.",
+      .labels = { "helper" }, .list = list_helper_losses },
+    { .name = "skep_jail_level", .type = FAMILY_GAUGE,
+      .help = "1 for the level of the workers' jail, 0 for the others.",
+      .labels = { "level" }, .list = list_level },
+    { .name = "skep_jail_layer", .type = FAMILY_GAUGE,
+      .help = "1 for each layer of the jail that workers have.",
+      .labels = { "layer" }, .list = list_layers },
 };
 /* clang-format on */
 const size_t n_families_of_service = ARRAY_LEN(families_of_service);
