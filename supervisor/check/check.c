@@ -309,12 +309,13 @@ static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
         send_all(check);
 }
 
-static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
+static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status, uint64_t cpu_ns)
 {
     struct check *check = owner;
 
     (void) slot;
     (void) wait_status;
+    (void) cpu_ns;
     if (pid != check->worker.pid)
         return;
     if (check->channel)

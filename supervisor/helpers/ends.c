@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,17 +45,26 @@ static void end_free(struct end *end)
     free(end);
 }
 
+static uint64_t cpu_ns_of(const struct rusage *usage)
+{
+    const struct timeval *user = &usage->ru_utime, *system = &usage->ru_stime;
+
+    return (uint64_t) (user->tv_sec + system->tv_sec) * NSEC_PER_SEC +
+           (uint64_t) (user->tv_usec + system->tv_usec) * NSEC_PER_USEC;
+}
+
 /* While somebody traces it, it cannot be reaped: its end is told when it can. */
 static void on_ended(struct end *end)
 {
     static const struct timeval later = { .tv_usec = REAP_AGAIN_US };
     const struct ends *ends = end->ends;
     const unsigned slot = end->slot;
+    struct rusage usage = { 0 };
     int wait_status = 0;
     pid_t pid;
 
     do
-        pid = waitpid(end->pid, &wait_status, WNOHANG);
+        pid = wait4(end->pid, &wait_status, WNOHANG, &usage);
     while (pid < 0 && errno == EINTR);
     if (pid == 0) {
         (void) event_del(end->event);
@@ -64,7 +74,7 @@ static void on_ended(struct end *end)
     }
     pid = end->pid;
     end_free(end);
-    ends->on_end(ends->owner, slot, pid, wait_status);
+    ends->on_end(ends->owner, slot, pid, wait_status, cpu_ns_of(&usage));
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)

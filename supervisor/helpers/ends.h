@@ -6,12 +6,13 @@
 #pragma once
 
 #include <event2/event.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct ends;
 
-/* The worker has ended, and is reaped. wait_status: as from waitpid. */
-typedef void (*ends_fn)(void *owner, unsigned slot, pid_t pid, int wait_status);
+/* The worker has ended, and is reaped. wait_status: as from waitpid. cpu_ns: CPU time that it has used in all. */
+typedef void (*ends_fn)(void *owner, unsigned slot, pid_t pid, int wait_status, uint64_t cpu_ns);
 
 /* owner is borrowed. NULL: out of memory. */
 struct ends *ends_new(struct event_base *base, ends_fn on_end, void *owner);

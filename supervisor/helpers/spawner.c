@@ -749,11 +749,11 @@ static int listen_to(struct member *member, struct event_base *base)
     return member->event && event_add(member->event, NULL) == 0 ? 0 : -ENOMEM;
 }
 
-static void on_worker_ended(void *owner, unsigned slot, pid_t pid, int wait_status)
+static void on_worker_ended(void *owner, unsigned slot, pid_t pid, int wait_status, uint64_t cpu_ns)
 {
     const struct spawner *spawner = owner;
 
-    spawner->ops->on_exited(spawner->owner, slot, pid, wait_status);
+    spawner->ops->on_exited(spawner->owner, slot, pid, wait_status, cpu_ns);
 }
 
 int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "common/io.h"
+#include "supervisor/placement/blame.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/clock.h"
 #include "supervisor/workers/slots.h"
@@ -105,15 +106,52 @@ void cpu_collect_all(struct placements *placements)
 
 /* ---- death */
 
-void cpu_charge_death(struct worker *worker)
+static struct placement *find_version(const struct worker *worker, uint32_t version)
 {
-    const struct worker_clock *clock = &worker->clock;
     struct placement *placement;
 
     LIST_FOREACH (placement, &worker->placements, in_worker)
+        if (version != 0 && placement->version->id == version)
+            return placement;
+    return NULL;
+}
+
+/* Returns whose code ran last: by the worker's word, where native code cannot have written it; else who is to blame.
+ * NULL: not known. */
+static struct placement *find_last(const struct worker *worker, const struct verdict *verdict)
+{
+    const struct attempt *attempt = worker_find_attempt(worker, worker->clock.claim);
+
+    if (verdict->is_untrusted)
+        return find_version(worker, verdict->version);
+    if (attempt)
+        return attempt->placement;
+    uint32_t loading = worker->board ? placement_loading_version(worker) : 0;
+    return find_version(worker, loading != 0 ? loading : verdict->version);
+}
+
+/* Since when that may be, by the worker's CPU clock. */
+static uint64_t last_since_ns(const struct worker *worker, const struct placement *last)
+{
+    const struct worker_clock *clock = &worker->clock;
+    uint64_t since_ns = last->books.clock_from_ns;
+
+    return worker_find_attempt(worker, clock->claim) && since_ns < clock->claim_clock_ns
+               ? clock->claim_clock_ns
+               : since_ns;
+}
+
+void cpu_charge_death(struct worker *worker, const struct verdict *verdict)
+{
+    struct placement *placement;
+
+    worker_look_at_clock(worker);
+    const struct placement *last = find_last(worker, verdict);
+    uint64_t since_ns = last ? last_since_ns(worker, last) : 0;
+    uint64_t spare_ns = worker->clock.spare_ns;
+    LIST_FOREACH (placement, &worker->placements, in_worker)
         cpu_collect(placement);
-    const struct attempt *attempt = worker_find_attempt(worker, clock->claim);
-    if (!attempt)
-        return;
-    charge(attempt->tenant, worker_take_spare(worker, UINT64_MAX, clock->claim_clock_ns));
+    since_ns += spare_ns - worker->clock.spare_ns; /* entries that have ended, in that time, too */
+    if (last)
+        charge(last->version->tenant, worker_take_spare(worker, UINT64_MAX, since_ns));
 }

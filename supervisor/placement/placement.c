@@ -54,6 +54,7 @@ int placement_new(struct version *version, struct worker *worker, struct placeme
     placement->worker = worker;
     placement->since_ns = io_now_ns();
     placement->waited_ns = worker->own.waited_ns;
+    placement->books.clock_from_ns = worker->clock.clock_ns;
     LIST_INSERT_HEAD(&version->placements, placement, in_version);
     LIST_INSERT_HEAD(&worker->placements, placement, in_worker);
     worker->n_placements++;

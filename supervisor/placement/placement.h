@@ -232,8 +232,8 @@ void cpu_collect(struct placement *placement);
 void cpu_collect_load(struct placement *placement, uint64_t cpu_us);
 /* The placement goes. */
 void cpu_forget(struct placement *placement);
-/* It has died: what the request that it ran has used until then, by the clock, is its tenant's. */
-void cpu_charge_death(struct worker *worker);
+/* The worker has died: charges what it used until its end, and no account has yet, to the tenant whose code ran last. */
+void cpu_charge_death(struct worker *worker, const struct verdict *verdict);
 /* The placement may have used CPU time from now on. */
 void cpu_use(struct placement *placement);
 /* Of all that have. */

@@ -56,7 +56,7 @@ void ledger_on_death(struct worker *worker, const struct verdict *verdict)
     struct request *request, *previous;
     struct placement *placement;
 
-    cpu_charge_death(worker);
+    cpu_charge_death(worker, verdict);
     LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->version->id == verdict->version)
             ledger_note_death_cost(placement->version->tenant);

@@ -26,6 +26,6 @@ struct worker_books {
 /* The process's CPU clock, and what of it no tenant was charged with; see clock.h. */
 struct worker_clock {
     uint64_t clock_ns, spare_ns;
-    uint64_t claim; /* of the request that runs, at the last look */
-    uint64_t claim_clock_ns;
+    uint64_t claim;          /* of the request that runs, at the last look */
+    uint64_t claim_clock_ns; /* the clock at the look before the one that saw it first */
 };

@@ -9,6 +9,7 @@ void worker_look_at_clock(struct worker *worker)
 {
     struct worker_clock *clock = &worker->clock;
     uint64_t now_ns = worker_cpu_ns(worker);
+    uint64_t before_ns = clock->clock_ns;
     uint64_t claim = worker->board ? atomic_load(&worker->board->running_request) : 0;
 
     if (now_ns > clock->clock_ns) {
@@ -17,7 +18,7 @@ void worker_look_at_clock(struct worker *worker)
     }
     if (claim != clock->claim) {
         clock->claim = claim;
-        clock->claim_clock_ns = clock->clock_ns;
+        clock->claim_clock_ns = before_ns;
     }
 }
 

@@ -260,13 +260,14 @@ static void on_spawned(void *owner, unsigned slot, int error, const char *step,
     worker_on_event(worker, EVENT_SPAWNED);
 }
 
-static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
+static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status, uint64_t cpu_ns)
 {
     struct worker *worker = find_number(owner, slot);
 
     if (!worker || worker->pid != pid)
         return;
     worker->wait_status = wait_status;
+    worker->end_cpu_ns = cpu_ns;
     worker_on_event(worker, EVENT_EXIT);
 }
 

@@ -322,6 +322,8 @@ bool worker_end_withdrawn(struct worker *worker, uint64_t id)
 
 uint64_t worker_cpu_ns(const struct worker *worker)
 {
+    if (worker->end_cpu_ns > 0) /* its number may be another process's by now */
+        return worker->end_cpu_ns;
     return worker->pid > 0 ? io_clock_ns(worker->cpu_clock) : 0;
 }
 

@@ -158,6 +158,7 @@ struct worker {
     uint64_t blamed_request;
     uint32_t blamed_version; /* what it was killed for: it may end while the kill is on its way */
     int wait_status;
+    uint64_t end_cpu_ns;              /* CPU time of the process in all; 0: it has not ended */
     uint64_t limit_milli, used_milli; /* of the limit that it was killed for, see incident.h */
     uint64_t started_ns, ready_ns;
     /* Retirement, see retire.h. */
@@ -218,7 +219,7 @@ struct cgroup_limits;
 void worker_cgroup_limits(const struct worker *worker, struct cgroup_limits *ret_limits);
 /* Whether rss_mib is only noted in the worker's cordon. */
 bool worker_is_rss_observed(const struct worker *worker);
-/* CPU time of its process; 0 if it has none yet. */
+/* CPU time of its process, also when that has ended; 0 if it has none yet. */
 uint64_t worker_cpu_ns(const struct worker *worker);
 /* True if it is in a slot of that kind. */
 static inline bool worker_is_in(const struct worker *worker, enum slot_kind kind)

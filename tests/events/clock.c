@@ -62,3 +62,8 @@ void clock_burn(pid_t pid, uint64_t ns)
 {
     cpu_ns[(pid - CLOCK_FIRST_PID) % PROCESSES] += ns;
 }
+
+uint64_t clock_burnt(pid_t pid)
+{
+    return cpu_ns[(pid - CLOCK_FIRST_PID) % PROCESSES];
+}

@@ -16,3 +16,4 @@ void clock_reset(void);
 void clock_pass(uint64_t ns);
 uint64_t clock_now(void);
 void clock_burn(pid_t pid, uint64_t ns);
+uint64_t clock_burnt(pid_t pid);

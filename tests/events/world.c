@@ -255,7 +255,7 @@ void world_exited(struct played_worker *worker, int wait_status)
     pid_t pid = worker->pid;
     worker_done(worker);
     world.deaths++;
-    slots_spawner_ops.on_exited(world.server.slots, slot, pid, wait_status);
+    slots_spawner_ops.on_exited(world.server.slots, slot, pid, wait_status, clock_burnt(pid));
     for (unsigned i = 0; i < TENANTS; i++)
         if (kills_of(tenant_names[i]) != before[i] && !(allowed >> i & 1))
             events_fail("tenant %s is blamed for the death of a worker in which it had nothing",

@@ -300,7 +300,8 @@ void rig_worker_exit(struct rig *rig, struct rig_worker *peer, int wait_status)
     struct slot *slot = NULL;
 
     if (worker->pid > 0)
-        ops->on_exited(rig->server.slots, worker->number, worker->pid, wait_status);
+        ops->on_exited(rig->server.slots, worker->number, worker->pid, wait_status,
+                       io_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
     else
         ops->on_result(rig->server.slots, worker->number, -EAGAIN, "fork", NULL);
     peer->worker = NULL;

@@ -60,7 +60,7 @@ static void on_facts(void *owner, unsigned slot, pid_t pid, int error,
         cell->facts = *facts;
 }
 
-static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
+static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status, uint64_t cpu_ns)
 {
     struct hive *hive = owner;
     struct cell *cell = &hive->cells[slot];
@@ -68,6 +68,7 @@ static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status)
     assert_int_equal(pid, cell->pid);
     cell->exited = true;
     cell->wait_status = wait_status;
+    cell->cpu_ns = cpu_ns;
 }
 
 static const struct spawner_ops ops = {

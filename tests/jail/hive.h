@@ -27,6 +27,7 @@ struct cell {
     int stat_fd, statm_fd;
     int channel_fd;
     int wait_status;
+    uint64_t cpu_ns;                /* of one that has ended */
     const struct scoreboard *board; /* what the probe writes */
     bool has_facts;
     int facts_error;

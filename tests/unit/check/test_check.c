@@ -70,7 +70,7 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
     event_free(stage.born);
     event_free(stage.exited);
     (void) close(stage.pidfd);
-    stage.ops->on_exited(stage.owner, stage.slot, stage.pid, status);
+    stage.ops->on_exited(stage.owner, stage.slot, stage.pid, status, 0);
 }
 
 int __wrap_spawner_attach(struct spawner *spawner, struct event_base *base,
