@@ -16,6 +16,14 @@
 
 #define LOOK_MS 100
 
+/* A spare that was wanted, and is not any more. */
+static void close_unwanted(struct worker *worker, uint64_t now_ns)
+{
+    if (worker_is_in(worker, SLOT_SPARE) && worker->state == WORKER_READY &&
+        !retire_wants_spare(worker->slot, now_ns))
+        slot_close(worker->slot);
+}
+
 /* ---- ticks */
 
 static void on_watch(evutil_socket_t fd, short what, void *arg)
@@ -110,6 +118,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
         retire_check(worker, now);
         preload_check(worker, now);
         worker_check_jail(worker);
+        close_unwanted(worker, now);
     }
     look_if_needed(placements);
     if (!event_pending(placements->care_turn, EV_TIMEOUT, NULL))
@@ -131,9 +140,8 @@ static void on_ready(struct worker *worker)
     worker->slot->is_joining = false;
     if (worker_is_stale(worker))
         retire_worker(worker, RETIRE_STALE_REASON);
-    else if (worker->slot->kind == SLOT_SPARE && !retire_use_spare(worker->slot) &&
-             !worker->cordon->spare)
-        slot_close(worker->slot); /* it was wanted, and is not any more */
+    else if (worker->slot->kind == SLOT_SPARE && !retire_use_spare(worker->slot))
+        close_unwanted(worker, io_now_ns());
     ops_of(worker)->on_room(worker);
     placement_preload_candidates(placements_of_worker(worker));
 }

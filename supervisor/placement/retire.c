@@ -79,6 +79,19 @@ bool retire_use_spare(struct slot *spare)
     return false;
 }
 
+bool retire_wants_spare(const struct slot *spare, uint64_t now_ns)
+{
+    const struct slot *slot = NULL;
+
+    if (spare->cordon->spare)
+        return true;
+    while ((slot = slots_next(spare->slots, slot)))
+        if (slot->cordon == spare->cordon && slot->kind == SLOT_SHARED && slot_find_ready(slot) &&
+            holdup_is_pressed(&slot->worker->held, now_ns))
+            return true;
+    return false;
+}
+
 static void look_for_spare(struct worker *worker)
 {
     struct slots *slots = worker->slots;

@@ -21,6 +21,9 @@ void retire_at_once(struct worker *worker, const char *reason);
 void retire_check(struct worker *worker, uint64_t now_ns);
 /* A spare of the cordon is ready: replaces one that waits for that. Returns true if it was used. */
 bool retire_use_spare(struct slot *spare);
+/* Returns whether a spare that nobody uses now is to stay: its cordon has one by its config, or has a worker that is held up, for
+ * which retire_at_once is about to be called again. */
+bool retire_wants_spare(const struct slot *spare, uint64_t now_ns);
 /* Returns whether only skepd's looks bound its memory, also while nothing is in it: no cgroup does, and a tenant
  * has been in it. */
 bool retire_must_look(const struct worker *worker);
