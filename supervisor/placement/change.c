@@ -125,9 +125,15 @@ static bool is_needed(const struct placement *placement, uint64_t now_ns)
     if (!worker)
         return true;
     const struct placement *there = placement_find(version, worker);
-    if (!there && tenant_retry_after_s(tenant) == 0)
+    if (there)
+        return !placement_is_up(there);
+    if (tenant_retry_after_s(tenant) > 0)
+        return false;
+    if (tenant->n_queued > 0)
         (void) placement_load(version, worker);
-    return there ? !placement_is_up(there) : tenant_retry_after_s(tenant) == 0;
+    else
+        (void) placement_preload_version(version);
+    return true;
 }
 
 static void check_leaving(struct worker *worker, uint64_t now_ns)

@@ -394,7 +394,7 @@ static bool may_boot(struct version *version, const struct worker *worker)
     return true;
 }
 
-int placement_load(struct version *version, struct worker *worker)
+static int load(struct version *version, struct worker *worker, bool is_preload)
 {
     struct placement *placement;
 
@@ -409,6 +409,8 @@ int placement_load(struct version *version, struct worker *worker)
     int r = placement_new(version, worker, &placement);
     if (r < 0)
         return r;
+    placement->is_preload = is_preload;
+    worker->n_preloads += is_preload;
     r = load_send(placement);
     if (r < 0) {
         placement_free(placement);
@@ -418,4 +420,14 @@ int placement_load(struct version *version, struct worker *worker)
     worker->loads++;
     placements_watch(placements_of_worker(worker));
     return 0;
+}
+
+int placement_load(struct version *version, struct worker *worker)
+{
+    return load(version, worker, false);
+}
+
+int placement_load_early(struct version *version, struct worker *worker)
+{
+    return load(version, worker, true);
 }

@@ -139,6 +139,8 @@ static inline struct placements *placements_of_tenant(const struct tenant *tenan
 /* Has the candidate, else the serving version, loaded in its worker without a request: at once if somebody waits for the
  * version (its listener), else when it has its turn. 0, or -EAGAIN while no worker is ready for it. */
 int placement_preload(struct tenant *tenant);
+/* The same for one version, for which nobody waits. */
+int placement_preload_version(struct version *version);
 /* The same for all candidates: a worker has come or gone. */
 void placement_preload_candidates(struct placements *placements);
 /* The table itself, for tests: what the event does in the state; NULL: nothing. Returns by name what the action is
@@ -159,6 +161,8 @@ void placement_on_stopped(struct placement *placement);
 void placement_on_unloaded(struct placement *placement);
 /* Requests wait and this worker is the place for them: has the version loaded there. 0 or -errno. */
 int placement_load(struct version *version, struct worker *worker);
+/* The same where nobody waits: it is one of the worker's preloads, and goes there behind what somebody waits for. */
+int placement_load_early(struct version *version, struct worker *worker);
 /* A request has left the placement: unloads it if it is not wanted any more. It may be gone
  * afterwards. */
 void placement_on_idle(struct placement *placement);
@@ -177,9 +181,11 @@ void placement_on_load_death(struct version *version, enum error_code code, cons
 
 /* ---- send.c */
 
-/* Begins to send what the placement's isolate is made of, behind the loads that are on their way to that worker; the rest
- * follows in later turns of the loop. 0; or -errno of channel_send, and nothing was sent. */
+/* Begins to send what the placement's isolate is made of, behind the loads that are on their way to that worker, but before
+ * preloads if it is none; the rest follows in later turns of the loop. 0; or -errno of channel_send, and nothing was sent. */
 int load_send(struct placement *placement);
+/* Somebody waits for it from now on: it is no preload any more. */
+void load_hurry(struct placement *placement);
 /* The placement goes, or has failed: nothing more of its load is sent. */
 void load_drop(struct placement *placement);
 /* For the worker's load_turn. */
@@ -243,7 +249,7 @@ void cpu_collect_all(struct placements *placements);
 
 /* The worker may have room for the next one. */
 void preload_run(struct worker *worker);
-/* The placement's load has ended, or the placement goes; what comes next in the worker is left to preload_run. */
+/* The placement's load has ended, or somebody waits for it, or the placement goes; what comes next in the worker is left to preload_run. */
 void preload_end(struct placement *placement);
 /* Each second: takes on where a load lasts. */
 void preload_check(struct worker *worker, uint64_t now_ns);

@@ -36,17 +36,6 @@ static void join_queue(struct version *version, struct worker *worker)
     TAILQ_INSERT_TAIL(&worker->preloads, version, preload);
 }
 
-static int load(struct version *version, struct worker *worker)
-{
-    int r = placement_load(version, worker);
-
-    if (r < 0)
-        return r;
-    placement_find(version, worker)->is_preload = true;
-    worker->n_preloads++;
-    return 0;
-}
-
 static bool is_wanted(const struct version *version)
 {
     return version == version->tenant->candidate || version == version->tenant->version;
@@ -58,9 +47,8 @@ static struct worker *find_worker(const struct version *version)
     return placement_find_worker(placements_of_tenant(version->tenant)->slots, version);
 }
 
-int placement_preload(struct tenant *tenant)
+int placement_preload_version(struct version *version)
 {
-    struct version *version = tenant->candidate ? tenant->candidate : tenant->version;
     struct worker *worker = find_worker(version);
 
     if (!worker)
@@ -74,6 +62,11 @@ int placement_preload(struct tenant *tenant)
     return 0;
 }
 
+int placement_preload(struct tenant *tenant)
+{
+    return placement_preload_version(tenant->candidate ? tenant->candidate : tenant->version);
+}
+
 /* Takes the first one out of the queue, and has it loaded where it is to be. Returns -errno if it stays the first. */
 static int take_first(struct worker *worker)
 {
@@ -84,7 +77,7 @@ static int take_first(struct worker *worker)
     if (place && place != worker)
         join_queue(version, place); /* whose turn comes with its next event, see preload_check */
     else if (place && !placement_find(version, worker))
-        r = load(version, worker);
+        r = placement_load_early(version, worker);
     if (r == 0 && version->preload_in == worker)
         leave_queue(version);
     return r;

@@ -129,7 +129,7 @@ static void plan_loads(const struct worker *worker, unsigned wait_ms)
 
 /* Sends about LOAD_PART_BYTES of what is to be loaded; the next part follows in another turn of the loop, once the worker
  * has taken this one, so that neither the loop nor the memory for what is queued depends on how large a version is.
- * One load follows the other. Returns 0, or -errno of a frame that was not sent. */
+ * One load follows the other; one that somebody waits for goes into the middle of one that nobody waits for. Returns 0, or -errno of a frame that was not sent. */
 static int send_loads(struct worker *worker)
 {
     struct placement *placement;
@@ -156,19 +156,43 @@ void load_on_turn(struct worker *worker)
         (void) send_loads(worker);
 }
 
+/* Behind those that somebody waits for, and before the others if somebody waits for this one. */
+static void list(struct placement *placement)
+{
+    struct worker *worker = placement->worker;
+    struct placement *next;
+
+    TAILQ_FOREACH (next, &worker->to_load, in_to_load)
+        if (next->is_preload && !placement->is_preload)
+            break;
+    if (next)
+        TAILQ_INSERT_BEFORE(next, placement, in_to_load);
+    else
+        TAILQ_INSERT_TAIL(&worker->to_load, placement, in_to_load);
+    placement->load.is_listed = true;
+}
+
 int load_send(struct placement *placement)
 {
     struct worker *worker = placement->worker;
-    bool is_first = TAILQ_EMPTY(&worker->to_load);
+    bool is_only = TAILQ_EMPTY(&worker->to_load);
 
     if (!worker->channel)
         return -EPIPE;
-    TAILQ_INSERT_TAIL(&worker->to_load, placement, in_to_load);
-    placement->load.is_listed = true;
-    if (!is_first)
+    list(placement);
+    if (!is_only)
         return 0;
     int r = send_loads(worker);
     return placement->load.has_begun || r == -ENOMEM ? 0 : r;
+}
+
+void load_hurry(struct placement *placement)
+{
+    preload_end(placement);
+    if (!placement->load.is_listed)
+        return;
+    load_drop(placement);
+    list(placement);
 }
 
 void load_drop(struct placement *placement)

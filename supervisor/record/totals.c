@@ -12,7 +12,7 @@ const struct total_info total_table[TOTALS] = {
     [TOTAL_WAITING_REQUESTS] = { "waiting_requests", "", "http.connections",
         "requests that wait for a worker; one for each connection, and each tenant's queue" },
     [TOTAL_WORKER_OUTPUT] = { "worker_output", "bytes", NULL,
-        "frames that workers have not read yet, 36 MiB for each; a worker above that is killed" },
+        "frames that workers have not read yet, 12 MiB for each; a worker above that is killed" },
     [TOTAL_LOADS] = { "loads", "", NULL,
         "versions that are being loaded, 256 for each worker" },
     [TOTAL_WITHDRAWN] = { "withdrawn", "", NULL,

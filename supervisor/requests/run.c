@@ -318,6 +318,8 @@ static struct placement *find_place(struct tenant *tenant)
     struct placement *placement = placement_find(version, worker);
     if (!placement)
         (void) placement_load(version, worker);
+    else if (placement->is_preload)
+        load_hurry(placement);
     return placement && placement_is_up(placement) ? placement : find_meanwhile(tenant);
 }
 

@@ -30,10 +30,13 @@
 #define FILE_BYTES (1U << 20)
 #define QUEUED_MAX_BYTES (1U << 20)
 #define TURNS_MAX 100000U
+#define FLOOD_FRAMES 4096U
+#define FLOOD_TURN_MOST 256U
 
 struct scene {
     struct record record;
     struct slots slots;
+    struct cordon_config cordon;
     struct worker *worker;
     int worker_fd;
     struct tenant tenant;
@@ -46,7 +49,7 @@ struct scene {
     size_t have, most_queued;
     char order[4096]; /* B, F, E, P: frames as they came, with the placement's number behind each */
     size_t n_order;
-    uint64_t file_bytes;
+    uint64_t file_bytes[3]; /* of each placement */
 };
 
 static void on_load_turn(evutil_socket_t fd, short what, void *arg)
@@ -68,9 +71,11 @@ static int set_up(void **state)
     s->slots.frames = &worker_frames;
     s->slots.record = &s->record;
     s->worker->slots = &s->slots;
+    s->worker->cordon = &s->cordon;
     s->worker->state = WORKER_READY;
     LIST_INIT(&s->worker->placements);
     TAILQ_INIT(&s->worker->to_load);
+    s->worker->timer = event_new(s->slots.base, -1, 0, on_load_turn, s->worker);
     s->worker->load_turn = event_new(s->slots.base, -1, 0, on_load_turn, s->worker);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     assert_int_equal(link_open(s->worker, fds[0]), 0);
@@ -108,6 +113,7 @@ static int tear_down(void **state)
 
     s->worker->channel = channel_free(s->worker->channel);
     event_free(s->worker->load_turn);
+    event_free(s->worker->timer);
     free(s->worker);
     (void) close(s->worker_fd);
     for (unsigned i = 0; i < FILES; i++) {
@@ -126,7 +132,8 @@ static int tear_down(void **state)
 static void note_frame(struct scene *s, char kind, uint32_t placement)
 {
     assert_true(s->n_order + 2 < sizeof s->order);
-    if (s->n_order >= 2 && kind == 'F' && s->order[s->n_order - 2] == 'F')
+    if (s->n_order >= 2 && kind == 'F' && s->order[s->n_order - 2] == 'F' &&
+        s->order[s->n_order - 1] == (char) ('0' + placement))
         return;
     s->order[s->n_order++] = kind;
     s->order[s->n_order++] = (char) ('0' + placement);
@@ -144,12 +151,12 @@ static void on_frame(struct scene *s, size_t size)
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE: {
         const Skep__Worker__LoadFile *file = frame->load_file;
-        uint64_t at = s->file_bytes % ((uint64_t) FILES * FILE_BYTES);
+        uint64_t at = s->file_bytes[file->tenant] % ((uint64_t) FILES * FILE_BYTES);
         unsigned number = (unsigned) (at / FILE_BYTES);
         assert_memory_equal(file->path.data, s->files[number].path, file->path.len);
         for (size_t i = 0; i < file->data.len; i++)
             assert_true(file->data.data[i] == 'a' + number);
-        s->file_bytes += file->data.len;
+        s->file_bytes[file->tenant] += file->data.len;
         note_frame(s, 'F', file->tenant);
         break;
     }
@@ -203,7 +210,7 @@ static void test_large_version_goes_in_parts_and_is_never_queued_whole(void **st
     assert_int_equal(load_send(&s->placement[0]), 0);
     s->most_queued = channel_queued_bytes(s->worker->channel);
     run_until_end_of(s, '1');
-    assert_int_equal(s->file_bytes, (uint64_t) FILES * FILE_BYTES);
+    assert_int_equal(s->file_bytes[1], (uint64_t) FILES * FILE_BYTES);
     assert_in_range(s->most_queued, 1, QUEUED_MAX_BYTES);
     assert_string_equal(s->order, "B1F1E1");
 }
@@ -249,9 +256,81 @@ static void test_load_that_is_dropped_sends_no_more_and_lets_the_next_one_go(voi
         one_turn(s);
         read_some(s);
     }
-    s->file_bytes = 0;
     run_until_end_of(s, '2');
     assert_string_equal(s->order, "B1F1B2F2E2");
+}
+
+static void test_load_that_somebody_waits_for_goes_before_one_that_nobody_waits_for(void **state)
+{
+    struct scene *s = *state;
+
+    s->placement[0].is_preload = true;
+    assert_int_equal(load_send(&s->placement[0]), 0);
+    while (s->n_order < 4) {
+        one_turn(s);
+        read_some(s);
+    }
+    assert_int_equal(load_send(&s->placement[1]), 0);
+    run_until_end_of(s, '1');
+    assert_string_equal(s->order, "B1F1B2F2E2F1E1");
+    assert_int_equal(s->file_bytes[1], s->file_bytes[2]);
+}
+
+static void test_load_that_somebody_begins_to_wait_for_goes_first(void **state)
+{
+    struct scene *s = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        s->worker->n_preloads++;
+        s->placement[i].is_preload = true;
+        assert_int_equal(load_send(&s->placement[i]), 0);
+    }
+    load_hurry(&s->placement[1]);
+    assert_int_equal(s->worker->n_preloads, 1);
+    run_until_end_of(s, '1');
+    assert_string_equal(s->order, "B1F1B2F2E2F1E1");
+}
+
+static void test_worker_that_does_not_read_is_killed_above_the_bound(void **state)
+{
+    struct scene *s = *state;
+    uint8_t body[BODY_CHUNK_MAX_BYTES] = { 0 };
+    int r = 0;
+
+    for (unsigned i = 0; i < 2 * LINK_OUTPUT_MAX_BYTES / sizeof body && r == 0; i++)
+        r = link_send_body(s->worker, 1, body, sizeof body, false);
+    assert_int_equal(r, -ENOBUFS);
+    assert_in_range(channel_queued_bytes(s->worker->channel), LINK_OUTPUT_MAX_BYTES / 2,
+                    LINK_OUTPUT_MAX_BYTES);
+    assert_int_equal(s->worker->state, WORKER_KILLED);
+    assert_int_equal(s->worker->kill_reason, KILL_SILENT);
+    assert_int_equal(link_send_body(s->worker, 1, body, sizeof body, false), -ENOBUFS);
+    assert_int_equal(s->record.counters.unread, 1);
+}
+
+static void test_frames_of_one_worker_are_taken_in_turns_with_the_others(void **state)
+{
+    static uint8_t flood[FLOOD_FRAMES * 16];
+    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    Skep__Worker__Pong pong = SKEP__WORKER__PONG__INIT;
+    struct scene *s = *state;
+    size_t size = 0;
+
+    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_PONG;
+    envelope.pong = &pong;
+    for (unsigned i = 0; i < FLOOD_FRAMES; i++) {
+        size_t bytes = frame_packed_size(&envelope.base);
+        frame_pack(&envelope.base, flood + size, bytes);
+        size += bytes;
+    }
+    s->worker->pings_open = FLOOD_FRAMES;
+    link_set_ready(s->worker);
+    assert_int_equal(write(s->worker_fd, flood, size), size);
+    for (unsigned i = 1; s->worker->pings_open > 0; i++) {
+        one_turn(s);
+        assert_in_range(s->worker->pings_open, FLOOD_FRAMES - i * FLOOD_TURN_MOST, FLOOD_FRAMES);
+        assert_in_range(i, 1, FLOOD_FRAMES);
+    }
 }
 
 static void test_no_load_is_sent_without_a_channel(void **state)
@@ -272,6 +351,10 @@ int main(void)
         TEST(test_worker_that_does_not_read_is_sent_no_more_parts),
         TEST(test_loads_go_one_after_the_other_and_other_frames_between),
         TEST(test_load_that_is_dropped_sends_no_more_and_lets_the_next_one_go),
+        TEST(test_load_that_somebody_waits_for_goes_before_one_that_nobody_waits_for),
+        TEST(test_load_that_somebody_begins_to_wait_for_goes_first),
+        TEST(test_worker_that_does_not_read_is_killed_above_the_bound),
+        TEST(test_frames_of_one_worker_are_taken_in_turns_with_the_others),
         TEST(test_no_load_is_sent_without_a_channel),
     };
 

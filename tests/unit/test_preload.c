@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/io.h"
+#include "supervisor/placement/change.h"
 #include "supervisor/placement/placement.h"
 #include "tests/fuzz/rig.h"
 
@@ -190,6 +191,39 @@ static void test_version_that_was_superseded_in_the_queue_is_not_loaded(void **s
     assert_int_equal(count_candidates(scene), 0);
 }
 
+/* The worker of these tenants leaves, and another one takes over. */
+static void test_worker_that_leaves_has_its_tenants_loaded_a_few_at_a_time(void **state)
+{
+    struct scene *scene = *state;
+    struct rig_worker old = scene->worker;
+    struct placement *placement;
+    char ask[128];
+
+    while ((placement = find_loading(scene)))
+        say_loaded(placement, ERROR_NONE);
+    rig_worker_start(scene->rig, "many", SLOT_SHARED, &scene->worker);
+    rig_worker_become_ready(scene->rig, &scene->worker);
+    slot_close_softly(old.worker->slot);
+    for (unsigned i = 0; i < 3; i++) {
+        placements_check_change(scene->rig->server.placements, io_now_ns());
+        assert_int_equal(old.worker->state, WORKER_READY);
+        assert_int_equal(count_loading(scene), 2);
+    }
+    /* A request waits for one of them: it counts no more, and the next one may begin. */
+    placement = find_loading(scene);
+    assert_true(placement->is_preload);
+    int size = snprintf(ask, sizeof ask, "GET / HTTP/1.1\r\nHost: %s.localhost\r\n\r\n",
+                        placement->version->tenant->name);
+    old.worker->is_hung_up = true; /* else the request goes there meanwhile */
+    rig_client_ask(&scene->client, ask, (size_t) size, true);
+    for (unsigned i = 0; i < 10; i++)
+        rig_turn(scene->rig);
+    assert_false(placement->is_preload);
+    preload_check(scene->worker.worker, io_now_ns());
+    assert_int_equal(count_loading(scene), 3);
+    rig_worker_done(&old);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -200,6 +234,7 @@ int main(void)
         TEST(test_loads_that_last_do_not_hold_up_the_others),
         TEST(test_end_of_one_isolate_makes_nobody_look_at_all_tenants),
         TEST(test_version_that_was_superseded_in_the_queue_is_not_loaded),
+        TEST(test_worker_that_leaves_has_its_tenants_loaded_a_few_at_a_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
