@@ -124,13 +124,15 @@ const struct error_info *error_info(enum error_code code)
     return &errors[code];
 }
 
-size_t error_write_problem(enum error_code code, unsigned status, char text[ERROR_PROBLEM_BYTES])
+size_t error_write_problem(enum error_code code, unsigned status, const char *detail,
+                           char text[ERROR_PROBLEM_BYTES])
 {
     const struct error_info *info = error_info(code);
-    int size =
-        snprintf(text, ERROR_PROBLEM_BYTES,
-                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\"}\n",
-                 info->title, status, info->code);
+    int size = snprintf(text, ERROR_PROBLEM_BYTES,
+                        "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\""
+                        "%s%s%s}\n",
+                        info->title, status, info->code, detail ? ",\"detail\":\"" : "",
+                        detail ? detail : "", detail ? "\"" : "");
 
     assert(size > 0 && (size_t) size < ERROR_PROBLEM_BYTES);
     return (size_t) size;

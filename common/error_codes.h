@@ -64,7 +64,8 @@ struct error_info {
     unsigned status;   /* HTTP */
     unsigned causes;   /* set of enum error_party; 0 for ERROR_NONE only */
     unsigned accounts; /* set of enum error_account; empty if the client can cause it */
-    const char *when, *advice; /* for operators and tenants: when it comes, and what to do; NULL for ERROR_NONE only */
+    const char *when,
+        *advice; /* for operators and tenants: when it comes, and what to do; NULL for ERROR_NONE only */
 };
 
 /* Never NULL for a valid code; "none" for ERROR_NONE. */
@@ -72,9 +73,11 @@ const struct error_info *error_info(enum error_code code);
 /* By its name; false for anything else. */
 bool error_code_parse(const char *text, enum error_code *ret_code);
 
-#define ERROR_PROBLEM_BYTES 320
-/* Writes the body of the answer, an application/problem+json of RFC 9457. Returns its size. */
-size_t error_write_problem(enum error_code code, unsigned status, char text[ERROR_PROBLEM_BYTES]);
+#define ERROR_PROBLEM_BYTES 512
+/* Writes the body of the answer, an application/problem+json of RFC 9457. detail: at most 250 bytes, as they may stand in a
+ * JSON text; NULL: none. Returns its size. */
+size_t error_write_problem(enum error_code code, unsigned status, const char *detail,
+                           char text[ERROR_PROBLEM_BYTES]);
 
 /* Returns whether the failure counts for the account against the tenant. A code that others can cause as
  * well counts only if is_blamed: if something else than the code says that it was this tenant. */

@@ -132,7 +132,7 @@ size_t http_body_take(struct http_connection *connection, const uint8_t *data, s
         if (connection->state == CONNECTION_DRAIN)
             http_connection_finish(connection);
         else
-            http_reject(connection, 400);
+            http_reject(connection, 400, NULL);
         return 0;
     }
     if (used > 0 &&

@@ -311,6 +311,7 @@ static size_t take_head(struct http_connection *connection, uint8_t *data, size_
     const struct http_limits *limits = &connection->front->limits;
     struct http_scan *scan = &connection->scan;
     struct http_request request = { 0 };
+    const char *detail = NULL;
     unsigned status;
     ssize_t scanned;
 
@@ -323,11 +324,11 @@ static size_t take_head(struct http_connection *connection, uint8_t *data, size_
     }
     scanned = http_scan_bytes(scan, data + scan->bytes, size - scan->bytes);
     if (scanned < 0) {
-        http_reject(connection, 400);
+        http_reject(connection, 400, NULL);
         return 0;
     }
     if (scan->bytes > limits->header_bytes || scan->lines > limits->header_count + 1) {
-        http_reject(connection, 431);
+        http_reject(connection, 431, NULL);
         return 0;
     }
     if (scan->state != HTTP_SCAN_DONE)
@@ -335,9 +336,9 @@ static size_t take_head(struct http_connection *connection, uint8_t *data, size_
     size = scan->bytes;
     connection->turn_heads++;
     connection->exchange = (struct http_exchange){ 0 };
-    status = http_parse_head(connection, data, size, &request);
+    status = http_parse_head(connection, data, size, &request, &detail);
     if (status != 0) {
-        http_reject(connection, status);
+        http_reject(connection, status, detail);
         return 0;
     }
     dispatch(connection, &request);
@@ -404,7 +405,7 @@ void http_connection_on_timeout(struct http_connection *connection, enum http_ti
         else if (connection->state == CONNECTION_IDLE)
             end_by_client(connection);
         else
-            http_reject(connection, 408);
+            http_reject(connection, 408, NULL);
         break;
     case HTTP_TIMER_KEEPALIVE:
         end_by_client(connection);

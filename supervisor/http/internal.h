@@ -351,9 +351,10 @@ ssize_t http_scan_bytes(struct http_scan *scan, const uint8_t *data, size_t size
 /* --- parse.c -------------------------------------------------------------------------- */
 
 /* Parses a complete, scanned head, changing its bytes in place. Fills the connection's exchange
- * and *ret_request, which points into bytes and front. Returns 0 or the HTTP status to answer. */
+ * and *ret_request, which points into bytes and front. Returns 0 or the HTTP status to answer; then *ret_detail says what
+ * skepd does not have, and what to do (static), or is NULL. */
 unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, size_t size,
-                         struct http_request *ret_request);
+                         struct http_request *ret_request, const char **ret_detail);
 
 /* --- target.c ------------------------------------------------------------------------- */
 
@@ -376,11 +377,11 @@ size_t http_body_take(struct http_connection *connection, const uint8_t *data, s
 /* --- response.c ----------------------------------------------------------------------- */
 
 /* problem+json with another status than the code's own (0: the code's own); the connection goes
- * on to what comes next. No head may have been sent. */
+ * on to what comes next. detail: more for the client (static), NULL: nothing. No head may have been sent. */
 void http_send_problem(struct http_connection *connection, enum error_code code, unsigned status,
-                       unsigned retry_after_s);
-/* A front error while a request may be with the handler: on_gone, then the answer, then close. */
-void http_reject(struct http_connection *connection, unsigned status);
+                       const char *detail, unsigned retry_after_s);
+/* A front error while a request may be with the handler: on_gone, then the answer, then close. detail: see above. */
+void http_reject(struct http_connection *connection, unsigned status, const char *detail);
 
 /* --- fields.c ------------------------------------------------------------------------- */
 

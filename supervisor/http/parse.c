@@ -25,6 +25,8 @@ struct head {
     const struct http_field *content_length;
     const struct http_field *transfer_encoding;
     const struct http_field *expect;
+    const struct http_field *upgrade; /* the last one */
+    const char *detail;               /* of a refusal: what skepd does not have, and what to do */
     bool has_close;
     bool has_keep_alive;
     struct http_text options[MAX_CONNECTION_OPTIONS]; /* other fields that Connection names */
@@ -100,6 +102,31 @@ static const llhttp_settings_t settings = {
     .on_message_complete = pause_here,
 };
 
+/* --- what skepd does not have --- */
+
+/* Refuses the request with that status, and tells the client why. detail: static, as it may stand in a JSON text. */
+static unsigned refuse(struct head *head, unsigned status, const char *detail)
+{
+    head->detail = detail;
+    return status;
+}
+
+static unsigned refuse_version(struct head *head, unsigned status)
+{
+    return refuse(
+        head, status,
+        "skep speaks HTTP/1.1: have the client speak that (curl --http1.1), or put a proxy "
+        "in front that speaks other versions");
+}
+
+static unsigned refuse_method(struct head *head)
+{
+    return refuse(
+        head, 501,
+        "this method is not supported: expected GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS "
+        "or one of WebDAV, in upper case");
+}
+
 /* --- request line --- */
 
 /* The version must be the last 8 bytes of the line: "HTTP/1.1". A higher minor version is answered as 1.1 (RFC 9110
@@ -138,12 +165,22 @@ static unsigned parse_request_line(struct head *head, const char *line, size_t s
     version = (struct http_text){ target_end + 1, size - head->target.size - 1 };
     if (!http_is_token(head->method) || head->target.size == 0)
         return 400;
-    if (http_text_is(head->method, "pri") || http_text_is(head->method, "connect"))
-        return 400; /* the HTTP/2 preface; a request for a tunnel */
+    if (http_text_is(head->method, "pri")) /* the preface of HTTP/2 */
+        return refuse_version(head, 400);
+    if (http_text_is(head->method, "connect"))
+        return refuse(head, 400,
+                      "skep is no proxy and opens no tunnels: ask for the tenant itself");
+    if (http_text_is(head->method, "proxy"))
+        return refuse(
+            head, 400,
+            "the PROXY protocol is not supported: have the proxy send X-Forwarded-For, and "
+            "name it in http.proxies");
     status = parse_version(version, &head->connection->exchange.is_http10);
+    if (status == 505)
+        return refuse_version(head, status);
     if (status != 0)
         return status;
-    return http_text_is(head->method, "trace") ? 501 : 0;
+    return http_text_is(head->method, "trace") ? refuse_method(head) : 0;
 }
 
 /* --- fields --- */
@@ -210,9 +247,30 @@ static unsigned check_field(struct head *head, struct http_field *field)
         return keep_only(&head->expect, field);
     case HTTP_FIELD_CONNECTION:
         return add_connection_options(head, field->value);
+    case HTTP_FIELD_UPGRADE:
+        head->upgrade = field;
+        return 0;
     default:
         return 0;
     }
+}
+
+/* An upgrade is an offer that may be passed over (RFC 9110 section 7.8), as that to HTTP/2 is. The client of a WebSocket
+ * handshake has no use for any other answer (RFC 6455 section 4.1). */
+static unsigned check_upgrade(struct head *head)
+{
+    static const char key[] = "sec-websocket-key";
+
+    if (!head->upgrade || !http_text_is(head->upgrade->value, "websocket"))
+        return 0;
+    for (size_t i = 0; i < head->n_fields; i++)
+        if (head->fields[i].name.size == sizeof key - 1 &&
+            memcmp(head->fields[i].name.data, key, sizeof key - 1) == 0)
+            return refuse(
+                head, 501,
+                "skep has no WebSocket: stream a Response (server-sent events), or let the "
+                "client poll");
+    return 0;
 }
 
 static bool is_passed_on(const struct head *head, const struct http_field *field)
@@ -250,7 +308,7 @@ static unsigned parse_framing(struct head *head, struct http_request *request)
         if (head->content_length || exchange->is_http10)
             return 400;
         if (!http_text_is(head->transfer_encoding->value, "chunked"))
-            return 501;
+            return refuse(head, 501, "the only transfer coding that is supported is chunked");
         exchange->body_mode = HTTP_BODY_CHUNKED;
         request->content_length = -1;
     } else if (head->content_length) {
@@ -264,7 +322,7 @@ static unsigned parse_framing(struct head *head, struct http_request *request)
     request->has_body = exchange->body_open;
     if (head->expect && !exchange->is_http10) {
         if (!http_text_is(head->expect->value, "100-continue"))
-            return 417;
+            return refuse(head, 417, "the only expectation that is supported is 100-continue");
         exchange->expects_continue = exchange->body_open;
     }
     return 0;
@@ -322,7 +380,7 @@ static unsigned split(struct head *head, const char *data, size_t size)
     if (result == HPE_OK)
         return 0;
     if (result == HPE_INVALID_METHOD)
-        return 501;
+        return refuse_method(head);
     return result == HPE_USER ? 431 : 400;
 }
 
@@ -337,36 +395,44 @@ bool http_is_idempotent(struct http_text method)
     return false;
 }
 
-unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, size_t size,
-                         struct http_request *ret_request)
+static unsigned parse_head(struct head *head, uint8_t *bytes, size_t size,
+                           struct http_request *request)
 {
-    struct http_exchange *exchange = &connection->exchange;
-    struct http_front *front = connection->front;
     const char *line = (const char *) bytes;
     const char *end;
-    struct head head = {
-        .connection = connection,
-        .fields = front->fields,
-        .max_fields = front->limits.header_count,
-    };
-    unsigned status;
 
     while (size > 2 && *line == '\r') { /* empty lines before the request */
         line += 2;
         size -= 2;
     }
     end = memchr(line, '\r', size);
-    status = end ? parse_request_line(&head, line, (size_t) (end - line)) : 400;
+    unsigned status = end ? parse_request_line(head, line, (size_t) (end - line)) : 400;
     if (status != 0)
         return status;
-    front->fields[0] = (struct http_field){ 0 };
-    status = split(&head, line, size);
-    for (size_t i = 0; i < head.n_fields && status == 0; i++)
-        status = check_field(&head, &head.fields[i]);
+    head->fields[0] = (struct http_field){ 0 };
+    status = split(head, line, size);
+    for (size_t i = 0; i < head->n_fields && status == 0; i++)
+        status = check_field(head, &head->fields[i]);
     if (status == 0)
-        status = parse_framing(&head, ret_request);
+        status = check_upgrade(head);
     if (status == 0)
-        status = parse_destination(&head, ret_request);
+        status = parse_framing(head, request);
+    return status == 0 ? parse_destination(head, request) : status;
+}
+
+unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, size_t size,
+                         struct http_request *ret_request, const char **ret_detail)
+{
+    struct http_exchange *exchange = &connection->exchange;
+    struct http_front *front = connection->front;
+    struct head head = {
+        .connection = connection,
+        .fields = front->fields,
+        .max_fields = front->limits.header_count,
+    };
+    unsigned status = parse_head(&head, bytes, size, ret_request);
+
+    *ret_detail = head.detail;
     if (status != 0)
         return status;
     collect_fields(&head, ret_request);

@@ -379,7 +379,7 @@ int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t s
 }
 
 void http_send_problem(struct http_connection *connection, enum error_code code, unsigned status,
-                       unsigned retry_after_s)
+                       const char *detail, unsigned retry_after_s)
 {
     const struct error_info *info = error_info(code);
     uint64_t request_id = connection->exchange.request_id;
@@ -406,7 +406,7 @@ void http_send_problem(struct http_connection *connection, enum error_code code,
             { retry_after,
               (size_t) snprintf(retry_after, sizeof(retry_after), "%u", retry_after_s) },
         };
-    size_t size = error_write_problem(code, response.status, body);
+    size_t size = error_write_problem(code, response.status, detail, body);
     if (respond(connection, &plan, (const uint8_t *) body, size, true) < 0)
         http_connection_close(connection);
 }
@@ -437,10 +437,10 @@ void http_fail(struct http_exchange *exchange, enum error_code code, unsigned re
     if (code == ERROR_BAD_REQUEST || code == ERROR_REQUEST_TIMEOUT ||
         code == ERROR_HEADER_TOO_LARGE || code == ERROR_BODY_TOO_LARGE)
         exchange->keep_alive = false;
-    http_send_problem(connection, code, 0, retry_after_s);
+    http_send_problem(connection, code, 0, NULL, retry_after_s);
 }
 
-void http_reject(struct http_connection *connection, unsigned status)
+void http_reject(struct http_connection *connection, unsigned status, const char *detail)
 {
     struct http_exchange *exchange = &connection->exchange;
     const struct http_handler *ops = connection->front->ops;
@@ -463,7 +463,7 @@ void http_reject(struct http_connection *connection, unsigned status)
         return;
     }
     exchange->keep_alive = false;
-    http_send_problem(connection, code, status, 0);
+    http_send_problem(connection, code, status, detail, 0);
 }
 
 bool http_head_sent(const struct http_exchange *exchange)

@@ -178,7 +178,7 @@ static void answer_problem(struct call *call, enum error_code code, unsigned ret
 {
     const struct error_info *info = error_info(code);
     char body[ERROR_PROBLEM_BYTES], retry[16], id[24], length[24];
-    size_t size = error_write_problem(code, info->status, body);
+    size_t size = error_write_problem(code, info->status, NULL, body);
 
     (void) snprintf(length, sizeof length, "%zu", size);
     struct call_field fields[5] = {

@@ -80,6 +80,52 @@ def test_other_version_of_http_gets_505(hive):
         assert connection.is_closed_by_peer()
 
 
+WEBSOCKET = (b"GET /chat HTTP/1.1\r\nHost: hello.test\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+# What skep does not have: bytes of the client, status, words of the detail.
+NOT_THERE = {
+    "websocket": (WEBSOCKET, 501, "skep has no WebSocket: stream a Response"),
+    "http2_with_prior_knowledge": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\4\0\0\0\0\0", 400, "speaks HTTP/1.1"),
+    "http2_in_the_request_line": (b"GET / HTTP/2.0\r\nHost: hello.test\r\n\r\n", 505, "speaks HTTP/1.1"),
+    "connect": (MALFORMED["connect"], 400, "opens no tunnels"),
+    "proxy_protocol": (b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\nGET / HTTP/1.1\r\nHost: hello.test\r\n\r\n", 400,
+                       "X-Forwarded-For, and name it in http.proxies"),
+    "trace": (b"TRACE / HTTP/1.1\r\nHost: hello.test\r\n\r\n", 501, "expected GET, HEAD, POST"),
+    "lower_case_method": (b"get / HTTP/1.1\r\nHost: hello.test\r\n\r\n", 501, "in upper case"),
+    "transfer_coding": (b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501,
+                        "supported is chunked"),
+    "expectation": (b"POST / HTTP/1.1\r\nHost: hello.test\r\nContent-Length: 1\r\nExpect: miracles\r\n\r\n", 417,
+                    "supported is 100-continue"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_THERE)
+def test_client_that_wants_what_is_not_there_is_told_so(hive, name):
+    sent, status, words = NOT_THERE[name]
+    before = hive.tenant("hello")["requests"]
+    with hive.connect(timeout=5) as connection:
+        connection.send(sent)
+        answer = connection.read_response()
+        assert (answer.status, answer.code) == (status, "bad_request")
+        assert words in answer.json()["detail"]
+        assert connection.is_closed_by_peer()
+    assert hive.tenant("hello")["requests"] == before
+
+
+def test_upgrade_that_is_only_offered_is_passed_over(hive):
+    """As clients do that would like HTTP/2 (RFC 7540 section 3.2) and can go on without it."""
+    offers = [
+        [("Upgrade", "h2c"), ("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA")],
+        [("Upgrade", "websocket"), ("Connection", "upgrade")],  # no handshake of one: its key is missing
+        [("Upgrade", "TLS/1.2, IRC/6.9"), ("Connection", "upgrade")],
+    ]
+    with hive.connect(timeout=5) as connection:
+        for headers in offers:
+            connection.send_head("GET", "hello.test", headers=headers)
+            answer = connection.read_response()
+            assert (answer.status, answer.text, answer.header("Upgrade")) == (200, "hello\n", None)
+
+
 @pytest.mark.parametrize(
     "chunks",
     [b"x\r\nabc\r\n0\r\n\r\n", b"3\nabc\r\n0\r\n\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"-1\r\n\r\n",

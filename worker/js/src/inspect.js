@@ -5,6 +5,7 @@
 import { firstUse } from "./first_use.js";
 import { head, locate } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
+import { missingAdvice } from "./missing.js";
 import { MAX_TEXT, bigIntText, refill, symbolText } from "./lib/inspect_bounds.js";
 import {
     ArrayIsArray, FunctionPrototypeApply, MathMin, ObjectDefineProperty, StringPrototypeCharCodeAt,
@@ -145,7 +146,7 @@ function describeOne(error) {
             const frames = StringPrototypeIndexOf(text, "\n    at ");
             const head = frames < 0 ? text : StringPrototypeSlice(text, 0, frames);
             const rest = frames < 0 ? "" : StringPrototypeSlice(text, frames);
-            return withoutOwnFrames(head + locate(error, rest) + rest);
+            return withoutOwnFrames(head + locate(error, rest) + rest) + missingAdvice(head);
         }
     } catch {
         // A getter or proxy of the tenant: inspect copes with it.

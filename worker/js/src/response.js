@@ -77,7 +77,8 @@ export class Response {
             const text = statusText === undefined ? "" :
                 toByteString(statusText, "Response: statusText");
             if (code < 200 || code > 599) {
-                throw new RangeError(`Response: status ${code} is not in the range 200 to 599.`);
+                throw new RangeError(`Response: status ${code} is not in the range 200 to 599.${
+                    code === 101 ? " There is no WebSocket: stream a Response instead." : ""}`);
             }
             if (!isReasonPhrase(text)) {
                 throw new TypeError("Response: statusText has a character that may not be sent.");

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of other platforms that skep has not: the log of a tenant that runs into one says what to do instead."""
+
+import re
+
+import pytest
+
+from harness import TOP, script, wait_for
+
+SOURCE = (TOP / "worker" / "js" / "src" / "missing.js").read_text()
+ROWS = {
+    name: advice
+    for names, advice in re.findall(r'\["([\w ]+)",\s*"([^"]+)"\]', SOURCE)
+    for name in names.split()
+}
+
+
+@pytest.fixture(scope="module")
+def hive(start_module):
+    cases = "".join(f"case '/{name}': return new Response(typeof ({name}.x));" for name in ROWS)
+    cases += "case '/window.fetch': return globalThis.fetch('http://a/');"
+    cases += "case '/new': return new globalThis.WebSocketPair();"
+    cases += "case '/self': return self.addEventListener('fetch', () => {});"
+    cases += "case '/eval': return eval('1');"
+    cases += "case '/function': return new Function('return 1')();"
+    cases += "case '/upgrade': return new Response(null, { status: 101 });"
+    cases += "case '/own': return unknown_name;"
+    cases += "case '/typeof': return new Response(typeof process + typeof fetch);"
+    return start_module({
+        "a": script(f"switch (new URL(request.url).pathname) {{ {cases} }}"),
+        "b": {"files": {"worker.js": "const key = process.env.KEY;\nexport default { fetch() {} };\n"}},
+    })
+
+
+def logged(hive, words):
+    return wait_for(lambda: words in hive.log(), f"in the log: {words}")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_name_that_is_not_there_is_told_with_what_to_do(hive, name):
+    assert hive.get("a", path=f"/{name}").code == "exception"
+    logged(hive, f"{name}: {ROWS[name]} (docs/tenant.md)")
+
+
+@pytest.mark.parametrize("path, words", [
+    ("window.fetch", "fetch: tenants have no network"),
+    ("new", "WebSocketPair: there is no WebSocket"),
+    ("self", "addEventListener: the handler is export default { fetch(request, env, ctx) { … } }"),
+    ("eval", "eval, new Function: code is not made from strings"),
+    ("function", "eval, new Function: code is not made from strings"),
+    ("upgrade", "status 101 is not in the range 200 to 599. There is no WebSocket: stream a Response instead."),
+])
+def test_other_ways_to_run_into_one_are_told_as_well(hive, path, words):
+    assert hive.get("a", path=f"/{path}").code == "exception"
+    logged(hive, words)
+
+
+def test_module_that_does_not_load_for_it_is_told_as_well(hive):
+    assert hive.get("b").code == "boot_failed"
+    logged(hive, f"process: {ROWS['process']} (docs/tenant.md)")
+
+
+def test_what_is_not_there_can_be_asked_for_and_other_names_have_no_advice(hive):
+    assert hive.get("a", path="/typeof").text == "undefinedundefined"
+    assert hive.get("a", path="/own").code == "exception"
+    logged(hive, "ReferenceError: unknown_name is not defined")
+    assert "unknown_name:" not in hive.log()
+
+
+def test_tenant_md_has_the_same_rows():
+    text = (TOP / "docs" / "tenant.md").read_text()
+    text = text[text.index("Not there, although") : text.index("`eval` and `new Function` throw")]
+    rows = {
+        name: re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", advice)
+        for names, advice in re.findall(r"^\| (`.+`) \| (.+) \|$", text, re.M)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert rows == ROWS

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Names that other platforms have on their global object and skep has not: what to do instead, for the log of a tenant that
+// runs into one. The table in docs/tenant.md has the same rows; a test compares them.
+import { StringPrototypeIndexOf, StringPrototypeSlice } from "./primordials.js";
+
+// [names, what to do]
+const rows = [
+    ["fetch XMLHttpRequest", "tenants have no network; they call each other by bindings: docs/bindings.md"],
+    ["WebSocket WebSocketPair EventSource WebSocketStream",
+        "there is no WebSocket; stream a Response (server-sent events), or let the client poll"],
+    ["connect Socket", "there are no sockets; tenants call each other by bindings: docs/bindings.md"],
+    ["caches CacheStorage Cache",
+        "there is no cache; set Cache-Control for one in front, or keep values in a variable of the module"],
+    ["localStorage sessionStorage indexedDB",
+        "there is no storage; a variable of the module lasts as long as the isolate"],
+    ["require module exports __dirname __filename",
+        "modules are ES modules; bundle CommonJS with esbuild --bundle --format=esm"],
+    ["process", "Node.js has it; env is the second argument of fetch(request, env, ctx)"],
+    ["Buffer", "Node.js has it; use Uint8Array, TextEncoder and atob, or bundle the package buffer"],
+    ["global setImmediate clearImmediate", "Node.js has it; use globalThis, queueMicrotask or setTimeout"],
+    ["CompressionStream DecompressionStream", "there is no compression; the proxy in front does it, or bundle a package"],
+    ["URLPattern", "bundle a router; its code needs no such global"],
+    ["MessageChannel MessagePort BroadcastChannel Worker SharedWorker SharedArrayBuffer importScripts",
+        "there are no threads and no messages; a handler runs in one isolate"],
+    ["WeakRef FinalizationRegistry", "when garbage is collected is not shown; use WeakMap"],
+    ["addEventListener removeEventListener dispatchEvent",
+        "the handler is export default { fetch(request, env, ctx) { … } }"],
+    ["window document location history alert", "browsers have it; the handler has request.url and no page"],
+    ["HTMLRewriter scheduler ServiceWorkerGlobalScope", "other platforms have it; skep has the Web APIs that its guide lists"],
+    ["Deno Bun", "that runtime has it; skep has the Web APIs that its guide lists"],
+];
+
+const advice = { __proto__: null };
+for (let i = 0; i < rows.length; i++) {
+    const names = rows[i][0].split(" ");
+    for (let j = 0; j < names.length; j++) {
+        advice[names[j]] = rows[i][1];
+    }
+}
+
+// What V8 says of a name that is not there, before and behind it.
+const forms = [
+    ["ReferenceError: ", " is not defined"],
+    ["TypeError: globalThis.", " is not a function"],
+    ["TypeError: globalThis.", " is not a constructor"],
+    ["TypeError: self.", " is not a function"],
+    ["TypeError: self.", " is not a constructor"],
+];
+
+// message: the first line of an error's stack. Returns a line for the log, with its newline before it, or "".
+export function missingAdvice(message) {
+    for (let i = 0; i < forms.length; i++) {
+        const before = forms[i][0];
+        const end = message.length - forms[i][1].length;
+        if (end <= before.length || StringPrototypeSlice(message, end) !== forms[i][1] ||
+            StringPrototypeIndexOf(message, before) !== 0) {
+            continue;
+        }
+        const name = StringPrototypeSlice(message, before.length, end);
+        return advice[name] === undefined ? "" : `\n${name}: ${advice[name]} (docs/tenant.md)`;
+    }
+    if (StringPrototypeIndexOf(message, "EvalError: eval and new Function") === 0) {
+        return "\neval, new Function: code is not made from strings; compile templates and the like when you bundle " +
+            "(docs/tenant.md)";
+    }
+    return "";
+}
