@@ -8,6 +8,7 @@
 
 #include "config/manifest.h"
 #include "supervisor/reload/reload.h"
+#include "supervisor/tenants/tenant.h"
 
 /* Tenants that wait for a route which another gives up: see tenants.c. */
 struct reload_waiting;
@@ -28,11 +29,12 @@ struct reload {
 int reload_tenants_check(const struct reload *reload, const struct config *next,
                          struct manifest_set *set, struct reload_report *report);
 
-/* How far it has come. Starts as { .set = … }. */
+/* How far it has come. Starts as { .set = … }; when it is given up, tenants is closed. */
 struct reload_walk {
     struct manifest_set *set; /* borrowed; emptied on the way */
     enum { RELOAD_BEGINNING, RELOAD_REMOVING, RELOAD_RENEWING, RELOAD_ADDING } stage;
-    uint64_t cursor;
+    struct tenant_cursor tenants; /* of those that are there */
+    unsigned added;               /* of the set */
 };
 
 /* The config is the next one by now: makes the tenants what set and the limits say, for about cpu_ns of

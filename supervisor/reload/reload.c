@@ -238,6 +238,7 @@ static struct reload_run *run_free(struct reload_run *run)
         run->reload->run = NULL;
     if (run->turn)
         event_free(run->turn);
+    tenant_cursor_close(&run->walk.tenants);
     askers_done(&run->askers);
     askers_done(&run->later);
     manifest_set_done(&run->set);

@@ -299,17 +299,6 @@ static bool is_over(const struct pace *pace)
     return io_clock_ns(CLOCK_THREAD_CPUTIME_ID) >= pace->until_ns;
 }
 
-/* Tenants are listed in the order of their numbers. */
-static struct tenant *first_after(const struct tenants *tenants, uint64_t number)
-{
-    struct tenant *tenant;
-
-    TAILQ_FOREACH (tenant, &tenants->list, entry)
-        if (tenant->number > number)
-            return tenant;
-    return NULL;
-}
-
 static void remove_or_renew(struct reload *reload, struct tenant *tenant,
                             const struct reload_walk *walk, struct reload_report *report)
 {
@@ -325,18 +314,19 @@ static void remove_or_renew(struct reload *reload, struct tenant *tenant,
 static bool visit_tenants(struct reload *reload, struct reload_walk *walk,
                           struct reload_report *report, const struct pace *pace)
 {
-    struct tenant *next = NULL;
+    struct tenant *tenant;
 
-    for (struct tenant *tenant = first_after(reload->with.tenants, walk->cursor); tenant;
-         tenant = next) {
-        if (is_over(pace))
-            return false;
-        next = TAILQ_NEXT(tenant, entry);
-        walk->cursor = tenant->number;
+    if (!walk->tenants.tenants)
+        tenant_cursor_open(&walk->tenants, reload->with.tenants);
+    while (!is_over(pace)) {
+        tenant = tenant_cursor_take(&walk->tenants);
+        if (!tenant) {
+            tenant_cursor_close(&walk->tenants);
+            return true;
+        }
         remove_or_renew(reload, tenant, walk, report);
     }
-    walk->cursor = 0;
-    return true;
+    return false;
 }
 
 /* Those that are not there yet. */
@@ -345,11 +335,11 @@ static bool add_tenants(struct reload *reload, struct reload_walk *walk,
 {
     struct manifest_set *set = walk->set;
 
-    for (; walk->cursor < set->count; walk->cursor++) {
+    for (; walk->added < set->count; walk->added++) {
         if (is_over(pace))
             return false;
-        if (set->items[walk->cursor])
-            install_or_wait(reload, TAKE_PTR(set->items[walk->cursor]), RELOAD_ADDED, report);
+        if (set->items[walk->added])
+            install_or_wait(reload, TAKE_PTR(set->items[walk->added]), RELOAD_ADDED, report);
     }
     return true;
 }

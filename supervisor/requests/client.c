@@ -61,11 +61,6 @@ static void note_slow(void *to)
     http_client_note_slow(to);
 }
 
-static void note_kept(struct http_front *front, void *to, size_t before, size_t now)
-{
-    http_front_note_kept(front, to, before, now);
-}
-
 static const struct client_ops exchange_ops = {
     .respond = respond,
     .send_body = send_body,
@@ -78,7 +73,6 @@ static const struct client_ops exchange_ops = {
     .key = key,
     .is_slow = is_slow,
     .note_slow = note_slow,
-    .note_kept = note_kept,
 };
 
 struct request_client client_of_exchange(struct http_exchange *exchange)

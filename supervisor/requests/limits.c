@@ -85,9 +85,10 @@ static void set_counted(struct request *request, size_t bytes)
 /* The front bounds what is kept for all clients; its own part it knows. */
 static void set_kept(struct request *request, size_t bytes)
 {
+    struct http_exchange *exchange = request->client.ops->is_caller ? NULL : request->client.to;
+
     if (request->ledger->front) /* else it has gone before the ledger */
-        request->client.ops->note_kept(request->ledger->front, request->client.to,
-                                       request->kept_bytes, bytes);
+        http_front_note_kept(request->ledger->front, exchange, request->kept_bytes, bytes);
     request->kept_bytes = bytes;
 }
 

@@ -240,36 +240,11 @@ static size_t queued(const void *to)
     return call_queued(service->call);
 }
 
-static void set_timing(void *to, uint64_t queue_us, uint64_t total_us, bool is_cold)
-{
-    (void) to;
-    (void) queue_us;
-    (void) total_us;
-    (void) is_cold;
-}
-
 static uint64_t key(const void *to)
 {
     const struct service *service = to;
 
     return parent_of(service->call)->attempt.tenant->number;
-}
-
-static bool is_slow(const void *to)
-{
-    (void) to;
-    return false;
-}
-
-static void note_slow(void *to)
-{
-    (void) to;
-}
-
-static void note_kept(struct http_front *front, void *to, size_t before, size_t now)
-{
-    (void) to;
-    http_front_note_kept(front, NULL, before, now);
 }
 
 static const struct client_ops service_client = {
@@ -280,11 +255,7 @@ static const struct client_ops service_client = {
     .awaits_body = awaits_body,
     .is_head_sent = is_head_sent,
     .queued = queued,
-    .set_timing = set_timing,
     .key = key,
-    .is_slow = is_slow,
-    .note_slow = note_slow,
-    .note_kept = note_kept,
     .is_caller = true,
 };
 

@@ -73,7 +73,7 @@ int share_enter(struct request *request)
     }
     share->n_requests++;
     request->share = share;
-    if (client->ops->is_slow(client->to))
+    if (client_is_slow(client))
         share->slow_until_ns = io_now_ns() + SLOW_NS;
     return 0;
 }
@@ -81,7 +81,8 @@ int share_enter(struct request *request)
 void share_note_slow(struct request *request)
 {
     request->share->slow_until_ns = io_now_ns() + SLOW_NS;
-    request->client.ops->note_slow(request->client.to);
+    if (request->client.ops->note_slow)
+        request->client.ops->note_slow(request->client.to);
 }
 
 static bool is_slow(const struct share *share)
@@ -192,7 +193,7 @@ struct request *share_find_excess(const struct tenant *tenant, const struct requ
 
     if (TAILQ_EMPTY(&tenant->queue))
         return NULL;
-    if (!client->ops->is_slow(client->to))
+    if (!client_is_slow(client))
         TAILQ_FOREACH (share, &tenant->books.shares, waiting)
             if (is_slow(share))
                 return TAILQ_LAST(&share->queue, request_list);

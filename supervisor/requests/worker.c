@@ -97,7 +97,7 @@ static void set_timing(const struct request *request)
 {
     uint64_t now;
 
-    if (!request->ledger->config->server_timing)
+    if (!request->ledger->config->server_timing || !request->client.ops->set_timing)
         return;
     now = io_now_ns();
     request->client.ops->set_timing(request->client.to,
