@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/address.h"
+#include "common/eval_mode.h"
 #include "common/jit.h"
 #include "common/layers.h"
 #include "common/log.h"
@@ -21,7 +22,8 @@ struct cordon_config {
     bool is_solitary;  /* each tenant has a worker of its own */
     uint32_t solitary; /* workers that may be one tenant's own, at a time; 0 to 64, or to 1024 */
     enum jit_mode jit;
-    bool spare; /* one worker more, which takes over where one dies */
+    enum eval_mode eval; /* the most that its tenants may have */
+    bool spare;          /* one worker more, which takes over where one dies */
     bool allow_unlimited;
     bool
         calls_across; /* its tenants call those of other cordons that say so too, and are called by them */

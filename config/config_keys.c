@@ -43,6 +43,11 @@ static const struct key_word jit_modes[] = {
     { "yes", JIT_ON }, { "false", JIT_OFF },         { "no", JIT_OFF },  { NULL, 0 },
 };
 
+static const struct key_word eval_modes[] = {
+    { "on", EVAL_ON },  { "load", EVAL_LOAD }, { "off", EVAL_OFF }, { "true", EVAL_ON },
+    { "yes", EVAL_ON }, { "false", EVAL_OFF }, { "no", EVAL_OFF },  { NULL, 0 },
+};
+
 /* Both lists of observed limits have two switches behind them. */
 _Static_assert(offsetof(struct config, observe_strikes) == offsetof(struct config, observe_rss) + 1,
                "KEY_OBSERVE");
@@ -79,6 +84,8 @@ static const struct key cordon_rows[] = {
       .help = "processes that may be one tenant's own, at most 64; with workers: solitary 1 to 1024, and 64 by default" },
     { CORDON(jit), .kind = KEY_WORD, .reload = RELOAD_WORKERS, .preset = "on", .words = jit_modes,
       .help = "compilers of V8; baseline: no optimising ones; off: no WebAssembly, no writable code" },
+    { CORDON(eval), .kind = KEY_WORD, .reload = RELOAD_AT_ONCE, .preset = "on", .words = eval_modes,
+      .help = "the most that tenants may have as eval: always, while a module loads, or never" },
     { CORDON(spare), .kind = KEY_SWITCH, .reload = RELOAD_WORKERS, .preset = "on",
       .help = "one process more, which takes over where one dies" },
     { CORDON(allow_unlimited), .kind = KEY_SWITCH, .reload = RELOAD_AT_ONCE, .preset = "off",

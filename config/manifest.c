@@ -180,6 +180,8 @@ static void take_lines(const struct yaml_document *document, struct manifest_lin
     lines->name = yaml_line(document, "name");
     lines->main = yaml_line(document, "main");
     lines->cordon = yaml_line(document, "cordon");
+    const struct yaml_node *eval = yaml_find(document, "eval");
+    lines->eval = eval ? eval->line : 0;
     for (size_t i = 0; i < LIMITS_COUNT; i++)
         lines->limits[i] = yaml_line(document, "limits.%s", limit_table[i].name);
 }
@@ -192,6 +194,11 @@ static void take_lines(const struct yaml_document *document, struct manifest_lin
 static const struct key_word after_stop_words[] = { { "fresh", false },
                                                     { "reuse", true },
                                                     { NULL, 0 } };
+
+static const struct key_word eval_words[] = {
+    { "load", EVAL_LOAD }, { "on", EVAL_ON },     { "off", EVAL_OFF }, { "true", EVAL_ON },
+    { "yes", EVAL_ON },    { "false", EVAL_OFF }, { "no", EVAL_OFF },  { NULL, 0 },
+};
 
 /* clang-format off */
 static const struct key binding_rows[] = {
@@ -215,6 +222,8 @@ static const struct key manifest_rows[] = {
     { .name = "after_stop", .kind = KEY_WORD, .preset = "fresh", .words = after_stop_words,
       KEY_AT(struct manifest, reuse_after_stop), .reload = RELOAD_VERSION,
       .help = "whether the isolate in which JavaScript was stopped serves on (reuse)" },
+    { KEY(eval), .kind = KEY_WORD, .preset = "load", .words = eval_words,
+      .help = "when JavaScript may compile strings (eval, new Function): while the module loads, always (on), or never (off)" },
     { KEY(env), .kind = KEY_MAP, .most = TENANT_ENV_MAX, .read = read_env,
       .help = "texts that handlers get as env" },
     { KEY(bindings), .kind = KEY_ENTRIES, .most = TENANT_BINDINGS_MAX, .entry = &binding_keys,

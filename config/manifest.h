@@ -55,6 +55,7 @@ struct tenant_file {
 
 struct manifest_lines { /* in skep.yaml, for messages; 1 where the key is not given */
     unsigned name, main, cordon;
+    unsigned eval;                 /* 0 where it is not given */
     unsigned limits[LIMITS_COUNT]; /* in the order of limit_table */
 };
 
@@ -72,6 +73,7 @@ struct manifest {
     char **callers; /* names of the tenants that may call this one */
     unsigned n_callers;
     struct limits limits; /* LIMIT_UNSET where not given */
+    enum eval_mode eval;
     bool
         reuse_after_stop; /* after_stop: reuse; else an isolate in which JavaScript was stopped goes */
     struct manifest_lines lines;

@@ -59,8 +59,8 @@ bool manifest_is_same(const struct manifest *a, const struct manifest *b)
 {
     return strcmp(a->name, b->name) == 0 && strcmp(a->main, b->main) == 0 &&
            strcmp(a->cordon, b->cordon) == 0 && has_same_routes(a, b) && has_same_env(a, b) &&
-           a->reuse_after_stop == b->reuse_after_stop && has_same_limits(a, b) &&
-           manifest_has_same_bindings(a, b) && has_same_files(a, b);
+           a->reuse_after_stop == b->reuse_after_stop && a->eval == b->eval &&
+           has_same_limits(a, b) && manifest_has_same_bindings(a, b) && has_same_files(a, b);
 }
 
 /* ---- copy */
@@ -134,6 +134,7 @@ int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifes
         return -ENOMEM;
     copy->limits = manifest->limits;
     copy->reuse_after_stop = manifest->reuse_after_stop;
+    copy->eval = manifest->eval;
     copy->lines = manifest->lines;
     int r = copy_text(manifest->file, &copy->file);
     if (r == 0)

@@ -82,6 +82,12 @@ int manifest_check(const struct manifest *manifest, const struct config *config,
                               "limits.%s: \"unlimited\" is not allowed: expected a number, or "
                               "allow_unlimited: on in cordon \"%s\"",
                               limit_table[i].name, cordon->name);
+    /* Where it is not given, nobody asked for more than the cordon allows. */
+    if (manifest->eval > cordon->eval && manifest->lines.eval > 0)
+        config_errors_add(errors, manifest->file, manifest->lines.eval,
+                          "eval: \"%s\" is not allowed: expected %s, or eval: %s in cordon \"%s\"",
+                          eval_mode_name(manifest->eval), cordon->eval == EVAL_OFF ? "off" : "load",
+                          eval_mode_name(manifest->eval), cordon->name);
     return errors->count > before ? -EINVAL : 0;
 }
 

@@ -100,6 +100,7 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
         .external_mib = limits->external_mib,
         .observe_heap = limits->observed >> SKEP__WORKER__LIMIT__LIMIT_HEAP_MIB & 1,
         .observe_external = limits->observed >> SKEP__WORKER__LIMIT__LIMIT_EXTERNAL_MIB & 1,
+        .eval = (enum eval_mode) load->eval,
         .tenant = app->name,
     };
 
@@ -130,8 +131,8 @@ int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app *
 {
     uint32_t place = load->place;
 
-    if (load->tenant == 0 || !load->limits || app_find(host, load->tenant) || place >= APPS_MAX ||
-        host->apps[place])
+    if (load->tenant == 0 || !load->limits || (unsigned) load->eval >= EVAL_MODES ||
+        app_find(host, load->tenant) || place >= APPS_MAX || host->apps[place])
         return -EPROTO;
 
     struct app *app = calloc(1, sizeof *app);

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/eval_mode.h"
 #include "common/jit.h"
 
 #ifdef __cplusplus
@@ -122,6 +123,7 @@ struct isolate_options {
     uint32_t external_mib; /* ArrayBuffers (own allocator), WebAssembly memory, native memory */
     bool observe_heap;     /* heap_mib is noted, not enforced, up to 4096 MiB */
     bool observe_external; /* external_mib is noted, not enforced */
+    enum eval_mode eval;   /* when its JavaScript may compile strings */
     const char *tenant;    /* for messages; copied */
 };
 

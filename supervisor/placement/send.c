@@ -29,6 +29,14 @@ static void set_lingering(const struct limits *limits, Skep__Worker__Limits *tol
     told->lingering = half > LINGERING_MAX ? LINGERING_MAX : half > 0 ? half : 1;
 }
 
+/* A version that does not say what it needs has what its cordon allows of the default. */
+static Skep__Worker__EvalMode eval_mode(const struct version *version)
+{
+    enum eval_mode wanted = version->manifest->eval, allowed = version->cordon->eval;
+
+    return (Skep__Worker__EvalMode) (wanted < allowed ? wanted : allowed);
+}
+
 static int send_begin(const struct placement *placement)
 {
     struct worker *worker = placement->worker;
@@ -72,6 +80,7 @@ static int send_begin(const struct placement *placement)
     begin.n_env = manifest->n_env;
     begin.place = placement->place;
     begin.reuse_after_stop = manifest->reuse_after_stop;
+    begin.eval = eval_mode(version);
     return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
 }
 

@@ -95,6 +95,7 @@ static int set_up(void **state)
     s->manifest.n_files = FILES;
     s->version.tenant = &s->tenant;
     s->version.manifest = &s->manifest;
+    s->version.cordon = &s->cordon;
     for (unsigned i = 0; i < ARRAY_LEN(s->placement); i++) {
         s->placement[i].version = &s->version;
         s->placement[i].worker = s->worker;

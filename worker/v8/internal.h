@@ -107,6 +107,7 @@ struct isolate {
     v8::Global<v8::Promise> evaluation;
     v8::Global<v8::Function> fetch; // the tenant's handler, once it is loaded
     enum isolate_load load_state = ISOLATE_LOADING;
+    enum eval_mode eval = EVAL_OFF;
 
     std::shared_ptr<CryptoState> crypto; // null until JavaScript uses it
     std::vector<Rejection> rejections;

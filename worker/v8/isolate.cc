@@ -127,6 +127,39 @@ static void set_limits(v8::ResourceConstraints *constraints, size_t heap_bytes)
     constraints->set_max_old_generation_size_in_bytes(heap_bytes - young);
 }
 
+// The compiler cannot be interrupted, so what it is given at a time is bounded.
+constexpr int max_eval_units = 1 << 20;
+
+// Why this string may not be compiled now; nullptr if it may.
+static const char *refuse_eval(const struct isolate *self, int units)
+{
+    if (self->eval == EVAL_OFF)
+        return "eval and new Function are off: eval: load in skep.yaml allows them while the "
+               "module loads, "
+               "eval: on always, if its cordon does";
+    if (self->eval == EVAL_LOAD && self->load_state != ISOLATE_LOADING)
+        return "eval and new Function are allowed only while the module loads: eval: on in "
+               "skep.yaml "
+               "allows them always, if its cordon does";
+    return units > max_eval_units ? "eval and new Function take at most 1048576 characters: put "
+                                    "longer code into a file"
+                                  : nullptr;
+}
+
+// Called by V8 before each eval and new Function, for the context does not allow them by itself.
+static v8::ModifyCodeGenerationFromStringsResult
+on_eval(v8::Local<v8::Context> context, v8::Local<v8::Value> source, bool is_code_like)
+{
+    v8::Isolate *v8 = context->GetIsolate();
+    (void) is_code_like;
+    if (!source->IsString())
+        return { true, {} }; // eval gives it back
+    const char *why = refuse_eval(isolate_from(v8), source.As<v8::String>()->Length());
+    if (why)
+        context->SetErrorMessageForCodeGenerationFromStrings(literal(v8, why));
+    return { !why, {} };
+}
+
 // Takes the entries out of the snapshot's context. Empty if something is missing.
 static v8::MaybeLocal<v8::Context> open_context(struct isolate *self)
 {
@@ -142,9 +175,7 @@ static v8::MaybeLocal<v8::Context> open_context(struct isolate *self)
             return {};
         self->entries[i].Reset(self->v8, function);
     }
-    context->AllowCodeGenerationFromStrings(false);
-    context->SetErrorMessageForCodeGenerationFromStrings(
-        literal(self->v8, "eval and new Function are not allowed here"));
+    context->AllowCodeGenerationFromStrings(false); // on_eval decides
     v8::Context::Scope context_scope(context);
     v8::Local<v8::Value> result;
     if (!self->entries[ENTRY_PREPARE]
@@ -166,6 +197,7 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
     self->host = options->host;
     self->tenant = options->tenant ? options->tenant : "";
     self->observe_heap = options->observe_heap;
+    self->eval = options->eval;
     self->allocator =
         std::make_shared<Allocator>(options->external_mib * mib, options->observe_external);
     Payer payer(self.get());
@@ -192,6 +224,7 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
     v8->AddGCEpilogueCallback(on_collected, self.get());
     self->heap_limit = options->heap_mib * mib + heap_slack_bytes;
     modules_install(v8);
+    v8->SetModifyCodeGenerationFromStringsCallback(on_eval);
 
     bool good = false;
     {
@@ -221,6 +254,7 @@ int isolate_adopt(struct isolate *self, const struct isolate_options *options)
     self->host = options->host;
     self->tenant = options->tenant ? options->tenant : "";
     self->observe_heap = options->observe_heap;
+    self->eval = options->eval;
     self->allocator->set_limit(options->external_mib * mib, options->observe_external);
     (void) isolate_check_external(self);
     return 0;

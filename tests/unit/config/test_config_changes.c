@@ -107,6 +107,7 @@ static void test_each_key_of_a_cordon_is_found(void **state)
         { "solitary: 4", "solitary: 8 -> 4" },
         { "spare: off", "spare: on -> off" },
         { "jit: off", "jit: on -> off" },
+        { "eval: load", "eval: on -> load" },
         { "allow_unlimited: on", "allow_unlimited: off -> on" },
         { "rss_mib: unlimited", "rss_mib: 1024 -> unlimited" },
         { "drift_mib: 99", "drift_mib: 256 -> 99" },

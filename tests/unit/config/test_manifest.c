@@ -115,7 +115,7 @@ static void test_shape_of_the_file_is_checked(void **state)
     (void) state;
     expect_errors("nam: a\n", "1: unknown key \"nam\": did you mean \"name\"? Expected one of "
                               "name, main, routes, cordon, "
-                              "after_stop, env, bindings, callers, limits\n"
+                              "after_stop, eval, env, bindings, callers, limits\n"
                               "1: missing key \"name\": expected it in this mapping\n"
                               "1: missing key \"main\": expected it in this mapping");
     expect_errors(START "name: b\n", "3: duplicate key \"name\": it is in line 1 already");
@@ -224,7 +224,7 @@ static void test_tenant_cannot_say_that_a_limit_is_only_observed(void **state)
     expect_errors(START "limits:\n  observe: []\n", message);
     expect_errors(START "observe: []\n",
                   "3: unknown key \"observe\": expected one of name, main, "
-                  "routes, cordon, after_stop, env, bindings, callers, limits");
+                  "routes, cordon, after_stop, eval, env, bindings, callers, limits");
 }
 
 static void test_bindings_and_callers_are_taken(void **state)
@@ -282,6 +282,38 @@ static void test_bad_bindings_say_what_was_expected(void **state)
                   "another one\n"
                   "3: callers[3]: \"B\" is not a tenant's name: expected a-z, 0-9 and - (not first "
                   "or last), at most 63");
+}
+
+static void test_eval_is_a_word_and_its_cordon_bounds_it(void **state)
+{
+    static const char text[] =
+        "listen: [\"127.0.0.1:80\"]\ncordons: [{name: default, eval: load}]\n";
+    static const struct {
+        const char *text;
+        enum eval_mode mode;
+        bool is_refused;
+    } rows[] = { { START, EVAL_LOAD, false },
+                 { START "eval: load\n", EVAL_LOAD, false },
+                 { START "eval: off\n", EVAL_OFF, false },
+                 { START "eval: on\n", EVAL_ON, true } };
+    struct config_errors errors = { 0 };
+    struct config *config = NULL;
+
+    (void) state;
+    assert_int_equal(config_parse("c", text, strlen(text), &config, &errors), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct manifest *manifest = parse(rows[i].text);
+        assert_int_equal(manifest->eval, rows[i].mode);
+        assert_int_equal(manifest_check(manifest, config, &errors) < 0, rows[i].is_refused);
+        (void) manifest_free(manifest);
+    }
+    assert_string_equal(errors.text,
+                        FILE_NAME ":3: eval: \"on\" is not allowed: expected load, or eval: on in "
+                                  "cordon \"default\"\n");
+    config_errors_done(&errors);
+    (void) config_free(config);
+    expect_errors(START "eval: never\n",
+                  "3: eval: \"never\" is unknown: expected one of load, on, off");
 }
 
 static void test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse(void **state)
@@ -343,10 +375,14 @@ static void test_patterns_are_taken_apart(void **state)
 static void test_route_is_printed_as_it_may_be_written(void **state)
 {
     static const char *const rows[][2] = {
-        { "h.example/api/*", "h.example/api/*" }, { "h.example/api", "h.example/api" },
-        { "H.Example", "h.example/*" },           { "*.h.example", "*.h.example/*" },
-        { "*", "*" },                             { "*/*", "*" },
-        { "*/", "*/" },                           { "*/x/*", "*/x/*" },
+        { "h.example/api/*", "h.example/api/*" },
+        { "h.example/api", "h.example/api" },
+        { "H.Example", "h.example/*" },
+        { "*.h.example", "*.h.example/*" },
+        { "*", "*" },
+        { "*/*", "*" },
+        { "*/", "*/" },
+        { "*/x/*", "*/x/*" },
     };
     char text[ROUTE_TEXT_BYTES];
 
@@ -442,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_tenant_cannot_say_that_a_limit_is_only_observed),
         cmocka_unit_test(test_bindings_and_callers_are_taken),
         cmocka_unit_test(test_bad_bindings_say_what_was_expected),
+        cmocka_unit_test(test_eval_is_a_word_and_its_cordon_bounds_it),
         cmocka_unit_test(test_after_a_stop_an_isolate_is_fresh_unless_the_tenant_says_reuse),
         cmocka_unit_test(test_routes_are_checked_and_unique),
         cmocka_unit_test(test_patterns_are_taken_apart),
