@@ -12,6 +12,16 @@
 
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 
+/* For a large array of locals: -ftrivial-auto-var-init would write all of it each time. Only what was written may be read. */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define _uninitialized_ __attribute__((uninitialized))
+#endif
+#endif
+#ifndef _uninitialized_
+#define _uninitialized_
+#endif
+
 #define TAKE_PTR(p)               \
     ({                            \
         __typeof__(p) *_p = &(p); \

@@ -389,7 +389,7 @@ void channel_set_receiver(struct channel *ch, const struct channel_table *receiv
  * how much of the frame was written; errors are met again, and reported, when the rest is. */
 static size_t write_large(struct channel *ch, const struct frame_cut *cut)
 {
-    uint8_t head[DIRECT_HEAD_MAX_BYTES];
+    _uninitialized_ uint8_t head[DIRECT_HEAD_MAX_BYTES];
     struct iovec parts[] = { { head, cut->head_bytes }, { cut->tail.data, cut->tail.len } };
 
     if (cut->tail.len < DIRECT_MIN_BYTES || cut->head_bytes > sizeof head ||
@@ -413,7 +413,7 @@ static size_t write_large(struct channel *ch, const struct frame_cut *cut)
 static int queue_rest(struct channel *ch, const struct frame_cut *cut, size_t done)
 {
     struct evbuffer_iovec space;
-    uint8_t head[DIRECT_HEAD_MAX_BYTES];
+    _uninitialized_ uint8_t head[DIRECT_HEAD_MAX_BYTES];
     size_t tail_done = done > cut->head_bytes ? done - cut->head_bytes : 0;
 
     /* From here on there is room for all. */

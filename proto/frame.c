@@ -8,7 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "proto/flat.h"
+
 #define ARENA_ALIGN 16
+#define WIRE_TYPE_BYTES 2 /* of protobuf, in the lowest three bits of a tag */
 
 /* AddressSanitizer is told what is in use, so that it sees a message that is read after the next one,
  * and a field that is read behind its end. */
@@ -128,7 +131,7 @@ ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *type, const uin
 }
 
 /* The message that is set in the envelope; NULL: none. All members of the oneof are in one place. */
-static ProtobufCMessage *find_inner(const ProtobufCMessage *envelope)
+static ProtobufCMessage *find_inner(const ProtobufCMessage *envelope, uint32_t *ret_number)
 {
     const ProtobufCFieldDescriptor *field = &envelope->descriptor->fields[0];
     ProtobufCMessage *inner;
@@ -140,6 +143,7 @@ static ProtobufCMessage *find_inner(const ProtobufCMessage *envelope)
     if (number == 0)
         return NULL;
     memcpy(&inner, (const char *) envelope + field->offset, sizeof inner);
+    *ret_number = number;
     return inner;
 }
 
@@ -153,12 +157,55 @@ static ProtobufCBinaryData *find_tail(const ProtobufCMessage *inner,
     return NULL;
 }
 
+/* The field of the envelope whose tag the bytes begin with, if they are that one message. *at is moved to its bytes. */
+static const ProtobufCFieldDescriptor *find_member(const ProtobufCMessageDescriptor *type,
+                                                   const uint8_t **at, const uint8_t *end)
+{
+    uint64_t tag, size;
+
+    if (!flat_read_varint(at, end, &tag) || (tag & 7) != WIRE_TYPE_BYTES || tag > UINT32_MAX ||
+        !flat_read_varint(at, end, &size) || size != (size_t) (end - *at))
+        return NULL;
+    return protobuf_c_message_descriptor_get_field(type, (unsigned) (tag >> 3));
+}
+
+static ProtobufCMessage *unpack_flat(const ProtobufCMessageDescriptor *type,
+                                     const ProtobufCFieldDescriptor *member, const uint8_t *data,
+                                     size_t size, struct arena *arena)
+{
+    const ProtobufCMessageDescriptor *inner_type = member->descriptor;
+    ProtobufCMessage *envelope = arena_alloc(arena, type->sizeof_message);
+    ProtobufCMessage *inner = arena_alloc(arena, inner_type->sizeof_message);
+
+    if (!envelope || !inner || !flat_unpack(inner_type, data, size, inner))
+        return NULL;
+    type->message_init(envelope);
+    memcpy((char *) envelope + member->quantifier_offset, &member->id, sizeof member->id);
+    memcpy((char *) envelope + member->offset, &inner, sizeof inner);
+    return envelope;
+}
+
+static ProtobufCMessage *unpack_envelope(const ProtobufCMessageDescriptor *type,
+                                         const struct frame_tails *tails, const uint8_t *data,
+                                         size_t size, struct arena *arena)
+{
+    const uint8_t *at = data;
+    const ProtobufCFieldDescriptor *member = find_member(type, &at, data + size);
+
+    if (!member || member->type != PROTOBUF_C_TYPE_MESSAGE)
+        return NULL;
+    if (flat_is(member->descriptor) && member->descriptor != tails->greeting)
+        return unpack_flat(type, member, at, (size_t) (data + size - at), arena);
+    return protobuf_c_message_unpack(type, &arena->allocator, size, data);
+}
+
 ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
                                     const struct frame_tails *tails, const uint8_t *frame,
                                     size_t size, struct arena *arena)
 {
     size_t head = FRAME_HEADER_BYTES + (has_tail(frame) ? FRAME_TAIL_BYTES : 0);
     size_t tail = 0;
+    uint32_t number;
 
     arena_reset(arena);
     if (head > FRAME_HEADER_BYTES) {
@@ -167,16 +214,21 @@ ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
             return NULL;
     }
     ProtobufCMessage *envelope =
-        protobuf_c_message_unpack(type, &arena->allocator, size - head - tail, frame + head);
+        unpack_envelope(type, tails, frame + head, size - head - tail, arena);
     if (!envelope)
         return NULL;
-    ProtobufCBinaryData *field = find_tail(find_inner(envelope), tails);
+    ProtobufCBinaryData *field = find_tail(find_inner(envelope, &number), tails);
     if (field ? field->len > 0 : tail > 0)
         return NULL;
     if (tail > 0)
         *field = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) (frame + size - tail),
                                         .len = tail };
     return envelope;
+}
+
+static uint64_t member_tag(uint32_t number)
+{
+    return (uint64_t) number << 3 | WIRE_TYPE_BYTES;
 }
 
 size_t frame_packed_size(const ProtobufCMessage *message)
@@ -192,46 +244,64 @@ void frame_pack(const ProtobufCMessage *message, uint8_t *buffer, size_t size)
     (void) protobuf_c_message_pack(message, buffer + FRAME_HEADER_BYTES);
 }
 
+/* The envelope around a flat message is its tag and its size. */
+static size_t packed_bytes(const struct frame_cut *cut)
+{
+    if (!cut->flat)
+        return protobuf_c_message_get_packed_size(cut->envelope);
+    return flat_varint_size(member_tag(cut->number)) + flat_varint_size(cut->flat_bytes) +
+           cut->flat_bytes;
+}
+
+static void pack_envelope(const struct frame_cut *cut, uint8_t *to)
+{
+    if (!cut->flat) {
+        (void) protobuf_c_message_pack(cut->envelope, to);
+        return;
+    }
+    to = flat_put_varint(to, member_tag(cut->number));
+    to = flat_put_varint(to, cut->flat_bytes);
+    (void) flat_pack(cut->flat, cut->skipped, to);
+}
+
 void frame_cut(struct frame_cut *cut, const ProtobufCMessage *envelope,
                const struct frame_tails *tails)
 {
-    const ProtobufCMessage *inner = tails ? find_inner(envelope) : NULL;
+    uint32_t number = 0;
+    const ProtobufCMessage *inner = tails ? find_inner(envelope, &number) : NULL;
     const ProtobufCBinaryData *field = inner ? find_tail(inner, tails) : NULL;
 
-    cut->envelope = envelope;
-    cut->tail = (ProtobufCBinaryData){ 0 };
-    if (!field || field->len == 0) {
-        cut->head_bytes = frame_packed_size(envelope);
-        return;
+    *cut = (struct frame_cut){ .envelope = envelope, .number = number };
+    if (field && field->len > 0) {
+        assert(flat_is(inner->descriptor));
+        cut->tail = *field;
+        cut->skipped = (size_t) ((const char *) field - (const char *) inner);
     }
-    size_t at = (size_t) ((const char *) field - (const char *) inner);
-    const ProtobufCMessage *copy = (const ProtobufCMessage *) cut->message_copy;
-    const size_t envelope_size = envelope->descriptor->sizeof_message;
-    const size_t message_size = inner->descriptor->sizeof_message;
-    assert(envelope_size <= sizeof cut->envelope_copy && message_size <= sizeof cut->message_copy);
-    memcpy(cut->envelope_copy, envelope, envelope_size);
-    memcpy(cut->envelope_copy + envelope->descriptor->fields[0].offset, &copy, sizeof copy);
-    memcpy(cut->message_copy, inner, message_size);
-    memset(cut->message_copy + at, 0, sizeof *field);
-    cut->envelope = (const ProtobufCMessage *) cut->envelope_copy;
-    cut->tail = *field;
-    size_t packed = protobuf_c_message_get_packed_size(cut->envelope);
-    bool is_good = field->len <= FRAME_MAX_BYTES - FRAME_TAIL_BYTES &&
-                   packed <= FRAME_MAX_BYTES - FRAME_TAIL_BYTES - field->len;
-    cut->head_bytes = is_good ? FRAME_HEADER_BYTES + FRAME_TAIL_BYTES + packed : 0;
+    if (inner && flat_is(inner->descriptor)) {
+        cut->flat = inner;
+        cut->flat_bytes = flat_size(inner, cut->skipped);
+    }
+    size_t most = FRAME_MAX_BYTES, around = FRAME_HEADER_BYTES, packed = packed_bytes(cut);
+    if (cut->tail.len > 0) {
+        around += FRAME_TAIL_BYTES;
+        most -= FRAME_TAIL_BYTES;
+        most -= cut->tail.len < most ? cut->tail.len : most;
+    }
+    cut->head_bytes = packed == 0 || packed > most ? 0 : around + packed;
 }
 
 void frame_pack_head(const struct frame_cut *cut, uint8_t *buffer)
 {
-    if (cut->tail.len == 0) {
-        frame_pack(cut->envelope, buffer, cut->head_bytes);
-        return;
-    }
     size_t length = cut->head_bytes - FRAME_HEADER_BYTES + cut->tail.len;
 
+    if (cut->tail.len == 0) {
+        write_u32(buffer, (uint32_t) length);
+        pack_envelope(cut, buffer + FRAME_HEADER_BYTES);
+        return;
+    }
     write_u32(buffer, (uint32_t) length | FRAME_TAIL_BIT);
     write_u32(buffer + FRAME_HEADER_BYTES, (uint32_t) cut->tail.len);
-    (void) protobuf_c_message_pack(cut->envelope, buffer + FRAME_HEADER_BYTES + FRAME_TAIL_BYTES);
+    pack_envelope(cut, buffer + FRAME_HEADER_BYTES + FRAME_TAIL_BYTES);
 }
 
 void frame_pack_cut(const struct frame_cut *cut, uint8_t *buffer)

@@ -19,7 +19,7 @@
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)
 #define EXCEEDED_USED_MAX (UINT64_C(1) << 40) /* the most that Exceeded.used says, in any unit */
-#define PROTOCOL_VERSION 3
+#define PROTOCOL_VERSION 4
 
 /* One type of message whose bytes go raw behind the message: its field `offset`, a ProtobufCBinaryData. In the message
  * itself that field is empty. */
@@ -28,9 +28,12 @@ struct frame_tail {
     size_t offset;
 };
 
+/* What is special about the messages of a channel. Those that are flat (proto/flat.h) must be as flat_pack writes them. */
 struct frame_tails {
     const struct frame_tail *rows;
     size_t n_rows;
+    /* The message by which peers of different releases know each other: fields that it does not have here are passed over. */
+    const ProtobufCMessageDescriptor *greeting;
 };
 
 /* Looks at the first bytes of a stream. Returns the size of the whole frame there
@@ -59,9 +62,9 @@ void arena_done(struct arena *arena);
 ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *frame,
                                size_t size, struct arena *arena);
 
-/* The same for an envelope (a type with one oneof and nothing else) whose message may have a tail: the message's field shows
- * the bytes where they are in the frame. NULL also for a tail of a type that has none, and for bytes that are not in the
- * tail but in the message. */
+/* The same for an envelope (a type with one oneof and nothing else) of a channel with such tails: the message's field shows
+ * the bytes of the tail where they are in the frame, as all bytes of a flat message are. NULL also for a tail of a type that
+ * has none, for bytes that are not in the tail but in the message, and for a flat message that is packed in another way. */
 ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
                                     const struct frame_tails *tails, const uint8_t *frame,
                                     size_t size, struct arena *arena);
@@ -74,12 +77,14 @@ void frame_pack(const ProtobufCMessage *message, uint8_t *buffer, size_t size);
 
 /* A frame in two pieces: its head, which frame_pack_head writes, and the tail as it lies in memory. */
 struct frame_cut {
+    const ProtobufCMessage *envelope; /* the caller's */
     const ProtobufCMessage
-        *envelope; /* to be packed: the caller's, or without the tail the one below */
+        *flat; /* its message, if that is flat; else the envelope is packed as a whole */
+    size_t flat_bytes,
+        skipped;     /* of the message: its size, and the offset of the field that is the tail */
+    uint32_t number; /* of the message in the envelope */
     ProtobufCBinaryData tail;
     size_t head_bytes; /* 0: the frame is over FRAME_MAX_BYTES */
-    _Alignas(16) uint8_t envelope_copy[48];
-    _Alignas(16) uint8_t message_copy[192];
 };
 
 /* Cuts the tail off an envelope. The result is as short-lived as the envelope, and is not copied. */

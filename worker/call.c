@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-
-#define HEADERS_MAX 256
+#include "proto/head.h"
 
 struct call {
     TAILQ_ENTRY(call) entry;
@@ -101,22 +100,10 @@ int64_t call_open(void *host, uint64_t request, const struct isolate_call *asked
     struct app *app = host;
     struct job *job = find_job(app, request);
     Skep__Worker__Call frame = SKEP__WORKER__CALL__INIT;
-    Skep__Worker__Header fields[HEADERS_MAX];
-    Skep__Worker__Header *pointers[HEADERS_MAX];
-    size_t total = asked->method.size + asked->url.size;
 
     if (!job || asked->binding >= app->n_bindings)
         return -ENOENT;
-    if (asked->n_headers > HEADERS_MAX || asked->body.size > BODY_CHUNK_MAX_BYTES)
-        return -E2BIG;
-    for (size_t i = 0; i < asked->n_headers; i++) {
-        skep__worker__header__init(&fields[i]);
-        fields[i].name = bytes(asked->headers[i].name);
-        fields[i].value = bytes(asked->headers[i].value);
-        pointers[i] = &fields[i];
-        total += asked->headers[i].name.size + asked->headers[i].value.size;
-    }
-    if (total > FRAME_MAX_BYTES / 4)
+    if (asked->head.size > HEAD_MAX_BYTES || asked->body.size > BODY_CHUNK_MAX_BYTES)
         return -E2BIG;
     struct call *call = calloc(1, sizeof *call);
     if (!call)
@@ -128,10 +115,7 @@ int64_t call_open(void *host, uint64_t request, const struct isolate_call *asked
     frame.request = job->id;
     frame.id = call->id;
     frame.binding = asked->binding;
-    frame.method = bytes(asked->method);
-    frame.url = bytes(asked->url);
-    frame.headers = pointers;
-    frame.n_headers = asked->n_headers;
+    frame.head = bytes(asked->head);
     frame.body = bytes(asked->body);
     frame.end = asked->end;
     host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &frame);
@@ -215,20 +199,16 @@ int call_on_head(struct host *host, const Skep__Worker__CallHead *head)
     struct job *job;
     struct call *call = find_both(host, head->request, head->id, &job);
 
+    struct head packed;
+
+    if (head_open(head->head.data, head->head.len, 0, HEAD_REQUEST_FIELDS_MAX, &packed) < 0)
+        return -EPROTO;
     if (!call)
         return 0;
-    _cleanup_free_ struct isolate_header *headers = calloc(head->n_headers + 1, sizeof *headers);
-    if (!headers)
-        return -ENOMEM;
-    for (size_t i = 0; i < head->n_headers; i++) {
-        headers[i].name = view(head->headers[i]->name);
-        headers[i].value = view(head->headers[i]->value);
-    }
     const struct isolate_answer answer = {
         .call = head->id,
         .status = head->status,
-        .headers = headers,
-        .n_headers = head->n_headers,
+        .head = view(head->head),
         .body = view(head->body),
         .end = head->end,
     };

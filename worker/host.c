@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "proto/head.h"
 #include "proto/worker_tails.h"
 #include "worker/call.h"
 #include "worker/host_internal.h"
@@ -49,12 +50,33 @@ void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, v
     }
 }
 
+/* A use that a later release knows. */
+static void refuse_use(struct host *host, const Skep__Worker__LoadBegin *load)
+{
+    Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
+    const ProtobufCEnumValue *use =
+        protobuf_c_enum_descriptor_get_value(&skep__worker__load_use__descriptor, (int) load->use);
+    char text[128];
+    int n =
+        snprintf(text, sizeof text, "skep-worker %s loads versions to serve them, and not for %s",
+                 SKEP_VERSION, use ? use->name : "a use that it does not know");
+
+    loaded.tenant = load->tenant;
+    loaded.result = SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED;
+    loaded.message = (ProtobufCBinaryData){ .data = (uint8_t *) text, .len = (size_t) n };
+    host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
+}
+
 static int on_load_begin(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__LoadBegin *load = (const Skep__Worker__LoadBegin *) message;
     uint64_t from_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     struct app *app;
 
+    if (load->use != SKEP__WORKER__LOAD_USE__LOAD_SERVE) {
+        refuse_use(owner, load);
+        return 0;
+    }
     int r = app_new(owner, load, &app);
     if (r == 0)
         app_charge(app, from_ns);
@@ -144,6 +166,11 @@ static struct isolate_bytes view(ProtobufCBinaryData data)
     return (struct isolate_bytes){ .data = data.data, .size = data.len };
 }
 
+static struct isolate_bytes text(struct head_text part)
+{
+    return (struct isolate_bytes){ .data = (const uint8_t *) part.data, .size = part.size };
+}
+
 static void refuse(struct host *host, uint64_t id)
 {
     Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
@@ -185,8 +212,11 @@ static int on_request(void *owner, const ProtobufCMessage *message)
     struct host *host = owner;
     struct app *app = app_find(host, request->tenant);
     struct job *job;
+    struct head head;
 
-    if (request->slot >= JOBS_MAX)
+    if (request->slot >= JOBS_MAX ||
+        head_open(request->head.data, request->head.len, HEAD_REQUEST_TEXTS,
+                  HEAD_REQUEST_FIELDS_MAX, &head) < 0)
         return -EPROTO;
     if (!app || !app->is_ready || app->is_stopped ||
         !scoreboard_enter(host->board, request->slot, request->id)) {
@@ -194,22 +224,15 @@ static int on_request(void *owner, const ProtobufCMessage *message)
         return 0;
     }
     app->is_retired = false;
-    int r = job_new(app, request, &job);
+    struct head_text method = head_next(&head), url = head_next(&head);
+    int r = job_new(app, request, method, &job);
     if (r < 0)
         return r;
-    _cleanup_free_ struct isolate_header *headers = calloc(request->n_headers + 1, sizeof *headers);
-    if (!headers)
-        return -ENOMEM;
-    for (size_t i = 0; i < request->n_headers; i++) {
-        headers[i].name = view(request->headers[i]->name);
-        headers[i].value = view(request->headers[i]->value);
-    }
     struct isolate_request call = {
         .id = request->id,
-        .method = view(request->method),
-        .url = view(request->url),
-        .headers = headers,
-        .n_headers = request->n_headers,
+        .method = text(method),
+        .url = text(url),
+        .head = view(request->head),
         .body = view(request->body),
         .end = request->end,
         .has_body = !request->end || request->body.len > 0,

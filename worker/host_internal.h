@@ -10,6 +10,7 @@
 
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "proto/head.h"
 #include "worker.pb-c.h"
 #include "worker/host.h"
 #include "worker/isolate.h"
@@ -152,7 +153,8 @@ void app_free(struct app *app);
 /* ---- job.c */
 extern const struct isolate_host job_ops;
 void job_init(struct job *job, struct app *app, uint64_t id);
-int job_new(struct app *app, const Skep__Worker__Request *request, struct job **ret_job);
+int job_new(struct app *app, const Skep__Worker__Request *request, struct head_text method,
+            struct job **ret_job);
 struct job *job_find(struct host *host, uint64_t id); /* may be NULL */
 void job_add_credit(struct job *job, uint32_t bytes);
 /* Sends done and frees it. Not while its JavaScript runs. */

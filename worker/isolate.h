@@ -28,11 +28,6 @@ struct isolate_bytes {
     size_t size;
 };
 
-struct isolate_header {
-    struct isolate_bytes name;
-    struct isolate_bytes value; /* latin-1 bytes, as in HTTP */
-};
-
 enum isolate_log_level { ISOLATE_LOG_DEBUG, ISOLATE_LOG_INFO, ISOLATE_LOG_WARN, ISOLATE_LOG_ERROR };
 
 /* How an entry ended. */
@@ -53,10 +48,8 @@ enum isolate_outcome {
 
 /* What JavaScript asks of the supervisor by a binding. */
 struct isolate_call {
-    uint32_t binding; /* as it was given to isolate_set_bindings */
-    struct isolate_bytes method, url;
-    const struct isolate_header *headers;
-    size_t n_headers;
+    uint32_t binding;          /* as it was given to isolate_set_bindings */
+    struct isolate_bytes head; /* packed, method and URL before the headers */
     struct isolate_bytes body; /* first part */
     bool end;                  /* the body is complete; also: there is none */
 };
@@ -69,11 +62,10 @@ struct isolate_call {
 struct isolate_host {
     void (*log)(void *host, uint64_t request, enum isolate_log_level level,
                 struct isolate_bytes text);
-    /* Response head and first body part, within the credit that each request has at its start; end:
+    /* Packed head of the response and first body part, within the credit that each request has at its start; end:
      * there is no more. 0 or -errno (thrown as TypeError: -ENOENT request unknown or cancelled,
      * -EALREADY head sent before, -E2BIG). */
-    int (*respond)(void *host, uint64_t request, uint32_t status,
-                   const struct isolate_header *headers, size_t n_headers,
+    int (*respond)(void *host, uint64_t request, uint32_t status, struct isolate_bytes head,
                    struct isolate_bytes body, bool end);
     /* More of the response body, any size up to the credit left. Returns credit left in
      * bytes (>= 0; at 0 the JS layer waits for isolate_on_credit) or -errno. */
@@ -206,8 +198,8 @@ struct isolate_request {
     uint64_t id;
     struct isolate_bytes method;
     struct isolate_bytes url;
-    const struct isolate_header *headers;
-    size_t n_headers;
+    struct isolate_bytes
+        head; /* packed (proto/head.h), method and URL before the headers; checked by the caller */
     struct isolate_bytes body;   /* first part */
     bool end;                    /* the body is complete */
     bool has_body;               /* false: request.body is null */
@@ -225,8 +217,7 @@ enum isolate_result isolate_on_credit(struct isolate *isolate, uint64_t request,
 struct isolate_answer {
     uint32_t call;
     uint32_t status;
-    const struct isolate_header *headers;
-    size_t n_headers;
+    struct isolate_bytes head; /* packed; checked by the caller */
     struct isolate_bytes body; /* first part */
     bool end;                  /* the call is over */
 };

@@ -10,12 +10,12 @@
 
 #include "common/cleanup.h"
 #include "common/io.h"
+#include "proto/head.h"
 #include "worker/call.h"
 #include "worker/host_internal.h"
 #include "worker/sentry.h"
 #include "worker/wake.h"
 
-#define RESPONSE_HEADERS_MAX 256
 #define MESSAGE_MAX_BYTES LOG_LINE_MAX_BYTES
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
@@ -33,17 +33,18 @@ void job_init(struct job *job, struct app *app, uint64_t id)
 }
 
 /* RFC 9110, 9.2.2. */
-static bool is_idempotent(ProtobufCBinaryData method)
+static bool is_idempotent(struct head_text method)
 {
     static const char *const names[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (method.len == strlen(names[i]) && memcmp(method.data, names[i], method.len) == 0)
+        if (method.size == strlen(names[i]) && memcmp(method.data, names[i], method.size) == 0)
             return true;
     return false;
 }
 
-int job_new(struct app *app, const Skep__Worker__Request *request, struct job **ret_job)
+int job_new(struct app *app, const Skep__Worker__Request *request, struct head_text method,
+            struct job **ret_job)
 {
     struct host *host = app->host;
 
@@ -57,7 +58,7 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct job **
     job->is_body_ended = request->end;
     job->began_ns = io_now_ns();
     job->slot = request->slot;
-    job->is_idempotent = is_idempotent(request->method);
+    job->is_idempotent = is_idempotent(method);
     host->jobs[job->slot] = job;
     TAILQ_INSERT_TAIL(&app->jobs, job, entry);
     *ret_job = job;
@@ -264,44 +265,29 @@ static void on_log(void *host, uint64_t request, enum isolate_log_level level,
     job_log(app, job, levels[level & 3], text.data, text.size);
 }
 
-static int on_respond(void *host, uint64_t id, uint32_t status,
-                      const struct isolate_header *headers, size_t n_headers,
+static int on_respond(void *host, uint64_t id, uint32_t status, struct isolate_bytes head,
                       struct isolate_bytes body, bool end)
 {
     struct job *job = find_job(host, id);
-    Skep__Worker__Header fields[RESPONSE_HEADERS_MAX];
-    Skep__Worker__Header *pointers[RESPONSE_HEADERS_MAX];
 
     if (!job)
         return -ENOENT;
     if (job->is_head_sent)
         return -EALREADY;
-    if (n_headers > RESPONSE_HEADERS_MAX || body.size > job->credit)
+    if (head.size > HEAD_MAX_BYTES || body.size > job->credit)
         return -E2BIG;
-    size_t total = 0;
-    for (size_t i = 0; i < n_headers; i++) {
-        skep__worker__header__init(&fields[i]);
-        fields[i].name = bytes(headers[i].name.data, headers[i].name.size);
-        fields[i].value = bytes(headers[i].value.data, headers[i].value.size);
-        pointers[i] = &fields[i];
-        total += headers[i].name.size + headers[i].value.size;
-    }
-    if (total > FRAME_MAX_BYTES / 4)
-        return -E2BIG;
-
     size_t part = body.size < BODY_CHUNK_MAX_BYTES ? body.size : BODY_CHUNK_MAX_BYTES;
-    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
-    head.id = id;
-    head.status = status;
-    head.n_headers = n_headers;
-    head.headers = pointers;
-    head.body = bytes(body.data, part);
-    head.end = end && part == body.size;
-    host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
+    Skep__Worker__ResponseHead frame = SKEP__WORKER__RESPONSE_HEAD__INIT;
+    frame.id = id;
+    frame.status = status;
+    frame.head = bytes(head.data, head.size);
+    frame.body = bytes(body.data, part);
+    frame.end = end && part == body.size;
+    host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &frame);
     job->credit -= part;
     end_silence(job);
     job->is_head_sent = true;
-    job->is_end_sent = head.end;
+    job->is_end_sent = frame.end;
     if (part < body.size)
         send_body(job, body.data + part, body.size - part, end);
     return 0;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/cleanup.h"
+#include "proto/head.h"
 #include "worker/isolate.h"
 
 #define HEAP_MIB 32
@@ -27,15 +29,13 @@ static void on_log(void *host, uint64_t request, enum isolate_log_level level,
     (void) text;
 }
 
-static int on_respond(void *host, uint64_t request, uint32_t status,
-                      const struct isolate_header *headers, size_t n_headers,
+static int on_respond(void *host, uint64_t request, uint32_t status, struct isolate_bytes head,
                       struct isolate_bytes body, bool end)
 {
     (void) host;
     (void) request;
     (void) status;
-    (void) headers;
-    (void) n_headers;
+    (void) head;
     (void) body;
     (void) end;
     return 0;
@@ -111,6 +111,18 @@ static struct isolate_bytes text(const char *string)
     return (struct isolate_bytes){ (const uint8_t *) string, strlen(string) };
 }
 
+static const char *const head[] = { "GET", "http://localhost/warm-up", "accept", "*/*" };
+#define HEAD_BYTES 128
+
+static size_t pack_head(uint8_t packed[static HEAD_BYTES])
+{
+    struct head_writer to = head_write(packed, ARRAY_LEN(head));
+
+    for (size_t i = 0; i < ARRAY_LEN(head); i++)
+        (void) head_add(&to, head[i], strlen(head[i]));
+    return (size_t) (to.at - packed);
+}
+
 void warm_up_request(void)
 {
     const struct isolate_options options = {
@@ -119,7 +131,8 @@ void warm_up_request(void)
         .external_mib = EXTERNAL_MIB,
         .tenant = "warm-up",
     };
-    const struct isolate_header header = { text("accept"), text("*/*") };
+    uint8_t packed[HEAD_BYTES];
+    size_t size = pack_head(packed);
     struct isolate *isolate;
 
     if (isolate_new(&options, &isolate) < 0)
@@ -130,10 +143,9 @@ void warm_up_request(void)
     for (uint64_t id = 1; id <= TIMES && isolate_load_state(isolate) == ISOLATE_LOADED; id++) {
         const struct isolate_request request = {
             .id = id,
-            .method = text("GET"),
-            .url = text("http://localhost/warm-up"),
-            .headers = &header,
-            .n_headers = 1,
+            .method = text(head[0]),
+            .url = text(head[1]),
+            .head = { packed, size },
             .end = true,
         };
         (void) isolate_dispatch(isolate, &request);

@@ -2,23 +2,26 @@
 #include "supervisor/requests/call_frames.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "proto/frame.h"
+#include "proto/head.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/worker.h"
 #include "worker.pb-c.h"
-
-#define HEADERS_MAX 256
 
 static ProtobufCBinaryData bytes(const void *data, size_t size)
 {
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) data, .len = size };
 }
 
-static struct call_text view(ProtobufCBinaryData data)
+static struct call_text take(struct head *head)
 {
-    return (struct call_text){ .data = (const char *) data.data, .size = data.len };
+    struct head_text text = head_next(head);
+
+    return (struct call_text){ .data = text.data, .size = text.size };
 }
 
 /* ---- in */
@@ -27,21 +30,25 @@ int requests_on_call_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Call *call = (const Skep__Worker__Call *) message;
     struct request *request = request_find(owner, call->request);
-    struct call_field fields[HEADERS_MAX];
+    _uninitialized_ struct call_field fields[HEAD_FIELDS_MAX];
+    struct head packed;
 
-    if (!request || call->n_headers > HEADERS_MAX)
+    if (!request || head_open(call->head.data, call->head.len, HEAD_REQUEST_TEXTS, HEAD_FIELDS_MAX,
+                              &packed) < 0)
         return -EPROTO;
-    for (size_t i = 0; i < call->n_headers; i++) {
-        fields[i].name = view(call->headers[i]->name);
-        fields[i].value = view(call->headers[i]->value);
+    struct call_text method = take(&packed), url = take(&packed);
+    size_t n_fields = packed.n_texts / 2;
+    for (size_t i = 0; i < n_fields; i++) {
+        fields[i].name = take(&packed);
+        fields[i].value = take(&packed);
     }
     const struct call_head head = {
         .id = call->id,
         .binding = call->binding,
-        .method = view(call->method),
-        .url = view(call->url),
+        .method = method,
+        .url = url,
         .fields = fields,
-        .n_fields = call->n_headers,
+        .n_fields = n_fields,
         .body = call->body.data,
         .body_size = call->body.len,
         .end = call->end,
@@ -92,25 +99,40 @@ static void send_frame(const struct request *request, unsigned which, void *mess
                      (Skep__Worker__ToWorker__MessageCase) which, message);
 }
 
+/* NULL without memory. */
+static uint8_t *pack_answer(const struct call_answer *answer, size_t *ret_size)
+{
+    size_t size = head_table_bytes(2 * answer->n_fields);
+
+    for (size_t i = 0; i < answer->n_fields; i++)
+        size += answer->fields[i].name.size + answer->fields[i].value.size;
+    uint8_t *packed = malloc(size);
+    if (!packed)
+        return NULL;
+    struct head_writer to = head_write(packed, 2 * (uint32_t) answer->n_fields);
+    for (size_t i = 0; i < answer->n_fields; i++) {
+        (void) head_add(&to, answer->fields[i].name.data, answer->fields[i].name.size);
+        (void) head_add(&to, answer->fields[i].value.data, answer->fields[i].value.size);
+    }
+    *ret_size = size;
+    return packed;
+}
+
 void call_frames_send_head(struct request *request, uint32_t id, const struct call_answer *answer,
                            const struct call_part *part)
 {
     Skep__Worker__CallHead frame = SKEP__WORKER__CALL_HEAD__INIT;
-    Skep__Worker__Header headers[HEADERS_MAX + 1];
-    Skep__Worker__Header *pointers[HEADERS_MAX + 1];
+    size_t size = 0;
+    _cleanup_free_ uint8_t *packed = pack_answer(answer, &size);
 
-    for (size_t i = 0; i < answer->n_fields; i++) {
-        const struct call_field *field = &answer->fields[i];
-        skep__worker__header__init(&headers[i]);
-        headers[i].name = bytes(field->name.data, field->name.size);
-        headers[i].value = bytes(field->value.data, field->value.size);
-        pointers[i] = &headers[i];
+    if (!packed) { /* what follows of the call is of one that is over, and passed over */
+        call_frames_send_failure(request, id, false, "skepd has no memory for the answer");
+        return;
     }
     frame.request = request->attempt.id;
     frame.id = id;
     frame.status = answer->status;
-    frame.headers = pointers;
-    frame.n_headers = answer->n_fields;
+    frame.head = bytes(packed, size);
     frame.body = bytes(part->data, part->size);
     frame.end = part->end;
     send_frame(request, SKEP__WORKER__TO_WORKER__MESSAGE_CALL_HEAD, &frame);

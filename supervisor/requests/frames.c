@@ -8,31 +8,34 @@
 #include <errno.h>
 
 #include "common/cleanup.h"
+#include "proto/head.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/link.h"
 
-#define RESPONSE_HEADERS_MAX 256
-
-static struct http_text view(ProtobufCBinaryData data)
+static size_t take_fields(struct head *from, struct http_field fields[static HEAD_FIELDS_MAX])
 {
-    return (struct http_text){ .data = (const char *) data.data, .size = data.len };
+    size_t n = from->n_texts / 2;
+
+    for (size_t i = 0; i < n; i++) {
+        struct head_text name = head_next(from), value = head_next(from);
+        fields[i].name = (struct http_text){ name.data, name.size };
+        fields[i].value = (struct http_text){ value.data, value.size };
+    }
+    return n;
 }
 
 int requests_on_response_head_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__ResponseHead *head = (const Skep__Worker__ResponseHead *) message;
     struct request *request = request_find(owner, head->id);
-    struct http_field fields[RESPONSE_HEADERS_MAX];
+    _uninitialized_ struct http_field fields[HEAD_FIELDS_MAX];
+    struct head packed;
 
-    if (!request || head->n_headers > RESPONSE_HEADERS_MAX || head->body.len > BODY_CHUNK_MAX_BYTES)
+    if (!request || head->body.len > BODY_CHUNK_MAX_BYTES ||
+        head_open(head->head.data, head->head.len, 0, HEAD_FIELDS_MAX, &packed) < 0)
         return -EPROTO;
-    for (size_t i = 0; i < head->n_headers; i++) {
-        fields[i].name = view(head->headers[i]->name);
-        fields[i].value = view(head->headers[i]->value);
-    }
-    struct http_response response = { .status = head->status,
-                                      .fields = fields,
-                                      .n_fields = head->n_headers };
+    struct http_response response = { .status = head->status, .fields = fields };
+    response.n_fields = take_fields(&packed, fields);
     return ledger_on_head(request, &response, head->body.data, head->body.len, head->end);
 }
 

@@ -14,6 +14,7 @@
 #include "common/loop_watch.h"
 #include "proto/channel.h"
 #include "proto/frame.h"
+#include "proto/head.h"
 #include "supervisor/requests/access.h"
 #include "supervisor/requests/call_frames.h"
 #include "supervisor/requests/failure.h"
@@ -23,6 +24,49 @@
 #include "supervisor/workers/worker.h"
 
 /* ---- life of a request */
+
+static bool is_cookie(const struct http_field *field)
+{
+    return field->name.size == 6 && memcmp(field->name.data, "cookie", 6) == 0;
+}
+
+/* How many fields go on; *ret_bytes: the most that their texts take. */
+static size_t count_fields(const struct http_request *head, size_t *ret_bytes)
+{
+    size_t bytes = 0, n_cookies = 0;
+
+    for (size_t i = 0; i < head->n_fields; i++) {
+        bytes += head->fields[i].name.size + head->fields[i].value.size;
+        n_cookies += is_cookie(&head->fields[i]);
+    }
+    *ret_bytes = bytes;
+    return head->n_fields - (n_cookies > 1 ? n_cookies - 1 : 0);
+}
+
+/* Packs fields; those of the name Cookie become one, in the place of the first: RFC 9113 section 8.2.3, as no list with
+ * commas can be made of them. Needs no more room than all of them apart. */
+static void pack_fields(struct head_writer *to, const struct http_request *head)
+{
+    bool has_cookie = false;
+
+    for (size_t i = 0; i < head->n_fields; i++) {
+        const struct http_field *field = &head->fields[i];
+
+        if (has_cookie && is_cookie(field))
+            continue;
+        (void) head_add(to, field->name.data, field->name.size);
+        (void) head_add(to, field->value.data, field->value.size);
+        if (!is_cookie(field))
+            continue;
+        has_cookie = true;
+        for (size_t k = i + 1; k < head->n_fields; k++) {
+            if (!is_cookie(&head->fields[k]))
+                continue;
+            (void) head_extend(to, "; ", 2);
+            (void) head_extend(to, head->fields[k].value.data, head->fields[k].value.size);
+        }
+    }
+}
 
 static struct http_text copy_text(char **at, struct http_text text)
 {
@@ -34,37 +78,9 @@ static struct http_text copy_text(char **at, struct http_text text)
     return copy;
 }
 
-static bool is_cookie(const struct http_field *field)
+static struct http_text view(struct head_text text)
 {
-    return field->name.size == 6 && memcmp(field->name.data, "cookie", 6) == 0;
-}
-
-/* Copies fields; those of the name Cookie become one, in the place of the first: RFC 9113 section 8.2.3, as no list with
- * commas can be made of them. Needs no more room than all of them apart. */
-static void copy_fields(struct request *request, const struct http_request *head, char **at)
-{
-    bool has_cookie = false;
-
-    request->n_fields = 0;
-    for (size_t i = 0; i < head->n_fields; i++) {
-        struct http_field *field = &request->fields[request->n_fields];
-
-        if (has_cookie && is_cookie(&head->fields[i]))
-            continue;
-        request->n_fields++;
-        field->name = copy_text(at, head->fields[i].name);
-        field->value = copy_text(at, head->fields[i].value);
-        if (!is_cookie(&head->fields[i]))
-            continue;
-        has_cookie = true;
-        for (size_t k = i + 1; k < head->n_fields; k++) {
-            if (!is_cookie(&head->fields[k]))
-                continue;
-            (void) copy_text(at, (struct http_text){ "; ", 2 });
-            (void) copy_text(at, head->fields[k].value);
-        }
-        field->value.size = (size_t) (*at - field->value.data);
-    }
+    return (struct http_text){ .data = text.data, .size = text.size };
 }
 
 static const struct request_origin from_front = { .scheme = { "http://", 7 } };
@@ -73,26 +89,25 @@ static int copy_head(struct request *request, const struct http_request *head,
                      const struct request_origin *origin)
 {
     struct http_text authority = head->authority.size > 0 ? head->authority : head->host;
-    size_t fields_size = head->n_fields * sizeof *request->fields;
-    size_t url_size = origin->scheme.size + authority.size + head->target.size;
-    size_t size = fields_size + head->method.size + url_size + origin->caller.size;
+    size_t url_size = origin->scheme.size + authority.size + head->target.size, fields_size;
+    uint32_t n_texts = HEAD_REQUEST_TEXTS + 2 * (uint32_t) count_fields(head, &fields_size);
+    size_t size = head_table_bytes(n_texts) + head->method.size + url_size + fields_size +
+                  origin->caller.size;
 
-    for (size_t i = 0; i < head->n_fields; i++)
-        size += head->fields[i].name.size + head->fields[i].value.size;
     if (access_is_on(request->ledger))
         size += head->client.size;
     request->head_memory = malloc(size + 1);
     if (!request->head_memory)
         return -ENOMEM;
     request->head_bytes = size;
-    request->fields = (struct http_field *) (void *) request->head_memory;
-    char *at = request->head_memory + fields_size;
-    request->method = copy_text(&at, head->method);
-    request->url = (struct http_text){ .data = at, .size = url_size };
-    (void) copy_text(&at, origin->scheme);
-    (void) copy_text(&at, authority);
-    (void) copy_text(&at, head->target);
-    copy_fields(request, head, &at);
+    struct head_writer to = head_write((uint8_t *) request->head_memory, n_texts);
+    request->method = view(head_add(&to, head->method.data, head->method.size));
+    (void) head_add(&to, origin->scheme.data, origin->scheme.size);
+    (void) head_extend(&to, authority.data, authority.size);
+    request->url = view(head_extend(&to, head->target.data, head->target.size));
+    pack_fields(&to, head);
+    request->packed_bytes = (size_t) (to.at - to.packed);
+    char *at = (char *) to.at;
     if (access_is_on(request->ledger))
         request->address = copy_text(&at, head->client);
     request->caller = copy_text(&at, origin->caller);

@@ -41,14 +41,13 @@ struct request {
     uint64_t
         tree_due_ns; /* of a call: when the request that all is done for is over, at the latest */
     enum request_state state;
-    /* Head, kept for sending it again. Texts point into head_memory. */
+    /* Head, kept for sending it again, as the worker gets it: packed (proto/head.h). Texts point into it. */
     struct http_text method, url;
     struct http_text address; /* of the client; empty where nobody wants to know */
     struct http_text caller;  /* name of the tenant that calls; empty: an HTTP client asks */
-    struct http_field *fields;
-    size_t n_fields;
-    char *head_memory;
-    size_t head_bytes; /* of it */
+    char *head_memory;        /* the packed head, then what else is kept of it */
+    size_t packed_bytes;      /* of the packed head */
+    size_t head_bytes;        /* of all */
     bool is_idempotent;
     bool body_ended;
     bool body_end_sent;

@@ -17,6 +17,7 @@
 #include "proto/worker_tails.h"
 #include "tests/events/asks.h"
 #include "tests/events/world.h"
+#include "tests/pack_head.h"
 #include "worker.pb-c.h"
 
 #define IN_MAX (4U << 20)
@@ -150,10 +151,15 @@ static void on_unload(struct played_worker *worker, const Skep__Worker__Unload *
 
 static uint32_t parse_number(const Skep__Worker__Request *request)
 {
-    const uint8_t *end = request->url.data + request->url.len, *at = end;
+    struct head head;
     uint32_t number = 0;
 
-    while (at > request->url.data && at[-1] != '/')
+    HOLD(head_open(request->head.data, request->head.len, HEAD_REQUEST_TEXTS,
+                   HEAD_REQUEST_FIELDS_MAX, &head) == 0);
+    (void) head_next(&head); /* the method */
+    struct head_text url = head_next(&head);
+    const char *end = url.data + url.size, *at = end;
+    while (at > url.data && at[-1] != '/')
         at--;
     for (; at < end && *at >= '0' && *at <= '9'; at++)
         number = number * 10 + (uint32_t) (*at - '0');
@@ -293,14 +299,16 @@ static void take_answer(struct out_call *call, ProtobufCBinaryData data, bool is
 static void on_call_head(struct played_worker *worker, const Skep__Worker__CallHead *head)
 {
     struct out_call *call = find_call(worker, head->request, head->id);
+    struct head packed;
 
     if (!call)
         return;
     HOLD(!call->has_head && !ask_find(call->number)->is_answered);
     call->has_head = true;
-    for (size_t i = 0; i < head->n_headers; i++) {
-        ProtobufCBinaryData name = head->headers[i]->name, value = head->headers[i]->value;
-        for (size_t k = 0; name.len == 7 && memcmp(name.data, "x-token", 7) == 0 && k < value.len;
+    HOLD(head_open(head->head.data, head->head.len, 0, HEAD_REQUEST_FIELDS_MAX, &packed) == 0);
+    while (packed.n_texts > 0) {
+        struct head_text name = head_next(&packed), value = head_next(&packed);
+        for (size_t k = 0; name.size == 7 && memcmp(name.data, "x-token", 7) == 0 && k < value.size;
              k++)
             call->token = call->token * 10 + (uint32_t) (value.data[k] - '0');
     }
@@ -582,22 +590,21 @@ static uint32_t part_size(const struct job *job, uint32_t bytes)
 void worker_say_head(struct played_worker *worker, struct job *job, uint32_t bytes, bool is_end)
 {
     Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
-    Skep__Worker__Header token = SKEP__WORKER__HEADER__INIT, *headers[] = { &token };
     static uint8_t data[BODY_CHUNK_MAX_BYTES];
     char text[16];
+    const char *const token[] = { "x-token", text };
+    uint8_t packed[64];
 
     if (!job || !job->has_begun || job->has_head || !job->app || job->is_cancelled ||
         !worker_may_say(worker))
         return;
     bytes = part_size(job, bytes);
     fill(job, data, bytes);
-    token.name = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "x-token", .len = 7 };
-    token.value.data = (uint8_t *) text;
-    token.value.len = (size_t) snprintf(text, sizeof text, "%u", job->number);
+    (void) snprintf(text, sizeof text, "%u", job->number);
     head.id = job->id;
     head.status = 200;
-    head.headers = headers;
-    head.n_headers = 1;
+    head.head.data = packed;
+    head.head.len = pack_head(packed, 2, token);
     head.body = (ProtobufCBinaryData){ .data = data, .len = bytes };
     head.end = is_end;
     job->has_head = true;
@@ -653,6 +660,8 @@ void worker_say_call(struct played_worker *worker, struct job *job, uint32_t bin
     bool is_post = bytes > 0;
     uint32_t first = bytes < sizeof data ? bytes : sizeof data;
     char url[32];
+    const char *const texts[] = { is_post ? "POST" : "GET", url };
+    uint8_t packed[64];
 
     if (!may_call(worker, job) || job->app->n_bindings == 0)
         return;
@@ -673,10 +682,9 @@ void worker_say_call(struct played_worker *worker, struct job *job, uint32_t bin
     frame.request = job->id;
     frame.id = call->id;
     frame.binding = binding % job->app->n_bindings;
-    frame.method.data = (uint8_t *) (uintptr_t) (is_post ? "POST" : "GET");
-    frame.method.len = is_post ? 4 : 3;
-    frame.url.data = (uint8_t *) url;
-    frame.url.len = (size_t) snprintf(url, sizeof url, "http://call/%u", number);
+    (void) snprintf(url, sizeof url, "http://call/%u", number);
+    frame.head.data = packed;
+    frame.head.len = pack_head(packed, 2, texts);
     frame.body = (ProtobufCBinaryData){ .data = data, .len = first };
     frame.end = call->left == 0;
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &frame);

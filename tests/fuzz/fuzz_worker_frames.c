@@ -124,6 +124,7 @@ static void say_head(struct scene *scene, const struct rig_worker *worker, uint6
 
     head.id = id;
     head.status = 200;
+    head.head = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "\0\0\0", .len = 4 };
     head.body = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "honest", .len = 6 };
     head.end = end;
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);

@@ -30,10 +30,10 @@ def field(number, value):
 
 
 def message(**fields):
-    """f1=..., f2=...; a list is a repeated field."""
+    """f1=..., f2=...; a list is a repeated field; what has its default is left out, as every encoder does."""
     out = b""
     for name, value in fields.items():
-        for item in value if isinstance(value, list) else [value]:
+        for item in value if isinstance(value, list) else [value] if value not in (0, "", b"") else []:
             out += field(int(name[1:]), item)
     return out
 
@@ -68,7 +68,7 @@ HONEST, ALPHA, BETA, NEXT = 1, 2, 3, 4
 HONEST_REQUEST, FIRST, SECOND, OF_BETA = 1024, 2048, 3073, 4098
 
 
-def hello(version="13.8.258.26", protocol=3):
+def hello(version="13.8.258.26", protocol=4):
     return frame(1, f1=protocol, f2=version)
 
 
@@ -76,12 +76,15 @@ def loaded(tenant, result=0, text=""):
     return frame(2, f1=tenant, f2=result, f3=text, f4=1000)
 
 
-def header(name, value):
-    return message(f1=name, f2=value)
+def pack(*texts):
+    """A packed head: proto/head.h."""
+    texts = [text.encode() if isinstance(text, str) else text for text in texts]
+    return struct.pack(f"<I{len(texts)}I", len(texts), *map(len, texts)) + b"".join(texts)
 
 
-def head(request, body="", end=0, status=200, headers=()):
-    return frame_with_tail(3, body, f1=request, f2=status, f3=list(headers), f5=end)
+def head(request, body="", end=0, status=200, texts=(), packed=None):
+    packed = pack(*texts) if packed is None else packed
+    return frame_with_tail(3, body, f1=request, f2=status, f3=packed, f5=end)
 
 
 def body(request, data="x", end=0):
@@ -113,8 +116,8 @@ def exceeded(tenant, request, limit, used=60000, observed=0):
 
 
 def call(request, number=1, binding=0, url="http://beta/", body="", end=1):
-    fields = {"f1": request, "f2": number, "f3": binding, "f4": "GET", "f5": url, "f6": [header("X-A", "b")]}
-    return frame_with_tail(13, body, **fields, f8=end)
+    packed = pack("GET", url, "X-A", "b")
+    return frame_with_tail(13, body, f1=request, f2=number, f3=binding, f4=packed, f6=end)
 
 
 def call_body(request, number=1, data="x", end=0):
@@ -146,19 +149,29 @@ WORKER = {
     "load-failed": (LOADING, 0, 0, loaded(ALPHA, 1, "a.js:1:1: SyntaxError\nlet let")),
     "load-of-the-next": (UPDATING, 0, 0, loaded(NEXT) + done(SECOND, 6) + unloaded(ALPHA)),
     "load-of-the-next-failed": (UPDATING, 0, 0, loaded(NEXT, 2, "too slow")),
-    "answer": (SERVING, 0, 0, head(FIRST, "ok", 1, 200, [header("Content-Type", "text/plain")])
+    "answer": (SERVING, 0, 0, head(FIRST, "ok", 1, 200, ("Content-Type", "text/plain"))
                + done(FIRST)),
     "answer-in-parts": (SERVING, PIECES_7, 0, head(FIRST) + body(FIRST) + body(FIRST, "", 1)
                         + done(FIRST)),
-    "answer-that-splits": (SERVING, 0, 0, head(FIRST, "", 1, 200, [header(
-        "X", "1\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")])),
-    "answer-with-a-short-length": (SERVING, 0, 0, head(FIRST, "long", 0, 200, [header(
-        "Content-Length", "9")]) + body(FIRST, "", 1)),
+    "answer-that-splits": (SERVING, 0, 0, head(FIRST, "", 1, 200, (
+        "X", "1\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"))),
+    "answer-with-a-short-length": (SERVING, 0, 0, head(FIRST, "long", 0, 200, (
+        "Content-Length", "9")) + body(FIRST, "", 1)),
     "answer-without-a-body": (SERVING, 0, 0, head(FIRST, "body", 0, 204) + body(FIRST, "", 1)),
     "answer-with-status-100": (SERVING, 0, 0, head(FIRST, "", 1, 100)),
     "answer-to-a-post-that-waits": (UPLOADING, 0, 0, head(FIRST, "no", 1) + done(FIRST)),
     "head-twice": (RESPONDING, 0, 0, head(FIRST)),
-    "head-with-300-headers": (SERVING, 0, 0, head(FIRST, "", 1, 200, [b""] * 300)),
+    "head-with-300-headers": (SERVING, 0, 0, head(FIRST, "", 1, 200, [b""] * 600)),
+    "head-of-no-bytes": (SERVING, 0, 0, head(FIRST, "", 1, packed=b"")),
+    "head-with-a-name-alone": (SERVING, 0, 0, head(FIRST, "", 1, 200, ("name",))),
+    "head-with-a-nul": (SERVING, 0, 0, head(FIRST, "", 1, 200, ("x", "a\0b"))),
+    "head-with-sizes-over-its-end": (SERVING, 0, 0, head(FIRST, "", 1, packed=struct.pack("<3I", 2, 1, 1) + b"x")),
+    "head-with-sizes-that-wrap": (SERVING, 0, 0, head(FIRST, packed=struct.pack("<3I", 2, 2**32 - 1, 2) + b"x")),
+    "head-with-bytes-behind-it": (SERVING, 0, 0, head(FIRST, "", 1, packed=pack() + b"x")),
+    "head-with-a-count-over-its-end": (SERVING, 0, 0, head(FIRST, "", 1, packed=struct.pack("<I", 2**30))),
+    "fields-in-another-order": (SERVING, 0, 0, frame(6, f2=1, f1=FIRST)),
+    "field-twice": (SERVING, 0, 0, raw(field(6, field(1, FIRST) * 2))),
+    "default-written-out": (SERVING, 0, 0, raw(field(6, field(1, FIRST) + field(2, 0)))),
     "body": (RESPONDING, 0, 0, body(FIRST, "more") + body(FIRST, "end", 1) + done(FIRST)),
     "body-after-the-end": (ANSWERED, 0, 0, body(FIRST)),
     "body-before-the-head": (SERVING, 0, 0, body(FIRST)),
@@ -353,7 +366,7 @@ FRAMES = {
 def write(folder, seeds):
     for name, (*options, frames) in seeds.items():
         content = bytes(options) + frames
-        assert len(content) < 1024, name
+        assert len(content) < 4096, name
         (CORPUS / folder).mkdir(exist_ok=True)
         (CORPUS / folder / name).write_bytes(content)
 

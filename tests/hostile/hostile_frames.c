@@ -9,7 +9,9 @@
 
 #include "common/cleanup.h"
 #include "proto/frame.h"
+#include "proto/head.h"
 #include "proto/worker_tails.h"
+#include "tests/pack_head.h"
 
 void write_all(const void *data, size_t size)
 {
@@ -176,13 +178,13 @@ void send_credit(uint64_t id, uint32_t size)
 void send_call(uint64_t request, uint32_t id, uint32_t binding)
 {
     Skep__Worker__Call call = SKEP__WORKER__CALL__INIT;
-    static const char url[] = "http://nobody/";
+    static const char *const texts[] = { "GET", "http://nobody/" };
+    uint8_t packed[64];
 
     call.request = request;
     call.id = id;
     call.binding = binding;
-    call.method = bytes("GET", 3);
-    call.url = bytes(url, sizeof url - 1);
+    call.head = bytes(packed, pack_head(packed, 2, texts));
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &call);
 }
 
@@ -232,26 +234,31 @@ void send_body(uint64_t id, size_t size, bool end)
 void send_head_with(uint64_t id, uint32_t status, size_t n, const char *name,
                     ProtobufCBinaryData value, bool end)
 {
-    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
-    Skep__Worker__Header header = SKEP__WORKER__HEADER__INIT;
-    Skep__Worker__Header **headers = calloc(n + 1, sizeof *headers);
+    size_t name_size = name ? strlen(name) : 0;
+    size_t size = head_table_bytes(2 * n) + n * (name_size + value.len);
+    uint8_t *packed = malloc(size);
 
-    if (!headers)
+    if (!packed)
         _exit(2);
-    if (name) {
-        header.name = bytes(name, strlen(name));
-        header.value = value;
+    struct head_writer to = head_write(packed, 2 * (uint32_t) n);
+    for (size_t i = 0; i < n; i++) {
+        (void) head_add(&to, name, name_size);
+        (void) head_add(&to, value.data, value.len);
     }
-    for (size_t i = 0; i < n; i++)
-        headers[i] = &header;
+    send_packed_head(id, status, bytes(packed, size), end);
+    free(packed);
+}
+
+void send_packed_head(uint64_t id, uint32_t status, ProtobufCBinaryData packed, bool end)
+{
+    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
+
     head.id = id;
     head.status = status;
-    head.headers = headers;
-    head.n_headers = n;
+    head.head = packed;
     head.body = bytes("hostile\n", HEAD_BODY_BYTES);
     head.end = end;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
-    free(headers);
 }
 
 void send_head(uint64_t id, bool end)

@@ -44,6 +44,8 @@ void send_head_with(uint64_t id, uint32_t status, size_t n, const char *name,
                     ProtobufCBinaryData value, bool end);
 void send_head(uint64_t id, bool end);
 void answer(uint64_t id);
+/* A head as it is packed, or is not. */
+void send_packed_head(uint64_t id, uint32_t status, ProtobufCBinaryData packed, bool end);
 void answer_fields(uint64_t id, size_t n, const char *name, ProtobufCBinaryData value);
 void answer_with(uint64_t id, const char *name, const char *value);
 void answer_status(uint64_t id, uint32_t status);

@@ -25,8 +25,8 @@
 
 #include "common/cleanup.h"
 #include "proto/frame.h"
-#include "proto/worker_tails.h"
 #include "proto/scoreboard.h"
+#include "proto/worker_tails.h"
 #include "tests/hostile/hostile_frames.h"
 
 #define APPS_MAX 256
@@ -51,73 +51,375 @@ typedef void (*misdeed_fn)(uint64_t id, uint32_t tenant);
 #define MISDEED(name) static void name(uint64_t id, uint32_t tenant)
 #define UNUSED ((void) id, (void) tenant)
 
-MISDEED(honest) { UNUSED; answer(id); }
-MISDEED(second_hello) { UNUSED; send_hello(PROTOCOL_VERSION); }
-MISDEED(unknown_head) { UNUSED; send_head(id + SCOREBOARD_SLOTS, true); }
-MISDEED(unknown_body) { UNUSED; send_body(id ^ 1, 1, true); }
-MISDEED(unknown_credit) { UNUSED; send_credit(UINT64_MAX, 1); }
-MISDEED(unknown_done) { UNUSED; send_done(0, 0); }
+MISDEED(honest)
+{
+    UNUSED;
+    answer(id);
+}
+MISDEED(second_hello)
+{
+    UNUSED;
+    send_hello(PROTOCOL_VERSION);
+}
+MISDEED(unknown_head)
+{
+    UNUSED;
+    send_head(id + SCOREBOARD_SLOTS, true);
+}
+MISDEED(unknown_body)
+{
+    UNUSED;
+    send_body(id ^ 1, 1, true);
+}
+MISDEED(unknown_credit)
+{
+    UNUSED;
+    send_credit(UINT64_MAX, 1);
+}
+MISDEED(unknown_done)
+{
+    UNUSED;
+    send_done(0, 0);
+}
 /* An id that was given out a moment ago, most likely to the honest worker. */
-MISDEED(other_done) { UNUSED; send_done(id - SCOREBOARD_SLOTS, 0); }
-MISDEED(bad_outcome) { UNUSED; send_done(id, 77); }
-MISDEED(negative_outcome) { UNUSED; send_done(id, -1); }
-MISDEED(head_twice) { UNUSED; send_head(id, false); send_head(id, false); }
-MISDEED(body_first) { UNUSED; send_body(id, 1, false); }
-MISDEED(body_after_end) { UNUSED; send_head(id, true); send_body(id, 1, false); }
-MISDEED(body_too_big) { UNUSED; send_head(id, false); send_body(id, BODY_CHUNK_MAX_BYTES + 1, 0); }
-MISDEED(body_inside) { UNUSED; send_head(id, false); send_body_inside(id); }
-MISDEED(tail_of_done) { UNUSED; send_done_with_tail(id); }
-MISDEED(body_empty) { UNUSED; send_head(id, false); send_body(id, 0, false); }
-MISDEED(credit_beyond) { UNUSED; send_credit(id, BODY_WINDOW_BYTES + 1); }
-MISDEED(credit_most) { UNUSED; send_credit(id, UINT32_MAX); }
-MISDEED(credit_no_body) { UNUSED; send_credit(id, 1); }
-MISDEED(credit_nothing) { UNUSED; send_credit(id, 0); }
-MISDEED(done_twice) { UNUSED; answer(id); send_done(id, 0); }
-MISDEED(done_only) { UNUSED; send_done(id, 0); }
-MISDEED(done_early) { UNUSED; send_head(id, false); send_done(id, 0); }
-MISDEED(done_not_loaded) { UNUSED; send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED); }
-MISDEED(done_cancelled) { UNUSED; send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED); }
-MISDEED(loaded_again) { UNUSED; send_loaded(tenant, 0); }
-MISDEED(loaded_unknown) { UNUSED; send_loaded(tenant + 1000, 0); }
-MISDEED(unloaded_unknown) { UNUSED; send_unloaded(tenant + 1000); }
-MISDEED(unloaded_twice) { UNUSED; send_unloaded(tenant); send_unloaded(tenant); }
-MISDEED(unloaded_answers) { UNUSED; send_unloaded(tenant); answer(id); }
-MISDEED(log_unknown) { UNUSED; send_log(tenant + 1000, "x", 1); }
-MISDEED(header_flood) { UNUSED; answer_fields(id, 100000, NULL, bytes(NULL, 0)); }
-MISDEED(header_many) { UNUSED; send_head_with(id, 200, 257, "x", bytes("y", 1), true); }
-MISDEED(header_empty) { UNUSED; answer_fields(id, 1, NULL, bytes(NULL, 0)); }
-MISDEED(header_crlf) { UNUSED; answer_with(id, "x", "y\r\nSet-Cookie: z"); }
-MISDEED(header_name) { UNUSED; answer_with(id, "x: y\r\nz", "1"); }
-MISDEED(header_nul) { UNUSED; answer_fields(id, 1, "x", bytes("y\0z", 3)); }
-MISDEED(header_te) { UNUSED; answer_with(id, "Transfer-Encoding", "chunked"); }
-MISDEED(header_code) { UNUSED; answer_with(id, "Skep-Error", "no_route"); }
-MISDEED(length_long) { UNUSED; answer_with(id, "Content-Length", "999"); }
-MISDEED(length_short) { UNUSED; answer_with(id, "Content-Length", "1"); }
-MISDEED(length_bad) { UNUSED; answer_with(id, "Content-Length", "-8"); }
-MISDEED(length_huge) { UNUSED; answer_with(id, "Content-Length", "99999999999999999999999"); }
-MISDEED(length_twice) { UNUSED; answer_fields(id, 2, "Content-Length", bytes("8", 1)); }
-MISDEED(length_over) { UNUSED; answer_length(id, "9", false); }
-MISDEED(length_under) { UNUSED; answer_length(id, "99", true); }
-MISDEED(status_0) { UNUSED; answer_status(id, 0); }
-MISDEED(status_99) { UNUSED; answer_status(id, 99); }
-MISDEED(status_101) { UNUSED; answer_status(id, 101); }
-MISDEED(status_1000) { UNUSED; answer_status(id, 1000); }
-MISDEED(frame_giant) { UNUSED; send_length(UINT32_MAX, 4); }
-MISDEED(frame_over) { UNUSED; send_length(FRAME_MAX_BYTES + 1, 4); }
-MISDEED(frame_zero) { UNUSED; send_length(0, 4); }
-MISDEED(frame_half_silence) { UNUSED; send_length(FRAME_MAX_BYTES, 40); stay_silent(); }
-MISDEED(frame_half_close) { UNUSED; send_length(20, 10); _exit(0); }
-MISDEED(close_and_stay) { UNUSED; (void) close(CHANNEL_FD); stay_silent(); }
-MISDEED(exit_at_once) { UNUSED; _exit(0); }
-MISDEED(exit_in_response) { UNUSED; send_head(id, false); send_body(id, 10000, false); _exit(0); }
-MISDEED(exit_after_credit) { UNUSED; send_credit(id, 1); _exit(0); }
-MISDEED(abort_at_once) { UNUSED; __builtin_trap(); }
-MISDEED(exceeded_unknown) { UNUSED; send_exceeded(UINT32_MAX, id, 0, 1, false); }
-MISDEED(exceeded_other) { UNUSED; send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0, 1, false); }
-MISDEED(exceeded_bad) { UNUSED; send_exceeded(tenant, id, 77, 1, false); }
-MISDEED(exceeded_true) { UNUSED; send_exceeded(tenant, id, 0, 51000, false); answer(id); }
+MISDEED(other_done)
+{
+    UNUSED;
+    send_done(id - SCOREBOARD_SLOTS, 0);
+}
+MISDEED(bad_outcome)
+{
+    UNUSED;
+    send_done(id, 77);
+}
+MISDEED(negative_outcome)
+{
+    UNUSED;
+    send_done(id, -1);
+}
+MISDEED(head_twice)
+{
+    UNUSED;
+    send_head(id, false);
+    send_head(id, false);
+}
+MISDEED(body_first)
+{
+    UNUSED;
+    send_body(id, 1, false);
+}
+MISDEED(body_after_end)
+{
+    UNUSED;
+    send_head(id, true);
+    send_body(id, 1, false);
+}
+MISDEED(body_too_big)
+{
+    UNUSED;
+    send_head(id, false);
+    send_body(id, BODY_CHUNK_MAX_BYTES + 1, 0);
+}
+MISDEED(body_inside)
+{
+    UNUSED;
+    send_head(id, false);
+    send_body_inside(id);
+}
+MISDEED(tail_of_done)
+{
+    UNUSED;
+    send_done_with_tail(id);
+}
+MISDEED(body_empty)
+{
+    UNUSED;
+    send_head(id, false);
+    send_body(id, 0, false);
+}
+MISDEED(credit_beyond)
+{
+    UNUSED;
+    send_credit(id, BODY_WINDOW_BYTES + 1);
+}
+MISDEED(credit_most)
+{
+    UNUSED;
+    send_credit(id, UINT32_MAX);
+}
+MISDEED(credit_no_body)
+{
+    UNUSED;
+    send_credit(id, 1);
+}
+MISDEED(credit_nothing)
+{
+    UNUSED;
+    send_credit(id, 0);
+}
+MISDEED(done_twice)
+{
+    UNUSED;
+    answer(id);
+    send_done(id, 0);
+}
+MISDEED(done_only)
+{
+    UNUSED;
+    send_done(id, 0);
+}
+MISDEED(done_early)
+{
+    UNUSED;
+    send_head(id, false);
+    send_done(id, 0);
+}
+MISDEED(done_not_loaded)
+{
+    UNUSED;
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
+}
+MISDEED(done_cancelled)
+{
+    UNUSED;
+    send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
+}
+MISDEED(loaded_again)
+{
+    UNUSED;
+    send_loaded(tenant, 0);
+}
+MISDEED(loaded_unknown)
+{
+    UNUSED;
+    send_loaded(tenant + 1000, 0);
+}
+MISDEED(unloaded_unknown)
+{
+    UNUSED;
+    send_unloaded(tenant + 1000);
+}
+MISDEED(unloaded_twice)
+{
+    UNUSED;
+    send_unloaded(tenant);
+    send_unloaded(tenant);
+}
+MISDEED(unloaded_answers)
+{
+    UNUSED;
+    send_unloaded(tenant);
+    answer(id);
+}
+MISDEED(log_unknown)
+{
+    UNUSED;
+    send_log(tenant + 1000, "x", 1);
+}
+MISDEED(header_flood)
+{
+    UNUSED;
+    answer_fields(id, 100000, NULL, bytes(NULL, 0));
+}
+MISDEED(header_many)
+{
+    UNUSED;
+    send_head_with(id, 200, 257, "x", bytes("y", 1), true);
+}
+MISDEED(header_empty)
+{
+    UNUSED;
+    answer_fields(id, 1, NULL, bytes(NULL, 0));
+}
+MISDEED(header_crlf)
+{
+    UNUSED;
+    answer_with(id, "x", "y\r\nSet-Cookie: z");
+}
+MISDEED(header_name)
+{
+    UNUSED;
+    answer_with(id, "x: y\r\nz", "1");
+}
+MISDEED(header_nul)
+{
+    UNUSED;
+    answer_fields(id, 1, "x", bytes("y\0z", 3));
+}
+MISDEED(head_empty)
+{
+    UNUSED;
+    send_packed_head(id, 200, bytes(NULL, 0), true);
+}
+MISDEED(head_odd)
+{
+    UNUSED;
+    send_packed_head(id, 200, bytes("\1\0\0\0\1\0\0\0x", 9), true);
+}
+MISDEED(head_long)
+{
+    UNUSED;
+    send_packed_head(id, 200, bytes("\0\0\0\0x", 5), true);
+}
+MISDEED(head_short)
+{
+    UNUSED;
+    send_packed_head(id, 200, bytes("\2\0\0\0\1\0\0\0\377\377\377\377x", 13), true);
+}
+MISDEED(head_wraps)
+{
+    UNUSED;
+    send_packed_head(id, 200, bytes("\0\0\0\100", 4), true);
+}
+MISDEED(header_te)
+{
+    UNUSED;
+    answer_with(id, "Transfer-Encoding", "chunked");
+}
+MISDEED(header_code)
+{
+    UNUSED;
+    answer_with(id, "Skep-Error", "no_route");
+}
+MISDEED(length_long)
+{
+    UNUSED;
+    answer_with(id, "Content-Length", "999");
+}
+MISDEED(length_short)
+{
+    UNUSED;
+    answer_with(id, "Content-Length", "1");
+}
+MISDEED(length_bad)
+{
+    UNUSED;
+    answer_with(id, "Content-Length", "-8");
+}
+MISDEED(length_huge)
+{
+    UNUSED;
+    answer_with(id, "Content-Length", "99999999999999999999999");
+}
+MISDEED(length_twice)
+{
+    UNUSED;
+    answer_fields(id, 2, "Content-Length", bytes("8", 1));
+}
+MISDEED(length_over)
+{
+    UNUSED;
+    answer_length(id, "9", false);
+}
+MISDEED(length_under)
+{
+    UNUSED;
+    answer_length(id, "99", true);
+}
+MISDEED(status_0)
+{
+    UNUSED;
+    answer_status(id, 0);
+}
+MISDEED(status_99)
+{
+    UNUSED;
+    answer_status(id, 99);
+}
+MISDEED(status_101)
+{
+    UNUSED;
+    answer_status(id, 101);
+}
+MISDEED(status_1000)
+{
+    UNUSED;
+    answer_status(id, 1000);
+}
+MISDEED(frame_giant)
+{
+    UNUSED;
+    send_length(UINT32_MAX, 4);
+}
+MISDEED(frame_over)
+{
+    UNUSED;
+    send_length(FRAME_MAX_BYTES + 1, 4);
+}
+MISDEED(frame_zero)
+{
+    UNUSED;
+    send_length(0, 4);
+}
+MISDEED(frame_half_silence)
+{
+    UNUSED;
+    send_length(FRAME_MAX_BYTES, 40);
+    stay_silent();
+}
+MISDEED(frame_half_close)
+{
+    UNUSED;
+    send_length(20, 10);
+    _exit(0);
+}
+MISDEED(close_and_stay)
+{
+    UNUSED;
+    (void) close(CHANNEL_FD);
+    stay_silent();
+}
+MISDEED(exit_at_once)
+{
+    UNUSED;
+    _exit(0);
+}
+MISDEED(exit_in_response)
+{
+    UNUSED;
+    send_head(id, false);
+    send_body(id, 10000, false);
+    _exit(0);
+}
+MISDEED(exit_after_credit)
+{
+    UNUSED;
+    send_credit(id, 1);
+    _exit(0);
+}
+MISDEED(abort_at_once)
+{
+    UNUSED;
+    __builtin_trap();
+}
+MISDEED(exceeded_unknown)
+{
+    UNUSED;
+    send_exceeded(UINT32_MAX, id, 0, 1, false);
+}
+MISDEED(exceeded_other)
+{
+    UNUSED;
+    send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0, 1, false);
+}
+MISDEED(exceeded_bad)
+{
+    UNUSED;
+    send_exceeded(tenant, id, 77, 1, false);
+}
+MISDEED(exceeded_true)
+{
+    UNUSED;
+    send_exceeded(tenant, id, 0, 51000, false);
+    answer(id);
+}
 /* Numbers and lengths that JavaScript may choose are bounded, and cost nobody anything. */
-MISDEED(exceeded_used) { UNUSED; send_exceeded(tenant, id, 0, UINT64_MAX, false); answer(id); }
+MISDEED(exceeded_used)
+{
+    UNUSED;
+    send_exceeded(tenant, id, 0, UINT64_MAX, false);
+    answer(id);
+}
 MISDEED(done_long)
 {
     static char line[LOG_LINE_MAX_BYTES + 4096];
@@ -126,7 +428,11 @@ MISDEED(done_long)
     answer_saying(id, bytes(line, sizeof line));
 }
 
-MISDEED(exceeded_observed) { UNUSED; send_exceeded(tenant, id, 0, 51000, true); }
+MISDEED(exceeded_observed)
+{
+    UNUSED;
+    send_exceeded(tenant, id, 0, 51000, true);
+}
 
 MISDEED(exceeded_twice)
 {
@@ -135,24 +441,103 @@ MISDEED(exceeded_twice)
     send_exceeded(tenant, id, 0, 51000, false);
 }
 
-MISDEED(stopped_unknown) { UNUSED; send_stopped(tenant + 1000); }
-MISDEED(stopped_twice) { UNUSED; send_stopped(tenant); send_stopped(tenant); }
-MISDEED(stopped_always) { UNUSED; send_stopped(tenant); answer(id); }
-MISDEED(caught_up) { UNUSED; send_caught_up(); answer(id); }
-MISDEED(caught_up_flood) { UNUSED; for (unsigned i = 0; i < 10000; i++) send_caught_up(); }
-MISDEED(call_true) { UNUSED; send_call(id, 1, 0); answer(id); }
-MISDEED(call_binding) { UNUSED; send_call(id, 1, 1); }
-MISDEED(call_number) { UNUSED; send_call(id, 2, 0); }
-MISDEED(call_twice) { UNUSED; send_call(id, 1, 0); send_call(id, 1, 0); }
-MISDEED(call_unknown) { UNUSED; send_call(id + SCOREBOARD_SLOTS, 1, 0); }
-MISDEED(call_body_unknown) { UNUSED; send_call_body(id, 1, 1, true); }
-MISDEED(call_body_empty) { UNUSED; send_call(id, 1, 0); send_call_body(id, 1, 0, false); }
-MISDEED(call_credit_unknown) { UNUSED; send_call_credit(id, 1, 1); }
-MISDEED(call_credit_most) { UNUSED; send_call(id, 1, 0); send_call_credit(id, 1, UINT32_MAX); }
-MISDEED(call_cancel_unknown) { UNUSED; send_call_cancel(id, 1); }
-MISDEED(never_answers) { UNUSED; }
-MISDEED(stops_in_response) { UNUSED; send_head(id, false); }
-MISDEED(stops_reading) { UNUSED; is_deaf = true; }
+MISDEED(stopped_unknown)
+{
+    UNUSED;
+    send_stopped(tenant + 1000);
+}
+MISDEED(stopped_twice)
+{
+    UNUSED;
+    send_stopped(tenant);
+    send_stopped(tenant);
+}
+MISDEED(stopped_always)
+{
+    UNUSED;
+    send_stopped(tenant);
+    answer(id);
+}
+MISDEED(caught_up)
+{
+    UNUSED;
+    send_caught_up();
+    answer(id);
+}
+MISDEED(caught_up_flood)
+{
+    UNUSED;
+    for (unsigned i = 0; i < 10000; i++)
+        send_caught_up();
+}
+MISDEED(call_true)
+{
+    UNUSED;
+    send_call(id, 1, 0);
+    answer(id);
+}
+MISDEED(call_binding)
+{
+    UNUSED;
+    send_call(id, 1, 1);
+}
+MISDEED(call_number)
+{
+    UNUSED;
+    send_call(id, 2, 0);
+}
+MISDEED(call_twice)
+{
+    UNUSED;
+    send_call(id, 1, 0);
+    send_call(id, 1, 0);
+}
+MISDEED(call_unknown)
+{
+    UNUSED;
+    send_call(id + SCOREBOARD_SLOTS, 1, 0);
+}
+MISDEED(call_body_unknown)
+{
+    UNUSED;
+    send_call_body(id, 1, 1, true);
+}
+MISDEED(call_body_empty)
+{
+    UNUSED;
+    send_call(id, 1, 0);
+    send_call_body(id, 1, 0, false);
+}
+MISDEED(call_credit_unknown)
+{
+    UNUSED;
+    send_call_credit(id, 1, 1);
+}
+MISDEED(call_credit_most)
+{
+    UNUSED;
+    send_call(id, 1, 0);
+    send_call_credit(id, 1, UINT32_MAX);
+}
+MISDEED(call_cancel_unknown)
+{
+    UNUSED;
+    send_call_cancel(id, 1);
+}
+MISDEED(never_answers)
+{
+    UNUSED;
+}
+MISDEED(stops_in_response)
+{
+    UNUSED;
+    send_head(id, false);
+}
+MISDEED(stops_reading)
+{
+    UNUSED;
+    is_deaf = true;
+}
 
 /* Each request has entered and does not run, so that the next one is sent. */
 MISDEED(stops_reading_bodies)
@@ -300,7 +685,12 @@ static void name_victim(void)
 /* Its own request is over, by its word, when it brings the worker down. */
 static bool is_lurking;
 
-MISDEED(lurks) { UNUSED; is_lurking = true; answer(id); }
+MISDEED(lurks)
+{
+    UNUSED;
+    is_lurking = true;
+    answer(id);
+}
 
 MISDEED(waits)
 {
@@ -313,9 +703,25 @@ MISDEED(waits)
     atomic_store(&board->running_request, 0); /* it has entered, and does not run */
 }
 
-MISDEED(frames_and_crashes) { UNUSED; name_victim(); __builtin_trap(); }
-MISDEED(frames_and_lies) { UNUSED; name_victim(); send_done(0, 0); stay_silent(); }
-MISDEED(frames_and_charges) { UNUSED; send_exceeded(tenant, victim_id, 0, 51000, false); stay_silent(); }
+MISDEED(frames_and_crashes)
+{
+    UNUSED;
+    name_victim();
+    __builtin_trap();
+}
+MISDEED(frames_and_lies)
+{
+    UNUSED;
+    name_victim();
+    send_done(0, 0);
+    stay_silent();
+}
+MISDEED(frames_and_charges)
+{
+    UNUSED;
+    send_exceeded(tenant, victim_id, 0, 51000, false);
+    stay_silent();
+}
 
 /* Goes on once its request is over. */
 MISDEED(burns_after)
@@ -363,8 +769,18 @@ static void keep_more(int signal)
         pages[i] = 1;
 }
 
-MISDEED(burns_in_slices) { UNUSED; answer(id); go_on(burn_a_slice); }
-MISDEED(hoards_later) { UNUSED; answer(id); go_on(keep_more); }
+MISDEED(burns_in_slices)
+{
+    UNUSED;
+    answer(id);
+    go_on(burn_a_slice);
+}
+MISDEED(hoards_later)
+{
+    UNUSED;
+    answer(id);
+    go_on(keep_more);
+}
 
 /* Keeps memory that no account of the worker's has. */
 MISDEED(hoards)
@@ -378,7 +794,11 @@ MISDEED(hoards)
 }
 
 /* Has used no CPU time, by its word: the next one is sent while others run. */
-MISDEED(cheap) { UNUSED; answer_saying(id, bytes("", 0)); }
+MISDEED(cheap)
+{
+    UNUSED;
+    answer_saying(id, bytes("", 0));
+}
 
 /* Keeps those behind it waiting until one is withdrawn, and answers it all the same. */
 MISDEED(holds_up)
@@ -391,41 +811,136 @@ MISDEED(holds_up)
 /* The same, and says then that they were never run, twice. */
 static bool denies_twice;
 
-MISDEED(holds_up_and_denies) { holds_up(id, tenant); denies_twice = true; }
+MISDEED(holds_up_and_denies)
+{
+    holds_up(id, tenant);
+    denies_twice = true;
+}
 
-#define ROW(name) { #name, name }
+#define ROW(name)   \
+    {               \
+#name, name \
+    }
 static const struct {
     const char *name;
     misdeed_fn run;
 } misdeeds[] = {
-    ROW(honest), ROW(second_hello), ROW(unknown_head), ROW(unknown_body), ROW(unknown_credit),
-    ROW(unknown_done), ROW(other_done), ROW(bad_outcome), ROW(negative_outcome), ROW(head_twice),
-    ROW(body_first), ROW(body_after_end), ROW(body_too_big), ROW(body_empty), ROW(credit_beyond),
-    ROW(credit_most), ROW(credit_no_body), ROW(done_twice), ROW(done_only), ROW(done_early),
-    ROW(done_not_loaded), ROW(done_cancelled), ROW(loaded_again), ROW(loaded_unknown),
-    ROW(unloaded_unknown), ROW(unloaded_twice), ROW(unloaded_answers), ROW(log_unknown),
-    ROW(header_flood), ROW(header_many), ROW(header_empty), ROW(header_crlf), ROW(header_name),
-    ROW(header_nul), ROW(header_te), ROW(header_code), ROW(length_long), ROW(length_short),
-    ROW(length_bad), ROW(length_huge), ROW(length_twice), ROW(length_over), ROW(length_under),
-    ROW(status_0), ROW(status_99), ROW(status_101), ROW(status_1000), ROW(frame_giant),
-    ROW(frame_over), ROW(frame_zero), ROW(frame_half_silence), ROW(frame_half_close),
-    ROW(close_and_stay), ROW(exit_at_once), ROW(exit_in_response), ROW(exit_after_credit),
-    ROW(abort_at_once), ROW(signal_segv), ROW(signal_sys), ROW(exceeded_unknown),
-    ROW(exceeded_other), ROW(exceeded_bad), ROW(exceeded_true), ROW(exceeded_used),
-    ROW(done_long), ROW(exceeded_observed), ROW(exceeded_twice), ROW(caught_up), ROW(caught_up_flood),
-    ROW(stopped_unknown), ROW(stopped_twice), ROW(stopped_always),
-    ROW(call_true), ROW(call_binding), ROW(call_number), ROW(call_twice), ROW(call_unknown),
-    ROW(call_body_unknown), ROW(call_body_empty), ROW(call_credit_unknown), ROW(call_credit_most),
+    ROW(honest),
+    ROW(second_hello),
+    ROW(unknown_head),
+    ROW(unknown_body),
+    ROW(unknown_credit),
+    ROW(unknown_done),
+    ROW(other_done),
+    ROW(bad_outcome),
+    ROW(negative_outcome),
+    ROW(head_twice),
+    ROW(body_first),
+    ROW(body_after_end),
+    ROW(body_too_big),
+    ROW(body_empty),
+    ROW(credit_beyond),
+    ROW(credit_most),
+    ROW(credit_no_body),
+    ROW(done_twice),
+    ROW(done_only),
+    ROW(done_early),
+    ROW(done_not_loaded),
+    ROW(done_cancelled),
+    ROW(loaded_again),
+    ROW(loaded_unknown),
+    ROW(unloaded_unknown),
+    ROW(unloaded_twice),
+    ROW(unloaded_answers),
+    ROW(log_unknown),
+    ROW(header_flood),
+    ROW(header_many),
+    ROW(header_empty),
+    ROW(header_crlf),
+    ROW(header_name),
+    ROW(header_nul),
+    ROW(head_empty),
+    ROW(head_odd),
+    ROW(head_long),
+    ROW(head_short),
+    ROW(head_wraps),
+    ROW(header_te),
+    ROW(header_code),
+    ROW(length_long),
+    ROW(length_short),
+    ROW(length_bad),
+    ROW(length_huge),
+    ROW(length_twice),
+    ROW(length_over),
+    ROW(length_under),
+    ROW(status_0),
+    ROW(status_99),
+    ROW(status_101),
+    ROW(status_1000),
+    ROW(frame_giant),
+    ROW(frame_over),
+    ROW(frame_zero),
+    ROW(frame_half_silence),
+    ROW(frame_half_close),
+    ROW(close_and_stay),
+    ROW(exit_at_once),
+    ROW(exit_in_response),
+    ROW(exit_after_credit),
+    ROW(abort_at_once),
+    ROW(signal_segv),
+    ROW(signal_sys),
+    ROW(exceeded_unknown),
+    ROW(exceeded_other),
+    ROW(exceeded_bad),
+    ROW(exceeded_true),
+    ROW(exceeded_used),
+    ROW(done_long),
+    ROW(exceeded_observed),
+    ROW(exceeded_twice),
+    ROW(caught_up),
+    ROW(caught_up_flood),
+    ROW(stopped_unknown),
+    ROW(stopped_twice),
+    ROW(stopped_always),
+    ROW(call_true),
+    ROW(call_binding),
+    ROW(call_number),
+    ROW(call_twice),
+    ROW(call_unknown),
+    ROW(call_body_unknown),
+    ROW(call_body_empty),
+    ROW(call_credit_unknown),
+    ROW(call_credit_most),
     ROW(call_cancel_unknown),
-    ROW(credit_nothing), ROW(never_answers), ROW(stops_in_response), ROW(stops_reading),
+    ROW(credit_nothing),
+    ROW(never_answers),
+    ROW(stops_in_response),
+    ROW(stops_reading),
     ROW(stops_reading_bodies),
-    ROW(body_beyond_window), ROW(answers_much),
-    ROW(unloaded_not_loaded), ROW(log_flood), ROW(log_giant),
-    ROW(body_inside), ROW(tail_of_done),
-    ROW(garbage), ROW(no_message), ROW(pong_flood), ROW(board_garbage), ROW(board_lies),
-    ROW(board_others), ROW(waits), ROW(lurks), ROW(frames_and_crashes), ROW(frames_and_lies),
-    ROW(frames_and_charges), ROW(burns_after), ROW(hoards),
-    ROW(burns_in_slices), ROW(hoards_later), ROW(cheap), ROW(holds_up),
+    ROW(body_beyond_window),
+    ROW(answers_much),
+    ROW(unloaded_not_loaded),
+    ROW(log_flood),
+    ROW(log_giant),
+    ROW(body_inside),
+    ROW(tail_of_done),
+    ROW(garbage),
+    ROW(no_message),
+    ROW(pong_flood),
+    ROW(board_garbage),
+    ROW(board_lies),
+    ROW(board_others),
+    ROW(waits),
+    ROW(lurks),
+    ROW(frames_and_crashes),
+    ROW(frames_and_lies),
+    ROW(frames_and_charges),
+    ROW(burns_after),
+    ROW(hoards),
+    ROW(burns_in_slices),
+    ROW(hoards_later),
+    ROW(cheap),
+    ROW(holds_up),
     ROW(holds_up_and_denies),
 };
 
@@ -509,8 +1024,7 @@ static void on_request(const Skep__Worker__Request *request)
         } else if (i + 1 == ARRAY_LEN(misdeeds)) {
             answer(request->id); /* one of a load, that is past */
         }
-    if (strcmp(behaviour, "unloaded_not_loaded") == 0 ||
-        strcmp(behaviour, "unloaded_answers") == 0)
+    if (strcmp(behaviour, "unloaded_not_loaded") == 0 || strcmp(behaviour, "unloaded_answers") == 0)
         find_app(request->tenant)->id = 0;
 }
 

@@ -41,6 +41,14 @@ if (isTransferMissing) {
     };
 }
 
+// A packed head (proto/head.h), as a string with a character for each byte.
+function packHead(texts) {
+    const numbers = Buffer.alloc(4 * (1 + texts.length));
+    numbers.writeUInt32LE(texts.length, 0);
+    texts.forEach((text, i) => numbers.writeUInt32LE(text.length, 4 * (1 + i)));
+    return numbers.toString("latin1") + texts.join("");
+}
+
 // One tenant's isolate with its host.
 export class Host {
     static bundle = bundleText;
@@ -283,7 +291,7 @@ export class Host {
         const id = this.#nextRequest++;
         this.sent.set(id, { id, chunks: [], ended: false, credit });
         this.#enter(id, "dispatch", id, method, url,
-            this.#makeArray(headers),
+            packHead([method, url, ...headers]),
             body === undefined ? undefined : this.bytes(body), end, body !== undefined);
         return id;
     }

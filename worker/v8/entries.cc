@@ -28,12 +28,9 @@ const char *const entry_names[ENTRY_COUNT] = {
 
 // Rejections without a handler that one entry may report; each keeps its promise alive.
 static constexpr size_t max_rejections = 256;
-static constexpr size_t max_headers = 256;
 // Entries that are so short do not look at the size of the heap, but for one in so many: they fill a few MiB at most.
 static constexpr uint64_t brief_entry_ns = 50'000;
 static constexpr unsigned brief_entries_max = 16;
-// Header names come again with each request, and the JS layer looks them up in tables.
-static constexpr size_t intern_up_to_bytes = 40;
 
 // ---- one entry
 
@@ -224,33 +221,12 @@ static v8::MaybeLocal<v8::Value> body_value(v8::Isolate *v8, struct isolate_byte
     return array.As<v8::Value>();
 }
 
-static v8::MaybeLocal<v8::Value> headers_value(v8::Isolate *v8,
-                                               const struct isolate_header *headers, size_t n)
-{
-    if (n > max_headers)
-        n = max_headers;
-    v8::LocalVector<v8::Value> flat(v8, 2 * n);
-    for (size_t i = 0; i < n; i++) {
-        const v8::NewStringType type = headers[i].name.size <= intern_up_to_bytes
-                                           ? v8::NewStringType::kInternalized
-                                           : v8::NewStringType::kNormal;
-        v8::Local<v8::String> name;
-        v8::Local<v8::String> value;
-        if (!text_from_latin1(v8, headers[i].name, type).ToLocal(&name) ||
-            !text_from_latin1(v8, headers[i].value).ToLocal(&value))
-            return {};
-        flat[2 * i] = name;
-        flat[2 * i + 1] = value;
-    }
-    return v8::Array::New(v8, flat.data(), flat.size()).As<v8::Value>();
-}
-
 enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_request *request)
 {
     Entry entry(self, request->id);
     v8::Local<v8::String> method;
     v8::Local<v8::String> url;
-    v8::Local<v8::Value> headers;
+    v8::Local<v8::String> head;
     v8::Local<v8::Value> body;
     v8::Local<v8::Value> caller = v8::Null(self->v8);
     v8::Local<v8::String> name;
@@ -263,13 +239,13 @@ enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_
     if (!text_from_latin1(self->v8, request->method, v8::NewStringType::kInternalized)
              .ToLocal(&method) ||
         !text_decode(self->v8, request->url.data, request->url.size).ToLocal(&url) ||
-        !headers_value(self->v8, request->headers, request->n_headers).ToLocal(&headers) ||
+        !text_from_latin1(self->v8, request->head).ToLocal(&head) ||
         !body_value(self->v8, request->body).ToLocal(&body))
         return ISOLATE_EXTERNAL_LIMIT;
     v8::Local<v8::Value> argv[] = { number(self->v8, request->id),
                                     method,
                                     url,
-                                    headers,
+                                    head,
                                     body,
                                     v8::Boolean::New(self->v8, request->end),
                                     v8::Boolean::New(self->v8, request->has_body),
@@ -303,15 +279,15 @@ enum isolate_result isolate_on_call_head(struct isolate *self, uint64_t request,
                                          const struct isolate_answer *answer)
 {
     Entry entry(self, request);
-    v8::Local<v8::Value> headers;
+    v8::Local<v8::String> head;
     v8::Local<v8::Value> body;
-    if (!headers_value(self->v8, answer->headers, answer->n_headers).ToLocal(&headers) ||
+    if (!text_from_latin1(self->v8, answer->head).ToLocal(&head) ||
         !body_value(self->v8, answer->body).ToLocal(&body))
         return ISOLATE_EXTERNAL_LIMIT;
     v8::Local<v8::Value> argv[] = { number(self->v8, request),
                                     number(self->v8, answer->call),
                                     number(self->v8, answer->status),
-                                    headers,
+                                    head,
                                     body,
                                     v8::Boolean::New(self->v8, answer->end) };
     (void) entry.call(ENTRY_ON_CALL_HEAD, 6, argv);

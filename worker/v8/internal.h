@@ -114,9 +114,7 @@ struct isolate {
     std::string error;
     v8::Global<v8::Object> registered; // skep-mksnapshot only: what __skep.register got
 
-    // Reused by the natives from call to call.
-    std::vector<uint8_t> scratch;
-    std::vector<struct isolate_header> headers;
+    std::vector<uint8_t> scratch; // reused by the natives from call to call
 };
 
 static inline struct isolate *isolate_from(v8::Isolate *v8)

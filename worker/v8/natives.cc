@@ -4,19 +4,21 @@
 // all the same: a wrong one throws, and nothing here trusts a length that it did not read itself.
 #include "worker/v8/natives.h"
 
+#include "proto/head.h"
 #include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/platform.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 namespace
 {
 
 using Info = v8::FunctionCallbackInfo<v8::Value>;
 
-constexpr size_t max_header_strings = 512; // names and values
+constexpr size_t max_header_strings = 2 * HEAD_FIELDS_MAX; // names and values
 constexpr size_t max_header_bytes = 256 * 1024;
 constexpr size_t max_encode_into_bytes = (1 << 21) - 1;
 constexpr size_t scratch_keep_bytes = 256 * 1024;
@@ -62,18 +64,15 @@ void throw_call_errno(v8::Isolate *v8, int64_t r)
 class Scratch
 {
   public:
-    explicit Scratch(struct isolate *self)
-        : bytes(std::move(self->scratch)), headers(std::move(self->headers)), self_(self)
+    explicit Scratch(struct isolate *self) : bytes(std::move(self->scratch)), self_(self)
     {
         bytes.clear();
-        headers.clear();
     }
     // What one large body took is not kept for the rest of the isolate's life.
     ~Scratch()
     {
         if (bytes.capacity() <= scratch_keep_bytes)
             self_->scratch = std::move(bytes);
-        self_->headers = std::move(headers);
     }
     Scratch(const Scratch &) = delete;
     void operator=(const Scratch &) = delete;
@@ -84,7 +83,6 @@ class Scratch
     }
 
     std::vector<uint8_t> bytes;
-    std::vector<struct isolate_header> headers;
 
   private:
     struct isolate *self_;
@@ -150,60 +148,81 @@ void native_log(const Info &info)
     self->ops->log(self->host, entries_owner(self), known, scratch.view());
 }
 
-// Copies [name, value, ...] to the scratch, one after the other, their sizes to its headers. Of the layer's own
-// arrays, which have no prototype and no getters, no JavaScript runs. False: they are not good, or a getter threw.
-bool read_headers(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Value> value,
-                  Scratch *scratch)
+// A packed head (proto/head.h) at the beginning of the scratch.
+class Head
 {
-    if (!value->IsArray())
-        return false;
-    struct Walk {
-        v8::Isolate *v8;
-        Scratch *scratch;
-        size_t count;
-        bool good;
-    } walk = { v8, scratch, 0, true };
-    // An element's handle is valid inside the callback only.
-    auto each = [](uint32_t, v8::Local<v8::Value> element, void *data) {
-        Walk *w = static_cast<Walk *>(data);
-        if (!element->IsString() || w->count == max_header_strings ||
-            w->scratch->bytes.size() + static_cast<size_t>(element.As<v8::String>()->Length()) >
-                max_header_bytes ||
-            !element.As<v8::String>()->ContainsOnlyOneByte()) {
-            w->good = false;
-            return v8::Array::CallbackResult::kBreak;
-        }
-        v8::Local<v8::String> string = element.As<v8::String>();
-        std::vector<uint8_t> &out = w->scratch->bytes;
+  public:
+    Head(v8::Isolate *v8, Scratch *scratch, size_t n_texts)
+        : v8_(v8), scratch_(scratch), n_(n_texts)
+    {
+        scratch->bytes.resize(head_table_bytes(n_texts));
+        head_put_count(scratch->bytes.data(), static_cast<uint32_t>(n_texts));
+    }
+
+    // False: it is no latin-1 string, or one too many, or all are larger than a head may be.
+    bool add(v8::Local<v8::Value> value)
+    {
+        if (!value->IsString() || count_ == n_)
+            return false;
+        v8::Local<v8::String> string = value.As<v8::String>();
         const uint32_t length = static_cast<uint32_t>(string->Length());
-        const size_t at = out.size();
-        out.resize(at + length);
-        string->WriteOneByteV2(w->v8, 0, length, out.data() + at);
-        if (w->count++ % 2 == 0)
-            w->scratch->headers.push_back({ { nullptr, length }, { nullptr, 0 } });
-        else
-            w->scratch->headers.back().value.size = length;
-        return v8::Array::CallbackResult::kContinue;
-    };
-    if (value.As<v8::Array>()->Iterate(context, each, &walk).IsNothing())
-        return false;
-    return walk.good && walk.count % 2 == 0;
+        const size_t at = scratch_->bytes.size();
+        if (at - head_table_bytes(n_) + length > max_header_bytes || !string->ContainsOnlyOneByte())
+            return false;
+        scratch_->bytes.resize(at + length);
+        string->WriteOneByteV2(v8_, 0, length, scratch_->bytes.data() + at);
+        head_put_size(scratch_->bytes.data(), count_++, length);
+        return true;
+    }
+
+    // Of [name, value, ...]. Of the layer's own arrays, which have no prototype and no getters, no JavaScript runs.
+    // False: as for add, or a getter threw.
+    bool add_all(v8::Local<v8::Context> context, v8::Local<v8::Value> array)
+    {
+        good_ = true;
+        // An element's handle is valid inside the callback only.
+        auto each = [](uint32_t, v8::Local<v8::Value> element, void *data) {
+            Head *head = static_cast<Head *>(data);
+            head->good_ = head->add(element);
+            return head->good_ ? v8::Array::CallbackResult::kContinue
+                               : v8::Array::CallbackResult::kBreak;
+        };
+        return !array.As<v8::Array>()->Iterate(context, each, this).IsNothing() && good_;
+    }
+
+    // Nothing of it may be missing, and a NUL would be a breach of the protocol.
+    bool finish()
+    {
+        const uint8_t *texts = scratch_->bytes.data() + head_table_bytes(n_);
+        size_ = scratch_->bytes.size();
+        return count_ == n_ && !memchr(texts, 0, size_ - head_table_bytes(n_));
+    }
+
+    // Once scratch does not move any more.
+    struct isolate_bytes view() const
+    {
+        return { scratch_->bytes.data(), size_ };
+    }
+
+  private:
+    v8::Isolate *v8_;
+    Scratch *scratch_;
+    size_t n_;
+    size_t count_ = 0;
+    size_t size_ = 0;
+    bool good_ = true;
+};
+
+// How many strings an array of headers has; more than there may be, if it is none.
+size_t count_strings(v8::Local<v8::Value> value)
+{
+    const size_t n = value->IsArray() ? value.As<v8::Array>()->Length() : max_header_strings + 1;
+    return n % 2 == 0 ? n : max_header_strings + 1;
 }
 
 uint32_t to_u32(v8::Local<v8::Value> value)
 {
     return static_cast<uint32_t>(std::min<uint64_t>(to_u64(value), UINT32_MAX));
-}
-
-// Gives the headers what they point to, once scratch does not move any more.
-void place_headers(Scratch *scratch)
-{
-    const uint8_t *at = scratch->bytes.data();
-    for (struct isolate_header &header : scratch->headers) {
-        header.name.data = at;
-        header.value.data = at + header.name.size;
-        at += header.name.size + header.value.size;
-    }
 }
 
 void native_respond(const Info &info)
@@ -212,20 +231,22 @@ void native_respond(const Info &info)
     struct isolate *self = isolate_from(v8);
     Scratch scratch(self);
     v8::TryCatch getters(v8); // what the getters of a hostile array throw is not what is wrong
-    const bool good = read_headers(v8, v8->GetCurrentContext(), info[2], &scratch);
+    const size_t n = count_strings(info[2]);
+    Head head(v8, &scratch, std::min(n, max_header_strings));
+    const bool good =
+        n <= max_header_strings && head.add_all(v8->GetCurrentContext(), info[2]) && head.finish();
     if (!good && getters.HasTerminated())
         return (void) getters.ReThrow();
     getters.Reset();
     if (!good)
-        return throw_type(v8,
-                          "Headers must be at most 256 pairs of latin-1 strings, in all 256 KiB");
+        return throw_type(
+            v8, "Headers must be at most 256 pairs of latin-1 strings without NUL, in all "
+                "256 KiB");
     Body body;
     if (!body.read(self, info[3], &scratch))
         return (void) getters.ReThrow();
-    place_headers(&scratch);
-    const int r =
-        self->ops->respond(self->host, to_u64(info[0]), to_u32(info[1]), scratch.headers.data(),
-                           scratch.headers.size(), body.get(scratch), info[4]->IsTrue());
+    const int r = self->ops->respond(self->host, to_u64(info[0]), to_u32(info[1]), head.view(),
+                                     body.get(scratch), info[4]->IsTrue());
     if (r < 0) {
         throw_errno(v8, r);
         getters.ReThrow();
@@ -252,21 +273,6 @@ void native_consume_body(const Info &info)
     self->ops->consume_body(self->host, to_u64(info[0]), static_cast<size_t>(to_u64(info[1])));
 }
 
-// A latin-1 string behind what is in the scratch. False: it is none, or has more than a head may have.
-bool append_latin1(v8::Isolate *v8, v8::Local<v8::Value> value, Scratch *scratch, size_t *ret_size)
-{
-    if (!value->IsString() ||
-        value.As<v8::String>()->Length() > static_cast<int>(max_header_bytes) ||
-        !value.As<v8::String>()->ContainsOnlyOneByte())
-        return false;
-    const uint32_t length = static_cast<uint32_t>(value.As<v8::String>()->Length());
-    const size_t at = scratch->bytes.size();
-    scratch->bytes.resize(at + length);
-    value.As<v8::String>()->WriteOneByteV2(v8, 0, length, scratch->bytes.data() + at);
-    *ret_size = length;
-    return true;
-}
-
 // call(request, binding, method, url, headers, body, end)
 void native_call(const Info &info)
 {
@@ -275,25 +281,23 @@ void native_call(const Info &info)
     Scratch scratch(self);
     struct isolate_call call = {};
     v8::TryCatch getters(v8); // as in native_respond
-    const bool good = read_headers(v8, v8->GetCurrentContext(), info[4], &scratch);
+    const size_t n = count_strings(info[4]);
+    Head head(v8, &scratch, HEAD_REQUEST_TEXTS + std::min(n, max_header_strings));
+    const bool good = n <= max_header_strings && head.add(info[2]) && head.add(info[3]) &&
+                      head.add_all(v8->GetCurrentContext(), info[4]) && head.finish();
     if (!good && getters.HasTerminated())
         return (void) getters.ReThrow();
     getters.Reset();
-    const size_t at = scratch.bytes.size();
-    if (!good || !append_latin1(v8, info[2], &scratch, &call.method.size) ||
-        !append_latin1(v8, info[3], &scratch, &call.url.size)) {
-        throw_type(v8, "A call has at most 256 headers of latin-1 strings, in all 256 KiB");
+    if (!good) {
+        throw_type(v8,
+                   "A call has at most 256 headers of latin-1 strings without NUL, in all 256 KiB");
         return (void) getters.ReThrow();
     }
     Body body;
     if (!body.read(self, info[5], &scratch))
         return (void) getters.ReThrow();
-    place_headers(&scratch);
     call.binding = to_u32(info[1]);
-    call.method.data = scratch.bytes.data() + at;
-    call.url.data = call.method.data + call.method.size;
-    call.headers = scratch.headers.data();
-    call.n_headers = scratch.headers.size();
+    call.head = head.view();
     call.body = body.get(scratch);
     call.end = info[6]->IsTrue();
     const int64_t r = self->ops->call(self->host, to_u64(info[0]), &call);

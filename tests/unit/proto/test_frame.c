@@ -97,32 +97,38 @@ static void test_garbage_is_no_message(void **state)
     arena_done(&arena);
 }
 
-/* Each empty header is 2 bytes on the wire and many times that in memory. */
+/* Each empty binding is 2 bytes on the wire and many times that in memory. */
 static void test_a_small_frame_that_blows_up_is_refused(void **state)
 {
-    enum { HEADERS = 100000 };
-    _cleanup_free_ Skep__Worker__Header *headers = calloc(HEADERS, sizeof *headers);
-    _cleanup_free_ Skep__Worker__Header **pointers = calloc(HEADERS, sizeof *pointers);
-    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
-    Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
+    enum { BINDINGS = 100000 };
+    _cleanup_free_ Skep__Worker__Binding *bindings = calloc(BINDINGS, sizeof *bindings);
+    _cleanup_free_ Skep__Worker__Binding **pointers = calloc(BINDINGS, sizeof *pointers);
+    Skep__Worker__LoadBegin begin = SKEP__WORKER__LOAD_BEGIN__INIT;
+    Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
+    struct frame_cut cut;
     struct arena arena;
 
     (void) state;
-    for (size_t i = 0; i < HEADERS; i++) {
-        skep__worker__header__init(&headers[i]);
-        pointers[i] = &headers[i];
+    for (size_t i = 0; i < BINDINGS; i++) {
+        skep__worker__binding__init(&bindings[i]);
+        pointers[i] = &bindings[i];
     }
-    head.headers = pointers;
-    head.n_headers = HEADERS;
-    envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD;
-    envelope.response_head = &head;
-    size_t size = frame_packed_size(&envelope.base);
-    assert_true(size > 0 && size < FRAME_MAX_BYTES);
-    _cleanup_free_ uint8_t *frame = malloc(size);
-    frame_pack(&envelope.base, frame, size);
+    begin.bindings = pointers;
+    begin.n_bindings = BINDINGS;
+    envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN;
+    envelope.load_begin = &begin;
+    frame_cut(&cut, &envelope.base, &worker_tails);
+    assert_true(cut.head_bytes > 0 && cut.head_bytes < FRAME_MAX_BYTES);
+    _cleanup_free_ uint8_t *frame = malloc(cut.head_bytes);
+    frame_pack_cut(&cut, frame);
 
     assert_int_equal(arena_init(&arena, 4U << 20), 0);
-    assert_null(frame_unpack(&skep__worker__from_worker__descriptor, frame, size, &arena));
+    assert_null(frame_unpack_tail(&skep__worker__to_worker__descriptor, &worker_tails, frame,
+                                  cut.head_bytes, &arena));
+    arena_done(&arena);
+    assert_int_equal(arena_init(&arena, 64U << 20), 0);
+    assert_non_null(frame_unpack_tail(&skep__worker__to_worker__descriptor, &worker_tails, frame,
+                                      cut.head_bytes, &arena));
     arena_done(&arena);
 }
 
@@ -166,16 +172,13 @@ static void test_a_body_goes_behind_its_message_and_is_not_copied(void **state)
 {
     Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
     Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
-    Skep__Worker__Header header = SKEP__WORKER__HEADER__INIT;
-    Skep__Worker__Header *headers[] = { &header };
     struct frame_cut cut;
     struct arena arena;
     uint8_t frame[128];
 
     (void) state;
     head.id = 77;
-    head.headers = headers;
-    head.n_headers = 1;
+    head.head = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "head", .len = 4 };
     head.body = (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "four", .len = 4 };
     envelope.message_case = SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD;
     envelope.response_head = &head;
@@ -192,7 +195,8 @@ static void test_a_body_goes_behind_its_message_and_is_not_copied(void **state)
     const Skep__Worker__FromWorker *got = unpack(frame, size, &arena);
     assert_non_null(got);
     assert_int_equal(got->response_head->id, 77);
-    assert_int_equal(got->response_head->n_headers, 1);
+    assert_int_equal(got->response_head->head.len, 4);
+    assert_memory_equal(got->response_head->head.data, "head", 4);
     assert_ptr_equal(got->response_head->body.data, frame + size - 4);
     assert_int_equal(got->response_head->body.len, 4);
     assert_null(frame_unpack(&skep__worker__from_worker__descriptor, frame, size, &arena));
@@ -284,6 +288,55 @@ static void test_a_tail_counts_for_the_limit_of_a_frame(void **state)
     assert_int_equal(cut.head_bytes, 0);
 }
 
+static const Skep__Worker__FromWorker *unpack_bytes(const void *message, size_t size,
+                                                    struct arena *arena)
+{
+    static uint8_t frame[64];
+
+    put_length(frame, (uint32_t) size);
+    memcpy(frame + FRAME_HEADER_BYTES, message, size);
+    return unpack(frame, FRAME_HEADER_BYTES + size, arena);
+}
+
+/* By this frame peers of different releases know each other. */
+static void test_a_hello_with_more_fields_is_understood(void **state)
+{
+    static const uint8_t hello[] = { 0x0a, 9, 0x08, 99, 0x12, 1, '1', 0x1a, 1, 'x', 0x20 | 7 };
+    static const uint8_t better[] = { 0x0a, 8, 0x08, 99, 0x12, 1, '1', 0x1a, 1, 'x' };
+    struct arena arena;
+
+    (void) state;
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    const Skep__Worker__FromWorker *got = unpack_bytes(better, sizeof better, &arena);
+    assert_non_null(got);
+    assert_int_equal(got->hello->protocol, 99);
+    assert_null(unpack_bytes(hello, sizeof hello, &arena)); /* but not with half a field */
+    arena_done(&arena);
+}
+
+static void test_an_envelope_has_one_message_and_nothing_behind_it(void **state)
+{
+    static const uint8_t pong[] = { 0x4a, 2, 0x08, 1 }, two[] = { 0x4a, 0, 0x4a, 0 },
+                         behind[] = { 0x4a, 0, 0 }, shorter[] = { 0x4a, 3, 0x08, 1 },
+                         unknown[] = { 0xfa, 0x07, 0 }, number[] = { 0x48, 1 };
+    struct arena arena;
+
+    (void) state;
+    assert_int_equal(arena_init(&arena, 65536), 0);
+    const Skep__Worker__FromWorker *got = unpack_bytes(pong, sizeof pong, &arena);
+    assert_non_null(got);
+    assert_int_equal(got->message_case, SKEP__WORKER__FROM_WORKER__MESSAGE_PONG);
+    assert_int_equal(got->pong->token, 1);
+    assert_non_null(unpack_bytes(two, 2, &arena));
+    assert_null(unpack_bytes(two, sizeof two, &arena));
+    assert_null(unpack_bytes(behind, sizeof behind, &arena));
+    assert_null(unpack_bytes(shorter, sizeof shorter, &arena));
+    assert_null(unpack_bytes(unknown, sizeof unknown, &arena));
+    assert_null(unpack_bytes(number, sizeof number, &arena));
+    assert_null(unpack_bytes(pong, 0, &arena));
+    arena_done(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +344,8 @@ int main(void)
         cmocka_unit_test(test_a_body_without_bytes_has_no_tail),
         cmocka_unit_test(test_a_tail_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_tail_counts_for_the_limit_of_a_frame),
+        cmocka_unit_test(test_a_hello_with_more_fields_is_understood),
+        cmocka_unit_test(test_an_envelope_has_one_message_and_nothing_behind_it),
         cmocka_unit_test(test_a_short_header_asks_for_more),
         cmocka_unit_test(test_an_incomplete_frame_asks_for_more),
         cmocka_unit_test(test_lengths_out_of_bounds_are_refused_from_the_header_alone),

@@ -7,6 +7,7 @@
 
 #include "proto/channel.h"
 #include "proto/worker_tails.h"
+#include "tests/pack_head.h"
 #include "worker.pb-c.h"
 #include "worker/host.h"
 #include "worker/isolate.h"
@@ -52,13 +53,19 @@ static struct world *world;   /* of the test that runs */
 /* id: of the request; code: of the call; used: bytes. Returns the text. */
 static inline ProtobufCBinaryData keep_call(const ProtobufCMessage *message, struct frame *frame)
 {
+    struct head head;
+
     if (message->descriptor == &skep__worker__call__descriptor) {
         const Skep__Worker__Call *m = (const Skep__Worker__Call *) message;
         frame->kind = SKEP__WORKER__FROM_WORKER__MESSAGE_CALL;
         frame->id = m->request;
         frame->code = (int) m->id;
         frame->used = m->body.len;
-        return m->url;
+        assert_int_equal(
+            head_open(m->head.data, m->head.len, HEAD_REQUEST_TEXTS, HEAD_FIELDS_MAX, &head), 0);
+        (void) head_next(&head); /* the method */
+        struct head_text url = head_next(&head);
+        return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) url.data, .len = url.size };
     }
     if (message->descriptor == &skep__worker__call_body__descriptor) {
         const Skep__Worker__CallBody *m = (const Skep__Worker__CallBody *) message;
@@ -309,13 +316,15 @@ static inline void send_method(const char *method, uint32_t tenant, uint64_t id,
 {
     Skep__Worker__Request request = SKEP__WORKER__REQUEST__INIT;
     char url[128];
+    uint8_t packed[256];
+    const char *const texts[] = { method, url };
 
     (void) snprintf(url, sizeof url, "http://a.test%s", path);
     request.id = id;
     request.slot = (uint32_t) id;
     request.tenant = tenant;
-    request.method = text_field(method);
-    request.url = text_field(url);
+    request.head.data = packed;
+    request.head.len = pack_head(packed, 2, texts);
     request.end = true;
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST, &request);
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "tests/pack_head.h"
 #include "worker/isolate.h"
 #include "worker/snapshot.h"
 
@@ -42,6 +43,11 @@ static inline struct isolate_bytes bytes(const char *text)
     return (struct isolate_bytes){ (const uint8_t *) text, strlen(text) };
 }
 
+static inline struct isolate_bytes text_bytes(struct head_text text)
+{
+    return (struct isolate_bytes){ (const uint8_t *) text.data, text.size };
+}
+
 static inline void keep(char *to, size_t size, size_t *at, struct isolate_bytes from)
 {
     size_t n = from.size < size - 1 - *at ? from.size : size - 1 - *at;
@@ -62,9 +68,10 @@ static inline void on_log(void *data, uint64_t request, enum isolate_log_level l
 }
 
 static inline int on_respond(void *data, uint64_t request, uint32_t status,
-                             const struct isolate_header *headers, size_t n_headers,
-                             struct isolate_bytes body, bool end)
+                             struct isolate_bytes head, struct isolate_bytes body, bool end)
 {
+    struct head packed;
+
     struct host *host = data;
     (void) request;
     (void) end;
@@ -73,11 +80,10 @@ static inline int on_respond(void *data, uint64_t request, uint32_t status,
     host->n_responses++;
     host->status = status;
     size_t at = 0;
-    for (size_t i = 0; i < n_headers; i++) {
-        keep(host->head, sizeof(host->head), &at, headers[i].name);
-        keep(host->head, sizeof(host->head), &at, bytes(": "));
-        keep(host->head, sizeof(host->head), &at, headers[i].value);
-        keep(host->head, sizeof(host->head), &at, bytes("\n"));
+    assert_int_equal(head_open(head.data, head.size, 0, HEAD_FIELDS_MAX, &packed), 0);
+    while (packed.n_texts > 0) {
+        keep(host->head, sizeof(host->head), &at, text_bytes(head_next(&packed)));
+        keep(host->head, sizeof(host->head), &at, bytes(packed.n_texts % 2 == 1 ? ": " : "\n"));
     }
     host->body_size = 0;
     keep(host->body, sizeof(host->body), &host->body_size, body);
@@ -217,16 +223,14 @@ static inline struct isolate *load(const char *source)
 static inline enum isolate_result get(struct isolate *isolate, uint64_t id)
 {
     static const char url[] = "http://example.com/path?q=1";
-    const struct isolate_header headers[] = {
-        { bytes("host"), bytes("example.com") },
-        { bytes("x-latin"), bytes("caf\xe9") },
-    };
+    static const char *const texts[] = { "GET", url, "host", "example.com", "x-latin", "caf\xe9" };
+    uint8_t packed[256];
+    size_t size = pack_head(packed, sizeof texts / sizeof *texts, texts);
     const struct isolate_request request = {
         .id = id,
         .method = bytes("GET"),
         .url = bytes(url),
-        .headers = headers,
-        .n_headers = 2,
+        .head = { packed, size },
         .end = true,
     };
     host.n_done = 0;

@@ -380,6 +380,29 @@ static void test_isolate_that_is_reused_goes_on_after_a_stop(void **state)
     unload(1);
 }
 
+/* A worker that is asked for what a later release knows says so, and serves on. */
+static void test_load_for_another_use_is_refused_by_name(void **state)
+{
+    Skep__Worker__LoadBegin begin = SKEP__WORKER__LOAD_BEGIN__INIT;
+    Skep__Worker__Limits limits = usual_limits();
+
+    (void) state;
+    begin.tenant = 1;
+    begin.name = text_field("test");
+    begin.main = text_field("main.js");
+    begin.limits = &limits;
+    begin.use = SKEP__WORKER__LOAD_USE__LOAD_COMPILE;
+    send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+    struct frame *loaded = await_frame(LOADED, 1);
+    assert_int_equal(loaded->code, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED);
+    assert_non_null(strstr(loaded->text, "LOAD_COMPILE"));
+    begin.tenant = 2;
+    begin.use = (Skep__Worker__LoadUse) 77;
+    send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
+    assert_non_null(strstr(await_frame(LOADED, 2)->text, "does not know"));
+    assert_int_equal(load(3, 0, limits, CASES), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +420,7 @@ int main(void)
         TEST(test_isolate_that_was_stopped_ends_what_is_in_it_and_takes_no_more),
         TEST(test_stop_between_two_slices_is_one_as_well),
         TEST(test_isolate_that_is_reused_goes_on_after_a_stop),
+        TEST(test_load_for_another_use_is_refused_by_name),
     };
 
     return cmocka_run_group_tests(tests, start_process, NULL);

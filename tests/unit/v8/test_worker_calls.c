@@ -25,15 +25,14 @@ static void load_caller(uint32_t hung_ms, const char *source)
 static void answer(uint64_t request, uint32_t id, const char *body, bool is_end)
 {
     Skep__Worker__CallHead head = SKEP__WORKER__CALL_HEAD__INIT;
-    Skep__Worker__Header field = SKEP__WORKER__HEADER__INIT, *fields[] = { &field };
+    static const char *const fields[] = { "X-Answer", "yes" };
+    uint8_t packed[64];
 
-    field.name = text_field("X-Answer");
-    field.value = text_field("yes");
     head.request = request;
     head.id = id;
     head.status = 203;
-    head.headers = fields;
-    head.n_headers = 1;
+    head.head.data = packed;
+    head.head.len = pack_head(packed, 2, fields);
     head.body = text_field(body);
     head.end = is_end;
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_CALL_HEAD, &head);

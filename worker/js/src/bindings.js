@@ -244,7 +244,7 @@ function find(request, id) {
     return MapPrototypeGet(call.exchanges, id);
 }
 
-export function onCallHead(request, id, status, headers, data, end) {
+export function onCallHead(request, id, status, head, data, end) {
     const exchange = find(request, id);
     if (exchange === undefined) {
         return;
@@ -257,7 +257,7 @@ export function onCallHead(request, id, status, headers, data, end) {
     if (end) {
         leave(exchange);
     }
-    exchange.resolve(createAnswer(status, headers, body, exchange.url));
+    exchange.resolve(createAnswer(status, head, body, exchange.url));
 }
 
 export function onCallBody(request, id, data, end) {

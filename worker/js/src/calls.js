@@ -135,7 +135,7 @@ export function boot(defaultExport, environment, bindings = newList()) {
     return fetch;
 }
 
-export function dispatch(id, method, url, headers, bytes, end, hasBody, caller) {
+export function dispatch(id, method, url, head, bytes, end, hasBody, caller) {
     const call = new Call(id, method === "HEAD", caller);
     addCall(call);
     setCurrent(call);
@@ -144,7 +144,7 @@ export function dispatch(id, method, url, headers, bytes, end, hasBody, caller) 
         call.incoming = new IncomingBody(call, bytes, end);
         body = new Body(undefined, call.incoming, undefined);
     }
-    call.request = createIncoming(method, url, headers, body);
+    call.request = createIncoming(method, url, head, body);
     run(call);
 }
 

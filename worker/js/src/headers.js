@@ -135,12 +135,25 @@ export function copyList(list) {
     return copy;
 }
 
-// From the wire: names may be in any case.
-export function listFromWire(flat) {
+// A number of a packed head (proto/head.h), which comes as a string with a character for each byte.
+function numberAt(head, place) {
+    const at = 4 * place;
+    return StringPrototypeCharCodeAt(head, at) | StringPrototypeCharCodeAt(head, at + 1) << 8 |
+        StringPrototypeCharCodeAt(head, at + 2) << 16 | StringPrototypeCharCodeAt(head, at + 3) << 24;
+}
+
+// The headers of a packed head, behind its first texts. Names may be in any case.
+export function listFromHead(head, nFirst) {
     const list = newList();
-    for (let i = 0; i < flat.length; i += 2) {
-        list[i] = StringPrototypeToLowerCase(flat[i]);
-        list[i + 1] = flat[i + 1];
+    const count = numberAt(head, 0);
+    let at = 4 * (1 + count);
+    for (let i = 0; i < count; i++) {
+        const end = at + numberAt(head, 1 + i);
+        if (i >= nFirst) {
+            const text = StringPrototypeSlice(head, at, end);
+            list[list.length] = (i - nFirst) % 2 === 0 ? StringPrototypeToLowerCase(text) : text;
+        }
+        at = end;
     }
     return list;
 }

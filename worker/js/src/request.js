@@ -11,7 +11,7 @@ import {
     proxyStream,
 } from "./body.js";
 import {
-    copyList, fillList, isToken, listAppend, listFromWire, listHas, wrapList,
+    copyList, fillList, isToken, listAppend, listFromHead, listHas, wrapList,
 } from "./headers.js";
 import { isPlainUrl, parse, serialize } from "./url.js";
 import {
@@ -19,6 +19,8 @@ import {
 } from "./webidl.js";
 
 const internal = Symbol("internal");
+
+const HEAD_FIRST = 2; // texts of a packed head before the headers: method and URL
 
 const enums = {
     __proto__: null,
@@ -92,7 +94,7 @@ export class Request {
     #url; // string, serialised only once it is asked for
     #isSerialized = false;
     #list;
-    #wire; // headers as they came; becomes #list when somebody looks
+    #head; // packed, as it came; becomes #list when somebody looks
     #headers;
     #body = null;
     #signal;
@@ -228,7 +230,7 @@ export class Request {
         return this.#url;
     }
     get headers() {
-        return this.#headers ??= wrapList(this.#getList(), this.#wire !== undefined);
+        return this.#headers ??= wrapList(this.#getList(), this.#head !== undefined);
     }
     get destination() {
         this.#method; // eslint-disable-line no-unused-expressions -- brand check
@@ -292,14 +294,14 @@ export class Request {
         copy.#isSerialized = true;
         copy.#settings = this.#settings;
         copy.#list = copyList(this.#getList());
-        copy.#wire = this.#wire;
+        copy.#head = this.#head;
         copy.#signal = followSignal(this.signal);
         copy.#body = body === null ? null : cloneBody(body);
         return copy;
     }
 
     #getList() {
-        return this.#list ??= listFromWire(this.#wire);
+        return this.#list ??= listFromHead(this.#head, HEAD_FIRST);
     }
 
     static {
@@ -309,11 +311,11 @@ export class Request {
         requestMethod = (request) => request.#method;
         requestUrl = (request) => request.#getUrl();
         requestSignal = (request) => request.#signal;
-        createIncoming = (method, url, wire, body) => {
+        createIncoming = (method, url, head, body) => {
             const request = new Request(internal);
             request.#method = method;
             request.#url = url;
-            request.#wire = wire;
+            request.#head = head;
             request.#body = body;
             return request;
         };

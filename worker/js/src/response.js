@@ -7,7 +7,7 @@ import {
 import {
     alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody,
 } from "./body.js";
-import { copyList, fillList, listAppend, listFromWire, listHas, wrapList } from "./headers.js";
+import { copyList, fillList, listAppend, listFromHead, listHas, wrapList } from "./headers.js";
 import { parse, serialize } from "./url.js";
 import {
     defineInterface, requireArguments, toByteString, toDictionary, toUSVString, toUnsignedShort,
@@ -21,7 +21,7 @@ export const isNullBodyStatus = (status) =>
 export let isResponse;
 export let responseStatus;
 export let responseBody;
-// The Response to a call, with headers as they came.
+// The Response to a call, with its packed head as it came.
 export let createAnswer;
 // The header list to send: flat, not to be changed.
 export let responseList;
@@ -189,10 +189,10 @@ export class Response {
 
     static {
         isResponse = (value) => isObject(value) && #status in value;
-        createAnswer = (status, headers, body, url) => {
+        createAnswer = (status, head, body, url) => {
             const response = new Response(internal);
             response.#status = status;
-            response.#list = listFromWire(headers);
+            response.#list = listFromHead(head, 0);
             response.#immutable = true;
             response.#body = body;
             response.#url = url;

@@ -2,6 +2,7 @@
 //
 // skep-mksnapshot BUNDLE.js OUT.blob: evaluates the JS layer and writes the startup snapshot that
 // the worker carries. Build-time tool; runs no tenant code.
+#include "proto/head.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/natives.h"
 #include "worker/v8/platform.h"
@@ -13,6 +14,8 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
+#include <string>
+#include <vector>
 
 namespace
 {
@@ -32,14 +35,27 @@ const char warm_up_source[] = R"js(({
     },
 }))js";
 
+const char warm_up_url[] = "http://example.com/a/b?c=d";
+
+std::string pack_head(const std::vector<std::string> &texts)
+{
+    std::string packed(head_table_bytes(texts.size()), '\0');
+    for (const std::string &text : texts)
+        packed += text;
+    uint8_t *table = reinterpret_cast<uint8_t *>(&packed[0]);
+    head_put_count(table, static_cast<uint32_t>(texts.size()));
+    for (size_t i = 0; i < texts.size(); i++)
+        head_put_size(table, i, static_cast<uint32_t>(texts[i].size()));
+    return packed;
+}
+
 int n_responses;
 std::string outcome;
 
 const struct isolate_host host = {
     .log = [](void *, uint64_t, enum isolate_log_level, struct isolate_bytes) {},
     .respond =
-        [](void *, uint64_t, uint32_t, const struct isolate_header *, size_t, struct isolate_bytes,
-           bool) {
+        [](void *, uint64_t, uint32_t, struct isolate_bytes, struct isolate_bytes, bool) {
             n_responses++;
             return 0;
         },
@@ -54,7 +70,8 @@ const struct isolate_host host = {
     .keep_timer = [](void *, int64_t) { return uint64_t{ 0 }; },
     .clear_timer = [](void *, int64_t) {},
     .call = [](void *, uint64_t, const struct isolate_call *) { return int64_t{ 0 }; },
-    .send_call = [](void *, uint64_t, uint32_t, struct isolate_bytes, bool) { return int64_t{ 0 }; },
+    .send_call = [](void *, uint64_t, uint32_t, struct isolate_bytes,
+                    bool) { return int64_t{ 0 }; },
     .consume_call = [](void *, uint64_t, uint32_t, size_t) {},
     .cancel_call = [](void *, uint64_t, uint32_t) {},
     .cpu_left_ns = nullptr,
@@ -166,14 +183,20 @@ class Builder
         v8::HandleScope scope(v8_);
         n_responses = 0;
         for (bool post : { false, true }) {
-            v8::Local<v8::Value> header[] = { literal(v8_, "accept"), literal(v8_, "*/*") };
+            const char *const method = post ? "POST" : "GET";
+            const std::string head = pack_head({ method, warm_up_url, "accept", "*/*" });
+            v8::Local<v8::String> packed;
             v8::Local<v8::Uint8Array> body;
-            if (!bytes_new(v8_, reinterpret_cast<const uint8_t *>("text"), 4).ToLocal(&body))
+            if (!bytes_new(v8_, reinterpret_cast<const uint8_t *>("text"), 4).ToLocal(&body) ||
+                !v8::String::NewFromOneByte(v8_, reinterpret_cast<const uint8_t *>(head.data()),
+                                            v8::NewStringType::kNormal,
+                                            static_cast<int>(head.size()))
+                     .ToLocal(&packed))
                 die("out of memory");
             v8::Local<v8::Value> argv[] = { v8::Number::New(v8_, ++n_requests_),
-                                            literal(v8_, post ? "POST" : "GET"),
-                                            literal(v8_, "http://example.com/a/b?c=d"),
-                                            v8::Array::New(v8_, header, 2),
+                                            literal(v8_, method),
+                                            literal(v8_, warm_up_url),
+                                            packed,
                                             v8::Undefined(v8_),
                                             v8::Boolean::New(v8_, true),
                                             v8::Boolean::New(v8_, post) };
