@@ -166,7 +166,8 @@ static const ProtobufCFieldDescriptor *find_member(const ProtobufCMessageDescrip
     if (!flat_read_varint(at, end, &tag) || (tag & 7) != WIRE_TYPE_BYTES || tag > UINT32_MAX ||
         !flat_read_varint(at, end, &size) || size != (size_t) (end - *at))
         return NULL;
-    return protobuf_c_message_descriptor_get_field(type, (unsigned) (tag >> 3));
+    uint64_t i = (tag >> 3) - 1; /* the fields of an envelope are numbered 1, 2, 3 … */
+    return i < type->n_fields && type->fields[i].id == tag >> 3 ? &type->fields[i] : NULL;
 }
 
 static ProtobufCMessage *unpack_flat(const ProtobufCMessageDescriptor *type,
@@ -271,13 +272,15 @@ void frame_cut(struct frame_cut *cut, const ProtobufCMessage *envelope,
     const ProtobufCMessage *inner = tails ? find_inner(envelope, &number) : NULL;
     const ProtobufCBinaryData *field = inner ? find_tail(inner, tails) : NULL;
 
+    bool is_flat = inner && flat_is(inner->descriptor);
+
     *cut = (struct frame_cut){ .envelope = envelope, .number = number };
     if (field && field->len > 0) {
-        assert(flat_is(inner->descriptor));
+        assert(is_flat);
         cut->tail = *field;
         cut->skipped = (size_t) ((const char *) field - (const char *) inner);
     }
-    if (inner && flat_is(inner->descriptor)) {
+    if (is_flat) {
         cut->flat = inner;
         cut->flat_bytes = flat_size(inner, cut->skipped);
     }

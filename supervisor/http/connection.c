@@ -288,6 +288,17 @@ void http_connection_end_exchange(struct http_connection *connection)
     http_front_queue(connection, HTTP_QUEUE_WORK);
 }
 
+void http_connection_end_sent(struct http_connection *connection)
+{
+    struct http_exchange *exchange = &connection->exchange;
+
+    http_buffers_forget_kept(connection);
+    exchange->is_active = false;
+    exchange->request = NULL;
+    become_idle(connection);
+    http_buffers_note(connection);
+}
+
 static void dispatch(struct http_connection *connection, const struct http_request *request)
 {
     struct http_front *front = connection->front;

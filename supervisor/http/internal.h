@@ -308,6 +308,8 @@ void http_connection_free(struct http_connection *connection);
 void http_connection_forget_exchange(struct http_connection *connection, enum http_gone why);
 /* The response is complete (or cut off): goes to what comes next. */
 void http_connection_end_exchange(struct http_connection *connection);
+/* The same for a response that is in the kernel as a whole, of a connection that stays and has nothing else to do. */
+void http_connection_end_sent(struct http_connection *connection);
 /* Sends what is queued, then closes. */
 void http_connection_finish(struct http_connection *connection);
 /* All output is in the kernel: FIN, then LINGER; or closes. */

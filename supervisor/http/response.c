@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "supervisor/http/internal.h"
@@ -15,6 +16,7 @@
 #define HEAD_OWN_MAX_BYTES 448 /* status line and the fields that the front adds */
 #define COPY_MAX_BYTES 16384   /* a first body part up to this goes into the head's memory */
 #define CHUNK_FRAME_MAX_BYTES 24
+#define DIRECT_MAX_BYTES 2048 /* an answer up to this may be written as soon as it is known */
 
 /* A response head that was found good. */
 struct plan {
@@ -271,6 +273,37 @@ static int add_body(struct http_connection *connection, const uint8_t *data, siz
     return p > frame && evbuffer_add(out, frame, (size_t) (p - frame)) < 0 ? -ENOMEM : 0;
 }
 
+/* Returns whether all that is due on the connection is this answer, whole and small. It goes out at once then. */
+static bool may_write_now(const struct http_connection *connection, const struct plan *plan,
+                          size_t size, bool end)
+{
+    const struct http_exchange *exchange = &connection->exchange;
+
+    return end && plan->mode == HTTP_BODY_LENGTH && exchange->keep_alive && !exchange->body_open &&
+           plan->head_bytes + size <= DIRECT_MAX_BYTES &&
+           connection->state == CONNECTION_EXCHANGE && connection->queue == HTTP_QUEUE_NONE &&
+           connection->can_write && !connection->can_read && !connection->peer_closed &&
+           connection->input.start == connection->input.end &&
+           http_connection_queued(connection) == 0;
+}
+
+/* Writes head and body. What the socket does not take, also because it is broken, is queued, and found out when that is
+ * written. Returns 1 if all is written, 0, or -ENOMEM. */
+static int write_now(struct http_connection *connection, const struct plan *plan,
+                     const uint8_t *body, size_t size)
+{
+    _uninitialized_ char answer[DIRECT_MAX_BYTES];
+    const char *end = put(put_head(answer, plan, connection), body, size);
+    size_t whole = (size_t) (end - answer);
+    ssize_t n = write(connection->fd, answer, whole);
+    size_t done = n > 0 ? (size_t) n : 0;
+
+    if (done == whole)
+        return 1;
+    struct evbuffer *out = http_connection_output(connection);
+    return !out || evbuffer_add(out, answer + done, whole - done) < 0 ? -ENOMEM : 0;
+}
+
 static int write_head(struct http_connection *connection, const struct plan *plan,
                       const uint8_t *body, size_t size, bool end)
 {
@@ -315,10 +348,13 @@ static int respond(struct http_connection *connection, struct plan *plan, const 
     exchange->response_mode = plan->mode;
     exchange->response_left = plan->mode == HTTP_BODY_LENGTH ? plan->length - size : 0;
     exchange->head_sent = true;
-    r = write_head(connection, plan, body, size, end);
+    r = may_write_now(connection, plan, size, end) ? write_now(connection, plan, body, size)
+                                                   : write_head(connection, plan, body, size, end);
     if (r < 0)
         return r; /* part of it may be queued: head_sent makes http_fail cut it off */
-    if (end)
+    if (r > 0)
+        http_connection_end_sent(connection);
+    else if (end)
         http_connection_end_exchange(connection);
     else
         note_queued(connection);

@@ -863,6 +863,7 @@ bool worker_break_protocol(struct played_worker *worker, unsigned how)
     Skep__Worker__Body body = SKEP__WORKER__BODY__INIT;
     Skep__Worker__Call call = SKEP__WORKER__CALL__INIT;
     Skep__Worker__CallCredit call_credit = SKEP__WORKER__CALL_CREDIT__INIT;
+    Skep__Worker__ResponseHead head = SKEP__WORKER__RESPONSE_HEAD__INIT;
     const struct job *job = worker_pick_job(worker, how);
 
     if (!worker_may_say(worker))
@@ -871,7 +872,12 @@ bool worker_break_protocol(struct played_worker *worker, unsigned how)
     worker_let_answers_be_cut(worker);
     done.id = credit.id = body.id = find_late_id(worker, job);
     call.request = call_credit.request = job ? job->id : done.id;
-    if (how % 5 == 3) {
+    if (how % 7 == 6 && job) { /* a name without its value */
+        head.id = job->id;
+        head.head =
+            (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) "\1\0\0\0\0\0\0", .len = 8 };
+        say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_RESPONSE_HEAD, &head);
+    } else if (how % 5 == 3) {
         call.id = job ? job->last_call + 1 : 1;
         call.binding = TENANT_BINDINGS_MAX;
         say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL, &call);

@@ -221,6 +221,20 @@ static v8::MaybeLocal<v8::Value> body_value(v8::Isolate *v8, struct isolate_byte
     return array.As<v8::Value>();
 }
 
+// One request mostly has the method of the one before.
+static v8::MaybeLocal<v8::String> method_value(struct isolate *self, struct isolate_bytes method)
+{
+    const std::string_view text(reinterpret_cast<const char *>(method.data), method.size);
+    if (!self->method.IsEmpty() && text == self->method_text)
+        return self->method.Get(self->v8);
+    v8::Local<v8::String> value;
+    if (!text_from_latin1(self->v8, method, v8::NewStringType::kInternalized).ToLocal(&value))
+        return {};
+    self->method.Reset(self->v8, value);
+    self->method_text = text;
+    return value;
+}
+
 enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_request *request)
 {
     Entry entry(self, request->id);
@@ -236,8 +250,7 @@ enum isolate_result isolate_dispatch(struct isolate *self, const struct isolate_
             return ISOLATE_EXTERNAL_LIMIT;
         caller = name;
     }
-    if (!text_from_latin1(self->v8, request->method, v8::NewStringType::kInternalized)
-             .ToLocal(&method) ||
+    if (!method_value(self, request->method).ToLocal(&method) ||
         !text_decode(self->v8, request->url.data, request->url.size).ToLocal(&url) ||
         !text_from_latin1(self->v8, request->head).ToLocal(&head) ||
         !body_value(self->v8, request->body).ToLocal(&body))

@@ -114,6 +114,8 @@ struct isolate {
     std::string error;
     v8::Global<v8::Object> registered; // skep-mksnapshot only: what __skep.register got
 
+    v8::Global<v8::String> method; // of the last request, internalized; and its bytes
+    std::string method_text;
     std::vector<uint8_t> scratch; // reused by the natives from call to call
 };
 

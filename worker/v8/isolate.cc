@@ -276,6 +276,7 @@ struct isolate *isolate_free(struct isolate *self)
         self->evaluation.Reset();
         self->fetch.Reset();
         self->registered.Reset();
+        self->method.Reset();
         crypto_close(self);
         for (v8::Global<v8::Function> &function : self->entries)
             function.Reset();

@@ -42,7 +42,9 @@ class Platform final : public v8::Platform
     }
     void freeze_clock(uint64_t now_ns)
     {
-        frozen_ms_ = std::floor(SystemClockTimeMillis());
+        struct timespec now;
+        (void) clock_gettime(CLOCK_REALTIME, &now);
+        frozen_ms_ = static_cast<double>(now.tv_sec * 1000 + now.tv_nsec / 1000000);
         begun_ns_ = now_ns;
     }
     // How long the entry that runs has taken so far.
