@@ -340,10 +340,10 @@ static int respond(struct http_connection *connection, struct plan *plan, const 
 
     if (r < 0)
         return r;
-    /* Known now or never: whether the rest of the request can be skipped. */
+    /* Said now or never: whether another request may follow. Behind a body whose rest may be too much to be thrown away
+     * none does, even if the handler should still take it. */
     if (plan->mode == HTTP_BODY_CLOSE || connection->front->is_draining ||
-        (exchange->body_open &&
-         (exchange->expects_continue || (end && !http_connection_can_drain_body(connection)))))
+        (exchange->body_open && !http_connection_can_drain_body(connection)))
         exchange->keep_alive = false;
     exchange->response_mode = plan->mode;
     exchange->response_left = plan->mode == HTTP_BODY_LENGTH ? plan->length - size : 0;

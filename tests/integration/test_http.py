@@ -2,6 +2,7 @@
 """What the HTTP front does with clients that are wrong, hostile, or leave."""
 
 import re
+import socket
 
 import pytest
 
@@ -381,6 +382,30 @@ def test_url_of_a_request_can_be_parsed_and_names_its_host(shows, request_bytes,
     assert answer.status == 200, answer
     seen = answer.json()
     assert (seen["host"], seen["pathname"], seen["isSame"]) == (host, path, True)
+
+
+def test_answer_before_a_body_that_nobody_takes_says_that_it_is_the_last(start):
+    streams = """
+        const pieces = new ReadableStream({ async pull(controller) {
+            controller.enqueue(new TextEncoder().encode("piece"));
+            await new Promise((r) => setTimeout(r, 50));
+            controller.close();
+        } });
+        return new Response(request.method === "POST" ? pieces : "next");
+    """
+    skepd = start({"a": script(streams)})
+    for size, is_last in ((500_000, True), (10, False)):
+        with socket.create_connection(skepd.address, timeout=20) as client:
+            client.sendall(
+                f"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {size}\r\n\r\n".encode()
+                + bytes(size) + b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+            )  # fmt: skip
+            answers = b"".join(iter(lambda: client.recv(65536), b""))
+        first, _, rest = answers.partition(b"\r\n0\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 200") and first.endswith(b"piece")
+        assert (b"\r\nConnection: close\r\n" in first) == is_last
+        assert rest.startswith(b"HTTP/1.1 200") != is_last
+        assert rest.endswith(b"next") != is_last
 
 
 def test_cookie_lines_are_joined_by_semicolons_and_others_by_commas(shows):

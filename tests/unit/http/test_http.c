@@ -7,6 +7,7 @@
 
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 #define WAIT "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
+#define REST_BYTES 70000
 #define POST(length) "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: " length "\r\n\r\n"
 
 static void answer(struct fixture *fixture)
@@ -228,6 +229,52 @@ static void test_a_large_unread_body_closes_and_the_client_sees_the_answer(void 
     assert_int_equal(client_status(client), 413);
     assert_non_null(strstr(client->data, "Connection: close\r\n"));
     assert_false(client->is_reset);
+}
+
+/* An answer that begins before its request body has come, and ends before that was taken. */
+static void answer_early(struct fixture *fixture, struct client *client, unsigned bytes)
+{
+    static const struct http_response response = { .status = 200 };
+    static char body[REST_BYTES];
+    char head[128];
+
+    (void) snprintf(head, sizeof head, POST("%u"), bytes);
+    fixture->grant = 0;
+    client_say(fixture, client, head);
+    WAIT_UNTIL(fixture, client, fixture->exchange);
+    assert_int_equal(
+        http_respond(fixture->exchange, &response, (const uint8_t *) "early", 5, false), 0);
+    WAIT_UNTIL(fixture, client, client_count(client, "early") == 1);
+    client_send(fixture, client, body, bytes);
+    assert_int_equal(http_send_body(TAKE_PTR(fixture->exchange), NULL, 0, true), 0);
+}
+
+static void
+test_an_answer_before_a_body_that_may_not_be_taken_says_that_it_is_the_last(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    answer_early(fixture, client, 70000);
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, client->is_closed);
+    assert_non_null(strstr(client->data, "Connection: close\r\n"));
+    assert_int_equal(client_count(client, "hello"), 0);
+    assert_false(client->is_reset);
+}
+
+static void
+test_an_answer_before_a_body_that_is_taken_in_any_case_keeps_the_connection(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    answer_early(fixture, client, 60000);
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+    assert_null(strstr(client->data, "Connection: close"));
 }
 
 static void test_a_malformed_chunk_in_the_middle_is_told_to_the_handler(void **state)
@@ -480,6 +527,10 @@ int main(void)
         cmocka_unit_test(test_an_answer_instead_of_100_continue_closes),
         cmocka_unit_test(test_a_small_unread_body_is_skipped_and_the_connection_kept),
         cmocka_unit_test(test_a_large_unread_body_closes_and_the_client_sees_the_answer),
+        cmocka_unit_test(
+            test_an_answer_before_a_body_that_may_not_be_taken_says_that_it_is_the_last),
+        cmocka_unit_test(
+            test_an_answer_before_a_body_that_is_taken_in_any_case_keeps_the_connection),
         cmocka_unit_test(test_a_malformed_chunk_in_the_middle_is_told_to_the_handler),
         cmocka_unit_test(test_on_writable_follows_when_a_slow_client_has_read),
         cmocka_unit_test(test_a_client_that_ends_its_side_gets_the_answer),
