@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The steps of the supervisor's confinement, each one that the next makes impossible. Runs once, in
- * the supervisor, which may be root or nobody special; confine_server.c says with which folders.
+ * the supervisor, which may be root or nobody special; confine_skepd.c says with which folders.
  */
 #include "helper/confine.h"
 

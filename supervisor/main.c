@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
@@ -27,9 +26,10 @@
 #include "helper/journal.h"
 #include "store/program.h"
 #include "supervisor/admin/admin.h"
+#include "supervisor/arguments.h"
 #include "supervisor/commands.h"
 #include "supervisor/compile.h"
-#include "supervisor/confine_server.h"
+#include "supervisor/confine_skepd.h"
 #include "supervisor/deploy/deploy.h"
 #include "supervisor/frames.h"
 #include "supervisor/helpers/spawner.h"
@@ -41,7 +41,6 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/server.h"
 #include "supervisor/service/listen.h"
 #include "supervisor/service/service.h"
 #include "supervisor/stats/metrics.h"
@@ -50,130 +49,37 @@
 #include "supervisor/workers/slots.h"
 #include "supervisor/workers/worker.h"
 
-struct arguments {
-    const char *config;
-    const char *worker; /* NULL: found beside skepd */
-    const char *dev;    /* one tenant, for every host; NULL: those of the config */
-    bool check_only;
-    bool probe_only;
-    bool compile_only;
-    char *const *paths; /* of --compile; NULL-ended */
+/* The roots of all floors, in the order of their making. Nothing but main.c knows them all. */
+struct skepd {
+    struct config *config;   /* borrowed; a reload exchanges its contents */
+    struct service *service; /* borrowed; owns the next two */
+    struct sockets *sockets; /* inherited and own */
+    struct notify *notify;   /* NULL without a service manager */
+    uint64_t max_files;      /* descriptors that the process may have */
+    bool is_dev;             /* one tenant, which gets every request */
+    struct record record;
+    struct life life;
+    struct health health; /* of the helper processes */
+    struct jail_state jail;
+    struct store *store;         /* NULL: nothing can be deployed */
+    struct cgroup_tree *cgroups; /* NULL: workers have none */
+    struct spawner *spawner;
+    struct event_base *base;
+    struct slots *slots;
+    struct tenants *tenants;
+    struct placements *placements;
+    struct versions *versions;
+    struct reader *reader;
+    struct ledger *ledger;
+    struct http_front *front;
+    struct reload *reload;
+    struct deploys *deploys;
+    struct metrics *metrics; /* NULL: no endpoint */
+    struct admin *admin;
 };
 
 /* Helpers that are programs, by their numbers in spawner_options. */
 enum { PROGRAM_STORE };
-
-static const char usage_text[] =
-    "Usage: skepd --config FILE [--worker PATH] [--dev PATH] [--check | --probe]\n"
-    "       skepd --compile [--config FILE] [--worker PATH] PATH...\n"
-    "Serves untrusted tenants: HTTP in front, jailed V8 workers behind.\n"
-    "\n"
-    "  --config FILE  the service's skepd.yaml\n"
-    "  --worker PATH  the skep-worker program (default: beside skepd, or in libexec/skep)\n"
-    "  --dev PATH     serve only this script or tenant folder, for every host\n"
-    "  --probe        say which layers of the jail this host gives workers, and exit\n"
-    "  --check        read config and tenants, say what is wrong, and exit\n"
-    "  --compile      compile and link the modules of scripts and tenants' folders in jailed\n"
-    "                 workers, run nothing, print a JSON object of what is wrong, and exit\n"
-    "  --version      print the version\n"
-    "  --help         print this\n";
-
-/* Returns -1 to go on, else the exit status. */
-static int parse_arguments(int argc, char **argv, struct arguments *ret)
-{
-    static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "worker", required_argument, NULL, 'w' },
-        { "dev", required_argument, NULL, 'd' },
-        { "check", no_argument, NULL, 'k' },
-        { "probe", no_argument, NULL, 'p' },
-        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },
-        { "compile", no_argument, NULL, 'm' },
-        { NULL, 0, NULL, 0 },
-    };
-    int option;
-
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-        switch (option) {
-        case 'c':
-            ret->config = optarg;
-            break;
-        case 'w':
-            ret->worker = optarg;
-            break;
-        case 'd':
-            ret->dev = optarg;
-            break;
-        case 'k':
-            ret->check_only = true;
-            break;
-        case 'p':
-            ret->probe_only = true;
-            break;
-        case 'm':
-            ret->compile_only = true;
-            break;
-        case 'v':
-            (void) printf("skepd %s\n", SKEP_VERSION);
-            return 0;
-        case 'h':
-            (void) fputs(usage_text, stdout);
-            return 0;
-        default:
-            (void) fputs("Try skepd --help.\n", stderr);
-            return 2;
-        }
-    ret->paths = argv + optind;
-    if (ret->compile_only ? optind == argc : !ret->config || optind < argc) {
-        (void) fputs(usage_text, stderr);
-        return 2;
-    }
-    return -1;
-}
-
-/* Where the path leads now: later, a confined skepd cannot ask for its folder any more. NULL: out of memory,
- * or the folder is gone. */
-static char *make_absolute(const char *path)
-{
-    _cleanup_free_ char *folder = path[0] == '/' ? NULL : get_current_dir_name();
-    char *absolute = NULL;
-
-    if (path[0] == '/')
-        return strdup(path);
-    return !folder || asprintf(&absolute, "%s/%s", folder, path) < 0 ? NULL : absolute;
-}
-
-static int find_program(const char *name, char *path, size_t size)
-{
-    static const char *const places[] = { "%.*s/%s", "%.*s/../libexec/skep/%s" };
-    char self[PATH_MAX];
-
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n < 0)
-        return -errno;
-    self[n] = '\0';
-    int folder = (int) (strrchr(self, '/') - self);
-    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        (void) snprintf(path, size, places[i], folder, self, name);
-#pragma GCC diagnostic pop
-        if (access(path, X_OK) == 0)
-            return 0;
-    }
-    return -ENOENT;
-}
-
-/* Writes the path of the program that workers run; size: of path. */
-static int find_worker(const struct arguments *arguments, char *path, size_t size)
-{
-    int r = arguments->worker ? 0 : find_program("skep-worker", path, size);
-
-    if (arguments->worker && (size_t) snprintf(path, size, "%s", arguments->worker) >= size)
-        r = -ENAMETOOLONG;
-    return r < 0 ? log_error_errno(r, "cannot find skep-worker; say where it is with --worker") : 0;
-}
 
 /* To whoever wants to know what is wrong, and serves nothing. */
 static void print_errors(struct config_errors *errors)
@@ -191,9 +97,9 @@ static void log_errors(struct config_errors *errors)
 
 /* ---- tenants */
 
-static int install_one(struct server *server, struct manifest *manifest, const char *dir)
+static int install_one(struct skepd *skepd, struct manifest *manifest, const char *dir)
 {
-    int r = versions_install(server->versions, manifest, dir);
+    int r = versions_install(skepd->versions, manifest, dir);
 
     if (r < 0) {
         (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name), r,
@@ -203,7 +109,7 @@ static int install_one(struct server *server, struct manifest *manifest, const c
     return r;
 }
 
-static int install_dev(struct server *server, const char *path)
+static int install_dev(struct skepd *skepd, const char *path)
 {
     struct config_errors errors = { 0 };
     struct manifest *manifest;
@@ -214,18 +120,18 @@ static int install_dev(struct server *server, const char *path)
     int r = S_ISDIR(st.st_mode) ? manifest_read(path, &manifest, &errors)
                                 : manifest_from_script(path, &manifest, &errors);
     log_errors(&errors);
-    return r < 0 ? r : install_one(server, manifest, path);
+    return r < 0 ? r : install_one(skepd, manifest, path);
 }
 
 /* Bad tenants are named and left out; the good ones are served. */
-static int install_all(struct server *server)
+static int install_all(struct skepd *skepd)
 {
     struct config_errors errors = { 0 };
     struct manifest_set set = { 0 };
 
-    if (!server->config->tenants)
+    if (!skepd->config->tenants)
         return 0;
-    int r = manifest_read_all(server->config->tenants, server->config, &set, &errors);
+    int r = manifest_read_all(skepd->config->tenants, skepd->config, &set, &errors);
     log_errors(&errors);
     for (unsigned i = 0; i < set.count; i++) {
         struct manifest *manifest = TAKE_PTR(set.items[i]);
@@ -235,296 +141,315 @@ static int install_all(struct server *server)
         char *slash = strrchr(dir, '/');
         if (slash)
             *slash = '\0';
-        (void) install_one(server, manifest, dir);
+        (void) install_one(skepd, manifest, dir);
     }
     manifest_set_done(&set);
     return r == -EINVAL ? 0 : r;
 }
 
-/* ---- running */
-
-static int make_front(struct server *server)
-{
-    struct http_front_options options = {
-        .base = server->base,
-        .ops = &ledger_http,
-        .handler = server->ledger,
-        .n_connections = &server->life.n_connections,
-    };
-
-    reload_http_limits(server->config, &options.limits);
-    int r = http_front_new(&options, &server->front);
-    if (r < 0)
-        return r;
-    ledger_set_front(server->ledger, server->front);
-    return http_front_set_proxies(server->front, server->config->proxy_prefixes,
-                                  server->config->n_proxies);
-}
-
-static int make_metrics(struct server *server)
-{
-    const struct metrics_options options = {
-        .base = server->base,
-        .sockets = server->sockets,
-        .from = {
-            .config = server->config,
-            .life = &server->life,
-            .health = &server->health,
-            .jail = &server->jail,
-            .record = &server->record,
-            .tenants = server->tenants,
-            .slots = server->slots,
-            .front = server->front,
-        },
-    };
-
-    return metrics_new(&options, &server->metrics);
-}
-
-static int make_admin(struct server *server)
-{
-    const struct admin_options options = {
-        .commands = &commands,
-        .above = server->service,
-        .socket_path = server->config->admin_socket,
-        .base = server->base,
-        .sockets = server->sockets,
-        .config = server->config,
-        .life = &server->life,
-        .health = &server->health,
-        .jail = &server->jail,
-        .record = &server->record,
-        .tenants = server->tenants,
-        .slots = server->slots,
-        .ledger = server->ledger,
-        .front = server->front,
-        .reload = server->reload,
-        .deploys = server->deploys,
-    };
-
-    return admin_new(&options, &server->admin);
-}
-
-static int start_service(struct server *server)
-{
-    const struct service_options options = {
-        .base = server->base,
-        .config = server->config,
-        .life = &server->life,
-        .health = &server->health,
-        .jail = &server->jail,
-        .cgroups = server->cgroups,
-        .spawner = server->spawner,
-        .store = server->store,
-        .tenants = server->tenants,
-        .slots = server->slots,
-        .ledger = server->ledger,
-        .front = server->front,
-        .metrics = server->metrics,
-        .admin = server->admin,
-        .reload = server->reload,
-        .deploys = server->deploys,
-    };
-
-    return service_start(server->service, &options);
-}
-
-/* The helper processes are there before what is stored is read, and before anything is asked of them. */
-static int start_helpers(struct server *server)
-{
-    const struct store_start_options store = {
-        .has_predecessor = service_has_predecessor(server->service),
-        .number = PROGRAM_STORE,
-        .base = server->base,
-        .spawner = server->spawner,
-        .health = &server->health,
-    };
-
-    int r = spawner_attach(server->spawner, server->base, &slots_spawner_ops, server->slots);
-    if (r < 0)
-        return log_error_errno(r, "cannot reach the spawner");
-    spawner_keep_reserve(server->spawner, &server->health);
-    return server->store ? store_start(server->store, &store) : 0;
-}
+/* ---- the roots, in the order of set_up */
 
 /* What workers are made of; none is started yet. */
-static int make_slots(struct server *server)
+static int make_slots(struct skepd *skepd)
 {
     const struct slots_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .life = &server->life,
-        .jail = &server->jail,
-        .cgroups = server->cgroups,
-        .spawner = server->spawner,
-        .health = &server->health,
+        .base = skepd->base,
+        .config = skepd->config,
+        .record = &skepd->record,
+        .life = &skepd->life,
+        .jail = &skepd->jail,
+        .cgroups = skepd->cgroups,
+        .spawner = skepd->spawner,
+        .health = &skepd->health,
         .frames = &worker_frames,
     };
 
-    return slots_new(&options, &server->slots);
+    return slots_new(&options, &skepd->slots);
 }
 
-static int make_placements(struct server *server)
+/* The helper processes are there before what is stored is read, and before anything is asked of them. */
+static int start_helpers(struct skepd *skepd)
+{
+    const struct store_start_options store = {
+        .has_predecessor = service_has_predecessor(skepd->service),
+        .number = PROGRAM_STORE,
+        .base = skepd->base,
+        .spawner = skepd->spawner,
+        .health = &skepd->health,
+    };
+
+    int r = spawner_attach(skepd->spawner, skepd->base, &slots_spawner_ops, skepd->slots);
+    if (r < 0)
+        return log_error_errno(r, "cannot reach the spawner");
+    spawner_keep_reserve(skepd->spawner, &skepd->health);
+    return skepd->store ? store_start(skepd->store, &store) : 0;
+}
+
+static int make_placements(struct skepd *skepd)
 {
     const struct placements_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .slots = server->slots,
-        .tenants = server->tenants,
+        .base = skepd->base,
+        .config = skepd->config,
+        .record = &skepd->record,
+        .slots = skepd->slots,
+        .tenants = skepd->tenants,
     };
 
-    return placements_new(&options, &server->placements);
+    return placements_new(&options, &skepd->placements);
 }
 
-static int make_versions(struct server *server)
+static int make_versions(struct skepd *skepd)
 {
     const struct versions_options options = {
-        .base = server->base,
-        .tenants = server->tenants,
-        .placements = server->placements,
-        .is_dev = server->is_dev,
+        .base = skepd->base,
+        .tenants = skepd->tenants,
+        .placements = skepd->placements,
+        .is_dev = skepd->is_dev,
     };
 
-    return versions_new(&options, &server->versions);
+    return versions_new(&options, &skepd->versions);
 }
 
-static int make_ledger(struct server *server)
+static int make_ledger(struct skepd *skepd)
 {
     const struct ledger_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .life = &server->life,
-        .placements = server->placements,
-        .max_files = server->max_files,
+        .base = skepd->base,
+        .config = skepd->config,
+        .record = &skepd->record,
+        .life = &skepd->life,
+        .placements = skepd->placements,
+        .max_files = skepd->max_files,
     };
 
-    return ledger_new(&options, &server->ledger);
+    return ledger_new(&options, &skepd->ledger);
 }
 
-static int make_reload(struct server *server)
+static int make_front(struct skepd *skepd)
+{
+    struct http_front_options options = {
+        .base = skepd->base,
+        .ops = &ledger_http,
+        .handler = skepd->ledger,
+        .n_connections = &skepd->life.n_connections,
+    };
+
+    reload_http_limits(skepd->config, &options.limits);
+    int r = http_front_new(&options, &skepd->front);
+    if (r < 0)
+        return r;
+    ledger_set_front(skepd->ledger, skepd->front);
+    return http_front_set_proxies(skepd->front, skepd->config->proxy_prefixes,
+                                  skepd->config->n_proxies);
+}
+
+static int make_reload(struct skepd *skepd)
 {
     const struct reload_options options = {
-        .base = server->base,
-        .config = server->config,
-        .life = &server->life,
-        .front = server->front,
-        .tenants = server->tenants,
-        .placements = server->placements,
-        .versions = server->versions,
-        .notify = server->notify,
-        .reader = server->reader,
-        .max_files = server->max_files,
-        .is_dev = server->is_dev,
+        .base = skepd->base,
+        .config = skepd->config,
+        .life = &skepd->life,
+        .front = skepd->front,
+        .tenants = skepd->tenants,
+        .placements = skepd->placements,
+        .versions = skepd->versions,
+        .notify = skepd->notify,
+        .reader = skepd->reader,
+        .max_files = skepd->max_files,
+        .is_dev = skepd->is_dev,
     };
 
-    return reload_new(&options, &server->reload);
+    return reload_new(&options, &skepd->reload);
 }
 
-static int make_deploys(struct server *server)
+static int make_deploys(struct skepd *skepd)
 {
     const struct deploys_options options = {
-        .base = server->base,
-        .config = server->config,
-        .life = &server->life,
-        .health = &server->health,
-        .record = &server->record,
-        .tenants = server->tenants,
-        .versions = server->versions,
-        .store = server->store,
-        .reader = server->reader,
-        .is_dev = server->is_dev,
+        .base = skepd->base,
+        .config = skepd->config,
+        .life = &skepd->life,
+        .health = &skepd->health,
+        .record = &skepd->record,
+        .tenants = skepd->tenants,
+        .versions = skepd->versions,
+        .store = skepd->store,
+        .reader = skepd->reader,
+        .is_dev = skepd->is_dev,
     };
 
-    return deploys_new(&options, &server->deploys);
+    return deploys_new(&options, &skepd->deploys);
 }
 
-static int set_up(struct server *server, const struct arguments *arguments)
+static int make_metrics(struct skepd *skepd)
 {
-    int r = make_slots(server);
+    const struct metrics_options options = {
+        .base = skepd->base,
+        .sockets = skepd->sockets,
+        .from = {
+            .config = skepd->config,
+            .life = &skepd->life,
+            .health = &skepd->health,
+            .jail = &skepd->jail,
+            .record = &skepd->record,
+            .tenants = skepd->tenants,
+            .slots = skepd->slots,
+            .front = skepd->front,
+        },
+    };
+
+    return metrics_new(&options, &skepd->metrics);
+}
+
+static int make_admin(struct skepd *skepd)
+{
+    const struct admin_options options = {
+        .commands = &commands,
+        .above = skepd->service,
+        .socket_path = skepd->config->admin_socket,
+        .base = skepd->base,
+        .sockets = skepd->sockets,
+        .config = skepd->config,
+        .life = &skepd->life,
+        .health = &skepd->health,
+        .jail = &skepd->jail,
+        .record = &skepd->record,
+        .tenants = skepd->tenants,
+        .slots = skepd->slots,
+        .ledger = skepd->ledger,
+        .front = skepd->front,
+        .reload = skepd->reload,
+        .deploys = skepd->deploys,
+    };
+
+    return admin_new(&options, &skepd->admin);
+}
+
+static int start_service(struct skepd *skepd)
+{
+    const struct service_options options = {
+        .base = skepd->base,
+        .config = skepd->config,
+        .life = &skepd->life,
+        .health = &skepd->health,
+        .jail = &skepd->jail,
+        .cgroups = skepd->cgroups,
+        .spawner = skepd->spawner,
+        .store = skepd->store,
+        .tenants = skepd->tenants,
+        .slots = skepd->slots,
+        .ledger = skepd->ledger,
+        .front = skepd->front,
+        .metrics = skepd->metrics,
+        .admin = skepd->admin,
+        .reload = skepd->reload,
+        .deploys = skepd->deploys,
+    };
+
+    return service_start(skepd->service, &options);
+}
+
+/* ---- running */
+
+static int set_up(struct skepd *skepd, const struct arguments *arguments)
+{
+    int r = make_slots(skepd);
 
     if (r == 0)
-        r = start_helpers(server);
+        r = start_helpers(skepd);
     if (r < 0)
         return r;
-    r = tenants_new(server->config, &server->record, &server->tenants);
+    r = tenants_new(skepd->config, &skepd->record, &skepd->tenants);
     if (r == 0)
-        r = make_placements(server);
+        r = make_placements(skepd);
     if (r == 0)
-        r = make_versions(server);
+        r = make_versions(skepd);
     if (r == 0)
-        r = reader_new(server->base, &server->reader);
+        r = reader_new(skepd->base, &skepd->reader);
     if (r == 0)
-        r = make_ledger(server);
+        r = make_ledger(skepd);
     if (r == 0)
-        r = make_front(server);
+        r = make_front(skepd);
     if (r == 0)
-        r = make_reload(server);
+        r = make_reload(skepd);
     if (r == 0)
-        r = make_deploys(server);
+        r = make_deploys(skepd);
     if (r < 0)
         return log_error_errno(r, "cannot start");
-    r = arguments->dev ? install_dev(server, arguments->dev) : install_all(server);
+    r = arguments->dev ? install_dev(skepd, arguments->dev) : install_all(skepd);
     if (r == 0)
-        r = deploys_install_stored(server->deploys);
+        r = deploys_install_stored(skepd->deploys);
     if (r < 0)
         return r;
-    r = listen_front(server->front, server->sockets, server->config);
+    r = listen_front(skepd->front, skepd->sockets, skepd->config);
     if (r < 0)
         return r;
-    r = slots_start(server->slots);
+    r = slots_start(skepd->slots);
     if (r < 0)
         return log_error_errno(r, "cannot start the workers");
-    r = make_metrics(server);
+    r = make_metrics(skepd);
     if (r == 0)
-        r = make_admin(server);
-    return r < 0 ? r : start_service(server);
+        r = make_admin(skepd);
+    return r < 0 ? r : start_service(skepd);
 }
 
-static void tear_down(struct server *server)
+static int confine(struct skepd *skepd)
 {
-    service_stop_events(server->service);
-    server->admin = admin_free(server->admin);
-    server->metrics = metrics_free(server->metrics);
-    server->reader = reader_free(server->reader);
-    server->reload = reload_free(server->reload);
-    server->front = http_front_free(server->front);
-    if (server->ledger)
-        ledger_set_front(server->ledger, NULL);
-    server->ledger = ledger_free(server->ledger);
-    server->deploys = deploys_free(server->deploys);
-    server->store = store_free(server->store);
-    server->slots = slots_free(server->slots);
-    server->placements = placements_free(server->placements);
-    server->versions = versions_free(server->versions);
-    server->tenants = tenants_free(server->tenants);
-    server->spawner = spawner_free(server->spawner);
+    const struct confine_skepd_options options = {
+        .config = skepd->config,
+        .tenants = skepd->tenants,
+        .cgroups = skepd->cgroups,
+        .reader = skepd->reader,
+        .jail = &skepd->jail,
+        .has_state = skepd->store != NULL,
+        .is_dev = skepd->is_dev,
+    };
+
+    return confine_skepd(&options);
 }
 
-static int serve(struct server *server, const struct arguments *arguments)
+/* From the faces down. What reads files ends before what waits for them, and requests before the workers that they
+ * are in. */
+static void tear_down(struct skepd *skepd)
+{
+    service_stop_events(skepd->service);
+    skepd->admin = admin_free(skepd->admin);
+    skepd->metrics = metrics_free(skepd->metrics);
+    skepd->reader = reader_free(skepd->reader);
+    skepd->reload = reload_free(skepd->reload);
+    skepd->front = http_front_free(skepd->front);
+    if (skepd->ledger)
+        ledger_set_front(skepd->ledger, NULL);
+    skepd->ledger = ledger_free(skepd->ledger);
+    skepd->deploys = deploys_free(skepd->deploys);
+    skepd->store = store_free(skepd->store);
+    skepd->slots = slots_free(skepd->slots);
+    skepd->placements = placements_free(skepd->placements);
+    skepd->versions = versions_free(skepd->versions);
+    skepd->tenants = tenants_free(skepd->tenants);
+    skepd->spawner = spawner_free(skepd->spawner);
+}
+
+static int serve(struct skepd *skepd, const struct arguments *arguments)
 {
     struct event_config *config = event_config_new();
 
     if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
-        server->base = event_base_new_with_config(config);
+        skepd->base = event_base_new_with_config(config);
     if (config)
         event_config_free(config);
-    if (!server->base)
+    if (!skepd->base)
         return log_error_errno(-ENOMEM, "cannot make the event loop");
-    int r = set_up(server, arguments);
+    int r = set_up(skepd, arguments);
     if (r == 0)
-        r = confine_server(server);
+        r = confine(skepd);
     loop_watch_start();
-    if (r == 0 && event_base_dispatch(server->base) < 0)
+    if (r == 0 && event_base_dispatch(skepd->base) < 0)
         r = log_error_errno(-EIO, "the event loop failed");
-    if (r == 0 && server->life.has_failed)
+    if (r == 0 && skepd->life.has_failed)
         r = -ECHILD;
     if (r < 0) /* now: what follows may log errors of its own */
-        service_say_failed(server->service, NULL);
-    tear_down(server);
-    event_base_free(server->base);
+        service_say_failed(skepd->service, NULL);
+    tear_down(skepd);
+    event_base_free(skepd->base);
     libevent_global_shutdown();
     return r;
 }
@@ -551,12 +476,12 @@ static void keep_memory_small(void)
 }
 
 /* A reserve is kept for everything that is not a client, or admin and metrics would stop under load. */
-static int raise_file_limit(struct server *server)
+static int raise_file_limit(struct skepd *skepd)
 {
     char text[512];
-    int r = descriptors_raise(server->config, &server->max_files);
+    int r = descriptors_raise(skepd->config, &skepd->max_files);
 
-    if (r == -EMFILE && descriptors_check(server->config, server->max_files, text, sizeof text) < 0)
+    if (r == -EMFILE && descriptors_check(skepd->config, skepd->max_files, text, sizeof text) < 0)
         log_error("cannot start: %s", text);
     else if (r < 0)
         (void) log_error_errno(r, "cannot read the limit of open files");
@@ -577,95 +502,96 @@ static void prevent_cores(void)
 }
 
 /* Workers without cgroups are watched by polling. */
-static void make_cgroups(struct server *server)
+static void make_cgroups(struct skepd *skepd)
 {
     char text[512];
 
-    if (cgroup_new(&server->cgroups, text, sizeof text) < 0)
+    if (cgroup_new(&skepd->cgroups, text, sizeof text) < 0)
         log_warning("no cgroup limits: %s", text);
     else
         log_info("workers get cgroups of their own");
 }
 
-static int run_with_spawner(struct server *server, const struct arguments *arguments)
+static int run_with_spawner(struct skepd *skepd, const struct arguments *arguments)
 {
-    int r = jail_find_level(server->spawner, server->config, &server->jail);
+    int r = jail_find_level(skepd->spawner, skepd->config, &skepd->jail);
 
     if (r < 0)
         return r;
     if (arguments->probe_only) {
-        jail_print_layers(&server->jail, stdout);
-        return server->jail.is_reduced ? -EPERM : 0;
+        jail_print_layers(&skepd->jail, stdout);
+        return skepd->jail.is_reduced ? -EPERM : 0;
     }
-    r = jail_check_consent(&server->jail, &server->config->jail, server->is_dev);
-    return r < 0 ? r : serve(server, arguments);
+    r = jail_check_consent(&skepd->jail, &skepd->config->jail, skepd->is_dev);
+    return r < 0 ? r : serve(skepd, arguments);
 }
 
 /* Before any process is forked, and after all have ended. */
-static int run_with_cgroups(struct server *server, const struct arguments *arguments,
+static int run_with_cgroups(struct skepd *skepd, const struct arguments *arguments,
                             const char *worker)
 {
     struct spawner_program programs[] = { [PROGRAM_STORE] = { .name = STORE_PROGRAM } };
     const struct spawner_options spawner = {
         .worker_path = worker,
-        .origin = service_origin(server->service),
+        .origin = service_origin(skepd->service),
         .programs = programs,
-        .n_programs = server->store ? ARRAY_LEN(programs) : 0,
+        .n_programs = skepd->store ? ARRAY_LEN(programs) : 0,
     };
     char store[PATH_MAX];
 
-    if (server->store) {
-        int found = find_program(STORE_PROGRAM, store, sizeof store);
+    if (skepd->store) {
+        int found = arguments_find_program(STORE_PROGRAM, store, sizeof store);
         if (found < 0)
             return log_error_errno(found, "cannot find " STORE_PROGRAM ", which `state` needs");
         programs[PROGRAM_STORE].path = store;
-        programs[PROGRAM_STORE].folder_fd = store_folder_fd(server->store);
+        programs[PROGRAM_STORE].folder_fd = store_folder_fd(skepd->store);
     }
     if (!arguments->probe_only)
-        make_cgroups(server);
-    int r = spawner_start(&spawner, &server->spawner);
+        make_cgroups(skepd);
+    int r = spawner_start(&spawner, &skepd->spawner);
     if (r < 0)
         (void) log_error_errno(r, "cannot start the spawner with %s%s%s", worker,
-                               server->store ? " and " : "", server->store ? store : "");
+                               skepd->store ? " and " : "", skepd->store ? store : "");
     else
-        r = run_with_spawner(server, arguments);
-    server->spawner = spawner_free(server->spawner);
-    server->cgroups = cgroup_free(server->cgroups);
+        r = run_with_spawner(skepd, arguments);
+    skepd->spawner = spawner_free(skepd->spawner);
+    skepd->cgroups = cgroup_free(skepd->cgroups);
     return r;
 }
 
-/* A reload puts another config in its place, which is the caller's. */
-static int run(const struct arguments *arguments, struct config **config, struct service *service)
+static int run(const struct arguments *arguments, struct config *config, struct service *service)
 {
-    struct server server = { .config = *config, .is_dev = arguments->dev };
+    struct skepd skepd = {
+        .config = config,
+        .service = service,
+        .sockets = service_sockets(service),
+        .notify = service_notify(service),
+        .is_dev = arguments->dev,
+    };
     char worker[PATH_MAX];
 
     if (arguments->check_only)
-        return check(server.config);
-    log_set_level(server.config->log_level);
-    log_set_format(server.config->log_format);
-    int r = find_worker(arguments, worker, sizeof worker);
+        return check(skepd.config);
+    log_set_level(skepd.config->log_level);
+    log_set_format(skepd.config->log_format);
+    int r = arguments_find_worker(arguments, worker, sizeof worker);
     if (r == 0)
-        r = raise_file_limit(&server);
+        r = raise_file_limit(&skepd);
     if (r < 0)
         return r;
-    r = record_init(&server.record, server.config);
+    r = record_init(&skepd.record, skepd.config);
     if (r < 0)
         return log_error_errno(r, "cannot start");
     prevent_cores();
     keep_memory_small();
     large_blocks_start();
     (void) signal(SIGPIPE, SIG_IGN);
-    server.service = service;
-    server.sockets = service_sockets(service);
-    server.notify = service_notify(service);
-    if (server.config->state && !server.is_dev && !arguments->probe_only)
-        r = store_new(server.config->state, &server.store);
+    if (skepd.config->state && !skepd.is_dev && !arguments->probe_only)
+        r = store_new(skepd.config->state, &skepd.store);
     if (r == 0)
-        r = run_with_cgroups(&server, arguments, worker);
-    server.store = store_free(server.store);
-    record_done(&server.record);
-    *config = server.config;
+        r = run_with_cgroups(&skepd, arguments, worker);
+    skepd.store = store_free(skepd.store);
+    record_done(&skepd.record);
     return r;
 }
 
@@ -682,7 +608,7 @@ static int read_and_run(const struct arguments *arguments, struct service *servi
     else
         log_errors(&errors);
     if (r == 0)
-        r = run(arguments, &config, service);
+        r = run(arguments, config, service);
     (void) config_free(config);
     return r;
 }
@@ -693,7 +619,7 @@ static int compile(const struct arguments *arguments)
     const struct compile_options options = { .config = arguments->config,
                                              .worker = worker,
                                              .paths = arguments->paths };
-    int r = find_worker(arguments, worker, sizeof worker);
+    int r = arguments_find_worker(arguments, worker, sizeof worker);
 
     prevent_cores();
     return r < 0 ? r : compile_run(&options);
@@ -709,12 +635,12 @@ int main(int argc, char **argv)
     log_set_format(LOG_FORMAT_AUTO);
     if (service_new(argc, argv, &service) < 0)
         return 1;
-    int status = parse_arguments(argc, argv, &arguments);
+    int status = arguments_parse(argc, argv, &arguments);
     if (status >= 0)
         return status;
     if (arguments.compile_only)
         return compile(&arguments) < 0 ? 1 : 0;
-    _cleanup_free_ char *config = make_absolute(arguments.config);
+    _cleanup_free_ char *config = arguments_make_absolute(arguments.config);
     if (!config) {
         (void) log_error_errno(-errno, "cannot find the folder of %s", arguments.config);
         return 1;

@@ -49,10 +49,10 @@ struct admin_options {
     struct record *record;
     struct tenants *tenants;
     struct slots *slots;
-    const struct ledger *ledger;    /* NULL in tests: no request is there */
-    const struct http_front *front; /* NULL in tests: nobody is connected */
-    struct reload *reload;          /* NULL in tests: nothing is reloaded */
-    struct deploys *deploys;        /* NULL in tests: nothing can be deployed */
+    const struct ledger *ledger;
+    const struct http_front *front;
+    struct reload *reload;
+    struct deploys *deploys;
 };
 
 /* Listens on socket_path (mode 0660, of the group that the config names; its folder must exist; a

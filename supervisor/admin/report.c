@@ -196,12 +196,9 @@ int admin_report_stats(const struct admin_options *with, const struct admin_coun
     stats.replayed = with->record->counters.replayed;
     stats.worker_restarts = with->record->counters.worker_restarts;
     stats.draining = with->life->is_draining;
-    if (with->ledger) {
-        stats.in_flight = with->ledger->in_workers;
-        stats.queued = with->ledger->queued;
-    }
-    if (with->front)
-        stats.connections = http_front_connections(with->front);
+    stats.in_flight = with->ledger->in_workers;
+    stats.queued = with->ledger->queued;
+    stats.connections = http_front_connections(with->front);
     fill_count(count, &stats);
     report_count_workers(with, &stats);
     int r = report_errors(&with->record->counters, arena, &stats.errors, &stats.n_errors);

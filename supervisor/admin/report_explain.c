@@ -108,10 +108,9 @@ static struct use use_wall(const struct tenant *tenant)
     const struct request *request;
     uint64_t now = io_now_ns(), longest = 0;
 
-    if (ledger)
-        TAILQ_FOREACH (request, &ledger->active, entry)
-            if (request->attempt.tenant == tenant && now - request->sent_ns > longest)
-                longest = now - request->sent_ns;
+    TAILQ_FOREACH (request, &ledger->active, entry)
+        if (request->attempt.tenant == tenant && now - request->sent_ns > longest)
+            longest = now - request->sent_ns;
     return (struct use){ .measure = "longest request now", .used_milli = longest / NSEC_PER_USEC };
 }
 

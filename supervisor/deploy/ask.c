@@ -152,10 +152,6 @@ void deploys_read_total(void *owner, struct total *total)
 static int check(struct deploys *deploys, ProtobufCBinaryData text,
                  char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
 {
-    if (!deploys) {
-        *ret_reason = "nothing can be deployed here";
-        return -EPERM;
-    }
     if (!take_name(text, name))
         return refuse(deploys, -EINVAL, ret_reason, "not the name of a tenant: %s", name_expected);
     if (deploys->with.is_dev)

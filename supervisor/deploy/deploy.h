@@ -78,7 +78,7 @@ void deploys_drain(struct deploys *deploys);
  * out. 0 or -ENOMEM. */
 int deploys_install_stored(struct deploys *deploys);
 
-/* Each begins what the name says; deploys: NULL if nothing can be deployed. 0; or -errno with *ret_reason, a static string or one that lives until
+/* Each begins what the name says. 0; or -errno with *ret_reason, a static string or one that lives until
  * the next call. text: the name as it came, checked here. */
 int deploy_begin(struct deploys *deploys, ProtobufCBinaryData text,
                  const struct deploy_asker *asker, struct deploy **ret_deploy,

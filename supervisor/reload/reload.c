@@ -451,7 +451,7 @@ static void forget_asker(struct asker_list *askers, const void *owner)
 
 void reload_forget(struct reload *reload, const void *owner)
 {
-    if (!reload || !reload->run)
+    if (!reload->run)
         return;
     forget_asker(&reload->run->askers, owner);
     forget_asker(&reload->run->later, owner);

@@ -71,7 +71,7 @@ typedef void (*reload_done_fn)(void *owner, const struct reload_report *report);
 const char *reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner);
 /* For SIGHUP: the same, and only the log says what came of it. */
 void reload_on_signal(struct reload *reload);
-/* The owner is not to be told any more. reload: NULL is allowed. */
+/* The owner is not to be told any more. */
 void reload_forget(struct reload *reload, const void *owner);
 /* No time for skepd to hand over to another. */
 bool reload_is_under_way(const struct reload *reload);

@@ -293,7 +293,7 @@ void deploys_begin(unsigned variant)
     state.variant = variant;
     state.parts = variant % 3;
     state.is_asked = true;
-    int r = deploy_begin(world.server.deploys, bytes_of(TENANT), &asker, &deploy, &reason);
+    int r = deploy_begin(world.heart.deploys, bytes_of(TENANT), &asker, &deploy, &reason);
     note_begun(r, deploy);
 }
 
@@ -305,7 +305,7 @@ void deploys_roll_back(void)
     if (state.is_asked)
         return;
     state.is_asked = true;
-    int r = deploy_rollback(world.server.deploys, bytes_of(TENANT), bytes_of(""), &asker, &deploy,
+    int r = deploy_rollback(world.heart.deploys, bytes_of(TENANT), bytes_of(""), &asker, &deploy,
                             &reason);
     note_begun(r, deploy);
 }
@@ -318,7 +318,7 @@ void deploys_remove(void)
     if (state.is_asked)
         return;
     state.is_asked = true;
-    int r = deploy_remove(world.server.deploys, bytes_of(TENANT), &asker, &deploy, &reason);
+    int r = deploy_remove(world.heart.deploys, bytes_of(TENANT), &asker, &deploy, &reason);
     note_begun(r, deploy);
 }
 
@@ -350,7 +350,7 @@ void deploys_asker_leaves(void)
 
 bool deploys_are_under_way(void)
 {
-    return state.is_asked || deploys_are_busy(world.server.deploys);
+    return state.is_asked || deploys_are_busy(world.heart.deploys);
 }
 
 /* ---- what is stored */
@@ -391,7 +391,7 @@ static void write_version(const char *folder, unsigned variant)
     write_file(path, "env", "");
 }
 
-void deploys_start(const char *folder)
+void deploys_reset(const char *folder)
 {
     static bool is_written;
 
@@ -399,15 +399,4 @@ void deploys_start(const char *folder)
     for (unsigned i = 0; !is_written && i < VERSIONS; i++)
         write_version(folder, i);
     is_written = true;
-    const struct deploys_options options = {
-        .base = world.server.base,
-        .config = world.server.config,
-        .life = &world.server.life,
-        .health = &world.server.health,
-        .record = &world.server.record,
-        .tenants = world.server.tenants,
-        .versions = world.server.versions,
-        .store = world.server.store,
-    };
-    HOLD(deploys_new(&options, &world.server.deploys) == 0);
 }

@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-/* folder: of the state; its versions are written there, once. */
-void deploys_start(const char *folder);
+/* Before the supervisor is made. folder: of the state; its versions are written there, once. */
+void deploys_reset(const char *folder);
 
 /* Each begins one for the tenant that only comes by deploys, if nobody else changes it. */
 void deploys_begin(unsigned variant);

@@ -21,36 +21,36 @@ struct sums {
     unsigned queued, gathering, in_workers, waiting;
 };
 
-static unsigned count_active(const struct server *server, const struct tenant *tenant)
+static unsigned count_active(const struct heart *heart, const struct tenant *tenant)
 {
     const struct request *request;
     unsigned n = 0;
 
-    TAILQ_FOREACH (request, &server->ledger->active, entry)
+    TAILQ_FOREACH (request, &heart->ledger->active, entry)
         n += request->attempt.tenant == tenant;
     return n;
 }
 
-static unsigned count_gathering(const struct server *server, const struct tenant *tenant)
+static unsigned count_gathering(const struct heart *heart, const struct tenant *tenant)
 {
     const struct request *request;
     unsigned n = 0;
 
-    TAILQ_FOREACH (request, &server->ledger->gathering, entry)
+    TAILQ_FOREACH (request, &heart->ledger->gathering, entry)
         n += request->attempt.tenant == tenant;
     return n;
 }
 
 /* Bytes of bodies and answers that the tenant's requests are counted with. */
-static uint64_t sum_bytes(const struct server *server, const struct tenant *tenant)
+static uint64_t sum_bytes(const struct heart *heart, const struct tenant *tenant)
 {
     const struct request *request;
     uint64_t bytes = 0;
 
-    TAILQ_FOREACH (request, &server->ledger->active, entry)
+    TAILQ_FOREACH (request, &heart->ledger->active, entry)
         if (request->attempt.tenant == tenant)
             bytes += request->counted_bytes;
-    TAILQ_FOREACH (request, &server->ledger->gathering, entry)
+    TAILQ_FOREACH (request, &heart->ledger->gathering, entry)
         if (request->attempt.tenant == tenant)
             bytes += request->counted_bytes;
     TAILQ_FOREACH (request, &tenant->queue, entry)
@@ -58,7 +58,7 @@ static uint64_t sum_bytes(const struct server *server, const struct tenant *tena
     return bytes;
 }
 
-static unsigned count_refs(const struct server *server, const struct version *version)
+static unsigned count_refs(const struct heart *heart, const struct version *version)
 {
     const struct tenant *tenant = version->tenant;
     const struct placement *placement;
@@ -71,18 +71,18 @@ static unsigned count_refs(const struct server *server, const struct version *ve
     n += version->preload_in != NULL;
     LIST_FOREACH (placement, &version->placements, in_version)
         n++;
-    TAILQ_FOREACH (request, &server->ledger->active, entry)
+    TAILQ_FOREACH (request, &heart->ledger->active, entry)
         n += request->attempt.version == version;
     return n;
 }
 
-static void check_version(const struct server *server, const struct version *version)
+static void check_version(const struct heart *heart, const struct version *version)
 {
     const struct placement *placement;
 
     if (!version)
         return;
-    HOLD(version->refs == count_refs(server, version));
+    HOLD(version->refs == count_refs(heart, version));
     LIST_FOREACH (placement, &version->placements, in_version)
         HOLD(placement->version == version && placement->worker);
 }
@@ -107,7 +107,7 @@ static void check_queue_limit(struct tenant *tenant)
                     limits->queue);
 }
 
-static void check_tenant(const struct server *server, struct tenant *tenant, struct sums *sums)
+static void check_tenant(const struct heart *heart, struct tenant *tenant, struct sums *sums)
 {
     const struct request *request;
     unsigned n = 0;
@@ -118,12 +118,12 @@ static void check_tenant(const struct server *server, struct tenant *tenant, str
         n++;
     }
     HOLD(n == tenant->n_queued);
-    HOLD(tenant->n_in_flight == count_active(server, tenant));
-    HOLD(tenant->books.n_gathering == count_gathering(server, tenant));
-    HOLD(tenant->books.queued_bytes == sum_bytes(server, tenant));
-    check_version(server, tenant->version);
-    check_version(server, tenant->candidate);
-    check_version(server, tenant->deployed.standby);
+    HOLD(tenant->n_in_flight == count_active(heart, tenant));
+    HOLD(tenant->books.n_gathering == count_gathering(heart, tenant));
+    HOLD(tenant->books.queued_bytes == sum_bytes(heart, tenant));
+    check_version(heart, tenant->version);
+    check_version(heart, tenant->candidate);
+    check_version(heart, tenant->deployed.standby);
     check_queue_limit(tenant);
     sums->queued += n;
     sums->gathering += tenant->books.n_gathering;
@@ -154,19 +154,19 @@ static void check_tenant_lists(const struct tenants *tenants)
 
 /* ---- workers */
 
-static unsigned count_waiting(const struct server *server, const struct worker *worker)
+static unsigned count_waiting(const struct heart *heart, const struct worker *worker)
 {
     const struct tenant *tenant;
     unsigned n = 0;
 
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &heart->tenants->list, entry)
         n += tenant->books.run_worker == worker;
-    TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
+    TAILQ_FOREACH (tenant, &heart->tenants->leaving, entry)
         n += tenant->books.run_worker == worker;
     return n;
 }
 
-static void check_placements(const struct server *server, const struct worker *worker)
+static void check_placements(const struct heart *heart, const struct worker *worker)
 {
     const struct placement *placement;
     const struct version *version;
@@ -175,7 +175,7 @@ static void check_placements(const struct server *server, const struct worker *w
 
     LIST_FOREACH (placement, &worker->placements, in_worker) {
         unsigned in_flight = 0;
-        TAILQ_FOREACH (request, &server->ledger->active, entry)
+        TAILQ_FOREACH (request, &heart->ledger->active, entry)
             in_flight += request->attempt.placement == placement;
         HOLD(placement->worker == worker && placement->in_flight == in_flight);
         HOLD(!placement_is_loading(placement) || in_flight == 0);
@@ -190,7 +190,7 @@ static void check_placements(const struct server *server, const struct worker *w
     HOLD(worker->n_free_places + n == SCOREBOARD_TENANTS);
 }
 
-static void check_worker(const struct server *server, const struct worker *worker)
+static void check_worker(const struct heart *heart, const struct worker *worker)
 {
     const struct request *request;
     uint64_t unstarted_us = 0;
@@ -205,7 +205,7 @@ static void check_worker(const struct server *server, const struct worker *worke
     }
     HOLD(n == worker->in_flight);
     HOLD(n + worker->n_free_slots + worker->n_withdrawn == SCOREBOARD_SLOTS);
-    HOLD(worker->books.queue.n == count_waiting(server, worker));
+    HOLD(worker->books.queue.n == count_waiting(heart, worker));
     n = 0;
     if (worker->books.n_unstarted > 0)
         TAILQ_FOREACH (request, &worker->books.unstarted, unstarted) {
@@ -214,7 +214,7 @@ static void check_worker(const struct server *server, const struct worker *worke
             n++;
         }
     HOLD(n == worker->books.n_unstarted && unstarted_us == worker->books.unstarted_us);
-    check_placements(server, worker);
+    check_placements(heart, worker);
 }
 
 /* ---- requests */
@@ -230,22 +230,22 @@ static void check_request(const struct request *request)
     HOLD(request->client.to || request->state == REQUEST_DETACHED);
 }
 
-void inside_check(const struct server *server)
+void inside_check(const struct heart *heart)
 {
-    const struct ledger *ledger = server->ledger;
+    const struct ledger *ledger = heart->ledger;
     const struct request *request;
     struct tenant *tenant;
     const struct worker *worker;
     struct sums sums = { 0 };
     unsigned n = 0;
 
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
-        check_tenant(server, tenant, &sums);
-    TAILQ_FOREACH (tenant, &server->tenants->leaving, entry)
-        check_tenant(server, tenant, &sums);
-    check_tenant_lists(server->tenants);
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
-        check_worker(server, worker);
+    TAILQ_FOREACH (tenant, &heart->tenants->list, entry)
+        check_tenant(heart, tenant, &sums);
+    TAILQ_FOREACH (tenant, &heart->tenants->leaving, entry)
+        check_tenant(heart, tenant, &sums);
+    check_tenant_lists(heart->tenants);
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
+        check_worker(heart, worker);
     TAILQ_FOREACH (request, &ledger->active, entry) {
         check_request(request);
         n++;
@@ -258,9 +258,9 @@ void inside_check(const struct server *server)
     HOLD(n == sums.gathering);
 }
 
-void inside_check_is_idle(const struct server *server)
+void inside_check_is_idle(const struct heart *heart)
 {
-    const struct ledger *ledger = server->ledger;
+    const struct ledger *ledger = heart->ledger;
     const struct tenant *tenant;
     const struct worker *worker;
 
@@ -269,41 +269,41 @@ void inside_check_is_idle(const struct server *server)
     HOLD(TAILQ_EMPTY(&ledger->waiting) && LIST_EMPTY(&ledger->pushes));
     for (unsigned i = 0; i < LEDGER_SHARE_BUCKETS; i++)
         HOLD(LIST_EMPTY(&ledger->shares[i]));
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &heart->tenants->list, entry)
         HOLD(tenant->books.queued_bytes == 0 && !tenant->books.run_worker);
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
         HOLD(worker->in_flight == 0 && worker->books.queue.n == 0);
 }
 
-void inside_check_is_empty(const struct server *server)
+void inside_check_is_empty(const struct heart *heart)
 {
     const struct worker *worker;
 
-    HOLD(TAILQ_EMPTY(&server->tenants->list) && TAILQ_EMPTY(&server->tenants->leaving));
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+    HOLD(TAILQ_EMPTY(&heart->tenants->list) && TAILQ_EMPTY(&heart->tenants->leaving));
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
         HOLD(worker->n_placements == 0);
 }
 
-unsigned inside_count_work(const struct server *server)
+unsigned inside_count_work(const struct heart *heart)
 {
     const struct placement *placement;
     const struct worker *worker;
-    unsigned n = server->ledger->queued + server->ledger->in_workers;
+    unsigned n = heart->ledger->queued + heart->ledger->in_workers;
 
-    n += !TAILQ_EMPTY(&server->ledger->gathering);
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+    n += !TAILQ_EMPTY(&heart->ledger->gathering);
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
         LIST_FOREACH (placement, &worker->placements, in_worker)
             n += placement->state != PLACEMENT_READY;
     return n;
 }
 
-void inside_describe(const struct server *server, char *text, unsigned size)
+void inside_describe(const struct heart *heart, char *text, unsigned size)
 {
     const struct tenant *tenant;
-    int n = snprintf(text, size, "%u in workers, %u queued", server->ledger->in_workers,
-                     server->ledger->queued);
+    int n = snprintf(text, size, "%u in workers, %u queued", heart->ledger->in_workers,
+                     heart->ledger->queued);
 
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &heart->tenants->list, entry)
         if (n > 0 && (unsigned) n < size && tenant->n_queued + tenant->n_in_flight > 0)
             n += snprintf(text + n, size - (unsigned) n, "; %s: %u and %u", tenant->name,
                           tenant->n_in_flight, tenant->n_queued);
@@ -311,85 +311,85 @@ void inside_describe(const struct server *server, char *text, unsigned size)
 
 /* ---- one worker */
 
-static const struct worker *find_worker(const struct server *server, unsigned slot, int pid)
+static const struct worker *find_worker(const struct heart *heart, unsigned slot, int pid)
 {
     const struct worker *worker;
 
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
         if (worker->number == slot && worker->pid == pid)
             return worker;
     return NULL;
 }
 
-bool inside_is_ready(const struct server *server, unsigned slot, int pid)
+bool inside_is_ready(const struct heart *heart, unsigned slot, int pid)
 {
-    const struct worker *worker = find_worker(server, slot, pid);
+    const struct worker *worker = find_worker(heart, slot, pid);
 
     return worker && (worker->state == WORKER_READY || worker->state == WORKER_DRAINING);
 }
 
-bool inside_is_killed(const struct server *server, unsigned slot, int pid)
+bool inside_is_killed(const struct heart *heart, unsigned slot, int pid)
 {
-    const struct worker *worker = find_worker(server, slot, pid);
+    const struct worker *worker = find_worker(heart, slot, pid);
 
     return worker && worker->state == WORKER_KILLED;
 }
 
-bool inside_broke_protocol(const struct server *server, unsigned slot, int pid)
+bool inside_broke_protocol(const struct heart *heart, unsigned slot, int pid)
 {
-    const struct worker *worker = find_worker(server, slot, pid);
+    const struct worker *worker = find_worker(heart, slot, pid);
 
     return worker && worker->kill_reason == KILL_PROTOCOL;
 }
 
-bool inside_is_silent(const struct server *server, unsigned slot, int pid)
+bool inside_is_silent(const struct heart *heart, unsigned slot, int pid)
 {
-    const struct worker *worker = find_worker(server, slot, pid);
+    const struct worker *worker = find_worker(heart, slot, pid);
 
     return worker && worker->kill_reason == KILL_SILENT;
 }
 
-bool inside_is_memory_death(const struct server *server, unsigned slot, int pid)
+bool inside_is_memory_death(const struct heart *heart, unsigned slot, int pid)
 {
-    const struct worker *worker = find_worker(server, slot, pid);
+    const struct worker *worker = find_worker(heart, slot, pid);
 
     return worker && worker->kill_reason == KILL_RSS;
 }
 
-bool inside_has_output(const struct server *server, unsigned slot, int pid)
+bool inside_has_output(const struct heart *heart, unsigned slot, int pid)
 {
-    const struct worker *worker = find_worker(server, slot, pid);
+    const struct worker *worker = find_worker(heart, slot, pid);
 
     return worker && worker->channel && channel_queued_bytes(worker->channel) > 0;
 }
 
-static struct worker *pick_worker(const struct server *server, unsigned n)
+static struct worker *pick_worker(const struct heart *heart, unsigned n)
 {
     struct worker *worker;
 
     unsigned n_workers = 0;
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
         n_workers++;
     if (n_workers == 0)
         return NULL;
     n %= n_workers;
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
         if (n-- == 0)
             return worker;
     return NULL;
 }
 
-void inside_retire(const struct server *server, unsigned n)
+void inside_retire(const struct heart *heart, unsigned n)
 {
-    struct worker *worker = pick_worker(server, n);
+    struct worker *worker = pick_worker(heart, n);
 
     if (worker && worker->state == WORKER_READY)
         retire_worker(worker, "a test asks for it");
 }
 
-void inside_kill(const struct server *server, unsigned n)
+void inside_kill(const struct heart *heart, unsigned n)
 {
-    struct worker *worker = pick_worker(server, n);
+    struct worker *worker = pick_worker(heart, n);
 
     if (worker)
         worker_kill(worker, KILL_OPERATOR, 0);

@@ -7,33 +7,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "supervisor/server.h"
+#include "tests/heart.h"
 
 /* Set by a test that has lowered limits: what waits may be more than they allow from then on. */
 extern bool inside_limits_changed;
 
 /* Fails the run if a count is not what the records come to. */
-void inside_check(const struct server *server);
+void inside_check(const struct heart *heart);
 /* Fails the run if anything is left of any request. */
-void inside_check_is_idle(const struct server *server);
+void inside_check_is_idle(const struct heart *heart);
 /* Fails the run if any version is left in a worker. */
-void inside_check_is_empty(const struct server *server);
+void inside_check_is_empty(const struct heart *heart);
 /* Requests that wait or run, and versions that move. */
-unsigned inside_count_work(const struct server *server);
+unsigned inside_count_work(const struct heart *heart);
 /* Says for the log what has not ended. */
-void inside_describe(const struct server *server, char *text, unsigned size);
+void inside_describe(const struct heart *heart, char *text, unsigned size);
 
 /* Whether the supervisor lets the worker in that slot speak, and whether it has killed it. */
-bool inside_is_ready(const struct server *server, unsigned slot, int pid);
-bool inside_is_killed(const struct server *server, unsigned slot, int pid);
+bool inside_is_ready(const struct heart *heart, unsigned slot, int pid);
+bool inside_is_killed(const struct heart *heart, unsigned slot, int pid);
 /* Whether it was killed for breaking the protocol. */
-bool inside_broke_protocol(const struct server *server, unsigned slot, int pid);
+bool inside_broke_protocol(const struct heart *heart, unsigned slot, int pid);
 /* Whether it was killed because it gave no sign of life. */
-bool inside_is_silent(const struct server *server, unsigned slot, int pid);
-bool inside_is_memory_death(const struct server *server, unsigned slot, int pid);
+bool inside_is_silent(const struct heart *heart, unsigned slot, int pid);
+bool inside_is_memory_death(const struct heart *heart, unsigned slot, int pid);
 /* Whether the supervisor still has something to send to it. */
-bool inside_has_output(const struct server *server, unsigned slot, int pid);
+bool inside_has_output(const struct heart *heart, unsigned slot, int pid);
 
 /* Has one of the workers replaced, or killed, as the operator may ask for it. */
-void inside_retire(const struct server *server, unsigned n);
-void inside_kill(const struct server *server, unsigned n);
+void inside_retire(const struct heart *heart, unsigned n);
+void inside_kill(const struct heart *heart, unsigned n);

@@ -292,7 +292,7 @@ static void play_breach(const struct step *step)
     if (!worker_break_protocol(worker, step->b))
         return;
     world_settle();
-    if (!inside_is_killed(&world.server, worker->slot, worker->pid))
+    if (!inside_is_killed(&world.heart, worker->slot, worker->pid))
         events_fail("a worker broke the protocol, and nothing came of it");
 }
 
@@ -355,12 +355,12 @@ static void play_quarantine(const struct step *step)
 
 static void play_retire(const struct step *step)
 {
-    inside_retire(&world.server, step->a);
+    inside_retire(&world.heart, step->a);
 }
 
 static void play_kill(const struct step *step)
 {
-    inside_kill(&world.server, step->a);
+    inside_kill(&world.heart, step->a);
 }
 
 static void play_drain(const struct step *step)
@@ -520,7 +520,7 @@ void step_play(const struct step *step)
 {
     kinds[step->kind].play(step);
     world_settle();
-    inside_check(&world.server);
+    inside_check(&world.heart);
     world_check_credit();
 }
 

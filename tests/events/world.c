@@ -53,7 +53,7 @@ struct tenant *world_tenant(unsigned tenant)
 {
     const char *name = world_tenant_name(tenant);
 
-    return tenant_find(world.server.tenants, name, strlen(name));
+    return tenant_find(world.heart.tenants, name, strlen(name));
 }
 
 static void write_config(unsigned variant)
@@ -113,7 +113,7 @@ void world_install(unsigned tenant, unsigned variant)
         size += snprintf(text + size, sizeof text - (size_t) size, "%s  - %s\n",
                          i == 1 ? "callers:\n" : "", world_tenant_name(tenant + i));
     HOLD(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) == 0);
-    if (versions_install(world.server.versions, manifest, "/nowhere") < 0)
+    if (versions_install(world.heart.versions, manifest, "/nowhere") < 0)
         (void) manifest_free(manifest);
 }
 
@@ -131,7 +131,7 @@ void world_reload(unsigned variant)
         return;
     write_config(variant);
     inside_limits_changed = true;
-    HOLD(!reload_config(world.server.reload, "a test", NULL, NULL));
+    HOLD(!reload_config(world.heart.reload, "a test", NULL, NULL));
 }
 
 void world_drain(void)
@@ -139,12 +139,12 @@ void world_drain(void)
     if (world.drain)
         return;
     const struct drain_options options = {
-        .base = world.server.base,
-        .config = world.server.config,
-        .life = &world.server.life,
-        .front = world.server.front,
-        .ledger = world.server.ledger,
-        .deploys = world.server.deploys,
+        .base = world.heart.base,
+        .config = world.heart.config,
+        .life = &world.heart.life,
+        .front = world.heart.front,
+        .ledger = world.heart.ledger,
+        .deploys = world.heart.deploys,
     };
     HOLD(drain_new(&options, &world.drain) == 0);
     drain_start(world.drain, DRAIN_STOP);
@@ -186,7 +186,7 @@ void world_spawned(struct played_worker *worker)
     worker->stat_fd = fcntl(answer.stat_fd, F_DUPFD_CLOEXEC, 0);
     HOLD(answer.pidfd >= 0 && worker->stat_fd >= 0);
     worker->pid = world.next_pid++;
-    slots_spawner_ops.on_result(world.server.slots, worker->slot, 0, "", &answer);
+    slots_spawner_ops.on_result(world.heart.slots, worker->slot, 0, "", &answer);
 }
 
 void world_not_spawned(struct played_worker *worker)
@@ -196,7 +196,7 @@ void world_not_spawned(struct played_worker *worker)
     if (!worker->is_there || worker->pid > 0)
         return;
     worker_done(worker);
-    slots_spawner_ops.on_result(world.server.slots, slot, -EAGAIN, "fork", NULL);
+    slots_spawner_ops.on_result(world.heart.slots, slot, -EAGAIN, "fork", NULL);
 }
 
 struct played_worker *world_worker(unsigned n)
@@ -206,7 +206,7 @@ struct played_worker *world_worker(unsigned n)
 
 bool world_has_attested(const struct played_worker *worker)
 {
-    return inside_is_ready(&world.server, worker->slot, worker->pid);
+    return inside_is_ready(&world.heart, worker->slot, worker->pid);
 }
 
 /* ---- deaths and blame */
@@ -214,12 +214,12 @@ bool world_has_attested(const struct played_worker *worker)
 /* All of them where the worker has not read what it was sent, and so does not know what is in it. */
 static unsigned candidates(const struct played_worker *worker)
 {
-    const struct server *server = &world.server;
-    bool is_memory = inside_is_memory_death(server, worker->slot, worker->pid);
+    const struct heart *heart = &world.heart;
+    bool is_memory = inside_is_memory_death(heart, worker->slot, worker->pid);
     unsigned set = 0;
 
     if (worker->is_deaf || worker->waits_since_ns > 0 ||
-        inside_has_output(server, worker->slot, worker->pid))
+        inside_has_output(heart, worker->slot, worker->pid))
         return UINT32_MAX;
     for (unsigned i = 0; i < TENANTS; i++)
         if (worker_is_candidate(worker, tenant_names[i], is_memory))
@@ -232,10 +232,10 @@ static uint64_t kills_of(const char *name)
     const struct tenant *tenant;
     uint64_t kills = 0;
 
-    TAILQ_FOREACH (tenant, &world.server.tenants->list, entry)
+    TAILQ_FOREACH (tenant, &world.heart.tenants->list, entry)
         if (strcmp(tenant->name, name) == 0)
             kills += tenant->kills;
-    TAILQ_FOREACH (tenant, &world.server.tenants->leaving, entry)
+    TAILQ_FOREACH (tenant, &world.heart.tenants->leaving, entry)
         if (strcmp(tenant->name, name) == 0)
             kills += tenant->kills;
     return kills;
@@ -255,7 +255,7 @@ void world_exited(struct played_worker *worker, int wait_status)
     pid_t pid = worker->pid;
     worker_done(worker);
     world.deaths++;
-    slots_spawner_ops.on_exited(world.server.slots, slot, pid, wait_status, clock_burnt(pid));
+    slots_spawner_ops.on_exited(world.heart.slots, slot, pid, wait_status, clock_burnt(pid));
     for (unsigned i = 0; i < TENANTS; i++)
         if (kills_of(tenant_names[i]) != before[i] && !(allowed >> i & 1))
             events_fail("tenant %s is blamed for the death of a worker in which it had nothing",
@@ -266,19 +266,19 @@ void world_exited(struct played_worker *worker, int wait_status)
  * does nothing. */
 static void check_kills(void)
 {
-    const struct server *server = &world.server;
+    const struct heart *heart = &world.heart;
 
     for (unsigned i = 0; i < WORKERS; i++) {
         struct played_worker *worker = &world.workers[i];
-        if (!worker->is_there || !inside_is_killed(server, worker->slot, worker->pid))
+        if (!worker->is_there || !inside_is_killed(heart, worker->slot, worker->pid))
             continue;
         if (!worker->is_killed)
             worker->suspects = candidates(worker);
         worker->is_killed = true;
-        if (!worker->is_hostile && inside_broke_protocol(server, worker->slot, worker->pid))
+        if (!worker->is_hostile && inside_broke_protocol(heart, worker->slot, worker->pid))
             events_fail("an honest worker was killed for breaking the protocol");
         if (worker_is_excused(worker, world_now_ns()) &&
-            inside_is_silent(server, worker->slot, worker->pid))
+            inside_is_silent(heart, worker->slot, worker->pid))
             events_fail("a worker that waits for a processor was killed as silent");
     }
 }
@@ -291,7 +291,7 @@ static bool turn(void)
     struct pollfd sockets[WORKERS + CLIENTS];
     bool has_moved = false;
 
-    (void) event_base_loop(world.server.base, EVLOOP_NONBLOCK);
+    (void) event_base_loop(world.heart.base, EVLOOP_NONBLOCK);
     for (unsigned i = 0; i < WORKERS; i++)
         sockets[i] = (struct pollfd){ .fd = world.workers[i].fd, .events = POLLIN };
     for (unsigned i = 0; i < CLIENTS; i++)
@@ -407,7 +407,7 @@ void world_send(int fd, const void *data, size_t size)
             at += n;
             size -= (size_t) n;
         } else {
-            (void) event_base_loop(world.server.base, EVLOOP_NONBLOCK);
+            (void) event_base_loop(world.heart.base, EVLOOP_NONBLOCK);
         }
     }
     HOLD(size == 0);
@@ -415,114 +415,20 @@ void world_send(int fd, const void *data, size_t size)
 
 /* ---- start */
 
-static void listen_somewhere(void)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX }; /* the kernel picks an abstract name */
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-    HOLD(fd >= 0 && bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)) == 0);
-    world.address_size = sizeof world.address;
-    HOLD(getsockname(fd, (struct sockaddr *) &world.address, &world.address_size) == 0);
-    HOLD(listen(fd, 16) == 0 && http_front_adopt(world.server.front, fd) == 0);
-}
-
-static void make_front(void)
-{
-    struct http_front_options options = {
-        .base = world.server.base,
-        .ops = &ledger_http,
-        .handler = world.server.ledger,
-    };
-
-    reload_http_limits(world.server.config, &options.limits);
-    HOLD(http_front_new(&options, &world.server.front) == 0);
-    ledger_set_front(world.server.ledger, world.server.front);
-    listen_somewhere();
-}
-
 static void make_base(void)
 {
     struct event_config *config = event_config_new();
 
     HOLD(config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0);
-    world.server.base = event_base_new_with_config(config);
+    world.heart.base = event_base_new_with_config(config);
     event_config_free(config);
-    HOLD(world.server.base);
-}
-
-static void make_slots(struct server *server)
-{
-    const struct slots_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .life = &server->life,
-        .jail = &server->jail,
-        .health = &server->health,
-        .frames = &worker_frames,
-    };
-
-    HOLD(slots_new(&options, &server->slots) == 0);
-}
-
-static void make_placements(struct server *server)
-{
-    const struct placements_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .slots = server->slots,
-        .tenants = server->tenants,
-    };
-
-    HOLD(placements_new(&options, &server->placements) == 0);
-}
-
-static void make_versions(struct server *server)
-{
-    const struct versions_options options = {
-        .base = server->base,
-        .tenants = server->tenants,
-        .placements = server->placements,
-    };
-
-    HOLD(versions_new(&options, &server->versions) == 0);
-}
-
-static void make_ledger(struct server *server)
-{
-    const struct ledger_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .life = &server->life,
-        .placements = server->placements,
-        .max_files = server->max_files,
-    };
-
-    HOLD(ledger_new(&options, &server->ledger) == 0);
-}
-
-static void make_reload(struct server *server)
-{
-    const struct reload_options options = {
-        .base = server->base,
-        .config = server->config,
-        .life = &server->life,
-        .front = server->front,
-        .tenants = server->tenants,
-        .placements = server->placements,
-        .versions = server->versions,
-        .max_files = server->max_files,
-    };
-
-    HOLD(reload_new(&options, &server->reload) == 0);
+    HOLD(world.heart.base);
 }
 
 void world_start(void)
 {
     struct config_errors errors = { 0 };
-    struct server *server = &world.server;
+    struct heart *heart = &world.heart;
     static char folder[64];
     char path[256];
 
@@ -541,24 +447,18 @@ void world_start(void)
     make_base();
     write_config(0);
     (void) snprintf(path, sizeof path, "%s/skepd.yaml", folder);
-    if (config_read(path, &server->config, &errors) < 0)
+    if (config_read(path, &heart->config, &errors) < 0)
         events_fail("%s", errors.text);
-    server->jail.is_unjailed = true;
-    server->max_files = 1 << 20;
-    HOLD(record_init(&server->record, server->config) == 0);
-    make_slots(server);
-    HOLD(tenants_new(server->config, &server->record, &server->tenants) == 0);
-    make_placements(server);
-    make_versions(server);
-    make_ledger(server);
-    make_front();
-    make_reload(server);
+    heart->jail.is_unjailed = true;
+    heart->max_files = 1 << 20;
+    heart->store = (struct store *) (void *) &world; /* only its wrapped functions see it */
+    (void) snprintf(path, sizeof path, "%s/state", folder);
+    deploys_reset(path);
+    HOLD(heart_make(heart) == 0);
+    HOLD(heart_listen(heart, &world.address, &world.address_size) == 0);
     for (unsigned i = 0; i < TENANTS - 1; i++)
         world_install(i, 0);
-    (void) snprintf(path, sizeof path, "%s/state", folder);
-    server->store = (struct store *) (void *) &world; /* only its wrapped functions see it */
-    deploys_start(path);
-    HOLD(slots_start(server->slots) == 0);
+    HOLD(slots_start(heart->slots) == 0);
 }
 
 /* ---- end */
@@ -627,37 +527,26 @@ static void let_all_end(const char *what)
             deploys_go_on();
         deploys_go_on();
         world_settle();
-        inside_check(&world.server);
+        inside_check(&world.heart);
         world_check_credit();
         if (!is_anybody_waiting() && !deploys_are_under_way() &&
-            inside_count_work(&world.server) == 0)
+            inside_count_work(&world.heart) == 0)
             return;
         world_pass(i < 100 ? 2 : 50);
     }
-    inside_describe(&world.server, text, sizeof text);
+    inside_describe(&world.heart, text, sizeof text);
     events_fail("%s: something does not end: %s%s", what, text,
                 deploys_are_under_way() ? "; a deploy" : "");
 }
 
 static void tear_down(void)
 {
-    struct server *server = &world.server;
-
     world.drain = drain_free(world.drain);
-    server->reload = reload_free(server->reload);
-    server->front = http_front_free(server->front);
-    ledger_set_front(server->ledger, NULL);
-    server->ledger = ledger_free(server->ledger);
-    server->deploys = deploys_free(server->deploys);
-    server->slots = slots_free(server->slots);
-    server->placements = placements_free(server->placements);
-    server->versions = versions_free(server->versions);
-    server->tenants = tenants_free(server->tenants);
-    record_done(&server->record);
-    (void) config_free(server->config);
+    heart_free(&world.heart);
+    (void) config_free(world.heart.config);
     for (unsigned i = 0; i < WORKERS; i++)
         worker_done(&world.workers[i]);
-    event_base_free(server->base);
+    event_base_free(world.heart.base);
 }
 
 void world_end(void)
@@ -666,14 +555,14 @@ void world_end(void)
     for (unsigned i = 0; i < CLIENTS; i++)
         client_leave(&world.clients[i]);
     world_settle();
-    inside_check_is_idle(&world.server);
-    HOLD(http_front_connections(world.server.front) == 0);
+    inside_check_is_idle(&world.heart);
+    HOLD(http_front_connections(world.heart.front) == 0);
     for (unsigned i = 0; i < TENANTS; i++)
         world_remove(i);
-    for (unsigned i = 0; i < 30 && !TAILQ_EMPTY(&world.server.tenants->leaving); i++) {
+    for (unsigned i = 0; i < 30 && !TAILQ_EMPTY(&world.heart.tenants->leaving); i++) {
         world_pass(1000);
         let_all_end("after the last tenant was removed");
     }
-    inside_check_is_empty(&world.server);
+    inside_check_is_empty(&world.heart);
     tear_down();
 }

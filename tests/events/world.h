@@ -6,14 +6,14 @@
  */
 #pragma once
 
-#include "supervisor/server.h"
 #include "tests/events/client.h"
 #include "tests/events/worker.h"
+#include "tests/heart.h"
 
 #define CLIENTS 14
 
 struct world {
-    struct server server;
+    struct heart heart;
     struct sockaddr_un address; /* of the front */
     socklen_t address_size;
     struct client clients[CLIENTS];

@@ -19,8 +19,6 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "proto/frame.h"
-#include "supervisor/admin/admin.h"
-#include "supervisor/commands.h"
 #include "supervisor/placement/placement.h"
 #include "tests/fuzz/rig.h"
 
@@ -96,6 +94,7 @@ struct client {
 
 struct scene {
     struct rig *rig;
+    struct admin *admin;
     struct rig_worker workers[2];
     struct client hostile, witness;
 };
@@ -210,32 +209,17 @@ static void set_up(struct scene *scene)
 
     make_folder();
     scene->rig = rig_start(config);
-    struct server *server = &scene->rig->server;
+    struct heart *heart = &scene->rig->heart;
     rig_install(scene->rig, manifest, folder);
     rig_install(scene->rig, long_manifest, "/nowhere/beta");
     rig_worker_start(scene->rig, "shared", SLOT_SHARED, &scene->workers[0]);
     rig_worker_start(scene->rig, "shared", SLOT_SPARE, &scene->workers[1]);
     for (unsigned i = 0; i < ARRAY_LEN(scene->workers); i++)
         rig_worker_become_ready(scene->rig, &scene->workers[i]);
-    CHECK(placement_preload(TAILQ_FIRST(&server->tenants->list)) == 0);
-    incident_note(&server->record, &TAILQ_FIRST(&server->tenants->list)->counted, &incident);
-    incident_note(&server->record, NULL, &incident);
-    const struct admin_options options = {
-        .commands = &commands,
-        .socket_path = socket_path,
-        .base = server->base,
-        .config = server->config,
-        .life = &server->life,
-        .health = &server->health,
-        .jail = &server->jail,
-        .record = &server->record,
-        .tenants = server->tenants,
-        .slots = server->slots,
-        .ledger = server->ledger,
-        .front = server->front,
-        .reload = server->reload,
-    };
-    CHECK(admin_new(&options, &server->admin) == 0);
+    CHECK(placement_preload(TAILQ_FIRST(&heart->tenants->list)) == 0);
+    incident_note(&heart->record, &TAILQ_FIRST(&heart->tenants->list)->counted, &incident);
+    incident_note(&heart->record, NULL, &incident);
+    CHECK(heart_open_admin(heart, socket_path, &scene->admin) == 0);
     client_start(&scene->witness, inputs[0]);
     client_start(&scene->hostile, inputs[1]);
     rig_turn(scene->rig);
@@ -243,11 +227,9 @@ static void set_up(struct scene *scene)
 
 static void tear_down(struct scene *scene)
 {
-    struct server *server = &scene->rig->server;
-
     client_done(&scene->hostile);
     rig_turn(scene->rig);
-    server->admin = admin_free(server->admin);
+    scene->admin = admin_free(scene->admin);
     client_done(&scene->witness);
     for (unsigned i = 0; i < ARRAY_LEN(scene->workers); i++)
         rig_worker_done(&scene->workers[i]);
@@ -256,7 +238,7 @@ static void tear_down(struct scene *scene)
 
 static void turn(struct scene *scene)
 {
-    tenant_log(TAILQ_FIRST(&scene->rig->server.tenants->list), TENANT_INFO, LOG_LINE,
+    tenant_log(TAILQ_FIRST(&scene->rig->heart.tenants->list), TENANT_INFO, LOG_LINE,
                sizeof LOG_LINE - 1);
     rig_turn(scene->rig);
     for (unsigned i = 0; i < ARRAY_LEN(scene->workers); i++)

@@ -191,7 +191,7 @@ static void stage_serving(struct scene *scene)
     ask(scene, "GET / HTTP/1.1\r\nHost: beta.localhost\r\n\r\n");
     say_loaded(scene, &scene->hostile, BETA);
     ask(scene, "GET /waits HTTP/1.1\r\nHost: alpha.localhost\r\n\r\n");
-    CHECK(scene->hostile.worker->in_flight == 3 && scene->rig->server.ledger->queued == 1);
+    CHECK(scene->hostile.worker->in_flight == 3 && scene->rig->heart.ledger->queued == 1);
     CHECK(link_send_ping(scene->hostile.worker) == 0);
 }
 
@@ -352,7 +352,7 @@ static void check_bounds(const struct scene *scene)
     if (worker->channel)
         CHECK(channel_queued_bytes(worker->channel) <= OUTPUT_MAX_BYTES);
     CHECK(worker->n_placements <= 3 && worker->caught_up <= worker->served);
-    TAILQ_FOREACH (request, &scene->rig->server.ledger->active, entry) {
+    TAILQ_FOREACH (request, &scene->rig->heart.ledger->active, entry) {
         CHECK(request->body_window <= BODY_WINDOW_BYTES);
         CHECK(request->response_window <= BODY_WINDOW_BYTES);
         CHECK(request->response_window + request->response_owed == BODY_WINDOW_BYTES);
@@ -387,17 +387,17 @@ static void check_honest(struct scene *scene)
 /* Its end: the books are empty, and it was one death of one kind. */
 static void end_hostile(struct scene *scene, int wait_status)
 {
-    struct server *server = &scene->rig->server;
+    struct heart *heart = &scene->rig->heart;
     enum kill_reason reason = scene->hostile.worker->kill_reason;
     bool is_death = scene->hostile.worker->pid > 0 && reason != KILL_STOP;
     unsigned number = scene->hostile.worker->number;
     const struct worker *worker;
 
     rig_worker_exit(scene->rig, &scene->hostile, wait_status);
-    TAILQ_FOREACH (worker, &server->slots->workers, entry)
+    TAILQ_FOREACH (worker, &heart->slots->workers, entry)
         CHECK(worker->number != number || worker->state != WORKER_KILLED);
-    CHECK(server->record.counters.worker_restarts == is_death);
-    CHECK(server->record.incident_counts.by[STAGE_KILLED][CAUSE_PROTOCOL] ==
+    CHECK(heart->record.counters.worker_restarts == is_death);
+    CHECK(heart->record.incident_counts.by[STAGE_KILLED][CAUSE_PROTOCOL] ==
           (is_death && reason == KILL_PROTOCOL));
     rig_worker_done(&scene->hostile);
     settle(scene); /* a place that is not wanted any more goes */
@@ -406,15 +406,15 @@ static void end_hostile(struct scene *scene, int wait_status)
 
 static void end_clients(struct scene *scene)
 {
-    const struct server *server = &scene->rig->server;
+    const struct heart *heart = &scene->rig->heart;
 
     for (unsigned i = 0; i < scene->n_clients; i++)
         rig_client_done(&scene->clients[i]);
     rig_client_done(&scene->witness);
     settle(scene);
-    CHECK(server->ledger->queued == 0 && server->ledger->in_workers == 0);
-    CHECK(TAILQ_EMPTY(&server->ledger->active) && TAILQ_EMPTY(&server->ledger->waiting));
-    CHECK(http_front_connections(server->front) == 0);
+    CHECK(heart->ledger->queued == 0 && heart->ledger->in_workers == 0);
+    CHECK(TAILQ_EMPTY(&heart->ledger->active) && TAILQ_EMPTY(&heart->ledger->waiting));
+    CHECK(http_front_connections(heart->front) == 0);
 }
 
 /* ---- the input */

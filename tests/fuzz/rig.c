@@ -41,40 +41,6 @@ const char *__asan_default_options(void)
 
 /* ---- the supervisor */
 
-static void listen_somewhere(struct rig *rig)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX }; /* the kernel picks an abstract name */
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-    CHECK(fd >= 0 && bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)) == 0);
-    rig->address_size = sizeof rig->address;
-    CHECK(getsockname(fd, (struct sockaddr *) &rig->address, &rig->address_size) == 0);
-    CHECK(listen(fd, 16) == 0 && http_front_adopt(rig->server.front, fd) == 0);
-}
-
-static void make_front(struct rig *rig)
-{
-    const struct http_front_options options = {
-        .base = rig->server.base,
-        .ops = &ledger_http,
-        .handler = rig->server.ledger,
-        .limits = {
-            .header_bytes = 4096,
-            .header_count = 16,
-            .connections = 16,
-            .connections_per_ip = 16,
-            .header_timeout_ms = 60000,
-            .body_idle_ms = 60000,
-            .keepalive_ms = 60000,
-            .write_idle_ms = 60000,
-        },
-    };
-
-    CHECK(http_front_new(&options, &rig->server.front) == 0);
-    ledger_set_front(rig->server.ledger, rig->server.front);
-    listen_somewhere(rig);
-}
-
 /* One that has died: no other worker can be started. */
 static struct spawner *make_dead_spawner(void)
 {
@@ -87,127 +53,52 @@ static struct spawner *make_dead_spawner(void)
     return spawner;
 }
 
-/* Not started: the target plays the workers. */
-static void make_slots(struct server *server)
-{
-    const struct slots_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .life = &server->life,
-        .jail = &server->jail,
-        .spawner = server->spawner,
-        .health = &server->health,
-        .frames = &worker_frames,
-    };
-
-    CHECK(slots_new(&options, &server->slots) == 0);
-}
-
-static void make_placements(struct server *server)
-{
-    const struct placements_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .slots = server->slots,
-        .tenants = server->tenants,
-    };
-
-    CHECK(placements_new(&options, &server->placements) == 0);
-}
-
-static void make_versions(struct server *server)
-{
-    const struct versions_options options = {
-        .base = server->base,
-        .tenants = server->tenants,
-        .placements = server->placements,
-    };
-
-    CHECK(versions_new(&options, &server->versions) == 0);
-}
-
-static void make_ledger(struct server *server)
-{
-    const struct ledger_options options = {
-        .base = server->base,
-        .config = server->config,
-        .record = &server->record,
-        .life = &server->life,
-        .placements = server->placements,
-    };
-
-    CHECK(ledger_new(&options, &server->ledger) == 0);
-}
-
-static void make_reload(struct server *server)
-{
-    const struct reload_options options = {
-        .base = server->base,
-        .config = server->config,
-        .life = &server->life,
-        .front = server->front,
-        .tenants = server->tenants,
-        .placements = server->placements,
-        .versions = server->versions,
-    };
-
-    CHECK(reload_new(&options, &server->reload) == 0);
-}
-
 static void make_once(struct rig *rig, const char *config)
 {
     struct config_errors errors = { 0 };
-    struct server *server = &rig->server;
+    struct heart *heart = &rig->heart;
 
     log_silence();
     (void) signal(SIGPIPE, SIG_IGN);
-    if (config_parse("/etc/skepd.yaml", config, strlen(config), &server->config, &errors) < 0)
+    if (config_parse("/etc/skepd.yaml", config, strlen(config), &heart->config, &errors) < 0)
         rig_fail(errors.text, __LINE__);
-    server->spawner = make_dead_spawner();
-    server->base = event_base_new();
-    CHECK(server->base);
+    heart->spawner = make_dead_spawner();
+    heart->base = event_base_new();
+    CHECK(heart->base);
 }
 
 struct rig *rig_start(const char *config)
 {
-    static struct rig rig;
-    struct server *server = &rig.server;
-
-    if (!server->base)
-        make_once(&rig, config);
-    rig.server = (struct server){
-        .base = server->base,
-        .config = server->config,
-        .spawner = server->spawner,
-        .jail = { .is_unjailed = true }, /* a dead spawner looks at none */
+    static const struct http_limits limits = {
+        .header_bytes = 4096,
+        .header_count = 16,
+        .connections = 16,
+        .connections_per_ip = 16,
+        .header_timeout_ms = 60000,
+        .body_idle_ms = 60000,
+        .keepalive_ms = 60000,
+        .write_idle_ms = 60000,
     };
-    CHECK(record_init(&server->record, server->config) == 0);
-    make_slots(server);
-    CHECK(tenants_new(server->config, &server->record, &server->tenants) == 0);
-    make_placements(server);
-    make_versions(server);
-    make_ledger(server);
-    make_front(&rig);
-    make_reload(server);
+    static struct rig rig;
+
+    if (!rig.heart.base)
+        make_once(&rig, config);
+    rig.heart = (struct heart){
+        .base = rig.heart.base,
+        .config = rig.heart.config,
+        .spawner = rig.heart.spawner,
+        .jail = { .is_unjailed = true }, /* a dead spawner looks at none */
+        .limits = &limits,
+    };
+    CHECK(heart_make(&rig.heart) == 0);
+    CHECK(heart_listen(&rig.heart, &rig.address, &rig.address_size) == 0);
     return &rig;
 }
 
 void rig_stop(struct rig *rig)
 {
-    struct server *server = &rig->server;
-
-    CHECK(http_front_connections(server->front) == 0);
-    server->reload = reload_free(server->reload);
-    server->front = http_front_free(server->front);
-    ledger_set_front(server->ledger, NULL);
-    server->ledger = ledger_free(server->ledger);
-    server->slots = slots_free(server->slots);
-    server->placements = placements_free(server->placements);
-    server->versions = versions_free(server->versions);
-    server->tenants = tenants_free(server->tenants);
-    record_done(&server->record);
+    CHECK(http_front_connections(rig->heart.front) == 0);
+    heart_free(&rig->heart);
 }
 
 void rig_install(struct rig *rig, const char *text, const char *dir)
@@ -217,24 +108,24 @@ void rig_install(struct rig *rig, const char *text, const char *dir)
 
     if (manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) < 0)
         rig_fail(errors.text, __LINE__);
-    CHECK(versions_install(rig->server.versions, manifest, dir) == 0);
+    CHECK(versions_install(rig->heart.versions, manifest, dir) == 0);
 }
 
 /* Time does nothing by itself, so that the same input has the same outcome: see rig_tick. */
 void rig_turn(struct rig *rig)
 {
-    (void) event_del(rig->server.placements->watch);
-    (void) event_del(rig->server.placements->care);
-    (void) event_del(rig->server.ledger->tick);
-    (void) event_base_loop(rig->server.base, EVLOOP_NONBLOCK);
+    (void) event_del(rig->heart.placements->watch);
+    (void) event_del(rig->heart.placements->care);
+    (void) event_del(rig->heart.ledger->tick);
+    (void) event_base_loop(rig->heart.base, EVLOOP_NONBLOCK);
 }
 
 void rig_tick(struct rig *rig)
 {
-    event_active(rig->server.placements->watch, EV_TIMEOUT, 0);
-    event_active(rig->server.placements->care, EV_TIMEOUT, 0);
-    event_active(rig->server.ledger->tick, EV_TIMEOUT, 0);
-    (void) event_base_loop(rig->server.base, EVLOOP_NONBLOCK);
+    event_active(rig->heart.placements->watch, EV_TIMEOUT, 0);
+    event_active(rig->heart.placements->care, EV_TIMEOUT, 0);
+    event_active(rig->heart.ledger->tick, EV_TIMEOUT, 0);
+    (void) event_base_loop(rig->heart.base, EVLOOP_NONBLOCK);
 }
 
 /* ---- workers */
@@ -242,9 +133,9 @@ void rig_tick(struct rig *rig)
 void rig_worker_start(struct rig *rig, const char *cordon, enum slot_kind kind,
                       struct rig_worker *ret_worker)
 {
-    struct server *server = &rig->server;
-    struct slot *slot = slots_add(server->slots, config_find_cordon(server->config, cordon), kind);
-    struct worker *worker = slot ? worker_new(server->slots, slot->cordon, slot->number) : NULL;
+    struct heart *heart = &rig->heart;
+    struct slot *slot = slots_add(heart->slots, config_find_cordon(heart->config, cordon), kind);
+    struct worker *worker = slot ? worker_new(heart->slots, slot->cordon, slot->number) : NULL;
     int pair[2];
 
     CHECK(worker && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
@@ -254,7 +145,7 @@ void rig_worker_start(struct rig *rig, const char *cordon, enum slot_kind kind,
     worker->jit = worker->cordon->jit;
     worker->rss_mib = worker->cordon->rss_mib;
     worker->started_ns = io_now_ns();
-    slots_put(server->slots, slot, worker);
+    slots_put(heart->slots, slot, worker);
     *ret_worker = (struct rig_worker){ .worker = worker, .fd = pair[1] };
 }
 
@@ -278,7 +169,7 @@ void rig_worker_spawned(struct rig *rig, struct rig_worker *peer)
     };
 
     CHECK(self.pidfd >= 0 && self.stat_fd >= 0 && self.statm_fd >= 0);
-    slots_spawner_ops.on_result(rig->server.slots, peer->worker->number, 0, "", &self);
+    slots_spawner_ops.on_result(rig->heart.slots, peer->worker->number, 0, "", &self);
 }
 
 void rig_worker_become_ready(struct rig *rig, struct rig_worker *peer)
@@ -300,12 +191,12 @@ void rig_worker_exit(struct rig *rig, struct rig_worker *peer, int wait_status)
     struct slot *slot = NULL;
 
     if (worker->pid > 0)
-        ops->on_exited(rig->server.slots, worker->number, worker->pid, wait_status,
+        ops->on_exited(rig->heart.slots, worker->number, worker->pid, wait_status,
                        io_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
     else
-        ops->on_result(rig->server.slots, worker->number, -EAGAIN, "fork", NULL);
+        ops->on_result(rig->heart.slots, worker->number, -EAGAIN, "fork", NULL);
     peer->worker = NULL;
-    while ((slot = slots_next(rig->server.slots, slot)))
+    while ((slot = slots_next(rig->heart.slots, slot)))
         (void) event_del(slot->timer); /* the next start, which would fail */
 }
 

@@ -14,9 +14,9 @@
 
 #include "proto/channel.h"
 #include "supervisor/requests/ledger.h"
-#include "supervisor/server.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/worker.h"
+#include "tests/heart.h"
 
 /* Not assert: the message is libFuzzer's stack, and it is there in every build. */
 #define CHECK(condition)                    \
@@ -30,7 +30,7 @@ _Noreturn void rig_fail(const char *condition, int line);
 extern const size_t fuzz_options_bytes;
 
 struct rig {
-    struct server server;
+    struct heart heart;
     struct sockaddr_un address; /* of the front */
     socklen_t address_size;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of the admin socket: a server with tenants but neither workers nor a front, a real loop,
- * and clients on real sockets.
+ * For tests of the admin socket: a supervisor with tenants and without workers, a real loop, and clients on real
+ * sockets.
  */
 #pragma once
 
@@ -24,11 +24,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "proto/frame.h"
-#include "supervisor/admin/admin.h"
-#include "supervisor/commands.h"
-#include "supervisor/placement/placement.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/server.h"
+#include "tests/heart.h"
 
 #define CLIENTS_MAX (geteuid() == 0 ? 32U : 24U) /* as PROTOCOL.md says */
 #define TURNS_MAX 5000
@@ -36,34 +32,12 @@
 
 struct fixture {
     char folder[64], path[96];
-    struct server server;
+    struct heart heart;
+    struct admin *admin;
     struct arena arena;
     uint8_t *input;
     size_t have, used;
 };
-
-/* Neither workers nor slots, but what they would be in. */
-static inline void make_workers(struct fixture *f)
-{
-    const struct slots_options slots = {
-        .base = f->server.base,
-        .config = f->server.config,
-        .record = &f->server.record,
-        .life = &f->server.life,
-        .jail = &f->server.jail,
-        .health = &f->server.health,
-    };
-    assert_int_equal(slots_new(&slots, &f->server.slots), 0);
-    const struct placements_options placements = {
-        .base = f->server.base,
-        .config = f->server.config,
-        .record = &f->server.record,
-        .slots = f->server.slots,
-        .tenants = f->server.tenants,
-    };
-    assert_int_equal(placements_new(&placements, &f->server.placements), 0);
-    f->server.placements->ops = &ledger_placement_ops;
-}
 
 static inline int set_up(void **state)
 {
@@ -76,12 +50,10 @@ static inline int set_up(void **state)
     assert_non_null(mkdtemp(f->folder));
     (void) snprintf(f->path, sizeof f->path, "%s/admin.sock", f->folder);
     assert_int_equal(
-        config_parse("skepd.yaml", config, sizeof config - 1, &f->server.config, &errors), 0);
-    f->server.base = event_base_new();
-    assert_non_null(f->server.base);
-    assert_int_equal(record_init(&f->server.record, f->server.config), 0);
-    assert_int_equal(tenants_new(f->server.config, &f->server.record, &f->server.tenants), 0);
-    make_workers(f);
+        config_parse("skepd.yaml", config, sizeof config - 1, &f->heart.config, &errors), 0);
+    f->heart.base = event_base_new();
+    assert_non_null(f->heart.base);
+    assert_int_equal(heart_make(&f->heart), 0);
     assert_int_equal(arena_init(&f->arena, 16U << 20), 0);
     f->input = malloc(INPUT_BYTES);
     assert_non_null(f->input);
@@ -94,19 +66,16 @@ static inline int tear_down(void **state)
     struct fixture *f = *state;
     struct tenant *tenant;
 
-    (void) admin_free(f->server.admin);
-    while ((tenant = TAILQ_FIRST(&f->server.tenants->list))) {
-        tenant_unlist(f->server.tenants, tenant);
+    (void) admin_free(f->admin);
+    while ((tenant = TAILQ_FIRST(&f->heart.tenants->list))) {
+        tenant_unlist(f->heart.tenants, tenant);
         counted_done(&tenant->counted);
         free(tenant->name);
         free(tenant);
     }
-    (void) slots_free(f->server.slots);
-    (void) placements_free(f->server.placements);
-    (void) tenants_free(f->server.tenants);
-    record_done(&f->server.record);
-    event_base_free(f->server.base);
-    (void) config_free(f->server.config);
+    heart_free(&f->heart);
+    event_base_free(f->heart.base);
+    (void) config_free(f->heart.config);
     arena_done(&f->arena);
     free(f->input);
     (void) unlink(f->path);
@@ -115,27 +84,9 @@ static inline int tear_down(void **state)
     return 0;
 }
 
-static inline int make_admin(struct fixture *f, const char *path, struct admin **ret_admin)
-{
-    const struct admin_options options = {
-        .commands = &commands,
-        .socket_path = path,
-        .base = f->server.base,
-        .config = f->server.config,
-        .life = &f->server.life,
-        .health = &f->server.health,
-        .jail = &f->server.jail,
-        .record = &f->server.record,
-        .tenants = f->server.tenants,
-        .slots = f->server.slots,
-    };
-
-    return admin_new(&options, ret_admin);
-}
-
 static inline void open_admin(struct fixture *f)
 {
-    assert_int_equal(make_admin(f, f->path, &f->server.admin), 0);
+    assert_int_equal(heart_open_admin(&f->heart, f->path, &f->admin), 0);
 }
 
 static inline struct tenant *add_tenant(struct fixture *f, const char *name)
@@ -143,12 +94,12 @@ static inline struct tenant *add_tenant(struct fixture *f, const char *name)
     struct tenant *tenant = calloc(1, sizeof *tenant);
 
     assert_non_null(tenant);
-    tenant->tenants = f->server.tenants;
-    tenant->number = ++f->server.tenants->last_number;
+    tenant->tenants = f->heart.tenants;
+    tenant->number = ++f->heart.tenants->last_number;
     tenant->name = strdup(name);
-    counted_init(&tenant->counted, &f->server.record, tenant->name);
+    counted_init(&tenant->counted, &f->heart.record, tenant->name);
     TAILQ_INIT(&tenant->queue);
-    tenant_list(f->server.tenants, tenant);
+    tenant_list(f->heart.tenants, tenant);
     return tenant;
 }
 
@@ -165,7 +116,7 @@ static inline int connect_to(const char *path)
 
 static inline void turn(struct fixture *f)
 {
-    (void) event_base_loop(f->server.base, EVLOOP_NONBLOCK);
+    (void) event_base_loop(f->heart.base, EVLOOP_NONBLOCK);
 }
 
 /* The next answer; NULL: the supervisor has closed. Fails if neither comes. For one client at a

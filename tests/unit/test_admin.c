@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The admin socket over real sockets and a real loop, with a server that has tenants but neither
- * workers nor a front: what clients are told, and that none can harm the others.
+ * The admin socket over real sockets and a real loop, with a supervisor that has tenants and no
+ * workers: what clients are told, and that none can harm the others.
  */
 #include <signal.h>
 
@@ -20,7 +20,7 @@ static void test_socket_is_for_owner_and_group_and_removed_at_the_end(void **sta
     assert_int_equal(lstat(f->path, &st), 0);
     assert_true(S_ISSOCK(st.st_mode));
     assert_int_equal(st.st_mode & 07777, 0660);
-    f->server.admin = admin_free(f->server.admin);
+    f->admin = admin_free(f->admin);
     assert_int_equal(lstat(f->path, &st), -1);
 }
 
@@ -35,7 +35,7 @@ static void test_stale_socket_is_replaced_and_a_live_one_is_not(void **state)
     assert_int_equal(bind(fd, (const struct sockaddr *) &address, sizeof address), 0);
     (void) close(fd); /* the file stays: as after a crash */
     open_admin(f);
-    assert_int_equal(make_admin(f, f->path, &second), -EADDRINUSE);
+    assert_int_equal(heart_open_admin(&f->heart, f->path, &second), -EADDRINUSE);
     fd = connect_to(f->path);
     assert_non_null(ask_stats(f, fd));
     (void) close(fd);
@@ -48,9 +48,9 @@ static void test_what_is_no_socket_is_left_alone(void **state)
     struct stat st;
 
     (void) close(open(f->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    assert_int_equal(make_admin(f, f->path, &admin), -EEXIST);
+    assert_int_equal(heart_open_admin(&f->heart, f->path, &admin), -EEXIST);
     assert_int_equal(lstat(f->path, &st), 0);
-    assert_int_equal(make_admin(f, "/nowhere/admin.sock", &admin), -ENOENT);
+    assert_int_equal(heart_open_admin(&f->heart, "/nowhere/admin.sock", &admin), -ENOENT);
 }
 
 static void test_file_that_took_our_place_is_not_removed(void **state)
@@ -61,7 +61,7 @@ static void test_file_that_took_our_place_is_not_removed(void **state)
     open_admin(f);
     assert_int_equal(unlink(f->path), 0);
     (void) close(open(f->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    f->server.admin = admin_free(f->server.admin);
+    f->admin = admin_free(f->admin);
     assert_int_equal(lstat(f->path, &st), 0);
 }
 
@@ -74,8 +74,8 @@ static void test_commands_are_answered_in_their_order(void **state)
     Skep__Admin__TenantsRequest tenants = SKEP__ADMIN__TENANTS_REQUEST__INIT;
 
     open_admin(f);
-    f->server.record.counters.requests = 7;
-    f->server.record.counters.errors[ERROR_NO_ROUTE] = 3;
+    f->heart.record.counters.requests = 7;
+    f->heart.record.counters.errors[ERROR_NO_ROUTE] = 3;
     int fd = connect_to(f->path);
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &tenants);
@@ -207,7 +207,7 @@ static void test_long_list_comes_in_pages(void **state)
 
 static void remove_tenant(struct fixture *f, struct tenant *tenant)
 {
-    tenant_unlist(f->server.tenants, tenant);
+    tenant_unlist(f->heart.tenants, tenant);
     counted_done(&tenant->counted);
     free(tenant->name);
     free(tenant);
@@ -266,7 +266,7 @@ static void test_pages_have_each_tenant_once_while_others_come_and_go(void **sta
             char name[32];
             (void) snprintf(name, sizeof name, "tenant-%u", going[i]);
             is_gone[going[i]] = true;
-            remove_tenant(f, tenant_find(f->server.tenants, name, strlen(name)));
+            remove_tenant(f, tenant_find(f->heart.tenants, name, strlen(name)));
         }
     }
     for (unsigned i = 0; i < TENANTS + ADDED; i++)
@@ -278,7 +278,7 @@ static void test_pages_have_each_tenant_once_while_others_come_and_go(void **sta
 /* turn() goes on until nothing is due any more. */
 static void one_turn(struct fixture *f)
 {
-    (void) event_base_loop(f->server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    (void) event_base_loop(f->heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 static bool is_answered(int fd)
@@ -297,7 +297,7 @@ static unsigned count_turns(struct fixture *f, int fd, bool has_removals)
         assert_true(++turns < TURNS_MAX);
         one_turn(f);
         if (has_removals)
-            remove_tenant(f, TAILQ_FIRST(&f->server.tenants->list));
+            remove_tenant(f, TAILQ_FIRST(&f->heart.tenants->list));
     }
     return turns;
 }
@@ -368,13 +368,13 @@ static void test_client_may_leave_in_the_middle_of_a_walk(void **state)
     add_tenants(f, 0, 10 * TENANT_LOOKS_MAX);
     int fd = connect_to(f->path);
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &stats);
-    for (unsigned i = 0; i < TURNS_MAX && LIST_EMPTY(&f->server.tenants->cursors); i++)
+    for (unsigned i = 0; i < TURNS_MAX && LIST_EMPTY(&f->heart.tenants->cursors); i++)
         one_turn(f);
-    assert_false(LIST_EMPTY(&f->server.tenants->cursors));
+    assert_false(LIST_EMPTY(&f->heart.tenants->cursors));
     (void) close(fd);
-    for (unsigned i = 0; i < TURNS_MAX && !LIST_EMPTY(&f->server.tenants->cursors); i++)
+    for (unsigned i = 0; i < TURNS_MAX && !LIST_EMPTY(&f->heart.tenants->cursors); i++)
         turn(f);
-    assert_true(LIST_EMPTY(&f->server.tenants->cursors));
+    assert_true(LIST_EMPTY(&f->heart.tenants->cursors));
 }
 
 static void test_reload_of_nobody_fails_and_the_client_stays(void **state)
@@ -437,7 +437,7 @@ static void test_client_has_one_command_in_a_turn_of_the_loop(void **state)
     for (unsigned i = 0; i < COMMANDS; i++)
         send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_STATS, &request);
     while (answers < COMMANDS && turns < 10 * COMMANDS) {
-        (void) event_base_loop(f->server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        (void) event_base_loop(f->heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
         turns++;
         answers += count_answers(fd);
         assert_true(answers <= turns);

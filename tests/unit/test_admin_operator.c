@@ -37,7 +37,7 @@ static void note(struct fixture *f, struct tenant *tenant, enum incident_stage s
         .text = "a text",
     };
 
-    incident_note(&f->server.record, tenant ? &tenant->counted : NULL, &incident);
+    incident_note(&f->heart.record, tenant ? &tenant->counted : NULL, &incident);
 }
 
 static const Skep__Admin__Answer *ask_incidents(struct fixture *f, int fd, uint64_t after,
@@ -103,7 +103,7 @@ static void test_incident_of_each_stage_and_cause_is_listed_and_counted(void **s
         assert_true(is_text(incident->text, "a text"));
         assert_int_equal(incident->worker, 3);
         assert_int_equal(incident->pid, 4711);
-        assert_int_equal(incident->request, public_id(&f->server.record.ids, 7));
+        assert_int_equal(incident->request, public_id(&f->heart.record.ids, 7));
     }
     assert_int_equal(ask_stats(f, fd)->stats->n_incidents, all);
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TENANTS, &request);
@@ -144,9 +144,9 @@ static void test_last_incidents_are_kept_and_told_apart_by_tenant(void **state)
 static void test_incidents_of_nobody_fail_and_those_of_a_tenant_that_is_gone_do_not(void **state)
 {
     struct fixture *f = *state;
-    struct tenant gone = { .tenants = f->server.tenants, .name = (char *) (uintptr_t) "gone" };
+    struct tenant gone = { .tenants = f->heart.tenants, .name = (char *) (uintptr_t) "gone" };
 
-    counted_init(&gone.counted, &f->server.record, gone.name);
+    counted_init(&gone.counted, &f->heart.record, gone.name);
     open_admin(f);
     note(f, &gone, STAGE_STOPPED, LIMIT_INDEX(cpu_ms));
     int fd = connect_to(f->path);
@@ -311,9 +311,9 @@ struct lone_worker {
 /* One worker, without a process, in which a version of the tenant is. */
 static void make_worker(struct fixture *f, struct tenant *tenant, struct lone_worker *ret)
 {
-    const struct cordon_config *cordon = f->server.config->cordons[0];
+    const struct cordon_config *cordon = f->heart.config->cordons[0];
 
-    *ret = (struct lone_worker){ .worker = worker_new(f->server.slots, cordon, 0) };
+    *ret = (struct lone_worker){ .worker = worker_new(f->heart.slots, cordon, 0) };
     assert_non_null(ret->worker);
     ret->worker->state = WORKER_READY;
     ret->worker->pid = getpid();
@@ -321,9 +321,9 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct lone_wo
     ret->worker->board =
         mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(ret->worker->board, MAP_FAILED);
-    struct slot *slot = slots_add(f->server.slots, cordon, SLOT_SHARED);
+    struct slot *slot = slots_add(f->heart.slots, cordon, SLOT_SHARED);
     assert_non_null(slot);
-    slots_put(f->server.slots, slot, ret->worker);
+    slots_put(f->heart.slots, slot, ret->worker);
     ret->manifest.cordon = cordon->name;
     ret->version = (struct version){
         .id = 5,
@@ -342,7 +342,7 @@ static void make_worker(struct fixture *f, struct tenant *tenant, struct lone_wo
 static void drop_worker(struct fixture *f, struct lone_worker *worker)
 {
     worker->version.tenant->version = NULL;
-    f->server.slots = slots_free(f->server.slots);
+    f->heart.slots = slots_free(f->heart.slots);
 }
 
 static const Skep__Admin__Worker *ask_worker(struct fixture *f, int fd)
@@ -382,7 +382,7 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     assert_true(shown->running_ms < 60000);
     struct attempt attempt = { .id = 9, .placement = worker.placement };
     worker.worker->attempts[9] = &attempt;
-    assert_int_equal(ask_worker(f, fd)->running_request, public_id(&f->server.record.ids, 9));
+    assert_int_equal(ask_worker(f, fd)->running_request, public_id(&f->heart.record.ids, 9));
     attempt.placement = NULL; /* another tenant's */
     assert_int_equal(ask_worker(f, fd)->running_request, 0);
     worker.worker->attempts[9] = NULL;

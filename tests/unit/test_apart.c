@@ -34,7 +34,7 @@ struct scene {
 
 static struct worker *worker_of(const struct scene *scene, unsigned tenant)
 {
-    return placement_find_worker(scene->rig->server.slots, scene->tenants[tenant]->version);
+    return placement_find_worker(scene->rig->heart.slots, scene->tenants[tenant]->version);
 }
 
 static void load(const struct scene *scene, unsigned tenant)
@@ -52,7 +52,7 @@ static void look(struct scene *scene, uint64_t own_ms, uint64_t busy_ms, uint64_
     scene->shared.worker->own.waited_ns += NSEC_PER_SEC - own_ms * NSEC_PER_MSEC;
     scene->tenants[BUSY]->cpu_us += busy_ms * 1000;
     scene->tenants[LIGHT]->cpu_us += light_ms * 1000;
-    while (seclude_check_some(scene->rig->server.tenants, scene->now_ns))
+    while (seclude_check_some(scene->rig->heart.tenants, scene->now_ns))
         ;
 }
 
@@ -69,7 +69,7 @@ static int set_up(void **state)
     rig_worker_start(scene.rig, "many", SLOT_SPARE, &scene.spare);
     rig_worker_become_ready(scene.rig, &scene.spare);
     for (unsigned i = 0; i < TENANTS; i++) {
-        scene.tenants[i] = tenant_find(scene.rig->server.tenants, names[i], strlen(names[i]));
+        scene.tenants[i] = tenant_find(scene.rig->heart.tenants, names[i], strlen(names[i]));
         load(&scene, i);
     }
     look(&scene, 1000, 0, 0);

@@ -106,7 +106,7 @@ static unsigned count_candidates(const struct scene *scene)
     const struct tenant *tenant;
     unsigned n = 0;
 
-    TAILQ_FOREACH (tenant, &scene->rig->server.tenants->list, entry)
+    TAILQ_FOREACH (tenant, &scene->rig->heart.tenants->list, entry)
         n += tenant->candidate != NULL;
     return n;
 }
@@ -138,7 +138,7 @@ static void test_load_that_a_request_waits_for_does_not_wait_for_those(void **st
     const struct tenant *late;
 
     rig_install(scene->rig, "name: late\nmain: a.js\ncordon: many\n", "/nowhere");
-    late = tenant_find(scene->rig->server.tenants, "late", 4);
+    late = tenant_find(scene->rig->heart.tenants, "late", 4);
     assert_null(placement_find(late->version, scene->worker.worker));
     rig_client_ask(&scene->client, ask, sizeof ask - 1, true);
     for (unsigned i = 0; i < 10; i++)
@@ -205,7 +205,7 @@ static void test_worker_that_leaves_has_its_tenants_loaded_a_few_at_a_time(void 
     rig_worker_become_ready(scene->rig, &scene->worker);
     slot_close_softly(old.worker->slot);
     for (unsigned i = 0; i < 3; i++) {
-        placements_check_change(scene->rig->server.placements, io_now_ns());
+        placements_check_change(scene->rig->heart.placements, io_now_ns());
         assert_int_equal(old.worker->state, WORKER_READY);
         assert_int_equal(count_loading(scene), 2);
     }

@@ -3,7 +3,7 @@
  * Which folders a skepd that serves still needs, and what the operator is told if it cannot be
  * confined to them. Supervisor, after set-up, before the loop.
  */
-#include "supervisor/confine_server.h"
+#include "supervisor/confine_skepd.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -16,27 +16,27 @@
 #include "helper/confine.h"
 #include "supervisor/host/cgroup.h"
 #include "supervisor/host/reader.h"
-#include "supervisor/server.h"
+#include "supervisor/jail/level.h"
 #include "supervisor/tenants/tenant.h"
 
 #ifndef SKEP_UNJAILED
 
-static size_t count_tenants(const struct server *server)
+static size_t count_tenants(const struct tenants *tenants)
 {
     const struct tenant *tenant;
     size_t n = 0;
 
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &tenants->list, entry)
         n++;
     return n;
 }
 
-/* Room for all of them; the paths are borrowed from the server. */
-static size_t collect(const struct server *server, const char *folder_of_config,
+/* Room for all of them; the paths are borrowed. */
+static size_t collect(const struct confine_skepd_options *with, const char *folder_of_config,
                       struct confine_folder *folders)
 {
     static const char unix_prefix[] = "unix:";
-    const struct config *config = server->config;
+    const struct config *config = with->config;
     const struct tenant *tenant;
     size_t n = 0;
 
@@ -45,15 +45,15 @@ static size_t collect(const struct server *server, const char *folder_of_config,
         if (strncmp(config->listen[i], unix_prefix, strlen(unix_prefix)) == 0)
             folders[n++] =
                 (struct confine_folder){ config->listen[i] + strlen(unix_prefix), CONFINE_SOCKETS };
-    if (config->tenants && !server->is_dev)
+    if (config->tenants && !with->is_dev)
         folders[n++] = (struct confine_folder){ config->tenants, CONFINE_READ };
     /* A reload reads it again: by then another file of that name, or a link to another one. */
     folders[n++] = (struct confine_folder){ config->path, CONFINE_READ };
     folders[n++] = (struct confine_folder){ folder_of_config, CONFINE_READ };
-    if (server->store)
+    if (with->has_state)
         folders[n++] = (struct confine_folder){ config->state, CONFINE_READ };
     /* Each may be a link to elsewhere. */
-    TAILQ_FOREACH (tenant, &server->tenants->list, entry)
+    TAILQ_FOREACH (tenant, &with->tenants->list, entry)
         folders[n++] = (struct confine_folder){ tenant->dir, CONFINE_READ };
     return n;
 }
@@ -82,28 +82,28 @@ static int start_reader(void *owner)
     return reader_start(owner);
 }
 
-int confine_server(struct server *server)
+int confine_skepd(const struct confine_skepd_options *with)
 {
-    const layer_set layers = server->jail.layers;
-    size_t most = 6 + server->config->n_listen + count_tenants(server);
+    const layer_set layers = with->jail->layers;
+    size_t most = 6 + with->config->n_listen + count_tenants(with->tenants);
     _cleanup_free_ struct confine_folder *folders = calloc(most, sizeof *folders);
     _cleanup_file_ FILE *status = fopen("/proc/self/status", "re"); /* closed to it afterwards */
     const char *step = "memory";
 
-    _cleanup_free_ char *folder_of_config = strdup(server->config->path);
+    _cleanup_free_ char *folder_of_config = strdup(with->config->path);
 
     if (!folders || !folder_of_config)
         return report_failure(-ENOMEM, step);
     const struct confine_options options = {
         .folders = folders,
-        .n_folders = collect(server, dirname(folder_of_config), folders),
-        .cgroup_fd = server->cgroups ? cgroup_tree_fd(server->cgroups) : -1,
+        .n_folders = collect(with, dirname(folder_of_config), folders),
+        .cgroup_fd = with->cgroups ? cgroup_tree_fd(with->cgroups) : -1,
         /* A worker that is in no user namespace of ours, and has a uid of its own, is ours to kill by
          * this alone. */
         .keep_capabilities = layers & LAYER_BIT(LAYER_USER) ? 0 : UINT64_C(1) << CAP_KILL,
         /* That the kernel has none was agreed to when the workers' jail was tried. */
-        .start_threads = server->reader ? start_reader : NULL,
-        .owner = server->reader,
+        .start_threads = start_reader,
+        .owner = with->reader,
         .landlock_may_be_missing = (layers & LAYER_BIT(LAYER_LANDLOCK)) == 0,
     };
     int r = confine_process(&options, &step);
@@ -112,18 +112,18 @@ int confine_server(struct server *server)
     if (r > 0)
         log_warning("skepd is not kept to its folders (%s): %s", step,
                     confine_hint(-EOPNOTSUPP, step));
-    server->jail.own_layers = LAYER_BIT(LAYER_CAPABILITIES) | LAYER_BIT(LAYER_NO_NEW_PRIVS) |
-                              LAYER_BIT(LAYER_SECCOMP) | (r == 0 ? LAYER_BIT(LAYER_LANDLOCK) : 0) |
-                              (is_bounding_set_empty(status) ? LAYER_BIT(LAYER_BOUNDING) : 0);
+    with->jail->own_layers = LAYER_BIT(LAYER_CAPABILITIES) | LAYER_BIT(LAYER_NO_NEW_PRIVS) |
+                             LAYER_BIT(LAYER_SECCOMP) | (r == 0 ? LAYER_BIT(LAYER_LANDLOCK) : 0) |
+                             (is_bounding_set_empty(status) ? LAYER_BIT(LAYER_BOUNDING) : 0);
     return 0;
 }
 
 #else
 
 /* LeakSanitizer starts a process that traces this one. */
-int confine_server(struct server *server)
+int confine_skepd(const struct confine_skepd_options *with)
 {
-    return server->reader ? reader_start(server->reader) : 0;
+    return reader_start(with->reader);
 }
 
 #endif
