@@ -14,7 +14,8 @@
 #include "common/loop_watch.h"
 #include "proto/frame.h"
 
-#define INPUT_FIRST_BYTES (64U << 10)
+#define INPUT_FIRST_BYTES \
+    (256U << 10) /* all that a socket holds, as a rule; what is not used costs nothing */
 #define INPUT_MAX_BYTES (FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
 #define ARENA_BYTES (4U << 20)
 #define TURNS_AT_END \

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -16,6 +17,7 @@
 #define HEAD_OWN_MAX_BYTES 448 /* status line and the fields that the front adds */
 #define COPY_MAX_BYTES 16384   /* a first body part up to this goes into the head's memory */
 #define CHUNK_FRAME_MAX_BYTES 24
+#define WRITE_MIN_BYTES 16384 /* a part of a body from this size on is written from where it lies */
 #define DIRECT_MAX_BYTES 2048 /* an answer up to this may be written as soon as it is known */
 
 /* A response head that was found good. */
@@ -248,29 +250,72 @@ static char *put_head(char *p, const struct plan *plan, struct http_connection *
     return PUT_LITERAL(p, "\r\n");
 }
 
-/* One part of the body, framed. */
+/* A part of the body as it goes out: the chunk's lines around it, if it is one. */
+struct part {
+    struct iovec pieces[3];
+    char before[CHUNK_FRAME_MAX_BYTES], after[CHUNK_FRAME_MAX_BYTES];
+};
+
+static void frame_part(struct part *part, const struct http_exchange *exchange, const uint8_t *data,
+                       size_t size, bool end)
+{
+    char *before = part->before, *after = part->after;
+
+    if (exchange->response_mode == HTTP_BODY_CHUNKED && size > 0) {
+        before = put_chunk_size(before, size);
+        after = PUT_LITERAL(after, "\r\n");
+    }
+    if (exchange->response_mode == HTTP_BODY_CHUNKED && end)
+        after = PUT_LITERAL(after, "0\r\n\r\n");
+    part->pieces[0] = (struct iovec){ part->before, (size_t) (before - part->before) };
+    part->pieces[1] = (struct iovec){ (void *) (uintptr_t) data, size };
+    part->pieces[2] = (struct iovec){ part->after, (size_t) (after - part->after) };
+}
+
+/* Writes what little is queued, as a head. Returns whether nothing is any more. */
+static bool write_queued(struct http_connection *connection)
+{
+    size_t queued = http_connection_queued(connection);
+
+    if (queued == 0)
+        return true;
+    return queued < WRITE_MIN_BYTES &&
+           evbuffer_write(connection->out, connection->fd) == (int) queued;
+}
+
+/* Writes a large part from where it lies, if hardly anything waits before it. Returns how much of it the socket took; an error is
+ * met again when the rest is written. */
+static size_t write_part(struct http_connection *connection, const struct part *part)
+{
+    if (part->pieces[1].iov_len < WRITE_MIN_BYTES || !connection->can_write ||
+        connection->state != CONNECTION_EXCHANGE || !write_queued(connection))
+        return 0;
+    ssize_t n = writev(connection->fd, part->pieces, ARRAY_LEN(part->pieces));
+    return n > 0 ? (size_t) n : 0;
+}
+
+/* Sends or queues one part of the body. */
 static int add_body(struct http_connection *connection, const uint8_t *data, size_t size, bool end)
 {
     struct http_exchange *exchange = &connection->exchange;
-    struct evbuffer *out = http_connection_output(connection);
-    char frame[CHUNK_FRAME_MAX_BYTES];
-    char *p = frame;
+    struct part part;
 
-    if (!out)
-        return -ENOMEM;
     if (exchange->response_mode == HTTP_BODY_NONE)
         return 0;
-    if (exchange->response_mode != HTTP_BODY_CHUNKED)
-        return size > 0 && evbuffer_add(out, data, size) < 0 ? -ENOMEM : 0;
-    if (size > 0) {
-        p = put_chunk_size(frame, size);
-        if (evbuffer_add(out, frame, (size_t) (p - frame)) < 0 || evbuffer_add(out, data, size) < 0)
+    frame_part(&part, exchange, data, size, end);
+    size_t done = write_part(connection, &part);
+    for (size_t i = 0; i < ARRAY_LEN(part.pieces); i++) {
+        const struct iovec *piece = &part.pieces[i];
+        size_t skip = done < piece->iov_len ? done : piece->iov_len;
+        done -= skip;
+        if (skip == piece->iov_len)
+            continue;
+        struct evbuffer *out = http_connection_output(connection);
+        if (!out ||
+            evbuffer_add(out, (const char *) piece->iov_base + skip, piece->iov_len - skip) < 0)
             return -ENOMEM;
-        p = PUT_LITERAL(frame, "\r\n");
     }
-    if (end)
-        p = PUT_LITERAL(p, "0\r\n\r\n");
-    return p > frame && evbuffer_add(out, frame, (size_t) (p - frame)) < 0 ? -ENOMEM : 0;
+    return 0;
 }
 
 /* Returns whether all that is due on the connection is this answer, whole and small. It goes out at once then. */

@@ -253,6 +253,28 @@ test("a long body that is known waits in the layer for credit", () => {
     }
 });
 
+test("what skep has copied of a long body goes when it is sent, and nothing of the tenant's", () => {
+    const host = new Host().boot(`{ async fetch(request) {
+        globalThis.bytes ??= new Uint8Array(100000).fill(7);
+        globalThis.blob ??= new Blob([bytes]);
+        if (request.url.endsWith("clone")) {
+            const response = new Response(bytes);
+            globalThis.kept = response.clone();
+            return response;
+        }
+        if (request.url.endsWith("kept"))
+            return new Response(String((await kept.arrayBuffer()).byteLength));
+        return new Response(request.url.endsWith("blob") ? blob : bytes);
+    } }`);
+    const lengthOf = (name) => host.fetch({ url: `http://a.test/${name}` }).body.length;
+    for (const name of ["bytes", "bytes", "blob", "blob", "clone"]) {
+        assert.equal(lengthOf(name), 100000, name);
+    }
+    assert.equal(host.fetch({ url: "http://a.test/kept" }).body, "100000");
+    assert.equal(host.run("bytes.length"), 100000);
+    assert.equal(host.run("blob.size"), 100000);
+});
+
 test("HEAD gets the head only, and a stream is cancelled", () => {
     const host = serve(`
         return new Response(new ReadableStream({

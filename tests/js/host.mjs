@@ -49,6 +49,12 @@ function packHead(texts) {
     return numbers.toString("latin1") + texts.join("");
 }
 
+// This realm's, which no tenant can change
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const getterOf = (name) => Object.getOwnPropertyDescriptor(typedArray, name).get;
+const [lengthOf, bufferOf, setBytes] = [getterOf("length"), getterOf("buffer"), typedArray.set];
+const { transfer } = ArrayBuffer.prototype;
+
 // One tenant's isolate with its host.
 export class Host {
     static bundle = bundleText;
@@ -196,11 +202,29 @@ export class Host {
                 });
             },
             openCrypto: () => (this.cryptoNatives = this.#crypto()),
+            copyBytes: (bytes) => this.#makeBytes(bytes),
+            concat: (chunks, size, take) => {
+                const all = this.#makeBytes(size);
+                let at = 0;
+                for (let i = 0; i < chunks.length; i++) {
+                    setBytes.call(all, chunks[i], at);
+                    at += lengthOf.call(chunks[i]);
+                    if (take) {
+                        this.#drop(chunks[i]);
+                    }
+                }
+                return all;
+            },
+            dropBytes: (bytes) => this.#drop(bytes),
             isLatin1: (string) => !/[^\x00-\xff]/.test(string),
             register: (entries) => {
                 this.entries = entries;
             },
         };
+    }
+
+    #drop(bytes) {
+        transfer.call(bufferOf.call(bytes));
     }
 
     // The natives of Web Crypto as far as they are easy here; tests/integration/test_web_crypto.py has all of them.

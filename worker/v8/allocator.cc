@@ -31,8 +31,8 @@ static size_t pages_of(size_t size)
 class SpareBlocks
 {
   public:
-    // A block of that size with zeros in it, or nullptr.
-    void *take(size_t size)
+    // A block of that size, with zeros in it if that is wanted, or nullptr.
+    void *take(size_t size, bool is_zeroed)
     {
         std::unique_lock<std::mutex> guard(lock_);
         for (size_t i = 0; i < n_; i++) {
@@ -41,7 +41,8 @@ class SpareBlocks
             const Block block = blocks_[i];
             blocks_[i] = blocks_[--n_];
             guard.unlock();
-            memset(block.data, 0, block.size);
+            if (is_zeroed)
+                memset(block.data, 0, block.size);
             return block.data;
         }
         return nullptr;
@@ -65,7 +66,7 @@ class SpareBlocks
     }
 
   private:
-    static constexpr size_t max_blocks = 4;
+    static constexpr size_t max_blocks = 16;
     static constexpr size_t max_bytes = 1024 * 1024; // of each
     struct Block {
         void *data;
@@ -83,9 +84,10 @@ void allocator_release_spare()
     spare_blocks.release();
 }
 
-static void *map_zeroed(size_t size)
+// A new block has zeros in it in any case.
+static void *map_block(size_t size, bool is_zeroed)
 {
-    if (void *spare = spare_blocks.take(size))
+    if (void *spare = spare_blocks.take(size, is_zeroed))
         return spare;
     void *p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? nullptr : p;
@@ -160,21 +162,21 @@ static void *malloc_uncounted(size_t length, bool is_zeroed)
 
 void *Allocator::Allocate(size_t length)
 {
-    if (!take(length, true))
-        return nullptr;
-    void *p = length >= mmap_from_bytes ? map_zeroed(length) : malloc_uncounted(length, true);
-    if (!p)
-        give_back(length);
-    return p;
+    return allocate(length, true);
 }
 
+// V8 and the natives write all of it before JavaScript sees any.
 void *Allocator::AllocateUninitialized(size_t length)
 {
-    if (length >= mmap_from_bytes)
-        return Allocate(length);
+    return allocate(length, false);
+}
+
+void *Allocator::allocate(size_t length, bool is_zeroed)
+{
     if (!take(length, true))
         return nullptr;
-    void *p = malloc_uncounted(length, false);
+    void *p = length >= mmap_from_bytes ? map_block(length, is_zeroed)
+                                        : malloc_uncounted(length, is_zeroed);
     if (!p)
         give_back(length);
     return p;

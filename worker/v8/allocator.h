@@ -86,6 +86,7 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     }
 
   private:
+    void *allocate(size_t length, bool is_zeroed);
     size_t native_charged() const
     {
         const size_t held = memory_held(account_);
@@ -110,7 +111,7 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     bool is_garbage_gone_ = false; // observed: it is over the limit with what is live
 };
 
-// Gives blocks that were freed a moment ago back to the kernel: at most 4 MiB of the process.
+// Gives blocks that were freed a moment ago back to the kernel: at most 16 MiB of the process.
 void allocator_release_spare();
 
 // V8's page allocator, with WebAssembly memories and resizable ArrayBuffers counted: these do not

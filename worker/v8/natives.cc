@@ -480,6 +480,77 @@ void native_utf8_decode(const Info &info)
         info.GetReturnValue().Set(string);
 }
 
+void native_copy_bytes(const Info &info)
+{
+    uint8_t small[64];
+    if (!info[0]->IsUint8Array())
+        return throw_type(info.GetIsolate(), "not a Uint8Array");
+    // Collecting garbage for the copy moves bytes that lie in V8's heap.
+    v8::Local<v8::Uint8Array> from = info[0].As<v8::Uint8Array>();
+    v8::Local<v8::Uint8Array> copy;
+    const size_t size = from->ByteLength();
+    if (!bytes_new(info.GetIsolate(), nullptr, size).ToLocal(&copy))
+        return;
+    const v8::MemorySpan<uint8_t> span = from->GetContents({ small, sizeof(small) });
+    if (size != 0)
+        memcpy(copy->Buffer()->Data(), span.data(), size);
+    info.GetReturnValue().Set(copy);
+}
+
+// Gives the memory back at once that the collector would find later.
+void drop_bytes(v8::Local<v8::Value> value)
+{
+    if (!value->IsUint8Array())
+        return;
+    v8::Local<v8::ArrayBuffer> buffer = value.As<v8::Uint8Array>()->Buffer();
+    if (buffer->IsDetachable() && !buffer->WasDetached())
+        buffer->Detach(v8::Local<v8::Value>()).Check(); // fails only for a key, which it has none
+}
+
+void native_drop_bytes(const Info &info)
+{
+    drop_bytes(info[0]);
+}
+
+// concat(chunks, size, take): one Uint8Array of that size from all chunks; with take they are dropped.
+void native_concat(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    v8::Local<v8::Context> context = v8->GetCurrentContext();
+    const size_t size = static_cast<size_t>(to_u64(info[1]));
+    v8::Local<v8::Uint8Array> all;
+    uint8_t small[64];
+    if (!info[0]->IsArray())
+        return throw_type(v8, "not an array");
+    if (size > isolate_from(v8)->allocator->limit())
+        return throw_range(v8, "Array buffer allocation failed");
+    if (!bytes_new(v8, nullptr, size).ToLocal(&all))
+        return;
+    v8::Local<v8::Array> chunks = info[0].As<v8::Array>();
+    uint8_t *const to = static_cast<uint8_t *>(all->Buffer()->Data());
+    size_t at = 0;
+    for (uint32_t i = 0; i < chunks->Length(); i++) {
+        v8::HandleScope scope(v8);
+        v8::Local<v8::Value> chunk;
+        if (!chunks->Get(context, i).ToLocal(&chunk))
+            return;
+        if (!chunk->IsUint8Array())
+            return throw_type(v8, "not a Uint8Array");
+        const v8::MemorySpan<uint8_t> span =
+            chunk.As<v8::Uint8Array>()->GetContents({ small, sizeof(small) });
+        if (span.size() > size - at)
+            return throw_range(v8, "The chunks are longer than they were");
+        if (span.size() != 0)
+            memcpy(to + at, span.data(), span.size());
+        at += span.size();
+        if (info[2]->IsTrue())
+            drop_bytes(chunk);
+    }
+    if (at < size)
+        memset(to + at, 0, size - at);
+    info.GetReturnValue().Set(all);
+}
+
 void native_is_latin1(const Info &info)
 {
     info.GetReturnValue().Set(info[0]->IsString() &&
@@ -548,6 +619,9 @@ const Native natives[] = {
     { "utf8Decode", native_utf8_decode },
     { "structuredClone", native_structured_clone },
     { "isLatin1", native_is_latin1 },
+    { "copyBytes", native_copy_bytes },
+    { "concat", native_concat },
+    { "dropBytes", native_drop_bytes },
     { "call", native_call },
     { "sendCall", native_send_call },
     { "consumeCall", native_consume_call },

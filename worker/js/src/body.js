@@ -2,12 +2,12 @@
 //
 // The body of a Request or Response (Fetch standard). A body whose bytes are known stays what it
 // was given as, and becomes a stream only if the tenant asks for one.
-import { utf8Encode } from "./native.js";
+import { nativeCopyBytes, utf8Encode } from "./native.js";
 import {
     ArrayBufferPrototypeGetByteLength, FunctionPrototypeCall, JSONParse, MapPrototypeGet,
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, StringPrototypeSlice,
     SymbolAsyncIterator, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, closeClass, copyBytes, isObject, isUint8Array, newList,
+    TypedArrayPrototypeGetByteLength, bytesOf, closeClass, copyBytes, isObject, isUint8Array, newList,
 } from "./primordials.js";
 import { blobBytes, blobOf, blobType, isBlob } from "./blob.js";
 import { concat } from "./bytes.js";
@@ -27,6 +27,7 @@ export class Body {
     incoming; // IncomingBody: it comes from the client
     stream; // ReadableStream, once there is one
     used = false; // consumed past the stream, which then is locked if there is one
+    isOwn = false; // source is a Uint8Array that nothing else refers to
 
     constructor(source, incoming, stream) {
         this.source = source;
@@ -35,6 +36,12 @@ export class Body {
     }
 }
 closeClass(Body);
+
+function ownBody(bytes) {
+    const body = new Body(bytes, undefined, undefined);
+    body.isOwn = true;
+    return body;
+}
 
 export function isUsed(body) {
     return body.used || body.stream !== undefined && isDisturbed(body.stream);
@@ -66,7 +73,7 @@ export function extractBody(object) {
             return new Body(undefined, undefined, object);
         }
         if (isBufferSource(object)) {
-            return new Body(copyBytes(object), undefined, undefined);
+            return ownBody(nativeCopyBytes(bytesOf(object)));
         }
         if (isBlob(object)) {
             extractedType = blobType(object) === "" ? undefined : blobType(object);
@@ -75,7 +82,7 @@ export function extractBody(object) {
         if (isFormData(object)) {
             const { bytes, type } = encodeMultipart(object);
             extractedType = type;
-            return new Body(bytes, undefined, undefined);
+            return ownBody(bytes);
         }
         const form = searchParamsText(object);
         if (form !== undefined) {
@@ -171,6 +178,7 @@ function sourceStream(bytes) {
 // A second body with the same content, for clone().
 export function cloneBody(body) {
     if (body.stream === undefined && body.incoming === undefined) {
+        body.isOwn = false;
         return new Body(body.source, undefined, undefined);
     }
     const branches = tee(streamOf(body));

@@ -2,7 +2,7 @@
 //
 // The life of a request: dispatch, the handler, the response on its way out, waitUntil, the end.
 // Entry points for worker/v8; see the contract in ../README.md.
-import { consumeBody, done, respond, sendBody, utf8Encode } from "./native.js";
+import { consumeBody, done, dropBytes, respond, sendBody, utf8Encode } from "./native.js";
 import {
     FunctionPrototypeCall, ObjectDefineProperty, Promise, PromisePrototypeThen, PromiseResolve,
     TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList,
@@ -51,6 +51,7 @@ class Call {
     reader; // of the response body, while it is sent
     credit = 0;
     rest; // the part of a chunk for which there was no credit
+    own; // bytes that only this call has: all of the response's body
     wake; // resolves when there is credit again
 
     constructor(id, isHead, caller) {
@@ -70,9 +71,18 @@ class Call {
 }
 closeClass(Call);
 
+// Of the response's body nothing is sent any more.
+function dropRest(call) {
+    call.rest = undefined;
+    if (call.own !== undefined) {
+        dropBytes(call.own);
+        call.own = undefined;
+    }
+}
+
 function drop(call) {
     call.gone = true;
-    call.rest = undefined;
+    dropRest(call);
     call.lingers = keepTimers(call);
     if (!call.lingers) {
         removeCall(call.id);
@@ -195,6 +205,7 @@ function answer(call, response) {
                     call.isHead);
                 if (!call.isHead) {
                     call.rest = bytes;
+                    call.own = bytes !== source || body.isOwn ? bytes : undefined;
                     send(call);
                     return;
                 }
@@ -266,6 +277,7 @@ async function sendNext(call) {
     if (chunk === undefined) {
         if (call.reader === undefined) {
             sendBody(call.id, undefined, true);
+            dropRest(call);
             return false;
         }
         const { done: isDone, value } = await read(call.reader);
@@ -335,7 +347,7 @@ export function onCancel(id, reason) {
     }
     setCurrent(call);
     call.gone = true;
-    call.rest = undefined;
+    dropRest(call);
     keepTimers(call);
     call.lingers = true; // listeners, and what follows from them, may set timers; the worker forgets it
     const error = reason === "wall_request" ?
@@ -355,7 +367,7 @@ export function forget(id) {
     if (call !== undefined) {
         call.gone = true;
         call.lingers = false;
-        call.rest = undefined;
+        dropRest(call);
         removeCall(id);
         forgetTimers(call);
     }

@@ -3,7 +3,7 @@
 // A body on its way in: of the request, or of the answer to a call. At most the credit window (256 KiB) lies here: the supervisor
 // sends more only as it is told of what was read. Its owner has consumed(bytes), discard() and gone.
 import { Promise, TypedArrayPrototypeGetByteLength, closeClass, newList } from "./primordials.js";
-import { concat } from "./bytes.js";
+import { join } from "./bytes.js";
 import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
 
 export class IncomingBody {
@@ -122,7 +122,7 @@ export class IncomingBody {
 
     #take() {
         const chunks = this.#chunks;
-        const whole = chunks.length === 1 ? chunks[0] : concat(chunks, this.#size);
+        const whole = chunks.length === 1 ? chunks[0] : join(chunks, this.#size);
         this.#chunks = newList();
         this.#size = 0;
         return whole;

@@ -7,7 +7,8 @@ const native = globalThis.__skep;
 delete globalThis.__skep;
 
 export const {
-    call, cancelCall, clearTimer, consumeBody, consumeCall, done, head, isLatin1, keepTimer, lazy, locate, log, namedKeys, now,
+    call, cancelCall, clearTimer, concat: nativeConcat, consumeBody, consumeCall, copyBytes: nativeCopyBytes, done, dropBytes,
+    head, isLatin1, keepTimer, lazy, locate, log, namedKeys, now,
     openCrypto, owner, proxyParts, register, respond, sendBody, sendCall, setTimer,
     structuredClone: nativeStructuredClone, utf8Decode, utf8Encode, utf8EncodeInto,
 } = native;
