@@ -298,7 +298,7 @@ def test_console_output_of_a_continuation_is_cut_for_its_own_request(start):
 
 
 def test_cpu_time_of_a_continuation_is_paid_by_whose_event_it_runs_in(start):
-    skepd, (waits, wakes) = wait_and_wake(start, "for (;;);", "", cpu_ms=50, wall_ms=300)
+    skepd, (waits, wakes) = wait_and_wake(start, "for (;;);", "", cpu_ms=50, wall_ms=2000)
     assert (waits.code, wakes.code) == ("wall_request", "cpu_request")
     skepd.wait_log(f"request {waits.header('Skep-Request-Id')} failed with 504 wall_request")
     assert path_of(skepd, r"\[a\] stopped: cpu_ms is 50.0 ms") == "/"

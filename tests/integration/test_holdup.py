@@ -145,7 +145,7 @@ def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start)
     """Also one that may not be sent twice; and so are those of the tenant that holds it up."""
     port = free_port()
     skepd = start(
-        {"spins": culprit(cpu_ms=20000), "good": {"files": {"worker.js": ECHO}}},
+        {"spins": culprit(cpu_ms=8000), "good": {"files": {"worker.js": ECHO}}},
         metrics={"listen": f"127.0.0.1:{port}"},
         drain_s=1,  # what spins is not waited for
     )
