@@ -10,7 +10,6 @@
 #include <systemd/sd-daemon.h>
 
 #include "common/cleanup.h"
-#include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
 #include "spawner/origin.h"
@@ -27,14 +26,13 @@
 #include "supervisor/service/drain.h"
 #include "supervisor/service/heir.h"
 #include "supervisor/service/listen.h"
+#include "supervisor/service/ready.h"
 #include "supervisor/service/upgrade.h"
 #include "supervisor/service/watchdog.h"
 #include "supervisor/stats/metrics.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/slots.h"
 
-#define READY_TIMEOUT_S 20
-#define READY_TICK_US 10000
 #define STATUS_PERIOD_S 1
 
 #define SIGNALS 4
@@ -49,10 +47,9 @@ struct service {
     struct watchdog *watchdog;
     struct drain *drain;
     struct upgrade *upgrade;
+    struct ready *ready;
     struct event *signals[SIGNALS];
-    struct event *ready_tick; /* until it is ready */
     struct event *status_tick;
-    uint64_t started_ns;
     unsigned n_end_signals;
     bool is_reload_due; /* SIGHUP came before systemd knew this process */
 };
@@ -240,70 +237,29 @@ static const struct upgrade_ops upgrade_ops = {
 
 /* ---- getting ready */
 
-struct readiness {
-    unsigned n_workers, n_ready, n_failed;
-    unsigned n_hopeless; /* of the failed ones: so often that they wait */
-};
-
-static struct readiness look_at_workers(const struct slots *slots)
+static void on_ready(void *owner)
 {
-    struct readiness found = { 0 };
-    const struct slot *slot = NULL;
+    struct service *service = owner;
 
-    while ((slot = slots_next(slots, slot))) {
-        if (slot->kind != SLOT_SHARED)
-            continue;
-        bool is_ready = slot_find_ready(slot) != NULL;
-        found.n_workers++;
-        found.n_ready += is_ready;
-        found.n_failed += !is_ready && slot->failures > 0;
-        found.n_hopeless += slot_backoff_ms(slot->failures, 0) > 0;
-    }
-    return found;
+    if (service->heir)
+        heir_say_ready(service->heir);
+    else
+        become_main(service);
 }
 
-static void stop_waiting(struct service *service)
+static void on_never_ready(void *owner, const char *why)
 {
-    event_free(TAKE_PTR(service->ready_tick));
-}
+    const struct service *service = owner;
 
-static void give_up_start(struct service *service, const struct readiness *found)
-{
-    char text[160];
-
-    (void) snprintf(
-        text, sizeof text,
-        "%u of %u workers are ready after %d s, %u have failed to start; the log says why",
-        found->n_ready, found->n_workers, READY_TIMEOUT_S, found->n_failed);
-    log_error("cannot take over: %s", text);
-    heir_say_failed(service->heir, text);
+    heir_say_failed(service->heir, why);
     service->with.life->has_failed = true;
-    stop_waiting(service);
     (void) event_base_loopbreak(service->with.base);
 }
 
-static void check_ready(struct service *service)
-{
-    struct readiness found = look_at_workers(service->with.slots);
-    bool is_late = io_now_ns() - service->started_ns > READY_TIMEOUT_S * NSEC_PER_SEC;
-
-    if (service->heir) {
-        if (found.n_ready == found.n_workers) {
-            stop_waiting(service);
-            heir_say_ready(service->heir);
-        } else if (is_late || found.n_hopeless > 0) {
-            give_up_start(service, &found);
-        }
-        return;
-    }
-    if (found.n_ready + found.n_failed < found.n_workers && !is_late)
-        return;
-    if (found.n_ready < found.n_workers)
-        log_warning("serving, with %u of %u workers: %u have failed to start", found.n_ready,
-                    found.n_workers, found.n_failed);
-    stop_waiting(service);
-    become_main(service);
-}
+static const struct ready_ops ready_ops = {
+    .on_ready = on_ready,
+    .on_never = on_never_ready,
+};
 
 /* ---- ending */
 
@@ -372,15 +328,6 @@ static const struct {
     { SIGHUP, on_reload_signal },
 };
 
-static void on_ready_tick(evutil_socket_t fd, short what, void *arg)
-{
-    LOOP_CALLBACK("service: ready");
-
-    (void) fd;
-    (void) what;
-    check_ready(arg);
-}
-
 static void on_status_tick(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("service: status");
@@ -390,10 +337,10 @@ static void on_status_tick(evutil_socket_t fd, short what, void *arg)
     tell_status(arg);
 }
 
-static struct event *start_tick(struct service *service, event_callback_fn callback, long usec)
+static struct event *start_status_tick(struct service *service)
 {
-    const struct timeval period = { .tv_sec = usec / 1000000, .tv_usec = usec % 1000000 };
-    struct event *event = event_new(service->with.base, -1, EV_PERSIST, callback, service);
+    static const struct timeval period = { .tv_sec = STATUS_PERIOD_S };
+    struct event *event = event_new(service->with.base, -1, EV_PERSIST, on_status_tick, service);
 
     if (event && event_add(event, &period) < 0)
         event_free(TAKE_PTR(event));
@@ -408,9 +355,21 @@ static int start_events(struct service *service)
         if (!service->signals[i] || event_add(service->signals[i], NULL) < 0)
             return -ENOMEM;
     }
-    service->ready_tick = start_tick(service, on_ready_tick, READY_TICK_US);
-    service->status_tick = start_tick(service, on_status_tick, STATUS_PERIOD_S * 1000000L);
-    return service->ready_tick && service->status_tick ? 0 : -ENOMEM;
+    service->status_tick = start_status_tick(service);
+    return service->status_tick ? 0 : -ENOMEM;
+}
+
+static int make_ready(struct service *service)
+{
+    const struct ready_options options = {
+        .base = service->with.base,
+        .slots = service->with.slots,
+        .replaces = service->heir != NULL,
+        .ops = &ready_ops,
+        .owner = service,
+    };
+
+    return ready_new(&options, &service->ready);
 }
 
 static int make_drain(struct service *service)
@@ -470,6 +429,8 @@ static int start_parts(struct service *service)
     int r = start_events(service);
 
     if (r == 0)
+        r = make_ready(service);
+    if (r == 0)
         r = make_drain(service);
     if (r == 0)
         r = make_upgrade(service);
@@ -511,7 +472,6 @@ int service_start(struct service *service, const struct service_options *options
     sockets_settle(service->sockets);
     if (heir_is_waiting(service->heir))
         hold_all(service, true);
-    service->started_ns = io_now_ns();
     int r = start_parts(service);
     if (r < 0)
         return log_error_errno(r, "cannot start");
@@ -538,10 +498,9 @@ void service_stop_events(struct service *service)
     for (int i = 0; i < SIGNALS; i++)
         if (service->signals[i])
             event_free(TAKE_PTR(service->signals[i]));
-    if (service->ready_tick)
-        event_free(TAKE_PTR(service->ready_tick));
     if (service->status_tick)
         event_free(TAKE_PTR(service->status_tick));
+    service->ready = ready_free(service->ready);
     service->watchdog = watchdog_free(service->watchdog);
     service->upgrade = upgrade_free(service->upgrade);
     service->drain = drain_free(service->drain);

@@ -2,11 +2,6 @@
 /*
  * skepd as a service: what it was started with, when it is ready, what systemd is told, how it ends, and how it is
  * replaced. Holds the parts of this folder together for main.c. Supervisor, loop thread.
- *
- * READY is said when the listening sockets are open and each worker that tenants share has been ready once, or
- * has failed (a slot that fails would else keep a service from starting whose other slots serve), and
- * after READY_TIMEOUT_S in any case. A skepd that replaces another is stricter: it takes over only if all
- * are ready, because the other one serves well meanwhile.
  */
 #pragma once
 
