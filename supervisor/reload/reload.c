@@ -288,10 +288,10 @@ static void finish(struct reload_run *run)
 
     notify_ready(reload->with.notify);
     log_report(&run->report);
-    TAILQ_CONCAT(&later, &run->later, entry);
     TAILQ_FOREACH (asker, &run->askers, entry)
         if (asker->done)
             asker->done(asker->owner, &run->report);
+    TAILQ_CONCAT(&later, &run->later, entry); /* with those who have asked in that moment */
     (void) run_free(run);
     if (!TAILQ_EMPTY(&later))
         begin(reload, &later);

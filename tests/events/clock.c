@@ -14,6 +14,7 @@
 
 static uint64_t now_ns = FIRST_NS;
 static uint64_t cpu_ns[PROCESSES];
+static uint64_t thread_step_ns, thread_ns;
 
 /* The linker has libevent call these, too, because they are visible. */
 #define TAKES_OVER __attribute__((visibility("default")))
@@ -24,7 +25,9 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 {
     uint64_t ns = now_ns;
 
-    if (clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID)
+    if (clock == CLOCK_THREAD_CPUTIME_ID && thread_step_ns > 0)
+        ns = thread_ns += thread_step_ns;
+    else if (clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID)
         return (int) syscall(SYS_clock_gettime, clock, ret);
     if (clock >= CPU_CLOCK_FIRST)
         ns = cpu_ns[clock % PROCESSES];
@@ -44,6 +47,7 @@ int clock_getcpuclockid(pid_t pid, clockid_t *ret_clock)
 void clock_reset(void)
 {
     now_ns = FIRST_NS;
+    thread_step_ns = 0;
     for (unsigned i = 0; i < PROCESSES; i++)
         cpu_ns[i] = 1; /* 0: a process that is gone */
 }
@@ -56,6 +60,11 @@ void clock_pass(uint64_t ns)
 uint64_t clock_now(void)
 {
     return now_ns;
+}
+
+void clock_set_thread_step(uint64_t ns)
+{
+    thread_step_ns = ns;
 }
 
 void clock_burn(pid_t pid, uint64_t ns)

@@ -17,3 +17,5 @@ void clock_pass(uint64_t ns);
 uint64_t clock_now(void);
 void clock_burn(pid_t pid, uint64_t ns);
 uint64_t clock_burnt(pid_t pid);
+/* From now on each look at the CPU clock of the thread finds it so much further; 0: it is the real one. */
+void clock_set_thread_step(uint64_t ns);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who deploys, and a store without a process: it keeps nothing but which version of the tenant serves, and answers
- * when a step says so, in the order of its requests. The linker puts it in place of the four functions of the store's
- * client.
+ * Who deploys, and when the store (tests/played/store.h) answers.
  */
 #pragma once
 

@@ -29,6 +29,7 @@
 #include "tests/events/clock.h"
 #include "tests/events/deploys.h"
 #include "tests/events/inside.h"
+#include "tests/played/store.h"
 
 #define TURNS_MAX 1000
 #define ROUNDS_MAX 3000
@@ -451,7 +452,7 @@ void world_start(void)
         events_fail("%s", errors.text);
     heart->jail.is_unjailed = true;
     heart->max_files = 1 << 20;
-    heart->store = (struct store *) (void *) &world; /* only its wrapped functions see it */
+    heart->store = played_store();
     (void) snprintf(path, sizeof path, "%s/state", folder);
     deploys_reset(path);
     HOLD(heart_make(heart) == 0);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The floors up to versions/ as main.c makes them, without processes, on a loop whose time a test moves. Workers are
+ * played (worker.h), clients are real connections. Link with events/clock.c and the supervisor's frames.c besides.
+ */
+#pragma once
+
+#include <event2/event.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "config/config.h"
+#include "supervisor/helpers/health.h"
+#include "supervisor/http/http.h"
+#include "supervisor/jail/level.h"
+#include "supervisor/placement/placement.h"
+#include "supervisor/record/life.h"
+#include "supervisor/record/record.h"
+#include "supervisor/requests/ledger.h"
+#include "supervisor/tenants/tenant.h"
+#include "supervisor/versions/versions.h"
+#include "supervisor/workers/slots.h"
+
+struct floors {
+    struct event_base *base;
+    struct config *config;
+    struct record record;
+    struct life life;
+    struct health health;
+    struct jail_state jail;
+    struct slots *slots;
+    struct tenants *tenants;
+    struct placements *placements;
+    struct versions *versions;
+    struct ledger *ledger;
+    struct http_front *front;
+    struct sockaddr_un address; /* of the front */
+    socklen_t address_size;
+    char folder[64]; /* of this test; removed at its end */
+};
+
+extern struct floors floors;
+
+/* Makes all, with the workers of the config, which are ready. config: text of skepd.yaml, in which each %s is the
+ * folder. */
+void floors_start(const char *config);
+/* Frees all. What the test has made above them is gone by then. */
+void floors_end(void);
+/* Frees front and ledger only, for what goes between them and the others. */
+void floors_stop_requests(void);
+
+/* Turns the loop until all that could come has come; no time passes. */
+void floors_settle(void);
+/* Time passes, in steps small enough for each timer to have its turn. */
+void floors_pass(uint64_t ms);
+
+/* Writes a file below the folder, with the folders on its way. */
+void floors_write(const char *path, const char *text);
+/* Writes another skepd.yaml, as for floors_start; nobody reads it yet. */
+void floors_write_config(const char *config);
+/* text: its skep.yaml. As versions_install. */
+int floors_install(const char *text);
+/* NULL: there is none. */
+struct tenant *floors_tenant(const char *name);
+/* The name of the tenant that a request for the host would go to; "" if there is none. */
+const char *floors_route(const char *host);
+
+/* ---- clients: each asks once */
+struct floors_client {
+    int fd;
+};
+void floors_ask(struct floors_client *client, const char *host);
+/* The status of its answer, which has come; 0: it waits. */
+unsigned floors_status(struct floors_client *client);
+void floors_leave(struct floors_client *client);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the played parts of a test do when something cannot be: the program ends, whichever kind of test it is.
+ */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static inline _Noreturn void played_fail(const char *what, int number)
+{
+    (void) fprintf(stderr, "%s (%d)\n", what, number);
+    abort();
+}
+
+#define PLAYED_HOLD(condition)                                       \
+    do {                                                             \
+        if (!(condition))                                            \
+            played_fail(__FILE__ ": not so: " #condition, __LINE__); \
+    } while (0)

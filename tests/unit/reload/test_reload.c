@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Another skepd.yaml for a skepd that runs, and the tenants of its folder once more: with workers that the test plays,
+ * and time that it moves. Nothing above reload/ is linked.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "supervisor/host/reader.h"
+#include "supervisor/reload/reload.h"
+#include "tests/events/clock.h"
+#include "tests/played/floors.h"
+#include "tests/played/worker.h"
+
+#define CONFIG                    \
+    "listen: [\"127.0.0.1:0\"]\n" \
+    "tenants: %s/tenants\n"       \
+    "cordons:\n"                  \
+    "  - { name: many, workers: 1, rss_mib: unlimited, spare: off }\n"
+
+static struct reload *reload;
+
+/* ---- what came of it */
+
+static struct {
+    unsigned done; /* reloads */
+    bool is_applied;
+    const char *refusal;
+    char errors[1024], tenant_errors[1024];
+    unsigned n[RELOAD_WAITS + 1]; /* tenants, by enum reload_kind */
+    unsigned unchanged;
+} said;
+
+static void copy_text(const struct config_errors *errors, char *text, size_t size)
+{
+    (void) snprintf(text, size, "%s", errors->text ? errors->text : "");
+}
+
+static void on_done(void *owner, const struct reload_report *report)
+{
+    (void) owner;
+    said.done++;
+    said.is_applied = report->is_applied;
+    said.refusal = report->refusal;
+    copy_text(&report->errors, said.errors, sizeof said.errors);
+    copy_text(&report->tenant_errors, said.tenant_errors, sizeof said.tenant_errors);
+    memset(said.n, 0, sizeof said.n);
+    for (unsigned i = 0; i < report->n_tenants; i++)
+        said.n[report->tenants[i].kind]++;
+    said.unchanged = report->unchanged;
+}
+
+static const char *ask(void)
+{
+    return reload_config(reload, "a test", on_done, &said);
+}
+
+static void reload_all(void)
+{
+    memset(&said, 0, sizeof said);
+    assert_null(ask());
+    assert_int_equal(said.done, 1);
+    assert_true(said.is_applied);
+    floors_settle();
+}
+
+/* ---- the folder */
+
+static void write_tenant(const char *name, const char *more)
+{
+    char path[128], text[512];
+
+    (void) snprintf(path, sizeof path, "tenants/%s/skep.yaml", name);
+    (void) snprintf(text, sizeof text, "name: %s\nmain: a.js\ncordon: many\n%s", name, more);
+    floors_write(path, text);
+    (void) snprintf(path, sizeof path, "tenants/%s/a.js", name);
+    floors_write(path, "export default {}\n");
+}
+
+static void remove_tenant(const char *name)
+{
+    char path[192];
+
+    (void) snprintf(path, sizeof path, "%s/tenants/%s/skep.yaml", floors.folder, name);
+    assert_int_equal(unlink(path), 0);
+    (void) snprintf(path, sizeof path, "%s/tenants/%s/a.js", floors.folder, name);
+    assert_int_equal(unlink(path), 0);
+    (void) snprintf(path, sizeof path, "%s/tenants/%s", floors.folder, name);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void make_reload(struct reader *reader)
+{
+    const struct reload_options options = {
+        .base = floors.base,
+        .config = floors.config,
+        .life = &floors.life,
+        .front = floors.front,
+        .tenants = floors.tenants,
+        .placements = floors.placements,
+        .versions = floors.versions,
+        .reader = reader,
+        .max_files = 1 << 20,
+    };
+
+    assert_int_equal(reload_new(&options, &reload), 0);
+}
+
+static int set_up(void **state)
+{
+    (void) state;
+    floors_start(CONFIG);
+    make_reload(NULL);
+    write_tenant("a", "");
+    write_tenant("b", "");
+    reload_all();
+    assert_int_equal(said.n[RELOAD_ADDED], 2);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void) state;
+    reload = reload_free(reload);
+    floors_end();
+    return 0;
+}
+
+/* The tenant has a version in a worker, so that the next one has to load before it serves. */
+static void serve(const char *name)
+{
+    (void) placement_preload(floors_tenant(name));
+    floors_settle();
+    played_load_ends(name, NULL);
+    floors_settle();
+}
+
+/* ---- tenants */
+
+static void test_tenants_come_change_and_go_with_their_folders(void **state)
+{
+    (void) state;
+    write_tenant("a", "limits: { cpu_ms: 51 }\n");
+    remove_tenant("b");
+    write_tenant("c", "");
+    reload_all();
+    assert_int_equal(said.n[RELOAD_ADDED], 1);
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    assert_int_equal(said.n[RELOAD_REMOVED], 1);
+    assert_int_equal(said.unchanged, 0);
+    assert_string_equal(floors_route("b.localhost"), "");
+    assert_string_equal(floors_route("c.localhost"), "c");
+    reload_all();
+    assert_int_equal(said.unchanged, 2);
+}
+
+static void test_version_before_serves_until_the_new_one_has_loaded(void **state)
+{
+    (void) state;
+    serve("a");
+    write_tenant("a", "limits: { cpu_ms: 51 }\n");
+    reload_all();
+    assert_int_equal(floors_tenant("a")->version->limits.cpu_ms, 50);
+    played_load_ends("a", NULL);
+    floors_settle();
+    assert_int_equal(floors_tenant("a")->version->limits.cpu_ms, 51);
+}
+
+static void test_tenant_whose_folder_is_broken_stays_as_it_is(void **state)
+{
+    (void) state;
+    floors_write("tenants/a/skep.yaml", "name: a\nmain: a.js\ncordon: nowhere\n");
+    write_tenant("b", "limits: { cpu_ms: 51 }\n");
+    reload_all();
+    assert_non_null(strstr(said.tenant_errors, "tenants/a/skep.yaml:3"));
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    assert_int_equal(said.n[RELOAD_REMOVED], 0);
+    assert_string_equal(floors_route("a.localhost"), "a");
+}
+
+static void test_tenant_that_was_deployed_keeps_its_name(void **state)
+{
+    (void) state;
+    floors_tenant("a")->origin = TENANT_DEPLOYED;
+    write_tenant("a", "limits: { cpu_ms: 51 }\n");
+    reload_all();
+    assert_non_null(strstr(said.tenant_errors, "a tenant \"a\" was deployed"));
+    assert_null(floors_tenant("a")->candidate);
+    remove_tenant("a");
+    reload_all();
+    assert_non_null(floors_tenant("a"));
+}
+
+/* ---- routes that move */
+
+static void test_route_moves_from_one_tenant_to_another(void **state)
+{
+    (void) state;
+    write_tenant("a", "routes: [a.localhost, x.localhost]\n");
+    reload_all();
+    serve("a");
+    serve("b");
+    write_tenant("a", "routes: [a.localhost]\n");
+    write_tenant("b", "routes: [b.localhost, x.localhost]\n");
+    reload_all();
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    assert_int_equal(said.n[RELOAD_WAITS], 1); /* b, until a has given the route up */
+    floors_pass(3000);
+    assert_string_equal(floors_route("x.localhost"), "a");
+    assert_int_equal(played_loading("b"), 0);
+    played_load_ends("a", NULL);
+    floors_settle();
+    assert_string_equal(floors_route("x.localhost"), "");
+    floors_pass(1000);
+    assert_int_equal(played_loading("b"), 1);
+    played_load_ends("b", NULL);
+    floors_settle();
+    assert_string_equal(floors_route("x.localhost"), "b");
+    assert_string_equal(floors_route("a.localhost"), "a");
+}
+
+/* Neither can be first, and a route is never without its tenant: the operator is told. */
+static void test_routes_that_two_tenants_exchange_stay_where_they_are(void **state)
+{
+    (void) state;
+    serve("a");
+    serve("b");
+    write_tenant("a", "routes: [b.localhost]\n");
+    write_tenant("b", "routes: [a.localhost]\n");
+    reload_all();
+    assert_non_null(strstr(said.tenant_errors, "tenants/a/skep.yaml"));
+    assert_non_null(strstr(said.tenant_errors, "tenants/b/skep.yaml"));
+    assert_string_equal(floors_route("a.localhost"), "a");
+    assert_string_equal(floors_route("b.localhost"), "b");
+    /* In two steps they can. */
+    write_tenant("a", "routes: [c.localhost]\n");
+    reload_all();
+    played_load_ends("a", NULL);
+    floors_pass(1000);
+    played_load_ends("b", NULL);
+    floors_settle();
+    write_tenant("a", "routes: [b.localhost]\n");
+    reload_all();
+    played_load_ends("a", NULL);
+    floors_settle();
+    assert_string_equal(floors_route("a.localhost"), "b");
+    assert_string_equal(floors_route("b.localhost"), "a");
+}
+
+static void test_route_that_is_not_given_up_is_waited_for_in_vain(void **state)
+{
+    (void) state;
+    write_tenant("a", "routes: [a.localhost, x.localhost]\n");
+    reload_all();
+    serve("a");
+    write_tenant("a", "routes: [a.localhost]\n");
+    write_tenant("b", "routes: [b.localhost, x.localhost]\n");
+    reload_all();
+    assert_int_equal(said.n[RELOAD_WAITS], 1);
+    played_load_ends("a", "a.js:1: it throws"); /* a serves on as it was */
+    floors_pass(2000);
+    assert_string_equal(floors_route("x.localhost"), "a");
+    assert_string_equal(floors_route("b.localhost"), "b");
+    assert_null(floors_tenant("b")->candidate);
+}
+
+static void test_route_of_a_tenant_that_goes_is_free_at_once(void **state)
+{
+    (void) state;
+    remove_tenant("a");
+    write_tenant("c", "routes: [a.localhost]\n");
+    reload_all();
+    assert_int_equal(said.n[RELOAD_WAITS], 0);
+    assert_string_equal(floors_route("a.localhost"), "c");
+}
+
+/* ---- the config */
+
+static void test_limits_of_the_config_count(void **state)
+{
+    (void) state;
+    floors_write_config(CONFIG "limits: { maximum: { queue: 3 } }\n");
+    reload_all();
+    assert_int_equal(said.n[RELOAD_LIMITS], 2);
+    assert_int_equal(floors_tenant("a")->version->limits.queue, 3);
+}
+
+static void test_config_that_is_wrong_changes_nothing(void **state)
+{
+    (void) state;
+    floors_write_config(CONFIG "nonsense: 1\n");
+    write_tenant("a", "limits: { cpu_ms: 51 }\n");
+    memset(&said, 0, sizeof said);
+    assert_null(ask());
+    assert_int_equal(said.done, 1);
+    assert_false(said.is_applied);
+    assert_non_null(strstr(said.errors, "nonsense"));
+    assert_int_equal(floors_tenant("a")->version->limits.cpu_ms, 50);
+    assert_false(reload_is_under_way(reload));
+}
+
+static void test_cordon_of_a_tenant_that_stays_cannot_go(void **state)
+{
+    (void) state;
+    floors_tenant("a")->origin = TENANT_DEPLOYED;
+    floors_write_config("listen: [\"127.0.0.1:0\"]\n"
+                        "tenants: %s/tenants\n"
+                        "cordons:\n"
+                        "  - { name: few, workers: 1, rss_mib: unlimited, spare: off }\n");
+    memset(&said, 0, sizeof said);
+    assert_null(ask());
+    assert_false(said.is_applied);
+    assert_non_null(strstr(said.errors, "many"));
+}
+
+static void test_nothing_is_reloaded_while_skepd_ends_or_hands_over(void **state)
+{
+    (void) state;
+    memset(&said, 0, sizeof said);
+    floors.life.is_draining = true;
+    assert_non_null(ask());
+    floors.life.is_draining = false;
+    floors.life.is_handing_over = true;
+    assert_non_null(ask());
+    floors.life.is_handing_over = false;
+    assert_int_equal(said.done, 0);
+    reload_all();
+}
+
+/* ---- in steps */
+
+#define LOOK_NS 100000 /* of a step's 2 ms; one for each tenant */
+enum { MANY = 100 };
+
+static void write_many(const char *more)
+{
+    char name[16];
+
+    for (unsigned i = 0; i < MANY; i++) {
+        (void) snprintf(name, sizeof name, "t%u", i);
+        write_tenant(name, more);
+    }
+}
+
+/* Those around the one whose turn is next. */
+static void remove_some(void)
+{
+    struct tenant *tenant = TAILQ_FIRST(&floors.tenants->list), *next;
+
+    for (unsigned i = 0; tenant && i < MANY / 2; i++, tenant = next) {
+        next = TAILQ_NEXT(tenant, entry);
+        if (i >= MANY / 10)
+            versions_remove(tenant);
+    }
+}
+
+static void test_tenants_that_go_between_the_steps_are_passed_over(void **state)
+{
+    struct reader *reader =
+        NULL; /* its thread is not started: files are read at once, and tenants changed in steps */
+    unsigned turns = 0;
+
+    (void) state;
+    write_many("");
+    reload_all();
+    reload = reload_free(reload);
+    assert_int_equal(reader_new(floors.base, &reader), 0);
+    make_reload(reader);
+    clock_set_thread_step(LOOK_NS);
+    write_many("limits: { queue: 5 }\n");
+    remove_tenant("t99"); /* the last in the list */
+    memset(&said, 0, sizeof said);
+    assert_null(ask());
+    for (; said.done == 0; turns++) {
+        assert_in_range(turns, 0, 1000);
+        if (turns == 0)
+            remove_some();
+        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    }
+    assert_true(said.is_applied);
+    assert_in_range(turns, MANY / 20, 1000);
+    /* Each is there once, those that went have come again. */
+    assert_int_equal(floors.tenants->n_listed, MANY + 1);
+    assert_int_equal(said.n[RELOAD_REMOVED], 1);
+    assert_int_equal(said.n[RELOAD_CHANGED] + said.n[RELOAD_ADDED], MANY - 1);
+    reload = reload_free(reload);
+    reader = reader_free(reader);
+}
+
+static void test_reload_that_is_asked_for_meanwhile_follows(void **state)
+{
+    struct reader *reader = NULL;
+
+    (void) state;
+    write_many("");
+    reload = reload_free(reload);
+    assert_int_equal(reader_new(floors.base, &reader), 0);
+    make_reload(reader);
+    clock_set_thread_step(LOOK_NS);
+    memset(&said, 0, sizeof said);
+    assert_null(ask());
+    assert_true(reload_is_under_way(reload));
+    write_tenant("c", "");
+    assert_null(ask());
+    for (unsigned i = 0; i < 1000 && said.done < 2; i++)
+        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(said.done, 2);
+    assert_int_equal(said.n[RELOAD_ADDED], 1);
+    assert_non_null(floors_tenant("c"));
+    reload = reload_free(reload);
+    reader = reader_free(reader);
+}
+
+static void ask_again(void *owner, const struct reload_report *report)
+{
+    on_done(owner, report);
+    assert_null(ask());
+}
+
+static void test_reload_that_is_asked_for_by_who_is_told_follows(void **state)
+{
+    (void) state;
+    memset(&said, 0, sizeof said);
+    assert_null(reload_config(reload, "a test", ask_again, &said));
+    assert_int_equal(said.done, 2);
+    assert_false(reload_is_under_way(reload));
+}
+
+static void test_who_has_left_is_not_told(void **state)
+{
+    struct reader *reader = NULL;
+
+    (void) state;
+    write_many("");
+    reload = reload_free(reload);
+    assert_int_equal(reader_new(floors.base, &reader), 0);
+    make_reload(reader);
+    clock_set_thread_step(LOOK_NS);
+    memset(&said, 0, sizeof said);
+    assert_null(ask());
+    reload_forget(reload, &said);
+    for (unsigned i = 0; i < 1000 && reload_is_under_way(reload); i++)
+        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(said.done, 0);
+    assert_non_null(floors_tenant("t99"));
+    reload = reload_free(reload);
+    reader = reader_free(reader);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_tenants_come_change_and_go_with_their_folders),
+        TEST(test_version_before_serves_until_the_new_one_has_loaded),
+        TEST(test_tenant_whose_folder_is_broken_stays_as_it_is),
+        TEST(test_tenant_that_was_deployed_keeps_its_name),
+        TEST(test_route_moves_from_one_tenant_to_another),
+        TEST(test_routes_that_two_tenants_exchange_stay_where_they_are),
+        TEST(test_route_that_is_not_given_up_is_waited_for_in_vain),
+        TEST(test_route_of_a_tenant_that_goes_is_free_at_once),
+        TEST(test_limits_of_the_config_count),
+        TEST(test_config_that_is_wrong_changes_nothing),
+        TEST(test_cordon_of_a_tenant_that_stays_cannot_go),
+        TEST(test_nothing_is_reloaded_while_skepd_ends_or_hands_over),
+        TEST(test_tenants_that_go_between_the_steps_are_passed_over),
+        TEST(test_reload_that_is_asked_for_meanwhile_follows),
+        TEST(test_reload_that_is_asked_for_by_who_is_told_follows),
+        TEST(test_who_has_left_is_not_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
