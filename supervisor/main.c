@@ -99,11 +99,12 @@ static void log_errors(struct config_errors *errors)
 
 static int install_one(struct skepd *skepd, struct manifest *manifest, const char *dir)
 {
-    int r = versions_install(skepd->versions, manifest, dir);
+    _cleanup_(failure_done) struct failure failure = { 0 };
+    int r = versions_install(skepd->versions, manifest, dir, &failure);
 
     if (r < 0) {
-        (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name), r,
-                               "cannot install tenant %s", manifest->name);
+        failure_log_event(&failure, LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = manifest->name),
+                          "cannot install the tenant");
         (void) manifest_free(manifest);
     }
     return r;

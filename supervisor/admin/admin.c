@@ -175,6 +175,13 @@ int admin_send_failure(struct admin_client *client, const char *reason)
     return admin_client_send(client, &answer);
 }
 
+int admin_send_refusal(struct admin_client *client, const struct failure *failure)
+{
+    _cleanup_free_ char *message = failure_message(failure);
+
+    return admin_send_failure(client, message ? message : "skepd is out of memory");
+}
+
 struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name)
 {
     return tenant_find(client->admin->with.tenants, (const char *) name.data, name.len);

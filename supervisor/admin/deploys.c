@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "supervisor/admin/internal.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/tenants/unserved.h"
 
 /* ---- answers */
@@ -24,17 +25,12 @@ static void on_accepted(void *owner)
     (void) admin_client_send(owner, &answer);
 }
 
-static void on_failed(void *owner, const char *text, size_t size)
+static void on_failed(void *owner, const struct failure *failure)
 {
-    Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
 
     client->deploy = NULL;
-    failure.message = admin_bytes(text, size);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
-    answer.failure = &failure;
-    (void) admin_client_send(client, &answer);
+    (void) admin_send_refusal(client, failure);
 }
 
 static void send_deployed(struct admin_client *client, const struct deploy_result *result)
@@ -161,11 +157,11 @@ static struct deploy_asker asker_of(struct admin_client *client)
         struct deploy_asker){ .listener = &listener, .owner = client, .uid = client->peer.who.uid };
 }
 
-/* r: of what was begun; reason: why it was not. */
-static int begun(struct admin_client *client, int r, const char *reason)
+/* r: of what was begun; failure: why it was not. */
+static int begun(struct admin_client *client, int r, const struct failure *failure)
 {
     if (r < 0)
-        return admin_send_failure(client, reason);
+        return admin_send_refusal(client, failure);
     admin_client_wait(client);
     return 0;
 }
@@ -175,13 +171,13 @@ int admin_on_deploy(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__DeployRequest *request = (const Skep__Admin__DeployRequest *) message;
     struct admin_client *client = owner;
     const struct deploy_asker asker = asker_of(client);
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     if (client->deploy)
         return -EPROTO;
     int r = deploy_begin(admin_client_options(client)->deploys, request->name, &asker,
-                         &client->deploy, &reason);
-    return begun(client, r, reason);
+                         &client->deploy, &failure);
+    return begun(client, r, &failure);
 }
 
 int admin_on_deploy_part(void *owner, const ProtobufCMessage *message)
@@ -207,13 +203,13 @@ int admin_on_rollback(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__RollbackRequest *request = (const Skep__Admin__RollbackRequest *) message;
     struct admin_client *client = owner;
     const struct deploy_asker asker = asker_of(client);
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     if (client->deploy)
         return -EPROTO;
     int r = deploy_rollback(admin_client_options(client)->deploys, request->name, request->version,
-                            &asker, &client->deploy, &reason);
-    return begun(client, r, reason);
+                            &asker, &client->deploy, &failure);
+    return begun(client, r, &failure);
 }
 
 int admin_on_versions(void *owner, const ProtobufCMessage *message)
@@ -221,13 +217,13 @@ int admin_on_versions(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__VersionsRequest *request = (const Skep__Admin__VersionsRequest *) message;
     struct admin_client *client = owner;
     const struct deploy_asker asker = asker_of(client);
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     if (client->deploy)
         return -EPROTO;
     int r = deploy_list(admin_client_options(client)->deploys, request->name, &asker,
-                        &client->deploy, &reason);
-    return begun(client, r, reason);
+                        &client->deploy, &failure);
+    return begun(client, r, &failure);
 }
 
 int admin_on_remove(void *owner, const ProtobufCMessage *message)
@@ -235,11 +231,11 @@ int admin_on_remove(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__RemoveRequest *request = (const Skep__Admin__RemoveRequest *) message;
     struct admin_client *client = owner;
     const struct deploy_asker asker = asker_of(client);
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     if (client->deploy)
         return -EPROTO;
     int r = deploy_remove(admin_client_options(client)->deploys, request->name, &asker,
-                          &client->deploy, &reason);
-    return begun(client, r, reason);
+                          &client->deploy, &failure);
+    return begun(client, r, &failure);
 }

@@ -121,13 +121,14 @@ static void on_reloaded(void *owner, const struct reload_report *report)
     struct admin_client *client = owner;
 
     admin_client_resume(client);
-    (void) (report->refusal ? admin_send_failure(client, report->refusal)
-                            : send_report(client, report));
+    (void) (report->refusal.code < 0 ? admin_send_refusal(client, &report->refusal)
+                                     : send_report(client, report));
 }
 
 /* Answered when it has ended. */
 int admin_on_config_reload(void *owner, const ProtobufCMessage *message)
 {
+    _cleanup_(failure_done) struct failure failure = { 0 };
     struct admin_client *client = owner;
     char by[64];
 
@@ -135,10 +136,8 @@ int admin_on_config_reload(void *owner, const ProtobufCMessage *message)
     (void) snprintf(by, sizeof by, "uid %u, pid %d", (unsigned) client->peer.who.uid,
                     (int) client->peer.who.pid);
     admin_client_await(client);
-    const char *refusal =
-        reload_config(admin_client_options(client)->reload, by, on_reloaded, client);
-    if (!refusal)
+    if (reload_config(admin_client_options(client)->reload, by, on_reloaded, client, &failure) == 0)
         return 0;
     admin_client_resume(client);
-    return admin_send_failure(client, refusal);
+    return admin_send_refusal(client, &failure);
 }

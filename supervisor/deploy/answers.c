@@ -10,19 +10,18 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/tenants/unserved.h"
 
 #define FOLDER_MAX_BYTES 80
 
-/* NULL if it is over already, and the answer of no use. */
-static struct deploy *find(void *owner, uint64_t id)
+/* 0, too, if it is over already, and the answer of no use. */
+static int tell(void *owner, uint64_t id, enum deploy_event event, const ProtobufCMessage *answer)
 {
     struct deploy *deploy = deploy_find(owner, id);
 
-    if (!deploy || deploy->kind != DEPLOY_ABORT)
-        return deploy;
-    deploy_free(deploy); /* the store has come to it; what it was at before may have been meant */
-    return NULL;
+    return deploy ? deploy_on_event(deploy, event, &(const struct deploy_news){ .answer = answer })
+                  : 0;
 }
 
 static bool take_version(ProtobufCBinaryData text, char version[static VERSION_BYTES + 1])
@@ -32,25 +31,6 @@ static bool take_version(ProtobufCBinaryData text, char version[static VERSION_B
     memcpy(version, text.data, VERSION_BYTES);
     version[VERSION_BYTES] = '\0';
     return version_is_valid(version);
-}
-
-static int on_accepted(void *owner, const ProtobufCMessage *message)
-{
-    const Skep__Store__Accepted *accepted = (const Skep__Store__Accepted *) message;
-    struct deploy *deploy = find(owner, accepted->id);
-
-    if (!deploy)
-        return 0;
-    if (deploy->kind == DEPLOY_ROLLBACK && deploy->state == DEPLOY_IN_STORE &&
-        version_is_valid(deploy->version)) {
-        deploy_boot(deploy, deploy->version);
-        return 0;
-    }
-    if (deploy->kind != DEPLOY_UPLOAD || deploy->state != DEPLOY_IN_STORE)
-        return -EPROTO;
-    deploy->state = DEPLOY_UPLOADING;
-    deploy->asker.listener->accepted(deploy->asker.owner);
-    return 0;
 }
 
 /* That version serves, and not only by the store's word. */
@@ -80,16 +60,12 @@ static void say_unchanged(struct deploy *deploy)
     deploy_succeed(deploy, &result);
 }
 
-static int on_sealed(void *owner, const ProtobufCMessage *message)
+int deploy_take_seal(struct deploy *deploy, const struct deploy_news *news)
 {
-    const Skep__Store__Sealed *sealed = (const Skep__Store__Sealed *) message;
-    struct deploy *deploy = find(owner, sealed->id);
+    const Skep__Store__Sealed *sealed = (const Skep__Store__Sealed *) news->answer;
     char folder[FOLDER_MAX_BYTES + 1];
 
-    if (!deploy)
-        return 0;
-    if (deploy->kind != DEPLOY_UPLOAD || deploy->state != DEPLOY_IN_STORE ||
-        !take_version(sealed->version, deploy->version) || sealed->folder.len == 0 ||
+    if (!take_version(sealed->version, deploy->version) || sealed->folder.len == 0 ||
         sealed->folder.len > FOLDER_MAX_BYTES ||
         memchr(sealed->folder.data, '/', sealed->folder.len))
         return -EPROTO;
@@ -104,21 +80,12 @@ static int on_sealed(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-static int on_committed(void *owner, const ProtobufCMessage *message)
+int deploy_take_commit(struct deploy *deploy, const struct deploy_news *news)
 {
-    const Skep__Store__Committed *committed = (const Skep__Store__Committed *) message;
-    struct deploy *deploy = find(owner, committed->id);
+    const Skep__Store__Committed *committed = (const Skep__Store__Committed *) news->answer;
     char previous[VERSION_BYTES + 1] = "";
 
-    if (!deploy)
-        return 0;
     if (committed->previous.len > 0 && !take_version(committed->previous, previous))
-        return -EPROTO;
-    if (deploy->kind == DEPLOY_WATCH) {
-        deploy_free(deploy);
-        return 0;
-    }
-    if (deploy->state != DEPLOY_COMMITTING)
         return -EPROTO;
     deploy_switch(deploy, previous);
     return 0;
@@ -146,25 +113,26 @@ static const Skep__Store__Version *choose(struct deploy *deploy, const Skep__Sto
                             memcmp(version->version.data, deploy->version, size) != 0)
             continue;
         if (chosen) {
-            deploy_fail(deploy, "several versions begin with that: say more of it");
+            deploy_fail(deploy, -EINVAL, "several versions begin with that: say more of it");
             return NULL;
         }
         chosen = version;
     }
     if (!chosen && size > 0)
-        deploy_fail(deploy, "%s has no such version: `skep versions %s` lists them", deploy->tenant,
-                    deploy->tenant);
+        deploy_fail(deploy, -ENOENT, "%s has no such version: `skep versions %s` lists them",
+                    deploy->tenant, deploy->tenant);
     else if (!chosen)
-        deploy_fail(deploy,
+        deploy_fail(deploy, -ENOENT,
                     "no version of %s served before, but for those that were rolled back: name "
                     "one of `skep versions %s`",
                     deploy->tenant, deploy->tenant);
     return chosen;
 }
 
-static int roll_back(struct deploy *deploy, const Skep__Store__Versions *list)
+int deploy_choose(struct deploy *deploy, const struct deploy_news *news)
 {
-    const Skep__Store__Version *chosen = choose(deploy, list);
+    const Skep__Store__Version *chosen =
+        choose(deploy, (const Skep__Store__Versions *) news->answer);
 
     if (!chosen)
         return 0;
@@ -172,47 +140,30 @@ static int roll_back(struct deploy *deploy, const Skep__Store__Versions *list)
         return -EPROTO;
     deploy->files = chosen->files;
     deploy->bytes = chosen->bytes;
-    if (is_serving(deploy->deploys, deploy->tenant, deploy->version))
-        deploy_fail(deploy, "%s serves that version already", deploy->tenant);
-    else if (deploy_send_check(deploy) < 0) /* then it loads, see on_accepted */
-        deploy_fail(deploy, "the store cannot be reached");
+    if (is_serving(deploy->deploys, deploy->tenant, deploy->version)) {
+        deploy_fail(deploy, -EALREADY, "%s serves that version already", deploy->tenant);
+        return 0;
+    }
+    int r = deploy_send_check(deploy); /* then it is read, and loads */
+    if (r < 0)
+        deploy_fail(deploy, r, "the store cannot be reached");
     return 0;
 }
 
-static int on_versions(void *owner, const ProtobufCMessage *message)
+int deploy_show(struct deploy *deploy, const struct deploy_news *news)
 {
-    const Skep__Store__Versions *versions = (const Skep__Store__Versions *) message;
-    struct deploy *deploy = find(owner, versions->id);
-
-    if (!deploy)
-        return 0;
-    if (deploy->state != DEPLOY_IN_STORE)
-        return -EPROTO;
-    if (deploy->kind == DEPLOY_ROLLBACK)
-        return roll_back(deploy, versions);
-    if (deploy->kind != DEPLOY_LIST)
-        return -EPROTO;
     if (deploy->asker.listener)
-        deploy->asker.listener->versions(deploy->asker.owner, deploy->tenant, versions);
+        deploy->asker.listener->versions(deploy->asker.owner, deploy->tenant,
+                                         (const Skep__Store__Versions *) news->answer);
     deploy_free(deploy);
     return 0;
 }
 
 /* ---- the end */
 
-static int on_removed(void *owner, const ProtobufCMessage *message)
+int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news)
 {
-    const Skep__Store__Removed *removed = (const Skep__Store__Removed *) message;
-    struct deploy *deploy = find(owner, removed->id);
-
-    if (!deploy)
-        return 0;
-    if (deploy->kind == DEPLOY_WATCH) {
-        deploy_free(deploy);
-        return 0;
-    }
-    if (deploy->kind != DEPLOY_REMOVAL || deploy->state != DEPLOY_IN_STORE)
-        return -EPROTO;
+    const Skep__Store__Removed *removed = (const Skep__Store__Removed *) news->answer;
     const struct tenant *leaving = deploy_find_leaving(deploy);
     const struct deploy_result result = {
         .tenant = deploy->tenant,
@@ -221,6 +172,7 @@ static int on_removed(void *owner, const ProtobufCMessage *message)
         .versions = removed->versions,
         .in_flight = leaving ? leaving->n_in_flight + leaving->n_queued : 0,
     };
+
     unserved_forget(deploy->deploys->with.tenants, deploy->tenant);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant), "is removed, with %u versions",
               removed->versions);
@@ -228,22 +180,46 @@ static int on_removed(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
+/* ---- messages. owner: struct deploys */
+
+static int on_accepted(void *owner, const ProtobufCMessage *message)
+{
+    return tell(owner, ((const Skep__Store__Accepted *) message)->id, DEPLOY_ON_ACCEPTED, message);
+}
+
+static int on_sealed(void *owner, const ProtobufCMessage *message)
+{
+    return tell(owner, ((const Skep__Store__Sealed *) message)->id, DEPLOY_ON_SEALED, message);
+}
+
+static int on_committed(void *owner, const ProtobufCMessage *message)
+{
+    return tell(owner, ((const Skep__Store__Committed *) message)->id, DEPLOY_ON_COMMITTED,
+                message);
+}
+
+static int on_versions(void *owner, const ProtobufCMessage *message)
+{
+    return tell(owner, ((const Skep__Store__Versions *) message)->id, DEPLOY_ON_VERSIONS, message);
+}
+
+static int on_removed(void *owner, const ProtobufCMessage *message)
+{
+    return tell(owner, ((const Skep__Store__Removed *) message)->id, DEPLOY_ON_REMOVED, message);
+}
+
 static int on_failed(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Store__Failed *failed = (const Skep__Store__Failed *) message;
-    struct deploy *deploy = find(owner, failed->id);
+    struct deploy *deploy = deploy_find(owner, failed->id);
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     if (!deploy)
         return 0;
-    if (deploy->kind == DEPLOY_WATCH) {
-        log_event(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = deploy->tenant),
-                  "%.*s: a restart would serve the version that was rolled back",
-                  (int) failed->text.len, (const char *) failed->text.data);
-        deploy_free(deploy);
-        return 0;
-    }
-    deploy_fail_text(deploy, (const char *) failed->text.data, failed->text.len);
-    return 0;
+    (void) failure_set_text(&failure, -EREMOTEIO, (const char *) failed->text.data,
+                            failed->text.len);
+    return deploy_on_event(deploy, DEPLOY_ON_DENIED,
+                           &(const struct deploy_news){ .failure = &failure });
 }
 
 static const struct channel_rule rules[] = {

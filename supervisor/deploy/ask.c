@@ -3,13 +3,13 @@
  * What may be asked for, and what the store is asked for then. Supervisor, loop thread.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/record/totals.h"
 #include "supervisor/versions/versions.h"
 
@@ -43,6 +43,7 @@ static int send_begin(struct deploy *deploy)
     begin.id = deploy->id;
     begin.tenant = bytes_of(deploy->tenant);
     begin.uid = deploy->asker.uid;
+    deploy->state = DEPLOY_SENDING;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_BEGIN, &begin);
 }
 
@@ -52,7 +53,21 @@ static int send_list(struct deploy *deploy)
 
     list.id = deploy->id;
     list.tenant = bytes_of(deploy->tenant);
+    deploy->state = deploy->kind == DEPLOY_LIST ? DEPLOY_LISTING : DEPLOY_CHOOSING;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_LIST, &list);
+}
+
+int deploy_send_part(struct deploy *deploy, const struct deploy_part *from)
+{
+    Skep__Store__Part part = SKEP__STORE__PART__INIT;
+
+    part.id = deploy->id;
+    part.path = from->path;
+    part.env = from->env;
+    part.data = from->data;
+    part.more = from->more;
+    deploy->state = DEPLOY_SENDING;
+    return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_PART, &part);
 }
 
 int deploy_send_seal(struct deploy *deploy)
@@ -60,7 +75,7 @@ int deploy_send_seal(struct deploy *deploy)
     Skep__Store__Seal seal = SKEP__STORE__SEAL__INIT;
 
     seal.id = deploy->id;
-    deploy->state = DEPLOY_IN_STORE;
+    deploy->state = DEPLOY_SEALING;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_SEAL, &seal);
 }
 
@@ -75,6 +90,7 @@ int deploy_send_commit(struct deploy *deploy, enum store_action action)
     commit.reason = bytes_of(deploy->reason);
     commit.uid = deploy->asker.uid;
     commit.keep = deploy->deploys->with.config->deploy.keep;
+    deploy->state = DEPLOY_COMMITTING;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_COMMIT, &commit);
 }
 
@@ -84,7 +100,7 @@ int deploy_send_remove(struct deploy *deploy)
 
     remove.id = deploy->id;
     remove.tenant = bytes_of(deploy->tenant);
-    deploy->state = DEPLOY_IN_STORE;
+    deploy->state = DEPLOY_REMOVING;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_REMOVE, &remove);
 }
 
@@ -95,6 +111,7 @@ int deploy_send_check(struct deploy *deploy)
     check.id = deploy->id;
     check.tenant = bytes_of(deploy->tenant);
     check.version = bytes_of(deploy->version);
+    deploy->state = DEPLOY_CHECKING;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_CHECK, &check);
 }
 
@@ -107,18 +124,6 @@ int deploy_send_abort(struct deploy *deploy)
 }
 
 /* ---- what may be asked for */
-
-static int __attribute__((format(printf, 4, 5)))
-refuse(struct deploys *deploys, int error, const char **ret_reason, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    (void) vsnprintf(deploys->reason, sizeof deploys->reason, format, args);
-    va_end(args);
-    *ret_reason = deploys->reason;
-    return error;
-}
 
 static bool take_name(ProtobufCBinaryData text, char name[static NAME_MAX_BYTES + 1])
 {
@@ -135,7 +140,17 @@ static unsigned count(const struct deploys *deploys, enum deploy_kind kind)
     unsigned n = 0;
 
     TAILQ_FOREACH (deploy, &deploys->list, entry)
-        n += deploy->kind == kind;
+        n += deploy->kind == kind && deploy->state != DEPLOY_ABANDONED;
+    return n;
+}
+
+static unsigned count_abandoned(const struct deploys *deploys)
+{
+    const struct deploy *deploy;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (deploy, &deploys->list, entry)
+        n += deploy->state == DEPLOY_ABANDONED;
     return n;
 }
 
@@ -150,172 +165,141 @@ void deploys_read_total(void *owner, struct total *total)
 
 /* What holds for all of them. */
 static int check(struct deploys *deploys, ProtobufCBinaryData text,
-                 char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
+                 char name[static NAME_MAX_BYTES + 1], struct failure *failure)
 {
     if (!take_name(text, name))
-        return refuse(deploys, -EINVAL, ret_reason, "not the name of a tenant: %s", name_expected);
+        return failure_set(failure, -EINVAL, "not the name of a tenant: %s", name_expected);
     if (deploys->with.is_dev)
-        return refuse(deploys, -EPERM, ret_reason, "`skep dev` serves one tenant only");
+        return failure_set(failure, -EPERM, "`skep dev` serves one tenant only");
     if (!deploys->with.store)
-        return refuse(
-            deploys, -EPERM, ret_reason,
+        return failure_set(
+            failure, -EPERM,
             "nothing can be deployed here: name a folder for it as `state` in %.200s, and "
             "restart skepd",
             deploys->with.config->path);
     if (deploys->with.health->of[HELPER_STORE].state == HELPER_GONE)
-        return refuse(deploys, -EPIPE, ret_reason, "%s", helper_advice(HELPER_STORE, HELPER_GONE));
+        return failure_set(failure, -EPIPE, "%s", helper_advice(HELPER_STORE, HELPER_GONE));
     if (!helper_is_ready(store_helper(deploys->with.store)))
-        return refuse(deploys, -EPIPE, ret_reason, DEPLOY_STORE_GONE);
+        return failure_set(failure, -EPIPE, DEPLOY_STORE_GONE);
     if (count(deploys, DEPLOY_LIST) >= WAITING_MAX ||
-        count(deploys, DEPLOY_REMOVAL) >= WAITING_MAX ||
-        count(deploys, DEPLOY_ABORT) >= WAITING_MAX ||
+        count(deploys, DEPLOY_REMOVAL) >= WAITING_MAX || count_abandoned(deploys) >= WAITING_MAX ||
         helper_is_congested(store_helper(deploys->with.store)))
-        return refuse(deploys, -EBUSY, ret_reason, "the store is busy: try again");
+        return failure_set(failure, -EBUSY, "the store is busy: try again");
     return 0;
 }
 
 /* What holds for those that change something. */
 static int check_change(struct deploys *deploys, ProtobufCBinaryData text,
-                        char name[static NAME_MAX_BYTES + 1], const char **ret_reason)
+                        char name[static NAME_MAX_BYTES + 1], struct failure *failure)
 {
-    int r = check(deploys, text, name, ret_reason);
+    int r = check(deploys, text, name, failure);
     const struct tenant *tenant =
         r < 0 ? NULL : tenant_find(deploys->with.tenants, name, strlen(name));
 
     if (r < 0)
         return r;
     if (deploys->with.life->is_draining || deploys->with.life->is_handing_over)
-        return refuse(deploys, -EBUSY, ret_reason, "skepd is about to end: try again");
+        return failure_set(failure, -EBUSY, "skepd is about to end: try again");
     if (tenant && tenant->origin == TENANT_FOLDER)
-        return refuse(deploys, -EEXIST, ret_reason,
-                      "%s is served from %.200s; remove it there first", name, tenant->dir);
+        return failure_set(failure, -EEXIST, "%s is served from %.200s; remove it there first",
+                           name, tenant->dir);
     if (deploy_find_change(deploys, name))
-        return refuse(deploys, -EBUSY, ret_reason,
-                      "%s is being deployed, rolled back or removed by somebody else: try again",
-                      name);
+        return failure_set(
+            failure, -EBUSY,
+            "%s is being deployed, rolled back or removed by somebody else: try again", name);
     if (count(deploys, DEPLOY_UPLOAD) + count(deploys, DEPLOY_ROLLBACK) >= DEPLOYS_MAX) {
         deploys->refused++;
-        return refuse(deploys, -EBUSY, ret_reason, "too many deploys at a time: try again");
+        return failure_set(failure, -EBUSY, "too many deploys at a time: try again");
     }
     return 0;
 }
 
 /* r: of its first request to the store. */
-static int begun(struct deploy *deploy, int r, struct deploy **ret_deploy, const char **ret_reason)
+static int begun(struct deploy *deploy, int r, struct deploy **ret_deploy, struct failure *failure)
 {
     if (r < 0) {
-        *ret_reason = "the store cannot be reached";
         deploy_free(deploy);
-        return r;
+        return failure_set(failure, r, "the store cannot be reached");
     }
     *ret_deploy = deploy;
     return 0;
 }
 
-static int no_memory(const char **ret_reason)
+static int no_memory(struct failure *failure)
 {
-    *ret_reason = "skepd is out of memory";
-    return -ENOMEM;
+    return failure_set(failure, -ENOMEM, "skepd is out of memory");
 }
 
 int deploy_begin(struct deploys *deploys, ProtobufCBinaryData text,
                  const struct deploy_asker *asker, struct deploy **ret_deploy,
-                 const char **ret_reason)
+                 struct failure *failure)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check_change(deploys, text, name, ret_reason);
+    int r = check_change(deploys, text, name, failure);
     if (r < 0)
         return r;
     struct deploy *deploy = deploy_new(deploys, DEPLOY_UPLOAD, asker, name);
     if (!deploy)
-        return no_memory(ret_reason);
+        return no_memory(failure);
     deploy->until_ns = io_now_ns() + UPLOAD_S * NSEC_PER_SEC;
-    return begun(deploy, send_begin(deploy), ret_deploy, ret_reason);
-}
-
-int deploy_take_part(struct deploy *deploy, const struct deploy_part *from)
-{
-    Skep__Store__Part part = SKEP__STORE__PART__INIT;
-
-    if (deploy->kind != DEPLOY_UPLOAD || deploy->state != DEPLOY_UPLOADING ||
-        from->data.len > DEPLOY_PART_MAX_BYTES || from->path.len > TENANT_PATH_MAX ||
-        from->env.len > DEPLOY_PART_MAX_BYTES)
-        return -EPROTO;
-    if (from->end) {
-        if (from->path.len > 0 || from->env.len > 0 || from->data.len > 0 || from->more)
-            return -EPROTO;
-        if (deploy_send_seal(deploy) < 0)
-            deploy_fail(deploy, "the store cannot be reached");
-        return 0;
-    }
-    if ((from->path.len > 0) == (from->env.len > 0) || (from->more && from->path.len == 0))
-        return -EPROTO;
-    part.id = deploy->id;
-    part.path = from->path;
-    part.env = from->env;
-    part.data = from->data;
-    part.more = from->more;
-    deploy->state = DEPLOY_IN_STORE;
-    if (send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_PART, &part) < 0)
-        deploy_fail(deploy, "the store cannot be reached");
-    return 0;
+    return begun(deploy, send_begin(deploy), ret_deploy, failure);
 }
 
 int deploy_rollback(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBinaryData version,
                     const struct deploy_asker *asker, struct deploy **ret_deploy,
-                    const char **ret_reason)
+                    struct failure *failure)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check_change(deploys, text, name, ret_reason);
+    int r = check_change(deploys, text, name, failure);
     if (r < 0)
         return r;
     if (version.len > VERSION_BYTES)
-        return refuse(deploys, -EINVAL, ret_reason, "%s has no such version: `skep versions %s`",
-                      name, name);
+        return failure_set(failure, -EINVAL, "%s has no such version: `skep versions %s`", name,
+                           name);
     struct deploy *deploy = deploy_new(deploys, DEPLOY_ROLLBACK, asker, name);
     if (!deploy)
-        return no_memory(ret_reason);
+        return no_memory(failure);
     if (version.len > 0)
         memcpy(deploy->version, version.data, version.len);
-    return begun(deploy, send_list(deploy), ret_deploy, ret_reason);
+    return begun(deploy, send_list(deploy), ret_deploy, failure);
 }
 
 int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
                   const struct deploy_asker *asker, struct deploy **ret_deploy,
-                  const char **ret_reason)
+                  struct failure *failure)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check_change(deploys, text, name, ret_reason);
+    int r = check_change(deploys, text, name, failure);
     if (r < 0)
         return r;
     struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
     struct deploy *deploy = deploy_new(deploys, DEPLOY_REMOVAL, asker, name);
     if (!deploy)
-        return no_memory(ret_reason);
+        return no_memory(failure);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = name), "removal is asked for by uid %u",
               asker->uid);
     if (!tenant) /* it may be stored all the same: one that was broken when skepd started */
-        return begun(deploy, deploy_send_remove(deploy), ret_deploy, ret_reason);
+        return begun(deploy, deploy_send_remove(deploy), ret_deploy, failure);
     deploy->leaving_number = tenant->number;
     deploy->state = DEPLOY_LEAVING;
     deploy->until_ns = io_now_ns() + LEAVE_S * NSEC_PER_SEC;
     versions_remove(tenant);
-    return begun(deploy, 0, ret_deploy, ret_reason);
+    return begun(deploy, 0, ret_deploy, failure);
 }
 
 int deploy_list(struct deploys *deploys, ProtobufCBinaryData text, const struct deploy_asker *asker,
-                struct deploy **ret_deploy, const char **ret_reason)
+                struct deploy **ret_deploy, struct failure *failure)
 {
     char name[NAME_MAX_BYTES + 1];
 
-    int r = check(deploys, text, name, ret_reason);
+    int r = check(deploys, text, name, failure);
     if (r < 0)
         return r;
     struct deploy *deploy = deploy_new(deploys, DEPLOY_LIST, asker, name);
     if (!deploy)
-        return no_memory(ret_reason);
-    return begun(deploy, send_list(deploy), ret_deploy, ret_reason);
+        return no_memory(failure);
+    return begun(deploy, send_list(deploy), ret_deploy, failure);
 }

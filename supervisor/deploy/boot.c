@@ -18,6 +18,7 @@
 #include "supervisor/deploy/internal.h"
 #include "supervisor/host/reader.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/versions/versions.h"
 
 #define BOOT_S 60
@@ -36,7 +37,7 @@ static int read_env(const char *folder, struct manifest *manifest, struct config
 
     int r = fd < 0 ? -errno : tenant_file_read(fd, "env", ENV_MAX_BYTES, &env, &size);
     if (r < 0) {
-        config_errors_add(errors, folder, 0, "env cannot be read: %s", strerrordesc_np(-r));
+        config_errors_add(errors, "env", 0, "cannot be read: %s", strerrordesc_np(-r));
         return r;
     }
     return manifest_override_env(manifest, env, size, errors);
@@ -70,67 +71,45 @@ int deploy_read(const char *state, const char *tenant, const char *folder,
     return 0;
 }
 
-/* Errors without the folder in the store, which nobody who deploys knows. */
-static void fail_with_errors(struct deploy *deploy, int error, const struct config_errors *errors)
-{
-    _cleanup_free_ char *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
-
-    for (unsigned i = 0; file && i < errors->n_items; i++) {
-        const struct config_error *item = &errors->items[i];
-        const char *bundle = strstr(item->file, "/bundle/");
-        (void) fprintf(file, "%s%s", i > 0 ? "\n" : "",
-                       bundle ? bundle + strlen("/bundle/") : "the bundle");
-        if (item->line > 0)
-            (void) fprintf(file, ":%u", item->line);
-        (void) fprintf(file, ": %s", item->text);
-    }
-    if (file && fclose(file) == 0 && size > 0)
-        deploy_fail_text(deploy, text, size < 64U << 10 ? size : 64U << 10);
-    else
-        deploy_fail(deploy, "it cannot be read: %s", strerrordesc_np(-error));
-}
-
 /* ---- loading */
 
-/* The name or a route is another tenant's by now. */
-static bool has_conflict(struct deploy *deploy, const struct manifest *manifest)
-{
-    char text[ROUTE_TEXT_BYTES];
-    const struct tenants *tenants = deploy->deploys->with.tenants;
-    const struct route_pattern *route = NULL;
-    const struct tenant *other = tenant_find(tenants, deploy->tenant, strlen(deploy->tenant));
+#define BEHIND_FOLDER \
+    "/bundle/" /* paths are shown without the store's folder, which nobody who deploys knows */
 
-    if (other && other->origin == TENANT_FOLDER) {
-        deploy_fail(deploy, "%s is served from %.200s by now; remove it there first",
-                    deploy->tenant, other->dir);
-        return true;
-    }
-    other = tenant_find_conflict(tenants, manifest, &route);
-    if (!other)
-        return false;
-    deploy_fail(deploy, "skep.yaml:%u: the route \"%.400s\" is one of the tenant %s", route->line,
-                route_pattern_text(route, text), other->name);
-    return true;
+/* The name is another tenant's by now. */
+static bool is_of_folder(const struct tenant *tenant)
+{
+    return tenant && tenant->origin == TENANT_FOLDER;
 }
 
-static void install(struct deploy *deploy, struct manifest *read, const char *dir)
+static int stage(struct deploy *deploy, struct manifest *manifest, const char *dir,
+                 struct failure *failure)
 {
     _cleanup_(config_errors_done) struct config_errors errors = { 0 };
-    _cleanup_(manifest_cleanup) struct manifest *manifest = read;
     const struct deploys_options *with = &deploy->deploys->with;
+    const struct tenant *tenant =
+        tenant_find(with->tenants, deploy->tenant, strlen(deploy->tenant));
 
     int r = manifest_check(manifest, with->config, &errors);
-    if (r < 0) {
-        fail_with_errors(deploy, r, &errors);
-        return;
-    }
-    if (has_conflict(deploy, manifest))
-        return;
-    r = versions_stage(with->versions, manifest, dir, &deploy_of_version, deploy, &deploy->staged);
-    if (r < 0) {
-        deploy_fail(deploy, "it cannot be installed: %s", strerrordesc_np(-r));
+    if (r < 0)
+        return failure_set_errors(failure, r, &errors, BEHIND_FOLDER);
+    if (is_of_folder(tenant))
+        return failure_set(failure, -EEXIST,
+                           "%s is served from %.200s by now; remove it there first", deploy->tenant,
+                           tenant->dir);
+    r = versions_stage(with->versions, manifest, dir, &deploy_of_version, deploy, &deploy->staged,
+                       failure);
+    failure_shorten_place(failure, BEHIND_FOLDER);
+    return r;
+}
+
+void deploy_stage(struct deploy *deploy, struct manifest *read, const char *dir)
+{
+    _cleanup_(failure_done) struct failure failure = { 0 };
+    _cleanup_(manifest_cleanup) struct manifest *manifest = read;
+
+    if (stage(deploy, manifest, dir, &failure) < 0) {
+        deploy_fail_with(deploy, &failure);
         return;
     }
     (void) TAKE_PTR(manifest);
@@ -181,13 +160,19 @@ static void on_read(struct reader_job *job, bool is_end)
 {
     _cleanup_(reading_cleanup) struct boot_reading *reading = (struct boot_reading *) job;
     struct deploy *deploy = is_end ? NULL : deploy_find(reading->deploys, reading->id);
+    _cleanup_(failure_done) struct failure failure = { 0 };
+    const struct deploy_news news = {
+        .manifest = &reading->manifest,
+        .dir = reading->dir,
+        .failure = &failure,
+    };
 
-    if (!deploy || deploy->state != DEPLOY_READING)
+    if (!deploy)
         return;
     if (reading->error < 0)
-        fail_with_errors(deploy, reading->error, &reading->errors);
-    else
-        install(deploy, TAKE_PTR(reading->manifest), reading->dir);
+        (void) failure_set_errors(&failure, reading->error, &reading->errors, BEHIND_FOLDER);
+    (void) deploy_on_event(deploy, reading->error < 0 ? DEPLOY_ON_UNREADABLE : DEPLOY_ON_READ,
+                           &news);
 }
 
 _Static_assert(offsetof(struct boot_reading, job) == 0, "a job is what embeds it");
@@ -199,7 +184,7 @@ void deploy_boot(struct deploy *deploy, const char *folder)
 
     if (!reading || !(reading->state = strdup(with->config->state))) {
         (void) reading_free(reading);
-        deploy_fail(deploy, "skepd is out of memory");
+        deploy_fail(deploy, -ENOMEM, "skepd is out of memory");
         return;
     }
     reading->job = (struct reader_job){ .work = read_version, .done = on_read };
@@ -253,7 +238,7 @@ void deploy_switch(struct deploy *deploy, const char *previous)
         const char *reason = r == -ESTALE ? "another version took its place meanwhile"
                                           : "its routes were taken meanwhile";
         revert(deploy, previous, reason);
-        deploy_fail(deploy, "%s: try again", reason);
+        deploy_fail(deploy, r, "%s: try again", reason);
         return;
     }
     deploy->staged = NULL;

@@ -16,6 +16,7 @@
 struct deploy;
 struct deploys;
 struct event_base;
+struct failure;
 struct health;
 struct life;
 struct reader;
@@ -42,10 +43,54 @@ struct deploy_result {
 /* Who asked. One of failed, done and versions ends it: the deploy is not to be used after that. */
 struct deploy_listener {
     void (*accepted)(void *owner); /* the next part may come */
-    void (*failed)(void *owner, const char *text, size_t size);
+    void (*failed)(void *owner, const struct failure *failure);
     void (*done)(void *owner, const struct deploy_result *result);
     void (*versions)(void *owner, const char *tenant, const Skep__Store__Versions *versions);
 };
+
+/* How far one has come. */
+enum deploy_state {
+    DEPLOY_SENDING,    /* the store takes the beginning of an upload, or a part */
+    DEPLOY_UPLOADING,  /* the next part may come */
+    DEPLOY_SEALING,    /* the store looks at the whole upload */
+    DEPLOY_CHOOSING,   /* of a rollback: the store lists the versions */
+    DEPLOY_CHECKING,   /* of a rollback: the store looks whether the version is whole */
+    DEPLOY_READING,    /* the reader reads its version */
+    DEPLOY_BOOTING,    /* its version loads */
+    DEPLOY_COMMITTING, /* it has loaded; the store makes it durable */
+    DEPLOY_LEAVING,    /* the tenant that is removed ends what it has accepted */
+    DEPLOY_REMOVING,   /* the store removes it */
+    DEPLOY_LISTING,    /* the store lists the versions, for who asked */
+    DEPLOY_RETURNING,  /* the version before serves again; the store makes that durable */
+    DEPLOY_POSTPONED,  /* the same, and it is asked as soon as it is there again */
+    DEPLOY_ABANDONED,  /* over; the store has still to answer */
+    DEPLOY_STATES,
+};
+
+enum deploy_event {
+    DEPLOY_ON_ACCEPTED, /* answers of the store */
+    DEPLOY_ON_SEALED,
+    DEPLOY_ON_COMMITTED,
+    DEPLOY_ON_VERSIONS,
+    DEPLOY_ON_REMOVED,
+    DEPLOY_ON_DENIED,     /* it says why not */
+    DEPLOY_ON_UNANSWERED, /* it has ended instead */
+    DEPLOY_ON_STORE_LOST, /* it has ended, with all uploads; after DEPLOY_ON_UNANSWERED */
+    DEPLOY_ON_STORE_READY,
+    DEPLOY_ON_PART, /* of who asked */
+    DEPLOY_ON_LEFT, /* who asked is gone */
+    DEPLOY_ON_READ, /* by the reader */
+    DEPLOY_ON_UNREADABLE,
+    DEPLOY_ON_LOADED, /* the staged version */
+    DEPLOY_ON_REFUSED,
+    DEPLOY_ON_DROPPED,
+    DEPLOY_ON_TICK,
+    DEPLOY_ON_DRAIN, /* skepd is about to end */
+    DEPLOY_EVENTS,
+};
+
+/* The table itself, for tests: the name of the action that an event has in a state; NULL: there is none. */
+const char *deploy_action_name(enum deploy_state state, enum deploy_event event);
 
 struct deploy_asker {
     const struct deploy_listener *listener; /* borrowed: static */
@@ -78,19 +123,18 @@ void deploys_drain(struct deploys *deploys);
  * out. 0 or -ENOMEM. */
 int deploys_install_stored(struct deploys *deploys);
 
-/* Each begins what the name says. 0; or -errno with *ret_reason, a static string or one that lives until
- * the next call. text: the name as it came, checked here. */
+/* Each begins what the name says. 0; or -errno, which failure has, too. text: the name as it came, checked here. */
 int deploy_begin(struct deploys *deploys, ProtobufCBinaryData text,
                  const struct deploy_asker *asker, struct deploy **ret_deploy,
-                 const char **ret_reason);
+                 struct failure *failure);
 int deploy_rollback(struct deploys *deploys, ProtobufCBinaryData text, ProtobufCBinaryData version,
                     const struct deploy_asker *asker, struct deploy **ret_deploy,
-                    const char **ret_reason);
+                    struct failure *failure);
 int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
                   const struct deploy_asker *asker, struct deploy **ret_deploy,
-                  const char **ret_reason);
+                  struct failure *failure);
 int deploy_list(struct deploys *deploys, ProtobufCBinaryData text, const struct deploy_asker *asker,
-                struct deploy **ret_deploy, const char **ret_reason);
+                struct deploy **ret_deploy, struct failure *failure);
 
 struct deploy_part {
     ProtobufCBinaryData path, env, data; /* path or env is empty */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the deploys share: deploy.c (their life), ask.c (what may be asked), boot.c (from
- * the store to a worker), answers.c (what the store says), watch.c (after the switch), stored.c (at the
- * start). No other includes this.
+ * What the files of the deploys share: life.c (states and events), deploy.c (all of them), ask.c (what may be asked, and
+ * of the store), boot.c (from the store to a worker), answers.c (what the store says), watch.c (after the switch),
+ * stored.c (at the start). No other includes this.
  */
 #pragma once
 
@@ -24,18 +24,7 @@ enum deploy_kind {
     DEPLOY_ROLLBACK,
     DEPLOY_REMOVAL,
     DEPLOY_LIST,
-    DEPLOY_WATCH,
-    DEPLOY_ABORT, /* was one of them, is over, and the store has not answered yet */
-};
-
-enum deploy_state {
-    DEPLOY_IN_STORE,   /* the store has a request and will answer */
-    DEPLOY_POSTPONED,  /* the store is asked as soon as it is there again */
-    DEPLOY_READING,    /* the reader reads its version */
-    DEPLOY_UPLOADING,  /* the next part may come */
-    DEPLOY_BOOTING,    /* its version loads */
-    DEPLOY_COMMITTING, /* it has loaded; the store makes it durable */
-    DEPLOY_LEAVING,    /* the tenant that is removed ends what it has accepted */
+    DEPLOY_WATCH, /* the watch went back to the version before: the store follows */
 };
 
 struct deploy {
@@ -57,6 +46,15 @@ struct deploy {
 };
 TAILQ_HEAD(deploy_list, deploy);
 
+/* What comes with an event; NULL where the event has nothing like it. Borrowed for the call. */
+struct deploy_news {
+    const ProtobufCMessage *answer; /* of the store */
+    const struct deploy_part *part;
+    const struct failure *failure;
+    struct manifest **manifest; /* of the version that was read: to be taken */
+    const char *dir;            /* likewise, of its files */
+};
+
 struct deploys {
     struct deploys_options with;
     struct deploy_list list;
@@ -64,8 +62,22 @@ struct deploys {
     struct event *tick;
     struct event *check; /* a version that is watched has failed too often */
     uint64_t refused;    /* changes that were too many at a time */
-    char reason[512];
 };
+
+/* ---- life.c */
+
+/* Does what the table has for the event in the deploy's state; the deploy may be gone afterwards. Returns 0; or -EPROTO if
+ * there is nothing for it, or what came with it cannot be: then whoever has said it is at fault, and all is as before. */
+int deploy_on_event(struct deploy *deploy, enum deploy_event event, const struct deploy_news *news);
+/* Whether the event has an action in the deploy's state. */
+bool deploy_expects(const struct deploy *deploy, enum deploy_event event);
+/* The event for each of them. */
+void deploys_on_event(struct deploys *deploys, enum deploy_event event);
+/* Tells whoever asked, gives up what was begun, and frees it; of an upload, something stays in the list
+ * until the store has given it up, too. code: -errno, of struct failure. */
+void deploy_fail(struct deploy *deploy, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void deploy_fail_with(struct deploy *deploy, const struct failure *failure);
 
 /* ---- deploy.c */
 
@@ -74,11 +86,8 @@ struct deploy *deploy_new(struct deploys *deploys, enum deploy_kind kind,
 struct deploy *deploy_find(const struct deploys *deploys, uint64_t id); /* may be NULL */
 /* Another than this one changes the tenant. */
 struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant);
-/* Tells whoever asked, gives up what was begun, and frees it; of an upload, something stays in the list
- * until the store has given it up, too. */
-void deploy_fail(struct deploy *deploy, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-void deploy_fail_text(struct deploy *deploy, const char *text, size_t size);
+/* Whether it changes its tenant, and is not over. */
+bool deploy_is_change(const struct deploy *deploy);
 /* Tells whoever asked, and frees it. */
 void deploy_succeed(struct deploy *deploy, const struct deploy_result *result);
 void deploy_free(struct deploy *deploy);
@@ -98,11 +107,15 @@ int deploy_send_remove(struct deploy *deploy);
 int deploy_send_check(struct deploy *deploy);
 int deploy_send_abort(struct deploy *deploy);
 
+/* One of the parts of an upload. */
+int deploy_send_part(struct deploy *deploy, const struct deploy_part *from);
+
 /* ---- boot.c */
 
-/* Has the reader read the version from its folder below versions/, and then has it load. If it fails, the deploy is
- * gone. */
+/* Has the reader read the version from its folder below versions/. If it fails, the deploy is gone. */
 void deploy_boot(struct deploy *deploy, const char *folder);
+/* What was read is checked, and loads. */
+void deploy_stage(struct deploy *deploy, struct manifest *read, const char *dir);
 /* The commit is done: it serves. previous: what did before, or "". */
 void deploy_switch(struct deploy *deploy, const char *previous);
 /* Reads a stored version with its env. 0 or -errno with errors filled, paths in which are those that the
@@ -113,6 +126,13 @@ int deploy_read(const char *state, const char *tenant, const char *folder,
 /* ---- answers.c */
 
 extern const struct channel_table deploy_answers; /* owner: struct deploys */
+
+/* Actions of the table that read an answer; each returns 0 or -EPROTO. */
+int deploy_take_seal(struct deploy *deploy, const struct deploy_news *news);
+int deploy_take_commit(struct deploy *deploy, const struct deploy_news *news);
+int deploy_choose(struct deploy *deploy, const struct deploy_news *news);
+int deploy_show(struct deploy *deploy, const struct deploy_news *news);
+int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news);
 
 /* ---- watch.c */
 

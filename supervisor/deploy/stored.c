@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "store/check.h"
 #include "supervisor/deploy/internal.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/versions/versions.h"
 
@@ -46,22 +47,18 @@ static int install_version(struct deploys *deploys, const char *name, const char
 {
     _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
     _cleanup_free_ char *dir = NULL;
-    const struct route_pattern *route = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     int r = deploy_read(deploys->with.config->state, name, version, &manifest, &dir, errors);
     if (r == 0)
         r = manifest_check(manifest, deploys->with.config, errors);
     if (r < 0)
         return r;
-    const struct tenant *other = tenant_find_conflict(deploys->with.tenants, manifest, &route);
-    if (other) {
-        config_errors_add(errors, manifest->file, route->line, "this route is one of the tenant %s",
-                          other->name);
-        return -EEXIST;
-    }
-    r = versions_install(deploys->with.versions, manifest, dir);
-    if (r < 0)
+    r = versions_install(deploys->with.versions, manifest, dir, &failure);
+    if (r < 0) {
+        failure_add_to(&failure, manifest->file, errors);
         return r;
+    }
     (void) TAKE_PTR(manifest);
     struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
     tenant->origin = TENANT_DEPLOYED;

@@ -40,7 +40,7 @@ void deploy_send_back(struct deploy *deploy)
     int r = deploy->version[0] ? deploy_send_commit(deploy, STORE_AUTO_ROLLBACK)
                                : deploy_send_remove(deploy);
 
-    deploy->state = r == -EPIPE ? DEPLOY_POSTPONED : DEPLOY_IN_STORE;
+    deploy->state = r == -EPIPE ? DEPLOY_POSTPONED : DEPLOY_RETURNING;
     if (r < 0 && r != -EPIPE)
         deploy_free(deploy);
 }

@@ -39,6 +39,7 @@ const char *reload_kind_name(enum reload_kind kind)
 
 void reload_report_done(struct reload_report *report)
 {
+    failure_done(&report->refusal);
     config_errors_done(&report->errors);
     config_changes_done(&report->changes);
     config_errors_done(&report->tenant_errors);
@@ -157,10 +158,15 @@ void reload_log_errors(const struct config_errors *errors)
     }
 }
 
+static void log_refusal(const struct failure *refusal)
+{
+    failure_log_event(refusal, LOG_LEVEL_WARNING, LOG_ABOUT(0), "no reload");
+}
+
 static void log_report(const struct reload_report *report)
 {
-    if (report->refusal) {
-        log_warning("%s", report->refusal);
+    if (report->refusal.code < 0) {
+        log_refusal(&report->refusal);
         return;
     }
     for (unsigned i = 0; i < report->changes.count && report->is_applied; i++) {
@@ -353,14 +359,15 @@ static int prepare(const struct reload *reload, struct reload_run *run)
     return r < 0 ? r : http_front_set_limits(reload->with.front, &limits);
 }
 
-static const char *find_refusal(const struct reload *reload)
+/* 0, or why not. */
+static int check_time(const struct reload *reload, struct failure *refusal)
 {
     if (reload->with.life->is_draining)
-        return "skepd is ending: nothing is reloaded any more";
+        return failure_set(refusal, -ECANCELED, "skepd is ending: nothing is reloaded any more");
     /* It may have read the config before it was changed, and would serve with that one. */
     if (reload->with.life->is_handing_over)
-        return "an upgrade is under way: reload when it has ended";
-    return NULL;
+        return failure_set(refusal, -EBUSY, "an upgrade is under way: reload when it has ended");
+    return 0;
 }
 
 static void on_read(struct reader_job *job, bool is_end)
@@ -372,8 +379,9 @@ static void on_read(struct reader_job *job, bool is_end)
         (void) run_free(run);
         return;
     }
-    run->report.refusal = find_refusal(reload);
-    int r = run->report.refusal ? -ECANCELED : run->error;
+    int r = check_time(reload, &run->report.refusal);
+    if (r == 0)
+        r = run->error;
     if (r == 0)
         r = prepare(reload, run);
     if (r == -ENOMEM)
@@ -417,27 +425,28 @@ static void begin(struct reload *reload, struct asker_list *askers)
     reader_run(reload->with.reader, &TAKE_PTR(run)->job);
 }
 
-const char *reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner)
+int reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner,
+                  struct failure *failure)
 {
     struct asker_list askers = TAILQ_HEAD_INITIALIZER(askers);
-    const char *refusal = find_refusal(reload);
+    int r = check_time(reload, failure);
 
     log_info("a reload is asked for by %s", by);
-    if (refusal) {
-        log_warning("%s", refusal);
-        return refusal;
+    if (r < 0) {
+        log_refusal(failure);
+        return r;
     }
     struct asker *asker = malloc(sizeof *asker);
     if (!asker)
-        return "skepd is out of memory";
+        return failure_set(failure, -ENOMEM, "skepd is out of memory");
     *asker = (struct asker){ .done = done, .owner = owner };
     if (reload->run) {
         TAILQ_INSERT_TAIL(&reload->run->later, asker, entry);
-        return NULL;
+        return 0;
     }
     TAILQ_INSERT_TAIL(&askers, asker, entry);
     begin(reload, &askers);
-    return NULL;
+    return 0;
 }
 
 static void forget_asker(struct asker_list *askers, const void *owner)
@@ -459,5 +468,7 @@ void reload_forget(struct reload *reload, const void *owner)
 
 void reload_on_signal(struct reload *reload)
 {
-    (void) reload_config(reload, "SIGHUP", NULL, NULL);
+    _cleanup_(failure_done) struct failure failure = { 0 };
+
+    (void) reload_config(reload, "SIGHUP", NULL, NULL, &failure);
 }

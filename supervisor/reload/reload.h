@@ -7,6 +7,7 @@
 #pragma once
 
 #include "config/config_changes.h"
+#include "supervisor/record/failure.h"
 
 enum reload_kind {
     RELOAD_ADDED,
@@ -22,7 +23,7 @@ struct reload_tenant {
 };
 
 struct reload_report {           /* starts as { 0 } */
-    const char *refusal;         /* why nothing was read; static; NULL: it was */
+    struct failure refusal;      /* why nothing was read; code 0: it was */
     bool is_applied;             /* false: nothing has changed */
     struct config_errors errors; /* why not */
     struct config_changes changes;
@@ -66,9 +67,10 @@ struct reload *reload_free(struct reload *reload);
 typedef void (*reload_done_fn)(void *owner, const struct reload_report *report);
 
 /* Files are read and parsed by the reader, and tenants changed in steps, so that nobody has to wait meanwhile. by: who
- * asks, for the log, which says what comes of it, too. NULL, and done is called, maybe before this returns; else why
- * not, and it is not. While one is under way, another follows, for all who have asked by then. */
-const char *reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner);
+ * asks, for the log, which says what comes of it, too. 0, and done is called, maybe before this returns; or -errno, which
+ * failure has, too, and it is not. While one is under way, another follows, for all who have asked by then. */
+int reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner,
+                  struct failure *failure);
 /* For SIGHUP: the same, and only the log says what came of it. */
 void reload_on_signal(struct reload *reload);
 /* The owner is not to be told any more. */

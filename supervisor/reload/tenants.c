@@ -125,23 +125,17 @@ static void note(struct reload_report *report, const char *name, enum reload_kin
     tenants[report->n_tenants++].kind = kind;
 }
 
-static const char *refusal_text(int error)
-{
-    return error == -EEXIST     ? "another tenant has one of these routes"
-           : error == -ENOTUNIQ ? "a tenant of this name was deployed"
-                                : strerrordesc_np(-error);
-}
-
-/* -ENOTUNIQ: while it waited, its name was deployed. */
-static int install(struct reload *reload, struct manifest *manifest)
+/* As versions_install. -ENOTUNIQ: while it waited, its name was deployed. */
+static int install(struct reload *reload, struct manifest *manifest, struct failure *failure)
 {
     _cleanup_free_ char *dir = folder_of(manifest);
     const struct tenant *tenant =
         tenant_find(reload->with.tenants, manifest->name, strlen(manifest->name));
 
     if (tenant && tenant->origin == TENANT_DEPLOYED)
-        return -ENOTUNIQ;
-    return dir ? versions_install(reload->with.versions, manifest, dir) : -ENOMEM;
+        return failure_set(failure, -ENOTUNIQ, "a tenant of this name was deployed");
+    return dir ? versions_install(reload->with.versions, manifest, dir, failure)
+               : failure_set(failure, -ENOMEM, "skepd is out of memory");
 }
 
 /* Some version is about to serve, or to be refused. */
@@ -162,28 +156,22 @@ static int wait_for_route(struct reload *reload, struct manifest *manifest, enum
     return 0;
 }
 
-static void note_failure(const struct manifest *manifest, int error, struct reload_report *report)
-{
-    config_errors_add(&report->tenant_errors, manifest->file, 0, "%s", refusal_text(error));
-}
-
 /* Takes over the manifest. Whoever has its route may give it up in this very reload. */
 static void install_or_wait(struct reload *reload, struct manifest *manifest, enum reload_kind kind,
                             struct reload_report *report)
 {
+    _cleanup_(failure_done) struct failure failure = { 0 };
     char name[sizeof report->tenants->name];
     (void) snprintf(name, sizeof name, "%s", manifest->name);
-    int r = install(reload, manifest);
+    int r = install(reload, manifest, &failure);
 
     if (r == 0) {
         note(report, name, kind);
         return;
     }
-    if (r == -EEXIST)
-        r = wait_for_route(reload, manifest, kind);
-    if (r == 0)
+    if (r == -EEXIST && wait_for_route(reload, manifest, kind) == 0)
         return;
-    note_failure(manifest, r, report);
+    failure_add_to(&failure, manifest->file, &report->tenant_errors);
     (void) manifest_free(manifest);
 }
 
@@ -209,7 +197,8 @@ static void settle_waiting(struct reload *reload, struct reload_report *report)
 
     for (waiting = LIST_FIRST(&reload->waits.list); waiting; waiting = next) {
         next = LIST_NEXT(waiting, entry);
-        int r = install(reload, waiting->manifest);
+        _cleanup_(failure_done) struct failure failure = { 0 };
+        int r = install(reload, waiting->manifest, &failure);
         if (r == -EEXIST && is_any_loading(reload)) {
             if (!waiting->is_noted)
                 note(report, waiting->manifest->name, RELOAD_WAITS);
@@ -217,7 +206,7 @@ static void settle_waiting(struct reload *reload, struct reload_report *report)
             continue;
         }
         if (r < 0) {
-            note_failure(waiting->manifest, r, report);
+            failure_add_to(&failure, waiting->manifest->file, &report->tenant_errors);
         } else {
             note(report, waiting->manifest->name, waiting->kind);
             waiting->manifest = NULL; /* the tenant's */

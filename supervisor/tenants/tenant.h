@@ -16,6 +16,7 @@
 #include "supervisor/tenants/conduct.h"
 #include "supervisor/tenants/tenant_cursor.h"
 
+struct failure;
 struct slot;
 struct request;
 
@@ -37,8 +38,8 @@ struct boot_bucket {
 /* Who had a version staged, and waits for it. A version that is not staged any more has none. */
 struct version_listener {
     void (*loaded)(void *owner);
-    /* It will not load, for that reason, a text for the tenant. */
-    void (*refused)(void *owner, const char *text, size_t size);
+    /* It will not load, for that reason, which is the tenant's to know. */
+    void (*refused)(void *owner, const struct failure *failure);
     /* Something else took its place. */
     void (*dropped)(void *owner);
 };

@@ -20,11 +20,17 @@ static inline struct versions *versions_of(const struct tenant *tenant)
     return placements_of_tenant(tenant)->versions_owner;
 }
 
+/* Notes why the manifest cannot be a version: code, of what was tried. Returns it. */
+int versions_explain(const struct versions *versions, int code, const struct manifest *manifest,
+                     struct failure *failure);
 /* Takes the version out of its workers: at once where it is idle, else when it is. */
 void versions_retire(struct version *version);
 void versions_drop_candidate(struct tenant *tenant);
 /* Another version takes its place: tells who waits for it. */
 void version_tell_dropped(struct version *version);
+
+/* The tenant hears why its version does not load, and its reports have it. */
+void versions_note_error(struct tenant *tenant, const struct failure *failure);
 
 /* ---- load.c */
 

@@ -2,6 +2,7 @@
 /*
  * What a change of the config makes of the limits that a tenant's version has. Supervisor, loop thread.
  */
+#include "common/cleanup.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/versions/internal.h"
 
@@ -64,6 +65,7 @@ bool version_has_old_limits(const struct version *version)
 
 int versions_renew_limits(struct tenant *tenant)
 {
+    _cleanup_(failure_done) struct failure failure = { 0 };
     struct manifest *copy;
     limit_set differ = 0;
     limit_set left = renew_version(tenant->version, &differ);
@@ -80,7 +82,7 @@ int versions_renew_limits(struct tenant *tenant)
     int r = manifest_copy(tenant->version->manifest, &copy);
     if (r < 0)
         return r;
-    r = versions_install(versions_of(tenant), copy, tenant->dir);
+    r = versions_install(versions_of(tenant), copy, tenant->dir, &failure);
     if (r < 0)
         (void) manifest_free(copy);
     return r < 0 ? r : 1;

@@ -3,9 +3,11 @@
  * How loads end, as placement tells it: the candidate serves or is refused, who waits is told, and a version that
  * serves and does not load is tried again after a while. Supervisor, loop thread.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/ledger.h"
@@ -14,8 +16,8 @@
 #define LOAD_AGAIN_FIRST_MS 1000
 #define LOAD_AGAIN_MAX_MS 30000
 
-static void note_load_failure(struct tenant *tenant, enum error_code code, const char *text,
-                              size_t size)
+static void note_load_failure(struct tenant *tenant, enum error_code code,
+                              const struct failure *failure)
 {
     unsigned doublings = tenant->load_failures < 5 ? tenant->load_failures : 5;
     uint64_t wait_ms = (uint64_t) LOAD_AGAIN_FIRST_MS << doublings;
@@ -25,9 +27,7 @@ static void note_load_failure(struct tenant *tenant, enum error_code code, const
     tenant->load_failures++;
     tenant->load_error = code;
     tenant->load_again_ns = io_now_ns() + wait_ms * NSEC_PER_MSEC;
-    free(tenant->last_error);
-    tenant->last_error = strndup(text, size);
-    tenant_log(tenant, TENANT_ERROR, text, size);
+    versions_note_error(tenant, failure);
     ledger_fail_queue(tenant, code, tenant_retry_after_s(tenant));
 }
 
@@ -48,14 +48,16 @@ static void on_loaded(struct version *version)
 
 static void on_refused(struct version *version, enum error_code code, const char *text, size_t size)
 {
+    _cleanup_(failure_done) struct failure failure = { 0 };
     struct tenant *tenant = version->tenant;
 
+    (void) failure_set_text(&failure, -ENOEXEC, text, size);
     if (version->listener)
-        version->listener->refused(version->listener_owner, text, size);
+        version->listener->refused(version->listener_owner, &failure);
     else if (tenant->version == version)
-        note_load_failure(tenant, code, text, size);
+        note_load_failure(tenant, code, &failure);
     else if (tenant->candidate == version)
-        versions_refuse_candidate(tenant, text, size);
+        versions_refuse_candidate(tenant, &failure);
 }
 
 static void on_died(struct version *version, enum error_code code, const char *cause)

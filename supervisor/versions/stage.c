@@ -33,30 +33,35 @@ static int stage_first(struct versions *versions, struct manifest *manifest, con
     return 0;
 }
 
+static int stage_next(struct tenant *tenant, struct manifest *manifest,
+                      struct version **ret_version)
+{
+    int r = version_new(tenant, manifest, ret_version);
+
+    if (r < 0)
+        return r;
+    versions_drop_candidate(tenant);
+    (void) tenant_set_candidate(tenant, *ret_version);
+    return 0;
+}
+
 int versions_stage(struct versions *versions, struct manifest *manifest, const char *dir,
                    const struct version_listener *listener, void *owner,
-                   struct version **ret_version)
+                   struct version **ret_version, struct failure *failure)
 {
     struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
     const struct route_pattern *route;
-    int r;
+    int r = tenant_find_conflict(versions->tenants, manifest, &route) ? -EEXIST : 0;
 
-    if (tenant_find_conflict(versions->tenants, manifest, &route))
-        return -EEXIST;
-    if (!tenant) {
+    if (r == 0 && !tenant)
         r = stage_first(versions, manifest, dir, ret_version);
-    } else {
-        r = version_new(tenant, manifest, ret_version);
-        if (r < 0)
-            return r;
-        versions_drop_candidate(tenant);
-        (void) tenant_set_candidate(tenant, *ret_version);
-    }
-    if (r == 0) {
-        (*ret_version)->listener = listener;
-        (*ret_version)->listener_owner = owner;
-    }
-    return r;
+    else if (r == 0)
+        r = stage_next(tenant, manifest, ret_version);
+    if (r < 0)
+        return versions_explain(versions, r, manifest, failure);
+    (*ret_version)->listener = listener;
+    (*ret_version)->listener_owner = owner;
+    return 0;
 }
 
 void versions_drop_standby(struct tenant *tenant)

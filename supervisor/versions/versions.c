@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/cleanup.h"
 #include "common/io.h"
 #include "common/log.h"
 #include "common/loop_watch.h"
@@ -75,13 +76,19 @@ void versions_serve_candidate(struct tenant *tenant)
     (void) versions_renew_limits(tenant); /* they may have changed while it was loading */
 }
 
-void versions_refuse_candidate(struct tenant *tenant, const char *text, size_t size)
+void versions_note_error(struct tenant *tenant, const struct failure *failure)
 {
-    tenant_log(tenant, TENANT_ERROR, text, size);
+    free(tenant->last_error);
+    tenant->last_error = failure_message(failure);
+    if (tenant->last_error)
+        tenant_log(tenant, TENANT_ERROR, tenant->last_error, strlen(tenant->last_error));
+}
+
+void versions_refuse_candidate(struct tenant *tenant, const struct failure *failure)
+{
+    versions_note_error(tenant, failure);
     log_event(LOG_LEVEL_WARNING, LOG_ABOUT(.tenant = tenant->name),
               "the new version does not load; the one before serves on");
-    free(tenant->last_error);
-    tenant->last_error = strndup(text, size);
     bool has_waited = version_has_old_limits(tenant->candidate);
     versions_drop_candidate(tenant);
     if (has_waited) /* else the same would be tried again and again */
@@ -146,7 +153,25 @@ static int serve_every_host(struct manifest *manifest)
     return 0;
 }
 
-int versions_install(struct versions *versions, struct manifest *manifest, const char *dir)
+int versions_explain(const struct versions *versions, int code, const struct manifest *manifest,
+                     struct failure *failure)
+{
+    const struct route_pattern *route = NULL;
+    const struct tenant *other =
+        code == -EEXIST ? tenant_find_conflict(versions->tenants, manifest, &route) : NULL;
+    char text[ROUTE_TEXT_BYTES];
+
+    if (other)
+        return failure_set_at(failure, code, manifest->file, route->line,
+                              "the route \"%.400s\" is one of the tenant %s",
+                              route_pattern_text(route, text), other->name);
+    if (code == -ENOENT)
+        return failure_set_at(failure, code, manifest->file, manifest->lines.cordon,
+                              "there is no cordon \"%s\"", manifest->cordon);
+    return failure_set(failure, code, "it cannot be installed: %s", strerrordesc_np(-code));
+}
+
+static int install(struct versions *versions, struct manifest *manifest, const char *dir)
 {
     struct tenant *tenant = tenant_find(versions->tenants, manifest->name, strlen(manifest->name));
     int r = versions->is_dev ? serve_every_host(manifest) : 0;
@@ -161,8 +186,17 @@ int versions_install(struct versions *versions, struct manifest *manifest, const
     return r;
 }
 
+int versions_install(struct versions *versions, struct manifest *manifest, const char *dir,
+                     struct failure *failure)
+{
+    int r = install(versions, manifest, dir);
+
+    return r < 0 ? versions_explain(versions, r, manifest, failure) : 0;
+}
+
 int versions_reload(struct tenant *tenant, struct config_errors *errors)
 {
+    _cleanup_(failure_done) struct failure failure = { 0 };
     struct manifest *manifest;
     struct stat st;
 
@@ -186,12 +220,9 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
                           tenant->name, manifest->name);
         r = -EINVAL;
     } else {
-        r = versions_install(versions_of(tenant), manifest, tenant->dir);
+        r = versions_install(versions_of(tenant), manifest, tenant->dir, &failure);
         if (r < 0)
-            config_errors_add(errors, manifest->file, 0, "%s",
-                              r == -EEXIST   ? "another tenant has one of these routes"
-                              : r == -ENOENT ? "there is no cordon of that name"
-                                             : strerrordesc_np(-r));
+            failure_add_to(&failure, manifest->file, errors);
     }
     if (r < 0)
         (void) manifest_free(manifest);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "supervisor/placement/placement.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/tenants/tenant.h"
 
 struct versions;
@@ -25,9 +26,10 @@ int versions_new(const struct versions_options *options, struct versions **ret_v
 struct versions *versions_free(struct versions *versions);
 
 /* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
- * name, which serves once it has loaded. dir: where its files are by now, copied. 0, -EEXIST if a route
- * is another tenant's, -ENOENT if there is no such cordon, or another -errno. */
-int versions_install(struct versions *versions, struct manifest *manifest, const char *dir);
+ * name, which serves once it has loaded. dir: where its files are by now, copied. 0; or -errno, and failure has it, too:
+ * -EEXIST if a route is another tenant's, -ENOENT if there is no such cordon, or another one. */
+int versions_install(struct versions *versions, struct manifest *manifest, const char *dir,
+                     struct failure *failure);
 /* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
  * serves goes on. */
 int versions_reload(struct tenant *tenant, struct config_errors *errors);
@@ -45,7 +47,7 @@ bool version_has_old_limits(const struct version *version);
  * of one without routes. listener is told how that ends, and then has it served or dropped; borrowed, with owner. */
 int versions_stage(struct versions *versions, struct manifest *manifest, const char *dir,
                    const struct version_listener *listener, void *owner,
-                   struct version **ret_version);
+                   struct version **ret_version, struct failure *failure);
 /* The staged version serves, from the next request on. name: of the version. keep_old: the one before
  * stays as standby. 0; or -errno, and nothing has changed: -ESTALE if it is not staged any more, else a
  * route is not free any more. */
@@ -58,4 +60,4 @@ int versions_serve_standby(struct tenant *tenant);
 void versions_drop_standby(struct tenant *tenant);
 /* The candidate has loaded, or will not. Either way there is none afterwards. */
 void versions_serve_candidate(struct tenant *tenant);
-void versions_refuse_candidate(struct tenant *tenant, const char *text, size_t size);
+void versions_refuse_candidate(struct tenant *tenant, const struct failure *failure);

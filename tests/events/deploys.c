@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/record/failure.h"
 #include "tests/events/asks.h"
 #include "tests/events/world.h"
 #include "tests/played/store.h"
@@ -67,11 +68,10 @@ static void note_end(void)
     state.deploy = NULL;
 }
 
-static void on_failed(void *owner, const char *text, size_t size)
+static void on_failed(void *owner, const struct failure *failure)
 {
     (void) owner;
-    (void) text;
-    (void) size;
+    HOLD(failure->code < 0);
     note_end();
 }
 
@@ -98,8 +98,10 @@ static const struct deploy_listener listener = {
 };
 static const struct deploy_asker asker = { .listener = &listener };
 
-static void note_begun(int r, struct deploy *deploy)
+static void note_begun(int r, struct deploy *deploy, struct failure *failure)
 {
+    HOLD(r == failure->code);
+    failure_done(failure);
     if (r < 0) {
         state.is_asked = false;
         return;
@@ -109,8 +111,8 @@ static void note_begun(int r, struct deploy *deploy)
 
 void deploys_begin(unsigned variant)
 {
+    struct failure failure = { 0 };
     char version[VERSION_SIZE + 1];
-    const char *reason;
     struct deploy *deploy = NULL;
 
     if (state.is_asked)
@@ -119,33 +121,33 @@ void deploys_begin(unsigned variant)
     played_store_seal_as(version);
     state.parts = variant % 3;
     state.is_asked = true;
-    int r = deploy_begin(world.heart.deploys, bytes_of(TENANT), &asker, &deploy, &reason);
-    note_begun(r, deploy);
+    int r = deploy_begin(world.heart.deploys, bytes_of(TENANT), &asker, &deploy, &failure);
+    note_begun(r, deploy, &failure);
 }
 
 void deploys_roll_back(void)
 {
-    const char *reason;
+    struct failure failure = { 0 };
     struct deploy *deploy = NULL;
 
     if (state.is_asked)
         return;
     state.is_asked = true;
     int r = deploy_rollback(world.heart.deploys, bytes_of(TENANT), bytes_of(""), &asker, &deploy,
-                            &reason);
-    note_begun(r, deploy);
+                            &failure);
+    note_begun(r, deploy, &failure);
 }
 
 void deploys_remove(void)
 {
-    const char *reason;
+    struct failure failure = { 0 };
     struct deploy *deploy = NULL;
 
     if (state.is_asked)
         return;
     state.is_asked = true;
-    int r = deploy_remove(world.heart.deploys, bytes_of(TENANT), &asker, &deploy, &reason);
-    note_begun(r, deploy);
+    int r = deploy_remove(world.heart.deploys, bytes_of(TENANT), &asker, &deploy, &failure);
+    note_begun(r, deploy, &failure);
 }
 
 void deploys_go_on(void)

@@ -99,6 +99,7 @@ void world_install(unsigned tenant, unsigned variant)
         "concurrency: 8, queue: 8, idle_ms: 5000",
     };
     struct config_errors errors = { 0 };
+    struct failure failure = { 0 };
     struct manifest *manifest = NULL;
     char text[1024];
 
@@ -114,8 +115,9 @@ void world_install(unsigned tenant, unsigned variant)
         size += snprintf(text + size, sizeof text - (size_t) size, "%s  - %s\n",
                          i == 1 ? "callers:\n" : "", world_tenant_name(tenant + i));
     HOLD(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) == 0);
-    if (versions_install(world.heart.versions, manifest, "/nowhere") < 0)
+    if (versions_install(world.heart.versions, manifest, "/nowhere", &failure) < 0)
         (void) manifest_free(manifest);
+    failure_done(&failure);
 }
 
 void world_remove(unsigned tenant)
@@ -132,7 +134,8 @@ void world_reload(unsigned variant)
         return;
     write_config(variant);
     inside_limits_changed = true;
-    HOLD(!reload_config(world.heart.reload, "a test", NULL, NULL));
+    struct failure failure = { 0 };
+    HOLD(reload_config(world.heart.reload, "a test", NULL, NULL, &failure) == 0);
 }
 
 void world_drain(void)

@@ -104,11 +104,12 @@ void rig_stop(struct rig *rig)
 void rig_install(struct rig *rig, const char *text, const char *dir)
 {
     struct config_errors errors = { 0 };
+    struct failure failure = { 0 };
     struct manifest *manifest = NULL;
 
     if (manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) < 0)
         rig_fail(errors.text, __LINE__);
-    CHECK(versions_install(rig->heart.versions, manifest, dir) == 0);
+    CHECK(versions_install(rig->heart.versions, manifest, dir, &failure) == 0);
 }
 
 /* Time does nothing by itself, so that the same input has the same outcome: see rig_tick. */

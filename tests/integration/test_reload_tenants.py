@@ -168,7 +168,7 @@ def test_route_goes_from_one_tenant_to_another(start):
     skepd.write_tenant("b", routed("b", "x", "y"))
     report = reload(skepd)
     assert report["tenants"] == {}
-    assert report["tenant_errors"].count("another tenant has one of these routes") == 2
+    assert report["tenant_errors"].count("is one of the tenant") == 2
     assert [skepd.get(host).text for host in "xyz"] == ["a", "a", "b"]
 
 

@@ -202,6 +202,7 @@ void floors_end(void)
     floors.versions = versions_free(floors.versions);
     floors.tenants = tenants_free(floors.tenants);
     played_workers_end();
+    failure_done(&floors.failure);
     record_done(&floors.record);
     floors.config = config_free(floors.config);
     event_base_free(floors.base);
@@ -231,9 +232,10 @@ int floors_install(const char *text)
     struct config_errors errors = { 0 };
     struct manifest *manifest = NULL;
 
+    failure_done(&floors.failure);
     if (manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) < 0)
         played_fail(errors.text, 0);
-    int r = versions_install(floors.versions, manifest, "/nowhere");
+    int r = versions_install(floors.versions, manifest, "/nowhere", &floors.failure);
     if (r < 0)
         (void) manifest_free(manifest);
     return r;

@@ -15,6 +15,7 @@
 #include "supervisor/http/http.h"
 #include "supervisor/jail/level.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/record/life.h"
 #include "supervisor/record/record.h"
 #include "supervisor/requests/ledger.h"
@@ -37,7 +38,8 @@ struct floors {
     struct http_front *front;
     struct sockaddr_un address; /* of the front */
     socklen_t address_size;
-    char folder[64]; /* of this test; removed at its end */
+    char folder[64];        /* of this test; removed at its end */
+    struct failure failure; /* of the last floors_install */
 };
 
 extern struct floors floors;

@@ -3,6 +3,7 @@
  * The life of deploys, rollbacks and removals: with a store, workers and clients that the test plays, and time that it
  * moves. Nothing above deploy/ is linked.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,9 +13,10 @@
 
 #include <cmocka.h> /* needs some of the above */
 
+#include "common/cleanup.h"
 #include "store/history.h"
 #include "supervisor/deploy/deploy.h"
-#include "supervisor/tenants/unserved.h"
+#include "supervisor/record/failure.h"
 #include "tests/played/floors.h"
 #include "tests/played/store.h"
 #include "tests/played/worker.h"
@@ -37,6 +39,7 @@ static struct {
     struct deploy *deploy; /* NULL: it has ended */
     unsigned accepted, failed, done, listed;
     char text[1024]; /* of the failure */
+    int code;        /* likewise */
     char version[PLAYED_VERSION_BYTES + 1], previous[PLAYED_VERSION_BYTES + 1];
     bool is_unchanged;
     unsigned in_flight;
@@ -48,12 +51,17 @@ static void on_accepted(void *owner)
     asked.accepted++;
 }
 
-static void on_failed(void *owner, const char *text, size_t size)
+static void on_failed(void *owner, const struct failure *failure)
 {
+    char *message = failure_message(failure);
+
     (void) owner;
+    assert_non_null(message);
     asked.failed++;
     asked.deploy = NULL;
-    (void) snprintf(asked.text, sizeof asked.text, "%.*s", (int) size, text);
+    asked.code = failure->code;
+    (void) snprintf(asked.text, sizeof asked.text, "%s", message);
+    free(message);
 }
 
 static void on_done(void *owner, const struct deploy_result *result)
@@ -145,12 +153,12 @@ static int tear_down(void **state)
 
 static void begin(const char *version)
 {
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     forget_ends();
     played_store_seal_as(version);
-    if (deploy_begin(asked.deploys, bytes(SHOP), &asker, &asked.deploy, &reason) < 0)
-        fail_msg("a deploy cannot begin: %s", reason);
+    if (deploy_begin(asked.deploys, bytes(SHOP), &asker, &asked.deploy, &failure) < 0)
+        fail_msg("a deploy cannot begin: %s", failure.text);
 }
 
 static void send_part(bool is_end)
@@ -303,6 +311,7 @@ static void test_load_that_does_not_end_fails_after_a_minute(void **state)
     assert_int_equal(asked.failed, 0);
     floors_pass(11000);
     assert_failed("it has not loaded in time");
+    assert_int_equal(asked.code, -ETIMEDOUT);
     assert_string_equal(serving(), A);
 }
 
@@ -486,6 +495,7 @@ static void test_store_that_ends_while_it_makes_a_version_durable_may_have_done_
     upload_and_commit(B);
     played_store_dies();
     assert_failed("run this once more");
+    assert_int_equal(asked.code, -EPIPE);
     assert_string_equal(serving(), A);
     floors_pass(1000);
     assert_int_equal(played_loaded(SHOP), 1);
@@ -493,7 +503,7 @@ static void test_store_that_ends_while_it_makes_a_version_durable_may_have_done_
 
 static void test_rollback_that_loads_does_not_need_the_store_until_it_commits(void **state)
 {
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     (void) state;
     deploy_all(A);
@@ -501,7 +511,7 @@ static void test_rollback_that_loads_does_not_need_the_store_until_it_commits(vo
     floors_pass(32000); /* the watch is over: A is in no worker */
     forget_ends();
     assert_int_equal(
-        deploy_rollback(asked.deploys, bytes(SHOP), bytes(""), &asker, &asked.deploy, &reason), 0);
+        deploy_rollback(asked.deploys, bytes(SHOP), bytes(""), &asker, &asked.deploy, &failure), 0);
     assert_true(played_store_answers()); /* the list */
     assert_string_equal(played_store_asked().version, A);
     assert_true(played_store_answers()); /* it is whole */
@@ -520,19 +530,19 @@ static void test_rollback_that_loads_does_not_need_the_store_until_it_commits(vo
 
 static void test_rollback_to_what_serves_fails(void **state)
 {
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     (void) state;
     deploy_all(A);
     forget_ends();
     assert_int_equal(
-        deploy_rollback(asked.deploys, bytes(SHOP), bytes("aaaa"), &asker, &asked.deploy, &reason),
+        deploy_rollback(asked.deploys, bytes(SHOP), bytes("aaaa"), &asker, &asked.deploy, &failure),
         0);
     assert_true(played_store_answers());
     assert_failed("serves that version already");
     forget_ends();
     assert_int_equal(
-        deploy_rollback(asked.deploys, bytes(SHOP), bytes("cc"), &asker, &asked.deploy, &reason),
+        deploy_rollback(asked.deploys, bytes(SHOP), bytes("cc"), &asker, &asked.deploy, &failure),
         0);
     assert_true(played_store_answers());
     assert_failed("has no such version");
@@ -571,11 +581,11 @@ static void test_answers_that_do_not_fit_are_breaches(void **state)
 
 static void begin_removal(void)
 {
-    const char *reason = NULL;
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     forget_ends();
-    if (deploy_remove(asked.deploys, bytes(SHOP), &asker, &asked.deploy, &reason) < 0)
-        fail_msg("a removal cannot begin: %s", reason);
+    if (deploy_remove(asked.deploys, bytes(SHOP), &asker, &asked.deploy, &failure) < 0)
+        fail_msg("a removal cannot begin: %s", failure.text);
 }
 
 static void test_removal_waits_for_the_requests_that_run(void **state)
@@ -704,33 +714,41 @@ static void test_drain_ends_what_is_not_being_made_durable(void **state)
     assert_int_equal(asked.done, 1);
 }
 
+static void assert_refused(int r, struct failure *failure, int code, const char *words)
+{
+    assert_int_equal(r, code);
+    assert_int_equal(failure->code, code);
+    assert_non_null(strstr(failure->text, words));
+    failure_done(failure);
+}
+
 static void test_one_change_of_a_tenant_at_a_time(void **state)
 {
+    struct failure failure = { 0 };
     struct deploy *deploy = NULL;
-    const char *reason = NULL;
 
     (void) state;
     upload_and_load(A);
-    assert_int_equal(deploy_begin(asked.deploys, bytes(SHOP), &asker, &deploy, &reason), -EBUSY);
-    assert_non_null(strstr(reason, "by somebody else"));
-    assert_int_equal(deploy_remove(asked.deploys, bytes(SHOP), &asker, &deploy, &reason), -EBUSY);
-    assert_int_equal(deploy_list(asked.deploys, bytes(SHOP), &asker, &deploy, &reason), 0);
+    int r = deploy_begin(asked.deploys, bytes(SHOP), &asker, &deploy, &failure);
+    assert_refused(r, &failure, -EBUSY, "by somebody else");
+    r = deploy_remove(asked.deploys, bytes(SHOP), &asker, &deploy, &failure);
+    assert_refused(r, &failure, -EBUSY, "by somebody else");
+    assert_int_equal(deploy_list(asked.deploys, bytes(SHOP), &asker, &deploy, &failure), 0);
     assert_true(played_store_answers());
     assert_int_equal(asked.listed, 0);
 }
 
 static void test_tenant_of_the_folder_is_not_deployed(void **state)
 {
+    struct failure failure = { 0 };
     struct deploy *deploy = NULL;
-    const char *reason = NULL;
 
     (void) state;
     assert_int_equal(floors_install("name: " SHOP "\nmain: a.js\ncordon: many\n"), 0);
-    assert_int_equal(deploy_begin(asked.deploys, bytes(SHOP), &asker, &deploy, &reason), -EEXIST);
-    assert_non_null(strstr(reason, "remove it there first"));
-    assert_int_equal(deploy_begin(asked.deploys, bytes("No Name"), &asker, &deploy, &reason),
-                     -EINVAL);
-    assert_int_equal(deploy_begin(NULL, bytes(SHOP), &asker, &deploy, &reason), -EPERM);
+    int r = deploy_begin(asked.deploys, bytes(SHOP), &asker, &deploy, &failure);
+    assert_refused(r, &failure, -EEXIST, "remove it there first");
+    r = deploy_begin(asked.deploys, bytes("No Name"), &asker, &deploy, &failure);
+    assert_refused(r, &failure, -EINVAL, "not the name of a tenant");
 }
 
 static void test_tenant_of_the_folder_that_comes_meanwhile_keeps_its_name(void **state)

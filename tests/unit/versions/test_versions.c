@@ -235,8 +235,13 @@ static void test_route_has_one_tenant(void **state)
     install(first);
     assert_int_equal(floors_install("name: other\nmain: a.js\ncordon: many\nroutes: [" HOST "]\n"),
                      -EEXIST);
+    assert_string_equal(floors.failure.where.file, "/srv/skep.yaml");
+    assert_int_equal(floors.failure.where.line, 4);
+    assert_string_equal(floors.failure.text, "the route \"" HOST "/*\" is one of the tenant " SHOP);
     assert_null(floors_tenant("other"));
     assert_int_equal(floors_install("name: other\nmain: a.js\ncordon: nowhere\n"), -ENOENT);
+    assert_int_equal(floors.failure.where.line, 3);
+    assert_string_equal(floors.failure.text, "there is no cordon \"nowhere\"");
     assert_null(floors_tenant("other"));
     assert_string_equal(floors_route("other.localhost"), "");
     assert_string_equal(floors_route(HOST), SHOP);
@@ -404,11 +409,12 @@ static void on_loaded(void *owner)
     heard.loaded++;
 }
 
-static void on_refused(void *owner, const char *text, size_t size)
+static void on_refused(void *owner, const struct failure *failure)
 {
     (void) owner;
+    assert_int_equal(failure->code, -ENOEXEC);
     heard.refused++;
-    (void) snprintf(heard.text, sizeof heard.text, "%.*s", (int) size, text);
+    (void) snprintf(heard.text, sizeof heard.text, "%s", failure->text);
 }
 
 static void on_dropped(void *owner)
@@ -431,8 +437,9 @@ static struct version *stage(const char *text)
 
     memset(&heard, 0, sizeof heard);
     assert_int_equal(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors), 0);
-    assert_int_equal(
-        versions_stage(floors.versions, manifest, "/nowhere", &listener, NULL, &version), 0);
+    assert_int_equal(versions_stage(floors.versions, manifest, "/nowhere", &listener, NULL,
+                                    &version, &floors.failure),
+                     0);
     (void) placement_preload(version->tenant);
     floors_settle();
     return version;
