@@ -8,6 +8,8 @@
 #include "supervisor/http/internal.h"
 #include "tests/unit/http/http_fixture.h"
 
+#include <netinet/tcp.h>
+
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 #define WAIT "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"
 #define POST(length) "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: " length "\r\n\r\n"
@@ -300,6 +302,73 @@ static void test_requests_behind_another_are_within_the_budget(void **state)
     assert_in_range(http_front_buffered(fixture->front), 15000, 50000);
     for (size_t i = 0; i < ARRAY_LEN(many); i++)
         client_free(many[i]);
+}
+
+/* The front's end of the client's connection. */
+static int front_end_of(const struct client *client)
+{
+    struct sockaddr_in own = { 0 }, peer = { 0 };
+    socklen_t size = sizeof(own);
+
+    assert_int_equal(getsockname(client->fd, (struct sockaddr *) &own, &size), 0);
+    for (int fd = 0; fd < 256; fd++) {
+        size = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *) &peer, &size) == 0 && peer.sin_family == AF_INET &&
+            peer.sin_port == own.sin_port)
+            return fd;
+    }
+    fail_msg("no such connection");
+    return -1;
+}
+
+static int option_of(int fd, int level, int name)
+{
+    int value = 0;
+    socklen_t size = sizeof(value);
+
+    assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+static void test_the_kernel_keeps_little_for_a_connection(void **state)
+{
+    _cleanup_(fixture_cleanup) struct fixture *fixture = fixture_new(&fixture_limits);
+    _cleanup_(client_cleanup) struct client *client = client_new(fixture);
+
+    (void) state;
+    client_say(fixture, client, HELLO);
+    WAIT_UNTIL(fixture, client, client_count(client, "hello") == 1);
+    int fd = front_end_of(client);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 65536);
+    /* The kernel doubles it. Left alone, it would begin with less and grow to some MiB. */
+    assert_in_range(option_of(fd, SOL_SOCKET, SO_RCVBUF), 262144, 2 * 262144);
+}
+
+static void test_less_is_read_at_a_time_while_buffers_are_short(void **state)
+{
+    struct http_limits limits = fixture_limits;
+    _cleanup_(fixture_cleanup) struct fixture *fixture = NULL;
+    _cleanup_(client_cleanup) struct client *first = NULL;
+    _cleanup_(client_cleanup) struct client *second = NULL;
+    static char more[60000];
+
+    (void) state;
+    limits.buffer_bytes = 1000000;
+    fixture = fixture_new(&limits);
+    first = client_new(fixture);
+    client_say(fixture, first, WAIT);
+    WAIT_UNTIL(fixture, first, fixture->exchange);
+    struct http_exchange *kept = TAKE_PTR(fixture->exchange);
+    http_front_note_kept(fixture->front, kept, 0, 800000);
+    second = client_new(fixture);
+    memset(more, 'x', sizeof(more));
+    memcpy(more, WAIT, strlen(WAIT));
+    assert_true(send(second->fd, more, sizeof(more), MSG_NOSIGNAL) == sizeof(more));
+    WAIT_UNTIL(fixture, second, fixture->exchange);
+    for (int i = 0; i < 20; i++)
+        fixture_turn(fixture);
+    assert_in_range(http_front_buffered(fixture->front), 800000, 810000);
+    http_front_note_kept(fixture->front, kept, 800000, 0);
 }
 
 /* What the handler keeps of requests is the connection's, as long as it has one. */
@@ -690,6 +759,8 @@ int main(void)
         cmocka_unit_test(test_a_pipeline_takes_turns_with_other_connections),
         cmocka_unit_test(test_parts_of_heads_are_within_the_budget),
         cmocka_unit_test(test_requests_behind_another_are_within_the_budget),
+        cmocka_unit_test(test_the_kernel_keeps_little_for_a_connection),
+        cmocka_unit_test(test_less_is_read_at_a_time_while_buffers_are_short),
         cmocka_unit_test(test_what_the_handler_keeps_is_within_the_budget),
         cmocka_unit_test(test_a_client_that_takes_its_answer_does_not_give_way),
         cmocka_unit_test(test_above_the_budget_the_slowest_is_cut_off),
