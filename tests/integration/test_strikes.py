@@ -59,6 +59,21 @@ def test_tenant_that_kills_workers_gets_its_own_and_then_quarantine(start):
     assert "[good] gets" not in skepd.log()
 
 
+def test_log_of_strikes_is_bounded(start):
+    """As docs/limits.md says: 1 KiB for each death, and a line of 256 bytes a second for requests that fail."""
+    skepd = start({"bad": stuck_on("/stuck")})
+    assert skepd.get("bad").text == "ok\n"
+    before = len(skepd.log())
+    kill(skepd, "bad", 6)
+    for _ in range(300):
+        assert skepd.get("bad").code == "quarantined"
+    lines = skepd.log()[before:].splitlines()
+    failures = [line for line in lines if "failed with 503" in line]
+    assert max(map(len, failures)) <= 256
+    assert len(failures) <= 2 * len({line[:19] for line in lines}) + 2  # of two codes
+    assert sum(len(line) + 1 for line in lines if line not in failures) <= 6 * 1024
+
+
 def test_tenant_that_kills_workers_is_quarantined_where_none_can_be_its_own(start):
     skepd = start({"bad": stuck_on("/stuck"), "good": HELLO},
                   cordons=[{"name": "default", "workers": 1, "solitary": 0}])

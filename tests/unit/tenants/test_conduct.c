@@ -236,6 +236,32 @@ static void test_deaths_do_not_shorten_what_the_operator_said(void **state)
     assert_false(conduct.is_by_operator);
 }
 
+/* Deaths in an hour of a tenant that dies whenever it may, but so many strikes short of what would follow from them. */
+static unsigned deaths_in_an_hour(unsigned short_of)
+{
+    struct conduct conduct = { 0 };
+    unsigned n = 0;
+
+    for (uint64_t second = 0; second < 3600; second++) {
+        (void) conduct_expire(&conduct, at(second));
+        while (conduct_retry_after_s(&conduct, at(second)) == 0 &&
+               conduct_marks(&conduct, at(second)) + short_of < rules.strikes) {
+            (void) strike(&conduct, conduct.seclusion == SECLUSION_STRIKES, second);
+            n++;
+        }
+    }
+    return n;
+}
+
+/* As docs/limits.md says. */
+static void test_tenant_dies_at_most_twice_a_minute(void **state)
+{
+    (void) state;
+    assert_in_range(deaths_in_an_hour(0), 6, 30); /* longer and longer in quarantine */
+    assert_in_range(deaths_in_an_hour(1), 119, 126);
+    assert_in_range(deaths_in_an_hour(2), 59, 63);
+}
+
 static void test_more_strikes_than_are_kept_still_count(void **state)
 {
     const struct conduct_rules most = { .strikes = CONDUCT_STRIKES_MAX, .quarantine_s = 60 };
@@ -278,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_the_operator_quarantines_and_releases),
         cmocka_unit_test(test_what_the_operator_quarantines_is_known_as_such),
         cmocka_unit_test(test_deaths_do_not_shorten_what_the_operator_said),
+        cmocka_unit_test(test_tenant_dies_at_most_twice_a_minute),
         cmocka_unit_test(test_more_strikes_than_are_kept_still_count),
         cmocka_unit_test(test_what_is_much_depends_on_what_the_host_gives_the_worker),
     };
