@@ -101,7 +101,8 @@ void entry_on_measure(evutil_socket_t fd, short what, void *arg)
     (void) what;
     host->is_measure_due = false;
     measure_blank(host);
-    isolate_release_spare();
+    if (isolate_release_spare())
+        entry_measure_soon(host);
     trim(host, now);
     for (size_t i = 0; i < APPS_MAX; i++)
         if (host->apps[i] && host->apps[i]->is_unmeasured)

@@ -277,9 +277,9 @@ struct isolate_meter {
 };
 /* The words are the caller's, until the isolate is freed. */
 void isolate_publish(struct isolate *isolate, const struct isolate_meter *meter);
-/* Gives blocks of ArrayBuffers that were freed and kept for the next one back to the kernel: at most 16 MiB, which are
- * no isolate's. */
-void isolate_release_spare(void);
+/* Gives blocks of ArrayBuffers back to the kernel that were freed, kept for the next one, and not needed since the last call: at
+ * most 32 MiB, which are no isolate's. Returns whether some are still kept. */
+bool isolate_release_spare(void);
 /* Gives memory that is free in this process back to the kernel: tens of microseconds for each MiB. */
 void isolate_trim(void);
 

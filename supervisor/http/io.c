@@ -71,14 +71,25 @@ static int keep_rest(struct http_connection *connection, const uint8_t *data, si
     return 0;
 }
 
+/* How much to read at once. Input that cannot be used at once is kept: little under pressure, and hardly any of a body. */
+static size_t read_size(const struct http_connection *connection)
+{
+    const struct http_exchange *exchange = &connection->exchange;
+    size_t size = HTTP_INPUT_BYTES >> 2 * http_front_pressure(connection->front);
+
+    if (connection->state != CONNECTION_EXCHANGE || exchange->body_mode != HTTP_BODY_LENGTH ||
+        exchange->grant >= size)
+        return size;
+    return exchange->grant > INPUT_GROWTH_BYTES ? (size_t) exchange->grant : INPUT_GROWTH_BYTES;
+}
+
 /* Reads once. Returns bytes, 0 at the end of input, -errno. */
 static ssize_t read_some(struct http_connection *connection)
 {
     struct http_input *input = &connection->input;
     bool is_direct = input->start == input->end;
     uint8_t *data = connection->front->input;
-    /* Input that cannot be used at once is kept. */
-    size_t room = HTTP_INPUT_BYTES >> 2 * http_front_pressure(connection->front);
+    size_t room = read_size(connection);
     size_t used;
     ssize_t n;
     int r;

@@ -576,6 +576,23 @@ static bool leave_before_worker(struct request *request)
     return true;
 }
 
+/* A large part of a body that cannot be sent again anyway goes on from where it lies, if nothing waits before it. Returns
+ * whether it has gone. */
+static bool pass_on(struct request *request, const uint8_t *data, size_t size, bool end)
+{
+    if (!request->is_body_lost || request->is_cancelled || request->body_end_sent ||
+        size < PIECE_BYTES || size > BODY_CHUNK_MAX_BYTES || size > request->body_window ||
+        request->is_push_due || evbuffer_get_length(request->body) > 0)
+        return false;
+    struct worker *worker = request->attempt.placement->worker;
+    if (worker_is_congested(worker) ||
+        link_send_body(worker, request->attempt.id, data, size, end) < 0)
+        return false;
+    request->body_window -= size;
+    request->body_end_sent = end;
+    return true;
+}
+
 void ledger_take_body(void *arg, const uint8_t *data, size_t size, bool end)
 {
     struct request *request = arg;
@@ -583,8 +600,9 @@ void ledger_take_body(void *arg, const uint8_t *data, size_t size, bool end)
     request->body_total += size;
     stats_add_bytes(&request->attempt.tenant->counted, size, 0);
     request->progress_ns = loop_now_ns();
-    if (is_too_big(request->attempt.tenant, request, request->body_total) ||
-        evbuffer_add(request->body, data, size) < 0) {
+    bool is_fine = !is_too_big(request->attempt.tenant, request, request->body_total);
+    bool has_gone = is_fine && pass_on(request, data, size, end);
+    if (!is_fine || (!has_gone && evbuffer_add(request->body, data, size) < 0)) {
         ledger_answer_failure(request, ERROR_BODY_TOO_LARGE, 0);
         if (!leave_before_worker(request))
             ledger_cancel(request, LINK_CANCEL_FAILED);
@@ -598,7 +616,7 @@ void ledger_take_body(void *arg, const uint8_t *data, size_t size, bool end)
         return;
     }
     ledger_note_client(request);
-    if (request->state != REQUEST_QUEUED)
+    if (request->state != REQUEST_QUEUED && !has_gone)
         push_later(request);
 }
 

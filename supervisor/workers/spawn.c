@@ -16,6 +16,9 @@
 #include "supervisor/workers/link.h"
 #include "supervisor/workers/slots.h"
 
+/* Of each direction between skepd and a worker; the kernel doubles it for its own needs. */
+#define SOCKET_BYTES (512 << 10)
+
 bool worker_is_rss_observed(const struct worker *worker)
 {
     return worker->cordon->observe_rss || worker->slots->config->observe_rss;
@@ -69,6 +72,7 @@ static int equip(struct worker *worker, int *ret_board_fd, int *ret_worker_end)
     _cleanup_fd_ int worker_end = -1, own_end = -1;
     int pair[2];
 
+    static const int socket_bytes = SOCKET_BYTES;
     int r = make_scoreboard(&worker->board, ret_board_fd);
     if (r < 0)
         return r;
@@ -76,6 +80,9 @@ static int equip(struct worker *worker, int *ret_board_fd, int *ret_worker_end)
         return -errno;
     own_end = pair[0];
     worker_end = pair[1];
+    /* Without it the bytes of large bodies wait in this process, in a copy. As much as the host allows. */
+    (void) setsockopt(own_end, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof socket_bytes);
+    (void) setsockopt(worker_end, SOL_SOCKET, SO_SNDBUF, &socket_bytes, sizeof socket_bytes);
     r = link_open(worker, own_end);
     if (r < 0)
         return r;

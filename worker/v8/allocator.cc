@@ -26,8 +26,8 @@ static size_t pages_of(size_t size)
 }
 
 // A few blocks that were freed a moment ago, of any isolate: a tenant that needs the same again and again for each request
-// (a body of 1 MiB) would have the kernel map, clear and unmap each page of it again and again, for ten times what clearing them here
-// costs. They are nobody's, are few, and go within a moment (allocator_release_spare).
+// (a body of 1 MiB) would have the kernel map, clear and unmap each page of it again and again, for twenty times what copying the body
+// costs. They are nobody's, are few, and go when they were not needed for a moment (allocator_release_spare).
 class SpareBlocks
 {
   public:
@@ -40,6 +40,7 @@ class SpareBlocks
                 continue;
             const Block block = blocks_[i];
             blocks_[i] = blocks_[--n_];
+            least_ = std::min(least_, n_);
             guard.unlock();
             if (is_zeroed)
                 memset(block.data, 0, block.size);
@@ -56,17 +57,20 @@ class SpareBlocks
         blocks_[n_++] = { data, pages_of(size) };
         return true;
     }
-    void release()
+    // As many as were never needed since the last call. Returns whether some are left.
+    bool release()
     {
         const std::lock_guard<std::mutex> guard(lock_);
-        while (n_ > 0) {
+        for (; least_ > 0; least_--) {
             n_--;
             munmap(blocks_[n_].data, blocks_[n_].size);
         }
+        least_ = n_;
+        return n_ > 0;
     }
 
   private:
-    static constexpr size_t max_blocks = 16;
+    static constexpr size_t max_blocks = 32;
     static constexpr size_t max_bytes = 1024 * 1024; // of each
     struct Block {
         void *data;
@@ -75,13 +79,14 @@ class SpareBlocks
     std::mutex lock_; // V8 may free a block on a thread of its own
     Block blocks_[max_blocks];
     size_t n_ = 0;
+    size_t least_ = 0; // since the last release()
 };
 
 static SpareBlocks spare_blocks;
 
-void allocator_release_spare()
+bool allocator_release_spare()
 {
-    spare_blocks.release();
+    return spare_blocks.release();
 }
 
 // A new block has zeros in it in any case.

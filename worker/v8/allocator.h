@@ -111,8 +111,9 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     bool is_garbage_gone_ = false; // observed: it is over the limit with what is live
 };
 
-// Gives blocks that were freed a moment ago back to the kernel: at most 16 MiB of the process.
-void allocator_release_spare();
+// Gives blocks that were freed, and not needed since the last call, back to the kernel: at most 32 MiB of the process. Returns
+// whether some are left.
+bool allocator_release_spare();
 
 // V8's page allocator, with WebAssembly memories and resizable ArrayBuffers counted: these do not
 // come from ArrayBuffer::Allocator. V8 reserves addresses without access for them and opens parts

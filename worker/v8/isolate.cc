@@ -329,9 +329,9 @@ void isolate_publish(struct isolate *self, const struct isolate_meter *meter)
         publish_heap(self);
 }
 
-void isolate_release_spare(void)
+bool isolate_release_spare(void)
 {
-    allocator_release_spare();
+    return allocator_release_spare();
 }
 
 void isolate_trim(void)
