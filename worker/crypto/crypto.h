@@ -81,7 +81,7 @@ struct crypto_stream *crypto_stream_free(struct crypto_stream *stream);
 
 /* ---- keys */
 
-/* The bytes of a key, or a key pair's half. Counted; the last reference wipes it. */
+/* A secret, or one half of a key pair. The last reference wipes it. */
 struct crypto_key;
 int crypto_key_new_secret(struct crypto_bytes secret, struct crypto_key **ret_key);
 /* A secret of that many random bits; bits of the last byte beyond them are 0. */
@@ -122,6 +122,103 @@ struct crypto_cipher_params {
 
 int crypto_cipher(const struct crypto_key *key, const struct crypto_cipher_params *params,
                   struct crypto_bytes data, const struct crypto_caller *caller);
+
+/* ---- derivation of size bytes from a secret */
+
+int crypto_hkdf(enum crypto_hash hash, const struct crypto_key *key, struct crypto_bytes salt,
+                struct crypto_bytes info, size_t size, const struct crypto_caller *caller);
+int crypto_pbkdf2(enum crypto_hash hash, const struct crypto_key *key, struct crypto_bytes salt,
+                  uint32_t iterations, size_t size, const struct crypto_caller *caller);
+
+/* ---- key pairs: a key is the private half or the public one */
+
+enum crypto_kind {
+    CRYPTO_RSA,
+    CRYPTO_P256,
+    CRYPTO_P384,
+    CRYPTO_P521,
+    CRYPTO_ED25519,
+    CRYPTO_ED448,
+    CRYPTO_X25519,
+    CRYPTO_X448,
+    CRYPTO_KINDS,
+};
+
+enum crypto_format {
+    CRYPTO_RAW, /* a public key: the point (SEC 1), or the bytes of RFC 8032 and 7748; none for RSA */
+    CRYPTO_SPKI,  /* a public key, DER (RFC 5280) */
+    CRYPTO_PKCS8, /* a private key, DER (RFC 5208) */
+    CRYPTO_FORMATS,
+};
+
+/* What a key is made of: numbers with their most significant byte first. */
+enum crypto_part {
+    CRYPTO_PART_N,
+    CRYPTO_PART_E,
+    CRYPTO_PART_D, /* of RSA; also the private number of the other kinds */
+    CRYPTO_PART_P,
+    CRYPTO_PART_Q,
+    CRYPTO_PART_DP,
+    CRYPTO_PART_DQ,
+    CRYPTO_PART_QI,
+    CRYPTO_PART_X, /* the public number of the other kinds, and the first coordinate of a point */
+    CRYPTO_PART_Y,
+    CRYPTO_PARTS,
+};
+
+#define CRYPTO_RSA_BITS_MIN 512
+#define CRYPTO_RSA_BITS_MAX 16384
+
+struct crypto_pair {
+    struct crypto_key *private_key, *public_key;
+};
+
+/* RSA: bits and the exponent e. -EINVAL if there are no such keys. */
+int crypto_pair_generate(enum crypto_kind kind, size_t bits, struct crypto_bytes e,
+                         const struct crypto_caller *caller, struct crypto_pair *ret_pair);
+/* Checks that the key is one: numbers of the right size that fit each other, a point on the curve. */
+int crypto_pair_import(enum crypto_kind kind, enum crypto_format format, struct crypto_bytes data,
+                       struct crypto_key **ret_key);
+/* The same from parts; what is not there has no bytes. With D it is a private key. */
+int crypto_pair_from_parts(enum crypto_kind kind, const struct crypto_bytes parts[CRYPTO_PARTS],
+                           struct crypto_key **ret_key);
+/* -EINVAL if this half does not have that format. */
+int crypto_pair_export(const struct crypto_key *key, enum crypto_format format,
+                       const struct crypto_caller *caller);
+/* -EINVAL if this half has no such part. */
+int crypto_pair_part(const struct crypto_key *key, enum crypto_part part,
+                     const struct crypto_caller *caller);
+/* Of an RSA modulus; 0 for other keys. */
+size_t crypto_rsa_bits(const struct crypto_key *key);
+
+enum crypto_scheme {
+    CRYPTO_PKCS1, /* RSASSA-PKCS1-v1_5 */
+    CRYPTO_PSS,
+    CRYPTO_ECDSA, /* r and s, each as long as the curve's order */
+    CRYPTO_EDDSA,
+    CRYPTO_SCHEMES,
+};
+
+struct crypto_signing {
+    enum crypto_scheme scheme;
+    enum crypto_hash hash; /* but for EdDSA */
+    size_t salt_bytes;     /* PSS */
+};
+
+int crypto_sign(const struct crypto_key *key, const struct crypto_signing *how,
+                struct crypto_bytes data, const struct crypto_caller *caller);
+/* 1 if the signature is right, 0 if not, or -errno. */
+int crypto_verify(const struct crypto_key *key, const struct crypto_signing *how,
+                  struct crypto_bytes signature, struct crypto_bytes data,
+                  const struct crypto_caller *caller);
+
+/* RSA-OAEP: encrypts with the public half, decrypts with the private one. */
+int crypto_oaep(const struct crypto_key *key, enum crypto_hash hash, struct crypto_bytes label,
+                struct crypto_bytes data, const struct crypto_caller *caller);
+
+/* The secret that both sides of ECDH, X25519 and X448 have. -EBADMSG if it would be none. */
+int crypto_agree(const struct crypto_key *private_key, const struct crypto_key *public_key,
+                 const struct crypto_caller *caller);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,15 @@
 
 #include <openssl/evp.h>
 
+struct crypto_key {
+    unsigned n_refs;
+    enum crypto_kind kind; /* of a half of a pair */
+    bool is_private;
+    EVP_PKEY *pair; /* both halves, of which only one may be used; NULL: a secret */
+    size_t size;
+    uint8_t secret[];
+};
+
 /* Between two looks at the caller. */
 #define CRYPTO_PIECE_BYTES ((size_t) 1 << 20)
 

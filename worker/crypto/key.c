@@ -8,12 +8,6 @@
 
 #include "worker/crypto/internal.h"
 
-struct crypto_key {
-    unsigned n_refs;
-    size_t size;
-    uint8_t secret[];
-};
-
 static struct crypto_key *new_secret(size_t size)
 {
     struct crypto_key *key =
@@ -65,6 +59,7 @@ struct crypto_key *crypto_key_unref(struct crypto_key *key)
         return NULL;
     assert(key->n_refs > 0);
     if (--key->n_refs == 0) {
+        EVP_PKEY_free(key->pair); /* wipes what is secret */
         OPENSSL_cleanse(key->secret, key->size);
         free(key);
     }

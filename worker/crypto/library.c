@@ -69,6 +69,25 @@ static const RAND_METHOD from_kernel = {
     .status = is_random_ready,
 };
 
+/* Fetched once more, by name, when they are used: OpenSSL keeps what it has loaded. */
+static const char *const pair_names[] = { "RSA", "EC", "ED25519", "ED448", "X25519", "X448" };
+static const char *const signature_names[] = { "RSA", "ECDSA", "ED25519", "ED448" };
+static const char *const exchange_names[] = { "ECDH", "X25519", "X448" };
+
+static int fetch_pairs(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(pair_names); i++)
+        if (!EVP_KEYMGMT_fetch(NULL, pair_names[i], NULL))
+            return -ENOTSUP;
+    for (size_t i = 0; i < ARRAY_LEN(signature_names); i++)
+        if (!EVP_SIGNATURE_fetch(NULL, signature_names[i], NULL))
+            return -ENOTSUP;
+    for (size_t i = 0; i < ARRAY_LEN(exchange_names); i++)
+        if (!EVP_KEYEXCH_fetch(NULL, exchange_names[i], NULL))
+            return -ENOTSUP;
+    return EVP_ASYM_CIPHER_fetch(NULL, "RSA", NULL) ? 0 : -ENOTSUP;
+}
+
 static int fetch_all(void)
 {
     for (size_t i = 0; i < CRYPTO_HASHES; i++)
@@ -79,7 +98,7 @@ static int fetch_all(void)
             if (!(library.ciphers[i][k] = EVP_CIPHER_fetch(NULL, cipher_names[i][k], NULL)))
                 return -ENOTSUP;
     library.mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    return library.mac ? 0 : -ENOTSUP;
+    return library.mac ? fetch_pairs() : -ENOTSUP;
 }
 
 int crypto_init(void)

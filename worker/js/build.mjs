@@ -2,7 +2,7 @@
 //
 // Bundles src/main.js into one classic script for skep-mksnapshot: node build.mjs OUT.js
 // Needs `npm ci --ignore-scripts` before it, and no network. Works in any copy of this folder.
-import { build } from "esbuild";
+import { build as esbuild } from "esbuild";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -79,6 +79,65 @@ exports.DOMString = (value, options) => toText(DOMString(value, options));`;
     },
 };
 
+// import { load } from "lazy:./folder/main.js": load() evaluates that module, and what it imports of its folder, and returns what
+// it has called provide() with. Until then the folder costs an isolate one function that V8 has not compiled. It is a bundle of
+// its own inside that function, to which all that it imports from outside of its folder is handed over: with require() in it,
+// esbuild would add code that looks up what a tenant may have replaced.
+const lazyFolders = {
+    name: "skep-lazy",
+    setup(build) {
+        build.onResolve({ filter: /^lazy:/ }, (args) => ({
+            path: path.resolve(args.resolveDir, args.path.slice("lazy:".length)), namespace: "lazy",
+        }));
+        build.onLoad({ filter: /.*/, namespace: "lazy" }, async (args) => {
+            const shared = []; // [file, name] of what is handed over
+            const { outputFiles } = await esbuild({
+                ...options, banner: {}, lineLimit: 0, write: false, entryPoints: [args.path],
+                plugins: [sharedModules(path.dirname(args.path))],
+            });
+            const code = outputFiles[0].text.replace(/handedOver\("([^"]+)",\s*"([^"]+)"\)/g, (_, file, name) =>
+                `handedOver[${shared.push([file, name]) - 1}]`);
+            if (/\bObject\./.test(code)) {
+                throw new Error(`${args.path}: esbuild has added code of its own`);
+            }
+            const imports = shared.map(([file, name], i) =>
+                `import { ${name} as shared${i} } from ${JSON.stringify(file)};\n`);
+            return {
+                contents: `${imports.join("")}export const load = () => {
+const handedOver = [${shared.map((_, i) => `shared${i}`)}];
+let provided;
+const provide = (value) => { provided = value; };
+${code}
+return provided;
+};`,
+                resolveDir: here, loader: "js",
+            };
+        });
+    },
+};
+
+// In the bundle of a lazy folder: modules outside of it have their exports handed over.
+const sharedModules = (folder) => ({
+    name: "skep-shared",
+    setup(build) {
+        build.onResolve({ filter: /^\.\.\// }, (args) => {
+            const file = path.resolve(args.resolveDir, args.path);
+            return file.startsWith(folder + path.sep) ? undefined : { path: file, namespace: "shared" };
+        });
+        build.onLoad({ filter: /.*/, namespace: "shared" }, async (args) => {
+            const { metafile } = await esbuild({
+                absWorkingDir: here, entryPoints: [args.path], format: "esm", metafile: true, write: false, outdir: here,
+            });
+            const names = Object.values(metafile.outputs)[0].exports;
+            return {
+                contents: names.map((name) => `export const ${name} = /* @__PURE__ */ handedOver(${
+                    JSON.stringify(args.path)}, "${name}");`).join("\n"),
+                loader: "js",
+            };
+        });
+    },
+});
+
 // Where src/lib/inspect_bounds.js gets a say in the library. package-lock.json pins the text that this is for.
 const inspectBounds = [
     ["function nr(t,e,o,i){", "function nr(t,e,o,i){if(skep.isSpent(t,e))return\"…\";"],
@@ -105,27 +164,31 @@ function bounded(code) {
     return code;
 }
 
+const options = {
+    absWorkingDir: here,
+    bundle: true,
+    format: "iife",
+    // For the libraries too. A sloppy function of a tenant that is called by a sloppy one has that one as its
+    // `caller`, and by its `arguments` what the layer keeps of the request.
+    banner: { js: '"use strict";' },
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    target: "es2023",
+    charset: "ascii", // a one-byte source takes half the memory of a two-byte one
+    minifyWhitespace: true,
+    minifySyntax: true,
+    lineLimit: 200, // a stack trace or an error shows the line
+    legalComments: "none",
+    logLevel: "warning",
+};
+
 try {
-    await build({
-        absWorkingDir: here,
+    await esbuild({
+        ...options,
         entryPoints: ["src/main.js"],
         inject: ["src/lib/absent_globals.js"],
         outfile: path.resolve(out),
-        bundle: true,
-        format: "iife",
-        // For the libraries too. A sloppy function of a tenant that is called by a sloppy one has that one as its
-        // `caller`, and by its `arguments` what the layer keeps of the request.
-        banner: { js: '"use strict";' },
-        platform: "neutral",
-        mainFields: ["module", "main"],
-        target: "es2023",
-        charset: "ascii", // a one-byte source takes half the memory of a two-byte one
-        minifyWhitespace: true,
-        minifySyntax: true,
-        lineLimit: 200, // a stack trace or an error shows the line
-        legalComments: "none",
-        plugins: [replacements],
-        logLevel: "warning",
+        plugins: [lazyFolders, replacements],
     });
 } catch {
     process.exitCode = 1; // esbuild has said why

@@ -408,6 +408,177 @@ void native_cipher(const Info &info)
     work.finish(crypto_cipher(key, &params, data.get(), work.caller()));
 }
 
+// ---- derivation
+
+// hkdf(hash, key, size, salt, info)
+void native_hkdf(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *key = to_key(work.self(), info[1]);
+    const Bytes salt(info[3]);
+    const Bytes context(info[4]);
+    if (!key || !salt.is_good() || !context.is_good())
+        return throw_type(info.GetIsolate(), "not a key and Uint8Arrays");
+    work.finish(crypto_hkdf(to_hash(info[0]), key, salt.get(), context.get(), to_size(info[2]),
+                            work.caller()));
+}
+
+// pbkdf2(hash, key, size, salt, iterations)
+void native_pbkdf2(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *key = to_key(work.self(), info[1]);
+    const Bytes salt(info[3]);
+    const size_t iterations = to_size(info[4]);
+    if (!key || !salt.is_good() || iterations > UINT32_MAX)
+        return throw_type(info.GetIsolate(), "not a key, a Uint8Array and a number");
+    work.finish(crypto_pbkdf2(to_hash(info[0]), key, salt.get(), static_cast<uint32_t>(iterations),
+                              to_size(info[2]), work.caller()));
+}
+
+// ---- key pairs
+
+enum crypto_kind to_kind(v8::Local<v8::Value> value)
+{
+    return static_cast<enum crypto_kind>(std::min<size_t>(to_size(value), CRYPTO_KINDS));
+}
+
+enum crypto_format to_format(v8::Local<v8::Value> value)
+{
+    return static_cast<enum crypto_format>(std::min<size_t>(to_size(value), CRYPTO_FORMATS));
+}
+
+// pairGenerate(kind, bits, e): [private, public]; bits and e are for RSA.
+void native_pair_generate(const Info &info)
+{
+    Work work(info);
+    const Bytes e(info[2]);
+    struct crypto_pair pair = {};
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!work.check(crypto_pair_generate(to_kind(info[0]), to_size(info[1]), e.get(), work.caller(),
+                                         &pair)))
+        return;
+    v8::Local<v8::Object> halves[2];
+    const bool is_made = new_handle(work.self(), pair.private_key, nullptr).ToLocal(&halves[0]);
+    if (!new_handle(work.self(), pair.public_key, nullptr).ToLocal(&halves[1]) || !is_made)
+        return;
+    v8::Local<v8::Value> values[] = { halves[0], halves[1] };
+    info.GetReturnValue().Set(v8::Array::New(v8, values, 2));
+}
+
+// pairImport(kind, format, data)
+void native_pair_import(const Info &info)
+{
+    Work work(info);
+    const Bytes data(info[2]);
+    struct crypto_key *key = nullptr;
+    if (!data.is_good())
+        return throw_type(info.GetIsolate(), "not a Uint8Array");
+    const int r = crypto_pair_import(to_kind(info[0]), to_format(info[1]), data.get(), &key);
+    work.finish_key(r, key);
+}
+
+// pairFromParts(kind, part, ...): Uint8Arrays in the order of enum crypto_part, undefined for those that are not there.
+void native_pair_from_parts(const Info &info)
+{
+    Work work(info);
+    std::vector<std::unique_ptr<Bytes>> bytes;
+    struct crypto_bytes parts[CRYPTO_PARTS];
+    for (int i = 0; i < CRYPTO_PARTS; i++) {
+        bytes.push_back(std::make_unique<Bytes>(info[i + 1]));
+        parts[i] = bytes.back()->get();
+    }
+    struct crypto_key *key = nullptr;
+    const int r = crypto_pair_from_parts(to_kind(info[0]), parts, &key);
+    work.finish_key(r, key);
+}
+
+// pairExport(key, format)
+void native_pair_export(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *key = to_key(work.self(), info[0]);
+    if (!key)
+        return throw_type(info.GetIsolate(), "not a key");
+    work.finish(crypto_pair_export(key, to_format(info[1]), work.caller()));
+}
+
+// pairPart(key, part)
+void native_pair_part(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *key = to_key(work.self(), info[0]);
+    if (!key)
+        return throw_type(info.GetIsolate(), "not a key");
+    work.finish(crypto_pair_part(
+        key, static_cast<enum crypto_part>(std::min<size_t>(to_size(info[1]), CRYPTO_PARTS)),
+        work.caller()));
+}
+
+// rsaBits(key)
+void native_rsa_bits(const Info &info)
+{
+    const struct crypto_key *key = to_key(isolate_from(info.GetIsolate()), info[0]);
+    if (!key)
+        return throw_type(info.GetIsolate(), "not a key");
+    info.GetReturnValue().Set(static_cast<uint32_t>(crypto_rsa_bits(key)));
+}
+
+struct crypto_signing to_signing(const Info &info)
+{
+    const auto scheme =
+        static_cast<enum crypto_scheme>(std::min<size_t>(to_size(info[1]), CRYPTO_SCHEMES));
+    return { scheme, to_hash(info[2]), to_size(info[3]) };
+}
+
+// sign(key, scheme, hash, salt, data): salt is its length, for PSS.
+void native_sign(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *key = to_key(work.self(), info[0]);
+    const Bytes data(info[4]);
+    if (!key || !data.is_good())
+        return throw_type(info.GetIsolate(), "not a key and a Uint8Array");
+    const struct crypto_signing how = to_signing(info);
+    work.finish(crypto_sign(key, &how, data.get(), work.caller()));
+}
+
+// verify(key, scheme, hash, salt, data, signature)
+void native_verify(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *key = to_key(work.self(), info[0]);
+    const Bytes data(info[4]);
+    const Bytes signature(info[5]);
+    if (!key || !data.is_good() || !signature.is_good())
+        return throw_type(info.GetIsolate(), "not a key and Uint8Arrays");
+    const struct crypto_signing how = to_signing(info);
+    work.finish_verify(crypto_verify(key, &how, signature.get(), data.get(), work.caller()));
+}
+
+// oaep(key, hash, data, label): encrypts with a public key, decrypts with a private one.
+void native_oaep(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *key = to_key(work.self(), info[0]);
+    const Bytes data(info[2]);
+    const Bytes label(info[3]);
+    if (!key || !data.is_good())
+        return throw_type(info.GetIsolate(), "not a key and a Uint8Array");
+    work.finish(crypto_oaep(key, to_hash(info[1]), label.get(), data.get(), work.caller()));
+}
+
+// agree(private, public)
+void native_agree(const Info &info)
+{
+    Work work(info);
+    const struct crypto_key *own = to_key(work.self(), info[0]);
+    const struct crypto_key *peer = to_key(work.self(), info[1]);
+    if (!own || !peer)
+        return throw_type(info.GetIsolate(), "not two keys");
+    work.finish(crypto_agree(own, peer, work.caller()));
+}
+
 struct Native {
     const char *name;
     v8::FunctionCallback callback;
@@ -427,6 +598,18 @@ const Native natives[] = {
     { "hmacSign", native_hmac_sign },
     { "hmacVerify", native_hmac_verify },
     { "cipher", native_cipher },
+    { "hkdf", native_hkdf },
+    { "pbkdf2", native_pbkdf2 },
+    { "pairGenerate", native_pair_generate },
+    { "pairImport", native_pair_import },
+    { "pairFromParts", native_pair_from_parts },
+    { "pairExport", native_pair_export },
+    { "pairPart", native_pair_part },
+    { "rsaBits", native_rsa_bits },
+    { "sign", native_sign },
+    { "verify", native_verify },
+    { "oaep", native_oaep },
+    { "agree", native_agree },
 };
 
 // The state of an isolate that asks for the first time.

@@ -21,6 +21,7 @@ using Info = v8::FunctionCallbackInfo<v8::Value>;
 constexpr size_t max_header_strings = 2 * HEAD_FIELDS_MAX; // names and values
 constexpr size_t max_header_bytes = 256 * 1024;
 constexpr size_t max_encode_into_bytes = (1 << 21) - 1;
+constexpr int max_lazy_name = 64;
 constexpr size_t scratch_keep_bytes = 256 * 1024;
 
 void throw_type(v8::Isolate *v8, const char *text)
@@ -577,7 +578,8 @@ void native_lazy(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
     v8::Local<v8::Context> context = v8->GetCurrentContext();
-    if (!info[0]->IsObject() || info[0]->IsProxy() || !info[1]->IsString())
+    if (!info[0]->IsObject() || info[0]->IsProxy() || !info[1]->IsString() ||
+        info[1].As<v8::String>()->Length() > max_lazy_name) // a name is made flat
         return throw_type(v8, "not an object and a name");
     v8::Local<v8::String> name = info[1].As<v8::String>();
     if (info[0]

@@ -153,6 +153,36 @@ static void test_generated_secrets_have_the_bits_that_were_asked_for(void **stat
     assert_int_equal(last, 0xf8);
 }
 
+static struct crypto_bytes wiped;
+
+void __real_OPENSSL_cleanse(void *data, size_t size);
+void __wrap_OPENSSL_cleanse(void *data, size_t size);
+
+void __wrap_OPENSSL_cleanse(void *data, size_t size)
+{
+    __real_OPENSSL_cleanse(data, size);
+    wiped = (struct crypto_bytes){ data, size };
+}
+
+static void test_the_last_reference_to_a_key_wipes_it(void **state)
+{
+    struct crypto_key *key;
+
+    (void) state;
+    assert_int_equal(crypto_key_new_secret(text("secret"), &key), 0);
+    struct crypto_bytes secret = crypto_key_secret(key);
+    struct crypto_key *other = crypto_key_ref(key);
+    wiped.data = NULL;
+    key = crypto_key_unref(key);
+    assert_null(wiped.data);
+    assert_memory_equal(secret.data, "secret", 6);
+    other = crypto_key_unref(other);
+    assert_ptr_equal(wiped.data, secret.data);
+    assert_int_equal(wiped.size, 6);
+    assert_null(key);
+    assert_null(other);
+}
+
 static void test_equal_compares_all_bytes(void **state)
 {
     (void) state;
@@ -174,6 +204,7 @@ int main(void)
         TEST(test_openssl_asks_the_kernel_for_random_values),
         TEST(test_uuids_are_of_version_4),
         TEST(test_generated_secrets_have_the_bits_that_were_asked_for),
+        TEST(test_the_last_reference_to_a_key_wipes_it),
         TEST(test_equal_compares_all_bytes),
     };
     return cmocka_run_group_tests(tests, load_crypto, NULL);

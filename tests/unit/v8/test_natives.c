@@ -196,7 +196,10 @@ static const struct isolate_host checks = {
     "'u',\n"                                                                                     \
     "    generateSecret: 'l', secret: 'k', hmacSign: 'nku', hmacVerify: 'nkuu', cipher: "        \
     "'kntuulu', equal: 'uu',\n"                                                                  \
-    "    random: 'u' };\n"
+    "    random: 'u', hkdf: 'nknuu', pbkdf2: 'nknul', pairGenerate: 'nlu', pairImport: 'nnu',\n" \
+    "    pairFromParts: 'nuuuuuuuuuu', pairExport: 'kn', pairPart: 'kn', rsaBits: 'k', sign: "   \
+    "'knnnu',\n"                                                                                 \
+    "    verify: 'knnnuu', oaep: 'knuu', agree: 'kk' };\n"
 
 #define GENERATOR                                                                                                                                                                \
     "const natives = globalThis.__skep;\n"                                                                                                                                       \

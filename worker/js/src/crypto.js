@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The globals of Web Crypto. Nothing behind them is evaluated before a tenant first uses one of them: not even their classes.
-import { firstUse } from "./first_use.js";
+import { load } from "lazy:./crypto/interfaces.js";
 import { lazy } from "./native.js";
 import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, TypeError } from "./primordials.js";
 
 let library;
 
-const interfaces = () => (library ??= firstUse(() => require("./crypto/interfaces.js").interfaces));
+const interfaces = () => (library ??= load());
 
 const global = globalThis; // a tenant may put another object there
 
@@ -27,6 +27,7 @@ export const loadCrypto = (name) => interfaces()[name];
 export function defineCrypto() {
     lazy(globalThis, "Crypto");
     lazy(globalThis, "CryptoKey");
+    lazy(globalThis, "QuotaExceededError");
     lazy(globalThis, "SubtleCrypto");
     ObjectDefineProperty(globalThis, "crypto", {
         __proto__: null, ...ObjectGetOwnPropertyDescriptor(holder, "crypto"),

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// crypto, and what hangs on it: evaluated when a tenant first looks at one of the globals.
+// crypto, and what hangs on it: evaluated when a tenant first looks at one of the globals. provide(): build.mjs.
 import { DOMException } from "../dom_exception.js";
 import {
-    ArrayBufferIsView, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetTag, bytesOf,
+    ArrayBufferIsView, ObjectDefineProperty, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetTag, bytesOf,
 } from "../primordials.js";
 import { defineInterface, requireArguments } from "../webidl.js";
+import { DigestStream } from "./digest_stream.js";
 import { CryptoKey, has } from "./key.js";
 import { native } from "./native.js";
+import { QuotaExceededError } from "./quota_exceeded_error.js";
 import { SubtleCrypto, internal } from "./subtle.js";
 
 const MAX_RANDOM_BYTES = 65536;
@@ -19,8 +21,8 @@ const subtle = new SubtleCrypto(internal);
 const Crypto = class Crypto {
     #brand;
 
-    constructor(token) {
-        if (token !== internal) {
+    constructor() {
+        if (arguments[0] !== internal) {
             throw new TypeError("Illegal constructor");
         }
     }
@@ -38,8 +40,8 @@ const Crypto = class Crypto {
             throw new DOMException("Random values are for arrays of integers.", "TypeMismatchError");
         }
         if (TypedArrayPrototypeGetByteLength(array) > MAX_RANDOM_BYTES) {
-            throw new DOMException(`There are at most ${MAX_RANDOM_BYTES} bytes of random values in one call.`,
-                "QuotaExceededError");
+            throw new QuotaExceededError(
+                `There are at most ${MAX_RANDOM_BYTES} bytes of random values in one call.`);
         }
         native.random(bytesOf(array));
         return array;
@@ -52,5 +54,8 @@ const Crypto = class Crypto {
 defineInterface(Crypto, "Crypto");
 
 const crypto = new Crypto(internal);
+ObjectDefineProperty(crypto, "DigestStream", {
+    __proto__: null, value: DigestStream, writable: true, configurable: true,
+});
 
-export const interfaces = { __proto__: null, Crypto, CryptoKey, SubtleCrypto, crypto };
+provide({ __proto__: null, Crypto, CryptoKey, DigestStream, QuotaExceededError, SubtleCrypto, crypto });

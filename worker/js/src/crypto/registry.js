@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The algorithms of Web Crypto: which operations each has, with which parameters, and where its code is, which is evaluated at
-// first use. And the standard's "normalize an algorithm".
-import { firstUse } from "../first_use.js";
+// The algorithms of Web Crypto: which operations each has, with which parameters, and its code. And the standard's "normalize an algorithm".
 import { isLatin1 } from "../native.js";
 import { StringPrototypeToLowerCase, TypeError, isObject } from "../primordials.js";
 import { toText } from "../webidl.js";
+import { aes } from "./aes.js";
 import { HASH, KEY, dictionaries as d, toAlgorithmIdentifier } from "./convert.js";
+import { curves } from "./curves.js";
 import { notSupported } from "./errors.js";
+import { hmac } from "./hmac.js";
+import { kdf } from "./kdf.js";
 import { toKey } from "./key.js";
-
-const once = (load) => {
-    let family;
-    return () => (family ??= firstUse(load));
-};
-const aes = once(() => require("./aes.js").aes);
-const hmac = once(() => require("./hmac.js").hmac);
-const digest = () => undefined;
+import { rsa } from "./rsa.js";
 
 const hash = { __proto__: null, digest: d.None };
 const cipher = (params) => ({
@@ -24,14 +19,23 @@ const cipher = (params) => ({
     keyLength: d.AesKeyGenParams,
 });
 
+const rsaKeys = { __proto__: null, generateKey: d.RsaHashedKeyGenParams, importKey: d.HashParams };
+const ecKeys = { __proto__: null, generateKey: d.EcKeyParams, importKey: d.EcKeyParams };
+const okpKeys = { __proto__: null, generateKey: d.None, importKey: d.None };
+const signatures = { __proto__: null, ...okpKeys, sign: d.None, verify: d.None };
+const agreement = { __proto__: null, ...okpKeys, deriveBits: d.EcdhKeyDeriveParams };
+const derivation = (params) => ({
+    __proto__: null, importKey: d.None, deriveBits: params, keyLength: d.None,
+});
+
 const table = [
-    ["SHA-1", digest, hash],
-    ["SHA-256", digest, hash],
-    ["SHA-384", digest, hash],
-    ["SHA-512", digest, hash],
-    ["SHA3-256", digest, hash],
-    ["SHA3-384", digest, hash],
-    ["SHA3-512", digest, hash],
+    ["SHA-1", undefined, hash],
+    ["SHA-256", undefined, hash],
+    ["SHA-384", undefined, hash],
+    ["SHA-512", undefined, hash],
+    ["SHA3-256", undefined, hash],
+    ["SHA3-384", undefined, hash],
+    ["SHA3-512", undefined, hash],
     ["HMAC", hmac, {
         __proto__: null, sign: d.None, verify: d.None, generateKey: d.HmacKeyParams, importKey: d.HmacKeyParams,
         keyLength: d.HmacKeyParams,
@@ -43,12 +47,23 @@ const table = [
         __proto__: null, wrapKey: d.None, unwrapKey: d.None, generateKey: d.AesKeyGenParams,
         importKey: d.None, keyLength: d.AesKeyGenParams,
     }],
+    ["HKDF", kdf, derivation(d.HkdfParams)],
+    ["PBKDF2", kdf, derivation(d.Pbkdf2Params)],
+    ["RSASSA-PKCS1-v1_5", rsa, { __proto__: null, ...rsaKeys, sign: d.None, verify: d.None }],
+    ["RSA-PSS", rsa, { __proto__: null, ...rsaKeys, sign: d.RsaPssParams, verify: d.RsaPssParams }],
+    ["RSA-OAEP", rsa, { __proto__: null, ...rsaKeys, encrypt: d.RsaOaepParams, decrypt: d.RsaOaepParams }],
+    ["ECDSA", curves, { __proto__: null, ...ecKeys, sign: d.HashParams, verify: d.HashParams }],
+    ["ECDH", curves, { __proto__: null, ...ecKeys, deriveBits: d.EcdhKeyDeriveParams }],
+    ["Ed25519", curves, signatures],
+    ["Ed448", curves, signatures],
+    ["X25519", curves, agreement],
+    ["X448", curves, agreement],
 ];
 
 const algorithms = { __proto__: null };
 for (let i = 0; i < table.length; i++) {
     algorithms[StringPrototypeToLowerCase(table[i][0])] = {
-        __proto__: null, name: table[i][0], load: table[i][1], operations: table[i][2],
+        __proto__: null, name: table[i][0], family: table[i][1], operations: table[i][2],
     };
 }
 
@@ -60,7 +75,7 @@ const hashes = {
 export const hashNumber = (name) => hashes[name];
 
 // The code of the algorithm with that name, which the registry has.
-export const familyOf = (name) => algorithms[StringPrototypeToLowerCase(name)].load();
+export const familyOf = (name) => algorithms[StringPrototypeToLowerCase(name)].family;
 
 const required = (value, label) => {
     if (value === undefined) {

@@ -4,7 +4,7 @@
 // for it. An async function gives a promise of the layer's own realm, whatever a tenant has made of Promise.
 import { utf8Decode, utf8Encode } from "../native.js";
 import {
-    JSONStringify, ObjectDefineProperty, ObjectKeys, Symbol, TypeError, Uint8Array, isObject,
+    JSONStringify, ObjectDefineProperty, ObjectKeys, Symbol, TypeError, TypedArrayPrototypeGetByteLength, Uint8Array, isObject,
 } from "../primordials.js";
 import { defineInterface, isBufferSource, requireArguments } from "../webidl.js";
 import { requireSomeUsage } from "./checks.js";
@@ -88,8 +88,8 @@ const fromJson = (bytes) => {
 export const SubtleCrypto = class SubtleCrypto {
     #brand;
 
-    constructor(token) {
-        if (token !== internal) {
+    constructor() {
+        if (arguments[0] !== internal) {
             throw new TypeError("Illegal constructor");
         }
     }
@@ -146,6 +146,18 @@ export const SubtleCrypto = class SubtleCrypto {
         data = toBytes(data, "data");
         const params = normalize("digest", algorithm);
         return done(native.digest(hashNumber(params.name), data));
+    }
+
+    // Of Cloudflare Workers
+    timingSafeEqual(a, b) {
+        this.#brand; // eslint-disable-line no-unused-expressions
+        requireArguments(arguments.length, 2, "timingSafeEqual");
+        a = toBytes(a, "a");
+        b = toBytes(b, "b");
+        if (TypedArrayPrototypeGetByteLength(a) !== TypedArrayPrototypeGetByteLength(b)) {
+            throw new TypeError("timingSafeEqual: the two must be of the same length.");
+        }
+        return native.equal(a, b);
     }
 
     async generateKey(algorithm, extractable, keyUsages) {
