@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a tenant's folder into memory: only plain files of known kinds, bounded in number, size
+ * Reads a tenant's folder into memory: only plain files, bounded in number, size
  * and depth, opened from folder to folder so that no link leads out. skepd and skep, as the
  * service user.
  */
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/character.h"
 #include "common/cleanup.h"
 
 struct walk {
@@ -56,31 +57,33 @@ int tenant_file_read(int dir_fd, const char *name, size_t max_bytes, char **ret_
     return 0;
 }
 
-static bool has_known_kind(const char *name)
+/* The manifest is read before, and is none of the files. */
+static bool is_manifest(const char *prefix, const char *name)
 {
-    static const char *const kinds[] = { ".js", ".mjs", ".json", ".wasm", ".txt", ".html" };
-    const char *dot = strrchr(name, '.');
-
-    for (size_t i = 0; dot && i < ARRAY_LEN(kinds); i++)
-        if (strcmp(dot, kinds[i]) == 0)
-            return true;
-    return false;
+    return prefix[0] == '\0' && strcmp(name, "skep.yaml") == 0;
 }
 
-static bool has_control_character(const char *name)
+/* Import specifiers are texts: no other name could be imported. */
+static bool is_name_good(const char *name)
 {
-    for (const unsigned char *p = (const unsigned char *) name; *p; p++)
-        if (*p < 0x20 || *p == 0x7f)
-            return true;
-    return false;
+    size_t left = strlen(name);
+
+    for (uint32_t code; left > 0;) {
+        size_t size = character_decode(name, left, &code);
+        if (size == 0 || code < 0x20 || code == 0x7f)
+            return false;
+        name += size;
+        left -= size;
+    }
+    return true;
 }
 
 const char *tenant_path_check(const char *path)
 {
     unsigned depth = 0;
 
-    if (strlen(path) > TENANT_PATH_MAX || has_control_character(path))
-        return "expected a path of at most 255 bytes, without control characters";
+    if (strlen(path) > TENANT_PATH_MAX || !is_name_good(path))
+        return "expected a path of at most 255 bytes, in UTF-8 without control characters";
     for (const char *part = path;; depth++) {
         size_t size = strcspn(part, "/");
         if (size == 0 || part[0] == '.')
@@ -93,8 +96,6 @@ const char *tenant_path_check(const char *path)
     }
     if (depth > TENANT_DEPTH_MAX)
         return "nested too deeply: expected at most 16 folders";
-    if (!has_known_kind(path) && strcmp(path, "skep.yaml") != 0)
-        return "expected .js, .mjs, .json, .wasm, .txt or .html, or skep.yaml";
     return NULL;
 }
 
@@ -155,11 +156,8 @@ static int walk_subfolder(struct walk *walk, int parent_fd, const char *name, co
     return walk_folder(walk, fd, path, depth);
 }
 
-/* skep.yaml is read before, and is none of the files. */
 static int leave_out(struct manifest *manifest, const char *prefix, const char *name)
 {
-    if (prefix[0] == '\0' && strcmp(name, "skep.yaml") == 0)
-        return 0;
     if (manifest->n_left_out++ >= TENANT_LEFT_OUT_MAX)
         return 0;
     char **place = &manifest->left_out[manifest->n_left_out - 1];
@@ -176,7 +174,7 @@ static int walk_entry(struct walk *walk, int fd, const char *prefix, const char 
     char path[TENANT_PATH_MAX + 1];
     struct stat st;
 
-    if (name[0] == '.' || strcmp(name, "node_modules") == 0)
+    if (name[0] == '.' || strcmp(name, "node_modules") == 0 || is_manifest(prefix, name))
         return 0;
     if (++walk->entries > ENTRIES_MAX) {
         config_errors_add(walk->errors, walk->dir, 0,
@@ -186,10 +184,10 @@ static int walk_entry(struct walk *walk, int fd, const char *prefix, const char 
     if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno;
     bool is_folder = S_ISDIR(st.st_mode);
-    if (!is_folder && (!S_ISREG(st.st_mode) || !has_known_kind(name)))
+    if (!is_folder && !S_ISREG(st.st_mode))
         return leave_out(walk->manifest, prefix, name);
     int n = snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "/" : "", name);
-    if (n < 0 || (size_t) n >= sizeof path || has_control_character(name)) {
+    if (n < 0 || (size_t) n >= sizeof path || !is_name_good(name)) {
         config_errors_add(walk->errors, walk->dir, 0,
                           "\"%.200s\": expected a path of at most %d bytes, without control "
                           "characters",
@@ -253,9 +251,8 @@ void tenant_files_note_left_out(const struct manifest *manifest, struct config_e
     }
     config_errors_add(
         notes, manifest->file, 0,
-        "left out, as no handler can read it: %s%s; a tenant has .js, .mjs, .json, .wasm, "
-        ".txt and .html files, and no links",
-        names, manifest->n_left_out > TENANT_LEFT_OUT_MAX ? " and more" : "");
+        "left out, as no handler can read it: %s%s; a tenant has plain files, and no links", names,
+        manifest->n_left_out > TENANT_LEFT_OUT_MAX ? " and more" : "");
 }
 
 const struct tenant_file *tenant_files_find(const struct manifest *manifest, const char *path)

@@ -158,7 +158,8 @@ struct isolate *isolate_free(struct isolate *isolate);
 
 /* A file of the tenant; both are copied. path is normalised and relative ("lib/a.js").
  * .js and .mjs are modules, .json gives a default export, .wasm gives a WebAssembly.Module as
- * default export (compiled at load), .txt and .html a string. 0 or -errno. */
+ * default export (compiled at load), .txt, .html, .css, .svg, .md, .sql, .graphql, .xml
+ * and .csv a string, and others an ArrayBuffer. 0 or -errno. */
 int isolate_add_file(struct isolate *isolate, struct isolate_bytes path,
                      struct isolate_bytes source);
 int isolate_set_env(struct isolate *isolate, const struct isolate_env *env, size_t n_env);

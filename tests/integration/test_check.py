@@ -230,24 +230,25 @@ def test_example_of_the_documentation_is_right(folder):
 # ---- what is left out
 
 
-def test_files_that_no_handler_can_read_are_named(folder):
+def test_links_that_no_handler_can_read_are_named(folder):
     tenant = folder / "shop"
     (tenant / "img").mkdir(parents=True)
     (tenant / "skep.yaml").write_text("name: shop\nmain: worker.js\n")
     (tenant / "worker.js").write_text("export default { fetch() {} }\n")
     (tenant / "img" / "logo.png").write_bytes(b"\x89PNG")
     (tenant / "style.css").write_text("a {}")
-    (tenant / "link.js").symlink_to("worker.js")
+    for name in ("link.js", "img/link.png"):
+        (tenant / name).symlink_to(tenant / "worker.js")
     (tenant / ".git").mkdir()
     run = check(tenant)
     assert run.returncode == 0, run.stdout
     note = run.stdout.splitlines()[0]
     assert note.startswith(f"{tenant}/skep.yaml: left out")
-    for name in ("img/logo.png", "style.css", "link.js"):
+    for name in ("img/link.png", "link.js"):
         assert name in note
-    assert ".git" not in note and "worker.js," not in note
+    assert ".git" not in note and "worker.js," not in note and "logo.png" not in note
     told = json.loads(check(folder, "--json").stdout)
-    assert told["ok"] and "style.css" in told["notes"][0]["text"]
+    assert told["ok"] and "link.js" in told["notes"][0]["text"]
 
 
 # ---- modules, which are compiled and linked, and not run

@@ -125,3 +125,13 @@ def test_no_second_isolate_is_made_for_the_same_tenant(start):
         skepd.get("a")
         skepd.get("b")
     assert sorted(skepd.worker()["tenants"]) == ["a", "b"]
+
+
+def test_any_file_of_the_folder_is_imported_as_data(start):
+    hive = start({"a": {"files": {
+        "worker.js": "import font from './font.ttf';\nimport style from './img/style.css';\n"
+                     "export default { fetch() { return new Response([...new Uint8Array(font), style].join()); } };\n",
+        "font.ttf": b"\0\xff\x80",
+        "img/style.css": "a {}",
+    }}})
+    assert hive.get("a").text == "0,255,128,a {}"

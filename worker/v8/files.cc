@@ -17,7 +17,49 @@ static FileKind kind_of(std::string_view path)
         return FileKind::json;
     if (path.ends_with(".wasm"))
         return FileKind::wasm;
-    return FileKind::text;
+    for (const char *suffix :
+         { ".txt", ".html", ".css", ".svg", ".md", ".sql", ".graphql", ".xml", ".csv" })
+        if (path.ends_with(suffix))
+            return FileKind::text;
+    return FileKind::buffer;
+}
+
+// Sources that a bundler makes modules of. As bytes, they would only surprise.
+static bool is_for_bundler(std::string_view path)
+{
+    for (const char *suffix : { ".cjs", ".cts", ".jsx", ".mts", ".ts", ".tsx" })
+        if (path.ends_with(suffix))
+            return true;
+    return false;
+}
+
+static bool is_own_type(FileKind kind, const std::string &type)
+{
+    return type.empty() || (kind == FileKind::json && type == "json") ||
+           (kind == FileKind::text && type == "text") ||
+           (kind == FileKind::wasm && type == "webassembly");
+}
+
+File *files_typed(struct isolate *self, File *file, const std::string &type,
+                  std::string *ret_problem)
+{
+    if (type.empty() && file->kind == FileKind::buffer && is_for_bundler(file->path)) {
+        *ret_problem = "'" + file->path +
+                       "' is no ES module: bundle it, for instance with esbuild --bundle "
+                       "--format=esm";
+        return nullptr;
+    }
+    if (is_own_type(file->kind, type))
+        return file;
+    if (type != "text" && type != "bytes") {
+        *ret_problem = "'" + file->path + "' is not of type '" + type + "'";
+        return nullptr;
+    }
+    File &variant = self->variants[file->path + '\0' + type];
+    variant.path = file->path;
+    variant.kind = type == "text" ? FileKind::text : FileKind::view;
+    variant.origin = file;
+    return &variant;
 }
 
 // "lib/a/../b.js" becomes "lib/b.js". False if it leaves the tenant's folder.
@@ -56,6 +98,9 @@ File *files_find(struct isolate *self, std::string_view path)
 File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier)
 {
     std::string path;
+    // As other platforms want it, where "x.wasm" alone may be something else.
+    if (specifier.ends_with(".wasm?module"))
+        specifier.remove_suffix(sizeof("?module") - 1);
     if (specifier.starts_with(url_prefix))
         return normalise(specifier.substr(sizeof(url_prefix) - 1), &path) ? files_find(self, path)
                                                                           : nullptr;

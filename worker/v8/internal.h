@@ -41,13 +41,15 @@ enum entry {
 };
 extern const char *const entry_names[ENTRY_COUNT];
 
-enum class FileKind { script, json, wasm, text };
+// As what a file is imported: buffer gives an ArrayBuffer, view a Uint8Array over one.
+enum class FileKind { script, json, wasm, text, buffer, view };
 
 struct File {
     std::string path;
     std::string source;
     FileKind kind = FileKind::text;
     v8::Global<v8::Module> module; // empty until it is first imported
+    const File *origin = nullptr;  // borrowed: whose source it has, as another kind
 };
 
 // In a file of the tenant; line and column (UTF-16 units) count from 1, line 0 is nowhere.
@@ -98,6 +100,7 @@ struct isolate {
     std::atomic<bool> terminate_requested{ false };
 
     std::map<std::string, File, std::less<>> files;
+    std::map<std::string, File, std::less<>> variants;    // key: path, NUL, type of the import
     std::unordered_multimap<int, File *> files_by_module; // key: identity hash
     std::vector<std::pair<std::string, std::string>> env;
     std::vector<std::pair<std::string, uint32_t>> bindings; // name and kind
@@ -211,6 +214,10 @@ void entries_on_rejection(v8::PromiseRejectMessage message);
 File *files_find(struct isolate *self, std::string_view path);
 // What the import specifier means in the file with the path referrer; NULL if nothing.
 File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier);
+// The file as an import of that type ("": by its name) has it: itself, or a variant that is made once. NULL if it
+// cannot be imported so; *ret_problem says why.
+File *files_typed(struct isolate *self, File *file, const std::string &type,
+                  std::string *ret_problem);
 v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context> context);
 // [name, kind, ...]
 v8::MaybeLocal<v8::Array> files_bindings(struct isolate *self);

@@ -271,6 +271,7 @@ struct isolate *isolate_free(struct isolate *self)
         self->imports.clear();
         self->rejections.clear();
         self->files_by_module.clear();
+        self->variants.clear();
         self->files.clear();
         self->main.Reset();
         self->evaluation.Reset();

@@ -49,21 +49,6 @@ std::string read_attributes(v8::Isolate *v8, v8::Local<v8::Context> context,
     return "";
 }
 
-bool type_matches(const File &file, const std::string &type)
-{
-    switch (file.kind) {
-    case FileKind::json:
-        return type.empty() || type == "json";
-    case FileKind::text:
-        return type.empty() || type == "text";
-    case FileKind::wasm:
-        return type.empty() || type == "webassembly";
-    case FileKind::script:
-        break;
-    }
-    return type.empty();
-}
-
 // ---- what to do about a module that is not there
 
 bool is_relative(std::string_view specifier)
@@ -145,6 +130,14 @@ void forget(struct isolate *self, File *file)
     file->module.Reset();
 }
 
+// True for one that is linked only, too: it may be linked to one that was cut off.
+bool is_unfinished(v8::Local<v8::Module> module)
+{
+    const v8::Module::Status status = module->GetStatus();
+    return status < v8::Module::kEvaluated ||
+           (status == v8::Module::kErrored && module->GetException()->IsNull());
+}
+
 // Compiles a file and all that it imports. A list instead of recursion: how deep the imports go
 // is the tenant's choice. Empty with an exception pending.
 v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Context> context,
@@ -193,11 +186,14 @@ v8::MaybeLocal<v8::Module> resolve(v8::Local<v8::Context> context, v8::Local<v8:
                                    v8::Local<v8::FixedArray> attributes,
                                    v8::Local<v8::Module> referrer)
 {
-    (void) attributes; // checked in compile_graph
     v8::Isolate *v8 = context->GetIsolate();
     struct isolate *self = isolate_from(v8);
     const File *from = file_of(self, referrer);
     File *file = from ? files_resolve(self, from->path, to_std_string(v8, specifier)) : nullptr;
+    std::string type;
+    std::string problem = read_attributes(v8, context, attributes, 3, &type);
+    if (file && problem.empty())
+        file = files_typed(self, file, type, &problem);
     if (!file || file->module.IsEmpty()) {
         throw_type(v8, "Cannot find module '" + to_std_string(v8, specifier) + "'");
         return {};
@@ -229,11 +225,14 @@ bool do_import(struct isolate *self, v8::Local<v8::Context> context, const Dynam
                v8::Local<v8::Promise::Resolver> resolver)
 {
     File *file = files_resolve(self, import.referrer, import.specifier);
-    if (!file || !type_matches(*file, import.type)) {
-        throw_type(self->v8, file ? "'" + file->path + "' is not of type '" + import.type + "'"
-                                  : "Cannot find module '" + import.specifier + "' imported from " +
-                                        import.referrer +
-                                        missing_hint(self, import.referrer, import.specifier));
+    std::string problem;
+    if (!file)
+        problem = "Cannot find module '" + import.specifier + "' imported from " + import.referrer +
+                  missing_hint(self, import.referrer, import.specifier);
+    else
+        file = files_typed(self, file, import.type, &problem);
+    if (!file) {
+        throw_type(self->v8, problem);
         return false;
     }
     v8::Local<v8::Module> module;
@@ -364,7 +363,16 @@ void boot(struct isolate *self, Entry *entry)
 v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Context> context,
                                        const File &file)
 {
-    const uint8_t *data = reinterpret_cast<const uint8_t *>(file.source.data());
+    const std::string &source = file.origin ? file.origin->source : file.source;
+    const uint8_t *data = reinterpret_cast<const uint8_t *>(source.data());
+    if (file.kind == FileKind::buffer || file.kind == FileKind::view) {
+        v8::Local<v8::Uint8Array> bytes;
+        if (!bytes_new(self->v8, data, source.size()).ToLocal(&bytes))
+            return {};
+        if (file.kind == FileKind::view)
+            return bytes.As<v8::Value>();
+        return bytes->Buffer().As<v8::Value>();
+    }
     if (file.kind == FileKind::wasm) {
         v8::Local<v8::Value> wasm;
         if (!context->Global()->Get(context, literal(self->v8, "WebAssembly")).ToLocal(&wasm))
@@ -374,13 +382,13 @@ v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Conte
             return {};
         }
         v8::Local<v8::WasmModuleObject> module;
-        if (!v8::WasmModuleObject::Compile(self->v8, { data, file.source.size() }).ToLocal(&module))
+        if (!v8::WasmModuleObject::Compile(self->v8, { data, source.size() }).ToLocal(&module))
             return {};
         return module.As<v8::Value>();
     }
-    const size_t mark = file.source.starts_with("\xef\xbb\xbf") ? 3 : 0;
+    const size_t mark = source.starts_with("\xef\xbb\xbf") ? 3 : 0;
     v8::Local<v8::String> text;
-    if (!text_decode(self->v8, data + mark, file.source.size() - mark).ToLocal(&text))
+    if (!text_decode(self->v8, data + mark, source.size() - mark).ToLocal(&text))
         return {};
     if (file.kind == FileKind::json)
         return v8::JSON::Parse(context, text);
@@ -436,10 +444,11 @@ Import modules_import(struct isolate *self, v8::Local<v8::Context> context, cons
         import.problem = "Cannot find module '" + specifier + "'";
         import.where = " " + import.where;
         import.hint = missing_hint(self, from.path, specifier);
-    } else if (!type_matches(*import.file, type)) {
-        import.problem = "'" + import.file->path + "' is not of type '" + type + "'";
-        import.where = ", as " + import.where;
+        return import;
     }
+    import.file = files_typed(self, import.file, type, &import.problem);
+    if (!import.file)
+        import.where = ", as " + import.where;
     return import;
 }
 
@@ -457,15 +466,10 @@ void modules_install(v8::Isolate *v8)
 void modules_forget_unfinished(struct isolate *self)
 {
     v8::HandleScope scope(self->v8);
-    for (auto &[path, file] : self->files) {
-        if (file.module.IsEmpty())
-            continue;
-        v8::Local<v8::Module> module = file.module.Get(self->v8);
-        const v8::Module::Status status = module->GetStatus();
-        const bool is_cut_off = status == v8::Module::kErrored && module->GetException()->IsNull();
-        // One that is linked only may be linked to one that was cut off.
-        if (status < v8::Module::kEvaluated || is_cut_off)
-            forget(self, &file);
+    for (auto *files : { &self->files, &self->variants }) {
+        for (auto &[path, file] : *files)
+            if (!file.module.IsEmpty() && is_unfinished(file.module.Get(self->v8)))
+                forget(self, &file);
     }
 }
 

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <ftw.h>
 
+#include "common/cleanup.h"
 #include "config/manifest.h"
 
 #define START "name: a\nmain: a.js\n"
@@ -72,19 +73,21 @@ static void expect_read_error(const char *dir, int error, const char *text)
     config_errors_done(&errors);
 }
 
-static void test_files_of_known_kinds_are_read_in_order(void **state)
+static void test_files_of_all_kinds_are_read_in_order(void **state)
 {
     struct config_errors errors = { 0 };
     struct manifest *manifest = NULL;
-    static const char *const paths[] = { "a.js", "b/c/d.json", "b/e.txt", "z.html" };
+    static const char *const paths[] = { "README",  "a.js",        "b/c/d.json",
+                                         "b/e.txt", "b/skep.yaml", "z.ttf" };
 
     (void) state;
     write_file("t/skep.yaml", START);
-    write_file("t/z.html", "<p>");
+    write_file("t/z.ttf", "x");
     write_file("t/b/e.txt", "");
     write_file("t/a.js", "export default {}");
     write_file("t/b/c/d.json", "{}");
-    write_file("t/README.md", "x");
+    write_file("t/README", "x");
+    write_file("t/b/skep.yaml", "x");
     write_file("t/.hidden.js", "x");
     write_file("t/.git/a.js", "x");
     write_file("t/node_modules/x/a.js", "x");
@@ -92,12 +95,12 @@ static void test_files_of_known_kinds_are_read_in_order(void **state)
     assert_int_equal(manifest_read("t", &manifest, &errors), 0);
     assert_int_equal(errors.count, 0);
     assert_string_equal(manifest->file, "t/skep.yaml");
-    assert_int_equal(manifest->n_files, 4);
-    for (size_t i = 0; i < 4; i++)
+    assert_int_equal(manifest->n_files, ARRAY_LEN(paths));
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         assert_string_equal(manifest->files[i].path, paths[i]);
-    assert_string_equal(manifest->files[0].data, "export default {}");
-    assert_int_equal(manifest->files[0].size, 17);
-    assert_int_equal(manifest->files[2].size, 0);
+    assert_string_equal(manifest->files[1].data, "export default {}");
+    assert_int_equal(manifest->files[1].size, 17);
+    assert_int_equal(manifest->files[3].size, 0);
     (void) manifest_free(manifest);
 }
 
@@ -267,7 +270,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_files_of_known_kinds_are_read_in_order),
+        TEST(test_files_of_all_kinds_are_read_in_order),
         TEST(test_links_pipes_and_folders_are_not_taken_for_files),
         TEST(test_manifest_that_is_a_link_or_a_pipe_is_refused),
         TEST(test_main_that_is_not_there_has_its_line),

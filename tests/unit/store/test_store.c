@@ -93,7 +93,7 @@ static void test_bad_parts_end_the_upload_and_leave_nothing(void **state)
                                          "a//b.js",
                                          ".a.js",
                                          "a/.b/c.js",
-                                         "a.so",
+                                         "a\xff.js",
                                          "a.js/",
                                          "./a.js",
                                          "a\n.js",

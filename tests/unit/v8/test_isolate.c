@@ -188,7 +188,7 @@ static void test_check_finds_every_fault_of_files_and_imports(void **state)
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js",
         "import './lib/a.js';\nimport './gone.js';\nimport 'hono';\nimport './lib/b';\n"
-        "import d from './d.json' with { type: 'text' };\nimport e from './e.json';\n"
+        "import d from './d.json' with { type: 'webassembly' };\nimport e from './e.json';\n"
         "import w from './w.wasm';\nimport 'node:fs';\nexport default {};\n");
     add(isolate, "lib/a.js", "export const a = 1;\nlet b = };\n");
     add(isolate, "lib/b.js", "import './nowhere.js';\n");
@@ -202,7 +202,7 @@ static void test_check_finds_every_fault_of_files_and_imports(void **state)
         "main.js:3:8: Cannot find module 'hono'; packages have to be bundled, for instance "
         "with esbuild --bundle --format=esm\n"
         "main.js:4:8: Cannot find module './lib/b'; did you mean './lib/b.js'?\n"
-        "main.js:5:15: 'd.json' is not of type 'text'\n"
+        "main.js:5:15: 'd.json' is not of type 'webassembly'\n"
         "e.json:2:8: SyntaxError: Unexpected token '}', \"{ \"a\": 1,\n  \"b\": }\n\" is "
         "not valid JSON\n"
         "w.wasm:0:0: CompileError: WasmModuleObject::Compile(): expected magic word 00 61 73 "
@@ -320,13 +320,54 @@ static void test_modules_of_all_kinds_are_imported(void **state)
     isolate_free(isolate);
 }
 
+static void test_any_file_is_imported_as_data(void **state)
+{
+    (void) state;
+    static const uint8_t wasm[] = { 0, 'a', 's', 'm', 1, 0, 0, 0 };
+    struct isolate *isolate = new_isolate();
+    add(isolate, "main.js",
+        "import font from './f.ttf';\n"
+        "import view from './f.ttf' with { type: 'bytes' };\n"
+        "import text from './f.ttf' with { type: 'text' };\n"
+        "import style from './s.css';\n"
+        "import code from './c.js' with { type: 'text' };\n"
+        "import types from './t.ts' with { type: 'text' };\n"
+        "import json from './d.json' with { type: 'bytes' };\n"
+        "import empty from './empty.wasm?module';\n"
+        "import same from './empty.wasm';\n"
+        "const late = await import('./f.ttf');\n"
+        "const refused = await import('./t.ts').catch((error) => error.message);\n"
+        "const own = new Uint8Array(font);\n"
+        "own[0] = 0;\n"
+        "export default { fetch() { return new Response([font instanceof ArrayBuffer, own, view, "
+        "text,\n"
+        "    style, code, types, json instanceof Uint8Array, json.length, empty === same,\n"
+        "    late.default === font, view.buffer === font, refused].join()); } };\n");
+    add(isolate, "f.ttf", "AB");
+    add(isolate, "s.css", "a {}");
+    add(isolate, "c.js", "let let");
+    add(isolate, "t.ts", "type A = 1");
+    add(isolate, "d.json", "[1]");
+    assert_int_equal(isolate_add_file(isolate, bytes("empty.wasm"),
+                                      (struct isolate_bytes){ wasm, sizeof(wasm) }),
+                     0);
+    if (isolate_load(isolate, bytes("main.js")) != ISOLATE_OK)
+        fail_msg("%s", isolate_error(isolate));
+    assert_int_equal(get(isolate, 1), ISOLATE_OK);
+    assert_string_equal(host.body,
+                        "true,0,66,65,66,AB,a {},let let,type A = 1,true,3,true,true,false,"
+                        "'t.ts' is no ES module: bundle it, for instance with esbuild --bundle "
+                        "--format=esm");
+    isolate_free(isolate);
+}
+
 static void test_bad_json_and_wrong_types_are_errors(void **state)
 {
     (void) state;
     struct isolate *isolate = new_isolate();
     add(isolate, "main.js",
         "const tries = [() => import('./bad.json'),\n"
-        "    () => import('./bad.json', { with: { type: 'text' } }),\n"
+        "    () => import('./bad.json', { with: { type: 'webassembly' } }),\n"
         "    () => import('./bad.json', { with: { color: 'red' } }),\n"
         "    () => import('./bad.wasm'), () => import('./none.js'), () => import('./'),\n"
         "    () => import('./bad.js'), () => import('./bad.js')];\n"
@@ -463,6 +504,7 @@ int main(void)
         TEST(test_bad_paths_are_refused),
         TEST(test_top_level_await_with_a_timer_loads_later),
         TEST(test_modules_of_all_kinds_are_imported),
+        TEST(test_any_file_is_imported_as_data),
         TEST(test_bad_json_and_wrong_types_are_errors),
         TEST(test_importing_itself_while_it_runs_is_no_crash),
         TEST(test_dangerous_globals_are_absent),
