@@ -206,7 +206,7 @@ void client_explain(const struct cli *cli, int error)
     output_error(cli->verb->name, "%s: %s", cli->socket, text);
 }
 
-static int try_for(struct client *client, const Skep__Admin__Command *command,
+int client_try_for(struct client *client, const Skep__Admin__Command *command,
                    Skep__Admin__Answer__MessageCase kind, int timeout_ms,
                    const Skep__Admin__Answer **ret_answer)
 {
@@ -231,7 +231,18 @@ static int try_for(struct client *client, const Skep__Admin__Command *command,
 int client_try(struct client *client, const Skep__Admin__Command *command,
                Skep__Admin__Answer__MessageCase kind, const Skep__Admin__Answer **ret_answer)
 {
-    return try_for(client, command, kind, CLIENT_TIMEOUT_MS, ret_answer);
+    return client_try_for(client, command, kind, CLIENT_TIMEOUT_MS, ret_answer);
+}
+
+void client_explain_answer(const struct cli *cli, int error, const Skep__Admin__Answer *answer)
+{
+    if (error != -EREMOTEIO) {
+        client_explain(cli, error);
+        return;
+    }
+    (void) fprintf(stderr, "skep %s: ", cli->verb->name);
+    output_text(stderr, answer->failure->message.data, answer->failure->message.len);
+    (void) fputc('\n', stderr);
 }
 
 const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *client,
@@ -247,16 +258,10 @@ const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *
 {
     const Skep__Admin__Answer *answer = NULL;
 
-    int r = try_for(client, command, kind, timeout_ms, &answer);
+    int r = client_try_for(client, command, kind, timeout_ms, &answer);
     if (r == 0)
         return answer;
-    if (r == -EREMOTEIO) {
-        (void) fprintf(stderr, "skep %s: ", cli->verb->name);
-        output_text(stderr, answer->failure->message.data, answer->failure->message.len);
-        (void) fputc('\n', stderr);
-        return NULL;
-    }
-    client_explain(cli, r);
+    client_explain_answer(cli, r, answer);
     return NULL;
 }
 

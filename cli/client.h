@@ -47,7 +47,12 @@ const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *
  * -errno, which client_explain tells. */
 int client_try(struct client *client, const Skep__Admin__Command *command,
                Skep__Admin__Answer__MessageCase kind, const Skep__Admin__Answer **ret_answer);
+int client_try_for(struct client *client, const Skep__Admin__Command *command,
+                   Skep__Admin__Answer__MessageCase kind, int timeout_ms,
+                   const Skep__Admin__Answer **ret_answer);
 void client_explain(const struct cli *cli, int error);
+/* What client_try has returned, with its answer. */
+void client_explain_answer(const struct cli *cli, int error, const Skep__Admin__Answer *answer);
 
 /* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as one JSON
  * document. Returns the exit status; what went wrong is said on standard error. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/client.h"
@@ -17,6 +18,9 @@
 #include "config/tenant_files.h"
 
 #define PART_BYTES (UINT32_C(256) << 10)
+/* While the service is busy with the same tenant, the deploy is asked for again. */
+#define BUSY_MS 20000
+#define BUSY_PAUSE_MS 100
 #define ENV_FILE_MAX_BYTES (TENANT_ENV_BYTES_MAX + (UINT32_C(64) << 10))
 
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
@@ -198,17 +202,33 @@ static bool send_env(const struct sending *sending, const char *pair)
     return send_part(sending, &part, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY);
 }
 
+/* One after the other, as they come, is what people who deploy the same tenant at the same time expect. */
 static bool begin(const struct sending *sending)
 {
+    static const struct timespec pause = { .tv_nsec = BUSY_PAUSE_MS * 1000000L };
     Skep__Admin__DeployRequest request = SKEP__ADMIN__DEPLOY_REQUEST__INIT;
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+    const Skep__Admin__Answer *answer = NULL;
+    int waited_ms = 0;
 
     request.name.data = (uint8_t *) sending->manifest->name;
     request.name.len = strlen(sending->manifest->name);
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_DEPLOY;
     command.deploy = &request;
-    return client_ask_for(sending->cli, sending->client, &command,
-                          SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY, DEPLOY_TIMEOUT_MS);
+    for (;;) {
+        int r = client_try_for(sending->client, &command, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY,
+                               DEPLOY_TIMEOUT_MS, &answer);
+        if (r == 0)
+            return true;
+        if (r != -EREMOTEIO || !answer->failure->busy || waited_ms >= BUSY_MS) {
+            clear_progress(sending);
+            client_explain_answer(sending->cli, r, answer);
+            return false;
+        }
+        show_progress(sending, "waits for another deploy");
+        (void) nanosleep(&pause, NULL);
+        waited_ms += BUSY_PAUSE_MS;
+    }
 }
 
 static const Skep__Admin__Deployed *send_all(struct sending *sending)
@@ -301,7 +321,8 @@ const struct verb verb_deploy = {
             "worker, and only then takes over, without a failed request. If it does not load,\n"
             "what served before serves on, and the error is shown. The same content again is no\n"
             "new version. If it fails far more often than the one before in its first time, that\n"
-            "one comes back by itself (deploy: in skepd.yaml).\n\n"
+            "one comes back by itself (deploy: in skepd.yaml). While another deploy of the tenant\n"
+            "is under way, this one waits for it, 20 s at most.\n\n"
             "What --env gives belongs to this version only: give it with each deploy. Other users\n"
             "of this machine can see the command line while it runs, but not what --env-file\n"
             "reads: lines NAME=VALUE, empty ones and those that begin with # left out.\n\n"

@@ -3,11 +3,14 @@
  * `skep dev`: serves one script or tenant folder, shows what it logs, and reloads it when it is
  * saved. Runs a skepd of its own (dev_service.h) and a loop (dev_loop.c), as whoever calls it.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "cli/dev.h"
@@ -29,6 +32,27 @@ static void print_start(const struct dev *dev, unsigned port)
                   output_style(stdout, OUTPUT_DIM), dev->path, output_style(stdout, OUTPUT_PLAIN));
 }
 
+static bool is_port_taken(unsigned port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t) port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    static const int on = 1; /* as skepd does: what has ended a moment ago is no hindrance */
+    _cleanup_fd_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+           bind(fd, (const struct sockaddr *) &address, sizeof address) < 0 && errno == EADDRINUSE;
+}
+
+static void explain_start(const struct dev *dev, unsigned port)
+{
+    if (dev->has_ended && !dev->is_stopping && is_port_taken(port))
+        output_error("dev", "port %u of 127.0.0.1 is taken: another one is skep dev --port N %s",
+                     port, dev->path);
+}
+
 static int run_service(struct dev *dev, const struct service_options *options)
 {
     int r = watch_new(dev->path, dev->is_folder, &dev->watch);
@@ -44,6 +68,8 @@ static int run_service(struct dev *dev, const struct service_options *options)
         return r; /* it has said why */
     if (dev_wait_until_up(dev) == 0)
         print_start(dev, options->port);
+    else
+        explain_start(dev, options->port);
     return dev_loop(dev);
 }
 
@@ -112,6 +138,7 @@ static int serve(const char *given, unsigned port, enum jit_mode jit)
     struct dev dev = {
         .reload_ns = DEV_NEVER,
         .load_ns = DEV_NEVER,
+        .look_ns = DEV_NEVER,
         .restore_ns = DEV_NEVER,
         .kill_ns = DEV_NEVER,
     };

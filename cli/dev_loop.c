@@ -58,23 +58,39 @@ static void print_log_line(const Skep__Admin__LogLine *line)
     (void) printf("%s\n", style == OUTPUT_PLAIN ? "" : output_style(stdout, OUTPUT_PLAIN));
 }
 
-static void print_reloaded(struct dev *dev, const Skep__Admin__Reloaded *reloaded)
+static void print_errors(ProtobufCBinaryData errors)
+{
+    (void) printf("%snot reloaded:\n", output_style(stdout, OUTPUT_RED));
+    output_text(stdout, errors.data, errors.len);
+    (void) printf("%s", output_style(stdout, OUTPUT_PLAIN));
+}
+
+/* After what the load has logged. */
+static void print_reloaded(const struct dev *dev, bool has_failed)
 {
     const char *base = strrchr(dev->path, '/') + 1;
-    const char *name = dev->change.name[0] ? dev->change.name : base;
+    const char *name = dev->shown.name[0] ? dev->shown.name : base;
 
-    if (reloaded->errors.len > 0) {
-        (void) printf("%snot reloaded:\n", output_style(stdout, OUTPUT_RED));
-        output_text(stdout, reloaded->errors.data, reloaded->errors.len);
-        (void) printf("%s", output_style(stdout, OUTPUT_PLAIN));
-        return;
-    }
-    (void) printf("%sreloaded: ", output_style(stdout, OUTPUT_DIM));
+    (void) printf("%s%s: ", output_style(stdout, has_failed ? OUTPUT_RED : OUTPUT_DIM),
+                  has_failed ? "not reloaded, it does not load" : "reloaded");
     output_text(stdout, (const uint8_t *) name, strlen(name));
     (void) printf("%s\n", output_style(stdout, OUTPUT_PLAIN));
 }
 
 /* ---- talking to skepd */
+
+/* Starts what is to serve, so that what is wrong with it is seen without a request; or only looks how that is. */
+static int ask_load(struct dev *dev, bool look)
+{
+    Skep__Admin__LoadRequest request = SKEP__ADMIN__LOAD_REQUEST__INIT;
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+
+    request.look = look;
+    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_LOAD;
+    command.load = &request;
+    *(look ? &dev->look_ns : &dev->load_ns) = DEV_NEVER;
+    return client_send(dev->client, &command);
+}
 
 static int ask_reload(struct dev *dev)
 {
@@ -87,28 +103,31 @@ static int ask_reload(struct dev *dev)
     dev->reload_ns = DEV_NEVER;
     dev->load_ns = DEV_NEVER; /* it loads, too */
     dev->asked_ns = io_now_ns();
-    return client_send(dev->client, &command);
+    int r = dev->is_new ? ask_load(dev, true) : 0; /* the one before may be told, too */
+    return r < 0 ? r : client_send(dev->client, &command);
 }
 
-/* So that what is wrong with the script is seen without a request. */
-static int ask_load(struct dev *dev)
+/* The answer to the reload itself: how its load ends is to be seen. */
+static void on_read_again(struct dev *dev, const Skep__Admin__Reloaded *reloaded)
 {
-    Skep__Admin__LoadRequest request = SKEP__ADMIN__LOAD_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
-
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_LOAD;
-    command.load = &request;
-    dev->load_ns = DEV_NEVER;
-    return client_send(dev->client, &command);
+    if (reloaded->errors.len > 0)
+        print_errors(reloaded->errors);
+    dev->is_new = reloaded->errors.len == 0;
+    dev->shown = dev->change;
+    dev->asked_ns = 0;
+    dev->change = (struct watch_change){ 0 };
 }
 
 static void on_reloaded(struct dev *dev, const Skep__Admin__Reloaded *reloaded)
 {
-    if (dev->asked_ns > 0 && (reloaded->tenants > 0 || reloaded->errors.len > 0)) {
-        print_reloaded(dev, reloaded);
-        dev->asked_ns = 0;
-        dev->change = (struct watch_change){ 0 };
+    if (dev->asked_ns > 0 && (reloaded->tenants > 0 || reloaded->errors.len > 0))
+        on_read_again(dev, reloaded);
+    if (dev->is_new && reloaded->pending == 0) {
+        print_reloaded(dev, reloaded->failed > 0);
+        dev->is_new = false;
     }
+    if (dev->is_new)
+        dev->look_ns = io_now_ns() + LOAD_AGAIN_NS;
     if (!reloaded->loading && reloaded->errors.len == 0)
         dev->load_ns = io_now_ns() + LOAD_AGAIN_NS;
 }
@@ -208,7 +227,9 @@ static int on_time(struct dev *dev, uint64_t now)
     if (now >= dev->reload_ns && dev->asked_ns == 0)
         r = ask_reload(dev);
     else if (now >= dev->load_ns && dev->asked_ns == 0)
-        r = ask_load(dev);
+        r = ask_load(dev, false);
+    else if (now >= dev->look_ns && dev->asked_ns == 0)
+        r = ask_load(dev, true);
     return r;
 }
 
@@ -219,7 +240,7 @@ static int wait_ms(const struct dev *dev, uint64_t now)
     if (!dev->is_stopping && dev->client) {
         next = earlier(next, dev->restore_ns);
         if (dev->asked_ns == 0)
-            next = earlier(next, earlier(dev->reload_ns, dev->load_ns));
+            next = earlier(next, earlier(dev->reload_ns, earlier(dev->load_ns, dev->look_ns)));
     }
     if (next == DEV_NEVER)
         return -1;

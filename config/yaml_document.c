@@ -243,11 +243,15 @@ static int refuse_syntax(const struct builder *builder, const yaml_parser_t *par
 
 static int build(struct builder *builder, yaml_parser_t *parser)
 {
+    static const char mark[] = "\xef\xbb\xbf";
     const struct yaml_document *document = builder->document;
+    size_t skipped = document->size >= 3 && memcmp(document->text, mark, 3) == 0 ? 3 : 0;
 
-    /* Without this, a byte order mark could make it read the text as UTF-16. */
+    /* Without this, a byte order mark could make it read the text as UTF-16; of UTF-8 it is left out, because libyaml would
+     * count it as a column. */
     yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(parser, (const unsigned char *) document->text, document->size);
+    yaml_parser_set_input_string(parser, (const unsigned char *) document->text + skipped,
+                                 document->size - skipped);
     for (bool done = false; !done;) {
         _cleanup_(event_cleanup) yaml_event_t event = { 0 };
         if (!yaml_parser_parse(parser, &event))

@@ -164,22 +164,29 @@ static int may_handle(void *owner, unsigned number, const ProtobufCMessage *mess
     return r < 0 ? r : 0;
 }
 
-int admin_send_failure(struct admin_client *client, const char *reason)
+static int send_failure(struct admin_client *client, const char *reason, bool is_busy)
 {
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
     Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     failure.message = admin_bytes(reason, strlen(reason));
+    failure.busy = is_busy;
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
     answer.failure = &failure;
     return admin_client_send(client, &answer);
+}
+
+int admin_send_failure(struct admin_client *client, const char *reason)
+{
+    return send_failure(client, reason, false);
 }
 
 int admin_send_refusal(struct admin_client *client, const struct failure *failure)
 {
     _cleanup_free_ char *message = failure_message(failure);
 
-    return admin_send_failure(client, message ? message : "skepd is out of memory");
+    return send_failure(client, message ? message : "skepd is out of memory",
+                        failure->code == -EBUSY);
 }
 
 struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name)

@@ -11,6 +11,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "supervisor/admin/internal.h"
+#include "supervisor/admin/report.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/versions/versions.h"
 
@@ -92,6 +93,7 @@ struct reload_command {
     struct config_errors errors;
     unsigned n_read;
     bool has_load_failed;
+    unsigned n_pending, n_failed;
 };
 
 static void reload_one(struct reload_command *reload, struct tenant *tenant)
@@ -110,6 +112,11 @@ static void reload_one(struct reload_command *reload, struct tenant *tenant)
     }
     if (reload->load && placement_preload(tenant) < 0)
         reload->has_load_failed = true;
+    if (tenant->candidate ||
+        (!tenant->last_error && strcmp(report_tenant_state(tenant), "ready") != 0))
+        reload->n_pending++;
+    else if (tenant->last_error)
+        reload->n_failed++;
 }
 
 static int send_reloaded(struct admin_client *client, const struct reload_command *reload)
@@ -119,7 +126,9 @@ static int send_reloaded(struct admin_client *client, const struct reload_comman
     size_t size = reload->errors.size;
 
     reloaded.tenants = reload->n_read;
-    reloaded.loading = reload->load && !reload->has_load_failed;
+    reloaded.loading = (reload->load || !reload->read) && !reload->has_load_failed;
+    reloaded.pending = reload->n_pending;
+    reloaded.failed = reload->n_failed;
     reloaded.errors =
         admin_bytes(reload->errors.text, size < ERRORS_MAX_BYTES ? size : ERRORS_MAX_BYTES);
     answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELOADED;
@@ -160,7 +169,7 @@ int admin_on_reload(void *owner, const ProtobufCMessage *message)
 int admin_on_load(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__LoadRequest *request = (const Skep__Admin__LoadRequest *) message;
-    struct reload_command reload = { .load = true };
+    struct reload_command reload = { .load = !request->look };
 
     return do_reload(owner, request->name, &reload);
 }

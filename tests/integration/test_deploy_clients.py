@@ -2,9 +2,11 @@
 """Clients of the admin socket that deploy as no client should."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
+from subprocess import PIPE
 
 import pytest
 from deploying import (  # noqa: F401
@@ -129,6 +131,19 @@ def test_upload_without_end_is_cut(deployer):
             break
     assert b"too large" in answer[1]
     wait_for(lambda: deployer.left("endless") is None, "the upload to go")
+
+
+def test_deploys_of_a_tenant_at_the_same_time_come_one_after_the_other(deployer):
+    bundles = [
+        shutil.copytree(deployer.bundle("together", say(str(i))), deployer.bundles / f"copy-{i}") for i in range(12)
+    ]
+    command = [BIN / "skep", "--socket", deployer.skepd.admin_socket, "deploy"]
+    running = [subprocess.Popen([*command, path], stdout=PIPE, stderr=PIPE, text=True) for path in bundles]
+    for one in running:
+        _, said = one.communicate(timeout=60)
+        assert (one.returncode, said) == (0, "")
+    versions = deployer.ask("versions", "together")["versions"]
+    assert deployer.text("together") in [str(i) for i in range(12)] and len(versions) > 1
 
 
 def test_one_deploy_of_a_tenant_at_a_time(deployer):

@@ -156,7 +156,22 @@ def test_port_that_is_taken_is_said(dev, folder):
         timeout=30,
     )
     assert run.returncode == 1
-    assert str(served.port) in run.stderr
+    assert f"skep dev: port {served.port} of 127.0.0.1 is taken: another one is skep dev --port N {path}\n" in run.stderr
+
+
+def test_reload_is_told_once_it_is_known_whether_it_loads(dev, folder):
+    path = folder / "worker.js"
+    path.write_text(hello("first"))
+    served = dev(path)
+    path.write_text("export default {;\n")
+    served.wait_output("not reloaded, it does not load: worker.js\n")
+    told = served.output()
+    assert told.index("SyntaxError: Unexpected token ';'") < told.index("not reloaded, it does not load")
+    assert "\nreloaded" not in told and served.get().text == "first"
+    path.write_text(hello("second"))
+    served.wait_output("\nreloaded: worker.js\n")
+    assert served.get().text == "second"
+    assert served.output().count("reloaded: worker.js") == 1
 
 
 # ---- what is shown of an error: the place, the line of the source with a caret, the frames

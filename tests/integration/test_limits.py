@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Budgets: what a tenant that takes too much gets, and what it does not get."""
 
+import json
 import time
 
 import pytest
@@ -336,6 +337,15 @@ def test_clock_stands_still_while_javascript_runs(start):
     same, later = skepd.get("a").json()
     assert same
     assert later >= 19
+
+
+def test_heap_that_is_full_is_said_to_be_full(start):
+    """V8 gives up before the last byte is taken, where collections are in vain."""
+    grow = "const kept = []; for (;;) kept.push({ a: [kept.length] });"
+    skepd = start({"a": tenant(script(grow), cpu_ms=5000, heap_mib=32)})
+    assert skepd.get("a").code == "mem_isolate"
+    (incident,) = json.loads(skepd.skep("incidents", "--json").stdout)["incidents"]
+    assert incident["limit"] == 32 and incident["used"] >= 32, incident
 
 
 def test_code_from_strings_is_refused(start):

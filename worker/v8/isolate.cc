@@ -52,7 +52,9 @@ static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
     if (self->heap_slack_given)
         return limit;
     const size_t held = std::max(limit, heap_committed(self->v8));
-    self->heap_excess = std::max(self->heap_excess, isolate_heap_used(self->v8));
+    // V8 gives up from 80 % of the limit on, when collection after collection is in vain: then all of it counts as used.
+    self->heap_excess = std::max(
+        { self->heap_excess, isolate_heap_used(self->v8), self->heap_limit - heap_slack_bytes });
     if (self->observe_heap && limit < observed_max_bytes)
         return std::min(observed_max_bytes, held + std::max(observed_step_bytes, limit / 2));
     self->heap_limit_hit = true;

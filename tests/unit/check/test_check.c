@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,6 +42,7 @@ struct stage {
     struct event *born, *exited;
     int look_error;
     unsigned n_births;
+    bool is_there; /* the worker */
 };
 static struct stage stage;
 
@@ -60,7 +60,7 @@ static void on_born(evutil_socket_t fd, short what, void *arg)
     stage.ops->on_result(stage.owner, stage.slot, 0, NULL, &worker);
 }
 
-/* Returns the worker's exit status. */
+/* Returns its wait status. */
 static int reap(void)
 {
     int status = 0;
@@ -69,28 +69,26 @@ static int reap(void)
     event_free(stage.born);
     event_free(stage.exited);
     (void) close(stage.pidfd);
-    stage.pidfd = -1;
+    stage.is_there = false;
     return status;
+}
+
+/* As spawner_free does. */
+static void end_what_is_left(void)
+{
+    if (!stage.is_there)
+        return;
+    (void) kill(stage.pid, SIGKILL);
+    (void) reap();
 }
 
 static void on_exited(evutil_socket_t fd, short what, void *arg)
 {
-    int status = 0;
-
     (void) fd;
     (void) what;
     (void) arg;
-    status = reap();
+    int status = reap();
     stage.ops->on_exited(stage.owner, stage.slot, stage.pid, status, 0);
-}
-
-/* Ends a worker that the check was through with before it knew of the birth; in skepd, the spawner does that. */
-static void end_worker(void)
-{
-    if (stage.pidfd < 0)
-        return;
-    (void) kill(stage.pid, SIGKILL);
-    (void) reap();
 }
 
 int __wrap_spawner_attach(struct spawner *spawner, struct event_base *base,
@@ -118,7 +116,6 @@ int __wrap_spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
     if (stage.pid == 0) {
         void *board =
             mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, job->scoreboard_fd, 0);
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         int channel = dup(job->channel_fd);
         (void) close_range((unsigned) channel + 1, ~0U, 0);
         for (int fd = 3; fd < channel; fd++)
@@ -127,6 +124,7 @@ int __wrap_spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
         stage.play(channel, board);
         _exit(0);
     }
+    stage.is_there = true;
     stage.pidfd = pidfd_open(stage.pid, 0);
     stage.born = event_new(stage.base, -1, 0, on_born, NULL);
     stage.exited = event_new(stage.base, stage.pidfd, EV_READ, on_exited, NULL);
@@ -242,9 +240,8 @@ static int run(play_fn play, unsigned n_tenants)
             (struct tenant_file){ strdup("worker.js"), strdup("export"), strlen("export") };
         tenants[i]->n_files = 1;
     }
-    stage.pidfd = -1;
     int r = check_modules(&options, tenants, n_tenants, &faults);
-    end_worker();
+    end_what_is_left();
     for (unsigned i = 0; i < n_tenants; i++)
         (void) manifest_free(tenants[i]);
     (void) config_free(config);

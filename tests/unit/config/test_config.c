@@ -154,6 +154,17 @@ static void test_text_that_is_not_yaml_has_the_line_of_the_problem(void **state)
                      "1: not YAML: control characters are not allowed: expected UTF-8 text");
 }
 
+static void test_byte_order_mark_is_passed_over(void **state)
+{
+    (void) state;
+    (void) config_free(parse("\xef\xbb\xbf" LISTEN "log_level: info\n"));
+    expect_errors("\xef\xbb\xbf" LISTEN "log_level: info\nbogus: 1\n",
+                  "3: unknown key \"bogus\": expected one of listen, admin_socket, tenants, "
+                  "log_level, log_format, access_log, log, state, drain_s, admin, metrics, deploy, "
+                  "jail, http, "
+                  "limits, cordons");
+}
+
 static void test_what_makes_yaml_ambiguous_or_large_is_refused(void **state)
 {
     (void) state;
@@ -489,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_documentation_has_the_defaults),
         cmocka_unit_test(test_full_file_is_read_as_it_stands),
         cmocka_unit_test(test_text_that_is_not_yaml_has_the_line_of_the_problem),
+        cmocka_unit_test(test_byte_order_mark_is_passed_over),
         cmocka_unit_test(test_what_makes_yaml_ambiguous_or_large_is_refused),
         cmocka_unit_test(test_sizes_are_bounded),
         cmocka_unit_test(test_unknown_key_is_told_with_those_that_are_known),
