@@ -170,7 +170,8 @@ enum isolate_load { ISOLATE_LOADING, ISOLATE_LOADED, ISOLATE_LOAD_FAILED };
 
 /* Compiles and evaluates the entry module. Top-level await may leave it ISOLATE_LOADING: ask
  * isolate_load_state again after each later entry (timers). On ISOLATE_LOAD_FAILED isolate_error says why: syntax
- * error, unresolved import, exception, no default export with fetch. */
+ * error, unresolved import, exception, neither a default export with fetch nor a listener for
+ * fetch events. */
 enum isolate_result isolate_load(struct isolate *isolate, struct isolate_bytes main_path);
 enum isolate_load isolate_load_state(const struct isolate *isolate);
 

@@ -286,7 +286,7 @@ FAULTS = {
     "unknown_export": ({"main.js": "import { b } from './a.js';\nexport default b;\n", "a.js": "export const a = 1;\n"},
                        ["main.js:1:10: SyntaxError: The requested module './a.js' does not provide an export named 'b'"]),
     "no_default_export": ({"main.js": "export function fetch() {}\n"},
-                          ["main.js: no default export: expected export default { fetch(request, env, ctx) { … } }"]),
+                          ["main.js: no default export: expected export default { fetch(request, env, ctx) { … } } or addEventListener(\"fetch\", …)"]),
     "wrong_json": ({"main.js": "import d from './d.json';\nexport default d;\n", "d.json": '{\n  "a": }\n'},
                    ["d.json:2:8: SyntaxError: Unexpected token '}'"]),
     "wrong_wasm": ({"main.js": "import w from './w.wasm';\nexport default w;\n", "w.wasm": b"\0asm\1\0\0\0\1\5"},

@@ -20,7 +20,7 @@ def hive(start_module):
     cases = "".join(f"case '/{name}': return new Response(typeof ({name}.x));" for name in ROWS)
     cases += "case '/window.fetch': return globalThis.fetch('http://a/');"
     cases += "case '/new': return new globalThis.WebSocketPair();"
-    cases += "case '/self': return self.addEventListener('fetch', () => {});"
+    cases += "case '/self': return self.importScripts('/a.js');"
     cases += "case '/eval': return eval('1');"
     cases += "case '/function': return new Function('return 1')();"
     cases += "case '/upgrade': return new Response(null, { status: 101 });"
@@ -45,7 +45,7 @@ def test_name_that_is_not_there_is_told_with_what_to_do(hive, name):
 @pytest.mark.parametrize("path, words", [
     ("window.fetch", "fetch: tenants have no network"),
     ("new", "WebSocketPair: there is no WebSocket"),
-    ("self", "addEventListener: the handler is export default { fetch(request, env, ctx) { … } }"),
+    ("self", "importScripts: there are no threads"),
     ("eval", "eval, new Function: code is not made from strings"),
     ("function", "eval, new Function: code is not made from strings"),
     ("upgrade", "status 101 is not in the range 200 to 599. There is no WebSocket: stream a Response instead."),

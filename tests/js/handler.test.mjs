@@ -27,17 +27,25 @@ test("the handler is called as a method with request, env and ctx", () => {
         greeting = "ho";
         fetch(request, env, ctx) {
             return new Response([this.greeting, env.NAME, typeof ctx.waitUntil,
-                "passThroughOnException" in ctx].join());
+                typeof ctx.passThroughOnException].join());
         }
     })()`, { NAME: "x" });
-    assert.equal(host.fetch().body, "ho,x,function,false");
+    assert.equal(host.fetch().body, "ho,x,function,function");
 });
 
 test("a default export without fetch is refused with a clear message", () => {
-    for (const code of ["undefined", "null", "{}", "{ fetch: 1 }", "() => {}", "'text'"]) {
+    for (const [code, found] of [["undefined", "there is no default export"],
+        ["null", "the default export is null, not an object"],
+        ["'text'", "the default export is a string, not an object"],
+        ["() => {}", "the default export is a function or class, not an object"],
+        ["{}", "the default export has no fetch function"],
+        ["{ a: 1, get b() { throw 1; }, c: 1, d: 1, e: 1, f: 1 }",
+            "the default export has no fetch function, but a, b, c, d, e"],
+        ["{ fetch: 1 }", "the default export's fetch is of type number, not a function"]]) {
         assert.throws(() => new Host().boot(code), {
             name: "TypeError",
-            message: "the default export of the main module has no fetch function",
+            message: `the main module has no handler: ${found}; expected ` +
+                'export default { fetch(request, env, ctx) { … } } or addEventListener("fetch", …)',
         });
     }
 });

@@ -4,6 +4,7 @@
 // looks for the default export of the entry module. No code of the tenant's runs.
 #include "worker/v8/internal.h"
 
+#include <algorithm>
 #include <set>
 
 namespace
@@ -17,6 +18,7 @@ class Check
           on_problem_(on_problem), owner_(owner)
     {
     }
+    bool may_listen() const;
     void check_main(File *main);
     // What no import statement leads to: only import() could.
     void check_rest();
@@ -134,15 +136,25 @@ void Check::check_graph(File *root)
         tell_caught(*root, try_catch);
 }
 
+// True if some module may register a listener for fetch events; only running it would tell.
+bool Check::may_listen() const
+{
+    return std::any_of(seen_.begin(), seen_.end(), [](const File *file) {
+        return file->kind == FileKind::script &&
+               file->source.find("addEventListener") != std::string::npos;
+    });
+}
+
 void Check::check_main(File *main)
 {
     check_graph(main);
     if (told_ > 0 || entry_.is_terminated())
         return;
     v8::Local<v8::Object> space = main->module.Get(v8_)->GetModuleNamespace().As<v8::Object>();
-    if (!space->Has(context_, literal(v8_, "default")).FromMaybe(true))
+    if (!space->Has(context_, literal(v8_, "default")).FromMaybe(true) && !may_listen())
         tell({ main->path, 0, 0 },
-             "no default export: expected export default { fetch(request, env, ctx) { … } }");
+             "no default export: expected export default { fetch(request, env, ctx) { … } } or "
+             "addEventListener(\"fetch\", …)");
 }
 
 void Check::check_rest()

@@ -229,7 +229,11 @@ static void test_check_misses_a_default_export(void **state)
     add(isolate, "main.js", "export function fetch() {}\n");
     assert_found(isolate,
                  "main.js:0:0: no default export: expected export default { fetch(request, env, "
-                 "ctx) { \xe2\x80\xa6 } }\n");
+                 "ctx) { \xe2\x80\xa6 } } or addEventListener(\"fetch\", \xe2\x80\xa6)\n");
+    isolate = new_isolate();
+    add(isolate, "main.js", "import './a.js';\n");
+    add(isolate, "a.js", "addEventListener('fetch', () => {});\n");
+    assert_found(isolate, "");
     isolate = new_isolate();
     add(isolate, "main.js", "export { default } from './a.js';\n");
     add(isolate, "a.js", "let a; export default a;\n");

@@ -2,10 +2,12 @@
 //
 // The life of a request: dispatch, the handler, the response on its way out, waitUntil, the end.
 // Entry points for worker/v8; see the contract in ../README.md.
-import { consumeBody, done, dropBytes, respond, sendBody, utf8Encode } from "./native.js";
+import {
+    consumeBody, done, dropBytes, head as cut, log, namedKeys, respond, sendBody, utf8Encode,
+} from "./native.js";
 import {
     FunctionPrototypeCall, ObjectDefineProperty, Promise, PromisePrototypeThen, PromiseResolve,
-    TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList,
+    ReflectGetOwnPropertyDescriptor, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList,
 } from "./primordials.js";
 import { Body, isUnusable, streamOf } from "./body.js";
 import { addBindings, failCalls } from "./bindings.js";
@@ -13,9 +15,12 @@ import { viewBytes } from "./bytes.js";
 import { setTimeOrigin } from "./clock.js";
 import { addCall, findCall, forgetCurrent, removeCall, setCurrent } from "./current.js";
 import { DOMException } from "./dom_exception.js";
+import { createFetchEvent, givenAnswer, wasAnswered } from "./fetch_event.js";
+import { dispatchToScope, findFetchListener } from "./global_scope.js";
 import { listAppend, listHas } from "./headers.js";
 import { IncomingBody } from "./incoming_body.js";
 import { describeError } from "./inspect.js";
+import { warnPassThrough } from "./pass_through.js";
 import { logException } from "./report.js";
 import { abortRequest, createIncoming } from "./request.js";
 import {
@@ -32,8 +37,23 @@ const BAD_RESPONSE = 2;
 // credit. What is longer waits here for credit, where it counts as the tenant's memory.
 const DIRECT_MAX = 65536;
 
+const WARN = 2;
+
+// What answer says of a handler that gives no response, by the form of the handler.
+const FETCH_GAVE = {
+    __proto__: null,
+    none: "the handler's fetch function did not return a Response",
+    error: "the handler's fetch function returned Response.error()",
+};
+const EVENT_GAVE = {
+    __proto__: null,
+    none: "event.respondWith() was not given a Response",
+    error: "event.respondWith() was given Response.error()",
+};
+
 let handler; // the default export
-let handlerFetch;
+let handlerFetch; // undefined: fetch events go to the listeners of the global scope
+let gave = FETCH_GAVE;
 let env;
 
 // All that is kept of one request. timers: set by timers.js, exchanges: by bindings.js
@@ -67,6 +87,15 @@ class Call {
 
     discard() {
         return false;
+    }
+
+    // For contexts and events: the request is not over before the promise is settled.
+    waitUntil(promise) {
+        this.pending++;
+        PromisePrototypeThen(PromiseResolve(promise), () => settle(this), (error) => {
+            logException(error, "Uncaught (in waitUntil) ");
+            settle(this);
+        });
     }
 }
 closeClass(Call);
@@ -116,16 +145,18 @@ class ExecutionContext {
 
     waitUntil(promise) {
         const call = this.#call;
-        if (call.gone) {
-            return;
+        if (!call.gone) {
+            call.waitUntil(promise);
         }
-        call.pending++;
-        PromisePrototypeThen(PromiseResolve(promise), () => settle(call), (error) => {
-            logException(error, "Uncaught (in waitUntil) ");
-            settle(call);
-        });
+    }
+
+    passThroughOnException() {
+        this.#call; // eslint-disable-line no-unused-expressions -- brand check
+        warnPassThrough();
     }
 }
+
+const global = globalThis;
 
 const define = (object, name, value) => ObjectDefineProperty(object, name, {
     __proto__: null, value, writable: true, enumerable: true, configurable: true,
@@ -135,14 +166,67 @@ export function boot(defaultExport, environment, bindings = newList()) {
     setTimeOrigin();
     const fetch = isObject(defaultExport) && typeof defaultExport === "object" ?
         defaultExport.fetch : undefined;
-    if (typeof fetch !== "function") {
-        throw new TypeError("the default export of the main module has no fetch function");
-    }
-    handler = defaultExport;
-    handlerFetch = fetch;
+    const listener = findFetchListener();
     env = environment;
     addBindings(env, bindings, define);
-    return fetch;
+    if (typeof fetch === "function") {
+        if (listener !== undefined) {
+            log(WARN, "the listener for fetch events gets none: the module has a default export with fetch, too");
+        }
+        handler = defaultExport;
+        handlerFetch = fetch;
+        return fetch;
+    }
+    const found = describeExport(defaultExport, fetch);
+    if (listener === undefined) {
+        throw new TypeError(`the main module has no handler: ${found}; expected ` +
+            "export default { fetch(request, env, ctx) { … } } or addEventListener(\"fetch\", …)");
+    }
+    if (defaultExport !== undefined) {
+        log(WARN, `requests go to the listener for fetch events: ${found}`);
+    }
+    gave = EVENT_GAVE;
+    showEnv();
+    return listener;
+}
+
+const KEYS_SHOWN = 5;
+const KEY_MAX = 40;
+
+// Why a default export is no handler.
+function describeExport(value, fetch) {
+    if (value === undefined) {
+        return "there is no default export";
+    }
+    if (!isObject(value)) {
+        return `the default export is ${value === null ? "null" : `a ${typeof value}`}, not an object`;
+    }
+    if (typeof value === "function") {
+        return "the default export is a function or class, not an object";
+    }
+    if (fetch !== undefined) {
+        return `the default export's fetch is ${fetch === null ? "null" : `of type ${typeof fetch}`}, not a function`;
+    }
+    let keys = "";
+    const all = namedKeys(value, false);
+    for (let i = 0; i < all.length && i < KEYS_SHOWN; i++) {
+        if (typeof all[i] === "string") {
+            keys += `${keys === "" ? "" : ", "}${cut(all[i], KEY_MAX)}`;
+        }
+    }
+    return `the default export has no fetch function${keys === "" ? "" : `, but ${keys}`}`;
+}
+
+// A listener has no env: as elsewhere, its names are global. A name that is there already stays what it is.
+function showEnv() {
+    const names = namedKeys(env, true);
+    for (let i = 0; i < names.length; i++) {
+        if (ReflectGetOwnPropertyDescriptor(global, names[i]) === undefined) {
+            define(global, names[i], env[names[i]]);
+        } else {
+            log(WARN, `env: ${cut(names[i], KEY_MAX)} is no global variable, because there is one of that name`);
+        }
+    }
 }
 
 export function dispatch(id, method, url, head, bytes, end, hasBody, caller) {
@@ -155,7 +239,43 @@ export function dispatch(id, method, url, head, bytes, end, hasBody, caller) {
         body = new Body(undefined, call.incoming, undefined);
     }
     call.request = createIncoming(method, url, head, body);
-    run(call);
+    if (handlerFetch === undefined) {
+        runListeners(call);
+    } else {
+        run(call);
+    }
+}
+
+function runListeners(call) {
+    const event = createFetchEvent(call);
+    const errors = dispatchToScope(event);
+    const isAnswered = wasAnswered(event);
+    for (let i = isAnswered ? 0 : 1; i < errors.length; i++) {
+        logException(errors[i]);
+    }
+    if (isAnswered) {
+        answerWith(call, givenAnswer(event));
+    } else if (errors.length > 0) {
+        finish(call, EXCEPTION, describeError(errors[0]));
+    } else {
+        finish(call, BAD_RESPONSE, "no listener for fetch events called event.respondWith() before it returned");
+    }
+}
+
+// given: a Response, or a promise of one
+async function answerWith(call, given) {
+    let response = given;
+    try {
+        if (!isResponse(response)) {
+            response = await response;
+        }
+    } catch (error) {
+        finish(call, EXCEPTION, describeError(error));
+        return;
+    }
+    if (!call.gone) {
+        answer(call, response);
+    }
 }
 
 async function run(call) {
@@ -177,12 +297,12 @@ async function run(call) {
 
 function answer(call, response) {
     if (!isResponse(response)) {
-        finish(call, BAD_RESPONSE, "the handler's fetch function did not return a Response");
+        finish(call, BAD_RESPONSE, gave.none);
         return;
     }
     const status = responseStatus(response);
     if (status === 0) {
-        finish(call, BAD_RESPONSE, "the handler's fetch function returned Response.error()");
+        finish(call, BAD_RESPONSE, gave.error);
         return;
     }
     try {

@@ -17,7 +17,8 @@ export let createEvent;
 
 const NONE = 0;
 const AT_TARGET = 2;
-const trustedEvents = Symbol("trusted");
+// As type: an event of skep's own, whose type is in init.
+export const trustedEvents = Symbol("trusted");
 
 class State {
     type;

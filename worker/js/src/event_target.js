@@ -99,15 +99,7 @@ export class EventTarget {
     dispatchEvent(event) {
         this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
         requireArguments(arguments.length, 1, "EventTarget.dispatchEvent");
-        if (!isEvent(event)) {
-            throw new TypeError("EventTarget.dispatchEvent: parameter 1 is not of type 'Event'.");
-        }
-        const state = eventState(event);
-        if (state.dispatching || !state.initialized) {
-            throw new DOMException("The event is already being dispatched.", "InvalidStateError");
-        }
-        state.trusted = false;
-        return dispatch(this, event);
+        return dispatchUntrusted(this, event);
     }
 
     static {
@@ -170,14 +162,27 @@ export function removeListener(listener) {
     hooks.onListeners(listener.target);
 }
 
-// Gives false if the event was cancelled. What listeners throw is reported, not thrown.
-export function dispatch(target, event) {
+// What dispatchEvent does; shown as for dispatch.
+export function dispatchUntrusted(target, event, shown = target) {
+    if (!isEvent(event)) {
+        throw new TypeError("EventTarget.dispatchEvent: parameter 1 is not of type 'Event'.");
+    }
+    const state = eventState(event);
+    if (state.dispatching || !state.initialized) {
+        throw new DOMException("The event is already being dispatched.", "InvalidStateError");
+    }
+    state.trusted = false;
+    return dispatch(target, event, shown);
+}
+
+// Gives false if the event was cancelled. What listeners throw goes to report(error). They see shown as the target.
+export function dispatch(target, event, shown = target, report = hooks.reportException) {
     const state = eventState(event);
     state.dispatching = true;
-    state.target = target;
+    state.target = shown;
     const listeners = targetListeners(target);
     if (listeners !== undefined && !state.stopped) {
-        state.currentTarget = target;
+        state.currentTarget = shown;
         state.phase = 2;
         const copy = newList();
         for (let i = 0; i < listeners.length; i++) {
@@ -186,9 +191,9 @@ export function dispatch(target, event) {
             }
         }
         // Capturing listeners come first, also at the target.
-        callAll(copy, target, event, state, true);
+        callAll(copy, event, state, report, true);
         if (!state.stopped) {
-            callAll(copy, target, event, state, false);
+            callAll(copy, event, state, report, false);
         }
     }
     state.phase = 0;
@@ -199,7 +204,7 @@ export function dispatch(target, event) {
     return !state.canceled;
 }
 
-function callAll(listeners, target, event, state, capture) {
+function callAll(listeners, event, state, report, capture) {
     for (let i = 0; i < listeners.length; i++) {
         const listener = listeners[i];
         if (listener.removed || listener.capture !== capture) {
@@ -210,9 +215,9 @@ function callAll(listeners, target, event, state, capture) {
         }
         state.passive = listener.passive;
         try {
-            invoke(listener, target, event, state);
+            invoke(listener, state.currentTarget, event, state);
         } catch (error) {
-            hooks.reportException(error);
+            report(error);
         }
         state.passive = false;
         if (state.stoppedImmediately) {

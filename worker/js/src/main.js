@@ -18,7 +18,9 @@ import { TextDecoder, TextEncoder } from "./encoding.js";
 import { TextDecoderStream, TextEncoderStream } from "./encoding_streams.js";
 import { CustomEvent, ErrorEvent, Event, PromiseRejectionEvent } from "./event.js";
 import { EventTarget, setEventTargetHooks } from "./event_target.js";
+import { ExtendableEvent, FetchEvent } from "./fetch_event.js";
 import { FormData } from "./form_data.js";
+import { scopeFunctions } from "./global_scope.js";
 import {
     Navigator, Performance, globalFunctions, navigator, performance,
 } from "./globals.js";
@@ -48,13 +50,14 @@ setEventTargetHooks({
 
 define({
     AbortController, AbortSignal, Blob, CustomEvent, DOMException, ErrorEvent, Event, EventTarget,
-    File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
+    ExtendableEvent, FetchEvent, File, FormData, Headers, Navigator, Performance, PromiseRejectionEvent, Request, Response,
     TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream, URL, URLSearchParams, console,
 }, false);
 define(streamInterfaces, false);
 define({ navigator, performance, self: globalThis }, true);
 define(base64Functions, true);
 define(globalFunctions, true);
+define(scopeFunctions, true);
 define(timerFunctions, true);
 defineCrypto();
 

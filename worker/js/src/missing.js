@@ -24,8 +24,6 @@ const rows = [
     ["MessageChannel MessagePort BroadcastChannel Worker SharedWorker SharedArrayBuffer importScripts",
         "there are no threads and no messages; a handler runs in one isolate"],
     ["WeakRef FinalizationRegistry", "when garbage is collected is not shown; use WeakMap"],
-    ["addEventListener removeEventListener dispatchEvent",
-        "the handler is export default { fetch(request, env, ctx) { … } }"],
     ["window document location history alert", "browsers have it; the handler has request.url and no page"],
     ["HTMLRewriter scheduler ServiceWorkerGlobalScope", "other platforms have it; skep has the Web APIs that its guide lists"],
     ["Deno Bun", "that runtime has it; skep has the Web APIs that its guide lists"],
