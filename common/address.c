@@ -94,7 +94,7 @@ bool address_prefix_has(const struct address_prefix *prefix, const struct addres
     return true;
 }
 
-/* ---- of `listen` */
+/* ---- addresses of `listen` */
 
 static int parse_unix(const char *path, struct sockaddr_storage *ret_address, socklen_t *ret_size)
 {
@@ -137,7 +137,7 @@ int address_parse_listen(const char *address, struct sockaddr_storage *ret_addre
     } else if (strchr(host, ':')) {
         return -EINVAL; /* an IPv6 address without brackets */
     }
-    /* glibc takes larger ports and cuts them off. */
+    /* glibc accepts larger ports and cuts them off. */
     if (strspn(port, "0123456789") != strlen(port) || strtoul(port, NULL, 10) > UINT16_MAX)
         return -EINVAL;
     if (getaddrinfo(host, port, &hints, &info) != 0)

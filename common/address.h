@@ -14,14 +14,16 @@ struct address_prefix {
     unsigned bits; /* 0 to 128 */
 };
 
-/* "192.0.2.1", "10.0.0.0/8", "::1", "2001:db8::/32". Bits behind the prefix must be 0. 0 or -EINVAL. */
+/* Parses "192.0.2.1", "10.0.0.0/8", "::1", "2001:db8::/32". Bits behind the prefix must be 0. 0 or
+ * -EINVAL. */
 int address_prefix_parse(const char *text, struct address_prefix *ret_prefix);
-/* The whole address as a prefix of 128 bits. False for a family that has none, as unix sockets. */
+/* Returns the whole address as a prefix of 128 bits. False for a family without such addresses, as
+ * Unix sockets. */
 bool address_of(const struct sockaddr *address, struct address_prefix *ret_prefix);
-/* True if the prefix has the whole of the other. */
+/* Returns whether all addresses of `other` are in the prefix. */
 bool address_prefix_has(const struct address_prefix *prefix, const struct address_prefix *other);
 
-/* An address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only) as bind(2) takes it. 0, -EINVAL for
- * another form, -ENAMETOOLONG. */
+/* Parses an address ("127.0.0.1:8080", "[::1]:80", "unix:/path"; numeric only) as bind(2) takes it.
+ * 0, -EINVAL for another form, -ENAMETOOLONG. */
 int address_parse_listen(const char *address, struct sockaddr_storage *ret_address,
                          socklen_t *ret_size);

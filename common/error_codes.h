@@ -32,7 +32,7 @@ enum error_code {
     ERROR_ISOLATE_STOPPED,
     ERROR_HUNG,
     ERROR_UNSERVED,
-    /* To tenants that call others only. */
+    /* Codes that only a calling tenant gets. */
     ERROR_NO_SERVICE,
     ERROR_CALL_DENIED,
     ERROR_CALL_CYCLE,
@@ -43,8 +43,8 @@ enum error_code {
 /* The parties of SECURITY.md; a set of them. */
 enum error_party {
     BY_CLIENT = 1 << 0,
-    BY_TENANT =
-        1 << 1, /* by its code, whatever a client sends: what it does with input is its own */
+    /* The tenant's code, whatever a client sends: the handling of input is the tenant's own. */
+    BY_TENANT = 1 << 1,
     BY_NEIGHBOUR = 1 << 2, /* another tenant */
     BY_OPERATOR = 1 << 3,
     BY_HOST = 1 << 4, /* the machine, or skep itself */
@@ -54,8 +54,8 @@ enum error_party {
 enum error_account {
     FOR_STRIKES = 1 << 0,  /* towards a worker of its own and quarantine */
     FOR_WATCH = 1 << 1,    /* towards the rollback of a deploy that is watched */
-    FOR_BACK_OFF = 1 << 2, /* its next load waits */
-    FOR_FIGURES = 1 << 3,  /* its own failures in `skep tenants`, `skep top` and the metrics */
+    FOR_BACK_OFF = 1 << 2, /* the tenant's next load waits */
+    FOR_FIGURES = 1 << 3,  /* the tenant's failures in `skep tenants`, `skep top` and the metrics */
 };
 
 struct error_info {
@@ -70,7 +70,7 @@ struct error_info {
 
 /* Never NULL for a valid code; "none" for ERROR_NONE. */
 const struct error_info *error_info(enum error_code code);
-/* By its name; false for anything else. */
+/* Parses a code's name. Returns false for anything else. */
 bool error_code_parse(const char *text, enum error_code *ret_code);
 
 #define ERROR_PROBLEM_BYTES 512
@@ -80,5 +80,5 @@ size_t error_write_problem(enum error_code code, unsigned status, const char *de
                            char text[ERROR_PROBLEM_BYTES]);
 
 /* Returns whether the failure counts for the account against the tenant. A code that others can cause as
- * well counts only if is_blamed: if something else than the code says that it was this tenant. */
+ * well counts only if is_blamed: if other evidence names this tenant. */
 bool error_counts(enum error_code code, enum error_account account, bool is_blamed);

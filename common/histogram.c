@@ -76,7 +76,7 @@ static uint8_t *put_varint(uint8_t *at, uint64_t value)
     return at;
 }
 
-/* NULL: there is none. */
+/* Returns the byte behind the number; NULL if there is no number. */
 static const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
 {
     uint64_t value = 0;

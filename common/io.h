@@ -19,7 +19,7 @@ int io_write_all(int fd, const void *data, size_t size);
 /* Sets O_NONBLOCK. 0 or -errno. */
 int io_set_nonblocking(int fd);
 
-/* Nanoseconds of a clock, 0 if the clock cannot be read (a process that is gone). */
+/* Returns the nanoseconds of a clock, 0 if the clock cannot be read (a process that is gone). */
 uint64_t io_clock_ns(clockid_t clock);
 
 /* CLOCK_MONOTONIC in nanoseconds. */

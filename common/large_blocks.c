@@ -5,7 +5,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-/* Global, because libevent takes functions without an argument of ours. */
+/* Global, because libevent takes functions without an argument for an owner. */
 static void *kept[LARGE_BLOCKS_KEPT];
 static unsigned n_kept;
 
@@ -16,7 +16,8 @@ static void *get_block(size_t size)
     return n_kept > 0 ? kept[--n_kept] : malloc(LARGE_BLOCK_BYTES);
 }
 
-/* By its size a block is as good as one of get_block: glibc rounds up to pages. */
+/* Keeps the block for get_block, or frees it. Any block of this size will do: glibc rounds up to
+ * pages. */
 static void put_block(void *block)
 {
     size_t size = block ? malloc_usable_size(block) : 0;

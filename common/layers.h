@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The layers of the jail by name: what status shows, what the configuration may consent to be without,
- * what the spawner, the worker and the attestation each do their part of. Const data; any process.
+ * The layers of the jail by name. The status shows them, the configuration may consent to a missing
+ * one, and the spawner, the worker and the attestation each do their part of them. Const data; any
+ * process.
  */
 #pragma once
 
@@ -39,8 +40,8 @@ typedef uint32_t layer_set; /* bit 1 << enum jail_layer */
 struct layer_info {
     const char *name;    /* in the configuration, status and messages */
     const char *what;    /* for people */
-    const char *hint;    /* what an operator can do where it is missing; NULL: nothing */
-    uint64_t clone_flag; /* of a namespace */
+    const char *hint;    /* remedy for an operator where the layer is missing; NULL: none */
+    uint64_t clone_flag; /* flag of clone(2) for a namespace */
     bool may_be_missing; /* the configuration may consent */
     bool is_no_wall;     /* missing, it does not lower the level: see docs/security.md */
 };
@@ -50,12 +51,12 @@ extern const struct layer_info layer_table[LAYERS];
 /* Layers that cannot be made without a user namespace. */
 #define LAYERS_OF_USER_NAMESPACE (LAYER_BIT(LAYER_NAMESPACES) - 1)
 
-/* Those that lower the level where they are missing. */
+/* Returns the layers that lower the level where they are missing. */
 layer_set layers_that_are_walls(void);
 
-/* By name; -EINVAL for anything else. */
+/* Finds a layer by its name; -EINVAL for anything else. */
 int layer_parse(const char *name, enum jail_layer *ret_layer);
 
-/* The names of a set, with ", " between them; "" for none. Cut at size. Returns text. */
+/* Writes the names of a set, with ", " between them; "" for none. Cut at size. Returns text. */
 const char *layers_names(layer_set layers, char *text, size_t size);
 #define LAYERS_TEXT_BYTES 192

@@ -80,8 +80,8 @@ int log_level_parse(const char *text, enum log_level *ret_level)
 
 /* ---- which format */
 
-/* What systemd.exec(5) says of $JOURNAL_STREAM: "device:inode" of the stream that standard error was
- * when the process was started; it may be another by now. */
+/* Returns whether standard error is the stream of $JOURNAL_STREAM, "device:inode"
+ * (systemd.exec(5)). Standard error may have been redirected since the process was started. */
 static bool is_journal_stream(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -112,8 +112,8 @@ enum log_format log_get_format(void)
 
 /* ---- writing */
 
-/* Writes without ever waiting: whoever reads the log may have stopped, and must not stop us by
- * that. poll(2) promises room for PIPE_BUF bytes only. Returns whether all has gone. */
+/* Writes without ever waiting: a reader of the log that has stopped must not stop this process.
+ * poll(2) promises room for PIPE_BUF bytes only. Returns whether all has gone. */
 static bool put(const char *text, size_t size)
 {
     while (size > 0) {
@@ -142,7 +142,8 @@ static bool put_line(log_line_fn format_line, const struct log_event *event)
     return put(line, format_line(event, line, sizeof line));
 }
 
-/* For people a tenant's own lines are lines here, too: all with the tag, so that none can be forged. */
+/* Writes for people. A tenant's own lines become lines of the log, all with the tag, so that no
+ * line can be forged. */
 static bool put_human(const struct log_event *event)
 {
     const char *text = event->text;
@@ -175,7 +176,7 @@ static bool put_event(const struct log_event *event)
     return put_human(event);
 }
 
-/* Whether whoever reads knows of all lines that were lost. */
+/* Returns whether the reader of the log knows of all lines that were lost. */
 static bool tell_lost(const struct timespec *now)
 {
     struct log_field field = { .name = "lost", .kind = LOG_FIELD_NUMBER, .number = lines_lost };
@@ -217,7 +218,7 @@ void log_text(enum log_level level, const struct log_context *context, const cha
         lines_lost++;
 }
 
-/* error: 0, or what is said after the text. */
+/* error: 0, or the error whose text follows the message. */
 __attribute__((format(printf, 4, 0))) static void write_event(enum log_level level,
                                                               const struct log_context *context,
                                                               int error, const char *format,

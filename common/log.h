@@ -39,14 +39,16 @@ struct log_field {
     uint64_t number;
 };
 
-/* Whom an event is about; what is zero is not said. Texts are borrowed for the call. */
+/* Whom an event is about; members that are zero are not written. Texts are borrowed for the
+ * call. */
 struct log_context {
     const char *tenant, *cordon, *code;
-    const char *tenant_level; /* the text is the tenant's own, and of that level */
+    /* level of a text that is the tenant's own; NULL: the text is skepd's */
+    const char *tenant_level;
     uint64_t request;
-    unsigned worker; /* its number; counts if worker_pid is set */
+    unsigned worker; /* the worker's number; counts if worker_pid is set */
     pid_t worker_pid;
-    const struct log_field *fields; /* more of them, not for people */
+    const struct log_field *fields; /* more fields, not for people */
     size_t n_fields;
 };
 /* The program (journal: SYSLOG_IDENTIFIER) of events whose text is a tenant's own, so that a reader can have
@@ -57,7 +59,7 @@ struct log_context {
 struct log_event {
     enum log_level level;
     struct timespec time;
-    const char *name; /* of the process */
+    const char *name; /* name of the process */
     const char *text; /* any bytes */
     size_t size;
     const struct log_context *context; /* never NULL */
@@ -72,28 +74,30 @@ void log_set_level(enum log_level max_level);
 /* Sends an event to the journal. 0, -EAGAIN if it would have to wait (the event is lost), or another
  * -errno: then it goes to standard error instead. */
 typedef int (*log_journal_fn)(const struct log_event *event);
-/* What LOG_FORMAT_JOURNAL uses; without it, that is LOG_FORMAT_HUMAN. Before log_set_format. */
+/* Sets the function for LOG_FORMAT_JOURNAL, which without one is LOG_FORMAT_HUMAN. Called before
+ * log_set_format. */
 void log_set_journal(log_journal_fn send);
-/* May be called again at any time. */
+/* Sets the format. May be called again at any time. */
 void log_set_format(enum log_format format);
-/* What is in use; never LOG_FORMAT_AUTO. */
+/* Returns the format in use; never LOG_FORMAT_AUTO. */
 enum log_format log_get_format(void);
 
-/* No line is written from now on: the process may not write any more. */
+/* Ends all writing to the log: the process may not write any more. */
 void log_silence(void);
 
 enum log_level log_get_level(void);
 
-/* The text of the last error that was logged, for whoever has to be told why; "" if there was none. */
+/* Returns the text of the last error that was logged, for a peer that has to be told the reason; ""
+ * if there was none. */
 const char *log_last_error(void);
 
 /* "error", "warning", "info" or "debug" to a level; -EINVAL for anything else. */
 int log_level_parse(const char *text, enum log_level *ret_level);
 const char *log_level_name(enum log_level level); /* static */
 
-/* Writes one event about somebody; text longer than 8 KiB is cut. Whatever is in it and in the
- * context's texts stays within its value: control characters are escaped, so that no text that
- * came from a peer can forge a line or a field. */
+/* Writes one event about somebody; text longer than 8 KiB is cut. All of the text and of the
+ * context's texts stays within its value: control characters are escaped, so that no text that came
+ * from a peer can forge a line or a field. */
 void log_event(enum log_level level, const struct log_context *context, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same for ready text of any bytes, whatever the level. For people each line of a tenant's own
@@ -110,8 +114,9 @@ int log_write_errno(enum log_level level, int error, const char *format, ...)
 int log_event_errno(enum log_level level, const struct log_context *context, int error,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Copies at most size - 1 bytes of text, with what a reader could be fooled by (common/character.h)
- * and what is not UTF-8 escaped as \xNN, and ends it with NUL. Returns the length written. */
+/* Copies at most size - 1 bytes of text, ended with NUL. Characters that could fool a reader
+ * (common/character.h) and bytes that are not UTF-8 are escaped as \xNN. Returns the length
+ * written. */
 size_t log_escape(const char *text, size_t length, char *buffer, size_t size);
 /* The same, but newlines and tabs stay. */
 size_t log_escape_lines(const char *text, size_t length, char *buffer, size_t size);

@@ -17,8 +17,9 @@ struct log_gate {
 
 #define LOG_GATE_TEXT_BYTES 80
 
-/* Returns whether the line may be logged now; ret_left_out: lines since the last one that were not. Else counts
- * the line as left out. now_ns: of any clock that does not go back, and not 0. */
+/* Returns whether the line may be logged now; ret_left_out: lines left out since the last one that
+ * was logged. Otherwise counts the line as left out. now_ns: of any clock that does not go back,
+ * and not 0. */
 bool log_gate_pass(struct log_gate *gate, uint64_t now_ns, uint64_t interval_ns,
                    uint64_t *ret_left_out);
 

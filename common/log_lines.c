@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one event looks like as a line: for people, and as a JSON object. Pure functions. Whatever an
- * event holds, the line is whole and has one newline, at its end.
+ * One event as a line: for people, and as a JSON object. Pure functions. Whatever an event holds,
+ * the line is whole and has one newline, at its end.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -52,7 +52,7 @@ struct writer {
     bool is_full;
 };
 
-/* All or nothing. */
+/* Appends all of the text or nothing. */
 __attribute__((format(printf, 2, 3))) static void put(struct writer *writer, const char *format,
                                                       ...)
 {
@@ -68,7 +68,7 @@ __attribute__((format(printf, 2, 3))) static void put(struct writer *writer, con
         writer->at += (size_t) n;
 }
 
-/* A member that does not fit is left out, so that what is there is an object. */
+/* Writes a member. One that does not fit is left out, so that the result is an object. */
 static void put_text(struct writer *writer, const char *name, const char *text, size_t length,
                      size_t most)
 {

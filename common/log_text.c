@@ -8,7 +8,7 @@
 #include "common/character.h"
 #include "common/log_internal.h"
 
-/* Bytes of the character at text if it may be shown as it is, else 0. */
+/* Returns the bytes of the character at text if it may be shown as it is, else 0. */
 static size_t measure_plain(const unsigned char *text, size_t length)
 {
     uint32_t code;
@@ -19,8 +19,8 @@ static size_t measure_plain(const unsigned char *text, size_t length)
 
 #define REPLACEMENT_BYTES 13 /* "\uXXXX\uXXXX" */
 
-/* Writes what stands for the bytes at text that are not plain. Returns its length; *ret_used: how many
- * bytes it stands for. */
+/* Writes the replacement of the bytes at text that are not plain. Returns its length; *ret_used:
+ * how many bytes it replaces. */
 typedef size_t (*replace_fn)(const unsigned char *text, size_t length, char *replacement,
                              size_t *ret_used);
 
@@ -50,7 +50,8 @@ static size_t replace_json(const unsigned char *text, size_t length, char *repla
     return (size_t) snprintf(replacement, REPLACEMENT_BYTES, "\\u%04x", code);
 }
 
-/* exceptions: characters of ASCII for which it is the other way round. */
+/* exceptions: ASCII characters that are escaped although they are plain, or kept although they are
+ * not. */
 static size_t escape(const char *text, size_t length, char *buffer, size_t size,
                      const char *exceptions, replace_fn replace)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The clock of the wall costs no system call, so it alone is read for each callback. What the thread has used of
- * the processor and of disks is asked for only where a callback took long, against a sample that is
- * at most a millisecond older than the callback.
+ * The watch reads only CLOCK_MONOTONIC for each callback, which costs no system call. The thread's
+ * CPU time and reads from disks are asked for only where a callback took long, and compared with a
+ * sample that is at most a millisecond older than the callback.
  */
 #include "common/loop_watch.h"
 
@@ -16,7 +16,7 @@
 #include "common/log_gate.h"
 
 #define SAMPLE_MAX_AGE_NS NSEC_PER_MSEC
-#define LOOK_NS NSEC_PER_MSEC  /* shorter ones are not looked at */
+#define LOOK_NS NSEC_PER_MSEC  /* shorter callbacks are not looked at */
 #define LOG_US UINT64_C(50000) /* by CPU or, with a disk, by the wall */
 #define LOG_INTERVAL_NS NSEC_PER_SEC
 

@@ -13,7 +13,7 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Row by row. Both are shorter than NEAREST_MAX_BYTES. */
+/* Fills the table row by row. Both words are shorter than NEAREST_MAX_BYTES. */
 static unsigned distance(const char *a, const char *b)
 {
     unsigned row[NEAREST_MAX_BYTES + 1];

@@ -8,11 +8,11 @@
 
 #define NEAREST_MAX_BYTES 64 /* longer words are near to none */
 
-/* Starts as { .given = word }. */
+/* Starts as { .given = TEXT }. */
 struct nearest {
     const char *given; /* borrowed: from the caller */
     const char *word;  /* borrowed: the nearest so far; NULL while none is near */
-    unsigned distance; /* of word */
+    unsigned distance; /* letters in which word differs from given */
 };
 
 /* Compares one word that would have been right. A word is near if few of its letters differ, fewer than half. */

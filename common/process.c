@@ -23,8 +23,8 @@ int process_open(pid_t pid, int *ret_fd)
     return 0;
 }
 
-/* What follows the name, which may hold anything and ends with the last parenthesis. NULL: of a process
- * that is reaped nothing can be read. */
+/* Returns the text behind the process's name, which may hold anything and ends with the last
+ * parenthesis. NULL for a process that is reaped: nothing of it can be read. */
 static const char *read_stat(int stat_fd, char *data, size_t size)
 {
     ssize_t n = pread(stat_fd, data, size - 1, 0);

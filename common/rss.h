@@ -8,10 +8,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* *ret_fd is the caller's; it stays that process's, whatever becomes of its pid. 0 or -errno (-ENOENT:
- * it is gone). */
+/* Opens /proc/PID/statm. *ret_fd is the caller's, and stays that process's even if the pid is
+ * reused. 0 or -errno (-ENOENT: the process is gone). */
 int rss_open(pid_t pid, int *ret_fd);
 
-/* Resident pages of all kinds, the program's own and the scoreboard too. The kernel may be behind by
- * up to 64 pages for each CPU. One pread, about 1 us; 0 if the process is gone. */
+/* Returns the resident memory: pages of all kinds, the program's own and the scoreboard too. The
+ * kernel may be behind by up to 64 pages for each CPU. One pread, about 1 us; 0 if the process is
+ * gone. */
 uint64_t rss_read_bytes(int fd);

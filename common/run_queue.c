@@ -29,8 +29,9 @@ static int64_t quantum_us(const struct run_entry *entry)
     return quantum > 0 ? quantum : 1;
 }
 
-/* Puts it into the round in which it will have enough, or as near to it as the rounds reach. Never
- * the present one: who comes back again and again would be served in it for ever. */
+/* Puts the entry into the round in which its deficit will cover its cost, or as near to that as the
+ * rounds reach. Never into the present round: an entry that comes back again and again would be
+ * served in it for ever. */
 static void plan(struct run_queue *queue, struct run_entry *entry)
 {
     int64_t quantum = quantum_us(entry);
@@ -65,7 +66,7 @@ void run_queue_join(struct run_queue *queue, struct run_entry *entry, uint32_t c
     entry->is_waiting = true;
     entry->cost_us = cut_cost(cost_us);
     entry->weight = weight;
-    /* Not zero if its last turns were settled after it had left. */
+    /* The deficit is not zero if the last turns were settled after the entry had left. */
     entry->deficit_us = cut_owed(entry->deficit_us, entry->cost_us);
     if (queue->n == 0)
         queue->round = 0; /* the same few lists again and again, while there is no contention */
@@ -82,7 +83,7 @@ void run_queue_leave(struct run_queue *queue, struct run_entry *entry)
     queue->n--;
 }
 
-/* The first slot in use from the present round on; one is. */
+/* Returns the first slot in use from the present round on; there is one. */
 static unsigned first_used(const struct run_queue *queue)
 {
     unsigned from = slot_of(queue->round), word = from / WORD_BITS;
@@ -124,7 +125,7 @@ void run_queue_postpone(struct run_queue *queue, struct run_entry *entry)
 {
     assert(entry->is_waiting);
     take_out(queue, entry);
-    entry->deficit_us -= quantum_us(entry); /* that of the next round */
+    entry->deficit_us -= quantum_us(entry); /* the quantum of the next round */
     plan(queue, entry);
 }
 
@@ -137,7 +138,7 @@ void run_queue_settle(struct run_queue *queue, struct run_entry *entry, uint32_t
         entry->deficit_us = cut_owed(entry->deficit_us + back_us, RUN_COST_MAX_US);
     if (!entry->is_waiting || back_us == 0)
         return;
-    /* What the rounds to come were to give is taken back before it is planned anew. */
+    /* The entry is planned anew: take back the quanta of the rounds that it was to wait for. */
     entry->deficit_us -= (int64_t) (entry->round - queue->round) * quantum_us(entry);
     entry->deficit_us += back_us;
     if (entry->deficit_us > entry->cost_us)

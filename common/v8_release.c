@@ -5,7 +5,7 @@
 
 #include "common/cleanup.h"
 
-/* By the release of Node.js that it was taken from: the gem libv8-node has Node's number. */
+/* Releases by the release of Node.js that has them: the gem libv8-node has Node's number. */
 static const struct {
     const char *version, *date;
 } releases[] = {

@@ -49,7 +49,8 @@ const char *confine_hint(int error, const char *step)
 
 /* ---- threads and privileges of the future */
 
-/* Capabilities and Landlock are those of one thread: a second one would stay outside. */
+/* Refuses a second thread: capabilities and Landlock are a thread's own, so that one would stay
+ * outside. */
 static int check_single_thread(const char **ret_step)
 {
     struct stat st;
@@ -83,7 +84,8 @@ static const uint64_t rights[] = {
     (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_WRITE_FILE | \
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR)
 
-/* Of a file the folder where it really is, because others may be put in its place. */
+/* Opens a folder; for the path of a file the folder that the file is really in, because others may
+ * be put in its place. */
 static int open_folder(const char *path)
 {
     int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -129,8 +131,8 @@ static bool has_capability(cap_t caps, cap_value_t capability, cap_flag_t set)
     return cap_get_flag(caps, capability, set, &value) == 0 && value == CAP_SET;
 }
 
-/* So that not even an exec or a change of uid would give any back. Both need CAP_SETPCAP: without
- * it, no_new_privs says the same. */
+/* Locks the capabilities, so that not even an exec or a change of uid would give any back. Both
+ * calls need CAP_SETPCAP: without it, no_new_privs has the same effect. */
 static int lock_capabilities(void)
 {
     for (cap_value_t i = 0; i < (cap_value_t) cap_max_bits(); i++)
@@ -197,7 +199,7 @@ int confine_process(const struct confine_options *options, const char **ret_step
 {
     const char *missing = NULL;
 
-    tzset(); /* reads /etc/localtime: strftime, for the log, would do it in a folder that is closed */
+    tzset(); /* reads /etc/localtime now: strftime, for the log, would find its folder closed */
     int r = check_single_thread(ret_step);
     if (r == 0)
         r = refuse_new_privileges(ret_step);

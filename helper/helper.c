@@ -35,7 +35,7 @@ struct helper_life {
     struct event_base *base;
     struct event *accept; /* NULL: a program */
     int listen_fd;        /* -1: a program */
-    uid_t owner;          /* of the unit's socket */
+    uid_t owner;          /* owner of the unit's socket */
     struct helper_words words;
     TAILQ_HEAD(, helper_client) clients;
     int error;
@@ -53,7 +53,7 @@ void *helper_owner(const struct helper_client *client)
     return client->life->program->owner;
 }
 
-/* Written at once: the next request may take long. */
+/* Writes the answer at once: the next request may take long. */
 int helper_answer(struct helper_client *client, const ProtobufCMessage *answer)
 {
     int r = channel_send(client->channel, answer);
@@ -91,7 +91,7 @@ static void client_free(struct helper_client *client)
     free(client);
 }
 
-/* A program has no other client, and ends. */
+/* Ends a program, which has no other client; frees a unit's client. */
 static void on_closed(void *owner, int error)
 {
     struct helper_client *client = owner;
@@ -104,7 +104,7 @@ static void on_closed(void *owner, int error)
     (void) event_base_loopbreak(life->base);
 }
 
-/* fd: owned. */
+/* Adds a client. fd: owned. */
 static int add_client(struct helper_life *life, int fd)
 {
     struct helper_client *client = calloc(1, sizeof *client);
@@ -144,7 +144,7 @@ static void on_connection(evutil_socket_t listen_fd, short what, void *arg)
         return;
     if (peer.uid != 0 && peer.uid != life->owner)
         log_warning("a process of uid %u has connected, and is refused: only root and uid %u, "
-                    "which owns the socket's file, may",
+                    "which owns the socket's file, may connect",
                     peer.uid, life->owner);
     else
         (void) add_client(life, TAKE_FD(fd));
@@ -168,7 +168,7 @@ static int listen_as_unit(struct helper_life *life, int fd)
 
 /* ---- start */
 
-/* Signals of the terminal go to the whole group: skepd decides what they mean. */
+/* Ignores signals of the terminal, which go to the whole group: skepd decides what they mean. */
 static void ignore_signals(void)
 {
     static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
@@ -187,7 +187,8 @@ static int fail(struct helper_life *life, int error, const char *what)
 
 #ifndef SKEP_UNJAILED
 
-/* Landlock may only be missing where the workers' jail was tried without it, which the operator agreed to. */
+/* Returns whether Landlock may be missing: only where the workers' jail was tried without it, which
+ * the operator agreed to. */
 static bool may_lack_landlock(int argc, char **argv)
 {
     unsigned long layers = 0;

@@ -32,7 +32,7 @@
 /* One skepd that is connected. */
 struct helper_client;
 
-/* The part of the hello besides name and version. Empty texts are not said. */
+/* Texts of the hello besides name and version. Empty ones are left out. */
 struct helper_words {
     char error[HELPER_TEXT_MAX];   /* the helper cannot work, and ends */
     char warning[HELPER_TEXT_MAX]; /* for skepd's log */
@@ -40,29 +40,29 @@ struct helper_words {
 };
 
 struct helper_program {
-    const char *name; /* "store": the hello's; the process is called skep-NAME */
-    uint32_t version; /* of its own protocol; skepd refuses another one */
+    const char *name; /* "store": in the hello; the process is called skep-NAME */
+    uint32_t version; /* version of the helper's own protocol; skepd refuses another one */
     const struct channel_table *requests; /* owner: struct helper_client */
-    const struct policy_table *calls;     /* that it may make from the hello on */
-    enum confine_use folder_use; /* of HELPER_FOLDER_FD, which is the working folder then */
+    const struct policy_table *calls;     /* system calls after the hello */
+    enum confine_use folder_use; /* use of HELPER_FOLDER_FD, which is the working folder then */
     bool has_folder;
-    /* Opens what takes files outside of the folder; before confinement. NULL: nothing. 0; or -errno with
-     * words->error. */
+    /* Opens files outside of the folder, before confinement. NULL: there are none. 0; or -errno
+     * with words->error. */
     int (*open)(void *owner, struct helper_words *words);
-    /* Gets ready to serve; confined. NULL: nothing. 0; or -errno with words->error. */
+    /* Gets ready to serve, confined. NULL: nothing to do. 0; or -errno with words->error. */
     int (*start)(void *owner, struct helper_words *words);
-    /* A client has left; nothing can be sent to it any more. NULL: nothing. */
+    /* Notes that a client has left; nothing can be sent to it any more. NULL: nothing to do. */
     void (*on_left)(void *owner, struct helper_client *client);
     void *owner; /* borrowed */
 };
 
-/* The life of a helper; main() returns what this returns. argv: as the spawner gives it, "--layers=HEX" says
- * which layers of the jail this host has (common/layers.h). */
+/* Runs a helper for its life; main() returns the result. argv: as the spawner gives it,
+ * "--layers=HEX" says which layers of the jail this host has (common/layers.h). */
 int helper_main(int argc, char **argv, const struct helper_program *program);
 
-/* The program's owner, for handlers of requests. */
+/* Returns the program's owner, for handlers of requests. */
 void *helper_owner(const struct helper_client *client);
 
-/* Sends an answer, which has the id of its request; to a client that has left, to nobody. 0 or -errno, which
- * a handler returns. */
+/* Sends an answer, which has the id of its request; drops it if the client has left. 0 or -errno,
+ * which a handler returns. */
 int helper_answer(struct helper_client *client, const ProtobufCMessage *answer);

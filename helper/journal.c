@@ -16,8 +16,8 @@
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define NAME_BYTES 32
-#define TEXT_BYTES 16128 /* of the message, escaped */
-#define VALUE_BYTES 4096 /* of another field */
+#define TEXT_BYTES 16128 /* text of the message, escaped */
+#define VALUE_BYTES 4096 /* value of another field */
 
 static int journal_fd = -1;
 
@@ -28,8 +28,8 @@ struct writer {
     size_t size, at;
 };
 
-/* "NAME\n", size, value, "\n": whatever the value holds, it is one. A field that does not fit is left
- * out. */
+/* Writes a field as "NAME\n", size, value, "\n", so that the value may hold anything. A field that
+ * does not fit is left out. */
 static void put_value(struct writer *writer, const char *name, const char *value, size_t size)
 {
     size_t name_size = strlen(name);
@@ -49,7 +49,7 @@ static void put_value(struct writer *writer, const char *name, const char *value
     writer->at = (size_t) (p - writer->entry);
 }
 
-/* What is not fit to be shown would have journalctl show a blob: it is escaped. */
+/* Writes text, escaped: journalctl shows a value with unprintable characters as a blob. */
 static void put_text(struct writer *writer, const char *name, const char *text, size_t length)
 {
     char value[TEXT_BYTES];
@@ -125,8 +125,8 @@ size_t journal_encode(const struct log_event *event, char *entry, size_t size)
 
 /* ---- the socket */
 
-/* Not connected: the path is looked up each time, so that a journald that was restarted has the
- * next entry. */
+/* Sends an entry. The socket is not connected: the path is looked up each time, so that a journald
+ * that was restarted has the next entry. */
 static int send_event(const struct log_event *event)
 {
     static const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET };
@@ -157,7 +157,7 @@ void journal_open(void)
 
 void journal_leave(void)
 {
-    journal_fd = -1; /* it may be another's number by now */
+    journal_fd = -1; /* the number may soon be another file's */
     log_set_journal(NULL);
     if (log_get_format() == LOG_FORMAT_JOURNAL)
         log_set_format(LOG_FORMAT_HUMAN);

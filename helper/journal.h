@@ -10,12 +10,14 @@
 #include "common/log.h"
 
 /* Makes the socket and registers it with the log: before log_set_format, and before skepd confines
- * itself. That no journald is there is no error; without a socket the log does without the journal. */
+ * itself. A host without journald is no error; without a socket the log does without the
+ * journal. */
 void journal_open(void);
-/* A forked process that keeps no descriptors: its log is lines on standard error from now on. */
+/* Makes the log of a forked process, which keeps no descriptors, lines on standard error from now
+ * on. */
 void journal_leave(void);
 
-/* Most bytes of an entry: below what any Unix socket takes as one datagram. */
+/* Most bytes of an entry: fewer than any Unix socket takes as one datagram. */
 #define JOURNAL_ENTRY_BYTES 65536
-/* One entry; size: JOURNAL_ENTRY_BYTES. Returns its size. Pure. */
+/* Encodes an event as one entry; size: JOURNAL_ENTRY_BYTES. Returns the entry's size. Pure. */
 size_t journal_encode(const struct log_event *event, char *entry, size_t size);

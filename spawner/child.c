@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The spawner process: takes jobs from its socket, starts workers, looks at their jails. Workers are
- * children of the supervisor (CLONE_PARENT), which reaps them, and die with it, not with the spawner. The
- * spawner holds no socket but that one and keeps the privileges that a birth needs, no others. It
- * trusts the supervisor, and reads nothing from workers. Single-threaded. The first spawner is a fork of
- * skepd, each later one of the spawner before it.
+ * The spawner process: takes jobs from its socket, starts workers, looks at their jails. Workers
+ * are children of the supervisor (CLONE_PARENT), which reaps them, and die with it, not with the
+ * spawner. The spawner has only that socket and keeps only the privileges that a birth needs. The
+ * spawner trusts the supervisor, and reads nothing from workers. Single-threaded. The first spawner
+ * is a fork of skepd, each later one of the spawner before it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,12 +26,12 @@
 #include "helper/journal.h"
 #include "spawner/wire.h"
 
-/* Where its descriptors are put: after these three, two of each helper. What it receives and opens later is
- * above. */
+/* Numbers of the spawner's own descriptors: these three, then two for each helper. Descriptors that
+ * are received and opened later have higher numbers. */
 enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, HELPER_FDS = 6 };
 
 #define OWN_FDS (HELPER_FDS - SOCKET_FD + 2 * SPAWNER_HELPERS_MAX)
-#define SPARE_FD 64 /* above all of them */
+#define SPARE_FD 64 /* above all of these */
 
 #define REAP_AGAIN_MS 50
 
@@ -39,15 +39,15 @@ enum { SOCKET_FD = 3, PROGRAM_FD = 4, NULL_FD = 5, HELPER_FDS = 6 };
 struct spawner_child {
     const struct spawner_start *start; /* borrowed */
     bool high_ids;
-    bool has_started; /* a worker */
-    layer_set floor;  /* that every worker has */
-    pid_t successor;  /* 0: there is none */
+    bool has_started; /* at least one worker */
+    layer_set floor;  /* layers that every worker has */
+    pid_t successor;  /* 0: no successor is being started */
     struct pollfd polls[2];
 };
 
 /* ---- setting up */
 
-/* Notes where the helpers' are from then on. */
+/* Moves the descriptors to their numbers, and notes those of the helpers in start. */
 static int place_descriptors(struct spawner_start *start)
 {
     int *wanted[OWN_FDS] = { &start->socket, &start->worker, &start->null };
@@ -72,7 +72,8 @@ static int place_descriptors(struct spawner_start *start)
     return close_range((unsigned) SOCKET_FD + n, ~0U, 0) < 0 ? -errno : 0;
 }
 
-/* Signals of the terminal go to the whole group: the supervisor decides what they mean. */
+/* Ignores signals of the terminal, which go to the whole group: the supervisor decides what they
+ * mean. */
 static void set_signals(void)
 {
     static const int ignored[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2 };
@@ -82,15 +83,18 @@ static void set_signals(void)
 
     for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
         (void) sigaction(ignored[i], &ignore, NULL);
-    (void) sigaction(SIGCHLD, &standard, NULL); /* ignored, there would be nothing to wait for */
+    /* If SIGCHLD were ignored, there would be nothing to wait for. */
+    (void) sigaction(SIGCHLD, &standard, NULL);
     (void) sigemptyset(&none);
     (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* What the id maps need: SETUID and SETGID for ids of their own, SETFCAP where root has to be mapped to
- * itself. DAC_READ_SEARCH to list the descriptors of a worker with another uid. SETPCAP for the bounding set:
- * of workers without a user namespace, and of a successor. Then, for such workers only, KILL and SYS_PTRACE
- * because they are nobody's to kill and to look into. A user without privileges has none of them, and that works too. */
+/* The capabilities that the spawner keeps. For id maps: SETUID and SETGID for ids of the workers'
+ * own, SETFCAP where root has to be mapped to itself. DAC_READ_SEARCH to list the descriptors of a
+ * worker with another uid. SETPCAP for the bounding set: of workers without a user namespace, and
+ * of a successor. KILL and SYS_PTRACE for workers without a user namespace only, which belong to
+ * nobody: without them nobody could kill them and look into them. A user without privileges has
+ * none of these capabilities, and all works too. */
 static const cap_value_t kept[] = {
     CAP_SETUID, CAP_SETGID, CAP_SETFCAP, CAP_DAC_READ_SEARCH, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE,
 };
@@ -116,7 +120,8 @@ static int keep_capabilities(size_t n_kept)
     return r;
 }
 
-/* After a fork, which clears the signal. -ESRCH: the supervisor died before it was set. */
+/* Sets the signal at the supervisor's death; called after a fork, which clears it. -ESRCH: the
+ * supervisor died before that. */
 static int die_with(pid_t supervisor)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
@@ -144,8 +149,8 @@ static int set_up(struct spawner_start *start)
 
 /* ---- messages */
 
-/* fds: n_fds of them, at most SPAWNER_RESULT_FDS. body: what follows the answer itself, for the kinds
- * that have it; else NULL. */
+/* Sends an answer. fds: n_fds of them, at most SPAWNER_RESULT_FDS. body: the struct that follows
+ * the answer, for the kinds that have one; else NULL. */
 static void send_answer(const struct spawner_answer *answer, const int *fds, size_t n_fds,
                         const void *body, size_t body_size)
 {
@@ -158,7 +163,8 @@ static void send_answer(const struct spawner_answer *answer, const int *fds, siz
         _exit(0); /* the supervisor is gone, and its workers with it */
 }
 
-/* A request and its descriptors. 0; -EPIPE at the end; -EPROTO if it is none. */
+/* Receives a request and its descriptors. 0; -EPIPE at the end; -EPROTO if the message is no
+ * request. */
 static int receive_request(struct spawner_request *ret_request,
                            int ret_fds[static SPAWNER_REQUEST_FDS])
 {
@@ -171,8 +177,8 @@ static int receive_request(struct spawner_request *ret_request,
                                                                                        : -EPROTO;
 }
 
-/* Starts it and opens what the supervisor is to see of it. 0 or -errno: then it has ended, if *ret_pid is
- * not -1, and is the supervisor's to reap. */
+/* Starts a worker and opens the files that let the supervisor see its state. 0 or -errno: then the
+ * worker has ended, if *ret_pid is not -1, and is the supervisor's to reap. */
 static int start_worker(const struct spawner_birth *birth, pid_t *ret_pid,
                         int ret_fds[static SPAWNER_RESULT_FDS], enum spawner_step *ret_step)
 {
@@ -235,8 +241,8 @@ static void on_spawn(struct spawner_child *child, const struct spawner_request *
         (void) close(result_fds[i]);
 }
 
-/* The spawner tells of the supervisor's own children only: it is no oracle about other processes. Workers
- * may have been started by the spawner before this one. */
+/* Looks at a child of the supervisor, and at no other process, so that the spawner is no oracle
+ * about those. The worker may have been started by the spawner before this one. */
 static int look(const struct spawner_child *child, const struct spawner_request *request,
                 struct jail_facts *ret_facts)
 {
@@ -277,7 +283,7 @@ static void on_probe(struct spawner_child *child, const struct spawner_request *
         .null_fd = NULL_FD,
     };
 
-    /* It takes its time, in which no worker's end would be seen: at the start only. */
+    /* A probe takes long, and no worker's end would be seen meanwhile: at the start only. */
     answer.error =
         child->has_started ? -EBUSY : spawner_probe_run(&birth, &probe, &step, answer.text);
     answer.step = step;
@@ -359,7 +365,8 @@ static void on_helper(const struct spawner_child *child, const struct spawner_re
     close_fds(fds);
 }
 
-/* The reserve: all that this one is, but for its socket, and for the successor, which is no child of its. */
+/* Makes this process the reserve: a copy of the spawner with a socket of its own, and without the
+ * successor, which is not its child. */
 static void become_reserve(struct spawner_child *child, int socket_fd)
 {
     if (die_with(child->start->supervisor) < 0 || dup3(socket_fd, SOCKET_FD, O_CLOEXEC) < 0)
@@ -392,7 +399,7 @@ static int fork_reserve(struct spawner_child *child, int ret_fds[static SPAWNER_
     return process_open(*ret_pid, &ret_fds[2]);
 }
 
-/* Returns twice, as a fork does. */
+/* Makes a reserve. Returns twice, as a fork does. */
 static void on_reserve(struct spawner_child *child)
 {
     struct spawner_answer answer = { .kind = SPAWNER_RESERVED };
@@ -405,7 +412,7 @@ static void on_reserve(struct spawner_child *child)
     answer.error = r;
     answer.step = SPAWNER_STEP_FORK;
     answer.pid = pid;
-    /* Without its socket, a reserve that nobody is told of ends by itself. */
+    /* If the answer is lost, the reserve's socket closes and the reserve ends by itself. */
     send_answer(&answer, fds, r == 0 ? SPAWNER_RESULT_FDS : 0, NULL, 0);
     close_fds(fds);
 }
@@ -447,8 +454,8 @@ static void on_request(struct spawner_child *child)
     close_all(fds);
 }
 
-/* Its pidfd says that it has ended. While somebody traces it, it cannot be reaped: jobs do not wait for
- * that. */
+/* Reaps the successor, whose pidfd says that it has ended. While a debugger traces the successor,
+ * it cannot be reaped: jobs do not wait for that. */
 static void on_successor_ended(struct spawner_child *child)
 {
     struct spawner_answer answer = { .kind = SPAWNER_SUCCESSOR_EXITED, .pid = child->successor };
@@ -457,7 +464,7 @@ static void on_successor_ended(struct spawner_child *child)
     do
         pid = waitpid(child->successor, &answer.wait_status, WNOHANG);
     while (pid < 0 && errno == EINTR);
-    child->polls[1].events = 0; /* or it would be told again and again */
+    child->polls[1].events = 0; /* or poll(2) would report the end again and again */
     if (pid == 0)
         return;
     (void) close(child->polls[1].fd);

@@ -33,9 +33,9 @@
 
 #define EXEC_TIMEOUT_MS 10000
 #define WORKER_OOM_SCORE "500"
-#define FIRST_SPARE_FD 16 /* above every number that a worker's own descriptors get */
+#define FIRST_SPARE_FD 16 /* above every number that a worker's own descriptors have */
 
-/* What the child says if it cannot exec; an end of file says that it could. */
+/* Message of a child that cannot exec; an end of file says that it could. */
 struct report {
     int32_t step;
     int32_t error;
@@ -95,8 +95,9 @@ static void await_go(const struct pipes *pipes)
         _exit(127);
 }
 
-/* What the worker does by itself where it is root of a user namespace; before its uid changes. Best
- * effort: the probe has shown whether it works, and the worker looks again. */
+/* Bounds the capabilities. A worker that is root of a user namespace does so by itself; any other
+ * before its uid changes. Best effort: the probe has shown whether this works, and the worker looks
+ * again. */
 static void bound_capabilities(void)
 {
     for (cap_value_t capability = 0; capability < cap_max_bits(); capability++)
@@ -135,9 +136,9 @@ static void take_ids(const struct spawner_birth *birth, const struct pipes *pipe
         give_up(pipes, SPAWNER_STEP_IDS);
 }
 
-/* After the last change of ids, which clears the signal. getppid() says nothing in a new PID
- * namespace, so the channel says whether the supervisor died before the signal was set, and the pipe
- * whether the spawner did: then nobody would hear of this worker. */
+/* Sets the signal at the parent's death, after the last change of ids, which clears it. getppid()
+ * says nothing in a new PID namespace, so the channel says whether the supervisor died before that,
+ * and the pipe whether the spawner did: then nobody would hear of this worker. */
 static void die_with_parent(const struct spawner_birth *birth, const struct pipes *pipes)
 {
     struct pollfd go = { .fd = pipes->go_read }, channel = { .fd = birth->channel_fd };
@@ -164,7 +165,8 @@ void spawner_reset_signals(void)
     (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Returns the worker's program, out of the way of what is put in place. */
+/* Moves the worker's descriptors to their numbers. Returns the descriptor of the worker's program,
+ * moved out of their way. */
 static int place_descriptors(const struct spawner_birth *birth, struct pipes *pipes)
 {
     pipes->report_write = fcntl(pipes->report_write, F_DUPFD_CLOEXEC, FIRST_SPARE_FD);
@@ -205,10 +207,11 @@ static _Noreturn void execute(const struct spawner_birth *birth, int program,
 
 static _Noreturn void become_program(const struct spawner_birth *birth, struct pipes *pipes)
 {
-    (void) close(pipes->go_write); /* or its own copy would hide the spawner's end */
+    (void) close(pipes->go_write); /* or this copy would hide the spawner's end */
     await_go(pipes);
-    /* The root of a cgroup namespace is where the process that makes it is at that time: not by clone,
-     * but now that it is in its cgroup. So it sees nothing of the others, not even their names. */
+    /* The root of a cgroup namespace is the cgroup of the process that makes it, at that time. So
+     * the namespace is made not by clone but now that the worker is in its cgroup, and the worker
+     * sees nothing of the others, not even their names. */
     if (has_layer(birth, LAYER_CGROUP) && unshare(CLONE_NEWCGROUP) < 0)
         give_up(pipes, SPAWNER_STEP_CGROUP_NAMESPACE);
     take_ids(birth, pipes);
@@ -220,29 +223,31 @@ static _Noreturn void become_program(const struct spawner_birth *birth, struct p
 
 /* ---- the spawner's side */
 
-/* The raw call: glibc's clone wants a stack, and seccomp filters (RestrictNamespaces= of systemd)
- * can look into clone's flags but not into clone3's. On x86-64 and aarch64 the third argument
- * is where the pidfd goes. */
+/* Clones by the raw call: glibc's clone wants a stack, and seccomp filters (RestrictNamespaces= of
+ * systemd) can look into clone's flags but not into clone3's. On x86-64 and aarch64 the third
+ * argument is the place for the pidfd. */
 static pid_t clone_process(uint64_t flags, int *ret_pidfd)
 {
     return (pid_t) syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, 0);
 }
 
-/* Born in its cgroup. Moving there afterwards would wait for a grace period of RCU, up to tens of
- * milliseconds. -1 wherever clone3 cannot be had; then the other way says what is wrong. */
+/* Clones a process into its cgroup: to move it there afterwards would wait for a grace period of
+ * RCU, up to tens of milliseconds. -1 wherever clone3 cannot be had; the caller then tries
+ * clone_process, which finds the reason. */
 static pid_t clone_into_cgroup(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 {
     struct clone_args args = {
         .flags = flags | CLONE_PIDFD | CLONE_INTO_CGROUP,
         .pidfd = (uint64_t) (uintptr_t) ret_pidfd,
-        .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD, /* with it, as the spawner's own */
+        /* as clone_process does, for the spawner's own children */
+        .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
         .cgroup = (unsigned) cgroup_fd,
     };
 
     return (pid_t) syscall(SYS_clone3, &args, sizeof args);
 }
 
-/* By the spawner, because from inside another user namespace it is not allowed. */
+/* Moves the worker from outside: a process in another user namespace may not do so itself. */
 static int move_to_cgroup(pid_t pid, int cgroup_fd)
 {
     char text[16];
@@ -279,8 +284,8 @@ static bool can_clone(uint64_t flags)
     return true;
 }
 
-/* Not fork(3): only the raw call gives the child another parent. What glibc's own fork would do besides, a
- * process of one thread does not need. */
+/* Forks by the raw call, because only it can give the child another parent. The other work of
+ * glibc's fork(3) is not needed by a process of one thread. */
 pid_t spawner_fork_sibling(int *ret_pidfd)
 {
     return clone_process(CLONE_PARENT, ret_pidfd);
@@ -296,7 +301,7 @@ layer_set spawner_missing_namespaces(layer_set layers)
     return missing;
 }
 
-/* Which step of a failed clone it was: tries a user namespace alone. */
+/* Finds the step of a failed clone: tries a user namespace alone. */
 static enum spawner_step blame_clone(int error)
 {
     if (error == -EAGAIN || error == -ENOMEM)

@@ -49,7 +49,7 @@ static int read_proc(int dir_fd, const char *path, char *buffer, size_t size)
 
 /* ---- threads: filter, capabilities and no_new_privs belong to each of them */
 
-/* What follows "\nKEY" and white space; NULL if there is no such line. */
+/* Returns the text behind "\nKEY" and white space; NULL if there is no such line. */
 static const char *find_line(const char *text, const char *key)
 {
     for (const char *line = text; line; line = strchr(line, '\n')) {
@@ -332,7 +332,7 @@ static int check_alive(int pidfd)
     return ended.revents ? -ESRCH : 0;
 }
 
-/* An open /proc/PID stays with its process: once the pidfd says that the process lives, every
+/* Opens /proc/PID, which stays with its process: once the pidfd says that the process lives, every
  * later read is of that process or fails. */
 static int open_process(pid_t pid, int pidfd, int *ret_proc_fd)
 {
@@ -374,7 +374,7 @@ int facts_collect(pid_t pid, int pidfd, bool with_maps, struct jail_facts *ret)
     if (r < 0 && r != -EACCES && r != -EPERM)
         return r;
     facts.may_look = r == 0;
-    /* One that is dying loses its threads and descriptors one by one. */
+    /* A process that is dying loses its threads and descriptors one by one. */
     _cleanup_fd_ int stat_fd = openat(proc_fd, "stat", O_RDONLY | O_CLOEXEC);
     if (process_state(stat_fd) == PROCESS_EXITING)
         return -ESRCH;

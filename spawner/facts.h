@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel says of a worker's jail, by /proc/PID. Nothing in it is a claim of the worker. The
- * spawner collects it (the supervisor's own Landlock domain keeps it from looking into processes
- * outside of it), attest.c judges it, `skep jail-report` shows it. A fixed size, because it travels
- * between the two as it is.
+ * Facts about a worker's jail that the kernel tells in /proc/PID. Nothing in them is a claim of the
+ * worker. The spawner collects them (the supervisor's own Landlock domain keeps it from looking
+ * into processes outside of it), attest.c judges them, `skep jail-report` shows them. A fixed size,
+ * because the struct travels between the two as it is.
  */
 #pragma once
 
@@ -39,7 +39,7 @@ struct fact_limit {
 
 struct jail_facts {
     uint64_t taken_ns; /* CLOCK_MONOTONIC */
-    /* Of all threads together: the weakest of each. */
+    /* The threads together: of each fact the weakest that any thread has. */
     uint32_t n_threads;
     uint32_t seccomp_mode;
     uint32_t n_filters; /* 0: this kernel does not say */
@@ -56,15 +56,16 @@ struct jail_facts {
     struct fact_limit limits[FACTS_LIMITS];
     /* The rest needs leave to look into the process: may_look. */
     uint32_t may_look;
-    uint32_t n_fds; /* may be more than there is room for */
+    uint32_t n_fds; /* may be more than fds has room for */
     struct fact_fd fds[FACTS_FDS];
     uint32_t n_exec_anonymous; /* executable mappings of no file */
     uint32_t n_exec_writable;
 };
 
-/* "user", "pid", … as in /proc/PID/ns, by enum jail_layer. */
+/* Names of the namespaces as in /proc/PID/ns ("user", "pid", …), by enum jail_layer. */
 extern const char *const facts_namespace_names[LAYER_NAMESPACES];
 
-/* pidfd guards against a reused pid. with_maps: also looks at all mappings, which takes longer the more
- * there are. Spawner. 0, -ESRCH if the process is gone, or another -errno of reading /proc. */
+/* Collects the facts. pidfd guards against a reused pid. with_maps: also looks at all mappings,
+ * which takes longer the more there are. Spawner. 0, -ESRCH if the process is gone, or another
+ * -errno of reading /proc. */
 int facts_collect(pid_t pid, int pidfd, bool with_maps, struct jail_facts *ret);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Helpers of skepd: started as programs, or reached where they are units of their own. Which there are, and
- * where, the spawner knows from its start: whoever asks says a number. Spawner process.
+ * Helpers of skepd: started as programs, or reached where they are units of their own. The spawner
+ * knows from its start which helpers there are, and where: a request has only a number. Spawner
+ * process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,8 @@
 #include "common/process.h"
 #include "spawner/wire.h"
 
-/* Non-blocking for whoever gets it. Does not wait where the unit's backlog is full: -EAGAIN. */
+/* Connects to a unit, without waiting where the unit's backlog is full: -EAGAIN. The descriptor is
+ * non-blocking for its receiver. */
 static int reach(const char *path, int *ret_fd)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };

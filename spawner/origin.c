@@ -15,7 +15,7 @@ DEFINE_CLEANUP(struct origin *, origin_free, origin_cleanup)
 
 static const struct {
     const char *name;
-    bool is_of_one_process; /* and not for whoever is started in its place */
+    bool is_of_one_process; /* not for a process that is started in its place */
 } variables[] = {
     { "NOTIFY_SOCKET", false },  { "WATCHDOG_USEC", false }, { "WATCHDOG_PID", true },
     { "LISTEN_FDS", true },      { "LISTEN_PID", true },     { "LISTEN_FDNAMES", true },
@@ -39,8 +39,8 @@ void origin_clean_environment(void)
         (void) unsetenv(variables[i].name);
 }
 
-/* The path by which we were called, if it leads to this program: a link in it may lead to the next
- * version one day. Else where the program is. */
+/* Returns the path by which this program was called, if it leads to the program: a link in it may
+ * lead to the next version one day. Otherwise the place of the program. */
 static char *find_program(const char *called)
 {
     struct stat ours, theirs;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which layers of the jail work on this host: the whole sequence, in a throw-away worker, with ever
- * fewer layers until it succeeds. Spawner process, before it has any other worker.
+ * The probe of the layers of the jail that work on this host: the whole sequence, in a throw-away
+ * worker, with ever fewer layers until it succeeds. Spawner process, before it has any other
+ * worker.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,13 +21,13 @@
 
 #define REPORT_TIMEOUT_MS 10000
 
-/* What one try ended with. */
-struct attempt {
+/* Result of one try. */
+struct trial {
     enum spawner_step step;
     struct jail_verdicts verdicts; /* with SPAWNER_STEP_JAIL, or no error */
 };
 
-/* The worker's one message. 0 or -errno. */
+/* Reads the worker's one message. 0 or -errno. */
 static int read_verdicts(int channel_fd, struct jail_verdicts *ret)
 {
     uint64_t end_ns = io_now_ns() + REPORT_TIMEOUT_MS * NSEC_PER_MSEC;
@@ -42,7 +43,8 @@ static int read_verdicts(int channel_fd, struct jail_verdicts *ret)
             return r < 0 ? -errno : -ETIMEDOUT;
         ssize_t n = read(channel_fd, bytes + have, sizeof *ret - have);
         if (n <= 0)
-            return n < 0 ? -errno : -ECHILD; /* it died: of what its start-up filter refuses, say */
+            /* the worker died: of a call that its start-up filter refuses, say */
+            return n < 0 ? -errno : -ECHILD;
         have += (size_t) n;
     }
     ret->step[sizeof ret->step - 1] = '\0';
@@ -52,17 +54,17 @@ static int read_verdicts(int channel_fd, struct jail_verdicts *ret)
 }
 
 static int look_at(const struct spawner_birth *birth, pid_t pid, int pidfd, int channel_fd,
-                   struct attempt *attempt, struct jail_probe *probe)
+                   struct trial *trial, struct jail_probe *probe)
 {
-    attempt->step = SPAWNER_STEP_JAIL;
-    int r = read_verdicts(channel_fd, &attempt->verdicts);
+    trial->step = SPAWNER_STEP_JAIL;
+    int r = read_verdicts(channel_fd, &trial->verdicts);
     if (r < 0) {
-        attempt->verdicts.error = 0;
-        (void) snprintf(attempt->verdicts.step, sizeof attempt->verdicts.step,
+        trial->verdicts.error = 0;
+        (void) snprintf(trial->verdicts.step, sizeof trial->verdicts.step,
                         "the worker says nothing of its jail");
         return r;
     }
-    r = attempt->verdicts.error;
+    r = trial->verdicts.error;
     if (r == 0)
         r = facts_collect(pid, pidfd, birth->jit == JIT_OFF, &probe->facts);
     return r;
@@ -78,15 +80,14 @@ static int make_board(int *ret_fd)
     return 0;
 }
 
-static int try(const struct spawner_birth *wanted, struct attempt *attempt,
-               struct jail_probe *probe)
+static int try(const struct spawner_birth *wanted, struct trial *trial, struct jail_probe *probe)
 {
     struct spawner_birth birth = *wanted;
     _cleanup_fd_ int board_fd = -1, pidfd = -1;
     int pair[2];
     pid_t pid = -1;
 
-    *attempt = (struct attempt){ .step = SPAWNER_STEP_DESCRIPTORS };
+    *trial = (struct trial){ .step = SPAWNER_STEP_DESCRIPTORS };
     int r = make_board(&board_fd);
     if (r < 0)
         return r;
@@ -100,23 +101,23 @@ static int try(const struct spawner_birth *wanted, struct attempt *attempt,
     birth.cgroup_fd = -1;
     birth.layers = probe->layers;
     uint64_t start_ns = io_now_ns();
-    r = spawner_exec(&birth, &pid, &pidfd, &attempt->step);
+    r = spawner_exec(&birth, &pid, &pidfd, &trial->step);
     if (r < 0)
         return r;
-    (void) close(TAKE_FD(theirs)); /* so that its death ends the reading */
-    r = look_at(&birth, pid, pidfd, ours, attempt, probe);
+    (void) close(TAKE_FD(theirs)); /* so that the worker's death ends the reading */
+    r = look_at(&birth, pid, pidfd, ours, trial, probe);
     probe->ready_us = (io_now_ns() - start_ns) / NSEC_PER_USEC;
     (void) pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-    (void) close(TAKE_FD(ours)); /* and if it may not be killed, it ends by itself */
+    (void) close(TAKE_FD(ours)); /* a worker that may not be killed ends by itself at that */
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     return r;
 }
 
-/* What has to go for the next try; 0: nothing that may. */
-static layer_set layers_to_blame(const struct attempt *attempt, layer_set layers)
+/* Returns the layers to leave out at the next try; 0: none that may be missing. */
+static layer_set layers_to_blame(const struct trial *trial, layer_set layers)
 {
-    switch (attempt->step) {
+    switch (trial->step) {
     case SPAWNER_STEP_USER_NAMESPACE:
     case SPAWNER_STEP_ID_MAP:
         return layers & LAYERS_OF_USER_NAMESPACE;
@@ -125,7 +126,7 @@ static layer_set layers_to_blame(const struct attempt *attempt, layer_set layers
     case SPAWNER_STEP_CGROUP_NAMESPACE:
         return LAYER_BIT(LAYER_CGROUP);
     case SPAWNER_STEP_JAIL:
-        return attempt->verdicts.error < 0 ? LAYER_BIT(attempt->verdicts.layer) : 0;
+        return trial->verdicts.error < 0 ? LAYER_BIT(trial->verdicts.layer) : 0;
     default:
         return 0;
     }
@@ -142,18 +143,18 @@ static bool may_be_missing(layer_set layers)
 int spawner_probe_run(const struct spawner_birth *birth, struct jail_probe *ret_probe,
                       enum spawner_step *ret_step, char text[static VERDICT_STEP_BYTES])
 {
-    struct attempt attempt;
+    struct trial trial;
 
     memset(ret_probe, 0, sizeof *ret_probe);
     ret_probe->layers = birth->layers;
     for (;;) {
-        int r = try(birth, &attempt, ret_probe);
+        int r = try(birth, &trial, ret_probe);
         if (r == 0)
             break;
-        layer_set blamed = layers_to_blame(&attempt, ret_probe->layers) & ret_probe->layers;
+        layer_set blamed = layers_to_blame(&trial, ret_probe->layers) & ret_probe->layers;
         if (!may_be_missing(blamed)) {
-            *ret_step = attempt.step;
-            (void) snprintf(text, VERDICT_STEP_BYTES, "%s", attempt.verdicts.step);
+            *ret_step = trial.step;
+            (void) snprintf(text, VERDICT_STEP_BYTES, "%s", trial.verdicts.step);
             return r;
         }
         for (unsigned i = 0; i < LAYERS; i++)
@@ -161,6 +162,6 @@ int spawner_probe_run(const struct spawner_birth *birth, struct jail_probe *ret_
                 ret_probe->errors[i] = r;
         ret_probe->layers &= ~blamed;
     }
-    memcpy(ret_probe->calls, attempt.verdicts.calls, sizeof ret_probe->calls);
+    memcpy(ret_probe->calls, trial.verdicts.calls, sizeof ret_probe->calls);
     return 0;
 }

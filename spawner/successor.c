@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The birth of the skepd that replaces this one: the program by the path that it had when this one was
- * started, with the same arguments, folder and environment, and the sockets. What it is told by is
- * written here, so that whoever asks for it chooses nothing of it. Spawner process.
+ * The birth of the skepd that replaces this one: the program by the path that it had when this one
+ * was started, with the same arguments, folder and environment, and the sockets. The successor's
+ * environment is written here, so that a request chooses nothing of it. Spawner process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,8 @@ static _Noreturn void give_up(const struct origin *origin, int handover_fd)
     _exit(127);
 }
 
-/* Sockets from 3 on, then the hand-over; nothing else. Returns where that is, or -1. */
+/* Moves the sockets to 3 and on, and the hand-over behind them; closes all else. Returns the number
+ * of the hand-over, or -1. */
 static int place_descriptors(const int *fds, unsigned n_sockets)
 {
     int spare[SPAWNER_REQUEST_FDS];
@@ -65,7 +66,7 @@ static int add_number(char ***next, const char *name, int number)
     return add_variable(next, name, text);
 }
 
-/* Into the room that origin has left for it: the copy of this process. */
+/* Adds the variables, in the room that origin has left for them, in this process's copy of it. */
 static int add_variables(const struct origin *origin, const struct spawner_request *request,
                          int handover_fd)
 {
@@ -85,8 +86,9 @@ static int add_variables(const struct origin *origin, const struct spawner_reque
     return r < 0 ? r : add_variable(&next, "LISTEN_FDNAMES", names);
 }
 
-/* An exec gives a user who is not root no more than the ambient set, and root, under no_new_privs, no more
- * than there is already. A worker's birth needs what is left of it. */
+/* Passes all capabilities through the ambient set: an exec gives a user who is not root no more
+ * than that set, and root, under no_new_privs, no more than there is already. The successor needs
+ * them for the births of its workers. */
 static void pass_capabilities(void)
 {
     cap_t caps = cap_get_proc();
@@ -98,7 +100,8 @@ static void pass_capabilities(void)
     }
     if (caps && cap_set_proc(caps) == 0)
         for (cap_value_t i = 0; i < (cap_value_t) cap_max_bits(); i++)
-            (void) cap_set_ambient(i, CAP_SET); /* fails for those that we do not have: fine */
+            /* fails for capabilities that this process does not have: fine */
+            (void) cap_set_ambient(i, CAP_SET);
     (void) cap_free(caps);
 }
 

@@ -48,7 +48,7 @@ ssize_t spawner_wire_receive(int socket_fd, const struct iovec parts[static 2], 
         .msg_iov = (struct iovec *) (uintptr_t) parts,
         .msg_iovlen = parts[1].iov_len > 0 ? 2 : 1,
         .msg_control = &control,
-        .msg_controllen = CMSG_LEN(n_fds * sizeof *ret_fds), /* room for so many, and no more */
+        .msg_controllen = CMSG_LEN(n_fds * sizeof *ret_fds), /* room for n_fds, and no more */
     };
     ssize_t n;
 

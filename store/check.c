@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks that a stored version is what was deployed: the digest of each file of a version is written beside it
- * when it comes in (the file `sums`), and compared when the version is about to be used. Versions of before
- * there were sums are named by what is in them, which is compared instead. Store process, and skepd at its
- * start.
+ * The check that a stored version is still what was deployed: the digest of each file of a version
+ * is written beside it when it comes in (the file `sums`), and compared when the version is about
+ * to be used. Versions from before there were sums are named by a digest of their content, which is
+ * compared instead. Store process, and skepd at its start.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +28,8 @@
 
 struct content {
     struct store_state *state;
-    struct upload upload; /* what is found, as if it had come in */
-    const char *prefix;   /* of the folder that is being read */
+    struct upload upload; /* the stored content, as if it had been uploaded */
+    const char *prefix;   /* path of the folder that is being read */
     unsigned depth;
 };
 
@@ -56,7 +56,8 @@ static int digest_of(const struct store_state *state, const char *data, size_t s
     return EVP_Digest(data, size, digest, NULL, state->sha256, NULL) == 1 ? 0 : -EIO;
 }
 
-/* The text of the file: a line for each file in the order of their paths, and one for env without a path. */
+/* Writes the text of `sums`: a line for each file in the order of their paths, and one for env
+ * without a path. */
 static int make_sums(const struct store_state *state, const struct upload *upload, const char *env,
                      size_t env_size, char **ret_text, size_t *ret_size)
 {
@@ -133,7 +134,7 @@ static int visit(void *arg, int dir_fd, const char *name)
     upload->files = files;
     struct stored_file *file = &files[upload->n_files];
     *file = (struct stored_file){ .size = size };
-    if (r == 0) /* one that cannot be read has a sum that none has */
+    if (r == 0) /* a file that cannot be read has a sum that none has */
         r = digest_of(content->state, data, size, file->digest);
     if (r == -ENOMEM)
         return r;
@@ -153,7 +154,7 @@ static int take_env(struct upload *upload, const char *env, size_t size)
             return -ENOMEM;
         upload->env = entries;
         if (!end)
-            return 0; /* cut off: then it has another name, too */
+            return 0; /* env is cut off: then the version has another name, too */
         struct env_entry *entry = &entries[upload->n_env++];
         *entry = (struct env_entry){ .name = strndup(env + at, (size_t) (equals - env) - at),
                                      .value = strdup(equals + 1) };
@@ -171,7 +172,7 @@ static void content_done(struct content *content)
 
 /* ---- comparing */
 
-/* The path in the first line in which they differ. */
+/* Returns the path in the first line in which both texts differ. */
 static const char *find_difference(char *was, char *is)
 {
     for (;;) {
@@ -282,7 +283,7 @@ int store_reader_check(struct store_reader *reader, const char *tenant, const ch
     return version_check(&reader->state, versions_fd, version);
 }
 
-/* Whether the sums of a version have the file with that digest and size. */
+/* Returns whether the sums of a version have the file with that digest and size. */
 static bool has_sum(const char *sums, const struct stored_file *stored)
 {
     _cleanup_free_ char *line = NULL;

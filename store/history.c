@@ -47,7 +47,7 @@ int history_add(struct history *history, const struct history_entry *record)
     return 0;
 }
 
-/* TIME UID ACTION VERSION FROM REASON, the last of which may be empty. */
+/* Parses a line: TIME UID ACTION VERSION FROM REASON, the last of which may be empty. */
 static bool parse_line(char *line, struct history_entry *ret)
 {
     char *rest = line, *fields[5];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the store process share: main.c (the process), upload.c (what comes
- * in), versions.c (what is kept), recover.c (what was interrupted). Tests link it, too. No other includes
- * this.
+ * The internals that the files of the store process share: main.c (the process), upload.c (a
+ * version on its way in), versions.c (stored versions), recover.c (interrupted changes). Included
+ * by these and their tests only.
  *
  *   STATE/lock                                  flock(2) for each change: at an upgrade, two skepd run side by side
  *   STATE/owner                                 flock(2) by the skepd whose state folder it is, for its life
@@ -30,7 +30,7 @@
 
 #define STORE_UPLOADS_MAX 8
 #define STORE_TEXT_MAX 512
-#define STORE_VERSIONS_MAX 1100 /* deploy.keep, and what is being replaced */
+#define STORE_VERSIONS_MAX 1100 /* deploy.keep, and versions that are being replaced */
 #define STORE_NEW ".new-"
 #define STORE_TRASH ".trash-"
 #define STORE_INFO_FILE "info"
@@ -56,12 +56,12 @@ struct upload {
     uint64_t id;
     uint32_t uid;
     char tenant[NAME_MAX_BYTES + 1];
-    char folder[64]; /* its name in versions/ */
+    char folder[64]; /* name of the upload's folder in versions/ */
     int tenant_fd, versions_fd, dir_fd, bundle_fd;
     struct stored_file *files;
     unsigned n_files;
     uint64_t bytes;
-    int file_fd; /* of the last of files, more of which is to come; -1: none */
+    int file_fd; /* the last of files while more parts of it come; -1: none */
     EVP_MD_CTX *digest;
     struct env_entry *env;
     unsigned n_env;
@@ -78,44 +78,48 @@ struct store_state {
     unsigned n_uploads;
     EVP_MD *sha256;
     uint8_t key[STORE_KEY_BYTES]; /* in the names of versions */
-    char text[STORE_TEXT_MAX];    /* why the last call failed, for people */
+    char text[STORE_TEXT_MAX];    /* the reason of the last failure, for people */
 };
 
-/* All return 0 or -errno, and then text says why, unless noted otherwise. */
+/* All return 0 or -errno, and on failure text says why, unless noted otherwise. */
 
-/* Opens (and makes, where they are not) the folders below path. state is zeroed. */
+/* Opens the folders below path, made where they are missing. state is zeroed. */
 int store_open(struct store_state *state, const char *path);
 void store_close(struct store_state *state);
-/* Notes why something failed. Returns error. */
+/* Notes why an operation failed. Returns error. */
 int store_fail(struct store_state *state, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Waits for the other store, if there is one. */
+/* Takes the lock; waits for the other store, if there is one. */
 int store_lock(struct store_state *state);
 void store_unlock(struct store_state *state);
 
 /* ---- upload.c */
 
-struct upload *upload_find(const struct store_state *state, uint64_t id); /* may be NULL */
+/* returns NULL if there is none */
+struct upload *upload_find(const struct store_state *state, uint64_t id);
 int upload_begin(struct store_state *state, const Skep__Store__Begin *begin);
-/* If it fails, the upload is gone. */
+/* Takes one part. If it fails, the upload is gone. */
 int upload_part(struct store_state *state, struct upload *upload, const Skep__Store__Part *part);
-/* Names the version and has all of it on the disk. If it fails, the upload is gone. */
+/* Names the version and syncs all of it to the disk. If that fails, the upload is gone. */
 int upload_seal(struct store_state *state, struct upload *upload);
-/* For qsort: by their paths. */
+/* Compares two files by their paths, for qsort. */
 int upload_compare_files(const void *a, const void *b);
-/* Returns whether its content, files and env sorted, has that name, by the rule of before there was a key. */
+/* Returns whether the version has the name of this content (files and env sorted), by the rule from
+ * before there was a key. */
 bool upload_is_named(const struct store_state *state, struct upload *upload, const char *version);
-/* Frees the list of files, the env and the digest, and neither descriptors nor the upload itself. */
+/* Frees the list of files, the env and the digest; not the descriptors and the upload itself. */
 void upload_done_content(struct upload *upload);
-/* Ends it, and removes what is left of it in its folder. */
+/* Ends the upload, and removes what is left in its folder. */
 void upload_free(struct store_state *state, struct upload *upload);
 
 /* ---- check.c */
 
-/* Writes the digests of an upload's files (sorted) and env, in its folder. 0 or -errno without text. */
+/* Writes the digests of an upload's files (sorted) and env into the upload's folder. 0 or -errno
+ * without text. */
 int version_write_sums(const struct store_state *state, const struct upload *upload,
                        const char *env, size_t env_size);
-/* Compares a stored version with what came in. -EBADMSG: the version is damaged; text names what of it. */
+/* Compares a stored version with its sums. -EBADMSG: the version is damaged; text names the
+ * file. */
 int version_check(struct store_state *state, int versions_fd, const char *version);
 
 /* ---- versions.c */
@@ -136,18 +140,20 @@ struct stored_tenant {
     unsigned n_versions;
 };
 
-/* What a tenant's `current` leads to; "" if it is none of ours. */
+/* Reads the version that a tenant's `current` leads to; "" if the link is missing or leads
+ * elsewhere. */
 void version_current(int tenant_fd, char ret_version[static VERSION_BYTES + 1]);
-/* -ENOENT if nothing is kept of that name. */
+/* Reads the tenant's versions and history. -ENOENT if no tenant of that name is stored. */
 int stored_tenant_open(struct store_state *state, const char *name, struct stored_tenant *ret);
 void stored_tenant_done(struct stored_tenant *tenant);
-/* ret_previous: what served before, "" if nothing did. Ends the upload of that id, if there is one. */
+/* Makes a version serve. ret_previous: the version that served before, "" if none did. Ends the
+ * upload of that id, if there is one. */
 int version_commit(struct store_state *state, const Skep__Store__Commit *commit,
                    char ret_previous[static VERSION_BYTES + 1]);
 int version_remove_tenant(struct store_state *state, const char *name, unsigned *ret_versions);
 
 /* ---- recover.c */
 
-/* Removes what interrupted writes have left, but not what another store is at. Tenants that cannot be read
- * are left as they are: then it returns 0, too, and text names them, else it is empty. */
+/* Removes the leftovers of interrupted writes, but not uploads that another store holds. A tenant
+ * that cannot be read is left as it is: then text names it, else text is empty; 0 in both cases. */
 int store_recover(struct store_state *state, unsigned *ret_leftovers);

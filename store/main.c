@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * skep-store, the store process: the only one that writes below the state folder. It does one request after
- * the other from skepd, blocking, so that skepd's loop never waits for a write or a sync. What skepd reads
- * itself, when a version loads, was written just now or, for a rollback, some time ago. A helper
- * (helper/helper.h): executed by the spawner with the state folder as its folder, confined to it before it reads
- * the first request.
+ * skep-store, the store process: the only one that writes below the state folder. The process does
+ * one request of skepd after the other, blocking, so that skepd's loop never waits for a write or a
+ * sync. Files that skepd reads itself, when a version loads, were written just now or, for a
+ * rollback, some time ago. A helper (helper/helper.h): executed by the spawner with the state
+ * folder as its folder, confined to it before the first request is read.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -257,7 +257,7 @@ static int open_folder(void *owner, struct helper_words *ret)
     return r < 0 ? take_error(owner, ret, r) : 0;
 }
 
-/* Takes away what interrupted changes have left. */
+/* Removes the leftovers of interrupted changes. */
 static int recover(void *owner, struct helper_words *ret)
 {
     struct store_state *state = owner;

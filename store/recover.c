@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an interrupted store has left is taken away, so that each tenant is what it was before or after the
- * change. Store process, at its start.
+ * Recovery: removes the leftovers of an interrupted store, so that each tenant is as it was before
+ * or after the change. Store process, at its start.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@ struct recovery {
     struct stored_tenant *tenant;
     unsigned leftovers;
     char broken[STORE_TEXT_MAX]; /* names and errors */
-    bool is_alive;               /* another store is at it */
+    bool is_alive;               /* another store holds an upload of the tenant */
 };
 
 static bool begins_with(const char *name, const char *prefix)
@@ -33,7 +33,7 @@ static int drop(struct recovery *recovery, int dir_fd, const char *name)
     return tree_remove(dir_fd, name);
 }
 
-/* An upload that another process holds goes on. */
+/* Removes an upload, unless another process holds it. */
 static int recover_upload(void *arg, int dir_fd, const char *name)
 {
     struct recovery *recovery = arg;
@@ -53,7 +53,7 @@ static int recover_temporary(void *arg, int dir_fd, const char *name)
     return begins_with(name, TREE_TEMPORARY) ? drop(arg, dir_fd, name) : 0;
 }
 
-/* A switch that was written down and then not made. */
+/* Takes back a line of the history whose switch was not made. */
 static int recover_history(struct recovery *recovery)
 {
     struct history *history = &recovery->tenant->history;
@@ -68,7 +68,7 @@ static int recover_history(struct recovery *recovery)
     return history_write(recovery->tenant->fd, history);
 }
 
-/* Versions that got their names, and then nothing more. */
+/* Removes versions that got their names and that no line of the history names. */
 static int recover_versions(struct recovery *recovery)
 {
     const struct stored_tenant *tenant = recovery->tenant;
@@ -84,7 +84,8 @@ static int recover_versions(struct recovery *recovery)
     return r;
 }
 
-/* Its first version was on its way. A tenant that has lost its link otherwise is the operator's to mend. */
+/* Returns whether the tenant's first version was still on its way. A tenant that has lost its link
+ * otherwise is the operator's to mend. */
 static bool is_unborn(const struct stored_tenant *tenant)
 {
     const struct history *history = &tenant->history;
@@ -100,9 +101,9 @@ static int recover_folder(struct recovery *recovery, const char *name)
 
     int r = stored_tenant_open(recovery->state, name, &tenant);
     if (r == -ENOTDIR || r == -ELOOP)
-        return 0; /* none of ours */
+        return 0; /* none of the store's folders */
     if (r == -ENOENT && tenant.fd >= 0)
-        return drop(recovery, recovery->state->tenants_fd, name); /* without versions/ */
+        return drop(recovery, recovery->state->tenants_fd, name); /* a folder without versions/ */
     if (r < 0)
         return r;
     recovery->tenant = &tenant;
@@ -119,7 +120,7 @@ static int recover_folder(struct recovery *recovery, const char *name)
     return r;
 }
 
-/* One that cannot be read keeps nobody else from being served. */
+/* Recovers a tenant. One that cannot be read keeps no other from being served. */
 static int recover_tenant(void *arg, int dir_fd, const char *name)
 {
     struct recovery *recovery = arg;
@@ -133,7 +134,7 @@ static int recover_tenant(void *arg, int dir_fd, const char *name)
         return r;
     size_t at = strlen(recovery->broken);
     (void) snprintf(recovery->broken + at, sizeof recovery->broken - at, "%s%s (%s)",
-                    at > 0 ? ", " : "left as it is, for it cannot be read: ", name,
+                    at > 0 ? ", " : "left as they are, for they cannot be read:  ", name,
                     strerrordesc_np(-r));
     return 0;
 }
@@ -149,10 +150,10 @@ int store_recover(struct store_state *state, unsigned *ret_leftovers)
     if (r == 0 && recovery.leftovers > 0)
         r = tree_sync_folders(state->tenants_fd);
     if (recovery.broken[0] && r != -ENOMEM)
-        r = 0; /* what cannot be read cannot be synced */
+        r = 0; /* an unreadable folder cannot be synced */
     store_unlock(state);
     if (r < 0)
-        return store_fail(state, r, "cannot take away what an interrupted change has left: %s",
+        return store_fail(state, r, "cannot remove the leftovers of an interrupted change: %s",
                           strerrordesc_np(-r));
     (void) snprintf(state->text, sizeof state->text, "%s", recovery.broken);
     *ret_leftovers = recovery.leftovers;

@@ -46,7 +46,8 @@ static int open_state(struct store_state *state, const char *path)
     return 0;
 }
 
-/* Made once; a lost one only means that what is deployed again is a new version. */
+/* Opens the key, made once. A lost key only means that content that is deployed again is a new
+ * version. */
 static int open_key(struct store_state *state)
 {
     _cleanup_fd_ int fd =
@@ -73,7 +74,8 @@ int store_open(struct store_state *state, const char *path)
         r = open_key(state);
     if (r < 0)
         return r;
-    /* No config file, and the digest now: afterwards no library is loaded and no file of others read. */
+    /* Read no config file, and load the digest now: afterwards no library is loaded and no file of
+     * others read. */
     (void) OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     state->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     return state->sha256 ? 0 : store_fail(state, -ENOMEM, "libcrypto has no SHA-256");

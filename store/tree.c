@@ -12,7 +12,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
-#define DEPTH_MAX 32 /* of what is removed or synced; a bundle has at most 17 and a few */
+#define DEPTH_MAX 32 /* most folders below each other; a bundle has at most 17 */
 #define OPEN_FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 static int sync_fd(int fd)
@@ -62,7 +62,7 @@ static int temporary_name(const char *name, char temporary[static NAME_MAX + 1])
     return n < 0 || n > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* What was made under the temporary name takes its place. */
+/* Renames the temporary file to its name. */
 static int put(int dir_fd, const char *temporary, const char *name, bool *ret_is_switched)
 {
     if (renameat(dir_fd, temporary, dir_fd, name) < 0) {
@@ -123,7 +123,7 @@ int tree_each(int dir_fd, int (*visit)(void *arg, int dir_fd, const char *name),
     return r;
 }
 
-/* ---- removing and syncing what is below; depth: in arg */
+/* ---- removing and syncing a tree; arg: the depth */
 
 static int remove_entry(void *arg, int dir_fd, const char *name)
 {

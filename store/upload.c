@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A version on its way in: its files are written as they come, under a name that recovery knows, and
- * checked again by the rules of tenants' folders, whoever has checked them before. Store process.
+ * A version on its way in: its files are written as they come, under a name that recovery knows,
+ * and checked again by the rules of tenants' folders, even if skep and skepd have checked them
+ * before. Store process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #include "store/internal.h"
 #include "store/tree.h"
 
-/* skep.yaml comes besides, and is bounded by itself. */
+/* One file more: skep.yaml, which has a bound of its own. */
 #define UPLOAD_FILES_MAX (TENANT_FILES_MAX + 1)
 #define UPLOAD_BYTES_MAX (TENANT_BYTES_MAX + CONFIG_FILE_MAX_BYTES)
 
@@ -66,7 +67,8 @@ void upload_free(struct store_state *state, struct upload *upload)
     state->n_uploads--;
     if (upload->dir_fd >= 0)
         (void) tree_remove(upload->versions_fd, upload->folder);
-    /* Of a tenant that never had a version: fails if it has one, or another upload. */
+    /* A tenant without a version: removing its folders fails if it has one by now, or another
+     * upload. */
     if (upload->tenant_fd >= 0 && store_lock(state) == 0) {
         char current[VERSION_BYTES + 1];
         version_current(upload->tenant_fd, current);
@@ -77,7 +79,7 @@ void upload_free(struct store_state *state, struct upload *upload)
     free_upload(upload);
 }
 
-/* Under the lock: recovery removes folders of tenants in which nothing is. */
+/* Opens the folders, under the lock: recovery removes folders of tenants in which nothing is. */
 static int open_folders(struct store_state *state, struct upload *upload)
 {
     upload->tenant_fd = tree_enter(state->tenants_fd, upload->tenant, true);
@@ -86,7 +88,8 @@ static int open_folders(struct store_state *state, struct upload *upload)
     upload->versions_fd = tree_enter(upload->tenant_fd, STORE_VERSIONS, true);
     if (upload->versions_fd < 0)
         return upload->versions_fd;
-    int r = tree_remove(upload->versions_fd, upload->folder); /* of a process that had our number */
+    /* left by a process that had the same number */
+    int r = tree_remove(upload->versions_fd, upload->folder);
     if (r < 0)
         return r;
     upload->dir_fd = tree_enter(upload->versions_fd, upload->folder, true);
@@ -137,7 +140,7 @@ int upload_begin(struct store_state *state, const Skep__Store__Begin *begin)
 
 /* ---- parts */
 
-/* Makes and opens the folder of a file. Returns a descriptor or -errno. */
+/* Makes and opens the folder that a file is in. Returns a descriptor or -errno. */
 static int open_folder_of(const struct upload *upload, const char *path)
 {
     int fd = openat(upload->bundle_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -292,8 +295,9 @@ static bool add_text(EVP_MD_CTX *digest, const char *text)
     return add_number(digest, strlen(text)) && EVP_DigestUpdate(digest, text, strlen(text)) == 1;
 }
 
-/* Digests the content, each part with its length: no two different ones look the same. The key of the state
- * folder keeps whoever reads the name from trying what may be in env; versions of before have none. */
+/* Digests the content, each part with its length, so that no two different contents look the same.
+ * The key of the state folder keeps a reader of the name from trying what may be in env; names from
+ * before there was a key have none. */
 static bool name_version(const struct store_state *state, struct upload *upload, bool has_key)
 {
     EVP_MD_CTX *digest = upload->digest;

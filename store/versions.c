@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is kept of a tenant: its versions, which one serves, and the switch to another, which is durable
- * when it is said to be done. Store process.
+ * The stored versions of a tenant: which there are, which one serves, and the switch to another,
+ * which is durable once it is reported as done. Store process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ void version_current(int tenant_fd, char ret_version[static VERSION_BYTES + 1])
         memcpy(ret_version, target + sizeof versions_prefix - 1, VERSION_BYTES + 1);
 }
 
-/* ---- what there is */
+/* ---- reading a tenant */
 
 static void read_info(int versions_fd, struct stored_version *version)
 {
@@ -93,7 +93,8 @@ static struct stored_version *find_version(const struct stored_tenant *tenant, c
     return NULL;
 }
 
-/* The one before: what served last of those that are there, and was not rolled back for its errors. */
+/* Marks the version before: of the versions that are there, the one that served last and was not
+ * rolled back for its errors. */
 static void mark_previous(struct stored_tenant *tenant)
 {
     const struct history *history = &tenant->history;
@@ -154,7 +155,7 @@ void stored_tenant_done(struct stored_tenant *tenant)
 
 /* ---- the switch */
 
-/* What will not fit into a line of the history becomes '?'. */
+/* Copies a reason; bytes that do not fit into a line of the history become '?'. */
 static void copy_reason(ProtobufCBinaryData text, char reason[static HISTORY_REASON_MAX + 1])
 {
     size_t size = text.len < HISTORY_REASON_MAX ? text.len : HISTORY_REASON_MAX;
@@ -173,20 +174,22 @@ static int link_current(const struct stored_tenant *tenant, const char *version,
     return tree_link(tenant->fd, STORE_CURRENT, target, ret_is_switched);
 }
 
-/* The history first: where the link is not there yet, recovery takes the line away again. */
+/* Switches: the history first, because recovery takes the line away again where the link does not
+ * match. */
 static int switch_to(struct stored_tenant *tenant, const struct history_entry *record)
 {
     bool is_switched = false;
 
     int r = history_add(&tenant->history, record);
     if (r < 0)
-        return r; /* the last line is of a switch that was made */
+        return r; /* the last line is that of a switch that was made */
     r = history_write(tenant->fd, &tenant->history);
     if (r == 0)
         r = link_current(tenant, record->version, &is_switched);
     if (r == 0)
         return 0;
-    if (is_switched && tenant->current[0]) /* it may not last: as it was */
+    /* the new link may not outlast a power cut: link the old version again */
+    if (is_switched && tenant->current[0])
         (void) link_current(tenant, tenant->current, &is_switched);
     else if (is_switched)
         (void) unlinkat(tenant->fd, STORE_CURRENT, 0);
@@ -195,7 +198,7 @@ static int switch_to(struct stored_tenant *tenant, const struct history_entry *r
     return r;
 }
 
-/* All but the newest `keep`; never what serves, nor the one before it. */
+/* Removes all but the newest `keep` versions; never the one that serves, nor the one before it. */
 static void prune(struct store_state *state, const char *name, unsigned keep)
 {
     _cleanup_(stored_tenant_done) struct stored_tenant tenant;
@@ -211,7 +214,7 @@ static void prune(struct store_state *state, const char *name, unsigned keep)
         char trash[VERSION_BYTES + sizeof STORE_NEW];
         if (version->is_current || version->is_previous || n_kept++ < keep)
             continue;
-        /* Half removed it must have no name of a version. */
+        /* Rename first: half removed, a folder must not have the name of a version. */
         (void) snprintf(trash, sizeof trash, STORE_NEW "%s", version->name);
         if (renameat(tenant.versions_fd, version->name, tenant.versions_fd, trash) == 0)
             (void) tree_remove(tenant.versions_fd, trash);
@@ -221,7 +224,7 @@ static void prune(struct store_state *state, const char *name, unsigned keep)
         (void) fsync(tenant.versions_fd);
 }
 
-/* The upload gets its name for good; *ret_is_new: it was none of those that were there. */
+/* Gives the upload its final name; *ret_is_new: no version had that name. */
 static int keep_upload(struct upload *upload, bool *ret_is_new)
 {
     *ret_is_new = false;
@@ -237,7 +240,7 @@ static int keep_upload(struct upload *upload, bool *ret_is_new)
     if (upload->has_damaged)
         (void) tree_remove(upload->versions_fd, damaged);
     if (r == -EEXIST || r == -ENOTEMPTY)
-        return 0; /* it has come to be there meanwhile; this one goes with the upload */
+        return 0; /* the same version was stored meanwhile; this copy is removed with the upload */
     *ret_is_new = r == 0;
     return r;
 }
@@ -320,7 +323,7 @@ static int remove_locked(struct store_state *state, const char *name, unsigned *
     if (r < 0)
         return store_fail(state, r, "%s cannot be removed: %s", name, strerrordesc_np(-r));
     *ret_versions = tenant.n_versions;
-    (void) tree_remove(state->tenants_fd, trash); /* else recovery does */
+    (void) tree_remove(state->tenants_fd, trash); /* else recovery removes it */
     return 0;
 }
 

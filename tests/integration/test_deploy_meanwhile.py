@@ -187,7 +187,7 @@ def test_tenant_that_cannot_be_read_does_not_keep_others_from_being_served(deplo
     history.mkdir()
     deployer.skepd.start()
     assert deployer.text("good") == "one"
-    deployer.skepd.wait_log("left as it is, for it cannot be read: odd ")
+    deployer.skepd.wait_log("left as they are, for they cannot be read: odd ")
 
 
 # ---- an operator meanwhile
