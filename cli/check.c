@@ -20,7 +20,7 @@
 
 struct tally {
     struct config_errors errors, notes;
-    const char *unit;          /* --unit; NULL: the one that is installed */
+    const char *unit;          /* --unit; NULL: the installed unit */
     unsigned configs, tenants; /* good ones */
     char **paths;              /* of tenants whose modules are to be compiled; NULL-ended */
     size_t n_paths;

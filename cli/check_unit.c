@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compares skepd.yaml with the settings of a unit file. Reads both files, and asks nobody.
+ * The comparison of skepd.yaml with the settings of a unit file. Reads both files, and asks no
+ * other process.
  */
 #include "cli/check_unit.h"
 
@@ -20,7 +21,7 @@ struct unit {
     const char *file;
     const char *text;                     /* NUL-ended */
     const struct config *config;          /* borrowed, as all below */
-    const struct yaml_document *document; /* of skepd.yaml, for lines */
+    const struct yaml_document *document; /* skepd.yaml, for lines */
     struct config_errors *errors;
 };
 
@@ -69,7 +70,7 @@ static void refuse(const struct unit *unit, const char *key, const char *value, 
                       advice);
 }
 
-/* ---- what the unit takes away */
+/* ---- rights that the unit takes away */
 
 static void check_network(const struct unit *unit)
 {

@@ -12,7 +12,7 @@
 
 #define CLI_DEFAULT_SOCKET "/run/skep/admin.sock"
 
-/* What verbs return, and skep exits with. */
+/* Result of a verb, and exit status of skep. */
 enum cli_exit {
     CLI_DONE = 0,
     CLI_FAILED = 1,
@@ -22,11 +22,11 @@ enum cli_exit {
 struct cli {
     const char *socket; /* --socket; never NULL */
     bool json;          /* --json */
-    int timeout_ms;     /* --timeout; 0: what the command takes as a rule */
+    int timeout_ms;     /* --timeout; 0: the preset of the command */
     const struct verb *verb;
 };
 
-/* What an option was given that may be given several times. */
+/* Arguments of an option that may be given several times. */
 #define CLI_VALUES_MAX 128
 struct cli_values {
     const char *items[CLI_VALUES_MAX];
@@ -52,28 +52,29 @@ struct verb {
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb */
 };
 
-/* Parses options, given to the verb or before it. options may be NULL. Returns the index of the
- * first argument that is none in argv (reordered), or -1: leave with *ret_exit, all is said. */
+/* Parses options, given to the verb or before it. options may be NULL. Returns the index in argv
+ * (reordered) of the first argument that is no option, or -1: the error is printed, exit with
+ * *ret_exit. */
 int cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                 enum cli_exit *ret_exit);
 
-/* "skep VERB: text; try …" on standard error. Returns CLI_USAGE. */
+/* Prints "skep VERB: text; try …" on standard error. Returns CLI_USAGE. */
 enum cli_exit cli_usage_error(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* "skep VERB: text" on standard error. Returns CLI_FAILED. */
+/* Prints "skep VERB: text" on standard error. Returns CLI_FAILED. */
 enum cli_exit cli_failure(const struct cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The same for a verb that is none; names the nearest one. */
+/* Prints that there is no such verb, and names the nearest one. Returns CLI_USAGE. */
 enum cli_exit cli_unknown_verb(const struct cli *cli, const char *name);
 
-/* Decimal digits and nothing else, 0 to most. */
+/* Parses decimal digits and nothing else, 0 to most. */
 bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number);
 
-/* All verbs, in the order of `skep --help`; static. */
+/* Returns all verbs, in the order of `skep --help`; static. */
 const struct verb *const *cli_verbs(size_t *ret_n);
-const struct verb *cli_find_verb(const char *name); /* NULL: there is none */
+const struct verb *cli_find_verb(const char *name); /* returns NULL if there is none */
 
 /* The verbs, in the order of `skep --help`. A new one: its name here, and a file with its struct verb. */
 /* clang-format off */

@@ -21,14 +21,14 @@
 
 struct client {
     int fd;
-    int timeout_ms; /* that the user wants; 0: that of the command */
+    int timeout_ms; /* the user's timeout; 0: that of the command */
     struct arena arena;
     uint8_t *input;
     size_t have;
-    size_t used; /* of input: the frame of the last answer */
+    size_t used; /* bytes of input that are the frame of the last answer */
 };
 
-/* A listening socket with a full backlog answers -EAGAIN at once: then it is tried again. */
+/* Connects. A listening socket with a full backlog answers -EAGAIN at once: then tries again. */
 static int connect_socket(int fd, const struct sockaddr_un *address, int timeout_ms)
 {
     uint64_t end_ns = io_now_ns() + (uint64_t) timeout_ms * NSEC_PER_MSEC;
@@ -90,7 +90,7 @@ int client_fd(const struct client *client)
     return client->fd;
 }
 
-/* 0 once events are there, else -ETIMEDOUT or -errno. */
+/* Waits for events: 0, else -ETIMEDOUT or -errno. */
 static int wait_for(const struct client *client, short events, uint64_t end_ns)
 {
     for (;;) {
@@ -199,9 +199,10 @@ void client_explain(const struct cli *cli, int error)
     const char *text = error == -EPIPE       ? "skepd closed the connection: its log says why"
                        : error == -ETIMEDOUT ? "skepd does not answer in time: its log may say "
                                                "why; --timeout waits longer"
-                       : error == -EPROTO ? "what came is not an answer: skep and skepd must be of "
-                                            "the same version"
-                                          : strerrordesc_np(-error);
+                       : error == -EPROTO
+                           ? "the message is not an answer: skep and skepd must be of "
+                             "the same version"
+                           : strerrordesc_np(-error);
 
     output_error(cli->verb->name, "%s: %s", cli->socket, text);
 }
@@ -215,7 +216,7 @@ int client_try_for(struct client *client, const Skep__Admin__Command *command,
     uint64_t end_ns = io_now_ns() + (uint64_t) find_timeout(client, timeout_ms) * NSEC_PER_MSEC;
 
     int r = client_send(client, command);
-    if (r == 0 || r == -EPIPE) { /* a refusal came before we had asked */
+    if (r == 0 || r == -EPIPE) { /* a refusal came before the command was sent */
         do
             r = receive_until(client, end_ns, &answer);
         while (r == 0 && answer->message_case == SKEP__ADMIN__ANSWER__MESSAGE_LOG);
@@ -273,7 +274,8 @@ int client_show(const struct cli *cli, const Skep__Admin__Command *command,
 
     if (!answer)
         return CLI_FAILED;
-    const ProtobufCMessage *message = &answer->stats->base; /* whichever of the oneof it is */
+    /* any member will do: all begin with their base */
+    const ProtobufCMessage *message = &answer->stats->base;
     if (cli->json)
         return json_print(message_json(message)) < 0 ? CLI_FAILED : CLI_DONE;
     print(message);

@@ -13,38 +13,40 @@
 
 struct client;
 
-/* 0 or -errno: -ENOENT and -ECONNREFUSED if no skepd is there, -EACCES, -ENAMETOOLONG, … */
+/* Connects to the socket. 0 or -errno: -ENOENT and -ECONNREFUSED if no skepd is there, -EACCES,
+ * -ENAMETOOLONG, … */
 int client_new(const char *socket_path, int timeout_ms, struct client **ret_client);
 struct client *client_free(struct client *client); /* NULL is allowed; returns NULL */
 DEFINE_CLEANUP(struct client *, client_free, client_cleanup)
 
 int client_fd(const struct client *client); /* for poll; see client_receive */
 
-/* 0 or -errno: -ETIMEDOUT, -EPIPE if skepd has closed (client_receive may still say why). */
+/* Sends a command. 0 or -errno: -ETIMEDOUT, -EPIPE if skepd has closed (client_receive may still
+ * give the reason). */
 int client_send(struct client *client, const Skep__Admin__Command *command);
 
 /* Waits for the next answer, log lines too. timeout_ms 0: only what is there already; call until
  * -EAGAIN. The answer lives until the next call. 0, -EAGAIN or (timeout_ms > 0) -ETIMEDOUT,
- * -EPIPE if skepd has closed, -EPROTO if it is no skepd of this version. */
+ * -EPIPE if skepd has closed, -EPROTO if the peer is no skepd of this version. */
 int client_receive(struct client *client, int timeout_ms, const Skep__Admin__Answer **ret_answer);
 
-/* Connects to cli->socket, or says on standard error why it cannot and what to do, and returns
+/* Connects to cli->socket, or prints on standard error why it cannot and what to do, and returns
  * NULL. */
 struct client *client_connect(const struct cli *cli);
 
-/* One command and its answer, which must be of that kind. Else says why on standard error, and
- * returns NULL. */
+/* Sends one command and returns its answer, which must be of that kind. Otherwise prints the reason
+ * on standard error, and returns NULL. */
 const Skep__Admin__Answer *client_ask(const struct cli *cli, struct client *client,
                                       const Skep__Admin__Command *command,
                                       Skep__Admin__Answer__MessageCase kind);
 
-/* The same, for a command whose answer takes longer than CLIENT_TIMEOUT_MS. */
+/* Asks as client_ask, for a command whose answer takes longer than CLIENT_TIMEOUT_MS. */
 const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *client,
                                           const Skep__Admin__Command *command,
                                           Skep__Admin__Answer__MessageCase kind, int timeout_ms);
 
-/* The same without a word: 0; -EREMOTEIO if the answer is a Failure, which it then is; or another
- * -errno, which client_explain tells. */
+/* Asks as client_ask, without printing: 0; -EREMOTEIO if the answer is a Failure, which *ret_answer
+ * then is; or another -errno, which client_explain prints. */
 int client_try(struct client *client, const Skep__Admin__Command *command,
                Skep__Admin__Answer__MessageCase kind, const Skep__Admin__Answer **ret_answer);
 int client_try_for(struct client *client, const Skep__Admin__Command *command,
@@ -54,7 +56,7 @@ void client_explain(const struct cli *cli, int error);
 /* What client_try has returned, with its answer. */
 void client_explain_answer(const struct cli *cli, int error, const Skep__Admin__Answer *answer);
 
-/* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as one JSON
- * document. Returns the exit status; what went wrong is said on standard error. */
+/* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as
+ * one JSON document. Prints errors on standard error. Returns the exit status. */
 int client_show(const struct cli *cli, const Skep__Admin__Command *command,
                 Skep__Admin__Answer__MessageCase kind, void (*print)(const void *message));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep deploy`: a tenant's folder goes to skepd, loads there, and serves. Checked here first, by the code
- * of `skep check`, so that a slip is found at once. Fields of --json: those of Deployed in admin.proto.
+ * `skep deploy`: a tenant's folder goes to skepd, loads there, and serves. The folder is checked
+ * here first, by the code of `skep check`, so that a slip is found at once. Fields of --json: those
+ * of Deployed in admin.proto.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,26 +26,26 @@
 
 DEFINE_CLEANUP(struct manifest *, manifest_free, manifest_cleanup)
 
-/* What is sent, and how far that is. */
+/* The version that is sent, and how much of it is. */
 struct sending {
     const struct cli *cli;
     struct client *client;
     const struct manifest *manifest;
     const struct cli_values *env;
-    struct tenant_file yaml; /* skep.yaml as it is */
+    struct tenant_file yaml; /* skep.yaml, unchanged */
     uint64_t sent, total;
     bool shows_progress;
 };
 
 static const struct cli_option deploy_options[] = {
-    { .name = "env", .argument = "N=V", .help = "env.N is V, over skep.yaml; again for others" },
+    { .name = "env", .argument = "N=V", .help = "set env.N to V, over skep.yaml; may be repeated" },
     { .name = "env-file", .argument = "FILE", .help = "the same, a line each; -: standard input" },
     { .name = NULL },
 };
 
 /* ---- reading and checking */
 
-/* "NAME=VALUE", each followed by a NUL; malloc'ed, NULL: out of memory. */
+/* Joins "NAME=VALUE" texts, each followed by a NUL; malloc'ed, NULL: out of memory. */
 static char *join(const struct cli_values *env, size_t *ret_size)
 {
     char *text = NULL;
@@ -77,8 +78,8 @@ static int check_env(const struct cli *cli, const struct cli_values *env)
     return CLI_DONE;
 }
 
-/* Lines NAME=VALUE of the file, as values of --env; empty ones and those that begin with '#' are left out. The
- * text is *ret_text, which the values point into. */
+/* Reads lines NAME=VALUE of the file, as values of --env; empty lines and those that begin with '#'
+ * are left out. *ret_text is the text that the values point into. */
 static int read_env_file(const struct cli *cli, const char *path, char **ret_text,
                          struct cli_values *env)
 {
@@ -104,7 +105,7 @@ static int read_env_file(const struct cli *cli, const char *path, char **ret_tex
         number++;
         if (line[0] == '\0' || line[0] == '#')
             continue;
-        if (line[0] == '=' || !strchr(line, '=')) /* without its text, which may be a secret */
+        if (line[0] == '=' || !strchr(line, '=')) /* no text in the message: it may be a secret */
             return (int) cli_failure(cli, "--env-file %s:%u: expected NAME=VALUE", path, number);
         if (env->count++ < CLI_VALUES_MAX)
             env->items[env->count - 1] = line;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep dev`: serves one script or tenant folder, shows what it logs, and reloads it when it is
- * saved. Runs a skepd of its own (dev_service.h) and a loop (dev_loop.c), as whoever calls it.
+ * `skep dev`: serves one script or tenant folder, shows its log, and reloads it when it is saved.
+ * Runs a skepd of its own (dev_service.h) and a loop (dev_loop.c), as the user who calls it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -65,7 +65,7 @@ static int run_service(struct dev *dev, const struct service_options *options)
     }
     r = service_new(options, &dev->service);
     if (r < 0)
-        return r; /* it has said why */
+        return r; /* the error was printed */
     if (dev_wait_until_up(dev) == 0)
         print_start(dev, options->port);
     else
@@ -73,7 +73,8 @@ static int run_service(struct dev *dev, const struct service_options *options)
     return dev_loop(dev);
 }
 
-/* What skepd will read, read here first: it names the cordon, and errors are plain to see. */
+/* Reads the tenant before skepd does: the tenant names the cordon, and errors are printed
+ * plainly. */
 static int read_tenant(struct dev *dev, const char *given, char **ret_cordon)
 {
     struct config_errors errors = { 0 };
@@ -99,7 +100,7 @@ static int read_tenant(struct dev *dev, const char *given, char **ret_cordon)
     return *ret_cordon ? 0 : -ENOMEM;
 }
 
-/* The absolute path of a script keeps its own name where that is a link: tenants are named after
+/* Makes the path absolute. A script that is a link keeps its own name: tenants are named after
  * it. */
 static int make_absolute(const char *given, bool is_folder, char *ret_path)
 {
@@ -195,9 +196,9 @@ const struct verb verb_dev = {
     .name = "dev",
     .arguments = "FILE|DIR",
     .summary = "serve one script or tenant folder, and reload it when it is saved",
-    .help = "Prints http://127.0.0.1:PORT/ when it serves, then what the tenant logs and what\n"
-            "is wrong with it. Every host name leads to it. Limits are the defaults, or what\n"
-            "its skep.yaml says. --socket has no effect.\n",
+    "Prints http://127.0.0.1:PORT/ when it serves, then the tenant's log and the errors in\n"
+    "the tenant's files. Every host name leads to the tenant. Limits are the defaults, or\n"
+    "those of its skep.yaml. --socket has no effect.\n",
     .options = dev_options,
     .run = run,
 };

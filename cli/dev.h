@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run of `skep dev`: what dev.c (arguments, start) and dev_loop.c (everything while it runs)
- * share. Only they include this.
+ * The state of one run of `skep dev`, shared by dev.c (arguments, start) and dev_loop.c (everything
+ * while it runs). Only they include this.
  */
 #pragma once
 
@@ -30,11 +30,11 @@ struct dev {
     struct watch_change shown;  /* what that reload was for */
     bool is_stopping;
     bool has_ended;
-    int status; /* to exit with */
+    int status; /* exit status */
 };
 
 /* Connects to the skepd that was started, as soon as it serves, and asks for its tenant's log. 0;
  * -errno if it does not come up or a signal came: go on to dev_loop, which sees it end. */
 int dev_wait_until_up(struct dev *dev);
-/* Until skepd has ended, for whatever reason: dev->status is what to exit with. 0 or -errno. */
+/* Runs until skepd has ended, for whatever reason; dev->status is the exit status. 0 or -errno. */
 int dev_loop(struct dev *dev);

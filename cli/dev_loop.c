@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep dev` while it runs: one loop over skepd's admin socket and log, the files and signals.
- * What is due later is a time in struct dev. Runs as whoever called skep.
+ * `skep dev` while it runs: one loop over skepd's admin socket and log, the files and signals. Each
+ * later action is a time in struct dev. Runs as the user who called skep.
  */
 #include "cli/dev.h"
 
@@ -25,7 +25,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* ---- what is printed */
+/* ---- output */
 
 static void print_log_line(const Skep__Admin__LogLine *line)
 {
@@ -51,7 +51,7 @@ static void print_log_line(const Skep__Admin__LogLine *line)
         (void) printf("%s(%llu lines were lost: more than could be shown)%s\n",
                       output_style(stdout, OUTPUT_DIM), (unsigned long long) line->lost,
                       output_style(stdout, OUTPUT_PLAIN));
-    if (line->tenant.len == 0) /* that was all it said */
+    if (line->tenant.len == 0) /* the line has nothing but that count */
         return;
     (void) printf("%s%s", style == OUTPUT_PLAIN ? "" : output_style(stdout, style), tag);
     output_text(stdout, line->text.data, line->text.len);
@@ -101,7 +101,7 @@ static int ask_reload(struct dev *dev)
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_RELOAD;
     command.reload = &request;
     dev->reload_ns = DEV_NEVER;
-    dev->load_ns = DEV_NEVER; /* it loads, too */
+    dev->load_ns = DEV_NEVER; /* a reload loads, too */
     dev->asked_ns = io_now_ns();
     int r = dev->is_new ? ask_load(dev, true) : 0; /* the one before may be told, too */
     return r < 0 ? r : client_send(dev->client, &command);
@@ -154,7 +154,7 @@ static int on_answers(struct dev *dev)
 
 static void stop(struct dev *dev)
 {
-    /* Asked a second time, it does not wait for requests in flight. */
+    /* skepd, asked a second time, does not wait for requests in flight. */
     service_signal(dev->service, SIGTERM);
     if (!dev->is_stopping)
         dev->kill_ns = io_now_ns() + STOP_TIMEOUT_NS;
@@ -181,7 +181,7 @@ static void on_ended(struct dev *dev)
     (void) fprintf(stderr, "skep dev: skepd has ended with status %d\n", status);
 }
 
-/* skepd closes the connection when it ends: its exit status says more. */
+/* Notes that the connection is lost. skepd closes it when it ends: its exit status says more. */
 static void on_connection_lost(struct dev *dev, int error)
 {
     dev->client = client_free(dev->client);

@@ -26,7 +26,7 @@
 
 /* ---- its folder */
 
-/* In $XDG_RUNTIME_DIR if the path of a socket fits there, else in /tmp. */
+/* Makes the folder: in $XDG_RUNTIME_DIR if the path of a socket fits there, else in /tmp. */
 static int make_folder(struct service *service)
 {
     struct sockaddr_un address;
@@ -56,7 +56,7 @@ static void remove_folder(const char *path)
     (void) rmdir(path);
 }
 
-/* A double-quoted YAML scalar. */
+/* Writes a double-quoted YAML scalar. */
 static void write_quoted(FILE *file, const char *text)
 {
     (void) fputc('"', file);
@@ -68,7 +68,7 @@ static void write_quoted(FILE *file, const char *text)
     (void) fputc('"', file);
 }
 
-/* log_level: the tenant's own lines come by the admin socket. */
+/* Writes skepd.yaml. log_level: the tenant's own lines come by the admin socket. */
 static int write_config(const struct service *service, const struct service_options *options,
                         const char *path)
 {
@@ -96,7 +96,7 @@ static _Noreturn void run_child(const struct service_options *options, const cha
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     sigset_t none;
 
-    /* A group of its own: Ctrl-C is for skep, which then stops skepd in order. */
+    /* A process group of its own: Ctrl-C is for skep, which then stops skepd in order. */
     (void) setpgid(0, 0);
     (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void) sigemptyset(&none);
@@ -174,7 +174,7 @@ struct service *service_free(struct service *service)
     if (!service)
         return NULL;
     if (service->pid > 0) {
-        (void) kill(service->pid, SIGKILL); /* not reaped yet: the pid is still its own */
+        (void) kill(service->pid, SIGKILL); /* not reaped yet: the pid is still that of skepd */
         while (waitpid(service->pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
@@ -192,7 +192,8 @@ struct service *service_free(struct service *service)
 
 /* ---- its log */
 
-/* "TIME skepd warning: text" without what a person at the keyboard does not need. */
+/* Prints "TIME skepd warning: text" without the parts that a person at the keyboard does not
+ * need. */
 static void print_line(const char *line, size_t size)
 {
     static const char tag[] = " skepd ";
@@ -210,7 +211,7 @@ bool service_print_log(struct service *service)
     size_t have = 0;
     ssize_t n;
 
-    /* skepd writes whole lines; what is not ended by the end of the buffer is cut. */
+    /* skepd writes whole lines; a line that does not end in the buffer is cut. */
     while ((n = read(service->log_fd, buffer + have, sizeof buffer - have)) > 0) {
         have += (size_t) n;
         size_t at = 0;

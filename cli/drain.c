@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep drain`: ends the service in good order. Fields of --json: those of Draining in admin.proto.
+ * `skep drain`: ends skepd without a lost request. Fields of --json: those of Draining in
+ * admin.proto.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@ static void print_text(const void *message)
     const Skep__Admin__Draining *draining = message;
 
     (void) printf("skepd %s: %" PRIu32 " %s in flight, %" PRIu32
-                  " %s; it ends when they have, after %" PRIu32 " s at the latest\n",
+                  " %s; skepd ends when they have, after %" PRIu32 " s at the latest\n",
                   draining->was_draining ? "drains already" : "drains", draining->in_flight,
                   draining->in_flight == 1 ? "request is" : "requests are", draining->connections,
                   draining->connections == 1 ? "connection" : "connections", draining->limit_s);
@@ -39,11 +40,10 @@ const struct verb verb_drain = {
     .name = "drain",
     .arguments = "",
     .summary = "stop skepd when its requests in flight have ended",
-    .help =
-        "It accepts no new connections, ends what it has, for drain_s of the configuration at\n"
-        "the most, and exits with status 0. Does not wait for that. What a service manager does\n"
-        "about it is in its unit: a skepd.socket that is active starts it again.\n\n"
-        "Fields of --json: in_flight (requests whose answer is not complete), connections,\n"
-        "limit_s (drain_s), was_draining.\n",
+    .help = "skepd accepts no new connections, ends the requests that it has, for drain_s of the\n"
+            "configuration at the most, and exits with status 0. skep does not wait for that. The\n"
+            "unit of skepd decides what happens next: an active skepd.socket starts it again.\n\n"
+            "Fields of --json: in_flight (requests whose answer is not complete), connections,\n"
+            "limit_s (drain_s), was_draining.\n",
     .run = run,
 };

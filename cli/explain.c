@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep explain NAME`: of a tenant, what it may use, who said so, and how much is left; of an error code, a key of
- * skepd.yaml or skep.yaml, or a limit, what it is. Only for a tenant is skepd asked.
+ * `skep explain NAME`: a tenant's limits, their origin, and what is left of them; or the meaning of
+ * an error code, of a key of skepd.yaml or skep.yaml, or of a limit. skepd is asked only about a
+ * tenant.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static bool is_tenant;
 
 static const struct cli_option explain_options[] = {
     { .name = "tenant",
-      .help = "NAME is a tenant's, though it is a code's, too",
+      .help = "NAME is that of a tenant, even if there is such a code",
       .given = &is_tenant },
     { 0 },
 };
@@ -35,7 +36,7 @@ static json_t *number_or_null(uint32_t value)
     return value == 0 ? json_null() : json_integer(value);
 }
 
-/* Below zero: over the limit. */
+/* Makes a number, which is below zero over the limit; or null. */
 static json_t *headroom_json(const Skep__Admin__ExplainedLimit *limit)
 {
     return limit->value == 0 || limit->measure.len == 0
@@ -120,7 +121,7 @@ static void print_head(const Skep__Admin__Explained *e)
     (void) printf("\n");
 }
 
-/* Returns the word for a limit that is not there: "off" of hung_ms, "unlimited" of most. */
+/* Returns the word for a limit that does not hold: "off" for hung_ms, "unlimited" for most. */
 static const char *word_of(ProtobufCBinaryData name)
 {
     for (unsigned i = 0; i < LIMITS_COUNT; i++)
@@ -138,7 +139,7 @@ static int add_value(struct table *table, const Skep__Admin__ExplainedLimit *lim
                : table_add(table, "%" PRIu32 "%s%s", limit->value, unit[0] ? " " : "", unit);
 }
 
-/* "3", "12.4": tenths, and none of them where it is a count. */
+/* Adds "3", "12.4": with tenths, but for a count. */
 static int add_milli(struct table *table, uint64_t milli, const char *unit, bool is_negative)
 {
     const char *sign = is_negative ? "-" : "";
@@ -234,7 +235,7 @@ static int print_code(const struct cli *cli, const struct error_info *info)
     return 0;
 }
 
-/* Explains what skepd need not be asked for. Returns whether it was such a name. */
+/* Explains a name that needs no skepd. Returns whether it was such a name. */
 static bool explain_word(const struct cli *cli, const char *name)
 {
     enum error_code code;
@@ -280,11 +281,11 @@ const struct verb verb_explain = {
     .summary = "explain a tenant's limits, an error code, or a key of the configuration",
     .options = explain_options,
     .help =
-        "CODE is an error code, as in Skep-Error: when it comes, what to do, and who can cause\n"
+        "CODE is an error code, as in Skep-Error: when it appears, the remedy, and who can cause\n"
         "it. KEY is a key of skepd.yaml or skep.yaml, or a limit, such as http.connections,\n"
-        "keepalive_ms or limits.queue: what is allowed, and what holds where it is not given. Both "
-        "are told without skepd. Of a TENANT it shows the\n"
-        "limits, why each is what it is, and what is left.\n\n"
+        "keepalive_ms or limits.queue: allowed values and default. Both are explained without\n"
+        "skepd. For a TENANT it shows the limits, why each has its value, and how much of it\n"
+        "is left.\n\n"
         "FROM says who set the limit: built-in, the platform's or the cordon's default in\n"
         "skepd.yaml, or the tenant in its skep.yaml; and, where that was more than is allowed,\n"
         "which maximum has cut it. PEAK is since the tenant was installed.\n\n"

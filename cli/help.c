@@ -28,7 +28,7 @@ static void print_overview(void)
     (void) printf(
         "\n  --socket PATH  admin socket of skepd ($SKEP_SOCKET, or %s)\n"
         "  --timeout S    seconds that skepd has for each answer (10; 60 and more where it\n"
-        "                 has much to do); what follows, as logs -f, waits on in between\n"
+        "                 has much to do); logs -f and the like wait on between two lines\n"
         "  --json         one JSON document on standard output\n"
         "  --help         this, or the help of a verb after its name\n"
         "  --version      the same as version\n\n"
@@ -62,7 +62,7 @@ void help_print(const struct verb *verb)
     print_options(common_options);
 }
 
-/* ---- for programs: completions and tests are made from it */
+/* ---- for programs: completions and tests are made from this */
 
 static json_t *options_json(const struct cli_option *options)
 {

@@ -32,7 +32,7 @@ static void say_who_may(const char *path)
     const struct passwd *user = getpwuid(geteuid());
     struct stat st;
 
-    if (stat(path, &st) < 0) { /* it lies where this user cannot look */
+    if (stat(path, &st) < 0) { /* the socket lies where this user cannot look */
         (void) fprintf(stderr,
                        "  you may not go into its folder: run skep as root (sudo skep …)\n");
         return;
@@ -75,7 +75,7 @@ void hint_connect(const struct cli *cli, int error)
         say_who_may(cli->socket);
 }
 
-/* ---- a verb that is none */
+/* ---- an unknown verb */
 
 const char *hint_verb(const char *given)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What to do next, for failures that have more than one way out. Any verb; no state.
+ * Advice for failures that have more than one way out. Any verb; no state.
  */
 #pragma once
 
@@ -8,9 +8,9 @@
 
 struct cli;
 
-/* Says on standard error why there is no connection to cli->socket, and what would help whoever runs this. error:
- * -errno of client_new. */
+/* Prints on standard error why there is no connection to cli->socket, and the remedies that this
+ * user has. error: -errno of client_new. */
 void hint_connect(const struct cli *cli, int error);
 
-/* The verb whose name is nearest to what was given; NULL if none is near. Static. */
+/* Returns the verb whose name is nearest to the given one; NULL if none is near. Static. */
 const char *hint_verb(const char *given);

@@ -2,7 +2,7 @@
 /*
  * `skep incidents`: the last times that a limit was met, a tenant was stopped, or a worker died.
  * Fields of --json: incidents, a list of objects with the fields of Incident in admin.proto, but
- * limit, used and over in the limit's unit. null: what there is none of, or is not known.
+ * limit, used and over in the limit's unit. null: there is none, or it is not known.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static uint64_t over_milli(const Skep__Admin__Incident *i)
     return i->used_milli > i->limit_milli ? i->used_milli - i->limit_milli : 0;
 }
 
-/* One decimal, as in the table. is_known false: null. */
+/* Makes a number with one decimal, as in the table; null if it is not known. */
 static json_t *amount_json(uint64_t milli, bool is_known)
 {
     return is_known ? json_real((double) (milli / 100) / 10) : json_null();
@@ -147,7 +147,7 @@ const struct verb verb_incidents = {
     .name = "incidents",
     .arguments = "[TENANT]",
     .summary = "show the last limits met, tenants stopped, workers lost",
-    .help = "The last 256 of all tenants, newest last. STAGE is what was done: observed (noted\n"
+    .help = "The last 256 of all tenants, newest last. STAGE is the action: observed (noted\n"
             "only), refused (an error to the tenant), stopped (the request was ended), killed\n"
             "(the worker is gone). CAUSE is the limit, or rss_mib, crash, jail, protocol, silent,\n"
             "outside. EVIDENCE against the tenant, where a worker died: claim (by the worker's\n"

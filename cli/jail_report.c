@@ -56,7 +56,7 @@ static void print_call(const Skep__Admin__SystemCall *call)
     }
 }
 
-/* Numbers that come to the same, one after the other, take one line. */
+/* True if the next numbers, which have the same result, take one line together. */
 static bool is_plain(const Skep__Admin__SystemCall *call)
 {
     static const char refused[] = "refused";
@@ -175,8 +175,8 @@ const struct verb verb_jail_report = {
     .arguments = "[CORDON]",
     .summary = "show the jail of a cordon's workers, from inside and from outside",
     .help = "From inside: at its start skepd has a worker without tenants locked in as all others\n"
-            "are, which then tries every system call number. From outside: what the kernel said\n"
-            "of each live worker when skepd last looked, which it does every few seconds.\n"
+            "are, which then tries every system call number. From outside: the facts that the\n"
+            "kernel told of each live worker when skepd last looked, every few seconds.\n"
             "Without CORDON the first one.\n\n"
             "Fields of --json: cordon, jit, jail, architecture, layers (object, see skep status),\n"
             "start_us (from the clone of that worker to its report), calls (list: number,\n"

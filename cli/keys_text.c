@@ -10,7 +10,7 @@
 #include "config/manifest_keys.h"
 
 const struct key_file key_files[2] = {
-    { "skepd.yaml", "what the operator of skep decides", &config_keys },
+    { "skepd.yaml", "the configuration of skepd, by its operator", &config_keys },
     { "skep.yaml", "a tenant", &manifest_keys },
 };
 
@@ -120,7 +120,7 @@ void keys_text_print_all(const struct key_file *file)
     }
 }
 
-/* Returns whether name is the whole of the row's name, or the part behind a dot of it. */
+/* Returns whether name is the whole of the row's name, or its part behind a dot. */
 static bool is_named(const char *row, const char *name)
 {
     size_t row_size = strlen(row), size = strlen(name);

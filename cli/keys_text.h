@@ -11,7 +11,7 @@
 /* The two files that have keys. */
 struct key_file {
     const char *name;  /* "skepd.yaml" */
-    const char *title; /* what it is */
+    const char *title; /* one line about the file */
     const struct key_table *table;
 };
 
@@ -19,5 +19,6 @@ extern const struct key_file key_files[2];
 
 /* Prints all keys of a file, and of the entries of its lists. */
 void keys_text_print_all(const struct key_file *file);
-/* Prints each key, or limit, of that name; its last part may do. Returns whether there is one. */
+/* Prints each key, or limit, of that name; the last part of a name may do. Returns whether there is
+ * one. */
 bool keys_text_explain(const char *name);

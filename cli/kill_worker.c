@@ -16,7 +16,7 @@ static int print(const struct cli *cli, const Skep__Admin__WorkerKilled *killed)
     (void) printf("worker %" PRIu32 " (pid %" PRIu32 ") is killed", killed->number, killed->pid);
     if (killed->in_flight > 0)
         (void) printf("; of %" PRIu32
-                      " %s in it, those that JavaScript had not begun are sent again",
+                      " %s in it; those that had not begun in JavaScript are sent again",
                       killed->in_flight, killed->in_flight == 1 ? "request" : "requests");
     (void) printf("\n");
     return CLI_DONE;
@@ -51,7 +51,7 @@ const struct verb verb_kill_worker = {
     .arguments = "NUMBER",
     .summary = "kill a worker at once; another takes its place",
     .help =
-        "NUMBER is that of skep workers. For a worker that must go now; skep retire replaces one\n"
+        "NUMBER is that of skep workers. For a worker that must go now; skep retire replaces a\n"
         "without a failed request. No tenant is blamed. Requests that were in JavaScript fail\n"
         "with worker_crashed, or are sent again once if that is safe.\n\n"
         "Fields of --json: number, pid, in_flight (requests that were in it).\n",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep logs`: what tenants have logged, and, with --follow, what they log. skepd keeps the last lines
- * of each. Fields of --json: lines, a list of objects with the fields of LogLine in admin.proto; with
- * --follow such an object on each line.
+ * `skep logs`: the log of tenants, and, with --follow, its next lines. skepd keeps the last lines
+ * of each tenant. Fields of --json: lines, a list of objects with the fields of LogLine in
+ * admin.proto; with --follow such an object on each line.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,7 +15,8 @@
 #include "cli/message.h"
 #include "cli/output.h"
 
-#define FOLLOW_LINES 10 /* before those that come, if nothing else is asked for */
+/* lines that are shown before those that come, if nothing else is asked for */
+#define FOLLOW_LINES 10
 #define WAIT_MS 60000
 
 struct wish {
@@ -70,7 +71,7 @@ static void print_start(const struct wish *wish, const Skep__Admin__LogLine *lin
     (void) printf(": ");
 }
 
-/* Each line of the text has all that starts one, so that no tenant can make up a line. */
+/* Prints a line. Each line of the text has the same start, so that no tenant can make up a line. */
 static void print_text(const struct wish *wish, const Skep__Admin__LogLine *line)
 {
     enum output_style style = style_of(line->level);
@@ -99,12 +100,12 @@ static int show_line(const struct session *session, const Skep__Admin__LogLine *
         (void) printf("%s(%" PRIu64 " lines were lost here: too many at once)%s\n",
                       output_style(stdout, OUTPUT_DIM), line->lost,
                       output_style(stdout, OUTPUT_PLAIN));
-    if (line->tenant.len > 0) /* else that was all it said */
+    if (line->tenant.len > 0) /* otherwise the line has nothing but that count */
         print_text(session->wish, line);
     return 0;
 }
 
-/* ---- those that are kept */
+/* ---- lines that are kept */
 
 static ProtobufCBinaryData bytes_of(const char *text)
 {
@@ -112,7 +113,7 @@ static ProtobufCBinaryData bytes_of(const char *text)
                                   .len = text ? strlen(text) : 0 };
 }
 
-/* One page. Returns how many were shown, or -1 if that failed and was said. */
+/* Shows one page. Returns how many lines it had, or -1 if that failed, with a message printed. */
 static int show_page(struct session *session, Skep__Admin__LogTailRequest *request)
 {
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
@@ -130,7 +131,7 @@ static int show_page(struct session *session, Skep__Admin__LogTailRequest *reque
     for (size_t i = 0; i < answer->log_tail->n_lines; i++) {
         const Skep__Admin__LogLine *line = answer->log_tail->lines[i];
         if (line->number > session->newest)
-            break; /* it has come since */
+            break; /* the line has come since */
         if (show_line(session, line) < 0)
             return -1;
         request->after = line->number;
@@ -152,12 +153,12 @@ static int show_kept(struct session *session)
         request.after = UINT64_MAX;
     do {
         n = show_page(session, &request);
-        request.last = 0; /* the others of them come after these */
+        request.last = 0; /* the next pages follow the first */
     } while (n > 0);
     return n;
 }
 
-/* ---- those that come */
+/* ---- lines that come */
 
 static int follow(struct session *session)
 {
@@ -206,7 +207,9 @@ static int show(const struct cli *cli, const struct wish *wish)
 static const struct cli_option logs_options[] = {
     { .name = "follow", .letter = 'f', .help = "print lines as they come, until it is stopped" },
     { .name = "last", .letter = 'n', .argument = "N", .help = "the last N (all; with -f: 10)" },
-    { .name = "level", .argument = "LEVEL", .help = "of debug, info, warn, error: that or worse" },
+    { .name = "level",
+      .argument = "LEVEL",
+      .help = "debug, info, warn or error: that level or worse" },
     { .name = NULL },
 };
 
@@ -238,11 +241,11 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct verb verb_logs = {
     .name = "logs",
     .arguments = "[TENANT]",
-    .summary = "show what tenants have logged, and what they log",
+    .summary = "show the log of tenants, and follow it",
     .help =
-        "Of one tenant or of all, oldest first. skepd keeps the last 64 KiB of each tenant, 8 MiB\n"
-        "of all, until it ends; older lines are where its log is (journalctl TENANT=…).\n"
-        "Stack traces and errors that clients are not told are there, too.\n\n"
+        "Lines of one tenant or of all, oldest first. skepd keeps the last 64 KiB of each\n"
+        "tenant, 8 MiB of all, until it ends; older lines are in the log of skepd itself\n"
+        "(journalctl TENANT=…). Stack traces and errors that clients do not see are there, too.\n\n"
         "Fields of --json: lines, a list of objects with tenant, level, text, time_ms (since\n"
         "1970), number (grows), lost (lines before it that are missing). With --follow each\n"
         "line is such an object; one without tenant says only how many were lost.\n",

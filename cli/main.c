@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep`, the command line: a table of verbs, each in a file of its own. Runs as whoever calls it,
- * and may do what that user may do on the admin socket.
+ * `skep`, the command line: a table of verbs, each in a file of its own. Runs as the user who calls
+ * it, with that user's rights on the admin socket.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -79,7 +79,7 @@ bool cli_parse_number(const char *text, uint32_t most, uint32_t *ret_number)
 }
 
 #define OPTIONS_MAX 16
-#define OPTION_FIRST 256 /* what getopt_long returns for options[0] of a verb */
+#define OPTION_FIRST 256 /* result of getopt_long for options[0] of a verb */
 
 enum common_option {
     OPTION_HELP = 1,
@@ -109,7 +109,8 @@ static bool take_timeout(struct cli *cli)
     return true;
 }
 
-/* Fills table, which has room for OPTIONS_MAX and an end, and letters with room for two of each. */
+/* Fills table, which has room for OPTIONS_MAX and an end, and letters, which has room for two of
+ * each. */
 static void make_table(const struct cli_option *options, struct option *table, char *letters)
 {
     size_t n = ARRAY_LEN(common_options);
@@ -157,14 +158,14 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
                 enum cli_exit *ret_exit)
 {
     struct option table[OPTIONS_MAX + 1];
-    /* "+": before the verb, stop at the verb. ":": tell a missing value from an unknown option. */
+    /* "+": stop at the first argument, the verb. ":": report a missing value as such. */
     char letters[2 * OPTIONS_MAX + 4] = "+:h";
     int c;
 
     if (cli->verb)
         (void) memmove(letters, letters + 1, strlen(letters));
     make_table(options, table, letters + strlen(letters));
-    optind = 0; /* start again, with a fresh argv */
+    optind = 0; /* begin again, with a fresh argv */
     opterr = 0;
     while ((c = getopt_long(argc, argv, letters, table, NULL)) != -1) {
         const struct cli_option *own = find_option(options, c);

@@ -5,8 +5,8 @@
 
 #include "cli/output.h"
 
-/* protobuf-c: the member of a field is at its offset; of a repeated one, that is a pointer to the
- * first, and their number is at quantifier_offset. */
+/* protobuf-c: the member of a field is at its offset; that of a repeated field is a pointer to the
+ * first value, and the number of values is at quantifier_offset. */
 static const void *member(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
 {
     return (const char *) message + field->offset;
@@ -37,7 +37,7 @@ static json_t *value_json(const ProtobufCMessage *message, const ProtobufCFieldD
     case PROTOBUF_C_TYPE_BYTES:
         return text->len > 0 ? json_text(text->data, text->len) : json_null();
     default:
-        return json_null(); /* admin.proto has no other */
+        return json_null(); /* admin.proto has no other types */
     }
 }
 
@@ -56,7 +56,7 @@ static json_t *texts_json(const ProtobufCMessage *message, const ProtobufCFieldD
 
 /* ---- lists of messages as objects */
 
-/* The object below a key, made if it is not there; borrowed. */
+/* Returns the object below a key, made if it is missing; borrowed. */
 static json_t *get_object(json_t *object, const char *key)
 {
     json_t *inner = json_object_get(object, key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages of admin.proto as JSON, by their descriptors: the names of fields are those in the
+ * Messages of admin.proto as JSON, made from their descriptors: fields have the names of the
  * .proto. Pure functions; any verb.
  */
 #pragma once
@@ -10,15 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An object with each field: texts (empty: null), numbers, booleans, lists of texts. A list of
- * messages that start with a text becomes an object in which all but the last of their fields are the
- * keys; of others, a list of objects. NULL: out of memory. */
+/* Makes an object with each field: texts (empty: null), numbers, booleans, lists of texts. A list
+ * of messages that start with a text becomes an object in which all but the last of their fields
+ * are the keys; any other, a list of objects. NULL: out of memory. */
 json_t *message_json(const ProtobufCMessage *message);
-/* Makes a number of the object null if it is 0, for fields in which that means none. 0 or negative:
+/* Makes a number of the object null if it is 0, for fields in which 0 means none. 0 or negative:
  * out of memory. */
 int message_null_if_zero(json_t *object, const char *key);
 
-/* A message that is a page of a list: its first field the rows, its second how many there are in
+/* A message that is a page of a list: its first field the rows, its second the number of rows in
  * all. */
 struct message_page {
     const ProtobufCMessage *const *rows;

@@ -109,7 +109,7 @@ struct table *table_free(struct table *table)
     return NULL;
 }
 
-/* Takes over the cell. */
+/* Adds a cell, which it takes over. */
 static int add_cell(struct table *table, char *cell)
 {
     if (cell && table->n_cells == table->max_cells) {
@@ -144,7 +144,7 @@ int table_add_text(struct table *table, const uint8_t *data, size_t size)
     return add_cell(table, output_line(data, size));
 }
 
-/* Characters, not bytes. */
+/* Counts characters, not bytes. */
 static unsigned width_of(const char *text)
 {
     unsigned width = 0;
@@ -216,8 +216,8 @@ json_t *json_count(uint64_t count)
     return json_integer((json_int_t) (count < JSON_INTEGER_MAX ? count : JSON_INTEGER_MAX));
 }
 
-/* jansson escapes what JSON demands. Of the rest, what a reader could be fooled by can only be inside of a
- * string, where it may be escaped, too. */
+/* Writes JSON. jansson escapes the characters that JSON demands. Others that could fool a reader
+ * can only be inside of a string, where they may be escaped, too. */
 static void write_json(FILE *file, const char *text)
 {
     size_t size = strlen(text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What verbs print: text from tenants made safe for a terminal, tables for people, JSON for
+ * The output of verbs: text from tenants made safe for a terminal, tables for people, JSON for
  * scripts. No state.
  */
 #pragma once
@@ -14,38 +14,41 @@
 
 enum output_style { OUTPUT_PLAIN, OUTPUT_DIM, OUTPUT_BOLD, OUTPUT_YELLOW, OUTPUT_RED };
 
-/* The escape sequence that starts a style (OUTPUT_PLAIN ends it); "" if the file is no terminal,
- * or NO_COLOR is set (https://no-color.org). */
+/* Returns the escape sequence that starts a style (OUTPUT_PLAIN ends it); "" if the file is no
+ * terminal, or NO_COLOR is set (https://no-color.org). */
 const char *output_style(FILE *file, enum output_style style);
 
-/* Writes "skep WHO: " and the text as one line on standard error, as output_line does. who: the verb; NULL:
- * none. */
+/* Writes "skep WHO: " and the text as one line on standard error, as output_line does. who: the
+ * verb; NULL: none. */
 void output_error(const char *who, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Writes bytes of unknown origin. Newline and tab are kept; what else a reader could be fooled by
- * (common/character.h), and bytes that are not UTF-8, are written as \xNN. */
+/* Writes bytes of unknown origin. Newline and tab are kept; other characters that could fool a
+ * reader (common/character.h), and bytes that are not UTF-8, are written as \xNN. */
 void output_text(FILE *file, const uint8_t *data, size_t size);
-/* The same as a string, malloc'ed; NULL: out of memory. Newline and tab are escaped too. */
+/* Returns such bytes as a string, malloc'ed; NULL: out of memory. Newline and tab are escaped
+ * too. */
 char *output_line(const uint8_t *data, size_t size);
 
 /* A table with columns as wide as their widest cell. */
 struct table;
 
-/* A heading that starts with '>' is of a column of numbers, to the right. headings is borrowed. */
+/* Makes a table. A heading that starts with '>' is that of a column of numbers, to the right.
+ * headings is borrowed. */
 struct table *table_new(const char *const *headings, unsigned n_headings);
 struct table *table_free(struct table *table); /* NULL is allowed; returns NULL */
 DEFINE_CLEANUP(struct table *, table_free, table_cleanup)
-/* Next cell, from left to right, rows one after the other. 0 or -ENOMEM. */
+/* Adds the next cell, from left to right, rows one after the other. 0 or -ENOMEM. */
 int table_add(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int table_add_text(struct table *table, const uint8_t *data, size_t size);
 void table_print(const struct table *table, FILE *file);
 
-/* JSON: a string in which what is not UTF-8 became U+FFFD; an integer of the whole range that
- * JSON readers keep. NULL: out of memory. */
+/* Makes JSON: a string in which bytes that are not UTF-8 became U+FFFD; an integer within the range
+ * that JSON readers keep. NULL: out of memory. */
 json_t *json_text(const uint8_t *data, size_t size);
 json_t *json_count(uint64_t count);
-/* Prints one document; takes over the reference. NULL (out of memory) is an error. 0 or -errno. What a
- * reader could be fooled by (common/character.h) is written as \uXXXX, so that parsers have it as it was. */
+/* Prints one document; takes over the reference. NULL (out of memory) is an error. 0 or -errno.
+ * Characters that could fool a reader (common/character.h) are written as \uXXXX, which parsers
+ * read as the same. */
 int json_print(json_t *document);
 int json_print_line(json_t *document); /* the same, in one line */
 
@@ -54,7 +57,8 @@ static inline void json_cleanup(json_t **json)
     json_decref(*json);
 }
 
-/* "1.4 GiB", "3 h 12 min", "850 us" to "1.25 ms" to "59.9 s" to hours; returns buffer. */
+/* Writes a number with its unit: "1.4 GiB", "3 h 12 min", "850 us" to "1.25 ms" to "59.9 s" to
+ * hours; returns buffer. */
 #define OUTPUT_NUMBER_BYTES 32
 const char *output_kib(uint64_t kib, char *buffer);
 const char *output_duration(uint64_t ms, char *buffer);

@@ -11,14 +11,16 @@
 #include "cli/message.h"
 #include "cli/output.h"
 
-#define SECONDS_MAX UINT32_C(31536000) /* 365 days: as skepd */
+#define SECONDS_MAX UINT32_C(31536000) /* 365 days: the same as in skepd */
 
 static const struct cli_option quarantine_options[] = {
-    { .name = "for", .argument = "TIME", .help = "30s, 10m, 2h or 1d (until it is released)" },
+    { .name = "for",
+      .argument = "TIME",
+      .help = "30s, 10m, 2h or 1d (without: until skep release)" },
     { .name = NULL },
 };
 
-/* A number and its unit. */
+/* Parses a number and its unit. */
 static bool parse_time(const char *text, uint64_t *ret_seconds)
 {
     static const struct {
@@ -101,10 +103,10 @@ const struct verb verb_quarantine = {
     .name = "quarantine",
     .arguments = "TENANT",
     .summary = "stop sending requests to a tenant for a while",
-    .help = "Its clients get 503 quarantined, also those that wait. What is in a worker ends. For\n"
-            "one that is in quarantine, this is the new time.\n\n"
-            "Fields of --json: tenant, was_quarantined (already), seconds (null: until it is\n"
-            "released), refused (requests that waited).\n",
+    "Its clients get 503 quarantined, also those that wait. Requests that are in a worker end\n"
+    "as usual. The quarantine of a tenant that is in one already gets the new time.\n\n"
+    "Fields of --json: tenant, was_quarantined (already), seconds (null: until it is\n"
+    "released), refused (requests that waited).\n",
     .options = quarantine_options,
     .run = run,
 };

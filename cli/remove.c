@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep remove`: a tenant that was deployed, and all its versions, are gone. Fields of --json: those of
- * Removed in admin.proto.
+ * `skep remove`: removes a deployed tenant and all its versions. Fields of --json: those of Removed
+ * in admin.proto.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,8 +53,8 @@ const struct verb verb_remove = {
     .arguments = "TENANT",
     .summary = "remove a deployed tenant, and all its versions",
     .help =
-        "Its routes are gone at once; requests in flight end. It asks no questions: keep what\n"
-        "was deployed, if it may be needed again.\n\n"
+        "Its routes are gone at once; requests in flight end. skep does not ask whether you are\n"
+        "sure: keep a copy of the folder, if it may be needed again.\n\n"
         "Fields of --json: tenant, versions (that are gone), in_flight (requests that have not\n"
         "ended after 10 s, and go on).\n",
     .run = run,

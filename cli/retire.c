@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep retire`: has workers replaced, without a failed request. Fields of --json: those of Retired
- * in admin.proto.
+ * `skep retire`: replaces workers, without a failed request. Fields of --json: those of Retired in
+ * admin.proto.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static int print(const struct cli *cli, const Skep__Admin__Retired *retired)
     if (retired->leaving > 0)
         (void) printf("; %" PRIu32 " on the way out already", retired->leaving);
     if (retired->down > 0)
-        (void) printf("; %" PRIu32 " not up, and fresh at the next start", retired->down);
+        (void) printf("; %" PRIu32 " not up; their next start is fresh anyway", retired->down);
     (void) printf("\n");
     return CLI_DONE;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep rollback`: a version that is stored serves again. Fields of --json: those of Deployed in
+ * `skep rollback`: a stored version serves again. Fields of --json: those of Deployed in
  * admin.proto.
  */
 #include <string.h>
@@ -39,9 +39,11 @@ const struct verb verb_rollback = {
     .name = "rollback",
     .arguments = "TENANT [VERSION]",
     .summary = "serve a version that was deployed before",
-    .help = "VERSION is how the version's name begins, as of `skep versions`; without it, the one\n"
-            "that served before. It loads first, and takes over without a failed request.\n\n"
-            "Fields of --json: tenant, version, previous (that served until now), unchanged,\n"
-            "routes, files, bytes, boot_us.\n",
+    .help =
+        "VERSION is the beginning of the version's name, as in `skep versions`; without it, the\n"
+        "version that served before. The version loads first, and takes over without a failed\n"
+        "request.\n\n"
+        "Fields of --json: tenant, version, previous (that served until now), unchanged,\n"
+        "routes, files, bytes, boot_us.\n",
     .run = run,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep schema`: JSON Schema (draft 2020-12) of skepd.yaml and skep.yaml, made from the rows by which they are
- * read, so that editors complete and check. Asks nobody.
+ * `skep schema`: JSON Schema (draft 2020-12) of skepd.yaml and skep.yaml, made from the rows by
+ * which they are read, so that editors complete and check. Asks no other process.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static bool is_text;
 
 static const struct cli_option schema_options[] = {
     { .name = "text",
-      .help = "each key for people: what it is, default, what is allowed",
+      .help = "each key for people: meaning, default, allowed values",
       .given = &is_text },
     { 0 },
 };
@@ -42,7 +42,8 @@ static void add_switch_words(json_t *words)
         (void) json_array_append_new(words, json_string(texts[i]));
 }
 
-/* YAML 1.2, which editors read by, takes on and off for texts, and true for a boolean. */
+/* Makes the schema of a row's words. YAML 1.2, by which editors read, takes on and off for texts,
+ * and true for a boolean. */
 static json_t *words_schema(const struct key_word *word)
 {
     json_t *words = json_array();
@@ -123,7 +124,7 @@ static json_t *value_schema(const struct key *key)
     return json_object();
 }
 
-/* A preset as YAML would read it. */
+/* Returns a preset as YAML would read it. */
 static json_t *preset_json(const struct key *key)
 {
     if (key->kind == KEY_NUMBER && key->preset[0] >= '0' && key->preset[0] <= '9')
@@ -166,7 +167,8 @@ static void require(json_t *mapping, const char *name)
     (void) json_array_append_new(required, json_string(name));
 }
 
-/* The mapping in which a row stands, made with the first row in it; *name moves to the last part. */
+/* Returns the mapping in which a row stands, made with the first row in it; *name moves to the last
+ * part. */
 static json_t *mapping_of(json_t *top, const char **name)
 {
     for (const char *dot; (dot = strchr(*name, '.')); *name = dot + 1) {

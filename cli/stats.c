@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep stats`: what skepd as a whole has done. Fields of --json: those of Stats in admin.proto;
+ * `skep stats`: the counters of skepd as a whole. Fields of --json: those of Stats in admin.proto;
  * v8_version is null until a worker was up.
  */
 #include <inttypes.h>
@@ -92,7 +92,7 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct verb verb_stats = {
     .name = "stats",
     .arguments = "",
-    .summary = "show what skepd as a whole has done",
+    .summary = "show the counters of skepd as a whole",
     .help = "Fields of --json: version, v8_version (null until a worker was up), pid, uptime_ms,\n"
             "draining, tenants, quarantined (tenants), workers (shared and own), workers_ready,\n"
             "workers_failed (spares too; they wait for their next start), own_workers (of single\n"

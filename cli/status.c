@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep status`: how the service is, at a glance. Fields of --json: those of Status in admin.proto.
+ * `skep status`: the state of the service, at a glance. Fields of --json: those of Status in
+ * admin.proto.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -13,7 +14,8 @@ static bool is_text(ProtobufCBinaryData data, const char *text)
     return data.len == strlen(text) && memcmp(data.data, text, data.len) == 0;
 }
 
-/* Those that have the good value in a line, then each other with its value in one of its own. */
+/* Prints the texts that have the good value in one line, then each other with its value in a line
+ * of its own. */
 static void print_named(Skep__Admin__NamedText *const *items, size_t n, const char *good)
 {
     bool is_first = true;
@@ -55,7 +57,7 @@ static void print_totals(Skep__Admin__Total *const *totals, size_t n)
     }
 }
 
-/* The end of the line on tenants, and a line for each that cannot be served. */
+/* Prints the end of the line on tenants, and a line for each that cannot be served. */
 static void print_unserved(const Skep__Admin__Status *s)
 {
     if (s->tenants_unserved > 0)
@@ -123,14 +125,14 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct verb verb_status = {
     .name = "status",
     .arguments = "",
-    .summary = "show how the service is, and which layers of the jail hold",
+    .summary = "show the state of the service, and which layers of the jail hold",
     .help =
         "Fields of --json: state (serving, draining), version, pid, uptime_ms, tenants,\n"
         "quarantined, workers, workers_ready, workers_failed, jail (full; reduced: the host\n"
         "does not give every layer, and the configuration agrees; none: a build without\n"
         "jail), layers (object: layer of the workers' jail to \"active\" or \"missing: "
         "WHY\"),\n"
-        "own_layers (the same of skepd itself), totals (what strangers can make skepd keep: a\n"
+        "own_layers (the same of skepd itself), totals (data of strangers that skepd keeps: a\n"
         "list of objects with name, unit, used, limit, refused), v8_version, v8_date (of\n"
         "its release; null: not known), helpers (object: spawner, store, to \"ok\" or to\n"
         "\"reserve: WHY: WHAT TO DO\", likewise with silent or gone), unserved (object: tenant\n"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep tenants`: each tenant, what it has done, what it holds, and where it is. Fields of --json:
- * tenants, a list of objects with the fields of Tenant in admin.proto. null: cordon, last_error that
- * are not there; own_worker if it shares; quarantine_s if it is not in quarantine or until it is
- * released; a limit that is unlimited.
+ * `skep tenants`: each tenant, its counters, its memory, and its worker. Fields of --json: tenants,
+ * a list of objects with the fields of Tenant in admin.proto. null: cordon, last_error that are not
+ * there; own_worker if it shares; quarantine_s if it is not in quarantine or until it is released;
+ * a limit that is unlimited.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -37,7 +37,8 @@ static int add_routes(struct table *table, const Skep__Admin__Tenant *t)
     return table_add(table, "%s and %zu more", route, t->n_routes - 1);
 }
 
-/* "shared", "own 3: strikes", "own: strikes" while it has none, "quarantine 59.0 s". */
+/* Adds "shared", "own 3: strikes", "own: strikes" while it has no such worker yet, "quarantine 59.0
+ * s". */
 static int add_where(struct table *table, const Skep__Admin__Tenant *t)
 {
     char left[OUTPUT_NUMBER_BYTES];
@@ -113,7 +114,7 @@ const struct verb verb_tenants = {
             "should have one and has none yet, or \"quarantine\" and the time that is left.\n\n"
             "Fields of --json: tenants, a list of objects with name, cordon, state (idle,\n"
             "loading, ready, failed, unserved: deployed and cannot be served), requests, failed\n"
-            "(by its own doing), in_flight, queued, cpu_ms, memory_kib (the sum of heap_kib,\n"
+            "(by its own fault), in_flight, queued, cpu_ms, memory_kib (the sum of heap_kib,\n"
             "external_kib and bodies_kib), strikes (deaths of workers that nobody else can have\n"
             "caused), marks (deaths that count towards the next step), kills\n"
             "(workers that died of it), seclusion (shared, suspect, strikes, busy, solitary),\n"

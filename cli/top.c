@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep top`: what tenants and workers do right now.
+ * `skep top`: watches tenants and workers.
  */
 #include <errno.h>
 #include <poll.h>
@@ -124,7 +124,7 @@ static const struct cli_option options[] = {
     { "sort", "KEY", "name, rps, errors, p50, p99, cpu (default), heap, memory, queue, …", 's',
       &given.sort, NULL, NULL },
     { "workers", NULL, "begin with workers, not with tenants", 'w', NULL, &given.workers, NULL },
-    { "once", NULL, "one interval, as text; so too where the output is no terminal", '1', NULL,
+    { "once", NULL, "one interval, as text; the default where the output is no terminal", '1', NULL,
       &given.once, NULL },
     { 0 },
 };
@@ -156,7 +156,7 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct verb verb_top = {
     .name = "top",
     .arguments = "",
-    .summary = "watch what tenants and workers do right now",
+    .summary = "watch tenants and workers right now",
     .help =
         "Keys: q quits; Tab changes between tenants and workers; arrows and PgUp, PgDn scroll;\n"
         "a letter sorts by a column, and once more the other way round: n name, r requests/s,\n"

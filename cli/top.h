@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of `skep top` share: top.c (the verb), top_sample.c (what changed in an interval),
- * top_columns.c (what is shown of it, and in which order), top_screen.c (the terminal). Nobody else
- * includes this.
+ * The internals that the files of `skep top` share: top.c (the verb), top_sample.c (the change in
+ * an interval), top_columns.c (columns and order), top_screen.c (the terminal). Included by these
+ * only.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 
 /* ---- top_sample.c */
 
-/* A tenant or a worker, as skepd counts it at one time. */
+/* A tenant or a worker, with skepd's counters at one time. */
 struct top_raw {
     char *name, *cordon, *kind, *state; /* safe for a terminal */
     char *kills_text;                   /* "cpu_ms 2, crash 1"; "" */
@@ -29,26 +29,27 @@ struct top_raw {
 
 struct top_sample {
     bool of_workers;
-    uint64_t time_us; /* skepd's */
+    uint64_t time_us; /* skepd's clock */
     struct top_raw *rows;
     size_t n_rows;
 };
 
-/* What happened between two samples. */
+/* The change between two samples. */
 struct top_row {
-    const struct top_raw *raw; /* borrowed from the later one */
+    const struct top_raw *raw; /* borrowed from the later sample */
     bool of_workers;
     double rps, failed_ps, cpu_ms_ps;
-    bool has_latency, has_queue; /* else nothing was answered */
+    bool has_latency, has_queue; /* false: nothing was answered */
     uint64_t p50_us, p99_us, queue_p99_us;
 };
 
-/* All pages. 0 or -errno as of client_try; -ENOMEM. */
+/* Takes a sample of all pages. 0 or -errno as of client_try; -ENOMEM. */
 int top_sample_take(struct client *client, bool of_workers, struct top_sample *ret);
 void top_sample_done(struct top_sample *sample);
-/* A row for each of `now`, malloc'ed; NULL: out of memory. What is not in `before` counts from 0. */
+/* Makes a row for each of `now`, malloc'ed; NULL: out of memory. A row that is not in `before`
+ * counts from 0. */
 struct top_row *top_compare(const struct top_sample *before, const struct top_sample *now);
-/* NULL: out of memory. */
+/* Makes a row's object. NULL: out of memory. */
 json_t *top_row_json(const struct top_row *row);
 
 /* ---- top_columns.c */
@@ -56,22 +57,22 @@ json_t *top_row_json(const struct top_row *row);
 #define TOP_CELL_BYTES 64
 struct top_column {
     const char *heading;
-    const char *sort; /* its name for --sort; NULL: cannot be */
-    char key;         /* that sorts by it */
-    int width;        /* below zero: to the left */
+    const char *sort; /* name for --sort; NULL: cannot be sorted by */
+    char key;         /* key that sorts by the column */
+    int width;        /* below zero: aligned to the left */
     void (*write)(const struct top_row *row, char *cell);
-    /* What is sorted by, the greatest first; NULL: by name. */
+    /* Value to sort by, the greatest first; NULL: by name. */
     double (*value)(const struct top_row *row);
 };
 extern const struct top_column top_columns[];
 extern const size_t top_n_columns;
 
-/* Index of a column; -1: none. */
+/* Returns the index of a column; -1: none. */
 int top_find_sort(const char *name);
 int top_find_key(int key);
-/* By a column; is_reversed: the other way round. */
+/* Sorts by a column; is_reversed: the other way round. */
 void top_sort(struct top_row *rows, size_t n_rows, int column, bool is_reversed);
-/* One line of cells, padded; printable ASCII only. */
+/* Write one line of cells, padded; printable ASCII only. */
 #define TOP_LINE_BYTES 512
 void top_write_headings(char *line, bool of_workers);
 void top_write_line(const struct top_row *row, char *line);
@@ -84,6 +85,6 @@ struct top_options {
     bool of_workers;
 };
 
-/* Until the user quits: CLI_DONE; or skepd is gone, which is said: CLI_FAILED. */
+/* Runs until the user quits: CLI_DONE; or until skepd is gone, with a message: CLI_FAILED. */
 enum cli_exit top_screen(const struct cli *cli, struct client *client,
                          const struct top_options *options);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What `skep top` shows of a tenant or a worker, as a table of columns.
+ * The columns of `skep top` for a tenant or a worker, as a table.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ static void write_rps(const struct top_row *row, char *cell)
     (void) snprintf(cell, TOP_CELL_BYTES, "%.1f", row->rps);
 }
 
-/* What a worker's requests come to is counted by tenant only. */
+/* Writes the rate of errors of a tenant; the results of a worker's requests are not counted. */
 static void write_errors(const struct top_row *row, char *cell)
 {
     (void) snprintf(cell, TOP_CELL_BYTES, row->of_workers ? "-" : "%.1f", row->failed_ps);
@@ -232,7 +232,8 @@ void top_sort(struct top_row *rows, size_t n_rows, int column, bool is_reversed)
 
 /* ---- lines */
 
-/* Whatever it is, each byte takes one column, and none moves the cursor. */
+/* Replaces all but printable ASCII, so that each byte takes one column and none moves the
+ * cursor. */
 static void make_plain(char *cell)
 {
     for (; *cell; cell++)

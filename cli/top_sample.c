@@ -142,13 +142,15 @@ int top_sample_take(struct client *client, bool of_workers, struct top_sample *r
 
 /* ---- comparing */
 
-/* Of a worker, the same process: what a place has done goes on, but its CPU clock does not. */
+/* True if both are the same tenant, or the same process of a worker: the counters of a slot go on,
+ * but the CPU clock of its worker does not. */
 static bool is_same(const struct top_raw *a, const struct top_raw *b, bool of_workers)
 {
     return of_workers ? a->number == b->number && a->pid == b->pid : strcmp(a->name, b->name) == 0;
 }
 
-/* *at: where the last one was found, for the order of both is mostly the same. */
+/* Finds the row in a sample. *at: where the last one was found, as the order of both is mostly the
+ * same. */
 static const struct top_raw *find(const struct top_sample *sample, const struct top_raw *raw,
                                   size_t *at)
 {
@@ -162,7 +164,7 @@ static const struct top_raw *find(const struct top_sample *sample, const struct 
     return NULL;
 }
 
-/* A counter that has shrunk began anew. */
+/* Returns the rate. A counter that has shrunk began anew. */
 static double rate(uint64_t now, uint64_t before, double seconds)
 {
     return (double) (now >= before ? now - before : now) / seconds;

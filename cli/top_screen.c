@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep top` on a terminal, by ncurses, which also puts the terminal in order when it is ended by a
- * signal. All that is drawn is printable ASCII: top_columns.c sees to that.
+ * `skep top` on a terminal, by ncurses, which also restores the terminal after a signal. All that
+ * is drawn is printable ASCII: top_columns.c sees to that.
  */
 #include <errno.h>
 #include <ncurses.h>
@@ -21,7 +21,7 @@ struct screen {
     const struct top_options *options;
     bool of_workers, is_reversed, is_over;
     int sort;
-    size_t first; /* row that is at the top */
+    size_t first; /* row at the top */
     struct top_sample before, now;
     struct top_row *rows; /* NULL until there are two samples */
 };
@@ -100,7 +100,7 @@ static void sort_rows(struct screen *screen)
         top_sort(screen->rows, screen->now.n_rows, screen->sort, screen->is_reversed);
 }
 
-/* 0, or -errno as of top_sample_take. */
+/* Takes a sample. 0, or -errno as of top_sample_take. */
 static int take(struct screen *screen, struct client *client)
 {
     bool is_first = screen->now.time_us == 0;
@@ -186,8 +186,9 @@ static void on_interrupt(int signal)
     interrupted = signal;
 }
 
-/* ncurses would leave its screen from within the handler, where an interrupt inside of malloc(3) can hang it:
- * signal-safety(7). The second interrupt ends the process at once. */
+/* Catches the interrupt. ncurses would leave its screen from within the handler, where an interrupt
+ * inside of malloc(3) can hang it: signal-safety(7). The second interrupt ends the process at
+ * once. */
 static void catch_interrupts(void)
 {
     struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int) SA_RESETHAND };
@@ -196,7 +197,7 @@ static void catch_interrupts(void)
     (void) sigaction(SIGTERM, &action, NULL);
 }
 
-/* Keys, until the next sample is due or is asked for. */
+/* Handles keys, until the next sample is due or is asked for. */
 static void wait_for_keys(struct screen *screen, uint64_t due_ns)
 {
     for (;;) {
@@ -219,7 +220,7 @@ static void wait_for_keys(struct screen *screen, uint64_t due_ns)
     }
 }
 
-/* A view that was just chosen has its first figures soon. */
+/* Returns the time of the next sample. A view that was just chosen has its first figures soon. */
 static uint64_t next_ns(const struct screen *screen)
 {
     uint32_t ms = screen->options->interval_ms;

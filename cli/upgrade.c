@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep upgrade`: replaces skepd by the program as it is on disk now. Fields of --json: those of Upgraded in
- * admin.proto.
+ * `skep upgrade`: replaces skepd by the program that is on disk now. Fields of --json: those of
+ * Upgraded in admin.proto.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "cli/message.h"
 #include "cli/output.h"
 
-#define TIMEOUT_MS 60000 /* longer than skepd waits for each step of it */
+#define TIMEOUT_MS 60000 /* longer than skepd waits for each of its steps */
 
 static int print(const struct cli *cli, const Skep__Admin__Upgraded *upgraded)
 {
@@ -52,9 +52,9 @@ const struct verb verb_upgrade = {
     .help =
         "Starts the program again by the path, arguments and environment that skepd was started\n"
         "with, and the configuration as it is now. When the new one can serve, it takes over the\n"
-        "listening sockets; the old one ends what it has, for drain_s at the most. If the new one\n"
-        "fails, the old one serves on, and the reason is said. Waits for the result. The same as\n"
-        "SIGUSR2 to skepd.\n\n"
+        "listening sockets; the old one ends its requests, for drain_s at the most. If the new\n"
+        "one fails, the old one serves on, and skep prints the reason. Waits for the result.\n"
+        "The same as SIGUSR2 to skepd.\n\n"
         "Fields of --json: old_version, old_pid, new_version, new_pid.\n",
     .run = run,
 };

@@ -64,7 +64,7 @@ static int run(struct cli *cli, int argc, char **argv)
     bool is_v8 = false;
 
     options[0].given = &is_v8;
-    if (argc > 0) { /* 0: from --version */
+    if (argc > 0) { /* 0: called for --version */
         int first = cli_options(cli, options, argc, argv, &status);
         if (first < 0)
             return (int) status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep versions`: what is stored of a tenant. Fields of --json: those of Versions in admin.proto.
+ * `skep versions`: the stored versions of a tenant. Fields of --json: those of Versions in
+ * admin.proto.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,9 +84,10 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct verb verb_versions = {
     .name = "versions",
     .arguments = "TENANT",
-    .summary = "list what was deployed of a tenant",
+    .summary = "list the stored versions of a tenant",
     .help =
-        "What served last comes first. STATE: serving; previous, which `skep rollback` goes\n"
+        "The version that served last comes first. STATE: serving; previous, which `skep rollback` "
+        "goes\n"
         "to; rolled_back, with the reason; stored; unserved: should serve and cannot, with the\n"
         "reason and what to do.\n\n"
         "Fields of --json: tenant, versions: a list with time_ms (when it was deployed),\n"

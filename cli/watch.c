@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 #define FOLDERS_MAX 4096
-#define DEPTH_MAX 16        /* as TENANT_DEPTH_MAX */
+#define DEPTH_MAX 16        /* the same as TENANT_DEPTH_MAX */
 #define SAVED_DELAY_MS 5    /* files that are saved together come within a fraction of that */
 #define REMOVED_DELAY_MS 60 /* an editor is about to put something in its place */
 #define EVENTS_BYTES 16384
 
-/* A plain IN_CREATE is not of interest: the file is empty, and IN_CLOSE_WRITE follows. */
+/* IN_CREATE alone is left out: the file is empty, and IN_CLOSE_WRITE follows. */
 #define REMOVED (IN_DELETE | IN_MOVED_FROM)
 #define FOLDER_GONE (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)
 #define MASK (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | REMOVED | FOLDER_GONE | IN_ONLYDIR)
@@ -25,7 +25,7 @@
 struct folder {
     int wd;
     char *prefix; /* relative to the root, with a slash at the end, or "" */
-    char *only;   /* the one name in it that matters; NULL: all */
+    char *only;   /* the one name in the folder that matters; NULL: all */
 };
 
 struct watch {
@@ -46,7 +46,7 @@ static void forget_folders(struct watch *watch)
     watch->n_folders = 0;
 }
 
-/* only: NULL for all names. */
+/* Watches a folder. only: NULL for all names. */
 static int add_folder(struct watch *watch, const char *path, const char *prefix, const char *only)
 {
     if (watch->n_folders == FOLDERS_MAX)
@@ -61,7 +61,7 @@ static int add_folder(struct watch *watch, const char *path, const char *prefix,
     return folder->prefix && (folder->only || !only) ? 0 : -ENOMEM;
 }
 
-/* Those that the reader of tenants leaves out, too. */
+/* Returns whether the reader of tenants leaves such entries out, too. */
 static bool is_ignored(const char *name)
 {
     return name[0] == '.' || strcmp(name, "node_modules") == 0;
@@ -76,7 +76,7 @@ static bool is_directory(const char *path, const struct dirent *entry)
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* Depth is bounded, and links are not followed. */
+/* Watches a folder and those in it. Depth is bounded, and links are not followed. */
 // NOLINTNEXTLINE(misc-no-recursion)
 static int add_tree(struct watch *watch, const char *path, const char *prefix, unsigned depth)
 {
@@ -95,13 +95,13 @@ static int add_tree(struct watch *watch, const char *path, const char *prefix, u
             !is_directory(child, entry))
             continue;
         r = add_tree(watch, child, child_prefix, depth + 1);
-        if (r == -ENOENT || r == -ENOTDIR) /* it was removed meanwhile */
+        if (r == -ENOENT || r == -ENOTDIR) /* the folder was removed meanwhile */
             r = 0;
     }
     return r;
 }
 
-/* A script is watched by way of its folder, so that another file renamed over it is seen. */
+/* Watches a script by way of its folder, so that another file renamed over it is seen. */
 static int add_script(struct watch *watch, const char *path)
 {
     char copy[PATH_MAX];
@@ -128,7 +128,7 @@ int watch_restore(struct watch *watch)
     if (watch->fd < 0)
         return -errno;
     int r = watch->is_folder ? add_tree(watch, watch->path, "", 0) : add_script(watch, watch->path);
-    /* Where the script is a link, what it points to. */
+    /* If the script is a link, watch the file that it leads to, too. */
     if (r == 0 && !watch->is_folder && realpath(watch->path, target) &&
         strcmp(target, watch->path) != 0)
         r = add_script(watch, target);
@@ -190,8 +190,8 @@ static bool matters(const struct folder *folder, const struct inotify_event *eve
     return (event->mask & IN_ISDIR) || !(event->mask & IN_CREATE);
 }
 
-/* The last one counts: what was removed may be back by now, and what is saved under another name
- * first has its own at the end. */
+/* Notes a change. The last one counts: a removed file may be back by now, and a file that is saved
+ * under another name first has its own at the end. */
 static void note_change(struct watch_change *change, const char *prefix, const char *name,
                         unsigned delay_ms)
 {
@@ -220,7 +220,7 @@ static bool take_event(const struct watch *watch, const struct inotify_event *ev
             continue; /* a folder may be there twice, with different names */
         note_change(change, folder->prefix, event->len > 0 ? event->name : "",
                     event->mask & REMOVED ? REMOVED_DELAY_MS : SAVED_DELAY_MS);
-        /* Links are made anew, and folders come and go. */
+        /* A link was made anew, or a folder has come or gone. */
         return !folder->only ? event->mask & IN_ISDIR : event->mask & IN_MOVED_TO;
     }
     return false;
@@ -240,8 +240,8 @@ int watch_read(struct watch *watch, struct watch_change *ret_change)
             at += (ssize_t) (sizeof *event + event->len);
         }
     int r = n < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
-    /* All anew, which is simple and cannot be wrong. What happens meanwhile is read with the
-     * change that is reported now. */
+    /* Watch everything anew, which is simple and cannot be wrong. Changes meanwhile are read with
+     * the change that is reported now. */
     if (is_outdated)
         (void) watch_restore(watch);
     *ret_change = change;

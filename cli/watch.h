@@ -13,21 +13,21 @@ struct watch;
 
 struct watch_change {
     bool is_due;       /* a file was saved, moved or removed */
-    unsigned delay_ms; /* how long to wait for what belongs to it before looking */
-    char name[128];    /* of the last one, relative; "" for the folder as a whole */
+    unsigned delay_ms; /* wait before looking, for the other files that belong to the change */
+    char name[128];    /* relative path of the last changed file; "" for the folder as a whole */
 };
 
-/* path: of a script, or of a folder. 0 or -errno: -EOVERFLOW for too many folders, -ENOSPC for
- * more than fs.inotify.max_user_watches. */
+/* Starts to watch. path: of a script, or of a folder. 0 or -errno: -EOVERFLOW for too many folders,
+ * -ENOSPC for more than fs.inotify.max_user_watches. */
 int watch_new(const char *path, bool is_folder, struct watch **ret_watch);
 struct watch *watch_free(struct watch *watch); /* NULL is allowed; returns NULL */
 DEFINE_CLEANUP(struct watch *, watch_free, watch_cleanup)
 
-/* For poll. May be another one after each watch_read. */
+/* Returns the descriptor for poll. May be another one after each watch_read. */
 int watch_fd(const struct watch *watch);
-/* What has happened, without waiting. 0 or -errno. */
+/* Reads the changes, without waiting. 0 or -errno. */
 int watch_read(struct watch *watch, struct watch_change *ret_change);
-/* The watched folder is gone: call watch_restore now and then. */
+/* Returns whether the watched folder is gone: call watch_restore now and then. */
 bool watch_is_lost(const struct watch *watch);
-/* Tries to watch again. 0, or -errno while it is not there. */
+/* Tries to watch again. 0, or -errno while the folder is not there. */
 int watch_restore(struct watch *watch);

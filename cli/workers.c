@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep workers`: each worker and what is in it. Fields of --json: workers, a list of objects with
- * the fields of Worker in admin.proto. null: pid of one that is down; rss_limit_kib if it is
- * unlimited; owner, running_tenant, running_request, last_death, retire_reason, last_retired where there is none.
+ * `skep workers`: each worker and its tenants. Fields of --json: workers, a list of objects with
+ * the fields of Worker in admin.proto. null: pid of a worker that is down; rss_limit_kib if it is
+ * unlimited; owner, running_tenant, running_request, last_death, retire_reason, last_retired where
+ * there is none.
  */
 #include <inttypes.h>
 
@@ -26,7 +27,7 @@ static int add_kind(struct table *table, const Skep__Admin__Worker *w)
     return table_add(table, w->owner.len > 0 ? "%s: %s" : "%s", kind, owner);
 }
 
-/* "72 MiB/1.0 GiB" */
+/* Adds "72 MiB/1.0 GiB". */
 static int add_rss(struct table *table, const Skep__Admin__Worker *w)
 {
     char rss[OUTPUT_NUMBER_BYTES], limit[OUTPUT_NUMBER_BYTES];
@@ -39,7 +40,7 @@ static int add_rss(struct table *table, const Skep__Admin__Worker *w)
                : table_add(table, "%s/%s", rss, output_kib(w->rss_limit_kib, limit));
 }
 
-/* What runs, why it goes, or, if nothing is there, how the last one died. */
+/* Adds what runs, why the worker goes, or, if there is none, how the last one died. */
 static int add_now(struct table *table, const Skep__Admin__Worker *w)
 {
     char time[OUTPUT_NUMBER_BYTES];
@@ -113,8 +114,8 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct verb verb_workers = {
     .name = "workers",
     .arguments = "",
-    .summary = "show each worker: its process, memory, and what it does",
-    .help = "RSS is what the process holds, and the most that it may; MEMORY is what its tenants\n"
+    .summary = "show each worker: its process, memory, and activity",
+    .help = "RSS is the memory of the process, and its limit; MEMORY is the part that its tenants\n"
             "account for. IN IT: tenants; BUSY: requests; SERVED: requests, by this process.\n\n"
             "Fields of --json: workers, a list of objects with number, cordon, slot, kind\n"
             "(shared, spare, own, leaving), owner (tenant, of an own worker), state (down,\n"

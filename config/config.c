@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns skepd.yaml into a struct config, by the rows of config_keys.c. skepd at start and at a reload, as
- * whoever starts it; `skep check`.
+ * The reader of skepd.yaml: makes a struct config of it, by the rows of config_keys.c. skepd at
+ * start and at a reload, as the user who starts it; `skep check`.
  */
 #include "config/config.h"
 

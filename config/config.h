@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * skepd.yaml: what the operator decides. Read by skepd at start and by `skep check`.
+ * The contents of skepd.yaml: the operator's decisions. Read by skepd at start and by `skep check`.
  */
 #pragma once
 
@@ -18,16 +18,16 @@
 
 struct cordon_config {
     char *name;        /* [a-z0-9-], at most 63 */
-    uint32_t workers;  /* that tenants share: 1 to 64; 0 if is_solitary */
+    uint32_t workers;  /* workers that tenants share: 1 to 64; 0 if is_solitary */
     bool is_solitary;  /* each tenant has a worker of its own */
-    uint32_t solitary; /* workers that may be one tenant's own, at a time; 0 to 64, or to 1024 */
+    uint32_t solitary; /* most workers that each belong to one tenant; 0 to 64, or to 1024 */
     enum jit_mode jit;
     enum eval_mode eval; /* the most that its tenants may have */
     bool spare;          /* one worker more, which takes over where one dies */
     bool allow_unlimited;
-    bool
-        calls_across; /* its tenants call those of other cordons that say so too, and are called by them */
-    uint32_t caller_percent; /* of a tenant's places and queue, that one calling tenant may have */
+    /* The cordon's tenants and those of others with calls_across may call each other. */
+    bool calls_across;
+    uint32_t caller_percent; /* share of a tenant's places and queue for one calling tenant */
     struct limits defaults, maximum; /* LIMIT_UNSET where not given */
     limit_set observed;              /* noted and not enforced; besides those of struct config */
     bool observe_rss, observe_strikes;
@@ -35,8 +35,9 @@ struct cordon_config {
     uint32_t drift_mib;  /* resident memory beyond what its isolates account for; likewise */
     uint32_t cpu_weight; /* cgroup v2 cpu.weight of each worker */
     uint32_t retire_after_s, retire_after_requests; /* a worker's age; LIMIT_UNLIMITED: never */
-    uint32_t strikes;                               /* within 60 s, for each step */
-    uint32_t quarantine_s;                          /* the first; each next is twice as long */
+    uint32_t strikes; /* kills and crashes within 60 s, for each step */
+    /* the first quarantine; each next is twice as long */
+    uint32_t quarantine_s;
 };
 
 struct http_config { /* see struct http_limits in supervisor/http/http.h */
@@ -51,8 +52,9 @@ struct admin_role {
 };
 
 struct admin_config {
-    char *group; /* of the socket, name or number; NULL: that of skepd */
-    /* Besides root and skepd's own uid, who may do everything. Who may write may also read. */
+    char *group; /* group of the socket, name or number; NULL: that of skepd */
+    /* Users and groups besides root and skepd's own uid, who may do everything. A user who
+     * may write may also read. */
     struct admin_role read, write;
 };
 
@@ -61,16 +63,16 @@ struct metrics_config {
     uint32_t tenants; /* with series of their own; the others are one */
 };
 
-struct log_config { /* what tenants may log in a second, see supervisor/record/log_budget.h */
-    uint32_t tenant_lines, tenant_kib; /* each of them */
-    uint32_t lines, kib;               /* all together */
-    uint32_t access_lines;             /* of the access log, besides */
+struct log_config { /* most log output in a second, see supervisor/record/log_budget.h */
+    uint32_t tenant_lines, tenant_kib; /* each tenant */
+    uint32_t lines, kib;               /* all tenants together */
+    uint32_t access_lines;             /* lines of the access log, besides these */
 };
 
 struct deploy_config {
     uint32_t keep;          /* versions of a tenant */
-    uint32_t watch_s;       /* for so long a new version may be rolled back by itself; 0: never */
-    uint32_t errors;        /* so many failed requests at least, */
+    uint32_t watch_s;       /* a new version may be rolled back by itself for so long; 0: never */
+    uint32_t errors;        /* at least so many failed requests, */
     uint32_t error_percent; /* and so many of all */
 };
 
@@ -78,17 +80,17 @@ struct jail_config {
     bool may_be_reduced; /* minimum: reduced */
     layer_set without;   /* layers that may be missing, each named */
 };
-/* Where `without` is not given. Whether a host has switches for speculation was decided when it was
- * booted; it is no wall (docs/security.md). */
+/* The preset of `without`. Whether a host has switches for speculation was decided when it was
+ * booted; LAYER_SPECULATION is no wall (docs/security.md). */
 #define LAYERS_WITHOUT_PRESET LAYER_BIT(LAYER_SPECULATION)
 
 struct config {
-    char *path;         /* of the file, for messages */
+    char *path;         /* path of the file, for messages */
     char **listen;      /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; checked, absolute */
     unsigned n_listen;  /* 0: only sockets that are handed over */
     char *admin_socket; /* absolute; fits in a sockaddr_un; /run/skep/admin.sock if not given */
     char *tenants;      /* folder of tenant folders; absolute; NULL if not given */
-    char *state;        /* folder of what was deployed; absolute; NULL: nothing can be */
+    char *state;        /* folder of deployed tenants; absolute; NULL: nothing can be deployed */
     struct admin_config admin;
     enum log_level log_level;
     enum log_format log_format;
@@ -107,8 +109,8 @@ struct config {
     struct limits defaults, maximum; /* LIMIT_UNSET where not given; never LIMIT_UNLIMITED */
     limit_set observed;              /* noted and not enforced, in all cordons */
     bool observe_rss, observe_strikes;
-    /* At least one; "default" is added if none is given. Each is owned, and stays where it is while
-     * a reload makes it part of another config: workers and versions borrow it. */
+    /* At least one; "default" is added if none is given. Each cordon is owned, and stays where it
+     * is while a reload makes it part of another config: workers and versions borrow it. */
     struct cordon_config **cordons;
     unsigned n_cordons;
 };
@@ -117,13 +119,14 @@ struct config {
 
 /* Reads and checks path. 0, or -EINVAL with errors filled, or -errno of reading (in errors too). */
 int config_read(const char *path, struct config **ret_config, struct config_errors *errors);
-/* The same from memory; file: name for messages, relative paths count from its folder. text need
- * not end with NUL. -ENOMEM is not in errors. */
+/* Parses a text. file: name for messages; relative paths count from its folder. text need not end
+ * with NUL. As config_read; -ENOMEM is not in errors. */
 int config_parse(const char *file, const char *text, size_t size, struct config **ret_config,
                  struct config_errors *errors);
 struct config *config_free(struct config *config);
 struct cordon_config *cordon_config_free(struct cordon_config *cordon); /* NULL is allowed */
-/* NULL if there is none of that name. */
+/* Finds a cordon by its name; NULL if there is none. */
 const struct cordon_config *config_find_cordon(const struct config *config, const char *name);
-/* The limits of tenants that are only observed in a cordon, because it says so or the platform. */
+/* Returns the limits of tenants that are only observed in a cordon, because the cordon or the
+ * platform says so. */
 limit_set limits_observed(const struct config *config, const struct cordon_config *cordon);

@@ -32,7 +32,7 @@ static char *value_text(const struct key *key, const void *base)
     return text;
 }
 
-/* Takes over the three texts, also where it fails; NULL ones are out of memory. */
+/* Adds a change. Takes over the three texts, also on failure; a NULL one is out of memory. */
 static int add(struct config_changes *changes, char *key, char *before, char *after,
                bool needs_restart)
 {
@@ -176,7 +176,7 @@ void config_changes_done(struct config_changes *changes)
     *changes = (struct config_changes){ 0 };
 }
 
-/* ---- what only a start reads */
+/* ---- keys that only a start reads */
 
 static void exchange(char *a, char *b, size_t size)
 {

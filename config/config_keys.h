@@ -7,10 +7,10 @@
 #include "config/config.h"
 #include "config/keys.h"
 
-extern const struct key_table config_keys; /* of struct config */
-extern const struct key_table cordon_keys; /* of struct cordon_config */
+extern const struct key_table config_keys; /* rows of struct config */
+extern const struct key_table cordon_keys; /* rows of struct cordon_config */
 
-/* Readers of rows whose values need more than their kind says; config_readers.c. */
+/* Readers of rows whose values need more than the reader of their kind; config_readers.c. */
 int config_read_listen(const struct key_reading *reading, const struct key *key,
                        const struct yaml_node *node, void *base);
 int config_read_path(const struct key_reading *reading, const struct key *key,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Readers of the keys of skepd.yaml that need more than their kind says: addresses, paths, and values that
- * depend on another one. skepd at start and at a reload, as whoever starts it; `skep check`.
+ * Readers of the keys of skepd.yaml that need more than the reader of their kind: addresses, paths,
+ * and values that depend on another one. skepd at start and at a reload, as the user who starts it;
+ * `skep check`.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -214,7 +215,8 @@ void cordon_print_workers(const struct key *key, const void *base, FILE *file)
         (void) fprintf(file, "%u", cordon->workers);
 }
 
-/* Beside the workers that tenants share, or in their place. */
+/* Reads the bound of workers that each belong to one tenant: beside the workers that tenants share,
+ * or in their place. */
 int cordon_read_solitary(const struct key_reading *reading, const struct key *key,
                          const struct yaml_node *node, void *base)
 {
@@ -223,7 +225,7 @@ int cordon_read_solitary(const struct key_reading *reading, const struct key *ke
     struct cordon_config *cordon = base;
 
     (void) key;
-    if (cordon->is_solitary && !node->parent) /* the preset */
+    if (cordon->is_solitary && !node->parent) /* the key is not given */
         cordon->solitary = 64;
     else
         (void) yaml_number_parse(reading->document, node, cordon->is_solitary ? &in_place : &beside,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The list of what is wrong in a file. What goes into it may be a tenant's own text, so it is
- * escaped and bounded here, once. Any process; no state.
+ * The list of the errors in a file. Their texts may be a tenant's own, so they are escaped and
+ * bounded here, once. Any process; no state.
  */
 #include "config/errors.h"
 

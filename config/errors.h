@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is wrong in a file, for people: collected while it is read, shown by skepd's log,
- * `skep check` and `skep dev`. Bounded, and safe to print whatever the file holds.
+ * The errors in a file, for people: collected while it is read, shown by skepd's log, `skep check`
+ * and `skep dev`. Bounded, and safe to print whatever the file holds.
  */
 #pragma once
 
 #include <stddef.h>
 
-/* Beyond, errors are counted but not kept. */
+/* Most errors that are kept; the others are only counted. */
 #define CONFIG_ERRORS_MAX 100
 
 struct config_error {
@@ -21,12 +21,12 @@ struct config_error {
 struct config_errors {
     char *text; /* owned; all of them, each "FILE:LINE:COLUMN: what is wrong\n"; NULL if none */
     size_t size;
-    unsigned count;             /* also of those that are not kept */
+    unsigned count;             /* errors, kept or not */
     struct config_error *items; /* owned */
     unsigned n_items;
 };
 
-/* Control characters in what is added are escaped; a line longer than 1 KiB is cut. */
+/* Adds an error. Control characters in it are escaped; a line longer than 1 KiB is cut. */
 void config_errors_add(struct config_errors *errors, const char *file, unsigned line,
                        const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* The same with a column. */

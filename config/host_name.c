@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Host names: which are accepted, and how each is written. https://url.spec.whatwg.org/#host-parsing has the
- * rule that must never be laxer than this one: what it refuses, or rewrites to another host, would reach a
- * tenant as a request.url that cannot be parsed, or that names another host than the route did. Pure; any
- * process.
+ * Host names: which are accepted, and how each is written. The rule must never be laxer than that
+ * of https://url.spec.whatwg.org/#host-parsing: a host that the URL standard refuses, or rewrites
+ * to another one, would reach a tenant as a request.url that cannot be parsed, or that names
+ * another host than the route did. Pure; any process.
  */
 #include "config/host_name.h"
 
@@ -84,7 +84,8 @@ static bool is_punycode(struct label label)
     return label.size >= 4 && memcmp(label.data, "xn--", 4) == 0;
 }
 
-/* Blocks of scripts that are written from right to left, and of their digits. */
+/* Returns whether the character is in a block of a script that is written from right to left, or of
+ * its digits. */
 static bool is_right_to_left(uint32_t c)
 {
     return (c >= 0x590 && c <= 0x8ff) || (c >= 0xfb1d && c <= 0xfdff) ||
@@ -92,7 +93,7 @@ static bool is_right_to_left(uint32_t c)
            (c >= 0x1e800 && c <= 0x1efff);
 }
 
-/* name: the label, NUL-ended. 0, -EINVAL, -ENOMEM. */
+/* Checks one label of the form xn--…. name: the label, NUL-ended. 0, -EINVAL, -ENOMEM. */
 static int check_punycode(const char *name, bool *ret_is_right_to_left)
 {
     uint8_t *again = NULL;
@@ -115,8 +116,8 @@ static int check_punycode(const char *name, bool *ret_is_right_to_left)
     return 0;
 }
 
-/* The rule of RFC 5893 for labels beside one that is written from right to left, for ASCII; others are not
- * worth a table of directions. */
+/* Applies the rule of RFC 5893 for labels beside one that is written from right to left, for ASCII;
+ * others are not worth a table of directions. */
 static bool may_stand_beside(struct label label)
 {
     char last = label.data[label.size - 1];
@@ -124,7 +125,8 @@ static bool may_stand_beside(struct label label)
     return !is_punycode(label) && is_letter(label.data[0]) && (is_letter(last) || is_digit(last));
 }
 
-/* Labels of the form xn--…: libidn2 checks each by itself, the rule for directions concerns all together. */
+/* Checks labels of the form xn--…: libidn2 checks each by itself, the rule for directions concerns
+ * all together. */
 static int check_international(const char *name, size_t size)
 {
     const char *at = name;
@@ -148,7 +150,7 @@ static int check_international(const char *name, size_t size)
     return has_right_to_left && has_other ? -EINVAL : 0;
 }
 
-/* "Ends in a number checker" of the URL standard. */
+/* Returns whether the label is a number: "ends in a number checker" of the URL standard. */
 static bool is_number(struct label label)
 {
     bool is_hexadecimal = label.size >= 2 && memcmp(label.data, "0x", 2) == 0;
@@ -205,7 +207,7 @@ static int parse_name(const char *text, size_t size, char *name, size_t *ret_siz
 
 /* --- IPv6 --- */
 
-/* The longest run of at least two pieces that are zero, the first of those that are as long. Returns its
+/* Finds the longest run of at least two pieces that are zero; of several, the first. Returns its
  * length; 0: there is none. */
 static unsigned find_zeros(const uint16_t pieces[IPV6_PIECES], unsigned *ret_start)
 {
@@ -222,7 +224,7 @@ static unsigned find_zeros(const uint16_t pieces[IPV6_PIECES], unsigned *ret_sta
     return best > 1 ? best : 0;
 }
 
-/* inet_ntop writes some addresses with an IPv4 address at the end, which URLs do not. */
+/* Writes an IPv6 address as URLs do; inet_ntop writes some with an IPv4 address at the end. */
 static size_t write_ipv6(const uint8_t bytes[16], char *name)
 {
     uint16_t pieces[IPV6_PIECES];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads limits: a number within the bounds of limit_table, or `unlimited` where that is allowed;
- * and the names of those that are only observed. Any process; no state.
+ * and the names of the limits that are only observed. Any process; no state.
  */
 #include "config/key_limits.h"
 

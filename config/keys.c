@@ -175,7 +175,8 @@ static void texts_done(const struct key *key, void *base)
 static int read_ids(const struct key_reading *reading, const struct key *key,
                     const struct yaml_node *node, void *base)
 {
-    static const struct yaml_number id = { .least = 0, .most = UINT32_MAX - 1 }; /* -1 is nobody */
+    /* -1 means nobody */
+    static const struct yaml_number id = { .least = 0, .most = UINT32_MAX - 1 };
     unsigned *count = key_more(key, base);
 
     if (!node || node->n_children == 0)
@@ -266,8 +267,8 @@ typedef void (*key_done_fn)(const struct key *key, void *base);
 
 static const struct {
     key_read_fn read;
-    key_print_fn print_value;  /* takes where the value is, not the struct */
-    key_print_fn print_struct; /* takes the struct: of kinds with two members */
+    key_print_fn print_value;  /* takes a pointer to the value */
+    key_print_fn print_struct; /* takes the struct: for kinds with two members */
     key_done_fn done;          /* NULL: owns nothing */
 } kinds[KEY_KINDS] = {
     [KEY_NUMBER] = { read_number, print_number, NULL, NULL },

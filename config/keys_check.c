@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compares the tree of a YAML file with the table of its keys. Shapes only: whether a value is within its
- * bounds is seen when it is read (keys.c). Any process; no state.
+ * The check of a YAML file's tree against the table of its keys. Shapes only: whether a value is
+ * within its bounds is seen when it is read (keys.c). Any process; no state.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,7 +21,7 @@ struct check {
 
 static const struct {
     enum yaml_kind shape;
-    const char *expected; /* in place of no value */
+    const char *expected; /* expected value, for messages */
 } kinds[KEY_KINDS] = {
     [KEY_NUMBER] = { YAML_KIND_SCALAR, "a number" },
     [KEY_SWITCH] = { YAML_KIND_SCALAR, "on or off" },
@@ -67,7 +67,7 @@ static bool has_shape(const struct check *check, const struct yaml_node *node, e
 static void check_mapping(const struct check *check, const struct yaml_node *node,
                           const char *prefix);
 
-/* ---- keys that are none */
+/* ---- unknown keys */
 
 static void join(char *words, const char *word, size_t size)
 {
@@ -76,13 +76,14 @@ static void join(char *words, const char *word, size_t size)
 
     (void) snprintf(padded, sizeof padded, ", %s, ", words);
     (void) snprintf(wanted, sizeof wanted, ", %.*s, ", (int) size, word);
-    if (strstr(padded, wanted)) /* a mapping has several rows */
+    if (strstr(padded, wanted)) /* a key whose value is a mapping has several rows */
         return;
     (void) snprintf(words + have, WORDS_MAX - have, "%s%.*s", have > 0 ? ", " : "", (int) size,
                     word);
 }
 
-/* The part of a row's name that stands in the mapping with that prefix; NULL: none of it does. */
+/* Returns the part of a row's name that stands in the mapping with that prefix; NULL: none of it
+ * does. */
 static const char *name_below(const struct key *key, const char *prefix)
 {
     size_t size = strlen(prefix);
@@ -94,7 +95,7 @@ static const char *name_below(const struct key *key, const char *prefix)
     return key->name[size] == '.' ? key->name + size + 1 : NULL;
 }
 
-/* A key that is right elsewhere in the file is nearer than one that is spelt alike. */
+/* Finds a key that is right elsewhere in the file: it is nearer than one that is spelt alike. */
 static const char *find_elsewhere(const struct check *check, const char *given)
 {
     for (size_t i = 0; i < check->table->n; i++) {
@@ -204,7 +205,7 @@ static void check_list(const struct check *check, const struct yaml_node *node,
 static void check_value(const struct check *check, const struct yaml_node *node,
                         const struct key *key)
 {
-    if (key->kind == KEY_MAP) /* its reader has better words */
+    if (key->kind == KEY_MAP) /* the key's reader has better messages */
         return;
     if (!has_shape(check, node, kinds[key->kind].shape, kinds[key->kind].expected))
         return;
@@ -245,7 +246,7 @@ static bool has_child(const struct yaml_node *node, const char *key)
     return false;
 }
 
-/* prefix: the mapping's place in the table, "" for its top. */
+/* Checks a mapping. prefix: its place in the table, "" for the top. */
 static void check_mapping(const struct check *check, const struct yaml_node *node,
                           const char *prefix)
 {

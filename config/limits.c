@@ -18,9 +18,9 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
       .may_be_unlimited = true, .may_be_observed = true, .help = "CPU time of loading the module" },
     [LIMIT_INDEX(cpu_rate)] = { LIMIT(cpu_rate), .unit = "ms/s", .preset = LIMIT_UNLIMITED, .least = 1, .most = 64000,
       .may_be_unlimited = true, .may_be_observed = true,
-      .help = "CPU time of the tenant for each second" },
+      .help = "CPU time of all the tenant's requests for each second" },
     [LIMIT_INDEX(grace_ms)] = { LIMIT(grace_ms), .unit = "ms", .preset = 200, .least = 10, .most = 10000,
-      .help = "from the soft stop until the worker is killed" },
+      .help = "time from the soft stop until the worker is killed" },
     [LIMIT_INDEX(wall_ms)] = { LIMIT(wall_ms), .unit = "ms", .preset = 30000, .least = 10, .most = 3600000,
       .may_be_unlimited = true, .may_be_observed = true,
       .help = "time from dispatch to the end of the answer" },
@@ -46,7 +46,7 @@ const struct limit_info limit_table[LIMITS_COUNT] = {
     [LIMIT_INDEX(request_mib)] = { LIMIT(request_mib), .unit = "MiB", .preset = 10, .least = 1, .most = 10240,
       .may_be_unlimited = true, .may_be_observed = true, .help = "body of one request" },
     [LIMIT_INDEX(response_mib)] = { LIMIT(response_mib), .unit = "MiB", .preset = 100, .least = 1, .most = 102400,
-      .may_be_unlimited = true, .may_be_observed = true, .help = "body of one answer" },
+      .may_be_unlimited = true, .may_be_observed = true, .help = "body of one response" },
     [LIMIT_INDEX(hung_ms)] = { LIMIT(hung_ms), .unit = "ms", .preset = 5000, .least = 10, .most = 3600000, .word = "off",
       .may_be_unlimited = true, .help = "time in which nothing but another request can wake one" },
     [LIMIT_INDEX(renewals)] = { LIMIT(renewals), .unit = "", .preset = 5, .least = 1, .most = 10000, .is_capped = true,
@@ -67,7 +67,7 @@ static uint32_t layer_get(const struct limits *layer, const struct limit_info *i
     return layer ? limit_get(layer, info) : LIMIT_UNSET;
 }
 
-/* What is wanted, before any maximum; ret_preset: what it would be without the tenant. */
+/* Finds the value before any maximum; ret_preset: the value if the tenant gave none. */
 static void find_wanted(const struct limits_layers *layers, const struct limit_info *info,
                         struct limit_origin *ret, uint32_t *ret_preset)
 {
@@ -114,7 +114,7 @@ static uint32_t resolve_one(const struct limits_layers *layers, const struct lim
     for (size_t i = 0; i < ARRAY_LEN(maxima); i++) {
         uint32_t maximum = layer_get(maxima[i].layer, info);
         has_maximum = has_maximum || maximum != LIMIT_UNSET;
-        if (maximum == LIMIT_UNSET || maximum >= value) /* LIMIT_UNLIMITED is above all */
+        if (maximum == LIMIT_UNSET || maximum >= value) /* LIMIT_UNLIMITED is above any other */
             continue;
         value = maximum;
         ret_origin->cut = maxima[i].cut;

@@ -27,7 +27,8 @@ static int read_name(const struct key_reading *reading, const struct key *key,
     return key_read_kind(reading, key, node, base);
 }
 
-/* Takes "." and empty parts out of a relative path, in place. NULL, or what was expected. */
+/* Removes "." and empty parts from a relative path, in place. Returns NULL, or what was
+ * expected. */
 static const char *normalise(char *path)
 {
     char *out = path;
@@ -93,7 +94,7 @@ static int add_preset_route(struct manifest *manifest)
 
     (void) snprintf(text, sizeof text, "%s.localhost", manifest->name);
     int r = add_route(manifest, text, 1, &reason);
-    return r == -EINVAL ? 0 : r; /* the name is wrong, and that is in errors */
+    return r == -EINVAL ? 0 : r; /* the name is wrong, and the error is in errors already */
 }
 
 static int read_routes(const struct key_reading *reading, const struct key *key,
@@ -214,11 +215,11 @@ static const struct key manifest_rows[] = {
     { KEY(name), .kind = KEY_TEXT, .is_required = true, .most = TEXT_MAX, .read = read_name,
       .help = "name of the tenant, the same for all of its versions" },
     { KEY(main), .kind = KEY_TEXT, .is_required = true, .most = TEXT_MAX, .read = read_main,
-      .help = "the ES module whose default export has fetch(): a .js or .mjs file below this folder" },
+      .help = "ES module whose default export has fetch(): a .js or .mjs file below this folder" },
     { KEY(routes), .kind = KEY_TEXTS, .least = 1, .most = TENANT_ROUTES_MAX, .read = read_routes,
-      .help = "HOST or HOST/PATH that it serves; NAME.localhost if it is not given" },
+      .help = "hosts and paths that the tenant serves, HOST or HOST/PATH; NAME.localhost if it is not given" },
     { KEY(cordon), .kind = KEY_TEXT, .most = TEXT_MAX, .preset = "default", .read = read_name,
-      .help = "the pool of workers of skepd.yaml that serves it" },
+      .help = "cordon of skepd.yaml, a group of workers, that serves it" },
     { .name = "after_stop", .kind = KEY_WORD, .preset = "fresh", .words = after_stop_words,
       KEY_AT(struct manifest, reuse_after_stop), .reload = RELOAD_VERSION,
       .help = "whether the isolate in which JavaScript was stopped serves on (reuse)" },
@@ -231,7 +232,7 @@ static const struct key manifest_rows[] = {
     { KEY(callers), .kind = KEY_TEXTS, .most = TENANT_CALLERS_MAX,
       KEY_MORE(struct manifest, n_callers), .read = manifest_read_callers,
       .help = "tenants that may call this one" },
-    { KEY(limits), .kind = KEY_LIMITS, .help = "what it may use: see limits" },
+    { KEY(limits), .kind = KEY_LIMITS, .help = "limits of the tenant: see limits" },
     { .name = "limits.observe", .kind = KEY_REFUSED,
       .help = "only the operator decides what is not enforced: expected no such key, for it belongs in skepd.yaml" },
 };

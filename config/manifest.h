@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tenant as it stands on disk: skep.yaml and the files of its folder. Read by skepd, by
- * `skep check` and by `skep dev`. What is in it is the tenant's: hostile, bounded, checked.
+ * A tenant as it stands on disk: skep.yaml and the files of its folder. Read by skepd, by `skep
+ * check` and by `skep dev`. All of it is the tenant's: hostile, bounded, checked.
  */
 #pragma once
 
@@ -10,14 +10,14 @@
 
 #define TENANT_FILES_MAX 1000
 #define TENANT_BYTES_MAX (UINT32_C(16) << 20) /* all files together */
-#define TENANT_PATH_MAX 255                   /* of a file, relative */
+#define TENANT_PATH_MAX 255                   /* bytes of a file's path, relative */
 #define TENANT_DEPTH_MAX 16                   /* folders in folders */
 #define TENANT_ENV_MAX 128
 #define TENANT_ENV_VALUE_MAX 32768
 #define TENANT_ENV_BYTES_MAX \
-    (UINT32_C(1000) << 10) /* names and values: it goes to workers in one frame */
+    (UINT32_C(1000) << 10) /* names and values: all of env goes to workers in one frame */
 #define TENANT_ROUTES_MAX 64
-#define TENANT_LEFT_OUT_MAX 8 /* that are named */
+#define TENANT_LEFT_OUT_MAX 8 /* entries that are named */
 #define TENANT_BINDINGS_MAX 32
 #define TENANT_CALLERS_MAX 64
 
@@ -42,8 +42,8 @@ enum binding_kind {
 
 struct binding { /* env.NAME */
     enum binding_kind kind;
-    char *name;    /* as of an env_entry; of no other binding and no env_entry */
-    char *target;  /* of BINDING_SERVICE: the tenant's name */
+    char *name;    /* as in an env_entry; neither another binding nor env has it */
+    char *target;  /* BINDING_SERVICE: the tenant's name */
     unsigned line; /* in skep.yaml, for messages */
 };
 
@@ -64,7 +64,7 @@ struct manifest {
     char *name;   /* [a-z0-9-], at most 63 */
     char *main;   /* relative, normalised, .js or .mjs; one of files (if they were read) */
     char *cordon; /* "default" if not given */
-    struct route_pattern *routes; /* at least one: all of NAME.localhost if not given */
+    struct route_pattern *routes; /* at least one: NAME.localhost with all paths if not given */
     unsigned n_routes;
     struct env_entry *env;
     unsigned n_env;
@@ -75,36 +75,37 @@ struct manifest {
     struct limits limits; /* LIMIT_UNSET where not given */
     enum eval_mode eval;
     bool
-        reuse_after_stop; /* after_stop: reuse; else an isolate in which JavaScript was stopped goes */
+        /* after_stop: reuse; false: an isolate in which JavaScript was stopped is replaced */
+        reuse_after_stop;
     struct manifest_lines lines;
     struct tenant_file *files; /* sorted by path */
     unsigned n_files;
-    /* Names of what lies in the folder and does not belong to the tenant: other kinds of files, and links. The
-     * first ones; hidden ones and node_modules are not counted. */
+    /* Names of entries of the folder that do not belong to the tenant: other kinds of files, and
+     * links. The first ones; hidden entries and node_modules are not counted. */
     char *left_out[TENANT_LEFT_OUT_MAX];
-    unsigned n_left_out; /* of all, also those that are not named */
+    unsigned n_left_out; /* all such entries, named or not */
 };
 
 /* Reads DIR/skep.yaml and the files below DIR (.js .mjs .json .wasm .txt .html; hidden files and
  * node_modules are left out; symbolic links are not followed, dir itself may be one). 0, or
  * -EINVAL or another -errno with errors filled; -ENOMEM is not in errors. */
 int manifest_read(const char *dir, struct manifest **ret_manifest, struct config_errors *errors);
-/* One script without a manifest, for `skep dev`: name from the file's name, route "*", no other
+/* Makes a manifest of one script, for `skep dev`: name from the file's name, route "*", no other
  * files. */
 int manifest_from_script(const char *path, struct manifest **ret_manifest,
                          struct config_errors *errors);
-/* skep.yaml from memory, without files; for tests and fuzzing. */
+/* Parses skep.yaml from memory, without files; for tests and fuzzing. */
 int manifest_parse(const char *file, const char *text, size_t size, struct manifest **ret_manifest,
                    struct config_errors *errors);
 struct manifest *manifest_free(struct manifest *manifest);
 
-/* The binding of that name; NULL if there is none. */
+/* Finds a binding by its name; NULL if there is none. */
 const struct binding *manifest_find_binding(const struct manifest *manifest, const char *name);
 
-/* Returns whether they serve the same: name, main, cordon, routes, env, bindings, callers, limits and files, in their order. Lines
- * and where they were read from do not count. */
+/* Returns whether both serve the same: name, main, cordon, routes, env, bindings, callers, limits
+ * and files, in their order. Lines and paths of origin do not count. */
 bool manifest_is_same(const struct manifest *a, const struct manifest *b);
-/* With its files. 0 or -ENOMEM. */
+/* Copies a manifest with its files. 0 or -ENOMEM. */
 int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifest);
 
 /* Checks one tenant against the config: its cordon exists, and allows what is `unlimited`. 0 or
@@ -112,15 +113,15 @@ int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifes
 int manifest_check(const struct manifest *manifest, const struct config *config,
                    struct config_errors *errors);
 
-/* What was given with a deploy, over what skep.yaml says: "NAME=VALUE", each followed by a NUL. 0, -ENOMEM,
- * or -EINVAL with errors filled (and the manifest is to be freed). */
+/* Lays the env of a deploy over that of skep.yaml. data: "NAME=VALUE", each followed by a NUL. 0,
+ * -ENOMEM, or -EINVAL with errors filled (and the manifest is to be freed). */
 int manifest_override_env(struct manifest *manifest, const char *data, size_t size,
                           struct config_errors *errors);
 
 /* Parses one route: HOST[/PATH]. HOST is a name, "*.NAME" or "*". A '*' at the end of PATH makes it
- * a prefix; no PATH is the same as "/" with '*'. Not decoded: what is percent-encoded in a request
- * must be so in the pattern. 0, -ENOMEM, or -EINVAL with *ret_reason a static string that says
- * what was expected. Fields are malloc'ed: route_pattern_done. */
+ * a prefix; no PATH is the same as "/" with '*'. Not decoded: a pattern must
+ * have the same percent-encoding as the request. 0, -ENOMEM, or -EINVAL with *ret_reason a static
+ * string that says what was expected. Fields are malloc'ed: route_pattern_done. */
 int route_pattern_parse(const char *text, struct route_pattern *ret_pattern,
                         const char **ret_reason);
 void route_pattern_done(struct route_pattern *pattern);
@@ -129,22 +130,22 @@ void route_pattern_done(struct route_pattern *pattern);
 /* Writes the route as it may be written in skep.yaml; "*" for every request. Returns buffer. */
 const char *route_pattern_text(const struct route_pattern *pattern,
                                char buffer[static ROUTE_TEXT_BYTES]);
-/* An order; 0: the same requests. line does not count. */
+/* Compares routes, for an order; 0: they match the same requests. line does not count. */
 int route_pattern_compare(const struct route_pattern *a, const struct route_pattern *b);
 
 /* Reads all tenants below dir (each folder with a skep.yaml, hidden ones left out, in the order of
  * their names), and checks them against each other and the config: duplicate names, duplicate
- * routes, manifest_check. config may be NULL: only against each other. Good ones are returned even
- * if others are bad; of two with the same name or route the first is good. 0, -EINVAL if there
+ * routes, manifest_check. config may be NULL: only against each other. Good tenants are returned
+ * even if others are bad; of two with the same name or route the first is good. 0, -EINVAL if there
  * were errors, -ENOMEM; ret_set is written except for -ENOMEM. */
 struct manifest_folder {
-    char *dir;    /* owned; that has a skep.yaml */
-    bool is_good; /* its tenant is one of the items */
+    char *dir;    /* owned; a folder that has a skep.yaml */
+    bool is_good; /* the folder's tenant is one of the items */
 };
 struct manifest_set {
     struct manifest **items; /* owned */
     unsigned count;
-    bool is_read;                    /* false: the folder itself cannot be */
+    bool is_read;                    /* false: the folder itself cannot be read */
     struct manifest_folder *folders; /* owned; sorted by dir */
     unsigned n_folders;
     struct manifest_name *names; /* owned; of the items, sorted */
@@ -152,7 +153,7 @@ struct manifest_set {
 int manifest_read_all(const char *dir, const struct config *config, struct manifest_set *ret_set,
                       struct config_errors *errors);
 void manifest_set_done(struct manifest_set *set);
-/* The item of that name; NULL if there is none, or if it was taken (set to NULL). */
+/* Finds an item by its name; NULL if there is none, or if it was taken (set to NULL). */
 struct manifest **manifest_set_find(const struct manifest_set *set, const char *name);
-/* NULL: no folder of a tenant. */
+/* Finds a folder of a tenant; NULL if there is none. */
 struct manifest_folder *manifest_set_find_folder(const struct manifest_set *set, const char *dir);

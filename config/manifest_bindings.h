@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `bindings` and `callers` of a skep.yaml: what a tenant may ask of others, and who may ask it. Private to config/.
+ * `bindings` and `callers` of a skep.yaml: the tenants that a tenant may call, and those that may
+ * call it. Private to config/.
  */
 #pragma once
 
@@ -12,7 +13,7 @@ int manifest_read_bindings(const struct key_reading *reading, const struct key *
                            const struct yaml_node *list, void *base);
 int manifest_read_callers(const struct key_reading *reading, const struct key *key,
                           const struct yaml_node *list, void *base);
-/* 0 or -ENOMEM; to is half-filled then, for manifest_free. */
+/* Copies both. 0 or -ENOMEM; `to` is half-filled then, for manifest_free. */
 int manifest_copy_bindings(const struct manifest *from, struct manifest *to);
 bool manifest_has_same_bindings(const struct manifest *a, const struct manifest *b);
 void manifest_free_bindings(struct manifest *manifest);

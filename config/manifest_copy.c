@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether two states of a tenant are the same, and a copy of one. Lines and where it was read from do
- * not count.
+ * Copies of a tenant's state, and whether two states are the same. Lines and paths of origin do not
+ * count.
  */
 #include <errno.h>
 #include <stdlib.h>

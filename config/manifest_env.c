@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Values of env that were given with a deploy, laid over those of skep.yaml. skepd, and skep before it
- * sends them.
+ * Values of env that were given with a deploy, laid over those of skep.yaml. skepd, and skep before
+ * it sends them.
  */
 #include <errno.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static int add_entry(struct manifest *manifest, const char *name, const char *va
         return -ENOMEM;
     manifest->env = env;
     env[manifest->n_env] = (struct env_entry){ .name = strdup(name), .value = strdup(value) };
-    manifest->n_env++; /* manifest_free takes one that is half there */
+    manifest->n_env++; /* manifest_free takes a half-filled entry */
     return env[manifest->n_env - 1].name && env[manifest->n_env - 1].value ? 0 : -ENOMEM;
 }
 

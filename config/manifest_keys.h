@@ -7,4 +7,4 @@
 #include "config/keys.h"
 #include "config/manifest.h"
 
-extern const struct key_table manifest_keys; /* of struct manifest */
+extern const struct key_table manifest_keys; /* rows of struct manifest */

@@ -12,7 +12,7 @@
 #include "config/manifest.h"
 #include "config/names.h"
 
-/* A route and whose it is; borrowed from the set. */
+/* A route and its tenant; borrowed from the set. */
 struct claim {
     const struct route_pattern *pattern;
     const struct manifest *manifest;
@@ -20,7 +20,7 @@ struct claim {
 
 struct index {
     void *names;  /* tsearch(3) trees of borrowed manifests */
-    void *routes; /* and of owned claims */
+    void *routes; /* tree of owned claims */
 };
 
 static int compare_names(const void *a, const void *b)
@@ -124,7 +124,7 @@ static int check_routes(const struct index *index, const struct manifest *manife
     return r;
 }
 
-/* The manifest must outlive the index. */
+/* Adds a manifest, which must outlive the index. */
 static int index_add(struct index *index, const struct manifest *manifest)
 {
     if (!tsearch(manifest, &index->names, compare_names))
@@ -154,7 +154,7 @@ static int set_add(struct manifest_set *set, struct index *index, struct manifes
     return index_add(index, manifest);
 }
 
-/* In the order of their names, and so sorted. */
+/* Adds a folder. Folders are added in the order of their names, so the list is sorted. */
 static struct manifest_folder *add_folder(struct manifest_set *set, const char *dir)
 {
     struct manifest_folder *folders =
@@ -199,7 +199,7 @@ static int compare_entries(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name); /* alphasort(3) depends on the locale */
 }
 
-/* A folder below dir that has a skep.yaml, be it a broken one. */
+/* Returns whether a folder has a skep.yaml, be it a broken one. */
 static bool has_manifest(const char *dir)
 {
     _cleanup_free_ char *file = path_absolute(dir, "skep.yaml");

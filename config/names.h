@@ -9,20 +9,23 @@
 
 #define NAME_MAX_BYTES 63
 
-/* [a-z0-9-], 1 to 63, no hyphen first or last: a label of a host name. */
+/* Returns whether the name is [a-z0-9-], 1 to 63, no hyphen first or last: a label of a host
+ * name. */
 bool name_is_valid(const char *name);
 extern const char name_expected[]; /* for messages: "expected …" */
 
-/* The folder of a file as an absolute path; malloc'ed. 0 or -errno. */
+/* Returns the folder of a file as an absolute path; malloc'ed. 0 or -errno. */
 int path_folder_of(const char *file, char **ret_folder);
-/* path itself if it is absolute, else below folder; malloc'ed, NULL if out of memory. */
+/* Returns path itself if it is absolute, else below folder; malloc'ed, NULL if out of memory. */
 char *path_absolute(const char *folder, const char *path);
-/* [A-Za-z_][A-Za-z0-9_]*, not __proto__, which would set the prototype and no property. */
+/* Returns whether the name is [A-Za-z_][A-Za-z0-9_]*, and not __proto__, which would set the
+ * prototype and no property. */
 bool env_name_is_valid(const char *name);
 bool path_fits_socket(const char *path);
 
-/* "127.0.0.1:8080", "[::1]:8080", "unix:path"; port 0 is any free one. NULL if it is right, else
- * a static string that says what was expected. */
+/* Checks an address: "127.0.0.1:8080", "[::1]:8080", "unix:path"; port 0 is any free one. NULL if
+ * it is right, else a static string that says what was expected. */
 const char *listen_address_check(const char *text);
-/* What is wrong with the kind of a file as `main`, a static string; NULL if nothing. */
+/* Checks the kind of a file as `main`. Returns NULL if it is right, else the fault, a static
+ * string. */
 const char *main_kind_check(const char *path);

@@ -198,7 +198,7 @@ static int walk_entry(struct walk *walk, int fd, const char *prefix, const char 
                      : add_file(walk, fd, name, path);
 }
 
-/* Takes over fd. */
+/* Reads a folder. Takes over fd. */
 static int walk_folder(struct walk *walk, int fd, const char *prefix, unsigned depth)
 {
     _cleanup_dir_ DIR *dir = fdopendir(fd);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files of a tenant's folder, which the tenant may have filled with links, pipes and
- * devices. config/, and what stores and sends such folders.
+ * The files of a tenant's folder, which the tenant may have filled with links, pipes and devices.
+ * For config/, and for the code that stores and sends such folders.
  */
 #pragma once
 
 #include "config/manifest.h"
 
 /* Reads a regular file below dir_fd; never follows a link, never waits for a pipe. *ret_data is
- * malloc'ed and followed by a NUL. 0, -EFBIG over max_bytes, -ELOOP if it is a link, -EINVAL if
- * it is not a regular file, or another -errno. */
+ * malloc'ed and followed by a NUL. 0, -EFBIG over max_bytes, -ELOOP if the file is a link, -EINVAL
+ * if it is not a regular file, or another -errno. */
 int tenant_file_read(int dir_fd, const char *name, size_t max_bytes, char **ret_data,
                      size_t *ret_size);
 
@@ -17,11 +17,13 @@ int tenant_file_read(int dir_fd, const char *name, size_t max_bytes, char **ret_
  * messages. 0, -EINVAL with errors filled, or -ENOMEM. */
 int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
                       struct config_errors *errors);
-/* Names in a note what lies in the folder and is not among the files, if anything does. */
+/* Adds a note that names the entries of the folder that are not among the files, if there are
+ * any. */
 void tenant_files_note_left_out(const struct manifest *manifest, struct config_errors *notes);
-/* NULL if there is none of that path. */
+/* Finds a file by its path; NULL if there is none. */
 const struct tenant_file *tenant_files_find(const struct manifest *manifest, const char *path);
 
-/* Whether a file of this path (which ends with NUL) belongs to a tenant's folder, by the rules by which
- * such folders are read: NULL, or what was expected, a static string. skep.yaml belongs to it. */
+/* Checks whether a file of this path (which ends with NUL) belongs to a tenant's folder, by the
+ * rules by which such folders are read: NULL, or what was expected, a static string. skep.yaml
+ * belongs to it. */
 const char *tenant_path_check(const char *path);

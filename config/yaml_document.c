@@ -18,7 +18,7 @@ struct builder {
     struct config_errors *errors;   /* borrowed: the same */
     struct yaml_node *open;         /* borrowed: the innermost container; NULL outside */
     unsigned depth;
-    char *key; /* of the value that comes next in a mapping; NULL before a key */
+    char *key; /* key of the next value in a mapping; NULL before a key */
     unsigned key_line;
     bool has_duplicates;
 };
@@ -51,7 +51,7 @@ static int refuse(const struct builder *builder, unsigned line, const char *what
     return -EINVAL;
 }
 
-/* The node is in the document's list, and thereby owned, from here on. */
+/* Makes a node, which from here on is in the document's list and thereby owned. */
 static struct yaml_node *node_new(struct yaml_document *document, enum yaml_kind kind,
                                   unsigned line)
 {
@@ -213,7 +213,7 @@ static unsigned count_lines(const char *text, size_t size)
     return lines;
 }
 
-/* libyaml's words for what it did not understand. */
+/* Adds an error with libyaml's own words for the syntax error. */
 static int refuse_syntax(const struct builder *builder, const yaml_parser_t *parser)
 {
     const struct yaml_document *document = builder->document;

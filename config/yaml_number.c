@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Digits only, without a zero before others, as YAML 1.1 reads that as octal. */
+/* Returns whether the text is digits only, without a zero before others, as YAML 1.1 reads that as
+ * octal. */
 static bool is_number(const char *text)
 {
     size_t digits = strspn(text, "0123456789");

@@ -10,7 +10,7 @@
 #include "config/limits.h"
 #include "config/yaml_document.h"
 
-/* What is read where the word stands. */
+/* Value that is returned for the word. */
 #define YAML_NUMBER_WORD LIMIT_UNLIMITED
 #define YAML_NUMBER_TEXT_MAX 32 /* bytes, in messages */
 
@@ -21,7 +21,7 @@ struct yaml_number {
     const char *refusal;  /* why the word is not allowed here; NULL: it is */
 };
 
-/* 0, or -EINVAL with an error added. node: a single value. */
+/* Parses a number. 0, or -EINVAL with an error added. node: a single value. */
 int yaml_number_parse(const struct yaml_document *document, const struct yaml_node *node,
                       const struct yaml_number *number, uint32_t *ret_value,
                       struct config_errors *errors);
