@@ -19,8 +19,8 @@
 #define INPUT_MAX_BYTES (FRAME_HEADER_BYTES + FRAME_MAX_BYTES)
 #define ARENA_BYTES (4U << 20)
 #define TURNS_AT_END \
-    64 /* that read what a peer has said that takes no more: all that its socket holds */
-/* A frame with a tail of this size is written at once, from where it lies. */
+    64 /* most turns of reading from a peer that takes no more: they empty its socket */
+/* Frames with a tail of this size are written at once, from the tail's own memory. */
 #define DIRECT_MIN_BYTES (16U << 10)
 #define DIRECT_HEAD_MAX_BYTES 512
 #define READS_PER_TURN 4   /* so that one peer cannot keep the loop to itself */
@@ -39,18 +39,19 @@ struct channel {
     uint8_t *input;
     size_t input_size; /* allocated */
     size_t input_have;
-    unsigned frames_left; /* of frames_per_turn */
-    uint64_t received;    /* frames */
-    uint64_t written;     /* bytes */
+    unsigned frames_left; /* rest of frames_per_turn */
+    uint64_t received;    /* frames so far */
+    uint64_t written;     /* bytes so far */
     int error;
     bool is_flush_due;
-    unsigned turns_at_end; /* of reading, after is_output_over */
-    bool is_output_over;   /* the peer takes no more; closes when what it has said is read */
+    unsigned turns_at_end; /* turns of reading after is_output_over */
+    /* The peer takes no more; the channel closes when all that it wrote is read. */
+    bool is_output_over;
     bool is_closed;
     bool is_reading;
     bool wants_drained, wants_written;
     unsigned depth; /* callbacks of the owner now on the stack */
-    bool is_freed;  /* by a callback; the memory goes when depth is 0 */
+    bool is_freed;  /* a callback has freed the channel; the memory goes when depth is 0 */
 };
 
 static void destroy(struct channel *ch)
@@ -79,7 +80,7 @@ static bool leave(struct channel *ch)
     return false;
 }
 
-/* The one place where a peer is given up. */
+/* Gives the peer up; the one place that does. */
 static void fail(struct channel *ch, int error)
 {
     if (ch->is_closed)
@@ -170,7 +171,7 @@ static int reserve_input(struct channel *ch)
     return 0;
 }
 
-/* One read and its frames. Returns 1 if there may be more, 0 if not, -errno; *ret_eof. */
+/* Reads once and handles the frames. Returns 1 if there may be more, 0 if not, -errno; *ret_eof. */
 static int read_once(struct channel *ch, bool *ret_eof)
 {
     int r = reserve_input(ch);
@@ -190,8 +191,8 @@ static int read_once(struct channel *ch, bool *ret_eof)
     return r < 0 ? r : (size_t) n == room;
 }
 
-/* Leaves what is over frames_per_turn to the next turn. A level-triggered read event would come in this
- * one again, before the others'. */
+/* Leaves the frames beyond frames_per_turn to the next turn. A level-triggered read event would
+ * come in this turn again, before those of others. */
 static void yield_turn(struct channel *ch)
 {
     static const struct timeval at_once = { 0 };
@@ -208,7 +209,7 @@ static void read_in(struct channel *ch, unsigned n_reads, unsigned n_frames)
     ch->depth++;
     ch->frames_left = n_frames;
     if (ch->input_have > 0 && !ch->is_closed && consume(ch) < 0)
-        r = -EPROTO; /* frames that were left when reading was stopped */
+        r = -EPROTO; /* frames that were left over when reading was stopped */
     for (unsigned i = 0; i < n_reads && r > 0; i++)
         if (ch->is_freed || ch->is_closed || !ch->is_reading || ch->frames_left == 0)
             r = 0;
@@ -228,7 +229,7 @@ static unsigned frames_per_turn(const struct channel *ch)
     return ch->options.frames_per_turn > 0 ? ch->options.frames_per_turn : UINT_MAX;
 }
 
-/* A turn of reading after EPIPE: the channel closes when it has brought nothing more. */
+/* Does a turn of reading after EPIPE: the channel closes when a turn brings nothing more. */
 static void read_rest(struct channel *ch)
 {
     uint64_t before = ch->received;
@@ -277,8 +278,8 @@ static void on_next_turn(evutil_socket_t fd, short what, void *arg)
     read_turn(ch);
 }
 
-/* The peer takes no more, because it has ended as a rule. What it had said before is still in the socket, and counts: it is
- * read before the channel closes. */
+/* Ends output to a peer that takes no more, usually because it has ended. Frames that it wrote
+ * before are still in the socket, and count: they are read before the channel closes. */
 static void end_output(struct channel *ch)
 {
     ch->is_output_over = true;
@@ -386,8 +387,9 @@ void channel_set_receiver(struct channel *ch, const struct channel_table *receiv
     ch->receiver = owner;
 }
 
-/* Writes a frame with a large tail from where it lies, behind what is queued, as far as the socket takes it. Returns
- * how much of the frame was written; errors are met again, and reported, when the rest is. */
+/* Writes a frame with a large tail from the tail's own memory, behind the queue, as far as the
+ * socket takes it. Returns how much of the frame was written; an error comes again, and is
+ * reported, when the rest is written. */
 static size_t write_large(struct channel *ch, const struct frame_cut *cut)
 {
     _uninitialized_ uint8_t head[DIRECT_HEAD_MAX_BYTES];
@@ -410,7 +412,7 @@ static size_t write_large(struct channel *ch, const struct frame_cut *cut)
     return (size_t) n;
 }
 
-/* Queues what follows the first `done` bytes of the frame: all of that, or nothing. 0 or -ENOMEM. */
+/* Queues the frame without its first `done` bytes: all of that, or nothing. 0 or -ENOMEM. */
 static int queue_rest(struct channel *ch, const struct frame_cut *cut, size_t done)
 {
     struct evbuffer_iovec space;
@@ -456,7 +458,7 @@ int channel_send(struct channel *ch, const ProtobufCMessage *envelope)
     if (queue_rest(ch, &cut, done) < 0) {
         if (done == 0)
             return -ENOMEM;
-        end_output(ch); /* which closes it: the peer has half a frame */
+        end_output(ch); /* closes the channel: the peer has half a frame */
         return -EPIPE;
     }
     if (channel_is_congested(ch))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One end of a framed Unix socket on a libevent loop: many frames for each read, one
- * write for each loop turn. What may be received is a table; anything outside of it
- * closes the channel in one place (-EPROTO), never the process. Single-threaded.
+ * One end of a framed Unix socket on a libevent loop: many frames for each read, one write for each
+ * loop turn. A table says which messages may be received; any other closes the channel in one place
+ * (-EPROTO), never the process. Single-threaded.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ struct frame_tails;
 typedef int (*channel_handler_fn)(void *owner, const ProtobufCMessage *message);
 
 struct channel_rule {
-    uint32_t phases; /* bit set of phases in which the peer may send this */
+    uint32_t phases; /* bit set of phases in which the peer may send the message */
     channel_handler_fn handle;
 };
 
@@ -39,15 +39,15 @@ struct channel_options {
     struct event_base *base; /* borrowed: outlives the channel */
     int fd;                  /* connected stream socket; owned from channel_new's success on */
     const struct channel_table *receive;
-    const struct frame_tails *tails; /* of both directions; NULL: no message has one */
+    const struct frame_tails *tails; /* tails of both directions; NULL: no message has one */
     uint32_t phase;                  /* first phase, one bit */
     void *owner;
     /* Called once when the channel has failed or the peer has left: error is 0 for end of
      * file, else -errno. Not called after channel_free. The owner may free the channel in it. */
     void (*on_closed)(void *owner, int error);
-    /* Asked before each message that the table allows; NULL: all are handled. number: its case in the
-     * oneof, message: as for its handler. 1: handle it; 0: it was refused, and answered; -errno: close. May
-     * stop reading. */
+    /* Called before each message that the table allows; NULL: all are handled. number: its case in
+     * the oneof, message: as for its handler. 1: handle it; 0: it was refused, and answered;
+     * -errno: close. May stop reading. */
     int (*may_handle)(void *owner, unsigned number, const ProtobufCMessage *message);
     /* Called when the frames of one turn's reads have been handled and the channel is still open;
      * may be NULL. May free the channel. */
@@ -57,27 +57,28 @@ struct channel_options {
     void (*on_drained)(void *owner);
     /* Called once after channel_await_written, when nothing is queued any more; may be NULL. */
     void (*on_written)(void *owner);
-    const char *name; /* of its callbacks, for common/loop_watch.h; static */
-    /* Each message is a callback with a name of its own. For channels whose messages are few and dear. */
+    const char *name; /* name of the callbacks, for common/loop_watch.h; static */
+    /* Each message is watched as a callback with a name of its own. For channels whose messages are
+     * few and expensive. */
     bool is_each_watched;
     size_t output_high_bytes; /* channel_is_congested above this */
     size_t output_max_bytes;  /* channel_send fails with -ENOBUFS above this; 0: no limit */
-    /* Frames handled in one loop turn; the rest waits for the next turn, after everybody else's. 0: no
-     * limit. */
+    /* Most frames that are handled in one loop turn; the rest waits for the next turn, after all
+     * others. 0: no limit. */
     unsigned frames_per_turn;
 };
 
-/* Takes a connected non-blocking socket. 0 or -errno (fd stays the caller's). */
+/* Makes a channel of a connected non-blocking socket. 0 or -errno (fd stays the caller's). */
 int channel_new(const struct channel_options *options, struct channel **ret_channel);
 
-/* Drops queued output, closes the socket. NULL is allowed; may be called from a handler
- * and from on_closed. Returns NULL. */
+/* Closes the socket and drops queued output. NULL is allowed; may be called from a handler and from
+ * on_closed. Returns NULL. */
 struct channel *channel_free(struct channel *channel);
 
 void channel_set_phase(struct channel *channel, uint32_t phase);
 
-/* From the next message on, what may be received is that table, and its handlers get that owner; the
- * callbacks of channel_options keep theirs. */
+/* Sets, from the next message on, the table of messages that may be received, and the owner that
+ * their handlers get; the callbacks of channel_options keep theirs. */
 void channel_set_receiver(struct channel *channel, const struct channel_table *receive,
                           void *owner);
 
@@ -85,14 +86,14 @@ void channel_set_receiver(struct channel *channel, const struct channel_table *r
  * -EMSGSIZE over FRAME_MAX_BYTES, -ENOBUFS over output_max_bytes, -EPIPE after closing. */
 int channel_send(struct channel *channel, const ProtobufCMessage *envelope);
 
-/* Writes now what is queued, as far as the socket takes it. */
+/* Writes the queue now, as far as the socket takes it. */
 void channel_flush(struct channel *channel);
 
-/* Has on_written called when what is queued now, and what is queued until then, has been written. */
+/* Makes the channel call on_written once all that is queued by then has been written. */
 void channel_await_written(struct channel *channel);
 
-/* Reads and handles now what the peer had written, to the end of file or until the socket is empty;
- * for a peer that is dead. on_closed may be called. */
+/* Reads and handles now all that the peer had written, to the end of file or until the socket is
+ * empty; for a peer that is dead. on_closed may be called. */
 void channel_drain_input(struct channel *channel);
 
 size_t channel_queued_bytes(const struct channel *channel);

@@ -13,8 +13,8 @@
 #define ARENA_ALIGN 16
 #define WIRE_TYPE_BYTES 2 /* of protobuf, in the lowest three bits of a tag */
 
-/* AddressSanitizer is told what is in use, so that it sees a message that is read after the next one,
- * and a field that is read behind its end. */
+/* AddressSanitizer is told which part of the arena is in use, so that it sees a message that is
+ * read after the next one, and a field that is read behind its end. */
 #if defined(__SANITIZE_ADDRESS__)
 #define HAS_ASAN 1
 #elif defined(__has_feature)
@@ -72,8 +72,8 @@ static void arena_free_one(void *data, void *pointer)
 
 int arena_init(struct arena *arena, size_t size)
 {
-    /* Untouched pages cost nothing, so the bound may be generous. Not from malloc: it would ask for
-     * pages, too, but AddressSanitizer's writes half a megabyte of shadow for each such block. */
+    /* Untouched pages cost nothing, so the bound may be generous. malloc would ask for pages, too,
+     * but AddressSanitizer's writes half a megabyte of shadow for each such block. */
     uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED)

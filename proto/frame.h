@@ -10,11 +10,12 @@
 #include <stdint.h>
 
 #define FRAME_HEADER_BYTES 4
-#define FRAME_TAIL_BIT (UINT32_C(1) << 31) /* of the length: the size of a tail follows, as u32 */
+/* Bit of the length: the size of a tail follows, as u32. */
+#define FRAME_TAIL_BIT (UINT32_C(1) << 31)
 #define FRAME_TAIL_BYTES 4
-#define FRAME_MAX_BYTES (UINT32_C(1) << 20) /* behind the length */
+#define FRAME_MAX_BYTES (UINT32_C(1) << 20) /* bytes behind the length */
 #define BODY_CHUNK_MAX_BYTES (UINT32_C(64) << 10)
-/* Credit is given back in steps of this size: with less to come a peer would wait for ever. */
+/* Credit is given back in steps of this size: for less a peer would wait for ever. */
 #define BODY_GRANT_STEP_BYTES (UINT32_C(64) << 10)
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)
@@ -41,17 +42,17 @@ struct frame_tails {
  * its length is over FRAME_MAX_BYTES, -EPROTO if it is 0. */
 int64_t frame_measure(const uint8_t *data, size_t size);
 
-/* Memory for one unpacked message. Everything given out is freed at once by reset. */
+/* Memory for one unpacked message. All allocations are freed at once by reset. */
 struct arena {
     ProtobufCAllocator allocator; /* hand this to protobuf-c */
     uint8_t *memory;
     size_t size; /* bytes at memory */
     size_t used;
-    size_t touched; /* the most that was used */
+    size_t touched; /* the most that was ever used */
 };
 
-/* 0 or -ENOMEM. size: the most that one message may need; more makes unpack fail, which
- * bounds what a small frame can blow up to. */
+/* Makes an arena. 0 or -ENOMEM. size: the most that one message may need; for more, unpacking
+ * fails, which bounds the memory that a small frame can take. */
 int arena_init(struct arena *arena, size_t size);
 void arena_reset(struct arena *arena);
 void arena_done(struct arena *arena);
@@ -69,7 +70,8 @@ ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
                                     const struct frame_tails *tails, const uint8_t *frame,
                                     size_t size, struct arena *arena);
 
-/* Bytes that frame_pack will write, or 0 if the message is over FRAME_MAX_BYTES. */
+/* Returns the number of bytes that frame_pack will write, or 0 if the message is over
+ * FRAME_MAX_BYTES. */
 size_t frame_packed_size(const ProtobufCMessage *message);
 
 /* Writes header and message to buffer, which holds frame_packed_size bytes. */
@@ -87,7 +89,8 @@ struct frame_cut {
     size_t head_bytes; /* 0: the frame is over FRAME_MAX_BYTES */
 };
 
-/* Cuts the tail off an envelope. The result is as short-lived as the envelope, and is not copied. */
+/* Cuts the tail off an envelope. The result lives as long as the envelope, and must not be
+ * copied. */
 void frame_cut(struct frame_cut *cut, const ProtobufCMessage *envelope,
                const struct frame_tails *tails);
 void frame_pack_head(const struct frame_cut *cut, uint8_t *buffer);

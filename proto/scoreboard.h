@@ -3,7 +3,7 @@
  * The page that one worker shares with the supervisor: a sealed memfd, written by the
  * worker without system calls, read by the supervisor for stats and for blame after a
  * death. Everything in it is a claim of the worker: the supervisor bounds each value and
- * never enforces a limit by it. One place is written by both: entered, see scoreboard_withdraw.
+ * never enforces a limit by it. Both write only one member: entered, see scoreboard_withdraw.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 #define SCOREBOARD_SLOTS 1024
 #define SCOREBOARD_TENANTS 256
 
-/* Why a worker says that it is about to die, written by V8's fatal error handlers. */
+/* Cause of the death that a worker announces, written by V8's fatal error handlers. */
 enum last_words_cause {
     LAST_WORDS_NONE,
     LAST_WORDS_HEAP_OOM, /* V8 could not go on within the isolate's heap limit */
@@ -24,13 +24,14 @@ enum last_words_cause {
 };
 
 struct scoreboard_tenant {
-    _Atomic uint32_t tenant;        /* 0: free */
-    _Atomic uint32_t heap_kib;      /* objects in V8's heap, garbage included */
-    _Atomic uint32_t external_kib;  /* ArrayBuffers and WebAssembly memories */
-    _Atomic uint32_t native_kib;    /* allocated for it by V8, ICU and natives; WebAssembly code */
+    _Atomic uint32_t tenant;       /* 0: free */
+    _Atomic uint32_t heap_kib;     /* objects in V8's heap, garbage included */
+    _Atomic uint32_t external_kib; /* ArrayBuffers and WebAssembly memories */
+    /* Allocated for the tenant by V8, ICU and natives; WebAssembly code. */
+    _Atomic uint32_t native_kib;
     _Atomic uint32_t heap_held_kib; /* pages of the heap that are in memory */
     _Atomic uint32_t unused;
-    _Atomic uint64_t cpu_ns; /* of all its entries since it was loaded; only grows */
+    _Atomic uint64_t cpu_ns; /* CPU time of all entries since the load; only grows */
 };
 
 struct scoreboard {
@@ -40,22 +41,24 @@ struct scoreboard {
     _Atomic uint32_t last_words;       /* enum last_words_cause */
     _Atomic uint64_t running_since_ns; /* CLOCK_MONOTONIC */
     _Atomic uint32_t syscall_number;   /* with LAST_WORDS_SYSCALL */
-    _Atomic uint32_t syscall_arch;     /* AUDIT_ARCH_* of it */
+    _Atomic uint32_t syscall_arch;     /* AUDIT_ARCH_* of the call */
     _Atomic uint32_t own_kib;          /* isolates that were made ahead, for no tenant */
     _Atomic uint32_t unused;
     struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
-    /* Id of the slot's last request to enter JS; ~id of one that was withdrawn before. */
+    /* Id of the row's last request to enter JavaScript; ~id of one that was withdrawn before. */
     _Atomic uint64_t entered[SCOREBOARD_SLOTS];
 };
 
 #define SCOREBOARD_BYTES sizeof(struct scoreboard)
 
 /*
- * Each request that was sent is either entered by the worker or withdrawn by the supervisor, never both
- * and for good: whoever changes the slot's place first has it. No other request has the slot meanwhile.
+ * Each request that was sent is either entered by the worker or withdrawn by the supervisor, never
+ * both and for good: the first to change the row's entry has it. No other request has the row
+ * meanwhile.
  */
 
-/* Worker, before JavaScript of the request runs. Returns false if it was withdrawn: it must not run. */
+/* Enters a request; called by the worker before JavaScript of the request runs. Returns false if
+ * the request was withdrawn: it must not run. */
 static inline bool scoreboard_enter(struct scoreboard *board, unsigned slot, uint64_t id)
 {
     uint64_t before = atomic_load(&board->entered[slot]);
@@ -66,8 +69,9 @@ static inline bool scoreboard_enter(struct scoreboard *board, unsigned slot, uin
     return false;
 }
 
-/* Supervisor. Returns true if an honest worker will never run it. A try, and no more: who changes the
- * place meanwhile enters the request, or lies. */
+/* Withdraws a request; called by the supervisor. Returns true if an honest worker will never run
+ * the request. One try only: a worker that changes the entry meanwhile enters the request, or
+ * lies. */
 static inline bool scoreboard_withdraw(struct scoreboard *board, unsigned slot, uint64_t id)
 {
     uint64_t before = atomic_load(&board->entered[slot]);

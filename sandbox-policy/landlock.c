@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rights of each Landlock ABI, and its three system calls. Runs in whoever locks itself in,
- * single-threaded. No state.
+ * The rights of each Landlock ABI, and its three system calls. Runs in any process that confines
+ * itself, single-threaded. No state.
  */
 #include "sandbox-policy/landlock.h"
 
@@ -11,7 +11,7 @@
 
 #include "common/cleanup.h"
 
-/* By number: Debian 12 has headers of ABI 1 only. The meaning of each bit is in the kernel's
+/* Rights by number: Debian 12 has headers of ABI 1 only. The meaning of each bit is in the kernel's
  * include/uapi/linux/landlock.h. */
 struct ruleset_attr {
     uint64_t handled_access_fs;
@@ -31,7 +31,8 @@ struct landlock_abi {
 #define FS_RIGHTS(n) ((UINT64_C(1) << (n)) - 1)
 #define SCOPES (SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
 
-/* Index: ABI, each with what it added. The last one stands for all later ones too. */
+/* Index: ABI, with the rights and members that it added. The last one stands for all later ones
+ * too. */
 /* clang-format off */
 static const struct landlock_abi abis[] = {
     [1] = { { FS_RIGHTS(13), 0, 0 }, 8 },         /* 13 rights on files and folders */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Landlock, for whatever ABI the running kernel has: every right that it knows is denied, except for
- * what rules give back. Used by the worker (no rules) and by the supervisor.
+ * Landlock, for whatever ABI the running kernel has: every right that it knows is denied, except
+ * for those that rules give back. Used by the worker (no rules), the supervisor and helpers.
  */
 #pragma once
 
@@ -9,15 +9,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A ruleset that denies every file right, TCP bind and connect (ABI 4), and abstract unix sockets of
- * others (ABI 6). may_signal: false, and no process outside may be signalled either (ABI 6). 0 or
- * -errno, -EOPNOTSUPP where the kernel has no Landlock; *ret_step names what failed (static string). */
+/* Makes a ruleset that denies every file right, TCP bind and connect (ABI 4), and abstract unix
+ * sockets of others (ABI 6). may_signal: if false, no process outside may be signalled either (ABI
+ * 6). 0 or -errno, -EOPNOTSUPP where the kernel has no Landlock; *ret_step names the step that
+ * failed (static string). */
 int landlock_new(bool may_signal, int *ret_ruleset_fd, const char **ret_step);
 
 /* Gives rights back in a folder and all below it. folder_fd: may be O_PATH; stays the caller's. access:
  * LANDLOCK_ACCESS_FS_… of ABI 1. 0 or -errno as above. */
 int landlock_allow(int ruleset_fd, int folder_fd, uint64_t access, const char **ret_step);
 
-/* For the calling thread and all that it starts later, for good. Needs no_new_privs. 0 or -errno as
- * above. */
+/* Restricts the calling thread and all that it starts later, for good. Needs no_new_privs. 0 or
+ * -errno as above. */
 int landlock_restrict(int ruleset_fd, const char **ret_step);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns the policy's rows into a libseccomp filter and into resource limits. Runs in the
- * worker and the supervisor while they lock themselves in, and in tests. No state.
+ * Makes libseccomp filters and resource limits of the policy's rows. Runs in workers, the
+ * supervisor and helpers while they confine themselves, and in tests. No state.
  */
 #include "sandbox-policy/policy.h"
 
@@ -53,8 +53,8 @@ bool policy_row_applies(const struct policy_syscall *row, const struct policy_co
            (row->when == POLICY_ALWAYS || (row->when == POLICY_WITH_JIT) == context->jit);
 }
 
-/* The kernel cuts an int argument to 32 bits, and the caller may leave anything above: such a
- * comparison looks at what the kernel will use, no more. */
+/* Compares an int argument. The kernel cuts it to 32 bits, and the caller may leave anything above:
+ * the comparison looks only at the bits that the kernel uses. */
 static struct scmp_arg_cmp compare_int(const struct policy_arg *arg, uint64_t mask, int64_t value)
 {
     return (struct scmp_arg_cmp){
@@ -65,7 +65,7 @@ static struct scmp_arg_cmp compare_int(const struct policy_arg *arg, uint64_t ma
     };
 }
 
-/* All that policy_row_fits, policy_row_describe and libseccomp need to know of a check. */
+/* Returns a check as policy_row_fits, policy_row_describe and libseccomp need it. */
 struct scmp_arg_cmp policy_arg_compare(const struct policy_arg *arg,
                                        const struct policy_context *context)
 {
@@ -176,7 +176,8 @@ static int add_row(scmp_filter_ctx filter, const struct policy_syscall *row,
     struct scmp_arg_cmp args[POLICY_MAX_ARGS] = { 0 };
     unsigned n = count_checks(row);
     /* libseccomp takes the native number, be it a pseudo number, and translates it. Negative on the
-     * filter's own architecture: not known there. A row for which that is fine says so in its arch. */
+     * filter's own architecture: the call does not exist there. A row of such a call has the
+     * architectures that it exists on in `arch`. */
     int number = seccomp_syscall_resolve_name(row->name);
     uint32_t token = policy_arch_token(context->arch);
 
@@ -212,8 +213,8 @@ static bool has_name(const struct policy_syscall *rows, size_t n, const char *na
     return false;
 }
 
-/* Calls of the filter that comes later, whatever it does with them; but not those that the table has
- * rows of its own for. */
+/* Allows the calls of the filter that comes later, whatever that does with them; but not those that
+ * the table has rows of its own for. */
 static int add_names_of_later(scmp_filter_ctx filter, const struct policy_table *table,
                               const struct policy_context *context, const char **ret_failed)
 {
@@ -242,7 +243,8 @@ static int set_attributes(scmp_filter_ctx filter)
         r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (r < 0)
         return r;
-    /* A binary tree over the numbers. Faster only; libseccomp before 2.5 does not have it. */
+    /* Makes a binary tree over the numbers, which is faster; libseccomp before 2.5 does not have
+     * it. */
     (void) seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The jail's policy as data: which system calls a worker may make, which limits it runs
- * under, and why; and the system calls of the supervisor and of its store. The rows are in
- * worker_startup.c, worker_syscalls.c, worker_limits.c, supervisor_syscalls.c and store_syscalls.c; policy.c turns them into libseccomp
- * filters and into setrlimit calls. Used by the worker, the supervisor and tests.
+ * The jail's policy as data: which system calls a worker may make, which limits it runs under, and
+ * why; and the system calls of the supervisor and of its store. The rows are in worker_startup.c,
+ * worker_syscalls.c, worker_limits.c, supervisor_syscalls.c and store_syscalls.c; policy.c makes
+ * libseccomp filters and setrlimit calls of them. Used by the worker, the supervisor, helpers and
+ * tests.
  */
 #pragma once
 
@@ -64,8 +65,8 @@ struct policy_arg {
 
 #define POLICY_MAX_ARGS 3
 
-/* One form in which a system call may be made (or fails softly). A call may have several rows;
- * what matches none of them is not made, and what then happens is up to the table. */
+/* One form in which a system call may be made (or fails softly). A call may have several rows; a
+ * call that matches none of them is not made, and the table says what happens then. */
 struct policy_syscall {
     const char *name; /* libseccomp's name */
     enum policy_action action;
@@ -87,56 +88,58 @@ struct policy_limit {
 /* One filter. */
 struct policy_table {
     const char *name;
-    uint32_t default_action; /* SCMP_ACT_…, for what fits no row */
+    uint32_t default_action; /* SCMP_ACT_…, for a call that fits no row */
     const struct policy_syscall *rows;
     size_t n_rows;
-    /* Every call that this one names is allowed here with any arguments: a filter that is loaded
-     * later and stacked on this one decides. NULL: none. */
+    /* The filter that is loaded later and stacked on this one. Every call that it names is allowed
+     * here with any arguments: the later filter decides. NULL: none. */
     const struct policy_table *later;
 };
 
-/* What the rows leave open until the process runs. The supervisor has only self. */
+/* The values that rows need and that are known only when the process runs. The supervisor has only
+ * self. */
 struct policy_context {
     bool jit;
     int channel_fd;
     pid_t self;            /* in its own PID namespace */
-    enum policy_arch arch; /* POLICY_ALL_ARCHES: the one that this runs on */
+    enum policy_arch arch; /* POLICY_ALL_ARCHES: the architecture of this program */
 };
 
-/* A call that fits no row of the worker's raises SIGSYS instead: the handler of worker/jail_trap.c ends
- * the process. The first is from main() on, the second from the seal on, on top of it. */
+/* The filters of a worker: the first from main() on, the second from the seal on, stacked on the
+ * first. A call that fits no row raises SIGSYS: the handler of worker/jail_trap.c ends the
+ * process. */
 extern const struct policy_table policy_worker_startup;
 extern const struct policy_table policy_worker_running;
-/* A call that fits no row fails with EPERM. */
+/* The filters of the supervisor and the store. A call that fits no row fails with EPERM. */
 extern const struct policy_table policy_supervisor_table;
 extern const struct policy_table policy_store_table;
 extern const struct policy_limit policy_worker_limits[];
 extern const size_t policy_worker_n_limits;
 
-/* Whether the row counts on the context's architecture and with its jit. */
+/* Returns whether the row counts on the context's architecture and with its jit. */
 bool policy_row_applies(const struct policy_syscall *row, const struct policy_context *context);
 
-/* The check, which is not POLICY_NO_CHECK, as libseccomp gets it: SCMP_CMP_EQ, SCMP_CMP_NE or
- * SCMP_CMP_MASKED_EQ. */
+/* Returns the check, which is not POLICY_NO_CHECK, in libseccomp's form: SCMP_CMP_EQ, SCMP_CMP_NE
+ * or SCMP_CMP_MASKED_EQ. */
 struct scmp_arg_cmp policy_arg_compare(const struct policy_arg *arg,
                                        const struct policy_context *context);
 
-/* libseccomp's token of the context's architecture. */
+/* Returns libseccomp's token of the context's architecture. */
 uint32_t policy_arch_token(enum policy_arch arch);
 
-/* Whether a call with these arguments fits the row, which applies; by the row alone, without the
- * kernel. */
+/* Returns whether a call with these arguments fits the row, which applies; by the row alone,
+ * without the kernel. */
 bool policy_row_fits(const struct policy_syscall *row, const struct policy_context *context,
                      const uint64_t args[static 6]);
 
-/* The row's checks for people: "arg0 = 3, arg2 without bits of 0xfffffffc"; "" if it has none. The
- * text is cut at size. Returns text. */
+/* Writes the row's checks for people: "arg0 = 3, arg2 without bits of 0xfffffffc"; "" if it has
+ * none. The text is cut at size. Returns text. */
 const char *policy_row_describe(const struct policy_syscall *row,
                                 const struct policy_context *context, char *text, size_t size);
 
 /* Builds the filter for the context's architecture; foreign architectures kill the process.
- * *ret_filter is released with seccomp_release. 0 or -errno; on error *ret_failed names the row that
- * could not be added, or what failed before. */
+ * *ret_filter is released with seccomp_release. 0 or -errno; on error *ret_failed names the row
+ * that could not be added, or the step that failed before. */
 int policy_build_filter(const struct policy_table *table, const struct policy_context *context,
                         scmp_filter_ctx *ret_filter, const char **ret_failed);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How rows are written. For the files of rows in this folder only; README.md says how to read one.
+ * Macros by which rows are written. For the files of rows in this folder only; README.md says how
+ * to read one.
  */
 #pragma once
 
@@ -16,7 +17,7 @@
 #define KILL(call) .name = #call, .action = POLICY_KILL
 
 #define INT_EQUAL(i, v) { .index = (i), .check = POLICY_INT_EQUAL, .value = (v) }
-/* Of the bits in m, those in v are set and the others clear. */
+/* True if of the bits in m those in v are set and the others clear. */
 #define INT_MASKED(i, m, v) \
     { .index = (i), .check = POLICY_INT_MASKED, .mask = (uint32_t) (m), .value = (uint32_t) (v) }
 #define LONG_EQUAL(i, v) { .index = (i), .check = POLICY_LONG_EQUAL, .value = (v) }
@@ -26,11 +27,11 @@
 /* Bits of `must` are set, bits of `may` do not matter, all others are clear. */
 #define LONG_BITS(i, must, may) \
     { .index = (i), .check = POLICY_LONG_MASKED, .mask = ~(uint64_t) (may), .value = (must) }
-/* The same of an int. */
+/* INT_MASKED with bits as in LONG_BITS. */
 #define INT_BITS(i, must, may) INT_MASKED(i, ~(uint32_t) (may), must)
 /* FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME do not matter. */
 #define FUTEX_COMMAND(i, op) INT_MASKED(i, FUTEX_CMD_MASK, op)
-/* What makes a thread of this process: no process, no namespace. */
+/* Flags that make a thread of this process: no process, no namespace. */
 #define THREAD_FLAGS(i) \
     INT_BITS(i, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, \
              CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The system calls of a supervisor that serves, one row for each form of a call, with the reason.
- * Data only; README.md says how to read, add and test a row. What matches no row fails with EPERM,
- * so that a row that was forgotten costs one operation and not the service; what nobody but an
- * attacker would call kills the whole process.
+ * Data only; README.md says how to read, add and test a row. A call that matches no row fails with
+ * EPERM, so that a row that was forgotten costs one operation and not the service; a call that only
+ * an attacker would make kills the whole process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include "common/cleanup.h"
 #include "sandbox-policy/rows.h"
 
-/* What makes, cuts or appends to a file. O_TMPFILE has the bit of O_DIRECTORY too. */
+/* Flags that make, cut or append to a file. O_TMPFILE has the bit of O_DIRECTORY too. */
 #define OPEN_CHANGES (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 #define SIGN_BIT INT32_MIN
 
@@ -47,11 +47,11 @@ static const struct policy_syscall supervisor_syscalls[] = {
     { ALLOW(getsockopt), .args = { INT_EQUAL(1, SOL_SOCKET), INT_EQUAL(2, SO_PEERGROUPS) },
       .reason = "which groups the admin client is in, for its role" },
     { ALLOW(geteuid),
-      .reason = "whether the admin client is who we are" },
+      .reason = "whether the admin client has skepd's uid" },
     { ALLOW(sendto), .args = { LONG_EQUAL(4, 0) },
       .reason = "the refusal of an admin client; connected sockets only, no address" },
     { ALLOW(sendmsg),
-      .reason = "jobs for the spawner, with descriptors of the worker to be; the journal,"
+      .reason = "jobs for the spawner, with the descriptors of a new worker; the journal,"
                 " the service manager" },
     { ALLOW(recvmsg),
       .reason = "the spawner's answers, with pidfds" },
@@ -62,21 +62,21 @@ static const struct policy_syscall supervisor_syscalls[] = {
     { FAIL(ioctl, ENOTTY), .args = { LONG_DIFFERS(1, FIONREAD) },
       .reason = "stdio asks whether its file is a terminal" },
 
-    /* Files: Landlock says which. None is made, cut or changed, but for those of cgroups. */
+    /* Files: Landlock says which. None is made, cut or changed, but for files of cgroups. */
     { ALLOW(openat), .args = { INT_MASKED(2, OPEN_CHANGES, O_RDONLY) },
       .reason = "tenants' files on reload, cgroups" },
     { ALLOW(openat), .args = { INT_MASKED(2, OPEN_CHANGES, O_WRONLY) },
-      .reason = "limits into files of a worker's cgroup, which are there already" },
+      .reason = "limits, written to existing files of a worker's cgroup" },
     { ALLOW(getdents64),
       .reason = "which files a tenant has, on reload" },
     { ALLOW(newfstatat),
-      .reason = "tenants' files on reload; whether the admin socket is still ours, at the end" },
+      .reason = "tenants' files on reload; whether the admin socket is still skepd's, at the end" },
     { ALLOW(fstat),
       .reason = "newfstatat of an open file, in newer C libraries" },
     { ALLOW(fcntl), .args = { INT_EQUAL(1, F_GETFL) },
       .reason = "fdopendir looks how its folder is open" },
     { ALLOW(fcntl), .args = { INT_EQUAL(1, F_SETFD), INT_EQUAL(2, FD_CLOEXEC) },
-      .reason = "fdopendir sets what was set already, and fails if it may not" },
+      .reason = "fdopendir sets a flag that was set already, and fails if it may not" },
     { ALLOW(fcntl), .args = { INT_EQUAL(1, F_DUPFD_CLOEXEC) },
       .reason = "a cgroup's descriptor is kept apart from the standard ones" },
     { ALLOW(fcntl), .args = { INT_EQUAL(1, F_ADD_SEALS) },
@@ -109,7 +109,7 @@ static const struct policy_syscall supervisor_syscalls[] = {
     { ALLOW(wait4),
       .reason = "the ends of workers and helpers, its children" },
     { ALLOW(waitid),
-      .reason = "a worker that was born when its spawner died, which no pidfd is there for" },
+      .reason = "a worker that was born when its spawner died, and that has no pidfd" },
 };
 /* clang-format on */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * V8's flags that a worker sets, as data with reasons: `skep version --v8` prints the table, and
- * worker/v8/platform.cc sets what it says. A tenant can switch none of them. Const data; any process.
+ * worker/v8/platform.cc sets the flags in it. A tenant can switch none of them. Const data; any
+ * process.
  */
 #pragma once
 
@@ -17,9 +18,9 @@ extern "C" {
 struct v8_flag {
     const char *flag;   /* as V8 takes it; the worker's value follows a final "=" */
     unsigned modes;     /* bit 1 << enum jit_mode: where it is set */
-    const char *reason; /* what it does for skep */
-    const char *risk;   /* what would follow without it, or what remains with it */
-    const char *who;    /* who may switch it */
+    const char *reason; /* purpose of the flag for skep */
+    const char *risk;   /* consequence without the flag, or the risk that remains with it */
+    const char *who;    /* person who may switch the flag */
 };
 
 extern const struct v8_flag v8_flags[];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a throw-away worker says of its own jail, from inside: how far it got, and what became of each
- * system call that it tried. Written by worker/jail_report.c, read by the spawner, shown by
+ * The report of a throw-away worker on its own jail, from inside: how far it got, and the result of
+ * each system call that it tried. Written by worker/jail_report.c, read by the spawner, shown by
  * `skep jail-report`. One fixed-size message on its channel.
  */
 #pragma once
@@ -17,9 +17,9 @@ enum verdict_kind {
     VERDICT_REFUSED,     /* tried: the filter raised SIGSYS, which ends every other worker */
     VERDICT_FAILS,       /* tried: not made, fails with the error */
     VERDICT_CONDITIONAL, /* allowed by rows with checks; tried with arguments that fit none: refused */
-    VERDICT_ALLOWED,     /* by a row without checks; not tried */
+    VERDICT_ALLOWED,     /* allowed by a row without checks; not tried */
     VERDICT_PAST_FILTERS, /* not tried: the kernel asks no filter, and refuses it by itself */
-    VERDICT_PASSED,       /* no row, and yet the kernel answered: the error it gave, 0: none */
+    VERDICT_PASSED,       /* no row, and yet the kernel answered: with this error, 0: none */
     VERDICTS,
 };
 
@@ -32,7 +32,7 @@ struct jail_verdict {
 #define VERDICT_STEP_BYTES 64
 
 struct jail_verdicts {
-    int32_t error;  /* -errno of the step that failed; 0: it is sealed */
+    int32_t error;  /* -errno of the step that failed; 0: the worker is sealed */
     uint32_t layer; /* enum jail_layer of that step */
     char step[VERDICT_STEP_BYTES];
     struct jail_verdict calls[VERDICT_NUMBERS];

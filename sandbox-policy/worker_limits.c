@@ -2,7 +2,7 @@
 /*
  * The worker's resource limits, one row for each, with the reason. Data only. Memory is not
  * here: V8 reserves 526 MB of addresses for each isolate, so RLIMIT_AS and RLIMIT_DATA would
- * stop it long before it uses memory; the cgroup and the supervisor bound what is resident.
+ * stop it long before it uses memory; the cgroup and the supervisor bound resident memory.
  */
 #include "common/cleanup.h"
 #include "sandbox-policy/policy.h"
@@ -25,7 +25,7 @@ const struct policy_limit policy_worker_limits[] = {
       .reason = "a sealed worker writes to its socket only, never to a file; before that its "
                 "standard error may be one" },
     { ROW(RLIMIT_NOFILE), .value = 3, .at_seal = true,
-      .reason = "what is open stays open; no new descriptor above standard error can be made" },
+      .reason = "open descriptors stay open; no new one above standard error can be made" },
     { ROW(RLIMIT_NPROC), .value = 0, .at_seal = true,
       .reason = "all threads run already, and a worker has no child processes" },
 };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a worker may call while it starts, besides what it may call later: from main() to the seal no
- * byte of a tenant is in it, but V8, ICU and the C library run with the most privileges that they
- * will ever have. Data only. What the running filter names is allowed here with any arguments, unless
- * there are rows for it here, which then allow no less than the rows there: the two filters are stacked, and
- * the stricter verdict counts.
+ * The system calls that a worker may make while it starts, besides those that it may make later:
+ * from main() to the seal no byte of a tenant is in it, but V8, ICU and the C library run with the
+ * most privileges that they will ever have. Data only. A call that the running filter names is
+ * allowed here with any arguments, unless there are rows for it here, which then allow no less than
+ * the rows there: the two filters are stacked, and the stricter verdict counts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,8 @@ static const struct policy_syscall rows[] = {
     { ALLOW(madvise),
       .reason = "V8 asks for huge pages and for what is not in a core file" },
 
-    /* The sentry: a thread. clone3 hides its flags from filters; without it the C library takes clone. */
+    /* The sentry, a thread. clone3 hides its flags from filters; without clone3 the C library takes
+     * clone. */
     { FAIL(clone3, ENOSYS),
       .reason = "its flags cannot be seen, and would allow a process" },
     { ALLOW(clone), .args = { THREAD_FLAGS(0) },

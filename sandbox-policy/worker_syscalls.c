@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The system calls of a sealed worker, one row for each form of a call, with the reason.
- * Data only; README.md says how to read, add and test a row. What matches no row kills
- * the whole process: that is the point, so a row needs a better reason than "it is safe".
+ * The system calls of a sealed worker, one row for each form of a call, with the reason. Data only;
+ * README.md says how to read, add and test a row. A call that matches no row kills the whole
+ * process: that is the point, so a row needs a better reason than "it is safe".
  */
 #include <errno.h>
 #include <signal.h>
@@ -104,7 +104,7 @@ static const struct policy_syscall rows[] = {
     { FAIL(sched_getaffinity, EPERM),
       .reason = "the number of processors is asked for again; every caller has a default" },
 
-    /* Signals: only what dying needs. */
+    /* Signals: only those of a death. */
     { ALLOW(rt_sigreturn),
       .reason = "return from a signal handler that was set before the seal" },
     { ALLOW(rt_sigprocmask),
@@ -146,7 +146,7 @@ static const struct policy_syscall rows[] = {
     { FAIL(prctl, EPERM),
       .reason = "V8 names its mappings (PR_SET_VMA) and threads; both may fail" },
     { FAIL(sysinfo, ENOSYS),
-      .reason = "memory of the host is none of a tenant's business" },
+      .reason = "a tenant need not know the memory of the host" },
     { FAIL(prlimit64, EPERM),
       .reason = "V8 and glibc ask for the stack limit; limits cannot be read or changed" },
 };
