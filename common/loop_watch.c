@@ -28,7 +28,7 @@ struct sample {
 static bool is_on;
 static unsigned depth;
 static bool is_blamed;      /* an inner scope of the callback that runs was slow */
-static uint64_t current_ns; /* of loop_now_ns */
+static uint64_t current_ns; /* clock of loop_now_ns */
 static struct sample last;
 static struct loop_slow slow[LOOP_SLOW_MAX];
 static size_t n_slow;
