@@ -14,7 +14,7 @@
 #include "worker/wake.h"
 
 #define FILE_MAX_BYTES (UINT32_C(16) << 20)
-/* A load that waits (top-level await) has this many times cpu_startup_ms of wall time. */
+/* Factor from cpu_startup_ms to the wall time of a load that waits (top-level await). */
 #define BOOT_WALL_FACTOR 10
 /* Of one LoadCheck; what is beyond is not told. */
 #define PROBLEMS_MAX 100

@@ -11,11 +11,12 @@
 struct call {
     TAILQ_ENTRY(call) entry;
     uint32_t id;
-    uint64_t credit;   /* bytes of the body that may be sent */
-    uint32_t unread;   /* of the answer, that JavaScript has, within the window */
-    uint32_t consumed; /* of it, that JavaScript has read, not yet granted again */
+    uint64_t credit; /* bytes of the body that may be sent */
+    /* Bytes of the answer that JavaScript has and has not read, within the window. */
+    uint32_t unread;
+    uint32_t consumed; /* bytes of the answer that JavaScript has read, not yet granted again */
     bool has_head;
-    bool is_end_sent;  /* of the body */
+    bool is_end_sent;  /* the end of the call's body is sent */
     bool wants_credit; /* JavaScript waits for isolate_on_call_credit */
 };
 
@@ -29,7 +30,7 @@ static struct isolate_bytes view(ProtobufCBinaryData data)
     return (struct isolate_bytes){ .data = data.data, .size = data.len };
 }
 
-/* ---- which */
+/* ---- finding a call */
 
 static struct job *find_job(struct app *app, uint64_t id)
 {
@@ -85,7 +86,7 @@ bool call_is_awaited(const struct job *job)
 {
     const struct call *call;
 
-    /* Not while JavaScript leaves unread all that may be sent. */
+    /* A call whose answer JavaScript leaves unread, as much as may be sent, cannot wake the job. */
     TAILQ_FOREACH (call, &job->calls, entry)
         if (!call->has_head || call->wants_credit ||
             call->unread + call->consumed < BODY_WINDOW_BYTES)
@@ -93,7 +94,7 @@ bool call_is_awaited(const struct job *job)
     return false;
 }
 
-/* ---- what JavaScript asks for; host is the app */
+/* ---- requests of JavaScript; host is the app */
 
 int64_t call_open(void *host, uint64_t request, const struct isolate_call *asked)
 {
@@ -159,7 +160,7 @@ void call_consume(void *host, uint64_t request, uint32_t id, size_t size)
 
     if (!call)
         return;
-    /* More credit than it had would look to the supervisor as if the worker lied. */
+    /* More credit than the window would look to the supervisor as if the worker lied. */
     uint32_t read = size < call->unread ? (uint32_t) size : call->unread;
     call->unread -= read;
     call->consumed += read;
@@ -183,7 +184,7 @@ void call_cancel(void *host, uint64_t request, uint32_t id)
     call_free(job, call);
 }
 
-/* ---- what comes back */
+/* ---- answers of the supervisor */
 
 static struct call *find_both(struct host *host, uint64_t request, uint32_t id,
                               struct job **ret_job)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls in the worker: what JavaScript of a request asks of the supervisor by a binding, and what comes back. Numbers, credit
- * and the ends of each; the bytes are in JavaScript, where they count as its memory. Worker, main thread, jailed.
+ * Calls in the worker: requests of JavaScript to the supervisor by a binding, and their answers.
+ * Numbers, credit and the end of each; the bytes are in JavaScript, where they count as its memory.
+ * Worker, main thread, jailed.
  */
 #pragma once
 
@@ -13,15 +14,16 @@ int64_t call_send(void *host, uint64_t request, uint32_t id, struct isolate_byte
 void call_consume(void *host, uint64_t request, uint32_t id, size_t size);
 void call_cancel(void *host, uint64_t request, uint32_t id);
 
-/* ---- frames of the supervisor. An unknown id is no error: the call may just have been cancelled. The job may be gone afterwards. */
+/* ---- frames of the supervisor. An unknown id is no error: the call may just have been cancelled.
+ * The job may be gone afterwards. */
 int call_on_head(struct host *host, const Skep__Worker__CallHead *head);
 int call_on_body(struct host *host, const Skep__Worker__CallBody *body);
 int call_on_credit(struct host *host, const Skep__Worker__CallCredit *credit);
 int call_on_done(struct host *host, const Skep__Worker__CallDone *done);
 
-/* JavaScript is through with the job: the supervisor is told that nobody wants its calls any more. */
+/* Cancels the job's calls with the supervisor, because JavaScript is through with the job. */
 void call_cancel_all(struct job *job);
-/* The job goes, and its calls with it. */
+/* Frees the job's calls; called when the job goes. */
 void call_free_all(struct job *job);
-/* Returns whether a frame for one of the job's calls can come and would wake it. */
+/* Returns whether a frame for one of the job's calls can come and would wake the job. */
 bool call_is_awaited(const struct job *job);

@@ -10,8 +10,8 @@
 #include "worker/host_internal.h"
 #include "worker/wake.h"
 
-/* A slice this long lets what is queued go out before anything else runs, so that a worker
- * that gets stuck later has not kept its neighbours' answers. */
+/* Length of a slice from which on queued output is written before anything else runs, so that a
+ * worker that gets stuck later has not kept its neighbours' answers. */
 #define LONG_SLICE_NS NSEC_PER_MSEC
 #define MEASURE_EVERY_NS (100 * NSEC_PER_MSEC)
 #define TRIM_EVERY_NS NSEC_PER_SEC
@@ -30,7 +30,7 @@ static uint64_t budget_ns(const struct app *app, const struct job *job)
         return 0;
     uint64_t left = limit + job->spared_ns - job->cpu_ns;
     return left < limit ? left
-                        : limit; /* of one entry: the supervisor counts none that is longer */
+                        : limit; /* budget of one entry: the supervisor counts no longer one */
 }
 
 static uint32_t to_kib(uint64_t size)
@@ -49,7 +49,8 @@ static void measure(struct app *app, uint64_t now)
     atomic_store_explicit(&place->heap_kib, to_kib(memory.heap_used), memory_order_relaxed);
 }
 
-/* The isolate that was made ahead is no tenant's: the supervisor knows then what that memory is. */
+/* Publishes the memory of the isolate that was made ahead, so that the supervisor knows it as no
+ * tenant's. */
 static void measure_blank(struct host *host)
 {
     struct isolate_memory memory = { 0 };
@@ -68,7 +69,7 @@ void entry_measure_soon(struct host *host)
         host->is_measure_due = event_add(host->measure, &later) == 0;
 }
 
-/* What isolates that are gone have left free in the process would stay with it. */
+/* Gives memory that disposed isolates have left free in the process back to the kernel. */
 static void trim(struct host *host, uint64_t now)
 {
     if (!host->is_trim_due)
@@ -82,7 +83,7 @@ static void trim(struct host *host, uint64_t now)
     isolate_trim();
 }
 
-/* Now and then only, but also when the last entry for a while has just been. */
+/* Measures now and then only, but also soon after the last entry before a pause. */
 static void measure_sometimes(struct app *app, uint64_t now)
 {
     if (now - app->measured_ns >= MEASURE_EVERY_NS)
@@ -109,8 +110,8 @@ void entry_on_measure(evutil_socket_t fd, short what, void *arg)
             measure(host->apps[i], now);
 }
 
-/* What module code left running has used up what there was for the load: it stops, the tenant
- * goes on. */
+/* Stops the timers that module code left running, as they have used up the budget of the load; the
+ * tenant goes on. */
 static void stop_boot_timers(struct app *app)
 {
     static const char text[] =
@@ -120,8 +121,8 @@ static void stop_boot_timers(struct app *app)
     job_log(app, &app->boot, SKEP__WORKER__LOG_LEVEL__LOG_ERROR, text, sizeof text - 1);
 }
 
-/* The budget is used up: the request ends, those beside it go on. The isolate is clean as far as V8 goes
- * (see Entry::finish), but not for its tenant: see app_on_stop. */
+/* Ends the request whose budget is used up; other requests go on. V8's state of the isolate is
+ * clean (see Entry::finish), but its tenant's may not be: see app_on_stop. */
 static void stop_for_cpu(struct app *app, struct job *job)
 {
     char text[96];
@@ -159,7 +160,8 @@ static void stop_for_memory(struct app *app, struct job *job, enum isolate_resul
     app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_MEM_ISOLATE);
 }
 
-/* The JS layer itself has failed, on what a tenant did to it: nothing would end the request. */
+/* Stops a request whose JS layer has failed, because of something that the tenant did to it:
+ * nothing else would end the request. */
 static void stop_for_exception(struct app *app, struct job *job)
 {
     const char *text = isolate_error(app->isolate);
@@ -179,7 +181,7 @@ bool entry_begin(struct app *app, struct job *job)
         bool is_boot = job == &app->boot;
         app_on_stop(app);
         stop_for_cpu(app, job);
-        if (!is_boot) /* else it may be gone */
+        if (!is_boot) /* otherwise the job may be gone */
             wake_look(app);
         return false;
     }
@@ -240,7 +242,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
             job_settle(job);
         break;
     }
-    if (host->apps[place] && host->apps[place]->id == tenant) /* it is still there */
+    if (host->apps[place] && host->apps[place]->id == tenant) /* the app is still there */
         wake_look(host->apps[place]);
     if (cpu_ns > LONG_SLICE_NS)
         channel_flush(host->channel);

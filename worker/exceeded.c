@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the supervisor is told of limits that were met, and which of them are only observed.
- * Worker, main thread, jailed.
+ * Reports to the supervisor of limits that were met, and which of them are only observed. Worker,
+ * main thread, jailed.
  */
 #include "common/io.h"
 #include "proto/frame.h"
@@ -23,7 +23,7 @@ bool exceeded_note(struct job *job, Skep__Worker__Limit limit, uint64_t used)
     exceeded.tenant = job->app->id;
     exceeded.request = job->id;
     exceeded.limit = limit;
-    /* A tenant asks for as much as it likes: new ArrayBuffer(2 ** 52). */
+    /* A tenant may ask for any size: new ArrayBuffer(2 ** 52). */
     exceeded.used = used < EXCEEDED_USED_MAX ? used : EXCEEDED_USED_MAX;
     exceeded.observed = observed;
     host_send(job->app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The worker's side of the channel: one handler for each frame of the supervisor. The
- * supervisor is trusted, but a frame that makes no sense ends the worker rather than being
- * guessed at. Worker, main thread, jailed.
+ * The worker's side of the channel: one handler for each frame of the supervisor. The supervisor is
+ * trusted, but a frame that makes no sense ends the worker: no guess is made. Worker, main thread,
+ * jailed.
  */
 #include "worker/host.h"
 
@@ -25,9 +25,10 @@
 
 enum { PHASE_SERVING = 1 };
 
-/* A worker that is needed at once gets its first frame before that. */
+/* Time until a worker is quiet. A worker that is needed at once gets its first frame before
+ * that. */
 #define FIRST_QUIET_MS 10
-/* The place of a request whose client has left is soon free. */
+/* The row of a request whose client has left is soon free. */
 #define LINGER_CANCELLED_MS 2000
 
 static const char *const cancel_reasons[] = {
@@ -44,7 +45,7 @@ void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, v
     envelope.hello = message; /* any member: all are pointers */
     int r = channel_send(host->channel, &envelope.base);
     if (r < 0 && r != -EPIPE) {
-        /* A frame that is lost would leave a client waiting: better a new worker. */
+        /* A frame that is lost would leave a client waiting: end the worker, for a new one. */
         log_error_errno(r, "cannot send to the supervisor");
         (void) event_base_loopbreak(host->options.base);
     }
@@ -83,7 +84,8 @@ static int on_load_begin(void *owner, const ProtobufCMessage *message)
     return r;
 }
 
-/* A file that the isolate does not take is the tenant's fault, and nobody else's. */
+/* Fails the load if the isolate does not take a file, which is the tenant's fault and nobody
+ * else's. */
 static int check_file(struct app *app, int error)
 {
     char text[512];
@@ -101,7 +103,7 @@ static int on_load_file(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__LoadFile *file = (const Skep__Worker__LoadFile *) message;
     struct app *app = app_find(owner, file->tenant);
 
-    if (!app) /* its load has failed while this was on its way */
+    if (!app) /* the load has failed while this was on its way */
         return 0;
     uint64_t from_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     int r = app_add_file(app, file);
@@ -144,7 +146,7 @@ static int on_unload(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Unload *unload = (const Skep__Worker__Unload *) message;
     struct app *app = app_find(owner, unload->tenant);
 
-    if (app) /* it may have gone by itself while this was on its way */
+    if (app) /* the app may have gone by itself while this was on its way */
         app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
     return 0;
 }
@@ -154,7 +156,7 @@ static int on_retire(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Retire *retire = (const Skep__Worker__Retire *) message;
     struct app *app = app_find(owner, retire->tenant);
 
-    if (!app) /* it may have gone by itself while this was on its way */
+    if (!app) /* the app may have gone by itself while this was on its way */
         return 0;
     app->is_retired = true;
     wake_look(app);
@@ -180,8 +182,9 @@ static void refuse(struct host *host, uint64_t id)
     host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
 }
 
-/* Timers of module code that waited for a request run after its handler, before it may end: whatever
- * they do, the supervisor's ledger has a request of this tenant to blame for it. */
+/* Enters JavaScript with the request, and then with timers of module code that waited for one. They
+ * run after the handler and before the request may end: the supervisor has a request of this tenant
+ * to blame for them. */
 static void enter(struct app *app, struct job *job, const struct isolate_request *call)
 {
     struct host *host = app->host;
@@ -195,7 +198,7 @@ static void enter(struct app *app, struct job *job, const struct isolate_request
     entry_end(app, job, isolate_dispatch(app->isolate, call));
     if (!is_held)
         return;
-    channel_flush(host->channel); /* the answer does not wait for them */
+    channel_flush(host->channel); /* the answer does not wait for the timers */
     app = app_find(host, tenant);
     if (app)
         timer_run_waiting(app);
@@ -242,8 +245,8 @@ static int on_request(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-/* How small the pieces of a body are is the client's choice, and each is an entry, for which cpu_ms does not count
- * what it takes by itself. Few can be small: see ledger_push_body. */
+/* Size below which the CPU time of an entry is spared from cpu_ms. The client chooses how small the
+ * parts of a body are, and each is an entry. Few can be small: see ledger_push_body. */
 #define SMALL_PIECE_BYTES 16384
 #define SMALL_PIECE_NS (300 * NSEC_PER_USEC)
 
@@ -274,7 +277,8 @@ static int on_credit(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-/* What a client that has left set off may be what others wait for. */
+/* Returns how long timers keep the request: the handler may have started them for other requests,
+ * although the client has left. */
 static uint32_t linger_ms(const struct app *app, Skep__Worker__CancelReason reason)
 {
     if (reason == SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST)
@@ -286,7 +290,7 @@ static void end_cancelled(struct job *job)
 {
     struct app *app = job->app;
 
-    call_free_all(job); /* the supervisor has ended them */
+    call_free_all(job); /* the supervisor has ended them already */
     job->is_done = true;
     job->outcome = SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED;
     job_settle(job);
@@ -304,11 +308,11 @@ static int on_cancel(void *owner, const ProtobufCMessage *message)
         return 0;
     struct app *app = job->app;
     job->linger_ms = linger_ms(app, cancel->reason);
-    if (job->linger_until_ns == 0) /* for timers of what the cancel sets off, too */
+    if (job->linger_until_ns == 0) /* also for timers that the handlers of abort start */
         job->linger_until_ns = io_now_ns() + job->linger_ms * NSEC_PER_MSEC;
     if ((unsigned) cancel->reason < ARRAY_LEN(cancel_reasons) && entry_begin(app, job))
         entry_end(app, job, isolate_on_cancel(app->isolate, id, cancel_reasons[cancel->reason]));
-    job = job_find(host, id); /* the entry may have ended it */
+    job = job_find(host, id); /* the entry may have ended the job */
     if (job)
         end_cancelled(job);
     return 0;
@@ -370,8 +374,8 @@ static const struct channel_table table = {
     .n_rules = ARRAY_LEN(rules),
 };
 
-/* The supervisor keeps few requests here that have not begun, and a request that only waits must not
- * hold up those behind it. */
+/* Tells the supervisor that there is room for more: it keeps few requests here that have not begun,
+ * and a request that only waits must not hold up those behind it. */
 static void on_read_end(void *owner)
 {
     struct host *host = owner;
@@ -405,7 +409,7 @@ static void make_blank(struct host *host)
     const struct isolate_options options = {
         .ops = &job_ops,
         .heap_mib = host->blank_heap_mib,
-        .external_mib = 1, /* until a tenant has it */
+        .external_mib = 1, /* until a tenant has the isolate */
     };
 
     if (!host->blank)
@@ -429,8 +433,8 @@ int host_take_isolate(struct host *host, const struct isolate_options *options,
     return isolate_new(options, ret_isolate);
 }
 
-/* A quiet moment: a good time for a part of what the first request, the first use of Intl, and the
- * next isolate would cost the tenant that it comes from. */
+/* Warms up by one step: a part of the cost of the first request, the first use of Intl, and the
+ * next isolate, which a tenant would have to bear otherwise. */
 static void on_quiet(evutil_socket_t fd, short what, void *arg)
 {
     static const struct timeval second = { .tv_sec = 1 };
@@ -481,7 +485,7 @@ int host_new(const struct host_options *options, struct host **ret_host)
     host->board = options->scoreboard;
     host->blank = options->blank;
     host->blank_heap_mib = HOST_BLANK_HEAP_MIB;
-    host->reads = 1; /* 0 is no read */
+    host->reads = 1; /* 0 means no read */
     channel.owner = host;
     int r = channel_new(&channel, &host->channel);
     if (r < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the host's files share: host.c (frames), app.c (tenants), job.c (requests), timer.c,
- * entry.c (the one way into JavaScript). Nobody else includes this.
+ * The internals that the host's files share: host.c (frames), app.c (versions), job.c (requests),
+ * timer.c, entry.c (the one way into JavaScript). Included by these only.
  */
 #pragma once
 
@@ -26,8 +26,8 @@ struct host {
     struct host_options options;
     struct channel *channel;
     struct sentry *sentry;
-    struct event *linger;  /* made active when an app has too many requests that only timers keep */
-    uint64_t where_ns;     /* when the place of an await was looked for last */
+    struct event *linger;  /* active when an app has too many requests that only timers keep */
+    uint64_t where_ns;     /* time of the last search for the place of an await */
     struct event *quiet;   /* ticks until the worker has been warmed up; then NULL */
     struct event *measure; /* soon after an entry that was not measured */
     bool is_measure_due;
@@ -36,16 +36,16 @@ struct host {
     unsigned warm_up_step;
     bool is_warm;            /* all steps are done */
     struct isolate *blank;   /* made ahead for the next tenant; NULL: none */
-    uint32_t blank_heap_mib; /* what the last tenant had */
-    uint64_t frames_seen;    /* received at the last of these seconds */
+    uint32_t blank_heap_mib; /* heap_mib of the last tenant */
+    uint64_t frames_seen;    /* frames received at the last tick of quiet */
     struct scoreboard *board;
     struct app *apps[APPS_MAX]; /* index: place on the scoreboard */
     struct job *jobs[JOBS_MAX]; /* index: slot */
     struct app *running_app;    /* borrowed; set while JavaScript runs */
     struct job *running_job;
-    uint32_t unflushed_tenant; /* whose frames wait in the channel */
-    uint64_t reads;            /* of the channel, so far */
-    unsigned n_silent;         /* requests of this read that run and have not said anything */
+    uint32_t unflushed_tenant; /* tenant whose frames wait in the channel */
+    uint64_t reads;            /* reads of the channel, so far */
+    unsigned n_silent;         /* running requests of this read that have sent nothing yet */
 };
 
 /* One request, or (id 0) the load of an app. */
@@ -55,39 +55,41 @@ struct job {
     struct app *app; /* borrowed: the app outlives its jobs */
     uint32_t slot;
     uint64_t cpu_ns;
-    uint64_t spared_ns; /* of it, what cpu_ms does not count: see on_body, job_add_credit */
+    uint64_t spared_ns; /* part of cpu_ns that cpu_ms does not count: see on_body, job_add_credit */
     uint64_t credit;    /* bytes of response body that may be sent */
     uint32_t unread;    /* request body that JavaScript has, within the window */
-    uint32_t consumed;  /* request body that it has read, not yet granted again */
+    uint32_t consumed;  /* request body that JavaScript has read, not yet granted again */
     struct timer_list timers;
     unsigned n_timers;
     struct call_list calls; /* open ones, see call.h */
-    uint32_t last_call;     /* number of the last one */
+    uint32_t last_call;     /* number of the last call */
     uint64_t log_bytes;
-    uint64_t silent_since;    /* host.reads when it entered JavaScript; 0: it has said something */
-    uint64_t began_ns;        /* when it came */
-    uint64_t awake_ns;        /* when its JavaScript ran in the entry of another, see wake.c */
-    uint64_t linger_until_ns; /* what is due by then keeps it; 0: it has not ended yet */
-    uint32_t linger_ms;       /* that long after its end */
-    unsigned n_dropped;       /* timers that went because of its end */
-    bool is_lingering;        /* is_done, and only its timers keep it */
-    bool is_body_ended;       /* nothing of the request's body is to come */
-    bool has_read;            /* of the request's body */
+    /* Host.reads when the job entered JavaScript; 0: it has sent something. */
+    uint64_t silent_since;
+    uint64_t began_ns; /* time of arrival */
+    uint64_t awake_ns; /* time when its JavaScript ran in the entry of another, see wake.c */
+    /* Timers that are due by then keep the job; 0: the job has not ended yet. */
+    uint64_t linger_until_ns;
+    uint32_t linger_ms; /* how long timers may keep the job after its end */
+    unsigned n_dropped; /* timers that were dropped because of the job's end */
+    bool is_lingering;  /* is_done, and only its timers keep it */
+    bool is_body_ended; /* all of the request's body has come */
+    bool has_read;      /* JavaScript has read of the request's body */
     bool is_head_sent;
     bool is_end_sent;
     bool wants_credit;  /* JavaScript waits for isolate_on_credit */
-    bool is_done;       /* JavaScript is through with it; goes at the end of the entry */
-    bool is_idempotent; /* its method: may be sent again */
-    bool is_stopped;    /* over its budget: it leaves nothing to others */
-    bool is_held;       /* does not end yet, even if is_done */
+    bool is_done;       /* JavaScript is through with the job, which goes at the end of the entry */
+    bool is_idempotent; /* the method is idempotent: the request may be sent again */
+    bool is_stopped;    /* stopped over its budget: its timers go, too */
+    bool is_held;       /* the job does not end yet, even if is_done */
     bool is_log_cut;
-    uint32_t exceeded; /* bit 1 << limit: the supervisor was told */
+    uint32_t exceeded; /* bit 1 << limit: reported to the supervisor */
     Skep__Worker__Outcome outcome;
-    char *message; /* of done; owned */
+    char *message; /* message of done; owned */
     size_t message_size;
 };
 
-/* One version of a tenant. */
+/* One version of a tenant, in one isolate. */
 struct app {
     struct host *host; /* borrowed */
     uint32_t id;
@@ -99,11 +101,12 @@ struct app {
     uint32_t hung_ms;  /* UINT32_MAX: off */
     uint32_t linger_ms, lingering_max;
     unsigned n_lingering;
-    uint64_t dropped_said_ns; /* when the log was told last that timers were dropped */
+    uint64_t dropped_said_ns; /* time when the log was last told that timers were dropped */
     struct event *hung;       /* see wake.c */
-    uint64_t asleep_ns; /* since when nothing but a request can wake any of its; 0: something can */
-    bool is_watched;    /* isolate_watch is on */
-    bool is_retired;    /* no other request comes, says the supervisor */
+    /* Time since when only a request can wake any of its requests; 0: something else can. */
+    uint64_t asleep_ns;
+    bool is_watched; /* isolate_watch is on */
+    bool is_retired; /* the supervisor has said that no other request comes */
     unsigned n_bindings;
     struct isolate *isolate;
     struct job boot;
@@ -111,20 +114,21 @@ struct app {
     char *file_path; /* file now being received */
     struct evbuffer *file;
     struct event *boot_deadline;
-    int64_t last_timer; /* for each tenant: what the others do cannot be counted with it */
+    /* Number of the last timer, apart for each app: no tenant can count the timers of others. */
+    int64_t last_timer;
     uint64_t measured_ns;
-    bool is_unmeasured; /* has had an entry since then */
+    bool is_unmeasured; /* there was an entry since measured_ns */
     bool is_running_load;
     bool is_checked;     /* LoadCheck has come in place of LoadEnd */
     bool has_faults;     /* problems that would fail a load were found */
     unsigned n_problems; /* of either kind */
     bool is_ready;
     bool reuse_after_stop;
-    bool is_stopped; /* JavaScript was terminated in it: takes no request any more */
+    bool is_stopped; /* JavaScript was terminated in the isolate, which takes no request any more */
 };
 
 /* ---- host.c */
-/* As isolate_new, at once if there is one that was made ahead. */
+/* Makes an isolate as isolate_new does; takes the one that was made ahead, if it fits. */
 int host_take_isolate(struct host *host, const struct isolate_options *options,
                       struct isolate **ret_isolate);
 void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, void *message);
@@ -132,10 +136,11 @@ void host_send(struct host *host, Skep__Worker__FromWorker__MessageCase which, v
 /* ---- app.c */
 struct app *app_find(struct host *host, uint32_t id); /* may be NULL */
 int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app);
-/* The next part of a file; isolate_add_file's errors, of the file before, too. */
+/* Adds the next part of a file; errors are those of isolate_add_file, also for the file before. */
 int app_add_file(struct app *app, const Skep__Worker__LoadFile *file);
 int app_finish_files(struct app *app);
-/* Charges the tenant with the thread's CPU time since then, by its clock: what making an isolate costs. */
+/* Charges the tenant with the thread's CPU time since from_ns on its clock: the cost of making an
+ * isolate. */
 void app_charge(struct app *app, uint64_t from_ns);
 void app_load(struct app *app);
 /* Instead of app_load: compiles and links, and runs nothing. The app is gone. */
@@ -143,10 +148,11 @@ void app_check_files(struct app *app);
 /* Looks whether a load that waited has come to an end. After each entry of the boot job. */
 void app_check_load(struct app *app);
 void app_fail_load(struct app *app, Skep__Worker__LoadResult result, const char *message);
-/* All its requests end with outcome, the isolate goes, the supervisor is told. */
+/* Ends all requests of the app with outcome, disposes of the isolate, and tells the supervisor. */
 void app_dispose(struct app *app, Skep__Worker__Outcome outcome);
-/* A job was stopped in the middle, for its CPU time, and with it what was queued in the isolate: what it
- * has left half-done is met by no other request. Before the job's end. */
+/* Notes that a job was stopped in the middle, for its CPU time: the isolate's state may be half
+ * changed, and queued work of other requests is lost, so that no other request may meet it. Called
+ * before the job's end. */
 void app_on_stop(struct app *app);
 void app_free(struct app *app);
 
@@ -157,48 +163,51 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct head_t
             struct job **ret_job);
 struct job *job_find(struct host *host, uint64_t id); /* may be NULL */
 void job_add_credit(struct job *job, uint32_t bytes);
-/* Sends done and frees it. Not while its JavaScript runs. */
+/* Sends done and frees the job. Not while its JavaScript runs. */
 void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *message, size_t size);
-void job_release(struct job *job); /* what it holds, not the struct */
-/* From its entry into JavaScript on, until it sends its head or done. */
+void job_release(struct job *job); /* frees the job's members, not the struct */
+/* Notes that the job enters JavaScript; the silence ends when the job sends its head or done. */
 void job_begin_silence(struct job *job);
-/* Ends it if JavaScript is through with it, and no timer keeps it. Not inside its own entry. */
+/* Ends the job if JavaScript is through with it, and no timer keeps it. Not inside the job's own
+ * entry. */
 void job_settle(struct job *job);
-/* For the host's event; arg: the host. */
+/* Callback of the host's event; arg: the host. */
 void job_on_linger(evutil_socket_t fd, short what, void *arg);
 void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, const void *text,
              size_t size);
 
 /* ---- exceeded.c */
-/* Tells the supervisor, once for each limit and job, that the limit was met. used: in the unit of the
- * limit. Returns true if it is enforced, false if it is only observed. */
+/* Tells the supervisor, once for each limit and job, that the limit was met. used: in the unit of
+ * the limit. Returns true if the limit is enforced, false if it is only observed. */
 bool exceeded_note(struct job *job, Skep__Worker__Limit limit, uint64_t used);
 bool exceeded_is_observed(const struct app *app, Skep__Worker__Limit limit);
-/* After an entry of the job: what it has used up of CPU time and memory. */
+/* Notes the limits of CPU time and memory that the job has met. Called after each of its
+ * entries. */
 void exceeded_check(struct job *job);
 
 /* ---- timer.c */
 int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat);
 void timer_stop(struct job *job, int64_t id);
-/* The job ends. Returns whether its timer keeps it, because it is due within linger_ms; else the timer is
- * gone. */
+/* Decides about a timer of a job that ends. Returns true if the timer is due within linger_ms, and
+ * so keeps the job; otherwise frees the timer. */
 bool timer_keep(struct job *job, int64_t id);
 /* Tells the tenant's log how many timers went with the job. */
 void timer_note_dropped(struct job *job);
 void timer_stop_all(struct job *job);
-/* Timers of the boot job that were due while no request of the app was in the worker. */
+/* Returns whether timers of the boot job became due while no request of the app was in the
+ * worker. */
 bool timer_is_waiting(const struct job *boot);
-/* Runs each of them once, as long as a request is there. The app may be gone after it. */
+/* Runs each of these timers once, as long as a request is there. The app may be gone afterwards. */
 void timer_run_waiting(struct app *app);
 
 /* ---- entry.c */
-/* An entry into JavaScript on behalf of job: entry_begin, one isolate_* call, entry_end with its
- * result. entry_begin returns false if the job has no CPU budget left; then the job has been
- * finished, and neither the call nor entry_end may follow. After entry_end job and app may be
- * gone. */
+/* Begin and end an entry into JavaScript on behalf of job: entry_begin, one isolate_* call,
+ * entry_end with its result. entry_begin returns false if the job has no CPU budget left; then the
+ * job has been finished, and neither the call nor entry_end may follow. After entry_end job and app
+ * may be gone. */
 bool entry_begin(struct app *app, struct job *job);
 void entry_end(struct app *app, struct job *job, enum isolate_result result);
-/* Has memory measured, and what is free given back, within a while. */
+/* Plans a measurement of memory within a while, which also gives free memory back. */
 void entry_measure_soon(struct host *host);
-/* For the host's event; arg: the host. */
+/* Callback of the host's event; arg: the host. */
 void entry_on_measure(evutil_socket_t fd, short what, void *arg);

@@ -46,19 +46,19 @@ enum isolate_outcome {
     ISOLATE_REQUEST_BAD_RESPONSE, /* not a Response, or a body that was used already */
 };
 
-/* What JavaScript asks of the supervisor by a binding. */
+/* A request of JavaScript to the supervisor by a binding. */
 struct isolate_call {
     uint32_t binding;          /* as it was given to isolate_set_bindings */
     struct isolate_bytes head; /* packed, method and URL before the headers */
     struct isolate_bytes body; /* first part */
-    bool end;                  /* the body is complete; also: there is none */
+    bool end;                  /* the call has no more of a body, or none */
 };
 
-/* What JavaScript asks of the worker. host is struct isolate_options.host. request is the
- * id given to isolate_dispatch; 0 means no request (module load). With log and set_timer it is the
- * request whose code runs, which promises carry along: in the entry of one request a continuation of
- * another may run, also of one that is over. Pointers are borrowed
- * for the call. None of these may call back into isolate_*. */
+/* The host's functions for JavaScript. host is struct isolate_options.host. request is the id given
+ * to isolate_dispatch; 0 means no request (module load). For log and set_timer it is the request
+ * whose code runs, which promises carry along: in the entry of one request a continuation of
+ * another may run, also of one that is over. Pointers are borrowed for the call. None of these may
+ * call back into isolate_*. */
 struct isolate_host {
     void (*log)(void *host, uint64_t request, enum isolate_log_level level,
                 struct isolate_bytes text);
@@ -67,29 +67,30 @@ struct isolate_host {
      * -EALREADY head sent before, -E2BIG). */
     int (*respond)(void *host, uint64_t request, uint32_t status, struct isolate_bytes head,
                    struct isolate_bytes body, bool end);
-    /* More of the response body, any size up to the credit left. Returns credit left in
-     * bytes (>= 0; at 0 the JS layer waits for isolate_on_credit) or -errno. */
+    /* Sends more of the response body, any size up to the credit left. Returns credit left in bytes
+     * (>= 0; at 0 the JS layer waits for isolate_on_credit) or -errno. */
     int64_t (*send_body)(void *host, uint64_t request, struct isolate_bytes data, bool end);
-    /* The JS layer has consumed size bytes of the request body: more may come. */
+    /* Notes that the JS layer has consumed size bytes of the request body: more may come. */
     void (*consume_body)(void *host, uint64_t request, size_t size);
-    /* Response sent and all waitUntil promises settled, or failed. message: for the tenant's
-     * log. After this the id is unknown. */
+    /* Ends the request: response sent and all waitUntil promises settled, or failed. message: for
+     * the tenant's log. After this the id is unknown. */
     void (*done)(void *host, uint64_t request, enum isolate_outcome outcome,
                  struct isolate_bytes message);
     /* Starts a timer for the request. Returns its id (> 0), or -EDQUOT over the request's number
      * of timers (thrown as RangeError). repeat: setInterval. */
     int64_t (*set_timer)(void *host, uint64_t request, uint64_t delay_ms, bool repeat);
-    /* The timer's request ends, before done(). Returns the request if the timer is due so soon that it
-     * keeps the request, else 0: the timer goes. isolate_forget tells of the end of a request that was kept. */
+    /* Decides about a timer of a request that ends, before done(). Returns the request if the timer
+     * is due so soon that it keeps the request, else 0: the timer is dropped. isolate_forget
+     * reports the end of a request that was kept. */
     uint64_t (*keep_timer)(void *host, int64_t timer);
     void (*clear_timer)(void *host, int64_t timer);
     /* Makes a call for the request. Returns its number (> 0), or -errno as respond. */
     int64_t (*call)(void *host, uint64_t request, const struct isolate_call *call);
-    /* As send_body and consume_body, for the body of a call and its answer. */
+    /* The same as send_body and consume_body, for the body of a call and its answer. */
     int64_t (*send_call)(void *host, uint64_t request, uint32_t call, struct isolate_bytes data,
                          bool end);
     void (*consume_call)(void *host, uint64_t request, uint32_t call, size_t size);
-    /* Nobody wants any more of it. */
+    /* Cancels a call whose answer nobody wants any more. */
     void (*cancel_call)(void *host, uint64_t request, uint32_t call);
     /* CPU time that the entry which runs has left, in nanoseconds; UINT64_MAX: it has no limit. May be NULL. */
     uint64_t (*cpu_left_ns)(void *host);
@@ -102,7 +103,7 @@ struct isolate_env {
     struct isolate_bytes value; /* UTF-8 */
 };
 
-/* What env has besides texts; kind: its face in the JS layer. */
+/* An entry of env that is not a text; kind: its class in the JS layer. */
 struct isolate_binding {
     struct isolate_bytes name;
     uint32_t kind;
@@ -122,41 +123,42 @@ struct isolate_options {
 struct isolate_platform_options {
     const char *argv0;
     enum jit_mode jit;             /* which of V8's flags are set, see sandbox-policy/v8_flags.h */
-    uint32_t wasm_max_mem_pages;   /* the most that one WebAssembly memory may have, 64 KiB each */
-    uint32_t blank_heap_mib;       /* of the isolate that isolate_platform_init gives back */
+    uint32_t wasm_max_mem_pages;   /* bound of one WebAssembly memory, in pages of 64 KiB */
+    uint32_t blank_heap_mib;       /* heap_mib of the isolate that isolate_platform_init returns */
     struct isolate_bytes snapshot; /* static: the blob of skep-mksnapshot */
-    /* Called once on V8's fatal errors, on the thread that met it, in a process that cannot go
-     * on: must only store a few words and return; a trap instruction then ends the process
-     * (SIGILL or SIGTRAP). is_oom: heap. */
+    /* Called once on V8's fatal errors, on the thread that met the error, in a process that cannot
+     * go on: must only store a few words and return; a trap instruction then ends the process
+     * (SIGILL or SIGTRAP). is_oom: of the heap. */
     void (*on_fatal)(bool is_oom, const char *location);
-    /* After on_fatal for a heap, under the same rule: bytes in use. May be NULL. */
+    /* Called after on_fatal for a heap, under the same rule, with the bytes in use. May be NULL. */
     void (*on_fatal_heap)(uint64_t heap_used);
 };
 
-/* Once for the process, before the jail. *ret_blank: an isolate for isolate_adopt, as it is made on
- * the way; NULL if it is not wanted. 0 or -errno. */
+/* Initialises V8, once for the process, before the jail. *ret_blank: an isolate for isolate_adopt,
+ * a by-product; NULL if none is wanted. 0 or -errno. */
 int isolate_platform_init(const struct isolate_platform_options *options,
                           struct isolate **ret_blank);
 const char *isolate_v8_version(void);
-/* Loads what the first use of Intl in this process would load, for a worker that has nothing to do:
- * in steps of up to 15 ms, from 0 on, as long as it returns true. Needs no files, so it may run
- * inside the jail. Not inside an entry. */
+/* Loads the data that the first use of Intl in this process would load, for a worker that has
+ * nothing to do: in steps of up to 15 ms, from 0 on, as long as it returns true. Needs no files, so
+ * it may run inside the jail. Not inside an entry. */
 bool isolate_warm_up(unsigned step);
 
-/* Freezes what Date.now() and performance.now() say until the next call. Called by the host
- * at each entry (coarse clocks, docs/security.md). now_ns: CLOCK_MONOTONIC, when the entry began. */
+/* Freezes the time of Date.now() and performance.now() until the next call. Called by the host at
+ * each entry (coarse clocks, docs/security.md). now_ns: CLOCK_MONOTONIC at the start of the
+ * entry. */
 void isolate_freeze_clock(uint64_t now_ns);
 
 int isolate_new(const struct isolate_options *options, struct isolate **ret_isolate);
-/* Gives an isolate that was made ahead, and has run nothing, to a tenant: all of its options count from
- * now on. 0, or -EINVAL if heap_mib is another one: V8 is told that when an isolate is made. */
+/* Gives an isolate that was made ahead, and has run nothing, to a tenant: all of its options count
+ * from now on. 0, or -EINVAL if heap_mib differs: V8 takes it only when an isolate is made. */
 int isolate_adopt(struct isolate *isolate, const struct isolate_options *options);
 /* Disposes of isolate and context. NULL is allowed. Never inside an entry. Returns NULL. */
 struct isolate *isolate_free(struct isolate *isolate);
 
 /* ---- module load: add all files, then load once. */
 
-/* A file of the tenant; both are copied. path is normalised and relative ("lib/a.js").
+/* Adds a file of the tenant; both texts are copied. path is normalised and relative ("lib/a.js").
  * .js and .mjs are modules, .json gives a default export, .wasm gives a WebAssembly.Module as
  * default export (compiled at load), .txt, .html, .css, .svg, .md, .sql, .graphql, .xml
  * and .csv a string, and others an ArrayBuffer. 0 or -errno. */
@@ -175,8 +177,8 @@ enum isolate_load { ISOLATE_LOADING, ISOLATE_LOADED, ISOLATE_LOAD_FAILED };
 enum isolate_result isolate_load(struct isolate *isolate, struct isolate_bytes main_path);
 enum isolate_load isolate_load_state(const struct isolate *isolate);
 
-/* The last error as text for the tenant: message, "file:line:column", the source line with a
- * caret under the column, stack. Valid until the next entry. Never NULL. */
+/* Returns the last error as text for the tenant: message, "file:line:column", the source line with
+ * a caret under the column, stack. Valid until the next entry. Never NULL. */
 const char *isolate_error(const struct isolate *isolate);
 
 /* A fault in a tenant's files, as it can be told without running them. */
@@ -205,7 +207,7 @@ struct isolate_request {
     struct isolate_bytes body;   /* first part */
     bool end;                    /* the body is complete */
     bool has_body;               /* false: request.body is null */
-    struct isolate_bytes caller; /* the tenant that calls; empty: none */
+    struct isolate_bytes caller; /* the calling tenant; empty: none */
 };
 
 enum isolate_result isolate_dispatch(struct isolate *isolate,
@@ -214,7 +216,8 @@ enum isolate_result isolate_on_body(struct isolate *isolate, uint64_t request,
                                     struct isolate_bytes data, bool end);
 enum isolate_result isolate_on_credit(struct isolate *isolate, uint64_t request, uint64_t credit);
 
-/* ---- calls of a request (entries); what JavaScript does not know any more is passed over */
+/* ---- calls of a request (entries); a call that JavaScript does not know any more is passed
+ * over */
 
 struct isolate_answer {
     uint32_t call;
@@ -230,21 +233,21 @@ enum isolate_result isolate_on_call_body(struct isolate *isolate, uint64_t reque
                                          struct isolate_bytes data, bool end);
 enum isolate_result isolate_on_call_credit(struct isolate *isolate, uint64_t request, uint32_t call,
                                            uint64_t credit);
-/* is_limit: a limit of the request. message: for the exception. */
+/* Fails a call. is_limit: because of a limit of the request. message: for the exception. */
 enum isolate_result isolate_on_call_failed(struct isolate *isolate, uint64_t request, uint32_t call,
                                            bool is_limit, struct isolate_bytes message);
 
 enum isolate_result isolate_on_timer(struct isolate *isolate, uint64_t request, int64_t timer);
-/* Aborts request.signal with the reason, errors the streams, and lets the request go: the JS
- * layer forgets it; no done() follows. */
+/* Aborts request.signal with the reason, errors the streams, and lets the request go: the JS layer
+ * forgets it; no done() follows. */
 enum isolate_result isolate_on_cancel(struct isolate *isolate, uint64_t request,
                                       const char *reason);
-/* Sets whether the host is told by woken() whose promises are continued in the entries of others. Turning it on
- * slows down promises. */
+/* Sets whether woken() reports the requests whose promises are continued in the entries of others.
+ * The reports slow down promises. */
 void isolate_watch(struct isolate *isolate, bool is_on);
-/* Writes the places at which async functions of the tenant wait, at most three: "file:line:column (in
- * name)". Collects garbage first; if nothing refers to any of them, the place of the handler. "" if that is
- * not known either. */
+/* Writes the places at which async functions of the tenant wait, at most three: "file:line:column
+ * (in name)". Collects garbage first; if nothing refers to any of the functions, the place of the
+ * handler. "" if that is not known either. */
 void isolate_where(struct isolate *isolate, char *text, size_t size);
 /* Forgets a request without running JavaScript that belongs to the tenant's handler. */
 void isolate_forget(struct isolate *isolate, uint64_t request);
@@ -252,11 +255,11 @@ void isolate_forget(struct isolate *isolate, uint64_t request);
 /* ---- any thread */
 
 /* Stops the JavaScript that runs in the isolate: the entry ends with ISOLATE_TERMINATED, and the
- * microtasks that wait in the isolate are dropped. Without an entry it hits the next one, unless
- * isolate_cancel_terminate comes first. The sentry calls it, and makes sure by its own lock that
- * the entry it means is still running. */
+ * microtasks that wait in the isolate are dropped. Without an entry the stop hits the next one,
+ * unless isolate_cancel_terminate comes first. Called by the sentry, which makes sure by its own
+ * lock that the entry it means is still running. */
 void isolate_terminate(struct isolate *isolate);
-/* Main thread, after an entry for which isolate_terminate may have been called. */
+/* Takes isolate_terminate back. Main thread, after an entry for which it may have been called. */
 void isolate_cancel_terminate(struct isolate *isolate);
 
 /* ---- memory, bytes; main thread, outside an entry */
@@ -265,19 +268,20 @@ struct isolate_memory {
     uint64_t heap_limit;
     uint64_t heap_held; /* pages of the heap that are in memory, whether in use or not */
     uint64_t external;  /* ArrayBuffers and WebAssembly memories */
-    uint64_t native;    /* what V8, ICU and the natives have allocated for it outside the heap, and
-                         * WebAssembly code; see memory.h */
+    /* Allocated for the isolate outside the heap by V8, ICU and natives, and WebAssembly code; see
+     * memory.h. */
+    uint64_t native;
 };
 void isolate_get_memory(struct isolate *isolate, struct isolate_memory *ret_memory);
 
-/* Words to which the isolate writes what it holds as it changes, in KiB: native and external memory at
+/* Words to which the isolate writes its memory in KiB as it changes: native and external memory at
  * once, the heap's pages at each collection. */
 struct isolate_meter {
     uint32_t *heap_held_kib;
     uint32_t *external_kib;
     uint32_t *native_kib;
 };
-/* The words are the caller's, until the isolate is freed. */
+/* Sets the words, which are the caller's, until the isolate is freed. */
 void isolate_publish(struct isolate *isolate, const struct isolate_meter *meter);
 /* Gives blocks of ArrayBuffers back to the kernel that were freed, kept for the next one, and not needed since the last call: at
  * most 32 MiB, which are no isolate's. Returns whether some are still kept. */
@@ -285,15 +289,15 @@ bool isolate_release_spare(void);
 /* Gives memory that is free in this process back to the kernel: tens of microseconds for each MiB. */
 void isolate_trim(void);
 
-/* What was in use of a limit when it was met, bytes, since the last call; 0: it was not met. With a
- * refusal, what was asked for counts too. */
+/* The memory in use when a limit was met, in bytes, since the last call; 0: the limit was not met.
+ * After a refusal the refused size counts too. */
 struct isolate_excess {
     uint64_t heap;
     uint64_t external;
 };
 void isolate_take_excess(struct isolate *isolate, struct isolate_excess *ret_excess);
 
-/* Isolates alive in this process; for tests and stats. */
+/* Returns the number of isolates alive in this process; for tests and stats. */
 size_t isolate_count(void);
 
 #ifdef __cplusplus

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Locks the worker in, in the order of docs/security.md. Runs once in the worker, which the spawner made root
- * of its own user namespace, if there are such; main.c calls it, before hello.
+ * The confinement of the worker, in the order of docs/security.md. Runs once in the worker, which
+ * the spawner made root of its own user namespace, if there are such; main.c calls it, before
+ * hello.
  */
 #include "worker/jail.h"
 
@@ -37,8 +38,8 @@ static void filter_cleanup(scmp_filter_ctx *filter)
         seccomp_release(*filter);
 }
 
-/* Capabilities, Landlock and speculation controls are those of one thread: a second one would
- * stay outside. */
+/* Refuses a second thread: capabilities, Landlock and speculation controls are a thread's own, so
+ * that one would stay outside. */
 static int check_single_thread(const struct jail_options *options, const char **ret_step)
 {
     struct stat st;
@@ -53,7 +54,8 @@ static int check_single_thread(const struct jail_options *options, const char **
     return 0;
 }
 
-/* The bounding set is empty and securebits are locked, whoever did it. */
+/* Returns whether the bounding set is empty and securebits are locked, by this process or the
+ * spawner. */
 static bool is_bounded(void)
 {
     cap_value_t last = cap_max_bits();
@@ -64,15 +66,15 @@ static bool is_bounded(void)
     return (cap_get_secbits() & POLICY_SECUREBITS) == POLICY_SECUREBITS;
 }
 
-/* So that no exec and no change of uid gives any capability back. Empties the other sets, too. Where
- * there is no user namespace the spawner has done it, if it may. */
+/* Empties the bounding set and the other sets, so that no exec and no change of uid gives any
+ * capability back. Without a user namespace the spawner has done so, if it may. */
 static int drop_bounding(const struct jail_options *options, const char **ret_step)
 {
     (void) options;
     if (!is_bounded() && cap_set_mode(CAP_MODE_NOPRIV) < 0)
         return fail("capability bounding set and securebits", ret_step);
     if (!is_bounded()) {
-        *ret_step = "capability bounding set and securebits: something is left";
+        *ret_step = "capability bounding set and securebits: not all of it is gone";
         return -EPERM;
     }
     return 0;
@@ -104,8 +106,8 @@ static int set_not_dumpable(const struct jail_options *options, const char **ret
     return 0;
 }
 
-/* Turns one kind of speculation off for this process. A processor that is not affected, and an
- * architecture that has no such switch, are fine. */
+/* Turns one kind of speculation off for this process. Fine are also a processor that is not
+ * affected, and an architecture that has no such switch. */
 static int speculation_off(unsigned long kind, const char *step, const char **ret_step)
 {
     int state = prctl(PR_GET_SPECULATION_CTRL, kind, 0, 0, 0);
@@ -122,7 +124,7 @@ static int speculation_off(unsigned long kind, const char *step, const char **re
     return 0;
 }
 
-/* Since Linux 5.16 seccomp does not ask for these by itself. */
+/* Turns speculation off: since Linux 5.16 seccomp does not do so by itself. */
 static int set_speculation(const struct jail_options *options, const char **ret_step)
 {
     (void) options;
@@ -132,7 +134,7 @@ static int set_speculation(const struct jail_options *options, const char **ret_
     return r;
 }
 
-/* Since Linux 6.3 the kernel itself then refuses pages that become executable. Older kernels leave it
+/* Makes the kernel refuse pages that become executable, since Linux 6.3. Older kernels leave that
  * to the filters. */
 static int deny_exec_gain(const struct jail_options *options, const char **ret_step)
 {
@@ -216,8 +218,8 @@ int jail_start(const struct jail_options *options, struct jail_failure *ret_fail
     return load(&policy_worker_startup, options, &ret_failure->step);
 }
 
-/* Points standard error at what standard output is, /dev/null: sealed, the worker must not be
- * able to write into the supervisor's log. */
+/* Makes standard error the same as standard output, /dev/null: a sealed worker must not be able to
+ * write into the supervisor's log. */
 static int mute(const char **ret_step)
 {
     if (dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
@@ -240,6 +242,6 @@ int jail_seal(const struct jail_options *options, struct jail_failure *ret_failu
     if (r == 0)
         r = load(&policy_worker_running, options, &ret_failure->step);
     if (r < 0)
-        (void) dup2(old_stderr, STDERR_FILENO); /* so that the caller can still say it */
+        (void) dup2(old_stderr, STDERR_FILENO); /* so that the caller can still log the error */
     return r;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Takes the file system away: an empty root in the worker's own mount namespace, and a
- * Landlock domain without a single rule, in case a descriptor or mount was missed. Runs in
- * the worker, single-threaded, as root of its own user namespace.
+ * The removal of the file system: an empty root in the worker's own mount namespace, and a Landlock
+ * domain without a single rule, in case a descriptor or mount was missed. Runs in the worker,
+ * single-threaded, as root of its own user namespace.
  */
 #include "worker/jail_mounts.h"
 

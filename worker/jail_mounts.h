@@ -4,8 +4,8 @@
  */
 #pragma once
 
-/* Makes an empty read-only tmpfs the only thing mounted in this mount namespace. Needs
- * CAP_SYS_ADMIN over the namespace. 0 or -errno; *ret_step names what failed. */
+/* Makes an empty read-only tmpfs the only mount in this mount namespace. Needs CAP_SYS_ADMIN over
+ * the namespace. 0 or -errno; *ret_step names the step that failed. */
 int jail_empty_root(const char **ret_step);
 
 /* Denies every file, network and scope right that this kernel's Landlock knows. Needs

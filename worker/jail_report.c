@@ -11,7 +11,7 @@
 #include "sandbox-policy/verdicts.h"
 #include "worker/jail_trap.h"
 
-/* What the rows say of one call. */
+/* The rows that name one call. */
 struct rows_of_call {
     bool has_any, is_allowed, has_checks;
 };
@@ -33,14 +33,16 @@ static struct rows_of_call find_rows(int number, const struct policy_context *co
     return found;
 }
 
-/* uretprobe and uprobe of x86-64: since Linux 6.14 the kernel lets both past every filter, and itself
- * refuses them to callers other than its own trampolines, with SIGILL. */
+/* Returns whether the call is uretprobe or uprobe of x86-64: since Linux 6.14 the kernel lets both
+ * past every filter, and itself refuses them with SIGILL to callers other than its own
+ * trampolines. */
 static bool is_past_filters(int number)
 {
     return seccomp_arch_native() == SCMP_ARCH_X86_64 && (number == 335 || number == 336);
 }
 
-/* All arguments -1: no row's checks fit, and the kernel itself would refuse it for another reason. */
+/* Tries a call with all arguments -1: no row's checks fit, and the kernel itself would refuse it
+ * for another reason. */
 static struct jail_verdict try_call(int number, const struct rows_of_call *rows)
 {
     unsigned before = jail_trap_count();

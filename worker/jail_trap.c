@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handlers of SIGSYS, which the filters raise instead of a call that it refuses. Runs on the
- * thread that made the call, in the worst of states: that of workers touches nothing but the scoreboard,
- * and never returns. sandbox-policy/README.md says why that is as safe as a kill by the kernel.
+ * The handlers of SIGSYS, which the filters raise instead of a call that they refuse. They run on
+ * the thread that made the call, in the worst of states: the handler of workers touches nothing but
+ * the scoreboard, and never returns. sandbox-policy/README.md says why that is as safe as a kill by
+ * the kernel.
  */
 #include "worker/jail_trap.h"
 
@@ -28,8 +29,9 @@ static void on_refused(int signal, siginfo_t *info, void *context)
         atomic_store(&last_board->syscall_number, (uint32_t) info->si_syscall);
         atomic_store(&last_board->last_words, LAST_WORDS_SYSCALL);
     }
-    /* Not in the policy, and harmless should there be no filter. SIGSYS is blocked here, so the
-     * kernel takes the handler away and kills with it (signal.c, force_sig_info_to_task). */
+    /* A call that is not in the policy, and harmless should there be no filter. SIGSYS is blocked
+     * here, so the kernel takes the handler away and kills with it (signal.c,
+     * force_sig_info_to_task). */
     (void) syscall(SYS_getppid);
     for (;;)
         __builtin_trap();
@@ -45,7 +47,7 @@ int jail_set_trap(struct scoreboard *board)
     return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
 }
 
-/* ---- of the report */
+/* ---- the report's handler */
 
 static volatile sig_atomic_t refused;
 

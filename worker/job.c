@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request in the worker: what its JavaScript asks of the host (job_ops), the credit of its
+ * One request in the worker: the host's functions for its JavaScript (job_ops), the credit of its
  * bodies, its end. A body that has no credit waits in JavaScript, where its memory is counted.
  * Worker, main thread, jailed.
  */
@@ -67,7 +67,7 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct head_t
 
 struct job *job_find(struct host *host, uint64_t id)
 {
-    /* The supervisor packs the slot into the low bits of the id; check all of it. */
+    /* The supervisor packs the row into the low bits of the id; check all of the id. */
     struct job *job = host->jobs[id % JOBS_MAX];
 
     return job && job->id == id ? job : NULL;
@@ -116,7 +116,7 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     free(job);
 }
 
-/* Within the credit, in frames of the size that is allowed. */
+/* Sends a part of the body, within the credit, in frames of the allowed size. */
 static void send_body(struct job *job, const uint8_t *data, size_t size, bool end)
 {
     size_t sent = 0;
@@ -134,8 +134,8 @@ static void send_body(struct job *job, const uint8_t *data, size_t size, bool en
     job->credit -= size;
 }
 
-/* The oldest of too many gives way: soon, as JavaScript may run now. So does one whose timers another request
- * has cleared. */
+/* Lets timers keep the job. The oldest of too many such jobs gives way: soon, as JavaScript may run
+ * now. So does a job whose timers another request has cleared. */
 static void begin_to_linger(struct job *job)
 {
     struct app *app = job->app;
@@ -183,14 +183,14 @@ void job_settle(struct job *job)
         return;
     }
     if (job->linger_until_ns != 0)
-        isolate_forget(job->app->isolate, job->id); /* JavaScript has kept it, too */
+        isolate_forget(job->app->isolate, job->id); /* the JS layer has kept it, too */
     _cleanup_free_ char *message = TAKE_PTR(job->message);
     job_finish(job, job->outcome, message, job->message_size);
 }
 
-/* A credit is smaller than a step only while skepd's buffers for clients are short, and how many there are is then the
- * client's choice, by how it reads. Each is an entry, for which cpu_ms does not count what it takes by itself. Few
- * can be small: see ledger_give_credit. */
+/* CPU time that cpu_ms does not count, of an entry for small credit. A credit is smaller than a
+ * step only while skepd's buffers for clients are short, and the number of such credits is then the
+ * client's choice, by how it reads. Few can be small: see ledger_give_credit. */
 #define SMALL_CREDIT_NS (100 * NSEC_PER_USEC)
 
 void job_add_credit(struct job *job, uint32_t credit)
@@ -230,7 +230,7 @@ void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, con
     host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
 }
 
-/* ---- what JavaScript asks for; host is the app */
+/* ---- requests of JavaScript; host is the app */
 
 static struct job *find_job(struct app *app, uint64_t id)
 {
@@ -239,7 +239,7 @@ static struct job *find_job(struct app *app, uint64_t id)
     return job && job->app == app && !job->is_done ? job : NULL;
 }
 
-/* The job whose code runs. What a request that is over still does counts for the one in whose entry it
+/* Returns the job whose code runs; for code of a request that is over, the job in whose entry it
  * runs. */
 static struct job *find_owner(struct app *app, uint64_t id)
 {
@@ -314,7 +314,7 @@ static void on_consume_body(void *host, uint64_t id, size_t size)
 
     if (!job)
         return;
-    /* More credit than it had would look to the supervisor as if the worker lied. */
+    /* More credit than the window would look to the supervisor as if the worker lied. */
     uint32_t read = size < job->unread ? (uint32_t) size : job->unread;
     job->unread -= read;
     job->has_read = true;
@@ -348,9 +348,9 @@ static void on_done(void *host, uint64_t id, enum isolate_outcome outcome,
         memcpy(job->message, message.data, size);
         job->message_size = size;
     }
-    if (job->linger_until_ns == 0) /* no timer is kept: JavaScript has none of it either */
+    if (job->linger_until_ns == 0) /* no timer is kept: JavaScript has forgotten the request, too */
         timer_stop_all(job);
-    /* A job of another entry (a promise shared between requests) has no entry_end to come. */
+    /* A job of another entry (a promise shared between requests) has no entry_end of its own. */
     if (job != job->app->host->running_job && (job->linger_until_ns == 0 || job->n_timers > 0))
         job_settle(job);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * skep-worker: started by the spawner with fd 3 (channel) and fd 4 (scoreboard), in its own
- * namespaces, with an empty environment. Loads all that needs files, locks itself in, says
- * hello. Before hello every failure ends the process with a line on standard error.
+ * namespaces, with an empty environment. Loads all that needs files, confines itself, says hello.
+ * Before hello every failure ends the process with a line on standard error.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -37,14 +37,15 @@ __attribute__((noreturn)) static void die(int error, const char *what)
     _exit(1);
 }
 
-/* V8 cannot go on: the last words, for the supervisor to find on the page. */
+/* Writes the last words of a worker whose V8 cannot go on, for the supervisor to find on the
+ * scoreboard. */
 static void on_fatal(bool is_oom, const char *location)
 {
     (void) location;
     atomic_store(&board->last_words, is_oom ? LAST_WORDS_HEAP_OOM : LAST_WORDS_V8_FATAL);
 }
 
-/* What the isolate holds that runs: it was last measured before this entry. */
+/* Writes the heap of the running isolate, which was last measured before this entry. */
 static void on_fatal_heap(uint64_t heap_used)
 {
     uint32_t running = atomic_load(&board->running_tenant);
@@ -66,7 +67,7 @@ static struct scoreboard *map_scoreboard(void)
     return page;
 }
 
-/* What the spawner says; see struct spawner_job. */
+/* Parses the spawner's arguments; see execute in spawner/exec.c. */
 static void parse_arguments(int argc, char **argv, struct jail_options *ret)
 {
     static const char jit[] = "--jit=", layers[] = "--layers=", report[] = "--report";
@@ -87,7 +88,7 @@ static struct event_base *make_base(void)
     struct event_config *config = event_config_new();
     struct event_base *base = NULL;
 
-    /* Timers need no precision that would cost a timerfd; one thread, so no locks. */
+    /* Timers need no precision that would cost a timerfd; there is one thread, so no locks. */
     if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
         base = event_base_new_with_config(config);
     if (config)
@@ -131,7 +132,7 @@ static int lock_in(const struct jail_options *jail, struct sentry **ret_sentry,
 }
 #endif
 
-/* The throw-away worker: all of a start but V8. */
+/* Runs the throw-away worker: all of a start but V8. */
 static _Noreturn void run_report(const struct jail_options *jail)
 {
     struct jail_failure failure = { 0 };
@@ -193,7 +194,7 @@ int main(int argc, char **argv)
     r = lock_in(&jail, &sentry, &failure);
     if (r < 0)
         die(r, failure.step);
-    log_silence(); /* the filter lets it write to the channel only */
+    log_silence(); /* the filter allows writing to the channel only */
     r = host_start(host, sentry);
     if (r < 0)
         die(r, "cannot say hello");

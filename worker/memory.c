@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/memory.h"
 
-#define STEP_BYTES (INT64_C(64) << 10) /* between two publications */
+#define STEP_BYTES (INT64_C(64) << 10) /* bytes between two publications */
 #define BYTES_PER_KIB 1024
 
 struct account {
-    int64_t held;  /* may be negative: of blocks that an account of the same name had left */
-    int64_t low;   /* nothing has to be done while held is from here on, */
-    uint64_t span; /* and not further than this above it */
+    int64_t held;  /* may be negative: blocks of a former account of the same name */
+    int64_t low;   /* nothing has to be done while held is from low on, */
+    uint64_t span; /* and at most this much above it */
     int64_t alarm;
     uint32_t *published_kib; /* borrowed: see memory_publish; NULL: none */
     memory_alarm_fn on_alarm;
@@ -16,11 +16,11 @@ struct account {
 };
 
 static struct account accounts[MEMORY_ACCOUNTS];
-static uint32_t n_used = 1; /* names that were ever given out; MEMORY_OWN is */
+static uint32_t n_used = 1; /* names that were ever given out; MEMORY_OWN is one */
 static _Thread_local uint32_t current;
 
-/* Plain loads and stores to the processor. The sentry's thread may meet the main one in MEMORY_OWN: a
- * block that is lost to the account then does no harm. */
+/* Loads a value; loads and stores are plain ones to the processor. The sentry's thread may meet the
+ * main one in MEMORY_OWN: a block that is lost to the account then does no harm. */
 static int64_t load(const int64_t *value)
 {
     return __atomic_load_n(value, __ATOMIC_RELAXED);
@@ -53,7 +53,7 @@ static void step(struct account *account)
     if (!on_alarm || held < account->alarm)
         on_alarm = NULL;
     else
-        account->on_alarm = NULL; /* what it allocates must not call it again */
+        account->on_alarm = NULL; /* allocations of the callback must not call it again */
     set_window(account, held);
     if (on_alarm)
         on_alarm(account->owner);
@@ -100,7 +100,8 @@ void memory_leave(uint32_t before)
     current = before;
 }
 
-/* A closed account in which the least is left; what is left will be freed from the new one. */
+/* Opens the closed account with the least left in it; the rest will be freed from the new
+ * account. */
 uint32_t memory_open(void)
 {
     uint32_t best = MEMORY_OWN;

@@ -18,17 +18,17 @@ extern "C" {
 
 enum memory_names {
     MEMORY_OWN = 0,          /* the worker's own account, current outside all others */
-    MEMORY_UNCOUNTED = 4095, /* for blocks that somebody else counts */
+    MEMORY_UNCOUNTED = 4095, /* for blocks that are counted elsewhere */
     MEMORY_ACCOUNTS = 4096,
 };
 
-/* A new account, with nothing in it but what the last one of that name has left behind in the process.
- * MEMORY_OWN if all names are taken. */
+/* Opens an account, with nothing in it but the rest that the last account of that name has left in
+ * the process. Returns MEMORY_OWN if all names are taken. */
 uint32_t memory_open(void);
-/* Takes what is left in the account from its isolate. */
+/* Closes the account; the rest in it no longer counts for its isolate. */
 void memory_close(uint32_t account);
 
-/* Makes the account current; returns the one that was, for memory_leave. */
+/* Makes the account current; returns the former one, for memory_leave. */
 uint32_t memory_enter(uint32_t account);
 void memory_leave(uint32_t before);
 
@@ -37,9 +37,9 @@ uint32_t memory_add(size_t bytes);
 void memory_add_to(uint32_t account, size_t bytes);
 void memory_remove(uint32_t account, size_t bytes);
 
-/* Bytes in the account; never negative. */
+/* Returns the bytes in the account; never negative. */
 size_t memory_held(uint32_t account);
-/* Writes the account's KiB there from now on, as they change by 64 KiB and more; NULL: no longer.
+/* Writes the account's KiB to *kib from now on, as they change by 64 KiB and more; NULL: no longer.
  * kib: an aligned word that others read at any time. */
 void memory_publish(uint32_t account, uint32_t *kib);
 

@@ -2,9 +2,10 @@
 /*
  * The malloc family of skep-worker: glibc's, with each block counted for the isolate that it was
  * allocated for (memory.h). The definitions here take the place of glibc's for all of the program and its
- * libraries, as its manual describes ("Replacing malloc"). The last four bytes of a block say whose it
- * is; programs do not get these four, malloc_usable_size included. Linked into skep-worker only, and not
- * in sanitizer builds, which have a malloc of their own. Any thread; called before main, too.
+ * libraries, as its manual describes ("Replacing malloc"). The last four bytes of a block name its
+ * account; programs do not get these four, malloc_usable_size included. Linked into skep-worker
+ * only, and not in sanitizer builds, which have a malloc of their own. Any thread; called before
+ * main, too.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -24,14 +25,14 @@ void __libc_free(void *block);
 
 #define EXPORTED __attribute__((visibility("default")))
 #define MARK_BYTES sizeof(uint32_t)
-#define CHUNK_HEAD_BYTES 8 /* what glibc keeps beside each block */
-#define NAME_BITS 12       /* of MEMORY_ACCOUNTS */
+#define CHUNK_HEAD_BYTES 8 /* bytes that glibc keeps beside each block */
+#define NAME_BITS 12       /* bits of a name, for MEMORY_ACCOUNTS */
 #define SIZE_MOST ((size_t) PTRDIFF_MAX - 64)
 
 typedef size_t (*usable_size_fn)(void *block);
 
-/* The whole block, mark included. malloc_usable_size is the one function of glibc's that has no second
- * name. */
+/* Returns the size of the whole block, mark included. malloc_usable_size is the one function of
+ * glibc that has no second name. */
 static size_t block_size(void *block)
 {
     static usable_size_fn usable_size;
@@ -45,7 +46,7 @@ static size_t block_size(void *block)
     return usable_size(block);
 }
 
-/* Tells a mark from what lies there in a block that was not marked. */
+/* Returns bits that tell a mark from other bytes in a block that was not marked. */
 static uint32_t check_bits(const void *block)
 {
     uint64_t mixed = ((uintptr_t) block >> 4) * UINT64_C(0x9e3779b97f4a7c15);
@@ -63,7 +64,7 @@ static void *mark(void *block)
     return block;
 }
 
-/* Returns false if the block has no mark. */
+/* Reads the mark. Returns false if the block has none. */
 static bool read_mark(void *block, size_t *ret_size, uint32_t *ret_name)
 {
     size_t size = block_size(block);

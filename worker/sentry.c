@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs in the worker, jailed: the thread uses futex, clock_gettime and clock_nanosleep only.
+ * The sentry's thread, which runs in the jailed worker and uses futex, clock_gettime and
+ * clock_nanosleep only.
  */
 #include "worker/sentry.h"
 
@@ -16,8 +17,7 @@
 #include "common/io.h"
 #include "worker/slice_clock.h"
 
-/* How long the sentry sleeps at most while entries come, which bounds how late it sees a new
- * one; and how many such ticks without an entry send it to sleep for good. */
+/* Longest sleep of the sentry while entries come, which bounds how late it sees a new one. */
 #define TICK_NS (2 * NSEC_PER_MSEC)
 #define SHORTEST_SLEEP_NS (NSEC_PER_MSEC / 10)
 #define IDLE_TICKS 50
@@ -53,8 +53,8 @@ static void sleep_ns(uint64_t ns)
     (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
-/* Called with each tick until the entry is over: V8 may have forgotten the terminate before, which ended no
- * more than a getter that was called from its C++. */
+/* Terminates the entry. Called with each tick until the entry is over: V8 may have forgotten an
+ * earlier terminate, which ended no more than a getter that was called from its C++. */
 static void terminate(struct sentry *sentry, uint64_t generation)
 {
     (void) pthread_mutex_lock(&sentry->lock);
@@ -71,7 +71,7 @@ static uint64_t watch(struct sentry *sentry, uint64_t generation)
     uint64_t deadline = atomic_load(&sentry->deadline_ns);
     uint64_t now = io_clock_ns(sentry->clock);
 
-    /* A deadline of the next entry read by mistake is harmless: terminate checks again. */
+    /* A deadline of the next entry, read by mistake, is harmless: terminate checks again. */
     if (now >= deadline) {
         terminate(sentry, generation);
         return TICK_NS;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sentry: a thread that watches the main thread's CPU clock while JavaScript runs and
- * stops the JavaScript at its budget. It shares nothing with the loop but atomics and one
- * lock, which makes sure that a stop meant for one entry never hits the next.
+ * The sentry: a thread that watches the main thread's CPU clock while JavaScript runs and stops the
+ * JavaScript at its budget. The sentry shares nothing with the loop but atomics and one lock, which
+ * makes sure that a stop meant for one entry never hits the next.
  */
 #pragma once
 
@@ -13,8 +13,8 @@
 
 struct sentry;
 
-/* Starts the thread and returns once it runs (a thread that is still starting up when the
- * filter lands would be killed by it). Call on the thread to be watched. 0 or -errno. */
+/* Starts the thread and returns once it runs (the filter would kill a thread that is still starting
+ * up). Call on the thread to be watched. 0 or -errno. */
 int sentry_start(struct sentry **ret_sentry);
 
 /* Arms the sentry for one entry into the isolate: after budget_ns of CPU time of the watched

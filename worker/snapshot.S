@@ -22,7 +22,7 @@ skep_snapshot_end:
 skep_snapshot_size:
     .quad skep_snapshot_end - skep_snapshot
 
-/* No code here, so nothing that would keep control-flow protection off: say so to the linker. */
+/* There is no code here that would keep control-flow protection off: tell the linker so. */
 #if defined(__CET__)
 #include <cet.h>
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The startup snapshot with the JS layer: written by skep-mksnapshot at build time, embedded in
- * skep-worker by snapshot.S. Read-only, page-aligned; there as long as the process is.
+ * skep-worker by snapshot.S. Read-only, page-aligned; lasts as long as the process.
  */
 #pragma once
 

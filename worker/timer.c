@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * setTimeout and setInterval: each timer belongs to the request that started it and counts
- * against its budgets. Those that are due soon after its end keep it, others go with it. Those of module code run only while a request of the
- * app is in the worker: what an idle tenant did to the worker, a neighbour would be blamed for.
- * Worker, main thread, jailed.
+ * setTimeout and setInterval: each timer belongs to the request that started it and counts against
+ * its budgets. Timers that are due soon after the end of their request keep it, others are dropped
+ * with it. Timers of module code run only while a request of the app is in the worker: otherwise a
+ * neighbour would be blamed for what an idle tenant did to the worker. Worker, main thread, jailed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,13 +17,13 @@
 
 struct timer {
     TAILQ_ENTRY(timer) entry;
-    struct job *job; /* borrowed: goes before its job */
+    struct job *job; /* borrowed: the timer goes before its job */
     struct event *event;
     int64_t id;
     struct timeval period;
     uint64_t due_ns;
     bool repeat;
-    bool is_waiting; /* due, and not pending: until a request comes */
+    bool is_waiting; /* due, and not pending: waits for a request */
 };
 
 static void timer_free(struct timer *timer)
@@ -47,7 +47,7 @@ static uint64_t period_ns(const struct timer *timer)
            (uint64_t) timer->period.tv_usec * NSEC_PER_USEC;
 }
 
-/* After the end of its request. */
+/* Returns whether a timer of a request that has ended is due too late to keep it. */
 static bool is_too_late(const struct job *job, uint64_t due_ns)
 {
     return job->linger_until_ns != 0 && due_ns > job->linger_until_ns;
@@ -72,8 +72,8 @@ static void fire(struct timer *timer)
     entry_end(app, job, isolate_on_timer(app->isolate, job->id, id));
 }
 
-/* libevent's clock is a coarse one (CLOCK_MONOTONIC_COARSE), by which a timer can be due some ms early: then it waits for
- * the rest. */
+/* Returns whether the timer was called too early, and then makes it wait for the rest: libevent's
+ * clock is a coarse one (CLOCK_MONOTONIC_COARSE), by which a timer can be due some ms early. */
 static bool is_early(struct timer *timer)
 {
     uint64_t now = io_now_ns();
@@ -218,11 +218,11 @@ void timer_note_dropped(struct job *job)
     if (app->dropped_said_ns != 0 && now - app->dropped_said_ns < NSEC_PER_SEC)
         return;
     app->dropped_said_ns = now;
-    int n =
-        snprintf(text, sizeof text,
-                 "timers were dropped with their request: %u; only what is due within %u ms of its "
-                 "end still runs",
-                 job->n_dropped, job->linger_ms);
+    int n = snprintf(
+        text, sizeof text,
+        "timers were dropped with their request: %u; only those that are due within %u ms of its "
+        "end still run",
+        job->n_dropped, job->linger_ms);
     job_log(app, job, SKEP__WORKER__LOG_LEVEL__LOG_WARN, text, (size_t) n);
 }
 

@@ -8,7 +8,7 @@
 #include "common/io.h"
 #include "worker/call.h"
 
-/* Requests that wait for each other are no reason to look closer until one has waited this long. */
+/* Time that a request must have waited before its waiting for another request is looked at. */
 #define WATCH_AFTER_NS (500 * NSEC_PER_MSEC)
 /* Looking for the place of an await costs a collection of the isolate's garbage. */
 #define WHERE_EVERY_NS (10 * NSEC_PER_SEC)
@@ -19,7 +19,7 @@ static bool has_timer(const struct job *job)
     return job->n_timers > 0;
 }
 
-/* Not while JavaScript leaves unread all that may be sent. */
+/* A request whose body JavaScript leaves unread, as much as may be sent, cannot be woken by it. */
 static bool has_body_to_come(const struct job *job)
 {
     return !job->is_body_ended && job->unread + job->consumed < BODY_WINDOW_BYTES;
@@ -37,7 +37,7 @@ const struct wake_row wake_table[WAKE_SOURCES] = {
     [WAKE_CALL] = { "call", call_is_awaited },
 };
 
-/* 1 + the source; 0: not named. */
+/* Row of a source; 0: not named. */
 #define ROW(source) (1 + (source))
 #define NONE ROW(WAKE_SOURCES)
 
@@ -129,13 +129,14 @@ void wake_note(struct job *job)
     job->awake_ns = io_now_ns();
 }
 
-/* From when the job's time counts. What an entry that was not watched has done for it is not known. */
+/* Returns the time from which the job's waiting counts: it is not known what an entry that was not
+ * watched has done for it. */
 static uint64_t since_ns(const struct app *app, const struct job *job)
 {
     return job->awake_ns > app->asleep_ns ? job->awake_ns : app->asleep_ns;
 }
 
-/* No later request can wake what is in it. */
+/* Returns whether no later request can come that could wake the app's requests. */
 static bool is_closed(const struct app *app)
 {
     return app->is_stopped || app->is_retired;
@@ -195,7 +196,8 @@ static void find_where(struct app *app, char *text, size_t size)
     app_charge(app, from_ns);
 }
 
-/* Sent again where that is safe: another isolate may serve it, or it was the stop that it waited for. */
+/* Returns whether the request may be sent again: where that is safe, another isolate may serve it,
+ * or it waited for the stop. */
 static bool may_be_sent_again(const struct app *app, const struct job *job)
 {
     return is_closed(app) && job->is_idempotent && !job->is_head_sent && !job->has_read;
@@ -221,7 +223,7 @@ static void end_hung(struct app *app, struct job *job, const char *where)
     if (entry_begin(app, job))
         entry_end(app, job, isolate_on_cancel(app->isolate, id, "hung"));
     job = job_find(host, id);
-    if (!job) /* what it did when it was aborted has ended it */
+    if (!job) /* handlers of the abort have ended it */
         return;
     isolate_forget(job->app->isolate, id);
     if (is_again)

@@ -10,7 +10,7 @@
 
 #define HEAP_MIB 32
 #define EXTERNAL_MIB 16
-#define TIMES 3 /* until the code that V8 has for it is warm */
+#define TIMES 3 /* rounds until V8 has compiled the code */
 
 static const char path[] = "warm-up.js";
 static const char source[] =
@@ -19,7 +19,7 @@ static const char source[] =
     "    return new Response(new URL(request.url).pathname, { headers: { a: 'b' } });\n"
     "} };\n";
 
-/* Nobody hears what it says. */
+/* Drops the log. */
 static void on_log(void *host, uint64_t request, enum isolate_log_level level,
                    struct isolate_bytes text)
 {
