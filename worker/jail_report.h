@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The throw-away worker's work: it is confined as every worker is, then tries from inside how the
- * filters decide about each system call. This worker never has a tenant. sandbox-policy/verdicts.h has the
- * format of its report.
+ * filters decide about each system call. This worker never has a tenant. sandbox-policy/verdicts.h
+ * has the format of its report.
  */
 #pragma once
 

@@ -14,9 +14,9 @@ if (!out) {
     process.exit(2);
 }
 
-// Files of ours in place of those of a library. What a library would load at start, but few tenants
-// ever need, is loaded at first use instead: a snapshot's heap is copied into every isolate, so big
-// tables must not be in it.
+// Files of this folder in place of those of a library. Tables that a library would load at start,
+// but few tenants ever need, are loaded at first use instead: a snapshot's heap is copied into
+// every isolate, so big tables must not be in it.
 const replacements = {
     name: "skep-replacements",
     setup(build) {
@@ -191,5 +191,5 @@ try {
         plugins: [lazyFolders, replacements],
     });
 } catch {
-    process.exitCode = 1; // esbuild has said why
+    process.exitCode = 1; // esbuild has printed the reason
 }

@@ -14,8 +14,8 @@
 #include <mutex>
 
 // Blocks from this size on come from mmap: zero pages cost nothing until they are touched, and a
-// block that is freed goes back to the kernel at once, or in a moment. malloc's own threshold moves up to 32 MiB
-// when such blocks are freed, and would keep them.
+// freed block goes back to the kernel at once, or in a moment. malloc's own threshold moves up to
+// 32 MiB when such blocks are freed, and would keep them.
 static constexpr size_t mmap_from_bytes = 256 * 1024;
 
 static constexpr size_t page_bytes = 4096;
@@ -48,7 +48,7 @@ class SpareBlocks
         }
         return nullptr;
     }
-    // False: there is no room for it.
+    // Keeps a block. False: there is no room for it.
     bool keep(void *data, size_t size)
     {
         const std::lock_guard<std::mutex> guard(lock_);
@@ -155,7 +155,7 @@ size_t Allocator::take_excess()
     return excess;
 }
 
-// The allocator has counted it already.
+// Allocates memory that the allocator has counted already.
 static void *malloc_uncounted(size_t length, bool is_zeroed)
 {
     const uint32_t before = memory_enter(MEMORY_UNCOUNTED);
@@ -200,7 +200,8 @@ void Allocator::Free(void *data, size_t length)
 
 // ---- address space for WebAssembly memories and resizable buffers
 
-// Whose code runs now; NULL while V8 itself starts, or an isolate is made.
+// Returns the allocator of the isolate whose code runs now; NULL while V8 itself starts, or an
+// isolate is made.
 static std::shared_ptr<Allocator> current_owner()
 {
     v8::Isolate *v8 = v8::Isolate::TryGetCurrent();

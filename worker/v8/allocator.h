@@ -3,9 +3,10 @@
 // Memory of one isolate outside V8's heap, whose limit does not see any of it. ArrayBuffers and
 // WebAssembly memories are counted here, and refused above the tenant's external_mib, so that
 // JavaScript gets a RangeError and the worker keeps its memory. Native memory is counted by
-// worker/memory.h, and what is more than native_free_bytes of it counts against the same limit: where
-// it goes over, garbage is collected, and if that is in vain the JavaScript is terminated
-// (isolate.cc), because a malloc that fails would end the process. Worker process, main thread.
+// worker/memory.h, and the part of it above native_free_bytes counts against the same limit: an
+// isolate over the limit has its garbage collected, and if that is in vain the JavaScript is
+// terminated (isolate.cc), because a malloc that fails would end the process. Worker process, main
+// thread.
 #pragma once
 
 #include "worker/memory.h"
@@ -23,13 +24,13 @@ inline constexpr size_t native_free_bytes = size_t{ 8 } << 20;
 class Allocator final : public v8::ArrayBuffer::Allocator
 {
   public:
-    // observe: what is over the limit is noted, and given all the same.
+    // observe: allocations over the limit are noted, and succeed all the same.
     Allocator(size_t limit_bytes, bool observe)
         : account_(memory_open()), limit_(limit_bytes), observe_(observe)
     {
     }
 
-    // Of the tenant that gets the isolate; nothing has been allocated by JavaScript yet.
+    // Sets the limit of the tenant that gets the isolate; JavaScript has allocated nothing yet.
     void set_limit(size_t limit_bytes, bool observe)
     {
         limit_ = limit_bytes;
@@ -40,10 +41,11 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     void *AllocateUninitialized(size_t length) override;
     void Free(void *data, size_t length) override;
 
-    // Takes size bytes from the budget; false if they are not there. is_retried: V8 then collects
+    // Takes size bytes from the budget; false if there are fewer. is_retried: V8 then collects
     // garbage and asks for the same again. Main thread only.
     bool take(size_t size, bool is_retried);
-    // The most that was used, or was refused, over the limit since the last call; 0: nothing.
+    // Returns the most bytes that were used, or refused, over the limit since the last call; 0:
+    // none.
     size_t take_excess();
     bool is_over() const
     {
@@ -54,18 +56,18 @@ class Allocator final : public v8::ArrayBuffer::Allocator
         used_.fetch_sub(size, std::memory_order_relaxed);
         publish();
     }
-    // Bytes that count against the limit.
+    // Returns the bytes that count against the limit.
     size_t charged() const
     {
         return used() + native_charged();
     }
-    // The isolate is made: what native memory it has now is not the tenant's.
+    // Notes that the isolate is made: its native memory until now is not the tenant's.
     void set_native_base()
     {
         native_base_ = memory_held(account_);
     }
-    // What the account of memory.h holds when native memory alone is over the limit; SIZE_MAX: the
-    // limit is only observed.
+    // Returns the bytes in the account of memory.h at which native memory alone is over the limit;
+    // SIZE_MAX: the limit is only observed.
     size_t native_alarm() const
     {
         return observe_ ? SIZE_MAX : native_base_ + native_free_bytes + limit_ + 1;
@@ -74,7 +76,7 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     {
         return account_;
     }
-    // See isolate_publish. nullptr: no longer.
+    // See isolate_publish. nullptr: ends it.
     void publish_to(uint32_t *kib);
     size_t used() const
     {
@@ -102,13 +104,13 @@ class Allocator final : public v8::ArrayBuffer::Allocator
     size_t limit_;
     bool observe_;
     size_t excess_ = 0;
-    // A refusal counts only if the collections that V8 answers with were in vain.
+    // A refusal counts only if the collections that V8 makes after it were in vain.
     static constexpr int collections_ = 2;
     void settle_refusal();
-    size_t refused_ = 0;           // what was refused last, and may be asked for again
-    size_t wanted_ = 0;            // what would be in use with it
-    int refusals_ = 0;             // of it, one after the other
-    bool is_garbage_gone_ = false; // observed: it is over the limit with what is live
+    size_t refused_ = 0;           // size of the last refusal, which may be asked for again
+    size_t wanted_ = 0;            // bytes that would be in use with it
+    int refusals_ = 0;             // refusals of this size, one after the other
+    bool is_garbage_gone_ = false; // observed: live memory alone is over the limit
 };
 
 // Gives blocks that were freed, and not needed since the last call, back to the kernel: at most 32 MiB of the process. Returns

@@ -42,7 +42,7 @@ static void set_owner(v8::Isolate *v8, uint64_t request)
 uint64_t entries_owner(struct isolate *self)
 {
     v8::Local<v8::Value> data = self->v8->GetContinuationPreservedEmbedderData();
-    // V8 clears it after each microtask.
+    // V8 clears the data after each microtask.
     return data->IsNumber() ? static_cast<uint64_t>(data.As<v8::Number>()->Value()) : self->request;
 }
 
@@ -61,7 +61,8 @@ Entry::~Entry()
     self_->in_entry = false;
 }
 
-// V8 forgets a terminate that an inner TryCatch has met, as that of error_text: the flag stays.
+// True if the entry was terminated. V8 forgets a terminate that an inner TryCatch has met, as the
+// one in error_text: the flag stays.
 bool Entry::is_terminated() const
 {
     return self_->terminate_requested.load(std::memory_order_relaxed) ||
@@ -104,7 +105,7 @@ bool Entry::run_rejections()
     return true;
 }
 
-// Until nothing is left that could run now, or a terminate comes.
+// Runs tasks until none is left that could run now, or a terminate comes.
 void Entry::run_pending()
 {
     for (bool more = true; more && !is_terminated();) {
@@ -117,13 +118,13 @@ void Entry::run_pending()
     }
 }
 
-// After a terminate. V8 drops the microtasks itself only if it was running them; what stayed would
-// run in the next request's entry, on its budget.
+// Drops the microtasks after a terminate. V8 does so itself only if it was running them; the others
+// would run in the next request's entry, on its budget.
 void Entry::drop_pending()
 {
     std::unique_ptr<v8::MicrotaskQueue> fresh =
         v8::MicrotaskQueue::New(self_->v8, v8::MicrotasksPolicy::kExplicit);
-    context_->Exit(); // of a context that is entered V8 does not change the queue
+    context_->Exit(); // V8 does not change the queue of a context that is entered
     context_->SetMicrotaskQueue(fresh.get());
     context_->Enter();
     self_->microtasks = std::move(fresh);
@@ -132,8 +133,8 @@ void Entry::drop_pending()
     modules_forget_unfinished(self_);
 }
 
-// Asking V8 for the size of the heap costs more than a short entry, and takes V8's allocation buffer away. An entry can
-// allocate no faster than memory is written.
+// True if the heap's size has to be looked at. Asking V8 for it costs more than a short entry, and
+// takes V8's allocation buffer away. An entry can allocate no faster than memory is written.
 bool Entry::is_heap_due()
 {
     if (++self_->brief_entries <= brief_entries_max && platform_entry_ns() <= brief_entry_ns)
@@ -142,11 +143,11 @@ bool Entry::is_heap_due()
     return true;
 }
 
-// An isolate goes on after a terminate if it is clean: it is within its heap and its external memory,
-// the terminate is taken back (isolate_cancel_terminate), the microtasks, imports and rejections that
-// waited are gone with their queue, and each module whose evaluation was cut off will be compiled
-// anew. What was dropped may have belonged to other requests: V8 empties the queue that it was running,
-// so nobody can tell. The caller watches those requests.
+// Ends the entry. An isolate goes on after a terminate if it is clean: it is within its heap and
+// its external memory, the terminate is taken back (isolate_cancel_terminate), the microtasks,
+// imports and rejections that waited are gone with their queue, and each module whose evaluation
+// was cut off will be compiled anew. The dropped microtasks may have belonged to other requests: V8
+// empties the queue that it was running, so nobody can tell. The caller watches those requests.
 enum isolate_result Entry::finish()
 {
     run_pending();
@@ -164,7 +165,7 @@ enum isolate_result Entry::finish()
     }
     // An observed heap may stay over its limit, and is not collected after each entry.
     if (!self_->observe_heap && is_heap_due() && isolate_heap_used(self_->v8) > self_->heap_limit) {
-        self_->v8->LowMemoryNotification(); // on_collected decides, without what is garbage
+        self_->v8->LowMemoryNotification(); // on_collected decides, by the heap without its garbage
         if (self_->heap_limit_hit)
             return ISOLATE_HEAP_LIMIT;
     }
@@ -210,7 +211,7 @@ static v8::Local<v8::Value> number(v8::Isolate *v8, uint64_t value)
     return v8::Number::New(v8, static_cast<double>(value));
 }
 
-// Undefined for no bytes; empty if there is no memory for them.
+// Returns undefined for no bytes; empty if there is no memory for them.
 static v8::MaybeLocal<v8::Value> body_value(v8::Isolate *v8, struct isolate_bytes body)
 {
     if (body.size == 0)

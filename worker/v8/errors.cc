@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What went wrong, as text for the tenant: message, file:line:column, the source line with a caret
+// Errors as text for the tenant: message, file:line:column, the source line with a caret
 // under the column, stack. Runs inside an entry, because a thrown value may have a toString or a
 // stack getter of the tenant's own.
 #include "worker/v8/internal.h"
@@ -11,10 +11,10 @@
 namespace
 {
 
-constexpr size_t line_window = 120; // of a minified line, show this much around the caret
+constexpr size_t line_window = 120; // part of a minified line that is shown around the caret
 constexpr size_t max_text_bytes = 16 * 1024;
 
-// Cut: a tenant may throw a string of half a gigabyte.
+// Returns the text, cut: a tenant may throw a string of half a gigabyte.
 std::string latin_or_utf8(v8::Isolate *v8, v8::Local<v8::String> string)
 {
     std::vector<uint8_t> bytes;
@@ -22,13 +22,14 @@ std::string latin_or_utf8(v8::Isolate *v8, v8::Local<v8::String> string)
     return std::string(bytes.begin(), bytes.end());
 }
 
-// Frames of the JS layer tell a tenant nothing. skep-mksnapshot, which has no host, needs them.
+// True for frames of the JS layer, which tell a tenant nothing. skep-mksnapshot, which has no host,
+// needs them.
 bool is_hidden(v8::Isolate *v8, std::string_view place)
 {
     return isolate_from(v8)->ops && place.find(js_layer_name) != std::string_view::npos;
 }
 
-// Columns are UTF-16 units: cut the line there before it becomes UTF-8.
+// Cuts a line. Columns are UTF-16 units: the cut comes before the line becomes UTF-8.
 std::string slice(v8::Isolate *v8, v8::Local<v8::String> line, size_t from, size_t to)
 {
     std::vector<uint16_t> units(to - from);
@@ -46,8 +47,8 @@ bool is_continuation(char c)
     return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
 }
 
-// The place, the line of the source and a caret. Tabs stay tabs, other control characters become
-// blanks, and a character is one column however many bytes it has.
+// Appends the place, the line of the source and a caret. Tabs stay tabs, other control characters
+// become blanks, and a character is one column however many bytes it has.
 void append_excerpt(const Place &place, std::string before, std::string after, std::string *out)
 {
     *out += "\n" + place.file + ":" + std::to_string(place.line) + ":" +
@@ -63,7 +64,7 @@ void append_excerpt(const Place &place, std::string before, std::string after, s
     *out += '^';
 }
 
-// By V8's own word. False if that is not a place in the tenant's source.
+// Appends the place that V8 gives. False if that is not a place in the tenant's source.
 bool append_location(v8::Isolate *v8, v8::Local<v8::Context> context,
                      v8::Local<v8::Message> message, std::string *out)
 {
@@ -88,7 +89,7 @@ bool append_location(v8::Isolate *v8, v8::Local<v8::Context> context,
 
 // ---- by file, line and column
 
-// Bytes of the line terminator at text[at], 0 if there is none.
+// Returns the bytes of the line terminator at text[at], 0 if there is none.
 size_t line_end_at(std::string_view text, size_t at)
 {
     if (text[at] == '\r')
@@ -116,7 +117,7 @@ std::string_view find_line(std::string_view source, int line)
     return line == 1 ? source.substr(start) : std::string_view();
 }
 
-// Bytes before a column that is counted in UTF-16 units.
+// Returns the bytes before a column that is counted in UTF-16 units.
 size_t offset_of(std::string_view line, int column)
 {
     size_t at = 0;
@@ -151,7 +152,7 @@ bool append_place(struct isolate *self, const Place &place, std::string *out)
     return true;
 }
 
-// The number after the last colon, which is cut off. 0 if there is none.
+// Cuts the number after the last colon off. Returns 0 if there is none.
 int take_number(std::string_view *text)
 {
     const size_t colon = text->rfind(':');
@@ -166,7 +167,7 @@ int take_number(std::string_view *text)
     return number;
 }
 
-// "    at name (file:line:column)" or "    at file:line:column".
+// Parses "    at name (file:line:column)" or "    at file:line:column".
 Place parse_frame(std::string_view line)
 {
     Place place;
@@ -182,7 +183,7 @@ Place parse_frame(std::string_view line)
     return place;
 }
 
-// The "    at …" lines of error.stack; its first lines repeat the message.
+// Appends the "    at …" lines of error.stack; its first lines repeat the message.
 void append_stack(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Value> exception,
                   std::string *out)
 {
@@ -208,7 +209,7 @@ void append_stack(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8:
 std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context,
                        v8::Local<v8::Value> exception, v8::Local<v8::Message> message)
 {
-    // What the tenant's own toString or getters throw is not the error to report.
+    // Exceptions of the tenant's own toString or getters are not the error to report.
     v8::TryCatch inner(v8);
     std::string out;
     if (!message.IsEmpty())
@@ -242,11 +243,11 @@ std::string error_place(struct isolate *self, v8::Local<v8::Context> context,
                         v8::Local<v8::Value> exception, std::string_view frames)
 {
     std::string out;
-    // Of anything else V8 would say where we are now.
+    // For any other value V8 would name the present place.
     if (exception->IsNativeError() &&
         append_location(self->v8, context, v8::Exception::CreateMessage(self->v8, exception), &out))
         return out;
-    // Thrown by the JS layer: the tenant's code that called it.
+    // The JS layer threw it: the place is the tenant's code that called the layer.
     while (!frames.empty()) {
         const size_t end = frames.find('\n');
         const Place place = parse_frame(frames.substr(0, end));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a tenant brings: its files, kept in memory and found by path or by import specifier, and its
-// env. No path reaches outside of them.
+// The files of a tenant, kept in memory and found by path or by import specifier, and its env. No
+// path reaches outside of them.
 #include "worker/v8/internal.h"
 
 #include <cerrno>
@@ -62,7 +62,7 @@ File *files_typed(struct isolate *self, File *file, const std::string &type,
     return &variant;
 }
 
-// "lib/a/../b.js" becomes "lib/b.js". False if it leaves the tenant's folder.
+// Makes "lib/b.js" of "lib/a/../b.js". False if the path leaves the tenant's folder.
 static bool normalise(std::string_view path, std::string *ret)
 {
     std::vector<std::string_view> parts;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the files of worker/v8 share: struct isolate and the functions between them. Any MaybeLocal
-// may come back empty, because a terminate can land anywhere: every result is checked.
-// Main thread only, but for isolate_terminate.
+// The internals that the files of worker/v8 share: struct isolate and the functions between them.
+// Any MaybeLocal may come back empty, because a terminate can land anywhere: every result is
+// checked. Main thread only, but for isolate_terminate.
 #pragma once
 
 #include "worker/isolate.h"
@@ -52,7 +52,7 @@ struct File {
     const File *origin = nullptr;  // borrowed: whose source it has, as another kind
 };
 
-// In a file of the tenant; line and column (UTF-16 units) count from 1, line 0 is nowhere.
+// A place in a file of the tenant; line and column (UTF-16 units) count from 1, line 0 is nowhere.
 struct Place {
     std::string file;
     int line = 0;
@@ -79,7 +79,7 @@ struct CryptoState; // crypto.cc
 struct isolate {
     v8::Isolate *v8 = nullptr;
     v8::Global<v8::Context> context;
-    std::unique_ptr<v8::MicrotaskQueue> microtasks; // of the context
+    std::unique_ptr<v8::MicrotaskQueue> microtasks; // queue of the context
     v8::Global<v8::Function> entries[ENTRY_COUNT];
 
     const struct isolate_host *ops = nullptr;
@@ -90,13 +90,13 @@ struct isolate {
     uint32_t *heap_held_kib = nullptr; // borrowed: see isolate_publish
 
     bool in_entry = false;
-    uint64_t request = 0; // of the entry that runs
+    uint64_t request = 0; // request of the running entry
     bool heap_limit_hit = false;
-    bool heap_slack_given = false; // to V8, to unwind in
+    bool heap_slack_given = false; // V8 has the slack to unwind in
     size_t heap_limit = 0;         // bytes; above it the isolate is not kept
     bool observe_heap = false;
     size_t heap_excess = 0;     // see isolate_take_excess
-    unsigned brief_entries = 0; // since the last look at the size of the heap
+    unsigned brief_entries = 0; // entries since the last look at the size of the heap
     std::atomic<bool> terminate_requested{ false };
 
     std::map<std::string, File, std::less<>> files;
@@ -105,7 +105,7 @@ struct isolate {
     std::vector<std::pair<std::string, std::string>> env;
     std::vector<std::pair<std::string, uint32_t>> bindings; // name and kind
     std::deque<DynamicImport> imports;
-    Place bad_import; // that made the last compilation fail
+    Place bad_import; // place that made the last compilation fail
     v8::Global<v8::Module> main;
     v8::Global<v8::Promise> evaluation;
     v8::Global<v8::Function> fetch; // the tenant's handler, once it is loaded
@@ -115,7 +115,7 @@ struct isolate {
     std::shared_ptr<CryptoState> crypto; // null until JavaScript uses it
     std::vector<Rejection> rejections;
     std::string error;
-    v8::Global<v8::Object> registered; // skep-mksnapshot only: what __skep.register got
+    v8::Global<v8::Object> registered; // skep-mksnapshot only: the argument of __skep.register
 
     v8::Global<v8::String> method; // of the last request, internalized; and its bytes
     std::string method_text;
@@ -133,7 +133,7 @@ inline constexpr size_t max_text_units = 16 * 1024;
 // The script name of the JS layer, as stack traces have it.
 inline constexpr const char js_layer_name[] = "skep:js";
 
-// What is allocated in its scope belongs to the isolate.
+// Charges allocations in its scope to the isolate.
 class Payer
 {
   public:
@@ -153,22 +153,22 @@ class Payer
 
 // ---- isolate.cc
 
-// Bytes of JavaScript objects, garbage that was not collected yet included.
+// Returns the bytes of JavaScript objects, garbage that was not collected yet included.
 size_t isolate_heap_used(v8::Isolate *v8);
-// After a collection: notes a heap over its limit. False if the isolate may not be kept.
+// Notes, after a collection, a heap over its limit. False if the isolate may not be kept.
 bool isolate_check_heap(struct isolate *self);
-// Collects garbage if the isolate holds more external and native memory than it may. False if that was
-// in vain.
+// Collects garbage if the isolate holds more external and native memory than it may. False if that
+// was in vain.
 bool isolate_check_external(struct isolate *self);
 
 // ---- entries.cc
 
-// Enters isolate and context, and puts a TryCatch around what runs. finish() runs the microtasks
-// and says how the entry ended.
+// One entry: enters isolate and context, with a TryCatch. finish() runs the microtasks and returns
+// how the entry ended.
 class Entry
 {
   public:
-    // request: whose code runs, unless a promise says otherwise; 0: that of the module.
+    // request: the one whose code runs, unless a promise names another; 0: module code.
     Entry(struct isolate *self, uint64_t request);
     ~Entry();
     Entry(const Entry &) = delete;
@@ -204,22 +204,24 @@ class Entry
     bool threw_ = false;
 };
 
-// The request whose code runs: what the entry or the promise that is continued has preserved.
+// Returns the request whose code runs: the one that the entry, or the promise that is continued,
+// has kept.
 uint64_t entries_owner(struct isolate *self);
 void entries_on_rejection(v8::PromiseRejectMessage message);
 
 // ---- files.cc
 
-// NULL if there is no such file.
+// Finds a file; NULL if there is none of that path.
 File *files_find(struct isolate *self, std::string_view path);
-// What the import specifier means in the file with the path referrer; NULL if nothing.
+// Finds the file that an import specifier names in the file with the path referrer; NULL if there
+// is none.
 File *files_resolve(struct isolate *self, std::string_view referrer, std::string_view specifier);
 // The file as an import of that type ("": by its name) has it: itself, or a variant that is made once. NULL if it
 // cannot be imported so; *ret_problem says why.
 File *files_typed(struct isolate *self, File *file, const std::string &type,
                   std::string *ret_problem);
 v8::MaybeLocal<v8::Object> files_env(struct isolate *self, v8::Local<v8::Context> context);
-// [name, kind, ...]
+// Returns [name, kind, ...].
 v8::MaybeLocal<v8::Array> files_bindings(struct isolate *self);
 
 // ---- modules.cc
@@ -245,8 +247,9 @@ v8::MaybeLocal<v8::Value> modules_data(struct isolate *self, v8::Local<v8::Conte
 // Links a module with all that it imports, which is compiled. False with an exception pending.
 bool modules_link(v8::Local<v8::Context> context, v8::Local<v8::Module> module);
 void modules_install(v8::Isolate *v8);
-// After a terminate: modules whose evaluation it cut off are compiled anew when they are imported
-// again, because V8 answers with their first promise, which nothing settles any more.
+// Forgets, after a terminate, modules whose evaluation was cut off: they are compiled anew when
+// they are imported again, because V8 answers with their first promise, which nothing settles any
+// more.
 void modules_forget_unfinished(struct isolate *self);
 // Looks at the evaluation promise. Calls boot when it is fulfilled.
 void modules_poll(struct isolate *self, Entry *entry);
@@ -255,20 +258,21 @@ void modules_poll(struct isolate *self, Entry *entry);
 
 std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context,
                        v8::Local<v8::Value> exception, v8::Local<v8::Message> message);
-// Of what the TryCatch holds.
+// The same for the exception in a TryCatch.
 std::string error_text(v8::Isolate *v8, v8::Local<v8::Context> context, v8::TryCatch &try_catch);
-// Where in the tenant's source the exception comes from, each on a line of its own: place, source
-// line, caret. "" if that is unknown. frames: the "    at …" lines of its stack, the tenant's word.
+// Returns the places in the tenant's source that the exception comes from, each on lines of their
+// own: place, source line, caret. "" if they are unknown. frames: the "    at …" lines of its
+// stack, the tenant's word.
 std::string error_place(struct isolate *self, v8::Local<v8::Context> context,
                         v8::Local<v8::Value> exception, std::string_view frames);
-// The text with the same for a place that is known.
+// Returns the text followed by these lines for a known place.
 std::string error_text_at(struct isolate *self, std::string text, const Place &place);
-// The first max_text_units of String(value), as UTF-8; "" if that throws.
+// Returns the first max_text_units of String(value), as UTF-8; "" if that throws.
 std::string to_std_string(v8::Isolate *v8, v8::Local<v8::Value> value);
 
 // ---- text.cc
 
-// A string of UTF-8 bytes; bad sequences become U+FFFD. Empty with a pending exception if it
+// Makes a string of UTF-8 bytes; bad sequences become U+FFFD. Empty with a pending exception if it
 // does not fit the heap.
 v8::MaybeLocal<v8::String> text_decode(v8::Isolate *v8, const uint8_t *data, size_t size);
 v8::MaybeLocal<v8::String> text_from_latin1(v8::Isolate *v8, struct isolate_bytes bytes,
@@ -283,20 +287,22 @@ void text_append_utf8(v8::Isolate *v8, v8::Local<v8::String> string, std::vector
 // Appends its first units as UTF-8; a pair is not cut.
 void text_append_head(v8::Isolate *v8, v8::Local<v8::String> string, size_t max_units,
                       std::vector<uint8_t> *out);
-// A flat string of its first units, or the string itself if it is not longer.
+// Returns a flat string of the first units, or the string itself if it is not longer.
 v8::MaybeLocal<v8::String> text_head(v8::Isolate *v8, v8::Local<v8::String> string,
                                      size_t max_units);
-// Its UTF-8 bytes. Empty, with a RangeError pending, over the tenant's external memory.
+// Returns the string's UTF-8 bytes. Empty, with a RangeError pending, over the tenant's external
+// memory.
 v8::MaybeLocal<v8::Uint8Array> text_encode(v8::Isolate *v8, v8::Local<v8::String> string);
 // Writes whole characters, at most size bytes. Returns the bytes written, *ret_read the units read.
 size_t text_encode_into(v8::Isolate *v8, v8::Local<v8::String> string, uint8_t *to, size_t size,
                         size_t *ret_read);
 
-// A copy of the bytes. Empty, with a RangeError pending, over the tenant's external memory.
+// Copies bytes. Empty, with a RangeError pending, over the tenant's external memory.
 v8::MaybeLocal<v8::Uint8Array> bytes_new(v8::Isolate *v8, const uint8_t *data, size_t size);
 v8::Local<v8::String> literal(v8::Isolate *v8, const char *text);
 
 // ---- snapshot.cc
 
-// Ends with 0. The same in skep-mksnapshot and in the worker, in order and number.
+// Returns the references, ended with 0. The same in skep-mksnapshot and in the worker, in order and
+// number.
 const intptr_t *snapshot_references();

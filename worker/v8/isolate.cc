@@ -15,8 +15,8 @@
 #include <new>
 
 static constexpr size_t mib = 1024 * 1024;
-// Room for V8 to unwind in, above what the heap holds when its limit is met. More would only let a builtin
-// that never looks at the terminate flag take more.
+// Room for V8 to unwind in, above the size of the heap when its limit is met. More would only let a
+// builtin that never looks at the terminate flag take more.
 static constexpr size_t heap_slack_bytes = 8 * mib;
 static constexpr size_t max_young_bytes = 24 * mib;
 // An observed heap grows in steps, and not for ever.
@@ -42,9 +42,10 @@ static size_t heap_committed(v8::Isolate *v8)
     return heap.total_heap_size();
 }
 
-// V8 ends the process if the heap does not fit the limit returned here. A large young object may have taken
-// the heap past its limit by any amount (see on_collected); that memory is in use already, so the new limit
-// begins above it. The slack is given once: a heap that meets its limit again ends the process.
+// Raises the limit once. V8 ends the process if the heap does not fit the limit returned here. A
+// large young object may have taken the heap past its limit by any amount (see on_collected); that
+// memory is in use already, so the new limit begins above it. The slack is given once: a heap that
+// meets its limit again ends the process.
 static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
@@ -63,8 +64,8 @@ static size_t on_near_heap_limit(void *data, size_t limit, size_t initial_limit)
     return held + heap_slack_bytes;
 }
 
-// Native memory is over the limit. Only a stack check may collect garbage, so that is where it is
-// decided; Entry::finish decides where none comes.
+// Decides when native memory is over the limit: only a stack check may collect garbage, and this
+// runs at one; Entry::finish decides where none comes.
 static void on_native_interrupt(v8::Isolate *v8, void *data)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
@@ -74,7 +75,7 @@ static void on_native_interrupt(v8::Isolate *v8, void *data)
     }
 }
 
-// From inside an allocation.
+// Asks for an interrupt, from inside an allocation.
 static void on_native_alarm(void *owner)
 {
     struct isolate *self = static_cast<struct isolate *>(owner);
@@ -92,8 +93,8 @@ bool isolate_check_external(struct isolate *self)
     return is_good;
 }
 
-// V8 lets one object of any size into an empty space of large young objects, past its own limit.
-// The next collection looks at the sum, as V8 would have.
+// Checks the heap after a collection. V8 lets one object of any size into an empty space of large
+// young objects, past its own limit; the sum is compared here, as V8 would have done.
 static void on_collected(v8::Isolate *v8, v8::GCType type, v8::GCCallbackFlags flags, void *data)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
@@ -364,7 +365,7 @@ enum isolate_load isolate_load_state(const struct isolate *self)
     return self->load_state;
 }
 
-// An isolate of our own that has run a script, for what that leaves behind in the process.
+// Makes an isolate of skep's own that runs a script, for what that loads into the process.
 static int run_once(const char *text, uint32_t heap_mib, struct isolate **ret_isolate)
 {
     static const struct isolate_host no_host = {};

@@ -39,7 +39,8 @@ unsigned long long __isoc23_strtoull(const char *text, char **end, int base) noe
     return strtoull(text, end, base);
 }
 
-// Same change in the scanf family, for the %i conversion only. V8 reads /proc/self/maps with it.
+// The same change in the scanf family, for the %i conversion only. V8 reads /proc/self/maps with
+// it.
 int __isoc23_sscanf(const char *text, const char *format, ...) noexcept
 {
     va_list args;

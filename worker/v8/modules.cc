@@ -150,7 +150,7 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
     if (!modules_compile(self, root).ToLocal(&root_module))
         return {};
     std::vector<File *> todo = { root };
-    // A failed graph is forgotten, so that the next import() of a part of it fails alike.
+    // A failed graph is forgotten, so that the next import() of a part of it fails in the same way.
     std::vector<File *> made = { root };
     bool good = true;
     while (good && !todo.empty()) {
@@ -201,7 +201,7 @@ v8::MaybeLocal<v8::Module> resolve(v8::Local<v8::Context> context, v8::Local<v8:
     return file->module.Get(v8);
 }
 
-// Compiles, links and evaluates; the promise of the evaluation.
+// Compiles, links and evaluates; returns the promise of the evaluation.
 v8::MaybeLocal<v8::Promise> evaluate(struct isolate *self, v8::Local<v8::Context> context,
                                      File *file, v8::Local<v8::Module> *ret_module)
 {
@@ -247,7 +247,7 @@ bool do_import(struct isolate *self, v8::Local<v8::Context> context, const Dynam
            resolver->Resolve(context, with_namespace).FromMaybe(false);
 }
 
-// A microtask of its own for each import().
+// Runs one import(), in a microtask of its own.
 void run_import(void *data)
 {
     struct isolate *self = static_cast<struct isolate *>(data);
@@ -288,7 +288,7 @@ v8::MaybeLocal<v8::Promise> on_dynamic_import(v8::Local<v8::Context> context,
         return {};
     std::string type;
     v8::TryCatch try_catch(v8);
-    // What waits is copied out of the heap, where nobody counts it.
+    // The strings of a waiting import are copied out of the heap, where nobody counts them.
     const bool is_short = specifier->Length() <= max_specifier_units;
     const std::string problem = is_short ? read_attributes(v8, context, attributes, 2, &type)
                                          : "The import specifier is too long";
@@ -339,7 +339,7 @@ void boot(struct isolate *self, Entry *entry)
     v8::Local<v8::Value> handler = v8::Undefined(self->v8);
     v8::Local<v8::Value> space = module->GetModuleNamespace();
     v8::Local<v8::String> name = literal(self->v8, "default");
-    // A namespace without this export answers undefined, and boot says what is missing.
+    // A namespace without this export answers undefined, and boot reports what is missing.
     if (!files_env(self, context).ToLocal(&env) || !files_bindings(self).ToLocal(&bindings) ||
         !space.As<v8::Object>()->Get(context, name).ToLocal(&handler)) {
         if (!entry->is_terminated())

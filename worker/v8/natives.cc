@@ -34,7 +34,7 @@ void throw_range(v8::Isolate *v8, const char *text)
     v8->ThrowException(v8::Exception::RangeError(literal(v8, text)));
 }
 
-// Ids, sizes and times are Numbers: exact up to 2^53. Anything else is 0.
+// Converts ids, sizes and times, which are Numbers: exact up to 2^53. Anything else is 0.
 uint64_t to_u64(v8::Local<v8::Value> value)
 {
     if (!value->IsNumber())
@@ -60,8 +60,8 @@ void throw_call_errno(v8::Isolate *v8, int64_t r)
     throw_type(v8, r == -ENOENT ? "The request or the call is over" : "The call cannot be sent");
 }
 
-// Memory that a call works in, kept from call to call. What runs meanwhile (a getter of an argument) may
-// call natives again, which then have their own.
+// Memory that a call works in, kept from call to call. JavaScript that runs meanwhile (a getter of
+// an argument) may call natives again, which then have a scratch of their own.
 class Scratch
 {
   public:
@@ -69,7 +69,7 @@ class Scratch
     {
         bytes.clear();
     }
-    // What one large body took is not kept for the rest of the isolate's life.
+    // Memory of one large body is not kept for the rest of the isolate's life.
     ~Scratch()
     {
         if (bytes.capacity() <= scratch_keep_bytes)
@@ -89,8 +89,8 @@ class Scratch
     struct isolate *self_;
 };
 
-// Bytes of a body argument: undefined, a string, or a Uint8Array. Strings are appended to
-// the scratch; bytes stay where they are.
+// Bytes of a body argument: undefined, a string, or a Uint8Array. Strings are appended to the
+// scratch; bytes stay where they are.
 class Body
 {
   public:
@@ -105,7 +105,7 @@ class Body
         }
         if (value->IsString()) {
             v8::Local<v8::String> string = value.As<v8::String>();
-            // The copy is outside V8's heap and nobody counts it.
+            // Nobody counts the copy, which is outside V8's heap.
             if (static_cast<size_t>(string->Length()) > self->allocator->limit()) {
                 throw_range(self->v8, "The body is too long");
                 return false;
@@ -121,7 +121,7 @@ class Body
         throw_type(self->v8, "A body must be a string or a Uint8Array");
         return false;
     }
-    // Once scratch does not move any more.
+    // Returns the bytes, once scratch does not move any more.
     struct isolate_bytes get(const Scratch &scratch) const
     {
         return in_scratch_ ? isolate_bytes{ scratch.bytes.data() + offset_, bytes_.size } : bytes_;
@@ -427,7 +427,8 @@ void native_utf8_encode_into(const Info &info)
                               static_cast<double>(written));
 }
 
-// head(string, n): its first n units, without making a rope flat; the string itself if it is not longer.
+// native: head(string, n): the first n units, without making a rope flat; the string itself if it
+// is not longer.
 void native_head(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
@@ -439,8 +440,8 @@ void native_head(const Info &info)
         info.GetReturnValue().Set(head);
 }
 
-// namedKeys(object, all): its own keys without the indices, which an array of a million has a million of;
-// the enumerable ones, or all.
+// native: namedKeys(object, all): the object's own keys without the indices, of which an array may
+// have a million; the enumerable ones, or all.
 void native_named_keys(const Info &info)
 {
     v8::Isolate *v8 = info.GetIsolate();
@@ -456,7 +457,8 @@ void native_named_keys(const Info &info)
         info.GetReturnValue().Set(keys);
 }
 
-// proxyParts(value): target and handler of a proxy, null both if it was revoked; undefined for what is no proxy.
+// native: proxyParts(value): target and handler of a proxy, null both if it was revoked; undefined
+// for any other value.
 void native_proxy_parts(const Info &info)
 {
     if (!info[0]->IsProxy())

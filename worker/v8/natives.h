@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-// The object __skep. The functions are in the snapshot by their index in the references.
+// Makes the object __skep. The functions are in the snapshot by their index in the references.
 v8::MaybeLocal<v8::Object> natives_new(v8::Isolate *v8, v8::Local<v8::Context> context);
 void natives_add_references(std::vector<intptr_t> *references);
 

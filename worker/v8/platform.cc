@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See platform.h. One thread only: V8 has no helpers here, because a thread that V8 starts would
-// be outside the sentry's watch and its CPU time would be nobody's.
+// be outside the sentry's watch, and no tenant could be charged for its CPU time.
 #include "worker/v8/platform.h"
 
 #include "sandbox-policy/v8_flags.h"
@@ -22,12 +22,12 @@
 namespace
 {
 
-// JavaScript may use this much stack; natives and V8's own C++ have what lies below it.
+// JavaScript may use this much stack; natives and V8's own C++ have the rest below it.
 constexpr size_t js_stack_bytes = 1024 * 1024;
 constexpr size_t native_stack_bytes = 256 * 1024;
 
-// Delegates all to V8's own platform, but for the clock that JavaScript reads and the memory that
-// it takes past the heap.
+// V8's own platform, but for the clock that JavaScript reads and the memory that it takes past the
+// heap.
 class Platform final : public v8::Platform
 {
   public:
@@ -47,7 +47,7 @@ class Platform final : public v8::Platform
         frozen_ms_ = static_cast<double>(now.tv_sec * 1000 + now.tv_nsec / 1000000);
         begun_ns_ = now_ns;
     }
-    // How long the entry that runs has taken so far.
+    // Returns the time since the running entry began.
     uint64_t entry_ns() const
     {
         struct timespec now;
@@ -137,7 +137,7 @@ class Platform final : public v8::Platform
     std::unique_ptr<v8::Platform> inner_;
     CountingPages pages_;
     double frozen_ms_ = 0.0; // 0: the real time
-    uint64_t begun_ns_ = 0;  // of the entry that runs, monotonic
+    uint64_t begun_ns_ = 0;  // start of the running entry, monotonic
 };
 
 Platform *platform; // lives as long as the process
@@ -178,7 +178,8 @@ void on_v8_check(const char *file, int line, const char *message)
     die(false, text);
 }
 
-// The main thread's stack grows down to its rlimit; ask now, while /proc/self/maps can be read.
+// Finds the stack. The main thread's grows down to its rlimit; ask now, while /proc/self/maps can
+// be read.
 int find_stack()
 {
     pthread_attr_t attr;

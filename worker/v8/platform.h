@@ -19,13 +19,13 @@ bool platform_pump(v8::Isolate *isolate);
 // Drops the tasks of an isolate that is about to be disposed of.
 void platform_forget(v8::Isolate *isolate);
 
-// What Date.now() says: milliseconds since 1970.
+// Returns the time of Date.now(): milliseconds since 1970.
 double platform_now_ms();
 
-// Nanoseconds since the last isolate_freeze_clock.
+// Returns the nanoseconds since the last isolate_freeze_clock.
 uint64_t platform_entry_ns();
 
-// The lowest address that JavaScript's stack may reach on the main thread.
+// Returns the lowest address that JavaScript's stack may reach on the main thread.
 uintptr_t platform_stack_limit();
 
 void platform_on_oom(const char *location, const v8::OOMDetails &details);

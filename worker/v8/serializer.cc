@@ -128,7 +128,7 @@ void throw_not_transferable(v8::Isolate *v8)
         literal(v8, "Value at the transfer list is not a transferable ArrayBuffer")));
 }
 
-// False with an exception pending.
+// Reads the transfer list. False with an exception pending.
 bool read_transfer(v8::Isolate *v8, v8::Local<v8::Context> context, v8::Local<v8::Value> value,
                    v8::LocalVector<v8::ArrayBuffer> *ret)
 {
@@ -181,7 +181,8 @@ void native_structured_clone(const v8::FunctionCallbackInfo<v8::Value> &info)
     reader.deserializer = &deserializer;
     for (uint32_t i = 0; i < transfer.size(); i++) {
         // The new buffer takes over the memory; the old one is detached.
-        if (transfer[i]->WasDetached()) // it is in the list twice, or a getter of the value did it
+        if (transfer[i]->WasDetached()) // the buffer is in the list twice, or a getter of the value
+                                        // has detached it
             return throw_not_transferable(v8);
         std::shared_ptr<v8::BackingStore> store = transfer[i]->GetBackingStore();
         if (transfer[i]->Detach(v8::Local<v8::Value>()).IsNothing())

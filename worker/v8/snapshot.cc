@@ -12,7 +12,7 @@
 namespace
 {
 
-// One object for all isolates. It is in the list of external references, so that the snapshot
+// The one object for all isolates. The list of external references has it, so that the snapshot
 // holds its index instead of 300 KiB of source for each isolate.
 class BundleSource final : public v8::String::ExternalOneByteStringResource
 {

@@ -27,10 +27,10 @@ void snapshot_set_bundle(std::string_view source);
 // The source of the JS layer as an external string: no isolate has a copy of it.
 v8::MaybeLocal<v8::String> snapshot_bundle_string(v8::Isolate *v8);
 
-// Reads the file's parts. 0, or -EINVAL if it is not ours or not of this V8.
+// Reads the file's parts. 0, or -EINVAL if the file is not skep's or not for this V8.
 int snapshot_open(struct isolate_bytes file);
-// V8's part of it; NULL before snapshot_open.
+// Returns V8's part of the file; NULL before snapshot_open.
 const v8::StartupData *snapshot_blob();
 
-// Registered entries are kept as data of the context, at the index of enum entry.
+// Writes the file. Registered entries are kept as data of the context, at the index of enum entry.
 std::string snapshot_write(const v8::StartupData &blob, std::string_view bundle);

@@ -28,7 +28,7 @@ bool text_is_ascii(const uint8_t *data, size_t size)
     return true;
 }
 
-// Length of the sequence at the start, or 0 if it is bad. Unicode 15, table 3-7.
+// Returns the length of the sequence at the start, or 0 if it is bad. Unicode 15, table 3-7.
 static size_t utf8_sequence(const uint8_t *p, size_t size)
 {
     const uint8_t lead = p[0];
@@ -78,8 +78,9 @@ bool text_is_utf8(const uint8_t *data, size_t size)
     return true;
 }
 
-// A string that the heap has no room for would end the process, not the request: V8 treats that
-// allocation as fatal. So large ones are refused here, while JavaScript can still catch it.
+// True if the heap has room for the string. V8 treats that allocation as fatal, so a string without
+// room would end the process, not the request. Large ones are refused here, while JavaScript can
+// still catch the error.
 static bool fits_heap(v8::Isolate *v8, size_t bytes)
 {
     if (bytes < 256 * 1024)
@@ -122,8 +123,9 @@ size_t text_utf8_length(v8::Isolate *v8, v8::Local<v8::String> string)
 
 // ---- UTF-16 to UTF-8 without V8
 //
-// V8 makes a rope flat, in its heap, before it looks into it as UTF-8, and ends the process if that does not
-// fit. A plain copy of its units (WriteV2, WriteOneByteV2) walks the rope as it is.
+// V8 makes a rope flat, in its heap, before it looks into it as UTF-8, and ends the process if the
+// flat string does not fit. A plain copy of its units (WriteV2, WriteOneByteV2) walks the rope as
+// it is.
 
 static constexpr size_t flatten_up_to =
     64 * 1024; // units: no more than any step of JavaScript takes
@@ -138,7 +140,7 @@ static bool is_trail(uint16_t unit)
     return (unit & 0xfc00) == 0xdc00;
 }
 
-// The code point at units[*at], lone surrogates as U+FFFD; moves *at behind it.
+// Returns the code point at units[*at], lone surrogates as U+FFFD; moves *at behind it.
 static uint32_t next_point(const uint16_t *units, size_t n, size_t *at)
 {
     const uint16_t unit = units[(*at)++];
@@ -174,7 +176,7 @@ static size_t utf8_size(const std::vector<uint16_t> &units)
     return size;
 }
 
-// Whole characters only, at most size bytes. Returns the bytes, *ret_read the units.
+// Writes whole characters only, at most size bytes. Returns the bytes, *ret_read the units.
 static size_t put_units(const std::vector<uint16_t> &units, uint8_t *to, size_t size,
                         size_t *ret_read)
 {
@@ -192,7 +194,7 @@ static size_t put_units(const std::vector<uint16_t> &units, uint8_t *to, size_t 
     return static_cast<size_t>(to - start);
 }
 
-// At most that many units, and no half of a pair at the cut.
+// Reads at most that many units, and no half of a pair at the cut.
 static std::vector<uint16_t> read_units(v8::Isolate *v8, v8::Local<v8::String> string, size_t most)
 {
     const size_t length = static_cast<size_t>(string->Length());
@@ -224,7 +226,7 @@ v8::MaybeLocal<v8::String> text_head(v8::Isolate *v8, v8::Local<v8::String> stri
                                       static_cast<int>(units.size()));
 }
 
-// Latin-1 bytes at *out from at on become UTF-8, from the last one backwards.
+// Makes UTF-8 of the latin-1 bytes at *out from at on, from the last one backwards.
 static void widen(std::vector<uint8_t> *out, size_t at)
 {
     const size_t length = out->size() - at;
@@ -267,7 +269,7 @@ v8::MaybeLocal<v8::Uint8Array> text_encode(v8::Isolate *v8, v8::Local<v8::String
 {
     v8::Local<v8::Uint8Array> array;
     const uint32_t length = static_cast<uint32_t>(string->Length());
-    if (string->IsOneByte()) { // nearly always ASCII, which is a plain copy
+    if (string->IsOneByte()) { // nearly always ASCII, for which a plain copy will do
         if (!bytes_new(v8, nullptr, length).ToLocal(&array))
             return {};
         uint8_t *to = static_cast<uint8_t *>(array->Buffer()->Data());

@@ -77,7 +77,7 @@ class Suspended : public v8::QueryObjectPredicate
 };
 } // namespace
 
-// "file:line:column (in name)"; "" for code that is not the tenant's.
+// Returns "file:line:column (in name)"; "" for code that is not the tenant's.
 static std::string place_of(struct isolate *self, v8::Local<v8::Object> object)
 {
     v8::Local<v8::debug::GeneratorObject> generator = v8::debug::GeneratorObject::Cast(object);
@@ -96,7 +96,7 @@ static std::string place_of(struct isolate *self, v8::Local<v8::Object> object)
     return function.empty() ? text : text + " (in " + function + ")";
 }
 
-// Where the handler begins: of what it waits for nothing is left.
+// Returns the place where the handler begins: nothing is left of the promise that it waits for.
 static std::string place_of_handler(struct isolate *self)
 {
     if (self->fetch.IsEmpty())
@@ -132,7 +132,7 @@ void isolate_where(struct isolate *self, char *text, size_t size)
         all += (places.empty() ? "" : ", ") + place;
         places.push_back(std::move(place));
     }
-    // A promise that nobody can resolve is garbage, and so is what waits for it.
+    // A promise that nobody can resolve is garbage, and so are the functions that wait for it.
     if (places.empty())
         all = place_of_handler(self);
     (void) snprintf(text, size, "%s", all.c_str());

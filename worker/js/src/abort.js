@@ -25,9 +25,10 @@ export let abortReason;
 export let onAbort;
 export let offAbort;
 export let abortSignal;
-// removeOnAbort(signal, listener): the listener goes from its list when the signal aborts, and is not kept by it.
+// removeOnAbort(signal, listener) removes the listener from its list when the signal aborts; the
+// signal does not keep it.
 export let removeOnAbort;
-// After each change of a target's listeners.
+// onListeners(target) is called after each change of a target's listeners.
 export let onListeners;
 let isDependent;
 let sourcesOf;
@@ -41,11 +42,11 @@ export class AbortSignal extends EventTarget {
     #algorithms;
     #dependent = false;
     #sources;
-    // A source may live as long as the isolate, and have dependents in each request. It keeps those that
-    // somebody would hear of (DOM, "garbage collection" of AbortSignal).
+    // A source may live as long as the isolate, and have dependents in each request. A source keeps
+    // those whose abort somebody would hear of (DOM, "garbage collection" of AbortSignal).
     #dependents; // WeakList
-    #heard; // Set of those that have algorithms or listeners
-    #removals; // WeakList of listeners that go with this signal
+    #heard; // Set of dependents that have algorithms or listeners
+    #removals; // WeakList of listeners that are removed when this signal aborts
 
     constructor(token) {
         if (token !== internal) {
@@ -161,7 +162,7 @@ export class AbortSignal extends EventTarget {
         };
     }
 
-    // Its sources keep it while somebody would hear of its abort.
+    // Makes the sources keep this signal while somebody would hear of its abort.
     #settle() {
         if (!this.#dependent || this.#sources === undefined) {
             return;
@@ -178,7 +179,8 @@ export class AbortSignal extends EventTarget {
         });
     }
 
-    // Of several sources, one has aborted: the others have nothing to tell it any more.
+    // Forgets the sources once one of several has aborted: the others cannot change anything any
+    // more.
     #forgetSources() {
         if (this.#sources !== undefined) {
             SetPrototypeForEach(this.#sources, (source) => {
@@ -245,7 +247,7 @@ export function createSignal() {
     return new AbortSignal(internal);
 }
 
-// A signal that aborts when source does, or has already.
+// Returns a signal that aborts when source does, or has already.
 export function followSignal(source) {
     const list = newList();
     list[0] = source;

@@ -23,33 +23,33 @@ import { createAnswer, isNullBodyStatus } from "./response.js";
 import { cancelReader, getReader, read } from "./streams.js";
 import { defineInterface, requireArguments } from "./webidl.js";
 
-// A body of so many bytes goes with the head; what is longer waits here for credit.
+// Most bytes of a body that go with the head; the rest waits here for credit.
 const FIRST_MAX = 65536;
 
 const lengthOf = (bytes) => TypedArrayPrototypeGetByteLength(bytes);
 
 class Exchange {
-    call; // the request that it is made for
+    call; // the request that makes the call
     id;
     url;
-    isHead; // its method
+    isHead; // true: the method is HEAD
     gone = false; // answered whole, failed or cancelled
     resolve;
     reject;
     incoming; // body of the answer, once there is one
     credit = 0;
-    rest; // of the body, waits for credit
-    reader; // of the body, while it is sent
+    rest; // part of the body that waits for credit
+    reader; // reader of the body, while it is sent
     wake; // resolves when there is credit
     signal;
     onAbort;
 
-    // For IncomingBody: the tenant has read so much of the answer.
+    // For IncomingBody: notes that the tenant has read so much of the answer.
     consumed(size) {
         consumeCall(this.call.id, this.id, size);
     }
 
-    // For IncomingBody: the tenant wants no more of the answer. True: nothing more comes.
+    // For IncomingBody: ends an answer that the tenant wants no more of. True: nothing more comes.
     discard() {
         cancel(this);
         return true;
@@ -156,7 +156,7 @@ function withoutFragment(url) {
     return at < 0 ? url : StringPrototypeSlice(url, 0, at);
 }
 
-// Gives the part of the body that goes with the head; the exchange gets the others.
+// Returns the part of the body that goes with the head; the exchange gets the others.
 function takeFirst(exchange, body) {
     if (body === null) {
         return undefined;
@@ -197,7 +197,7 @@ async function send(exchange) {
     }
 }
 
-// Gives false after the end.
+// Sends the next part. Returns false after the end.
 async function sendNext(exchange) {
     const { call, id } = exchange;
     let chunk = exchange.rest;
@@ -294,7 +294,7 @@ export function onCallFailed(request, id, isLimit, message) {
 
 // ---- for calls.js
 
-// The request was cancelled: what waits for its calls fails.
+// Fails the calls of a request that was cancelled.
 export function failCalls(call, error) {
     if (call.exchanges !== undefined) {
         MapPrototypeForEach(call.exchanges, (exchange) => fail(exchange, error));

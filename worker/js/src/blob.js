@@ -24,7 +24,7 @@ export let blobType;
 export let isFile;
 export let fileName;
 export let fileLastModified;
-// A File over bytes that nobody else may change.
+// createFile makes a File over bytes that no other code may change.
 export let createFile;
 
 function toType(type) {
@@ -187,7 +187,7 @@ export class Blob {
 }
 defineInterface(Blob, "Blob");
 
-// A Blob over bytes, which nobody else may change.
+// Makes a Blob over bytes, which no other code may change.
 export function blobOf(bytes, type) {
     return new Blob(internal, bytes, toType(type));
 }
@@ -242,7 +242,7 @@ function toLongLong(value) {
     return NumberIsFinite(number) ? number + 0 : 0;
 }
 
-// The same list once more, with an iterator that no tenant has touched.
+// Returns the same list with an iterator that no tenant has touched.
 function iterable(list) {
     let at = 0;
     const iterator = {

@@ -52,7 +52,7 @@ export function isUnusable(body) {
         body.stream !== undefined && (isDisturbed(body.stream) || isLocked(body.stream));
 }
 
-// A stream that gives what source gives and takes it over: source is locked from now on.
+// Makes a stream of source's content, and locks source for good.
 export function proxyStream(source) {
     const identity = new TransformStream();
     return pipeThrough(source, identity);
@@ -60,7 +60,7 @@ export function proxyStream(source) {
 
 export const alreadyUsed = () => new TypeError("Body is unusable: it was read or locked before.");
 
-// Gives the Body; sets extractedType, the content type that goes with it or undefined.
+// Returns the Body; sets extractedType, the content type that goes with it or undefined.
 export let extractedType;
 
 export function extractBody(object) {
@@ -99,7 +99,7 @@ export function extractBody(object) {
     return new Body(text, undefined, undefined);
 }
 
-// The stream that the tenant sees as .body.
+// Returns the stream that the tenant sees as .body.
 export function streamOf(body) {
     if (body.stream === undefined) {
         if (body.incoming !== undefined && !body.used) {
@@ -115,7 +115,8 @@ export function streamOf(body) {
     return body.stream;
 }
 
-// What an async generator yields, bytes or text. When nobody wants it any more, its finally blocks run.
+// Makes a stream of the values of an async generator, bytes or text. When nobody reads on, the
+// generator's finally blocks run.
 function iteratorStream(object, iterate) {
     const iterator = FunctionPrototypeCall(iterate, object);
     if (!isObject(iterator)) {
@@ -175,7 +176,7 @@ function sourceStream(bytes) {
     }, { __proto__: null, highWaterMark: 0 });
 }
 
-// A second body with the same content, for clone().
+// Makes a second body with the same content, for clone().
 export function cloneBody(body) {
     if (body.stream === undefined && body.incoming === undefined) {
         body.isOwn = false;
@@ -188,7 +189,7 @@ export function cloneBody(body) {
     return new Body(undefined, undefined, branches[1]);
 }
 
-// The whole body, a string or Uint8Array of the caller's own. Marks it as used.
+// Returns the whole body, a string or Uint8Array of the caller's own. Marks it as used.
 async function consume(body) {
     if (body === null) {
         return "";
@@ -236,7 +237,7 @@ function toText(content) {
     return decodeUtf8(content);
 }
 
-// Adds body, bodyUsed, text() and so on. bodyOf(object) is a brand check that gives the Body or
+// Adds body, bodyUsed, text() and so on. bodyOf(object) is a brand check that returns the Body or
 // null; listOf(object) its header list.
 export function mixInBody(constructor, bodyOf, listOf) {
     const members = {

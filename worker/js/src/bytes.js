@@ -12,6 +12,6 @@ export const concat = (chunks, size) => nativeConcat(chunks, size, false);
 // The same of chunks that nobody else has: their memory is free at once.
 export const join = (chunks, size) => nativeConcat(chunks, size, true);
 
-// A part of bytes, over the same memory.
+// Returns a part of bytes, over the same memory.
 export const viewBytes = (bytes, from, to) => new Uint8Array(TypedArrayPrototypeGetBuffer(bytes),
     TypedArrayPrototypeGetByteOffset(bytes) + from, to - from);

@@ -33,8 +33,8 @@ const OK = 0;
 const EXCEPTION = 1;
 const BAD_RESPONSE = 2;
 
-// A body of so many bytes or UTF-16 units goes out with the head: as UTF-8 it is within the first
-// credit. What is longer waits here for credit, where it counts as the tenant's memory.
+// Bytes or UTF-16 units of a body that goes out with the head: as UTF-8 it is within the first
+// credit. A longer one waits here for credit, where it counts as the tenant's memory.
 const DIRECT_MAX = 65536;
 
 const WARN = 2;
@@ -56,19 +56,19 @@ let handlerFetch; // undefined: fetch events go to the listeners of the global s
 let gave = FETCH_GAVE;
 let env;
 
-// All that is kept of one request. timers: set by timers.js, exchanges: by bindings.js
+// State of one request. timers: set by timers.js, exchanges: by bindings.js
 class Call {
     id;
     isHead;
-    caller; // name of the tenant that calls; null: none
+    caller; // name of the calling tenant; null: none
     exchanges;
     request;
     incoming;
     timers;
-    gone = false; // done, cancelled or forgotten: no more is answered
+    gone = false; // done, cancelled or forgotten: nothing more is answered
     lingers = false; // gone, and kept by its timers
     pending = 1; // the response, and each promise given to waitUntil
-    reader; // of the response body, while it is sent
+    reader; // reader of the response body, while it is sent
     credit = 0;
     rest; // the part of a chunk for which there was no credit
     own; // bytes that only this call has: all of the response's body
@@ -80,7 +80,7 @@ class Call {
         this.caller = caller;
     }
 
-    // For IncomingBody, both.
+    // For IncomingBody: consumed() and discard().
     consumed(size) {
         consumeBody(this.id, size);
     }
@@ -138,7 +138,7 @@ class ExecutionContext {
         this.#call = call;
     }
 
-    // The tenant that calls, by skepd's word; null in a request of an HTTP client.
+    // The calling tenant, by skepd's word; null in a request of an HTTP client.
     get caller() {
         return this.#call.caller;
     }
@@ -346,11 +346,13 @@ function answer(call, response) {
     settle(call);
 }
 
-// Tenants can change Uint8Array's own length, and that of each of their arrays.
+// Returns the length; tenants can change Uint8Array's own `length`, and that of each of their
+// arrays.
 const lengthOf = (content) =>
     (typeof content === "string" ? content.length : TypedArrayPrototypeGetByteLength(content));
 
-// What is known whole is announced, although it goes in parts. A tenant's own length stays.
+// Announces the length of a body that is known whole, although it goes in parts. A tenant's own
+// length stays.
 function withLength(list, length) {
     if (listHas(list, "content-length")) {
         return list;
@@ -363,7 +365,7 @@ function withLength(list, length) {
     return fields;
 }
 
-// What the reader gives, or without one what lies in rest.
+// Sends the chunks of the reader, or without one the rest.
 async function send(call) {
     try {
         // Sends nothing, and tells how much may be sent.
@@ -391,7 +393,7 @@ async function send(call) {
     settle(call);
 }
 
-// Gives false after the end.
+// Sends the next part. Returns false after the end.
 async function sendNext(call) {
     let chunk = call.rest;
     if (chunk === undefined) {
@@ -469,7 +471,8 @@ export function onCancel(id, reason) {
     call.gone = true;
     dropRest(call);
     keepTimers(call);
-    call.lingers = true; // listeners, and what follows from them, may set timers; the worker forgets it
+    call.lingers = true; // listeners, and tasks that follow from them, may set timers; the worker
+                         // forgets the request
     const error = reason === "wall_request" ?
         new DOMException("The request took longer than it may", "TimeoutError") :
         new DOMException(`The request was cancelled: ${reason}`, "AbortError");

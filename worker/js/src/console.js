@@ -47,7 +47,7 @@ function format(args) {
         try {
             return formatText(args);
         } catch {
-            // what an argument does when it is shown; below it is shown more carefully
+            // an argument may do anything when it is shown; below it is shown more carefully
         }
     }
     let text = inspect(args[0]);

@@ -12,19 +12,19 @@ import { MAX_TEXT, inspect } from "./inspect.js";
 
 const MAX_ROWS = 1000;
 const MAX_COLUMNS = 100;
-const MAX_CELLS = 2000; // more than a line of the log can show
+const MAX_CELLS = 2000; // more cells than a line of the log can show
 const MAX_CELL_TEXT = 256;
 const VALUES = "Values";
 const options = { __proto__: null, depth: 0, maxArrayLength: 3, breakLength: Infinity };
 
-// In what is wider, nobody would find a column.
+// Cuts a text: nobody would find a column in a wider table.
 function short(text) {
     return text.length > MAX_CELL_TEXT ? `${head(text, MAX_CELL_TEXT)}…` : text;
 }
 
 const show = (value) => short(inspect(value, options));
 
-// The first keys. Those of arrays are indices: a large one has too many to list them all.
+// Returns the first keys. Those of arrays are indices: a large one has too many to list them all.
 function keysOf(object, most) {
     if (!ArrayIsArray(object) && TypedArrayPrototypeGetTag(object) === undefined) {
         return someKeys(object);

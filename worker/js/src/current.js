@@ -9,7 +9,7 @@ import { newList } from "./primordials.js";
 const calls = newList();
 const slotOf = (id) => id & 1023;
 
-let current; // whose entry runs
+let current; // the Call whose entry runs
 
 export function setCurrent(call) {
     current = call;
@@ -25,7 +25,7 @@ export function addCall(call) {
     calls[slotOf(call.id)] = call;
 }
 
-// Undefined if the request is not in the isolate.
+// Finds a request; undefined if it is not in the isolate.
 export function findCall(id) {
     const call = calls[slotOf(id)];
     return call !== undefined && call.id === id ? call : undefined;
@@ -37,8 +37,8 @@ export function removeCall(id) {
     }
 }
 
-// Undefined for module code. In the entry of one request a continuation of another may run: what it
-// does is that one's, unless it is over.
+// Returns the Call whose code runs, undefined for module code. In the entry of one request a
+// continuation of another may run: its work counts for that other one, unless that is over.
 export function currentCall() {
     const id = owner();
     return id === 0 ? undefined : findCall(id) ?? current;

@@ -61,7 +61,7 @@ function encodingOf(label) {
     return "utf-8";
 }
 
-// How many bytes at the end of bytes are the start of a sequence that may still become valid.
+// Counts the bytes at the end that are the start of a sequence which may still become valid.
 function incompleteTail(bytes) {
     const { length } = bytes;
     for (let back = 1; back <= 3 && back <= length; back++) {
@@ -170,7 +170,7 @@ function slice(bytes, start, end) {
     return part;
 }
 
-// "UTF-8 decode" of the standard: without the byte order mark, bad bytes become U+FFFD.
+// Decodes as "UTF-8 decode" of the standard: without the byte order mark, bad bytes become U+FFFD.
 export function decodeUtf8(bytes) {
     const text = utf8Decode(bytes, false);
     return text[0] === "\ufeff" ? StringPrototypeSlice(text, 1) : text;

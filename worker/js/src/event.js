@@ -10,7 +10,7 @@ import { now } from "./native.js";
 import { defineInterface, requireArguments, toDOMString, toDictionary, toText } from "./webidl.js";
 import { timeOrigin } from "./clock.js";
 
-// For EventTarget: what an event keeps while it is dispatched.
+// For EventTarget: the state of an event while it is dispatched.
 export let eventState;
 export let isEvent;
 export let createEvent;

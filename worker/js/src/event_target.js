@@ -43,7 +43,7 @@ closeClass(Listener);
 let setHandlerOf;
 
 export class EventTarget {
-    // undefined until the first listener comes; null-prototype list, replaced on each change
+    // undefined until the first listener is added; null-prototype list, replaced on each change
     #listeners;
 
     addEventListener(type, callback, options = undefined) {

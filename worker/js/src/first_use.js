@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Libraries that are evaluated at first use, after the tenant's code. They define properties by plain objects: what a
-// tenant has put on Object.prototype under the name of an attribute, each of these would have.
+// Libraries that are evaluated at first use, after the tenant's code. They define properties by
+// plain objects: without this file each of these would inherit whatever a tenant has put on
+// Object.prototype under the name of an attribute.
 import {
     ObjectDefineProperty, ObjectPrototype, ReflectGetOwnPropertyDescriptor, newList,
 } from "./primordials.js";
 
 const ATTRIBUTES = ["get", "set", "value", "writable", "enumerable", "configurable"];
 
-// Returns what load gives, which finds none of that.
+// Returns the result of load, which runs while Object.prototype has nothing of the tenant's.
 export function firstUse(load) {
     const taken = newList();
     for (let i = 0; i < ATTRIBUTES.length; i++) {

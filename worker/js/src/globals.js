@@ -117,7 +117,8 @@ function toTransferList(value) {
     return list.length === 0 ? undefined : list;
 }
 
-// The native throws a plain Error for what cannot be cloned; a getter's own exception is passed on.
+// True for the plain Error that the native throws if a value cannot be cloned; a getter's own
+// exception is passed on.
 function isCloneFailure(error) {
     return isObject(error) && ObjectGetPrototypeOf(error) === Error.prototype &&
         !("cause" in error);

@@ -33,7 +33,7 @@ export function isToken(string) {
     return string.length > 0;
 }
 
-// In lower case. Throws TypeError if it is not a header name.
+// Returns the name in lower case. Throws TypeError if it is not a header name.
 function normalizeName(name) {
     let isUpper = false;
     for (let i = 0; i < name.length; i++) {
@@ -69,7 +69,7 @@ function normalizeValue(value) {
     return end - start === value.length ? value : StringPrototypeSlice(value, start, end);
 }
 
-// Appends without a look at any guard.
+// Appends without a check of any guard.
 export function listAppend(list, name, value) {
     list[list.length] = name;
     list[list.length] = value;
@@ -165,7 +165,7 @@ function appendChecked(list, name, value) {
     listAppend(list, normalizeName(name), value);
 }
 
-// HeadersInit to the end of list.
+// Appends HeadersInit to list.
 export function fillList(list, init) {
     if (!isObject(init)) {
         throw new TypeError("Headers: the init value is not an object or a sequence of pairs.");
@@ -215,7 +215,7 @@ let sortedPairs;
 export class Headers {
     #list;
     #immutable = false;
-    #sorted; // what iteration gives; undefined after each change
+    #sorted; // sorted and combined list for iteration; undefined after each change
 
     constructor(init = undefined) {
         if (init === internal) {
@@ -328,7 +328,7 @@ defineIterable(Headers, "Headers", (headers) => sortedPairs(headers));
 defineInterface(Headers, "Headers");
 const { entries } = Headers.prototype;
 
-// A Headers over list itself, which the caller must not change any more.
+// Makes a Headers over list itself, which the caller must not change any more.
 export function wrapList(list, immutable) {
     return new Headers(internal, list, immutable);
 }

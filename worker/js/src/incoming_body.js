@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A body on its way in: of the request, or of the answer to a call. At most the credit window (256 KiB) lies here: the supervisor
-// sends more only as it is told of what was read. Its owner has consumed(bytes), discard() and gone.
+// A body on its way in: of the request, or of the answer to a call. At most the credit window (256
+// KiB) lies here: the supervisor sends more only when it is told how much was read. The body's
+// owner has consumed(bytes), discard() and gone.
 import { Promise, TypedArrayPrototypeGetByteLength, closeClass, newList } from "./primordials.js";
 import { join } from "./bytes.js";
 import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
@@ -14,9 +15,9 @@ export class IncomingBody {
     #failed = false;
     #error;
     #discarding = false;
-    #controller; // of the stream, if there is one
+    #controller; // controller of the stream, if there is one
     #pulling = false; // the stream waits for a chunk
-    #collector; // {resolve, reject}: collect() waits for the end
+    #collector; // {resolve, reject} of collect(), which waits for the end
 
     constructor(owner, first, ended) {
         this.#owner = owner;
@@ -65,7 +66,7 @@ export class IncomingBody {
         }
     }
 
-    // The whole body, at once or a promise of it.
+    // Returns the whole body, at once or as a promise.
     collect() {
         if (this.#failed) {
             throw this.#error;
@@ -128,7 +129,7 @@ export class IncomingBody {
         return whole;
     }
 
-    // After the end there is no more to ask for.
+    // Asks for more; after the end there is nothing to ask for.
     #consumed(size) {
         if (size > 0 && !this.#ended && !this.#owner.gone) {
             this.#owner.consumed(size);

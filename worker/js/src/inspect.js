@@ -14,13 +14,13 @@ import {
 } from "./primordials.js";
 
 export { MAX_TEXT };
-const MAX_ITEMS = 1000; // of one array, Set or Map, whatever the options say
-const MAX_ARGUMENTS = 500; // of one call of the console
-const MAX_CAUSES = 5; // one may be its own cause
+const MAX_ITEMS = 1000; // items of one array, Set or Map, whatever the options say
+const MAX_ARGUMENTS = 500; // arguments of one call of the console
+const MAX_CAUSES = 5; // an exception may be its own cause
 const MAX_ERRORS = 5;
 const OPTIONS = ["showHidden", "depth", "colors", "customInspect", "showProxy", "maxArrayLength",
     "maxStringLength", "breakLength", "compact", "sorted", "getters", "numericSeparator"];
-const OWN_FRAME = "skep:js:"; // what skep-mksnapshot calls this script
+const OWN_FRAME = "skep:js:"; // name of this script in skep-mksnapshot
 
 let library;
 
@@ -32,12 +32,12 @@ export function inspectLibrary() {
     return library;
 }
 
-// The library copies them from the global object, where tenants have none.
+// Loads the library with globals that tenants do not have: it copies them from the global object.
 function withAbsentGlobals(load) {
     const absent = { __proto__: null, FinalizationRegistry, WeakRef };
     for (const name in absent) {
         if (name in globalThis) {
-            delete absent[name]; // a tenant's own
+            delete absent[name]; // the tenant has defined it
             continue;
         }
         ObjectDefineProperty(globalThis, name, {
@@ -53,12 +53,12 @@ function withAbsentGlobals(load) {
     }
 }
 
-// A tenant's text may be a rope of half a gigabyte, which must not be made flat.
+// Cuts a tenant's text, which may be a rope of half a gigabyte and must not be made flat.
 export function cut(text) {
     return text.length > MAX_TEXT ? `${head(text, MAX_TEXT)}…` : text;
 }
 
-// What a tenant asks for, as far as it can be printed.
+// Bounds the tenant's options to values that can be printed.
 function boundOptions(options, customInspect = true) {
     const bounded = { __proto__: null, customInspect };
     for (let i = 0; isObject(options) && i < OPTIONS.length; i++) {
@@ -77,7 +77,7 @@ function within(value, most) {
     return typeof value === "number" && value < most ? value : most;
 }
 
-// A format string and its arguments, as util.format.
+// Formats a format string and its arguments, as util.format.
 export function formatText(args) {
     const bounded = newList();
     bounded[0] = boundOptions(undefined);
@@ -118,7 +118,7 @@ export function inspect(value, options, customInspect) {
     }
 }
 
-// Without the frames of this layer, which tell a tenant nothing.
+// Removes the frames of this layer, which tell a tenant nothing.
 function withoutOwnFrames(stack) {
     let text = "";
     for (let at = 0; at < stack.length;) {
@@ -134,7 +134,7 @@ function withoutOwnFrames(stack) {
     return StringPrototypeCharCodeAt(text, last) === 10 ? StringPrototypeSlice(text, 0, last) : text;
 }
 
-// "Error: message", the place in the tenant's source with its line, the frames.
+// Returns "Error: message", the place in the tenant's source with its line, the frames.
 function describeOne(error) {
     if (!isObject(error)) {
         return `${inspect(error)} (not an Error: it has no stack)`;
@@ -154,7 +154,7 @@ function describeOne(error) {
     return `${inspect(error)} (without a stack)`;
 }
 
-// What is behind an exception: its causes, and what an AggregateError collects.
+// Describes the reasons of an exception: its causes, and the errors of an AggregateError.
 function describeReasons(error) {
     let text = "";
     let reason = error;
@@ -178,7 +178,7 @@ function describeReasons(error) {
     return text;
 }
 
-// An exception for the tenant's log. Never throws: who calls it has a request to end.
+// Describes an exception for the tenant's log. Never throws: the caller has a request to end.
 export function describeError(error) {
     let text = "an exception that cannot be shown";
     try {

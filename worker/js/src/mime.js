@@ -36,7 +36,7 @@ function isQuotable(text) {
     return true;
 }
 
-// {essence, parameters}, or null
+// Returns {essence, parameters}, or null.
 export function parseMime(text) {
     text = trim(text);
     let at = until(text, 0, ";");
@@ -84,7 +84,7 @@ export function parseMime(text) {
     return { __proto__: null, essence: StringPrototypeToLowerCase(essence), parameters };
 }
 
-// at: the opening quote. end: after the closing one.
+// Reads a quoted string. at: the opening quote. end: after the closing one.
 function quotedString(text, at) {
     let value = "";
     let i = at + 1;
@@ -133,7 +133,7 @@ export function mimeOfList(list) {
     return found;
 }
 
-// The comma that ends the list item at at, or the end of text.
+// Returns the place of the comma that ends the list item at `at`, or the end of text.
 function endOfItem(text, at) {
     while (at < text.length && text[at] !== ",") {
         at = text[at] === '"' ? quotedString(text, at).end : at + 1;

@@ -42,7 +42,7 @@ function withCrlf(text) {
     return out;
 }
 
-// {bytes, type}
+// Returns {bytes, type}.
 export function encodeMultipart(form) {
     let boundary = "----skep-form-";
     for (let i = 0; i < 24; i++) {

@@ -56,7 +56,7 @@ export const StringPrototypeToWellFormed = uncurryThis(String.prototype.toWellFo
 export const RegExpPrototypeExec = uncurryThis(RegExp.prototype.exec);
 export const RegExpPrototypeTest = (regexp, string) => RegExpPrototypeExec(regexp, string) !== null;
 
-// Taken from tenants once this layer has it.
+// Deleted from the global object once this layer has it.
 export const { WeakRef: WeakReference } = globalThis;
 export const WeakRefPrototypeDeref = uncurryThis(WeakReference.prototype.deref);
 
@@ -91,7 +91,8 @@ const TypedArray = Object.getPrototypeOf(Uint8Array);
 export const TypedArrayPrototypeGetBuffer = getter(TypedArray.prototype, "buffer");
 export const TypedArrayPrototypeGetByteLength = getter(TypedArray.prototype, "byteLength");
 export const TypedArrayPrototypeGetByteOffset = getter(TypedArray.prototype, "byteOffset");
-// The tag's getter gives undefined for what is no typed array, and cannot be fooled by proxies.
+// The tag's getter returns undefined for any value that is no typed array, and cannot be fooled by
+// proxies.
 export const TypedArrayPrototypeGetTag = getter(TypedArray.prototype, Symbol.toStringTag);
 export const TypedArrayPrototypeSet = uncurryThis(TypedArray.prototype.set);
 export const ArrayBufferIsView = ArrayBuffer.isView;
@@ -104,8 +105,9 @@ export const DataViewPrototypeGetByteOffset = getter(DataView.prototype, "byteOf
 // A list that no setter on Array.prototype can reach: list[list.length] = x appends to it.
 export const newList = () => ObjectSetPrototypeOf([], null);
 
-// For a class of this layer's own: what is looked up in its objects, or set, never reaches Object.prototype, where a
-// tenant may have put anything. Their members are class fields, which are defined, not set.
+// Closes a class of this layer: a property that is looked up or set in its objects never reaches
+// Object.prototype, where a tenant may have put anything. Members of such a class are class fields,
+// which are defined, not set.
 export const closeClass = (constructor) => ObjectSetPrototypeOf(constructor.prototype, null);
 
 export function isObject(value) {
@@ -125,7 +127,7 @@ export function isArrayBuffer(value) {
     }
 }
 
-// The bytes that an ArrayBuffer or view shows, as a Uint8Array over the same memory.
+// Returns the bytes of an ArrayBuffer or view, as a Uint8Array over the same memory.
 export function bytesOf(source) {
     if (ArrayBufferIsView(source)) {
         return TypedArrayPrototypeGetTag(source) === undefined
@@ -137,7 +139,7 @@ export function bytesOf(source) {
     return new Uint8Array(source);
 }
 
-// A copy that the caller may change without being seen here.
+// Copies bytes: the caller may change the copy without an effect here.
 export function copyBytes(source) {
     const bytes = bytesOf(source);
     const copy = new Uint8Array(bytes.length);

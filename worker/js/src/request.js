@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Request (Fetch standard). One that comes from a client is built from what the supervisor sent,
-// and parses URL and headers only when they are asked for.
+// Request (Fetch standard). A request of a client is built from the supervisor's frame, and parses
+// URL and headers only when they are asked for.
 import {
     StringPrototypeToUpperCase, TypeError, isObject, newList,
 } from "./primordials.js";
@@ -35,7 +35,7 @@ const enums = {
     priority: ["high", "low", "auto"],
 };
 
-// What is rarely asked for: one object shared by all requests that leave it as it is.
+// Values that are rarely asked for: one object shared by all requests that leave it as it is.
 const defaults = {
     __proto__: null, cache: "default", credentials: "same-origin", duplex: "half", integrity: "",
     keepalive: false, mode: "cors", redirect: "follow", referrer: "about:client",
@@ -83,7 +83,7 @@ export let requestBody;
 export let requestList;
 export let requestMethod;
 export let requestUrl;
-// Undefined if nobody has given one, or asked for it.
+// requestSignal is undefined if no signal was given or asked for.
 export let requestSignal;
 export let createIncoming;
 // Aborts the signal of a request that came from a client.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Response (Fetch standard). Its header list becomes a Headers object only if somebody looks.
+// Response (Fetch standard). The header list becomes a Headers object only when it is asked for.
 import {
     JSONStringify, RangeError, StringPrototypeCharCodeAt, TypeError, isObject, newList,
 } from "./primordials.js";
@@ -23,7 +23,7 @@ export let responseStatus;
 export let responseBody;
 // The Response to a call, with its packed head as it came.
 export let createAnswer;
-// The header list to send: flat, not to be changed.
+// responseList returns the header list to send: flat, not to be changed.
 export let responseList;
 
 const noHeaders = newList();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Streams standard, from web-streams-polyfill, and what the other files need of it.
+// The Streams standard, from web-streams-polyfill, and the helpers of the other files for it.
 import {
     ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController, ReadableStream,
     ReadableStreamBYOBReader, ReadableStreamBYOBRequest, ReadableStreamDefaultController,
@@ -34,7 +34,7 @@ const getByobRequest = uncurryThis(
     ObjectGetOwnPropertyDescriptor(ReadableByteStreamController.prototype, "byobRequest").get);
 const respondByob = uncurryThis(ReadableStreamBYOBRequest.prototype.respond);
 
-// A pending BYOB read must be answered after the close, with nothing.
+// Closes a stream. A pending BYOB read must be answered after the close, with nothing.
 export function closeBytes(controller) {
     close(controller);
     const request = getByobRequest(controller);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// setTimeout, setInterval and what clears them (HTML). A timer belongs to the request that started
-// it, and keeps it or goes with it; the worker counts them and keeps the time.
+// setTimeout, setInterval, clearTimeout and clearInterval (HTML). A timer belongs to the request
+// that started it, and keeps it or is dropped with it; the worker counts timers and keeps the time.
 import { clearTimer, keepTimer, setTimer } from "./native.js";
 import {
     ArrayPrototypeSlice, FunctionPrototypeApply, Map, MapPrototypeDelete, MapPrototypeForEach,
@@ -26,14 +26,14 @@ class Timer {
 }
 closeClass(Timer);
 
-let timers; // id to Timer, of all requests
+let timers; // id to Timer, for all requests
 
 // Returns the id. args: undefined or a list of arguments for callback.
 export function startTimer(delay, repeat, callback, args) {
     const id = setTimer(delay, repeat);
     const current = currentCall();
     if (current !== undefined && current.gone && !current.lingers) {
-        return id; // goes with its request before it is due
+        return id; // the timer goes with its request before it is due
     }
     const timer = new Timer(current, callback, args, repeat);
     MapPrototypeSet(timers ??= new Map(), id, timer);
@@ -78,7 +78,8 @@ export function runTimer(id) {
     }
 }
 
-// The request is over: those that are due soon keep it, the others go. Returns whether any does.
+// Decides about the timers of a request that is over: those that are due soon keep it, the others
+// are dropped. Returns whether any keeps it.
 export function keepTimers(call) {
     let isKept = false;
     if (call.timers !== undefined) {
@@ -93,7 +94,7 @@ export function keepTimers(call) {
     return isKept;
 }
 
-// The worker forgets the timers of a request by itself.
+// Forgets timers here; the worker forgets the timers of a request by itself.
 export function forgetTimers(call) {
     if (call.timers !== undefined) {
         MapPrototypeForEach(call.timers, (timer, id) => MapPrototypeDelete(timers, id));

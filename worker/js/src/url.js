@@ -11,7 +11,7 @@ const searchParamsToString = uncurryThis(URLSearchParams.prototype.toString);
 const searchParamsSize = uncurryThis(
     Object.getOwnPropertyDescriptor(URLSearchParams.prototype, "size").get);
 
-// The parsed record, or null.
+// Parses a URL. Returns the record, or null.
 export function parse(string) {
     return basicURLParse(string);
 }
@@ -23,7 +23,7 @@ export function serialize(record, excludeFragment) {
     return serializeURL(record, excludeFragment);
 }
 
-// undefined if value is no URLSearchParams
+// Returns undefined if value is no URLSearchParams.
 export function searchParamsText(value) {
     try {
         searchParamsSize(value);

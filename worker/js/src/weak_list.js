@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A list that does not keep what is in it. Tenants have no WeakRef, and see nothing of when a collection was: what
-// is gone does nothing, and would have done nothing that they see.
+// A list that does not keep its items alive. Tenants have no WeakRef, and cannot see when a
+// collection was: an item that is gone does nothing, and would have done nothing that they see.
 import { WeakReference, WeakRefPrototypeDeref, closeClass, newList } from "./primordials.js";
 
 const LEAST = 16;
@@ -10,8 +10,8 @@ export class WeakList {
     #references = newList();
     #sweepAt = LEAST;
 
-    // Looks for what is gone each time that there are twice as many as were left. A static function: no tenant
-    // can change what it finds.
+    // Adds an item. Removes items that are gone each time that there are twice as many as were
+    // left. A static function: no tenant can change what it finds.
     static add(list, value) {
         const references = list.#references;
         if (references.length >= list.#sweepAt) {
@@ -32,7 +32,7 @@ export class WeakList {
         this.#sweepAt = kept * 2 < LEAST ? LEAST : kept * 2;
     }
 
-    // What is there, in the order of its coming.
+    // Returns the items that are there, in the order in which they were added.
     static all(list) {
         const references = list.#references;
         const values = newList();

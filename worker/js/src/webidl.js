@@ -20,17 +20,18 @@ export function requireArguments(count, needed, name) {
 
 export const illegalInvocation = () => new TypeError("Illegal invocation");
 
-// UTF-16 units. Whatever looks into a rope makes it flat first: half a gigabyte of it ends the process.
+// UTF-16 units of a text that the layer looks into. A look makes a rope flat first: half a gigabyte
+// of it ends the process.
 const MAX_TEXT = 2 ** 25;
 
 export const isLong = (string) => string.length > MAX_TEXT;
 
-// For texts that nothing looks into.
+// Converts a text that nothing looks into.
 export function toDOMString(value) {
     return typeof value === "string" ? value : `${value}`;
 }
 
-// A name, a URL, a field, or what else is looked into.
+// Converts a text that is looked into: a name, a URL, a field.
 export function toText(value) {
     const string = typeof value === "string" ? value : `${value}`;
     if (isLong(string)) {
@@ -43,7 +44,8 @@ export function toUSVString(value) {
     return StringPrototypeToWellFormed(toText(value));
 }
 
-// What goes into a body. A long text becomes bytes at once: these are bounded, and made without looking into it.
+// Converts the content of a body. A long text becomes bytes at once: these are bounded, and made
+// without looking into it.
 export function toContent(value) {
     const string = toDOMString(value);
     return isLong(string) ? utf8Encode(string) : StringPrototypeToWellFormed(string);
@@ -98,7 +100,8 @@ export function isBufferSource(value) {
     return ArrayBufferIsView(value) || isArrayBuffer(value);
 }
 
-// sequence<T>: calls each(item) for what the iterator method of value gives.
+// Converts a sequence<T>: calls each(item) for the values of the iterator that method of value
+// returns.
 export function forEachOf(value, method, each) {
     const iterator = FunctionPrototypeCall(method, value);
     if (!isObject(iterator)) {
@@ -128,7 +131,8 @@ export function iteratorMethod(value) {
     return method;
 }
 
-// record<K, V>: calls each(key, value) for the own enumerable properties, keys as strings.
+// Converts a record<K, V>: calls each(key, value) for the own enumerable properties, keys as
+// strings.
 export function forEachOwn(object, each) {
     const keys = ReflectOwnKeys(object);
     for (let i = 0; i < keys.length; i++) {
@@ -142,7 +146,8 @@ export function forEachOwn(object, each) {
     }
 }
 
-// Members of an interface are enumerable, its prototype has a class string and is not writable.
+// Defines an interface: its members are enumerable, its prototype has a class string and is not
+// writable.
 export function defineInterface(constructor, name, constants) {
     makeEnumerable(constructor);
     makeEnumerable(constructor.prototype);

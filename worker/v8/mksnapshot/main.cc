@@ -20,8 +20,8 @@
 namespace
 {
 
-// Served in a context that is thrown away. Compiled functions belong to the script, not to the
-// context, so the snapshot gets those that it needed.
+// Script that answers a request in a context that is thrown away. Compiled functions belong to the
+// script, not to the context, so the snapshot gets those that it needed.
 const char warm_up_source[] = R"js(({
     async fetch(request, env, ctx) {
         const url = new URL(request.url);
@@ -101,7 +101,7 @@ class Builder
         v8->SetData(0, &self_);
     }
 
-    // A context in which the JS layer has run; its entries in *ret_entries.
+    // Makes a context in which the JS layer has run; its entries in *ret_entries.
     v8::Local<v8::Context> evaluate(v8::Local<v8::Object> *ret_entries)
     {
         v8::Local<v8::Context> context = v8::Context::New(v8_);
@@ -148,7 +148,7 @@ class Builder
         return value.As<v8::Function>();
     }
 
-    // Compiles what requests need, no more: each isolate has a copy of it.
+    // Compiles the functions that requests need, no more: each isolate has a copy of them.
     void warm_up()
     {
         v8::HandleScope scope(v8_);
@@ -294,7 +294,7 @@ int main(int argc, char **argv)
         .argv0 = argv[0],
         .jit = JIT_ON,
         .wasm_max_mem_pages = 1024,
-        .blank_heap_mib = 0, // it makes none
+        .blank_heap_mib = 0, // an isolate is not made ahead
         .snapshot = {},
         .on_fatal = print_fatal,
         .on_fatal_heap = nullptr,

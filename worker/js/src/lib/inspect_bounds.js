@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bounds for node-inspect-extracted, which build.mjs puts into its code: what it looks at is bounded by what can
-// be printed, whatever a value holds. It shows proxies as Node does, without a call of their traps.
+// Bounds for node-inspect-extracted, which build.mjs puts into its code: the work of an inspection
+// is bounded by the size of what can be printed, whatever a value holds. Proxies are shown as in
+// Node, without a call of their traps.
 import { head, namedKeys, proxyParts } from "../native.js";
 import {
     ObjectHasOwn, ObjectKeys, RangeError, StringPrototypeValueOf, newList,
 } from "../primordials.js";
 
 export const MAX_TEXT = 8192;
-const MAX_KEYS = 1000; // of one object: with the shortest names they fill a line
+const MAX_KEYS = 1000; // keys of one object: with the shortest names they fill a line
 const MAX_WORK = 3 * MAX_TEXT; // characters and steps of one inspection
-const MAX_STEPS = 10000; // of a walk through holes
+const MAX_STEPS = 10000; // steps of a walk through holes
 const MAX_JSON = 2000;
 const MAX_BIGINT = 2n ** 26000n; // fills a line; to write more in decimal takes more than linear time
 
 let left = 0;
 
-// At the start of each inspection.
+// Refills the budget, at the start of each inspection.
 export function refill() {
     left = MAX_WORK;
 }
@@ -30,13 +31,13 @@ export function isSpent(context, value) {
     return left < 0;
 }
 
-// How many items of a typed array, or bytes of a buffer, there is work left for.
+// Returns how many items of a typed array, or bytes of a buffer, there is work left for.
 export function items(count) {
     left -= count;
     return left < 0 ? 0 : count;
 }
 
-// A rope of half a gigabyte must not be made flat.
+// Cuts a text: a rope of half a gigabyte must not be made flat.
 export function text(value) {
     return typeof value === "string" && value.length > MAX_TEXT ?
         `${head(value, MAX_TEXT)}…` : value;
@@ -50,7 +51,7 @@ export function symbolText(symbol, toText) {
     try {
         return text(toText(symbol));
     } catch {
-        return "Symbol(…)"; // its description is as long as a string can be
+        return "Symbol(…)"; // the description is as long as a string can be
     }
 }
 
@@ -74,7 +75,7 @@ export function proxyDetails(value, isFull = true) {
     return parts === undefined || isFull ? parts : parts[0];
 }
 
-// What the proxies that it is stand for. Of a revoked one nothing is left.
+// Returns the value behind proxies of proxies. A revoked one leads to nothing.
 export function unproxied(value) {
     for (let parts = proxyParts(value); parts !== undefined; parts = proxyParts(value)) {
         value = parts[0];
@@ -82,7 +83,7 @@ export function unproxied(value) {
     return value;
 }
 
-// String objects have a key for each character.
+// True for String objects that have too many keys, one for each character.
 function isLongString(object) {
     if (!ObjectHasOwn(object, "length") || !ObjectHasOwn(object, MAX_KEYS)) {
         return false;
@@ -95,7 +96,7 @@ function isLongString(object) {
     }
 }
 
-// The own enumerable keys, as far as they can be printed.
+// Returns the own enumerable keys, as far as they can be printed.
 export function someKeys(object) {
     return isLongString(object) ? newList() : some(ObjectKeys(object));
 }
@@ -130,7 +131,7 @@ export function sparse(context, array, recurseTimes, max, output, from, formatPr
     return output;
 }
 
-// The library's built-ins, before it freezes them.
+// Sets the library's built-ins, before it freezes them.
 export function bound(built) {
     const {
         ErrorPrototypeToString, JSONStringify, ObjectGetOwnPropertyNames,
