@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tenant's JavaScript may choose (proto/PROTOCOL.md, "What a tenant can steer") never breaks the protocol: the
+"""Values that a tenant's JavaScript may choose (proto/PROTOCOL.md, "Values that a tenant can steer") never break the protocol: the
 worker that it shares with others lives, and the incident says a bounded figure."""
 
 import pathlib
@@ -65,9 +65,9 @@ def test_incident_of_a_heap_death_says_what_was_in_use(start):
 
 
 def table_rows():
-    """The first cells of "What a tenant can steer", name by name."""
+    """The first cells of "Values that a tenant can steer", name by name."""
     text = (TOP / "proto/PROTOCOL.md").read_text()
-    section = text.split("### What a tenant can steer", 1)[1].split("\n## ", 1)[0]
+    section = text.split("### Values that a tenant can steer", 1)[1].split("\n## ", 1)[0]
     cells = re.findall(r"^\|([^|]*)\|", section, re.M)
     return {name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)}
 
