@@ -15,13 +15,13 @@
 
 struct call_budget {
     unsigned refs;
-    struct caller *root;  /* borrowed; NULL: it is over */
-    uint32_t subrequests; /* that its version allows */
+    struct caller *root;  /* borrowed; NULL: the root request is over */
+    uint32_t subrequests; /* subrequests of the root's version */
     uint32_t n_calls;
     unsigned n_services;
 };
 
-/* A head that waits, with all that it points to. */
+/* A head that waits, with the texts that it points to. */
 struct call_copy {
     size_t size; /* in memory */
     struct call_answer answer;
@@ -84,7 +84,7 @@ static void call_free(struct call *call)
     free(call);
 }
 
-/* Its kind is told, unless it is through. */
+/* Cancels a call, with its kind, unless the kind is through with it. */
 static void call_cancel(struct call *call)
 {
     if (call->kind)
@@ -125,7 +125,7 @@ static bool meet(struct caller *caller, unsigned limit, uint64_t used_milli)
     return caller->ops->meet_limit(caller, limit, used_milli);
 }
 
-/* Whether so much is over a limit of the caller that is enforced. */
+/* Returns whether so much is over a limit of the caller that is enforced. */
 static bool is_over(struct caller *caller, unsigned limit, uint64_t used)
 {
     uint32_t most = limit_get(caller->limits, &limit_table[limit]);
@@ -133,7 +133,7 @@ static bool is_over(struct caller *caller, unsigned limit, uint64_t used)
     return most != LIMIT_UNLIMITED && used > most && meet(caller, limit, used * 1000);
 }
 
-/* Of the request that all is done for, whoever calls. */
+/* Returns whether the budget of the root request is used up, whichever tenant calls. */
 static bool is_over_budget(struct caller *caller)
 {
     struct call_budget *budget = caller->budget;
@@ -141,12 +141,12 @@ static bool is_over_budget(struct caller *caller)
 
     if (budget->subrequests == LIMIT_UNLIMITED || budget->n_calls <= budget->subrequests)
         return false;
-    /* Where the root is over, its calls go on; they were its own tenant's to allow. */
+    /* A root request that is over cannot note the limit; the call is refused all the same. */
     return !root || !root->is_begun ||
            meet(root, LIMIT_INDEX(subrequests), UINT64_C(1000) * budget->n_calls);
 }
 
-/* Writes what is wrong; "": nothing. */
+/* Writes the limit that the caller is over; "": none. */
 static void check_limits(struct caller *caller, char text[TEXT_BYTES])
 {
     text[0] = '\0';
@@ -289,7 +289,7 @@ static struct call_copy *copy_answer(const struct call_answer *answer)
     return copy;
 }
 
-/* Sends what waits, as far as there is room and credit. The call may be gone afterwards. */
+/* Sends waiting data, as far as there is room and credit. The call may be gone afterwards. */
 static void send_waiting(struct call *call)
 {
     struct caller *caller = call->caller;
@@ -333,7 +333,7 @@ static int keep(struct call *call, const uint8_t *data, size_t size)
     return evbuffer_add(call->waiting, data, size) < 0 ? -ENOMEM : 0;
 }
 
-/* Behind what waits. */
+/* Queues a part behind other waiting data. */
 static int send_later(struct call *call, const uint8_t *data, size_t size, bool end)
 {
     if (keep(call, data, size) < 0) {
@@ -471,7 +471,8 @@ int caller_on_call(struct caller *caller, const struct call_head *head)
     return 0;
 }
 
-/* A call that is over here may have had frames on their way: *ret_call is NULL then. */
+/* Finds a call. Frames of a call that is over here may have been on their way: *ret_call is NULL
+ * then. */
 static int find(const struct caller *caller, uint32_t id, struct call **ret_call)
 {
     if (!caller->is_begun || id == 0 || id > caller->last_id)

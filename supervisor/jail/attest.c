@@ -13,7 +13,7 @@
 #define WORKER_FILTERS 2U /* start-up and running */
 #define SECCOMP_FILTERED 2U
 
-/* What is judged, and where a failed check says why. */
+/* The facts to judge, and the text for the reason of a failure. */
 struct attest {
     const struct jail_facts *facts;
     layer_set layers;
@@ -99,7 +99,8 @@ static int check_limits(const struct attest *attest)
 
 struct tally {
     unsigned channels, event_polls, event_fds, pipe_ends;
-    uint64_t pipe; /* of the first end; both must be one pipe, the worker's own */
+    /* Inode of the first end; both ends must be those of one pipe, the worker's own. */
+    uint64_t pipe;
 };
 
 static bool may_hold(const struct fact_fd *fd, struct tally *tally)
@@ -108,7 +109,7 @@ static bool may_hold(const struct fact_fd *fd, struct tally *tally)
         return fd->kind == FACT_FD_NULL;
     if (fd->number == POLICY_CHANNEL_FD)
         return ++tally->channels == 1 && fd->kind == FACT_FD_SOCKET;
-    /* What libevent opens for its loop: an epoll set, and a pipe to itself for signals. */
+    /* Descriptors of libevent's loop: an epoll set, and a pipe to itself for signals. */
     if (fd->kind == FACT_FD_EPOLL)
         return ++tally->event_polls <= 1;
     if (fd->kind == FACT_FD_EVENTFD)

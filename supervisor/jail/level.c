@@ -20,7 +20,8 @@ static bool has_cordon(const struct config *config, bool jit)
     return false;
 }
 
-/* No row of the policy, and yet the kernel answered: then the jail is not what it says. */
+/* Checks the verdicts: a call without a row that the kernel answered means that the filters do not
+ * hold. */
 static int check_verdicts(const struct jail_probe *found)
 {
     for (unsigned i = 0; i < VERDICT_NUMBERS; i++)
@@ -57,7 +58,7 @@ int jail_find_level(struct spawner *spawner, const struct config *config, struct
         if (has_cordon(config, jit))
             r = probe(spawner, jit, jit == 0 || !has_cordon(config, false), ret);
 #ifdef SKEP_UNJAILED
-    /* Whatever program stands in for the worker (tests/hostile) need not know how to show a jail. */
+    /* A program that stands in for the worker (tests/hostile) need not know how to show a jail. */
     ret->is_unjailed = true;
     if (r < 0)
         ret->layers = layers_that_are_walls();

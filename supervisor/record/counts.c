@@ -42,8 +42,8 @@ void stats_forget(struct counted *counted)
     counted->has_series = false;
 }
 
-/* Whether what it does now is counted in the rest. Then that is so for ever: with series of its own, what it
- * has done until now would be in both. */
+/* Returns whether the tenant's counts go into the rest. Once they do, they do so for ever: with
+ * series of its own, its former counts would be in both. */
 static bool is_of_rest(struct counted *counted)
 {
     if (!counted->has_series)
@@ -153,7 +153,7 @@ void stats_add_cpu(struct counted *counted, uint64_t cpu_ns)
 
 /* ---- incidents */
 
-/* Thousandths of a ms are us. */
+/* Records how far over its limit an incident was. Thousandths of a ms are us. */
 static void record_overshoot(struct stats *stats, const struct incident *incident)
 {
     unsigned stage = incident->stage == STAGE_KILLED ? OVERSHOOT_KILLED : OVERSHOOT_STOPPED;

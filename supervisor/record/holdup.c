@@ -51,7 +51,7 @@ bool holdup_is_pressed(const struct holdup *worker, uint64_t now_ns)
     return holdup_held_ns(worker, now_ns) >= HOLDUP_PRESSED_MS * NSEC_PER_MSEC;
 }
 
-/* The first row counts that is met in all its columns. */
+/* A rule; the first row that is met in all its columns counts. */
 struct rule {
     unsigned worker_ms, tenant_ms, remaining_ms;
     bool is_apart;
@@ -61,7 +61,8 @@ struct rule {
 static const struct rule rules[] = {
     { HOLDUP_PRESSED_MS, HOLDUP_PART_MS, HOLDUP_REMAINING_MS, false, HOLDUP_REPLACE },
     { HOLDUP_PRESSED_MS, HOLDUP_PART_MS, 0, false, HOLDUP_PART },
-    /* More is there than was thought of what the tenant had sent before it went apart, or no spare was ready. */
+    /* The requests that the tenant sent before it went apart take longer than expected, or no spare
+     * was ready. */
     { HOLDUP_PRESSED_MS, 0, HOLDUP_REMAINING_MS, true, HOLDUP_REPLACE },
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tenants that hold up others: how long JavaScript of one tenant ran in a worker while requests of
- * others waited for that worker, and what follows from it. Pure functions; the caller gives the times
- * and acts on what they return. Supervisor.
+ * others waited for that worker, and what follows. Pure functions; the caller gives the times and
+ * acts on the results. Supervisor.
  *
- * A worker runs one piece of JavaScript at a time. Short pieces take turns (run_queue.h), so however
- * many there are they hold up nobody for long; only long ones count here. Their length is CPU time of
+ * A worker runs one piece of JavaScript at a time. Short pieces take turns (run_queue.h), so any
+ * number of them holds up nobody for long; only long ones count here. Their length is CPU time of
  * the worker's process, so that a tenant is not blamed for a host that is busy.
  */
 #pragma once
@@ -15,17 +15,17 @@
 
 /* A shorter piece of JavaScript holds up nobody: a stretch of work in a worker is about as long. */
 #define HOLDUP_PIECE_MS 5
-/* So much of a load counts for nothing: honest tenants need it, and each once, all at a time where a worker
- * is new. */
+/* Part of a load that does not count: honest tenants need it, each once, and all at a time where a
+ * worker is new. */
 #define HOLDUP_LOAD_MS 250
 /* Rate at which counts are forgotten: this many ms in each second of the worker's own time (own_time.h). A tenant that holds up others
  * for a smaller part of the time stays among them. */
 #define HOLDUP_FORGET_MS_PER_S 100
 /* A worker is pressed when this much was counted for all tenants in it. */
 #define HOLDUP_PRESSED_MS 80
-/* The least that must have been counted for a tenant that goes apart because of it. */
+/* Least count of a tenant that goes apart because of it. */
 #define HOLDUP_PART_MS 35
-/* A worker that is likely to be held up for so long by what has been sent to it is left to that. */
+/* A worker that the tenant's requests in it are likely to hold up for so long is replaced. */
 #define HOLDUP_REMAINING_MS 60
 /* In a worker that is pressed, a request that may hold up others goes this long after the last one. */
 #define HOLDUP_PAUSE_MS 150
@@ -39,8 +39,8 @@ struct holdup {
 /* The piece of JavaScript that a worker runs, by its claim. All zero: none. */
 struct holdup_piece {
     uint64_t request, since_ns;
-    uint64_t cpu_from_ns; /* CPU time of the worker when it was seen first */
-    uint64_t counted_ns;  /* of its length */
+    uint64_t cpu_from_ns; /* CPU time of the worker when the piece was seen first */
+    uint64_t counted_ns;  /* part of its length that was counted */
 };
 
 /* The worker runs this request since since_ns (both 0: none), and has used cpu_ns of CPU time. Returns
@@ -52,10 +52,10 @@ uint64_t holdup_look(struct holdup_piece *piece, uint64_t request, uint64_t sinc
 uint64_t holdup_piece_ns(const struct holdup_piece *piece, uint64_t cpu_ns);
 
 void holdup_add(struct holdup *holdup, uint64_t held_ns, uint64_t now_ns);
-/* The worker has waited for a processor for so long since the count was looked at last: nothing is forgotten for
- * that time, in which nobody could have gone on. */
+/* The worker has waited for a processor for so long since the last look at the count: nothing is
+ * forgotten for that time, in which nobody could have gone on. */
 void holdup_wait(struct holdup *holdup, uint64_t waited_ns, uint64_t now_ns);
-/* Returns what is left of the count. */
+/* Returns the rest of the count. */
 uint64_t holdup_held_ns(const struct holdup *holdup, uint64_t now_ns);
 bool holdup_is_pressed(const struct holdup *worker, uint64_t now_ns);
 
@@ -67,11 +67,11 @@ enum holdup_step {
 };
 
 struct holdup_facts {
-    uint64_t worker_ns;    /* held, by all tenants in the worker */
-    uint64_t tenant_ns;    /* held, by this one */
-    uint64_t remaining_ms; /* CPU time that what it has in the worker is likely to use */
-    bool is_apart;         /* its next requests go somewhere else already */
+    uint64_t worker_ns;    /* counted for all tenants in the worker */
+    uint64_t tenant_ns;    /* counted for this tenant */
+    uint64_t remaining_ms; /* CPU time that the tenant's requests in the worker are likely to use */
+    bool is_apart;         /* the tenant's next requests go to another worker already */
 };
 
-/* Steps to be taken about a tenant with a placement in a worker that was just held up. */
+/* Decides about a tenant with a placement in a worker that was just held up. */
 enum holdup_step holdup_decide(const struct holdup_facts *facts);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Numbers of requests as clients, logs and operators see them. On the wire to the workers requests are counted, which
- * would tell each client how much the others ask; outside, the same numbers are permuted by a key of this
- * start. Supervisor, loop thread.
+ * Numbers of requests as clients, logs and operators see them. The numbers on the wire to the
+ * workers are a count, which would tell each client how much the others ask; outside, the same
+ * numbers are permuted by a key of this start. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <sys/random.h>

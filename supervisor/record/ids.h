@@ -15,8 +15,8 @@ struct public_ids {
     bool is_made;
 };
 
-/* 0 or -errno. */
+/* Makes the keys. 0 or -errno. */
 int public_ids_init(struct public_ids *ids);
-/* The number by which a request is known outside skepd and its workers: in Skep-Request-Id, logs, incidents and
- * `skep workers`; one for each sending. id: on the wire; 0 (none) stays 0. */
+/* Returns the number by which a request is known outside skepd and its workers: in Skep-Request-Id,
+ * logs, incidents and `skep workers`; one for each attempt. id: on the wire; 0 (none) stays 0. */
 uint64_t public_id(const struct public_ids *ids, uint64_t id);

@@ -11,7 +11,8 @@
 #include "common/log.h"
 #include "supervisor/record/record.h"
 
-/* Lines that one tenant, and all of them, may cause in a second; the others are counted. */
+/* Lines for which one tenant, and all together, have room in a second; other incidents are only
+ * counted. */
 #define LINES_PER_SECOND 20
 #define LINES_OF_ALL_PER_SECOND 200
 #define LITTLE_LINES 2 /* see log_budget_has_share */
@@ -49,7 +50,8 @@ const char *incident_stage_name(enum incident_stage stage)
     return stage_names[stage];
 }
 
-/* What the client is told where a limit was met in that way; ERROR_NONE: it depends on the tenant. */
+/* Returns the code that the client gets where a limit was met in that way; ERROR_NONE: it depends
+ * on the tenant. */
 static enum error_code code_of(enum incident_stage stage, unsigned cause)
 {
     static const enum error_code stopped[CAUSES] = {
@@ -83,7 +85,7 @@ static const char *evidence_text(enum evidence evidence)
     return "";
 }
 
-/* "50.4 ms" of thousandths. */
+/* Writes "50.4 ms", from thousandths. */
 static const char *amount(uint64_t milli, const char *unit, char *buffer, size_t size)
 {
     (void) snprintf(buffer, size, "%" PRIu64 ".%" PRIu64 "%s%s", milli / 1000, milli % 1000 / 100,
@@ -102,7 +104,7 @@ static void describe(const struct incident *incident, char *text, size_t size)
         (void) snprintf(text, size, "%s", name);
     else if (used == 0)
         (void) snprintf(text, size, "%s is %s", name, amount(limit, unit, most, sizeof most));
-    else if (used <= limit) /* what was asked for besides would have been too much */
+    else if (used <= limit) /* the refused size would have been too much */
         (void) snprintf(text, size, "%s is %s, used %s", name,
                         amount(limit, unit, most, sizeof most),
                         amount(used, unit, had, sizeof had));
@@ -112,8 +114,8 @@ static void describe(const struct incident *incident, char *text, size_t size)
                         amount(used - limit, unit, over, sizeof over));
 }
 
-/* Returns whether the tenant may have another line in this second. What is not said of nobody's incidents, which only
- * workers that die make, would be said nowhere else. */
+/* Returns whether the tenant may have another line in this second. Incidents without a tenant,
+ * which only dying workers make, are always logged: nothing else would report them. */
 static bool may_log(struct record *record, struct counted *counted)
 {
     uint64_t second = io_now_ns() / NSEC_PER_SEC;
@@ -180,7 +182,7 @@ void incident_note(struct record *record, struct counted *counted, const struct 
     if (counted)
         (void) snprintf(kept->tenant, sizeof kept->tenant, "%s", counted->name);
     stats_count_incident(record, counted, kept);
-    /* That a worker was killed from outside is said where its death is. */
+    /* A kill from outside is in the line about the death. */
     if (kept->cause != CAUSE_OUTSIDE && may_log(record, counted))
         log_one(kept);
 }

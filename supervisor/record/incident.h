@@ -15,22 +15,23 @@
 struct record;
 struct counted;
 
-/* What was met: the limits of limit_table by their index, then these. */
+/* Cause: the limits of limit_table by their index, then these. */
 enum {
     CAUSE_RSS = LIMITS_COUNT, /* rss_mib of the worker */
     CAUSE_CRASH,              /* died by itself */
     CAUSE_JAIL,               /* a forbidden system call */
-    CAUSE_PROTOCOL,           /* said what it may not */
+    CAUSE_PROTOCOL,           /* sent a frame that it may not */
     CAUSE_SILENT,             /* did not answer */
-    CAUSE_OUTSIDE,            /* somebody else's SIGKILL */
+    CAUSE_OUTSIDE,            /* SIGKILL from outside skepd */
     CAUSES,
 };
 
-/* How sure it is who is to blame for a death. */
+/* Certainty of the blame for a death. */
 enum evidence {
-    EVIDENCE_NONE,  /* nobody is blamed */
-    EVIDENCE_CLAIM, /* the worker's word chose among several, or nothing else speaks for another */
-    EVIDENCE_PROOF, /* nobody else can have been it: nobody else was in that process */
+    EVIDENCE_NONE, /* nobody is blamed */
+    /* The worker's word chose among several tenants, or there is no evidence against another. */
+    EVIDENCE_CLAIM,
+    EVIDENCE_PROOF, /* no other tenant was in that process */
 };
 
 enum incident_stage {
@@ -51,14 +52,14 @@ struct incident_counts {
 struct incident {
     enum incident_stage stage;
     unsigned cause;
-    /* What the client was told; ERROR_NONE: what goes with stage and cause, if anything. */
+    /* Code that the client got; ERROR_NONE: the one of stage and cause, if there is one. */
     enum error_code code;
-    /* In thousandths of the limit's unit; limit 0: none was met. */
+    /* In thousandths of the limit's unit; limit 0: no limit was met. */
     uint64_t limit_milli, used_milli;
     uint64_t request;                /* 0: a load, or not known */
-    unsigned worker;                 /* its number */
-    pid_t pid;                       /* of the worker; 0: none */
-    enum evidence evidence;          /* of STAGE_KILLED: how sure it is that it was this tenant */
+    unsigned worker;                 /* number of the worker */
+    pid_t pid;                       /* pid of the worker; 0: none */
+    enum evidence evidence;          /* in STAGE_KILLED: the certainty that it was this tenant */
     char text[INCIDENT_CAUSE_BYTES]; /* more about the cause, or "" */
     /* Filled by incident_note. */
     uint64_t number;                    /* from 1 on */
@@ -66,7 +67,7 @@ struct incident {
     char tenant[INCIDENT_TENANT_BYTES]; /* "" if nobody is to blame */
 };
 
-/* The last ones, oldest first. */
+/* The last incidents, oldest first. */
 #define INCIDENTS_KEPT 256
 struct incidents {
     struct incident kept[INCIDENTS_KEPT];
@@ -74,11 +75,13 @@ struct incidents {
     struct log_window logged;
 };
 
-/* counted: of the tenant; NULL if nobody is to blame. incident is copied. */
+/* Notes an incident, of which it keeps a copy. counted: the tenant's; NULL if nobody is to
+ * blame. */
 void incident_note(struct record *record, struct counted *counted, const struct incident *incident);
-/* "cpu_ms", …, "rss_mib", "crash", "jail", "protocol", "silent", "outside"; static. */
+/* Names a cause: "cpu_ms", …, "rss_mib", "crash", "jail", "protocol", "silent", "outside";
+ * static. */
 const char *incident_cause_name(unsigned cause);
 const char *incident_cause_unit(unsigned cause); /* "ms", "MiB", …; "" if it has none */
 const char *incident_stage_name(enum incident_stage stage);
-/* NULL if it is not kept (any more). */
+/* Finds an incident by its number; NULL if it is not kept (any more). */
 const struct incident *incident_get(const struct incidents *incidents, uint64_t number);

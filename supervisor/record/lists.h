@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Heads of lists of requests, for what is below requests/ and holds them: a tenant its queue, a worker those that have
- * not begun. Only requests/ knows what is in them.
+ * Heads of lists of requests, for structs below requests/ that hold them: a tenant its queue, a
+ * worker the requests that have not begun. Only requests/ knows the members.
  */
 #pragma once
 

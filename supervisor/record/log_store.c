@@ -8,11 +8,11 @@
 #include "common/cleanup.h"
 #include "supervisor/record/record.h"
 
-/* What malloc adds to a line. */
+/* overhead of malloc for a line */
 #define MALLOC_BYTES 16
 
 struct log_store {
-    struct log_line_list lines; /* of all, oldest first */
+    struct log_line_list lines; /* lines of all tenants, oldest first */
     LIST_HEAD(, log_shelf) shelves;
     size_t bytes;
     uint64_t last;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The last lines of each tenant, for `skep logs`: so much for each and for all. Each line has a number
- * that is never used twice and grows. Supervisor, loop thread; no I/O.
+ * The last lines of each tenant, for `skep logs`, within a bound for each and one for all. Each
+ * line has a number that is never used twice and grows. Supervisor, loop thread; no I/O.
  */
 #pragma once
 
@@ -22,40 +22,41 @@ struct log_line {
     TAILQ_ENTRY(log_line) in_shelf;
     struct log_shelf *shelf; /* borrowed */
     uint64_t number, time_ms;
-    uint64_t lost; /* lines of the tenant before it that skepd dropped */
+    uint64_t lost; /* lines of the tenant before this one that skepd dropped */
     enum tenant_log_level level;
     size_t size;
     char text[];
 };
 TAILQ_HEAD(log_line_list, log_line);
 
-/* Of a tenant; made with its first line. */
+/* Lines of a tenant; made with its first line. */
 struct log_shelf {
     LIST_ENTRY(log_shelf) entry;
-    const struct counted *counted; /* whose; borrowed */
+    const struct counted *counted; /* the tenant; borrowed */
     struct log_line_list lines;
     size_t bytes;
 };
 
 int log_store_new(struct log_store **ret_store);
-/* The tenants' shelves are gone with it; nothing may be added or forgotten afterwards. */
+/* Frees the store with all shelves; nothing may be added or forgotten afterwards. */
 struct log_store *log_store_free(struct log_store *store); /* NULL is allowed; returns NULL */
 
-/* Keeps a copy of the line. The oldest make room: of the tenant, then of all. Without memory it is not
- * kept. line: number, shelf and lists are filled in, the number in line, too. */
+/* Keeps a copy of the line. The oldest lines make room: of the tenant, then of all. Without memory
+ * the line is not kept. line: number, shelf and lists of the copy are filled in, and the number
+ * also in line. */
 void log_store_add(struct log_store *store, struct counted *counted, struct log_line *line,
                    const char *text);
-/* Has each line that is added told, once, with its number: whoever forwards lines listens. One at a time; NULL:
- * nobody any more. owner is borrowed. */
+/* Sets the listener, which is called once for each line that is added, with its number: a forwarder
+ * of lines. One at a time; NULL: none. owner is borrowed. */
 typedef void (*log_store_fn)(void *owner, const struct counted *counted,
                              const struct log_line *line, const char *text);
 void log_store_listen(struct log_store *store, log_store_fn on_line, void *owner);
-/* The tenant goes, and its lines with it. */
+/* Forgets a tenant that goes, with its lines. */
 void log_store_forget(struct log_store *store, struct counted *counted);
-/* The number of the newest line there has been; 0: none. */
+/* Returns the number of the newest line that was ever added; 0: none. */
 uint64_t log_store_last_number(const struct log_store *store);
 
-/* Of a tenant, or (NULL) of all. NULL: there is none (any more). */
+/* Return a line of a tenant, or (NULL) of any. NULL: there is none (any more). */
 const struct log_line *log_store_newest(const struct log_store *store,
                                         const struct counted *counted);
 const struct log_line *log_line_older(const struct log_line *line, const struct counted *counted);

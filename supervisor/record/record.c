@@ -8,7 +8,8 @@
 #include "common/log.h"
 #include "proto/frame.h"
 
-#define TENANTS_SAID 20 /* whose lines were left out: named in one second, the others are counted */
+/* Tenants with left-out lines that are named in one second; the others are counted. */
+#define TENANTS_SAID 20
 
 static void read_incidents(void *owner, struct total *total)
 {

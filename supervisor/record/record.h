@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The record: what skepd counts and keeps of what happens, for reports, metrics and logs. One for the process,
- * and a part of it in each tenant (struct counted). Every floor above writes into it; it knows none of them.
- * Supervisor, loop thread.
+ * The record: counts and kept lines of all that happens, for reports, metrics and logs. One for the
+ * process, and a part of it in each tenant (struct counted). Every floor above writes into the
+ * record; it knows none of them. Supervisor, loop thread.
  */
 #pragma once
 
@@ -32,27 +32,27 @@ struct record {
     struct log_store *log_store;
     struct log_window logged; /* lines of all tenants */
     struct log_counts log_counts;
-    LIST_HEAD(, counted) left_out; /* lines of these were, in this second */
+    LIST_HEAD(, counted) left_out; /* tenants whose lines were left out in this second */
     struct total_source totals[TOTALS];
-    char v8_version[32]; /* as the last worker said it, checked; "" until one has */
+    char v8_version[32]; /* as the last worker reported it, checked; "" until one has */
     uint64_t started_ns;
 };
 
-/* 0 or -errno. config is borrowed. */
+/* Makes the record. 0 or -errno. config is borrowed. */
 int record_init(struct record *record, const struct config *config);
-/* All that is counted here is gone by now. One that was never made is allowed, if it is zero. */
+/* Frees the record. All that is counted here is gone by now. A zeroed record is allowed. */
 void record_done(struct record *record);
 
-/* A tenant's part. name is borrowed, and stays as long as it. */
+/* Makes a tenant's part. name is borrowed, and stays as long as the part. */
 void counted_init(struct counted *counted, struct record *record, const char *name);
-/* It goes, with its lines and its room in the metrics. One that was never made is allowed, if it is zero. */
+/* Ends a tenant's part, with its lines and its room in the metrics. A zeroed one is allowed. */
 void counted_done(struct counted *counted);
 
-/* One line of the tenant's: to our log, tagged and escaped, and into the store for `skep logs`, as far as its
- * bounds allow (log_budget.h). text may hold anything. */
+/* Logs one line of the tenant: into skepd's log, tagged and escaped, and into the store for `skep
+ * logs`, as far as the bounds allow (log_budget.h). text may hold anything. */
 void counted_log(struct counted *counted, enum tenant_log_level level, const char *text,
                  size_t size);
-/* An incident of the tenant is counted and not logged. */
+/* Counts an incident of the tenant that is not logged. */
 void counted_leave_out_incident(struct counted *counted);
-/* Each second: says how many lines of whom were left out since the last time. */
+/* Logs how many lines of which tenants were left out since the last time. Called each second. */
 void record_say_left_out(struct record *record);
