@@ -19,8 +19,8 @@ static const char *const advice[HELPERS][HELPER_STATES] = {
     [HELPER_SPAWNER] = {
         [HELPER_RESERVE] = "its reserve starts workers, and makes another reserve: if this lasts, the log says "
                            "why it cannot",
-        [HELPER_GONE] = "no worker that ends is replaced, and no upgrade can be started; skepd serves with "
-                        "the workers that it has: restart it (`systemctl restart skepd`)",
+        [HELPER_GONE] = "workers that end are not replaced, and no upgrade can be started; skepd serves "
+                        "with the workers that it has: restart it (`systemctl restart skepd`)",
     },
     [HELPER_STORE] = {
         [HELPER_RESTARTING] = "deploys, rollbacks and removals fail until it is back: if this lasts, the log "

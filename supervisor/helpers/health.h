@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The health of skepd's helper processes, as told to everybody who looks on: `skep status`, metrics, the
- * service manager's status line, the log. Supervisor, loop thread.
+ * The health of skepd's helper processes, for all its readers: `skep status`, metrics, the service
+ * manager's status line, the log. Supervisor, loop thread.
  */
 #pragma once
 
@@ -13,37 +13,37 @@ enum helper_id { HELPER_SPAWNER, HELPER_STORE, HELPERS };
 enum helper_state {
     HELPER_ABSENT, /* not configured */
     HELPER_OK,
-    HELPER_RESERVE,    /* its reserve does its work, and there is no other */
-    HELPER_RESTARTING, /* it is lost, and is started again */
-    HELPER_SILENT,     /* it has not answered for long; what it was asked still waits */
+    HELPER_RESERVE,    /* the reserve does the work, and there is no other reserve */
+    HELPER_RESTARTING, /* lost, and being started again */
+    HELPER_SILENT,     /* has not answered for long; its requests still wait */
     HELPER_GONE,
     HELPER_STATES,
 };
 
 struct helper_health {
     enum helper_state state;
-    const char *why; /* static text; of a state that is not good */
+    const char *why; /* static text; reason of a state that is not good */
     uint64_t losses; /* processes that died or were ended, since skepd's start */
 };
 
 struct health {
     struct helper_health of[HELPERS];
-    void (*on_change)(void *owner); /* a state is another; NULL: nobody looks on */
+    void (*on_change)(void *owner); /* a state has changed; NULL: nobody is told */
     void *owner;                    /* borrowed */
 };
 
 const char *helper_name(enum helper_id helper);
 /* "ok", "reserve", "restarting", "silent", "gone". */
 const char *helper_state_name(enum helper_state state);
-/* Says what is lost by that state, and what to do. Static text; "" for a good one. */
+/* Returns the consequences of that state, and advice. Static text; "" for a good state. */
 const char *helper_advice(enum helper_id helper, enum helper_state state);
 
-/* Notes a change, with its reason (static text), and says it to the log and to on_change. */
+/* Notes a change, with its reason (static text), in the log and by on_change. */
 void helper_note(struct health *health, enum helper_id helper, enum helper_state state,
                  const char *why);
-/* One more of its processes is lost. */
+/* Notes that one more process of the helper is lost. */
 void helper_note_loss(struct health *health, enum helper_id helper, enum helper_state state,
                       const char *why);
 
-/* The first helper that is not well, in few words, or "". */
+/* Writes the first helper that is not well, in few words, or "". */
 void helper_summary(const struct health *health, char *text, size_t size);

@@ -25,16 +25,16 @@
 #define FREE_TIMEOUT_MS 5000
 #define OUTPUT_HIGH_BYTES (1U << 20)
 #define TICK_S 1
-#define STOPPED_SAID 2   /* looks in a row that find it stopped, until that is said */
-#define STOPPED_LOOKS 10 /* likewise, until it is ended */
+#define STOPPED_SAID 2   /* looks in a row that find it stopped, until that is logged */
+#define STOPPED_LOOKS 10 /* likewise, until the process is ended */
 #define SILENT_NS (30 * NSEC_PER_SEC)
 #define TEXT_MAX 512
 
 enum phase {
-    PHASE_STARTING, /* the spawner was asked for it */
-    PHASE_GREETING, /* its hello is to come */
+    PHASE_STARTING, /* the spawner was asked for the helper */
+    PHASE_GREETING, /* the helper's hello is awaited */
     PHASE_READY,
-    PHASE_WAITING, /* until it is tried again */
+    PHASE_WAITING, /* waits until the next try */
     PHASE_OVER,    /* never again */
     PHASES,
 };
@@ -51,16 +51,16 @@ STAILQ_HEAD(asked_list, asked);
 struct helper {
     struct helper_options options;
     enum phase phase;
-    struct helper_process process; /* none: a unit, or it is lost */
+    struct helper_process process; /* none: a unit, or the helper is lost */
     struct channel *channel;
-    int fd; /* the channel's */
+    int fd; /* descriptor of the channel */
     struct event *timer, *tick;
     struct asked_list asked; /* the oldest first */
-    uint64_t progress_ns;    /* since when nothing was answered that was asked */
+    uint64_t progress_ns;    /* time since when requests have had no answer */
     bool is_silent;
-    bool was_ready; /* once */
+    bool was_ready; /* at least once */
     struct backoff backoff;
-    const char *why;                     /* of its loss; static */
+    const char *why;                     /* reason of the loss; static */
     const struct channel_table *answers; /* borrowed, like the next two; NULL: nobody listens yet */
     const struct helper_ops *ops;
     void *owner;
@@ -143,7 +143,7 @@ static const struct channel_table greeting = {
 
 /* ---- answers */
 
-/* The field number 1, which must be a uint64. */
+/* Reads field number 1, which must be a uint64. */
 static bool read_id(const ProtobufCMessage *message, uint64_t *ret_id)
 {
     const ProtobufCFieldDescriptor *field = message->descriptor->fields;
@@ -155,7 +155,7 @@ static bool read_id(const ProtobufCMessage *message, uint64_t *ret_id)
     return true;
 }
 
-/* The hello passes; then nothing does that is no answer to what was asked. */
+/* Checks an answer: after the hello, anything but an answer to a request is refused. */
 static int check_answer(void *owner, unsigned number, const ProtobufCMessage *message)
 {
     struct helper *helper = owner;
@@ -193,7 +193,7 @@ static void on_closed(void *owner, int error)
 static void on_started(void *owner, int error, const char *step,
                        const struct spawner_started *started);
 
-/* No spawner is left: nobody can start it. */
+/* Asks the spawner. Without any spawner, nobody can start the helper. */
 static void ask_spawner(struct helper *helper)
 {
     helper->phase = PHASE_STARTING;
@@ -260,8 +260,8 @@ static void fail_asked(struct helper *helper)
     }
 }
 
-/* One that stands still is killed: it would wake up later, and make durable what nobody waits for any more,
- * perhaps after another skepd has taken over. */
+/* Starts another one. A helper that stands still is killed: it would wake up later, and make
+ * changes durable that nobody waits for any more, perhaps after another skepd has taken over. */
 static void start_again(struct helper *helper)
 {
     bool had_it = helper->phase == PHASE_READY;
@@ -287,7 +287,7 @@ static void start_again(struct helper *helper)
 
 typedef void (*helper_action_fn)(struct helper *helper);
 
-/* What is not in it cannot happen, or changes nothing. */
+/* Events that a phase does not have cannot happen in it, or change nothing. */
 static const helper_action_fn actions[PHASES][EVENTS] = {
     [PHASE_STARTING] = { [EVENT_STARTED] = greet, [EVENT_LOST] = start_again },
     [PHASE_GREETING] = { [EVENT_HELLO] = become_ready,
@@ -307,7 +307,8 @@ static void handle(struct helper *helper, enum event_kind event)
 
 /* ---- events */
 
-/* A unit is whoever listens on its socket: root, for a service manager, or one of our own. */
+/* Checks the process that listens on a unit's socket: it must be root's, for a service manager, or
+ * one of skepd's own uid. */
 static int check_peer(const struct helper *helper, int fd)
 {
     struct ucred peer;
@@ -351,7 +352,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     handle(arg, EVENT_TIMER);
 }
 
-/* One that waits for its disk is waited for. */
+/* Watches the helper. One that waits for its disk is waited for. */
 static void watch(struct helper *helper)
 {
     bool is_stopped = helper_process_is_stopped(&helper->process, STOPPED_SAID);
@@ -382,7 +383,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     watch(arg);
 }
 
-/* ---- for its user */
+/* ---- for the helper's user */
 
 int helper_new(const struct helper_options *options, struct helper **ret_helper)
 {
@@ -464,7 +465,7 @@ static void flush(const struct helper *helper)
             break;
         int r = poll(&wait, 1, (int) ((until - now) / NSEC_PER_MSEC) + 1);
         if ((r < 0 && errno != EINTR) || (r > 0 && (wait.revents & ~POLLOUT) != 0))
-            break; /* it has ended */
+            break; /* the helper has ended */
     }
 }
 
@@ -476,7 +477,7 @@ struct helper *helper_free(struct helper *helper)
         return NULL;
     spawner_forget(helper->options.spawner, helper);
     bool was_ready = helper->phase == PHASE_READY;
-    helper->phase = PHASE_OVER; /* from here on nothing happens to it */
+    helper->phase = PHASE_OVER; /* from here on no event has an effect */
     if (was_ready)
         flush(helper);
     helper->channel = channel_free(helper->channel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The supervisor's side of the spawner: forks it, sends it jobs, hands its answers to the
- * loop. Supervisor process, main thread. The other side is spawner/child.c.
+ * The supervisor's side of the spawner: forks the spawner, sends jobs to it, gives its answers to
+ * the loop. Supervisor process, main thread. The other side is spawner/child.c.
  */
 #include "supervisor/helpers/spawner.h"
 
@@ -33,20 +33,21 @@
 #define MEMBERS 2 /* the spawner and its reserve */
 #define FREE_TIMEOUT_MS 2000
 #define TICK_S 1
-#define STOPPED_LOOKS 2 /* in a row; a debugger that only attaches stops it for a moment */
+/* Looks in a row; a debugger that only attaches stops a process for a moment. */
+#define STOPPED_LOOKS 2
 /* Longer than the spawner itself waits for a birth (EXEC_TIMEOUT_MS). */
 #define ANSWER_TIMEOUT_NS (15 * NSEC_PER_SEC)
 #define ANSWER_MOST_NS (60 * NSEC_PER_SEC)
 #define PROBE_TIMEOUT_MS 60000 /* some tries of 10 s each, on a host that hardly moves */
 
-/* A request that is not answered yet; a spawner answers in their order. */
+/* A request that is not answered yet; a spawner answers requests in order. */
 struct pending {
     STAILQ_ENTRY(pending) entry;
     enum spawner_request_kind kind;
     unsigned slot;
     pid_t pid;
     uint64_t since_ns;
-    spawner_started_fn on_started; /* of a helper; NULL: it is not wanted any more */
+    spawner_started_fn on_started; /* for a helper; NULL: the helper is not wanted any more */
     void *owner;                   /* borrowed: on_started's */
 };
 STAILQ_HEAD(pending_list, pending);
@@ -60,18 +61,18 @@ struct member {
 };
 
 struct spawner {
-    struct member *members[MEMBERS]; /* the first works */
+    struct member *members[MEMBERS]; /* the first one works */
     unsigned n_members;
     struct ends *ends;
     struct event *tick;
     const struct spawner_ops *ops;         /* borrowed: from the caller of spawner_attach */
     void *owner;                           /* borrowed: same */
-    const struct successor_ops *successor; /* of the last spawner_upgrade */
+    const struct successor_ops *successor; /* for the last spawner_upgrade */
     void *successor_owner;
     /* The reserve. */
     struct health *health;  /* borrowed; NULL: none is kept */
-    struct backoff backoff; /* of spawners that were lost */
-    uint64_t reserve_at_ns; /* not before */
+    struct backoff backoff; /* back-off of spawners that were lost */
+    uint64_t reserve_at_ns; /* no reserve is made before this time */
     bool is_reserve_asked;
 };
 
@@ -150,7 +151,7 @@ static int member_new(struct spawner *spawner, int socket_fd, struct member **re
     return 0;
 }
 
-/* In the child, never returns. */
+/* Runs the spawner in the child; never returns. */
 static int fork_spawner(struct member *member, struct spawner_start *start)
 {
     struct helper_process *process = &member->process;
@@ -172,7 +173,7 @@ static int fork_spawner(struct member *member, struct spawner_start *start)
     return r;
 }
 
-/* A program that may be executed. */
+/* Opens a program that may be executed. */
 static int open_program(const char *path, int *ret_fd)
 {
     *ret_fd = open(path, O_PATH | O_CLOEXEC);
@@ -188,7 +189,7 @@ static void close_start(const struct spawner_start *start)
         fd_cleanup(&start->helpers[i].program_fd);
 }
 
-/* What the spawner is to hold; the folders stay the caller's. */
+/* Opens the descriptors that the spawner holds; the folders stay the caller's. */
 static int open_start(const struct spawner_options *options, struct spawner_start *start)
 {
     int r = open_program(options->worker_path, &start->worker);
@@ -239,8 +240,8 @@ int spawner_start(const struct spawner_options *options, struct spawner **ret_sp
 
 /* ---- requests */
 
-/* To the spawner that works. One that has died is noted as lost by the loop, not here, where the caller is
- * in the middle of something. */
+/* Sends a request to the spawner that works. If that has died, the loop notes the loss, not this
+ * function, whose caller is in the middle of something. */
 static int send_pending(struct spawner *spawner, const struct spawner_request *request,
                         const struct pending *wanted, const int *fds, size_t n_fds)
 {
@@ -307,7 +308,7 @@ int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *j
     }
     spawner->successor = job->ops;
     spawner->successor_owner = job->owner;
-    lose_stopped(spawner, 1); /* an upgrade is what heals it, and must not wait for it */
+    lose_stopped(spawner, 1); /* an upgrade heals a stopped spawner, and must not wait for it */
     return send_request(spawner, &request, fds, 1 + job->n_sockets);
 }
 
@@ -342,7 +343,7 @@ void spawner_forget(struct spawner *spawner, const void *owner)
                 pending->on_started = NULL;
 }
 
-/* What follows the answer itself, by its kind. */
+/* The struct that follows the answer, by its kind. */
 union answer_body {
     struct jail_facts facts;
     struct jail_probe probe;
@@ -355,8 +356,8 @@ static size_t body_size_of(uint32_t kind)
                                     : 0;
 }
 
-/* One answer and its descriptors; those that are not there are -1. 0, -EAGAIN, -EPIPE at the end, or
- * another -errno. */
+/* Receives one answer and its descriptors; those that did not come are -1. 0, -EAGAIN, -EPIPE at
+ * the end, or another -errno. */
 static int receive_answer(int socket_fd, struct spawner_answer *ret_answer,
                           union answer_body *ret_body, int ret_fds[static SPAWNER_RESULT_FDS])
 {
@@ -384,7 +385,7 @@ static void close_fds(const int fds[static SPAWNER_RESULT_FDS])
             (void) close(fds[i]);
 }
 
-/* Its descriptors are the callee's from here on, or are closed. */
+/* Delivers a result. The descriptors are the callee's from here on, or are closed. */
 static void deliver_result(const struct spawner *spawner, const struct spawner_answer *answer,
                            const int fds[static SPAWNER_RESULT_FDS])
 {
@@ -398,13 +399,13 @@ static void deliver_result(const struct spawner *spawner, const struct spawner_a
     int error = answer->error;
 
     if (error == 0) {
-        /* The kernel drops the descriptors that we have no room for, from the last one on, and says
-         * nothing. */
+        /* The kernel drops descriptors for which there is no room, from the last one on, without an
+         * error. */
         error = fds[SPAWNER_RESULT_FDS - 1] < 0
                     ? -EMFILE
                     : ends_add(spawner->ends, answer->slot, answer->pid, fds[0]);
         if (error < 0) {
-            (void) kill(answer->pid, SIGKILL); /* a child of ours: ends_sweep reaps it */
+            (void) kill(answer->pid, SIGKILL); /* a child of skepd: ends_sweep reaps it */
             step = step_names[SPAWNER_STEP_DESCRIPTORS];
         }
     } else if (answer->pid > 0) {
@@ -428,7 +429,7 @@ static const struct {
     [SPAWNER_RESERVED] = { true, SPAWNER_RESERVE },
 };
 
-/* Takes the request off the list that this is the answer to. -EPROTO if there is none. */
+/* Takes the request that this answers off the list. -EPROTO if there is none. */
 static int settle(struct member *member, const struct spawner_answer *answer,
                   struct pending *ret_pending)
 {
@@ -446,8 +447,8 @@ static int settle(struct member *member, const struct spawner_answer *answer,
     return 0;
 }
 
-/* The error of an answer that comes with a process and its descriptors: of a process without all of them, which
- * is ended, -EMFILE. */
+/* Returns the error of an answer that comes with a process and its descriptors; -EMFILE if some of
+ * these are missing, and the process is ended. */
 static int check_started(const struct spawner_answer *answer,
                          const int fds[static SPAWNER_RESULT_FDS])
 {
@@ -458,7 +459,7 @@ static int check_started(const struct spawner_answer *answer,
     if (answer->error < 0 || is_whole)
         return answer->error;
     if (answer->pid > 0)
-        (void) kill(answer->pid, SIGKILL); /* a child of ours: ends_sweep reaps it */
+        (void) kill(answer->pid, SIGKILL); /* a child of skepd: ends_sweep reaps it */
     return -EMFILE;
 }
 
@@ -554,7 +555,7 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
 
 /* ---- the reserve */
 
-/* The one that works makes it, as soon as there is a place for it and it is due. */
+/* Asks the spawner that works for a reserve, as soon as there is a place for it and it is due. */
 static void want_reserve(struct spawner *spawner)
 {
     const struct spawner_request request = { .kind = SPAWNER_RESERVE };
@@ -602,8 +603,8 @@ static void add_reserve(struct spawner *spawner, const struct spawner_answer *an
     }
     (void) log_warning_errno(r, "cannot make a reserve of the spawner (%s)", step_name(answer));
     backoff_note(&spawner->backoff, io_now_ns());
-    spawner->reserve_at_ns =
-        io_now_ns() + backoff_ms(spawner->backoff.failures, 0) * NSEC_PER_MSEC; /* by the tick */
+    /* The tick looks at this time. */
+    spawner->reserve_at_ns = io_now_ns() + backoff_ms(spawner->backoff.failures, 0) * NSEC_PER_MSEC;
 }
 
 void spawner_keep_reserve(struct spawner *spawner, struct health *health)
@@ -645,8 +646,8 @@ static void fail_pending(struct spawner *spawner, struct pending_list *list)
     }
 }
 
-/* Frees the member. One that stands still is ended: it would wake up later, and do what nobody waits for any
- * more. */
+/* Frees the member. A spawner that stands still is ended: it would wake up later, and do work that
+ * nobody waits for any more. */
 static void lose(struct member *member, const char *why)
 {
     struct pending_list pending = STAILQ_HEAD_INITIALIZER(pending);
@@ -668,7 +669,7 @@ static void lose(struct member *member, const char *why)
     want_reserve(spawner);
 }
 
-/* Those that a signal or a debugger has stopped for so many looks in a row. */
+/* Loses the spawners that a signal or a debugger has stopped for so many looks in a row. */
 static void lose_stopped(struct spawner *spawner, unsigned looks)
 {
     for (unsigned i = spawner->n_members; i-- > 0;)
@@ -676,7 +677,8 @@ static void lose_stopped(struct spawner *spawner, unsigned looks)
             lose(spawner->members[i], "it was stopped by a signal, and is ended");
 }
 
-/* An answer that has come and was not read yet counts: skepd itself may have stood still. */
+/* Returns whether a spawner is silent. An answer that has come and was not read yet counts: skepd
+ * itself may have stood still. */
 static bool is_silent(const struct member *member, uint64_t now_ns)
 {
     const struct pending *oldest = STAILQ_FIRST(&member->pending);
@@ -686,7 +688,7 @@ static bool is_silent(const struct member *member, uint64_t now_ns)
 
     if (waited_ns <= ANSWER_TIMEOUT_NS || poll(&answer, 1, 0) != 0)
         return false;
-    /* On a busy host it may wait for a processor or a disk as long as skepd waits for it. */
+    /* On a busy host a spawner may wait for a processor or a disk as long as skepd waits for it. */
     return waited_ns > ANSWER_MOST_NS || !process_is_runnable(member->process.stat_fd);
 }
 
@@ -712,8 +714,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- answers */
 
-/* One message for each call: the event is level-triggered, and after a callback the spawner may
- * be freed. */
+/* Reads one message: the event is level-triggered, and after a callback the spawner may be
+ * freed. */
 static void on_readable(struct member *member)
 {
     struct spawner_answer answer = { 0 };
@@ -785,7 +787,8 @@ struct spawner *spawner_free(struct spawner *spawner)
     spawner->ends = ends_free(spawner->ends);
     for (unsigned i = 0; i < spawner->n_members; i++) {
         struct helper_process process = spawner->members[i]->process;
-        (void) member_free(spawner->members[i]); /* its end of the socket: then a spawner ends */
+        /* Closes skepd's end of the socket: then a spawner ends. */
+        (void) member_free(spawner->members[i]);
         helper_process_end(&process, FREE_TIMEOUT_MS);
     }
     free(spawner);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The spawner: the only process that may fork, exec and make namespaces. It is forked
+ * The spawner: the only process that may fork, exec and make namespaces. The spawner is forked
  * before the supervisor opens a socket or a thread, speaks fixed-size messages over a
  * SOCK_SEQPACKET pair, and dies with the supervisor (PDEATHSIG). Workers and helpers are the
- * supervisor's children: they die with it, and outlive the spawner. A second spawner, the
- * reserve, takes over where the first dies or stands still, and forks the next reserve: without
- * a spawner, the supervisor, which is confined, could start nothing any more.
+ * supervisor's children: they die with it, and outlive the spawner. A second spawner, the reserve,
+ * takes over if the first dies or stands still, and forks the next reserve: without a spawner, the
+ * supervisor, which is confined, could start nothing any more.
  */
 #pragma once
 
@@ -25,33 +25,35 @@ struct spawner;
 /* A helper (helper/helper.h) that the spawner can start or reach. */
 struct spawner_program {
     const char *name;      /* argv[0] of a program */
-    const char *path;      /* of a program; opened before the fork. NULL: a unit */
+    const char *path;      /* path of a program, opened before the fork; NULL: a unit */
     int folder_fd;         /* becomes a program's HELPER_FOLDER_FD; -1: none */
-    const char *unit_path; /* of a unit's socket */
+    const char *unit_path; /* path of a unit's socket */
 };
 
 struct spawner_options {
-    const char *worker_path;     /* opened before the fork, by this path; borrowed for the call */
-    const struct origin *origin; /* of this program; borrowed for the call; NULL: no upgrade */
+    const char *worker_path; /* opened before the fork, by this path; borrowed for the call */
+    /* Origin of this program; borrowed for the call; NULL: no upgrade. */
+    const struct origin *origin;
     const struct spawner_program *programs; /* borrowed for the call */
     unsigned n_programs;
 };
 
-/* One worker to be started. It gets argv "skep-worker --jit=MODE --layers=HEX", no environment,
+/* A worker to be started. The argv is "skep-worker --jit=MODE --layers=HEX"; it has no environment,
  * /dev/null as 0 and 1, the supervisor's standard error as 2 (jail_seal replaces it). */
 struct spawner_job {
     unsigned slot; /* names the worker in the answers, picks its uid when root; < 65536 */
     enum jit_mode jit;
     layer_set layers;
-    int channel_fd;    /* worker's end; becomes its fd 3. Duplicated, stays the caller's */
+    int channel_fd;    /* the worker's end; becomes its fd 3. Duplicated, stays the caller's */
     int scoreboard_fd; /* becomes its fd 4. Duplicated, stays the caller's */
-    /* The cgroup v2 directory that it is born in; 0 or less: none, it stays in the spawner's. The root
-     * of its cgroup namespace in either case. Duplicated, stays the caller's. */
+    /* The cgroup v2 directory that the worker is born in; 0 or less: none, it stays in the
+     * spawner's. The root of its cgroup namespace in either case. Duplicated, stays the
+     * caller's. */
     int cgroup_fd;
 };
 
-/* What the supervisor holds of a worker. The files are open because /proc itself is closed to a confined
- * supervisor, by Landlock and where a service manager hides other processes. */
+/* The supervisor's handles of a worker. The files are open because /proc itself is closed to a
+ * confined supervisor, by Landlock and where a service manager hides other processes. */
 struct spawner_worker {
     pid_t pid; /* in the supervisor's PID namespace */
     int pidfd;
@@ -62,24 +64,25 @@ struct spawner_worker {
 struct spawner_started {
     pid_t pid; /* 0: a unit, and then without the next two, which are -1 */
     int pidfd, stat_fd;
-    int channel_fd; /* connected to it */
+    int channel_fd; /* connected to the helper */
 };
 
-/* Answer to spawner_start_helper. error: 0, or -errno and step (static string) says what failed; started is
- * then NULL. */
+/* Answers spawner_start_helper. error: 0, or -errno and step (static string) names the failed step;
+ * started is then NULL. */
 typedef void (*spawner_started_fn)(void *owner, int error, const char *step,
                                    const struct spawner_started *started);
 
-/* All are called on the supervisor's loop, and may call spawner_spawn. What a spawner was asked and had not
- * answered when it was lost fails with -EPIPE (a look: -EAGAIN). */
+/* Callbacks. All are called on the supervisor's loop, and may call spawner_spawn. Requests that a
+ * spawner had not answered when it was lost fail with -EPIPE (a look: -EAGAIN). */
 struct spawner_ops {
-    /* Answer to a job, one for each, in order. error: 0, and the worker's program runs; or
-     * -errno, and there is no worker: step says what failed (static string), spawner_hint what
-     * to do. worker: borrowed for the call, its descriptors are the callee's; NULL on error. */
+    /* Answers a job, one for each, in order. error: 0, and the worker's program runs; or -errno,
+     * and there is no worker: step names the failed step (static string), spawner_hint has advice.
+     * worker: borrowed for the call, its descriptors are the callee's; NULL on error. */
     void (*on_result)(void *owner, unsigned slot, int error, const char *step,
                       const struct spawner_worker *worker);
-    /* Answer to spawner_look, one for each, in order: error 0 and the facts, or -ESRCH if that process is
-     * no worker (any more), or another -errno. facts: borrowed for the call; NULL on error. */
+    /* Answers spawner_look, one for each, in order: error 0 and the facts, or -ESRCH if that
+     * process is no worker (any more), or another -errno. facts: borrowed for the call; NULL on
+     * error. */
     void (*on_facts)(void *owner, unsigned slot, pid_t pid, int error,
                      const struct jail_facts *facts);
     /* A worker has ended, for whatever reason, and is reaped; seen by its pidfd, without the spawner. Always
@@ -89,21 +92,21 @@ struct spawner_ops {
 };
 
 /* Forks the spawner. Call in a single-threaded process, before any socket is opened and before
- * event_base_new. The thread that calls must live as long as the workers shall. 0 or -errno
+ * event_base_new. The calling thread must live as long as the workers. 0 or -errno
  * (-ENOENT, -EACCES: worker_path). */
 int spawner_start(const struct spawner_options *options, struct spawner **ret_spawner);
 
 struct spawner_probe_job {
     enum jit_mode jit;
-    layer_set layers; /* to try */
-    /* From now on the spawner starts no worker without all that this probe finds: whoever takes the
-     * supervisor over gets no lesser jail. */
+    layer_set layers; /* layers to try */
+    /* From now on the spawner starts no worker without all layers that this probe finds: an
+     * attacker who takes the supervisor over gets no lesser jail. */
     bool is_last;
 };
 
-/* Has throw-away workers try which of the layers work together on this host. Blocks, for some
- * milliseconds; before spawner_attach. 0; or -errno, when a layer that must be there is not, with what
- * failed in text. */
+/* Tries in throw-away workers which of the layers work together on this host. Blocks, for some
+ * milliseconds; before spawner_attach. 0; or -errno, when a layer that must be there is not, with
+ * the failed step in text. */
 int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
                   struct jail_probe *ret_probe, char *text, size_t size);
 
@@ -111,8 +114,8 @@ int spawner_probe(struct spawner *spawner, const struct spawner_probe_job *job,
 int spawner_attach(struct spawner *spawner, struct event_base *base, const struct spawner_ops *ops,
                    void *owner);
 
-/* From now on a second spawner is kept in reserve: the one that works makes it, now and whenever one is lost.
- * What becomes of the two is told to health (borrowed). After spawner_attach. */
+/* Keeps a second spawner in reserve from now on: the one that works makes it, now and whenever one
+ * is lost. The state of the two is told to health (borrowed). After spawner_attach. */
 void spawner_keep_reserve(struct spawner *spawner, struct health *health);
 
 /* Asks for one worker; the answer comes later by on_result. 0 or -errno (-EAGAIN: socket full,
@@ -126,22 +129,23 @@ int spawner_start_helper(struct spawner *spawner, unsigned number, spawner_start
 /* Takes that owner's on_started back: a helper that is started all the same is ended. */
 void spawner_forget(struct spawner *spawner, const void *owner);
 
-/* Asks what the kernel says of a worker's jail; the answer comes later by on_facts. with_maps: of its
- * mappings, too. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
+/* Asks for the kernel's facts about a worker's jail; the answer comes later by on_facts. with_maps:
+ * of its mappings, too. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
 int spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps);
 
-/* Asks for another skepd, by the program, arguments, folder and environment that this one was started with.
- * It inherits the sockets and one end of the hand-over; all stay the caller's. One at a time: -EBUSY in
- * the answer while there is one. 0 or -errno (-EAGAIN: socket full, -EPIPE: the spawner is gone). */
+/* Asks for another skepd, by the program, arguments, folder and environment that this one was
+ * started with. The other one inherits the sockets and one end of the hand-over; all stay the
+ * caller's. One at a time: -EBUSY in the answer while there is one. 0 or -errno (-EAGAIN: socket
+ * full, -EPIPE: the spawner is gone). */
 struct successor_ops {
-    /* Answer to spawner_upgrade: error 0, its pid and pidfd (owned by the callee); or -errno. */
+    /* Answers spawner_upgrade: error 0, its pid and pidfd (owned by the callee); or -errno. */
     void (*on_successor)(void *owner, int error, pid_t pid, int pidfd);
-    /* The successor has ended, and is reaped. After its on_successor. */
+    /* Reports that the successor has ended, and is reaped. After its on_successor. */
     void (*on_successor_exited)(void *owner, pid_t pid, int wait_status);
 };
 struct spawner_upgrade_job {
     const struct successor_ops
-        *ops; /* borrowed, with owner, until the successor has ended or is this skepd's no more */
+        *ops; /* borrowed, with owner, until the successor has ended or has taken over */
     void *owner;
     int handover_fd;
     const int *socket_fds;
@@ -150,12 +154,13 @@ struct spawner_upgrade_job {
 };
 int spawner_upgrade(struct spawner *spawner, const struct spawner_upgrade_job *job);
 
-/* What the operator can do about a failed job, or NULL. Static string. */
+/* Returns advice for the operator about a failed job, or NULL. Static string. */
 const char *spawner_hint(int error, const char *step);
 
-/* The pid of the spawner that works (n: 0) or of the reserve (1); 0: it is lost. For tests. */
+/* Returns the pid of the spawner that works (n: 0) or of the reserve (1); 0: it is lost. For
+ * tests. */
 pid_t spawner_pid(const struct spawner *spawner, unsigned n);
 
-/* Ends workers and spawners; returns once they have ended. No callback is called any more. NULL is allowed.
- * Returns NULL. */
+/* Ends workers and spawners; returns once they have ended. No callback is called any more. NULL is
+ * allowed. Returns NULL. */
 struct spawner *spawner_free(struct spawner *spawner);

@@ -21,11 +21,12 @@
 struct store {
     const char *path; /* borrowed: until store_start */
     int folder_fd;
-    int owner_fd; /* locked with flock(2) by the skepd whose state folder it is, whatever store it has */
+    /* Locked with flock(2) by the skepd whose state folder it is, whether its store runs or not. */
+    int owner_fd;
     struct helper *helper;
 };
 
-/* ---- whose folder it is */
+/* ---- the owner of the folder */
 
 static int try_to_own(int fd)
 {

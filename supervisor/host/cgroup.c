@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The cgroups of workers: made, read, removed. How the tree comes to be is in cgroup_tree.c.
+ * The cgroups of workers: made, read, removed. cgroup_tree.c makes the tree that they are in.
  * Supervisor process, loop thread.
  */
 #include "supervisor/host/cgroup.h"
@@ -16,10 +16,10 @@
 #include "common/cleanup.h"
 #include "supervisor/host/cgroup_internal.h"
 
-/* Names still taken: by cgroups of a dead skepd that cannot be removed yet. */
+/* Names that may still be taken by cgroups of a dead skepd that cannot be removed yet. */
 #define MAX_TRIES 1000
 
-/* Descriptors 0 to 2 would be taken for standard ones by whoever gets this. */
+/* Descriptors 0 to 2 would be taken for standard ones by their receiver. */
 #define FIRST_FD 3
 
 struct cgroup_worker {
@@ -27,7 +27,7 @@ struct cgroup_worker {
     struct cgroup_tree *tree; /* borrowed */
     char name[CGROUP_NAME_MAX];
     int fd;
-    int memory_fd; /* of memory.current */
+    int memory_fd; /* descriptor of memory.current */
 };
 
 int cgroup_write(int dir_fd, const char *file, const char *text)
@@ -199,7 +199,7 @@ uint64_t cgroup_worker_memory(const struct cgroup_worker *worker)
 
 static bool remove_directory(const struct cgroup_worker *worker)
 {
-    /* EBUSY: a process is in it. Anything but ENOENT may be better the next time. */
+    /* EBUSY: a process is in it. Any error but ENOENT may be gone the next time. */
     return unlinkat(worker->tree->fd, worker->name, AT_REMOVEDIR) == 0 || errno == ENOENT;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where the cgroups of workers are: finds our own cgroup, moves this process to its leaf and turns
- * the controllers on; at the end the other way round. Supervisor process, before and after the
- * loop.
+ * The tree of the workers' cgroups: finds skepd's own cgroup, moves this process to its leaf and
+ * turns the controllers on; at the end the other way round. Supervisor process, before and after
+ * the loop.
  */
 #include <assert.h>
 #include <errno.h>
@@ -26,9 +26,9 @@
 
 static const char *const controllers[] = { "memory", "pids", "cpu" };
 
-/* ---- finding our own cgroup */
+/* ---- finding skepd's own cgroup */
 
-/* Path and length of the line "0::/path"; NULL if there is none. */
+/* Finds path and length of the line "0::/path"; NULL if there is none. */
 static const char *find_v2_line(const char *self_cgroup, size_t *ret_length)
 {
     for (const char *line = self_cgroup; line && *line; line = strchr(line, '\n')) {
@@ -41,7 +41,7 @@ static const char *find_v2_line(const char *self_cgroup, size_t *ret_length)
     return NULL;
 }
 
-/* mountinfo has space, tab, newline and backslash as \ooo. */
+/* Decodes a text of mountinfo, which has space, tab, newline and backslash as \ooo. */
 static void unescape(char *text)
 {
     char *to = text;
@@ -57,7 +57,7 @@ static void unescape(char *text)
     *to = '\0';
 }
 
-/* One line of mountinfo, see proc(5). false if it is not of cgroup2, or is cut. */
+/* Parses one line of mountinfo, see proc(5). False if the line is not of cgroup2, or is cut. */
 static bool parse_mount(char *line, const char **ret_root, const char **ret_point)
 {
     const char *type = strstr(line, " - ");
@@ -75,7 +75,8 @@ static bool parse_mount(char *line, const char **ret_root, const char **ret_poin
     return true;
 }
 
-/* The part of path below root; NULL if it is not there. Both are as our cgroup namespace sees them. */
+/* Returns the part of path below root; NULL if path is elsewhere. Both are as skepd's cgroup
+ * namespace shows them. */
 static const char *below(const char *path, const char *root)
 {
     size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
@@ -108,7 +109,7 @@ int cgroup_find(const char *self_cgroup, const char *mountinfo, char **ret_path)
     return -ENOENT;
 }
 
-/* Files in /proc have no size that io_read_file could go by. */
+/* Reads a file in /proc, which has no size that io_read_file could go by. */
 static int read_proc(const char *path, char **ret_text)
 {
     _cleanup_file_ FILE *file = fopen(path, "re");
@@ -133,7 +134,7 @@ static int find_own(char **ret_path)
     return r < 0 ? r : cgroup_find(self_cgroup, mountinfo, ret_path);
 }
 
-/* ---- is it ours? */
+/* ---- whether the cgroup is delegated to skepd */
 
 struct reason {
     char *text;
@@ -180,7 +181,8 @@ static int check_controllers(int fd, const char *path, const struct reason *reas
     return 0;
 }
 
-/* systemd marks what it has delegated; a file's owner does not tell root. */
+/* Returns whether systemd has marked the cgroup as delegated; for root the owner of a file tells
+ * nothing. */
 static bool is_marked(int fd)
 {
     static const char *const names[] = { "user.delegate", "trusted.delegate" };
@@ -192,7 +194,8 @@ static bool is_marked(int fd)
     return false;
 }
 
-/* Root may write everywhere, also where systemd changes and removes what it finds. */
+/* Checks the mark for root, which may write everywhere, also where systemd changes and removes
+ * cgroups. */
 static int check_mark(int fd, const char *path, const struct reason *reason)
 {
     if (geteuid() == 0 && access("/run/systemd/system", F_OK) == 0 && !is_marked(fd))
@@ -236,7 +239,7 @@ static int enable_controllers(int fd, bool on)
                         on ? "+memory +pids +cpu" : "-memory -pids -cpu");
 }
 
-/* "0" is the process that writes. */
+/* Moves this process, which "0" stands for. */
 static int move_self(int fd)
 {
     return cgroup_write(fd, "cgroup.procs", "0");
@@ -262,8 +265,8 @@ static int move_in(struct cgroup_tree *tree, const char *path, const struct reas
     return 0;
 }
 
-/* Whether a process of that pid, or any but our own (0), is in the leaf: a skepd that serves, or did until
- * just now. */
+/* Returns whether a process of that pid, or with 0 any but this one, is in the leaf: a skepd that
+ * serves, or did until just now. */
 static bool has_other(const struct cgroup_tree *tree, long pid)
 {
     char text[4096], *rest = text, *line;
@@ -278,7 +281,7 @@ static bool has_other(const struct cgroup_tree *tree, long pid)
     return false;
 }
 
-/* Names without a pid are nobody's. */
+/* Returns whether the name is that of a dead skepd's cgroup. Names without a pid are no skepd's. */
 static bool is_leftover(const struct cgroup_tree *tree, const char *name)
 {
     size_t length = strlen(CGROUP_WORKER_PREFIX);
@@ -290,8 +293,8 @@ static bool is_leftover(const struct cgroup_tree *tree, const char *name)
     return *end != '-' || pid <= 0 || !has_other(tree, pid);
 }
 
-/* Of one that lives, or is being removed already. At the start nothing is: what has our pid then was another's
- * who had it before. */
+/* Returns whether the cgroup belongs to a worker of this skepd, alive or being removed. At the
+ * start there is none: a cgroup with this pid belonged to an earlier process that had it. */
 static bool is_own(const struct cgroup_tree *tree, const char *name)
 {
     char prefix[CGROUP_NAME_MAX];
@@ -309,7 +312,7 @@ static void adopt_leftovers(struct cgroup_tree *tree)
 
     if (!dir)
         return;
-    fd = -1; /* the stream's now */
+    fd = -1; /* the stream owns it now */
     while ((entry = readdir(dir)))
         if (is_leftover(tree, entry->d_name) && !is_own(tree, entry->d_name))
             (void) cgroup_add_dying(tree, entry->d_name);
@@ -350,8 +353,8 @@ static int move_in_and_enable(struct cgroup_tree *tree, bool is_in_leaf, const c
     return refuse(reason, r, "cannot enable controllers in %s: %s", path, strerror(-r));
 }
 
-/* The cgroup that is to have the workers: our own, or, where we were put into the leaf already
- * (DelegateSubgroup=supervisor of systemd), the one above. */
+/* Opens the cgroup that is to have the workers: skepd's own, or, if skepd was started in the leaf
+ * already (DelegateSubgroup=supervisor of systemd), the one above. */
 static int open_tree(char **ret_path, bool *ret_is_in_leaf, int *ret_fd,
                      const struct reason *reason)
 {
@@ -402,14 +405,15 @@ int cgroup_new(struct cgroup_tree **ret_tree, char *text, size_t size)
 
 /* ---- moving out */
 
-/* Waits until no process is in it any more, or something else changed. */
+/* Waits until no process is in the cgroup any more, or something else changed. */
 static void await_change(int dir_fd)
 {
     _cleanup_fd_ int fd = openat(dir_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
     struct pollfd change = { .fd = fd, .events = POLLPRI };
     char text[64];
 
-    /* A read marks what is known; the next change is reported, at once if it came in between. */
+    /* A read marks the state as known; the next change is reported, at once if it came in
+     * between. */
     if (fd >= 0 && pread(fd, text, sizeof text, 0) < 0)
         return;
     (void) poll(&change, 1, REMOVE_POLL_MS);
@@ -437,7 +441,7 @@ struct cgroup_tree *cgroup_free(struct cgroup_tree *tree)
         return NULL;
     kill_dying(tree);
     cgroup_forget_dying(tree);
-    /* So that whoever started us by hand can do so again in the same cgroup. */
+    /* Undone, so that a user who started skepd by hand can do so again in the same cgroup. */
     if (tree->has_moved && !has_other(tree, 0) && enable_controllers(tree->fd, false) == 0)
         move_out(tree);
     (void) close(tree->fd);

@@ -6,15 +6,18 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-/* More than a config needs is asked for, so that a reload may raise http.connections. */
+/* Descriptors that are asked for even if the config needs fewer, so that a reload may raise
+ * http.connections. */
 #define FILES_WANTED 65536
 /* 32 admin clients with a descriptor that each may hand over, 32 scrapes, the log, the loop, helpers, an
  * upgrade, and some for what a library opens for a moment. */
 #define RESERVE 160
-/* Channel, two of the pidfd, two files of /proc, the scoreboard, the cgroup, and one on its way. */
+/* For each worker: channel, two of the pidfd, two files of /proc, the scoreboard, the cgroup, and
+ * one on its way. */
 #define FILES_PER_WORKER 9
 
-/* A worker that retires and its successor are there at the same time. */
+/* Counts workers twice, because a worker that retires and its successor are there at the same
+ * time. */
 static uint64_t count_workers(const struct config *config)
 {
     uint64_t workers = 0;
@@ -65,7 +68,7 @@ int descriptors_raise(const struct config *config, uint64_t *ret_files)
             raised.rlim_max = needed > limit.rlim_max ? needed : limit.rlim_max;
         if (raised.rlim_cur > raised.rlim_max)
             raised.rlim_cur = raised.rlim_max;
-        /* Only who has CAP_SYS_RESOURCE may have more than the hard limit. */
+        /* Only a process with CAP_SYS_RESOURCE may have more than the hard limit. */
         if (setrlimit(RLIMIT_NOFILE, &raised) < 0) {
             raised.rlim_cur = raised.rlim_max = limit.rlim_max;
             (void) setrlimit(RLIMIT_NOFILE, &raised);

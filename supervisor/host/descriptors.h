@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * File descriptors: what a config may need at the most, against what the process may have. Supervisor.
+ * File descriptors: the most that a config may need, against the process's limit. Supervisor.
  */
 #pragma once
 
@@ -9,10 +9,12 @@
 
 #include "config/config.h"
 
-/* Raises the process's limit as far as the config needs and the host allows. Before the supervisor is
- * confined. ret_files: how many it may have. 0, or -EMFILE if the config needs more than that. */
+/* Raises the process's limit as far as the config needs and the host allows. Before the supervisor
+ * is confined. ret_files: the limit then. 0, or -EMFILE if the config needs more than that. */
 int descriptors_raise(const struct config *config, uint64_t *ret_files);
-/* 0, or -EMFILE and what is wrong and what to change, in text. files: of descriptors_raise. */
+/* Checks a config. 0, or -EMFILE with the reason and the remedy in text. files: of
+ * descriptors_raise. */
 int descriptors_check(const struct config *config, uint64_t files, char *text, size_t size);
-/* Kept for everything that is not a client's connection: sockets, admin clients, scrapes, workers, helpers. */
+/* Returns the descriptors kept for all but clients' connections: sockets, admin clients, scrapes,
+ * workers, helpers. */
 uint64_t descriptors_reserve(const struct config *config);

@@ -20,7 +20,8 @@
 #include "common/loop_watch.h"
 
 #define TEXT_MAX_BYTES 512
-#define WAITING_MAX 512 /* what is more is lost; a manager that reads nothing needs none of it */
+/* Further messages are lost; a manager that reads nothing needs none of them. */
+#define WAITING_MAX 512
 #define BARRIER_TIMEOUT_S 5
 #define FIRST_FD 3
 #define RETRY_US 50000
@@ -39,8 +40,9 @@ struct notify {
     struct event *retry; /* NULL until notify_attach */
     TAILQ_HEAD(, notify_message) waiting;
     unsigned n_waiting;
-    int error;          /* of the last message; said once, until it goes well again */
-    bool is_other_main; /* what this process says is not of the service */
+    /* Error of the last message; logged once, until a message gets through again. */
+    int error;
+    bool is_other_main; /* another process is the service, and this one must not speak for it */
     char status[TEXT_MAX_BYTES];
     /* The barrier that is waited for. */
     struct event *barrier; /* NULL: none */
@@ -83,9 +85,9 @@ static void message_free(struct notify_message *message)
     free(message);
 }
 
-/* In order, until there is no room: that is looked at again after a while, because poll(2) says nothing of a
- * receiver that is not connected, nor of memory of the kernel's. Any other error is of that one message, or of a manager that is
- * gone: skepd serves on. */
+/* Sends the queue in order, until there is no room: that is looked at again after a while, because
+ * poll(2) tells nothing of a receiver that is not connected, nor of memory of the kernel. Any other
+ * error is that of one message, or of a manager that is gone: skepd serves on. */
 static void flush(struct notify *notify)
 {
     static const struct timeval wait = { .tv_usec = RETRY_US };
@@ -107,7 +109,7 @@ static void flush(struct notify *notify)
         (void) event_add(notify->retry, &wait);
 }
 
-/* fd: duplicated; -1: none. 0 (it is sent, or waits) or -errno. */
+/* Queues and sends a message. fd: duplicated; -1: none. 0 (it is sent, or waits) or -errno. */
 __attribute__((format(printf, 3, 0))) static int put(struct notify *notify, int fd,
                                                      const char *format, va_list args)
 {
@@ -129,13 +131,13 @@ __attribute__((format(printf, 3, 0))) static int put(struct notify *notify, int 
     return TAILQ_EMPTY(&notify->waiting) ? notify->error : 0;
 }
 
-/* Returns whether there is nobody to be told anything. */
+/* Returns whether there is nobody to send to any more. */
 static bool is_over(const struct notify *notify)
 {
     return !notify || notify->fd < 0;
 }
 
-/* As put; -ENOTCONN: nobody listens. */
+/* Sends a message of the service; as put, or -ENOTCONN: nobody listens. */
 __attribute__((format(printf, 3, 4))) static int say(struct notify *notify, int fd,
                                                      const char *format, ...)
 {
@@ -149,7 +151,7 @@ __attribute__((format(printf, 3, 4))) static int say(struct notify *notify, int 
     return r;
 }
 
-/* Of the hand-over itself. */
+/* Sends a message of the hand-over, which is allowed also when another process is the service. */
 __attribute__((format(printf, 3, 4))) static void say_anyway(struct notify *notify, int fd,
                                                              const char *format, ...)
 {
@@ -160,7 +162,7 @@ __attribute__((format(printf, 3, 4))) static void say_anyway(struct notify *noti
     va_end(args);
 }
 
-/* ---- what is said */
+/* ---- messages */
 
 void notify_ready(struct notify *notify)
 {
@@ -232,7 +234,7 @@ static void end_barrier(struct notify *notify, int error)
     notify->on_barrier(notify->barrier_owner, error);
 }
 
-/* The manager closes its end, when it is that message's turn. */
+/* Ends the barrier: the manager closes its end when that message's turn has come. */
 static void on_barrier_event(evutil_socket_t fd, short what, void *notify)
 {
     LOOP_CALLBACK("notify: barrier");
@@ -241,14 +243,14 @@ static void on_barrier_event(evutil_socket_t fd, short what, void *notify)
     end_barrier(notify, what & EV_TIMEOUT ? -ETIMEDOUT : 0);
 }
 
-/* Returns the end to send, or -errno. */
+/* Makes the barrier's pipe. Returns the end to send, or -errno. */
 static int open_barrier(struct notify *notify)
 {
     static const struct timeval timeout = { .tv_sec = BARRIER_TIMEOUT_S };
     int pair[2];
 
     if (!notify->retry)
-        return -ENOTCONN; /* without a loop nobody would see its end */
+        return -ENOTCONN; /* without a loop nobody would see the end of the barrier */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
     notify->barrier =
@@ -299,9 +301,9 @@ int notify_attach(struct notify *notify, struct event_base *base)
     return 0;
 }
 
-/* Whether it can be reached is seen here. A path is then looked up for each message, so that a manager that
- * has made its socket anew has the next one. An abstract name is not: Landlock keeps a confined process
- * from all but those that are connected. */
+/* Checks that the address can be reached. A path is then looked up for each message, so that a
+ * manager that has made its socket anew has the next one. An abstract name is connected: Landlock
+ * keeps a confined process from all others. */
 static int reach(int fd, const struct sockaddr_un *to, socklen_t size)
 {
     static const struct sockaddr none = { .sa_family = AF_UNSPEC };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Jobs go to the thread through one pipe, and come back through another, in order: there is no lock, and the
- * filter needs no system call for one but those of glibc's heap.
+ * The reader thread. Jobs go to it through one pipe, and come back through another, in order: there
+ * is no lock, and the filter needs no system call for one but those of glibc's heap.
  */
 #include "supervisor/host/reader.h"
 
@@ -52,7 +52,7 @@ static void *run_thread(void *arg)
     int jobs = reader->jobs[0], results = reader->results[1];
     struct reader_job *job = NULL;
 
-    put(results, NULL); /* it runs: all that glibc does for a new thread is done */
+    put(results, NULL); /* the thread runs: glibc's work for a new thread is done */
     while (take(jobs, &job)) {
         job->work(job);
         put(results, job);
@@ -146,7 +146,7 @@ struct reader *reader_free(struct reader *reader)
     if (reader->event)
         event_free(reader->event);
     if (reader->has_thread)
-        return NULL; /* the thread has all else of it until the process ends */
+        return NULL; /* the thread uses the rest of it until the process ends */
     for (unsigned i = 0; i < 2; i++) {
         if (reader->jobs[i] >= 0)
             (void) close(reader->jobs[i]);

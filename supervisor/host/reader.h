@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one other thread of skepd: it reads files and parses them, which may wait for a disk and takes its time, so
- * that the loop does neither. A job knows nothing but its own memory: the thread touches no server, no
- * event base and no log. Supervisor; all functions are the loop's but the job's own work.
+ * The one other thread of skepd: it reads files and parses them, which may wait for a disk and
+ * takes its time, so that the loop does neither. A job knows nothing but its own memory: the thread
+ * touches no event base, no log, and none of the modules. Supervisor; all functions are the loop's
+ * but the job's own work.
  */
 #pragma once
 
@@ -14,7 +15,7 @@ struct event_base;
 struct reader;
 struct reader_job;
 
-/* Embedded in what the job needs. */
+/* A job, embedded in its data. */
 struct reader_job {
     void (*work)(struct reader_job *job); /* in the thread */
     /* In the loop, afterwards; frees the job. is_end: the loop has ended, so nothing follows. */
@@ -22,13 +23,16 @@ struct reader_job {
 };
 
 int reader_new(struct event_base *base, struct reader **ret_reader);
-/* Ends when nothing is under way any more, or after a second. NULL is allowed. Returns NULL. */
+/* Frees the reader when no job is under way any more, or after a second. NULL is allowed. Returns
+ * NULL. */
 struct reader *reader_free(struct reader *reader);
 DEFINE_CLEANUP(struct reader *, reader_free, reader_cleanup)
 
-/* Makes the thread, and returns when it runs: after Landlock and capabilities, which are those of a thread and
- * which it inherits, and before the filter, which forbids to make one and is loaded for all. 0 or -errno. */
+/* Makes the thread, and returns when it runs: after Landlock and capabilities, which belong to a
+ * thread and which it inherits, and before the filter, which forbids to make one and is loaded for
+ * all threads. 0 or -errno. */
 int reader_start(struct reader *reader);
 
-/* Has the job done; owned from now on. Without a reader, or before its thread, all of it happens in this call. */
+/* Runs a job, which it owns from now on. Without a reader, or before its thread, all of the job is
+ * done in this call. */
 void reader_run(struct reader *reader, struct reader_job *job);

@@ -25,18 +25,18 @@ struct inherited {
     struct sockaddr_storage address;
     unsigned position; /* in LISTEN_FDS */
     bool is_inherited;
-    bool is_taken;  /* by its user, who owns the descriptor */
+    bool is_taken;  /* a module uses the socket, and owns the descriptor */
     bool is_stored; /* systemd has it */
-    bool owns_file; /* which goes with it */
+    bool owns_file; /* the file is removed with the socket */
 };
 
 struct sockets {
     struct inherited items[SOCKETS_MAX]; /* inherited ones first, in the order of LISTEN_FDS */
     size_t n;
-    bool has_dropped_stored; /* one that skepd had bound, and has no use for */
+    bool has_dropped_stored; /* a socket that skepd had bound, and has no use for any more */
 };
 
-/* -1: none of them. */
+/* Finds the kind of a name. -1: none has it. */
 static int find_kind(const char *name)
 {
     for (int i = 0; i < SOCKET_KINDS; i++)
@@ -47,7 +47,7 @@ static int find_kind(const char *name)
 
 /* ---- addresses */
 
-/* As in `listen`. */
+/* Writes an address as in `listen`. */
 static const char *address_text(const struct sockaddr_storage *address, char *text)
 {
     char host[INET6_ADDRSTRLEN] = "?";
@@ -70,7 +70,8 @@ static const char *address_text(const struct sockaddr_storage *address, char *te
     return text;
 }
 
-/* any_port: port 0 of wanted stands for every port. */
+/* Returns whether the address is the wanted one. any_port: port 0 of wanted stands for every
+ * port. */
 static bool is_address(const struct sockaddr_storage *address,
                        const struct sockaddr_storage *wanted, bool any_port)
 {
@@ -107,7 +108,7 @@ static bool is_listening(int fd)
            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening;
 }
 
-/* Somebody has removed it: nobody can connect any more. */
+/* Returns whether the socket's file was removed: then nobody can connect any more. */
 static bool has_lost_file(const struct sockaddr_storage *address)
 {
     const struct sockaddr_un *un = (const struct sockaddr_un *) address;
@@ -125,7 +126,7 @@ static bool has_address(const struct sockets *sockets, const struct sockaddr_sto
     return false;
 }
 
-/* Why it is of no use; NULL: it is. */
+/* Returns the reason why a socket is of no use; NULL: it is of use. */
 static const char *find_fault(const struct sockets *sockets, int fd, int kind,
                               struct sockaddr_storage *ret_address)
 {
@@ -275,7 +276,7 @@ static struct inherited *find_inherited(struct sockets *sockets,
     return NULL;
 }
 
-/* For one entry of `listen`. */
+/* Listens on one entry of `listen`. */
 static int listen_on(struct sockets *sockets, const struct sockets_user *user, const char *address)
 {
     struct sockaddr_storage wanted = { 0 };
@@ -368,7 +369,7 @@ void sockets_store(struct sockets *sockets, struct notify *notify)
             notify_remove_fds(notify, socket_kind_name(kind));
     for (size_t i = 0; i < sockets->n; i++) {
         struct inherited *item = &sockets->items[i];
-        /* An inherited one is in the store already, or a unit's. */
+        /* An inherited socket is in the store already, or belongs to a unit. */
         if (item->is_inherited && (item->kind == SOCKET_HTTP || !sockets->has_dropped_stored))
             continue;
         int r = notify_store_fd(notify, item->fd, socket_kind_name(item->kind));
