@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Request bodies: counted by Content-Length or decoded from chunks by llhttp. Not a byte more than
- * granted goes to the handler. llhttp is given framing and data apart, and the framing is also
- * scanned, because some versions of it let a bare LF or CR end a line. Supervisor, loop thread.
+ * granted goes to the handler. llhttp gets framing and data apart, and the framing is also scanned,
+ * because some versions of llhttp let a bare LF or CR end a line. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static void deliver(struct http_connection *connection, const uint8_t *data, siz
     connection->front->ops->on_body(exchange->request, data, size, end);
 }
 
-/* How much of size is within the body or chunk and the grant. */
+/* Returns how much of size is within the body or chunk and the grant. */
 static size_t allowed(const struct http_connection *connection, size_t size)
 {
     const struct http_exchange *exchange = &connection->exchange;
@@ -42,7 +42,7 @@ static size_t take_data(struct http_connection *connection, const uint8_t *data,
         return 0;
     exchange->body_left -= used;
     if (exchange->body_mode == HTTP_BODY_CHUNKED) {
-        /* Keeps llhttp's own count. */
+        /* Keep llhttp's own count right. */
         if (llhttp_execute(&connection->parser, (const char *) data, used) != HPE_OK)
             return SIZE_MAX;
         deliver(connection, data, used, false);
@@ -53,8 +53,8 @@ static size_t take_data(struct http_connection *connection, const uint8_t *data,
     return used;
 }
 
-/* How many of the bytes are of a chunk extension, which is checked and thrown away: llhttp does not see it, as its
- * versions differ in what they let pass there. */
+/* Returns how many of the bytes belong to a chunk extension, which is checked and thrown away:
+ * llhttp does not see it, as its versions differ in what they let pass there. */
 static size_t extension_size(const struct http_scan *scan, const uint8_t *data, size_t size)
 {
     bool begins = data[0] == ';' || data[0] == ' ' || data[0] == '\t';
@@ -65,7 +65,7 @@ static size_t extension_size(const struct http_scan *scan, const uint8_t *data, 
     return end ? (size_t) (end - data) : size;
 }
 
-/* How many of the bytes come before an extension. */
+/* Returns how many of the bytes come before an extension. */
 static size_t size_before_extension(const struct http_scan *scan, const uint8_t *data, size_t size)
 {
     bool is_before_size = scan->state == HTTP_SCAN_SIZE || scan->state == HTTP_SCAN_DATA_END ||
@@ -85,7 +85,7 @@ static bool scan_framing(struct http_connection *connection, const uint8_t *data
            connection->scan.bytes <= connection->front->limits.header_bytes;
 }
 
-/* Size lines and trailers, up to the next chunk's data or the end of the body. llhttp pauses
+/* Takes size lines and trailers, up to the next chunk's data or the end of the body. llhttp pauses
  * (parse.c) behind a size line and at the end of the message. */
 static size_t take_framing(struct http_connection *connection, const uint8_t *data, size_t size)
 {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One budget for all bytes that skepd keeps for clients, both ways: what connections have queued or not used
- * yet, and what the handler keeps of requests. As it fills, windows shrink; above it, the slowest clients are
- * cut off, then those of the address with most of it. Supervisor, loop thread.
+ * The one budget for all bytes that skepd keeps for clients, both ways: bytes that connections have
+ * queued or not used yet, and those of requests that the handler keeps. As it fills, windows
+ * shrink; above it, the slowest clients are cut off, then those of the address with most of it.
+ * Supervisor, loop thread.
  */
 #include "supervisor/http/internal.h"
 
-#define LOOKS 64             /* how many of those that have waited for longest are compared */
-#define SHED_LOOKS_MAX 32768 /* in one turn, so that the others have theirs soon */
+/* Connections that are compared, of those that have waited for longest. */
+#define LOOKS 64
+#define SHED_LOOKS_MAX 32768 /* in one turn, so that other work has its turn soon */
 #define HEAD_START_BYTES 65536
 #define FAIR_BYTES_PER_S 16384
 
@@ -78,7 +80,7 @@ bool http_buffers_moves(const struct http_connection *connection)
     return connection->period_sent * 1000 >= FAIR_BYTES_PER_S * ms;
 }
 
-/* Bytes per second, more or less; those that have just begun are not slow yet. */
+/* Returns the rate in bytes per second, nearly; clients that have just begun are not slow yet. */
 static uint64_t rate(const struct http_connection *connection, enum http_timer_kind kind,
                      const struct http_timer *timer)
 {
@@ -101,7 +103,8 @@ static size_t kept_of(const struct http_connection *connection)
     return connection->noted_bytes + connection->kept_bytes;
 }
 
-/* The one that moves fewest bytes of those that move too few; NULL: all are quick enough. */
+/* Finds the client that moves fewest bytes of those that move too few; NULL: all are quick
+ * enough. */
 static struct http_connection *find_slowest(struct http_front *front, enum http_timer_kind kind)
 {
     struct http_connection *slowest = NULL;
@@ -122,7 +125,7 @@ static struct http_connection *find_slowest(struct http_front *front, enum http_
     return slowest;
 }
 
-/* 0 for what is only kept, and for nobody to take. */
+/* Returns the rate of a connection; 0 if its bytes are only kept, and nobody takes them. */
 static uint64_t rate_of(const struct http_connection *connection)
 {
     if (connection->write_timer.kind == HTTP_TIMER_WRITE)
@@ -132,7 +135,8 @@ static uint64_t rate_of(const struct http_connection *connection)
     return 0;
 }
 
-/* Returns whether a is of an address for which more is kept; or of the same (share), and moves less, or has more. */
+/* Returns whether a goes first: its address has more bytes kept; or as many (share), and a moves
+ * less, or has more. */
 static bool goes_before(const struct http_connection *a, uint64_t share,
                         const struct http_connection *b, uint64_t share_of_b)
 {
@@ -167,8 +171,8 @@ static struct http_connection *find_largest(struct http_front *front, unsigned *
     return largest;
 }
 
-/* First the clients that are slow; then whoever has most: in heads that are not whole, requests behind another, bodies
- * that are not read. */
+/* Cuts off clients. First the slow ones; then the connections with most bytes: in heads that are
+ * not whole, requests behind another, bodies that are not read. */
 void http_buffers_shed(struct http_front *front)
 {
     unsigned looks = SHED_LOOKS_MAX;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Caps of the HTTP front that clients meet: counts each time, and says so in the log, at most once in
- * SAY_AGAIN_NS for each cap, so that an attack is seen and does not fill the log. Supervisor, loop thread.
+ * Caps of the HTTP front that clients meet: each time is counted, and logged at most once in
+ * SAY_AGAIN_NS for each cap, so that an attack is seen and does not fill the log. Supervisor, loop
+ * thread.
  */
 #include <inttypes.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One connection of the HTTP front: a state for each phase, what bytes mean in it, whether it
- * reads, which timer runs, and how it ends. Moving bytes is io.c's. Supervisor, loop thread.
+ * One connection of the HTTP front: a state for each phase, the meaning of bytes in it, whether it
+ * reads, which timer runs, and how it ends. io.c moves the bytes. Supervisor, loop thread.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -24,8 +24,8 @@ static bool is_true(const struct http_connection *connection);
 static bool is_false(const struct http_connection *connection);
 static void end_by_client(struct http_connection *connection);
 
-/* What each state does with bytes, whether it reads, and what the client's FIN means in it. take
- * returns how many bytes it used; 0: no more can be used now. */
+/* The states: what each does with bytes, whether it reads, and what the client's FIN means in it.
+ * take returns how many bytes it used; 0: no more can be used now. */
 static const struct {
     size_t (*take)(struct http_connection *connection, uint8_t *data, size_t size);
     bool (*may_read)(const struct http_connection *connection);
@@ -52,15 +52,17 @@ static bool is_false(const struct http_connection *connection)
     return false;
 }
 
-/* The answers to pipelined requests must not pile up for a client that does not read them; nor may those that are
- * answered at once hold the loop. */
+/* Returns whether there is room for another answer. Answers to pipelined requests must not pile up
+ * for a client that does not read them; nor may requests that are answered at once hold the
+ * loop. */
 static bool has_room(const struct http_connection *connection)
 {
     return http_connection_queued(connection) <= HTTP_OUTPUT_LOW_BYTES &&
            connection->turn_heads < HTTP_HEADS_PER_TURN;
 }
 
-/* The framing between chunks needs no grant: the end of the body may be in it. */
+/* Returns whether the body is wanted. The framing between chunks needs no grant: the end of the
+ * body may be in it. */
 static bool wants_body(const struct http_connection *connection)
 {
     const struct http_exchange *exchange = &connection->exchange;
@@ -158,8 +160,8 @@ void http_connection_finish(struct http_connection *connection)
     http_front_queue(connection, HTTP_QUEUE_WORK);
 }
 
-/* No more of a request can come, or nobody waits for its answer: a request that is still with the handler
- * is abandoned; answers to earlier ones still go out. */
+/* Ends the connection's input: no more of a request can come, or nobody waits for its answer. A
+ * request that is still with the handler is abandoned; answers to earlier ones still go out. */
 static void end_by_client(struct http_connection *connection)
 {
     struct http_exchange *exchange = &connection->exchange;
@@ -196,8 +198,8 @@ void http_connection_on_fin(struct http_connection *connection)
         http_connection_time_body(connection);
 }
 
-/* All output is in the kernel: FIN, and wait for the client's, because closing with input unread
- * would reset the connection and may destroy our answer on its way. */
+/* Closes after all output is in the kernel: FIN, and wait for the client's, because closing with
+ * input unread would reset the connection and may destroy the answer on its way. */
 void http_connection_linger(struct http_connection *connection)
 {
     if (connection->no_linger || connection->reset_on_close || connection->is_read_out ||
@@ -217,10 +219,10 @@ static void become_idle(struct http_connection *connection)
     connection->scan = (struct http_scan){ .state = HTTP_SCAN_START };
     http_timer_set(&connection->read_timer, HTTP_TIMER_KEEPALIVE);
     if (connection->front->is_closing_idle)
-        http_front_queue(connection, HTTP_QUEUE_WORK); /* which closes it */
+        http_front_queue(connection, HTTP_QUEUE_WORK); /* closes the connection */
 }
 
-/* Adds up the time that is spent waiting for the request body. */
+/* Adds up the time of waiting for the request body. */
 static void clock_body(struct http_connection *connection, bool is_due)
 {
     struct http_exchange *exchange = &connection->exchange;
@@ -274,8 +276,8 @@ void http_connection_end_exchange(struct http_connection *connection)
     http_buffers_forget_kept(connection);
     exchange->is_active = false;
     exchange->request = NULL;
-    /* Also while the front drains: a response that has not said that it is the last may be followed by a request, which
-     * is on its way. */
+    /* Goes on also while the front drains: a response without Connection: close may be followed by
+     * a request, which is on its way. */
     if (!exchange->keep_alive ||
         (exchange->body_open && !http_connection_can_drain_body(connection))) {
         http_connection_finish(connection);
@@ -375,8 +377,9 @@ static size_t take_nothing_more(struct http_connection *connection, uint8_t *dat
     return size;
 }
 
-/* The client may have gone for good, or wait for an answer that is long in coming: only bytes that are sent
- * show which. As long as some wait to be sent, the write timer looks after them. */
+/* Handles a timeout after FIN. The client may have gone for good, or wait for an answer that is
+ * long in coming: only bytes that are sent show which. As long as some wait to be sent, the write
+ * timer looks after them. */
 static void on_half_timeout(struct http_connection *connection)
 {
     if (http_connection_queued(connection) > 0)
@@ -385,7 +388,8 @@ static void on_half_timeout(struct http_connection *connection)
         end_by_client(connection);
 }
 
-/* A client that took enough since the timer was set has as much time again. */
+/* Handles a timeout of writing. A client that took enough since the timer was set has as much time
+ * again. */
 static void on_write_timeout(struct http_connection *connection)
 {
     const struct http_limits *limits = &connection->front->limits;
@@ -434,10 +438,11 @@ void http_connection_on_timeout(struct http_connection *connection, enum http_ti
 
 /* --- room for others --- */
 
-/* How long a connection may be without its first request before it gives way. */
+/* Time without a first request after which a connection may give way. */
 #define PATIENCE_MS 1000
 
-/* A request that has arrived keeps the connection, though its event has not been looked at. */
+/* Returns whether a connection may give way. A request that has arrived keeps it, even if its event
+ * has not been looked at. */
 static bool may_give_way(const struct http_connection *connection)
 {
     int unread = 0;
@@ -447,13 +452,14 @@ static bool may_give_way(const struct http_connection *connection)
             ioctl(connection->fd, FIONREAD, &unread) == 0 && unread == 0);
 }
 
-/* The lists are in the order of their timers' start. */
+/* Finds the connection that has waited longest. The lists are in the order of their timers'
+ * start. */
 static struct http_connection *find_oldest(struct http_front *front, enum http_timer_kind kind,
                                            uint64_t patience_ms)
 {
     uint64_t due_ms = http_front_now_ms() + front->timer_ms[kind];
     const struct http_timer *timer;
-    int looks = 64; /* the rest can wait for the next connection */
+    int looks = 64; /* the other ones can wait for the next connection */
 
     TAILQ_FOREACH (timer, &front->timers[kind], link) {
         if (timer->due_ms + patience_ms > due_ms || looks-- == 0)
@@ -496,8 +502,9 @@ bool http_client_is_slow(const struct http_exchange *exchange)
     return slow_ms != 0 && http_front_now_ms() < slow_ms + HTTP_SLOW_MS;
 }
 
-/* In this order: those that have not said what they want, those between requests, those that have been waited
- * for, for a second at least, and those whose client only has to close. */
+/* Makes room for a connection. Connections give way in this order: without any request, between
+ * requests, in the middle of a head for a second at least, and those whose client only has to
+ * close. */
 bool http_connection_make_room(struct http_front *front)
 {
     static const struct {

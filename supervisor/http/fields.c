@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Field names and values, what they may contain and which the front itself must understand; status
- * phrases; the Date. Pure functions over const tables. Supervisor, loop thread.
+ * Field names and values: which characters they may contain, and which fields the front itself must
+ * understand; status phrases; the Date. Pure functions over const tables. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -52,9 +52,10 @@ static const struct {
 #undef FIELD
 };
 
-/* Fields that are for the tenant whatever Connection says of them: those by which a proxy in front of skepd says who the
- * client is, which a client could have removed otherwise, and those that RFC 9110 and its relatives
- * define for the end of the way. A "*" at the end stands for any rest. docs/http.md has the list. */
+/* Fields that are for the tenant whatever Connection says of them: the client's address as a proxy
+ * in front of skepd writes it, which a client could have removed otherwise, and fields that RFC
+ * 9110 and its relatives define as end-to-end. A "*" at the end stands for any rest. docs/http.md
+ * has the list. */
 static const char *const end_to_end_fields[] = {
     "accept*",         "authorization", "cache-control",  "cf-*",        "client-*",
     "content-*",       "cookie",        "date",           "dnt",         "early-data",
@@ -229,7 +230,7 @@ const char *http_status_text(unsigned status)
 
 const char *http_date(struct http_front *front)
 {
-    /* Not strftime: it would follow the locale. */
+    /* strftime would follow the locale. */
     static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
     static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };

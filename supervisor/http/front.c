@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The front as a whole: life, limits, the queue of connections with work to do at the end of a loop
- * turn, and timers. All connections with the same kind of timeout stand in one list, which is in
- * order of time by itself; one libevent timer serves the first of all lists, so that starting
- * and stopping a timeout costs no system call. Supervisor, loop thread.
+ * turn, and timers. All connections with the same kind of timeout are in one list, which is in
+ * order of time by itself; one libevent timer serves the first of all lists, so that starting and
+ * stopping a timeout costs no system call. Supervisor, loop thread.
  */
 #include <assert.h>
 #include <errno.h>
@@ -69,7 +69,7 @@ static void run_timers(struct http_front *front)
             http_connection_on_timeout(timer->connection, kind);
         }
     }
-    /* Only now: a timeout may have started other timers. */
+    /* Rebuild the schedule at the end: a timeout may have started other timers. */
     for (enum http_timer_kind kind = HTTP_TIMER_NONE + 1; kind < HTTP_TIMER_KINDS; kind++) {
         struct http_timer *timer = TAILQ_FIRST(&front->timers[kind]);
 
@@ -228,7 +228,8 @@ int http_front_new(const struct http_front_options *options, struct http_front *
     return 0;
 }
 
-/* The lists stay in order: what was to come later than a new timer comes with it. */
+/* Shortens running timers. The lists stay in order: a timer that was due later than a new one is
+ * due with it. */
 static void shorten_timers(struct http_front *front)
 {
     uint64_t now = http_front_now_ms();
@@ -283,7 +284,8 @@ void http_front_close_idle(struct http_front *front)
     LIST_FOREACH (connection, &front->connections, link) {
         if (connection->state != CONNECTION_IDLE)
             continue;
-        connection->can_read = true; /* a request may have arrived whose event has not */
+        /* A request may have arrived whose event has not been looked at. */
+        connection->can_read = true;
         http_front_queue(connection, HTTP_QUEUE_WORK);
     }
 }
@@ -320,7 +322,7 @@ struct http_front *http_front_free(struct http_front *front)
         http_listeners_close(front, false);
     while ((connection = LIST_FIRST(&front->connections)))
         http_connection_close(connection);
-    while ((connection = TAILQ_FIRST(&front->work))) { /* all closed ones are here */
+    while ((connection = TAILQ_FIRST(&front->work))) { /* all closed connections are on this list */
         TAILQ_REMOVE(&front->work, connection, queue_link);
         http_connection_free(connection);
     }

@@ -18,20 +18,20 @@
 #include "common/error_codes.h"
 #include "config/host_name.h"
 
-/* Output above this many queued bytes is "full": on_writable follows once it is below again. */
+/* Queued bytes above which output is "full": on_writable follows once there are fewer again. */
 #define HTTP_OUTPUT_LOW_BYTES 65536
-/* A response head may not be larger than this. */
+/* Most bytes of a response head. */
 #define HTTP_RESPONSE_HEAD_MAX_BYTES 131072
 
 struct http_front;
 struct http_exchange; /* one request and its response; owned by the front */
 
-/* Why an exchange ended before its response had. */
+/* Reason why an exchange ended before its response had. */
 enum http_gone {
-    HTTP_GONE_LEFT,      /* the client closed, reset, or said nothing more after its FIN */
-    HTTP_GONE_MALFORMED, /* its body; it was answered 400 */
-    HTTP_GONE_LATE,      /* its body came too slowly; it was answered 408 */
-    HTTP_GONE_SLOW,      /* it took the response too slowly, and was cut off */
+    HTTP_GONE_LEFT,      /* the client closed, reset, or sent nothing more after its FIN */
+    HTTP_GONE_MALFORMED, /* the body is malformed; the client got 400 */
+    HTTP_GONE_LATE,      /* the body came too slowly; the client got 408 */
+    HTTP_GONE_SLOW,      /* the client took the response too slowly, and was cut off */
 };
 
 struct http_text {
@@ -61,19 +61,20 @@ struct http_request {
 
 struct http_response {
     unsigned status;
-    const struct http_field *fields; /* any case; checked before they go out */
+    const struct http_field *fields; /* any case; checked before they are sent */
     size_t n_fields;
 };
 
 struct http_limits {
-    uint32_t header_bytes; /* request line and headers together: 431 */
+    uint32_t header_bytes; /* request line and headers together; more: 431 */
     uint32_t header_count;
-    uint32_t connections; /* in all; above, one without a request gives way, or accept stops */
+    /* All connections; above, one without a request gives way, or accept stops. */
+    uint32_t connections;
     uint32_t connections_per_ip; /* above, 503 and closed */
     uint32_t header_timeout_ms;  /* first moment or byte to end of headers: 408 */
     uint32_t body_idle_ms;       /* no byte of a body for that long: 408 */
     uint32_t half_close_ms;      /* after the client's FIN, without a byte either way; 0: none */
-    uint32_t min_bytes_per_s;    /* bytes a second that bodies must come and go with; 0: any */
+    uint32_t min_bytes_per_s;    /* least bytes a second of bodies, both ways; 0: any */
     uint64_t buffer_bytes;       /* kept for all clients, both ways; 0: any */
     uint32_t keepalive_ms;       /* idle connection, between requests */
     uint32_t write_idle_ms;      /* client takes no byte of the response for that long: closed */
@@ -83,30 +84,31 @@ struct http_limits {
 /* Caps that clients meet; each time is counted. */
 enum http_cap {
     HTTP_CAP_CONNECTIONS, /* none can give way: new ones wait */
-    HTTP_CAP_IDLE,        /* one without a request gave way */
+    HTTP_CAP_IDLE,        /* a connection without a request gave way */
     HTTP_CAP_ADDRESS,     /* connections_per_ip: refused */
     HTTP_CAP_DESCRIPTORS, /* or memory, short */
     HTTP_CAP_BUFFERS,     /* buffer_bytes: a slow client was cut off */
     HTTP_CAPS,
 };
 
-/* What the front calls, from the loop only, never from within a function of this header. Each may
+/* Callbacks of the front, from the loop only, never from within a function of this header. Each may
  * call the functions on its exchange, but not http_front_free. handler: as given to
  * http_front_new. */
 struct http_handler {
-    /* A request head. Returns what on_* below get as request, or NULL if it was answered at
-     * once. NULL without an answer: the front answers "overloaded". */
+    /* Takes a request head. Returns the request pointer for on_* below, or NULL if the request was
+     * answered at once. NULL without an answer: the front answers "overloaded". */
     void *(*on_request)(void *handler, struct http_exchange *exchange,
                         const struct http_request *request);
-    /* Request body, decoded; never more than http_grant allowed. end: the last call, size may be
-     * 0. Not called for requests without body. */
+    /* Takes part of the request body, decoded; never more than http_grant allowed. end: the last
+     * call, size may be 0. Not called for requests without body. */
     void (*on_body)(void *request, const uint8_t *data, size_t size, bool end);
-    /* After http_queued_bytes was over HTTP_OUTPUT_LOW_BYTES: it no longer is. */
+    /* Reports that http_queued_bytes was over HTTP_OUTPUT_LOW_BYTES and no longer is. */
     void (*on_writable)(void *request);
-    /* The client left, sent a malformed body or was too slow: the exchange is gone, never answer on it.
-     * Once, and never after the response has ended. */
+    /* Reports that the client left, sent a malformed body or was too slow: the exchange is gone,
+     * never answer on it. Called once, and never after the response has ended. */
     void (*on_gone)(void *request, enum http_gone why);
-    /* A request whose head was not understood has been answered with that status. May be NULL. */
+    /* Reports a request whose head was not understood, and that was answered with that status. May
+     * be NULL. */
     void (*on_rejected)(void *handler, struct http_text client, enum error_code code,
                         unsigned status);
 };
@@ -116,64 +118,69 @@ struct http_front_options {
     const struct http_handler *ops;
     void *handler;
     struct http_limits limits;
-    size_t *n_connections; /* borrowed; kept at the number of its connections. NULL: nowhere */
+    size_t *n_connections; /* borrowed; kept at the number of connections. NULL: nowhere */
 };
 
-/* Ignores SIGPIPE for the process. 0, -ENOMEM, -EOPNOTSUPP (base is not epoll's). */
+/* Makes a front. Ignores SIGPIPE for the process. 0, -ENOMEM, -EOPNOTSUPP (base is not epoll's). */
 int http_front_new(const struct http_front_options *options, struct http_front **ret_front);
-/* Peers in one of these prefixes stand for many clients: connections_per_ip does not hold for them. 0, or
- * -ENOMEM and nothing is changed. */
+/* Sets the prefixes of peers that stand for many clients: connections_per_ip does not hold for
+ * them. 0, or -ENOMEM and nothing is changed. */
 int http_front_set_proxies(struct http_front *front, const struct address_prefix *proxies,
                            size_t n);
-/* Other limits from now on, also for connections that are open: a shorter time counts from now. 0, or
+/* Sets other limits, also for connections that are open: a shorter time counts from now. 0, or
  * -ENOMEM and nothing is changed. */
 int http_front_set_limits(struct http_front *front, const struct http_limits *limits);
-/* Listens on an address. *ret_fd (may be NULL): its socket, borrowed. A socket file is removed when it is
- * closed, see http_front_set_file. 0, -errno of address_parse_listen, socket, bind or listen. */
+/* Listens on an address. *ret_fd (may be NULL): the socket, borrowed. The socket's file is removed
+ * when it is closed, see http_front_set_file. 0, -errno of address_parse_listen, socket, bind or
+ * listen. */
 int http_front_listen(struct http_front *front, const char *address, int *ret_fd);
-/* Takes over a listening socket (socket activation, an upgrade, tests). Owned from success on. Its file, if
- * it has one, is left alone. */
+/* Takes over a listening socket (socket activation, an upgrade, tests). Owned from success on. The
+ * socket's file, if it has one, is left alone. */
 int http_front_adopt(struct http_front *front, int fd);
-/* Whether the file of a listening socket is ours to remove when it is closed. fd: of either of the above. */
+/* Sets whether the front removes the file of a listening socket when it is closed. fd: of either
+ * function above. */
 void http_front_set_file(struct http_front *front, int fd, bool is_ours);
-/* Accepts nothing from now on until it is let go: somebody else does on the same sockets. */
+/* Stops accepting, and starts again: another process accepts on the same sockets meanwhile. */
 void http_front_hold(struct http_front *front, bool hold);
-/* Closes the listening sockets. From now on each response says Connection: close; connections without a
- * request stay, for one more, until http_front_close_idle. takes_backlog: what the kernel has accepted is
- * taken first; false: it is for whoever listens on the same sockets. */
+/* Closes the listening sockets. From now on each response says Connection: close; connections
+ * without a request stay, for one more, until http_front_close_idle. takes_backlog: connections
+ * that the kernel has accepted are taken first; false: they are for another process that listens on
+ * the same sockets. */
 void http_front_drain(struct http_front *front, bool takes_backlog);
-/* After http_front_drain: closes connections without a request, unless one is already in their socket. */
+/* Closes connections without a request, after http_front_drain, unless one is already in their
+ * socket. */
 void http_front_close_idle(struct http_front *front);
-/* How many connections have a request that is being sent, or whose response is not complete, or not taken
- * by the client yet. *ret_idle: those that have none and may bring one. */
+/* Counts connections with a request that is being sent, or whose response is not complete, or not
+ * taken by the client yet. *ret_idle: connections without one that may bring one. */
 size_t http_front_count(const struct http_front *front, size_t *ret_idle);
 size_t http_front_connections(const struct http_front *front);
 uint64_t http_front_cap_count(const struct http_front *front, enum http_cap cap);
 /* Closes everything; calls no handler. NULL is allowed. Returns NULL. */
 struct http_front *http_front_free(struct http_front *front);
 
-/* What becomes of a field on its way from one tenant to another. */
+/* The fate of a field on its way from one tenant to another. */
 enum http_passage {
     HTTP_PASSAGE_FREE,
-    HTTP_PASSAGE_DROPPED, /* of a connection, or for skepd alone to say */
-    HTTP_PASSAGE_REFUSED, /* its name or value may not be sent at all */
+    HTTP_PASSAGE_DROPPED, /* belongs to one connection, or only skepd may write it */
+    HTTP_PASSAGE_REFUSED, /* such a name or value may not be sent at all */
 };
 enum http_passage http_field_passage(const struct http_field *field);
 bool http_is_token(struct http_text text);
 bool http_is_idempotent(struct http_text method); /* RFC 9110 section 9.2.2 */
 
-/* Bytes that are kept for clients, of limits.buffer_bytes. The handler notes what it keeps of requests itself;
- * exchange: whose request it is, NULL once that is gone. */
+/* Returns the bytes that are kept for clients, of limits.buffer_bytes. The handler reports the
+ * bytes of requests that it keeps itself; exchange: that of the request, NULL once that is gone. */
 uint64_t http_front_buffered(const struct http_front *front);
 void http_front_note_kept(struct http_front *front, struct http_exchange *exchange, size_t before,
                           size_t now);
-/* How full that is: 0, or by how many powers of four windows have to be smaller, at most 2. */
+/* Returns the pressure: 0, or by how many powers of four windows have to be smaller, at most 2. */
 unsigned http_front_pressure(const struct http_front *front);
 
-/* By which the client's address is known, the same for all of an IPv6 /64; 0: has none of its own, as behind
- * a proxy. Not told to anybody. */
+/* Returns the key of the client's address, the same for all of an IPv6 /64; 0: the client has no
+ * address of its own, as behind a proxy. The key is told to nobody. */
 uint64_t http_client_key(const struct http_exchange *exchange);
-/* The exchange's client has been found slow; which is known of its address for a while. */
+/* Notes that the exchange's client was found slow, which is remembered for its address for a
+ * while. */
 void http_client_note_slow(struct http_exchange *exchange);
 bool http_client_is_slow(const struct http_exchange *exchange);
 /* Returns whether more of the request body is to come, and the front would take it. */
@@ -182,28 +189,28 @@ bool http_awaits_body(const struct http_exchange *exchange);
  * client waits for it. on_body follows from the loop. */
 void http_grant(struct http_exchange *exchange, size_t bytes);
 
-/* Response head with the first body part; end: the body is complete (Content-Length is set from
- * it). Otherwise the length comes from fields or the body is chunked. HEAD, 204, 304 send no body.
- * Fields of one connection (Connection, Transfer-Encoding ...), Skep-Error and Skep-Request-Id are
- * left out.
- * Returns 0; -EBADMSG if status, a field or the length cannot be sent, or -ENOMEM: call http_fail;
- * -EALREADY after a head. After a 0 with end the exchange is gone. */
+/* Sends the response head with the first body part; end: the body is complete (Content-Length is
+ * set from it). Otherwise the length comes from fields or the body is chunked. HEAD, 204, 304 send
+ * no body. Fields of one connection (Connection, Transfer-Encoding ...), Skep-Error and
+ * Skep-Request-Id are left out. Returns 0; -EBADMSG if status, a field or the length cannot be
+ * sent, or -ENOMEM: call http_fail; -EALREADY after a head. After a 0 with end the exchange is
+ * gone. */
 int http_respond(struct http_exchange *exchange, const struct http_response *response,
                  const uint8_t *body, size_t size, bool end);
-/* More of the body. 0; -EBADMSG if it does not fit the announced length or -ENOMEM (connection is
- * cut off, exchange gone); -EINVAL before a head. After end the exchange is gone. */
+/* Sends more of the body. 0; -EBADMSG if it does not fit the announced length or -ENOMEM (the
+ * connection is cut off, the exchange gone); -EINVAL before a head. After end the exchange is
+ * gone. */
 int http_send_body(struct http_exchange *exchange, const uint8_t *data, size_t size, bool end);
-/* The number by which the request can be found in the log: http_fail tells the client
- * (Skep-Request-Id). */
+/* Sets the number of the request in the log, which http_fail tells the client (Skep-Request-Id). */
 void http_set_request_id(struct http_exchange *exchange, uint64_t id);
-/* Has the answer to http_respond say, in Server-Timing, how long the request was in the queue and what it took in all
- * until now. Before http_respond. */
+/* Makes the answer of http_respond tell, in Server-Timing, how long the request was in the queue
+ * and took in all until now. Before http_respond. */
 void http_set_timing(struct http_exchange *exchange, uint64_t queue_us, uint64_t total_us,
                      bool is_cold);
-/* The request failed: problem+json with the code, Skep-Error, Retry-After if retry_after_s > 0; or,
- * after a head, the connection is cut off so that the client sees an incomplete body. The
- * exchange is gone. */
+/* Fails the request: problem+json with the code, Skep-Error, Retry-After if retry_after_s > 0; or,
+ * after a head, the connection is cut off so that the client sees an incomplete body. The exchange
+ * is gone. */
 void http_fail(struct http_exchange *exchange, enum error_code code, unsigned retry_after_s);
 bool http_head_sent(const struct http_exchange *exchange);
-/* Response bytes queued for the client and not yet taken by its socket. */
+/* Returns the response bytes queued for the client and not yet taken by its socket. */
 size_t http_queued_bytes(const struct http_exchange *exchange);

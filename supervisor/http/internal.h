@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the http*.c files share: the front, its connections, and who owns which part of them.
- * Not for others. Supervisor, loop thread.
+ * The internals that the files of http/ share: the front, its connections, and who owns which part
+ * of them. Not for others. Supervisor, loop thread.
  *
  * One epoll registration for each connection (edge-triggered, for reading, writing and the peer's
- * FIN) that never changes: can_read and can_write remember what it said. Connections are only
- * freed by the front's work event, so a pointer stays good through any callback.
+ * FIN) that never changes: can_read and can_write remember its events. Connections are only freed
+ * by the front's work event, so a pointer stays good through any callback.
  */
 #pragma once
 
@@ -24,15 +24,15 @@
 
 #define HTTP_INPUT_BYTES ((size_t) 64 * 1024)
 #define HTTP_DRAIN_MAX_BYTES 65536 /* unread request body that is read and thrown away */
-/* After our last response, for clients that read it only when they have sent all. */
+/* Bytes read after the last response, for clients that read it only when they have sent all. */
 #define HTTP_LINGER_MAX_BYTES 16777216
 #define HTTP_LINGER_MS 5000
 #define HTTP_LOOK_MS 1000
 #define HTTP_SPARE_BUFFERS 64
-#define HTTP_HEADS_PER_TURN 16 /* of one connection; then the others have their turn */
+#define HTTP_HEADS_PER_TURN 16 /* heads of one connection; then others have their turn */
 #define HTTP_PORT_BYTES 7      /* ":65535" and NUL */
 #define HTTP_DEFAULT_HOST "localhost"
-#define HTTP_SLOW_MS 10000       /* for so long an address is known for a slow client */
+#define HTTP_SLOW_MS 10000       /* how long an address is remembered for a slow client */
 #define HTTP_CLIENT_MAX_BYTES 46 /* INET6_ADDRSTRLEN */
 
 enum connection_state {
@@ -54,7 +54,8 @@ enum http_timer_kind {
     HTTP_TIMER_HALF, /* the client has ended its side and waits for the rest of the answer */
     HTTP_TIMER_WRITE,
     HTTP_TIMER_LINGER,
-    HTTP_TIMER_LOOK, /* nothing is read while the handler is at work: whether the client is still there */
+    /* No read while the handler is at work: look whether the client is still there. */
+    HTTP_TIMER_LOOK,
     HTTP_TIMER_KINDS,
 };
 
@@ -62,10 +63,10 @@ enum http_body_mode {
     HTTP_BODY_NONE,
     HTTP_BODY_LENGTH,
     HTTP_BODY_CHUNKED,
-    HTTP_BODY_CLOSE, /* responses to HTTP/1.0: ends with the connection */
+    HTTP_BODY_CLOSE, /* for HTTP/1.0: ends with the connection */
 };
 
-/* Where the check of raw head, chunk and trailer lines stands (scan.c). */
+/* State of the check of raw head, chunk and trailer lines (scan.c). */
 enum http_scan_state {
     HTTP_SCAN_BAD,
     HTTP_SCAN_START,    /* before the request line: empty lines are skipped */
@@ -78,7 +79,7 @@ enum http_scan_state {
     HTTP_SCAN_DATA_END, /* after chunk data: CR LF must follow */
     HTTP_SCAN_DATA_END_CR,
     HTTP_SCAN_SIZE, /* in a chunk size */
-    /* Chunk extensions: from here on the bytes are for nobody. */
+    /* Chunk extensions: from here on the bytes are thrown away. */
     HTTP_SCAN_EXTENSION_END, /* behind a size or a value: blanks, then ";" */
     HTTP_SCAN_EXTENSION,     /* behind ";" */
     HTTP_SCAN_NAME,
@@ -105,7 +106,7 @@ struct http_timer {
 };
 TAILQ_HEAD(http_timer_list, http_timer);
 
-/* Bytes that were read but not used: start..end of data. */
+/* Bytes that were read and not used: start..end of data. */
 struct http_input {
     uint8_t *data;
     size_t start;
@@ -116,14 +117,14 @@ struct http_input {
 struct http_exchange {
     void *request;          /* borrowed: the handler's; NULL until on_request has returned */
     uint64_t grant;         /* body bytes that the handler still takes */
-    uint64_t body_left;     /* of the request body, or of its current chunk */
+    uint64_t body_left;     /* rest of the request body, or of its current chunk */
     uint64_t response_left; /* HTTP_BODY_LENGTH: bytes that the handler still owes */
     uint64_t request_id;    /* 0: none */
     uint64_t queue_us;      /* with has_timing: for Server-Timing */
     uint64_t total_us;
     uint64_t body_taken;    /* bytes of the request body, decoded */
-    uint64_t body_wait_ms;  /* time that was spent waiting for them, up to body_since_ms */
-    uint64_t body_since_ms; /* 0: does not wait for any */
+    uint64_t body_wait_ms;  /* time of waiting for them, up to body_since_ms */
+    uint64_t body_since_ms; /* 0: waits for none */
     enum http_body_mode body_mode;
     enum http_body_mode response_mode;
     bool is_active; /* the handler may answer */
@@ -164,12 +165,12 @@ struct http_connection {
     bool can_write;
     bool peer_closed;    /* FIN seen; bytes may still be unread */
     bool is_read_out;    /* the FIN has been read: no byte is unread */
-    bool reset_on_close; /* the client must not take the end for a complete body */
+    bool reset_on_close; /* the client must not take the end for that of a complete body */
     bool no_linger;
     uint32_t lingered_bytes;
-    uint32_t turn_heads;  /* taken in this turn */
-    size_t noted_bytes;   /* of it in the front's buffered */
-    size_t kept_bytes;    /* what the handler keeps of its request, likewise */
+    uint32_t turn_heads;  /* heads taken in this turn */
+    size_t noted_bytes;   /* bytes of this connection in the front's buffered */
+    size_t kept_bytes;    /* likewise, bytes that the handler keeps for its request */
     uint64_t period_sent; /* response bytes that the client took since the write timer was set */
     char client[HTTP_CLIENT_MAX_BYTES];
 };
@@ -181,14 +182,14 @@ struct http_listener {
     struct http_front *front; /* borrowed: owner */
     struct event event;
     int fd;
-    char *unix_path; /* NULL: it has no file */
-    bool owns_file;  /* which is removed with it */
+    char *unix_path; /* NULL: the socket has no file */
+    bool owns_file;  /* the file is removed with the socket */
 };
 LIST_HEAD(http_listener_list, http_listener);
 
 struct http_cap_state {
     uint64_t met;
-    struct log_gate gate; /* of the lines that say so */
+    struct log_gate gate; /* gate of the log lines about the cap */
 };
 
 struct http_peers; /* connections for each client address (peers.c) */
@@ -200,31 +201,32 @@ struct http_front {
     struct http_limits limits;
     struct http_listener_list listeners;
     struct http_connection_list connections;
-    size_t n_connections, *n_connections_out; /* the latter: of the options */
+    size_t n_connections, *n_connections_out; /* n_connections_out: that of the options */
     struct http_peers *peers;
     struct http_connection_queue work;
     struct http_connection_queue later;
     struct http_timer_list timers[HTTP_TIMER_KINDS];
     uint32_t timer_ms[HTTP_TIMER_KINDS];
-    uint64_t timer_due_ms; /* what timer_event is set to; UINT64_MAX: off */
+    uint64_t timer_due_ms; /* time that timer_event is set to; UINT64_MAX: off */
     struct event work_event;
     struct event later_event;
     struct event timer_event;
-    struct event accept_event; /* accepting again after a shortage of descriptors */
+    struct event accept_event; /* accepts again after a shortage of descriptors */
     struct evbuffer *spare[HTTP_SPARE_BUFFERS];
     size_t n_spare;
-    struct http_field *fields; /* limits.header_count + 1, of the head that is being parsed */
+    struct http_field *fields; /* limits.header_count + 1, for the head that is being parsed */
     struct http_cap_state caps[HTTP_CAPS];
     uint64_t buffered; /* bytes, see buffers.c */
     bool is_accepting;
-    bool is_short; /* of descriptors: a connection that closes is no reason to accept again */
-    bool is_held;  /* others accept on the same sockets */
+    /* Descriptors are short: a connection that closes is no reason to accept again. */
+    bool is_short;
+    bool is_held; /* another process accepts on the same sockets */
     bool is_draining;
     bool is_closing_idle;
     int64_t date_second;
     char date[32];
     char host[HOST_NAME_MAX_BYTES +
-              HTTP_PORT_BYTES]; /* and port, of the head that is being parsed */
+              HTTP_PORT_BYTES]; /* host and port of the head that is being parsed */
     uint8_t input[HTTP_INPUT_BYTES];
 };
 
@@ -240,28 +242,30 @@ static inline void http_front_count_connection(struct http_front *front, int cha
 void http_front_queue(struct http_connection *connection, enum http_queue queue);
 /* Moves a timer to kind's list, due in kind's time from now; NONE stops it. */
 void http_timer_set(struct http_timer *timer, enum http_timer_kind kind);
-/* The clock of the timers: monotonic, as coarse as the kernel's tick. */
+/* Returns the time of the timers' clock: monotonic, as coarse as the kernel's tick. */
 uint64_t http_front_now_ms(void);
 
 /* --- listener.c ----------------------------------------------------------------------- */
 
 /* Accepts again if a limit or shortage had stopped it. */
 void http_listeners_resume(struct http_front *front);
-/* Takes what the kernel has already accepted, then closes all listeners. */
+/* Closes all listeners. accept_rest: takes connections that the kernel has already accepted
+ * first. */
 void http_listeners_close(struct http_front *front, bool accept_rest);
 void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *front);
 
 /* --- buffers.c ------------------------------------------------------------------------ */
 
-/* Counts what the connection keeps now. */
+/* Counts the bytes that the connection keeps now. */
 void http_buffers_note(struct http_connection *connection);
-/* Its exchange ends: what the handler still keeps for it is no more of this connection's. */
+/* Forgets bytes that the handler keeps for an exchange which ends: they no longer count for this
+ * connection. */
 void http_buffers_forget_kept(struct http_connection *connection);
-/* Returns whether the client takes what waits to be sent at a fair rate. */
+/* Returns whether the client takes the queued output at a fair rate. */
 bool http_buffers_moves(const struct http_connection *connection);
-/* Output above this is "full", see HTTP_OUTPUT_LOW_BYTES: less under pressure. */
+/* Returns the size above which output is "full", see HTTP_OUTPUT_LOW_BYTES: less under pressure. */
 size_t http_front_low_bytes(const struct http_front *front);
-/* Cuts off clients until what is kept is within the budget. */
+/* Cuts off clients until the kept bytes are within the budget. */
 void http_buffers_shed(struct http_front *front);
 
 /* --- caps.c --------------------------------------------------------------------------- */
@@ -272,7 +276,7 @@ void http_cap_met(struct http_front *front, enum http_cap cap, const char *clien
 
 int http_peers_new(uint32_t max_per_peer, struct http_peers **ret_peers);
 void http_peers_set_max(struct http_peers *peers, uint32_t max_per_peer);
-/* 0, or -ENOMEM and nothing is changed. */
+/* Sets the proxies. 0, or -ENOMEM and nothing is changed. */
 int http_peers_set_proxies(struct http_peers *peers, const struct address_prefix *proxies,
                            size_t n);
 struct http_peers *http_peers_free(struct http_peers *peers);
@@ -282,52 +286,53 @@ int http_peer_enter(struct http_peers *peers, const struct sockaddr *address,
                     struct http_peer **ret_peer);
 /* NULL is allowed. */
 void http_peer_leave(struct http_peers *peers, struct http_peer *peer);
-/* Not 0; another one in each process. */
+/* Returns the peer's id, which is not 0, and another one in each process. */
 uint64_t http_peer_id(const struct http_peer *peer);
-/* When a client of the address was found slow last; 0: never. */
+/* Returns the time when a client of the address was last found slow; 0: never. */
 uint64_t *http_peer_slow_ms(struct http_peer *peer);
-/* Bytes that are kept for all of its connections (buffers.c). */
+/* Returns the bytes that are kept for all connections of the peer (buffers.c). */
 uint64_t *http_peer_buffered(struct http_peer *peer);
 
 /* --- connection.c --------------------------------------------------------------------- */
 
-/* The address in text; "unix" without one. */
+/* Writes the address in text; "unix" without one. */
 void http_client_name(const struct sockaddr *address, char name[HTTP_CLIENT_MAX_BYTES]);
-/* Takes over fd on success. */
+/* Makes a connection. Takes over fd on success. */
 int http_connection_new(struct http_front *front, int fd, const struct sockaddr *address);
 /* Closes a connection that can give way to a new one. False: there is none. */
 bool http_connection_make_room(struct http_front *front);
 /* Ends the connection of a client that is too slow (HTTP_GONE_SLOW, HTTP_GONE_LATE). */
 void http_connection_cut(struct http_connection *connection, enum http_gone why);
 void http_connection_on_timeout(struct http_connection *connection, enum http_timer_kind kind);
-/* Closes the fd and leaves all lists; calls no handler. Freed by the work event. */
+/* Closes the fd and leaves all lists; calls no handler. The work event frees the connection. */
 void http_connection_close(struct http_connection *connection);
 /* Frees a closed connection. */
 void http_connection_free(struct http_connection *connection);
-/* Tells the handler, if it has a request here, that it is gone. */
+/* Tells the handler, if it has a request here, that the exchange is gone. */
 void http_connection_forget_exchange(struct http_connection *connection, enum http_gone why);
-/* The response is complete (or cut off): goes to what comes next. */
+/* Goes on to the next phase when the response is complete (or cut off). */
 void http_connection_end_exchange(struct http_connection *connection);
 /* The same for a response that is in the kernel as a whole, of a connection that stays and has nothing else to do. */
 void http_connection_end_sent(struct http_connection *connection);
 /* Sends what is queued, then closes. */
 void http_connection_finish(struct http_connection *connection);
-/* All output is in the kernel: FIN, then LINGER; or closes. */
+/* Sends FIN when all output is in the kernel, then LINGER; or closes. */
 void http_connection_linger(struct http_connection *connection);
-/* The connection is broken: on_gone if there is a request, then closes. */
+/* Closes a broken connection: on_gone first if there is a request. */
 void http_connection_fail(struct http_connection *connection);
-/* The client's FIN has been noticed, with bytes unread perhaps: an exchange under way has half_close_ms to go on. */
+/* Notes the client's FIN, with bytes unread perhaps: an exchange under way has half_close_ms to go
+ * on. */
 void http_connection_on_fin(struct http_connection *connection);
-/* The client has ended its side. */
+/* Notes that the client has ended its side. */
 void http_connection_on_end(struct http_connection *connection);
 /* Gives bytes to the state; returns how many of them were used. */
 size_t http_connection_take(struct http_connection *connection, uint8_t *data, size_t size);
 bool http_connection_may_read(const struct http_connection *connection);
-/* The response queue; NULL without memory. */
+/* Returns the response queue; NULL without memory. */
 struct evbuffer *http_connection_output(struct http_connection *connection);
 void http_connection_release_output(struct http_connection *connection);
 size_t http_connection_queued(const struct http_connection *connection);
-/* Whether the rest of the request body is known and small enough to read and throw away. */
+/* Returns whether the rest of the request body is known and small enough to read and throw away. */
 bool http_connection_can_drain_body(const struct http_connection *connection);
 struct http_connection *http_exchange_connection(const struct http_exchange *exchange);
 /* Starts or stops the timer for the request body, after a change of state or grant. */
@@ -340,14 +345,14 @@ bool http_connection_is_late(struct http_connection *connection);
 void http_connection_on_event(evutil_socket_t fd, short what, void *connection);
 /* Returns whether the client has reset the connection. */
 bool http_connection_has_failed(const struct http_connection *connection);
-/* Does what is due at the end of a loop turn. Returns when it wants to be called again: LATER or
- * NONE. Called with connection->queue still WORK, so that what it does queues nothing; the caller
- * frees a connection that is closed after it. */
+/* Does the work that is due at the end of a loop turn. Returns when it wants to be called again:
+ * LATER or NONE. Called with connection->queue still WORK, so that the work queues nothing; the
+ * caller frees a connection that is closed after it. */
 enum http_queue http_connection_work(struct http_connection *connection);
 
 /* --- scan.c --------------------------------------------------------------------------- */
 
-/* Checks bytes up to the end of the section (state DONE). Returns how many were looked at, or
+/* Checks bytes up to the end of the section (state DONE). Returns how many were checked, or
  * -EBADMSG. */
 ssize_t http_scan_bytes(struct http_scan *scan, const uint8_t *data, size_t size);
 /* --- parse.c -------------------------------------------------------------------------- */
@@ -364,16 +369,16 @@ unsigned http_parse_head(struct http_connection *connection, uint8_t *bytes, siz
  * and the port, if it is not 80; both in front->host. 0 or -EBADMSG. */
 int http_parse_authority(struct http_front *front, struct http_text authority,
                          struct http_request *request);
-/* The configured host, for HTTP/1.0 without Host. */
+/* Sets the configured host, for HTTP/1.0 without Host. */
 void http_use_default_host(const struct http_front *front, struct http_request *request);
-/* Splits an absolute-form target in place; origin-form stays as it is; "*" (for OPTIONS) becomes "/".
- * *ret_authority: that of an absolute target, else empty. 0 or -EBADMSG. */
+/* Splits an absolute-form target in place; origin-form stays unchanged; "*" (for OPTIONS) becomes
+ * "/". *ret_authority: that of an absolute target, else empty. 0 or -EBADMSG. */
 int http_parse_target(struct http_text *target, bool is_options, struct http_text *ret_authority);
 
 /* --- body.c --------------------------------------------------------------------------- */
 
-/* Takes body bytes: to the handler as far as it granted, or thrown away in state DRAIN. Returns
- * how many were used; 0: no more now. On malformed chunks the request fails. */
+/* Takes body bytes: to the handler as far as it granted, or thrown away in state DRAIN. Returns how
+ * many were used; 0: no more now. On malformed chunks the request fails. */
 size_t http_body_take(struct http_connection *connection, const uint8_t *data, size_t size);
 
 /* --- response.c ----------------------------------------------------------------------- */
@@ -389,30 +394,31 @@ void http_reject(struct http_connection *connection, unsigned status, const char
 
 enum http_field_kind {
     HTTP_FIELD_PLAIN,
-    HTTP_FIELD_HOP, /* of one connection only: never passed on */
+    HTTP_FIELD_HOP, /* belongs to one connection only: never passed on */
     HTTP_FIELD_CONNECTION,
-    HTTP_FIELD_UPGRADE, /* likewise, but for answers that say what the client is to upgrade to */
+    HTTP_FIELD_UPGRADE, /* likewise, but for answers that name the protocol to upgrade to */
     HTTP_FIELD_CONTENT_LENGTH,
     HTTP_FIELD_DATE,
     HTTP_FIELD_EXPECT,
     HTTP_FIELD_HOST,
-    HTTP_FIELD_SKEP, /* what only the front may say */
+    HTTP_FIELD_SKEP, /* may be written by the front only */
     HTTP_FIELD_TRANSFER_ENCODING,
 };
 
-/* By name, any case. */
+/* Returns the kind of a field, by its name in any case. */
 enum http_field_kind http_field_kind(struct http_text name);
-/* True for a field that is for the tenant whatever Connection says of it (docs/http.md). Any case. */
+/* Returns whether a field is for the tenant whatever Connection says of it (docs/http.md). Any
+ * case. */
 bool http_is_end_to_end(struct http_text name);
-/* Lower-cases in place. False: not a token. */
+/* Makes the name lower case in place. False: not a token. */
 bool http_token_to_lower(char *data, size_t size);
-/* No control characters but TAB; 0x80 to 0xff pass. */
+/* Returns whether the text has no control characters but TAB; 0x80 to 0xff pass. */
 bool http_is_field_value(struct http_text text);
 bool http_text_is(struct http_text text, const char *lower_case); /* any case */
 struct http_text http_text_trim(struct http_text text);           /* spaces and tabs */
-/* Decimal digits only, at most 18 of them. 0 or -EBADMSG. */
+/* Parses decimal digits only, at most 18 of them. 0 or -EBADMSG. */
 int http_parse_length(struct http_text text, uint64_t *ret_length);
-/* NULL-safe: "" for a status without a name. */
+/* Returns the phrase of a status; never NULL: "" for a status without a name. */
 const char *http_status_text(unsigned status);
-/* The Date field's value, made once for each second. */
+/* Returns the Date field's value, made once for each second. */
 const char *http_date(struct http_front *front);

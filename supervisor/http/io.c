@@ -12,8 +12,8 @@
 #include "common/loop_watch.h"
 #include "supervisor/http/internal.h"
 
-#define READS_PER_TURN 4     /* then the other connections have their turn */
-#define INPUT_ROOM_BYTES 512 /* at least, for a read behind bytes that wait */
+#define READS_PER_TURN 4     /* reads of one connection; then the others have their turn */
+#define INPUT_ROOM_BYTES 512 /* room for a read behind bytes that wait, at least */
 #define INPUT_GROWTH_BYTES 4096
 
 /* --- input --- */
@@ -109,9 +109,9 @@ static ssize_t read_some(struct http_connection *connection)
         return n;
     }
     used = http_connection_take(connection, data, (size_t) n);
-    /* epoll(7): a short read means that the stream is empty; what comes later is a new edge. But
-     * a reset that came with the last bytes had its edge with them. Where an answer follows, its
-     * write meets the error; where more input is due, only another read does. */
+    /* epoll(7): a short read means that the stream is empty; later bytes are a new edge. But a
+     * reset that came with the last bytes had its edge with them. If an answer follows, its write
+     * meets the error; if more input is due, only another read does. */
     connection->can_read =
         (size_t) n == room || connection->peer_closed ||
         (connection->state != CONNECTION_IDLE && http_connection_may_read(connection));
@@ -141,7 +141,7 @@ static bool pump_some(struct http_connection *connection)
     return connection->can_read && http_connection_may_read(connection);
 }
 
-/* Takes and reads what the state allows. Returns whether there may be more. */
+/* Reads and handles as much as the state allows. Returns whether there may be more. */
 static bool pump(struct http_connection *connection)
 {
     bool may_be_more;
@@ -153,15 +153,16 @@ static bool pump(struct http_connection *connection)
     return may_be_more;
 }
 
-/* A FIN behind a request that the handler has. It may be noticed without reading. */
+/* Notices a FIN behind a request that the handler has, without reading it. */
 static void check_gone(struct http_connection *connection)
 {
     if (connection->peer_closed)
         http_connection_on_fin(connection);
 }
 
-/* A reset is reported like new input, which is not looked at while the handler is at work. One that came with the
- * request has no event of its own: HTTP_TIMER_LOOK finds it. */
+/* Returns whether the client has reset the connection. A reset is reported like new input, which is
+ * not looked at while the handler is at work. A reset that came with the request has no event of
+ * its own: HTTP_TIMER_LOOK finds it. */
 bool http_connection_has_failed(const struct http_connection *connection)
 {
     int error = 0;
@@ -246,7 +247,7 @@ static void after_flush(struct http_connection *connection)
     }
 }
 
-/* Whether another round can do anything before the next event. */
+/* Returns whether another round can do anything before the next event. */
 static bool has_more_work(const struct http_connection *connection)
 {
     size_t left = http_connection_queued(connection);

@@ -23,8 +23,8 @@
 #define ACCEPTS_PER_TURN 64
 #define SHORTAGE_PAUSE_US 200000
 #define UNREAD_MAX_BYTES 4096
-/* In the kernel, for each connection: of a response behind what the client's window lets go, and of a request
- * (which the kernel doubles for its own account). */
+/* Bytes in the kernel, for each connection: of a response that the client's window does not take
+ * yet, and of a request (which the kernel doubles for its own account). */
 #define KERNEL_UNSENT_BYTES 65536
 #define KERNEL_UNREAD_BYTES 131072
 
@@ -52,7 +52,7 @@ void http_listeners_resume(struct http_front *front)
         set_accepting(front, true);
 }
 
-/* The next one that cannot be accepted pauses again. */
+/* Accepts again; the next connection that cannot be accepted makes another pause. */
 void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("front: new connections");
@@ -65,7 +65,8 @@ void http_listener_on_shortage_over(evutil_socket_t fd, short what, void *arg)
         set_accepting(front, true);
 }
 
-/* Out of descriptors, of memory, or of connections. Without a pause the loop would spin on the listener. */
+/* Pauses when descriptors, memory or connections are short. Without a pause the loop would spin on
+ * the listener. */
 static void pause_accepting(struct http_front *front, enum http_cap cap)
 {
     static const struct timeval pause = { .tv_usec = SHORTAGE_PAUSE_US };
@@ -76,8 +77,9 @@ static void pause_accepting(struct http_front *front, enum http_cap cap)
     (void) event_add(&front->accept_event, &pause);
 }
 
-/* Tells a client that its address has too many connections; as cheap as closing. What it has sent is read,
- * as far as it is there, because closing with input unread may destroy the answer. */
+/* Tells a client that its address has too many connections; as cheap as closing. Bytes that it has
+ * sent are read, as far as they are there, because closing with input unread may destroy the
+ * answer. */
 static void refuse(struct http_front *front, int fd, const struct sockaddr *address)
 {
     static const char answer[] =
@@ -92,10 +94,10 @@ static void refuse(struct http_front *front, int fd, const struct sockaddr *addr
     http_cap_met(front, HTTP_CAP_ADDRESS, client);
     if (write(fd, answer, sizeof(answer) - 1) < 0 || shutdown(fd, SHUT_WR) < 0 ||
         read(fd, unread, sizeof(unread)) < 0)
-        return; /* closed all the same */
+        return; /* the connection is closed all the same */
 }
 
-/* True if there may be more to accept. */
+/* Accepts a connection. True if there may be more. */
 static bool accept_one(struct http_listener *listener)
 {
     struct http_front *front = listener->front;
@@ -117,7 +119,7 @@ static bool accept_one(struct http_listener *listener)
     return true;
 }
 
-/* is_ready: one is there, by the loop's word, for which another may have to give way. */
+/* Accepts several. is_ready: the loop has reported one, for which another may have to give way. */
 static void accept_some(struct http_listener *listener, int most, bool is_ready)
 {
     struct http_front *front = listener->front;
@@ -125,7 +127,7 @@ static void accept_some(struct http_listener *listener, int most, bool is_ready)
     for (int i = 0; i < most; i++) {
         if (front->n_connections >= front->limits.connections) {
             if (i > 0 || !is_ready)
-                return; /* the loop says so again if there is another */
+                return; /* the loop will report another one */
             if (!http_connection_make_room(front)) {
                 pause_accepting(front, HTTP_CAP_CONNECTIONS);
                 return;
@@ -189,7 +191,8 @@ void http_front_set_file(struct http_front *front, int fd, bool is_ours)
             listener->owns_file = is_ours;
 }
 
-/* NULL for a socket without a file. Now, because a confined supervisor may not ask. */
+/* Finds the path of a socket; NULL for one without a file. Asked now, because a confined supervisor
+ * may not ask. */
 static int find_unix_path(int fd, char **ret_path)
 {
     struct sockaddr_un address = { 0 };
@@ -221,7 +224,7 @@ int http_front_adopt(struct http_front *front, int fd)
     r = io_set_nonblocking(fd);
     if (r < 0)
         return r;
-    /* Connections inherit it. Refused by unix sockets, which need it not. */
+    /* Connections inherit the option. Unix sockets refuse it and do not need it. */
     (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     (void) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
@@ -246,7 +249,7 @@ int http_front_adopt(struct http_front *front, int fd)
     return 0;
 }
 
-/* A socket that a dead process left behind is removed; one that answers is not. */
+/* Removes a socket that a dead process left behind, and not one that answers. */
 static int remove_stale_socket(const struct sockaddr_un *address)
 {
     _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -278,7 +281,7 @@ static int bind_inet(int fd, const struct sockaddr_storage *address, socklen_t s
 
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
         return -errno;
-    /* So that 0.0.0.0:80 and [::]:80 can both be listed. */
+    /* 0.0.0.0:80 and [::]:80 may both be listed. */
     if (address->ss_family == AF_INET6 &&
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
         return -errno;

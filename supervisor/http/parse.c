@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A complete request head to a struct http_request: llhttp splits it, and everything that decides
- * where the message ends and whom it is for is checked here again and more strictly, whatever
- * version of llhttp is linked. Supervisor, loop thread.
+ * The parser of a complete request head: llhttp splits it, and the parts that decide where the
+ * message ends and whom it is for are checked here again and more strictly, whatever version of
+ * llhttp is linked. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 
 #define MAX_CONNECTION_OPTIONS 32
 
-/* One head on its way. */
+/* A head that is being parsed. */
 struct head {
     struct http_connection *connection;
     struct http_field *fields; /* the front's */
@@ -33,7 +33,7 @@ struct head {
     size_t n_options;
 };
 
-/* --- llhttp. parser->data is the head; NULL behind it, so that trailers go nowhere. --- */
+/* --- llhttp. parser->data is the head; NULL behind it, so that trailers are dropped. --- */
 
 static int on_header_field(llhttp_t *parser, const char *at, size_t size)
 {
@@ -76,11 +76,11 @@ static int on_header_value_complete(llhttp_t *parser)
     if (!field->value.data)
         field->value.data = "";
     head->n_fields++;
-    head->fields[head->n_fields] = (struct http_field){ 0 }; /* there is one more */
+    head->fields[head->n_fields] = (struct http_field){ 0 }; /* the array has one more element */
     return 0;
 }
 
-/* So that llhttp does not take the rest for another protocol. */
+/* Ends the head, so that llhttp does not take the rest for another protocol. */
 static int on_headers_complete(llhttp_t *parser)
 {
     parser->upgrade = 0;
@@ -129,8 +129,9 @@ static unsigned refuse_method(struct head *head)
 
 /* --- request line --- */
 
-/* The version must be the last 8 bytes of the line: "HTTP/1.1". A higher minor version is answered as 1.1 (RFC 9110
- * section 2.5), and rewritten to that in place, as llhttp knows none. */
+/* Parses the version, which must be the last 8 bytes of the line: "HTTP/1.1". A higher minor
+ * version is answered as 1.1 (RFC 9110 section 2.5), and rewritten to that in place, as llhttp
+ * knows none. */
 static unsigned parse_version(struct http_text version, bool *ret_is_http10)
 {
     if (version.size != 8 || memcmp(version.data, "HTTP/", 5) != 0 || version.data[6] != '.' ||
@@ -141,11 +142,11 @@ static unsigned parse_version(struct http_text version, bool *ret_is_http10)
         return 505;
     *ret_is_http10 = version.data[7] == '0';
     if (version.data[7] > '1')
-        *(char *) (uintptr_t) &version.data[7] = '1'; /* within the head, which is ours */
+        *(char *) (uintptr_t) &version.data[7] = '1'; /* within the head, which may be changed */
     return 0;
 }
 
-/* Exactly: method SP target SP version. */
+/* Parses exactly: method SP target SP version. */
 static unsigned parse_request_line(struct head *head, const char *line, size_t size)
 {
     const char *method_end = memchr(line, ' ', size);
@@ -194,7 +195,8 @@ static unsigned keep_only(const struct http_field **slot, const struct http_fiel
     return 0;
 }
 
-/* Fields that say whom a message is for and where it ends. Connection names them in attacks only. */
+/* Returns whether the field says whom a message is for or where it ends. Connection names such
+ * fields in attacks only. */
 static bool is_framing(struct http_text name)
 {
     enum http_field_kind kind = http_field_kind(name);
@@ -231,7 +233,7 @@ static unsigned add_connection_options(struct head *head, struct http_text value
 
 static unsigned check_field(struct head *head, struct http_field *field)
 {
-    char *name = (char *) (uintptr_t) field->name.data; /* within the head, which is ours */
+    char *name = (char *) (uintptr_t) field->name.data; /* within the head, which may be changed */
 
     if (!http_token_to_lower(name, field->name.size))
         return 400;
@@ -365,7 +367,8 @@ static void collect_fields(struct head *head, struct http_request *request)
     request->n_fields = kept;
 }
 
-/* Runs llhttp over the head. It must end where we say, or llhttp sees another message. */
+/* Runs llhttp over the head. llhttp must find the end at the same place, or it sees another
+ * message. */
 static unsigned split(struct head *head, const char *data, size_t size)
 {
     llhttp_t *parser = &head->connection->parser;

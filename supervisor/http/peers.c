@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Counts connections for each client address, so that one client cannot take all of them: IPv4 by
- * address, IPv6 by /64, which is what one customer gets. Supervisor, loop thread.
+ * address, IPv6 by /64, the usual share of one customer. Supervisor, loop thread.
  */
 #include <endian.h>
 #include <errno.h>
@@ -62,7 +62,7 @@ uint64_t *http_peer_buffered(struct http_peer *peer)
     return &peer->buffered;
 }
 
-/* False for families that have no limit. */
+/* Makes the key of an address. False for families that have no limit. */
 static bool make_key(const struct sockaddr *address, uint64_t *ret_key, sa_family_t *ret_family)
 {
     if (address->sa_family == AF_INET) {

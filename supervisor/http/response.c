@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Responses. What a worker says is not trusted: status, names, values and length are checked before
- * a byte goes out, and what only the front may say is dropped. Supervisor, loop thread.
+ * Responses. A worker's frames are not trusted: status, names, values and length are checked before
+ * a byte is sent, and fields that only the front may write are dropped. Supervisor, loop thread.
  */
 #include <assert.h>
 #include <errno.h>
@@ -20,11 +20,11 @@
 #define WRITE_MIN_BYTES 16384 /* a part of a body from this size on is written from where it lies */
 #define DIRECT_MAX_BYTES 2048 /* an answer up to this may be written as soon as it is known */
 
-/* A response head that was found good. */
+/* A response head that has passed the checks. */
 struct plan {
     const struct http_response *response;
     enum http_body_mode mode;
-    size_t head_bytes; /* at most */
+    size_t head_bytes; /* upper bound */
     uint64_t length;
     bool has_length;
     bool has_date;
@@ -37,7 +37,8 @@ static bool may_have_body(const struct http_exchange *exchange, unsigned status)
     return !exchange->is_head && status != 204 && status != 205 && status != 304;
 }
 
-/* RFC 9110 section 15.5.22: the one answer in which a client is told what to upgrade to. */
+/* Returns whether the answer may have Upgrade: only with 426 does a client learn the protocol to
+ * upgrade to (RFC 9110 section 15.5.22). */
 static bool may_have_upgrade(const struct plan *plan)
 {
     return plan->response->status == 426;
@@ -91,14 +92,15 @@ static bool is_sent(const struct plan *plan, const struct http_field *field)
     return false;
 }
 
-/* How the client finds the end of the body, RFC 9112 section 6.3. */
+/* Plans how the client finds the end of the body, RFC 9112 section 6.3. */
 static int plan_body(struct plan *plan, const struct http_exchange *exchange, size_t size, bool end)
 {
     if (!may_have_body(exchange, plan->response->status)) {
         plan->mode = HTTP_BODY_NONE;
         if (plan->response->status == 204) {
             plan->has_length = false;
-        } else if (plan->response->status == 205) { /* section 15.3.6: no content, and said so */
+            /* Section 15.3.6: no content, and announced so. */
+        } else if (plan->response->status == 205) {
             plan->has_length = true;
             plan->length = 0;
         } else if (exchange->is_head && end && size > 0 && !plan->has_length) {
@@ -174,7 +176,7 @@ static char *put_chunk_size(char *p, size_t size)
     return PUT_LITERAL(p, "\r\n");
 }
 
-/* Microseconds, as milliseconds with three decimals. */
+/* Writes microseconds, as milliseconds with three decimals. */
 static char *put_milli(char *p, uint64_t us)
 {
     unsigned rest = (unsigned) (us % 1000);
@@ -419,7 +421,7 @@ int http_respond(struct http_exchange *exchange, const struct http_response *res
 
 /* --- failures --- */
 
-/* After a head: the client has to see that the body is incomplete. */
+/* Cuts the connection off after a head: the client has to see that the body is incomplete. */
 static void cut_off(struct http_connection *connection)
 {
     struct http_exchange *exchange = &connection->exchange;

@@ -3,7 +3,7 @@
  * A second pair of eyes over the raw bytes of heads, chunk sizes and trailers: lines end with CR LF
  * and nothing else, no line is folded, no control characters. Debian 12's llhttp 8.1.0 lets pass a
  * bare LF behind the request line, folded lines, any two bytes behind chunk data, and "0 CR LF LF".
- * Also finds where the section ends. Pure. Supervisor, loop thread.
+ * The scan also finds where the section ends. Pure. Supervisor, loop thread.
  */
 #include <errno.h>
 
@@ -11,7 +11,7 @@
 
 enum byte_class {
     BYTE_BAD,  /* control characters */
-    BYTE_TEXT, /* what no token may have */
+    BYTE_TEXT, /* not allowed in tokens */
     BYTE_TOKEN,
     BYTE_HEX,
     BYTE_BLANK,
@@ -43,7 +43,7 @@ static const uint8_t classes[256] = {
     TOKEN(next), [BYTE_TEXT] = (next), [BYTE_SEMICOLON] = (next), [BYTE_EQUALS] = (next), \
                  [BYTE_QUOTE] = (next), [BYTE_BACKSLASH] = (next)
 
-/* What is not listed is HTTP_SCAN_BAD, 0. */
+/* Steps that are not listed are HTTP_SCAN_BAD, 0. */
 static const uint8_t steps[HTTP_SCAN_STATES][BYTE_CLASSES] = {
     [HTTP_SCAN_START] = { TEXT(HTTP_SCAN_LINE), [BYTE_CR] = HTTP_SCAN_START_CR },
     [HTTP_SCAN_START_CR] = { [BYTE_LF] = HTTP_SCAN_START },

@@ -12,9 +12,9 @@
 #include "config/host_name.h"
 #include "supervisor/http/internal.h"
 
-#define HTTP_DEFAULT_PORT 80 /* as URLs of http: leave it out, so does the authority */
+#define HTTP_DEFAULT_PORT 80 /* URLs of http: leave the port out, and so does the authority */
 
-/* ":", then at most five digits that fit; both may be missing (RFC 3986 section 3.2.3). */
+/* Parses ":", then at most five digits that fit; both may be missing (RFC 3986 section 3.2.3). */
 static int parse_port(const char *data, size_t size, uint16_t *ret_port)
 {
     unsigned port = 0;
@@ -63,7 +63,7 @@ void http_use_default_host(const struct http_front *front, struct http_request *
     request->host = request->authority = (struct http_text){ host, strlen(host) };
 }
 
-/* Length of "http://" or "https://" at the start; 0: another form. */
+/* Returns the length of "http://" or "https://" at the start; 0: another form. */
 static size_t scheme_size(struct http_text target)
 {
     if (target.size > 7 && strncasecmp(target.data, "http://", 7) == 0)
@@ -86,8 +86,8 @@ int http_parse_target(struct http_text *target, bool is_options, struct http_tex
     }
     *ret_authority = (struct http_text){ 0 };
     if (target->size == 1 && target->data[0] == '*') {
-        *target =
-            (struct http_text){ "/", 1 }; /* its URL has an empty path, RFC 9112 section 3.3 */
+        /* The URL of "*" has an empty path, RFC 9112 section 3.3. */
+        *target = (struct http_text){ "/", 1 };
         return is_options ? 0 : -EBADMSG;
     }
     if (target->size > 0 && target->data[0] == '/')
@@ -100,7 +100,7 @@ int http_parse_target(struct http_text *target, bool is_options, struct http_tex
     if (end == scheme)
         return -EBADMSG;
     if (end < target->size && target->data[end] == '?')
-        return -EBADMSG; /* no client sends it, and the path would have to be made up */
+        return -EBADMSG; /* no client sends such a target, and the path would have to be made up */
     if (end == target->size)
         *target = (struct http_text){ "/", 1 };
     else
