@@ -134,7 +134,7 @@ static int recover_tenant(void *arg, int dir_fd, const char *name)
         return r;
     size_t at = strlen(recovery->broken);
     (void) snprintf(recovery->broken + at, sizeof recovery->broken - at, "%s%s (%s)",
-                    at > 0 ? ", " : "left as they are, for they cannot be read:  ", name,
+                    at > 0 ? ", " : "left as they are, for they cannot be read: ", name,
                     strerrordesc_np(-r));
     return 0;
 }
