@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep check`: what skepd would say about config files and tenants, by the same code, without
- * serving or running any of them. Fields of --json: ok, configs, tenants (how many are good), errors (file,
- * line or null, column or null, text), notes (likewise).
+ * `skep check`: the errors that skepd would find in config files and tenants, by the same code,
+ * without serving or running any of them. Fields of --json: ok, configs, tenants (how many are
+ * good), errors (file, line or null, column or null, text), notes (likewise).
  */
 #include <errno.h>
 #include <jansson.h>
@@ -22,7 +22,7 @@ struct tally {
     struct config_errors errors, notes;
     const char *unit;          /* --unit; NULL: the installed unit */
     unsigned configs, tenants; /* good ones */
-    char **paths;              /* of tenants whose modules are to be compiled; NULL-ended */
+    char **paths;              /* tenants whose modules are to be compiled; NULL-ended */
     size_t n_paths;
 };
 
@@ -254,11 +254,10 @@ const struct verb verb_check = {
     .help =
         "PATH is a skepd.yaml (its tenants are checked with it), a skep.yaml, the folder\n"
         "of a tenant, a folder of such folders, or a script. Each error is one line,\n"
-        "FILE:LINE:COLUMN: what is wrong: what was expected. The modules of each tenant are\n"
+        "FILE:LINE:COLUMN: the error: what was expected. The modules of each tenant are\n"
         "compiled and linked in a jailed worker of its own, and not run: syntax errors, imports\n"
         "that lead nowhere, names that a module does not export, a missing default export.\n"
-        "Notes say which files of a tenant are left out, and what is wrong in files that no "
-        "import\n"
+        "Notes say which files of a tenant are left out, and faults of files that no import\n"
         "statement leads to. A skepd.yaml is also compared with the unit that starts skepd with\n"
         "it: the one that is installed, or --unit.\n\n"
         "Fields of --json: ok, configs, tenants (good ones), errors and notes (lists of objects\n"

@@ -16,7 +16,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 
-/* Of what skepd says when it cannot: its last line is shown. */
+/* Most text that is read of a skepd that fails, whose last line is shown. */
 #define SAID_MAX_BYTES 16384
 
 struct ends {
@@ -95,7 +95,7 @@ static void add_list(const json_t *list, struct config_errors *errors)
     }
 }
 
-/* The last line of text, cut to its length; "" if there is none. */
+/* Returns the last line of text, cut to its length; "" if there is none. */
 static const char *last_line(char *text)
 {
     size_t size = strlen(text);
@@ -119,7 +119,7 @@ static void note_failure(int said_fd, const char *file, struct config_errors *no
                       have > 0 ? last_line(text) : "skepd has ended");
 }
 
-/* argv[0] to the end: as for execv. 0, or -errno if the process cannot be started. */
+/* Runs argv[0]; argv to the end as for execv. 0, or -errno if the process cannot be started. */
 static int run(struct ends *ends, char *const *argv, pid_t *ret_pid)
 {
     pid_t parent = getpid(), pid;

@@ -6,8 +6,9 @@
 
 #include "config/errors.h"
 
-/* Adds what is wrong with the modules of the tenants at these paths (folders or scripts; NULL-ended) to errors, or, in files that
- * no import statement leads to, to notes; a note, too, if they could not be compiled here. config: of a skepd.yaml whose cordons
- * and limits count; NULL: none. 0 or -ENOMEM. */
+/* Adds the faults of the modules of the tenants at these paths (folders or scripts; NULL-ended) to
+ * errors, or, in files that no import statement leads to, to notes; a note, too, if they could not
+ * be compiled here. config: of a skepd.yaml whose cordons and limits count; NULL: none. 0 or
+ * -ENOMEM. */
 int check_modules(const char *config, char *const *paths, struct config_errors *errors,
                   struct config_errors *notes);

@@ -14,12 +14,12 @@ struct config_error {
     char *file;
     unsigned line;   /* 0: the file as a whole */
     unsigned column; /* 0: unknown, or the line as a whole */
-    char *text;      /* "what is wrong: what was expected" */
+    char *text;      /* "the error: what was expected" */
 };
 
 /* Starts as { 0 }. */
 struct config_errors {
-    char *text; /* owned; all of them, each "FILE:LINE:COLUMN: what is wrong\n"; NULL if none */
+    char *text; /* owned; all of them, each "FILE:LINE:COLUMN: the error\n"; NULL if none */
     size_t size;
     unsigned count;             /* errors, kept or not */
     struct config_error *items; /* owned */

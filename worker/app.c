@@ -16,7 +16,7 @@
 #define FILE_MAX_BYTES (UINT32_C(16) << 20)
 /* Factor from cpu_startup_ms to the wall time of a load that waits (top-level await). */
 #define BOOT_WALL_FACTOR 10
-/* Of one LoadCheck; what is beyond is not told. */
+/* Most problems of one LoadCheck; further ones are not sent. */
 #define PROBLEMS_MAX 100
 #define PROBLEM_TEXT_MAX_BYTES 1024
 

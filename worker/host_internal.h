@@ -121,7 +121,7 @@ struct app {
     bool is_running_load;
     bool is_checked;     /* LoadCheck has come in place of LoadEnd */
     bool has_faults;     /* problems that would fail a load were found */
-    unsigned n_problems; /* of either kind */
+    unsigned n_problems; /* errors and warnings */
     bool is_ready;
     bool reuse_after_stop;
     bool is_stopped; /* JavaScript was terminated in the isolate, which takes no request any more */

@@ -183,7 +183,7 @@ const char *isolate_error(const struct isolate *isolate);
 
 /* A fault in a tenant's files, as it can be told without running them. */
 struct isolate_problem {
-    struct isolate_bytes file; /* its path */
+    struct isolate_bytes file; /* path of the file */
     struct isolate_bytes text; /* UTF-8 */
     uint32_t line, column;     /* from 1 on; 0: the file as a whole */
     bool is_unused; /* no import statement leads to it, so that only import() can meet it */

@@ -20,7 +20,7 @@ class Check
     }
     bool may_listen() const;
     void check_main(File *main);
-    // What no import statement leads to: only import() could.
+    // Checks the files that no import statement leads to: only import() could.
     void check_rest();
     void tell(const Place &place, const std::string &text);
 
@@ -60,7 +60,7 @@ void Check::tell(const Place &place, const std::string &text)
     on_problem_(owner_, &problem);
 }
 
-// By V8's word if that is a place in a file of the tenant, else the file as a whole.
+// Returns V8's place if that is in a file of the tenant, else the file as a whole.
 Place Check::place_of(const File &file, v8::Local<v8::Message> message)
 {
     Place place = { file.path, 0, 0 };
@@ -128,7 +128,7 @@ void Check::check_graph(File *root)
         if (file->kind == FileKind::script)
             follow(*file, &todo);
     }
-    // What does not compile, or is not there, V8 could not link.
+    // V8 could not link a file that does not compile, or is not there.
     if (told_ > told || root->kind != FileKind::script || entry_.is_terminated())
         return;
     v8::TryCatch try_catch(v8_);
@@ -165,7 +165,7 @@ void Check::check_rest()
         v8::HandleScope scope(v8_);
         if (entry_.is_terminated())
             return;
-        // With a fault in the main module, nobody knows yet what its imports lead to.
+        // With a fault in the main module, nobody knows yet where its imports lead.
         if (is_main_good && !seen_.contains(&file))
             check_graph(&file);
     }

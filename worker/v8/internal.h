@@ -226,13 +226,13 @@ v8::MaybeLocal<v8::Array> files_bindings(struct isolate *self);
 
 // ---- modules.cc
 
-// What one import of a file leads to.
+// The result of one import of a file.
 struct Import {
     File *file = nullptr; // null: there is none of that name
-    Place place;          // of the import
-    std::string problem;  // what is wrong with it; "": nothing
+    Place place;          // place of the import
+    std::string problem;  // the fault; "": none
     std::string where;    // the place in words, to follow the problem
-    std::string hint;     // what to do about it, to follow both
+    std::string hint;     // remedy, to follow both
 };
 
 // Makes the module of a file, which is kept there: compiles a script; of data, what modules_data gives is its

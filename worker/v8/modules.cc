@@ -75,7 +75,7 @@ std::string missing_hint(struct isolate *self, const std::string &referrer,
 
 // ---- one file to one module
 
-// What V8 says of such a file does not name it.
+// Adds the file's name to V8's error about it, which does not have it.
 void name_culprit(struct isolate *self, const File &file, v8::TryCatch *try_catch)
 {
     if (try_catch->HasTerminated() || try_catch->Message().IsEmpty()) {
@@ -167,8 +167,8 @@ v8::MaybeLocal<v8::Module> compile_graph(struct isolate *self, v8::Local<v8::Con
                 self->bad_import = import.place;
                 good = false;
             } else if (import.file->module.IsEmpty()) {
-                good =
-                    !modules_compile(self, import.file).IsEmpty(); // it names its place by itself
+                // A file that does not compile has a place of its own.
+                good = !modules_compile(self, import.file).IsEmpty();
                 todo.push_back(import.file);
                 made.push_back(import.file);
             }
