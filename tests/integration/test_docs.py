@@ -228,7 +228,7 @@ def test_skep_yaml_5_has_every_key_and_limit(folder):
 
 def limits_of_docs():
     """{limit: (default, least, most)} of docs/limits.md."""
-    text = section((TOP / "docs" / "limits.md").read_text(), "## Of a tenant\n", "### What happens")
+    text = section((TOP / "docs" / "limits.md").read_text(), "## Limits of a tenant\n", "### Effects")
     rows = {}
     for line in text.splitlines():
         if found := re.match(r"\| `(\w+)` \| ([\w ]+) \| ([\d ]+) to ([\d ]+) \|", line):
