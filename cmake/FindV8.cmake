@@ -26,7 +26,7 @@ endif()
 set(V8_ROOT "${v8_default}"
     CACHE PATH "folder of V8: its headers and libv8_monolith.a")
 
-# A changed V8_ROOT must not go on with what the old one had.
+# After a change of V8_ROOT nothing found in the old folder may be used.
 if(NOT "${V8_ROOT}" STREQUAL "${V8_ROOT_SEARCHED}")
     unset(V8_INCLUDE_DIR CACHE)
     unset(V8_LIBRARY CACHE)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # skep_flags: an INTERFACE target with every compiler and linker flag of the project. Each flag is
-# probed, so that an older or another compiler builds with what it knows. Every target of ours
-# links it; code that others wrote or that a generator made links skep_code_flags instead, which
-# has the same protections and no warnings.
+# probed, so that an older or another compiler builds with the flags that it knows. Every target of
+# ours links it; code that others wrote or that a generator made links skep_code_flags instead,
+# which has the same protections and no warnings.
 include(CheckCCompilerFlag)
 include(CheckCXXCompilerFlag)
 include(CheckLinkerFlag)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The Debian package, by CPack: scripts/package builds it from build/release. `cmake --install` alone
-# installs the programs; what only the package has is the component "debian".
+# installs the programs; files that only the package has are the component "debian".
 set(unit_folder lib/systemd/system)
 set(package_files EXCLUDE_FROM_ALL COMPONENT debian)
 set(packaging "${PROJECT_SOURCE_DIR}/packaging")
@@ -11,7 +11,7 @@ file(GLOB units CONFIGURE_DEPENDS "${packaging}/systemd/*.service" "${packaging}
 install(FILES ${units} DESTINATION ${unit_folder} ${package_files})
 install(FILES "${packaging}/sysusers/skep.conf" DESTINATION lib/sysusers.d ${package_files})
 install(FILES "${packaging}/tmpfiles/skep.conf" DESTINATION lib/tmpfiles.d ${package_files})
-# A folder of its own: absolute, because below the prefix would be /usr/etc.
+# An install of its own, since the folder is absolute: below the prefix it would be /usr/etc.
 install(FILES "${packaging}/skepd.yaml" DESTINATION /etc/skep ${package_files})
 
 # skep_install_compressed(FILE NAME FOLDER): as Debian wants documentation, without time and name.
@@ -66,9 +66,9 @@ set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
 keeps each inside its budgets of CPU time and memory, and keeps all of them
 away from the host and from each other: V8 isolates in jailed processes.")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# systemd: the user, the sockets and the service are its.
+# systemd: needed for the user, the sockets and the service.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "systemd (>= 252), init-system-helpers (>= 1.52)")
-# Modes as Debian wants them, whatever the umask of the build is.
+# Modes as Debian wants them, with any umask of the build.
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE
     GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)

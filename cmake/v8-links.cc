@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Never run: FindV8.cmake links it to see whether this system has all that V8 asks for.
+// FindV8.cmake links this to see whether this system has all that V8 needs. Nothing runs it.
 #include <libplatform/libplatform.h>
 #include <v8.h>
 

@@ -24,7 +24,7 @@ die() {
 # that is not a comment.
 print_help() { sed -n '4,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
 
-# test_python: prints a python3 that has what the tests import; not always the first one in PATH has.
+# test_python: prints a python3 that has what the tests import; the first one in PATH may not.
 test_python() {
     local python
     for python in python3 /usr/bin/python3; do

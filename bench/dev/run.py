@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How soon `skep dev` serves what was saved: writes the file, then asks again and again on one
+"""Measures how soon `skep dev` serves a saved file: writes the file, then asks again and again on one
 connection until the new answer comes. Run by scripts/bench."""
 
 import argparse

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests per second, latency and CPU time of "hello, world" (or of 1 MiB down or up): skep, node:http
 and `deno serve`, on the same machine in the same run. All servers are up all the time; wrk asks one
-after the other, round after round, so that whatever else the machine does falls on all of them. CPU
+after the other, round after round, so that all of them meet the same other load of the machine. CPU
 time is that of all processes of a server, divided by its requests: a busy machine hardly changes it.
 Run by scripts/bench."""
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench_jail ROUNDS: what the jail costs a worker's start. Births by the real spawner, each kind in turn,
- * so that all see the same machine: without any layer, in namespaces only, and locked in by the real
- * jail code; and the real worker, with V8, until its hello. As skep-worker it is the probe of
- * tests/jail. Prints JSON for run.py: microseconds from the request to the first word, for each birth.
+ * bench_jail ROUNDS: measures how much longer a worker takes to start because of the jail. The real
+ * spawner starts workers of each kind in turn, so that all meet the same machine: without any
+ * layer, in namespaces only, and locked in by the real jail code; and the real worker, with V8,
+ * until its hello. Instead of skep-worker the first kinds run the probe of tests/jail. Prints JSON
+ * for run.py: microseconds from the request to the first word, for each start.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +28,7 @@ static const struct probe_plan plans[KINDS] = {
     [SEALED] = { .lock = PROBE_SEALED },
 };
 
-/* Microseconds from the request until it says that it is there. */
+/* Microseconds from the request until the worker's first word. */
 static uint64_t measure(struct hive *hive, enum kind kind, layer_set layers)
 {
     struct probe_reply reply;

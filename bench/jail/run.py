@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the jail costs a worker's start: see bench_jail.c. The cost is the median of a sealed birth less
-that of a plain one, in one run."""
+"""Measures how much longer a worker takes to start because of the jail: see bench_jail.c. The cost is the median
+of a sealed birth less that of a plain one, in one run."""
 
 import argparse
 import json

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How exactly limits are kept and how fast a dead worker is replaced, by killing against a real
-skepd: overshoot of soft and hard stops, time to the next good answer, what 10,000 kills leave behind,
-and what two victims see of it all, one in the culprits' worker and one in another. Run by
+"""Measures how exactly limits are kept and how fast a dead worker is replaced, by killing workers of a
+real skepd: overshoot of soft and hard stops, time to the next good answer, what 10,000 kills leave behind,
+and what two victims see meanwhile, one in the culprits' worker and one in another. Run by
 scripts/bench."""
 
 import argparse
@@ -40,7 +40,7 @@ SOFT = {
     "awaits": "for (;;) await null;",
     "sort": "const a = Array.from({ length: 1e5 }, (_, i) => i); for (;;) a.sort((x, y) => y - x);",
 }
-# Some of its requests wait in JavaScript at any time.
+# Some requests of such a tenant wait in JavaScript at any time.
 WAITS = script(
     "await new Promise((r) => setTimeout(r, 5));"
     "return new Response(`${env.NAME} ${new URL(request.url).search}`);"
@@ -59,7 +59,7 @@ def culprit(body, cordon_name="default", **limits):
 
 
 def tenants_for(kills):
-    """One for each kill that costs a worker, so that nobody's strikes lead to quarantine."""
+    """One tenant for each kill that costs a worker, so that no tenant's strikes lead to quarantine."""
     tenants = {f"soft-{name}": culprit(body) for name, body in SOFT.items()}
     for n in range(kills):
         tenants[f"stuck-{n}"] = culprit(STUCK)
@@ -84,7 +84,7 @@ CORDONS = [
 
 
 class Victim:
-    """Asks all the while, about a hundred times a second, and keeps what was not right."""
+    """A client that asks about a hundred times a second and keeps every answer that was not right."""
 
     def __init__(self, skepd, tenant, method):
         self.skepd, self.tenant, self.method = skepd, tenant, method
@@ -146,7 +146,7 @@ class Bench:
         print(f"{name}: {json.dumps(row)}", file=sys.stderr)
 
     def new_log(self):
-        """What was logged since it was asked last."""
+        """Returns the lines that were logged since the last call."""
         with self.skepd.log_path.open("rb") as log:
             log.seek(self._log_at)
             text = log.read()
@@ -155,10 +155,10 @@ class Bench:
         return text[:whole].decode(errors="replace")
 
     def wait_ready(self):
-        """Until each cordon has its workers and its spare. Asked of skepd, so not too often."""
+        """Waits until each cordon has its workers and its spare. Each look is a request to skepd, so there are few."""
         wait_for(self.skepd._has_ready_workers, "workers to be ready", timeout=60)
 
-    # -- what is measured
+    # -- measurements
 
     def soft(self, kills):
         """CPU time of the thread over the budget, as the worker has counted it."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the loop of skepd ever stands: the longest callback by its own watch, and the latency of an honest client
-meanwhile, while much else is asked of it. Each case has a skepd of its own. Run by scripts/bench."""
+"""Measures whether the loop of skepd ever stands: the longest callback by skepd's own watch, and the latency of an
+honest client while skepd has much else to do. Each case has a skepd of its own. Run by scripts/bench."""
 
 import argparse
 import contextlib
@@ -45,13 +45,13 @@ class Case:
         self.metrics_port = free_port()
         config = {"log_level": "warning", "metrics": {"listen": f"127.0.0.1:{self.metrics_port}"}, **config}
         self.skepd = Skepd(folder, {"honest": HONEST, **tenants}, config)
-        self.skepd.patience_s = 600  # it may still end before: that is seen at once
+        self.skepd.patience_s = 600  # if skepd ends before, that is seen at once
         self.skepd.start()
         for _ in range(50):
             assert self.skepd.get("honest").status == 200
 
     def meanwhile(self, work, seconds=0):
-        """Runs the work, again and again for so many seconds, and returns the honest client's latencies."""
+        """Runs the work again and again for that many seconds, and returns the honest client's latencies."""
         until, results = multiprocessing.Event(), multiprocessing.Queue()
         client = multiprocessing.Process(target=ask_on, args=(self.skepd.port, until, results))
         client.start()

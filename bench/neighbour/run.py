@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What honest tenants see of one that holds up the worker that they share: their p50 and p99 before it
-begins, and around its beginning, for several kinds of such tenants. Every case has a skepd of its own with
-one shared worker; the victims ask at a steady rate, and how long an answer took counts from when it was
-due, so a stall costs all that would have asked meanwhile. Run by scripts/bench."""
+"""Measures what honest tenants see of a tenant that holds up the worker that they share: their p50 and p99
+before it begins and around its beginning, for several kinds of such tenants. Every case has a skepd of its own
+with one shared worker. The victims ask at a steady rate, and an answer's time counts from when its request was
+due, so a stall also costs the requests that were due meanwhile. Run by scripts/bench."""
 
 import argparse
 import json
@@ -25,17 +25,17 @@ from harness import Skepd, honest, script, wait_for  # noqa: E402
 CPU_MS = 50
 VICTIMS = 4
 EVERY_S = 0.01
-SOON_S = 0.2  # in which victims are to be rid of it
+SOON_S = 0.2  # the goal: within it victims are rid of the culprit
 WINDOW_S = 0.1
 
 SPIN = "for (;;);"
-# V8 cannot interrupt it: the worker dies of it.
+# V8 cannot interrupt this builtin, so the worker is killed.
 STUCK = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);"
 BURN = "let x = 0; for (let i = 0; i < n; i++) x = (x * 31 + i) | 0; globalThis.x = x;"
 
 
 def tenant(body, **limits):
-    """Does it when asked for /bad?N (n is that number), else answers at once."""
+    """Runs the body when asked for /bad?N (n is that number), else answers at once."""
     source = script(
         "const url = new URL(request.url), n = Number(url.search.slice(1));"
         f'if (url.pathname === "/bad") {{ {body} }} return new Response("ok");'
@@ -48,8 +48,8 @@ def tenant(body, **limits):
 
 
 class Victim:
-    """Asks each EVERY_S; notes when each was due, and how long after that and after it was sent it was
-    answered."""
+    """A client that asks each EVERY_S. Notes when each request was due, and how long after that, and after
+    it was sent, the answer came."""
 
     def __init__(self, skepd, name):
         self.skepd, self.name = skepd, name
@@ -117,7 +117,7 @@ def culprits_process(address, names, connections, pattern, end, first):
 
 
 def calibrate(skepd, name, ms):
-    """How many rounds of BURN take that much CPU time."""
+    """How many rounds of BURN take ms of CPU time."""
     n = 1000000
     for _ in range(12):
         before = skepd.tenant(name)["cpu_ms"]

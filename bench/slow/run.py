@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Slow clients beside honest ones: slowhttptest's four modes with 2,000 connections from one address, and
-the same from 200 addresses of 127.0.0.0/8 by a client of our own, since slowhttptest binds to none; then
-slow readers of large answers, and clients that vanish. Honest clients' latency beside that without an
-attack in the same run, and what skepd and the kernel keep meanwhile. Run by scripts/bench."""
+"""Measures honest clients' latency beside slow ones, and what skepd and the kernel keep meanwhile: slowhttptest's
+four modes with 2,000 connections from one address; the same from 200 addresses of 127.0.0.0/8 by a client of
+our own, since slowhttptest binds to none; then slow readers of large answers, and clients that vanish. The
+reference is the latency without an attack in the same run. Run by scripts/bench."""
 
 import argparse
 import contextlib
@@ -222,7 +222,7 @@ def ask(address, seconds, clients):
     }
 
 
-# ---- what is kept
+# ---- memory
 
 
 def kernel_kib():

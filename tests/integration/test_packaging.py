@@ -288,11 +288,11 @@ def test_upgrade_that_goes_well_restarts_nothing(tmp_path):
 def test_upgrade_that_cannot_serve_leaves_the_old_one_alone(tmp_path):
     calls, told = configure(tmp_path, "echo skep upgrade: no such folder >&2; exit 1")
     assert "restart" not in calls
-    assert told.startswith("skep: the skepd of before serves on: no such folder\n")
+    assert told.startswith("skep: the old skepd keeps serving: no such folder\n")
 
 
 def test_upgrade_of_a_skepd_that_does_not_know_it_restarts_it(tmp_path):
-    """That is told as skep does when skepd closes the connection at a command it does not know."""
+    """`skep upgrade` fails with its message for a connection that skepd closes at a command it does not know."""
     where = tmp_path / "old.sock"
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()

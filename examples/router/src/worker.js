@@ -33,7 +33,7 @@ app.get('/count/:to{[0-9]{1,4}}', (c) =>
     }),
 );
 
-// What comes in goes out, as it comes.
+// Sends the request's body back while it arrives.
 app.post('/echo', (c) => c.body(c.req.raw.body, 200, { 'content-type': 'application/octet-stream' }));
 
 app.get('/fail', () => {
