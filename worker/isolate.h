@@ -92,9 +92,11 @@ struct isolate_host {
     void (*consume_call)(void *host, uint64_t request, uint32_t call, size_t size);
     /* Cancels a call whose answer nobody wants any more. */
     void (*cancel_call)(void *host, uint64_t request, uint32_t call);
-    /* CPU time that the entry which runs has left, in nanoseconds; UINT64_MAX: it has no limit. May be NULL. */
+    /* Returns the CPU time that the running entry has left, in nanoseconds; UINT64_MAX without a
+     * limit. May be NULL. */
     uint64_t (*cpu_left_ns)(void *host);
-    /* A promise of this request is continued in the entry of another; only while isolate_watch is on. */
+    /* Notes that a promise of this request is continued in the entry of another; only while
+     * isolate_watch is on. */
     void (*woken)(void *host, uint64_t request);
 };
 

@@ -23,9 +23,11 @@ int sentry_start(struct sentry **ret_sentry);
 void sentry_enter(struct sentry *sentry, struct isolate *isolate, uint64_t budget_ns,
                   uint64_t now_ns);
 
-/* CPU time that the entry has left, in nanoseconds; UINT64_MAX without a budget. Watched thread, inside an entry. */
+/* Returns the CPU time that the entry has left, in nanoseconds; UINT64_MAX without a budget.
+ * Watched thread, inside an entry. */
 uint64_t sentry_left_ns(const struct sentry *sentry);
 
-/* Ends the entry. *ret_cpu_ns: CPU time that it took, as near as slice_clock.h says. Returns true if the
- * sentry has stopped it; then the caller calls isolate_cancel_terminate before the next entry. */
+/* Ends the entry. *ret_cpu_ns: CPU time that it took, with the precision of slice_clock.h. Returns
+ * true if the sentry has stopped it; then the caller calls isolate_cancel_terminate before the next
+ * entry. */
 bool sentry_leave(struct sentry *sentry, uint64_t now_ns, uint64_t *ret_cpu_ns);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cryptography for tenants, by the providers of OpenSSL 3: what worker/v8/crypto.cc gives to JavaScript. Knows
- * neither V8 nor isolates. Worker process, main thread; crypto_init before the jail, all else inside it.
+ * Cryptography for tenants, by the providers of OpenSSL 3; worker/v8/crypto.cc gives it to
+ * JavaScript. Knows neither V8 nor isolates. Worker process, main thread; crypto_init before the
+ * jail, all else inside it.
  *
  * Unless said otherwise, functions return 0 or -errno:
  *   -EINVAL     a parameter that the algorithm does not take
  *   -EBADMSG    the data, the key or its encoding is bad
  *   -ECANCELED  stopped in the middle, because the caller is out of time
- *   -EDQUOT     not begun: would take more CPU time than the caller has left
+ *   -EDQUOT     not begun: the operation would take more CPU time than the caller has left
  *   -ENOMEM     no memory for the result or on the way to it
  */
 #pragma once
@@ -69,12 +70,12 @@ bool crypto_equal(struct crypto_bytes a, struct crypto_bytes b);
 int crypto_digest(enum crypto_hash hash, struct crypto_bytes data,
                   const struct crypto_caller *caller);
 
-/* A digest of what comes in parts. */
+/* A digest of data that comes in parts. */
 struct crypto_stream;
 int crypto_stream_new(enum crypto_hash hash, struct crypto_stream **ret_stream);
 int crypto_stream_add(struct crypto_stream *stream, struct crypto_bytes data,
                       const struct crypto_caller *caller);
-/* The digest of all that was added; the stream takes no more. */
+/* Ends the stream: the result is the digest of all parts. */
 int crypto_stream_end(struct crypto_stream *stream, const struct crypto_caller *caller);
 /* NULL is allowed. Returns NULL. */
 struct crypto_stream *crypto_stream_free(struct crypto_stream *stream);

@@ -8,7 +8,7 @@
 
 static int begin(EVP_MAC_CTX *context, enum crypto_hash hash, const struct crypto_key *key)
 {
-    static const uint8_t none = 0; /* OpenSSL takes no key for "that of the last time" */
+    static const uint8_t none = 0; /* without a key OpenSSL would use the last one */
     struct crypto_bytes secret = crypto_key_secret(key);
     const EVP_MD *md = crypto_md(hash);
     char name[32];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of worker/crypto share. */
+/* Declarations that the files of worker/crypto share. */
 #pragma once
 
 #include "worker/crypto/crypto.h"
@@ -18,15 +18,15 @@ struct crypto_key {
 /* Between two looks at the caller. */
 #define CRYPTO_PIECE_BYTES ((size_t) 1 << 20)
 
-/* NULL for a number that is no hash. */
+/* Returns NULL for a number that is no hash. */
 const EVP_MD *crypto_md(enum crypto_hash hash);
-/* NULL for a number that is no cipher, or a key of another size. */
+/* Returns NULL for a number that is no cipher, or a key of another size. */
 const EVP_CIPHER *crypto_evp_cipher(enum crypto_cipher cipher, size_t key_bytes);
 /* HMAC. */
 EVP_MAC *crypto_mac(void);
 
-/* What a call of OpenSSL's that has failed for another reason than its arguments returns: -ENOMEM or -EBADMSG. Forgets
- * OpenSSL's own account of it. */
+/* Returns the error of an OpenSSL call that failed for another reason than its arguments: -ENOMEM or -EBADMSG.
+ * Clears OpenSSL's queue of errors. */
 int crypto_failure(void);
 
 /* Copies the bytes to the result. */
@@ -37,7 +37,7 @@ static inline bool crypto_is_stopped(const struct crypto_caller *caller)
     return caller->is_stopped(caller->owner);
 }
 
-/* The first bytes of what is left, at most a piece; data steps on. */
+/* Returns the next bytes of data, at most a piece, and steps data on. */
 static inline struct crypto_bytes crypto_next_piece(struct crypto_bytes *data)
 {
     struct crypto_bytes piece = { data->data, data->size < CRYPTO_PIECE_BYTES

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// See crypto.h. What an operation cannot do, it says by its result: undefined if it has failed, null if the CPU time that is
-// left is not enough for it. The JS layer knows which DOMException that is.
+// See crypto.h. An operation that fails returns undefined, and one for which the CPU time that is
+// left is not enough returns null. The JS layer makes a DOMException of that.
 #include "worker/v8/crypto.h"
 
 #include "worker/crypto/crypto.h"
@@ -47,7 +46,7 @@ enum crypto_hash to_hash(v8::Local<v8::Value> value)
 
 // ---- handles
 
-// What a handle stands for: a key, or a digest in progress.
+// The object behind a handle: a key, or a digest in progress.
 class Held
 {
   public:
@@ -73,14 +72,14 @@ class Held
     v8::Global<v8::Object> handle_;
 };
 
-// Of an isolate that has opened its natives.
+// The state of an isolate that has opened its natives.
 struct CryptoState {
-    v8::Global<v8::FunctionTemplate> kind; // of all handles
+    v8::Global<v8::FunctionTemplate> kind; // the template of all handles
     v8::Global<v8::Function> clone;
     std::unordered_map<Held *, std::unique_ptr<Held>> held;
 };
 
-// V8 calls back when the handle is garbage; what it stands for goes then.
+// Frees the key or the digest when V8 finds that its handle is garbage.
 void Held::watch(v8::Isolate *v8, v8::Local<v8::Object> handle)
 {
     handle_.Reset(v8, handle);
@@ -97,7 +96,8 @@ void Held::watch(v8::Isolate *v8, v8::Local<v8::Object> handle)
 namespace
 {
 
-// A handle of what is given, which it owns from then on. Empty with an exception pending.
+// Returns a handle of the key or the stream, which owns it from then on. Empty with an exception
+// pending.
 v8::MaybeLocal<v8::Object> new_handle(struct isolate *self, struct crypto_key *key,
                                       struct crypto_stream *stream)
 {
@@ -612,7 +612,7 @@ const Native natives[] = {
     { "agree", native_agree },
 };
 
-// The state of an isolate that asks for the first time.
+// Makes the state of an isolate that asks for the first time.
 void open(struct isolate *self)
 {
     if (self->crypto)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// structuredClone(value, transfer) with V8's own serialiser. What it cannot clone throws an Error
-// whose text the JS layer puts into a DataCloneError.
+// structuredClone(value, transfer) with V8's own serialiser. For a value that cannot be cloned it
+// throws an Error whose text the JS layer puts into a DataCloneError.
 #include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/natives.h"
@@ -62,15 +62,16 @@ class SerializerDelegate final : public v8::ValueSerializer::Delegate
         return v8::Just(true);
     }
 
-    v8::ValueSerializer *serializer = nullptr; // borrowed: the one that this is for
-    std::vector<v8::Global<v8::Object>> keys;  // that were met, by number
+    v8::ValueSerializer *serializer = nullptr; // borrowed
+    std::vector<v8::Global<v8::Object>> keys;  // the keys that were met, by number
 
   private:
     struct isolate *self_;
     size_t taken_ = 0;
 };
 
-// A key that was met, and its clones, which the JS layer has not seen yet: it cannot run while V8 reads.
+// A clone of a key that was met. The JS layer has not seen it yet, since it cannot run while V8
+// reads.
 struct KeyClone {
     uint32_t of; // number of the key
     v8::Global<v8::Object> handle;
@@ -107,7 +108,7 @@ class DeserializerDelegate final : public v8::ValueDeserializer::Delegate
         return true;
     }
 
-    v8::ValueDeserializer *deserializer = nullptr; // borrowed: the one that this is for
+    v8::ValueDeserializer *deserializer = nullptr; // borrowed
 
   private:
     struct isolate *self_;

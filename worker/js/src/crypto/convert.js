@@ -19,7 +19,7 @@ const isResizable = (value) => {
     return !isArrayBuffer(buffer) || ArrayBufferPrototypeGetResizable(buffer);
 };
 
-// Of a buffer that is detached there is nothing left, and no array can be made over it.
+// Returns no bytes for a detached buffer: no array can be made over it.
 const bytesLeft = (source) => {
     try {
         return bytesOf(source);
@@ -94,7 +94,7 @@ const toUsage = (value) => {
 export const toUsages = (value) => toSequence(value, "keyUsages", toUsage);
 
 // Members of dictionaries, in the order in which they are read: name, conversion, and whether it must be there. A hash and a
-// key are looked at by whoever knows algorithms.
+// key are checked by the code of the algorithm.
 const member = (name, convert, isRequired = true) => ({ __proto__: null, name, convert, isRequired });
 export const HASH = "hash";
 export const KEY = "key";
@@ -156,7 +156,8 @@ export const toJwk = (value) => {
     return jwk;
 };
 
-// A JsonWebKey of JSON text. What it has not itself, it does not have from a prototype of the tenant's either.
+// Returns a JsonWebKey of JSON text. A member that is missing does not come from a prototype of the
+// tenant's either.
 export const parseJwk = (text) => {
     const parsed = JSONParse(text);
     const jwk = { __proto__: null };

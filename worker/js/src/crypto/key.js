@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CryptoKey. A key object is a handle of worker/v8/crypto.cc, which has the key itself; what it is good for is kept here, where
-// the tenant does not reach it.
+// CryptoKey. A key object is a handle of worker/v8/crypto.cc, which has the key itself; its
+// algorithm and usages are kept here, where the tenant does not reach them.
 import {
     ObjectDefineProperty, ObjectKeys, ObjectSetPrototypeOf, TypeError, copyBytes, isObject, newList,
 } from "../primordials.js";

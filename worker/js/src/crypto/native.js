@@ -11,7 +11,8 @@ export const native = openCrypto((from, to) => {
 
 const OUT_OF_TIME = "The operation would take more CPU time than is left.";
 
-// What a native gives: undefined if it has failed, null if it was not begun for want of CPU time.
+// Returns the result of a native, or throws: a native returns undefined if it has failed, and null
+// if it was not begun for want of CPU time.
 export const checked = (result, name, message) => {
     if (result === undefined || result === null) {
         throw result === null ? new DOMException(OUT_OF_TIME, "OperationError") :
