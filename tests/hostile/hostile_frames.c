@@ -23,7 +23,7 @@ void write_all(const void *data, size_t size)
             struct pollfd room = { .fd = CHANNEL_FD, .events = POLLOUT };
             (void) poll(&room, 1, -1);
         } else if (n < 0) {
-            _exit(1); /* skepd has closed it: the kill is on its way */
+            _exit(1); /* skepd has closed the channel: the kill is on its way */
         } else {
             at += n;
             size -= (size_t) n;
@@ -57,7 +57,7 @@ void send_message(Skep__Worker__FromWorker__MessageCase which, void *message)
     Skep__Worker__FromWorker envelope = SKEP__WORKER__FROM_WORKER__INIT;
 
     envelope.message_case = which;
-    envelope.hello = message; /* any member: all are pointers */
+    envelope.hello = message; /* any member of the union: all are pointers */
     struct frame_cut cut;
     frame_cut(&cut, &envelope.base, &worker_tails);
     size_t size = cut.head_bytes + cut.tail.len;

@@ -28,16 +28,16 @@ void send_stopped(uint32_t tenant);
 void send_caught_up(void);
 void send_done(uint64_t id, int outcome);
 void answer_saying(uint64_t id,
-                   ProtobufCBinaryData message); /* a head that ends, and done with that */
+                   ProtobufCBinaryData message); /* a head that ends, and done with that message */
 void send_credit(uint64_t id, uint32_t size);
 void send_body(uint64_t id, size_t size, bool end);
-void send_body_inside(uint64_t id);    /* its bytes are in the message, not behind it */
-void send_done_with_tail(uint64_t id); /* bytes behind a message that has none */
+void send_body_inside(uint64_t id);    /* the bytes are in the message, not behind it */
+void send_done_with_tail(uint64_t id); /* bytes behind a message that announces none */
 void send_call(uint64_t request, uint32_t id, uint32_t binding);
 void send_call_body(uint64_t request, uint32_t id, size_t size, bool end);
 void send_call_credit(uint64_t request, uint32_t id, uint32_t size);
 void send_call_cancel(uint64_t request, uint32_t id);
-#define HEAD_BODY_BYTES 8 /* of the body, in each head */
+#define HEAD_BODY_BYTES 8 /* bytes of the body in each head */
 
 /* A head with n times the same header (name NULL: empty ones). */
 void send_head_with(uint64_t id, uint32_t status, size_t n, const char *name,

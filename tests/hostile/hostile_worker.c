@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker that a tenant has taken over, for tests/integration/test_hostile_worker.py: skepd
- * starts it in place of skep-worker, without jail. The tenant's main module is the name of what it
- * does wrong; what it does before any tenant is there is the end of its own file's name
- * ("hostile_worker.no_hello"), and then only in cordons with jit: on. Blocking, one thread; ends by
- * _exit, so that nothing of it is looked at as a leak.
+ * A worker that a tenant has taken over, for tests/integration/test_hostile_worker.py: skepd starts
+ * it in place of skep-worker, without jail. The name of the tenant's main module is the name of the
+ * misdeed. A misdeed before any tenant is there is named by the end of the program's own file name
+ * ("hostile_worker.no_hello"), and happens only in cordons with jit: on. Blocking, one thread; ends
+ * by _exit, so that no leak check looks at it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,11 +40,11 @@ struct app {
 static struct app apps[APPS_MAX];
 static struct scoreboard *board;
 static bool is_deaf;       /* reads no more */
-static bool stops_at_body; /* from the first part of a body on */
+static bool stops_at_body; /* after the first part of a body */
 static uint64_t victim_id;
 static uint32_t victim_tenant;
 
-/* ---- what it does to a request; tenant and id are the true ones */
+/* ---- misdeeds with a request; tenant and id are the true ones */
 
 typedef void (*misdeed_fn)(uint64_t id, uint32_t tenant);
 
@@ -547,15 +547,15 @@ MISDEED(stops_reading_bodies)
     atomic_store(&board->running_request, 0);
 }
 
-/* By the fault itself: the first process of a PID namespace may be deaf to signals of its own. */
+/* By a fault: the first process of a PID namespace may ignore signals that it sends itself. */
 MISDEED(signal_segv)
 {
     UNUSED;
-    (void) signal(SIGSEGV, SIG_DFL); /* not the sanitizer's */
+    (void) signal(SIGSEGV, SIG_DFL); /* the default, not the sanitizer's handler */
     *(volatile int *) 8 = 1;
 }
 
-/* A filter of one call takes the place of the jail, which this build has not. */
+/* A filter of one call takes the place of the jail, which this build does not have. */
 MISDEED(signal_sys)
 {
     struct sock_filter filter[] = {
@@ -576,11 +576,11 @@ MISDEED(body_beyond_window)
 {
     UNUSED;
     send_head(id, false);
-    for (;;) /* until it is killed for it */
+    for (;;) /* until skepd kills the worker for it */
         send_body(id, BODY_CHUNK_MAX_BYTES, false);
 }
 
-/* As much as may be sent without credit: the rest of the window after the head's part of the body. */
+/* Sends as much as it may without credit: the rest of the window after HEAD_BODY_BYTES. */
 MISDEED(answers_much)
 {
     UNUSED;
@@ -682,7 +682,7 @@ static void name_victim(void)
     atomic_store(&board->running_tenant, victim_tenant);
 }
 
-/* Its own request is over, by its word, when it brings the worker down. */
+/* Claims that its own request is over, and then brings the worker down. */
 static bool is_lurking;
 
 MISDEED(lurks)
@@ -700,7 +700,7 @@ MISDEED(waits)
         name_victim();
         __builtin_trap();
     }
-    atomic_store(&board->running_request, 0); /* it has entered, and does not run */
+    atomic_store(&board->running_request, 0); /* the request has entered, and does not run */
 }
 
 MISDEED(frames_and_crashes)
@@ -782,7 +782,7 @@ MISDEED(hoards_later)
     go_on(keep_more);
 }
 
-/* Keeps memory that no account of the worker's has. */
+/* Keeps memory that is in no account of the worker's. */
 MISDEED(hoards)
 {
     UNUSED;
@@ -800,7 +800,7 @@ MISDEED(cheap)
     answer_saying(id, bytes("", 0));
 }
 
-/* Keeps those behind it waiting until one is withdrawn, and answers it all the same. */
+/* Keeps the requests behind it waiting until one is withdrawn, and answers that one, too. */
 MISDEED(holds_up)
 {
     UNUSED;
@@ -808,7 +808,7 @@ MISDEED(holds_up)
         slot = (slot + 1) % SCOREBOARD_SLOTS;
 }
 
-/* The same, and says then that they were never run, twice. */
+/* The same, and then says twice that they were never run. */
 static bool denies_twice;
 
 MISDEED(holds_up_and_denies)
@@ -944,7 +944,7 @@ static const struct {
     ROW(holds_up_and_denies),
 };
 
-/* ---- what it does with other frames */
+/* ---- misdeeds with other frames */
 
 static struct app *find_app(uint32_t id)
 {
@@ -1022,7 +1022,7 @@ static void on_request(const Skep__Worker__Request *request)
             misdeeds[i].run(request->id, request->tenant);
             break;
         } else if (i + 1 == ARRAY_LEN(misdeeds)) {
-            answer(request->id); /* one of a load, that is past */
+            answer(request->id); /* a load whose time is over */
         }
     if (strcmp(behaviour, "unloaded_not_loaded") == 0 || strcmp(behaviour, "unloaded_answers") == 0)
         find_app(request->tenant)->id = 0;
@@ -1030,7 +1030,7 @@ static void on_request(const Skep__Worker__Request *request)
 
 static void on_cancel(uint64_t id)
 {
-    /* never_answers means what it says. */
+    /* With never_answers no request is answered. */
     if (atomic_load(&board->running_request) != id)
         send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
 }
@@ -1121,7 +1121,7 @@ int main(int argc, char **argv)
     const char *name = n > 0 ? strrchr(self, '/') : NULL;
     const char *dot = name ? strchr(name, '.') : NULL;
 
-    if (argc > 3) /* --report: there is no jail to tell of */
+    if (argc > 3) /* --report: there is no jail to report */
         _exit(0);
     board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, BOARD_FD, 0);
     if (board == MAP_FAILED)

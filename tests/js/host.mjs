@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The other side of the contract in worker/js/README.md, in JavaScript: evaluates the bundle in a
-// context of its own and stands in for worker/v8 and the worker. SKEP_JS_BUNDLE names the bundle;
-// without it, it is built from worker/js.
+// context of its own and takes the place of worker/v8 and the worker. SKEP_JS_BUNDLE names the
+// bundle; without it, it is built from worker/js.
 import { execFileSync } from "node:child_process";
 import {
     createHash, createHmac, getRandomValues, randomBytes, randomUUID, timingSafeEqual,
@@ -32,8 +32,8 @@ const bundleText = readFileSync(bundlePath(), "utf8");
 const bundle = new vm.Script(bundleText, { filename: "skep:bundle.js" });
 const WINDOW = 256 * 1024;
 
-// skep's V8 has it, that of Node 20 does not. What it gives belongs to this context, so it is needed
-// here as well as in the tenant's.
+// skep's V8 has ArrayBuffer.prototype.transfer, that of Node 20 does not. Buffers that it makes
+// belong to this context, so it is needed here as well as in the tenant's context.
 const isTransferMissing = ArrayBuffer.prototype.transfer === undefined;
 if (isTransferMissing) {
     ArrayBuffer.prototype.transfer = function transfer() {
@@ -58,14 +58,14 @@ const { transfer } = ArrayBuffer.prototype;
 // One tenant's isolate with its host.
 export class Host {
     static bundle = bundleText;
-    natives; // what the bundle got as __skep
+    natives; // the value of __skep in the bundle
     logs = []; // {level, text}
     sent = new Map(); // request id to {status, headers, chunks, ended, outcome, message}
     consumed = new Map(); // request id to bytes
     timers = new Map(); // timer id to {request, delay, repeat}
     credit = WINDOW;
     maxTimers = 1000;
-    place = ""; // what locate() says
+    place = ""; // the result of locate()
     time = 1_700_000_000_000;
     #nextRequest = 1;
     #nextTimer = 1;
@@ -76,11 +76,11 @@ export class Host {
     constructor() {
         const sandbox = vm.createContext({}, { microtaskMode: "afterEvaluate" });
         this.context = sandbox;
-        // Made before a tenant can change what they use
+        // Made before a tenant can change the built-ins that they use
         this.#makeBytes = vm.runInContext(
             "{ const Bytes = Uint8Array; (content) => new Bytes(content); }", sandbox);
         this.#makeArray = vm.runInContext("Array.from.bind(Array)", sandbox);
-        // What V8 alone does not have, node:vm adds.
+        // node:vm adds globals that V8 alone does not have.
         vm.runInContext("delete globalThis.console; delete globalThis.SharedArrayBuffer;", sandbox);
         if (isTransferMissing) {
             sandbox.__transfer = (buffer) => structuredClone(buffer, { transfer: [buffer] });
@@ -95,12 +95,12 @@ export class Host {
         this.natives = this.#natives();
         sandbox.__skep = this.natives;
         bundle.runInContext(sandbox);
-        // In a context of node:vm, what an accessor of the global object is called on is the sandbox.
+        // In a context of node:vm, accessors of the global object are called on the sandbox.
         const { get } = Object.getOwnPropertyDescriptor(sandbox, "crypto");
         Object.defineProperty(sandbox, "crypto", {
             get: () => Reflect.apply(get, undefined, []), enumerable: true, configurable: true,
         });
-        // And what skep-mksnapshot takes away, once the layer has it
+        // skep-mksnapshot takes these away, once the layer has them
         vm.runInContext("delete globalThis.WeakRef; delete globalThis.FinalizationRegistry;", sandbox);
         this.global = vm.runInContext("globalThis", sandbox);
     }
@@ -282,7 +282,7 @@ export class Host {
         }
     }
 
-    // Calls an entry; its microtasks have run when this returns.
+    // Calls an entry; the microtasks have run when this returns.
     #enter(request, name, ...args) {
         this.#running = request;
         this.context.__call = () => this.entries[name](...args);
@@ -309,7 +309,7 @@ export class Host {
         return this.#makeBytes(Array.from(Buffer.from(content)));
     }
 
-    // Starts a request. body: string or Buffer, with end if it is whole.
+    // Starts a request. body: string or Buffer, and end: true if it is whole.
     start({ method = "GET", url = "http://hello.test/", headers = [], body, end = true,
         credit = WINDOW } = {}) {
         const id = this.#nextRequest++;
@@ -361,7 +361,7 @@ export class Host {
         this.#enter(id, "forget", id);
     }
 
-    // Fires the timers of all requests as they fall due, until none is left.
+    // Fires the timers of all requests when they are due, until none is left.
     runTimers(limit = 1000) {
         for (let n = 0; n < limit && this.timers.size > 0; n++) {
             const [id, timer] = [...this.timers].sort((a, b) => a[1].due - b[1].due ||

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The front's rule for hosts (config/host_name.c, supervisor/http/target.c) beside the URL parser that tenants
-// have: whatever the front lets through must be a URL's host, and the same host. SKEP_HOST_RULE names the
-// program that applies the front's rule to each line.
+// have: each host that the front lets through must be a URL's host, and the same one.
+// SKEP_HOST_RULE names the program that applies the front's rule to each line.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
@@ -19,7 +19,7 @@ function front(authorities) {
     return output.split("\n").slice(0, authorities.length);
 }
 
-// What the tenants' URL makes of each: its host, or null.
+// Returns the host that the tenants' URL makes of each authority, or null.
 function inTenant(authorities) {
     if (authorities.length > 1000) { // an answer must fit into the window
         return [...inTenant(authorities.slice(0, 1000)), ...inTenant(authorities.slice(1000))];
@@ -118,7 +118,7 @@ test("each host that the front lets through is one of a URL, and the same", { sk
     const asSent = inTenant(passed.map(([host]) => host));
     const asNamed = inTenant(passed.map(([, name]) => name));
     passed.forEach(([host, name], i) => {
-        assert.equal(asNamed[i], name, host); // what the tenant's request.url has
+        assert.equal(asNamed[i], name, host); // the host in the tenant's request.url
         assert.equal(asSent[i]?.replace(/\.(?=$|:)/, ""), name, host);
     });
 });

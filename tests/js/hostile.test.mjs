@@ -57,7 +57,7 @@ const attacks = {
 for (const [name, code] of Object.entries(attacks)) {
     test(`a request is served after: ${name}`, () => {
         const host = new Host();
-        // What a tenant's handler itself uses must go on working.
+        // The built-ins that a tenant's handler itself uses must go on working.
         host.boot(name.includes("then") && !name.includes("Promise") ? plainHandler : handler);
         host.run(code);
         const whole = host.fetch({ method: "POST", headers: ["A", "1"], body: "there" });
@@ -86,8 +86,8 @@ test("an exception is reported whatever became of Error", () => {
     }
 });
 
-// Every name that the layer sets on some object. On one of its own that is not there as an own property, a setter of
-// Object.prototype would be called with it.
+// Every name that the layer sets on some object. Where one of the layer's own objects has no such
+// own property, a setter of Object.prototype would be called with the value.
 function namesThatAreSet() {
     const folder = new URL("../../worker/js/src/", import.meta.url);
     const names = new Set();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A tenant that puts a spy behind everything of the language that the layer and its libraries look up while they
-// run, and keeps whatever passes by: nothing of it leads to a native, to an entry, or to what the layer keeps of a request.
+// A tenant that replaces by a spy every part of the language that the layer and its libraries look
+// up while they run, and keeps all values that pass by: none leads to a native, to an entry, or to
+// the layer's data of a request.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -131,7 +132,8 @@ const EVERYTHING = `{ async fetch(request, env, ctx) {
     return new Response(readable, { headers: { "x-a": "b" } });
 } }`;
 
-// What can be got at from value without running code of the layer, with the way to it.
+// Yields all values that can be reached from notes without running code of the layer, with the way
+// to each.
 function* reach(notes) {
     const seen = new Set(), queue = [];
     const push = (value, way) => {
@@ -209,7 +211,7 @@ test("what spies on the language catch leads to nothing of the layer's own", () 
     assert.deepEqual(ways, []);
 });
 
-// Called by the layer each in its own way; "watch" keeps who has called it.
+// The layer calls each of these in its own way; "watch" keeps the caller.
 const WATCHED = `{ fetch: sloppy("request", "env", "ctx", \`
     watch(arguments);
     const watched = sloppy("watch(arguments); return this");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker that shows its jail at skepd's start, because the real one does it for it, and then never lives; or, as
- * old_worker, says hello like one of the first release. In the folder below skep-worker's.
+ * A worker that reports its jail at skepd's start, by running the real worker for that, and then
+ * ends at once in every start; or, as old_worker, says hello like a worker of the first release.
+ * skep-worker's folder is in the one above.
  */
 #include <limits.h>
 #include <stdio.h>

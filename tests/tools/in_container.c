@@ -55,7 +55,7 @@ static int load_filter(void)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int r = filter ? 0 : -ENOMEM;
 
-    for (int i = 0; r == 0 && i < 32; i++) /* any of the flags */
+    for (int i = 0; r == 0 && i < 32; i++) /* any one of the flags */
         if (NEW_NAMESPACES & (1U << i))
             r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                                  SCMP_A0(SCMP_CMP_MASKED_EQ, 1U << i, 1U << i));

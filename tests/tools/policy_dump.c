@@ -28,14 +28,15 @@ struct options {
 };
 
 static const struct {
-    const char *option; /* of --filter */
+    const char *option; /* for --filter */
     const struct policy_table *table;
 } tables[] = {
     { "startup", &policy_worker_startup },
     { "running", &policy_worker_running },
 };
 
-/* One row that counts, or a call that is allowed because the later filter names it. */
+/* A line of the output: a row that counts, or a call that is allowed because the later filter names
+ * it. */
 struct line {
     const char *table;
     const struct policy_syscall *row;
@@ -73,7 +74,8 @@ static void print_tsv(const struct line *line, const struct policy_context *cont
                   policy_row_describe(line->row, context, checks, sizeof checks), line->reason);
 }
 
-/* (argument & mask) op value. Numbers as text, because JSON's have no 64 bits without a sign. */
+/* Returns "(argument & mask) op value". Numbers are text, because JSON's have no 64 bits without a
+ * sign. */
 static json_t *check_to_json(const struct policy_arg *arg, const struct policy_context *context)
 {
     const struct scmp_arg_cmp compare = policy_arg_compare(arg, context);

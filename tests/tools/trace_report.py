@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Behind scripts/trace-syscalls: says which rows of the policy the traced workers used. TRACE is what
-strace -f -e raw='!execve,execveat' wrote; policy_dump prints the rows."""
+"""Says which rows of the policy the traced workers used; for scripts/trace-syscalls. TRACE is the output of
+strace -f -e raw='!execve,execveat'; policy_dump prints the rows."""
 
 import argparse
 import collections
@@ -10,10 +10,10 @@ import re
 import signal
 import subprocess
 
-PHASES = ("start-up", "running")  # as the tables are called
+PHASES = ("start-up", "running")  # the names of the tables
 CLONE_THREAD = 0x10000
 SECCOMP_SET_MODE_FILTER = 1
-NEAR = 1 << 20  # how far a thread's first data may be from where its clone put it
+NEAR = 1 << 20  # how far a thread's first data may be from the address that its clone gave
 # The kernel lets these past every filter, since Linux 6.14.
 PAST_FILTERS = ("uretprobe", "uprobe", "syscall_0x14f", "syscall_0x150")
 
@@ -25,7 +25,7 @@ REFUSED = re.compile(r"--- SIGSYS .*si_code=SYS_SECCOMP")
 
 
 class Worker:
-    """From its exec. phase: -1 before the first filter, then the number of the filter that decides."""
+    """A worker, from its exec on. phase: -1 before the first filter, then the number of the filter that decides."""
 
     def __init__(self, pid, jit):
         self.pid, self.jit = pid, jit
@@ -34,11 +34,11 @@ class Worker:
 
 
 class Use:
-    """What one phase did. Rows are counted by their key, other calls by name."""
+    """Counts of one phase. Rows are counted by their key, other calls by name."""
 
     def __init__(self):
         self.rows = collections.Counter()
-        self.lacking = {}  # name -> what was seen
+        self.lacking = {}  # name -> the call as it was seen
         self.contradictions = []
 
     def add_lacking(self, name, args):
@@ -57,7 +57,7 @@ class Row:
         self.key = (self.name, self.when, self.text, self.action)
 
     def fits(self, args, pid):
-        """As policy_row_fits. A worker without a PID namespace of its own has another pid than 1."""
+        """Does the same as policy_row_fits. A worker without a PID namespace of its own has another pid than 1."""
         for index, mask, is_equal, wanted, is_self in self.checks:
             value = args[index] & mask
             if (value == wanted or (is_self and value == pid)) != is_equal:
@@ -70,7 +70,7 @@ class Row:
 
 
 def read_rows(policy_dump):
-    """{jit: {table: [Row]}}"""
+    """Returns {jit: {table: [Row]}}."""
     rows = {}
     for jit in ("on", "off"):
         dump = subprocess.run(
@@ -84,7 +84,7 @@ def read_rows(policy_dump):
 
 
 def parse_args(text):
-    """Six numbers. strace says other things only of calls that have no checked arguments."""
+    """Returns six numbers. strace prints other things only for calls that have no checked arguments."""
     args = []
     for word in re.split(r"[,) ]+", text.split(" <unfinished")[0].split(") = ")[0]):
         try:
@@ -95,7 +95,7 @@ def parse_args(text):
 
 
 class Trace:
-    """One output of strace -f: follows each thread of each worker."""
+    """Reads one output of strace -f: follows each thread of each worker."""
 
     def __init__(self, rows, jit=None):
         self.rows, self.only_jit = rows, jit
@@ -136,7 +136,7 @@ class Trace:
             self.on_result(tid, RESULT.search(text))
 
     def find_parent(self, args):
-        """A new thread uses memory beside what its clone got: ids are of another PID namespace."""
+        """Finds the clone of a new thread by the memory that it uses, because ids are of another PID namespace."""
         for pending in self.clones:
             worker, addresses = pending
             for place in filter(None, addresses[1:5]):

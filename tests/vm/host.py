@@ -29,7 +29,7 @@ def run(*command, **options):
 
 
 def cgroup_of(pid):
-    """The cgroup v2 directory of a process."""
+    """Returns the cgroup v2 directory of a process."""
     for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         if line.startswith("0::"):
             return CGROUPS / line[3:].strip("/")
@@ -41,7 +41,7 @@ def read(path):
 
 
 def workers_in(cgroup):
-    """Names of the workers' cgroups in skepd's."""
+    """Returns the names of the workers' cgroups in skepd's."""
     return sorted(path.name for path in cgroup.glob("worker-*"))
 
 
@@ -95,7 +95,7 @@ class Host:
         return Skepd(folder.name, tenants, config)
 
     def _start(self, prefix, tenants, config):
-        """prefix: shell code that ends with the start of what follows it."""
+        """prefix: shell code that ends with the start of the command that follows it."""
         wrapper = self.folder / f"start-{next(_numbers)}"
         wrapper.write_text(f'#!/bin/sh\n{prefix} {BIN}/skepd "$@"\n')
         wrapper.chmod(0o755)
@@ -118,8 +118,8 @@ class Host:
         return unit
 
     def make_cgroup(self, name):
-        """By hand, with all controllers and marked as systemd does. In a unit of ours, because systemd
-        takes controllers away that it did not enable itself."""
+        """Delegates a cgroup by hand, with all controllers, and marks it as systemd does. The unit is ours, because
+        systemd takes controllers away that it did not enable itself."""
         unit = f"{name}-{next(_numbers)}.service"
         run(
             "systemd-run", "--quiet", f"--unit={unit}", "--service-type=exec", "-p", DELEGATE,

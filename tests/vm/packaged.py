@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service as the Debian package installs it: Packaged is a Skepd whose folder, ports and life are
-those of the unit, not of the test."""
+the unit's, not the test's."""
 
 import functools
 import http.client
@@ -16,7 +16,7 @@ from client import Connection
 from harness import Loader, Skepd
 from host import SLOW, patient, run
 
-PACKAGES = pathlib.Path("/skep/packages")  # scripts/test-vm made them
+PACKAGES = pathlib.Path("/skep/packages")  # made by scripts/test-vm
 OLD, NEW = PACKAGES / "skep.deb", PACKAGES / "skep-next.deb"
 UNITS = ["skepd.socket", "skepd.service"]
 DROP_INS = pathlib.Path("/run/systemd/system/skepd.service.d")
@@ -29,7 +29,7 @@ def package_version(file):
 
 
 def installed_version():
-    """None unless it is installed with all that belongs to it."""
+    """Returns the version, None unless the package is installed with all that belongs to it."""
     result = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", "skep"],
         capture_output=True,
@@ -40,7 +40,7 @@ def installed_version():
 
 
 def other_package():
-    """Of the version that is not installed."""
+    """Returns the package of the version that is not installed."""
     return OLD if installed_version() == package_version(NEW) else NEW
 
 
@@ -63,7 +63,7 @@ class Packaged(Skepd):
     # -- its life
 
     def set_up(self, tenants=None, **config):
-        """Starts it anew with these tenants, and nothing of the test before."""
+        """Starts the service anew with these tenants, and nothing of the test before."""
         run("systemctl", "stop", *UNITS)
         shutil.rmtree(DROP_INS, ignore_errors=True)
         shutil.rmtree("/var/lib/skep", ignore_errors=True)
@@ -88,7 +88,7 @@ class Packaged(Skepd):
         return self
 
     def drop_in(self, text):
-        """More lines for the unit's [Service]; they count from its next start on."""
+        """Adds lines to the unit's [Service]; they count from its next start on."""
         DROP_INS.mkdir(parents=True, exist_ok=True)
         (DROP_INS / "test.conf").write_text(f"[Service]\n{text}\n")
         run("systemctl", "daemon-reload")
@@ -107,7 +107,7 @@ class Packaged(Skepd):
     def restarts(self):
         return int(show("NRestarts"))
 
-    # -- what it says
+    # -- logs and figures
 
     def skep(self, *arguments):
         return subprocess.run(
@@ -121,7 +121,7 @@ class Packaged(Skepd):
             return []
 
     def journal(self, *matches):
-        """Entries of this run of the unit, as dicts."""
+        """Returns the journal's entries of this run of the unit, as dicts."""
         lines = run("journalctl", "--boot", "-u", "skepd.service", "-o", "json", *matches)
         return [json.loads(line) for line in lines.splitlines()]
 
@@ -129,13 +129,13 @@ class Packaged(Skepd):
         return "".join(f"{entry['MESSAGE']}\n" for entry in self.journal())
 
     def owner(self):
-        """uid of skepd, by its process."""
+        """Returns the uid of skepd's process."""
         return os.stat(f"/proc/{self.pid}").st_uid
 
 
 class Newcomers(Loader):
-    """Load in which each request comes on a connection of its own. What is refused or lost is in wrong,
-    and the load goes on."""
+    """Load in which each request comes on a connection of its own. A request that is refused or lost is added to
+  wrong, and the load goes on."""
 
     def _run(self):
         while not self._end.is_set():
@@ -157,12 +157,12 @@ def skep_user():
 
 @functools.cache
 def mentions():
-    """Files that the machine has with skep in their names before the package is installed."""
+    """Returns the files with skep in their names that the machine has before the package is installed."""
     return frozenset(find_mentions())
 
 
 def find_mentions():
-    """Not what is on the tests' own disk or comes with a process, and no log."""
+    """Returns files with skep in their names, but none of the tests' own disk, of a process, or of the log."""
     paths = run("find", "/", "-xdev", "(", "-path", "/tmp", "-o", "-path", "/var/log", ")", "-prune",
                 "-o", "-iname", "*skep*", "-print").splitlines()  # fmt: skip
     runtime = run("find", "/run", "-iname", "*skep*", "-not", "-path", "/run/udev/*",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cgroups of workers, where ours is delegated and where it is not."""
+"""Cgroups of workers, with skepd's cgroup delegated and not."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ MIB = 1 << 20
 
 
 def program(name, folder):
-    """A test program in a delegated scope: its exit status, None if it took too long, and what it
-    said."""
+    """Runs a test program in a delegated scope. Returns its exit status, None if it took too long, and its
+  output."""
     output = folder / name
-    with output.open("w") as file:  # no pipe, which a process left behind would keep open
+    with output.open("w") as file:  # no pipe: a process left behind would keep it open
         command = ["systemd-run", "--quiet", "--scope", "-p", DELEGATE, BIN / "tests" / name]
         try:
             status = subprocess.call(command, stdout=file, stderr=file, timeout=120, cwd="/skep")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian package: what it installs and starts, how it upgrades, what it leaves."""
+"""The Debian package: installation, start, upgrade, removal."""
 
 import os
 import pathlib
@@ -37,7 +37,7 @@ def test_first_installation_starts_it(bare):
     assert skep_user().pw_shell == "/usr/sbin/nologin"
     assert service.owner() == skep_user().pw_uid
     patient(service._has_ready_workers, "workers to be ready")
-    # Of nobody yet, but it is there.
+    # The service answers, though it has no tenant yet.
     assert service.get("nobody.example").status == 404
     assert service.admin("status")["jail"] == "full"
     assert show("SubState", "skepd.socket") == "running"
@@ -83,7 +83,7 @@ def test_hardening_is_active(service):
     status = status_of(pid)
     assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
-    assert int(status["Seccomp_filters"]) > 1  # its own, and those of the unit
+    assert int(status["Seccomp_filters"]) > 1  # skepd's own filter, and those of the unit
     own, host = namespaces(pid), namespaces(1)
     assert own["net"] != host["net"] and own["mnt"] != host["mnt"] and own["uts"] != host["uts"]
     mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text()
@@ -151,7 +151,7 @@ def test_upgrade_leaves_off_what_was_off(service):
     run("systemctl", "enable", *UNITS)
 
 
-# ---- its end
+# ---- removal
 
 
 def uids():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""skepd under systemd, as the package starts it: what goes wrong, what is changed, and load meanwhile."""
+"""skepd under systemd, as the package starts it: failures, changes by the operator, and load meanwhile."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def test_status_says_how_it_is(service):
     assert "skep, serves untrusted tenants" in run("systemctl", "status", "skepd.service")
 
 
-# ---- what goes wrong
+# ---- failures
 
 
 def test_worker_without_memory_is_killed_by_its_cgroup_and_the_right_tenant_blamed(service):
@@ -46,7 +46,7 @@ def test_worker_without_memory_is_killed_by_its_cgroup_and_the_right_tenant_blam
     assert service.get("a").text == "hello"
     incidents = service.admin("incidents")["incidents"]
     assert {(i["tenant"], i["code"]) for i in incidents} == {("hoard", "mem_process")}
-    # The service did not notice.
+    # For systemd nothing has happened to the service.
     assert (service.pid, service.restarts(), show("Result")) == (pid, 0, "success")
 
 
@@ -58,7 +58,7 @@ def test_skepd_that_hangs_is_killed_and_started_again(service):
     pid, below = service.pid, workers_in(cgroup_of(service.pid).parent)
     assert below != []
     os.kill(pid, signal.SIGSTOP)
-    assert service.get("a").text == "hello"  # by the next
+    assert service.get("a").text == "hello"  # by the next skepd
     assert service.restarts() == 1
     assert service.pid != pid
     assert not is_alive(pid)
@@ -115,7 +115,7 @@ def test_configuration_with_an_error_ends_in_a_failed_unit_that_says_why(service
     assert "no_such_key" in service.log()
 
 
-# ---- what the operator does, under load
+# ---- changes by the operator, under load
 
 
 def test_restart_under_load_refuses_and_loses_nothing(service):
@@ -171,7 +171,7 @@ def test_reload_of_a_configuration_with_an_error_fails_and_changes_nothing(servi
     assert service.get("a").text == "hello"
 
 
-# ---- what it keeps and says
+# ---- state and logs
 
 
 def test_deployed_tenant_is_served_and_survives_a_restart(service, tmp_path):
