@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The model's record of each request that a client makes: what may still become of it. A request is known by its
- * number, which is its path, and a byte of its bodies by the number and where it stands, so that anything that
- * reaches another request than its own is seen.
+ * The model's record of each request of a client, and of how it may still end. A request's number
+ * is its path, and each byte of its bodies is computed from the number and the byte's place, so
+ * that the test sees any byte that reaches another request than its own.
  */
 #pragma once
 
@@ -15,22 +15,22 @@
 
 struct ask {
     bool is_safe;     /* idempotent: may run twice */
-    bool is_answered; /* its client has a whole answer */
+    bool is_answered; /* the client has a whole answer */
     bool is_over;     /* nothing more can come: it is answered, cut off, or its client has left */
     bool has_run;     /* JavaScript of it has begun in a worker */
-    bool may_be_cut;  /* its worker broke its answer off, or died, or was told to cancel */
-    bool is_ended;    /* a worker has said the last byte of its answer */
+    bool may_be_cut;  /* the worker broke the answer off, or died, or was told to cancel */
+    bool is_ended;    /* a worker has sent the last byte of the answer */
     unsigned sendings;
-    uint64_t answered_bytes; /* of the body that the last worker has sent */
+    uint64_t answered_bytes; /* bytes of the body that the last worker has sent */
 };
 
 void asks_reset(void);
-/* Returns the number of a new one; 0: there are too many. */
+/* Returns the number of a new ask; 0: there are too many. */
 uint32_t ask_new(bool is_safe);
-/* NULL: there is no such number. */
+/* Returns NULL if there is no such number. */
 struct ask *ask_find(uint64_t number);
 
-/* Fills data with what stands at that place of the body of an ask. */
+/* Fills data with the bytes at that place of the body of an ask. */
 void ask_fill(uint32_t number, uint64_t at, uint8_t *data, size_t size);
 bool ask_is_body(uint32_t number, uint64_t at, const uint8_t *data, size_t size);
 

@@ -48,7 +48,7 @@ static int on_field_end(llhttp_t *parser)
 
     client->is_token = strcasecmp(client->field, "x-token") == 0;
     client->is_error = strcasecmp(client->field, "skep-error") == 0;
-    client->is_close |= strcasecmp(client->field, "connection") == 0; /* said only to close */
+    client->is_close |= strcasecmp(client->field, "connection") == 0; /* present only to close */
     client->field_size = 0;
     return 0;
 }
@@ -119,7 +119,8 @@ static int on_complete(llhttp_t *parser)
     }
     ask->is_answered = true;
     client->has_head = false;
-    /* Answered before its body was sent: the rest is not wanted, and nothing else can follow. */
+    /* Answered before its body was sent: the rest of the body is not wanted, and nothing else can
+     * follow. */
     client->is_spoiled |= client->n_asks == 1 && (client->body_left > 0 || client->is_chunked);
     forget_first(client);
     return 0;
@@ -147,7 +148,7 @@ static void forget_connection(struct client *client)
 /* The front has closed it. */
 static void on_end(struct client *client)
 {
-    /* One that does not send the rest of its body is late at some time. */
+    /* A client that does not send the rest of its body is late at some time. */
     bool is_late = client->body_left > 0 || client->is_chunked || client->out_size > 0;
 
     if (client->n_asks > 0 && !client->is_odd && !is_late) {
@@ -176,7 +177,7 @@ static bool flush(struct client *client)
         return false;
     ssize_t n = send(client->fd, client->out, client->out_size, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN)
-        client->out_size = 0; /* it is closed, and what came before that is still to be read */
+        client->out_size = 0; /* closed; bytes from before are still to be read */
     if (n <= 0)
         return false;
     client->out_size -= (size_t) n;
@@ -240,7 +241,7 @@ static void connect_to(struct client *client, const struct sockaddr_un *address,
     client->fd = socket(AF_UNIX, SOCK_STREAM, 0);
     HOLD(client->fd >= 0 && io_set_nonblocking(client->fd) == 0);
     if (connect(client->fd, (const struct sockaddr *) address, size) < 0) {
-        forget_connection(client); /* nobody listens any more */
+        forget_connection(client); /* the front does not listen any more */
         return;
     }
     llhttp_init(&client->parser, HTTP_RESPONSE, &settings);
@@ -307,7 +308,7 @@ void client_break_body(struct client *client)
     if (client->fd < 0 || client->out_size > 0 || client->n_asks == 0 || !client->is_chunked)
         return;
     put(client, "what\r\n", 6);
-    client->is_odd = true; /* within an answer it is cut off */
+    client->is_odd = true; /* the connection may be cut off within an answer */
     client->is_chunked = false;
     client->body_left = 0;
     client->has_shut_down = true;

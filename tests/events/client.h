@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client of the front: asks on a connection, sends bodies in parts, reads answers, and knows which answer is
- * whose. It fails the run when an answer is malformed, comes twice, is another request's, or never came.
+ * A client of the front: asks on a connection, sends bodies in parts, reads answers, and knows to
+ * which request each belongs. Fails the run when an answer is malformed, comes twice, is another
+ * request's, or never came.
  */
 #pragma once
 
@@ -11,14 +12,14 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define CLIENT_ASKS 3 /* that may wait on one connection */
+#define CLIENT_ASKS 3 /* asks that may wait on one connection */
 
 struct client {
     int fd; /* -1: not connected */
     llhttp_t parser;
     uint32_t asks[CLIENT_ASKS]; /* not answered, the oldest first */
     unsigned n_asks;
-    /* The last one's request body. */
+    /* The request body of the last ask. */
     uint64_t body_left, body_at;
     bool is_chunked;
     char *out; /* owned; not sent yet */
@@ -28,10 +29,10 @@ struct client {
     bool is_last;       /* the answer that comes closes the connection */
     bool has_shut_down; /* sends nothing more */
     bool is_spoiled;    /* answered in the middle of a request body: closed then */
-    /* The answer that comes. */
+    /* The answer that is read. */
     bool has_head;
     uint32_t token; /* X-Token; 0: none, so the answer is the front's own */
-    bool is_token;  /* the field that is parsed is X-Token */
+    bool is_token;  /* the header that is parsed is X-Token */
     bool is_close;
     uint64_t got;
     char field[16];
@@ -48,16 +49,17 @@ struct client_ask {
 };
 
 void client_init(struct client *client);
-/* Connects if it is not. Returns the number of the ask, 0: not now (its last body is not sent yet, or too many wait). */
+/* Connects if the client has no connection. Returns the number of the ask, 0: not now (its last
+ * body is not sent yet, or too many wait). */
 uint32_t client_ask(struct client *client, const struct sockaddr_un *address, socklen_t size,
                     const struct client_ask *ask);
-/* Sends so much more of the body, if the socket takes it. */
+/* Sends that many more bytes of the body, if the socket takes them. */
 void client_feed(struct client *client, uint64_t bytes);
-/* Sends something that is no chunk, in the middle of a chunked body. */
+/* Sends bytes that are no chunk, in the middle of a chunked body. */
 void client_break_body(struct client *client);
 void client_half_close(struct client *client);
-/* Goes away, whatever it waits for. */
+/* Goes away, even while it waits for answers. */
 void client_leave(struct client *client);
-/* Sends and reads what can be. Returns whether anything has moved. */
+/* Sends and reads all that it can. Returns whether any byte has moved. */
 bool client_turn(struct client *client);
 bool client_is_waiting(const struct client *client);

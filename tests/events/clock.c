@@ -9,14 +9,14 @@
 
 #define FIRST_NS UINT64_C(1000000000000)
 #define NSEC UINT64_C(1000000000)
-#define PROCESSES 4096 /* false ones whose clocks are kept; older ones share them */
+#define PROCESSES 4096 /* false processes whose clocks are kept; older ones share them */
 #define CPU_CLOCK_FIRST 0x2000000
 
 static uint64_t now_ns = FIRST_NS;
 static uint64_t cpu_ns[PROCESSES];
 static uint64_t thread_step_ns, thread_ns;
 
-/* The linker has libevent call these, too, because they are visible. */
+/* libevent calls these, too, because they are visible to the linker. */
 #define TAKES_OVER __attribute__((visibility("default")))
 TAKES_OVER int clock_gettime(clockid_t clock, struct timespec *ret);
 TAKES_OVER int clock_getcpuclockid(pid_t pid, clockid_t *ret_clock);
@@ -49,7 +49,7 @@ void clock_reset(void)
     now_ns = FIRST_NS;
     thread_step_ns = 0;
     for (unsigned i = 0; i < PROCESSES; i++)
-        cpu_ns[i] = 1; /* 0: a process that is gone */
+        cpu_ns[i] = 1; /* 0 would be a process that is gone */
 }
 
 void clock_pass(uint64_t ns)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A false clock under the whole program: clock_gettime of the C library is taken over, also for libevent, so that
- * the code under test is as it is in skepd and timers run when a test says so. False processes have CPU clocks.
+ * A false clock under the whole program: replaces clock_gettime of the C library, also for
+ * libevent, so that the code under test is as it is in skepd and timers run when a test says so.
+ * False processes have CPU clocks.
  */
 #pragma once
 
@@ -11,7 +12,7 @@
 /* Processes with a number from here on are false ones; each has the CPU clock that clock_burn moves. */
 #define CLOCK_FIRST_PID 0x1000000
 
-/* Starts anew, as after a boot of the host. */
+/* Sets the clock back, as after a boot of the host. */
 void clock_reset(void);
 void clock_pass(uint64_t ns);
 uint64_t clock_now(void);

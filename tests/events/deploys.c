@@ -51,7 +51,7 @@ bool deploys_store_answers(bool is_failure)
     return is_failure ? played_store_says_no("the disk is full") : played_store_answers();
 }
 
-/* ---- who asks */
+/* ---- deploys */
 
 static void on_accepted(void *owner)
 {
@@ -181,7 +181,7 @@ bool deploys_are_under_way(void)
     return state.is_asked || deploys_are_busy(world.heart.deploys);
 }
 
-/* ---- what is stored */
+/* ---- the stored versions */
 
 static void write_file(const char *folder, const char *name, const char *text)
 {

@@ -9,16 +9,16 @@
 /* Before the supervisor is made. folder: of the state; its versions are written there, once. */
 void deploys_reset(const char *folder);
 
-/* Each begins one for the tenant that only comes by deploys, if nobody else changes it. */
+/* Each begins a deploy of the tenant that only comes by deploys, if no other changes it. */
 void deploys_begin(unsigned variant);
 void deploys_roll_back(void);
 void deploys_remove(void);
-/* The next part of an upload, or its end. */
+/* Sends the next part of an upload, or its end. */
 void deploys_go_on(void);
 void deploys_asker_leaves(void);
 /* The store answers its oldest request. Returns whether there was one. */
 bool deploys_store_answers(bool is_failure);
-/* The store dies; it is there again when it is to answer next. */
+/* The store dies. A new one is there at its next answer. */
 void deploys_store_dies(void);
 /* Whether a deploy that was asked for has not ended. */
 bool deploys_are_under_way(void);

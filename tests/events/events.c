@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random sequences of events for the heart of the supervisor, with invariants after each, and failures shrunk to short
- * sequences. Each run is a process of its own, so that a crash is a failure like any other.
+ * Random sequences of events for the core of the supervisor, with invariants after each, and
+ * failures shrunk to short sequences. Each run is a process of its own, so that a crash is a
+ * failure like any other.
  *
  *   events [--events N] [--seed S] [--length L] [--patience T] [--shrink T]
- *                     sequences S, S+1, ... of L events until there were N. One that takes T seconds of CPU time
- *                     stands still; one that fails is made short for T seconds.
+ *                     sequences S, S+1, ... of L events until there were N. A sequence that takes
+ *                     T seconds of CPU time stands still; one that fails is shrunk for T seconds.
  *   events FILE...    sequences that are kept, see steps.h
  */
 #include <errno.h>
@@ -29,21 +30,21 @@
 
 #define LENGTH 120
 #define WARM_UP 40
-#define HEAP_SLACK 96 /* of glibc's own, where the heap was grown */
+#define HEAP_SLACK 96 /* glibc's own bytes where the heap was grown */
 #define LENGTH_MAX 10000
 
-/* What a run leaves behind for the process that has started it. */
+/* The report of a run to the process that has started it. */
 struct report {
-    uint64_t seed; /* of the sequence that is played */
+    uint64_t seed; /* seed of the sequence that is played */
     uint64_t events;
     size_t step;
-    char text[1024]; /* why it has failed; "": no invariant */
+    char text[1024]; /* the invariant that has failed; "": none */
 };
 static struct report *report;
-static unsigned shrink_s = 60;   /* for making a sequence short */
-static unsigned patience_s = 10; /* CPU time of a sequence; one that takes more stands still */
+static unsigned shrink_s = 60;   /* time for shrinking a sequence */
+static unsigned patience_s = 10; /* CPU time of a sequence; with more it counts as standing still */
 
-/* Read by AddressSanitizer, where there is one. */
+/* AddressSanitizer reads this in builds that have it. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -64,8 +65,8 @@ void events_fail(const char *format, ...)
 
 /* ---- memory */
 
-/* glibc counts each byte that is in use, once it keeps no chunks aside; and it fills those that are freed. (Under
- * AddressSanitizer, which has a malloc of its own, both are done by that.) */
+/* With these glibc keeps no chunks aside, so that it counts each byte in use, and fills freed ones.
+ * (AddressSanitizer has a malloc of its own, which does both.) */
 static const char tunables[] =
     "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.perturb=165";
 
@@ -77,7 +78,8 @@ static void restart_with_tunables(char **argv)
     (void) execv("/proc/self/exe", argv);
 }
 
-/* After a world has ended nothing is left of it: as much memory is in use as after the first one. */
+/* Checks that an ended world leaves nothing behind: as much memory is in use as after the first
+ * one. */
 static void check_memory(void)
 {
     static size_t first;
@@ -89,7 +91,7 @@ static void check_memory(void)
         events_fail("%zu bytes were not freed", used - first);
 }
 
-/* A short world, in which all that lasts is made. */
+/* Plays a short world, so that all lasting memory is allocated. */
 static void warm_up(void)
 {
     struct step steps[WARM_UP];
@@ -104,7 +106,8 @@ static void warm_up(void)
 
 /* ---- one sequence */
 
-/* By CPU time, which does not depend on what else the host does. SIGPROF ends the process. */
+/* Limits the process's CPU time, which does not depend on the host's other load. SIGPROF ends the
+ * process. */
 static void set_patience(unsigned seconds)
 {
     const struct itimerval patience = { .it_value.tv_sec = seconds };
@@ -129,7 +132,7 @@ static void play(const struct step *steps, size_t n)
     set_patience(0);
 }
 
-/* Waits for a run; returns whether it has failed, and says why in the report. */
+/* Waits for a run. Returns whether it has failed, with the reason in the report. */
 static bool has_failed(pid_t pid)
 {
     int status;
@@ -155,7 +158,7 @@ static void silence(void)
     (void) signal(SIGPIPE, SIG_IGN);
 }
 
-/* Plays it in a process of its own. */
+/* Plays the steps in a process of its own. Returns whether they fail. */
 static bool fails(const struct step *steps, size_t n)
 {
     *report = (struct report){ 0 };
@@ -176,11 +179,11 @@ static bool fails(const struct step *steps, size_t n)
 struct shrink {
     struct step *steps;
     size_t n;
-    char text[1024]; /* the failure that is kept */
+    char text[1024]; /* the failure to keep */
     time_t until;
 };
 
-/* Whether two failures are the same but for their numbers. */
+/* Returns whether two failures are the same but for their numbers. */
 static bool is_same(const char *a, const char *b)
 {
     for (;; a++, b++) {
@@ -201,7 +204,7 @@ static bool keep_if_fails(struct shrink *shrink, const struct step *candidate, s
     return true;
 }
 
-/* Leaves out parts, of half the sequence first, of single steps last. */
+/* Leaves out parts: halves of the sequence first, single steps last. */
 static void leave_out(struct shrink *shrink, struct step *candidate)
 {
     for (size_t part = (shrink->n + 1) / 2; part > 0; part = part == 1 ? 0 : (part + 1) / 2)
@@ -263,7 +266,7 @@ struct options {
     size_t length;
 };
 
-/* In the process of the run. */
+/* Plays all sequences. In the process of the run. */
 static _Noreturn void play_all(const struct options *options)
 {
     static struct step steps[LENGTH_MAX];

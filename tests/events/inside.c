@@ -87,7 +87,8 @@ static void check_version(const struct heart *heart, const struct version *versi
         HOLD(placement->version == version && placement->worker);
 }
 
-/* What waits may never be more than the limits of the queue allow, but for what came before they were lowered. */
+/* Checks that no more requests wait than the limits of the queue allow, but for those from before a
+ * lower limit. */
 static void check_queue_limit(struct tenant *tenant)
 {
     const struct limits *limits = &tenant->version->limits;
@@ -96,7 +97,8 @@ static void check_queue_limit(struct tenant *tenant)
 
     if (running + tenant->n_queued <= limits->concurrency + limits->queue)
         return;
-    /* Requests that come back from a worker are not refused, and lower limits refuse nothing that waits. */
+    /* Requests that come back from a worker are not refused, and lower limits refuse no request
+     * that waits. */
     const struct request *request;
     unsigned n_sent = 0;
     TAILQ_FOREACH (request, &tenant->queue, entry)
@@ -131,7 +133,7 @@ static void check_tenant(const struct heart *heart, struct tenant *tenant, struc
     sums->waiting += n > 0;
 }
 
-/* Lists of tenants by what they have: each that has it, and no other. */
+/* Checks that each list of tenants has all tenants that belong in it, and no other. */
 static void check_tenant_lists(const struct tenants *tenants)
 {
     const struct tenant *tenant;

@@ -9,7 +9,7 @@
 
 #include "tests/heart.h"
 
-/* Set by a test that has lowered limits: what waits may be more than they allow from then on. */
+/* Set by a test that has lowered limits: from then on more requests may wait than they allow. */
 extern bool inside_limits_changed;
 
 /* Fails the run if a count is not what the records come to. */

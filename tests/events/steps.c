@@ -17,14 +17,14 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* ---- whom a step is about */
+/* ---- the actor of a step */
 
 static struct client *client_of(const struct step *step)
 {
     return &world.clients[step->a % CLIENTS];
 }
 
-/* One of those that are there, so that a step of many meets somebody. */
+/* Returns one of the workers that are there, so that most steps find one. */
 static struct played_worker *worker_of(const struct step *step)
 {
     static struct played_worker nobody = { .fd = -1, .stat_fd = -1 };
@@ -273,7 +273,7 @@ static void play_dies(const struct step *step)
     world_exited(worker, statuses[step->b % COUNT(statuses)]);
 }
 
-/* Only where the supervisor has killed it. */
+/* Ends a worker's process, if the supervisor has killed it. */
 static void play_is_reaped(const struct step *step)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
@@ -301,7 +301,7 @@ static void play_hangs_up(const struct step *step)
     worker_hang_up(worker_of(step));
 }
 
-/* Those that start, load or are killed come through. */
+/* Workers that start, load or are killed come to the end of that. */
 static void play_workers_come(const struct step *step)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
@@ -329,7 +329,7 @@ static void play_pass(const struct step *step)
 
 static void play_install(const struct step *step)
 {
-    /* The last one comes by deploys only. */
+    /* The last tenant comes by deploys only. */
     world_install(step->a % (TENANTS - 1), step->b);
 }
 
@@ -489,12 +489,13 @@ static uint64_t next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* Each sequence has its own mixture: what is rare elsewhere is often met where it is in it. */
+/* Each sequence has its own mixture of steps, so that a step that is rare elsewhere comes often in
+ * some. */
 void steps_make(uint64_t seed, struct step *steps, size_t n)
 {
     unsigned weights[COUNT(kinds)], sum = 0;
     uint64_t state = seed;
-    /* In half of them most requests are one tenant's, so that its queue is full at times. */
+    /* In half of the sequences most requests are one tenant's, so that its queue is full at times. */
     bool has_favourite = next(&state) % 2;
     uint32_t favourite = (uint32_t) (next(&state) % TENANTS);
 

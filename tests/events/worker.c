@@ -21,9 +21,9 @@
 #include "worker.pb-c.h"
 
 #define IN_MAX (4U << 20)
-#define LIMITS 6 /* that a worker may say are exceeded */
+#define LIMITS 6 /* limits that a worker may report as exceeded */
 #define STAT_STATE_AT 6
-/* Ten times the shortest patience, less what it may have used up at the first look. */
+/* Ten times the shortest patience, less the time that may have passed at the first look. */
 #define WAIT_LEAST_MS UINT64_C(28000)
 
 void worker_init(struct played_worker *worker, unsigned slot, int channel_fd, int board_fd)
@@ -142,7 +142,7 @@ static void on_unload(struct played_worker *worker, const Skep__Worker__Unload *
 {
     struct app *app = find_app(worker, unload->tenant);
 
-    /* It may have gone by itself meanwhile. */
+    /* The app may have gone by itself meanwhile. */
     if (app) {
         HOLD(app->state == APP_READY);
         app->state = APP_UNLOADING;
@@ -166,7 +166,8 @@ static uint32_t parse_number(const Skep__Worker__Request *request)
     return number;
 }
 
-/* A request is in one worker at a time, and one that has run is not sent again unless that is safe. */
+/* Checks that a request is in one worker at a time, and that one that has run is sent again only if
+ * it is safe. */
 static void check_sending(const struct played_worker *worker, uint32_t number)
 {
     const struct ask *ask = ask_find(number);
@@ -222,7 +223,7 @@ static void on_body(struct played_worker *worker, const Skep__Worker__Body *body
     struct job *job = find_job(worker, body->id);
 
     if (!job || job->is_cancelled)
-        return; /* it was on its way when the job ended */
+        return; /* the frame was on its way when the job ended */
     if (job->is_all_there || body->data.len > job->window)
         events_fail("ask %u: its worker got more of the body than it allows", job->number);
     if (!ask_is_body(job->number, job->got, body->data.data, body->data.len))
@@ -263,7 +264,7 @@ static struct out_call *find_call(struct played_worker *worker, uint64_t request
     struct job *job = find_job(worker, request);
 
     if (!job || job->is_cancelled)
-        return NULL; /* it was on its way when the job ended */
+        return NULL; /* the frame was on its way when the job ended */
     HOLD(id > 0 && id <= job->last_call);
     for (unsigned i = 0; i < JOB_CALLS; i++)
         if (job->calls[i].id == id)
@@ -449,7 +450,7 @@ static void say(struct played_worker *worker, Skep__Worker__FromWorker__MessageC
     struct frame_cut cut;
 
     envelope.message_case = which;
-    envelope.hello = message; /* any member: all are pointers */
+    envelope.hello = message; /* any member of the union: all are pointers */
     frame_cut(&cut, &envelope.base, &worker_tails);
     HOLD(cut.head_bytes > 0);
     frame_pack_cut(&cut, frame);
@@ -512,7 +513,7 @@ void worker_say_unloaded(struct played_worker *worker, struct app *app)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
     for (unsigned i = 0; i < WORKER_JOBS; i++)
         if (worker->jobs[i].id != 0 && worker->jobs[i].app == app)
-            worker->jobs[i].app = NULL; /* each ends as not loaded */
+            worker->jobs[i].app = NULL; /* such a job ends as not loaded */
     atomic_store(&worker->board->tenants[app->place].tenant, 0);
     app->state = APP_NONE;
 }
@@ -752,7 +753,7 @@ void worker_say_call_cancel(struct played_worker *worker, struct job *job, uint3
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CALL_CANCEL, &cancel);
 }
 
-/* What an honest worker would say of it. */
+/* Returns the outcome that an honest worker would report. */
 static unsigned true_outcome(const struct played_worker *worker, const struct job *job,
                              unsigned outcome)
 {
@@ -770,7 +771,8 @@ static unsigned true_outcome(const struct played_worker *worker, const struct jo
     return outcome;
 }
 
-/* A request that has not begun ends only where it cannot begin. */
+/* Returns whether the job must begin before it may end: one that has not begun ends only where it
+ * cannot begin. */
 static bool must_begin_first(const struct played_worker *worker, const struct job *job)
 {
     return !job->has_begun && job->app && !job->app->is_stopped && !job->is_cancelled &&
@@ -841,7 +843,8 @@ void worker_say_log(struct played_worker *worker, struct app *app)
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
 }
 
-/* The id of a request that is over, whose slot another may have by now; else one that never was. */
+/* Returns the id of a request that is over, whose row another may have by now; else one that never
+ * was. */
 static uint64_t find_late_id(const struct played_worker *worker, const struct job *job)
 {
     if (worker->last_done != 0)
@@ -920,7 +923,7 @@ void worker_wait_or_go_on(struct played_worker *worker)
     HOLD(pwrite(worker->stat_fd, waits ? "R" : "S", 1, STAT_STATE_AT) == 1);
     worker->waits_since_ns = waits ? world_now_ns() : 0;
     worker->was_moving = worker->is_deaf || has_moving_app(worker);
-    worker_let_answers_be_cut(worker); /* a cancellation may not be read for long */
+    worker_let_answers_be_cut(worker); /* a cancel may not be read for long */
     atomic_fetch_add(&worker->board->heartbeat, 1);
 }
 
@@ -934,6 +937,6 @@ void worker_hang_up(struct played_worker *worker)
 {
     if (worker->fd >= 0)
         (void) shutdown(worker->fd, SHUT_RDWR);
-    worker->is_hostile = true; /* nothing that it says is heard */
+    worker->is_hostile = true; /* the supervisor must ignore all that it sends */
     worker_let_answers_be_cut(worker);
 }

@@ -33,9 +33,9 @@
 
 #define TURNS_MAX 1000
 #define ROUNDS_MAX 3000
-#define END_BYTES (BODY_WINDOW_BYTES + 100000) /* of some answers: more than a window */
+#define END_BYTES (BODY_WINDOW_BYTES + 100000) /* size of some answers: more than a window */
 #define QUIET_TURNS 2
-#define STEPS_MAX 10 /* in which time passes at once */
+#define STEPS_MAX 10 /* steps into which a long time is cut */
 
 struct world world;
 
@@ -184,7 +184,7 @@ void world_spawned(struct played_worker *worker)
 
     if (!worker->is_there || worker->pid > 0)
         return;
-    answer.pidfd = eventfd(0, EFD_CLOEXEC); /* no signal can be sent by it */
+    answer.pidfd = eventfd(0, EFD_CLOEXEC); /* a descriptor by which no signal can be sent */
     answer.stat_fd = make_file("1 (w) S 1 1 1 0 -1 0");
     answer.statm_fd = make_file("20000 10000 0 0 0 0 0");
     worker->stat_fd = fcntl(answer.stat_fd, F_DUPFD_CLOEXEC, 0);
@@ -215,7 +215,8 @@ bool world_has_attested(const struct played_worker *worker)
 
 /* ---- deaths and blame */
 
-/* All of them where the worker has not read what it was sent, and so does not know what is in it. */
+/* Returns the tenants that may be blamed for the worker's end: all, if it has not read its frames and so does not know
+ * what is in it. */
 static unsigned candidates(const struct played_worker *worker)
 {
     const struct heart *heart = &world.heart;
@@ -266,8 +267,8 @@ void world_exited(struct played_worker *worker, int wait_status)
                         tenant_names[i]);
 }
 
-/* An honest worker is never taken for one that breaks the protocol, nor one that the host lets wait for one that
- * does nothing. */
+/* Checks that an honest worker is never taken for one that breaks the protocol, and one that waits for a processor
+ * never for one that does nothing. */
 static void check_kills(void)
 {
     const struct heart *heart = &world.heart;
@@ -289,7 +290,8 @@ static void check_kills(void)
 
 /* ---- turns */
 
-/* The loop first, then everybody for whom something has come. One look at all sockets costs less than a try at each. */
+/* Runs the loop first, then each actor for whom something has come. One look at all sockets costs less than a try
+ * at each. */
 static bool turn(void)
 {
     struct pollfd sockets[WORKERS + CLIENTS];
@@ -331,7 +333,7 @@ static const struct client *find_asker(uint32_t number)
     return NULL;
 }
 
-/* NULL: the ask is no call, or its caller has been told all or nothing of it. */
+/* Returns NULL if the ask is no call, or its caller has got all of its answer or nothing. */
 static const struct out_call *find_call(uint32_t number)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
@@ -356,7 +358,8 @@ static void check_credit_of_call(const struct job *job)
                     job->number);
 }
 
-/* What a client has taken comes back to the worker as credit, but for less than a quarter of the window. */
+/* Checks that the bytes that a client has taken come back to the worker as credit, but for less than a quarter of the
+ * window. */
 static void check_credit_of(const struct job *job)
 {
     const struct client *client = find_asker(job->number);
@@ -406,7 +409,7 @@ void world_send(int fd, const void *data, size_t size)
     for (unsigned i = 0; size > 0 && i < TURNS_MAX; i++) {
         ssize_t n = send(fd, at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno != EAGAIN)
-            return; /* the supervisor has closed it */
+            return; /* the supervisor has closed the channel */
         if (n > 0) {
             at += n;
             size -= (size_t) n;
@@ -517,7 +520,7 @@ static bool is_anybody_waiting(void)
     return false;
 }
 
-/* All are honest and quick from here on: what is under way must end within seconds. */
+/* From here on all actors are honest and quick: all that is under way must end within seconds. */
 static void let_all_end(const char *what)
 {
     char text[512];

@@ -19,37 +19,38 @@ struct world {
     struct client clients[CLIENTS];
     struct played_worker workers[WORKERS];
     int next_pid;
-    unsigned deaths;     /* of workers */
-    char *folder;        /* owned; for skepd.yaml */
+    unsigned deaths;     /* deaths of workers */
+    char *folder;        /* owned; folder of skepd.yaml */
     struct drain *drain; /* owned; NULL: skepd is not to end */
 };
 
 extern struct world world;
 
 void world_start(void);
-/* Ends all that is open and lets it come to rest; fails the run if something does not end, or a count stays. */
+/* Ends all that is open and waits until nothing moves; fails the run if something does not end, or
+ * a count is not 0. */
 void world_end(void);
-/* The loop and everybody around it go on until nothing moves any more. */
+/* Runs the loop and all actors around it until nothing moves any more. */
 void world_settle(void);
-/* Time passes, in steps small enough for each timer to have its turn. */
+/* Lets time pass, in steps small enough for each timer to have its turn. */
 void world_pass(uint64_t ms);
 uint64_t world_now_ns(void);
-/* Fails the run if bytes that a client has taken are lost to the worker's window. */
+/* Fails the run if bytes that a client has taken do not come back to the worker's window. */
 void world_check_credit(void);
 
 struct played_worker *world_worker(unsigned n);
-/* From the socket of a worker; the loop takes what does not fit. */
+/* Sends the bytes on the socket of a worker; while they do not fit, runs the loop. */
 void world_send(int fd, const void *data, size_t size);
-/* The supervisor has let it begin to work. */
+/* Returns whether the supervisor lets the worker work. */
 bool world_has_attested(const struct played_worker *worker);
 
-/* ---- what the spawner says */
+/* ---- messages of the spawner */
 void world_spawned(struct played_worker *worker);
 void world_not_spawned(struct played_worker *worker);
-/* The process ends. is_memory: the kernel's OOM killer. */
+/* The worker's process ends. is_memory: the kernel's OOM killer. */
 void world_exited(struct played_worker *worker, int wait_status);
 
-/* ---- what the operator does */
+/* ---- deeds of the operator */
 void world_install(unsigned tenant, unsigned variant);
 void world_remove(unsigned tenant);
 void world_reload(unsigned variant);

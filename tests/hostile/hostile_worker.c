@@ -1022,7 +1022,7 @@ static void on_request(const Skep__Worker__Request *request)
             misdeeds[i].run(request->id, request->tenant);
             break;
         } else if (i + 1 == ARRAY_LEN(misdeeds)) {
-            answer(request->id); /* a load whose time is over */
+            answer(request->id); /* the misdeed is one at a load, and done */
         }
     if (strcmp(behaviour, "unloaded_not_loaded") == 0 || strcmp(behaviour, "unloaded_answers") == 0)
         find_app(request->tenant)->id = 0;
@@ -1030,7 +1030,7 @@ static void on_request(const Skep__Worker__Request *request)
 
 static void on_cancel(uint64_t id)
 {
-    /* With never_answers no request is answered. */
+    /* A request that runs is never answered: the misdeed never_answers. */
     if (atomic_load(&board->running_request) != id)
         send_done(id, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
 }
