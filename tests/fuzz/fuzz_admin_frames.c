@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds bytes to the real admin socket as what a client sends, with tenants, a worker that one of them
- * is in and a spare behind it. Whatever it is: each command before the first bad frame has exactly one
- * answer of its kind or a failure, in its order; nothing is answered after it; and another client is
- * served as before.
+ * Feeds bytes to the real admin socket as a client's, with tenants, a worker that one of them is in
+ * and a spare behind it. With any bytes: each command before the first bad frame has exactly one
+ * answer of its kind or a failure, in its order; nothing is answered after it; and another client
+ * is served as before.
  *
  * Input: how it is sent (HOW_*), frames.
  */
@@ -41,14 +41,14 @@ static const char config[] =
     "cordons:\n"
     "  - { name: shared, workers: 2, rss_mib: unlimited, spare: off, solitary: 2 }\n";
 static const char manifest[] = "name: alpha\nmain: a.js\ncordon: shared\n";
-/* With long routes, so that 165 lists of tenants are more than is queued for a client. */
+/* Long routes, so that 165 lists of tenants are more than skepd queues for a client. */
 #define LONG "/a-path-that-makes-the-list-of-tenants-long-enough-to-have-a-client-wait-for-it"
 static const char long_manifest[] =
     "name: beta\nmain: a.js\ncordon: shared\n"
     "routes: [a" LONG ", b" LONG ", c" LONG ", d" LONG ", e" LONG ", f" LONG ", g" LONG ", h" LONG
     ", i" LONG ", j" LONG ", k" LONG ", l" LONG ", m" LONG ", n" LONG ", o" LONG ", p" LONG "]\n";
 
-/* What a command is answered with, if it is not by Failure. */
+/* The answer to each command, if it is not Failure. */
 static const Skep__Admin__Answer__MessageCase answers[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_STATS] = SKEP__ADMIN__ANSWER__MESSAGE_STATS,
     [SKEP__ADMIN__COMMAND__MESSAGE_WORKERS] = SKEP__ADMIN__ANSWER__MESSAGE_WORKERS,
@@ -76,11 +76,11 @@ static const Skep__Admin__Answer__MessageCase answers[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_LOG_TAIL] = SKEP__ADMIN__ANSWER__MESSAGE_LOG_TAIL,
 };
 
-/* The commands of the input, as they should be understood. */
+/* The commands of the input, as skepd should understand them. */
 struct script {
     unsigned commands[COMMANDS_MAX];
     unsigned n_commands;
-    bool is_bad; /* then comes what is none */
+    bool is_bad; /* then comes a bad frame */
 };
 
 struct client {
@@ -89,7 +89,7 @@ struct client {
     size_t have;
     unsigned n_answers;
     bool is_subscribed;
-    bool is_closed; /* by the supervisor */
+    bool is_closed; /* closed by the supervisor */
 };
 
 struct scene {
@@ -129,7 +129,7 @@ static void make_folder(void)
 {
     if (folder[0])
         return;
-    /* In memory: the socket is made and removed for each input. */
+    /* In memory, because the socket is made and removed for each input. */
     (void) snprintf(folder, sizeof folder, "/dev/shm/skep-fuzz-XXXXXX");
     CHECK(mkdtemp(folder));
     (void) snprintf(socket_path, sizeof socket_path, "%s/admin.sock", folder);
@@ -156,7 +156,7 @@ static void client_done(struct client *client)
     (void) close(client->fd);
 }
 
-/* script: NULL for one that asks for nothing but stats. */
+/* script: NULL for a client that asks for stats only. */
 static void on_answer(struct client *client, const Skep__Admin__Answer *answer,
                       const struct script *script)
 {
@@ -276,7 +276,7 @@ static void feed(struct scene *scene, const uint8_t *data, size_t size, unsigned
     while (size > 0) {
         ssize_t n = send(scene->hostile.fd, data, size < piece ? size : piece, MSG_NOSIGNAL);
         if (n < 0)
-            break; /* it was closed */
+            break; /* skepd has closed the connection */
         data += n;
         size -= (size_t) n;
         turn(scene);
@@ -289,11 +289,11 @@ static void feed(struct scene *scene, const uint8_t *data, size_t size, unsigned
         turn(scene);
 }
 
-/* Reads on until all is there that should be. */
+/* Reads until all answers have come that should. */
 static void check_answers(struct scene *scene, unsigned how, const struct script *script)
 {
     struct client *client = &scene->hostile;
-    /* With the connection goes what is queued on it. */
+    /* Answers that are queued on a connection go with it. */
     bool is_cut = script->is_bad || (how & HOW_CLOSES);
 
     if (how & HOW_DEAF)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The same bytes as skepd.yaml and as skep.yaml, and each of their lines as a route. */
+/* Feeds the same bytes as skepd.yaml and as skep.yaml, and each of their lines as a route. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

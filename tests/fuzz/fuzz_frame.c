@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames of every envelope that crosses a process boundary, decoded from one stream of bytes. The first byte
- * picks the envelope.
+ * Decodes frames of every envelope that crosses a process boundary, from one stream of bytes. The
+ * first byte picks the envelope.
  */
 #include <stdint.h>
 #include <stdlib.h>

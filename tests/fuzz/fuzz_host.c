@@ -69,7 +69,7 @@ static void try_target(struct http_text target)
         try_authority(authority);
 }
 
-/* A route's host is one that a request can have. */
+/* Checks that a route's host is one that a request can have. */
 static void try_route(const char *text)
 {
     struct route_pattern pattern;

@@ -27,7 +27,7 @@ struct run {
     struct http_front *front;
     struct http_exchange *exchange; /* borrowed: the one at work */
     size_t grant;
-    uint64_t hash; /* of all that the handler was told, whatever the pieces of a body were */
+    uint64_t hash; /* hash of all data that the handler got, the same for any pieces of a body */
     int listening;
     int client;
 };
@@ -161,7 +161,7 @@ static uint64_t feed(const uint8_t *data, size_t size, size_t piece, size_t gran
         ssize_t sent = send(run.client, data, n, MSG_NOSIGNAL);
 
         if (sent < 0)
-            break; /* refused and closed */
+            break; /* the front has refused the request and closed the connection */
         data += sent;
         size -= (size_t) sent;
         turn(&run);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The route table against a plain reading of its rules. Each line of the input is an order: "+ROUTE" adds
- * a route, "-N" takes out all routes of target N, anything else is "HOST PATH" to be looked up.
+ * Compares the route table with a plain reading of its rules. Each line of the input is an order:
+ * "+ROUTE" adds a route, "-N" takes out all routes of target N, anything else is "HOST PATH" to be
+ * looked up.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ROUTES_MAX 64
 #define TARGETS 4U
-#define HOST_MAX 253 /* RFC 1035; a longer host is nobody's, but that of a route for any host */
+#define HOST_MAX 253 /* RFC 1035; a longer host fits only a route for any host */
 
 struct route {
     struct route_pattern pattern;
@@ -30,8 +31,8 @@ struct table {
 
 /* ---- the rules, read plainly */
 
-/* How well the pattern's host fits, 0: not at all. An exact one is better than any suffix, and a longer suffix
- * than a shorter one. */
+/* Returns how well the pattern's host fits, 0: not at all. An exact one is better than any suffix,
+ * and a longer suffix than a shorter one. */
 static size_t host_rank(const struct route_pattern *pattern, const char *host, size_t size)
 {
     size_t own = strlen(pattern->host);
@@ -48,7 +49,7 @@ static size_t host_rank(const struct route_pattern *pattern, const char *host, s
     return own + 2;
 }
 
-/* The same of its path. */
+/* Returns the same of its path. */
 static size_t path_rank(const struct route_pattern *pattern, const char *path, size_t size)
 {
     size_t own = strlen(pattern->path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A state folder that holds anything at all: what the store makes of it when it starts. Each line of the
+ * Starts the store on a state folder that holds anything at all. Each line of the
  * input is an order: "d PATH" makes a folder below tenants/, "f PATH CONTENT" a file ("\n" for a line's
  * end), "l PATH TARGET" a link; "@" in a target is a folder outside, which nothing may touch.
  */
@@ -33,7 +33,7 @@ static void check(bool is_so)
 
 /* ---- making the folder */
 
-/* Returns whether a path of the input stays below the folder, and is short. */
+/* Returns whether a path of the input is short and stays below the folder. */
 static bool is_inside(const char *path)
 {
     if (path[0] == '\0' || path[0] == '/' || strlen(path) > 512)
@@ -51,7 +51,7 @@ static void make_parents(int fd, const char *path)
     }
 }
 
-/* Opens by way of no link: one that was made before leads outside. */
+/* Follows no link, since one that was made before leads outside. */
 static void write_file(int fd, const char *path, char *content)
 {
     size_t n = 0;
@@ -114,7 +114,7 @@ static void make_state(const char *state, const char *outside, const uint8_t *da
             follow_order(fd, outside, line);
 }
 
-/* ---- what must hold */
+/* ---- invariants */
 
 static void check_tenant(struct store_state *store)
 {
@@ -136,7 +136,8 @@ static ProtobufCBinaryData text(const char *string)
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) string, .len = strlen(string) };
 }
 
-/* A deploy over whatever is there: it fails, or its version serves and is what came in. */
+/* Deploys over any folder: the deploy fails, or its version serves and has the files that were
+ * sent. */
 static void deploy_fresh(struct store_state *store)
 {
     Skep__Store__Begin begin = SKEP__STORE__BEGIN__INIT;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds bytes to the supervisor as what a compromised worker sends: real channel, real rules, a real
+ * Feeds bytes to the supervisor as those of a compromised worker: real channel, real rules, a real
  * ledger with requests of real clients. The worker is in a state that an honest one has brought it to.
- * Whatever it says, it is killed at most once and nothing is heard of it afterwards, its books are
- * empty when it is gone, each client gets one well-formed answer at most, and a request in another
+ * With any bytes, the worker is killed at most once and ignored afterwards, no record of it is left
+ * when it is gone, each client gets one well-formed answer at most, and a request in another
  * worker is answered as if nothing had been.
  *
  * Input: the scene (see scenes), how it is sent (HOW_*), claims on the scoreboard (CLAIM_*), frames.
@@ -28,23 +28,24 @@
 #define QUIET_TURNS 2
 #define CLIENTS 4
 #define SPARES 2
-/* What is kept for it: 4 MiB make the channel congested, and one load may come on top. */
+/* Bytes that skepd may keep for the worker: 4 MiB make the channel congested, and one load may come
+ * on top. */
 #define OUTPUT_MAX_BYTES ((4U << 20) + (1U << 20))
 
 enum {
-    HOW_PIECES = 7, /* how large */
-    HOW_DEAF = 8,   /* it reads nothing */
+    HOW_PIECES = 7, /* size of the pieces */
+    HOW_DEAF = 8,   /* the worker reads nothing */
     HOW_CLOSES = 16,
     HOW_SPARES = 32,
-    HOW_CRASHES = 64, /* if it is not killed */
-    HOW_LATE = 128,   /* until what it was waited for is overdue */
+    HOW_CRASHES = 64, /* the worker crashes, if it is not killed */
+    HOW_LATE = 128,   /* time passes until all that skepd waits for is overdue */
 };
 enum {
     CLAIM_WORDS = 7,
     CLAIM_REQUEST = 8,
     CLAIM_ENTERED = 16,
     CLAIM_GARBAGE = 32,
-    CLAIM_USE = 64, /* of CPU time and memory, more than can be */
+    CLAIM_USE = 64, /* use of CPU time and memory, more than can be */
 };
 
 /* Numbers of placements on the wire, in the order of their loads, and requests; a seed may name them. */
@@ -74,7 +75,7 @@ struct scene {
     uint64_t frames;
 };
 
-/* What has come for workers and clients. */
+/* Reads all that has come for workers and clients. */
 static void take_output(struct scene *scene)
 {
     if (!scene->is_deaf && scene->hostile.fd >= 0)
@@ -91,7 +92,7 @@ static void settle(struct scene *scene)
         rig_turn(scene->rig);
 }
 
-/* ---- what an honest worker says */
+/* ---- frames of an honest worker */
 
 static void say(const struct rig_worker *worker, Skep__Worker__FromWorker__MessageCase which,
                 void *message)
@@ -101,7 +102,7 @@ static void say(const struct rig_worker *worker, Skep__Worker__FromWorker__Messa
     uint8_t frame[256];
 
     envelope.message_case = which;
-    envelope.hello = message; /* any member: all are pointers */
+    envelope.hello = message; /* any member of the union: all are pointers */
     frame_cut(&cut, &envelope.base, &worker_tails);
     size_t size = cut.head_bytes + cut.tail.len;
     CHECK(cut.head_bytes > 0 && size <= sizeof frame);
@@ -167,7 +168,7 @@ static void stage_loading(struct scene *scene)
     ask(scene, "GET / HTTP/1.1\r\nHost: alpha.localhost\r\n\r\n");
 }
 
-/* Says that what was sent to the worker has begun: a request of which nothing is known yet goes to it only
+/* Reports that the worker's requests have begun: another request, of which nothing is known yet, is sent only
  * then. */
 static void begin_all(struct scene *scene)
 {
@@ -212,7 +213,7 @@ static void stage_responding(struct scene *scene)
     say_head(scene, &scene->hostile, FIRST_REQUEST, false);
 }
 
-/* As if it had sent almost all that it may. */
+/* The worker has sent almost all that it may. */
 static void stage_choked(struct scene *scene)
 {
     stage_responding(scene);
@@ -222,7 +223,7 @@ static void stage_choked(struct scene *scene)
     request->response_window = 8;
 }
 
-/* Its answer is out; waitUntil goes on. */
+/* The answer is out; waitUntil goes on. */
 static void stage_answered(struct scene *scene)
 {
     stage_serving(scene);
@@ -247,7 +248,7 @@ static void stage_unloading(struct scene *scene)
     CHECK(placement->state == PLACEMENT_UNLOADING);
 }
 
-/* The isolate is gone, by its word; requests are on their way back. */
+/* The worker has reported that the isolate is gone; requests are on their way back. */
 static void stage_gone(struct scene *scene)
 {
     Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
@@ -258,7 +259,7 @@ static void stage_gone(struct scene *scene)
     settle(scene);
 }
 
-/* The next version of alpha loads: it is number 4. */
+/* The next version of alpha, number 4, loads. */
 static void stage_updating(struct scene *scene)
 {
     stage_serving(scene);
@@ -306,7 +307,7 @@ static void set_up_honest(struct scene *scene)
     CHECK(request_find(scene->honest.worker, HONEST_REQUEST));
 }
 
-/* One takes over the place of the worker, the other becomes a suspect's own. */
+/* One spare takes over the worker's slot, the other becomes a suspect's own worker. */
 static void set_up_spares(struct scene *scene)
 {
     for (unsigned i = 0; i < SPARES; i++) {
@@ -341,9 +342,9 @@ static void tear_down(struct scene *scene)
     rig_stop(scene->rig);
 }
 
-/* ---- what must hold */
+/* ---- invariants */
 
-/* Whatever windows it was told of and whatever it says, no more is kept than these. */
+/* Checks that skepd keeps no more bytes than these for the worker, with any windows and any frames. */
 static void check_bounds(const struct scene *scene)
 {
     const struct worker *worker = scene->hostile.worker;
@@ -360,7 +361,7 @@ static void check_bounds(const struct scene *scene)
     }
 }
 
-/* Once it is killed, nothing that it says is heard. */
+/* Checks that the frames of a killed worker are ignored. */
 static void check_silence(struct scene *scene)
 {
     const struct worker *worker = scene->hostile.worker;
@@ -384,7 +385,7 @@ static void check_honest(struct scene *scene)
     CHECK(worker->state == WORKER_READY);
 }
 
-/* Its end: the books are empty, and it was one death of one kind. */
+/* Ends the worker, and checks that no record of it is left and that its death was counted once. */
 static void end_hostile(struct scene *scene, int wait_status)
 {
     struct heart *heart = &scene->rig->heart;
@@ -400,7 +401,7 @@ static void end_hostile(struct scene *scene, int wait_status)
     CHECK(heart->record.incident_counts.by[STAGE_KILLED][CAUSE_PROTOCOL] ==
           (is_death && reason == KILL_PROTOCOL));
     rig_worker_done(&scene->hostile);
-    settle(scene); /* a place that is not wanted any more goes */
+    settle(scene); /* a slot that is not wanted any more goes */
     take_output(scene);
 }
 
@@ -419,7 +420,7 @@ static void end_clients(struct scene *scene)
 
 /* ---- the input */
 
-/* Whether a frame is none, or one that no worker may send in that scene. */
+/* Returns whether a frame is bad, or one that no worker may send in that scene. */
 static bool has_breach(const uint8_t *data, size_t size, bool is_booting)
 {
     static struct arena arena;
@@ -475,7 +476,7 @@ static void feed(struct scene *scene, const uint8_t *data, size_t size, unsigned
     while (size > 0) {
         ssize_t n = send(scene->hostile.fd, data, size < piece ? size : piece, MSG_NOSIGNAL);
         if (n < 0)
-            break; /* it is dead, and nobody reads any more */
+            break; /* the worker is dead, and skepd reads nothing more */
         data += n;
         size -= (size_t) n;
         rig_turn(scene->rig);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes corpus/worker_frames, corpus/admin_frames and corpus/frame: one small file for each kind of input.
 
-Numbers are those of fuzz_worker_frames.c, fuzz_admin_frames.c and fuzz_frame.c. Run it after a change of the
-protocol, and commit what it writes; what a fuzzer has found is kept beside, with another name."""
+Numbers are those of fuzz_worker_frames.c, fuzz_admin_frames.c and fuzz_frame.c. Run this after a change of the
+protocol, and commit the files that it writes; inputs that a fuzzer has found are kept beside them, with other names."""
 
 import pathlib
 import struct
@@ -22,7 +22,7 @@ def varint(n):
 
 
 def field(number, value):
-    """An int is a varint, anything else is bytes or a message."""
+    """Encodes a field: an int as a varint, anything else as bytes or a message."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     value = value.encode() if isinstance(value, str) else value
@@ -47,7 +47,7 @@ def frame(case, **fields):
 
 
 def with_tail(content, tail):
-    """A frame whose message has its bytes behind it."""
+    """Encodes a frame whose message has its bytes behind it."""
     tail = tail.encode() if isinstance(tail, str) else tail
     if not tail:
         return raw(content)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libFuzzer's mutations, taught where a frame begins: half of them change one message and put the
- * lengths right afterwards, which bytes changed at random hardly ever survive. The targets' options,
- * before the frames, are left to the other half.
+ * Mutations for libFuzzer that know where a frame begins: half of them change one message and
+ * correct the lengths afterwards, since random changes hardly ever leave valid lengths. The other
+ * half also changes the targets' options, before the frames.
  */
 #include <endian.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
-/* Where each whole frame begins, and where the last one ends. Returns how many there are. */
+/* Finds where each whole frame begins, and where the last one ends. Returns how many there are. */
 static size_t find_frames(const uint8_t *data, size_t size, size_t *ret_starts)
 {
     size_t at = fuzz_options_bytes, n = 0;
@@ -45,7 +45,8 @@ static size_t put_varint(uint8_t *at, size_t value)
     return n;
 }
 
-/* The message's own bytes, behind the envelope's tag and length; 0: it has none. */
+/* Returns where the message's own bytes begin, behind the envelope's tag and length; 0: it has
+ * none. */
 static size_t skip_envelope(const uint8_t *message, size_t size)
 {
     size_t at = 1;
@@ -57,7 +58,7 @@ static size_t skip_envelope(const uint8_t *message, size_t size)
     return at < size ? at + 1 : 0;
 }
 
-/* The bytes that go raw behind the frame's message; *ret_lead: those before it. */
+/* Returns the number of raw bytes behind the frame's message; *ret_lead: bytes before them. */
 static size_t find_tail(const uint8_t *frame, size_t size, size_t *ret_lead)
 {
     uint32_t length, tail;
@@ -73,7 +74,7 @@ static size_t find_tail(const uint8_t *frame, size_t size, size_t *ret_lead)
     return tail;
 }
 
-/* Another message in its place. Returns the size of the whole. */
+/* Puts a mutated message in the place of one. Returns the size of the whole. */
 static size_t change_message(uint8_t *data, size_t size, size_t max_size, const size_t *frame,
                              unsigned seed)
 {
@@ -96,7 +97,7 @@ static size_t change_message(uint8_t *data, size_t size, size_t max_size, const 
         head[head_size++] = tag;
         head_size += put_varint(head + head_size, n);
     }
-    size_t rest = size - end; /* with the tail */
+    size_t rest = size - end; /* with the message's tail */
     if (frame[0] + head_size + n + rest > max_size)
         return size;
     uint32_t length = htole32((uint32_t) (head_size - FRAME_HEADER_BYTES + n + tail) |

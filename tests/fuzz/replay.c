@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main() of the fuzz targets in builds without libFuzzer: feeds every file of the given folders
+ * main() of the fuzz targets in builds without libFuzzer: gives every file of the given folders
  * (or the given files) to the target once, so that the normal tests replay the corpus.
  */
 #include <dirent.h>

@@ -31,8 +31,8 @@ void rig_fail(const char *condition, int line)
     abort();
 }
 
-/* Read by AddressSanitizer, where there is one. Its default keeps 256 MiB of freed memory, so that
- * each input works on memory that it has never touched: half the speed. */
+/* AddressSanitizer reads this in builds that have it. By default it keeps 256 MiB of freed memory, so that
+ * each input works on memory that it has never touched, which halves the speed. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -112,7 +112,7 @@ void rig_install(struct rig *rig, const char *text, const char *dir)
     CHECK(versions_install(rig->heart.versions, manifest, dir, &failure) == 0);
 }
 
-/* Time does nothing by itself, so that the same input has the same outcome: see rig_tick. */
+/* No timer runs by itself, so that the same input has the same outcome: see rig_tick. */
 void rig_turn(struct rig *rig)
 {
     (void) event_del(rig->heart.placements->watch);
@@ -152,8 +152,9 @@ void rig_worker_start(struct rig *rig, const char *cordon, enum slot_kind kind,
 
 void rig_worker_spawned(struct rig *rig, struct rig_worker *peer)
 {
-    /* Our own number, so that its clock and its state can be read; and a descriptor that no signal
-     * can be sent to. Opened once: to open a file of /proc is most of what a worker costs here. */
+    /* The test's own pid, so that its clock and state can be read, and a descriptor that no signal
+     * can be sent to. Opened once, because opening files of /proc is most of the cost of a worker
+     * here. */
     static struct spawner_worker opened;
     if (opened.pid == 0) {
         opened.pid = getpid();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For fuzz targets: the supervisor without processes. Everything from the HTTP front to the channels
- * is the real thing on a real loop; the target plays workers and clients, and the spawner is dead.
+ * For fuzz targets: the supervisor without processes. All code from the HTTP front to the channels
+ * is real, on a real loop; the target plays workers and clients, and the spawner is dead.
  */
 #pragma once
 
@@ -18,7 +18,7 @@
 #include "supervisor/workers/worker.h"
 #include "tests/heart.h"
 
-/* Not assert: the message is libFuzzer's stack, and it is there in every build. */
+/* Not assert, which is not in every build. The message of a failure is libFuzzer's stack. */
 #define CHECK(condition)                    \
     do {                                    \
         if (!(condition))                   \
@@ -26,7 +26,7 @@
     } while (0)
 _Noreturn void rig_fail(const char *condition, int line);
 
-/* Of the target: how many bytes of its input come before the frames. */
+/* Number of bytes before the frames in the target's input. Defined by the target. */
 extern const size_t fuzz_options_bytes;
 
 struct rig {
@@ -39,30 +39,32 @@ struct rig {
  * spawner are made at the first call and kept, the others are new each time. */
 struct rig *rig_start(const char *config);
 void rig_stop(struct rig *rig);
-/* text: its skep.yaml. Versions get the numbers 1, 2, 3 ... in the order of the calls. */
+/* Installs a version of a tenant. text: the skep.yaml. Versions get the numbers 1, 2, 3 ... in the
+ * order of the calls. */
 void rig_install(struct rig *rig, const char *text, const char *dir);
 void rig_turn(struct rig *rig);
-/* Has the looks come now that only time would bring. */
+/* Runs the checks that otherwise only timers would run. */
 void rig_tick(struct rig *rig);
 
-/* ---- a worker: its place in the supervisor, and the other end of its channel */
+/* ---- a worker: its slot in the supervisor, and the other end of its channel */
 
 struct rig_worker {
-    struct worker *worker; /* borrowed from the slots; NULL at its end */
+    struct worker *worker; /* borrowed from the slots; NULL after its end */
     int fd;
 };
 
-/* In WORKER_BOOTING: asked of the spawner. */
+/* Starts a worker, in WORKER_BOOTING: the spawner has been asked for it. */
 void rig_worker_start(struct rig *rig, const char *cordon, enum slot_kind kind,
                       struct rig_worker *ret_worker);
-/* The spawner says that the process is there. */
+/* The spawner reports that the process is there. */
 void rig_worker_spawned(struct rig *rig, struct rig_worker *peer);
-/* To WORKER_READY without hello and attestation, which only a jailed process passes. */
+/* Moves the worker to WORKER_READY without hello and attestation, which only a jailed process
+ * passes. */
 void rig_worker_become_ready(struct rig *rig, struct rig_worker *peer);
-/* The spawner says that it has ended, or that it could not be started; none comes after it. */
+/* The spawner reports that it has ended, or that it could not be started; no other comes after it. */
 void rig_worker_exit(struct rig *rig, struct rig_worker *peer, int wait_status);
 void rig_worker_done(struct rig_worker *peer);
-/* Reads and forgets what it was sent. */
+/* Reads all that it was sent, and drops it. */
 void rig_drop_input(int fd);
 
 /* ---- a client of the front */
@@ -70,15 +72,15 @@ void rig_drop_input(int fd);
 struct rig_client {
     int fd; /* -1: none */
     llhttp_t parser;
-    unsigned asked, begun, ended; /* requests, answers */
+    unsigned asked, begun, ended; /* numbers of requests and of answers */
     bool is_cut_off;
-    unsigned status; /* of the last answer */
+    unsigned status; /* status of the last answer */
     size_t body_size;
 };
 
 void rig_client_start(struct rig *rig, struct rig_client *client);
 /* Sends one request, or a part of one (is_new: its beginning). */
 void rig_client_ask(struct rig_client *client, const void *data, size_t size, bool is_new);
-/* Reads what has come. Anything but one well-formed answer for each request is a failure. */
+/* Reads all that has come. Anything but one well-formed answer for each request is a failure. */
 void rig_client_read(struct rig_client *client);
 void rig_client_done(struct rig_client *client);
