@@ -71,7 +71,7 @@ uint64_t calls_fitting_value(const struct policy_arg *arg, const struct policy_c
     }
 }
 
-/* By name only once: the fuzzer asks this a million times. */
+/* Looks each name up only once: the fuzzer calls this a million times. */
 static int number_of_row(size_t i)
 {
     static int numbers[128];
@@ -124,7 +124,7 @@ bool calls_is_past_filters(int64_t number)
 
 /* ---- harmless forms */
 
-/* The kernel would write there: into the scratch bytes, or nowhere. */
+/* Points an argument through which the kernel would write into the scratch bytes, or nowhere. */
 static void aim(int64_t *arg, int64_t scratch, int64_t size)
 {
     const int64_t end = scratch + (int64_t) sizeof((struct scratch *) 0)->bytes;
@@ -136,15 +136,15 @@ static void aim(int64_t *arg, int64_t scratch, int64_t size)
 static void defuse_channel(int64_t args[static 6])
 {
     if ((uint32_t) args[0] == POLICY_CHANNEL_FD)
-        args[2] = 0; /* no byte of the test's own talk */
+        args[2] = 0; /* no byte of the test's own messages */
 }
 
-/* Nothing of the probe is at the address, or there is no length. */
+/* Changes the address to one where the probe has nothing, or the length to none. */
 static bool defuse_memory(struct call *call)
 {
     switch ((int) call->number) {
     case SYS_brk:
-        call->args[0] &= 0xfff; /* below the heap: nothing happens */
+        call->args[0] &= 0xfff; /* below the heap: the call does nothing */
         return true;
     case SYS_mmap: /* EINVAL */
     case SYS_munmap:
@@ -179,7 +179,7 @@ static bool defuse_time(struct call *call, int64_t scratch)
         a[2] = CALLS_NOWHERE;
         return true;
     case SYS_futex:
-        a[0] |= 1; /* EINVAL before anybody waits */
+        a[0] |= 1; /* EINVAL before anything waits */
         return true;
     }
     return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the running filter should say of a call, and how to make one that is allowed without hurting
- * the probe that makes it. Pure; for both sides of the jail tests.
+ * The verdict that the running filter should give a call, and harmless forms of allowed calls,
+ * which do not hurt the probe that makes them. Pure; for both sides of the jail tests.
  */
 #pragma once
 
@@ -17,11 +17,11 @@
 /* No page is there, in any process. */
 #define CALLS_NOWHERE 8
 
-/* What a call should come to. */
+/* The outcome that a call should have. */
 enum expected {
     EXPECT_REFUSED,
-    EXPECT_ALLOWED, /* the kernel answers, whatever it is */
-    EXPECT_ERROR,   /* that of a POLICY_ERRNO row */
+    EXPECT_ALLOWED, /* the kernel answers, with any result */
+    EXPECT_ERROR,   /* the error of a POLICY_ERRNO row */
     EXPECT_NOTHING, /* the table's own two readings differ: always a failure of the test */
 };
 
@@ -30,27 +30,28 @@ struct call {
     int64_t args[6];
 };
 
-/* The table is read twice: by policy_row_fits, which shares code with what builds the filter, and here
- * from the meaning of each check alone. ret_error: with EXPECT_ERROR. */
+/* Returns the outcome by two readings of the table: that of policy_row_fits, which shares code with the builder of
+ * the filter, and one by the meaning of each check alone. ret_error: with EXPECT_ERROR. */
 enum expected calls_expect(const struct policy_context *context, const struct call *call,
                            int *ret_error);
 
-/* Whether the argument passes the check, by policy.h's words. */
+/* Returns whether the argument passes the check, by policy.h's words. */
 bool calls_check_holds(const struct policy_arg *arg, const struct policy_context *context,
                        uint64_t value);
 
-/* One that passes it. */
+/* Returns a value that passes the check. */
 uint64_t calls_fitting_value(const struct policy_arg *arg, const struct policy_context *context);
 
-/* Changes what no row of an allowed call looks at, so that the call cannot block, write over the
- * probe's memory or take its memory or descriptors away. scratch: its address in the probe. False: there is
- * no harmless form of this one. */
+/* Changes arguments that no row of an allowed call checks, so that the call cannot block, write over the
+ * probe's memory or take its memory or descriptors away. scratch: its address in the probe. False:
+ * the call has no harmless form. */
 bool calls_defuse(struct call *call, int64_t scratch);
 
-/* Linux 6.14 and later let them past every filter: worker/jail_report.c. */
+/* Returns whether the kernel, from Linux 6.14 on, lets the number past every filter:
+ * worker/jail_report.c. */
 bool calls_is_past_filters(int64_t number);
 
-/* Arguments that all numbers are tried with. They may name SCRATCH(...). */
+/* Arguments with which all numbers are tried. They may name SCRATCH(...). */
 struct calls_pattern {
     const char *name;
     int64_t args[6];

@@ -54,7 +54,7 @@ void place_done(const struct place *place)
     for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
         struct path file = path_in(folders[i], "file");
         assert_true(unlink(file.text) == 0 || errno == ENOENT);
-        assert_int_equal(rmdir(folders[i]), 0); /* nothing else was made in it */
+        assert_int_equal(rmdir(folders[i]), 0); /* no other file was made in it */
     }
     assert_int_equal(rmdir(place->top), 0);
 }
@@ -99,7 +99,7 @@ void expect_error(long result, int error, const char *what)
     _exit(97);
 }
 
-/* cmocka's handlers would go on with the next test, in the wrong process. */
+/* Removes cmocka's handlers, which would go on with the next test, in the wrong process. */
 static void reset_signals(void)
 {
     static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGSYS, SIGABRT };

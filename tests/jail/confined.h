@@ -20,19 +20,19 @@ struct place {
 void place_init(struct place *place);
 void place_done(const struct place *place);
 
-/* Of a folder of the place. */
+/* A path in a folder of the place. */
 struct path {
     char text[PATH_MAX];
 };
 struct path path_in(const char *folder, const char *name);
 
-/* The calling process, for good. Ends it with a message if that fails. */
+/* Confines the calling process, for good. Ends it with a message if that fails. */
 void confine_here(const struct place *place, uint64_t keep_capabilities);
 
-/* In a process that is confined: says what is wrong and ends it, unless it holds. */
+/* In a confined process: unless the condition holds, prints what is wrong and ends the process. */
 void expect(bool holds, const char *what);
-/* The same for a call that should have failed with that error. */
+/* Does the same for a call that should have failed with that error. */
 void expect_error(long result, int error, const char *what);
 
-/* Forks, confines the child, and has it try; returns its wait status. */
+/* Forks, confines the child, and runs try in it; returns its wait status. */
 int run_confined(const struct place *place, void (*try)(const struct place *place));

@@ -11,12 +11,14 @@
 
 #include "tests/jail/scratch.h"
 
-/* Verdict of a sealed probe: the filter raises SIGSYS. Any other is the error that it gives instead. */
+/* Verdict of a sealed probe: the filter raises SIGSYS. Any other value is the error that the filter
+ * gives instead. */
 #define ESCAPE_REFUSED 0
 
-/* Verdicts of a probe with every layer but the filters. Any other is the error that it has to be. */
+/* Verdicts of a probe with every layer but the filters. Any other value is the error that the call
+ * must give. */
 enum {
-    ESCAPE_NOT_TRIED = 0, /* only the filter holds, or the host's settings decide */
+    ESCAPE_NOT_TRIED = 0, /* only the filter stops it, or the host's settings decide */
     ESCAPE_FAILS = -1,    /* with any error: which layer is first depends on the kernel */
     ESCAPE_HARMLESS = -2, /* may succeed; nobody outside is hit */
 };
@@ -37,18 +39,18 @@ struct escape {
 struct escape_group {
     const char *name; /* in the tests' names, before `what` */
     const struct escape *escapes;
-    bool jit; /* of its probes */
+    bool jit; /* jit of the group's probes */
 };
 
 extern const struct escape_group escape_groups[];
 extern const size_t escape_n_groups;
 
-/* What reaches others: processes, descriptors, files, sockets, programs. escapes_reach.c */
+/* Escapes to others: processes, descriptors, files, sockets, programs. escapes_reach.c */
 extern const struct escape escapes_namespaces[], escapes_proc[], escapes_ptrace[],
     escapes_signals[], escapes_passing[], escapes_opening[], escapes_sockets[], escapes_exec[],
     escapes_memory[], escapes_memory_jit[], escapes_peeking[];
 
-/* What reaches the kernel: its subsystems, and the worker's own credentials. escapes_kernel.c */
+/* Escapes through the kernel: its subsystems, and the worker's own credentials. escapes_kernel.c */
 extern const struct escape escapes_keyrings[], escapes_io_uring[], escapes_subsystems[],
     escapes_segments[], escapes_mounts[], escapes_prctl[], escapes_seccomp[], escapes_identity[],
     escapes_limits[], escapes_administration[], escapes_scheduling[], escapes_terminal[];

@@ -171,7 +171,7 @@ const struct escape escapes_administration[] = {
     { "quotas by descriptor", "quotactl_fd", { 3, 0x800002 << 8, 0, 0 }, REFUSED, FAILS },
     { "clear the kernel's log", "syslog", { 5, 0, 0 }, REFUSED, SAYS(EPERM) },
     { "the kernel's log", "syslog", { 3, SCRATCH(bytes), 100 }, REFUSED },
-    /* Wrong magic numbers, should it come so far. */
+    /* Wrong magic numbers, in case the call is not refused. */
     { "reboot", "reboot", { 0, 0, 0x01234567, 0 }, REFUSED, SAYS(EPERM) },
     { "load a module", "init_module", { SCRATCH(bytes), 64, SCRATCH(word) }, REFUSED, FAILS },
     { "load a module of a descriptor", "finit_module", { 3, SCRATCH(word), 0 }, REFUSED, FAILS },

@@ -19,7 +19,7 @@
 #define HARMLESS .entered = ESCAPE_HARMLESS
 #define PAGE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS)
 #define RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
-/* A page of the probe's own that it has to lose nothing by. */
+/* A page of the probe's own, which it does not need. */
 #define OWN_PAGE SCRATCH(bytes)
 
 #ifndef CLONE_NEWTIME
@@ -28,8 +28,8 @@
 
 /* clang-format off */
 const struct escape escapes_namespaces[] = {
-    /* No layer but the filter keeps a process from a user namespace of its own: nor would it get
-     * back what Landlock has taken. */
+    /* No layer but the filter keeps a process from a user namespace of its own; but there it would
+     * not get back what Landlock has taken. */
     { "unshare user", "unshare", { CLONE_NEWUSER }, REFUSED },
     { "unshare mounts", "unshare", { CLONE_NEWNS }, REFUSED, SAYS(EPERM) },
     { "unshare network", "unshare", { CLONE_NEWNET }, REFUSED, SAYS(EPERM) },
@@ -85,7 +85,7 @@ const struct escape escapes_signals[] = {
     { "kill a sibling", "kill", { ESCAPE_SIBLING, SIGKILL }, REFUSED, SAYS(ESRCH) },
     { "kill the supervisor", "kill", { ESCAPE_SUPERVISOR, SIGKILL }, REFUSED, SAYS(ESRCH) },
     { "kill the spawner", "kill", { ESCAPE_SPAWNER, SIGKILL }, REFUSED, SAYS(ESRCH) },
-    /* The group is its own, and process 1 ignores it. */
+    /* The group is the probe's own, and process 1 ignores the signal. */
     { "kill the process group", "kill", { 0, SIGKILL }, REFUSED, HARMLESS },
     { "kill everybody", "kill", { -1, SIGKILL }, REFUSED, SAYS(ESRCH) },
     { "tkill a sibling", "tkill", { ESCAPE_SIBLING, SIGKILL }, REFUSED, SAYS(ESRCH) },
@@ -94,7 +94,7 @@ const struct escape escapes_signals[] = {
     { "tgkill the supervisor", "tgkill", { ESCAPE_SUPERVISOR, ESCAPE_SUPERVISOR, SIGABRT }, REFUSED,
       SAYS(ESRCH) },
     { "tgkill without a group", "tgkill", { -1, ESCAPE_SUPERVISOR, SIGABRT }, REFUSED, FAILS },
-    /* The row allows this process and SIGABRT; the thread has to be one of it. */
+    /* The row allows this process and SIGABRT; the thread has to be one of the process. */
     { "tgkill a sibling as this one", "tgkill", { 1, ESCAPE_SIBLING, SIGABRT }, .sealed = ESRCH,
       SAYS(ESRCH) },
     { "rt_sigqueueinfo to a sibling", "rt_sigqueueinfo",
@@ -194,7 +194,7 @@ const struct escape escapes_exec[] = {
     { NULL },
 };
 
-/* With jit off. Memory-deny-write-execute is of Linux 6.3; the filter is there on all. */
+/* With jit off. Memory-deny-write-execute is there from Linux 6.3 on; the filter on all kernels. */
 const struct escape escapes_memory[] = {
     { "mprotect to execute", "mprotect", { OWN_PAGE, 0, PROT_EXEC }, REFUSED },
     { "mprotect to read and execute", "mprotect", { OWN_PAGE, 0, PROT_READ | PROT_EXEC }, REFUSED },

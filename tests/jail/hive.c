@@ -88,7 +88,7 @@ static void init(struct hive *hive, const char *worker_path, bool has_reserve)
 
     memset(hive, 0, sizeof *hive);
     assert_int_equal(spawner_start(&options, &hive->spawner), 0);
-    /* What is no worker cannot say; tests of that look at how its start fails. */
+    /* A program that is no worker cannot report; tests of that look at how its start fails. */
     const struct spawner_probe_job job = { .jit = JIT_ON,
                                            .layers = LAYERS_ALL,
                                            .is_last = has_reserve };
@@ -243,7 +243,7 @@ void run_apart(void (*run)(void))
 
     assert_true(pid >= 0);
     if (pid == 0) {
-        run(); /* a failed assertion does not come back to here */
+        run(); /* a failed assertion does not return to here */
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);

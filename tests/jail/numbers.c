@@ -36,7 +36,7 @@ int64_t numbers_scratch(struct cell *cell)
     return reply.result;
 }
 
-/* NULL, or what is wrong with the answer. */
+/* Returns NULL, or what is wrong with the answer. */
 static const char *judge(enum expected expected, int error, const struct probe_reply *reply,
                          bool was_refused)
 {
@@ -116,7 +116,7 @@ bool numbers_has_int80(struct hive *hive)
 
     if (!cell_ask(cell, &ask, &reply))
         return false;
-    assert_int_equal(reply.result, 1); /* its pid */
+    assert_int_equal(reply.result, 1); /* the child's pid */
     assert_int_equal(cell_end(hive, cell), 0);
     return true;
 #else

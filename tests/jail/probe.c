@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The probe's life: what it was born with, the jail, then asks until the channel closes. It
- * checks itself on the way and says the first thing that is wrong in its first reply.
+ * The probe's life: it checks what it was born with, enters the jail, then does what it is asked
+ * until the channel closes. The first reply names the first thing that was wrong.
  */
 #include "tests/jail/probe.h"
 
@@ -126,7 +126,7 @@ static const char *check_birth(int argc, char **argv)
     return NULL;
 }
 
-/* NULL, or which of the process's own switches is not set. */
+/* Returns NULL, or the first of the process's own switches that is not set. */
 static const char *check_switches(bool jit, bool has_speculation)
 {
     static const int kinds[] = { PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH };
@@ -181,7 +181,7 @@ static void block_signals(void)
     (void) sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-/* Locks itself in beside its parent, which has no filter yet, so that what ends it costs a fork and
+/* Locks a child in beside its parent, which has no filter yet, so that a call that kills costs a fork and
  * not a worker. */
 static _Noreturn void call_in_child(const struct probe_ask *ask)
 {
@@ -210,7 +210,7 @@ static int64_t make_call(const struct probe_ask *ask)
     const int64_t *a = ask->args;
     long result = syscall(ask->number, a[0], a[1], a[2], a[3], a[4], a[5]);
 
-    if (getpid() != 1) /* it was a fork, of a probe that may */
+    if (getpid() != 1) /* this was a fork, of a probe that may fork */
         _exit(0);
     return result;
 }
@@ -293,7 +293,7 @@ static const char *lock_in(const struct probe_plan *plan)
     return wrong;
 }
 
-/* As skep-worker --report does, for spawner_probe. */
+/* Does the same as skep-worker --report, for spawner_probe. */
 static _Noreturn void run_report(void)
 {
     struct jail_failure failure = { 0 };
@@ -344,7 +344,7 @@ int probe_main(int argc, char **argv)
     if (!plan->keep_scoreboard)
         (void) close(POLICY_SCOREBOARD_FD);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int pipe_fds[2]; /* libevent has one */
+    int pipe_fds[2]; /* libevent has a pipe, too */
     if (epoll_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
         return 2;
     parse_options(argc, argv, plan);

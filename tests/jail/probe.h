@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A stand-in for skep-worker: started by the real spawner, it locks itself in with the real
- * jail code and then does what it is asked over its channel. What it shall do before that,
- * it reads from its scoreboard page.
+ * jail code and then does what it is asked over its channel. The plan for all before that is in the
+ * scoreboard page.
  */
 #pragma once
 
@@ -17,7 +17,7 @@
 
 enum probe_lock {
     PROBE_SEALED,
-    PROBE_ENTERED, /* all but the filters; tries what the other layers should refuse */
+    PROBE_ENTERED, /* all but the filters; for calls that the other layers should refuse */
     PROBE_STARTED, /* the start-up filter only */
     PROBE_FREE,
 };
@@ -25,7 +25,7 @@ enum probe_lock {
 struct probe_plan {
     enum probe_lock lock; /* how far to lock itself in */
     bool keep_scoreboard; /* leaves fd 4 open */
-    bool second_thread;   /* has one before jail_enter */
+    bool second_thread;   /* starts a second thread before jail_enter */
     bool counts;          /* a refused call is counted and fails; the probe lives */
     uint64_t memory;      /* RLIMIT_AS in bytes, set before the jail; 0: none */
 };
@@ -63,11 +63,11 @@ struct probe_ask {
 struct probe_reply {
     int64_t result;
     int64_t error;    /* errno, if the result is -1 */
-    uint64_t refused; /* calls so far, if the plan counts them */
-    char text[128];   /* what failed first, for a person */
+    uint64_t refused; /* refused calls so far, if the plan counts them */
+    char text[128];   /* the first failure, for a person */
 };
 
-/* What an allowed call is tried with: one entry for each name that has rows with
+/* A function that tries an allowed call: one entry for each name that has rows with
  * POLICY_ALLOW. `rows`: how many of these rows the try covers. */
 struct probe_try {
     const char *name;
@@ -78,33 +78,33 @@ struct probe_try {
 extern const struct probe_try probe_tries[];
 extern const size_t probe_n_tries;
 
-/* Ways to end that are no system call's fault. */
+/* Ways to end that are not by a system call. */
 struct probe_death {
     const char *name;
-    int (*run)(void); /* comes back only where nobody dies: 0, or -errno */
+    int (*run)(void); /* returns only if it does not kill: 0, or -errno */
 };
 
 extern const struct probe_death probe_deaths[];
 extern const size_t probe_n_deaths;
 
-/* How a child that PROBE_CHILD_CALL asked for exits, unless its call ended it. */
-#define PROBE_CHILD_UNLOCKED 100 /* it could not lock itself in */
-#define PROBE_CHILD_RETURNED 101 /* its call came back */
+/* Exit status of the child of a PROBE_CHILD_CALL, unless its call ended it. */
+#define PROBE_CHILD_UNLOCKED 100 /* the child could not lock itself in */
+#define PROBE_CHILD_RETURNED 101 /* the call returned */
 
-/* A call of a probe that has no way back. */
+/* Makes a call, by any way into the kernel. */
 long probe_call(enum probe_abi abi, int64_t number, const int64_t args[static 6]);
 
-/* getpid of i386. */
+/* Calls getpid of i386. */
 long probe_int80_getpid(void);
 
-/* With a stack pointer that points nowhere. */
+/* Makes a call with a stack pointer that points nowhere. */
 long probe_call_without_stack(long number);
 
-/* The descriptors that the probe's loop holds, as libevent's would. */
+/* Returns a descriptor that the probe holds, as libevent's loop would. */
 int probe_epoll_fd(void);
 
 /* Lets the probe's second thread return, and joins it. */
 int probe_join_thread(void);
 
-/* main() of the worker. Never returns to its caller's cmocka. */
+/* Is main() of the worker. Never returns to its caller's cmocka. */
 int probe_main(int argc, char **argv);

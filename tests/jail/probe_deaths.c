@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What ends a worker that broke no rule: each must end as what it is. Runs in the probe, under either
- * filter, on either thread.
+ * Ends of a worker that broke no rule: each must look like what it is. Runs in the probe, under
+ * either filter, on either thread.
  */
 #include <assert.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "common/cleanup.h"
 #include "tests/jail/probe.h"
 
-/* Nothing that the compiler may look through. */
+/* Volatile, so that the compiler does not see the value. */
 static volatile uintptr_t zero;
 
 static int die_of_abort(void)
@@ -23,13 +23,13 @@ static int die_of_abort(void)
     abort();
 }
 
-/* assert itself is compiled out in release builds; the C library's part of it is not. */
+/* Calls the C library's part of assert, as assert itself may be compiled out. */
 static int die_of_assert(void)
 {
     __assert_fail("false", __FILE__, __LINE__, __func__);
 }
 
-/* The C library notices, says so on standard error and aborts. */
+/* Frees a block twice: the C library notices, prints an error and aborts. */
 static int die_of_double_free(void)
 {
     char *volatile block = malloc(5000);
@@ -84,7 +84,7 @@ static int die_of_null(void)
 static int die_of_division(void)
 {
 #if defined(__x86_64__)
-    static volatile int one = 1; /* not known: it would be no division */
+    static volatile int one = 1; /* unknown to the compiler */
     return one / (int) zero;
 #else
     __builtin_trap(); /* division by zero is 0 on aarch64 */
@@ -100,7 +100,7 @@ static int die_of_jump_to_data(void)
     return -EIO;
 }
 
-/* ---- what is no death */
+/* ---- survivals */
 
 static int live_through_huge_malloc(void)
 {
@@ -136,7 +136,7 @@ static int exhaust(size_t size)
     return n > 0 && error == ENOMEM ? 0 : -EIO;
 }
 
-/* By brk or in an arena; then by mmap. */
+/* Exhausts memory by brk or in an arena; then by mmap. */
 static int live_through_out_of_memory(void)
 {
     int r = exhaust(64000);
@@ -155,7 +155,7 @@ static void *return_at_once(void *arg)
     return arg;
 }
 
-/* Only a sealed worker cannot have it. */
+/* Starts a thread, which only a sealed worker cannot. */
 static int live_through_failed_thread(void)
 {
     pthread_t thread;

@@ -58,7 +58,7 @@ static int64_t pick_value(uint64_t *state, int64_t scratch)
         return scratch + (int64_t) below(state, sizeof(struct scratch));
     case 4:
         return (int64_t) (UINT64_C(1) << below(state, 64));
-    case 5: /* not many bits */
+    case 5: /* few bits */
         bits &= next(state);
         return (int64_t) (bits & next(state));
     case 6: /* an int below garbage */
@@ -68,7 +68,7 @@ static int64_t pick_value(uint64_t *state, int64_t scratch)
     }
 }
 
-/* As the row wants it, or one bit beside it. */
+/* Picks a value that the row wants, or one with one bit changed. */
 static void pick_checked(uint64_t *state, const struct policy_syscall *row,
                          const struct policy_context *context, int64_t args[static 6])
 {
@@ -94,14 +94,14 @@ void fuzz_pick(uint64_t *state, const struct policy_context *context, int64_t sc
     if (below(state, 2) == 0) {
         row = &policy_worker_running.rows[below(state, policy_worker_running.n_rows)];
         int number = seccomp_syscall_resolve_name(row->name);
-        if (number >= 0) /* not those of the other architecture */
+        if (number >= 0) /* no numbers of the other architecture */
             ret_call->number = number;
     }
     for (size_t i = 0; i < 6; i++)
         ret_call->args[i] = pick_value(state, scratch);
     if (row)
         pick_checked(state, row, context, ret_call->args);
-    if (below(state, 16) == 0) /* the kernel drops it, and so must the filter */
+    if (below(state, 16) == 0) /* the kernel drops the upper half, and so must the filter */
         ret_call->number |= (int64_t) (next(state) << 32);
 }
 
@@ -113,7 +113,7 @@ static void note(struct scoreboard *board, const struct call *call)
                               memory_order_relaxed);
 }
 
-/* NULL, or what is wrong with the answer. */
+/* Returns NULL, or what is wrong with the answer. */
 static const char *make_call(const struct call *call, enum expected expected, int expected_error)
 {
     const int64_t *a = call->args;

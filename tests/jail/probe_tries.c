@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each allowed row of the policy, tried for real. Runs inside the sealed probe: what the
+ * Tries each allowed row of the policy. Runs inside the sealed probe: a call that the
  * filter does not allow kills it, and the test sees that.
  */
 #include <errno.h>
@@ -29,7 +29,7 @@ static void on_abort(int signal)
     handled = 1;
 }
 
-/* Set before the seal, so that rt_sigreturn can be tried. */
+/* Sets a handler before the seal, so that rt_sigreturn can be tried. */
 __attribute__((constructor)) static void set_handler(void)
 {
     (void) signal(SIGABRT, on_abort);
@@ -83,7 +83,7 @@ static int try_epoll(void)
     return epoll_ctl(fd, EPOLL_CTL_DEL, POLICY_CHANNEL_FD, &event) == 0 ? 0 : -errno;
 }
 
-/* The raw calls: the functions of the C library take the vDSO. */
+/* Makes the raw calls, since the functions of the C library take the vDSO. */
 static int try_clock_gettime(void)
 {
     struct timespec t;

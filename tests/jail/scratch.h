@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of the probe that system calls may be pointed at: what they would need to be more than a
- * mistake. Asks name a place in it by SCRATCH(field); scratch_resolve puts the address in.
+ * Memory of the probe at which system calls may be pointed: with the data that they need to do
+ * harm. Asks name a place in it by SCRATCH(field); scratch_resolve puts the address in.
  */
 #pragma once
 
@@ -30,22 +30,23 @@ struct scratch {
     uint64_t handle[4];   /* struct file_handle of 8 bytes */
     struct iovec iov;
     struct msghdr message; /* passes descriptor 0 */
-    struct msghdr wish;    /* would take one */
+    struct msghdr wish;    /* would receive one */
     uint64_t control[4], taken[4];
     uint64_t allow_all[2]; /* struct sock_fprog */
-    uint64_t instruction;  /* its only instruction */
-    uint8_t page[8192];    /* for mprotect; holds one page whole */
+    uint64_t instruction;  /* the program's only instruction */
+    uint8_t page[8192];    /* for mprotect; contains one whole page */
 };
 
 /* No address of user space looks like this. */
 #define SCRATCH_TAG (INT64_C(0x5ca7) << 48)
 #define SCRATCH(field) (SCRATCH_TAG | (int64_t) offsetof(struct scratch, field))
 
-/* Makes and fills it, below 4 GiB where the architecture can; in the probe, before the jail. */
+/* Makes and fills the memory, below 4 GiB where the architecture can; in the probe, before the
+ * jail. */
 bool scratch_init(void);
 
-/* In the probe. */
+/* Returns the probe's scratch memory. */
 struct scratch *scratch_get(void);
 
-/* Puts addresses in for SCRATCH(...); where: the address in the probe. */
+/* Replaces each SCRATCH(...) by its address. where: address of the memory in the probe. */
 void scratch_resolve(int64_t args[static 6], int64_t where);

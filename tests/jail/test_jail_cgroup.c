@@ -28,7 +28,7 @@ struct test_cgroup {
     int fd;
 };
 
-/* Below our own. false where there is none, or it may not be made. */
+/* Makes a cgroup below our own. false if there is none, or none may be made. */
 static bool test_cgroup_init(struct test_cgroup *cgroup)
 {
     _cleanup_file_ FILE *self_file = fopen("/proc/self/cgroup", "re");
@@ -55,7 +55,7 @@ static void test_cgroup_done(const struct test_cgroup *cgroup)
     assert_int_equal(rmdir(cgroup->path), 0);
 }
 
-/* The line of cgroup v2 in a /proc/PID/cgroup, without the newline. */
+/* Reads the line of cgroup v2 in a /proc/PID/cgroup, without the newline. */
 static void read_cgroup_line(const char *path, char *line, size_t size)
 {
     _cleanup_file_ FILE *file = fopen(path, "re");
@@ -80,7 +80,7 @@ static void assert_is_in(const struct cell *cell, const struct test_cgroup *cgro
     assert_string_equal(name, strrchr(cgroup->path, '/'));
 }
 
-/* What the cell would read in its own /proc/self/cgroup. */
+/* Checks what the cell would read in its own /proc/self/cgroup. */
 static void assert_sees_root(const struct cell *cell)
 {
     char line[PATH_MAX];
@@ -120,7 +120,7 @@ static void start_in_cgroup(void)
     test_cgroup_done(&cgroup);
 }
 
-/* As RestrictNamespaces= of systemd has it. */
+/* Refuses clone3, as RestrictNamespaces= of systemd does. */
 static void start_in_cgroup_without_clone3(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
@@ -157,7 +157,7 @@ static void test_cgroup_that_cannot_be_joined_is_told(void **state)
     assert_string_equal(cell->step, "cgroup of the worker");
     assert_non_null(spawner_hint(cell->error, cell->step));
     hive.cgroup_fd = 0;
-    (void) cell_start(&hive, &sealed, true); /* the spawner goes on */
+    (void) cell_start(&hive, &sealed, true); /* the spawner still works */
     hive_done(&hive);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a confined supervisor can reach: files of the folders that it was given and no others, no TCP
+ * A confined supervisor can reach files of the folders that it was given and no others, no TCP
  * address, no capability; and Landlock alone, without the filter in front of it.
  */
 #include <dirent.h>
@@ -214,7 +214,7 @@ static void test_landlock_denies_tcp_and_keeps_signals(void **state)
     run_apart(use_tcp);
 }
 
-/* As on a kernel without it. */
+/* Makes Landlock's calls fail, as on a kernel without it. */
 static void take_landlock_away(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
@@ -293,7 +293,7 @@ static void look_at_capabilities(const struct place *in)
     (void) in;
     for (size_t i = 0; i < ARRAY_LEN(sets); i++)
         expect(read_set(sets[i]) == 0, sets[i]);
-    if (geteuid() == 0) /* nobody else may drop it, and no_new_privs makes it worthless */
+    if (geteuid() == 0) /* only root may drop it, and no_new_privs makes it worthless */
         expect(read_set("CapBnd:\t") == 0, "CapBnd");
     expect(read_set("NoNewPrivs:\t") == 1, "NoNewPrivs");
     expect(read_set("Seccomp:\t") == 2, "Seccomp");

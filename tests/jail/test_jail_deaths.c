@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker that crashes, aborts or runs out of memory ends as that under each filter, on each thread,
- * and never as one that broke the policy: blame is by what the end looks like.
+ * A worker that crashes, aborts or runs out of memory ends visibly as that under each filter, on
+ * each thread, and never as one that broke the policy: blame is by what the end looks like.
  */
 #include <setjmp.h>
 #include <signal.h>

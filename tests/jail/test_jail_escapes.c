@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What somebody who runs native code in a worker would reach for, by name. Each is tried in a sealed
- * probe, where the filter has to refuse it, and, where another layer should hold as well, in a probe
- * with every layer but the filters. The tables are in escapes_*.c.
+ * Escapes, by name, that native code in a worker would try. Each is tried in a sealed probe, where
+ * the filter has to refuse it, and, if another layer should stop it as well, in a probe with every
+ * layer but the filters. The tables are in escapes_*.c.
  */
 #include <errno.h>
 #include <seccomp.h>
@@ -24,10 +24,10 @@
 #define PR_GET_MDWE 66
 #endif
 
-/* One worker of each kind for all escapes: they, and nobody else, may be hurt. */
+/* One worker of each kind for all escapes: only these may be hurt. */
 struct stage {
     struct cell *sealed, *entered;
-    int64_t scratch[2]; /* of these two */
+    int64_t scratch[2]; /* scratch memory of these two */
     unsigned refused;
 };
 
@@ -35,7 +35,7 @@ static struct hive hive;
 static struct cell *sibling;
 static struct stage stages[2]; /* without and with jit */
 
-/* What one test tries. */
+/* The subject of one test. */
 struct trial {
     const struct escape *escape;
     struct stage *stage;
@@ -63,7 +63,7 @@ static void start_stage(struct stage *stage, bool jit)
     stage->refused = 0;
 }
 
-/* It lives, and is as it was. */
+/* Checks that the cell lives, and is as it was. */
 static void assert_unharmed(struct cell *cell)
 {
     const struct probe_ask ask = {
@@ -128,7 +128,7 @@ static void try_entered(struct stage *stage, const struct escape *escape)
         fail_msg("the probe without filters died");
     if (escape->entered == ESCAPE_HARMLESS)
         return;
-    /* A kernel that was built without the call is no worse. */
+    /* A kernel that was built without the call is as good. */
     bool fits =
         escape->entered == ESCAPE_FAILS || reply.error == escape->entered || reply.error == ENOSYS;
     if (reply.result != -1 || !fits)
@@ -148,7 +148,7 @@ static void try_escape(void **state)
     assert_true(spawner_pid(hive.spawner, 0) > 0);
 }
 
-/* Memory-deny-write-execute is of Linux 6.3. */
+/* Memory-deny-write-execute is there from Linux 6.3 on. */
 static void test_kernel_refuses_pages_that_become_code(void **state)
 {
     const struct escape gain = {
@@ -170,7 +170,7 @@ static void test_kernel_refuses_pages_that_become_code(void **state)
     try_entered(stage, &escape);
 }
 
-/* The counter itself: what is allowed does not move it. */
+/* Tests the counter itself: an allowed call does not move it. */
 static void test_allowed_call_is_not_counted_as_refused(void **state)
 {
     const struct escape harmless = { "", "getpid", { 0 }, .sealed = 0 };
@@ -202,7 +202,7 @@ static int stop_all(void **state)
 
 #define MAX_TRIALS 320
 
-/* One test for each escape that this architecture has a call for. */
+/* Lists a test for each escape whose call this architecture has. */
 static size_t list_trials(struct CMUnitTest *tests)
 {
     static struct trial trials[MAX_TRIALS];
@@ -232,7 +232,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[0], "skep-worker") == 0)
         return probe_main(argc, argv);
     size_t n = list_trials(tests);
-    if (n < 190 || n == MAX_TRIALS) /* a table was lost */
+    if (n < 190 || n == MAX_TRIALS) /* a table is missing */
         return 1;
     tests[n++] = (struct CMUnitTest) cmocka_unit_test(test_kernel_refuses_pages_that_become_code);
     tests[n++] = (struct CMUnitTest) cmocka_unit_test(test_allowed_call_is_not_counted_as_refused);

@@ -101,7 +101,8 @@ static void test_every_allowed_row_is_tried(void **state)
     }
 }
 
-/* Rows with checks have tests of their own. With all arguments -1 the kernel itself would say something else in each of these. */
+/* Rows with checks have tests of their own. With all arguments -1 the kernel itself would give
+ * another error in each of these. */
 static void test_errno_rows_fail_softly(void **state)
 {
     struct cell *cell = cell_start(&hive, &sealed, true);
@@ -129,7 +130,7 @@ static void test_errno_rows_fail_softly(void **state)
     assert_int_equal(cell_end(&hive, cell), 0);
 }
 
-/* By name, what an attacker would reach for first. The next test tries all the others. */
+/* The calls that an attacker would try first, by name. The next test tries all the others. */
 static void test_dangerous_calls_kill(void **state)
 {
     /* clang-format off */
@@ -232,7 +233,7 @@ static void test_allowed_calls_with_other_arguments_kill(void **state)
     }
 }
 
-/* What a refused call leaves on the scoreboard; the process has ended by then. */
+/* Checks what a refused call leaves on the scoreboard of its ended process. */
 static void assert_last_words(enum probe_ask_kind kind, int number)
 {
     const struct probe_ask ask = { .kind = kind, .number = number };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every number of a system call by every way into the kernel, with arguments of many kinds, from within
- * sealed processes: what the policy does not name is refused. scripts/jail-fuzz has the long form.
+ * sealed processes: calls that the policy does not name are refused. scripts/jail-fuzz has the long
+ * form.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -63,7 +64,7 @@ static void test_int80_numbers_kill(void **state)
     assert_all_kill(PROBE_ABI_INT80, "int 0x80");
 }
 
-/* So that the two tests above cannot pass because their children die of something else. */
+/* Shows that the children of the two tests above do not die of something else. */
 static void test_child_of_a_probe_may_make_allowed_calls(void **state)
 {
     const struct probe_plan entered = { .lock = PROBE_ENTERED };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each row of the running filter, generated from the table: what fits it passes, and each argument that
- * it checks is altered one at a time, which only another row of the same call may let pass. The calls are
- * made by a sealed probe that counts refusals, in harmless forms (calls.h).
+ * Tests of each row of the running filter, generated from the table: calls that fit it pass, and
+ * each argument that it checks is altered, one at a time; then only another row of the same call
+ * may let the call pass. The calls are made by a sealed probe that counts refusals, in harmless
+ * forms (calls.h).
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -28,7 +29,7 @@ struct trial {
 
 static struct hive hive;
 
-/* ---- what passes a check, and what does not */
+/* ---- values that pass a check, and values that do not */
 
 static void fit_row(const struct trial *trial, int64_t args[static 6])
 {
@@ -40,7 +41,7 @@ static void fit_row(const struct trial *trial, int64_t args[static 6])
 
 #define ALTERED_MAX 256
 
-/* Neighbours, every bit flipped, all pairs of neighbouring bits, and what borders on the types. */
+/* Neighbours, every bit flipped, all pairs of neighbouring bits, and the bounds of the types. */
 static size_t alter(uint64_t value, uint64_t ret_values[static ALTERED_MAX])
 {
     const uint64_t others[] = {
@@ -80,7 +81,7 @@ static size_t alter(uint64_t value, uint64_t ret_values[static ALTERED_MAX])
 
 /* ---- trials */
 
-/* False if there is no harmless form of it. */
+/* Makes the call. False if it has no harmless form. */
 static bool try_call(const struct trial *trial, const int64_t args[static 6])
 {
     struct call call = { .number = trial->number };
@@ -99,7 +100,7 @@ static bool try_call(const struct trial *trial, const int64_t args[static 6])
     return true;
 }
 
-/* What the row lets pass, with all kinds of rest. */
+/* Tries calls that the row lets pass, with all kinds of values in the other arguments. */
 static bool try_fitting(const struct trial *trial)
 {
     bool is_tried = true;
@@ -118,7 +119,8 @@ static bool try_fitting(const struct trial *trial)
     return is_tried;
 }
 
-/* One argument of the row, altered; the others fit. Returns how many of them were outside the row. */
+/* Tries calls with one argument of the row altered, while the others fit. Returns how many were
+ * outside the row. */
 static unsigned try_altered(const struct trial *trial, const struct policy_arg *arg)
 {
     uint64_t values[ALTERED_MAX];
@@ -135,7 +137,7 @@ static unsigned try_altered(const struct trial *trial, const struct policy_arg *
     return outside;
 }
 
-/* fit_row could not serve two checks of the same argument. */
+/* Checks that no argument has two checks, which fit_row could not serve. */
 static void assert_arguments_are_checked_once(const struct policy_syscall *row)
 {
     for (size_t i = 0; i < POLICY_MAX_ARGS; i++)
@@ -156,7 +158,7 @@ static void try_row(struct trial *trial, unsigned *untried)
         if (arg->check == POLICY_NO_CHECK)
             continue;
         unsigned outside = try_altered(trial, arg);
-        /* An int has 32 bits that matter; of all that are altered some must be outside. */
+        /* An int has 32 bits that matter; some of the altered values must be outside. */
         if (outside < (arg->check == POLICY_LONG_DIFFERS ? 1U : 4U))
             fail_msg("%s: only %u altered values of argument %u are outside", trial->row->name,
                      outside, arg->index);
@@ -232,7 +234,7 @@ static void test_both_readings_of_the_table_agree(void **state)
     assert_true(n > 3000);
 }
 
-/* By hand, so that not everything that is known of checks comes from the table. */
+/* Written by hand, so that not all knowledge of checks comes from the table. */
 static void test_checks_mean_what_policy_h_says(void **state)
 {
     static const struct {

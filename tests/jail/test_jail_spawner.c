@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The spawner and the attestation, with real workers: what a worker is born with, what is
- * said when it cannot be born, how ends are reported, and that nothing outlives its parent.
+ * The spawner and the attestation, with real workers: a worker's start, the errors
+ * when it cannot start, the reports of ends, and that no process outlives its parent.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +102,7 @@ static void test_sealed_worker_has_its_limits(void **state)
     hive_done(&hive);
 }
 
-/* Whoever takes skepd over gets no worker with a lesser jail. */
+/* An attacker who takes skepd over gets no worker with a lesser jail. */
 static void test_spawner_starts_nothing_with_fewer_layers_than_the_last_probe_found(void **state)
 {
     static struct jail_probe found;
@@ -124,7 +124,8 @@ static void test_spawner_starts_nothing_with_fewer_layers_than_the_last_probe_fo
     hive_done(&hive);
 }
 
-/* All that the supervisor, to which /proc is closed, ever sees of a worker by itself. */
+/* The spawner's answer has all files of a worker that the supervisor, which cannot open /proc, may
+ * read. */
 static void test_worker_comes_with_what_is_to_be_seen_of_it(void **state)
 {
     struct hive hive;
@@ -278,7 +279,7 @@ static void test_failed_exec_says_why(void **state)
 {
     (void) state;
     assert_exec_fails(0755, -ENOEXEC);
-    if (geteuid() == 0) /* the worker is not root outside: root's private file is not its own */
+    if (geteuid() == 0) /* the worker is not root outside, so it cannot read root's private file */
         assert_exec_fails(0700, -EACCES);
 }
 
@@ -298,7 +299,7 @@ static void test_worker_is_first_to_go_when_memory_is_short(void **state)
     hive_done(&hive);
 }
 
-/* ---- hosts that are not as they should be; each case in a process of its own */
+/* ---- hosts with something wrong; each case in a process of its own */
 
 static void write_file(const char *path, const char *text)
 {
@@ -308,7 +309,7 @@ static void write_file(const char *path, const char *text)
         _exit(10);
 }
 
-/* Like a container of a user without privileges: root inside, one uid. */
+/* Enters something like a container of a user without privileges: root inside, one uid. */
 static void enter_container(void)
 {
     char uids[32], gids[32];
@@ -387,7 +388,8 @@ static void turn_until_lost(struct hive *hive, unsigned n)
         assert_int_equal(event_base_loop(hive->base, EVLOOP_ONCE), 0);
 }
 
-/* Its loss costs no worker: the reserve starts others, and looks at those that were there. */
+/* The loss of the spawner costs no worker: the reserve starts others, and looks at the running
+ * ones. */
 static void test_reserve_takes_over_from_a_spawner_that_dies_or_stands_still(void **state)
 {
     static const int signals[] = { SIGKILL, SIGSTOP };
@@ -405,10 +407,10 @@ static void test_reserve_takes_over_from_a_spawner_that_dies_or_stands_still(voi
         assert_int_not_equal(spawner_pid(hive.spawner, 0), lost);
         assert_int_equal(cell_attest(&hive, first, true, text, sizeof text), 0);
         (void) cell_start(&hive, &sealed, true);
-        while (hive.health.of[HELPER_SPAWNER].state != HELPER_OK) /* it makes the next reserve */
+        while (hive.health.of[HELPER_SPAWNER].state != HELPER_OK) /* waits for the next reserve */
             assert_int_equal(event_base_loop(hive.base, EVLOOP_ONCE), 0);
         assert_true(spawner_pid(hive.spawner, 1) > 0);
-        hive.layers &= ~LAYER_BIT(LAYER_NET); /* no lesser jail by the reserve */
+        hive.layers &= ~LAYER_BIT(LAYER_NET); /* the reserve starts no lesser jail */
         assert_int_equal(cell_spawn(&hive, &sealed, true)->error, -EPERM);
         assert_int_equal(cell_end(&hive, first), 0);
         hive_done(&hive);
@@ -466,14 +468,14 @@ static void test_spawner_ignores_the_terminal(void **state)
 
     (void) state;
     hive_init(&hive, NULL);
-    (void) cell_start(&hive, &sealed, true); /* by now its signals are set */
+    (void) cell_start(&hive, &sealed, true); /* by now the spawner's signals are set */
     assert_int_equal(kill(spawner_pid(hive.spawner, 0), SIGINT), 0);
     assert_int_equal(kill(spawner_pid(hive.spawner, 0), SIGTERM), 0);
     (void) cell_start(&hive, &sealed, true);
     hive_done(&hive);
 }
 
-/* A process that plays the supervisor: starts a worker, tells the pids, and waits for its end. Its
+/* Plays the supervisor: starts a worker, reports the pids, and waits for the end. A
  * child keeps every socket open, so that only the parent death signals can end the others. */
 static _Noreturn void play_supervisor(int out)
 {

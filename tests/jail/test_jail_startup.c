@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The start-up filter, from within a probe that has only it: what none of its rows takes is refused, for
- * every number and for each checked argument. What it allows, mounts among it, is not tried here.
+ * The start-up filter, from within a probe that has only it: calls that none of its rows takes are
+ * refused, for every number and for each checked argument. Allowed calls, such as mounts, are not
+ * tried here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,15 +16,16 @@
 
 static struct hive hive;
 
-/* What a test of one setting of jit works with. */
+/* The state of a test of one setting of jit. */
 struct trial {
     struct policy_context context;
     struct cell *cell;
     int64_t scratch;
-    unsigned refused, allowed; /* calls so far; the allowed are not made */
+    unsigned refused, allowed; /* calls so far; allowed ones are not made */
 };
 
-/* ret_has_row: whether any row that applies is of this number. */
+/* Returns whether a row of the table takes the call. ret_has_row: whether any row that applies has
+ * this number. */
 static bool table_takes(const struct policy_table *table, const struct policy_context *context,
                         const struct call *call, bool *ret_has_row)
 {
@@ -45,7 +47,8 @@ static bool table_takes(const struct policy_table *table, const struct policy_co
     return takes;
 }
 
-/* Its own rows, or any arguments of what only the later table names. */
+/* Returns whether the start-up filter takes the call: by its own rows, or with any arguments if only the later table
+ * names the call. */
 static bool is_taken(const struct policy_context *context, const struct call *call)
 {
     bool has_row, is_later;
@@ -107,7 +110,7 @@ static void test_numbers_outside_the_startup_filter_are_refused(void **state)
     }
 }
 
-/* Every bit of every argument that a row of this table checks. */
+/* Tries every bit of every argument that a row of this table checks. */
 static void try_row(struct trial *trial, const struct policy_syscall *row)
 {
     struct call fitting = { .number = seccomp_syscall_resolve_name(row->name) };
@@ -143,7 +146,7 @@ static void test_arguments_outside_the_startup_rows_are_refused(void **state)
     }
 }
 
-/* By hand, whatever the rows say. */
+/* Written by hand, not from the rows. */
 static void test_startup_filter_lets_no_code_be_mapped(void **state)
 {
     static const struct {

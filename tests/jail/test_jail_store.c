@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store's confinement, tried call by call in processes that confine themselves as it does: what only
- * an attacker calls kills, what has no row is refused, what it does below its folder works, and nothing
- * can be done elsewhere.
+ * The store's confinement, tried call by call in processes that confine themselves as it does: a
+ * call that only an attacker makes kills, a call without a row is refused, the store's work below
+ * its folder is allowed, and nothing can be done elsewhere.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -183,7 +183,7 @@ static void test_nothing_can_be_done_elsewhere(void **state)
     assert_int_equal(run_as_store(change_elsewhere), 0);
 }
 
-/* All that the store does, by its own code. */
+/* Does all of the store's work, by its own code. */
 static void work(void)
 {
     static const struct bundle bundles[] = {

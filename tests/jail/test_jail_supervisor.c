@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The supervisor's filter, tried call by call in processes that confine themselves with the real
- * function: what only an attacker calls kills, what has no row is refused, what skepd needs works.
+ * function: a call that only an attacker makes kills, a call without a row is refused, calls that
+ * skepd needs are allowed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -66,7 +67,7 @@ static bool is_probe_call(int number)
     return seccomp_arch_native() == SCMP_ARCH_X86_64 && (number == 335 || number == 336);
 }
 
-/* ---- what kills */
+/* ---- calls that kill */
 
 static long call_number;
 
@@ -140,7 +141,7 @@ static void test_x32_and_int80_kill(void **state)
 }
 #endif
 
-/* ---- what is refused */
+/* ---- calls that are refused */
 
 static void call_all_without_row(const struct place *unused)
 {
@@ -187,7 +188,7 @@ static void call_with_other_arguments(const struct place *unused)
         { "setsockopt of a device", SYS_setsockopt, { 0, SOL_SOCKET, SO_BINDTODEVICE } },
         { "setsockopt of another level", SYS_setsockopt, { 0, IPPROTO_TCP, SO_LINGER } },
         { "getsockopt of another level", SYS_getsockopt, { 0, IPPROTO_IP, SO_ERROR } },
-        /* Of a group that cannot be there: were it not refused, it would be ESRCH. */
+        /* A group that cannot be there: without the filter the error would be ESRCH. */
         { "kill of a group", SYS_kill, { -0x7ffffff0, SIGKILL } },
         { "kill with another signal", SYS_kill, { getpid(), SIGSTOP } },
         { "pidfd with another signal", SYS_pidfd_send_signal, { -1, SIGSTOP } },
@@ -217,7 +218,7 @@ static void test_allowed_calls_with_other_arguments_are_refused(void **state)
     assert_int_equal(run_confined(&place, call_with_other_arguments), 0);
 }
 
-/* ---- what works */
+/* ---- calls that are allowed */
 
 static int epoll_fd, child_pidfd;
 static pid_t child_pid;
@@ -288,7 +289,7 @@ static void do_allowed_work(const struct place *in)
     log_info("a confined process can still say so");
 }
 
-/* The child is made outside, as a worker is. */
+/* Does skepd's work. The child is made outside, as a worker is. */
 static void test_allowed_work_is_done(void **state)
 {
     int status = 0;
@@ -298,7 +299,7 @@ static void test_allowed_work_is_done(void **state)
     child_pid = fork();
     assert_true(child_pid >= 0);
     if (child_pid == 0) {
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* should the test fail */
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* in case the test fails */
         for (;;)
             (void) pause();
     }
@@ -325,7 +326,7 @@ static void test_abort_ends_by_its_own_signal(void **state)
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
-/* In real jails, by the real spawner: those from before and those from after. */
+/* Starts and ends real workers by the real spawner, before and after skepd confines itself. */
 static void keep_workers(void)
 {
     struct hive hive;

@@ -32,7 +32,7 @@ struct run {
     uint64_t seed;
     bool has_int80;
     struct timespec start;
-    /* What it came to. */
+    /* The results. */
     struct numbers_tally tally;
     uint64_t random_calls, random_refused;
 };
@@ -54,7 +54,7 @@ static void on_surprise(struct run *run, uint64_t seed, const char *text)
     (void) fflush(stdout);
 }
 
-/* The neighbour answers, and so does the spawner. */
+/* Checks that the neighbour and the spawner still answer. */
 static void check_others(struct run *run, uint64_t seed)
 {
     const struct probe_ask ask = {
@@ -107,7 +107,7 @@ static bool run_batch(struct run *run, struct cell *cell, bool jit, uint64_t see
     return true;
 }
 
-/* Random arguments by x32 and int 0x80, which have to kill whatever they are. */
+/* Makes calls with random arguments by x32 and int 0x80, each of which has to kill. */
 static void run_foreign(struct run *run, struct cell *entered, uint64_t seed)
 {
 #if defined(__x86_64__)
@@ -135,7 +135,7 @@ static void run_foreign(struct run *run, struct cell *entered, uint64_t seed)
 #endif
 }
 
-/* What the probe did to itself must not show from outside. */
+/* Ends the probe. Nothing that it did to itself may show from outside. */
 static void retire(struct run *run, struct cell *cell, bool jit, uint64_t seed)
 {
     char text[192] = "";
@@ -147,8 +147,8 @@ static void retire(struct run *run, struct cell *cell, bool jit, uint64_t seed)
         on_surprise(run, seed, "the probe did not end by itself");
 }
 
-/* Two probes at a time: even seeds with jit, odd ones without, so that a seed says it all. A round ends
- * early with the time, or with a probe. */
+/* Runs two probes at a time: even seeds with jit, odd ones without, so that a seed alone repeats a failure. A round
+ * ends early with the time, or with a probe. */
 static void run_round(struct run *run, struct cell *entered, uint64_t *seed, double end)
 {
     const struct probe_plan counting = { .lock = PROBE_SEALED, .counts = true };
