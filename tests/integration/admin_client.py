@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of the admin socket that is written from proto/PROTOCOL.md and proto/admin.proto alone: no
-library of skep's or of protobuf. It reads the .proto, so that it knows every message by name."""
+library of skep's or of protobuf. Reads the .proto, and so knows every message by name."""
 
 import pathlib
 import re
@@ -99,7 +99,7 @@ def decode(message, data):
     }
     for number, value in split(data):
         if number not in fields:
-            continue  # of a later release
+            continue  # a field of a later release
         label, kind, name = fields[number]
         if kind == "bool":
             value = bool(value)
@@ -136,7 +136,7 @@ class AdminClient:
         try:
             self.socket.sendall(struct.pack("<I", len(message)) + message)
         except BrokenPipeError:
-            pass  # a refusal came before we had asked: it can still be read
+            pass  # skepd refused before we had asked; the refusal can still be read
 
     def send(self, command, **values):
         kinds = {name: kind for _, kind, name in MESSAGES["Command"].values()}
@@ -179,7 +179,7 @@ class AdminClient:
         return self.answer()[1]
 
     def pages(self, command, field, **values):
-        """All of a list, by `skip`."""
+        """Returns all rows of a list, by `skip`."""
         rows = []
         while True:
             page = self.ask(command, skip=len(rows), **values)

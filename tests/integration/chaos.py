@@ -6,8 +6,8 @@ test_chaos.py:
 
     tests/integration/chaos.py --seconds 300 [--seed 7] [--json FILE]
 
-An honest request may fail in one way only: it was in JavaScript when its worker died, and cannot be
-sent again. Each that failed is looked up among the deaths in the log."""
+An honest request may fail in one way only: it was in JavaScript when its worker died, and must not be
+sent again. Each failure is looked up among the deaths in the log."""
 
 import argparse
 import http.client
@@ -66,7 +66,7 @@ export default { async fetch(request, env, ctx) {
 """
 
 # Hostile tenants are half in a cordon that soon keeps them apart, and half in one that lets them go on.
-# In the third there are only honest ones, and signals.
+# In the third there are only honest tenants, and signals.
 CORDONS = [{"name": "default", "workers": 2}, cordon("rough"), {"name": "other", "workers": 1}]
 
 # signal, weight, whether SIGCONT follows
@@ -98,13 +98,14 @@ def tenants():
     }
     for number, (name, tenant) in enumerate(result.items()):
         tenant["cordon"] = ("default", "rough")[number % 2]
-        # So that many of them have their turn in the time that there is.
+        # Short limits, so that many of them have their turn in the time.
         limits = tenant["limits"]
         most_ms = 2000 if name.startswith("jumps") else 300
         limits["cpu_ms"] = min(limits.get("cpu_ms", 50), most_ms)
         limits["grace_ms"] = 100
     for name, where in HONEST_TENANTS.items():
-        # Stopped workers and stuck neighbours take their time; it is not theirs.
+        # Long limits: stopped workers and stuck neighbours cost time, which must not count against honest
+        # tenants.
         limits = {"cpu_ms": 300, "wall_ms": PATIENCE_S * 1000, "idle_ms": PATIENCE_S * 1000}
         result[name] = {
             "cordon": where,
@@ -116,7 +117,7 @@ def tenants():
 
 
 class Stage:
-    """What all actors share: the skepd, the end, and who may be hit."""
+    """The state that all actors share: the skepd, the end, and the workers that may be hit."""
 
     def __init__(self, skepd, seed):
         self.skepd, self.seed = skepd, seed
@@ -144,7 +145,7 @@ class Actor(threading.Thread):
 
 
 class Honest(Actor):
-    """One client of one honest tenant, with one connection while that holds."""
+    """One client of one honest tenant, on one connection for as long as it stays open."""
 
     def __init__(self, stage, tenant, number):
         super().__init__(stage, f"{tenant}{number}")
@@ -209,7 +210,7 @@ class Honest(Actor):
         return self.judge(self.ask("POST", "post", question, body), body)
 
     def ask_up(self, question):
-        """Chunks, each sent when that before it has come back."""
+        """Sends chunks, each when the one before it has come back."""
         self.connection.send_head(
             "POST", f"{self.tenant}.test", f"/up?{question}", [("Transfer-Encoding", "chunked")]
         )
@@ -265,7 +266,7 @@ class Culprit(Actor):
 
 
 class Reaper(Actor):
-    """Signals to workers of that skepd, and to nothing else."""
+    """Sends signals to workers of that skepd, and to no other process."""
 
     def __init__(self, stage):
         super().__init__(stage, "reaper")
@@ -284,7 +285,7 @@ class Reaper(Actor):
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def hit(self, pid, number, continues):
-        """By pidfd: what is checked is what is hit."""
+        """Sends a signal by pidfd, so that it hits the process that was checked."""
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -303,14 +304,14 @@ class Reaper(Actor):
         return True
 
 
-# ---- what is left, and what the log says
+# ---- leaks, and the log
 
 
 # ---- the run
 
 
 def chaos(skepd, seconds, seed, culprits=3):
-    """Runs it on a skepd that is up; a dict with all figures, "problems" among them."""
+    """Runs all actors on a skepd that is up. Returns a dict with all figures and "problems"."""
     stage = Stage(skepd, seed)
     hostile = [name for name in tenants() if name not in HONEST_TENANTS]
     honest = [Honest(stage, name, n) for name in HONEST_TENANTS for n in range(2)]
@@ -336,7 +337,7 @@ def chaos(skepd, seconds, seed, culprits=3):
             one.connection.close()
     settle(skepd)
     after = remains(skepd)
-    # What is resident grows with the first load, descriptors do not.
+    # Resident memory grows with the first load, descriptors do not.
     early["fds"], early["workers"] = before["fds"], before["workers"]
     early["cgroups"] = before["cgroups"]
     problems += leaks(early, after)
@@ -347,7 +348,7 @@ def chaos(skepd, seconds, seed, culprits=3):
 
 
 def settle(skepd):
-    """Until all is quiet again: stopped workers are killed, spares are back, clients have gone."""
+    """Waits until all is quiet again: stopped workers are killed, spares are back, clients have gone."""
     wait_for(
         lambda: all(w["state"] in ("ready", "spare") for w in skepd.workers()),
         "workers to be ready", timeout=60,
@@ -364,7 +365,7 @@ def run(folder, seconds, seed, keep_log=None):
     result = {"seed": seed, "problems": []}
     try:
         result = chaos(skepd, seconds, seed)
-    except (AssertionError, OSError) as problem:  # OSError: it cannot be asked any more
+    except (AssertionError, OSError) as problem:  # OSError: skepd cannot be asked any more
         result["problems"].append(str(problem))
     finally:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What came of a run of chaos.py: which failures a death excuses, what has leaked, and the table."""
+"""The verdict on a run of chaos.py: failures that no death excuses, leaks, and the table."""
 
 import datetime
 import re
@@ -12,7 +12,7 @@ SLACK = {"fds": 4, "skepd_kib": 16 * 1024, "spawner_kib": 4 * 1024}
 
 
 def leaks(before, after):
-    """What has grown by more than it may; a worker more has descriptors and a cgroup of its own."""
+    """Returns the figures that have grown by too much; one more worker has descriptors and a cgroup of its own."""
     workers = max(0, after["workers"] - before["workers"])
     grown = {
         "fds": after["fds"] - before["fds"] - workers * FDS_OF_A_WORKER,
@@ -43,7 +43,7 @@ def deaths_in(log, cordon_of):
 
 
 def is_excused(failure, deaths, home):
-    """Whether as many workers died under it as it takes to fail it. The clock of the log shows whole
+    """Returns whether enough workers died during the request to make it fail. The clock of the log shows whole
     milliseconds, and a death is logged a moment before its requests are answered."""
     at_most_sent_again = failure["kind"] in ("get", "timer", "later") and failure["code"] != "cut off"
     count = sum(
@@ -55,7 +55,7 @@ def is_excused(failure, deaths, home):
 
 
 def missing_laters(honest, log, deaths):
-    """Work after the response that was neither done nor lost with its worker."""
+    """Returns work after the response that was neither done nor lost with its worker."""
     home = HONEST_TENANTS[honest.tenant]
     done = set(re.findall(rf"\[{honest.tenant}\] info: later \?(\d+) done", log))
     return [
@@ -101,7 +101,7 @@ def judge(skepd, honest, wicked, deaths, problems):
 
 
 def report(result):
-    """A table of what came of it; returns whether all was right."""
+    """Prints a table of the results. Returns whether all was right."""
     for name, row in result.get("honest", {}).items():
         print(f"{name:4} {row['cordon']:8} {row['answers']:6} answers, {row['wrong']} wrong, "
               f"{row['failed']} failed, {row['failed_at_a_kill']} in JavaScript at a kill; "

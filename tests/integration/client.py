@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connection is one HTTP/1.1 connection on which a test may also say what no client should."""
+"""Connection is one HTTP/1.1 connection on which a test may also send what no client should."""
 
 import http.client
 import io
@@ -18,7 +18,7 @@ class Answer:
 
     @property
     def code(self):
-        """What skep says went wrong; None if nothing did."""
+        """The error code of skep; None if there was no error."""
         return self.header("Skep-Error")
 
     @property
@@ -33,7 +33,7 @@ class Answer:
 
 
 class _Reader(io.RawIOBase):
-    """The connection's one buffered reader, handed to each HTTPResponse; closing is not for it."""
+    """The connection's one buffered reader, given to each HTTPResponse, which must not close it."""
 
     def __init__(self, file):
         self.file = file
@@ -94,7 +94,7 @@ class Connection:
         self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
     def start_response(self, method="GET"):
-        """The head; the body is read from what it returns."""
+        """Reads the head. The body is read from the response that this returns."""
         response = http.client.HTTPResponse(self, method=method)
         response.begin()
         return response

@@ -47,7 +47,7 @@ def start():
 
 @pytest.fixture(scope="module")
 def start_module():
-    """The same, until the last test of the module."""
+    """Does the same, until the last test of the module."""
     yield from _starter()
 
 

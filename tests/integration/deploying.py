@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of deploys share: a skepd with a state folder, and bundles to deploy."""
+"""Helpers of the tests of deploys: a skepd with a state folder, and bundles to deploy."""
 
 import json
 import socket
@@ -39,7 +39,7 @@ class Deployer:
         return folder
 
     def deploy(self, name, source=None, *options, **rest):
-        """Must go well; its answer."""
+        """Deploys, which must succeed. Returns the answer."""
         return self.ask("deploy", self.bundle(name, source, **rest), *options)
 
     def ask(self, *arguments):
@@ -48,7 +48,7 @@ class Deployer:
         return json.loads(run.stdout)
 
     def fail(self, *arguments):
-        """Must not go well; what it says."""
+        """Runs a command that must fail. Returns its error."""
         run = self.skepd.skep(*arguments)
         assert run.returncode == 1, run.stdout
         assert run.stdout == ""
@@ -70,7 +70,7 @@ class Deployer:
         self.skepd.start()
 
     def left(self, name):
-        """What is stored besides whole versions."""
+        """Returns the stored files that are not part of whole versions."""
         folder = self.state / "tenants" / name
         if not folder.exists():
             return None
@@ -78,7 +78,7 @@ class Deployer:
         try:
             odd = {entry.name for entry in folder.iterdir()} - known
             return odd | {e.name for e in (folder / "versions").iterdir() if len(e.name) != 64}
-        except FileNotFoundError:  # it goes just now
+        except FileNotFoundError:  # removed just now
             return {"versions"}
 
 
@@ -93,7 +93,7 @@ SLOW_BOOT = "await new Promise((f) => setTimeout(f, 1500));\n"
 
 
 class Meanwhile:
-    """A deploy that goes on while others do something."""
+    """A deploy that runs while the test does something else."""
 
     def __init__(self, deployer, name, source, **manifest):
         command = [BIN / "skep", "--socket", deployer.skepd.admin_socket, "deploy"]
@@ -103,7 +103,7 @@ class Meanwhile:
         self.deployer = deployer
 
     def end(self):
-        """0 or 1, and what it has said."""
+        """Waits for the end. Returns the exit status, 0 or 1, and the output."""
         out, err = self.process.communicate(timeout=30)
         return self.process.returncode, out + err
 
@@ -130,7 +130,7 @@ def store_of(skepd):
     return next(p for p in descendants(skepd.pid) if status_of(p)["Name"].strip() == "skep-store")
 
 
-# ---- a client that says what it likes
+# ---- a client that sends anything
 
 
 def frame(message):
@@ -169,7 +169,7 @@ def part(path=b"", data=b"", more=0, end=0, env=b""):
 
 
 class Raw:
-    """A client that says what it likes."""
+    """A client that sends anything."""
 
     def __init__(self, deployer):
         self.socket = socket.socket(socket.AF_UNIX)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running `skep dev`, as the tests and scripts/bench dev ask it."""
+"""A running `skep dev`, for the tests and scripts/bench dev."""
 
 import signal
 import subprocess

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tenants that do what tenant code can do wrong: one for each row of the table of faults, so that the
-strikes of one are not another's. test_faults.py says what must happen; chaos.py has them all at once."""
+"""Tenants with the faults that tenant code can have: one for each row of the table of faults, so that the
+strikes of one are not another's. test_faults.py says what must happen; chaos.py runs them all at once."""
 
 import signal
 
 from harness import script
 
-# The grace of what V8 stops is long: on a busy machine the stop may come late, and still be soft.
+# A long grace for faults that V8 stops: on a busy machine the stop may come late, and must still be soft.
 SOFTLY = {"cpu_ms": 30, "grace_ms": 2000}
 HARDLY = {"cpu_ms": 30, "grace_ms": 50}
 THROWN = (500, "exception")
@@ -74,12 +74,12 @@ HARD = {
     "includes": "Array.prototype.includes.call({ length: 2 ** 53 - 1 }, 1);",
 }
 
-# Random numbers, made by builtins so that the budget is met in the one that is meant.
+# Random numbers, made by builtins so that the budget ends in the builtin under test.
 NOISE = (
     "const a = new Float64Array(2 ** 23); for (let i = 0; i < 1024; i++) a[i] = Math.random();"
     "for (let n = 1024; n < a.length; n *= 2) a.copyWithin(n, 0, n);"
 )
-# Builtins that look at the terminate flag late, or only between two calls: which of the stages ends
+# Builtins that look at the terminate flag late, or only between two calls. The stage that ends
 # them depends on V8's version and on how far they are when the grace is over.
 SLOW = {
     "sparse_reverse": "const a = []; a.length = 2 ** 32 - 1; a[0] = 1; a.reverse();",
@@ -117,7 +117,7 @@ REFUSED = {
     "long_array": "new Array(2 ** 32);",
 }
 
-# A recursion that goes through C++ of ours or V8's in each turn.
+# A recursion that goes through our C++ or V8's in each turn.
 NATIVE_STACK = {
     "headers": "const o = { toString() { return new Headers([['a', o]]).get('a'); } }; `${o}`;",
     "url": "const o = { toString() { return new URL(o).href; } }; `${o}`;",
@@ -144,8 +144,8 @@ HEAP_GROWS = {
     "promises": "const a = []; for (;;) a.push(new Promise(() => {}).then(() => {}));",
 }
 
-# One allocation past the limit. V8 can only end the process, unless a collection comes between: then it
-# is stopped as those that grow. The versions of V8 differ in which of the two.
+# One allocation past the limit. V8 can only end the process, unless a collection comes between: then the request
+# is stopped like those that grow. The version of V8 decides.
 HEAP_JUMPS = {
     "array_fill": "new Array(2 ** 27).fill(0);",
     "spread": "[...new Uint8Array(2 ** 26)];",
@@ -165,7 +165,7 @@ EXTERNAL = {
     "wasm_memories": "for (;;) kept.push(new WebAssembly.Memory({ initial: 16 }));",
 }
 
-# What a Response with such headers gives: refused where it is made, or where it is sent.
+# Headers of a Response that is refused where it is made, or where it is sent.
 BAD_HEADERS = {
     "crlf": ('new Response("x", { headers: { a: "b\\r\\nSet-Cookie: c" } })', THROWN),
     "nul": ('new Response("x", { headers: { a: "b\\0c" } })', THROWN),
@@ -217,7 +217,7 @@ def row_name(kind, name):
 
 
 def row(body, **limits):
-    """A handler that does it on /, and on /n counts what this isolate has served."""
+    """A handler that runs the body on /, and on /n counts the requests that this isolate has served."""
     source = (
         "let served = 0; const kept = []; const sleep = (ms) => new Promise((r) => setTimeout(r, ms));"
         + script(

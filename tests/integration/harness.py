@@ -30,7 +30,7 @@ BROKEN = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|Assertion .*
 
 
 def wait_for(condition, what, timeout=10.0):
-    """The first true value that condition() gives."""
+    """Waits for a true value of condition(), and returns it."""
     end = time.monotonic() + timeout
     while True:
         value = condition()
@@ -46,12 +46,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
-# For a cordon where tests kill so often that tenants would be put into quarantine.
+# For a cordon in which tests kill so often that tenants would otherwise be quarantined.
 MANY_STRIKES = {"strikes": 20}
 
 
 def cordon(name="default", **keys):
-    """A cordon of one worker in which tenants may do much harm before they are kept away."""
+    """A cordon of one worker in which tenants may do much harm before they are quarantined."""
     return {"name": name, "workers": 1, **MANY_STRIKES, **keys}
 
 
@@ -91,10 +91,10 @@ def cpu_ns(pid):
 
 
 def starved_ms(*pids):
-    """For how long threads of these processes were ready to run and the machine gave them no processor."""
+    """Seconds in which threads of these processes were ready to run and the machine gave them no processor."""
     total = 0
     for pid in pids:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):  # it has ended
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):  # the thread has ended
             for task in os.listdir(f"/proc/{pid}/task"):
                 text = pathlib.Path(f"/proc/{pid}/task/{task}/schedstat").read_text()
                 total += int(text.split()[1])
@@ -126,7 +126,7 @@ def descendants(pid):
 
 
 def count_cgroups(pid):
-    """Those below its own, in cgroup v2; None where there is none."""
+    """The cgroups below the process's own, in cgroup v2; None if there is none."""
     own = re.search(r"^0::(.*)$", pathlib.Path(f"/proc/{pid}/cgroup").read_text(), re.M)
     for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
         if own and pathlib.Path(top, "cgroup.controllers").exists():
@@ -135,7 +135,7 @@ def count_cgroups(pid):
 
 
 def remains(skepd):
-    """What a skepd and its spawner hold, and what is below them; for a look before and after."""
+    """Counts what a skepd and its spawner hold, and processes and cgroups below them, for a look before and after."""
     below = descendants(skepd.pid)
     alive = [p for p in below if is_alive(p)]
     spawners = [p for p in alive if status_of(p)["Name"].strip() == "skep-spawner"]
@@ -156,12 +156,12 @@ def remains(skepd):
 
 class Skepd:
     """tenants: {name: source of worker.js} or {name: {manifest keys, files: {path: content}}}.
-    A tenant without routes has NAME.test/*. config: keys of skepd.yaml, over the defaults here;
+    A tenant without routes gets NAME.test/*. config: keys of skepd.yaml, over the defaults here;
     more_listen: addresses besides the one on self.port. worker: a program in place of skep-worker;
     ready: names of the cordons whose workers are waited for (None: all); launcher: a command that
     becomes skepd."""
 
-    patience_s = 20  # for its start and its end; more where there is much to start, as in a benchmark
+    patience_s = 20  # for the start and the end; more if there is much to start, as in a benchmark
 
     def __init__(
         self,
@@ -260,7 +260,7 @@ class Skepd:
         return ("127.0.0.1", self.port)
 
     def stop(self):
-        """Ends it by SIGTERM; whatever it leaves behind is a failure."""
+        """Ends skepd by SIGTERM; anything that it leaves behind is a failure."""
         if self.process is None:
             return
         process, self.process = self.process, None
@@ -280,7 +280,7 @@ class Skepd:
         assert not self.admin_socket.exists(), "the admin socket is left behind"
 
     def reload(self, tenant):
-        """Has the tenant read again and loaded. As bytes: no CLI verb asks for just that."""
+        """Has the tenant read again and loaded. Sends bytes, because no CLI verb asks for just that."""
         name = tenant.encode()
         request = b"\x0a%c%b\x10\x01" % (len(name), name)  # ReloadRequest: name, load
         command = b"\x22%c%b" % (len(request), request)  # Command: reload
@@ -331,7 +331,7 @@ class Skepd:
             raise
 
     def worker(self, cordon="default", slot=0):
-        """What serves in that place; not one that it was taken from and that ends what it has."""
+        """The worker that serves in that slot; not one that was replaced there and still ends its requests."""
         for worker in self.workers():
             if worker["kind"] == "leaving":
                 continue
@@ -354,7 +354,7 @@ class Skepd:
         )
 
     def wait_idle(self):
-        """Until no request is left in any process."""
+        """Waits until no request is left in any process."""
         wait_for(lambda: self.stats()["in_flight"] == 0, "requests in flight to end")
         wait_for(lambda: all(w["in_flight"] == 0 for w in self.workers()), "workers to be idle")
 
@@ -384,7 +384,7 @@ class Loader:
         try:
             while not self._end.is_set():
                 self._ask(connection)
-        except Exception as error:  # a broken connection is an answer that is missing
+        except Exception as error:  # a broken connection counts as a missing answer
             self.wrong.append(error)
         finally:
             connection.close()
@@ -401,12 +401,12 @@ class Loader:
             thread.join()
 
     def more(self, count):
-        """Waits until so many more were answered."""
+        """Waits until that many more requests were answered."""
         goal = self.answers + count
         wait_for(lambda: self.answers >= goal or self.wrong, "answers under load", timeout=30)
 
 
-# Answers with its own name and what it was asked, so that no other's answer can pass for it.
+# Answers with the tenant's name and the query, so that no other answer can pass for it.
 HONEST = script("return new Response(`${env.NAME} ${new URL(request.url).search}`);")
 
 
@@ -415,7 +415,7 @@ def honest(name, **manifest):
 
 
 class Witness(Loader):
-    """Load on an honest() tenant; each request is another, and each answer is compared."""
+    """Load on an honest() tenant; each request has another query, and each answer is compared."""
 
     def __init__(self, skepd, tenant, connections=1):
         super().__init__(skepd, tenant, connections=connections)

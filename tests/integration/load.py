@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant load that notices everything that a client would: Load is some threads on keep-alive
+"""Constant load that notices every failure that a client would see: Load is some threads on keep-alive
 connections and some that connect anew for each request."""
 
 import collections
@@ -45,12 +45,12 @@ class Load:
         return self.failures + self.refused
 
     def more(self, count, timeout=30):
-        """Waits until so many more were answered."""
+        """Waits until that many more were answered."""
         goal = self.requests + count
         wait_for(lambda: self.requests >= goal or self.wrong, "answers under load", timeout=timeout)
 
     def check(self):
-        """No request has failed, no connection was refused."""
+        """Checks that no request has failed and no connection was refused."""
         text = f"{len(self.failures)} failed, {len(self.refused)} refused of {self.requests}"
         assert not self.wrong, f"{text}: {self.wrong[:5]}"
         assert self.requests > 0
@@ -76,7 +76,7 @@ class Load:
         start = time.monotonic()
         try:
             answer = connection.request("GET", self.host, self.path)
-        except Exception as error:  # whatever it is, a client would have no answer
+        except Exception as error:  # any exception leaves a client without an answer
             with self._lock:
                 self.failures.append(error)
             return False

@@ -17,8 +17,8 @@ HELLO = script('return new Response("hello");')
 
 
 class Manager:
-    """The end of $NOTIFY_SOCKET that systemd has: keeps each message, its sender, and the
-    descriptors that it is given to store."""
+    """systemd's end of $NOTIFY_SOCKET: keeps each message, its sender, and the
+  descriptors to store."""
 
     def __init__(self, folder, abstract=False):
         self.path = str(folder / "notify")
@@ -29,7 +29,7 @@ class Manager:
         self.messages = []  # (time, pid, {name: value})
         self.store = []  # (name, descriptor)
         self.holds_barriers = False
-        self.barriers = []  # descriptors of those that are not answered
+        self.barriers = []  # descriptors of barriers that are not answered
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -67,7 +67,7 @@ class Manager:
         self.messages.append((time.monotonic(), pid, fields))
 
     def _keep(self, name, fd):
-        """The same socket is kept once, as systemd does."""
+        """Keeps the same socket once, as systemd does."""
         if any(os.path.sameopenfile(fd, other) for _, other in self.store):
             os.close(fd)
         else:

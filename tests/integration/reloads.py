@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of a reload share."""
+"""Helpers of the tests of reloads."""
 
 import json
 
@@ -22,7 +22,7 @@ def says(text):
 
 
 def reload(skepd, **config):
-    """What `skep reload` says of a config with these keys in place of those before."""
+    """Reloads the config with these keys changed. Returns the report of `skep reload`."""
     skepd.config.update(config)
     skepd.write_config()
     run = skepd.skep("reload", "--json")
@@ -45,7 +45,7 @@ def shared(skepd, cordon="default"):
 
 
 def is_settled(skepd, count, cordon="default"):
-    """So many workers serve, and none is on its way."""
+    """Whether that many workers serve, and none is starting or ending."""
     workers = [w for w in skepd.workers() if w["cordon"] == cordon]
     return all(w["state"] in ("ready", "spare") for w in workers) and count == len(
         [w for w in workers if w["kind"] == "shared"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus does: asks for the metrics, and reads them with its own parser."""
+"""A scrape, as Prometheus does it: asks for the metrics, and reads them with Prometheus' own parser."""
 
 from client import Connection
 

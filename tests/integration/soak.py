@@ -25,12 +25,12 @@ HOGS = {
 }
 
 
-# Those that cost a worker each time: skep keeps them away after some strikes.
+# Hogs that cost a worker each time: skep quarantines them after some strikes.
 KILLERS = {"stuck"}
 
 
 class Hog(threading.Thread):
-    """Asks one hog once a second and keeps what it is told."""
+    """Asks one hog once a second and keeps its answers."""
 
     def __init__(self, skepd, name, end):
         super().__init__()
@@ -78,7 +78,7 @@ def soak(skepd, seconds, answers=0):
 
 
 def report(loaders, hogs):
-    """A table of what came of it; returns whether all was right."""
+    """Prints a table of the results. Returns whether all was right."""
     for one in loaders:
         p = statistics.quantiles(one.seconds, n=100) if len(one.seconds) > 1 else [0] * 99
         print(f"{one.tenant:18} {one.answers:6} answers, {len(one.wrong)} wrong, "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program in a pseudo-terminal, and what a person would see there: just enough of a VT100."""
+"""A program in a pseudo-terminal, and the screen that a person would see: just enough of a VT100."""
 
 import errno
 import fcntl
@@ -24,14 +24,14 @@ class Screen:
         self.rows, self.columns = rows, columns
         self.lines = [[" "] * columns for _ in range(rows)]
         self.row = self.column = 0
-        self.top, self.bottom = 0, rows - 1  # what scrolls
+        self.top, self.bottom = 0, rows - 1  # the lines that scroll
         self.saved = 0, 0
 
     def text(self):
         return [("".join(line)).rstrip() for line in self.lines]
 
     def feed(self, data):
-        """Returns what is left: the beginning of a sequence."""
+        """Returns the bytes that are left: the beginning of a sequence."""
         while data:
             if data[0] == 0x1B:
                 match = SEQUENCE.match(data)
@@ -125,7 +125,7 @@ class Screen:
 
 
 class Terminal:
-    """command runs in it until close."""
+    """A terminal in which command runs until close."""
 
     def __init__(self, command, rows=24, columns=132):
         self.screen = Screen(rows, columns)
@@ -160,7 +160,7 @@ class Terminal:
         os.write(self.fd, keys.encode())
 
     def read(self, timeout):
-        """What comes within that time. False: the other end is closed."""
+        """Reads what comes within that time. Returns False if the other end is closed."""
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
             if not select.select([self.fd], [], [], left)[0]:

@@ -54,7 +54,7 @@ def test_it_is_off_by_default(start):
 
 
 def test_a_reload_switches_it(start):
-    """Also for a request that came while it was off: what was not noted then is left empty."""
+    """Also logs a request that came while the access log was off: fields that were not noted then are left empty."""
     skepd = start({"a": ECHO}, log_format="json", cordons=[cordon()])
 
     def switch(value):
@@ -74,7 +74,7 @@ def test_a_reload_switches_it(start):
     skepd.get("a", "/after")
     skepd.wait_idle()
     lines = {o["path"]: o["client"] for o in accesses(skepd)}
-    lines.setdefault("/slow", "")  # on a slow machine it may have ended before
+    lines.setdefault("/slow", "")  # on a slow machine /slow may have ended before
     assert lines == {"/slow": "", "/while": "127.0.0.1"}
 
 
@@ -93,7 +93,7 @@ def test_lines_beyond_the_bound_are_counted_and_another_tenant_finds_room(start)
         asked += 100
     skepd.get("quiet", "/one")
     skepd.wait_idle()
-    wait_access(skepd, path="/one")  # a quarter of the lines are for those that have not had any
+    wait_access(skepd, path="/one")  # a quarter of the lines are for tenants that have not had any
     written = [o for o in accesses(skepd) if o["path"] == "/many"]
     assert len(written) + left_out() == asked
 

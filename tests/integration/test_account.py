@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tenant used is what the kernel's clock says, wherever its code ran; and requests that share
-an isolate each pay for what is theirs (docs/limits.md, "Requests that share an isolate")."""
+"""A tenant's account is what the kernel's clock says, wherever its code ran; and of requests that share
+an isolate each pays for its own share (docs/limits.md, "Requests that share an isolate")."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ SPIN = "const spin = (n) => { for (let i = 0; i < n; i++); };"
 SLEEP = "const sleep = (ms) => new Promise((r) => setTimeout(r, ms));"
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 STUCK = "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);"
-# So that none of what is measured is the price of a first time.
+# Warms up, so that the measurement has no cost of a first time.
 WARM = "for (let i = 0; i < 20; i++) spin(1e6);"
 
 
@@ -53,7 +53,7 @@ def is_close(used, truth):
 
 
 class Meter:
-    """What the worker, and of that the tenants by their account, used in between."""
+    """CPU time that the worker used in between, and how much of it the tenants did by their accounts."""
 
     def __init__(self, skepd, *tenants):
         self.skepd, self.tenants = skepd, tenants
@@ -75,7 +75,7 @@ class Meter:
 
 
 def ask_all(skepd, *asked):
-    """[(tenant, path)] one after the other, without waiting for the answers; these, in that order."""
+    """Sends [(tenant, path)] one after the other, without waiting for the answers. Returns these, in that order."""
     answers = [None] * len(asked)
 
     def ask(i):
@@ -96,7 +96,7 @@ def ask_all(skepd, *asked):
     return answers
 
 
-# ---- of a tenant
+# ---- a tenant's account
 
 USES = {
     "one_slice": "spin(1e8); return new Response('x');",
@@ -130,7 +130,7 @@ def test_account_of_a_tenant_is_what_the_clock_says(uses, name):
             assert uses.get(host).status == (500 if name == "exception" else 200)
     assert is_close(meter.used[host], meter.truth), (meter.used, meter.truth)
     if name != "small":
-        assert meter.truth > 10  # there was something to account for
+        assert meter.truth > 10  # there was CPU time to account for
 
 
 def test_load_is_on_the_account(start):
@@ -198,11 +198,11 @@ def test_request_that_is_stopped_is_on_the_account(start):
     with Meter(skepd, "a") as meter:
         for _ in range(3):
             assert skepd.get("a").code == "cpu_request"
-    assert meter.used["a"] >= 148  # and what it takes to make an isolate anew after each stop
+    assert meter.used["a"] >= 148  # and the cost of making an isolate anew after each stop
     assert is_close(meter.used["a"], meter.truth), (meter.used, meter.truth)
 
 
-# ---- of requests that share an isolate
+# ---- the accounts of requests that share an isolate
 
 
 def request_of(skepd, pattern):
@@ -226,7 +226,7 @@ def test_requests_in_turns_pay_for_their_own_slices(start):
         return new Response("x");
     """)
     skepd = start({"a": tenant(source, cpu_ms=100)}, cordons=[cordon(spare="off")])
-    for _ in range(2):  # the first is dearer
+    for _ in range(2):  # the first costs more
         with Meter(skepd, "a") as meter:
             assert skepd.get("a", "/?slices=8").text == "x"
     # Together far over the budget of one.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""proto/PROTOCOL.md, as somebody else who writes a client reads it: admin_client.py is made from it and
+"""proto/PROTOCOL.md, as the author of another client reads it: admin_client.py is made from it and
 admin.proto alone, and must learn the same as `skep --json`, which shares skepd's code."""
 
 import re
@@ -13,7 +13,7 @@ from admin_client import MESSAGES, AdminClient, Closed, Refused, encode_varint
 from harness import IS_SANITIZED, TOP, script, wait_for
 
 HELLO = script('console.log("hello"); return new Response("hello");')
-# What is another one at each look.
+# Fields that are different at each look.
 FLEETING = {
     "uptime_ms", "rss_kib", "cpu_ms", "heartbeat", "memory_kib", "heap_kib", "external_kib",
     "attested_ms", "connections", "running_ms", "last_retired_ms",
@@ -44,7 +44,7 @@ def client(skepd):
 
 
 def as_json(message, value):
-    """As `skep --json` shows a message: what admin.proto says of its maps."""
+    """Returns a message as `skep --json` shows it, by what admin.proto says of its maps."""
     out = {}
     for label, kind, name in MESSAGES[message].values():
         field = value[name]
@@ -77,14 +77,14 @@ def as_map(message, items):
 
 
 def zero_is_null(mine, theirs):
-    """`skep` shows null where a number that is 0 means none."""
+    """Returns a value as `skep` shows it: null for a number whose 0 means none."""
     if isinstance(theirs, dict) and isinstance(mine, dict):
         return {key: zero_is_null(mine.get(key), value) for key, value in theirs.items()}
     return mine if theirs is None and mine == 0 else theirs
 
 
 def compare(mine, theirs):
-    """All fields of the message that `skep` shows under that name; it may show some otherwise."""
+    """Checks all fields of the message that `skep` shows under that name; it may show some differently."""
     common = (set(mine) & set(theirs)) - FLEETING
     assert common
     theirs = zero_is_null(mine, {key: theirs[key] for key in common})
@@ -140,7 +140,7 @@ def test_jail_report_is_that_of_skep(skepd, client):
     mine = as_json("JailReport", client.ask("jail_report", cordon="default"))
     theirs = skepd.admin("jail-report")
     assert mine["calls"]
-    assert mine["workers"] or IS_SANITIZED  # which does not look at jails
+    assert mine["workers"] or IS_SANITIZED  # a build that does not look at jails
     for call, other in zip(mine["calls"], theirs["calls"]):
         compare(call, other)
     mine.pop("calls"), mine.pop("workers")
@@ -159,7 +159,7 @@ def test_log_tail_is_that_of_skep(skepd, client):
 
 def test_log_stream_resumes_without_gap_or_double(skepd, client):
     first = client.ask("log_tail", name="a")
-    skepd.get("a")  # comes between the tail and the subscription
+    skepd.get("a")  # a line between the tail and the subscription
     wait_for(
         lambda: client.ask("log_tail", name="a")["newest"] > first["newest"], "the line between"
     )
@@ -169,8 +169,8 @@ def test_log_stream_resumes_without_gap_or_double(skepd, client):
     lines = [client.line() for _ in range(2)]
     assert [line["tenant"] for line in lines] == [b"a", b"a"]
     assert first["newest"] < lines[0]["number"] < lines[1]["number"]
-    assert client.ask("stats")["requests"] > 0  # commands go on beside the stream
-    client.ask("logs", name="b", level="warn")  # takes the place of the one before
+    assert client.ask("stats")["requests"] > 0  # commands work beside the stream
+    client.ask("logs", name="b", level="warn")  # replaces the subscription before
     skepd.get("a"), skepd.get("b")
     client.ask("status")
     assert client.lines == []
@@ -207,7 +207,7 @@ def test_long_lists_come_in_pages(start):
         assert client.ask("tenants", skip=2**32 - 1) == {"tenants": [], "total": 300}
 
 
-# ---- framing, and what is none
+# ---- framing, good and bad
 
 
 def test_session_of_the_page_is_as_it_says(skepd):
@@ -271,7 +271,7 @@ def test_clients_that_break_the_protocol_again_and_again_do_not_fill_the_log(sta
     skepd = start({"a": script('return new Response("hello");')})
     began = time.monotonic()
     clients = 0
-    # Until the line of a later second says how many were left out.
+    # Asks until the line of a later second says how many were left out.
     while not re.search(r"is closed: .*; \d+ more lines like this were left out before", skepd.log()):
         for _ in range(50):
             with AdminClient(skepd.admin_socket) as client:
@@ -298,11 +298,11 @@ def test_every_command_is_in_the_page():
         assert re.search(rf"^\| `{kind}` \| `\w+` \|", text, re.M), kind
 
 
-# ---- clients that do not behave
+# ---- misbehaving clients
 
 
 def test_client_that_never_reads_holds_up_nobody(skepd):
-    """It asks for all that there is, again and again, and for every line; others are served."""
+    """A client asks for everything and for every line, again and again, and reads nothing; others are served."""
     with AdminClient(skepd.admin_socket) as deaf, AdminClient(skepd.admin_socket) as other:
         deaf.send("logs")
         deaf.socket.setblocking(False)
@@ -322,7 +322,7 @@ def test_client_that_never_reads_holds_up_nobody(skepd):
 
 
 def test_slow_subscriber_is_told_what_it_lost(start):
-    """Lines that it did not take, and lines that the tenant wrote too fast."""
+    """Counts of lines that the client did not take, and of lines that the tenant wrote too fast."""
     source = script(
         'const n = request.url.endsWith("last") ? 1 : 300;'
         'for (let i = 0; i < n; i++) console.log("x".repeat(700)); return new Response();'
@@ -333,7 +333,7 @@ def test_slow_subscriber_is_told_what_it_lost(start):
         client.ask("logs", name="loud")
         for _ in range(8):
             skepd.get("loud")
-        time.sleep(1.1)  # what a tenant may log is counted by the second
+        time.sleep(1.1)  # a tenant's lines are counted by the second
         skepd.get("loud", "/last")
         seen = lost = 0
         while seen + lost < 8 * 300 + 1:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""After a stop: an isolate in which JavaScript was terminated takes no other request, so that nobody
-meets what it left half-done; and what that costs is the tenant's, and bounded."""
+"""After a stop: an isolate in which JavaScript was terminated takes no other request, so that none
+meets work that is half-done; the cost of that is the tenant's, and bounded."""
 
 import pytest
 
@@ -24,7 +24,7 @@ export default { async fetch(request) {
 } };
 """
 
-# A wait that only the request itself ends, and one that nothing ends.
+# A wait that only the request itself can end, and one without end.
 WAIT = """
 let n = 0;
 export default { async fetch(request) {
@@ -141,7 +141,7 @@ def test_new_isolates_after_memory_stops_are_bounded_too(start):
 
 
 def test_new_isolates_are_bounded_in_a_worker_that_is_shared(start):
-    """Beyond renewals, the tenant has a worker of its own; where there is none, its requests wait."""
+    """After more stops than `renewals`, the tenant gets a worker of its own; if there is none, its requests wait."""
     limits = {**LIMITS, "cpu_ms": 10}
     skepd = start(
         {"a": tenant(WAIT, limits), "b": tenant(WAIT, {**limits, "wall_ms": 300}, cordon="none")},
@@ -161,8 +161,8 @@ def test_new_isolates_are_bounded_in_a_worker_that_is_shared(start):
 
 
 def test_a_thousand_loops_cost_what_they_may_and_a_fifth(start):
-    """Here 20 of them, in the worker that the tenant has to itself by then: skepd and that worker
-    together, with the isolates that are made anew, which are the tenant's to pay."""
+    """Bounds the CPU time of 20 stops, in the worker that the tenant has to itself by then: skepd and that worker
+  together, with the isolates that are made anew, for which the tenant pays."""
     n, limit_ms = 20, 100
     skepd = start({"a": tenant(WAIT, {"cpu_ms": limit_ms, "renewals": 1})})
     for _ in range(3):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tenants that are wrong: each way has its status and code; the reason goes to the tenant's log and
+"""Faulty tenants: each fault has its status and code; the reason goes to the tenant's log and
 never to the client."""
 
 import json
@@ -10,7 +10,7 @@ from harness import fd_count, script, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 
-# source, status, code, what the log says
+# source, status, code, text of the log
 WRONG = {
     "syntax_error": ("export default { fetch( { };\n", 503, "boot_failed", "SyntaxError"),
     "throws_on_load": ('throw new Error("se" + "cret");\n', 503, "boot_failed", "Error: secret"),
@@ -183,7 +183,7 @@ def test_stream_that_fails_midway_is_cut_off(start):
     skepd.wait_idle()
 
 
-# Headers that the Headers class lets pass or not: either way the client must not be fooled.
+# Headers that the Headers class lets pass or not: either way the client must not be misled.
 BAD_HEADERS = [
     ("x-a", "one\\r\\ntwo: 3"),
     ("x-a", "one\\ntwo: 3"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Budgets bind wherever a tenant's code runs, and each time that one is met is on record: cause,
-limit, used, and whose it was."""
+limit, used, tenant."""
 
 import re
 
@@ -59,7 +59,7 @@ def places(start_module):
 def test_cpu_time_is_bounded_wherever_it_is_spent(places, name):
     host = name.replace("_", "-")
     answer = places.get(host)
-    # Some of what a tenant's error says is read after the error: then it is told of the error.
+    # Parts of a tenant's error are read after it was thrown; a stop then is reported as that error.
     allowed = {"cpu_request", "exception"} if name in ("rejection", "thrown_getter") else {
         "cpu_request"
     }
@@ -143,7 +143,7 @@ def test_callbacks_after_the_client_left_are_stopped(start):
     assert skepd.worker()["restarts"] == 0
 
 
-# What is met, by which request, and what the record says of it.
+# The limit that is met, the request, and its record.
 RECORDS = {
     "cpu_ms": (LOOP, {}, r"stopped: cpu_ms is 30.0 ms, used 3\d\.\d ms \(\d\.\d ms over\)"),
     "heap_mib": ("const a = []; for (;;) a.push({ n: a.length });", {"heap_mib": 16, "cpu_ms": 5000},
@@ -179,7 +179,7 @@ def test_memory_that_one_short_request_took_is_seen(start):
 
 
 def test_worker_with_many_short_slices_and_no_frames_is_not_stuck(start):
-    """Timers of several requests that run one after the other, each within its budget."""
+    """Timers of several requests run one after the other, each within its budget."""
     body = """
         for (let i = 0; i < 3; i++) {
             await new Promise((r) => setTimeout(r, 100 - Date.now() % 100));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls from tenant to tenant by a binding (docs/bindings.md): what passes, who may, what it costs and how it ends."""
+"""Calls from tenant to tenant by a binding (docs/bindings.md): what passes, the right to call, costs and ends."""
 
 import contextlib
 import hashlib
@@ -257,7 +257,7 @@ def test_head_and_empty_answers_have_no_body(start):
     assert json.loads(skepd.get("a").body) == [200, None, 204, None]
 
 
-# ---- who may
+# ---- the right to call
 
 
 ASK = 'const answer = await env.B.fetch("http://b/"); return answer;'
@@ -269,7 +269,7 @@ def test_tenant_that_is_not_listed_may_not_call(start):
     assert skepd.get("c").text == "yes"
     answer = skepd.get("a")
     assert (answer.status, json.loads(answer.body)["code"]) == (403, "call_denied")
-    assert answer.header("Skep-Error") is None  # skepd's to say, not the tenant's
+    assert answer.header("Skep-Error") is None  # only skepd sends this header, never a tenant
 
 
 def test_code_is_in_the_fields_of_the_answer(start):
@@ -309,12 +309,12 @@ def remove(skepd, name):
 
 def test_right_is_the_tenants_and_not_its_names(start):
     skepd = start({"b": called(YES, "a")})
-    skepd.write_tenant("a", calling(ASK, "b"))  # the first of that name, made after b
+    skepd.write_tenant("a", calling(ASK, "b"))  # the first tenant of that name, made after b
     assert skepd.skep("reload").returncode == 0
     assert skepd.get("a").text == "yes"
     remove(skepd, "a")
     wait_for(lambda: skepd.get("a").status == 404, "a to go")
-    skepd.write_tenant("a", calling(ASK, "b"))  # another one
+    skepd.write_tenant("a", calling(ASK, "b"))  # another tenant
     assert skepd.skep("reload").returncode == 0
     wait_for(lambda: skepd.get("a").status != 404, "a to come back")
     assert skepd.get("a").status == 403
@@ -323,7 +323,7 @@ def test_right_is_the_tenants_and_not_its_names(start):
     assert skepd.skep("reload").returncode == 0
     wait_for(lambda: skepd.get("b").text == "yes 2", "the next version of b")
     assert skepd.get("a").status == 403
-    # but one that comes after one without it does.
+    # but one after a version without it does.
     skepd.write_tenant("b", called("return new Response('yes 3')"))
     assert skepd.skep("reload").returncode == 0
     wait_for(lambda: skepd.get("b").text == "yes 3", "the version of b without callers")
@@ -406,7 +406,7 @@ def test_subrequests_are_counted(start):
     assert made[3:] == ["QuotaExceededError: sub_limit: a request may make 3 calls (subrequests)"] * 2
     incidents = skepd.admin("incidents")["incidents"]
     assert [(i["tenant"], i["cause"], i["stage"]) for i in incidents] == [("a", "subrequests", "refused")]
-    assert json.loads(skepd.get("a", "/?count=3").body) == [200] * 3  # each request anew
+    assert json.loads(skepd.get("a", "/?count=3").body) == [200] * 3  # each request has its own count
 
 
 def test_service_calls_of_a_request_are_bounded(start):
@@ -479,7 +479,7 @@ def test_bytes_of_calls_are_bounded_both_ways(start):
     ]
     assert skepd.get("c").text.startswith("QuotaExceededError: sub_limit")
     skepd.wait_idle()
-    assert skepd.tenant("d")["failed"] == 0  # not its own doing
+    assert skepd.tenant("d")["failed"] == 0  # not the tenant's own fault
 
 
 def test_limits_that_are_only_observed_are_noted(start):
@@ -493,7 +493,7 @@ def test_limits_that_are_only_observed_are_noted(start):
 
 
 def test_one_caller_gets_a_part_of_the_places(start):
-    """Of four places and a queue of four, a quarter each: the caller's calls wait, the others' requests do not."""
+    """Calls of one caller get a quarter of four places and of a queue of four: they wait, others' requests do not."""
     hold = (
         "if (new URL(request.url).pathname === '/hold')"
         "    await new Promise((resolve) => { globalThis.free = [...(globalThis.free ?? []), resolve]; });"
@@ -514,7 +514,7 @@ def test_one_caller_gets_a_part_of_the_places(start):
     thread = threading.Thread(target=lambda: result.append(json.loads(skepd.get("a").body)))
     thread.start()
     wait_for(lambda: skepd.tenant("b")["in_flight"] == 1, "the first call")
-    assert skepd.get("b").text == "held"  # a place for others
+    assert skepd.get("b").text == "held"  # others still get a place
     wait_for(lambda: skepd.tenant("b")["queued"] == 1, "the second call")
     skepd.get("b", "/free")
     wait_for(lambda: skepd.tenant("b")["queued"] == 0, "the second call's place")
@@ -529,7 +529,8 @@ def buffers_of(skepd):
 
 
 def test_answers_that_wait_for_the_callers_worker_are_counted(start):
-    """With their heads, which are all that these have: a worker that reads no more does not fill skepd's memory unseen."""
+    """Requests count with their heads, which are all that these have: a worker that stops reading does not fill skepd's
+  memory unseen."""
     skepd = start(
         {
             "a": calling(
@@ -569,7 +570,7 @@ def test_answers_that_wait_for_the_callers_worker_are_counted(start):
 
 
 def test_large_answer_comes_while_buffers_are_short(start):
-    """The windows of answers are smaller then, and not so small that the two workers wait for each other."""
+    """With full buffers the windows of answers are smaller, but never so small that two workers wait for each other."""
     large = "return new Response(new Uint8Array(4_000_000))"
     skepd = start(
         {
@@ -634,7 +635,7 @@ def test_abort_ends_the_call_and_tells_the_called_tenant(start):
 
 
 def test_calls_end_with_their_request(start):
-    """The client leaves: nobody wants anything of the whole tree any more."""
+    """The client leaves, so the whole tree of calls is cancelled."""
     wait = "await new Promise((resolve) => setTimeout(resolve, 20000)); return new Response('late');"
     listen = "console.log('entered'); request.signal.addEventListener('abort', () => console.log('aborted'));"
     skepd = start(
@@ -697,7 +698,7 @@ def test_wait_until_may_call(start):
 
 @pytest.mark.parametrize("method, expected", [("GET", "yes again"), ("POST", "worker_crashed")])
 def test_death_of_the_called_tenants_worker(start, method, expected):
-    """As for an HTTP client: sent again where that is safe, else an answer that says so."""
+    """As for an HTTP client: the request is sent again where that is safe, else the answer says that it was lost."""
     skepd = start(
         {
             "a": calling(
@@ -817,7 +818,7 @@ def test_arguments_that_cannot_be_sent_are_refused(start):
     assert "broke the protocol" not in skepd.log()
 
 
-# ---- what operators see
+# ---- the operator's view
 
 
 def test_calls_are_in_the_access_log(start):

@@ -75,7 +75,7 @@ def test_wrong_config_is_refused_with_file_and_line(folder, name):
     assert run.returncode == 1, output
     where = rf"{re.escape(str(path))}:{line if line else '(?:[0-9]+)?'}"
     assert re.search(rf"^{where}[: ].*(?:{words})", output, re.M), output
-    # skepd says the same and does not start; which format its log has, it does not know yet.
+    # skepd says the same and does not start. At that time it does not know the format of its log.
     served = subprocess.run(
         [SKEPD, "--config", path, "--worker", BIN / "skep-worker"],
         capture_output=True,
@@ -227,7 +227,7 @@ def test_example_of_the_documentation_is_right(folder):
     assert good.returncode == 0, good.stdout + good.stderr
 
 
-# ---- what is left out
+# ---- values that are left out
 
 
 def test_links_that_no_handler_can_read_are_named(folder):
@@ -268,7 +268,7 @@ def tenant_of(folder, files, **keys):
     return path
 
 
-# files, and each line behind the tenant's folder
+# files, and each line of the report without the tenant's folder
 FAULTS = {
     "syntax_error": ({"main.js": "export default {\n  fetch() { return 1 +; }\n};\n"},
                      ["main.js:2:23: SyntaxError: Unexpected token ';'"]),

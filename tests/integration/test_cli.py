@@ -101,7 +101,7 @@ def test_many_tenants_are_all_listed(start):
 
 
 def as_nobody(*command):
-    """The command as a user who may do nothing; it takes root, or sudo without a password."""
+    """Returns the command, run as a user without any rights; needs root, or sudo without a password."""
     become = [] if os.geteuid() == 0 else ["sudo", "-n"]
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     if become and subprocess.run([*become, "true"], capture_output=True, check=False).returncode:
@@ -112,7 +112,7 @@ def as_nobody(*command):
 
 
 def reachable_copy_of_skep(folder):
-    """The checkout may be where others cannot go."""
+    """Copies the program, since others may not reach the checkout."""
     folder.chmod(0o755)
     copy = folder / "skep"
     shutil.copy(BIN / "skep", copy)

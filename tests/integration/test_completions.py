@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The completions that the build makes: what a shell offers after `skep`, asked of the shells themselves."""
+"""The completions that the build makes: the words that the real shells offer after `skep`."""
 
 import json
 import os
@@ -141,7 +141,7 @@ def test_zsh_offers_verbs_and_tenants(hive, folder):
         assert f"<{expected}>" in run.stdout, run.stdout + run.stderr
 
 
-# A zsh on a terminal of its own; what is on its line after Tab comes back in brackets.
+# A zsh on a terminal of its own, which prints its line after Tab in brackets.
 ZSH_ASK = r"""
 zmodload zsh/zpty
 zpty inner zsh -f -i

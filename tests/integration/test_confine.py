@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a skepd that serves has given up, looked at from outside."""
+"""The confinement of a serving skepd, seen from outside."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def test_skepd_has_a_filter_and_no_capabilities(start):
 
 
 def test_each_thread_of_skepd_has_the_filter_and_no_capabilities(start):
-    """Capabilities and Landlock are those of a thread: the one that reads files is made between them and the filter."""
+    """Capabilities and Landlock are per thread: the thread that reads files is started between them and the filter."""
     threads = [path / "status" for path in pathlib.Path(f"/proc/{start().pid}/task").iterdir()]
     assert len(threads) == 2
     for thread in threads:
@@ -54,7 +54,7 @@ def test_tenant_behind_a_link_is_read_again(start, folder):
 
 
 def test_tenant_that_moves_out_of_the_folders_is_refused_with_a_reason(start, folder):
-    """A link that leads to a folder which no tenant had: the old version serves on."""
+    """A link leads to a folder that no tenant had: the old version keeps serving."""
     for name in ("first", "second"):
         (folder / name).mkdir()
         (folder / name / "skep.yaml").write_text('name: a\nmain: worker.js\nroutes: ["a.test/*"]\n')
@@ -68,7 +68,7 @@ def test_tenant_that_moves_out_of_the_folders_is_refused_with_a_reason(start, fo
     (tenants / "a").symlink_to(folder / "second")
     assert b"skepd reads only folders" in skepd.reload("a")
     assert skepd.get("a").text == "first"
-    # Below the tenants' folder a folder may take another's place.
+    # Below the tenants' folder another folder may take a tenant's place.
     (tenants / "a").unlink()
     (folder / "second").rename(tenants / "a")
     skepd.reload("a")
@@ -83,7 +83,7 @@ def test_socket_in_the_file_system_is_removed_at_the_end(start, folder):
     assert not path.exists()
 
 
-# As ProtectProc=invisible and ProcSubset=pid do it.
+# Hides processes as ProtectProc=invisible and ProcSubset=pid do.
 HIDDEN = """#!/bin/sh
 exec unshare --mount sh -ec '
     mount -t proc -o hidepid=invisible,subset=pid proc /proc
@@ -93,7 +93,7 @@ exec unshare --mount sh -ec '
 
 @pytest.fixture
 def hidden(folder):
-    """A skepd without privileges from which other processes are hidden, its workers too."""
+    """A skepd without privileges that cannot see other processes, not even its workers."""
     if os.geteuid() != 0:
         pytest.skip("another user's view of /proc needs root")
     folder.chmod(0o777)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""skep deploy, rollback, versions, remove: what serves, what is said, and what is left behind."""
+"""skep deploy, rollback, versions, remove: the serving version, the messages, and the files that stay."""
 
 import json
 import os
@@ -120,7 +120,7 @@ def test_files_that_do_not_belong_to_a_tenant_are_not_sent(deployer):
     assert deployer.ask("deploy", bundle)["files"] == 3  # b.bin is data
 
 
-# ---- what goes wrong
+# ---- failures
 
 
 def test_module_that_does_not_load_leaves_the_old_one(deployer):
@@ -217,10 +217,10 @@ def test_stored_tenant_that_is_broken_is_left_out(deployer):
 
 
 def test_version_that_comes_back_from_the_disk_is_not_read_by_the_loop(deployer):
-    """A cold disk takes its time, and the loop has others to serve meanwhile."""
+    """A cold disk takes time, in which the loop serves others."""
     size = 6 << 20
     name = deployer.deploy("cold", say("first"), files={"data.txt": "x" * size})["version"]
-    for text in ("second", "third"):  # so that nothing of the first is in memory
+    for text in ("second", "third"):  # so that no file of the first is in memory
         deployer.deploy("cold", say(text))
     before = read_by_loop(deployer.skepd)
     deployer.ask("rollback", "cold", name)
@@ -250,7 +250,7 @@ def test_rollback_needs_a_version_before(deployer):
 
 
 def test_rollback_to_a_version_that_does_not_load_any_more(deployer):
-    """Its cordon is gone."""
+    """The tenant's cordon is gone."""
     reload_with(deployer, cordons=[{"name": "default", "workers": 1}, {"name": "old", "workers": 1}])
     deployer.deploy("rotten", cordon="old")
     deployer.deploy("rotten", say("two"))
@@ -379,7 +379,7 @@ def test_version_that_fails_as_the_one_before_stays(tmp_path):
     deployer.skepd.stop()
 
 
-# Reads what it is sent; the paths say what else it does.
+# Reads the request's body; some paths do more.
 READS = script("""
     const path = new URL(request.url).pathname;
     if (path === "/throw") throw new Error("always");
@@ -445,7 +445,7 @@ def test_what_clients_cause_is_no_failure_of_a_version_nor_of_its_tenant(tmp_pat
     seen = skepd.tenant("calm")
     assert (seen["errors"], seen["failed"]) == ({CLIENTS_DO[do]: 6}, 0)
     assert "rolled back" not in skepd.log()
-    # The watch goes on, and what the version does itself counts.
+    # The watch goes on, and errors of the version itself count.
     wait_for(lambda: skepd.get("calm", "/throw") and "rolled back" in skepd.log(), "the way back")
     assert f"version {version[:12]} is rolled back" in skepd.log()
     assert skepd.tenant("calm")["failed"] >= 3
@@ -461,7 +461,7 @@ def test_few_errors_and_errors_after_the_watch_stay(tmp_path):
         deployer.text("few")
     for _ in range(9):
         assert deployer.skepd.get("few", "/bad").status == 500
-    time.sleep(2.5)  # the watch, of 1 s, is over: nothing says so
+    time.sleep(2.5)  # the watch, of 1 s, is over, which nothing shows
     for _ in range(30):
         assert deployer.skepd.get("few", "/bad").status == 500
     assert "rolled back" not in deployer.skepd.log()
@@ -534,7 +534,7 @@ def test_full_disk_leaves_the_old_version(tmp_path, small_disk):
     deployer.skepd.stop()
 
 
-# ---- what is stored is what was deployed
+# ---- stored and deployed files are the same
 
 
 def stored_file(deployer, name, path="bundle/worker.js"):
@@ -572,7 +572,7 @@ def test_damaged_version_is_named_and_not_served_and_a_deploy_heals_it(deployer,
 
 
 def check_unserved(skepd, name, words):
-    """A tenant that cannot be served: its clients, `skep tenants` and `skep status` are told, and nobody is billed."""
+    """A tenant cannot be served: its clients, `skep tenants` and `skep status` say so, and no tenant's count grows."""
     answer = skepd.get(name)
     assert (answer.status, answer.header("Skep-Error")) == (503, "unserved")
     (row,) = [t for t in skepd.admin("tenants")["tenants"] if t["name"] == name]
@@ -596,7 +596,7 @@ def test_deployed_version_that_the_configuration_does_not_allow_any_more_is_list
     deployer.skepd.start()
     check_unserved(deployer.skepd, "moved", "mend the configuration and restart skepd, or deploy another version")
     assert scrape(port).get("skep_tenants_unserved") == 1
-    # Its routes stay its own until it is removed.
+    # The routes of such a tenant stay its own until it is removed.
     other = deployer.bundle("other", routes=["moved.test/*"])
     assert "one of the tenant moved" in deployer.fail("deploy", other)
     assert deployer.ask("remove", "moved")["versions"] == 1
@@ -614,7 +614,7 @@ def test_damaged_version_stays_unserved_while_a_deploy_fails(deployer):
     deployer.skepd.start()
     deployer.fail("deploy", deployer.bundle("hurt", BROKEN))
     check_unserved(deployer.skepd, "hurt", "deploy it again")
-    # The hosts of a skep.yaml that is another one now are not believed.
+    # The hosts of a skep.yaml that was changed are not used.
     stored_file(deployer, "hurt", "bundle/skep.yaml").write_text("name: hurt\nmain: worker.js\nroutes: ['evil.test/*']\n")
     deployer.restart()
     assert deployer.skepd.admin("status")["tenants_unserved"] == 1
@@ -640,7 +640,7 @@ def test_rollback_to_a_damaged_version_fails_and_what_serves_serves_on(deployer)
 
 
 def test_name_of_a_version_says_nothing_of_its_env(tmp_path):
-    """The same content has another name in another state folder: nobody can try values."""
+    """The same content has another name in another state folder, so nobody can test guesses."""
     names = set()
     for place in ("one", "two"):
         (tmp_path / place).mkdir()

@@ -24,7 +24,7 @@ from deploying import (  # noqa: F401
 from harness import BIN, wait_for
 
 
-# ---- clients that are none
+# ---- programs that are no clients
 
 
 def test_client_that_leaves_half_way_leaves_nothing(deployer):

@@ -60,7 +60,7 @@ def test_version_that_fails_is_not_rolled_back_over_the_one_that_mends_it(tmp_pa
     time.sleep(0.7)  # within its 1.5 s: the load has begun, which nothing shows
     store = store_of(deployer.skepd)
     os.kill(store, signal.SIGSTOP)
-    time.sleep(2)  # it has loaded, and its commit is on the way
+    time.sleep(2)  # the version has loaded, and its commit is on the way
     for _ in range(8):
         assert deployer.skepd.get("mend").status == 500
     os.kill(store, signal.SIGCONT)
@@ -87,7 +87,7 @@ def test_limits_that_change_while_a_version_is_watched_are_those_of_the_one_that
     deployer = Deployer(tmp_path, deploy={"watch_s": 60, "errors": 5, "error_percent": 50})
     deployer.deploy("back", say("good"))
     deployer.deploy("back", THROWS)
-    reload_with(deployer, limits={"default": {"wall_ms": 7777}})  # which no load is needed for
+    reload_with(deployer, limits={"default": {"wall_ms": 7777}})  # which needs no load
     while deployer.skepd.get("back").status == 500:
         pass
     assert deployer.text("back") == "good"
@@ -136,7 +136,7 @@ def test_stop_waits_for_a_commit(deployer):
     going = Meanwhile(deployer, "commit", SLOW_BOOT + say("two"))
     time.sleep(0.7)  # within its 1.5 s: the load has begun, which nothing shows
     os.kill(store, signal.SIGSTOP)
-    time.sleep(2)  # it has loaded, and its commit is on the way
+    time.sleep(2)  # the version has loaded, and its commit is on the way
     deployer.skepd.process.send_signal(signal.SIGTERM)
     deployer.skepd.wait_log("stopping: ")
     time.sleep(1.5)

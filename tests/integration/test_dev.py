@@ -174,7 +174,7 @@ def test_reload_is_told_once_it_is_known_whether_it_loads(dev, folder):
     assert served.output().count("reloaded: worker.js") == 1
 
 
-# ---- what is shown of an error: the place, the line of the source with a caret, the frames
+# ---- the output for an error: the place, the line of the source with a caret, the frames
 
 ERRORS = {
     "thrown": (
@@ -246,7 +246,7 @@ def test_error_of_a_handler_shows_its_line_and_the_tenants_frames(dev, folder, n
     answer = served.get()
     served.wait_output(expected)
     assert "skep:" not in served.output()
-    # The client is told nothing of it.
+    # The client gets none of these details.
     assert b"worker.js" not in answer.body
     assert not any("worker.js" in value for value in answer.headers.values())
 
@@ -306,7 +306,7 @@ def test_error_at_load_shows_its_line(dev, folder, name):
     (tenant / "main.js").write_text(source + hello("never"))
     served = dev(tenant)
     served.wait_output(expected)
-    assert served.output().count("main.js:") <= 4  # said once
+    assert served.output().count("main.js:") <= 4  # reported once
     assert b"main.js" not in served.get().body
 
 

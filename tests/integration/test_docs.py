@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Man pages and guides against the programs: what they name is there, and what is there they name."""
+"""Man pages and guides against the programs: all that they name is there, and they name all that is there."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def run(*command, **options):
 
 
 def plain(page):
-    """As a reader sees it, without hyphenation, bold and line breaks."""
+    """Returns a page as a reader sees it, without hyphenation, bold and line breaks."""
     if not shutil.which("mandoc"):
         pytest.skip("no mandoc")
     shown = run("mandoc", "-Tutf8", "-Owidth=100", MAN / page)
@@ -42,7 +42,7 @@ def section(text, start, end):
 
 @pytest.fixture(scope="module")
 def told():
-    """What skep says of its verbs."""
+    """Returns skep's own description of its verbs."""
     return json.loads(run(BIN / "skep", "help", "--json").stdout)
 
 
@@ -123,7 +123,7 @@ def examples(page):
 
 
 def test_examples_of_skepd_8_work_from_the_folder_of_the_config(folder):
-    """As they are written: with a relative path, which a reload finds again."""
+    """Runs the commands as they are written, with a relative path, which a reload finds again."""
     found = examples("skepd.8")
     assert "skepd --config skepd.yaml" in found and "skepd --config skepd.yaml --check" in found
     (folder / "tenants").mkdir()
@@ -136,7 +136,7 @@ def test_examples_of_skepd_8_work_from_the_folder_of_the_config(folder):
     check = run(*shlex.split("skepd --config skepd.yaml --check"), **options)
     assert (check.returncode, check.stderr) == (0, "")
     command = shlex.split("skepd --config skepd.yaml")
-    if not (SKEPD.parent / "skep-worker").exists():  # of a build that has none of its own
+    if not (SKEPD.parent / "skep-worker").exists():  # a build without a worker of its own
         command += ["--worker", BIN / "skep-worker"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as skepd:
         try:
@@ -237,7 +237,7 @@ def limits_of_docs():
     return rows
 
 
-# ---- what docs say about codes
+# ---- codes in the docs
 
 
 def test_errors_md_has_every_code_with_its_status():
@@ -262,7 +262,7 @@ def test_links_lead_to_files(name):
             assert (path.parent / link).exists(), f"{name}: {link}"
 
 
-# ---- guides: blocks of them are files, commands, and what these print
+# ---- guides: their blocks are files, commands, and the output of these
 
 
 def blocks(name):
@@ -275,8 +275,8 @@ def blocks(name):
 
 
 class Guide:
-    """Does what a reader would do who types in the blocks one after the other. address: of what serves, in place
-    of 127.0.0.1:8080; log: gives what it has logged."""
+    """Does what a reader would do who types in the blocks one after the other. address: the server's, in place
+  of 127.0.0.1:8080; log: returns the server's log."""
 
     def __init__(self, folder, address, socket, log):
         self.folder, self.address, self.log = folder, address, log
@@ -333,7 +333,7 @@ def test_tenant_md_names_each_web_api_that_there_is(start):
     globals_there = set(json.loads(skepd.get("all").text))
     text = section((TOP / "docs" / "tenant.md").read_text(), "<!-- apis", "<!-- end -->")
     named = set(re.findall(r"`(\w+)`", text))
-    # Those of ECMAScript.
+    # The globals of ECMAScript.
     known = {
         "AggregateError", "Array", "ArrayBuffer", "AsyncDisposableStack", "Atomics", "BigInt", "BigInt64Array",
         "BigUint64Array", "Boolean", "DataView", "Date", "DisposableStack", "Error", "EvalError",
@@ -390,7 +390,7 @@ def certificate(folder):
 def nginx(folder, text, port, to_port, pair):
     text = text.replace("listen 443", f"listen 127.0.0.1:{port}").replace("127.0.0.1:8080", f"127.0.0.1:{to_port}")
     text = re.sub(r"/etc/ssl/\S+(?=;)", str(pair), text)
-    # What a distribution's nginx.conf has around it.
+    # The lines that a distribution's nginx.conf has around it.
     paths = "".join(
         f"{kind}_temp_path {folder}/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -430,7 +430,7 @@ def test_proxy_of_operator_md_serves_a_tenant_over_tls(start, folder, proxy, fil
 
 
 def test_readmes_way_from_the_package_to_a_tenant(start, folder):
-    """Without the installation, which tests/vm does."""
+    """Tests all but the installation, which tests/vm does."""
     text = section((TOP / "README.md").read_text(), "## From the package", "## While you write")
     script_text = re.search(r"```sh\n(.*?)```", text, re.S)[1]
     (folder / "state").mkdir(mode=0o700)
@@ -449,7 +449,7 @@ def test_the_help_of_a_benchmark_needs_no_build(name):
     shown = run(TOP / "scripts" / "bench", name, "--rounds", "3", "--help", env=clean)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith(f"usage: scripts/bench {name} ")
-    # -S: without any package but Python's own.
+    # -S: only Python's own packages.
     bare = run("python3", "-S", "-B", TOP / "bench" / name / "run.py", "--help", env=clean)
     assert (bare.returncode, bare.stderr) == (0, "")
 
@@ -459,7 +459,7 @@ PATH = re.compile(r"`((?:common|config|proto|sandbox-policy|helper|spawner|store
 
 
 def expand(path):
-    """`a.{h,c}` is two paths"""
+    """Returns the paths that the text names: `a.{h,c}` is two."""
     found = re.fullmatch(r"(.*)\{([\w,]+)\}(.*)", path)
     return [found[1] + part + found[3] for part in found[2].split(",")] if found else [path]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets on their way to a tenant's env, and what skepd leaves of them elsewhere."""
+"""Secrets on their way to a tenant's env, and traces of them elsewhere in skepd."""
 
 import os
 import pathlib
@@ -64,7 +64,7 @@ def test_no_process_of_skepd_leaves_memory_in_a_core_file(deployer):
 
 
 def test_second_signal_does_not_cut_the_end_of_skepd_off(deployer):
-    """The store stands still, so that the end takes its time."""
+    """The store stands still, so that the end takes long."""
     skepd = deployer.skepd
     deploy(deployer)
     store = store_of(skepd)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`skep explain`: where each limit of a tenant comes from, and what is left of it."""
+"""`skep explain`: where each limit of a tenant comes from, and how much of it is left."""
 
 import json
 import subprocess
@@ -85,7 +85,7 @@ def test_each_limit_says_who_set_it_and_what_cut_it(start):
     b = limits(skepd, "b")
     assert origin(b["log_kib"]) == (20, "platform default", 20, None)
     assert [name for name, limit in b.items() if limit["observed"]] == ["queue"]
-    # The same as what the tenant has, by another report.
+    # The same figures as in the report on tenants.
     for name in ("a", "b"):
         values = {key: limit["value"] for key, limit in limits(skepd, name).items()}
         assert values == skepd.tenant(name)["limits"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tenants that want the same worker at the same time: each gets its share of it, none waits for
-what another has piled up, and what is over a limit is told so at once."""
+the queue of another, and requests over a limit are refused at once."""
 
 import contextlib
 import os
@@ -11,8 +11,8 @@ from harness import Loader, is_alive, script, starved_ms, wait_for
 
 HELLO = script('return new Response("hello\\n")')
 
-# CPU time, by counting: the clock stands still while JavaScript runs. About 15 ms on one machine, so
-# tests compare, or count what happened meanwhile: the machine may have other work.
+# Uses CPU time by counting, since the clock stands still while JavaScript runs: about 15 ms on one machine.
+# Tests compare, or count the answers meanwhile, because the machine may have other work.
 BUSY = script(
     "let x = 0; for (let i = 0; i < 1e7; i++) x = (x * 31 + i) | 0; return new Response(`${x}`);"
 )
@@ -23,7 +23,7 @@ def busy(**limits):
     return {"limits": {"cpu_ms": 2000, **limits}, "files": {"worker.js": BUSY}}
 
 
-# In which tenants share the worker whatever they do: else those that hold up others go apart.
+# A cordon in which tenants always share the worker; otherwise those that hold up others would go apart.
 TOGETHER = [{"name": "default", "workers": 1, "solitary": 0}]
 
 
@@ -52,7 +52,7 @@ def test_flood_of_slow_requests_does_not_pile_up_before_a_neighbour(start):
         with Neighbour(skepd, "light", [flood]) as light:
             light.more(60)
     assert not flood.wrong and not light.wrong
-    # It waits for the one that runs. More may be answered until this process sees it.
+    # The light tenant waits for the running request. More may be answered until this process sees that.
     assert percentile(light.meanwhile, 50) <= 2
     assert percentile(light.meanwhile, 95) <= 6, light.meanwhile
 
@@ -99,7 +99,7 @@ def test_nobody_starves_among_floods(start):
         with least:
             least.more(3)
     assert not least.wrong and not any(flood.wrong for flood in floods)
-    # Ten of each of the three for one of its own.
+    # Ten requests of each of the three for one of the least's.
     assert percentile(least.meanwhile, 50) <= 45, least.meanwhile
 
 
@@ -145,7 +145,7 @@ def test_cpu_rate_holds(start):
 def test_tenant_in_debt_that_has_a_full_queue_is_told_when_to_come_again(start):
     limits = {"cpu_rate": 1, "queue": 2, "concurrency": 1, "wall_ms": 60000}
     skepd = start({"rated": busy(**limits), "light": HELLO})
-    assert skepd.get("rated").status == 200  # and it is in debt
+    assert skepd.get("rated").status == 200  # and the tenant is in debt
     connections = [skepd.connect() for _ in range(3)]
     for connection in connections:
         connection.send_head("GET", "rated.test")
@@ -196,7 +196,7 @@ def test_wall_limit_ends_a_request_to_the_millisecond(start):
             late.append(took - ms)
             own.append(took - ms - (starved_ms(*pids) - starved))
         assert min(late) >= 0
-        # Without the time in which the machine let one of them wait. The p99 is for bench/limits.
+        # The time in which the machine let one of them wait is left out. The p99 is for bench/limits.
         assert percentile(own, 50) < 5, sorted(own)
 
 
@@ -217,7 +217,7 @@ def test_request_that_does_not_yield_is_killed_after_wall_and_grace(start):
     before = starved_worker
     with skepd.connect() as connection:
         connection.send_head("GET", "loop.test")
-        while is_alive(worker):  # it can be asked only until then
+        while is_alive(worker):  # the worker can be asked only until it dies
             starved_worker = max(starved_worker, starved_ms(worker))
         answer = connection.read_response()
     assert (answer.status, answer.code) == (504, "wall_request")
@@ -275,4 +275,4 @@ def test_queue_that_is_full_is_told_at_once_while_the_worker_is_busy(start):
     for thread in threads:
         thread.join()
     assert not other
-    assert percentile(refused, 90) <= 2  # it has not waited for those before it
+    assert percentile(refused, 90) <= 2  # a refused request has not waited for those before it

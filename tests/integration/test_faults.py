@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tenant code can do, each with both views: what the culprit's client is told, and that two
+"""The faults of tenant code, each with both views: the answer to the culprit's client, and that two
 honest tenants in its worker and one in another, under load all the while, have every answer right.
 
     fault                                              test
@@ -95,7 +95,7 @@ class Hive:
             witness.__exit__()
 
     def check_neighbours(self):
-        """They are answered again, and were all the while."""
+        """Checks that they are answered, and were all the while."""
         for witness in self.witnesses:
             witness.more(2)
             assert not witness.wrong, (witness.tenant, witness.wrong[:3])
@@ -138,11 +138,11 @@ class Before:
         return answer.status, answer.code
 
     def killed(self):
-        """How many workers it has killed since."""
+        """The number of workers that the tenant has killed since."""
         return self.skepd.tenant(self.tenant)["kills"] - self.kills
 
     def is_apart(self):
-        """Whether it was let apart from its neighbours, because it had held them up: as a busy one."""
+        """Whether the tenant went apart from its neighbours, as "busy", because it had held them up."""
         return self.skepd.tenant(self.tenant)["seclusion"] == "busy"
 
     def check_same_isolate(self):
@@ -202,7 +202,7 @@ def test_slow(hive, name):
 
 
 def test_late_terminate(hive):
-    """Requests of the culprit's and of a neighbour right behind one that is terminated."""
+    """Requests of the culprit and of a neighbour come right behind one that is terminated."""
     before = Before(hive, "late")
     with hive.skepd.connect() as connection:
         for _ in range(20):
@@ -257,7 +257,7 @@ def test_new_version(hive, name):
 
 
 def test_big_source(hive):
-    """15 MB of it, most of what a tenant may have, parsed in a budget that it does not fit in."""
+    """Parsing 15 MB of source, almost all that a tenant may have, does not fit in the budget."""
     answer = hive.skepd.get("big-source")
     assert (answer.status, answer.code) == (503, "cpu_startup")
     hive.check_neighbours()
@@ -291,7 +291,7 @@ def test_wasm_of_many_functions(hive):
     hive.check_neighbours()
 
 
-# ---- what V8 refuses
+# ---- code that V8 refuses
 
 
 @rows(REFUSED)
@@ -303,8 +303,8 @@ def test_refused(hive, name):
 
 @rows(NATIVE_STACK)
 def test_native_stack(hive, name):
-    """A RangeError where V8 sees it in time; a native that does not look may die of it; and a recursion
-    that branches, as that of a console in a console, is over its budget before it is too deep."""
+    """The outcome is a RangeError where V8 sees it in time; a native that does not look may die of it; and a recursion
+  that branches, as that of a console in a console, is over its budget before it is too deep."""
     before = Before(hive, row_name("native", name))
     status, code = before.ask()
     print(status, code)
@@ -331,7 +331,7 @@ def test_heap_jumps(hive, name):
 
 
 def held_kib(pid):
-    """What the worker holds; 0 if it has ended: its tenant went apart, and the spare has its place."""
+    """Returns the worker's memory in KiB; 0 if it has ended, because its tenant went apart and the spare has its slot."""
     try:
         return rss_kib(pid)
     except (FileNotFoundError, ProcessLookupError, KeyError):
@@ -343,7 +343,7 @@ def test_external(hive, name):
     before = Before(hive, row_name("external", name))
     resident = rss_kib(before.worker["pid"])
     assert hive.skepd.get(before.tenant).text == "RangeError"
-    # external_mib, as much again for a copy while it grows, and what was not collected yet
+    # external_mib, as much again for a copy while it grows, and garbage
     assert held_kib(before.worker["pid"]) < resident + 100 * 1024
     before.check_same_isolate()
 
@@ -394,12 +394,12 @@ def test_bad_headers(hive, name):
     print(answer.status, answer.code, answer.headers.items()[:5])
     if expected:
         assert (answer.status, answer.code) == expected
-    else:  # what it says of the length is refused, or left out
+    else:  # the header for the length is refused, or left out
         assert (answer.status, answer.code) == (502, "bad_response") or answer.text == "xxx"
     before.check_same_isolate()
 
 
-# ---- reaching out
+# ---- escapes
 
 
 def test_pollution(hive):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A helper of skepd (spawner, store) that dies or stands still: skepd serves on, says so, and has another one
-without a lost request."""
+"""A helper of skepd (spawner, store) that dies or stands still: skepd keeps serving, says so, and starts another
+without losing a request."""
 
 import json
 import os
@@ -19,7 +19,7 @@ STATES = ["ok", "reserve", "restarting", "silent", "gone"]
 
 
 def spawners_of(skepd):
-    """The one that works comes first."""
+    """Returns the spawners; the one that works comes first."""
     below = [p for p in descendants(skepd.pid) if is_alive(p)]
     return [p for p in below if status_of(p)["Name"].strip() == "skep-spawner"]
 
@@ -36,7 +36,7 @@ def wait_state(skepd, helper, state):
 
 
 def wait_replaced(skepd, helper, find, lost):
-    """Until none of the processes `lost` is left, and the helper is ok again."""
+    """Waits until none of the processes `lost` is left, and the helper is ok again."""
 
     def is_so():
         now = find(skepd)
@@ -51,7 +51,7 @@ def stores_of(skepd):
 
 
 def end_both_spawners(skepd):
-    """At a time: one that is left would make another."""
+    """Kills both at the same time, since one that is left would make another."""
     both = spawners_of(skepd)
     assert len(both) == 2
     for end in ENDS[::-1]:
@@ -61,7 +61,7 @@ def end_both_spawners(skepd):
 
 
 def check_said(skepd, port, helper, state, advice):
-    """In `skep status`, its --json, the metrics and the log."""
+    """Checks the helpers in `skep status`, its --json, the metrics and the log."""
     text = skepd.skep("status").stdout
     assert f"{helper} {state}: " in text and advice in text
     assert advice in json.loads(skepd.skep("status", "--json").stdout)["helpers"][helper]
@@ -87,7 +87,7 @@ def test_spawner_that_is_lost_costs_no_request_and_another_takes_its_place(upgra
         load.more(50)
         os.kill(before[0], end)
         worker = skepd.worker()["pid"]
-        os.kill(worker, signal.SIGKILL)  # its end is seen by its pidfd; a request in it is sent again
+        os.kill(worker, signal.SIGKILL)  # skepd sees the end by the pidfd; a request there is sent again
         wait_for(lambda: "helper spawner is reserve: " in skepd.log(), "the loss to be said", timeout=20)
         wait_state(skepd, "spawner", "ok")
         load.more(50)
@@ -156,7 +156,7 @@ def test_without_any_spawner_skepd_serves_with_the_workers_that_it_has(manager, 
 
 
 def counts_of(skepd):
-    """Workers as `skep status` and `skep stats` count them, and by the list that `skep workers` shows."""
+    """Checks the counts of workers in `skep status` and `skep stats` against the list of `skep workers`."""
     workers = skepd.workers()
     places = [w for w in workers if w["kind"] in ("shared", "own")]
     listed = {
@@ -172,7 +172,8 @@ def test_workers_that_cannot_be_started_are_counted_as_they_are_listed(manager, 
     manager.wait("READY")
     wait_for(lambda: any(w["state"] == "spare" for w in skepd.workers()), "the spare")
     end_both_spawners(skepd)
-    # The spare takes the place of the first that is killed, which then is the spare that does not start.
+    # The spare takes the slot of the first that is killed, whose slot is then the one of the spare that does
+    # not start.
     killed = next(w["number"] for w in skepd.workers() if w["kind"] == "shared")
     assert skepd.skep("kill-worker", str(killed)).returncode == 0
     wait_for(lambda: counts_of(skepd)[0]["workers_failed"] == 1, "the worker to be given up", timeout=60)
@@ -191,7 +192,8 @@ def test_store_that_is_lost_is_started_again(deployer, end):  # noqa: F811
         load.more(20)
         lost = stores_of(skepd)
         os.kill(lost[0], end)
-        # What was asked of it, or comes before the next one is there, fails; a stopped one is found so first.
+        # Commands that the old store has, or that come before the next one is there, fail; this finds a
+        # stopped one.
         run = skepd.skep("deploy", deployer.bundle("kept", say("two")))
         assert run.returncode == 0 or "the store has ended, and is started again" in run.stderr
         wait_replaced(skepd, "store", stores_of, lost)
@@ -228,7 +230,7 @@ def test_rollback_of_the_watch_outlasts_the_store_that_was_to_make_it_durable(tm
     for _ in range(5):
         assert skepd.get("w").status == 500
     wait_for(lambda: skepd.get("w").text == "good", "the version before to serve again")
-    os.kill(lost[0], signal.SIGKILL)  # asked, and not done
+    os.kill(lost[0], signal.SIGKILL)  # the store has been asked, and has not done it
     wait_replaced(skepd, "store", stores_of, lost)
     wait_for(lambda: deployer.states("w") == ["serving", "rolled_back"], "the disk to follow")
     deployer.restart()
@@ -248,7 +250,7 @@ def test_store_is_not_started_again_without_any_spawner(upgradable, tmp_path, po
 
 
 def test_upgrade_does_not_wait_for_a_store_that_is_busy(upgradable, tmp_path):
-    """Both skepd have a store of their own; the old one still answers what it was asked."""
+    """Both skepd have a store of their own; the old store still answers its commands."""
     skepd = upgradable(state=str(tmp_path / "state"))
     busy = stores_of(skepd)[0]
     os.kill(busy, signal.SIGSTOP)
@@ -259,7 +261,7 @@ def test_upgrade_does_not_wait_for_a_store_that_is_busy(upgradable, tmp_path):
     skepd.upgrade()
     assert helpers_of(skepd)["store"] == "ok" and stores_of(skepd) != [busy]
     os.kill(busy, signal.SIGCONT)
-    assert "a" in asked.communicate(timeout=30)[1] and asked.returncode == 1  # nothing of it is stored
+    assert "a" in asked.communicate(timeout=30)[1] and asked.returncode == 1  # no file of the deploy is stored
     skepd.wait_gone(old)
     assert not is_alive(busy)
 
@@ -284,7 +286,7 @@ def test_state_folder_is_of_one_skepd_also_after_an_upgrade(upgradable, tmp_path
     wait_for(lambda: "has ended" in skepd.log(), "the new one to see the end of the old one")
     assert "is in use by another skepd" in start_beside(skepd, tmp_path)
     lost = stores_of(skepd)
-    os.kill(lost[0], signal.SIGKILL)  # the lock is skepd's, whatever store it has
+    os.kill(lost[0], signal.SIGKILL)  # the lock is skepd's, not the store's
     assert "is in use by another skepd" in start_beside(skepd, tmp_path)
     wait_replaced(skepd, "store", stores_of, lost)
     assert skepd.get("a").text == "hello"

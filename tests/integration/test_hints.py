@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `skep` says when something is wrong: what it is, and what to do next."""
+"""The messages of `skep` when something is wrong: the error, and what to do next."""
 
 import grp
 import json
@@ -13,7 +13,7 @@ from test_cli import as_nobody, reachable_copy_of_skep
 
 HELLO = script('return new Response("hello\\n")')
 VERBS = json.loads(subprocess.check_output([BIN / "skep", "help", "--json"]))["verbs"]
-LOCAL = ("check", "dev", "help", "schema", "version")  # speak to no skepd
+LOCAL = ("check", "dev", "help", "schema", "version")  # do not need a skepd
 EXAMPLES = {"TENANT": "nosuch", "CORDON": "nosuch", "NUMBER": "4000000000"}
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tenant that holds up others in the worker that they share is apart from them at once. By counts of
-what ran where, not by time: the machine may have other work."""
+"""A tenant that holds up others in the worker that they share is apart from them at once. The tests count
+what ran where, and do not measure time, because the machine may have other work."""
 
 import contextlib
 import re
@@ -11,12 +11,12 @@ from harness import Loader, Witness, free_port, honest, script, wait_for
 from scrape import scrape
 
 SPIN = "for (;;);"
-# Some 20 to 40 ms of CPU time, and never stopped.
+# Uses some 20 to 40 ms of CPU time, and is never stopped.
 LONG = "let x = 0; for (let i = 0; i < 2e7; i++) x = (x * 31 + i) | 0; globalThis.x = x;"
 
 
 def culprit(body=SPIN, **limits):
-    """Does it where the path says so."""
+    """Runs the body on the path that asks for it."""
     source = script(
         f'if (new URL(request.url).pathname === "/bad") {{ {body} }} return new Response("ok");'
     )
@@ -24,7 +24,7 @@ def culprit(body=SPIN, **limits):
 
 
 class Culprit(Loader):
-    """Asks for what is bad; any answer will do."""
+    """Asks for the bad path; any answer will do."""
 
     def __init__(self, skepd, tenant, connections=4, path="/bad"):
         super().__init__(skepd, tenant, path, connections)
@@ -35,7 +35,7 @@ class Culprit(Loader):
 
 
 def stops_by_pid(skepd, tenant):
-    """How often it was stopped in each process."""
+    """Counts how often the tenant was stopped in each process."""
     found = {}
     for pid in re.findall(rf"\[{tenant}\] stopped: cpu_ms .*\(pid (\d+)\)", skepd.log()):
         found[int(pid)] = found.get(int(pid), 0) + 1
@@ -59,7 +59,7 @@ def test_spinner_is_apart_from_the_others_after_its_first_spins(start, solitary)
     shared = skepd.worker()["pid"]
     with Witness(skepd, "a") as a, Witness(skepd, "b") as b, Culprit(skepd, "spins") as spins:
         own = wait_apart(skepd, "spins")
-        spins.more(8)  # those that were on their way are through
+        spins.more(8)  # spins that were on their way are through
         before = stops_by_pid(skepd, "spins")
         spins.more(12)
         after = stops_by_pid(skepd, "spins")
@@ -67,8 +67,8 @@ def test_spinner_is_apart_from_the_others_after_its_first_spins(start, solitary)
         b.more(20)
         worker = next(w for w in skepd.workers() if w["number"] == own)
     assert not a.wrong + b.wrong
-    # Two spins; one or two more where nobody else was waiting at the time, or skepd could not look. Without the
-    # rule it would be hundreds.
+    # Two spins; one or two more if nobody else was waiting at the time, or skepd could not look. Without the
+  # rule there would be hundreds.
     assert before.get(shared, 0) <= 4, before
     assert [pid for pid in after if after[pid] > before.get(pid, 0)] == [worker["pid"]]
     assert (worker["kind"], worker["tenants"]) == ("own", ["spins"])
@@ -121,7 +121,7 @@ def test_spinner_that_is_calm_for_a_while_is_not_moved_to_and_fro(start):
 
 
 def test_others_do_not_wait_for_one_request_that_runs_for_long(start):
-    """Its worker is left to it."""
+    """The tenant keeps its worker, and the others get another."""
     skepd = start({"spins": culprit(cpu_ms=20000), "good": honest("good")})
     pid = skepd.worker()["pid"]
     assert skepd.get("good").status == 200
@@ -132,9 +132,9 @@ def test_others_do_not_wait_for_one_request_that_runs_for_long(start):
         skepd.wait_log(rf"pid {pid}\) retires: a tenant holds it up", timeout=30)
         with Witness(skepd, "good") as good:
             good.more(50)
-        assert skepd.get("spins").text == "ok"  # in its own
+        assert skepd.get("spins").text == "ok"  # in its own worker
         assert skepd.worker()["pid"] != pid
-        assert {w["pid"]: w["in_flight"] for w in skepd.workers()}[pid] >= 1  # it runs still
+        assert {w["pid"]: w["in_flight"] for w in skepd.workers()}[pid] >= 1  # the spin still runs
     assert not good.wrong
 
 
@@ -142,16 +142,16 @@ ECHO = script('console.log("ran", await request.text()); return new Response("ec
 
 
 def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start):
-    """Also one that may not be sent twice; and so are those of the tenant that holds it up."""
+    """Also a request that may not be sent twice; the requests of the tenant that holds it up wait, too."""
     port = free_port()
     skepd = start(
         {"spins": culprit(cpu_ms=8000), "good": {"files": {"worker.js": ECHO}}},
         metrics={"listen": f"127.0.0.1:{port}"},
-        drain_s=1,  # what spins is not waited for
+        drain_s=1,  # skepd does not wait for the spin
     )
     pid = skepd.worker()["pid"]
     assert skepd.post("good", b"first").text == "echo"
-    for _ in range(20):  # little is known of its cost, so several of its requests go at once
+    for _ in range(20):  # little is known of the cost, so several of its requests go at once
         assert skepd.get("spins").text == "ok"
     with contextlib.ExitStack() as stack:
         for _ in range(8):
@@ -160,9 +160,9 @@ def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start)
         answer = skepd.post("good", b"second")
         workers = {w["pid"]: w["in_flight"] for w in skepd.workers()}
         assert answer.text == "echo"
-        assert workers[pid] == 1  # the first spin runs still
+        assert workers[pid] == 1  # the first spin still runs
         assert skepd.worker()["pid"] != pid
-        # It, and the spins behind the first.
+        # The first spin, and the spins behind it.
         metrics = scrape(port)
         assert metrics.get("skep_requests_withdrawn_total") >= sent
         assert metrics.get("skep_bound_limit", what="withdrawn") >= 256
@@ -173,7 +173,7 @@ def test_request_that_has_not_begun_is_taken_back_and_runs_once_elsewhere(start)
 
 
 def test_others_do_not_wait_for_all_that_were_cheap_until_they_spin_at_once(start):
-    """They are found one after the other, and others have their turn between them."""
+    """Culprits are found one after the other, and others have their turn between them."""
     names = [f"spins-{i}" for i in range(10)]
     good = script('console.log("ran", new URL(request.url).search); return new Response("good");')
     skepd = start({**{name: culprit(cpu_ms=60) for name in names}, "good": {"files": {"worker.js": good}}})
@@ -195,7 +195,8 @@ def test_others_do_not_wait_for_all_that_were_cheap_until_they_spin_at_once(star
         for connection in spinning:
             assert connection.read_response().code == "cpu_request"
     spins = re.findall(rf"stopped: cpu_ms .*\(pid {pid}\)|\[good\].* ran", log)
-    # Two until the worker is pressed, and what runs when the good ones arrive; without the rule it would be 40.
+    # Two until requests wait, and the ones that run when the good ones arrive; without the rule there would
+    # be 40.
     assert len([line for line in spins[: spins.index("[good] info: ran")] if "stopped" in line]) <= 4, spins
     for name in names:
         assert skepd.get(name).text == "ok"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A worker that a tenant has taken over (tests/hostile/hostile_worker.c) says and does what no
-worker may. skepd, built with the sanitizers and so without jail, has to stay up, tell the client
-one of its codes or cut the body off, replace the worker where it broke the protocol, and leave no
-trace of it; a tenant in another worker must not notice."""
+"""A worker that a tenant has taken over (tests/hostile/hostile_worker.c) sends and does what no
+worker may. skepd, built with the sanitizers and so without jail, has to stay up, answer the client with
+one of its codes or cut the body off, replace the worker if it broke the protocol, and keep no
+record of it; a tenant in another worker must not notice."""
 
 import contextlib
 import http.client
@@ -30,10 +30,10 @@ CORDONS = [
     cordon("other", jit="off", spare="off"),  # where the worker starts as a good one
 ]
 GOOD = {"cordon": "other", "files": {"worker.js": "honest\n"}}
-MUCH_BYTES = 256 << 10  # what answers_much sends
+MUCH_BYTES = 256 << 10  # sent by answers_much
 CPU = {"cpu_ms": 50, "cpu_startup_ms": 50, "grace_ms": 10}
 LONG = {**CPU, "wall_ms": 20000, "idle_ms": 20000}
-SHORT = {**CPU, "wall_ms": 300, "idle_ms": 300}  # where that time is what ends it
+SHORT = {**CPU, "wall_ms": 300, "idle_ms": 300}  # for misdeeds that this time ends
 ENDED_BY_TIME = (
     "frame_half_silence close_and_stay stops_in_response stops_reading load_silent load_never".split()
 )
@@ -149,7 +149,7 @@ ON_REQUEST = {
     "garbage": KILLED,
     "no_message": KILLED,
     "pong_flood": KILLED,
-    "board_garbage": KILLED,  # after it was sent twice: nothing of it says that it had entered
+    "board_garbage": KILLED,  # after the request was sent twice: nothing says that it had entered
     "board_lies": KILLED,
     "board_others": KILLED,
 }
@@ -183,7 +183,7 @@ class Hive:
 
     def assert_well(self):
         assert is_alive(self.skepd.pid)
-        # In the same worker: served again, and not to blame.
+        # A tenant in the same worker is served again, and not blamed.
         assert ask(self.skepd, "beside") == (200, None)
         assert self.skepd.tenant("beside")["kills"] == 0
         assert not self.loader.wrong
@@ -195,7 +195,7 @@ def tenant_of_new_version(misdeed):
 
 
 def remove_bad_tenants(skepd):
-    """And with them the workers of their own that those have who are still separated."""
+    """Removes the tenants, and with them the workers of their own that separated ones have."""
     for folder in skepd.tenants_folder.iterdir():
         if folder.name not in ("good", "beside"):
             shutil.rmtree(folder)
@@ -208,7 +208,7 @@ def hive():
     tenants["upload"] = bad("exit_after_credit")
     tenants["flood"] = bad("body_beyond_window")
     tenants["stubborn"] = bad("never_answers", wall_ms=300)
-    # One for each: who is suspected too often gets a worker of its own.
+    # One tenant for each, because one that is suspected too often gets a worker of its own.
     tenants.update({tenant_of_new_version(name): bad("honest") for name in IN_NEW_VERSION})
     tenants["kept"] = bad("honest")
     tenants["beside"] = bad("honest")
@@ -260,7 +260,7 @@ def check(hive, name, expected, method):
 
 @pytest.mark.parametrize("name", ON_REQUEST)
 def test_misdeed_on_a_request_costs_only_its_own_client(hive, name):
-    # A body would make a credit for one without it good; the others must not be sent twice.
+    # With a body, a credit for a request without one would be right; the others must not be sent twice.
     method = "GET" if name == "credit_no_body" else "POST"
     check(hive, name, ON_REQUEST[name], method)
 
@@ -303,14 +303,14 @@ def test_bodies_for_a_worker_that_does_not_read_wait_at_their_clients(start):
         connections = [stack.enter_context(skepd.connect()) for _ in range(clients)]
         for n, connection in enumerate(connections):
             connection.send_head("PUT", "deaf.test", headers=[("Content-Length", len(body))])
-            # One after the other: where others wait for a place, bodies are taken in first.
+            # Asks one after the other, because while others wait for a place, bodies are read first.
             wait_for(lambda n=n: skepd.worker()["in_flight"] == n + 1, "the request to be sent")
         senders = [threading.Thread(target=send_some, args=(c, body)) for c in connections]
         for sender in senders:
             sender.start()
         most = 0
         before = skepd.worker()["restarts"]
-        while skepd.worker()["restarts"] == before:  # it is killed because it does not answer
+        while skepd.worker()["restarts"] == before:  # the worker is killed because it does not answer
             most = max(most, output())
     for sender in senders:
         sender.join()
@@ -340,7 +340,7 @@ def test_new_version_that_kills_its_worker_does_not_take_over(hive, misdeed):
 
 
 def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
-    """Its room would never be free again."""
+    """A request's row would never be free again."""
     skepd = hive.skepd
     skepd.write_tenant("kept", bad("unload_never", wall_ms=1000))
     skepd.reload("kept")
@@ -356,7 +356,7 @@ def test_version_whose_isolate_is_never_unloaded_costs_the_worker(hive):
 
 @pytest.mark.parametrize("misdeed", ["holds_up", "holds_up_and_denies"])
 def test_worker_that_runs_what_was_withdrawn_answers_nobody(start, misdeed):
-    """Another worker has answered by then; a second word about it breaks the protocol."""
+    """Another worker has answered by then; a second done message breaks the protocol."""
     patient = {"cpu_ms": 20000, "wall_ms": 60000}
     tenants = {"holder": bad(misdeed, **patient), "beside": bad("cheap", **patient)}
     skepd = start(tenants, worker=WORKER, cordons=[cordon()], drain_s=1)
@@ -384,13 +384,13 @@ def test_stop_waits_for_a_client_that_has_not_taken_its_answer(start):
         stopping = threading.Thread(target=skepd.stop)
         stopping.start()
         skepd.wait_log("stopping")
-        time.sleep(0.1)  # more than it takes to end when nobody waits
+        time.sleep(0.1)  # longer than the end takes when nobody waits
         assert is_alive(pid)
         assert len(response.read()) == MUCH_BYTES
     stopping.join()
 
 
-# ---- before any tenant is there: each has a program of its own, whose name says what to do
+# ---- misdeeds before any tenant is there: each has a program of its own, whose name is the misdeed
 
 
 def start_booting(start, folder, behaviour):
@@ -412,7 +412,7 @@ def test_worker_that_cannot_boot_is_tried_ever_more_slowly(start, folder, behavi
     skepd = start_booting(start, folder, behaviour)
     skepd.wait_log(r"slot 0 of cordon default failed \d+ times; next start in \d+ ms")
     fds = fd_count(skepd.pid)
-    # No slot is left: at once, not after a while in the queue.
+    # No worker is left: the answer comes at once, not after a while in the queue.
     wait_for(lambda: ask(skepd, "a", "GET") == (503, "overloaded"), "the slot to be given up")
     start_ns = time.monotonic()
     while time.monotonic() < start_ns + 0.5:
@@ -434,7 +434,7 @@ def test_worker_of_another_release_is_named(start, folder, behaviour, later):
 @pytest.mark.parametrize("behaviour", ["no_hello", "close_after_hello"])
 def test_worker_that_does_not_get_ready_is_killed(start, folder, behaviour):
     skepd = start_booting(start, folder, behaviour)
-    # The latter if its load had been sent before the end of the channel was seen.
+    # worker_crashed if the load had been sent before skepd saw the end of the channel.
     assert ask(skepd, "a", "GET") in [(503, "overloaded"), (502, "worker_crashed")]
     wait_for(lambda: skepd.worker()["restarts"] > 0, "the kill", timeout=15)
     assert ask(skepd, "good") == (200, None)

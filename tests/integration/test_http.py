@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the HTTP front does with clients that are wrong, hostile, or leave."""
+"""The HTTP front with clients that are wrong, hostile, or leave."""
 
 import re
 import socket
@@ -53,7 +53,7 @@ def hive():
     from harness import Skepd
 
     with tempfile.TemporaryDirectory(prefix="skep-") as path:
-        # Ten megabytes of text are more than 50 ms on a slow machine.
+        # Ten megabytes of text take more than 50 ms on a slow machine.
         read = {"limits": {"cpu_ms": 2000}, "files": {"worker.js": READ}}
         skepd = Skepd(pathlib.Path(path), {"hello": HELLO, "read": read}).start()
         yield skepd
@@ -330,7 +330,7 @@ def test_client_that_takes_no_bytes_is_cut_off(start):
         skepd.wait_idle()
 
 
-# --- what a tenant sees of a request ---
+# --- the request as a tenant sees it ---
 
 SHOW = {
     "routes": ["*"],

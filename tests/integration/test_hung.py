@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests that nothing can wake any more are found, and those that wait honestly are never hit."""
+"""Requests that nothing can wake any more are found, and honest waits never end as hung."""
 
 import http.client
 import threading
@@ -38,7 +38,7 @@ def test_request_that_nothing_can_wake_is_hung_and_its_place_is_in_the_log(start
 
 
 def test_wait_for_a_promise_that_nothing_refers_to_is_told_by_its_handler(start):
-    """It is garbage, and V8 has forgotten where it was."""
+    """The waiting function is garbage, and V8 has forgotten where it was."""
     skepd = start({"a": tenant(script("await new Promise(() => {});"))})
     assert skepd.get("a").code == "hung"
     skepd.wait_log(r"hung: .* in fetch \(worker.js:2:\d+\) or what it calls")
@@ -57,8 +57,8 @@ def test_hung_ms_off_leaves_a_request_to_wall_ms(start):
 
 
 def test_request_that_a_stop_left_hanging_is_sent_again_at_once(start):
-    """It waits for what the stopped one was about to do, which no other can; a POST may not be sent
-    again."""
+    """A request waits for the stopped one, and no other can wake it; a POST may not be sent
+  again."""
     source = """
     let ready;
     async function init() {
@@ -79,12 +79,12 @@ def test_request_that_a_stop_left_hanging_is_sent_again_at_once(start):
         post.send_head("POST", "a.test", headers=[("Content-Length", 0)])
         assert first.read_response().code == "cpu_request"
         assert post.read_response().code == "hung"
-        # In the next isolate it is the one that is stopped.
+        # In the next isolate the GET is the one that is stopped.
         assert get.read_response().code == "cpu_request"
 
 
 # Honest waits, each longer than hung_ms: paths that are asked for at the same time, or one after the
-# other with a pause; what the last one answers.
+# other with a pause, and the answer of the last one.
 LONG = HUNG_MS * 3
 HONEST = {
     "sleep": f"await sleep({LONG}); return new Response('good');",
@@ -181,7 +181,7 @@ export default { async fetch(request) {
 
 
 def test_rendezvous_of_requests_is_never_hit(start):
-    """Each of the givers comes before hung_ms has passed since the one before; all together take longer."""
+    """Each request that gives a part comes within hung_ms of the one before; together they take longer."""
     skepd = start({"a": tenant(MEET, hung_ms=3000)})
     with skepd.connect() as taker:
         taker.send_head("GET", "a.test", "/take")
@@ -205,7 +205,7 @@ def test_request_beside_others_that_do_not_wake_it_is_hung_all_the_same(start):
     assert answers[0].code == "hung"
 
 
-# Each alone in its isolate: a request beside it that can be woken would keep it from being hung.
+# Hung requests, each alone in its isolate, because a request beside it that can be woken may wake it.
 
 
 def test_body_that_is_to_come_is_a_reason_to_wait(start):
@@ -275,7 +275,7 @@ def test_timers_that_are_due_later_are_dropped_with_a_line(start):
 
 
 def test_interval_ends_5_seconds_after_its_request_at_the_latest(start):
-    """Here 500 ms: half of wall_ms, if that is less."""
+    """The bound is half of wall_ms, here 500 ms, if that is less."""
     skepd = start({"a": tenant(TIMERS, wall_ms=1000)})
     assert skepd.get("a", "/interval").text == "0"
     skepd.wait_idle()
@@ -303,7 +303,7 @@ def test_timer_of_a_request_that_is_over_is_charged_to_that_request(start):
     assert skepd.tenant("a")["errors"] == {}
 
 
-# ---- what the tenant is told
+# ---- messages to the tenant
 
 
 FAILURES = {
@@ -329,7 +329,7 @@ def test_each_failed_answer_leaves_its_reason_in_the_tenants_log(start, name):
     try:
         assert skepd.get("a").code == code
     except http.client.IncompleteRead:
-        assert name == "big"  # its response had begun
+        assert name == "big"  # the response of "big" had begun
     skepd.wait_log(r"\[a\] .*" + line)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The jail of a real skepd's workers: what status claims is looked for from outside, without a word
-of skepd's; and what becomes of the service when the jail, the spawner, or skepd itself is lost."""
+"""The jail of a real skepd's workers: the claims of status are checked from outside, without
+skepd's help; and the service when the jail, the spawner, or skepd itself is lost."""
 
 import ctypes
 import os
@@ -30,7 +30,7 @@ PAIR = [
     {"name": "default", "workers": 1, "spare": False},
     {"name": "plain", "workers": 1, "spare": False, "jit": False},
 ]
-# Much for a JIT to compile, if there is one.
+# Gives a JIT much to compile, if there is one.
 BUSY = script(
     "let n = 0; for (let i = 0; i < 2e5; i++) n += Math.imul(i, i) % 7;"
     "return new Response(`${n} ${/(a+)b/.exec('caaab')[1]} ${typeof WebAssembly}`);"
@@ -114,7 +114,7 @@ def check_no_new_privs(pid):
 
 
 def check_dumpable(pid):
-    """Another process of the same uid may not look into it."""
+    """Another process of the same uid may not read a worker's memory."""
     if not IS_ROOT:
         return
     uid, child = status_uid(pid), os.fork()
@@ -160,7 +160,8 @@ CHECKS = {
 }
 
 
-# The kernel shows nobody the domain of a process: tests/jail/probe.c tries it from inside, without filters.
+# The kernel shows the Landlock domain of a process to nobody: tests/jail/probe.c tries it from inside,
+# without filters.
 UNSEEN = {"landlock"}
 
 
@@ -200,7 +201,7 @@ def test_without_jit_there_is_no_executable_memory(start):
     assert skepd.get("b").text.endswith("undefined"), "WebAssembly without JIT"
 
     def executable(cordon):
-        """Of no file, or to be written."""
+        """Whether executable memory is of no file, or can be written."""
         for permissions, path in maps(skepd.worker(cordon)["pid"]):
             if "x" in permissions and path not in ("[vdso]", "[vsyscall]"):
                 if "w" in permissions or not path.startswith("/"):
@@ -226,20 +227,20 @@ def test_status_says_what_holds(start):
 
 
 def normalised(text):
-    """Without what differs from one run, kernel or C library to the next."""
+    """Returns the text without parts that differ from one run, kernel or C library to the next."""
     text = re.sub(r"^  speculation .*$", "  speculation  (by the host)", text, flags=re.M)
     text = re.sub(r"worker, [\d.]+ ms from", "worker, T ms from", text)
     text = re.sub(r"^Worker \d+, pid \d+, seen from outside .* ago", "Worker N", text, flags=re.M)
     text = re.sub(r"uid \d+, gid \d+, \d+ groups", "uid U, gid G, N groups", text)
     text = re.sub(r"\b\d+ filters", "N filters", text)
-    # Names that a newer libseccomp knows.
+    # Names that only a newer libseccomp knows.
     return re.sub(r"^( +\d+) \S* +(past_filters)$", r"\1 \2", text, flags=re.M)
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
 @pytest.mark.parametrize("cordon, name", [("default", "jit-on"), ("plain", "jit-off")])
 def test_report_is_the_golden_one(start, cordon, name):
-    """After a change that is meant: write what the test says over the file."""
+    """After an intended change, copy the text of the failure into the file."""
     skepd = start({"a": busy("default")}, cordons=PAIR)
     run = skepd.skep("jail-report", cordon)
     assert run.returncode == 0, run.stderr
@@ -273,12 +274,12 @@ def test_report_of_an_unknown_cordon_says_so(start):
     assert skepd.skep("status", "now").returncode == 2
 
 
-# ---- what is lost
+# ---- losses
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only root may trace a worker")
 def test_worker_that_loses_its_jail_while_it_runs_is_replaced_and_nobody_blamed(start):
-    """From outside nothing else can be done to a jail than to let somebody look into it."""
+    """The only thing that can be done to a jail from outside is to trace the worker."""
     skepd = start({"a": honest("a"), "b": honest("b")})
     libc = ctypes.CDLL(None, use_errno=True)
     seize, detach = 0x4206, 17
@@ -287,7 +288,7 @@ def test_worker_that_loses_its_jail_while_it_runs_is_replaced_and_nobody_blamed(
         assert libc.ptrace(seize, pid, 0, 0) == 0, os.strerror(ctypes.get_errno())
         try:
             skepd.wait_log(rf"worker \d+ \(pid {pid}\) cannot show its jail: TracerPid", timeout=60)
-            # Killed, it belongs to who traces it. The spawner serves others meanwhile.
+            # After a kill, the tracer has the process. The spawner serves others meanwhile.
             spare = skepd.worker(slot=1)["pid"]
             os.kill(spare, signal.SIGKILL)
             wait_for(lambda: skepd.worker(slot=1)["pid"] not in (spare, None), "another spare")
@@ -310,4 +311,4 @@ def test_nothing_outlives_a_killed_skepd(start):
     skepd.process.send_signal(signal.SIGKILL)
     skepd.process.wait()
     wait_for(lambda: not any(map(is_alive, below)), "spawner and workers to end")
-    skepd.process = None  # it could not clean up, and shall not be stopped
+    skepd.process = None  # skepd could not clean up, and must not be stopped

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that do not give every layer: skepd says which, starts only if its configuration agrees to
-each by name, and then shows what is left. As root and as a user without privileges."""
+"""Hosts that do not give every layer: skepd says which are missing, starts only if its configuration agrees to
+each by name, and then shows the layers that are left. As root and as a user without privileges."""
 
 import os
 import re
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 
 def as_nobody(skepd):
-    """Has it run by a user without privileges, who may not even reach the folder of the build."""
+    """Has skepd run by a user without privileges, who may not even reach the folder of the build."""
     for name in ("program", "worker_program"):
         copy = skepd.folder / name
         shutil.copy(getattr(skepd, name), copy)
@@ -32,7 +32,7 @@ def as_nobody(skepd):
 
 
 def refusal(skepd):
-    """What a skepd that does not start says."""
+    """Returns the log of a skepd that does not start."""
     command = [*skepd.launcher, *skepd.command()]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=skepd.folder)
     assert run.returncode == 1, run.stderr
@@ -99,7 +99,7 @@ def test_root_of_a_container_serves_with_a_reduced_jail(start):
 
 
 def test_user_of_a_container_serves_with_a_reduced_jail(start, folder):
-    """Without any capability the bounding set cannot be emptied either: that has to be named, too."""
+    """Without any capability the bounding set cannot be emptied either, so that has to be agreed to by name, too."""
     skepd = Skepd(folder, TENANTS, {"jail": consent(*NAMESPACES)}, launcher=IN_CONTAINER)
     if IS_ROOT:
         as_nobody(skepd)
@@ -161,7 +161,7 @@ def test_probe_says_what_the_host_gives(folder):
 
 
 def test_dev_warns_and_serves(folder):
-    """Whoever starts it runs his own code."""
+    """The user who starts it runs their own code."""
     (folder / "worker.js").write_text(script('return new Response("hi")'))
     skepd = Skepd(folder, {})
     skepd.command = lambda: [

@@ -7,7 +7,7 @@ import json
 from harness import is_alive, script, wait_for
 
 HELLO = script("return new Response('hello\\n');")
-# Says on the log that it is in JavaScript, then takes its time.
+# Logs that it is in JavaScript, then takes long.
 SLOW = script(
     "console.log('begun'); await new Promise((r) => setTimeout(r, 3000)); return new Response('late');"
 )

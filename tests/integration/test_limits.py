@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Budgets: what a tenant that takes too much gets, and what it does not get."""
+"""Budgets: the answers to a tenant that takes too much."""
 
 import json
 import time
@@ -142,7 +142,7 @@ def test_builtin_that_is_slow_to_yield_is_stopped_one_way_or_the_other(start, na
     assert skepd.tenant("hello")["kills"] == 0
 
 
-# What V8 refuses by itself: an exception of the handler, and nothing else happens.
+# Code that V8 refuses by itself: the handler gets an exception, and nothing else happens.
 REFUSED = {
     "recursion": "const f = (n) => f(n + 1) + 1; f(0);",
     "recursive_getter": "const o = { get x() { return this.x; } }; o.x;",
@@ -231,7 +231,7 @@ def test_external_memory_over_the_limit_is_a_range_error(start):
     """
     skepd = start({"a": tenant(script(body), external_mib=16, cpu_ms=5000)})
     pid = skepd.worker()["pid"]
-    for _ in range(3):  # what is not used any more is given back
+    for _ in range(3):  # unused memory is given back
         name, count, is_range_error = skepd.get("a").json()
         assert (name, is_range_error) == ("RangeError", True)
         assert 8 <= count <= 16
@@ -287,7 +287,7 @@ def test_console_is_cut_at_log_kib_of_a_request(start):
     return new Response();
     """
     skepd = start({"chatty": tenant(script(body), log_kib=2)})
-    for _ in range(2):  # of a request, not of the tenant
+    for _ in range(2):  # the limit is a request's, not the tenant's
         assert skepd.get("chatty").status == 200
     skepd.wait_log(r"line 0 [\s\S]*line 0 ")
     skepd.wait_idle()
@@ -355,7 +355,7 @@ def test_code_from_strings_is_refused(start):
 
 
 def test_isolate_that_goes_while_more_requests_are_on_their_way_costs_no_other(start):
-    """They are written before skepd has read that it is gone, and are then sent again."""
+    """Requests are written to the worker before skepd has read that the isolate is gone, and are then sent again."""
     grow = "const kept = []; for (;;) kept.push({ a: [kept.length] });"
     skepd = start({"a": tenant(on_path({"grow": grow}), cpu_ms=5000, heap_mib=16), "b": HELLO})
     with Loader(skepd, "a", connections=4) as beside, Loader(skepd, "b") as other:
@@ -363,7 +363,7 @@ def test_isolate_that_goes_while_more_requests_are_on_their_way_costs_no_other(s
             assert skepd.get("a", "/grow").code == "mem_isolate"
         beside.more(1)
         other.more(1)
-    # What was in the isolate goes with it; what was not has not noticed.
+    # Requests in the isolate end with it; others have not noticed.
     assert {answer.code for answer in beside.wrong} <= {"mem_isolate"}
     assert not other.wrong
     assert skepd.stats()["replayed"] > 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What skepd logs, in each format, and `skep logs`. Whatever a tenant writes stays within its value."""
+"""The log of skepd, in each format, and `skep logs`. All text of a tenant stays within its value."""
 
 import json
 import os
@@ -28,7 +28,7 @@ LOOPS = script("for (;;);")
 
 
 def objects(skepd):
-    """The log as JSON, a line each; all but the last, which may be on its way."""
+    """Returns the lines of the log as JSON, all but the last, which may not be complete."""
     return [json.loads(line) for line in skepd.log().splitlines(keepends=True) if line[-1] == "\n"]
 
 
@@ -121,8 +121,8 @@ def test_human_lines_all_have_the_tag_of_the_tenant(start):
 # ---- the journal
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to stand in for journald")
-# skepd finds our socket where journald's is, and (unless told otherwise) is told that standard error is
-# the journal's.
+# skepd finds our socket in the place of journald's, and $JOURNAL_STREAM says (unless told otherwise) that standard
+# error is the journal's.
 LAUNCHER = (
     'mount -t tmpfs none /run && mkdir -p /run/systemd/journal && '
     'mount --bind "$1" /run/systemd/journal && shift && '
@@ -131,7 +131,7 @@ LAUNCHER = (
 
 
 class Journal:
-    """Stands where journald is, and reads its native protocol."""
+    """Takes journald's place, and reads its native protocol."""
 
     def __init__(self, folder):
         self.folder = folder / "journal"
@@ -173,7 +173,7 @@ class Journal:
             return self.entries
 
     def read_on(self):
-        """As journald does: what is sent never waits for a test to look."""
+        """Reads all the time, as journald does, so that skepd never waits for the test."""
 
         def read_all():
             while True:
@@ -219,7 +219,7 @@ def test_journal_has_fields(start, journal):
     assert "cpu_ms is 50.0 ms" in entry["MESSAGE"]
     ready = journal.find(CORDON="default", WORKER_PID=str(worker["pid"]))
     assert "TENANT" not in ready
-    assert skepd.log() == ""  # nothing is said twice
+    assert skepd.log() == ""  # each line is logged once
 
 
 @needs_root
@@ -250,7 +250,7 @@ def test_journal_that_is_not_read_holds_up_nobody_and_is_told_what_it_lost(start
     for _ in range(60):
         assert skepd.get("a").text == "x"
     assert time.monotonic() - began < 20
-    journal.read()  # what its queue had room for
+    journal.read()  # the lines that the queue had room for
     skepd.get("a")
     lost = wait_for(
         lambda: [int(e["LOST"]) for e in journal.read() if "LOST" in e], "word of what was lost"
@@ -265,7 +265,7 @@ def test_journal_that_comes_back_has_the_next_entries(start, journal):
     skepd = start({"a": LOOPS, "b": TALKS}, log_format="journal", launcher=journal.launcher)
     journal.find(CORDON="default")
     journal.socket.close()
-    skepd.get("b")  # nobody is there: it goes to standard error
+    skepd.get("b")  # no journal is there: the line goes to standard error
     skepd.wait_log(r"\[b\] warn: first")
     journal.open()
     skepd.get("a")
@@ -360,7 +360,7 @@ def test_logs_escapes_and_no_tenant_can_make_up_a_line(start):
 
 
 def fools(text):
-    """Characters of a text that could fool its reader: whoever prints it must not show them (newlines and tabs are text)."""
+    """Returns the characters of a text that could mislead its reader and must not be printed (newline and tab may)."""
     return {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c not in "\n\t"}
 
 
@@ -500,12 +500,12 @@ def test_examples_of_the_page_are_what_skepd_writes(start):
     assert kinds == set(real)
 
 
-# ---- who may log how much
+# ---- bounds of the log
 
 
 @needs_root
 def test_tenants_at_full_rate_drown_neither_skepd_nor_a_quiet_neighbour(start, journal):
-    """Lines of tenants are bounded before the journal, which drops what comes too fast without looking at whose it is."""
+    """skepd bounds the lines of tenants before the journal does, which would drop lines of any tenant."""
     flood = script('for (let i = 0; i < 900; i++) console.log("x"); return new Response();')
     quiet = script('console.log("quiet"); return new Response();')
     names = [f"flood{i}" for i in range(4)]

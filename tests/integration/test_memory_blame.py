@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that a tenant keeps, of each kind: it is stopped by its own limits, or named, or separated; its
-honest neighbours of whatever size never are."""
+"""Memory that a tenant keeps, of each kind: its own limits stop the tenant, or it is blamed, or separated; its
+honest neighbours, of any size, never are."""
 
 import pytest
 
@@ -29,7 +29,7 @@ MAKE_WASM = """
     }
 """
 
-# What each request adds; `kept` and `serial` live as long as the isolate.
+# Code that each request adds; `kept` and `serial` live as long as the isolate.
 KINDS = {
     "compiled_regular_expressions": """
         for (let i = 0; i < 200; i++) {
@@ -164,7 +164,7 @@ def test_memory_of_each_kind_counts_against_the_limits_of_who_keeps_it(hive, kin
     assert_neighbours_are_untouched(hive)
 
 
-# V8 makes a string flat, in the heap, that was put together of parts, wherever it has to look into it.
+# V8 makes a rope (a string of parts) flat, in the heap, wherever it has to look into it.
 LEAP = 'globalThis.rope = "a".repeat(2 ** 27);'
 AGE = f"{LEAP} for (let i = 0; i < 2e6; i++) globalThis.last = new Array(30);"
 SAVED_LEAPS = {
@@ -245,7 +245,7 @@ def test_sources_that_a_tenant_has_count_against_its_limits(hive):
 
 @needs_hostile_worker
 def test_who_keeps_memory_that_nobody_accounts_for_is_separated_within_three_deaths(start):
-    """Native code keeps it. The honest ones are not blamed, though each may hold more by the accounts."""
+    """Native code keeps the memory. The honest tenants are not blamed, though each may hold more by the accounts."""
     names = ["a", "b", "c"]
     honest = {name: {"files": {"worker.js": "honest\n"}} for name in names}
     skepd = start({"hoards": {"files": {"worker.js": "hoards\n"}}, **honest}, worker=WORKER,
@@ -258,7 +258,7 @@ def test_who_keeps_memory_that_nobody_accounts_for_is_separated_within_three_dea
         if skepd.tenant("hoards")["strikes"] > 0:
             break
     seen = skepd.tenant("hoards")
-    assert seen["strikes"] > 0  # in a worker of its own, where nobody else can have been it
+    assert seen["strikes"] > 0  # in a worker of its own, where no other tenant can have done it
     deaths = sum(w["restarts"] for w in skepd.workers() if w["number"] == shared)
     assert deaths <= 3
     for name in names:

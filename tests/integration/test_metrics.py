@@ -33,7 +33,7 @@ ECHO = script("return new Response(await request.text());")
 
 @pytest.fixture
 def start_metrics(start):
-    """start, with metrics; returns skepd, whose port for them is in metrics_port."""
+    """Is start, with metrics; returns skepd, whose metrics_port is their port."""
 
     def start_one(tenants, most=1000, **config):
         port = free_port()
@@ -50,7 +50,7 @@ def start_metrics(start):
 
 
 def busy_scrape(start_metrics):
-    """Of a service in which something of each kind has happened."""
+    """Returns the metrics of a service in which something of each kind has happened."""
     stuck = {"files": {"worker.js": STUCK}, "limits": {"cpu_ms": 20, "grace_ms": 30}}
     tenants = {"a": HELLO, "b": FAILS, "stuck": stuck}
     skepd = start_metrics(tenants, cordons=[cordon()])
@@ -148,7 +148,7 @@ def test_dashboard_and_examples_use_only_metrics_that_exist(start_metrics):
     assert in_docs and in_docs <= exist
 
 
-# ---- what is answered
+# ---- answers
 
 
 def test_other_pages_and_methods(start_metrics):
@@ -236,7 +236,7 @@ def test_latency_is_that_of_the_answers(start_metrics):
 def test_time_in_the_queue_is_that_of_waiting(start_metrics):
     slow = {"files": {"worker.js": WAITS}, "limits": {"concurrency": 1}}
     skepd = start_metrics({"slow": slow})
-    skepd.get("slow")  # loads it
+    skepd.get("slow")  # loads the tenant
     before = scrape(skepd.metrics_port)
     with skepd.connect() as first, skepd.connect() as second:
         first.send_head("GET", "slow.test", "/long")
@@ -279,7 +279,7 @@ def test_kills_have_their_cause_and_how_far_over_the_limit_it_was(start_metrics)
     assert metrics.get("skep_worker_restarts_total") == 1
     over = {"limit": "cpu_ms", "stage": "killed"}
     assert metrics.get("skep_limit_overshoot_seconds_count", **over) == 1
-    # 20 ms, and grace_ms of 30 after it.
+    # The budget is 20 ms, and grace_ms 30 after it.
     assert 0.02 <= metrics.get("skep_limit_overshoot_seconds_sum", **over) <= 1
     assert metrics.get("skep_limit_overshoot_seconds_bucket", le="0.001", **over) == 0
     assert metrics.get("skep_requests_total", tenant="stuck", code="cpu_request") == 1

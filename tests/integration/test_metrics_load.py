@@ -82,7 +82,7 @@ def test_scrapers_that_read_nothing_hold_up_nobody_and_take_little_memory(crowde
         assert ask(crowded.metrics_port).headers["retry-after"] == "1"
         assert crowded.get("t000").status == 200
         assert rss_kib(crowded.pid) - before < 8 * 1024
-        # What they have is cut off, not ended, in the end.
+        # Their answers are cut off in the end, not completed.
         wait_for(lambda: ask(crowded.metrics_port).status == 200, "them to go", timeout=40)
     finally:
         for client in clients:

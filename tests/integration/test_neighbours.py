@@ -65,7 +65,7 @@ def in_cordon(name):
 
 
 def kill(skepd, cordon):
-    """Kills a worker from outside; how many ms until a request on it is answered by another."""
+    """Kills a worker from outside. Returns the ms until another worker has answered a request."""
     worker = skepd.worker(cordon)
     with skepd.connect() as connection:
         begin = time.monotonic()
@@ -83,7 +83,7 @@ def test_killed_worker_is_back_within_50_ms_and_no_other_notices(start):
     assert skepd.get("a").status == 200
     other = skepd.worker("b")
     with Loader(skepd, "b", connections=1) as loader:
-        # Other load on the machine only ever adds: the best of a few is what skep needs.
+        # Other load on the machine only ever adds, so the best of a few is skep's own time.
         took = [kill(skepd, "a") for _ in range(3)]
         while min(took) >= 50 and len(took) < 10:
             took.append(kill(skepd, "a"))

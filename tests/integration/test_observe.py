@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits that are only observed: who goes over one is served as if there were none, and the log says
-once what it would have done. The same tenant in a cordon that observes nothing meets the limit."""
+"""Limits that are only observed: a request over one is served as if there were none, and the log says
+once what the limit would have done. The same tenant in a cordon that observes nothing meets the limit."""
 
 import http.client
 import os
@@ -33,7 +33,7 @@ def tenant(body, where="default", files=None, **limits):
 
 
 def observed(skepd, name, limit):
-    """The lines about that limit: [(limit, used)]. name None: about nobody."""
+    """Returns the lines about that limit: [(limit, used)]. name None: lines about no tenant."""
     who = rf"\[{name}\] " if name else "skepd info: "
     pattern = rf"{who}observed: {limit} is ([\d.]+)(?: [\w/]+)?, used ([\d.]+)(?: [\w/]+)? \("
     return [(float(a), float(b)) for a, b in re.findall(pattern, skepd.log())]
@@ -44,7 +44,7 @@ def enforced(skepd, name, limit):
 
 
 def wait_observed(skepd, name, limit):
-    """The only line about that limit, once all that the tenant does is over."""
+    """Returns the only line about that limit, once all requests of the tenant are over."""
     wait_for(lambda: observed(skepd, name, limit), f"{limit} of {name} to be observed")
     skepd.wait_idle()
     (line,) = observed(skepd, name, limit)
@@ -52,7 +52,7 @@ def wait_observed(skepd, name, limit):
 
 
 def get_all(skepd, name, count):
-    """As many at a time; answers in any order."""
+    """Sends that many requests at a time. Returns the answers in any order."""
     answers = []
     threads = [
         threading.Thread(target=lambda: answers.append(skepd.get(name))) for _ in range(count)
@@ -66,14 +66,14 @@ def get_all(skepd, name, count):
 
 
 def get_whole(skepd, name):
-    """None if it is cut off."""
+    """Returns the answer, None if it is cut off."""
     try:
         return skepd.get(name)
     except (http.client.HTTPException, OSError):
         return None
 
 
-# ---- each limit of what one request does: body, limits, what is used, what there is instead when enforced
+# ---- each limit of what one request does: body, limits, the use, the answer when enforced
 
 STREAM = """
     let n = 0;
@@ -172,7 +172,7 @@ def test_body_over_request_mib_is_taken_and_said_once(both):
     body = bytes(3 * MIB)
     assert both.post("upload-seen", body).text == str(3 * MIB)
     assert wait_observed(both, "upload-seen", "request_mib") == (1, 3)
-    # Of an unknown size, and at once with it another of a known one.
+    # A body of an unknown size, and at the same time one of a known size.
     with both.connect() as first, both.connect() as second:
         first.send_head("POST", "upload-seen.test", headers=[("Transfer-Encoding", "chunked")])
         for _ in range(30):
@@ -192,7 +192,7 @@ def test_load_over_cpu_startup_ms_serves(both):
     assert both.get("load-seen").text == "done"
     said, used = wait_observed(both, "load-seen", "cpu_startup_ms")
     assert said == 10
-    assert abs(used - both.tenant("load-seen")["cpu_ms"]) <= 3 + used / 10  # its isolate was made, too
+    assert abs(used - both.tenant("load-seen")["cpu_ms"]) <= 3 + used / 10  # making the isolate counts, too
     assert both.get("load").code == "cpu_startup"
 
 
@@ -206,7 +206,7 @@ def test_tenant_over_cpu_rate_does_not_wait(both):
     assert 1 <= len(lines) <= took + 2
     assert all(said == 10 and used <= 3 * one + 12 for said, used in lines)
     assert lines[0][1] >= 0.8 * one
-    # What was used before the last line is not in the next.
+    # Use before the last line is not in the next.
     wait_for(lambda: both.get("rate-seen") and len(observed(both, "rate-seen", "cpu_rate")) > 3,
              "more lines")
     for _, used in observed(both, "rate-seen", "cpu_rate")[1:]:
@@ -228,7 +228,7 @@ def test_more_than_concurrency_run_at_a_time(both):
 
 
 def test_more_than_queue_wait(start):
-    """With concurrency enforced, else nothing would wait."""
+    """Enforces concurrency, else no request would wait."""
     source = script(PAUSE.replace("200", "50") + DONE)
     limits = {"concurrency": 1, "queue": 2}
     skepd = start(
@@ -285,7 +285,7 @@ def test_request_that_waits_longer_than_wall_ms_is_said_and_waits_on(start):
     assert "overloaded" in {answer.code for answer in get_all(skepd, "not", 4)}
 
 
-# ---- what does not yield
+# ---- code that does not yield
 
 
 def test_request_that_runs_on_past_its_grace_is_said_once_while_it_runs(start):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator sees of limits that were met, and does about it: incidents, quarantine, release,
-retire, and what tenants, workers and stats say then."""
+"""Limits that were met, as the operator sees and handles them: incidents, quarantine, release,
+retire, and the reports on tenants, workers and stats."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def stuck_tenant():
 
 
 def kill_worker_by(skepd, name):
-    """The tenant's code is stuck, and the worker that it is in is killed for it."""
+    """Gets the tenant's code stuck, so that its worker is killed."""
     kills = skepd.tenant(name)["kills"]
     assert skepd.get(name, "/stuck").code == "cpu_request"
     wait_for(lambda: skepd.tenant(name)["kills"] == kills + 1, "the kill to be counted")
@@ -59,7 +59,7 @@ def test_worker_that_is_killed_for_cpu_time_is_an_incident_with_limit_and_use(st
     assert began - 1 <= incident["time_ms"] / 1000 <= time.time() + 1
     assert (incident["tenant"], incident["stage"], incident["cause"]) == ("a", "killed", "cpu_ms")
     assert (incident["limit"], incident["unit"]) == (20.0, "ms")
-    assert 40 <= incident["used"] <= 1000  # counted from when it was seen to run
+    assert 40 <= incident["used"] <= 1000  # counted from when skepd saw it run
     assert incident["over"] == pytest.approx(incident["used"] - 20, abs=0.11)
     assert round(incident["used"], 1) == incident["used"]
     assert (incident["code"], incident["evidence"]) == ("cpu_request", "proof")
@@ -332,7 +332,7 @@ def test_worker_that_ends_what_it_has_is_leaving_and_says_why(start):
         assert (leaving["pid"], leaving["state"]) == (before["pid"], "draining")
         assert leaving["retire_reason"] == "the operator asked for it"
         assert skepd.worker()["pid"] != before["pid"]
-        with pytest.raises(KeyError):  # it has no place any more
+        with pytest.raises(KeyError):  # the worker has no slot any more
             skepd.worker(slot=leaving["slot"])
         assert "goes: the operator asked for it" in skepd.skep("workers").stdout
         assert connection.read_response().text == "done"
@@ -371,7 +371,7 @@ def test_retire_speaks_to_people(start):
     assert run.returncode == 0 and run.stdout.startswith("1 worker is replaced")
 
 
-# ---- what is shown
+# ---- reports
 
 
 def test_memory_is_one_number_for_tenants_workers_and_stats(start):
@@ -442,7 +442,7 @@ def test_workers_show_kind_and_numbers(start):
     assert worker["rss_limit_kib"] == 1024 * 1024
     assert 1000 < worker["rss_kib"] < worker["rss_limit_kib"]
     assert worker["owner"] is None and worker["retire_reason"] is None
-    # What a slot has served outlives the process.
+    # A slot's count of served requests outlives the process.
     os.kill(worker["pid"], signal.SIGKILL)
     wait_for(lambda: skepd.worker()["pid"] not in (None, worker["pid"]), "the next one")
     skepd.get("a")

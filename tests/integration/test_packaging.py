@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""packaging/: what can be said of the units and the Debian package without a machine of their own;
+"""packaging/: tests of the units and the Debian package that need no machine of their own;
 tests/vm installs them in one."""
 
 import pathlib
@@ -84,8 +84,8 @@ def test_service_may_take_as_long_to_stop_as_it_drains():
     assert int(setting(SERVICE, "TimeoutStopSec")) > int(default[1])
 
 
-# What a spawner calls and no table names; what skepd calls before it confines itself and as every
-# program does.
+# System calls of the spawner that no table names, and calls of skepd before it confines itself, which every
+# program makes.
 SPAWNER = """clone clone3 unshare execve execveat close_range prctl capget capset setresuid setresgid
     setsid waitid wait4 pidfd_send_signal pipe2 dup2 dup3 openat readlink fcntl poll rt_sigaction
     rt_sigprocmask kill chdir recvmsg sendmsg exit_group"""
@@ -108,7 +108,7 @@ def set_of(name):
 
 
 def filter_of(unit):
-    """What SystemCallFilter= allows. @default is always in it."""
+    """Returns the calls that SystemCallFilter= allows. @default is always among them."""
     allowed = set_of("@default")
     for key, value in settings(unit):
         if key == "SystemCallFilter":
@@ -164,7 +164,7 @@ def test_configuration_has_no_errors_and_opens_no_port():
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """Its file, and what is in it."""
+    """Returns the package's file, and its contents."""
     folder = tmp_path_factory.mktemp("package")
     config = BIN / "CPackConfig.cmake"
     assert config.exists(), "not a build tree that packages are made of"

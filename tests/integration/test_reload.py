@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reload of skepd.yaml: what is said of it, what is refused, and keys of the service. Tenants and
+"""A reload of skepd.yaml: the report, refusals, and keys of the service. Tenants and
 workers have files of their own."""
 
 import json
@@ -20,7 +20,7 @@ AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="to be another user takes root")
 
 
-# ---- what is said
+# ---- the report
 
 
 def test_each_key_is_named_with_old_and_new_value(start):
@@ -92,7 +92,7 @@ def test_keys_that_need_a_restart_stay_as_they_are_and_are_named_each_time(start
     assert "log_level" not in run.stdout
 
 
-# ---- what is wrong
+# ---- errors
 
 
 @pytest.mark.parametrize("how", ["verb", "signal"])
@@ -142,7 +142,7 @@ def test_cordon_that_a_tenant_needs_cannot_go(start):
     assert 'b/skep.yaml:1: cordon: unknown cordon "other"' in report["errors"]
     assert len(shared(skepd)) == 1
     assert skepd.get("b").text == "hello"
-    # The same for what a cordon allows.
+    # The same for limits that a cordon allows.
     skepd.config["cordons"] = [*cordons(), {"name": "other", "workers": 1, "allow_unlimited": True}]
     skepd.write_tenant(
         "b", {"cordon": "other", "limits": {"wall_ms": "unlimited"}, "files": {"worker.js": HELLO}}
@@ -231,7 +231,7 @@ def test_who_may_come_changes(start, folder):
     assert not may_come()
 
 
-# ---- with what skepd has left
+# ---- with the rights that skepd has left
 
 
 @needs_root
@@ -268,7 +268,7 @@ def test_config_that_was_a_link_becomes_a_file(folder):
     path.symlink_to(folder / "elsewhere" / "skepd.yaml")
     try:
         skepd.start()
-        assert reload(skepd, drain_s=5)["applied"]  # written to where the link leads
+        assert reload(skepd, drain_s=5)["applied"]  # the file is written through the link
         path.unlink()
         assert changes(reload(skepd, drain_s=6)) == {"drain_s": ("5", "6")}
     finally:
@@ -276,7 +276,7 @@ def test_config_that_was_a_link_becomes_a_file(folder):
 
 
 def test_config_is_replaced_by_another_file_or_link(start):
-    """As editors, and tools that put configuration in place, do it."""
+    """Replaces the file as editors, and tools for configuration, do."""
     skepd = start({"a": HELLO})
     path = skepd.folder / "skepd.yaml"
     for i, place in enumerate(("new.yaml", "below/skepd.yaml")):

@@ -41,7 +41,7 @@ def test_tenants_come_change_and_go_with_the_folder(start):
 
 
 def test_files_of_tenants_are_not_read_by_the_loop(start):
-    """Reading and parsing takes its time, and the loop has others to serve meanwhile."""
+    """Reading and parsing take time, in which the loop serves others."""
     size = 3 << 20
     names = [f"t{i}" for i in range(4)]
 
@@ -83,7 +83,7 @@ def test_broken_tenant_is_named_and_serves_on_and_others_change(start):
     assert "stay as they were; all else is applied" in run.stderr
     wait_for(lambda: skepd.get("b").text == "b2", "the new version")
     assert skepd.get("a").text == "a1"
-    # Nor is it taken for one that is gone when its manifest cannot be read at all.
+    # A tenant whose manifest cannot be read at all is not taken for a removed one.
     (skepd.tenants_folder / "a" / "skep.yaml").write_text("")
     assert reload(skepd)["tenants"] == {}
     assert skepd.get("a").text == "a1"
@@ -132,20 +132,20 @@ def test_requests_of_a_tenant_that_is_removed_end(start):
     remove_tenant(skepd, "slow")
     assert reload(skepd)["tenants"] == {"slow": "removed"}
     assert skepd.get("slow").code == "no_route"
-    # Its name is free, and the new one is another.
+    # The name is free, and the new tenant is another.
     skepd.write_tenant("slow", says("new"))
     assert reload(skepd)["tenants"] == {"slow": "added"}
     assert skepd.get("slow").text == "new"
     for thread in threads:
         thread.join()
     assert [a.text for a in answers] == ["done", "done"]
-    # Nothing of the old one is left in the worker: its isolates are those of a and the new one.
+    # Nothing of the old tenant is left in the worker, which has the isolates of a and of the new one.
     skepd.get("a")
     wait_for(lambda: sorted(skepd.worker()["tenants"]) == ["a", "slow"], "the isolate to go")
 
 
 def test_route_goes_from_one_tenant_to_another(start):
-    """In either order of their names; and what can never be is said."""
+    """Works in either order of their names; and an impossible exchange is reported."""
 
     def routed(name, *hosts):
         routes = [f"{host}.test/*" for host in hosts]
@@ -163,7 +163,7 @@ def test_route_goes_from_one_tenant_to_another(start):
     skepd.write_tenant("a", routed("a", "x", "y"))
     assert reload(skepd)["tenants"] == {"b": "changed", "a": "waits for a route"}
     wait_for(lambda: skepd.get("y").text == "a", "the route to move back")
-    # Both at once want what the other has.
+    # Each at once wants the other's routes.
     skepd.write_tenant("a", routed("a", "z"))
     skepd.write_tenant("b", routed("b", "x", "y"))
     report = reload(skepd)
@@ -213,7 +213,7 @@ def test_limits_of_tenants_that_are_not_concerned_stay(start):
     assert report["tenants"] == {"b": "other limits", "c": "other limits"}
     wait_for(lambda: skepd.tenant("b")["limits"]["heap_mib"] == 48, "the new limits")
     skepd.wait_log(r"\[b\] serves a new version")
-    # c had nothing in a worker: there is nothing to load again.
+    # c was in no worker, so nothing has to be loaded again.
     assert skepd.tenant("c")["limits"]["heap_mib"] == 48
     assert "[c] serves" not in skepd.log() and "[a] serves" not in skepd.log()
 
@@ -244,6 +244,6 @@ def test_limit_that_is_observed_from_now_on(start):
     assert skepd.get("a", "/?n=150").code == "cpu_request"
     report = reload(skepd, limits={"default": {"cpu_ms": 20}, "observe": ["cpu_ms", "strikes"]})
     assert changes(report) == {"limits.observe": ("[]", "[cpu_ms, strikes]")}
-    # Its isolate was stopped, so no version has to be loaded before the new one serves.
+    # The isolate was stopped, so no version has to be loaded before the new one serves.
     wait_for(lambda: "cpu_ms" in skepd.tenant("a")["observed"], "the new limits")
     assert skepd.get("a", "/?n=150").status == 200

@@ -31,7 +31,7 @@ def test_workers_grow_and_shrink_under_load_and_no_request_notices(start):
             for load in loads:
                 load.more(5)
             if workers == 4:
-                # They are spread, and not loaded anywhere else any more.
+                # Tenants are spread, and not loaded anywhere else any more.
                 wait_for(
                     lambda: sum(len(w["tenants"]) for w in shared(skepd)) == len(names)
                     and sum(w["tenants"] != [] for w in shared(skepd)) > 1,

@@ -237,7 +237,7 @@ def test_unix_socket_is_served_too(start, folder):
 
 
 def test_many_connections_are_served_at_once(start):
-    limits = {"queue": 200}  # the first of them come before it is loaded
+    limits = {"queue": 200}  # the first requests come before the tenant is loaded
     skepd = start({"hello": {"limits": limits, "files": {"worker.js": HELLO}}})
     connections = [skepd.connect() for _ in range(200)]
     try:

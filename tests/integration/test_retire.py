@@ -57,7 +57,7 @@ def test_worker_that_has_served_enough_is_replaced_and_no_request_fails(start, s
     assert worker["last_retired_ms"] < worker["uptime_ms"] + 60000
     assert skepd.stats()["replayed"] == 0
     skepd.wait_idle()
-    # Those that were replaced are gone.
+    # The replaced workers are gone.
     old = pids - {skepd.worker()["pid"]}
     wait_for(lambda: not any(map(is_alive, old)), "old workers to end")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what on the admin socket, tried as processes with other uids and groups. Needs root."""
+"""Rights on the admin socket, tried by processes with other uids and groups. Needs root."""
 
 import json
 import os
@@ -25,8 +25,8 @@ READ = {
     "explain", "top", "versions",
 }  # fmt: skip
 
-# What runs as somebody: {command: values} in, {command: "ok" or why not} out. Fed by standard input,
-# as the checkout may be where others cannot go.
+# A program that runs as another user: {command: values} in, {command: "ok" or the error} out. Fed by standard
+# input, since others may not reach the checkout.
 AS_SOMEBODY = """
 import json, sys
 out = {}
@@ -45,7 +45,7 @@ print(json.dumps(out))
 
 
 def source():
-    """admin_client.py as one text that needs no file but what it is given."""
+    """Returns admin_client.py as one text that needs no file but its arguments."""
     text = (HERE / "admin_client.py").read_text()
     proto = (HERE.parents[1] / "proto" / "admin.proto").read_text()
     text = text.replace("PROTO.read_text()", repr(proto))
@@ -72,7 +72,7 @@ def ask_as(skepd, uid, gid=65534, groups=(), **commands):
 
 @pytest.fixture
 def start_open(start):
-    """skepd whose folder others can go to."""
+    """A skepd whose folder others can reach."""
 
     def start_one(tenants=None, **config):
         skepd = start(tenants or {"a": HELLO}, **config)
@@ -122,7 +122,7 @@ def test_group_that_skepd_may_not_give_is_an_error_with_a_hint():
 
 
 def all_commands():
-    """Each command of admin.proto, with values that it fails with, after the look at the right."""
+    """Returns each command of admin.proto, with values with which it fails after the check of the right."""
     values = {"name": "nobody", "cordon": "nothing", "tenant": "nobody"}
     return {
         name: {f: values[f] for _, _, f in MESSAGES[kind].values() if f in values}
@@ -131,7 +131,7 @@ def all_commands():
 
 
 def test_each_command_has_its_role(start_open):
-    """Those that the page lists may be read; all others, also new ones, need the right to write."""
+    """The commands that the page lists need the right to read; all others, also new ones, the right to write."""
     skepd = start_open(admin={"group": str(GROUP), "read": {"uids": [READER]}})
     answers = ask_as(skepd, READER, groups=[GROUP], **all_commands())
     refused = {name for name, text in answers.items() if "right to write" in text}
@@ -232,7 +232,7 @@ def test_role_that_a_reload_takes_is_gone_at_once_also_on_an_open_connection(sta
     skepd.config["admin"]["write"] = {"uids": [READER]}
     skepd.write_config()
     assert skepd.skep("reload").returncode == 0
-    skepd.get("a")  # logs a line, which is not for it any more
+    skepd.get("a")  # logs a line, which the client may not get any more
     skepd.wait_log("said")
     step()
     for _ in range(2):
@@ -284,5 +284,5 @@ def test_users_that_flood_do_not_keep_root_out(start_open):
             flood.kill()
             flood.wait()
             flood.stdout.close()
-    # The places are free again.
+    # The client's connections are free again.
     assert ask_as(skepd, READER, gid=GROUP, stats={}) == {"stats": "ok"}

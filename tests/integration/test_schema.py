@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`skep schema` and `skep explain` of codes and keys: what the rows say, as the reader of the files holds it."""
+"""`skep schema` and `skep explain` of codes and keys: the rows agree with the reader of the files."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def schema(name):
 
 
 def refuses(folder, name, value):
-    """What skep check says about a file with that value; "" if it is right. JSON is YAML."""
+    """Returns what skep check says about a file with that value; "" if the value is right. JSON is YAML."""
     (folder / "worker.js").write_text("export default { fetch() {} }\n")
     path = folder / name
     path.write_text(json.dumps(value))
@@ -34,7 +34,7 @@ def refuses(folder, name, value):
 
 
 def leaves(node, place=()):
-    """(place, schema) of each value of a schema; None in a place is an entry of a list."""
+    """Yields (place, schema) of each value of a schema; None in a place is an entry of a list."""
     if "properties" in node:
         for name, inner in node["properties"].items():
             yield from leaves(inner, place + (name,))
@@ -74,7 +74,7 @@ def test_bounds_of_the_schema_are_those_of_the_reader(folder, name):
     base = TENANT if name == "skep.yaml" else {}
     seen = 0
     for place, number in numbers(name):
-        if place[-1] == "solitary":  # its bounds depend on workers
+        if place[-1] == "solitary":  # the bounds depend on `workers`
             continue
         least, most = number["minimum"], number["maximum"]
         for value in (least, most):
@@ -87,7 +87,7 @@ def test_bounds_of_the_schema_are_those_of_the_reader(folder, name):
 
 
 def companions(place, value):
-    """A document with the value, and with what has to stand beside it."""
+    """Returns a document with the value, and with the keys that it needs beside it."""
     made = document(place, value)
     if place[0] == "metrics":
         made["metrics"]["listen"] = "127.0.0.1:1"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""skepd under a service manager: what it says on a real notify socket, the sockets that it inherits and
-has kept, and how it ends. test_watchdog.py has the watchdog."""
+"""skepd under a service manager: its messages on a real notify socket, the sockets that it inherits and
+has kept, and its end. test_watchdog.py has the watchdog."""
 
 import json
 import os
@@ -37,12 +37,12 @@ def test_ready_and_status_are_said_once_it_serves(manager, service):
     manager.wait("STATUS")
     jail = skepd.admin("status")["jail"]
     assert re.fullmatch(rf"serving 1 tenants with \d workers, jail {jail}", manager.all("STATUS")[-1])
-    # Said before: that is when the kernel has the connections that systemd's users make after it.
+    # Logged before: from then on the kernel takes the connections that users make once systemd reports ready.
     assert "listening on" in skepd.log()
-    # No child has the socket's name, and skepd itself has forgotten it.
+    # No child has the notify socket's name, and skepd itself has forgotten it.
     for pid in descendants(skepd.pid):
         environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
-        if status_of(pid)["Name"].strip() != "skep-spawner":  # the block of memory is skepd's own
+        if status_of(pid)["Name"].strip() != "skep-spawner":  # the spawner has a copy of skepd's environment block
             assert b"NOTIFY_SOCKET" not in environment
     assert ready_at > 0
 
@@ -67,7 +67,7 @@ def test_status_follows_what_is_served_once_a_second_at_most(manager, service):
 
 
 def test_workers_that_fail_keep_neither_the_start_nor_the_watchdog(manager, service):
-    """They die before they are ready, and wait longer and longer for their next start."""
+    """Workers die before they are ready, and wait longer and longer for their next start."""
     skepd = service(manager=manager, watchdog_s=1)
     skepd.worker_program = BIN / "tests" / "dying_worker"
     skepd.ready_cordons = []
@@ -96,7 +96,7 @@ def test_manager_that_reads_nothing_stalls_nothing(folder, service):
     skepd = service(manager=Deaf, watchdog_s=0.2).start()
     time.sleep(3)  # more messages than the socket takes
     assert skepd.get("a").text == "hello"
-    # It hears them all the same once it does, in order.
+    # Once the manager reads, it gets all of them, in order.
     deaf.settimeout(2)
     seen = b""
     while b"READY=1" not in seen:
@@ -148,7 +148,7 @@ def test_idle_connection_brings_one_more_request_while_it_stops(service):
         assert (answer.status, answer.text) == (200, "hello")
         assert answer.header("connection") == "close"
         assert idle.is_closed_by_peer()
-        # One that brings nothing is closed after a moment, before the slow one has ended.
+        # A connection without a request is closed after a moment, before the slow one has ended.
         began = time.monotonic()
         assert silent.is_closed_by_peer() and time.monotonic() - began < 1.4
         assert slow.read_response().text == "slow"
@@ -210,7 +210,7 @@ def test_drain_says_what_is_in_flight_and_ends(service):
 
 
 def test_stop_under_load_fails_no_request(service):
-    """Refused are connections after the end, and no others; no request is lost."""
+    """Only connections after the end are refused; no request is lost."""
     skepd = service().start()
     with Load(skepd.address, "a.test", answer=b"hello") as load:
         load.more(200)
@@ -295,7 +295,7 @@ def test_inherited_sockets_are_used_by_name(service, folder):
     with Connection(more.getsockname()) as connection:  # `listen` does not name it
         assert connection.request("GET", "a.test").text == "hello"
     assert skepd.admin_socket.stat().st_ino == inode
-    # Of before the configuration was read, so in whatever format standard error is made for.
+    # The line is from before the configuration was read, so its format depends on standard error.
     assert re.search(r"descriptor 5 .*http.* is closed: another one has the same address", log)
     assert re.search(r'"admin" unix:\S+other.sock is closed: the configuration has no use', log)
     assert re.search(r"descriptor 9 .*unknown.* is closed: no socket has that name", log)
@@ -317,7 +317,7 @@ def test_without_any_socket_it_says_what_to_do(service):
 
 
 def test_socket_activation(service, folder):
-    """By systemd's own tool: the first connection starts skepd, and is answered."""
+    """With systemd's own tool: the first connection starts skepd, and is answered."""
     tool = shutil.which("systemd-socket-activate")
     assert tool, "scripts/setup installs it"
     skepd = service(listen=[])
@@ -349,7 +349,7 @@ def test_upgrade_tells_the_manager_in_order(manager, service):
     wait_for(lambda: skepd.process.poll() is not None, "the old one to end")
     assert skepd.process.returncode == 0
     wait_for(lambda: len(manager.all("READY")) == 2, "READY of the new one")
-    # All that the old one said came before its word that another is the main process.
+    # All messages of the old one came before the one that names another main process.
     order = [(pid, fields) for _, pid, fields in manager.messages]
     main = next(i for i, (_, fields) in enumerate(order) if fields == {"MAINPID": str(new)})
     assert order[main][0] == old
@@ -357,7 +357,7 @@ def test_upgrade_tells_the_manager_in_order(manager, service):
     assert {pid for pid, _ in order[: main + 2]} == {old}
     assert {pid for pid, _ in order[main + 2 :]} == {new}
     assert not manager.all("STOPPING")
-    # And it feeds the watchdog from then on.
+    # The new process feeds the watchdog from then on.
     fed = len(manager.all("WATCHDOG"))
     wait_for(lambda: len(manager.all("WATCHDOG")) > fed + 1, "the watchdog to be fed")
     os.kill(new, signal.SIGTERM)

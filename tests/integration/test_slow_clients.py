@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that send or read slowly, end their side of a connection, or vanish: what they cost is theirs."""
+"""Clients that send or read slowly, end their side of a connection, or vanish: only they pay for that."""
 
 import json
 import os
@@ -33,7 +33,7 @@ READS = {
         )
     },
 }
-WAITS = {  # hung_ms would end what waits, too
+WAITS = {  # hung_ms would end waiting requests, too
     "limits": {"concurrency": 1000, "queue": 1000, "wall_ms": 120000, "hung_ms": "off"},
     "files": {
         "worker.js": """
@@ -60,7 +60,7 @@ def access(skepd, path):
 
 
 def test_time_of_a_slow_client_is_not_the_tenants(start):
-    """Beyond wall_ms and idle_ms, by a body that comes slowly and by an answer that is read slowly."""
+    """A body that comes slowly, and an answer that is read slowly, may take longer than wall_ms and idle_ms."""
     skepd = start({"a": READS})
     size = 200_000
     with skepd.connect() as sender, skepd.connect(receive_buffer=4096) as reader:
@@ -76,7 +76,7 @@ def test_time_of_a_slow_client_is_not_the_tenants(start):
 
 
 def test_body_in_tiny_pieces_costs_its_tenant_few_entries(start):
-    """How many there are depends on how long the body takes, not on how the client cuts it."""
+    """The number of entries depends on how long the body takes, not on how the client cuts it."""
     pieces = script(
         "let n = 0; for await (const part of request.body) n++; return new Response(String(n));"
     )
@@ -89,18 +89,18 @@ def test_body_in_tiny_pieces_costs_its_tenant_few_entries(start):
         connection.send_head("POST", "a.test", headers=[("Content-Length", size)])
         for _ in range(size):
             connection.send(b"x")
-            time.sleep(0.0002)  # so that they come one by one
+            time.sleep(0.0002)  # so that the pieces come one by one
         answer = connection.read_response()
         took_ms = (time.monotonic() - begin) * 1000
     count = int(answer.text)
     assert 1 < count
     # Each waits a quarter of a millisecond longer than the one before; two may be the last ones.
     assert (count - 2) * (count - 3) / 8 < took_ms
-    assert skepd.tenant("a")["errors"] == {}  # cpu_ms spares what each costs by itself
+    assert skepd.tenant("a")["errors"] == {}  # the cost of each entry itself does not count against cpu_ms
 
 
 def test_slow_reader_while_buffers_are_short_does_not_use_up_the_tenants_cpu_time(start):
-    """Windows are small then, and each credit is an entry: how many there are is not the tenant's doing."""
+    """With full buffers windows are small, and each credit is an entry; their number must not cost the tenant."""
     size = 16 << 20
     # A stream's chunk, so that making the response copies nothing: only the credits cost.
     once = "return new Response(new ReadableStream({ start(c) { c.enqueue(big); c.close(); } }));"
@@ -119,7 +119,7 @@ def test_slow_reader_while_buffers_are_short_does_not_use_up_the_tenants_cpu_tim
             got = len(connection.socket.recv(4096))
             assert got > 0, f"cut off after {read} bytes: {skepd.tenant('a')['errors']}"
             read += got
-            time.sleep(0.0002)  # slower than the tenant is asked for more
+            time.sleep(0.0002)  # slower than credits go to the tenant
     skepd.wait_idle()
     assert skepd.tenant("a")["errors"] == {}
     entries = skepd.worker()["heartbeat"] - before
@@ -177,7 +177,7 @@ def test_thousand_clients_that_vanish_free_their_places(start):
 
 
 def starts_with_files(files):
-    """Without the capability that would raise the limit all the same."""
+    """Returns the command without the capability by which skepd would raise the limit all the same."""
     less = ["setpriv", "--bounding-set", "-sys_resource"] if os.geteuid() == 0 else []
     return [*less, "prlimit", f"--nofile={files}:{files}"]
 
@@ -283,7 +283,7 @@ def test_slow_clients_do_not_keep_out_others_of_their_address(start):
 
 
 def test_places_are_kept_from_addresses_that_are_known_for_slow_clients(start):
-    """A quarter of them, also for requests of such an address that are not slow by themselves."""
+    """Slow requests of one address get a quarter of the places, and its requests that are not slow count, too."""
     works = script("""
         if (request.method === "POST") return new Response(await request.text());
         if (request.url.endsWith("/long")) await new Promise((done) => setTimeout(done, 60000));
@@ -299,7 +299,7 @@ def test_places_are_kept_from_addresses_that_are_known_for_slow_clients(start):
     for connection in long:
         connection.send_head("GET", "a.test", "/long")
     for connection in slow:
-        assert connection.read_response().code == "request_timeout"  # given up
+        assert connection.read_response().code == "request_timeout"  # skepd has given up
     wait_for(lambda: skepd.tenant("a")["in_flight"] == 3, "three of the others to run")
     with connect_from(skepd, "127.0.0.2") as other:
         assert other.request("GET", "a.test").text == "soon"
@@ -309,7 +309,7 @@ def test_places_are_kept_from_addresses_that_are_known_for_slow_clients(start):
 
 
 def test_requests_of_slow_addresses_are_the_first_to_leave_a_full_queue(start):
-    """Also where no address has more in it than the one that comes."""
+    """Also if no address has more requests in the queue than that of the new one."""
     works = script("""
         if (request.method === "POST") return new Response(await request.text());
         if (request.url.endsWith("/long")) await new Promise((done) => setTimeout(done, 60000));
@@ -326,7 +326,7 @@ def test_requests_of_slow_addresses_are_the_first_to_leave_a_full_queue(start):
     slow.send_chunk(b"x")
     wait_for(lambda: skepd.tenant("a")["in_flight"] == 1, "the place to be taken")
     first.send_head("GET", "a.test", "/long")
-    assert slow.read_response().code == "request_timeout"  # given up
+    assert slow.read_response().code == "request_timeout"  # skepd has given up
     wait_queued(0)
     second.send_head("GET", "a.test", "/long")
     wait_queued(1)
@@ -353,7 +353,7 @@ def test_address_with_most_in_a_full_queue_makes_room(start):
         other.send_head("GET", "a.test", "/soon")
         assert many[-1].read_response().status == 429
         for connection in many[:2]:
-            connection.reset()  # the other's turn comes second
+            connection.reset()  # the other is second in the queue
         assert other.read_response().text == "late"
 
 
@@ -379,7 +379,7 @@ def test_address_that_has_its_share_of_places_waits_for_others(start):
 
 
 def test_body_goes_on_while_buffers_are_short(start):
-    """Windows are smaller then, but never so small that each side waits for the other."""
+    """With full buffers windows are smaller, but never so small that each side waits for the other."""
     skepd = start({"a": READS}, http={"buffer_mib": 1, "body_buffer_kib": 16})
     others = [skepd.connect() for _ in range(40)]
     for connection in others:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values that a tenant's JavaScript may choose (proto/PROTOCOL.md, "Values that a tenant can steer") never break the protocol: the
-worker that it shares with others lives, and the incident says a bounded figure."""
+worker that it shares with others lives, and the incident has a bounded figure."""
 
 import pathlib
 import re
@@ -9,7 +9,7 @@ from harness import script
 
 TOP = pathlib.Path(__file__).parents[2]
 
-# Each asks for more than there can be, of something that is counted and told to skepd.
+# Handlers that each ask for more than there can be of something that is counted and reported to skepd.
 WISHES = {
     "buffer": "new ArrayBuffer(2 ** 52)",
     "doubles": "new Float64Array(2 ** 49)",
@@ -50,7 +50,7 @@ def test_wish_that_cannot_be_met_costs_the_worker_nothing(start):
 
 
 def test_incident_of_a_heap_death_says_what_was_in_use(start):
-    """An isolate is measured after its entries, and this one dies in its first."""
+    """The figure is bounded: an isolate is measured after its entries, and this one dies in its first."""
     code = "const kept = []; for (let i = 0; i < 40; i++) kept.push(new Array(2 ** 17).fill(i));"
     code += "new Array(2 ** 27).fill(0); return new Response(String(kept.length));"
     limits = {"cpu_ms": 5000, "heap_mib": 96}
@@ -65,7 +65,7 @@ def test_incident_of_a_heap_death_says_what_was_in_use(start):
 
 
 def table_rows():
-    """The first cells of "Values that a tenant can steer", name by name."""
+    """Returns the first cells of "Values that a tenant can steer", name by name."""
     text = (TOP / "proto/PROTOCOL.md").read_text()
     section = text.split("### Values that a tenant can steer", 1)[1].split("\n## ", 1)[0]
     cells = re.findall(r"^\|([^|]*)\|", section, re.M)
@@ -73,7 +73,7 @@ def table_rows():
 
 
 def messages():
-    """Name to names of fields, of worker.proto."""
+    """Returns the names of fields by name of message, from worker.proto."""
     text = re.sub(r"//.*", "", (TOP / "proto/worker.proto").read_text())
     return {
         name: re.findall(r"^\s*(?:repeated\s+)?\w+\s+(\w+)\s*=\s*\d+;", body, re.M)

@@ -140,7 +140,7 @@ def test_body_over_response_mib_is_cut_off(start):
 
 
 class Watch:
-    """The most that skepd's memory grew while it ran."""
+    """Returns the most by which skepd's memory grew meanwhile."""
 
     def __init__(self, pid):
         self.pid, self.base, self.most = pid, rss_kib(pid), 0
@@ -199,7 +199,7 @@ def test_1_gib_response_to_a_slow_reader_stays_out_of_skepds_memory(start):
 
         def is_standing():
             stands.append(skepd.worker()["cpu_ms"])
-            # Answers to pings are what is left: a handler that runs uses all of the time.
+            # A stuck handler leaves only answers to pings; one that runs uses all of the time.
             return len(stands) > 20 and stands[-1] - stands[-20] <= 10
 
         wait_for(is_standing, "the handler to be stopped by the slow reader")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of tenants whose requests kill workers, and of those that were only there."""
+"""Strikes for tenants whose requests kill workers, and none for tenants that were only there."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def test_tenant_that_kills_workers_gets_its_own_and_then_quarantine(start):
         skepd.wait_log(r"\[bad\] gets a worker of its own: 3 strikes")
         wait_for(lambda: skepd.worker()["state"] == "ready", "the shared worker to be there again")
         shared = skepd.worker()
-        # From here on nobody else's worker dies.
+        # From here on only the culprit's own worker dies.
         kill(skepd, "bad", 3)
         good.more(20)
         assert skepd.worker()["restarts"] == shared["restarts"]
@@ -77,7 +77,7 @@ def test_log_of_strikes_is_bounded(start):
 def test_tenant_that_kills_workers_is_quarantined_where_none_can_be_its_own(start):
     skepd = start({"bad": stuck_on("/stuck"), "good": HELLO},
                   cordons=[{"name": "default", "workers": 1, "solitary": 0}])
-    for _ in range(6):  # the good one has been in the worker: it can only be a claim
+    for _ in range(6):  # the good tenant has been in the worker, so the blame can only be a claim
         assert skepd.get("good").status == 200
         kill(skepd, "bad", 1)
     assert skepd.get("bad").code == "quarantined"
@@ -117,7 +117,7 @@ def test_worker_that_is_stopped_by_a_signal_is_nobodys_strike(start):
 
 
 class Killers:
-    """Asks each tenant again and again for what kills its worker."""
+    """Asks each tenant again and again for the path that kills its worker."""
 
     def __init__(self, skepd, tenants):
         self.end = threading.Event()
@@ -140,7 +140,7 @@ class Killers:
 
 def test_others_have_their_turn_between_deaths(start):
     bad = [f"bad{i}" for i in range(10)]
-    # Nobody is ever kept away.
+    # A cordon in which no tenant is ever quarantined.
     skepd = start(
         {**{name: stuck_on("/stuck") for name in bad}, "good": HELLO},
         cordons=[{"name": "default", "workers": 1, "strikes": 20, "solitary": 0}],
@@ -165,7 +165,7 @@ def test_without_room_for_its_own_worker_nobody_is_quarantined(start):
     assert skepd.get("second").text == "ok\n"
     skepd.wait_log(r"\[second\] gets a worker of its own")
     assert "quarantine" not in skepd.log()
-    # Whoever dies in a worker of its own makes room.
+    # A tenant that kills its own worker too often makes room.
     kill(skepd, "first", 3)
     assert skepd.get("first").code == "quarantined"
     kill(skepd, "second", 3)
@@ -208,7 +208,7 @@ def test_culprit_is_found_where_there_is_not_room_for_all_suspects(start):
         worker=WORKER,
     )
     for n in range(len(good) + 2):
-        skepd.reload("bad")  # is there before the others
+        skepd.reload("bad")  # is in the worker before the others
         wait_for(lambda n=n: skepd.log().count("[bad] serves a new") == n + 1, "bad to be loaded")
         waiting = [skepd.connect() for _ in good]
         for connection, name in zip(waiting, good):
@@ -235,7 +235,7 @@ def test_only_candidate_gets_no_strike_where_others_were_in_the_worker(start):
 
 @needs_hostile_worker
 def test_worker_cannot_charge_a_limit_to_another_tenants_request(start):
-    """The request is in the same worker, and of another tenant than the one that is named with it."""
+    """The worker names a request together with another tenant than the request's; both are in the worker."""
     tenants = {"innocent": hostile("waits"), "culprit": hostile("frames_and_charges")}
     skepd = start(tenants, worker=WORKER)
     with skepd.connect() as waiting:
@@ -310,7 +310,7 @@ def test_worker_that_burns_cpu_time_with_nothing_to_do_is_replaced(start, misdee
 
 @needs_hostile_worker
 def test_worker_that_grows_with_nothing_to_do_is_killed_and_nobody_is_blamed_for_it(start):
-    """Whoever has left that there, by no account: all are separated, and none gets a strike."""
+    """No account says which tenant left the memory there: all are separated, and none gets a strike."""
     skepd = start({"bad": hostile("hoards_later"), "good": hostile("honest")}, worker=WORKER,
                   cordons=[{"name": "default", "workers": 1, "rss_mib": 256}])
     pid = skepd.worker()["pid"]

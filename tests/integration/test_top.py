@@ -69,7 +69,7 @@ def rows_of(lines):
 def test_rates_and_times_are_of_the_interval_only(start):
     skepd = start({"slow": SLEEPS, "b": FAILS, "idle": HELLO})
     for _ in range(5):
-        skepd.get("idle")  # before it
+        skepd.get("idle")  # a request from before
     with Load(skepd, "slow", "b"):
         wait_for(lambda: skepd.tenant("slow")["requests"] > 1, "load")
         before = skepd.tenant("slow")["requests"]
@@ -141,7 +141,7 @@ def test_once_is_plain_text_in_order(start):
     run = skepd.skep("top", "--once", "--interval", "0.1", "--workers")
     assert run.stdout.splitlines()[0].startswith("WORKER")
     assert "default/0" in run.stdout
-    # Where the output is no terminal, so too without --once.
+    # The same without --once, because the output is no terminal.
     assert skepd.skep("top", "--interval", "0.1").stdout.startswith("TENANT")
 
 
@@ -256,7 +256,7 @@ def test_resize_is_followed(start):
         assert max(map(len, lines)) <= 40
         terminal.resize(40, 132)
         terminal.wait_screen(lambda lines: rows_of(lines) == [f"t{i:02}" for i in range(30)], "30")
-        terminal.resize(1, 1)  # nothing to see, and it lives
+        terminal.resize(1, 1)  # nothing to see, but top does not fail
         terminal.read(0.5)
         terminal.resize(24, 132)
         terminal.wait_screen(lambda lines: len(rows_of(lines)) == 20, "20 again")
@@ -268,7 +268,7 @@ def test_arrows_scroll(start):
     skepd = start({f"t{i:02}": HELLO for i in range(30)})
     with Terminal(command(skepd, "--interval", "0.2", "--sort", "name")) as terminal:
         terminal.wait_screen(lambda lines: rows_of(lines)[:1] == ["t00"], "the first")
-        terminal.press("\x1bOB\x1bOB")  # as a VT100 says in keypad mode
+        terminal.press("\x1bOB\x1bOB")  # as a VT100 sends it in keypad mode
         terminal.wait_screen(lambda lines: rows_of(lines)[:1] == ["t02"], "two further down")
         terminal.press("\x1bOB" * 50)
         terminal.wait_screen(lambda lines: rows_of(lines)[-1:] == ["t29"], "the last")
@@ -295,7 +295,7 @@ def test_interrupt_leaves_the_terminal_in_order(start):
         size = len(terminal.raw)
         terminal.press("\x03")
         assert terminal.wait_end() != 0
-        assert len(terminal.raw) > size  # it has cleaned up
+        assert len(terminal.raw) > size  # top has cleaned up
 
 
 def test_terminal_that_is_not_known_is_an_error(start):
@@ -305,7 +305,7 @@ def test_terminal_that_is_not_known_is_an_error(start):
         assert b'nothing is known of terminal "nix"' in terminal.raw
 
 
-# ---- what comes is not believed
+# ---- bad answers
 
 
 def varint(number):

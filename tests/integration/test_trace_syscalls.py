@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/trace-syscalls: which rows of the policy a workload uses, from what strace says of it."""
+"""scripts/trace-syscalls: the rows of the policy that a workload uses, from the output of strace."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from harness import BIN, IS_SANITIZED, SKEPD, TOP
 REPORT = TOP / "tests" / "tools" / "trace_report.py"
 DUMP = BIN / "tests" / "policy_dump"
 
-# As strace 6 writes it: a worker (11) with its sentry (12), a throw-away worker (21) that tries every
+# Output of strace 6: a worker (11) with its sentry (12), a throw-away worker (21) that tries every
 # call on purpose, and a process (31) that is born meanwhile and is none of ours.
 TRACE = """\
 11 execveat(17, "", ["skep-worker", "--jit=off", "--layers=6fff"], 0x7ffc /* 0 vars */, AT_EMPTY_PATH <unfinished ...>

@@ -31,7 +31,7 @@ def environment_of(pid):
     return dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
 
 
-# ---- it works
+# ---- success
 
 
 def test_upgrade_under_load_loses_and_refuses_nothing(upgradable):
@@ -73,7 +73,7 @@ def test_new_skepd_runs_like_the_old_one(upgradable):
         assert new[same] == layers[same], same
     assert skepd.get("a").text == "hello"
     skepd.wait_gone(old)
-    # Not the old one's: its death has changed nothing.
+    # The workers are not the old skepd's, so its death has changed nothing.
     assert all(is_alive(worker["pid"]) for worker in skepd.workers())
     assert skepd.get("a").text == "hello"
 
@@ -89,7 +89,7 @@ def test_request_in_flight_ends_on_the_old_one(upgradable):
         answer = slow.read_response()
         assert (answer.status, answer.text) == (200, "slow")
         assert answer.header("connection") == "close"
-        # One that had no request is kept for the next, until 5 s (or half of drain_s) before the end.
+        # A connection that had no request is kept for one, until 5 s (or half of drain_s) before the end.
         time.sleep(1.5)
         assert is_alive(old)
         answer = idle.request("GET", "a.test")
@@ -98,7 +98,7 @@ def test_request_in_flight_ends_on_the_old_one(upgradable):
 
 
 def test_metrics_are_the_new_one_s_and_never_refused(upgradable):
-    """Also while the old one still has a request: its figures are no longer told."""
+    """Also while the old skepd still has a request: its figures are no longer reported."""
     port = free_port()
     skepd = upgradable(
         {"slow": script("await new Promise((done) => setTimeout(done, 3000));"
@@ -137,7 +137,7 @@ def test_new_configuration_is_read(upgradable, folder):
     skepd.upgrade()
     assert skepd.get("b").text == "hello"
     assert extra.exists()
-    # And back: the socket that `listen` does not have any more is closed.
+    # And back: a socket that is no longer in `listen` is closed.
     skepd.wait_gone(skepd.all_pids[0])
     skepd.config["listen"].pop()
     skepd.write_config()
@@ -161,7 +161,7 @@ def test_nothing_is_left_behind(upgradable, folder):
     assert not (folder / "http.sock").exists()
 
 
-# ---- it fails, and the old one serves on
+# ---- failure: the old skepd keeps serving
 
 
 def children(skepd):
@@ -185,7 +185,7 @@ def test_program_that_cannot_start_changes_nothing(upgradable, program, words):
         fails(skepd, *words)
         load.more(50)
         assert len(children(skepd)) == n
-        # A good one in its place then works.
+        # An upgrade to a good program then works.
         skepd.replace_program(SKEPD)
         skepd.upgrade()
         load.more(50)
@@ -215,7 +215,7 @@ def test_configuration_with_an_error_is_told(upgradable):
 def test_worker_that_does_not_start_is_told(upgradable):
     skepd = upgradable()
     skepd.replace_worker("/bin/false")
-    # Without a jail nothing tries it, and the workers themselves are the first to fail.
+    # Without a jail no trial of it fails first; the workers themselves do.
     words = "have failed to start" if IS_SANITIZED else "the jail does not work on this host"
     fails(skepd, words)
 
@@ -265,7 +265,7 @@ def test_stop_during_an_upgrade_stops_both(upgradable):
 
 
 def test_new_one_ends_with_an_old_one_that_dies(upgradable):
-    """Before it was handed the service: nobody knows of it."""
+    """The new skepd dies before it was handed the service: no client notices."""
     skepd = upgradable()
     skepd.replace_program(f'#!/bin/sh\nsleep 1\nexec {SKEPD} "$@"\n')
     os.kill(skepd.pid, signal.SIGUSR2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens during an upgrade, and while the old skepd still has requests: deaths, stops, reloads."""
+"""Deaths, stops and reloads during an upgrade, and while the old skepd still has requests."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ import pytest
 from harness import SKEPD, is_alive, script, wait_for
 from upgradable import HELLO, SLOW, fails
 
-# ---- the new one dies in the middle of it
+# ---- the new skepd dies in the middle of the upgrade
 
 
-# In place of skepd: says what it is told to, and what it does on "main" is the test's.
+# Takes the place of the new skepd: sends its messages, and the test adds what it does on "main".
 FAKE = """#!/usr/bin/python3
 import os, socket, time
 old = socket.socket(fileno=int(os.environ["SKEP_UPGRADE_FD"]))
@@ -25,14 +25,14 @@ assert old.recv(1024).startswith(b"main ")
 
 @pytest.fixture
 def managed(manager, upgradable):
-    """One that a service manager watches."""
+    """A skepd that a service manager watches."""
 
     environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000000"}
     return lambda *tenants, **config: upgradable(*tenants, environment=environment, **config)
 
 
 def is_fed_by(manager, pid):
-    """The watchdog, from now on."""
+    """Checks that the watchdog is fed from now on."""
     count = len(manager.messages)
     wait_for(
         lambda: any(
@@ -66,7 +66,7 @@ def test_one_that_dies_while_the_manager_is_told_is_taken_back(manager, managed)
     assert skepd.admin("status")["pid"] == old
     assert skepd.get("a").text == "hello"
     is_fed_by(manager, old)
-    # The answer to what is over does not end the next one early.
+    # The timeout of an upgrade that is over does not end the next one early.
     skepd.replace_program(FAKE + 'old.send(b"serving")\ntime.sleep(2)\nos._exit(4)\n')
     os.kill(old, signal.SIGUSR2)
     wait_for(lambda: len(manager.all("BARRIER")) == 2, "the second barrier")
@@ -147,10 +147,10 @@ def test_reload_signal_to_one_that_waits_is_not_lost(upgradable):
     skepd.all_pids.append(skepd.main_pid)
     os.kill(old, signal.SIGSTOP)
     try:
-        skepd.wait_log("ready to take over")  # the configuration is read by now
+        skepd.wait_log("ready to take over")  # the configuration has been read by now
         skepd.write_tenant("b", HELLO)
         os.kill(skepd.main_pid, signal.SIGHUP)
-        time.sleep(0.3)  # it has been caught by now
+        time.sleep(0.3)  # the signal has been caught by now
     finally:
         os.kill(old, signal.SIGCONT)
     skepd.wait_log("a reload is asked for by SIGHUP")
@@ -161,7 +161,7 @@ def test_reload_signal_to_one_that_waits_is_not_lost(upgradable):
 
 
 def test_new_one_that_dies_later_is_an_error_of_the_old_one(upgradable):
-    """Nobody else notices: it is no child of the manager's."""
+    """The manager does not notice, since the old skepd is no child of it."""
     skepd = upgradable({"a": HELLO, "slow": SLOW})
     with slow_on_old_one(skepd) as slow:
         os.kill(skepd.pid, signal.SIGKILL)
@@ -174,7 +174,7 @@ def test_new_one_that_dies_later_is_an_error_of_the_old_one(upgradable):
 
 
 def test_last_request_of_an_idle_connection_has_time(upgradable):
-    """It is asked for before the old one's time is over."""
+    """The upgrade is asked for before the old skepd's time is over."""
     skepd = upgradable({"a": HELLO, "slow": SLOW}, drain_s=3)
     old = skepd.pid
     with skepd.connect() as idle, slow_on_old_one(skepd) as slow:

@@ -44,7 +44,7 @@ def spawners_of(skepd):
 
 
 def test_watchdog_is_not_fed_while_no_worker_answers(manager, service):
-    """Idle workers that stand still: skepd replaces them, and feeds it again then."""
+    """Idle workers that stand still: skepd replaces them, and then feeds the watchdog again."""
     skepd = service(manager=manager, watchdog_s=1).start()
     manager.wait("WATCHDOG")
     stopped = worker_pids(skepd)
@@ -60,7 +60,7 @@ def test_watchdog_is_not_fed_while_no_worker_answers(manager, service):
 
 
 def test_watchdog_is_fed_again_though_the_spawner_stands_still(manager, service):
-    """Its reserve replaces the idle workers that stand still, too."""
+    """The spawner's reserve also replaces idle workers that stand still."""
     skepd = service(manager=manager, watchdog_s=1).start()
     manager.wait("WATCHDOG")
     stopped = worker_pids(skepd)
@@ -73,11 +73,11 @@ def test_watchdog_is_fed_again_though_the_spawner_stands_still(manager, service)
 
 
 def test_watchdog_starves_when_no_worker_can_be_replaced(manager, service):
-    """Both spawners are gone, too: there is no way out of that but a restart."""
+    """Both spawners are gone, too: only a restart helps."""
     skepd = service(manager=manager, watchdog_s=1).start()
     manager.wait("WATCHDOG")
     both = spawners_of(skepd)
-    for end in (signal.SIGSTOP, signal.SIGKILL):  # at a time: one that is left would make another
+    for end in (signal.SIGSTOP, signal.SIGKILL):  # both at the same time: one that is left would make another
         for pid in both:
             os.kill(pid, end)
     skepd.wait_log("helper spawner is gone")
@@ -104,7 +104,8 @@ def test_busy_and_dying_workers_do_not_starve_the_watchdog(manager, service):
     ).start()
     manager.wait("WATCHDOG")
     began = time.monotonic()
-    # On a host that is short of CPU time it may be killed for its silence before its CPU time is over.
+    # On a host that is short of CPU time the worker may be killed for its silence before the budget is used
+    # up.
     assert skepd.get("burn").code in ("cpu_request", "worker_crashed")
     assert time.monotonic() - began > 2, "longer than the watchdog waits"
     for _ in range(12):

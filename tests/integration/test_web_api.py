@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Web APIs in a real worker, by what they give: a short look at each. The fine points are in
+"""A short test of each Web API in a real worker, by its results. The details are in
 tests/js."""
 
 import pathlib
@@ -9,7 +9,7 @@ import pytest
 
 from harness import Skepd, script
 
-# What the handler returns as JSON, and what it must be.
+# Bodies of handlers, and the JSON that each must return.
 CASES = {
     "structured_clone": (
         """

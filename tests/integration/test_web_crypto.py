@@ -20,7 +20,7 @@ const nameOf = async (f) => { try { await f(); return "nothing"; } catch (e) {
     return e instanceof DOMException ? e.name : `${e.constructor === globalThis[e.name]} ${e.name}`; } };
 """
 
-# What the handler returns as JSON, and what it must be.
+# Bodies of handlers, and the JSON that each must return.
 CASES = {
     "random": (
         """
@@ -440,7 +440,7 @@ def test_web_crypto_gives_what_it_should(hive, name):
 
 
 def test_web_crypto_needs_no_call_that_the_jail_does_not_have(hive):
-    """A worker that makes one dies of it; the cases are served by one worker for all."""
+    """A worker that makes such a call dies of it; one worker serves all cases."""
     for name in CASES:
         assert hive.get(name.replace("_", "-")).status == 200
     assert hive.worker()["restarts"] == 0

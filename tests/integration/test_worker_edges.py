@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a hostile tenant could do to its worker between the lines: work that outlives its request,
+"""Less obvious attacks of a hostile tenant on its worker: work that outlives its request,
 memory that no heap limit sees, streams that are left alone, files with odd names."""
 
 import os
@@ -59,7 +59,7 @@ def test_interval_of_an_idle_tenant_stands_still(one_worker):
     source = "let n = 0; setInterval(() => { n++; }, 1);" + script("return new Response(n)")
     skepd = one_worker({"a": source, "b": HELLO})
     assert int(skepd.get("a").text) == 0
-    with skepd.connect() as connection:  # time passes, and the worker is not busy with it
+    with skepd.connect() as connection:  # time passes, in which the worker is not busy
         for _ in range(100):
             assert connection.request("GET", "b.test").status == 200
     assert int(skepd.get("a").text) <= 1
@@ -124,7 +124,7 @@ def test_timers_of_one_tenant_cannot_be_counted_by_another(one_worker):
 
 def test_idle_worker_pays_for_intl_before_its_first_tenant_does(one_worker):
     source = script("return new Response(new Date(0).toLocaleString() + (1.5).toLocaleString())")
-    # Under what the first use of Intl costs in a process that was not warmed up.
+    # Less than the first use of Intl costs in a process that was not warmed up.
     skepd = one_worker({"a": tenant(source, cpu_ms=8 if not IS_SANITIZED else 50)})
     before = skepd.worker()["cpu_ms"]
     wait_for(lambda: skepd.worker()["cpu_ms"] >= before + 15, "the worker to warm up")

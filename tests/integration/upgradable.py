@@ -44,7 +44,7 @@ class Upgradable(Skepd):
         return self.main_pid
 
     def replace_program(self, content):
-        """As a package manager does: another file at the same path."""
+        """Replaces the program as a package manager does: another file at the same path."""
         new = self.folder / "skepd.new"
         if isinstance(content, str):
             new.write_text(content)
@@ -67,7 +67,7 @@ class Upgradable(Skepd):
         return answer
 
     def reap(self):
-        """The first process is our child."""
+        """Ends the service, whose first process is our child."""
         if self.process.poll() is None:
             return False
         assert self.process.returncode == 0, self.log()
@@ -97,13 +97,13 @@ class Upgradable(Skepd):
             self.process.wait()
             self.process = None
             print(f"--- log\n{self.log()[-20000:]}")
-        # A manager keeps the socket for the next start, and so its file stays.
+        # A manager keeps the socket for the next start, so its file stays.
         is_kept = "NOTIFY_SOCKET" in self.more_environment
         assert self.admin_socket.exists() == is_kept, "the admin socket's file"
 
 
 def fails(skepd, *words):
-    """An upgrade that fails, with these words."""
+    """Runs an upgrade that must fail, with these words."""
     run = skepd.skep("upgrade", "--json")
     assert run.returncode == 1 and run.stdout == ""
     for word in words:
