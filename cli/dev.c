@@ -196,9 +196,10 @@ const struct verb verb_dev = {
     .name = "dev",
     .arguments = "FILE|DIR",
     .summary = "serve one script or tenant folder, and reload it when it is saved",
-    "Prints http://127.0.0.1:PORT/ when it serves, then the tenant's log and the errors in\n"
-    "the tenant's files. Every host name leads to the tenant. Limits are the defaults, or\n"
-    "those of its skep.yaml. --socket has no effect.\n",
+    .help =
+        "Prints http://127.0.0.1:PORT/ when it serves, then the tenant's log and the errors in\n"
+        "the tenant's files. Every host name leads to the tenant. Limits are the defaults, or\n"
+        "those of its skep.yaml. --socket has no effect.\n",
     .options = dev_options,
     .run = run,
 };

@@ -103,10 +103,11 @@ const struct verb verb_quarantine = {
     .name = "quarantine",
     .arguments = "TENANT",
     .summary = "stop sending requests to a tenant for a while",
-    "Its clients get 503 quarantined, also those that wait. Requests that are in a worker end\n"
-    "as usual. The quarantine of a tenant that is in one already gets the new time.\n\n"
-    "Fields of --json: tenant, was_quarantined (already), seconds (null: until it is\n"
-    "released), refused (requests that waited).\n",
+    .help =
+        "Its clients get 503 quarantined, also those that wait. Requests that are in a worker end\n"
+        "as usual. The quarantine of a tenant that is in one already gets the new time.\n\n"
+        "Fields of --json: tenant, was_quarantined (already), seconds (null: until it is\n"
+        "released), refused (requests that waited).\n",
     .options = quarantine_options,
     .run = run,
 };

@@ -89,15 +89,15 @@ const struct verb verb_reload = {
     .name = "reload",
     .arguments = "",
     .summary = "read skepd.yaml and the tenants' folder again, without losing a request",
-    "All of it is checked first: with an error in skepd.yaml, or where a tenant that\n"
-    "serves could not serve on, nothing changes. Otherwise the keys that may change while\n"
-    "skepd runs are applied; the output has the old and the new value of each, and which\n"
-    "need a restart. Tenants that are broken are named and stay as they were; then, too,\n"
-    "the exit status is 1. SIGHUP does the same.\n\n"
-    "Fields of --json: applied, changes (needs_restart, key, before, after), tenants\n"
-    "(name to added, changed, other limits, removed or waits for a route), unchanged "
-    "(tenants), not_listed\n"
-    "(changes beyond what an answer holds), errors, tenant_errors (FILE:LINE: text, or\n"
-    "null).\n",
+    .help = "All of it is checked first: with an error in skepd.yaml, or where a tenant that\n"
+            "serves could not serve on, nothing changes. Otherwise the keys that may change while\n"
+            "skepd runs are applied; the output has the old and the new value of each, and which\n"
+            "need a restart. Tenants that are broken are named and stay as they were; then, too,\n"
+            "the exit status is 1. SIGHUP does the same.\n\n"
+            "Fields of --json: applied, changes (needs_restart, key, before, after), tenants\n"
+            "(name to added, changed, other limits, removed or waits for a route), unchanged "
+            "(tenants), not_listed\n"
+            "(changes beyond what an answer holds), errors, tenant_errors (FILE:LINE: text, or\n"
+            "null).\n",
     .run = run,
 };

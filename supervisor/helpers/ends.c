@@ -53,7 +53,8 @@ static uint64_t cpu_ns_of(const struct rusage *usage)
            (uint64_t) (user->tv_usec + system->tv_usec) * NSEC_PER_USEC;
 }
 
-/* While somebody traces it, it cannot be reaped: its end is told when it can. */
+/* Reaps a worker that has ended. While a debugger traces the process, it cannot be reaped: the end is
+ * reported when it can. */
 static void on_ended(struct end *end)
 {
     static const struct timeval later = { .tv_usec = REAP_AGAIN_US };

@@ -12,7 +12,8 @@
 
 struct ends;
 
-/* The worker has ended, and is reaped. wait_status: as from waitpid. cpu_ns: CPU time that it has used in all. */
+/* Reports that the worker has ended, and is reaped. wait_status: as from waitpid. cpu_ns: CPU time
+ * that it has used in all. */
 typedef void (*ends_fn)(void *owner, unsigned slot, pid_t pid, int wait_status, uint64_t cpu_ns);
 
 /* Makes the list. owner is borrowed. NULL: out of memory. */

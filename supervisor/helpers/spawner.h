@@ -85,9 +85,10 @@ struct spawner_ops {
      * error. */
     void (*on_facts)(void *owner, unsigned slot, pid_t pid, int error,
                      const struct jail_facts *facts);
-    /* A worker has ended, for whatever reason, and is reaped; seen by its pidfd, without the spawner. Always
-     * after its on_result. The slot may have been given to another worker meanwhile: compare the pid.
-     * wait_status: as from waitpid. cpu_ns: CPU time that it has used in all. */
+    /* Reports that a worker has ended, for whatever reason, and is reaped; seen by its pidfd,
+     * without the spawner. Always after its on_result. The slot may have been given to another
+     * worker meanwhile: compare the pid. wait_status: as from waitpid. cpu_ns: CPU time that it has
+     * used in all. */
     void (*on_exited)(void *owner, unsigned slot, pid_t pid, int wait_status, uint64_t cpu_ns);
 };
 

@@ -20,5 +20,5 @@ void deploys_asker_leaves(void);
 bool deploys_store_answers(bool is_failure);
 /* The store dies. A new one is there at its next answer. */
 void deploys_store_dies(void);
-/* Whether a deploy that was asked for has not ended. */
+/* Returns whether a deploy that was asked for has not ended. */
 bool deploys_are_under_way(void);

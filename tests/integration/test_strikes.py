@@ -270,8 +270,8 @@ def test_innocent_neighbour_that_is_framed_never_gets_a_strike(start, misdeed):
 
 
 def test_tenant_far_above_its_neighbours_gets_a_worker_of_its_own(start):
-    """In pieces too short to hold up anybody. Each has one request that runs on inside the worker, so that nothing depends on
-    how soon skepd sends another. unit/apart has the rule by a clock of its own."""
+    """The busy tenant's pieces are too short to hold up others. Each has one request that runs on inside the worker, so
+    that nothing depends on how soon skepd sends another. unit/apart tests the rule by a clock of its own."""
     turn = "await new Promise((r) => setTimeout(r, %d));"
     busy = f"for (;;) {{ for (let n = 0; n < 1e6; n++); {turn % 0} }}"
     light = f"for (;;) {{ {turn % 5} }}"

@@ -27,8 +27,8 @@ struct cell {
     int stat_fd, statm_fd;
     int channel_fd;
     int wait_status;
-    uint64_t cpu_ns;                /* of one that has ended */
-    const struct scoreboard *board; /* what the probe writes */
+    uint64_t cpu_ns;                /* CPU time of an ended cell */
+    const struct scoreboard *board; /* the page that the probe writes */
     bool has_facts;
     int facts_error;
     struct jail_facts facts; /* facts of the last cell_look */
