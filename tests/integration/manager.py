@@ -18,7 +18,7 @@ HELLO = script('return new Response("hello");')
 
 class Manager:
     """systemd's end of $NOTIFY_SOCKET: keeps each message, its sender, and the
-  descriptors to store."""
+    descriptors to store."""
 
     def __init__(self, folder, abstract=False):
         self.path = str(folder / "notify")

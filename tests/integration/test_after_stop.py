@@ -162,7 +162,7 @@ def test_new_isolates_are_bounded_in_a_worker_that_is_shared(start):
 
 def test_a_thousand_loops_cost_what_they_may_and_a_fifth(start):
     """Bounds the CPU time of 20 stops, in the worker that the tenant has to itself by then: skepd and that worker
-  together, with the isolates that are made anew, for which the tenant pays."""
+    together, with the isolates that are made anew, for which the tenant pays."""
     n, limit_ms = 20, 100
     skepd = start({"a": tenant(WAIT, {"cpu_ms": limit_ms, "renewals": 1})})
     for _ in range(3):

@@ -530,7 +530,7 @@ def buffers_of(skepd):
 
 def test_answers_that_wait_for_the_callers_worker_are_counted(start):
     """Requests count with their heads, which are all that these have: a worker that stops reading does not fill skepd's
-  memory unseen."""
+    memory unseen."""
     skepd = start(
         {
             "a": calling(

@@ -276,7 +276,7 @@ def blocks(name):
 
 class Guide:
     """Does what a reader would do who types in the blocks one after the other. address: the server's, in place
-  of 127.0.0.1:8080; log: returns the server's log."""
+    of 127.0.0.1:8080; log: returns the server's log."""
 
     def __init__(self, folder, address, socket, log):
         self.folder, self.address, self.log = folder, address, log

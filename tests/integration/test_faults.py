@@ -304,7 +304,7 @@ def test_refused(hive, name):
 @rows(NATIVE_STACK)
 def test_native_stack(hive, name):
     """The outcome is a RangeError where V8 sees it in time; a native that does not look may die of it; and a recursion
-  that branches, as that of a console in a console, is over its budget before it is too deep."""
+    that branches, as that of a console in a console, is over its budget before it is too deep."""
     before = Before(hive, row_name("native", name))
     status, code = before.ask()
     print(status, code)

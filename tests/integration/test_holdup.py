@@ -68,7 +68,7 @@ def test_spinner_is_apart_from_the_others_after_its_first_spins(start, solitary)
         worker = next(w for w in skepd.workers() if w["number"] == own)
     assert not a.wrong + b.wrong
     # Two spins; one or two more if nobody else was waiting at the time, or skepd could not look. Without the
-  # rule there would be hundreds.
+    # rule there would be hundreds.
     assert before.get(shared, 0) <= 4, before
     assert [pid for pid in after if after[pid] > before.get(pid, 0)] == [worker["pid"]]
     assert (worker["kind"], worker["tenants"]) == ("own", ["spins"])

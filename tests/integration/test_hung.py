@@ -58,7 +58,7 @@ def test_hung_ms_off_leaves_a_request_to_wall_ms(start):
 
 def test_request_that_a_stop_left_hanging_is_sent_again_at_once(start):
     """A request waits for the stopped one, and no other can wake it; a POST may not be sent
-  again."""
+    again."""
     source = """
     let ready;
     async function init() {

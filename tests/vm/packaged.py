@@ -135,7 +135,7 @@ class Packaged(Skepd):
 
 class Newcomers(Loader):
     """Load in which each request comes on a connection of its own. A request that is refused or lost is added to
-  wrong, and the load goes on."""
+    wrong, and the load goes on."""
 
     def _run(self):
         while not self._end.is_set():

@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 def program(name, folder):
     """Runs a test program in a delegated scope. Returns its exit status, None if it took too long, and its
-  output."""
+    output."""
     output = folder / name
     with output.open("w") as file:  # no pipe: a process left behind would keep it open
         command = ["systemd-run", "--quiet", "--scope", "-p", DELEGATE, BIN / "tests" / name]
