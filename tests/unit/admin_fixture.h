@@ -119,8 +119,8 @@ static inline void turn(struct fixture *f)
     (void) event_base_loop(f->heart.base, EVLOOP_NONBLOCK);
 }
 
-/* The next answer; NULL: the supervisor has closed. Fails if neither comes. For one client at a
- * time: what was read ahead is kept in the fixture. */
+/* Returns the next answer; NULL: the supervisor has closed. Fails if neither comes. For one client at a
+ * time: bytes that were read ahead are kept in the fixture. */
 static inline const Skep__Admin__Answer *receive(struct fixture *f, int fd)
 {
     f->have -= f->used;
@@ -149,14 +149,14 @@ static inline const Skep__Admin__Answer *receive(struct fixture *f, int fd)
     return NULL;
 }
 
-/* False: the socket is full, as the other end does not read. */
+/* Sends a command. False: the socket is full, as the other end does not read. */
 static inline bool try_send_command(int fd, Skep__Admin__Command__MessageCase kind, void *message)
 {
     Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
     uint8_t frame[256];
 
     command.message_case = kind;
-    command.stats = message; /* any member: all are pointers */
+    command.stats = message; /* any member of the union: all are pointers */
     size_t size = frame_packed_size(&command.base);
     assert_in_range(size, 1, sizeof frame);
     frame_pack(&command.base, frame, size);

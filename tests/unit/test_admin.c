@@ -33,7 +33,7 @@ static void test_stale_socket_is_replaced_and_a_live_one_is_not(void **state)
 
     (void) snprintf(address.sun_path, sizeof address.sun_path, "%s", f->path);
     assert_int_equal(bind(fd, (const struct sockaddr *) &address, sizeof address), 0);
-    (void) close(fd); /* the file stays: as after a crash */
+    (void) close(fd); /* the file stays, as after a crash */
     open_admin(f);
     assert_int_equal(heart_open_admin(&f->heart, f->path, &second), -EADDRINUSE);
     fd = connect_to(f->path);
@@ -137,7 +137,7 @@ static void test_client_beyond_the_limit_is_told_why(void **state)
     f->have = f->used = 0;
     fd = connect_to(f->path);
     for (unsigned i = 0; i < 10; i++)
-        turn(f); /* the closed ones make room */
+        turn(f); /* closed connections make room */
     (void) close(fd);
     fd = connect_to(f->path);
     answer = ask_stats(f, fd);
@@ -201,7 +201,7 @@ static void test_long_list_comes_in_pages(void **state)
         request.skip += (uint32_t) n;
     }
     assert_int_equal(request.skip, 600);
-    assert_true(pages > 600 / PAGE_TENANTS); /* a page is what one turn may fill */
+    assert_true(pages > 600 / PAGE_TENANTS); /* one turn may fill a page */
     (void) close(fd);
 }
 
@@ -223,7 +223,7 @@ static void add_tenants(struct fixture *f, unsigned first, unsigned n)
     }
 }
 
-/* The number in "tenant-NUMBER"; bytes on the wire have no NUL behind them. */
+/* Returns the number in "tenant-NUMBER". Bytes on the wire have no NUL behind them. */
 static unsigned number_of(ProtobufCBinaryData name)
 {
     char text[32];
@@ -234,8 +234,8 @@ static unsigned number_of(ProtobufCBinaryData name)
     return (unsigned) strtoul(text + 7, NULL, 10);
 }
 
-/* Every tenant that stays, and those that come, are in the list once, though others go: some that the client has had,
- * the next one, and some that it would have got later. */
+/* Each tenant that stays, and each new one, is in the list once, while others go: some that the client has got, the
+ * next one, and some that it would have got later. */
 static void test_pages_have_each_tenant_once_while_others_come_and_go(void **state)
 {
     enum { TENANTS = 10 * PAGE_TENANTS, ADDED = 20 };
@@ -275,7 +275,7 @@ static void test_pages_have_each_tenant_once_while_others_come_and_go(void **sta
     (void) close(fd);
 }
 
-/* turn() goes on until nothing is due any more. */
+/* Runs one turn of the loop, while turn() runs until no event is due any more. */
 static void one_turn(struct fixture *f)
 {
     (void) event_base_loop(f->heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
@@ -288,7 +288,7 @@ static bool is_answered(int fd)
     return recv(fd, &byte, 1, MSG_PEEK) > 0;
 }
 
-/* Counts turns of the loop until the answer is there, in which the first tenant goes each time. */
+/* Counts turns of the loop until the answer is there. The first tenant may go in each turn. */
 static unsigned count_turns(struct fixture *f, int fd, bool has_removals)
 {
     unsigned turns = 0;
@@ -327,7 +327,7 @@ static void test_no_turn_looks_at_all_tenants(void **state)
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TOP, &top);
     assert_true(count_turns(f, fd, false) >= TENANTS / TENANT_LOOKS_MAX);
     assert_int_equal(receive(f, fd)->top->n_rows, 1);
-    /* The last page is where the cursor stands already. */
+    /* The last page begins where the cursor already is. */
     tenants.skip = TENANTS;
     top.skip = TENANTS;
     send_command(fd, SKEP__ADMIN__COMMAND__MESSAGE_TOP, &top);
@@ -448,7 +448,7 @@ static void test_client_has_one_command_in_a_turn_of_the_loop(void **state)
 
 /* ---- log lines */
 
-/* As counted_log does it, without its bounds. */
+/* Logs a line as counted_log does, without its bounds. */
 static void log_line(struct tenant *tenant, enum tenant_log_level level, const char *text,
                      size_t size)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an operator asks on the admin socket about limits and workers, and does about them; and that
- * neither a client's numbers nor a worker's claims do harm there.
+ * Commands of an operator about limits and workers on the admin socket. Neither a client's numbers
+ * nor a worker's claims do harm there.
  */
 #include <sys/mman.h>
 
@@ -308,7 +308,7 @@ struct lone_worker {
     struct placement *placement;
 };
 
-/* One worker, without a process, in which a version of the tenant is. */
+/* Makes a worker, without a process, in which a version of the tenant is. */
 static void make_worker(struct fixture *f, struct tenant *tenant, struct lone_worker *ret)
 {
     const struct cordon_config *cordon = f->heart.config->cordons[0];
@@ -366,7 +366,7 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     make_worker(f, tenant, &worker);
     struct scoreboard *board = worker.worker->board;
     int fd = connect_to(f->path);
-    atomic_store(&board->running_tenant, worker.placement->id + 1); /* of nobody there */
+    atomic_store(&board->running_tenant, worker.placement->id + 1); /* no tenant's number */
     atomic_store(&board->running_request, 9);
     const Skep__Admin__Worker *shown = ask_worker(f, fd);
     assert_int_equal(shown->running_tenant.len, 0);
@@ -404,7 +404,7 @@ static void test_claims_on_memory_are_cut_and_add_up_the_same_everywhere(void **
     atomic_store(&claim->heap_kib, UINT32_MAX);
     atomic_store(&claim->external_kib, UINT32_MAX);
     int fd = connect_to(f->path);
-    assert_int_equal(ask_worker(f, fd)->memory_kib, 0); /* of whoever had the place before */
+    assert_int_equal(ask_worker(f, fd)->memory_kib, 0); /* the row's isolate of before */
     atomic_store(&claim->tenant, worker.placement->id);
     const Skep__Admin__Worker *shown = ask_worker(f, fd);
     assert_int_equal(shown->heap_kib, heap);

@@ -45,7 +45,7 @@ static void load(const struct scene *scene, unsigned tenant)
     placement_on_loaded(placement_find(version, scene->shared.worker), ERROR_NONE, "", 0, 100);
 }
 
-/* A second passes, of which the worker has had so much as its own. */
+/* Lets a second pass. own_ms: the worker's own part of it. */
 static void look(struct scene *scene, uint64_t own_ms, uint64_t busy_ms, uint64_t light_ms)
 {
     scene->now_ns += NSEC_PER_SEC;

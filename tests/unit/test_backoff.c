@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When what has failed is tried again.
+ * Times at which a failed start is tried again.
  */
 #include "common/backoff.h"
 
@@ -35,7 +35,7 @@ static void test_failures_that_are_far_apart_are_no_row(void **state)
     }
 }
 
-/* What waits for 30 s each time is not forgiven while it goes on failing. */
+/* A row of failures with 30 s between them is not forgiven while it goes on. */
 static void test_row_of_failures_is_forgiven_30_s_after_the_last(void **state)
 {
     struct backoff backoff = { 0 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Characters that fool a reader, each through each output. No output shows one of them as it is; what a
- * program reads back from JSON is what was put in; all that is no such character comes through as it was.
+ * Characters that mislead a reader, each through each output. No output shows one of them
+ * unchanged; a program reads the same text back from JSON; all other characters come through
+ * unchanged.
  */
 #include <event2/event.h>
 #include <jansson.h>
@@ -30,7 +31,7 @@
 #define OUTPUT_BYTES 65536
 #define LAST_CODE 0x10ffffU
 
-/* By name, apart from the table of the module: what the case files and Unicode's own lists have. */
+/* A list by name, made from the case files and Unicode's own lists, not from the module's table. */
 static const struct {
     uint32_t first, last;
 } fooling[] = {
@@ -73,7 +74,7 @@ static size_t encode(uint32_t code, char *text)
     return size;
 }
 
-/* ---- the outputs: each writes the text as it would be shown, and returns the size */
+/* ---- the outputs: each writes the text as it is shown, and returns the size */
 
 typedef size_t (*output_fn)(const char *text, size_t size, char *shown);
 
@@ -99,7 +100,7 @@ static size_t as_log_json(const char *text, size_t size, char *shown)
     return log_line_json(&event, shown, OUTPUT_BYTES) - 1;
 }
 
-/* The value of MESSAGE: the rest of an entry is binary. */
+/* Writes the value of MESSAGE, since the rest of an entry is binary. */
 static size_t as_journal_message(const char *text, size_t size, char *shown)
 {
     static const char name[] = "MESSAGE\n";
@@ -208,7 +209,7 @@ static const struct {
     { "terminal", as_terminal_text, false },   { "JSON of skep", as_terminal_json, false },
 };
 
-/* Returns whether all that is shown is visible by the lists above, and UTF-8. */
+/* Asserts that all that is shown is visible by the lists above, and UTF-8. */
 static void assert_fools_nobody(const char *output, const char *shown, size_t size,
                                 bool may_newline)
 {
@@ -240,7 +241,7 @@ static void test_no_output_shows_a_character_that_fools_its_reader(void **state)
             for (size_t i = code == 0; i < ARRAY_LEN(outputs); i++) {
                 if (code == 0 && outputs[i].is_c_string)
                     continue;
-                /* Entries of the journal and lines of log files are apart without it. */
+                /* Entries of the journal and lines of log files end without it. */
                 bool may = outputs[i].show == as_journal_message;
                 size_t n = outputs[i].show(text, size, shown);
                 assert_fools_nobody(outputs[i].name, shown, n, may);
@@ -324,7 +325,8 @@ static void test_other_characters_come_through_as_they_are(void **state)
     }
 }
 
-/* The module's own list against what is known of others: private use, spaces, emoji, ends of ranges. */
+/* Checks that the module's list has no other characters: private use, spaces, emoji, ends of
+ * ranges. */
 static void test_only_what_fools_is_invisible(void **state)
 {
     static const uint32_t visible[] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of libevent's buffers: pieces for parts of bodies are kept and used again, a few of them.
+ * Memory of libevent's buffers: a few pieces for parts of bodies are kept and used again.
  */
 #include <setjmp.h>
 #include <stdarg.h>

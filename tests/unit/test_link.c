@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a version goes to its worker, over a real socket and a real loop: in parts, whole and in order, however large it
- * is, with other frames in between.
+ * The way of a version to its worker, over a real socket and a real loop: in parts, whole and in
+ * order, with any size, and with other frames in between.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -47,9 +47,9 @@ struct scene {
     struct arena arena;
     uint8_t *input;
     size_t have, most_queued;
-    char order[4096]; /* B, F, E, P: frames as they came, with the placement's number behind each */
+    char order[4096]; /* B, F, E, P: frames as they came, each with the placement's number */
     size_t n_order;
-    uint64_t file_bytes[3]; /* of each placement */
+    uint64_t file_bytes[3]; /* bytes of files of each placement */
 };
 
 static void on_load_turn(evutil_socket_t fd, short what, void *arg)

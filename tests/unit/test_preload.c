@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Versions that nobody waits for go into their worker a few at a time, behind what a request waits for, and no callback
- * looks at all tenants for it. The supervisor without processes: tests/fuzz/rig.h.
+ * Versions for which no request waits go into their worker a few at a time, behind those for which
+ * one waits, and no callback looks at all tenants for it. The supervisor without processes:
+ * tests/fuzz/rig.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +32,8 @@ struct scene {
     struct rig_client client;
 };
 
-/* How often a place was chosen for a version: what a callback does for each tenant that it looks at. */
+/* Number of times that a worker was chosen for a version, which a callback does for each tenant
+ * that it looks at. */
 static unsigned n_choices;
 struct slot *__real_placement_find_slot(struct slots *slots, const struct version *version);
 struct slot *__wrap_placement_find_slot(struct slots *slots, const struct version *version);
@@ -53,7 +55,7 @@ static void install_all(struct scene *scene, unsigned cpu_ms)
     }
 }
 
-/* A new version of each tenant, none of which serves yet. */
+/* Makes a new version of each tenant, none of which serves yet. */
 static int set_up(void **state)
 {
     static struct scene scene;
@@ -80,7 +82,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The one that began first. */
+/* Returns the load that began first. */
 static struct placement *find_loading(const struct scene *scene)
 {
     struct placement *placement, *first = NULL;
@@ -191,7 +193,7 @@ static void test_version_that_was_superseded_in_the_queue_is_not_loaded(void **s
     assert_int_equal(count_candidates(scene), 0);
 }
 
-/* The worker of these tenants leaves, and another one takes over. */
+/* The worker of these tenants leaves, and another takes over. */
 static void test_worker_that_leaves_has_its_tenants_loaded_a_few_at_a_time(void **state)
 {
     struct scene *scene = *state;
@@ -209,12 +211,12 @@ static void test_worker_that_leaves_has_its_tenants_loaded_a_few_at_a_time(void 
         assert_int_equal(old.worker->state, WORKER_READY);
         assert_int_equal(count_loading(scene), 2);
     }
-    /* A request waits for one of them: it counts no more, and the next one may begin. */
+    /* A request waits for one of them, which then counts no more, and the next one may begin. */
     placement = find_loading(scene);
     assert_true(placement->is_preload);
     int size = snprintf(ask, sizeof ask, "GET / HTTP/1.1\r\nHost: %s.localhost\r\n\r\n",
                         placement->version->tenant->name);
-    old.worker->is_hung_up = true; /* else the request goes there meanwhile */
+    old.worker->is_hung_up = true; /* otherwise the request would go there meanwhile */
     rig_client_ask(&scene->client, ask, (size_t) size, true);
     for (unsigned i = 0; i < 10; i++)
         rig_turn(scene->rig);

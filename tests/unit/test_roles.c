@@ -52,7 +52,7 @@ static void test_lists_say_who_may_what(void **state)
     assert_int_equal(right_of(SOMEBODY, READERS, &lists, GROUP), ADMIN_MAY_READ);
     assert_int_equal(right_of(READER, WRITERS, &lists, GROUP), ADMIN_MAY_WRITE);
     assert_int_equal(right_of(SOMEBODY, 1, &lists, GROUP), ADMIN_MAY_NOTHING);
-    read_groups[0] = 9; /* a supplementary one */
+    read_groups[0] = 9; /* a supplementary group */
     assert_int_equal(right_of(SOMEBODY, 1, &lists, GROUP), ADMIN_MAY_READ);
     read_groups[0] = READERS;
 }

@@ -17,7 +17,7 @@
 
 #define OPEN_MAX 64
 
-/* One request, its worker, and what is behind its bindings. */
+/* A request, its worker, and the calls of its bindings. */
 struct attempt {
     struct caller caller; /* first */
     bool is_congested, is_observed;
@@ -227,7 +227,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* ---- what a worker may not say */
+/* ---- frames that a worker may not send */
 
 static void test_number_binding_and_size_of_a_call_are_checked(void **state)
 {
@@ -281,7 +281,7 @@ static void test_body_keeps_to_its_window(void **state)
     assert_int_equal(say_body(attempt, 1, 0, false), -EPROTO);
     assert_int_equal(say_body(attempt, 1, 11, false), -EPROTO);
     assert_int_equal(say_body(attempt, 1, 10, false), 0);
-    /* What there was from the start is not granted again. */
+    /* The first window is not granted again. */
     call_grant(attempt->open[0], CALL_WINDOW_BYTES);
     assert_int_equal(attempt->credit, 0);
     call_grant(attempt->open[0], 100);
@@ -292,7 +292,7 @@ static void test_body_keeps_to_its_window(void **state)
     assert_int_equal(attempt->body_bytes, 110);
     assert_int_equal(say_body(attempt, 1, 1, false), -EPROTO); /* after the end */
     call_grant(attempt->open[0], 100);
-    assert_int_equal(attempt->credit, 100); /* nothing is to come */
+    assert_int_equal(attempt->credit, 100); /* no byte is to come */
     end(attempt);
 }
 
@@ -333,7 +333,7 @@ static void test_answer_waits_for_credit(void **state)
     assert_int_equal(caller_on_credit(&attempt->caller, 1, 100), 0);
     assert_int_equal(attempt->n_bytes, BODY_WINDOW_BYTES + 100);
     forget(attempt, call);
-    assert_int_equal(call_send_body(call, NULL, 0, true), 0); /* behind what waits */
+    assert_int_equal(call_send_body(call, NULL, 0, true), 0); /* behind bytes that wait */
     assert_int_equal(attempt->n_ends, 0);
     assert_int_equal(attempt->caller.n_calls, 1);
     assert_int_equal(caller_kept_bytes(&attempt->caller), sizeof bytes - 100);
@@ -341,7 +341,7 @@ static void test_answer_waits_for_credit(void **state)
     assert_int_equal(attempt->n_bytes, 5 * sizeof bytes);
     assert_int_equal(attempt->n_ends, 1);
     assert_int_equal(attempt->caller.n_calls, 0);
-    assert_int_equal(attempt->n_credits, 1); /* the kind was through */
+    assert_int_equal(attempt->n_credits, 1); /* the kind had ended the answer */
     end(attempt);
 }
 
@@ -371,7 +371,8 @@ static void test_answer_waits_for_room_with_its_head(void **state)
     end(attempt);
 }
 
-/* Heads too: each may have 128 KiB, and a worker that does not read has thousands of calls. */
+/* Heads count, too: each may have 128 KiB, and a worker that does not read may have thousands of
+ * calls. */
 static void test_what_waits_is_counted(void **state)
 {
     static const uint8_t bytes[10];
@@ -385,7 +386,7 @@ static void test_what_waits_is_counted(void **state)
     attempt->is_congested = true;
     assert_int_equal(call_respond(call, &large, bytes, 10, false), 0);
     size_t kept = caller_kept_bytes(&attempt->caller);
-    assert_true(kept > sizeof value); /* the body is the kind's to count */
+    assert_true(kept > sizeof value); /* the kind counts the body */
     assert_int_equal(call_waiting(call), kept + 10);
     assert_int_equal(caller_waiting_bytes(&attempt->caller), kept + 10);
     forget(attempt, other);
@@ -425,9 +426,9 @@ static void test_calls_end_with_their_attempt(void **state)
     (void) make(attempt);
     caller_end(&attempt->caller);
     assert_int_equal(attempt->n_cancelled, 2);
-    assert_int_equal(attempt->n_failures, 0); /* the worker knows */
+    assert_int_equal(attempt->n_failures, 0); /* the worker knows already */
     assert_int_equal(say_call(attempt, 3, 0, 0, true), -EPROTO);
-    caller_begin(&attempt->caller, &ops, kinds, &manifest, &limits); /* sent again */
+    caller_begin(&attempt->caller, &ops, kinds, &manifest, &limits); /* the request is sent again */
     assert_int_equal(say_call(attempt, 1, 0, 0, true), 0);
     end(attempt);
 }
@@ -440,7 +441,7 @@ static void test_cancelled_request_gets_no_new_calls(void **state)
     (void) make(attempt);
     caller_cancel(&attempt->caller);
     assert_int_equal(attempt->n_cancelled, 1);
-    assert_int_equal(say_call(attempt, 2, 0, 0, true), 0); /* on its way, and passed over */
+    assert_int_equal(say_call(attempt, 2, 0, 0, true), 0); /* was on its way, and is ignored */
     assert_int_equal(say_body(attempt, 2, 1, false), 0);
     assert_int_equal(attempt->n_open, 0);
     assert_int_equal(attempt->n_failures, 0);
@@ -509,7 +510,7 @@ static void test_bytes_are_bounded_both_ways(void **state)
     forget(attempt, call);
     assert_int_equal(call_send_body(call, bytes, 1, false), -EFBIG);
     assert_int_equal(attempt->n_limits, 1);
-    assert_int_equal(say_call(attempt, 2, 0, 1, true), 0); /* no byte is left for its body */
+    assert_int_equal(say_call(attempt, 2, 0, 1, true), 0); /* no byte is left for the body */
     assert_int_equal(attempt->n_limits, 2);
     assert_int_equal(attempt->n_open, 0);
     end(attempt);
@@ -538,13 +539,13 @@ static void test_budget_is_that_of_the_first_request(void **state)
     assert_ptr_equal(caller_root(&child->caller), &root->caller);
     assert_int_equal(say_call(child, 3, 0, 0, true), 0);
     assert_int_equal(child->n_limits, 1);
-    assert_int_equal(child->met[LIMIT_INDEX(subrequests)], 0); /* it has made three itself */
+    assert_int_equal(child->met[LIMIT_INDEX(subrequests)], 0); /* the child has made three itself */
     assert_int_equal(root->met[LIMIT_INDEX(subrequests)], 1);
     end(root);
     assert_null(caller_root(&child->caller));
-    limits.subrequests = 100; /* of what it may do itself */
+    limits.subrequests = 100; /* the child's own limit */
     assert_int_equal(say_call(child, 4, 0, 0, true), 0);
-    assert_int_equal(child->n_limits, 2); /* the budget is as it was */
+    assert_int_equal(child->n_limits, 2); /* the budget is used up, as before */
     end(child);
 }
 
@@ -580,7 +581,8 @@ static void test_kind_without_memory_fails_the_call(void **state)
     end(attempt);
 }
 
-/* ---- random events: whatever the worker and the kind do, each call ends once, and counts return to 0 */
+/* ---- random events: each call ends once, and counts return to 0, with any acts of the worker and
+ * the kind */
 
 struct random {
     uint64_t state;
@@ -600,7 +602,7 @@ static void answer_some(struct attempt *attempt, struct random *random)
     size_t size = draw(random, 3) == 0 ? sizeof bytes : 1 + draw(random, 100);
 
     if (call_queued(call) + size > BODY_WINDOW_BYTES)
-        size = 0; /* a kind keeps to the window */
+        size = 0; /* a kind never sends beyond the window */
     if (draw(random, 20) == 0) {
         forget(attempt, call);
         call_fail(call, false, "broken");

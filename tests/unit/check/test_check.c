@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor/check: what a worker that was taken over, or dies, can make of the check of a tenant's modules. The test is the
- * spawner, and its workers are forks of itself without a jail.
+ * supervisor/check with a worker that was taken over, or that dies, while it checks a tenant's
+ * modules. The test is the spawner, and its workers are forks of itself without a jail.
  */
 #include "supervisor/check/check.h"
 
@@ -28,7 +28,7 @@
 #include "supervisor/jail/level.h"
 #include "worker.pb-c.h"
 
-/* What the worker does. channel: its end, blocking. Ends with exit. */
+/* The worker's code. channel: the worker's end, blocking. Ends with exit. */
 typedef void (*play_fn)(int channel, struct scoreboard *board);
 
 struct stage {
@@ -136,7 +136,7 @@ int __wrap_spawner_spawn(struct spawner *spawner, const struct spawner_job *job)
 int __wrap_spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps);
 int __wrap_spawner_look(struct spawner *spawner, unsigned slot, pid_t pid, bool with_maps)
 {
-    static const struct jail_facts none; /* nothing of a jail */
+    static const struct jail_facts none; /* no jail at all */
 
     (void) spawner;
     (void) with_maps;
@@ -211,7 +211,7 @@ static _Noreturn void wait_for_the_end(void)
         (void) pause();
 }
 
-/* ---- one run */
+/* ---- one check */
 
 static struct check_faults faults;
 

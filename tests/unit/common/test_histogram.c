@@ -24,7 +24,7 @@ static uint64_t next_random(void)
     return random_state;
 }
 
-/* As latencies are: of all magnitudes. */
+/* Returns a sample of any magnitude, as latencies are. */
 static uint64_t next_sample(void)
 {
     return next_random() >> (32 + next_random() % 32);
@@ -81,7 +81,7 @@ static void test_empty_one_has_no_percentiles(void **state)
     assert_int_equal(histogram_percentile(&histogram, 999), 0);
 }
 
-/* Of sorted samples: the value at the rank, and at most a sixteenth above it. */
+/* A percentile is the value at the rank of the sorted samples, or at most a sixteenth above it. */
 static void test_percentiles_are_those_of_the_sorted_samples(void **state)
 {
     static const unsigned permilles[] = { 0, 1, 10, 500, 900, 990, 999, 1000 };
@@ -216,11 +216,12 @@ static void test_bytes_that_are_no_export_are_refused_and_write_nothing(void **s
         const char *bytes;
         size_t size;
     } bad[] = {
-        { "\x80", 1 },                                                      /* broken off */
-        { "\x01\x00", 2 },                                                  /* no count */
-        { "\x01\xd0\x03\x01", 4 },                                          /* bucket 464 */
-        { "\x01\xcf\x03\x01\x00\x01", 6 },                                  /* after the last one */
-        { "\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01", 12 },         /* a great distance */
+        { "\x80", 1 },                     /* broken off */
+        { "\x01\x00", 2 },                 /* no count */
+        { "\x01\xd0\x03\x01", 4 },         /* bucket 464 */
+        { "\x01\xcf\x03\x01\x00\x01", 6 }, /* after the last one */
+        { "\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01",
+          12 }, /* a distance that is too large */
         { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01", 13 },     /* 11 bytes */
         { "\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01", 14 }, /* too many in all */
     };
@@ -253,7 +254,8 @@ static void test_no_bytes_at_all_crash_the_import(void **state)
     }
 }
 
-/* Prints what one record costs: the figure in docs/metrics.md. No bound that a busy machine breaks. */
+/* Prints the cost of one record: the figure in docs/metrics.md. Sets no bound that a busy machine
+ * would break. */
 static void test_recording_is_cheap(void **state)
 {
     static struct histogram histogram;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How often a line that a peer can repeat is logged.
+ * Bounds on how often a line that a peer can repeat is logged.
  */
 #include <setjmp.h>
 #include <stdarg.h>

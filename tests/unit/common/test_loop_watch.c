@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Callbacks that compute for long are counted by their names; those that only wait are not.
+ * Callbacks that compute for long are counted by their names; callbacks that only wait are not.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the kernel says of another process, by a file that was opened once.
+ * Reading the state of another process from a file of the kernel's that was opened once.
  */
 #include <errno.h>
 #include <sched.h>

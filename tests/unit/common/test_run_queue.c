@@ -24,7 +24,7 @@ static int queue_free(void **state)
     return 0;
 }
 
-/* Has the queue's next turn taken by an entry that at once wants another. Returns who it was. */
+/* Gives the next turn to an entry, which at once wants another. Returns the entry. */
 static struct run_entry *turn(struct run_queue *queue)
 {
     struct run_entry *entry = run_queue_next(queue);
@@ -34,7 +34,7 @@ static struct run_entry *turn(struct run_queue *queue)
     return entry;
 }
 
-/* How much CPU time each of two gets while some is given out; in us. */
+/* Gives out CPU time, and measures how much each of two entries gets; in us. */
 static void share(struct run_queue *queue, struct run_entry *a, struct run_entry *b,
                   uint64_t given_us, uint64_t ret_us[2])
 {
@@ -198,7 +198,7 @@ static void test_what_was_charged_too_much_comes_back(void **state)
     struct run_entry a = { 0 }, b = { 0 };
     uint64_t got[2] = { 0, 0 };
 
-    /* Of b too much is expected, time and again. */
+    /* Too much is expected of b, time and again. */
     run_queue_join(*state, &a, 10 * MS, 100);
     run_queue_join(*state, &b, 100 * MS, 100);
     while (got[0] + got[1] < 10000 * MS) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Texts of skepd.yaml as config_parse takes them, and what it says about wrong ones. */
+/* Texts of skepd.yaml for config_parse, and its errors about wrong ones. */
 #pragma once
 
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "{limits}" and "{observable}" in messages that tests expect: the names in limit_table, which grows. */
+/* "{limits}" and "{observable}" in messages that tests expect: the names in limit_table, which may
+ * grow. */
 #pragma once
 
 #include <stdbool.h>

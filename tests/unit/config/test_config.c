@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skepd.yaml: what is right is read as it stands, and each thing that is wrong has its line. */
+/* skepd.yaml: right values are read as they stand, and each error has its line. */
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -47,7 +47,7 @@ static void test_smallest_file_has_the_defaults(void **state)
     (void) config_free(config);
 }
 
-/* The text between the first ```yaml and ``` of docs/config.md; malloc'ed. */
+/* Reads the text between the first ```yaml and ``` of docs/config.md; malloc'ed. */
 static char *read_documented_file(void)
 {
     static const char start[] = "```yaml\n";

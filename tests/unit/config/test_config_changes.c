@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What differs between two configs, and what of it a running skepd keeps. */
+/* Differences between two configs, and those that a running skepd can apply. */
 #include "tests/unit/config/config_fixture.h"
 
 #include "config/config_changes.h"
@@ -32,12 +32,11 @@ static void test_same_config_has_no_changes(void **state)
 {
     (void) state;
     expect_changes(LISTEN, LISTEN, "");
-    /* What is written out is what holds anyway. */
+    /* The values that are written out are the defaults. */
     expect_changes(LISTEN, LISTEN "drain_s: 30\ncordons: [{name: default, workers: 2}]\n", "");
 }
 
-/* Each key once, so that one that is forgotten in the table is found: the list is that of
- * docs/config.md. */
+/* Changes each key of docs/config.md once, so that the test finds a key that the table has not. */
 static void test_each_key_is_found(void **state)
 {
     static const struct {

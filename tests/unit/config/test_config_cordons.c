@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cordons of skepd.yaml: their numbers, and what is only observed. */
+/* Cordons of skepd.yaml: their numbers, and limits that are only observed. */
 #include "common/cleanup.h"
 #include "tests/unit/config/config_fixture.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keys of skepd.yaml that say how the service is run: admin, log, metrics, deploy, state. */
+/* The keys of skepd.yaml for the operation of the service: admin, log, metrics, deploy, state. */
 #include "tests/unit/config/config_fixture.h"
 
 static void test_nothing_is_given_away_where_nothing_is_said(void **state)

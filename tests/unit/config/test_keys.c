@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rows of skepd.yaml and skep.yaml are sound: what one says fits its kind, and what holds by default is allowed. */
+/* The rows of skepd.yaml and skep.yaml are sound: each row's values fit its kind, and its default
+ * is allowed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@
 static const struct {
     const char *name;
     const struct key_table *table;
-    size_t size; /* of the struct */
+    size_t size; /* size of the struct */
 } tables[] = {
     { "config", &config_keys, sizeof(struct config) },
     { "cordon", &cordon_keys, sizeof(struct cordon_config) },
@@ -25,7 +26,7 @@ static const struct {
 };
 
 static const struct {
-    size_t size, more_size; /* 0: any */
+    size_t size, more_size; /* 0: any size */
 } kinds[KEY_KINDS] = {
     [KEY_NUMBER] = { sizeof(uint32_t), 0 },
     [KEY_SWITCH] = { sizeof(bool), 0 },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits: the table is sound, and the layers combine as DESIGN says. */
+/* Limits: the table is sound, and the layers combine as docs/config.md says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -194,7 +194,7 @@ static void test_what_only_shapes_other_limits_cannot_be_observed(void **state)
                              i != LIMIT_INDEX(hung_ms) && i != LIMIT_INDEX(renewals));
 }
 
-/* 64000 as "64 000", and 4096 as it is; with a unit if there is one. */
+/* Writes 64000 as "64 000", and 4096 without a space; with a unit if there is one. */
 static const char *write_number(uint32_t value, const char *unit, char buffer[32])
 {
     const char *space = unit[0] ? " " : "";

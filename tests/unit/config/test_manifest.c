@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skep.yaml and routes: what a tenant writes is checked, and each error has its line. */
+/* skep.yaml and routes: all that a tenant writes is checked, and each error has its line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

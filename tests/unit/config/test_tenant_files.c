@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tenants on disk: what belongs to a tenant is read, what leads out of its folder is not. */
+/* Tenants on disk: files of a tenant are read, paths that lead out of its folder are not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

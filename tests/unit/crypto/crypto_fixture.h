@@ -19,7 +19,7 @@ struct result {
     uint8_t *data;
     size_t size;
     bool is_out_of_memory;
-    unsigned looks_left; /* then it is stopped */
+    unsigned looks_left; /* looks at is_stopped until it is true */
     unsigned looks;
     uint64_t left_ns;
 };
@@ -56,7 +56,7 @@ static inline uint8_t *reserve(void *owner, size_t size)
 
 static const struct crypto_caller caller = { is_stopped, left_ns, reserve, &result };
 
-/* Before each operation. */
+/* Resets the caller. Before each operation. */
 static inline void clear(void)
 {
     free(result.data);

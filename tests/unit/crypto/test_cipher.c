@@ -23,7 +23,7 @@ static int run(const char *key, struct crypto_cipher_params params, struct crypt
     return r;
 }
 
-/* Encrypts, compares, and decrypts what it gave. */
+/* Encrypts, compares, and decrypts the result. */
 static void try_both(const char *key, struct crypto_cipher_params params, const char *plain,
                      const char *cipher)
 {
@@ -86,7 +86,7 @@ static void test_ctr(void **state)
              "874d6191b620e3261bef6864990db6ce9806f66b7970fdff8617187bb9fffdff");
 }
 
-/* With 8 bits, and with 128, the block behind ...ff is ...00, and what is above the counter stays. */
+/* With 8 bits, and with 128, the block behind ...ff is ...00, and bits above the counter stay. */
 static void test_the_counter_wraps_within_its_bits(void **state)
 {
     static const size_t bits[] = { 1, 8, 9, 47, 63, 64, 65, 127, 128 };

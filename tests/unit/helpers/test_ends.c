@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of a child is told once, with how it died and all the CPU time that it has used.
+ * The end of a child is reported once, with its wait status and all the CPU time that it has used.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ static void on_end(void *owner, unsigned slot, pid_t pid, int wait_status, uint6
     *told = (struct told){ told->n + 1, slot, pid, wait_status, cpu_ns };
 }
 
-/* Uses its processor so long, by its own clock, and is killed by its own hand. */
+/* Starts a child that uses the processor for a time, by its own clock, and then kills itself. */
 static pid_t start_child(void)
 {
     pid_t pid = fork();

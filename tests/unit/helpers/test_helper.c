@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kit of helper processes, both sides of it, with real processes: a spawner, and a tiny helper, which this
- * program is when its name begins with "tiny". The frames are those of the store.
+ * The code of helper processes, both sides of it, with real processes: a spawner, and a tiny
+ * helper, which is this program under a name that begins with "tiny". The frames are those of the
+ * store.
  */
 #include "helper/helper.h"
 
@@ -46,7 +47,7 @@ static const struct policy_table tiny_calls = {
     .n_rows = ARRAY_LEN(tiny_rows),
 };
 
-/* The same, for a unit, which takes clients in. */
+/* The same rows for a unit, which accepts clients. */
 static const struct policy_syscall unit_rows[] = {
 #include "sandbox-policy/base_syscalls.inc"
     { ALLOW(accept4), .reason = "clients of the unit" },
@@ -71,7 +72,7 @@ static int accept_it(void *client, uint64_t id)
     return helper_answer(client, &answer.base);
 }
 
-/* List is answered, Seal never, Check with another id; Abort ends the helper. */
+/* Answers List. Seal gets no answer, Check one with another id, and Abort ends the helper. */
 static int on_list(void *client, const ProtobufCMessage *message)
 {
     return accept_it(client, ((const Skep__Store__List *) message)->id);
@@ -118,7 +119,8 @@ static int fail_to_start(void *owner, struct helper_words *words)
     return -EIO;
 }
 
-/* Only what the spawner gives: no environment, a channel, the layers, and a folder where there is one. */
+/* Checks that the helper has only what the spawner gives: no environment, a channel, the layers, and a folder if there
+ * is one. */
 static int check_surroundings(void *owner, struct helper_words *words)
 {
     char path[4096];
@@ -160,7 +162,7 @@ struct scene {
     int folder_fd;
     uint64_t failed[FAILED_MAX];
     unsigned n_failed, n_lost, n_ready;
-    uint64_t answered; /* the last */
+    uint64_t answered; /* id of the last answer */
     unsigned n_answers;
 };
 
@@ -189,7 +191,7 @@ static void on_failed(void *owner, uint64_t id)
 {
     struct scene *scene = owner;
 
-    assert_int_equal(scene->n_lost, 0); /* the requests first */
+    assert_int_equal(scene->n_lost, 0); /* lost requests are reported first */
     assert_true(scene->n_failed < FAILED_MAX);
     scene->failed[scene->n_failed++] = id;
 }
@@ -216,7 +218,7 @@ static void turn(const struct scene *scene)
     assert_int_equal(event_base_loop(scene->base, EVLOOP_ONCE), 0);
 }
 
-/* name: of the program; unit_path: NULL: none. 0 or -errno, as the helper starts. */
+/* Starts the helper. name: the program's; unit_path: NULL: none. Returns 0 or -errno of the start. */
 static int enter(struct scene *scene, const char *name, const char *unit_path)
 {
     *scene = (struct scene){ .folder_fd = open("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
@@ -366,7 +368,7 @@ static void test_helper_of_another_version_or_name_or_that_cannot_start_is_refus
     }
 }
 
-/* The next one is the reserve's to start. */
+/* The reserve starts the next helper. */
 static void test_spawner_that_dies_costs_no_helper(void **state)
 {
     struct scene scene;
@@ -417,7 +419,7 @@ static int listen_at(const char *path)
     return fd;
 }
 
-/* As the service manager does. */
+/* Starts the unit as the service manager does. */
 static pid_t start_unit(int listen_fd)
 {
     pid_t pid = fork();
@@ -455,7 +457,7 @@ static void test_unit_serves_two_skepd_and_is_reached_again_after_its_death(void
     assert_int_equal(enter(&new, TINY, path), 0);
     expect_answer(&old, 1);
     expect_answer(&new, 1);
-    leave(&old); /* its end is nothing to the other */
+    leave(&old); /* the end of this client does not concern the other */
     expect_answer(&new, 2);
     assert_int_equal(ask(&new, SKEP__STORE__REQUEST__MESSAGE_SEAL, 3), 0);
     turn(&new);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cgroups of workers. Finding our own needs none; the others are skipped where no cgroup v2 is
+ * Cgroups of workers. Finding our own needs none; the other tests are skipped where no cgroup v2 is
  * delegated to this process, and run in scripts/test-vm.
  */
 #include <errno.h>
@@ -134,7 +134,7 @@ static unsigned count_fds(void)
     return n;
 }
 
-/* How many "worker-" directories are beside the given one. */
+/* Counts the "worker-" directories beside the given one. */
 static unsigned count_workers(int worker_fd)
 {
     int fd = openat(worker_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -156,7 +156,7 @@ static void join(int fd)
         _exit(10);
 }
 
-/* In the cgroup; then it says one byte and runs. */
+/* Starts a child in the cgroup, which writes one byte and then runs. */
 static pid_t start_in(const struct cgroup_worker *worker, void (*run)(void))
 {
     int fds[2];
@@ -187,7 +187,7 @@ static int wait_for(pid_t pid)
 
 static void run_for_ever(void)
 {
-    (void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* when a test fails */
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* ends the child when a test fails */
     for (;;)
         (void) pause();
 }
@@ -201,7 +201,7 @@ static void take_memory(size_t size)
     memset(memory, 1, size);
 }
 
-/* A second process at the limit of two, and no third. */
+/* Makes a second process at the limit of two, and fails to make a third. */
 static void run_into_memory_limit(void)
 {
     pid_t second = fork();
@@ -357,7 +357,7 @@ static void test_what_a_dead_supervisor_left_is_removed(void **state)
     assert_int_equal(close(fd), 0);
 }
 
-/* As during an upgrade: two of them in one leaf. */
+/* Two supervisors in one leaf, as during an upgrade. */
 static void test_what_belongs_to_another_supervisor_in_the_leaf_is_left_alone(void **state)
 {
     struct cgroup_tree *tree = new_tree();
@@ -377,14 +377,14 @@ static void test_what_belongs_to_another_supervisor_in_the_leaf_is_left_alone(vo
     assert_true(has_worker(fd, getpid(), "1.0"));
     assert_false(has_worker(fd, 1, "1.0"));
     (void) cgroup_worker_free(worker);
-    /* The one that goes first takes nothing away from the other. */
+    /* The tree that goes first takes nothing away from the other. */
     (void) cgroup_free(tree);
     assert_true(has_worker(fd, pid, "1.0"));
     assert_int_equal(faccessat(fd, "supervisor", F_OK, 0), 0);
     assert_file(fd, "cgroup.subtree_control", "cpu memory pids");
     assert_int_equal(kill(pid, SIGKILL), 0);
     (void) wait_for(pid);
-    /* The last one finds the leaf, and undoes what the first one did if it is told. */
+    /* The last tree finds the leaf, and undoes the changes of the first one if it is told to. */
     tree = new_tree();
     assert_false(has_worker(fd, pid, "1.0"));
     assert_false(cgroup_is_to_undo(tree));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events as JSON and as entries of the journal. What jansson reads back is what was put in; whatever the
- * bytes are, a line is a line, an object an object, and an entry has the fields that it should.
+ * Events as JSON and as entries of the journal. jansson reads back the same values; with any
+ * bytes, an event is one line and one object, and an entry has the fields that it should.
  */
 #include <endian.h>
 #include <jansson.h>
@@ -103,7 +103,7 @@ static void test_json_keeps_any_bytes_in_their_value(void **state)
     json_decref(object);
 }
 
-/* However much is in it, and however long its bytes become. */
+/* Lines are whole with any amount of text, and with any length of its bytes when escaped. */
 static void test_lines_are_whole_whatever_is_in_them(void **state)
 {
     static char text[LOG_TEXT_BYTES];
@@ -133,7 +133,7 @@ static void test_lines_are_whole_whatever_is_in_them(void **state)
 
 /* ---- the journal */
 
-/* Reads an entry as journald does; NULL: no such field. *ret_n: how many there are. */
+/* Finds a field of an entry as journald does; NULL: no such field. *ret_n: how often it is there. */
 static char *find_field(const char *entry, size_t size, const char *name, size_t *ret_n)
 {
     const char *at = entry, *end = entry + size;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a service manager reads on its socket, message by message.
+ * The messages that a service manager reads on its socket.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -62,7 +62,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The next message; "" if there is none. */
+/* Returns the next message; "" if there is none. */
 static const char *hear(struct fixture *f)
 {
     static char text[1024];
@@ -125,7 +125,7 @@ static void test_nothing_is_said_for_a_service_that_another_process_is(void **st
     assert_string_equal(hear(f), "MAINPID=1");
     assert_string_equal(hear(f), "BARRIER=1");
     assert_string_equal(hear(f), "");
-    notify_main_pid(f->notify, getpid()); /* it is this one after all */
+    notify_main_pid(f->notify, getpid()); /* this process is the main one after all */
     notify_watchdog(f->notify);
     assert_non_null(strstr(hear(f), "MAINPID="));
     assert_string_equal(hear(f), "WATCHDOG=1");
@@ -140,7 +140,7 @@ static void test_nothing_is_said_after_the_end(void **state)
     notify_main_pid(f->notify, getpid());
     assert_int_equal(notify_store_fd(f->notify, f->manager, "listen"), -ENOTCONN);
     assert_string_equal(hear(f), "");
-    notify_end(f->notify); /* once more does nothing */
+    notify_end(f->notify); /* a second call does nothing */
 }
 
 static void test_reloading_has_a_time(void **state)
@@ -200,7 +200,7 @@ static void test_what_finds_no_room_waits_in_order(void **state)
     assert_string_equal(hear(f), "");
 }
 
-/* As after systemd has executed itself anew. */
+/* The socket is another one, as after systemd has executed itself anew. */
 static void test_socket_that_is_made_anew_is_found(void **state)
 {
     struct fixture *f = *state;
@@ -221,7 +221,7 @@ static void test_socket_that_is_made_anew_is_found(void **state)
         assert_int_equal(notify_store_fd(notify, 0, "http"), 0);
         assert_string_equal(hear(f), "FDSTORE=1\nFDNAME=http");
         assert_int_equal(unlink(address.sun_path), 0);
-        /* What is not taken is not thought to be kept. */
+        /* A descriptor that the manager did not take does not count as stored. */
         assert_int_equal(notify_store_fd(notify, 0, "http"), -ENOENT);
     }
     assert_null(notify_free(notify));

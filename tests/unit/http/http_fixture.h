@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For the HTTP tests: a front with a real loop and real sockets, a small handler whose behaviour
- * follows the target, and clients in the same thread that run the loop while they wait.
+ * depends on the target, and clients in the same thread that run the loop while they wait.
  *
  * /hello answers at once; /echo answers with the request body; /big with a large body; anything
  * else is left to the test in fixture->exchange.
@@ -40,17 +40,17 @@ struct fixture {
     struct http_front *front;
     struct sockaddr_in address;
     struct http_exchange *exchange; /* borrowed: the last one, until answered or gone */
-    char *seen;                     /* what the handler was told, one line each */
+    char *seen;                     /* calls of the handler, one line each */
     size_t seen_size;
     FILE *seen_file;
     uint8_t body[1 << 20];
     size_t body_size;
     bool body_ended;
-    size_t grant; /* at on_request */
+    size_t grant; /* bytes that the handler grants in on_request */
     unsigned gone;
-    enum http_gone why; /* of the last gone */
+    enum http_gone why; /* reason of the last gone */
     unsigned writable;
-    int answer; /* what http_respond returned to the handler */
+    int answer; /* the result of http_respond in the handler */
     bool is_echo;
 };
 
@@ -251,7 +251,7 @@ static inline void client_read(struct client *client)
     client->data[client->size] = '\0';
 }
 
-/* Lets the loop and the client's socket run until condition holds. */
+/* Runs the loop and the client's socket until condition holds. */
 #define WAIT_UNTIL(fixture, client, condition)          \
     do {                                                \
         uint64_t _deadline = io_now_ns() + DEADLINE_NS; \

@@ -101,7 +101,7 @@ static void test_the_handler_gets_no_more_than_it_granted(void **state)
         fixture_turn(fixture);
     assert_int_equal(fixture->body_size, 0);
     http_grant(fixture->exchange, 4);
-    assert_int_equal(fixture->body_size, 0); /* not from within http_grant */
+    assert_int_equal(fixture->body_size, 0); /* http_grant itself does not call back */
     WAIT_UNTIL(fixture, client, fixture->body_size == 4);
     http_grant(fixture->exchange, 6);
     WAIT_UNTIL(fixture, client, fixture->body_ended);
@@ -429,7 +429,7 @@ static void test_a_half_closed_stream_that_goes_on_is_not_aborted(void **state)
         client_read(client);
         (void) usleep(5000);
     }
-    if (longest_ns < 150 * NSEC_PER_MSEC) /* else the machine let no byte go in time */
+    if (longest_ns < 150 * NSEC_PER_MSEC) /* else the machine was too slow to send a byte in time */
         assert_int_equal(fixture->gone, 0);
     WAIT_UNTIL(fixture, client, fixture->gone == 1);
 }
@@ -457,7 +457,7 @@ static void test_a_reset_that_came_with_the_request_is_noticed(void **state)
     _cleanup_(client_cleanup) struct client *client = client_new(fixture);
 
     (void) state;
-    /* No turn of the loop before both are there. */
+    /* The loop takes no turn before both have come. */
     assert_int_equal(send(client->fd, request, sizeof(request) - 1, 0), sizeof(request) - 1);
     (void) setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     (void) close(client->fd);

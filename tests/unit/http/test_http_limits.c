@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What bounds the connections of the HTTP front: timeouts, numbers, listening addresses, draining.
+ * Bounds of the connections of the HTTP front: timeouts, numbers, listening addresses, draining.
  */
 #include <sys/resource.h>
 #include <sys/un.h>
@@ -60,7 +60,7 @@ static void test_a_body_that_the_handler_holds_back_does_not_time_out(void **sta
     client_say(fixture, client, POST("3"));
     WAIT_UNTIL(fixture, client, fixture->exchange);
     other = client_new(fixture);
-    WAIT_UNTIL(fixture, other, other->is_closed); /* by a longer timeout */
+    WAIT_UNTIL(fixture, other, other->is_closed); /* closed by a longer timeout */
     assert_non_null(fixture->exchange);
     assert_int_equal(fixture->gone, 0);
 }
@@ -78,7 +78,7 @@ static void test_a_body_below_the_least_rate_gets_408(void **state)
     client = client_new(fixture);
     client_say(fixture, client, POST("100000"));
     WAIT_UNTIL(fixture, client, fixture->exchange);
-    while (fixture->gone == 0) { /* never still for body_idle_ms, unless the machine is */
+    while (fixture->gone == 0) { /* no pause of body_idle_ms, unless the machine pauses */
         client_say(fixture, client, "x");
         (void) usleep(1000);
         fixture_turn(fixture);
@@ -226,7 +226,7 @@ static void test_a_pipeline_takes_turns_with_other_connections(void **state)
         before = now;
         assert_false(client->is_closed);
     }
-    assert_in_range(most, 1, 40); /* by its event, and at the end of the turn */
+    assert_in_range(most, 1, 40); /* answers by the event, and at the end of the turn */
 }
 
 static void test_parts_of_heads_are_within_the_budget(void **state)
@@ -275,7 +275,8 @@ static struct client *client_from(struct fixture *fixture, const char *address)
     return client;
 }
 
-/* What comes behind a request that is with the handler; of the address with most of it, one goes. */
+/* Bytes behind a request that the handler has count; a connection of the address with most of them
+ * is closed. */
 static void test_requests_behind_another_are_within_the_budget(void **state)
 {
     struct http_limits limits = fixture_limits;
@@ -392,7 +393,7 @@ static void test_what_the_handler_keeps_is_within_the_budget(void **state)
     assert_int_equal(http_front_buffered(fixture->front), 0);
 }
 
-/* The write timer has been running for longer than anybody's patience, but all the time bytes go. */
+/* The write timer has run for longer than any timeout, but bytes go all the time. */
 static void test_a_client_that_takes_its_answer_does_not_give_way(void **state)
 {
     static const struct http_response response = { .status = 200 };
@@ -707,7 +708,7 @@ static void test_the_front_can_be_freed_with_requests_in_it(void **state)
     WAIT_UNTIL(fixture, client, client->is_closed);
 }
 
-/* Many clients read an answer only when they have sent all. */
+/* Many clients read an answer only when they have sent the whole request. */
 static void test_an_answer_reaches_a_client_that_first_sends_its_whole_body(void **state)
 {
     static const char head[] = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -735,7 +736,7 @@ static void test_a_client_that_never_stops_sending_is_cut_off(void **state)
     (void) state;
     client_say(fixture, client,
                "POST /null HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
-    for (unsigned i = 0; i < 40; i++) /* what the kernel keeps is not counted */
+    for (unsigned i = 0; i < 40; i++) /* bytes in the kernel are not counted */
         client_send(fixture, client, fixture->body, sizeof(fixture->body));
     WAIT_UNTIL(fixture, client, http_front_connections(fixture->front) == 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the HTTP front accepts and refuses in requests, and that it does not matter how the bytes
+ * Requests that the HTTP front accepts and refuses, in the same way however the bytes
  * are split into packets.
  */
 #include "tests/unit/http/http_fixture.h"
@@ -191,10 +191,10 @@ static void test_split_malformed_requests_are_refused_too(void **state)
     }
 }
 
-/* --- what is accepted, and how the handler sees it --- */
+/* --- accepted requests, as the handler sees them --- */
 
 static const struct {
-    const char *request; /* Connection: close is added where the rest stands for itself */
+    const char *request; /* Connection: close is added to a request that is complete */
     const char *seen;
 } accepted[] = {
     { "GET /hello HTTP/1.1\r\nHost: Example.COM:8080\r\nConnection: close\r\n\r\n",

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the HTTP front makes of a handler's response, which may come from a hostile worker.
+ * Responses of a handler, which may come from a hostile worker, through the HTTP front.
  */
 #include "tests/unit/http/http_fixture.h"
 
-/* One request to a handler that waits. */
+/* A request to a handler that waits. */
 struct talk {
     struct fixture *fixture;
     struct client *client;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the attestation says of a jail in which one thing is not as it should be.
+ * The attestation of jails with one fault each.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -128,7 +128,7 @@ static void test_jit_may_have_executable_pages(void **state)
     assert_shows(&facts, LAYERS_ALL, true);
 }
 
-/* Each layer that is not asked for may be missing, and nothing else with it. */
+/* A layer that is not asked for may be missing, but no other with it. */
 static void test_missing_layer_is_excused_only_where_it_is_not_among_the_layers(void **state)
 {
     struct jail_facts facts = sealed_facts();
@@ -157,7 +157,7 @@ static void test_missing_layer_is_excused_only_where_it_is_not_among_the_layers(
     assert_differs(&facts, LAYERS_ALL & ~LAYERS_OF_USER_NAMESPACE, true, "Seccomp: 0");
 }
 
-/* Linux before 5.9 does not say how many filters there are. */
+/* Linux before 5.9 does not report the number of filters. */
 static void test_unknown_number_of_filters_is_no_fault(void **state)
 {
     struct jail_facts facts = sealed_facts();

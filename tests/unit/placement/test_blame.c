@@ -38,7 +38,7 @@ static void test_a_kill_from_outside_blames_nobody(void **state)
     assert_int_equal(v.incident, CAUSE_OUTSIDE);
 }
 
-/* The kernel says that it was its OOM killer: no claim of the worker is needed for that. */
+/* The kernel reports that its OOM killer did it: no claim of the worker is needed for that. */
 static void test_a_kill_by_the_kernel_for_memory_blames_who_holds_it(void **state)
 {
     struct death death = { .wait_status = DIED_OF(SIGKILL),
@@ -58,7 +58,7 @@ static void test_a_kill_by_the_kernel_for_memory_blames_who_holds_it(void **stat
     assert_int_equal(decide(death).evidence, EVIDENCE_PROOF);
 }
 
-/* See memory_share.h for whom the accounts name. */
+/* memory_share.h says which tenant the accounts name. */
 static void test_memory_that_nobody_accounts_for_separates_those_who_may_have_it(void **state)
 {
     struct death death = {
@@ -77,7 +77,7 @@ static void test_memory_that_nobody_accounts_for_separates_those_who_may_have_it
     v = decide(death);
     assert_int_equal(v.version, 0);
     assert_true(v.must_separate);
-    /* Nobody else was ever in it. */
+    /* No other tenant was ever in the worker. */
     death.is_shared = false;
     death.is_own = true;
     v = decide(death);
@@ -134,7 +134,7 @@ static void test_last_words_of_a_worker_that_just_exits_count_for_nothing(void *
     assert_int_equal(v.code, ERROR_WORKER_CRASHED);
 }
 
-/* Only native code makes one: it may have written anything on the scoreboard. */
+/* Only native code makes such a call, and it may have written anything on the scoreboard. */
 static void test_a_forbidden_call_does_not_let_the_worker_name_the_culprit(void **state)
 {
     struct death death = {
@@ -169,7 +169,7 @@ static void test_a_broken_protocol_does_not_either(void **state)
     assert_int_equal(v.evidence, EVIDENCE_PROOF);
 }
 
-/* Another's native code may have waited until only this tenant had a request there. */
+/* Native code of another tenant may have waited until only this one had a request there. */
 static void test_the_only_candidate_of_a_shared_worker_is_separated_too(void **state)
 {
     struct death death = {
@@ -210,7 +210,7 @@ static void test_a_crash_in_which_nothing_ran_separates_those_in_it(void **state
     assert_false(v.is_untrusted);
 }
 
-/* It may have been killed from outside while its only request waited for a timer. */
+/* The worker may have been killed from outside while its only request waited for a timer. */
 static void test_a_crash_in_which_nothing_ran_is_no_proof_against_the_only_one(void **state)
 {
     struct death death = { .wait_status = DIED_OF(SIGSEGV), .candidates = 1, .only_version = 3 };
@@ -268,7 +268,7 @@ static void test_a_worker_that_is_silent_is_never_proof(void **state)
 
     (void) state;
     assert_int_equal(decide(death).evidence, EVIDENCE_CLAIM);
-    death.is_stopped = true; /* by somebody with SIGSTOP */
+    death.is_stopped = true; /* by a SIGSTOP from outside */
     assert_int_equal(decide(death).version, 0);
     assert_false(decide(death).must_separate);
 }
@@ -340,7 +340,7 @@ static void test_what_was_in_two_deaths_that_nothing_explains_is_not_sent_a_thir
                      .is_unexplained);
 }
 
-/* Where native code of a tenant ran, the marks may be forged. */
+/* After native code of a tenant ran, the marks may be forged. */
 static void test_marks_of_a_worker_that_was_taken_over_are_not_believed(void **state)
 {
     struct fate_facts facts = { .is_untrusted = true, .sendings = 1 };
@@ -353,7 +353,7 @@ static void test_marks_of_a_worker_that_was_taken_over_are_not_believed(void **s
     assert_int_equal(blame_fate(&facts), FATE_FAIL);
 }
 
-/* A worker may say for ever that it has not entered. */
+/* A worker may report again and again that a request has not entered. */
 static void test_what_a_blamed_tenant_takes_back_is_sent_again_once(void **state)
 {
     struct fate_facts facts = { .is_suspect = true, .sendings = 1 };
@@ -362,7 +362,7 @@ static void test_what_a_blamed_tenant_takes_back_is_sent_again_once(void **state
     assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
     facts.deaths = 1;
     assert_int_equal(blame_fate(&facts), FATE_FAIL);
-    facts.is_suspect = false; /* another's turn to be blamed: this one was only behind it */
+    facts.is_suspect = false; /* another is blamed, and this request was only behind it */
     assert_int_equal(blame_fate(&facts), FATE_SEND_AGAIN);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The account of CPU time at a worker's death: all that the process has used is charged, once, to whose code ran. On
- * the false clock of tests/events.
+ * The account of CPU time at a worker's death: all that the process has used is charged, once, to
+ * the tenant whose code ran. On the false clock of tests/events.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,7 +68,7 @@ static void add_tenant(struct scene *s, unsigned i)
     atomic_store(&s->board->tenants[s->placements[i]->place].tenant, s->placements[i]->id);
 }
 
-/* A worker that has used 30 ms for itself, with a request of each tenant. */
+/* Makes a worker that has used 30 ms for itself, with a request of each tenant. */
 static int set_up(void **state)
 {
     struct scene *s = calloc(1, sizeof *s);
@@ -123,7 +123,7 @@ static void leave(struct scene *s, unsigned i, uint64_t used_ms)
     atomic_store(&s->board->running_tenant, 0);
 }
 
-/* After the kernel has said how much the process has used, its number is another's. */
+/* Ends the worker. The pid may be another process's once the kernel has reported the CPU time. */
 static void die(struct scene *s, const struct verdict *verdict)
 {
     s->worker->end_cpu_ns = clock_burnt(PID);
@@ -144,7 +144,7 @@ static void test_account_is_whole_though_the_worker_runs_on_after_its_kill(void 
     burn(20);
     worker_look_at_clock(s->worker);
     burn(80);
-    worker_look_at_clock(s->worker); /* the kill */
+    worker_look_at_clock(s->worker); /* skepd's look at the kill */
     burn(39);
     die(s, &(struct verdict){ .version = 1, .request = s->attempts[0].id });
     assert_int_equal(account_ms(s, 0), 139);

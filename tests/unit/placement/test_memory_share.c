@@ -11,7 +11,7 @@
 #define MIB(n) (KIB_PER_MIB * (n))
 #define N 4
 #define NOBODY 0
-#define LIMITS 128 /* heap_mib + external_mib of all but those that say otherwise */
+#define LIMITS 128 /* heap_mib + external_mib of all rows that do not say otherwise */
 
 struct row {
     const char *name;

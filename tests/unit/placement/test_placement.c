@@ -56,7 +56,7 @@ static void test_version_that_is_new_in_a_worker_loads_and_then_serves_or_is_dro
     assert_int_equal(LOADING, 0); /* the state of a placement that was just made */
     expect(LOADING, LOADED, "serve", READY);
     expect(LOADING, REFUSED, "drop", GONE);
-    expect_nothing(LOADING, IDLE); /* nothing is in it yet */
+    expect_nothing(LOADING, IDLE); /* no request is in it yet */
 }
 
 static void test_version_that_is_not_wanted_any_more_is_unloaded_once_it_has_loaded(void **state)
@@ -77,7 +77,7 @@ static void test_isolate_without_requests_stays_unless_it_retires(void **state)
     (void) state;
     expect(READY, IDLE, "rest", READY);
     expect(READY, RETIRE, "tell_retire", RETIRING);
-    expect(RETIRING, RETIRE, "tell_retire", RETIRING); /* of a Retire that comes twice */
+    expect(RETIRING, RETIRE, "tell_retire", RETIRING); /* a Retire may come twice */
     expect(RETIRING, IDLE, "unload", UNLOADING);
 }
 
@@ -95,7 +95,8 @@ static void test_isolate_in_which_javascript_was_stopped_retires(void **state)
     (void) state;
     expect(READY, STOPPED, "note_stop", RETIRING);
     expect(RETIRING, STOPPED, "note_stop", RETIRING);
-    expect(UNLOADING, STOPPED, "note_stop", UNLOADING); /* said before the worker heard of it */
+    expect(UNLOADING, STOPPED, "note_stop",
+           UNLOADING); /* the worker sent it before it read the Unload */
     expect_nothing(LOADING, STOPPED);
     expect_nothing(UNWANTED, STOPPED);
     expect_nothing(GONE, STOPPED);
@@ -108,7 +109,7 @@ static void test_isolate_that_makes_room_is_unloaded_whatever_is_in_it(void **st
     expect(RETIRING, EVICT, "unload", UNLOADING);
     expect_nothing(LOADING, EVICT);
     expect_nothing(UNWANTED, EVICT);
-    expect_nothing(UNLOADING, EVICT); /* it does already */
+    expect_nothing(UNLOADING, EVICT); /* the placement unloads already */
     expect_nothing(GONE, EVICT);
 }
 
@@ -116,7 +117,7 @@ static void test_isolate_that_is_gone_leaves_its_room_when_its_requests_have_com
 {
     (void) state;
     expect(UNLOADING, UNLOADED, "go", GONE);
-    expect(READY, UNLOADED, "note_loss", GONE); /* not asked for: it held too much */
+    expect(READY, UNLOADED, "note_loss", GONE); /* without an Unload: the isolate held too much */
     expect(RETIRING, UNLOADED, "note_loss", GONE);
     expect(GONE, IDLE, "make_room", GONE);
     expect_nothing(GONE, RETIRE);
@@ -124,7 +125,7 @@ static void test_isolate_that_is_gone_leaves_its_room_when_its_requests_have_com
     expect_nothing(UNLOADING, RETIRE);
 }
 
-/* Their word does not fit, which is the end of the worker: see placement/frames.c. */
+/* A frame that does not fit ends the worker: see placement/frames.c. */
 static void test_workers_say_nothing_of_what_they_were_not_asked_for(void **state)
 {
     static const enum placement_state loaded[] = { READY, RETIRING, UNLOADING, GONE };
@@ -139,7 +140,7 @@ static void test_workers_say_nothing_of_what_they_were_not_asked_for(void **stat
     expect_nothing(GONE, UNLOADED);
 }
 
-/* Its isolates go with it: one that began to unload now could be blamed for the death. */
+/* The isolates end with their worker: one that began to unload now could be blamed for the death. */
 static void test_isolate_of_a_worker_that_dies_does_not_begin_to_unload(void **state)
 {
     struct worker worker = { .state = WORKER_KILLED };

@@ -121,7 +121,8 @@ static void look_at_all(struct scene *s, uint64_t now_ns)
         ;
 }
 
-/* Looks so many times, a second apart; the first tenant uses 60 ms of CPU time in each, the second one 10 ms. */
+/* Looks that many times, a second apart; the first tenant uses 60 ms of CPU time in each, the
+ * second one 10 ms. */
 static unsigned count_busy_looks(struct scene *s, uint64_t waited_ms_per_s)
 {
     struct worker worker = { 0 };

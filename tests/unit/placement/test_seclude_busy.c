@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which tenants go apart because they take the time of others, when they are let back, and what becomes of workers apart when the
- * config or a tenant's version changes: what seclude.c does with the rules of conduct.h and holdup.h.
+ * Tenants that go apart because they take the time of others, and that are let back, and workers
+ * apart when the config or a tenant's version changes: seclude.c with the rules of conduct.h and
+ * holdup.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,7 +49,7 @@ static void use_cpu(struct town *town, unsigned tenant, uint64_t ms)
     user->cpu_us = user->books.cpu_ns / NSEC_PER_USEC;
 }
 
-/* Seconds pass in which the tenant uses most of its worker, and D a little. */
+/* Lets seconds pass in which the tenant uses most of its worker, and D a little. */
 static void be_busy(struct town *town, unsigned tenant, unsigned seconds)
 {
     for (unsigned i = 0; i < seconds; i++) {
@@ -58,7 +59,7 @@ static void be_busy(struct town *town, unsigned tenant, unsigned seconds)
     }
 }
 
-/* Goes apart. Returns the slot, whose worker is ready and has it loaded. */
+/* Makes the tenant go apart. Returns the slot, whose worker is ready and has the tenant loaded. */
 static struct slot *go_apart(struct town *town, unsigned tenant)
 {
     be_busy(town, tenant, BUSY_LOOKS + 1); /* the look at D may come after the one at the tenant */
@@ -122,12 +123,12 @@ static void test_busy_tenants_share_a_worker_unless_processors_are_left_for_more
     assert_ptr_equal(seclude_owner(slot), town->tenant[A]);
     assert_ptr_equal(go_apart(town, B), slot);
     assert_int_equal(slot->members, 2);
-    assert_null(seclude_owner(slot)); /* nobody's alone */
+    assert_null(seclude_owner(slot)); /* the slot is no tenant's alone */
     town->slots->processors = 3;
     struct slot *second = go_apart(town, C);
     assert_ptr_not_equal(second, slot);
     seclude_release(town->tenant[A]);
-    assert_false(slot->is_dropped); /* of the other one still */
+    assert_false(slot->is_dropped); /* the slot is still the other tenant's */
     assert_ptr_equal(seclude_owner(slot), town->tenant[B]);
     seclude_release(town->tenant[B]);
     assert_true(slot->is_dropped);
@@ -142,7 +143,7 @@ static void test_cordon_without_workers_apart_lets_busy_tenants_be(void **state)
     be_busy(town, A, 3 * BUSY_LOOKS);
     assert_int_equal(town_seclusion(town, A), SECLUSION_NONE);
     assert_int_equal(town->pumped[A], 0);
-    town->tenant[B]->conduct.seclusion = SECLUSION_BUSY; /* since before the config was changed */
+    town->tenant[B]->conduct.seclusion = SECLUSION_BUSY; /* set before the config was changed */
     assert_int_equal(town_find_slot(town, B)->kind, SLOT_SHARED);
 }
 
@@ -158,7 +159,7 @@ static void test_tenant_with_too_many_stops_goes_apart_with_its_next_load(void *
         assert_int_equal(placement_load(version, shared(town)), i < 2 ? 0 : -EAGAIN);
     }
     assert_int_equal(town_seclusion(town, A), SECLUSION_BUSY);
-    assert_int_equal(town->pumped[A], 0); /* who calls is about to */
+    assert_int_equal(town->pumped[A], 0); /* the caller does that */
     assert_null(town->tenant[A]->own);
     assert_int_equal(town_find_slot(town, A)->kind, SLOT_CROWD);
 }
@@ -170,7 +171,7 @@ struct running {
     unsigned slot;
 };
 
-/* A request of the tenant in the shared worker, whose JavaScript runs. */
+/* Starts a request of the tenant in the shared worker, whose JavaScript runs. */
 static void run(struct town *town, unsigned tenant, struct running *ret_running)
 {
     struct worker *worker = shared(town);
@@ -199,7 +200,7 @@ static void end(struct running *running)
     worker_give_row(placement->worker, &running->attempt);
 }
 
-/* So many ms pass, of which the worker's JavaScript has all. */
+/* Lets that many ms pass, all of them in the worker's JavaScript. */
 static void hold_up(struct worker *worker, unsigned ms)
 {
     for (unsigned i = 0; i < ms; i += LOOK_MS) {
@@ -221,7 +222,7 @@ test_tenant_that_holds_up_others_goes_apart_and_their_requests_are_taken_back(vo
     hold_up(shared(town), HOLDUP_PRESSED_MS);
     assert_int_equal(town_seclusion(town, A), SECLUSION_NONE);
     assert_int_equal(town->n_withdrawn, 0);
-    hold_up(shared(town), 4 * LOOK_MS); /* what counts is forgotten a little meanwhile */
+    hold_up(shared(town), 4 * LOOK_MS); /* the count decays a little meanwhile */
     assert_int_equal(town_seclusion(town, A), SECLUSION_BUSY);
     assert_int_equal(town_find_slot(town, A)->kind, SLOT_CROWD);
     assert_int_equal(town->pumped[A], 1);
@@ -291,10 +292,10 @@ test_worker_that_stays_held_up_is_left_to_that_and_a_spare_serves_the_others(voi
 
     town->others_wait = true;
     run(town, A, &running);
-    running.attempt.cost_us = 500000; /* it is expected to go on */
+    running.attempt.cost_us = 500000; /* the request is expected to go on */
     town->tenant[A]->version->limits.cpu_ms = 1000;
     hold_up(before, 2 * HOLDUP_PRESSED_MS);
-    assert_ptr_equal(slot->worker, before); /* no spare is there; one is made */
+    assert_ptr_equal(slot->worker, before); /* there is no spare, so one is made */
     const struct worker *next = town_make_ready(town, find_spare(town));
     hold_up(before, 2 * LOOK_MS);
     assert_ptr_equal(slot->worker, next);
@@ -363,13 +364,13 @@ test_those_that_need_no_worker_of_their_own_any_more_share_when_the_config_says_
     seclude_fit(town->slots);
     assert_true(slot->is_dropped);
     assert_null(town->tenant[A]->own);
-    assert_int_equal(worker->state, WORKER_READY); /* until it is loaded elsewhere */
+    assert_int_equal(worker->state, WORKER_READY); /* until the tenant is loaded elsewhere */
     assert_int_equal(town->pumped[A], 1);
     assert_false(other->is_dropped);
     assert_ptr_equal(town->tenant[B]->own, other);
 }
 
-/* The version that will serve is of another cordon: it loads there, apart as its tenant is. */
+/* Makes a next version, which is of another cordon: it loads there, apart as its tenant is. */
 static struct slot *make_next(struct town *town, unsigned tenant, struct version *ret_version)
 {
     *ret_version = *town->tenant[tenant]->version;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which tenants get a worker of their own, or no requests, because of deaths or of the operator, and when they are let back: what
- * seclude.c does with the rules of conduct.h, which have tests of their own.
+ * Tenants that get a worker of their own, or no requests, because of deaths or of the operator, and
+ * that are let back: seclude.c with the rules of conduct.h, which have tests of their own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static bool is_shared(const struct town *town, unsigned tenant)
     return town_find_slot(town, tenant)->kind == SLOT_SHARED;
 }
 
-/* A death in the worker where the tenant is, for which it is blamed. */
+/* Blames the tenant for a death in the worker where it is. */
 static void blame(struct town *town, unsigned tenant, enum error_code code, enum evidence evidence)
 {
     const struct verdict verdict = { .code = code, .evidence = evidence };
@@ -54,7 +54,7 @@ static void strike(struct town *town, unsigned tenant, unsigned times)
         blame(town, tenant, ERROR_WORKER_CRASHED, EVIDENCE_PROOF);
 }
 
-/* Its worker is ready and has it loaded. Returns the slot. */
+/* Makes the tenant's own worker ready, with the tenant loaded. Returns the slot. */
 static struct slot *move_to_own(struct town *town, unsigned tenant)
 {
     struct slot *slot = town_find_slot(town, tenant);
@@ -80,7 +80,7 @@ static void test_third_strike_brings_a_worker_of_its_own_and_others_stay(void **
     struct slot *slot = town_find_slot(town, A);
     assert_int_equal(slot->kind, SLOT_OWN);
     assert_int_equal(slot->worker->state, WORKER_BOOTING);
-    /* At once from those that it may hurt. */
+    /* The tenant leaves its neighbours at once. */
     assert_int_equal(town_find(town, A, before)->state, PLACEMENT_UNLOADING);
     assert_ptr_equal(seclude_owner(slot), town->tenant[A]);
     assert_ptr_equal(town_find_slot(town, A), slot);
@@ -103,7 +103,7 @@ test_third_strike_there_is_quarantine_then_probation_and_then_it_is_let_back(voi
     assert_int_equal(town->refused_code, ERROR_QUARANTINED);
     assert_int_equal(town->refused_retry_s, 60);
     assert_null(town->tenant[A]->own);
-    assert_true(slot->is_dropped); /* its worker is not kept for it */
+    assert_true(slot->is_dropped); /* the worker is not kept for the tenant */
 
     town_pass_s(town, 59);
     assert_int_equal(conduct_retry_after_s(&town->tenant[A]->conduct, io_now_ns()), 1);
@@ -116,7 +116,7 @@ test_third_strike_there_is_quarantine_then_probation_and_then_it_is_let_back(voi
     assert_int_equal(town->pumped[A], 0);
     town_pass_s(town, 1);
     assert_int_equal(town_seclusion(town, A), SECLUSION_NONE);
-    assert_int_equal(town->pumped[A], 1); /* what waits goes to the others' worker */
+    assert_int_equal(town->pumped[A], 1); /* waiting requests go to the shared worker */
     assert_true(slot->is_dropped);
     assert_true(is_shared(town, A));
 }
@@ -129,11 +129,11 @@ static void test_strikes_that_are_only_observed_change_nothing(void **state)
     strike(town, A, 9);
     assert_int_equal(town_seclusion(town, A), SECLUSION_NONE);
     town->cordon->observe_strikes = false;
-    town->config->observe_strikes = true; /* of all cordons */
+    town->config->observe_strikes = true; /* for all cordons */
     strike(town, A, 9);
     assert_int_equal(town_seclusion(town, A), SECLUSION_NONE);
     assert_int_equal(town->n_refused, 0);
-    assert_int_equal(town->tenant[A]->conduct.strikes, 18); /* counted they are */
+    assert_int_equal(town->tenant[A]->conduct.strikes, 18); /* strikes are counted */
     town->config->observe_strikes = false;
     strike(town, A, 3);
     assert_int_equal(town_seclusion(town, A), SECLUSION_STRIKES);
@@ -183,7 +183,7 @@ static void test_tenant_with_strikes_gets_the_worker_of_one_without(void **state
     town_find(town, A, shared(town))->in_flight = 0;
     struct slot *slot = move_to_own(town, A);
     town->tenant[B]->conduct.seclusion = SECLUSION_SUSPECT;
-    assert_true(is_shared(town, B)); /* no more than the other one */
+    assert_true(is_shared(town, B)); /* neither has more strikes */
     strike(town, B, 3);
     struct slot *next = town_find_slot(town, B);
     assert_true(slot->is_dropped);
@@ -200,7 +200,7 @@ static void test_among_those_with_strikes_the_one_that_is_calm_makes_room(void *
     strike(town, A, 3);
     struct slot *slot = move_to_own(town, A);
     strike(town, B, 3);
-    assert_true(is_shared(town, B)); /* both have just struck */
+    assert_true(is_shared(town, B)); /* both have just got strikes */
     town_pass_s(town, CONDUCT_WINDOW_S / town->cordon->strikes);
     assert_true(is_shared(town, B));
     town_pass_s(town, 1);
@@ -216,7 +216,7 @@ static void test_solitary_cordon_lets_nobody_back_and_takes_no_room_from_others(
     town->cordon->is_solitary = true;
     town->cordon->solitary = 1;
     struct slot *slot = move_to_own(town, A);
-    assert_null(town_find_slot(town, B)); /* shared ones are not for it */
+    assert_null(town_find_slot(town, B)); /* B may not have a shared one */
     town->tenant[B]->conduct.seclusion = SECLUSION_STRIKES;
     assert_null(town_find_slot(town, B));
     assert_ptr_equal(town_find_slot(town, A), slot);
@@ -284,7 +284,7 @@ test_proof_against_one_clears_those_that_were_suspected_with_it_and_no_others(vo
     strike(town, A, 1);
     assert_int_equal(town_seclusion(town, B), SECLUSION_NONE);
     assert_true(is_shared(town, B));
-    assert_int_equal(town_seclusion(town, C), SECLUSION_SUSPECT); /* of another death */
+    assert_int_equal(town_seclusion(town, C), SECLUSION_SUSPECT); /* because of another death */
     assert_int_equal(town_seclusion(town, A), SECLUSION_SUSPECT);
 }
 
@@ -296,7 +296,7 @@ static void test_where_there_is_not_room_for_all_each_death_asks_about_others(vo
     town->cordon->solitary = 1;
     for (unsigned i = 0; i < TOWN_TENANTS; i++)
         town_find(town, i, worker)->in_flight = 1;
-    town_find(town, D, worker)->grown_kib = 10; /* a fact comes before the worker's word */
+    town_find(town, D, worker)->grown_kib = 10; /* a fact counts before the worker's claim */
     atomic_store(&worker->board->running_tenant, town_find(town, C, worker)->id);
     assert_true(seclude_suspects(worker, false));
     assert_int_equal(town_seclusion(town, D), SECLUSION_SUSPECT);
@@ -337,7 +337,7 @@ static void test_operator_puts_into_quarantine_and_only_he_ends_it_if_he_says_so
 
     seclude_quarantine(town->tenant[A], 0);
     assert_int_equal(town->n_refused, 1);
-    assert_int_equal(town->refused_retry_s, 0); /* nobody knows when */
+    assert_int_equal(town->refused_retry_s, 0); /* the end is not known */
     town_pass_s(town, CONDUCT_QUARANTINE_MAX_S + 1);
     assert_int_equal(conduct_retry_after_s(&town->tenant[A]->conduct, io_now_ns()), UINT32_MAX);
     town->pumped[A] = 0;

@@ -232,7 +232,7 @@ static void make_floors(struct town *town)
         .life = &town->life,
         .jail = &town->jail,
         .health = &town->health,
-        .spawner = (struct spawner *) (void *) town, /* its function is wrapped */
+        .spawner = (struct spawner *) (void *) town, /* only the wrapped function sees it */
     };
     assert_int_equal(slots_new(&slots, &town->slots), 0);
     assert_int_equal(tenants_new(town->config, &town->record, &town->tenants), 0);
@@ -258,7 +258,7 @@ struct town *town_new(void)
     clock_reset();
     log_silence();
     town->last_pid = CLOCK_FIRST_PID;
-    town->jail.is_unjailed = true; /* no spawner is there to look at any */
+    town->jail.is_unjailed = true; /* no spawner looks at jails */
     town->base = event_base_new();
     assert_int_equal(config_parse("/etc/skepd.yaml", config_text, sizeof config_text - 1,
                                   &town->config, &errors),

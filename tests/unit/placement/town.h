@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests of placement: a cordon with tenants and workers, none of which is a process, on a false clock (tests/events/clock.h). All
- * from tenants to placement is the real thing; the test plays the workers, and is what requests/ is in skepd. The linker has
- * spawner_spawn wrapped.
+ * For tests of placement: a cordon with tenants and workers, none of which is a process, on a false
+ * clock (tests/events/clock.h). All code from tenants to placement is real; the test plays the
+ * workers, and takes the place of requests/. The linker wraps spawner_spawn.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 struct town {
     struct event_base *base;
     struct config *config;
-    struct cordon_config *cordon; /* of all tenants; a test may change its values */
+    struct cordon_config *cordon; /* cordon of all tenants; a test may change the values */
     struct cordon_config *other;
     struct record record;
     struct life life;
@@ -24,25 +24,25 @@ struct town {
     struct tenants *tenants;
     struct placements *placements;
     struct tenant *tenant[TOWN_TENANTS];
-    int fds[TOWN_WORKERS]; /* their ends of the channels */
+    int fds[TOWN_WORKERS]; /* the workers' ends of the channels */
     unsigned n_workers;
     pid_t last_pid;
-    /* What requests/ was told. */
+    /* Calls that requests/ would have got. */
     unsigned pumped[TOWN_TENANTS]; /* on_tenant */
     unsigned n_refused;
     const struct tenant *refused;
     enum error_code refused_code;
     unsigned refused_retry_s;
     unsigned n_withdrawn;
-    bool others_wait; /* what it answers */
+    bool others_wait; /* the answer of requests/ */
 };
 
-/* With one worker that is shared, in which all tenants are loaded, and no other. */
+/* Makes a town with one worker, which is shared and has all tenants loaded. */
 struct town *town_new(void);
 struct town *town_free(struct town *town);
-/* The worker of the slot, which was started, becomes ready. */
+/* Makes the started worker of the slot ready. */
 struct worker *town_make_ready(struct town *town, struct slot *slot);
-/* The worker in which the tenant's next request would be; NULL: none is ready. */
+/* Returns the worker of the tenant's next request; NULL: none is ready. */
 struct worker *town_find_worker(const struct town *town, unsigned tenant);
 struct slot *town_find_slot(const struct town *town, unsigned tenant);
 /* Loads the tenant's version in that worker. */
@@ -50,8 +50,8 @@ struct placement *town_load(struct town *town, unsigned tenant, struct worker *w
 struct placement *town_find(const struct town *town, unsigned tenant, const struct worker *worker);
 /* Looks at all tenants, as placement does each second. */
 void town_look(struct town *town);
-/* What placement does each second besides that. */
+/* Does the rest of placement's work of each second. */
 void town_care(struct town *town);
-/* So many seconds pass, with a look after each; the tenants use no CPU time. */
+/* Lets that many seconds pass, with a look after each; the tenants use no CPU time. */
 void town_pass_s(struct town *town, unsigned seconds);
 enum seclusion town_seclusion(const struct town *town, unsigned tenant);

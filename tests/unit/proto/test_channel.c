@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The channel over a real socket pair and a real loop, with the supervisor's kind of table:
- * what a worker may say in which phase, and what happens when it says anything else.
+ * the frames that a worker may send in each phase, and breaches.
  */
 #include <endian.h>
 #include <errno.h>
@@ -200,13 +200,14 @@ static void test_many_frames_in_one_write_are_all_handled(void **state)
     assert_int_equal(f->closed, 0);
 }
 
-/* Lets the loop take one turn, and no more than what is due now. */
+/* Runs one turn of the loop, with only the events that are due now. */
 static void one_turn(struct fixture *f)
 {
     assert_int_not_equal(event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK), -1);
 }
 
-/* In one write: the kernel counts each one against the socket's buffer as if it were large. */
+/* Sends n frames in one write, because the kernel counts each write against the socket's buffer as
+ * if it were large. */
 static void flood(struct fixture *f, unsigned n)
 {
     static uint8_t buffer[64 << 10];
@@ -371,7 +372,7 @@ test_what_a_peer_has_said_before_its_end_is_handled_although_it_takes_no_more(vo
     (void) close(f->peer);
     f->peer = -1;
     assert_int_equal(send_body(f, 100), 0);
-    channel_flush(f->channel); /* EPIPE, before anything was read */
+    channel_flush(f->channel); /* EPIPE, before any byte was read */
     assert_int_equal(f->closed, 0);
     assert_int_equal(send_body(f, 100), -EPIPE);
     turn(f);
@@ -442,8 +443,8 @@ static void test_what_is_sent_in_one_turn_goes_out_in_one_write(void **state)
     assert_int_equal(recv(f->peer, buffer, sizeof buffer, 0), -1);
 }
 
-/* Reads what has come, and asserts that these are Ping frames and Body frames in the order in which they were sent, body
- * number i with bytes i. */
+/* Reads all that has come, and asserts that it is Ping frames and Body frames in the order in which
+ * they were sent, body number i with bytes i. */
 static void assert_bodies_in_order(struct fixture *f, unsigned n, size_t size)
 {
     static uint8_t input[2 << 20];
@@ -480,8 +481,8 @@ static void assert_bodies_in_order(struct fixture *f, unsigned n, size_t size)
     arena_done(&arena);
 }
 
-/* Small frames wait for the end of the turn; large bodies take them along, and what the socket does not take of either waits
- * behind. */
+/* Sends small frames, which wait for the end of the turn, and large bodies, which take them along. Bytes of either that
+ * the socket does not take wait in order. */
 static void send_in_order(struct fixture *f, unsigned n, size_t size)
 {
     static uint8_t data[BODY_CHUNK_MAX_BYTES];
@@ -494,7 +495,7 @@ static void send_in_order(struct fixture *f, unsigned n, size_t size)
         envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_PING;
         envelope.ping = &ping;
         assert_int_equal(channel_send(f->channel, &envelope.base), 0);
-        memset(data, (int) i, size); /* the caller's again as soon as it is sent */
+        memset(data, (int) i, size); /* the caller may reuse the memory at once */
         body.data = (ProtobufCBinaryData){ .data = data, .len = size };
         envelope.message_case = SKEP__WORKER__TO_WORKER__MESSAGE_BODY;
         envelope.body = &body;
@@ -574,6 +575,6 @@ int main(void)
         TEST(test_a_peer_that_does_not_read_is_congestion_and_then_enobufs),
     };
 
-    (void) signal(SIGPIPE, SIG_IGN); /* as all that use channels do */
+    (void) signal(SIGPIPE, SIG_IGN); /* as all programs with channels do */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,7 +146,7 @@ static void test_a_message_over_the_limit_has_no_packed_size(void **state)
     assert_int_equal(frame_packed_size(&envelope.base), 0);
 }
 
-/* A body of four bytes, packed by hand with this tail; returns the frame's size. */
+/* Packs a body of four bytes by hand with this tail. Returns the frame's size. */
 static size_t pack_body(uint8_t *frame, ProtobufCMessage *message, unsigned which, const char *tail,
                         uint32_t tail_size)
 {
@@ -189,7 +189,7 @@ static void test_a_body_goes_behind_its_message_and_is_not_copied(void **state)
     assert_int_equal(frame_measure(frame, size), (int64_t) size);
     assert_int_equal(frame_measure(frame, size - 1), 0);
     assert_memory_equal(frame + size - 4, "four", 4);
-    assert_int_equal(head.body.len, 4); /* the caller's message is as it was */
+    assert_int_equal(head.body.len, 4); /* the caller's message is not changed */
 
     assert_int_equal(arena_init(&arena, 65536), 0);
     const Skep__Worker__FromWorker *got = unpack(frame, size, &arena);
@@ -242,7 +242,7 @@ static void test_a_tail_that_cannot_be_is_refused(void **state)
     body.id = 5;
     size = pack_body(frame, &body.base, BODY, "four", 4);
     assert_non_null(unpack(frame, size, &arena));
-    size = pack_body(frame, &body.base, BODY, "four", 0); /* it says that it has one */
+    size = pack_body(frame, &body.base, BODY, "four", 0); /* a tail of no bytes */
     assert_null(unpack(frame, size, &arena));
     size = pack_body(frame, &body.base, BODY, "", 0);
     assert_null(unpack(frame, size, &arena));
@@ -262,7 +262,7 @@ static void test_a_tail_that_cannot_be_is_refused(void **state)
     memmove(frame + 4, frame + 8, size - 8); /* bytes in the message only */
     put_length(frame, (uint32_t) size - 8);
     assert_null(unpack(frame, size - 4, &arena));
-    for (size_t n = FRAME_HEADER_BYTES + 1; n < 8; n++) { /* its size is cut off */
+    for (size_t n = FRAME_HEADER_BYTES + 1; n < 8; n++) { /* the size of the tail is cut off */
         put_length(frame, (uint32_t) (n - FRAME_HEADER_BYTES) | FRAME_TAIL_BIT);
         assert_null(unpack(frame, n, &arena));
     }

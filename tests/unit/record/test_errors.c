@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who can cause which failure, and what it counts for: the rules that the table keeps, and the table of
+ * Causes of failures, and their counts: the rules of the table, and the table of
  * docs/errors.md against it.
  */
 #include <setjmp.h>
@@ -70,7 +70,7 @@ static void test_what_is_no_tenants_doing_counts_for_nothing(void **state)
     }
 }
 
-/* A line of the table of docs/errors.md, as that file should have it. */
+/* Writes a line of the table of docs/errors.md as it should be. */
 static void write_row(enum error_code code, char *line, size_t size)
 {
     const struct error_info *info = error_info(code);

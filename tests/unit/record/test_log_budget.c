@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may log how much in a second.
+ * The budget of lines in the log for each second.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +56,7 @@ static void test_all_together_are_bounded_and_share_evenly(void **state)
         for (size_t i = 0; i < ARRAY_LEN(shares); i++)
             written[i] += log_lines(&all, &shares[i], 1);
     for (size_t i = 0; i < ARRAY_LEN(shares); i++) {
-        assert_in_range(written[i], 4, 6); /* a twentieth, but for what is for others */
+        assert_in_range(written[i], 4, 6); /* a twentieth, without the part for others */
         total += written[i];
     }
     assert_in_range(total, 1, limits.lines);

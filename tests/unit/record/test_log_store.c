@@ -79,7 +79,7 @@ static void test_the_oldest_of_a_tenant_make_room_for_its_own(void **state)
     (void) log_store_free(store);
 }
 
-/* Also where lines are empty: what is kept for each of them counts. */
+/* Empty lines count, too, by the memory that is kept for each. */
 static void test_the_oldest_of_all_make_room_where_there_are_many_tenants(void **state)
 {
     enum { TENANTS = 400 };

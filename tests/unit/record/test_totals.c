@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of bounds: each row is read from the module that keeps the thing, and has a line in docs/limits.md.
+ * The table of bounds: each row's figure is read from the module that keeps the data, and has a
+ * line in docs/limits.md.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor/requests/failure.h: what a tenant's log says of answers that skep makes.
+ * supervisor/requests/failure.h: the lines in a tenant's log about answers that skep makes.
  */
 #include "supervisor/requests/failure.h"
 

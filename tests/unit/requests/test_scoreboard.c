@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request that was sent is entered by the worker or withdrawn by the supervisor: exactly one of both.
+ * A request that was sent is either entered by the worker or withdrawn by the supervisor.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -81,11 +81,11 @@ static void test_what_was_withdrawn_never_begins(void **state)
     assert_false(scoreboard_enter(&board, SLOT, ID(1)));
     assert_false(scoreboard_enter(&board, SLOT, ID(1)));
     assert_true(board.entered[SLOT] != ID(1));
-    /* The slot's next request has nothing to do with it. */
+    /* The row's next request is independent. */
     assert_true(scoreboard_enter(&board, SLOT, ID(2)));
 }
 
-/* ---- what the supervisor keeps of it */
+/* ---- the supervisor's record of that */
 
 struct fixture {
     struct record record;
@@ -138,7 +138,7 @@ static void test_slot_of_a_withdrawn_request_is_taken_until_its_worker_says_so(v
     assert_false(worker_end_withdrawn(worker, 0));
     assert_true(worker_end_withdrawn(worker, attempt.id));
     assert_int_equal(worker->n_free_slots, SCOREBOARD_SLOTS);
-    assert_false(worker_end_withdrawn(worker, attempt.id)); /* once */
+    assert_false(worker_end_withdrawn(worker, attempt.id)); /* only once */
     tear_down(&fixture);
 }
 

@@ -56,7 +56,7 @@ static bool load(const struct seccomp_data *data, uint32_t offset, uint32_t *ret
     return true;
 }
 
-/* How far the conditional jump leads. */
+/* Returns the distance of the conditional jump. */
 static uint32_t jump(const struct sock_filter *at, bool is_taken)
 {
     return is_taken ? at->jt : at->jf;

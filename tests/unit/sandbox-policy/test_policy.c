@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lint of the policy's rows, the worker's and the supervisor's: each has a reason, none is there
- * twice, every name exists where it says, nothing that opens, executes or connects is allowed to a
- * worker, nothing that makes processes or gains rights to the supervisor, and the filters build.
+ * twice, every name exists where the row says, no call that opens, executes or connects is allowed
+ * to a worker, none that makes processes or gains rights to the supervisor, and the filters build.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ static const struct policy_table *const tables[] = {
 };
 
 /* clang-format off */
-/* By how their names begin, and what no filter of a worker allows. */
+/* Calls that no filter of a worker allows, by the beginnings of their names. */
 #define NEVER \
     "creat", "exec", "socket", "connect", "bind", "listen", "accept", "send", "recv", "fork", "vfork", \
     "ptrace", "process_", "pidfd", "chroot", "setns", "unshare", "bpf", "io_", "userfaultfd", \
@@ -48,7 +48,7 @@ static const char *const families_of_running[] = {
 };
 /* clang-format on */
 
-/* Calls for each row of each table. */
+/* Calls the function for each row of each table. */
 static void each_row(void (*check)(const struct policy_table *table,
                                    const struct policy_syscall *row))
 {
@@ -115,7 +115,8 @@ static void test_no_row_is_there_twice(void **state)
                                  policy_worker_limits[j].resource);
 }
 
-/* Mixed with checked rows of the same call, an unconditional one would win or be refused. */
+/* Checks that an unconditional row is alone: mixed with checked rows of the same call, it would win
+ * or be refused. */
 static void check_alone(const struct policy_table *table, const struct policy_syscall *row)
 {
     for (size_t i = 0; i < table->n_rows; i++)
@@ -130,7 +131,8 @@ static void test_unconditional_rows_stand_alone(void **state)
     each_row(check_alone);
 }
 
-/* By the test before, a call with such a row has no other, so it is never allowed either. */
+/* Checks a row that kills. By the test before it is the call's only row, so the call is never
+ * allowed either. */
 static void check_kill(const struct policy_table *table, const struct policy_syscall *row)
 {
     (void) table;
@@ -209,7 +211,7 @@ static void check_families(const struct policy_table *table, const char *const *
     for (size_t i = 0; i < table->n_rows; i++)
         if (table->rows[i].action == POLICY_ALLOW && is_of_family(table->rows[i].name, families))
             fail_msg("%s: %s is allowed", table->name, table->rows[i].name);
-    /* Calls of the later filter are allowed whatever that does with them. */
+    /* The start-up filter allows all calls that the later filter names. */
     for (size_t i = 0; table->later && i < table->later->n_rows; i++)
         if (!find_row(table, table->later->rows[i].name) &&
             is_of_family(table->later->rows[i].name, families))
@@ -223,7 +225,7 @@ static void test_nothing_that_executes_or_connects_is_allowed_to_a_worker(void *
     check_families(&policy_worker_startup, families_of_startup);
 }
 
-/* Forms of calls that a supervisor does not need, whatever else changes. */
+/* Forms of calls that no supervisor needs. */
 static void test_supervisor_neither_makes_processes_nor_gains_rights(void **state)
 {
     /* clang-format off */
@@ -256,7 +258,7 @@ static void test_supervisor_neither_makes_processes_nor_gains_rights(void **stat
             fail_msg("%s has a row", absent[i]);
 }
 
-/* It writes files, and that is all. */
+/* The store writes files and does nothing else. */
 static void test_store_neither_makes_processes_nor_talks_to_others(void **state)
 {
     /* clang-format off */

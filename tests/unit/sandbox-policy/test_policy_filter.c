@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The filters of both architectures, with and without JIT, as the program that the kernel would get,
- * compared with the rows call by call. What a row means is read a second time here, so that an error
+ * compared with the rows call by call. This test reads the rows in its own way, so that an error
  * of policy.c's reading shows.
  */
 #include <errno.h>
@@ -46,7 +46,7 @@ static struct filter filters[ARRAY_LEN(tables) * KINDS];
 #define FOR_EACH_FILTER(filter) \
     for (const struct filter *filter = filters; filter < filters + ARRAY_LEN(filters); filter++)
 
-/* ---- what the rows say */
+/* ---- the verdict of the rows */
 
 static bool row_applies(const struct policy_syscall *row, const struct policy_context *context)
 {
@@ -93,7 +93,7 @@ static bool row_fits(const struct policy_syscall *row, const struct policy_conte
     return fits;
 }
 
-/* A value that fits. */
+/* Returns a value that fits the check. */
 static uint64_t fitting(const struct policy_arg *arg, const struct policy_context *context)
 {
     switch (arg->check) {
@@ -144,7 +144,7 @@ static uint32_t rows_verdict(const struct filter *filter, const char *name,
     return verdict;
 }
 
-/* ---- what the filter says */
+/* ---- the verdict of the filter */
 
 static int number_of(const struct filter *filter, const char *name)
 {
@@ -170,7 +170,7 @@ static uint32_t filter_verdict(const struct filter *filter, const char *name,
     return run(filter, policy_arch_token(filter->context.arch), number_of(filter, name), args);
 }
 
-/* libseccomp's SCMP_ACT_TRAP carries no data, ours neither; so values can be compared whole. */
+/* libseccomp's SCMP_ACT_TRAP carries no data, nor does ours, so values can be compared whole. */
 static void assert_verdict(const struct filter *filter, const char *name, uint32_t have,
                            uint32_t want, const uint64_t args[static N_ARGS])
 {
@@ -197,7 +197,7 @@ static void fill(const struct policy_syscall *row, const struct filter *filter, 
             ret_args[row->args[i].index] = fitting(&row->args[i], &filter->context);
 }
 
-/* Arguments that fit the row, and the same with each single bit of each argument turned. */
+/* Visits arguments that fit the row, and the same with each single bit of each argument turned. */
 static void visit_row(const struct policy_syscall *row, const struct filter *filter, visit_fn visit)
 {
     uint64_t args[N_ARGS];
@@ -221,7 +221,8 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-/* Each argument is what some row of the table wants there, with few bits turned, or anything. */
+/* Visits random calls: each argument is one that some row of the table wants there, with few bits
+ * turned, or anything. */
 static void visit_random(const struct policy_table *table, const struct filter *filter,
                          const char *name, visit_fn visit)
 {
@@ -238,7 +239,7 @@ static void visit_random(const struct policy_table *table, const struct filter *
     }
 }
 
-/* For all calls that the table names, and all rows of this call. */
+/* Visits all calls that the table names, and all rows of each call. */
 static void visit_table(const struct policy_table *table, const struct filter *filter,
                         visit_fn visit)
 {
@@ -378,7 +379,8 @@ static void compare_with_later(const struct filter *filter, const char *name,
         assert_verdict(filter, name, first, later, args);
 }
 
-/* Of two filters the stricter verdict counts: what the first refuses the second cannot give back. */
+/* The stricter verdict of two filters counts: a call that the first refuses cannot be allowed by
+ * the second. */
 static void test_first_filter_refuses_nothing_of_the_one_stacked_on_it(void **state)
 {
     unsigned n = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two tables of a hand-over, the old skepd's (upgrade.h) and the new one's (heir.h): what an event does in each
- * state; and a new skepd that hears the words of an old one on a real socket.
+ * The two tables of a hand-over, the old skepd's (upgrade.h) and the new one's (heir.h): each event
+ * in each state; and a new skepd that gets the words of an old one on a real socket.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -52,7 +52,7 @@ static void test_service_is_handed_over_step_by_step(void **state)
     (void) state;
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
         for (unsigned s = 0; s < UPGRADE_STATES;
-             s++) /* a word that comes too early or twice is nothing */
+             s++) /* a word that comes too early or twice has no effect */
             if (steps[i].event != UPGRADE_ON_STARTED || s != UPGRADE_KILLED)
                 expect(s, steps[i].event, s == steps[i].in ? steps[i].action : NULL);
 }
@@ -93,7 +93,7 @@ static void test_new_one_that_failed_may_end_by_itself_and_is_killed_after_a_whi
     expect(UPGRADE_STARTING, UPGRADE_ON_FAILED, "await_end");
     expect(UPGRADE_HANDING_OVER, UPGRADE_ON_FAILED, "await_end");
     expect(UPGRADE_FAILING, UPGRADE_ON_FAILED,
-           NULL); /* the first reason counts, and the clock goes on */
+           NULL); /* the first reason counts, and the timer is kept */
     expect(UPGRADE_FAILING, UPGRADE_ON_TIMEOUT, "kill_other");
     expect(UPGRADE_KILLED, UPGRADE_ON_TIMEOUT, "conclude");
 }
@@ -113,7 +113,7 @@ static void test_skepd_that_is_told_to_stop_hands_nothing_over(void **state)
     expect(UPGRADE_STARTING, UPGRADE_ON_CANCEL, "kill_other");
     expect(UPGRADE_HANDING_OVER, UPGRADE_ON_CANCEL, "kill_other");
     expect(UPGRADE_FAILING, UPGRADE_ON_CANCEL, "kill_other");
-    expect(UPGRADE_DONE, UPGRADE_ON_CANCEL, NULL); /* the other one is the service */
+    expect(UPGRADE_DONE, UPGRADE_ON_CANCEL, NULL); /* the other skepd is the service */
 }
 
 /* ---- the new skepd */
@@ -178,7 +178,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Says it, and has the new skepd hear all that was said. */
+/* Sends the word, and has the new skepd read all words. */
 static void say(struct heir_fixture *f, const char *text)
 {
     assert_int_equal(handover_send(f->old, text), 0);
@@ -209,7 +209,7 @@ static void test_new_one_serves_when_it_is_told_to_and_is_known_after_that(void 
     heir_say_ready(f->heir);
     hear(f, HANDOVER_READY);
     say(f, HANDOVER_MAIN " cgroups=0 files=0");
-    hear(f, HANDOVER_SERVING); /* ready was said once */
+    hear(f, HANDOVER_SERVING); /* ready was sent once */
     assert_int_equal(f->n_main, 1);
     assert_false(heir_is_waiting(f->heir));
     assert_true(heir_is_unknown(f->heir));

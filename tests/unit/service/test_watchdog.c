@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When the watchdog is fed: the rule of watchdog.h, as a table.
+ * The rule of watchdog.h for feeding the watchdog, as a table.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,10 +20,10 @@ static void test_views_of_a_worker(void **state)
         { { .state = WORKER_READY, .has_sign = true, .was_asked = true }, WATCHDOG_ANSWERED },
         { { .state = WORKER_DRAINING, .has_sign = true, .was_asked = true }, WATCHDOG_ANSWERED },
         { { .state = WORKER_READY, .is_new = true }, WATCHDOG_ANSWERED },
-        { { .state = WORKER_READY }, WATCHDOG_EXCUSED }, /* not asked yet */
+        { { .state = WORKER_READY }, WATCHDOG_EXCUSED }, /* not pinged yet */
         { { .state = WORKER_READY, .was_asked = true }, WATCHDOG_SILENT },
         { { .state = WORKER_DRAINING, .was_asked = true }, WATCHDOG_SILENT },
-        /* What a tenant does to a worker is counted elsewhere. */
+        /* A worker that a tenant keeps busy is excused. */
         { { .state = WORKER_READY, .was_asked = true, .has_work = true }, WATCHDOG_EXCUSED },
         { { .state = WORKER_READY, .was_asked = true, .has_work = true, .in_state_ms = 3600000 },
           WATCHDOG_EXCUSED },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rows of metrics: each says all that the endpoint and the documentation need, and docs/metrics.md has the same.
+ * The rows of metrics: each has all that the endpoint and the documentation need, and
+ * docs/metrics.md agrees.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,7 +93,7 @@ static void test_labels_are_those_of_the_kind(void **state)
 
 /* ---- docs/metrics.md */
 
-/* The row as the page has it, without the last column. */
+/* Writes the row as the page has it, without the last column. */
 static void write_row(const struct family *family, char *text, size_t size)
 {
     int n = snprintf(text, size, "| `%s` | %s |", family->name, family_type_name(family->type));
@@ -102,7 +103,7 @@ static void write_row(const struct family *family, char *text, size_t size)
     (void) snprintf(text + n, size - (size_t) n, " | ");
 }
 
-/* The first line of the page's table; the page stays open. */
+/* Finds the first line of the page's table; the page stays open. */
 static FILE *open_page(char *line, size_t size)
 {
     FILE *page = fopen("docs/metrics.md", "re");

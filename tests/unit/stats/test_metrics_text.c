@@ -151,7 +151,7 @@ static void ask(struct scene *s, unsigned tenant, unsigned times)
     }
 }
 
-/* All of it, in pieces that are as small as can be. */
+/* Writes the whole scrape, in pieces that are as small as possible. */
 static void write_all(struct scene *s, struct text *text)
 {
     struct families_cursor cursor = { .from = &s->from };
@@ -184,7 +184,7 @@ static void test_pieces_are_the_same_as_all_at_once(void **state)
     write_all(s, &pieces);
     assert_false(families_write(&cursor, &whole, SIZE_MAX));
     assert_true(pieces.size > 10000);
-    /* Times go on: both end with the same. */
+    /* Times differ, but both end with the same. */
     const char *at = memmem(whole.data, whole.size, "# HELP skep_draining", 20);
     size_t size = whole.size - (size_t) (at - whole.data);
     assert_memory_equal(pieces.data + pieces.size - size, at, size);
@@ -193,8 +193,8 @@ static void test_pieces_are_the_same_as_all_at_once(void **state)
     free(s);
 }
 
-/* What is in the sum of the others stays there, and comes into no other: a place that becomes free is for those that
- * have done nothing yet. */
+/* Counts in the sum of the others stay there: a series that becomes free goes to a tenant that
+ * has no counts yet. */
 static void test_rest_has_no_series_later(void **state)
 {
     struct scene *s = make_scene(1);
@@ -203,7 +203,7 @@ static void test_rest_has_no_series_later(void **state)
     (void) state;
     ask(s, 0, 1);
     ask(s, 1, 2);
-    stats_forget(&s->tenant[0].counted); /* and its room is free */
+    stats_forget(&s->tenant[0].counted); /* and the series is free */
     tenant_unlist(&s->tenants, &s->tenant[0]);
     ask(s, 1, 3);
     ask(s, 2, 4);
@@ -265,7 +265,7 @@ static void test_none_have_series_where_none_may(void **state)
     free(s);
 }
 
-/* Wherever the scrape stands, it never looks at a tenant that is gone. */
+/* At no point of a scrape is a removed tenant looked at. */
 static void test_tenant_may_go_while_it_is_scraped(void **state)
 {
     for (unsigned steps = 1;; steps++) {

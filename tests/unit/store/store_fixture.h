@@ -25,7 +25,7 @@ struct file {
     const char *path, *content;
 };
 
-/* What one version is; ends with a row without path. */
+/* The contents of one version; ends with a row without path. */
 struct bundle {
     struct file files[6];
     const char *env; /* value of env.A; NULL: none */
@@ -46,7 +46,7 @@ static inline int begin(struct store_state *state, uint64_t id, const char *tena
     return upload_begin(state, &message);
 }
 
-/* -ENOENT if there is no such upload. */
+/* Returns -ENOENT if there is no such upload. */
 static inline int add_part(struct store_state *state, uint64_t id, const char *path,
                            const char *data, bool more)
 {
@@ -70,7 +70,7 @@ static inline int add_env_value(struct store_state *state, uint64_t id, const ch
     return upload ? upload_part(state, upload, &message) : -ENOENT;
 }
 
-/* version: filled. */
+/* Uploads a bundle; fills version. */
 static inline int upload(struct store_state *state, uint64_t id, const char *tenant,
                          const struct bundle *bundle, char version[static VERSION_BYTES + 1])
 {

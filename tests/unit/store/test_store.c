@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store: what it takes, what it names it, what it keeps, and what it says of it.
+ * The store: the bundles that it takes, their names, the versions that it keeps, and its reports.
  */
 #include "tests/unit/store/store_fixture.h"
 
@@ -215,7 +215,7 @@ static void test_states_follow_from_the_history(void **state)
     assert_int_equal(deploy(&f->state, 3, "t", &three, 9), 0);
     check_states(f, "cps");
     assert_int_equal(commit(&f->state, 4, "t", second, STORE_AUTO_ROLLBACK, 9), 0);
-    check_states(f, "cbp"); /* not back to what was rolled back */
+    check_states(f, "cbp"); /* not back to the version that was rolled back */
     assert_int_equal(commit(&f->state, 5, "t", first, STORE_ROLLBACK, 9), 0);
     check_states(f, "cpb");
     assert_int_equal(deploy(&f->state, 6, "t", &three, 9), 0);
@@ -283,7 +283,7 @@ static void test_recovery_takes_back_only_a_switch_that_was_not_made(void **stat
     (void) snprintf(text, sizeof text, "1 2 deploy %s -\n1 2 deploy %s %s\n", first, odd, odd);
     assert_int_equal(tree_replace(fd, "history", text, strlen(text)), 0);
     assert_int_equal(store_recover(&f->state, &leftovers), 0);
-    assert_int_equal(count_records(f), 2); /* of somebody who changed current by hand */
+    assert_int_equal(count_records(f), 2); /* made by a user who changed current by hand */
     (void) snprintf(text, sizeof text, "1 2 deploy %s -\n1 2 deploy %s %s\n", first, odd, first);
     assert_int_equal(tree_replace(fd, "history", text, strlen(text)), 0);
     assert_int_equal(store_recover(&f->state, &leftovers), 0);

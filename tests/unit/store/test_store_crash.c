@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The power is cut before each change that the store makes to the file system, one after the other: what
- * comes up again has the old version or the new one, whole, and nothing is left over. The store's
- * code is the real one; the linker leads its system calls through this file (--wrap).
+ * The power is cut before each change that the store makes to the file system, one after the other:
+ * then the old version or the new one is there, whole, and no other file is left. The store's code
+ * is real; the linker leads its system calls through this file (--wrap).
  */
 #include <sys/wait.h>
 
@@ -15,7 +15,7 @@
 /* ---- the calls */
 
 static unsigned operations, cut_at; /* 0: never */
-static ino_t dirty[DIRTY_MAX];      /* what a power cut may still take */
+static ino_t dirty[DIRTY_MAX];      /* files that a power cut may still take */
 static unsigned n_dirty;
 static bool is_recording;
 
@@ -113,7 +113,8 @@ static int check_clean(void *arg, int dir_fd, const char *name)
     return tree_each(fd, check_clean, NULL);
 }
 
-/* What gets its name by a rename is on the disk before, with all that is in it. */
+/* A file or folder that gets its name by a rename must be on the disk before, with all its
+ * contents. */
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
     cut();
@@ -140,7 +141,7 @@ int __wrap_unlinkat(int dir_fd, const char *name, int flags)
     return __real_unlinkat(dir_fd, name, flags);
 }
 
-/* Half of it gets there. */
+/* Half of the bytes are written. */
 ssize_t __wrap_write(int fd, const void *data, size_t size)
 {
     if (is_cut()) {
@@ -151,7 +152,7 @@ ssize_t __wrap_write(int fd, const void *data, size_t size)
     return __real_write(fd, data, size);
 }
 
-/* ---- what is done, and what may be there then */
+/* ---- scenarios, and the versions that may be there afterwards */
 
 static const struct bundle old = { .files = { { "skep.yaml", "name: t\n" }, { "a.js", "old" } } };
 static const struct bundle older = { .files = { { "skep.yaml", "name: t\n" },
@@ -231,7 +232,7 @@ static void check_file(int fd, const char *path, const char *content, size_t siz
     assert_string_equal(text, content);
 }
 
-/* The version that serves is whole. */
+/* Checks that the version that serves is whole. */
 static void check_version(const struct stored_tenant *tenant)
 {
     const struct bundle *bundle = strcmp(tenant->current, new_name) == 0   ? &new
@@ -265,7 +266,7 @@ static const char *check_state(const char *path, char current[static VERSION_BYT
     assert_int_equal(store_open(&state, path), 0);
     assert_int_equal(store_recover(&state, &leftovers), 0);
     assert_int_equal(store_recover(&state, &leftovers), 0);
-    assert_int_equal(leftovers, 0); /* nothing for the next one */
+    assert_int_equal(leftovers, 0); /* no file for the next store to clean up */
     assert_int_equal(tree_each(state.tenants_fd, check_name, NULL), 0);
     current[0] = '\0';
     int r = stored_tenant_open(&state, "t", &tenant);
@@ -287,7 +288,7 @@ static const char *check_state(const char *path, char current[static VERSION_BYT
     return current;
 }
 
-/* In a process of its own, which is cut off. Returns its exit status. */
+/* Runs a scenario in a process of its own, which may be cut off. Returns its exit status. */
 static int in_process(const char *path, int (*run)(struct store_state *state), unsigned at)
 {
     int status = 0;
@@ -315,7 +316,7 @@ static int run_recovery(struct store_state *state)
     return store_recover(state, &leftovers);
 }
 
-/* With the same key as the others, so that versions have the same names. */
+/* Makes a folder with the same key as the others, so that versions have the same names. */
 static void make_keyed_folder(char *path)
 {
     char file[64];
@@ -334,7 +335,7 @@ static void prepare(const struct scenario *scenario, char *path)
     assert_int_equal(in_process(path, scenario->prepare, 0), 0);
 }
 
-/* Returns whether it was cut off. */
+/* Runs the scenario with a cut. Returns whether it was cut off. */
 static bool try_cut(const struct scenario *scenario, unsigned at, unsigned recovery_at)
 {
     char path[32], current[VERSION_BYTES + 1];
@@ -380,8 +381,8 @@ static void test_recovery_that_is_cut_is_done_by_the_next(void **state)
     assert_true(cuts > 100);
 }
 
-/* After the answer nothing depends on what is still in memory; before each rename, nothing of what it
- * names. */
+/* After the answer no file needs data that is still in memory, and before each rename no file under the new
+ * name. */
 static void test_what_is_done_is_synced(void **state)
 {
     (void) state;

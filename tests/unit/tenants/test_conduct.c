@@ -23,7 +23,7 @@ static enum conduct_step strike(struct conduct *conduct, bool has_own, uint64_t 
     return conduct_on_death(conduct, &rules, EVIDENCE_PROOF, has_own, at(second));
 }
 
-/* Into a worker of its own, by three deaths. */
+/* Brings the tenant into a worker of its own, by three deaths. */
 static void seclude(struct conduct *conduct, uint64_t second)
 {
     assert_int_equal(strike(conduct, false, second), CONDUCT_NO_STEP);
@@ -85,7 +85,7 @@ static void test_claims_do_not_quarantine_in_a_worker_of_its_own_either(void **s
     assert_true(conduct_expire(&conduct, at(601)));
 }
 
-/* Else nothing at all would follow from it there. */
+/* Without a worker of its own the claims would have no effect there. */
 static void test_claims_quarantine_where_nobody_can_have_a_worker_of_its_own(void **state)
 {
     const struct conduct_rules none = { .strikes = 3,
@@ -281,7 +281,7 @@ static void test_what_is_much_depends_on_what_the_host_gives_the_worker(void **s
     assert_true(conduct_is_busy(600000, 100000, 1000000));
     assert_false(conduct_is_busy(400000, 10000, 1000000));
     assert_false(conduct_is_busy(600000, 200000, 1000000)); /* one neighbour is nearly as busy */
-    assert_false(conduct_is_busy(600000, 0, 1000000));      /* nobody wants a share */
+    assert_false(conduct_is_busy(600000, 0, 1000000));      /* no neighbour wants a share */
     assert_true(conduct_is_busy(60000, 10000, 100000));     /* the host gives the worker a tenth */
     assert_true(conduct_is_calm(60000, 1000000));
     assert_false(conduct_is_calm(60000, 100000));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who holds up others and what follows, with clocks of the test's own.
+ * Tenants that hold up others and the steps that follow, with clocks of the test's own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 #define LOOK_MS 5
 #define UNLIMITED_MS UINT64_MAX
 
-/* One worker, looked at as skepd does, and the tenants whose JavaScript runs in it. */
+/* A worker, and the times of skepd's looks at it. */
 struct worker {
     struct holdup_piece piece;
     struct holdup held;
@@ -25,7 +25,7 @@ struct worker {
 
 static const struct worker fresh = { .now_ns = 1000 * NSEC_PER_SEC };
 
-/* The tenant runs for so long, and others wait. Returns what is to be done first. */
+/* Lets the tenant run for that long, while others wait. Returns the first step that is due. */
 static enum holdup_step run(struct worker *worker, struct holdup *tenant, uint64_t ms,
                             uint64_t remaining_ms)
 {
@@ -87,7 +87,7 @@ static void test_of_many_spinners_each_goes_apart_in_its_first_spin(void **state
         assert_int_equal(run(&worker, &tenants[i], 50, 0), HOLDUP_PART);
         pass(&worker, HOLDUP_PAUSE_MS);
     }
-    /* The first of them, too, when the worker is looked at for the second. */
+    /* Also the first tenant, when the worker is looked at for the second. */
     assert_in_range(holdup_held_ns(&tenants[0], fresh.now_ns + 100 * MS), HOLDUP_PART_MS * MS,
                     50 * MS);
 }
@@ -152,7 +152,7 @@ static void test_tenant_that_holds_up_others_now_and_then_stays(void **state)
     }
 }
 
-/* The host is busy: the piece has lasted for a second and used next to nothing. */
+/* The host is busy: the piece has lasted for a second and used almost no CPU time. */
 static void test_time_without_use_of_the_processor_is_nobodys(void **state)
 {
     struct holdup_piece piece = { 0 };
@@ -175,7 +175,7 @@ static void test_piece_is_counted_once_and_the_next_anew(void **state)
     assert_int_equal(holdup_look(&piece, 7, 900, 40 * MS, 0), 0); /* entered again */
     assert_int_equal(holdup_look(&piece, 8, 900, 60 * MS, 0), 0);
     assert_int_equal(holdup_look(&piece, 8, 900, 50 * MS, 0),
-                     0); /* no clock goes back; nor does this */
+                     0); /* no clock goes back; nor does this one */
 }
 
 static void test_of_a_load_only_what_honest_tenants_do_not_need_counts(void **state)
@@ -242,9 +242,9 @@ static void test_nothing_is_forgotten_while_the_worker_waits_for_a_processor(voi
     }
     assert_int_equal(holdup_held_ns(&busy, now_ns), 50 * MS);
     assert_int_equal(holdup_held_ns(&idle, now_ns), 0);
-    /* Its own time goes on. */
+    /* The tenant's own time goes on. */
     assert_in_range(holdup_held_ns(&busy, now_ns + 200 * MS), 29 * MS, 31 * MS);
-    holdup_wait(&idle, 10000 * MS, now_ns); /* never later than now */
+    holdup_wait(&idle, 10000 * MS, now_ns); /* the time is never later than now */
     assert_true(idle.at_ns <= now_ns);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Routes: what is more exact wins, and no host or path of a client costs more than its length. */
+/* Routes: the more exact route wins, and no host or path of a client costs more than its length. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -186,7 +186,7 @@ static void test_removed_target_leaves_the_others_in_order(void **state)
     expect(*state, "h", "/a", "h/a/*");
 }
 
-/* The rule itself, one route after the other. */
+/* Applies the rule itself, to one route after the other. */
 static bool fits(const char *prefix, const char *path)
 {
     size_t size = strlen(prefix);
@@ -231,7 +231,7 @@ static void test_search_agrees_with_trying_every_route(void **state)
                 char prefix[16];
                 (void) snprintf(prefix, sizeof prefix, "%.*s", (int) strlen(routes[i]) - 2,
                                 routes[i] + 1);
-                /* a duplicate is there once, with the first as its target: removed if that was */
+                /* a duplicate is there once, with the first as its target: removed if the first was */
                 size_t first = 0;
                 while (strcmp(routes[first], routes[i]) != 0)
                     first++;

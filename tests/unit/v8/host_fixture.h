@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For the tests of worker/host.h: a real host with V8 and sentry on one end of a channel, and a
- * supervisor that keeps what it was told on the other. No jail; one loop for both.
+ * supervisor that keeps all frames on the other. No jail; one loop for both.
  */
 #pragma once
 
@@ -28,7 +28,7 @@ enum { FRAMES_MAX = 512 };
 
 struct frame {
     Skep__Worker__FromWorker__MessageCase kind;
-    uint64_t id;    /* of the request; loaded, unloaded: of the tenant */
+    uint64_t id;    /* the request's; loaded, unloaded: the tenant's */
     int code;       /* outcome, load result, limit */
     uint64_t used;  /* exceeded */
     bool observed;  /* exceeded */
@@ -42,15 +42,15 @@ struct world {
     struct scoreboard board;
     struct frame frames[FRAMES_MAX];
     size_t n_frames;
-    int closed;            /* 1, or the error */
-    bool reuse_after_stop; /* of what is loaded */
+    int closed;            /* 1, or the error of the channel */
+    bool reuse_after_stop; /* for tenants that are loaded */
     bool has_binding;      /* likewise: env.B */
 };
 
-static struct sentry *sentry; /* of the process */
-static struct world *world;   /* of the test that runs */
+static struct sentry *sentry; /* the process's sentry */
+static struct world *world;   /* world of the running test */
 
-/* id: of the request; code: of the call; used: bytes. Returns the text. */
+/* Keeps a frame of a call. id: the request's; code: the call's; used: bytes. Returns the text. */
 static inline ProtobufCBinaryData keep_call(const ProtobufCMessage *message, struct frame *frame)
 {
     struct head head;
@@ -192,7 +192,7 @@ static inline void begin_world(void)
     assert_int_equal(host_start(world->host, sentry), 0);
 }
 
-/* The host has no end of its own: a worker process has. Its isolates are unloaded by the tests. */
+/* Ends the world but not the host, which ends with its process. Tests unload the isolates. */
 static inline void end_world(void)
 {
     world->supervisor = channel_free(world->supervisor);
@@ -230,7 +230,7 @@ static inline unsigned count_frames(Skep__Worker__FromWorker__MessageCase kind)
     return n;
 }
 
-/* Bytes of all frames of the kind. */
+/* Returns the bytes of all frames of the kind. */
 static inline uint64_t count_bytes(Skep__Worker__FromWorker__MessageCase kind, uint64_t id)
 {
     uint64_t n = 0;
@@ -241,7 +241,7 @@ static inline uint64_t count_bytes(Skep__Worker__FromWorker__MessageCase kind, u
     return n;
 }
 
-/* Runs the loop until such a frame has come. */
+/* Runs the loop until a frame of the kind has come. */
 static inline struct frame *await_frame(Skep__Worker__FromWorker__MessageCase kind, uint64_t id)
 {
     static const struct timeval patience = { .tv_sec = 240 };
@@ -311,7 +311,7 @@ static inline int load(uint32_t tenant, uint32_t place, Skep__Worker__Limits lim
     return loaded->code;
 }
 
-/* id: below SCOREBOARD_SLOTS, its slot too. */
+/* Sends a request. id: below SCOREBOARD_SLOTS, so that it is the row, too. */
 static inline void send_method(const char *method, uint32_t tenant, uint64_t id, const char *path)
 {
     Skep__Worker__Request request = SKEP__WORKER__REQUEST__INIT;
@@ -352,7 +352,7 @@ static inline void unload(uint32_t tenant)
     (void) await_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, tenant);
 }
 
-/* Not an error if the worker has let go of it already: no Unloaded comes twice. */
+/* Unloads a tenant. Not an error if the worker has unloaded it already: no Unloaded comes twice. */
 static inline void unload_if_there(uint32_t tenant)
 {
     if (!find_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, tenant))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For the tests of worker/isolate.h: a host that remembers what it was told, and a tenant from a
+ * For the tests of worker/isolate.h: a host that remembers all calls, and a tenant from a
  * few lines of JavaScript. Real V8, real snapshot, no jail.
  */
 #pragma once
@@ -26,7 +26,7 @@ struct host {
     char body[8192];
     size_t body_size;
     int n_responses;
-    int n_parts; /* of bodies, for who counts them */
+    int n_parts; /* parts of bodies, for tests that count them */
     int n_done;
     enum isolate_outcome outcome;
     char message[4096];
@@ -163,7 +163,7 @@ static const struct isolate_host ops = {
     .woken = on_woken,
 };
 
-static struct host host; /* of the test that runs */
+static struct host host; /* host of the running test */
 
 static inline struct isolate *new_isolate_with(const struct isolate_host *with)
 {
@@ -203,7 +203,7 @@ static inline void run_timers(struct isolate *isolate, uint64_t request)
     host.n_timers = 0;
 }
 
-/* An isolate whose main.js is the source; loaded. */
+/* Returns a loaded isolate whose main.js is the source. */
 static inline struct isolate *load_with(const struct isolate_host *with, const char *source)
 {
     struct isolate *isolate = new_isolate_with(with);
@@ -245,7 +245,7 @@ static inline void assert_contains(const char *text, const char *part)
         fail_msg("no \"%s\" in:\n%s", part, text);
 }
 
-/* A handler that answers with String(expression), evaluated in the request. */
+/* Asserts the answer of a handler that returns String(expression), evaluated in the request. */
 static inline void assert_answer(const char *expression, const char *expected)
 {
     char source[4096];

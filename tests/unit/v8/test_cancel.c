@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What becomes of a response body when its client leaves: it is cancelled through, as piping does. */
+/* When its client leaves, a response body is cancelled down to its source, as by piping. */
 #include "tests/unit/v8/isolate_fixture.h"
 
-/* Two parts go out, then there is no credit until the client reads, which it does not. */
+/* Takes two parts, then gives no credit, as for a client that does not read. */
 static int64_t send_two(void *data, uint64_t request, struct isolate_bytes part, bool end)
 {
     struct host *to = data;

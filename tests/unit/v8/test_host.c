@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker/host.h: what the worker tells the supervisor of limits, places and requests that wait.
+ * worker/host.h: the worker's reports of limits, places and waiting requests.
  */
 #include "tests/unit/v8/host_fixture.h"
 
@@ -50,8 +50,8 @@ static const struct {
     int limit;
     int outcome;
     const char *body;      /* NULL: none */
-    uint64_t least, most;  /* of used */
-    const char *mild_path; /* over the limit, and comes to an end if nobody stops it */
+    uint64_t least, most;  /* bounds of used */
+    const char *mild_path; /* over the limit, and ends by itself if it is not stopped */
     const char *mild_body;
 } cases[] = {
     { "/loop", CPU_MS, SKEP__WORKER__OUTCOME__OUTCOME_CPU_REQUEST, NULL, 30000, 60000, "/burn",
@@ -214,7 +214,7 @@ static void test_worker_says_once_for_a_read_that_its_requests_wait(void **state
         load(1, 0, usual_limits(), SLEEP HANDLER("if (path === '/wait') await sleep(20);\n")), 0);
     send_request(1, 1, "/");
     (void) await_done(1);
-    assert_int_equal(count_frames(CAUGHT_UP), 0); /* its done says as much */
+    assert_int_equal(count_frames(CAUGHT_UP), 0); /* the Done says the same */
     send_request(1, 2, "/wait");
     send_request(1, 3, "/");
     send_request(1, 4, "/wait");
@@ -281,7 +281,7 @@ test_waiting_timer_that_ends_the_isolate_fails_the_request_that_it_ran_beside(vo
     (void) await_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, 1);
 }
 
-/* ---- whose code runs */
+/* ---- attribution of code */
 
 /* clang-format off */
 #define SHARED \
@@ -319,7 +319,7 @@ static void test_continuation_belongs_to_its_own_request(void **state)
         send_request(tenant, 1, paths[i]);
         send_request(tenant, 2, "/go");
         (void) await_done(1);
-        assert_null(find_frame(DONE, 2)); /* whose entry it ran in */
+        assert_null(find_frame(DONE, 2)); /* the request in whose entry it ran */
         assert_non_null(find_frame(LOG, 1));
         assert_int_equal(count_frames(LOG), 2 - i);
         assert_null(find_frame(LOG, 2));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker/isolate.h: requests, modules, errors, and what a tenant finds in its globals.
+ * worker/isolate.h: requests, modules, errors, and the globals of a tenant.
  */
 #include "tests/unit/v8/isolate_fixture.h"
 
-/* ---- the ordinary */
+/* ---- ordinary requests */
 
 static void test_handler_answers(void **state)
 {
@@ -136,11 +136,11 @@ static void test_rejected_top_level_await_fails_the_load(void **state)
     assert_load_fails(isolate, (const char *const[]){ "RangeError: late", "main.js:1:", NULL });
 }
 
-/* ---- checked, and not run */
+/* ---- modules that are checked, and not run */
 
 struct found {
     char text
-        [4096]; /* "file:line:column: text\n" of each; "(unused) " before those that nothing imports */
+        [4096]; /* "file:line:column: text\n" for each fault; "(unused) " before files that nothing imports */
     size_t size;
 };
 
@@ -157,7 +157,7 @@ static void on_problem(void *owner, const struct isolate_problem *problem)
     keep(found->text, sizeof(found->text), &found->size, bytes("\n"));
 }
 
-/* Of an isolate to which files were added; it goes. */
+/* Asserts the faults of an isolate to which files were added, and frees it. */
 static void assert_found(struct isolate *isolate, const char *expected)
 {
     struct found found = { .size = 0 };
@@ -249,7 +249,7 @@ static void test_check_tells_faults_of_unused_files_apart(void **state)
     add(isolate, "data.json", "[");
     assert_found(isolate, "(unused) data.json:1:2: SyntaxError: Unexpected end of JSON input\n"
                           "(unused) page.js:1:8: Cannot find module './gone.js'\n");
-    /* Before the main module is right, what is unused is not known. */
+    /* While the main module has faults, unused files are not known. */
     isolate = new_isolate();
     add(isolate, "main.js", "export default {;\n");
     add(isolate, "page.js", "import './gone.js';\n");
@@ -402,7 +402,7 @@ static void test_importing_itself_while_it_runs_is_no_crash(void **state)
     isolate_free(isolate);
 }
 
-/* ---- what is absent */
+/* ---- absent globals */
 
 static void test_dangerous_globals_are_absent(void **state)
 {

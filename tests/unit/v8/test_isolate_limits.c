@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker/isolate.h: what hostile tenants meet. Time, heap, memory outside the heap, stack, and the
- * JS layer after a tenant has changed every prototype.
+ * worker/isolate.h: the limits of hostile tenants: time, heap, memory outside the heap, stack; and
+ * the JS layer after a tenant has changed every prototype.
  */
 #include "tests/unit/v8/isolate_fixture.h"
 
@@ -11,14 +11,15 @@
 /* ---- limits */
 
 #define BUDGET_NS (20 * NSEC_PER_MSEC)
-#define LOST_NS (10 * NSEC_PER_MSEC) /* in which terminates are lost */
+#define LOST_NS (10 * NSEC_PER_MSEC) /* time in which terminates are lost */
 
-static struct sentry *sentry; /* of the process */
-static struct isolate *armed; /* in its entry, watched; NULL: none */
-static struct isolate *next;  /* to be armed */
+static struct sentry *sentry; /* the process's sentry */
+static struct isolate *armed; /* the isolate whose entry is watched; NULL: none */
+static struct isolate *next;  /* the next isolate to be armed */
 static uint64_t lost_until_ns;
 
-/* The first line arms the sentry: however slow the machine is, no loop is stopped before it is reached. */
+/* Arms the sentry at the first line, so that also on a slow machine no loop is stopped before it
+ * begins. */
 static void arm_on_log(void *data, uint64_t request, enum isolate_log_level level,
                        struct isolate_bytes text)
 {
@@ -29,7 +30,7 @@ static void arm_on_log(void *data, uint64_t request, enum isolate_log_level leve
     sentry_enter(sentry, armed, BUDGET_NS, io_now_ns());
 }
 
-/* As if V8 had forgotten each terminate of the first milliseconds over the budget. */
+/* Loses each terminate of the first milliseconds over the budget, as if V8 had forgotten it. */
 static void lose_on_log(void *data, uint64_t request, enum isolate_log_level level,
                         struct isolate_bytes text)
 {
@@ -112,7 +113,7 @@ static void test_terminate_between_entries_is_gone_after_cancel(void **state)
     isolate_cancel_terminate(isolate);
     assert_int_equal(get(isolate, 1), ISOLATE_OK);
     assert_string_equal(host.body, "x");
-    /* and one that was not cancelled counts for the entry it was meant for */
+    /* and a terminate that was not cancelled counts only for the entry that it was meant for */
     isolate_terminate(isolate);
     assert_int_equal(get(isolate, 2), ISOLATE_TERMINATED);
     isolate_cancel_terminate(isolate);
@@ -253,7 +254,7 @@ static void test_garbage_outside_the_heap_is_collected(void **state)
                   "200");
 }
 
-/* Memory of this process, as the kernel counts it. */
+/* Returns the memory of this process, as the kernel counts it. */
 static size_t resident_bytes(void)
 {
     unsigned long size, resident;
@@ -267,7 +268,8 @@ static size_t resident_bytes(void)
 
 static void test_buffer_in_memory_that_was_freed_holds_zeros(void **state)
 {
-    /* Each isolate writes into its buffers, and drops them; the next ones, of others too, must be as if new. */
+    /* Each isolate writes into its buffers, and drops them; the next buffers, also in other
+     * isolates, must be like new ones. */
     static const char expression[] =
         "(() => { let bad = 0; for (let i = 0; i < 300; i++) { "
         "const a = i % 2 ? new Uint8Array(1 << 20) : new Uint8Array(300001); "

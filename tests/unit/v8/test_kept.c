@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a signal or target that lives as long as the isolate keeps of the requests that it was used in. */
+/* A signal or target that lives as long as the isolate keeps nothing of the requests that used it. */
 #include "tests/unit/v8/isolate_fixture.h"
 
 #define ROUNDS 20

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The natives of worker/v8/natives.cc, called with hostile arguments inside a real isolate. Whatever they get, the
- * process lives, the host sees values within bounds only, and the isolate serves an ordinary request afterwards.
+ * The natives of worker/v8/natives.cc, called with hostile arguments inside a real isolate. With
+ * any arguments, the process lives, the host sees values within bounds only, and the isolate serves
+ * an ordinary request afterwards.
  *
  *   test_natives                        some thousand calls, the same each time
- *   test_natives --seconds N [--seed S] as many as there is time for (scripts/fuzz natives)
+ *   test_natives --seconds N [--seed S] as many as the time allows (scripts/fuzz natives)
  *
  * Each isolate has a process of its own. JavaScript may make V8 copy a rope of 1 GiB into the isolate's heap by
  * itself, so a few isolates may end at their heap limit, or by V8's own end of a process that is out of memory
@@ -20,12 +21,12 @@
 
 enum {
     HEADER_BYTES_MAX = 256 * 1024,
-    TEXT_MAX = 3 * 16 * 1024, /* of 16 Ki units */
+    TEXT_MAX = 3 * 16 * 1024, /* bytes of 16 Ki units */
     CALLS = 400,              /* in one isolate */
     ROUNDS = 16,
     UNITS_MAX = EXTERNAL_MIB * 1024 * 1024,
     OUT_OF_MEMORY_PERCENT_MAX =
-        5, /* of the isolates: a native that makes ropes flat ends nearly all */
+        5, /* percent of the isolates: a native that makes ropes flat ends nearly all */
 };
 
 /* How an isolate's process ends; another status is a failure. */
@@ -33,10 +34,10 @@ enum outcome { LIVES, AT_HEAP_LIMIT = 101, OUT_OF_MEMORY, OUTCOMES };
 
 #define EXACT_MAX ((UINT64_C(1) << 53) - 1)
 
-/* ---- a host that believes nothing */
+/* ---- a host that checks everything */
 
 static volatile uint8_t
-    sum; /* of all bytes that it was shown: a sanitizer sees those that are not there */
+    sum; /* sum of all bytes that it got: a sanitizer sees reads beyond the end */
 
 static void touch(struct isolate_bytes bytes, size_t most)
 {
@@ -164,7 +165,7 @@ static void check_cancel_call(void *data, uint64_t request, uint32_t call)
     assert_in_range(request, 0, EXACT_MAX);
 }
 
-/* Little enough that a million rounds of PBKDF2 are refused. */
+/* Returns so little time that a million rounds of PBKDF2 are refused. */
 static uint64_t check_cpu_left(void *data)
 {
     (void) data;
@@ -190,7 +191,8 @@ static const struct isolate_host checks = {
 
 /* ---- the arguments */
 
-/* What the natives of worker/v8/crypto.cc take: k a handle, n a small number, l a length in bits, u bytes, t a boolean. */
+/* Arguments of the natives of worker/v8/crypto.cc: k a handle, n a small number, l a length in
+ * bits, u bytes, t a boolean. */
 #define FORMS                                                                                    \
     "const forms = { digest: 'nu', streamNew: 'n', streamAdd: 'ku', streamEnd: 'k', newSecret: " \
     "'u',\n"                                                                                     \
@@ -231,7 +233,7 @@ static const struct isolate_host checks = {
     "b.resize(random(100)); return v; }\n"                                                                                                                                       \
     "function grown(C) { const b = resizable(80, 40000); const v = new C(b); b.resize(32000); "                                                                                  \
     "return v; }\n"                                                                                                                                                              \
-    "const later = [];\n" /* what happens while a native runs */                                                                                                                 \
+    "const later = [];\n" /* calls that happen while a native runs */                                                                                                            \
     "const meddle = () => { for (const f of later.splice(0)) try { f(); } catch {} };\n"                                                                                         \
     "const buffers = [\n"                                                                                                                                                        \
     "    () => new Uint8Array(random(200)), () => new Uint8Array(1e6), () => new "                                                                                               \
@@ -356,7 +358,7 @@ static enum isolate_result ask(struct isolate *isolate, uint64_t id, const char 
     return isolate_dispatch(isolate, &request);
 }
 
-/* In the isolate's process. */
+/* Calls natives. In the isolate's process. */
 static enum outcome call_natives(uint32_t seed)
 {
     struct isolate_options options = {
@@ -376,7 +378,8 @@ static enum outcome call_natives(uint32_t seed)
     if (isolate_load(isolate, bytes("main.js")) != ISOLATE_OK)
         fail_msg("load: %s", isolate_error(isolate));
     (void) snprintf(path, sizeof path, "%u/%u", seed, CALLS);
-    /* The request may fail by what the generator has polluted; the natives are what is tried here. */
+    /* The request may fail because the generator has polluted globals; only the natives are tested
+     * here. */
     enum isolate_result r = ask(isolate, 1, path);
     if (r == ISOLATE_HEAP_LIMIT) {
         isolate_free(isolate);
@@ -391,7 +394,7 @@ static enum outcome call_natives(uint32_t seed)
     return LIVES;
 }
 
-/* Ends an isolate's process for V8, which would end it by a trap. */
+/* Ends an isolate's process in place of V8, which would end it by a trap. */
 static void end_fatally(bool is_oom, const char *location)
 {
     on_fatal(is_oom, location);

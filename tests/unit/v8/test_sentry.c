@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The sentry's stop reaches JavaScript wherever V8 runs it, and whatever is queued behind it.
+ * The sentry's stop reaches JavaScript wherever V8 runs it, with anything queued behind it.
  */
 #include "tests/unit/v8/host_fixture.h"
 
@@ -11,7 +11,7 @@
     "const starts = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 2, 7, 1, 1, " \
     "109, 1, 102, 0, 0, 8, 1, 0]);\n"
 
-/* Once spin() is stopped, its microtask spins: it must not run any more. */
+/* When spin() is stopped, its microtask, which spins too, must not run any more. */
 #define SPIN "const spin = () => { Promise.resolve().then(() => { for (;;); }); for (;;); };\n"
 
 static const char *const spinners[] = {
@@ -69,7 +69,7 @@ static void test_spinner_is_stopped_wherever_v8_has_called_it(void **state)
     }
 }
 
-/* Some of them spin while V8 writes down why the load has failed. */
+/* Some of the modules spin while V8 reports why the load has failed. */
 static const char *const modules[] = {
     "spin();",
     "Error.prepareStackTrace = spin; export default {};",

@@ -51,7 +51,7 @@ static void test_short_slices_of_a_batch_share_one_reading(void **state)
         assert_int_equal(slice_begin(&clock, wall_ns), cpu_ns);
         run(3 * US);
         assert_int_equal(slice_end(&clock, wall_ns), 3 * US);
-        run(1 * US); /* frames between */
+        run(1 * US); /* frames between the slices */
     }
     assert_int_equal(readings, 1);
 }
@@ -80,7 +80,7 @@ static void test_long_slice_is_not_charged_for_its_wait(void **state)
     wait(30 * MS);
     run(1 * MS);
     assert_int_equal(slice_end(&clock, wall_ns), 5 * MS);
-    /* The reading at its end serves the next one. */
+    /* The reading at the slice's end serves the next one. */
     assert_int_equal(slice_begin(&clock, wall_ns), cpu_ns);
     assert_int_equal(readings, 2);
 }
@@ -104,7 +104,8 @@ static uint64_t up_to(uint64_t most)
     return (uint64_t) random() % (most + 1);
 }
 
-/* Whatever runs and waits, and however long: each slice is charged with its CPU time, SLICE_NEAR_NS more or less. */
+/* With any times of running and waiting, each slice is charged with its CPU time, SLICE_NEAR_NS
+ * more or less. */
 static void test_no_slice_is_off_by_more_than_a_short_one(void **state)
 {
     static const uint64_t most[] = { 0, 3 * US, 60 * US, 5 * MS };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers and texts that a tenant's JavaScript chooses, and the frames that they end up in. */
+/* Numbers and texts that a tenant's JavaScript chooses, and the frames that carry them. */
 #include "tests/unit/v8/host_fixture.h"
 
 #include "proto/frame.h"
@@ -55,7 +55,7 @@ static void test_no_number_that_javascript_chooses_leaves_its_bounds(void **stat
     }
 }
 
-/* A wish that is too large is told, as the largest that there is. */
+/* A wish that is too large is reported as the largest value that there is. */
 static void test_wish_beyond_all_memory_is_told_as_the_most(void **state)
 {
     (void) state;

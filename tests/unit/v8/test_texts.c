@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Texts that a tenant makes for its log or its errors: however large or strange they are, they are cut before they
- * cost anything, and the request that made them ends.
+ * Texts that a tenant makes for its log or its errors: of any size and kind, they are cut before
+ * they cost time or memory, and the request that made them ends.
  */
 #include "tests/unit/v8/isolate_fixture.h"
 
@@ -25,7 +25,7 @@ static double cpu_ms(void)
     "'countReset', 'group', 'groupEnd', 'time', 'timeLog', 'timeEnd', 'table']) { console[m]"
 #define REST " } return new Response('x');"
 
-/* Each ends its request, says something, and leaves an isolate that serves. */
+/* Each ends its request, logs a text, and leaves an isolate that serves. */
 static const char *const ropes[] = {
     "throw rope;",
     "throw new Error(rope);",
@@ -144,7 +144,7 @@ static void test_rope_that_a_module_throws_is_cut(void **state)
     }
 }
 
-/* What is shown of each costs as little as a small one of its kind. */
+/* Showing each costs as little as showing a small value of its kind. */
 static const struct {
     const char *large;
     const char *small;
@@ -181,7 +181,7 @@ static const struct {
       "Array.from({ length: 110 }, () => new Uint8Array(200))" },
 };
 
-/* CPU time of showing the value that many times in each way. */
+/* Returns the CPU time of showing the value that many times in each way. */
 static double cost_of(const char *value)
 {
     char source[2048];
@@ -214,7 +214,7 @@ static void test_log_costs_what_is_printed_of_it(void **state)
     }
 }
 
-/* V8 has a key for each index, and that is where the time went. */
+/* V8 has a key for each index, on which the time was once spent. */
 static void test_typed_array_of_a_million_is_shown_as_node_does(void **state)
 {
     struct isolate *isolate =

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker/wake.h: each thing that a worker does later has its row, and what nothing can wake ends.
+ * worker/wake.h: each kind of later work has its row, and a request that nothing can wake ends.
  */
 #include "tests/unit/v8/host_fixture.h"
 #include "worker/wake.h"
@@ -101,7 +101,7 @@ static void test_request_in_a_retired_isolate_is_hung_at_once(void **state)
     send_request(1, 2, "/never");
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE, &retire);
     assert_int_equal(await_done(1)->code, HUNG);
-    /* Another isolate may serve it. */
+    /* Another isolate may serve the request. */
     assert_int_equal(await_done(2)->code, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
     unload(1);
 }
@@ -136,7 +136,7 @@ static void test_oldest_of_too_many_requests_that_only_timers_keep_goes(void **s
 {
     (void) state;
     load_waiting(UINT32_MAX);
-    for (uint64_t id = 1; id <= 4; id++) /* two may */
+    for (uint64_t id = 1; id <= 4; id++) /* only two may wait so */
         send_request(1, id, "/many");
     (void) await_done(1);
     (void) await_done(2);
@@ -177,7 +177,7 @@ static void test_what_a_cancel_sets_off_has_its_timers(void **state)
         const struct frame *line = find_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, id);
         if (!line || line > done || strcmp(line->text, "cleaned") != 0)
             fail_msg("%s: %s", paths[i], line ? line->text : "no line");
-        send_request(1, id + 1, paths[i]); /* over its time: nothing of it goes on */
+        send_request(1, id + 1, paths[i]); /* over its time: no work of it goes on */
         send_cancel(id + 1, SKEP__WORKER__CANCEL_REASON__CANCEL_WALL_REQUEST);
         assert_int_equal(await_done(id + 1)->code, SKEP__WORKER__OUTCOME__OUTCOME_CANCELLED);
         line = find_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, id + 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls in the worker: what env.B.fetch() asks of the supervisor, and what comes of its frames.
+ * Calls in the worker: the frames of env.B.fetch() to the supervisor, and the effects of the
+ * answers.
  */
 #include "proto/frame.h"
 #include "tests/unit/v8/host_fixture.h"
@@ -99,7 +100,7 @@ static void test_body_waits_for_credit(void **state)
                                     "return new Response(await answer.text());\n"));
     send_request(1, 1, "/");
     assert_int_equal(await_frame(CALL, 1)->used, BODY_CHUNK_MAX_BYTES);
-    send_request(1, 2, "/"); /* all that the first could send has come before this */
+    send_request(1, 2, "/"); /* all frames that the first could send come before this */
     (void) await_frame(CALL, 2);
     assert_null(find_frame(CALL_BODY, 1));
     send_credit(1, 1, 70000);
@@ -131,7 +132,7 @@ static void test_credit_is_given_for_what_was_read(void **state)
     unload(1);
 }
 
-/* Time passes in another tenant, whose timers wake nobody here. */
+/* Time passes in another tenant, whose timers wake no request here. */
 static void test_call_is_a_reason_to_wait(void **state)
 {
     (void) state;
@@ -144,8 +145,8 @@ static void test_call_is_a_reason_to_wait(void **state)
     assert_null(find_frame(DONE, 1));
     answer(1, 1, "", true);
     assert_int_equal(await_done(1)->code, OK);
-    send_request(
-        1, 3, "/full"); /* of an answer that fills the window, and is not read, nothing can come */
+    send_request(1, 3,
+                 "/full"); /* no more can come of an answer that fills the window and is not read */
     (void) await_frame(CALL, 3);
     answer(3, 1, "", false);
     for (unsigned i = 0; i < BODY_WINDOW_BYTES / BODY_CHUNK_MAX_BYTES; i++)

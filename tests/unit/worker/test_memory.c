@@ -15,7 +15,7 @@ static unsigned n_alarms;
 static void on_alarm(void *owner)
 {
     n_alarms++;
-    (void) memory_add(*(size_t *) owner); /* what it allocates itself */
+    (void) memory_add(*(size_t *) owner); /* memory that the callback allocates itself */
 }
 
 static void test_a_block_belongs_to_the_account_that_was_current_until_it_is_freed(void **state)
@@ -27,7 +27,7 @@ static void test_a_block_belongs_to_the_account_that_was_current_until_it_is_fre
     (void) state;
     assert_int_equal(owner, a);
     (void) memory_enter(b);
-    memory_remove(owner, MIB); /* freed while another runs */
+    memory_remove(owner, MIB); /* freed while another account is current */
     memory_leave(before);
     assert_int_equal(memory_held(a), 2 * MIB);
     assert_int_equal(memory_held(b), 0);
@@ -71,7 +71,7 @@ static void test_alarm_goes_off_once_at_its_level_and_not_again_by_what_it_alloc
     assert_int_equal(n_alarms, 1);
     (void) memory_add(MIB);
     assert_int_equal(n_alarms, 1);
-    memory_set_alarm(account, MIB, on_alarm, &own); /* it is over that already */
+    memory_set_alarm(account, MIB, on_alarm, &own); /* the account is over that already */
     assert_int_equal(n_alarms, 2);
     memory_leave(before);
     memory_remove(account, memory_held(account));

@@ -10,7 +10,8 @@
 
 #define NEVER 1000
 
-/* Looks until it is over; each second the worker uses so much, and gets so many requests. */
+/* Looks until the worker is found to burn CPU time; in each second it uses used_ms, and gets
+ * requests or none. */
 static unsigned looks_until_over(const uint64_t *used_ms, unsigned n_used, uint64_t requests,
                                  bool is_idle)
 {
@@ -73,7 +74,7 @@ static void test_few_requests_do_not_hide_what_is_used_between_them(void **state
 
     (void) state;
     assert_in_range(looks_until_over(&half, 1, 1, true), 3, 6);
-    assert_int_equal(looks_until_over(&little, 1, 3, true), NEVER); /* their frames and bodies */
+    assert_int_equal(looks_until_over(&little, 1, 3, true), NEVER); /* work for requests */
 }
 
 static void test_busy_worker_is_not_judged(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which part of the time is a worker's own, with clocks of the test's own.
+ * A worker's own part of the time, with clocks of the test's own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@ static struct worker start(bool is_runnable)
     return worker;
 }
 
-/* So much time passes; each look finds that it has used this part of it, in percent. */
+/* Lets the time pass; each look finds that the worker has used this part of it, in percent. */
 static void pass(struct worker *worker, uint64_t ms, unsigned percent, bool is_runnable)
 {
     for (uint64_t at = 0; at < ms; at += LOOK_MS) {
@@ -52,7 +52,7 @@ static void test_worker_that_sleeps_or_runs_has_all_the_time(void **state)
     assert_int_equal(own_ms(&worker, &mark), 1000);
     pass(&worker, 1000, 100, true);
     assert_in_range(own_ms(&worker, &mark), 1990, 2000);
-    pass(&worker, 1000, 30, false); /* runs and sleeps in turn */
+    pass(&worker, 1000, 30, false); /* the worker runs and sleeps in turn */
     assert_in_range(own_ms(&worker, &mark), 2990, 3000);
 }
 
@@ -64,7 +64,7 @@ static void test_time_without_a_processor_is_not_the_workers(void **state)
     (void) state;
     pass(&worker, 1000, 40, true);
     assert_int_equal(own_ms(&worker, &mark), 400);
-    pass(&worker, 1000, 0, false); /* hangs then */
+    pass(&worker, 1000, 0, false); /* then it hangs */
     assert_int_equal(own_ms(&worker, &mark), 1400);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Slots and the workers that come and go in them, without processes: who is where after an end, a promotion, a
- * retirement.
+ * Slots and the workers that come and go in them, without processes: their places after an end, a
+ * promotion, a retirement.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -157,7 +157,7 @@ static void test_worker_that_leaves_keeps_its_number_and_is_listed_behind_the_sl
     assert_false(slots_next_listed(s->slots, &listed));
     assert_int_equal(worker->list_position, 2); /* 0 and 1 are the slots' */
     assert_int_equal(slots_count_leaving(s->slots, &s->cordon), 1);
-    slot_on_end(worker, false); /* no slot is to be filled */
+    slot_on_end(worker, false); /* no slot has to be filled */
     assert_false(is_start_planned(spare));
     assert_int_equal(slots_count_leaving(s->slots, &s->cordon), 0);
 }

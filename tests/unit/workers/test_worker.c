@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of worker states and events, without processes: what an event does in each state.
+ * The table of worker states and events, without processes: the effect of each event in each state.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -105,8 +105,8 @@ static void test_worker_that_waits_for_a_processor_has_more_time_to_boot(void **
     assert_true(worker_may_boot_on(10000, 40, true));
     assert_true(worker_may_boot_on(59000, 0, true));
     assert_false(worker_may_boot_on(60000, 0, true));
-    assert_false(worker_may_boot_on(10000, 40, false));  /* sleeps, or was stopped */
-    assert_false(worker_may_boot_on(10000, 9000, true)); /* has had a processor all the time */
+    assert_false(worker_may_boot_on(10000, 40, false));  /* the process sleeps, or was stopped */
+    assert_false(worker_may_boot_on(10000, 9000, true)); /* had a processor all the time */
 }
 
 static void test_backoff_is_none_for_the_first_failures_then_doubles_to_its_limit(void **state)
