@@ -64,8 +64,8 @@ struct error_info {
     unsigned status;   /* HTTP */
     unsigned causes;   /* set of enum error_party; 0 for ERROR_NONE only */
     unsigned accounts; /* set of enum error_account; empty if the client can cause it */
-    const char *when,
-        *advice; /* for operators and tenants: when it comes, and what to do; NULL for ERROR_NONE only */
+    /* for operators and tenants: when the code appears, and the remedy; NULL for ERROR_NONE only */
+    const char *when, *advice;
 };
 
 /* Never NULL for a valid code; "none" for ERROR_NONE. */

@@ -22,8 +22,8 @@ struct cordon_config {
     bool is_solitary;  /* each tenant has a worker of its own */
     uint32_t solitary; /* most workers that each belong to one tenant; 0 to 64, or to 1024 */
     enum jit_mode jit;
-    enum eval_mode eval; /* the most that its tenants may have */
-    bool spare;          /* one worker more, which takes over where one dies */
+    enum eval_mode eval; /* the most that the cordon's tenants may have */
+    bool spare;          /* one worker more, which takes over where another dies */
     bool allow_unlimited;
     /* The cordon's tenants and those of others with calls_across may call each other. */
     bool calls_across;

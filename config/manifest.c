@@ -222,7 +222,7 @@ static const struct key manifest_rows[] = {
       .help = "cordon of skepd.yaml, a group of workers, that serves it" },
     { .name = "after_stop", .kind = KEY_WORD, .preset = "fresh", .words = after_stop_words,
       KEY_AT(struct manifest, reuse_after_stop), .reload = RELOAD_VERSION,
-      .help = "whether the isolate in which JavaScript was stopped serves on (reuse)" },
+      .help = "reuse: an isolate in which JavaScript was stopped serves on" },
     { KEY(eval), .kind = KEY_WORD, .preset = "load", .words = eval_words,
       .help = "when JavaScript may compile strings (eval, new Function): while the module loads, always (on), or never (off)" },
     { KEY(env), .kind = KEY_MAP, .most = TENANT_ENV_MAX, .read = read_env,

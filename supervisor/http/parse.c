@@ -26,7 +26,7 @@ struct head {
     const struct http_field *transfer_encoding;
     const struct http_field *expect;
     const struct http_field *upgrade; /* the last one */
-    const char *detail;               /* of a refusal: what skepd does not have, and what to do */
+    const char *detail;               /* refusal: the missing feature, and the remedy */
     bool has_close;
     bool has_keep_alive;
     struct http_text options[MAX_CONNECTION_OPTIONS]; /* other fields that Connection names */

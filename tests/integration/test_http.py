@@ -83,7 +83,7 @@ def test_other_version_of_http_gets_505(hive):
 
 WEBSOCKET = (b"GET /chat HTTP/1.1\r\nHost: hello.test\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
              b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
-# What skep does not have: bytes of the client, status, words of the detail.
+# Features that skep does not have: bytes of the client, status, words of the detail.
 NOT_THERE = {
     "websocket": (WEBSOCKET, 501, "skep has no WebSocket: stream a Response"),
     "http2_with_prior_knowledge": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\4\0\0\0\0\0", 400, "speaks HTTP/1.1"),

@@ -130,10 +130,10 @@ static void set_limits(v8::ResourceConstraints *constraints, size_t heap_bytes)
     constraints->set_max_old_generation_size_in_bytes(heap_bytes - young);
 }
 
-// The compiler cannot be interrupted, so what it is given at a time is bounded.
+// The compiler cannot be interrupted, so one text for it is bounded.
 constexpr int max_eval_units = 1 << 20;
 
-// Why this string may not be compiled now; nullptr if it may.
+// Returns why this string may not be compiled now; nullptr if it may.
 static const char *refuse_eval(const struct isolate *self, int units)
 {
     if (self->eval == EVAL_OFF)
@@ -149,21 +149,21 @@ static const char *refuse_eval(const struct isolate *self, int units)
                                   : nullptr;
 }
 
-// Called by V8 before each eval and new Function, for the context does not allow them by itself.
+// V8 calls this before each eval and new Function, since the context does not allow them by itself.
 static v8::ModifyCodeGenerationFromStringsResult
 on_eval(v8::Local<v8::Context> context, v8::Local<v8::Value> source, bool is_code_like)
 {
     v8::Isolate *v8 = context->GetIsolate();
     (void) is_code_like;
     if (!source->IsString())
-        return { true, {} }; // eval gives it back
+        return { true, {} }; // eval returns it unchanged
     const char *why = refuse_eval(isolate_from(v8), source.As<v8::String>()->Length());
     if (why)
         context->SetErrorMessageForCodeGenerationFromStrings(literal(v8, why));
     return { !why, {} };
 }
 
-// Takes the entries out of the snapshot's context. Empty if something is missing.
+// Takes the entries out of the snapshot's context. Empty if one is missing.
 static v8::MaybeLocal<v8::Context> open_context(struct isolate *self)
 {
     v8::EscapableHandleScope scope(self->v8);

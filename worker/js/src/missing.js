@@ -37,7 +37,7 @@ for (let i = 0; i < rows.length; i++) {
     }
 }
 
-// What V8 says of a name that is not there, before and behind it.
+// V8's message about a name that is not there: the texts before and behind the name.
 const forms = [
     ["ReferenceError: ", " is not defined"],
     ["TypeError: globalThis.", " is not a function"],
