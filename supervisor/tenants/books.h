@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the floors above keep in each tenant and of all tenants. Only the files of the folder that is named write it;
- * what it points to is theirs. All zero is right for a new one. Supervisor, loop thread.
+ * State that the floors above keep in each tenant and for all tenants. Only the files of the named
+ * folder write it, and pointers in it are to that folder's own data. A new one is all zero.
+ * Supervisor, loop thread.
  */
 #pragma once
 
@@ -22,30 +23,30 @@ struct share;
 struct tenant;
 TAILQ_HEAD(share_list, share);
 
-/* Of all tenants. */
+/* State for all tenants. */
 struct tenants_books {
-    struct placements
-        *placements; /* of placement/; borrowed; NULL: none are made yet, or they are gone */
+    struct placements *placements; /* placement/'s; borrowed; NULL: not made yet, or gone */
 };
 
-/* Of one; requests/. */
+/* State of requests/ for one tenant. */
 struct tenant_books {
-    struct log_window access;    /* its lines in the access log */
-    TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of those whose queue is not empty */
+    struct log_window access;    /* lines of the tenant in the access log */
+    TAILQ_ENTRY(tenant) waiting; /* in the ledger's list of tenants whose queue is not empty */
     struct run_entry run;
-    struct worker *run_worker; /* borrowed; in whose run queue it is; NULL: in none */
-    uint32_t cost_us;          /* CPU time of a request, as far as is known; 0: not yet */
-    uint64_t cheap_ns;         /* when a request last ended that had used little */
-    struct rate rate;          /* of cpu_rate */
-    uint64_t cpu_ns;           /* all that it has used */
-    uint64_t queued_bytes;     /* of bodies, see ledger_queued_bytes */
-    uint64_t failure_second;   /* see failure.c */
+    /* Borrowed; the worker whose run queue the tenant is in; NULL: none. */
+    struct worker *run_worker;
+    uint32_t cost_us;        /* expected CPU time of a request; 0: not known yet */
+    uint64_t cheap_ns;       /* time of the last end of a request that had used little */
+    struct rate rate;        /* bucket of cpu_rate */
+    uint64_t cpu_ns;         /* CPU time that the tenant has used in all */
+    uint64_t queued_bytes;   /* bytes of queued bodies, see ledger_queued_bytes */
+    uint64_t failure_second; /* see failure.c */
     uint64_t failures_skipped;
-    uint32_t failure_codes; /* bit 1 << code: the log was told in that second */
+    uint32_t failure_codes; /* bit 1 << code: a failure with it was logged in that second */
     uint64_t noted_second;
-    limit_set noted;          /* limits that were met in that second */
-    struct share_list shares; /* of the queue, by turn (share.c) */
-    unsigned n_shares;        /* addresses with requests here */
+    limit_set noted;          /* limits whose meeting was noted in that second */
+    struct share_list shares; /* the queue's shares, in the order of their turns (share.c) */
+    unsigned n_shares;        /* addresses with requests at the tenant */
     unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
-    uint64_t way_made_ns;     /* when slow clients had to give up places last */
+    uint64_t way_made_ns;     /* last time that slow clients had to give up places */
 };

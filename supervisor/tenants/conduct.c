@@ -12,7 +12,7 @@ static const char *const names[] = {
     [SECLUSION_BUSY] = "busy",
 };
 
-/* Parts of what its worker could do, and times what the busiest neighbour uses. */
+/* A busy tenant's part of the time of its worker, and factor over the busiest neighbour. */
 #define BUSY_PART 2
 #define BUSY_FACTOR 4
 #define CALM_PART 10
@@ -54,7 +54,7 @@ static void begin_quarantine(struct conduct *conduct, uint64_t first_s, uint64_t
     conduct->quarantines++;
     uint64_t until_ns = now_ns + seconds * NSEC_PER_SEC;
     if (conduct->is_by_operator && conduct->quarantined_until_ns >= until_ns)
-        return; /* what was in flight does not shorten it */
+        return; /* requests that were in flight do not shorten it */
     conduct->quarantined_until_ns = until_ns;
     conduct->is_by_operator = false;
 }
@@ -65,7 +65,7 @@ enum conduct_step conduct_on_death(struct conduct *conduct, const struct conduct
     if (evidence == EVIDENCE_NONE)
         return CONDUCT_NO_STEP;
     conduct->last_mark_ns = now_ns;
-    if (has_own && evidence != EVIDENCE_PROOF) /* it went silent, and may have been starved */
+    if (has_own && evidence != EVIDENCE_PROOF) /* maybe starved of CPU time */
         return CONDUCT_NO_STEP;
     add_mark(conduct, now_ns);
     conduct->strikes += evidence == EVIDENCE_PROOF;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limits that a tenant's version has, by the config. Supervisor, loop thread.
+ * Computes the limits of a tenant's version by the config. Supervisor, loop thread.
  */
 #include "supervisor/tenants/tenant.h"
 

@@ -3,7 +3,7 @@
 
 #include "common/io.h"
 
-/* Beyond these nothing changes any more, and products below stay within 64 bits. */
+/* Beyond these bounds the result is the same, and products below stay within 64 bits. */
 #define ELAPSED_MAX_NS (100000 * NSEC_PER_SEC)
 #define DEBT_MAX_NS INT64_C(4000000000000000)
 

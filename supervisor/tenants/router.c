@@ -11,10 +11,10 @@
 
 #include "common/cleanup.h"
 
-#define HOST_MAX 253 /* RFC 1035; a longer one can match "any host" only */
+#define HOST_MAX 253 /* RFC 1035; a longer host can match "any host" only */
 
 struct route {
-    const struct route *parent; /* of prefixes: the longest that this starts with; borrowed */
+    const struct route *parent; /* a prefix's longest other prefix; borrowed */
     void *target;               /* borrowed: from router_add */
     size_t size;
     char path[];
@@ -41,7 +41,7 @@ struct router {
     struct hosts any; /* one host, with an empty name */
 };
 
-/* A request path that ends with a '/' it may not have: see find_prefix. */
+/* A request path followed by a '/' that it may not have: see find_prefix. */
 struct target_path {
     const char *data;
     size_t size; /* without that '/' */
@@ -93,7 +93,7 @@ static int compare_host(const struct host *host, const char *name, size_t size)
     return memcmp(host->name, name, size);
 }
 
-/* The index of the first host that is not before name. */
+/* Returns the index of the first host that is not before name. */
 static size_t hosts_place(const struct hosts *hosts, const char *name, size_t size)
 {
     size_t low = 0;
@@ -146,7 +146,7 @@ static char path_at(const struct target_path *path, size_t i)
     return '/';
 }
 
-/* How many first bytes of route and path, with its '/' behind it, are the same. */
+/* Returns how many first bytes of route and path, with the '/' behind it, are the same. */
 static size_t common_size(const struct route *route, const struct target_path *path)
 {
     size_t most = route->size < path->size + 1 ? route->size : path->size + 1;
@@ -157,7 +157,7 @@ static size_t common_size(const struct route *route, const struct target_path *p
     return n;
 }
 
-/* Whether route comes after path in the order of bytes; shared: common_size of the two. */
+/* Returns whether route comes after path in the order of bytes; shared: common_size of the two. */
 static bool is_after(const struct route *route, const struct target_path *path, size_t shared)
 {
     if (shared == route->size)
@@ -167,16 +167,16 @@ static bool is_after(const struct route *route, const struct target_path *path, 
 }
 
 /*
- * The longest prefix of path and a '/': with it, "/api" finds "/api/", and nothing else changes,
- * as each prefix of "/api/" but itself is one of "/api". The last route that is not after path
- * shares more with it than any other, so each prefix of path is that route or is among its
- * parents.
+ * Finds the longest prefix of path and a '/': with that '/', "/api" finds "/api/", and no other
+ * result changes, as each prefix of "/api/" but itself is one of "/api". The last route that is not
+ * after path shares more with it than any other, so each prefix of path is that route or is among
+ * its parents.
  */
 static const struct route *find_prefix(const struct routes *routes, const struct target_path *path)
 {
     size_t low = 0;
     size_t high = routes->count;
-    size_t shared = 0; /* of path and items[low - 1] */
+    size_t shared = 0; /* common size of path and items[low - 1] */
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -203,7 +203,7 @@ static int compare_route(const struct route *route, const char *path, size_t siz
     return (route->size > size) - (route->size < size);
 }
 
-/* The index of the first route that is not before path. */
+/* Returns the index of the first route that is not before path. */
 static size_t routes_place(const struct routes *routes, const char *path, size_t size)
 {
     size_t low = 0;
@@ -233,7 +233,7 @@ static bool starts_with(const struct route *route, const struct route *prefix)
     return route->size >= prefix->size && memcmp(route->path, prefix->path, prefix->size) == 0;
 }
 
-/* Sets the parent of items[i], those before it being right. */
+/* Sets the parent of items[i]; the items before it have theirs. */
 static void link_parent(struct routes *routes, size_t i)
 {
     const struct route *parent = i > 0 ? routes->items[i - 1] : NULL;

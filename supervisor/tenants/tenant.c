@@ -98,7 +98,7 @@ int version_new(struct tenant *tenant, struct manifest *manifest, struct version
 
 /* ---- tenants */
 
-/* FNV-1a. Names are the operator's: nobody chooses them so that they meet. */
+/* FNV-1a. The operator chooses the names, so none are chosen to collide. */
 static unsigned bucket_of(const char *name, size_t size)
 {
     uint32_t hash = UINT32_C(2166136261);
@@ -207,7 +207,7 @@ static int add_routes(struct router *router, const struct manifest *manifest, st
     return 0;
 }
 
-/* The routes of another version instead of those of the serving one; as before on error. */
+/* Replaces the routes of the serving version by those of another; unchanged on error. */
 int tenant_swap_routes(struct tenant *tenant, const struct manifest *manifest)
 {
     struct router *router = tenant->tenants->router;
@@ -278,7 +278,8 @@ unsigned tenant_retry_after_s(const struct tenant *tenant)
 
 #define COUNTS_MAX 4096
 
-/* Then the counts of a version are halved: not before there is room for as many errors as it takes. */
+/* Returns the count at which a version's counts are halved: large enough for as many errors as a
+ * rollback takes. */
 static uint64_t counts_max(const struct deploy_config *config)
 {
     uint64_t enough = UINT64_C(200) * config->errors / config->error_percent;
@@ -301,7 +302,7 @@ void version_count(struct version *version, enum error_code code, bool is_blamed
     const struct tenant *tenant = version->tenant;
     const struct tenants *tenants = tenant->tenants;
 
-    /* Full queues, overload and what clients do wrong say nothing of a version. */
+    /* Full queues, overload and errors of clients say nothing about a version. */
     if (code != ERROR_NONE && !error_counts(code, FOR_WATCH, is_blamed))
         return;
     if (counts->answered >= counts_max(&tenant->tenants->config->deploy)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A place in the list of tenants that is kept from one turn of the loop to the next, so that no callback has to
- * look at all of them: each tenant that stays in the list is taken once, whatever comes and goes meanwhile.
+ * look at all of them: each tenant that stays in the list is taken once, while others come and go.
  * Supervisor, loop thread.
  */
 #pragma once
@@ -21,22 +21,22 @@ struct tenant_cursor {
     struct tenants *tenants; /* borrowed; NULL: closed */
     struct tenant *next;     /* borrowed; NULL: behind the last one */
     uint32_t n_taken;        /* tenants before the cursor, with those that were removed since */
-    uint32_t n_removed;      /* of these */
+    uint32_t n_removed;      /* the removed ones of these */
 };
 LIST_HEAD(tenant_cursor_list, tenant_cursor);
 
-/* Puts the cursor before the first tenant. It must be closed before the tenants are freed. */
+/* Puts the cursor before the first tenant. Close it before the tenants are freed. */
 void tenant_cursor_open(struct tenant_cursor *cursor, struct tenants *tenants);
-/* A closed one stays closed. */
+/* Closes the cursor; a closed one stays closed. */
 void tenant_cursor_close(struct tenant_cursor *cursor);
 /* Returns the next tenant, borrowed, and goes behind it; NULL: there is none. */
 struct tenant *tenant_cursor_take(struct tenant_cursor *cursor);
-/* Tenants that the cursor has taken or will take, as far as is known now. */
+/* Returns the number of tenants that the cursor has taken or will take, as far as is known now. */
 uint32_t tenant_cursor_total(const struct tenant_cursor *cursor);
 
 /* ---- for tenant.c */
 
-/* Called after the tenant was added to the end of the list. */
+/* Counts a tenant that was added to the end of the list. */
 void tenant_cursors_add(struct tenants *tenants, struct tenant *tenant);
-/* Called before the tenant is removed from the list. */
+/* Moves cursors past a tenant that is to be removed from the list. */
 void tenant_cursors_remove(struct tenants *tenants, const struct tenant *tenant);

@@ -20,7 +20,8 @@ static void destroy(struct tenants *tenants, struct unserved *unserved)
     free(unserved);
 }
 
-/* Returns -ENOMEM if a route could not be added; one that another tenant has is left out. */
+/* Adds the routes. Returns -ENOMEM if one could not be added; routes that another tenant has are
+ * left out. */
 static int add_routes(struct router *router, const struct unserved *unserved)
 {
     const struct manifest *manifest = unserved->manifest;
