@@ -10,7 +10,7 @@ bool idle_is_over(struct idle_watch *watch, const struct idle_look *look)
     if (is_known) {
         uint64_t credit = (look->now_ns - watch->at_ns) / 100 * IDLE_PERCENT +
                           (look->sent - watch->sent) * IDLE_REQUEST_MS * NSEC_PER_MSEC;
-        /* The sum shrinks when a tenant's account takes over what was used before the last look. */
+        /* The sum shrinks when a tenant is charged with time from before the last look. */
         if (look->unclaimed_ns < watch->unclaimed_ns)
             credit += watch->unclaimed_ns - look->unclaimed_ns;
         else

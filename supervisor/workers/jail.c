@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attestation of a worker's jail: before its first tenant, and at random while it runs. The spawner
- * looks, we judge. Supervisor, loop thread.
+ * looks at it, and this code judges. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -33,9 +33,9 @@ void worker_on_facts(struct worker *worker, pid_t pid, int error, const struct j
         return;
     worker->is_look_due = false;
     if (error == -ESRCH)
-        return; /* its exit comes next */
+        return; /* the worker's exit comes next */
     if (error ==
-        -EAGAIN) { /* the spawner was lost: the next one is asked, of one that runs at the next look */
+        -EAGAIN) { /* the spawner was lost: the next one is asked; for a running worker at the next look */
         if (worker->state == WORKER_BOOTING)
             worker_attest(worker);
         return;
@@ -48,7 +48,8 @@ void worker_on_facts(struct worker *worker, pid_t pid, int error, const struct j
     worker_on_event(worker, EVENT_LOOKED);
 }
 
-/* Whether what was seen last is the jail that the worker should have. If not, what differs is kept. */
+/* Returns whether the last look has shown the jail that the worker should have. If not, keeps a
+ * text of the difference. */
 static bool shows_jail(struct worker *worker)
 {
     const struct jail_state *jail = worker->slots->jail;
@@ -89,7 +90,7 @@ void worker_attest(struct worker *worker)
 void worker_judge(struct worker *worker)
 {
     if (worker->is_hung_up)
-        return; /* it has closed its channel meanwhile, and is waited for */
+        return; /* the worker has closed its channel meanwhile, and its exit is awaited */
     if (shows_jail(worker)) {
         worker_become_ready(worker);
         return;
@@ -105,7 +106,7 @@ void worker_judge_again(struct worker *worker)
     worker->is_doubted = !shows_jail(worker);
     if (!worker->is_doubted)
         return;
-    /* It may be on its way out, which takes its time on a busy host: at the next look, a second from
+    /* The worker may be on its way out, which takes long on a busy host: at the next look, a second from
      * now, it is gone. */
     if (!was_doubted)
         return;
@@ -124,5 +125,5 @@ void worker_check_jail(struct worker *worker)
     if (worker->is_doubted ||
         (getrandom(&random, sizeof random, GRND_NONBLOCK) == (ssize_t) sizeof random &&
          random % LOOK_EACH == 0))
-        (void) look(worker); /* a full socket: the next time */
+        (void) look(worker); /* on a full socket the next look does it */
 }

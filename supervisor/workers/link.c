@@ -55,7 +55,7 @@ int link_on_pong(void *owner, const ProtobufCMessage *message)
     if (worker->pings_open == 0)
         return -EPROTO;
     worker->pings_open--;
-    return 0; /* that it came at all is what counts: placement_check_worker looks at the number of frames */
+    return 0; /* only the frame itself counts: placement_check_worker looks at the number of frames */
 }
 
 static void on_closed(void *owner, int error)
@@ -121,7 +121,7 @@ int link_send(struct worker *worker, Skep__Worker__ToWorker__MessageCase which, 
     if (!worker->channel)
         return -EPIPE;
     envelope.message_case = which;
-    envelope.ping = message; /* any member: all are pointers */
+    envelope.ping = message; /* any member of the union: all are pointers */
     int r = channel_send(worker->channel, &envelope.base);
     if (r == -ENOBUFS && worker->state != WORKER_KILLED) {
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),

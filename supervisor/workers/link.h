@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The supervisor's side of a worker's channel: frames out, and one handler for each frame in.
- * Every byte from a worker is hostile; what does not fit the ledger is -EPROTO, which gets the
- * worker killed. Handlers live on the floor that answers: here, in placement/frames.c and in requests/frames.c. Loop thread.
+ * The supervisor's side of a worker's channel: frames out, and one handler for each frame in. Every
+ * byte from a worker is hostile; a frame that does not fit the ledger is -EPROTO, which gets the
+ * worker killed. Handlers are on the floor that acts on the frame: here, in placement/frames.c and
+ * in requests/frames.c. Loop thread.
  */
 #pragma once
 
@@ -18,19 +19,19 @@
 #define LINK_OUTPUT_HIGH_BYTES (4U << 20)
 #define LINK_OUTPUT_MAX_BYTES (LINK_OUTPUT_HIGH_BYTES + (8U << 20))
 
-/* Makes the channel of a worker that is being started; fd owned on success. */
+/* Makes the channel of a starting worker; fd is owned on success. */
 int link_open(struct worker *worker, int fd);
-/* Hello and attestation are through: every frame is allowed now. */
+/* Allows every frame, after hello and attestation. */
 void link_set_ready(struct worker *worker);
 
-/* When a frame may come. */
+/* Phases in which a frame may come. */
 enum { LINK_PHASE_BOOTING = 1, LINK_PHASE_READY = 2 };
 /* Handlers, as of channel_handler_fn; owner: struct worker. The table of all is supervisor/frames.c. */
 int link_on_hello(void *owner, const ProtobufCMessage *message);
 int link_on_pong(void *owner, const ProtobufCMessage *message);
 
-/* Each 0 or -errno of channel_send. */
-/* Any frame. */
+/* Each returns 0 or -errno of channel_send. */
+/* Sends any frame. */
 int link_send(struct worker *worker, Skep__Worker__ToWorker__MessageCase which, void *message);
 int link_send_unload(struct worker *worker, uint32_t placement);
 int link_send_retire(struct worker *worker, uint32_t placement);
@@ -44,7 +45,8 @@ static inline ProtobufCBinaryData link_text(const char *string)
 {
     return link_bytes(string, strlen(string));
 }
-/* Of a line that the worker sends: texts whose length a tenant's JavaScript may choose are cut, never refused. */
+/* Returns the size of a line to keep: texts whose length a tenant's JavaScript may choose are cut,
+ * never refused. */
 static inline size_t link_line_size(ProtobufCBinaryData line)
 {
     return line.len < LOG_LINE_MAX_BYTES ? line.len : LOG_LINE_MAX_BYTES;

@@ -20,7 +20,7 @@ void own_time_look(struct own_time *own, uint64_t now_ns, uint64_t cpu_ns, bool 
     uint64_t elapsed_ns = between_ns(own->at_ns, now_ns);
     uint64_t mine_ns = least_ns(elapsed_ns, LOOK_NS);
 
-    /* Runnable at both ends, so it did not sleep for long: all that is not CPU time was waiting. */
+    /* Runnable at both looks, so it did not sleep for long: all time but CPU time was waiting. */
     if (own->was_runnable && is_runnable)
         mine_ns = least_ns(mine_ns, between_ns(own->cpu_ns, cpu_ns));
     if (own->is_watched)

@@ -20,7 +20,7 @@ uint64_t slot_backoff_ms(unsigned failures, uint32_t random)
     return backoff_ms(failures, random);
 }
 
-/* ready_ns: since when the worker had served; 0: never. */
+/* Counts a failed worker of the slot. ready_ns: time since which the worker served; 0: never. */
 static void count_failure(struct slot *slot, uint64_t ready_ns)
 {
     uint64_t now = io_now_ns();
@@ -57,7 +57,7 @@ void slot_on_end(struct worker *worker, bool is_failure)
 
 /* ---- the next worker */
 
-/* Whether it is still one that needs a worker. */
+/* Returns whether the slot still needs a worker. */
 static bool has_use(const struct slot *slot)
 {
     const struct life *life = slot->slots->life;
@@ -86,13 +86,13 @@ static void plan_start(struct slot *slot)
     (void) event_add(slot->timer, &wait);
 }
 
-/* Returns whether the cordon's spare has taken the slot over: its worker and number are the slot's from now on, and the
- * next spare is started in its own slot. */
+/* Has the cordon's spare take the slot over: its worker and number are the slot's from then on, and the
+ * next spare is started in the spare's slot. Returns whether it did. */
 static bool promote_spare(struct slot *slot)
 {
     struct slot *spare = slots_find_spare(slot->slots, slot->cordon);
 
-    /* A slot that keeps failing waits: a spare would only die of the same. */
+    /* A slot that keeps failing waits: a spare would only die in the same way. */
     if (slot->kind == SLOT_SPARE || !spare || slot_backoff_ms(slot->failures, 0) > 0)
         return false;
     slot_swap(slot, spare);
@@ -125,7 +125,7 @@ void slot_start(struct slot *slot)
     slot->slots->ops->on_lost(slot->slots->owner);
 }
 
-/* ---- who is in it */
+/* ---- the worker of a slot */
 
 void slot_swap(struct slot *one, struct slot *other)
 {
@@ -151,18 +151,18 @@ struct worker *slot_detach(struct slot *slot)
     worker->list_position = slots_free_position(slot->slots, slot->cordon, SLOT_SPARE);
     worker->slot = NULL;
     slot->worker = NULL;
-    slot->number = slots_free_number(slot->slots); /* the worker's is taken until its end */
+    slot->number = slots_free_number(slot->slots); /* the worker's number is taken until its end */
     return worker;
 }
 
-/* Returns its worker, which leaves; NULL: there was none. */
+/* Drops the slot. Returns its worker, which leaves; NULL: there was none. */
 static struct worker *drop(struct slot *slot)
 {
     struct worker *worker = slot_detach(slot);
 
     slot->owner = NULL;
     slot->members = 0;
-    (void) event_del(slot->timer); /* it may be due in this very turn of the loop */
+    (void) event_del(slot->timer); /* the timer may be due in this very turn of the loop */
     slot->is_dropped = true;
     event_active(slot->slots->sweep, EV_TIMEOUT, 0);
     return worker;
@@ -186,7 +186,7 @@ void slot_close_softly(struct slot *slot)
         worker_drain(worker);
 }
 
-/* ---- what it is like */
+/* ---- the state of a slot */
 
 bool slot_is_usable(const struct slot *slot)
 {

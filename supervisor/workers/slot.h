@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A slot is a numbered position in a cordon. It outlives the workers, one process each, that come and go in it: how
- * often they fail, and what of them is counted. Supervisor, loop thread.
+ * A slot is a numbered position in a cordon. A slot outlives its workers, one process each: how
+ * often they fail, and their counts. Supervisor, loop thread.
  */
 #pragma once
 
@@ -20,8 +20,8 @@ struct slots;
 enum slot_kind {
     SLOT_SHARED, /* one of the cordon's workers */
     SLOT_SPARE,  /* gets no tenants: its worker takes over another slot */
-    SLOT_OWN,    /* apart from these, of one owner */
-    SLOT_CROWD,  /* apart from these, of several members */
+    SLOT_OWN,    /* apart from these, for one owner */
+    SLOT_CROWD,  /* apart from these, for several members */
 };
 
 struct slot {
@@ -29,58 +29,62 @@ struct slot {
     struct slots *slots; /* borrowed */
     const struct cordon_config
         *cordon; /* borrowed: lives as long as its slots; values may change */
-    unsigned
-        number; /* of its worker, or kept for the next one; goes with the worker, see slot_swap */
+    /* Number of its worker, or of the next one; goes with the worker, see slot_swap. */
+    unsigned number;
     unsigned position; /* in the cordon; the shared ones come first */
     enum slot_kind kind;
-    bool is_joining;       /* it was added, and gets tenants when its worker is ready */
-    bool is_dropped;       /* it has no worker, and gets none; freed at the next sweep */
+    bool is_joining;       /* the slot was added, and gets tenants when its worker is ready */
+    bool is_dropped;       /* the slot has no worker and gets none; freed at the next sweep */
     struct worker *worker; /* borrowed from the list of all workers; NULL: none */
-    struct event *timer;   /* the next start */
-    void *owner;           /* borrowed; of SLOT_OWN, else NULL; the floor above says what it is */
-    unsigned members;      /* of SLOT_CROWD, else 0; the floor above counts them */
-    unsigned failures;     /* deaths that nobody is to blame for */
+    struct event *timer;   /* timer of the next start */
+    void *owner;           /* borrowed; for SLOT_OWN, else NULL; the floor above knows its type */
+    unsigned members;      /* number for SLOT_CROWD, else 0; the floor above counts them */
+    unsigned failures;     /* deaths for which no tenant is to blame */
     uint64_t failures_since_ns;
     /* Counts of all its workers. */
     uint64_t restarts, requests;
-    uint64_t kills[CAUSES];      /* and deaths, by what incident.h calls them */
+    uint64_t kills[CAUSES];      /* kills and deaths, by enum of incident.h */
     struct histogram latency_us; /* from sending to the end of the answer */
     const char *last_death;      /* static text; NULL if none */
-    const char
-        *last_retired; /* why the worker before this one was replaced; static; NULL: none was */
+    /* Reason for which the worker before this one was replaced; static; NULL: none was. */
+    const char *last_retired;
     uint64_t last_retired_ns;
-    uint64_t full_said_ns; /* when the log was told that the cordon needs more workers */
+    uint64_t full_said_ns; /* time of the log line that the cordon needs more workers */
 };
 TAILQ_HEAD(slot_list, slot);
 
-/* For the log; also while it has no worker. */
+/* Context of a log line about a slot, also while it has no worker. */
 #define LOG_ABOUT_SLOT(about) LOG_ABOUT(.worker = (about)->number, .cordon = (about)->cordon->name)
 
-/* Milliseconds to wait before the next start after so many failures within the window. */
+/* Returns the milliseconds to wait before the next start, after that many failures within the
+ * window. */
 uint64_t slot_backoff_ms(unsigned failures, uint32_t random);
 
-/* In slots.c: without a worker. NULL: out of memory. */
+/* Makes a slot without a worker. Called by slots.c. NULL: out of memory. */
 struct slot *slot_new(struct slots *slots, const struct cordon_config *cordon, enum slot_kind kind);
 struct slot *slot_free(struct slot *slot);
 
 /* Starts a worker in the slot, which has none. */
 void slot_start(struct slot *slot);
-/* The worker's process has ended, or there was none to be had: frees it, and has its slot, if it still has one, filled.
- * is_failure: nobody is to blame for it. */
+/* Ends a worker whose process has ended or could not be started: frees it, and fills its slot, if it still has one.
+ * is_failure: no tenant is to blame for it. */
 void slot_on_end(struct worker *worker, bool is_failure);
-/* The slot has no worker: the cordon's spare takes it over, or the next one is started, at once or after a while; a
+/* Fills a slot without a worker: the cordon's spare takes it over, or a worker is started, at once or after a while; a
  * spare's slot that is not wanted any more is dropped. */
 void slot_fill(struct slot *slot);
-/* Each of the two gets the other's worker and number. */
+/* Gives each of the two the other's worker and number. */
 void slot_swap(struct slot *one, struct slot *other);
-/* Takes the worker out of its slot: it leaves. The slot keeps nothing of it but counts. Returns the worker; NULL: there was none. */
+/* Takes the worker, which leaves, out of its slot. The slot keeps only its counts. Returns the
+ * worker; NULL: there was none. */
 struct worker *slot_detach(struct slot *slot);
-/* The slot is no more. Its worker, if it has one, drains. */
+/* Drops the slot, and drains its worker, if it has one. */
 void slot_close(struct slot *slot);
-/* The same, but a worker that is ready goes on serving whoever is not loaded elsewhere yet. */
+/* Does the same, but a worker that is ready keeps serving tenants that are not loaded elsewhere
+ * yet. */
 void slot_close_softly(struct slot *slot);
 
-/* May requests be kept for this slot: its worker runs, or is expected back at once. */
+/* Returns whether requests may wait for this slot: its worker runs, or the next is expected at
+ * once. */
 bool slot_is_usable(const struct slot *slot);
 /* True if the slot has no worker because too many failed, and waits for the next start. */
 bool slot_has_failed(const struct slot *slot);

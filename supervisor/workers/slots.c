@@ -16,7 +16,8 @@
 #include "supervisor/workers/slots.h"
 #include "supervisor/workers/worker.h"
 
-/* Each has a number of struct spawner_job.slot, and as many are left to workers that leave. */
+/* Each slot has a number of struct spawner_job.slot, and as many numbers are left for workers that
+ * leave. */
 #define SLOTS_MAX 32768
 
 /* ---- slots */
@@ -214,7 +215,7 @@ void slots_keep_spare(struct slots *slots, const struct cordon_config *cordon, b
         slot_start(spare);
 }
 
-/* Without a spawner no worker comes any more: with the last one gone, only another skepd can serve. */
+/* Without a spawner no worker can be started: with the last one gone, only another skepd can serve. */
 void slots_check_last(struct slots *slots)
 {
     const struct worker *worker;
@@ -256,7 +257,7 @@ static void on_spawned(void *owner, unsigned slot, int error, const char *step,
     worker->stat_fd = process->stat_fd;
     worker->statm_fd = process->statm_fd;
     if (clock_getcpuclockid(process->pid, &worker->cpu_clock) != 0)
-        worker->cpu_clock = CLOCK_MONOTONIC; /* it is gone already: its exit comes next */
+        worker->cpu_clock = CLOCK_MONOTONIC; /* the process is gone already: its exit comes next */
     worker_on_event(worker, EVENT_SPAWNED);
 }
 

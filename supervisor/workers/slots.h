@@ -27,8 +27,8 @@ struct slots_options {
     const struct jail_state *jail;
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
-    const struct health *health;        /* of the helper processes */
-    const struct channel_table *frames; /* what may come from a worker */
+    const struct health *health;        /* health of the helper processes */
+    const struct channel_table *frames; /* frames that may come from a worker */
 };
 
 struct slots {
@@ -42,65 +42,69 @@ struct slots {
     struct spawner *spawner;
     const struct health *health;
     const struct channel_table *frames;
-    const struct slot_ops *ops; /* borrowed, as owner: of the floor above, see slots_attach */
+    const struct slot_ops *ops; /* borrowed, as owner; the floor above's, see slots_attach */
     void *owner;
-    struct slot_list list;      /* in the order of their making; those that are dropped, too */
-    struct worker_list workers; /* owned; in slots, and those that leave */
+    struct slot_list list;      /* in the order of their making; dropped ones, too */
+    struct worker_list workers; /* owned; in slots, and leaving ones */
     unsigned n_slots;
-    struct event *sweep; /* frees slots that are dropped, when nothing holds them any more */
+    struct event *sweep; /* frees dropped slots when nothing refers to them any more */
     unsigned processors;
 };
 
-/* 0 or -errno. There is no slot in it yet. */
+/* Makes the slots, none yet. Returns 0 or -errno. */
 int slots_new(const struct slots_options *options, struct slots **ret_slots);
-/* The floor above hands down what is to be called from now on. */
+/* Sets the functions of the floor above to call from now on. */
 void slots_attach(struct slots *slots, const struct slot_ops *ops, void *owner);
-/* Makes the slots of all cordons, and starts a worker in each. 0 or -errno. Attached. */
+/* Makes the slots of all cordons, and starts a worker in each. Returns 0 or -errno. After
+ * slots_attach. */
 int slots_start(struct slots *slots);
-/* Kills what runs. */
+/* Kills all workers. */
 struct slots *slots_free(struct slots *slots);
 /* For spawner_attach; owner: struct slots. */
 extern const struct spawner_ops slots_spawner_ops;
 
-/* Each second: ends skepd, with an error, once no worker is left and none can be started. */
+/* Ends skepd, with an error, once no worker is left and none can be started. Called each second. */
 void slots_check_last(struct slots *slots);
-/* One more slot of the cordon, without a worker. NULL: out of memory, or there are too many. */
+/* Adds a slot to the cordon, without a worker. NULL: out of memory, or there are too many. */
 struct slot *slots_add(struct slots *slots, const struct cordon_config *cordon,
                        enum slot_kind kind);
-/* The next slot that is not dropped, behind that one, or the first for NULL. NULL: there is no other. Slots may be added and
- * dropped meanwhile. */
+/* Returns the next slot that is not dropped, behind the given one, or the first for NULL. NULL:
+ * there is no other. Slots may be added and dropped meanwhile. */
 struct slot *slots_next(const struct slots *slots, const struct slot *slot);
-/* The lowest position that no other slot of the cordon has, and no worker that leaves it; the shared ones come first. */
+/* Returns the lowest position that no other slot of the cordon has, and no worker that leaves it;
+ * shared ones come first. */
 unsigned slots_free_position(const struct slots *slots, const struct cordon_config *cordon,
                              enum slot_kind kind);
-/* A number that no slot and no worker has. */
+/* Returns a number that no slot and no worker has. */
 unsigned slots_free_number(const struct slots *slots);
-/* The slot of the cordon's spare if that is ready, else NULL. */
+/* Returns the slot of the cordon's spare if that is ready, else NULL. */
 struct slot *slots_find_spare(const struct slots *slots, const struct cordon_config *cordon);
-/* Has the cordon make a spare if it has none: because it should have one, or (is_wanted) because one
+/* Makes a spare for the cordon if it has none: because its config says so, or (is_wanted) because one
  * is needed for a while. */
 void slots_keep_spare(struct slots *slots, const struct cordon_config *cordon, bool is_wanted);
 unsigned slots_count(const struct slots *slots, const struct cordon_config *cordon,
                      enum slot_kind kind);
 
-/* Workers by what `skep workers` says of each. Every count of workers that skepd reports is one of these. */
+/* Counts of workers by their lines in `skep workers`. Every count of workers that skepd reports is
+ * one of these. */
 struct slots_tally {
-    unsigned listed; /* all that are listed */
-    unsigned places; /* of tenants: shared and own workers, without spares and those that leave */
-    unsigned own, ready; /* of the places */
-    unsigned failed;     /* of all listed: slot_has_failed */
+    unsigned listed;     /* all listed ones */
+    unsigned places;     /* shared and own workers, without spares and leaving ones */
+    unsigned own, ready; /* those of the places */
+    unsigned failed;     /* listed ones with slot_has_failed */
 };
 void slots_read_tally(const struct slots *slots, struct slots_tally *ret_tally);
 /* A line of `skep workers`: a slot and its worker, if it has one; or a worker that leaves. */
 struct listed {
-    const struct slot *slot;     /* NULL: it leaves */
-    const struct worker *worker; /* NULL: none is there */
+    const struct slot *slot;     /* NULL: the worker leaves */
+    const struct worker *worker; /* NULL: the slot has none */
 };
-/* The next one, behind that, or the first for one that is all NULL. Slots come first. Returns false: there is no other. */
+/* Steps to the next line, or to the first from one that is all NULL. Slots come first. Returns
+ * false if there is no other. */
 bool slots_next_listed(const struct slots *slots, struct listed *listed);
-/* How many workers of the cordon have no slot any more. */
+/* Returns the number of workers of the cordon that have no slot any more. */
 unsigned slots_count_leaving(const struct slots *slots, const struct cordon_config *cordon);
-/* Takes the worker, which is in that slot from now on. */
+/* Takes the worker and puts it into the slot. */
 void slots_put(struct slots *slots, struct slot *slot, struct worker *worker);
-/* Its process is at its end, or there is none: frees the worker. */
+/* Frees a worker whose process has ended, or never was. */
 void slots_forget(struct slots *slots, struct worker *worker);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a worker is born with: scoreboard, channel, cgroup. Supervisor, loop thread.
+ * Makes all that a worker is born with: scoreboard, channel, cgroup. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static int make_scoreboard(struct scoreboard **ret_board, int *ret_fd)
 
     if (fd < 0 || ftruncate(fd, (off_t) SCOREBOARD_BYTES) < 0)
         return -errno;
-    /* A worker that could shrink it would have the supervisor die of SIGBUS. */
+    /* A worker that could shrink the file would kill the supervisor by SIGBUS. */
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     void *board = mmap(NULL, SCOREBOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -52,7 +52,7 @@ void worker_cgroup_limits(const struct worker *worker, struct cgroup_limits *ret
     };
 }
 
-/* Best effort: without it the worker's memory is polled. */
+/* Best effort: without a cgroup the worker's memory is polled. */
 static void make_cgroup(struct worker *worker)
 {
     struct cgroup_limits limits;
@@ -66,7 +66,7 @@ static void make_cgroup(struct worker *worker)
                                "no cgroup for worker %u", worker->number);
 }
 
-/* Makes what the process is born with. */
+/* Makes all that the process is born with. */
 static int equip(struct worker *worker, int *ret_board_fd, int *ret_worker_end)
 {
     _cleanup_fd_ int worker_end = -1, own_end = -1;

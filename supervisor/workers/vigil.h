@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the watchdog keeps of a worker from one look to the next; embedded in struct worker, which is where it
- * goes when the worker does. For watchdog.c only.
+ * The watchdog's state of a worker between two looks; embedded in struct worker, so that it ends
+ * with the worker. For watchdog.c only.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 struct watchdog_vigil {
     pid_t pid;
     unsigned state;    /* enum worker_state */
-    uint64_t since_ns; /* since when it is in it, seen at a look */
+    uint64_t since_ns; /* time of the look that first saw this state */
     uint64_t signs;
     bool was_asked;
 };

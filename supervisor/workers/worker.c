@@ -26,7 +26,7 @@
 #include "supervisor/workers/slots.h"
 
 #define BOOT_TIMEOUT_MS 10000
-#define BOOT_MOST_MS 60000 /* for one that gets no processor */
+#define BOOT_MOST_MS 60000 /* for a worker that gets no processor */
 #define BOOT_AGAIN_MS 1000
 #define KILL_TIMEOUT_MS 5000
 #define EXIT_TIMEOUT_MS 1000 /* from the end of its channel to its exit */
@@ -91,7 +91,8 @@ static void note_hello(struct worker *worker)
     worker_attest(worker);
 }
 
-/* ---- the hard kill: SIGKILL, again if need be, until the exit comes; what a limit asks for begins with worker_kill */
+/* ---- the hard kill: SIGKILL, again if need be, until the exit comes; a limit begins it by
+ * worker_kill */
 
 void worker_kill(struct worker *worker, enum kill_reason reason, uint64_t request)
 {
@@ -121,17 +122,18 @@ static void kill_again(struct worker *worker)
     kill_now(worker);
 }
 
-/* The process has ended. The floor above decides who is to blame; slot.c has what follows. */
+/* Ends a worker whose process has ended. The floor above decides which tenant is to blame; slot.c
+ * does the rest. */
 static void reap(struct worker *worker)
 {
     bool was_booting = worker->state == WORKER_BOOTING;
 
     (void) event_del(worker->timer);
-    worker->state = WORKER_KILLED; /* events of what follows are ignored */
+    worker->state = WORKER_KILLED; /* later events are ignored */
     slot_on_end(worker, worker->slots->ops->on_end(worker, was_booting));
 }
 
-/* ---- killed for what the worker does itself: no hello in time, a channel that ends */
+/* ---- kills for the worker's own fault: no hello in time, a channel that ends */
 
 bool worker_may_boot_on(uint64_t elapsed_ms, uint64_t cpu_ms, bool is_runnable)
 {
@@ -153,7 +155,8 @@ static void kill_boot(struct worker *worker)
     kill_now(worker);
 }
 
-/* Its channel has ended: it is dying, and how is seen at its exit; or it has only closed it. */
+/* Waits for the exit of a worker whose channel has ended: it is dying, and its exit will tell how, or it has only closed
+ * the channel. */
 static void await_exit(struct worker *worker)
 {
     worker->is_hung_up = true;
@@ -162,7 +165,7 @@ static void await_exit(struct worker *worker)
 
 static void kill_hung_up(struct worker *worker)
 {
-    /* On a busy host the way out takes its time; its exit says then how it died. */
+    /* On a busy host the way out takes long; the exit says then how it died. */
     if (process_state(worker->stat_fd) == PROCESS_EXITING) {
         set_timer(worker, EXIT_TIMEOUT_MS);
         return;
@@ -175,7 +178,7 @@ static void kill_hung_up(struct worker *worker)
 
 /* ---- leaving */
 
-/* Nothing is left in it. */
+/* Ends a drained worker. */
 static void stop_drained(struct worker *worker)
 {
     worker->kill_reason = KILL_STOP;
@@ -253,7 +256,7 @@ void worker_on_event(struct worker *worker, enum worker_event event)
         action->run(worker);
 }
 
-/* ---- requests in it */
+/* ---- the requests in a worker */
 
 bool worker_is_congested(const struct worker *worker)
 {
@@ -322,7 +325,7 @@ bool worker_end_withdrawn(struct worker *worker, uint64_t id)
 
 uint64_t worker_cpu_ns(const struct worker *worker)
 {
-    if (worker->end_cpu_ns > 0) /* its number may be another process's by now */
+    if (worker->end_cpu_ns > 0) /* the pid may be another process's by now */
         return worker->end_cpu_ns;
     return worker->pid > 0 ? io_clock_ns(worker->cpu_clock) : 0;
 }
