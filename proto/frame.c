@@ -11,7 +11,7 @@
 #include "proto/flat.h"
 
 #define ARENA_ALIGN 16
-#define WIRE_TYPE_BYTES 2 /* of protobuf, in the lowest three bits of a tag */
+#define WIRE_TYPE_BYTES 2 /* protobuf's type of bytes, in the lowest three bits of a tag */
 
 /* AddressSanitizer is told which part of the arena is in use, so that it sees a message that is
  * read after the next one, and a field that is read behind its end. */
@@ -130,7 +130,8 @@ ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *type, const uin
                                      frame + FRAME_HEADER_BYTES);
 }
 
-/* The message that is set in the envelope; NULL: none. All members of the oneof are in one place. */
+/* Returns the message that is set in the envelope; NULL: none. All members of the oneof are in one
+ * place. */
 static ProtobufCMessage *find_inner(const ProtobufCMessage *envelope, uint32_t *ret_number)
 {
     const ProtobufCFieldDescriptor *field = &envelope->descriptor->fields[0];

@@ -29,11 +29,12 @@ struct frame_tail {
     size_t offset;
 };
 
-/* What is special about the messages of a channel. Those that are flat (proto/flat.h) must be as flat_pack writes them. */
+/* Rules for the messages of a channel. Flat ones (proto/flat.h) must be as flat_pack writes them. */
 struct frame_tails {
     const struct frame_tail *rows;
     size_t n_rows;
-    /* The message by which peers of different releases know each other: fields that it does not have here are passed over. */
+    /* The message by which peers of different releases know each other: fields of it that are not
+     * known here are ignored. */
     const ProtobufCMessageDescriptor *greeting;
 };
 
@@ -63,9 +64,10 @@ void arena_done(struct arena *arena);
 ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *frame,
                                size_t size, struct arena *arena);
 
-/* The same for an envelope (a type with one oneof and nothing else) of a channel with such tails: the message's field shows
- * the bytes of the tail where they are in the frame, as all bytes of a flat message are. NULL also for a tail of a type that
- * has none, for bytes that are not in the tail but in the message, and for a flat message that is packed in another way. */
+/* Unpacks an envelope (a type with one oneof and nothing else) of a channel with such tails: the message's field points
+ * to the tail in the frame, as all fields of bytes of a flat message do. NULL also for a tail of a
+ * type that has none, for bytes that are not in the tail but in the message, and for a flat message
+ * that is packed in another way. */
 ProtobufCMessage *frame_unpack_tail(const ProtobufCMessageDescriptor *type,
                                     const struct frame_tails *tails, const uint8_t *frame,
                                     size_t size, struct arena *arena);
@@ -80,11 +82,11 @@ void frame_pack(const ProtobufCMessage *message, uint8_t *buffer, size_t size);
 /* A frame in two pieces: its head, which frame_pack_head writes, and the tail as it lies in memory. */
 struct frame_cut {
     const ProtobufCMessage *envelope; /* the caller's */
-    const ProtobufCMessage
-        *flat; /* its message, if that is flat; else the envelope is packed as a whole */
-    size_t flat_bytes,
-        skipped;     /* of the message: its size, and the offset of the field that is the tail */
-    uint32_t number; /* of the message in the envelope */
+    /* The envelope's message, if that is flat; else NULL: the envelope is packed as a whole. */
+    const ProtobufCMessage *flat;
+    size_t flat_bytes; /* size of the message */
+    size_t skipped;    /* offset of the message's field that is the tail */
+    uint32_t number;   /* number of the message in the envelope */
     ProtobufCBinaryData tail;
     size_t head_bytes; /* 0: the frame is over FRAME_MAX_BYTES */
 };

@@ -16,15 +16,15 @@ extern "C" {
 
 #define HEAD_MAX_BYTES (UINT32_C(512) << 10) /* table and texts */
 #define HEAD_FIELDS_MAX 256                  /* headers in the head of an answer or a call */
-#define HEAD_REQUEST_FIELDS_MAX 1024         /* in that of a request; see http.header_count */
-#define HEAD_REQUEST_TEXTS 2                 /* before the headers: method and URL */
+#define HEAD_REQUEST_FIELDS_MAX 1024 /* headers in a request's head; see http.header_count */
+#define HEAD_REQUEST_TEXTS 2         /* texts before the headers: method and URL */
 
 struct head_text {
     const char *data; /* borrowed: in the packed head; not terminated */
     size_t size;
 };
 
-/* What head_next has not given yet. */
+/* The texts that head_next has not returned yet. */
 struct head {
     const uint8_t *sizes;
     const char *texts;
@@ -36,10 +36,10 @@ struct head {
  * borrows the bytes, and is written only on success. */
 int head_open(const uint8_t *data, size_t size, uint32_t n_first, uint32_t max_fields,
               struct head *ret_head);
-/* The next text; there must be one. */
+/* Returns the next text; there must be one. */
 struct head_text head_next(struct head *head);
 
-/* Bytes before the texts of a head with so many. */
+/* Returns the bytes before the texts of a head with that many. */
 static inline size_t head_table_bytes(size_t n_texts)
 {
     return (1 + n_texts) * sizeof(uint32_t);
@@ -51,7 +51,7 @@ static inline void head_put_number(uint8_t *packed, size_t place, uint32_t numbe
     memcpy(packed + place * sizeof number, &number, sizeof number);
 }
 
-/* Writes how many texts the head at packed has. */
+/* Writes the number of texts of the head at packed. */
 static inline void head_put_count(uint8_t *packed, uint32_t n_texts)
 {
     head_put_number(packed, 0, n_texts);
@@ -72,9 +72,9 @@ struct head_writer {
 };
 
 struct head_writer head_write(uint8_t *packed, uint32_t n_texts);
-/* Writes a text. Returns where it lies. */
+/* Writes a text. Returns the copy. */
 struct head_text head_add(struct head_writer *writer, const void *data, size_t size);
-/* Appends to the last text. Returns all of that. */
+/* Appends to the last text. Returns the whole text. */
 struct head_text head_extend(struct head_writer *writer, const void *data, size_t size);
 
 #ifdef __cplusplus

@@ -48,7 +48,7 @@ enum isolate_outcome {
 
 /* A request of JavaScript to the supervisor by a binding. */
 struct isolate_call {
-    uint32_t binding;          /* as it was given to isolate_set_bindings */
+    uint32_t binding;          /* number that isolate_set_bindings gave to the binding */
     struct isolate_bytes head; /* packed, method and URL before the headers */
     struct isolate_bytes body; /* first part */
     bool end;                  /* the call has no more of a body, or none */
@@ -62,9 +62,9 @@ struct isolate_call {
 struct isolate_host {
     void (*log)(void *host, uint64_t request, enum isolate_log_level level,
                 struct isolate_bytes text);
-    /* Packed head of the response and first body part, within the credit that each request has at its start; end:
-     * there is no more. 0 or -errno (thrown as TypeError: -ENOENT request unknown or cancelled,
-     * -EALREADY head sent before, -E2BIG). */
+    /* Sends the packed head of the response and the first part of the body, within the credit that each request has at its
+     * start; end: nothing follows. 0 or -errno (thrown as TypeError: -ENOENT request unknown or
+     * cancelled, -EALREADY head sent before, -E2BIG). */
     int (*respond)(void *host, uint64_t request, uint32_t status, struct isolate_bytes head,
                    struct isolate_bytes body, bool end);
     /* Sends more of the response body, any size up to the credit left. Returns credit left in bytes

@@ -32,7 +32,7 @@ void job_init(struct job *job, struct app *app, uint64_t id)
     TAILQ_INIT(&job->calls);
 }
 
-/* RFC 9110, 9.2.2. */
+/* Returns whether the method is idempotent: RFC 9110, 9.2.2. */
 static bool is_idempotent(struct head_text method)
 {
     static const char *const names[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };

@@ -312,9 +312,10 @@ void http_connection_free(struct http_connection *connection);
 void http_connection_forget_exchange(struct http_connection *connection, enum http_gone why);
 /* Goes on to the next phase when the response is complete (or cut off). */
 void http_connection_end_exchange(struct http_connection *connection);
-/* The same for a response that is in the kernel as a whole, of a connection that stays and has nothing else to do. */
+/* Does the same for a response that is in the kernel as a whole, of a connection that stays and has
+ * no other work. */
 void http_connection_end_sent(struct http_connection *connection);
-/* Sends what is queued, then closes. */
+/* Sends queued output, then closes. */
 void http_connection_finish(struct http_connection *connection);
 /* Sends FIN when all output is in the kernel, then LINGER; or closes. */
 void http_connection_linger(struct http_connection *connection);

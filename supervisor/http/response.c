@@ -320,7 +320,8 @@ static int add_body(struct http_connection *connection, const uint8_t *data, siz
     return 0;
 }
 
-/* Returns whether all that is due on the connection is this answer, whole and small. It goes out at once then. */
+/* Returns whether the answer may be written at once: it is whole and small, and the only thing that
+ * is due on the connection. */
 static bool may_write_now(const struct http_connection *connection, const struct plan *plan,
                           size_t size, bool end)
 {
@@ -334,8 +335,8 @@ static bool may_write_now(const struct http_connection *connection, const struct
            http_connection_queued(connection) == 0;
 }
 
-/* Writes head and body. What the socket does not take, also because it is broken, is queued, and found out when that is
- * written. Returns 1 if all is written, 0, or -ENOMEM. */
+/* Writes head and body. Bytes that the socket does not take, also because it is broken, are queued; the error shows when
+ * these are written. Returns 1 if all is written, 0 if not, or -ENOMEM. */
 static int write_now(struct http_connection *connection, const struct plan *plan,
                      const uint8_t *body, size_t size)
 {
@@ -398,7 +399,7 @@ static int respond(struct http_connection *connection, struct plan *plan, const 
     r = may_write_now(connection, plan, size, end) ? write_now(connection, plan, body, size)
                                                    : write_head(connection, plan, body, size, end);
     if (r < 0)
-        return r; /* part of it may be queued: head_sent makes http_fail cut it off */
+        return r; /* part of the answer may be queued: head_sent makes http_fail cut it off */
     if (r > 0)
         http_connection_end_sent(connection);
     else if (end)

@@ -53,7 +53,8 @@ static void check_heads(const ProtobufCMessage *envelope)
         check_head(to->request->head, HEAD_REQUEST_TEXTS);
 }
 
-/* What is taken of a flat message is what frame_pack_cut writes, byte for byte, and protobuf-c reads it in the same way. */
+/* Checks that the accepted bytes of a flat message are those that frame_pack_cut writes, and that
+ * protobuf-c reads the same. */
 static void check_packed(const ProtobufCMessage *message, const struct frame_cut *cut,
                          const uint8_t *frame, size_t size)
 {
@@ -98,7 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const ProtobufCMessage *message =
             frame_unpack_tail(type, &worker_tails, data, (size_t) frame, &arena);
         struct frame_cut cut = { 0 };
-        /* Walks all of it: what was unpacked lies within the arena, and the tail within the frame. */
+        /* Walks the whole message: all that was unpacked lies within the arena, and the tail within
+         * the frame. */
         if (message) {
             frame_cut(&cut, message, &worker_tails);
             check_packed(message, &cut, data, (size_t) frame);

@@ -30,7 +30,7 @@ def field(number, value):
 
 
 def message(**fields):
-    """f1=..., f2=...; a list is a repeated field; what has its default is left out, as every encoder does."""
+    """Encodes a message of f1=..., f2=...; a list is a repeated field. Defaults are left out, as every encoder does."""
     out = b""
     for name, value in fields.items():
         for item in value if isinstance(value, list) else [value] if value not in (0, "", b"") else []:

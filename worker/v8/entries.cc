@@ -28,7 +28,7 @@ const char *const entry_names[ENTRY_COUNT] = {
 
 // Rejections without a handler that one entry may report; each keeps its promise alive.
 static constexpr size_t max_rejections = 256;
-// Entries that are so short do not look at the size of the heap, but for one in so many: they fill a few MiB at most.
+// Short entries look at the size of the heap only once in so many: they fill a few MiB at most.
 static constexpr uint64_t brief_entry_ns = 50'000;
 static constexpr unsigned brief_entries_max = 16;
 

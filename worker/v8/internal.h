@@ -117,7 +117,7 @@ struct isolate {
     std::string error;
     v8::Global<v8::Object> registered; // skep-mksnapshot only: the argument of __skep.register
 
-    v8::Global<v8::String> method; // of the last request, internalized; and its bytes
+    v8::Global<v8::String> method; // method of the last request, internalized; and its bytes
     std::string method_text;
     std::vector<uint8_t> scratch; // reused by the natives from call to call
 };

@@ -160,7 +160,8 @@ class Head
         head_put_count(scratch->bytes.data(), static_cast<uint32_t>(n_texts));
     }
 
-    // False: it is no latin-1 string, or one too many, or all are larger than a head may be.
+    // Adds a text. False: it is no latin-1 string, or one too many, or all are larger than a head
+    // may be.
     bool add(v8::Local<v8::Value> value)
     {
         if (!value->IsString() || count_ == n_)
@@ -176,8 +177,8 @@ class Head
         return true;
     }
 
-    // Of [name, value, ...]. Of the layer's own arrays, which have no prototype and no getters, no JavaScript runs.
-    // False: as for add, or a getter threw.
+    // Adds [name, value, ...]. The layer's own arrays have no prototype and no getters, so no
+    // JavaScript runs. False: as for add, or a getter threw.
     bool add_all(v8::Local<v8::Context> context, v8::Local<v8::Value> array)
     {
         good_ = true;
@@ -191,7 +192,7 @@ class Head
         return !array.As<v8::Array>()->Iterate(context, each, this).IsNothing() && good_;
     }
 
-    // Nothing of it may be missing, and a NUL would be a breach of the protocol.
+    // Returns whether the head is complete and has no NUL, which would be a breach of the protocol.
     bool finish()
     {
         const uint8_t *texts = scratch_->bytes.data() + head_table_bytes(n_);
@@ -199,7 +200,7 @@ class Head
         return count_ == n_ && !memchr(texts, 0, size_ - head_table_bytes(n_));
     }
 
-    // Once scratch does not move any more.
+    // Returns the head, once scratch does not move any more.
     struct isolate_bytes view() const
     {
         return { scratch_->bytes.data(), size_ };
@@ -214,7 +215,7 @@ class Head
     bool good_ = true;
 };
 
-// How many strings an array of headers has; more than there may be, if it is none.
+// Returns the number of strings of an array of headers; more than allowed, if it is no array.
 size_t count_strings(v8::Local<v8::Value> value)
 {
     const size_t n = value->IsArray() ? value.As<v8::Array>()->Length() : max_header_strings + 1;
@@ -231,7 +232,7 @@ void native_respond(const Info &info)
     v8::Isolate *v8 = info.GetIsolate();
     struct isolate *self = isolate_from(v8);
     Scratch scratch(self);
-    v8::TryCatch getters(v8); // what the getters of a hostile array throw is not what is wrong
+    v8::TryCatch getters(v8); // exceptions of a hostile array's getters are not reported
     const size_t n = count_strings(info[2]);
     Head head(v8, &scratch, std::min(n, max_header_strings));
     const bool good =

@@ -94,7 +94,7 @@ export class Request {
     #url; // string, serialised only once it is asked for
     #isSerialized = false;
     #list;
-    #head; // packed, as it came; becomes #list when somebody looks
+    #head; // packed head, as it came; becomes #list at the first use
     #headers;
     #body = null;
     #signal;

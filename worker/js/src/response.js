@@ -21,7 +21,7 @@ export const isNullBodyStatus = (status) =>
 export let isResponse;
 export let responseStatus;
 export let responseBody;
-// The Response to a call, with its packed head as it came.
+// createAnswer makes the Response to a call, with its packed head as it came.
 export let createAnswer;
 // responseList returns the header list to send: flat, not to be changed.
 export let responseList;
