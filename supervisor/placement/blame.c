@@ -29,13 +29,14 @@ static const char *cause_of_signal(int signal)
     }
 }
 
-/* What can be known about a death without asking who. */
+/* The facts of a death that do not depend on the culprit. */
 struct kind {
     enum error_code code;
     unsigned incident;
     const char *cause;
-    bool is_nobodys; /* no tenant has to do with it */
-    bool is_hostile; /* only native code of a tenant does that: nothing in the worker is believed */
+    bool is_nobodys; /* no tenant has caused it */
+    /* Only native code of a tenant does that, so no claim of the worker is believed. */
+    bool is_hostile;
 };
 
 static const struct kind kinds[KILL_REASONS] = {
@@ -70,7 +71,7 @@ static struct kind kind_of_own_death(const struct death *death)
         kind.code = ERROR_MEM_PROCESS;
         kind.incident = CAUSE_RSS;
         kind.cause = "killed by the kernel: over rss_mib";
-    } else if (signal == SIGKILL) { /* tells nothing about who ran */
+    } else if (signal == SIGKILL) { /* says nothing about the code that ran */
         kind.incident = CAUSE_OUTSIDE;
         kind.is_nobodys = true;
     } else if (signal == SIGSYS) {
@@ -88,19 +89,19 @@ static struct kind kind_of(const struct death *death)
 {
     struct kind kind = death->reason == KILL_NONE ? kind_of_own_death(death) : kinds[death->reason];
 
-    /* Stopped or traced from outside: its silence, or that somebody looks into it, says nothing about
-     * who is in it. */
+    /* The worker was stopped or traced from outside, so its silence, or the look into it, says nothing about
+     * its tenants. */
     if (death->reason == KILL_SILENT || death->reason == KILL_JAIL)
         kind.is_nobodys = death->is_stopped;
     return kind;
 }
 
-/* The claim is believed where the death is one that JavaScript alone can bring about. */
+/* Chooses the culprit. The claim is believed if JavaScript alone can cause the death. */
 static void choose(const struct death *death, const struct kind *kind, struct verdict *verdict)
 {
     bool has_claim = death->claimed_version != 0 && !kind->is_hostile;
 
-    /* Memory that nobody accounts for may have been left in the process by any tenant that was in it. */
+    /* Memory that is in no account may have been left in the process by any tenant that was in it. */
     if (death->is_memory && !has_claim && death->is_shared) {
         verdict->is_unexplained = true;
         verdict->must_separate = death->candidates > 0;
@@ -113,9 +114,9 @@ static void choose(const struct death *death, const struct kind *kind, struct ve
         verdict->must_separate = death->candidates > 1;
         return;
     }
-    /* A worker in which nothing ran may have died of something else, unless nobody else was ever in
-     * it. One that only went silent may be the host's fault. And native code of a tenant that was in
-     * it before may have waited until it had only another's request there. */
+    /* A worker in which nothing ran may have died of something else, unless no other tenant was ever in
+     * it. Silence may be the host's fault. And native code of a tenant that was in the worker
+     * before may have waited until only another's request was there. */
     bool is_sure = death->only_version != 0 && death->reason != KILL_SILENT &&
                    (has_claim || kind->is_hostile || death->is_own) && !death->is_shared;
     verdict->evidence = is_sure ? EVIDENCE_PROOF : EVIDENCE_CLAIM;
@@ -145,7 +146,7 @@ enum fate blame_fate(const struct fate_facts *facts)
 
     if (facts->has_answered || facts->is_body_lost || facts->sendings >= SENDINGS_MAX)
         return FATE_FAIL;
-    /* A worker can also take back that it has entered. */
+    /* A worker can also withdraw its claim that the request has entered. */
     if (!may_have_run && !(facts->is_suspect && facts->deaths > 0))
         return FATE_SEND_AGAIN;
     return facts->is_idempotent && facts->deaths == 0 ? FATE_SEND_AGAIN : FATE_FAIL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What placement does by time, and what workers tell it. Supervisor, loop thread.
+ * The timers of placement, and its handlers of the workers' events. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -16,7 +16,7 @@
 
 #define LOOK_MS 100
 
-/* A spare that was wanted, and is not any more. */
+/* Closes a spare that is not wanted any more. */
 static void close_unwanted(struct worker *worker, uint64_t now_ns)
 {
     if (worker_is_in(worker, SLOT_SPARE) && worker->state == WORKER_READY &&
@@ -50,7 +50,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
         seclude_look(worker, now);
 }
 
-/* Native code of a tenant that has left can take a GiB in a second. */
+/* Looks often, because native code of a tenant that has left can take a GiB in a second. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("workers: look at memory");
@@ -86,7 +86,7 @@ static void look_if_needed(struct placements *placements)
         }
 }
 
-/* Some in each turn of the loop. */
+/* Looks at some tenants in each turn of the loop. */
 static void care_for_tenants(struct placements *placements)
 {
     static const struct timeval at_once = { 0 };
@@ -128,7 +128,7 @@ static void on_care(evutil_socket_t fd, short what, void *arg)
     record_say_left_out(placements->record);
 }
 
-/* ---- what workers tell */
+/* ---- events of workers */
 
 static const struct placement_ops *ops_of(const struct worker *worker)
 {

@@ -13,9 +13,9 @@
 #include "supervisor/placement/seclude.h"
 #include "supervisor/workers/slots.h"
 
-/* A worker that leaves goes then, whatever is still loaded in it alone. */
+/* A leaving worker ends after this time, even with versions that are loaded only there. */
 #define LEAVE_PATIENCE_NS (30 * NSEC_PER_SEC)
-/* What was asked for so long ago is loaded by its next request, as after a start. */
+/* A version whose last request is longer ago is loaded by its next request, as after a start. */
 #define LATELY_NS (10 * NSEC_PER_SEC)
 #define LOWER_RSS_REASON "holds much of the rss_mib that its cordon has now"
 
@@ -66,7 +66,7 @@ static void fit_spare(struct slots *slots, const struct cordon_config *cordon)
 
 /* ---- workers that run */
 
-/* A worker that holds too much for its cordon's new rss_mib is replaced and not killed; the one before
+/* Replaces, and does not kill, a worker that holds too much for its cordon's new rss_mib; the old value
  * bounds it until then. */
 static void fit_memory(struct worker *worker)
 {
@@ -89,7 +89,7 @@ static void fit_memory(struct worker *worker)
         log_warning_errno(r, "worker %u keeps the limits of its cgroup", worker->number);
 }
 
-/* Spares come first: else an old one would take over from an old one. */
+/* Spares come first, so that no old spare takes over from an old worker. */
 static void fit_workers(struct slots *slots)
 {
     for (unsigned pass = 0; pass < 2; pass++) {
@@ -106,9 +106,10 @@ static void fit_workers(struct slots *slots)
     }
 }
 
-/* ---- who leaves */
+/* ---- leaving workers */
 
-/* Whether the tenant would have to wait if it lost this one now; has it loaded where it will be. */
+/* Returns whether the tenant would have to wait if it lost this placement now; has the version
+ * loaded in its next worker. */
 static bool is_needed(const struct placement *placement, uint64_t now_ns)
 {
     struct version *version = placement->version;
@@ -190,8 +191,8 @@ static bool is_used_by(const struct tenant_list *list, const struct cordon_confi
     return false;
 }
 
-/* Returns whether nothing is left of it. What still refers to it otherwise, requests and versions that
- * are through, is in its workers. */
+/* Empties a former cordon. Returns whether nothing is left of it. All other references to it, of requests and versions,
+ * are in its workers. */
 static bool empty_former(struct placements *placements, const struct cordon_config *cordon)
 {
     const struct tenants *tenants = placements->tenants;
@@ -223,7 +224,7 @@ static void check_former(struct placements *placements)
     }
 }
 
-/* ---- all of it */
+/* ---- the whole change */
 
 void placements_check_change(struct placements *placements, uint64_t now_ns)
 {

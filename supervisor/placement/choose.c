@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The slot in whose worker a version should be. Supervisor, loop thread.
+ * Chooses the slot for a version. Supervisor, loop thread.
  */
 #include "supervisor/placement/placement.h"
 #include "supervisor/placement/seclude.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one account of CPU time for each tenant. What is charged is what workers write on their
- * scoreboards, and never more than their processes have used by the kernel's clock. Supervisor,
+ * The one account of CPU time for each tenant. Charges the figures that workers write on their
+ * scoreboards, but never more than their processes have used by the kernel's clock. Supervisor,
  * loop thread.
  */
 #include <stdatomic.h>
@@ -42,13 +42,13 @@ void cpu_collect(struct placement *placement)
         return;
     uint64_t claim = atomic_load(&slot->cpu_ns);
     if (claim <= books->cpu_seen_ns) {
-        books->cpu_seen_ns = claim; /* it cannot shrink; what it says from here on still counts */
+        books->cpu_seen_ns = claim; /* an honest figure never shrinks; only later growth counts */
         return;
     }
     uint64_t taken = worker_take_spare(worker, claim - books->cpu_seen_ns, books->clock_from_ns);
     books->cpu_seen_ns = claim;
-    /* What runs now is not in the claim yet. It has begun since the last look, because what ran before
-     * it has ended since. */
+    /* The running entry is not in the claim yet. The running entry has begun since the last look,
+     * because the one before has ended since. */
     books->clock_from_ns += taken;
     if (books->clock_from_ns < books->clock_seen_ns)
         books->clock_from_ns = books->clock_seen_ns;
@@ -64,7 +64,7 @@ void cpu_collect_load(struct placement *placement, uint64_t cpu_us)
     uint64_t before_us = tenant->cpu_us;
 
     cpu_collect(placement);
-    if (books->cpu_seen_ns == 0) { /* it is not on the board */
+    if (books->cpu_seen_ns == 0) { /* the time is not on the board */
         uint64_t claim_ns = (cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX) * 1000;
         charge(tenant, worker_take_spare(placement->worker, claim_ns, 0));
     }
@@ -116,8 +116,8 @@ static struct placement *find_version(const struct worker *worker, uint32_t vers
     return NULL;
 }
 
-/* Returns whose code ran last: by the worker's word, where native code cannot have written it; else who is to blame.
- * NULL: not known. */
+/* Returns the placement whose code ran last: the worker's claim, if native code cannot have written it; else the
+ * culprit's. NULL: not known. */
 static struct placement *find_last(const struct worker *worker, const struct verdict *verdict)
 {
     const struct attempt *attempt = worker_find_attempt(worker, worker->clock.claim);
@@ -130,7 +130,7 @@ static struct placement *find_last(const struct worker *worker, const struct ver
     return find_version(worker, loading != 0 ? loading : verdict->version);
 }
 
-/* Since when that may be, by the worker's CPU clock. */
+/* Returns the earliest time of the worker's CPU clock at which that code may have begun. */
 static uint64_t last_since_ns(const struct worker *worker, const struct placement *last)
 {
     const struct worker_clock *clock = &worker->clock;
@@ -151,7 +151,7 @@ void cpu_charge_death(struct worker *worker, const struct verdict *verdict)
     uint64_t spare_ns = worker->clock.spare_ns;
     LIST_FOREACH (placement, &worker->placements, in_worker)
         cpu_collect(placement);
-    since_ns += spare_ns - worker->clock.spare_ns; /* entries that have ended, in that time, too */
+    since_ns += spare_ns - worker->clock.spare_ns; /* also for entries that ended in that time */
     if (last)
         charge(last->version->tenant, worker_take_spare(worker, UINT64_MAX, since_ns));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The death of a worker: the facts and claims for blame.c, and what follows from its verdict for
+ * The death of a worker: the facts and claims for blame.c, and the effects of its verdict on
  * the tenants, the incidents and the requests. Supervisor, loop thread.
  */
 #include <inttypes.h>
@@ -28,14 +28,14 @@ bool placement_is_candidate(const struct placement *placement)
            placement->state == PLACEMENT_UNLOADING;
 }
 
-/* Memory is held by isolates that do nothing, too. */
+/* Idle isolates hold memory, too. */
 static bool may_be_blamed(const struct placement *placement, bool is_memory)
 {
     return is_memory || placement_is_candidate(placement) ||
            placement->version->id == placement->worker->blamed_version;
 }
 
-/* Whether an earlier placement of the list is of the same tenant, and counted. */
+/* Returns whether an earlier placement of the list is of the same tenant, and counted. */
 static bool is_counted(const struct worker *worker, const struct placement *last, bool is_memory)
 {
     const struct placement *placement;
@@ -109,7 +109,8 @@ size_t placement_memory_shares(const struct worker *worker, struct memory_share 
     return n;
 }
 
-/* The kernel kills at the limit; what was seen at the last look may be old. */
+/* Finds the culprit of memory. The kernel kills at the limit, while the figure of the last look may
+ * be old. */
 static void find_in_accounts(const struct worker *worker, struct death *death)
 {
     struct memory_share shares[SCOREBOARD_TENANTS];
@@ -182,7 +183,7 @@ static const struct placement *find_culprit(const struct worker *worker,
     return NULL;
 }
 
-/* The number is the worker's claim; that it died of SIGSYS is the kernel's. */
+/* Names the system call. The number is the worker's claim; SIGSYS is the kernel's. */
 static void describe_syscall(const struct worker *worker, char *text, size_t size)
 {
     uint32_t number = atomic_load(&worker->board->syscall_number);
@@ -196,7 +197,7 @@ static void describe_syscall(const struct worker *worker, char *text, size_t siz
     (void) snprintf(text, size, "forbidden system call %u (%s)", number, name ? name : "unknown");
 }
 
-/* Limits of memory that somebody else enforced: the kernel, or V8. */
+/* Adds figures of limits of memory that the kernel or V8 enforced. */
 static void add_memory(const struct worker *worker, const struct placement *culprit,
                        struct incident *incident)
 {
@@ -246,7 +247,7 @@ bool placement_bury(struct worker *worker, bool was_booting)
     const struct placement *placement;
 
     if (!was_booting && worker->channel)
-        channel_drain_input(worker->channel); /* answers that it had sent before it died */
+        channel_drain_input(worker->channel); /* answers that the worker had sent before it died */
     if (worker->board)
         decide(worker, &verdict);
     if (was_booting)
@@ -266,7 +267,7 @@ bool placement_bury(struct worker *worker, bool was_booting)
     }
     if (verdict.must_separate && !seclude_suspects(worker, verdict.incident == CAUSE_RSS) &&
         !culprit)
-        verdict.counts_as_failure = true; /* it may go on for ever */
+        verdict.counts_as_failure = true; /* otherwise it may repeat for ever */
     placements_of_worker(worker)->ops->on_death(worker, &verdict);
     if (culprit) {
         culprit->kills++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limits of which a worker may say that they were met, by enum Limit of worker.proto. Supervisor.
+ * The limits that a worker may report as met, by enum Limit of worker.proto. Supervisor.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 
 #define EXCEEDED_LIMITS (SKEP__WORKER__LIMIT__LIMIT_LOG_KIB + 1)
 
-/* Which row of limit_table it is, and how many thousandths of its unit one of `used` is. */
+/* The row of limit_table, and how many thousandths of the limit's unit one of `used` is. */
 struct exceeded_limit {
     unsigned index;
     uint64_t numerator, denominator;
@@ -20,5 +20,5 @@ struct exceeded_limit {
 };
 extern const struct exceeded_limit exceeded_limits[EXCEEDED_LIMITS];
 
-/* Limits that are only noted, as a worker is told: bits by enum Limit. */
+/* Returns observed limits for a frame to a worker: bits by enum Limit. */
 uint32_t placement_observed_limits(limit_set observed);

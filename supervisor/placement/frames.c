@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a worker says of the versions in it. Every byte is hostile; what does not fit the record is -EPROTO, which
- * gets the worker killed. Supervisor, loop thread.
+ * Handlers of a worker's frames about its versions. Every byte is hostile; a frame that does not
+ * fit the record is -EPROTO, which gets the worker killed. Supervisor, loop thread.
  */
 #include "supervisor/placement/frames.h"
 
@@ -12,7 +12,8 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 
-/* What stopped requests leave behind in an isolate never adds up to more than this many leave. */
+/* Number of stopped requests after which an isolate is replaced, which bounds the rests that they
+ * leave in it. */
 #define STOPS_MOST 100
 
 static struct placement *find_placement(struct worker *worker, uint32_t id)
@@ -69,7 +70,8 @@ int placement_on_unloaded_frame(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-/* Its word: a lie costs the tenant of that isolate a new one, and nobody else anything. */
+/* The frame is a claim: a lie costs the tenant of that isolate a new one, and no other tenant
+ * anything. */
 int placement_on_stopped_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Stopped *stopped = (const Skep__Worker__Stopped *) message;
@@ -108,7 +110,7 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
     if ((*seen >> index & 1U) != 0 || exceeded->observed != is_observed)
         return -EPROTO;
     *seen |= 1U << index;
-    if (is_observed && (*noted >> index & 1U) != 0) /* while it ran */
+    if (is_observed && (*noted >> index & 1U) != 0) /* noted while it ran */
         return 0;
     *noted |= (limit_set) 1 << index;
     struct incident incident = {

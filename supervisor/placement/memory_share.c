@@ -3,7 +3,7 @@
 
 #define PERCENT 100
 
-/* A claim is never more than all that there is, so that sums do not overflow. */
+/* Returns the claim, but never more than the sum, so that additions do not overflow. */
 static uint64_t bounded_kib(const struct memory_sum *sum, const struct memory_share *share)
 {
     return share->held_kib < sum->used_kib ? share->held_kib : sum->used_kib;
@@ -19,7 +19,7 @@ uint64_t memory_share_unexplained_kib(const struct memory_sum *sum,
     return sum->used_kib > explained ? sum->used_kib - explained : 0;
 }
 
-/* How far the isolate is over what it may hold; 0: it is not. */
+/* Returns how far the isolate is over its bound; 0: it is not. */
 static uint64_t excess_kib(const struct memory_share *share)
 {
     if (share->limit_kib > UINT64_MAX - MEMORY_SLACK_KIB)
@@ -28,7 +28,7 @@ static uint64_t excess_kib(const struct memory_share *share)
     return share->held_kib > most ? share->held_kib - most : 0;
 }
 
-/* The worker would have died of this isolate with nobody else in it. */
+/* Returns whether the worker would have died of this isolate alone. */
 static bool is_too_much_alone(const struct memory_sum *sum, const struct memory_share *share)
 {
     return sum->base_kib + bounded_kib(sum, share) >=

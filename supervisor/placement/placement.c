@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where versions have their isolates, and how they get there: loading, its failures, unloading.
+ * The placements of versions in workers: loading, its failures, unloading.
  * Supervisor, loop thread.
  */
 #include <errno.h>
@@ -16,9 +16,9 @@
 #include "supervisor/workers/link.h"
 #include "supervisor/workers/worker.h"
 
-/* In which renewals count. */
+/* Time in which renewals count. */
 #define RENEWALS_WINDOW_NS (10 * NSEC_PER_SEC)
-/* Stopped isolates of a version in which requests may go on. */
+/* Most stopped isolates of a version in which requests may go on. */
 #define STOPPED_MAX 2
 
 struct placement *placement_find(const struct version *version, const struct worker *worker)
@@ -31,7 +31,7 @@ struct placement *placement_find(const struct version *version, const struct wor
     return NULL;
 }
 
-/* Numbers come round after 2^32 isolates, when the first ones are long gone. */
+/* Returns the next number. Numbers wrap after 2^32 isolates, when the first ones are long gone. */
 static uint32_t next_id(struct tenants *tenants)
 {
     if (++tenants->last_placement == 0)
@@ -78,11 +78,11 @@ void placement_free(struct placement *placement)
     free(placement);
 }
 
-/* ---- life: actions of the table. 0 or -errno, and the state stays */
+/* ---- life: actions of the table. 0, or -errno, after which the state is unchanged */
 
 static void on_event(struct placement *placement, enum placement_event event);
 
-/* Nothing but the change. */
+/* Only changes the state. */
 static int go(struct placement *placement)
 {
     (void) placement;
@@ -98,7 +98,7 @@ static int serve(struct placement *placement)
     placements->versions->loaded(version);
     if (version->tenant->version == version &&
         placement_find_worker(placements->slots, version) == placement->worker)
-        placement_leave_others(version, placement->worker); /* it has moved */
+        placement_leave_others(version, placement->worker); /* the version has moved */
     return 0;
 }
 
@@ -115,8 +115,8 @@ static int tell_retire(struct placement *placement)
     return 0;
 }
 
-/* A worker that is killed or has hung up takes its isolates with it. One that would begin to unload now, when that
- * cannot be heard any more, would be a candidate for the blame of a death that has happened already. */
+/* Unloads the isolate. A worker that is killed or has hung up takes its isolates with it: one that began to unload now
+ * would become a candidate for the blame of a death that has happened already. */
 static int unload(struct placement *placement)
 {
     struct worker *worker = placement->worker;
@@ -129,7 +129,7 @@ static int unload(struct placement *placement)
     return 0;
 }
 
-/* The one that was stopped first, if there are more than may go on; NULL: none. */
+/* Returns the isolate that was stopped first, if more are stopped than may go on; NULL: none. */
 static struct placement *find_too_many(const struct version *version)
 {
     struct placement *placement, *oldest = NULL;
@@ -155,12 +155,13 @@ static int note_stop(struct placement *placement)
     version->boots.is_due = true;
     oldest = find_too_many(version);
     if (oldest)
-        on_event(oldest,
-                 PLACEMENT_EVENT_EVICT); /* its requests end with it: ledger_on_not_loaded */
+        /* The requests end with the isolate: ledger_on_not_loaded. */
+        on_event(oldest, PLACEMENT_EVENT_EVICT);
     return 0;
 }
 
-/* Not asked for: the isolate held too much memory. The next one is bounded like any after a stop. */
+/* Notes an isolate that the worker has unloaded by itself, because it held too much memory. The next one is bounded like
+ * any after a stop. */
 static int note_loss(struct placement *placement)
 {
     placement->version->boots.is_due = true;
@@ -178,7 +179,7 @@ static int make_room(struct placement *placement)
     struct worker *worker = placement->worker;
 
     placement_free(placement);
-    placements_of_worker(worker)->ops->on_room(worker); /* whoever waited for room in it */
+    placements_of_worker(worker)->ops->on_room(worker); /* for versions that wait for room in it */
     preload_run(worker);
     return 0;
 }
@@ -227,7 +228,7 @@ static const struct placement_step steps[PLACEMENT_STATES][PLACEMENT_EVENTS] = {
     },
 };
 
-/* The placement may be gone afterwards. */
+/* Does the step of the event. The placement may be gone afterwards. */
 static void on_event(struct placement *placement, enum placement_event event)
 {
     enum placement_state before = placement->state;
@@ -285,7 +286,8 @@ void placement_on_stopped(struct placement *placement)
 
 static void refuse(struct placement *placement, enum error_code code, const char *text, size_t size)
 {
-    struct version *version = version_ref(placement->version); /* it may have the last one */
+    /* The placement may have the last reference. */
+    struct version *version = version_ref(placement->version);
     struct placements *placements = placements_of_worker(placement->worker);
 
     on_event(placement, PLACEMENT_EVENT_REFUSED);
@@ -336,14 +338,14 @@ void placement_leave_others(const struct version *version, const struct worker *
 
 /* ---- loading */
 
-/* The worker is full: the isolate that was used least recently makes room. */
+/* Makes room in a full worker: unloads the isolate that was used least recently. */
 static void evict_one(struct worker *worker)
 {
     struct placement *placement, *oldest = NULL;
 
     LIST_FOREACH (placement, &worker->placements, in_worker) {
         if (placement->state == PLACEMENT_UNLOADING)
-            return; /* room is being made already */
+            return; /* an isolate is unloading already */
         if (placement_is_up(placement) && placement->in_flight == 0 &&
             (!oldest || placement->since_ns < oldest->since_ns))
             oldest = placement;
@@ -371,8 +373,9 @@ static void note_empty_bucket(struct version *version)
     seclude_for_renewals(tenant);
 }
 
-/* Each stop costs a new isolate, and clients can cause stops: a token for each. In a worker of its own, or
- * among its like, a tenant needs none: it has one isolate made at a time and holds up no honest one. */
+/* Takes a token for a new isolate. Each stop costs a new isolate, and clients can cause stops. In a worker of its own, or
+ * among tenants of its kind, a tenant needs no token: its isolates are made one at a time and hold
+ * up no honest tenant. */
 static bool may_boot(struct version *version, const struct worker *worker)
 {
     struct boot_bucket *boots = &version->boots;
@@ -399,7 +402,7 @@ static int load(struct version *version, struct worker *worker, bool is_preload)
     struct placement *placement;
 
     if (channel_is_congested(worker->channel))
-        return -EAGAIN; /* tried again when it has read */
+        return -EAGAIN; /* tried again when the worker has read */
     if (worker->n_placements >= SCOREBOARD_TENANTS) {
         evict_one(worker);
         return -EAGAIN;

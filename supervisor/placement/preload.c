@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loads that nobody waits for: few of them are under way in a worker, so that a request finds it soon free; the others
- * wait in its queue. What a request waits for does not go through here. Supervisor, loop thread.
+ * Loads for which no request waits: few of them are under way in a worker, so that a request soon
+ * finds it free; the others wait in its queue. A load for which a request waits does not go through
+ * here. Supervisor, loop thread.
  */
 #include <errno.h>
 
@@ -11,10 +12,10 @@
 #include "supervisor/workers/worker.h"
 
 #define PRELOADS_MAX 2U
-/* One that takes longer waits itself, as for a timer of its module: it is counted no more. */
+/* A load that takes longer waits itself, as for a timer of its module, and is not counted any more. */
 #define PRELOAD_PATIENCE_NS NSEC_PER_SEC
 
-/* The queue has a reference. The version may be gone afterwards. */
+/* Takes the version out of the queue, which has a reference. The version may be gone afterwards. */
 static void leave_queue(struct version *version)
 {
     struct worker *worker = version->preload_in;
@@ -41,7 +42,7 @@ static bool is_wanted(const struct version *version)
     return version == version->tenant->candidate || version == version->tenant->version;
 }
 
-/* The worker in which the version is to be loaded, and is not yet; NULL: none now. */
+/* Returns the worker in which the version has to be loaded, and is not yet; NULL: none now. */
 static struct worker *find_worker(const struct version *version)
 {
     return placement_find_worker(placements_of_tenant(version->tenant)->slots, version);
@@ -67,7 +68,8 @@ int placement_preload(struct tenant *tenant)
     return placement_preload_version(tenant->candidate ? tenant->candidate : tenant->version);
 }
 
-/* Takes the first one out of the queue, and has it loaded where it is to be. Returns -errno if it stays the first. */
+/* Takes the first version out of the queue, and has it loaded in its worker. Returns -errno if it
+ * stays the first. */
 static int take_first(struct worker *worker)
 {
     struct version *version = TAILQ_FIRST(&worker->preloads);
@@ -75,7 +77,7 @@ static int take_first(struct worker *worker)
     int r = 0;
 
     if (place && place != worker)
-        join_queue(version, place); /* whose turn comes with its next event, see preload_check */
+        join_queue(version, place); /* has a turn with the next event there: preload_check */
     else if (place && !placement_find(version, worker))
         r = placement_load_early(version, worker);
     if (r == 0 && version->preload_in == worker)

@@ -10,20 +10,21 @@
 #include "supervisor/workers/slots.h"
 
 #define RSS_EVERY_NS (20 * NSEC_PER_MSEC)
-#define DRIFTING_LOOKS 3 /* in a row, one each second */
+#define DRIFTING_LOOKS 3 /* looks in a row, one each second */
 #define DRAIN_ALONE_S 60
-#define AT_ONCE_MAX 2 /* workers of a cordon that leave, until no other is left to its requests */
+#define AT_ONCE_MAX 2 /* most workers of a cordon that leave for retire_at_once */
 #define FULL_WINDOW_S 60
 #define FULL_SAID_EVERY_S 600
-/* One that was full sooner than this is full of what it has to do: another would be, too. */
+/* A worker that was full sooner than this is full of its normal work: another would be, too. */
 #define FULL_LEAST_AGE_S 10
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
 #define BYTES_PER_KIB UINT64_C(1024)
-#define OWN_MAX_KIB (64 * BYTES_PER_KIB) /* what a worker may say that its spare isolates hold */
+/* Most memory that a worker may claim for its spare isolates. */
+#define OWN_MAX_KIB (64 * BYTES_PER_KIB)
 
-/* ---- one takes over from another */
+/* ---- taking over */
 
-/* The slot gets the spare's worker. The one before leaves and ends when nothing is left in it, and the next spare is
+/* Gives the slot the spare's worker. The one before leaves, and ends with its last request; the next spare is
  * started. */
 static void replace(struct slot *slot, struct slot *spare)
 {
@@ -43,8 +44,8 @@ static void replace(struct slot *slot, struct slot *spare)
     placement_preload_candidates(placements);
 }
 
-/* One at a time in each cordon, so that memory is never needed twice for all; but a stream that does
- * not end holds up the others for a while only. */
+/* Returns whether a worker of the cordon drains: one at a time, so that memory is never needed twice for all; but a
+ * stream that does not end holds up the others for a while only. */
 static bool has_draining(const struct slots *slots, const struct cordon_config *cordon)
 {
     uint64_t now = io_now_ns();
@@ -57,7 +58,7 @@ static bool has_draining(const struct slots *slots, const struct cordon_config *
     return false;
 }
 
-/* Whether its worker waits for a spare. */
+/* Returns whether the slot's worker waits for a spare. */
 static bool may_replace(const struct slot *slot)
 {
     const struct worker *worker = slot_find_ready(slot);
@@ -111,7 +112,7 @@ void retire_worker(struct worker *worker, const char *reason)
         return;
     worker->retire_reason = reason;
     if (worker_is_in(worker, SLOT_SPARE))
-        worker_kill(worker, KILL_STOP, 0); /* nothing is in it: the next one starts */
+        worker_kill(worker, KILL_STOP, 0); /* the worker is idle: the next one starts */
     else
         look_for_spare(worker);
 }
@@ -129,19 +130,19 @@ void retire_at_once(struct worker *worker, const char *reason)
         return;
     }
     worker->retire_reason = reason;
-    spare->worker->held = worker->held; /* who did not have its turn yet may do the same there */
+    spare->worker->held = worker->held; /* tenants that had no turn yet may do the same there */
     spare->worker->held_at_ns = worker->held_at_ns;
     replace(worker->slot, spare);
 }
 
-/* ---- when */
+/* ---- reasons */
 
 static bool is_over(uint64_t value, uint32_t limit)
 {
     return limit != LIMIT_UNLIMITED && value >= limit;
 }
 
-/* What its isolates account for, by its own word. */
+/* Returns the memory that its isolates account for, by its own claim. */
 static uint64_t accounted_bytes(const struct worker *worker)
 {
     const struct placement *placement;
@@ -165,7 +166,7 @@ static bool has_drifted(struct worker *worker)
     return worker->drifting >= DRIFTING_LOOKS;
 }
 
-/* Nothing is in it, and it uses CPU time: native code of a tenant that has left. */
+/* Returns whether an idle worker uses CPU time: native code of a tenant that has left. */
 static bool is_burning(struct worker *worker, uint64_t now_ns)
 {
     struct idle_look look = { .now_ns = now_ns, .is_idle = true };
@@ -180,7 +181,8 @@ static bool is_burning(struct worker *worker, uint64_t now_ns)
     return idle_is_over(&worker->idle, &look);
 }
 
-/* Each of its places has changed hands within the minute: each request has its isolate made anew. */
+/* Warns if each row was taken over within the minute, so that each request has its isolate made
+ * anew. */
 static void say_if_full(struct worker *worker, uint64_t now_ns)
 {
     if (now_ns - worker->evictions_ns < FULL_WINDOW_S * NSEC_PER_SEC)
@@ -232,7 +234,7 @@ void retire_check(struct worker *worker, uint64_t now_ns)
         return;
     say_if_full(worker, now_ns);
     if (worker->retire_reason) {
-        look_for_spare(worker); /* it waited for one */
+        look_for_spare(worker); /* the worker waits for a spare */
         return;
     }
     const char *reason = find_reason(worker, now_ns);
@@ -264,8 +266,8 @@ bool retire_must_look(const struct worker *worker)
            worker->rss_mib != LIMIT_UNLIMITED;
 }
 
-/* Notes for each tenant that has something in the worker by how much that has grown since the last look:
- * where nobody accounts for its memory, these are separated first. */
+/* Notes the growth of the worker since the last look for each tenant with work in it:
+ * if its memory is in no account, these are separated first. */
 static void note_growth(const struct worker *worker, uint64_t before)
 {
     struct placement *placement;
@@ -281,7 +283,7 @@ void retire_check_rss(struct worker *worker, uint64_t now_ns)
 {
     uint64_t limit_mib = worker->rss_mib;
 
-    /* ready_rss_bytes is that of a worker that has started. */
+    /* Only a worker that has started has ready_rss_bytes. */
     if (worker->ready_ns == 0 || worker->statm_fd < 0 || now_ns - worker->rss_at_ns < RSS_EVERY_NS)
         return;
     bool was_over = worker->rss_bytes > limit_mib * BYTES_PER_MIB;
@@ -300,7 +302,7 @@ void retire_check_rss(struct worker *worker, uint64_t now_ns)
         }
         return;
     }
-    if (worker->cgroup) /* the kernel enforces it, and counts what is the worker's alone */
+    if (worker->cgroup) /* the kernel enforces the limit, and counts the worker's own memory only */
         return;
     worker->limit_milli = limit_mib * 1000;
     worker->used_milli = worker->rss_bytes * 1000 / BYTES_PER_MIB;

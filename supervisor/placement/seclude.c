@@ -11,7 +11,7 @@
 #include "supervisor/placement/retire.h"
 #include "supervisor/workers/slots.h"
 
-#define BUSY_LOOKS 10 /* in a row, one each second, until a tenant goes apart */
+#define BUSY_LOOKS 10 /* looks in a row, one each second, until a tenant goes apart */
 
 #define HELD_UP_REASON "a tenant holds it up"
 
@@ -30,9 +30,9 @@ bool seclude_is_wanted(const struct version *version)
     return version->tenant->conduct.seclusion != SECLUSION_NONE || version->cordon->is_solitary;
 }
 
-/* ---- the worker */
+/* ---- the worker apart */
 
-/* Where the version's tenant has its own worker noted: a candidate may be in another cordon. */
+/* Returns where the version's tenant keeps its own slot: a candidate may be in another cordon. */
 static struct slot **own_of(const struct version *version)
 {
     struct tenant *tenant = version->tenant;
@@ -65,9 +65,9 @@ static void let_go(struct slot **own)
     slot_close(slot);
 }
 
-/* Whose own worker is worth less than one for a tenant that has just got strikes: of one without, or
- * the one that has been calm for longest. Who has a death in its own worker more often than that comes
- * to quarantine. */
+/* Finds the own worker that is worth less than one for a tenant that has just got strikes: that of a tenant without
+ * strikes, or of the one that has been calm for longest. A tenant with deaths in its own worker
+ * more often than that gets into quarantine. */
 static struct slot *find_milder(const struct slots *slots, const struct cordon_config *cordon)
 {
     uint64_t since_ns = io_now_ns() - CONDUCT_WINDOW_S * NSEC_PER_SEC / cordon->strikes;
@@ -87,7 +87,7 @@ static struct slot *find_milder(const struct slots *slots, const struct cordon_c
     return calmest;
 }
 
-/* Returns false if there is none that could. */
+/* Makes room for one more. Returns false if no worker can go. */
 static bool make_room(const struct slots *slots, const struct cordon_config *cordon)
 {
     struct slot *other = find_milder(slots, cordon);
@@ -130,9 +130,9 @@ static struct slot *take_slot(struct slots *slots, const struct cordon_config *c
     return slot;
 }
 
-/* ---- those that hold up others */
+/* ---- tenants that hold up others */
 
-/* One processor is left to all others, where there are several. */
+/* Returns whether there is room. One processor is left to all others, if there are several. */
 static bool has_room_for_crowd(const struct slots *slots, const struct cordon_config *cordon)
 {
     unsigned crowds = slots_count(slots, cordon, SLOT_CROWD);
@@ -202,7 +202,8 @@ struct slot *seclude_find_slot(struct slots *slots, const struct version *versio
               slot->members > 1 ? "shares worker %u of cordon %s with others that are busy"
                                 : "has worker %u of cordon %s to itself",
               slot->number, cordon->name);
-    /* From those that it may have hurt at once; else it goes when it is loaded in its own. */
+    /* A secluded tenant leaves the others at once; any other leaves when it is loaded in its own
+     * worker. */
     if (seclusion != SECLUSION_NONE)
         placement_leave_others(version, slot->worker);
     return slot;
@@ -246,7 +247,7 @@ void seclude_forget(struct tenant *tenant)
     let_go(&tenant->next_own);
 }
 
-/* It shares again: what waits goes to a worker of the cordon. */
+/* Lets the tenant share again: its waiting requests go to a worker of the cordon. */
 static void let_back(struct tenant *tenant)
 {
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "shares a worker again");
@@ -276,7 +277,7 @@ static bool is_observed(const struct tenant *tenant)
     return cordon_of(tenant)->observe_strikes || tenant->tenants->config->observe_strikes;
 }
 
-/* The death cleared those that were suspected together with the culprit. */
+/* Clears the tenants that were suspected together with the culprit. */
 static void clear_suspects(struct tenant *culprit)
 {
     uint64_t suspicion = culprit->conduct.suspicion;
@@ -300,7 +301,7 @@ void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
     struct conduct_rules rules = {
         .strikes = cordon_of(tenant)->strikes,
         .quarantine_s = cordon_of(tenant)->quarantine_s,
-        /* By the operator's will only; otherwise what a worker claims could bring an innocent into
+        /* Only the config may say so; otherwise a worker's claims could bring an innocent tenant into
          * quarantine while others take all the room. */
         .has_no_seclusion = cordon_of(tenant)->solitary == 0,
     };
@@ -333,9 +334,10 @@ void seclude_on_blame(struct tenant *tenant, const struct worker *worker,
         begin_quarantine(tenant);
 }
 
-/* Who was suspected longest ago, or never, comes first: where there is not room for all, each death asks
- * about others, and finds who it was sooner or later. Between equals, in whose time the worker has grown
- * by what nobody accounts for, and who ran by the worker's word. */
+/* Returns whether `one` has to be suspected before `other`. The tenant that was suspected longest ago, or never, comes
+ * first: without room for all, each death suspects others, and finds the culprit sooner or later.
+ * Between equals, the one in whose time the worker has grown by memory in no account, then the one
+ * that ran by the worker's claim. */
 static bool is_before(const struct worker *worker, const struct placement *one,
                       const struct placement *other)
 {
@@ -348,7 +350,7 @@ static bool is_before(const struct worker *worker, const struct placement *one,
            (first == second && atomic_load(&worker->board->running_tenant) == one->id);
 }
 
-/* Of those that were not suspected for this death yet; NULL: none. */
+/* Returns the first tenant that was not suspected for this death yet; NULL: none. */
 static struct tenant *next_suspect(const struct worker *worker, uint64_t suspicion, bool is_memory)
 {
     const struct placement *placement, *next = NULL;
@@ -374,7 +376,7 @@ bool seclude_suspects(struct worker *worker, bool is_memory)
     if (worker_is_in(worker, SLOT_OWN))
         return false;
     while ((tenant = next_suspect(worker, suspicion, is_memory))) {
-        /* Those that are separated already had nothing in this worker. */
+        /* Tenants that are separated already had nothing in this worker. */
         bool has_own = tenant->own && tenant->own->kind == SLOT_OWN;
         if (!has_own && room == 0 && !make_room(slots, cordon))
             break;
@@ -389,7 +391,8 @@ bool seclude_suspects(struct worker *worker, bool is_memory)
 
 /* ---- each second */
 
-/* Returns the CPU time of the busiest other tenant in its worker, between the last two looks at that one. */
+/* Returns the CPU time of the busiest other tenant in the worker, between the last two looks at
+ * that tenant. */
 static uint64_t busiest_neighbour_us(const struct tenant *tenant)
 {
     const struct placement *own = LIST_FIRST(&tenant->version->placements), *other;
@@ -465,7 +468,7 @@ static void go_apart(struct tenant *tenant)
     placements_of_tenant(tenant)->ops->on_tenant(tenant);
 }
 
-/* Returns whether it has to go apart. */
+/* Begins to bring the tenant apart. Returns whether it has to go. */
 static bool begin_part(struct tenant *tenant, const char *reason)
 {
     const struct cordon_config *cordon = cordon_of(tenant);
@@ -491,13 +494,13 @@ void seclude_for_renewals(struct tenant *tenant)
                       "has its requests stopped more often than its isolates may be replaced");
 }
 
-/* What has used so much CPU time may still use: as much again, once it has used more than it was expected
- * to, but not more than its limits allow. */
+/* Returns the CPU time that a piece may still use: as much again, if it has used more than expected, but not more than
+ * its limits allow. */
 static uint64_t rest_ms(uint64_t expected_ms, uint64_t used_ms, uint64_t most_ms, uint64_t grace_ms)
 {
     uint64_t rest = expected_ms > used_ms ? expected_ms - used_ms : used_ms;
 
-    if (used_ms > most_ms) /* V8 has not stopped it */
+    if (used_ms > most_ms) /* V8 has not stopped the piece */
         most_ms += grace_ms;
     return most_ms < used_ms ? 0 : rest < most_ms - used_ms ? rest : most_ms - used_ms;
 }
@@ -510,7 +513,7 @@ static uint64_t load_piece(const struct placement *placement)
     return NO_REQUEST | placement->id;
 }
 
-/* CPU time that what the placement has in its worker is likely to use. */
+/* Returns the CPU time that the placement's work in its worker is likely to use. */
 static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
 {
     const struct worker *worker = placement->worker;
@@ -527,7 +530,7 @@ static uint64_t remaining_ms(const struct placement *placement, uint64_t cpu_ns)
            rest_ms(running->cost_us / 1000, used_ms, limits->cpu_ms, limits->grace_ms);
 }
 
-/* Its next requests go somewhere else already. */
+/* Returns whether the tenant's next requests go to another worker already. */
 static bool is_apart(const struct tenant *tenant, const struct worker *worker)
 {
     return tenant->conduct.seclusion != SECLUSION_NONE && tenant->own &&
@@ -545,7 +548,7 @@ static bool begin_hold_part(const struct worker *worker, struct tenant *tenant, 
     return begin_part(tenant, reason);
 }
 
-/* Has each begin to part that has its part in it. Returns how many do. */
+/* Has each tenant that holds up the worker begin to go apart. Returns how many do. */
 static unsigned part_holders(const struct worker *worker, struct holdup_facts *facts,
                              struct tenant *parted[static SCOREBOARD_TENANTS], uint64_t now_ns)
 {
@@ -564,9 +567,9 @@ static unsigned part_holders(const struct worker *worker, struct holdup_facts *f
     return n;
 }
 
-/* All that is behind the piece that holds up the worker, whosever it is: none of it has to wait there. Those
- * that are apart, or just go, take theirs along; the others' is sent again, in turn, when the piece is
- * over, or to the worker that takes over. */
+/* Chooses all requests behind the piece that holds up the worker, of any tenant: none has to wait there. Those of tenants
+ * that are apart, or go just now, follow them; the others' are sent again, in turn, when the piece
+ * is over, or to the worker that takes over. */
 static bool is_behind(const struct worker *worker, const struct attempt *attempt)
 {
     (void) worker;
@@ -574,7 +577,7 @@ static bool is_behind(const struct worker *worker, const struct attempt *attempt
     return true;
 }
 
-/* Moves the others' requests: another worker has taken over the place. */
+/* Chooses the requests of the other tenants, after another worker has taken over the slot. */
 static bool has_moved(const struct worker *worker, const struct attempt *attempt)
 {
     const struct worker *place = placement_find_worker(worker->slots, attempt->tenant->version);
@@ -582,7 +585,8 @@ static bool has_moved(const struct worker *worker, const struct attempt *attempt
     return place && place != worker;
 }
 
-/* Returns whether what is left in it of those that are apart keeps the others waiting for too long. */
+/* Returns whether the work that tenants apart still have in the worker keeps the others waiting for
+ * too long. */
 static bool must_replace(const struct worker *worker, struct holdup_facts *facts)
 {
     uint64_t cpu_ns = worker_cpu_ns(worker);
@@ -599,7 +603,8 @@ static bool must_replace(const struct worker *worker, struct holdup_facts *facts
     return false;
 }
 
-/* Has each go that has its part in it, and sees to it that the others do not wait for what is left. */
+/* Sends tenants that hold up the worker apart, and replaces the worker if the others would wait too
+ * long for their work. */
 static void relieve(struct worker *worker, uint64_t now_ns)
 {
     struct holdup_facts facts = { .worker_ns = holdup_held_ns(&worker->held, now_ns) };
@@ -616,7 +621,7 @@ static void relieve(struct worker *worker, uint64_t now_ns)
         (void) placements_of_worker(worker)->ops->withdraw(worker, has_moved);
 }
 
-/* Whose JavaScript runs in the worker, by its word; NULL: nobody's. */
+/* Returns the tenant whose JavaScript runs in the worker, by its claim; NULL: none. */
 static struct tenant *find_running(const struct worker *worker, uint64_t *ret_piece,
                                    uint64_t *ret_spared_ns)
 {
@@ -639,7 +644,7 @@ static struct tenant *find_running(const struct worker *worker, uint64_t *ret_pi
     return NULL;
 }
 
-/* What was counted is not forgotten for the time in which the worker waited for a processor. */
+/* Keeps the counts from decaying in the time in which the worker waited for a processor. */
 static void keep_counts(struct worker *worker, uint64_t now_ns)
 {
     uint64_t waited_ns = worker->own.waited_ns - worker->held_waited_ns;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a version's files get to its worker, in parts. Supervisor, loop thread.
+ * Sends a version's files to its worker, in parts. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -11,16 +11,16 @@
 #include "supervisor/placement/placement.h"
 #include "supervisor/workers/link.h"
 
-/* Requests that are over, and kept by their timers. */
+/* Longest time for which timers keep a request that is over. */
 #define LINGER_MS 5000
 #define LINGERING_MAX 16
 /* Files of a version that are sent in one turn: about half a millisecond of the loop's time. */
 #define LOAD_PART_BYTES (FRAME_MAX_BYTES / 2)
-#define FRAME_COST_BYTES 1024 /* for which a frame counts besides its data */
+#define FRAME_COST_BYTES 1024 /* cost of a frame besides its data */
 #define LOAD_AGAIN_MS 100     /* after a shortage of memory */
 
-/* Timers that are due within 5 s keep a request that is over, within half of what it may take, so that none
- * is over its time because of them; and it leaves others their places. */
+/* Sets the limits for requests that are over: timers that are due within 5 s keep them, for half of wall_ms at most, so
+ * that none is over its time because of them, and so that others get their places. */
 static void set_lingering(const struct limits *limits, Skep__Worker__Limits *told)
 {
     uint32_t half = limits->concurrency / 2;
@@ -29,7 +29,8 @@ static void set_lingering(const struct limits *limits, Skep__Worker__Limits *tol
     told->lingering = half > LINGERING_MAX ? LINGERING_MAX : half > 0 ? half : 1;
 }
 
-/* A version that does not say what it needs has what its cordon allows of the default. */
+/* Returns the mode for strings of code: without one in skep.yaml, the default as far as its cordon
+ * allows. */
 static Skep__Worker__EvalMode eval_mode(const struct version *version)
 {
     enum eval_mode wanted = version->manifest->eval, allowed = version->cordon->eval;
@@ -92,7 +93,7 @@ static int send_end(const struct placement *placement)
     return link_send(placement->worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
 }
 
-/* Sends the next part of the file at which the load stands. Returns its bytes or -errno. */
+/* Sends the next part of the load's current file. Returns its bytes or -errno. */
 static int send_file_part(struct placement *placement)
 {
     struct load_progress *load = &placement->load;
@@ -114,7 +115,7 @@ static int send_file_part(struct placement *placement)
     return (int) size + FRAME_COST_BYTES;
 }
 
-/* Sends the next frame of the load. Returns what it has cost in bytes, 0 if it was the last one, or -errno. */
+/* Sends the next frame of the load. Returns its cost in bytes, 0 if it was the last one, or -errno. */
 static int send_next(struct placement *placement)
 {
     struct load_progress *load = &placement->load;
@@ -136,9 +137,10 @@ static void plan_loads(const struct worker *worker, unsigned wait_ms)
     (void) event_add(worker->load_turn, &wait);
 }
 
-/* Sends about LOAD_PART_BYTES of what is to be loaded; the next part follows in another turn of the loop, once the worker
- * has taken this one, so that neither the loop nor the memory for what is queued depends on how large a version is.
- * One load follows the other; one that somebody waits for goes into the middle of one that nobody waits for. Returns 0, or -errno of a frame that was not sent. */
+/* Sends about LOAD_PART_BYTES of the loads; the next part follows in another turn of the loop, once the worker
+ * has taken this one, so that neither the loop nor the memory of the queue depends on the size of a
+ * version. One load follows the other; one for which a request waits goes into the middle of a
+ * preload. Returns 0, or -errno of a frame that was not sent. */
 static int send_loads(struct worker *worker)
 {
     struct placement *placement;
@@ -165,7 +167,8 @@ void load_on_turn(struct worker *worker)
         (void) send_loads(worker);
 }
 
-/* Behind those that somebody waits for, and before the others if somebody waits for this one. */
+/* Lists a load behind those for which requests wait, and before the others if a request waits for
+ * this one. */
 static void list(struct placement *placement)
 {
     struct worker *worker = placement->worker;

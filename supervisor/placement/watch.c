@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a worker with work in it still does that work: it answers, reads what it is sent, and
- * finishes what it was told to load. Patience is by the worker's own time (own_time.h): a busy host is not
- * its fault. Looked at from a timer; supervisor, loop thread.
+ * Checks whether a worker with work still does it: it answers, reads its frames, and
+ * ends its loads. Patience is by the worker's own time (own_time.h): a busy host is not
+ * its fault. Called by a timer; supervisor, loop thread.
  */
 #include "common/io.h"
 #include "common/process.h"
@@ -15,11 +15,11 @@
 /* A worker that neither answers nor burns CPU: the budget this many times over, and a while. */
 #define SILENT_FACTOR 4
 #define SILENT_BASE_MS 2000
-/* The same without any use of CPU time at all, as when it was stopped by a signal: however long what is
- * in it may run. */
+/* The same for a worker that uses no CPU time at all, as after a stop by a signal, with work of any
+ * length. */
 #define STILL_MS 3000
 
-/* UINT64_MAX: for ever. */
+/* Returns the sum; UINT64_MAX: for ever. */
 static uint64_t sum_ms(uint32_t budget, uint32_t grace)
 {
     return budget == LIMIT_UNLIMITED || grace == LIMIT_UNLIMITED ? UINT64_MAX
@@ -31,7 +31,7 @@ static uint64_t silence_ms(uint64_t patience_ms)
     return patience_ms == UINT64_MAX ? UINT64_MAX : patience_ms * SILENT_FACTOR + SILENT_BASE_MS;
 }
 
-/* What a version may use between two answers. */
+/* Returns the CPU time that a version may use between two answers. */
 static uint64_t version_patience_ms(const struct version *version, bool is_load)
 {
     const struct limits *limits = &version->limits;
@@ -47,7 +47,7 @@ static bool is_moving(const struct placement *placement)
     return placement_is_loading(placement) || placement->state == PLACEMENT_UNLOADING;
 }
 
-/* The most CPU time that what is in the worker may take between two answers; 0: nothing is. */
+/* Returns the most CPU time that the worker's work may take between two answers; 0: it has none. */
 static uint64_t work_patience_ms(const struct worker *worker)
 {
     const struct placement *placement;
@@ -57,7 +57,7 @@ static uint64_t work_patience_ms(const struct worker *worker)
     LIST_FOREACH (placement, &worker->placements, in_worker) {
         if (!is_moving(placement) && placement->in_flight == 0)
             continue;
-        /* With a request in it, timers of module code may run. */
+        /* With a request in the isolate, timers of module code may run. */
         uint64_t patience = version_patience_ms(placement->version, true);
         most = patience > most ? patience : most;
         patience = is_moving(placement) ? 0 : version_patience_ms(placement->version, false);
@@ -66,7 +66,7 @@ static uint64_t work_patience_ms(const struct worker *worker)
     return most;
 }
 
-/* The same, also for a worker without work that was asked for an answer. */
+/* Returns the same, also for an idle worker that was asked for an answer. */
 static uint64_t patience_ms(const struct worker *worker)
 {
     uint64_t patience = work_patience_ms(worker);
@@ -90,7 +90,7 @@ static struct placement *find_loading(const struct worker *worker)
     return NULL;
 }
 
-/* The same for what the worker says it runs: a claim, so it can only shorten. */
+/* Returns the same for the code that the worker claims to run: a claim can only shorten the time. */
 static uint64_t claimed_patience_ms(const struct worker *worker, uint64_t claim)
 {
     const struct attempt *attempt = worker_find_attempt(worker, claim);
@@ -101,13 +101,13 @@ static uint64_t claimed_patience_ms(const struct worker *worker, uint64_t claim)
     return loading ? version_patience_ms(loading->version, true) : UINT64_MAX;
 }
 
-/* Whether ns are over the limit. */
+/* Returns whether ns are over the limit. */
 static bool is_over_ms(uint64_t ns, uint64_t limit_ms)
 {
     return limit_ms != UINT64_MAX && ns > limit_ms * NSEC_PER_MSEC;
 }
 
-/* A load or unload that has no end, whatever else the worker answers. */
+/* Returns whether a load or unload is overdue, even if the worker answers otherwise. */
 static bool has_overdue_placement(const struct worker *worker, uint64_t now_ns)
 {
     const struct placement *placement;
@@ -122,7 +122,7 @@ static bool has_overdue_placement(const struct worker *worker, uint64_t now_ns)
     return false;
 }
 
-/* For how long it has left unread what waits for it. */
+/* Returns for how long the worker has not read the frames that wait for it. */
 static uint64_t unread_ns(struct worker *worker, uint64_t now_ns)
 {
     uint64_t written = channel_written_bytes(worker->channel);
@@ -140,7 +140,8 @@ static void kill_silent(struct worker *worker)
     worker_kill(worker, KILL_SILENT, 0);
 }
 
-/* What loads or unloads, by the worker's claim; else of the only tenant that has something in it. */
+/* Returns the version that loads or unloads, by the worker's claim; else that of the only tenant
+ * with work in it. */
 static const struct version *suspect_version(const struct worker *worker, uint32_t loading)
 {
     const struct placement *placement;
@@ -160,7 +161,7 @@ static const struct version *suspect_version(const struct worker *worker, uint32
     return only;
 }
 
-/* Of a version that is on its way into the worker nothing else can run yet: reading its files counts as
+/* Returns whether the version loads. Before the end of its load no other code of it can run: reading its files counts as
  * load, too, though the worker does not claim to run it. */
 static bool is_loading(const struct worker *worker, const struct version *version)
 {
@@ -180,7 +181,7 @@ static void kill_stuck(struct worker *worker, uint64_t used_ns)
     const struct version *version = attempt ? attempt->version : suspect_version(worker, loading);
     bool is_load = loading != 0 || (version && is_loading(worker, version));
 
-    if (!version) { /* it burns CPU and does not say for whom */
+    if (!version) { /* the worker burns CPU time and does not say for which tenant */
         kill_silent(worker);
         return;
     }
@@ -191,8 +192,8 @@ static void kill_stuck(struct worker *worker, uint64_t used_ns)
     worker_kill(worker, is_load ? KILL_STARTUP : KILL_CPU, attempt ? claim : 0);
 }
 
-/* Over its budget and grace, but the operator only looks on. Said while it runs, because it may
- * never end; what the worker says of it later is not noted again. */
+/* Notes a request over its budget and grace, if the limit is only observed. Noted while the request runs, because it may
+ * never end; a later report of the worker is not noted again. */
 static void note_stuck(struct worker *worker, uint64_t used_ns)
 {
     struct attempt *attempt =
@@ -223,8 +224,9 @@ static void note_stuck(struct worker *worker, uint64_t used_ns)
     incident_note(placements_of_worker(worker)->record, &version->tenant->counted, &incident);
 }
 
-/* Frames, and entries into JavaScript that have ended: timers of several requests may run one after the
- * other without a frame. That these are the worker's word does no harm: it could as well send frames. */
+/* Counts frames, and entries into JavaScript that have ended: timers of several requests may run one after the
+ * other without a frame. The entries are the worker's claim, which does no harm: it could as well
+ * send frames. */
 uint64_t placement_signs_of_life(const struct worker *worker)
 {
     return channel_received_frames(worker->channel) + atomic_load(&worker->board->heartbeat);
@@ -244,7 +246,7 @@ static void check_answers(struct worker *worker, uint64_t patience, uint64_t now
     uint64_t cpu = worker_cpu_ns(worker);
     bool has_answered = !worker->is_watched || signs != worker->signs_seen;
 
-    if (cpu == 0) /* it is gone; its exit comes */
+    if (cpu == 0) /* the process is gone; its exit comes */
         return;
     if (has_answered || cpu != worker->cpu_seen_ns) {
         worker->cpu_seen_ns = cpu;
