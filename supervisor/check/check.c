@@ -43,7 +43,7 @@ enum { PHASE_BOOTING = 1, PHASE_CHECKING = 2 };
 #define PROBLEMS_MAX 100
 #define PART_BYTES (FRAME_MAX_BYTES / 2)
 
-/* All of a run; and of the tenant whose turn it is, with its worker. */
+/* The state of a run, and of its current tenant with its worker. */
 struct check {
     struct check_options options;
     struct check_faults *faults;
@@ -54,14 +54,14 @@ struct check {
     const struct cordon_config *cordon;
     struct limits limits;
     struct spawner_worker worker; /* pid 0: not started, or ended */
-    struct channel *channel;      /* NULL: the tenant is done with */
+    struct channel *channel;      /* NULL: the tenant is done */
     int board_fd;
     uint64_t deadline_ns, wall_ms;
     unsigned n_problems;
     bool has_hello, is_sent;
 };
 
-/* ---- what was found */
+/* ---- faults */
 
 static void add(struct config_errors *errors, const struct manifest *tenant, const char *path,
                 unsigned line, unsigned column, const char *text)
@@ -83,7 +83,7 @@ static void end(struct check *check)
         (void) event_base_loopbreak(check->options.base);
 }
 
-/* The tenant's own fault, as far as can be told. */
+/* Reports a fault that is the tenant's own, as far as is known. */
 static void fail(struct check *check, const char *text)
 {
     add(&check->faults->errors, check->tenant, check->tenant->main, 0, 0, text);
@@ -106,7 +106,7 @@ static int send_frame(struct check *check, Skep__Worker__ToWorker__MessageCase w
     Skep__Worker__ToWorker envelope = SKEP__WORKER__TO_WORKER__INIT;
 
     envelope.message_case = which;
-    envelope.ping = message; /* any member: all are pointers */
+    envelope.ping = message; /* any member of the union: all are pointers */
     return channel_send(check->channel, &envelope.base);
 }
 
@@ -115,7 +115,7 @@ static ProtobufCBinaryData text_of(const char *text)
     return (ProtobufCBinaryData){ .len = strlen(text), .data = (uint8_t *) (uintptr_t) text };
 }
 
-/* No env and no bindings: nothing runs that could read them. */
+/* Sends no env and no bindings, since no code runs that could read them. */
 static int send_begin(struct check *check)
 {
     Skep__Worker__Limits limits = SKEP__WORKER__LIMITS__INIT;
@@ -218,7 +218,7 @@ static int on_problem(void *owner, const ProtobufCMessage *message)
     return 0;
 }
 
-/* Said before the Loaded that follows from it, which has the words. */
+/* Notes a limit. The Loaded that follows has the text. */
 static int on_exceeded(void *owner, const ProtobufCMessage *message)
 {
     (void) owner;
@@ -275,7 +275,7 @@ static void on_closed(void *owner, int error)
         fail(check, "the worker that compiled it has died");
 }
 
-/* ---- its process */
+/* ---- the worker's process */
 
 static void on_result(void *owner, unsigned slot, int error, const char *step,
                       const struct spawner_worker *worker)
@@ -319,7 +319,7 @@ static void on_exited(void *owner, unsigned slot, pid_t pid, int wait_status, ui
     if (pid != check->worker.pid)
         return;
     if (check->channel)
-        channel_drain_input(check->channel); /* what it said at last; ends with on_closed */
+        channel_drain_input(check->channel); /* the last frames; ends with on_closed */
     (void) event_base_loopbreak(check->options.base);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Modules of tenants, compiled and linked and not run, each tenant in a throw-away jailed worker. For `skepd --compile`, which
- * serves nothing. Supervisor process, main thread.
+ * Compiles and links the modules of tenants, and runs none, each tenant in a throw-away jailed
+ * worker. For `skepd --compile`, which serves nothing. Supervisor process, main thread.
  */
 #pragma once
 
@@ -14,21 +14,21 @@ struct jail_state;
 struct spawner;
 
 struct check_options {
-    struct event_base *base; /* without events of others; all are borrowed for the call */
+    struct event_base *base; /* without other events; all are borrowed for the call */
     struct spawner *spawner; /* not attached yet */
     const struct jail_state *jail;
-    const struct config
-        *config; /* for cordons and limits; a cordon that it lacks counts as its first one */
+    /* For cordons and limits; a cordon that is not there counts as the first one. */
+    const struct config *config;
 };
 
-/* What was found, in the tenants' files. */
+/* Faults in the tenants' files. */
 struct check_faults {
     struct config_errors errors;
-    struct config_errors notes; /* in files that no import statement leads to */
+    struct config_errors notes; /* faults in files to which no import statement leads */
 };
 
 /* Checks one tenant after the other; runs the loop until the last one is done. 0, or -errno, which is logged, when no worker
- * can be had. faults: { 0 }, or what was found before; check_faults_done in any case. */
+ * can be started. faults: { 0 }, or the faults of before; check_faults_done in any case. */
 int check_modules(const struct check_options *options, struct manifest *const *tenants,
                   unsigned n_tenants, struct check_faults *faults);
 void check_faults_done(struct check_faults *faults);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the operator does to the service as a whole: drain, upgrade. Who asked for it is logged.
+ * Commands of the operator for the whole service: drain, upgrade. The log says who gave them.
  * Supervisor, loop thread.
  */
 #include <string.h>

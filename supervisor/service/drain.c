@@ -18,8 +18,8 @@
 #include "supervisor/stats/metrics.h"
 
 #define TICK_US 10000
-#define IDLE_MS 1000         /* for a request that is on its way on a connection that had none */
-#define LAST_REQUEST_MS 5000 /* for the answer to what such a connection has brought at the end */
+#define IDLE_MS 1000         /* time for a request that is on its way on an idle connection */
+#define LAST_REQUEST_MS 5000 /* time for the answer to such a request */
 #define EXTEND_US UINT64_C(5000000)
 
 struct drain {
@@ -27,7 +27,7 @@ struct drain {
     struct event *tick;
     enum drain_kind kind;
     uint64_t began_ns;
-    uint64_t told_ns; /* when systemd was last told that it goes on */
+    uint64_t told_ns; /* time of the last message to systemd that the drain continues */
     bool is_closing_idle;
 };
 
@@ -46,7 +46,7 @@ struct drain_state drain_state(const struct drain *drain)
     };
 }
 
-/* So that a stop that takes longer than TimeoutStopSec= is not cut off. */
+/* Asks systemd for more time, so that a stop that takes longer than TimeoutStopSec= is not cut off. */
 static void tell(struct drain *drain, uint64_t in_flight, uint64_t now)
 {
     char text[128];
@@ -71,7 +71,8 @@ static void end(struct drain *drain)
     (void) event_base_loopexit(drain->with.base, &soon);
 }
 
-/* Until when connections without a request stay open. What they bring at the end has some time, too. */
+/* Returns the time until which connections without a request stay open. A request that comes at the end has some time,
+ * too. */
 static uint64_t find_idle_ns(enum drain_kind kind, uint64_t limit_ns)
 {
     uint64_t wanted = (kind == DRAIN_STOP ? IDLE_MS : LAST_REQUEST_MS) * NSEC_PER_MSEC;
@@ -92,7 +93,7 @@ static void check(struct drain *drain)
     if (!drain->is_closing_idle && now - drain->began_ns >= idle_ns) {
         drain->is_closing_idle = true;
         http_front_close_idle(with->front);
-        return; /* what they had in their sockets is in flight at the next look */
+        return; /* requests in their sockets are in flight at the next look */
     }
     (void) http_front_count(with->front, &n_idle);
     bool is_late = now - drain->began_ns >= limit_ns;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How skepd ends: it stops accepting, lets requests in flight end, tells systemd, and leaves the loop.
+ * Ends skepd: it stops accepting, lets requests in flight end, tells systemd, and leaves the loop.
  * Supervisor, loop thread.
  *
- * A connection without a request is not closed at once: its client may have just sent the next one, which
- * would be lost. It stays for a moment, and brings one more request, answered with Connection: close.
+ * A connection without a request is not closed at once: its client may have just sent the next one,
+ * which would be lost. The connection stays for a moment, and one more request is answered, with
+ * Connection: close.
  */
 #pragma once
 
@@ -29,7 +30,7 @@ enum drain_kind {
     DRAIN_HANDED_OVER, /* another skepd has the same sockets: there is no hurry */
 };
 
-/* What a drain looks at, and ends. All borrowed, until drain_free. */
+/* The objects that a drain looks at, and ends. All borrowed, until drain_free. */
 struct drain_options {
     struct event_base *base;
     const struct config *config;
@@ -42,11 +43,11 @@ struct drain_options {
     const struct heir *heir; /* NULL: this skepd replaces none */
 };
 
-/* How it stands. */
+/* The state of a drain. */
 struct drain_state {
-    uint64_t in_flight; /* requests, and deploys, that have come and whose answer is not complete */
+    uint64_t in_flight; /* requests and deploys whose answer is not complete */
     size_t connections;
-    unsigned limit_s; /* that a drain takes at the most */
+    unsigned limit_s; /* longest time of a drain */
     bool is_draining;
 };
 
@@ -54,10 +55,10 @@ int drain_new(const struct drain_options *options, struct drain **ret_drain); /*
 /* NULL is allowed. Returns NULL. */
 struct drain *drain_free(struct drain *drain);
 
-/* Begins. The loop ends when nothing is in flight, and after config->drain_s at the latest. Nothing
- * happens if it has begun already. With DRAIN_STOP the end of the skepd before this one is waited for, too: when
- * the main process has ended, systemd kills all others. */
+/* Begins to drain. The loop ends when nothing is in flight, and after config->drain_s at the latest. Does nothing
+ * if a drain has begun already. DRAIN_STOP also waits for the end of the skepd before this one:
+ * when the main process has ended, systemd kills all others. */
 void drain_start(struct drain *drain, enum drain_kind kind);
-/* The service ends, too: from now on it goes on as DRAIN_STOP. */
+/* Turns a drain into DRAIN_STOP, because the service ends, too. */
 void drain_hurry(struct drain *drain);
 struct drain_state drain_state(const struct drain *drain);

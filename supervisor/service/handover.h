@@ -20,13 +20,13 @@
 #define HANDOVER_KNOWN "known"
 #define HANDOVER_MAX_BYTES 1024
 
-/* 0 or -errno. */
+/* Sends a word. Returns 0 or -errno. */
 static inline int handover_send(int fd, const char *text)
 {
     return send(fd, text, strlen(text), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* The same with a descriptor, a copy of which the other one gets; -1: none. */
+/* Does the same with a descriptor, of which the receiver gets a copy; -1: none. */
 static inline int handover_send_with(int fd, const char *text, int passed)
 {
     struct iovec iov = { .iov_base = (void *) (uintptr_t) text, .iov_len = strlen(text) };
@@ -48,7 +48,7 @@ static inline int handover_send_with(int fd, const char *text, int passed)
     return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* One message, cut to size - 1, and the descriptor that came with it, which is the caller's; -1: none. 0,
+/* Receives a message, cut to size - 1, and the descriptor that came with it, which is the caller's; -1: none. Returns 0,
  * -EAGAIN, -EPIPE at the end, or another -errno. */
 static inline int handover_receive(int fd, char *text, size_t size, int *ret_passed)
 {
@@ -75,7 +75,7 @@ static inline int handover_receive(int fd, char *text, size_t size, int *ret_pas
     return n == 0 ? -EPIPE : 0;
 }
 
-/* Whether it is that word, alone or with more behind it. */
+/* Returns whether the text is that word, alone or with more behind it. */
 static inline bool handover_is(const char *text, const char *word)
 {
     size_t length = strlen(word);

@@ -29,7 +29,7 @@ struct heir {
     enum heir_state state;
     bool has_failed;
     struct event *event;
-    struct event *collect;    /* its cgroups, once more */
+    struct event *collect;    /* event that looks at the other skepd's cgroups again */
     struct heir_options with; /* from heir_attach on */
 };
 
@@ -97,7 +97,8 @@ void heir_say_failed(struct heir *heir, const char *text)
     (void) handover_send(heir->fd, message);
 }
 
-/* ---- actions. text: what the other one has said; passed: the descriptor that came with it, taken by whoever wants it */
+/* ---- actions. text: the other skepd's message; passed: the descriptor that came with it, which an
+ * action may take */
 
 typedef void (*heir_action_fn)(struct heir *heir, const char *text, int *passed);
 
@@ -140,7 +141,7 @@ static void become_known(struct heir *heir, const char *text, int *passed)
     heir->with.ops->on_known(heir->with.owner);
 }
 
-/* Of what it has left, as a rule nothing. Its processes may be dying yet. */
+/* Collects what the other skepd has left, as a rule nothing. Processes of it may be dying still. */
 static void collect(struct heir *heir)
 {
     static const struct timeval later = { .tv_sec = COLLECT_AGAIN_S };
@@ -173,17 +174,18 @@ static void stand_alone(struct heir *heir, const char *text, int *passed)
     close_handover(heir);
     log_info("the skepd before this one has ended");
     collect(heir);
-    (void) store_own(heir->with.store); /* one that has handed no lock over has had none */
+    (void) store_own(heir->with.store); /* a skepd that handed no lock over had none */
 }
 
-/* systemd takes no notice of what this one says, unless it was told of this one. */
+/* Does the same before systemd knows this process: it ignores this process's messages until it was
+ * told of it. */
 static void stand_alone_unknown(struct heir *heir, const char *text, int *passed)
 {
     stand_alone(heir, text, passed);
     heir->with.ops->on_known(heir->with.owner);
 }
 
-/* Nobody knows of this one. */
+/* Ends: no client and no manager knows this skepd. */
 static void end_too(struct heir *heir, const char *text, int *passed)
 {
     (void) text;

@@ -22,7 +22,7 @@ int listen_front(struct http_front *front, struct sockets *sockets, const struct
     return sockets_listen(sockets, config, &user);
 }
 
-/* Who has listening sockets. */
+/* The owners of listening sockets. */
 struct faces {
     struct http_front *front;
     struct admin *admin;

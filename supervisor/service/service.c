@@ -42,8 +42,8 @@ struct service {
     struct origin *origin;
     struct notify *notify; /* NULL without a service manager */
     struct sockets *sockets;
-    struct heir *heir;    /* NULL: this one replaces none */
-    uint64_t watchdog_us; /* 0: there is none */
+    struct heir *heir;    /* NULL: this skepd replaces none */
+    uint64_t watchdog_us; /* 0: no watchdog */
     struct watchdog *watchdog;
     struct drain *drain;
     struct upgrade *upgrade;
@@ -84,7 +84,7 @@ struct notify *service_notify(const struct service *service)
     return service->notify;
 }
 
-/* ---- when another process may take over */
+/* ---- conditions for another process to take over */
 
 static bool is_upgrading(const struct service *service)
 {
@@ -111,7 +111,7 @@ static bool is_deploying(const struct service *service)
     return deploys_are_busy(service->with.deploys);
 }
 
-/* A module whose work another process could not take over in the middle has a row here. */
+/* Modules whose work another process cannot take over in the middle; each has a row. */
 static const struct {
     bool (*is_true)(const struct service *service);
     const char *reason;
@@ -128,7 +128,7 @@ static const struct {
       "drain_s at most; try again then" },
 };
 
-/* The first of the table that is true; NULL: none is. */
+/* Returns the text of the first row whose condition is true; NULL: none is. */
 static const char *find_objection(void *owner)
 {
     for (size_t i = 0; i < ARRAY_LEN(objections); i++)
@@ -163,7 +163,7 @@ static void apply_files(const struct service *service)
     listen_apply_files(service->sockets, service->with.front, service->with.admin);
 }
 
-/* All faces accept nothing from now on, until they are let go: another skepd does. */
+/* Holds all listeners, which then accept nothing because another skepd does, or lets them go. */
 static void hold_all(void *owner, bool hold)
 {
     const struct service *service = owner;
@@ -173,13 +173,13 @@ static void hold_all(void *owner, bool hold)
     admin_hold(service->with.admin, hold);
 }
 
-/* From here on this process is the service for systemd, too. */
+/* Makes this process the service for systemd, too. */
 static void become_main(void *owner)
 {
     struct service *service = owner;
     const struct service_options *with = &service->with;
 
-    if (with->life->is_draining) { /* since a time when systemd took no notice of this process */
+    if (with->life->is_draining) { /* the drain began before systemd knew this process */
         notify_stopping(service->notify);
         return;
     }
@@ -216,7 +216,7 @@ static void tell_upgrade(void *owner, const struct upgrade_result *result)
     service_tell_upgrade(service->with.admin, result);
 }
 
-/* What this process would still tell the service manager is not of the service any more. */
+/* Leaves the service: later messages of this process to the manager would not be the service's. */
 static void leave(void *owner)
 {
     struct service *service = owner;
@@ -271,7 +271,7 @@ void service_end(struct service *service, bool is_signal)
         return;
     }
     if (service->with.life->is_draining) {
-        /* An upgrade does that, too. A manager may send the first signal to all processes. */
+        /* An upgrade may end it, too: a manager may send the first signal to all processes. */
         if (is_signal)
             drain_hurry(service->drain);
         return;
@@ -449,7 +449,7 @@ static void on_health(void *owner)
     tell_status(owner);
 }
 
-/* What lower floors have to say comes here from now on. */
+/* Listens to events of lower floors from now on. */
 static void listen_to_others(struct service *service)
 {
     service->with.life->end = end_by_life;
@@ -479,8 +479,8 @@ int service_start(struct service *service, const struct service_options *options
     return 0;
 }
 
-/* From here on skepd ends, and does so whatever else it is told: with its handlers gone, one more signal would
- * kill it before its sockets are removed. */
+/* Blocks signals at the end: with the handlers gone, one more signal would
+ * kill skepd before its sockets are removed. */
 static void block_signals(void)
 {
     sigset_t set;

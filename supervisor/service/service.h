@@ -32,29 +32,29 @@ struct store;
 struct tenants;
 struct upgrade;
 
-/* Takes down how this process was started, takes the variables of systemd's out of the environment, and opens
- * what they name. argv: of main, as it came. Call first. A $NOTIFY_SOCKET that cannot be reached is logged, and
- * that is all. 0 or -errno, which is logged. */
+/* Notes how this process was started, removes systemd's variables from the environment, and opens the sockets that
+ * they name. argv: main's, unchanged. Call first. A $NOTIFY_SOCKET that cannot be reached is only
+ * logged. Returns 0 or -errno, which is logged. */
 int service_new(int argc, char *const *argv, struct service **ret_service);
 /* NULL is allowed. Returns NULL. */
 struct service *service_free(struct service *service);
 DEFINE_CLEANUP(struct service *, service_free, service_cleanup)
 
 const struct origin *service_origin(const struct service *service); /* for the spawner */
-/* What stops the start, for a skepd that waits for this one to take over: text, or (NULL) the last error of the
+/* Tells a skepd that waits for this one to take over why the start fails: text, or (NULL) the last error of the
  * log. */
 void service_say_failed(struct service *service, const char *text);
 
-/* Listening sockets, inherited and own; and the service manager, NULL without one. */
+/* Return the listening sockets, inherited and own, and the service manager, NULL without one. */
 struct sockets *service_sockets(const struct service *service);
 struct notify *service_notify(const struct service *service);
 
-/* The skepd that is a service from now on. All borrowed, until service_stop_events. */
+/* The parts of skepd that the service needs. All borrowed, until service_stop_events. */
 struct service_options {
     struct event_base *base;
     const struct config *config;
-    struct life *life;     /* is ended by service_end from now on */
-    struct health *health; /* a change is told to the service manager */
+    struct life *life;     /* service_end ends it from now on */
+    struct health *health; /* the service manager is told of changes */
     const struct jail_state *jail;
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
@@ -68,17 +68,19 @@ struct service_options {
     struct reload *reload;
     struct deploys *deploys;
 };
-/* Everything is set up: signals, and what happens by time. Before confinement. 0 or -errno, logged. */
+/* Starts the service when all parts are made: signals and timers. Before confinement. Returns 0 or
+ * -errno, logged. */
 int service_start(struct service *service, const struct service_options *options);
-/* Frees what service_start made, and tells the service manager nothing from now on; before the loop is freed. */
+/* Undoes service_start, and tells the service manager nothing from then on. Before the loop is
+ * freed. */
 void service_stop_events(struct service *service);
 
-/* SIGTERM, `skep drain`. is_signal: the second one ends the loop at once; so does the first one, of a skepd that
- * waits to take over. */
+/* Ends the service, for SIGTERM and `skep drain`. is_signal: a second signal ends the loop at once, and so does the
+ * first one of a skepd that waits to take over. */
 void service_end(struct service *service, bool is_signal);
 
-/* service: that has started; never NULL. */
+/* service: after service_start. Never returns NULL. */
 struct drain *service_drain(const struct service *service);
 struct upgrade *service_upgrade(const struct service *service);
-/* The skepd that this one has replaced has not ended yet. */
+/* Returns whether the skepd that this one has replaced has not ended yet. */
 bool service_has_predecessor(const struct service *service);

@@ -26,9 +26,9 @@
 #include "supervisor/record/life.h"
 #include "supervisor/service/handover.h"
 
-#define READY_TIMEOUT_S 30  /* from the start of the other one to its "ready" */
+#define READY_TIMEOUT_S 30  /* from the start of the other skepd to its "ready" */
 #define SERVING_TIMEOUT_S 5 /* from "main" to its "serving" */
-#define EXIT_TIMEOUT_S 5    /* for the other one to end, by itself or killed */
+#define EXIT_TIMEOUT_S 5    /* for the other skepd to end, by itself or killed */
 
 #define TEXT_OF(number) TEXT_OF_TOKEN(number)
 #define TEXT_OF_TOKEN(token) #token
@@ -41,7 +41,7 @@ struct upgrade {
     struct event *timer;
     pid_t pid; /* 0: not known yet */
     int pidfd;
-    int wait_status; /* of the other one, at its end */
+    int wait_status; /* wait status of the other skepd, at its end */
     char version[64];
     char failure[HANDOVER_MAX_BYTES];
 };
@@ -85,7 +85,7 @@ static void tell(struct upgrade *upgrade)
     upgrade->with.ops->on_end(upgrade->with.owner, &result);
 }
 
-/* ---- actions. text: what the other one has said, or the reason in few words, for the operator */
+/* ---- actions. text: the other skepd's message, or the reason in few words, for the operator */
 
 typedef void (*upgrade_action_fn)(struct upgrade *upgrade, const char *text);
 
@@ -96,7 +96,7 @@ struct upgrade_action {
 
 static void dispatch(struct upgrade *upgrade, enum upgrade_event event, const char *text);
 
-/* The first reason counts. */
+/* Notes the reason, if it is the first one. */
 static void note_failure(struct upgrade *upgrade, const char *why)
 {
     if (upgrade->failure[0] == '\0')
@@ -125,14 +125,14 @@ static void kill_other(struct upgrade *upgrade, const char *why)
     set_timer(upgrade, EXIT_TIMEOUT_S);
 }
 
-/* The spawner's answer comes after the kill was decided. */
+/* Kills a skepd whose start the spawner reports after the kill was decided. */
 static void kill_late(struct upgrade *upgrade, const char *text)
 {
     (void) text;
     send_kill(upgrade);
 }
 
-/* The other one is gone. What it left of its cgroups is nobody's now. */
+/* Ends a failed upgrade after the end of the other skepd, whose cgroups nobody uses now. */
 static void conclude(struct upgrade *upgrade, const char *why)
 {
     note_failure(upgrade, why);
@@ -142,9 +142,9 @@ static void conclude(struct upgrade *upgrade, const char *why)
     cgroup_collect(upgrade->with.cgroups);
 }
 
-/* From one that has said "serving" and went before systemd knew it, or just then. systemd does not take a dead
- * process as the main one; if it has taken it alive, it does not listen to this one any more, and all
- * that is lost is what a watchdog or Restart= would do then. */
+/* Takes the service back from a skepd that sent "serving" and died before systemd knew it, or just then. systemd does not
+ * take a dead process as the main one. If it has taken the living one, it does not listen to this
+ * one any more, and only the watchdog and Restart= are lost then. */
 static void take_back(const struct upgrade_options *with)
 {
     notify_cancel_barrier(with->notify);
@@ -192,7 +192,8 @@ static void hand_over(struct upgrade *upgrade, const char *version)
         dispatch(upgrade, UPGRADE_ON_LOST, "the new skepd was ready, and is gone");
 }
 
-/* systemd knows that the other one is the main process, before that one says anything. */
+/* Goes on once systemd knows that the other skepd is the main process, before that one tells it
+ * anything. */
 static void on_main_pid_known(void *arg, int error)
 {
     if (error < 0)
@@ -201,8 +202,8 @@ static void on_main_pid_known(void *arg, int error)
     dispatch(arg, UPGRADE_ON_KNOWN, NULL);
 }
 
-/* Only one that serves is told to systemd: from then on systemd does not listen to this one, which could not
- * take it back. */
+/* Names the other skepd to systemd only when it serves: from then on systemd does not listen to this one, which could not
+ * take the service back. */
 static void notify_manager(struct upgrade *upgrade, const char *text)
 {
     const struct upgrade_options *with = &upgrade->with;
@@ -224,7 +225,7 @@ static void succeed(struct upgrade *upgrade, const char *text)
     }
     set_state(upgrade, UPGRADE_DONE);
     (void) event_del(upgrade->timer);
-    if (upgrade->event) /* that our end closes tells the other one that we are gone */
+    if (upgrade->event) /* closing our end tells the other skepd that this one is gone */
         event_free(TAKE_PTR(upgrade->event));
     log_info("skepd %s (pid %d) serves in place of this one (%s)", upgrade->version,
              (int) upgrade->pid, SKEP_VERSION);
@@ -232,15 +233,15 @@ static void succeed(struct upgrade *upgrade, const char *text)
     upgrade->with.ops->on_replaced(upgrade->with.owner);
 }
 
-/* The other one had the service. This one has closed its sockets, and can only end so that the manager starts
- * skepd anew, once its own requests are answered. */
+/* Notes that the other skepd has died after it took the service. This one has closed its sockets, and can only end, once
+ * its own requests are answered, so that the manager starts skepd anew. */
 static void note_lost_service(struct upgrade *upgrade, const char *text)
 {
     int status = upgrade->wait_status;
 
     (void) text;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return; /* it was told to stop */
+        return; /* the other skepd was told to stop */
     log_error("the skepd that serves in place of this one has ended (%s %d): nobody serves now",
               WIFSIGNALED(status) ? "signal" : "status",
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -286,7 +287,7 @@ static const struct upgrade_action actions[UPGRADE_STATES][UPGRADE_EVENTS] = {
         [UPGRADE_ON_STARTED] = ACTION(kill_late),
         [UPGRADE_ON_NOT_STARTED] = ACTION(conclude),
         [UPGRADE_ON_EXITED] = ACTION(conclude),
-        [UPGRADE_ON_TIMEOUT] = ACTION(conclude), /* the spawner does not tell its end */
+        [UPGRADE_ON_TIMEOUT] = ACTION(conclude), /* the spawner does not report its end */
     },
     [UPGRADE_DONE] = {
         [UPGRADE_ON_EXITED] = ACTION(note_lost_service),
@@ -298,7 +299,7 @@ const char *upgrade_action_name(enum upgrade_state state, enum upgrade_event eve
     return actions[state][event].name;
 }
 
-/* After it, nothing of the upgrade may be as it was. */
+/* Runs the action of the event. The upgrade may be over afterwards. */
 static void dispatch(struct upgrade *upgrade, enum upgrade_event event, const char *text)
 {
     upgrade_action_fn run = actions[upgrade->state][event].run;
@@ -307,7 +308,7 @@ static void dispatch(struct upgrade *upgrade, enum upgrade_event event, const ch
         run(upgrade, text);
 }
 
-/* ---- what the other one says */
+/* ---- messages of the other skepd */
 
 static const struct {
     const char *word;
@@ -327,7 +328,7 @@ static void on_message(struct upgrade *upgrade, const char *text)
         }
 }
 
-/* One message for each call. */
+/* Reads one message for each call. */
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("upgrade: other side");
@@ -337,28 +338,28 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void) fd;
     (void) what;
-    _cleanup_fd_ int passed = -1; /* none is expected */
+    _cleanup_fd_ int passed = -1; /* no descriptor is expected */
     int r = handover_receive(upgrade->fd, text, sizeof text, &passed);
     if (r == 0)
         on_message(upgrade, text);
-    else if (r != -EAGAIN) /* the spawner says how it has ended */
+    else if (r != -EAGAIN) /* the spawner reports how it has ended */
         event_free(TAKE_PTR(upgrade->event));
 }
 
-/* Its end may be known before what it had said is read. */
+/* Reads the last messages of the other skepd, whose end may be known before they were read. */
 static void read_last_words(struct upgrade *upgrade)
 {
     char text[HANDOVER_MAX_BYTES];
     int passed = -1;
 
     while (handover_receive(upgrade->fd, text, sizeof text, &passed) == 0) {
-        fd_cleanup(&passed); /* none is expected */
+        fd_cleanup(&passed); /* no descriptor is expected */
         if (handover_is(text, HANDOVER_FAILED))
             dispatch(upgrade, UPGRADE_ON_FAILED, handover_rest(text));
     }
 }
 
-/* By the state in which the time is over. */
+/* Texts of a timeout, by the state. */
 static const char *const overdue[UPGRADE_STATES] = {
     [UPGRADE_STARTING] = "the new skepd was not ready within " TEXT_OF(READY_TIMEOUT_S) " s",
     [UPGRADE_HANDING_OVER] = "the new skepd was ready, but did not take the service over",
@@ -374,7 +375,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     dispatch(arg, UPGRADE_ON_TIMEOUT, overdue[upgrade->state]);
 }
 
-/* ---- what the spawner says of it */
+/* ---- reports of the spawner */
 
 static void on_successor(void *owner, int error, pid_t pid, int pidfd)
 {
@@ -420,7 +421,7 @@ static const struct successor_ops successor_ops = {
 
 /* ---- starting */
 
-/* Its end of the hand-over is *ret_fd. */
+/* Makes the hand-over's sockets. *ret_fd: the other skepd's end. */
 static int open_handover(struct upgrade *upgrade, int *ret_fd)
 {
     int pair[2];

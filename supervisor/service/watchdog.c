@@ -12,7 +12,7 @@
 #include "supervisor/host/notify.h"
 #include "supervisor/workers/slots.h"
 
-/* Longer than worker.c waits for the same, before it does something about it. */
+/* Longer than worker.c waits for the hello, before it kills the worker. */
 #define BOOTING_MS 65000
 #define KILLED_MS 10000
 #define LOOKS_PER_PERIOD 4
@@ -23,7 +23,7 @@ struct watchdog {
     struct event *look;
     uint64_t half_ns;
     uint64_t fed_ns;
-    unsigned answered; /* since then */
+    unsigned answered; /* answers since then */
     bool is_starving;
 };
 
@@ -32,7 +32,7 @@ enum watchdog_view watchdog_judge(const struct watchdog_facts *facts)
     switch (facts->state) {
     case WORKER_READY:
     case WORKER_DRAINING:
-        if (facts->has_sign || facts->is_new) /* its hello was an answer */
+        if (facts->has_sign || facts->is_new) /* the hello was an answer */
             return WATCHDOG_ANSWERED;
         return facts->has_work || !facts->was_asked ? WATCHDOG_EXCUSED : WATCHDOG_SILENT;
     case WORKER_BOOTING:
@@ -78,7 +78,7 @@ static enum watchdog_view look_at(struct worker *worker, uint64_t now_ns)
         .signs = signs,
         .was_asked = is_up(worker),
     };
-    if (is_up(worker) && !worker->is_asked) /* one that has not answered is not asked anew */
+    if (is_up(worker) && !worker->is_asked) /* a worker that has not answered is not asked anew */
         placement_ask_worker(worker);
     return watchdog_judge(&facts);
 }
@@ -134,7 +134,7 @@ int watchdog_new(struct event_base *base, struct notify *notify, const struct sl
         return -ENOMEM;
     watchdog->notify = notify;
     watchdog->slots = slots;
-    /* A look comes a little late; it must not have to wait for the next one. */
+    /* A look comes a little late, and must not make the feeding wait for the next one. */
     watchdog->half_ns = usec * NSEC_PER_USEC / 2 - usec * NSEC_PER_USEC / 20;
     watchdog->look = event_new(base, -1, EV_PERSIST, on_look, watchdog);
     if (!watchdog->look || event_add(watchdog->look, &period) < 0) {

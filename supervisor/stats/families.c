@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rows of all families, and what goes through them; of_service.c, of_tenants.c and of_workers.c have the rows.
+ * Writes all families by their rows; of_service.c, of_tenants.c and of_workers.c have the rows.
  */
 #include "supervisor/stats/families.h"
 
@@ -119,7 +119,8 @@ static void write_source(const struct family *family, const struct family_source
         family->list_tenant(source, &samples);
 }
 
-/* One tenant, or the rest after the last of them. Returns whether there is more of the family. */
+/* Writes one tenant, or the rest after the last of them. Returns whether there is more of the
+ * family. */
 static bool write_tenant(struct families_cursor *cursor, const struct family *family,
                          struct text *text)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The families of metrics as rows, and their samples, a piece at a time. A row says all of a family: the endpoint
- * writes by it, and a test compares it with docs/metrics.md, which has what each means. A new family is a row in
- * one of of_*.c, and a line there. Supervisor, loop thread.
+ * The families of metrics as rows, and their samples, a piece at a time. A row has all of a family:
+ * the endpoint writes by it, and a test compares it with docs/metrics.md, which explains each. A
+ * new family is a row in one of of_*.c, and a line there. Supervisor, loop thread.
  */
 #pragma once
 
@@ -21,10 +21,10 @@ struct samples;
 struct slot;
 
 enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_HISTOGRAM, FAMILY_TYPES };
-/* "counter", "gauge", "histogram". */
+/* Returns "counter", "gauge" or "histogram". */
 const char *family_type_name(enum family_type type);
 
-/* Of what a family's read function returns, and how that is shown. */
+/* The unit of the read function's result, and how it is shown. */
 enum family_unit {
     UNIT_NONE,
     UNIT_US,    /* as seconds */
@@ -36,19 +36,20 @@ struct family {
     enum family_type type;
     enum family_unit unit;
     const char *labels[FAMILY_LABELS_MAX]; /* NULL: no more */
-    bool needs_state; /* reads what is not a pointer in the source, besides cpu_ns */
-    /* One of these is set. Of skepd as a whole: a value without labels, or a sample for each value of the labels. */
+    bool needs_state; /* reads more of the source than its pointers and cpu_ns */
+    /* One of these is set. For skepd as a whole: a value without labels, or a sample for each value
+     * of the labels. */
     uint64_t (*read)(const struct metrics_sources *from);
     void (*list)(const struct metrics_sources *from, struct samples *samples);
-    /* Of each slot, with the labels cordon and slot. */
+    /* For each slot, with the labels cordon and slot. */
     uint64_t (*read_slot)(const struct slot *slot);
-    /* Of each tenant; the first label is tenant. */
+    /* For each tenant; the first label is tenant. */
     uint64_t (*read_tenant)(const struct family_source *source);
     const struct histogram *(*read_histogram)(const struct family_source *source);
     void (*list_tenant)(const struct family_source *source, struct samples *samples);
 };
 
-/* The families in the order in which they are written; NULL: there are no more. */
+/* Returns a family, in the order in which they are written; NULL: there are no more. */
 const struct family *family_get(unsigned index);
 
 /* Figures that are counted when somebody asks for them. */
@@ -57,16 +58,16 @@ struct families_state {
     struct memory_use memory;
 };
 
-/* How far one scrape has come. All zero but for from: at its beginning. */
+/* The progress of one scrape. All zero but `from`: at the beginning. */
 struct families_cursor {
     const struct metrics_sources *from; /* borrowed */
     unsigned family;
     bool has_begun;               /* the family's first lines are out */
-    struct tenant_cursor tenants; /* of a family with series for each tenant */
-    struct families_state rest;   /* of those without */
+    struct tenant_cursor tenants; /* for a family with series for each tenant */
+    struct families_state rest;   /* sums of tenants without series */
 };
 
-/* Writes until the text has so many bytes, or a little more, or some hundred tenants have been looked at. Returns
+/* Writes until the text has `enough` bytes, or a little more, or some hundred tenants have been looked at. Returns
  * whether there is more. */
 bool families_write(struct families_cursor *cursor, struct text *text, size_t enough);
 void families_cursor_done(struct families_cursor *cursor);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of metrics families share. Nobody else includes this.
+ * Declarations that the files of metrics families share. No other file includes this.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 
 #define REST_NAME "_other" /* no tenant can be called that */
 
-/* A tenant, or those without series together. */
+/* A tenant, or the sum of those without series. */
 struct family_source {
     const char *tenant; /* the label */
     const struct traffic *traffic;
@@ -24,14 +24,14 @@ struct family_source {
 extern const struct family families_of_service[], families_of_tenants[], families_of_workers[];
 extern const size_t n_families_of_service, n_families_of_tenants, n_families_of_workers;
 
-/* Where a list of one family goes. */
+/* The target of a list of one family. */
 struct samples {
     const struct family *family;
-    const char *tenant; /* value of the first label; NULL: that is no tenant */
+    const char *tenant; /* value of the first label; NULL: the first label is not the tenant */
     struct text *text;
 };
 
-/* Values of the family's labels, but for the tenant: as many as it has. */
+/* Values of the family's labels but the tenant: as many as it has. */
 struct sample_labels {
     const char *const *values;
     size_t n;
@@ -41,17 +41,17 @@ struct sample_labels {
                              sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *) })
 #define UNLABELED ((struct sample_labels){ 0 })
 
-/* One sample; value: in the family's unit. */
+/* Adds a sample; value: in the family's unit. */
 void samples_add(const struct samples *samples, struct sample_labels labels, uint64_t value);
 void samples_add_histogram(const struct samples *samples, struct sample_labels labels,
                            const struct histogram *histogram);
 
 bool family_is_of_tenants(const struct family *family);
-/* of_tenants.c: the sources, and what is to be counted of a tenant. */
+/* of_tenants.c: the sources, and figures to count of a tenant. */
 void family_of_tenant(const struct tenant *tenant, bool needs_state,
                       struct family_source *ret_source);
 void family_of_rest(const struct metrics_sources *from, const struct families_state *state,
                     struct family_source *ret_source);
 void family_add_state(const struct tenant *tenant, struct families_state *state);
-/* "ok" for answers without a failure. */
+/* Returns the code's name, "ok" for answers without a failure. */
 const char *family_code_name(enum error_code code);

@@ -16,10 +16,11 @@
 #include "supervisor/record/record.h"
 #include "supervisor/stats/families.h"
 
-/* A piece takes some tenths of a millisecond; after it the loop is others' for as long as this. */
+/* A piece takes some tenths of a millisecond; after it the loop has this time for other work. */
 #define PIECE_BYTES (32U << 10)
 #define PAUSE_US 1000
-/* At a time. Prometheus asks once in a while; whoever asks more often than it is answered waits. */
+/* Most scrapes at a time. Prometheus asks once in a while; a client that asks before its last
+ * answer waits. */
 #define SCRAPES_MAX 4
 #define SCRAPE_TIMEOUT_S 30
 
@@ -40,7 +41,7 @@ struct scrape {
     struct metrics *metrics;   /* borrowed */
     struct http_exchange *exchange;
     struct families_cursor cursor;
-    bool is_full; /* the client has to take something first */
+    bool is_full; /* the client has to take bytes first */
     struct event *deadline;
 };
 TAILQ_HEAD(scrape_list, scrape);
@@ -48,10 +49,10 @@ TAILQ_HEAD(scrape_list, scrape);
 struct metrics {
     struct metrics_options with;
     struct http_front *front;
-    struct scrape_list writing; /* in turn */
-    struct scrape_list waiting; /* is_full */
+    struct scrape_list writing; /* scrapes whose turn comes */
+    struct scrape_list waiting; /* scrapes that are is_full */
     unsigned n_scrapes;
-    uint64_t refused; /* scrapes that were too many */
+    uint64_t refused; /* scrapes that were refused as too many */
     struct event *turn;
     struct text text; /* the piece; kept for the next one */
 };
@@ -63,7 +64,7 @@ static struct scrape_list *list_of(struct scrape *scrape)
     return scrape->is_full ? &scrape->metrics->waiting : &scrape->metrics->writing;
 }
 
-/* Does not answer. */
+/* Frees a scrape, without an answer. */
 static void scrape_free(struct scrape *scrape)
 {
     TAILQ_REMOVE(list_of(scrape), scrape, entry);
@@ -90,7 +91,7 @@ static void cut_off(struct scrape *scrape)
     http_fail(exchange, ERROR_OVERLOADED, 1);
 }
 
-/* One piece. */
+/* Writes one piece. */
 static void write_piece(struct scrape *scrape)
 {
     struct metrics *metrics = scrape->metrics;
@@ -109,7 +110,7 @@ static void write_piece(struct scrape *scrape)
     int r = http_send_body(exchange, (const uint8_t *) text->data, text->size, !has_more);
     if (!has_more)
         return;
-    if (r < 0) { /* the front has cut it off */
+    if (r < 0) { /* the front has cut the answer off */
         scrape_free(scrape);
         return;
     }
@@ -259,7 +260,7 @@ static void *on_request(void *handler, struct http_exchange *exchange,
     return NULL;
 }
 
-/* No body is ever granted. */
+/* Never called: no body is ever granted. */
 static void on_body(void *request, const uint8_t *data, size_t size, bool end)
 {
     (void) request;
@@ -329,7 +330,7 @@ static void read_total(void *owner, struct total *total)
     total->refused = metrics ? metrics->refused : 0;
 }
 
-/* The configuration's address: its socket may be inherited. */
+/* Listens on the configuration's address, whose socket may be inherited. */
 static int listen_on(struct metrics *metrics, const char *address)
 {
     struct sockets *sockets = metrics->with.sockets;

@@ -109,7 +109,7 @@ static void list_left_out(const struct metrics_sources *from, struct samples *sa
     samples_add(samples, LABELED("all"), from->record->log_counts.over_all);
 }
 
-/* ---- bounds of what strangers can make skepd keep */
+/* ---- bounds of data that skepd keeps for strangers */
 
 static void list_totals(const struct metrics_sources *from,
                         uint64_t member_of(const struct total *), struct samples *samples)
@@ -168,7 +168,7 @@ static void list_slow(const struct metrics_sources *from, struct samples *sample
     samples_add(samples, LABELED("disk"), disk);
 }
 
-/* At least one series, so that the family is there before the first. */
+/* Adds at least one series, so that the family is there before the first slow callback. */
 static void list_slow_by_name(const struct metrics_sources *from, struct samples *samples)
 {
     static const struct loop_slow none = { .name = "none" };
@@ -190,12 +190,12 @@ static uint64_t read_longest(const struct metrics_sources *from)
 
 /* ---- limits */
 
-/* Those that have series from the start: what a worker can be killed for, or die of. */
+/* Causes that have series from the start: those for which a worker can be killed, or die. */
 #define KILL_CAUSES                                                                               \
     (1U << LIMIT_INDEX(cpu_ms) | 1U << LIMIT_INDEX(cpu_startup_ms) | 1U << LIMIT_INDEX(wall_ms) | \
      1U << LIMIT_INDEX(heap_mib) | 1U << CAUSE_RSS | 1U << CAUSE_CRASH | 1U << CAUSE_JAIL |       \
      1U << CAUSE_PROTOCOL | 1U << CAUSE_SILENT | 1U << CAUSE_OUTSIDE)
-/* Limits that are never met by themselves. */
+/* Limits that are never met alone. */
 #define NEVER_MET (1U << LIMIT_INDEX(grace_ms) | 1U << LIMIT_INDEX(weight))
 
 static void list_kills(const struct metrics_sources *from, struct samples *samples)
@@ -282,7 +282,7 @@ static void list_helper_losses(const struct metrics_sources *from, struct sample
 /* clang-format off */
 const struct family families_of_service[] = {
     { .name = "skep_build_info", .type = FAMILY_GAUGE,
-      .help = "1; the versions of skepd and of V8, and when that came out (empty until a worker was "
+      .help = "1; the versions of skepd and of V8, and the date of V8's release (empty until a worker was "
               "up).",
       .labels = { "version", "v8", "v8_date" }, .list = list_build },
     { .name = "process_start_time_seconds", .type = FAMILY_GAUGE, .unit = UNIT_US,
@@ -298,13 +298,13 @@ const struct family families_of_service[] = {
       .help = "Open connections of clients.",
       .read = read_connections },
     { .name = "skep_bound_used", .type = FAMILY_GAUGE,
-      .help = "What is used of each bound of what strangers can make skepd keep.",
+      .help = "Use of each bound of data that skepd keeps for strangers.",
       .labels = { "what" }, .list = list_used },
     { .name = "skep_bound_limit", .type = FAMILY_GAUGE,
-      .help = "These bounds.",
+      .help = "The bounds of data that skepd keeps for strangers.",
       .labels = { "what" }, .list = list_limit },
     { .name = "skep_bound_refused_total", .type = FAMILY_COUNTER,
-      .help = "Times that somebody was refused or cut off because of a bound.",
+      .help = "Times that a client or tenant was refused or cut off because of a bound.",
       .labels = { "what" }, .list = list_refused },
     { .name = "skep_connection_caps_total", .type = FAMILY_COUNTER,
       .help = "Times that connections met a cap: all taken (connections), one without a request gave "

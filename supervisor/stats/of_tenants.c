@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metrics of tenants. What the tenant's name, its code or its clients could be told by is not in any
- * label but `tenant`, which is a name that the operator has installed.
+ * Metrics of tenants. No label but `tenant`, which is a name that the operator has installed, has
+ * data of the tenant's code or its clients.
  */
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -15,7 +15,7 @@ const char *family_code_name(enum error_code code)
     return code == ERROR_NONE ? "ok" : error_info(code)->code;
 }
 
-/* ---- where the numbers come from */
+/* ---- sources of the numbers */
 
 void family_add_state(const struct tenant *tenant, struct families_state *state)
 {
@@ -56,7 +56,7 @@ void family_of_rest(const struct metrics_sources *from, const struct families_st
 
 /* ---- samples */
 
-/* Codes that have occurred; "ok" in any case. */
+/* Lists codes that have occurred; "ok" in any case. */
 static void list_codes(const uint64_t counts[static ERROR_CODES], const struct samples *samples)
 {
     for (enum error_code code = 0; code < ERROR_CODES; code++)
@@ -151,7 +151,7 @@ static uint64_t read_quarantined(const struct family_source *source)
 /* clang-format off */
 const struct family families_of_tenants[] = {
     { .name = "skep_request_duration_seconds", .type = FAMILY_HISTOGRAM, .unit = UNIT_US,
-      .help = "Time from a request's head to the end of its answer; without those refused at once.",
+      .help = "Time from a request's head to the end of its answer; without requests refused at once.",
       .labels = { "tenant" }, .read_histogram = read_latency },
     { .name = "skep_queue_duration_seconds", .type = FAMILY_HISTOGRAM, .unit = UNIT_US,
       .help = "Time from a request's head until it was sent to a worker, or stopped waiting.",
@@ -184,19 +184,19 @@ const struct family families_of_tenants[] = {
       .help = "Bytes of bodies that skepd keeps for the tenant.",
       .labels = { "tenant" }, .needs_state = true, .read_tenant = read_bodies },
     { .name = "skep_quarantined", .type = FAMILY_GAUGE,
-      .help = "1 while the tenant is in quarantine; of _other: how many are.",
+      .help = "1 while the tenant is in quarantine; for _other the number of tenants that are.",
       .labels = { "tenant" }, .needs_state = true, .read_tenant = read_quarantined },
     { .name = "skep_tenant_kills_total", .type = FAMILY_COUNTER,
-      .help = "Workers that died of the tenant, by cause.",
+      .help = "Workers that died because of the tenant, by cause.",
       .labels = { "tenant", "cause" }, .list_tenant = list_kills },
     { .name = "skep_requests_total", .type = FAMILY_COUNTER,
-      .help = "Answers by error code, ok for those without.",
+      .help = "Answers by error code, ok for answers without one.",
       .labels = { "tenant", "code" }, .list_tenant = list_requests },
     { .name = "skep_calls_total", .type = FAMILY_COUNTER,
       .help = "Calls that the tenant has made by its bindings, by error code.",
       .labels = { "tenant", "code" }, .list_tenant = list_calls },
     { .name = "skep_failures_total", .type = FAMILY_COUNTER,
-      .help = "Answers that failed by the tenant's own doing.",
+      .help = "Answers that failed by the tenant's own fault.",
       .labels = { "tenant" }, .read_tenant = read_failures },
 };
 /* clang-format on */

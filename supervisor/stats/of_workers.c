@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metrics of workers, by their place: cordon and slot. A process that takes over a place goes on with
- * the place's series; what is counted for each process then starts again, as counters may.
+ * Metrics of workers, by their cordon and slot. A process that takes over a slot continues
+ * the slot's series; counters of a process start again then, as counters may.
  */
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -36,7 +36,7 @@ static void list_states(const struct metrics_sources *from, struct samples *samp
     }
 }
 
-/* ---- for each place */
+/* ---- for each slot */
 
 static uint64_t read_rss(const struct slot *slot)
 {
@@ -68,19 +68,19 @@ static uint64_t read_isolates(const struct slot *slot)
 /* clang-format off */
 const struct family families_of_workers[] = {
     { .name = "skep_worker_restarts_total", .type = FAMILY_COUNTER,
-      .help = "Workers that died or were killed, but for those that were to end.",
+      .help = "Workers that died or were killed, without those that were to end anyway.",
       .read = read_restarts },
     { .name = "skep_workers", .type = FAMILY_GAUGE,
       .help = "Workers by cordon and state, spares and leaving ones too.",
       .labels = { "cordon", "state" }, .list = list_states },
     { .name = "skep_worker_resident_bytes", .type = FAMILY_GAUGE, .unit = UNIT_BYTES,
-      .help = "Resident memory of the process in a place.",
+      .help = "Resident memory of the process in a slot.",
       .labels = { "cordon", "slot" }, .read_slot = read_rss },
     { .name = "skep_worker_cpu_seconds_total", .type = FAMILY_COUNTER, .unit = UNIT_US,
-      .help = "CPU time of the process in a place.",
+      .help = "CPU time of the process in a slot.",
       .labels = { "cordon", "slot" }, .read_slot = read_cpu },
     { .name = "skep_worker_requests_total", .type = FAMILY_COUNTER,
-      .help = "Requests that were sent to a place.",
+      .help = "Requests that were sent to a slot.",
       .labels = { "cordon", "slot" }, .read_slot = read_requests },
     { .name = "skep_worker_in_flight", .type = FAMILY_GAUGE,
       .help = "Requests that are in a worker.",

@@ -23,5 +23,5 @@ struct metrics_sources {
     struct record *record;
     struct tenants *tenants;
     const struct slots *slots;      /* NULL: no worker has series */
-    const struct http_front *front; /* NULL: nobody is connected */
+    const struct http_front *front; /* NULL: there are no connections */
 };

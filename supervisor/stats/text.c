@@ -10,7 +10,7 @@
 #include "common/log.h"
 
 #define FIRST_BYTES 4096
-#define VALUE_BYTES 4096 /* of a label */
+#define VALUE_BYTES 4096 /* longest value of a label */
 #define USEC_PER_SEC UINT64_C(1000000)
 #define BYTES_PER_KIB UINT64_C(1024)
 
@@ -20,7 +20,7 @@ void text_done(struct text *text)
     *text = (struct text){ 0 };
 }
 
-/* Room for more bytes, or false. */
+/* Makes room for more bytes, or returns false. */
 static bool reserve(struct text *text, size_t more)
 {
     size_t max = text->max > 0 ? text->max : FIRST_BYTES;
@@ -54,8 +54,8 @@ static void put_string(struct text *text, const char *string)
     put(text, string, strlen(string));
 }
 
-/* Label values are UTF-8, with three escapes and no other: what a reader could be fooled by stays visible as
- * the text "\xNN", and what is not UTF-8 with it, which would cost the whole scrape. */
+/* Writes a label's value: UTF-8, with three escapes and no other. Characters that could mislead a reader become
+ * the text "\xNN", and so do bytes that are not UTF-8, which would spoil the whole scrape. */
 static void put_value(struct text *text, const char *value)
 {
     char visible[VALUE_BYTES];

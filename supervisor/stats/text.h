@@ -35,15 +35,16 @@ struct text_labels {
     })
 #define TEXT_NO_LABELS ((struct text_labels){ 0 })
 
-/* HELP and TYPE, before the samples of a family. help: one line without backslash. */
+/* Writes HELP and TYPE, before the samples of a family. help: one line without backslash. */
 void text_family(struct text *text, const char *name, const char *type, const char *help);
 void text_count(struct text *text, const char *name, struct text_labels labels, uint64_t value);
-/* Microseconds, as seconds. */
+/* Writes microseconds, as seconds. */
 void text_time(struct text *text, const char *name, struct text_labels labels, uint64_t us);
 
-/* Of a histogram's buckets; the values of the histogram: us, shown as seconds, or KiB, as bytes. */
+/* The unit of a histogram's buckets; the values of the histogram: us, shown as seconds, or KiB, as
+ * bytes. */
 enum text_unit { TEXT_SECONDS, TEXT_BYTES };
-/* The family's _bucket, _sum and _count. A bound stands for the last bucket of the histogram that does
- * not go beyond it. */
+/* Writes the family's _bucket, _sum and _count. A bound stands for the last bucket of the histogram
+ * that does not go beyond it. */
 void text_histogram(struct text *text, const char *name, struct text_labels labels,
                     enum text_unit unit, const struct histogram *histogram);
