@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clients of the admin socket: who may come, how many, for how long, and how much may be queued
- * for each. What they ask is in commands.c. Supervisor, loop thread.
+ * Clients of the admin socket: who may connect, how many, for how long, and how much may be queued
+ * for each. The handlers of their commands are in the table in supervisor/commands.c. Supervisor,
+ * loop thread.
  */
 #include "supervisor/admin/admin.h"
 
@@ -22,26 +23,26 @@
 #include "supervisor/record/log_store.h"
 #include "supervisor/reload/reload.h"
 
-/* So that nobody can keep root out, nor another user. */
+/* Bounds, so that no user can keep root or another user out. */
 #define CLIENTS_MAX 32
 #define CLIENTS_BUT_ROOT_MAX 24
-#define CLIENTS_OF_USER_MAX 8 /* that is neither root nor skepd's own */
+#define CLIENTS_OF_USER_MAX 8 /* for a user other than root and skepd's own */
 #define IDLE_TIMEOUT_S 60
-#define OUTPUT_HIGH_BYTES (256U << 10) /* above, no log lines and no more commands */
+#define OUTPUT_HIGH_BYTES (256U << 10) /* above this, no log lines and no more commands */
 #define OUTPUT_MAX_BYTES (4U << 20)    /* more than high and the largest answer */
 #define ACCEPTS_PER_TURN 8
 #define ACCEPT_PAUSE_S 1
-#define LOG_INTERVAL_NS NSEC_PER_SEC /* of each kind of line that clients can repeat */
+#define LOG_INTERVAL_NS NSEC_PER_SEC /* between two lines of a kind that clients can repeat */
 
 struct admin {
     struct admin_options with;
     struct admin_socket socket;
-    gid_t group; /* of the socket; ADMIN_NO_GROUP: that of skepd */
+    gid_t group; /* group of the socket; ADMIN_NO_GROUP: that of skepd */
     struct event *accept_event;
-    struct event *resume_event; /* accepts again after a shortage of descriptors */
+    struct event *resume_event; /* event that accepts again after a shortage of descriptors */
     struct admin_client_list clients;
     unsigned n_clients;
-    uint64_t refused;                              /* clients that were too many */
+    uint64_t refused;                              /* clients that were refused as too many */
     struct log_gate refusals, closings, shortages; /* lines in the log that clients can repeat */
 };
 
@@ -110,8 +111,8 @@ static void on_client_drained(void *owner)
     channel_set_reading(client->channel, !client->is_awaiting);
 }
 
-/* One command, or a part of one, for each turn of the loop: however many a client sends at once, and whatever they
- * cost, others have their turn in between. */
+/* Handles one command, or a part of one, in each turn of the loop, so that others have their turn between the commands
+ * of a client, with any number and cost of them. */
 static void on_next(evutil_socket_t fd, short what, void *arg)
 {
     LOOP_CALLBACK("admin: next command");
@@ -127,7 +128,8 @@ static void on_next(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* Looked up for each command: the configuration may be another by now. */
+/* Returns the right by the current configuration, for each command, since a reload may have changed
+ * it. */
 enum admin_right admin_client_right(const struct admin_client *client)
 {
     return admin_peer_right(&client->peer, &client->admin->with.config->admin,
@@ -269,7 +271,7 @@ void admin_client_next_turn(struct admin_client *client)
     (void) event_add(client->next, &at_once);
 }
 
-/* Its next command is read in the next turn, after the answer. */
+/* Resumes a client: its next command is read in the next turn, after the answer. */
 void admin_client_resume(struct admin_client *client)
 {
     client->is_awaiting = false;
@@ -282,7 +284,7 @@ void admin_client_await_answer(struct admin_client *client, admin_answer_fn answ
     admin_client_await(client);
 }
 
-/* fd and what peer holds are owned from success on. */
+/* Makes a client, which owns fd and the contents of peer on success. */
 static int client_new(struct admin *admin, int fd, struct admin_peer *peer)
 {
     static const struct timeval timeout = { .tv_sec = IDLE_TIMEOUT_S };
@@ -332,9 +334,9 @@ static void read_total(void *owner, struct total *total)
     total->refused = admin->refused;
 }
 
-/* ---- the door */
+/* ---- accepting */
 
-/* NULL: it may come. Else why not. */
+/* Returns NULL if the peer may connect, else why not. */
 static const char *find_objection(const struct admin *admin, const struct admin_peer *peer)
 {
     const struct admin_client *client;
@@ -356,7 +358,7 @@ static const char *find_objection(const struct admin *admin, const struct admin_
     return NULL;
 }
 
-/* Says why, without waiting: a new socket has room for it. */
+/* Refuses a peer and sends the reason, without waiting: a new socket has room for it. */
 static void refuse(struct admin *admin, int fd, const struct ucred *peer, const char *reason)
 {
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
@@ -427,7 +429,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
             continue;
         if (errno == EAGAIN)
             return;
-        /* Out of descriptors or memory: the event would fire again at once. */
+        /* Out of descriptors or memory, where the event would fire again at once. */
         say_short(admin, -errno, "cannot accept an admin client");
         (void) event_del(admin->accept_event);
         (void) event_add(admin->resume_event, &pause);
@@ -445,7 +447,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     (void) event_add(admin->accept_event, NULL);
 }
 
-/* ---- all of it */
+/* ---- life */
 
 static void on_line(void *owner, const struct counted *counted, const struct log_line *line,
                     const char *text)
@@ -534,7 +536,7 @@ struct admin *admin_free(struct admin *admin)
         struct admin_client *client = LIST_FIRST(&admin->clients);
         unsigned n_clients = admin->n_clients;
         channel_flush(client->channel);
-        if (admin->n_clients == n_clients) /* else the flush failed, and it is gone */
+        if (admin->n_clients == n_clients) /* otherwise the flush failed, and the client is gone */
             client_free(client);
     }
     admin_socket_done(&admin->socket);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The admin socket: answers skep's commands and forwards tenants' log lines to it. Peers are
- * checked by their uid; what they send is hostile all the same. Supervisor, loop thread.
+ * checked by their uid, but all their frames count as hostile. Supervisor, loop thread.
  * proto/PROTOCOL.md has the frames.
  */
 #pragma once
@@ -25,7 +25,7 @@ struct reload;
 struct slots;
 struct sockets;
 
-/* What may be asked: a handler and a right for each command, by its number in the oneof of Skep__Admin__Command.
+/* The commands: a handler and a right for each, by its number in the oneof of Skep__Admin__Command.
  * owner of the handlers: struct admin_client. A command without a row in rights needs the right to write. */
 enum { ADMIN_PHASE_OPEN = 1 };
 struct admin_commands {
@@ -38,10 +38,10 @@ enum admin_right admin_command_right(const struct admin_commands *commands, unsi
 /* All borrowed, until admin_free. */
 struct admin_options {
     const struct admin_commands *commands;
-    void *above; /* what handlers of the floors above get by admin_client_above; NULL in tests */
+    void *above; /* for handlers of the floors above, by admin_client_above; NULL in tests */
     const char *socket_path;
     struct event_base *base;
-    struct sockets *sockets; /* inherited and own; NULL: none is inherited */
+    struct sockets *sockets; /* inherited and own ones; NULL: none is inherited */
     const struct config *config;
     const struct life *life;
     const struct health *health;
@@ -55,24 +55,24 @@ struct admin_options {
     struct deploys *deploys;
 };
 
-/* Listens on socket_path (mode 0660, of the group that the config names; its folder must exist; a
- * socket that nobody answers on is replaced; one that is inherited is taken as it is). Call when all else is up: that
- * the socket answers is the sign that skepd serves. 0, or -errno, which is logged with what to do about it
- * (-EADDRINUSE: another skepd answers). */
+/* Listens on socket_path (mode 0660, with the group of the config; its folder must exist; a
+ * socket on which no process answers is replaced; an inherited one is taken as it is). Call when
+ * all else is up: an answer on this socket is the sign that skepd serves. Returns 0, or -errno,
+ * which is logged with the remedy (-EADDRINUSE: another skepd answers). */
 int admin_new(const struct admin_options *options, struct admin **ret_admin);
 
-/* Whether the socket's file is removed at the end. */
+/* Sets whether the socket's file is removed at the end. */
 void admin_set_file(struct admin *admin, bool is_ours);
-/* Accepts nobody from now on until it is let go: another skepd does on the same socket. */
+/* Stops accepting while hold is set, because another skepd does on the same socket. */
 void admin_hold(struct admin *admin, bool hold);
 /* Closes the socket, and keeps the clients that are there. */
 void admin_stop_listening(struct admin *admin);
 
-/* Answers one client. what: of admin_answer_waiting. */
+/* Answers a client. what: that of admin_answer_waiting. */
 typedef void (*admin_answer_fn)(struct admin_client *client, const void *what);
-/* Answers the clients that wait for an answer by that function, see client.h. */
+/* Answers the clients that wait for that function, see client.h. */
 void admin_answer_waiting(struct admin *admin, admin_answer_fn answer, const void *what);
 
-/* Sends what is queued as far as the sockets take it, closes all, removes the socket file. NULL
+/* Sends queued answers as far as the sockets take them, closes all, removes the socket file. NULL
  * is allowed. Returns NULL. */
 struct admin *admin_free(struct admin *admin);

@@ -9,13 +9,13 @@
 
 struct admin_client;
 
-/* For the handlers of the floors above: `above` of admin_options. */
+/* Returns `above` of admin_options, for the handlers of the floors above. */
 void *admin_client_above(const struct admin_client *client);
-/* Who it is, for the log. */
+/* Return the client's user and process, for the log. */
 uid_t admin_client_uid(const struct admin_client *client);
 pid_t admin_client_pid(const struct admin_client *client);
 
-/* Queues an answer. 0 or -errno of channel_send. */
+/* Queues an answer. Returns 0 or -errno of channel_send. */
 int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
 int admin_send_failure(struct admin_client *client, const char *reason);
 /* The same for a reason from below; with -EBUSY it says that the same command may succeed soon. */
@@ -24,10 +24,10 @@ int admin_send_refusal(struct admin_client *client, const struct failure *failur
 void admin_client_await_answer(struct admin_client *client, admin_answer_fn answer);
 
 #define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"
-/* NULL if there is none of that name. */
+/* Returns NULL if there is none of that name. */
 struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name);
 #define ADMIN_NO_CORDON "no such cordon: `skep workers` lists them"
-/* NULL if there is none of that name. */
+/* Returns NULL if there is none of that name. */
 const struct cordon_config *admin_find_cordon(const struct config *config,
                                               ProtobufCBinaryData name);
 static inline ProtobufCBinaryData admin_bytes(const void *data, size_t size)

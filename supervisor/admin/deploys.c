@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deploys, rollbacks, versions and removals, as a client of the admin socket asks for them: their answers
- * come when it is done, and until then the client asks for nothing else. Supervisor, loop thread.
+ * The commands deploy, rollback, versions and remove: the answer comes when the work is done, and
+ * until then the client's next command is not read. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands that admin/ has itself, for the table in supervisor/commands.c. Each is a
+ * The handlers of commands that are in admin/, for the table in supervisor/commands.c. Each is a
  * channel_handler_fn; owner: struct admin_client. Each command has exactly one answer; log lines may come
  * between. Supervisor, loop thread.
  */

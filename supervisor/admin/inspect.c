@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command for a closer look at the limits of one tenant.
+ * The command explain: a closer look at the limits of one tenant.
  * Supervisor, loop thread.
  */
 #include "common/cleanup.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tenants' log lines on the admin socket: those that are kept, and those that come. Supervisor, loop
+ * Tenants' log lines on the admin socket: kept ones, and new ones. Supervisor, loop
  * thread.
  */
 #include <errno.h>
@@ -33,7 +33,7 @@ static void fill_line(const struct log_line *from, const char *tenant, const cha
     line->number = from->number;
 }
 
-/* The least important level that is asked for; empty: debug. */
+/* Parses the least important level of a request; empty: debug. */
 static int parse_level(ProtobufCBinaryData text, enum tenant_log_level *ret_level)
 {
     *ret_level = TENANT_DEBUG;
@@ -48,7 +48,8 @@ static int parse_level(ProtobufCBinaryData text, enum tenant_log_level *ret_leve
     return -EINVAL;
 }
 
-/* 0 with what is meant; else a failure is sent, and 1 or -errno returned. tenant: NULL for all. */
+/* Finds tenant and level of a request. Returns 0; else sends a failure, and returns 1 or -errno. *ret_counted: NULL for
+ * all tenants. */
 static int resolve(struct admin_client *client, ProtobufCBinaryData name, ProtobufCBinaryData level,
                    const struct counted **ret_counted, enum tenant_log_level *ret_level)
 {
@@ -68,16 +69,16 @@ static int resolve(struct admin_client *client, ProtobufCBinaryData name, Protob
     return r < 0 ? r : 1;
 }
 
-/* ---- those that are kept */
+/* ---- kept lines */
 
 struct wish {
-    const struct counted *counted; /* of one tenant; NULL: of all */
+    const struct counted *counted; /* one tenant's; NULL: all tenants */
     uint64_t after;
     uint32_t last; /* 0: all */
     enum tenant_log_level level;
 };
 
-/* The oldest line that is meant; NULL: none. */
+/* Returns the oldest line that is asked for; NULL: none. */
 static const struct log_line *find_first(const struct log_store *store, const struct wish *wish,
                                          uint32_t *ret_total)
 {
@@ -139,7 +140,7 @@ int admin_on_log_tail(void *owner, const ProtobufCMessage *message)
     return admin_client_send(owner, &answer);
 }
 
-/* ---- those that come */
+/* ---- new lines */
 
 static void send_line(struct admin_client *client, Skep__Admin__LogLine *line)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the operator does to tenants and workers: quarantine, release, retire, kill. Who asked for it is
- * logged. Supervisor, loop thread.
+ * Commands of the operator for tenants and workers: quarantine, release, retire, kill. The log says
+ * who gave them. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
 
 /* ---- retire */
 
-/* cordon: NULL for the shared workers of all. */
+/* Returns whether the request means the slot. cordon: NULL for the shared workers of all. */
 static bool is_meant(const struct slot *slot, const Skep__Admin__RetireRequest *request,
                      const struct cordon_config *cordon)
 {
@@ -87,7 +87,7 @@ static bool is_meant(const struct slot *slot, const Skep__Admin__RetireRequest *
     return slot->cordon == cordon && (!request->one_slot || slot->position == request->slot);
 }
 
-/* Spares come first: else an old one would take over from an old one. */
+/* Selects the slots. Spares come first, so that no old spare takes over from an old worker. */
 static unsigned select_slots(const struct slots *slots, const Skep__Admin__RetireRequest *request,
                              const struct cordon_config *cordon, struct slot **ret_chosen)
 {
@@ -116,8 +116,8 @@ static void retire_one(const struct slot *slot, Skep__Admin__Retired *retired)
     }
 }
 
-/* Returns how many were meant, or -ENOMEM. All are chosen before the first is replaced, as the one
- * that takes over is not meant. */
+/* Returns the number of workers that the request means, or -ENOMEM. All are chosen before the first is replaced, since
+ * a worker that takes over is not meant. */
 static int retire_all(const struct slots *slots, const Skep__Admin__RetireRequest *request,
                       const struct cordon_config *cordon, Skep__Admin__Retired *retired)
 {
@@ -165,7 +165,7 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
 
 /* ---- kill-worker */
 
-/* Returns false if there is none of that number. ret_worker: NULL if it has no process now. */
+/* Returns false if there is no worker of that number. *ret_worker: NULL if it has no process now. */
 static bool find_worker(const struct slots *slots, uint32_t number, struct worker **ret_worker)
 {
     const struct slot *slot = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skep reload`: asks for it, and says what came of it. Supervisor, loop thread.
+ * The command config_reload: begins a reload, and reports its result. Supervisor, loop thread.
  */
 #include "supervisor/reload/reload.h"
 
@@ -12,12 +12,12 @@
 #include "supervisor/admin/report.h"
 
 #define ARENA_BYTES (4U << 20)
-#define LISTED_MAX_BYTES (512U << 10) /* of changes and tenants; errors come besides */
+#define LISTED_MAX_BYTES (512U << 10) /* bytes of changes and tenants; errors come besides */
 #define ERRORS_MAX_BYTES (128U << 10)
 
 struct filling {
     struct arena arena;
-    size_t left; /* of LISTED_MAX_BYTES */
+    size_t left; /* the rest of LISTED_MAX_BYTES */
     Skep__Admin__ConfigReloaded *reloaded;
 };
 
@@ -27,7 +27,7 @@ static ProtobufCBinaryData errors_text(const struct config_errors *errors)
                        errors->size < ERRORS_MAX_BYTES ? errors->size : ERRORS_MAX_BYTES);
 }
 
-/* Whether so many bytes more have room in the answer. */
+/* Returns whether the answer has room for that many more bytes. */
 static bool fits(struct filling *filling, size_t size)
 {
     if (size > filling->left) {
@@ -66,7 +66,7 @@ static int list_changes(struct filling *filling, const struct config_changes *ch
 static int list_tenants(struct filling *filling, const struct reload_report *report)
 {
     Skep__Admin__ConfigReloaded *ret = filling->reloaded;
-    /* More do not fit anyway. */
+    /* More would not fit anyway. */
     unsigned most = LISTED_MAX_BYTES / 16;
     unsigned n = report->n_tenants < most ? report->n_tenants : most;
     Skep__Admin__TenantChange *items = report_take(&filling->arena, (n + 1) * sizeof *items);
@@ -125,7 +125,7 @@ static void on_reloaded(void *owner, const struct reload_report *report)
                                      : send_report(client, report));
 }
 
-/* Answered when it has ended. */
+/* Begins a reload. The answer comes when it has ended. */
 int admin_on_config_reload(void *owner, const ProtobufCMessage *message)
 {
     _cleanup_(failure_done) struct failure failure = { 0 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the reports of the admin socket have in common, and the one on skepd as a whole. What a
- * scoreboard says is a worker's claim: it is cut to what could be true. Supervisor, loop thread.
+ * Code that the reports of the admin socket share, and the report on skepd as a whole. Figures of a
+ * scoreboard are a worker's claims: they are cut to possible values. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #include "supervisor/workers/slots.h"
 #include "supervisor/workers/worker.h"
 
-#define TEXT_MAX_BYTES 4096U /* of a text that a tenant wrote */
+#define TEXT_MAX_BYTES 4096U /* longest text of a tenant */
 
 void *report_take(struct arena *arena, size_t size)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The limits of one tenant: where each comes from, and how much of it is used. Supervisor, loop thread.
+ * The limits of one tenant: the source of each, and its use. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -16,9 +16,9 @@
 
 #define KIB_PER_MIB UINT64_C(1024)
 
-/* ---- what is used */
+/* ---- use */
 
-/* In thousandths of the limit's unit. */
+/* The use of a limit, in thousandths of its unit. */
 struct use {
     const char *measure;
     uint64_t used_milli;
@@ -80,7 +80,7 @@ static struct use use_queue(const struct tenant *tenant)
                          UINT64_C(1000) * tenant->counted.traffic.most_queued };
 }
 
-/* What is missing from a full bucket: more than the limit where it is in debt. */
+/* Returns what is missing from a full bucket: more than the limit if the bucket is in debt. */
 static struct use use_cpu_rate(const struct tenant *tenant)
 {
     uint32_t rate = tenant->version->limits.cpu_rate;
@@ -114,7 +114,7 @@ static struct use use_wall(const struct tenant *tenant)
     return (struct use){ .measure = "longest request now", .used_milli = longest / NSEC_PER_USEC };
 }
 
-/* By the index of the limit; NULL: nothing to measure from outside. */
+/* Functions by the index of the limit; NULL: skepd cannot measure the use. */
 static struct use (*const uses[LIMITS_COUNT])(const struct tenant *tenant) = {
     [LIMIT_INDEX(cpu_ms)] = use_cpu,
     [LIMIT_INDEX(cpu_rate)] = use_cpu_rate,

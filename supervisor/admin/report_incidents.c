@@ -46,7 +46,7 @@ static bool is_of(const struct incident *incident, ProtobufCBinaryData tenant)
                                memcmp(incident->tenant, tenant.data, tenant.len) == 0);
 }
 
-/* The numbers of those that are asked for, oldest first. */
+/* Selects the numbers of the incidents that are asked for, oldest first. */
 static uint32_t select_numbers(const struct incidents *incidents, ProtobufCBinaryData tenant,
                                uint32_t most, uint64_t *ret_numbers)
 {

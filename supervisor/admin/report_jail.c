@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The jail of workers: its layers, what the throw-away worker of the start found from inside, and what
- * the kernel says of the live ones. Supervisor, loop thread.
+ * The jail of workers: its layers, the results of the throw-away worker at the start, from inside,
+ * and the kernel's facts of the live workers. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,9 +20,9 @@
 #include "supervisor/workers/worker.h"
 
 #define RULE_BYTES 160
-#define RULES_MAX 8 /* of one call */
+#define RULES_MAX 8 /* most rules of one call */
 
-/* A text that lives as long as the arena; empty if there is no room. */
+/* Makes a text that lives as long as the arena; empty if there is no room. */
 static ProtobufCBinaryData __attribute__((format(printf, 2, 3)))
 text_of(struct arena *arena, const char *format, ...)
 {
@@ -216,7 +216,7 @@ static ProtobufCBinaryData limit_text(struct arena *arena, const struct fact_lim
                                       : text_of(arena, "%s/%s", soft, hard);
 }
 
-/* Those that the policy sets. */
+/* Adds the limits that the policy sets. */
 static int add_limits(const struct jail_facts *facts, struct arena *arena,
                       Skep__Admin__JailedWorker *jailed)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service at a glance. Supervisor, loop thread.
+ * The report `skep status`. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static int list_totals(const struct admin_options *with, struct arena *arena,
     return 0;
 }
 
-/* Those that there are. */
+/* Adds the helpers that there are. */
 static int report_helpers(const struct admin_options *with, struct arena *arena,
                           Skep__Admin__Status *ret)
 {
@@ -70,7 +70,7 @@ static int report_helpers(const struct admin_options *with, struct arena *arena,
     return 0;
 }
 
-/* The first of them by name of what is wrong, and how many there are. */
+/* Adds the number of tenants that cannot be served, and the texts of the first. */
 static int report_unserved(const struct admin_options *with, struct arena *arena,
                            Skep__Admin__Status *ret)
 {

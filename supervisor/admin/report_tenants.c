@@ -12,7 +12,8 @@
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/worker.h"
 
-/* idle: no worker has it; failed: its last load failed, so that it is not tried for a while. */
+/* Returns the state; idle: no worker has the tenant; failed: its last load failed, so that it is
+ * not tried for a while. */
 const char *report_tenant_state(const struct tenant *tenant)
 {
     const struct placement *placement;
@@ -151,7 +152,7 @@ static int fill_unserved(const struct unserved *from, struct arena *arena,
     return report_routes(from->manifest, arena, &tenant->routes, &tenant->n_routes);
 }
 
-/* A page of the list: those that are served, then those that are not. */
+/* A page of the list: tenants that are served, then those that cannot be. */
 struct tenants_page {
     Skep__Admin__Tenant **rows;
     struct arena *arena;
@@ -159,7 +160,7 @@ struct tenants_page {
     bool is_full;
 };
 
-/* Adds a row; one of both is NULL. Returns whether it is on the page. */
+/* Adds a row; tenant or unserved is NULL. Returns whether the row is on the page. */
 static bool add_row(struct tenants_page *page, const struct tenant *tenant,
                     const struct unserved *unserved)
 {
@@ -182,7 +183,7 @@ static bool add_row(struct tenants_page *page, const struct tenant *tenant,
 int admin_report_tenants(struct tenant_cursor *cursor, uint32_t skip, struct arena *arena,
                          Skep__Admin__Tenants *ret)
 {
-    /* Pages behind the last tenant. */
+    /* The unserved ones are on pages behind the last tenant. */
     uint32_t n_unserved_had = cursor->next || skip < cursor->n_taken ? 0 : skip - cursor->n_taken;
     struct tenants_page page = { .arena = arena };
     const struct unserved *unserved = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What `skep top` looks at: counters of tenants or workers with their histograms, of which the client
- * takes the difference. Supervisor, loop thread.
+ * The report of `skep top`: counters of tenants or workers with their histograms. The client
+ * takes the differences. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <string.h>
@@ -112,7 +112,7 @@ static int begin_page(unsigned items_max, struct arena *arena, Skep__Admin__Top 
     return ret->rows ? 0 : -ENOMEM;
 }
 
-/* NULL: no room. */
+/* Adds a row. NULL: no room. */
 static Skep__Admin__TopRow *new_row(struct arena *arena)
 {
     Skep__Admin__TopRow *row = report_take(arena, sizeof *row);

@@ -52,7 +52,8 @@ static int list_tenants(const struct worker *worker, struct arena *arena, Skep__
     return 0;
 }
 
-/* The bodies of a tenant count once: where its newest isolate is. */
+/* Returns whether the tenant is at home in the worker: its newest isolate is there. Bodies of the
+ * tenant count there, once. */
 static bool is_home(const struct placement *placement)
 {
     const struct version *version = placement->version;
@@ -93,7 +94,7 @@ static const struct placement *find_placement(const struct worker *worker, uint3
     return NULL;
 }
 
-/* What it says that it runs, if that can be true. */
+/* Fills in the code that the worker claims to run, if that can be true. */
 static void fill_running(const struct worker *worker, Skep__Admin__Worker *row)
 {
     struct scoreboard *board = worker->board;

@@ -23,7 +23,7 @@
 
 /* ---- reports */
 
-/* r: what filling it has returned. */
+/* r: the result of filling the answer. */
 static int send_report(struct admin_client *client, int r, const Skep__Admin__Answer *answer)
 {
     return r < 0 ? admin_send_failure(client, "skepd is out of memory")
@@ -55,7 +55,7 @@ int admin_on_incidents(void *owner, const ProtobufCMessage *message)
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
         r = admin_report_incidents(admin_client_options(owner), request, &arena, &incidents);
-    /* A tenant that is gone may still have some. */
+    /* A removed tenant may still have incidents. */
     if (r == 0 && incidents.total == 0 && request->tenant.len > 0 &&
         !admin_find_tenant(owner, request->tenant))
         return admin_send_failure(owner, ADMIN_NO_TENANT);
@@ -89,7 +89,7 @@ int admin_on_jail_report(void *owner, const ProtobufCMessage *message)
 /* ---- reload and load */
 
 struct reload_command {
-    bool read, load; /* what is asked for */
+    bool read, load; /* the parts that are asked for */
     struct config_errors errors;
     unsigned n_read;
     bool has_load_failed;
@@ -103,7 +103,7 @@ static void reload_one(struct reload_command *reload, struct tenant *tenant)
     if (reload->read) {
         int r = versions_reload(tenant, &reload->errors);
         if (r < 0) {
-            if (reload->errors.count == n_errors) /* the reader could not say more */
+            if (reload->errors.count == n_errors) /* the reader has given no reason */
                 config_errors_add(&reload->errors, tenant->dir ? tenant->dir : tenant->name, 0,
                                   "cannot be read again: %s", strerrordesc_np(-r));
             return;
@@ -136,7 +136,7 @@ static int send_reloaded(struct admin_client *client, const struct reload_comman
     return admin_client_send(client, &answer);
 }
 
-/* The tenants of that name, or all of them. */
+/* Reloads the tenants of that name, or all. */
 static int do_reload(struct admin_client *client, ProtobufCBinaryData name,
                      struct reload_command *reload)
 {

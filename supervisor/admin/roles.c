@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who the peer of an admin connection is, by the kernel, and what the configuration lets it do.
- * Supervisor; the group's name is looked up at start, before it confines itself.
+ * Identifies the peer of an admin connection, by the kernel, and finds its right by the
+ * configuration. Supervisor; the group's name is looked up at start, before it confines itself.
  */
 #include "supervisor/admin/roles.h"
 
@@ -18,7 +18,7 @@
 
 #define GROUPS_FEW 32
 
-/* ---- who */
+/* ---- the peer */
 
 /* SO_PEERGROUPS, Linux 4.13: as they were at connect(2), like SO_PEERCRED. */
 static int read_groups(int fd, struct admin_peer *peer)
@@ -62,7 +62,7 @@ bool admin_peer_is_trusted(const struct admin_peer *peer)
     return peer->who.uid == 0 || peer->who.uid == geteuid();
 }
 
-/* ---- what */
+/* ---- the right */
 
 static bool is_in_group(const struct admin_peer *peer, gid_t gid)
 {

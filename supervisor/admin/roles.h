@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who comes to the admin socket, and what it may do: root and skepd's own user everything, others by
- * uid or gid in admin.read and admin.write. If both lists are empty, members of admin.group may
- * read. Supervisor.
+ * The peers of the admin socket and their rights: root and skepd's own user may do everything,
+ * others by uid or gid in admin.read and admin.write. If both lists are empty, members of
+ * admin.group may read. Supervisor.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 
 #include "config/config.h"
 
-/* The zero is what a command needs for which nothing is said. */
+/* The zero value is the right that a command without a row needs. */
 enum admin_right { ADMIN_MAY_WRITE, ADMIN_MAY_READ, ADMIN_MAY_NOTHING };
 
 #define ADMIN_NO_GROUP ((gid_t) -1)
@@ -23,15 +23,16 @@ struct admin_peer {
     unsigned n_groups;
 };
 
-/* By the connection. 0 or -errno; in both cases admin_peer_done afterwards, and who is set as far as
- * it is known. */
+/* Identifies the peer by its connection. 0 or -errno; in both cases call admin_peer_done afterwards, and `who` is set as
+ * far as it is known. */
 int admin_peer_init(struct admin_peer *peer, int fd);
 void admin_peer_done(struct admin_peer *peer);
-/* root, or who skepd is. */
+/* Returns whether the peer is root or skepd's own user. */
 bool admin_peer_is_trusted(const struct admin_peer *peer);
-/* group: of the socket, ADMIN_NO_GROUP if the configuration names none. */
+/* Returns the peer's right. group: the socket's; ADMIN_NO_GROUP if the configuration names none. */
 enum admin_right admin_peer_right(const struct admin_peer *peer, const struct admin_config *config,
                                   gid_t group);
 
-/* name: of a group, or its number; NULL: ADMIN_NO_GROUP. 0, or -errno, which is logged. */
+/* Finds a group. name: its name or number; NULL: ADMIN_NO_GROUP. Returns 0, or -errno, which is
+ * logged. */
 int admin_group_find(const char *name, gid_t *ret_group);

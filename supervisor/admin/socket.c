@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The admin socket as a file: made so that nobody but its owner and group can connect, without
- * taking the place of another skepd's. Supervisor, at start and at the end.
+ * The admin socket as a file: made so that only its owner and group can connect, without
+ * replacing that of another skepd. Supervisor, at start and at the end.
  */
 #include <errno.h>
 #include <libgen.h>
@@ -16,7 +16,7 @@
 #include "supervisor/admin/internal.h"
 
 #define BACKLOG 64
-#define OWNER_MODE 0600 /* until it has its group */
+#define OWNER_MODE 0600 /* mode until the socket has its group */
 #define SOCKET_MODE 0660
 
 static int check_folder(const char *path)
@@ -37,7 +37,7 @@ static int check_folder(const char *path)
     return 0;
 }
 
-/* Removes a socket on which nobody answers any more. */
+/* Removes a socket on which no process answers any more. */
 static int remove_stale(const char *path, const struct sockaddr_un *address)
 {
     struct stat st;
@@ -62,7 +62,7 @@ static int remove_stale(const char *path, const struct sockaddr_un *address)
     return 0;
 }
 
-/* Before anybody else may connect. */
+/* Gives the socket to the group. Before any other user may connect. */
 static int give_to_group(const char *path, gid_t group)
 {
     if (group != ADMIN_NO_GROUP && lchown(path, (uid_t) -1, group) < 0)
@@ -110,7 +110,7 @@ int admin_socket_open(const char *path, gid_t group, int inherited, struct admin
     _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || !copy)
         return log_error_errno(fd < 0 ? -errno : -ENOMEM, "cannot make a socket");
-    /* By umask: a chmod afterwards would leave a moment in which others get in. */
+    /* By umask, because a chmod afterwards would leave a moment in which others can connect. */
     mode_t umask_before = umask(0777 & ~OWNER_MODE);
     r = bind(fd, (const struct sockaddr *) &address, sizeof address) < 0 ? -errno : 0;
     (void) umask(umask_before);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands that look at all tenants: the counts of StatsRequest and StatusRequest, and the pages of TenantsRequest
- * and TopRequest. However many tenants there are, a turn of the loop looks at TENANT_LOOKS_MAX of them or fills
- * one page; a walk that takes longer goes on in the next turn. Supervisor, loop thread.
+ * Commands that look at all tenants: the counts of StatsRequest and StatusRequest, and the pages of
+ * TenantsRequest and TopRequest. With any number of tenants, a turn of the loop looks at
+ * TENANT_LOOKS_MAX of them or fills one page; a longer walk continues in the next turn. Supervisor,
+ * loop thread.
  */
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -90,7 +91,7 @@ static void count_tenant(struct admin_count *count, const struct tenant *tenant)
     count->bodies_kib += memory.bodies_kib;
 }
 
-/* Returns whether there is more to look at. */
+/* Looks at some tenants. Returns whether there are more. */
 static bool look_at_some(struct admin_walk *walk)
 {
     bool is_page = goals[walk->goal].is_page;
@@ -130,8 +131,8 @@ int admin_walk_on(struct admin_client *client)
     return finish(client);
 }
 
-/* The client that has had so many rows asks for the next ones: the cursor stands there, if its last command
- * was for the page before. */
+/* Begins a walk. For a client that has had `skip` rows and asks for the next ones, the cursor stands there, if its last
+ * command was for the page before. */
 static int begin(struct admin_client *client, enum admin_walk_goal goal, uint32_t skip)
 {
     struct admin_walk *walk = &client->walk;
