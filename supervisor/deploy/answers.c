@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the store says, and what follows from it. The store is ours, and checked all the same: what it
- * says that cannot be ends the connection to it. Supervisor, loop thread.
+ * Handlers of the store's answers. The store is our own process, but checked like any other: an
+ * answer that cannot be ends the connection to it. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -99,7 +99,7 @@ static bool is_state(const Skep__Store__Version *version, const char *state)
            memcmp(version->state.data, state, version->state.len) == 0;
 }
 
-/* The one that was asked for by the beginning of its name, else the one before. NULL: the deploy has
+/* Chooses the version that was asked for by the beginning of its name, else the one before. NULL: the deploy has
  * failed. */
 static const Skep__Store__Version *choose(struct deploy *deploy, const Skep__Store__Versions *list)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What may be asked for, and what the store is asked for then. Supervisor, loop thread.
+ * The commands of deploys: their checks, and the requests to the store. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 #include "supervisor/record/totals.h"
 #include "supervisor/versions/versions.h"
 
-#define DEPLOYS_MAX 4  /* each holds a bundle in memory, while it boots */
-#define WAITING_MAX 32 /* of each other kind: requests whose client is gone wait, too */
+#define DEPLOYS_MAX 4  /* each holds a bundle in memory while it loads */
+#define WAITING_MAX 32 /* most of each other kind, with requests whose client has gone */
 #define UPLOAD_S 300
 #define LEAVE_S 10
 
@@ -25,14 +25,14 @@ static ProtobufCBinaryData bytes_of(const char *text)
     return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) text, .len = strlen(text) };
 }
 
-/* message: of the kind; its first field after the base is the id. */
+/* Sends a request. message: one of the kind, whose first field after the base is the id. */
 static int send_request(struct deploy *deploy, Skep__Store__Request__MessageCase kind,
                         void *message)
 {
     Skep__Store__Request request = SKEP__STORE__REQUEST__INIT;
 
     request.message_case = kind;
-    request.begin = message; /* any member: all are pointers */
+    request.begin = message; /* any member of the union: all are pointers */
     return helper_ask(store_helper(deploy->deploys->with.store), deploy->id, &request.base);
 }
 
@@ -123,7 +123,7 @@ int deploy_send_abort(struct deploy *deploy)
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_ABORT, &abort);
 }
 
-/* ---- what may be asked for */
+/* ---- commands */
 
 static bool take_name(ProtobufCBinaryData text, char name[static NAME_MAX_BYTES + 1])
 {
@@ -163,7 +163,7 @@ void deploys_read_total(void *owner, struct total *total)
     total->refused = deploys->refused;
 }
 
-/* What holds for all of them. */
+/* Checks the conditions of all commands. */
 static int check(struct deploys *deploys, ProtobufCBinaryData text,
                  char name[static NAME_MAX_BYTES + 1], struct failure *failure)
 {
@@ -188,7 +188,7 @@ static int check(struct deploys *deploys, ProtobufCBinaryData text,
     return 0;
 }
 
-/* What holds for those that change something. */
+/* Checks the conditions of commands that change something. */
 static int check_change(struct deploys *deploys, ProtobufCBinaryData text,
                         char name[static NAME_MAX_BYTES + 1], struct failure *failure)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a version in the store to one that serves: read, checked, loaded in a worker, switched to.
+ * Brings a version from the store to serving: reads, checks, loads and switches to it.
  * Supervisor, loop thread.
  */
 #include <errno.h>
@@ -116,7 +116,7 @@ void deploy_stage(struct deploy *deploy, struct manifest *read, const char *dir)
     deploy->state = DEPLOY_BOOTING;
     deploy->boot_from_ns = io_now_ns();
     deploy->until_ns = deploy->boot_from_ns + BOOT_S * NSEC_PER_SEC;
-    (void) placement_preload(deploy->staged->tenant); /* else with a tick */
+    (void) placement_preload(deploy->staged->tenant); /* otherwise the tick does it */
     deploy_want_tick(deploy->deploys);
 }
 
@@ -124,8 +124,8 @@ void deploy_stage(struct deploy *deploy, struct manifest *read, const char *dir)
 
 struct boot_reading {
     struct reader_job job;
-    struct deploys *deploys; /* borrowed; of the loop */
-    uint64_t id;             /* of the deploy, which may be over by then */
+    struct deploys *deploys; /* borrowed; used in the loop only */
+    uint64_t id;             /* id of the deploy, which may be over by then */
     char *state;
     char tenant[NAME_MAX_BYTES + 1];
     char folder[FOLDER_NAME_BYTES];
@@ -175,7 +175,7 @@ static void on_read(struct reader_job *job, bool is_end)
                            &news);
 }
 
-_Static_assert(offsetof(struct boot_reading, job) == 0, "a job is what embeds it");
+_Static_assert(offsetof(struct boot_reading, job) == 0, "the job is the first member");
 
 void deploy_boot(struct deploy *deploy, const char *folder)
 {
@@ -198,7 +198,7 @@ void deploy_boot(struct deploy *deploy, const char *folder)
 
 /* ---- the switch */
 
-/* What is durable is not what can be served. */
+/* Reverts the store, because the durable version cannot be served. */
 static void revert(struct deploy *deploy, const char *previous, const char *reason)
 {
     static const struct deploy_asker nobody = { 0 };
@@ -211,7 +211,7 @@ static void revert(struct deploy *deploy, const char *previous, const char *reas
     deploy_send_back(back);
 }
 
-/* The store has given the folder of the upload the version's name by now. */
+/* Takes the new path: the store has given the folder of the upload the version's name by now. */
 static void take_name(const struct deploy *deploy, struct tenant *tenant)
 {
     struct manifest *manifest = tenant->version->manifest;
@@ -234,7 +234,7 @@ void deploy_switch(struct deploy *deploy, const char *previous)
 
     struct tenant *tenant = deploy->staged ? deploy->staged->tenant : NULL;
     int r = tenant ? versions_serve_staged(deploy->staged, deploy->version, is_watched) : -ESTALE;
-    if (r < 0) { /* something else happened while the disk was busy */
+    if (r < 0) { /* another change came while the disk was busy */
         const char *reason = r == -ESTALE ? "another version took its place meanwhile"
                                           : "its routes were taken meanwhile";
         revert(deploy, previous, reason);

@@ -19,7 +19,7 @@
 
 #define IDLE_TICK_S 1
 
-/* ---- one */
+/* ---- one deploy */
 
 struct deploy *deploy_new(struct deploys *deploys, enum deploy_kind kind,
                           const struct deploy_asker *asker, const char *tenant)
@@ -76,7 +76,7 @@ void deploy_succeed(struct deploy *deploy, const struct deploy_result *result)
 {
     const struct deploy_asker asker = deploy->asker;
 
-    /* What the result borrows from the deploy must last for the call. */
+    /* Parts of the result are borrowed from the deploy, which must last for the call. */
     TAILQ_REMOVE(&deploy->deploys->list, deploy, entry);
     if (asker.listener)
         asker.listener->done(asker.owner, result);
@@ -127,7 +127,7 @@ static void on_check(evutil_socket_t fd, short what, void *arg)
     (void) deploy_check_watches(arg);
 }
 
-/* ---- all of them */
+/* ---- all deploys */
 
 static void on_store_failed(void *owner, uint64_t id)
 {

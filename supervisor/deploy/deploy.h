@@ -24,23 +24,25 @@ struct store;
 struct total;
 struct versions;
 
-/* The most of a file or of a value that goes in one part. */
+/* Most bytes of a file or of a value in one part. */
 #define DEPLOY_PART_MAX_BYTES (UINT32_C(256) << 10)
 
-/* What came of it, for whoever asked. Borrowed for the call. */
+/* The result for the client that asked. Borrowed for the call. */
 struct deploy_result {
     const char *tenant;
-    const char *version;             /* "" for a removal */
-    const char *previous;            /* "": none */
-    const struct manifest *manifest; /* of what serves now; NULL for a removal */
-    bool is_unchanged;               /* it served already: nothing was done */
+    const char *version;  /* "" for a removal */
+    const char *previous; /* "": none */
+    /* Manifest of the version that serves now; NULL for a removal. */
+    const struct manifest *manifest;
+    bool is_unchanged; /* the version served already: nothing was done */
     uint32_t files;
     uint64_t bytes, boot_us;
-    uint32_t versions;  /* of a removal: that are gone */
+    uint32_t versions;  /* for a removal: number of versions that are gone */
     uint32_t in_flight; /* likewise: requests that had not ended by then */
 };
 
-/* Who asked. One of failed, done and versions ends it: the deploy is not to be used after that. */
+/* Functions of the client that asked. failed, done and versions each end the deploy, which must not
+ * be used after that. */
 struct deploy_listener {
     void (*accepted)(void *owner); /* the next part may come */
     void (*failed)(void *owner, const struct failure *failure);
@@ -103,24 +105,25 @@ struct deploys_options {
     struct event_base *base;
     const struct config *config; /* a reload changes its contents */
     const struct life *life;
-    const struct health *health; /* of the helper processes */
+    const struct health *health; /* health of the helper processes */
     struct record *record;
     struct tenants *tenants;
     struct versions *versions;
     struct store *store;   /* NULL: nothing can be deployed */
     struct reader *reader; /* NULL in tests: files are read in the loop */
-    bool is_dev;           /* one tenant, which gets every request: nothing can be deployed */
+    bool is_dev; /* `skep dev`: one tenant gets every request, and nothing can be deployed */
 };
 
-/* Listens to the store from now on, if there is one. 0 or -ENOMEM. */
+/* Makes the deploys, and listens to the store, if there is one. Returns 0 or -ENOMEM. */
 int deploys_new(const struct deploys_options *options, struct deploys **ret_deploys);
-/* Detaches the store. Nobody is told anything any more; removals that were begun are done by the store.
+/* Detaches the store. No client gets an answer any more; the store still does removals that were begun.
  * NULL is allowed. Returns NULL. */
 struct deploys *deploys_free(struct deploys *deploys);
-/* skepd is about to end: what is not being made durable yet has failed, and what is goes on. */
+/* Ends deploys because skepd ends: those that are not being made durable yet fail, the others go
+ * on. */
 void deploys_drain(struct deploys *deploys);
-/* Installs what is stored and not in the folder of tenants. What is broken is named in the log and left
- * out. 0 or -ENOMEM. */
+/* Installs stored tenants that are not in the folder of tenants. A broken one is named in the log and listed as
+ * not served. Returns 0 or -ENOMEM. */
 int deploys_install_stored(struct deploys *deploys);
 
 /* Each begins what the name says. 0; or -errno, which failure has, too. text: the name as it came, checked here. */
@@ -140,13 +143,15 @@ struct deploy_part {
     ProtobufCBinaryData path, env, data; /* path or env is empty */
     bool more, end;
 };
-/* The next part; after the one with end it is sealed and loads. 0, or -EPROTO if none may come now. */
+/* Takes the next part; after the one with end the upload is sealed and loads. Returns 0, or -EPROTO
+ * if none may come now. */
 int deploy_take_part(struct deploy *deploy, const struct deploy_part *from);
 
-/* Whoever asked is gone. What is not durable yet is given up. */
+/* Notes that the client has gone. A change that is not durable yet is given up. */
 void deploy_leave(struct deploy *deploy);
 
-/* A deploy, rollback or removal is under way: no time for skepd to hand over to another. */
+/* Returns whether a deploy, rollback or removal is under way, so that skepd cannot hand over to
+ * another. */
 bool deploys_are_busy(const struct deploys *deploys);
-/* How many of these there are. */
+/* Returns the number of these. */
 unsigned deploys_count_busy(const struct deploys *deploys);

@@ -30,18 +30,19 @@ enum deploy_kind {
 struct deploy {
     TAILQ_ENTRY(deploy) entry;
     struct deploys *deploys; /* borrowed */
-    uint64_t id;             /* as the store knows it */
+    uint64_t id;             /* id for the store */
     enum deploy_kind kind;
     enum deploy_state state;
-    struct deploy_asker asker; /* listener NULL: gone */
+    struct deploy_asker asker; /* listener NULL: the client has gone */
     char tenant[NAME_MAX_BYTES + 1];
-    char version[VERSION_BYTES + 1]; /* of a rollback, first what was asked for */
-    struct version *staged;          /* borrowed; while it boots and until it serves */
+    char version[VERSION_BYTES + 1]; /* for a rollback, first the name that was asked for */
+    struct version *staged;          /* borrowed; while it loads and until it serves */
     uint32_t files;
     uint64_t bytes;
-    uint64_t until_ns; /* then it has failed; of a removal: then it does not wait any longer */
+    /* Time at which it fails; for a removal: at which it does not wait any longer. */
+    uint64_t until_ns;
     uint64_t boot_from_ns, boot_us;
-    uint64_t leaving_number; /* of the tenant that leaves */
+    uint64_t leaving_number; /* number of the tenant that leaves */
     char reason[DEPLOY_REASON_MAX];
 };
 TAILQ_HEAD(deploy_list, deploy);
@@ -84,19 +85,19 @@ void deploy_fail_with(struct deploy *deploy, const struct failure *failure);
 struct deploy *deploy_new(struct deploys *deploys, enum deploy_kind kind,
                           const struct deploy_asker *asker, const char *tenant);
 struct deploy *deploy_find(const struct deploys *deploys, uint64_t id); /* may be NULL */
-/* Another than this one changes the tenant. */
+/* Returns the deploy that changes the tenant; may be NULL. */
 struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant);
 /* Whether it changes its tenant, and is not over. */
 bool deploy_is_change(const struct deploy *deploy);
 /* Tells whoever asked, and frees it. */
 void deploy_succeed(struct deploy *deploy, const struct deploy_result *result);
 void deploy_free(struct deploy *deploy);
-/* The tenant that it removes, as long as anything is left of it; may be NULL. */
+/* Returns the tenant that it removes, while anything of it is left; may be NULL. */
 const struct tenant *deploy_find_leaving(const struct deploy *deploy);
-/* Has the tick come. */
+/* Starts the tick, if it does not run. */
 void deploy_want_tick(struct deploys *deploys);
 
-/* owner: struct deploy. For the version that it has staged. */
+/* Listener of the version that a deploy has staged; owner: struct deploy. */
 extern const struct version_listener deploy_of_version;
 
 /* ---- ask.c: requests to the store. Each has the deploy wait for the answer; 0 or -errno. */
@@ -118,7 +119,7 @@ void deploy_boot(struct deploy *deploy, const char *folder);
 void deploy_stage(struct deploy *deploy, struct manifest *read, const char *dir);
 /* The commit is done: it serves. previous: what did before, or "". */
 void deploy_switch(struct deploy *deploy, const char *previous);
-/* Reads a stored version with its env. 0 or -errno with errors filled, paths in which are those that the
+/* Reads a stored version with its env. Returns 0 or -errno with errors filled, which have the paths that the
  * tenant knows. */
 int deploy_read(const char *state, const char *tenant, const char *folder,
                 struct manifest **ret_manifest, char **ret_dir, struct config_errors *errors);
@@ -137,7 +138,7 @@ int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news);
 /* ---- watch.c */
 
 void deploy_begin_watch(struct deploys *deploys, struct tenant *tenant);
-/* Has the store make durable, now or when it is there again, that the version of a DEPLOY_WATCH serves, or none
+/* Has the store, now or when it is there again, make it durable that the version of a DEPLOY_WATCH serves, or none
  * if that is "". May free the deploy. */
 void deploy_send_back(struct deploy *deploy);
 /* Brings versions back whose successors failed too often, and ends watches that are over. Returns whether

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is stored is served again when skepd starts. Supervisor, before it is confined.
+ * Serves stored versions again when skepd starts. Supervisor, before it is confined.
  */
 #include <errno.h>
 #include <limits.h>
@@ -66,7 +66,7 @@ static int install_version(struct deploys *deploys, const char *name, const char
     return 0;
 }
 
-/* Lists the tenant with what is wrong; with its routes, if its skep.yaml is what was deployed. */
+/* Lists the tenant with the error; with its routes, if its skep.yaml is the deployed one. */
 static void note_unserved(struct deploys *deploys, struct store_reader *reader, const char *name,
                           const char *version, const char *text)
 {
@@ -85,7 +85,7 @@ static void note_unserved(struct deploys *deploys, struct store_reader *reader, 
         log_error("out of memory: %s is not listed", name);
 }
 
-/* Why a version that is what was deployed cannot be served, and what to do. */
+/* Writes why an unchanged version cannot be served, and the remedy. */
 static void describe(int error, const struct config_errors *errors, const char *version, char *text,
                      size_t size)
 {

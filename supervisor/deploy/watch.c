@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A new version is watched for a while: if it fails far more often than the one before, that one serves
- * again, at once and without anybody. Supervisor, loop thread.
+ * Watches a new version for a while: if it fails far more often than the one before, that one
+ * serves again, at once and without an operator. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 #include "supervisor/requests/ledger.h"
 #include "supervisor/versions/versions.h"
 
-/* The one before failed less than half as often. Where nothing is known of it, it is thought to be good: it
- * served, and nobody had called it back. */
+/* Returns whether the version before failed less than half as often. Without counts it is thought to be good, because it
+ * served without a rollback. */
 static bool was_before_better(const struct tenant *tenant)
 {
     const struct version_counts *now = &tenant->version->counts;
@@ -45,7 +45,7 @@ void deploy_send_back(struct deploy *deploy)
         deploy_free(deploy);
 }
 
-/* The route first: what the disk does about it may take its time. */
+/* Rolls back, the routes first, because the disk may take long. */
 static void roll_back(struct deploys *deploys, struct tenant *tenant)
 {
     static const struct deploy_asker nobody = { .uid = 0 };
@@ -75,7 +75,7 @@ static void roll_back(struct deploys *deploys, struct tenant *tenant)
     deploy_send_back(deploy);
 }
 
-/* A version that takes over from the one that is watched is about to be durable. Going back now would be
+/* Returns whether a version that takes over from the watched one is about to be durable. A rollback now would be
  * undone in memory, and done on the disk. */
 static bool is_succeeded(const struct deploys *deploys, const struct tenant *tenant)
 {
@@ -90,7 +90,7 @@ static bool is_succeeded(const struct deploys *deploys, const struct tenant *ten
 bool deploy_check_watches(struct deploys *deploys)
 {
     const struct deploys_options *with = &deploys->with;
-    /* What will serve has read by now which version does. */
+    /* The next skepd may have read by now which version serves. */
     bool is_upgrading = with->life->is_handing_over;
     struct tenant *tenant, *next;
     uint64_t now = io_now_ns();

@@ -22,7 +22,7 @@
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/slots.h"
 
-#define STEP_CPU_NS (2 * NSEC_PER_MSEC) /* of the loop, then others have their turn */
+#define STEP_CPU_NS (2 * NSEC_PER_MSEC) /* CPU time in one turn of the loop */
 
 const char *reload_kind_name(enum reload_kind kind)
 {
@@ -49,7 +49,7 @@ void reload_report_done(struct reload_report *report)
 
 /* ---- cordons: workers and versions borrow them, so they stay where they are */
 
-/* The values of both, but for the name, which is the same. */
+/* Exchanges the values of both, but for the name, which is the same. */
 static void exchange_values(struct cordon_config *a, struct cordon_config *b)
 {
     char *name_of_a = a->name, *name_of_b = b->name;
@@ -61,7 +61,8 @@ static void exchange_values(struct cordon_config *a, struct cordon_config *b)
     b->name = name_of_b;
 }
 
-/* The next config gets the one that runs, with the next values; it leaves behind its own. */
+/* Puts the running cordon into the next config, with the next values, and frees the next config's
+ * own. */
 static void adopt_running(struct config *running, struct cordon_config **next)
 {
     for (unsigned i = 0; i < running->n_cordons; i++) {
@@ -122,7 +123,7 @@ void reload_http_limits(const struct config *config, struct http_limits *ret_lim
                     config->default_host);
 }
 
-/* The object stays, so that every module may keep a pointer to it. */
+/* Exchanges the contents of both. The object stays, so that every module may keep a pointer to it. */
 static void exchange(struct config *running, struct config *next)
 {
     struct config values = *running;
@@ -131,8 +132,8 @@ static void exchange(struct config *running, struct config *next)
     *next = values;
 }
 
-/* What of the config is read where it is used has its effect by the exchange alone. Takes over next, and
- * cannot fail: what needs memory has it by now. */
+/* Applies the next config, and takes it over. Keys that are read where they are used have their effect by the exchange
+ * alone. Cannot fail: all memory that is needed has been allocated. */
 static void apply_config(struct reload *reload, struct config *next, struct reload_report *report)
 {
     struct config *running = reload->with.config;
@@ -187,15 +188,15 @@ static void log_report(const struct reload_report *report)
 
 struct asker {
     TAILQ_ENTRY(asker) entry;
-    reload_done_fn done; /* NULL: it has left, or is nobody that could be told */
+    reload_done_fn done; /* NULL: the asker has left, or waits for no answer */
     void *owner;
 };
 TAILQ_HEAD(asker_list, asker);
 
 struct reload_run {
     struct reader_job job;
-    struct reload *reload; /* borrowed; of the loop */
-    char *path, *folder;   /* of the config; of tenants, NULL: none is read */
+    struct reload *reload; /* borrowed; used in the loop only */
+    char *path, *folder;   /* path of the config; folder of tenants, NULL: none is read */
     struct config *next;
     struct manifest_set set;
     struct reload_report report;
@@ -203,10 +204,10 @@ struct reload_run {
     struct reload_walk walk;
     struct event *turn;
     struct asker_list askers;
-    struct asker_list later; /* they may mean what has changed since this one began to read */
+    struct asker_list later; /* askers who may mean a change since this run began to read */
 };
 
-_Static_assert(offsetof(struct reload_run, job) == 0, "a job is what embeds it");
+_Static_assert(offsetof(struct reload_run, job) == 0, "the job is the first member");
 
 static void read_all(struct reader_job *job)
 {
@@ -224,7 +225,7 @@ static void read_all(struct reader_job *job)
     run->error = r;
 }
 
-/* ---- its life */
+/* ---- life */
 
 static void askers_done(struct asker_list *askers)
 {
@@ -285,7 +286,7 @@ bool reload_is_under_way(const struct reload *reload)
 
 static void begin(struct reload *reload, struct asker_list *askers);
 
-/* Tells all who asked, and begins again for those who asked meanwhile. */
+/* Tells all askers, and begins again for those who asked meanwhile. */
 static void finish(struct reload_run *run)
 {
     struct reload *reload = run->reload;
@@ -328,7 +329,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     step(arg);
 }
 
-/* A confined process cannot raise its limit any more. */
+/* Checks the limit of descriptors, which a confined process cannot raise any more. */
 static int check_descriptors(const struct reload *reload, const struct config *next,
                              struct reload_report *report)
 {
@@ -340,7 +341,7 @@ static int check_descriptors(const struct reload *reload, const struct config *n
     return -EINVAL;
 }
 
-/* All that can fail. */
+/* Does all that can fail. */
 static int prepare(const struct reload *reload, struct reload_run *run)
 {
     struct http_limits limits;
@@ -395,7 +396,7 @@ static void on_read(struct reader_job *job, bool is_end)
     step(run);
 }
 
-/* Empties askers. */
+/* Begins a run. Empties askers. */
 static void begin(struct reload *reload, struct asker_list *askers)
 {
     const struct config *config = reload->with.config;
@@ -403,7 +404,7 @@ static void begin(struct reload *reload, struct asker_list *askers)
     _cleanup_(run_cleanup) struct reload_run *run = calloc(1, sizeof *run);
 
     if (!run) {
-        askers_done(askers); /* they wait until they leave */
+        askers_done(askers); /* they get no answer */
         log_error("no reload: skepd is out of memory");
         return;
     }

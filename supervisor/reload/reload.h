@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Another skepd.yaml for a skepd that runs, by SIGHUP or `skep reload`, and the tenants of its folder
- * once more. All of it is read and checked first; then it is applied without losing a request.
+ * Reloads skepd.yaml of a running skepd, by SIGHUP or `skep reload`, and the tenants of its folder.
+ * All of it is read and checked first; then it is applied without losing a request.
  * Supervisor, loop thread.
  */
 #pragma once
@@ -13,8 +13,8 @@ enum reload_kind {
     RELOAD_ADDED,
     RELOAD_CHANGED, /* the new version serves when it has loaded */
     RELOAD_LIMITS,  /* the same files, and other limits */
-    RELOAD_REMOVED, /* it ends what it has accepted */
-    RELOAD_WAITS,   /* for a route that another gives up: it is installed when that has loaded */
+    RELOAD_REMOVED, /* ends the requests that it has accepted */
+    RELOAD_WAITS, /* waits for a route that another gives up: it is installed when that has loaded */
 };
 
 struct reload_tenant {
@@ -25,10 +25,11 @@ struct reload_tenant {
 struct reload_report {           /* starts as { 0 } */
     struct failure refusal;      /* why nothing was read; code 0: it was */
     bool is_applied;             /* false: nothing has changed */
-    struct config_errors errors; /* why not */
+    struct config_errors errors; /* why it is not applied */
     struct config_changes changes;
-    struct config_errors tenant_errors; /* of tenants that stay as they were, or do not come */
-    struct reload_tenant *tenants;      /* owned */
+    /* Errors of tenants that stay as they were, or are not installed. */
+    struct config_errors tenant_errors;
+    struct reload_tenant *tenants; /* owned */
     unsigned n_tenants;
     unsigned unchanged; /* tenants */
 };
@@ -52,18 +53,19 @@ struct reload_options {
     struct tenants *tenants;
     struct placements *placements;
     struct versions *versions;
-    struct notify *notify; /* NULL: nobody is to be notified */
+    struct notify *notify; /* NULL without a service manager */
     struct reader *reader; /* NULL in tests: files are read in the loop */
     uint64_t max_files;    /* descriptors that the process may have */
-    bool is_dev;           /* one tenant, which gets every request: none comes or goes */
+    bool is_dev;           /* `skep dev`: one tenant gets every request, and none comes or goes */
 };
 
-/* 0 or -ENOMEM. */
+/* Returns 0 or -ENOMEM. */
 int reload_new(const struct reload_options *options, struct reload **ret_reload);
-/* After the reader: none is under way any more. Nobody is told anything. NULL is allowed. Returns NULL. */
+/* Call after the end of the reader, when none is under way. No asker is told. NULL is allowed.
+ * Returns NULL. */
 struct reload *reload_free(struct reload *reload);
 
-/* In the end, once. report: for the call. */
+/* Called once, in the end. report: borrowed for the call. */
 typedef void (*reload_done_fn)(void *owner, const struct reload_report *report);
 
 /* Files are read and parsed by the reader, and tenants changed in steps, so that nobody has to wait meanwhile. by: who
@@ -75,13 +77,13 @@ int reload_config(struct reload *reload, const char *by, reload_done_fn done, vo
 void reload_on_signal(struct reload *reload);
 /* The owner is not to be told any more. */
 void reload_forget(struct reload *reload, const void *owner);
-/* No time for skepd to hand over to another. */
+/* Returns whether a reload is under way, so that skepd cannot hand over to another. */
 bool reload_is_under_way(const struct reload *reload);
-/* Each line of them. */
+/* Logs each line of the errors. */
 void reload_log_errors(const struct config_errors *errors);
 void reload_report_done(struct reload_report *report);
 struct http_limits;
-/* The limits of the front, by the config. */
+/* Computes the limits of the front, by the config. */
 void reload_http_limits(const struct config *config, struct http_limits *ret_limits);
-/* "added", "changed", "other limits", "removed", "waits for a route"; static. */
+/* Returns "added", "changed", "other limits", "removed" or "waits for a route"; static. */
 const char *reload_kind_name(enum reload_kind kind);

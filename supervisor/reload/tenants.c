@@ -18,8 +18,8 @@
 struct reload_waiting {
     LIST_ENTRY(reload_waiting) entry;
     struct manifest *manifest; /* owned */
-    enum reload_kind kind;     /* once it is installed */
-    bool is_noted;             /* that it waits */
+    enum reload_kind kind;     /* the kind once it is installed */
+    bool is_noted;             /* the report has that it waits */
 };
 
 static char *folder_of(const struct manifest *manifest)
@@ -31,14 +31,15 @@ static char *folder_of(const struct manifest *manifest)
 
 /* ---- which tenants a reload of the folder may change */
 
-/* Whether its tenants come and go with the folder; those of others are not touched. */
+/* Returns whether the tenant comes and goes with the folder; no reload touches others. */
 static bool is_of_folder(const struct reload *reload, const struct tenant *tenant)
 {
     return tenant->origin == TENANT_FOLDER && !reload->with.is_dev &&
            tenant->tenants->config->tenants;
 }
 
-/* No tenant is in its folder any more, be it a broken one, or another has its folder now. */
+/* Returns whether no tenant, not even a broken one, is in the tenant's folder any more, or another
+ * has its folder now. */
 static bool is_removed(const struct reload *reload, const struct tenant *tenant,
                        const struct manifest_set *set)
 {
@@ -50,7 +51,7 @@ static bool is_removed(const struct reload *reload, const struct tenant *tenant,
 
 /* ---- checking */
 
-/* Its tenant is none that could take another's place. */
+/* Removes the folder of a tenant that cannot take another's place. */
 static void forget_folder(const struct manifest_set *set, const struct manifest *manifest)
 {
     _cleanup_free_ char *dir = folder_of(manifest);
@@ -60,7 +61,7 @@ static void forget_folder(const struct manifest_set *set, const struct manifest 
         folder->is_good = false;
 }
 
-/* What was deployed has its name, whatever the folder says. */
+/* Drops tenants of the folder whose name a deployed one has. */
 static void drop_deployed(const struct reload *reload, struct manifest_set *set,
                           struct reload_report *report)
 {
@@ -138,13 +139,13 @@ static int install(struct reload *reload, struct manifest *manifest, struct fail
                : failure_set(failure, -ENOMEM, "skepd is out of memory");
 }
 
-/* Some version is about to serve, or to be refused. */
+/* Returns whether some version is about to serve, or to be refused. */
 static bool is_any_loading(const struct reload *reload)
 {
     return !TAILQ_EMPTY(&reload->with.tenants->changing);
 }
 
-/* Takes over the manifest. */
+/* Lets the tenant wait for its route. Takes over the manifest. */
 static int wait_for_route(struct reload *reload, struct manifest *manifest, enum reload_kind kind)
 {
     struct reload_waiting *waiting = malloc(sizeof *waiting);
@@ -190,7 +191,7 @@ void reload_tenants_forget(struct reload *reload)
         event_free(TAKE_PTR(reload->waits.second));
 }
 
-/* Those whose route is free by now, and those that wait in vain. */
+/* Installs waiting tenants whose route is free by now, and drops those that wait in vain. */
 static void settle_waiting(struct reload *reload, struct reload_report *report)
 {
     struct reload_waiting *waiting, *next;
@@ -209,7 +210,7 @@ static void settle_waiting(struct reload *reload, struct reload_report *report)
             failure_add_to(&failure, waiting->manifest->file, &report->tenant_errors);
         } else {
             note(report, waiting->manifest->name, waiting->kind);
-            waiting->manifest = NULL; /* the tenant's */
+            waiting->manifest = NULL; /* owned by the tenant now */
         }
         forget(waiting);
     }
@@ -230,7 +231,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
         event_free(TAKE_PTR(reload->waits.second));
 }
 
-/* Each second, as long as any waits. Without memory for that they wait for the next reload. */
+/* Tries again each second, while any waits. Without memory for that they wait for the next reload. */
 static void keep_trying(struct reload *reload)
 {
     static const struct timeval second = { .tv_sec = 1 };
@@ -256,7 +257,7 @@ static void renew_limits(struct tenant *tenant, struct reload_report *report)
         report->unchanged++;
 }
 
-/* slot: its state in the folder, in the set; NULL: there is none, or it is broken. */
+/* Renews a tenant. slot: its manifest in the set; NULL: there is none, or it is broken. */
 static void renew(struct reload *reload, struct tenant *tenant, struct manifest **slot,
                   struct reload_report *report)
 {
@@ -277,10 +278,10 @@ static void renew(struct reload *reload, struct tenant *tenant, struct manifest 
     renew_limits(tenant, report);
 }
 
-/* ---- all of it, in steps */
+/* ---- the tenants' part, in steps */
 
 struct pace {
-    uint64_t until_ns; /* of the thread's CPU clock */
+    uint64_t until_ns; /* time of the thread's CPU clock */
 };
 
 static bool is_over(const struct pace *pace)
@@ -299,7 +300,7 @@ static void remove_or_renew(struct reload *reload, struct tenant *tenant,
     }
 }
 
-/* Those that are there. Returns whether all have had their turn. */
+/* Removes or renews the tenants that are there. Returns whether all have had their turn. */
 static bool visit_tenants(struct reload *reload, struct reload_walk *walk,
                           struct reload_report *report, const struct pace *pace)
 {
@@ -318,7 +319,7 @@ static bool visit_tenants(struct reload *reload, struct reload_walk *walk,
     return false;
 }
 
-/* Those that are not there yet. */
+/* Adds the tenants that are not there yet. Returns whether all were added. */
 static bool add_tenants(struct reload *reload, struct reload_walk *walk,
                         struct reload_report *report, const struct pace *pace)
 {

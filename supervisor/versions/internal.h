@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of versions/ share. No other includes this.
+ * Declarations that the files of versions/ share. No other file includes this.
  */
 #pragma once
 
@@ -14,7 +14,7 @@ struct versions {
     struct event *second;
 };
 
-/* Those that the tenant is made by. */
+/* Returns the struct versions that has made the tenant. */
 static inline struct versions *versions_of(const struct tenant *tenant)
 {
     return placements_of_tenant(tenant)->versions_owner;
@@ -26,7 +26,7 @@ int versions_explain(const struct versions *versions, int code, const struct man
 /* Takes the version out of its workers: at once where it is idle, else when it is. */
 void versions_retire(struct version *version);
 void versions_drop_candidate(struct tenant *tenant);
-/* Another version takes its place: tells who waits for it. */
+/* Tells the version's listener that another takes its place. */
 void version_tell_dropped(struct version *version);
 
 /* The tenant hears why its version does not load, and its reports have it. */

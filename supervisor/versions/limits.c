@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a change of the config makes of the limits that a tenant's version has. Supervisor, loop thread.
+ * Applies a change of the config to the limits of a tenant's versions. Supervisor, loop thread.
  */
 #include "common/cleanup.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/versions/internal.h"
 
-/* Those that a worker is told with a version's files; the supervisor keeps the others. */
+/* Limits that a worker gets with a version's files; the supervisor enforces the others. */
 #define LIMIT_BIT(field) ((limit_set) 1 << LIMIT_INDEX(field))
 static const limit_set told_limits = LIMIT_BIT(cpu_ms) | LIMIT_BIT(cpu_startup_ms) |
                                      LIMIT_BIT(heap_mib) | LIMIT_BIT(external_mib) |
                                      LIMIT_BIT(timers) | LIMIT_BIT(log_kib) | LIMIT_BIT(hung_ms);
 
-/* Which differ, in value or in being observed only. */
+/* Returns the limits that differ, in value or in being observed only. */
 static limit_set differing(const struct version *version, const struct limits *limits,
                            limit_set observed)
 {
@@ -24,7 +24,7 @@ static limit_set differing(const struct version *version, const struct limits *l
     return set;
 }
 
-/* All but those that are kept. */
+/* Sets all limits but the kept ones. */
 static void set_limits(struct version *version, const struct limits *limits,
                        const struct limit_origin *origins, limit_set observed, limit_set kept)
 {
@@ -70,13 +70,14 @@ int versions_renew_limits(struct tenant *tenant)
     limit_set differ = 0;
     limit_set left = renew_version(tenant->version, &differ);
 
-    if (tenant->candidate) { /* what is left of both comes when it serves, or is refused */
+    if (tenant->candidate) { /* the rest of both changes when it serves, or is refused */
         (void) renew_version(tenant->candidate, &differ);
         left = 0;
     }
     if (differ != 0)
         ledger_on_limits(tenant);
-    /* One that has not loaded yet gets the others when it serves: no other version may overtake it. */
+    /* A version that has not loaded yet gets the others when it serves: no other version may
+     * overtake it. */
     if (left == 0 || tenant->version->listener || tenant->deployed.is_unrouted)
         return differ != 0;
     int r = manifest_copy(tenant->version->manifest, &copy);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How loads end, as placement tells it: the candidate serves or is refused, who waits is told, and a version that
- * serves and does not load is tried again after a while. Supervisor, loop thread.
+ * Ends of loads, reported by placement: the candidate serves or is refused, its listener is told,
+ * and a serving version that does not load is tried again after a while. Supervisor, loop thread.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ static void on_refused(struct version *version, enum error_code code, const char
 
 static void on_died(struct version *version, enum error_code code, const char *cause)
 {
-    /* A serving version is not held back for what is not its doing. */
+    /* A serving version is not held back for a death that it has not caused. */
     if (version->listener || version->tenant->version != version ||
         error_counts(code, FOR_BACK_OFF, true))
         on_refused(version, code, cause, strlen(cause));

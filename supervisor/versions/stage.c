@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Versions that load before they serve, at the bidding of a deploy, and the one that served before and
+ * Versions that load before they serve, for a deploy, and the version that served before and
  * may come back. Supervisor, loop thread.
  */
 #include <errno.h>
@@ -75,7 +75,7 @@ void versions_drop_standby(struct tenant *tenant)
     (void) version_unref(standby);
 }
 
-/* Takes over the tenant's reference to next. */
+/* Makes next the serving version. Takes over the tenant's reference to it. */
 static void serve(struct tenant *tenant, struct version *next)
 {
     struct version *old = tenant->version;
@@ -134,7 +134,7 @@ void versions_drop_staged(struct version *version)
     version->listener = NULL;
     if (tenant->candidate == version) {
         versions_drop_candidate(tenant);
-        (void) versions_renew_limits(tenant); /* which waited for it */
+        (void) versions_renew_limits(tenant); /* the limits waited for it */
     } else if (tenant->version == version && tenant->deployed.is_unrouted) {
         versions_remove(tenant);
     }

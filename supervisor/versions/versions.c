@@ -19,7 +19,7 @@
 
 #define SWEEP_MAX 256U /* tenants that one sweep looks at */
 
-/* Takes the version out of its workers: at once where it is idle, else when it is. */
+/* Takes the version out of its workers: at once if it is idle there, else when it is. */
 void versions_retire(struct version *version)
 {
     struct placement *placement, *next;
@@ -46,7 +46,7 @@ void versions_drop_candidate(struct tenant *tenant)
     if (!candidate)
         return;
     version_tell_dropped(candidate);
-    if (placements_of_tenant(tenant)) /* else all workers are gone */
+    if (placements_of_tenant(tenant)) /* otherwise all workers are gone */
         seclude_forget_next(tenant);
     versions_retire(candidate);
     (void) version_unref(candidate);
@@ -57,13 +57,13 @@ void versions_serve_candidate(struct tenant *tenant)
     struct version *old = tenant->version;
 
     int r = tenant_swap_routes(tenant, tenant->candidate->manifest);
-    if (r < 0) { /* a route was free when it was installed, and is not any more */
+    if (r < 0) { /* a route that was free at the install is not any more */
         (void) log_event_errno(LOG_LEVEL_ERROR, LOG_ABOUT(.tenant = tenant->name), r,
                                "cannot route to the new version");
         versions_drop_candidate(tenant);
         return;
     }
-    versions_drop_standby(tenant); /* what is watched is another one now */
+    versions_drop_standby(tenant); /* another version is watched now */
     tenant->version = tenant_set_candidate(tenant, NULL);
     if (tenant->version->cordon != old->cordon)
         seclude_follow(tenant);
@@ -91,7 +91,7 @@ void versions_refuse_candidate(struct tenant *tenant, const struct failure *fail
               "the new version does not load; the one before serves on");
     bool has_waited = version_has_old_limits(tenant->candidate);
     versions_drop_candidate(tenant);
-    if (has_waited) /* else the same would be tried again and again */
+    if (has_waited) /* otherwise the same would be tried again and again */
         (void) versions_renew_limits(tenant);
 }
 
@@ -127,7 +127,7 @@ static int install_next(struct tenant *tenant, struct manifest *manifest)
         return r;
     versions_drop_candidate(tenant);
     (void) tenant_set_candidate(tenant, candidate);
-    (void) placement_preload(tenant); /* else when a worker is ready */
+    (void) placement_preload(tenant); /* otherwise when a worker is ready */
     return 0;
 }
 
@@ -201,7 +201,7 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
     struct stat st;
 
     if (tenant->origin == TENANT_DEPLOYED)
-        return 0; /* what is stored does not change */
+        return 0; /* stored files do not change */
     if (stat(tenant->dir, &st) < 0) {
         int error = -errno;
         config_errors_add(errors, tenant->dir, 0, "cannot be read: %s", strerrordesc_np(-error));
@@ -245,13 +245,13 @@ void versions_remove(struct tenant *tenant)
 
 static void destroy(struct tenant *tenant)
 {
-    if (placements_of_tenant(tenant)) /* else all workers are gone */
+    if (placements_of_tenant(tenant)) /* otherwise all workers are gone */
         seclude_forget(tenant);
     TAILQ_REMOVE(&tenant->tenants->leaving, tenant, entry);
     (void) tenant_free(tenant);
 }
 
-/* Looks at some of them, and next time at the others. */
+/* Looks at some removed tenants, and next time at others. */
 static void sweep(struct tenants *tenants)
 {
     struct tenant *tenant, *first = TAILQ_FIRST(&tenants->leaving);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a version comes to serve, and goes: installed from a folder or staged by a deploy, loaded as the candidate,
- * serving, standby, gone; what a failed load costs; what other limits make of it. Makes and frees tenants.
- * Supervisor, loop thread.
+ * The life of versions: installed from a folder or staged by a deploy, loaded as the candidate,
+ * serving, standby, gone; the effects of a failed load and of changed limits. Makes and frees
+ * tenants. Supervisor, loop thread.
  */
 #pragma once
 
@@ -17,12 +17,13 @@ struct versions_options {
     struct event_base *base;
     struct tenants *tenants;
     struct placements *placements;
-    bool is_dev; /* one tenant, which gets every request */
+    bool is_dev; /* `skep dev`: one tenant gets every request */
 };
 
-/* What placement tells of loads comes here from now on. 0 or -ENOMEM. */
+/* Makes versions, which get placement's reports on loads from then on. Returns 0 or -ENOMEM. */
 int versions_new(const struct versions_options *options, struct versions **ret_versions);
-/* Frees all tenants, whatever they do; nothing of them is in a worker any more. NULL is allowed. Returns NULL. */
+/* Frees all tenants, in any state, when none is in a worker any more. NULL is allowed. Returns
+ * NULL. */
 struct versions *versions_free(struct versions *versions);
 
 /* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
@@ -33,18 +34,19 @@ int versions_install(struct versions *versions, struct manifest *manifest, const
 /* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
  * serves goes on. */
 int versions_reload(struct tenant *tenant, struct config_errors *errors);
-/* It gets no new requests: its routes and its name are free at once. What it has accepted is served to
+/* Removes a tenant: it gets no new requests, and its routes and its name are free at once. Accepted requests are served to
  * the end; the tenant is freed later, when nothing of it is left in any worker. */
 void versions_remove(struct tenant *tenant);
-/* Limits of the config or of its cordons have changed: those that the supervisor keeps count at
+/* Applies changed limits of the config or of its cordons: those that the supervisor enforces count at
  * once; for others the same files become the next version, which serves once it has loaded, after the
  * candidate if there is one, or the first version if that has not loaded. Returns 1 if any of the
- * tenant's limits is another one now, 0, or -errno. */
+ * tenant's limits has changed, 0, or -errno. */
 int versions_renew_limits(struct tenant *tenant);
-/* Whether the config says others by now. */
+/* Returns whether the config has other limits for the version by now. */
 bool version_has_old_limits(const struct version *version);
-/* As versions_install, but the version only loads: as the candidate, or, for a new tenant, as the version
- * of one without routes. listener is told how that ends, and then has it served or dropped; borrowed, with owner. */
+/* Does the same as versions_install, but the version only loads: as the candidate, or, for a new tenant, as the version
+ * of a tenant without routes. The listener is told the end of the load, and then has the version
+ * served or dropped; borrowed, with owner. */
 int versions_stage(struct versions *versions, struct manifest *manifest, const char *dir,
                    const struct version_listener *listener, void *owner,
                    struct version **ret_version, struct failure *failure);
@@ -52,12 +54,13 @@ int versions_stage(struct versions *versions, struct manifest *manifest, const c
  * stays as standby. 0; or -errno, and nothing has changed: -ESTALE if it is not staged any more, else a
  * route is not free any more. */
 int versions_serve_staged(struct version *version, const char *name, bool keep_old);
-/* It is not wanted: as before, or, for a new tenant, no tenant. */
+/* Drops a staged version: all is as before, without a new tenant. */
 void versions_drop_staged(struct version *version);
-/* The standby serves again, from the next request on, and the version that served goes. 0 or -errno as
+/* Makes the standby serve again, from the next request on, and retires the version that served. Returns 0 or -errno as
  * above. */
 int versions_serve_standby(struct tenant *tenant);
 void versions_drop_standby(struct tenant *tenant);
-/* The candidate has loaded, or will not. Either way there is none afterwards. */
+/* Makes the loaded candidate serve, or refuses one that will not load. Either way there is none
+ * afterwards. */
 void versions_serve_candidate(struct tenant *tenant);
 void versions_refuse_candidate(struct tenant *tenant, const struct failure *failure);
