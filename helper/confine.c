@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The steps of the supervisor's confinement, each one that the next makes impossible. Runs once, in
- * the supervisor, which may be root or nobody special; confine_skepd.c says with which folders.
+ * The steps of a process's confinement, each of which the next one makes impossible. Runs once, in
+ * the supervisor, which may be root or nobody special (confine_skepd.c says with which folders),
+ * and in each helper.
  */
 #include "helper/confine.h"
 

@@ -14,17 +14,18 @@ struct arguments {
     bool check_only;
     bool probe_only;
     bool compile_only;
-    char *const *paths; /* of --compile; NULL-ended */
+    char *const *paths; /* paths of --compile; NULL-ended */
 };
 
-/* Strings are borrowed from argv. Returns -1 to go on; else the exit status, and what is to be said is said. */
+/* Parses the command line. Strings are borrowed from argv. Returns -1 to go on; else the exit status, after all messages
+ * were printed. */
 int arguments_parse(int argc, char **argv, struct arguments *ret);
 
-/* Fills path with that of the program that workers run. 0; or -errno, which is logged. */
+/* Finds the program that workers run. 0; or -errno, which is logged. */
 int arguments_find_worker(const struct arguments *arguments, char *path, size_t size);
-/* Fills path with that of a program beside skepd, or in libexec/skep. 0; -ENOENT or another -errno. */
+/* Finds a program beside skepd, or in libexec/skep. 0; -ENOENT or another -errno. */
 int arguments_find_program(const char *name, char *path, size_t size);
 
-/* Where the path leads now: later, a confined skepd cannot ask for its folder any more. To be freed. NULL: out of
+/* Returns the absolute path, since a confined skepd cannot ask for its folder any more. The caller frees it. NULL: out of
  * memory, or the folder is gone. */
 char *arguments_make_absolute(const char *path);

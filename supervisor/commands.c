@@ -19,7 +19,7 @@ static const struct channel_rule rules[] = {
     [SKEP__ADMIN__COMMAND__MESSAGE_UPGRADE] = { ADMIN_PHASE_OPEN, service_on_upgrade },
 };
 
-/* A command that is not here needs the right to write. */
+/* A command without a row needs the right to write. */
 static const enum admin_right rights[ARRAY_LEN(rules)] = { ADMIN_COMMANDS(RIGHT) };
 /* clang-format on */
 

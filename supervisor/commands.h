@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The commands of the admin socket: which floor answers which, and who may ask. A new command is a row here, a
- * handler on the floor that it is about, its messages in admin.proto and a verb in cli/. Supervisor.
+ * The commands of the admin socket: the handler of each, and the right that it needs. A new command
+ * needs a row here, a handler on its floor, its messages in admin.proto and a verb in cli/.
+ * Supervisor.
  */
 #pragma once
 

@@ -36,7 +36,7 @@ static int read_config(const char *path, struct config **ret_config)
     return r;
 }
 
-/* Adds the tenant of a folder or a script. What cannot be read is among the faults. */
+/* Adds the tenant of a folder or a script. An unreadable file is among the faults. */
 static void read_tenant(struct compile *compile, const char *path)
 {
     struct config_errors *errors = &compile->faults.errors;
@@ -63,7 +63,8 @@ static int read_tenants(struct compile *compile, char *const *paths)
     return 0;
 }
 
-/* Whoever gives no config checks what is his own, as with `skep dev`. */
+/* Checks all tenants. Without a config no consent to a weaker jail is needed, as with `skep dev`: the code is the
+ * user's own. */
 static int check_all(struct compile *compile, const struct compile_options *options)
 {
     struct check_options *check = &compile->check;

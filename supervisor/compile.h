@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `skepd --compile`, which `skep check` runs: what is wrong with the modules of some tenants, told without running them.
- * Starts a spawner and throw-away workers, and serves nothing.
+ * `skepd --compile`, which `skep check` runs: finds faults in the modules of some tenants without
+ * running them. Starts a spawner and throw-away workers, and serves nothing.
  */
 #pragma once
 

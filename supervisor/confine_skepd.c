@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which folders a skepd that serves still needs, and what the operator is told if it cannot be
+ * Collects the folders that a serving skepd still needs, and tells the operator if it cannot be
  * confined to them. Supervisor, after set-up, before the loop.
  */
 #include "supervisor/confine_skepd.h"
@@ -31,7 +31,7 @@ static size_t count_tenants(const struct tenants *tenants)
     return n;
 }
 
-/* Room for all of them; the paths are borrowed. */
+/* Collects the folders, in an array with room for all; the paths are borrowed. */
 static size_t collect(const struct confine_skepd_options *with, const char *folder_of_config,
                       struct confine_folder *folders)
 {
@@ -47,7 +47,7 @@ static size_t collect(const struct confine_skepd_options *with, const char *fold
                 (struct confine_folder){ config->listen[i] + strlen(unix_prefix), CONFINE_SOCKETS };
     if (config->tenants && !with->is_dev)
         folders[n++] = (struct confine_folder){ config->tenants, CONFINE_READ };
-    /* A reload reads it again: by then another file of that name, or a link to another one. */
+    /* A reload reads the path again, which may then be another file, or a link to another one. */
     folders[n++] = (struct confine_folder){ config->path, CONFINE_READ };
     folders[n++] = (struct confine_folder){ folder_of_config, CONFINE_READ };
     if (with->has_state)
@@ -87,7 +87,7 @@ int confine_skepd(const struct confine_skepd_options *with)
     const layer_set layers = with->jail->layers;
     size_t most = 6 + with->config->n_listen + count_tenants(with->tenants);
     _cleanup_free_ struct confine_folder *folders = calloc(most, sizeof *folders);
-    _cleanup_file_ FILE *status = fopen("/proc/self/status", "re"); /* closed to it afterwards */
+    _cleanup_file_ FILE *status = fopen("/proc/self/status", "re"); /* closed to skepd afterwards */
     const char *step = "memory";
 
     _cleanup_free_ char *folder_of_config = strdup(with->config->path);
@@ -98,10 +98,10 @@ int confine_skepd(const struct confine_skepd_options *with)
         .folders = folders,
         .n_folders = collect(with, dirname(folder_of_config), folders),
         .cgroup_fd = with->cgroups ? cgroup_tree_fd(with->cgroups) : -1,
-        /* A worker that is in no user namespace of ours, and has a uid of its own, is ours to kill by
-         * this alone. */
+        /* Only this capability can kill a worker that is in no user namespace of ours, and has a uid of
+         * its own. */
         .keep_capabilities = layers & LAYER_BIT(LAYER_USER) ? 0 : UINT64_C(1) << CAP_KILL,
-        /* That the kernel has none was agreed to when the workers' jail was tried. */
+        /* The operator agreed to a kernel without Landlock when the workers' jail was tried. */
         .start_threads = start_reader,
         .owner = with->reader,
         .landlock_may_be_missing = (layers & LAYER_BIT(LAYER_LANDLOCK)) == 0,

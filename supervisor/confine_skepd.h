@@ -16,12 +16,12 @@ struct tenants;
 /* All borrowed for the call. */
 struct confine_skepd_options {
     const struct config *config;
-    const struct tenants *tenants;     /* whose folders are read again */
+    const struct tenants *tenants;     /* tenants whose folders are read again */
     const struct cgroup_tree *cgroups; /* NULL: workers have none */
-    struct reader *reader;             /* its thread is started */
-    struct jail_state *jail;           /* gets own_layers, what skepd has itself from then on */
+    struct reader *reader;             /* starts its thread */
+    struct jail_state *jail;           /* gets own_layers, skepd's own layers from then on */
     bool has_state;                    /* the folder of the store is read */
-    bool is_dev;                       /* one tenant, and no folder of tenants */
+    bool is_dev;                       /* `skep dev`: one tenant, and no folder of tenants */
 };
 
 /* Confines the skepd that is about to serve, and logs what failed. 0 or -errno. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The frames that come from workers: which floor answers which, and when it may come. A new frame is a row here, a
- * handler on the floor that it is about, its message in worker.proto and its paragraph in PROTOCOL.md. Supervisor.
+ * The frames of workers: the handler of each, and the phase in which it may come. A new frame needs
+ * a row here, a handler on its floor, its message in worker.proto and its paragraph in PROTOCOL.md.
+ * Supervisor.
  */
 #pragma once
 

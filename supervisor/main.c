@@ -56,10 +56,10 @@ struct skepd {
     struct sockets *sockets; /* inherited and own */
     struct notify *notify;   /* NULL without a service manager */
     uint64_t max_files;      /* descriptors that the process may have */
-    bool is_dev;             /* one tenant, which gets every request */
+    bool is_dev;             /* `skep dev`: one tenant gets every request */
     struct record record;
     struct life life;
-    struct health health; /* of the helper processes */
+    struct health health; /* health of the helper processes */
     struct jail_state jail;
     struct store *store;         /* NULL: nothing can be deployed */
     struct cgroup_tree *cgroups; /* NULL: workers have none */
@@ -81,7 +81,7 @@ struct skepd {
 /* Helpers that are programs, by their numbers in spawner_options. */
 enum { PROGRAM_STORE };
 
-/* To whoever wants to know what is wrong, and serves nothing. */
+/* Prints errors for `--check` and the like, which serve nothing. */
 static void print_errors(struct config_errors *errors)
 {
     if (errors->text)
@@ -124,7 +124,7 @@ static int install_dev(struct skepd *skepd, const char *path)
     return r < 0 ? r : install_one(skepd, manifest, path);
 }
 
-/* Bad tenants are named and left out; the good ones are served. */
+/* Installs all tenants. Bad ones are named in the log and left out. */
 static int install_all(struct skepd *skepd)
 {
     struct config_errors errors = { 0 };
@@ -150,7 +150,7 @@ static int install_all(struct skepd *skepd)
 
 /* ---- the roots, in the order of set_up */
 
-/* What workers are made of; none is started yet. */
+/* Makes the slots; no worker is started yet. */
 static int make_slots(struct skepd *skepd)
 {
     const struct slots_options options = {
@@ -168,7 +168,7 @@ static int make_slots(struct skepd *skepd)
     return slots_new(&options, &skepd->slots);
 }
 
-/* The helper processes are there before what is stored is read, and before anything is asked of them. */
+/* Starts the helper processes, before stored tenants are read and before any request to a helper. */
 static int start_helpers(struct skepd *skepd)
 {
     const struct store_start_options store = {
@@ -407,8 +407,8 @@ static int confine(struct skepd *skepd)
     return confine_skepd(&options);
 }
 
-/* From the faces down. What reads files ends before what waits for them, and requests before the workers that they
- * are in. */
+/* Frees all roots, the listeners first. The reader of files ends before its users, and requests before their
+ * workers. */
 static void tear_down(struct skepd *skepd)
 {
     service_stop_events(skepd->service);
@@ -447,7 +447,7 @@ static int serve(struct skepd *skepd, const struct arguments *arguments)
         r = log_error_errno(-EIO, "the event loop failed");
     if (r == 0 && skepd->life.has_failed)
         r = -ECHILD;
-    if (r < 0) /* now: what follows may log errors of its own */
+    if (r < 0) /* logged now, since later steps may log errors of their own */
         service_say_failed(skepd->service, NULL);
     tear_down(skepd);
     event_base_free(skepd->base);
@@ -466,17 +466,19 @@ static int check(const struct config *config)
     return r;
 }
 
-/* Large buffers (a tenant's files on their way to a worker, bodies) go back to the kernel when they are
- * freed: glibc would else raise its threshold for that to 32 MiB, mallopt(3), and keep what a bad minute
- * took. */
+/* Has large buffers (a tenant's files on their way to a worker, bodies) go back to the kernel when they are
+ * freed: otherwise glibc would raise its threshold for that to 32 MiB, mallopt(3), and keep the
+ * memory of a bad minute. */
 static void keep_memory_small(void)
 {
     (void) mallopt(M_MMAP_THRESHOLD, 128 << 10);
     (void) mallopt(M_TRIM_THRESHOLD, 1 << 20);
-    (void) mallopt(M_ARENA_MAX, 1); /* of two threads; another arena would need more system calls */
+    (void) mallopt(M_ARENA_MAX,
+                   1); /* for two threads; another arena would need more system calls */
 }
 
-/* A reserve is kept for everything that is not a client, or admin and metrics would stop under load. */
+/* Raises the limit of descriptors. A reserve is kept for all but clients, or admin and metrics
+ * would stop under load. */
 static int raise_file_limit(struct skepd *skepd)
 {
     char text[512];
@@ -489,9 +491,9 @@ static int raise_file_limit(struct skepd *skepd)
     return r;
 }
 
-/* Memory of skepd, spawners and store holds secrets of tenants, and reaches no disk by a core file. Workers
- * inherit both, and cannot be dumped besides. A program that the kernel pipes cores to is not bound by the
- * rlimit, core(5): it gets a core without memory. Best effort. */
+/* Keeps memory of skepd, spawners and store, which holds secrets of tenants, out of core files. Workers
+ * inherit both settings, and cannot be dumped besides. A program that the kernel pipes cores to is
+ * not bound by the rlimit, core(5): it gets a core without memory. Best effort. */
 static void prevent_cores(void)
 {
     static const struct rlimit none = { 0 };
@@ -502,7 +504,7 @@ static void prevent_cores(void)
         (void) io_write_all(fd, "0", 1);
 }
 
-/* Workers without cgroups are watched by polling. */
+/* Makes the cgroups. Workers without one are watched by polling. */
 static void make_cgroups(struct skepd *skepd)
 {
     char text[512];
@@ -527,7 +529,7 @@ static int run_with_spawner(struct skepd *skepd, const struct arguments *argumen
     return r < 0 ? r : serve(skepd, arguments);
 }
 
-/* Before any process is forked, and after all have ended. */
+/* Makes the cgroups before any process is forked, and removes them after all have ended. */
 static int run_with_cgroups(struct skepd *skepd, const struct arguments *arguments,
                             const char *worker)
 {

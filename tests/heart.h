@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The heart of the supervisor for tests: the roots of the floors, from the record to deploys and reloads, as main.c
- * makes them, and a front; without processes. The test plays workers and clients.
+/* The core of the supervisor for tests: the roots of the floors, from the record to deploys and
+ * reloads, as main.c makes them, and a front; without processes. The test plays workers and
+ * clients.
  */
 #pragma once
 
@@ -29,11 +29,11 @@ struct heart {
     /* The test's, set before heart_make; the rest is zero by then. */
     struct event_base *base;
     struct config *config;
-    struct spawner *spawner; /* NULL: none is asked */
+    struct spawner *spawner; /* NULL: no worker is started */
     struct store *store;     /* NULL: nothing can be deployed */
     struct jail_state jail;
     uint64_t max_files;
-    const struct http_limits *limits; /* of the front; NULL: those of the config */
+    const struct http_limits *limits; /* limits of the front; NULL: those of the config */
     /* Made in this order. */
     struct record record;
     struct life life;
@@ -48,12 +48,12 @@ struct heart {
     struct deploys *deploys;
 };
 
-/* Makes the roots. 0; or -errno, and what was made is to be freed all the same. */
+/* Makes the roots. 0; or -errno, after which heart_free is needed all the same. */
 int heart_make(struct heart *heart);
 /* Frees the roots; what the test has set stays. */
 void heart_free(struct heart *heart);
 
-/* The front listens on an abstract Unix socket, whose name the kernel picks. 0 or -errno. */
+/* Has the front listen on an abstract Unix socket, whose name the kernel picks. 0 or -errno. */
 int heart_listen(struct heart *heart, struct sockaddr_un *ret_address, socklen_t *ret_size);
-/* Opens an admin socket, with all commands; the test's, to be freed before the roots. As admin_new. */
+/* Opens an admin socket, with all commands, as admin_new. The test frees it before the roots. */
 int heart_open_admin(struct heart *heart, const char *path, struct admin **ret_admin);

@@ -388,8 +388,8 @@ static int respond(struct http_connection *connection, struct plan *plan, const 
 
     if (r < 0)
         return r;
-    /* Said now or never: whether another request may follow. Behind a body whose rest may be too much to be thrown away
-     * none does, even if the handler should still take it. */
+    /* The head has to say whether another request may follow. None does behind a body whose rest may be too much to be
+     * thrown away, even if the handler should still take it. */
     if (plan->mode == HTTP_BODY_CLOSE || connection->front->is_draining ||
         (exchange->body_open && !http_connection_can_drain_body(connection)))
         exchange->keep_alive = false;

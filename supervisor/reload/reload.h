@@ -75,7 +75,7 @@ int reload_config(struct reload *reload, const char *by, reload_done_fn done, vo
                   struct failure *failure);
 /* For SIGHUP: the same, and only the log says what came of it. */
 void reload_on_signal(struct reload *reload);
-/* The owner is not to be told any more. */
+/* Forgets an asker that has gone. */
 void reload_forget(struct reload *reload, const void *owner);
 /* Returns whether a reload is under way, so that skepd cannot hand over to another. */
 bool reload_is_under_way(const struct reload *reload);

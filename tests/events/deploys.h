@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* Before the supervisor is made. folder: of the state; its versions are written there, once. */
+/* Starts anew, before the supervisor is made. folder: the state folder. Writes the versions there,
+ * once. */
 void deploys_reset(const char *folder);
 
 /* Each begins a deploy of the tenant that only comes by deploys, if no other changes it. */

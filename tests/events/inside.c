@@ -41,7 +41,7 @@ static unsigned count_gathering(const struct heart *heart, const struct tenant *
     return n;
 }
 
-/* Bytes of bodies and answers that the tenant's requests are counted with. */
+/* Returns the bytes of bodies and answers that count against the tenant's requests. */
 static uint64_t sum_bytes(const struct heart *heart, const struct tenant *tenant)
 {
     const struct request *request;

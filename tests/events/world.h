@@ -14,7 +14,7 @@
 
 struct world {
     struct heart heart;
-    struct sockaddr_un address; /* of the front */
+    struct sockaddr_un address; /* address of the front */
     socklen_t address_size;
     struct client clients[CLIENTS];
     struct played_worker workers[WORKERS];

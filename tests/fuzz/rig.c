@@ -41,7 +41,7 @@ const char *__asan_default_options(void)
 
 /* ---- the supervisor */
 
-/* One that has died: no other worker can be started. */
+/* Returns a spawner that has died, so that no other worker can be started. */
 static struct spawner *make_dead_spawner(void)
 {
     const struct spawner_options options = { .worker_path = "/bin/true" };

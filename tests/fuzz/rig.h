@@ -31,7 +31,7 @@ extern const size_t fuzz_options_bytes;
 
 struct rig {
     struct heart heart;
-    struct sockaddr_un address; /* of the front */
+    struct sockaddr_un address; /* address of the front */
     socklen_t address_size;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The admin socket over real sockets and a real loop, with a supervisor that has tenants and no
- * workers: what clients are told, and that none can harm the others.
+ * workers: the answers to clients, none of which can harm the others.
  */
 #include <signal.h>
 

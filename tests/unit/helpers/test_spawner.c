@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When a spawner is given up: one that does not answer by its own time, and one that stands still. Real spawners, on the
- * false clock of tests/events; what the kernel says of their states is the test's.
+ * Giving up a spawner: one that does not answer by its own time, and one that stands still. Real
+ * spawners, on the false clock of tests/events; the test plays the kernel's answers about their
+ * states.
  */
 #include "supervisor/helpers/spawner.h"
 
@@ -34,10 +35,10 @@ struct scene {
     struct health health;
     pid_t first;
     unsigned n_facts, n_successors;
-    int error; /* of the last answer */
+    int error; /* error of the last answer */
 };
 
-/* ---- what the kernel says */
+/* ---- answers of the kernel */
 
 static pid_t stopped_pid; /* 0: none */
 static bool are_runnable;
@@ -91,7 +92,7 @@ static bool has_reserve(const struct scene *s)
     return s->health.of[HELPER_SPAWNER].state == HELPER_OK && spawner_pid(s->spawner, 1) > 0;
 }
 
-/* Waits for what comes of its own. */
+/* Waits for a condition that comes without more steps. */
 static void await(const struct scene *s, bool (*is_there)(const struct scene *s))
 {
     while (!is_there(s))
@@ -127,7 +128,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* In steps of a tick. */
+/* Lets the time pass, in steps of a tick. */
 static void pass_s(struct scene *s, unsigned seconds)
 {
     for (unsigned i = 0; i < seconds; i++) {
@@ -141,7 +142,7 @@ static void ask(struct scene *s)
     assert_int_equal(spawner_look(s->spawner, SLOT, getpid(), false), 0);
 }
 
-/* It will not answer, and a look at its state does not say why. */
+/* Asks a spawner that will not answer, and whose state does not say why. */
 static void ask_one_that_hangs(struct scene *s)
 {
     assert_int_equal(kill(s->first, SIGSTOP), 0);
@@ -192,7 +193,7 @@ static void test_spawner_that_is_asked_nothing_has_all_the_time(void **state)
     assert_false(is_lost(s));
 }
 
-/* Bytes of answers that skepd has not read. */
+/* Returns the bytes of answers that skepd has not read. */
 static unsigned unread_bytes(void)
 {
     unsigned sum = 0;
@@ -252,7 +253,7 @@ static void test_upgrade_waits_for_no_second_look(void **state)
     assert_true(is_lost(s));
     while (s->n_successors == 0)
         (void) event_base_loop(s->base, EVLOOP_ONCE);
-    assert_true(s->error < 0); /* of the other one: it knows no program to start */
+    assert_true(s->error < 0); /* the other spawner's: it knows no program to start */
     assert_int_not_equal(s->error, -EPIPE);
 }
 
