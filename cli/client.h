@@ -53,7 +53,7 @@ int client_try_for(struct client *client, const Skep__Admin__Command *command,
                    Skep__Admin__Answer__MessageCase kind, int timeout_ms,
                    const Skep__Admin__Answer **ret_answer);
 void client_explain(const struct cli *cli, int error);
-/* What client_try has returned, with its answer. */
+/* Prints the error that client_try has returned, with its answer. */
 void client_explain_answer(const struct cli *cli, int error, const Skep__Admin__Answer *answer);
 
 /* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as

@@ -320,13 +320,13 @@ const struct verb verb_deploy = {
     .summary = "send a tenant's folder, and serve it once it has loaded",
     .help = "DIR holds skep.yaml, which names the tenant. The new version is stored, loads in a\n"
             "worker, and only then takes over, without a failed request. If it does not load,\n"
-            "what served before serves on, and the error is shown. The same content again is no\n"
+            "the version before serves on, and the error is shown. The same content again is no\n"
             "new version. If it fails far more often than the one before in its first time, that\n"
             "one comes back by itself (deploy: in skepd.yaml). While another deploy of the tenant\n"
             "is under way, this one waits for it, 20 s at most.\n\n"
-            "What --env gives belongs to this version only: give it with each deploy. Other users\n"
-            "of this machine can see the command line while it runs, but not what --env-file\n"
-            "reads: lines NAME=VALUE, empty ones and those that begin with # left out.\n\n"
+            "Values of --env belong to this version only: give them with each deploy. Other users\n"
+            "of this machine can see the command line while it runs, but not the file of\n"
+            "--env-file: lines NAME=VALUE; empty ones and those that begin with # are left out.\n\n"
             "Fields of --json: tenant, version (SHA-256), previous (null: none), unchanged (it\n"
             "served already), routes, files, bytes, boot_us (that loading took).\n",
     .options = deploy_options,

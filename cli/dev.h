@@ -22,12 +22,12 @@ struct dev {
     struct client *client;
     struct watch *watch;
     int signal_fd;
-    /* When to do what, DEV_NEVER: not at all. */
+    /* Times at which something is due, DEV_NEVER: not at all. */
     uint64_t reload_ns, load_ns, look_ns, restore_ns, kill_ns;
-    uint64_t asked_ns;          /* since when the answer to a reload is waited for; 0: none is */
-    struct watch_change change; /* what the next reload is for */
-    bool is_new;                /* what was reloaded has not loaded yet, nor failed to */
-    struct watch_change shown;  /* what that reload was for */
+    uint64_t asked_ns;          /* time since which the answer to a reload is awaited; 0: none is */
+    struct watch_change change; /* the change that the next reload is for */
+    bool is_new;                /* the reloaded version has neither loaded nor failed yet */
+    struct watch_change shown;  /* the change that this reload was for */
     bool is_stopping;
     bool has_ended;
     int status; /* exit status */

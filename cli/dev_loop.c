@@ -107,7 +107,7 @@ static int ask_reload(struct dev *dev)
     return r < 0 ? r : client_send(dev->client, &command);
 }
 
-/* The answer to the reload itself: how its load ends is to be seen. */
+/* Handles the answer to the reload itself; the end of its load is still open. */
 static void on_read_again(struct dev *dev, const Skep__Admin__Reloaded *reloaded)
 {
     if (reloaded->errors.len > 0)

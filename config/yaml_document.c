@@ -247,8 +247,8 @@ static int build(struct builder *builder, yaml_parser_t *parser)
     const struct yaml_document *document = builder->document;
     size_t skipped = document->size >= 3 && memcmp(document->text, mark, 3) == 0 ? 3 : 0;
 
-    /* Without this, a byte order mark could make it read the text as UTF-16; of UTF-8 it is left out, because libyaml would
-     * count it as a column. */
+    /* A byte order mark could otherwise make libyaml read the text as UTF-16; that of UTF-8 is left out, because libyaml
+     * would count it as a column. */
     yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(parser, (const unsigned char *) document->text + skipped,
                                  document->size - skipped);
