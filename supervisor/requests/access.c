@@ -17,20 +17,21 @@
 #define LITTLE_LINES 4 /* see log_budget_has_share */
 
 struct access {
-    struct http_text method, host, path, client; /* empty: not known */
+    struct http_text method, host, path, client; /* empty: unknown */
     struct http_text caller;                     /* tenant; empty: none */
     bool is_http10;
-    unsigned status; /* 0: nothing was sent */
+    unsigned status; /* 0: no answer was sent */
     const char *code;
     struct tenant *tenant; /* NULL: none */
     uint64_t id;           /* 0: none */
     unsigned worker;
-    pid_t worker_pid; /* 0: none had it */
+    pid_t worker_pid; /* 0: no worker had the request */
     uint64_t bytes, duration_us, queue_us, cpu_us;
-    bool is_cold;             /* if it was in a worker */
-    struct http_text version; /* empty: it was in no worker, or its version has no name any more */
-    struct http_text route;   /* empty: none */
-    char version_number[16];  /* what version may point to */
+    bool is_cold; /* known if the request was in a worker */
+    /* Empty: the request was in no worker, or the version has no name any more. */
+    struct http_text version;
+    struct http_text route;            /* empty: none */
+    char version_number[16];           /* buffer to which version may point */
     char route_text[ROUTE_TEXT_BYTES]; /* likewise */
 };
 
@@ -44,7 +45,7 @@ static struct http_text cut(struct http_text text, size_t most)
     return (struct http_text){ text.data, text.size < most ? text.size : most };
 }
 
-/* Without the query: secrets are in it more often than elsewhere. */
+/* Returns the path without the query, which has secrets more often than the path. */
 static struct http_text path_of(struct http_text target)
 {
     const char *query = target.size > 0 ? memchr(target.data, '?', target.size) : NULL;
@@ -64,7 +65,7 @@ static struct log_field number_field(const char *name, enum log_field_kind kind,
     return (struct log_field){ .name = name, .kind = kind, .number = number };
 }
 
-/* For people: what the fields say, in a line. */
+/* Writes the fields as a line for people. */
 static size_t describe(const struct access *a, char *text, size_t size)
 {
     char status[16] = "-", id[40] = "", worker[32] = "", cpu[48] = "";
@@ -162,7 +163,7 @@ static void write_event(struct ledger *ledger, const struct access *a)
 
 /* ---- a request of the ledger's */
 
-/* Scheme, "://", authority, target: see copy_head. */
+/* Splits scheme, "://", authority, target: see copy_head. */
 static void split_url(struct http_text url, struct access *a)
 {
     const char *start = (const char *) memchr(url.data, '/', url.size) + 2,
@@ -183,7 +184,7 @@ static bool is_head(struct http_text method)
 static unsigned status_of(const struct request *request, enum error_code code)
 {
     if (request->status > 0 || code == ERROR_NONE)
-        return request->status; /* with which the answer began, however it ended */
+        return request->status; /* status with which the answer began */
     return error_info(code)->status;
 }
 
@@ -201,14 +202,14 @@ static bool is_below(const struct route_pattern *route, struct http_text host)
            memcmp(host.data + host.size - size, route->host, size) == 0;
 }
 
-/* How well a route fits; 0: not at all. The order is the router's. */
+/* Returns how well a route fits; 0: not at all. The order is the router's. */
 static unsigned fit(const struct route_pattern *route, struct http_text host, struct http_text path)
 {
     size_t host_size = strlen(route->host), path_size = strlen(route->path);
     bool is_path = path_size <= path.size && memcmp(path.data, route->path, path_size) == 0;
     unsigned score = (unsigned) path_size + 1;
 
-    /* "/api" is also for "/api/" and what is below it. */
+    /* "/api" is also for "/api/" and paths below it. */
     if (!route->is_exact && path_size == path.size + 1 && route->path[path.size] == '/')
         is_path = memcmp(path.data, route->path, path.size) == 0;
     if (!is_path || (route->is_exact && path_size != path.size))
@@ -222,7 +223,7 @@ static unsigned fit(const struct route_pattern *route, struct http_text host, st
     return host_size == 0 ? score : 0;
 }
 
-/* The route by which the tenant got the request, as skep.yaml writes it. */
+/* Names the route by which the tenant got the request, as skep.yaml writes it. */
 static void name_route(const struct manifest *manifest, struct http_text host, struct access *a)
 {
     const struct route_pattern *best = NULL;
@@ -245,7 +246,7 @@ static void name_route(const struct manifest *manifest, struct http_text host, s
     a->route.size = strlen(a->route.data);
 }
 
-/* A deployed version has the name that `skep versions` shows, any other a number. */
+/* Names the version: a deployed one by its name in `skep versions`, any other by a number. */
 static void name_version(const struct version *version, struct access *a)
 {
     const struct tenant *tenant = version->tenant;
@@ -319,7 +320,7 @@ void access_log_gone(struct request *request, const char *code)
     note_answer(request, request->status, code);
 }
 
-/* ---- others */
+/* ---- requests that never were in the ledger */
 
 void access_log_refusal(struct ledger *ledger, struct tenant *tenant,
                         const struct http_request *head, struct http_text caller,

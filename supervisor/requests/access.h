@@ -7,19 +7,20 @@
 
 #include "supervisor/requests/ledger.h"
 
-/* Whether it is on, by the configuration that holds now. */
+/* Returns whether the access log is on, by the current configuration. */
 bool access_is_on(const struct ledger *ledger);
-/* A request that was answered; once for each. Its event is written by access_log_end, when its CPU time is known. */
+/* Notes an answered request; once for each. access_log_end writes the event, when the CPU time is
+ * known. */
 void access_log_request(struct request *request, enum error_code code);
-/* One that ended without a whole answer, because of its client; code: why. Likewise. */
+/* Notes a request that ended without a whole answer, because of its client; code: why. Likewise. */
 void access_log_gone(struct request *request, const char *code);
-/* The request leaves its worker, or ends without one: writes its event, if it is due. */
+/* Writes the event, if it is due, of a request that leaves its worker, or ends without one. */
 void access_log_end(struct request *request);
-/* One that was refused before it became a request of the ledger's. tenant: NULL if there is none; id: as
- * the client was told. */
+/* Logs a request that was refused before it was in the ledger. tenant: NULL if there is none; id: the one that
+ * the client got. */
 void access_log_refusal(struct ledger *ledger, struct tenant *tenant,
                         const struct http_request *head, struct http_text caller,
                         enum error_code code, uint64_t id);
-/* One whose head the front has not understood. For struct http_handler; handler: struct ledger. */
+/* Logs a request whose head the front has refused. For struct http_handler; handler: struct ledger. */
 void access_log_rejection(void *handler, struct http_text client, enum error_code code,
                           unsigned status);

@@ -99,7 +99,7 @@ static void send_frame(const struct request *request, unsigned which, void *mess
                      (Skep__Worker__ToWorker__MessageCase) which, message);
 }
 
-/* NULL without memory. */
+/* Packs the head of an answer. NULL without memory. */
 static uint8_t *pack_answer(const struct call_answer *answer, size_t *ret_size)
 {
     size_t size = head_table_bytes(2 * answer->n_fields);
@@ -125,7 +125,7 @@ void call_frames_send_head(struct request *request, uint32_t id, const struct ca
     size_t size = 0;
     _cleanup_free_ uint8_t *packed = pack_answer(answer, &size);
 
-    if (!packed) { /* what follows of the call is of one that is over, and passed over */
+    if (!packed) { /* later parts of the call are ignored, as those of a call that is over */
         call_frames_send_failure(request, id, false, "skepd has no memory for the answer");
         return;
     }

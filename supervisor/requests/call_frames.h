@@ -7,7 +7,7 @@
 #include "supervisor/requests/ledger.h"
 #include "supervisor/workers/link.h"
 
-struct call_part { /* of a body */
+struct call_part { /* a part of a body */
     const uint8_t *data;
     size_t size;
     bool end;
@@ -19,7 +19,7 @@ int requests_on_call_body_frame(void *owner, const ProtobufCMessage *message);
 int requests_on_call_credit_frame(void *owner, const ProtobufCMessage *message);
 int requests_on_call_cancel_frame(void *owner, const ProtobufCMessage *message);
 
-/* To the request's worker. A frame that cannot be sent is lost with the worker. */
+/* Each sends to the request's worker. A frame that cannot be sent is lost with the worker. */
 void call_frames_send_head(struct request *request, uint32_t id, const struct call_answer *answer,
                            const struct call_part *part);
 void call_frames_send_body(struct request *request, uint32_t id, const struct call_part *part);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whoever waits for the answer to a request: an exchange of the front (client.c), or a call of another tenant
- * (service.c). Only the ledger's files use this. Supervisor, loop thread.
+ * The client that waits for the answer to a request: an exchange of the front (client.c), or a call
+ * of another tenant (service.c). Only the ledger's files use this. Supervisor, loop thread.
  */
 #pragma once
 
 #include "supervisor/http/http.h"
 
-/* Each as the function of http.h with its name. to: as in struct request_client, not NULL. */
+/* Each does the same as the function of http.h with its name. to: as in struct request_client, not
+ * NULL. */
 struct client_ops {
     int (*respond)(void *to, const struct http_response *response, const uint8_t *body, size_t size,
                    bool end);
@@ -19,19 +20,20 @@ struct client_ops {
     bool (*awaits_body)(const void *to);
     bool (*is_head_sent)(const void *to);
     size_t (*queued)(const void *to);
-    /* NULL: its answers show no times. */
+    /* NULL: answers show no times. */
     void (*set_timing)(void *to, uint64_t queue_us, uint64_t total_us, bool is_cold);
-    /* Requests with the same key share the tenant's places and queue with the others, see share.h; 0: has none. */
+    /* Requests with the same key share the tenant's places and queue with the others, see share.h;
+     * 0: no key. */
     uint64_t (*key)(const void *to);
-    /* Both NULL: it is never slow. */
+    /* Both NULL: the client is never slow. */
     bool (*is_slow)(const void *to);
     void (*note_slow)(void *to);
-    bool is_caller; /* the key is the number of a tenant; else to is an exchange */
+    bool is_caller; /* the key is the number of a tenant; else `to` is an exchange */
 };
 
 struct request_client {
     const struct client_ops *ops; /* static */
-    void *to;                     /* borrowed; NULL: it has its answer, or is gone */
+    void *to;                     /* borrowed; NULL: the client has its answer, or is gone */
 };
 
 static inline bool client_is_slow(const struct request_client *client)

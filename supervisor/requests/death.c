@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What becomes of requests when a worker dies, and when one is ready again. Supervisor, loop thread.
+ * Requests after the death of a worker, and when a worker is ready again. Supervisor, loop thread.
  */
 #include "common/io.h"
 #include "supervisor/placement/placement.h"
@@ -8,7 +8,8 @@
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/worker.h"
 
-/* In a death by memory all of the culprit's requests are: each would do the same again. */
+/* Returns whether the request counts as the culprit. In a death by memory all requests of the culprit's tenant do: each would
+ * cause the same again. */
 static bool is_culprit(const struct request *request, const struct verdict *verdict,
                        bool has_entered)
 {
@@ -25,7 +26,7 @@ static void decide_fate(struct worker *worker, struct request *request,
     struct fate_facts facts = {
         .has_entered = mark == request->attempt.id,
         .is_untrusted = verdict->is_untrusted,
-        /* It, or another of its tenant, or any in the worker may be what did it. */
+        /* The request, or another of its tenant, or any in the worker may be the culprit. */
         .is_suspect = verdict->is_unexplained ||
                       (verdict->request == 0 && request->attempt.version->id == verdict->version),
         .is_idempotent = request->is_idempotent,
@@ -60,7 +61,7 @@ void ledger_on_death(struct worker *worker, const struct verdict *verdict)
     LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement->version->id == verdict->version)
             ledger_note_death_cost(placement->version->tenant);
-    /* From the youngest to the oldest, so that each goes before those that were behind it. */
+    /* From the youngest to the oldest, so that each is put before those that were behind it. */
     for (request = TAILQ_LAST(&ledger->active, request_list); request; request = previous) {
         previous = TAILQ_PREV(request, request_list, entry);
         if (request->attempt.placement->worker == worker)
@@ -84,14 +85,14 @@ static void find_another_place(struct tenant *tenant)
         ledger_fail_queue(tenant, ERROR_OVERLOADED, 1);
 }
 
-/* Those that were blamed for a death come last: where each of many kills the worker as soon as it is
- * there, the others would never have their turn. */
+/* Visits all tenants that wait. Those that were blamed for a death come last: if each of many kills the worker as soon as
+ * it is there, the others would never have their turn otherwise. */
 static void for_each_waiting(struct ledger *ledger, void (*visit)(struct tenant *))
 {
     uint64_t now = io_now_ns();
     struct tenant *tenant;
 
-    /* Any of them may leave the list meanwhile, so it is turned rather than walked. */
+    /* A visit may take any tenant out of the list, so the list is turned rather than walked. */
     for (unsigned pass = 0; pass < 2; pass++)
         for (unsigned n = ledger->n_waiting; n > 0 && (tenant = TAILQ_FIRST(&ledger->waiting));
              n--) {
@@ -123,7 +124,7 @@ void ledger_on_drained(struct worker *worker)
     ledger_on_ready(worker);
 }
 
-/* A load is a turn, too: it comes out of the tenant's share of the worker. */
+/* Charges a load, which is a turn, too, to the tenant's share of the worker. */
 static void charge_turn(struct tenant *tenant, struct worker *worker, uint64_t used_us)
 {
     uint32_t cost_us = used_us < RUN_COST_MAX_US ? (uint32_t) used_us : RUN_COST_MAX_US;

@@ -35,7 +35,7 @@ const char *failure_reason(enum error_code code)
     return error_info(code)->status >= 500 ? reasons[code] : NULL;
 }
 
-/* Returns whether the line is due, and how many were not since the last one. */
+/* Returns whether the line is due. *ret_skipped: lines that were left out since the last one. */
 static bool is_due(struct tenant_books *books, enum error_code code, uint64_t *ret_skipped)
 {
     uint64_t second = io_now_ns() / NSEC_PER_SEC;
@@ -73,7 +73,7 @@ void failure_log(struct tenant *tenant, const struct request *request, uint64_t 
     uint64_t skipped;
     char text[320];
 
-    /* The worker's own words, if there were any, say more. */
+    /* The worker's own text, if there was one, says more. */
     if (!reason || (request && request->is_told) || !is_due(&tenant->books, code, &skipped))
         return;
     int n = snprintf(text, sizeof text, "request %" PRIu64 " failed with %u %s: %s",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The frames of requests: what a worker says of them. Every byte from a worker
- * is hostile; what does not fit the ledger is -EPROTO, which gets the worker killed. Supervisor, loop thread.
+ * Handlers of a worker's frames about requests. Every byte from a worker is hostile; a frame that
+ * does not fit the ledger is -EPROTO, which gets the worker killed. Supervisor, loop thread.
  */
 #include "supervisor/requests/frames.h"
 
@@ -44,7 +44,7 @@ int requests_on_body_frame(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Body *body = (const Skep__Worker__Body *) message;
     struct request *request = request_find(owner, body->id);
 
-    /* Each part is progress: one without bytes is none. */
+    /* Each part counts as progress, so one without bytes is refused. */
     if (!request || body->data.len > BODY_CHUNK_MAX_BYTES || (body->data.len == 0 && !body->end))
         return -EPROTO;
     return ledger_on_body(request, body->data.data, body->data.len, body->end);
@@ -83,7 +83,7 @@ int requests_on_done_frame(void *owner, const ProtobufCMessage *message)
     const Skep__Worker__Done *done = (const Skep__Worker__Done *) message;
     struct request *request = request_find(owner, done->id);
 
-    /* Another worker has it by now: anything else that is said of it is of an id that is not known. */
+    /* Another worker has the request by now: all other frames about it have an unknown id. */
     if (done->outcome == SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED &&
         worker_end_withdrawn(owner, done->id))
         return 0;
@@ -102,7 +102,7 @@ int requests_on_caught_up_frame(void *owner, const ProtobufCMessage *message)
     struct worker *worker = owner;
 
     (void) message;
-    if (worker->caught_up == worker->served) /* each is for one request at least */
+    if (worker->caught_up == worker->served) /* each frame is for one request at least */
         return -EPROTO;
     worker->caught_up++;
     ledger_on_caught_up(worker);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handlers for what a worker says of requests, for the table in supervisor/frames.c. Each is a
+ * Handlers of a worker's frames about requests, for the table in supervisor/frames.c. Each is a
  * channel_handler_fn; owner: struct worker. Supervisor, loop thread.
  */
 #pragma once

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The client's side of the ledger: from the parsed head to the worker, and everything that the
- * front says later. worker.c has what workers say.
+ * The client's side of the ledger: from the parsed head to the worker, and all later calls of the
+ * front. worker.c has the worker's side.
  */
 #include "supervisor/requests/ledger.h"
 
@@ -30,7 +30,7 @@ static bool is_cookie(const struct http_field *field)
     return field->name.size == 6 && memcmp(field->name.data, "cookie", 6) == 0;
 }
 
-/* How many fields go on; *ret_bytes: the most that their texts take. */
+/* Returns how many fields are passed on; *ret_bytes: most bytes that their texts take. */
 static size_t count_fields(const struct http_request *head, size_t *ret_bytes)
 {
     size_t bytes = 0, n_cookies = 0;
@@ -163,7 +163,7 @@ void ledger_count(struct request *request, enum error_code code)
     if (request->is_counted)
         return;
     request->is_counted = true;
-    /* The last part of an answer that is complete has just been taken. */
+    /* The last part of a complete answer has just been taken. */
     uint64_t now = code == ERROR_NONE ? request->progress_ns : io_now_ns();
     stats_count_answer(request->ledger->record, &request->attempt.tenant->counted, code,
                        !request->is_blameless);
@@ -209,7 +209,7 @@ void ledger_leave_worker(struct request *request)
     struct ledger *ledger = request->ledger;
     struct placement *placement = request->attempt.placement;
 
-    access_log_end(request); /* as long as its version is known */
+    access_log_end(request); /* while its version is known */
     caller_end(&request->calls);
     TAILQ_REMOVE(&ledger->active, request, entry);
     if (request->is_push_due)
@@ -239,7 +239,7 @@ void ledger_return_to_queue(struct request *request)
     request->push_at_ns = 0;
     request->attempt.exceeded = 0;
     request->is_told = false;
-    ledger_count_bytes(request); /* its calls have ended */
+    ledger_count_bytes(request); /* the calls have ended */
     ledger_enqueue(request, true);
 }
 
@@ -249,14 +249,14 @@ void ledger_send_again(struct request *request)
     ledger_return_to_queue(request);
 }
 
-/* Each piece is an entry into JavaScript, which the tenant pays for, and how small they are is the client's
- * choice: those below this wait for more, the longer the more of them there were, so that the tenant's CPU time
- * lasts for hours of them. */
+/* Each piece is an entry into JavaScript, for which the tenant pays, and the client chooses their size: smaller pieces
+ * than this wait for more bytes, the longer the more of them there were, so that the tenant's CPU
+ * time lasts for hours of them. */
 #define PIECE_BYTES 16384
 #define PIECE_PAUSE_NS (NSEC_PER_MSEC / 4)
 #define PIECE_PAUSE_MAX_NS NSEC_PER_SEC
 
-/* Returns whether so much of the body waits for more of it. Notes what is sent. */
+/* Returns whether a part of that size has to wait for more of the body. Notes pieces that are sent. */
 static bool must_grow(struct request *request, size_t part)
 {
     uint64_t pause_ns = request->small_pieces * PIECE_PAUSE_NS;
@@ -290,7 +290,7 @@ void ledger_push_body(struct request *request)
         struct evbuffer_iovec span = { 0 };
 
         part = part < request->body_window ? part : request->body_window;
-        if (part > 0 && request->body_sent == 0) { /* one piece, however small those that came */
+        if (part > 0 && request->body_sent == 0) { /* one piece, of parts of any size */
             span.iov_base = evbuffer_pullup(request->body, (ev_ssize_t) part);
             if (!span.iov_base)
                 return;
@@ -315,8 +315,8 @@ void ledger_push_body(struct request *request)
     ledger_count_bytes(request);
 }
 
-/* What comes in tiny chunks goes on in as few frames as a turn allows: each is an entry into
- * JavaScript, which the tenant pays for. */
+/* Passes tiny chunks on in one frame for each turn, since each frame is an entry into
+ * JavaScript, for which the tenant pays. */
 static void push_later(struct request *request)
 {
     struct ledger *ledger = request->ledger;
@@ -359,7 +359,7 @@ void ledger_cancel(struct request *request, enum link_cancel reason)
     if (atomic_load(&board->running_request) == request->attempt.id)
         request->cancelled_entry_ns = atomic_load(&board->running_since_ns);
     ledger_want_tick(request->ledger, ledger_deadline_ns(request));
-    if (request->body) /* it is not sent again */
+    if (request->body) /* the request is not sent again */
         (void) evbuffer_drain(request->body, evbuffer_get_length(request->body));
     request->body_sent = 0;
     ledger_count_bytes(request);
@@ -376,11 +376,12 @@ static bool is_too_big(const struct tenant *tenant, struct request *request, uin
            ledger_meet_limit(tenant->version, request, LIMIT_INDEX(request_mib), size * 1000 >> 20);
 }
 
-/* Also while none can be sent, as during a load: what may run may wait besides the queue. */
+/* Returns whether the queue is full. Requests that may run may wait besides the queue, also while none can be sent, as
+ * during a load. */
 static bool is_queue_full(const struct tenant *tenant)
 {
     const struct limits *limits = &tenant->version->limits;
-    /* More than that run where concurrency is only observed; they take no place in the queue. */
+    /* With concurrency only observed more may run; they take no place in the queue. */
     uint64_t running =
         tenant->n_in_flight < limits->concurrency ? tenant->n_in_flight : limits->concurrency;
 
@@ -396,7 +397,7 @@ static uint64_t announced_size(const struct http_request *head)
     return head->has_body && head->content_length > 0 ? (uint64_t) head->content_length : 0;
 }
 
-/* In a full queue, an address with more in it has to make room for one with less. */
+/* Makes room in a full queue: an address with more requests in it gives way to one with fewer. */
 static bool make_room(struct tenant *tenant, const struct request_client *client)
 {
     struct request *excess = share_find_excess(tenant, client);
@@ -460,8 +461,8 @@ static void answer_refusal(struct ledger *ledger, struct tenant *tenant,
 
 /* ---- bodies that come before their request takes a place */
 
-/* While places are short, a body that is known to be small, or the first part of a larger one, is waited for
- * outside. One without a length may have to be answered while it comes. */
+/* Returns how much of the body to wait for outside of the queue: while places are short, all of a small body, or the
+ * first part of a larger one. A body without a length may have to be answered while it comes. */
 static size_t gathers(const struct tenant *tenant, const struct http_request *head)
 {
     uint64_t most = (uint64_t) tenant->tenants->config->http.body_buffer_kib << 10;
@@ -540,7 +541,7 @@ struct request *ledger_open(struct ledger *ledger, struct tenant *tenant,
         answer_refusal(ledger, tenant, client, head, origin, code, retry_s);
         return NULL;
     }
-    (void) is_too_big(tenant, request, announced_size(head)); /* observed, or refused before */
+    (void) is_too_big(tenant, request, announced_size(head)); /* only observed, or refused before */
     request->first_grant = gathers(tenant, head);
     if (request->first_grant > 0) {
         start_gathering(request);
@@ -563,7 +564,7 @@ void *ledger_on_request(void *handler, struct http_exchange *exchange,
     return ledger_open(ledger, tenant, &client, head, &from_front);
 }
 
-/* The request ends; false: it is in a worker. */
+/* Ends a request that is in no worker; false: it is in one. */
 static bool leave_before_worker(struct request *request)
 {
     if (request->state == REQUEST_GATHERING)

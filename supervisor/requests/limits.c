@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits that the supervisor itself sees met, and what bodies of a tenant take here. Supervisor, loop
- * thread.
+ * Limits that the supervisor itself sees met, and the memory of a tenant's bodies in skepd.
+ * Supervisor, loop thread.
  */
 #include "common/io.h"
 #include "supervisor/requests/failure.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/worker.h"
 
-/* Of these, to wait is all that happens: no incident, unless they are only observed. */
+/* Returns whether a request that meets the limit only waits: no incident, unless the limit is only
+ * observed. */
 static bool is_only_waiting(unsigned limit)
 {
     return limit == LIMIT_INDEX(concurrency) || limit == LIMIT_INDEX(cpu_rate);
@@ -82,12 +83,13 @@ static void set_counted(struct request *request, size_t bytes)
     request->counted_bytes = bytes;
 }
 
-/* The front bounds what is kept for all clients; its own part it knows. */
+/* Tells the front, which bounds the memory for all clients, the bytes that are kept here; it knows
+ * its own part. */
 static void set_kept(struct request *request, size_t bytes)
 {
     struct http_exchange *exchange = request->client.ops->is_caller ? NULL : request->client.to;
 
-    if (request->ledger->front) /* else it has gone before the ledger */
+    if (request->ledger->front) /* otherwise the front has gone before the ledger */
         http_front_note_kept(request->ledger->front, exchange, request->kept_bytes, bytes);
     request->kept_bytes = bytes;
 }
@@ -97,7 +99,7 @@ void ledger_count_bytes(struct request *request)
     size_t bytes = request->body ? evbuffer_get_length(request->body) : 0;
     size_t kept = bytes + caller_waiting_bytes(&request->calls);
 
-    /* Without a client it ends soon, and there are no more of those than workers have slots. */
+    /* A request without a client ends soon, and there are no more of these than rows in workers. */
     set_kept(request, request->client.to ? kept + request->head_bytes : kept);
     bytes += caller_kept_bytes(&request->calls);
     if (request->client.to)
@@ -130,12 +132,12 @@ uint64_t ledger_debt_ns(struct tenant *tenant)
     uint64_t wait_ns = rate_wait_ns(rate, ms_per_s);
     if (wait_ns == 0)
         return 0;
-    /* Used in this second: what the second brings, and the debt. */
+    /* The use in this second: the budget of the second, and the debt. */
     uint64_t used_ms = ms_per_s + (uint64_t) -rate->left_ns / NSEC_PER_MSEC;
     bool is_noted = ledger_is_noted(version, NULL, LIMIT_INDEX(cpu_rate));
     if (ledger_meet_limit(version, NULL, LIMIT_INDEX(cpu_rate), used_ms * 1000))
         return wait_ns;
-    if (!is_noted) /* only observed: the next second is not told of this one's debt again */
+    if (!is_noted) /* only observed: the next second does not inherit this debt */
         rate->left_ns = 0;
     return 0;
 }

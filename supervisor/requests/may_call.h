@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a binding to another tenant leads anywhere, for those who explain it. Supervisor, loop thread.
+ * Tells whether a binding to another tenant leads anywhere, for reports. Supervisor, loop thread.
  */
 #pragma once
 
@@ -9,5 +9,6 @@
 
 struct tenant;
 
-/* What a call by the binding would be refused with, as far as it does not depend on the request; ERROR_NONE: nothing. */
+/* Returns the code with which a call by the binding would be refused, as far as that does not depend on the request;
+ * ERROR_NONE: it would not. */
 enum error_code service_check(const struct tenant *tenant, const struct binding *binding);

@@ -6,8 +6,8 @@
 
 #define BYTES_PER_KIB UINT64_C(1024)
 #define KIB_PER_MIB UINT64_C(1024)
-/* A claim on memory may be this much over its limit (V8 goes over for a while), and no more
- * than that without one. */
+/* A claim of memory may be over its limit by this factor (V8 goes over for a while), and at most this much without a
+ * limit. */
 #define CLAIM_FACTOR 2
 #define CLAIM_MAX_KIB (UINT64_C(64) << 20)
 
@@ -27,7 +27,7 @@ void memory_add_isolate(const struct placement *placement, struct memory_use *me
     if (!board)
         return;
     struct scoreboard_tenant *claim = &board->tenants[placement->place];
-    /* While it loads, the place may still say what the one before it had. */
+    /* While it loads, the row may still have the figures of the isolate before. */
     if (atomic_load_explicit(&claim->tenant, memory_order_relaxed) != placement->id)
         return;
     memory->heap_kib += bounded_claim(atomic_load_explicit(&claim->heap_kib, memory_order_relaxed),

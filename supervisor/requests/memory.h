@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of tenants, one number in all reports: what an isolate holds by its worker's claim, cut to
- * what its limits allow, and the bodies that skepd keeps for the tenant. Supervisor, loop thread.
+ * The memory of tenants, one number in all reports: the memory of an isolate by its worker's claim,
+ * cut to its limits, and the bodies that skepd keeps for the tenant. Supervisor, loop thread.
  */
 #pragma once
 
@@ -16,6 +16,6 @@ struct memory_use {
 
 void memory_add_isolate(const struct placement *placement, struct memory_use *memory);
 void memory_add_bodies(const struct tenant *tenant, struct memory_use *memory);
-/* The isolates of its versions, and its bodies. */
+/* Adds the isolates of the tenant's versions, and its bodies. */
 void memory_add_tenant(const struct tenant *tenant, struct memory_use *memory);
 uint64_t memory_sum_kib(const struct memory_use *memory);

@@ -49,7 +49,7 @@ void ledger_fail_queue(struct tenant *tenant, enum error_code code, unsigned ret
 {
     struct request *request;
 
-    /* Only those that wait now: an answer may let the front bring the next ones. */
+    /* Only requests that wait now: an answer may let the front bring the next ones. */
     for (unsigned n = tenant->n_queued; n > 0 && (request = TAILQ_FIRST(&tenant->queue)); n--) {
         ledger_dequeue(request);
         ledger_answer_failure(request, code, retry_after_s);

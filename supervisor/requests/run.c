@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From tenants' queues into workers, fairly. Tenants with something to send to the same worker take
- * turns by weight and expected CPU time; and since a worker serves in the order of arrival, it has
- * little before it that has not begun, so that a turn that is due is soon taken. Supervisor, loop
+ * From tenants' queues into workers, fairly. Tenants with requests for the same worker take
+ * turns by weight and expected CPU time. Since a worker serves in the order of arrival, it gets
+ * few requests that have not begun, so that a turn that is due is soon taken. Supervisor, loop
  * thread.
  */
 #include <stddef.h>
@@ -15,22 +15,22 @@
 #include "supervisor/requests/service.h"
 #include "supervisor/workers/worker.h"
 
-/* What may be in a worker that has not begun. */
+/* Bounds of the requests in a worker that have not begun. */
 #define UNSTARTED_MAX_US 5000
 #define UNSTARTED_MAX 64
-/* How soon a worker without room is looked at again, whatever it says meanwhile. */
+/* Time until the next look at a worker without room. */
 #define LOOK_AGAIN_NS (5 * NSEC_PER_MSEC)
-/* CPU time of a request: of a tenant of which nothing is known, and the least that counts. */
+/* CPU time of a request: that of an unknown tenant, and the least that counts. */
 #define COST_FIRST_US 1000
 #define COST_MIN_US 10
-/* JavaScript that has run for longer may run for much longer. */
+/* JavaScript that has run for longer than this may run for much longer. */
 #define LONG_PIECE_NS (2 * NSEC_PER_MSEC)
-/* Of the moving average: what the last request counts. */
+/* Part of the last request in the moving average. */
 #define COST_SHARE 4
 /* A tenant whose last cheap request ended longer ago may have begun to do something else. */
 #define PROOF_NS NSEC_PER_SEC
 
-/* ---- what requests cost */
+/* ---- costs of requests */
 
 static uint32_t cost_us(const struct tenant *tenant)
 {
@@ -42,7 +42,7 @@ static bool is_unknown(const struct tenant *tenant)
     return tenant->books.cost_us == 0;
 }
 
-/* Its tenant's turn was charged with what was expected. */
+/* Settles the cost: the tenant's turn was charged with the expected one. */
 static void settle(const struct request *request, uint32_t cost)
 {
     struct tenant_books *books = &request->attempt.tenant->books;
@@ -70,7 +70,7 @@ void ledger_note_death_cost(struct tenant *tenant)
     tenant->books.cost_us = RUN_COST_MAX_US;
 }
 
-/* ---- what has not begun */
+/* ---- requests that have not begun */
 
 static void push_unstarted(struct request *request, struct worker_books *books)
 {
@@ -109,8 +109,8 @@ void ledger_forget_unstarted(struct request *request)
     settle(request, 0);
 }
 
-/* By the marks on the scoreboard. They are claims: a worker that lies gets its own requests at
- * another pace. */
+/* Notes requests that have begun, by the marks on the scoreboard. They are claims: a worker that lies gets its own
+ * requests at another pace. */
 static void look_at_marks(struct worker *worker)
 {
     struct worker_books *books = &worker->books;
@@ -150,8 +150,8 @@ bool ledger_others_wait(struct worker *worker, const struct tenant *tenant)
     return false;
 }
 
-/* A request that fills the worker's stretch of work alone goes when nothing is before it: nothing is
- * won by having it there while another runs, and a neighbour's would have to wait for both. */
+/* Returns whether the worker has room. A request that alone fills UNSTARTED_MAX_US is sent when none is before it: earlier
+ * it would win nothing, and a neighbour's would have to wait for both. */
 static bool has_room(struct worker *worker, uint32_t cost)
 {
     struct worker_books *books = &worker->books;
@@ -166,15 +166,15 @@ static bool has_room(struct worker *worker, uint32_t cost)
 
 /* ---- in a worker that is held up */
 
-/* Returns whether tenants in the worker have held up others so much that it is known, and may go apart. */
+/* Returns whether tenants in the worker have held up others so much that they may go apart. */
 static bool is_pressed(const struct worker *worker)
 {
     return worker_is_in(worker, SLOT_SHARED) && worker->cordon->solitary > 0 &&
            holdup_is_pressed(&worker->held, loop_now_ns());
 }
 
-/* Returns whether the tenant's next request may hold up others, for all that is known. In a worker that is
- * pressed only what a tenant did just now counts: those that were cheap may spin all at once. */
+/* Returns whether the tenant's next request may hold up others, as far as is known. In a pressed worker only the
+ * tenant's last requests count, since tenants that were cheap may all begin to spin at once. */
 static bool is_suspect(const struct worker *worker, const struct tenant *tenant)
 {
     if (is_unknown(tenant))
@@ -183,8 +183,8 @@ static bool is_suspect(const struct worker *worker, const struct tenant *tenant)
                                   loop_now_ns() - tenant->books.cheap_ns > PROOF_NS);
 }
 
-/* A suspect's request goes behind none that is one's, or that runs for long: others have their turn between
- * them. */
+/* Returns whether a suspect's request has to wait: it is sent behind no other suspect's, and behind none that runs for
+ * long, so that others have their turn between them. */
 static bool must_wait_for_others(struct worker *worker, const struct tenant *tenant)
 {
     if (!is_suspect(worker, tenant))
@@ -204,8 +204,8 @@ static bool is_running(const struct worker *worker, const struct request *reques
            atomic_load(&worker->board->running_request) == request->attempt.id;
 }
 
-/* Returns whether a worker that is pressed has something in it that runs for long, or may: nobody's next
- * request goes behind that, where it would have to be withdrawn. */
+/* Returns whether a pressed worker has a request that runs for long, or may: no request is sent behind that,
+ * where it would have to be withdrawn. */
 static bool is_blocked(struct worker *worker)
 {
     if (!is_pressed(worker))
@@ -228,7 +228,8 @@ static bool has_trial(const struct worker *worker, uint64_t now)
            atomic_load(&worker->board->running_request) == books->trial;
 }
 
-/* Returns whether a tenant whose next request may hold up others has to wait until those have had some time. */
+/* Returns whether a tenant whose next request may hold up others has to wait until the others have
+ * had some time. */
 static bool must_pause(const struct worker *worker, const struct tenant *tenant)
 {
     if (!is_pressed(worker) || !is_suspect(worker, tenant))
@@ -248,7 +249,7 @@ void ledger_stop_waiting(struct tenant *tenant)
     tenant->books.run_worker = NULL;
 }
 
-/* Whose entry in a run queue it is. */
+/* Returns the tenant of an entry of a run queue. */
 static struct tenant *tenant_of(struct run_entry *entry)
 {
     return (struct tenant *) (void *) ((char *) entry - offsetof(struct tenant, books.run));
@@ -262,7 +263,7 @@ void ledger_forget_worker(struct worker *worker)
         ledger_stop_waiting(tenant_of(entry));
 }
 
-/* Whether the limits of the tenant let its next request go. */
+/* Returns whether the limits of the tenant allow its next request. */
 static bool may_send(struct tenant *tenant)
 {
     const struct version *version = tenant->version;
@@ -276,8 +277,8 @@ static bool may_send(struct tenant *tenant)
     return ledger_debt_ns(tenant) == 0;
 }
 
-/* Its place was taken over because of what runs in it, and that still does: nobody's next request goes
- * behind it. */
+/* Returns whether the worker's slot was taken over because of a piece that still runs in it: no request is sent
+ * behind that. */
 static bool is_left_to_what_runs(const struct worker *worker)
 {
     const struct scoreboard *board = worker->board;
@@ -288,8 +289,8 @@ static bool is_left_to_what_runs(const struct worker *worker)
            holdup_is_pressed(&worker->held, io_now_ns());
 }
 
-/* While the worker that it should be in does not have it yet: another that does. One that was kept away
- * from the others may have hurt them. */
+/* Finds another worker that has the version, while the right one does not have it yet. A tenant that was kept away from
+ * the others may have hurt them. */
 static struct placement *find_meanwhile(const struct tenant *tenant)
 {
     struct placement *placement;
@@ -304,7 +305,8 @@ static struct placement *find_meanwhile(const struct tenant *tenant)
     return NULL;
 }
 
-/* Where its next request goes; NULL while there is no such place. What gives it one pumps again. */
+/* Returns the placement for the tenant's next request; NULL while there is none. The code that
+ * makes one pumps again. */
 static struct placement *find_place(struct tenant *tenant)
 {
     struct slots *slots = placements_of_tenant(tenant)->slots;
@@ -387,18 +389,18 @@ static void after_sending(struct request *request)
 
 enum turn {
     TURN_TAKEN,
-    TURN_LATER, /* others may have theirs before it */
-    TURN_NONE,  /* nobody's can be taken just now */
+    TURN_LATER, /* others may have their turns before it */
+    TURN_NONE,  /* no turn can be taken just now */
 };
 
-/* The turn of a tenant, which waits in the worker's run queue. */
+/* Takes the turn of a tenant, which waits in the worker's run queue. */
 static enum turn take_turn(struct worker *worker, struct tenant *tenant)
 {
     struct placement *placement = placement_find(tenant->version, worker);
     struct request *request = share_next(tenant);
 
     if (!placement || !placement_is_up(placement) || !may_send(tenant) ||
-        must_pause(worker, tenant)) { /* the tick looks again */
+        must_pause(worker, tenant)) { /* the tick tries again */
         ledger_stop_waiting(tenant);
         return TURN_TAKEN;
     }
@@ -408,7 +410,7 @@ static enum turn take_turn(struct worker *worker, struct tenant *tenant)
         return TURN_LATER;
     if (!has_room(worker, cost_us(tenant)) || send_request(request, placement) < 0)
         return TURN_NONE;
-    ledger_dequeue(request); /* the last one takes the tenant out of the run queue */
+    ledger_dequeue(request); /* the last request takes the tenant out of the run queue */
     if (tenant->books.run_worker)
         run_queue_charge(&worker->books.queue, &tenant->books.run, request->attempt.cost_us,
                          cost_us(tenant));
@@ -462,7 +464,7 @@ void ledger_pump(struct tenant *tenant)
 
 void ledger_on_limits(struct tenant *tenant)
 {
-    ledger_stop_waiting(tenant); /* its weight is that of when it came */
+    ledger_stop_waiting(tenant); /* the entry has the old weight */
     ledger_pump(tenant);
     ledger_want_tick(ledger_of_tenant(tenant), io_now_ns());
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The frame that brings a request to its worker. Supervisor, loop thread.
+ * Sends a request to its worker. Supervisor, loop thread.
  */
 #include "supervisor/requests/internal.h"
 

@@ -21,12 +21,12 @@
 #define METHOD_MAX_BYTES 32
 #define AUTHORITY_BYTES (HOST_NAME_MAX_BYTES + 8)
 
-/* A call, as the client of the request that it is. */
+/* A call, as the client of its request. */
 struct service {
     struct call *call;       /* borrowed; gone with the service */
     struct request *request; /* borrowed; NULL until there is one */
-    bool is_head;            /* its method: an answer has no body */
-    bool has_body;           /* the answer has one */
+    bool is_head;            /* the method is HEAD: an answer has no body */
+    bool has_body;           /* the answer has a body */
 };
 
 static const struct client_ops service_client;
@@ -50,14 +50,14 @@ static void count_call(const struct request *parent, enum error_code code)
 
 /* ---- the answer, to the caller's worker */
 
-/* Bytes of answers that their callers' workers do not take, while skepd has no room for them. */
+/* Returns whether skepd has no room for answers that the caller's worker does not take. */
 static bool is_short(const struct request *parent)
 {
     return http_front_pressure(parent->ledger->front) >= 2 &&
            worker_is_congested(parent->attempt.placement->worker);
 }
 
-/* The call is over; what waits of it is kept for the caller now. */
+/* Ends the call; its waiting bytes are kept for the caller now. */
 static void leave(struct service *service, struct request *parent)
 {
     free(service);
@@ -91,7 +91,7 @@ static bool is_content_length(struct http_text name)
     return name.size == sizeof length - 1 && strncasecmp(name.data, length, name.size) == 0;
 }
 
-/* Those of the fields that pass. Returns their number, or -EBADMSG. */
+/* Copies the fields that pass. Returns their number, or -EBADMSG. */
 static int pass_fields(const struct http_response *response, bool is_head,
                        struct call_field fields[static FIELDS_MAX])
 {
@@ -112,7 +112,7 @@ static int pass_fields(const struct http_response *response, bool is_head,
     return n;
 }
 
-/* What waits of an answer is kept for the caller. */
+/* Counts the waiting bytes of an answer, which are kept for the caller. */
 static void count_waiting(const struct service *service, struct request *parent)
 {
     if (call_waiting(service->call) > 0)
@@ -172,7 +172,7 @@ static int send_body(void *to, const uint8_t *data, size_t size, bool end)
     return 0;
 }
 
-/* As http_fail answers. */
+/* Answers as http_fail does. */
 static void answer_problem(struct call *call, enum error_code code, unsigned retry_after_s,
                            uint64_t request_id)
 {
@@ -259,9 +259,9 @@ static const struct client_ops service_client = {
     .is_caller = true,
 };
 
-/* ---- may it be called */
+/* ---- the right to call */
 
-/* Returns whether the tenant waits for what the request does. */
+/* Returns whether the tenant waits for the result of the request. */
 static bool is_in_chain(const struct request *request, const struct tenant *tenant)
 {
     for (; request; request = request->client.ops == &service_client && request->client.to
@@ -277,7 +277,7 @@ static bool may_cross(const struct cordon_config *from, const struct cordon_conf
     return strcmp(from->name, to->name) == 0 || (from->calls_across && to->calls_across);
 }
 
-/* What does not depend on the request. from: of the caller. */
+/* Checks conditions that do not depend on the request. from: the caller's version. */
 static enum error_code check_right(const struct version *from, const char *name,
                                    const struct tenant *tenant)
 {
@@ -329,7 +329,7 @@ static const char *find_any(const char *from, const char *end, const char *set)
     return from;
 }
 
-/* "HOST[:PORT]" of a URL to the authority as a URL shows it. */
+/* Parses "HOST[:PORT]" of a URL into the authority as a URL shows it. */
 static int parse_authority(const char *from, const char *end, unsigned usual_port,
                            struct parsed *parsed)
 {
@@ -385,7 +385,7 @@ static void add_field(struct parsed *parsed, const char *name, struct http_text 
     parsed->fields[parsed->head.n_fields++] = (struct http_field){ { name, strlen(name) }, value };
 }
 
-/* Host of the URL, the length where it is known, and those of the call that pass. */
+/* Makes the fields: the URL's host, the length if it is known, and fields of the call that pass. */
 static int parse_fields(const struct call_head *from, struct parsed *parsed)
 {
     size_t size = 0;
@@ -531,7 +531,7 @@ static const struct call_kind service_kind = {
     .cancel = on_cancel,
 };
 
-/* ---- the attempt */
+/* ---- functions of the attempt */
 
 static bool is_congested(const struct caller *caller)
 {

@@ -7,7 +7,8 @@
 
 #include "supervisor/requests/internal.h"
 
-/* The request is in a worker: its JavaScript may call. */
+/* Lets JavaScript of a request that is in a worker make calls. */
 void service_begin(struct request *request);
-/* When the request that this one is made for, if it is a call, is over at the latest; UINT64_MAX: not known, or no call. */
+/* Returns the latest end of the root request, if this one is a call; UINT64_MAX: not known, or no
+ * call. */
 uint64_t service_due_ns(struct request *request);

@@ -7,17 +7,17 @@
 #include "common/io.h"
 
 #define SLOW_NS (10 * NSEC_PER_SEC)
-/* A quarter of the places is kept for addresses that are not known for slow clients. */
+/* Part of the places that is kept for addresses without known slow clients. */
 #define KEPT_SHARE 4
 
 struct share {
     LIST_ENTRY(share) in_table;
-    TAILQ_ENTRY(share) waiting; /* in its tenant's books, if its queue is not empty */
+    TAILQ_ENTRY(share) waiting; /* in the tenant's books, if the share's queue is not empty */
     struct tenant *tenant;      /* borrowed */
-    uint64_t client;            /* 0: has no address of its own, and so no share */
+    uint64_t client;            /* 0: a client without an address, which has no share */
     bool is_caller;             /* client is the number of a tenant */
     struct request_list queue;
-    uint64_t slow_until_ns; /* until then it is known for slow clients */
+    uint64_t slow_until_ns; /* time until which it is known for slow clients */
     unsigned n_queued;
     unsigned n_placed;   /* in workers */
     unsigned n_requests; /* in all */
@@ -49,7 +49,7 @@ static struct share_list *waiting_of(struct tenant *tenant)
 {
     struct share_list *list = &tenant->books.shares;
 
-    if (!list->tqh_last) /* books start as all zero */
+    if (!list->tqh_last) /* new books are all zero */
         TAILQ_INIT(list);
     return list;
 }
@@ -140,7 +140,7 @@ void share_give_place(struct request *request)
     request->share->n_placed--;
 }
 
-/* At least 1. */
+/* Returns a caller's part, at least 1. */
 static uint64_t part_of(const struct tenant *tenant, uint64_t all)
 {
     uint64_t part = all * tenant->version->cordon->caller_percent / 100;
@@ -158,7 +158,8 @@ bool share_is_full(const struct tenant *tenant, const struct request_client *cli
                part_of(tenant, limits->concurrency) + part_of(tenant, limits->queue);
 }
 
-/* Alone, an address may have all places; a tenant that calls may not. */
+/* Returns whether the share may have another place. Alone, an address may have all places; a tenant
+ * that calls may not. */
 static bool may_have_place(const struct share *share)
 {
     const struct tenant *tenant = share->tenant;

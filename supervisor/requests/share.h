@@ -9,21 +9,21 @@
 
 /* Counts the request, which has no share yet, for its client. 0 or -ENOMEM. */
 int share_enter(struct request *request);
-/* Returns whether a tenant that calls has all that it may have of the tenant's places and queue. */
+/* Returns whether a calling tenant has its full part of the tenant's places and queue. */
 bool share_is_full(const struct tenant *tenant, const struct request_client *client);
-/* The client was found slow: its address gets no place of those that are kept for others. */
+/* Notes a slow client, whose address gets no place of those that are kept for others. */
 void share_note_slow(struct request *request);
-/* The request goes; one without a share is let go as well. */
+/* Takes a request that goes out of its share; one without a share is allowed. */
 void share_leave(struct request *request);
-/* Into its address's part of the tenant's queue, and out of it. */
+/* Put a request into its address's part of the tenant's queue, and take it out. */
 void share_enqueue(struct request *request, bool at_head);
 void share_dequeue(struct request *request);
-/* The request has got a place in a worker; it has left it. */
+/* Note that the request has got a place in a worker, and that it has left it. */
 void share_take_place(struct request *request);
 void share_give_place(struct request *request);
-/* The request of the tenant's queue whose turn it is; NULL if it is empty, or all that is in it is of
+/* Returns the request of the tenant's queue whose turn it is; NULL if the queue is empty, or has only requests of
  * addresses that have their share of places already. */
 struct request *share_next(const struct tenant *tenant);
-/* A request that has to leave a full queue for one of the client's: the last one of an address that is known
+/* Returns a request that has to leave a full queue for one of the client's: the last one of an address that is known
  * for slow clients, or of the one with most in it. NULL if that would be no fairer than to refuse the client's. */
 struct request *share_find_excess(const struct tenant *tenant, const struct request_client *client);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time in the ledger: wall and idle limits of what is in workers, how long a request may wait, how
- * long a worker has to let go of what was cancelled, and looks at what only time changes. The tick
+ * Time in the ledger: wall and idle limits of requests in workers, the longest wait in a queue, the
+ * time that a worker has to end a cancelled request, and changes that only time makes. The tick
  * comes when the next of these is due. Supervisor, loop thread.
  */
 #include "common/io.h"
@@ -19,7 +19,7 @@ static uint64_t after_ms(uint64_t since_ns, uint64_t ms)
     return since_ns + ms * NSEC_PER_MSEC;
 }
 
-/* A part of it moves, or should: idle_ms holds instead of wall_ms. */
+/* Returns whether a body moves, or should: then idle_ms holds instead of wall_ms. */
 static bool is_stream(const struct request *request)
 {
     return request->client.to && (request->state == REQUEST_RESPONDING || !request->body_ended);
@@ -30,7 +30,7 @@ static unsigned time_limit(const struct request *request)
     return is_stream(request) ? LIMIT_INDEX(idle_ms) : LIMIT_INDEX(wall_ms);
 }
 
-/* From when its limit counts: waitUntil has its time from the end of the response, however long
+/* Returns the time from which the limit counts: waitUntil has its time from the end of the response, however long
  * that took. */
 static uint64_t since_ns(const struct request *request)
 {
@@ -45,7 +45,7 @@ static bool waits_for_client(const struct request *request)
         return false;
     if (request->state == REQUEST_RESPONDING && request->response_window == 0)
         return true;
-    /* The worker has all that has come but for what waits for more, and takes more. */
+    /* The worker has all bytes that have come, but for a piece that waits for more, and takes more. */
     return !request->body_ended && request->body &&
            request->client.ops->awaits_body(request->client.to) &&
            (evbuffer_get_length(request->body) == request->body_sent || request->push_at_ns != 0);
@@ -71,7 +71,7 @@ void ledger_note_client(struct request *request)
         ledger_want_tick(request->ledger, ledger_deadline_ns(request));
 }
 
-/* It has not yielded since it was told that its time is over, if the worker says true; a lie gives it
+/* Returns whether the request has not yielded since its cancel, by the worker's claim; a lie gives it
  * the longer patience. */
 static bool is_still_running(const struct request *request)
 {
@@ -82,7 +82,8 @@ static bool is_still_running(const struct request *request)
            atomic_load(&board->running_since_ns) == request->cancelled_entry_ns;
 }
 
-/* What another request may take that runs in the worker, by its word, before the cancel is read. */
+/* Returns the time that another request, which runs in the worker by its claim, may take before the
+ * cancel is read. */
 static uint64_t others_ms(const struct request *request)
 {
     const struct worker *worker = request->attempt.placement->worker;
@@ -95,7 +96,7 @@ static uint64_t others_ms(const struct request *request)
     return cpu_ms + other->attempt.version->limits.grace_ms;
 }
 
-/* When the worker has to be through with a request that was cancelled, by its own time. */
+/* Returns when the worker has to be done with a cancelled request, by its own time. */
 static uint64_t cancel_deadline_ns(const struct request *request)
 {
     const struct own_mark since = { request->detached_ns, request->cancelled_waited_ns };
@@ -108,7 +109,7 @@ static uint64_t cancel_deadline_ns(const struct request *request)
                                 (grace_ms + patience_ms) * NSEC_PER_MSEC);
 }
 
-/* By the limits of its own version. */
+/* Returns the deadline by the limits of its own version. */
 static uint64_t own_deadline_ns(const struct request *request)
 {
     const struct limits *limits = &request->attempt.version->limits;
@@ -134,7 +135,7 @@ uint64_t ledger_deadline_ns(struct request *request)
     return tree_ns < own_ns ? tree_ns : own_ns;
 }
 
-/* The client has taken of what is queued for it: that is progress too. */
+/* Notes bytes that the client has taken of its queue as progress. */
 static void note_taken(struct request *request, uint64_t now)
 {
     size_t queued = request->client.to ? request->client.ops->queued(request->client.to) : 0;
@@ -145,7 +146,8 @@ static void note_taken(struct request *request, uint64_t now)
     ledger_count_bytes(request);
 }
 
-/* Returns whether its JavaScript has begun, by the worker's word: until then others held it up. */
+/* Returns whether JavaScript of the request has begun, by the worker's claim: until then others
+ * held it up. */
 static bool has_entered(const struct request *request)
 {
     const struct scoreboard *board = request->attempt.placement->worker->board;
@@ -167,7 +169,7 @@ static void end_overdue(struct request *request, uint64_t now)
         worker_kill(worker, KILL_WALL, request->attempt.id);
         return;
     }
-    bool is_own = own_deadline_ns(request) <= now; /* else its caller's time is over */
+    bool is_own = own_deadline_ns(request) <= now; /* otherwise the caller's time is over */
     if (is_own &&
         !ledger_meet_limit(request->attempt.version, request, time_limit(request), used_us))
         return;
@@ -176,7 +178,7 @@ static void end_overdue(struct request *request, uint64_t now)
     ledger_cancel(request, LINK_CANCEL_WALL);
 }
 
-/* Returns when the next of the active ones is due. */
+/* Checks the active requests. Returns when the next is due. */
 static uint64_t check_active(struct ledger *ledger, uint64_t now)
 {
     uint64_t first = UINT64_MAX;
@@ -201,7 +203,7 @@ static uint64_t check_active(struct ledger *ledger, uint64_t now)
     return first;
 }
 
-/* The same where wall_ms is only observed: they go on waiting. */
+/* Notes those that have waited for too long, if wall_ms is only observed: they keep waiting. */
 static uint64_t note_waiting(struct tenant *tenant, uint64_t now)
 {
     const struct version *version = tenant->version;
@@ -217,7 +219,7 @@ static uint64_t note_waiting(struct tenant *tenant, uint64_t now)
     return UINT64_MAX;
 }
 
-/* Answers those that have waited for too long. Returns when the next one has. */
+/* Answers those that have waited for too long. Returns when the next one will have. */
 static uint64_t check_queue(struct tenant *tenant, uint64_t now)
 {
     const struct version *version = tenant->version;
@@ -241,14 +243,14 @@ static uint64_t check_queue(struct tenant *tenant, uint64_t now)
     return UINT64_MAX;
 }
 
-/* Looks at each tenant that waits: whether for too long, and whether it still has to. Returns when the
+/* Checks for each waiting tenant whether it has waited too long, and whether it still has to wait. Returns when the
  * next of these changes. */
 static uint64_t check_waiting(struct ledger *ledger, uint64_t now)
 {
     uint64_t first = UINT64_MAX;
     struct tenant *tenant;
 
-    /* Any of them may leave the list meanwhile, so it is turned rather than walked. */
+    /* Any tenant may leave the list meanwhile, so the list is turned rather than walked. */
     for (unsigned n = ledger->n_waiting; n > 0 && (tenant = TAILQ_FIRST(&ledger->waiting)); n--) {
         TAILQ_REMOVE(&ledger->waiting, tenant, books.waiting);
         TAILQ_INSERT_TAIL(&ledger->waiting, tenant, books.waiting);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ledger, the front and the workers keep, as rows of record/totals.h. Supervisor, loop thread.
+ * Rows of record/totals.h for the ledger, the front and the workers. Supervisor, loop thread.
  */
 #include "common/cleanup.h"
 #include "common/io.h"
@@ -32,7 +32,7 @@ static void read_buffers(void *owner, struct total *total)
     total->refused = http_front_cap_count(ledger->front, HTTP_CAP_BUFFERS);
 }
 
-/* A connection has one request at a time. */
+/* A connection has one request at a time, so connections bound the requests. */
 static void read_waiting_requests(void *owner, struct total *total)
 {
     const struct ledger *ledger = owner;
@@ -56,7 +56,8 @@ static void read_worker_output(void *owner, struct total *total)
     total->refused = ledger->record->counters.unread;
 }
 
-/* Each takes a place of the worker's scoreboard, and none is begun while the worker does not read. */
+/* Each load takes a row of the worker's scoreboard, and none is begun while the worker does not
+ * read. */
 static void read_loads(void *owner, struct total *total)
 {
     const struct ledger *ledger = owner;

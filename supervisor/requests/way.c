@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Places that wait for a slow client are given up when all of a tenant's are taken and others wait.
- * Supervisor, loop thread.
+ * Takes places away from requests that wait for a slow client, when all places of a tenant are
+ * taken and others wait. Supervisor, loop thread.
  */
 #include "common/io.h"
 #include "supervisor/requests/access.h"
 #include "supervisor/requests/internal.h"
 
-/* How long the tenant must have waited for the client in all, and how few bytes must have moved meanwhile. */
+/* A client is slow if the tenant has waited for it this long in all, with fewer bytes than this
+ * meanwhile. */
 #define PATIENCE_MS 1000
 #define SLOW_BYTES_PER_S 16384
 #define LOOK_AGAIN_MS 100
@@ -22,7 +23,7 @@ static bool is_slow(const struct request *request, uint64_t now)
 {
     if (request->client_since_ns == 0)
         return false;
-    /* now is that of a look at many, in the course of which it may have begun to wait. */
+    /* `now` is the time of a look at many requests, during which the wait may have begun. */
     uint64_t waits_ns = now > request->client_since_ns ? now - request->client_since_ns : 0;
     uint64_t waited_ms = (request->client_ns + waits_ns) / NSEC_PER_MSEC;
     return waited_ms >= PATIENCE_MS &&

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests that were sent to a worker and have not begun there, taken back: what runs there holds them
- * up, and there is a better place. Safe for any method: see scoreboard_withdraw. Supervisor, loop thread.
+ * Takes back requests that were sent to a worker and have not begun there: a piece that runs there
+ * holds them up, and another worker is better. Safe for any method: see scoreboard_withdraw.
+ * Supervisor, loop thread.
  */
 #include "common/io.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/worker.h"
 
-/* Withdrawals of one request; after so many it stays where it is. */
+/* Most withdrawals of one request, which then stays in its worker. */
 #define WITHDRAWALS_MAX 8
 
 static bool take_back(struct request *request)
 {
-    /* A worker that lets a part of the body be read, or answers, has begun, whatever its mark says. */
+    /* A worker that reads a part of the body, or answers, has begun, even if its mark says
+     * otherwise. */
     if (request->state != REQUEST_SENT || request->is_cancelled || !request->client.to ||
         request->is_body_lost || request->withdrawals >= WITHDRAWALS_MAX ||
         !worker_withdraw(request->attempt.placement->worker, &request->attempt))
@@ -26,7 +28,7 @@ static bool take_back(struct request *request)
     return true;
 }
 
-/* A placement that waits for its last request to leave, which has; NULL: none. */
+/* Returns a placement that waits for its last request to leave, which has left; NULL: none. */
 static struct placement *find_left(const struct worker *worker)
 {
     struct placement *placement;
@@ -47,7 +49,7 @@ unsigned ledger_withdraw(struct worker *worker, bool (*is_wanted)(const struct w
 
     if (worker->books.n_unstarted > 0)
         request = TAILQ_LAST(&worker->books.unstarted, request_list);
-    /* From the youngest to the oldest, so that each goes before those that were behind it. */
+    /* From the youngest to the oldest, so that each is put before those that were behind it. */
     for (; request; request = previous) {
         previous = TAILQ_PREV(request, request_list, unstarted);
         if (is_wanted(worker, &request->attempt) && take_back(request))
@@ -56,7 +58,7 @@ unsigned ledger_withdraw(struct worker *worker, bool (*is_wanted)(const struct w
     if (n == 0)
         return 0;
     while ((placement = find_left(worker)))
-        placement_on_idle(placement); /* it is unloaded, or free */
+        placement_on_idle(placement); /* unloads the placement, or frees it */
     ledger_want_tick(ledger_of_worker(worker), io_now_ns());
     return n;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The workers' side of the ledger: answers and ends. All that comes in here was said by a worker and
+ * The workers' side of the ledger: answers and ends. All input here is a worker's, and
  * is checked against the record.
  */
 #include <errno.h>
@@ -13,15 +13,15 @@
 #include "supervisor/requests/internal.h"
 #include "supervisor/workers/worker.h"
 
-/* Credit goes back to the worker in steps, as the client takes what is queued for it. */
+/* Credit goes back to the worker in steps, as the client takes its queued bytes. */
 #define CREDIT_STEPS 4
-/* The least of a step, since each is an entry into JavaScript. Less than what is free of the smallest window when the
- * front says that little is queued (http_front_low_bytes): no step is waited for in vain. */
+/* The smallest step, since each is an entry into JavaScript. Less than the free part of the smallest window when the
+ * front reports that little is queued (http_front_low_bytes), so that each step becomes due. */
 #define CREDIT_MIN_BYTES 8192
-/* Sendings that an isolate did not take, because it was stopped before, and that do not count. */
+/* Most sendings that an isolate did not take because it was stopped before; these do not count. */
 #define REFUSALS_MAX 1000
 
-/* A calling worker says what its JavaScript has read in steps of BODY_GRANT_STEP_BYTES, and what is less counts as
+/* Returns the window. A calling worker reports reads of its JavaScript in steps of BODY_GRANT_STEP_BYTES, and less counts as
  * queued: with a window of one step or less, both workers could wait for each other. */
 static uint64_t window_of(const struct request *request)
 {
@@ -34,7 +34,7 @@ static uint64_t window_of(const struct request *request)
 void ledger_give_credit(struct request *request)
 {
     size_t queued = request->client.to ? request->client.ops->queued(request->client.to) : 0;
-    /* As much as keeps what is queued and what may come within one window. */
+    /* As much credit as keeps the queued bytes and those that may come within one window. */
     uint64_t window = window_of(request);
     uint64_t used = request->response_window + queued;
     uint64_t credit = window > used ? window - used : 0;
@@ -87,7 +87,7 @@ static void after_part(struct request *request, bool end)
         ledger_count_bytes(request);
         return;
     }
-    request->client.to = NULL; /* the front has all; waitUntil may go on */
+    request->client.to = NULL; /* the front has the whole answer; waitUntil may go on */
     request->state = REQUEST_DETACHED;
     ledger_note_client(request);
     ledger_count(request, ERROR_NONE);
@@ -172,7 +172,7 @@ int ledger_on_credit(struct request *request, uint32_t bytes)
     request->body_window += bytes;
     if (!request->body)
         return -EPROTO;
-    /* Its JavaScript has read of it: what was sent cannot be sent again from here. */
+    /* JavaScript has read from the body, so the sent part cannot be sent again from here. */
     request->is_body_lost = true;
     (void) evbuffer_drain(request->body, request->body_sent);
     request->body_sent = 0;
@@ -197,7 +197,7 @@ static void leave_and_pump(struct request *request)
     placement_on_idle(placement);
     ledger_end(request);
     ledger_pump(tenant);
-    ledger_run(worker); /* others wait for what this has left */
+    ledger_run(worker); /* others wait for the row that this has left */
 }
 
 void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_us)
@@ -205,7 +205,7 @@ void ledger_on_done(struct request *request, enum error_code code, uint64_t cpu_
     ledger_note_cost(request, cpu_us);
     request->cpu_us = cpu_us;
     if (request->client.to && code == ERROR_NONE)
-        code = ERROR_BAD_RESPONSE; /* through, it says, without an answer */
+        code = ERROR_BAD_RESPONSE; /* the worker claims to be done, without an answer */
     if (code != ERROR_NONE && !request->is_cancelled)
         ledger_answer_failure(request, code, 0);
     leave_and_pump(request);
@@ -221,7 +221,7 @@ void ledger_on_not_loaded(struct request *request)
     struct placement *placement = request->attempt.placement;
     struct tenant *tenant = request->attempt.tenant;
     const struct scoreboard *board = placement->worker->board;
-    /* That nothing was run is the worker's word. */
+    /* The worker claims that no JavaScript ran. */
     struct fate_facts facts = {
         .has_entered = atomic_load(&board->entered[request->attempt.id % SCOREBOARD_SLOTS]) ==
                        request->attempt.id,
@@ -230,7 +230,8 @@ void ledger_on_not_loaded(struct request *request)
         .is_body_lost = request->is_body_lost,
         .sendings = request->sendings - request->refusals - request->withdrawals,
     };
-    /* The request came too late for an isolate that was stopped meanwhile: any number of stops may be before it. */
+    /* The request came too late for an isolate that was stopped meanwhile, which may happen any
+     * number of times. */
     bool is_refused =
         placement->is_stopped && !facts.has_entered && request->refusals < REFUSALS_MAX;
     enum error_code code = placement->is_stopped ? ERROR_ISOLATE_STOPPED : ERROR_WORKER_CRASHED;
