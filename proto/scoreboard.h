@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SCOREBOARD_SLOTS 1024
-#define SCOREBOARD_TENANTS 256
+#define SCOREBOARD_REQUESTS 1024
+#define SCOREBOARD_PLACEMENTS 256
 
 /* Cause of the death that a worker announces, written by V8's fatal error handlers. */
 enum last_words_cause {
@@ -23,8 +23,8 @@ enum last_words_cause {
     LAST_WORDS_CAUSES,
 };
 
-struct scoreboard_tenant {
-    _Atomic uint32_t tenant;       /* 0: free */
+struct scoreboard_placement {
+    _Atomic uint32_t placement;    /* number of the placement; 0: free */
     _Atomic uint32_t heap_kib;     /* objects in V8's heap, garbage included */
     _Atomic uint32_t external_kib; /* ArrayBuffers and WebAssembly memories */
     /* Allocated for the tenant by V8, ICU and natives; WebAssembly code. */
@@ -35,18 +35,18 @@ struct scoreboard_tenant {
 };
 
 struct scoreboard {
-    _Atomic uint64_t heartbeat;        /* entries into JavaScript that have ended */
-    _Atomic uint64_t running_request;  /* request whose JavaScript runs now, or 0 */
-    _Atomic uint32_t running_tenant;   /* tenant whose JavaScript runs now, or 0 */
-    _Atomic uint32_t last_words;       /* enum last_words_cause */
-    _Atomic uint64_t running_since_ns; /* CLOCK_MONOTONIC */
-    _Atomic uint32_t syscall_number;   /* with LAST_WORDS_SYSCALL */
-    _Atomic uint32_t syscall_arch;     /* AUDIT_ARCH_* of the call */
-    _Atomic uint32_t own_kib;          /* isolates that were made ahead, for no tenant */
+    _Atomic uint64_t heartbeat;         /* entries into JavaScript that have ended */
+    _Atomic uint64_t running_request;   /* request whose JavaScript runs now, or 0 */
+    _Atomic uint32_t running_placement; /* placement whose JavaScript runs now, or 0 */
+    _Atomic uint32_t last_words;        /* enum last_words_cause */
+    _Atomic uint64_t running_since_ns;  /* CLOCK_MONOTONIC */
+    _Atomic uint32_t syscall_number;    /* with LAST_WORDS_SYSCALL */
+    _Atomic uint32_t syscall_arch;      /* AUDIT_ARCH_* of the call */
+    _Atomic uint32_t own_kib;           /* isolates that were made ahead, for no tenant */
     _Atomic uint32_t unused;
-    struct scoreboard_tenant tenants[SCOREBOARD_TENANTS];
+    struct scoreboard_placement placements[SCOREBOARD_PLACEMENTS];
     /* Id of the row's last request to enter JavaScript; ~id of one that was withdrawn before. */
-    _Atomic uint64_t entered[SCOREBOARD_SLOTS];
+    _Atomic uint64_t entered[SCOREBOARD_REQUESTS];
 };
 
 #define SCOREBOARD_BYTES sizeof(struct scoreboard)
@@ -59,12 +59,12 @@ struct scoreboard {
 
 /* Enters a request; called by the worker before JavaScript of the request runs. Returns false if
  * the request was withdrawn: it must not run. */
-static inline bool scoreboard_enter(struct scoreboard *board, unsigned slot, uint64_t id)
+static inline bool scoreboard_enter(struct scoreboard *board, unsigned row, uint64_t id)
 {
-    uint64_t before = atomic_load(&board->entered[slot]);
+    uint64_t before = atomic_load(&board->entered[row]);
 
     while (before != ~id)
-        if (atomic_compare_exchange_weak(&board->entered[slot], &before, id))
+        if (atomic_compare_exchange_weak(&board->entered[row], &before, id))
             return true;
     return false;
 }
@@ -72,9 +72,9 @@ static inline bool scoreboard_enter(struct scoreboard *board, unsigned slot, uin
 /* Withdraws a request; called by the supervisor. Returns true if an honest worker will never run
  * the request. One try only: a worker that changes the entry meanwhile enters the request, or
  * lies. */
-static inline bool scoreboard_withdraw(struct scoreboard *board, unsigned slot, uint64_t id)
+static inline bool scoreboard_withdraw(struct scoreboard *board, unsigned row, uint64_t id)
 {
-    uint64_t before = atomic_load(&board->entered[slot]);
+    uint64_t before = atomic_load(&board->entered[row]);
 
-    return before != id && atomic_compare_exchange_strong(&board->entered[slot], &before, ~id);
+    return before != id && atomic_compare_exchange_strong(&board->entered[row], &before, ~id);
 }

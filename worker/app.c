@@ -116,11 +116,11 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
     int r = host_take_isolate(app->host, &options, &app->isolate);
     if (r < 0)
         return r;
-    struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
+    struct scoreboard_placement *row = &app->host->board->placements[app->row];
     struct isolate_meter meter = {
-        .heap_held_kib = word(&place->heap_held_kib),
-        .external_kib = word(&place->external_kib),
-        .native_kib = word(&place->native_kib),
+        .heap_held_kib = word(&row->heap_held_kib),
+        .external_kib = word(&row->external_kib),
+        .native_kib = word(&row->native_kib),
     };
     isolate_publish(app->isolate, &meter);
     r = set_env(app, load);
@@ -129,18 +129,18 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
 
 int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app **ret_app)
 {
-    uint32_t place = load->place;
+    uint32_t row = load->row;
 
-    if (load->tenant == 0 || !load->limits || (unsigned) load->eval >= EVAL_MODES ||
-        app_find(host, load->tenant) || place >= APPS_MAX || host->apps[place])
+    if (load->placement == 0 || !load->limits || (unsigned) load->eval >= EVAL_MODES ||
+        app_find(host, load->placement) || row >= APPS_MAX || host->apps[row])
         return -EPROTO;
 
     struct app *app = calloc(1, sizeof *app);
     if (!app)
         return -ENOMEM;
     app->host = host;
-    app->id = load->tenant;
-    app->place = place;
+    app->id = load->placement;
+    app->row = row;
     app->name = copy_text(load->name);
     app->main = copy_text(load->main);
     app->boot_deadline = event_new(host->options.base, -1, 0, on_boot_deadline, app);
@@ -150,9 +150,9 @@ int app_new(struct host *host, const Skep__Worker__LoadBegin *load, struct app *
     TAILQ_INIT(&app->jobs);
     int r = app->name && app->main && app->boot_deadline && app->hung ? make_isolate(app, load)
                                                                       : -ENOMEM;
-    host->apps[place] = app;
-    atomic_store(&host->board->tenants[place].cpu_ns, 0);
-    atomic_store(&host->board->tenants[place].tenant, app->id);
+    host->apps[row] = app;
+    atomic_store(&host->board->placements[row].cpu_ns, 0);
+    atomic_store(&host->board->placements[row].placement, app->id);
     if (r < 0) {
         app_free(app);
         return r;
@@ -204,7 +204,7 @@ void app_charge(struct app *app, uint64_t from_ns)
 {
     uint64_t used_ns = io_clock_ns(CLOCK_THREAD_CPUTIME_ID) - from_ns;
 
-    atomic_fetch_add_explicit(&app->host->board->tenants[app->place].cpu_ns, used_ns,
+    atomic_fetch_add_explicit(&app->host->board->placements[app->row].cpu_ns, used_ns,
                               memory_order_relaxed);
 }
 
@@ -213,7 +213,7 @@ static void send_loaded(struct app *app, Skep__Worker__LoadResult result, const 
     Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
     size_t size = strlen(message);
 
-    loaded.tenant = app->id;
+    loaded.placement = app->id;
     loaded.result = result;
     loaded.message.data = (uint8_t *) (uintptr_t) message;
     loaded.message.len = size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES;
@@ -249,7 +249,7 @@ static void on_problem(void *owner, const struct isolate_problem *problem)
         app->has_faults = true;
     if (app->n_problems++ >= PROBLEMS_MAX)
         return;
-    message.tenant = app->id;
+    message.placement = app->id;
     message.file = cut(problem->file, PROBLEM_TEXT_MAX_BYTES);
     message.text = cut(problem->text, PROBLEM_TEXT_MAX_BYTES);
     message.line = problem->line;
@@ -326,7 +326,7 @@ void app_dispose(struct app *app, Skep__Worker__Outcome outcome)
 
     while ((job = TAILQ_FIRST(&app->jobs)))
         job_finish(job, outcome, NULL, 0);
-    unloaded.tenant = app->id;
+    unloaded.placement = app->id;
     host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
     app_free(app);
 }
@@ -338,13 +338,13 @@ void app_on_stop(struct app *app)
     if (app->is_stopped || app->reuse_after_stop || !app->is_ready)
         return;
     app->is_stopped = true;
-    message.tenant = app->id;
+    message.placement = app->id;
     host_send(app->host, SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &message);
 }
 
 void app_free(struct app *app)
 {
-    struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
+    struct scoreboard_placement *row = &app->host->board->placements[app->row];
 
     job_release(&app->boot);
     if (app->isolate) {
@@ -359,13 +359,13 @@ void app_free(struct app *app)
     if (app->file)
         evbuffer_free(app->file);
     free(app->file_path);
-    app->host->apps[app->place] = NULL;
-    atomic_store(&place->tenant, 0);
-    atomic_store(&place->heap_kib, 0);
-    atomic_store(&place->heap_held_kib, 0);
-    atomic_store(&place->external_kib, 0);
-    atomic_store(&place->native_kib, 0);
-    atomic_store(&place->cpu_ns, 0);
+    app->host->apps[app->row] = NULL;
+    atomic_store(&row->placement, 0);
+    atomic_store(&row->heap_kib, 0);
+    atomic_store(&row->heap_held_kib, 0);
+    atomic_store(&row->external_kib, 0);
+    atomic_store(&row->native_kib, 0);
+    atomic_store(&row->cpu_ns, 0);
     free(app->name);
     free(app->main);
     free(app);

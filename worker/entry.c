@@ -40,13 +40,13 @@ static uint32_t to_kib(uint64_t size)
 
 static void measure(struct app *app, uint64_t now)
 {
-    struct scoreboard_tenant *place = &app->host->board->tenants[app->place];
+    struct scoreboard_placement *row = &app->host->board->placements[app->row];
     struct isolate_memory memory;
 
     app->measured_ns = now;
     app->is_unmeasured = false;
     isolate_get_memory(app->isolate, &memory);
-    atomic_store_explicit(&place->heap_kib, to_kib(memory.heap_used), memory_order_relaxed);
+    atomic_store_explicit(&row->heap_kib, to_kib(memory.heap_used), memory_order_relaxed);
 }
 
 /* Publishes the memory of the isolate that was made ahead, so that the supervisor knows it as no
@@ -193,7 +193,7 @@ bool entry_begin(struct app *app, struct job *job)
     host->running_job = job;
     now = io_now_ns();
     atomic_store_explicit(&board->running_since_ns, now, memory_order_relaxed);
-    atomic_store_explicit(&board->running_tenant, app->id, memory_order_relaxed);
+    atomic_store_explicit(&board->running_placement, app->id, memory_order_relaxed);
     atomic_store_explicit(&board->running_request, job->id, memory_order_release);
     isolate_freeze_clock(now);
     wake_before_entry(app);
@@ -205,17 +205,17 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
 {
     struct host *host = app->host;
     struct scoreboard *board = host->board;
-    uint32_t tenant = app->id, place = app->place;
+    uint32_t placement = app->id, row = app->row;
     uint64_t now = io_now_ns(), cpu_ns;
 
     if (sentry_leave(host->sentry, now, &cpu_ns))
         isolate_cancel_terminate(app->isolate);
     job->cpu_ns += cpu_ns;
-    atomic_fetch_add_explicit(&board->tenants[app->place].cpu_ns, cpu_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&board->placements[app->row].cpu_ns, cpu_ns, memory_order_relaxed);
     host->running_app = NULL;
     host->running_job = NULL;
     atomic_store_explicit(&board->running_request, 0, memory_order_relaxed);
-    atomic_store_explicit(&board->running_tenant, 0, memory_order_relaxed);
+    atomic_store_explicit(&board->running_placement, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&board->heartbeat, 1, memory_order_relaxed);
 
     exceeded_check(job);
@@ -242,8 +242,8 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
             job_settle(job);
         break;
     }
-    if (host->apps[place] && host->apps[place]->id == tenant) /* the app is still there */
-        wake_look(host->apps[place]);
+    if (host->apps[row] && host->apps[row]->id == placement) /* the app is still there */
+        wake_look(host->apps[row]);
     if (cpu_ns > LONG_SLICE_NS)
         channel_flush(host->channel);
 }

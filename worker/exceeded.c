@@ -20,7 +20,7 @@ bool exceeded_note(struct job *job, Skep__Worker__Limit limit, uint64_t used)
     if (job->exceeded >> limit & 1)
         return !observed;
     job->exceeded |= UINT32_C(1) << limit;
-    exceeded.tenant = job->app->id;
+    exceeded.placement = job->app->id;
     exceeded.request = job->id;
     exceeded.limit = limit;
     /* A tenant may ask for any size: new ArrayBuffer(2 ** 52). */

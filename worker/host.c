@@ -62,7 +62,7 @@ static void refuse_use(struct host *host, const Skep__Worker__LoadBegin *load)
         snprintf(text, sizeof text, "skep-worker %s loads versions to serve them, and not for %s",
                  SKEP_VERSION, use ? use->name : "a use that it does not know");
 
-    loaded.tenant = load->tenant;
+    loaded.placement = load->placement;
     loaded.result = SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED;
     loaded.message = (ProtobufCBinaryData){ .data = (uint8_t *) text, .len = (size_t) n };
     host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
@@ -101,7 +101,7 @@ static int check_file(struct app *app, int error)
 static int on_load_file(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__LoadFile *file = (const Skep__Worker__LoadFile *) message;
-    struct app *app = app_find(owner, file->tenant);
+    struct app *app = app_find(owner, file->placement);
 
     if (!app) /* the load has failed while this was on its way */
         return 0;
@@ -114,9 +114,9 @@ static int on_load_file(void *owner, const ProtobufCMessage *message)
 }
 
 /* All files are there: run is what is done with them. */
-static int end_load(struct host *host, uint32_t tenant, void (*run)(struct app *app))
+static int end_load(struct host *host, uint32_t placement, void (*run)(struct app *app))
 {
-    struct app *app = app_find(host, tenant);
+    struct app *app = app_find(host, placement);
 
     if (!app)
         return 0;
@@ -133,18 +133,18 @@ static int end_load(struct host *host, uint32_t tenant, void (*run)(struct app *
 
 static int on_load_end(void *owner, const ProtobufCMessage *message)
 {
-    return end_load(owner, ((const Skep__Worker__LoadEnd *) message)->tenant, app_load);
+    return end_load(owner, ((const Skep__Worker__LoadEnd *) message)->placement, app_load);
 }
 
 static int on_load_check(void *owner, const ProtobufCMessage *message)
 {
-    return end_load(owner, ((const Skep__Worker__LoadCheck *) message)->tenant, app_check_files);
+    return end_load(owner, ((const Skep__Worker__LoadCheck *) message)->placement, app_check_files);
 }
 
 static int on_unload(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Unload *unload = (const Skep__Worker__Unload *) message;
-    struct app *app = app_find(owner, unload->tenant);
+    struct app *app = app_find(owner, unload->placement);
 
     if (app) /* the app may have gone by itself while this was on its way */
         app_dispose(app, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
@@ -154,7 +154,7 @@ static int on_unload(void *owner, const ProtobufCMessage *message)
 static int on_retire(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Retire *retire = (const Skep__Worker__Retire *) message;
-    struct app *app = app_find(owner, retire->tenant);
+    struct app *app = app_find(owner, retire->placement);
 
     if (!app) /* the app may have gone by itself while this was on its way */
         return 0;
@@ -188,7 +188,7 @@ static void refuse(struct host *host, uint64_t id)
 static void enter(struct app *app, struct job *job, const struct isolate_request *call)
 {
     struct host *host = app->host;
-    uint32_t tenant = app->id;
+    uint32_t placement = app->id;
 
     if (!entry_begin(app, job))
         return;
@@ -199,7 +199,7 @@ static void enter(struct app *app, struct job *job, const struct isolate_request
     if (!is_held)
         return;
     channel_flush(host->channel); /* the answer does not wait for the timers */
-    app = app_find(host, tenant);
+    app = app_find(host, placement);
     if (app)
         timer_run_waiting(app);
     job = job_find(host, call->id);
@@ -213,16 +213,16 @@ static int on_request(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Request *request = (const Skep__Worker__Request *) message;
     struct host *host = owner;
-    struct app *app = app_find(host, request->tenant);
+    struct app *app = app_find(host, request->placement);
     struct job *job;
     struct head head;
 
-    if (request->slot >= JOBS_MAX ||
+    if (request->row >= JOBS_MAX ||
         head_open(request->head.data, request->head.len, HEAD_REQUEST_TEXTS,
                   HEAD_REQUEST_FIELDS_MAX, &head) < 0)
         return -EPROTO;
     if (!app || !app->is_ready || app->is_stopped ||
-        !scoreboard_enter(host->board, request->slot, request->id)) {
+        !scoreboard_enter(host->board, request->row, request->id)) {
         refuse(host, request->id);
         return 0;
     }

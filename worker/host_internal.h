@@ -15,8 +15,8 @@
 #include "worker/host.h"
 #include "worker/isolate.h"
 
-#define APPS_MAX SCOREBOARD_TENANTS
-#define JOBS_MAX SCOREBOARD_SLOTS
+#define APPS_MAX SCOREBOARD_PLACEMENTS
+#define JOBS_MAX SCOREBOARD_REQUESTS
 
 TAILQ_HEAD(job_list, job);
 TAILQ_HEAD(timer_list, timer);
@@ -39,8 +39,8 @@ struct host {
     uint32_t blank_heap_mib; /* heap_mib of the last tenant */
     uint64_t frames_seen;    /* frames received at the last tick of quiet */
     struct scoreboard *board;
-    struct app *apps[APPS_MAX]; /* index: place on the scoreboard */
-    struct job *jobs[JOBS_MAX]; /* index: slot */
+    struct app *apps[APPS_MAX]; /* index: row on the scoreboard */
+    struct job *jobs[JOBS_MAX]; /* index: row */
     struct app *running_app;    /* borrowed; set while JavaScript runs */
     struct job *running_job;
     uint32_t unflushed_tenant; /* tenant whose frames wait in the channel */
@@ -53,7 +53,7 @@ struct job {
     TAILQ_ENTRY(job) entry;
     uint64_t id;
     struct app *app; /* borrowed: the app outlives its jobs */
-    uint32_t slot;
+    uint32_t row;
     uint64_t cpu_ns;
     uint64_t spared_ns; /* part of cpu_ns that cpu_ms does not count: see on_body, job_add_credit */
     uint64_t credit;    /* bytes of response body that may be sent */
@@ -93,7 +93,7 @@ struct job {
 struct app {
     struct host *host; /* borrowed */
     uint32_t id;
-    uint32_t place; /* on the scoreboard */
+    uint32_t row; /* on the scoreboard */
     char *name;
     char *main;
     uint32_t cpu_ms, cpu_startup_ms, timers_max, log_kib;

@@ -48,7 +48,7 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct head_t
 {
     struct host *host = app->host;
 
-    if (request->slot >= JOBS_MAX || host->jobs[request->slot] || request->id == 0)
+    if (request->row >= JOBS_MAX || host->jobs[request->row] || request->id == 0)
         return -EPROTO;
     struct job *job = malloc(sizeof *job);
     if (!job)
@@ -57,9 +57,9 @@ int job_new(struct app *app, const Skep__Worker__Request *request, struct head_t
     job->unread = (uint32_t) request->body.len;
     job->is_body_ended = request->end;
     job->began_ns = io_now_ns();
-    job->slot = request->slot;
+    job->row = request->row;
     job->is_idempotent = is_idempotent(method);
-    host->jobs[job->slot] = job;
+    host->jobs[job->row] = job;
     TAILQ_INSERT_TAIL(&app->jobs, job, entry);
     *ret_job = job;
     return 0;
@@ -107,7 +107,7 @@ void job_finish(struct job *job, Skep__Worker__Outcome outcome, const char *mess
     done.cpu_us = job->cpu_ns / 1000;
     host_send(host, SKEP__WORKER__FROM_WORKER__MESSAGE_DONE, &done);
     end_silence(job);
-    host->jobs[job->slot] = NULL;
+    host->jobs[job->row] = NULL;
     TAILQ_REMOVE(&job->app->jobs, job, entry);
     job->app->n_lingering -= job->is_lingering;
     job->n_dropped += job->is_done ? job->n_timers : 0;
@@ -216,7 +216,7 @@ void job_log(struct app *app, struct job *job, Skep__Worker__LogLevel level, con
     if (job->is_log_cut)
         return;
     size = size < LOG_LINE_MAX_BYTES ? size : LOG_LINE_MAX_BYTES;
-    line.tenant = app->id;
+    line.placement = app->id;
     line.request = job->id;
     line.level = level;
     line.text = bytes(text, size);

@@ -48,12 +48,12 @@ static void on_fatal(bool is_oom, const char *location)
 /* Writes the heap of the running isolate, which was last measured before this entry. */
 static void on_fatal_heap(uint64_t heap_used)
 {
-    uint32_t running = atomic_load(&board->running_tenant);
+    uint32_t running = atomic_load(&board->running_placement);
     uint64_t kib = heap_used >> 10;
 
-    for (size_t i = 0; running != 0 && i < SCOREBOARD_TENANTS; i++)
-        if (atomic_load(&board->tenants[i].tenant) == running)
-            atomic_store(&board->tenants[i].heap_kib,
+    for (size_t i = 0; running != 0 && i < SCOREBOARD_PLACEMENTS; i++)
+        if (atomic_load(&board->placements[i].placement) == running)
+            atomic_store(&board->placements[i].heap_kib,
                          kib < UINT32_MAX ? (uint32_t) kib : UINT32_MAX);
 }
 

@@ -120,11 +120,11 @@ bool timer_is_waiting(const struct job *boot)
 void timer_run_waiting(struct app *app)
 {
     struct host *host = app->host;
-    uint32_t tenant = app->id;
+    uint32_t placement = app->id;
     struct timer *timer;
 
     /* Each entry may end any timer, and the app. */
-    while ((app = app_find(host, tenant)) && !TAILQ_EMPTY(&app->jobs) &&
+    while ((app = app_find(host, placement)) && !TAILQ_EMPTY(&app->jobs) &&
            (timer = find_waiting(&app->boot))) {
         timer->is_waiting = false;
         if (timer->repeat)

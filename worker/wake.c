@@ -247,7 +247,7 @@ void wake_on_hung(evutil_socket_t fd, short what, void *arg)
 {
     struct app *app = arg;
     struct host *host = app->host;
-    uint32_t tenant = app->id;
+    uint32_t placement = app->id;
     uint64_t now = io_now_ns();
     struct job *job;
     char where[768];
@@ -259,7 +259,7 @@ void wake_on_hung(evutil_socket_t fd, short what, void *arg)
     if (find_due(app, now))
         find_where(app, where, sizeof where);
     /* Each end is an entry, which may wake others, and end the app. */
-    while ((app = app_find(host, tenant)) && is_asleep(app) && (job = find_due(app, now)))
+    while ((app = app_find(host, placement)) && is_asleep(app) && (job = find_due(app, now)))
         end_hung(app, job, where);
     if (app)
         wake_look(app);

@@ -103,8 +103,8 @@ static void fill_running(const struct worker *worker, Skep__Admin__Worker *row)
     if (!board)
         return;
     row->heartbeat = atomic_load_explicit(&board->heartbeat, memory_order_relaxed);
-    const struct placement *placement =
-        find_placement(worker, atomic_load_explicit(&board->running_tenant, memory_order_relaxed));
+    const struct placement *placement = find_placement(
+        worker, atomic_load_explicit(&board->running_placement, memory_order_relaxed));
     if (!placement)
         return;
     row->running_tenant = report_text(placement->version->tenant->name);

@@ -124,7 +124,7 @@ static int send_begin(struct check *check)
     limits.cpu_startup_ms = check->limits.cpu_startup_ms;
     limits.heap_mib = check->limits.heap_mib;
     limits.external_mib = check->limits.external_mib;
-    begin.tenant = 1;
+    begin.placement = 1;
     begin.name = text_of(check->tenant->name);
     begin.main = text_of(check->tenant->main);
     begin.limits = &limits;
@@ -139,7 +139,7 @@ static int send_file(struct check *check, const struct tenant_file *file)
     do {
         Skep__Worker__LoadFile part = SKEP__WORKER__LOAD_FILE__INIT;
         size_t size = file->size - at < PART_BYTES ? file->size - at : PART_BYTES;
-        part.tenant = 1;
+        part.placement = 1;
         part.path = text_of(file->path);
         part.data = (ProtobufCBinaryData){ .len = size, .data = (uint8_t *) file->data + at };
         r = send_frame(check, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &part);
@@ -155,7 +155,7 @@ static void send_all(struct check *check)
 
     for (unsigned i = 0; i < check->tenant->n_files && r == 0; i++)
         r = send_file(check, &check->tenant->files[i]);
-    last.tenant = 1;
+    last.placement = 1;
     if (r == 0)
         r = send_frame(check, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_CHECK, &last);
     channel_set_phase(check->channel, PHASE_CHECKING);
@@ -199,7 +199,7 @@ static int on_problem(void *owner, const ProtobufCMessage *message)
     struct check *check = owner;
     char file[TENANT_PATH_MAX + 1], text[1024 + 1];
 
-    if (problem->tenant != 1 || problem->file.len >= sizeof file ||
+    if (problem->placement != 1 || problem->file.len >= sizeof file ||
         problem->text.len >= sizeof text || check->n_problems++ >= PROBLEMS_MAX)
         return -EPROTO;
     (void) snprintf(file, sizeof file, "%.*s", (int) problem->file.len,
@@ -232,7 +232,7 @@ static int on_loaded(void *owner, const ProtobufCMessage *message)
     struct check *check = owner;
     char text[1024];
 
-    if (loaded->tenant != 1)
+    if (loaded->placement != 1)
         return -EPROTO;
     (void) snprintf(text, sizeof text, "%.*s", (int) loaded->message.len,
                     (const char *) loaded->message.data);

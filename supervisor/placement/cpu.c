@@ -37,8 +37,8 @@ void cpu_collect(struct placement *placement)
 
     if (!worker->board)
         return;
-    const struct scoreboard_tenant *slot = &worker->board->tenants[placement->place];
-    if (atomic_load(&slot->tenant) != placement->id)
+    const struct scoreboard_placement *slot = &worker->board->placements[placement->row];
+    if (atomic_load(&slot->placement) != placement->id)
         return;
     uint64_t claim = atomic_load(&slot->cpu_ns);
     if (claim <= books->cpu_seen_ns) {

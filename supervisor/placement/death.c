@@ -66,7 +66,7 @@ static void count_candidates(const struct worker *worker, bool is_memory, struct
 
 uint32_t placement_loading_version(const struct worker *worker)
 {
-    uint32_t claim = atomic_load(&worker->board->running_tenant);
+    uint32_t claim = atomic_load(&worker->board->running_placement);
     const struct placement *placement;
 
     LIST_FOREACH (placement, &worker->placements, in_worker)
@@ -77,9 +77,10 @@ uint32_t placement_loading_version(const struct worker *worker)
 
 uint64_t placement_held_kib(const struct placement *placement)
 {
-    const struct scoreboard_tenant *claim = &placement->worker->board->tenants[placement->place];
+    const struct scoreboard_placement *claim =
+        &placement->worker->board->placements[placement->row];
 
-    if (atomic_load(&claim->tenant) != placement->id)
+    if (atomic_load(&claim->placement) != placement->id)
         return 0;
     return (uint64_t) atomic_load(&claim->heap_held_kib) + atomic_load(&claim->external_kib) +
            atomic_load(&claim->native_kib);
@@ -98,7 +99,7 @@ size_t placement_memory_shares(const struct worker *worker, struct memory_share 
     size_t n = 0;
 
     LIST_FOREACH (placement, &worker->placements, in_worker) {
-        if (n == SCOREBOARD_TENANTS)
+        if (n == SCOREBOARD_PLACEMENTS)
             break;
         ret_shares[n++] = (struct memory_share){
             .version = placement->version->id,
@@ -113,7 +114,7 @@ size_t placement_memory_shares(const struct worker *worker, struct memory_share 
  * be old. */
 static void find_in_accounts(const struct worker *worker, struct death *death)
 {
-    struct memory_share shares[SCOREBOARD_TENANTS];
+    struct memory_share shares[SCOREBOARD_PLACEMENTS];
     size_t n = placement_memory_shares(worker, shares);
     uint64_t limit_kib = (uint64_t) worker->rss_mib * KIB_PER_MIB;
     uint64_t seen_kib = worker->rss_bytes / BYTES_PER_KIB;
@@ -207,7 +208,7 @@ static void add_memory(const struct worker *worker, const struct placement *culp
         incident->limit_milli = UINT64_C(1000) * worker->cordon->rss_mib;
         incident->used_milli = incident->limit_milli;
     } else if (incident->cause == LIMIT_INDEX(heap_mib) && culprit) {
-        const struct scoreboard_tenant *claim = &worker->board->tenants[culprit->place];
+        const struct scoreboard_placement *claim = &worker->board->placements[culprit->row];
         incident->limit_milli = UINT64_C(1000) * culprit->version->limits.heap_mib;
         incident->used_milli = UINT64_C(1000) * atomic_load(&claim->heap_kib) / 1024;
     }

@@ -36,7 +36,7 @@ int placement_on_loaded_frame(void *owner, const ProtobufCMessage *message)
     };
     const Skep__Worker__Loaded *loaded = (const Skep__Worker__Loaded *) message;
     struct worker *worker = owner;
-    struct placement *placement = find_placement(worker, loaded->tenant);
+    struct placement *placement = find_placement(worker, loaded->placement);
 
     if (!placement || !placement_expects(placement, PLACEMENT_EVENT_LOADED) ||
         (unsigned) loaded->result >= ARRAY_LEN(codes))
@@ -50,7 +50,7 @@ int placement_on_loaded_frame(void *owner, const ProtobufCMessage *message)
 int placement_on_log_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Log *line = (const Skep__Worker__Log *) message;
-    struct placement *placement = find_placement(owner, line->tenant);
+    struct placement *placement = find_placement(owner, line->placement);
 
     if (!placement || (unsigned) line->level > SKEP__WORKER__LOG_LEVEL__LOG_ERROR)
         return -EPROTO;
@@ -62,7 +62,7 @@ int placement_on_log_frame(void *owner, const ProtobufCMessage *message)
 int placement_on_unloaded_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Unloaded *unloaded = (const Skep__Worker__Unloaded *) message;
-    struct placement *placement = find_placement(owner, unloaded->tenant);
+    struct placement *placement = find_placement(owner, unloaded->placement);
 
     if (!placement || !placement_expects(placement, PLACEMENT_EVENT_UNLOADED))
         return -EPROTO;
@@ -75,7 +75,7 @@ int placement_on_unloaded_frame(void *owner, const ProtobufCMessage *message)
 int placement_on_stopped_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Stopped *stopped = (const Skep__Worker__Stopped *) message;
-    struct placement *placement = find_placement(owner, stopped->tenant);
+    struct placement *placement = find_placement(owner, stopped->placement);
 
     if (!placement || placement->is_stopped ||
         !placement_expects(placement, PLACEMENT_EVENT_STOPPED) ||
@@ -89,7 +89,7 @@ int placement_on_exceeded_frame(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Exceeded *exceeded = (const Skep__Worker__Exceeded *) message;
     struct worker *worker = owner;
-    struct placement *placement = find_placement(worker, exceeded->tenant);
+    struct placement *placement = find_placement(worker, exceeded->placement);
     limit_set *seen = placement ? &placement->exceeded : NULL;
     limit_set *noted = placement ? &placement->noted : NULL;
     unsigned which = (unsigned) exceeded->limit;

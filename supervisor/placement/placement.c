@@ -43,13 +43,13 @@ int placement_new(struct version *version, struct worker *worker, struct placeme
 {
     struct placement *placement;
 
-    if (worker->n_free_places == 0)
+    if (worker->n_free_placement_rows == 0)
         return -EAGAIN;
     placement = calloc(1, sizeof *placement);
     if (!placement)
         return -ENOMEM;
     placement->id = next_id(version->tenant->tenants);
-    placement->place = worker->free_places[--worker->n_free_places];
+    placement->row = worker->free_placement_rows[--worker->n_free_placement_rows];
     placement->version = version_ref(version);
     placement->worker = worker;
     placement->since_ns = io_now_ns();
@@ -73,7 +73,8 @@ void placement_free(struct placement *placement)
     LIST_REMOVE(placement, in_version);
     LIST_REMOVE(placement, in_worker);
     placement->worker->n_placements--;
-    placement->worker->free_places[placement->worker->n_free_places++] = placement->place;
+    placement->worker->free_placement_rows[placement->worker->n_free_placement_rows++] =
+        placement->row;
     (void) version_unref(placement->version);
     free(placement);
 }
@@ -403,7 +404,7 @@ static int load(struct version *version, struct worker *worker, bool is_preload)
 
     if (channel_is_congested(worker->channel))
         return -EAGAIN; /* tried again when the worker has read */
-    if (worker->n_placements >= SCOREBOARD_TENANTS) {
+    if (worker->n_placements >= SCOREBOARD_PLACEMENTS) {
         evict_one(worker);
         return -EAGAIN;
     }

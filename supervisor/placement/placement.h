@@ -61,10 +61,10 @@ struct placement {
     LIST_ENTRY(placement) in_worker;
     struct version *version; /* borrowed */
     struct worker *worker;   /* borrowed */
-    /* "tenant" on the wire and on the scoreboard; never that of another isolate; not 0. */
+    /* Number in frames and on the scoreboard; never that of another isolate; not 0. */
     uint32_t id;
     enum placement_state state;
-    uint16_t place;     /* row on the worker's scoreboard */
+    uint16_t row;       /* on the worker's scoreboard */
     limit_set exceeded; /* limits that the worker reported for the load, see Exceeded */
     limit_set noted;    /* limits that the supervisor has seen the load meet */
     unsigned in_flight;

@@ -187,7 +187,7 @@ static void say_if_full(struct worker *worker, uint64_t now_ns)
 {
     if (now_ns - worker->evictions_ns < FULL_WINDOW_S * NSEC_PER_SEC)
         return;
-    bool is_full = worker->evictions > SCOREBOARD_TENANTS;
+    bool is_full = worker->evictions > SCOREBOARD_PLACEMENTS;
     if (is_full && (worker->slot->full_said_ns == 0 ||
                     now_ns - worker->slot->full_said_ns >= FULL_SAID_EVERY_S * NSEC_PER_SEC)) {
         worker->slot->full_said_ns = now_ns;
@@ -195,7 +195,7 @@ static void say_if_full(struct worker *worker, uint64_t now_ns)
             LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),
             "cordon %s has more active tenants than its workers have places for, %u each: in a "
             "minute %u isolates of worker %u made room for others; give it more workers",
-            worker->cordon->name, SCOREBOARD_TENANTS, worker->evictions, worker->number);
+            worker->cordon->name, SCOREBOARD_PLACEMENTS, worker->evictions, worker->number);
     }
     worker->evictions = 0;
     worker->evictions_ns = now_ns;

@@ -347,7 +347,7 @@ static bool is_before(const struct worker *worker, const struct placement *one,
     if (first == second && one->grown_kib != other->grown_kib)
         return one->grown_kib > other->grown_kib;
     return first < second ||
-           (first == second && atomic_load(&worker->board->running_tenant) == one->id);
+           (first == second && atomic_load(&worker->board->running_placement) == one->id);
 }
 
 /* Returns the first tenant that was not suspected for this death yet; NULL: none. */
@@ -550,7 +550,7 @@ static bool begin_hold_part(const struct worker *worker, struct tenant *tenant, 
 
 /* Has each tenant that holds up the worker begin to go apart. Returns how many do. */
 static unsigned part_holders(const struct worker *worker, struct holdup_facts *facts,
-                             struct tenant *parted[static SCOREBOARD_TENANTS], uint64_t now_ns)
+                             struct tenant *parted[static SCOREBOARD_PLACEMENTS], uint64_t now_ns)
 {
     const struct placement *placement;
     unsigned n = 0;
@@ -608,7 +608,7 @@ static bool must_replace(const struct worker *worker, struct holdup_facts *facts
 static void relieve(struct worker *worker, uint64_t now_ns)
 {
     struct holdup_facts facts = { .worker_ns = holdup_held_ns(&worker->held, now_ns) };
-    struct tenant *parted[SCOREBOARD_TENANTS];
+    struct tenant *parted[SCOREBOARD_PLACEMENTS];
     unsigned n = part_holders(worker, &facts, parted, now_ns);
 
     (void) placements_of_worker(worker)->ops->withdraw(worker, is_behind);
@@ -627,7 +627,7 @@ static struct tenant *find_running(const struct worker *worker, uint64_t *ret_pi
 {
     const struct attempt *attempt =
         worker_find_attempt(worker, atomic_load(&worker->board->running_request));
-    uint32_t claim = attempt ? 0 : atomic_load(&worker->board->running_tenant);
+    uint32_t claim = attempt ? 0 : atomic_load(&worker->board->running_placement);
     const struct placement *placement;
 
     *ret_piece = attempt ? attempt->id : 0;

@@ -73,13 +73,13 @@ static int send_begin(const struct placement *placement)
     }
     begin.bindings = to_bindings;
     begin.n_bindings = manifest->n_bindings;
-    begin.tenant = placement->id;
+    begin.placement = placement->id;
     begin.name = link_text(manifest->name);
     begin.main = link_text(manifest->main);
     begin.limits = &limits;
     begin.env = pointers;
     begin.n_env = manifest->n_env;
-    begin.place = placement->place;
+    begin.row = placement->row;
     begin.reuse_after_stop = manifest->reuse_after_stop;
     begin.eval = eval_mode(version);
     return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
@@ -89,7 +89,7 @@ static int send_end(const struct placement *placement)
 {
     Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
 
-    end.tenant = placement->id;
+    end.placement = placement->id;
     return link_send(placement->worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END, &end);
 }
 
@@ -101,7 +101,7 @@ static int send_file_part(struct placement *placement)
     Skep__Worker__LoadFile part = SKEP__WORKER__LOAD_FILE__INIT;
     size_t size = file->size - load->at < LOAD_PART_BYTES ? file->size - load->at : LOAD_PART_BYTES;
 
-    part.tenant = placement->id;
+    part.placement = placement->id;
     part.path = link_text(file->path);
     part.data = link_bytes(file->data + load->at, size);
     int r = link_send(placement->worker, SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE, &part);

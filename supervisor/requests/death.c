@@ -22,7 +22,7 @@ static bool is_culprit(const struct request *request, const struct verdict *verd
 static void decide_fate(struct worker *worker, struct request *request,
                         const struct verdict *verdict)
 {
-    uint64_t mark = atomic_load(&worker->board->entered[request->attempt.id % SCOREBOARD_SLOTS]);
+    uint64_t mark = atomic_load(&worker->board->entered[request->attempt.id % SCOREBOARD_REQUESTS]);
     struct fate_facts facts = {
         .has_entered = mark == request->attempt.id,
         .is_untrusted = verdict->is_untrusted,
@@ -115,7 +115,7 @@ void ledger_on_ready(struct worker *worker)
 
 void ledger_on_drained(struct worker *worker)
 {
-    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS && !worker_is_congested(worker); slot++)
+    for (unsigned slot = 0; slot < SCOREBOARD_REQUESTS && !worker_is_congested(worker); slot++)
         if (worker->attempts[slot]) {
             struct request *request = request_of_attempt(worker->attempts[slot]);
             caller_on_room(&request->calls);

@@ -179,7 +179,7 @@ void ledger_count(struct request *request, enum error_code code)
 
 static uint64_t next_id(struct ledger *ledger)
 {
-    return ++ledger->last_id * SCOREBOARD_SLOTS;
+    return ++ledger->last_id * SCOREBOARD_REQUESTS;
 }
 
 uint64_t ledger_get_id(struct request *request)
@@ -469,7 +469,7 @@ static size_t gathers(const struct tenant *tenant, const struct http_request *he
     uint64_t size = announced_size(head);
     uint32_t places = tenant->version->limits.concurrency;
 
-    places = places < SCOREBOARD_SLOTS ? places : SCOREBOARD_SLOTS;
+    places = places < SCOREBOARD_REQUESTS ? places : SCOREBOARD_REQUESTS;
     if (tenant->n_queued == 0 && tenant->n_in_flight < places / 2)
         return 0;
     return size < most ? (size_t) size : (size_t) most;

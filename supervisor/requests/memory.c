@@ -26,9 +26,9 @@ void memory_add_isolate(const struct placement *placement, struct memory_use *me
 
     if (!board)
         return;
-    struct scoreboard_tenant *claim = &board->tenants[placement->place];
+    struct scoreboard_placement *claim = &board->placements[placement->row];
     /* While it loads, the row may still have the figures of the isolate before. */
-    if (atomic_load_explicit(&claim->tenant, memory_order_relaxed) != placement->id)
+    if (atomic_load_explicit(&claim->placement, memory_order_relaxed) != placement->id)
         return;
     memory->heap_kib += bounded_claim(atomic_load_explicit(&claim->heap_kib, memory_order_relaxed),
                                       limits->heap_mib);

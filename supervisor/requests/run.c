@@ -118,7 +118,7 @@ static void look_at_marks(struct worker *worker)
 
     while (books->n_unstarted > 0) {
         request = TAILQ_FIRST(&books->unstarted);
-        if (atomic_load(&worker->board->entered[request->attempt.id % SCOREBOARD_SLOTS]) !=
+        if (atomic_load(&worker->board->entered[request->attempt.id % SCOREBOARD_REQUESTS]) !=
             request->attempt.id)
             return;
         pop_unstarted(books);
@@ -214,7 +214,7 @@ static bool is_blocked(struct worker *worker)
     const struct request *trial = request_find(worker, worker->books.trial);
     if (worker->books.n_suspect > 0 || (trial && is_running(worker, trial)))
         return true;
-    return atomic_load(&worker->board->running_tenant) != 0 &&
+    return atomic_load(&worker->board->running_placement) != 0 &&
            io_now_ns() - atomic_load(&worker->board->running_since_ns) > LONG_PIECE_NS;
 }
 
@@ -284,7 +284,7 @@ static bool is_left_to_what_runs(const struct worker *worker)
     const struct scoreboard *board = worker->board;
 
     return !worker->slot && worker->piece.request != 0 &&
-           atomic_load(&board->running_tenant) != 0 &&
+           atomic_load(&board->running_placement) != 0 &&
            atomic_load(&board->running_since_ns) == worker->piece.since_ns &&
            holdup_is_pressed(&worker->held, io_now_ns());
 }
@@ -329,12 +329,12 @@ static int send_request(struct request *request, struct placement *placement)
 {
     struct ledger *ledger = request->ledger;
     struct worker *worker = placement->worker;
-    unsigned slot;
-    int r = worker_take_row(worker, &request->attempt, &slot);
+    unsigned row;
+    int r = worker_take_row(worker, &request->attempt, &row);
 
     if (r < 0)
         return r;
-    request->attempt.id = ++ledger->last_id * SCOREBOARD_SLOTS + slot;
+    request->attempt.id = ++ledger->last_id * SCOREBOARD_REQUESTS + row;
     request->attempt.placement = placement;
     r = ledger_send_request(worker, request);
     if (r < 0) {

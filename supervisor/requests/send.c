@@ -9,8 +9,8 @@ int ledger_send_request(struct worker *worker, struct request *request)
     Skep__Worker__Request frame = SKEP__WORKER__REQUEST__INIT;
 
     frame.id = request->attempt.id;
-    frame.tenant = request->attempt.placement->id;
-    frame.slot = (uint32_t) (request->attempt.id % SCOREBOARD_SLOTS);
+    frame.placement = request->attempt.placement->id;
+    frame.row = (uint32_t) (request->attempt.id % SCOREBOARD_REQUESTS);
     frame.head = link_bytes(request->head_memory, request->packed_bytes);
     frame.end = !request->body;
     frame.caller = link_bytes(request->caller.data, request->caller.size);

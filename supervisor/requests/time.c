@@ -152,7 +152,7 @@ static bool has_entered(const struct request *request)
 {
     const struct scoreboard *board = request->attempt.placement->worker->board;
 
-    return atomic_load(&board->entered[request->attempt.id % SCOREBOARD_SLOTS]) ==
+    return atomic_load(&board->entered[request->attempt.id % SCOREBOARD_REQUESTS]) ==
            request->attempt.id;
 }
 

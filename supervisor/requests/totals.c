@@ -71,7 +71,7 @@ static void read_loads(void *owner, struct total *total)
             LIST_FOREACH (placement, &worker->placements, in_worker)
                 total->used += placement_is_loading(placement);
         }
-    total->limit = (uint64_t) SCOREBOARD_TENANTS * (n > 0 ? n : 1);
+    total->limit = (uint64_t) SCOREBOARD_PLACEMENTS * (n > 0 ? n : 1);
 }
 
 static void read_withdrawn(void *owner, struct total *total)

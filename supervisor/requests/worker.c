@@ -223,7 +223,7 @@ void ledger_on_not_loaded(struct request *request)
     const struct scoreboard *board = placement->worker->board;
     /* The worker claims that no JavaScript ran. */
     struct fate_facts facts = {
-        .has_entered = atomic_load(&board->entered[request->attempt.id % SCOREBOARD_SLOTS]) ==
+        .has_entered = atomic_load(&board->entered[request->attempt.id % SCOREBOARD_REQUESTS]) ==
                        request->attempt.id,
         .is_idempotent = request->is_idempotent,
         .has_answered = request->state != REQUEST_SENT,

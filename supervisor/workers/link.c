@@ -137,7 +137,7 @@ int link_send_unload(struct worker *worker, uint32_t placement)
 {
     Skep__Worker__Unload unload = SKEP__WORKER__UNLOAD__INIT;
 
-    unload.tenant = placement;
+    unload.placement = placement;
     return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD, &unload);
 }
 
@@ -145,7 +145,7 @@ int link_send_retire(struct worker *worker, uint32_t placement)
 {
     Skep__Worker__Retire retire = SKEP__WORKER__RETIRE__INIT;
 
-    retire.tenant = placement;
+    retire.placement = placement;
     return link_send(worker, SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE, &retire);
 }
 

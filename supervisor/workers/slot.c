@@ -42,7 +42,7 @@ void slot_on_end(struct worker *worker, bool is_failure)
     struct slot *slot = worker->slot; /* NULL: it was leaving */
 
     assert(worker->in_flight == 0 && worker->n_placements == 0 && worker->books.n_unstarted == 0);
-    assert(worker->n_free_slots + worker->n_withdrawn == SCOREBOARD_SLOTS);
+    assert(worker->n_free_rows + worker->n_withdrawn == SCOREBOARD_REQUESTS);
     if (slot && is_failure)
         count_failure(slot, worker->ready_ns);
     else if (slot)

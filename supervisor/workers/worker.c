@@ -263,25 +263,25 @@ bool worker_is_congested(const struct worker *worker)
     return worker->channel && channel_is_congested(worker->channel);
 }
 
-int worker_take_row(struct worker *worker, struct attempt *attempt, unsigned *ret_slot)
+int worker_take_row(struct worker *worker, struct attempt *attempt, unsigned *ret_row)
 {
-    if (worker->n_free_slots == 0)
+    if (worker->n_free_rows == 0)
         return -EAGAIN;
-    unsigned slot = worker->free_slots[--worker->n_free_slots];
-    worker->attempts[slot] = attempt;
+    unsigned row = worker->free_rows[--worker->n_free_rows];
+    worker->attempts[row] = attempt;
     worker->in_flight++;
     worker->served++;
-    *ret_slot = slot;
+    *ret_row = row;
     return 0;
 }
 
 void worker_give_row(struct worker *worker, const struct attempt *attempt)
 {
-    unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
+    unsigned row = (unsigned) (attempt->id % SCOREBOARD_REQUESTS);
 
-    worker->attempts[slot] = NULL;
-    if (worker->withdrawn[slot] == 0)
-        worker->free_slots[worker->n_free_slots++] = (uint16_t) slot;
+    worker->attempts[row] = NULL;
+    if (worker->withdrawn[row] == 0)
+        worker->free_rows[worker->n_free_rows++] = (uint16_t) row;
     worker->in_flight--;
     if (worker->in_flight == 0)
         worker_on_event(worker, EVENT_IDLE);
@@ -289,37 +289,37 @@ void worker_give_row(struct worker *worker, const struct attempt *attempt)
 
 struct attempt *worker_find_attempt(const struct worker *worker, uint64_t id)
 {
-    struct attempt *attempt = worker->attempts[id % SCOREBOARD_SLOTS];
+    struct attempt *attempt = worker->attempts[id % SCOREBOARD_REQUESTS];
 
     return attempt && attempt->id == id ? attempt : NULL;
 }
 
 bool worker_withdraw(struct worker *worker, const struct attempt *attempt)
 {
-    unsigned slot = (unsigned) (attempt->id % SCOREBOARD_SLOTS);
+    unsigned row = (unsigned) (attempt->id % SCOREBOARD_REQUESTS);
 
     if (worker->n_withdrawn >= WITHDRAWN_MAX) {
         worker->slots->record->counters.not_withdrawn += !worker->is_withdrawn_full;
         worker->is_withdrawn_full = true;
         return false;
     }
-    if (!scoreboard_withdraw(worker->board, slot, attempt->id))
+    if (!scoreboard_withdraw(worker->board, row, attempt->id))
         return false;
-    worker->withdrawn[slot] = attempt->id;
+    worker->withdrawn[row] = attempt->id;
     worker->n_withdrawn++;
     return true;
 }
 
 bool worker_end_withdrawn(struct worker *worker, uint64_t id)
 {
-    unsigned slot = (unsigned) (id % SCOREBOARD_SLOTS);
+    unsigned row = (unsigned) (id % SCOREBOARD_REQUESTS);
 
-    if (id == 0 || worker->withdrawn[slot] != id)
+    if (id == 0 || worker->withdrawn[row] != id)
         return false;
-    worker->withdrawn[slot] = 0;
+    worker->withdrawn[row] = 0;
     worker->n_withdrawn--;
     worker->is_withdrawn_full = false;
-    worker->free_slots[worker->n_free_slots++] = (uint16_t) slot;
+    worker->free_rows[worker->n_free_rows++] = (uint16_t) row;
     return true;
 }
 
@@ -364,12 +364,12 @@ struct worker *worker_new(struct slots *slots, const struct cordon_config *cordo
     worker->pidfd = -1;
     worker->stat_fd = -1;
     worker->statm_fd = -1;
-    worker->n_free_slots = SCOREBOARD_SLOTS;
-    worker->n_free_places = SCOREBOARD_TENANTS;
-    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++)
-        worker->free_slots[i] = (uint16_t) (SCOREBOARD_SLOTS - 1 - i);
-    for (unsigned i = 0; i < SCOREBOARD_TENANTS; i++)
-        worker->free_places[i] = (uint16_t) (SCOREBOARD_TENANTS - 1 - i);
+    worker->n_free_rows = SCOREBOARD_REQUESTS;
+    worker->n_free_placement_rows = SCOREBOARD_PLACEMENTS;
+    for (unsigned i = 0; i < SCOREBOARD_REQUESTS; i++)
+        worker->free_rows[i] = (uint16_t) (SCOREBOARD_REQUESTS - 1 - i);
+    for (unsigned i = 0; i < SCOREBOARD_PLACEMENTS; i++)
+        worker->free_placement_rows[i] = (uint16_t) (SCOREBOARD_PLACEMENTS - 1 - i);
     LIST_INIT(&worker->placements);
     TAILQ_INIT(&worker->to_load);
     TAILQ_INIT(&worker->preloads);

@@ -22,7 +22,7 @@
 
 /* Most withdrawn requests whose rows stay taken: the other rows are for requests that the worker
  * serves. */
-#define WITHDRAWN_MAX (SCOREBOARD_SLOTS / 4)
+#define WITHDRAWN_MAX (SCOREBOARD_REQUESTS / 4)
 
 struct worker;
 struct cgroup_worker;
@@ -118,13 +118,13 @@ struct worker {
     uint64_t first_tenant; /* number of the tenant of its first isolate; 0: none */
     bool is_shared;        /* has had another tenant's isolate since */
     unsigned n_placements;
-    uint16_t free_places[SCOREBOARD_TENANTS];
-    unsigned n_free_places;
-    struct attempt *attempts[SCOREBOARD_SLOTS]; /* borrowed */
-    uint16_t free_slots[SCOREBOARD_SLOTS];
-    unsigned n_free_slots;
+    uint16_t free_placement_rows[SCOREBOARD_PLACEMENTS];
+    unsigned n_free_placement_rows;
+    struct attempt *attempts[SCOREBOARD_REQUESTS]; /* borrowed */
+    uint16_t free_rows[SCOREBOARD_REQUESTS];
+    unsigned n_free_rows;
     /* Ids of withdrawn requests whose done is to come; 0: none. */
-    uint64_t withdrawn[SCOREBOARD_SLOTS];
+    uint64_t withdrawn[SCOREBOARD_REQUESTS];
     unsigned n_withdrawn;
     bool is_withdrawn_full; /* a withdrawal was refused since the last one ended */
     unsigned in_flight;     /* requests in the worker, without withdrawn ones */
@@ -211,7 +211,7 @@ void worker_on_event(struct worker *worker, enum worker_event event);
 void worker_kill(struct worker *worker, enum kill_reason reason, uint64_t request);
 
 /* Takes a row of the scoreboard for a request in flight, or gives it back. -EAGAIN if all are taken. */
-int worker_take_row(struct worker *worker, struct attempt *attempt, unsigned *ret_slot);
+int worker_take_row(struct worker *worker, struct attempt *attempt, unsigned *ret_row);
 void worker_give_row(struct worker *worker, const struct attempt *attempt);
 struct attempt *worker_find_attempt(const struct worker *worker, uint64_t id); /* may be NULL */
 /* Takes the request back, if its JavaScript has not begun: then it never will. The row stays taken until

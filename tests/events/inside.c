@@ -189,7 +189,7 @@ static void check_placements(const struct heart *heart, const struct worker *wor
     TAILQ_FOREACH (version, &worker->preloads, preload)
         HOLD(version->preload_in == worker);
     HOLD(n == worker->n_placements);
-    HOLD(worker->n_free_places + n == SCOREBOARD_TENANTS);
+    HOLD(worker->n_free_placement_rows + n == SCOREBOARD_PLACEMENTS);
 }
 
 static void check_worker(const struct heart *heart, const struct worker *worker)
@@ -198,15 +198,15 @@ static void check_worker(const struct heart *heart, const struct worker *worker)
     uint64_t unstarted_us = 0;
     unsigned n = 0;
 
-    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < SCOREBOARD_REQUESTS; slot++) {
         if (!worker->attempts[slot])
             continue;
-        HOLD(worker->attempts[slot]->id % SCOREBOARD_SLOTS == slot);
+        HOLD(worker->attempts[slot]->id % SCOREBOARD_REQUESTS == slot);
         HOLD(worker->attempts[slot]->placement->worker == worker);
         n++;
     }
     HOLD(n == worker->in_flight);
-    HOLD(n + worker->n_free_slots + worker->n_withdrawn == SCOREBOARD_SLOTS);
+    HOLD(n + worker->n_free_rows + worker->n_withdrawn == SCOREBOARD_REQUESTS);
     HOLD(worker->books.queue.n == count_waiting(heart, worker));
     n = 0;
     if (worker->books.n_unstarted > 0)

@@ -101,26 +101,26 @@ static struct job *find_job(struct played_worker *worker, uint64_t id)
 
 static bool was_withdrawn(const struct played_worker *worker, const struct job *job)
 {
-    return atomic_load(&worker->board->entered[job->id % SCOREBOARD_SLOTS]) == ~job->id;
+    return atomic_load(&worker->board->entered[job->id % SCOREBOARD_REQUESTS]) == ~job->id;
 }
 
 /* ---- in */
 
 static void on_load_begin(struct played_worker *worker, const Skep__Worker__LoadBegin *begin)
 {
-    HOLD(begin->tenant != 0 && !find_app(worker, begin->tenant) &&
-         begin->place < SCOREBOARD_TENANTS && begin->name.len < sizeof worker->apps->name);
+    HOLD(begin->placement != 0 && !find_app(worker, begin->placement) &&
+         begin->row < SCOREBOARD_PLACEMENTS && begin->name.len < sizeof worker->apps->name);
     for (unsigned i = 0; i < WORKER_APPS; i++)
-        if (worker->apps[i].state != APP_NONE && worker->apps[i].place == begin->place)
-            events_fail("two versions have the place %u of one worker", begin->place);
+        if (worker->apps[i].state != APP_NONE && worker->apps[i].row == begin->row)
+            events_fail("two versions have the place %u of one worker", begin->row);
     for (unsigned i = 0; i < WORKER_APPS; i++) {
         struct app *app = &worker->apps[i];
         if (app->state != APP_NONE)
             continue;
         *app = (struct app){
-            .id = begin->tenant,
+            .id = begin->placement,
             .state = APP_COMING,
-            .place = begin->place,
+            .row = begin->row,
             .reuse_after_stop = begin->reuse_after_stop,
             .observed = begin->limits->observed,
             .n_bindings = (unsigned) begin->n_bindings,
@@ -132,7 +132,7 @@ static void on_load_begin(struct played_worker *worker, const Skep__Worker__Load
 
 static void on_load_end(struct played_worker *worker, const Skep__Worker__LoadEnd *end)
 {
-    struct app *app = find_app(worker, end->tenant);
+    struct app *app = find_app(worker, end->placement);
 
     HOLD(app && app->state == APP_COMING);
     app->state = APP_LOADING;
@@ -140,7 +140,7 @@ static void on_load_end(struct played_worker *worker, const Skep__Worker__LoadEn
 
 static void on_unload(struct played_worker *worker, const Skep__Worker__Unload *unload)
 {
-    struct app *app = find_app(worker, unload->tenant);
+    struct app *app = find_app(worker, unload->placement);
 
     /* The app may have gone by itself meanwhile. */
     if (app) {
@@ -192,7 +192,7 @@ static void check_sending(const struct played_worker *worker, uint32_t number)
 static void on_request(struct played_worker *worker, const Skep__Worker__Request *request)
 {
     uint32_t number = parse_number(request);
-    struct app *app = find_app(worker, request->tenant);
+    struct app *app = find_app(worker, request->placement);
 
     if (find_job(worker, request->id))
         events_fail("a request has the id of another one");
@@ -200,7 +200,7 @@ static void on_request(struct played_worker *worker, const Skep__Worker__Request
     if (app && app->state != APP_READY)
         events_fail("ask %u was sent to a version that is not in the worker%s", number,
                     app->state == APP_UNLOADING ? " any more" : " yet");
-    HOLD(request->slot == request->id % SCOREBOARD_SLOTS);
+    HOLD(request->row == request->id % SCOREBOARD_REQUESTS);
     struct job *job = find_job(worker, 0);
     HOLD(job);
     *job = (struct job){
@@ -491,13 +491,13 @@ void worker_say_loaded(struct played_worker *worker, struct app *app, unsigned r
 
     if (!app || app->state != APP_LOADING || !worker_may_say(worker))
         return;
-    loaded.tenant = app->id;
+    loaded.placement = app->id;
     loaded.result = (Skep__Worker__LoadResult) result;
     loaded.cpu_us = 1000;
     app->state = result == 0 ? APP_READY : APP_NONE;
     if (result == 0) {
-        struct scoreboard_tenant *claim = &worker->board->tenants[app->place];
-        atomic_store(&claim->tenant, app->id);
+        struct scoreboard_placement *claim = &worker->board->placements[app->row];
+        atomic_store(&claim->placement, app->id);
         atomic_store(&claim->cpu_ns, 1000000);
     }
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
@@ -509,12 +509,12 @@ void worker_say_unloaded(struct played_worker *worker, struct app *app)
 
     if (!app || (app->state != APP_UNLOADING && app->state != APP_READY) || !worker_may_say(worker))
         return;
-    unloaded.tenant = app->id;
+    unloaded.placement = app->id;
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
     for (unsigned i = 0; i < WORKER_JOBS; i++)
         if (worker->jobs[i].id != 0 && worker->jobs[i].app == app)
             worker->jobs[i].app = NULL; /* such a job ends as not loaded */
-    atomic_store(&worker->board->tenants[app->place].tenant, 0);
+    atomic_store(&worker->board->placements[app->row].placement, 0);
     app->state = APP_NONE;
 }
 
@@ -526,7 +526,7 @@ void worker_say_stopped(struct played_worker *worker, struct app *app)
         !worker_may_say(worker))
         return;
     app->is_stopped = true;
-    stopped.tenant = app->id;
+    stopped.placement = app->id;
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &stopped);
 }
 
@@ -548,14 +548,14 @@ void worker_begin(struct played_worker *worker, struct job *job)
     if (!job || job->id == 0 || job->has_begun || !worker_may_say(worker))
         return;
     if (!job->app || job->app->is_stopped || job->is_cancelled ||
-        !scoreboard_enter(worker->board, (unsigned) (job->id % SCOREBOARD_SLOTS), job->id)) {
+        !scoreboard_enter(worker->board, (unsigned) (job->id % SCOREBOARD_REQUESTS), job->id)) {
         worker_say_done(worker, job, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED, 0);
         return;
     }
     job->has_begun = true;
     ask_find(job->number)->has_run = true;
     atomic_store(&worker->board->running_request, job->id);
-    atomic_store(&worker->board->running_tenant, job->app->id);
+    atomic_store(&worker->board->running_placement, job->app->id);
     atomic_store(&worker->board->running_since_ns, world_now_ns());
     for (unsigned i = 0; i < WORKER_JOBS; i++)
         has_other |= worker->jobs[i].id != 0 && !worker->jobs[i].has_begun;
@@ -791,10 +791,10 @@ void worker_say_done(struct played_worker *worker, struct job *job, unsigned out
     done.cpu_us = cpu_us;
     if (atomic_load(&worker->board->running_request) == job->id) {
         atomic_store(&worker->board->running_request, 0);
-        atomic_store(&worker->board->running_tenant, 0);
+        atomic_store(&worker->board->running_placement, 0);
     }
     if (job->app && job->has_begun) {
-        struct scoreboard_tenant *claim = &worker->board->tenants[job->app->place];
+        struct scoreboard_placement *claim = &worker->board->placements[job->app->row];
         atomic_fetch_add(&claim->cpu_ns, cpu_us * 1000);
     }
     atomic_fetch_add(&worker->board->heartbeat, 1);
@@ -821,7 +821,7 @@ void worker_say_exceeded(struct played_worker *worker, struct app *app, struct j
     if (*seen >> limit & 1)
         return;
     *seen |= 1U << limit;
-    exceeded.tenant = app->id;
+    exceeded.placement = app->id;
     exceeded.request = job ? job->id : 0;
     exceeded.limit = (Skep__Worker__Limit) limit;
     exceeded.used = 1000;
@@ -836,7 +836,7 @@ void worker_say_log(struct played_worker *worker, struct app *app)
 
     if (!app || !worker_may_say(worker))
         return;
-    line.tenant = app->id;
+    line.placement = app->id;
     line.level = SKEP__WORKER__LOG_LEVEL__LOG_INFO;
     line.text =
         (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) text, .len = sizeof text - 1 };
@@ -849,7 +849,7 @@ static uint64_t find_late_id(const struct played_worker *worker, const struct jo
 {
     if (worker->last_done != 0)
         return worker->last_done;
-    return job ? job->id + SCOREBOARD_SLOTS : 77;
+    return job ? job->id + SCOREBOARD_REQUESTS : 77;
 }
 
 void worker_let_answers_be_cut(const struct played_worker *worker)

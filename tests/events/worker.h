@@ -13,7 +13,7 @@
 
 #include "proto/scoreboard.h"
 
-#define WORKER_APPS SCOREBOARD_TENANTS
+#define WORKER_APPS SCOREBOARD_PLACEMENTS
 #define WORKER_JOBS 256
 #define WORKERS 32
 
@@ -24,7 +24,7 @@ struct app {
     uint32_t id; /* number of the placement */
     enum app_state state;
     char name[64];
-    unsigned place;
+    unsigned row;
     bool reuse_after_stop, is_stopped;
     uint32_t exceeded;
     uint32_t observed; /* limits that are not enforced */

@@ -114,7 +114,7 @@ static void say_loaded(struct scene *scene, const struct rig_worker *worker, uin
 {
     Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
 
-    loaded.tenant = version;
+    loaded.placement = version;
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
     settle(scene);
 }
@@ -175,7 +175,7 @@ static void begin_all(struct scene *scene)
     Skep__Worker__CaughtUp caught_up = SKEP__WORKER__CAUGHT_UP__INIT;
     struct worker *worker = scene->hostile.worker;
 
-    for (unsigned slot = 0; slot < SCOREBOARD_SLOTS; slot++)
+    for (unsigned slot = 0; slot < SCOREBOARD_REQUESTS; slot++)
         if (worker->attempts[slot])
             atomic_store(&worker->board->entered[slot], worker->attempts[slot]->id);
     say(&scene->hostile, SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
@@ -254,7 +254,7 @@ static void stage_gone(struct scene *scene)
     Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
 
     stage_serving(scene);
-    unloaded.tenant = ALPHA;
+    unloaded.placement = ALPHA;
     say(&scene->hostile, SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
     settle(scene);
 }
@@ -450,8 +450,8 @@ static void make_claims(struct scene *scene, unsigned claims)
         memset(board, (int) claims, SCOREBOARD_BYTES);
     if (claims & CLAIM_USE)
         LIST_FOREACH (placement, &scene->hostile.worker->placements, in_worker) {
-            struct scoreboard_tenant *claim = &board->tenants[placement->place];
-            atomic_store(&claim->tenant, placement->version->id);
+            struct scoreboard_placement *claim = &board->placements[placement->row];
+            atomic_store(&claim->placement, placement->version->id);
             atomic_store(&claim->cpu_ns, UINT64_MAX);
             atomic_store(&claim->heap_kib, UINT32_MAX);
             atomic_store(&claim->external_kib, UINT32_MAX);
@@ -459,7 +459,7 @@ static void make_claims(struct scene *scene, unsigned claims)
     atomic_store(&board->last_words, claims & CLAIM_WORDS);
     if (claims & CLAIM_REQUEST) {
         atomic_store(&board->running_request, FIRST_REQUEST);
-        atomic_store(&board->running_tenant, ALPHA);
+        atomic_store(&board->running_placement, ALPHA);
     }
     if (claims & CLAIM_ENTERED)
         for (unsigned slot = 0; slot < 3; slot++)

@@ -87,7 +87,7 @@ void send_loaded(uint32_t tenant, int result)
 {
     Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
 
-    loaded.tenant = tenant;
+    loaded.placement = tenant;
     loaded.result = (Skep__Worker__LoadResult) result;
     loaded.cpu_us = UINT64_MAX;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
@@ -97,7 +97,7 @@ void send_unloaded(uint32_t tenant)
 {
     Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
 
-    unloaded.tenant = tenant;
+    unloaded.placement = tenant;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
 }
 
@@ -113,7 +113,7 @@ void send_log(uint32_t tenant, const void *data, size_t size)
 {
     Skep__Worker__Log line = SKEP__WORKER__LOG__INIT;
 
-    line.tenant = tenant;
+    line.placement = tenant;
     line.level = SKEP__WORKER__LOG_LEVEL__LOG_INFO;
     line.text = bytes(data, size);
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &line);
@@ -123,7 +123,7 @@ void send_exceeded(uint32_t tenant, uint64_t request, int limit, uint64_t used, 
 {
     Skep__Worker__Exceeded exceeded = SKEP__WORKER__EXCEEDED__INIT;
 
-    exceeded.tenant = tenant;
+    exceeded.placement = tenant;
     exceeded.request = request;
     exceeded.limit = (Skep__Worker__Limit) limit;
     exceeded.used = used;
@@ -135,7 +135,7 @@ void send_stopped(uint32_t tenant)
 {
     Skep__Worker__Stopped stopped = SKEP__WORKER__STOPPED__INIT;
 
-    stopped.tenant = tenant;
+    stopped.placement = tenant;
     send_message(SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED, &stopped);
 }
 

@@ -64,7 +64,7 @@ MISDEED(second_hello)
 MISDEED(unknown_head)
 {
     UNUSED;
-    send_head(id + SCOREBOARD_SLOTS, true);
+    send_head(id + SCOREBOARD_REQUESTS, true);
 }
 MISDEED(unknown_body)
 {
@@ -85,7 +85,7 @@ MISDEED(unknown_done)
 MISDEED(other_done)
 {
     UNUSED;
-    send_done(id - SCOREBOARD_SLOTS, 0);
+    send_done(id - SCOREBOARD_REQUESTS, 0);
 }
 MISDEED(bad_outcome)
 {
@@ -400,7 +400,7 @@ MISDEED(exceeded_unknown)
 MISDEED(exceeded_other)
 {
     UNUSED;
-    send_exceeded(tenant, id - SCOREBOARD_SLOTS, 0, 1, false);
+    send_exceeded(tenant, id - SCOREBOARD_REQUESTS, 0, 1, false);
 }
 MISDEED(exceeded_bad)
 {
@@ -495,7 +495,7 @@ MISDEED(call_twice)
 MISDEED(call_unknown)
 {
     UNUSED;
-    send_call(id + SCOREBOARD_SLOTS, 1, 0);
+    send_call(id + SCOREBOARD_REQUESTS, 1, 0);
 }
 MISDEED(call_body_unknown)
 {
@@ -669,8 +669,8 @@ MISDEED(board_lies)
 MISDEED(board_others)
 {
     UNUSED;
-    atomic_store(&board->running_request, id - SCOREBOARD_SLOTS);
-    atomic_store(&board->running_tenant, tenant - 1);
+    atomic_store(&board->running_request, id - SCOREBOARD_REQUESTS);
+    atomic_store(&board->running_placement, tenant - 1);
     atomic_store(&board->last_words, LAST_WORDS_HEAP_OOM);
     __builtin_trap();
 }
@@ -679,7 +679,7 @@ MISDEED(board_others)
 static void name_victim(void)
 {
     atomic_store(&board->running_request, victim_id);
-    atomic_store(&board->running_tenant, victim_tenant);
+    atomic_store(&board->running_placement, victim_tenant);
 }
 
 /* Claims that its own request is over, and then brings the worker down. */
@@ -805,7 +805,7 @@ MISDEED(holds_up)
 {
     UNUSED;
     for (unsigned slot = 0; atomic_load(&board->entered[slot]) < UINT64_MAX / 2;)
-        slot = (slot + 1) % SCOREBOARD_SLOTS;
+        slot = (slot + 1) % SCOREBOARD_REQUESTS;
 }
 
 /* The same, and then says twice that they were never run. */
@@ -963,7 +963,7 @@ static void on_load_file(const Skep__Worker__LoadFile *file)
 {
     struct app *app = find_app(0);
 
-    app->id = file->tenant;
+    app->id = file->placement;
     size_t size = file->data.len < NAME_MAX_BYTES - 1 ? file->data.len : NAME_MAX_BYTES - 1;
     (void) memcpy(app->behaviour, file->data.data, size);
     app->behaviour[size] = '\0';
@@ -974,11 +974,11 @@ static void on_load_end(uint32_t tenant)
 {
     const struct app *app = find_app(tenant);
 
-    atomic_store(&board->running_tenant, tenant);
+    atomic_store(&board->running_placement, tenant);
     if (is_like(app, "load_exit"))
         _exit(0);
     if (is_like(app, "load_exit_unnamed")) {
-        atomic_store(&board->running_tenant, 0);
+        atomic_store(&board->running_placement, 0);
         _exit(0);
     }
     if (is_like(app, "load_never"))
@@ -993,7 +993,7 @@ static void on_load_end(uint32_t tenant)
         send_loaded(tenant, SKEP__WORKER__LOAD_RESULT__LOAD_OK);
     if (is_like(app, "load_twice"))
         send_loaded(tenant, SKEP__WORKER__LOAD_RESULT__LOAD_OK);
-    atomic_store(&board->running_tenant, 0);
+    atomic_store(&board->running_placement, 0);
 }
 
 static void on_unload(uint32_t tenant)
@@ -1008,24 +1008,24 @@ static void on_unload(uint32_t tenant)
 
 static void on_request(const Skep__Worker__Request *request)
 {
-    const char *behaviour = find_app(request->tenant)->behaviour;
+    const char *behaviour = find_app(request->placement)->behaviour;
 
     if (denies_twice) {
         send_done(request->id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
         send_done(request->id, SKEP__WORKER__OUTCOME__OUTCOME_NOT_LOADED);
         return;
     }
-    atomic_store(&board->entered[request->slot], request->id);
+    atomic_store(&board->entered[request->row], request->id);
     atomic_store(&board->running_request, request->id);
     for (size_t i = 0; i < ARRAY_LEN(misdeeds); i++)
         if (strcmp(misdeeds[i].name, behaviour) == 0) {
-            misdeeds[i].run(request->id, request->tenant);
+            misdeeds[i].run(request->id, request->placement);
             break;
         } else if (i + 1 == ARRAY_LEN(misdeeds)) {
             answer(request->id); /* the misdeed is one at a load, and done */
         }
     if (strcmp(behaviour, "unloaded_not_loaded") == 0 || strcmp(behaviour, "unloaded_answers") == 0)
-        find_app(request->tenant)->id = 0;
+        find_app(request->placement)->id = 0;
 }
 
 static void on_cancel(uint64_t id)
@@ -1042,10 +1042,10 @@ static void handle(const Skep__Worker__ToWorker *frame)
         on_load_file(frame->load_file);
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END:
-        on_load_end(frame->load_end->tenant);
+        on_load_end(frame->load_end->placement);
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD:
-        on_unload(frame->unload->tenant);
+        on_unload(frame->unload->placement);
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_REQUEST:
         on_request(frame->request);

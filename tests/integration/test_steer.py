@@ -98,8 +98,8 @@ def test_table_has_each_field_that_a_worker_sends():
 def test_table_has_each_place_of_the_scoreboard():
     text = re.sub(r"/\*.*?\*/", "", (TOP / "proto/scoreboard.h").read_text(), flags=re.S)
     places = set(re.findall(r"^\s+(?:_Atomic \w+|struct \w+) (\w+)(?:\[\w+\])?;", text, re.M))
-    assert {"heartbeat", "cpu_ns", "entered", "tenants"} <= places
-    assert places - {"tenant", "unused"} <= table_rows()
+    assert {"heartbeat", "cpu_ns", "entered", "placements"} <= places
+    assert places - {"placement", "unused"} <= table_rows()
 
 
 def test_table_has_each_native():

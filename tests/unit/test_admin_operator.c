@@ -366,12 +366,12 @@ static void test_claims_on_what_runs_are_shown_only_if_they_can_be_true(void **s
     make_worker(f, tenant, &worker);
     struct scoreboard *board = worker.worker->board;
     int fd = connect_to(f->path);
-    atomic_store(&board->running_tenant, worker.placement->id + 1); /* no tenant's number */
+    atomic_store(&board->running_placement, worker.placement->id + 1); /* no tenant's number */
     atomic_store(&board->running_request, 9);
     const Skep__Admin__Worker *shown = ask_worker(f, fd);
     assert_int_equal(shown->running_tenant.len, 0);
     assert_int_equal(shown->running_request, 0);
-    atomic_store(&board->running_tenant, worker.placement->id);
+    atomic_store(&board->running_placement, worker.placement->id);
     atomic_store(&board->running_since_ns, UINT64_MAX);
     shown = ask_worker(f, fd);
     assert_true(is_text(shown->running_tenant, "a"));
@@ -400,12 +400,12 @@ static void test_claims_on_memory_are_cut_and_add_up_the_same_everywhere(void **
 
     open_admin(f);
     make_worker(f, tenant, &worker);
-    struct scoreboard_tenant *claim = &worker.worker->board->tenants[worker.placement->place];
+    struct scoreboard_placement *claim = &worker.worker->board->placements[worker.placement->row];
     atomic_store(&claim->heap_kib, UINT32_MAX);
     atomic_store(&claim->external_kib, UINT32_MAX);
     int fd = connect_to(f->path);
     assert_int_equal(ask_worker(f, fd)->memory_kib, 0); /* the row's isolate of before */
-    atomic_store(&claim->tenant, worker.placement->id);
+    atomic_store(&claim->placement, worker.placement->id);
     const Skep__Admin__Worker *shown = ask_worker(f, fd);
     assert_int_equal(shown->heap_kib, heap);
     assert_true(shown->external_kib <= external);

@@ -148,24 +148,24 @@ static void on_frame(struct scene *s, size_t size)
     assert_non_null(frame);
     switch (frame->message_case) {
     case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN:
-        note_frame(s, 'B', frame->load_begin->tenant);
+        note_frame(s, 'B', frame->load_begin->placement);
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_FILE: {
         const Skep__Worker__LoadFile *file = frame->load_file;
-        uint64_t at = s->file_bytes[file->tenant] % ((uint64_t) FILES * FILE_BYTES);
+        uint64_t at = s->file_bytes[file->placement] % ((uint64_t) FILES * FILE_BYTES);
         unsigned number = (unsigned) (at / FILE_BYTES);
         assert_memory_equal(file->path.data, s->files[number].path, file->path.len);
         for (size_t i = 0; i < file->data.len; i++)
             assert_true(file->data.data[i] == 'a' + number);
-        s->file_bytes[file->tenant] += file->data.len;
-        note_frame(s, 'F', file->tenant);
+        s->file_bytes[file->placement] += file->data.len;
+        note_frame(s, 'F', file->placement);
         break;
     }
     case SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_END:
-        note_frame(s, 'E', frame->load_end->tenant);
+        note_frame(s, 'E', frame->load_end->placement);
         break;
     case SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD:
-        note_frame(s, 'U', frame->unload->tenant);
+        note_frame(s, 'U', frame->unload->placement);
         break;
     default:
         fail_msg("frame %d", frame->message_case);

@@ -176,7 +176,7 @@ static void say_problem(int channel, uint32_t tenant, const char *file, bool is_
 {
     Skep__Worker__Problem problem = SKEP__WORKER__PROBLEM__INIT;
 
-    problem.tenant = tenant;
+    problem.placement = tenant;
     problem.file = text_of(file);
     problem.line = 3;
     problem.column = 7;
@@ -189,7 +189,7 @@ static void say_loaded(int channel, Skep__Worker__LoadResult result, const char 
 {
     Skep__Worker__Loaded loaded = SKEP__WORKER__LOADED__INIT;
 
-    loaded.tenant = 1;
+    loaded.placement = 1;
     loaded.result = result;
     loaded.message = text_of(text);
     say(channel, SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED, &loaded);
@@ -284,7 +284,7 @@ static void is_over_its_limit(int channel, struct scoreboard *board)
 
     (void) board;
     begin(channel);
-    exceeded.tenant = 1;
+    exceeded.placement = 1;
     say(channel, SKEP__WORKER__FROM_WORKER__MESSAGE_EXCEEDED, &exceeded);
     say_loaded(channel, SKEP__WORKER__LOAD_RESULT__LOAD_CPU_STARTUP, "stopped after a while");
     wait_for_the_end();
@@ -319,7 +319,7 @@ static void logs(int channel, struct scoreboard *board)
 
     (void) board;
     begin(channel);
-    log.tenant = 1;
+    log.placement = 1;
     say(channel, SKEP__WORKER__FROM_WORKER__MESSAGE_LOG, &log);
     wait_for_the_end();
 }

@@ -57,7 +57,7 @@ static void add_tenant(struct scene *s, unsigned i)
     LIST_INIT(&s->versions[i].placements);
     assert_int_equal(placement_new(&s->versions[i], s->worker, &s->placements[i]), 0);
     s->attempts[i] = (struct attempt){
-        .id = (uint64_t) (i + 1) * SCOREBOARD_SLOTS + i,
+        .id = (uint64_t) (i + 1) * SCOREBOARD_REQUESTS + i,
         .tenant = &s->tenants[i],
         .version = &s->versions[i],
         .placement = s->placements[i],
@@ -65,7 +65,7 @@ static void add_tenant(struct scene *s, unsigned i)
     s->worker->attempts[i] = &s->attempts[i];
     s->placements[i]->state = PLACEMENT_READY;
     s->placements[i]->in_flight = 1;
-    atomic_store(&s->board->tenants[s->placements[i]->place].tenant, s->placements[i]->id);
+    atomic_store(&s->board->placements[s->placements[i]->row].placement, s->placements[i]->id);
 }
 
 /* Makes a worker that has used 30 ms for itself, with a request of each tenant. */
@@ -113,14 +113,14 @@ static int tear_down(void **state)
 static void enter(struct scene *s, unsigned i)
 {
     atomic_store(&s->board->running_request, s->attempts[i].id);
-    atomic_store(&s->board->running_tenant, s->placements[i]->id);
+    atomic_store(&s->board->running_placement, s->placements[i]->id);
 }
 
 static void leave(struct scene *s, unsigned i, uint64_t used_ms)
 {
-    atomic_fetch_add(&s->board->tenants[s->placements[i]->place].cpu_ns, used_ms * MS);
+    atomic_fetch_add(&s->board->placements[s->placements[i]->row].cpu_ns, used_ms * MS);
     atomic_store(&s->board->running_request, 0);
-    atomic_store(&s->board->running_tenant, 0);
+    atomic_store(&s->board->running_placement, 0);
 }
 
 /* Ends the worker. The pid may be another process's once the kernel has reported the CPU time. */
@@ -187,7 +187,7 @@ static void test_load_that_kills_the_worker_is_on_the_account(void **state)
     struct scene *s = *state;
 
     s->placements[1]->state = PLACEMENT_LOADING;
-    atomic_store(&s->board->running_tenant, s->placements[1]->id);
+    atomic_store(&s->board->running_placement, s->placements[1]->id);
     burn(12);
     die(s, &(struct verdict){ .version = 2 });
     assert_int_equal(account_ms(s, 0), 0);

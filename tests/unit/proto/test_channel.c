@@ -309,7 +309,7 @@ static void test_a_message_without_a_rule_closes_with_eproto(void **state)
     Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
     uint8_t buffer[64];
 
-    unloaded.tenant = 1;
+    unloaded.placement = 1;
     say(f, buffer, pack(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded, buffer));
     assert_int_equal(f->error, -EPROTO);
     assert_int_equal(f->closed, 1);

@@ -50,7 +50,7 @@ static void test_messages_are_those_of_protobuf(void **state)
         Skep__Worker__Done done = SKEP__WORKER__DONE__INIT;
         Skep__Worker__CaughtUp none = SKEP__WORKER__CAUGHT_UP__INIT;
         request.id = done.id = numbers[i];
-        request.tenant = request.slot = (uint32_t) numbers[i];
+        request.placement = request.row = (uint32_t) numbers[i];
         request.head = text(i % 2 ? "head" : "");
         request.end = i % 3 == 0;
         done.outcome = (Skep__Worker__Outcome) (i % 8);

@@ -117,7 +117,7 @@ static void take(struct worker *worker, struct attempt *attempt, uint64_t round)
     unsigned slot;
 
     assert_int_equal(worker_take_row(worker, attempt, &slot), 0);
-    attempt->id = round * SCOREBOARD_SLOTS + slot;
+    attempt->id = round * SCOREBOARD_REQUESTS + slot;
 }
 
 static void test_slot_of_a_withdrawn_request_is_taken_until_its_worker_says_so(void **state)
@@ -133,28 +133,28 @@ static void test_slot_of_a_withdrawn_request_is_taken_until_its_worker_says_so(v
     worker_give_row(worker, &attempt);
     assert_null(worker_find_attempt(worker, attempt.id));
     assert_int_equal(worker->in_flight, 0);
-    assert_int_equal(worker->n_free_slots, SCOREBOARD_SLOTS - 1);
-    assert_false(worker_end_withdrawn(worker, attempt.id + SCOREBOARD_SLOTS));
+    assert_int_equal(worker->n_free_rows, SCOREBOARD_REQUESTS - 1);
+    assert_false(worker_end_withdrawn(worker, attempt.id + SCOREBOARD_REQUESTS));
     assert_false(worker_end_withdrawn(worker, 0));
     assert_true(worker_end_withdrawn(worker, attempt.id));
-    assert_int_equal(worker->n_free_slots, SCOREBOARD_SLOTS);
+    assert_int_equal(worker->n_free_rows, SCOREBOARD_REQUESTS);
     assert_false(worker_end_withdrawn(worker, attempt.id)); /* only once */
     tear_down(&fixture);
 }
 
 static void test_open_withdrawals_leave_slots_to_others(void **state)
 {
-    static struct attempt attempts[SCOREBOARD_SLOTS];
+    static struct attempt attempts[SCOREBOARD_REQUESTS];
     struct fixture fixture;
     unsigned n = 0;
 
     (void) state;
     set_up(&fixture);
-    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+    for (unsigned i = 0; i < SCOREBOARD_REQUESTS; i++) {
         take(fixture.worker, &attempts[i], 1);
         n += worker_withdraw(fixture.worker, &attempts[i]);
     }
-    assert_int_equal(n, SCOREBOARD_SLOTS / 4);
+    assert_int_equal(n, SCOREBOARD_REQUESTS / 4);
     assert_int_equal(fixture.worker->n_withdrawn, n);
     /* Counted once, however often it is tried, until there is room again. */
     assert_int_equal(fixture.record.counters.not_withdrawn, 1);

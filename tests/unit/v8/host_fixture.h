@@ -97,7 +97,7 @@ static inline int keep(const ProtobufCMessage *message)
     if (message->descriptor == &skep__worker__loaded__descriptor) {
         const Skep__Worker__Loaded *m = (const Skep__Worker__Loaded *) message;
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_LOADED;
-        frame.id = m->tenant;
+        frame.id = m->placement;
         frame.code = m->result;
         text = m->message;
     } else if (message->descriptor == &skep__worker__done__descriptor) {
@@ -125,12 +125,12 @@ static inline int keep(const ProtobufCMessage *message)
         text = m->text;
     } else if (message->descriptor == &skep__worker__unloaded__descriptor) {
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED;
-        frame.id = ((const Skep__Worker__Unloaded *) message)->tenant;
+        frame.id = ((const Skep__Worker__Unloaded *) message)->placement;
     } else if (message->descriptor == &skep__worker__caught_up__descriptor) {
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP;
     } else if (message->descriptor == &skep__worker__stopped__descriptor) {
         frame.kind = SKEP__WORKER__FROM_WORKER__MESSAGE_STOPPED;
-        frame.id = ((const Skep__Worker__Stopped *) message)->tenant;
+        frame.id = ((const Skep__Worker__Stopped *) message)->placement;
     } else {
         text = keep_call(message, &frame);
     }
@@ -286,8 +286,8 @@ static inline void send_load(uint32_t tenant, uint32_t place, Skep__Worker__Limi
     Skep__Worker__LoadEnd end = SKEP__WORKER__LOAD_END__INIT;
     Skep__Worker__Binding binding = SKEP__WORKER__BINDING__INIT, *bindings[] = { &binding };
 
-    begin.tenant = file.tenant = end.tenant = tenant;
-    begin.place = place;
+    begin.placement = file.placement = end.placement = tenant;
+    begin.row = place;
     begin.name = text_field("test");
     begin.main = file.path = text_field("main.js");
     begin.limits = limits;
@@ -311,7 +311,7 @@ static inline int load(uint32_t tenant, uint32_t place, Skep__Worker__Limits lim
     return loaded->code;
 }
 
-/* Sends a request. id: below SCOREBOARD_SLOTS, so that it is the row, too. */
+/* Sends a request. id: below SCOREBOARD_REQUESTS, so that it is the row, too. */
 static inline void send_method(const char *method, uint32_t tenant, uint64_t id, const char *path)
 {
     Skep__Worker__Request request = SKEP__WORKER__REQUEST__INIT;
@@ -321,8 +321,8 @@ static inline void send_method(const char *method, uint32_t tenant, uint64_t id,
 
     (void) snprintf(url, sizeof url, "http://a.test%s", path);
     request.id = id;
-    request.slot = (uint32_t) id;
-    request.tenant = tenant;
+    request.row = (uint32_t) id;
+    request.placement = tenant;
     request.head.data = packed;
     request.head.len = pack_head(packed, 2, texts);
     request.end = true;
@@ -347,7 +347,7 @@ static inline void unload(uint32_t tenant)
 {
     Skep__Worker__Unload message = SKEP__WORKER__UNLOAD__INIT;
 
-    message.tenant = tenant;
+    message.placement = tenant;
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_UNLOAD, &message);
     (void) await_frame(SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, tenant);
 }

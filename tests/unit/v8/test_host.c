@@ -169,15 +169,15 @@ static void test_place_is_what_the_supervisor_says(void **state)
 {
     (void) state;
     assert_int_equal(load(5, 17, usual_limits(), CASES), 0);
-    assert_int_equal(world->board.tenants[17].tenant, 5);
-    uint64_t cpu_of_load = world->board.tenants[17].cpu_ns;
+    assert_int_equal(world->board.placements[17].placement, 5);
+    uint64_t cpu_of_load = world->board.placements[17].cpu_ns;
     assert_true(cpu_of_load > 0);
     send_request(5, 7, "/burn");
     (void) await_done(7);
-    assert_true(world->board.tenants[17].cpu_ns > cpu_of_load + 5000000);
+    assert_true(world->board.placements[17].cpu_ns > cpu_of_load + 5000000);
     unload(5);
-    assert_int_equal(world->board.tenants[17].tenant, 0);
-    assert_int_equal(world->board.tenants[17].cpu_ns, 0);
+    assert_int_equal(world->board.placements[17].placement, 0);
+    assert_int_equal(world->board.placements[17].cpu_ns, 0);
 
     assert_int_equal(load(6, 17, usual_limits(), "throw 1;"),
                      SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED);
@@ -204,7 +204,7 @@ static void test_place_that_is_taken_is_a_breach(void **state)
 static void test_place_that_does_not_exist_is_a_breach(void **state)
 {
     (void) state;
-    assert_load_breaks(SCOREBOARD_TENANTS);
+    assert_load_breaks(SCOREBOARD_PLACEMENTS);
 }
 
 static void test_worker_says_once_for_a_read_that_its_requests_wait(void **state)
@@ -387,7 +387,7 @@ static void test_load_for_another_use_is_refused_by_name(void **state)
     Skep__Worker__Limits limits = usual_limits();
 
     (void) state;
-    begin.tenant = 1;
+    begin.placement = 1;
     begin.name = text_field("test");
     begin.main = text_field("main.js");
     begin.limits = &limits;
@@ -396,7 +396,7 @@ static void test_load_for_another_use_is_refused_by_name(void **state)
     struct frame *loaded = await_frame(LOADED, 1);
     assert_int_equal(loaded->code, SKEP__WORKER__LOAD_RESULT__LOAD_BOOT_FAILED);
     assert_non_null(strstr(loaded->text, "LOAD_COMPILE"));
-    begin.tenant = 2;
+    begin.placement = 2;
     begin.use = (Skep__Worker__LoadUse) 77;
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_LOAD_BEGIN, &begin);
     assert_non_null(strstr(await_frame(LOADED, 2)->text, "does not know"));

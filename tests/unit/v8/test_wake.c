@@ -96,7 +96,7 @@ static void test_request_in_a_retired_isolate_is_hung_at_once(void **state)
 
     (void) state;
     load_waiting(1000000);
-    retire.tenant = 1;
+    retire.placement = 1;
     send_method("POST", 1, 1, "/never");
     send_request(1, 2, "/never");
     send_to_worker(SKEP__WORKER__TO_WORKER__MESSAGE_RETIRE, &retire);
