@@ -45,7 +45,8 @@ void cpu_collect(struct placement *placement)
         books->cpu_seen_ns = claim; /* an honest figure never shrinks; only later growth counts */
         return;
     }
-    uint64_t taken = worker_take_spare(worker, claim - books->cpu_seen_ns, books->clock_from_ns);
+    uint64_t taken =
+        worker_take_uncharged(worker, claim - books->cpu_seen_ns, books->clock_from_ns);
     books->cpu_seen_ns = claim;
     /* The running entry is not in the claim yet. The running entry has begun since the last look,
      * because the one before has ended since. */
@@ -66,7 +67,7 @@ void cpu_collect_load(struct placement *placement, uint64_t cpu_us)
     cpu_collect(placement);
     if (books->cpu_seen_ns == 0) { /* the time is not on the board */
         uint64_t claim_ns = (cpu_us < UINT32_MAX ? cpu_us : UINT32_MAX) * 1000;
-        charge(tenant, worker_take_spare(placement->worker, claim_ns, 0));
+        charge(tenant, worker_take_uncharged(placement->worker, claim_ns, 0));
     }
     placements_of_worker(placement->worker)
         ->ops->on_load_cost(tenant, placement->worker, tenant->cpu_us - before_us);
@@ -148,10 +149,11 @@ void cpu_charge_death(struct worker *worker, const struct verdict *verdict)
     worker_look_at_clock(worker);
     const struct placement *last = find_last(worker, verdict);
     uint64_t since_ns = last ? last_since_ns(worker, last) : 0;
-    uint64_t spare_ns = worker->clock.spare_ns;
+    uint64_t uncharged_ns = worker->clock.uncharged_ns;
     LIST_FOREACH (placement, &worker->placements, in_worker)
         cpu_collect(placement);
-    since_ns += spare_ns - worker->clock.spare_ns; /* also for entries that ended in that time */
+    since_ns +=
+        uncharged_ns - worker->clock.uncharged_ns; /* also for entries that ended in that time */
     if (last)
-        charge(last->version->tenant, worker_take_spare(worker, UINT64_MAX, since_ns));
+        charge(last->version->tenant, worker_take_uncharged(worker, UINT64_MAX, since_ns));
 }

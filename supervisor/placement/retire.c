@@ -19,7 +19,7 @@
 #define FULL_LEAST_AGE_S 10
 #define BYTES_PER_MIB (UINT64_C(1) << 20)
 #define BYTES_PER_KIB UINT64_C(1024)
-/* Most memory that a worker may claim for its spare isolates. */
+/* Most memory that a worker may claim for isolates that it has made ahead. */
 #define OWN_MAX_KIB (64 * BYTES_PER_KIB)
 
 /* ---- taking over */
@@ -173,7 +173,7 @@ static bool is_burning(struct worker *worker, uint64_t now_ns)
     const struct placement *placement;
 
     worker_look_at_clock(worker);
-    look.unclaimed_ns = worker->clock.spare_ns;
+    look.unclaimed_ns = worker->clock.uncharged_ns;
     look.sent = worker->served + worker->loads;
     LIST_FOREACH (placement, &worker->placements, in_worker)
         if (placement_is_candidate(placement))

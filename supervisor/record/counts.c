@@ -118,7 +118,7 @@ void stats_count_abandoned(struct counted *counted)
         stats->rest.traffic.abandoned++;
 }
 
-void stats_note_load(struct counted *counted, unsigned queued, unsigned in_flight)
+void stats_note_requests(struct counted *counted, unsigned queued, unsigned in_flight)
 {
     struct traffic *traffic = &counted->traffic;
 

@@ -113,7 +113,7 @@ void stats_record_latency(struct counted *counted, uint64_t from_ns, uint64_t to
 void stats_record_queue(struct counted *counted, uint64_t from_ns, uint64_t to_ns);
 void stats_count_abandoned(struct counted *counted);
 /* Notes how many requests of the tenant wait now, and how many are in workers. */
-void stats_note_load(struct counted *counted, unsigned queued, unsigned in_flight);
+void stats_note_requests(struct counted *counted, unsigned queued, unsigned in_flight);
 void stats_add_bytes(struct counted *counted, uint64_t in, uint64_t out);
 void stats_add_cpu(struct counted *counted, uint64_t cpu_ns);
 /* Counts an incident. counted: NULL if nobody is to blame. */

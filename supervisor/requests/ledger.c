@@ -497,7 +497,7 @@ static void take_place(struct request *request)
     if (!request->body_ended && request->body_total == 0)
         request->client.ops->grant(request->client.to, request->first_grant);
     ledger_pump(tenant);
-    stats_note_load(&tenant->counted, tenant->n_queued, tenant->n_in_flight);
+    stats_note_requests(&tenant->counted, tenant->n_queued, tenant->n_in_flight);
     ledger_start_tick(ledger_of_tenant(tenant));
 }
 

@@ -364,8 +364,8 @@ static int send_request(struct request *request, struct placement *placement)
     placement->in_flight++;
     request->attempt.tenant->n_in_flight++;
     share_take_place(request);
-    stats_note_load(&request->attempt.tenant->counted, request->attempt.tenant->n_queued,
-                    request->attempt.tenant->n_in_flight);
+    stats_note_requests(&request->attempt.tenant->counted, request->attempt.tenant->n_queued,
+                        request->attempt.tenant->n_in_flight);
     if (worker->slot)
         worker->slot->requests++;
     ledger->in_workers++;

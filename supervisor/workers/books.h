@@ -26,7 +26,7 @@ struct worker_books {
 
 /* The process's CPU clock, and the part of it that no tenant was charged with; see clock.h. */
 struct worker_clock {
-    uint64_t clock_ns, spare_ns;
+    uint64_t clock_ns, uncharged_ns;
     uint64_t claim;          /* claim of the running request, at the last look */
     uint64_t claim_clock_ns; /* the clock at the look before the one that saw it first */
 };

@@ -13,7 +13,7 @@ void worker_look_at_clock(struct worker *worker)
     uint64_t claim = worker->board ? atomic_load(&worker->board->running_request) : 0;
 
     if (now_ns > clock->clock_ns) {
-        clock->spare_ns += now_ns - clock->clock_ns;
+        clock->uncharged_ns += now_ns - clock->clock_ns;
         clock->clock_ns = now_ns;
     }
     if (claim != clock->claim) {
@@ -22,17 +22,17 @@ void worker_look_at_clock(struct worker *worker)
     }
 }
 
-uint64_t worker_take_spare(struct worker *worker, uint64_t claim_ns, uint64_t since_clock_ns)
+uint64_t worker_take_uncharged(struct worker *worker, uint64_t claim_ns, uint64_t since_clock_ns)
 {
     struct worker_clock *clock = &worker->clock;
 
-    if (claim_ns > clock->spare_ns || claim_ns > clock->clock_ns - since_clock_ns)
+    if (claim_ns > clock->uncharged_ns || claim_ns > clock->clock_ns - since_clock_ns)
         worker_look_at_clock(worker);
     if (since_clock_ns > clock->clock_ns)
         return 0;
     uint64_t most = clock->clock_ns - since_clock_ns;
-    most = most < clock->spare_ns ? most : clock->spare_ns;
+    most = most < clock->uncharged_ns ? most : clock->uncharged_ns;
     uint64_t taken = claim_ns < most ? claim_ns : most;
-    clock->spare_ns -= taken;
+    clock->uncharged_ns -= taken;
     return taken;
 }

@@ -11,4 +11,4 @@
 void worker_look_at_clock(struct worker *worker);
 /* Returns as much of a claim as the process can have used since its clock stood at since_clock_ns.
  * No other claim gets that time. */
-uint64_t worker_take_spare(struct worker *worker, uint64_t claim_ns, uint64_t since_clock_ns);
+uint64_t worker_take_uncharged(struct worker *worker, uint64_t claim_ns, uint64_t since_clock_ns);
