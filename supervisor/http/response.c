@@ -252,7 +252,7 @@ static char *put_head(char *p, const struct plan *plan, struct http_connection *
     return PUT_LITERAL(p, "\r\n");
 }
 
-/* A part of the body as it goes out: the chunk's lines around it, if it is one. */
+/* A part of the body as it is sent, with the chunk's lines around it if the body is chunked. */
 struct part {
     struct iovec pieces[3];
     char before[CHUNK_FRAME_MAX_BYTES], after[CHUNK_FRAME_MAX_BYTES];
@@ -274,7 +274,7 @@ static void frame_part(struct part *part, const struct http_exchange *exchange, 
     part->pieces[2] = (struct iovec){ part->after, (size_t) (after - part->after) };
 }
 
-/* Writes what little is queued, as a head. Returns whether nothing is any more. */
+/* Writes queued bytes, if they are few, such as a head. Returns whether none are left. */
 static bool write_queued(struct http_connection *connection)
 {
     size_t queued = http_connection_queued(connection);
@@ -285,8 +285,8 @@ static bool write_queued(struct http_connection *connection)
            evbuffer_write(connection->out, connection->fd) == (int) queued;
 }
 
-/* Writes a large part from where it lies, if hardly anything waits before it. Returns how much of it the socket took; an error is
- * met again when the rest is written. */
+/* Writes a large part from where it lies, if hardly anything waits before it. Returns how much of the part the socket took; an error shows
+ * again when the rest is written. */
 static size_t write_part(struct http_connection *connection, const struct part *part)
 {
     if (part->pieces[1].iov_len < WRITE_MIN_BYTES || !connection->can_write ||

@@ -31,7 +31,7 @@ static size_t pages_of(size_t size)
 class SpareBlocks
 {
   public:
-    // A block of that size, with zeros in it if that is wanted, or nullptr.
+    // Returns a block of that size, with zeros in it if is_zeroed, or nullptr.
     void *take(size_t size, bool is_zeroed)
     {
         std::unique_lock<std::mutex> guard(lock_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The body of a Request or Response (Fetch standard). A body whose bytes are known stays what it
-// was given as, and becomes a stream only if the tenant asks for one.
+// The body of a Request or Response (Fetch standard). A body whose bytes are known stays in the
+// form in which it was given, and becomes a stream only if the tenant asks for one.
 import { nativeCopyBytes, utf8Encode } from "./native.js";
 import {
     ArrayBufferPrototypeGetByteLength, FunctionPrototypeCall, JSONParse, MapPrototypeGet,

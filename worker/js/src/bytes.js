@@ -6,10 +6,10 @@ import {
     TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetByteOffset, Uint8Array,
 } from "./primordials.js";
 
-// size: the sum of the lengths of chunks
+// Joins chunks. size: the sum of their lengths
 export const concat = (chunks, size) => nativeConcat(chunks, size, false);
 
-// The same of chunks that nobody else has: their memory is free at once.
+// Does the same with chunks to which nothing else refers: their memory is free at once.
 export const join = (chunks, size) => nativeConcat(chunks, size, true);
 
 // Returns a part of bytes, over the same memory.

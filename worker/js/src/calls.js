@@ -70,8 +70,8 @@ class Call {
     pending = 1; // the response, and each promise given to waitUntil
     reader; // reader of the response body, while it is sent
     credit = 0;
-    rest; // the part of a chunk for which there was no credit
-    own; // bytes that only this call has: all of the response's body
+    rest; // part of a chunk that waits for credit
+    own; // all bytes of the response's body, to which only this call refers
     wake; // resolves when there is credit again
 
     constructor(id, isHead, caller) {
@@ -100,7 +100,7 @@ class Call {
 }
 closeClass(Call);
 
-// Of the response's body nothing is sent any more.
+// Drops the rest of the response body, of which nothing more is sent.
 function dropRest(call) {
     call.rest = undefined;
     if (call.own !== undefined) {
