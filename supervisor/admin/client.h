@@ -18,9 +18,10 @@ pid_t admin_client_pid(const struct admin_client *client);
 /* Queues an answer. Returns 0 or -errno of channel_send. */
 int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
 int admin_send_failure(struct admin_client *client, const char *reason);
-/* The same for a reason from below; with -EBUSY it says that the same command may succeed soon. */
+/* Does the same for a failure from below; with -EBUSY it says that the same command may succeed
+ * soon. */
 int admin_send_refusal(struct admin_client *client, const struct failure *failure);
-/* Reads nothing more from it until admin_answer_waiting with the same function. */
+/* Reads nothing more from the client until admin_answer_waiting with the same function. */
 void admin_client_await_answer(struct admin_client *client, admin_answer_fn answer);
 
 #define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"

@@ -157,7 +157,7 @@ static struct deploy_asker asker_of(struct admin_client *client)
         struct deploy_asker){ .listener = &listener, .owner = client, .uid = client->peer.who.uid };
 }
 
-/* r: of what was begun; failure: why it was not. */
+/* r: result of beginning; failure: why it was not begun. */
 static int begun(struct admin_client *client, int r, const struct failure *failure)
 {
     if (r < 0)

@@ -15,7 +15,8 @@
 
 #define FOLDER_MAX_BYTES 80
 
-/* 0, too, if it is over already, and the answer of no use. */
+/* Passes an answer to its deploy. Returns 0, too, if the deploy is over already, and the answer has
+ * no use. */
 static int tell(void *owner, uint64_t id, enum deploy_event event, const ProtobufCMessage *answer)
 {
     struct deploy *deploy = deploy_find(owner, id);
@@ -33,7 +34,7 @@ static bool take_version(ProtobufCBinaryData text, char version[static VERSION_B
     return version_is_valid(version);
 }
 
-/* That version serves, and not only by the store's word. */
+/* Returns whether that version serves, not only by the store's claim. */
 static bool is_serving(const struct deploys *deploys, const char *name, const char *version)
 {
     const struct tenant *tenant = tenant_find(deploys->with.tenants, name, strlen(name));
@@ -144,7 +145,7 @@ int deploy_choose(struct deploy *deploy, const struct deploy_news *news)
         deploy_fail(deploy, -EALREADY, "%s serves that version already", deploy->tenant);
         return 0;
     }
-    int r = deploy_send_check(deploy); /* then it is read, and loads */
+    int r = deploy_send_check(deploy); /* the version is then read, and loads */
     if (r < 0)
         deploy_fail(deploy, r, "the store cannot be reached");
     return 0;

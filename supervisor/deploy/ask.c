@@ -214,7 +214,7 @@ static int check_change(struct deploys *deploys, ProtobufCBinaryData text,
     return 0;
 }
 
-/* r: of its first request to the store. */
+/* r: the result of its first request to the store. */
 static int begun(struct deploy *deploy, int r, struct deploy **ret_deploy, struct failure *failure)
 {
     if (r < 0) {
@@ -281,7 +281,7 @@ int deploy_remove(struct deploys *deploys, ProtobufCBinaryData text,
         return no_memory(failure);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = name), "removal is asked for by uid %u",
               asker->uid);
-    if (!tenant) /* it may be stored all the same: one that was broken when skepd started */
+    if (!tenant) /* may still be stored: broken when skepd started */
         return begun(deploy, deploy_send_remove(deploy), ret_deploy, failure);
     deploy->leaving_number = tenant->number;
     deploy->state = DEPLOY_LEAVING;

@@ -76,7 +76,7 @@ int deploy_read(const char *state, const char *tenant, const char *folder,
 #define BEHIND_FOLDER \
     "/bundle/" /* paths are shown without the store's folder, which nobody who deploys knows */
 
-/* The name is another tenant's by now. */
+/* Returns whether the name is another tenant's by now. */
 static bool is_of_folder(const struct tenant *tenant)
 {
     return tenant && tenant->origin == TENANT_FOLDER;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deploys, rollbacks and removals as a whole: the list of them, time, and what they hear of the store. life.c has the
+ * Deploys, rollbacks and removals as a whole: the list of them, time, and events of the store. life.c has the
  * life of one. Supervisor, loop thread.
  */
 #include <errno.h>
@@ -204,7 +204,8 @@ struct deploys *deploys_free(struct deploys *deploys)
     return NULL;
 }
 
-/* Another may be gone afterwards, too: only the list says what is left. */
+/* Returns a deploy that is not done. Ending one may free another, so the list is searched each
+ * time. */
 static struct deploy *find_undone(const struct deploys *deploys)
 {
     struct deploy *deploy;

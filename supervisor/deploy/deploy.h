@@ -50,21 +50,21 @@ struct deploy_listener {
     void (*versions)(void *owner, const char *tenant, const Skep__Store__Versions *versions);
 };
 
-/* How far one has come. */
+/* The progress of a deploy. */
 enum deploy_state {
     DEPLOY_SENDING,    /* the store takes the beginning of an upload, or a part */
     DEPLOY_UPLOADING,  /* the next part may come */
     DEPLOY_SEALING,    /* the store looks at the whole upload */
-    DEPLOY_CHOOSING,   /* of a rollback: the store lists the versions */
-    DEPLOY_CHECKING,   /* of a rollback: the store looks whether the version is whole */
-    DEPLOY_READING,    /* the reader reads its version */
-    DEPLOY_BOOTING,    /* its version loads */
-    DEPLOY_COMMITTING, /* it has loaded; the store makes it durable */
-    DEPLOY_LEAVING,    /* the tenant that is removed ends what it has accepted */
+    DEPLOY_CHOOSING,   /* rollback: the store lists the versions */
+    DEPLOY_CHECKING,   /* rollback: the store looks whether the version is whole */
+    DEPLOY_READING,    /* the reader reads the version */
+    DEPLOY_BOOTING,    /* the version loads */
+    DEPLOY_COMMITTING, /* the version has loaded; the store makes it durable */
+    DEPLOY_LEAVING,    /* the removed tenant ends the requests that it has accepted */
     DEPLOY_REMOVING,   /* the store removes it */
-    DEPLOY_LISTING,    /* the store lists the versions, for who asked */
+    DEPLOY_LISTING,    /* the store lists the versions, for the client */
     DEPLOY_RETURNING,  /* the version before serves again; the store makes that durable */
-    DEPLOY_POSTPONED,  /* the same, and it is asked as soon as it is there again */
+    DEPLOY_POSTPONED,  /* the same, but the store is asked when it is there again */
     DEPLOY_ABANDONED,  /* over; the store has still to answer */
     DEPLOY_STATES,
 };
@@ -75,12 +75,12 @@ enum deploy_event {
     DEPLOY_ON_COMMITTED,
     DEPLOY_ON_VERSIONS,
     DEPLOY_ON_REMOVED,
-    DEPLOY_ON_DENIED,     /* it says why not */
-    DEPLOY_ON_UNANSWERED, /* it has ended instead */
-    DEPLOY_ON_STORE_LOST, /* it has ended, with all uploads; after DEPLOY_ON_UNANSWERED */
+    DEPLOY_ON_DENIED,     /* a refusal */
+    DEPLOY_ON_UNANSWERED, /* the store has ended instead */
+    DEPLOY_ON_STORE_LOST, /* the store has ended, with all uploads; after DEPLOY_ON_UNANSWERED */
     DEPLOY_ON_STORE_READY,
-    DEPLOY_ON_PART, /* of who asked */
-    DEPLOY_ON_LEFT, /* who asked is gone */
+    DEPLOY_ON_PART, /* the client sends a part */
+    DEPLOY_ON_LEFT, /* the client has gone */
     DEPLOY_ON_READ, /* by the reader */
     DEPLOY_ON_UNREADABLE,
     DEPLOY_ON_LOADED, /* the staged version */
@@ -91,7 +91,8 @@ enum deploy_event {
     DEPLOY_EVENTS,
 };
 
-/* The table itself, for tests: the name of the action that an event has in a state; NULL: there is none. */
+/* For tests of the table: returns the name of the action for an event in a state; NULL: there is
+ * none. */
 const char *deploy_action_name(enum deploy_state state, enum deploy_event event);
 
 struct deploy_asker {
@@ -126,7 +127,8 @@ void deploys_drain(struct deploys *deploys);
  * not served. Returns 0 or -ENOMEM. */
 int deploys_install_stored(struct deploys *deploys);
 
-/* Each begins what the name says. 0; or -errno, which failure has, too. text: the name as it came, checked here. */
+/* Each begins the command of its name. Return 0; or -errno, which failure has, too. text: the
+ * tenant's name, unchecked. */
 int deploy_begin(struct deploys *deploys, ProtobufCBinaryData text,
                  const struct deploy_asker *asker, struct deploy **ret_deploy,
                  struct failure *failure);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the deploys share: life.c (states and events), deploy.c (all of them), ask.c (what may be asked, and
- * of the store), boot.c (from the store to a worker), answers.c (what the store says), watch.c (after the switch),
- * stored.c (at the start). No other includes this.
+ * Declarations that the files of deploys share: life.c (states and events), deploy.c (all of them), ask.c (commands, and
+ * requests to the store), boot.c (from the store to a worker), answers.c (the store's answers), watch.c (after the switch),
+ * stored.c (at the start). No other file includes this.
  */
 #pragma once
 
@@ -47,12 +47,12 @@ struct deploy {
 };
 TAILQ_HEAD(deploy_list, deploy);
 
-/* What comes with an event; NULL where the event has nothing like it. Borrowed for the call. */
+/* Data of an event; NULL if the event has no such data. Borrowed for the call. */
 struct deploy_news {
-    const ProtobufCMessage *answer; /* of the store */
+    const ProtobufCMessage *answer; /* answer of the store */
     const struct deploy_part *part;
     const struct failure *failure;
-    struct manifest **manifest; /* of the version that was read: to be taken */
+    struct manifest **manifest; /* manifest of the version that was read: to be taken */
     const char *dir;            /* likewise, of its files */
 };
 
@@ -61,20 +61,20 @@ struct deploys {
     struct deploy_list list;
     uint64_t last_id;
     struct event *tick;
-    struct event *check; /* a version that is watched has failed too often */
-    uint64_t refused;    /* changes that were too many at a time */
+    struct event *check; /* event: a watched version has failed too often */
+    uint64_t refused;    /* changes that were refused as too many at a time */
 };
 
 /* ---- life.c */
 
 /* Does what the table has for the event in the deploy's state; the deploy may be gone afterwards. Returns 0; or -EPROTO if
- * there is nothing for it, or what came with it cannot be: then whoever has said it is at fault, and all is as before. */
+ * there is no action for it, or its data cannot be: then the peer is at fault, and all is as before. */
 int deploy_on_event(struct deploy *deploy, enum deploy_event event, const struct deploy_news *news);
-/* Whether the event has an action in the deploy's state. */
+/* Returns whether the event has an action in the deploy's state. */
 bool deploy_expects(const struct deploy *deploy, enum deploy_event event);
-/* The event for each of them. */
+/* Passes the event to each deploy. */
 void deploys_on_event(struct deploys *deploys, enum deploy_event event);
-/* Tells whoever asked, gives up what was begun, and frees it; of an upload, something stays in the list
+/* Tells the client, gives up the change, and frees the deploy; an upload stays in the list
  * until the store has given it up, too. code: -errno, of struct failure. */
 void deploy_fail(struct deploy *deploy, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -87,9 +87,9 @@ struct deploy *deploy_new(struct deploys *deploys, enum deploy_kind kind,
 struct deploy *deploy_find(const struct deploys *deploys, uint64_t id); /* may be NULL */
 /* Returns the deploy that changes the tenant; may be NULL. */
 struct deploy *deploy_find_change(const struct deploys *deploys, const char *tenant);
-/* Whether it changes its tenant, and is not over. */
+/* Returns whether the deploy changes its tenant, and is not over. */
 bool deploy_is_change(const struct deploy *deploy);
-/* Tells whoever asked, and frees it. */
+/* Tells the client, and frees the deploy. */
 void deploy_succeed(struct deploy *deploy, const struct deploy_result *result);
 void deploy_free(struct deploy *deploy);
 /* Returns the tenant that it removes, while anything of it is left; may be NULL. */
@@ -108,16 +108,16 @@ int deploy_send_remove(struct deploy *deploy);
 int deploy_send_check(struct deploy *deploy);
 int deploy_send_abort(struct deploy *deploy);
 
-/* One of the parts of an upload. */
+/* Sends a part of an upload. */
 int deploy_send_part(struct deploy *deploy, const struct deploy_part *from);
 
 /* ---- boot.c */
 
 /* Has the reader read the version from its folder below versions/. If it fails, the deploy is gone. */
 void deploy_boot(struct deploy *deploy, const char *folder);
-/* What was read is checked, and loads. */
+/* Checks the manifest that was read, and loads the version. */
 void deploy_stage(struct deploy *deploy, struct manifest *read, const char *dir);
-/* The commit is done: it serves. previous: what did before, or "". */
+/* Switches to the version after its commit. previous: the one that served before, or "". */
 void deploy_switch(struct deploy *deploy, const char *previous);
 /* Reads a stored version with its env. Returns 0 or -errno with errors filled, which have the paths that the
  * tenant knows. */

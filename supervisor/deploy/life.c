@@ -19,7 +19,7 @@
 
 /* ---- the end */
 
-/* The store and the tenant are as if it had never been. */
+/* Gives a deploy up: store and tenant become as if it had never been. */
 static void give_up(struct deploy *deploy)
 {
     struct version *staged = TAKE_PTR(deploy->staged);
@@ -75,7 +75,7 @@ struct deploy_action {
     deploy_action_fn run;
 };
 
-/* By what the peer says. */
+/* Fails with the peer's text. */
 static int fail(struct deploy *deploy, const struct deploy_news *news)
 {
     deploy_fail_with(deploy, news->failure);
@@ -98,7 +98,7 @@ static int fail_gone(struct deploy *deploy, const struct deploy_news *news)
     return 0;
 }
 
-/* What was uploaded is gone; a rollback reads what is on the disk. */
+/* Fails an upload, whose files are gone; a rollback reads files on the disk. */
 static int fail_upload(struct deploy *deploy, const struct deploy_news *news)
 {
     return deploy->kind == DEPLOY_UPLOAD ? fail_gone(deploy, news) : 0;
@@ -136,7 +136,7 @@ static int fail_dropped(struct deploy *deploy, const struct deploy_news *news)
     return 0;
 }
 
-/* The answer of the store then finds that there is nothing to switch to. */
+/* Forgets the staged version. The store's answer then finds that there is none. */
 static int forget_staged(struct deploy *deploy, const struct deploy_news *news)
 {
     (void) news;
@@ -151,7 +151,7 @@ static int end(struct deploy *deploy, const struct deploy_news *news)
     return 0;
 }
 
-/* Nothing was begun; the store still answers. */
+/* Abandons a deploy that has begun no change; the store still answers. */
 static int abandon(struct deploy *deploy, const struct deploy_news *news)
 {
     (void) news;
@@ -208,7 +208,7 @@ static int stage(struct deploy *deploy, const struct deploy_news *news)
     return 0;
 }
 
-/* Until there is a worker for it. */
+/* Tries to load until there is a worker for it. */
 static int load(struct deploy *deploy, const struct deploy_news *news)
 {
     (void) news;
@@ -225,7 +225,7 @@ static int commit(struct deploy *deploy, const struct deploy_news *news)
 {
     (void) news;
     deploy->boot_us = (io_now_ns() - deploy->boot_from_ns) / NSEC_PER_USEC;
-    deploy->until_ns = UINT64_MAX; /* the disk takes its time, and then there is an answer */
+    deploy->until_ns = UINT64_MAX; /* the disk may take long, but an answer comes */
     int r =
         deploy_send_commit(deploy, deploy->kind == DEPLOY_UPLOAD ? STORE_DEPLOY : STORE_ROLLBACK);
     if (r < 0)
@@ -360,7 +360,7 @@ static const struct deploy_action actions[DEPLOY_STATES][DEPLOY_EVENTS] = {
     [DEPLOY_POSTPONED] = {
         [DEPLOY_ON_STORE_READY] = ACTION(send_back),
     },
-    /* The first answer is to what it was at before, or to that it gives up: the store has come to it. */
+    /* The first answer is to the request before, or to the abort. */
     [DEPLOY_ABANDONED] = {
         [DEPLOY_ON_ACCEPTED] = ACTION(end),
         [DEPLOY_ON_SEALED] = ACTION(end),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Why something that was asked for was not done, on its way from where it is found to all who hear of it: the log, who
- * asked on the admin socket, a tenant's log. Nobody on the way makes another text of it. Supervisor, loop thread.
+ * The reason for which a command was not done, on its way from where it is found to its readers: the log, the client on
+ * the admin socket, a tenant's log. No code on the way changes the text. Supervisor, loop thread.
  */
 #pragma once
 
@@ -13,36 +13,36 @@
 struct failure { /* starts as { 0 } */
     int code;    /* -errno: its class; 0: nothing has failed */
     struct {
-        char *file; /* owned; NULL: it is about no file */
+        char *file; /* owned; NULL: the failure is about no file */
         unsigned line;
     } where;
-    /* Owned; what is wrong, and what to do about it, for people; may have several lines, each but the first with its own
-     * place. NULL: there was no memory for it. */
+    /* Owned; the fault and the remedy, for people; may have several lines, each but the first with
+     * its own place. NULL: no memory. */
     char *text;
 };
 
 void failure_done(struct failure *failure);
 
-/* Each notes a failure in an empty one, and returns code. */
+/* Each notes a failure in an empty struct, and returns code. */
 int failure_set(struct failure *failure, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int failure_set_at(struct failure *failure, int code, const char *file, unsigned line,
                    const char *format, ...) __attribute__((format(printf, 5, 6)));
-/* text: of a peer; not NUL-ended. */
+/* text: a peer's; not NUL-ended. */
 int failure_set_text(struct failure *failure, int code, const char *text, size_t size);
-/* What is wrong in files; if nothing is listed, the code says it. behind: "/bundle/" has paths begin behind that part (one
- * without it: behind its last slash), because who hears of it does not know the folder; NULL: they are whole. */
+/* Notes faults in files; without any, a text for the code. behind: "/bundle/" has paths begin behind that part (one
+ * without it: behind its last slash), because readers do not know the folder; NULL: paths are whole. */
 int failure_set_errors(struct failure *failure, int code, const struct config_errors *errors,
                        const char *behind);
-/* The same for the place of a failure that is noted. */
+/* Does the same for the file of a failure that is noted. */
 void failure_shorten_place(struct failure *failure, const char *behind);
 
 /* ---- printers */
 
-/* "FILE:LINE: TEXT", as people read it. Owned by the caller; NULL: out of memory. */
+/* Returns "FILE:LINE: TEXT", as people read it. Owned by the caller; NULL: out of memory. */
 char *failure_message(const struct failure *failure);
-/* One event of the log: what, and the message, escaped. */
+/* Logs one event: `what`, and the message, escaped. */
 void failure_log_event(const struct failure *failure, enum log_level level,
                        const struct log_context *context, const char *what);
-/* Adds it to what is wrong in files. file: for one that is about none. */
+/* Adds the failure to errors of files. file: for a failure that is about none. */
 void failure_add_to(const struct failure *failure, const char *file, struct config_errors *errors);

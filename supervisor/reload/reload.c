@@ -365,7 +365,7 @@ static int check_time(const struct reload *reload, struct failure *refusal)
 {
     if (reload->with.life->is_draining)
         return failure_set(refusal, -ECANCELED, "skepd is ending: nothing is reloaded any more");
-    /* It may have read the config before it was changed, and would serve with that one. */
+    /* The next skepd may have read the config before it was changed, and would serve with that. */
     if (reload->with.life->is_handing_over)
         return failure_set(refusal, -EBUSY, "an upgrade is under way: reload when it has ended");
     return 0;

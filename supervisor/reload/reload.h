@@ -23,7 +23,7 @@ struct reload_tenant {
 };
 
 struct reload_report {           /* starts as { 0 } */
-    struct failure refusal;      /* why nothing was read; code 0: it was */
+    struct failure refusal;      /* why nothing was read; code 0: all was read */
     bool is_applied;             /* false: nothing has changed */
     struct config_errors errors; /* why it is not applied */
     struct config_changes changes;
@@ -68,12 +68,13 @@ struct reload *reload_free(struct reload *reload);
 /* Called once, in the end. report: borrowed for the call. */
 typedef void (*reload_done_fn)(void *owner, const struct reload_report *report);
 
-/* Files are read and parsed by the reader, and tenants changed in steps, so that nobody has to wait meanwhile. by: who
- * asks, for the log, which says what comes of it, too. 0, and done is called, maybe before this returns; or -errno, which
- * failure has, too, and it is not. While one is under way, another follows, for all who have asked by then. */
+/* Begins a reload. The reader reads and parses the files, and tenants are changed in steps, so that no request has to
+ * wait. by: the asker's name for the log, which also has the result. Returns 0, and calls done, maybe before this
+ * returns; or -errno, which failure has, too, without a call of done. While one is under way, another follows, for all
+ * who have asked by then. */
 int reload_config(struct reload *reload, const char *by, reload_done_fn done, void *owner,
                   struct failure *failure);
-/* For SIGHUP: the same, and only the log says what came of it. */
+/* Does the same for SIGHUP; only the log has the result. */
 void reload_on_signal(struct reload *reload);
 /* Forgets an asker that has gone. */
 void reload_forget(struct reload *reload, const void *owner);

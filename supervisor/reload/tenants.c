@@ -126,7 +126,8 @@ static void note(struct reload_report *report, const char *name, enum reload_kin
     tenants[report->n_tenants++].kind = kind;
 }
 
-/* As versions_install. -ENOTUNIQ: while it waited, its name was deployed. */
+/* Installs the tenant, as versions_install. -ENOTUNIQ: a tenant of that name was deployed while
+ * this one waited. */
 static int install(struct reload *reload, struct manifest *manifest, struct failure *failure)
 {
     _cleanup_free_ char *dir = folder_of(manifest);
@@ -157,7 +158,7 @@ static int wait_for_route(struct reload *reload, struct manifest *manifest, enum
     return 0;
 }
 
-/* Takes over the manifest. Whoever has its route may give it up in this very reload. */
+/* Takes over the manifest. The tenant that has its route may give it up in this very reload. */
 static void install_or_wait(struct reload *reload, struct manifest *manifest, enum reload_kind kind,
                             struct reload_report *report)
 {

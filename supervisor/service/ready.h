@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When skepd is ready: as soon as each worker that tenants share has been ready once, or has failed (a slot that
- * fails would else keep a service from starting whose other slots serve), and after READY_TIMEOUT_S in any case. A
+ * Decides when skepd is ready: as soon as each worker that tenants share has been ready once, or has failed (a failing slot
+ * would otherwise keep a service from starting whose other slots serve), and after READY_TIMEOUT_S in any case. A
  * skepd that replaces another is stricter: it takes over only if all are ready, because the other one serves well
  * meanwhile. Supervisor, loop thread.
  */
@@ -26,7 +26,7 @@ struct ready_facts {
 enum ready_verdict {
     READY_LATER,
     READY_NOW,
-    READY_NEVER, /* only of a skepd that replaces another one */
+    READY_NEVER, /* only for a skepd that replaces another one */
 };
 
 /* Pure. */

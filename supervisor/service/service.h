@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * skepd as a service: what it was started with, when it is ready, what systemd is told, how it ends, and how it is
- * replaced. Holds the parts of this folder together for main.c. Supervisor, loop thread.
+ * skepd as a service: its start, readiness, messages to systemd, end and
+ * replacement. Joins the parts of this folder for main.c. Supervisor, loop thread.
  */
 #pragma once
 

@@ -39,9 +39,9 @@ struct boot_bucket {
  * has none. */
 struct version_listener {
     void (*loaded)(void *owner);
-    /* It will not load, for that reason, which is the tenant's to know. */
+    /* The version will not load, for that reason, which the tenant may know. */
     void (*refused)(void *owner, const struct failure *failure);
-    /* Something else took its place. */
+    /* Another version took the place of this one. */
     void (*dropped)(void *owner);
 };
 

@@ -20,10 +20,10 @@ static inline struct versions *versions_of(const struct tenant *tenant)
     return placements_of_tenant(tenant)->versions_owner;
 }
 
-/* Notes why the manifest cannot be a version: code, of what was tried. Returns it. */
+/* Notes why the manifest cannot be a version, by the code of the attempt. Returns the code. */
 int versions_explain(const struct versions *versions, int code, const struct manifest *manifest,
                      struct failure *failure);
-/* Takes the version out of its workers: at once where it is idle, else when it is. */
+/* Takes the version out of its workers: at once if it is idle there, else when it is. */
 void versions_retire(struct version *version);
 void versions_drop_candidate(struct tenant *tenant);
 /* Tells the version's listener that another takes its place. */

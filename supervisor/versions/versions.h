@@ -26,13 +26,13 @@ int versions_new(const struct versions_options *options, struct versions **ret_v
  * NULL. */
 struct versions *versions_free(struct versions *versions);
 
-/* Takes over a manifest (owned from success on): a new tenant, or the next version of one of that
- * name, which serves once it has loaded. dir: where its files are by now, copied. 0; or -errno, and failure has it, too:
+/* Takes over a manifest (owned from success on): a new tenant, or the next version of the one of that
+ * name, which serves once it has loaded. dir: the folder of its files, copied. Returns 0; or -errno, which failure has, too:
  * -EEXIST if a route is another tenant's, -ENOENT if there is no such cordon, or another one. */
 int versions_install(struct versions *versions, struct manifest *manifest, const char *dir,
                      struct failure *failure);
-/* Reads the tenant's folder or script again. 0, or -errno with errors filled; then the version that
- * serves goes on. */
+/* Reads the tenant's folder or script again. Returns 0, or -errno with errors filled; then the serving
+ * version stays. */
 int versions_reload(struct tenant *tenant, struct config_errors *errors);
 /* Removes a tenant: it gets no new requests, and its routes and its name are free at once. Accepted requests are served to
  * the end; the tenant is freed later, when nothing of it is left in any worker. */
@@ -50,8 +50,8 @@ bool version_has_old_limits(const struct version *version);
 int versions_stage(struct versions *versions, struct manifest *manifest, const char *dir,
                    const struct version_listener *listener, void *owner,
                    struct version **ret_version, struct failure *failure);
-/* The staged version serves, from the next request on. name: of the version. keep_old: the one before
- * stays as standby. 0; or -errno, and nothing has changed: -ESTALE if it is not staged any more, else a
+/* Makes the staged version serve, from the next request on. name: the version's. keep_old: the one before
+ * stays as standby. Returns 0; or -errno, and nothing has changed: -ESTALE if it is not staged any more, else a
  * route is not free any more. */
 int versions_serve_staged(struct version *version, const char *name, bool keep_old);
 /* Drops a staged version: all is as before, without a new tenant. */

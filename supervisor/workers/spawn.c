@@ -16,7 +16,7 @@
 #include "supervisor/workers/link.h"
 #include "supervisor/workers/slots.h"
 
-/* Of each direction between skepd and a worker; the kernel doubles it for its own needs. */
+/* Buffer of each direction between skepd and a worker; the kernel doubles it for its own needs. */
 #define SOCKET_BYTES (512 << 10)
 
 bool worker_is_rss_observed(const struct worker *worker)
