@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who deploys, and when the store (tests/played/store.h) answers.
+ * Declares the ends of a trial of deploys: clients that deploy, and the moments at which the store
+ * (tests/played/store.h) answers.
  */
 #pragma once
 

@@ -70,7 +70,7 @@ def test_log_of_strikes_is_bounded(start):
     lines = skepd.log()[before:].splitlines()
     failures = [line for line in lines if "failed with 503" in line]
     assert max(map(len, failures)) <= 256
-    assert len(failures) <= 2 * len({line[:19] for line in lines}) + 2  # of two codes
+    assert len(failures) <= 2 * len({line[:19] for line in lines}) + 2  # lines of two codes
     assert sum(len(line) + 1 for line in lines if line not in failures) <= 6 * 1024
 
 

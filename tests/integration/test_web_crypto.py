@@ -368,7 +368,7 @@ CASES = {
 }
 
 
-# What each of these does with CPU time: the answer, or the code of its end.
+# Uses of CPU time, each with the answer or the code of its end.
 BUDGETS = {
     # Refused, because it is known beforehand what it takes.
     "rounds": (

@@ -22,7 +22,7 @@ const replace = (owner, title) => {
         defineProperty(owner, key, copy);
     }
 };
-// Of a dictionary, members that the tenant has not given may well come from Object.prototype.
+// Members of a dictionary that the tenant has not given may well come from Object.prototype.
 const ours = ["get", "set", "value", "writable", "enumerable", "configurable", "type", "extractable", "usages", "0", "1",
     "family", "operations", "convert", "isRequired", "privateKey", "publicKey", "raw", "spki", "pkcs8", "crypto", "next", "done"];
 const typedArray = getPrototypeOf(Uint8Array);

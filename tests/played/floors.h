@@ -36,10 +36,10 @@ struct floors {
     struct versions *versions;
     struct ledger *ledger;
     struct http_front *front;
-    struct sockaddr_un address; /* of the front */
+    struct sockaddr_un address; /* the front's */
     socklen_t address_size;
-    char folder[64];        /* of this test; removed at its end */
-    struct failure failure; /* of the last floors_install */
+    char folder[64];        /* this test's; removed at its end */
+    struct failure failure; /* the failure of the last floors_install */
 };
 
 extern struct floors floors;
@@ -47,7 +47,7 @@ extern struct floors floors;
 /* Makes all, with the workers of the config, which are ready. config: text of skepd.yaml, in which each %s is the
  * folder. */
 void floors_start(const char *config);
-/* Frees all. What the test has made above them is gone by then. */
+/* Frees all. The test has freed everything above them by then. */
 void floors_end(void);
 /* Frees front and ledger only, for what goes between them and the others. */
 void floors_stop_requests(void);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the played parts of a test do when something cannot be: the program ends, whichever kind of test it is.
+ * Lets the played parts of a test check what they rely on: the program ends where it does not hold,
+ * in any kind of test.
  */
 #pragma once
 

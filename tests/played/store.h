@@ -13,12 +13,12 @@
 
 #define PLAYED_VERSION_BYTES 64
 
-/* What the store was asked, and has not answered. */
+/* A question to the store which it has not answered. */
 struct played_question {
     Skep__Store__Request__MessageCase which; /* 0: nothing */
     uint64_t id;
-    char version[PLAYED_VERSION_BYTES + 1]; /* of a commit, check or removal; else "" */
-    uint32_t action;                        /* of a commit: enum store_action */
+    char version[PLAYED_VERSION_BYTES + 1]; /* a commit's, check's or removal's; else "" */
+    uint32_t action;                        /* a commit's enum store_action */
     char reason[160];                       /* likewise */
 };
 
@@ -29,7 +29,7 @@ struct store *played_store(void);
 /* The version that serves by the store's word, and the one before; "" if there is none. */
 const char *played_store_current(void);
 const char *played_store_previous(void);
-/* The next upload comes to this version. It is read from a folder of its name. */
+/* Lets the next upload become this version, which is read from a folder of its name. */
 void played_store_seal_as(const char *version);
 
 /* The oldest request that waits for its answer. */

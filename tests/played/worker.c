@@ -147,8 +147,8 @@ static int on_load_begin(void *owner, const ProtobufCMessage *message)
 
     PLAYED_HOLD(app);
     app->worker = owner;
-    app->id = begin->tenant;
-    app->place = begin->place;
+    app->id = begin->placement;
+    app->place = begin->row;
     app->name = strndup((const char *) begin->name.data, begin->name.len);
     PLAYED_HOLD(app->name);
     TAILQ_INSERT_TAIL(&played.apps, app, entry);
@@ -158,22 +158,22 @@ static int on_load_begin(void *owner, const ProtobufCMessage *message)
 static int on_load_end(void *owner, const ProtobufCMessage *message)
 {
     (void) owner;
-    find_app(((const Skep__Worker__LoadEnd *) message)->tenant)->is_whole = true;
+    find_app(((const Skep__Worker__LoadEnd *) message)->placement)->is_whole = true;
     return 0;
 }
 
 static int on_unload(void *owner, const ProtobufCMessage *message)
 {
     Skep__Worker__Unloaded unloaded = SKEP__WORKER__UNLOADED__INIT;
-    struct app *app = find_app(((const Skep__Worker__Unload *) message)->tenant);
+    struct app *app = find_app(((const Skep__Worker__Unload *) message)->placement);
 
-    unloaded.tenant = app->id;
+    unloaded.placement = app->id;
     forget_app(app);
     say(owner, SKEP__WORKER__FROM_WORKER__MESSAGE_UNLOADED, &unloaded);
     return 0;
 }
 
-/* Its JavaScript begins at once. */
+/* Takes a request, whose JavaScript begins at once. */
 static int on_request(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Worker__Request *request = (const Skep__Worker__Request *) message;
@@ -183,9 +183,10 @@ static int on_request(void *owner, const ProtobufCMessage *message)
 
     PLAYED_HOLD(job);
     job->id = request->id;
-    job->app = find_app(request->tenant);
+    job->app = find_app(request->placement);
     TAILQ_INSERT_TAIL(&played.jobs, job, entry);
-    PLAYED_HOLD(scoreboard_enter(worker->board, (unsigned) (job->id % SCOREBOARD_SLOTS), job->id));
+    PLAYED_HOLD(
+        scoreboard_enter(worker->board, (unsigned) (job->id % SCOREBOARD_REQUESTS), job->id));
     say(worker, SKEP__WORKER__FROM_WORKER__MESSAGE_CAUGHT_UP, &caught_up);
     return 0;
 }
@@ -368,7 +369,7 @@ void played_load_ends(const char *tenant, const char *text)
         if (app->is_whole && !app->is_loaded && strcmp(app->name, tenant) == 0)
             break;
     PLAYED_HOLD(app);
-    loaded.tenant = app->id;
+    loaded.placement = app->id;
     loaded.cpu_us = 1000;
     app->is_loaded = !text;
     if (text) {

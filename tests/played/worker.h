@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers without processes, for tests of a floor: each is the other end of a real channel, and honest. It says hello,
- * answers pings and unloads at once; loads and requests wait until the test says what comes of them. The linker has the
- * supervisor start them: link with --wrap=spawner_spawn.
+ * Workers without processes, for tests of a floor: each is the other end of a real channel, and
+ * honest. A worker says hello, answers pings and unloads at once; loads and requests wait until the
+ * test says what comes of them. The linker has the supervisor start them: link with
+ * --wrap=spawner_spawn.
  */
 #pragma once
 

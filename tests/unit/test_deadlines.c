@@ -89,8 +89,7 @@ static int set_up(void **state)
         placement_on_loaded(placement_find(version, scene.worker.worker), ERROR_NONE, "", 0, 100);
     }
     turn(&scene);
-    (void) event_del(
-        scene.rig->heart.placements->watch); /* the worker is nobody's business here */
+    (void) event_del(scene.rig->heart.placements->watch); /* the worker is nobody's business here */
     *state = &scene;
     return 0;
 }
@@ -127,7 +126,7 @@ static struct request *ask(struct scene *s, const char *text)
     const struct attempt *last = NULL;
 
     start_asking(s, text);
-    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++) {
+    for (unsigned i = 0; i < SCOREBOARD_REQUESTS; i++) {
         struct attempt *attempt = worker->attempts[i];
         if (!attempt)
             continue;

@@ -46,7 +46,7 @@ static void turn(struct scene *s)
     rig_client_read(&s->client);
 }
 
-/* Its isolate, once it has begun to load. */
+/* Returns the placement of the version in the worker, once it has begun to load. */
 static struct placement *load(struct scene *s)
 {
     struct placement *placement = placement_find(s->version, s->worker.worker);
@@ -61,7 +61,7 @@ static struct request *find_request(const struct scene *s)
 {
     const struct worker *worker = s->worker.worker;
 
-    for (unsigned i = 0; i < SCOREBOARD_SLOTS; i++)
+    for (unsigned i = 0; i < SCOREBOARD_REQUESTS; i++)
         if (worker->attempts[i])
             return request_find(worker, worker->attempts[i]->id);
     return NULL;
@@ -106,7 +106,7 @@ static unsigned stop_before(struct scene *s, const char *text, unsigned times, b
         struct request *request = find_request(s);
         assert_non_null(request);
         if (has_entered)
-            atomic_store(&worker->board->entered[request->attempt.id % SCOREBOARD_SLOTS],
+            atomic_store(&worker->board->entered[request->attempt.id % SCOREBOARD_REQUESTS],
                          request->attempt.id);
         placement_on_stopped(placement);
         ledger_on_not_loaded(request);

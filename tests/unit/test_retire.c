@@ -32,7 +32,7 @@ static const char config[] =
 struct scene {
     struct rig *rig;
     struct rig_worker shared, spare;
-    struct slot *slot; /* of the shared one */
+    struct slot *slot; /* in the shared worker */
     uint64_t now_ns;
 };
 
@@ -71,7 +71,7 @@ static void look(struct scene *scene, uint64_t rss_mib)
 
     scene->now_ns += NSEC_PER_SEC;
     worker->rss_bytes = rss_mib * MIB;
-    worker->rss_at_ns = scene->now_ns; /* what /proc says is not asked */
+    worker->rss_at_ns = scene->now_ns; /* so that /proc is not read */
     retire_check(worker, scene->now_ns);
 }
 
@@ -120,9 +120,9 @@ static void test_what_isolates_account_for_is_no_drift(void **state)
 {
     struct scene *scene = *state;
     const struct placement *placement = load(scene, 0);
-    struct scoreboard_tenant *claim = &scene->shared.worker->board->tenants[placement->place];
+    struct scoreboard_placement *claim = &scene->shared.worker->board->placements[placement->row];
 
-    atomic_store(&claim->tenant, placement->id);
+    atomic_store(&claim->placement, placement->id);
     atomic_store(&claim->heap_held_kib, 100 << 10);
     atomic_store(&claim->external_kib, 30 << 10);
     for (unsigned i = 0; i < 2 * LOOKS; i++)
@@ -139,17 +139,17 @@ static void test_in_a_full_worker_the_isolate_longest_unused_makes_room(void **s
     struct scene *scene = *state;
     struct placement *oldest = load(scene, 1), *next = load(scene, 2);
 
-    for (unsigned i = 3; i <= SCOREBOARD_TENANTS; i++)
+    for (unsigned i = 3; i <= SCOREBOARD_PLACEMENTS; i++)
         assert_non_null(load(scene, i));
-    assert_int_equal(scene->shared.worker->n_placements, SCOREBOARD_TENANTS);
+    assert_int_equal(scene->shared.worker->n_placements, SCOREBOARD_PLACEMENTS);
     oldest->in_flight = 1; /* in use */
-    assert_null(load(scene, SCOREBOARD_TENANTS + 1));
+    assert_null(load(scene, SCOREBOARD_PLACEMENTS + 1));
     oldest->in_flight = 0;
     assert_int_equal(next->state, PLACEMENT_UNLOADING);
-    assert_null(load(scene, SCOREBOARD_TENANTS + 2)); /* room is being made */
+    assert_null(load(scene, SCOREBOARD_PLACEMENTS + 2)); /* room is being made */
     assert_int_equal(scene->shared.worker->evictions, 1);
     placement_on_unloaded(next);
-    assert_non_null(load(scene, SCOREBOARD_TENANTS + 3));
+    assert_non_null(load(scene, SCOREBOARD_PLACEMENTS + 3));
     assert_int_not_equal(oldest->state, PLACEMENT_UNLOADING);
 }
 
@@ -160,7 +160,7 @@ test_cordon_with_more_active_tenants_than_places_is_told_once_in_ten_minutes(voi
     struct worker *worker = scene->shared.worker;
 
     for (unsigned minute = 1; minute <= 11; minute++) {
-        worker->evictions = minute == 1 ? SCOREBOARD_TENANTS : SCOREBOARD_TENANTS + 1;
+        worker->evictions = minute == 1 ? SCOREBOARD_PLACEMENTS : SCOREBOARD_PLACEMENTS + 1;
         scene->now_ns += 60 * NSEC_PER_SEC;
         look(scene, READY_MIB);
         assert_int_equal(worker->evictions, 0);
@@ -168,7 +168,7 @@ test_cordon_with_more_active_tenants_than_places_is_told_once_in_ten_minutes(voi
         assert_true(minute == 1 ? said_ns == 0 : (said_ns == scene->now_ns) == (minute == 2));
     }
     scene->now_ns += 60 * NSEC_PER_SEC;
-    worker->evictions = SCOREBOARD_TENANTS + 1;
+    worker->evictions = SCOREBOARD_PLACEMENTS + 1;
     look(scene, READY_MIB);
     assert_true(scene->slot->full_said_ns == scene->now_ns);
 }

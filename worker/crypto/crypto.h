@@ -152,11 +152,11 @@ enum crypto_format {
     CRYPTO_FORMATS,
 };
 
-/* What a key is made of: numbers with their most significant byte first. */
+/* The parts of a key: numbers with their most significant byte first. */
 enum crypto_part {
     CRYPTO_PART_N,
     CRYPTO_PART_E,
-    CRYPTO_PART_D, /* of RSA; also the private number of the other kinds */
+    CRYPTO_PART_D, /* RSA's; also the private number of the other kinds */
     CRYPTO_PART_P,
     CRYPTO_PART_Q,
     CRYPTO_PART_DP,
@@ -189,7 +189,7 @@ int crypto_pair_export(const struct crypto_key *key, enum crypto_format format,
 /* -EINVAL if this half has no such part. */
 int crypto_pair_part(const struct crypto_key *key, enum crypto_part part,
                      const struct crypto_caller *caller);
-/* Of an RSA modulus; 0 for other keys. */
+/* Returns the bits of an RSA modulus; 0 for other keys. */
 size_t crypto_rsa_bits(const struct crypto_key *key);
 
 enum crypto_scheme {

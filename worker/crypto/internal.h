@@ -8,7 +8,7 @@
 
 struct crypto_key {
     unsigned n_refs;
-    enum crypto_kind kind; /* of a half of a pair */
+    enum crypto_kind kind; /* a half of a pair only: the private one */
     bool is_private;
     EVP_PKEY *pair; /* both halves, of which only one may be used; NULL: a secret */
     size_t size;

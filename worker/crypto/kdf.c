@@ -11,7 +11,7 @@
 #include "common/io.h"
 #include "worker/crypto/internal.h"
 
-#define BLOCK_BYTES_MAX 168 /* of SHA3-256's relatives */
+#define BLOCK_BYTES_MAX 168 /* the largest is that of SHAKE128 */
 #define ROUNDS_OF_LOOK 256  /* well below a millisecond */
 #define ROUNDS_OF_MEASURE 1024
 
@@ -184,7 +184,7 @@ struct pbkdf2 {
     struct mac mac;
     struct crypto_bytes salt;
     uint32_t iterations;
-    uint64_t rounds; /* of all blocks; that are still to come */
+    uint64_t rounds; /* left to do, in all blocks */
     const struct crypto_caller *caller;
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Key pairs: how each kind is written (SubjectPublicKeyInfo of RFC 5280, PrivateKeyInfo of RFC 5208, with RFC 8017, 5480, 5915
- * and 8410), and the parts that JSON Web Keys have. What comes from outside is read by der.c, not by OpenSSL.
+ * Key pairs: how each kind is written (SubjectPublicKeyInfo of RFC 5280, PrivateKeyInfo of RFC
+ * 5208, with RFC 8017, 5480, 5915 and 8410), and the parts that JSON Web Keys have. Keys that come
+ * from outside are read by der.c, not by OpenSSL.
  */
 #include <errno.h>
 #include <openssl/core_names.h>
@@ -12,7 +13,7 @@
 #include "worker/crypto/der.h"
 #include "worker/crypto/pair.h"
 
-#define RSA_NUMBERS 8 /* of a private key: n to qi */
+#define RSA_NUMBERS 8 /* in a private key: n to qi */
 #define EC_BYTES_MAX 66
 #define NUMBER_BYTES_MAX (CRYPTO_RSA_BITS_MAX / 8)
 #define PRIVATE_DER_MAX ((size_t) 16 << 10)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files about key pairs share: one for each family of algorithms, and pair.c, which knows formats. */
+/* Declares what the files about key pairs share: one for each family of algorithms, and pair.c, which knows formats. */
 #pragma once
 
 #include "worker/crypto/internal.h"
@@ -12,10 +12,10 @@
 /* One kind of key pairs, as data. */
 struct pair_kind {
     const char *name;  /* OpenSSL's */
-    const char *group; /* of a curve that has one */
-    uint8_t oid[12];   /* of the algorithm, or of the named curve; content only */
+    const char *group; /* OpenSSL's name of the curve; NULL for other kinds */
+    uint8_t oid[12];   /* the algorithm's, or the named curve's; content only */
     size_t oid_bytes;
-    size_t bytes; /* of a private number; public ones of OKP are as long */
+    size_t bytes; /* a private number's; public ones of OKP are as long */
     bool is_okp;
 };
 

@@ -9,7 +9,7 @@
 #include "worker/crypto/pair.h"
 
 #define E_BYTES_MAX 8      /* a longer exponent would make signatures slow to verify */
-#define PRIME_TESTS_MIN 64 /* of each prime, whatever luck brings */
+#define PRIME_TESTS_MIN 64 /* paid for each prime, however lucky the search */
 #define CHEAP_BITS 4096    /* up to here an operation takes a few milliseconds */
 #define SAMPLE_BITS 1024
 
@@ -77,7 +77,7 @@ static bool is_half(const BIGNUM *prime, const BIGNUM *half, const struct number
            BN_mod_mul(product, of->d, of->e, order, context) && BN_is_one(product);
 }
 
-/* Whether the numbers of a private key belong together. That p and q are primes is not looked at, which takes long; a
+/* Returns whether the numbers of a private key belong together. Whether p and q are primes is not tested: a test takes long; a
  * key with others is its owner's loss. */
 static bool is_consistent(const struct numbers *of)
 {

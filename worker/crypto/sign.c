@@ -16,7 +16,7 @@
 #define CHEAP_BYTES ((size_t) 1 << 20)
 #define SAMPLE_BYTES ((size_t) 64 << 10)
 #define EDDSA_PASSES 2
-#define POINT_MAX 57 /* of Ed448 */
+#define POINT_MAX 57 /* Ed448's */
 
 DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free, md_ctx_cleanup)
 DEFINE_CLEANUP(ECDSA_SIG *, ECDSA_SIG_free, ecdsa_sig_cleanup)

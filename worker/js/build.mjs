@@ -79,10 +79,11 @@ exports.DOMString = (value, options) => toText(DOMString(value, options));`;
     },
 };
 
-// import { load } from "lazy:./folder/main.js": load() evaluates that module, and what it imports of its folder, and returns what
-// it has called provide() with. Until then the folder costs an isolate one function that V8 has not compiled. It is a bundle of
-// its own inside that function, to which all that it imports from outside of its folder is handed over: with require() in it,
-// esbuild would add code that looks up what a tenant may have replaced.
+// import { load } from "lazy:./folder/main.js": load() evaluates that module, and what it imports
+// of its folder, and returns what it has called provide() with. Until then the folder costs an
+// isolate one function that V8 has not compiled. The folder is a bundle of its own inside that
+// function, to which all that it imports from outside of its folder is handed over: with require()
+// in it, esbuild would add code that looks up what a tenant may have replaced.
 const lazyFolders = {
     name: "skep-lazy",
     setup(build) {

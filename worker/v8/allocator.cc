@@ -57,7 +57,7 @@ class SpareBlocks
         blocks_[n_++] = { data, pages_of(size) };
         return true;
     }
-    // As many as were never needed since the last call. Returns whether some are left.
+    // Frees the blocks that were never needed since the last call. Returns whether some are left.
     bool release()
     {
         const std::lock_guard<std::mutex> guard(lock_);
@@ -71,7 +71,7 @@ class SpareBlocks
 
   private:
     static constexpr size_t max_blocks = 32;
-    static constexpr size_t max_bytes = 1024 * 1024; // of each
+    static constexpr size_t max_bytes = 1024 * 1024; // a block may have
     struct Block {
         void *data;
         size_t size;

@@ -105,7 +105,7 @@ static void test_each_kind_comes_back_from_its_parts(void **state)
         assert_int_equal(crypto_pair_from_parts((enum crypto_kind) kind, parts, &back), 0);
         assert_same(export(back, CRYPTO_SPKI), export(pair.public_key, CRYPTO_SPKI));
         crypto_key_unref(back);
-        parts[CRYPTO_PART_D] = d; /* of a key that is not that of the public half */
+        parts[CRYPTO_PART_D] = d; /* belongs to another key than the public half */
         ((uint8_t *) (uintptr_t) d.data)[d.size / 2] ^= 1;
         assert_int_equal(crypto_pair_from_parts((enum crypto_kind) kind, parts, &back), -EBADMSG);
         pair_free(&pair);

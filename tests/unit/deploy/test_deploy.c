@@ -38,7 +38,7 @@ static struct {
     struct deploys *deploys;
     struct deploy *deploy; /* NULL: it has ended */
     unsigned accepted, failed, done, listed;
-    char text[1024]; /* of the failure */
+    char text[1024]; /* the failure's */
     int code;        /* likewise */
     char version[PLAYED_VERSION_BYTES + 1], previous[PLAYED_VERSION_BYTES + 1];
     bool is_unchanged;
@@ -234,7 +234,7 @@ static void assert_failed(const char *words)
         fail_msg("\"%s\" is not in: %s", words, asked.text);
 }
 
-/* What was uploaded is given up, and nothing of it is left. */
+/* Asserts that the upload is given up, and that nothing is left of the upload. */
 static void assert_given_up(void)
 {
     assert_int_equal(played_store_asked().which, SKEP__STORE__REQUEST__MESSAGE_ABORT);
@@ -514,7 +514,7 @@ static void test_rollback_that_loads_does_not_need_the_store_until_it_commits(vo
         deploy_rollback(asked.deploys, bytes(SHOP), bytes(""), &asker, &asked.deploy, &failure), 0);
     assert_true(played_store_answers()); /* the list */
     assert_string_equal(played_store_asked().version, A);
-    assert_true(played_store_answers()); /* it is whole */
+    assert_true(played_store_answers()); /* the version is whole */
     floors_settle();
     played_store_dies();
     assert_int_equal(asked.failed, 0);
@@ -573,7 +573,7 @@ static void test_answers_that_do_not_fit_are_breaches(void **state)
     sealed.version = bytes(A);
     sealed.folder = bytes("../" A);
     assert_int_equal(played_store_says(SKEP__STORE__ANSWER__MESSAGE_SEALED, &sealed), -EPROTO);
-    accepted.id = 4711; /* of no deploy: it may be over */
+    accepted.id = 4711; /* no deploy's id: the deploy may be over */
     assert_int_equal(played_store_says(SKEP__STORE__ANSWER__MESSAGE_ACCEPTED, &accepted), 0);
 }
 

@@ -372,7 +372,7 @@ static void test_less_is_read_at_a_time_while_buffers_are_short(void **state)
     http_front_note_kept(fixture->front, kept, 800000, 0);
 }
 
-/* What the handler keeps of requests is the connection's, as long as it has one. */
+/* The connection pays for the memory that the handler keeps of a request, as long as the request has a connection. */
 static void test_what_the_handler_keeps_is_within_the_budget(void **state)
 {
     struct http_limits limits = fixture_limits;

@@ -73,7 +73,7 @@ static void test_place_is_shown_without_the_folder_that_nobody_knows(void **stat
     failure_shorten_place(&failure, "/bundle/");
     assert_message(&failure, "skep.yaml:3: taken");
     (void) failure_set(&plain, -EBUSY, "busy");
-    failure_shorten_place(&plain, "/bundle/"); /* it has none */
+    failure_shorten_place(&plain, "/bundle/"); /* the message has no place */
     assert_message(&plain, "busy");
 }
 

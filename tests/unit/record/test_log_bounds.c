@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is written to skepd's log of what tenants say and of what happens to them, within a second that does not pass: the clock is
- * that of tests/events. The log is standard error, which goes to a file here.
+ * Tests how many lines skepd's log takes of tenants' output and incidents, within a second that
+ * does not pass: the clock is that of tests/events. The log is standard error, which goes to a file
+ * here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,9 +22,9 @@
 #define ALL_LINES 40
 #define TENANT_LINES 30
 #define TENANTS 16
-#define LOUD 12 /* of these, each with more than its own bound of incidents */
+#define LOUD 12 /* tenants among them, each with more than its own bound of incidents */
 #define INCIDENTS_LINES_OF_ALL 200
-#define INCIDENT_LINES 20 /* of one tenant in a second */
+#define INCIDENT_LINES 20 /* a tenant's in a second */
 #define TEXT_MAX (1 << 20)
 
 struct scene {

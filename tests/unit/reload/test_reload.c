@@ -343,7 +343,7 @@ static void test_nothing_is_reloaded_while_skepd_ends_or_hands_over(void **state
 
 /* ---- in steps */
 
-#define LOOK_NS 100000 /* of a step's 2 ms; one for each tenant */
+#define LOOK_NS 100000 /* how long a look at a tenant takes, where a step may take 2 ms */
 enum { MANY = 100 };
 
 static void write_many(const char *more)
@@ -371,7 +371,7 @@ static void remove_some(void)
 static void test_tenants_that_go_between_the_steps_are_passed_over(void **state)
 {
     struct reader *reader =
-        NULL; /* its thread is not started: files are read at once, and tenants changed in steps */
+        NULL; /* without a thread: files are read at once, and tenants are changed in steps */
     unsigned turns = 0;
 
     (void) state;

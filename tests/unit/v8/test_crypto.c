@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Web Crypto inside isolates: operations that are stopped, keys that go with their isolate, and budgets as the host tells
- * them. What algorithms give is tests/unit/crypto's and tests/integration/test_web_crypto.py's.
+ * Web Crypto inside isolates: operations that are stopped, keys that go with their isolate, and
+ * budgets as the host tells them. The results of the algorithms are tested in tests/unit/crypto and
+ * tests/integration/test_web_crypto.py.
  */
 #include "tests/unit/v8/isolate_fixture.h"
 

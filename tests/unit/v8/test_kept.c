@@ -4,11 +4,11 @@
 
 #define ROUNDS 20
 #define ROUNDS_OF_ENTRIES 200 /* an entry alone has some 20 bytes */
-#define HEAP_MOST (25 << 20) /* half of it may be garbage */
+#define HEAP_MOST (25 << 20)  /* half of it may be garbage */
 
 #define LONG "const long = new AbortController(), target = new EventTarget();\nlet n = 0;\n"
 
-/* 5,000 of them a request. What is kept of each, be it an entry in a list, is found by the heap after some requests. */
+/* 5,000 of them a request. Anything that is kept of each, be it an entry in a list, shows in the heap after some requests. */
 static const char *const uses[] = {
     "AbortSignal.any([long.signal])",
     "AbortSignal.any([AbortSignal.any([long.signal]), new AbortController().signal])",

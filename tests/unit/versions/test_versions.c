@@ -342,7 +342,7 @@ static void test_removed_tenant_ends_what_it_has_accepted(void **state)
     floors_ask(&running, HOST);
     versions_remove(floors_tenant(SHOP));
     assert_null(floors_tenant(SHOP));
-    install(first); /* its name and its routes are free */
+    install(first); /* the name and the routes are free */
     floors_ask(&waiting, HOST);
     assert_int_equal(played_loading(SHOP), 1);
     floors_pass(3000);

@@ -32,7 +32,7 @@ const usagesOf = (name) => isSigning(name) ? signing : agreement;
 
 const isWeierstrass = (name) => name === "ECDSA" || name === "ECDH";
 
-// What JSON Web Keys call "crv".
+// Returns the name that JSON Web Keys call "crv".
 const curveOf = (algorithm) => isWeierstrass(algorithm.name) ? algorithm.namedCurve : algorithm.name;
 
 const isCurve = (algorithm) => kinds[curveOf(algorithm)] !== undefined &&

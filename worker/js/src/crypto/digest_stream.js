@@ -64,7 +64,7 @@ export const DigestStream = class DigestStream extends WritableStream {
             this.#bytesWritten += bytes;
         };
         this.#digest = digest;
-        PromisePrototypeThen(digest, undefined, () => {}); // who does not ask for it need not hear that there is none
+        PromisePrototypeThen(digest, undefined, () => {}); // a tenant that does not ask for the digest need not handle its failure
     }
     get digest() {
         return this.#digest;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What all kinds of key pairs share: formats, usages of the halves, and the parts of JSON Web Keys.
+// Holds what all kinds of key pairs share: formats, usages of the halves, and the parts of JSON Web
+// Keys.
 import { TypedArrayPrototypeGetByteLength, Uint8Array } from "../primordials.js";
 import { requireSomeUsage } from "./checks.js";
 import { dataError, invalidAccess } from "./errors.js";
@@ -17,11 +18,11 @@ export const isPrivateFormat = (format, data) => format === "pkcs8" ||
 
 const imported = (result) => checked(result, "DataError", "The key is not one of that kind.");
 
-// Of bytes in one of the formats.
+// Imports a key from bytes in one of the formats.
 export const fromBytes = (kind, format, data) => imported(
     native.pairImport(kind, formats[format], data));
 
-// Of the fields of a JSON Web Key that are named.
+// Imports a key from those fields of a JSON Web Key that are named.
 export const fromJwk = (kind, jwk, names) => {
     const parts = { __proto__: null };
     for (let i = 0; i < names.length; i++) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// QuotaExceededError of the Web IDL standard. It is here because only getRandomValues throws it.
+// QuotaExceededError of the Web IDL standard: among the files of crypto, because only
+// getRandomValues throws it.
 import { DOMException } from "../dom_exception.js";
 import { NumberIsFinite, RangeError, TypeError } from "../primordials.js";
 import { defineInterface, toDOMString, toDictionary, toNumber } from "../webidl.js";

@@ -148,7 +148,7 @@ export const SubtleCrypto = class SubtleCrypto {
         return done(native.digest(hashNumber(params.name), data));
     }
 
-    // Of Cloudflare Workers
+    // From Cloudflare Workers
     timingSafeEqual(a, b) {
         this.#brand; // eslint-disable-line no-unused-expressions
         requireArguments(arguments.length, 2, "timingSafeEqual");
