@@ -39,7 +39,7 @@ const DIRECT_MAX = 65536;
 
 const WARN = 2;
 
-// What answer says of a handler that gives no response, by the form of the handler.
+// The messages for a handler that gives no response, by the form of the handler.
 const FETCH_GAVE = {
     __proto__: null,
     none: "the handler's fetch function did not return a Response",

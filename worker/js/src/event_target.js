@@ -162,7 +162,7 @@ export function removeListener(listener) {
     hooks.onListeners(listener.target);
 }
 
-// What dispatchEvent does; shown as for dispatch.
+// Dispatches an event as dispatchEvent does; shown as for dispatch.
 export function dispatchUntrusted(target, event, shown = target) {
     if (!isEvent(event)) {
         throw new TypeError("EventTarget.dispatchEvent: parameter 1 is not of type 'Event'.");
@@ -175,7 +175,8 @@ export function dispatchUntrusted(target, event, shown = target) {
     return dispatch(target, event, shown);
 }
 
-// Gives false if the event was cancelled. What listeners throw goes to report(error). They see shown as the target.
+// Dispatches an event. Returns false if the event was cancelled. Exceptions of listeners go to
+// report(error). Listeners see shown as the target.
 export function dispatch(target, event, shown = target, report = hooks.reportException) {
     const state = eventState(event);
     state.dispatching = true;

@@ -9,7 +9,7 @@ import { warnPassThrough } from "./pass_through.js";
 import { isRequest } from "./request.js";
 import { defineInterface, requireArguments } from "./webidl.js";
 
-// Of an event of skep's own, for calls.js.
+// Functions for calls.js, which dispatches events of skep's own.
 export let createFetchEvent;
 export let wasAnswered; // respondWith was called
 export let givenAnswer; // with what: a Response, or a promise of one
