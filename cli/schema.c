@@ -167,6 +167,18 @@ static void require(json_t *mapping, const char *name)
     (void) json_array_append_new(required, json_string(name));
 }
 
+/* One of the names that are offered has to be there, and no other. */
+static void offer(json_t *mapping, const char *name)
+{
+    json_t *choices = json_object_get(mapping, "oneOf");
+
+    if (!choices) {
+        choices = json_array();
+        (void) json_object_set_new(mapping, "oneOf", choices);
+    }
+    (void) json_array_append_new(choices, json_pack("{s:[s]}", "required", name));
+}
+
 /* Returns the mapping in which a row stands, made with the first row in it; *name moves to the last
  * part. */
 static json_t *mapping_of(json_t *top, const char **name)
@@ -197,6 +209,8 @@ static json_t *table_schema(const struct key_table *table)
         (void) json_object_set_new(json_object_get(mapping, "properties"), name, key_schema(key));
         if (key->is_required)
             require(mapping, name);
+        if (key->is_choice)
+            offer(mapping, name);
     }
     return top;
 }

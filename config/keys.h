@@ -71,7 +71,9 @@ struct key {
     const char *name; /* with the mappings in which it stands: "http.header_bytes" */
     enum key_kind kind;
     enum key_reload reload;
-    bool is_required;              /* must be given, if the mapping that it stands in is given */
+    bool is_required; /* must be given, if the mapping that it stands in is given */
+    /* one row with this, and no more, is given in the mapping that they stand in */
+    bool is_choice;
     size_t offset, size;           /* in the struct */
     size_t more_offset, more_size; /* place of a second member; 0: none */
     const char *preset;            /* value of a key that is not given, as in YAML; NULL: none */

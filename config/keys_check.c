@@ -246,6 +246,32 @@ static bool has_child(const struct yaml_node *node, const char *key)
     return false;
 }
 
+/* Checks that exactly one of the rows that are a choice is given. */
+static void check_choice(const struct check *check, const struct yaml_node *node,
+                         const char *prefix)
+{
+    const char *found = NULL;
+    char words[WORDS_MAX] = "";
+
+    for (size_t i = 0; i < check->table->n; i++) {
+        const struct key *key = &check->table->rows[i];
+        const char *name = name_below(key, prefix);
+        size_t have = strlen(words);
+        if (!key->is_choice || !name)
+            continue;
+        (void) snprintf(words + have, sizeof words - have, "%s\"%s\"", have > 0 ? " or " : "",
+                        name);
+        if (found && has_child(node, name))
+            yaml_error(check->document, node, check->errors,
+                       "both \"%s\" and \"%s\": expected one of them", found, name);
+        if (has_child(node, name))
+            found = name;
+    }
+    if (words[0] && !found)
+        yaml_error(check->document, node, check->errors,
+                   "missing key %s: expected it in this mapping", words);
+}
+
 /* Checks a mapping. prefix: its place in the table, "" for the top. */
 static void check_mapping(const struct check *check, const struct yaml_node *node,
                           const char *prefix)
@@ -259,6 +285,7 @@ static void check_mapping(const struct check *check, const struct yaml_node *nod
             yaml_error(check->document, node, check->errors,
                        "missing key \"%s\": expected it in this mapping", name);
     }
+    check_choice(check, node, prefix);
 }
 
 int keys_check(const struct yaml_document *document, const struct key_table *table,

@@ -202,15 +202,6 @@ static const struct key_word eval_words[] = {
 };
 
 /* clang-format off */
-static const struct key binding_rows[] = {
-    { .name = "name", .kind = KEY_TEXT, .is_required = true, .reload = RELOAD_VERSION,
-      .help = "its name in env" },
-    { .name = "service", .kind = KEY_TEXT, .is_required = true, .reload = RELOAD_VERSION,
-      .help = "the tenant that env.NAME.fetch() calls" },
-};
-
-static const struct key_table binding_keys = { binding_rows, ARRAY_LEN(binding_rows) };
-
 static const struct key manifest_rows[] = {
     { KEY(name), .kind = KEY_TEXT, .is_required = true, .most = TEXT_MAX, .read = read_name,
       .help = "name of the tenant, the same for all of its versions" },
@@ -227,8 +218,8 @@ static const struct key manifest_rows[] = {
       .help = "when JavaScript may compile strings (eval, new Function): while the module loads, always (on), or never (off)" },
     { KEY(env), .kind = KEY_MAP, .most = TENANT_ENV_MAX, .read = read_env,
       .help = "texts that handlers get as env" },
-    { KEY(bindings), .kind = KEY_ENTRIES, .most = TENANT_BINDINGS_MAX, .entry = &binding_keys,
-      .read = manifest_read_bindings, .help = "other tenants that handlers may call, as env.NAME" },
+    { KEY(bindings), .kind = KEY_ENTRIES, .most = TENANT_BINDINGS_MAX, .entry = &manifest_binding_keys,
+      .read = manifest_read_bindings, .help = "what handlers may call, as env.NAME: other tenants" },
     { KEY(callers), .kind = KEY_TEXTS, .most = TENANT_CALLERS_MAX,
       KEY_MORE(struct manifest, n_callers), .read = manifest_read_callers,
       .help = "tenants that may call this one" },

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "config/names.h"
 
 static bool is_taken(const struct manifest *manifest, const char *name)
@@ -23,33 +24,65 @@ const struct binding *manifest_find_binding(const struct manifest *manifest, con
     return NULL;
 }
 
-static int take_binding(const struct yaml_document *document, const struct yaml_node *entry,
-                        struct manifest *manifest, struct config_errors *errors)
+/* ---- kinds. Each is a row, whose reader is given the struct binding, and sets kind and target. */
+
+/* The tenant whose bindings are read is the root of the reading. */
+static int read_service(const struct key_reading *reading, const struct key *key,
+                        const struct yaml_node *node, void *base)
+{
+    const struct manifest *manifest = reading->root;
+    struct binding *binding = base;
+
+    (void) key;
+    if (!name_is_valid(node->value))
+        yaml_error(reading->document, node, reading->errors, "\"%s\" is not a tenant's name: %s",
+                   node->value, name_expected);
+    else if (strcmp(node->value, manifest->name) == 0)
+        yaml_error(reading->document, node, reading->errors,
+                   "\"%s\" is this tenant itself, which cannot call itself: expected another one",
+                   node->value);
+    binding->kind = BINDING_SERVICE;
+    binding->target = strdup(node->value);
+    return binding->target ? 0 : -ENOMEM;
+}
+
+/* clang-format off */
+static const struct key binding_rows[] = {
+    { .name = "name", .kind = KEY_TEXT, .is_required = true, .reload = RELOAD_VERSION,
+      .help = "its name in env" },
+    { .name = "service", .kind = KEY_TEXT, .is_choice = true, .reload = RELOAD_VERSION, .read = read_service,
+      .help = "the tenant that env.NAME.fetch() calls" },
+};
+/* clang-format on */
+
+const struct key_table manifest_binding_keys = { binding_rows, ARRAY_LEN(binding_rows) };
+
+/* ---- all */
+
+static int take_binding(const struct key_reading *reading, const struct yaml_node *entry,
+                        struct manifest *manifest)
 {
     const struct yaml_node *name = yaml_find_below(entry, "name");
-    const struct yaml_node *service = yaml_find_below(entry, "service");
     struct binding *binding = &manifest->bindings[manifest->n_bindings];
+    int r = 0;
 
     if (!env_name_is_valid(name->value))
-        yaml_error(document, name, errors,
+        yaml_error(reading->document, name, reading->errors,
                    "\"%s\" is not a name: expected A-Z, a-z, 0-9 and _, and no digit first",
                    name->value);
     else if (is_taken(manifest, name->value))
-        yaml_error(document, name, errors,
+        yaml_error(reading->document, name, reading->errors,
                    "\"%s\" is taken: expected a name that neither env nor another binding has",
                    name->value);
-    if (!name_is_valid(service->value))
-        yaml_error(document, service, errors, "\"%s\" is not a tenant's name: %s", service->value,
-                   name_expected);
-    else if (strcmp(service->value, manifest->name) == 0)
-        yaml_error(document, service, errors,
-                   "\"%s\" is this tenant itself, which cannot call itself: expected another one",
-                   service->value);
     manifest->n_bindings++;
-    *binding = (struct binding){ .kind = BINDING_SERVICE, .line = name->line };
-    binding->name = strdup(name->value);
-    binding->target = strdup(service->value);
-    return binding->name && binding->target ? 0 : -ENOMEM;
+    *binding = (struct binding){ .name = strdup(name->value), .line = name->line };
+    for (size_t i = 0; i < ARRAY_LEN(binding_rows) && r == 0; i++) {
+        const struct key *key = &binding_rows[i];
+        const struct yaml_node *node = yaml_find_below(entry, key->name);
+        if (key->read && node)
+            r = key->read(reading, key, node, binding);
+    }
+    return binding->name ? r : -ENOMEM;
 }
 
 static bool has_caller(const struct manifest *manifest, const char *name)
@@ -90,7 +123,7 @@ int manifest_read_bindings(const struct key_reading *reading, const struct key *
     if (!manifest->bindings)
         return -ENOMEM;
     for (const struct yaml_node *node = list->first_child; node && r == 0; node = node->next)
-        r = take_binding(reading->document, node, manifest, reading->errors);
+        r = take_binding(reading, node, manifest);
     return r;
 }
 

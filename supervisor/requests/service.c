@@ -12,6 +12,7 @@
 #include "common/io.h"
 #include "proto/frame.h"
 #include "supervisor/requests/call_frames.h"
+#include "supervisor/requests/kinds.h"
 #include "supervisor/requests/may_call.h"
 #include "supervisor/tenants/callers.h"
 #include "supervisor/tenants/unserved.h"
@@ -524,7 +525,7 @@ static void on_cancel(struct call *call)
     free(service);
 }
 
-static const struct call_kind service_kind = {
+const struct call_kind service_call_kind = {
     .open = on_open,
     .on_body = on_body,
     .on_credit = on_credit,
@@ -578,9 +579,8 @@ static const struct caller_ops caller_ops = {
     .meet_limit = meet_limit,
 };
 
-static const struct call_kind *const kinds[BINDING_KINDS] = {
-    [BINDING_SERVICE] = &service_kind,
-};
+#define CALL_ROW(binding, name) [BINDING_##binding] = &name##_call_kind,
+static const struct call_kind *const kinds[BINDING_KINDS] = { CALL_KINDS(CALL_ROW) };
 
 void service_begin(struct request *request)
 {

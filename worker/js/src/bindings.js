@@ -301,7 +301,10 @@ export function failCalls(call, error) {
     }
 }
 
-const makers = [makeFetcher]; // by the kind of the binding
+// The face of each kind of binding in env, by its number in worker.proto.
+const makers = [
+    makeFetcher, // BINDING_SERVICE
+];
 
 // bindings: flat, [name, kind, ...]
 export function addBindings(env, bindings, define) {
