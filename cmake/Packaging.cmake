@@ -22,13 +22,26 @@ function(skep_install_compressed file name folder)
     install(FILES "${made}/${name}.gz" DESTINATION "${folder}" ${package_files})
 endfunction()
 
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
 file(MAKE_DIRECTORY "${made}")
 file(GLOB pages CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/man/*.[158]")
 foreach(page IN LISTS pages)
     cmake_path(GET page FILENAME name)
     string(REGEX MATCH ".$" section "${name}")
-    skep_install_compressed("${page}" "${name}" "share/man/man${section}")
+    # With what the rows of skep say, see scripts/make-man.
+    set(made_page "${PROJECT_BINARY_DIR}/man/${name}")
+    add_custom_command(
+        OUTPUT "${made_page}" "${made_page}.gz"
+        COMMAND "${CMAKE_COMMAND}" -E env ASAN_OPTIONS=detect_leaks=0
+                "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/scripts/make-man"
+                "$<TARGET_FILE:skep>" "${page}" "${made_page}"
+        COMMAND gzip -9 --no-name --force --keep "${made_page}"
+        DEPENDS skep "${page}" "${PROJECT_SOURCE_DIR}/scripts/make-man"
+        COMMENT "Writing ${name}" VERBATIM)
+    list(APPEND made_pages "${made_page}.gz")
+    install(FILES "${made_page}.gz" DESTINATION "share/man/man${section}" ${package_files})
 endforeach()
+add_custom_target(skep_pages ALL DEPENDS ${made_pages})
 install(FILES "${packaging}/debian/copyright" "${packaging}/grafana/skep.json"
         DESTINATION share/doc/skep ${package_files})
 file(STRINGS "${packaging}/debian/changelog" changelog LIMIT_COUNT 1)

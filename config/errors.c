@@ -90,6 +90,28 @@ void config_errors_add_at(struct config_errors *errors, const char *file, unsign
     add(errors, file, line, column, text);
 }
 
+/* Stable: one line may have several. */
+static void sort_items(struct config_error *items, unsigned n)
+{
+    for (unsigned i = 1; i < n; i++) {
+        struct config_error item = items[i];
+        unsigned at = i;
+        for (; at > 0 && items[at - 1].line > item.line; at--)
+            items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
+void config_errors_sort(struct config_errors *errors, unsigned first)
+{
+    if (errors->n_items <= first + 1)
+        return;
+    sort_items(errors->items + first, errors->n_items - first);
+    errors->size = 0; /* the same lines again: there is room for them */
+    for (unsigned i = 0; i < errors->n_items; i++)
+        (void) append_line(errors, &errors->items[i]);
+}
+
 void config_errors_done(struct config_errors *errors)
 {
     for (unsigned i = 0; i < errors->n_items; i++) {

@@ -33,4 +33,6 @@ void config_errors_add(struct config_errors *errors, const char *file, unsigned 
 void config_errors_add_at(struct config_errors *errors, const char *file, unsigned line,
                           unsigned column, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+/* Puts those that were added since there were `first` items into the order of their lines. */
+void config_errors_sort(struct config_errors *errors, unsigned first);
 void config_errors_done(struct config_errors *errors);

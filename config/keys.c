@@ -291,6 +291,7 @@ int key_read_kind(const struct key_reading *reading, const struct key *key,
 int keys_read(const struct key_reading *reading, const struct key_table *table,
               const struct yaml_node *node, void *base)
 {
+    unsigned first = reading->errors->n_items;
     int r = 0;
 
     for (size_t i = 0; i < table->n && r == 0; i++) {
@@ -308,6 +309,7 @@ int keys_read(const struct key_reading *reading, const struct key_table *table,
         r = key->read ? key->read(reading, key, given, base)
                       : key_read_kind(reading, key, given, base);
     }
+    config_errors_sort(reading->errors, first); /* as they stand in the file, not in the table */
     return r;
 }
 

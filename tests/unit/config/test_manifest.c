@@ -202,10 +202,10 @@ static void test_limits_are_numbers_in_bounds_or_unlimited(void **state)
     expect_errors(START "limits:\n  cpu_ms: 0\n  wall_ms: lots\n  heap_mib: unlimited\n"
                         "  grace_ms: -5\n",
                   "4: limits.cpu_ms: 0 is out of range: expected 1 to 300000 ms, or unlimited\n"
-                  "7: limits.grace_ms: -5 is not a number: expected 10 to 10000 ms\n"
                   "5: limits.wall_ms: lots is not a number: expected 10 to 3600000 ms, or "
                   "unlimited\n"
-                  "6: limits.heap_mib: \"unlimited\" is not allowed: this limit needs a number");
+                  "6: limits.heap_mib: \"unlimited\" is not allowed: this limit needs a number\n"
+                  "7: limits.grace_ms: -5 is not a number: expected 10 to 10000 ms");
     struct manifest *manifest = parse(START "limits: { hung_ms: off }\n");
     assert_true(manifest->limits.hung_ms == LIMIT_UNLIMITED);
     (void) manifest_free(manifest);
