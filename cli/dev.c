@@ -21,6 +21,7 @@
 
 static const struct cli_option dev_options[] = {
     { .name = "port", .argument = "N", .help = "listen on 127.0.0.1:N (8080)" },
+    { .name = "trace", .help = "print the frames of each request between skepd and its worker" },
     { .name = "jit", .argument = "on|baseline|off", .help = "which of V8's compilers to use (on)" },
     { .name = NULL },
 };
@@ -134,7 +135,7 @@ static int block_signals(void)
     return fd < 0 ? -errno : fd;
 }
 
-static int serve(const char *given, unsigned port, enum jit_mode jit)
+static int serve(const char *given, unsigned port, enum jit_mode jit, bool is_traced)
 {
     struct dev dev = {
         .reload_ns = DEV_NEVER,
@@ -156,7 +157,7 @@ static int serve(const char *given, unsigned port, enum jit_mode jit)
     }
     dev.signal_fd = signal_fd;
     struct service_options options = {
-        .path = dev.path, .cordon = cordon, .port = port, .jit = jit
+        .path = dev.path, .cordon = cordon, .port = port, .jit = jit, .is_traced = is_traced
     };
     (void) signal(SIGPIPE, SIG_IGN);
     (void) setvbuf(stdout, NULL, _IOLBF, 0);
@@ -171,12 +172,15 @@ static int run(struct cli *cli, int argc, char **argv)
 {
     const char *port = NULL, *jit_text = "on";
     enum jit_mode jit;
-    struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2] };
+    bool is_traced = false;
+    struct cli_option options[] = { dev_options[0], dev_options[1], dev_options[2],
+                                    dev_options[3] };
     uint32_t port_number = PORT_DEFAULT;
     enum cli_exit status = CLI_DONE;
 
     options[0].value = &port;
-    options[1].value = &jit_text;
+    options[1].given = &is_traced;
+    options[2].value = &jit_text;
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
@@ -189,7 +193,7 @@ static int run(struct cli *cli, int argc, char **argv)
                                      jit_text);
     if (cli->json)
         return (int) cli_usage_error(cli, "there is no --json here");
-    return serve(argv[first], port_number, jit);
+    return serve(argv[first], port_number, jit, is_traced);
 }
 
 const struct verb verb_dev = {
@@ -199,7 +203,10 @@ const struct verb verb_dev = {
     .help =
         "Prints http://127.0.0.1:PORT/ when it serves, then the tenant's log and the errors in\n"
         "the tenant's files. Every host name leads to the tenant. Limits are the defaults, or\n"
-        "those of its skep.yaml. --socket has no effect.\n",
+        "those of its skep.yaml. --socket has no effect.\n\n"
+        "With --trace each frame of a request between skepd and its worker is a line: its\n"
+        "number, the time since the request went to the worker, -> to the worker or <- from\n"
+        "it, and what it is; of one request at most 100.\n",
     .options = dev_options,
     .run = run,
 };

@@ -72,7 +72,7 @@ static void print_reloaded(const struct dev *dev, bool has_failed)
     const char *name = dev->shown.name[0] ? dev->shown.name : base;
 
     (void) printf("%s%s: ", output_style(stdout, has_failed ? OUTPUT_RED : OUTPUT_DIM),
-                  has_failed ? "not reloaded, it does not load" : "reloaded");
+                  has_failed ? "does not load" : "reloaded");
     output_text(stdout, (const uint8_t *) name, strlen(name));
     (void) printf("%s\n", output_style(stdout, OUTPUT_PLAIN));
 }

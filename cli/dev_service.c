@@ -78,7 +78,8 @@ static int write_config(const struct service *service, const struct service_opti
         return -errno;
     (void) fprintf(file, "drain_s: 10\nlisten: [\"127.0.0.1:%u\"]\nadmin_socket: ", options->port);
     write_quoted(file, service->socket);
-    (void) fprintf(file, "\nlog_level: warning\nlog_format: human\ncordons:\n  - name: ");
+    (void) fprintf(file, "\nlog_level: %s\nlog_format: human\ncordons:\n  - name: ",
+                   options->is_traced ? "info" : "warning");
     write_quoted(file, options->cordon);
     (void) fprintf(file, "\n    workers: 1\n    jit: %s\n", jit_name(options->jit));
     return fflush(file) != 0 ? -errno : 0;
@@ -90,9 +91,12 @@ static _Noreturn void run_child(const struct service_options *options, const cha
                                 int log_fd, pid_t parent)
 {
     char config_option[] = "--config", dev_option[] = "--dev", name[] = "skepd";
+    char trace_option[] = "--trace";
     _cleanup_free_ char *config_copy = strdup(config);
     _cleanup_free_ char *path = strdup(options->path);
-    char *argv[] = { name, config_option, config_copy, dev_option, path, NULL };
+    char *argv[] = { name,       config_option, config_copy,
+                     dev_option, path,          options->is_traced ? trace_option : NULL,
+                     NULL };
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     sigset_t none;
 
@@ -198,8 +202,16 @@ static void print_line(const char *line, size_t size)
 {
     static const char tag[] = " skepd ";
     const char *start = memmem(line, size < 40 ? size : 40, tag, sizeof tag - 1);
+    static const char info[] = "skepd info: ", trace[] = "trace: ";
     size_t skipped = start ? (size_t) (start - line) + 1 : 0;
+    size_t prefix = sizeof info - 1;
 
+    if (size - skipped >= prefix && memcmp(line + skipped, info, prefix) == 0) {
+        skipped += prefix;
+        if (size - skipped < sizeof trace - 1 ||
+            memcmp(line + skipped, trace, sizeof trace - 1) != 0)
+            return; /* of no use to somebody who follows a request */
+    }
     (void) fputs(output_style(stderr, OUTPUT_YELLOW), stderr);
     output_text(stderr, (const uint8_t *) line + skipped, size - skipped);
     (void) fprintf(stderr, "%s\n", output_style(stderr, OUTPUT_PLAIN));

@@ -13,13 +13,14 @@
 #include "common/log.h"
 
 static const char usage_text[] =
-    "Usage: skepd --config FILE [--worker PATH] [--dev PATH] [--check | --probe]\n"
+    "Usage: skepd --config FILE [--worker PATH] [--dev PATH [--trace]] [--check | --probe]\n"
     "       skepd --compile [--config FILE] [--worker PATH] PATH...\n"
     "Serves untrusted tenants: HTTP in front, jailed V8 workers behind.\n"
     "\n"
     "  --config FILE  the service's skepd.yaml\n"
     "  --worker PATH  the skep-worker program (default: beside skepd, or in libexec/skep)\n"
     "  --dev PATH     serve only this script or tenant folder, for every host\n"
+    "  --trace        with --dev: log each frame to and from workers that is about a request\n"
     "  --probe        say which layers of the jail this host gives workers, and exit\n"
     "  --check        read config and tenants, say what is wrong, and exit\n"
     "  --compile      compile and link the modules of scripts and tenants' folders in jailed\n"
@@ -30,15 +31,11 @@ static const char usage_text[] =
 int arguments_parse(int argc, char **argv, struct arguments *ret)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "worker", required_argument, NULL, 'w' },
-        { "dev", required_argument, NULL, 'd' },
-        { "check", no_argument, NULL, 'k' },
-        { "probe", no_argument, NULL, 'p' },
-        { "version", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, 'h' },
-        { "compile", no_argument, NULL, 'm' },
-        { NULL, 0, NULL, 0 },
+        { "config", required_argument, NULL, 'c' }, { "worker", required_argument, NULL, 'w' },
+        { "dev", required_argument, NULL, 'd' },    { "check", no_argument, NULL, 'k' },
+        { "probe", no_argument, NULL, 'p' },        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },         { "compile", no_argument, NULL, 'm' },
+        { "trace", no_argument, NULL, 't' },        { NULL, 0, NULL, 0 },
     };
     int option;
 
@@ -59,6 +56,9 @@ int arguments_parse(int argc, char **argv, struct arguments *ret)
         case 'p':
             ret->probe_only = true;
             break;
+        case 't':
+            ret->trace = true;
+            break;
         case 'm':
             ret->compile_only = true;
             break;
@@ -73,7 +73,8 @@ int arguments_parse(int argc, char **argv, struct arguments *ret)
             return 2;
         }
     ret->paths = argv + optind;
-    if (ret->compile_only ? optind == argc : !ret->config || optind < argc) {
+    if (ret->compile_only ? optind == argc
+                          : !ret->config || optind < argc || (ret->trace && !ret->dev)) {
         (void) fputs(usage_text, stderr);
         return 2;
     }

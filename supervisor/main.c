@@ -47,6 +47,7 @@
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/versions/versions.h"
 #include "supervisor/workers/slots.h"
+#include "supervisor/workers/trace.h"
 #include "supervisor/workers/worker.h"
 
 /* The roots of all floors, in the order of their making. Nothing but main.c knows them all. */
@@ -65,6 +66,7 @@ struct skepd {
     struct cgroup_tree *cgroups; /* NULL: workers have none */
     struct spawner *spawner;
     struct event_base *base;
+    struct trace *trace; /* NULL: frames are not shown */
     struct slots *slots;
     struct tenants *tenants;
     struct placements *placements;
@@ -163,6 +165,7 @@ static int make_slots(struct skepd *skepd)
         .spawner = skepd->spawner,
         .health = &skepd->health,
         .frames = &worker_frames,
+        .trace = skepd->trace,
     };
 
     return slots_new(&options, &skepd->slots);
@@ -423,6 +426,7 @@ static void tear_down(struct skepd *skepd)
     skepd->deploys = deploys_free(skepd->deploys);
     skepd->store = store_free(skepd->store);
     skepd->slots = slots_free(skepd->slots);
+    skepd->trace = trace_free(skepd->trace);
     skepd->placements = placements_free(skepd->placements);
     skepd->versions = versions_free(skepd->versions);
     skepd->tenants = tenants_free(skepd->tenants);
@@ -570,6 +574,7 @@ static int run(const struct arguments *arguments, struct config *config, struct 
         .sockets = service_sockets(service),
         .notify = service_notify(service),
         .is_dev = arguments->dev,
+        .trace = arguments->trace ? trace_new() : NULL,
     };
     char worker[PATH_MAX];
 

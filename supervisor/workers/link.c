@@ -15,6 +15,7 @@
 #include "proto/worker_tails.h"
 #include "supervisor/record/record.h"
 #include "supervisor/workers/slots.h"
+#include "supervisor/workers/trace.h"
 
 /* Well below a millisecond of the loop's time. */
 #define FRAMES_PER_TURN 256
@@ -86,6 +87,15 @@ static void on_written(void *owner)
     (void) event_add(worker->load_turn, &at_once);
 }
 
+static int on_received(void *owner, unsigned number, const ProtobufCMessage *message)
+{
+    const struct worker *worker = owner;
+
+    (void) number;
+    trace_frame(worker->slots->trace, true, message);
+    return 1;
+}
+
 int link_open(struct worker *worker, int fd)
 {
     struct channel_options options = {
@@ -97,6 +107,7 @@ int link_open(struct worker *worker, int fd)
         .phase = LINK_PHASE_BOOTING,
         .owner = worker,
         .on_closed = on_closed,
+        .may_handle = worker->slots->trace ? on_received : NULL,
         .on_drained = on_drained,
         .on_written = on_written,
         .output_high_bytes = LINK_OUTPUT_HIGH_BYTES,
@@ -122,6 +133,7 @@ int link_send(struct worker *worker, Skep__Worker__ToWorker__MessageCase which, 
         return -EPIPE;
     envelope.message_case = which;
     envelope.ping = message; /* any member of the union: all are pointers */
+    trace_frame(worker->slots->trace, false, message);
     int r = channel_send(worker->channel, &envelope.base);
     if (r == -ENOBUFS && worker->state != WORKER_KILLED) {
         log_event(LOG_LEVEL_WARNING, LOG_ABOUT_WORKER(worker),

@@ -319,6 +319,7 @@ int slots_new(const struct slots_options *options, struct slots **ret_slots)
         .spawner = options->spawner,
         .health = options->health,
         .frames = options->frames,
+        .trace = options->trace,
         .processors = count_processors(),
     };
     TAILQ_INIT(&slots->list);

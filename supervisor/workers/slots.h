@@ -17,6 +17,7 @@ struct event_base;
 struct slot_ops;
 struct spawner;
 struct spawner_ops;
+struct trace;
 
 /* All borrowed. */
 struct slots_options {
@@ -29,6 +30,7 @@ struct slots_options {
     struct spawner *spawner;
     const struct health *health;        /* health of the helper processes */
     const struct channel_table *frames; /* frames that may come from a worker */
+    struct trace *trace;                /* NULL: frames are not shown */
 };
 
 struct slots {
@@ -42,6 +44,7 @@ struct slots {
     struct spawner *spawner;
     const struct health *health;
     const struct channel_table *frames;
+    struct trace *trace;
     const struct slot_ops *ops; /* borrowed, as owner; the floor above's, see slots_attach */
     void *owner;
     struct slot_list list;      /* in the order of their making; dropped ones, too */

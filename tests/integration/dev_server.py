@@ -8,12 +8,12 @@ from harness import BIN, Connection, descendants, free_port, is_alive, wait_for
 
 
 class Dev:
-    def __init__(self, folder, path):
+    def __init__(self, folder, path, *options):
         self.port = free_port()
         self.output_path = folder / "output"
         with self.output_path.open("wb") as output:
             self.process = subprocess.Popen(
-                [BIN / "skep", "dev", path, "--port", str(self.port)],
+                [BIN / "skep", "dev", path, "--port", str(self.port), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -18,9 +19,9 @@ from harness import BIN, free_port, script, wait_for
 def dev(folder):
     running = []
 
-    def start_dev(path):
+    def start_dev(path, *options):
         output = pathlib.Path(tempfile.mkdtemp(dir=folder))
-        running.append(Dev(output, path))
+        running.append(Dev(output, path, *options))
         return running[-1]
 
     yield start_dev
@@ -132,6 +133,24 @@ def test_it_ends_with_all_its_processes(dev, folder, how):
     assert served.stop(how) == 0
 
 
+def test_trace_shows_the_frames_of_a_request_with_times_and_not_more_than_its_bound(dev, folder):
+    path = folder / "worker.js"
+    path.write_text(script("return new Response(request.url.endsWith('/much') ? new Uint8Array(9 << 20) : 'plain');"))
+    served = dev(path, "--trace")
+    assert served.get("/some/path?q=1").text == "plain"
+    first = re.compile(r"^trace: (\d+) +0\.\d{3} ms -> Request GET http://\S+/some/path\?q=1, end$", re.M)
+    number = wait_for(lambda: first.search(served.output()), "the request in the trace")[1]
+    wait_for(lambda: re.search(rf"^trace: {number} .* Done", served.output(), re.M), "its end")
+    own = re.findall(rf"^trace: {number} +(\d+\.\d+) ms (->|<-) (\w+)(.*)$", served.output(), re.M)
+    assert [(way, frame) for _, way, frame, _ in own] == [("->", "Request"), ("<-", "ResponseHead"), ("<-", "Done")]
+    assert " status 200" in own[1][3] and [float(time) for time, *_ in own] == sorted(float(time) for time, *_ in own)
+    assert len(served.get("/much").body) == 9 << 20
+    served.wait_output("and more frames, which are not shown")
+    number = re.findall(r"^trace: (\d+) .*-> Request GET \S+/much", served.output(), re.M)[-1]
+    assert len(re.findall(rf"^trace: {number} ", served.output(), re.M)) == 101
+    assert "is ready after" not in served.output()
+
+
 @pytest.mark.parametrize("what", ["nowhere.js", "empty"])
 def test_nothing_to_serve_is_an_error(folder, what):
     (folder / "empty").mkdir()
@@ -164,9 +183,9 @@ def test_reload_is_told_once_it_is_known_whether_it_loads(dev, folder):
     path.write_text(hello("first"))
     served = dev(path)
     path.write_text("export default {;\n")
-    served.wait_output("not reloaded, it does not load: worker.js\n")
+    served.wait_output("\ndoes not load: worker.js\n")
     told = served.output()
-    assert told.index("SyntaxError: Unexpected token ';'") < told.index("not reloaded, it does not load")
+    assert told.index("SyntaxError: Unexpected token ';'") < told.index("does not load: worker.js")
     assert "\nreloaded" not in told and served.get().text == "first"
     path.write_text(hello("second"))
     served.wait_output("\nreloaded: worker.js\n")
