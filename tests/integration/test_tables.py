@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of keys, limits, verbs and commands in docs against the rows that they speak of, both ways."""
 
+import importlib.machinery
+import importlib.util
 import json
 import re
 import shutil
@@ -165,3 +167,25 @@ def test_protocol_md_has_each_command_with_its_right():
     sentence = text[text.index("`StatsRequest`, `WorkersRequest`") : text.index("need the right to read")]
     by_name = {name: message for message, name in commands}
     assert set(re.findall(r"`(\w+)`", sentence)) == {by_name[name] for name in readers}
+
+
+# ---- recipes
+
+
+def recipes():
+    loader = importlib.machinery.SourceFileLoader("check_recipes", str(TOP / "tests" / "check-recipes"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("check_recipes", loader))
+    loader.exec_module(module)
+    return module.RECIPES
+
+
+@pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.name)
+def test_recipe_fits_the_sources_and_takes_as_many_files_as_contributing_md_says(recipe):
+    """tests/check-recipes builds and uses what they add."""
+    for path, place, _ in recipe.edits:
+        assert (TOP / path).read_text().count(place) == 1, f"{path}: {place}"
+    n_files = len({path for path, *_ in recipe.edits} | set(recipe.new))
+    text = (TOP / "CONTRIBUTING.md").read_text()
+    heading = {"admin command": "An admin command with a verb", "kind of binding": "A kind of binding"}
+    told = re.search(rf"^\*\*{heading.get(recipe.name, 'A ' + recipe.name)}\*\* \((\d)(?: or (\d))? files\)", text, re.M)
+    assert n_files in {int(number) for number in told.groups() if number} and n_files <= recipe.most

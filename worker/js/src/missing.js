@@ -58,9 +58,5 @@ export function missingAdvice(message) {
         const name = StringPrototypeSlice(message, before.length, end);
         return advice[name] === undefined ? "" : `\n${name}: ${advice[name]} (docs/tenant.md)`;
     }
-    if (StringPrototypeIndexOf(message, "EvalError: eval and new Function") === 0) {
-        return "\neval, new Function: code is not made from strings; compile templates and the like when you bundle " +
-            "(docs/tenant.md)";
-    }
     return "";
 }
