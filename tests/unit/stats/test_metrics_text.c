@@ -158,6 +158,7 @@ static void write_all(struct scene *s, struct text *text)
 
     while (families_write(&cursor, text, text->size + 1))
         ;
+    families_cursor_done(&cursor);
 }
 
 static void assert_has(const struct text *text, const char *line)
@@ -183,6 +184,7 @@ static void test_pieces_are_the_same_as_all_at_once(void **state)
         ask(s, i, i + 1);
     write_all(s, &pieces);
     assert_false(families_write(&cursor, &whole, SIZE_MAX));
+    families_cursor_done(&cursor);
     assert_true(pieces.size > 10000);
     /* Times differ, but both end with the same. */
     const char *at = memmem(whole.data, whole.size, "# HELP skep_draining", 20);
