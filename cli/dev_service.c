@@ -210,7 +210,7 @@ static void print_line(const char *line, size_t size)
         skipped += prefix;
         if (size - skipped < sizeof trace - 1 ||
             memcmp(line + skipped, trace, sizeof trace - 1) != 0)
-            return; /* of no use to somebody who follows a request */
+            return; /* a trace shows frames alone */
     }
     (void) fputs(output_style(stderr, OUTPUT_YELLOW), stderr);
     output_text(stderr, (const uint8_t *) line + skipped, size - skipped);

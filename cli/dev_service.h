@@ -17,7 +17,7 @@ struct service_options {
     const char *cordon;
     unsigned port;
     enum jit_mode jit;
-    bool is_traced; /* it logs the frames of each request */
+    bool is_traced; /* skepd logs the frames of each request */
 };
 
 struct service {

@@ -8,7 +8,7 @@
 #include "config/keys.h"
 #include "config/manifest.h"
 
-extern const struct key_table manifest_binding_keys; /* of an entry of `bindings` */
+extern const struct key_table manifest_binding_keys; /* keys of an entry of `bindings` */
 
 /* Readers of the rows `bindings` and `callers` (config/keys.h). The manifest has its name and its env already. */
 int manifest_read_bindings(const struct key_reading *reading, const struct key *key,

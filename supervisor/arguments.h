@@ -13,7 +13,7 @@ struct arguments {
     const char *dev;    /* one tenant, for every host; NULL: those of the config */
     bool check_only;
     bool probe_only;
-    bool trace; /* of requests; with dev only */
+    bool trace; /* show the frames of requests; with dev only */
     bool compile_only;
     char *const *paths; /* paths of --compile; NULL-ended */
 };

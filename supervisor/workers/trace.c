@@ -16,7 +16,7 @@
 #define TEXT_MAX 200
 
 struct traced {
-    uint64_t id; /* of the sending; 0: free */
+    uint64_t id; /* id of the sending; 0: free */
     uint64_t since_ns;
     unsigned n_frames;
 };
@@ -104,7 +104,7 @@ static void add_number(char *text, size_t size, const char *name, const uint32_t
         (void) snprintf(text + have, size - have, " %s %" PRIu32, name, *number);
 }
 
-/* What is worth knowing of it: status, URL, how many bytes, whether it is the last one. */
+/* Writes what is worth knowing of a frame: status, URL, number of bytes, whether it is the last one. */
 static void describe(const ProtobufCMessage *message, char *text, size_t size)
 {
     const ProtobufCType bytes = PROTOBUF_C_TYPE_BYTES, number = PROTOBUF_C_TYPE_UINT32;

@@ -14,7 +14,7 @@ struct trace;
 struct trace *trace_new(void);
 struct trace *trace_free(struct trace *trace); /* NULL is allowed. Returns NULL. */
 
-/* message: of an envelope of worker.proto, on its way to a worker or (is_from_worker) from one. Of one request at most
- * TRACE_FRAMES_MAX frames are shown. trace: NULL is allowed. */
+/* message: of an envelope of worker.proto, on its way to a worker or (is_from_worker) from one. At most
+ * TRACE_FRAMES_MAX frames of one request are shown. trace: NULL is allowed. */
 #define TRACE_FRAMES_MAX 100
 void trace_frame(struct trace *trace, bool is_from_worker, const ProtobufCMessage *message);

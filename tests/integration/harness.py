@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -41,9 +42,13 @@ def wait_for(condition, what, timeout=10.0):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below those that the kernel gives to connections, which could take it before skepd listens."""
+    while True:
+        with socket.socket() as probe:
+            port = random.randrange(20000, 32000)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 # For a cordon in which tests kill so often that tenants would otherwise be quarantined.

@@ -178,8 +178,8 @@ class Hive:
         return self.skepd.worker()["restarts"]
 
     def is_back(self, before):
-        worker = self.skepd.worker()
-        return worker["restarts"] > before and worker["state"] == "ready"
+        workers = [w for w in self.skepd.workers() if (w["cordon"], w["slot"]) == ("default", 0)]
+        return any(w["restarts"] > before and w["state"] == "ready" for w in workers)
 
     def assert_well(self):
         assert is_alive(self.skepd.pid)
