@@ -59,6 +59,7 @@ const { transfer } = ArrayBuffer.prototype;
 export class Host {
     static bundle = bundleText;
     natives; // the value of __skep in the bundle
+    cryptoNatives = []; // the natives of openCrypto, each time that the bundle has called it
     logs = []; // {level, text}
     sent = new Map(); // request id to {status, headers, chunks, ended, outcome, message}
     consumed = new Map(); // request id to bytes
@@ -201,7 +202,11 @@ export class Host {
                     configurable: true,
                 });
             },
-            openCrypto: () => (this.cryptoNatives = this.#crypto()),
+            openCrypto: () => {
+                const natives = this.#crypto();
+                this.cryptoNatives.push(natives, ...Object.values(natives));
+                return natives;
+            },
             copyBytes: (bytes) => this.#makeBytes(bytes),
             concat: (chunks, size, take) => {
                 const all = this.#makeBytes(size);

@@ -405,14 +405,17 @@ static void test_oaep(void **state)
 
 static void test_rsa_generation_is_stopped(void **state)
 {
+    static const char *const exponents[] = { "010001", "03" }; /* each has its own way in OpenSSL */
     struct crypto_pair pair;
 
     (void) state;
-    clear();
-    result.looks_left = 20;
-    assert_int_equal(crypto_pair_generate(CRYPTO_RSA, 8192, hex("010001"), &caller, &pair),
-                     -ECANCELED);
-    assert_in_range(result.looks, 21, 40);
+    for (size_t i = 0; i < 2; i++) {
+        clear();
+        result.looks_left = 20;
+        assert_int_equal(crypto_pair_generate(CRYPTO_RSA, 8192, hex(exponents[i]), &caller, &pair),
+                         -ECANCELED);
+        assert_in_range(result.looks, 21, 40);
+    }
 }
 
 static void test_rsa_generation_that_cannot_fit_is_refused(void **state)

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The globals of Web Crypto. Nothing behind them is evaluated before a tenant first uses one of them: not even their classes.
-import { load } from "lazy:./crypto/interfaces.js";
+// Defines the globals of Web Crypto. The code behind each is evaluated when a tenant first looks at it: crypto with its random
+// values by itself, because they are used more often, and crypto.subtle with the classes that belong to it.
+import { load as loadCrypto } from "lazy:./crypto/crypto.js";
+import { load as loadSubtle } from "lazy:./subtle/main.js";
 import { lazy } from "./native.js";
 import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, TypeError } from "./primordials.js";
 
-let library;
+let cryptoFolder;
+let subtleFolder;
 
-const interfaces = () => (library ??= load());
+const random = () => (cryptoFolder ??= loadCrypto());
+
+// Returns subtle and the classes that belong to it.
+export const subtleLibrary = () => (subtleFolder ??= loadSubtle());
 
 const global = globalThis; // a tenant may put another object there
 
@@ -16,12 +22,12 @@ const holder = {
         if (this !== undefined && this !== null && this !== global) {
             throw new TypeError("Illegal invocation");
         }
-        return interfaces().crypto;
+        return random().crypto;
     },
 };
 
 // The entry for the properties that lazy() has made.
-export const loadCrypto = (name) => interfaces()[name];
+export const loadLazy = (name) => (name === "Crypto" ? random() : subtleLibrary())[name];
 
 // Called once, while the snapshot is made.
 export function defineCrypto() {

@@ -12,7 +12,7 @@ import { Blob, File } from "./blob.js";
 import { onCallBody, onCallCredit, onCallFailed, onCallHead } from "./bindings.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
 import { console } from "./console.js";
-import { defineCrypto, loadCrypto } from "./crypto.js";
+import { defineCrypto, loadLazy } from "./crypto.js";
 import { DOMException } from "./dom_exception.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
 import { TextDecoderStream, TextEncoderStream } from "./encoding_streams.js";
@@ -62,6 +62,6 @@ define(timerFunctions, true);
 defineCrypto();
 
 register({
-    load: loadCrypto, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
+    load: loadLazy, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,
     onCallHead, onCancel, onCredit, onRejection, onTimer, prepare,
 });

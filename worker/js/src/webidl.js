@@ -3,11 +3,11 @@
 // Web IDL for the interfaces written here: argument conversions, and the property attributes
 // that interface objects and their members have.
 import {
-    ArrayBufferIsView, FunctionPrototypeCall, IteratorPrototype, MathTrunc, NumberIsFinite,
+    ArrayBufferIsView, ArrayBufferPrototypeGetResizable, DataViewPrototypeGetBuffer, FunctionPrototypeCall, IteratorPrototype, MathTrunc, NumberIsFinite,
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectGetOwnPropertyNames,
     ObjectSetPrototypeOf, RangeError, ReflectGetOwnPropertyDescriptor, ReflectOwnKeys,
     StringPrototypeToWellFormed, Symbol, SymbolIterator, SymbolToStringTag, TypeError,
-    isArrayBuffer, isObject,
+    TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetTag, isArrayBuffer, isObject,
 } from "./primordials.js";
 import { isLatin1, utf8Encode } from "./native.js";
 
@@ -98,6 +98,14 @@ export function toDictionary(value, name) {
 
 export function isBufferSource(value) {
     return ArrayBufferIsView(value) || isArrayBuffer(value);
+}
+
+// True for a buffer, or a view of one, that Web IDL takes only where it says so. There are no shared ones.
+export function isResizable(value) {
+    const buffer = !ArrayBufferIsView(value) ? value :
+        TypedArrayPrototypeGetTag(value) === undefined ? DataViewPrototypeGetBuffer(value) :
+            TypedArrayPrototypeGetBuffer(value);
+    return !isArrayBuffer(buffer) || ArrayBufferPrototypeGetResizable(buffer);
 }
 
 // Converts a sequence<T>: calls each(item) for the values of the iterator that method of value

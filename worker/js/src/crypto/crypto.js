@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// crypto, and what hangs on it: evaluated when a tenant first looks at one of the globals. provide(): build.mjs.
+// The object crypto: random values, and a getter for subtle. Evaluated when a tenant first looks at it. provide(): build.mjs.
+import { subtleLibrary } from "../crypto.js";
 import { DOMException } from "../dom_exception.js";
+import { lazy, openCrypto } from "../native.js";
 import {
-    ArrayBufferIsView, ObjectDefineProperty, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetTag, bytesOf,
+    ArrayBufferIsView, Symbol, TypeError, TypedArrayPrototypeGetByteLength, TypedArrayPrototypeGetTag, bytesOf,
 } from "../primordials.js";
-import { defineInterface, requireArguments } from "../webidl.js";
-import { DigestStream } from "./digest_stream.js";
-import { CryptoKey, has } from "./key.js";
-import { native } from "./native.js";
-import { QuotaExceededError } from "./quota_exceeded_error.js";
-import { SubtleCrypto, internal } from "./subtle.js";
+import { defineInterface, isResizable, requireArguments } from "../webidl.js";
 
 const MAX_RANDOM_BYTES = 65536;
-const INTEGERS = ["Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array", "Uint32Array",
-    "BigInt64Array", "BigUint64Array"];
+const INTEGERS = {
+    __proto__: null, Int8Array: true, Uint8Array: true, Uint8ClampedArray: true, Int16Array: true, Uint16Array: true,
+    Int32Array: true, Uint32Array: true, BigInt64Array: true, BigUint64Array: true,
+};
 
-const subtle = new SubtleCrypto(internal);
+const internal = Symbol("internal");
+const native = openCrypto();
 
 const Crypto = class Crypto {
     #brand;
@@ -28,7 +28,7 @@ const Crypto = class Crypto {
     }
     get subtle() {
         this.#brand; // eslint-disable-line no-unused-expressions
-        return subtle;
+        return subtleLibrary().subtle;
     }
     getRandomValues(array) {
         this.#brand; // eslint-disable-line no-unused-expressions
@@ -36,10 +36,14 @@ const Crypto = class Crypto {
         if (!ArrayBufferIsView(array)) {
             throw new TypeError("getRandomValues: parameter 1 is not a view of an ArrayBuffer.");
         }
-        if (!has(INTEGERS, TypedArrayPrototypeGetTag(array))) {
+        if (isResizable(array)) {
+            throw new TypeError("getRandomValues: parameter 1 is backed by a buffer that is resizable or shared.");
+        }
+        if (INTEGERS[TypedArrayPrototypeGetTag(array)] !== true) {
             throw new DOMException("Random values are for arrays of integers.", "TypeMismatchError");
         }
         if (TypedArrayPrototypeGetByteLength(array) > MAX_RANDOM_BYTES) {
+            const { QuotaExceededError } = subtleLibrary();
             throw new QuotaExceededError(
                 `There are at most ${MAX_RANDOM_BYTES} bytes of random values in one call.`);
         }
@@ -54,8 +58,6 @@ const Crypto = class Crypto {
 defineInterface(Crypto, "Crypto");
 
 const crypto = new Crypto(internal);
-ObjectDefineProperty(crypto, "DigestStream", {
-    __proto__: null, value: DigestStream, writable: true, configurable: true,
-});
+lazy(crypto, "DigestStream");
 
-provide({ __proto__: null, Crypto, CryptoKey, DigestStream, QuotaExceededError, SubtleCrypto, crypto });
+provide({ __proto__: null, Crypto, crypto });

@@ -2,22 +2,13 @@
 //
 // Conversions of Web IDL that Web Crypto needs: buffers, integers, and dictionaries by tables of their members.
 import {
-    ArrayBufferIsView, ArrayIsArray, ArrayBufferPrototypeGetResizable, DataViewPrototypeGetBuffer, JSONParse,
-    MathTrunc,
-    NumberIsFinite, ObjectHasOwn, TypeError, TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetTag, Uint8Array, bytesOf,
-    isArrayBuffer, isObject, isUint8Array, newList,
+    ArrayIsArray, JSONParse, MathTrunc, NumberIsFinite, ObjectHasOwn, TypeError, Uint8Array, bytesOf, isObject,
+    isUint8Array, newList,
 } from "../primordials.js";
 import {
-    forEachOf, isBufferSource, iteratorMethod, toNumber, toText,
+    forEachOf, isBufferSource, isResizable, iteratorMethod, toNumber, toText,
 } from "../webidl.js";
 import { isUsage } from "./key.js";
-
-const isResizable = (value) => {
-    const buffer = !ArrayBufferIsView(value) ? value :
-        TypedArrayPrototypeGetTag(value) === undefined ? DataViewPrototypeGetBuffer(value) :
-            TypedArrayPrototypeGetBuffer(value);
-    return !isArrayBuffer(buffer) || ArrayBufferPrototypeGetResizable(buffer);
-};
 
 // Returns no bytes for a detached buffer: no array can be made over it.
 const bytesLeft = (source) => {

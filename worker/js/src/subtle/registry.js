@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The algorithms of Web Crypto: which operations each has, with which parameters, and its code. And the standard's "normalize an algorithm".
-import { isLatin1 } from "../native.js";
+import { head, isLatin1 } from "../native.js";
 import { StringPrototypeToLowerCase, TypeError, isObject } from "../primordials.js";
 import { toText } from "../webidl.js";
 import { aes } from "./aes.js";
@@ -12,6 +12,8 @@ import { hmac } from "./hmac.js";
 import { kdf } from "./kdf.js";
 import { toKey } from "./key.js";
 import { rsa } from "./rsa.js";
+
+const MAX_NAME = 32; // no algorithm has a longer one
 
 const hash = { __proto__: null, digest: d.None };
 const cipher = (params) => ({
@@ -96,14 +98,14 @@ const convert = (member, value, label) => {
 export const normalize = (operation, identifier, other = undefined) => {
     const given = isObject(identifier) ? identifier : { __proto__: null, name: identifier };
     const name = toText(required(given.name, "algorithm.name"));
-    const algorithm = isLatin1(name) ? algorithms[StringPrototypeToLowerCase(name)] : undefined;
+    const algorithm = name.length <= MAX_NAME && isLatin1(name) ? algorithms[StringPrototypeToLowerCase(name)] : undefined;
     let members = algorithm?.operations[operation];
     if (members === undefined && other !== undefined) {
         operation = other;
         members = algorithm?.operations[other];
     }
     if (members === undefined) {
-        throw notSupported(`${name} is no algorithm for ${operation}.`);
+        throw notSupported(`${head(name, MAX_NAME)} is no algorithm for ${operation}.`);
     }
     const params = { __proto__: null, name: algorithm.name, operation };
     for (let i = 0; i < members.length; i++) {
