@@ -26,7 +26,7 @@ static const struct error_info errors[ERROR_CODES] = {
     [ERROR_REQUEST_TIMEOUT] = { "request_timeout", "The request took too long to arrive.", 408,
         BY_CLIENT, 0,
         .when = "header or body did not arrive in time, or so slowly that the request had to give up its place or its buffers to others",
-        .advice = "header_timeout_ms, body_idle_ms, min_bytes_per_s in skepd.yaml; \"Of a client\" in limits.md" },
+        .advice = "header_timeout_ms, body_idle_ms, min_bytes_per_s in skepd.yaml; \"Limits of a client\" in limits.md" },
     [ERROR_HEADER_TOO_LARGE] = { "header_too_large", "The request's header is too large.", 431,
         BY_CLIENT, 0,
         .when = "over header_bytes or header_count",
