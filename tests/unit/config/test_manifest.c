@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "config/manifest.h"
+#include "config/manifest_bindings.h"
 #include "tests/unit/config/limit_names.h"
 
 #define FILE_NAME "/srv/a/skep.yaml"
@@ -255,13 +256,37 @@ static void test_bindings_and_callers_are_taken(void **state)
     (void) manifest_free(manifest);
 }
 
+/* Writes the names of an entry's keys, of those alone that are a choice of kinds if wanted. Returns text. */
+static const char *binding_names(bool of_choice, const char *quote, const char *between, char *text,
+                                 size_t size)
+{
+    size_t have = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < manifest_binding_keys.n; i++) {
+        const struct key *key = &manifest_binding_keys.rows[i];
+        if (of_choice && !key->is_choice)
+            continue;
+        (void) snprintf(text + have, size - have, "%s%s%s%s", have > 0 ? between : "", quote,
+                        key->name, quote);
+        have = strlen(text);
+    }
+    return text;
+}
+
 static void test_bad_bindings_say_what_was_expected(void **state)
 {
     (void) state;
-    expect_errors(START "bindings: [{ name: B }]\n",
-                  "3: bindings[0]: missing key \"service\": expected it in this mapping");
-    expect_errors(START "bindings: [{ name: B, service: b, kind: x }]\n",
-                  "3: unknown key \"kind\" in bindings[0]: expected one of name, service");
+    char expected[400], names[200];
+
+    (void) snprintf(expected, sizeof expected,
+                    "3: bindings[0]: missing key %s: expected it in this mapping",
+                    binding_names(true, "\"", " or ", names, sizeof names));
+    expect_errors(START "bindings: [{ name: B }]\n", expected);
+    (void) snprintf(expected, sizeof expected,
+                    "3: unknown key \"kind\" in bindings[0]: expected one of %s",
+                    binding_names(false, "", ", ", names, sizeof names));
+    expect_errors(START "bindings: [{ name: B, service: b, kind: x }]\n", expected);
     expect_errors(
         START "env: { A: x }\nbindings:\n  - { name: 1B, service: b }\n"
               "  - { name: A, service: b }\n  - { name: B, service: b }\n"
