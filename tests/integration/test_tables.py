@@ -136,7 +136,7 @@ def test_config_md_says_what_the_rows_say():
 
 def test_limits_md_has_each_limit_once_with_bounds_default_and_unit():
     text = (TOP / "docs" / "limits.md").read_text()
-    table = text[text.index("## Of a tenant") : text.index("### What happens")]
+    table = text[text.index("## Limits of a tenant") : text.index("### Effects")]
     told = {
         name: (preset, least.replace(" ", ""), most.replace(" ", ""))
         for name, preset, least, most in re.findall(r"^\| `(\w+)` \| ([\w ]+) \| ([\d ]+) to ([\d ]+) \|", table, re.M)
