@@ -43,10 +43,9 @@ struct limit_info {
     size_t offset;    /* in struct limits */
     uint32_t preset;  /* value if nobody gives one */
     uint32_t least, most;
-    const char
-        /* stands for LIMIT_UNLIMITED, which any tenant may write then; NULL: `unlimited`, with
-         * leave */
-        *word;
+    /* Stands for LIMIT_UNLIMITED, and any tenant may write it; NULL: `unlimited`, which a cordon must
+     * allow. */
+    const char *word;
     bool may_be_unlimited; /* false: its enforcement needs a number, whatever the cordon allows */
     bool may_be_observed;  /* noted and not enforced, if the operator says so */
     bool is_capped; /* more than the preset, or the operator's default, needs a maximum to be set */

@@ -2,7 +2,7 @@
 /*
  * Confinement: a process gives up all that it needs no longer, once everything is set up: files but
  * for a few folders, capabilities, and the system calls that make processes or reach into them.
- * Nothing here can be undone. Supervisor, single-threaded, just before the loop; each helper as it
+ * No step can be undone. Supervisor, single-threaded, just before the loop; each helper as it
  * starts (helper.h).
  */
 #pragma once

@@ -28,7 +28,7 @@ static int reach(const char *path, int *ret_fd)
         return -errno;
     if (strlen(path) >= sizeof address.sun_path)
         return -ENAMETOOLONG;
-    (void) strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     if (connect(fd, (const struct sockaddr *) &address, sizeof address) < 0)
         return -errno;
     *ret_fd = TAKE_FD(fd);

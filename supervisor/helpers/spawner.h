@@ -145,8 +145,8 @@ struct successor_ops {
     void (*on_successor_exited)(void *owner, pid_t pid, int wait_status);
 };
 struct spawner_upgrade_job {
-    const struct successor_ops
-        *ops; /* borrowed, with owner, until the successor has ended or has taken over */
+    /* Borrowed, with owner, until the successor has ended or has taken over. */
+    const struct successor_ops *ops;
     void *owner;
     int handover_fd;
     const int *socket_fds;

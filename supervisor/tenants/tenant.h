@@ -93,8 +93,8 @@ struct tenant {
     enum tenant_origin origin; /* TENANT_FOLDER, unless its installer sets another */
     char *dir;                 /* the folder that it was read from */
     struct version *version;   /* serving */
-    struct version
-        *candidate; /* takes over when it has loaded; NULL: none. See tenant_set_candidate */
+    /* Takes over when it has loaded; NULL: none. See tenant_set_candidate. */
+    struct version *candidate;
     TAILQ_ENTRY(tenant) changing; /* if there is a candidate */
     TAILQ_ENTRY(tenant) watched;  /* if there is a standby */
     struct tenant_deployed deployed;

@@ -27,8 +27,8 @@ enum slot_kind {
 struct slot {
     TAILQ_ENTRY(slot) entry;
     struct slots *slots; /* borrowed */
-    const struct cordon_config
-        *cordon; /* borrowed: lives as long as its slots; values may change */
+    /* Borrowed: lives as long as its slots; values may change. */
+    const struct cordon_config *cordon;
     /* Number of its worker, or of the next one; goes with the worker, see slot_swap. */
     unsigned number;
     unsigned position; /* in the cordon; the shared ones come first */

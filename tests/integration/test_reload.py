@@ -152,6 +152,14 @@ def test_cordon_that_a_tenant_needs_cannot_go(start):
     report = reload(skepd, cordons=[*cordons(), {"name": "other", "workers": 1}])
     assert not report["applied"]
     assert "allow_unlimited" in report["errors"]
+    # And for code from strings.
+    skepd.write_tenant("b", {"eval": "on", "files": {"worker.js": HELLO}})
+    assert reload(skepd)["tenants"] == {"b": "changed"}
+    report = reload(skepd, cordons=cordons(eval="load"))
+    assert not report["applied"]
+    assert 'eval: "on" is not allowed: expected load, or eval: on in cordon "default"' in report["errors"]
+    skepd.write_tenant("b", {"files": {"worker.js": HELLO}})
+    assert reload(skepd, cordons=cordons(eval="load"))["applied"]
 
 
 # ---- the service

@@ -10,7 +10,8 @@ struct crypto_stream {
     EVP_MD_CTX *context; /* NULL once it has ended */
 };
 
-static int add(EVP_MD_CTX *context, struct crypto_bytes data, const struct crypto_caller *caller)
+int crypto_digest_update(EVP_MD_CTX *context, struct crypto_bytes data,
+                         const struct crypto_caller *caller)
 {
     while (data.size > 0) {
         struct crypto_bytes piece = crypto_next_piece(&data);
@@ -59,7 +60,7 @@ int crypto_stream_new(enum crypto_hash hash, struct crypto_stream **ret_stream)
 int crypto_stream_add(struct crypto_stream *stream, struct crypto_bytes data,
                       const struct crypto_caller *caller)
 {
-    return stream->context ? add(stream->context, data, caller) : -EINVAL;
+    return stream->context ? crypto_digest_update(stream->context, data, caller) : -EINVAL;
 }
 
 int crypto_stream_end(struct crypto_stream *stream, const struct crypto_caller *caller)

@@ -37,6 +37,10 @@ static inline bool crypto_is_stopped(const struct crypto_caller *caller)
     return caller->is_stopped(caller->owner);
 }
 
+/* Adds all of data to a digest, in pieces. 0, -ECANCELED, or as crypto_failure. digest.c */
+int crypto_digest_update(EVP_MD_CTX *context, struct crypto_bytes data,
+                         const struct crypto_caller *caller);
+
 /* Returns the next bytes of data, at most a piece, and steps data on. */
 static inline struct crypto_bytes crypto_next_piece(struct crypto_bytes *data)
 {

@@ -29,18 +29,6 @@ static void mac_done(struct mac *mac)
     EVP_MD_CTX_free(mac->running);
 }
 
-static int add(EVP_MD_CTX *context, struct crypto_bytes data, const struct crypto_caller *caller)
-{
-    while (data.size > 0) {
-        struct crypto_bytes piece = crypto_next_piece(&data);
-        if (crypto_is_stopped(caller))
-            return -ECANCELED;
-        if (EVP_DigestUpdate(context, piece.data, piece.size) != 1)
-            return crypto_failure();
-    }
-    return 0;
-}
-
 /* A key that is longer than a block counts by its digest. */
 static int shorten(EVP_MD_CTX *context, const EVP_MD *md, struct crypto_bytes key,
                    const struct crypto_caller *caller, uint8_t block[BLOCK_BYTES_MAX])
@@ -52,7 +40,7 @@ static int shorten(EVP_MD_CTX *context, const EVP_MD *md, struct crypto_bytes ke
     }
     if (EVP_DigestInit_ex2(context, md, NULL) != 1)
         return crypto_failure();
-    int r = add(context, key, caller);
+    int r = crypto_digest_update(context, key, caller);
     return r < 0 || EVP_DigestFinal_ex(context, block, NULL) == 1 ? r : crypto_failure();
 }
 
@@ -114,7 +102,7 @@ static int mac_of(const EVP_MD *md, struct crypto_bytes key, struct crypto_bytes
 
     int r = mac_init(&mac, md, key, caller);
     if (r == 0)
-        r = add(mac.inner, data, caller);
+        r = crypto_digest_update(mac.inner, data, caller);
     if (r == 0 && (EVP_DigestFinal_ex(mac.inner, out, &size) != 1 ||
                    EVP_DigestUpdate(mac.outer, out, size) != 1 ||
                    EVP_DigestFinal_ex(mac.outer, out, &size) != 1))

@@ -51,13 +51,9 @@ static int digest(const EVP_MD *md, struct crypto_bytes data, const struct crypt
 
     if (!context || EVP_DigestInit_ex2(context, md, NULL) != 1)
         return -ENOMEM;
-    while (data.size > 0) {
-        struct crypto_bytes piece = crypto_next_piece(&data);
-        if (crypto_is_stopped(caller))
-            return -ECANCELED;
-        if (EVP_DigestUpdate(context, piece.data, piece.size) != 1)
-            return crypto_failure();
-    }
+    int r = crypto_digest_update(context, data, caller);
+    if (r < 0)
+        return r;
     return EVP_DigestFinal_ex(context, to, NULL) == 1 ? 0 : crypto_failure();
 }
 

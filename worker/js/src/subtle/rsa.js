@@ -59,7 +59,7 @@ const requireHalf = (key, type) => {
     }
 };
 
-// Whether there are keys with these: an exponent that is odd and more than 1, most significant byte first.
+// Throws unless keys can have that size and exponent: e is odd and more than 1, most significant byte first.
 const checkGeneration = (bits, e) => {
     const end = TypedArrayPrototypeGetByteLength(e);
     let first = 0;
