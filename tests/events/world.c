@@ -376,7 +376,9 @@ void world_check_credit(void)
 {
     for (unsigned i = 0; i < WORKERS; i++) {
         const struct played_worker *worker = &world.workers[i];
-        if (!worker->is_there || worker->is_killed || worker->is_deaf || worker->is_hostile)
+        /* A worker without a processor has not read its credit yet. */
+        if (!worker->is_there || worker->is_killed || worker->is_deaf || worker->is_hostile ||
+            worker->waits_since_ns > 0)
             continue;
         for (unsigned j = 0; j < WORKER_JOBS; j++)
             if (worker->jobs[j].id != 0) {
