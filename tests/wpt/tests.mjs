@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The test files of a copy of web-platform-tests: which there are, which cannot run here and why, and to which row of
+// the table each belongs.
+import fs from "node:fs";
+import path from "node:path";
+
+// Directories that a copy needs, besides resources/, common/ and interfaces/.
+export const DIRECTORIES = [
+    "FileAPI", "WebCryptoAPI", "compression", "console", "dom/abort", "dom/events", "dom/idlharness", "encoding",
+    "fetch/api", "fetch/content-type", "fetch/data-urls", "hr-time", "html/infrastructure", "html/webappapis", "mimesniff",
+    "performance-timeline", "streams", "url", "urlpattern", "user-timing", "wasm", "webidl", "webmessaging", "xhr/formdata",
+];
+
+export const read = (root, file) => fs.readFileSync(path.join(root, file), "utf8");
+
+// Returns the files for JavaScript without a page below root, sorted. prefixes: files and folders, all if there are none
+export function listTests(root, prefixes) {
+    const found = [];
+    const walk = (folder) => {
+        for (const entry of fs.readdirSync(path.join(root, folder), { withFileTypes: true })) {
+            const name = folder === "" ? entry.name : `${folder}/${entry.name}`;
+            if (entry.isDirectory()) {
+                walk(name);
+            } else if (/\.(any|window)\.js$/.test(name)) {
+                found.push(name);
+            }
+        }
+    };
+    walk("");
+    const wanted = prefixes.length > 0 ? prefixes : DIRECTORIES;
+    return found.sort().filter((name) => wanted.some((prefix) =>
+        name === prefix || name.startsWith(`${prefix.replace(/\/$/, "")}/`) || name.startsWith(`${prefix}.`)));
+}
+
+// Reads the "// META:" lines of a file.
+export function parseMeta(source) {
+    const meta = { scripts: [], variants: [], global: null, isLong: false, title: null };
+    for (const line of source.split("\n")) {
+        const found = /^\/\/ META:\s*(\w+)=(.*?)\s*$/.exec(line);
+        if (!found) {
+            if (/^\s*(\/\/.*)?$/.test(line)) {
+                continue;
+            }
+            break;
+        }
+        const [, key, value] = found;
+        if (key === "script") {
+            meta.scripts.push(value);
+        } else if (key === "variant") {
+            meta.variants.push(value);
+        } else if (key === "global") {
+            meta.global = value.split(",").map((name) => name.trim());
+        } else if (key === "timeout") {
+            meta.isLong = value === "long";
+        } else if (key === "title") {
+            meta.title = value;
+        }
+    }
+    return meta;
+}
+
+// Returns the path below the root that a file's reference to another one means.
+export function resolveReference(test, reference) {
+    return reference.startsWith("/") ? reference.slice(1) :
+        path.posix.normalize(path.posix.join(path.posix.dirname(test), reference));
+}
+
+// Returns what is run: each file once, or once for each of its variants.
+export function listRuns(root, prefixes) {
+    return listTests(root, prefixes).filter((test) => whySkipped(root, test) === null).flatMap((test) => {
+        const { variants, isLong } = parseMeta(read(root, test));
+        return (variants.length > 0 ? variants : [""]).map((variant) =>
+            ({ test, variant, isLong, id: test + variant }));
+    });
+}
+
+// "core": ECMA-429 requires it; "idl": interfaces, by their IDL; "extra": a neighbour of what is required.
+export function tierOf(test) {
+    if (/\/idlharness[.-]/.test(test)) {
+        return "idl";
+    }
+    const isNeighbour = /^(user-timing|performance-timeline|mimesniff|webmessaging\/broadcastchannel|fetch\/(data-urls|content-type)|FileAPI\/(reading-data-section|url|[fF]ileReader))/;
+    if (isNeighbour.test(test) || /^webmessaging\/(?!message-channels|Message|Channel)/.test(test)) {
+        return "extra";
+    }
+    return /\.tentative\./.test(test) && !test.startsWith("compression/") ? "extra" : "core";
+}
+
+// Files of idlharness name many interfaces that no server has (nodes, file lists): only those of ECMA-429 count.
+const INTERFACES = new Set(`AbortController AbortSignal Event EventTarget CustomEvent ErrorEvent MessageChannel MessageEvent
+    MessagePort PromiseRejectionEvent DOMException Headers Request Response FormData Blob File CompressionStream
+    DecompressionStream ByteLengthQueuingStrategy CountQueuingStrategy ReadableByteStreamController ReadableStream
+    ReadableStreamBYOBReader ReadableStreamBYOBRequest ReadableStreamDefaultController ReadableStreamDefaultReader
+    TransformStream TransformStreamDefaultController WritableStream WritableStreamDefaultController
+    WritableStreamDefaultWriter TextDecoder TextDecoderStream TextEncoder TextEncoderStream URL URLSearchParams URLPattern
+    Crypto CryptoKey SubtleCrypto Performance Global Instance Memory Module Table Tag Exception console
+    WebAssembly`.split(/\s+/));
+
+// True if a subtest of that name counts.
+export function doesCount(test, name) {
+    if (tierOf(test) !== "idl") {
+        return true;
+    }
+    const found = /^(\w+) (interface|namespace)\b/.exec(name);
+    return found !== null && INTERFACES.has(found[1]);
+}
+
+// Returns the row of the table.
+export function rowOf(test) {
+    const parts = test.split("/");
+    const depth = parts[0] === "fetch" ? 3 : ["dom", "xhr"].includes(parts[0]) ? 2 : 1;
+    const row = parts.slice(0, Math.min(depth, parts.length - 1)).join("/")
+        .replace(/^fetch\/api\/(abort|basic|body)$/, "fetch/api/abort, basic, body");
+    const tier = tierOf(test);
+    return tier === "core" ? row : tier === "idl" ? `${parts[0]}: interfaces` : `${row}: beyond ECMA-429`;
+}
+
+const WINDOW_OK = /^compression\/(de)?compression-with-detach|^url\/IdnaTestV2/;
+// Files of which the rules below would drop all, though few of their subtests need a server or a page.
+const FORCED = new Set(["FileAPI/file/File-constructor.any.js", "fetch/api/response/response-clone.any.js",
+    "fetch/api/response/response-cancel-stream.any.js",
+    "html/webappapis/system-state-and-capabilities/the-navigator-object/navigator.any.js"]);
+const NAMED = {
+    "WebCryptoAPI/historical.any.js": "asserts absence in insecure contexts (http:)",
+    "fetch/api/abort/cache.https.any.js": "needs the Cache API (not in ECMA-429)",
+    "fetch/api/basic/request-private-network-headers.tentative.any.js": "needs wptserve",
+    "html/infrastructure/safe-passing-of-structured-data/shared-array-buffers/no-coop-coep.https.any.js":
+        "browser's isolation of origins",
+    "html/infrastructure/safe-passing-of-structured-data/shared-array-buffers/serialization-via-notifications-api.any.js":
+        "needs Notification",
+    "performance-timeline/case-sensitivity.any.js": "needs resource timing",
+    "performance-timeline/droppedentriescount.any.js": "needs wptserve",
+    "streams/readable-streams/owning-type-video-frame.any.js": "needs VideoFrame",
+    "wasm/webapi/historical.any.js": "needs IndexedDB",
+    "webmessaging/message-channels/user-activation.tentative.any.js": "needs user activation",
+};
+
+// Returns why a file cannot run without a page, WPT's own server, gc() or threads; null if it can.
+export function whySkipped(root, test) {
+    const source = read(root, test);
+    const { scripts, global } = parseMeta(source);
+    const name = path.posix.basename(test);
+    const code = source.replace(/^\s*\/\/.*$/gm, "");
+    const uses = (pattern) => scripts.some((script) => pattern.test(script));
+    const only = (pattern) => global !== null && global.every((scope) => pattern.test(scope));
+    const isWindow = name.endsWith(".window.js") && !WINDOW_OK.test(test);
+
+    if (FORCED.has(test)) {
+        return null;
+    }
+    if (NAMED[test] !== undefined) {
+        return NAMED[test];
+    }
+    const missing = () => scripts.map((script) => resolveReference(test, script))
+        .filter((file) => !fs.existsSync(path.join(root, file)));
+    const rules = [
+        [/agent-formalism/.test(test), "browser's clusters of agents"],
+        [uses(/send-file-formdata-helper|request-cache\.js|keepalive-helper|corspreflight|dispatcher/),
+            "needs a handler of WPT's server (by a META script)"],
+        [/shadowrealm/i.test(name) || only(/^shadowrealm/), "for ShadowRealm only"],
+        [only(/^(shadowrealm|serviceworker|sharedworker)/), "for service workers and shared workers only"],
+        [isWindow, "for windows only"],
+        [/\.h2\./.test(name), "needs HTTP/2 of WPT's server"],
+        [/\.sub\./.test(name) || uses(/\.sub\.js/), "needs hosts of WPT's server (.sub)"],
+        [/\.(py|asis)\b/.test(code), "needs a handler of WPT's server (.py, .asis)"],
+        [/^fetch\/api\/(cors|credentials|redirect|policies|crashtests)\//.test(test), "CORS and redirects need WPT's server"],
+        [/XMLHttpRequest/.test(code) || uses(/decoding-helpers/), "needs XMLHttpRequest (not in ECMA-429)"],
+        [/new (Shared)?Worker\(|createWorker|serviceWorker\.register/.test(code), "needs Web Workers (not in ECMA-429)"],
+        [/\b(document\.(createElement|body|getElement|querySelector)|window\.open\(|with_iframe)/.test(code) &&
+            !/isWindow\(\)|typeof document|['"]document['"] in/.test(code), "needs a page"],
+        [uses(/\/gc\.js/), "needs gc()"],
+    ];
+    const rule = rules.find(([applies]) => applies);
+    if (rule !== undefined) {
+        return rule[1];
+    }
+    return missing().length > 0 ? `the copy of WPT has no ${missing().join(", ")}` : null;
+}
