@@ -117,7 +117,7 @@ static int check_tenant(struct tally *tally, const char *dir)
 {
     _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
 
-    int r = manifest_read(dir, &manifest, &tally->errors);
+    int r = manifest_read(dir, config_files_bytes(NULL), &manifest, &tally->errors);
     if (r < 0)
         return r == -ENOMEM ? r : 0;
     return add_good(tally, manifest, strdup(dir));
@@ -127,7 +127,7 @@ static int check_script(struct tally *tally, const char *path)
 {
     _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
 
-    int r = manifest_from_script(path, &manifest, &tally->errors);
+    int r = manifest_from_script(path, config_files_bytes(NULL), &manifest, &tally->errors);
     if (r < 0)
         return r == -ENOMEM ? r : 0;
     return add_good(tally, manifest, strdup(path));

@@ -125,7 +125,7 @@ static int read_folder(const char *dir, const struct cli_values *env,
 
     if (!text)
         return -ENOMEM;
-    int r = manifest_read(dir, &manifest, errors);
+    int r = manifest_read(dir, FILES_MIB_MOST << 20, &manifest, errors);
     if (r == 0)
         r = manifest_override_env(manifest, text, size, errors);
     if (r == 0)

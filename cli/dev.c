@@ -89,8 +89,8 @@ static int read_tenant(struct dev *dev, const char *given, char **ret_cordon)
         return r;
     }
     dev->is_folder = S_ISDIR(st.st_mode);
-    r = dev->is_folder ? manifest_read(given, &manifest, &errors)
-                       : manifest_from_script(given, &manifest, &errors);
+    r = dev->is_folder ? manifest_read(given, config_files_bytes(NULL), &manifest, &errors)
+                       : manifest_from_script(given, config_files_bytes(NULL), &manifest, &errors);
     if (errors.text)
         (void) fputs(errors.text, stderr);
     config_errors_done(&errors);

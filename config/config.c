@@ -97,6 +97,16 @@ const struct cordon_config *config_find_cordon(const struct config *config, cons
     return NULL;
 }
 
+uint32_t config_files_bytes(const struct config *config)
+{
+    uint32_t mib = config ? 0 : FILES_MIB_PRESET;
+
+    for (unsigned i = 0; config && i < config->n_cordons; i++)
+        if (config->cordons[i]->files_mib > mib)
+            mib = config->cordons[i]->files_mib;
+    return mib << 20;
+}
+
 limit_set limits_observed(const struct config *config, const struct cordon_config *cordon)
 {
     return config->observed | cordon->observed;

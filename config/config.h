@@ -33,6 +33,7 @@ struct cordon_config {
     bool observe_rss, observe_strikes;
     uint32_t rss_mib;    /* resident memory of one worker; LIMIT_UNLIMITED: off */
     uint32_t drift_mib;  /* resident memory beyond what its isolates account for; likewise */
+    uint32_t files_mib;  /* all files of a version together */
     uint32_t cpu_weight; /* cgroup v2 cpu.weight of each worker */
     uint32_t retire_after_s, retire_after_requests; /* a worker's age; LIMIT_UNLIMITED: never */
     uint32_t strikes; /* kills and crashes within 60 s, for each step */
@@ -115,6 +116,11 @@ struct config {
     unsigned n_cordons;
 };
 
+/* Bounds and default of files_mib. */
+#define FILES_MIB_LEAST UINT32_C(1)
+#define FILES_MIB_MOST UINT32_C(256)
+#define FILES_MIB_PRESET UINT32_C(16)
+
 #define CONFIG_FILE_MAX_BYTES (UINT32_C(256) << 10)
 
 /* Reads and checks path. 0, or -EINVAL with errors filled, or -errno of reading (in errors too). */
@@ -127,6 +133,9 @@ struct config *config_free(struct config *config);
 struct cordon_config *cordon_config_free(struct cordon_config *cordon); /* NULL is allowed */
 /* Finds a cordon by its name; NULL if there is none. */
 const struct cordon_config *config_find_cordon(const struct config *config, const char *name);
+/* Returns the most bytes that the files of any tenant may have together: those of the cordon with the
+ * largest files_mib. config: NULL for the default. */
+uint32_t config_files_bytes(const struct config *config);
 /* Returns the limits of tenants that are only observed in a cordon, because the cordon or the
  * platform says so. */
 limit_set limits_observed(const struct config *config, const struct cordon_config *cordon);

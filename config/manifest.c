@@ -280,7 +280,8 @@ static int read_text(int dir_fd, const char *file, struct manifest **ret_manifes
     return r;
 }
 
-int manifest_read(const char *dir, struct manifest **ret_manifest, struct config_errors *errors)
+int manifest_read(const char *dir, uint32_t max_bytes, struct manifest **ret_manifest,
+                  struct config_errors *errors)
 {
     _cleanup_fd_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_free_ char *file = path_absolute(dir, "skep.yaml");
@@ -295,7 +296,7 @@ int manifest_read(const char *dir, struct manifest **ret_manifest, struct config
     }
     int r = read_text(fd, file, &manifest, errors);
     if (r == 0)
-        r = tenant_files_read(fd, dir, manifest, errors);
+        r = tenant_files_read(fd, dir, max_bytes, manifest, errors);
     if (r < 0)
         return r;
     if (!tenant_files_find(manifest, manifest->main)) {

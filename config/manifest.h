@@ -9,9 +9,8 @@
 #include "config/host_name.h"
 
 #define TENANT_FILES_MAX 1000
-#define TENANT_BYTES_MAX (UINT32_C(16) << 20) /* all files together */
-#define TENANT_PATH_MAX 255                   /* bytes of a file's path, relative */
-#define TENANT_DEPTH_MAX 16                   /* folders in folders */
+#define TENANT_PATH_MAX 255 /* bytes of a file's path, relative */
+#define TENANT_DEPTH_MAX 16 /* folders in folders */
 #define TENANT_ENV_MAX 128
 #define TENANT_ENV_VALUE_MAX 32768
 #define TENANT_ENV_BYTES_MAX \
@@ -86,13 +85,14 @@ struct manifest {
     unsigned n_left_out; /* all such entries, named or not */
 };
 
-/* Reads DIR/skep.yaml and the files below DIR (.js .mjs .json .wasm .txt .html; hidden files and
- * node_modules are left out; symbolic links are not followed, dir itself may be one). 0, or
- * -EINVAL or another -errno with errors filled; -ENOMEM is not in errors. */
-int manifest_read(const char *dir, struct manifest **ret_manifest, struct config_errors *errors);
+/* Reads DIR/skep.yaml and the files below DIR (hidden files and node_modules are left out; symbolic
+ * links are not followed, dir itself may be one). max_bytes: the most of all files together, from
+ * config_files_bytes. 0, or -EINVAL or another -errno with errors filled; -ENOMEM is not in errors. */
+int manifest_read(const char *dir, uint32_t max_bytes, struct manifest **ret_manifest,
+                  struct config_errors *errors);
 /* Makes a manifest of one script, for `skep dev`: name from the file's name, route "*", no other
- * files. */
-int manifest_from_script(const char *path, struct manifest **ret_manifest,
+ * files. max_bytes: likewise. */
+int manifest_from_script(const char *path, uint32_t max_bytes, struct manifest **ret_manifest,
                          struct config_errors *errors);
 /* Parses skep.yaml from memory, without files; for tests and fuzzing. */
 int manifest_parse(const char *file, const char *text, size_t size, struct manifest **ret_manifest,
@@ -108,8 +108,8 @@ bool manifest_is_same(const struct manifest *a, const struct manifest *b);
 /* Copies a manifest with its files. 0 or -ENOMEM. */
 int manifest_copy(const struct manifest *manifest, struct manifest **ret_manifest);
 
-/* Checks one tenant against the config: its cordon exists, and allows what is `unlimited`. 0 or
- * -EINVAL with errors filled. Done by manifest_read_all for each. */
+/* Checks one tenant against the config: its cordon exists, and allows what is `unlimited`, and so many
+ * files. 0 or -EINVAL with errors filled. Done by manifest_read_all for each. */
 int manifest_check(const struct manifest *manifest, const struct config *config,
                    struct config_errors *errors);
 

@@ -59,23 +59,25 @@ static int fill(struct manifest *manifest, const char *base)
     return 0;
 }
 
-static int read_script(struct manifest *manifest, const char *path, struct config_errors *errors)
+static int read_script(struct manifest *manifest, const char *path, uint32_t max_bytes,
+                       struct config_errors *errors)
 {
     manifest->files = calloc(1, sizeof *manifest->files);
     if (!manifest->files || !(manifest->files[0].path = strdup(manifest->main)))
         return -ENOMEM;
     manifest->n_files = 1;
-    int r = io_read_file(AT_FDCWD, path, TENANT_BYTES_MAX, &manifest->files[0].data,
-                         &manifest->files[0].size);
+    int r =
+        io_read_file(AT_FDCWD, path, max_bytes, &manifest->files[0].data, &manifest->files[0].size);
     if (r == -EFBIG)
-        config_errors_add(errors, path, 0, "too large: expected at most %u MiB",
-                          TENANT_BYTES_MAX >> 20);
+        config_errors_add(errors, path, 0,
+                          "too large: expected at most %u MiB; " TENANT_FILES_ADVICE,
+                          max_bytes >> 20);
     else if (r < 0 && r != -ENOMEM)
         config_errors_add(errors, path, 0, "cannot be read: %s", strerrordesc_np(-r));
     return r;
 }
 
-int manifest_from_script(const char *path, struct manifest **ret_manifest,
+int manifest_from_script(const char *path, uint32_t max_bytes, struct manifest **ret_manifest,
                          struct config_errors *errors)
 {
     _cleanup_(manifest_cleanup) struct manifest *manifest = calloc(1, sizeof *manifest);
@@ -91,7 +93,7 @@ int manifest_from_script(const char *path, struct manifest **ret_manifest,
     }
     int r = fill(manifest, base);
     if (r == 0)
-        r = read_script(manifest, path, errors);
+        r = read_script(manifest, path, max_bytes, errors);
     if (r < 0)
         return r;
     *ret_manifest = TAKE_PTR(manifest);

@@ -11,6 +11,7 @@
 #include "common/cleanup.h"
 #include "config/manifest.h"
 #include "config/names.h"
+#include "config/tenant_files.h"
 
 /* A route and its tenant; borrowed from the set. */
 struct claim {
@@ -88,6 +89,12 @@ int manifest_check(const struct manifest *manifest, const struct config *config,
                           "eval: \"%s\" is not allowed: expected %s, or eval: %s in cordon \"%s\"",
                           eval_mode_name(manifest->eval), cordon->eval == EVAL_OFF ? "off" : "load",
                           eval_mode_name(manifest->eval), cordon->name);
+    size_t bytes = tenant_files_bytes(manifest), max_bytes = (size_t) cordon->files_mib << 20;
+    if (bytes > max_bytes)
+        config_errors_add(errors, manifest->file, manifest->lines.cordon,
+                          "its files are too large: %.1f MiB: expected at most %u MiB together, "
+                          "files_mib of cordon \"%s\"",
+                          (double) bytes / (1 << 20), cordon->files_mib, cordon->name);
     return errors->count > before ? -EINVAL : 0;
 }
 
@@ -176,7 +183,7 @@ static int read_one(const char *dir, const struct config *config, struct manifes
 
     if (!folder)
         return -ENOMEM;
-    int r = manifest_read(dir, &manifest, errors);
+    int r = manifest_read(dir, config_files_bytes(config), &manifest, errors);
     if (r == 0 && config)
         r = manifest_check(manifest, config, errors);
     if (r == 0)

@@ -18,6 +18,7 @@ struct walk {
     const char *dir; /* for messages */
     struct manifest *manifest;
     struct config_errors *errors;
+    size_t max_bytes; /* the most of all files together */
     size_t bytes;     /* read so far */
     unsigned entries; /* seen so far, also those that are left out */
 };
@@ -115,11 +116,12 @@ static int add_file(struct walk *walk, int dir_fd, const char *name, const char 
         return -ENOMEM;
     manifest->files = files;
 
-    int r = tenant_file_read(dir_fd, name, TENANT_BYTES_MAX - walk->bytes, &file.data, &file.size);
+    int r = tenant_file_read(dir_fd, name, walk->max_bytes - walk->bytes, &file.data, &file.size);
     if (r == -EFBIG)
         config_errors_add(walk->errors, walk->dir, 0,
-                          "%s: too large: expected at most %u MiB in all files together", path,
-                          TENANT_BYTES_MAX >> 20);
+                          "%s: too large: expected at most %zu MiB in all files "
+                          "together; " TENANT_FILES_ADVICE,
+                          path, walk->max_bytes >> 20);
     else if (r < 0 && r != -ENOMEM)
         config_errors_add(walk->errors, walk->dir, 0, "%s: cannot be read: %s", path,
                           strerrordesc_np(-r));
@@ -222,10 +224,12 @@ static int compare_files(const void *a, const void *b)
     return strcmp(left->path, right->path);
 }
 
-int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
+int tenant_files_read(int dir_fd, const char *dir, uint32_t max_bytes, struct manifest *manifest,
                       struct config_errors *errors)
 {
-    struct walk walk = { .dir = dir, .manifest = manifest, .errors = errors };
+    struct walk walk = {
+        .dir = dir, .manifest = manifest, .errors = errors, .max_bytes = max_bytes
+    };
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     int r = fd < 0 ? -errno : walk_folder(&walk, fd, "", 0);
@@ -236,6 +240,15 @@ int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
     if (r == 0 && manifest->n_files > 0)
         qsort(manifest->files, manifest->n_files, sizeof *manifest->files, compare_files);
     return r;
+}
+
+size_t tenant_files_bytes(const struct manifest *manifest)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < manifest->n_files; i++)
+        bytes += manifest->files[i].size;
+    return bytes;
 }
 
 void tenant_files_note_left_out(const struct manifest *manifest, struct config_errors *notes)

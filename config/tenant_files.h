@@ -13,10 +13,15 @@
 int tenant_file_read(int dir_fd, const char *name, size_t max_bytes, char **ret_data,
                      size_t *ret_size);
 
+/* The end of messages about files that are too large. */
+#define TENANT_FILES_ADVICE "files_mib of its cordon in skepd.yaml sets that"
+
 /* Reads all files that belong to the tenant below dir_fd into manifest, sorted by path. dir: for
- * messages. 0, -EINVAL with errors filled, or -ENOMEM. */
-int tenant_files_read(int dir_fd, const char *dir, struct manifest *manifest,
+ * messages. max_bytes: the most of all files together. 0, -EINVAL with errors filled, or -ENOMEM. */
+int tenant_files_read(int dir_fd, const char *dir, uint32_t max_bytes, struct manifest *manifest,
                       struct config_errors *errors);
+/* Returns the bytes of all files of a manifest together. */
+size_t tenant_files_bytes(const struct manifest *manifest);
 /* Adds a note that names the entries of the folder that are not among the files, if there are
  * any. */
 void tenant_files_note_left_out(const struct manifest *manifest, struct config_errors *notes);

@@ -20,6 +20,8 @@
 #define BODY_WINDOW_BYTES (UINT32_C(256) << 10) /* credit of each body at its start */
 #define LOG_LINE_MAX_BYTES (UINT32_C(8) << 10)
 #define EXCEEDED_USED_MAX (UINT64_C(1) << 40) /* the most that Exceeded.used says, in any unit */
+/* The most that the files of one load have together: the largest value of files_mib. */
+#define LOAD_FILES_MAX_BYTES (UINT32_C(256) << 20)
 #define PROTOCOL_VERSION 4
 
 /* One type of message whose bytes go raw behind the message: its field `offset`, a ProtobufCBinaryData. In the message

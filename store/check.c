@@ -23,7 +23,8 @@
 #define SUM_LINE_BYTES (2 * DIGEST_BYTES + 1 + 20 + 1 + TENANT_PATH_MAX + 1)
 #define SUMS_MAX_BYTES ((size_t) (TENANT_FILES_MAX + 2) * SUM_LINE_BYTES)
 #define FILES_MAX (TENANT_FILES_MAX + 1)
-#define FILE_MAX_BYTES (TENANT_BYTES_MAX + CONFIG_FILE_MAX_BYTES)
+/* A stored file may come from a time when files_mib was larger than it is now. */
+#define FILE_MAX_BYTES ((FILES_MIB_MOST << 20) + CONFIG_FILE_MAX_BYTES)
 #define ENV_MAX_BYTES ((size_t) TENANT_ENV_MAX * (TENANT_ENV_VALUE_MAX + (64U << 10)))
 
 struct content {

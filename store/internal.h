@@ -60,8 +60,8 @@ struct upload {
     int tenant_fd, versions_fd, dir_fd, bundle_fd;
     struct stored_file *files;
     unsigned n_files;
-    uint64_t bytes;
-    int file_fd; /* the last of files while more parts of it come; -1: none */
+    uint64_t bytes, max_bytes; /* max_bytes: without skep.yaml, which has a bound of its own */
+    int file_fd;               /* the last of files while more parts of it come; -1: none */
     EVP_MD_CTX *digest;
     struct env_entry *env;
     unsigned n_env;

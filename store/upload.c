@@ -22,7 +22,6 @@
 
 /* One file more: skep.yaml, which has a bound of its own. */
 #define UPLOAD_FILES_MAX (TENANT_FILES_MAX + 1)
-#define UPLOAD_BYTES_MAX (TENANT_BYTES_MAX + CONFIG_FILE_MAX_BYTES)
 
 struct upload *upload_find(const struct store_state *state, uint64_t id)
 {
@@ -118,6 +117,10 @@ int upload_begin(struct store_state *state, const Skep__Store__Begin *begin)
     upload->versions_fd = upload->tenant_fd = -1;
     upload->id = begin->id;
     upload->uid = begin->uid;
+    /* A skepd of an earlier release, which has no files_mib, sends 0. */
+    upload->max_bytes = begin->max_bytes > 0 ? begin->max_bytes : FILES_MIB_PRESET << 20;
+    if (upload->max_bytes > FILES_MIB_MOST << 20)
+        upload->max_bytes = FILES_MIB_MOST << 20;
     memcpy(upload->tenant, name, sizeof name);
     (void) snprintf(upload->folder, sizeof upload->folder, STORE_NEW "%d-%" PRIu64, (int) getpid(),
                     upload->id);
@@ -215,9 +218,11 @@ static int add_file_part(struct store_state *state, struct upload *upload,
     if (strcmp(file->path, path) != 0)
         return store_fail(state, -EINVAL, "\"%.100s\" is not complete, and another file follows",
                           file->path);
-    if (part->data.len > UPLOAD_BYTES_MAX - upload->bytes)
-        return store_fail(state, -EFBIG, "too large: expected at most %u MiB in all files together",
-                          TENANT_BYTES_MAX >> 20);
+    if (part->data.len > upload->max_bytes + CONFIG_FILE_MAX_BYTES - upload->bytes)
+        return store_fail(state, -EFBIG,
+                          "too large: expected at most %" PRIu64 " MiB in all files "
+                          "together; " TENANT_FILES_ADVICE,
+                          upload->max_bytes >> 20);
     int r = io_write_all(upload->file_fd, part->data.data, part->data.len);
     if (r < 0)
         return store_fail(state, r, "\"%.100s\" cannot be stored: %s", path, strerrordesc_np(-r));

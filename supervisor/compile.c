@@ -41,10 +41,12 @@ static void read_tenant(struct compile *compile, const char *path)
 {
     struct config_errors *errors = &compile->faults.errors;
     struct manifest **place = &compile->tenants[compile->n_tenants];
+    uint32_t max_bytes = config_files_bytes(compile->config);
     struct stat st;
 
-    int r = stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? manifest_read(path, place, errors)
-                                                        : manifest_from_script(path, place, errors);
+    int r = stat(path, &st) == 0 && S_ISDIR(st.st_mode)
+                ? manifest_read(path, max_bytes, place, errors)
+                : manifest_from_script(path, max_bytes, place, errors);
     if (r == 0)
         compile->n_tenants++;
 }

@@ -114,14 +114,15 @@ static int install_one(struct skepd *skepd, struct manifest *manifest, const cha
 
 static int install_dev(struct skepd *skepd, const char *path)
 {
+    uint32_t max_bytes = config_files_bytes(skepd->config);
     struct config_errors errors = { 0 };
     struct manifest *manifest;
     struct stat st;
 
     if (stat(path, &st) < 0)
         return log_error_errno(-errno, "cannot read %s", path);
-    int r = S_ISDIR(st.st_mode) ? manifest_read(path, &manifest, &errors)
-                                : manifest_from_script(path, &manifest, &errors);
+    int r = S_ISDIR(st.st_mode) ? manifest_read(path, max_bytes, &manifest, &errors)
+                                : manifest_from_script(path, max_bytes, &manifest, &errors);
     log_errors(&errors);
     return r < 0 ? r : install_one(skepd, manifest, path);
 }

@@ -13,7 +13,6 @@
 #include "worker/host_internal.h"
 #include "worker/wake.h"
 
-#define FILE_MAX_BYTES (UINT32_C(16) << 20)
 /* Factor from cpu_startup_ms to the wall time of a load that waits (top-level await). */
 #define BOOT_WALL_FACTOR 10
 /* Most problems of one LoadCheck; further ones are not sent. */
@@ -195,8 +194,9 @@ int app_add_file(struct app *app, const Skep__Worker__LoadFile *file)
         if (!app->file_path || !app->file)
             return -ENOMEM;
     }
-    if (evbuffer_get_length(app->file) + file->data.len > FILE_MAX_BYTES)
+    if (file->data.len > LOAD_FILES_MAX_BYTES - app->files_bytes)
         return -EFBIG;
+    app->files_bytes += (uint32_t) file->data.len;
     return evbuffer_add(app->file, file->data.data, file->data.len) < 0 ? -ENOMEM : 0;
 }
 

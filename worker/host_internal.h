@@ -113,6 +113,7 @@ struct app {
     struct job_list jobs;
     char *file_path; /* file now being received */
     struct evbuffer *file;
+    uint32_t files_bytes; /* size of all files that have come */
     struct event *boot_deadline;
     /* Number of the last timer, apart for each app: no tenant can count the timers of others. */
     int64_t last_timer;

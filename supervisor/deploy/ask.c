@@ -43,6 +43,7 @@ static int send_begin(struct deploy *deploy)
     begin.id = deploy->id;
     begin.tenant = bytes_of(deploy->tenant);
     begin.uid = deploy->asker.uid;
+    begin.max_bytes = config_files_bytes(deploy->deploys->with.config);
     deploy->state = DEPLOY_SENDING;
     return send_request(deploy, SKEP__STORE__REQUEST__MESSAGE_BEGIN, &begin);
 }

@@ -43,7 +43,7 @@ static int read_env(const char *folder, struct manifest *manifest, struct config
     return manifest_override_env(manifest, env, size, errors);
 }
 
-int deploy_read(const char *state, const char *tenant, const char *folder,
+int deploy_read(const char *state, const char *tenant, const char *folder, uint32_t max_bytes,
                 struct manifest **ret_manifest, char **ret_dir, struct config_errors *errors)
 {
     _cleanup_(manifest_cleanup) struct manifest *manifest = NULL;
@@ -55,7 +55,7 @@ int deploy_read(const char *state, const char *tenant, const char *folder,
         dir = NULL;
         return -ENOMEM;
     }
-    int r = manifest_read(dir, &manifest, errors);
+    int r = manifest_read(dir, max_bytes, &manifest, errors);
     if (r == 0)
         r = read_env(top, manifest, errors);
     if (r == 0 && strcmp(manifest->name, tenant) != 0) {
@@ -129,6 +129,7 @@ struct boot_reading {
     char *state;
     char tenant[NAME_MAX_BYTES + 1];
     char folder[FOLDER_NAME_BYTES];
+    uint32_t max_bytes; /* a reload may exchange the config meanwhile */
     struct manifest *manifest;
     char *dir;
     struct config_errors errors;
@@ -152,8 +153,9 @@ static void read_version(struct reader_job *job)
 {
     struct boot_reading *reading = (struct boot_reading *) job;
 
-    reading->error = deploy_read(reading->state, reading->tenant, reading->folder,
-                                 &reading->manifest, &reading->dir, &reading->errors);
+    reading->error =
+        deploy_read(reading->state, reading->tenant, reading->folder, reading->max_bytes,
+                    &reading->manifest, &reading->dir, &reading->errors);
 }
 
 static void on_read(struct reader_job *job, bool is_end)
@@ -192,6 +194,7 @@ void deploy_boot(struct deploy *deploy, const char *folder)
     reading->id = deploy->id;
     (void) snprintf(reading->tenant, sizeof reading->tenant, "%s", deploy->tenant);
     (void) snprintf(reading->folder, sizeof reading->folder, "%s", folder);
+    reading->max_bytes = config_files_bytes(with->config);
     deploy->state = DEPLOY_READING;
     reader_run(with->reader, &reading->job);
 }

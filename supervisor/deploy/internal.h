@@ -119,9 +119,9 @@ void deploy_boot(struct deploy *deploy, const char *folder);
 void deploy_stage(struct deploy *deploy, struct manifest *read, const char *dir);
 /* Switches to the version after its commit. previous: the one that served before, or "". */
 void deploy_switch(struct deploy *deploy, const char *previous);
-/* Reads a stored version with its env. Returns 0 or -errno with errors filled, which have the paths that the
+/* Reads a stored version with its env. max_bytes: as manifest_read. Returns 0 or -errno with errors filled, which have the paths that the
  * tenant knows. */
-int deploy_read(const char *state, const char *tenant, const char *folder,
+int deploy_read(const char *state, const char *tenant, const char *folder, uint32_t max_bytes,
                 struct manifest **ret_manifest, char **ret_dir, struct config_errors *errors);
 
 /* ---- answers.c */

@@ -49,7 +49,8 @@ static int install_version(struct deploys *deploys, const char *name, const char
     _cleanup_free_ char *dir = NULL;
     _cleanup_(failure_done) struct failure failure = { 0 };
 
-    int r = deploy_read(deploys->with.config->state, name, version, &manifest, &dir, errors);
+    int r = deploy_read(deploys->with.config->state, name, version,
+                        config_files_bytes(deploys->with.config), &manifest, &dir, errors);
     if (r == 0)
         r = manifest_check(manifest, deploys->with.config, errors);
     if (r < 0)

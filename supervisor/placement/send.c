@@ -16,6 +16,8 @@
 #define LINGERING_MAX 16
 /* Files of a version that are sent in one turn: about half a millisecond of the loop's time. */
 #define LOAD_PART_BYTES (FRAME_MAX_BYTES / 2)
+_Static_assert(LOAD_FILES_MAX_BYTES == FILES_MIB_MOST << 20,
+               "a worker takes what files_mib allows");
 #define FRAME_COST_BYTES 1024 /* cost of a frame besides its data */
 #define LOAD_AGAIN_MS 100     /* after a shortage of memory */
 

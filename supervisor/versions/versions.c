@@ -197,6 +197,7 @@ int versions_install(struct versions *versions, struct manifest *manifest, const
 int versions_reload(struct tenant *tenant, struct config_errors *errors)
 {
     _cleanup_(failure_done) struct failure failure = { 0 };
+    uint32_t max_bytes = config_files_bytes(tenant->tenants->config);
     struct manifest *manifest;
     struct stat st;
 
@@ -207,14 +208,19 @@ int versions_reload(struct tenant *tenant, struct config_errors *errors)
         config_errors_add(errors, tenant->dir, 0, "cannot be read: %s", strerrordesc_np(-error));
         return error;
     }
-    int r = S_ISDIR(st.st_mode) ? manifest_read(tenant->dir, &manifest, errors)
-                                : manifest_from_script(tenant->dir, &manifest, errors);
+    int r = S_ISDIR(st.st_mode) ? manifest_read(tenant->dir, max_bytes, &manifest, errors)
+                                : manifest_from_script(tenant->dir, max_bytes, &manifest, errors);
     if (r == -EACCES)
         config_errors_add(errors, tenant->dir, 0,
                           "skepd reads only folders that tenants had when it started, and what its "
                           "user may read: restart it if this folder is another one by now");
     if (r < 0)
         return r;
+    r = manifest_check(manifest, tenant->tenants->config, errors);
+    if (r < 0) {
+        (void) manifest_free(manifest);
+        return r;
+    }
     if (strcmp(manifest->name, tenant->name) != 0) {
         config_errors_add(errors, manifest->file, 0, "the name was \"%s\" and is now \"%s\"",
                           tenant->name, manifest->name);

@@ -345,11 +345,14 @@ def test_tenants_of_a_config_are_compiled_by_the_rules_of_their_cordons(folder):
     assert (run.returncode, run.stdout) == (0, "ok: 1 config file, 1 tenant\n")
 
 
+FILES_ADVICE = "files_mib of its cordon in skepd.yaml sets that"
+
+
 def test_files_beyond_the_bound_are_refused_before_they_are_compiled(folder):
     path = tenant_of(folder, {"main.js": GOOD_MODULE, "big.txt": b"x" * (16 << 20)})
     run = check(path)
     assert run.returncode == 1
-    assert run.stdout == f"{path}: main.js: too large: expected at most 16 MiB in all files together\n"
+    assert run.stdout == f"{path}: main.js: too large: expected at most 16 MiB in all files together; {FILES_ADVICE}\n"
 
 
 @pytest.mark.parametrize("limits, files, words", [

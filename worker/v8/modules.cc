@@ -84,14 +84,17 @@ void name_culprit(struct isolate *self, const File &file, v8::TryCatch *try_catc
     }
     std::string text = to_std_string(self->v8, try_catch->Message()->Get());
     const size_t type = text.find(": ");
+    const bool is_range = text.find("RangeError: ") != std::string::npos;
     v8::Local<v8::String> message;
     text = file.path + ": " + (type == std::string::npos ? text : text.substr(type + 2));
     if (!text_decode(self->v8, reinterpret_cast<const uint8_t *>(text.data()), text.size())
              .ToLocal(&message))
         return;
     try_catch->Reset();
-    self->v8->ThrowException(file.kind == FileKind::wasm ? v8::Exception::WasmCompileError(message)
-                                                         : v8::Exception::SyntaxError(message));
+    self->v8->ThrowException(is_range ? v8::Exception::RangeError(message)
+                             : file.kind == FileKind::wasm
+                                 ? v8::Exception::WasmCompileError(message)
+                                 : v8::Exception::SyntaxError(message));
     try_catch->ReThrow();
 }
 

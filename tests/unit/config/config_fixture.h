@@ -81,6 +81,7 @@ static inline void expect_presets(const struct cordon_config *cordon)
     assert_false(cordon->observe_strikes);
     assert_int_equal(cordon->rss_mib, 1024);
     assert_int_equal(cordon->drift_mib, 256);
+    assert_int_equal(cordon->files_mib, FILES_MIB_PRESET);
     assert_int_equal(cordon->cpu_weight, 100);
     assert_true(cordon->retire_after_s == LIMIT_UNLIMITED);
     assert_true(cordon->retire_after_requests == LIMIT_UNLIMITED);

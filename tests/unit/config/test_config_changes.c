@@ -110,6 +110,7 @@ static void test_each_key_of_a_cordon_is_found(void **state)
         { "allow_unlimited: on", "allow_unlimited: off -> on" },
         { "rss_mib: unlimited", "rss_mib: 1024 -> unlimited" },
         { "drift_mib: 99", "drift_mib: 256 -> 99" },
+        { "files_mib: 99", "files_mib: 16 -> 99" },
         { "cpu_weight: 99", "cpu_weight: 100 -> 99" },
         { "retire_after_s: 99", "retire_after_s: never -> 99" },
         { "retire_after_requests: 99", "retire_after_requests: never -> 99" },

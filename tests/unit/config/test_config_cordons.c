@@ -19,6 +19,8 @@ static void test_number_of_a_cordon_that_is_wrong_is_told_with_what_is_right(voi
         { "rss_mib: 1048577", "1048577 is out of range: expected 64 to 1048576 MiB, or unlimited" },
         { "rss_mib: 1G", "1G is not a number: expected 64 to 1048576 MiB, or unlimited" },
         { "rss_mib: never", "never is not a number: expected 64 to 1048576 MiB, or unlimited" },
+        { "files_mib: 0", "0 is out of range: expected 1 to 256 MiB" },
+        { "files_mib: 257", "257 is out of range: expected 1 to 256 MiB" },
         { "drift_mib: 15", "15 is out of range: expected 16 to 1048576 MiB, or unlimited" },
         { "drift_mib: 1048577",
           "1048577 is out of range: expected 16 to 1048576 MiB, or unlimited" },
@@ -63,10 +65,11 @@ static void test_bounds_and_words_of_a_cordon_are_taken(void **state)
         LISTEN "cordons:\n"
                "  - { name: least, workers: 1, solitary: 0, rss_mib: 64, drift_mib: 16,\n"
                "      cpu_weight: 1, retire_after_s: 10, retire_after_requests: 1, strikes: 1,\n"
-               "      quarantine_s: 1 }\n"
+               "      quarantine_s: 1, files_mib: 1 }\n"
                "  - { name: most, workers: 64, solitary: 64, rss_mib: 1048576,\n"
                "      drift_mib: 1048576, cpu_weight: 10000, retire_after_s: 31536000,\n"
-               "      retire_after_requests: 4294967294, strikes: 20, quarantine_s: 86400 }\n"
+               "      retire_after_requests: 4294967294, strikes: 20, quarantine_s: 86400,\n"
+               "      files_mib: 256 }\n"
                "  - { name: words, rss_mib: unlimited, drift_mib: \"unlimited\",\n"
                "      retire_after_s: never, retire_after_requests: never }\n");
     const struct cordon_config *least = config_find_cordon(config, "least");
@@ -78,6 +81,7 @@ static void test_bounds_and_words_of_a_cordon_are_taken(void **state)
     assert_int_equal(least->solitary, 0);
     assert_int_equal(least->rss_mib, 64);
     assert_int_equal(least->drift_mib, 16);
+    assert_int_equal(least->files_mib, 1);
     assert_int_equal(least->cpu_weight, 1);
     assert_int_equal(least->retire_after_s, 10);
     assert_int_equal(least->retire_after_requests, 1);
@@ -87,6 +91,9 @@ static void test_bounds_and_words_of_a_cordon_are_taken(void **state)
     assert_int_equal(most->solitary, 64);
     assert_int_equal(most->rss_mib, 1048576);
     assert_int_equal(most->drift_mib, 1048576);
+    assert_int_equal(most->files_mib, 256);
+    assert_int_equal(config_files_bytes(config), UINT32_C(256) << 20);
+    assert_int_equal(config_files_bytes(NULL), UINT32_C(16) << 20);
     assert_int_equal(most->cpu_weight, 10000);
     assert_int_equal(most->retire_after_s, 31536000);
     assert_true(most->retire_after_requests == LIMIT_UNLIMITED - 1);

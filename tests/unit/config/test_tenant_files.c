@@ -17,8 +17,10 @@
 
 #include "common/cleanup.h"
 #include "config/manifest.h"
+#include "config/tenant_files.h"
 
 #define START "name: a\nmain: a.js\n"
+#define MAX_BYTES (UINT32_C(2) << 20)
 
 /* Each test runs in a new folder, and names in messages are relative to it. */
 static int setup(void **state)
@@ -67,9 +69,20 @@ static void expect_read_error(const char *dir, int error, const char *text)
     struct config_errors errors = { 0 };
     struct manifest *manifest = NULL;
 
-    assert_int_equal(manifest_read(dir, &manifest, &errors), error);
+    assert_int_equal(manifest_read(dir, MAX_BYTES, &manifest, &errors), error);
     assert_null(manifest);
     assert_string_equal(errors.text, text);
+    config_errors_done(&errors);
+}
+
+static void expect_readable(const char *dir, size_t bytes)
+{
+    struct config_errors errors = { 0 };
+    struct manifest *manifest = NULL;
+
+    assert_int_equal(manifest_read(dir, MAX_BYTES, &manifest, &errors), 0);
+    assert_int_equal(tenant_files_bytes(manifest), bytes);
+    (void) manifest_free(manifest);
     config_errors_done(&errors);
 }
 
@@ -92,7 +105,7 @@ static void test_files_of_all_kinds_are_read_in_order(void **state)
     write_file("t/.git/a.js", "x");
     write_file("t/node_modules/x/a.js", "x");
     write_file("t/b/node_modules/a.js", "x");
-    assert_int_equal(manifest_read("t", &manifest, &errors), 0);
+    assert_int_equal(manifest_read("t", MAX_BYTES, &manifest, &errors), 0);
     assert_int_equal(errors.count, 0);
     assert_string_equal(manifest->file, "t/skep.yaml");
     assert_int_equal(manifest->n_files, ARRAY_LEN(paths));
@@ -117,7 +130,7 @@ static void test_links_pipes_and_folders_are_not_taken_for_files(void **state)
     assert_int_equal(symlink("../outside", "t/c"), 0);
     assert_int_equal(mkfifo("t/d.txt", 0600), 0);
     assert_int_equal(mkdir("t/e.js", 0700), 0);
-    assert_int_equal(manifest_read("t", &manifest, &errors), 0);
+    assert_int_equal(manifest_read("t", MAX_BYTES, &manifest, &errors), 0);
     assert_int_equal(manifest->n_files, 1);
     (void) manifest_free(manifest);
 }
@@ -160,10 +173,12 @@ static void test_files_are_bounded_in_number_size_and_depth(void **state)
     write_file("t/skep.yaml", START);
     write_file("t/a.js", "");
     write_file("t/large.txt", "");
-    assert_int_equal(truncate("t/large.txt", TENANT_BYTES_MAX + 1), 0);
+    assert_int_equal(truncate("t/large.txt", MAX_BYTES + 1), 0);
     expect_read_error("t", -EINVAL,
-                      "t: large.txt: too large: expected at most 16 MiB in all files "
-                      "together\n");
+                      "t: large.txt: too large: expected at most 2 MiB in all files "
+                      "together; files_mib of its cordon in skepd.yaml sets that\n");
+    assert_int_equal(truncate("t/large.txt", MAX_BYTES), 0);
+    expect_readable("t", MAX_BYTES);
     assert_int_equal(unlink("t/large.txt"), 0);
     write_file("t/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/x.js", "");
     expect_read_error("t", -EINVAL,
@@ -221,6 +236,49 @@ static void test_set_keeps_the_good_and_tells_of_the_bad(void **state)
     (void) config_free(config);
 }
 
+static void test_each_cordon_has_a_bound_of_its_own_for_files(void **state)
+{
+    static const char text[] = "listen: [127.0.0.1:8080]\n"
+                               "cordons: [{ name: default, files_mib: 1 },"
+                               " { name: ours, files_mib: 2 }]\n";
+    struct config_errors errors = { 0 };
+    struct manifest_set set = { 0 };
+    struct config *config = NULL;
+
+    (void) state;
+    assert_int_equal(config_parse("c", text, strlen(text), &config, &errors), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        static const struct {
+            const char *cordon;
+            size_t size;
+        } rows[] = { { "default", 1 << 20 },
+                     { "default", (1 << 20) + 1 },
+                     { "ours", (1 << 20) + 1 },
+                     { "ours", 2 << 20 },
+                     { "ours", (2 << 20) + 1 } };
+        char path[32], yaml[128];
+        (void) snprintf(path, sizeof path, "all/%u/skep.yaml", i);
+        (void) snprintf(yaml, sizeof yaml, "name: t%u\nmain: a.js\ncordon: %s\n", i,
+                        rows[i].cordon);
+        write_file(path, yaml);
+        (void) snprintf(path, sizeof path, "all/%u/a.js", i);
+        write_file(path, "");
+        (void) snprintf(path, sizeof path, "all/%u/b.bin", i);
+        write_file(path, "");
+        assert_int_equal(truncate(path, (off_t) rows[i].size), 0);
+    }
+    assert_int_equal(manifest_read_all("all", config, &set, &errors), -EINVAL);
+    assert_string_equal(
+        errors.text, "all/1/skep.yaml:3: its files are too large: 1.0 MiB: expected at most 1 MiB "
+                     "together, files_mib of cordon \"default\"\n"
+                     "all/4: b.bin: too large: expected at most 2 MiB in all files together; "
+                     "files_mib of its cordon in skepd.yaml sets that\n");
+    assert_int_equal(set.count, 3);
+    manifest_set_done(&set);
+    config_errors_done(&errors);
+    (void) config_free(config);
+}
+
 static void test_set_of_a_folder_that_is_not_there_is_empty_with_an_error(void **state)
 {
     struct config_errors errors = { 0 };
@@ -245,7 +303,7 @@ static void test_script_alone_is_a_tenant_for_every_host(void **state)
     (void) state;
     write_file("dir/My Worker.v2.js", "x");
     write_file("dir/__.mjs", "");
-    assert_int_equal(manifest_from_script("dir/My Worker.v2.js", &manifest, &errors), 0);
+    assert_int_equal(manifest_from_script("dir/My Worker.v2.js", MAX_BYTES, &manifest, &errors), 0);
     assert_string_equal(manifest->name, "my-worker-v2");
     assert_string_equal(manifest->main, "My Worker.v2.js");
     assert_string_equal(manifest->cordon, "default");
@@ -255,11 +313,11 @@ static void test_script_alone_is_a_tenant_for_every_host(void **state)
     assert_string_equal(manifest->files[0].path, manifest->main);
     assert_string_equal(manifest->files[0].data, "x");
     (void) manifest_free(manifest);
-    assert_int_equal(manifest_from_script("dir/__.mjs", &manifest, &errors), 0);
+    assert_int_equal(manifest_from_script("dir/__.mjs", MAX_BYTES, &manifest, &errors), 0);
     assert_string_equal(manifest->name, "worker");
     (void) manifest_free(manifest);
-    assert_int_equal(manifest_from_script("x.wasm", &manifest, &errors), -EINVAL);
-    assert_int_equal(manifest_from_script("x.js", &manifest, &errors), -ENOENT);
+    assert_int_equal(manifest_from_script("x.wasm", MAX_BYTES, &manifest, &errors), -EINVAL);
+    assert_int_equal(manifest_from_script("x.js", MAX_BYTES, &manifest, &errors), -ENOENT);
     assert_string_equal(errors.text, "x.wasm: WASI programs are not supported yet: expected a .js "
                                      "or .mjs file\n"
                                      "x.js: cannot be read: No such file or directory\n");
@@ -276,6 +334,7 @@ int main(void)
         TEST(test_main_that_is_not_there_has_its_line),
         TEST(test_files_are_bounded_in_number_size_and_depth),
         TEST(test_set_keeps_the_good_and_tells_of_the_bad),
+        TEST(test_each_cordon_has_a_bound_of_its_own_for_files),
         TEST(test_set_of_a_folder_that_is_not_there_is_empty_with_an_error),
         TEST(test_script_alone_is_a_tenant_for_every_host),
     };
