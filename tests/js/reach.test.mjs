@@ -72,7 +72,7 @@ const SPY = `{
             "ReadableStreamBYOBRequest", "WritableStream", "WritableStreamDefaultWriter", "WritableStreamDefaultController",
             "TransformStream", "TransformStreamDefaultController", "Blob", "File", "FormData", "URL", "URLSearchParams",
             "Event", "EventTarget", "AbortSignal", "AbortController", "TextDecoder", "TextEncoder", "DOMException", "Crypto",
-            "CryptoKey", "SubtleCrypto"])
+            "CryptoKey", "SubtleCrypto", "CompressionStream", "DecompressionStream"])
             owners.push([C, globalThis[C].prototype], ["static " + C, globalThis[C]]);
         for (const name of ["then", ...names]) {
             if (name in Object.prototype) continue;
@@ -127,6 +127,10 @@ const EVERYTHING = `{ async fetch(request, env, ctx) {
     await crypto.subtle.importKey("jwk", jwk, { name: "HMAC", hash: "SHA-256" }, true, ["sign"]);
     await crypto.subtle.digest("SHA-256", new ArrayBuffer(4)).catch(() => {}); key.algorithm; key.usages;
     await crypto.subtle.digest("none", new ArrayBuffer(4)).catch((error) => error.stack);
+    await new Response(new Blob(["x"]).stream().pipeThrough(new CompressionStream("gzip"))
+        .pipeThrough(new DecompressionStream("gzip"))).text();
+    const failing = new DecompressionStream("gzip"); failing.readable.cancel("c").catch(() => {});
+    failing.writable.getWriter().write("no bytes").catch((error) => error.stack);
     const { readable, writable } = new TransformStream({ transform(chunk, c) { c.enqueue(chunk); } });
     new ReadableStream({ pull(c) { c.enqueue("text"); c.close(); } }).pipeThrough(new TextEncoderStream()).pipeTo(writable);
     return new Response(readable, { headers: { "x-a": "b" } });

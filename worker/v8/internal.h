@@ -74,7 +74,8 @@ struct Rejection {
     bool handled;
 };
 
-struct CryptoState; // crypto.cc
+struct CryptoState;   // crypto.cc
+struct CompressState; // compress.cc
 
 struct isolate {
     v8::Isolate *v8 = nullptr;
@@ -112,7 +113,8 @@ struct isolate {
     enum isolate_load load_state = ISOLATE_LOADING;
     enum eval_mode eval = EVAL_OFF;
 
-    std::shared_ptr<CryptoState> crypto; // null until JavaScript uses it
+    std::shared_ptr<CryptoState> crypto;     // null until JavaScript uses it
+    std::shared_ptr<CompressState> compress; // the same
     std::vector<Rejection> rejections;
     std::string error;
     v8::Global<v8::Object> registered; // skep-mksnapshot only: the argument of __skep.register

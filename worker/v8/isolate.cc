@@ -2,6 +2,7 @@
 //
 // Birth, death and limits of an isolate. Worker process; main thread, but for isolate_terminate.
 #include "worker/crypto/crypto.h"
+#include "worker/v8/compress.h"
 #include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/platform.h"
@@ -282,6 +283,7 @@ struct isolate *isolate_free(struct isolate *self)
         self->registered.Reset();
         self->method.Reset();
         crypto_close(self);
+        compress_close(self);
         for (v8::Global<v8::Function> &function : self->entries)
             function.Reset();
         self->context.Reset();

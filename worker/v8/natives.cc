@@ -5,6 +5,7 @@
 #include "worker/v8/natives.h"
 
 #include "proto/head.h"
+#include "worker/v8/compress.h"
 #include "worker/v8/crypto.h"
 #include "worker/v8/internal.h"
 #include "worker/v8/platform.h"
@@ -633,6 +634,7 @@ const Native natives[] = {
     { "cancelCall", native_cancel_call },
     { "lazy", native_lazy },
     { "openCrypto", native_open_crypto },
+    { "openCompress", native_open_compress },
     { "register", native_register },
 };
 

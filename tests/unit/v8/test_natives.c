@@ -191,7 +191,7 @@ static const struct isolate_host checks = {
 
 /* ---- the arguments */
 
-/* Arguments of the natives of worker/v8/crypto.cc: k a handle, n a small number, l a length in
+/* Arguments of the natives of worker/v8/crypto.cc and compress.cc: k a handle, n a small number, l a length in
  * bits, u bytes, t a boolean. */
 #define FORMS                                                                                    \
     "const forms = { digest: 'nu', streamNew: 'n', streamAdd: 'ku', streamEnd: 'k', newSecret: " \
@@ -201,7 +201,8 @@ static const struct isolate_host checks = {
     "    random: 'u', hkdf: 'nknuu', pbkdf2: 'nknul', pairGenerate: 'nlu', pairImport: 'nnu',\n" \
     "    pairFromParts: 'nuuuuuuuuuu', pairExport: 'kn', pairPart: 'kn', rsaBits: 'k', sign: "   \
     "'knnnu',\n"                                                                                 \
-    "    verify: 'knnnuu', oaep: 'knuu', agree: 'kk' };\n"
+    "    verify: 'knnnuu', oaep: 'knuu', agree: 'kk', compressNew: 'nt', compressStep: 'kunt', " \
+    "compressFree: 'k' };\n"
 
 #define GENERATOR                                                                                                                                                                \
     "const natives = globalThis.__skep;\n"                                                                                                                                       \

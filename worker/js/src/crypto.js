@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Defines the globals of Web Crypto. The code behind each is evaluated when a tenant first looks at it: crypto with its random
-// values by itself, because they are used more often, and crypto.subtle with the classes that belong to it.
+// The global crypto, and the libraries behind the globals of Web Crypto. The code of each is evaluated when a tenant first looks
+// at it: crypto with its random values by itself, because they are used more often, and crypto.subtle with the classes that
+// belong to it.
 import { load as loadCrypto } from "lazy:./crypto/crypto.js";
 import { load as loadSubtle } from "lazy:./subtle/main.js";
-import { lazy } from "./native.js";
 import { ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, TypeError } from "./primordials.js";
 
 let cryptoFolder;
 let subtleFolder;
 
-const random = () => (cryptoFolder ??= loadCrypto());
+// Returns crypto and its class.
+export const cryptoLibrary = () => (cryptoFolder ??= loadCrypto());
 
 // Returns subtle and the classes that belong to it.
 export const subtleLibrary = () => (subtleFolder ??= loadSubtle());
@@ -22,19 +23,12 @@ const holder = {
         if (this !== undefined && this !== null && this !== global) {
             throw new TypeError("Illegal invocation");
         }
-        return random().crypto;
+        return cryptoLibrary().crypto;
     },
 };
 
-// The entry for the properties that lazy() has made.
-export const loadLazy = (name) => (name === "Crypto" ? random() : subtleLibrary())[name];
-
 // Called once, while the snapshot is made.
 export function defineCrypto() {
-    lazy(globalThis, "Crypto");
-    lazy(globalThis, "CryptoKey");
-    lazy(globalThis, "QuotaExceededError");
-    lazy(globalThis, "SubtleCrypto");
     ObjectDefineProperty(globalThis, "crypto", {
         __proto__: null, ...ObjectGetOwnPropertyDescriptor(holder, "crypto"),
     });

@@ -12,7 +12,7 @@ import { Blob, File } from "./blob.js";
 import { onCallBody, onCallCredit, onCallFailed, onCallHead } from "./bindings.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
 import { console } from "./console.js";
-import { defineCrypto, loadLazy } from "./crypto.js";
+import { defineCrypto } from "./crypto.js";
 import { DOMException } from "./dom_exception.js";
 import { TextDecoder, TextEncoder } from "./encoding.js";
 import { TextDecoderStream, TextEncoderStream } from "./encoding_streams.js";
@@ -26,6 +26,7 @@ import {
 } from "./globals.js";
 import { Headers } from "./headers.js";
 import { describeError } from "./inspect.js";
+import { defineLazyGlobals, loadLazy } from "./lazy_globals.js";
 import { onRejection, reportException } from "./report.js";
 import { Request } from "./request.js";
 import { Response } from "./response.js";
@@ -60,6 +61,7 @@ define(globalFunctions, true);
 define(scopeFunctions, true);
 define(timerFunctions, true);
 defineCrypto();
+defineLazyGlobals();
 
 register({
     load: loadLazy, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,

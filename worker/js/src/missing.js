@@ -19,7 +19,6 @@ const rows = [
     ["process", "Node.js has it; env is the second argument of fetch(request, env, ctx)"],
     ["Buffer", "Node.js has it; use Uint8Array, TextEncoder and atob, or bundle the package buffer"],
     ["global setImmediate clearImmediate", "Node.js has it; use globalThis, queueMicrotask or setTimeout"],
-    ["CompressionStream DecompressionStream", "there is no compression; the proxy in front does it, or bundle a package"],
     ["URLPattern", "bundle a router; its code needs no such global"],
     ["MessageChannel MessagePort BroadcastChannel Worker SharedWorker SharedArrayBuffer importScripts",
         "there are no threads and no messages; a handler runs in one isolate"],

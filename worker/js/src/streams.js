@@ -17,7 +17,7 @@ export const streamInterfaces = {
     ReadableStreamDefaultReader, TransformStream, TransformStreamDefaultController, WritableStream,
     WritableStreamDefaultController, WritableStreamDefaultWriter,
 };
-export { ReadableStream, TransformStream };
+export { ReadableStream, TransformStream, WritableStream };
 
 export const getReader = uncurryThis(ReadableStream.prototype.getReader);
 export const read = uncurryThis(ReadableStreamDefaultReader.prototype.read);
@@ -33,6 +33,11 @@ const close = uncurryThis(ReadableByteStreamController.prototype.close);
 const getByobRequest = uncurryThis(
     ObjectGetOwnPropertyDescriptor(ReadableByteStreamController.prototype, "byobRequest").get);
 const respondByob = uncurryThis(ReadableStreamBYOBRequest.prototype.respond);
+
+export const enqueueChunk = uncurryThis(ReadableStreamDefaultController.prototype.enqueue);
+export const errorChunks = uncurryThis(ReadableStreamDefaultController.prototype.error);
+export const closeChunks = uncurryThis(ReadableStreamDefaultController.prototype.close);
+export const errorWritable = uncurryThis(WritableStreamDefaultController.prototype.error);
 
 // Closes a stream. A pending BYOB read must be answered after the close, with nothing.
 export function closeBytes(controller) {

@@ -8,14 +8,14 @@
 
 #include <cerrno>
 
-// The natives of openCrypto() beside the others.
-static bool add_crypto(struct isolate *self, v8::Local<v8::Context> context,
-                       v8::Local<v8::Object> natives)
+// The natives of openCrypto() or openCompress() beside the others.
+static bool add_opened(struct isolate *self, v8::Local<v8::Context> context,
+                       v8::Local<v8::Object> natives, const char *opener)
 {
     v8::Local<v8::Value> open;
     v8::Local<v8::Value> made;
     v8::Local<v8::Array> names;
-    if (!natives->Get(context, literal(self->v8, "openCrypto")).ToLocal(&open) ||
+    if (!natives->Get(context, literal(self->v8, opener)).ToLocal(&open) ||
         !open.As<v8::Function>()->Call(context, natives, 0, nullptr).ToLocal(&made) ||
         !made.As<v8::Object>()->GetOwnPropertyNames(context).ToLocal(&names))
         return false;
@@ -37,7 +37,9 @@ int isolate_lend_natives(struct isolate *self)
     v8::Local<v8::Context> context = self->context.Get(self->v8);
     v8::Context::Scope context_scope(context);
     v8::Local<v8::Object> natives;
-    if (!natives_new(self->v8, context).ToLocal(&natives) || !add_crypto(self, context, natives) ||
+    if (!natives_new(self->v8, context).ToLocal(&natives) ||
+        !add_opened(self, context, natives, "openCrypto") ||
+        !add_opened(self, context, natives, "openCompress") ||
         context->Global()
             ->CreateDataProperty(context, literal(self->v8, "__skep"), natives)
             .IsNothing())
