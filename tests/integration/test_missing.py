@@ -18,12 +18,12 @@ ROWS = {
 @pytest.fixture(scope="module")
 def hive(start_module):
     cases = "".join(f"case '/{name}': return new Response(typeof ({name}.x));" for name in ROWS)
-    cases += "case '/window.fetch': return globalThis.fetch('http://a/');"
+    cases += "case '/window.connect': return globalThis.connect('a:80');"
     cases += "case '/new': return new globalThis.WebSocketPair();"
     cases += "case '/self': return self.importScripts('/a.js');"
     cases += "case '/upgrade': return new Response(null, { status: 101 });"
     cases += "case '/own': return unknown_name;"
-    cases += "case '/typeof': return new Response(typeof process + typeof fetch);"
+    cases += "case '/typeof': return new Response(typeof process + typeof caches);"
     return start_module({
         "a": script(f"switch (new URL(request.url).pathname) {{ {cases} }}"),
         "b": {"files": {"worker.js": "const key = process.env.KEY;\nexport default { fetch() {} };\n"}},
@@ -41,7 +41,7 @@ def test_name_that_is_not_there_is_told_with_what_to_do(hive, name):
 
 
 @pytest.mark.parametrize("path, words", [
-    ("window.fetch", "fetch: tenants have no network"),
+    ("window.connect", "connect: there are no sockets"),
     ("new", "WebSocketPair: there is no WebSocket"),
     ("self", "importScripts: there are no threads"),
     ("upgrade", "status 101 is not in the range 200 to 599. There is no WebSocket: stream a Response instead."),

@@ -34,7 +34,7 @@ const replacements = {
 
         build.onLoad({ filter: /node-inspect-extracted[\\/]dist[\\/]inspect\.js$/ }, async (args) => {
             const bounds = JSON.stringify(path.join(here, "src/lib/inspect_bounds.js"));
-            const contents = bounded(await readFile(args.path, "utf8"));
+            const contents = patched("node-inspect-extracted", await readFile(args.path, "utf8"), inspectBounds);
             return { contents: `const skep = require(${bounds});\n${contents}`, loader: "js" };
         });
 
@@ -69,6 +69,12 @@ const { toText } = require(${webidl}), { DOMString } = exports;
 exports.DOMString = (value, options) => toText(DOMString(value, options));`;
             return { contents, loader: "js" };
         });
+
+        build.onLoad({ filter: /web-streams-polyfill[\\/]dist[\\/]ponyfill\.mjs$/ }, async (args) => ({
+            contents: `import { Queue as v } from ${JSON.stringify(path.join(here, "src/lib/stream_queue.js"))};\n${
+                patched("web-streams-polyfill", await readFile(args.path, "utf8"), streamsPatches)}`,
+            loader: "js",
+        }));
 
         // JSON.parse of a string is faster than an array literal, and leaves no boilerplate behind.
         build.onLoad({ filter: /mappingTable\.json$/ }, async (args) => {
@@ -154,11 +160,30 @@ const inspectBounds = [
     [",x(e,null),S(e),t.exports=e", ",skep.bound(e),x(e,null),S(e),t.exports=e"],
 ];
 
-function bounded(code) {
-    for (const [old, replacement] of inspectBounds) {
+// Where the streams are as the standard has become, or what src/streams.js needs besides: package-lock.json pins that text, too.
+const streamsPatches = [
+    [/class v\{constructor\(\)\{this\._cursor=0,.*?\}\}(?=const w=)/, ""],
+    // A second branch of clones (Fetch, "clone a body"), readers without promises, for src/streams.js
+    ["function Wr(e,t){return Oe(e._readableStreamController)", "function Wr(e,clone){return Oe(e._readableStreamController)"],
+    ["}(e):function(e){const t=V(e);let r,o,n,i,a,s", "}(e):function(e,clone){const t=V(e);let r,o,n,i,a,s"],
+    ["l=!1;const t=e,r=e;d||Rr(n._readableStreamController,t),f||Rr(i._readableStreamController,r),",
+        "l=!1;let r=e;if(!f&&clone)try{r=clone(e)}catch(e){return Tr(n._readableStreamController,e)," +
+        "Tr(i._readableStreamController,e),void a(Mr(t._ownerReadableStream,e))}" +
+        "d||Rr(n._readableStreamController,e),f||Rr(i._readableStreamController,r),"],
+    ["d&&f||a(void 0),null)),[n,i]}(e)}", "d&&f||a(void 0),null)),[n,i]}(e,clone)}export{te as readDirectly,Wr as teeWith};"],
+    // A pipe writes what comes in enqueue() after that has returned.
+    ["_chunkSteps(t){this._state._currentWrite=f(Yt(this._state._writer,t),void 0,e),this._resolvePromise(!1)}",
+        "_chunkSteps(t){y(()=>{this._state._currentWrite=f(Yt(this._state._writer,t),void 0,e),this._resolvePromise(!1)})}"],
+    ["Object.defineProperty(ge,_e,{enumerable:!1})",
+        "delete ge[_e],Object.setPrototypeOf(ge,Object.getPrototypeOf(Object.getPrototypeOf(async function*(){}).prototype))"],
+];
+
+// Returns the code with each [old, replacement] done; old: a text, or a regular expression.
+function patched(library, code, patches) {
+    for (const [old, replacement] of patches) {
         const parts = code.split(old);
         if (parts.length !== 2) {
-            throw new Error(`node-inspect-extracted: "${old}" is there ${parts.length - 1} times`);
+            throw new Error(`${library}: "${old}" is there ${parts.length - 1} times`);
         }
         code = parts.join(replacement);
     }

@@ -3,7 +3,7 @@
 // Blob and File (File API). The bytes lie in memory and never change, so slices share them.
 import { now, utf8Encode } from "./native.js";
 import {
-    MathMax, MathMin, MathTrunc, NumberIsFinite, StringPrototypeCharCodeAt,
+    MathFloor, MathMax, MathMin, MathTrunc, NumberIsFinite, StringPrototypeCharCodeAt,
     StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
     TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject, newList, uncurryThis,
 } from "./primordials.js";
@@ -98,10 +98,15 @@ function endingsOf(options) {
     return endings === "native";
 }
 
-// long long, clamped, as slice() wants it
+// [Clamp] long long: the nearest integer, the even one of two.
 function toClamped(value) {
-    const number = toNumber(value);
-    return number !== number ? 0 : MathTrunc(MathMin(MathMax(number, -(2 ** 53 - 1)), 2 ** 53 - 1));
+    const number = MathMin(MathMax(toNumber(value), -(2 ** 53 - 1)), 2 ** 53 - 1);
+    if (number !== number) {
+        return 0;
+    }
+    const below = MathFloor(number);
+    const rest = number - below;
+    return rest < 0.5 || rest === 0.5 && below % 2 === 0 ? below + 0 : below + 1;
 }
 
 let setBlob;
@@ -187,9 +192,9 @@ export class Blob {
 }
 defineInterface(Blob, "Blob");
 
-// Makes a Blob over bytes, which no other code may change.
+// Makes a Blob over bytes, which no other code may change. type: a serialised MIME type, or ""
 export function blobOf(bytes, type) {
-    return new Blob(internal, bytes, toType(type));
+    return new Blob(internal, bytes, type);
 }
 
 export class File extends Blob {

@@ -2,22 +2,21 @@
 //
 // The body of a Request or Response (Fetch standard). A body whose bytes are known stays in the
 // form in which it was given, and becomes a stream only if the tenant asks for one.
-import { nativeCopyBytes, utf8Encode } from "./native.js";
+import { nativeCopyBytes, utf8Decode, utf8Encode } from "./native.js";
 import {
     ArrayBufferPrototypeGetByteLength, FunctionPrototypeCall, JSONParse, MapPrototypeGet,
-    ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, StringPrototypeSlice,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptors, Promise, PromisePrototypeThen, StringPrototypeSlice,
     SymbolAsyncIterator, TypeError, TypedArrayPrototypeGetBuffer,
-    TypedArrayPrototypeGetByteLength, bytesOf, closeClass, copyBytes, isObject, isUint8Array, newList,
+    TypedArrayPrototypeGetByteLength, bytesOf, closeClass, copyBytes, isObject, isUint8Array,
 } from "./primordials.js";
 import { blobBytes, blobOf, blobType, isBlob } from "./blob.js";
-import { concat } from "./bytes.js";
 import { decodeUtf8 } from "./encoding.js";
 import { isFormData } from "./form_data.js";
 import { mimeOfList, serializeMime } from "./mime.js";
 import { encodeMultipart, parseMultipart, parseUrlEncoded } from "./multipart.js";
 import {
-    ReadableStream, TransformStream, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
-    isReadableStream, pipeThrough, read, tee,
+    ReadableStream, TransformStream, cancelReader, closeBytes, enqueueBytes, getReader, isDisturbed, isLocked,
+    isReadableStream, pipeThrough, read, readAll, tee,
 } from "./streams.js";
 import { searchParamsText } from "./url.js";
 import { isBufferSource, toContent } from "./webidl.js";
@@ -176,6 +175,13 @@ function sourceStream(bytes) {
     }, { __proto__: null, highWaterMark: 0 });
 }
 
+// Ends a body that nobody reads: a stream's source hears of it.
+export function cancelBody(body, reason) {
+    if (body !== null && body.stream !== undefined && !isLocked(body.stream)) {
+        PromisePrototypeThen(cancelReader(getReader(body.stream), reason), undefined, () => {});
+    }
+}
+
 // Makes a second body with the same content, for clone().
 export function cloneBody(body) {
     if (body.stream === undefined && body.incoming === undefined) {
@@ -189,43 +195,30 @@ export function cloneBody(body) {
     return new Body(undefined, undefined, branches[1]);
 }
 
-// Returns the whole body, a string or Uint8Array of the caller's own. Marks it as used.
-async function consume(body) {
+// Calls onContent with the whole body, a string or Uint8Array of the callee's own, or onError. Marks the body as used.
+function consume(body, onContent, onError) {
     if (body === null) {
-        return "";
+        onContent("");
+        return;
     }
     if (isUnusable(body)) {
-        throw alreadyUsed();
+        onError(alreadyUsed());
+        return;
     }
     if (body.stream !== undefined) {
         const reader = getReader(body.stream);
         if (body.incoming === undefined && body.source === undefined) {
-            return await readAll(reader);
+            readAll(reader, onContent, onError);
+            return;
         }
         // Nobody has read the stream, and now it is locked for ever: go past it.
     }
     body.used = true;
-    // With await: to return a promise would look up its "then", which may be the tenant's.
     if (body.incoming !== undefined) {
-        return await body.incoming.collect();
+        body.incoming.collect(onContent, onError);
+        return;
     }
-    return typeof body.source === "string" ? body.source : copyBytes(body.source);
-}
-
-async function readAll(reader) {
-    const chunks = newList();
-    let size = 0;
-    for (;;) {
-        const { done, value } = await read(reader);
-        if (done) {
-            return concat(chunks, size);
-        }
-        if (!isUint8Array(value)) {
-            throw new TypeError("A chunk of the body is not a Uint8Array.");
-        }
-        chunks[chunks.length] = value;
-        size += TypedArrayPrototypeGetByteLength(value);
-    }
+    onContent(typeof body.source === "string" ? body.source : copyBytes(body.source));
 }
 
 const toBytes = (content) => (typeof content === "string" ? utf8Encode(content) : content);
@@ -237,9 +230,39 @@ function toText(content) {
     return decodeUtf8(content);
 }
 
+function toBuffer(content) {
+    const bytes = toBytes(content);
+    const buffer = TypedArrayPrototypeGetBuffer(bytes);
+    return ArrayBufferPrototypeGetByteLength(buffer) === TypedArrayPrototypeGetByteLength(bytes) ? buffer :
+        TypedArrayPrototypeGetBuffer(copyBytes(bytes));
+}
+
+function toForm(content, mime) {
+    if (mime !== null && mime.essence === "multipart/form-data") {
+        const boundary = MapPrototypeGet(mime.parameters, "boundary");
+        if (boundary !== undefined) {
+            return parseMultipart(toBytes(content), boundary);
+        }
+    } else if (mime !== null && mime.essence === "application/x-www-form-urlencoded") {
+        return parseUrlEncoded(typeof content === "string" ? content : utf8Decode(content, false));
+    }
+    throw new TypeError("The content-type of the body is no form type.");
+}
+
 // Adds body, bodyUsed, text() and so on. bodyOf(object) is a brand check that returns the Body or
 // null; listOf(object) its header list.
 export function mixInBody(constructor, bodyOf, listOf) {
+    // Returns a promise of what convert makes of the body's content. No promise is resolved with the content itself: that would look
+    // up its "then", which may be the tenant's.
+    const consumeAs = (object, convert) => new Promise((resolve, reject) => {
+        consume(bodyOf(object), (content) => {
+            try {
+                resolve(convert(content));
+            } catch (error) {
+                reject(error);
+            }
+        }, reject);
+    });
     const members = {
         get body() {
             const body = bodyOf(this);
@@ -249,38 +272,26 @@ export function mixInBody(constructor, bodyOf, listOf) {
             const body = bodyOf(this);
             return body !== null && isUsed(body);
         },
-        async arrayBuffer() {
-            const bytes = toBytes(await consume(bodyOf(this)));
-            const buffer = TypedArrayPrototypeGetBuffer(bytes);
-            return ArrayBufferPrototypeGetByteLength(buffer) === bytes.length ? buffer :
-                TypedArrayPrototypeGetBuffer(copyBytes(bytes));
+        arrayBuffer() {
+            return consumeAs(this, toBuffer);
         },
-        async blob() {
-            const bytes = toBytes(await consume(bodyOf(this)));
-            const mime = mimeOfList(listOf(this));
-            return blobOf(bytes, mime === null ? "" : serializeMime(mime));
+        blob() {
+            return consumeAs(this, (content) => {
+                const mime = mimeOfList(listOf(this));
+                return blobOf(toBytes(content), mime === null ? "" : serializeMime(mime));
+            });
         },
-        async bytes() {
-            return toBytes(await consume(bodyOf(this)));
+        bytes() {
+            return consumeAs(this, toBytes);
         },
-        async formData() {
-            const content = await consume(bodyOf(this));
-            const mime = mimeOfList(listOf(this));
-            if (mime !== null && mime.essence === "multipart/form-data") {
-                const boundary = MapPrototypeGet(mime.parameters, "boundary");
-                if (boundary !== undefined) {
-                    return parseMultipart(toBytes(content), boundary);
-                }
-            } else if (mime !== null && mime.essence === "application/x-www-form-urlencoded") {
-                return parseUrlEncoded(toText(content));
-            }
-            throw new TypeError("The content-type of the body is no form type.");
+        formData() {
+            return consumeAs(this, (content) => toForm(content, mimeOfList(listOf(this))));
         },
-        async json() {
-            return JSONParse(toText(await consume(bodyOf(this))));
+        json() {
+            return consumeAs(this, (content) => JSONParse(toText(content)));
         },
-        async text() {
-            return toText(await consume(bodyOf(this)));
+        text() {
+            return consumeAs(this, toText);
         },
     };
     const descriptors = ObjectGetOwnPropertyDescriptors(members);

@@ -22,6 +22,7 @@ import { IncomingBody } from "./incoming_body.js";
 import { describeError } from "./inspect.js";
 import { warnPassThrough } from "./pass_through.js";
 import { logException } from "./report.js";
+import { revokeObjects } from "./object_url.js";
 import { abortRequest, createIncoming } from "./request.js";
 import {
     isNullBodyStatus, isResponse, responseBody, responseList, responseStatus,
@@ -68,6 +69,7 @@ class Call {
     gone = false; // done, cancelled or forgotten: nothing more is answered
     lingers = false; // gone, and kept by its timers
     pending = 1; // the response, and each promise given to waitUntil
+    objectUrls; // blob: URLs that it has made: see object_url.js
     reader; // reader of the response body, while it is sent
     credit = 0;
     rest; // part of a chunk that waits for credit
@@ -112,6 +114,7 @@ function dropRest(call) {
 function drop(call) {
     call.gone = true;
     dropRest(call);
+    revokeObjects(call);
     call.lingers = keepTimers(call);
     if (!call.lingers) {
         removeCall(call.id);
@@ -491,6 +494,7 @@ export function forget(id) {
         call.gone = true;
         call.lingers = false;
         dropRest(call);
+        revokeObjects(call);
         removeCall(id);
         forgetTimers(call);
     }

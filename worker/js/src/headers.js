@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Headers (Fetch standard). A header list is flat, [name, value, …], names in lower case. The
-// guards "request" and "request-no-cors" forbid nothing here: a server has no origin to protect.
+// Headers (Fetch standard). A header list is flat, [name, value, …], names in lower case. The guards "request" and
+// "response" forbid nothing: a server has to read and set Cookie, Host, Set-Cookie and the like.
 import {
     ArrayPrototypeSort, ObjectDefineProperty,
     StringPrototypeCharCodeAt, StringPrototypeSlice, StringPrototypeToLowerCase, TypeError,
     Uint8Array, isObject, newList,
 } from "./primordials.js";
+import { isPrivilegedName, isSafelisted, isSafelistedName } from "./no_cors.js";
 import {
     defineInterface, defineIterable, forEachOf, forEachOwn, iteratorMethod, requireArguments,
     toByteString,
 } from "./webidl.js";
 
 const internal = Symbol("internal");
+
+// Guards
+export const NONE = 0;
+export const IMMUTABLE = 1;
+export const NO_CORS = 2;
 
 // 0: no token character, 1: token character, 2: upper case letter
 const tokens = new Uint8Array(256);
@@ -158,15 +164,24 @@ export function listFromHead(head, nFirst) {
     return list;
 }
 
-function appendChecked(list, name, value) {
-    name = toByteString(name, "Headers");
-    value = toByteString(value, "Headers");
-    value = normalizeValue(value);
-    listAppend(list, normalizeName(name), value);
+// name and value: normalised
+function appendGuarded(list, name, value, guard) {
+    if (guard === NO_CORS) {
+        const before = listGet(list, name);
+        if (!isSafelisted(name, before === null ? value : `${before}, ${value}`)) {
+            return;
+        }
+    }
+    listAppend(list, name, value);
 }
 
-// Appends HeadersInit to list.
-export function fillList(list, init) {
+function appendChecked(list, name, value, guard) {
+    value = normalizeValue(value);
+    appendGuarded(list, normalizeName(name), value, guard);
+}
+
+// Appends HeadersInit to list, as far as the guard, NONE or NO_CORS, allows.
+export function fillList(list, init, guard = NONE) {
     if (!isObject(init)) {
         throw new TypeError("Headers: the init value is not an object or a sequence of pairs.");
     }
@@ -174,19 +189,16 @@ export function fillList(list, init) {
     if (method === undefined) {
         // Web IDL converts all of a record before any of it is used.
         const pairs = newList();
-        forEachOwn(init, (name, value) => {
-            listAppend(pairs, toByteString(name, "Headers"), toByteString(value, "Headers"));
+        forEachOwn(init, toName, (name, value) => {
+            listAppend(pairs, name, toByteString(value, "Headers"));
         });
         for (let i = 0; i < pairs.length; i += 2) {
-            appendChecked(list, pairs[i], pairs[i + 1]);
+            appendChecked(list, pairs[i], pairs[i + 1], guard);
         }
         return;
     }
     if (method === entries && isHeaders(init)) {
-        const source = headersList(init);
-        for (let i = 0; i < source.length; i++) {
-            list[list.length] = source[i];
-        }
+        copyGuarded(list, headersList(init), guard);
         return;
     }
     const pairs = newList();
@@ -204,7 +216,16 @@ export function fillList(list, init) {
         if (pairs[i].length !== 2) {
             throw new TypeError("Headers: an item of the init sequence has not two parts.");
         }
-        appendChecked(list, pairs[i][0], pairs[i][1]);
+        appendChecked(list, pairs[i][0], pairs[i][1], guard);
+    }
+}
+
+const toName = (name) => toByteString(name, "Headers");
+
+// Appends the headers of source, of which names and values are normalised.
+export function copyGuarded(list, source, guard) {
+    for (let i = 0; i < source.length; i += 2) {
+        appendGuarded(list, source[i], source[i + 1], guard);
     }
 }
 
@@ -214,13 +235,13 @@ let sortedPairs;
 
 export class Headers {
     #list;
-    #immutable = false;
+    #guard = NONE;
     #sorted; // sorted and combined list for iteration; undefined after each change
 
     constructor(init = undefined) {
         if (init === internal) {
             this.#list = arguments[1];
-            this.#immutable = arguments[2];
+            this.#guard = arguments[2];
             return;
         }
         this.#list = newList();
@@ -236,7 +257,8 @@ export class Headers {
         value = normalizeValue(toByteString(value, "Headers.append"));
         name = normalizeName(name);
         this.#change();
-        listAppend(list, name, value);
+        appendGuarded(list, name, value, this.#guard);
+        this.#dropPrivileged();
     }
 
     delete(name) {
@@ -244,7 +266,11 @@ export class Headers {
         requireArguments(arguments.length, 1, "Headers.delete");
         name = normalizeName(toByteString(name, "Headers.delete"));
         this.#change();
+        if (this.#guard === NO_CORS && !isSafelistedName(name) && !isPrivilegedName(name)) {
+            return;
+        }
         listDelete(list, name);
+        this.#dropPrivileged();
     }
 
     get(name) {
@@ -280,14 +306,25 @@ export class Headers {
         value = normalizeValue(toByteString(value, "Headers.set"));
         name = normalizeName(name);
         this.#change();
+        if (this.#guard === NO_CORS && !isSafelisted(name, value)) {
+            return;
+        }
         listSet(list, name, value);
+        this.#dropPrivileged();
     }
 
     #change() {
-        if (this.#immutable) {
+        if (this.#guard === IMMUTABLE) {
             throw new TypeError("Headers: these headers are immutable.");
         }
         this.#sorted = undefined;
+    }
+
+    // A header that skep itself may have set, for other headers than these.
+    #dropPrivileged() {
+        if (this.#guard === NO_CORS) {
+            listDelete(this.#list, "range");
+        }
     }
 
     static {
@@ -328,7 +365,7 @@ defineIterable(Headers, "Headers", (headers) => sortedPairs(headers));
 defineInterface(Headers, "Headers");
 const { entries } = Headers.prototype;
 
-// Makes a Headers over list itself, which the caller must not change any more.
-export function wrapList(list, immutable) {
-    return new Headers(internal, list, immutable);
+// Makes a Headers over list itself, which the caller must not change any more. guard: NONE, IMMUTABLE or NO_CORS
+export function wrapList(list, guard) {
+    return new Headers(internal, list, guard);
 }

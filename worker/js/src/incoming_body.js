@@ -3,7 +3,7 @@
 // A body on its way in: of the request, or of the answer to a call. At most the credit window (256
 // KiB) lies here: the supervisor sends more only when it is told how much was read. The body's
 // owner has consumed(bytes), discard() and gone.
-import { Promise, TypedArrayPrototypeGetByteLength, closeClass, newList } from "./primordials.js";
+import { TypedArrayPrototypeGetByteLength, closeClass, newList } from "./primordials.js";
 import { join } from "./bytes.js";
 import { ReadableStream, closeBytes, enqueueBytes, errorBytes } from "./streams.js";
 
@@ -17,7 +17,7 @@ export class IncomingBody {
     #discarding = false;
     #controller; // controller of the stream, if there is one
     #pulling = false; // the stream waits for a chunk
-    #collector; // {resolve, reject} of collect(), which waits for the end
+    #collector; // {onBytes, onError} of collect(), which waits for the end
 
     constructor(owner, first, ended) {
         this.#owner = owner;
@@ -46,7 +46,7 @@ export class IncomingBody {
             }
         }
         if (this.#collector !== undefined && end) {
-            this.#collector.resolve(this.#take());
+            this.#collector.onBytes(this.#take());
         } else if (this.#pulling) {
             this.#pull();
         }
@@ -60,24 +60,22 @@ export class IncomingBody {
         this.#error = error;
         this.#chunks = newList();
         if (this.#collector !== undefined) {
-            this.#collector.reject(error);
+            this.#collector.onError(error);
         } else if (this.#controller !== undefined) {
             errorBytes(this.#controller, error);
         }
     }
 
-    // Returns the whole body, at once or as a promise.
-    collect() {
+    // Calls onBytes with the whole body, at once if it is there, or onError.
+    collect(onBytes, onError) {
         if (this.#failed) {
-            throw this.#error;
+            onError(this.#error);
+        } else if (this.#ended) {
+            onBytes(this.#take());
+        } else {
+            this.#collector = { __proto__: null, onBytes, onError };
+            this.#consumed(this.#size);
         }
-        if (this.#ended) {
-            return this.#take();
-        }
-        this.#consumed(this.#size);
-        return new Promise((resolve, reject) => {
-            this.#collector = { __proto__: null, resolve, reject };
-        });
     }
 
     toStream() {

@@ -19,6 +19,7 @@ import { TextDecoderStream, TextEncoderStream } from "./encoding_streams.js";
 import { CustomEvent, ErrorEvent, Event, PromiseRejectionEvent } from "./event.js";
 import { EventTarget, setEventTargetHooks } from "./event_target.js";
 import { ExtendableEvent, FetchEvent } from "./fetch_event.js";
+import { fetchFunctions } from "./fetch.js";
 import { FormData } from "./form_data.js";
 import { scopeFunctions } from "./global_scope.js";
 import {
@@ -57,6 +58,7 @@ define({
 define(streamInterfaces, false);
 define({ navigator, performance, self: globalThis }, true);
 define(base64Functions, true);
+define(fetchFunctions, true);
 define(globalFunctions, true);
 define(scopeFunctions, true);
 define(timerFunctions, true);

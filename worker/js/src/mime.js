@@ -21,6 +21,14 @@ function trim(text) {
     return StringPrototypeSlice(text, start, end);
 }
 
+function trimEnd(text) {
+    let end = text.length;
+    while (end > 0 && isSpace(StringPrototypeCharCodeAt(text, end - 1))) {
+        end--;
+    }
+    return StringPrototypeSlice(text, 0, end);
+}
+
 function until(text, at, stop) {
     const found = StringPrototypeIndexOf(text, stop, at);
     return found === -1 ? text.length : found;
@@ -71,7 +79,7 @@ export function parseMime(text) {
             at = until(text, quoted.end, ";");
         } else {
             const end = until(text, at, ";");
-            value = trim(StringPrototypeSlice(text, at, end));
+            value = trimEnd(StringPrototypeSlice(text, at, end));
             at = end;
             if (value === "") {
                 continue;

@@ -6,7 +6,7 @@ import { StringPrototypeIndexOf, StringPrototypeSlice } from "./primordials.js";
 
 // [names, what to do]
 const rows = [
-    ["fetch XMLHttpRequest", "tenants have no network; they call each other by bindings: docs/bindings.md"],
+    ["XMLHttpRequest", "tenants have no network; they call each other by bindings: docs/bindings.md"],
     ["WebSocket WebSocketPair EventSource WebSocketStream",
         "there is no WebSocket; stream a Response (server-sent events), or let the client poll"],
     ["connect Socket", "there are no sockets; tenants call each other by bindings: docs/bindings.md"],

@@ -15,6 +15,7 @@ import { parseMime } from "./mime.js";
 import { URLSearchParams } from "./url.js";
 
 const subarray = uncurryThis(Uint8Array.prototype.subarray);
+const indexOfByte = uncurryThis(Uint8Array.prototype.indexOf);
 const forEachParam = uncurryThis(URLSearchParams.prototype.forEach);
 const CR = 13;
 const LF = 10;
@@ -75,8 +76,8 @@ export function encodeMultipart(form) {
 
 function find(bytes, pattern, from) {
     const last = bytes.length - pattern.length;
-    for (let i = from; i <= last; i++) {
-        let j = 0;
+    for (let i = indexOfByte(bytes, pattern[0], from); i !== -1 && i <= last; i = indexOfByte(bytes, pattern[0], i + 1)) {
+        let j = 1;
         while (j < pattern.length && bytes[i + j] === pattern[j]) {
             j++;
         }
@@ -89,16 +90,23 @@ function find(bytes, pattern, from) {
 
 const malformed = () => new TypeError("The body is not valid multipart/form-data.");
 
-export function parseMultipart(bytes, boundary) {
-    const form = new FormData();
-    const delimiter = utf8Encode(`--${boundary}`);
-    const between = utf8Encode(`\r\n--${boundary}`);
-    const blankLine = utf8Encode("\r\n\r\n");
-    let at = find(bytes, delimiter, 0);
-    if (at !== 0 && !(at === 2 && bytes[0] === CR && bytes[1] === LF)) {
+// Returns the place behind the first delimiter. A preamble before it is ignored (RFC 2046).
+function skipPreamble(bytes, delimiter, between) {
+    if (find(bytes, delimiter, 0) === 0) {
+        return delimiter.length;
+    }
+    const at = find(bytes, between, 0);
+    if (at === -1) {
         throw malformed();
     }
-    at += delimiter.length;
+    return at + between.length;
+}
+
+export function parseMultipart(bytes, boundary) {
+    const form = new FormData();
+    const between = utf8Encode(`\r\n--${boundary}`);
+    const blankLine = utf8Encode("\r\n\r\n");
+    let at = skipPreamble(bytes, subarray(between, 2), between);
     for (;;) {
         if (bytes[at] === DASH && bytes[at + 1] === DASH) {
             return form;
@@ -134,13 +142,13 @@ function parseHead(text) {
         end = end === -1 ? text.length : end;
         const line = StringPrototypeSlice(text, at, end);
         const colon = StringPrototypeIndexOf(line, ":");
-        const name = StringPrototypeToLowerCase(StringPrototypeSlice(line, 0, MathMax(colon, 0)));
+        const name = trimEnd(StringPrototypeToLowerCase(StringPrototypeSlice(line, 0, MathMax(colon, 0))));
         const value = StringPrototypeSlice(line, colon + 1);
         if (name === "content-disposition") {
             parseDisposition(value, head);
         } else if (name === "content-type") {
             const mime = parseMime(value);
-            head.type = mime === null ? "text/plain" : trimLeft(value);
+            head.type = mime === null ? "text/plain" : StringPrototypeSlice(value, skipBlanks(value, 0));
         }
         at = end + 2;
     }
@@ -150,53 +158,82 @@ function parseHead(text) {
     return head;
 }
 
-function trimLeft(text) {
-    let at = 0;
+function skipBlanks(text, at) {
     while (text[at] === " " || text[at] === "\t") {
         at++;
     }
-    return StringPrototypeSlice(text, at);
+    return at;
 }
 
+function trimEnd(text) {
+    let end = text.length;
+    while (end > 0 && (text[end - 1] === " " || text[end - 1] === "\t")) {
+        end--;
+    }
+    return StringPrototypeSlice(text, 0, end);
+}
+
+// Sets name and filename by the parameters. Clients differ: there may be blanks around "=", empty parameters, tokens without
+// quotes, and quotes inside of quotes as %22 (browsers) or \" (curl and others).
 function parseDisposition(value, head) {
-    const lower = StringPrototypeToLowerCase(value);
-    if (!RegExpPrototypeTest(/^[ \t]*form-data[ \t]*(;|$)/, lower)) {
+    if (!RegExpPrototypeTest(/^[ \t]*form-data[ \t]*(;|$)/i, value)) {
         throw malformed();
     }
     let at = StringPrototypeIndexOf(value, ";");
-    while (at !== -1 && at < value.length) {
-        at++;
-        while (value[at] === " " || value[at] === "\t") {
-            at++;
-        }
-        const equals = StringPrototypeIndexOf(value, "=", at);
+    while (at !== -1) {
+        const start = skipBlanks(value, at + 1);
+        const equals = StringPrototypeIndexOf(value, "=", start);
+        const semicolon = StringPrototypeIndexOf(value, ";", start);
         if (equals === -1) {
             return;
         }
-        const name = StringPrototypeSlice(lower, at, equals);
+        if (semicolon !== -1 && semicolon < equals) {
+            at = semicolon;
+            continue;
+        }
+        const name = StringPrototypeToLowerCase(trimEnd(StringPrototypeSlice(value, start, equals)));
+        const first = skipBlanks(value, equals + 1);
         let text;
-        if (value[equals + 1] === '"') {
-            const close = StringPrototypeIndexOf(value, '"', equals + 2);
-            if (close === -1) {
-                throw malformed();
-            }
-            text = unescapeName(StringPrototypeSlice(value, equals + 2, close));
+        if (value[first] === '"') {
+            const close = closingQuote(value, first + 1);
+            text = unescapeName(StringPrototypeSlice(value, first + 1, close));
             at = StringPrototypeIndexOf(value, ";", close);
         } else {
-            const semicolon = StringPrototypeIndexOf(value, ";", equals);
-            text = StringPrototypeSlice(value, equals + 1,
-                semicolon === -1 ? value.length : semicolon);
+            text = trimEnd(StringPrototypeSlice(value, first, semicolon === -1 ? value.length : semicolon));
             at = semicolon;
         }
-        if (name === "name" || name === "filename") {
+        if ((name === "name" || name === "filename") && head[name] === undefined) {
             head[name] = text;
         }
     }
 }
 
+// Returns the place of the quote that ends a quoted string. A backslash before a quote hides it, unless no other quote follows: a
+// browser does not escape the backslash at the end of a name.
+function closingQuote(value, from) {
+    for (let at = StringPrototypeIndexOf(value, '"', from), first = at; at !== -1;) {
+        let back = at;
+        while (back > from && value[back - 1] === "\\") {
+            back--;
+        }
+        if ((at - back) % 2 === 0) {
+            return at;
+        }
+        at = StringPrototypeIndexOf(value, '"', at + 1);
+        if (at === -1) {
+            return first;
+        }
+    }
+    throw malformed();
+}
+
 function unescapeName(text) {
     let out = "";
     for (let i = 0; i < text.length; i++) {
+        if (text[i] === "\\" && (text[i + 1] === '"' || text[i + 1] === "\\")) {
+            out += text[++i];
+            continue;
+        }
         const code = text[i] === "%" ?
             StringPrototypeToLowerCase(StringPrototypeSlice(text, i + 1, i + 3)) : "";
         const char = code === "0a" ? "\n" : code === "0d" ? "\r" : code === "22" ? '"' : undefined;

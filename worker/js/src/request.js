@@ -11,8 +11,9 @@ import {
     proxyStream,
 } from "./body.js";
 import {
-    copyList, fillList, isToken, listAppend, listFromHead, listHas, wrapList,
+    IMMUTABLE, NONE, NO_CORS, copyGuarded, copyList, fillList, isToken, listAppend, listFromHead, listHas, wrapList,
 } from "./headers.js";
+import { findObject } from "./object_url.js";
 import { isPlainUrl, parse, serialize } from "./url.js";
 import {
     defineInterface, requireArguments, toByteString, toDictionary, toText, toUSVString,
@@ -83,6 +84,8 @@ export let requestBody;
 export let requestList;
 export let requestMethod;
 export let requestUrl;
+// requestObject is the Blob that a blob: URL stood for when the request was made.
+export let requestObject;
 // requestSignal is undefined if no signal was given or asked for.
 export let requestSignal;
 export let createIncoming;
@@ -97,6 +100,7 @@ export class Request {
     #head; // packed head, as it came; becomes #list at the first use
     #headers;
     #body = null;
+    #object; // Blob of a blob: URL
     #signal;
     #aborted; // {reason}: aborted before #signal was asked for
     #settings = defaults;
@@ -117,6 +121,7 @@ export class Request {
         if (source !== undefined) {
             this.#url = source.url;
             this.#method = source.#method;
+            this.#object = source.#object;
             this.#settings = { ...source.#settings, __proto__: null };
         } else {
             const record = parse(url);
@@ -127,6 +132,9 @@ export class Request {
                 throw new TypeError("Request: the URL has credentials.");
             }
             this.#url = serialize(record, false);
+            if (record.scheme === "blob") {
+                this.#object = findObject(serialize(record, true));
+            }
             if (init !== undefined) {
                 this.#settings = { ...defaults, __proto__: null };
             }
@@ -174,9 +182,9 @@ export class Request {
         }
         this.#list = newList();
         if (init !== undefined && init.headers !== undefined) {
-            fillList(this.#list, init.headers);
+            fillList(this.#list, init.headers, this.#guard());
         } else if (source !== undefined) {
-            this.#list = copyList(source.#getList());
+            copyGuarded(this.#list, source.#getList(), this.#guard());
         }
         this.#setBody(source, init);
     }
@@ -191,7 +199,9 @@ export class Request {
         if (given !== undefined && given !== null) {
             this.#body = extractBody(given);
             if (extractedType !== undefined && !listHas(this.#list, "content-type")) {
-                listAppend(this.#list, "content-type", extractedType);
+                const type = newList();
+                listAppend(type, "content-type", extractedType);
+                copyGuarded(this.#list, type, this.#guard());
             }
             if (this.#body.stream !== undefined && init.duplex === undefined) {
                 throw new TypeError("Request: a stream as body needs duplex: 'half'.");
@@ -230,7 +240,10 @@ export class Request {
         return this.#url;
     }
     get headers() {
-        return this.#headers ??= wrapList(this.#getList(), this.#head !== undefined);
+        return this.#headers ??= wrapList(this.#getList(), this.#guard());
+    }
+    #guard() {
+        return this.#head !== undefined ? IMMUTABLE : this.#settings.mode === "no-cors" ? NO_CORS : NONE;
     }
     get destination() {
         this.#method; // eslint-disable-line no-unused-expressions -- brand check
@@ -293,6 +306,7 @@ export class Request {
         copy.#url = this.url;
         copy.#isSerialized = true;
         copy.#settings = this.#settings;
+        copy.#object = this.#object;
         copy.#list = copyList(this.#getList());
         copy.#head = this.#head;
         copy.#signal = followSignal(this.signal);
@@ -310,6 +324,7 @@ export class Request {
         requestList = (request) => request.#getList();
         requestMethod = (request) => request.#method;
         requestUrl = (request) => request.#getUrl();
+        requestObject = (request) => request.#object;
         requestSignal = (request) => request.#signal;
         createIncoming = (method, url, head, body) => {
             const request = new Request(internal);

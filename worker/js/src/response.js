@@ -7,7 +7,7 @@ import {
 import {
     alreadyUsed, cloneBody, extractBody, extractedType, isUnusable, mixInBody,
 } from "./body.js";
-import { copyList, fillList, listAppend, listFromHead, listHas, wrapList } from "./headers.js";
+import { IMMUTABLE, NONE, copyList, fillList, listAppend, listFromHead, listHas, wrapList } from "./headers.js";
 import { parse, serialize } from "./url.js";
 import {
     defineInterface, requireArguments, toByteString, toDictionary, toUSVString, toUnsignedShort,
@@ -23,6 +23,8 @@ export let responseStatus;
 export let responseBody;
 // createAnswer makes the Response to a call, with its packed head as it came.
 export let createAnswer;
+// createFetched makes the Response of fetch(); list and body become its own.
+export let createFetched;
 // responseList returns the header list to send: flat, not to be changed.
 export let responseList;
 
@@ -167,7 +169,8 @@ export class Response {
         return this.#statusText;
     }
     get headers() {
-        return this.#headers ??= wrapList(this.#list = copyList(this.#list), this.#immutable);
+        return this.#headers ??= wrapList(this.#list = copyList(this.#list),
+            this.#immutable ? IMMUTABLE : NONE);
     }
 
     clone() {
@@ -194,6 +197,17 @@ export class Response {
             response.#status = status;
             response.#list = listFromHead(head, 0);
             response.#immutable = true;
+            response.#body = body;
+            response.#url = url;
+            return response;
+        };
+        createFetched = (url, status, statusText, list, body) => {
+            const response = new Response(internal);
+            response.#status = status;
+            response.#statusText = statusText;
+            response.#list = list;
+            response.#immutable = true;
+            response.#type = "basic";
             response.#body = body;
             response.#url = url;
             return response;

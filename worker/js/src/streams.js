@@ -5,11 +5,15 @@ import {
     ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController, ReadableStream,
     ReadableStreamBYOBReader, ReadableStreamBYOBRequest, ReadableStreamDefaultController,
     ReadableStreamDefaultReader, TransformStream, TransformStreamDefaultController, WritableStream,
-    WritableStreamDefaultController, WritableStreamDefaultWriter,
+    WritableStreamDefaultController, WritableStreamDefaultWriter, readDirectly, teeWith,
 } from "web-streams-polyfill";
+import { nativeStructuredClone } from "./native.js";
 import {
-    ObjectGetOwnPropertyDescriptor, ObjectHasOwn, isObject, uncurryThis,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, Promise, ReflectOwnKeys, SymbolToStringTag, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject,
+    isUint8Array, newList, uncurryThis,
 } from "./primordials.js";
+import { concat } from "./bytes.js";
+import { DOMException } from "./dom_exception.js";
 
 export const streamInterfaces = {
     ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController, ReadableStream,
@@ -19,11 +23,20 @@ export const streamInterfaces = {
 };
 export { ReadableStream, TransformStream, WritableStream };
 
+// The library's internal methods have symbols as names, by which a tenant could replace them.
+for (const { prototype } of [
+    ReadableByteStreamController, ReadableStreamDefaultController, WritableStreamDefaultController,
+]) {
+    for (const key of ReflectOwnKeys(prototype)) {
+        if (typeof key === "symbol" && key !== SymbolToStringTag) {
+            ObjectDefineProperty(prototype, key, { __proto__: null, writable: false, configurable: false });
+        }
+    }
+}
+
 export const getReader = uncurryThis(ReadableStream.prototype.getReader);
-export const read = uncurryThis(ReadableStreamDefaultReader.prototype.read);
 export const cancelReader = uncurryThis(ReadableStreamDefaultReader.prototype.cancel);
 export const pipeThrough = uncurryThis(ReadableStream.prototype.pipeThrough);
-export const tee = uncurryThis(ReadableStream.prototype.tee);
 const getLocked = uncurryThis(
     ObjectGetOwnPropertyDescriptor(ReadableStream.prototype, "locked").get);
 
@@ -38,6 +51,98 @@ export const enqueueChunk = uncurryThis(ReadableStreamDefaultController.prototyp
 export const errorChunks = uncurryThis(ReadableStreamDefaultController.prototype.error);
 export const closeChunks = uncurryThis(ReadableStreamDefaultController.prototype.close);
 export const errorWritable = uncurryThis(WritableStreamDefaultController.prototype.error);
+
+// The steps that a stream takes with a chunk for read() and readAll(), in place of those that make a promise of it: the tenant's
+// Object.prototype.then would get the result of each read.
+class ReadRequest {
+    resolve;
+    reject;
+
+    constructor(resolve, reject) {
+        this.resolve = resolve;
+        this.reject = reject;
+    }
+    _chunkSteps(value) {
+        this.resolve({ __proto__: null, done: false, value });
+    }
+    _closeSteps() {
+        this.resolve({ __proto__: null, done: true, value: undefined });
+    }
+    _errorSteps(error) {
+        this.reject(error);
+    }
+}
+closeClass(ReadRequest);
+
+// Returns a promise of {done, value}.
+export const read = (reader) => new Promise((resolve, reject) => {
+    readDirectly(reader, new ReadRequest(resolve, reject));
+});
+
+class ReadAll {
+    #reader;
+    #onBytes;
+    #onError;
+    #chunks = newList();
+    #size = 0;
+    #isReading = false;
+    #isAtOnce; // the chunk was there when it was asked for
+
+    constructor(reader, onBytes, onError) {
+        this.#reader = reader;
+        this.#onBytes = onBytes;
+        this.#onError = onError;
+    }
+    next() {
+        do {
+            this.#isAtOnce = false;
+            this.#isReading = true;
+            readDirectly(this.#reader, this);
+            this.#isReading = false;
+        } while (this.#isAtOnce);
+    }
+    _chunkSteps(value) {
+        if (!isUint8Array(value)) {
+            this.#onError(new TypeError("A chunk of the body is not a Uint8Array."));
+            return;
+        }
+        this.#chunks[this.#chunks.length] = value;
+        this.#size += TypedArrayPrototypeGetByteLength(value);
+        if (this.#isReading) {
+            this.#isAtOnce = true;
+        } else {
+            this.next();
+        }
+    }
+    _closeSteps() {
+        let bytes;
+        try {
+            bytes = concat(this.#chunks, this.#size);
+        } catch (error) {
+            this.#onError(error);
+            return;
+        }
+        this.#onBytes(bytes);
+    }
+    _errorSteps(error) {
+        this.#onError(error);
+    }
+}
+closeClass(ReadAll);
+
+// Calls onBytes with all that the stream has, or onError.
+export const readAll = (reader, onBytes, onError) => new ReadAll(reader, onBytes, onError).next();
+
+function cloneChunk(chunk) {
+    try {
+        return nativeStructuredClone(chunk, undefined);
+    } catch (error) {
+        throw new DOMException(`A chunk of the body cannot be cloned: ${error.message}`, "DataCloneError");
+    }
+}
+
+// Returns two streams with the content of one; the chunks of the second are clones.
+export const tee = (stream) => teeWith(stream, cloneChunk);
 
 // Closes a stream. A pending BYOB read must be answered after the close, with nothing.
 export function closeBytes(controller) {

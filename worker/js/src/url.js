@@ -7,6 +7,10 @@ import { uncurryThis } from "./primordials.js";
 
 export { URL, URLSearchParams };
 
+for (const [constructor, name] of [[URL, "URL"], [URLSearchParams, "URLSearchParams"]]) {
+    Object.defineProperty(constructor, "name", { __proto__: null, value: name, configurable: true });
+}
+
 const searchParamsToString = uncurryThis(URLSearchParams.prototype.toString);
 const searchParamsSize = uncurryThis(
     Object.getOwnPropertyDescriptor(URLSearchParams.prototype, "size").get);

@@ -139,9 +139,9 @@ export function iteratorMethod(value) {
     return method;
 }
 
-// Converts a record<K, V>: calls each(key, value) for the own enumerable properties, keys as
-// strings.
-export function forEachOwn(object, each) {
+// Converts a record<K, V>: calls each(key, value) for the own enumerable properties. convertKey converts a key before the
+// value is looked at.
+export function forEachOwn(object, convertKey, each) {
     const keys = ReflectOwnKeys(object);
     for (let i = 0; i < keys.length; i++) {
         const descriptor = ReflectGetOwnPropertyDescriptor(object, keys[i]);
@@ -149,7 +149,8 @@ export function forEachOwn(object, each) {
             if (typeof keys[i] === "symbol") {
                 throw new TypeError("Cannot convert a Symbol to a string.");
             }
-            each(keys[i], object[keys[i]]);
+            const key = convertKey(keys[i]);
+            each(key, object[keys[i]]);
         }
     }
 }
@@ -177,8 +178,8 @@ function makeEnumerable(object) {
     const names = ObjectGetOwnPropertyNames(object);
     for (let i = 0; i < names.length; i++) {
         const name = names[i];
-        if (name === "constructor" || name === "prototype" || name === "name" ||
-            name === "length") {
+        if (name === "constructor" || typeof object === "function" &&
+            (name === "prototype" || name === "name" || name === "length")) {
             continue;
         }
         const descriptor = ObjectGetOwnPropertyDescriptor(object, name);
