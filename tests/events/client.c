@@ -12,6 +12,7 @@
 #include "tests/events/asks.h"
 
 #define FEED_MAX (128U << 10)
+#define NARROW_BYTES 1 /* the kernel makes its least of that, some 5 KiB */
 
 static struct client *client_of(llhttp_t *parser)
 {
@@ -128,10 +129,10 @@ static int on_complete(llhttp_t *parser)
 
 /* ---- the connection */
 
-void client_init(struct client *client)
+void client_init(struct client *client, bool is_narrow)
 {
     free(client->out);
-    *client = (struct client){ .fd = -1 };
+    *client = (struct client){ .fd = -1, .is_narrow = is_narrow };
 }
 
 static void forget_connection(struct client *client)
@@ -141,7 +142,7 @@ static void forget_connection(struct client *client)
     memcpy(statuses, client->statuses, sizeof statuses);
     if (client->fd >= 0)
         (void) close(client->fd);
-    client_init(client);
+    client_init(client, client->is_narrow);
     memcpy(client->statuses, statuses, sizeof statuses);
 }
 
@@ -193,21 +194,26 @@ static void put(struct client *client, const void *data, size_t size)
     client->out_size += size;
 }
 
-static bool receive(struct client *client)
+/* Reads at most that many bytes. Returns whether any came, or the end. */
+static bool receive(struct client *client, size_t most)
 {
     static char data[1U << 16];
     bool has_moved = false;
     ssize_t n;
 
-    while (client->fd >= 0 && (n = recv(client->fd, data, sizeof data, 0)) != 0) {
+    while (client->fd >= 0 &&
+           (n = recv(client->fd, data, most < sizeof data ? most : sizeof data, 0)) != 0) {
         if (n < 0 && errno == EAGAIN)
             return has_moved;
         if (n < 0)
             break;
         has_moved = true;
+        most -= (size_t) n;
         if (llhttp_execute(&client->parser, data, (size_t) n) != HPE_OK)
             events_fail("a client got what is no answer: %s",
                         llhttp_get_error_reason(&client->parser));
+        if (most == 0)
+            return true;
     }
     on_end(client);
     return true;
@@ -218,10 +224,41 @@ bool client_turn(struct client *client)
     if (client->fd < 0)
         return false;
     bool has_moved = flush(client);
-    has_moved |= !client->is_deaf && receive(client);
+    has_moved |= !client->is_deaf && receive(client, SIZE_MAX);
     if (client->is_spoiled && client->n_asks == 0)
         client_leave(client);
     return has_moved;
+}
+
+void client_sip(struct client *client, size_t bytes)
+{
+    if (client->fd >= 0 && bytes > 0)
+        (void) receive(client, bytes);
+}
+
+/* ---- the kernel's buffers */
+
+/* The kernel counts the bytes of an answer against the sending socket, which is the front's and inherits no size from the
+ * listener. A narrow client's socket has a name, by which the linker's stand-in for accept4 knows its connections. */
+static void make_narrow(int fd)
+{
+    const sa_family_t family = AF_UNIX;
+    const int bytes = NARROW_BYTES;
+
+    HOLD(bind(fd, (const struct sockaddr *) &family, sizeof family) == 0); /* any name */
+    HOLD(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+}
+
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+    const int bytes = NARROW_BYTES;
+    int accepted = __real_accept4(fd, address, size, flags);
+
+    if (accepted >= 0 && *size > sizeof(sa_family_t))
+        HOLD(setsockopt(accepted, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+    return accepted;
 }
 
 /* ---- requests */
@@ -240,6 +277,8 @@ static void connect_to(struct client *client, const struct sockaddr_un *address,
 
     client->fd = socket(AF_UNIX, SOCK_STREAM, 0);
     HOLD(client->fd >= 0 && io_set_nonblocking(client->fd) == 0);
+    if (client->is_narrow)
+        make_narrow(client->fd);
     if (connect(client->fd, (const struct sockaddr *) address, size) < 0) {
         forget_connection(client); /* the front does not listen any more */
         return;

@@ -25,6 +25,7 @@ struct client {
     char *out; /* owned; not sent yet */
     size_t out_size;
     bool is_deaf;       /* reads nothing */
+    bool is_narrow;     /* the kernel keeps few bytes for it */
     bool is_odd;        /* was deaf, slow or half closed: may be cut off without an answer */
     bool is_last;       /* the answer that comes closes the connection */
     bool has_shut_down; /* sends nothing more */
@@ -48,7 +49,8 @@ struct client_ask {
     uint64_t body_bytes;
 };
 
-void client_init(struct client *client);
+/* is_narrow: the kernel takes little of an answer that the client does not read, so that the rest waits in the front. */
+void client_init(struct client *client, bool is_narrow);
 /* Connects if the client has no connection. Returns the number of the ask, 0: not now (its last
  * body is not sent yet, or too many wait). */
 uint32_t client_ask(struct client *client, const struct sockaddr_un *address, socklen_t size,
@@ -60,6 +62,8 @@ void client_break_body(struct client *client);
 void client_half_close(struct client *client);
 /* Goes away, even while it waits for answers. */
 void client_leave(struct client *client);
+/* Reads about that many bytes, even if it is deaf. */
+void client_sip(struct client *client, size_t bytes);
 /* Sends and reads all that it can. Returns whether any byte has moved. */
 bool client_turn(struct client *client);
 bool client_is_waiting(const struct client *client);

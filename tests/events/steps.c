@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/frame.h"
 #include "supervisor/placement/seclude.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/workers/worker.h"
@@ -91,6 +92,11 @@ static void play_deafen(const struct step *step)
     client->is_odd |= client->is_deaf;
 }
 
+static void play_sip(const struct step *step)
+{
+    client_sip(client_of(step), size_of(step->b));
+}
+
 /* ---- workers */
 
 static void play_spawned(const struct step *step)
@@ -165,6 +171,18 @@ static void play_body(const struct step *step)
     struct played_worker *worker = worker_of(step);
 
     worker_say_body(worker, worker_pick_job(worker, step->b), size_of(step->c), step->c % 5 == 0);
+}
+
+/* A long answer: all that the window takes. */
+static void play_flood(const struct step *step)
+{
+    struct played_worker *worker = worker_of(step);
+    struct job *job = worker_pick_job(worker, step->b);
+
+    worker_begin(worker, job);
+    worker_say_head(worker, job, 0, false);
+    for (unsigned i = 0; i < BODY_WINDOW_BYTES / BODY_CHUNK_MAX_BYTES; i++)
+        worker_say_body(worker, job, BODY_CHUNK_MAX_BYTES, false);
 }
 
 static void play_credit(const struct step *step)
@@ -430,6 +448,7 @@ static const struct {
     { "client-half-closes", play_half_close, 2, true },
     { "client-breaks-its-body", play_break_body, 2, true },
     { "client-deafens-or-hears", play_deafen, 4, true },
+    { "client-sips", play_sip, 3, true },
     { "worker-spawned", play_spawned, 3, true },
     { "worker-not-spawned", play_not_spawned, 1, true },
     { "worker-hello", play_hello, 8, false },
@@ -441,6 +460,7 @@ static const struct {
     { "worker-begins", play_begin, 12, false },
     { "worker-head", play_head, 10, false },
     { "worker-body", play_body, 12, false },
+    { "worker-floods", play_flood, 3, false },
     { "worker-credit", play_credit, 8, false },
     { "worker-calls", play_call, 18, false },
     { "worker-calls-body", play_call_body, 7, false },
