@@ -30,8 +30,8 @@ struct scoreboard_placement {
     /* Allocated for the tenant by V8, ICU and natives; WebAssembly code. */
     _Atomic uint32_t native_kib;
     _Atomic uint32_t heap_held_kib; /* pages of the heap that are in memory */
-    _Atomic uint32_t unused;
-    _Atomic uint64_t cpu_ns; /* CPU time of all entries since the load; only grows */
+    _Atomic uint32_t waiting_kib; /* answers that wait for their clients, a part of external_kib */
+    _Atomic uint64_t cpu_ns;      /* CPU time of all entries since the load; only grows */
 };
 
 struct scoreboard {

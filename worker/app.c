@@ -120,6 +120,7 @@ static int make_isolate(struct app *app, const Skep__Worker__LoadBegin *load)
         .heap_held_kib = word(&row->heap_held_kib),
         .external_kib = word(&row->external_kib),
         .native_kib = word(&row->native_kib),
+        .waiting_kib = word(&row->waiting_kib),
     };
     isolate_publish(app->isolate, &meter);
     r = set_env(app, load);
@@ -365,6 +366,7 @@ void app_free(struct app *app)
     atomic_store(&row->heap_held_kib, 0);
     atomic_store(&row->external_kib, 0);
     atomic_store(&row->native_kib, 0);
+    atomic_store(&row->waiting_kib, 0);
     atomic_store(&row->cpu_ns, 0);
     free(app->name);
     free(app->main);

@@ -277,11 +277,12 @@ struct isolate_memory {
 void isolate_get_memory(struct isolate *isolate, struct isolate_memory *ret_memory);
 
 /* Words to which the isolate writes its memory in KiB as it changes: native and external memory at
- * once, the heap's pages at each collection. */
+ * once, the heap's pages at each collection, waiting answers as the JS layer notes them. */
 struct isolate_meter {
     uint32_t *heap_held_kib;
     uint32_t *external_kib;
     uint32_t *native_kib;
+    uint32_t *waiting_kib;
 };
 /* Sets the words, which are the caller's, until the isolate is freed. */
 void isolate_publish(struct isolate *isolate, const struct isolate_meter *meter);

@@ -11,6 +11,10 @@
 #define CLAIM_FACTOR 2
 #define CLAIM_MAX_KIB (UINT64_C(64) << 20)
 
+/* Answers that wait hold a tenant up when they fill one of these parts of external_mib, and so many of them are used. */
+#define WAITING_PARTS 4
+#define WAITING_FULL 3
+
 static uint64_t bounded_claim(uint64_t claim_kib, uint32_t limit_mib)
 {
     uint64_t most =
@@ -63,4 +67,28 @@ void memory_add_tenant(const struct tenant *tenant, struct memory_use *memory)
 uint64_t memory_sum_kib(const struct memory_use *memory)
 {
     return memory->heap_kib + memory->external_kib + memory->bodies_kib;
+}
+
+/* Returns what answers of requests will add that were sent and have not begun: as much as the others have on average. */
+static uint64_t expected_kib(const struct placement *placement, uint64_t waiting_kib)
+{
+    unsigned n_unstarted = placement->worker->books.n_unstarted;
+
+    if (n_unstarted >= placement->in_flight)
+        return waiting_kib;
+    return waiting_kib / (placement->in_flight - n_unstarted) * n_unstarted;
+}
+
+bool memory_is_held_by_clients(const struct placement *placement)
+{
+    const struct limits *limits = &placement->version->limits;
+    const struct scoreboard *board = placement->worker->board;
+
+    if (!board || placement->in_flight == 0 || limits->external_mib == LIMIT_UNLIMITED)
+        return false;
+    const struct scoreboard_placement *claim = &board->placements[placement->row];
+    uint64_t part = limits->external_mib * KIB_PER_MIB / WAITING_PARTS;
+    uint64_t waiting = atomic_load_explicit(&claim->waiting_kib, memory_order_relaxed);
+    uint64_t external = atomic_load_explicit(&claim->external_kib, memory_order_relaxed);
+    return waiting >= part && external + expected_kib(placement, waiting) >= WAITING_FULL * part;
 }

@@ -12,6 +12,7 @@
 #include "proto/channel.h"
 #include "proto/frame.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/requests/memory.h"
 #include "supervisor/requests/service.h"
 #include "supervisor/workers/worker.h"
 
@@ -238,6 +239,17 @@ static bool must_pause(const struct worker *worker, const struct tenant *tenant)
     return now - worker->held_at_ns < HOLDUP_PAUSE_MS * NSEC_PER_MSEC || has_trial(worker, now);
 }
 
+/* Returns whether the tenant's next request has to wait until clients have taken answers from the isolate. */
+static bool must_wait_for_clients(struct tenant *tenant, const struct placement *placement)
+{
+    bool must_wait = memory_is_held_by_clients(placement);
+
+    tenant->books.waits_for_clients = must_wait;
+    if (must_wait)
+        ledger_want_tick(ledger_of_tenant(tenant), io_now_ns() + LOOK_AGAIN_NS);
+    return must_wait;
+}
+
 /* ---- turns */
 
 void ledger_stop_waiting(struct tenant *tenant)
@@ -400,7 +412,8 @@ static enum turn take_turn(struct worker *worker, struct tenant *tenant)
     struct request *request = share_next(tenant);
 
     if (!placement || !placement_is_up(placement) || !may_send(tenant) ||
-        must_pause(worker, tenant)) { /* the tick tries again */
+        must_pause(worker, tenant) ||
+        must_wait_for_clients(tenant, placement)) { /* the tick tries again */
         ledger_stop_waiting(tenant);
         return TURN_TAKEN;
     }
@@ -448,7 +461,7 @@ void ledger_pump(struct tenant *tenant)
     struct placement *placement = may_send(tenant) ? find_place(tenant) : NULL;
     struct worker *worker = placement ? placement->worker : NULL;
 
-    if (worker && must_pause(worker, tenant))
+    if (worker && (must_pause(worker, tenant) || must_wait_for_clients(tenant, placement)))
         worker = NULL;
     if (books->run_worker != worker)
         ledger_stop_waiting(tenant);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Takes places away from requests that wait for a slow client, when all places of a tenant are
- * taken and others wait. Supervisor, loop thread.
+ * taken, or its isolate is full of answers that wait, and others wait. Supervisor, loop thread.
  */
 #include "common/io.h"
 #include "supervisor/requests/access.h"
@@ -59,8 +59,8 @@ void ledger_make_way(struct tenant *tenant, uint64_t now)
     struct request *request, *next;
     unsigned wanted = tenant->n_queued;
 
-    bool has_place =
-        tenant->n_in_flight < tenant->version->limits.concurrency && share_next(tenant);
+    bool has_place = tenant->n_in_flight < tenant->version->limits.concurrency &&
+                     share_next(tenant) && !books->waits_for_clients;
 
     if (wanted == 0 || has_place || now < books->way_made_ns + LOOK_AGAIN_MS * NSEC_PER_MSEC)
         return;

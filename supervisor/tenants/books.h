@@ -49,4 +49,5 @@ struct tenant_books {
     unsigned n_shares;        /* addresses with requests at the tenant */
     unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
     uint64_t way_made_ns;     /* last time that slow clients had to give up places */
+    bool waits_for_clients;   /* the last look found its isolate full of answers, see memory.h */
 };

@@ -414,3 +414,29 @@ def test_slow_readers_are_cut_off_above_the_budget_and_others_served(start):
         connection.reset()
     skepd.wait_idle()
     wait_for(lambda: scrape(port).get("skep_bound_used", what="buffers") == 0, "all to be given back")
+
+
+def test_clients_that_read_nothing_do_not_fill_the_tenants_memory(start):
+    # Each answer is a copy of 2 MiB in the isolate: eight of them would be all of external_mib.
+    answers = """
+        const bytes = new Uint8Array(2 << 20).fill(120);
+        export default { fetch: () => new Response(bytes) };
+    """
+    limits = {"external_mib": 16, "wall_ms": 60000, "cpu_ms": 5000}
+    skepd = start({"a": {"limits": limits, "files": {"worker.js": answers}}})
+    asked = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+    clients = []
+    for _ in range(24):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(60)
+        client.connect(skepd.address)
+        client.sendall(asked)
+        clients.append(client)
+    wait_for(lambda: skepd.tenant("a")["queued"] > 0, "requests that wait")
+    for client in clients:
+        with client.makefile("rb") as answer:
+            assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+            assert len(answer.read()) > 2 << 20
+        client.close()
+    assert not skepd.admin("incidents")["incidents"]

@@ -226,6 +226,9 @@ export class Host {
                 return all;
             },
             dropBytes: (bytes) => this.#drop(bytes),
+            noteWaiting: (bytes) => {
+                this.waiting = bytes;
+            },
             isLatin1: (string) => !/[^\x00-\xff]/.test(string),
             register: (entries) => {
                 this.entries = entries;

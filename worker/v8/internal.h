@@ -89,6 +89,7 @@ struct isolate {
     std::shared_ptr<Allocator> allocator;
     bool native_limit_hit = false;
     uint32_t *heap_held_kib = nullptr; // borrowed: see isolate_publish
+    uint32_t *waiting_kib = nullptr;   // the same
 
     bool in_entry = false;
     uint64_t request = 0; // request of the running entry

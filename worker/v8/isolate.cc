@@ -329,6 +329,7 @@ void isolate_get_memory(struct isolate *self, struct isolate_memory *ret_memory)
 void isolate_publish(struct isolate *self, const struct isolate_meter *meter)
 {
     self->heap_held_kib = meter ? meter->heap_held_kib : nullptr;
+    self->waiting_kib = meter ? meter->waiting_kib : nullptr;
     self->allocator->publish_to(meter ? meter->external_kib : nullptr);
     memory_publish(self->allocator->account(), meter ? meter->native_kib : nullptr);
     if (meter)

@@ -517,6 +517,18 @@ void native_drop_bytes(const Info &info)
     drop_bytes(info[0]);
 }
 
+// noteWaiting(bytes): how much of the answers waits for clients, for the scoreboard.
+void native_note_waiting(const Info &info)
+{
+    const struct isolate *self = isolate_from(info.GetIsolate());
+    const uint64_t kib = to_u64(info[0]) >> 10;
+
+    if (self->waiting_kib)
+        __atomic_store_n(self->waiting_kib,
+                         static_cast<uint32_t>(std::min<uint64_t>(kib, UINT32_MAX)),
+                         __ATOMIC_RELAXED);
+}
+
 // concat(chunks, size, take): one Uint8Array of that size from all chunks; with take they are dropped.
 void native_concat(const Info &info)
 {
@@ -628,6 +640,7 @@ const Native natives[] = {
     { "copyBytes", native_copy_bytes },
     { "concat", native_concat },
     { "dropBytes", native_drop_bytes },
+    { "noteWaiting", native_note_waiting },
     { "call", native_call },
     { "sendCall", native_send_call },
     { "consumeCall", native_consume_call },

@@ -3,7 +3,7 @@
 // The life of a request: dispatch, the handler, the response on its way out, waitUntil, the end.
 // Entry points for worker/v8; see the contract in ../README.md.
 import {
-    consumeBody, done, dropBytes, head as cut, log, namedKeys, respond, sendBody, utf8Encode,
+    consumeBody, done, dropBytes, head as cut, log, namedKeys, noteWaiting, respond, sendBody, utf8Encode,
 } from "./native.js";
 import {
     FunctionPrototypeCall, ObjectDefineProperty, Promise, PromisePrototypeThen, PromiseResolve,
@@ -74,6 +74,7 @@ class Call {
     credit = 0;
     rest; // part of a chunk that waits for credit
     own; // all bytes of the response's body, to which only this call refers
+    waiting = 0; // bytes that this call keeps until the client has taken them
     wake; // resolves when there is credit again
 
     constructor(id, isHead, caller) {
@@ -102,9 +103,22 @@ class Call {
 }
 closeClass(Call);
 
+let waiting = 0; // bytes that all calls keep so
+
+// Notes how much waits for the client. skepd sends few further requests while clients make answers wait that fill
+// the tenant's memory.
+function noteCallWaiting(call, bytes) {
+    if (call.waiting !== bytes) {
+        waiting += bytes - call.waiting;
+        call.waiting = bytes;
+        noteWaiting(waiting);
+    }
+}
+
 // Drops the rest of the response body, of which nothing more is sent.
 function dropRest(call) {
     call.rest = undefined;
+    noteCallWaiting(call, 0);
     if (call.own !== undefined) {
         dropBytes(call.own);
         call.own = undefined;
@@ -329,6 +343,7 @@ function answer(call, response) {
                 if (!call.isHead) {
                     call.rest = bytes;
                     call.own = bytes !== source || body.isOwn ? bytes : undefined;
+                    noteCallWaiting(call, lengthOf(bytes));
                     send(call);
                     return;
                 }
@@ -422,8 +437,14 @@ async function sendNext(call) {
     if (length > call.credit) {
         call.rest = viewBytes(chunk, call.credit, length);
         chunk = viewBytes(chunk, 0, call.credit);
+        if (call.waiting === 0) {
+            noteCallWaiting(call, length);
+        }
     } else {
         call.rest = undefined;
+        if (call.reader !== undefined) {
+            noteCallWaiting(call, 0);
+        }
     }
     if (length > 0) {
         call.credit = sendBody(call.id, chunk, false);

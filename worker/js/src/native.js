@@ -8,7 +8,7 @@ delete globalThis.__skep;
 
 export const {
     call, cancelCall, clearTimer, concat: nativeConcat, consumeBody, consumeCall, copyBytes: nativeCopyBytes, done, dropBytes,
-    head, isLatin1, keepTimer, lazy, locate, log, namedKeys, now,
+    head, isLatin1, keepTimer, lazy, locate, log, namedKeys, noteWaiting, now,
     openCompress, openCrypto, owner, proxyParts, register, respond, sendBody, sendCall, setTimer,
     structuredClone: nativeStructuredClone, utf8Decode, utf8Encode, utf8EncodeInto,
 } = native;
