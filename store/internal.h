@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The internals that the files of the store process share: main.c (the process), upload.c (a
- * version on its way in), versions.c (stored versions), recover.c (interrupted changes). Included
- * by these and their tests only.
+ * version on its way in), versions.c (stored versions), callers.c (rights to call), recover.c (interrupted changes).
+ * Included by these and their tests only.
  *
  *   STATE/lock                                  flock(2) for each change: at an upgrade, two skepd run side by side
  *   STATE/owner                                 flock(2) by the skepd whose state folder it is, for its life
  *   STATE/key                                   random bytes that go into the names of versions: who reads a name
  *                                               cannot try what was in env
+ *   STATE/callers                               which tenant each name in `callers` stands for, as skepd sends it
  *   STATE/tenants/NAME/current                  link to versions/SHA256: what serves
  *   STATE/tenants/NAME/history                  history.h
  *   STATE/tenants/NAME/versions/SHA256/         bundle/ (the files as sent), env, info, sums
@@ -78,7 +79,10 @@ struct store_state {
     unsigned n_uploads;
     EVP_MD *sha256;
     uint8_t key[STORE_KEY_BYTES]; /* in the names of versions */
-    char text[STORE_TEXT_MAX];    /* the reason of the last failure, for people */
+    char *callers;                /* owned; parts of the next STATE/callers; NULL: none */
+    size_t callers_size;
+    bool callers_have_failed;  /* one of the parts: the others fail, too */
+    char text[STORE_TEXT_MAX]; /* the reason of the last failure, for people */
 };
 
 /* All return 0 or -errno, and on failure text says why, unless noted otherwise. */
@@ -151,6 +155,11 @@ void stored_tenant_done(struct stored_tenant *tenant);
 int version_commit(struct store_state *state, const Skep__Store__Commit *commit,
                    char ret_previous[static VERSION_BYTES + 1]);
 int version_remove_tenant(struct store_state *state, const char *name, unsigned *ret_versions);
+
+/* ---- callers.c */
+
+/* Takes a part of the rights to call; after the last one all of them are on the disk in place of those before. */
+int callers_part(struct store_state *state, const Skep__Store__Callers *part);
 
 /* ---- recover.c */
 

@@ -223,6 +223,13 @@ static int on_remove(void *client, const ProtobufCMessage *message)
     return helper_answer(client, &answer.base);
 }
 
+static int on_callers(void *client, const ProtobufCMessage *message)
+{
+    const Skep__Store__Callers *part = (const Skep__Store__Callers *) message;
+    return callers_part(state_of(client), part) < 0 ? send_failed(client, part->id)
+                                                    : send_accepted(client, part->id);
+}
+
 static const struct channel_rule rules[] = {
     [SKEP__STORE__REQUEST__MESSAGE_BEGIN] = { 1, on_begin },
     [SKEP__STORE__REQUEST__MESSAGE_PART] = { 1, on_part },
@@ -232,6 +239,7 @@ static const struct channel_rule rules[] = {
     [SKEP__STORE__REQUEST__MESSAGE_LIST] = { 1, on_list },
     [SKEP__STORE__REQUEST__MESSAGE_REMOVE] = { 1, on_remove },
     [SKEP__STORE__REQUEST__MESSAGE_CHECK] = { 1, on_check },
+    [SKEP__STORE__REQUEST__MESSAGE_CALLERS] = { 1, on_callers },
 };
 
 static const struct channel_table requests = {

@@ -7,5 +7,6 @@
 
 #define STORE_NAME "store"
 #define STORE_PROGRAM "skep-store"
+#define STORE_CALLERS_FILE "callers" /* in the state folder; read by skepd at its start */
 #define STORE_VERSION \
-    1 /* version of store.proto: goes up with each change that the other end must know of */
+    2 /* version of store.proto: goes up with each change that the other end must know of */

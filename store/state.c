@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -87,6 +88,7 @@ void store_close(struct store_state *state)
 
     while ((upload = TAILQ_FIRST(&state->uploads)))
         upload_free(state, upload);
+    free(state->callers);
     EVP_MD_free(state->sha256);
     if (state->tenants_fd >= 0)
         (void) close(state->tenants_fd);

@@ -127,16 +127,18 @@ static int install_dev(struct skepd *skepd, const char *path)
     return r < 0 ? r : install_one(skepd, manifest, path);
 }
 
-/* Installs all tenants. Bad ones are named in the log and left out. */
-static int install_all(struct skepd *skepd)
+/* Installs all tenants. Bad ones are named in the log and left out; ret_is_whole: there are none. */
+static int install_all(struct skepd *skepd, bool *ret_is_whole)
 {
     struct config_errors errors = { 0 };
     struct manifest_set set = { 0 };
 
+    *ret_is_whole = true;
     if (!skepd->config->tenants)
         return 0;
     int r = manifest_read_all(skepd->config->tenants, skepd->config, &set, &errors);
     log_errors(&errors);
+    *ret_is_whole = r == 0;
     for (unsigned i = 0; i < set.count; i++) {
         struct manifest *manifest = TAKE_PTR(set.items[i]);
         _cleanup_free_ char *dir = strdup(manifest->file);
@@ -145,7 +147,8 @@ static int install_all(struct skepd *skepd)
         char *slash = strrchr(dir, '/');
         if (slash)
             *slash = '\0';
-        (void) install_one(skepd, manifest, dir);
+        if (install_one(skepd, manifest, dir) < 0)
+            *ret_is_whole = false;
     }
     manifest_set_done(&set);
     return r == -EINVAL ? 0 : r;
@@ -356,6 +359,7 @@ static int start_service(struct skepd *skepd)
 
 static int set_up(struct skepd *skepd, const struct arguments *arguments)
 {
+    bool is_whole = false;
     int r = make_slots(skepd);
 
     if (r == 0)
@@ -377,11 +381,15 @@ static int set_up(struct skepd *skepd, const struct arguments *arguments)
         r = make_reload(skepd);
     if (r == 0)
         r = make_deploys(skepd);
+    if (r == 0)
+        r = deploys_read_callers(skepd->deploys);
     if (r < 0)
         return log_error_errno(r, "cannot start");
-    r = arguments->dev ? install_dev(skepd, arguments->dev) : install_all(skepd);
+    r = arguments->dev ? install_dev(skepd, arguments->dev) : install_all(skepd, &is_whole);
     if (r == 0)
         r = deploys_install_stored(skepd->deploys);
+    if (r == 0 && is_whole)
+        callers_settle(skepd->tenants);
     if (r < 0)
         return r;
     r = listen_front(skepd->front, skepd->sockets, skepd->config);

@@ -175,6 +175,7 @@ int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news)
     };
 
     unserved_forget(deploy->deploys->with.tenants, deploy->tenant);
+    callers_on_removed(deploy->deploys->with.tenants, deploy->tenant);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = deploy->tenant), "is removed, with %u versions",
               removed->versions);
     deploy_succeed(deploy, &result);
@@ -185,7 +186,11 @@ int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news)
 
 static int on_accepted(void *owner, const ProtobufCMessage *message)
 {
-    return tell(owner, ((const Skep__Store__Accepted *) message)->id, DEPLOY_ON_ACCEPTED, message);
+    uint64_t id = ((const Skep__Store__Accepted *) message)->id;
+
+    return deploy_callers_take_answer(owner, id, NULL, 0)
+               ? 0
+               : tell(owner, id, DEPLOY_ON_ACCEPTED, message);
 }
 
 static int on_sealed(void *owner, const ProtobufCMessage *message)
@@ -215,7 +220,9 @@ static int on_failed(void *owner, const ProtobufCMessage *message)
     struct deploy *deploy = deploy_find(owner, failed->id);
     _cleanup_(failure_done) struct failure failure = { 0 };
 
-    if (!deploy)
+    if (deploy_callers_take_answer(owner, failed->id, (const char *) failed->text.data,
+                                   failed->text.len) ||
+        !deploy)
         return 0;
     (void) failure_set_text(&failure, -EREMOTEIO, (const char *) failed->text.data,
                             failed->text.len);

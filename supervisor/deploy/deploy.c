@@ -131,9 +131,10 @@ static void on_check(evutil_socket_t fd, short what, void *arg)
 
 static void on_store_failed(void *owner, uint64_t id)
 {
+    static const char lost[] = "the store has ended";
     struct deploy *deploy = deploy_find(owner, id);
 
-    if (deploy)
+    if (!deploy_callers_take_answer(owner, id, lost, sizeof lost - 1) && deploy)
         (void) deploy_on_event(deploy, DEPLOY_ON_UNANSWERED, NULL);
 }
 
@@ -144,6 +145,7 @@ static void on_store_lost(void *owner)
 
 static void on_store_ready(void *owner)
 {
+    deploy_callers_on_ready(owner);
     deploys_on_event(owner, DEPLOY_ON_STORE_READY);
 }
 
@@ -170,7 +172,7 @@ int deploys_new(const struct deploys_options *options, struct deploys **ret_depl
     TAILQ_INIT(&deploys->list);
     deploys->tick = evtimer_new(options->base, on_tick, deploys);
     deploys->check = event_new(options->base, -1, 0, on_check, deploys);
-    if (!deploys->tick || !deploys->check) {
+    if (!deploys->tick || !deploys->check || deploy_callers_new(deploys) < 0) {
         (void) deploys_free(deploys);
         return -ENOMEM;
     }
@@ -194,6 +196,7 @@ struct deploys *deploys_free(struct deploys *deploys)
             (void) deploy_send_remove(deploy);
         deploy_free(deploy);
     }
+    deploy_callers_done(deploys);
     tenants_watch(deploys->with.tenants, NULL, NULL);
     total_set(deploys->with.record->totals, TOTAL_DEPLOYS, NULL, NULL);
     if (deploys->tick)
@@ -238,5 +241,5 @@ unsigned deploys_count_busy(const struct deploys *deploys)
 
 bool deploys_are_busy(const struct deploys *deploys)
 {
-    return deploys_count_busy(deploys) > 0;
+    return deploys_count_busy(deploys) > 0 || deploy_callers_are_pending(deploys);
 }

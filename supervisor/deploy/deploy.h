@@ -123,6 +123,11 @@ struct deploys *deploys_free(struct deploys *deploys);
 /* Ends deploys because skepd ends: those that are not being made durable yet fail, the others go
  * on. */
 void deploys_drain(struct deploys *deploys);
+/* Takes the rights to call that were kept, before any tenant is installed; see callers_settle. Rights that cannot be read
+ * are an error in the log only. Returns 0 or -errno. */
+int deploys_read_callers(struct deploys *deploys);
+/* Notes whether the state folder is this skepd's: at a hand-over, it is the old one's or the new one's. */
+void deploys_set_owner(struct deploys *deploys, bool is_owner);
 /* Installs stored tenants that are not in the folder of tenants. A broken one is named in the log and listed as
  * not served. Returns 0 or -ENOMEM. */
 int deploys_install_stored(struct deploys *deploys);

@@ -56,9 +56,25 @@ struct deploy_news {
     const char *dir;            /* likewise, of its files */
 };
 
+/* The rights to call on their way to the disk. */
+struct callers_keeping {
+    struct event *event; /* looks whether they have changed; NULL: nothing is kept */
+    bool
+        is_held; /* no right is written: the state folder is another skepd's, or the file is damaged */
+    bool is_damaged; /* the file cannot be read, and stays as it is */
+    char *stored;    /* owned; the text that is on the disk */
+    size_t stored_size;
+    char *sent; /* owned; the text that the store is writing; NULL: none */
+    size_t sent_size;
+    uint64_t id;           /* id of its parts */
+    unsigned n_unanswered; /* parts */
+    bool has_failed;       /* one of them */
+};
+
 struct deploys {
     struct deploys_options with;
     struct deploy_list list;
+    struct callers_keeping callers;
     uint64_t last_id;
     struct event *tick;
     struct event *check; /* event: a watched version has failed too often */
@@ -134,6 +150,19 @@ int deploy_take_commit(struct deploy *deploy, const struct deploy_news *news);
 int deploy_choose(struct deploy *deploy, const struct deploy_news *news);
 int deploy_show(struct deploy *deploy, const struct deploy_news *news);
 int deploy_take_removal(struct deploy *deploy, const struct deploy_news *news);
+
+/* ---- callers.c */
+
+int deploy_callers_new(struct deploys *deploys);
+/* Sends what has changed and is not sent yet. */
+void deploy_callers_done(struct deploys *deploys);
+/* Returns whether the store's answer, or the loss of the store, is about the rights to call, and takes it then. error:
+ * NULL: the part was accepted. */
+bool deploy_callers_take_answer(struct deploys *deploys, uint64_t id, const char *error,
+                                size_t size);
+void deploy_callers_on_ready(struct deploys *deploys);
+/* Returns whether the store is writing them. */
+bool deploy_callers_are_pending(const struct deploys *deploys);
 
 /* ---- watch.c */
 

@@ -354,5 +354,7 @@ bool reload_tenants_step(struct reload *reload, struct reload_walk *walk,
         return false;
     settle_waiting(reload, report);
     keep_trying(reload);
+    if (LIST_EMPTY(&reload->waits.list) && report->tenant_errors.n_items == 0)
+        callers_settle(reload->with.tenants);
     return true;
 }

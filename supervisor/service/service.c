@@ -171,6 +171,7 @@ static void hold_all(void *owner, bool hold)
     http_front_hold(service->with.front, hold);
     metrics_hold(service->with.metrics, hold);
     admin_hold(service->with.admin, hold);
+    deploys_set_owner(service->with.deploys, !hold);
 }
 
 /* Makes this process the service for systemd, too. */

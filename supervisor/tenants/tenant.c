@@ -46,6 +46,7 @@ struct tenants *tenants_free(struct tenants *tenants)
     tenant_cursor_close(&tenants->care);
     assert(TAILQ_EMPTY(&tenants->list) && TAILQ_EMPTY(&tenants->leaving));
     unserved_forget_all(tenants);
+    callers_done(tenants);
     (void) router_free(tenants->router);
     free(tenants);
     return NULL;
@@ -110,7 +111,6 @@ static unsigned bucket_of(const char *name, size_t size)
 
 void tenant_list(struct tenants *tenants, struct tenant *tenant)
 {
-    callers_on_made(tenants, tenant);
     TAILQ_INSERT_TAIL(&tenants->list, tenant, entry);
     LIST_INSERT_HEAD(&tenants->by_name[bucket_of(tenant->name, strlen(tenant->name))], tenant,
                      in_bucket);

@@ -144,6 +144,9 @@ struct tenants {
     struct tenant_list watched;       /* tenants with a standby */
     LIST_HEAD(, unserved) unserved;   /* see unserved.h */
     struct caller_right_list awaited; /* rights of names that no tenant has had yet */
+    struct callers_kept *kept;        /* owned; rights from before the start; NULL: none */
+    void (*on_callers)(void *owner);  /* see callers_watch */
+    void *callers_owner;
     struct router *router;
     void (*on_failing)(void *owner); /* see tenants_watch */
     void *watcher;

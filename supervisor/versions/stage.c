@@ -81,6 +81,7 @@ static void serve(struct tenant *tenant, struct version *next)
     struct version *old = tenant->version;
 
     tenant->version = next;
+    callers_changed(tenant->tenants);
     if (next->cordon != old->cordon)
         seclude_follow(tenant);
     tenant->load_failures = 0;
@@ -90,6 +91,7 @@ static void serve(struct tenant *tenant, struct version *next)
 static void serve_first(struct tenant *tenant, const char *name)
 {
     tenant->deployed.is_unrouted = false;
+    callers_on_served(tenant->tenants, tenant);
     (void) snprintf(tenant->deployed.serving, sizeof tenant->deployed.serving, "%s", name);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves its first version, %.12s",
               name);

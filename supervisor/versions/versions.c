@@ -72,6 +72,7 @@ void versions_serve_candidate(struct tenant *tenant)
     (void) version_unref(old);
     tenant->load_failures = 0;
     tenant->load_again_ns = 0;
+    callers_changed(tenant->tenants);
     log_event(LOG_LEVEL_INFO, LOG_ABOUT(.tenant = tenant->name), "serves a new version");
     (void) versions_renew_limits(tenant); /* they may have changed while it was loading */
 }
@@ -111,6 +112,7 @@ static int install_first(struct versions *versions, struct manifest *manifest, c
         return r;
     }
     tenant_list(versions->tenants, tenant);
+    callers_on_served(versions->tenants, tenant);
     return 0;
 }
 
@@ -247,6 +249,8 @@ void versions_remove(struct tenant *tenant)
     router_remove(tenants->router, tenant);
     tenant_unlist(tenants, tenant);
     TAILQ_INSERT_TAIL(&tenants->leaving, tenant, entry);
+    if (!tenant->deployed.is_unrouted) /* otherwise it never was */
+        callers_on_removed(tenants, tenant->name);
 }
 
 static void destroy(struct tenant *tenant)

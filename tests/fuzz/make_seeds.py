@@ -351,7 +351,7 @@ FRAMES = {
     "to-worker": (TO_WORKER, frame(1, f1=1, f2="a", f3="worker.js") + frame(4, f1=5, f2="GET", f3="/")),
     "command": (COMMAND, b"".join(frame(case, f1="alpha") for case in range(1, 26))),
     "answer": (ANSWER, frame(1, f1="0.1", f2="13.6", f3=9) + frame(2, f1="gone", f2="why")),
-    "store-request": (STORE_REQUEST, b"".join(frame(case, f1=1, f2="a") for case in range(1, 8))),
+    "store-request": (STORE_REQUEST, b"".join(frame(case, f1=1, f2="a") for case in range(1, 10))),
     "store-answer": (STORE_ANSWER, b"".join(frame(case, f1=1, f2="a" * 64) for case in range(1, 9))),
     "repeated": (ANSWER, frame(3, f1=[message(f1="a", f2=1)] * 30)),
     "truncated": (COMMAND, frame(4, f1="alpha")[:-1]),

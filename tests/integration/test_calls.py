@@ -13,7 +13,7 @@ import time
 import pytest
 
 from client import Connection
-from harness import cordon, free_port, script, wait_for
+from harness import cordon, descendants, free_port, script, status_of, wait_for
 
 
 def calling(body, *callees, **manifest):
@@ -331,6 +331,148 @@ def test_right_is_the_tenants_and_not_its_names(start):
     assert skepd.skep("reload").returncode == 0
     wait_for(lambda: skepd.get("b").text == "yes 4", "the version of b with callers")
     assert skepd.get("a").text == "yes 4"
+
+
+# ---- the right to call, over a restart
+
+
+@pytest.fixture
+def keeping(start, tmp_path):
+    """Starts a skepd with a state folder: b, which lets a call it, and a, unless it is deployed later."""
+
+    def start_one(**tenants):
+        state = tmp_path / "state"
+        skepd = start({"b": called(YES, "a"), **tenants}, state=str(state))
+        skepd.kept = lambda: (state / "callers").read_text() if (state / "callers").exists() else ""
+        return skepd
+
+    return start_one
+
+
+def restart(skepd, kill=False):
+    if kill:
+        skepd.process.kill()
+        skepd.process.wait()
+        skepd.process = None
+    else:
+        skepd.stop()
+    skepd.start()
+
+
+def reload(skepd):
+    assert skepd.skep("reload").returncode == 0
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_tenant_made_anew_has_no_right_after_a_restart_either(keeping, kill):
+    skepd = keeping(a=calling(ASK, "b"))
+    assert skepd.get("a").text == "yes"
+    remove(skepd, "a")
+    wait_for(lambda: "b a gone" in skepd.kept(), "the end of the right to be on the disk")
+    skepd.write_tenant("a", calling(ASK, "b"))
+    reload(skepd)
+    wait_for(lambda: skepd.get("a").status == 403, "another a")
+    restart(skepd, kill)
+    assert skepd.get("a").status == 403
+    assert "a, gone: another tenant has the name by now" in skepd.skep("explain", "b").stdout
+
+
+def test_right_lasts_over_a_restart(keeping):
+    skepd = keeping(a=calling(ASK, "b"))
+    wait_for(lambda: "b a here" in skepd.kept(), "the right to be on the disk")
+    restart(skepd)
+    assert skepd.get("a").text == "yes"
+    restart(skepd)
+    assert skepd.get("a").text == "yes"
+
+
+def test_tenant_removed_while_skepd_does_not_run_has_gone(keeping):
+    skepd = keeping(a=calling(ASK, "b"))
+    wait_for(lambda: "b a here" in skepd.kept(), "the right to be on the disk")
+    skepd.stop()
+    for path in [*(skepd.tenants_folder / "a").iterdir(), skepd.tenants_folder / "a"]:
+        path.unlink() if path.is_file() else path.rmdir()
+    skepd.start()
+    wait_for(lambda: "b a gone" in skepd.kept(), "the end of the right to be on the disk")
+    skepd.write_tenant("a", calling(ASK, "b"))
+    reload(skepd)
+    assert wait_for(lambda: skepd.get("a").status != 404 and skepd.get("a"), "a").status == 403
+
+
+def test_right_is_kept_for_a_tenant_whose_files_are_broken_at_the_start(keeping):
+    skepd = keeping(a=calling(ASK, "b"))
+    wait_for(lambda: "b a here" in skepd.kept(), "the right to be on the disk")
+    skepd.stop()
+    manifest = skepd.tenants_folder / "a/skep.yaml"
+    whole = manifest.read_text()
+    manifest.write_text(whole + "\nunknown: 1\n")
+    skepd.start()
+    assert skepd.get("a").status == 404
+    manifest.write_text(whole)
+    reload(skepd)
+    assert wait_for(lambda: skepd.get("a").status != 404 and skepd.get("a"), "a").text == "yes"
+
+
+def deploy(skepd, folder, source, name="a", **manifest):
+    bundle = folder / name
+    bundle.mkdir(exist_ok=True)
+    manifest = {"name": name, "main": "worker.js", "routes": [f"{name}.test/*"], **manifest}
+    (bundle / "skep.yaml").write_text(json.dumps(manifest))
+    (bundle / "worker.js").write_text(source)
+    return skepd.skep("deploy", bundle)
+
+
+def test_deployed_tenant_made_anew_has_no_right_after_a_restart(keeping, folder):
+    skepd = keeping()
+    bindings = [{"name": "B", "service": "b"}]
+    # One that never served was no tenant: its name still waits for the first.
+    assert deploy(skepd, folder, "throw new Error('no')", bindings=bindings).returncode == 1
+    assert deploy(skepd, folder, script(ASK), bindings=bindings).returncode == 0
+    assert skepd.get("a").text == "yes"
+    assert skepd.skep("remove", "a").returncode == 0
+    assert deploy(skepd, folder, script(ASK), bindings=bindings).returncode == 0
+    assert skepd.get("a").status == 403
+    restart(skepd, kill=True)
+    assert skepd.get("a").status == 403
+
+
+def test_right_lasts_over_an_upgrade(upgradable, tmp_path):
+    tenants = {"b": called(YES, "a"), "a": calling(ASK, "b")}
+    skepd = upgradable(tenants, state=str(tmp_path / "state"))
+    assert skepd.get("a").text == "yes"
+    skepd.wait_gone(skepd.upgrade()["old_pid"])
+    assert skepd.get("a").text == "yes"
+    remove(skepd, "a")
+    skepd.write_tenant("a", calling(ASK, "b"))
+    reload(skepd)
+    wait_for(lambda: "b a gone" in (tmp_path / "state/callers").read_text(), "the end of the right")
+    skepd.upgrade()
+    assert skepd.get("a").status == 403
+
+
+def test_right_that_was_not_kept_in_time_is_kept_when_the_store_is_back(keeping):
+    skepd = keeping(a=calling(ASK, "b"))
+    wait_for(lambda: "b a here" in skepd.kept(), "the right to be on the disk")
+    store = next(p for p in descendants(skepd.pid) if status_of(p)["Name"].strip() == "skep-store")
+    os.kill(store, signal.SIGSTOP)
+    remove(skepd, "a")
+    os.kill(store, signal.SIGKILL)
+    wait_for(lambda: "b a gone" in skepd.kept(), "the next store to have it", timeout=30)
+
+
+def test_damaged_rights_let_no_tenant_call(keeping, tmp_path):
+    skepd = keeping(a=calling(ASK, "b"))
+    wait_for(lambda: "b a here" in skepd.kept(), "the right to be on the disk")
+    skepd.stop()
+    (tmp_path / "state/callers").write_text("skep callers 1\nb a here\nb")
+    skepd.start()
+    assert skepd.get("a").status == 403
+    assert skepd.get("b").text == "yes"
+    assert "callers cannot be read" in skepd.log()
+    skepd.stop()
+    (tmp_path / "state/callers").unlink()
+    skepd.start()
+    assert skepd.get("a").text == "yes"
 
 
 @pytest.mark.parametrize("mine, other, status", [(True, True, 200), (True, False, 403), (False, True, 403)])

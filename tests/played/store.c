@@ -188,6 +188,7 @@ static void (*const honest[])(const struct played_question *question) = {
     [SKEP__STORE__REQUEST__MESSAGE_REMOVE] = say_removed,
     [SKEP__STORE__REQUEST__MESSAGE_CHECK] = say_accepted,
     [SKEP__STORE__REQUEST__MESSAGE_ABORT] = say_accepted,
+    [SKEP__STORE__REQUEST__MESSAGE_CALLERS] = say_accepted,
 };
 
 static struct played_question take_question(void)

@@ -342,6 +342,57 @@ static void test_recovery_leaves_a_live_upload_alone(void **state)
     assert_int_equal(commit(&f->state, 1, "t", made->version, STORE_DEPLOY, 9), 0);
 }
 
+static int send_callers(struct store_state *state, const char *data, bool more)
+{
+    Skep__Store__Callers part = SKEP__STORE__CALLERS__INIT;
+
+    part.id = 9;
+    part.data = bytes(data);
+    part.more = more;
+    return callers_part(state, &part);
+}
+
+static void expect_callers(const struct fixture *f, const char *text)
+{
+    char path[64], found[64] = "";
+
+    (void) snprintf(path, sizeof path, "%s/callers", f->path);
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, found, sizeof found - 1), strlen(text));
+    assert_string_equal(found, text);
+}
+
+static void test_callers_replace_those_before_when_all_parts_are_there(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(send_callers(&f->state, "one", false), 0);
+    expect_callers(f, "one");
+    assert_int_equal(send_callers(&f->state, "two", true), 0);
+    assert_int_equal(send_callers(&f->state, "three", true), 0);
+    expect_callers(f, "one");
+    assert_int_equal(send_callers(&f->state, "four", false), 0);
+    expect_callers(f, "twothreefour");
+    assert_int_equal(send_callers(&f->state, "", false), 0);
+    expect_callers(f, "");
+}
+
+static void test_callers_without_one_part_are_not_written(void **state)
+{
+    static char large[(16U << 20) + 2];
+    struct fixture *f = *state;
+
+    memset(large, 'x', sizeof large - 1);
+    assert_int_equal(send_callers(&f->state, "one", false), 0);
+    assert_int_equal(send_callers(&f->state, large, true), -EMSGSIZE);
+    assert_int_equal(send_callers(&f->state, "two", true), -EIO);
+    assert_int_equal(send_callers(&f->state, "three", false), -EIO);
+    expect_callers(f, "one");
+    assert_int_equal(send_callers(&f->state, "four", false), 0);
+    expect_callers(f, "four");
+}
+
 static void test_links_lead_nowhere(void **state)
 {
     struct fixture *f = *state;
@@ -376,6 +427,8 @@ int main(void)
         TEST(test_tenant_that_cannot_be_read_is_named_and_others_are_recovered),
         TEST(test_history_is_bounded),
         TEST(test_recovery_leaves_a_live_upload_alone),
+        TEST(test_callers_replace_those_before_when_all_parts_are_there),
+        TEST(test_callers_without_one_part_are_not_written),
         TEST(test_links_lead_nowhere),
     };
 

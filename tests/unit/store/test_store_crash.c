@@ -403,6 +403,47 @@ static void test_what_is_done_is_synced(void **state)
     }
 }
 
+static int write_callers(struct store_state *state, const char *text)
+{
+    Skep__Store__Callers part = SKEP__STORE__CALLERS__INIT;
+
+    part.data = bytes(text);
+    return callers_part(state, &part);
+}
+
+static int run_callers(struct store_state *state)
+{
+    return write_callers(state, "after\n");
+}
+
+static void test_callers_are_the_old_or_the_new(void **state)
+{
+    unsigned at = 0;
+
+    (void) state;
+    for (int status = CUT_OFF; status == CUT_OFF;) {
+        struct store_state store = { 0 };
+        char path[32];
+        make_keyed_folder(path);
+        assert_int_equal(store_open(&store, path), 0);
+        n_dirty = 0;
+        is_recording = true;
+        assert_int_equal(write_callers(&store, "before\n"), 0);
+        (void) check_clean(NULL, store.state_fd, "callers");
+        is_recording = false;
+        status = in_process(path, run_callers, ++at);
+        _cleanup_fd_ int fd = __real_openat(store.state_fd, "callers", O_RDONLY | O_CLOEXEC, 0);
+        char text[16] = "";
+        assert_true(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+        assert_true(strcmp(text, "after\n") == 0 ||
+                    (status == CUT_OFF && strcmp(text, "before\n") == 0));
+        assert_true(status == 0 || status == CUT_OFF);
+        store_close(&store);
+        remove_folder(path);
+    }
+    assert_true(at > 4);
+}
+
 static int set_up(void **state)
 {
     struct store_state store = { 0 };
@@ -425,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_cut_at_each_operation_leaves_the_old_or_the_new),
         cmocka_unit_test(test_recovery_that_is_cut_is_done_by_the_next),
         cmocka_unit_test(test_what_is_done_is_synced),
+        cmocka_unit_test(test_callers_are_the_old_or_the_new),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
