@@ -9,6 +9,8 @@
 #define SLOW_NS (10 * NSEC_PER_SEC)
 /* Part of the places that is kept for addresses without known slow clients. */
 #define KEPT_SHARE 4
+/* Part of the places and of the queue that all calling tenants together may have: HTTP clients always find the rest. */
+#define CALLERS_PERCENT 75
 
 struct share {
     LIST_ENTRY(share) in_table;
@@ -107,6 +109,7 @@ void share_enqueue(struct request *request, bool at_head)
     struct share *share = request->share;
     struct share_list *waiting = waiting_of(request->attempt.tenant);
 
+    request->attempt.tenant->books.n_calls_queued += share->is_caller;
     if (share->n_queued++ > 0 && at_head)
         TAILQ_REMOVE(waiting, share, waiting);
     if (at_head)
@@ -124,6 +127,7 @@ void share_dequeue(struct request *request)
     struct share *share = request->share;
     struct share_list *waiting = waiting_of(request->attempt.tenant);
 
+    request->attempt.tenant->books.n_calls_queued -= share->is_caller;
     TAILQ_REMOVE(&share->queue, request, in_share);
     TAILQ_REMOVE(waiting, share, waiting);
     if (--share->n_queued > 0)
@@ -133,29 +137,39 @@ void share_dequeue(struct request *request)
 void share_take_place(struct request *request)
 {
     request->share->n_placed++;
+    request->share->tenant->books.n_calls_placed += request->share->is_caller;
 }
 
 void share_give_place(struct request *request)
 {
     request->share->n_placed--;
+    request->share->tenant->books.n_calls_placed -= request->share->is_caller;
 }
 
-/* Returns a caller's part, at least 1. */
-static uint64_t part_of(const struct tenant *tenant, uint64_t all)
+/* Returns the part, at least 1. */
+static uint64_t part(uint64_t all, unsigned percent)
 {
-    uint64_t part = all * tenant->version->cordon->caller_percent / 100;
+    return all * percent < 100 ? 1 : all * percent / 100;
+}
 
-    return part > 0 ? part : 1;
+/* Returns one caller's part. */
+static uint64_t part_of_one(const struct tenant *tenant, uint64_t all)
+{
+    return part(all, tenant->version->cordon->caller_percent);
 }
 
 bool share_is_full(const struct tenant *tenant, const struct request_client *client)
 {
     const struct limits *limits = &tenant->version->limits;
+    const struct tenant_books *books = &tenant->books;
     const struct share *share = client->ops->is_caller ? find(tenant, client) : NULL;
 
-    return share && limits->concurrency != LIMIT_UNLIMITED &&
-           share->n_placed + share->n_queued >=
-               part_of(tenant, limits->concurrency) + part_of(tenant, limits->queue);
+    if (!client->ops->is_caller || limits->concurrency == LIMIT_UNLIMITED)
+        return false;
+    return books->n_calls_placed + books->n_calls_queued >=
+               part(limits->concurrency, CALLERS_PERCENT) + part(limits->queue, CALLERS_PERCENT) ||
+           (share && share->n_placed + share->n_queued >= part_of_one(tenant, limits->concurrency) +
+                                                              part_of_one(tenant, limits->queue));
 }
 
 /* Returns whether the share may have another place. Alone, an address may have all places; a tenant
@@ -169,7 +183,8 @@ static bool may_have_place(const struct share *share)
     if (concurrency == LIMIT_UNLIMITED || share->client == 0)
         return true;
     if (share->is_caller)
-        return share->n_placed < part_of(tenant, concurrency);
+        return share->n_placed < part_of_one(tenant, concurrency) &&
+               tenant->books.n_calls_placed < part(concurrency, CALLERS_PERCENT);
     if (is_slow(share) && concurrency >= KEPT_SHARE &&
         tenant->n_in_flight >= concurrency - concurrency / KEPT_SHARE)
         return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests of one client address in one tenant: each address has its turn in the tenant's queue, and none
- * has all places while others are there. A tenant that calls counts as one address, which never has more than a part. Only the ledger includes this. Supervisor, loop thread.
+ * has all places while others are there. A tenant that calls counts as one address, which never has more than a part; nor
+ * have all of them together. Only the ledger includes this. Supervisor, loop thread.
  */
 #pragma once
 
@@ -9,7 +10,8 @@
 
 /* Counts the request, which has no share yet, for its client. 0 or -ENOMEM. */
 int share_enter(struct request *request);
-/* Returns whether a calling tenant has its full part of the tenant's places and queue. */
+/* Returns whether the client is a calling tenant, and this one or all callers together have their full part of the tenant's
+ * places and queue. */
 bool share_is_full(const struct tenant *tenant, const struct request_client *client);
 /* Notes a slow client, whose address gets no place of those that are kept for others. */
 void share_note_slow(struct request *request);

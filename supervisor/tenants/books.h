@@ -47,6 +47,8 @@ struct tenant_books {
     limit_set noted;          /* limits whose meeting was noted in that second */
     struct share_list shares; /* the queue's shares, in the order of their turns (share.c) */
     unsigned n_shares;        /* addresses with requests at the tenant */
+    unsigned n_calls_placed;  /* requests of other tenants in workers (share.c) */
+    unsigned n_calls_queued;  /* likewise, in the queue */
     unsigned n_gathering;     /* requests whose bodies come before they wait for a place */
     uint64_t way_made_ns;     /* last time that slow clients had to give up places */
     bool waits_for_clients;   /* the last look found its isolate full of answers, see memory.h */

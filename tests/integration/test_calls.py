@@ -665,6 +665,45 @@ def test_one_caller_gets_a_part_of_the_places(start):
     assert sorted(result[0]) == [200, 200, 429, 429]
 
 
+HOLD = (
+    "if (new URL(request.url).pathname === '/hold')"
+    "    await new Promise((resolve) => { globalThis.free = [...(globalThis.free ?? []), resolve]; });"
+    "else if (new URL(request.url).pathname === '/free') (globalThis.free ?? []).splice(0).forEach((go) => go());"
+    "return new Response('held');"
+)
+CALL_EIGHT = calling(
+    "const all = await Promise.all(Array.from({ length: 8 }, () => env.B.fetch('http://b/hold')));"
+    "return Response.json(all.map((answer) => answer.status))",
+    "b",
+)
+
+
+def test_all_callers_together_leave_places_and_queue_to_clients(start):
+    """Of eight places and a queue of eight, callers have six of each."""
+    a_lot = {**CALL_EIGHT, "limits": {"hung_ms": "off"}}
+    skepd = start(
+        {
+            "a": a_lot,
+            "c": a_lot,
+            "b": called(HOLD, "a", "c", "d", limits={"concurrency": 8, "queue": 8, "hung_ms": "off"}),
+            "d": calling(ASK, "b"),
+        },
+        cordons=[cordon(caller_percent=100)],
+    )
+    results = []
+    ask = lambda name: results.extend(json.loads(skepd.get(name).body))
+    threads = [threading.Thread(target=ask, args=[name]) for name in ("a", "c")]
+    for thread in threads:
+        thread.start()
+    waiting = lambda: (skepd.tenant("b")["in_flight"], skepd.tenant("b")["queued"])
+    wait_for(lambda: waiting() == (6, 6), "calls to fill their part")
+    assert skepd.get("d").status == 429  # the fourth caller
+    assert [skepd.get("b").text for _ in range(3)] == ["held"] * 3  # but not a client
+    while any(thread.is_alive() for thread in threads):
+        skepd.get("b", "/free")
+    assert sorted(results) == [200] * 12 + [429] * 4
+
+
 def buffers_of(skepd):
     totals = skepd.admin("status")["totals"]
     return next(total["used"] for total in totals if total["name"] == "buffers")
