@@ -179,6 +179,18 @@ enum http_passage http_field_passage(const struct http_field *field)
     return is_free && !is_of_skepd(field->name) ? HTTP_PASSAGE_FREE : HTTP_PASSAGE_DROPPED;
 }
 
+int http_take_length(const struct http_field *field, int64_t *length)
+{
+    uint64_t value;
+
+    if (http_field_kind(field->name) != HTTP_FIELD_CONTENT_LENGTH)
+        return 0;
+    if (*length >= 0 || http_parse_length(http_text_trim(field->value), &value) < 0)
+        return -EBADMSG;
+    *length = (int64_t) value; /* at most 18 digits */
+    return 0;
+}
+
 bool http_is_field_value(struct http_text text)
 {
     for (size_t i = 0; i < text.size; i++) {

@@ -165,6 +165,9 @@ enum http_passage {
     HTTP_PASSAGE_REFUSED, /* such a name or value may not be sent at all */
 };
 enum http_passage http_field_passage(const struct http_field *field);
+/* Takes the length that a Content-Length announces, into *length, which is -1 before it; other fields are passed over. 0,
+ * or -EBADMSG: not a length, or the second one. */
+int http_take_length(const struct http_field *field, int64_t *length);
 bool http_is_token(struct http_text text);
 bool http_is_idempotent(struct http_text method); /* RFC 9110 section 9.2.2 */
 

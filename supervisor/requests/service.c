@@ -14,13 +14,10 @@
 #include "supervisor/requests/call_frames.h"
 #include "supervisor/requests/kinds.h"
 #include "supervisor/requests/may_call.h"
+#include "supervisor/requests/service_head.h"
 #include "supervisor/tenants/callers.h"
 #include "supervisor/tenants/unserved.h"
 #include "supervisor/workers/worker.h"
-
-#define FIELDS_MAX 256
-#define METHOD_MAX_BYTES 32
-#define AUTHORITY_BYTES (HOST_NAME_MAX_BYTES + 8)
 
 /* A call, as the client of its request. */
 struct service {
@@ -28,9 +25,12 @@ struct service {
     struct request *request; /* borrowed; NULL until there is one */
     bool is_head;            /* the method is HEAD: an answer has no body */
     bool has_body;           /* the answer has a body */
+    /* Bytes that are still to come, of the body of the call and of the answer's, by their Content-Length; -1: any number. */
+    int64_t body_left, answer_left;
 };
 
 static const struct client_ops service_client;
+static void fail(void *to, enum error_code code, unsigned retry_after_s, uint64_t request_id);
 
 static struct request *request_of(const struct caller *caller)
 {
@@ -85,31 +85,28 @@ static struct call_text literal(const char *text)
     return (struct call_text){ text, strlen(text) };
 }
 
-static bool is_content_length(struct http_text name)
+/* Copies the fields that pass. ret_length: what Content-Length says, which does not pass; -1: there is none. Returns their
+ * number, or -EBADMSG. */
+static int pass_fields(const struct http_response *response,
+                       struct call_field fields[static SERVICE_FIELDS_MAX], int64_t *ret_length)
 {
-    static const char length[] = "content-length";
-
-    return name.size == sizeof length - 1 && strncasecmp(name.data, length, name.size) == 0;
-}
-
-/* Copies the fields that pass. Returns their number, or -EBADMSG. */
-static int pass_fields(const struct http_response *response, bool is_head,
-                       struct call_field fields[static FIELDS_MAX])
-{
+    int64_t length = -1;
     size_t size = 0;
     int n = 0;
 
-    if (response->status < 200 || response->status > 599 || response->n_fields > FIELDS_MAX)
+    if (response->status < 200 || response->status > 599 || response->n_fields > SERVICE_FIELDS_MAX)
         return -EBADMSG;
     for (size_t i = 0; i < response->n_fields; i++) {
         const struct http_field *field = &response->fields[i];
         enum http_passage passage = http_field_passage(field);
         size += field->name.size + field->value.size + 4;
-        if (passage == HTTP_PASSAGE_REFUSED || size > HTTP_RESPONSE_HEAD_MAX_BYTES)
+        if (passage == HTTP_PASSAGE_REFUSED || size > HTTP_RESPONSE_HEAD_MAX_BYTES ||
+            http_take_length(field, &length) < 0)
             return -EBADMSG;
-        if (passage == HTTP_PASSAGE_FREE || (is_head && is_content_length(field->name)))
+        if (passage == HTTP_PASSAGE_FREE)
             fields[n++] = (struct call_field){ view(field->name), view(field->value) };
     }
+    *ret_length = length;
     return n;
 }
 
@@ -125,20 +122,26 @@ static int respond(void *to, const struct http_response *response, const uint8_t
 {
     struct service *service = to;
     struct request *parent = parent_of(service->call);
-    struct call_field fields[FIELDS_MAX + 1];
+    struct call_field fields[SERVICE_FIELDS_MAX + 1];
     char length[24];
-    int n = pass_fields(response, service->is_head, fields);
+    int64_t announced;
+    int n = pass_fields(response, fields, &announced);
 
     if (n < 0)
         return n;
-    if (is_short(parent))
-        return refuse_for_room(service);
     struct call_answer answer = { response->status, fields, (size_t) n };
     service->has_body = !service->is_head && response->status != 204 && response->status != 205 &&
                         response->status != 304;
     size = service->has_body ? size : 0;
-    if (end && service->has_body) {
-        (void) snprintf(length, sizeof length, "%zu", size);
+    if (end && service->has_body && announced < 0)
+        announced = (int64_t) size;
+    service->answer_left = announced;
+    if (service->has_body && !service_take_length(&service->answer_left, size, end))
+        return -EBADMSG;
+    if (is_short(parent))
+        return refuse_for_room(service);
+    if (announced >= 0 && (service->has_body || service->is_head)) {
+        (void) snprintf(length, sizeof length, "%" PRId64, announced);
         fields[answer.n_fields++] =
             (struct call_field){ literal("content-length"), literal(length) };
     }
@@ -162,6 +165,10 @@ static int send_body(void *to, const uint8_t *data, size_t size, bool end)
     if (is_short(parent))
         return refuse_for_room(service);
     size = service->has_body ? size : 0;
+    if (service->has_body && !service_take_length(&service->answer_left, size, end)) {
+        fail(to, ERROR_BAD_RESPONSE, 0, 0);
+        return -EBADMSG;
+    }
     if ((size > 0 || end) && call_send_body(service->call, data, size, end) < 0) {
         leave(service, parent);
         return -ECANCELED;
@@ -307,148 +314,6 @@ enum error_code service_check(const struct tenant *tenant, const struct binding 
     return check_right(tenant->version, name, tenant_find(tenant->tenants, name, strlen(name)));
 }
 
-/* ---- the head of a call, which a worker chooses */
-
-struct parsed {
-    struct http_request head;
-    struct http_text scheme;
-    struct http_field fields[FIELDS_MAX + 2];
-    char authority[AUTHORITY_BYTES];
-    char length[24];
-    char *names; /* owned; in lower case */
-};
-
-static void parsed_done(struct parsed *parsed)
-{
-    free(parsed->names);
-}
-
-static const char *find_any(const char *from, const char *end, const char *set)
-{
-    while (from < end && !strchr(set, *from))
-        from++;
-    return from;
-}
-
-/* Parses "HOST[:PORT]" of a URL into the authority as a URL shows it. */
-static int parse_authority(const char *from, const char *end, unsigned usual_port,
-                           struct parsed *parsed)
-{
-    const char *bracket =
-        from < end && *from == '[' ? memchr(from, ']', (size_t) (end - from)) : NULL;
-    const char *colon =
-        memchr(bracket ? bracket : from, ':', (size_t) (end - (bracket ? bracket : from)));
-    const char *host_end = colon ? colon : end, *reason;
-    unsigned port = 0;
-    size_t size;
-
-    if (host_name_parse(from, (size_t) (host_end - from), parsed->authority, &size, &reason) < 0)
-        return -EBADMSG;
-    for (const char *digit = host_end + 1; digit < end; digit++) {
-        if (*digit < '0' || *digit > '9' ||
-            (port = port * 10 + (unsigned) (*digit - '0')) > UINT16_MAX)
-            return -EBADMSG;
-    }
-    parsed->head.host = (struct http_text){ parsed->authority, size };
-    if (host_end + 1 < end && port != usual_port)
-        size += (size_t) snprintf(parsed->authority + size, AUTHORITY_BYTES - size, ":%u", port);
-    parsed->head.authority = (struct http_text){ parsed->authority, size };
-    return 0;
-}
-
-static int parse_url(struct call_text url, struct parsed *parsed)
-{
-    static const struct {
-        struct http_text text;
-        unsigned port;
-    } schemes[] = { { { "http://", 7 }, 80 }, { { "https://", 8 }, 443 } };
-    const char *end = url.data + url.size;
-
-    for (size_t i = 0; i < url.size; i++)
-        if (url.data[i] <= 0x20 || url.data[i] >= 0x7f || url.data[i] == '#')
-            return -EBADMSG;
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-        struct http_text scheme = schemes[i].text;
-        if (url.size <= scheme.size || memcmp(url.data, scheme.data, scheme.size) != 0)
-            continue;
-        const char *slash = find_any(url.data + scheme.size, end, "/?");
-        if (slash == end || *slash != '/')
-            return -EBADMSG;
-        parsed->scheme = scheme;
-        parsed->head.target = (struct http_text){ slash, (size_t) (end - slash) };
-        return parse_authority(url.data + scheme.size, slash, schemes[i].port, parsed);
-    }
-    return -EBADMSG;
-}
-
-static void add_field(struct parsed *parsed, const char *name, struct http_text value)
-{
-    parsed->fields[parsed->head.n_fields++] = (struct http_field){ { name, strlen(name) }, value };
-}
-
-/* Makes the fields: the URL's host, the length if it is known, and fields of the call that pass. */
-static int parse_fields(const struct call_head *from, struct parsed *parsed)
-{
-    size_t size = 0;
-
-    for (size_t i = 0; i < from->n_fields; i++)
-        size += from->fields[i].name.size;
-    char *at = parsed->names = malloc(size + 1);
-    if (!at)
-        return -ENOMEM;
-    add_field(parsed, "host", parsed->head.authority);
-    if (from->end && from->body_size > 0) {
-        int n = snprintf(parsed->length, sizeof parsed->length, "%zu", from->body_size);
-        add_field(parsed, "content-length", (struct http_text){ parsed->length, (size_t) n });
-    }
-    for (size_t i = 0; i < from->n_fields; i++) {
-        const struct call_field *field = &from->fields[i];
-        struct http_field *to = &parsed->fields[parsed->head.n_fields];
-        for (size_t k = 0; k < field->name.size; k++)
-            at[k] = field->name.data[k] >= 'A' && field->name.data[k] <= 'Z'
-                        ? (char) (field->name.data[k] | 0x20)
-                        : field->name.data[k];
-        *to = (struct http_field){ { at, field->name.size },
-                                   { field->value.data, field->value.size } };
-        at += field->name.size;
-        enum http_passage passage = http_field_passage(to);
-        if (passage == HTTP_PASSAGE_REFUSED)
-            return -EBADMSG;
-        parsed->head.n_fields += passage == HTTP_PASSAGE_FREE;
-    }
-    parsed->head.fields = parsed->fields;
-    return 0;
-}
-
-static bool is_head_too_large(const struct http_config *limits, const struct call_head *head)
-{
-    size_t size = head->method.size + head->url.size;
-
-    for (size_t i = 0; i < head->n_fields; i++)
-        size += head->fields[i].name.size + head->fields[i].value.size + 4;
-    return size > limits->header_bytes || head->n_fields > limits->header_count;
-}
-
-static enum error_code parse(const struct http_config *limits, const struct call_head *from,
-                             struct parsed *parsed)
-{
-    struct http_request *head = &parsed->head;
-
-    if (is_head_too_large(limits, from))
-        return ERROR_HEADER_TOO_LARGE;
-    head->method = (struct http_text){ from->method.data, from->method.size };
-    head->client = (struct http_text){ "call", 4 };
-    head->has_body = !from->end || from->body_size > 0;
-    head->content_length = head->has_body ? -1 : 0;
-    head->is_idempotent = http_is_idempotent(head->method);
-    if (head->method.size > METHOD_MAX_BYTES || !http_is_token(head->method))
-        return ERROR_BAD_REQUEST;
-    int r = parse_url(from->url, parsed);
-    if (r == 0)
-        r = parse_fields(from, parsed);
-    return r == 0 ? ERROR_NONE : r == -ENOMEM ? ERROR_OVERLOADED : ERROR_BAD_REQUEST;
-}
-
 /* ---- the kind */
 
 static void refuse(struct call *call, enum error_code code)
@@ -458,7 +323,7 @@ static void refuse(struct call *call, enum error_code code)
 }
 
 static int open_request(struct call *call, struct tenant *tenant, const struct call_head *from,
-                        const struct parsed *parsed)
+                        const struct service_head *parsed)
 {
     struct request *parent = parent_of(call);
     struct service *service = calloc(1, sizeof *service);
@@ -472,6 +337,7 @@ static int open_request(struct call *call, struct tenant *tenant, const struct c
     if (!service)
         return -ENOMEM;
     service->call = call;
+    service->body_left = parsed->body_left;
     service->is_head =
         parsed->head.method.size == 4 && memcmp(parsed->head.method.data, "HEAD", 4) == 0;
     call->object = service;
@@ -489,11 +355,11 @@ static int on_open(struct call *call, const struct call_head *from)
     const struct request *parent = parent_of(call);
     const char *name = call->binding->target;
     struct tenant *tenant = tenant_find(parent->ledger->placements->tenants, name, strlen(name));
-    _cleanup_(parsed_done) struct parsed parsed = { .names = NULL };
+    _cleanup_(service_head_done) struct service_head parsed = { .names = NULL };
     enum error_code code = check(parent, name, tenant);
 
     if (code == ERROR_NONE)
-        code = parse(&parent->ledger->config->http, from, &parsed);
+        code = service_head_parse(&parent->ledger->config->http, from, &parsed);
     if (code != ERROR_NONE) {
         refuse(call, code);
         return 0;
@@ -503,11 +369,27 @@ static int on_open(struct call *call, const struct call_head *from)
     return open_request(call, tenant, from, &parsed);
 }
 
+/* Ends a call whose body is longer or shorter than announced: for the called tenant as a client's that breaks off is, and
+ * by the fault of the caller. */
+static void break_off(struct service *service)
+{
+    struct request *parent = parent_of(service->call);
+
+    if (!service->call->is_head_sent)
+        count_call(parent, ERROR_BAD_REQUEST);
+    ledger_lose_client(service->request, HTTP_GONE_MALFORMED);
+    call_fail(service->call, false, "bad_request: the body is not as long as its Content-Length");
+    leave(service, parent);
+}
+
 static void on_body(struct call *call, const uint8_t *data, size_t size, bool end)
 {
-    const struct service *service = call->object;
+    struct service *service = call->object;
 
-    ledger_take_body(service->request, data, size, end);
+    if (service_take_length(&service->body_left, size, end))
+        ledger_take_body(service->request, data, size, end);
+    else
+        break_off(service);
 }
 
 static void on_credit(struct call *call)

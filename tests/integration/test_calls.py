@@ -257,6 +257,86 @@ def test_head_and_empty_answers_have_no_body(start):
     assert json.loads(skepd.get("a").body) == [200, None, 204, None]
 
 
+STREAM = (
+    "const stream = (parts) => new ReadableStream({ pull(c) {"
+    "    if (parts-- > 0) c.enqueue(new Uint8Array(10)); else c.close(); } });"
+)
+
+
+@pytest.mark.parametrize("body", ["'x'.repeat(20)", "stream(2)"])
+@pytest.mark.parametrize("announced, fits", [(19, False), (20, True), (21, False)])
+def test_answer_that_is_not_as_long_as_announced_is_the_called_tenants_fault(start, body, announced, fits):
+    skepd = start(
+        {
+            "a": calling(
+                "const answer = await env.B.fetch('http://b/');"
+                "const head = [answer.status, answer.headers.get('content-length'), answer.headers.get('skep-error')];"
+                "try { return Response.json([...head, (await answer.text()).length]); }"
+                "catch (error) { return Response.json([...head, error.message]); }",
+                "b",
+            ),
+            "b": called(
+                STREAM + f"return new Response({body}, {{ headers: {{ 'content-length': '{announced}' }} }})", "a"
+            ),
+        }
+    )
+    status, length, code, text = json.loads(skepd.get("a").body)
+    if fits:
+        assert (status, length, code, text) == (200, "20", None, 20)
+    elif code:  # the head had not gone
+        assert (status, code) == (502, "bad_response")
+    else:
+        assert body == "stream(2)"
+        assert "bad_response" in text
+    skepd.wait_idle()
+    assert skepd.tenant("b")["failed"] == (0 if fits else 1)
+    assert skepd.tenant("a")["failed"] == 0
+
+
+@pytest.mark.parametrize("body", ["'x'.repeat(20)", "stream(2)"])
+@pytest.mark.parametrize("announced, fits", [(19, False), (20, True), (21, False)])
+def test_body_that_is_not_as_long_as_announced_is_the_callers_fault(start, body, announced, fits):
+    skepd = start(
+        {
+            "a": calling(
+                STREAM + "try { const answer = await env.B.fetch('http://b/', { method: 'POST', duplex: 'half',"
+                f"    body: {body}, headers: {{ 'content-length': '{announced}' }} }});"
+                "return Response.json([answer.status, answer.headers.get('skep-error'), await answer.text()]);"
+                "} catch (error) { return Response.json([0, error.message, '']); }",
+                "b",
+            ),
+            "b": called(
+                "const length = request.headers.get('content-length');"
+                "return new Response(`${length}, ${(await request.text()).length}`)",
+                "a",
+            ),
+        }
+    )
+    status, code, text = json.loads(skepd.get("a").body)
+    if fits:
+        assert (status, code, text) == (200, None, "20, 20")
+    elif body == "stream(2)":
+        assert code == "The call has failed: bad_request: the body is not as long as its Content-Length"
+    else:
+        assert (status, code) == (400, "bad_request")
+    skepd.wait_idle()
+    assert skepd.tenant("b")["failed"] == 0
+
+
+def test_answer_to_head_may_announce_a_length(start):
+    skepd = start(
+        {
+            "a": calling(
+                "const answer = await env.B.fetch('http://b/', { method: 'HEAD' });"
+                "return Response.json([answer.status, answer.headers.get('content-length')])",
+                "b",
+            ),
+            "b": called("return new Response(null, { headers: { 'content-length': '7' } })", "a"),
+        }
+    )
+    assert json.loads(skepd.get("a").body) == [200, "7"]
+
+
 # ---- the right to call
 
 
@@ -679,7 +759,7 @@ CALL_EIGHT = calling(
 
 
 def test_all_callers_together_leave_places_and_queue_to_clients(start):
-    """Of eight places and a queue of eight, callers have six of each."""
+    """Callers have six of eight places, and of a queue of eight."""
     a_lot = {**CALL_EIGHT, "limits": {"hung_ms": "off"}}
     skepd = start(
         {
