@@ -437,6 +437,14 @@ static int queue_rest(struct channel *ch, const struct frame_cut *cut, size_t do
     return 0;
 }
 
+static void plan_flush(struct channel *ch)
+{
+    if (ch->is_flush_due || event_pending(ch->write_event, EV_WRITE, NULL))
+        return;
+    ch->is_flush_due = true;
+    event_active(ch->flush_event, EV_WRITE, 0);
+}
+
 int channel_send(struct channel *ch, const ProtobufCMessage *envelope)
 {
     struct frame_cut cut;
@@ -463,10 +471,7 @@ int channel_send(struct channel *ch, const ProtobufCMessage *envelope)
     }
     if (channel_is_congested(ch))
         ch->wants_drained = true;
-    if (!ch->is_flush_due && !event_pending(ch->write_event, EV_WRITE, NULL)) {
-        ch->is_flush_due = true;
-        event_active(ch->flush_event, EV_WRITE, 0);
-    }
+    plan_flush(ch);
     return 0;
 }
 
@@ -488,6 +493,8 @@ void channel_drain_input(struct channel *ch)
 void channel_await_written(struct channel *ch)
 {
     ch->wants_written = true;
+    if (!ch->is_closed)
+        plan_flush(ch); /* a large tail may have been written at once, so that no flush is due */
 }
 
 size_t channel_queued_bytes(const struct channel *ch)

@@ -89,7 +89,8 @@ int channel_send(struct channel *channel, const ProtobufCMessage *envelope);
 /* Writes the queue now, as far as the socket takes it. */
 void channel_flush(struct channel *channel);
 
-/* Makes the channel call on_written once all that is queued by then has been written. */
+/* Makes the channel call on_written once all that is queued by then has been written, in a later turn of the loop even if
+ * nothing is queued. */
 void channel_await_written(struct channel *channel);
 
 /* Reads and handles now all that the peer had written, to the end of file or until the socket is

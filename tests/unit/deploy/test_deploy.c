@@ -16,8 +16,10 @@
 #include "common/cleanup.h"
 #include "store/history.h"
 #include "supervisor/deploy/deploy.h"
+#include "supervisor/host/reader.h"
 #include "supervisor/record/failure.h"
 #include "tests/played/floors.h"
+#include "tests/played/reader.h"
 #include "tests/played/store.h"
 #include "tests/played/worker.h"
 
@@ -120,12 +122,8 @@ static void write_version(const char *version, const char *yaml)
     floors_write(path, "");
 }
 
-static int set_up(void **state)
+static void make_deploys(struct reader *reader)
 {
-    (void) state;
-    floors_start(config);
-    played_store_reset();
-    memset(&asked, 0, sizeof asked);
     const struct deploys_options options = {
         .base = floors.base,
         .config = floors.config,
@@ -135,8 +133,19 @@ static int set_up(void **state)
         .tenants = floors.tenants,
         .versions = floors.versions,
         .store = played_store(),
+        .reader = reader,
     };
+
     assert_int_equal(deploys_new(&options, &asked.deploys), 0);
+}
+
+static int set_up(void **state)
+{
+    (void) state;
+    floors_start(config);
+    played_store_reset();
+    memset(&asked, 0, sizeof asked);
+    make_deploys(NULL);
     write_version(A, "name: " SHOP "\nmain: a.js\ncordon: many\n");
     write_version(B, "name: " SHOP "\nmain: a.js\ncordon: many\nlimits: { cpu_ms: 51 }\n");
     return 0;
@@ -528,6 +537,34 @@ static void test_rollback_that_loads_does_not_need_the_store_until_it_commits(vo
     assert_string_equal(serving(), A);
 }
 
+static void test_rollback_reads_a_cold_disk_beside_the_loop(void **state)
+{
+    _cleanup_(failure_done) struct failure failure = { 0 };
+
+    (void) state;
+    deploy_all(A);
+    deploy_all(B);
+    floors_pass(32000); /* the watch is over: A is in no worker */
+    forget_ends();
+    asked.deploys = deploys_free(asked.deploys);
+    struct reader *reader = played_reader_on_cold_disk(floors.base);
+    make_deploys(reader);
+    assert_int_equal(
+        deploy_rollback(asked.deploys, bytes(SHOP), bytes(""), &asker, &asked.deploy, &failure), 0);
+    assert_true(played_store_answers()); /* the list */
+    assert_true(played_store_answers()); /* the version is whole */
+    floors_settle();
+    assert_int_equal(played_loading(SHOP), 0);
+    played_disk_answers();
+    floors_settle();
+    assert_int_equal(played_loading(SHOP), 1);
+    played_load_ends(SHOP, NULL);
+    floors_settle();
+    assert_true(played_store_answers());
+    assert_string_equal(serving(), A);
+    reader = reader_free(reader);
+}
+
 static void test_rollback_to_what_serves_fails(void **state)
 {
     _cleanup_(failure_done) struct failure failure = { 0 };
@@ -794,6 +831,7 @@ int main(void)
         TEST(test_store_that_ends_takes_an_upload_with_it_wherever_it_is),
         TEST(test_store_that_ends_while_it_makes_a_version_durable_may_have_done_it),
         TEST(test_rollback_that_loads_does_not_need_the_store_until_it_commits),
+        TEST(test_rollback_reads_a_cold_disk_beside_the_loop),
         TEST(test_rollback_to_what_serves_fails),
         TEST(test_answers_that_do_not_fit_are_breaches),
         TEST(test_removal_waits_for_the_requests_that_run),

@@ -31,7 +31,7 @@ struct fixture {
     struct event_base *base;
     struct channel *channel;
     int peer;
-    unsigned hellos, pongs, drained, closed;
+    unsigned hellos, pongs, drained, written, closed;
     unsigned read_ends, pongs_at_read_end;
     int error;
     bool frees_in_handler, stops_reading;
@@ -94,6 +94,11 @@ static void on_drained(void *owner)
     ((struct fixture *) owner)->drained++;
 }
 
+static void on_written(void *owner)
+{
+    ((struct fixture *) owner)->written++;
+}
+
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
@@ -112,6 +117,7 @@ static int setup(void **state)
         .on_closed = on_closed,
         .on_read_end = on_read_end,
         .on_drained = on_drained,
+        .on_written = on_written,
         .output_high_bytes = 64 << 10,
         .output_max_bytes = 4 << 20,
         .frames_per_turn = FRAMES_PER_TURN,
@@ -517,6 +523,26 @@ static void test_large_bodies_are_written_at_once_and_in_order(void **state)
     assert_int_equal(channel_queued_bytes(f->channel), 0);
 }
 
+static void test_writing_is_told_once_also_of_what_went_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    send_in_order(f, 1, BODY_CHUNK_MAX_BYTES); /* takes the ping along */
+    assert_bodies_in_order(f, 1, BODY_CHUNK_MAX_BYTES);
+    assert_int_equal(f->written, 0);
+    assert_int_equal(send_body(f, BODY_CHUNK_MAX_BYTES), 0);
+    channel_await_written(f->channel);
+    assert_int_equal(channel_queued_bytes(f->channel), 0);
+    assert_int_equal(f->written, 0); /* the owner may be in the middle of its work */
+    turn(f);
+    assert_int_equal(f->written, 1);
+    send_in_order(f, 20, BODY_CHUNK_MAX_BYTES);
+    channel_await_written(f->channel);
+    turn(f);
+    assert_int_equal(f->written, 1);
+    assert_true(channel_queued_bytes(f->channel) > 0);
+}
+
 static void test_small_bodies_wait_for_the_end_of_the_turn(void **state)
 {
     struct fixture *f = *state;
@@ -571,6 +597,7 @@ int main(void)
         TEST(test_frames_wait_while_reading_is_stopped),
         TEST(test_what_is_sent_in_one_turn_goes_out_in_one_write),
         TEST(test_large_bodies_are_written_at_once_and_in_order),
+        TEST(test_writing_is_told_once_also_of_what_went_at_once),
         TEST(test_small_bodies_wait_for_the_end_of_the_turn),
         TEST(test_a_peer_that_does_not_read_is_congestion_and_then_enobufs),
     };

@@ -7,15 +7,21 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/loop_watch.h"
+#include "proto/channel.h"
+#include "proto/frame.h"
 #include "supervisor/host/reader.h"
 #include "supervisor/reload/reload.h"
+#include "supervisor/workers/worker.h"
 #include "tests/events/clock.h"
 #include "tests/played/floors.h"
+#include "tests/played/reader.h"
 #include "tests/played/worker.h"
 
 #define CONFIG                    \
@@ -461,6 +467,123 @@ static void test_who_has_left_is_not_told(void **state)
     reader = reader_free(reader);
 }
 
+/* ---- the loop goes on */
+
+#define STEP_MOST (LOOP_CALLBACK_MAX_US * 1000 / LOOK_NS) /* looks at tenants in one callback */
+
+static unsigned count_with_queue(unsigned queue)
+{
+    const struct tenant *tenant;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (tenant, &floors.tenants->list, entry) {
+        const struct version *last = tenant->candidate ? tenant->candidate : tenant->version;
+        n += last->limits.queue == queue;
+    }
+    return n;
+}
+
+static unsigned count_missing(unsigned unused)
+{
+    (void) unused;
+    return MANY + 2 - (unsigned) floors.tenants->n_listed;
+}
+
+/* Reloads, and checks in each turn of the loop by how much the count of changed tenants has grown. */
+static void reload_watched(unsigned (*count)(unsigned queue), unsigned queue)
+{
+    unsigned before = count(queue), after, turns = 0;
+
+    memset(&said, 0, sizeof said);
+    assert_int_equal(ask(), 0); /* with the first step */
+    for (;; turns++, before = after) {
+        after = count(queue);
+        assert_in_range(after - before, 0, STEP_MOST);
+        if (said.done > 0)
+            break;
+        assert_in_range(turns, 0, 1000);
+        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    }
+    assert_true(said.is_applied);
+    assert_int_equal(after, MANY);
+}
+
+static void test_no_turn_of_the_loop_changes_more_tenants_than_its_time_allows(void **state)
+{
+    struct reader *reader = NULL;
+    char name[16];
+
+    (void) state;
+    reload = reload_free(reload);
+    assert_int_equal(reader_new(floors.base, &reader), 0);
+    make_reload(reader);
+    clock_set_thread_step(LOOK_NS);
+    write_many("limits: { queue: 5 }\n");
+    reload_watched(count_with_queue, 5);
+    write_many("limits: { queue: 6 }\n");
+    reload_watched(count_with_queue, 6);
+    for (unsigned i = 0; i < MANY; i++) {
+        (void) snprintf(name, sizeof name, "t%u", i);
+        remove_tenant(name);
+    }
+    reload_watched(count_missing, 0);
+    reload = reload_free(reload);
+    reader = reader_free(reader);
+}
+
+static void test_requests_are_served_while_a_disk_is_waited_for(void **state)
+{
+    struct floors_client client;
+
+    (void) state;
+    serve("a");
+    reload = reload_free(reload);
+    struct reader *reader = played_reader_on_cold_disk(floors.base);
+    make_reload(reader);
+    write_tenant("b", "limits: { cpu_ms: 51 }\n");
+    memset(&said, 0, sizeof said);
+    assert_int_equal(ask(), 0);
+    floors_ask(&client, "a.localhost");
+    played_request_ends("a", 200);
+    floors_settle();
+    assert_int_equal(floors_status(&client), 200);
+    floors_leave(&client);
+    assert_int_equal(said.done, 0);
+    assert_true(reload_is_under_way(reload));
+    played_disk_answers();
+    for (unsigned i = 0; i < 1000 && said.done == 0; i++)
+        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_true(said.is_applied);
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    reload = reload_free(reload);
+    reader = reader_free(reader);
+}
+
+#define LARGE_BYTES (6U << 20)
+
+static void test_files_of_a_large_version_go_to_the_worker_in_parts(void **state)
+{
+    const struct worker *worker = TAILQ_FIRST(&floors.slots->workers);
+    char *text = calloc(1, LARGE_BYTES + 1);
+    unsigned turns = 0;
+
+    (void) state;
+    assert_non_null(text);
+    memset(text, ' ', LARGE_BYTES);
+    floors_write("tenants/a/large.txt", text);
+    free(text);
+    memset(&said, 0, sizeof said);
+    assert_int_equal(ask(), 0);
+    assert_int_equal(said.n[RELOAD_CHANGED], 1);
+    (void) placement_preload(floors_tenant("a"));
+    for (; played_loading("a") == 0; turns++) {
+        assert_in_range(channel_queued_bytes(worker->channel), 0, FRAME_MAX_BYTES);
+        assert_in_range(turns, 0, 1000);
+        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    }
+    assert_in_range(turns, LARGE_BYTES / FRAME_MAX_BYTES, 1000);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -482,6 +605,9 @@ int main(void)
         TEST(test_reload_that_is_asked_for_meanwhile_follows),
         TEST(test_reload_that_is_asked_for_by_who_is_told_follows),
         TEST(test_who_has_left_is_not_told),
+        TEST(test_no_turn_of_the_loop_changes_more_tenants_than_its_time_allows),
+        TEST(test_requests_are_served_while_a_disk_is_waited_for),
+        TEST(test_files_of_a_large_version_go_to_the_worker_in_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
