@@ -75,7 +75,6 @@ class Held
 // The state of an isolate that has opened its natives.
 struct CryptoState {
     v8::Global<v8::FunctionTemplate> kind; // the template of all handles
-    v8::Global<v8::Function> clone;
     std::unordered_map<Held *, std::unique_ptr<Held>> held;
 };
 
@@ -579,6 +578,18 @@ void native_agree(const Info &info)
     work.finish(crypto_agree(own, peer, work.caller()));
 }
 
+// another(key): another handle of the same key
+void native_another(const Info &info)
+{
+    struct isolate *self = isolate_from(info.GetIsolate());
+    struct crypto_key *key = to_key(self, info[0]);
+    v8::Local<v8::Object> handle;
+    if (!key)
+        return throw_type(info.GetIsolate(), "not a key");
+    if (new_handle(self, crypto_key_ref(key), nullptr).ToLocal(&handle))
+        info.GetReturnValue().Set(handle);
+}
+
 struct Native {
     const char *name;
     v8::FunctionCallback callback;
@@ -610,6 +621,7 @@ const Native natives[] = {
     { "verify", native_verify },
     { "oaep", native_oaep },
     { "agree", native_agree },
+    { "another", native_another },
 };
 
 // Makes the state of an isolate that asks for the first time.
@@ -632,8 +644,6 @@ void native_open_crypto(const v8::FunctionCallbackInfo<v8::Value> &info)
     struct isolate *self = isolate_from(v8);
 
     open(self);
-    if (info[0]->IsFunction())
-        self->crypto->clone.Reset(v8, info[0].As<v8::Function>());
     v8::Local<v8::Object> object = v8::Object::New(v8, v8::Null(v8), nullptr, nullptr, 0);
     for (const Native &native : natives) {
         v8::Local<v8::Function> function;
@@ -643,26 +653,6 @@ void native_open_crypto(const v8::FunctionCallbackInfo<v8::Value> &info)
             return;
     }
     info.GetReturnValue().Set(object);
-}
-
-bool crypto_is_key(struct isolate *self, v8::Local<v8::Value> value)
-{
-    return to_key(self, value) != nullptr;
-}
-
-v8::MaybeLocal<v8::Object> crypto_new_handle(struct isolate *self, v8::Local<v8::Object> key)
-{
-    return new_handle(self, crypto_key_ref(to_key(self, key)), nullptr);
-}
-
-bool crypto_on_clone(struct isolate *self, v8::Local<v8::Object> key, v8::Local<v8::Object> clone)
-{
-    v8::Local<v8::Value> ignored;
-    v8::Local<v8::Value> argv[] = { key, clone };
-    return !self->crypto->clone.IsEmpty() &&
-           self->crypto->clone.Get(self->v8)
-               ->Call(self->v8->GetCurrentContext(), v8::Undefined(self->v8), 2, argv)
-               .ToLocal(&ignored);
 }
 
 void crypto_close(struct isolate *self)

@@ -191,8 +191,8 @@ static const struct isolate_host checks = {
 
 /* ---- the arguments */
 
-/* Arguments of the natives of worker/v8/crypto.cc and compress.cc: k a handle, n a small number, l a length in
- * bits, u bytes, t a boolean. */
+/* Arguments of the natives of worker/v8/crypto.cc, compress.cc and serializer.cc: k a handle, n a small number, l a length in
+ * bits, u bytes, t a boolean, v any value, b buffers, f a function. */
 #define FORMS                                                                                    \
     "const forms = { digest: 'nu', streamNew: 'n', streamAdd: 'ku', streamEnd: 'k', newSecret: " \
     "'u',\n"                                                                                     \
@@ -201,8 +201,9 @@ static const struct isolate_host checks = {
     "    random: 'u', hkdf: 'nknuu', pbkdf2: 'nknul', pairGenerate: 'nlu', pairImport: 'nnu',\n" \
     "    pairFromParts: 'nuuuuuuuuuu', pairExport: 'kn', pairPart: 'kn', rsaBits: 'k', sign: "   \
     "'knnnu',\n"                                                                                 \
-    "    verify: 'knnnuu', oaep: 'knuu', agree: 'kk', compressNew: 'nt', compressStep: 'kunt', " \
-    "compressFree: 'k' };\n"
+    "    verify: 'knnnuu', oaep: 'knuu', agree: 'kk', another: 'k', compressNew: 'nt', "         \
+    "compressStep: 'kunt', "                                                                     \
+    "compressFree: 'k', structuredClone: 'vbfff' };\n"
 
 #define GENERATOR                                                                                                                                                                \
     "const natives = globalThis.__skep;\n"                                                                                                                                       \
@@ -310,7 +311,12 @@ static const struct isolate_host checks = {
     "const bytes = () => new Uint8Array([() => random(3), () => 16, () => 12, () => 32, "                                                                                        \
     "() => 8 * random(9), () => random(300)][random(6)]()).fill(random(256));\n"                                                                                                 \
     "const kinds = { k: () => pick(handles), n: () => random(9), l: () => pick([8, 16, "                                                                                         \
-    "64, 96, 128, 256, 384, 521, 1024]), u: bytes, t: () => random(2) === 1 };\n"                                                                                                \
+    "64, 96, 128, 256, 384, 521, 1024]), u: bytes, t: () => random(2) === 1,\n"                                                                                                  \
+    "    v: value, b: () => pick(arrays)(), f: () => pick(functions) },\n"                                                                                                       \
+    "    functions = [undefined, trap, () => undefined, () => random(3), () => ({}), () => [{}, "                                                                                \
+    "1, "                                                                                                                                                                        \
+    "{}], () => { meddle(); return call(1); },\n"                                                                                                                                \
+    "    () => new Proxy([{}], { get: trap }), () => 2 ** 40, () => pick(handles)];\n"                                                                                           \
     "const aimed = (form) => { const args = []; for (const kind of form) "                                                                                                       \
     "args[args.length] = random(12) === 0 ? value() : kinds[kind](); return args; };\n"                                                                                          \
     "let depth = 0;\n"                                                                                                                                                           \
@@ -322,7 +328,7 @@ static const struct isolate_host checks = {
     "    if (depth > 3 || (name === 'structuredClone' && ropy.has(args[0]))) return;\n"                                                                                          \
     "    depth++;\n"                                                                                                                                                             \
     "    try { const made = Reflect.apply(natives[name], pick([undefined, natives, 1, "                                                                                          \
-    "null]), args); if (form !== undefined) keep(made); } catch {}\n"                                                                                                            \
+    "null]), args); if (form !== undefined && form[0] !== 'v') keep(made); } catch {}\n"                                                                                         \
     "    finally { depth--; later.length = 0; }\n"                                                                                                                               \
     "    if (left > 0) call(left - 1);\n"                                                                                                                                        \
     "}\n"                                                                                                                                                                        \

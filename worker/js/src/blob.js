@@ -13,6 +13,7 @@ import {
     defineInterface, forEachOf, isBufferSource, iteratorMethod, requireArguments, toContent,
     toDictionary, toNumber, toText, toUSVString,
 } from "./webidl.js";
+import { addClone } from "./platform.js";
 
 const subarray = uncurryThis(Uint8Array.prototype.subarray);
 const CHUNK_BYTES = 65536;
@@ -191,6 +192,7 @@ export class Blob {
     }
 }
 defineInterface(Blob, "Blob");
+addClone({ __proto__: null, is: isBlob, clone: (blob) => new Blob(internal, blobBytes(blob), blobType(blob)) });
 
 // Makes a Blob over bytes, which no other code may change. type: a serialised MIME type, or ""
 export function blobOf(bytes, type) {
@@ -241,6 +243,11 @@ export class File extends Blob {
     }
 }
 defineInterface(File, "File");
+addClone({
+    __proto__: null,
+    is: isFile,
+    clone: (file) => createFile(blobBytes(file), blobType(file), fileName(file), fileLastModified(file)),
+});
 
 function toLongLong(value) {
     const number = MathTrunc(toNumber(value));

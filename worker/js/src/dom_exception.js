@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // DOMException of the Web IDL standard.
-import {
-    Error, ObjectSetPrototypeOf,
-} from "./primordials.js";
+import { addClone } from "./platform.js";
+import { Error, ObjectDefineProperty, ObjectSetPrototypeOf, isObject } from "./primordials.js";
 import { defineInterface, toDOMString, toText } from "./webidl.js";
 
 const { captureStackTrace } = Error;
@@ -19,6 +18,8 @@ const codes = {
 };
 
 export let isDOMException;
+export let messageOf;
+let nameOf;
 
 export class DOMException {
     #message;
@@ -43,9 +44,28 @@ export class DOMException {
     }
 
     static {
-        isDOMException = (value) => #name in value;
+        messageOf = (value) => value.#message;
+        nameOf = (value) => value.#name;
+        isDOMException = (value) => isObject(value) && #name in value;
     }
 }
+
+// Gives a clone the stack of the original, which a tenant may have replaced.
+export function takeStack(clone, original) {
+    const { stack } = original;
+    if (typeof stack === "string") {
+        ObjectDefineProperty(clone, "stack", {
+            __proto__: null, value: stack, writable: true, enumerable: false, configurable: true,
+        });
+    }
+    return clone;
+}
+
+addClone({
+    __proto__: null,
+    is: isDOMException,
+    clone: (value) => takeStack(new DOMException(messageOf(value), nameOf(value)), value),
+});
 
 ObjectSetPrototypeOf(DOMException.prototype, Error.prototype);
 defineInterface(DOMException, "DOMException", {

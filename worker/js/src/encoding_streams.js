@@ -7,13 +7,11 @@ import {
     uncurryThis,
 } from "./primordials.js";
 import { TextDecoder } from "./encoding.js";
-import { TransformStream, streamInterfaces } from "./streams.js";
+import { TransformStream, readableOf, streamInterfaces, writableOf } from "./streams.js";
 import { defineInterface, isBufferSource, isLong, toDOMString } from "./webidl.js";
 
 const getter = (constructor, name) =>
     uncurryThis(ObjectGetOwnPropertyDescriptor(constructor.prototype, name).get);
-const readableOf = getter(TransformStream, "readable");
-const writableOf = getter(TransformStream, "writable");
 const enqueue = uncurryThis(streamInterfaces.TransformStreamDefaultController.prototype.enqueue);
 const decode = uncurryThis(TextDecoder.prototype.decode);
 const encodingOf = getter(TextDecoder, "encoding");

@@ -11,6 +11,7 @@ import { base64Functions } from "./base64.js";
 import { Blob, File } from "./blob.js";
 import { onCallBody, onCallCredit, onCallFailed, onCallHead } from "./bindings.js";
 import { boot, dispatch, forget, onBody, onCancel, onCredit, onTimer } from "./calls.js";
+import { cloneFunctions } from "./clone.js";
 import { console } from "./console.js";
 import { defineCrypto } from "./crypto.js";
 import { DOMException } from "./dom_exception.js";
@@ -58,6 +59,7 @@ define({
 define(streamInterfaces, false);
 define({ navigator, performance, self: globalThis }, true);
 define(base64Functions, true);
+define(cloneFunctions, true);
 define(fetchFunctions, true);
 define(globalFunctions, true);
 define(scopeFunctions, true);

@@ -7,13 +7,14 @@ import {
     ReadableStreamDefaultReader, TransformStream, TransformStreamDefaultController, WritableStream,
     WritableStreamDefaultController, WritableStreamDefaultWriter, readDirectly, teeWith,
 } from "web-streams-polyfill";
-import { nativeStructuredClone } from "./native.js";
+import { load as loadTransfer } from "lazy:./transfer/main.js";
+import { cloneWithTransfer } from "./clone.js";
+import { addClone, nameInterface } from "./platform.js";
 import {
-    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, Promise, ReflectOwnKeys, SymbolToStringTag, TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject,
-    isUint8Array, newList, uncurryThis,
+    ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, ObjectHasOwn, ObjectKeys, Promise, ReflectOwnKeys, SymbolToStringTag,
+    TypeError, TypedArrayPrototypeGetByteLength, closeClass, isObject, isUint8Array, newList, uncurryThis,
 } from "./primordials.js";
 import { concat } from "./bytes.js";
-import { DOMException } from "./dom_exception.js";
 
 export const streamInterfaces = {
     ByteLengthQueuingStrategy, CountQueuingStrategy, ReadableByteStreamController, ReadableStream,
@@ -37,14 +38,23 @@ for (const { prototype } of [
 export const getReader = uncurryThis(ReadableStream.prototype.getReader);
 export const cancelReader = uncurryThis(ReadableStreamDefaultReader.prototype.cancel);
 export const pipeThrough = uncurryThis(ReadableStream.prototype.pipeThrough);
-const getLocked = uncurryThis(
-    ObjectGetOwnPropertyDescriptor(ReadableStream.prototype, "locked").get);
+
+const getter = (constructor, name) => uncurryThis(ObjectGetOwnPropertyDescriptor(constructor.prototype, name).get);
+const getLocked = getter(ReadableStream, "locked");
+export const isWriterLocked = getter(WritableStream, "locked");
+export const readableOf = getter(TransformStream, "readable");
+export const writableOf = getter(TransformStream, "writable");
+export const getWriter = uncurryThis(WritableStream.prototype.getWriter);
+export const writerReady = getter(WritableStreamDefaultWriter, "ready");
+export const writerClosed = getter(WritableStreamDefaultWriter, "closed");
+export const writerWrite = uncurryThis(WritableStreamDefaultWriter.prototype.write);
+export const writerClose = uncurryThis(WritableStreamDefaultWriter.prototype.close);
+export const writerAbort = uncurryThis(WritableStreamDefaultWriter.prototype.abort);
 
 export const enqueueBytes = uncurryThis(ReadableByteStreamController.prototype.enqueue);
 export const errorBytes = uncurryThis(ReadableByteStreamController.prototype.error);
 const close = uncurryThis(ReadableByteStreamController.prototype.close);
-const getByobRequest = uncurryThis(
-    ObjectGetOwnPropertyDescriptor(ReadableByteStreamController.prototype, "byobRequest").get);
+const getByobRequest = getter(ReadableByteStreamController, "byobRequest");
 const respondByob = uncurryThis(ReadableStreamBYOBRequest.prototype.respond);
 
 export const enqueueChunk = uncurryThis(ReadableStreamDefaultController.prototype.enqueue);
@@ -133,13 +143,7 @@ closeClass(ReadAll);
 // Calls onBytes with all that the stream has, or onError.
 export const readAll = (reader, onBytes, onError) => new ReadAll(reader, onBytes, onError).next();
 
-function cloneChunk(chunk) {
-    try {
-        return nativeStructuredClone(chunk, undefined);
-    } catch (error) {
-        throw new DOMException(`A chunk of the body cannot be cloned: ${error.message}`, "DataCloneError");
-    }
-}
+const cloneChunk = (chunk) => cloneWithTransfer(chunk, undefined).value;
 
 // Returns two streams with the content of one; the chunks of the second are clones.
 export const tee = (stream) => teeWith(stream, cloneChunk);
@@ -159,5 +163,24 @@ export function isReadableStream(value) {
         value instanceof ReadableStream;
 }
 
+export function isWritableStream(value) {
+    return isObject(value) && ObjectHasOwn(value, "_writableStreamController") && value instanceof WritableStream;
+}
+
+const isTransformStream = (value) => isObject(value) && ObjectHasOwn(value, "_transformStreamController") &&
+    value instanceof TransformStream;
+
 export const isLocked = (stream) => getLocked(stream);
 export const isDisturbed = (stream) => stream._disturbed === true;
+
+const interfaces = ObjectKeys(streamInterfaces);
+for (let i = 0; i < interfaces.length; i++) {
+    nameInterface(streamInterfaces[interfaces[i]], interfaces[i]);
+}
+
+let transferFolder;
+const transfers = () => (transferFolder ??= loadTransfer());
+
+addClone({ __proto__: null, is: isReadableStream, transfer: (stream) => transfers().transferReadable(stream) });
+addClone({ __proto__: null, is: isWritableStream, transfer: (stream) => transfers().transferWritable(stream) });
+addClone({ __proto__: null, is: isTransformStream, transfer: (stream) => transfers().transferTransform(stream) });

@@ -3,12 +3,14 @@
 // URL and URLSearchParams, from whatwg-url (the URL standard's reference implementation).
 import { URL, URLSearchParams } from "whatwg-url";
 import { basicURLParse, isPlain, serializeURL } from "./lib/url_state_machine.cjs";
+import { nameInterface } from "./platform.js";
 import { uncurryThis } from "./primordials.js";
 
 export { URL, URLSearchParams };
 
 for (const [constructor, name] of [[URL, "URL"], [URLSearchParams, "URLSearchParams"]]) {
     Object.defineProperty(constructor, "name", { __proto__: null, value: name, configurable: true });
+    nameInterface(constructor, name);
 }
 
 const searchParamsToString = uncurryThis(URLSearchParams.prototype.toString);

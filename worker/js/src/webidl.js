@@ -10,6 +10,7 @@ import {
     TypedArrayPrototypeGetBuffer, TypedArrayPrototypeGetTag, isArrayBuffer, isObject,
 } from "./primordials.js";
 import { isLatin1, utf8Encode } from "./native.js";
+import { nameInterface } from "./platform.js";
 
 export function requireArguments(count, needed, name) {
     if (count < needed) {
@@ -158,6 +159,7 @@ export function forEachOwn(object, convertKey, each) {
 // Defines an interface: its members are enumerable, its prototype has a class string and is not
 // writable.
 export function defineInterface(constructor, name, constants) {
+    nameInterface(constructor, name);
     makeEnumerable(constructor);
     makeEnumerable(constructor.prototype);
     ObjectDefineProperty(constructor, "prototype", { __proto__: null, writable: false });

@@ -3,11 +3,12 @@
 // The natives of worker/v8/crypto.cc, and what their results mean.
 import { openCrypto } from "../native.js";
 import { DOMException } from "../dom_exception.js";
-import { cloneKey } from "./key.js";
+import { addClone } from "../platform.js";
+import { cloneKey, isKey } from "./key.js";
 
-export const native = openCrypto((from, to) => {
-    cloneKey(from, to);
-});
+export const native = openCrypto();
+
+addClone({ __proto__: null, is: isKey, clone: (key) => cloneKey(key, native.another(key)) });
 
 const OUT_OF_TIME = "The operation would take more CPU time than is left.";
 

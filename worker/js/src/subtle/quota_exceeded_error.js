@@ -2,8 +2,9 @@
 //
 // QuotaExceededError of the Web IDL standard: among the files of crypto, because only
 // getRandomValues throws it.
-import { DOMException } from "../dom_exception.js";
-import { NumberIsFinite, RangeError, TypeError } from "../primordials.js";
+import { DOMException, messageOf, takeStack } from "../dom_exception.js";
+import { addClone } from "../platform.js";
+import { NumberIsFinite, RangeError, TypeError, isObject } from "../primordials.js";
 import { defineInterface, toDOMString, toDictionary, toNumber } from "../webidl.js";
 
 const toLimit = (value, name) => {
@@ -41,6 +42,19 @@ export const QuotaExceededError = class QuotaExceededError extends DOMException 
     }
     get requested() {
         return this.#requested;
+    }
+
+    static {
+        addClone({
+            __proto__: null,
+            is: (value) => isObject(value) && #quota in value,
+            clone: (error) => {
+                const clone = new QuotaExceededError(messageOf(error));
+                clone.#quota = error.#quota;
+                clone.#requested = error.#requested;
+                return takeStack(clone, error);
+            },
+        });
     }
 };
 defineInterface(QuotaExceededError, "QuotaExceededError");
