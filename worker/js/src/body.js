@@ -196,7 +196,7 @@ export function cloneBody(body) {
 }
 
 // Calls onContent with the whole body, a string or Uint8Array of the callee's own, or onError. Marks the body as used.
-function consume(body, onContent, onError) {
+export function consume(body, onContent, onError) {
     if (body === null) {
         onContent("");
         return;
@@ -221,7 +221,7 @@ function consume(body, onContent, onError) {
     onContent(typeof body.source === "string" ? body.source : copyBytes(body.source));
 }
 
-const toBytes = (content) => (typeof content === "string" ? utf8Encode(content) : content);
+export const toBytes = (content) => (typeof content === "string" ? utf8Encode(content) : content);
 
 function toText(content) {
     if (typeof content === "string") {
