@@ -8,6 +8,7 @@
 
 #include "common/io.h"
 #include "worker/host_internal.h"
+#include "worker/rest.h"
 #include "worker/wake.h"
 
 /* Length of a slice from which on queued output is written before anything else runs, so that a
@@ -236,6 +237,7 @@ void entry_end(struct app *app, struct job *job, enum isolate_result result)
         __attribute__((fallthrough));
     case ISOLATE_OK:
         measure_sometimes(app, now);
+        rest_note(app, now);
         if (job == &app->boot)
             app_check_load(app);
         else

@@ -20,6 +20,7 @@
 #include "proto/worker_tails.h"
 #include "worker/call.h"
 #include "worker/host_internal.h"
+#include "worker/rest.h"
 #include "worker/wake.h"
 #include "worker/warm_up.h"
 
@@ -505,7 +506,9 @@ int host_start(struct host *host, struct sentry *sentry)
     host->quiet = event_new(host->options.base, -1, 0, on_quiet, host);
     host->linger = event_new(host->options.base, -1, 0, job_on_linger, host);
     host->measure = event_new(host->options.base, -1, 0, entry_on_measure, host);
-    if (!host->quiet || !host->linger || !host->measure || event_add(host->quiet, &soon) < 0)
+    host->rest = event_new(host->options.base, -1, 0, rest_on_time, host);
+    if (!host->quiet || !host->linger || !host->measure || !host->rest ||
+        event_add(host->quiet, &soon) < 0)
         return -ENOMEM;
     hello.protocol = PROTOCOL_VERSION;
     hello.v8_version.data = (uint8_t *) (uintptr_t) version;

@@ -30,6 +30,7 @@ struct host {
     uint64_t where_ns;     /* time of the last search for the place of an await */
     struct event *quiet;   /* ticks until the worker has been warmed up; then NULL */
     struct event *measure; /* soon after an entry that was not measured */
+    struct event *rest;    /* when an app was idle long enough to rest; see rest.h */
     bool is_measure_due;
     bool is_trim_due; /* isolates have gone since trimmed_ns */
     uint64_t trimmed_ns;
@@ -119,6 +120,8 @@ struct app {
     int64_t last_timer;
     uint64_t measured_ns;
     bool is_unmeasured; /* there was an entry since measured_ns */
+    uint64_t used_ns;   /* end of the last entry */
+    bool is_restless;   /* there was an entry since the last rest */
     bool is_running_load;
     bool is_checked;     /* LoadCheck has come in place of LoadEnd */
     bool has_faults;     /* problems that would fail a load were found */

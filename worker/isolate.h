@@ -292,6 +292,11 @@ bool isolate_release_spare(void);
 /* Gives memory that is free in this process back to the kernel: tens of microseconds for each MiB. */
 void isolate_trim(void);
 
+/* Collects the garbage of an isolate that has nothing to do for now, and gives the memory to the kernel: some milliseconds for each
+ * MiB. Does nothing if the heap is large, or has hardly grown since it was made or has rested. Returns whether it has rested. Not
+ * inside an entry; runs no JavaScript. */
+bool isolate_rest(struct isolate *isolate);
+
 /* The memory in use when a limit was met, in bytes, since the last call; 0: the limit was not met.
  * After a refusal the refused size counts too. */
 struct isolate_excess {

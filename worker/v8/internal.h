@@ -96,6 +96,7 @@ struct isolate {
     bool heap_limit_hit = false;
     bool heap_slack_given = false; // V8 has the slack to unwind in
     size_t heap_limit = 0;         // bytes; above it the isolate is not kept
+    size_t rested_bytes = 0;       // size of the heap's pages when it was made, or last rested
     bool observe_heap = false;
     size_t heap_excess = 0;     // see isolate_take_excess
     unsigned brief_entries = 0; // entries since the last look at the size of the heap
@@ -158,6 +159,8 @@ class Payer
 
 // Returns the bytes of JavaScript objects, garbage that was not collected yet included.
 size_t isolate_heap_used(v8::Isolate *v8);
+// Sets the limits of a heap that is to be made.
+void isolate_set_constraints(v8::ResourceConstraints *constraints, size_t heap_bytes);
 // Notes, after a collection, a heap over its limit. False if the isolate may not be kept.
 bool isolate_check_heap(struct isolate *self);
 // Collects garbage if the isolate holds more external and native memory than it may. False if that

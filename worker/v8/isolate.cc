@@ -24,6 +24,10 @@ static constexpr size_t max_young_bytes = 24 * mib;
 static constexpr size_t observed_step_bytes = 64 * mib;
 static constexpr size_t observed_max_bytes = 4096 * mib;
 
+// A heap that is larger does not rest: the collection would hold up others. One that has grown less is not worth it.
+static constexpr size_t rest_most_bytes = 8 * mib;
+static constexpr size_t rest_least_bytes = mib / 2;
+
 static std::atomic<size_t> n_isolates{ 0 };
 
 static void publish_heap(struct isolate *self)
@@ -123,7 +127,7 @@ size_t isolate_heap_used(v8::Isolate *v8)
     return heap.used_heap_size();
 }
 
-static void set_limits(v8::ResourceConstraints *constraints, size_t heap_bytes)
+void isolate_set_constraints(v8::ResourceConstraints *constraints, size_t heap_bytes)
 {
     // The young generation is part of the budget: three semi-spaces' worth.
     const size_t young = std::min(max_young_bytes, heap_bytes / 4);
@@ -213,7 +217,7 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
     params.allow_atomics_wait = false;
     params.fatal_error_callback = platform_on_fatal;
     params.oom_error_callback = platform_on_oom;
-    set_limits(&params.constraints, options->heap_mib * mib);
+    isolate_set_constraints(&params.constraints, options->heap_mib * mib);
 
     v8::Isolate *v8 = v8::Isolate::Allocate();
     if (!v8)
@@ -245,6 +249,9 @@ int isolate_new(const struct isolate_options *options, struct isolate **ret_isol
         return -EINVAL;
     }
     self->allocator->set_native_base();
+    v8::HeapStatistics heap;
+    v8->GetHeapStatistics(&heap);
+    self->rested_bytes = heap.total_physical_size();
     (void) isolate_check_external(self.get());
     *ret_isolate = self.release();
     return 0;
@@ -344,6 +351,23 @@ bool isolate_release_spare(void)
 void isolate_trim(void)
 {
     (void) malloc_trim(0);
+}
+
+bool isolate_rest(struct isolate *self)
+{
+    v8::HeapStatistics heap;
+    self->v8->GetHeapStatistics(&heap);
+    if (heap.used_heap_size() > rest_most_bytes ||
+        heap.total_physical_size() < self->rested_bytes + rest_least_bytes)
+        return false;
+    {
+        Payer payer(self);
+        v8::Isolate::Scope isolate_scope(self->v8);
+        self->v8->LowMemoryNotification();
+    }
+    self->v8->GetHeapStatistics(&heap);
+    self->rested_bytes = heap.total_physical_size();
+    return true;
 }
 
 void isolate_take_excess(struct isolate *self, struct isolate_excess *ret_excess)

@@ -78,6 +78,41 @@ static void test_clock_is_frozen_inside_an_entry(void **state)
                   "0");
 }
 
+static uint64_t held(struct isolate *isolate)
+{
+    struct isolate_memory memory;
+
+    isolate_get_memory(isolate, &memory);
+    return memory.heap_held;
+}
+
+static void test_an_idle_isolate_gives_the_room_of_its_garbage_back(void **state)
+{
+    (void) state;
+    struct isolate *isolate = load("const kept = Array.from({ length: 1000 }, (_, i) => ({ i }));\n"
+                                   "export default { fetch: () => new Response(kept.length) };");
+    assert_false(isolate_rest(isolate)); /* hardly grown since it was made */
+    for (uint64_t id = 1; id <= 2000; id++)
+        assert_int_equal(get(isolate, id), ISOLATE_OK);
+    const uint64_t before = held(isolate);
+    assert_true(isolate_rest(isolate));
+    assert_true(held(isolate) + 700000 < before);
+    assert_false(isolate_rest(isolate));
+    assert_int_equal(get(isolate, 2001), ISOLATE_OK);
+    assert_string_equal(host.body, "1000");
+    isolate_free(isolate);
+}
+
+static void test_a_large_heap_is_left_alone(void **state)
+{
+    (void) state;
+    struct isolate *isolate =
+        load("const kept = Array.from({ length: 300000 }, (_, i) => ({ i, text: `${i}` }));\n"
+             "export default { fetch: () => new Response(kept.length) };");
+    assert_false(isolate_rest(isolate));
+    isolate_free(isolate);
+}
+
 /* ---- errors at load */
 
 static void assert_load_fails(struct isolate *isolate, const char *const *parts)
@@ -495,6 +530,8 @@ int main(void)
         TEST(test_throwing_handler_is_an_exception_of_the_request),
         TEST(test_refused_response_is_no_crash),
         TEST(test_clock_is_frozen_inside_an_entry),
+        TEST(test_an_idle_isolate_gives_the_room_of_its_garbage_back),
+        TEST(test_a_large_heap_is_left_alone),
         TEST(test_syntax_error_shows_line_and_caret),
         TEST(test_throwing_module_shows_its_stack),
         TEST(test_missing_import_names_its_place),
