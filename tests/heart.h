@@ -11,19 +11,21 @@
 #include <sys/un.h>
 
 #include "config/config.h"
-#include "supervisor/admin/admin.h"
-#include "supervisor/deploy/deploy.h"
 #include "supervisor/helpers/health.h"
 #include "supervisor/http/http.h"
 #include "supervisor/jail/level.h"
 #include "supervisor/placement/placement.h"
 #include "supervisor/record/life.h"
 #include "supervisor/record/record.h"
-#include "supervisor/reload/reload.h"
 #include "supervisor/requests/ledger.h"
 #include "supervisor/tenants/tenant.h"
 #include "supervisor/versions/versions.h"
 #include "supervisor/workers/slots.h"
+
+struct admin;
+struct deploys;
+struct reload;
+struct store;
 
 struct heart {
     /* The test's, set before heart_make; the rest is zero by then. */
@@ -33,7 +35,8 @@ struct heart {
     struct store *store;     /* NULL: nothing can be deployed */
     struct jail_state jail;
     uint64_t max_files;
-    const struct http_limits *limits; /* limits of the front; NULL: those of the config */
+    const struct http_limits
+        *limits; /* limits of the front; NULL for heart_make: those of the config */
     /* Made in this order. */
     struct record record;
     struct life life;
@@ -52,6 +55,14 @@ struct heart {
 int heart_make(struct heart *heart);
 /* Frees the roots; what the test has set stays. */
 void heart_free(struct heart *heart);
+
+/* ---- the floors up to versions/ alone (heart_floors.c) */
+
+/* As heart_make, without reload and deploys. */
+int heart_make_floors(struct heart *heart);
+/* Frees front and ledger only, for what goes between them and the others. */
+void heart_stop_requests(struct heart *heart);
+void heart_free_floors(struct heart *heart);
 
 /* Has the front listen on an abstract Unix socket, whose name the kernel picks. 0 or -errno. */
 int heart_listen(struct heart *heart, struct sockaddr_un *ret_address, socklen_t *ret_size);

@@ -19,6 +19,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "proto/frame.h"
+#include "supervisor/admin/admin.h"
 #include "supervisor/placement/placement.h"
 #include "tests/fuzz/rig.h"
 

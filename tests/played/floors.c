@@ -10,7 +10,6 @@
 
 #include "common/io.h"
 #include "common/log.h"
-#include "supervisor/frames.h"
 #include "supervisor/tenants/router.h"
 #include "tests/events/clock.h"
 #include "tests/played/hold.h"
@@ -80,132 +79,48 @@ static void read_config(const char *format)
 
     floors_write_config(format);
     (void) snprintf(path, sizeof path, "%s/skepd.yaml", floors.folder);
-    if (config_read(path, &floors.config, &errors) < 0)
+    if (config_read(path, &floors.heart.config, &errors) < 0)
         played_fail(errors.text, 0);
 }
 
-static void make_slots(void)
-{
-    const struct slots_options options = {
-        .base = floors.base,
-        .config = floors.config,
-        .record = &floors.record,
-        .life = &floors.life,
-        .jail = &floors.jail,
-        .health = &floors.health,
-        .frames = &worker_frames,
-    };
-
-    PLAYED_HOLD(slots_new(&options, &floors.slots) == 0);
-}
-
-static void make_placements(void)
-{
-    const struct placements_options options = {
-        .base = floors.base,
-        .config = floors.config,
-        .record = &floors.record,
-        .slots = floors.slots,
-        .tenants = floors.tenants,
-    };
-
-    PLAYED_HOLD(placements_new(&options, &floors.placements) == 0);
-}
-
-static void make_versions(void)
-{
-    const struct versions_options options = {
-        .base = floors.base,
-        .tenants = floors.tenants,
-        .placements = floors.placements,
-    };
-
-    PLAYED_HOLD(versions_new(&options, &floors.versions) == 0);
-}
-
-static void make_ledger(void)
-{
-    const struct ledger_options options = {
-        .base = floors.base,
-        .config = floors.config,
-        .record = &floors.record,
-        .life = &floors.life,
-        .placements = floors.placements,
-    };
-
-    PLAYED_HOLD(ledger_new(&options, &floors.ledger) == 0);
-}
-
-static void make_front(void)
-{
-    const struct http_front_options options = {
-        .base = floors.base,
-        .ops = &ledger_http,
-        .handler = floors.ledger,
-        .limits = {
-            .header_bytes = 4096,
-            .header_count = 16,
-            .connections = 64,
-            .connections_per_ip = 64,
-            .header_timeout_ms = 60000,
-            .body_idle_ms = 60000,
-            .keepalive_ms = 60000,
-            .write_idle_ms = 60000,
-            .buffer_bytes = 64U << 20,
-        },
-    };
-    struct sockaddr_un address = { .sun_family = AF_UNIX }; /* the kernel picks an abstract name */
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-    PLAYED_HOLD(http_front_new(&options, &floors.front) == 0);
-    ledger_set_front(floors.ledger, floors.front);
-    PLAYED_HOLD(fd >= 0 && bind(fd, (struct sockaddr *) &address, sizeof(sa_family_t)) == 0);
-    floors.address_size = sizeof floors.address;
-    PLAYED_HOLD(getsockname(fd, (struct sockaddr *) &floors.address, &floors.address_size) == 0);
-    PLAYED_HOLD(listen(fd, 16) == 0 && http_front_adopt(floors.front, fd) == 0);
-}
+static const struct http_limits limits = {
+    .header_bytes = 4096,
+    .header_count = 16,
+    .connections = 64,
+    .connections_per_ip = 64,
+    .header_timeout_ms = 60000,
+    .body_idle_ms = 60000,
+    .keepalive_ms = 60000,
+    .write_idle_ms = 60000,
+    .buffer_bytes = 64U << 20,
+};
 
 void floors_start(const char *config)
 {
     log_silence();
     clock_reset();
-    floors = (struct floors){ .folder = "/tmp/skep-floors-XXXXXX", .jail.is_unjailed = true };
+    floors = (struct floors){
+        .folder = "/tmp/skep-floors-XXXXXX",
+        .heart = { .jail.is_unjailed = true, .limits = &limits },
+    };
     PLAYED_HOLD(mkdtemp(floors.folder));
-    floors.base = event_base_new();
-    PLAYED_HOLD(floors.base);
+    floors.heart.base = event_base_new();
+    PLAYED_HOLD(floors.heart.base);
     read_config(config);
-    PLAYED_HOLD(record_init(&floors.record, floors.config) == 0);
-    make_slots();
-    played_workers_start(floors.base, floors.slots);
-    PLAYED_HOLD(tenants_new(floors.config, &floors.record, &floors.tenants) == 0);
-    make_placements();
-    make_versions();
-    make_ledger();
-    make_front();
-    PLAYED_HOLD(slots_start(floors.slots) == 0);
+    PLAYED_HOLD(heart_make_floors(&floors.heart) == 0);
+    played_workers_start(floors.heart.base, floors.heart.slots);
+    PLAYED_HOLD(heart_listen(&floors.heart, &floors.address, &floors.address_size) == 0);
+    PLAYED_HOLD(slots_start(floors.heart.slots) == 0);
     floors_settle();
-}
-
-void floors_stop_requests(void)
-{
-    floors.front = http_front_free(floors.front);
-    if (floors.ledger)
-        ledger_set_front(floors.ledger, NULL);
-    floors.ledger = ledger_free(floors.ledger);
 }
 
 void floors_end(void)
 {
-    floors_stop_requests();
-    floors.slots = slots_free(floors.slots);
-    floors.placements = placements_free(floors.placements);
-    floors.versions = versions_free(floors.versions);
-    floors.tenants = tenants_free(floors.tenants);
+    heart_free_floors(&floors.heart);
     played_workers_end();
     failure_done(&floors.failure);
-    record_done(&floors.record);
-    floors.config = config_free(floors.config);
-    event_base_free(floors.base);
+    floors.heart.config = config_free(floors.heart.config);
+    event_base_free(floors.heart.base);
     PLAYED_HOLD(nftw(floors.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
 }
 
@@ -214,7 +129,7 @@ void floors_end(void)
 void floors_settle(void)
 {
     for (unsigned i = 0; i < TURNS; i++)
-        (void) event_base_loop(floors.base, EVLOOP_NONBLOCK);
+        (void) event_base_loop(floors.heart.base, EVLOOP_NONBLOCK);
 }
 
 void floors_pass(uint64_t ms)
@@ -235,7 +150,7 @@ int floors_install(const char *text)
     failure_done(&floors.failure);
     if (manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors) < 0)
         played_fail(errors.text, 0);
-    int r = versions_install(floors.versions, manifest, "/nowhere", &floors.failure);
+    int r = versions_install(floors.heart.versions, manifest, "/nowhere", &floors.failure);
     if (r < 0)
         (void) manifest_free(manifest);
     return r;
@@ -243,12 +158,13 @@ int floors_install(const char *text)
 
 struct tenant *floors_tenant(const char *name)
 {
-    return tenant_find(floors.tenants, name, strlen(name));
+    return tenant_find(floors.heart.tenants, name, strlen(name));
 }
 
 const char *floors_route(const char *host)
 {
-    const struct tenant *tenant = router_find(floors.tenants->router, host, strlen(host), "/", 1);
+    const struct tenant *tenant =
+        router_find(floors.heart.tenants->router, host, strlen(host), "/", 1);
 
     return tenant ? tenant->name : "";
 }

@@ -1,41 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The floors up to versions/ as main.c makes them, without processes, on a loop whose time a test moves. Workers are
- * played (worker.h), clients are real connections. Link with events/clock.c and the supervisor's frames.c besides.
+ * played (worker.h), clients are real connections. Link with heart_floors.c, events/clock.c and the
+ * supervisor's frames.c besides.
  */
 #pragma once
 
-#include <event2/event.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include "config/config.h"
-#include "supervisor/helpers/health.h"
-#include "supervisor/http/http.h"
-#include "supervisor/jail/level.h"
-#include "supervisor/placement/placement.h"
 #include "supervisor/record/failure.h"
-#include "supervisor/record/life.h"
-#include "supervisor/record/record.h"
-#include "supervisor/requests/ledger.h"
-#include "supervisor/tenants/tenant.h"
-#include "supervisor/versions/versions.h"
-#include "supervisor/workers/slots.h"
+#include "tests/heart.h"
 
 struct floors {
-    struct event_base *base;
-    struct config *config;
-    struct record record;
-    struct life life;
-    struct health health;
-    struct jail_state jail;
-    struct slots *slots;
-    struct tenants *tenants;
-    struct placements *placements;
-    struct versions *versions;
-    struct ledger *ledger;
-    struct http_front *front;
+    struct heart heart;
     struct sockaddr_un address; /* the front's */
     socklen_t address_size;
     char folder[64];        /* this test's; removed at its end */
@@ -49,8 +26,6 @@ extern struct floors floors;
 void floors_start(const char *config);
 /* Frees all. The test has freed everything above them by then. */
 void floors_end(void);
-/* Frees front and ledger only, for what goes between them and the others. */
-void floors_stop_requests(void);
 
 /* Turns the loop until all that could come has come; no time passes. */
 void floors_settle(void);

@@ -24,6 +24,7 @@
 #include "common/cleanup.h"
 #include "common/io.h"
 #include "proto/frame.h"
+#include "supervisor/admin/admin.h"
 #include "tests/heart.h"
 
 #define CLIENTS_MAX (geteuid() == 0 ? 32U : 24U) /* as PROTOCOL.md says */

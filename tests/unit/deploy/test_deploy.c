@@ -125,13 +125,13 @@ static void write_version(const char *version, const char *yaml)
 static void make_deploys(struct reader *reader)
 {
     const struct deploys_options options = {
-        .base = floors.base,
-        .config = floors.config,
-        .life = &floors.life,
-        .health = &floors.health,
-        .record = &floors.record,
-        .tenants = floors.tenants,
-        .versions = floors.versions,
+        .base = floors.heart.base,
+        .config = floors.heart.config,
+        .life = &floors.heart.life,
+        .health = &floors.heart.health,
+        .record = &floors.heart.record,
+        .tenants = floors.heart.tenants,
+        .versions = floors.heart.versions,
         .store = played_store(),
         .reader = reader,
     };
@@ -154,7 +154,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void) state;
-    floors_stop_requests();
+    heart_stop_requests(&floors.heart);
     asked.deploys = deploys_free(asked.deploys);
     floors_end();
     return 0;
@@ -547,7 +547,7 @@ static void test_rollback_reads_a_cold_disk_beside_the_loop(void **state)
     floors_pass(32000); /* the watch is over: A is in no worker */
     forget_ends();
     asked.deploys = deploys_free(asked.deploys);
-    struct reader *reader = played_reader_on_cold_disk(floors.base);
+    struct reader *reader = played_reader_on_cold_disk(floors.heart.base);
     make_deploys(reader);
     assert_int_equal(
         deploy_rollback(asked.deploys, bytes(SHOP), bytes(""), &asker, &asked.deploy, &failure), 0);
@@ -649,7 +649,7 @@ static void test_removal_waits_for_the_requests_that_run(void **state)
     assert_int_equal(asked.in_flight, 0);
     floors_pass(3000);
     assert_int_equal(played_loaded(SHOP), 0);
-    assert_true(TAILQ_EMPTY(&floors.tenants->leaving));
+    assert_true(TAILQ_EMPTY(&floors.heart.tenants->leaving));
     floors_leave(&first);
     floors_leave(&second);
 }
@@ -736,15 +736,15 @@ static void test_drain_ends_what_is_not_being_made_durable(void **state)
     (void) state;
     deploy_all(A);
     upload_and_load(B);
-    floors.life.is_draining = true;
+    floors.heart.life.is_draining = true;
     deploys_drain(asked.deploys);
     assert_failed("skepd is about to end");
     assert_given_up();
     played_load_ends(SHOP, NULL);
     floors_settle();
-    floors.life.is_draining = false;
+    floors.heart.life.is_draining = false;
     upload_and_commit(B);
-    floors.life.is_draining = true;
+    floors.heart.life.is_draining = true;
     deploys_drain(asked.deploys);
     assert_int_equal(asked.failed, 0);
     assert_true(played_store_answers());

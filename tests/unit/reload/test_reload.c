@@ -112,13 +112,13 @@ static void remove_tenant(const char *name)
 static void make_reload(struct reader *reader)
 {
     const struct reload_options options = {
-        .base = floors.base,
-        .config = floors.config,
-        .life = &floors.life,
-        .front = floors.front,
-        .tenants = floors.tenants,
-        .placements = floors.placements,
-        .versions = floors.versions,
+        .base = floors.heart.base,
+        .config = floors.heart.config,
+        .life = &floors.heart.life,
+        .front = floors.heart.front,
+        .tenants = floors.heart.tenants,
+        .placements = floors.heart.placements,
+        .versions = floors.heart.versions,
         .reader = reader,
         .max_files = 1 << 20,
     };
@@ -337,12 +337,12 @@ static void test_nothing_is_reloaded_while_skepd_ends_or_hands_over(void **state
 {
     (void) state;
     memset(&said, 0, sizeof said);
-    floors.life.is_draining = true;
+    floors.heart.life.is_draining = true;
     assert_int_equal(ask(), -ECANCELED);
-    floors.life.is_draining = false;
-    floors.life.is_handing_over = true;
+    floors.heart.life.is_draining = false;
+    floors.heart.life.is_handing_over = true;
     assert_int_equal(ask(), -EBUSY);
-    floors.life.is_handing_over = false;
+    floors.heart.life.is_handing_over = false;
     assert_int_equal(said.done, 0);
     reload_all();
 }
@@ -365,7 +365,7 @@ static void write_many(const char *more)
 /* Those around the one whose turn is next. */
 static void remove_some(void)
 {
-    struct tenant *tenant = TAILQ_FIRST(&floors.tenants->list), *next;
+    struct tenant *tenant = TAILQ_FIRST(&floors.heart.tenants->list), *next;
 
     for (unsigned i = 0; tenant && i < MANY / 2; i++, tenant = next) {
         next = TAILQ_NEXT(tenant, entry);
@@ -384,7 +384,7 @@ static void test_tenants_that_go_between_the_steps_are_passed_over(void **state)
     write_many("");
     reload_all();
     reload = reload_free(reload);
-    assert_int_equal(reader_new(floors.base, &reader), 0);
+    assert_int_equal(reader_new(floors.heart.base, &reader), 0);
     make_reload(reader);
     clock_set_thread_step(LOOK_NS);
     write_many("limits: { queue: 5 }\n");
@@ -395,12 +395,12 @@ static void test_tenants_that_go_between_the_steps_are_passed_over(void **state)
         assert_in_range(turns, 0, 1000);
         if (turns == 0)
             remove_some();
-        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        (void) event_base_loop(floors.heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     }
     assert_true(said.is_applied);
     assert_in_range(turns, MANY / 20, 1000);
     /* Each is there once, those that went have come again. */
-    assert_int_equal(floors.tenants->n_listed, MANY + 1);
+    assert_int_equal(floors.heart.tenants->n_listed, MANY + 1);
     assert_int_equal(said.n[RELOAD_REMOVED], 1);
     assert_int_equal(said.n[RELOAD_CHANGED] + said.n[RELOAD_ADDED], MANY - 1);
     reload = reload_free(reload);
@@ -414,7 +414,7 @@ static void test_reload_that_is_asked_for_meanwhile_follows(void **state)
     (void) state;
     write_many("");
     reload = reload_free(reload);
-    assert_int_equal(reader_new(floors.base, &reader), 0);
+    assert_int_equal(reader_new(floors.heart.base, &reader), 0);
     make_reload(reader);
     clock_set_thread_step(LOOK_NS);
     memset(&said, 0, sizeof said);
@@ -423,7 +423,7 @@ static void test_reload_that_is_asked_for_meanwhile_follows(void **state)
     write_tenant("c", "");
     assert_int_equal(ask(), 0);
     for (unsigned i = 0; i < 1000 && said.done < 2; i++)
-        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        (void) event_base_loop(floors.heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     assert_int_equal(said.done, 2);
     assert_int_equal(said.n[RELOAD_ADDED], 1);
     assert_non_null(floors_tenant("c"));
@@ -453,14 +453,14 @@ static void test_who_has_left_is_not_told(void **state)
     (void) state;
     write_many("");
     reload = reload_free(reload);
-    assert_int_equal(reader_new(floors.base, &reader), 0);
+    assert_int_equal(reader_new(floors.heart.base, &reader), 0);
     make_reload(reader);
     clock_set_thread_step(LOOK_NS);
     memset(&said, 0, sizeof said);
     assert_int_equal(ask(), 0);
     reload_forget(reload, &said);
     for (unsigned i = 0; i < 1000 && reload_is_under_way(reload); i++)
-        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        (void) event_base_loop(floors.heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     assert_int_equal(said.done, 0);
     assert_non_null(floors_tenant("t99"));
     reload = reload_free(reload);
@@ -476,7 +476,7 @@ static unsigned count_with_queue(unsigned queue)
     const struct tenant *tenant;
     unsigned n = 0;
 
-    TAILQ_FOREACH (tenant, &floors.tenants->list, entry) {
+    TAILQ_FOREACH (tenant, &floors.heart.tenants->list, entry) {
         const struct version *last = tenant->candidate ? tenant->candidate : tenant->version;
         n += last->limits.queue == queue;
     }
@@ -486,7 +486,7 @@ static unsigned count_with_queue(unsigned queue)
 static unsigned count_missing(unsigned unused)
 {
     (void) unused;
-    return MANY + 2 - (unsigned) floors.tenants->n_listed;
+    return MANY + 2 - (unsigned) floors.heart.tenants->n_listed;
 }
 
 /* Reloads, and checks in each turn of the loop by how much the count of changed tenants has grown. */
@@ -502,7 +502,7 @@ static void reload_watched(unsigned (*count)(unsigned queue), unsigned queue)
         if (said.done > 0)
             break;
         assert_in_range(turns, 0, 1000);
-        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        (void) event_base_loop(floors.heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     }
     assert_true(said.is_applied);
     assert_int_equal(after, MANY);
@@ -515,7 +515,7 @@ static void test_no_turn_of_the_loop_changes_more_tenants_than_its_time_allows(v
 
     (void) state;
     reload = reload_free(reload);
-    assert_int_equal(reader_new(floors.base, &reader), 0);
+    assert_int_equal(reader_new(floors.heart.base, &reader), 0);
     make_reload(reader);
     clock_set_thread_step(LOOK_NS);
     write_many("limits: { queue: 5 }\n");
@@ -538,7 +538,7 @@ static void test_requests_are_served_while_a_disk_is_waited_for(void **state)
     (void) state;
     serve("a");
     reload = reload_free(reload);
-    struct reader *reader = played_reader_on_cold_disk(floors.base);
+    struct reader *reader = played_reader_on_cold_disk(floors.heart.base);
     make_reload(reader);
     write_tenant("b", "limits: { cpu_ms: 51 }\n");
     memset(&said, 0, sizeof said);
@@ -552,7 +552,7 @@ static void test_requests_are_served_while_a_disk_is_waited_for(void **state)
     assert_true(reload_is_under_way(reload));
     played_disk_answers();
     for (unsigned i = 0; i < 1000 && said.done == 0; i++)
-        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        (void) event_base_loop(floors.heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     assert_true(said.is_applied);
     assert_int_equal(said.n[RELOAD_CHANGED], 1);
     reload = reload_free(reload);
@@ -563,7 +563,7 @@ static void test_requests_are_served_while_a_disk_is_waited_for(void **state)
 
 static void test_files_of_a_large_version_go_to_the_worker_in_parts(void **state)
 {
-    const struct worker *worker = TAILQ_FIRST(&floors.slots->workers);
+    const struct worker *worker = TAILQ_FIRST(&floors.heart.slots->workers);
     char *text = calloc(1, LARGE_BYTES + 1);
     unsigned turns = 0;
 
@@ -579,7 +579,7 @@ static void test_files_of_a_large_version_go_to_the_worker_in_parts(void **state
     for (; played_loading("a") == 0; turns++) {
         assert_in_range(channel_queued_bytes(worker->channel), 0, FRAME_MAX_BYTES);
         assert_in_range(turns, 0, 1000);
-        (void) event_base_loop(floors.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        (void) event_base_loop(floors.heart.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     }
     assert_in_range(turns, LARGE_BYTES / FRAME_MAX_BYTES, 1000);
 }

@@ -277,15 +277,15 @@ static void test_route_that_is_taken_while_a_version_loads_drops_it(void **state
 
 static void set_maximum(uint32_t cpu_ms, uint32_t queue)
 {
-    floors.config->maximum.cpu_ms = cpu_ms;
-    floors.config->maximum.queue = queue;
+    floors.heart.config->maximum.cpu_ms = cpu_ms;
+    floors.heart.config->maximum.queue = queue;
 }
 
 static void test_limit_that_skepd_keeps_counts_at_once(void **state)
 {
     (void) state;
     install_and_serve();
-    set_maximum(floors.config->maximum.cpu_ms, 3);
+    set_maximum(floors.heart.config->maximum.cpu_ms, 3);
     assert_int_equal(versions_renew_limits(floors_tenant(SHOP)), 1);
     assert_int_equal(floors_tenant(SHOP)->version->limits.queue, 3);
     assert_null(floors_tenant(SHOP)->candidate);
@@ -296,7 +296,7 @@ static void test_limit_that_a_worker_keeps_makes_the_next_version(void **state)
 {
     (void) state;
     install_and_serve();
-    set_maximum(20, floors.config->maximum.queue);
+    set_maximum(20, floors.heart.config->maximum.queue);
     assert_int_equal(versions_renew_limits(floors_tenant(SHOP)), 1);
     assert_int_equal(serving_cpu_ms(), 50);
     floors_settle();
@@ -310,7 +310,7 @@ static void test_limit_of_a_version_that_is_in_no_worker_counts_at_once(void **s
 {
     (void) state;
     install(first);
-    set_maximum(20, floors.config->maximum.queue);
+    set_maximum(20, floors.heart.config->maximum.queue);
     assert_int_equal(versions_renew_limits(floors_tenant(SHOP)), 1);
     assert_int_equal(serving_cpu_ms(), 20);
     assert_null(floors_tenant(SHOP)->candidate);
@@ -321,7 +321,7 @@ static void test_limit_that_changes_while_a_version_loads_comes_after_it(void **
     (void) state;
     install_and_serve();
     install(second);
-    set_maximum(20, floors.config->maximum.queue);
+    set_maximum(20, floors.heart.config->maximum.queue);
     assert_int_equal(versions_renew_limits(floors_tenant(SHOP)), 1);
     played_load_ends(SHOP, NULL);
     floors_settle();
@@ -346,12 +346,12 @@ static void test_removed_tenant_ends_what_it_has_accepted(void **state)
     floors_ask(&waiting, HOST);
     assert_int_equal(played_loading(SHOP), 1);
     floors_pass(3000);
-    assert_false(TAILQ_EMPTY(&floors.tenants->leaving));
+    assert_false(TAILQ_EMPTY(&floors.heart.tenants->leaving));
     played_request_ends(SHOP, 200);
     floors_settle();
     assert_int_equal(floors_status(&running), 200);
     floors_pass(3000);
-    assert_true(TAILQ_EMPTY(&floors.tenants->leaving));
+    assert_true(TAILQ_EMPTY(&floors.heart.tenants->leaving));
     assert_int_equal(floors_status(&waiting), 0);
     assert_int_equal(played_loaded(SHOP), 0);
     floors_leave(&running);
@@ -365,10 +365,10 @@ static void test_tenant_that_is_removed_while_it_loads_goes_when_it_has_loaded(v
     install(second);
     versions_remove(floors_tenant(SHOP));
     floors_pass(3000);
-    assert_false(TAILQ_EMPTY(&floors.tenants->leaving));
+    assert_false(TAILQ_EMPTY(&floors.heart.tenants->leaving));
     played_load_ends(SHOP, NULL);
     floors_pass(3000);
-    assert_true(TAILQ_EMPTY(&floors.tenants->leaving));
+    assert_true(TAILQ_EMPTY(&floors.heart.tenants->leaving));
     assert_int_equal(played_loaded(SHOP), 0);
 }
 
@@ -389,11 +389,11 @@ static void test_many_that_leave_are_swept_some_at_a_time(void **state)
         versions_remove(floors_tenant(name));
     }
     floors_pass(1000);
-    TAILQ_FOREACH (tenant, &floors.tenants->leaving, entry)
+    TAILQ_FOREACH (tenant, &floors.heart.tenants->leaving, entry)
         left++;
     assert_in_range(left, 1, MANY - 1);
     floors_pass(5000);
-    assert_true(TAILQ_EMPTY(&floors.tenants->leaving));
+    assert_true(TAILQ_EMPTY(&floors.heart.tenants->leaving));
 }
 
 /* ---- staged versions */
@@ -437,7 +437,7 @@ static struct version *stage(const char *text)
 
     memset(&heard, 0, sizeof heard);
     assert_int_equal(manifest_parse("/srv/skep.yaml", text, strlen(text), &manifest, &errors), 0);
-    assert_int_equal(versions_stage(floors.versions, manifest, "/nowhere", &listener, NULL,
+    assert_int_equal(versions_stage(floors.heart.versions, manifest, "/nowhere", &listener, NULL,
                                     &version, &floors.failure),
                      0);
     (void) placement_preload(version->tenant);
@@ -489,7 +489,7 @@ static void test_staged_version_that_does_not_load_is_for_its_listener_to_drop(v
     versions_drop_staged(version);
     floors_pass(2000);
     assert_null(floors_tenant(SHOP));
-    assert_true(TAILQ_EMPTY(&floors.tenants->leaving));
+    assert_true(TAILQ_EMPTY(&floors.heart.tenants->leaving));
 }
 
 static void test_listener_hears_that_another_version_took_the_place(void **state)
