@@ -230,8 +230,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (first >= argc)
-        return (int) cli_usage_error(cli, "expected a PATH");
     for (int i = first; i < argc && r == 0; i++)
         r = check_path(&tally, argv[i]);
     if (r == 0)

@@ -45,16 +45,17 @@ struct cli_option {       /* ends with a row without name */
 
 struct verb {
     const char *name;
-    const char *arguments; /* "PATH…", for usage */
-    const char *summary;   /* one line, no dot */
-    const char *help;      /* paragraphs for `skep VERB --help`, with newlines; may be NULL */
+    /* For usage and the number of arguments, which cli_options checks: "TENANT [VERSION]"; "PATH…": any number. */
+    const char *arguments;
+    const char *summary; /* one line, no dot */
+    const char *help;    /* paragraphs for `skep VERB --help`, with newlines; may be NULL */
     const struct cli_option *options;                   /* for --help; may be NULL */
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the verb */
 };
 
-/* Parses options, given to the verb or before it. options may be NULL. Returns the index in argv
- * (reordered) of the first argument that is no option, or -1: the error is printed, exit with
- * *ret_exit. */
+/* Parses options, given to the verb or before it, and checks that the verb has as many other arguments as it takes. options
+ * may be NULL. Returns the index in argv (reordered) of the first argument that is no option, or -1: the error is printed,
+ * exit with *ret_exit. */
 int cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                 enum cli_exit *ret_exit);
 

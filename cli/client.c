@@ -266,18 +266,59 @@ const Skep__Admin__Answer *client_ask_for(const struct cli *cli, struct client *
     return NULL;
 }
 
-int client_show(const struct cli *cli, const Skep__Admin__Command *command,
-                Skep__Admin__Answer__MessageCase kind, void (*print)(const void *message))
+ProtobufCBinaryData client_text(const char *text)
 {
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    const Skep__Admin__Answer *answer = client ? client_ask(cli, client, command, kind) : NULL;
+    return (ProtobufCBinaryData){ .data = (uint8_t *) (uintptr_t) text, .len = strlen(text) };
+}
 
-    if (!answer)
-        return CLI_FAILED;
+static int print_json(const ProtobufCMessage *message, const char *null_if_zero)
+{
+    json_t *object = message_json(message);
+
+    if (object && null_if_zero && message_null_if_zero(object, null_if_zero) < 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    return json_print(object);
+}
+
+static int print(const struct cli *cli, const struct client_question *question,
+                 const Skep__Admin__Answer *answer)
+{
     /* any member will do: all begin with their base */
     const ProtobufCMessage *message = &answer->stats->base;
-    if (cli->json)
-        return json_print(message_json(message)) < 0 ? CLI_FAILED : CLI_DONE;
-    print(message);
-    return CLI_DONE;
+
+    if (!cli->json)
+        question->print(message);
+    else if (print_json(message, question->null_if_zero) < 0)
+        return CLI_FAILED;
+    return !question->has_succeeded || question->has_succeeded(message) ? CLI_DONE : CLI_FAILED;
+}
+
+int client_show(const struct cli *cli, const struct client_question *question, void *request)
+{
+    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
+    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
+
+    if (!client)
+        return CLI_FAILED;
+    command.message_case = question->command;
+    command.stats = request; /* any member will do: all are pointers */
+    const Skep__Admin__Answer *answer =
+        client_ask_for(cli, client, &command, question->answer,
+                       question->timeout_ms > 0 ? question->timeout_ms : CLIENT_TIMEOUT_MS);
+    return answer ? print(cli, question, answer) : CLI_FAILED;
+}
+
+int client_run(struct cli *cli, int argc, char **argv, const struct client_question *question,
+               void *request, ProtobufCBinaryData *name)
+{
+    enum cli_exit status = CLI_DONE;
+
+    int first = cli_options(cli, NULL, argc, argv, &status);
+    if (first < 0)
+        return (int) status;
+    if (name)
+        *name = client_text(argv[first]);
+    return client_show(cli, question, request);
 }

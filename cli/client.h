@@ -56,7 +56,23 @@ void client_explain(const struct cli *cli, int error);
 /* Prints the error that client_try has returned, with its answer. */
 void client_explain_answer(const struct cli *cli, int error, const Skep__Admin__Answer *answer);
 
-/* Connects, asks, and prints the answer, which must be of that kind: by print, or its message as
- * one JSON document. Prints errors on standard error. Returns the exit status. */
-int client_show(const struct cli *cli, const Skep__Admin__Command *command,
-                Skep__Admin__Answer__MessageCase kind, void (*print)(const void *message));
+/* A command of a verb, and the form of its answer. */
+struct client_question {
+    Skep__Admin__Command__MessageCase command;
+    Skep__Admin__Answer__MessageCase answer;
+    void (*print)(const void *message); /* for people; else the message is one JSON document */
+    bool (*has_succeeded)(
+        const void *message); /* decides the exit status; NULL: any such answer has */
+    const char *null_if_zero; /* field that is null in JSON if it is 0; NULL: none */
+    int timeout_ms;           /* 0: CLIENT_TIMEOUT_MS */
+};
+
+/* Connects, sends the request, of the question's kind, and prints the answer; errors on standard error. Returns the exit
+ * status. */
+int client_show(const struct cli *cli, const struct client_question *question, void *request);
+/* Does all that a verb without options does: sets *name, a field of the request, to its argument (NULL: it has none), and
+ * shows the answer. Returns the exit status. */
+int client_run(struct cli *cli, int argc, char **argv, const struct client_question *question,
+               void *request, ProtobufCBinaryData *name);
+/* Returns the text for a field of a request; borrowed. */
+ProtobufCBinaryData client_text(const char *text);

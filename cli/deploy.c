@@ -14,6 +14,7 @@
 
 #include "cli/client.h"
 #include "cli/deployed.h"
+#include "cli/message.h"
 #include "cli/output.h"
 #include "config/manifest.h"
 #include "config/tenant_files.h"
@@ -272,7 +273,12 @@ static int deploy(const struct cli *cli, const struct manifest *manifest,
     for (unsigned i = 0; i < manifest->n_files; i++)
         sending.total += manifest->files[i].size;
     const Skep__Admin__Deployed *deployed = send_all(&sending);
-    return deployed ? deployed_print(cli, deployed) : CLI_FAILED;
+    if (!deployed)
+        return CLI_FAILED;
+    if (cli->json)
+        return json_print(message_json(&deployed->base)) < 0 ? CLI_FAILED : CLI_DONE;
+    deployed_print(deployed);
+    return CLI_DONE;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -291,8 +297,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first != 1)
-        return (int) cli_usage_error(cli, "expected one DIR");
     int wrong = env_file ? read_env_file(cli, env_file, &env_text, &env) : CLI_DONE;
     if (wrong == CLI_DONE)
         wrong = check_env(cli, &env);

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "cli/message.h"
 #include "cli/output.h"
 
 static void print_version(ProtobufCBinaryData version)
@@ -14,12 +13,11 @@ static void print_version(ProtobufCBinaryData version)
     output_text(stdout, version.data, size);
 }
 
-int deployed_print(const struct cli *cli, const Skep__Admin__Deployed *deployed)
+void deployed_print(const void *message)
 {
+    const Skep__Admin__Deployed *deployed = message;
     char size[OUTPUT_NUMBER_BYTES];
 
-    if (cli->json)
-        return json_print(message_json(&deployed->base)) < 0 ? CLI_FAILED : CLI_DONE;
     output_text(stdout, deployed->tenant.data, deployed->tenant.len);
     (void) printf(" serves version ");
     print_version(deployed->version);
@@ -43,5 +41,4 @@ int deployed_print(const struct cli *cli, const Skep__Admin__Deployed *deployed)
         output_text(stdout, deployed->tenant.data, deployed->tenant.len);
         (void) printf(")\n");
     }
-    return CLI_DONE;
 }

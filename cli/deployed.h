@@ -10,5 +10,5 @@
 #define DEPLOY_TIMEOUT_MS 180000
 #define DEPLOY_VERSION_SHOWN 12 /* characters of a version's name, for people */
 
-/* Prints the result for people, or as JSON. Returns the exit status. */
-int deployed_print(const struct cli *cli, const Skep__Admin__Deployed *deployed);
+/* Prints the result, a Deployed, for people. */
+void deployed_print(const void *message);

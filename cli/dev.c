@@ -184,8 +184,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first != 1)
-        return (int) cli_usage_error(cli, "expected one FILE or DIR");
     if (port && (!cli_parse_number(port, 65535, &port_number) || port_number == 0))
         return (int) cli_usage_error(cli, "\"%s\" is no port: expected 1 to 65535", port);
     if (jit_parse(jit_text, &jit) < 0)

@@ -255,10 +255,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, explain_options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (first >= argc)
-        return (int) cli_usage_error(cli, "expected one TENANT, CODE or KEY");
-    if (argc - first > 1)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     if (!is_tenant && explain_word(cli, argv[first]))
         return CLI_DONE;
     request.name.data = (uint8_t *) argv[first];

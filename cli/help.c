@@ -102,8 +102,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, NULL, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first > 1)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     const struct verb *verb = first < argc ? cli_find_verb(argv[first]) : NULL;
     if (first < argc && !verb)
         return (int) cli_unknown_verb(cli, argv[first]);

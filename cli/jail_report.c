@@ -150,24 +150,24 @@ static void print_text(const void *message)
         print_worker(report->workers[i]);
 }
 
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT,
+    .print = print_text,
+};
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__JailReportRequest request = SKEP__ADMIN__JAIL_REPORT_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
     enum cli_exit status = CLI_DONE;
 
     int first = cli_options(cli, jail_report_options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first > 1)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     if (first < argc) {
-        request.cordon.data = (uint8_t *) argv[first];
-        request.cordon.len = strlen(argv[first]);
+        request.cordon = client_text(argv[first]);
     }
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_JAIL_REPORT;
-    command.jail_report = &request;
-    return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT, print_text);
+    return client_show(cli, &question, &request);
 }
 
 const struct verb verb_jail_report = {

@@ -6,44 +6,38 @@
 #include <stdio.h>
 
 #include "cli/client.h"
-#include "cli/message.h"
 #include "cli/output.h"
 
-static int print(const struct cli *cli, const Skep__Admin__WorkerKilled *killed)
+static void print_text(const void *message)
 {
-    if (cli->json)
-        return json_print(message_json(&killed->base)) < 0 ? CLI_FAILED : CLI_DONE;
+    const Skep__Admin__WorkerKilled *killed = message;
+
     (void) printf("worker %" PRIu32 " (pid %" PRIu32 ") is killed", killed->number, killed->pid);
     if (killed->in_flight > 0)
         (void) printf("; of %" PRIu32
                       " %s in it; those that had not begun in JavaScript are sent again",
                       killed->in_flight, killed->in_flight == 1 ? "request" : "requests");
     (void) printf("\n");
-    return CLI_DONE;
 }
+
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_KILL_WORKER,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_WORKER_KILLED,
+    .print = print_text,
+};
 
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__KillWorkerRequest request = SKEP__ADMIN__KILL_WORKER_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
     enum cli_exit status = CLI_DONE;
 
     int first = cli_options(cli, NULL, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first != 1)
-        return (int) cli_usage_error(cli, "expected one NUMBER, of skep workers");
     if (!cli_parse_number(argv[first], UINT32_MAX, &request.number))
         return (int) cli_usage_error(cli, "\"%s\" is no worker: expected a number of skep workers",
                                      argv[first]);
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_KILL_WORKER;
-    command.kill_worker = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_WORKER_KILLED);
-    return answer ? print(cli, answer->worker_killed) : CLI_FAILED;
+    return client_show(cli, &question, &request);
 }
 
 const struct verb verb_kill_worker = {

@@ -59,8 +59,6 @@ int list_run(struct cli *cli, int argc, char **argv, const struct list_kind *kin
     int first = cli_options(cli, NULL, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (first < argc)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
     return list_show(cli, kind);
 }
 

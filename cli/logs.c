@@ -227,8 +227,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first > 1)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     if (last && !cli_parse_number(last, UINT32_MAX, &wish.last))
         return (int) cli_usage_error(cli, "-n is a number, not \"%s\"", last);
     wish.has_last = last || wish.follow;

@@ -154,6 +154,25 @@ static void take_option(const struct cli_option *option)
         *option->given = true;
 }
 
+/* Checks the number of arguments that are no options, by the words of the verb's row. */
+static bool check_count(const struct cli *cli, int count, char **arguments)
+{
+    int least = 0, most = 0;
+
+    for (const char *word = cli->verb->arguments; *word; word += strcspn(word, " ")) {
+        word += strspn(word, " ");
+        least += *word != '[';
+        most++;
+    }
+    if (count < least)
+        (void) cli_usage_error(cli, "expected %s", cli->verb->arguments);
+    else if (count > most && !strstr(cli->verb->arguments, "…"))
+        (void) cli_usage_error(cli, "unexpected argument \"%s\"", arguments[most]);
+    else
+        return true;
+    return false;
+}
+
 int cli_options(struct cli *cli, const struct cli_option *options, int argc, char **argv,
                 enum cli_exit *ret_exit)
 {
@@ -199,6 +218,10 @@ int cli_options(struct cli *cli, const struct cli_option *options, int argc, cha
                 cli, c == ':' ? "\"%s\" needs a value" : "unknown option \"%s\"", argv[optind - 1]);
             return -1;
         }
+    }
+    if (cli->verb && !check_count(cli, argc - optind, argv + optind)) {
+        *ret_exit = CLI_USAGE;
+        return -1;
     }
     return optind;
 }

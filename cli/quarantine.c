@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "cli/client.h"
-#include "cli/message.h"
 #include "cli/output.h"
 
 #define SECONDS_MAX UINT32_C(31536000) /* 365 days: the same as in skepd */
@@ -48,18 +47,11 @@ static bool parse_time(const char *text, uint64_t *ret_seconds)
     return false;
 }
 
-static int print(const struct cli *cli, const Skep__Admin__Quarantined *quarantined)
+static void print_text(const void *message)
 {
+    const Skep__Admin__Quarantined *quarantined = message;
     char time[OUTPUT_NUMBER_BYTES];
 
-    if (cli->json) {
-        json_t *object = message_json(&quarantined->base);
-        if (object && message_null_if_zero(object, "seconds") < 0) {
-            json_decref(object);
-            object = NULL;
-        }
-        return json_print(object) < 0 ? CLI_FAILED : CLI_DONE;
-    }
     output_text(stdout, quarantined->tenant.data, quarantined->tenant.len);
     (void) printf(" is %sin quarantine ", quarantined->was_quarantined ? "still " : "");
     if (quarantined->seconds > 0)
@@ -67,13 +59,18 @@ static int print(const struct cli *cli, const Skep__Admin__Quarantined *quaranti
     else
         (void) printf("until it is released");
     (void) printf("; %" PRIu32 " requests that waited are refused\n", quarantined->refused);
-    return CLI_DONE;
 }
+
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_QUARANTINE,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED,
+    .print = print_text,
+    .null_if_zero = "seconds",
+};
 
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__QuarantineRequest request = SKEP__ADMIN__QUARANTINE_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
     struct cli_option options[] = { quarantine_options[0], quarantine_options[1] };
     enum cli_exit status = CLI_DONE;
     const char *time = NULL;
@@ -82,21 +79,11 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first != 1)
-        return (int) cli_usage_error(cli, "expected one TENANT");
     if (time && !parse_time(time, &request.seconds))
         return (int) cli_usage_error(
             cli, "\"%s\" is no time: expected 30s, 10m, 2h or 1d, at most 365d", time);
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
-    request.name.data = (uint8_t *) argv[first];
-    request.name.len = strlen(argv[first]);
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_QUARANTINE;
-    command.quarantine = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED);
-    return answer ? print(cli, answer->quarantined) : CLI_FAILED;
+    request.name = client_text(argv[first]);
+    return client_show(cli, &question, &request);
 }
 
 const struct verb verb_quarantine = {

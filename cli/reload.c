@@ -5,10 +5,8 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/client.h"
-#include "cli/message.h"
 #include "cli/output.h"
 
 #define RESTART_HINT "needs a restart; `skep upgrade` does it without losing a request"
@@ -51,38 +49,34 @@ static void print_errors(const Skep__Admin__ConfigReloaded *reloaded)
         (void) fputs("skep reload: these tenants stay as they were; all else is applied\n", stderr);
 }
 
-static int print(const struct cli *cli, const Skep__Admin__ConfigReloaded *reloaded)
+static void print_text(const void *message)
 {
-    bool is_good = reloaded->applied && reloaded->tenant_errors.len == 0;
+    const Skep__Admin__ConfigReloaded *reloaded = message;
 
-    if (cli->json)
-        return json_print(message_json(&reloaded->base)) == 0 && is_good ? CLI_DONE : CLI_FAILED;
     if (reloaded->applied)
         print_applied(reloaded);
     print_errors(reloaded);
-    return is_good ? CLI_DONE : CLI_FAILED;
 }
+
+static bool has_succeeded(const void *message)
+{
+    const Skep__Admin__ConfigReloaded *reloaded = message;
+
+    return reloaded->applied && reloaded->tenant_errors.len == 0;
+}
+
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_CONFIG_RELOAD,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_CONFIG_RELOADED,
+    .print = print_text,
+    .has_succeeded = has_succeeded,
+};
 
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__ConfigReloadRequest request = SKEP__ADMIN__CONFIG_RELOAD_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
-    _cleanup_(client_cleanup) struct client *client = NULL;
-    enum cli_exit status = CLI_DONE;
 
-    int first = cli_options(cli, NULL, argc, argv, &status);
-    if (first < 0)
-        return (int) status;
-    if (first < argc)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
-    client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_CONFIG_RELOAD;
-    command.config_reload = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_CONFIG_RELOADED);
-    return answer ? print(cli, answer->config_reloaded) : CLI_FAILED;
+    return client_run(cli, argc, argv, &question, &request, NULL);
 }
 
 const struct verb verb_reload = {

@@ -5,16 +5,14 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/client.h"
-#include "cli/message.h"
 #include "cli/output.h"
 
-static int print(const struct cli *cli, const Skep__Admin__Retired *retired)
+static void print_text(const void *message)
 {
-    if (cli->json)
-        return json_print(message_json(&retired->base)) < 0 ? CLI_FAILED : CLI_DONE;
+    const Skep__Admin__Retired *retired = message;
+
     (void) printf("%" PRIu32 " %s replaced, each as soon as another is ready", retired->workers,
                   retired->workers == 1 ? "worker is" : "workers are");
     if (retired->leaving > 0)
@@ -22,37 +20,31 @@ static int print(const struct cli *cli, const Skep__Admin__Retired *retired)
     if (retired->down > 0)
         (void) printf("; %" PRIu32 " not up; their next start is fresh anyway", retired->down);
     (void) printf("\n");
-    return CLI_DONE;
 }
+
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_RETIRE,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_RETIRED,
+    .print = print_text,
+};
 
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__RetireRequest request = SKEP__ADMIN__RETIRE_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
     enum cli_exit status = CLI_DONE;
 
     int first = cli_options(cli, NULL, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first > 2)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 2]);
     request.one_slot = argc - first == 2;
     if (request.one_slot && !cli_parse_number(argv[first + 1], UINT32_MAX, &request.slot))
         return (int) cli_usage_error(cli, "\"%s\" is no slot: expected a number", argv[first + 1]);
     if (first < argc) {
         if (argv[first][0] == '\0')
             return (int) cli_usage_error(cli, "expected a CORDON");
-        request.cordon.data = (uint8_t *) argv[first];
-        request.cordon.len = strlen(argv[first]);
+        request.cordon = client_text(argv[first]);
     }
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_RETIRE;
-    command.retire = &request;
-    const Skep__Admin__Answer *answer =
-        client_ask(cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_RETIRED);
-    return answer ? print(cli, answer->retired) : CLI_FAILED;
+    return client_show(cli, &question, &request);
 }
 
 const struct verb verb_retire = {

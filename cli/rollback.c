@@ -3,36 +3,29 @@
  * `skep rollback`: a stored version serves again. Fields of --json: those of Deployed in
  * admin.proto.
  */
-#include <string.h>
 
 #include "cli/client.h"
 #include "cli/deployed.h"
 
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_ROLLBACK,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED,
+    .print = deployed_print,
+    .timeout_ms = DEPLOY_TIMEOUT_MS,
+};
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__RollbackRequest request = SKEP__ADMIN__ROLLBACK_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
     enum cli_exit status = CLI_DONE;
 
     int first = cli_options(cli, NULL, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first < 1 || argc - first > 2)
-        return (int) cli_usage_error(cli, "expected a TENANT, and perhaps a VERSION");
-    _cleanup_(client_cleanup) struct client *client = client_connect(cli);
-    if (!client)
-        return CLI_FAILED;
-    request.name.data = (uint8_t *) argv[first];
-    request.name.len = strlen(argv[first]);
-    if (argc - first == 2) {
-        request.version.data = (uint8_t *) argv[first + 1];
-        request.version.len = strlen(argv[first + 1]);
-    }
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_ROLLBACK;
-    command.rollback = &request;
-    const Skep__Admin__Answer *answer = client_ask_for(
-        cli, client, &command, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED, DEPLOY_TIMEOUT_MS);
-    return answer ? deployed_print(cli, answer->deployed) : CLI_FAILED;
+    request.name = client_text(argv[first]);
+    if (argc - first == 2)
+        request.version = client_text(argv[first + 1]);
+    return client_show(cli, &question, &request);
 }
 
 const struct verb verb_rollback = {

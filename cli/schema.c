@@ -254,8 +254,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, schema_options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first > 1)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first + 1]);
     while (first < argc && i < ARRAY_LEN(key_files) && strcmp(key_files[i].name, argv[first]) != 0)
         i++;
     if (i == ARRAY_LEN(key_files))

@@ -73,20 +73,17 @@ static void print_text(const void *message)
     print_incidents(s);
 }
 
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_STATS,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_STATS,
+    .print = print_text,
+};
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__StatsRequest request = SKEP__ADMIN__STATS_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
-    enum cli_exit status = CLI_DONE;
 
-    int first = cli_options(cli, NULL, argc, argv, &status);
-    if (first < 0)
-        return (int) status;
-    if (first < argc)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_STATS;
-    command.stats = &request;
-    return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATS, print_text);
+    return client_run(cli, argc, argv, &question, &request, NULL);
 }
 
 const struct verb verb_stats = {

@@ -106,20 +106,17 @@ static void print_text(const void *message)
     print_totals(s->totals, s->n_totals);
 }
 
+static const struct client_question question = {
+    .command = SKEP__ADMIN__COMMAND__MESSAGE_STATUS,
+    .answer = SKEP__ADMIN__ANSWER__MESSAGE_STATUS,
+    .print = print_text,
+};
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     Skep__Admin__StatusRequest request = SKEP__ADMIN__STATUS_REQUEST__INIT;
-    Skep__Admin__Command command = SKEP__ADMIN__COMMAND__INIT;
-    enum cli_exit status = CLI_DONE;
 
-    int first = cli_options(cli, NULL, argc, argv, &status);
-    if (first < 0)
-        return (int) status;
-    if (first < argc)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
-    command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_STATUS;
-    command.status = &request;
-    return client_show(cli, &command, SKEP__ADMIN__ANSWER__MESSAGE_STATUS, print_text);
+    return client_run(cli, argc, argv, &question, &request, NULL);
 }
 
 const struct verb verb_status = {

@@ -137,8 +137,6 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, options, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (first < argc)
-        return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
     if (given.interval && !parse_interval(given.interval, &top.interval_ms))
         return (int) cli_usage_error(cli, "\"%s\" is not a number of seconds from 0.1 to 30",
                                      given.interval);

@@ -68,8 +68,6 @@ static int run(struct cli *cli, int argc, char **argv)
         int first = cli_options(cli, options, argc, argv, &status);
         if (first < 0)
             return (int) status;
-        if (first < argc)
-            return (int) cli_usage_error(cli, "unexpected argument \"%s\"", argv[first]);
     }
     if (is_v8)
         return cli->json ? print_flags_json() : print_flags();

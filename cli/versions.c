@@ -67,13 +67,10 @@ static int run(struct cli *cli, int argc, char **argv)
     int first = cli_options(cli, NULL, argc, argv, &status);
     if (first < 0)
         return (int) status;
-    if (argc - first != 1)
-        return (int) cli_usage_error(cli, "expected one TENANT");
     _cleanup_(client_cleanup) struct client *client = client_connect(cli);
     if (!client)
         return CLI_FAILED;
-    request.name.data = (uint8_t *) argv[first];
-    request.name.len = strlen(argv[first]);
+    request.name = client_text(argv[first]);
     command.message_case = SKEP__ADMIN__COMMAND__MESSAGE_VERSIONS;
     command.versions = &request;
     const Skep__Admin__Answer *answer = client_ask_for(
