@@ -169,13 +169,10 @@ static int may_handle(void *owner, unsigned number, const ProtobufCMessage *mess
 static int send_failure(struct admin_client *client, const char *reason, bool is_busy)
 {
     Skep__Admin__Failure failure = SKEP__ADMIN__FAILURE__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     failure.message = admin_bytes(reason, strlen(reason));
     failure.busy = is_busy;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_FAILURE;
-    answer.failure = &failure;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_FAILURE, &failure);
 }
 
 int admin_send_failure(struct admin_client *client, const char *reason)
@@ -187,8 +184,7 @@ int admin_send_refusal(struct admin_client *client, const struct failure *failur
 {
     _cleanup_free_ char *message = failure_message(failure);
 
-    return send_failure(client, message ? message : "skepd is out of memory",
-                        failure->code == -EBUSY);
+    return send_failure(client, message ? message : ADMIN_NO_MEMORY, failure->code == -EBUSY);
 }
 
 struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name)
@@ -225,10 +221,22 @@ void *admin_client_above(const struct admin_client *client)
     return client->admin->with.above;
 }
 
-int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer)
+int admin_send_report(struct admin_client *client, int r, Skep__Admin__Answer__MessageCase kind,
+                      void *message)
+{
+    return r < 0 ? admin_send_failure(client, ADMIN_NO_MEMORY)
+                 : admin_client_send(client, kind, message);
+}
+
+int admin_client_send(struct admin_client *client, Skep__Admin__Answer__MessageCase kind,
+                      void *message)
 {
     static const struct timeval timeout = { .tv_sec = IDLE_TIMEOUT_S };
-    int r = channel_send(client->channel, &answer->base);
+    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
+
+    answer.message_case = kind;
+    answer.stats = message; /* any member of the union: all are pointers */
+    int r = channel_send(client->channel, &answer.base);
 
     if (channel_is_congested(client->channel))
         channel_set_reading(client->channel, false);

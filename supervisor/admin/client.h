@@ -15,8 +15,12 @@ void *admin_client_above(const struct admin_client *client);
 uid_t admin_client_uid(const struct admin_client *client);
 pid_t admin_client_pid(const struct admin_client *client);
 
-/* Queues an answer. Returns 0 or -errno of channel_send. */
-int admin_client_send(struct admin_client *client, const Skep__Admin__Answer *answer);
+/* Queues an answer. message: one of the kind. Returns 0 or -errno of channel_send. */
+int admin_client_send(struct admin_client *client, Skep__Admin__Answer__MessageCase kind,
+                      void *message);
+/* Does the same with a message that was filled with the result r; a failure if that is negative. */
+int admin_send_report(struct admin_client *client, int r, Skep__Admin__Answer__MessageCase kind,
+                      void *message);
 int admin_send_failure(struct admin_client *client, const char *reason);
 /* Does the same for a failure from below; with -EBUSY it says that the same command may succeed
  * soon. */
@@ -24,6 +28,7 @@ int admin_send_refusal(struct admin_client *client, const struct failure *failur
 /* Reads nothing more from the client until admin_answer_waiting with the same function. */
 void admin_client_await_answer(struct admin_client *client, admin_answer_fn answer);
 
+#define ADMIN_NO_MEMORY "skepd is out of memory"
 #define ADMIN_NO_TENANT "no such tenant: `skep tenants` lists them"
 /* Returns NULL if there is none of that name. */
 struct tenant *admin_find_tenant(const struct admin_client *client, ProtobufCBinaryData name);

@@ -18,11 +18,8 @@
 static void on_accepted(void *owner)
 {
     Skep__Admin__DeployReady ready = SKEP__ADMIN__DEPLOY_READY__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY;
-    answer.deploy_ready = &ready;
-    (void) admin_client_send(owner, &answer);
+    (void) admin_client_send(owner, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOY_READY, &ready);
 }
 
 static void on_failed(void *owner, const struct failure *failure)
@@ -36,7 +33,6 @@ static void on_failed(void *owner, const struct failure *failure)
 static void send_deployed(struct admin_client *client, const struct deploy_result *result)
 {
     Skep__Admin__Deployed deployed = SKEP__ADMIN__DEPLOYED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     ProtobufCBinaryData routes[TENANT_ROUTES_MAX];
 
     deployed.tenant = admin_bytes(result->tenant, strlen(result->tenant));
@@ -53,9 +49,7 @@ static void send_deployed(struct admin_client *client, const struct deploy_resul
     deployed.files = result->files;
     deployed.bytes = result->bytes;
     deployed.boot_us = result->boot_us;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED;
-    answer.deployed = &deployed;
-    (void) admin_client_send(client, &answer);
+    (void) admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_DEPLOYED, &deployed);
     for (size_t i = 0; i < deployed.n_routes; i++)
         free(routes[i].data);
 }
@@ -63,14 +57,11 @@ static void send_deployed(struct admin_client *client, const struct deploy_resul
 static void send_removed(struct admin_client *client, const struct deploy_result *result)
 {
     Skep__Admin__Removed removed = SKEP__ADMIN__REMOVED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     removed.tenant = admin_bytes(result->tenant, strlen(result->tenant));
     removed.versions = result->versions;
     removed.in_flight = result->in_flight;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_REMOVED;
-    answer.removed = &removed;
-    (void) admin_client_send(client, &answer);
+    (void) admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_REMOVED, &removed);
 }
 
 static void on_done(void *owner, const struct deploy_result *result)
@@ -105,7 +96,6 @@ static bool is_of_name(ProtobufCBinaryData version, const char *name)
 static void on_list(void *owner, const char *tenant, const Skep__Store__Versions *list)
 {
     Skep__Admin__Versions versions = SKEP__ADMIN__VERSIONS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
     size_t n = list->n_versions;
     _cleanup_free_ Skep__Admin__StoredVersion *items = calloc(n + 1, sizeof *items);
@@ -114,7 +104,7 @@ static void on_list(void *owner, const char *tenant, const Skep__Store__Versions
 
     client->deploy = NULL;
     if (!items || !rows) {
-        (void) admin_send_failure(client, "skepd is out of memory");
+        (void) admin_send_failure(client, ADMIN_NO_MEMORY);
         return;
     }
     const struct unserved *unserved = unserved_find(admin_client_options(client)->tenants, tenant);
@@ -129,9 +119,7 @@ static void on_list(void *owner, const char *tenant, const Skep__Store__Versions
     versions.tenant = admin_bytes(tenant, strlen(tenant));
     versions.versions = rows;
     versions.n_versions = n;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_VERSIONS;
-    answer.versions = &versions;
-    (void) admin_client_send(client, &answer);
+    (void) admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_VERSIONS, &versions);
 }
 
 static const struct deploy_listener listener = {
@@ -166,18 +154,24 @@ static int begun(struct admin_client *client, int r, const struct failure *failu
     return 0;
 }
 
-int admin_on_deploy(void *owner, const ProtobufCMessage *message)
+/* Begins a command that has nothing but the tenant's name. */
+static int begin(struct admin_client *client, ProtobufCBinaryData name,
+                 int (*how)(struct deploys *deploys, ProtobufCBinaryData name,
+                            const struct deploy_asker *asker, struct deploy **ret_deploy,
+                            struct failure *failure))
 {
-    const Skep__Admin__DeployRequest *request = (const Skep__Admin__DeployRequest *) message;
-    struct admin_client *client = owner;
     const struct deploy_asker asker = asker_of(client);
     _cleanup_(failure_done) struct failure failure = { 0 };
 
     if (client->deploy)
         return -EPROTO;
-    int r = deploy_begin(admin_client_options(client)->deploys, request->name, &asker,
-                         &client->deploy, &failure);
+    int r = how(admin_client_options(client)->deploys, name, &asker, &client->deploy, &failure);
     return begun(client, r, &failure);
+}
+
+int admin_on_deploy(void *owner, const ProtobufCMessage *message)
+{
+    return begin(owner, ((const Skep__Admin__DeployRequest *) message)->name, deploy_begin);
 }
 
 int admin_on_deploy_part(void *owner, const ProtobufCMessage *message)
@@ -214,28 +208,10 @@ int admin_on_rollback(void *owner, const ProtobufCMessage *message)
 
 int admin_on_versions(void *owner, const ProtobufCMessage *message)
 {
-    const Skep__Admin__VersionsRequest *request = (const Skep__Admin__VersionsRequest *) message;
-    struct admin_client *client = owner;
-    const struct deploy_asker asker = asker_of(client);
-    _cleanup_(failure_done) struct failure failure = { 0 };
-
-    if (client->deploy)
-        return -EPROTO;
-    int r = deploy_list(admin_client_options(client)->deploys, request->name, &asker,
-                        &client->deploy, &failure);
-    return begun(client, r, &failure);
+    return begin(owner, ((const Skep__Admin__VersionsRequest *) message)->name, deploy_list);
 }
 
 int admin_on_remove(void *owner, const ProtobufCMessage *message)
 {
-    const Skep__Admin__RemoveRequest *request = (const Skep__Admin__RemoveRequest *) message;
-    struct admin_client *client = owner;
-    const struct deploy_asker asker = asker_of(client);
-    _cleanup_(failure_done) struct failure failure = { 0 };
-
-    if (client->deploy)
-        return -EPROTO;
-    int r = deploy_remove(admin_client_options(client)->deploys, request->name, &asker,
-                          &client->deploy, &failure);
-    return begun(client, r, &failure);
+    return begin(owner, ((const Skep__Admin__RemoveRequest *) message)->name, deploy_remove);
 }

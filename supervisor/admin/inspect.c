@@ -8,17 +8,10 @@
 
 #define INSPECT_ARENA_BYTES (4U << 20)
 
-static int send_report(struct admin_client *client, int r, const Skep__Admin__Answer *answer)
-{
-    return r < 0 ? admin_send_failure(client, "skepd is out of memory")
-                 : admin_client_send(client, answer);
-}
-
 int admin_on_explain(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__ExplainRequest *request = (const Skep__Admin__ExplainRequest *) message;
     Skep__Admin__Explained explained = SKEP__ADMIN__EXPLAINED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_(arena_done) struct arena arena = { 0 };
     const struct tenant *tenant = admin_find_tenant(owner, request->name);
 
@@ -27,7 +20,5 @@ int admin_on_explain(void *owner, const ProtobufCMessage *message)
     int r = arena_init(&arena, INSPECT_ARENA_BYTES);
     if (r == 0)
         r = admin_report_explained(tenant, &arena, &explained);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_EXPLAINED;
-    answer.explained = &explained;
-    return send_report(owner, r, &answer);
+    return admin_send_report(owner, r, SKEP__ADMIN__ANSWER__MESSAGE_EXPLAINED, &explained);
 }

@@ -124,7 +124,6 @@ int admin_on_log_tail(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__LogTailRequest *request = (const Skep__Admin__LogTailRequest *) message;
     struct wish wish = { .after = request->after, .last = request->last };
     Skep__Admin__LogTail tail = SKEP__ADMIN__LOG_TAIL__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_(arena_done) struct arena arena = { 0 };
 
     int r = resolve(owner, request->name, request->level, &wish.counted, &wish.level);
@@ -134,10 +133,8 @@ int admin_on_log_tail(void *owner, const ProtobufCMessage *message)
     if (r == 0)
         r = fill_tail(admin_client_options(owner)->record->log_store, &wish, &arena, &tail);
     if (r < 0)
-        return admin_send_failure(owner, "skepd is out of memory");
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_LOG_TAIL;
-    answer.log_tail = &tail;
-    return admin_client_send(owner, &answer);
+        return admin_send_failure(owner, ADMIN_NO_MEMORY);
+    return admin_client_send(owner, SKEP__ADMIN__ANSWER__MESSAGE_LOG_TAIL, &tail);
 }
 
 /* ---- new lines */
@@ -175,7 +172,6 @@ int admin_on_logs(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__LogsRequest *request = (const Skep__Admin__LogsRequest *) message;
     Skep__Admin__Subscribed subscribed = SKEP__ADMIN__SUBSCRIBED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct wish wish = { .after = request->after };
 
     int r = resolve(owner, request->name, request->level, &wish.counted, &wish.level);
@@ -184,9 +180,7 @@ int admin_on_logs(void *owner, const ProtobufCMessage *message)
     r = admin_client_subscribe(owner, wish.counted ? wish.counted->name : NULL, wish.level);
     if (r < 0)
         return r;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_SUBSCRIBED;
-    answer.subscribed = &subscribed;
-    r = admin_client_send(owner, &answer);
+    r = admin_client_send(owner, SKEP__ADMIN__ANSWER__MESSAGE_SUBSCRIBED, &subscribed);
     if (r == 0 && request->resume)
         send_kept(owner, &wish);
     return r;

@@ -31,7 +31,6 @@ int admin_on_quarantine(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__QuarantineRequest *request =
         (const Skep__Admin__QuarantineRequest *) message;
     Skep__Admin__Quarantined quarantined = SKEP__ADMIN__QUARANTINED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
     struct tenant *tenant = admin_find_tenant(client, request->name);
 
@@ -48,16 +47,13 @@ int admin_on_quarantine(void *owner, const ProtobufCMessage *message)
               "quarantine is asked for by uid %u, pid %d", (unsigned) client->peer.who.uid,
               (int) client->peer.who.pid);
     seclude_quarantine(tenant, request->seconds);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED;
-    answer.quarantined = &quarantined;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_QUARANTINED, &quarantined);
 }
 
 int admin_on_release(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__ReleaseRequest *request = (const Skep__Admin__ReleaseRequest *) message;
     Skep__Admin__Released released = SKEP__ADMIN__RELEASED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
     struct tenant *tenant = admin_find_tenant(client, request->name);
 
@@ -71,9 +67,7 @@ int admin_on_release(void *owner, const ProtobufCMessage *message)
               "release is asked for by uid %u, pid %d", (unsigned) client->peer.who.uid,
               (int) client->peer.who.pid);
     seclude_release(tenant);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELEASED;
-    answer.released = &released;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_RELEASED, &released);
 }
 
 /* ---- retire */
@@ -139,7 +133,6 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__RetireRequest *request = (const Skep__Admin__RetireRequest *) message;
     Skep__Admin__Retired retired = SKEP__ADMIN__RETIRED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
     const struct admin_options *with = admin_client_options(client);
     const struct cordon_config *cordon = NULL;
@@ -155,12 +148,10 @@ int admin_on_retire(void *owner, const ProtobufCMessage *message)
              (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
     int n = retire_all(with->slots, request, cordon, &retired);
     if (n < 0)
-        return admin_send_failure(client, "skepd is out of memory");
+        return admin_send_failure(client, ADMIN_NO_MEMORY);
     if (n == 0 && cordon && request->one_slot)
         return admin_send_failure(client, "no worker in that slot: `skep workers` lists them");
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RETIRED;
-    answer.retired = &retired;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_RETIRED, &retired);
 }
 
 /* ---- kill-worker */
@@ -188,7 +179,6 @@ int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__KillWorkerRequest *request =
         (const Skep__Admin__KillWorkerRequest *) message;
     Skep__Admin__WorkerKilled killed = SKEP__ADMIN__WORKER_KILLED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
     struct worker *worker;
 
@@ -203,7 +193,5 @@ int admin_on_kill_worker(void *owner, const ProtobufCMessage *message)
               "the end of worker %u (pid %d) is asked for by uid %u, pid %d", worker->number,
               (int) worker->pid, (unsigned) client->peer.who.uid, (int) client->peer.who.pid);
     worker_kill(worker, KILL_OPERATOR, 0);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKER_KILLED;
-    answer.worker_killed = &killed;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_WORKER_KILLED, &killed);
 }

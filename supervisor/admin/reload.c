@@ -94,7 +94,6 @@ static void filling_cleanup(struct filling *filling)
 static int send_report(struct admin_client *client, const struct reload_report *report)
 {
     Skep__Admin__ConfigReloaded reloaded = SKEP__ADMIN__CONFIG_RELOADED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_(filling_cleanup) struct filling filling = { .left = LISTED_MAX_BYTES,
                                                           .reloaded = &reloaded };
 
@@ -111,9 +110,7 @@ static int send_report(struct admin_client *client, const struct reload_report *
         return admin_send_failure(client, report->is_applied
                                               ? "it is applied; no memory is left to say what"
                                               : "skepd is out of memory");
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_CONFIG_RELOADED;
-    answer.config_reloaded = &reloaded;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_CONFIG_RELOADED, &reloaded);
 }
 
 static void on_reloaded(void *owner, const struct reload_report *report)

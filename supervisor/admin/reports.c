@@ -23,33 +23,22 @@
 
 /* ---- reports */
 
-/* r: the result of filling the answer. */
-static int send_report(struct admin_client *client, int r, const Skep__Admin__Answer *answer)
-{
-    return r < 0 ? admin_send_failure(client, "skepd is out of memory")
-                 : admin_client_send(client, answer);
-}
-
 int admin_on_workers(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__WorkersRequest *request = (const Skep__Admin__WorkersRequest *) message;
     Skep__Admin__Workers workers = SKEP__ADMIN__WORKERS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
 
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
         r = admin_report_workers(admin_client_options(owner), request->skip, &arena, &workers);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_WORKERS;
-    answer.workers = &workers;
-    return send_report(owner, r, &answer);
+    return admin_send_report(owner, r, SKEP__ADMIN__ANSWER__MESSAGE_WORKERS, &workers);
 }
 
 int admin_on_incidents(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__IncidentsRequest *request = (const Skep__Admin__IncidentsRequest *) message;
     Skep__Admin__Incidents incidents = SKEP__ADMIN__INCIDENTS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
 
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
@@ -59,9 +48,7 @@ int admin_on_incidents(void *owner, const ProtobufCMessage *message)
     if (r == 0 && incidents.total == 0 && request->tenant.len > 0 &&
         !admin_find_tenant(owner, request->tenant))
         return admin_send_failure(owner, ADMIN_NO_TENANT);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_INCIDENTS;
-    answer.incidents = &incidents;
-    return send_report(owner, r, &answer);
+    return admin_send_report(owner, r, SKEP__ADMIN__ANSWER__MESSAGE_INCIDENTS, &incidents);
 }
 
 int admin_on_jail_report(void *owner, const ProtobufCMessage *message)
@@ -69,7 +56,6 @@ int admin_on_jail_report(void *owner, const ProtobufCMessage *message)
     const Skep__Admin__JailReportRequest *request =
         (const Skep__Admin__JailReportRequest *) message;
     Skep__Admin__JailReport report = SKEP__ADMIN__JAIL_REPORT__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
     const struct admin_options *with = admin_client_options(owner);
 
@@ -81,9 +67,7 @@ int admin_on_jail_report(void *owner, const ProtobufCMessage *message)
     int r = arena_init(&arena, REPORT_ARENA_BYTES);
     if (r == 0)
         r = admin_report_jail(with, cordon, &arena, &report);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT;
-    answer.jail_report = &report;
-    return send_report(owner, r, &answer);
+    return admin_send_report(owner, r, SKEP__ADMIN__ANSWER__MESSAGE_JAIL_REPORT, &report);
 }
 
 /* ---- reload and load */
@@ -122,7 +106,6 @@ static void reload_one(struct reload_command *reload, struct tenant *tenant)
 static int send_reloaded(struct admin_client *client, const struct reload_command *reload)
 {
     Skep__Admin__Reloaded reloaded = SKEP__ADMIN__RELOADED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     size_t size = reload->errors.size;
 
     reloaded.tenants = reload->n_read;
@@ -131,9 +114,7 @@ static int send_reloaded(struct admin_client *client, const struct reload_comman
     reloaded.failed = reload->n_failed;
     reloaded.errors =
         admin_bytes(reload->errors.text, size < ERRORS_MAX_BYTES ? size : ERRORS_MAX_BYTES);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_RELOADED;
-    answer.reloaded = &reloaded;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_RELOADED, &reloaded);
 }
 
 /* Reloads the tenants of that name, or all. */

@@ -16,55 +16,36 @@
 
 /* ---- answers, at the end of a walk */
 
-/* r: the result of filling the answer. */
-static int send_report(struct admin_client *client, int r, const Skep__Admin__Answer *answer)
-{
-    return r < 0 ? admin_send_failure(client, "skepd is out of memory")
-                 : admin_client_send(client, answer);
-}
-
 static int send_stats(struct admin_client *client, struct arena *arena)
 {
     Skep__Admin__Stats stats = SKEP__ADMIN__STATS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     int r = admin_report_stats(admin_client_options(client), &client->walk.count, arena, &stats);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATS;
-    answer.stats = &stats;
-    return send_report(client, r, &answer);
+    return admin_send_report(client, r, SKEP__ADMIN__ANSWER__MESSAGE_STATS, &stats);
 }
 
 static int send_status(struct admin_client *client, struct arena *arena)
 {
     Skep__Admin__Status status = SKEP__ADMIN__STATUS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     int r = admin_report_status(admin_client_options(client), &client->walk.count, arena, &status);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_STATUS;
-    answer.status = &status;
-    return send_report(client, r, &answer);
+    return admin_send_report(client, r, SKEP__ADMIN__ANSWER__MESSAGE_STATUS, &status);
 }
 
 static int send_tenants(struct admin_client *client, struct arena *arena)
 {
     Skep__Admin__Tenants tenants = SKEP__ADMIN__TENANTS__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     int r = admin_report_tenants(&client->walk.cursor, client->walk.skip, arena, &tenants);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TENANTS;
-    answer.tenants = &tenants;
-    return send_report(client, r, &answer);
+    return admin_send_report(client, r, SKEP__ADMIN__ANSWER__MESSAGE_TENANTS, &tenants);
 }
 
 static int send_top(struct admin_client *client, struct arena *arena)
 {
     Skep__Admin__Top top = SKEP__ADMIN__TOP__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     int r = admin_report_top_tenants(&client->walk.cursor, arena, &top);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TOP;
-    answer.top = &top;
-    return send_report(client, r, &answer);
+    return admin_send_report(client, r, SKEP__ADMIN__ANSWER__MESSAGE_TOP, &top);
 }
 
 /* ---- the walk */
@@ -115,7 +96,7 @@ static int finish(struct admin_client *client)
 
     client->walk.goal = ADMIN_WALK_NONE;
     int r = arena_init(&arena, WALK_ARENA_BYTES);
-    r = r < 0 ? send_report(client, r, NULL) : goals[goal].send(client, &arena);
+    r = r < 0 ? admin_send_failure(client, ADMIN_NO_MEMORY) : goals[goal].send(client, &arena);
     if (!goals[goal].is_page)
         tenant_cursor_close(&client->walk.cursor);
     return r;
@@ -181,7 +162,6 @@ int admin_on_top(void *owner, const ProtobufCMessage *message)
 {
     const Skep__Admin__TopRequest *request = (const Skep__Admin__TopRequest *) message;
     Skep__Admin__Top top = SKEP__ADMIN__TOP__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     _cleanup_arena_ struct arena arena = { 0 };
 
     if (!request->workers)
@@ -189,7 +169,5 @@ int admin_on_top(void *owner, const ProtobufCMessage *message)
     int r = arena_init(&arena, WALK_ARENA_BYTES);
     if (r == 0)
         r = admin_report_top_workers(admin_client_options(owner), request->skip, &arena, &top);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_TOP;
-    answer.top = &top;
-    return send_report(owner, r, &answer);
+    return admin_send_report(owner, r, SKEP__ADMIN__ANSWER__MESSAGE_TOP, &top);
 }

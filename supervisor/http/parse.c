@@ -35,33 +35,31 @@ struct head {
 
 /* --- llhttp. parser->data is the head; NULL behind it, so that trailers are dropped. --- */
 
+/* Extends a text by the piece that follows it in the buffer, or begins it. */
+static void extend(struct http_text *text, const char *at, size_t size)
+{
+    if (!text->data)
+        text->data = at;
+    text->size = (size_t) (at - text->data) + size;
+}
+
 static int on_header_field(llhttp_t *parser, const char *at, size_t size)
 {
     struct head *head = parser->data;
-    struct http_field *field;
 
-    if (!head)
-        return 0;
-    if (head->n_fields >= head->max_fields)
+    if (head && head->n_fields >= head->max_fields)
         return HPE_USER;
-    field = &head->fields[head->n_fields];
-    if (!field->name.data)
-        field->name.data = at;
-    field->name.size = (size_t) (at - field->name.data) + size;
+    if (head)
+        extend(&head->fields[head->n_fields].name, at, size);
     return 0;
 }
 
 static int on_header_value(llhttp_t *parser, const char *at, size_t size)
 {
     struct head *head = parser->data;
-    struct http_field *field;
 
-    if (!head)
-        return 0;
-    field = &head->fields[head->n_fields];
-    if (!field->value.data)
-        field->value.data = at;
-    field->value.size = (size_t) (at - field->value.data) + size;
+    if (head)
+        extend(&head->fields[head->n_fields].value, at, size);
     return 0;
 }
 

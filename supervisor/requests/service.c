@@ -110,11 +110,15 @@ static int pass_fields(const struct http_response *response,
     return n;
 }
 
-/* Counts the waiting bytes of an answer, which are kept for the caller. */
-static void count_waiting(const struct service *service, struct request *parent)
+/* Ends the service with the answer or, by r, with the call; otherwise counts the answer's waiting bytes, which are kept for the
+ * caller. */
+static int after_part(struct service *service, struct request *parent, int r, bool end)
 {
-    if (call_waiting(service->call) > 0)
+    if (r < 0 || end)
+        leave(service, parent);
+    else if (call_waiting(service->call) > 0)
         ledger_count_bytes(parent);
+    return r < 0 ? -ECANCELED : 0;
 }
 
 static int respond(void *to, const struct http_response *response, const uint8_t *body, size_t size,
@@ -146,15 +150,7 @@ static int respond(void *to, const struct http_response *response, const uint8_t
             (struct call_field){ literal("content-length"), literal(length) };
     }
     count_call(parent, ERROR_NONE);
-    if (call_respond(service->call, &answer, body, size, end) < 0) {
-        leave(service, parent);
-        return -ECANCELED;
-    }
-    if (end)
-        leave(service, parent);
-    else
-        count_waiting(service, parent);
-    return 0;
+    return after_part(service, parent, call_respond(service->call, &answer, body, size, end), end);
 }
 
 static int send_body(void *to, const uint8_t *data, size_t size, bool end)
@@ -169,15 +165,8 @@ static int send_body(void *to, const uint8_t *data, size_t size, bool end)
         fail(to, ERROR_BAD_RESPONSE, 0, 0);
         return -EBADMSG;
     }
-    if ((size > 0 || end) && call_send_body(service->call, data, size, end) < 0) {
-        leave(service, parent);
-        return -ECANCELED;
-    }
-    if (end)
-        leave(service, parent);
-    else
-        count_waiting(service, parent);
-    return 0;
+    int r = size > 0 || end ? call_send_body(service->call, data, size, end) : 0;
+    return after_part(service, parent, r, end);
 }
 
 /* Answers as http_fail does. */

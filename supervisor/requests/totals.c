@@ -41,51 +41,61 @@ static void read_waiting_requests(void *owner, struct total *total)
     total->refused = ledger->record->counters.errors[ERROR_TENANT_BUSY];
 }
 
-static void read_worker_output(void *owner, struct total *total)
+/* Adds up what is used of a total that each worker has a part of. most: that part. */
+static void add_workers(const struct ledger *ledger, uint64_t (*used)(const struct worker *worker),
+                        uint64_t most, struct total *total)
 {
-    const struct ledger *ledger = owner;
     const struct worker *worker;
     unsigned n = 0;
 
     if (ledger->placements->slots)
         TAILQ_FOREACH (worker, &ledger->placements->slots->workers, entry) {
-            total->used += worker->channel ? channel_queued_bytes(worker->channel) : 0;
+            total->used += used(worker);
             n++;
         }
-    total->limit = (uint64_t) LINK_OUTPUT_MAX_BYTES * (n > 0 ? n : 1);
+    total->limit = most * (n > 0 ? n : 1);
+}
+
+static uint64_t output_of(const struct worker *worker)
+{
+    return worker->channel ? channel_queued_bytes(worker->channel) : 0;
+}
+
+static void read_worker_output(void *owner, struct total *total)
+{
+    const struct ledger *ledger = owner;
+
+    add_workers(ledger, output_of, LINK_OUTPUT_MAX_BYTES, total);
     total->refused = ledger->record->counters.unread;
 }
 
 /* Each load takes a row of the worker's scoreboard, and none is begun while the worker does not
  * read. */
+static uint64_t loads_of(const struct worker *worker)
+{
+    const struct placement *placement;
+    uint64_t n = 0;
+
+    LIST_FOREACH (placement, &worker->placements, in_worker)
+        n += placement_is_loading(placement);
+    return n;
+}
+
 static void read_loads(void *owner, struct total *total)
 {
-    const struct ledger *ledger = owner;
-    const struct placement *placement;
-    const struct worker *worker;
-    unsigned n = 0;
+    add_workers(owner, loads_of, SCOREBOARD_PLACEMENTS, total);
+}
 
-    if (ledger->placements->slots)
-        TAILQ_FOREACH (worker, &ledger->placements->slots->workers, entry) {
-            n++;
-            LIST_FOREACH (placement, &worker->placements, in_worker)
-                total->used += placement_is_loading(placement);
-        }
-    total->limit = (uint64_t) SCOREBOARD_PLACEMENTS * (n > 0 ? n : 1);
+static uint64_t withdrawn_of(const struct worker *worker)
+{
+    return worker->n_withdrawn;
 }
 
 static void read_withdrawn(void *owner, struct total *total)
 {
     const struct ledger *ledger = owner;
-    const struct worker *worker;
-    unsigned n = 0;
 
-    if (ledger->placements->slots)
-        TAILQ_FOREACH (worker, &ledger->placements->slots->workers, entry) {
-            total->used += worker->n_withdrawn;
-            n++;
-        }
-    total->limit = (uint64_t) WITHDRAWN_MAX * (n > 0 ? n : 1);
+    add_workers(ledger, withdrawn_of, WITHDRAWN_MAX, total);
     total->refused = ledger->record->counters.not_withdrawn;
 }
 

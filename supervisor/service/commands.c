@@ -16,7 +16,6 @@
 int service_on_drain(void *owner, const ProtobufCMessage *message)
 {
     Skep__Admin__Draining draining = SKEP__ADMIN__DRAINING__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
     struct admin_client *client = owner;
     struct service *service = admin_client_above(client);
 
@@ -31,16 +30,13 @@ int service_on_drain(void *owner, const ProtobufCMessage *message)
     log_info("drain is asked for by uid %u, pid %d", (unsigned) admin_client_uid(client),
              (int) admin_client_pid(client));
     service_end(service, false);
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_DRAINING;
-    answer.draining = &draining;
-    return admin_client_send(client, &answer);
+    return admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_DRAINING, &draining);
 }
 
 static void send_upgraded(struct admin_client *client, const void *what)
 {
     const struct upgrade_result *result = what;
     Skep__Admin__Upgraded upgraded = SKEP__ADMIN__UPGRADED__INIT;
-    Skep__Admin__Answer answer = SKEP__ADMIN__ANSWER__INIT;
 
     if (result->failure) {
         (void) admin_send_failure(client, result->failure);
@@ -50,9 +46,7 @@ static void send_upgraded(struct admin_client *client, const void *what)
     upgraded.old_pid = (uint32_t) getpid();
     upgraded.new_version = admin_bytes(result->version, strlen(result->version));
     upgraded.new_pid = (uint32_t) result->pid;
-    answer.message_case = SKEP__ADMIN__ANSWER__MESSAGE_UPGRADED;
-    answer.upgraded = &upgraded;
-    (void) admin_client_send(client, &answer);
+    (void) admin_client_send(client, SKEP__ADMIN__ANSWER__MESSAGE_UPGRADED, &upgraded);
 }
 
 void service_tell_upgrade(struct admin *admin, const struct upgrade_result *result)
