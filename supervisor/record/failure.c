@@ -130,7 +130,7 @@ void failure_log_event(const struct failure *failure, enum log_level level,
         (void) snprintf(line, sizeof line, "%s", strerrordesc_np(-failure->code));
     else
         (void) log_escape(message, strlen(message), line, sizeof line);
-    log_event(level, context, "%s: %s", what, line);
+    log_event(level, context ? context : LOG_ABOUT(.tenant = NULL), "%s: %s", what, line);
 }
 
 void failure_add_to(const struct failure *failure, const char *file, struct config_errors *errors)

@@ -41,7 +41,7 @@ void failure_shorten_place(struct failure *failure, const char *behind);
 
 /* Returns "FILE:LINE: TEXT", as people read it. Owned by the caller; NULL: out of memory. */
 char *failure_message(const struct failure *failure);
-/* Logs one event: `what`, and the message, escaped. */
+/* Logs one event: `what`, and the message, escaped. context: NULL if the failure is about skepd as a whole. */
 void failure_log_event(const struct failure *failure, enum log_level level,
                        const struct log_context *context, const char *what);
 /* Adds the failure to errors of files. file: for a failure that is about none. */

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "supervisor/admin/client.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/service/commands.h"
 #include "supervisor/service/drain.h"
 #include "supervisor/service/service.h"
@@ -39,7 +41,7 @@ static void send_upgraded(struct admin_client *client, const void *what)
     Skep__Admin__Upgraded upgraded = SKEP__ADMIN__UPGRADED__INIT;
 
     if (result->failure) {
-        (void) admin_send_failure(client, result->failure);
+        (void) admin_send_refusal(client, result->failure);
         return;
     }
     upgraded.old_version = admin_bytes(SKEP_VERSION, strlen(SKEP_VERSION));
@@ -58,15 +60,15 @@ int service_on_upgrade(void *owner, const ProtobufCMessage *message)
 {
     struct admin_client *client = owner;
     const struct service *service = admin_client_above(client);
-    const char *reason = "";
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     (void) message;
     log_info("upgrade is asked for by uid %u, pid %d", (unsigned) admin_client_uid(client),
              (int) admin_client_pid(client));
     if (!service)
         return admin_send_failure(client, "this skepd cannot be upgraded");
-    if (upgrade_start(service_upgrade(service), &reason) < 0)
-        return admin_send_failure(client, reason);
+    if (upgrade_start(service_upgrade(service), &failure) < 0)
+        return admin_send_refusal(client, &failure);
     admin_client_await_answer(client, send_upgraded);
     return 0;
 }

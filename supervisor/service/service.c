@@ -20,6 +20,7 @@
 #include "supervisor/host/sockets.h"
 #include "supervisor/http/http.h"
 #include "supervisor/jail/level.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/record/life.h"
 #include "supervisor/reload/reload.h"
 #include "supervisor/service/commands.h"
@@ -111,30 +112,32 @@ static bool is_deploying(const struct service *service)
     return deploys_are_busy(service->with.deploys);
 }
 
-/* Modules whose work another process cannot take over in the middle; each has a row. */
+/* Modules whose work another process cannot take over in the middle; each has a row. With -EBUSY the same command may succeed
+ * soon. */
 static const struct {
     bool (*is_true)(const struct service *service);
+    int code;
     const char *reason;
 } objections[] = {
-    { is_upgrading, "an upgrade is under way: wait for its end" },
-    { is_draining, "skepd is about to end: it drains" },
-    { has_no_spawner,
+    { is_upgrading, -EBUSY, "an upgrade is under way: wait for its end" },
+    { is_draining, -ECANCELED, "skepd is about to end: it drains" },
+    { has_no_spawner, -ECHILD,
       "both spawners are gone, so that no other skepd can be started: restart it (`systemctl "
       "restart skepd`)" },
-    { is_reloading, "a reload is under way: try again when it has ended" },
-    { is_deploying, "a deploy, rollback or removal is under way: try again when it has ended" },
-    { service_has_predecessor,
+    { is_reloading, -EBUSY, "a reload is under way: try again when it has ended" },
+    { is_deploying, -EBUSY,
+      "a deploy, rollback or removal is under way: try again when it has ended" },
+    { service_has_predecessor, -EBUSY,
       "the skepd before this one has not ended yet: it waits for its last requests, for "
       "drain_s at most; try again then" },
 };
 
-/* Returns the text of the first row whose condition is true; NULL: none is. */
-static const char *find_objection(void *owner)
+static int check_upgrade(void *owner, struct failure *failure)
 {
     for (size_t i = 0; i < ARRAY_LEN(objections); i++)
         if (objections[i].is_true(owner))
-            return objections[i].reason;
-    return NULL;
+            return failure_set(failure, objections[i].code, "%s", objections[i].reason);
+    return 0;
 }
 
 /* ---- being the service */
@@ -230,7 +233,7 @@ static void leave(void *owner)
 }
 
 static const struct upgrade_ops upgrade_ops = {
-    .find_objection = find_objection,
+    .check = check_upgrade,
     .hold = hold_all,
     .on_end = tell_upgrade,
     .on_replaced = leave,
@@ -298,13 +301,13 @@ static void on_upgrade_signal(evutil_socket_t number, short what, void *arg)
 {
     LOOP_CALLBACK("signal to upgrade");
     const struct service *service = arg;
-    const char *reason = "";
+    _cleanup_(failure_done) struct failure failure = { 0 };
 
     (void) number;
     (void) what;
     log_info("upgrade is asked for by a signal");
-    if (upgrade_start(service->upgrade, &reason) < 0)
-        log_warning("no upgrade: %s", reason);
+    if (upgrade_start(service->upgrade, &failure) < 0)
+        failure_log_event(&failure, LOG_LEVEL_WARNING, NULL, "no upgrade");
 }
 
 static void on_reload_signal(evutil_socket_t number, short what, void *arg)

@@ -23,6 +23,7 @@
 #include "supervisor/host/cgroup.h"
 #include "supervisor/host/notify.h"
 #include "supervisor/host/sockets.h"
+#include "supervisor/record/failure.h"
 #include "supervisor/record/life.h"
 #include "supervisor/service/handover.h"
 
@@ -43,7 +44,7 @@ struct upgrade {
     int pidfd;
     int wait_status; /* wait status of the other skepd, at its end */
     char version[64];
-    char failure[HANDOVER_MAX_BYTES];
+    struct failure failure; /* the first one of this upgrade */
 };
 
 static void set_state(struct upgrade *upgrade, enum upgrade_state state)
@@ -75,9 +76,8 @@ static void forget(struct upgrade *upgrade)
 
 static void tell(struct upgrade *upgrade)
 {
-    bool has_failed = upgrade->failure[0] != '\0';
     const struct upgrade_result result = {
-        .failure = has_failed ? upgrade->failure : NULL,
+        .failure = upgrade->failure.code < 0 ? &upgrade->failure : NULL,
         .version = upgrade->version,
         .pid = upgrade->pid,
     };
@@ -99,9 +99,9 @@ static void dispatch(struct upgrade *upgrade, enum upgrade_event event, const ch
 /* Notes the reason, if it is the first one. */
 static void note_failure(struct upgrade *upgrade, const char *why)
 {
-    if (upgrade->failure[0] == '\0')
-        (void) snprintf(upgrade->failure, sizeof upgrade->failure, "%s",
-                        why && why[0] ? why : "the new skepd does not say why");
+    if (upgrade->failure.code == 0)
+        (void) failure_set(&upgrade->failure, -ECANCELED, "%s",
+                           why && why[0] ? why : "the new skepd does not say why");
 }
 
 static void send_kill(const struct upgrade *upgrade)
@@ -136,7 +136,8 @@ static void kill_late(struct upgrade *upgrade, const char *text)
 static void conclude(struct upgrade *upgrade, const char *why)
 {
     note_failure(upgrade, why);
-    log_error("upgrade failed: %s; this skepd serves on", upgrade->failure);
+    failure_log_event(&upgrade->failure, LOG_LEVEL_ERROR, NULL,
+                      "upgrade failed, this skepd serves on");
     tell(upgrade);
     forget(upgrade);
     cgroup_collect(upgrade->with.cgroups);
@@ -440,21 +441,19 @@ void upgrade_cancel(struct upgrade *upgrade)
     dispatch(upgrade, UPGRADE_ON_CANCEL, "skepd was told to stop meanwhile");
 }
 
-int upgrade_start(struct upgrade *upgrade, const char **ret_reason)
+int upgrade_start(struct upgrade *upgrade, struct failure *failure)
 {
     const struct upgrade_options *with = &upgrade->with;
     enum socket_kind kinds[SOCKETS_MAX];
     int fds[SOCKETS_MAX];
     _cleanup_fd_ int theirs = -1;
 
-    const char *objection = with->ops->find_objection(with->owner);
-    if (objection) {
-        *ret_reason = objection;
-        return -EBUSY;
-    }
-    upgrade->failure[0] = '\0';
+    int r = with->ops->check(with->owner, failure);
+    if (r < 0)
+        return r;
+    failure_done(&upgrade->failure);
     upgrade->version[0] = '\0';
-    int r = open_handover(upgrade, &theirs);
+    r = open_handover(upgrade, &theirs);
     if (r == 0) {
         const struct spawner_upgrade_job job = {
             .ops = &successor_ops,
@@ -468,9 +467,7 @@ int upgrade_start(struct upgrade *upgrade, const char **ret_reason)
     }
     if (r < 0) {
         forget(upgrade);
-        (void) log_error_errno(r, "cannot begin an upgrade");
-        *ret_reason = "skepd cannot begin it: its log says why";
-        return r;
+        return failure_set(failure, r, "skepd cannot start another one: %s", strerrordesc_np(-r));
     }
     set_state(upgrade, UPGRADE_STARTING);
     set_timer(upgrade, READY_TIMEOUT_S);
@@ -505,6 +502,7 @@ struct upgrade *upgrade_free(struct upgrade *upgrade)
         send_kill(upgrade);
     forget(upgrade);
     event_free(upgrade->timer);
+    failure_done(&upgrade->failure);
     free(upgrade);
     return NULL;
 }

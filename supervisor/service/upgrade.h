@@ -12,6 +12,7 @@
 
 struct cgroup_tree;
 struct event_base;
+struct failure;
 struct life;
 struct notify;
 struct sockets;
@@ -51,15 +52,15 @@ const char *upgrade_action_name(enum upgrade_state state, enum upgrade_event eve
 
 /* The result of an upgrade, for all that wait for it. */
 struct upgrade_result {
-    const char *failure; /* NULL: success; text for the operator, borrowed for the call */
-    const char *version; /* version of the other skepd */
+    const struct failure *failure; /* NULL: success; borrowed for the call */
+    const char *version;           /* version of the other skepd */
     pid_t pid;
 };
 
 /* Functions of service.c that the upgrade calls. */
 struct upgrade_ops {
-    /* Returns why none may begin now, static text; NULL: it may. */
-    const char *(*find_objection)(void *owner);
+    /* Returns 0 if an upgrade may begin now; or -errno, which failure has, too. */
+    int (*check)(void *owner, struct failure *failure);
     /* Stops accepting on all sockets; or, with hold unset, accepts again. */
     void (*hold)(void *owner, bool hold);
     /* The upgrade has ended: tells all that wait for it; the log has it. */
@@ -86,9 +87,8 @@ int upgrade_new(const struct upgrade_options *options,
 /* NULL is allowed. Returns NULL. */
 struct upgrade *upgrade_free(struct upgrade *upgrade);
 
-/* Begins an upgrade; on_end reports its end. Returns 0; or -errno, with the reason
- * in *ret_reason (static), and then nothing has begun. */
-int upgrade_start(struct upgrade *upgrade, const char **ret_reason);
+/* Begins an upgrade; on_end reports its end. Returns 0; or -errno, which failure has, too, and then nothing has begun. */
+int upgrade_start(struct upgrade *upgrade, struct failure *failure);
 bool upgrade_is_under_way(const struct upgrade *upgrade);
 /* Cancels an upgrade, because the service was told to stop. Does nothing if none is under way. */
 void upgrade_cancel(struct upgrade *upgrade);
