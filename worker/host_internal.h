@@ -60,7 +60,8 @@ struct job {
     uint64_t credit;    /* bytes of response body that may be sent */
     uint32_t unread;    /* request body that JavaScript has, within the window */
     uint32_t consumed;  /* request body that JavaScript has read, not yet granted again */
-    struct timer_list timers;
+    struct timer_list timers;  /* the first is due first */
+    struct event *timer_event; /* pending while there are timers, unless they wait for a request */
     unsigned n_timers;
     struct call_list calls; /* open ones, see call.h */
     uint32_t last_call;     /* number of the last call */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * setTimeout and setInterval: each timer belongs to the request that started it and counts against
- * its budgets. Timers that are due soon after the end of their request keep it, others are dropped
+ * its budgets. Those of one request run in the order of their time, then of their making. Timers that are due soon after the end of their request keep it, others are dropped
  * with it. Timers of module code run only while a request of the app is in the worker: otherwise a
  * neighbour would be blamed for what an idle tenant did to the worker. Worker, main thread, jailed.
  */
@@ -18,33 +18,55 @@
 struct timer {
     TAILQ_ENTRY(timer) entry;
     struct job *job; /* borrowed: the timer goes before its job */
-    struct event *event;
     int64_t id;
-    struct timeval period;
     uint64_t due_ns;
-    bool repeat;
-    bool is_waiting; /* due, and not pending: waits for a request */
+    uint64_t period_ns; /* 0: the timer runs once */
 };
+
+static void on_due(evutil_socket_t fd, short what, void *arg);
+
+/* Makes the event of the job's timers wait for the first of them. 0 or -ENOMEM. */
+static int arm(struct job *job, uint64_t now)
+{
+    const struct timer *first = TAILQ_FIRST(&job->timers);
+
+    if (!first)
+        return job->timer_event ? event_del(job->timer_event) : 0;
+    if (!job->timer_event)
+        job->timer_event = event_new(job->app->host->options.base, -1, 0, on_due, job);
+    uint64_t wait_us = first->due_ns > now ? (first->due_ns - now) / NSEC_PER_USEC + 1 : 0;
+    const struct timeval wait = { .tv_sec = (time_t) (wait_us / 1000000),
+                                  .tv_usec = (suseconds_t) (wait_us % 1000000) };
+    return job->timer_event && event_add(job->timer_event, &wait) == 0 ? 0 : -ENOMEM;
+}
+
+/* Puts the timer among those of its job: by the time when they are due, of one time by their age. A
+ * new one is mostly the last. */
+static void insert(struct timer *timer)
+{
+    struct timer_list *list = &timer->job->timers;
+    struct timer *before = TAILQ_LAST(list, timer_list);
+
+    while (before && before->due_ns > timer->due_ns)
+        before = TAILQ_PREV(before, timer_list, entry);
+    if (before)
+        TAILQ_INSERT_AFTER(list, before, timer, entry);
+    else
+        TAILQ_INSERT_HEAD(list, timer, entry);
+}
 
 static void timer_free(struct timer *timer)
 {
     TAILQ_REMOVE(&timer->job->timers, timer, entry);
     timer->job->n_timers--;
-    event_free(timer->event);
     free(timer);
 }
 
-static bool must_wait(const struct timer *timer)
+static bool must_wait(const struct job *job)
 {
-    const struct app *app = timer->job->app;
+    const struct app *app = job->app;
 
-    return timer->job == &app->boot && app->is_ready && TAILQ_EMPTY(&app->jobs);
-}
-
-static uint64_t period_ns(const struct timer *timer)
-{
-    return (uint64_t) timer->period.tv_sec * NSEC_PER_SEC +
-           (uint64_t) timer->period.tv_usec * NSEC_PER_USEC;
+    return job == &app->boot && app->is_ready && TAILQ_EMPTY(&app->jobs);
 }
 
 /* Returns whether a timer of a request that has ended is due too late to keep it. */
@@ -53,89 +75,68 @@ static bool is_too_late(const struct job *job, uint64_t due_ns)
     return job->linger_until_ns != 0 && due_ns > job->linger_until_ns;
 }
 
-static void fire(struct timer *timer)
+/* Runs the timer. Afterwards the job, or the app, may be gone. */
+static void fire(struct timer *timer, uint64_t now)
 {
     struct job *job = timer->job;
     struct app *app = job->app;
     int64_t id = timer->id;
 
-    if (timer->repeat)
-        timer->due_ns = io_now_ns() + period_ns(timer);
-    if (!timer->repeat) {
+    timer->due_ns = now + timer->period_ns;
+    if (timer->period_ns == 0) {
         timer_free(timer);
     } else if (is_too_late(job, timer->due_ns)) {
         job->n_dropped++;
         timer_free(timer);
+    } else {
+        TAILQ_REMOVE(&job->timers, timer, entry);
+        insert(timer);
     }
+    (void) arm(job, now); /* the event is there, and libevent has room for one that was pending */
     if (!entry_begin(app, job))
         return;
     entry_end(app, job, isolate_on_timer(app->isolate, job->id, id));
 }
 
-/* Returns whether the timer was called too early, and then makes it wait for the rest: libevent's
+/* Runs one timer, so that those of others, and frames, have their turn before the next. libevent's
  * clock is a coarse one (CLOCK_MONOTONIC_COARSE), by which a timer can be due some ms early. */
-static bool is_early(struct timer *timer)
-{
-    uint64_t now = io_now_ns();
-
-    if (timer->repeat || now >= timer->due_ns)
-        return false;
-    uint64_t rest_us = (timer->due_ns - now) / NSEC_PER_USEC + 1;
-    const struct timeval rest = { .tv_sec = (time_t) (rest_us / 1000000),
-                                  .tv_usec = (suseconds_t) (rest_us % 1000000) };
-    return event_add(timer->event, &rest) == 0;
-}
-
 static void on_due(evutil_socket_t fd, short what, void *arg)
 {
-    struct timer *timer = arg;
+    struct job *job = arg;
+    struct timer *first = TAILQ_FIRST(&job->timers);
+    uint64_t now = io_now_ns();
 
     (void) fd;
     (void) what;
-    if (is_early(timer))
+    if (!first || must_wait(job))
         return;
-    if (must_wait(timer)) {
-        timer->is_waiting = true;
-        (void) event_del(timer->event);
-        return;
-    }
-    fire(timer);
-}
-
-static struct timer *find_waiting(const struct job *boot)
-{
-    struct timer *timer;
-
-    TAILQ_FOREACH (timer, &boot->timers, entry)
-        if (timer->is_waiting)
-            return timer;
-    return NULL;
+    if (now < first->due_ns)
+        (void) arm(job, now);
+    else
+        fire(first, now);
 }
 
 bool timer_is_waiting(const struct job *boot)
 {
-    return find_waiting(boot) != NULL;
+    return !TAILQ_EMPTY(&boot->timers) && !event_pending(boot->timer_event, EV_TIMEOUT, NULL);
 }
 
 void timer_run_waiting(struct app *app)
 {
     struct host *host = app->host;
     uint32_t placement = app->id;
+    uint64_t now = io_now_ns();
     struct timer *timer;
 
     /* Each entry may end any timer, and the app. */
     while ((app = app_find(host, placement)) && !TAILQ_EMPTY(&app->jobs) &&
-           (timer = find_waiting(&app->boot))) {
-        timer->is_waiting = false;
-        if (timer->repeat)
-            (void) event_add(timer->event, &timer->period);
-        fire(timer);
-    }
+           (timer = TAILQ_FIRST(&app->boot.timers)) && timer->due_ns <= now)
+        fire(timer, now);
 }
 
 int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
 {
-    struct host *host = job->app->host;
+    uint64_t now = io_now_ns();
     uint64_t delay = delay_ms > DELAY_MAX_MS ? DELAY_MAX_MS : delay_ms;
 
     if (job->n_timers >= job->app->timers_max &&
@@ -143,30 +144,24 @@ int64_t timer_start(struct job *job, uint64_t delay_ms, bool repeat)
         return -EDQUOT;
     if (repeat && delay < REPEAT_LEAST_MS)
         delay = REPEAT_LEAST_MS;
-    uint64_t due_ns = io_now_ns() + delay * NSEC_PER_MSEC;
+    uint64_t due_ns = now + delay * NSEC_PER_MSEC;
     if (is_too_late(job, due_ns)) {
         job->n_dropped++;
         return ++job->app->last_timer;
     }
-    struct timeval due = { .tv_sec = (time_t) (delay / 1000),
-                           .tv_usec = (suseconds_t) (delay % 1000 * 1000) };
     struct timer *timer = calloc(1, sizeof *timer);
     if (!timer)
         return -ENOMEM;
-    timer->event = event_new(host->options.base, -1, repeat ? EV_PERSIST : 0, on_due, timer);
-    if (!timer->event || event_add(timer->event, &due) < 0) {
-        if (timer->event)
-            event_free(timer->event);
-        free(timer);
+    timer->job = job;
+    timer->due_ns = due_ns;
+    timer->period_ns = repeat ? delay * NSEC_PER_MSEC : 0;
+    timer->id = ++job->app->last_timer;
+    insert(timer);
+    job->n_timers++;
+    if (TAILQ_FIRST(&job->timers) == timer && arm(job, now) < 0) {
+        timer_free(timer);
         return -ENOMEM;
     }
-    timer->job = job;
-    timer->period = due;
-    timer->due_ns = due_ns;
-    timer->repeat = repeat;
-    timer->id = ++job->app->last_timer;
-    TAILQ_INSERT_TAIL(&job->timers, timer, entry);
-    job->n_timers++;
     return timer->id;
 }
 
@@ -184,8 +179,10 @@ void timer_stop(struct job *job, int64_t id)
 {
     struct timer *timer = find(job, id);
 
-    if (timer)
-        timer_free(timer);
+    if (!timer)
+        return;
+    timer_free(timer);
+    (void) arm(job, io_now_ns());
 }
 
 bool timer_keep(struct job *job, int64_t id)
@@ -199,7 +196,7 @@ bool timer_keep(struct job *job, int64_t id)
         job->linger_until_ns ? job->linger_until_ns : now + job->linger_ms * NSEC_PER_MSEC;
     if (timer->due_ns > until_ns || job->linger_ms == 0 || job->is_stopped) {
         job->n_dropped++;
-        timer_free(timer);
+        timer_stop(job, id);
         return false;
     }
     job->linger_until_ns = until_ns;
@@ -232,4 +229,7 @@ void timer_stop_all(struct job *job)
 
     while ((timer = TAILQ_FIRST(&job->timers)))
         timer_free(timer);
+    if (job->timer_event)
+        event_free(job->timer_event);
+    job->timer_event = NULL;
 }

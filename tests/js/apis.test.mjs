@@ -261,10 +261,10 @@ same("global scope", [
 ]);
 
 test("performance and navigator", () => {
-    assert.deepEqual(evaluate(`return [navigator.userAgent, performance.timeOrigin, typeof performance.now(),
+    assert.deepEqual(evaluate(`return [navigator.userAgent, Math.abs(performance.timeOrigin - Date.now()) < 1e5, performance.now(),
         performance instanceof EventTarget, String(performance), self === globalThis,
         Object.keys(globalThis).includes("Request"), fetch.length];`),
-    ["skep", 1_700_000_000_000, "number", true, "[object Performance]", true, false, 1]);
+    ["skep", true, 1, true, "[object Performance]", true, false, 1]);
 });
 
 test("what Node's globals do otherwise than the standards", () => {

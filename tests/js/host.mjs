@@ -191,6 +191,7 @@ export class Host {
                 }
             },
             structuredClone: (...args) => this.#clone(...args),
+            functionText: () => undefined, // nobody can tell here whose a function is
             lazy: (object, name) => {
                 Object.defineProperty(object, name, {
                     get: () => {

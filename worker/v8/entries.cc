@@ -86,6 +86,14 @@ bool Entry::call(enum entry which, int argc, v8::Local<v8::Value> argv[],
     return false;
 }
 
+// Forgets that a promise got a handler while its rejection was reported: nobody is told of that again.
+static void forget_handled(struct isolate *self, const v8::Global<v8::Promise> &promise)
+{
+    std::erase_if(self->rejections, [&](const Rejection &rejection) {
+        return rejection.handled && rejection.promise == promise;
+    });
+}
+
 bool Entry::run_rejections()
 {
     if (self_->rejections.empty())
@@ -101,6 +109,8 @@ bool Entry::run_rejections()
                                         rejection.reason.Get(self_->v8),
                                         v8::Boolean::New(self_->v8, rejection.handled) };
         (void) call(ENTRY_ON_REJECTION, 3, argv);
+        if (!rejection.handled)
+            forget_handled(self_, rejection.promise);
     }
     return true;
 }
@@ -197,7 +207,7 @@ void entries_on_rejection(v8::PromiseRejectMessage message)
     }
     if (all.size() >= max_rejections)
         return;
-    v8::Local<v8::Value> reason = message.GetValue();
+    v8::Local<v8::Value> reason = handled ? promise->Result() : message.GetValue();
     if (reason.IsEmpty())
         reason = v8::Undefined(v8);
     all.push_back({ entries_owner(self), v8::Global<v8::Promise>(v8, promise),

@@ -574,6 +574,25 @@ void native_is_latin1(const Info &info)
                               info[0].As<v8::String>()->ContainsOnlyOneByte());
 }
 
+// native: functionText(value): what Function.prototype.toString returns for a function of this layer, which is a native one
+// for its tenants; undefined for any other value.
+void native_function_text(const Info &info)
+{
+    v8::Isolate *v8 = info.GetIsolate();
+    if (!info[0]->IsFunction() || isolate_from(v8)->entries[ENTRY_BOOT].IsEmpty())
+        return;
+    v8::Local<v8::Function> function = info[0].As<v8::Function>();
+    const int script = isolate_from(v8)->entries[ENTRY_BOOT].Get(v8)->ScriptId();
+    if (function->ScriptId() != script || script == v8::Message::kNoScriptIdInfo)
+        return;
+    v8::Local<v8::Value> given = function->GetDebugName();
+    v8::Local<v8::String> name = v8::String::Empty(v8);
+    if (given->IsString() && !text_head(v8, given.As<v8::String>(), max_lazy_name).ToLocal(&name))
+        return;
+    v8::Local<v8::String> text = v8::String::Concat(v8, literal(v8, "function "), name);
+    info.GetReturnValue().Set(v8::String::Concat(v8, text, literal(v8, "() { [native code] }")));
+}
+
 // The value of a property that lazy() has made, when it is first looked at; V8 then puts it in the property's place.
 void on_lazy(v8::Local<v8::Name> name, const v8::PropertyCallbackInfo<v8::Value> &info)
 {
@@ -646,6 +665,7 @@ const Native natives[] = {
     { "consumeCall", native_consume_call },
     { "cancelCall", native_cancel_call },
     { "lazy", native_lazy },
+    { "functionText", native_function_text },
     { "openCrypto", native_open_crypto },
     { "openCompress", native_open_compress },
     { "register", native_register },

@@ -50,10 +50,12 @@ class Platform final : public v8::Platform
     // Returns the time since the running entry began.
     uint64_t entry_ns() const
     {
-        struct timespec now;
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec) -
-               begun_ns_;
+        return monotonic_ns() - begun_ns_;
+    }
+    // Returns the time of a clock that never goes back, as coarse as that of JavaScript.
+    double steady_ms() const
+    {
+        return static_cast<double>((begun_ns_ != 0 ? begun_ns_ : monotonic_ns()) / 1000000);
     }
 
     v8::PageAllocator *GetPageAllocator() override
@@ -134,6 +136,13 @@ class Platform final : public v8::Platform
     }
 
   private:
+    static uint64_t monotonic_ns()
+    {
+        struct timespec now;
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+    }
+
     std::unique_ptr<v8::Platform> inner_;
     CountingPages pages_;
     double frozen_ms_ = 0.0; // 0: the real time
@@ -252,7 +261,7 @@ void platform_forget(v8::Isolate *isolate)
 
 double platform_now_ms()
 {
-    return platform->CurrentClockTimeMillis();
+    return platform->steady_ms();
 }
 
 uintptr_t platform_stack_limit()

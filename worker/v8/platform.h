@@ -19,7 +19,7 @@ bool platform_pump(v8::Isolate *isolate);
 // Drops the tasks of an isolate that is about to be disposed of.
 void platform_forget(v8::Isolate *isolate);
 
-// Returns the time of Date.now(): milliseconds since 1970.
+// Returns milliseconds of a clock that never goes back; as Date.now(), it stands still while JavaScript runs.
 double platform_now_ms();
 
 // Returns the nanoseconds since the last isolate_freeze_clock.

@@ -48,8 +48,8 @@ export class AbortSignal extends EventTarget {
     #heard; // Set of dependents that have algorithms or listeners
     #removals; // WeakList of listeners that are removed when this signal aborts
 
-    constructor(token) {
-        if (token !== internal) {
+    constructor() {
+        if (arguments[0] !== internal) {
             throw new TypeError("Illegal constructor");
         }
         super();

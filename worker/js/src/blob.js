@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Blob and File (File API). The bytes lie in memory and never change, so slices share them.
-import { now, utf8Encode } from "./native.js";
+import { utf8Encode } from "./native.js";
 import {
-    MathFloor, MathMax, MathMin, MathTrunc, NumberIsFinite, StringPrototypeCharCodeAt,
+    DateNow, MathFloor, MathMax, MathMin, MathTrunc, NumberIsFinite, StringPrototypeCharCodeAt,
     StringPrototypeToLowerCase, SymbolIterator, TypeError, TypedArrayPrototypeGetBuffer,
     TypedArrayPrototypeSet, Uint8Array, copyBytes, isObject, newList, uncurryThis,
 } from "./primordials.js";
@@ -218,7 +218,7 @@ export class File extends Blob {
         this.#name = name;
         const lastModified = toDictionary(options, "File")?.lastModified;
         this.#lastModified = lastModified === undefined ?
-            MathTrunc(now()) : toLongLong(lastModified);
+            DateNow() : toLongLong(lastModified);
     }
 
     get name() {
@@ -237,7 +237,7 @@ export class File extends Blob {
             const file = new File(internal);
             setBlob(file, bytes, toType(type));
             file.#name = name;
-            file.#lastModified = lastModified ?? MathTrunc(now());
+            file.#lastModified = lastModified ?? DateNow();
             return file;
         };
     }

@@ -2,13 +2,14 @@
 //
 // console (Console standard). Each call is one line of the tenant's log; a text of more than
 // 8 KiB is cut.
-import { log, now } from "./native.js";
+import { log } from "./native.js";
 import {
     Error, Map, MapPrototypeDelete, MapPrototypeGet, MapPrototypeSet,
     ObjectCreate, ObjectDefineProperty, ObjectKeys, StringPrototypeIncludes,
     StringPrototypeIndexOf, StringPrototypeSlice,
     SymbolToStringTag, isObject,
 } from "./primordials.js";
+import { elapsed as now } from "./clock.js";
 import { MAX_TEXT, cut, formatText, inspect } from "./inspect.js";
 import { renderTable } from "./console_table.js";
 

@@ -6,14 +6,15 @@ import {
     ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, PromiseResolve, TypeError, closeClass,
     isObject,
 } from "./primordials.js";
-import { now } from "./native.js";
 import { defineInterface, requireArguments, toDOMString, toDictionary, toText } from "./webidl.js";
-import { timeOrigin } from "./clock.js";
+import { elapsed } from "./clock.js";
 
 // For EventTarget: the state of an event while it is dispatched.
 export let eventState;
 export let isEvent;
 export let createEvent;
+export let isErrorEvent;
+export let errorDetails; // the members of an ErrorEvent
 
 const NONE = 0;
 const AT_TARGET = 2;
@@ -65,7 +66,7 @@ export class Event {
             }
         }
         state.type = type;
-        state.timeStamp = now() - timeOrigin();
+        state.timeStamp = elapsed();
         ObjectDefineProperty(this, "isTrusted", {
             __proto__: null, get: isTrustedGetter, set: undefined,
             enumerable: true, configurable: false,
@@ -151,7 +152,7 @@ export class Event {
     }
 }
 
-function cancel(state) {
+export function cancel(state) {
     if (state.cancelable && !state.passive) {
         state.canceled = true;
     }
@@ -236,6 +237,14 @@ export class ErrorEvent extends Event {
     }
     get error() {
         return this.#error;
+    }
+
+    static {
+        isErrorEvent = (event) => #message in event;
+        errorDetails = (event) => ({
+            __proto__: null, message: event.#message, filename: event.#filename, lineno: event.#lineno,
+            colno: event.#colno, error: event.#error,
+        });
     }
 }
 defineInterface(ErrorEvent, "ErrorEvent");

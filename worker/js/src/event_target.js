@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// EventTarget (DOM): listener lists, dispatch, and event handler attributes (onabort, onerror).
+// EventTarget (DOM): listener lists, dispatch, and event handler attributes (onabort, onerror). The global object is a
+// target, too: it inherits from EventTarget, and an object that tenants do not see has its listeners.
 import {
     FunctionPrototypeCall, ObjectDefineProperty, ObjectGetOwnPropertyDescriptor, TypeError,
     closeClass, isObject, newList,
 } from "./primordials.js";
 import { DOMException } from "./dom_exception.js";
-import { eventState, isEvent } from "./event.js";
-import { defineInterface, requireArguments, toText } from "./webidl.js";
+import { cancel, errorDetails, eventState, isErrorEvent, isEvent } from "./event.js";
+import { defineInterface, illegalInvocation, requireArguments, toText } from "./webidl.js";
 
 export let targetListeners;
 export let isEventTarget;
@@ -42,12 +43,19 @@ closeClass(Listener);
 
 let setHandlerOf;
 
+const global = globalThis;
+let scope; // has the listeners of the global object
+
+// Functions of the global object are called without an object, too.
+const listening = (value) => (value === global || value === undefined || value === null ? scope : value);
+
 export class EventTarget {
     // undefined until the first listener is added; null-prototype list, replaced on each change
     #listeners;
 
     addEventListener(type, callback, options = undefined) {
-        this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
+        const target = listening(this);
+        target.#listeners; // eslint-disable-line no-unused-expressions -- brand check
         requireArguments(arguments.length, 2, "EventTarget.addEventListener");
         type = toText(type);
         callback = toCallback(callback);
@@ -69,42 +77,43 @@ export class EventTarget {
         if (signal !== undefined && hooks.isAborted(signal) || callback === null) {
             return;
         }
-        const listeners = this.#listeners ??= newList();
+        const listeners = target.#listeners ??= newList();
         if (find(listeners, type, callback, capture) !== -1) {
             return;
         }
-        const listener = new Listener(this, type, callback, capture, once, passive);
+        const listener = new Listener(target, type, callback, capture, once, passive);
         listeners[listeners.length] = listener;
-        hooks.onListeners(this);
+        hooks.onListeners(target);
         if (signal !== undefined) {
             hooks.removeOnAbort(signal, listener);
         }
     }
 
     removeEventListener(type, callback, options = undefined) {
-        this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
+        const listeners = listening(this).#listeners;
         requireArguments(arguments.length, 2, "EventTarget.removeEventListener");
         type = toText(type);
         callback = toCallback(callback);
         const capture = isObject(options) ? !!options.capture : !!options;
-        if (this.#listeners === undefined) {
+        if (listeners === undefined) {
             return;
         }
-        const index = find(this.#listeners, type, callback, capture);
+        const index = find(listeners, type, callback, capture);
         if (index !== -1) {
-            removeListener(this.#listeners[index]);
+            removeListener(listeners[index]);
         }
     }
 
     dispatchEvent(event) {
-        this.#listeners; // eslint-disable-line no-unused-expressions -- brand check
+        const target = listening(this);
+        target.#listeners; // eslint-disable-line no-unused-expressions -- brand check
         requireArguments(arguments.length, 1, "EventTarget.dispatchEvent");
-        return dispatchUntrusted(this, event);
+        return dispatchUntrusted(target, event);
     }
 
     static {
         targetListeners = (target) => target.#listeners;
-        isEventTarget = (value) => isObject(value) && #listeners in value;
+        isEventTarget = (value) => isObject(value) && #listeners in listening(value);
         setHandlerOf = (target, type, callback) => {
             const listeners = target.#listeners ??= newList();
             for (let i = 0; i < listeners.length; i++) {
@@ -127,6 +136,10 @@ export class EventTarget {
     }
 }
 defineInterface(EventTarget, "EventTarget");
+scope = new EventTarget();
+export { scope };
+
+const shownOf = (target) => (target === scope ? global : target);
 
 function toCallback(value) {
     if (value === null || value === undefined) {
@@ -162,8 +175,7 @@ export function removeListener(listener) {
     hooks.onListeners(listener.target);
 }
 
-// Dispatches an event as dispatchEvent does; shown as for dispatch.
-export function dispatchUntrusted(target, event, shown = target) {
+function dispatchUntrusted(target, event) {
     if (!isEvent(event)) {
         throw new TypeError("EventTarget.dispatchEvent: parameter 1 is not of type 'Event'.");
     }
@@ -172,13 +184,14 @@ export function dispatchUntrusted(target, event, shown = target) {
         throw new DOMException("The event is already being dispatched.", "InvalidStateError");
     }
     state.trusted = false;
-    return dispatch(target, event, shown);
+    return dispatch(target, event);
 }
 
 // Dispatches an event. Returns false if the event was cancelled. Exceptions of listeners go to
-// report(error). Listeners see shown as the target.
-export function dispatch(target, event, shown = target, report = hooks.reportException) {
+// report(error).
+export function dispatch(target, event, report = hooks.reportException) {
     const state = eventState(event);
+    const shown = shownOf(target);
     state.dispatching = true;
     state.target = shown;
     const listeners = targetListeners(target);
@@ -230,8 +243,8 @@ function callAll(listeners, event, state, report, capture) {
 function invoke(listener, target, event, state) {
     const { callback } = listener;
     if (listener.isHandler) {
-        if (FunctionPrototypeCall(callback, target, event) === false) {
-            state.canceled = state.cancelable || state.canceled;
+        if (typeof callback === "function" && callHandler(callback, target, event, state)) {
+            cancel(state);
         }
     } else if (typeof callback === "function") {
         FunctionPrototypeCall(callback, target, event);
@@ -244,7 +257,35 @@ function invoke(listener, target, event, state) {
     }
 }
 
-// Defines an event handler attribute, such as onabort for "abort".
+// Calls an event handler. Returns whether its result cancels the event. onerror of the global object is special.
+function callHandler(callback, target, event, state) {
+    if (target !== global || state.type !== "error" || !isErrorEvent(event)) {
+        return FunctionPrototypeCall(callback, target, event) === false;
+    }
+    const { message, filename, lineno, colno, error } = errorDetails(event);
+    return FunctionPrototypeCall(callback, target, message, filename, lineno, colno, error) === true;
+}
+
+// Returns whether an event of this type would reach anybody.
+export function hasListener(target, type) {
+    const listeners = targetListeners(target);
+    for (let i = 0; listeners !== undefined && i < listeners.length; i++) {
+        if (listeners[i].type === type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The check for an event handler attribute of the global object.
+export function requireGlobal(value) {
+    if (listening(value) !== scope) {
+        throw illegalInvocation();
+    }
+    return targetListeners(scope);
+}
+
+// Defines an event handler attribute, such as onabort for "abort". check(this) returns the listeners, or throws.
 export function defineHandler(prototype, type, check) {
     const accessor = {
         get [`on${type}`]() {
@@ -258,7 +299,7 @@ export function defineHandler(prototype, type, check) {
         },
         set [`on${type}`](value) {
             check(this);
-            setHandlerOf(this, type, typeof value === "function" ? value : null);
+            setHandlerOf(listening(this), type, isObject(value) ? value : null);
         },
     };
     const descriptor = ObjectGetOwnPropertyDescriptor(accessor, `on${type}`);

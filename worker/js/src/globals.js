@@ -2,9 +2,8 @@
 //
 // The functions and small objects of the global scope that have no file of their own: performance,
 // navigator, queueMicrotask, reportError.
-import { now } from "./native.js";
 import { FunctionPrototypeCall, Promise, PromisePrototypeThen, TypeError } from "./primordials.js";
-import { timeOrigin } from "./clock.js";
+import { elapsed, timeOrigin } from "./clock.js";
 import { EventTarget } from "./event_target.js";
 import { reportException } from "./report.js";
 import { defineInterface, requireArguments } from "./webidl.js";
@@ -14,15 +13,15 @@ const internal = Symbol("internal");
 export class Performance extends EventTarget {
     #brand;
 
-    constructor(token) {
-        if (token !== internal) {
+    constructor() {
+        if (arguments[0] !== internal) {
             throw new TypeError("Illegal constructor");
         }
         super();
     }
     now() {
         this.#brand; // eslint-disable-line no-unused-expressions
-        return now() - timeOrigin();
+        return elapsed();
     }
     get timeOrigin() {
         this.#brand; // eslint-disable-line no-unused-expressions
@@ -39,8 +38,8 @@ export const performance = new Performance(internal);
 export class Navigator {
     #brand;
 
-    constructor(token) {
-        if (token !== internal) {
+    constructor() {
+        if (arguments[0] !== internal) {
             throw new TypeError("Illegal constructor");
         }
     }

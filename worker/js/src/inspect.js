@@ -3,12 +3,13 @@
 // Values as text for logs, as Node's util.inspect shows them. Nothing here throws, whatever a
 // tenant's getters, proxies and toString functions do.
 import { firstUse } from "./first_use.js";
-import { head, locate } from "./native.js";
+import { head, locate, proxyParts } from "./native.js";
 import { FinalizationRegistry, WeakRef } from "./lib/absent_globals.js";
 import { missingAdvice } from "./missing.js";
 import { MAX_TEXT, bigIntText, refill, symbolText } from "./lib/inspect_bounds.js";
 import {
-    ArrayIsArray, FunctionPrototypeApply, MathMin, ObjectDefineProperty, StringPrototypeCharCodeAt,
+    ArrayIsArray, Error, FunctionPrototypeApply, FunctionPrototypeCall, MathMin, ObjectDefineProperty, ReflectGetOwnPropertyDescriptor,
+    RegExpPrototypeExec, StringPrototypeCharCodeAt,
     StringPrototypeIncludes, StringPrototypeIndexOf, StringPrototypeSlice,
     SymbolPrototypeToString, isObject, newList,
 } from "./primordials.js";
@@ -21,6 +22,8 @@ const MAX_ERRORS = 5;
 const OPTIONS = ["showHidden", "depth", "colors", "customInspect", "showProxy", "maxArrayLength",
     "maxStringLength", "breakLength", "compact", "sorted", "getters", "numericSeparator"];
 const OWN_FRAME = "skep:js:"; // name of this script in skep-mksnapshot
+
+const { captureStackTrace } = Error;
 
 let library;
 
@@ -152,6 +155,44 @@ function describeOne(error) {
         // A getter or proxy of the tenant: inspect copes with it.
     }
     return `${inspect(error)} (without a stack)`;
+}
+
+// V8's own getter, which runs nothing of a tenant.
+const stackGetter = ReflectGetOwnPropertyDescriptor(new Error(), "stack").get;
+
+// Returns the stack of an exception, "" if there is none that can be had without running the tenant's code.
+function quietStack(error) {
+    const descriptor = isObject(error) && proxyParts(error) === undefined ? ReflectGetOwnPropertyDescriptor(error, "stack") : undefined;
+    if (descriptor === undefined) {
+        return "";
+    }
+    const stack = stackGetter !== undefined && descriptor.get === stackGetter ?
+        FunctionPrototypeCall(stackGetter, error) : descriptor.value;
+    return typeof stack === "string" ? cut(stack) : "";
+}
+
+// Returns what an ErrorEvent says of an exception: message, filename, lineno, colno. Without a stack of its own the place is
+// that of the code that runs. No getter or trap of the tenant is called.
+export function placeOf(error) {
+    const holder = { __proto__: null };
+    let stack = quietStack(error);
+    let message = isObject(error) ? "an object that is no Error" : inspect(error);
+    if (stack === "") {
+        captureStackTrace(holder, placeOf);
+        stack = `${holder.stack}`;
+    } else {
+        const frames = StringPrototypeIndexOf(stack, "\n    at ");
+        message = frames < 0 ? stack : StringPrototypeSlice(stack, 0, frames);
+    }
+    const place = { __proto__: null, message: `Uncaught ${message}`, filename: "", lineno: 0, colno: 0 };
+    const text = locate(error, StringPrototypeSlice(stack, StringPrototypeIndexOf(stack, "\n    at ")));
+    const match = RegExpPrototypeExec(/^\n(.*):(\d+):(\d+)\n/, text);
+    if (match !== null) {
+        place.filename = match[1];
+        place.lineno = +match[2];
+        place.colno = +match[3];
+    }
+    return place;
 }
 
 // Describes the reasons of an exception: its causes, and the errors of an AggregateError.

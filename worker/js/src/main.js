@@ -22,7 +22,8 @@ import { EventTarget, setEventTargetHooks } from "./event_target.js";
 import { ExtendableEvent, FetchEvent } from "./fetch_event.js";
 import { fetchFunctions } from "./fetch.js";
 import { FormData } from "./form_data.js";
-import { scopeFunctions } from "./global_scope.js";
+import { defineFunctionText } from "./function_text.js";
+import { defineScope } from "./global_scope.js";
 import {
     Navigator, Performance, globalFunctions, navigator, performance,
 } from "./globals.js";
@@ -62,10 +63,11 @@ define(base64Functions, true);
 define(cloneFunctions, true);
 define(fetchFunctions, true);
 define(globalFunctions, true);
-define(scopeFunctions, true);
 define(timerFunctions, true);
 defineCrypto();
 defineLazyGlobals();
+defineScope();
+defineFunctionText();
 
 register({
     load: loadLazy, boot, describe: describeError, dispatch, forget, onBody, onCallBody, onCallCredit, onCallFailed,

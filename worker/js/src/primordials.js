@@ -37,6 +37,8 @@ export const {
     ownKeys: ReflectOwnKeys,
 } = Reflect;
 
+export const DateNow = Date.now;
+
 export const ArrayIsArray = Array.isArray;
 export const ArrayPrototypeSlice = uncurryThis(Array.prototype.slice);
 export const ArrayPrototypeSort = uncurryThis(Array.prototype.sort);
@@ -69,6 +71,9 @@ export const SetPrototypeAdd = uncurryThis(Set.prototype.add);
 export const SetPrototypeDelete = uncurryThis(Set.prototype.delete);
 export const SetPrototypeGetSize = getter(Set.prototype, "size");
 export const SetPrototypeForEach = uncurryThis(Set.prototype.forEach);
+
+export const WeakSetPrototypeAdd = uncurryThis(WeakSet.prototype.add);
+export const WeakSetPrototypeDelete = uncurryThis(WeakSet.prototype.delete);
 
 export const PromisePrototypeThen = uncurryThis(Promise.prototype.then);
 export const PromiseResolve = Promise.resolve.bind(Promise);

@@ -17,9 +17,9 @@ const searchParamsToString = uncurryThis(URLSearchParams.prototype.toString);
 const searchParamsSize = uncurryThis(
     Object.getOwnPropertyDescriptor(URLSearchParams.prototype, "size").get);
 
-// Parses a URL. Returns the record, or null.
-export function parse(string) {
-    return basicURLParse(string);
+// Parses a URL. Returns the record, or null. base: the record of a base URL.
+export function parse(string, base = undefined) {
+    return basicURLParse(string, base === undefined ? undefined : { __proto__: null, baseURL: base });
 }
 
 // True if string is known to be its own serialisation.

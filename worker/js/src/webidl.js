@@ -160,8 +160,8 @@ export function forEachOwn(object, convertKey, each) {
 // writable.
 export function defineInterface(constructor, name, constants) {
     nameInterface(constructor, name);
-    makeEnumerable(constructor);
-    makeEnumerable(constructor.prototype);
+    makeEnumerable(constructor, true);
+    makeEnumerable(constructor.prototype, false);
     ObjectDefineProperty(constructor, "prototype", { __proto__: null, writable: false });
     ObjectDefineProperty(constructor, "name", { __proto__: null, value: name, configurable: true });
     ObjectDefineProperty(constructor.prototype, SymbolToStringTag,
@@ -176,12 +176,11 @@ export function defineInterface(constructor, name, constants) {
     }
 }
 
-function makeEnumerable(object) {
+function makeEnumerable(object, isFunction) {
     const names = ObjectGetOwnPropertyNames(object);
     for (let i = 0; i < names.length; i++) {
         const name = names[i];
-        if (name === "constructor" || typeof object === "function" &&
-            (name === "prototype" || name === "name" || name === "length")) {
+        if (isFunction ? name === "prototype" || name === "name" || name === "length" : name === "constructor") {
             continue;
         }
         const descriptor = ObjectGetOwnPropertyDescriptor(object, name);
