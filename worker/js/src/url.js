@@ -2,7 +2,9 @@
 //
 // URL and URLSearchParams, from whatwg-url (the URL standard's reference implementation).
 import { URL, URLSearchParams } from "whatwg-url";
-import { basicURLParse, isPlain, serializeURL } from "./lib/url_state_machine.cjs";
+import {
+    basicURLParse, isPlain, serializeHost, serializeInteger, serializePath, serializeURL, setThePassword, setTheUsername,
+} from "./lib/url_state_machine.cjs";
 import { nameInterface } from "./platform.js";
 import { uncurryThis } from "./primordials.js";
 
@@ -21,6 +23,19 @@ const searchParamsSize = uncurryThis(
 export function parse(string, base = undefined) {
     return basicURLParse(string, base === undefined ? undefined : { __proto__: null, baseURL: base });
 }
+
+// For URLPattern: a record to parse parts into, and the parts of a record.
+export const dummyRecord = (scheme) => ({
+    __proto__: null, scheme, username: "", password: "", host: "dummy.invalid", port: null, path: [], query: null, fragment: null,
+});
+// Parses part of a URL, by the state of the parser, into a record. Returns false if that fails.
+export const parsePart = (string, record, state) =>
+    basicURLParse(string, { __proto__: null, url: record, stateOverride: state }) !== null;
+export const recordHost = ({ host }) => (host === null ? "" : serializeHost(host));
+export const recordPort = ({ port }) => (port === null ? "" : serializeInteger(port));
+export const recordPath = (record) => serializePath(record);
+export const setUsername = (record, value) => setTheUsername(record, value);
+export const setPassword = (record, value) => setThePassword(record, value);
 
 // True if string is known to be its own serialisation.
 export const isPlainUrl = isPlain;
